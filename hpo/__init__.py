@@ -1,0 +1,1 @@
+"""Hyperparameter sweeps and searches for a small chest X-ray classifier."""

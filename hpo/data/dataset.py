@@ -1,0 +1,82 @@
+"""The one record of images and labels, and the sealed view of it that training gets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+TRAIN: Final = 0
+VALIDATION: Final = 1
+TEST: Final = 2
+
+NORMAL: Final = 0
+PNEUMONIA: Final = 1
+
+Pixels: TypeAlias = NDArray[np.uint8]
+Indices: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Chest X-rays with labels, patients and the source's own split.
+
+    `labels` `(n,)` holds NORMAL or PNEUMONIA; `split` `(n,)` TRAIN, VALIDATION or TEST; `patients`
+    `(n,)` a number per patient, or a number per image where the source does not tell
+    (`has_patients` is then False). `pixels_at(size)` returns uint8 `(n, size, size)`, resized once
+    and cached. The fingerprint covers pixels, labels and split.
+    """
+
+    name: str
+    source: str
+    fingerprint: str
+    is_phantom: bool
+    has_patients: bool
+    labels: NDArray[np.uint8]
+    patients: NDArray[np.int64]
+    split: NDArray[np.uint8]
+    files: tuple[str, ...]
+    pixels_at: Callable[[int], Pixels]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def where(self, split: int) -> Indices:
+        """Return the positions of the images of one split."""
+        return np.flatnonzero(self.split == split)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether the source brings its own validation split."""
+        return bool((self.split == VALIDATION).any())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Positions of training and validation images in the pool, ascending."""
+
+    train: Indices
+    validation: Indices
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What code that trains, scores or selects may see: no label of a test image is in here.
+
+    The pool holds every image that is not test, in the order of the data set. `pixels_at(size)`
+    returns uint8 `(n_pool + n_test, size, size)`: the pool, then the test images. `fold(i)` is the
+    split into training and validation of repeat i: fold i mod 5 of the five-fold split by patient
+    and class drawn with seed i // 5, or the source's own validation split.
+    """
+
+    fingerprint: str
+    labels: NDArray[np.uint8]
+    n_test: int
+    pixels_at: Callable[[int], Pixels]
+    fold: Callable[[int], Fold]
+
+    @property
+    def n_pool(self) -> int:
+        """The number of images that may be trained or validated on."""
+        return len(self.labels)

@@ -1,0 +1,69 @@
+"""Everything that can go wrong, as a tree. Every message ends with the way out.
+
+HpoError                 failed: exit code 1
+├── UsageError           wrong usage: exit code 2
+│   ├── ConfigError      a hyperparameter that does not exist or is out of bounds
+│   └── SpaceError       a space file that cannot be read or does not make sense
+├── DataError            images, labels or folders that cannot be used
+├── DeviceError          a device that is not there, or too little memory on it
+├── TrainingError        a training that cannot be carried out
+├── RunStoreError        a file of the run store that cannot be read or written
+├── StorageError         a database that cannot be opened, read or written
+└── StudyError           a study that is missing, or that does not fit the request
+"""
+
+
+class HpoError(Exception):
+    """A failure that is explained to the user in one message, without a traceback."""
+
+    exit_code = 1
+
+    @property
+    def kind(self) -> str:
+        """The name of this error in JSON: `DataError` is `data`."""
+        return _snake_case(type(self).__name__.removesuffix("Error"))
+
+
+class UsageError(HpoError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    pass
+
+
+class SpaceError(UsageError):
+    pass
+
+
+class DataError(HpoError):
+    pass
+
+
+class DeviceError(HpoError):
+    pass
+
+
+class TrainingError(HpoError):
+    pass
+
+
+class RunStoreError(HpoError):
+    pass
+
+
+class StorageError(HpoError):
+    pass
+
+
+class StudyError(HpoError):
+    pass
+
+
+def fault_list(summary: str, faults: list[str]) -> str:
+    """Join several faults into one message: a summary line, then one line per fault."""
+    return "\n".join([summary, *(f"  - {fault}" for fault in faults)])
+
+
+def _snake_case(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

@@ -1,0 +1,74 @@
+"""Choosing the device and the precision of the matrix products."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+import torch
+
+from hpo.errors import DeviceError, UsageError
+
+Precision = Literal["bf16", "fp32"]
+PRECISIONS: Final = ("auto", "bf16", "fp32")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where to train: `name` as torch has it (`cpu`, `cuda:1`), and the matrix precision."""
+
+    name: str
+    precision: Precision
+
+    @property
+    def type(self) -> str:
+        """`cpu` or `cuda`."""
+        return self.name.partition(":")[0]
+
+    @property
+    def torch(self) -> torch.device:
+        """The device as torch has it."""
+        return torch.device(self.name)
+
+
+def choose(name: str = "auto", precision: str = "auto") -> Device:
+    """Resolve `auto|cpu|cuda|cuda:N` and `auto|bf16|fp32` on this machine.
+
+    Raises:
+        UsageError: a name that does not exist.
+        DeviceError: a GPU that is not there, or bf16 where the GPU has none.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision takes {', '.join(PRECISIONS)}, but got {precision!r}.")
+    name = _choose_name(name)
+    has_bf16 = _has_bf16(name)
+    if precision == "auto":
+        precision = "bf16" if has_bf16 else "fp32"
+    if precision == "bf16" and not has_bf16 and name != "cpu":
+        raise DeviceError(f"{name} has no bf16: use --precision fp32.")
+    return Device(name, cast(Precision, precision))
+
+
+def _choose_name(name: str) -> str:
+    if name == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return name
+    family, _, index = name.partition(":")
+    if family != "cuda" or (":" in name and not index.isdecimal()):
+        raise UsageError(f"--device takes auto, cpu, cuda or cuda:N, but got {name!r}.")
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if n_gpus == 0:
+        raise DeviceError(
+            "No GPU can be used here: torch.cuda.is_available() is False. Use --device cpu, or "
+            "install a CUDA build of torch (README, Installation)."
+        )
+    if int(index or 0) >= n_gpus:
+        raise DeviceError(f"There is no {name}: this machine has {n_gpus}, from cuda:0 on.")
+    return f"cuda:{int(index or 0)}"
+
+
+def _has_bf16(name: str) -> bool:
+    """Whether bf16 products are fast here; a CPU without the instructions emulates them."""
+    if name == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("bf16"))
+    return torch.cuda.get_device_capability(name) >= (8, 0)

@@ -1,0 +1,111 @@
+"""The seam between the study and whatever trains: lanes are added, stepped, dropped and read.
+
+```python
+stack = reference.open_stack(data, device=device)
+lane = stack.add(config, seed=3, fold=3)
+while stack.lanes:
+    for lane, epoch, metrics in stack.step():  # one epoch of every live lane
+        ...
+result = stack.result(lane)
+```
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hpo.config import TrainingConfig
+
+Probabilities: TypeAlias = NDArray[np.float32]
+StateDict: TypeAlias = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainMetrics:
+    """Means over one epoch of training steps, measured while training (dropout on)."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationMetrics:
+    """Metrics of one set of images in evaluation mode; `loss` is the configuration's own loss."""
+
+    loss: float
+    accuracy: float
+    balanced_accuracy: float
+    auroc: float
+    log_loss: float
+    brier: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochMetrics:
+    """What one lane measured in one epoch."""
+
+    learning_rate: float
+    train: TrainMetrics
+    validation: ValidationMetrics
+
+
+class LaneEpoch(NamedTuple):
+    """One epoch of one lane, as `step` returns it. Epochs count from 1."""
+
+    lane: int
+    epoch: int
+    metrics: EpochMetrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """What a finished training leaves behind.
+
+    `weights` are those of `kept_epoch`, on the CPU, as a state dict that the reports' own
+    `nn.Sequential` loads. `train` is measured with the kept weights in evaluation mode.
+    Probabilities are those of pneumonia, `(n_validation,)` in the order of the fold's validation
+    indices and `(n_test,)`. `seconds` is the time spent on this lane.
+    """
+
+    epochs: tuple[EpochMetrics, ...]
+    kept_epoch: int
+    train: ValidationMetrics
+    validation_probabilities: Probabilities
+    test_probabilities: Probabilities
+    weights: StateDict
+    seconds: float
+
+
+class Stack(Protocol):
+    """Trainings that run together. Each lane computes what it would compute alone."""
+
+    @property
+    def lanes(self) -> tuple[int, ...]:
+        """The lanes that still train, in the order they were added."""
+        ...
+
+    def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
+        """Start a training and return its lane: an id that is never used again.
+
+        Raises:
+            TrainingError: the configuration cannot be trained on this data.
+        """
+        ...
+
+    def step(self) -> list[LaneEpoch]:
+        """Train every live lane for one epoch; a lane that has trained its epochs leaves.
+
+        A training loss that is not finite is reported as it is: drop the lane.
+        """
+        ...
+
+    def drop(self, lane: int) -> None:
+        """Forget a lane."""
+        ...
+
+    def result(self, lane: int) -> TrainingResult:
+        """Return what a finished lane leaves behind, and forget the lane."""
+        ...
