@@ -1,0 +1,77 @@
+"""The interval of a mean over repeats."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.errors import UsageError
+
+Scores: TypeAlias = Iterable[float | None]
+Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean, its interval, the standard deviation of what was averaged, and how many there were.
+
+    `low`, `high` and `deviation` are None below two scores, `mean` where there is none.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    deviation: float | None
+    n: int
+
+
+def mean_interval(scores: Scores, *, level: float = 0.95, overlap: float = 0.0) -> Interval:
+    """Return the mean of repeats with Student's t interval; None and NaN are left out.
+
+    `overlap` is n_validation / n_train where the training sets of repeats overlap, as those of
+    cross-validation do: scores are then no independent draws, and the variance of their mean is
+    taken as deviation^2 * (1 / n + overlap) (Nadeau & Bengio 2003, Inference for the
+    generalization error, Machine Learning 52, equation 9).
+
+    Raises:
+        UsageError: level not between 0 and 1, or overlap below 0.
+    """
+    check_level_and_overlap(level, overlap)
+    finite = as_floats(scores)
+    finite = finite[np.isfinite(finite)]
+    n = len(finite)
+    if n == 0:
+        return Interval(None, None, None, None, 0)
+    mean = float(finite.mean())
+    if n < 2:
+        return Interval(mean, None, None, None, n)
+    deviation = float(finite.std(ddof=1))
+    half = t_quantile((1 + level) / 2, n - 1) * deviation * math.sqrt(1 / n + overlap)
+    return Interval(mean, mean - half, mean + half, deviation, n)
+
+
+def check_level_and_overlap(level: float, overlap: float) -> None:
+    """Refuse what no interval can be made from."""
+    if not 0 < level < 1:
+        raise UsageError(f"level must be between 0 and 1, but got {level:g}: use 0.95")
+    if not (overlap >= 0 and math.isfinite(overlap)):
+        raise UsageError(
+            f"overlap is n_validation / n_train, 0 or more, but got {overlap:g}: "
+            "use 0 where training sets do not overlap, 0.25 for five folds"
+        )
+
+
+def as_floats(scores: Scores) -> Floats:
+    """Return scores as an array with NaN for None."""
+    return np.array([math.nan if score is None else score for score in scores], dtype=np.float64)
+
+
+def t_quantile(probability: float, n_degrees: float) -> float:
+    """Return the quantile of Student's t distribution."""
+    # imported here, and not scipy.stats: 0.13 s instead of 0.5 s, and nothing for `hpo --help`
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n_degrees, probability))
