@@ -1,5 +1,7 @@
 """Choosing the device and the precision of the matrix products."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -47,6 +49,17 @@ def choose(name: str = "auto", precision: str = "auto") -> Device:
     return Device(name, cast(Precision, precision))
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread on the CPU, as every lane does, and restore the number after."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
 def _choose_name(name: str) -> str:
     if name == "auto":
         return "cuda:0" if torch.cuda.is_available() else "cpu"
@@ -69,6 +82,7 @@ def _choose_name(name: str) -> str:
 def _has_bf16(name: str) -> bool:
     """Whether bf16 products are fast here; a CPU without the instructions emulates them."""
     if name == "cpu":
-        capabilities = torch.cpu.get_capabilities()
+        # torch 2.11 cannot say what the CPU has: float32 is right everywhere.
+        capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("bf16"))
     return torch.cuda.get_device_capability(name) >= (8, 0)

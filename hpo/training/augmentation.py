@@ -1,0 +1,79 @@
+"""Random changes of training images, on their device, by counter: (seed, epoch, image, parameter).
+
+Flip, then pose, then exposure; one rounding to gray levels at the end. What is off costs nothing.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hpo.config import TrainingConfig
+from hpo.training.randomness import AUGMENTATION, uniform_at
+
+# Each random parameter has its own tag, so that switching one on does not move the others.
+_FLIP: Final = 0
+_POSE: Final = (1, 2, 3, 4, 5)
+_EXPOSURE: Final = (6, 7)
+
+
+def is_augmented(config: TrainingConfig) -> bool:
+    """Whether training images are changed at all."""
+    return bool(config.augment_flip or config.augment_pose or config.augment_exposure)
+
+
+def augment(
+    images: Tensor, config: TrainingConfig, *, seeds: Tensor, epoch: int, positions: Tensor
+) -> Tensor:
+    """Return the images as changed in this epoch; uint8 `(images, height, width)` in and out.
+
+    `positions` `(images,)` names each image by its place in the data: an image is changed in the
+    same way whichever batch it comes in. `seeds` holds the lane's one seed.
+    """
+    if config.augment_flip:
+        images = flip(images, uniform_at(seeds, positions, AUGMENTATION, epoch, _FLIP)[0] < 0.5)
+    if not config.augment_pose and not config.augment_exposure:
+        return images
+    changed = images.to(torch.float32)
+    if config.augment_pose:
+        draws = [uniform_at(seeds, positions, AUGMENTATION, epoch, tag)[0] for tag in _POSE]
+        changed = change_pose(changed, (2 * torch.stack(draws, 1) - 1) * config.augment_pose)
+    if config.augment_exposure:
+        draws = [uniform_at(seeds, positions, AUGMENTATION, epoch, tag)[0] for tag in _EXPOSURE]
+        strength = (2 * torch.stack(draws, 1) - 1) * config.augment_exposure
+        changed = change_exposure(changed, strength)
+    return changed.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def flip(images: Tensor, is_flipped: Tensor) -> Tensor:
+    """Mirror the images `(images, height, width)` where `is_flipped` `(images,)` says so."""
+    return torch.where(is_flipped[:, None, None], images.flip(2), images)
+
+
+def change_pose(images: Tensor, pose: Tensor) -> Tensor:
+    """Move float images by `pose` `(images, 5)`: shift right and down, zoom, shear, rotation.
+
+    Shifts are shares of the side; a zoom of 0.1 shows 1.1 times as much; the rotation is in
+    radians. Pixels from outside repeat the border: black would tell how far an image was moved.
+    """
+    right, down, zoom, shear, angle = pose.unbind(1)
+    cos, sin, size = angle.cos(), angle.sin(), 1 + zoom
+    # Rows of the matrix that takes a place in the result, in -1..1, to its place in the image.
+    across = torch.stack([size * cos, size * (shear * cos - sin), -2 * right], 1)
+    along = torch.stack([size * sin, size * (shear * sin + cos), -2 * down], 1)
+    places = torch.stack([across, along], 1)
+    n, height, width = images.shape
+    grid = F.affine_grid(places, [n, 1, height, width], align_corners=False)
+    moved = F.grid_sample(images[:, None], grid, padding_mode="border", align_corners=False)
+    return moved[:, 0]
+
+
+def change_exposure(images: Tensor, exposure: Tensor) -> Tensor:
+    """Change brightness and contrast of float images by `exposure` `(images, 2)`.
+
+    Brightness is a share of 255; contrast stretches the image around its mean.
+    """
+    brightness, contrast = exposure[:, :, None, None].unbind(1)
+    mean = images.mean((1, 2), keepdim=True)
+    return (images - mean) * (1 + contrast) + mean + 255 * brightness

@@ -1,0 +1,168 @@
+"""The network of the reports, how it reads pixels, and the layout of its weights.
+
+Flatten -> [Linear -> BatchNorm1d -> activation -> Dropout] x n -> Linear(1 or 2), in one
+`nn.Sequential`. The layers are numbered from 0 = Flatten; without `batch_norm` there is no
+BatchNorm1d and the numbers close up; Dropout is there even where its probability is 0. So
+hidden = [64, 64, 64] has the keys
+
+    1.weight 1.bias  2.weight 2.bias 2.running_mean 2.running_var 2.num_batches_tracked
+    5.weight 5.bias  6…              9.weight 9.bias  10…           13.weight 13.bias
+
+A Linear in front of BatchNorm trains without a bias: BatchNorm takes any constant out again, so
+the true gradient is zero and Adam would turn its rounding noise into steps. Exported weights have
+a bias of zeros in its place.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hpo.config import Activation, Normalize, TrainingConfig
+from hpo.training.device import Device
+from hpo.training.engine import StateDict
+from hpo.training.randomness import WEIGHTS, fill_uniform
+
+ACTIVATIONS: Final[dict[Activation, Callable[[], nn.Module]]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+_Values: TypeAlias = tuple[Tensor, Tensor | float]
+
+
+def plain_model(config: TrainingConfig) -> nn.Sequential:
+    """Return the network as the reports write it, with unset weights, on the CPU.
+
+    It loads exported weights strictly and takes float images `(batch, height, width)` as
+    `scale_pixels` returns them.
+    """
+    return _build(config, has_idle_bias=True).to_empty(device="cpu")
+
+
+def build_network(config: TrainingConfig, *, seed: Tensor) -> nn.Sequential:
+    """Return the network to train, on the device of `seed` `(1,)`, with its first weights.
+
+    Weights and biases are those of nn.Linear: uniform within 1 / sqrt(inputs) around 0.
+    """
+    network = _build(config, has_idle_bias=False).to_empty(device=seed.device)
+    for module in network.children():
+        if isinstance(module, nn.BatchNorm1d):
+            module.reset_parameters()
+    linears = [module for module in network.children() if isinstance(module, nn.Linear)]
+    for layer, linear in enumerate(linears):
+        bound = 1 / math.sqrt(linear.in_features)
+        for kind, parameter in enumerate((linear.weight, linear.bias)):
+            if parameter is not None:
+                flat = parameter.detach().view(1, -1)
+                fill_uniform(flat, seed, WEIGHTS, layer, kind, bound=bound)
+    return network
+
+
+def compute_logits(
+    network: nn.Sequential,
+    pixels: Tensor,
+    config: TrainingConfig,
+    *,
+    device: Device,
+    keep: Sequence[Tensor] = (),
+) -> Tensor:
+    """Return float32 logits `(batch, outputs)` of uint8 pixels `(batch, height * width)`.
+
+    `keep` is one bool mask `(batch, width)` per hidden layer with dropout, in order; an empty
+    sequence leaves dropout out, as in evaluation.
+    """
+    x = _first_layer(network[1], pixels, normalize=config.normalize, device=device)
+    masks = iter(keep)
+    for module in list(network.children())[2:]:
+        if not isinstance(module, nn.Dropout):
+            x = module(x)
+        elif keep and module.p > 0:
+            x = x * next(masks) * (1 / (1 - module.p))
+    return x
+
+
+def scale_pixels(pixels: Tensor, normalize: Normalize) -> Tensor:
+    """Return uint8 pixels `(batch, pixels)` as the float32 values that the network sees."""
+    values, scale = _exact_values(pixels, normalize)
+    return values.to(torch.float32) * scale
+
+
+def export_weights(network: nn.Sequential) -> StateDict:
+    """Return the weights on the CPU, in the layout of `plain_model`."""
+    weights: StateDict = {}
+    for index, module in enumerate(network.children()):
+        for name, value in module.state_dict().items():
+            weights[f"{index}.{name}"] = value.detach().to("cpu", copy=True)
+        if isinstance(module, nn.Linear) and module.bias is None:
+            weights[f"{index}.bias"] = torch.zeros(module.out_features)
+    return weights
+
+
+def _build(config: TrainingConfig, *, has_idle_bias: bool) -> nn.Sequential:
+    n_inputs = config.image_size**2
+    modules: list[nn.Module] = [nn.Flatten()]
+    # On the meta device nothing is allocated, and no weight drawn from torch's own generator.
+    with torch.device("meta"):
+        for width, dropout in zip(config.hidden, config.dropout_per_layer, strict=True):
+            bias = has_idle_bias or not config.batch_norm
+            modules.append(nn.Linear(n_inputs, width, bias=bias))
+            if config.batch_norm:
+                modules.append(nn.BatchNorm1d(width))
+            modules += [ACTIVATIONS[config.activation](), nn.Dropout(dropout)]
+            n_inputs = width
+        modules.append(nn.Linear(n_inputs, config.n_outputs))
+    return nn.Sequential(*modules)
+
+
+def _first_layer(
+    linear: nn.Module, pixels: Tensor, *, normalize: Normalize, device: Device
+) -> Tensor:
+    """Multiply whole gray levels, which bf16 holds exactly; scale the product in float32."""
+    assert isinstance(linear, nn.Linear)
+    dtype = torch.bfloat16 if device.precision == "bf16" else torch.float32
+    values, scale = _exact_values(pixels, normalize)
+    product = F.linear(values.to(dtype), linear.weight.to(dtype)).to(torch.float32) * scale
+    return product if linear.bias is None else product + linear.bias
+
+
+def _exact_values(pixels: Tensor, normalize: Normalize) -> _Values:
+    """Return whole numbers within -255..255 and the factor that makes them network inputs."""
+    return _NORMALIZE[normalize](pixels)
+
+
+def _unit(pixels: Tensor) -> _Values:
+    return pixels, 1 / 255
+
+
+def _none(pixels: Tensor) -> _Values:
+    return pixels, 1.0
+
+
+def _image(pixels: Tensor) -> _Values:
+    """Center each image on its mean, rounded to a gray level, and divide by its deviation.
+
+    Mean and deviation come from whole-number sums: the same on every device. An image of one
+    gray level has the deviation 1.
+    """
+    n = pixels.shape[1]
+    total = pixels.sum(1, keepdim=True, dtype=torch.int64)
+    squares = pixels.to(torch.int32).square_().sum(1, keepdim=True, dtype=torch.int64)
+    deviation = ((n * squares - total**2).to(torch.float64).sqrt() / n).to(torch.float32)
+    gray = (2 * total + n) // (2 * n)
+    centered = pixels.to(torch.int16) - gray.to(torch.int16)
+    return centered, torch.where(deviation > 0, 1 / deviation, 1.0)
+
+
+_NORMALIZE: Final[dict[Normalize, Callable[[Tensor], _Values]]] = {
+    "unit": _unit,
+    "none": _none,
+    "image": _image,
+}

@@ -1,0 +1,117 @@
+"""Random numbers by counting: a hash of (seed, tags, position), never a generator with a state.
+
+What a lane draws depends on its seed, the tags (what for, epoch, layer) and the position alone:
+neither on the device, nor on other lanes, nor on what ran before. The hash is splitmix64
+(Steele, Lea, Flood 2014) in int64 arithmetic, which wraps alike on CPU and CUDA.
+
+Functions take one seed per lane, `(lanes,)`; a tag is one number, or one per lane.
+"""
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+import torch
+
+Tag: TypeAlias = int | torch.Tensor
+
+# The first tag of every draw says what it is for, so that no two uses share numbers.
+WEIGHTS: Final = 0
+ORDER: Final = 1
+DROPOUT: Final = 2
+AUGMENTATION: Final = 3
+
+_GOLDEN_GAMMA: Final = 0x9E3779B97F4A7C15 - 2**64
+_MIX_1: Final = 0xBF58476D1CE4E5B9 - 2**64
+_MIX_2: Final = 0x94D049BB133111EB - 2**64
+
+# Hashing n numbers takes a few int64 buffers of n. In pieces, 67 million weights take no memory
+# of note, and a piece stays in the cache.
+_CHUNK: Final = 1 << 16
+
+
+def seeds_of(*seeds: int, device: torch.device | None = None) -> torch.Tensor:
+    """Return seeds as the tensor `(lanes,)` that the functions here take."""
+    return torch.tensor(seeds, dtype=torch.int64, device=device)
+
+
+def bits(seeds: torch.Tensor, positions: torch.Tensor, *tags: Tag) -> torch.Tensor:
+    """Return 64 random bits as int64 for every position; `(positions,)` or `(lanes, positions)`.
+
+    The result has shape `(lanes, positions)`.
+    """
+    return _hash(_stream(seeds, tags), positions)
+
+
+def uniform(seeds: torch.Tensor, n: int, *tags: Tag) -> torch.Tensor:
+    """Return n numbers in [0, 1) per lane, float32 `(lanes, n)`, multiples of 2**-24."""
+    out = torch.empty(len(seeds), n, device=seeds.device)
+    stream = _stream(seeds, tags)
+    for columns, positions in _pieces(n, len(seeds), seeds.device):
+        out[:, columns] = _to_unit(_hash(stream, positions))
+    return out
+
+
+def uniform_at(seeds: torch.Tensor, positions: torch.Tensor, *tags: Tag) -> torch.Tensor:
+    """Return the numbers that `uniform` has at these positions, float32 `(lanes, positions)`."""
+    return _to_unit(bits(seeds, positions, *tags))
+
+
+def keep_mask(seeds: torch.Tensor, n: int, drop: torch.Tensor, *tags: Tag) -> torch.Tensor:
+    """Return bool `(lanes, n)`: False with the lane's own probability `drop` `(lanes,)`."""
+    out = torch.empty(len(seeds), n, dtype=torch.bool, device=seeds.device)
+    stream = _stream(seeds, tags)
+    for columns, positions in _pieces(n, len(seeds), seeds.device):
+        out[:, columns] = _to_unit(_hash(stream, positions)) >= drop[:, None]
+    return out
+
+
+def fill_uniform(out: torch.Tensor, seeds: torch.Tensor, *tags: Tag, bound: float) -> None:
+    """Fill float32 `(lanes, n)` with numbers in [-bound, bound), piece by piece."""
+    stream = _stream(seeds, tags)
+    for columns, positions in _pieces(out.shape[1], len(seeds), seeds.device):
+        out[:, columns] = (_to_unit(_hash(stream, positions)) * 2 - 1) * bound
+
+
+def order(seeds: torch.Tensor, n: int, *tags: Tag) -> torch.Tensor:
+    """Return a random permutation of 0 .. n-1 per lane, int64 `(lanes, n)`."""
+    return bits(seeds, torch.arange(n, device=seeds.device), *tags).argsort(dim=1, stable=True)
+
+
+def _stream(seeds: torch.Tensor, tags: tuple[Tag, ...]) -> torch.Tensor:
+    key = _mix(seeds * _GOLDEN_GAMMA + 1)
+    for tag in tags:
+        key = _mix(key + _wrapped(tag))
+    # One more turn, or position p of these tags would be the key of (*tags, p).
+    return _mix(key ^ _MIX_2)
+
+
+def _wrapped(tag: Tag) -> Tag:
+    """Return (tag + 1) * _GOLDEN_GAMMA modulo 2**64, as int64 has it."""
+    product = (tag + 1) * _GOLDEN_GAMMA
+    return product if isinstance(product, torch.Tensor) else (product + 2**63) % 2**64 - 2**63
+
+
+def _hash(stream: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    return _mix(stream[:, None] + positions * _GOLDEN_GAMMA)
+
+
+def _mix(x: torch.Tensor) -> torch.Tensor:
+    x = (x ^ _shift_right(x, 30)) * _MIX_1
+    x = (x ^ _shift_right(x, 27)) * _MIX_2
+    return x ^ _shift_right(x, 31)
+
+
+def _shift_right(x: torch.Tensor, n: int) -> torch.Tensor:
+    # int64 shifts drag the sign along; the mask makes the shift a logical one.
+    return (x >> n) & ((1 << (64 - n)) - 1)
+
+
+def _to_unit(x: torch.Tensor) -> torch.Tensor:
+    return _shift_right(x, 40).to(torch.float32) * 2.0**-24
+
+
+def _pieces(n: int, lanes: int, device: torch.device) -> Iterator[tuple[slice, torch.Tensor]]:
+    size = max(1, _CHUNK // lanes)
+    for start in range(0, n, size):
+        stop = min(start + size, n)
+        yield slice(start, stop), torch.arange(start, stop, device=device)

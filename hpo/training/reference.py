@@ -1,0 +1,185 @@
+"""The readable engine: the reports' own loop over images that stay on the device.
+
+One lane after another, each with one thread on the CPU, torch's optimizers, one reading of the
+device per epoch. What a lane computes depends on its configuration, seed, fold, data and device
+alone. It is the oracle for faster engines.
+"""
+
+import time
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import TrainingData
+from hpo.training.device import Device, one_thread
+from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult, TrainMetrics
+from hpo.training.lane import (
+    Lane,
+    LaneData,
+    check_fits,
+    open_lane,
+    read_logits,
+    read_losses,
+    train_epoch,
+)
+from hpo.training.losses import probabilities
+from hpo.training.memory import memory_explained
+from hpo.training.metrics import measure
+from hpo.training.model import export_weights
+from hpo.training.optimizers import set_learning_rate
+from hpo.training.schedules import plateau_step
+
+
+def open_stack(data: TrainingData, *, device: Device) -> "ReferenceStack":
+    """Open the readable engine on this data, without a lane."""
+    return ReferenceStack(data, device)
+
+
+class ReferenceStack:
+    """Trains its lanes one after another; see `engine.Stack`."""
+
+    def __init__(self, data: TrainingData, device: Device) -> None:
+        self._data = data
+        self._device = device
+        self._pixels: dict[int, Tensor] = {}
+        self._live: dict[int, Lane] = {}
+        self._finished: dict[int, Lane] = {}
+        self._n_added = 0
+
+    @property
+    def lanes(self) -> tuple[int, ...]:
+        """The lanes that still train, in the order they were added."""
+        return tuple(self._live)
+
+    def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
+        """Start a training and return its lane.
+
+        Raises:
+            TrainingError: a batch is larger than the training images of the fold.
+            DeviceError: there is too little memory.
+        """
+        start = time.perf_counter()
+        check_fits(self._data, config, fold)
+        with memory_explained(config, self._device), one_thread():
+            images = self._pixels_at(config.image_size)
+            data = place_fold(self._data, fold, pixels=images)
+            lane = open_lane(config, data, seed=seed, device=self._device)
+        lane.seconds += time.perf_counter() - start
+        self._n_added += 1
+        self._live[self._n_added] = lane
+        return self._n_added
+
+    def step(self) -> list[LaneEpoch]:
+        """Train every live lane for one epoch; a lane that has trained its epochs leaves."""
+        done = []
+        for number, lane in list(self._live.items()):
+            with memory_explained(lane.config, self._device), one_thread():
+                metrics = run_epoch(lane)
+            done.append(LaneEpoch(number, len(lane.epochs), metrics))
+            if _is_finished(lane):
+                self._finished[number] = self._live.pop(number)
+        return done
+
+    def drop(self, lane: int) -> None:
+        """Forget a lane."""
+        self._live.pop(lane, None)
+        self._finished.pop(lane, None)
+
+    def result(self, lane: int) -> TrainingResult:
+        """Return what a finished lane leaves behind, and forget the lane."""
+        finished = self._finished.pop(lane)
+        with memory_explained(finished.config, self._device), one_thread():
+            return _read_result(finished)
+
+    def _pixels_at(self, image_size: int) -> Tensor:
+        if image_size not in self._pixels:
+            self._pixels[image_size] = place_pixels(self._data, image_size, device=self._device)
+        return self._pixels[image_size]
+
+
+def place_pixels(data: TrainingData, image_size: int, *, device: Device) -> Tensor:
+    """Return all images on the device, uint8 `(images, height * width)`; shared on the CPU."""
+    pixels = data.pixels_at(image_size)
+    with warnings.catch_warnings():
+        # Shared pixels may be read-only, which torch has no word for; nothing writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(pixels.reshape(len(pixels), -1)).to(device.torch)
+
+
+def place_fold(data: TrainingData, fold: int, *, pixels: Tensor) -> LaneData:
+    """Return the images of one lane: its fold of the data, on the device of the pixels."""
+    split, device = data.fold(fold), pixels.device
+    return LaneData(
+        pixels=pixels,
+        labels=torch.tensor(data.labels, dtype=torch.int64, device=device),
+        train=torch.tensor(split.train, device=device),
+        validation=torch.tensor(split.validation, device=device),
+        test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
+        fold=split,
+        known_labels=data.labels,
+    )
+
+
+def run_epoch(lane: Lane) -> EpochMetrics:
+    """Train one epoch, read the validation images, and note both in the lane."""
+    start, epoch = time.perf_counter(), len(lane.epochs)
+    set_learning_rate(lane.optimizer, lane.rates[epoch])
+    trained = train_epoch(lane, epoch)
+    # The one reading of the device in an epoch: everything that was measured, in one copy.
+    readings = torch.cat([trained, read_losses(lane, lane.data.validation)]).cpu().numpy()
+    train_loss, n_right, n_trained, loss = (float(reading) for reading in readings[:4])
+    labels = lane.data.known_labels[lane.data.fold.validation]
+    metrics = EpochMetrics(
+        learning_rate=lane.rates[epoch],
+        train=TrainMetrics(loss=train_loss / n_trained, accuracy=n_right / n_trained),
+        validation=measure(readings[4:], labels, loss=loss),
+    )
+    lane.epochs.append(metrics)
+    _follow_loss(lane, loss)
+    lane.seconds += time.perf_counter() - start
+    return metrics
+
+
+def _follow_loss(lane: Lane, loss: float) -> None:
+    """Let plateau and early stopping see the validation loss of the epoch that has ended."""
+    config, epoch = lane.config, len(lane.epochs)
+    if config.scheduler == "plateau" and epoch < config.epochs:
+        rate = lane.rates[epoch - 1]
+        lane.plateau, lane.rates[epoch] = plateau_step(
+            config, lane.plateau, learning_rate=rate, loss=loss
+        )
+    if config.early_stopping and loss < lane.lowest_loss:
+        lane.lowest_loss, lane.kept_epoch = loss, epoch
+        lane.kept_weights = {
+            name: value.clone() for name, value in lane.network.state_dict().items()
+        }
+
+
+def _is_finished(lane: Lane) -> bool:
+    n_waited = len(lane.epochs) - lane.kept_epoch
+    is_stopped = 0 < lane.config.early_stopping <= n_waited
+    return is_stopped or len(lane.epochs) == lane.config.epochs
+
+
+def _read_result(lane: Lane) -> TrainingResult:
+    start, data = time.perf_counter(), lane.data
+    if lane.kept_weights:
+        lane.network.load_state_dict(lane.kept_weights)
+    train = read_losses(lane, data.train).cpu().numpy()
+    train_labels = data.known_labels[data.fold.train]
+    validation = read_losses(lane, data.validation).cpu().numpy()
+    test = probabilities(lane.config, read_logits(lane, data.test)).cpu().numpy()
+    weights = export_weights(lane.network)
+    return TrainingResult(
+        epochs=tuple(lane.epochs),
+        # Without early stopping, or where no validation loss was a number, the last epoch's.
+        kept_epoch=lane.kept_epoch or len(lane.epochs),
+        train=measure(train[1:], train_labels, loss=float(train[0])),
+        validation_probabilities=validation[1:],
+        test_probabilities=test.astype(np.float32, copy=False),
+        weights=weights,
+        seconds=lane.seconds + time.perf_counter() - start,
+    )
