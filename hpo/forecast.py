@@ -1,0 +1,188 @@
+"""What a plan would cost: trainings, time and memory, from a few timed steps on this device."""
+
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Final
+
+import optuna
+from optuna.trial import TrialState
+
+from hpo import space as spaces
+from hpo import study as studies
+from hpo.config import TrainingConfig
+from hpo.data import seal
+from hpo.plan import Plan
+from hpo.runs import RunStore
+from hpo.search.grid import grid_jobs
+from hpo.search.job import Job, read_job, trials_in
+from hpo.search.open_search import suggest
+from hpo.search.samplers import make_sampler
+from hpo.session import run_key, runs_folder
+from hpo.storage import explained, open_storage, quiet_optuna, sqlite_path
+from hpo.study import StudyRecord
+from hpo.training import device as devices
+from hpo.training.device import Device
+from hpo.training.timing import memory_bytes, seconds_per_epoch
+
+_MOST_TIMED: Final = 12
+
+PRUNED_SHARE: Final = 0.5
+"""What a median pruner saves, as a share of the epochs after its warm-up: half of the trials."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a plan would cost. `seconds` counts what the run store lacks; `n_done` is in the study.
+
+    `n_stored` trainings are in the run store but not in the study: told without training.
+    """
+
+    study: str
+    device: str
+    precision: str
+    n_configurations: int
+    n_trainings: int
+    n_done: int
+    n_stored: int
+    n_epochs: int
+    seconds: float
+    memory_bytes: int
+
+    @property
+    def n_to_train(self) -> int:
+        """The number of trainings that are really done."""
+        return self.n_trainings - self.n_done - self.n_stored
+
+
+def forecast(plan: Plan) -> Forecast:
+    """Count and time what a plan would train, without training or creating anything.
+
+    Raises:
+        StudyError: a study of this name is there and does not fit the plan.
+        DeviceError: the device is not there.
+    """
+    study = _find(plan)
+    record = studies.read_record(study) if study else plan.record
+    device = devices.choose(record.device, record.precision)
+    record = replace(record, device=device.name, precision=device.precision)
+    plan = replace(plan, record=record)
+    jobs = _grid_work(plan, study) if record.kind == "grid" else _search_work(plan, study)
+    runs = RunStore(runs_folder(plan.storage))
+    to_train = [job for job in jobs.missing if not runs.has(run_key(record, job))]
+    timed = _time(plan, to_train, device)
+    return Forecast(
+        study=plan.name,
+        device=device.name,
+        precision=device.precision,
+        n_configurations=jobs.n_configurations,
+        n_trainings=jobs.n_done + len(jobs.missing),
+        n_done=jobs.n_done,
+        n_stored=len(jobs.missing) - len(to_train),
+        n_epochs=round(sum(job.config.epochs for job in to_train) * _share(record)),
+        seconds=timed.seconds * _share(record),
+        memory_bytes=timed.memory_bytes,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    n_configurations: int
+    n_done: int
+    missing: list[Job]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Timed:
+    seconds: float
+    memory_bytes: int
+
+
+def _find(plan: Plan) -> optuna.Study | None:
+    """Open the study of the plan if it is there; a dry run creates no database."""
+    quiet_optuna()
+    path = sqlite_path(plan.storage)
+    if path is not None and not path.exists():
+        return None
+    storage = open_storage(plan.storage, create=False)
+    study = studies.find(storage, plan.name)
+    if study is not None:
+        with explained(plan.storage):
+            studies.check_fits(study, plan.record)
+    return study
+
+
+def _grid_work(plan: Plan, study: optuna.Study | None) -> _Work:
+    record = plan.record
+    cells = spaces.cells(record.space, record.names)
+    n_repeats = plan.goal.n_repeats if study is None else _n_repeats(plan, study)
+    jobs = grid_jobs(cells, record, n_repeats)
+    done = _done(study, TrialState.COMPLETE)
+    missing = [job for job in jobs if (job.config.identity(), job.repeat) not in done]
+    return _Work(
+        n_configurations=len(cells), n_done=len(jobs) - len(missing), missing=missing
+    )
+
+
+def _search_work(plan: Plan, study: optuna.Study | None) -> _Work:
+    """Stand in for the proposals of the sampler with as many random ones."""
+    record, goal = plan.record, plan.goal
+    done = _done(study, TrialState.COMPLETE, TrialState.PRUNED)
+    n_first = sum(repeat == 0 for _, repeat in done)
+    scratch = optuna.create_study()
+    missing = []
+    for ordinal in range(n_first, goal.n_trials):
+        scratch.sampler = make_sampler("random", seed=record.seed, ordinal=ordinal)
+        params = suggest(scratch.ask(), record.space)
+        config = spaces.resolve(record.space, params)
+        missing += [
+            Job(
+                ordinal=ordinal,
+                params=params,
+                config=config,
+                repeat=repeat,
+                seed=record.seed + repeat,
+                fold=record.seed + repeat,
+            )
+            for repeat in range(goal.n_repeats)
+        ]
+    return _Work(n_configurations=goal.n_trials, n_done=len(done), missing=missing)
+
+
+def _done(study: optuna.Study | None, *states: TrialState) -> set[tuple[str, int]]:
+    trials = [] if study is None else trials_in(study, *states)
+    jobs = (read_job(trial) for trial in trials)
+    return {(job.config.identity(), job.repeat) for job in jobs if job is not None}
+
+
+def _n_repeats(plan: Plan, study: optuna.Study) -> int:
+    return max(plan.goal.n_repeats, studies.read_goal(study).n_repeats)
+
+
+def _time(plan: Plan, jobs: list[Job], device: Device) -> _Timed:
+    """Time one epoch of each kind of configuration, of an even choice where there are many."""
+    kinds: dict[str, TrainingConfig] = {}
+    for job in jobs:
+        kinds.setdefault(_kind(job.config), job.config)
+    step = max(1, -(-len(kinds) // _MOST_TIMED))
+    data = seal(plan.dataset)
+    chosen = list(kinds.items())[::step]
+    seconds = {kind: seconds_per_epoch(data, config, device=device) for kind, config in chosen}
+    typical = fmean(seconds.values()) if seconds else 0.0
+    return _Timed(
+        seconds=sum(seconds.get(_kind(j.config), typical) * j.config.epochs for j in jobs),
+        memory_bytes=max(
+            (memory_bytes(data, config, device=device) for config in kinds.values()), default=0
+        ),
+    )
+
+
+def _kind(config: TrainingConfig) -> str:
+    """Return what decides the time of an epoch, as one text."""
+    return config.replace(epochs=1, learning_rate=1.0, early_stopping=0).identity()
+
+
+def _share(record: StudyRecord) -> float:
+    """Return the share of the epochs that is trained in the end."""
+    if record.kind == "grid" or record.pruner == "none":
+        return 1.0
+    return 1.0 - PRUNED_SHARE * 2 / 3

@@ -1,0 +1,245 @@
+"""From a request to a plan: everything is checked before anything is opened or trained."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import optuna
+
+from hpo import space as spaces
+from hpo.config import TrainingConfig
+from hpo.data import TEST, VALIDATION, Dataset, open_data
+from hpo.errors import DataError, UsageError, fault_list
+from hpo.search.samplers import PRUNERS, SAMPLERS
+from hpo.space import Space
+from hpo.storage import DEFAULT_URL, mask
+from hpo.study import (
+    DataInfo,
+    Goal,
+    Kind,
+    StudyRecord,
+    check_name,
+    read_goal,
+    read_record,
+    versions,
+)
+
+GRID_REPEATS = 5
+SEARCH_REPEATS = 1
+_N_FOLDS = 5
+_MOST = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every command takes. `data` None is the phantom; `set` and `values` hold raw texts.
+
+    `device` and `precision` may be `auto`; `repeats` None is 5 for a grid, 1 for a search.
+    `command` is what the study records as having created it.
+    """
+
+    data: Path | str | None = None
+    space: str = "chest_xray"
+    set: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    study: str | None = None
+    storage: str = DEFAULT_URL
+    repeats: int | None = None
+    epochs: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    command: str = "library"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """What only a search takes: how many configurations, and by what they are chosen and cut."""
+
+    trials: int = 50
+    sampler: str = "tpe"
+    pruner: str = "median"
+    timeout_s: float = math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A checked request: which study, on which data, how far."""
+
+    name: str
+    record: StudyRecord
+    goal: Goal
+    dataset: Dataset
+    storage: str
+    timeout_s: float = math.inf
+
+
+def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
+    """Plan the prescribed sweep of one parameter, or every combination of several.
+
+    Raises:
+        UsageError: no parameter, an unknown one, or one without a sweep; values out of bounds.
+        DataError: the data cannot be used.
+    """
+    space = _read_space(settings)
+    if not names:
+        sweeps = ", ".join(space.sweeps)
+        raise UsageError(f"--param NAME is missing. The space {space.name} sweeps: {sweeps}.")
+    if settings.epochs is not None and "epochs" in names:
+        raise UsageError("--epochs fixes what --param epochs varies: leave one of them out.")
+    cells = spaces.cells(space, names)
+    dataset = open_data(_path(settings.data))
+    info = _describe(dataset, settings.data)
+    _check_batches([cell.config for cell in cells], info)
+    record = _record(
+        settings,
+        kind="grid",
+        names=names,
+        space=replace(space, sweeps={name: space.sweeps[name] for name in names}, search=()),
+        data=info,
+    )
+    goal = Goal(_count("--repeats", settings.repeats, GRID_REPEATS))
+    return _plan(record, goal, dataset, settings)
+
+
+def plan_search(
+    names: Sequence[str], settings: Settings, search: SearchSettings | None = None
+) -> Plan:
+    """Plan a search over the space, or over the named parameters of it.
+
+    Raises:
+        UsageError: an unknown parameter, sampler or pruner; a number of trials below 1.
+        DataError: the data cannot be used.
+    """
+    search = search or SearchSettings()
+    space = _read_space(settings)
+    if names:
+        space = spaces.restrict(space, names)
+    if not space.search:
+        raise UsageError(f"The space {space.name} has nothing to search: add a [search] table.")
+    for option, name, table in (
+        ("--sampler", search.sampler, SAMPLERS),
+        ("--pruner", search.pruner, PRUNERS),
+    ):
+        if name not in table:
+            raise UsageError(f"{option} takes {' or '.join(table)}, but got {name!r}.")
+    if not search.timeout_s > 0:
+        raise UsageError(f"--timeout takes a time above 0 seconds, but got {search.timeout_s:g}.")
+    dataset = open_data(_path(settings.data))
+    info = _describe(dataset, settings.data)
+    _check_batches([space.base], info)
+    record = _record(
+        settings,
+        kind="search",
+        names=[parameter.name for parameter in space.search],
+        space=replace(space, sweeps={}),
+        data=info,
+    )
+    record = replace(record, sampler=search.sampler, pruner=search.pruner)
+    goal = Goal(
+        _count("--repeats", settings.repeats, SEARCH_REPEATS),
+        _count("--trials", search.trials, search.trials),
+    )
+    return replace(_plan(record, goal, dataset, settings), timeout_s=search.timeout_s)
+
+
+def plan_resume(study: optuna.Study, storage: str) -> Plan:
+    """Plan to go on with a study: its own data, space, device and goal.
+
+    Raises:
+        DataError: its data are gone, or not what they were.
+    """
+    record = read_record(study)
+    path = _path(record.data.path)
+    try:
+        dataset = open_data(path)
+    except DataError as error:
+        raise DataError(f"The data of the study {study.study_name}: {error}") from error
+    if dataset.fingerprint != record.data.fingerprint:
+        raise DataError(
+            f"The data of the study {study.study_name} at {path or 'the phantom'} are not what "
+            f"they were (fingerprint {dataset.fingerprint[:8]}, recorded "
+            f"{record.data.fingerprint[:8]}). Put the old data back, or start a new study."
+        )
+    return Plan(
+        name=study.study_name,
+        record=record,
+        goal=read_goal(study),
+        dataset=dataset,
+        storage=storage,
+    )
+
+
+def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings) -> Plan:
+    name = record.default_name() if settings.study is None else check_name(settings.study)
+    return Plan(name=name, record=record, goal=goal, dataset=dataset, storage=settings.storage)
+
+
+def _read_space(settings: Settings) -> Space:
+    space = spaces.with_values(spaces.load_space(settings.space), settings.values)
+    return spaces.override(space, settings.set, epochs=settings.epochs)
+
+
+def _record(
+    settings: Settings, *, kind: Kind, names: Sequence[str], space: Space, data: DataInfo
+) -> StudyRecord:
+    return StudyRecord(
+        kind=kind,
+        names=tuple(names),
+        space=space,
+        data=data,
+        device=settings.device,
+        precision=settings.precision,
+        seed=settings.seed,
+        sampler="grid",
+        pruner="none",
+        command=_without_passwords(settings.command),
+        versions=versions(),
+    )
+
+
+def _describe(dataset: Dataset, path: Path | str | None) -> DataInfo:
+    """Describe the data; without a validation split of its own, a fifth is validated on."""
+    n_pool = len(dataset) - len(dataset.where(TEST))
+    own = len(dataset.where(VALIDATION))
+    n_validation = own or round(n_pool / _N_FOLDS)
+    source = _path(path)
+    return DataInfo(
+        path=None if source is None else str(source.resolve()),
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        is_phantom=dataset.is_phantom,
+        has_own_validation=bool(own),
+        n_train=n_pool - n_validation,
+        n_validation=n_validation,
+        n_test=len(dataset.where(TEST)),
+    )
+
+
+def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo) -> None:
+    too_large = sorted({c.batch_size for c in configs if c.batch_size > data.n_train})
+    if too_large:
+        raise UsageError(
+            fault_list(
+                "A batch cannot be larger than the training images:",
+                [f"batch_size {n} of about {data.n_train} images" for n in too_large],
+            )
+            + "\nUse --values or --set batch_size=N with a smaller one."
+        )
+
+
+def _count(option: str, value: int | None, default: int) -> int:
+    number = default if value is None else value
+    if not 1 <= number <= _MOST:
+        raise UsageError(f"{option} takes a whole number from 1 to {_MOST:,}, but got {number}.")
+    return number
+
+
+def _path(data: Path | str | None) -> Path | None:
+    return None if data is None else Path(data)
+
+
+def _without_passwords(command: str) -> str:
+    return re.sub(r"\S+://\S+", lambda match: mask(match.group()), command)

@@ -1,0 +1,174 @@
+"""The run store: one file per finished training, so that nothing is trained twice.
+
+A file is named by everything that decides the numbers. It is written to a temporary name and then
+renamed, so a file that is there is whole.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hpo.config import TrainingConfig
+from hpo.errors import RunStoreError
+from hpo.training.numerics import NUMERICS_VERSION
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunKey:
+    """Everything that decides the numbers of one training."""
+
+    config: TrainingConfig
+    seed: int
+    fold: int
+    fingerprint: str
+    device_type: str
+    precision: str
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the key as plain data; fields of the configuration without effect are left out."""
+        return {
+            "config": json.loads(self.config.identity()),
+            "seed": self.seed,
+            "fold": self.fold,
+            "fingerprint": self.fingerprint,
+            "device_type": self.device_type,
+            "precision": self.precision,
+            "numerics": NUMERICS_VERSION,
+        }
+
+    def digest(self) -> str:
+        """Return the name of this training in the store."""
+        text = json.dumps(self.to_document(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One epoch of a recorded training, as the curves need it."""
+
+    learning_rate: float
+    train: dict[str, float]
+    validation: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished training: metrics of every epoch and probabilities per image.
+
+    `train` is measured with the kept weights in evaluation mode. Probabilities are those of
+    pneumonia; the validation ones in the order of the fold, the test ones in the data set's.
+    """
+
+    epochs: tuple[Epoch, ...]
+    kept_epoch: int
+    train: dict[str, float]
+    validation_probabilities: tuple[float, ...]
+    test_probabilities: tuple[float, ...]
+    seconds: float
+    versions: dict[str, str]
+
+    @property
+    def kept(self) -> Epoch:
+        """The epoch whose weights were kept."""
+        return self.epochs[self.kept_epoch - 1]
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """The folder of finished trainings."""
+
+    folder: Path
+
+    def path(self, key: RunKey) -> Path:
+        """Return where the file of this training is, or would be."""
+        return self.folder / f"{key.digest()}.json"
+
+    def has(self, key: RunKey) -> bool:
+        """Whether this training was finished before; its file is not read."""
+        return self.path(key).is_file()
+
+    def find(self, key: RunKey) -> Run | None:
+        """Return the training if it was finished before.
+
+        A file that cannot be read, is cut short or comes from another version counts as absent:
+        the training is done again and the file replaced.
+        """
+        return self.read(key.digest())
+
+    def read(self, digest: str) -> Run | None:
+        """Return a training by the name its trial has on record, or None as `find` does."""
+        try:
+            document = json.loads((self.folder / f"{digest}.json").read_text(encoding="utf-8"))
+            return _from_document(document) if document["format"] == FORMAT else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def save(self, key: RunKey, run: Run) -> None:
+        """Write the file of a finished training.
+
+        Raises:
+            RunStoreError: the folder cannot be written, or the disk is full.
+        """
+        document = {"format": FORMAT, "key": key.to_document()} | _to_document(run)
+        write_whole(self.path(key), json.dumps(document, separators=(",", ":")).encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file to a temporary name, then rename it: it is there whole or not at all.
+
+    Raises:
+        RunStoreError: the folder cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RunStoreError(
+            f"{path.parent} cannot be written: {error.strerror}. What is finished is kept. Make "
+            "room or set HPO_RUNS to another folder, then run the same command again."
+        ) from error
+
+
+def _to_document(run: Run) -> dict[str, Any]:
+    return {
+        "epochs": [
+            {"learning_rate": e.learning_rate, "train": e.train, "validation": e.validation}
+            for e in run.epochs
+        ],
+        "kept_epoch": run.kept_epoch,
+        "train": run.train,
+        "validation_probabilities": run.validation_probabilities,
+        "test_probabilities": run.test_probabilities,
+        "seconds": run.seconds,
+        "versions": run.versions,
+    }
+
+
+def _from_document(document: Mapping[str, Any]) -> Run:
+    run = Run(
+        epochs=tuple(Epoch(**epoch) for epoch in document["epochs"]),
+        kept_epoch=int(document["kept_epoch"]),
+        train=dict(document["train"]),
+        validation_probabilities=tuple(document["validation_probabilities"]),
+        test_probabilities=tuple(document["test_probabilities"]),
+        seconds=float(document["seconds"]),
+        versions=dict(document["versions"]),
+    )
+    if not 1 <= run.kept_epoch <= len(run.epochs):
+        raise ValueError("kept_epoch is not among the epochs")
+    return run

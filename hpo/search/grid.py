@@ -1,0 +1,81 @@
+"""The jobs of a grid: each cell and repeat exactly once, in the prescribed order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.trial import TrialState
+
+from hpo import space as spaces
+from hpo.config import Scalar
+from hpo.search.job import Job, enqueue, read_job, trials_in
+from hpo.search.stale import owner
+from hpo.space import Cell
+from hpo.study import StudyRecord
+
+_COUNTS_AS_THERE = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridSource:
+    """Hands out the cells and repeats of a grid that the study does not hold yet.
+
+    Every missing one is put into the study as a waiting trial at once, so that the plan can be
+    seen; a failed one is put there again. Repeats of one cell stand next to each other.
+    """
+
+    study: optuna.Study
+    record: StudyRecord
+
+    def plan(self, n_repeats: int) -> int:
+        """Put what is missing for so many repeats into the study; return how much that is."""
+        there = {
+            (job.config.identity(), job.repeat)
+            for trial in trials_in(self.study, *_COUNTS_AS_THERE)
+            if (job := read_job(trial))
+        }
+        jobs = grid_jobs(spaces.cells(self.record.space, self.record.names), self.record, n_repeats)
+        missing = [job for job in jobs if (job.config.identity(), job.repeat) not in there]
+        for job in missing:
+            enqueue(self.study, job)
+        return len(missing)
+
+    def next(self) -> tuple[optuna.Trial, Job] | None:
+        """Return the next waiting trial, now running."""
+        if not trials_in(self.study, TrialState.WAITING):
+            return None
+        trial = self.study.ask()
+        job = read_job(trial)
+        if job is None:
+            # Another process took the last waiting trial between the question and the answer.
+            trial.set_user_attr("reason", "nothing was left to train")
+            self.study.tell(trial, state=TrialState.FAIL)
+            return None
+        trial.set_user_attr("owner", owner())
+        for name, labels in self._labels().items():
+            trial.suggest_categorical(name, labels)
+        return trial, job
+
+    def n_left(self) -> int:
+        """Return the number of trials that wait or run."""
+        return len(trials_in(self.study, TrialState.WAITING, TrialState.RUNNING))
+
+    def _labels(self) -> dict[str, list[Scalar]]:
+        sweeps = self.record.space.sweeps
+        return {name: [v.label for v in sweeps[name].values] for name in self.record.names}
+
+
+def grid_jobs(cells: Sequence[Cell], record: StudyRecord, n_repeats: int) -> list[Job]:
+    """Return every job of a grid: cell by cell, each with all its repeats."""
+    return [
+        Job(
+            ordinal=ordinal,
+            params=cell.params,
+            config=cell.config,
+            repeat=repeat,
+            seed=record.seed + repeat,
+            fold=record.seed + repeat,
+        )
+        for ordinal, cell in enumerate(cells)
+        for repeat in range(n_repeats)
+    ]

@@ -1,0 +1,70 @@
+"""A job: one repeat of one configuration, as it is recorded in a trial."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.config import Scalar, TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a trial trains. `ordinal` numbers the configurations in the order they were asked."""
+
+    ordinal: int
+    params: Mapping[str, Scalar]
+    config: TrainingConfig
+    repeat: int
+    seed: int
+    fold: int
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Return the job as the user attributes of its trial."""
+        return {
+            "ordinal": self.ordinal,
+            "params": dict(self.params),
+            "config": self.config.to_mapping(),
+            "repeat": self.repeat,
+            "seed": self.seed,
+            "fold": self.fold,
+        }
+
+
+class Source(Protocol):
+    """Where the objective gets its trials from; all it knows is in the study."""
+
+    def next(self) -> tuple[optuna.Trial, Job] | None:
+        """Return the next trial to train, now running, or None when there is none at present."""
+        ...
+
+    def n_left(self) -> int:
+        """Return how many trainings are left, those that run included."""
+        ...
+
+
+def read_job(trial: optuna.Trial | FrozenTrial) -> Job | None:
+    """Return the job on record in a trial, None where there is none yet."""
+    attributes = trial.user_attrs
+    if "config" not in attributes:
+        return None
+    return Job(
+        ordinal=attributes["ordinal"],
+        params=attributes["params"],
+        config=TrainingConfig.from_mapping(attributes["config"]),
+        repeat=attributes["repeat"],
+        seed=attributes["seed"],
+        fold=attributes["fold"],
+    )
+
+
+def enqueue(study: optuna.Study, job: Job) -> None:
+    """Put a job into the study as a trial that waits."""
+    study.enqueue_trial(dict(job.params), user_attrs=job.to_attributes())
+
+
+def trials_in(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
+    """Return the trials in the given states, in the order of their numbers."""
+    return study.get_trials(deepcopy=False, states=states or None)

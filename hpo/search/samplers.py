@@ -1,0 +1,58 @@
+"""Samplers and pruners of a search, made anew for each configuration from the study's seed."""
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from typing import Final
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+
+
+def make_sampler(name: str, *, seed: int, ordinal: int) -> BaseSampler:
+    """Return the sampler that proposes configuration number `ordinal`.
+
+    Its seed comes from the study's seed and the ordinal: a search that is resumed goes on as it
+    would have without a stop, instead of repeating its first proposals.
+    """
+    return SAMPLERS[name](_derive(seed, ordinal))
+
+
+def make_pruner(name: str, *, epochs: int) -> BasePruner:
+    """Return the pruner of a search; the median one waits for a third of the epochs."""
+    return PRUNERS[name](epochs)
+
+
+def _tpe(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        # `group` models conditional parameters together; Optuna calls it experimental.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return TPESampler(seed=seed, multivariate=True, group=True)
+
+
+def _random(seed: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+def _median(epochs: int) -> BasePruner:
+    return MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 3))
+
+
+def _none(epochs: int) -> BasePruner:  # noqa: ARG001 (the table calls every pruner alike)
+    return NopPruner()
+
+
+SAMPLERS: Final[dict[str, Callable[[int], BaseSampler]]] = {"tpe": _tpe, "random": _random}
+PRUNERS: Final[dict[str, Callable[[int], BasePruner]]] = {"median": _median, "none": _none}
+
+
+def _derive(seed: int, ordinal: int) -> int:
+    digest = hashlib.sha256(f"{seed}/{ordinal}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def no_sampler() -> BaseSampler:
+    """Return a sampler for trials whose parameters are all fixed."""
+    return optuna.samplers.RandomSampler(seed=0)

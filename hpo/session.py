@@ -1,0 +1,183 @@
+"""An open study with everything that works on it: data, run store, folder."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import optuna
+from safetensors.numpy import save as to_safetensors
+
+from hpo import study as studies
+from hpo.baselines import baselines
+from hpo.data import TrainingData, seal
+from hpo.errors import StudyError
+from hpo.kept_weights import KeptWeights
+from hpo.objective import Event, TrialDone, Workplace, work
+from hpo.plan import Plan
+from hpo.runs import RunKey, RunStore
+from hpo.search import GridSource, Job, SearchSource, Source, recover
+from hpo.search.samplers import make_pruner
+from hpo.storage import Storage, explained, open_storage, quiet_optuna, sqlite_path
+from hpo.study import Goal, StudyRecord
+from hpo.summary import StudySummary, summarize
+from hpo.training.engine import Stack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A study, opened for work. `record` holds the device that was settled at its creation."""
+
+    plan: Plan
+    storage: Storage
+    study: optuna.Study
+    record: StudyRecord
+    goal: Goal
+
+    @cached_property
+    def training_data(self) -> TrainingData:
+        """The data as training may see them."""
+        return seal(self.plan.dataset)
+
+    @property
+    def runs(self) -> RunStore:
+        """The run store of this storage."""
+        return RunStore(runs_folder(self.storage.url))
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this study, for its page, weights and exports."""
+        return study_folder(self.storage.url, self.study.study_name)
+
+    def key_of(self, job: Job) -> RunKey:
+        """Return what decides the numbers of a job."""
+        return run_key(self.record, job)
+
+    def summary(self) -> StudySummary:
+        """Return the study as it stands."""
+        with explained(self.storage.url):
+            return summarize(self.study, storage_url=self.storage.url)
+
+
+def open_session(plan: Plan) -> Session:
+    """Open or create the study of a plan.
+
+    Trials that a dead process left running are told failed, so that they are trained again.
+
+    Raises:
+        StudyError: a study of this name is there and does not fit the plan.
+        DeviceError: the device is not there.
+    """
+    quiet_optuna()
+    storage = open_storage(plan.storage)
+    study = studies.find(storage, plan.name)
+    if study is None:
+        study = studies.create(storage, plan.name, _with_device(plan.record))
+    with explained(storage.url):
+        studies.check_fits(study, plan.record)
+        record = studies.read_record(study)
+        _check_device(study.study_name, record, plan.record)
+        goal = studies.raise_goal(study, plan.goal)
+        recover(study)
+    return Session(plan=plan, storage=storage, study=study, record=record, goal=goal)
+
+
+def run(session: Session) -> Iterator[Event]:
+    """Train what the study lacks, event by event; nothing where nothing is missing."""
+    weights = KeptWeights.of(session.summary(), session.folder / "weights")
+    place = Workplace(
+        runs=session.runs,
+        key_of=session.key_of,
+        open_stack=lambda: _open_stack(session),
+        deadline=time.monotonic() + session.plan.timeout_s,
+    )
+    with explained(session.storage.url):
+        for event in work(session.study, source_of(session), place):
+            if isinstance(event, TrialDone) and event.score is not None:
+                content = to_safetensors(event.result.weights) if event.result else None
+                weights.add(event.job.config.identity(), event.run, event.score, content)
+                event = replace(event, result=None)
+            yield event
+        _record_baselines(session)
+
+
+def source_of(session: Session) -> Source:
+    """Return where the trials of this study come from, with its pruner set."""
+    study, record = session.study, session.record
+    if record.kind == "grid":
+        grid = GridSource(study=study, record=record)
+        grid.plan(session.goal.n_repeats)
+        return grid
+    study.pruner = make_pruner(record.pruner, epochs=record.space.base.epochs)
+    return SearchSource(study=study, record=record, goal=session.goal)
+
+
+def run_key(record: StudyRecord, job: Job) -> RunKey:
+    """Return what decides the numbers of a job; data with one validation split have one fold."""
+    return RunKey(
+        config=job.config,
+        seed=job.seed,
+        fold=0 if record.data.has_own_validation else job.fold,
+        fingerprint=record.data.fingerprint,
+        device_type=record.device.partition(":")[0],
+        precision=record.precision,
+    )
+
+
+def runs_folder(storage_url: str) -> Path:
+    """Return the folder of the run store: `HPO_RUNS`, or `runs` beside the storage."""
+    named = os.environ.get("HPO_RUNS")
+    return Path(named) if named else _beside(storage_url) / "runs"
+
+
+def study_folder(storage_url: str, name: str) -> Path:
+    """Return the folder of a study, beside the storage."""
+    return _beside(storage_url) / name
+
+
+def _beside(storage_url: str) -> Path:
+    path = sqlite_path(storage_url)
+    return Path("studies") if path is None else path.parent
+
+
+def _open_stack(session: Session) -> Stack:
+    # torch takes two seconds to import: a study that is complete is shown without it.
+    from hpo.training import device, reference
+
+    place = device.choose(session.record.device, session.record.precision)
+    return reference.open_stack(session.training_data, device=place)
+
+
+def _with_device(record: StudyRecord) -> StudyRecord:
+    from hpo.training import device
+
+    place = device.choose(record.device, record.precision)
+    return replace(record, device=place.name, precision=place.precision)
+
+
+def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:
+    """Refuse to mix devices or precisions within a study; `auto` takes what is recorded."""
+    pairs = (
+        ("--device", recorded.device, asked.device),
+        ("--precision", recorded.precision, asked.precision),
+    )
+    for option, old, new in pairs:
+        if new not in ("auto", old, old.partition(":")[0]):
+            raise StudyError(
+                f"The study {name} was trained with {option} {old}, not {new}: its repeats would "
+                f"not compare. Leave {option} out, or give the new study a name with --study."
+            )
+
+
+def _record_baselines(session: Session) -> None:
+    """Score the baselines on the folds of the study, once for each number of folds."""
+    n_folds = 1 if session.record.data.has_own_validation else min(session.goal.n_repeats, 5)
+    attributes = session.study.user_attrs
+    if attributes.get("n_baseline_folds") == n_folds:
+        return
+    first = session.record.seed
+    found = baselines(session.training_data, range(first, first + n_folds))
+    session.study.set_user_attr("baselines", {b.name: b.mean for b in found})
+    session.study.set_user_attr("n_baseline_folds", n_folds)

@@ -1,0 +1,269 @@
+"""What a study records of itself, and opening it only where it fits the request."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, cast
+
+import optuna
+
+from hpo import space as spaces
+from hpo.config import did_you_mean
+from hpo.errors import StudyError, UsageError, fault_list
+from hpo.space import Space
+from hpo.storage import Storage, explained
+
+Kind = Literal["grid", "search"]
+
+FORMAT: Final = 1
+_ATTRIBUTE: Final = "hpo"
+_NO_PRUNER: Final = optuna.pruners.NopPruner()
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInfo:
+    """The data of a study, as it is recorded and shown. `path` is None for the phantom.
+
+    Without a validation split of its own (`has_own_validation`), `n_train` and `n_validation` are
+    the means over the folds.
+    """
+
+    path: str | None
+    name: str
+    fingerprint: str
+    is_phantom: bool
+    has_own_validation: bool
+    n_train: int
+    n_validation: int
+    n_test: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """Everything that was settled when the study was created.
+
+    `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search.
+    """
+
+    kind: Kind
+    names: tuple[str, ...]
+    space: Space
+    data: DataInfo
+    device: str
+    precision: str
+    seed: int
+    sampler: str
+    pruner: str
+    command: str
+    versions: dict[str, str]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes it this study: another identity is another study."""
+        return {
+            "kind": self.kind,
+            "names": list(self.names),
+            "space": spaces.to_document(self.space),
+            "fingerprint": self.data.fingerprint,
+            "seed": self.seed,
+            "sampler": self.sampler,
+            "pruner": self.pruner,
+        }
+
+    def default_name(self) -> str:
+        """Return the name that the same command finds again."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        shown = self.names if self.kind == "grid" else ()
+        return "-".join([self.kind, *shown])[:80] + f"-{digest}"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How far the study is meant to go; raised by later calls.
+
+    `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid).
+    """
+
+    n_repeats: int
+    n_trials: int = 0
+
+
+def check_name(name: str) -> str:
+    """Return the name of a study if it can be one.
+
+    Raises:
+        UsageError: it is empty, too long, or has other signs than letters, digits, `.`, `_`, `-`.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--study takes letters, digits, '.', '_' and '-' (100 at most, not beginning with "
+            f"'.' or '-'), but got {name[:120]!r}."
+        )
+    return name
+
+
+def find(storage: Storage, name: str) -> optuna.Study | None:
+    """Return the study of this name, or None."""
+    with explained(storage.url):
+        if check_name(name) not in study_names(storage):
+            return None
+        return optuna.load_study(study_name=name, storage=storage.optuna, pruner=_NO_PRUNER)
+
+
+def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
+    """Create a study, or open the one that another process has just created.
+
+    Raises:
+        StudyError: a study of this name is there and does not fit.
+    """
+    with explained(storage.url):
+        study = optuna.create_study(
+            study_name=check_name(name),
+            storage=storage.optuna,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=_NO_PRUNER,
+        )
+    check_fits(study, record)
+    return study
+
+
+def check_fits(study: optuna.Study, record: StudyRecord) -> None:
+    """Check that the study is the one that is asked for; an empty one takes the record.
+
+    Raises:
+        StudyError: with everything that differs.
+    """
+    if not study.user_attrs and not study.get_trials(deepcopy=False):
+        study.set_user_attr(_ATTRIBUTE, _to_document(record))
+        return
+    faults = _differences(read_record(study), record)
+    if faults:
+        name = study.study_name
+        raise StudyError(
+            fault_list(f"There is a study {name} already, and it is another one:", faults)
+            + f"\nGive this one another name with --study, or remove the old one: hpo delete {name}"
+        )
+
+
+def open_study(storage: Storage, name: str) -> optuna.Study:
+    """Open a study that is there.
+
+    Raises:
+        StudyError: there is none of this name (with the nearest), or it is not one of hpo's.
+    """
+    names = study_names(storage)
+    if name not in names:
+        hint = did_you_mean(name, names).replace("; there are:", " There are:")
+        raise StudyError(
+            f"There is no study {name[:120]!r} in {storage.shown_url}{hint or '.'} `hpo show` "
+            "lists them."
+        )
+    with explained(storage.url):
+        study = optuna.load_study(study_name=name, storage=storage.optuna, pruner=_NO_PRUNER)
+        read_record(study)
+    return study
+
+
+def study_names(storage: Storage) -> list[str]:
+    """Return the names of all studies in the database, the oldest first."""
+    with explained(storage.url):
+        return [study.study_name for study in storage.optuna.get_all_studies()]
+
+
+def is_ours(study: optuna.Study) -> bool:
+    """Whether the study was made by hpo."""
+    return _ATTRIBUTE in study.user_attrs
+
+
+def read_record(study: optuna.Study) -> StudyRecord:
+    """Return what the study recorded when it was created.
+
+    Raises:
+        StudyError: the study was not made by hpo, or by a version that writes another format.
+    """
+    document = study.user_attrs.get(_ATTRIBUTE)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        made_by = "by another version of hpo" if document else "by another program"
+        raise StudyError(
+            f"The study {study.study_name} was made {made_by} and cannot be used here. Give "
+            "another name with --study."
+        )
+    return StudyRecord(
+        kind=document["kind"],
+        names=tuple(document["names"]),
+        space=spaces.from_document(document["space"]),
+        data=DataInfo(**document["data"]),
+        device=document["device"],
+        precision=document["precision"],
+        seed=document["seed"],
+        sampler=document["sampler"],
+        pruner=document["pruner"],
+        command=document["command"],
+        versions=document["versions"],
+    )
+
+
+def read_goal(study: optuna.Study) -> Goal:
+    """Return how far the study is meant to go."""
+    document = study.user_attrs.get("goal", {})
+    return Goal(int(document.get("n_repeats", 1)), int(document.get("n_trials", 0)))
+
+
+def raise_goal(study: optuna.Study, goal: Goal) -> Goal:
+    """Raise the goal of the study where the given one goes further, and return it."""
+    old = read_goal(study)
+    new = Goal(max(old.n_repeats, goal.n_repeats), max(old.n_trials, goal.n_trials))
+    if "goal" not in study.user_attrs or new != old:
+        study.set_user_attr("goal", asdict(new))
+    return new
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide the numbers, without importing the libraries."""
+    names = {"hpo": "hpo-toolkit", "torch": "torch", "optuna": "optuna", "numpy": "numpy"}
+    found = {"python": platform.python_version()}
+    for name, distribution in names.items():
+        try:
+            found[name] = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def _to_document(record: StudyRecord) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        **record.identity(),
+        "data": asdict(record.data),
+        "device": record.device,
+        "precision": record.precision,
+        "command": record.command,
+        "versions": record.versions,
+    }
+
+
+def _differences(old: StudyRecord, new: StudyRecord) -> list[str]:
+    if old.kind != new.kind:
+        return [f"it is a {old.kind}, not a {new.kind}"]
+    faults = []
+    if old.data.fingerprint != new.data.fingerprint:
+        faults.append(
+            f"its data are {old.data.name} ({old.data.path or 'the phantom'}, fingerprint "
+            f"{old.data.fingerprint[:8]}), not {new.data.name} "
+            f"({new.data.path or 'the phantom'}, fingerprint {new.data.fingerprint[:8]})"
+        )
+    old_identity, new_identity = old.identity(), new.identity()
+    for name in ("names", "seed", "sampler", "pruner"):
+        if old_identity[name] != new_identity[name]:
+            shown = {"names": "--param"}.get(name, f"--{name}")
+            faults.append(f"{shown}: {old_identity[name]} there, {new_identity[name]} here")
+    return faults + spaces.space_differences(
+        cast(Mapping[str, Any], old_identity["space"]),
+        cast(Mapping[str, Any], new_identity["space"]),
+    )
