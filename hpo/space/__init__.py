@@ -1,0 +1,41 @@
+"""Space files: a base configuration, prescribed sweeps around it, open ranges to search."""
+
+from hpo.space.documents import from_document, space_differences, to_document
+from hpo.space.editing import override, restrict, with_values
+from hpo.space.files import load_space, space_names
+from hpo.space.grid import cells
+from hpo.space.records import (
+    Cell,
+    Choices,
+    Domain,
+    FloatRange,
+    IntRange,
+    Parameter,
+    Space,
+    Sweep,
+    SweepValue,
+)
+from hpo.space.resolving import params_of, resolve
+
+__all__ = [
+    "Cell",
+    "Choices",
+    "Domain",
+    "FloatRange",
+    "IntRange",
+    "Parameter",
+    "Space",
+    "Sweep",
+    "SweepValue",
+    "cells",
+    "from_document",
+    "load_space",
+    "override",
+    "params_of",
+    "resolve",
+    "restrict",
+    "space_differences",
+    "space_names",
+    "to_document",
+    "with_values",
+]

@@ -1,0 +1,70 @@
+"""Parameters of a search <-> configurations."""
+
+from collections.abc import Mapping
+
+from hpo.config import Scalar, TrainingConfig, Value
+from hpo.errors import ConfigError, UsageError
+from hpo.space.fields import NAMES, apply, current_label, fit_dropout
+from hpo.space.records import Choices, Parameter, Space, value_text
+
+
+def resolve(space: Space, params: Mapping[str, Scalar]) -> TrainingConfig:
+    """Return the configuration that searched parameters describe; the rest is the base.
+
+    A dropout per layer, in the base or among the choices, is fitted to the number of layers
+    (`fit_dropout`).
+
+    Raises:
+        UsageError: a parameter is not searched, or cannot take its value.
+    """
+    known = {parameter.name: parameter for parameter in space.search}
+    changes: dict[str, Value] = {}
+    for name, label in params.items():
+        if name not in known:
+            raise UsageError(f"{name} is not searched in the space {space.name}")
+        changes[name] = _value(known[name], label)
+    if "dropout" in changes:
+        n_layers = len(apply(space.base, changes | {"dropout": 0.0}).hidden)
+        changes["dropout"] = fit_dropout(changes["dropout"], n_layers)
+    return apply(space.base, changes)
+
+
+def params_of(space: Space, config: TrainingConfig) -> dict[str, Scalar] | None:
+    """Return the searched parameters that express a configuration, None if none do."""
+    params: dict[str, Scalar] = {}
+    for parameter in space.search:
+        if not parameter.is_active(params):
+            continue
+        label = _label(parameter, config)
+        if label is None:
+            return None
+        params[parameter.name] = label
+    try:
+        is_expressed = resolve(space, params).identity() == config.identity()
+    except ConfigError:
+        return None
+    return params if is_expressed else None
+
+
+def _value(parameter: Parameter, label: Scalar) -> Value:
+    domain = parameter.domain
+    if not domain.contains(label):
+        raise UsageError(f"{parameter.name} takes {domain.allowed}, but got {value_text(label)}")
+    if isinstance(domain, Choices):
+        return domain.values[domain.labels.index(label)]
+    return NAMES[parameter.name].read(label)
+
+
+def _label(parameter: Parameter, config: TrainingConfig) -> Scalar | None:
+    """Return the label that the parameter has in a configuration, None if it cannot have it.
+
+    A dropout per layer that is the same in every layer also counts as that one number.
+    """
+    labels = [current_label(config, parameter.name)]
+    if parameter.name == "dropout" and len(set(config.dropout_per_layer)) == 1:
+        labels.append(config.dropout_per_layer[0])
+    return next((label for label in labels if _takes(parameter, label)), None)
+
+
+def _takes(parameter: Parameter, label: Scalar | None) -> bool:
+    return label is not None and parameter.domain.contains(label)
