@@ -7,6 +7,7 @@ same declaration checks a space file, the command line and a record read back fr
 import difflib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Final, Literal, TypeAlias, get_args, get_type_hints
@@ -76,11 +77,12 @@ class FieldSpec:
         """Read the value from the command line: `0.5`, `true`, `64-64-64` or `[0.9, 0.8]`."""
         text = text.strip()
         if self.many != "no":
-            inner = text.removeprefix("[").removesuffix("]")
-            separator = "," if "," in inner or self.kind is float else "-"
-            parts = [part.strip() for part in inner.split(separator)]
-            if len(parts) > 1 or text.startswith("[") or self.many == "yes":
-                return self.read([self._parse_one(part) for part in parts if part])
+            is_bracketed = text.startswith("[") and text.endswith("]")
+            inner = text[1:-1] if is_bracketed else text
+            separator = "," if "," in inner else r"(?<=[\d.])-"
+            parts = [part.strip() for part in re.split(separator, inner)]
+            if len(parts) > 1 or is_bracketed or self.many == "yes":
+                return self.read([self._parse_one(part) for part in parts])
         return self.read(self._parse_one(text))
 
     def _read_one(self, value: object) -> Scalar:
@@ -358,4 +360,7 @@ def describe(value: object) -> str:
         return "[" + ", ".join(describe(item) for item in value) + "]"
     if isinstance(value, str):
         return json.dumps(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
