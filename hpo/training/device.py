@@ -15,7 +15,11 @@ PRECISIONS: Final = ("auto", "bf16", "fp32")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where to train: `name` as torch has it (`cpu`, `cuda:1`), and the matrix precision."""
+    """Where to train: `name` as torch has it (`cpu`, `cuda:1`), and the precision of training.
+
+    bf16 is that of the factors in the product of the pixels with the first layer's weights; its
+    sums, all weights and all other layers are float32, and so is every evaluation.
+    """
 
     name: str
     precision: Precision

@@ -115,12 +115,16 @@ def train_steps(lane: Lane, epoch: int) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def read_logits(lane: Lane, positions: Tensor) -> Tensor:
-    """Return the logits `(positions, outputs)` of images in evaluation mode."""
+    """Return the logits `(positions, outputs)` of images in evaluation mode.
+
+    In float32 whatever the precision of training: what is measured is what the exported weights
+    give anywhere else.
+    """
     lane.network.eval()
     # The size of the pieces depends on the image size alone, so rounding does not vary.
     size = max(1, EVALUATION_PIXELS // lane.data.pixels.shape[1])
     pieces = [
-        compute_logits(lane.network, lane.data.pixels[some], lane.config, device=lane.device)
+        compute_logits(lane.network, lane.data.pixels[some], lane.config)
         for some in torch.split(positions, size)
     ]
     return torch.cat(pieces)
@@ -139,7 +143,8 @@ def read_losses(lane: Lane, positions: Tensor) -> Tensor:
 def _train_step(lane: Lane, epoch: int, images: Tensor, keep: Sequence[Tensor]) -> Tensor:
     config, labels = lane.config, lane.data.labels[images]
     pixels = _batch_pixels(lane, epoch, images)
-    logits = compute_logits(lane.network, pixels, config, device=lane.device, keep=keep)
+    dtype = torch.bfloat16 if lane.device.precision == "bf16" else torch.float32
+    logits = compute_logits(lane.network, pixels, config, dtype=dtype, keep=keep)
     loss = mean_loss(config, logits, labels)
     lane.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]

@@ -15,8 +15,8 @@ from hpo.training.device import Device
 # Tensors the size of the weights: what each optimizer remembers between steps.
 _N_MOMENTS: Final[dict[Optimizer, int]] = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}
 
-# Pixels that are evaluated at once: 256 images of 256 x 256.
-EVALUATION_PIXELS: Final = 1 << 24
+# Pixels that are evaluated at once: 128 images of 256 x 256.
+EVALUATION_PIXELS: Final = 1 << 23
 
 
 def memory_bytes(data: TrainingData, config: TrainingConfig, *, device: Device) -> int:
@@ -32,9 +32,7 @@ def memory_bytes(data: TrainingData, config: TrainingConfig, *, device: Device) 
     is_warped = config.augment_pose > 0 or config.augment_exposure > 0
     trained = config.batch_size * n_pixels * (24 if is_warped else 1 + n_values)
     masks = data.n_pool * sum(config.hidden)
-    return (
-        images + _weight_bytes(config, device) + masks + max(evaluated * (1 + n_values), trained)
-    )
+    return images + _weight_bytes(config, device) + masks + max(evaluated * 5, trained)
 
 
 def pixels_bytes(data: TrainingData, image_size: int) -> int:

@@ -1,0 +1,75 @@
+"""Forecasting how long a training takes, from a few timed steps on this device."""
+
+import time
+from itertools import islice, pairwise
+from statistics import median
+
+import torch
+from torch import nn
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import TrainingData
+from hpo.training.device import Device, one_thread
+from hpo.training.lane import Lane, check_fits, open_lane, read_losses, train_steps
+from hpo.training.memory import memory_explained
+from hpo.training.optimizers import build_optimizer
+from hpo.training.reference import place_fold, place_pixels
+
+
+def seconds_per_epoch(
+    data: TrainingData, config: TrainingConfig, *, device: Device, max_seconds: float = 1.0
+) -> float:
+    """Forecast the seconds of a training of the readable engine, divided by its epochs.
+
+    An epoch trains all steps and reads the validation images; opening the lane and reading the
+    result are shared out among the epochs. About `max_seconds` are spent on timed steps.
+
+    Raises:
+        TrainingError: a batch is larger than the training images of the fold.
+        DeviceError: there is too little memory.
+    """
+    check_fits(data, config, 0)
+    # The first optimizer of a process makes torch import for a second.
+    build_optimizer(config, [nn.Parameter(torch.zeros(1, device=device.torch))])
+    with memory_explained(config, device), one_thread():
+        fold = place_fold(data, 0, pixels=place_pixels(data, config.image_size, device=device))
+        start = _now(device)
+        lane = open_lane(config, fold, seed=0, device=device)
+        opening = _now(device) - start
+        training = _time_training(lane, max_seconds)
+        per_image = _time_reading(lane)
+    n_validation, n_train = len(fold.validation), len(fold.train)
+    reading_result = per_image * (n_train + n_validation + len(fold.test))
+    per_epoch = training + per_image * n_validation
+    return per_epoch + (opening + reading_result) / config.epochs
+
+
+def _time_training(lane: Lane, max_seconds: float) -> float:
+    """Time the first step, which draws the epoch's order and dropout, and some of the others."""
+    list(islice(train_steps(lane, 0), 3))
+    n_steps = -(-len(lane.data.train) // lane.config.batch_size)
+    steps = train_steps(lane, 0)
+    laps = [_now(lane.device)]
+    for _ in steps:
+        laps.append(_now(lane.device))
+        if laps[-1] - laps[0] > max_seconds:
+            break
+    times = [later - earlier for earlier, later in pairwise(laps)]
+    return times[0] + (n_steps - 1) * median(times[1:] or times)
+
+
+def _time_reading(lane: Lane) -> float:
+    """Return the seconds that reading one image takes."""
+    some = lane.data.validation[:256]
+    times = []
+    for _ in range(3):
+        start = _now(lane.device)
+        read_losses(lane, some)
+        times.append(_now(lane.device) - start)
+    return min(times) / len(some)
+
+
+def _now(device: Device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device.torch)
+    return time.perf_counter()
