@@ -1,0 +1,35 @@
+"""Chest X-rays: opening a data set, its folds, its audit, and the phantom."""
+
+from hpo.data.dataset import (
+    NORMAL,
+    PNEUMONIA,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Dataset,
+    Fold,
+    Indices,
+    Pixels,
+    TrainingData,
+)
+from hpo.data.folds import N_FOLDS, seal
+from hpo.data.loader import load, open_data
+from hpo.data.phantom import open_phantom
+
+__all__ = [
+    "NORMAL",
+    "N_FOLDS",
+    "PNEUMONIA",
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
+    "Dataset",
+    "Fold",
+    "Indices",
+    "Pixels",
+    "TrainingData",
+    "load",
+    "open_data",
+    "open_phantom",
+    "seal",
+]

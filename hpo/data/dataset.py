@@ -1,6 +1,6 @@
 """The one record of images and labels, and the sealed view of it that training gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -22,14 +22,20 @@ Indices: TypeAlias = NDArray[np.int64]
 class Dataset:
     """Chest X-rays with labels, patients and the source's own split.
 
-    `labels` `(n,)` holds NORMAL or PNEUMONIA; `split` `(n,)` TRAIN, VALIDATION or TEST; `patients`
-    `(n,)` a number per patient, or a number per image where the source does not tell
-    (`has_patients` is then False). `pixels_at(size)` returns uint8 `(n, size, size)`, resized once
-    and cached. The fingerprint covers pixels, labels and split.
+    `labels` `(n,)` holds NORMAL or PNEUMONIA; `split` `(n,)` TRAIN, VALIDATION or TEST, in this
+    order; `patients` `(n,)` a number per patient, counted by first appearance, or a number per
+    image where the source does not tell (`has_patients` is then False). `files` names each image
+    for messages, `sizes` `(n, 2)` holds height and width as stored, and `digests` are equal where
+    the stored pixels are. `originals(positions)` reads images as stored, as 8-bit gray, one at a
+    time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized once and cached.
+
+    The fingerprint covers the stored pixels, labels, split and which images share a patient: what
+    a training can depend on, and not where the data lie.
     """
 
     name: str
     source: str
+    format: str
     fingerprint: str
     is_phantom: bool
     has_patients: bool
@@ -37,6 +43,9 @@ class Dataset:
     patients: NDArray[np.int64]
     split: NDArray[np.uint8]
     files: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    digests: tuple[str, ...]
+    originals: Callable[[Sequence[int]], Iterator[Pixels]]
     pixels_at: Callable[[int], Pixels]
 
     def __len__(self) -> int:

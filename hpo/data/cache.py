@@ -1,0 +1,96 @@
+"""What was computed from the images once: digests of the originals, and resized pixels.
+
+The cache only saves time. Whatever is missing, damaged or cannot be written is computed again.
+"""
+
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final
+
+import numpy as np
+
+from hpo.data.dataset import Pixels
+
+_CHECKSUM_BYTES: Final = 4
+
+
+def folder() -> Path:
+    """Return where the cache lies: `HPO_CACHE`, or `hpo` in the user's cache folder.
+
+    Raises:
+        OSError: this user has no home.
+    """
+    if chosen := os.environ.get("HPO_CACHE"):
+        return Path(chosen)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "hpo"
+    try:
+        return Path.home() / ".cache" / "hpo"
+    except RuntimeError as problem:
+        raise OSError(str(problem)) from None
+
+
+def read_index(key: str) -> Mapping[str, object] | None:
+    """Return what `write_index` kept under this key, or None."""
+    try:
+        index = json.loads((folder() / "index" / f"{key}.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return index if isinstance(index, dict) else None
+
+
+def write_index(key: str, index: Mapping[str, object]) -> None:
+    """Keep a record under a key, where the cache can be written."""
+    with suppress(OSError), _replacing(folder() / "index" / f"{key}.json") as file:
+        file.write(json.dumps(index).encode())
+
+
+def read_pixels(name: str, shape: tuple[int, int, int]) -> Pixels | None:
+    """Map the pixels kept under this name, or return None where they are not there or damaged."""
+    try:
+        path = folder() / "pixels" / f"{name}.npy"
+        pixels: Pixels = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        with path.open("rb") as file:
+            file.seek(-_CHECKSUM_BYTES, os.SEEK_END)
+            checksum = int.from_bytes(file.read(), "little")
+    except (OSError, ValueError, EOFError):
+        return None
+    is_whole = pixels.shape == shape and pixels.dtype == np.uint8
+    return pixels if is_whole and zlib.crc32(pixels.data) == checksum else None
+
+
+def write_pixels(name: str, shape: tuple[int, int, int], images: Iterable[Pixels]) -> None:
+    """Keep images under a name, one at a time, where the cache can be written.
+
+    The file is a `.npy` with a CRC-32 behind the array. It is written, never mapped for writing:
+    on a full disk a write fails, while a mapped page kills the process.
+    """
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    checksum = 0
+    with suppress(OSError), _replacing(folder() / "pixels" / f"{name}.npy") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for image in images:
+            data = np.ascontiguousarray(image).data
+            checksum = zlib.crc32(data, checksum)
+            file.write(data)
+        file.write(checksum.to_bytes(_CHECKSUM_BYTES, "little"))
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write under a temporary name; a file takes its own name when it is whole."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            yield file
+            file.close()
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise

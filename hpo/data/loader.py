@@ -1,0 +1,50 @@
+"""Opening a data set by looking at its path."""
+
+from pathlib import Path
+from typing import Final
+
+from hpo.data import image_folders, medmnist, npy_files
+from hpo.data.dataset import Dataset
+from hpo.data.phantom import open_phantom
+from hpo.data.source import open_source
+from hpo.errors import DataError
+
+_FORMATS: Final = (npy_files, image_folders, medmnist)
+_WANTED: Final = """\
+  - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of .jpeg, .jpg or .png files (val may be absent)
+  - a folder with normal.npy, pneumonia.npy, test_normal.npy and test_pneumonia.npy
+  - a MedMNIST archive .npz with train_images, train_labels, val_… and test_…"""
+
+
+def open_data(path: Path | None) -> Dataset:
+    """Open the data set at a path, or the phantom where there is none.
+
+    Raises:
+        DataError: what lies there cannot be used.
+    """
+    return open_phantom() if path is None else load(path)
+
+
+def load(path: Path) -> Dataset:
+    """Open a data set; its format is found by looking at the path.
+
+    Every image is decoded when a path is opened for the first time, and not again while the files
+    stay as they are.
+
+    Raises:
+        DataError: nothing there that can be used, or a damaged file, which is named.
+    """
+    path = path.expanduser().absolute()
+    for data_format in _FORMATS:
+        if data_format.looks_like(path):
+            return open_source(data_format.read(path))
+    raise DataError(f"{_nothing_at(path)} Give the path (--data, HPO_DATA) of\n{_WANTED}")
+
+
+def _nothing_at(path: Path) -> str:
+    if not path.exists():
+        return f"There is no {path}."
+    children = sorted(path.iterdir()) if path.is_dir() else []
+    near = [child for child in children if any(form.looks_like(child) for form in _FORMATS)]
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{path} holds no data set that can be read.{hint}"

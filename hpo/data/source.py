@@ -1,0 +1,157 @@
+"""From what a format says about a data set to the data set itself."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache as memoize
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.data import cache
+from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, Dataset, Pixels
+from hpo.errors import DataError
+
+# Raise when decoding or digests change: older indexes are then no longer read.
+_INDEX_VERSION: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a format knows of a data set before any image is decoded.
+
+    `labels` and `split` are `(n,)`; `patients` holds a key per image, None where the source does
+    not tell. `originals(positions)` reads the images. `stamp` changes when the files may have
+    changed; it is empty where reading costs nothing.
+    """
+
+    name: str
+    location: str
+    format: str
+    is_phantom: bool = False
+    labels: NDArray[np.uint8]
+    split: NDArray[np.uint8]
+    patients: tuple[str, ...] | None = None
+    files: tuple[str, ...]
+    stamp: str
+    originals: Callable[[Sequence[int]], Iterator[Pixels]]
+
+
+def stamp(paths: Sequence[Path]) -> str:
+    """Digest where files lie, their sizes and when they were last written."""
+    hasher = hashlib.sha256(str(_INDEX_VERSION).encode())
+    for path in paths:
+        status = path.stat()
+        hasher.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return hasher.hexdigest()[:32]
+
+
+def open_source(source: Source) -> Dataset:
+    """Read what is not known of a data set yet, and make it whole.
+
+    Raises:
+        DataError: an image that cannot be read, or fewer than two classes to train on.
+    """
+    _check_classes(source)
+    sizes, digests = _index(source)
+    patients = _numbered(source.patients or source.files)
+    fingerprint = _fingerprint(source, digests, patients)
+    return Dataset(
+        name=source.name,
+        source=source.location,
+        format=source.format,
+        fingerprint=fingerprint,
+        is_phantom=source.is_phantom,
+        has_patients=source.patients is not None,
+        labels=source.labels,
+        patients=patients,
+        split=source.split,
+        files=source.files,
+        sizes=sizes,
+        digests=digests,
+        originals=source.originals,
+        pixels_at=memoize(lambda size: _pixels_at(source, fingerprint, size)),
+    )
+
+
+def _check_classes(source: Source) -> None:
+    pool = source.labels[source.split != TEST]
+    counts = {"normal": (pool == NORMAL).sum(), "pneumonia": (pool == PNEUMONIA).sum()}
+    if not all(counts.values()):
+        found = ", ".join(f"{n} {name}" for name, n in counts.items())
+        raise DataError(
+            f"{source.location} has fewer than two classes to train on: {found}. Training needs "
+            "images of both classes outside the test split."
+        )
+
+
+def _index(source: Source) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return height and width, and the digest of the pixels, of each image."""
+    n = len(source.labels)
+    kept = cache.read_index(source.stamp) if source.stamp else None
+    if kept is not None and (known := _known(kept, n)):
+        return known
+    sizes = np.zeros((n, 2), np.int64)
+    digests = []
+    for position, image in enumerate(source.originals(range(n))):
+        sizes[position] = image.shape
+        digests.append(_digest(image))
+    if source.stamp:
+        cache.write_index(source.stamp, {"sizes": sizes.tolist(), "digests": digests})
+    return sizes, tuple(digests)
+
+
+def _known(
+    index: Mapping[str, object], n: int
+) -> tuple[NDArray[np.int64], tuple[str, ...]] | None:
+    sizes, digests = index.get("sizes"), index.get("digests")
+    if not (isinstance(sizes, list) and isinstance(digests, list)) or len(digests) != n:
+        return None
+    try:
+        return np.array(sizes, np.int64).reshape(n, 2), tuple(str(digest) for digest in digests)
+    except (TypeError, ValueError):
+        return None
+
+
+def _digest(image: Pixels) -> str:
+    hasher = hashlib.sha256(f"{image.shape[0]} {image.shape[1]} ".encode())
+    hasher.update(np.ascontiguousarray(image).data)
+    return hasher.hexdigest()[:32]
+
+
+def _numbered(keys: Sequence[str]) -> NDArray[np.int64]:
+    """Number patients by first appearance, so that equal groups give equal folds."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+
+
+def _fingerprint(source: Source, digests: Sequence[str], patients: NDArray[np.int64]) -> str:
+    hasher = hashlib.sha256("".join(digests).encode())
+    for column in (source.labels, source.split, patients.astype("<i8")):
+        hasher.update(column.tobytes())
+    return hasher.hexdigest()[:32]
+
+
+def _pixels_at(source: Source, fingerprint: str, size: int) -> Pixels:
+    name, shape = f"{fingerprint}-{size}", (len(source.labels), size, size)
+    kept = cache.read_pixels(name, shape)
+    if kept is not None:
+        return kept
+    cache.write_pixels(name, shape, _resized(source, size))
+    kept = cache.read_pixels(name, shape)
+    if kept is not None:
+        return kept
+    pixels = np.empty(shape, np.uint8)
+    for position, image in enumerate(_resized(source, size)):
+        pixels[position] = image
+    pixels.flags.writeable = False
+    return pixels
+
+
+def _resized(source: Source, size: int) -> Iterator[Pixels]:
+    from hpo.data.images import resize  # Pillow is not needed where the pixels are cached.
+
+    for image in source.originals(range(len(source.labels))):
+        yield resize(image, size)
