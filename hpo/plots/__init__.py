@@ -1,0 +1,62 @@
+"""Figures of a study, each in two steps: extract a record, then draw it.
+
+`…_info` is pure and returns a frozen record with its caption; `draw_…` takes the record and knows
+nothing of studies. Names from outside are made harmless where a record is drawn.
+"""
+
+from plotly.graph_objects import Figure
+
+from hpo.plots.curves import Curve, CurvesInfo, curves_info, draw_curves
+from hpo.plots.history import HistoryInfo, HistoryPoint, draw_history, history_info
+from hpo.plots.importances import (
+    Importance,
+    ImportanceInfo,
+    draw_importances,
+    importance_info,
+)
+from hpo.plots.labels import (
+    configuration_label,
+    interval_text,
+    parameter_text,
+    parameters_text,
+    percent,
+    score_text,
+)
+from hpo.plots.scores import Reference
+from hpo.plots.slices import SLICES_CAPTION, SliceInfo, SlicePoint, draw_slice, slice_infos
+from hpo.plots.style import figure_json, plotly_script
+from hpo.plots.sweep import SweepCell, SweepInfo, draw_sweep, sweep_info
+
+__all__ = [
+    "SLICES_CAPTION",
+    "Curve",
+    "CurvesInfo",
+    "Figure",
+    "HistoryInfo",
+    "HistoryPoint",
+    "Importance",
+    "ImportanceInfo",
+    "Reference",
+    "SliceInfo",
+    "SlicePoint",
+    "SweepCell",
+    "SweepInfo",
+    "configuration_label",
+    "curves_info",
+    "draw_curves",
+    "draw_history",
+    "draw_importances",
+    "draw_slice",
+    "draw_sweep",
+    "figure_json",
+    "history_info",
+    "importance_info",
+    "interval_text",
+    "parameter_text",
+    "parameters_text",
+    "percent",
+    "plotly_script",
+    "score_text",
+    "slice_infos",
+    "sweep_info",
+]

@@ -1,0 +1,238 @@
+"""Accuracy and loss over the epochs, training and validation, several configurations overlaid."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from plotly import graph_objects as go
+
+from hpo.plots.labels import configuration_label
+from hpo.plots.scores import SCORE_TICKS
+from hpo.plots.style import GRAY, PALETTE, axis, color, lines, new_figure, safe
+from hpo.runs import Epoch, RunStore
+from hpo.summary import Configuration, Repeat, StudySummary
+
+Metric = Literal["accuracy", "loss"]
+Split = Literal["train", "validation"]
+
+METRICS: Final[tuple[Metric, ...]] = ("accuracy", "loss")
+N_BEST: Final = len(PALETTE) - 1
+
+_DASHES: Final[dict[Split, str]] = {"validation": "solid", "train": "dash"}
+_WORDS: Final[dict[Split, str]] = {"validation": "validation", "train": "training"}
+_LOG_FROM: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One metric of one configuration, one value per epoch: mean, lowest, highest repeat."""
+
+    label: str
+    color: int
+    metric: Metric
+    split: Split
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvesInfo:
+    """Curves to overlay."""
+
+    curves: tuple[Curve, ...]
+    is_loss_log: bool
+    caption: str
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What is left of one training: all its epochs, or the reported scores only."""
+
+    epochs: tuple[Epoch, ...]
+    reported: tuple[float, ...]
+
+    def values(self, metric: Metric, split: Split) -> tuple[float, ...]:
+        if self.epochs:
+            of_split = (e.train if split == "train" else e.validation for e in self.epochs)
+            return tuple(values.get(metric, math.nan) for values in of_split)
+        return self.reported if (metric, split) == ("accuracy", "validation") else ()
+
+
+def curves_info(summary: StudySummary, runs: RunStore) -> CurvesInfo | None:
+    """Extract the curves of finished trainings; None while there are none.
+
+    Of many configurations, the best by mean score and the base configuration are taken.
+    """
+    chosen = _chosen(summary)
+    records = {number: _records(summary.configurations[number - 1], runs) for number in chosen}
+    curves = [
+        curve
+        for index, number in enumerate(chosen)
+        for curve in _curves(configuration_label(summary, number), index, records[number])
+    ]
+    if not curves:
+        return None
+    return CurvesInfo(
+        curves=tuple(curves),
+        is_loss_log=_is_loss_log(curves),
+        caption=_caption(summary, chosen, records),
+    )
+
+
+def draw_curves(info: CurvesInfo) -> go.Figure:
+    """Draw accuracy above loss, a color per configuration, training dashed."""
+    metrics = [m for m in METRICS if any(curve.metric == m for curve in info.curves)]
+    figure = new_figure(height=120 + 260 * len(metrics), x_title="", y_title="")
+    figure.set_subplots(rows=len(metrics), cols=1, shared_xaxes=True, vertical_spacing=0.05)
+    for row, metric in enumerate(metrics, start=1):
+        figure.update_xaxes(axis("epoch" if row == len(metrics) else ""), row=row)
+        figure.update_yaxes(axis(metric), row=row)
+        if metric == "accuracy":
+            figure.update_yaxes(tickformat=SCORE_TICKS, row=row)
+        if metric == "loss" and info.is_loss_log:
+            figure.update_yaxes(type="log", row=row)
+    n_epochs = max(len(curve.mean) for curve in info.curves)
+    figure.update_xaxes(range=[1, n_epochs] if n_epochs > 1 else [0.5, 1.5], tickformat="d")
+    figure.update_layout(legend_y=-0.2 / len(metrics))
+    for curve in info.curves:
+        for trace in _traces(curve):
+            figure.add_trace(trace, row=metrics.index(curve.metric) + 1, col=1)
+    for split in _DASHES:
+        figure.add_trace(_legend_entry(split), row=1, col=1)
+    return figure
+
+
+def _chosen(summary: StudySummary) -> list[int]:
+    """Return the numbers of the configurations to show, in the order of the study."""
+    numbered = dict(enumerate(summary.configurations, start=1))
+    finished = [number for number, c in numbered.items() if c.scores]
+    if len(finished) <= len(PALETTE):
+        return finished
+    finished.sort(key=lambda number: _rank(numbered[number]))
+    base = summary.record.space.base.identity()
+    chosen = finished[:N_BEST]
+    chosen += [n for n in finished[N_BEST:] if numbered[n].config.identity() == base]
+    return sorted(chosen)
+
+
+def _rank(configuration: Configuration) -> tuple[bool, float]:
+    mean = configuration.score.mean if configuration.score else None
+    return configuration.state != "complete", math.inf if mean is None else -mean
+
+
+def _records(configuration: Configuration, runs: RunStore) -> list[_Record]:
+    return [_record(r, runs) for r in configuration.repeats if r.score is not None]
+
+
+def _record(repeat: Repeat, runs: RunStore) -> _Record:
+    run = runs.read(repeat.run) if repeat.run else None
+    return _Record(run.epochs if run else (), repeat.reported)
+
+
+def _curves(label: str, index: int, records: list[_Record]) -> Iterable[Curve]:
+    for metric in METRICS:
+        for split in _DASHES:
+            repeats = [values for r in records if (values := r.values(metric, split))]
+            if any(map(math.isfinite, (v for values in repeats for v in values))):
+                mean, low, high = _spread(repeats)
+                yield Curve(
+                    label=label,
+                    color=index,
+                    metric=metric,
+                    split=split,
+                    mean=mean,
+                    low=low,
+                    high=high,
+                )
+
+
+def _spread(repeats: list[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
+    """Return mean, lowest and highest per epoch, over the repeats that have the epoch."""
+    columns = []
+    for epoch in range(max(map(len, repeats))):
+        there = [values[epoch] for values in repeats if epoch < len(values)]
+        finite = [value for value in there if math.isfinite(value)] or [math.nan]
+        columns.append((math.fsum(finite) / len(finite), min(finite), max(finite)))
+    return tuple(zip(*columns, strict=True))
+
+
+def _is_loss_log(curves: list[Curve]) -> bool:
+    """Whether the losses differ so much that a linear axis would flatten most of them."""
+    values = [v for c in curves if c.metric == "loss" for v in c.mean if math.isfinite(v)]
+    if not values or min(values) <= 0:
+        return False
+    return max(values) > _LOG_FROM * sorted(values)[len(values) // 2]
+
+
+def _caption(
+    summary: StudySummary, chosen: list[int], records: Mapping[int, list[_Record]]
+) -> str:
+    every = [record for number in chosen for record in records[number]]
+    caption = "Solid lines are validation, dashed ones training (measured while training, with "
+    caption += "dropout on, so it may lie below validation)."
+    if any(len(of_one) > 1 for of_one in records.values()):
+        caption += " Lines are means over repeats, bands reach from the lowest to the highest."
+    n_finished = sum(bool(c.scores) for c in summary.configurations)
+    if len(chosen) < n_finished:
+        extra = " and the base configuration" if len(chosen) > N_BEST else ""
+        caption += f" Of {n_finished} configurations, the best {N_BEST}{extra} are shown."
+    if len({len(record.reported) for record in every}) > 1:
+        caption += " Trainings end at different epochs: each epoch shows those that reached it."
+    if len({summary.configurations[number - 1].config.loss for number in chosen}) > 1:
+        caption += " Configurations with different loss functions have losses on different scales."
+    n_gone = sum(not record.epochs for record in every)
+    if n_gone:
+        caption += (
+            f" The run files of {n_gone} of {len(every)} trainings are gone: of those only the "
+            "validation accuracy is left."
+        )
+    return caption + " A click on a name in the legend hides it."
+
+
+def _traces(curve: Curve) -> list[go.Scatter]:
+    epochs = list(range(1, len(curve.mean) + 1))
+    line = go.Scatter(
+        x=epochs,
+        y=curve.mean,
+        mode="lines+markers" if len(epochs) == 1 else "lines",
+        line={"color": color(curve.color), "width": 2, "dash": _DASHES[curve.split]},
+        name=safe(curve.label),
+        legendgroup=str(curve.color),
+        showlegend=(curve.metric, curve.split) == ("accuracy", "validation"),
+        hoverinfo="text",
+        hovertext=[
+            lines([curve.label, f"{_WORDS[curve.split]}, epoch {epoch}: {value:.4f}"])
+            for epoch, value in zip(epochs, curve.mean, strict=True)
+        ],
+    )
+    return [line] if curve.low == curve.high else [_band(curve, epochs), line]
+
+
+def _band(curve: Curve, epochs: list[int]) -> go.Scatter:
+    """Return the area between the lowest and the highest repeat, drawn around its edge."""
+    there = [i for i, value in enumerate(curve.mean) if math.isfinite(value)]
+    return go.Scatter(
+        x=[epochs[i] for i in there + there[::-1]],
+        y=[curve.high[i] for i in there] + [curve.low[i] for i in there[::-1]],
+        fill="toself",
+        fillcolor=color(curve.color, alpha=0.14 if curve.split == "validation" else 0.07),
+        line={"width": 0},
+        mode="lines",
+        legendgroup=str(curve.color),
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def _legend_entry(split: Split) -> go.Scatter:
+    """Return an entry of the legend that stands for no curve: what the dashes mean."""
+    return go.Scatter(
+        x=[None],
+        y=[None],
+        mode="lines",
+        line={"color": GRAY, "width": 2, "dash": _DASHES[split]},
+        name=_WORDS[split],
+        hoverinfo="skip",
+    )

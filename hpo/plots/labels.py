@@ -1,0 +1,76 @@
+"""How a configuration and a score are called in figures and tables."""
+
+from collections.abc import Sequence
+
+from hpo.config import Scalar
+from hpo.space.records import value_text
+from hpo.stats import Interval
+from hpo.summary import Configuration, StudySummary
+
+
+def parameter_text(configuration: Configuration, name: str) -> str:
+    """Return the value of one parameter; a dash where the configuration does not have it."""
+    value = configuration.params.get(name)
+    return "-" if value is None else short_text(value)
+
+
+def short_text(value: Scalar) -> str:
+    """Write a value; one that a sampler drew, with all its digits, to four of them."""
+    text = value_text(value)
+    return f"{value:.4g}" if isinstance(value, float) and len(text) > 9 else text
+
+
+def parameters_text(configuration: Configuration, names: Sequence[str]) -> str:
+    """Return the parameters in words: `batch_size 32, dropout 0.5`."""
+    return ", ".join(parameter_lines(configuration, names)) or "base"
+
+
+def parameter_lines(configuration: Configuration, names: Sequence[str]) -> list[str]:
+    """Return one line per parameter that the configuration has."""
+    return [
+        f"{name} {short_text(configuration.params[name])}"
+        for name in names
+        if name in configuration.params
+    ]
+
+
+def configuration_label(summary: StudySummary, number: int) -> str:
+    """Return a short name of configuration `number`, counted from 1 in the order of the study.
+
+    In a grid its values; in a search, whose configurations differ in everything, its number.
+    """
+    names = summary.record.names
+    if summary.record.kind == "search":
+        return f"#{number}"
+    configuration = summary.configurations[number - 1]
+    if len(names) == 1:
+        return f"{names[0]} {parameter_text(configuration, names[0])}"
+    return parameters_text(configuration, names)
+
+
+def percent(score: float, digits: int = 1) -> str:
+    """Write a score, which is an accuracy, as the terminal does."""
+    return f"{100 * score:.{digits}f} %"
+
+
+def interval_text(score: Interval | None) -> str:
+    """Write the interval of a mean; a dash below two repeats."""
+    if score is None or score.low is None or score.high is None:
+        return "-"
+    return f"{100 * score.low:.1f} to {100 * score.high:.1f} %"
+
+
+def score_text(score: Interval) -> str:
+    """Return a mean with its interval, and of how many repeats."""
+    if score.mean is None:
+        return "no score"
+    if score.low is None:
+        return f"{percent(score.mean)} (one repeat: no interval)"
+    return f"{percent(score.mean)} ({interval_text(score)}, {score.n} repeats)"
+
+
+def list_text(items: Sequence[str], *, limit: int = 12) -> str:
+    """Return `a, b and c`, cut with how many more there are."""
+    if len(items) > limit:
+        return f"{', '.join(items[:limit])} and {len(items) - limit} more"
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

@@ -1,0 +1,78 @@
+"""The axis of scores: its range, and the baselines drawn on it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from plotly import graph_objects as go
+
+from hpo.plots.labels import percent
+from hpo.plots.style import GRAY, safe
+from hpo.summary import SCORE_NAME, Configuration, StudySummary
+
+Range: TypeAlias = tuple[float, float]
+
+SCORE_TITLE: Final = f"validation {SCORE_NAME}"
+SCORE_TICKS: Final = ".1~%"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A baseline. One that is not in view would squeeze the differences out of the figure."""
+
+    name: str
+    score: float
+    in_view: bool
+
+
+def score_axis(
+    summary: StudySummary, scores: Iterable[float]
+) -> tuple[Range, tuple[Reference, ...]]:
+    """Return the range of the axis, and the baselines.
+
+    A baseline is in view where at least half of the axis is left to the scores.
+    """
+    scores = list(scores)
+    low, high = min(scores), max(scores)
+    reach = max(high - low, 0.02)
+    references = tuple(
+        Reference(name, score, low - reach <= score <= high + reach)
+        for name, score in summary.baselines.items()
+    )
+    seen = [reference.score for reference in references if reference.in_view]
+    low, high = min([low, *seen]), max([high, *seen])
+    margin = 0.08 * max(high - low, 0.02)
+    return (low - margin, high + margin), references
+
+
+def shown_scores(configurations: Iterable[Configuration]) -> list[float]:
+    """Return every score and every end of an interval that a figure has to show."""
+    shown: list[float | None] = []
+    for configuration in configurations:
+        shown += configuration.scores
+        if configuration.score:
+            shown += [configuration.score.low, configuration.score.high]
+    return [score for score in shown if score is not None]
+
+
+def references_caption(references: Iterable[Reference]) -> str:
+    """Say which baselines are not drawn."""
+    hidden = [f"{r.name} at {percent(r.score)}" for r in references if not r.in_view]
+    return f" Outside the axis: {', '.join(hidden)}." if hidden else ""
+
+
+def draw_references(figure: go.Figure, references: Iterable[Reference]) -> None:
+    """Draw the baselines in view as horizontal lines."""
+    for reference in references:
+        if reference.in_view:
+            figure.add_hline(
+                y=reference.score,
+                line={"color": GRAY, "width": 1.5, "dash": "dot"},
+                annotation={
+                    "text": f"{safe(reference.name)} {percent(reference.score)}",
+                    "font": {"size": 11, "color": GRAY},
+                    "xanchor": "left",
+                    "yanchor": "bottom",
+                    "x": 0,
+                },
+            )

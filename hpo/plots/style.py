@@ -1,0 +1,82 @@
+"""What all figures share: colors, layout, harmless labels, and the way into a page."""
+
+import html
+from collections.abc import Sequence
+from typing import Final
+
+from plotly import graph_objects as go
+from plotly import io as pio
+from plotly.offline import get_plotlyjs
+
+# Okabe and Ito 2008, Color Universal Design; without yellow and black, which vanish on a white and
+# on a dark page
+PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
+SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+GRAY: Final = "#888888"
+INK: Final = "#333333"
+TRANSPARENT: Final = "rgba(0,0,0,0)"
+FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+
+
+def safe(text: str) -> str:
+    """Make text from outside harmless in a label, where plotly reads some HTML."""
+    return html.escape(text, quote=False)
+
+
+def lines(texts: Sequence[str]) -> str:
+    """Put texts under one another in a label."""
+    return "<br>".join(safe(text) for text in texts)
+
+
+def color(index: int, *, alpha: float = 1.0) -> str:
+    """Return a color of the palette, beginning again after the last."""
+    red, green, blue = bytes.fromhex(PALETTE[index % len(PALETTE)][1:])
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def symbol(index: int) -> str:
+    """Return a marker that tells two series of the same color apart."""
+    return SYMBOLS[index // len(PALETTE) % len(SYMBOLS)]
+
+
+def new_figure(*, height: int, x_title: str, y_title: str) -> go.Figure:
+    """Return an empty figure. It has no width: it takes that of the page."""
+    layout = go.Layout(
+        template="none",
+        height=height,
+        autosize=True,
+        font={"family": FONT, "size": 13, "color": INK},
+        paper_bgcolor=TRANSPARENT,
+        plot_bgcolor=TRANSPARENT,
+        margin={"l": 16, "r": 16, "t": 16, "b": 16},
+        hoverlabel={"align": "left", "font": {"size": 13}},
+        legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top", "tracegroupgap": 4},
+        xaxis=axis(x_title),
+        yaxis=axis(y_title),
+    )
+    return go.Figure(layout=layout)
+
+
+def axis(title: str) -> dict[str, object]:
+    """Return the look of an axis."""
+    return {
+        "title": {"text": safe(title), "standoff": 8},
+        "automargin": True,
+        "zeroline": False,
+        "gridcolor": "#E4E4E4",
+        "linecolor": GRAY,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": GRAY,
+    }
+
+
+def figure_json(figure: go.Figure) -> str:
+    """Return data and layout as JSON that can stand in a `<script>` element."""
+    text = pio.to_json(figure, validate=False)
+    return str(text).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def plotly_script() -> str:
+    """Return plotly.js whole, for a page that needs no network."""
+    return str(get_plotlyjs())

@@ -1,0 +1,157 @@
+"""The sweep of a grid: every repeat as a point, mean and interval per configuration."""
+
+from dataclasses import dataclass
+
+from plotly import graph_objects as go
+
+from hpo.plots.labels import parameter_text, parameters_text, percent, score_text
+from hpo.plots.scores import (
+    SCORE_TICKS,
+    SCORE_TITLE,
+    Range,
+    Reference,
+    draw_references,
+    references_caption,
+    score_axis,
+    shown_scores,
+)
+from hpo.plots.style import color, lines, new_figure, safe, symbol
+from hpo.stats import Interval
+from hpo.summary import Configuration, StudySummary
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCell:
+    """One configuration: its place on the axis, its group, its scores by trial."""
+
+    value: str
+    group: str
+    scores: tuple[tuple[int, float], ...]
+    score: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepInfo:
+    """A grid by its first parameter; `groups` are the combinations of all others, "" for none."""
+
+    parameter: str
+    values: tuple[str, ...]
+    groups: tuple[str, ...]
+    cells: tuple[SweepCell, ...]
+    references: tuple[Reference, ...]
+    score_range: Range
+    caption: str
+
+
+def sweep_info(summary: StudySummary) -> SweepInfo | None:
+    """Extract the sweep of a grid; None while no training is finished."""
+    first, *others = summary.record.names
+    finished = [c for c in summary.configurations if c.scores]
+    if not finished:
+        return None
+    score_range, references = score_axis(summary, shown_scores(finished))
+    cells = tuple(_cell(c, first, others) for c in finished)
+    values = (parameter_text(c, first) for c in summary.configurations)
+    return SweepInfo(
+        parameter=first,
+        values=tuple(dict.fromkeys(values)),
+        groups=tuple(dict.fromkeys(cell.group for cell in cells)),
+        cells=cells,
+        references=references,
+        score_range=score_range,
+        caption=_caption(cells, others) + references_caption(references),
+    )
+
+
+def draw_sweep(info: SweepInfo) -> go.Figure:
+    """Draw one series per group, side by side over each value."""
+    figure = new_figure(height=420, x_title=info.parameter, y_title=SCORE_TITLE)
+    figure.update_xaxes(
+        tickvals=list(range(len(info.values))),
+        ticktext=[safe(value) for value in info.values],
+        range=[-0.5, len(info.values) - 0.5],
+        showgrid=False,
+    )
+    figure.update_yaxes(range=list(info.score_range), tickformat=SCORE_TICKS)
+    draw_references(figure, info.references)
+    for index, group in enumerate(info.groups):
+        cells = [cell for cell in info.cells if cell.group == group]
+        figure.add_trace(_repeats(info, cells, index))
+        figure.add_trace(_means(info, cells, index))
+    return figure
+
+
+def _cell(configuration: Configuration, first: str, others: list[str]) -> SweepCell:
+    assert configuration.score is not None
+    scores = tuple((r.trial, r.score) for r in configuration.repeats if r.score is not None)
+    return SweepCell(
+        value=parameter_text(configuration, first),
+        group=parameters_text(configuration, others) if others else "",
+        scores=scores,
+        score=configuration.score,
+    )
+
+
+def _caption(cells: tuple[SweepCell, ...], others: list[str]) -> str:
+    caption = "Each pale point is one training"
+    if any(cell.score.low is not None for cell in cells):
+        caption += ", each large marker the mean of a configuration with its 95 % interval"
+    else:
+        caption += "; with one repeat per configuration there is no interval"
+    caption += f"; colors tell {' and '.join(others)} apart" if others else ""
+    return (
+        f"{caption}. Where intervals overlap, this figure names no winner. "
+        "The axis does not begin at 0."
+    )
+
+
+def _center(info: SweepInfo, cell: SweepCell) -> float:
+    n_groups = len(info.groups)
+    offset = info.groups.index(cell.group) - (n_groups - 1) / 2
+    return info.values.index(cell.value) + offset * 0.8 / n_groups
+
+
+def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
+    """Return the points of a group; repeat i has the same place beside every mean."""
+    width = 0.45 / len(info.groups)
+    x, y, text = [], [], []
+    for cell in cells:
+        step = width / max(len(cell.scores) - 1, 1)
+        start = _center(info, cell) - (width / 2 if len(cell.scores) > 1 else 0)
+        for position, (trial, score) in enumerate(cell.scores):
+            x.append(start + position * step)
+            y.append(score)
+            text.append(lines([_name(info, cell), f"trial {trial}: {percent(score, 2)}"]))
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={"color": color(index, alpha=0.4), "size": 7, "symbol": symbol(index)},
+        hoverinfo="text",
+        hovertext=text,
+        legendgroup=str(index),
+        showlegend=False,
+    )
+
+
+def _means(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
+    half = [
+        cell.score.high - (cell.score.mean or 0) if cell.score.high is not None else None
+        for cell in cells
+    ]
+    return go.Scatter(
+        x=[_center(info, cell) for cell in cells],
+        y=[cell.score.mean for cell in cells],
+        error_y={"type": "data", "array": half, "thickness": 2, "width": 7},
+        mode="markers",
+        marker={"color": color(index), "size": 12, "symbol": symbol(index)},
+        hoverinfo="text",
+        hovertext=[lines([_name(info, cell), score_text(cell.score)]) for cell in cells],
+        name=safe(info.groups[index]),
+        legendgroup=str(index),
+        showlegend=len(info.groups) > 1,
+    )
+
+
+def _name(info: SweepInfo, cell: SweepCell) -> str:
+    return ", ".join(filter(None, [f"{info.parameter} {cell.value}", cell.group]))

@@ -1,0 +1,106 @@
+"""How the study was made, its configurations in full, and the commands that go on from it."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from hpo.config import FIELDS, TrainingConfig
+from hpo.space.records import value_text
+from hpo.storage_url import DEFAULT_URL
+from hpo.summary import StudySummary
+
+_NO_EFFECT: Final = "no effect"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a configuration: in the base, in the best, and what it means."""
+
+    name: str
+    help: str
+    base: str
+    best: str
+    differs: bool
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to go on with, and what it does."""
+
+    text: str
+    effect: str
+
+
+def facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
+    """Return how the study was made, as names and texts."""
+    record = summary.record
+    data = record.data
+    source = "the phantom: synthetic, no real X-rays" if data.is_phantom else data.path
+    split = " (the source's own split)" if data.has_own_validation else " (mean of the folds)"
+    epochs = "varied" if "epochs" in record.names else str(record.space.base.epochs)
+    return (
+        ("Kind", f"{record.kind} over {', '.join(record.names)}"),
+        ("Data", f"{data.name} ({source})"),
+        ("Images", f"{data.n_train} training, {data.n_validation} validation{split}"),
+        ("Test images", f"{data.n_test}, kept apart: nothing on this page has seen them"),
+        ("Fingerprint of the data", data.fingerprint),
+        ("Epochs", epochs),
+        ("Repeats", f"{summary.goal.n_repeats} per configuration"),
+        *_search_facts(summary),
+        ("Device", f"{record.device}, {record.precision}"),
+        ("Seed", str(record.seed)),
+        ("Versions", ", ".join(f"{name} {text}" for name, text in record.versions.items())),
+        ("Storage", summary.storage),
+        ("Command", record.command),
+    )
+
+
+def settings(summary: StudySummary) -> tuple[Setting, ...]:
+    """Return every field of the base configuration and of the best one."""
+    base = summary.record.space.base
+    best = summary.best.config if summary.best else base
+    return tuple(_setting(name, base, best) for name in FIELDS)
+
+
+def commands(summary: StudySummary) -> tuple[Command, ...]:
+    """Return the commands that go on from here."""
+    is_grid = summary.record.kind == "grid"
+    more = "--repeats adds repeats" if is_grid else "--trials goes on searching"
+    return (
+        *(Command(f"hpo {text}", effect) for text, effect in _commands(summary)),
+        Command(summary.record.command, f"again with a larger {more}; nothing is trained twice"),
+    )
+
+
+def _search_facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
+    record = summary.record
+    if record.kind == "grid":
+        return ()
+    words = (
+        f"{record.sampler}, pruner: {record.pruner}, aim: {summary.goal.n_trials} configurations"
+    )
+    return (("Sampler", words),)
+
+
+def _setting(name: str, base: TrainingConfig, best: TrainingConfig) -> Setting:
+    texts = [
+        value_text(getattr(config, name)) if name in config.active_fields() else _NO_EFFECT
+        for config in (base, best)
+    ]
+    return Setting(name, FIELDS[name].help, texts[0], texts[1], texts[0] != texts[1])
+
+
+def _commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
+    study = f"{summary.name}{_storage_option(summary)}"
+    if summary.best is None or any(summary.count(s) for s in ("running", "waiting", "failed")):
+        yield f"resume {study}", "finishes what is missing or failed"
+    yield f"show {study}", "prints the table in the terminal"
+    yield f"export {study}", "writes CSV files, curves and weights, a folder per configuration"
+    yield f"report {study}", "writes this page anew"
+
+
+def _storage_option(summary: StudySummary) -> str:
+    if summary.storage == DEFAULT_URL:
+        return ""
+    return f" --storage {shlex.quote(summary.storage)}"
