@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from hpo.objective import TrialDone
 from hpo.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
 from hpo.session import open_session, run
-from hpo.storage import DEFAULT_URL, open_storage
+from hpo.storage import open_storage
+from hpo.storage_url import DEFAULT_URL
 from hpo.study import open_study as find_study
 from hpo.summary import StudySummary, summarize, with_call
 

@@ -18,11 +18,13 @@ from hpo.search.job import Job, read_job, trials_in
 from hpo.search.open_search import suggest
 from hpo.search.samplers import make_sampler
 from hpo.session import run_key, runs_folder
-from hpo.storage import explained, open_storage, quiet_optuna, sqlite_path
-from hpo.study import StudyRecord
+from hpo.storage import explained, open_storage, quiet_optuna
+from hpo.storage_url import sqlite_path
+from hpo.study_record import StudyRecord
 from hpo.training import device as devices
 from hpo.training.device import Device
-from hpo.training.timing import memory_bytes, seconds_per_epoch
+from hpo.training.memory import memory_bytes
+from hpo.training.timing import seconds_per_epoch
 
 _MOST_TIMED: Final = 12
 
@@ -118,9 +120,7 @@ def _grid_work(plan: Plan, study: optuna.Study | None) -> _Work:
     jobs = grid_jobs(cells, record, n_repeats)
     done = _done(study, TrialState.COMPLETE)
     missing = [job for job in jobs if (job.config.identity(), job.repeat) not in done]
-    return _Work(
-        n_configurations=len(cells), n_done=len(jobs) - len(missing), missing=missing
-    )
+    return _Work(n_configurations=len(cells), n_done=len(jobs) - len(missing), missing=missing)
 
 
 def _search_work(plan: Plan, study: optuna.Study | None) -> _Work:

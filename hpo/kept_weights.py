@@ -24,7 +24,9 @@ class KeptWeights:
     def of(cls, summary: StudySummary, folder: Path) -> "KeptWeights":
         """Begin with the scores that the study holds already."""
         scores = {
-            c.config.identity(): {r.run: r.score for r in c.repeats if r.run and r.score is not None}
+            c.config.identity(): {
+                r.run: r.score for r in c.repeats if r.run and r.score is not None
+            }
             for c in summary.configurations
         }
         return cls(folder, summary.goal.n_repeats, scores)

@@ -14,7 +14,7 @@ from hpo.errors import TrainingError
 from hpo.runs import Epoch, Run, RunKey, RunStore
 from hpo.search import Job, Source
 from hpo.search.stale import cut_off
-from hpo.study import versions
+from hpo.study_record import versions
 from hpo.training.engine import EpochMetrics, Stack, TrainingResult
 
 Outcome: TypeAlias = Literal["complete", "pruned", "failed"]
@@ -49,11 +49,15 @@ Event: TypeAlias = EpochDone | TrialDone
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """What training needs besides the study. `open_stack` is called at the first training."""
+    """What training needs besides the study.
+
+    `open_stack` is called at the first training; `attach` gets every run before it is told.
+    """
 
     runs: RunStore
     key_of: Callable[[Job], RunKey]
     open_stack: Callable[[], Stack]
+    attach: Callable[[optuna.Trial, Run], None]
     n_lanes: int = 1
     deadline: float = math.inf
 
@@ -174,6 +178,7 @@ def _complete(
     }
     for name, value in attributes.items():
         trial.set_user_attr(name, value)
+    worker.place.attach(trial, run)
     worker.study.tell(trial, score)
     return score
 

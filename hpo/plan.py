@@ -6,23 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import optuna
-
 from hpo import space as spaces
 from hpo.config import TrainingConfig
 from hpo.data import TEST, VALIDATION, Dataset, open_data
-from hpo.errors import DataError, UsageError, fault_list
-from hpo.search.samplers import PRUNERS, SAMPLERS
+from hpo.errors import UsageError, fault_list
 from hpo.space import Space
-from hpo.storage import DEFAULT_URL, mask
-from hpo.study import (
+from hpo.storage_url import DEFAULT_URL, mask
+from hpo.study_record import (
+    PRUNERS,
+    SAMPLERS,
     DataInfo,
     Goal,
     Kind,
     StudyRecord,
     check_name,
-    read_goal,
-    read_record,
     versions,
 )
 
@@ -61,7 +58,6 @@ class SearchSettings:
     trials: int = 50
     sampler: str = "tpe"
     pruner: str = "median"
-    timeout_s: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +121,6 @@ def plan_search(
     ):
         if name not in table:
             raise UsageError(f"{option} takes {' or '.join(table)}, but got {name!r}.")
-    if not search.timeout_s > 0:
-        raise UsageError(f"--timeout takes a time above 0 seconds, but got {search.timeout_s:g}.")
     dataset = open_data(_path(settings.data))
     info = _describe(dataset, settings.data)
     _check_batches([space.base], info)
@@ -142,34 +136,55 @@ def plan_search(
         _count("--repeats", settings.repeats, SEARCH_REPEATS),
         _count("--trials", search.trials, search.trials),
     )
-    return replace(_plan(record, goal, dataset, settings), timeout_s=search.timeout_s)
+    return _plan(record, goal, dataset, settings)
 
 
-def plan_resume(study: optuna.Study, storage: str) -> Plan:
-    """Plan to go on with a study: its own data, space, device and goal.
+def with_timeout(plan: Plan, seconds: float | None) -> Plan:
+    """Return the plan with an end to the time in which trainings begin.
 
     Raises:
-        DataError: its data are gone, or not what they were.
+        UsageError: the time is not above 0.
     """
-    record = read_record(study)
-    path = _path(record.data.path)
-    try:
-        dataset = open_data(path)
-    except DataError as error:
-        raise DataError(f"The data of the study {study.study_name}: {error}") from error
-    if dataset.fingerprint != record.data.fingerprint:
-        raise DataError(
-            f"The data of the study {study.study_name} at {path or 'the phantom'} are not what "
-            f"they were (fingerprint {dataset.fingerprint[:8]}, recorded "
-            f"{record.data.fingerprint[:8]}). Put the old data back, or start a new study."
-        )
-    return Plan(
-        name=study.study_name,
-        record=record,
-        goal=read_goal(study),
-        dataset=dataset,
-        storage=storage,
-    )
+    if seconds is None:
+        return plan
+    if not seconds > 0:
+        raise UsageError(f"--timeout takes a time above 0 seconds, but got {seconds:g}.")
+    return replace(plan, timeout_s=seconds)
+
+
+def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Read `NAME=VALUE` of a repeatable option.
+
+    Raises:
+        UsageError: a text without `=`, or a name given twice; all faults at once.
+    """
+    pairs: dict[str, str] = {}
+    faults = []
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip() or not value.strip():
+            faults.append(f"{text!r} is not of the form NAME=VALUE")
+        elif name.strip() in pairs:
+            faults.append(f"{name.strip()} is given twice")
+        pairs[name.strip()] = value.strip()
+    if faults:
+        raise UsageError(fault_list(f"{option} cannot be read:", faults))
+    return pairs
+
+
+def read_values(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Read `--values`: `NAME=V,V`, or `V,V` alone where one parameter is swept.
+
+    Raises:
+        UsageError: it is not clear which parameter the values are for, or it is not swept.
+    """
+    if len(names) == 1:
+        texts = [text if "=" in text else f"{names[0]}={text}" for text in texts]
+    pairs = read_pairs("--values", texts)
+    faults = [f"{name} is not swept: add --param {name}" for name in pairs if name not in names]
+    if faults:
+        raise UsageError(fault_list("--values cannot be used:", faults))
+    return pairs
 
 
 def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings) -> Plan:

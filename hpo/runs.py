@@ -33,7 +33,7 @@ class RunKey:
     precision: str
 
     def to_document(self) -> dict[str, Any]:
-        """Return the key as plain data; fields of the configuration without effect are left out."""
+        """Return the key as plain data, without the fields that have no effect."""
         return {
             "config": json.loads(self.config.identity()),
             "seed": self.seed,

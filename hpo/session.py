@@ -1,10 +1,11 @@
 """An open study with everything that works on it: data, run store, folder."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import optuna
@@ -12,18 +13,20 @@ from safetensors.numpy import save as to_safetensors
 
 from hpo import study as studies
 from hpo.baselines import baselines
-from hpo.data import TrainingData, seal
-from hpo.errors import StudyError
+from hpo.dashboard import attach_curves
+from hpo.data import Dataset, TrainingData, open_data, seal
+from hpo.errors import DataError, StudyError
 from hpo.kept_weights import KeptWeights
 from hpo.objective import Event, TrialDone, Workplace, work
 from hpo.plan import Plan
 from hpo.runs import RunKey, RunStore
 from hpo.search import GridSource, Job, SearchSource, Source, recover
 from hpo.search.samplers import make_pruner
-from hpo.storage import Storage, explained, open_storage, quiet_optuna, sqlite_path
-from hpo.study import Goal, StudyRecord
+from hpo.storage import Storage, explained, open_storage, quiet_optuna
+from hpo.storage_url import sqlite_path
+from hpo.study_record import Goal, StudyRecord
 from hpo.summary import StudySummary, summarize
-from hpo.training.engine import Stack
+from hpo.training.engine import Stack, TrainingResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,7 @@ class Session:
     study: optuna.Study
     record: StudyRecord
     goal: Goal
+    source: Source
 
     @cached_property
     def training_data(self) -> TrainingData:
@@ -81,7 +85,48 @@ def open_session(plan: Plan) -> Session:
         _check_device(study.study_name, record, plan.record)
         goal = studies.raise_goal(study, plan.goal)
         recover(study)
-    return Session(plan=plan, storage=storage, study=study, record=record, goal=goal)
+        source = _open_source(study, record, goal)
+    return Session(
+        plan=plan, storage=storage, study=study, record=record, goal=goal, source=source
+    )
+
+
+def plan_resume(name: str, storage_url: str) -> Plan:
+    """Plan to go on with a study: its own data, space, device and goal.
+
+    Raises:
+        StudyError: there is none of this name.
+        DataError: its data are gone, or not what they were.
+    """
+    study = studies.open_study(open_storage(storage_url, create=False), name)
+    record = studies.read_record(study)
+    return Plan(
+        name=name,
+        record=record,
+        goal=studies.read_goal(study),
+        dataset=open_recorded_data(study, record),
+        storage=storage_url,
+    )
+
+
+def open_recorded_data(study: optuna.Study, record: StudyRecord) -> Dataset:
+    """Open the data of a study where it recorded them.
+
+    Raises:
+        DataError: they are gone, or not what they were.
+    """
+    path = record.data.path
+    try:
+        dataset = open_data(None if path is None else Path(path))
+    except DataError as error:
+        raise DataError(f"The data of the study {study.study_name}: {error}") from error
+    if dataset.fingerprint != record.data.fingerprint:
+        raise DataError(
+            f"The data of the study {study.study_name} at {path or 'the phantom'} are not what "
+            f"they were (fingerprint {dataset.fingerprint[:8]}, recorded "
+            f"{record.data.fingerprint[:8]}). Put the old data back, or start a new study."
+        )
+    return dataset
 
 
 def run(session: Session) -> Iterator[Event]:
@@ -90,11 +135,12 @@ def run(session: Session) -> Iterator[Event]:
     place = Workplace(
         runs=session.runs,
         key_of=session.key_of,
-        open_stack=lambda: _open_stack(session),
+        attach=partial(attach_curves, folder=artifacts_folder(session.storage.url)),
+        open_stack=lambda: _open_stack(session.record, session.training_data),
         deadline=time.monotonic() + session.plan.timeout_s,
     )
     with explained(session.storage.url):
-        for event in work(session.study, source_of(session), place):
+        for event in work(session.study, session.source, place):
             if isinstance(event, TrialDone) and event.score is not None:
                 content = to_safetensors(event.result.weights) if event.result else None
                 weights.add(event.job.config.identity(), event.run, event.score, content)
@@ -103,15 +149,26 @@ def run(session: Session) -> Iterator[Event]:
         _record_baselines(session)
 
 
-def source_of(session: Session) -> Source:
-    """Return where the trials of this study come from, with its pruner set."""
-    study, record = session.study, session.record
-    if record.kind == "grid":
-        grid = GridSource(study=study, record=record)
-        grid.plan(session.goal.n_repeats)
-        return grid
-    study.pruner = make_pruner(record.pruner, epochs=record.space.base.epochs)
-    return SearchSource(study=study, record=record, goal=session.goal)
+def retrain(study: optuna.Study, job: Job) -> TrainingResult:
+    """Train a job again on the study's own data and device, never from the run store.
+
+    Raises:
+        DataError: the data are gone or changed.
+        DeviceError: the device is not there.
+    """
+    record = studies.read_record(study)
+    stack = _open_stack(record, seal(open_recorded_data(study, record)))
+    lane = stack.add(job.config, seed=job.seed, fold=job.fold)
+    while stack.lanes:
+        stack.step()
+    return stack.result(lane)
+
+
+def delete_study(storage: Storage, name: str) -> None:
+    """Delete a study and its folder; the run store keeps its trainings."""
+    with explained(storage.url):
+        optuna.delete_study(study_name=name, storage=storage.optuna)
+    shutil.rmtree(study_folder(storage.url, name), ignore_errors=True)
 
 
 def run_key(record: StudyRecord, job: Job) -> RunKey:
@@ -137,17 +194,32 @@ def study_folder(storage_url: str, name: str) -> Path:
     return _beside(storage_url) / name
 
 
+def artifacts_folder(storage_url: str) -> Path:
+    """Return the folder of what optuna-dashboard shows beside the trials."""
+    return _beside(storage_url) / "artifacts"
+
+
 def _beside(storage_url: str) -> Path:
     path = sqlite_path(storage_url)
     return Path("studies") if path is None else path.parent
 
 
-def _open_stack(session: Session) -> Stack:
+def _open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
+    """Return where the trials of this study come from; a grid is put there whole."""
+    if record.kind == "grid":
+        grid = GridSource(study=study, record=record)
+        grid.plan(goal.n_repeats)
+        return grid
+    study.pruner = make_pruner(record.pruner, epochs=record.space.base.epochs)
+    return SearchSource(study=study, record=record, goal=goal)
+
+
+def _open_stack(record: StudyRecord, data: TrainingData) -> Stack:
     # torch takes two seconds to import: a study that is complete is shown without it.
     from hpo.training import device, reference
 
-    place = device.choose(session.record.device, session.record.precision)
-    return reference.open_stack(session.training_data, device=place)
+    place = device.choose(record.device, record.precision)
+    return reference.open_stack(data, device=place)
 
 
 def _with_device(record: StudyRecord) -> StudyRecord:

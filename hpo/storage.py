@@ -1,7 +1,6 @@
 """Opening the database of the studies rightly, and saying in words what is wrong with it."""
 
 import contextlib
-import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.errors import StorageError, UsageError
+from hpo.storage_url import backend_of, mask, sqlite_path
 
-DEFAULT_URL: Final = "sqlite:///studies/hpo.db"
 BUSY_TIMEOUT_S: Final = 60.0
 
 _NETWORK_FILE_SYSTEMS: Final = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "lustre"}
@@ -47,7 +46,9 @@ def open_storage(
         StorageError: the database is missing (without `create`), locked, corrupt, read-only or
             another program's.
     """
-    backend = _backend(url)
+    backend = backend_of(url)
+    if backend == "postgresql":
+        _check_postgres(url)
     path = sqlite_path(url)
     notes: tuple[str, ...] = ()
     engine: dict[str, object] = {"pool_pre_ping": True}
@@ -72,19 +73,6 @@ def open_storage(
         ) from error
 
 
-def mask(url: str) -> str:
-    """Return a storage URL with its password hidden."""
-    return re.sub(r"(://[^:/@]*:)[^@]*(@)", r"\1***\2", url)
-
-
-def sqlite_path(url: str) -> Path | None:
-    """Return the file of an SQLite URL, None for every other URL."""
-    if not url.startswith("sqlite:///") or ":memory:" in url:
-        return None
-    name = url.removeprefix("sqlite:///").partition("?")[0]
-    return Path(name) if name else None
-
-
 @contextlib.contextmanager
 def explained(url: str) -> Iterator[None]:
     """Turn what the database libraries raise into one message with a way out."""
@@ -92,19 +80,6 @@ def explained(url: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
         raise StorageError(f"{mask(url)} {_reason(_root_cause(error))}") from error
-
-
-def _backend(url: str) -> str:
-    backend = url.partition("://")[0].partition("+")[0]
-    if "://" not in url or backend not in {"sqlite", "postgresql"}:
-        hint = f" For a file, write sqlite:///{url}." if "://" not in url else ""
-        raise UsageError(
-            f"--storage takes sqlite:///FILE or postgresql://USER@HOST/DATABASE, but got "
-            f"{mask(url)!r}.{hint}"
-        )
-    if backend == "postgresql":
-        _check_postgres(url)
-    return backend
 
 
 def _check_postgres(url: str) -> None:

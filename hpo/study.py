@@ -1,110 +1,20 @@
-"""What a study records of itself, and opening it only where it fits the request."""
+"""Creating and opening studies, only where they fit the request."""
 
-import hashlib
-import importlib.metadata
-import json
-import platform
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, cast
+from dataclasses import asdict
+from typing import Any, Final, cast
 
 import optuna
 
 from hpo import space as spaces
 from hpo.config import did_you_mean
-from hpo.errors import StudyError, UsageError, fault_list
-from hpo.space import Space
+from hpo.errors import StudyError, fault_list
 from hpo.storage import Storage, explained
-
-Kind = Literal["grid", "search"]
+from hpo.study_record import DataInfo, Goal, StudyRecord, check_name
 
 FORMAT: Final = 1
 _ATTRIBUTE: Final = "hpo"
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataInfo:
-    """The data of a study, as it is recorded and shown. `path` is None for the phantom.
-
-    Without a validation split of its own (`has_own_validation`), `n_train` and `n_validation` are
-    the means over the folds.
-    """
-
-    path: str | None
-    name: str
-    fingerprint: str
-    is_phantom: bool
-    has_own_validation: bool
-    n_train: int
-    n_validation: int
-    n_test: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyRecord:
-    """Everything that was settled when the study was created.
-
-    `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search.
-    """
-
-    kind: Kind
-    names: tuple[str, ...]
-    space: Space
-    data: DataInfo
-    device: str
-    precision: str
-    seed: int
-    sampler: str
-    pruner: str
-    command: str
-    versions: dict[str, str]
-
-    def identity(self) -> dict[str, Any]:
-        """Return what makes it this study: another identity is another study."""
-        return {
-            "kind": self.kind,
-            "names": list(self.names),
-            "space": spaces.to_document(self.space),
-            "fingerprint": self.data.fingerprint,
-            "seed": self.seed,
-            "sampler": self.sampler,
-            "pruner": self.pruner,
-        }
-
-    def default_name(self) -> str:
-        """Return the name that the same command finds again."""
-        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        shown = self.names if self.kind == "grid" else ()
-        return "-".join([self.kind, *shown])[:80] + f"-{digest}"
-
-
-@dataclass(frozen=True)
-class Goal:
-    """How far the study is meant to go; raised by later calls.
-
-    `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid).
-    """
-
-    n_repeats: int
-    n_trials: int = 0
-
-
-def check_name(name: str) -> str:
-    """Return the name of a study if it can be one.
-
-    Raises:
-        UsageError: it is empty, too long, or has other signs than letters, digits, `.`, `_`, `-`.
-    """
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"--study takes letters, digits, '.', '_' and '-' (100 at most, not beginning with "
-            f"'.' or '-'), but got {name[:120]!r}."
-        )
-    return name
 
 
 def find(storage: Storage, name: str) -> optuna.Study | None:
@@ -147,7 +57,7 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
         name = study.study_name
         raise StudyError(
             fault_list(f"There is a study {name} already, and it is another one:", faults)
-            + f"\nGive this one another name with --study, or remove the old one: hpo delete {name}"
+            + f"\nGive this one another name with --study, or remove the old: hpo delete {name}"
         )
 
 
@@ -222,18 +132,6 @@ def raise_goal(study: optuna.Study, goal: Goal) -> Goal:
     if "goal" not in study.user_attrs or new != old:
         study.set_user_attr("goal", asdict(new))
     return new
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that decide the numbers, without importing the libraries."""
-    names = {"hpo": "hpo-toolkit", "torch": "torch", "optuna": "optuna", "numpy": "numpy"}
-    found = {"python": platform.python_version()}
-    for name, distribution in names.items():
-        try:
-            found[name] = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "unknown"
-    return found
 
 
 def _to_document(record: StudyRecord) -> dict[str, Any]:

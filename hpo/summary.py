@@ -10,8 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.stats import Interval, mean_interval
-from hpo.storage import mask
-from hpo.study import Goal, StudyRecord, read_goal, read_record
+from hpo.storage import Storage, explained
+from hpo.storage_url import mask
+from hpo.study import is_ours, read_goal, read_record, study_names
+from hpo.study_record import Goal, StudyRecord
 
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
 
@@ -117,6 +119,19 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     )
 
 
+def summarize_all(storage: Storage) -> tuple[list[StudySummary], int]:
+    """Read every study of hpo, the oldest first, and count those of other programs."""
+    summaries, n_foreign = [], 0
+    for name in study_names(storage):
+        with explained(storage.url):
+            study = optuna.load_study(study_name=name, storage=storage.optuna)
+            if is_ours(study):
+                summaries.append(summarize(study, storage_url=storage.url))
+            else:
+                n_foreign += 1
+    return summaries, n_foreign
+
+
 def with_call(summary: StudySummary, *, n_trained: int, n_reused: int) -> StudySummary:
     """Return the summary with what the last call trained and reused."""
     return replace(summary, n_trained=n_trained, n_reused=n_reused)
@@ -212,7 +227,8 @@ def _grid_order(record: StudyRecord) -> dict[str, int]:
 
 
 def _mean_score(configuration: Configuration) -> float:
-    return configuration.score.mean if configuration.score else float("-inf")
+    mean = configuration.score.mean if configuration.score else None
+    return float("-inf") if mean is None else mean
 
 
 def _configuration_document(configuration: Configuration) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hpo.config import Scalar
 from hpo.search.job import Job, enqueue, read_job, trials_in
 from hpo.search.stale import owner
 from hpo.space import Cell
-from hpo.study import StudyRecord
+from hpo.study_record import StudyRecord
 
 _COUNTS_AS_THERE = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
 
@@ -34,7 +34,8 @@ class GridSource:
             for trial in trials_in(self.study, *_COUNTS_AS_THERE)
             if (job := read_job(trial))
         }
-        jobs = grid_jobs(spaces.cells(self.record.space, self.record.names), self.record, n_repeats)
+        cells = spaces.cells(self.record.space, self.record.names)
+        jobs = grid_jobs(cells, self.record, n_repeats)
         missing = [job for job in jobs if (job.config.identity(), job.repeat) not in there]
         for job in missing:
             enqueue(self.study, job)
@@ -60,9 +61,8 @@ class GridSource:
         """Return the number of trials that wait or run."""
         return len(trials_in(self.study, TrialState.WAITING, TrialState.RUNNING))
 
-    def _labels(self) -> dict[str, list[Scalar]]:
-        sweeps = self.record.space.sweeps
-        return {name: [v.label for v in sweeps[name].values] for name in self.record.names}
+    def _labels(self) -> dict[str, tuple[Scalar, ...]]:
+        return {name: self.record.space.sweeps[name].labels for name in self.record.names}
 
 
 def grid_jobs(cells: Sequence[Cell], record: StudyRecord, n_repeats: int) -> list[Job]:

@@ -1,7 +1,8 @@
 """The jobs of a search: configurations proposed by a sampler, the base configuration first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -13,7 +14,7 @@ from hpo.search.job import Job, enqueue, read_job, trials_in
 from hpo.search.samplers import make_sampler
 from hpo.search.stale import owner
 from hpo.space import Choices, FloatRange, IntRange, Parameter, Space
-from hpo.study import Goal, StudyRecord
+from hpo.study_record import Goal, StudyRecord
 
 _COUNTS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING)
 _MOST_FAILURES_IN_A_ROW = 20
@@ -116,7 +117,7 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
     """Let the trial choose a value for each parameter of the space whose conditions hold."""
     params: dict[str, Scalar] = {}
     for parameter in space.search:
-        if _is_active(parameter, params, space):
+        if parameter.is_active(params):
             params[parameter.name] = _suggest(trial, parameter)
     return params
 
@@ -125,20 +126,13 @@ def _suggest(trial: optuna.Trial, parameter: Parameter) -> Scalar:
     name, domain = parameter.name, parameter.domain
     match domain:
         case Choices():
-            return trial.suggest_categorical(name, list(domain.values))
+            return cast(Scalar, trial.suggest_categorical(name, domain.labels))
         case IntRange():
             return trial.suggest_int(
                 name, domain.low, domain.high, step=domain.step, log=domain.log
             )
         case FloatRange():
             return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
-
-
-def _is_active(parameter: Parameter, params: Mapping[str, Scalar], space: Space) -> bool:
-    return all(
-        params.get(name, getattr(space.base, name, None)) in allowed
-        for name, allowed in parameter.when
-    )
 
 
 def _check_failures(trials: list[FrozenTrial]) -> None:

@@ -42,7 +42,7 @@ def _is_stale(trial: FrozenTrial) -> bool:
         return True
     if mark["host"] != socket.gethostname():
         return False
-    return _started(mark["pid"]) != mark["started"]
+    return _started(mark["pid"]) != str(mark["started"])
 
 
 def _started(pid: int) -> str:

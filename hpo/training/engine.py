@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hpo.config import TrainingConfig
 
 Probabilities: TypeAlias = NDArray[np.float32]
-StateDict: TypeAlias = dict[str, torch.Tensor]
+Weights: TypeAlias = dict[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,8 @@ class LaneEpoch(NamedTuple):
 class TrainingResult:
     """What a finished training leaves behind.
 
-    `weights` are those of `kept_epoch`, on the CPU, as a state dict that the reports' own
-    `nn.Sequential` loads. `train` is measured with the kept weights in evaluation mode.
+    `weights` are those of `kept_epoch`: the state dict of the reports' own `nn.Sequential`, as
+    arrays (the seam needs no torch). `train` is measured with the kept weights in evaluation mode.
     Probabilities are those of pneumonia, `(n_validation,)` in the order of the fold's validation
     indices and `(n_test,)`. `seconds` is the time spent on this lane.
     """
@@ -75,7 +74,7 @@ class TrainingResult:
     train: ValidationMetrics
     validation_probabilities: Probabilities
     test_probabilities: Probabilities
-    weights: StateDict
+    weights: Weights
     seconds: float
 
 

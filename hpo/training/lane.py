@@ -14,7 +14,7 @@ from hpo.data.dataset import Fold, TrainingData
 from hpo.errors import TrainingError
 from hpo.training.augmentation import augment, is_augmented
 from hpo.training.device import Device
-from hpo.training.engine import EpochMetrics, StateDict
+from hpo.training.engine import EpochMetrics
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.memory import EVALUATION_PIXELS
 from hpo.training.model import build_network, compute_logits
@@ -60,7 +60,7 @@ class Lane:
     epochs: list[EpochMetrics] = field(default_factory=list)
     lowest_loss: float = math.inf
     kept_epoch: int = 0
-    kept_weights: StateDict = field(default_factory=dict)
+    kept_weights: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
 
 

@@ -17,12 +17,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpo.config import Activation, Normalize, TrainingConfig
-from hpo.training.engine import StateDict
+from hpo.errors import TrainingError
+from hpo.training.engine import Weights
 from hpo.training.randomness import WEIGHTS, fill_uniform
 
 ACTIVATIONS: Final[dict[Activation, Callable[[], nn.Module]]] = {
@@ -95,15 +97,31 @@ def scale_pixels(pixels: Tensor, normalize: Normalize) -> Tensor:
     return values.to(torch.float32) * scale
 
 
-def export_weights(network: nn.Sequential) -> StateDict:
-    """Return the weights on the CPU, in the layout of `plain_model`."""
-    weights: StateDict = {}
+def export_weights(network: nn.Sequential) -> Weights:
+    """Return a copy of the weights as arrays, in the layout of `plain_model`."""
+    weights: Weights = {}
     for index, module in enumerate(network.children()):
         for name, value in module.state_dict().items():
-            weights[f"{index}.{name}"] = value.detach().to("cpu", copy=True)
+            weights[f"{index}.{name}"] = value.detach().to("cpu", copy=True).numpy()
         if isinstance(module, nn.Linear) and module.bias is None:
-            weights[f"{index}.bias"] = torch.zeros(module.out_features)
+            weights[f"{index}.bias"] = np.zeros(module.out_features, dtype=np.float32)
     return weights
+
+
+def load_weights(model: nn.Sequential, weights: Weights) -> None:
+    """Give a plain model the exported weights.
+
+    Raises:
+        TrainingError: they are those of another network.
+    """
+    tensors = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
+    try:
+        model.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise TrainingError(
+            "These weights belong to another network than the configuration describes: give the "
+            f"configuration they were trained with. {error}"
+        ) from None
 
 
 def _build(config: TrainingConfig, *, has_idle_bias: bool) -> nn.Sequential:

@@ -1,0 +1,36 @@
+# Every target sets itself up: `make demo` and `make test` work in a fresh checkout.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := --set image_size=64 --epochs 15 --storage sqlite:///demo/hpo.db
+
+.PHONY: install demo test bench clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hpo needs Python 3.11 or newer: make PYTHON=python3.12 install"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# The main job on synthetic X-rays, in the folder demo/: a sweep, a search, their tables and pages.
+demo: install
+	$(BIN)/hpo data generate demo/phantom
+	$(BIN)/hpo grid --param batch_size --data demo/phantom $(DEMO)
+	$(BIN)/hpo search --trials 15 --data demo/phantom $(DEMO)
+	$(BIN)/hpo show --storage sqlite:///demo/hpo.db
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+# Timings as ratios within one run; they need real X-rays: make bench DATA=chest_xray
+bench: install
+	$(BIN)/python -m tests.benchmarks.epoch --data $(DATA)
+	$(BIN)/python -m tests.benchmarks.commands --data $(DATA)
+
+clean:
+	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,69 @@
+"""The commands put together, and the one place that turns errors into messages."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hpo.cli import data, manage, show, train
+from hpo.errors import HpoError
+
+app = typer.Typer(
+    name="hpo",
+    help="Sweep and search the hyperparameters of a small chest X-ray classifier.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+_TRAIN = "Train"
+_LOOK = "Look at studies"
+_KEEP = "Keep and clean up"
+
+app.command(rich_help_panel=_TRAIN)(train.grid)
+app.command(rich_help_panel=_TRAIN)(train.search)
+app.command(rich_help_panel=_TRAIN)(train.resume)
+app.command(rich_help_panel=_LOOK)(show.show)
+app.command(rich_help_panel=_LOOK)(show.report)
+app.command(rich_help_panel=_LOOK)(show.dashboard)
+app.command(rich_help_panel=_KEEP)(manage.export)
+app.command(rich_help_panel=_KEEP)(manage.delete)
+app.add_typer(data.app, name="data", rich_help_panel=_KEEP)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(version("hpo-toolkit"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print it and end."
+        ),
+    ] = False,
+) -> None:
+    """Sweep and search the hyperparameters of a small chest X-ray classifier."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one message and an exit code."""
+    try:
+        app()
+    except HpoError as error:
+        _fail(error)
+
+
+def _fail(error: HpoError) -> None:
+    from hpo.cli.output import print_json, say
+
+    if "--json" in sys.argv:
+        print_json({"error": {"kind": error.kind, "message": str(error)}})
+    else:
+        say(f"Error: {error}", style="red")
+    sys.exit(error.exit_code)

@@ -1,0 +1,65 @@
+"""The commands that take a study out of the database: export, delete."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hpo.cli.options import StorageOption, StudyArgument
+from hpo.storage_url import DEFAULT_URL
+
+
+def export(
+    study: StudyArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write; default studies/STUDY/export.")
+    ] = None,
+    weights: Annotated[
+        Literal["best", "all", "none"],
+        typer.Option("--weights", help="Of which configurations; not kept ones train again."),
+    ] = "best",
+    storage: StorageOption = DEFAULT_URL,
+) -> None:
+    """Write a study as CSV, with a folder per configuration: curves and weights."""
+    from hpo.cli.output import console, say
+    from hpo.export import Exporter
+    from hpo.export import export as write
+    from hpo.runs import RunStore
+    from hpo.session import retrain, runs_folder, study_folder
+    from hpo.storage import open_storage
+    from hpo.study import open_study
+    from hpo.summary import summarize
+
+    opened = open_study(open_storage(storage, create=False), study)
+    home = study_folder(storage, study)
+    exporter = Exporter(
+        summary=summarize(opened, storage_url=storage),
+        runs=RunStore(runs_folder(storage)),
+        weights=home / "weights",
+        train=lambda job: retrain(opened, job).weights,
+    )
+    folder = out or home / "export"
+    for line in write(exporter, folder, which=weights):
+        say(line)
+    console.print(f"Exported to {folder}", soft_wrap=True)
+
+
+def delete(
+    study: StudyArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    storage: StorageOption = DEFAULT_URL,
+) -> None:
+    """Delete a study and its folder; what the run store holds stays."""
+    from hpo.cli.output import console, count
+    from hpo.session import delete_study
+    from hpo.storage import open_storage
+    from hpo.study import open_study
+
+    opened = open_storage(storage, create=False)
+    n_trials = len(open_study(opened, study).get_trials(deepcopy=False))
+    if not yes:
+        typer.confirm(f"Delete {study} with its {count(n_trials, 'trial')}?", abort=True)
+    delete_study(opened, study)
+    console.print(
+        f"Deleted {study}. Its finished trainings stay in the run store and are not trained again."
+    )

@@ -1,0 +1,75 @@
+"""Every option is declared once here and spelled the same in every command."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+DataOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="HPO_DATA",
+        help="The X-rays: a folder or an .npz file. Without it, synthetic ones (the phantom).",
+    ),
+]
+SpaceOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--space", envvar="HPO_SPACE", help="A space file, or the name of a shipped one."
+    ),
+]
+SetOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Fix a hyperparameter. Repeatable."),
+]
+ValuesOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--values",
+        metavar="[NAME=]V,V,…",
+        help="Other values for a swept parameter; NAME= where several are swept. Repeatable.",
+    ),
+]
+StudyOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--study", metavar="NAME", help="Name of the study. Default: made from the rest."
+    ),
+]
+StorageOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        envvar="HPO_STORAGE",
+        help="Database of the studies: sqlite:///FILE or postgresql://…",
+    ),
+]
+RepeatsOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--repeats", help="Trainings per configuration, each on its own fold."),
+]
+EpochsOption: TypeAlias = Annotated[
+    int | None, typer.Option("--epochs", help="Epochs of every training.")
+]
+SeedOption: TypeAlias = Annotated[
+    int,
+    typer.Option("--seed", min=0, help="Seed and fold of the first repeat, and the sampler's."),
+]
+DeviceOption: TypeAlias = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")
+]
+PrecisionOption: TypeAlias = Annotated[
+    str, typer.Option("--precision", help="Matrix products of the first layer: auto, bf16, fp32.")
+]
+DryRunOption: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Forecast trainings, time and memory; train nothing.")
+]
+JsonOption: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output.")
+]
+QuietOption: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
+StudyArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
+]

@@ -1,0 +1,167 @@
+"""The commands that train: grid, search, resume. Light to import: the work is in `work`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from hpo.cli.options import (
+    DataOption,
+    DeviceOption,
+    DryRunOption,
+    EpochsOption,
+    JsonOption,
+    PrecisionOption,
+    QuietOption,
+    RepeatsOption,
+    SeedOption,
+    SetOption,
+    SpaceOption,
+    StorageOption,
+    StudyArgument,
+    StudyOption,
+    ValuesOption,
+)
+from hpo.storage_url import DEFAULT_URL
+
+ParamsOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="NAME", help="The hyperparameter to vary. Repeatable."),
+]
+TimeoutOption = Annotated[
+    float | None, typer.Option("--timeout", help="Begin no training after so many seconds.")
+]
+
+
+def grid(
+    param: ParamsOption = None,
+    values: ValuesOption = None,
+    set_: SetOption = None,
+    repeats: RepeatsOption = None,
+    epochs: EpochsOption = None,
+    data: DataOption = None,
+    space: SpaceOption = "chest_xray",
+    study: StudyOption = None,
+    storage: StorageOption = DEFAULT_URL,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    timeout: TimeoutOption = None,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run the prescribed sweep of a hyperparameter, each value with repeats.
+
+    Several --param run every combination. The same command again trains nothing; with more
+    --repeats it trains what is missing.
+
+    Examples:
+
+        hpo grid --param batch_size
+
+        hpo grid --param batch_size --data chest_xray --repeats 3 --epochs 10
+
+        hpo grid --param learning_rate --values 0.01,0.001 --set batch_size=64
+    """
+    from hpo.plan import Settings, plan_grid, read_pairs, read_values, with_timeout
+
+    names = param or []
+    settings = Settings(
+        data=data,
+        space=space,
+        set=read_pairs("--set", set_ or []),
+        values=read_values(values or [], names),
+        study=study,
+        storage=storage,
+        repeats=repeats,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        precision=precision,
+        command=_command(),
+    )
+    plan = with_timeout(plan_grid(names, settings), timeout)
+    from hpo.cli import work
+
+    work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))
+
+
+def search(
+    trials: Annotated[
+        int, typer.Option("--trials", help="Configurations of the study in all.")
+    ] = 50,
+    param: ParamsOption = None,
+    set_: SetOption = None,
+    sampler: Annotated[Literal["tpe", "random"], typer.Option("--sampler")] = "tpe",
+    pruner: Annotated[
+        Literal["median", "none"],
+        typer.Option("--pruner", help="End trainings that are behind the median, or none."),
+    ] = "median",
+    repeats: RepeatsOption = None,
+    epochs: EpochsOption = None,
+    data: DataOption = None,
+    space: SpaceOption = "chest_xray",
+    study: StudyOption = None,
+    storage: StorageOption = DEFAULT_URL,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    timeout: TimeoutOption = None,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Search the open space of hyperparameters, the base configuration first.
+
+    The same command with more --trials goes on. --param restricts the search to these.
+
+    Examples:
+
+        hpo search --trials 50 --data chest_xray
+
+        hpo search --trials 20 --param learning_rate --param batch_size --epochs 10
+    """
+    from hpo.plan import SearchSettings, Settings, plan_search, read_pairs, with_timeout
+
+    settings = Settings(
+        data=data,
+        space=space,
+        set=read_pairs("--set", set_ or []),
+        study=study,
+        storage=storage,
+        repeats=repeats,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        precision=precision,
+        command=_command(),
+    )
+    search_settings = SearchSettings(trials=trials, sampler=sampler, pruner=pruner)
+    plan = with_timeout(plan_search(param or [], settings, search_settings), timeout)
+    from hpo.cli import work
+
+    work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))
+
+
+def resume(
+    study: StudyArgument,
+    storage: StorageOption = DEFAULT_URL,
+    timeout: TimeoutOption = None,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Go on with a study where it stopped, with the settings it was created with."""
+    from hpo.cli import work
+    from hpo.plan import with_timeout
+    from hpo.session import plan_resume
+
+    plan = with_timeout(plan_resume(study, storage), timeout)
+    work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))
+
+
+def _command() -> str:
+    import shlex
+    import sys
+
+    return shlex.join(["hpo", *sys.argv[1:]])

@@ -1,0 +1,137 @@
+"""Carrying out a plan: forecast or training, then the table, the page and the exit code."""
+
+import time
+from dataclasses import dataclass, replace
+
+from hpo.cli.output import console, count, duration, print_json, say, size
+from hpo.cli.progress import Tally, follow
+from hpo.cli.tables import print_study
+from hpo.errors import HpoError
+from hpo.plan import Plan
+from hpo.session import Session, open_session, run
+from hpo.storage_url import DEFAULT_URL
+from hpo.summary import StudySummary, to_document, with_call
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """How a command that trains behaves."""
+
+    dry_run: bool
+    json: bool
+    quiet: bool
+
+
+class Interrupted(HpoError):
+    """The user pressed Ctrl-C; says what goes on."""
+
+    exit_code = 130
+
+
+class TrainingsFailed(HpoError):
+    """The study is there, but some of its trainings failed."""
+
+
+def carry_out(plan: Plan, flags: Flags) -> None:
+    """Forecast the plan, or train it to its end and print what came out.
+
+    Raises:
+        HpoError: trainings failed, or the user interrupted.
+    """
+    if flags.dry_run:
+        _print_forecast(plan, flags)
+        return
+    started = time.monotonic()
+    session = open_session(plan)
+    for note in session.storage.notes:
+        say(note)
+    tally = _train(session, flags)
+    summary = with_call(session.summary(), n_trained=tally.n_trained, n_reused=tally.n_reused)
+    summary = _write_page(session, summary, is_new=bool(tally.n_trained or tally.n_reused))
+    if flags.json:
+        print_json(to_document(summary))
+    else:
+        _print_result(summary, tally, seconds=time.monotonic() - started)
+    _check(summary, tally)
+
+
+def _train(session: Session, flags: Flags) -> Tally:
+    tally = Tally(n_left=session.source.n_left())
+    if tally.n_left and not flags.quiet:
+        say(f"{session.study.study_name}: {count(tally.n_left, 'training')} to do")
+    try:
+        follow(run(session), tally, is_quiet=flags.quiet)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"Interrupted. What is finished is kept. This goes on: {resume_command(session)}"
+        ) from None
+    return tally
+
+
+def _write_page(session: Session, summary: StudySummary, *, is_new: bool) -> StudySummary:
+    """Write the page of the study if anything in it is new; drawing it takes a second."""
+    path = session.folder / "report.html"
+    if summary.count("complete") and (is_new or not path.exists()):
+        from hpo.report import write_report
+
+        summary = replace(summary, report=str(path))
+        write_report(summary, session.study, session.runs, session.folder)
+    return replace(summary, report=str(path) if path.exists() else None)
+
+
+def _print_result(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
+    print_study(summary)
+    reused = f", {tally.n_reused} told from the run store" if tally.n_reused else ""
+    console.print(f"{count(tally.n_trained, 'training')} done{reused} in {duration(seconds)}.")
+    if summary.report:
+        console.print(f"Page: {summary.report}", soft_wrap=True)
+
+
+def _check(summary: StudySummary, tally: Tally) -> None:
+    """Raise where trainings failed that the study has no replacement for."""
+    if summary.record.kind == "grid" and summary.count("failed"):
+        reasons = tally.failures[:5]
+        raise TrainingsFailed(
+            f"{count(summary.count('failed'), 'training')} of {summary.name} failed: "
+            + " ".join(reasons)
+            + " The same command tries them again; other values for what failed: --values, --set."
+        )
+
+
+def resume_command(session: Session) -> str:
+    """Return the command that goes on with this study."""
+    url = session.storage.shown_url
+    storage = "" if url == DEFAULT_URL else f" --storage {url}"
+    return f"hpo resume {session.study.study_name}{storage}"
+
+
+def _print_forecast(plan: Plan, flags: Flags) -> None:
+    from hpo.forecast import forecast
+
+    found = forecast(plan)
+    if flags.json:
+        print_json(
+            {
+                "study": found.study,
+                "device": found.device,
+                "precision": found.precision,
+                "n_configurations": found.n_configurations,
+                "n_trainings": found.n_trainings,
+                "n_done": found.n_done,
+                "n_stored": found.n_stored,
+                "n_to_train": found.n_to_train,
+                "seconds": found.seconds,
+                "memory_bytes": found.memory_bytes,
+            }
+        )
+        return
+    console.print(f"[bold]{found.study}[/] would be trained on {found.device} {found.precision}:")
+    console.print(f"  configurations   {found.n_configurations:,}")
+    console.print(
+        f"  trainings        {found.n_trainings:,}: {found.n_done:,} in the study, "
+        f"{found.n_stored:,} in the run store, {found.n_to_train:,} to train"
+    )
+    console.print(f"  time             about {duration(found.seconds)}")
+    console.print(f"  memory           about {size(found.memory_bytes)}")
+    if plan.record.kind == "search" and plan.record.pruner != "none":
+        console.print("  With the median pruner; without one it takes half as long again.")

@@ -1,0 +1,40 @@
+"""What optuna-dashboard shows of a study beyond its own plots."""
+
+import tempfile
+from pathlib import Path
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+
+from hpo import curves
+from hpo.runs import Run
+from hpo.storage import open_storage
+
+
+def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
+    """Attach the curves of a run to its trial, before it is told: the dashboard shows a table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "curves.csv"
+        path.write_text(curves.to_csv(run), encoding="utf-8")
+        upload_artifact(
+            artifact_store=FileSystemArtifactStore(folder),
+            file_path=str(path),
+            study_or_trial=trial,
+            mimetype="text/csv",
+        )
+
+
+def serve(storage_url: str, *, folder: Path, host: str, port: int) -> None:
+    """Serve optuna-dashboard on a storage until it is interrupted.
+
+    Raises:
+        StorageError: the database is missing or cannot be read.
+    """
+    from optuna_dashboard import run_server
+
+    storage = open_storage(storage_url, create=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    run_server(
+        storage.optuna, host=host, port=port, artifact_store=FileSystemArtifactStore(folder)
+    )

@@ -1,0 +1,136 @@
+"""Exporting a study: tables as CSV, and a folder per configuration with its curves and weights."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from hpo import curves
+from hpo.errors import StudyError
+from hpo.runs import RunStore, write_whole
+from hpo.search import Job
+from hpo.summary import Configuration, Repeat, StudySummary
+from hpo.training.engine import Weights
+
+Which = Literal["best", "all", "none"]
+
+_TRIAL_COLUMNS: Final = (
+    "trial", "repeat", "seed", "fold", "state", "score", "epochs", "seconds", "run", "reason",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exporter:
+    """What an export is made from. `train` gives the weights of a job by training it again."""
+
+    summary: StudySummary
+    runs: RunStore
+    weights: Path
+    train: Callable[[Job], Weights]
+
+
+def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterator[str]:
+    """Write a study into a folder, and yield a line for each thing that takes time.
+
+    `configurations.csv` and `trials.csv` hold the tables; each configuration has a folder with
+    `config.json`, `curves-repeat-N.csv` and, for the configurations that `which` names, the
+    weights of each repeat as safetensors. Weights that were not kept are trained again.
+
+    Raises:
+        StudyError: nothing is complete yet.
+        RunStoreError: the folder cannot be written.
+    """
+    summary = exporter.summary
+    if summary.best is None:
+        raise StudyError(
+            f"No configuration of {summary.name} is complete yet: hpo resume {summary.name}"
+        )
+    _write(folder / "configurations.csv", _configurations_csv(summary))
+    _write(folder / "trials.csv", _trials_csv(summary))
+    for number, configuration in enumerate(summary.configurations):
+        home = folder / folder_name(number, configuration)
+        _write(home / "config.json", _config_json(configuration))
+        _write_curves(exporter.runs, configuration, home)
+        if which == "all" or (which == "best" and configuration is summary.best):
+            for repeat in configuration.repeats:
+                if repeat.state == "complete":
+                    yield from _write_weights(exporter, configuration, repeat, home)
+
+
+def folder_name(number: int, configuration: Configuration) -> str:
+    """Return a name for the folder of a configuration: its number and its parameters."""
+    params = "_".join(f"{name}-{value}" for name, value in configuration.params.items())
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{number:03d}_{params or 'base'}")[:100]
+
+
+def _write_curves(runs: RunStore, configuration: Configuration, home: Path) -> None:
+    for repeat in configuration.repeats:
+        run = runs.read(repeat.run) if repeat.run else None
+        if run is not None:
+            _write(home / f"curves-repeat-{repeat.repeat}.csv", curves.to_csv(run))
+
+
+def _write_weights(
+    exporter: Exporter, configuration: Configuration, repeat: Repeat, home: Path
+) -> Iterator[str]:
+    weights = _kept(exporter.weights / f"{repeat.run}.safetensors")
+    if weights is None:
+        yield f"{configuration.label}, repeat {repeat.repeat + 1}: its weights are trained again"
+        weights = exporter.train(
+            Job(
+                ordinal=0,
+                params=configuration.params,
+                config=configuration.config,
+                repeat=repeat.repeat,
+                seed=repeat.seed,
+                fold=repeat.fold,
+            )
+        )
+    write_whole(home / f"weights-repeat-{repeat.repeat}.safetensors", save(weights))
+
+
+def _kept(path: Path) -> Weights | None:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    write_whole(path, text.encode())
+
+
+def _config_json(configuration: Configuration) -> str:
+    document = {
+        "params": dict(configuration.params),
+        "config": configuration.config.to_mapping(),
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _configurations_csv(summary: StudySummary) -> str:
+    names = summary.record.names
+    header = ["folder", *names, "state", "score", "low", "high", "n_repeats"]
+    rows = []
+    for number, c in enumerate(summary.configurations):
+        params = [c.params.get(name) for name in names]
+        score = [c.score.mean, c.score.low, c.score.high] if c.score else [None] * 3
+        rows.append([folder_name(number, c), *params, c.state, *score, len(c.scores)])
+    return curves.table_csv(header, rows)
+
+
+def _trials_csv(summary: StudySummary) -> str:
+    rows = [
+        [
+            folder_name(number, c), r.trial, r.repeat, r.seed, r.fold, r.state, r.score,
+            len(r.reported), r.seconds, r.run, r.reason,
+        ]
+        for number, c in enumerate(summary.configurations)
+        for r in c.repeats
+    ]  # fmt: skip
+    return curves.table_csv(["folder", *_TRIAL_COLUMNS], rows)

@@ -1,0 +1,114 @@
+"""What a study records of itself: the request it was made for, checked and resolved."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from hpo import space as spaces
+from hpo.errors import UsageError
+from hpo.space import Space
+
+Kind = Literal["grid", "search"]
+
+SAMPLERS: Final = ("tpe", "random")
+PRUNERS: Final = ("median", "none")
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInfo:
+    """The data of a study, as it is recorded and shown. `path` is None for the phantom.
+
+    Without a validation split of its own (`has_own_validation`), `n_train` and `n_validation` are
+    the means over the folds.
+    """
+
+    path: str | None
+    name: str
+    fingerprint: str
+    is_phantom: bool
+    has_own_validation: bool
+    n_train: int
+    n_validation: int
+    n_test: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """Everything that was settled when the study was created.
+
+    `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search.
+    """
+
+    kind: Kind
+    names: tuple[str, ...]
+    space: Space
+    data: DataInfo
+    device: str
+    precision: str
+    seed: int
+    sampler: str
+    pruner: str
+    command: str
+    versions: dict[str, str]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes it this study: another identity is another study."""
+        return {
+            "kind": self.kind,
+            "names": list(self.names),
+            "space": spaces.to_document(self.space),
+            "fingerprint": self.data.fingerprint,
+            "seed": self.seed,
+            "sampler": self.sampler,
+            "pruner": self.pruner,
+        }
+
+    def default_name(self) -> str:
+        """Return the name that the same command finds again."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        shown = self.names if self.kind == "grid" else ()
+        return "-".join([self.kind, *shown])[:80] + f"-{digest}"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How far the study is meant to go; raised by later calls.
+
+    `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid).
+    """
+
+    n_repeats: int
+    n_trials: int = 0
+
+
+def check_name(name: str) -> str:
+    """Return the name of a study if it can be one.
+
+    Raises:
+        UsageError: it is empty, too long, or has other signs than letters, digits, `.`, `_`, `-`.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--study takes letters, digits, '.', '_' and '-' (100 at most, not beginning with "
+            f"'.' or '-'), but got {name[:120]!r}."
+        )
+    return name
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide the numbers, without importing the libraries."""
+    names = {"hpo": "hpo-toolkit", "torch": "torch", "optuna": "optuna", "numpy": "numpy"}
+    found = {"python": platform.python_version()}
+    for name, distribution in names.items():
+        try:
+            found[name] = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
