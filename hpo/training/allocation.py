@@ -16,7 +16,7 @@ def keep_freed_memory() -> bool:
 
     Each step frees and allocates the gradients anew, 17 MB for a width of 64: by default glibc
     gives such blocks back to the system, which then fills every page with zeros again. It is a
-    setting of the whole process, for a program to make and not for a library. It changes no result.
+    setting of the whole process, for programs to make and not for libraries. No result changes.
     """
     if not sys.platform.startswith("linux"):
         return False

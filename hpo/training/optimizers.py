@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from torch import optim
-from torch.nn import Parameter
+from torch import Tensor, optim
 
 from hpo.config import Optimizer, TrainingConfig
 
-_Build: TypeAlias = Callable[[Iterable[Parameter], TrainingConfig], optim.Optimizer]
+_Build: TypeAlias = Callable[[Iterable[Tensor], TrainingConfig], optim.Optimizer]
 
 
-def build_optimizer(config: TrainingConfig, parameters: Iterable[Parameter]) -> optim.Optimizer:
+def build_optimizer(config: TrainingConfig, parameters: Iterable[Tensor]) -> optim.Optimizer:
     """Return the configuration's optimizer with the learning rate of the first epoch."""
     return OPTIMIZERS[config.optimizer](parameters, config)
 
@@ -22,19 +21,19 @@ def set_learning_rate(optimizer: optim.Optimizer, learning_rate: float) -> None:
         group["lr"] = learning_rate
 
 
-def _adam(parameters: Iterable[Parameter], config: TrainingConfig) -> optim.Optimizer:
+def _adam(parameters: Iterable[Tensor], config: TrainingConfig) -> optim.Optimizer:
     return optim.Adam(
         parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
 
 
-def _adamw(parameters: Iterable[Parameter], config: TrainingConfig) -> optim.Optimizer:
+def _adamw(parameters: Iterable[Tensor], config: TrainingConfig) -> optim.Optimizer:
     return optim.AdamW(
         parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
 
 
-def _sgd(parameters: Iterable[Parameter], config: TrainingConfig) -> optim.Optimizer:
+def _sgd(parameters: Iterable[Tensor], config: TrainingConfig) -> optim.Optimizer:
     return optim.SGD(
         parameters,
         lr=config.learning_rate,
@@ -44,7 +43,7 @@ def _sgd(parameters: Iterable[Parameter], config: TrainingConfig) -> optim.Optim
     )
 
 
-def _rmsprop(parameters: Iterable[Parameter], config: TrainingConfig) -> optim.Optimizer:
+def _rmsprop(parameters: Iterable[Tensor], config: TrainingConfig) -> optim.Optimizer:
     # torch has no fused RMSprop.
     return optim.RMSprop(
         parameters,

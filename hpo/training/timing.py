@@ -1,19 +1,23 @@
-"""Forecasting how long a training takes, from a few timed steps on this device."""
+"""Forecasting a training: its time, from a few timed steps on this device, and its memory."""
 
 import time
 from itertools import islice, pairwise
 from statistics import median
+from typing import Final
 
 import torch
 from torch import nn
 
-from hpo.config import TrainingConfig
+from hpo.config import Optimizer, TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
 from hpo.training.lane import Lane, check_fits, open_lane, read_losses, train_steps
-from hpo.training.memory import memory_explained
+from hpo.training.memory import EVALUATION_PIXELS, memory_explained, n_weights
 from hpo.training.optimizers import build_optimizer
 from hpo.training.reference import place_fold, place_pixels
+
+# Tensors the size of the weights: what each optimizer remembers between steps.
+_N_MOMENTS: Final[dict[Optimizer, int]] = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}
 
 
 def seconds_per_epoch(
@@ -44,6 +48,22 @@ def seconds_per_epoch(
     return per_epoch + (opening + reading_result) / config.epochs
 
 
+def memory_bytes(data: TrainingData, config: TrainingConfig, *, device: Device) -> int:
+    """Estimate the peak memory of one training: pixels, weights, moments, the largest batch.
+
+    What Python and torch take before any training is not in it.
+    """
+    n_pixels = config.image_size**2
+    images = (data.n_pool + data.n_test) * n_pixels
+    n_values = 2 if device.precision == "bf16" else 4
+    evaluated = min(EVALUATION_PIXELS, images)
+    # A batch is uint8 and, converted, bf16 or float32; augmentation adds float images and a grid.
+    is_warped = config.augment_pose > 0 or config.augment_exposure > 0
+    trained = config.batch_size * n_pixels * (24 if is_warped else 1 + n_values)
+    masks = data.n_pool * sum(config.hidden)
+    return images + _weight_bytes(config, device) + masks + max(evaluated * 5, trained)
+
+
 def _time_training(lane: Lane, max_seconds: float) -> float:
     """Time the first step, which draws the epoch's order and dropout, and some of the others."""
     list(islice(train_steps(lane, 0), 3))
@@ -67,6 +87,14 @@ def _time_reading(lane: Lane) -> float:
         read_losses(lane, some)
         times.append(_now(lane.device) - start)
     return min(times) / len(some)
+
+
+def _weight_bytes(config: TrainingConfig, device: Device) -> int:
+    n_copies = 2 + _N_MOMENTS[config.optimizer] + (1 if config.early_stopping else 0)
+    first_layer = config.image_size**2 * config.hidden[0]
+    # bf16 copies of the first layer's weights and gradient live for the length of a step.
+    casts = 2 * 2 * first_layer if device.precision == "bf16" else 0
+    return 4 * n_weights(config) * n_copies + casts
 
 
 def _now(device: Device) -> float:
