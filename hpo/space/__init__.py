@@ -14,6 +14,7 @@ from hpo.space.records import (
     Space,
     Sweep,
     SweepValue,
+    value_text,
 )
 from hpo.space.resolving import params_of, resolve
 
@@ -37,5 +38,6 @@ __all__ = [
     "space_differences",
     "space_names",
     "to_document",
+    "value_text",
     "with_values",
 ]

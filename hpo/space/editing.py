@@ -13,10 +13,12 @@ from hpo.space.fields import (
     both_forms,
     current_label,
     overlapping,
+    position,
     reasons,
     sweep_value,
     unknown_name,
 )
+from hpo.space.ranges import order_by_conditions
 from hpo.space.records import Parameter, Space, Sweep, SweepValue, value_text
 
 # A comma between values: one that stands in no brackets.
@@ -95,11 +97,6 @@ def restrict(space: Space, names: Sequence[str]) -> Space:
     return replace(space, search=search)
 
 
-def split_values(text: str) -> list[str]:
-    """Split `64-64,128` or `0.5,[0.9,0.8]` at the commas that stand in no brackets."""
-    return [part.strip() for part in _COMMA.split(text)]
-
-
 def _read_texts(texts: Mapping[str, str]) -> tuple[dict[str, Value], list[str]]:
     changes: dict[str, Value] = {}
     faults = []
@@ -141,7 +138,7 @@ def _without(sweep: Sweep, pinned: Iterable[str]) -> Sweep:
 
 def _read_values(name: str, text: str, faults: list[str]) -> tuple[SweepValue, ...]:
     values: list[SweepValue] = []
-    for part in split_values(text):
+    for part in _COMMA.split(text):
         try:
             value = sweep_value(name, {name: NAMES[name].parse(part)})
         except ValueError as problem:
@@ -169,8 +166,9 @@ def _settle(
         if parameter.name in taken or when is None:
             inherited[parameter.name] = when
         else:
-            left.append(replace(parameter, when=tuple(when.items())))
-    return tuple(left)
+            conditions = tuple(sorted(when.items(), key=lambda item: position(item[0])))
+            left.append(replace(parameter, when=conditions))
+    return order_by_conditions(left)
 
 
 def _settled_conditions(

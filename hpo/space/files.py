@@ -12,8 +12,10 @@ from hpo.space.reading import read_space
 from hpo.space.records import Space
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
-_MAX_BYTES: Final = 1_000_000
+_MAX_BYTES: Final = 100_000
 _LONGEST_NAME: Final = 200
+# tomllib takes minutes for one line of 40,000 dots.
+_LONGEST_LINE: Final = 2_000
 
 
 def space_names() -> list[str]:
@@ -68,10 +70,21 @@ def _parse(path: Path) -> Mapping[str, object]:
     except OSError as error:
         raise SpaceError(f"{path} cannot be read: {error.strerror}") from None
     if len(content) > _MAX_BYTES:
-        raise SpaceError(f"{path} is larger than 1 MB: that is no space file")
+        raise SpaceError(f"{path} is larger than 100 kB: that is no space file")
     try:
-        return tomllib.loads(content.decode())
+        text = content.decode("utf-8-sig")
+        _check_lines(path, text)
+        return tomllib.loads(text)
     except UnicodeDecodeError:
         raise SpaceError(f"{path} is not text in UTF-8: a space file is TOML") from None
     except ValueError as error:
         raise SpaceError(f"{path} is not valid TOML: {error}") from None
+
+
+def _check_lines(path: Path, text: str) -> None:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if len(line) > _LONGEST_LINE:
+            raise SpaceError(
+                f"{path}, line {number} is longer than {_LONGEST_LINE} characters: "
+                "that is no space file"
+            )

@@ -1,11 +1,21 @@
 """The open ranges of a search: domains, conditions and the order they ask for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
 
 from hpo.config import FieldSpec, Scalar, TrainingConfig, Value, describe, did_you_mean
-from hpo.space.fields import NAMES, both_forms, position, uniform_width, unknown_name
+from hpo.errors import ConfigError
+from hpo.space.fields import (
+    NAMES,
+    apply,
+    both_forms,
+    fit_dropout,
+    position,
+    reasons,
+    uniform_width,
+    unknown_name,
+)
 from hpo.space.records import (
     Choices,
     Domain,
@@ -40,7 +50,14 @@ def read_search(
         when = _read_when(name, tables[name].get("when", {}), domains, faults)
         if domain is not None:
             parameters[name] = Parameter(name, domain, when)
-    return _in_order_of_conditions(parameters, faults)
+        if base is not None and isinstance(domain, Choices):
+            faults += _choices_that_fail(name, domain, base)
+    try:
+        return order_by_conditions(parameters.values())
+    except CycleError as error:
+        chain = " -> ".join(reversed(error.args[1]))
+        faults.append(f"search: conditions run in a circle ({chain}): take one of them out")
+        return ()
 
 
 def _read_table(name: str, raw: object, faults: list[str]) -> Mapping[str, object]:
@@ -212,20 +229,30 @@ def _condition_value(spec: FieldSpec, raw: object) -> Value:
     return spec.parse(raw) if isinstance(raw, str) and spec.many != "no" else spec.read(raw)
 
 
-def _in_order_of_conditions(
-    parameters: Mapping[str, Parameter], faults: list[str]
-) -> tuple[Parameter, ...]:
-    graph = {name: [other for other, _ in p.when] for name, p in parameters.items()}
-    sorter = TopologicalSorter(graph)
-    try:
-        sorter.prepare()
-    except CycleError as error:
-        chain = " -> ".join(reversed(error.args[1]))
-        faults.append(f"search: conditions run in a circle ({chain}): take one of them out")
-        return ()
+def order_by_conditions(parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    """Return parameters in the one order in which each comes after those that its `when` names.
+
+    Raises:
+        graphlib.CycleError: conditions run in a circle.
+    """
+    by_name = {parameter.name: parameter for parameter in parameters}
+    sorter = TopologicalSorter({name: [o for o, _ in p.when] for name, p in by_name.items()})
+    sorter.prepare()
     ordered: list[str] = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready(), key=position)
         ordered += ready
         sorter.done(*ready)
-    return tuple(parameters[name] for name in ordered if name in parameters)
+    return tuple(by_name[name] for name in ordered if name in by_name)
+
+
+def _choices_that_fail(name: str, domain: Choices, base: TrainingConfig) -> list[str]:
+    """Return a fault for each choice that makes no sense together with the base."""
+    faults = []
+    for value in domain.values:
+        fitted = fit_dropout(value, len(base.hidden)) if name == "dropout" else value
+        try:
+            apply(base, {name: fitted})
+        except ConfigError as error:
+            faults += [f"search.{name}.choices: {reason}" for reason in reasons(error)]
+    return faults

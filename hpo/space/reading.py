@@ -21,6 +21,7 @@ from hpo.space.records import Space, Sweep, SweepValue, value_text
 _TABLES: Final = ("base", "sweep", "search")
 _SWEEP_KEYS: Final = ("values", "set")
 _LONGEST_FAULT: Final = 400
+_MOST_FAULTS: Final = 100
 
 
 def read_space(raw: Mapping[str, object], *, name: str, source: str) -> Space:
@@ -37,13 +38,18 @@ def read_space(raw: Mapping[str, object], *, name: str, source: str) -> Space:
     sweeps = _read_sweeps(tables["sweep"], base, faults)
     search = read_search(tables["search"], base, faults)
     if faults or base is None:
-        shortened = [_shorten(fault) for fault in faults]
-        raise SpaceError(fault_list(f"{source} cannot be used as a space:", shortened))
+        raise SpaceError(fault_list(f"{source} cannot be used as a space:", _shorten(faults)))
     return Space(name=name, base=base, sweeps=sweeps, search=search)
 
 
-def _shorten(fault: str) -> str:
-    return fault if len(fault) <= _LONGEST_FAULT else fault[: _LONGEST_FAULT - 2] + " …"
+def _shorten(faults: list[str]) -> list[str]:
+    """Keep a message readable where the file is no space file at all."""
+    shown = [
+        fault if len(fault) <= _LONGEST_FAULT else fault[:_LONGEST_FAULT] + " …"
+        for fault in faults[:_MOST_FAULTS]
+    ]
+    rest = len(faults) - len(shown)
+    return [*shown, f"and {rest} more"] if rest else shown
 
 
 def _tables(raw: Mapping[str, object], faults: list[str]) -> dict[str, Mapping[str, object]]:
@@ -77,7 +83,7 @@ def _read_fields(place: str, raw: object, faults: list[str]) -> dict[str, Value]
         try:
             fields[name] = NAMES[name].read(value)
         except ValueError as problem:
-            faults.append(f"{place}.{name} {problem}")
+            faults.append(f"{place}: {name} {problem}")
     if fault := both_forms(raw):
         faults.append(f"{place}: {fault}")
     return fields
@@ -119,7 +125,7 @@ def _read_sweep(name: str, raw: object, faults: list[str]) -> Sweep:
     changes = _read_fields(f"{place}.set", form.get("set", {}), faults)
     if own := overlapping(changes, [name]):
         faults.append(f"{place}.set: {', '.join(own)} is what this sweep varies: take it out")
-    return Sweep(name, _read_values(name, form.get("values"), faults), in_order(changes))
+    return Sweep(name, _read_values(name, form.get("values"), faults), _in_order(changes))
 
 
 def _read_values(name: str, raw: object, faults: list[str]) -> tuple[SweepValue, ...]:
@@ -132,7 +138,7 @@ def _read_values(name: str, raw: object, faults: list[str]) -> tuple[SweepValue,
         faults.append(f"{place} is empty: list the values to compare, or take the sweep out")
     values: list[SweepValue] = []
     for number, item in enumerate(raw, start=1):
-        value = _read_value(name, item, f"{place}, value {number},", faults)
+        value = _read_value(name, item, f"{place}, value {number}", faults)
         if value is None:
             continue
         if value.label in [other.label for other in values]:
@@ -152,16 +158,16 @@ def _read_value(name: str, raw: object, place: str, faults: list[str]) -> SweepV
         try:
             return sweep_value(name, {name: NAMES[name].read(raw)})
         except ValueError as problem:
-            faults.append(f"{place} {problem}")
+            faults.append(f"{place}: {problem}")
             return None
     n_faults = len(faults)
-    fields = _read_fields(place.rstrip(","), raw, faults)
+    fields = _read_fields(place, raw, faults)
     if name not in raw:
-        faults.append(f"{place} must set {name} itself")
+        faults.append(f"{place}: must set {name} itself")
     return sweep_value(name, fields) if len(faults) == n_faults else None
 
 
-def in_order(fields: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+def _in_order(fields: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
     """Return fields in the canonical order of names."""
     return tuple((name, fields[name]) for name in sorted(fields, key=position))
 
