@@ -11,13 +11,13 @@ from hpo import space as spaces
 from hpo import study as studies
 from hpo.config import TrainingConfig
 from hpo.data import seal
+from hpo.folders import runs_folder
 from hpo.plan import Plan
 from hpo.runs import RunStore
 from hpo.search.grid import grid_jobs
-from hpo.search.job import Job, read_job, trials_in
+from hpo.search.job import Job, read_job, run_key, trials_in
 from hpo.search.open_search import suggest
 from hpo.search.samplers import make_sampler
-from hpo.session import run_key, runs_folder
 from hpo.storage import explained, open_storage, quiet_optuna
 from hpo.storage_url import sqlite_path
 from hpo.study_record import StudyRecord

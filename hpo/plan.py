@@ -80,11 +80,6 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
         DataError: the data cannot be used.
     """
     space = _read_space(settings)
-    if not names:
-        sweeps = ", ".join(space.sweeps)
-        raise UsageError(f"--param NAME is missing. The space {space.name} sweeps: {sweeps}.")
-    if settings.epochs is not None and "epochs" in names:
-        raise UsageError("--epochs fixes what --param epochs varies: leave one of them out.")
     cells = spaces.cells(space, names)
     dataset = open_data(_path(settings.data))
     info = _describe(dataset, settings.data)

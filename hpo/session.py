@@ -1,6 +1,5 @@
 """An open study with everything that works on it: data, run store, folder."""
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,14 +15,14 @@ from hpo.baselines import baselines
 from hpo.dashboard import attach_curves
 from hpo.data import Dataset, TrainingData, open_data, seal
 from hpo.errors import DataError, StudyError
+from hpo.folders import artifacts_folder, runs_folder, study_folder
 from hpo.kept_weights import KeptWeights
 from hpo.objective import Event, TrialDone, Workplace, work
 from hpo.plan import Plan
 from hpo.runs import RunKey, RunStore
-from hpo.search import GridSource, Job, SearchSource, Source, recover
+from hpo.search import GridSource, Job, SearchSource, Source, recover, run_key
 from hpo.search.samplers import make_pruner
 from hpo.storage import Storage, explained, open_storage, quiet_optuna
-from hpo.storage_url import sqlite_path
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary import StudySummary, summarize
 from hpo.training.engine import Stack, TrainingResult
@@ -169,39 +168,6 @@ def delete_study(storage: Storage, name: str) -> None:
     with explained(storage.url):
         optuna.delete_study(study_name=name, storage=storage.optuna)
     shutil.rmtree(study_folder(storage.url, name), ignore_errors=True)
-
-
-def run_key(record: StudyRecord, job: Job) -> RunKey:
-    """Return what decides the numbers of a job; data with one validation split have one fold."""
-    return RunKey(
-        config=job.config,
-        seed=job.seed,
-        fold=0 if record.data.has_own_validation else job.fold,
-        fingerprint=record.data.fingerprint,
-        device_type=record.device.partition(":")[0],
-        precision=record.precision,
-    )
-
-
-def runs_folder(storage_url: str) -> Path:
-    """Return the folder of the run store: `HPO_RUNS`, or `runs` beside the storage."""
-    named = os.environ.get("HPO_RUNS")
-    return Path(named) if named else _beside(storage_url) / "runs"
-
-
-def study_folder(storage_url: str, name: str) -> Path:
-    """Return the folder of a study, beside the storage."""
-    return _beside(storage_url) / name
-
-
-def artifacts_folder(storage_url: str) -> Path:
-    """Return the folder of what optuna-dashboard shows beside the trials."""
-    return _beside(storage_url) / "artifacts"
-
-
-def _beside(storage_url: str) -> Path:
-    path = sqlite_path(storage_url)
-    return Path("studies") if path is None else path.parent
 
 
 def _open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:

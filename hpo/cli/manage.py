@@ -24,8 +24,9 @@ def export(
     from hpo.cli.output import console, say
     from hpo.export import Exporter
     from hpo.export import export as write
+    from hpo.folders import runs_folder, study_folder
     from hpo.runs import RunStore
-    from hpo.session import retrain, runs_folder, study_folder
+    from hpo.session import retrain
     from hpo.storage import open_storage
     from hpo.study import open_study
     from hpo.summary import summarize

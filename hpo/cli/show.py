@@ -39,9 +39,9 @@ def show(
 def report(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
     """Write the page of a study: studies/STUDY/report.html."""
     from hpo.cli.output import console
+    from hpo.folders import runs_folder, study_folder
     from hpo.report import write_report
     from hpo.runs import RunStore
-    from hpo.session import runs_folder, study_folder
     from hpo.storage import open_storage
     from hpo.study import open_study
     from hpo.summary import summarize
@@ -61,7 +61,7 @@ def dashboard(
     """Open optuna-dashboard on the studies, with their curves as artifacts."""
     from hpo.cli.output import say
     from hpo.dashboard import serve
-    from hpo.session import artifacts_folder
+    from hpo.folders import artifacts_folder
 
     say(f"optuna-dashboard: http://{host}:{port}/ (Ctrl-C ends it)")
     serve(storage, folder=artifacts_folder(storage), host=host, port=port)

@@ -8,6 +8,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config import Scalar, TrainingConfig
+from hpo.runs import RunKey
+from hpo.study_record import StudyRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,18 @@ def read_job(trial: optuna.Trial | FrozenTrial) -> Job | None:
         repeat=attributes["repeat"],
         seed=attributes["seed"],
         fold=attributes["fold"],
+    )
+
+
+def run_key(record: StudyRecord, job: Job) -> RunKey:
+    """Return what decides the numbers of a job; data with one validation split have one fold."""
+    return RunKey(
+        config=job.config,
+        seed=job.seed,
+        fold=0 if record.data.has_own_validation else job.fold,
+        fingerprint=record.data.fingerprint,
+        device_type=record.device.partition(":")[0],
+        precision=record.precision,
     )
 
 

@@ -1,0 +1,90 @@
+"""What tests of several parts share: small images on disk, studies, and the command line."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+SIZE = 16
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
+    """Keep every test away from the user's own cache, studies and settings."""
+    for name in ("HPO_DATA", "HPO_SPACE", "HPO_STORAGE", "HPO_RUNS"):
+        monkeypatch.delenv(name, raising=False)
+    # The cache is by content: tests may share it.
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def make_images(n: int, *, is_ill: bool, seed: int) -> np.ndarray:
+    """Return uint8 `(n, 16, 16)` noise; ill ones have a bright corner."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 120, (n, SIZE, SIZE))
+    images[:, :6, :6] += 60 * is_ill
+    return images.astype(np.uint8)
+
+
+@pytest.fixture
+def xrays(tmp_path: Path) -> Path:
+    """The course's four files with 40 + 40 training and 8 + 8 test images."""
+    folder = tmp_path / "xrays"
+    folder.mkdir()
+    for name, n, is_ill, seed in (
+        ("normal", 40, False, 0),
+        ("pneumonia", 40, True, 1),
+        ("test_normal", 8, False, 2),
+        ("test_pneumonia", 8, True, 3),
+    ):
+        np.save(folder / f"{name}.npy", make_images(n, is_ill=is_ill, seed=seed))
+    return folder
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one document on standard output."""
+        return json.loads(self.out)
+
+
+Hpo = Callable[..., Answer]
+
+
+@pytest.fixture
+def hpo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Hpo:
+    """Run the command line in this process, in a folder of its own."""
+    # Not at import: tests of other parts need no command line.
+    from hpo.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["hpo", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return run
+
+
+SMALL = ("--set", f"image_size={SIZE}", "--set", "hidden=8", "--epochs", "2")

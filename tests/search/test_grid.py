@@ -1,0 +1,147 @@
+"""Grids: every cell and repeat exactly once, whatever happens in between."""
+
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo.search import recover
+from hpo.study_record import Goal
+from tests.clocked import ClockedStack
+from tests.studies import Bench, record
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def complete(study: optuna.Study) -> list[tuple[object, int]]:
+    """Return the value and repeat of every complete trial, in order."""
+    trials = study.get_trials(states=(TrialState.COMPLETE,))
+    return [(next(iter(t.params.values())), t.user_attrs["repeat"]) for t in trials]
+
+
+GRID = [(size, repeat) for size in (16, 32, 64) for repeat in (0, 1)]
+
+
+@pytest.mark.parametrize("n_lanes", [1, 2, 4])
+def test_a_grid_trains_each_cell_and_repeat_once_in_the_prescribed_order(
+    bench: Bench, n_lanes: int
+) -> None:
+    study = bench.study(record())
+    bench.train(study, Goal(2), n_lanes=n_lanes)
+    assert complete(study) == GRID
+    assert len(study.trials) == len(GRID)
+
+
+def test_the_same_grid_again_trains_nothing(bench: Bench) -> None:
+    study = bench.study(record())
+    bench.train(study, Goal(2))
+    assert bench.train(bench.study(record()), Goal(2)) == []
+    assert bench.stack.n_added == len(GRID)
+
+
+def test_more_repeats_train_what_is_missing(bench: Bench) -> None:
+    study = bench.study(record())
+    bench.train(study, Goal(2))
+    done = bench.train(study, Goal(3))
+    assert [d.job.params["batch_size"] for d in done] == [16, 32, 64]
+    assert [d.job.repeat for d in done] == [2, 2, 2]
+
+
+def test_fewer_repeats_than_there_are_train_nothing(bench: Bench) -> None:
+    study = bench.study(record())
+    bench.train(study, Goal(2))
+    assert bench.train(study, Goal(1)) == []
+
+
+def test_repeat_i_has_the_same_seed_and_fold_in_every_cell(bench: Bench) -> None:
+    study = bench.study(record(seed=5))
+    done = bench.train(study, Goal(2))
+    pairs = {d.job.repeat: (d.job.seed, d.job.fold) for d in done}
+    assert pairs == {0: (5, 5), 1: (6, 6)}
+
+
+def test_several_parameters_make_every_combination(bench: Bench) -> None:
+    study = bench.study(record("grid", "batch_size", "learning_rate"))
+    bench.train(study, Goal(1))
+    params = Counter(tuple(sorted(t.params.items())) for t in study.trials)
+    assert len(params) == 6
+    assert set(params.values()) == {1}
+
+
+def test_a_failed_cell_runs_again_on_the_next_call_and_the_rest_does_not(bench: Bench) -> None:
+    study = bench.study(record("grid", "learning_rate"))
+    first = bench.train(study, Goal(2))
+    assert [d.outcome for d in first] == ["complete", "complete", "failed", "failed"]
+    assert first[2].reason == "its loss was not finite in epoch 2."
+    again = bench.train(study, Goal(2))
+    assert [(d.job.params["learning_rate"], d.outcome) for d in again] == [(10.0, "failed")] * 2
+
+
+def test_an_interrupted_grid_keeps_what_is_finished_and_goes_on_where_it_stopped(
+    bench: Bench,
+) -> None:
+    bench.stack = ClockedStack(stop_at=8)
+    study = bench.study(record())
+    with pytest.raises(KeyboardInterrupt):
+        bench.train(study, Goal(2))
+    assert complete(study) == GRID[:2]
+    assert [t.state for t in study.trials].count(TrialState.RUNNING) == 0
+    bench.stack = ClockedStack()
+    bench.train(study, Goal(2))
+    assert sorted(complete(study)) == GRID
+    assert bench.stack.n_added == 4
+
+
+def test_a_trial_of_a_dead_process_is_told_failed_and_its_cell_trained(bench: Bench) -> None:
+    study = bench.study(record())
+    events = bench.events(study, Goal(1))
+    next(events)
+    dead = study.get_trials(states=(TrialState.RUNNING,))[0]
+    mark = dict(dead.user_attrs["owner"], pid=2**22 + 1)
+    study._storage.set_trial_user_attr(dead._trial_id, "owner", mark)
+    assert recover(study) == 1
+    assert study.trials[dead.number].state == TrialState.FAIL
+    bench.stack = ClockedStack()
+    bench.train(bench.study(record()), Goal(1))
+    assert sorted(complete(study)) == [(16, 0), (32, 0), (64, 0)]
+
+
+def test_a_trial_of_a_living_process_is_left_alone(bench: Bench) -> None:
+    study = bench.study(record())
+    events = bench.events(study, Goal(1))
+    next(events)
+    assert recover(study) == 0
+
+
+def test_a_trial_of_another_machine_is_left_alone(bench: Bench) -> None:
+    study = bench.study(record())
+    events = bench.events(study, Goal(1))
+    next(events)
+    running = study.get_trials(states=(TrialState.RUNNING,))[0]
+    mark = {"host": "elsewhere", "pid": 1, "started": "1"}
+    study._storage.set_trial_user_attr(running._trial_id, "owner", mark)
+    assert recover(study) == 0
+
+
+def test_another_study_with_the_same_cells_trains_nothing(bench: Bench) -> None:
+    bench.train(bench.study(record(), "first"), Goal(2))
+    second = bench.train(bench.study(record(), "second"), Goal(2))
+    assert [d.is_reused for d in second] == [True] * 6
+    assert bench.stack.n_added == 6
+
+
+def test_a_told_run_has_the_same_curve_and_score_as_a_trained_one(bench: Bench) -> None:
+    trained, told = bench.study(record(), "first"), bench.study(record(), "second")
+    bench.train(trained, Goal(1))
+    bench.train(told, Goal(1))
+    for a, b in zip(trained.trials, told.trials, strict=True):
+        assert (a.params, a.value, a.intermediate_values) == (
+            b.params,
+            b.value,
+            b.intermediate_values,
+        )

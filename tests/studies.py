@@ -1,0 +1,124 @@
+"""Studies for tests: on the clocked engine, over a small space."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import optuna
+
+from hpo import study as studies
+from hpo.config import TrainingConfig
+from hpo.objective import Event, TrialDone, Workplace, work
+from hpo.runs import RunStore
+from hpo.search import GridSource, SearchSource, Source, run_key
+from hpo.search.samplers import make_pruner
+from hpo.space import Choices, FloatRange, IntRange, Parameter, Space, Sweep, SweepValue
+from hpo.storage import Storage, open_storage
+from hpo.study_record import DataInfo, Goal, StudyRecord
+from tests.clocked import ClockedStack
+
+SPACE = Space(
+    "small",
+    TrainingConfig(epochs=3),
+    {
+        "batch_size": Sweep(
+            "batch_size", tuple(SweepValue(n, (("batch_size", n),)) for n in (16, 32, 64))
+        ),
+        "learning_rate": Sweep(
+            "learning_rate",
+            tuple(SweepValue(rate, (("learning_rate", rate),)) for rate in (1e-3, 10.0)),
+        ),
+    },
+    (
+        Parameter("learning_rate", FloatRange(1e-6, 1.0, log=True)),
+        Parameter("scheduler", Choices(("none", "cosine", "step"))),
+        Parameter("step_size", IntRange(1, 10), when=(("scheduler", ("step",)),)),
+    ),
+)
+
+DATA = DataInfo(
+    path=None,
+    name="phantom",
+    fingerprint="f" * 32,
+    is_phantom=True,
+    has_own_validation=False,
+    n_train=80,
+    n_validation=20,
+    n_test=10,
+)
+
+
+def record(kind: str = "grid", *names: str, **changes: object) -> StudyRecord:
+    """Return the record of a study over the small space."""
+    made = StudyRecord(
+        kind="search" if kind == "search" else "grid",
+        names=names or ("batch_size",),
+        space=SPACE,
+        data=DATA,
+        device="cpu",
+        precision="fp32",
+        seed=0,
+        sampler="tpe",
+        pruner="none",
+        command="hpo",
+        versions={},
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+@dataclass
+class Bench:
+    """A database, a run store, and studies on them that are trained by the clocked engine."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.stack = ClockedStack()
+        self.runs = RunStore(self.folder / "runs")
+
+    @property
+    def storage(self) -> Storage:
+        return open_storage(f"sqlite:///{self.folder}/hpo.db")
+
+    def study(self, record: StudyRecord, name: str = "study") -> optuna.Study:
+        studies.create(self.storage, name, record)
+        found = studies.find(self.storage, name)
+        assert found is not None
+        return found
+
+    def train(
+        self,
+        study: optuna.Study,
+        goal: Goal,
+        *,
+        n_lanes: int = 1,
+        deadline: float = math.inf,
+    ) -> list[TrialDone]:
+        """Train a study to its goal, and return how its trials ended."""
+        return [e for e in self.events(study, goal, n_lanes, deadline) if isinstance(e, TrialDone)]
+
+    def events(
+        self, study: optuna.Study, goal: Goal, n_lanes: int = 1, deadline: float = math.inf
+    ) -> Iterator[Event]:
+        record = studies.read_record(study)
+        goal = studies.raise_goal(study, goal)
+        place = Workplace(
+            runs=self.runs,
+            key_of=lambda job: run_key(record, job),
+            open_stack=lambda: self.stack,
+            attach=lambda _trial, _run: None,
+            n_lanes=n_lanes,
+            deadline=deadline,
+        )
+        return work(study, open_source(study, record, goal), place)
+
+
+def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
+    """Return the source of a study as a session opens it."""
+    if record.kind == "grid":
+        source = GridSource(study=study, record=record)
+        source.plan(goal.n_repeats)
+        return source
+    study.pruner = make_pruner(record.pruner, epochs=record.space.base.epochs)
+    return SearchSource(study=study, record=record, goal=goal)

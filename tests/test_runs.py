@@ -1,0 +1,124 @@
+"""The run store: what is kept, what is found again, what counts as absent."""
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hpo.config import TrainingConfig
+from hpo.errors import RunStoreError
+from hpo.runs import Epoch, Run, RunKey, RunStore, write_whole
+
+KEY = RunKey(
+    config=TrainingConfig(),
+    seed=0,
+    fold=0,
+    fingerprint="f" * 32,
+    device_type="cpu",
+    precision="bf16",
+)
+RUN = Run(
+    epochs=(
+        Epoch(learning_rate=1e-3, train={"loss": 0.1 + 0.2}, validation={"accuracy": 1 / 3}),
+        Epoch(learning_rate=1e-4, train={"loss": 0.2}, validation={"accuracy": float("nan")}),
+    ),
+    kept_epoch=1,
+    train={"accuracy": 0.9},
+    validation_probabilities=(0.1, 0.7),
+    test_probabilities=(0.3,),
+    seconds=1.5,
+    versions={"torch": "2"},
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    return RunStore(tmp_path / "runs")
+
+
+def test_a_run_is_found_again_with_every_bit_of_its_numbers(store: RunStore) -> None:
+    store.save(KEY, RUN)
+    found = store.find(KEY)
+    assert found is not None
+    assert repr(found) == repr(RUN)
+    assert found.kept.validation["accuracy"] == 1 / 3
+
+
+def test_what_was_never_trained_is_not_found(store: RunStore) -> None:
+    assert store.find(KEY) is None
+    assert not store.has(KEY)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(KEY, config=KEY.config.replace(batch_size=64)),
+        replace(KEY, seed=1),
+        replace(KEY, fold=1),
+        replace(KEY, fingerprint="e" * 32),
+        replace(KEY, device_type="cuda"),
+        replace(KEY, precision="fp32"),
+    ],
+)
+def test_everything_that_decides_the_numbers_names_another_run(other: RunKey) -> None:
+    assert other.digest() != KEY.digest()
+
+
+def test_a_field_without_effect_names_the_same_run() -> None:
+    config = KEY.config.replace(scheduler="cosine", step_size=3)
+    other = KEY.config.replace(scheduler="cosine", step_size=7)
+    assert replace(KEY, config=config).digest() == replace(KEY, config=other).digest()
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"format": 1}', "[]", '{"format": 99}', "null"])
+def test_a_damaged_file_or_one_of_another_version_counts_as_absent(
+    store: RunStore, damage: str
+) -> None:
+    store.save(KEY, RUN)
+    store.path(KEY).write_text(damage)
+    assert store.find(KEY) is None
+    store.save(KEY, RUN)
+    assert store.find(KEY) is not None
+
+
+def test_a_file_cut_short_anywhere_counts_as_absent(store: RunStore) -> None:
+    store.save(KEY, RUN)
+    whole = store.path(KEY).read_bytes()
+    for end in range(0, len(whole) - 1, 37):
+        store.path(KEY).write_bytes(whole[:end])
+        assert store.find(KEY) is None
+
+
+def test_a_kept_epoch_that_does_not_exist_counts_as_damage(store: RunStore) -> None:
+    store.save(KEY, RUN)
+    document = json.loads(store.path(KEY).read_text()) | {"kept_epoch": 7}
+    store.path(KEY).write_text(json.dumps(document))
+    assert store.find(KEY) is None
+
+
+def test_a_write_that_fails_says_so_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunStoreError, match="cannot be written"):
+        write_whole(tmp_path / "file" / "run.json", b"{}")
+    write_whole(tmp_path / "run.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert stat.S_ISREG((tmp_path / "run.json").stat().st_mode)
+
+
+def test_a_full_disk_is_said_and_the_old_file_stays(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save(KEY, RUN)
+
+    def is_full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hpo.runs.os.fsync", is_full)
+    with pytest.raises(RunStoreError, match="No space left on device"):
+        store.save(KEY, replace(RUN, seconds=9.0))
+    found = store.find(KEY)
+    assert found is not None
+    assert found.seconds == RUN.seconds
+    assert len(list(store.folder.iterdir())) == 1
