@@ -64,7 +64,7 @@ _FILES: Final = {
 }
 _N_IMAGES: Final = (1, 1, 2)  # of a patient, each as likely
 _JITTER: Final = 0.02
-_NOISE: Final = 14
+_NOISE: Final = 12
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,10 @@ def _draw(seed: int, size: int) -> Iterator[tuple[str, int, int, Pixels]]:
 
 
 def _admit(random: np.random.Generator, hospital: _Hospital, label: int) -> _Patient:
-    shadows = [_shadow(random, (-0.12, 0.12), (0.08, 0.35)) for _ in range(8)]
+    shadows = [_shadow(random, (-0.08, 0.08), (0.08, 0.35)) for _ in range(8)]
     if label == PNEUMONIA:
         n_opacities = int(random.integers(1, 4))
-        shadows += [_shadow(random, (0.04, 0.2), (0.2, 0.45)) for _ in range(n_opacities)]
+        shadows += [_shadow(random, (0.05, 0.22), (0.2, 0.45)) for _ in range(n_opacities)]
     return _Patient(
         width=_between(random, hospital.width),
         height=_between(random, (0.85, 1.1)),

@@ -1,0 +1,90 @@
+"""`hpo data`: look at a data set, make the phantom, fetch a public one."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpo.cli.options import DataOption, JsonOption
+
+app = typer.Typer(
+    no_args_is_help=True, help="Look at a data set, make the phantom, fetch a public data set."
+)
+
+
+@app.command()
+def info(
+    data: DataOption = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet of the images to this PNG file.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what a data set holds: splits, classes, patients, image sizes, folds."""
+    from hpo.cli import data_tables
+    from hpo.cli.output import print_json
+    from hpo.data import open_data
+
+    dataset = open_data(data)
+    if sheet:
+        from hpo.data.sheet import contact_sheet
+
+        contact_sheet(dataset, sheet)
+    folds = data_tables.folds_of(dataset)
+    if json:
+        print_json(data_tables.info_document(dataset, folds))
+    else:
+        data_tables.print_info(dataset, folds)
+
+
+@app.command()
+def audit(data: DataOption = None, json: JsonOption = False) -> None:
+    """Count what a random split would leak, patients in train and test, and duplicates."""
+    from hpo.cli import data_tables
+    from hpo.cli.output import print_json
+    from hpo.data import open_data
+    from hpo.data.audit import audit as find
+
+    dataset = open_data(data)
+    findings = find(dataset)
+    if json:
+        print_json(data_tables.audit_document(dataset, findings))
+    else:
+        data_tables.print_audit(dataset, findings)
+
+
+@app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other patients.")] = 0,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the images.")] = 64,
+    json: JsonOption = False,
+) -> None:
+    """Write the phantom, synthetic X-rays, as PNG files in the layout of the public release."""
+    from hpo.data.phantom import write_phantom
+
+    write_phantom(folder, seed=seed, size=size)
+    _print_path(folder, json=json)
+
+
+@app.command()
+def download(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put the file.")],
+    size: Annotated[int, typer.Option(help="Side of the images: 28, 64, 128 or 224.")] = 28,
+    json: JsonOption = False,
+) -> None:
+    """Fetch PneumoniaMNIST, 5,856 real chest X-rays, from Zenodo."""
+    from hpo.data.download import download as fetch
+
+    path = fetch(folder, size=size, show_progress=sys.stderr.isatty())
+    _print_path(path, json=json)
+
+
+def _print_path(path: Path, *, json: bool) -> None:
+    from hpo.cli.output import console, print_json
+
+    if json:
+        print_json({"path": str(path)})
+    else:
+        console.print(f"{path} is ready: --data {path}", markup=False, soft_wrap=True)

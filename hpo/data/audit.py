@@ -1,0 +1,147 @@
+"""What a data set hides: siblings that a random split tears apart, and duplicates of images."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, Dataset, Indices
+from hpo.data.folds import N_FOLDS, seal
+
+SPLITS: Final = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
+_N_DRAWS: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitCounts:
+    """Images and patients of one split of the source."""
+
+    split: str
+    n_normal: int
+    n_pneumonia: int
+    n_patients: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """Validation images, on average over splits, and those with a sibling in training."""
+
+    n_validation: float
+    n_with_sibling: float
+
+    @property
+    def share(self) -> float:
+        """The share of validation images with a sibling in training."""
+        return self.n_with_sibling / self.n_validation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicates:
+    """Images with equal pixels: all of them, by file name."""
+
+    files: tuple[str, ...]
+    splits: tuple[str, ...]
+    has_different_labels: bool
+
+    @property
+    def is_across_splits(self) -> bool:
+        """Whether the same image lies in more than one split."""
+        return len(self.splits) > 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """The findings. `random_split` and `own_folds` are None where patients are not known.
+
+    `random_split` is the mean of 20 random 80/20 splits by class; `own_folds` is measured on the
+    folds that trainings use. `shared_patients` names one file of each patient who is both in test
+    and outside it.
+    """
+
+    splits: tuple[SplitCounts, ...]
+    random_split: Leak | None
+    own_folds: Leak | None
+    shared_patients: tuple[str, ...]
+    duplicates: tuple[Duplicates, ...]
+
+
+def audit(dataset: Dataset) -> Audit:
+    """Count images, patients, leaks and duplicates.
+
+    Raises:
+        DataError: the data set cannot be split into folds.
+    """
+    random_split, own_folds = _leaks(dataset) if dataset.has_patients else (None, None)
+    return Audit(
+        splits=count_splits(dataset),
+        random_split=random_split,
+        own_folds=own_folds,
+        shared_patients=_shared_patients(dataset),
+        duplicates=tuple(_duplicates(dataset)),
+    )
+
+
+def count_splits(dataset: Dataset) -> tuple[SplitCounts, ...]:
+    """Count the images and patients of each split that has any."""
+    return tuple(_counts(dataset, split) for split in SPLITS if len(dataset.where(split)))
+
+
+def _counts(dataset: Dataset, split: int) -> SplitCounts:
+    where = dataset.where(split)
+    return SplitCounts(
+        split=SPLITS[split],
+        n_normal=int((dataset.labels[where] == NORMAL).sum()),
+        n_pneumonia=int((dataset.labels[where] == PNEUMONIA).sum()),
+        n_patients=len(np.unique(dataset.patients[where])),
+    )
+
+
+def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
+    data = seal(dataset)
+    patients = dataset.patients[dataset.split != TEST]
+    drawn = [_random_validation(data.labels, seed) for seed in range(_N_DRAWS)]
+    own = [data.fold(repeat).validation for repeat in range(N_FOLDS)]
+    return _leak(patients, drawn), _leak(patients, own)
+
+
+def _random_validation(labels: NDArray[np.uint8], seed: int) -> Indices:
+    """Draw a fifth of each class, as most scripts do."""
+    random = np.random.default_rng(seed)
+    parts = [np.flatnonzero(labels == kind) for kind in (NORMAL, PNEUMONIA)]
+    return np.concatenate([random.permutation(part)[: round(len(part) / 5)] for part in parts])
+
+
+def _leak(patients: NDArray[np.int64], validations: Sequence[Indices]) -> Leak:
+    n_with_sibling = []
+    for validation in validations:
+        is_validation = np.zeros(len(patients), bool)
+        is_validation[validation] = True
+        has_sibling = np.isin(patients[is_validation], patients[~is_validation])
+        n_with_sibling.append(int(has_sibling.sum()))
+    return Leak(n_validation=fmean(map(len, validations)), n_with_sibling=fmean(n_with_sibling))
+
+
+def _shared_patients(dataset: Dataset) -> tuple[str, ...]:
+    is_test = dataset.split == TEST
+    shared = np.intersect1d(dataset.patients[is_test], dataset.patients[~is_test])
+    firsts = (np.flatnonzero(is_test & (dataset.patients == patient))[0] for patient in shared)
+    return tuple(dataset.files[first] for first in firsts)
+
+
+def _duplicates(dataset: Dataset) -> list[Duplicates]:
+    alike: defaultdict[str, list[int]] = defaultdict(list)
+    for position, digest in enumerate(dataset.digests):
+        alike[digest].append(position)
+    return [
+        Duplicates(
+            files=tuple(dataset.files[position] for position in positions),
+            splits=tuple(SPLITS[split] for split in np.unique(dataset.split[positions])),
+            has_different_labels=len(np.unique(dataset.labels[positions])) > 1,
+        )
+        for positions in alike.values()
+        if len(positions) > 1
+    ]
