@@ -81,6 +81,7 @@ def _pin(names: Sequence[str]) -> str:
 
 def _clashes(space: Space, sweeps: Sequence[Sweep]) -> list[str]:
     """Return a fault for each field that is set from two sides."""
+    names = [sweep.name for sweep in sweeps]
     faults = []
     for sweep in sweeps:
         for value in sweep.values:
@@ -98,7 +99,7 @@ def _clashes(space: Space, sweeps: Sequence[Sweep]) -> list[str]:
             )
         for name, wanted in a.set:
             other = dict(b.set).get(name, wanted)
-            if other != wanted and not overlapping([name], [a.name, b.name]):
+            if other != wanted and not overlapping([name], names):
                 faults.append(
                     f"--param {a.name} is prescribed with {name} = {describe(wanted)}, --param "
                     f"{b.name} with {describe(other)}: fix it with --set {name}=V"

@@ -119,14 +119,15 @@ def test_two_sweeps_that_set_the_same_field_are_refused(report_a: Space) -> None
 def test_two_sweeps_with_other_bases_are_refused_until_the_field_is_fixed(
     chest_xray: Space,
 ) -> None:
-    space = with_values(chest_xray, {"epochs": "1,2"})
-    [found] = faults(space, "gamma", "milestones")
+    [found] = faults(chest_xray, "gamma", "milestones")
     assert found == (
         '--param gamma is prescribed with scheduler = "step", --param milestones with '
         '"multistep": fix it with --set scheduler=V'
     )
-    fixed = override(space, {"scheduler": "multistep"})
+    fixed = override(chest_xray, {"scheduler": "multistep"})
     assert len(cells(fixed, ["gamma", "milestones"])) == 9
+    varied = with_values(chest_xray, {"scheduler": "step,multistep"})
+    assert len(cells(varied, ["gamma", "milestones", "scheduler"])) == 18
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,11 @@ def test_what_is_fixed_cannot_be_varied(
 ) -> None:
     [found] = faults(override(chest_xray, texts, epochs=epochs), name)
     assert found == f"--param {name} varies what {option} fixes: drop one of the two"
+
+
+def test_what_was_fixed_before_stays_fixed(chest_xray: Space) -> None:
+    space = override(override(chest_xray, {"loss": "ce"}), {"batch_size": "64"})
+    assert len(faults(space, "loss", "batch_size")) == 2
 
 
 def test_what_is_fixed_hinders_no_other_sweep(chest_xray: Space) -> None:

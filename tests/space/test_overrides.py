@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.errors import UsageError
-from hpo.space import Space, cells, load_space, override, resolve, restrict, with_values
+from hpo.space import (
+    Space,
+    cells,
+    from_document,
+    load_space,
+    override,
+    resolve,
+    restrict,
+    to_document,
+    with_values,
+)
 
 SpaceFrom = Callable[[str], Space]
 CHEST_XRAY = load_space("chest_xray")
@@ -126,6 +136,46 @@ def test_what_a_condition_needs_is_inherited_when_it_is_fixed(space_from: SpaceF
     _, gamma = override(space, {"step_size": "5"}).search
     assert gamma.when == (("scheduler", ("step",)),)
     assert searched(override(space, {"step_size": "4"})) == ["scheduler"]
+
+
+def test_a_parameter_that_left_takes_those_that_need_it_along(space_from: SpaceFrom) -> None:
+    space = space_from("""
+        [search]
+        scheduler = { choices = ["none", "step"] }
+        step_size = { low = 1, high = 30, when = { scheduler = "step" } }
+        gamma = { low = 0.1, high = 1, when = { step_size = 10 } }
+    """)
+    assert space.base.step_size == 10
+    assert searched(override(space, {"scheduler": "none"})) == []
+    assert searched(override(space, {"scheduler": "step"})) == ["step_size", "gamma"]
+
+
+def test_a_search_is_ordered_anew_where_conditions_are_gone(space_from: SpaceFrom) -> None:
+    space = space_from("""
+        [search]
+        width = { choices = [8, 9], when = { batch_size = 32 } }
+        learning_rate = { choices = [0.1, 0.2] }
+        batch_size = { choices = [16, 32] }
+    """)
+    assert searched(space) == ["learning_rate", "batch_size", "width"]
+    left = override(space, {"batch_size": "32"})
+    assert searched(left) == ["width", "learning_rate"]
+    assert from_document(to_document(left)) == left
+
+
+def test_conditions_that_are_inherited_are_in_order_too(space_from: SpaceFrom) -> None:
+    space = space_from("""
+        [search]
+        layers = { low = 1, high = 3 }
+        width = { choices = [8, 9], when = { batch_size = 32 } }
+        learning_rate = { choices = [0.1, 0.2] }
+        batch_size = { choices = [16, 32], when = { layers = 3 } }
+        gamma = { low = 0.1, high = 1, when = { learning_rate = 0.1, batch_size = 32 } }
+    """)
+    left = override(space, {"batch_size": "32"})
+    assert searched(left) == ["layers", "learning_rate", "width", "gamma"]
+    assert left.search[-1].when == (("layers", (3,)), ("learning_rate", (0.1,)))
+    assert from_document(to_document(left)) == left
 
 
 def test_what_is_fixed_overrules_the_set_of_a_sweep() -> None:

@@ -88,6 +88,19 @@ def test_a_dropout_per_layer_fits_every_searched_number_of_layers(space_from: Sp
     assert dropouts == [(0.1,), (0.1, 0.2), (0.1, 0.2, 0.2)]
 
 
+def test_a_chosen_dropout_per_layer_fits_the_searched_number_of_layers(
+    space_from: SpaceFrom,
+) -> None:
+    space = space_from("""
+        [search]
+        layers = { low = 1, high = 3 }
+        dropout = { choices = [[0.1, 0.2], 0.5] }
+    """)
+    chosen = {"dropout": "0.1-0.2"}
+    dropouts = [resolve(space, chosen | {"layers": layers}).dropout for layers in (1, 2, 3)]
+    assert dropouts == [(0.1,), (0.1, 0.2), (0.1, 0.2, 0.2)]
+
+
 def test_the_base_may_lie_outside_of_the_ranges(space_from: SpaceFrom) -> None:
     search = "[search]\nepochs = { low = 1, high = 9 }\n"
     assert params_of(space_from("[base]\nepochs = 30\n" + search), CHEST_XRAY.base) is None

@@ -121,6 +121,11 @@ def test_a_changed_space_comes_back_in_the_same_order_with_the_same_cells() -> N
     assert cells(back, ["batch_size"]) == cells(space, ["batch_size"])
 
 
+def test_steps_come_back() -> None:
+    space = from_document({"search": {"epochs": {"low": 10, "high": 30, "step": 5}}})
+    assert from_document(to_document(space)) == space
+
+
 def test_conditions_on_lists_come_back() -> None:
     hidden = {"choices": [[64, 64], [8]]}
     flip = {"choices": [True, False], "when": {"hidden": ["64-64"]}}
