@@ -9,7 +9,7 @@ from plotly import graph_objects as go
 
 from hpo.plots.labels import configuration_label
 from hpo.plots.scores import SCORE_TICKS
-from hpo.plots.style import GRAY, PALETTE, axis, color, lines, new_figure, safe
+from hpo.plots.style import GRAY, PALETTE, axis, color, label, lines, new_figure
 from hpo.runs import Epoch, RunStore
 from hpo.summary import Configuration, Repeat, StudySummary
 
@@ -95,7 +95,6 @@ def draw_curves(info: CurvesInfo) -> go.Figure:
             figure.update_yaxes(type="log", row=row)
     n_epochs = max(len(curve.mean) for curve in info.curves)
     figure.update_xaxes(range=[1, n_epochs] if n_epochs > 1 else [0.5, 1.5], tickformat="d")
-    figure.update_layout(legend_y=-0.2 / len(metrics))
     for curve in info.curves:
         for trace in _traces(curve):
             figure.add_trace(trace, row=metrics.index(curve.metric) + 1, col=1)
@@ -198,7 +197,7 @@ def _traces(curve: Curve) -> list[go.Scatter]:
         y=curve.mean,
         mode="lines+markers" if len(epochs) == 1 else "lines",
         line={"color": color(curve.color), "width": 2, "dash": _DASHES[curve.split]},
-        name=safe(curve.label),
+        name=label(curve.label),
         legendgroup=str(curve.color),
         showlegend=(curve.metric, curve.split) == ("accuracy", "validation"),
         hoverinfo="text",

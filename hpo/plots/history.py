@@ -74,11 +74,12 @@ def draw_history(info: HistoryInfo) -> go.Figure:
     """Draw the points by state and the best so far as steps."""
     figure = new_figure(height=380, x_title="configuration, in order", y_title=SCORE_TITLE)
     margin = 0.5 + 0.01 * info.n_configurations
-    figure.update_xaxes(range=[1 - margin, info.n_configurations + margin], tickformat="d")
+    span = (1 - margin, info.n_configurations + margin)
+    figure.update_xaxes(range=span, tickformat="d")
     if info.n_configurations < 10:
         figure.update_xaxes(dtick=1)
     figure.update_yaxes(range=list(info.score_range), tickformat=SCORE_TICKS)
-    draw_references(figure, info.references)
+    draw_references(figure, info.references, span)
     if info.best:
         numbers, scores = zip(*info.best, strict=True)
         figure.add_trace(

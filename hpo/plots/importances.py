@@ -8,7 +8,7 @@ from typing import Final
 import optuna
 from plotly import graph_objects as go
 
-from hpo.plots.style import color, lines, new_figure, safe
+from hpo.plots.style import color, label, lines, new_figure
 from hpo.summary import Configuration, StudySummary
 
 MIN_CONFIGURATIONS: Final = 10
@@ -66,7 +66,7 @@ def draw_importances(info: ImportanceInfo) -> go.Figure:
     figure.add_trace(
         go.Bar(
             x=[bar.share for bar in bars],
-            y=[safe(bar.name) for bar in bars],
+            y=[label(bar.name) for bar in bars],
             orientation="h",
             marker={"color": color(0)},
             text=[f"{bar.share:.0%}" for bar in bars],
@@ -150,7 +150,7 @@ def _caption(
     )
     n_pruned = sum(c.state == "pruned" and not c.scores for c in summary.configurations)
     if n_pruned:
-        caption += f" {n_pruned} pruned configurations are left out."
+        caption += f" Pruned configurations are left out ({n_pruned})."
     rare = [i.name for i in importances if i.n_active < MIN_CONFIGURATIONS]
     if rare:
         caption += f" Active in fewer than {MIN_CONFIGURATIONS}, so uncertain: {', '.join(rare)}."

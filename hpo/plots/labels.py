@@ -49,15 +49,15 @@ def configuration_label(summary: StudySummary, number: int) -> str:
 
 
 def percent(score: float, digits: int = 1) -> str:
-    """Write a score, which is an accuracy, as the terminal does."""
-    return f"{100 * score:.{digits}f} %"
+    """Write a score, which is an accuracy, as the terminal does; it never breaks at the sign."""
+    return f"{100 * score:.{digits}f}\u00a0%"
 
 
 def interval_text(score: Interval | None) -> str:
     """Write the interval of a mean; a dash below two repeats."""
     if score is None or score.low is None or score.high is None:
         return "-"
-    return f"{100 * score.low:.1f} to {100 * score.high:.1f} %"
+    return f"{100 * score.low:.1f} to {percent(score.high)}"
 
 
 def score_text(score: Interval) -> str:

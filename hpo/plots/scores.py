@@ -1,5 +1,6 @@
 """The axis of scores: its range, and the baselines drawn on it."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -7,13 +8,15 @@ from typing import Final, TypeAlias
 from plotly import graph_objects as go
 
 from hpo.plots.labels import percent
-from hpo.plots.style import GRAY, safe
+from hpo.plots.style import GRAY, label
 from hpo.summary import SCORE_NAME, Configuration, StudySummary
 
 Range: TypeAlias = tuple[float, float]
 
 SCORE_TITLE: Final = f"validation {SCORE_NAME}"
 SCORE_TICKS: Final = ".1~%"
+
+_DASHES: Final = ("dot", "dashdot", "longdash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +64,18 @@ def references_caption(references: Iterable[Reference]) -> str:
     return f" Outside the axis: {', '.join(hidden)}." if hidden else ""
 
 
-def draw_references(figure: go.Figure, references: Iterable[Reference]) -> None:
-    """Draw the baselines in view as horizontal lines."""
-    for reference in references:
-        if reference.in_view:
-            figure.add_hline(
-                y=reference.score,
-                line={"color": GRAY, "width": 1.5, "dash": "dot"},
-                annotation={
-                    "text": f"{safe(reference.name)} {percent(reference.score)}",
-                    "font": {"size": 11, "color": GRAY},
-                    "xanchor": "left",
-                    "yanchor": "bottom",
-                    "x": 0,
-                },
+def draw_references(figure: go.Figure, references: Iterable[Reference], x: Range) -> None:
+    """Draw the baselines in view from end to end; the legend has room for their names."""
+    seen = [reference for reference in references if reference.in_view]
+    for reference, dash in zip(seen, itertools.cycle(_DASHES)):
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=[reference.score, reference.score],
+                mode="lines",
+                line={"color": GRAY, "width": 1.5, "dash": dash},
+                name=f"{label(reference.name)} {percent(reference.score)}",
+                hoverinfo="skip",
+                showlegend=True,
             )
+        )

@@ -8,7 +8,7 @@ from plotly import graph_objects as go
 from hpo.config import Scalar
 from hpo.plots.labels import configuration_label, parameter_text, score_text
 from hpo.plots.scores import SCORE_TICKS, SCORE_TITLE, Range, score_axis
-from hpo.plots.style import color, lines, new_figure, safe
+from hpo.plots.style import color, label, lines, new_figure
 from hpo.space import Domain, FloatRange, IntRange
 from hpo.space.records import value_text
 from hpo.summary import Configuration, StudySummary
@@ -63,34 +63,22 @@ def slice_infos(summary: StudySummary) -> tuple[SliceInfo, ...]:
 def draw_slice(info: SliceInfo) -> go.Figure:
     """Draw one small figure; the page puts them side by side."""
     figure = new_figure(height=250, x_title=info.parameter, y_title=SCORE_TITLE)
-    figure.update_yaxes(range=list(info.score_range), nticks=5, tickformat=SCORE_TICKS)
+    figure.update_yaxes(range=list(info.score_range), nticks=6, tickformat=SCORE_TICKS)
+    figure.update_layout(margin_t=10, font_size=11)
     if info.choices:
         figure.update_xaxes(
             tickvals=list(range(len(info.choices))),
-            ticktext=[safe(choice) for choice in info.choices],
+            ticktext=[label(choice) for choice in info.choices],
             range=[-0.5, len(info.choices) - 0.5],
             showgrid=False,
         )
     elif info.is_log:
         figure.update_xaxes(type="log", exponentformat="power")
-    figure.add_trace(
-        go.Scatter(
-            x=_places(info),
-            y=[point.score for point in info.points],
-            mode="markers",
-            marker={
-                "color": color(0, alpha=0.6),
-                "size": [13 if point.is_best else 8 for point in info.points],
-                "line": {
-                    "color": color(1),
-                    "width": [3 if point.is_best else 0 for point in info.points],
-                },
-            },
-            hoverinfo="text",
-            hovertext=[lines(point.details) for point in info.points],
-            showlegend=False,
-        )
-    )
+    places = list(zip(_places(info), info.points, strict=True))
+    figure.add_trace(_markers(places, {"color": color(0, alpha=0.65), "size": 8}))
+    ringed = [(place, point) for place, point in places if point.is_best]
+    ring = {"symbol": "circle-open", "color": color(1), "size": 14, "line": {"width": 2.5}}
+    figure.add_trace(_markers(ringed, ring))
     return figure
 
 
@@ -133,6 +121,18 @@ def _choices(domain: Domain | None, points: tuple[SlicePoint, ...]) -> tuple[str
         return tuple(map(str, steps)) if len(steps) <= MAX_COLUMNS and not domain.log else ()
     labels = domain.labels if domain else tuple(dict.fromkeys(point.value for point in points))
     return tuple(value_text(label) for label in labels)
+
+
+def _markers(places: list[tuple[Scalar, SlicePoint]], marker: dict[str, object]) -> go.Scatter:
+    return go.Scatter(
+        x=[place for place, _ in places],
+        y=[point.score for _, point in places],
+        mode="markers",
+        marker=marker,
+        hoverinfo="text",
+        hovertext=[lines(point.details) for _, point in places],
+        showlegend=False,
+    )
 
 
 def _places(info: SliceInfo) -> list[Scalar]:

@@ -15,12 +15,18 @@ SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 GRAY: Final = "#888888"
 INK: Final = "#333333"
 TRANSPARENT: Final = "rgba(0,0,0,0)"
+_LONGEST_LABEL: Final = 40
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
 def safe(text: str) -> str:
     """Make text from outside harmless in a label, where plotly reads some HTML."""
     return html.escape(text, quote=False)
+
+
+def label(text: str) -> str:
+    """Return a harmless label for an axis or a legend; a long one would push the figure away."""
+    return safe(text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 2] + " …")
 
 
 def lines(texts: Sequence[str]) -> str:
@@ -48,9 +54,9 @@ def new_figure(*, height: int, x_title: str, y_title: str) -> go.Figure:
         font={"family": FONT, "size": 13, "color": INK},
         paper_bgcolor=TRANSPARENT,
         plot_bgcolor=TRANSPARENT,
-        margin={"l": 16, "r": 16, "t": 16, "b": 16},
+        margin={"l": 16, "r": 16, "t": 28, "b": 16},
         hoverlabel={"align": "left", "font": {"size": 13}},
-        legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top", "tracegroupgap": 4},
+        legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
         xaxis=axis(x_title),
         yaxis=axis(y_title),
     )
@@ -60,7 +66,7 @@ def new_figure(*, height: int, x_title: str, y_title: str) -> go.Figure:
 def axis(title: str) -> dict[str, object]:
     """Return the look of an axis."""
     return {
-        "title": {"text": safe(title), "standoff": 8},
+        "title": {"text": label(title), "standoff": 8},
         "automargin": True,
         "zeroline": False,
         "gridcolor": "#E4E4E4",

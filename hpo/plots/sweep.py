@@ -15,7 +15,7 @@ from hpo.plots.scores import (
     score_axis,
     shown_scores,
 )
-from hpo.plots.style import color, lines, new_figure, safe, symbol
+from hpo.plots.style import color, label, lines, new_figure, symbol
 from hpo.stats import Interval
 from hpo.summary import Configuration, StudySummary
 
@@ -65,19 +65,25 @@ def sweep_info(summary: StudySummary) -> SweepInfo | None:
 
 def draw_sweep(info: SweepInfo) -> go.Figure:
     """Draw one series per group, side by side over each value."""
-    figure = new_figure(height=420, x_title=info.parameter, y_title=SCORE_TITLE)
+    height = 420 + 12 * len(info.groups)
+    figure = new_figure(height=height, x_title=info.parameter, y_title=SCORE_TITLE)
+    span = (-0.5, len(info.values) - 0.5)
     figure.update_xaxes(
         tickvals=list(range(len(info.values))),
-        ticktext=[safe(value) for value in info.values],
-        range=[-0.5, len(info.values) - 0.5],
+        ticktext=[label(value) for value in info.values],
+        range=span,
         showgrid=False,
     )
     figure.update_yaxes(range=list(info.score_range), tickformat=SCORE_TICKS)
-    draw_references(figure, info.references)
+    draw_references(figure, info.references, span)
     for index, group in enumerate(info.groups):
         cells = [cell for cell in info.cells if cell.group == group]
         figure.add_trace(_repeats(info, cells, index))
-        figure.add_trace(_means(info, cells, index))
+        averaged = [cell for cell in cells if len(cell.scores) > 1]
+        if averaged:
+            figure.add_trace(_means(info, averaged, index))
+        # a legend entry for each group, from its means where it has any
+        figure.data[-1].update(name=label(group), showlegend=len(info.groups) > 1)
     return figure
 
 
@@ -95,14 +101,14 @@ def _cell(configuration: Configuration, first: str, others: list[str]) -> SweepC
 def _caption(cells: tuple[SweepCell, ...], others: list[str]) -> str:
     caption = "Each pale point is one training"
     if any(cell.score.low is not None for cell in cells):
-        caption += ", each large marker the mean of a configuration with its 95 % interval"
+        caption += (
+            ", each marker with a bar the mean of a configuration and its 95 % interval; where "
+            "intervals overlap, this figure names no winner"
+        )
     else:
-        caption += "; with one repeat per configuration there is no interval"
+        caption += "; with one repeat there is no interval, and the order may be luck"
     caption += f"; colors tell {' and '.join(others)} apart" if others else ""
-    return (
-        f"{caption}. Where intervals overlap, this figure names no winner. "
-        "The axis does not begin at 0."
-    )
+    return f"{caption}. The axis does not begin at 0."
 
 
 def _center(info: SweepInfo, cell: SweepCell) -> float:
@@ -112,12 +118,13 @@ def _center(info: SweepInfo, cell: SweepCell) -> float:
 
 
 def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
-    """Return the points of a group; repeat i has the same place beside every mean."""
-    width = 0.45 / len(info.groups)
+    """Return the points of a group, beside the mean where there is one, in order of repeats."""
+    slot = 0.8 / len(info.groups)
     x, y, text = [], [], []
     for cell in cells:
-        step = width / max(len(cell.scores) - 1, 1)
-        start = _center(info, cell) - (width / 2 if len(cell.scores) > 1 else 0)
+        is_alone = len(cell.scores) == 1
+        start = _center(info, cell) + (0 if is_alone else 0.12 * slot)
+        step = 0 if is_alone else 0.3 * slot / (len(cell.scores) - 1)
         for position, (trial, score) in enumerate(cell.scores):
             x.append(start + position * step)
             y.append(score)
@@ -126,7 +133,7 @@ def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
         x=x,
         y=y,
         mode="markers",
-        marker={"color": color(index, alpha=0.4), "size": 7, "symbol": symbol(index)},
+        marker={"color": color(index, alpha=0.5), "size": 7, "symbol": symbol(index)},
         hoverinfo="text",
         hovertext=text,
         legendgroup=str(index),
@@ -135,10 +142,7 @@ def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
 
 
 def _means(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
-    half = [
-        cell.score.high - (cell.score.mean or 0) if cell.score.high is not None else None
-        for cell in cells
-    ]
+    half = [(cell.score.high or 0) - (cell.score.mean or 0) for cell in cells]
     return go.Scatter(
         x=[_center(info, cell) for cell in cells],
         y=[cell.score.mean for cell in cells],
@@ -147,9 +151,7 @@ def _means(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
         marker={"color": color(index), "size": 12, "symbol": symbol(index)},
         hoverinfo="text",
         hovertext=[lines([_name(info, cell), score_text(cell.score)]) for cell in cells],
-        name=safe(info.groups[index]),
         legendgroup=str(index),
-        showlegend=len(info.groups) > 1,
     )
 
 

@@ -29,7 +29,7 @@ def headline(summary: StudySummary) -> Headline:
         done=_done(summary),
         best=parameters_text(best, summary.record.names) if best else "none yet",
         score=percent(score.mean) if score and score.mean is not None else "-",
-        interval=interval_text(score),
+        interval="needs repeats" if score and score.low is None else interval_text(score),
         baselines=tuple((name, percent(value)) for name, value in summary.baselines.items()),
         trainings=_trainings(summary),
         notes=tuple(_notes(summary, best)),
@@ -89,8 +89,8 @@ def _on_intervals(best: Interval, others: list[Interval]) -> Iterator[str]:
     n_overlap = sum(high >= best.low for high in highs)
     if highs:
         yield (
-            f"{n_overlap} of the {len(highs)} other intervals overlap with its own. Intervals "
-            "that overlap tell no winner, and this page tests no difference."
+            f"Of {len(highs)} other intervals, {n_overlap} overlap with its own. Intervals that "
+            "overlap tell no winner, and this page tests no difference."
         )
 
 

@@ -2,37 +2,42 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from hpo.plots import configuration_label, interval_text, parameter_text, percent
 from hpo.summary import Configuration, Repeat, StudySummary
 
 MAX_ROWS: Final = 200
 
+_RESULTS: Final = ("mean", "95 % interval", "repeats", "deviation", "epochs trained", "seconds")
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, and whether it holds numbers, which stand to the right."""
+
+    name: str
+    is_number: bool
+
+
+@dataclass(frozen=True)
 class Row:
-    """One configuration with a score, as text."""
+    """One line: what it is about, and a text per column."""
 
-    number: int
-    values: tuple[str, ...]
-    mean: str
-    interval: str
-    n_repeats: str
-    deviation: str
-    epochs: str
-    seconds: str
-    is_best: bool
+    name: str
+    cells: tuple[str, ...]
+    kind: Literal["plain", "best", "baseline"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of the page; `n_hidden` configurations of a large study are left out."""
+    """The table of the page; `n_hidden` configurations of a large study are left out."""
 
-    names: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    baselines: tuple[tuple[str, str], ...]
+    n_shown: int
     n_hidden: int
+    order: str
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,18 @@ class Unfinished:
 def table(summary: StudySummary) -> Table:
     """Return the configurations that have a score: a grid's in its order, a search's by score."""
     scored = [(i, c) for i, c in enumerate(summary.configurations, start=1) if c.scores]
-    if summary.record.kind == "search" or len(scored) > MAX_ROWS:
+    by_score = summary.record.kind == "search" or len(scored) > MAX_ROWS
+    if by_score:
         scored.sort(key=lambda numbered: -_mean(numbered[1]))
+    shown = scored[:MAX_ROWS]
+    names = _columns(summary)
+    baselines = [_baseline(name, score, names) for name, score in summary.baselines.items()]
     return Table(
-        names=summary.record.names,
-        rows=tuple(_row(summary, number, c) for number, c in scored[:MAX_ROWS]),
-        baselines=tuple((name, percent(score, 2)) for name, score in summary.baselines.items()),
-        n_hidden=max(0, len(scored) - MAX_ROWS),
+        columns=tuple(Column(name, name in _RESULTS) for name in names),
+        rows=(*(_row(summary, number, c) for number, c in shown), *baselines),
+        n_shown=len(shown),
+        n_hidden=len(scored) - len(shown),
+        order="The best mean stands first." if by_score else "They stand in the grid's order.",
     )
 
 
@@ -72,21 +82,37 @@ def unfinished(summary: StudySummary) -> Unfinished:
     return Unfinished(tuple(pruned[:MAX_ROWS]), tuple(failed[:MAX_ROWS]), n_hidden)
 
 
+def _columns(summary: StudySummary) -> list[str]:
+    """Return the names of the columns; many parameters do not push the mean out of sight."""
+    names = list(summary.record.names)
+    n_first = 3 if len(names) > 3 else 0
+    return [*_RESULTS[:n_first], *names, *_RESULTS[n_first:]]
+
+
 def _row(summary: StudySummary, number: int, configuration: Configuration) -> Row:
-    score = configuration.score
     done = [repeat for repeat in configuration.repeats if repeat.score is not None]
     n_wanted = max(summary.goal.n_repeats, len(configuration.repeats))
-    return Row(
-        number=number,
-        values=tuple(parameter_text(configuration, name) for name in summary.record.names),
-        mean=_percent(score.mean if score else None),
-        interval=interval_text(score),
-        n_repeats=str(len(done)) if len(done) == n_wanted else f"{len(done)} of {n_wanted}",
-        deviation=_percent(score.deviation if score else None),
-        epochs=_range([len(repeat.reported) for repeat in done]),
-        seconds=_seconds([repeat.seconds for repeat in done if repeat.seconds is not None]),
-        is_best=configuration is summary.best,
+    score = configuration.score
+    results = (
+        _percent(score.mean if score else None),
+        interval_text(score),
+        str(len(done)) if len(done) == n_wanted else f"{len(done)} of {n_wanted}",
+        _percent(score.deviation if score else None),
+        _range([len(repeat.reported) for repeat in done]),
+        _seconds([repeat.seconds for repeat in done if repeat.seconds is not None]),
     )
+    cells = dict(zip(_RESULTS, results, strict=True))
+    cells |= {name: parameter_text(configuration, name) for name in summary.record.names}
+    return Row(
+        name=f"#{number}",
+        cells=tuple(cells[name] for name in _columns(summary)),
+        kind="best" if configuration is summary.best else "plain",
+    )
+
+
+def _baseline(name: str, score: float, columns: list[str]) -> Row:
+    cells = tuple(percent(score, 2) if column == "mean" else "" for column in columns)
+    return Row(name=f"baseline: {name}", cells=cells, kind="baseline")
 
 
 def _pruned_words(repeat: Repeat) -> str:

@@ -1,0 +1,255 @@
+"""Studies in memory with invented scores, as the commands would have left them."""
+
+import math
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+from optuna.trial import TrialState
+
+from hpo import space as spaces
+from hpo.config import Scalar, TrainingConfig
+from hpo.runs import Epoch, Run, RunKey, RunStore
+from hpo.search.open_search import suggest
+from hpo.space.reading import read_space
+from hpo.study import check_fits, raise_goal
+from hpo.study_record import DataInfo, Goal, StudyRecord
+from hpo.summary import StudySummary, summarize
+
+PAYLOAD: Final = (
+    '"><script>document.body.dataset.hacked=1</script>'
+    '<img src=x onerror="document.body.dataset.hacked=1">'
+)
+SPACE: Final[dict[str, Any]] = {
+    "base": {"epochs": 12},
+    "sweep": {
+        "batch_size": [32, 64, 128],
+        "learning_rate": [0.1, 0.01, 0.001],
+        "hidden": [[64], [64, 64, 64], [512, 256, 256]],
+    },
+    "search": {
+        "learning_rate": {"low": 1e-6, "high": 1e-1, "log": True},
+        "dropout": {"low": 0.0, "high": 0.9},
+        "layers": {"low": 1, "high": 3},
+        "width": {"choices": [32, 64, 128]},
+        "optimizer": {"choices": ["adam", "sgd"]},
+        "momentum": {"low": 0.0, "high": 0.99, "when": {"optimizer": "sgd"}},
+        "scheduler": {"choices": ["none", "step"]},
+        "step_size": {"low": 1, "high": 30, "when": {"scheduler": "step"}},
+    },
+}
+DATA: Final = DataInfo(
+    path="data/chest_xray",
+    name="chest_xray",
+    fingerprint="0123456789abcdef",
+    is_phantom=False,
+    has_own_validation=False,
+    n_train=1600,
+    n_validation=400,
+    n_test=400,
+)
+PHANTOM: Final = DataInfo(
+    path=None,
+    name="phantom",
+    fingerprint="fedcba9876543210",
+    is_phantom=True,
+    has_own_validation=False,
+    n_train=480,
+    n_validation=120,
+    n_test=120,
+)
+
+
+@dataclass
+class FakeStudy:
+    """A study that is filled trial by trial."""
+
+    record: StudyRecord
+    runs: RunStore
+    goal: Goal = field(default_factory=lambda: Goal(1))
+    name: str = "fake"
+    baselines: Mapping[str, float] = field(
+        default_factory=lambda: {"majority class": 0.734, "logistic regression": 0.921}
+    )
+
+    def __post_init__(self) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.study = optuna.create_study(study_name=self.name, direction="maximize")
+        check_fits(self.study, self.record)
+        raise_goal(self.study, self.goal)
+        self.study.set_user_attr("baselines", dict(self.baselines))
+
+    @property
+    def summary(self) -> StudySummary:
+        return summarize(self.study, storage_url="sqlite:///studies/hpo.db")
+
+    def ask(
+        self, params: Mapping[str, Scalar], config: TrainingConfig, repeat: int
+    ) -> optuna.Trial:
+        attributes: dict[str, Any] = {"params": dict(params), "config": config.to_mapping()}
+        attributes |= {"ordinal": 0, "repeat": repeat, "seed": repeat, "fold": repeat}
+        self.study.enqueue_trial(dict(params), user_attrs=attributes)
+        trial = self.study.ask()
+        if self.record.kind == "search":
+            suggest(trial, self.record.space)
+        for name in self.record.names if self.record.kind == "grid" else ():
+            labels = [value.label for value in self.record.space.sweeps[name].values]
+            trial.suggest_categorical(name, labels)
+        return trial
+
+    def complete(self, trial: optuna.Trial, curve: list[float], *, has_run: bool = True) -> None:
+        for epoch, score in enumerate(curve, start=1):
+            trial.report(score, step=epoch)
+        trial.set_user_attr("seconds", 0.8 * len(curve))
+        if has_run:
+            trial.set_user_attr("run", self._save_run(trial, curve))
+        self.study.tell(trial, curve[-1])
+
+    def prune(self, trial: optuna.Trial, curve: list[float]) -> None:
+        for epoch, score in enumerate(curve, start=1):
+            trial.report(score, step=epoch)
+        self.study.tell(trial, state=TrialState.PRUNED)
+
+    def fail(self, trial: optuna.Trial, reason: str) -> None:
+        trial.set_user_attr("reason", reason)
+        self.study.tell(trial, state=TrialState.FAIL)
+
+    def _save_run(self, trial: optuna.Trial, curve: list[float]) -> str:
+        attributes = trial.user_attrs
+        key = RunKey(
+            config=TrainingConfig.from_mapping(attributes["config"]),
+            seed=attributes["seed"],
+            fold=attributes["fold"],
+            fingerprint=self.record.data.fingerprint,
+            device_type="cpu",
+            precision="bf16",
+        )
+        self.runs.save(key, _run(curve))
+        return key.digest()
+
+
+def fake_record(kind: str, names: Iterable[str], data: DataInfo = DATA) -> StudyRecord:
+    names = tuple(names)
+    options = " ".join(f"--param {name}" for name in names) if kind == "grid" else "--trials 30"
+    return StudyRecord(
+        kind="grid" if kind == "grid" else "search",
+        names=names,
+        space=read_space(SPACE, name="fake", source="fake"),
+        data=data,
+        device="cpu",
+        precision="bf16",
+        seed=0,
+        sampler="tpe",
+        pruner="median",
+        command=f"hpo {kind} {options} --data data/chest_xray",
+        versions={"hpo": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "optuna": "5.0.0"},
+    )
+
+
+def fake_grid(
+    folder: Path, names: Iterable[str], *, n_repeats: int = 5, data: DataInfo = DATA
+) -> FakeStudy:
+    """Return a finished grid; its first configuration is the worst, its last overfits least."""
+    fake = FakeStudy(fake_record("grid", names, data), RunStore(folder), Goal(n_repeats))
+    chance = random.Random(1)
+    for number, cell in enumerate(spaces.cells(fake.record.space, fake.record.names)):
+        for repeat in range(n_repeats):
+            trial = fake.ask(cell.params, cell.config, repeat)
+            top = 0.94 + 0.02 * (1 - 0.8**number) + chance.gauss(0, 0.004)
+            fake.complete(trial, rising_curve(top, 12, chance))
+    return fake
+
+
+def fake_search(folder: Path, n_configurations: int = 30, *, n_repeats: int = 1) -> FakeStudy:
+    """Return a search with pruned and failed trials, whose scores hang on the learning rate."""
+    space = read_space(SPACE, name="fake", source="fake")
+    record = fake_record("search", [parameter.name for parameter in space.search])
+    fake = FakeStudy(record, RunStore(folder), Goal(n_repeats, n_configurations), name="search-1")
+    chance, noise = random.Random(2), random.Random(3)
+    base = spaces.params_of(space, space.base)
+    assert base is not None
+    for number in range(n_configurations):
+        params = base if number == 0 else _draw(chance)
+        config = spaces.resolve(space, params)
+        distance = abs(math.log10(float(params["learning_rate"])) + 3)
+        top = max(0.5, 0.96 - 0.05 * distance - 0.02 * float(params["dropout"]))
+        for repeat in range(n_repeats):
+            trial = fake.ask(params, config, repeat)
+            if number % 9 == 5:
+                fake.fail(trial, "its loss was not finite in epoch 3.")
+            elif distance > 2 and number % 2:
+                fake.prune(trial, rising_curve(top, 4, noise))
+            else:
+                fake.complete(trial, rising_curve(top, 12, noise))
+    return fake
+
+
+def hostile(summary: StudySummary) -> StudySummary:
+    """Return the summary with markup wherever something comes from outside."""
+    record = summary.record
+    data = replace(record.data, name=PAYLOAD, path=PAYLOAD, fingerprint=PAYLOAD)
+    record = replace(
+        record,
+        data=data,
+        command=PAYLOAD,
+        device=PAYLOAD,
+        precision=PAYLOAD,
+        versions={PAYLOAD: PAYLOAD},
+    )
+    return replace(
+        summary,
+        name=PAYLOAD,
+        storage=PAYLOAD,
+        record=record,
+        baselines={PAYLOAD: 0.94, "majority class": 0.73},
+        configurations=tuple(
+            replace(c, params={"batch_size": PAYLOAD + str(i)})
+            for i, c in enumerate(summary.configurations)
+        ),
+    )
+
+
+def rising_curve(top: float, n_epochs: int, chance: random.Random) -> list[float]:
+    return [
+        round(top - 0.25 * math.exp(-0.5 * epoch) + chance.gauss(0, 0.004), 4)
+        for epoch in range(1, n_epochs + 1)
+    ]
+
+
+def _draw(chance: random.Random) -> dict[str, Scalar]:
+    params: dict[str, Scalar] = {
+        "learning_rate": 10 ** chance.uniform(-6, -1),
+        "dropout": chance.uniform(0, 0.9),
+        "layers": chance.randint(1, 3),
+        "width": chance.choice([32, 64, 128]),
+        "optimizer": chance.choice(["adam", "sgd"]),
+        "scheduler": chance.choice(["none", "step"]),
+    }
+    if params["optimizer"] == "sgd":
+        params["momentum"] = chance.uniform(0, 0.99)
+    if params["scheduler"] == "step":
+        params["step_size"] = chance.randint(1, 30)
+    return params
+
+
+def _run(curve: list[float]) -> Run:
+    epochs = tuple(
+        Epoch(
+            learning_rate=1e-3,
+            train={"loss": 1.1 - score + 0.3 / epoch, "accuracy": score + 0.01},
+            validation={"loss": 1.15 - score, "accuracy": score},
+        )
+        for epoch, score in enumerate(curve, start=1)
+    )
+    return Run(
+        epochs=epochs,
+        kept_epoch=len(epochs),
+        train={"accuracy": curve[-1] + 0.02},
+        validation_probabilities=(0.5,),
+        test_probabilities=(),
+        seconds=0.8 * len(curve),
+        versions={},
+    )

@@ -1,0 +1,99 @@
+"""The page in a real browser: it draws, it is silent, and nothing from outside runs."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fake_studies import fake_grid, fake_search, hostile
+
+from hpo.report import write_report
+from hpo.report.page import render
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+    "--virtual-time-budget=5000",
+    "--dump-dom",
+]
+POLICY = re.compile(r"<meta http-equiv=[^>]*>")
+SCRIPT = "<script>document.body.dataset.hacked = 1</script>"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on the PATH"),
+]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a page became: its DOM after its scripts ran, and what it wrote to the console."""
+
+    dom: str
+    console: list[str]
+
+    @property
+    def n_figures(self) -> int:
+        return self.dom.count('class="modebar-container"')
+
+    @property
+    def was_hacked(self) -> bool:
+        return 'data-hacked="1"' in self.dom
+
+
+def visit(html: str, folder: Path) -> Visit:
+    page = folder / "page.html"
+    page.write_text(html, encoding="utf-8")
+    command = [str(BROWSER), *FLAGS, f"--user-data-dir={folder / 'profile'}", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return Visit(done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line])
+
+
+def test_every_figure_is_drawn_without_an_error(tmp_path: Path) -> None:
+    fake = fake_search(tmp_path, 30)
+    path = write_report(fake.summary, fake.study, fake.runs, tmp_path)
+    html = path.read_text(encoding="utf-8")
+    seen = visit(html, tmp_path)
+    assert seen.console == []
+    assert html.count(" data-figure>") == 3 + len(fake.summary.record.names)
+    assert seen.n_figures == html.count(" data-figure>")
+    assert 'data-title="Download plot' in seen.dom
+    assert 'data-title="Share chart' not in seen.dom  # plotly.js would send it to its maker
+
+
+def test_an_error_on_the_page_would_be_seen(tmp_path: Path) -> None:
+    html = "<!DOCTYPE html><body><script>nothing.there()</script>"
+    assert visit(html, tmp_path).console != []
+
+
+def test_names_from_outside_execute_nothing_even_without_the_policy(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
+    html = render(hostile(fake.summary), fake.study, fake.runs)
+    seen = visit(POLICY.sub("", html), tmp_path)
+    assert seen.n_figures == 3
+    assert seen.console == []
+    assert not seen.was_hacked
+    assert "<img" not in seen.dom
+
+
+@pytest.mark.parametrize("has_policy", [True, False])
+def test_the_policy_alone_stops_a_script_that_slipped_through(
+    tmp_path: Path, has_policy: bool
+) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
+    html = render(fake.summary, fake.study, fake.runs).replace("<main>", f"<main>{SCRIPT}")
+    seen = visit(html if has_policy else POLICY.sub("", html), tmp_path)
+    assert seen.was_hacked is not has_policy
+    assert seen.n_figures == 3
