@@ -15,9 +15,16 @@ from hpo.errors import TrainingError
 from hpo.training.augmentation import augment, is_augmented
 from hpo.training.device import Device
 from hpo.training.engine import EpochMetrics
+from hpo.training.first_layer import FirstLayer, collect_gradient, multiply, open_first_layer
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.memory import EVALUATION_PIXELS
-from hpo.training.model import build_network, compute_logits
+from hpo.training.model import (
+    build_network,
+    compute_logits,
+    exact_values,
+    finish_logits,
+    first_linear,
+)
 from hpo.training.optimizers import build_optimizer
 from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order, seeds_of
 from hpo.training.schedules import Plateau, learning_rates
@@ -54,6 +61,7 @@ class Lane:
     data: LaneData
     seeds: Tensor
     network: nn.Sequential
+    first_layer: FirstLayer
     optimizer: optim.Optimizer
     rates: list[float]
     plateau: Plateau = field(default_factory=Plateau)
@@ -82,12 +90,14 @@ def open_lane(config: TrainingConfig, data: LaneData, *, seed: int, device: Devi
     """Return a training before its first epoch."""
     seeds = seeds_of(seed, device=device.torch)
     network = build_network(config, seed=seeds)
+    dtype = torch.bfloat16 if device.precision == "bf16" else torch.float32
     return Lane(
         config=config,
         device=device,
         data=data,
         seeds=seeds,
         network=network,
+        first_layer=open_first_layer(first_linear(network), dtype),
         optimizer=build_optimizer(config, network.parameters()),
         rates=list(learning_rates(config)),
     )
@@ -142,12 +152,14 @@ def read_losses(lane: Lane, positions: Tensor) -> Tensor:
 
 def _train_step(lane: Lane, epoch: int, images: Tensor, keep: Sequence[Tensor]) -> Tensor:
     config, labels = lane.config, lane.data.labels[images]
-    pixels = _batch_pixels(lane, epoch, images)
-    dtype = torch.bfloat16 if lane.device.precision == "bf16" else torch.float32
-    logits = compute_logits(lane.network, pixels, config, dtype=dtype, keep=keep)
+    values, scale = exact_values(_batch_pixels(lane, epoch, images), config.normalize)
+    values = values.to(lane.first_layer.factor.dtype)
+    product = multiply(lane.first_layer, values)
+    logits = finish_logits(lane.network, product * scale, keep=keep)
     loss = mean_loss(config, logits, labels)
     lane.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    collect_gradient(lane.first_layer, values, product)
     lane.optimizer.step()
     with torch.no_grad():
         n_right = ((probabilities(config, logits) > 0.5) == labels).sum()

@@ -11,8 +11,8 @@ from hpo.config import TrainingConfig
 from hpo.errors import DeviceError
 from hpo.training.device import Device
 
-# Pixels that are evaluated at once: 128 images of 256 x 256.
-EVALUATION_PIXELS: Final = 1 << 23
+# Pixels that are evaluated at once: 64 images of 256 x 256.
+EVALUATION_PIXELS: Final = 1 << 22
 
 
 def n_weights(config: TrainingConfig) -> int:

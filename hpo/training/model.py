@@ -67,21 +67,23 @@ def build_network(config: TrainingConfig, *, seed: Tensor) -> nn.Sequential:
     return network
 
 
-def compute_logits(
-    network: nn.Sequential,
-    pixels: Tensor,
-    config: TrainingConfig,
-    *,
-    dtype: torch.dtype = torch.float32,
-    keep: Sequence[Tensor] = (),
-) -> Tensor:
-    """Return float32 logits `(batch, outputs)` of uint8 pixels `(batch, height * width)`.
+def compute_logits(network: nn.Sequential, pixels: Tensor, config: TrainingConfig) -> Tensor:
+    """Return float32 logits `(batch, outputs)` of uint8 pixels `(batch, height * width)`."""
+    values, scale = exact_values(pixels, config.normalize)
+    product = F.linear(values.to(torch.float32), first_linear(network).weight)
+    return finish_logits(network, product * scale)
 
-    `dtype` is that of the factors in the product with the pixels, where nearly all the work is.
-    `keep` is one bool mask `(batch, width)` per hidden layer with dropout, in order; an empty
-    sequence leaves dropout out, as in evaluation.
+
+def finish_logits(
+    network: nn.Sequential, product: Tensor, *, keep: Sequence[Tensor] = ()
+) -> Tensor:
+    """Return the logits from the product of network inputs and first weights `(batch, width)`.
+
+    `keep` is one bool mask `(batch, width)` per hidden layer that drops units, in order; without
+    masks dropout is left out, as in evaluation.
     """
-    x = _first_layer(network[1], pixels, normalize=config.normalize, dtype=dtype)
+    bias = first_linear(network).bias
+    x = product if bias is None else product + bias
     masks = iter(keep)
     for module in list(network.children())[2:]:
         if not isinstance(module, nn.Dropout):
@@ -91,9 +93,24 @@ def compute_logits(
     return x
 
 
+def first_linear(network: nn.Sequential) -> nn.Linear:
+    """Return the layer that sees the pixels."""
+    layer = network[1]
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
+def exact_values(pixels: Tensor, normalize: Normalize) -> tuple[Tensor, Tensor | float]:
+    """Return pixels as whole numbers within -255..255, and the factor to network inputs.
+
+    bf16 holds these numbers exactly, and pixels / 255 it does not: multiply first, then scale.
+    """
+    return _NORMALIZE[normalize](pixels)
+
+
 def scale_pixels(pixels: Tensor, normalize: Normalize) -> Tensor:
     """Return uint8 pixels `(batch, pixels)` as the float32 values that the network sees."""
-    values, scale = _exact_values(pixels, normalize)
+    values, scale = exact_values(pixels, normalize)
     return values.to(torch.float32) * scale
 
 
@@ -138,21 +155,6 @@ def _build(config: TrainingConfig, *, has_idle_bias: bool) -> nn.Sequential:
             n_inputs = width
         modules.append(nn.Linear(n_inputs, config.n_outputs))
     return nn.Sequential(*modules)
-
-
-def _first_layer(
-    linear: nn.Module, pixels: Tensor, *, normalize: Normalize, dtype: torch.dtype
-) -> Tensor:
-    """Multiply whole gray levels, which bf16 holds exactly; scale the product in float32."""
-    assert isinstance(linear, nn.Linear)
-    values, scale = _exact_values(pixels, normalize)
-    product = F.linear(values.to(dtype), linear.weight.to(dtype)).to(torch.float32) * scale
-    return product if linear.bias is None else product + linear.bias
-
-
-def _exact_values(pixels: Tensor, normalize: Normalize) -> _Values:
-    """Return whole numbers within -255..255 and the factor that makes them network inputs."""
-    return _NORMALIZE[normalize](pixels)
 
 
 def _unit(pixels: Tensor) -> _Values:

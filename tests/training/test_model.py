@@ -9,7 +9,9 @@ from hpo.training.model import (
     ACTIVATIONS,
     build_network,
     compute_logits,
+    exact_values,
     export_weights,
+    finish_logits,
     load_weights,
     plain_model,
     scale_pixels,
@@ -133,48 +135,36 @@ def test_an_image_of_one_gray_level_is_normalized_to_zero() -> None:
 
 
 @pytest.mark.parametrize("normalize", NORMALIZATIONS)
-def test_pixels_are_exact_in_bf16(normalize: str) -> None:
-    config = BASE.replace(normalize=normalize, batch_norm=False, hidden=[1], dropout=0.0)
-    network = network_of(config)
-    # Each image has one bright pixel and a weight of 1 on it, so the product is that pixel.
-    pixels = torch.zeros(256, SIDE * SIDE, dtype=torch.uint8)
-    pixels[:, 0] = torch.arange(256)
-    with torch.no_grad():
-        network[1].weight.zero_()[0, 0] = 1
-        network[1].bias.zero_()
-        network[4].weight.fill_(1)
-        network[4].bias.zero_()
-    exact, rounded = (
-        compute_logits(network, pixels, config, dtype=dtype)
-        for dtype in (torch.float32, torch.bfloat16)
-    )
-    assert torch.equal(exact, rounded)
+def test_values_are_whole_numbers_that_bf16_holds(pixels: Tensor, normalize: str) -> None:
+    pixels[0] = 0
+    pixels[0, 0] = 255
+    values, scale = exact_values(pixels, normalize)
+    assert torch.equal(values.to(torch.bfloat16).double(), values.double())
+    assert torch.equal(values.double(), values.double().round())
+    torch.testing.assert_close(values * scale, scale_pixels(pixels, normalize))
 
 
-def test_bf16_is_near_float32(pixels: Tensor) -> None:
-    network = network_of(BASE).train()
-    exact = compute_logits(network, pixels, BASE)
-    rounded = compute_logits(network, pixels, BASE, dtype=torch.bfloat16)
-    assert rounded.dtype == torch.float32
-    assert not torch.equal(exact, rounded)
-    torch.testing.assert_close(exact, rounded, atol=0.05, rtol=0)
+def product_of(network: nn.Sequential, pixels: Tensor) -> Tensor:
+    return scale_pixels(pixels, "unit") @ network[1].weight.T
 
 
 def test_dropout_scales_what_it_keeps(pixels: Tensor) -> None:
     config = BASE.replace(hidden=[6], dropout=0.75, batch_norm=False)
     network = network_of(config)
-    all_kept = torch.ones(40, 6, dtype=torch.bool)
-    kept = [all_kept.clone().index_fill_(1, torch.tensor([i]), 0).logical_not() for i in range(6)]
-    parts = [compute_logits(network, pixels, config, keep=[mask]) for mask in kept]
-    bias = network[4].bias
-    whole = compute_logits(network, pixels, config)
+    product, bias = product_of(network, pixels), network[4].bias
+    only = torch.eye(6, dtype=torch.bool)
+    parts = [finish_logits(network, product, keep=[only[i].expand(40, 6)]) for i in range(6)]
+    whole = finish_logits(network, product)
     # Every unit kept alone, four times as strong, adds up to four times the whole.
     torch.testing.assert_close(sum(parts) - 6 * bias, 4 * (whole - bias), rtol=1e-4, atol=1e-5)
 
 
 def test_a_layer_without_dropout_takes_no_mask(pixels: Tensor) -> None:
-    config = BASE.replace(dropout=[0.0, 0.5])
-    network = network_of(config).eval()
-    mask = torch.ones(40, 5, dtype=torch.bool)
-    expected = compute_logits(network, pixels, config.replace(dropout=0.0))
-    assert not torch.equal(compute_logits(network, pixels, config, keep=[mask]), expected)
+    network = network_of(BASE.replace(dropout=[0.0, 0.5])).eval()
+    product, mask = product_of(network, pixels), torch.ones(40, 5, dtype=torch.bool)
+    doubled = network_of(BASE.replace(dropout=[0.0, 0.0])).eval()
+    with torch.no_grad():
+        doubled[9].weight *= 2
+    torch.testing.assert_close(
+        finish_logits(network, product, keep=[mask]), finish_logits(doubled, product)
+    )
