@@ -23,8 +23,7 @@ from hpo.storage_url import sqlite_path
 from hpo.study_record import StudyRecord
 from hpo.training import device as devices
 from hpo.training.device import Device
-from hpo.training.memory import memory_bytes
-from hpo.training.timing import seconds_per_epoch
+from hpo.training.timing import memory_bytes, seconds_per_epoch
 
 _MOST_TIMED: Final = 12
 

@@ -13,6 +13,7 @@ from hpo.errors import UsageError, fault_list
 from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask
 from hpo.study_record import (
+    PRECISIONS,
     PRUNERS,
     SAMPLERS,
     DataInfo,
@@ -188,6 +189,7 @@ def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings)
 
 
 def _read_space(settings: Settings) -> Space:
+    _check_device(settings)
     space = spaces.with_values(spaces.load_space(settings.space), settings.values)
     return spaces.override(space, settings.set, epochs=settings.epochs)
 
@@ -245,6 +247,16 @@ def _count(option: str, value: int | None, default: int) -> int:
     if not 1 <= number <= _MOST:
         raise UsageError(f"{option} takes a whole number from 1 to {_MOST:,}, but got {number}.")
     return number
+
+
+def _check_device(settings: Settings) -> None:
+    """Check the words alone: what this machine has is asked when there is something to train."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", settings.device):
+        raise UsageError(f"--device takes auto, cpu, cuda or cuda:N, but got {settings.device!r}.")
+    if settings.precision not in PRECISIONS:
+        raise UsageError(
+            f"--precision takes {', '.join(PRECISIONS)}, but got {settings.precision!r}."
+        )
 
 
 def _path(data: Path | str | None) -> Path | None:

@@ -15,6 +15,7 @@ from hpo.space import Space
 Kind = Literal["grid", "search"]
 
 SAMPLERS: Final = ("tpe", "random")
+PRECISIONS: Final = ("auto", "bf16", "fp32")
 PRUNERS: Final = ("median", "none")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")

@@ -3,6 +3,8 @@
 import time
 from dataclasses import dataclass, replace
 
+import typer
+
 from hpo.cli.output import console, count, duration, print_json, say, size
 from hpo.cli.progress import Tally, follow
 from hpo.cli.tables import print_study
@@ -28,15 +30,11 @@ class Interrupted(HpoError):
     exit_code = 130
 
 
-class TrainingsFailed(HpoError):
-    """The study is there, but some of its trainings failed."""
-
-
 def carry_out(plan: Plan, flags: Flags) -> None:
     """Forecast the plan, or train it to its end and print what came out.
 
     Raises:
-        HpoError: trainings failed, or the user interrupted.
+        HpoError: the study cannot be worked on, or the user interrupted.
     """
     if flags.dry_run:
         _print_forecast(plan, flags)
@@ -52,7 +50,7 @@ def carry_out(plan: Plan, flags: Flags) -> None:
         print_json(to_document(summary))
     else:
         _print_result(summary, tally, seconds=time.monotonic() - started)
-    _check(summary, tally)
+    _end(summary, tally)
 
 
 def _train(session: Session, flags: Flags) -> Tally:
@@ -87,15 +85,17 @@ def _print_result(summary: StudySummary, tally: Tally, *, seconds: float) -> Non
         console.print(f"Page: {summary.report}", soft_wrap=True)
 
 
-def _check(summary: StudySummary, tally: Tally) -> None:
-    """Raise where trainings failed that the study has no replacement for."""
-    if summary.record.kind == "grid" and summary.count("failed"):
-        reasons = tally.failures[:5]
-        raise TrainingsFailed(
-            f"{count(summary.count('failed'), 'training')} of {summary.name} failed: "
-            + " ".join(reasons)
-            + " The same command tries them again; other values for what failed: --values, --set."
+def _end(summary: StudySummary, tally: Tally) -> None:
+    """End with 1 where trainings failed that the study has no replacement for."""
+    n_failed = summary.count("failed")
+    if summary.record.kind == "grid" and n_failed:
+        say(
+            f"Error: {count(n_failed, 'training')} of {summary.name} failed: "
+            f"{'; '.join(tally.failures[:5])} The same command tries them again; --values and "
+            "--set change what fails.",
+            style="red",
         )
+        raise typer.Exit(1)
 
 
 def resume_command(session: Session) -> str:

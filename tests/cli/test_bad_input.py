@@ -1,0 +1,186 @@
+"""A stranger's mistakes: one clear message, exit code 1 or 2, nothing lost."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import SMALL, Answer, Hpo
+
+GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *SMALL)
+
+
+def said(answer: Answer, code: int, *words: str) -> None:
+    """Check an error: its code, one message, no traceback, and what must be in it."""
+    assert answer.code == code, answer
+    assert "Traceback" not in answer.err
+    text = " ".join(answer.err.split())
+    for word in words:
+        assert word in text, text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["grid"], ["--param", "batch_size"]),
+        (["grid", "--param", "batch_sise"], ["did you mean batch_size?"]),
+        (["grid", "--param", "early_stopping"], ["no prescribed values", "--values"]),
+        (["grid", "--param", "epochs", "--epochs", "3"], ["--epochs"]),
+        ([*GRID, "--values", "8,x"], ["batch_size"]),
+        (["grid", "--param", "batch_size", "--values", "0,16"], ["from 2", "but got 0"]),
+        (["grid", "--param", "batch_size", "--values", "loss=bce"], ["loss is not swept"]),
+        ([*GRID, "--set", "learning_rate"], ["NAME=VALUE"]),
+        ([*GRID, "--set", "lerning_rate=1"], ["did you mean learning_rate?"]),
+        ([*GRID, "--set", "learning_rate=-1"], ["above 0", "-1"]),
+        ([*GRID, "--set", "dropout=0.1,0.2"], ["dropout"]),
+        ([*GRID, "--repeats", "0"], ["--repeats", "from 1", "0"]),
+        ([*GRID, "--epochs", "0"], ["epochs", "from 1"]),
+        ([*GRID, "--study", "a/b"], ["--study", "a/b"]),
+        ([*GRID, "--study", ".."], ["--study"]),
+        ([*GRID, "--storage", "mysql://host/db"], ["--storage", "sqlite:///"]),
+        ([*GRID, "--precision", "fp64"], ["--precision", "fp32"]),
+        ([*GRID, "--device", "tpu"], ["--device", "cuda"]),
+        ([*GRID, "--timeout", "0"], ["--timeout"]),
+        ([*GRID, "--space", "nowhere.toml"], ["nowhere.toml"]),
+        ([*GRID, "--space", "report_z"], ["did you mean report_"]),
+        (["search", "--trials", "0"], ["--trials", "from 1", "0"]),
+        (["search", "--sampler", "gp"], ["tpe", "random"]),
+        (["search", "--param", "nonsense"], ["nonsense"]),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_creates_nothing(
+    hpo: Hpo, arguments: list[str], words: list[str]
+) -> None:
+    said(hpo(*arguments), 2, *words)
+    assert not Path("studies").exists()
+
+
+def test_a_batch_larger_than_the_data_is_refused_before_anything_is_trained(
+    hpo: Hpo, xrays: Path
+) -> None:
+    answer = hpo("grid", "--param", "batch_size", "--values", "16,4096", *SMALL, "--data", xrays)
+    said(answer, 2, "batch_size 4096", "64 images")
+    assert not Path("studies").exists()
+
+
+def test_a_gpu_that_is_not_there_is_said(hpo: Hpo, xrays: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    said(hpo(*GRID, "--data", xrays, "--device", "cuda"), 1, "--device cpu")
+
+
+def test_data_that_are_not_there(hpo: Hpo) -> None:
+    said(hpo(*GRID, "--data", "nowhere"), 1, "There is no", "nowhere", "NORMAL")
+
+
+def test_a_pickled_npy_is_never_unpickled(hpo: Hpo, xrays: Path) -> None:
+    np.save(xrays / "normal.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    said(hpo(*GRID, "--data", xrays), 1, "normal.npy")
+    assert not Path("exploded").exists()
+
+
+class Bomb:
+    """Would leave a file behind if it were unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.mkdir, (Path("exploded"),))  # type: ignore[return-value]
+
+
+def test_a_study_that_does_not_exist_names_the_nearest(hpo: Hpo, xrays: Path) -> None:
+    hpo(*GRID, "--data", xrays, "--study", "my-grid")
+    for command in ("show", "resume", "report", "export"):
+        said(hpo(command, "my-gird"), 1, "my-gird", "my-grid")
+    said(hpo("delete", "my-gird", "--yes"), 1, "my-grid")
+
+
+def test_without_any_study_the_way_to_the_first_is_shown(hpo: Hpo) -> None:
+    said(hpo("show"), 1, "no studies yet", "hpo grid --param batch_size")
+    assert not Path("studies").exists()
+
+
+def test_a_study_of_this_name_that_differs_is_refused_with_the_difference(
+    hpo: Hpo, xrays: Path
+) -> None:
+    hpo(*GRID, "--data", xrays, "--study", "mine")
+    named = ("--study", "mine")
+    said(hpo(*GRID, *named), 1, "its data are xrays", "phantom")
+    others = [argument.replace("8,16", "8,32") for argument in GRID]
+    said(hpo(*others, "--data", xrays, *named), 1, "batch_size", "32", "16")
+    said(hpo(*GRID, "--set", "dropout=0.1", "--data", xrays, *named), 1, "dropout", "0.1")
+    said(hpo("search", "--trials", "2", *SMALL, "--data", xrays, *named), 1, "it is a grid")
+    said(hpo(*GRID, "--seed", "3", "--data", xrays, *named), 1, "--seed")
+    said(
+        hpo(*GRID, "--precision", other_precision(hpo), "--data", xrays, *named), 1, "--precision"
+    )
+    assert hpo("show", "mine", "--json").json["configurations"][0]["state"] == "complete"
+
+
+def other_precision(hpo: Hpo) -> str:
+    """Return the precision that the study called mine was not trained with."""
+    shown = hpo("show", "mine").out
+    return "fp32" if "bf16" in shown else "bf16"
+
+
+def test_changed_data_are_refused_on_resume(hpo: Hpo, xrays: Path) -> None:
+    hpo(*GRID, "--data", xrays, "--study", "mine")
+    images = np.load(xrays / "normal.npy")
+    images[0, 0, 0] += 1
+    np.save(xrays / "normal.npy", images)
+    said(hpo("resume", "mine"), 1, "are not what they were")
+    (xrays / "normal.npy").unlink()
+    said(hpo("resume", "mine"), 1, "normal.npy")
+
+
+def test_a_database_that_cannot_be_used_is_said(hpo: Hpo, xrays: Path) -> None:
+    Path("notes.db").write_text("no database " * 100)
+    url = ("--storage", "sqlite:///notes.db")
+    said(hpo(*GRID, "--data", xrays, *url), 1, "notes.db", "no SQLite database")
+    with sqlite3.connect("photos.db") as connection:
+        connection.execute("CREATE TABLE photos (id INTEGER)")
+    url = ("--storage", "sqlite:///photos.db")
+    said(hpo(*GRID, "--data", xrays, *url), 1, "another program")
+
+
+def test_another_programs_study_is_left_alone(hpo: Hpo, xrays: Path) -> None:
+    import optuna
+
+    hpo(*GRID, "--data", xrays, "--study", "mine")
+    optuna.create_study(study_name="theirs", storage="sqlite:///studies/hpo.db")
+    answer = hpo("show")
+    assert answer.code == 0
+    assert "1 studies of other programs" in answer.err or "1 study of another" in answer.err
+    said(hpo("show", "theirs"), 1, "theirs", "another program")
+
+
+@pytest.mark.parametrize("n_writes", [0, 1, 2, 3])
+def test_a_full_disk_is_one_message_and_what_is_finished_is_kept(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch, n_writes: int
+) -> None:
+    sync, calls = os.fsync, []
+
+    def fills_up(descriptor: int) -> None:
+        calls.append(None)
+        if len(calls) > n_writes:
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.runs.os.fsync", fills_up)
+        answer = hpo(*GRID, "--data", xrays, "--study", "mine")
+    said(answer, 1, "No space left on device", "Make room")
+    # A training writes its run first, then its weights.
+    n_kept = (n_writes + 1) // 2
+    again = hpo(*GRID, "--data", xrays, "--study", "mine", "--json")
+    assert again.code == 0
+    assert again.json["n_trained"] == 2 - n_kept
+
+
+def test_an_error_in_json_is_json_with_the_same_code(hpo: Hpo) -> None:
+    answer = hpo("grid", "--param", "batch_sise", "--json")
+    assert answer.code == 2
+    assert answer.json["error"]["kind"] == "usage"
+    assert "batch_size" in answer.json["error"]["message"]

@@ -1,0 +1,183 @@
+"""hpo grid, search and resume, as a user types them."""
+
+from pathlib import Path
+
+import pytest
+
+from hpo.training.reference import ReferenceStack
+from tests.conftest import SMALL, Hpo
+
+GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)
+SEARCH = ("search", "--param", "learning_rate", "--param", "dropout", *SMALL)
+
+
+def test_a_grid_ends_in_a_table_a_page_and_json(hpo: Hpo, xrays: Path) -> None:
+    answer = hpo(*GRID, "--data", xrays, "--json")
+    assert answer.code == 0
+    document = answer.json
+    assert document["kind"] == "grid"
+    assert document["n_trained"] == 4
+    assert document["score"] == {"name": "accuracy", "direction": "maximize"}
+    assert document["data"]["n_train"] == 64
+    assert not document["data"]["is_phantom"]
+    assert [c["params"] for c in document["configurations"]] == [
+        {"batch_size": 8},
+        {"batch_size": 16},
+    ]
+    first = document["configurations"][0]
+    assert [(r["seed"], r["fold"], r["state"]) for r in first["repeats"]] == [
+        (0, 0, "complete"),
+        (1, 1, "complete"),
+    ]
+    assert first["low"] <= first["score"] <= first["high"]
+    assert set(first["repeats"][0]["metrics"]) == {"train", "validation"}
+    assert document["best"]["params"] in ({"batch_size": 8}, {"batch_size": 16})
+    assert Path(document["report"]).read_text().startswith("<!DOCTYPE html>")
+    assert "test" not in first["repeats"][0]["metrics"]
+
+    table = hpo(*GRID, "--data", xrays)
+    assert "majority class" in table.out
+    assert "logistic regression" in table.out
+    assert "0 trainings done" in table.out
+
+
+def test_the_same_grid_again_trains_nothing_and_prints_the_same(hpo: Hpo, xrays: Path) -> None:
+    first = hpo(*GRID, "--data", xrays, "--json").json
+    again = hpo(*GRID, "--data", xrays, "--json").json
+    assert (again["n_trained"], again["n_reused"]) == (0, 0)
+    assert again["configurations"] == first["configurations"]
+    assert again["study"] == first["study"]
+
+
+def test_more_repeats_train_what_is_missing(hpo: Hpo, xrays: Path) -> None:
+    hpo(*GRID, "--data", xrays)
+    more = hpo(*GRID, "--repeats", "3", "--data", xrays, "--json").json
+    assert more["n_trained"] == 2
+    assert [len(c["repeats"]) for c in more["configurations"]] == [3, 3]
+
+
+def test_a_deleted_database_costs_no_training(hpo: Hpo, xrays: Path) -> None:
+    first = hpo(*GRID, "--data", xrays, "--json").json
+    for path in Path("studies").glob("hpo.db*"):
+        path.unlink()
+    again = hpo(*GRID, "--data", xrays, "--json").json
+    assert (again["n_trained"], again["n_reused"]) == (0, 4)
+    assert [c["score"] for c in again["configurations"]] == [
+        c["score"] for c in first["configurations"]
+    ]
+
+
+def test_without_data_every_output_says_that_the_images_are_synthetic(hpo: Hpo) -> None:
+    answer = hpo(*GRID, "--json")
+    assert answer.json["data"]["is_phantom"]
+    assert "synthetic" in hpo(*GRID).out
+    assert "synthetic" in hpo("show").out
+    assert "synthetic" in Path(answer.json["report"]).read_text()
+
+
+def test_a_search_goes_on_with_more_trials(hpo: Hpo, xrays: Path) -> None:
+    first = hpo(*SEARCH, "--trials", "3", "--data", xrays, "--json").json
+    assert first["n_trained"] == 3
+    again = hpo(*SEARCH, "--trials", "3", "--data", xrays, "--json").json
+    assert again["n_trained"] == 0
+    more = hpo(*SEARCH, "--trials", "5", "--data", xrays, "--json").json
+    assert more["n_trained"] == 2
+    assert more["study"] == first["study"]
+    shown = {str(c["params"]) for c in more["configurations"]}
+    assert len(shown) == 5
+    assert {str(c["params"]) for c in first["configurations"]} < shown
+
+
+def test_several_parameters_run_every_combination(hpo: Hpo, xrays: Path) -> None:
+    answer = hpo(
+        *GRID[:5],
+        *("--param", "loss", "--values", "loss=bce,ce", "--values", "batch_size=8,16"),
+        *("--repeats", "1", *SMALL, "--data", xrays, "--json"),
+    )
+    assert answer.code == 2
+    answer = hpo(
+        *("grid", "--param", "batch_size", "--param", "loss"),
+        *("--values", "loss=bce,ce", "--values", "batch_size=8,16"),
+        *("--repeats", "1", *SMALL, "--data", xrays, "--json"),
+    )
+    params = [tuple(c["params"].values()) for c in answer.json["configurations"]]
+    assert params == [(8, "bce"), (8, "ce"), (16, "bce"), (16, "ce")]
+
+
+def test_a_dry_run_trains_and_creates_nothing(hpo: Hpo, xrays: Path) -> None:
+    answer = hpo(*GRID, "--data", xrays, "--dry-run", "--json")
+    assert answer.code == 0
+    assert answer.json["n_to_train"] == 4
+    assert answer.json["seconds"] > 0
+    assert answer.json["memory_bytes"] > 0
+    assert not Path("studies").exists()
+    hpo(*GRID, "--data", xrays)
+    after = hpo(*GRID, "--repeats", "3", "--data", xrays, "--dry-run", "--json").json
+    assert (after["n_done"], after["n_to_train"]) == (4, 2)
+    other = hpo(*GRID, "--study", "other", "--data", xrays, "--dry-run", "--json").json
+    assert (other["n_stored"], other["n_to_train"]) == (4, 0)
+
+
+def test_a_dry_run_of_a_search_counts_its_trials(hpo: Hpo, xrays: Path) -> None:
+    answer = hpo(*SEARCH, "--trials", "4", "--data", xrays, "--dry-run")
+    assert answer.code == 0
+    assert "4 to train" in answer.out
+
+
+def test_an_interrupted_grid_ends_with_130_and_names_the_command_that_goes_on(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step=3)
+        answer = hpo(*GRID, "--data", xrays, "--study", "mine")
+    assert answer.code == 130
+    assert "hpo resume mine" in answer.err
+    assert "Traceback" not in answer.err
+    resumed = hpo("resume", "mine", "--json")
+    assert resumed.code == 0
+    assert resumed.json["n_trained"] == 3
+    whole = hpo(*GRID, "--data", xrays, "--study", "mine", "--json").json
+    assert [c["state"] for c in whole["configurations"]] == ["complete", "complete"]
+
+
+def test_a_failed_cell_ends_with_1_and_runs_again(hpo: Hpo, xrays: Path) -> None:
+    diverging = (
+        *("grid", "--param", "learning_rate", "--values", "0.001,10", "--repeats", "1"),
+        *("--set", "optimizer=sgd", "--set", "normalize=none", "--set", "batch_norm=false"),
+        *("--set", "image_size=16", "--set", "hidden=64-64-64", "--epochs", "3"),
+        *("--data", xrays, "--json"),
+    )
+    answer = hpo(*diverging)
+    assert answer.code == 1
+    assert [c["state"] for c in answer.json["configurations"]] == ["complete", "failed"]
+    assert answer.json["configurations"][1]["repeats"][0]["reason"].startswith("its loss was not")
+    assert "the same command tries" in answer.err.lower()
+    assert hpo(*diverging).json["n_trained"] == 1
+
+
+def test_resume_uses_the_recorded_data_and_device(hpo: Hpo, xrays: Path) -> None:
+    hpo(*GRID, "--data", xrays, "--study", "mine", "--precision", "fp32")
+    answer = hpo("resume", "mine", "--json")
+    assert answer.json["n_trained"] == 0
+    assert not answer.json["data"]["is_phantom"]
+
+
+def test_progress_is_plain_lines_on_standard_error(hpo: Hpo, xrays: Path) -> None:
+    answer = hpo(*GRID, "--data", xrays, "--json")
+    lines = [line for line in answer.err.splitlines() if line.startswith("[")]
+    assert len(lines) == 4
+    assert lines[-1].startswith("[4/4] batch_size 16, repeat 2: ")
+    assert hpo(*GRID, "--repeats", "3", "--data", xrays, "--quiet").err == ""
+
+
+def interrupt_at(patch: pytest.MonkeyPatch, *, step: int) -> None:
+    """Let the engine be interrupted as Ctrl-C does, at its step of this number."""
+    train, steps = ReferenceStack.step, []
+
+    def interrupted(stack: ReferenceStack) -> object:
+        steps.append(None)
+        if len(steps) == step:
+            raise KeyboardInterrupt
+        return train(stack)
+
+    patch.setattr(ReferenceStack, "step", interrupted)

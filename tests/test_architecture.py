@@ -1,0 +1,188 @@
+"""The direction of imports, who may import which library, and what starts light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "hpo"
+
+# A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
+LAYERS = (
+    {"hpo", "hpo.errors"},
+    {"hpo.config"},
+    {"hpo.data", "hpo.training.numerics", "hpo.stats", "hpo.storage_url"},
+    {"hpo.training", "hpo.space", "hpo.baselines"},
+    {"hpo.runs", "hpo.folders", "hpo.study_record"},
+    {"hpo.storage", "hpo.curves", "hpo.plan"},
+    {"hpo.study", "hpo.search", "hpo.dashboard"},
+    {"hpo.summary"},
+    {"hpo.kept_weights", "hpo.objective"},
+    {"hpo.session"},
+    {"hpo.forecast", "hpo.export", "hpo.api", "hpo.plots"},
+    {"hpo.report"},
+    {"hpo.cli"},
+    {"hpo.__main__"},
+)
+
+OWNERS = {
+    "torch": ("hpo.training",),
+    "optuna": (
+        "hpo.storage",
+        "hpo.study",
+        "hpo.search",
+        "hpo.summary",
+        "hpo.objective",
+        "hpo.session",
+        "hpo.forecast",
+        "hpo.dashboard",
+        "hpo.plots",
+        "hpo.report",
+    ),
+    "plotly": ("hpo.plots",),
+    "typer": ("hpo.cli",),
+    "rich": ("hpo.cli",),
+    "sklearn": ("hpo.data", "hpo.baselines"),
+    "PIL": ("hpo.data",),
+    "pooch": ("hpo.data",),
+}
+
+HEAVY = ("torch", "optuna", "plotly", "sklearn")
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the full name of every module that a file imports, at its top or in a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            assert node.module
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in MODULES else node.module
+
+
+def top_imports(path: Path) -> Iterator[str]:
+    """Yield what a file imports when it is imported itself."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in MODULES else node.module
+
+
+def part_of(module: str) -> str:
+    parts = [part for layer in LAYERS for part in layer if is_within(module, part)]
+    assert parts, f"{module} is in no layer: give it one in tests/test_architecture.py"
+    return max(parts, key=len)
+
+
+def is_within(module: str, part: str) -> bool:
+    return module == part or (part != "hpo" and module.startswith(f"{part}."))
+
+
+def layer_of(module: str) -> int:
+    return next(i for i, layer in enumerate(LAYERS) if part_of(module) in layer)
+
+
+def test_imports_point_one_way() -> None:
+    wrong = [
+        f"{module} imports {imported}"
+        for module, path in MODULES.items()
+        for imported in imports(path)
+        if imported.partition(".")[0] == "hpo" and part_of(imported) != part_of(module)
+        if layer_of(imported) >= layer_of(module)
+    ]
+    assert wrong == []
+
+
+def test_there_are_no_import_cycles() -> None:
+    graph = {
+        name: {i for i in top_imports(path) if i in MODULES and i != name}
+        for name, path in MODULES.items()
+    }
+    done: set[str] = set()
+    while ready := [name for name in graph if name not in done and graph[name] <= done]:
+        done.update(ready)
+    assert sorted(set(graph) - done) == []
+
+
+def test_a_heavy_library_is_imported_by_its_owners_alone() -> None:
+    wrong = [
+        f"{module} imports {imported}"
+        for module, path in MODULES.items()
+        for imported in imports(path)
+        if (owners := OWNERS.get(imported.partition(".")[0]))
+        if not any(is_within(module, owner) for owner in owners)
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_hidden_under_type_checking() -> None:
+    assert [m for m, path in MODULES.items() if "TYPE_CHECKING" in path.read_text()] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["grid", "--help"],
+        ["grid"],
+        ["grid", "--param", "batch_sise"],
+        ["grid", "--param", "batch_size", "--set", "learning_rate=-1"],
+        ["search", "--trials", "0"],
+        ["show", "--nonsense"],
+    ],
+)
+def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        f"sys.argv = ['hpo', *{arguments!r}]\n"
+        "from hpo.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    code = end.code or 0\n"
+        f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "print('heavy:', heavy, 'code:', code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    code = 0 if "--help" in arguments else 2
+    assert done.stdout.splitlines()[-1] == f"heavy: [] code: {code}", done.stderr
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    program = "import sys, hpo; print([m for m in sys.modules if m.startswith('hpo.')])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_front_door_names_what_is_there() -> None:
+    import hpo
+
+    for name in hpo.__all__:
+        assert getattr(hpo, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = hpo.nonsense
