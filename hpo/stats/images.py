@@ -1,0 +1,81 @@
+"""Fixed models on the same images: the exact McNemar test, and statistics for the bootstrap.
+
+A statistic is a function of image weights `(resamples, images)` that returns `(resamples,)`: an
+image that a resample holds twice has weight 2. So a statistic of 2,000 resamples is one call, and
+the difference of two statistics is taken on the same resamples.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hpo.errors import UsageError
+from hpo.stats.intervals import Floats
+
+Statistic: TypeAlias = Callable[[Floats], Floats]
+
+
+def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
+    """Return the exact two-sided p-value that two models are right equally often.
+
+    Only images that one model has right and the other wrong tell the models apart; under the null
+    hypothesis each falls to either side with probability one half (McNemar 1947).
+    """
+    from scipy.special import bdtr
+
+    a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
+    if a.shape != b.shape:
+        raise UsageError(
+            f"McNemar's test compares two models on the same images, but got {a.size} and "
+            f"{b.size} answers: give both for the same images, in the same order"
+        )
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+
+
+def share(is_so: ArrayLike, *, among: ArrayLike | None = None) -> Statistic:
+    """Return the statistic: the mean of values per image, among all images or some.
+
+    `share(correct)` is the accuracy, `share(correct, among=labels == 1)` the sensitivity,
+    `share((p - labels) ** 2)` the Brier score.
+    """
+    values = np.asarray(is_so, dtype=np.float64)
+    counts = np.ones_like(values) if among is None else np.asarray(among, dtype=np.float64)
+
+    def statistic(weights: Floats) -> Floats:
+        return _ratio(weights @ (values * counts), weights @ counts)
+
+    return statistic
+
+
+def auroc(labels: ArrayLike, probabilities: ArrayLike) -> Statistic:
+    """Return the statistic: the area under the ROC curve; equal probabilities count half."""
+    is_positive = np.asarray(labels).astype(bool)
+    _, group = np.unique(np.asarray(probabilities), return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+
+    def statistic(weights: Floats) -> Floats:
+        ordered = weights[:, order]
+        positive = _sum_groups(ordered * is_positive[order], starts)
+        negative = _sum_groups(ordered * ~is_positive[order], starts)
+        below = np.cumsum(negative, axis=1) - negative / 2
+        pairs = positive.sum(axis=1) * negative.sum(axis=1)
+        return _ratio((positive * below).sum(axis=1), pairs)
+
+    return statistic
+
+
+def difference_of(one: Statistic, other: Statistic) -> Statistic:
+    """Return the statistic: `one` minus `other` on the same resample."""
+    return lambda weights: one(weights) - other(weights)
+
+
+def _sum_groups(values: Floats, starts: NDArray[np.intp]) -> Floats:
+    return np.asarray(np.add.reduceat(values, starts, axis=1), dtype=np.float64)
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)

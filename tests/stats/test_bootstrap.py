@@ -1,0 +1,117 @@
+"""The bootstrap by patient."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import bootstrap
+
+from hpo.errors import UsageError
+from hpo.stats import Interval, auroc, bootstrap_by_patient, difference_of, share
+
+RNG = np.random.default_rng(0)
+N = 120
+LABELS = np.arange(N) % 2
+GOOD = np.clip(0.35 * LABELS + 0.8 * RNG.random(N), 0, 1)
+WORSE = np.clip(0.15 * LABELS + 0.8 * RNG.random(N), 0, 1)
+ALONE = np.arange(N)
+
+
+def test_with_one_image_a_patient_it_is_scipys_bca_interval() -> None:
+    values = np.random.default_rng(1).exponential(size=60)
+    expected = bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(2)
+    )
+    found = bootstrap_by_patient(share(values), np.arange(60), n=20_000)
+    bounds = expected.confidence_interval
+    assert (found.low, found.high) == pytest.approx((bounds.low, bounds.high), rel=0.01)
+    assert found.deviation == pytest.approx(expected.standard_error, rel=0.02)
+    assert (found.mean, found.n) == (pytest.approx(values.mean()), 60)
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    is_held = []
+    for seed in range(200):
+        patients = np.repeat(np.arange(40), rng.integers(1, 5, 40))
+        values = rng.standard_normal(40)[patients] + 0.5 * rng.standard_normal(len(patients))
+        interval = bootstrap_by_patient(share(values), patients, n=300, seed=seed)
+        is_held.append(interval.low <= 0 <= interval.high)
+    assert 0.88 <= np.mean(is_held) <= 0.99
+
+
+def test_images_of_one_patient_count_as_one() -> None:
+    values = np.random.default_rng(4).random(30)
+    once = bootstrap_by_patient(share(values), np.arange(30))
+    four_times = bootstrap_by_patient(share(np.repeat(values, 4)), np.repeat(np.arange(30), 4))
+    assert (four_times.low, four_times.high) == pytest.approx((once.low, once.high))
+    assert four_times.n == 30
+
+
+def test_a_paired_difference_is_narrower_than_two_intervals() -> None:
+    both = [bootstrap_by_patient(auroc(LABELS, p), ALONE) for p in (GOOD, GOOD**2 - 0.01 * WORSE)]
+    paired = bootstrap_by_patient(
+        difference_of(auroc(LABELS, GOOD), auroc(LABELS, GOOD**2 - 0.01 * WORSE)), ALONE
+    )
+    assert _width(paired) < 0.2 * min(map(_width, both))
+
+
+def test_a_difference_of_models_is_found() -> None:
+    gain = difference_of(auroc(LABELS, GOOD), auroc(LABELS, WORSE))
+    assert bootstrap_by_patient(gain, ALONE).low > 0
+
+
+def test_the_seed_decides_the_interval() -> None:
+    one, same, other = (
+        bootstrap_by_patient(auroc(LABELS, GOOD), ALONE, n=100, seed=seed) for seed in (1, 1, 2)
+    )
+    assert one == same
+    assert one != other
+
+
+def test_resamples_are_the_same_however_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = bootstrap_by_patient(auroc(LABELS, GOOD), ALONE, n=100)
+    monkeypatch.setattr("hpo.stats.bootstrap._CHUNK", 7 * N)
+    assert bootstrap_by_patient(auroc(LABELS, GOOD), ALONE, n=100) == whole
+
+
+def test_resamples_of_one_class_are_left_out() -> None:
+    interval = bootstrap_by_patient(auroc([0, 1, 1, 0], [0.1, 0.9, 0.3, 0.4]), [0, 1, 2, 3])
+    assert interval.low is not None
+    assert 0 <= interval.low < interval.high <= 1
+
+
+def test_one_patient_has_no_interval() -> None:
+    assert bootstrap_by_patient(share([1, 0]), ["p1", "p1"]) == Interval(0.5, None, None, None, 1)
+
+
+def test_no_wrong_answer_has_no_interval() -> None:
+    interval = bootstrap_by_patient(share(np.ones(20)), np.arange(20))
+    assert interval == Interval(1.0, None, None, None, 20)
+
+
+def test_a_statistic_that_is_not_defined_has_no_value() -> None:
+    interval = bootstrap_by_patient(auroc([1, 1, 1], [0.1, 0.2, 0.3]), [1, 2, 3])
+    assert interval == Interval(None, None, None, None, 3)
+
+
+@pytest.mark.parametrize(("patients", "n"), [([], 2000), ([1, 2], 1)])
+def test_nothing_to_resample_is_refused(patients: list[int], n: int) -> None:
+    with pytest.raises(UsageError, match="n = 2000"):
+        bootstrap_by_patient(share(np.ones(len(patients))), patients, n=n)
+
+
+@given(st.floats(0.5, 0.99), st.floats(0.5, 0.99))
+def test_a_higher_level_is_never_narrower(one: float, two: float) -> None:
+    low, high = sorted((one, two))
+    statistic = auroc(LABELS, GOOD)
+    narrow, wide = (
+        bootstrap_by_patient(statistic, ALONE, n=100, level=level) for level in (low, high)
+    )
+    assert _width(narrow) <= _width(wide)
+
+
+def _width(interval: Interval) -> float:
+    assert interval.low is not None
+    assert interval.high is not None
+    return interval.high - interval.low
