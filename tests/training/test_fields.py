@@ -1,0 +1,75 @@
+"""Every field of a configuration does something, and an inactive one does nothing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpo.config import FIELDS, TrainingConfig
+from hpo.training.engine import TrainingResult
+from tests.training.conftest import Train
+
+BASE = TrainingConfig(
+    image_size=16, hidden=(8, 6), dropout=0.25, batch_size=16, epochs=4, learning_rate=0.01
+)
+
+# For every field: another value, and what makes the field active where the base does not.
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "hidden": ([8, 7], {}),
+    "activation": ("tanh", {}),
+    "batch_norm": (False, {}),
+    "dropout": ([0.25, 0.5], {}),
+    "loss": ("focal", {"outputs": 1}),
+    "outputs": (2, {}),
+    "focal_gamma": (1.0, {"loss": "focal"}),
+    "label_smoothing": (0.1, {}),
+    "optimizer": ("adamw", {"weight_decay": 0.1}),
+    "learning_rate": (0.02, {}),
+    "momentum": (0.5, {"optimizer": "sgd"}),
+    "weight_decay": (0.1, {}),
+    "scheduler": ("cosine", {}),
+    "step_size": (2, {"scheduler": "step"}),
+    "gamma": (0.5, {"scheduler": "step", "step_size": 2}),
+    "milestones": ([1, 2], {"scheduler": "multistep"}),
+    "power": (2.0, {"scheduler": "polynomial"}),
+    "batch_size": (20, {}),
+    "epochs": (5, {}),
+    "image_size": (12, {}),
+    "normalize": ("image", {}),
+    "augment_pose": (0.1, {}),
+    "augment_exposure": (0.1, {}),
+    "augment_flip": (True, {}),
+    "early_stopping": (1, {"epochs": 30, "learning_rate": 0.1}),
+}
+
+
+def are_equal(first: TrainingResult, second: TrainingResult) -> bool:
+    return first.epochs == second.epochs and all(
+        np.array_equal(weight, second.weights.get(name)) for name, weight in first.weights.items()
+    )
+
+
+def test_every_field_has_a_case() -> None:
+    assert CASES.keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_field_changes_the_training(train: Train, name: str) -> None:
+    value, active = CASES[name]
+    base = BASE.replace(**active)
+    assert not are_equal(train(base), train(base.replace(**{name: value})))
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS.keys() - BASE.active_fields().keys()))
+def test_an_inactive_field_changes_nothing(train: Train, name: str) -> None:
+    assert are_equal(train(BASE), train(BASE.replace(**{name: CASES[name][0]})))
+
+
+def test_rmsprop_has_the_momentum_and_plateau_the_steps(train: Train) -> None:
+    rmsprop = BASE.replace(optimizer="rmsprop")
+    assert not are_equal(train(rmsprop), train(rmsprop.replace(momentum=0.5)))
+    # A rate this high lets no loss fall for long.
+    plateau = BASE.replace(scheduler="plateau", step_size=1, learning_rate=0.5, epochs=15)
+    first = train(plateau)
+    assert not are_equal(first, train(plateau.replace(step_size=5)))
+    assert not are_equal(first, train(plateau.replace(gamma=0.5)))
