@@ -100,7 +100,7 @@ def _faults(headers: _Headers, split: str) -> Iterator[str]:
         yield f"{split}_labels is missing"
     elif labels.dtype.kind not in "biu" or labels.shape[1:] not in {(), (1,)} or not labels.shape:
         yield f"{split}_labels takes whole numbers (n,) or (n, 1), but is {labels}"
-    elif images and images.shape[:1] != labels.shape[:1]:
+    elif images and images.shape and images.shape[0] != labels.shape[0]:
         yield f"{split}_labels is {labels}, but {split}_images is {images}"
 
 

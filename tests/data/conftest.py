@@ -1,0 +1,93 @@
+"""Small data sets on disk, and a cache of their own for each test."""
+
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hpo.data.dataset import Dataset, Pixels
+from hpo.data.source import Source, open_source
+
+N_PATIENTS = 6
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("HPO_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "xrays"
+    folder.mkdir()
+    return folder
+
+
+def noise(name: str, *shape: int) -> Pixels:
+    """Different images for different names, the same each time."""
+    random = np.random.default_rng(zlib.crc32(name.encode()))
+    return random.integers(0, 256, shape, np.uint8)
+
+
+@pytest.fixture
+def write_images() -> Callable[[Path, Iterable[str]], None]:
+    """Write an image per name; the name alone decides its pixels."""
+
+    def write(folder: Path, names: Iterable[str]) -> None:
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise(Path(name).stem, 12, 16)).save(folder / name)
+
+    return write
+
+
+@pytest.fixture
+def release(data_folder: Path, write_images: Callable[[Path, Iterable[str]], None]) -> Path:
+    """The release's layout in small: six patients per class with two images each, two in test."""
+    for i, image in ((i, image) for i in range(1, N_PATIENTS + 1) for image in (1, 2)):
+        write_images(
+            data_folder,
+            [
+                f"train/NORMAL/IM-{i:04}-{image:04}.png",
+                f"train/PNEUMONIA/person{i}_virus_{10 * i + image}.png",
+            ],
+        )
+    write_images(
+        data_folder, ["test/NORMAL/IM-0099-0001.png", "test/PNEUMONIA/person99_virus_1.png"]
+    )
+    return data_folder
+
+
+@pytest.fixture(scope="session")
+def make_dataset() -> Callable[..., Dataset]:
+    """Make a data set in memory from columns; the images are noise unless they are given."""
+
+    def make(
+        labels: Iterable[int],
+        *,
+        split: Iterable[int] | None = None,
+        patients: Iterable[str] | None = None,
+        images: list[Pixels] | None = None,
+    ) -> Dataset:
+        labels = np.array(list(labels), np.uint8)
+        own = images or [noise(str(i), 8, 8) for i in range(len(labels))]
+        return open_source(
+            Source(
+                name="made",
+                location="made",
+                format="memory",
+                labels=labels,
+                split=np.array(list(split) if split else [0] * len(labels), np.uint8),
+                patients=tuple(patients) if patients else None,
+                files=tuple(f"image {i}" for i in range(len(labels))),
+                stamp="",
+                originals=lambda positions: (own[position] for position in positions),
+            )
+        )
+
+    return make

@@ -1,0 +1,95 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo.data import TEST, TRAIN, VALIDATION, Dataset, load
+from hpo.data.audit import audit
+
+MakeDataset = Callable[..., Dataset]
+
+REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "chest_xray"
+
+
+def test_splits_are_counted(release: Path) -> None:
+    train, test = audit(load(release)).splits
+
+    assert (train.split, train.n_normal, train.n_pneumonia, train.n_patients) == (
+        "train",
+        12,
+        12,
+        12,
+    )
+    assert (test.split, test.n_normal, test.n_pneumonia, test.n_patients) == ("test", 1, 1, 2)
+
+
+def test_a_random_split_tears_siblings_apart_and_our_folds_do_not(release: Path) -> None:
+    found = audit(load(release))
+
+    assert found.random_split is not None
+    assert found.own_folds is not None
+    # Two images a patient: each validation image has its sibling in training with about 0.8.
+    assert found.random_split.n_validation == 4
+    assert 0.6 < found.random_split.share < 1.0
+    assert found.own_folds.n_with_sibling == 0
+    assert found.own_folds.n_validation == pytest.approx(24 / 5)
+
+
+def test_the_sources_own_split_is_measured_not_trusted(make_dataset: MakeDataset) -> None:
+    found = audit(
+        make_dataset([0, 1, 0, 1, 0, 1], split=[TRAIN] * 4 + [VALIDATION] * 2, patients="abcdae")
+    )
+
+    assert found.own_folds is not None
+    assert found.own_folds.n_with_sibling == 1
+    assert found.own_folds.share == 0.5
+
+
+def test_patients_in_test_and_outside_it_are_named(make_dataset: MakeDataset) -> None:
+    keys = [f"p{i}" for i in range(10)] + ["p3", "q"]
+
+    found = audit(make_dataset([0, 1] * 6, split=[TRAIN] * 10 + [TEST] * 2, patients=keys))
+
+    assert found.shared_patients == ("image 10",)
+
+
+def test_without_patients_nothing_is_said_about_siblings(make_dataset: MakeDataset) -> None:
+    found = audit(make_dataset([0, 1] * 6))
+
+    assert found.random_split is None
+    assert found.own_folds is None
+
+
+def test_duplicates_are_grouped_within_and_across_splits(make_dataset: MakeDataset) -> None:
+    images = [np.full((4, 4), i, np.uint8) for i in range(14)]
+    images[2] = images[0]
+    images[13] = images[0]
+    images[5] = images[4]
+
+    across, differing = audit(
+        make_dataset([0, 1] * 7, split=[TRAIN] * 12 + [TEST] * 2, images=images)
+    ).duplicates
+
+    assert across.files == ("image 0", "image 2", "image 13")
+    assert across.splits == ("train", "test")
+    assert across.is_across_splits
+    assert across.has_different_labels
+    assert differing.files == ("image 4", "image 5")
+    assert not differing.is_across_splits
+    assert differing.has_different_labels
+
+
+def test_different_images_are_no_duplicates(release: Path) -> None:
+    assert audit(load(release)).duplicates == ()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real X-rays are not here")
+def test_a_fifth_of_the_real_validation_images_would_have_a_sibling_in_training() -> None:
+    found = audit(load(REAL))
+
+    assert found.random_split is not None
+    assert found.own_folds is not None
+    assert 0.17 < found.random_split.share < 0.24
+    assert found.own_folds.n_with_sibling == 0
+    assert found.shared_patients == ()

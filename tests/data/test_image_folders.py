@@ -1,0 +1,156 @@
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, load
+from hpo.data.image_folders import patients_of
+from hpo.errors import DataError
+
+WriteImages = Callable[[Path, Iterable[str]], None]
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "chest_xray"
+
+
+def test_folders_tell_split_and_class(release: Path) -> None:
+    dataset = load(release)
+
+    assert dataset.format == "image folders"
+    assert dataset.name == "xrays"
+    assert list(dataset.split) == [TRAIN] * 24 + [TEST] * 2
+    assert list(dataset.labels) == [NORMAL] * 12 + [PNEUMONIA] * 12 + [NORMAL, PNEUMONIA]
+    assert dataset.files[0] == "train/NORMAL/IM-0001-0001.png"
+    assert not dataset.is_phantom
+
+
+def test_images_come_in_the_order_of_their_labels(release: Path) -> None:
+    dataset = load(release)
+
+    for position, image in zip((0, 25), dataset.originals([0, 25]), strict=True):
+        with Image.open(release / dataset.files[position]) as expected:
+            np.testing.assert_array_equal(image, expected)
+
+
+def test_file_names_tell_patients(release: Path) -> None:
+    dataset = load(release)
+
+    assert dataset.has_patients
+    assert dataset.patients[0] == dataset.patients[1] != dataset.patients[2]
+    assert len(set(dataset.patients)) == 14
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("person7_bacteria_20.jpeg", "person7_bacteria_21.jpeg", True),
+        ("person7_bacteria_20.jpeg", "person7_virus_21.jpeg", False),
+        ("person7_bacteria_20.jpeg", "person70_bacteria_20.jpeg", False),
+        ("IM-0115-0001.jpeg", "IM-0115-0002.jpeg", True),
+        ("IM-0115-0001.jpeg", "IM-0115-0001-0002.jpeg", True),
+        ("IM-0115-0001.jpeg", "NORMAL2-IM-0115-0001.jpeg", False),
+        ("NORMAL2-IM-0115-0001.jpeg", "NORMAL2-IM-0115-0001-0003.jpeg", True),
+        ("IM-0115-0001.jpeg", "IM-0116-0001.jpeg", False),
+        ("scan1.png", "scan1.jpg", False),
+    ],
+)
+def test_patients_follow_the_release_naming(one: str, other: str, is_same: bool) -> None:
+    patients = patients_of([one, other, "IM-0001-0001.jpeg"])
+
+    assert patients is not None
+    assert (patients[0] == patients[1]) is is_same
+
+
+def test_patients_are_unknown_where_no_name_tells(
+    data_folder: Path, write_images: WriteImages
+) -> None:
+    write_images(data_folder, [f"train/{kind}/{i}.png" for kind in CLASSES for i in range(3)])
+
+    dataset = load(data_folder)
+
+    assert not dataset.has_patients
+    assert list(dataset.patients) == list(range(6))
+
+
+def test_a_val_folder_is_the_validation_split(release: Path, write_images: WriteImages) -> None:
+    write_images(release, [f"val/{kind}/IM-0050-0001.png" for kind in CLASSES])
+
+    dataset = load(release)
+
+    assert dataset.has_validation
+    assert list(dataset.split[24:]) == [VALIDATION, VALIDATION, TEST, TEST]
+
+
+def test_other_files_and_hidden_files_are_left_alone(release: Path) -> None:
+    (release / "train/NORMAL/notes.txt").write_text("no image")
+    (release / "train/NORMAL/._IM-0001-0001.png").write_bytes(b"left by a Mac")
+    (release / "train/NORMAL/folder.png").mkdir()
+
+    assert len(load(release)) == 26
+
+
+def test_suffixes_count_in_any_case(release: Path) -> None:
+    file = release / "train/NORMAL/IM-0001-0001.png"
+    file.rename(file.with_suffix(".PNG"))
+
+    assert len(load(release)) == 26
+
+
+def test_links_are_followed(release: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.mkdir()
+    (link / "train").symlink_to(release / "train")
+    file = release / "test/NORMAL/IM-0099-0001.png"
+    (link / "test/NORMAL").mkdir(parents=True)
+    (link / "test/PNEUMONIA").symlink_to(release / "test/PNEUMONIA")
+    (link / "test/NORMAL/IM-0099-0001.png").symlink_to(file)
+
+    assert load(link).fingerprint == load(release).fingerprint
+
+
+def test_a_broken_link_is_named(release: Path) -> None:
+    (release / "train/NORMAL/IM-0008-0001.png").symlink_to("gone.png")
+
+    with pytest.raises(DataError, match=r"IM-0008-0001\.png"):
+        load(release)
+
+
+@pytest.mark.parametrize("split", ["train", "test", "val"])
+def test_a_split_without_a_class_says_what_was_looked_for(
+    release: Path, write_images: WriteImages, split: str
+) -> None:
+    write_images(release, [f"{split}/NORMAL/IM-0070-0001.png"])
+    for file in release.glob(f"{split}/PNEUMONIA/*"):
+        file.unlink()
+
+    with pytest.raises(DataError, match=r"Looked for \.jpeg, \.jpg and \.png") as error:
+        load(release)
+
+    assert f"{split}/PNEUMONIA" in str(error.value)
+    assert f"{split}/NORMAL" not in str(error.value).splitlines()[-1]
+
+
+def test_a_test_split_may_be_absent(release: Path) -> None:
+    for file in release.glob("test/*/*"):
+        file.unlink()
+
+    assert len(load(release).where(TEST)) == 0
+
+
+@pytest.mark.parametrize("n_kept", [0, 3, 60, 150])
+def test_a_damaged_image_is_named(release: Path, n_kept: int) -> None:
+    file = release / "train/PNEUMONIA/person3_virus_31.png"
+    file.write_bytes(file.read_bytes()[:n_kept])
+
+    with pytest.raises(DataError, match=r"person3_virus_31\.png cannot be read as an image"):
+        load(release)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real X-rays are not here")
+def test_the_real_release_is_read_whole() -> None:
+    dataset = load(REAL)
+
+    assert len(dataset) == 2400
+    assert dataset.pixels_at(64).shape == (2400, 64, 64)

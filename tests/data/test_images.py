@@ -1,0 +1,135 @@
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hpo.data.images import decode, decode_all, resize
+from hpo.errors import DataError
+
+GRAY = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def _rgb() -> Image.Image:
+    return Image.fromarray(np.dstack([GRAY] * 3))
+
+
+def _palette() -> Image.Image:
+    return Image.fromarray(GRAY).convert("P")
+
+
+def _opaque() -> Image.Image:
+    return Image.fromarray(np.dstack([GRAY, GRAY, GRAY, np.full_like(GRAY, 255)]))
+
+
+def _gray_with_alpha() -> Image.Image:
+    return Image.merge("LA", [Image.fromarray(GRAY), Image.new("L", GRAY.T.shape, 255)])
+
+
+def _16_bit() -> Image.Image:
+    return Image.fromarray(GRAY.astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize("make", [_rgb, _palette, _opaque, _gray_with_alpha, _16_bit])
+def test_every_mode_becomes_the_same_8_bit_gray(
+    tmp_path: Path, make: Callable[[], Image.Image]
+) -> None:
+    make().save(tmp_path / "image.png")
+
+    pixels = decode(tmp_path / "image.png")
+
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, GRAY)
+
+
+def test_16_bit_values_keep_their_share_of_the_full_range(tmp_path: Path) -> None:
+    wide = np.array([[0, 128, 129, 32768, 65406, 65535]], np.uint16)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+
+    assert decode(tmp_path / "wide.png").tolist() == [[0, 0, 1, 128, 254, 255]]
+
+
+def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
+    Image.fromarray(GRAY > 127).save(tmp_path / "bits.png")
+
+    np.testing.assert_array_equal(decode(tmp_path / "bits.png"), np.where(GRAY > 127, 255, 0))
+
+
+def test_what_is_transparent_lies_on_black(tmp_path: Path) -> None:
+    Image.new("RGBA", (2, 1), (200, 200, 200, 0)).save(tmp_path / "clear.png")
+    Image.new("P", (2, 1), 7).save(tmp_path / "palette.png", transparency=7)
+
+    assert decode(tmp_path / "clear.png").tolist() == [[0, 0]]
+    assert decode(tmp_path / "palette.png").tolist() == [[0, 0]]
+
+
+def test_color_becomes_luma(tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1), (255, 0, 0)).save(tmp_path / "red.png")
+
+    assert decode(tmp_path / "red.png").item() == 76
+
+
+def test_a_gray_jpeg_in_color_decodes_to_its_gray(tmp_path: Path) -> None:
+    _rgb().save(tmp_path / "color.jpeg", quality=95)
+    Image.fromarray(GRAY).save(tmp_path / "gray.jpeg", quality=95)
+
+    np.testing.assert_array_equal(decode(tmp_path / "color.jpeg"), decode(tmp_path / "gray.jpeg"))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_cut_jpeg_is_refused_and_named(tmp_path: Path, share: float) -> None:
+    file = tmp_path / "cut.jpeg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)).save(file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(share * len(whole))])
+
+    with pytest.raises(DataError, match=r"cut\.jpeg cannot be read as an image"):
+        decode(file)
+
+
+@pytest.mark.parametrize("side", [8_001, 10_000, 14_000])
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
+    file = tmp_path / "bomb.png"
+    Image.new("1", (8, 8)).save(file)
+    content = bytearray(file.read_bytes())
+    content[16:24] = side.to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    file.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"bomb\.png"):
+        list(decode_all([file]))
+
+
+def test_many_files_come_in_their_order(tmp_path: Path) -> None:
+    files = [tmp_path / f"{i}.png" for i in range(70)]
+    for value, file in enumerate(files):
+        Image.new("L", (2, 2), value).save(file)
+
+    assert [int(image[0, 0]) for image in decode_all(files)] == list(range(70))
+
+
+def test_resizing_to_the_size_it_has_changes_nothing() -> None:
+    assert resize(GRAY, 16) is GRAY
+
+
+def test_resizing_down_averages_instead_of_skipping() -> None:
+    stripes = np.tile(np.array([0, 200], np.uint8), (64, 32))
+
+    shrunk = resize(stripes, 8)
+
+    assert shrunk.shape == (8, 8)
+    assert np.abs(shrunk[:, 1:-1].astype(int) - 100).max() <= 2
+
+
+def test_resizing_stays_within_the_values_of_the_image() -> None:
+    edge = np.where(np.arange(32) < 16, 50, 180).astype(np.uint8) * np.ones((32, 1), np.uint8)
+
+    for size in (8, 50):
+        assert resize(edge, size).min() == 50
+        assert resize(edge, size).max() == 180
+
+
+def test_what_is_not_square_is_stretched() -> None:
+    assert resize(np.zeros((10, 30), np.uint8), 20).shape == (20, 20)

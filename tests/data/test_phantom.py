@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo.baselines import baselines
+from hpo.data import PNEUMONIA, TEST, TRAIN, Dataset, load, open_phantom, seal
+from hpo.data.phantom import write_phantom
+from hpo.errors import DataError
+
+# `open_phantom().fingerprint` with numpy 2.4 on x86-64, with and without its vector instructions
+# (NPY_DISABLE_CPU_FEATURES).
+FINGERPRINT = "2b8e8a30c252c8f8d1e81f5273b7baa0"
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Dataset:
+    return open_phantom()
+
+
+def test_the_same_seed_gives_the_same_bits_everywhere(phantom: Dataset) -> None:
+    assert phantom.fingerprint == FINGERPRINT
+
+
+def test_another_seed_gives_other_images() -> None:
+    one, other = (open_phantom(seed, size=16) for seed in (0, 1))
+
+    assert one.fingerprint != other.fingerprint
+    assert set(one.digests).isdisjoint(other.digests)
+
+
+def test_both_classes_are_half_of_each_split(phantom: Dataset) -> None:
+    for split, n in ((TRAIN, 800), (TEST, 400)):
+        labels = phantom.labels[phantom.split == split]
+        assert len(labels) == n
+        assert int((labels == PNEUMONIA).sum()) == n // 2
+
+
+def test_some_patients_have_siblings_and_none_is_in_train_and_test(phantom: Dataset) -> None:
+    _, n_images = np.unique(phantom.patients, return_counts=True)
+    is_test = phantom.split == TEST
+
+    assert phantom.has_patients
+    assert set(n_images) == {1, 2}
+    assert not np.intersect1d(phantom.patients[is_test], phantom.patients[~is_test]).size
+
+
+def test_siblings_are_more_alike_than_strangers(phantom: Dataset) -> None:
+    pixels = phantom.pixels_at(16).astype(float)
+    follows = phantom.patients[1:] == phantom.patients[:-1]
+    is_same_class = phantom.labels[1:] == phantom.labels[:-1]
+    distance = np.abs(pixels[1:] - pixels[:-1]).mean((1, 2))
+
+    assert distance[follows].mean() < 0.7 * distance[~follows & is_same_class].mean()
+
+
+def test_the_test_split_is_exposed_otherwise(phantom: Dataset) -> None:
+    brightness = phantom.pixels_at(64).mean((1, 2))
+    is_test = phantom.split == TEST
+
+    assert brightness[is_test].mean() > brightness[~is_test].mean() + 10
+
+
+def test_it_is_hard_but_not_too_hard(phantom: Dataset) -> None:
+    _, regression = baselines(seal(phantom), range(5))
+
+    assert 0.75 < regression.mean < 0.90
+
+
+def test_a_written_phantom_is_the_same_data_and_still_says_so(
+    phantom: Dataset, tmp_path: Path
+) -> None:
+    write_phantom(tmp_path / "phantom")
+
+    written = load(tmp_path / "phantom")
+
+    assert written.is_phantom
+    assert written.fingerprint == phantom.fingerprint
+    assert written.files == phantom.files
+
+
+def test_nothing_is_written_into_a_folder_that_is_not_empty(release: Path) -> None:
+    with pytest.raises(DataError, match="is not empty"):
+        write_phantom(release)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(DataError, match=r"file/phantom.*Give another folder"):
+        write_phantom(tmp_path / "file" / "phantom")

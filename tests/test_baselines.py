@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from hpo.baselines import Baseline, baselines
+from hpo.data.dataset import Fold, Pixels, TrainingData
+
+N = 60
+
+
+@pytest.fixture
+def data() -> TrainingData:
+    """60 images, 40 of them with pneumonia and brighter above; fold i leaves out tenth i mod 6."""
+    labels = (np.arange(N) % 3 > 0).astype(np.uint8)
+
+    def pixels_at(size: int) -> Pixels:
+        pixels = np.random.default_rng(0).integers(0, 200, (N + 5, size, size), np.uint8)
+        pixels[:N, : size // 2] += 50 * labels[:, None, None]
+        return pixels
+
+    def fold(repeat: int) -> Fold:
+        is_validation = np.arange(N) // 10 == repeat % 6
+        return Fold(train=np.flatnonzero(~is_validation), validation=np.flatnonzero(is_validation))
+
+    return TrainingData(
+        fingerprint="made", labels=labels, n_test=5, pixels_at=pixels_at, fold=fold
+    )
+
+
+def _by_name(found: tuple[Baseline, ...]) -> dict[str, Baseline]:
+    return {baseline.name: baseline for baseline in found}
+
+
+def test_the_majority_class_scores_its_share(data: TrainingData) -> None:
+    majority = _by_name(baselines(data, [0, 1, 2]))["majority class"]
+
+    shares = [data.labels[data.fold(i).validation].mean() for i in range(3)]
+    assert majority.scores == pytest.approx(shares)
+    assert majority.mean == pytest.approx(np.mean(shares))
+
+
+def test_a_regression_on_pixels_finds_what_is_linear(data: TrainingData) -> None:
+    found = _by_name(baselines(data, [0, 1, 2]))
+
+    regression = found["logistic regression on pixels"]
+    assert regression.mean > found["majority class"].mean + 0.1
+
+
+def test_folds_that_are_alike_count_once_and_five_are_enough(data: TrainingData) -> None:
+    assert len(baselines(data, [0, 6, 12, 1])[0].scores) == 2
+    assert len(baselines(data, range(12))[0].scores) == 5
+
+
+def test_baselines_are_the_same_each_time(data: TrainingData) -> None:
+    assert baselines(data, [2]) == baselines(data, [2])
