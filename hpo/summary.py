@@ -178,9 +178,16 @@ def _configuration(trials: list[FrozenTrial], record: StudyRecord, goal: Goal) -
         params=trials[0].user_attrs["params"],
         config=TrainingConfig.from_mapping(trials[0].user_attrs["config"]),
         state=_state(repeats, goal.n_repeats),
-        score=mean_interval(scores, overlap=overlap) if scores else None,
+        score=_as_share(mean_interval(scores, overlap=overlap)) if scores else None,
         repeats=repeats,
     )
+
+
+def _as_share(interval: Interval) -> Interval:
+    """Cut an interval where a share ends: few repeats reach beyond 0 or 1."""
+    if interval.low is None or interval.high is None:
+        return interval
+    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def _repeat(trial: FrozenTrial) -> Repeat:

@@ -12,6 +12,7 @@ from hpo.data import N_FOLDS, Dataset, Fold, seal
 from hpo.data.audit import Audit, Leak, SplitCounts, count_splits
 
 _MOST_LINES: Final = 10
+_FEW: Final = 100
 
 
 def folds_of(dataset: Dataset) -> list[Fold]:
@@ -60,6 +61,14 @@ def print_info(dataset: Dataset, folds: Sequence[Fold]) -> None:
     kind = "own split" if dataset.has_validation else "folds"
     _line(kind, f"{sizes} (training + validation)")
     _line("fingerprint", dataset.fingerprint)
+    n_validation = len(folds[0].validation)
+    if dataset.has_validation and n_validation < _FEW:
+        step = percent(1 / n_validation)
+        _line(
+            "note",
+            f"{n_validation} validation images: one of them is {step} points of accuracy. Without "
+            "the validation split, folds of the training images take its place.",
+        )
 
 
 def print_audit(dataset: Dataset, audit: Audit) -> None:

@@ -59,7 +59,7 @@ def delete(
     opened = open_storage(storage, create=False)
     n_trials = len(open_study(opened, study).get_trials(deepcopy=False))
     if not yes:
-        typer.confirm(f"Delete {study} with its {count(n_trials, 'trial')}?", abort=True)
+        typer.confirm(f"Delete {study} with its {count(n_trials, 'trial')}?", abort=True, err=True)
     delete_study(opened, study)
     console.print(
         f"Deleted {study}. Its finished trainings stay in the run store and are not trained again."

@@ -1,0 +1,160 @@
+"""hpo show, report, export, delete, dashboard: what is done with a study once it is there."""
+
+import csv
+import io
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from hpo.config import TrainingConfig
+from hpo.data import open_data, seal
+from hpo.runs import RunStore
+from hpo.training.model import plain_model, scale_pixels
+from tests.conftest import SMALL, Hpo
+
+GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)
+
+
+@pytest.fixture
+def mine(hpo: Hpo, xrays: Path) -> dict[str, object]:
+    """A finished grid called mine."""
+    document: dict[str, object] = hpo(*GRID, "--data", xrays, "--study", "mine", "--json").json
+    return document
+
+
+def test_show_lists_the_studies_and_shows_one(hpo: Hpo, mine: dict[str, object]) -> None:
+    listed = hpo("show")
+    assert "mine" in listed.out
+    assert "xrays" in listed.out
+    shown = hpo("show", "mine", "--json").json
+    assert shown["configurations"] == mine["configurations"]
+    assert hpo("show", "--json").json["studies"][0]["study"] == "mine"
+
+
+def test_report_writes_the_page_again(hpo: Hpo, mine: dict[str, object]) -> None:
+    page = Path(str(mine["report"]))
+    page.unlink()
+    assert str(page) in hpo("report", "mine").out
+    assert "mine" in page.read_text()
+
+
+def test_export_writes_tables_curves_and_the_weights_of_the_best(
+    hpo: Hpo, mine: dict[str, object]
+) -> None:
+    answer = hpo("export", "mine", "--out", "out")
+    assert answer.code == 0
+    rows = table(Path("out/configurations.csv"))
+    assert [row["batch_size"] for row in rows] == ["8", "16"]
+    assert len(table(Path("out/trials.csv"))) == 4
+    folders = [Path("out") / row["folder"] for row in rows]
+    for folder in folders:
+        curves = table(folder / "curves-repeat-0.csv")
+        assert [row["epoch"] for row in curves] == ["1", "2"]
+        assert 0 <= float(curves[0]["validation_accuracy"]) <= 1
+    best = mine["best"]["params"]["batch_size"]  # type: ignore[index]
+    kept = [len(list(folder.glob("*.safetensors"))) for folder in folders]
+    assert kept == ([2, 0] if best == 8 else [0, 2])
+
+
+@pytest.mark.usefixtures("mine")
+def test_exported_weights_load_into_the_plain_network_and_give_the_recorded_probabilities(
+    hpo: Hpo, xrays: Path
+) -> None:
+    hpo("export", "mine", "--out", "out", "--weights", "all")
+    data = seal(open_data(xrays))
+    runs = RunStore(Path("studies/runs"))
+    for folder in sorted(path for path in Path("out").iterdir() if path.is_dir()):
+        config = TrainingConfig.from_mapping(
+            json.loads((folder / "config.json").read_text())["config"]
+        )
+        weights = load_file(folder / "weights-repeat-1.safetensors")
+        network = plain_model(config)
+        network.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+        network.eval()
+        validation = data.fold(1).validation
+        pixels = torch.from_numpy(data.pixels_at(config.image_size)[validation].copy())
+        logits = network(scale_pixels(pixels, config.normalize)).squeeze(1)
+        trial = next(
+            row
+            for row in table(Path("out/trials.csv"))
+            if row["folder"] == folder.name and row["repeat"] == "1"
+        )
+        run = runs.read(trial["run"])
+        assert run is not None
+        recorded = torch.tensor(run.validation_probabilities)
+        torch.testing.assert_close(torch.sigmoid(logits.detach()), recorded, atol=2e-3, rtol=0)
+
+
+@pytest.mark.usefixtures("mine")
+def test_weights_that_were_not_kept_are_trained_again_to_the_same_bits(hpo: Hpo) -> None:
+    hpo("export", "mine", "--out", "kept")
+    for path in Path("studies/mine/weights").iterdir():
+        path.unlink()
+    answer = hpo("export", "mine", "--out", "again")
+    assert "trained again" in answer.err
+    kept = {p.relative_to("kept"): p.read_bytes() for p in Path("kept").rglob("*.safetensors")}
+    again = {p.relative_to("again"): p.read_bytes() for p in Path("again").rglob("*.safetensors")}
+    assert kept == again
+    assert kept
+
+
+@pytest.mark.usefixtures("mine")
+def test_delete_asks_first_and_keeps_the_run_store(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert hpo("delete", "mine").code == 1
+    assert hpo("show", "mine").code == 0
+    assert hpo("delete", "mine", "--yes").code == 0
+    assert hpo("show", "mine").code == 1
+    assert not Path("studies/mine").exists()
+    again = hpo(*GRID, "--data", xrays, "--study", "mine", "--json").json
+    assert (again["n_trained"], again["n_reused"]) == (0, 4)
+
+
+@pytest.mark.usefixtures("mine")
+def test_the_dashboard_serves_the_studies() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "hpo", "dashboard", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}/api/studies"
+        names = [study["study_name"] for study in fetch(url)["study_summaries"]]
+        assert names == ["mine"]
+        study_id = fetch(url)["study_summaries"][0]["study_id"]
+        trials = fetch(f"{url}/{study_id}")["trials"]
+        assert [len(trial["intermediate_values"]) for trial in trials] == [2] * 4
+        assert all(trial["artifacts"] for trial in trials)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file, a dictionary per row."""
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def fetch(url: str) -> dict[str, list[dict[str, object]]]:
+    """Fetch JSON from a server that is about to start."""
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(url) as answer:
+                document: dict[str, list[dict[str, object]]] = json.load(answer)
+                return document
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
