@@ -14,7 +14,11 @@ from hpo.data.source import Source, stamp
 from hpo.errors import DataError, fault_list
 
 _SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
-_UNREADABLE: Final = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_READERS: Final = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 class _Header(NamedTuple):
@@ -83,9 +87,8 @@ def _headers(path: Path) -> _Headers:
             if f"{key}.npy" not in archive.namelist():
                 continue
             with archive.open(f"{key}.npy") as member:
-                is_first = np.lib.format.read_magic(member) == (1, 0)
-                reader = "read_array_header_1_0" if is_first else "read_array_header_2_0"
-                shape, _, dtype = getattr(np.lib.format, reader)(member)
+                version = np.lib.format.read_magic(member)
+                shape, _, dtype = _READERS[version](member)
             headers[key] = _Header(shape, dtype)
     return headers
 
