@@ -19,6 +19,7 @@ from fake_studies import (
 from hpo.errors import HpoError
 from hpo.report import write_report
 from hpo.report.page import render
+from hpo.report.table import table
 from hpo.runs import RunStore
 from hpo.study_record import Goal
 from hpo.summary import StudySummary
@@ -110,6 +111,13 @@ def test_a_search_names_its_sampler_and_says_that_the_best_is_lucky(tmp_path: Pa
     assert "Importance of the parameters" in text
     assert "part of that score is luck" in text
     assert "With one repeat there is no interval" in text
+
+
+def test_the_rows_of_a_search_stand_by_score_those_of_a_grid_in_its_order(tmp_path: Path) -> None:
+    found, swept = fake_search(tmp_path, 20), fake_grid(tmp_path, ["learning_rate"], n_repeats=2)
+    means = [row.cells[0] for row in table(found.summary).rows if row.kind != "baseline"]
+    assert means == sorted(means, reverse=True)
+    assert [row.cells[0] for row in table(swept.summary).rows][:3] == ["0.1", "0.01", "0.001"]
 
 
 def test_pruned_and_failed_trainings_are_told_with_their_reasons(tmp_path: Path) -> None:

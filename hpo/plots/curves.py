@@ -9,7 +9,7 @@ from plotly import graph_objects as go
 
 from hpo.plots.labels import configuration_label
 from hpo.plots.scores import SCORE_TICKS
-from hpo.plots.style import GRAY, PALETTE, axis, color, label, lines, new_figure
+from hpo.plots.style import GRAY, PALETTE, axis, color, count_axis, label, lines, new_figure
 from hpo.runs import Epoch, RunStore
 from hpo.summary import Configuration, Repeat, StudySummary
 
@@ -94,7 +94,7 @@ def draw_curves(info: CurvesInfo) -> go.Figure:
         if metric == "loss" and info.is_loss_log:
             figure.update_yaxes(type="log", row=row)
     n_epochs = max(len(curve.mean) for curve in info.curves)
-    figure.update_xaxes(range=[1, n_epochs] if n_epochs > 1 else [0.5, 1.5], tickformat="d")
+    figure.update_xaxes(count_axis(1, n_epochs) if n_epochs > 1 else count_axis(0.5, 1.5))
     for curve in info.curves:
         for trace in _traces(curve):
             figure.add_trace(trace, row=metrics.index(curve.metric) + 1, col=1)

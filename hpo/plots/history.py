@@ -16,7 +16,7 @@ from hpo.plots.scores import (
     references_caption,
     score_axis,
 )
-from hpo.plots.style import GRAY, color, lines, new_figure
+from hpo.plots.style import GRAY, color, count_axis, lines, new_figure
 from hpo.summary import Configuration, StudySummary
 
 PointState = Literal["complete", "unfinished", "pruned"]
@@ -75,9 +75,7 @@ def draw_history(info: HistoryInfo) -> go.Figure:
     figure = new_figure(height=380, x_title="configuration, in order", y_title=SCORE_TITLE)
     margin = 0.5 + 0.01 * info.n_configurations
     span = (1 - margin, info.n_configurations + margin)
-    figure.update_xaxes(range=span, tickformat="d")
-    if info.n_configurations < 10:
-        figure.update_xaxes(dtick=1)
+    figure.update_xaxes(count_axis(*span))
     figure.update_yaxes(range=list(info.score_range), tickformat=SCORE_TICKS)
     draw_references(figure, info.references, span)
     if info.best:

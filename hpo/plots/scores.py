@@ -1,7 +1,7 @@
 """The axis of scores: its range, and the baselines drawn on it."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -16,6 +16,7 @@ Range: TypeAlias = tuple[float, float]
 SCORE_TITLE: Final = f"validation {SCORE_NAME}"
 SCORE_TICKS: Final = ".1~%"
 
+_LEAST_SPAN: Final = 0.02
 _DASHES: Final = ("dot", "dashdot", "longdash")
 
 
@@ -37,15 +38,20 @@ def score_axis(
     """
     scores = list(scores)
     low, high = min(scores), max(scores)
-    reach = max(high - low, 0.02)
+    reach = max(high - low, _LEAST_SPAN)
     references = tuple(
         Reference(name, score, low - reach <= score <= high + reach)
         for name, score in summary.baselines.items()
     )
     seen = [reference.score for reference in references if reference.in_view]
-    low, high = min([low, *seen]), max([high, *seen])
-    margin = 0.08 * max(high - low, 0.02)
-    return (low - margin, high + margin), references
+    return padded_range([low, high, *seen]), references
+
+
+def padded_range(scores: Sequence[float]) -> Range:
+    """Return a range that holds the scores with a margin on both sides."""
+    low, high = min(scores), max(scores)
+    margin = 0.08 * max(high - low, _LEAST_SPAN)
+    return low - margin, high + margin
 
 
 def shown_scores(configurations: Iterable[Configuration]) -> list[float]:

@@ -1,17 +1,18 @@
 """The scores of a search against each of its parameters."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 from plotly import graph_objects as go
 
 from hpo.config import Scalar
-from hpo.plots.labels import configuration_label, parameter_text, score_text
-from hpo.plots.scores import SCORE_TICKS, SCORE_TITLE, Range, score_axis
-from hpo.plots.style import color, label, lines, new_figure
+from hpo.plots.labels import configuration_label
+from hpo.plots.scores import SCORE_TICKS, SCORE_TITLE, Range, padded_range
+from hpo.plots.style import color, label, new_figure, safe
 from hpo.space import Domain, FloatRange, IntRange
 from hpo.space.records import value_text
-from hpo.summary import Configuration, StudySummary
+from hpo.summary import StudySummary
 
 MAX_COLUMNS: Final = 6
 SLICES_CAPTION: Final = (
@@ -22,11 +23,11 @@ SLICES_CAPTION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SlicePoint:
-    """One configuration: its value of the parameter, its mean score, two lines about it."""
+    """One configuration: its short name, its value of the parameter, its mean score."""
 
+    label: str
     value: Scalar
     score: float
-    details: tuple[str, ...]
     is_best: bool
 
 
@@ -43,20 +44,16 @@ class SliceInfo:
 
 def slice_infos(summary: StudySummary) -> tuple[SliceInfo, ...]:
     """Extract a slice per searched parameter that took at least two values."""
-    scored = {
-        number: c
-        for number, c in enumerate(summary.configurations, start=1)
-        if c.score and c.score.mean is not None
-    }
-    domains = {p.name: p.domain for p in summary.record.space.search}
-    if summary.record.kind != "search" or not scored:
+    points = {name: _points(summary, name) for name in summary.record.names}
+    if summary.record.kind != "search" or not any(points.values()):
         return ()
-    means = [c.score.mean for c in scored.values() if c.score and c.score.mean is not None]
-    score_range, _ = score_axis(summary, means)
+    scores = [point.score for of_one in points.values() for point in of_one]
+    score_range = padded_range(scores)
+    domains = {p.name: p.domain for p in summary.record.space.search}
     return tuple(
-        _slice(summary, name, domains.get(name), scored=scored, score_range=score_range)
+        _slice(name, domains[name], points[name], score_range=score_range)
         for name in summary.record.names
-        if len({c.params[name] for c in scored.values() if name in c.params}) > 1
+        if len({point.value for point in points[name]}) > 1
     )
 
 
@@ -73,7 +70,9 @@ def draw_slice(info: SliceInfo) -> go.Figure:
             showgrid=False,
         )
     elif info.is_log:
-        figure.update_xaxes(type="log", exponentformat="power")
+        # the tick labels between the powers of ten would touch on a small figure
+        ticks = 1 if _decades(info) > 2 else None
+        figure.update_xaxes(type="log", exponentformat="power", dtick=ticks)
     places = list(zip(_places(info), info.points, strict=True))
     figure.add_trace(_markers(places, {"color": color(0, alpha=0.65), "size": 8}))
     ringed = [(place, point) for place, point in places if point.is_best]
@@ -82,45 +81,35 @@ def draw_slice(info: SliceInfo) -> go.Figure:
     return figure
 
 
-def _slice(
-    summary: StudySummary,
-    name: str,
-    domain: Domain | None,
-    *,
-    scored: dict[int, Configuration],
-    score_range: Range,
-) -> SliceInfo:
-    points = tuple(
-        SlicePoint(
-            value=c.params[name],
-            score=c.score.mean,
-            details=(
-                f"{configuration_label(summary, number)}, {name} {parameter_text(c, name)}",
-                score_text(c.score),
-            ),
-            is_best=c is summary.best,
-        )
-        for number, c in scored.items()
+def _points(summary: StudySummary, name: str) -> tuple[SlicePoint, ...]:
+    best = summary.best
+    return tuple(
+        SlicePoint(configuration_label(summary, number), c.params[name], c.score.mean, c is best)
+        for number, c in enumerate(summary.configurations, start=1)
         if name in c.params and c.score and c.score.mean is not None
     )
+
+
+def _slice(
+    name: str, domain: Domain, points: tuple[SlicePoint, ...], *, score_range: Range
+) -> SliceInfo:
     return SliceInfo(
         parameter=name,
         is_log=isinstance(domain, IntRange | FloatRange) and domain.log,
-        choices=_choices(domain, points),
+        choices=_choices(domain),
         points=points,
         score_range=score_range,
     )
 
 
-def _choices(domain: Domain | None, points: tuple[SlicePoint, ...]) -> tuple[str, ...]:
+def _choices(domain: Domain) -> tuple[str, ...]:
     """Return the values in order where they are few; others have an axis of numbers."""
     if isinstance(domain, FloatRange):
         return ()
     if isinstance(domain, IntRange):
         steps = range(domain.low, domain.high + 1, domain.step)
         return tuple(map(str, steps)) if len(steps) <= MAX_COLUMNS and not domain.log else ()
-    labels = domain.labels if domain else tuple(dict.fromkeys(point.value for point in points))
-    return tuple(value_text(label) for label in labels)
+    return tuple(value_text(value) for value in domain.labels)
 
 
 def _markers(places: list[tuple[Scalar, SlicePoint]], marker: dict[str, object]) -> go.Scatter:
@@ -129,10 +118,15 @@ def _markers(places: list[tuple[Scalar, SlicePoint]], marker: dict[str, object])
         y=[point.score for _, point in places],
         mode="markers",
         marker=marker,
-        hoverinfo="text",
-        hovertext=[lines(point.details) for _, point in places],
+        hovertext=[safe(point.label) for _, point in places],
+        hovertemplate="%{hovertext}: %{y}<extra></extra>",
         showlegend=False,
     )
+
+
+def _decades(info: SliceInfo) -> float:
+    values = [float(point.value) for point in info.points]
+    return math.log10(max(values) / min(values))
 
 
 def _places(info: SliceInfo) -> list[Scalar]:

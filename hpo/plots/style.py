@@ -16,6 +16,7 @@ GRAY: Final = "#888888"
 INK: Final = "#333333"
 TRANSPARENT: Final = "rgba(0,0,0,0)"
 _LONGEST_LABEL: Final = 40
+_FEW: Final = 12
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
@@ -77,10 +78,15 @@ def axis(title: str) -> dict[str, object]:
     }
 
 
+def count_axis(low: float, high: float) -> dict[str, object]:
+    """Return an axis of whole numbers, without the halves that a short one would get."""
+    ticks = 1 if high - low <= _FEW else None
+    return {"range": [low, high], "tickformat": "d", "dtick": ticks}
+
+
 def figure_json(figure: go.Figure) -> str:
-    """Return data and layout as JSON that can stand in a `<script>` element."""
-    text = pio.to_json(figure, validate=False)
-    return str(text).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    """Return data and layout as JSON that can stand in a `<script>`: plotly escapes < and >."""
+    return str(pio.to_json(figure, validate=False))
 
 
 def plotly_script() -> str:

@@ -66,16 +66,21 @@ def _notes(summary: StudySummary, best: Configuration | None) -> Iterator[str]:
     yield from _on_intervals(best.score, others)
     if summary.record.kind == "search" and others:
         yield (
-            f"It was chosen for its score among {len(others) + 1}, so part of that score is luck: "
-            "expect somewhat less when it is trained again."
+            f"It was chosen for its score among {len(summary.configurations)}, so part of that "
+            "score is luck: expect somewhat less when it is trained again."
         )
 
 
 def _beside_baselines(mean: float, summary: StudySummary) -> str:
     return " and ".join(
-        f"{100 * abs(mean - value):.1f} points {'above' if mean >= value else 'below'} {name}"
-        for name, value in summary.baselines.items()
+        f"{_beside(100 * (mean - value))} {name}" for name, value in summary.baselines.items()
     )
+
+
+def _beside(points: float) -> str:
+    if abs(points) < 0.05:
+        return "level with"
+    return f"{abs(points):.1f} points {'above' if points > 0 else 'below'}"
 
 
 def _on_intervals(best: Interval, others: list[Interval]) -> Iterator[str]:

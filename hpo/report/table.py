@@ -57,10 +57,12 @@ def table(summary: StudySummary) -> Table:
         scored.sort(key=lambda numbered: -_mean(numbered[1]))
     shown = scored[:MAX_ROWS]
     names = _columns(summary)
+    best = summary.best
+    rows = [_row(summary, number, c, is_best=c is best) for number, c in shown]
     baselines = [_baseline(name, score, names) for name, score in summary.baselines.items()]
     return Table(
         columns=tuple(Column(name, name in _RESULTS) for name in names),
-        rows=(*(_row(summary, number, c) for number, c in shown), *baselines),
+        rows=(*rows, *baselines),
         n_shown=len(shown),
         n_hidden=len(scored) - len(shown),
         order="The best mean stands first." if by_score else "They stand in the grid's order.",
@@ -77,7 +79,7 @@ def unfinished(summary: StudySummary) -> Unfinished:
                 pruned.append(f"{label}, trial {repeat.trial}: {_pruned_words(repeat)}")
             elif repeat.state == "failed":
                 reason = repeat.reason or "no reason is on record"
-                failed.append(f"{label}, repeat {repeat.repeat}, trial {repeat.trial}: {reason}")
+                failed.append(f"{label}, trial {repeat.trial}, seed {repeat.seed}: {reason}")
     n_hidden = max(0, len(pruned) - MAX_ROWS) + max(0, len(failed) - MAX_ROWS)
     return Unfinished(tuple(pruned[:MAX_ROWS]), tuple(failed[:MAX_ROWS]), n_hidden)
 
@@ -89,7 +91,9 @@ def _columns(summary: StudySummary) -> list[str]:
     return [*_RESULTS[:n_first], *names, *_RESULTS[n_first:]]
 
 
-def _row(summary: StudySummary, number: int, configuration: Configuration) -> Row:
+def _row(
+    summary: StudySummary, number: int, configuration: Configuration, *, is_best: bool
+) -> Row:
     done = [repeat for repeat in configuration.repeats if repeat.score is not None]
     n_wanted = max(summary.goal.n_repeats, len(configuration.repeats))
     score = configuration.score
@@ -106,7 +110,7 @@ def _row(summary: StudySummary, number: int, configuration: Configuration) -> Ro
     return Row(
         name=f"#{number}",
         cells=tuple(cells[name] for name in _columns(summary)),
-        kind="best" if configuration is summary.best else "plain",
+        kind="best" if is_best else "plain",
     )
 
 
