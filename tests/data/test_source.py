@@ -65,6 +65,17 @@ def test_a_changed_file_is_noticed(release: Path, decoded: list[Path]) -> None:
     assert len(decoded) == 52
 
 
+def test_a_changed_file_of_the_same_size_is_noticed(data_folder: Path) -> None:
+    np.save(data_folder / "normal.npy", np.zeros((5, 4, 4), np.uint8))
+    np.save(data_folder / "pneumonia.npy", np.ones((5, 4, 4), np.uint8))
+    before = load(data_folder).fingerprint
+
+    np.save(data_folder / "normal.npy", np.full((5, 4, 4), 2, np.uint8))
+    os.utime(data_folder / "normal.npy", (1, 1))
+
+    assert load(data_folder).fingerprint != before
+
+
 def test_a_file_touched_but_not_changed_keeps_the_fingerprint(release: Path) -> None:
     before = load(release).fingerprint
     os.utime(release / "train/NORMAL/IM-0001-0001.png", (1, 1))
