@@ -34,7 +34,7 @@ def baselines(data: TrainingData, folds: Sequence[int]) -> tuple[Baseline, ...]:
     scored = []
     for name, make in {
         "majority class": _majority,
-        "logistic regression on pixels": _logistic_regression,
+        "logistic regression": _logistic_regression,
     }.items():
         scores = tuple(_accuracy(make(), pixels, data.labels, fold) for fold in distinct)
         scored.append(Baseline(name, scores, fmean(scores)))

@@ -1,7 +1,7 @@
 """A study by configuration: what tables, figures, winners and JSON are made from."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
 import optuna
@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
-from hpo.stats import Interval, mean_interval
+from hpo.stats import Interval, SweepComparison, compare_sweep, mean_interval
 from hpo.storage import Storage, explained
 from hpo.storage_url import mask
 from hpo.study import is_ours, read_goal, read_record, study_names
@@ -74,7 +74,10 @@ class Configuration:
 
 @dataclass(frozen=True, kw_only=True)
 class StudySummary:
-    """A study as it stands. `n_trained` and `n_reused` count what the last call did."""
+    """A study as it stands. `n_trained` and `n_reused` count what the last call did.
+
+    `verdict` compares the configurations of a grid, pair by pair.
+    """
 
     name: str
     storage: str
@@ -82,6 +85,7 @@ class StudySummary:
     goal: Goal
     baselines: Mapping[str, float]
     configurations: tuple[Configuration, ...]
+    verdict: SweepComparison | None = None
     n_trained: int = 0
     n_reused: int = 0
     report: str | None = None
@@ -116,6 +120,7 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         goal=goal,
         baselines=dict(study.user_attrs.get("baselines", {})),
         configurations=tuple(configurations),
+        verdict=_verdict(record, configurations) if record.kind == "grid" else None,
     )
 
 
@@ -156,6 +161,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "baselines": dict(summary.baselines),
         "configurations": [_configuration_document(c) for c in summary.configurations],
         "best": None,
+        "verdict": _verdict_document(summary.verdict),
         "n_trained": summary.n_trained,
         "n_reused": summary.n_reused,
         "report": summary.report,
@@ -172,15 +178,33 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
 def _configuration(trials: list[FrozenTrial], record: StudyRecord, goal: Goal) -> Configuration:
     repeats = tuple(_latest(map(_repeat, trials)))
     scores = [r.score for r in repeats if r.state == "complete" and r.score is not None]
-    data = record.data
-    overlap = data.n_validation / data.n_train if data.n_train else 0.0
     return Configuration(
         params=trials[0].user_attrs["params"],
         config=TrainingConfig.from_mapping(trials[0].user_attrs["config"]),
         state=_state(repeats, goal.n_repeats),
-        score=_as_share(mean_interval(scores, overlap=overlap)) if scores else None,
+        score=_as_share(mean_interval(scores, overlap=_overlap(record))) if scores else None,
         repeats=repeats,
     )
+
+
+def _verdict(record: StudyRecord, configurations: list[Configuration]) -> SweepComparison:
+    """Compare every pair of configurations by the repeats that both have."""
+    scores = {}
+    for configuration in configurations:
+        by_repeat = {r.repeat: r.score for r in configuration.repeats}
+        n_repeats = max(by_repeat, default=-1) + 1
+        scores[_value(configuration)] = [by_repeat.get(i) for i in range(n_repeats)]
+    return compare_sweep(scores, overlap=_overlap(record), n_images=record.data.n_train)
+
+
+def _value(configuration: Configuration) -> Scalar:
+    """Return what a configuration is called in a verdict: its value, or all its parameters."""
+    values = list(configuration.params.values())
+    return values[0] if len(values) == 1 else configuration.label
+
+
+def _overlap(record: StudyRecord) -> float:
+    return record.data.n_validation / record.data.n_train if record.data.n_train else 0.0
 
 
 def _as_share(interval: Interval) -> Interval:
@@ -249,6 +273,10 @@ def _configuration_document(configuration: Configuration) -> dict[str, Any]:
         "high": score.high if score else None,
         "repeats": [_repeat_document(r) for r in configuration.repeats],
     }
+
+
+def _verdict_document(verdict: SweepComparison | None) -> dict[str, Any] | None:
+    return None if verdict is None else {"pairs": [asdict(pair) for pair in verdict.pairs]}
 
 
 def _repeat_document(repeat: Repeat) -> dict[str, Any]:

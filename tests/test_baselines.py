@@ -41,7 +41,7 @@ def test_the_majority_class_scores_its_share(data: TrainingData) -> None:
 def test_a_regression_on_pixels_finds_what_is_linear(data: TrainingData) -> None:
     found = _by_name(baselines(data, [0, 1, 2]))
 
-    regression = found["logistic regression on pixels"]
+    regression = found["logistic regression"]
     assert regression.mean > found["majority class"].mean + 0.1
 
 

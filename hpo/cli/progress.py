@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import Final
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -11,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from hpo.cli.output import duration, error_console, percent, say
 from hpo.objective import EpochDone, Event, TrialDone
 from hpo.search import Job
+
+_MOST_PARAMS: Final = 4
 
 
 @dataclass
@@ -71,6 +74,8 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
 def label(job: Job) -> str:
     """Write a configuration and its repeat: `batch_size 32, repeat 1`."""
     params = ", ".join(f"{name} {_short(value)}" for name, value in job.params.items())
+    if len(job.params) > _MOST_PARAMS:
+        params = f"configuration {job.ordinal + 1}"
     return f"{params or 'base'}, repeat {job.repeat + 1}"
 
 

@@ -1,46 +1,44 @@
 """Studies as tables in the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
+from typing import Final
 
 from rich.markup import escape
 from rich.table import Table
 
-from hpo.cli.output import console, duration, percent
+from hpo.cli.output import console, count, duration, percent
+from hpo.config import Scalar
+from hpo.stats import PairComparison
 from hpo.summary import Configuration, StudySummary
 
-_MOST_ROWS = 15
+_MOST_ROWS: Final = 15
+_MOST_COLUMNS: Final = 3
+_MOST_PAIRS: Final = 10
 
 
 def print_study(summary: StudySummary) -> None:
-    """Print a study: a row per configuration, then the baselines."""
+    """Print a study: a row per configuration, the baselines, and what to know beside them."""
+    _print_lines([_title(summary)], style="bold")
     rows = list(summary.configurations)
     if summary.record.kind == "search":
         rows = sorted((c for c in rows if c.score), key=_mean, reverse=True)
-    names = list(summary.record.names)
-    table = Table(title=escape(_title(summary)), title_justify="left", title_style="bold")
-    for name in _shown_names(rows, names):
-        table.add_column(name)
-    for name in ("accuracy, %", "95 % interval", "repeats", "epochs", "time each"):
-        table.add_column(name, justify="right")
-    shown = _shown_names(rows, names)
-    for configuration in rows[:_MOST_ROWS]:
-        table.add_row(*_row(configuration, shown, is_best=configuration is summary.best))
-    if summary.baselines:
-        table.add_section()
-    for name, score in summary.baselines.items():
-        cells = [name, *[""] * (len(shown) - 1)] if shown else []
-        table.add_row(*cells, percent(score), "", "", "", "", style="dim")
-    console.print(table)
-    for note in notes(summary, len(rows)):
-        console.print(escape(note), soft_wrap=True)
+    names = [name for name in summary.record.names if any(name in row.params for row in rows)]
+    console.print(_table(summary, rows[:_MOST_ROWS], names))
+    if summary.best and len(names) > _MOST_COLUMNS:
+        _print_lines([f"Best: {_params(summary.best.params)}"])
+    _print_lines(_verdict(summary))
+    _print_lines(notes(summary, len(rows)))
 
 
 def print_studies(summaries: Sequence[StudySummary]) -> None:
     """Print a row per study."""
-    table = Table(title="Studies", title_justify="left", title_style="bold")
-    for name in ("study", "data", "trials", "best accuracy, %", "best configuration"):
-        table.add_column(name, overflow="fold")
+    table = Table()
+    table.add_column("study", no_wrap=True)
+    table.add_column("data", overflow="fold")
+    for name in ("trials", "best, %"):
+        table.add_column(name, justify="right")
+    table.add_column("best configuration", no_wrap=True, overflow="ellipsis")
     for summary in summaries:
         best = summary.best
         table.add_row(
@@ -48,7 +46,7 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
             escape(data_name(summary)),
             _progress(summary),
             percent(best.score.mean) if best and best.score else "–",
-            escape(_params(best)) if best else "–",
+            escape(_params(best.params)) if best else "–",
         )
     console.print(table)
 
@@ -64,12 +62,12 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
             "These are synthetic images (the phantom), made to try the tool: --data PATH uses "
             "real X-rays."
         )
-    if summary.count("pruned"):
-        found.append(f"{summary.count('pruned')} trials were pruned: behind the median early on.")
+    if n_pruned := summary.count("pruned"):
+        found.append(f"{count(n_pruned, 'trial')} pruned: behind the median early on.")
     n_open = summary.count("waiting") + summary.count("running")
     if n_open or summary.count("failed"):
         found.append(
-            f"{n_open} trainings are to be done, {summary.count('failed')} failed: "
+            f"{count(n_open, 'training')} to be done, {summary.count('failed')} failed: "
             f"`hpo resume {summary.name}` goes on."
         )
     return found
@@ -89,29 +87,59 @@ def _title(summary: StudySummary) -> str:
     )
 
 
-def _row(configuration: Configuration, names: Sequence[str], *, is_best: bool) -> list[str]:
+def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence[str]) -> Table:
+    """Make a column per parameter, or one line for all where there are many."""
+    is_narrow = len(names) <= _MOST_COLUMNS
+    table = Table()
+    for name in names if is_narrow else []:
+        table.add_column(name)
+    for name in ("accuracy, %", "95 % interval", "repeats", "epochs", "time each"):
+        table.add_column(name, justify="right", min_width=len(name))
+    if not is_narrow:
+        table.add_column("configuration", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        named = [escape(_text(row.params.get(name, ""))) for name in names]
+        wide = [] if is_narrow else [escape(_params(row.params))]
+        cells = [*(named if is_narrow else []), *_results(row), *wide]
+        table.add_row(*cells, style="bold green" if row is summary.best else "")
+    if summary.baselines:
+        table.add_section()
+    for name, score in summary.baselines.items():
+        named = [name, *[""] * (len(names) - 1)] if is_narrow else []
+        wide = [] if is_narrow else [name]
+        table.add_row(*named, percent(score), "", "", "", "", *wide, style="dim")
+    return table
+
+
+def _results(configuration: Configuration) -> list[str]:
     score = configuration.score
     interval = "–"
     if score and score.low is not None:
         interval = f"{percent(score.low)} to {percent(score.high)}"
     seconds = [r.seconds for r in configuration.repeats if r.seconds is not None]
-    n_done = len(configuration.scores)
-    row = [escape(_text(configuration.params.get(name, ""))) for name in names]
-    row += [
+    n_done, n = len(configuration.scores), len(configuration.repeats)
+    return [
         percent(score.mean) if score else configuration.state,
         interval,
-        f"{n_done}"
-        if n_done == len(configuration.repeats)
-        else f"{n_done} of {len(configuration.repeats)}",
+        f"{n_done}" if n_done == n else f"{n_done} of {n}",
         str(configuration.config.epochs),
         duration(fmean(seconds)) if seconds else "–",
     ]
-    return [f"[bold green]{cell}[/]" for cell in row] if is_best else row
 
 
-def _shown_names(rows: Sequence[Configuration], names: Sequence[str]) -> list[str]:
-    """Return the parameters that have a value in some row, six at most for a search."""
-    return [name for name in names if any(name in row.params for row in rows)][:6]
+def _verdict(summary: StudySummary) -> Iterable[str]:
+    """Say which differences are real; where there are many pairs, only those that are."""
+    pairs = summary.verdict.pairs if summary.verdict else ()
+    real = [pair for pair in pairs if pair.is_real]
+    shown: Sequence[PairComparison] = pairs if len(pairs) <= _MOST_PAIRS else real
+    yield from (f"  {pair.sentence}" for pair in shown)
+    if len(shown) < len(pairs):
+        yield f"  no difference can be told in the other {count(len(pairs) - len(real), 'pair')}"
+
+
+def _print_lines(lines: Iterable[str], *, style: str = "") -> None:
+    for line in lines:
+        console.print(escape(line), soft_wrap=True, style=style)
 
 
 def _progress(summary: StudySummary) -> str:
@@ -120,8 +148,8 @@ def _progress(summary: StudySummary) -> str:
     return f"{done}" if done == n else f"{done} of {n}"
 
 
-def _params(configuration: Configuration) -> str:
-    return ", ".join(f"{n} {_text(v)}" for n, v in configuration.params.items()) or "base"
+def _params(params: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{name} {_text(value)}" for name, value in params.items()) or "base"
 
 
 def _text(value: object) -> str:
