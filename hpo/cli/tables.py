@@ -90,13 +90,13 @@ def _title(summary: StudySummary) -> str:
 def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence[str]) -> Table:
     """Make a column per parameter, or one line for all where there are many."""
     is_narrow = len(names) <= _MOST_COLUMNS
-    table = Table()
+    table = Table(expand=not is_narrow)
     for name in names if is_narrow else []:
         table.add_column(name)
     for name in ("accuracy, %", "95 % interval", "repeats", "epochs", "time each"):
-        table.add_column(name, justify="right", min_width=len(name))
+        table.add_column(name, justify="right")
     if not is_narrow:
-        table.add_column("configuration", no_wrap=True, overflow="ellipsis")
+        table.add_column("configuration", ratio=1, no_wrap=True, overflow="ellipsis")
     for row in rows:
         named = [escape(_text(row.params.get(name, ""))) for name in names]
         wide = [] if is_narrow else [escape(_params(row.params))]
