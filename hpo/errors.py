@@ -7,6 +7,7 @@ HpoError                 failed: exit code 1
 ├── DataError            images, labels or folders that cannot be used
 ├── DeviceError          a device that is not there, or too little memory on it
 ├── TrainingError        a training that cannot be carried out
+├── WeightsError         a file of weights that cannot be read, or a network that is not read
 ├── RunStoreError        a file of the run store that cannot be read or written
 ├── StorageError         a database that cannot be opened, read or written
 └── StudyError           a study that is missing, or that does not fit the request
@@ -45,6 +46,10 @@ class DeviceError(HpoError):
 
 
 class TrainingError(HpoError):
+    pass
+
+
+class WeightsError(HpoError):
     pass
 
 

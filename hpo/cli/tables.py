@@ -90,41 +90,45 @@ def _title(summary: StudySummary) -> str:
 def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence[str]) -> Table:
     """Make a column per parameter, or one line for all where there are many."""
     is_narrow = len(names) <= _MOST_COLUMNS
+    named, line = (list(names), []) if is_narrow else ([], ["configuration"])
+    results = ["accuracy, %", *({"epochs"} - set(named)), "time each"]
+    if summary.goal.n_repeats > 1:
+        results[1:1] = ["95 % interval", "repeats"]
     table = Table(expand=not is_narrow)
-    for name in names if is_narrow else []:
+    for name in named:
         table.add_column(name)
-    for name in ("accuracy, %", "95 % interval", "repeats", "epochs", "time each"):
+    for name in results:
         table.add_column(name, justify="right")
-    if not is_narrow:
-        table.add_column("configuration", ratio=1, no_wrap=True, overflow="ellipsis")
+    for name in line:
+        table.add_column(name, ratio=1, no_wrap=True, overflow="ellipsis")
+    columns = [*named, *results, *line]
     for row in rows:
-        named = [escape(_text(row.params.get(name, ""))) for name in names]
-        wide = [] if is_narrow else [escape(_params(row.params))]
-        cells = [*(named if is_narrow else []), *_results(row), *wide]
-        table.add_row(*cells, style="bold green" if row is summary.best else "")
-    if summary.baselines:
-        table.add_section()
-    for name, score in summary.baselines.items():
-        named = [name, *[""] * (len(names) - 1)] if is_narrow else []
-        wide = [] if is_narrow else [name]
-        table.add_row(*named, percent(score), "", "", "", "", *wide, style="dim")
+        cells = _cells(row)
+        style = "bold green" if row is summary.best else ""
+        table.add_row(*(cells.get(name, "") for name in columns), style=style)
+    table.add_section()
+    for baseline, score in summary.baselines.items():
+        cells = {(named or line)[0]: baseline, "accuracy, %": percent(score)}
+        table.add_row(*(cells.get(name, "") for name in columns), style="dim")
     return table
 
 
-def _results(configuration: Configuration) -> list[str]:
+def _cells(configuration: Configuration) -> dict[str, str]:
     score = configuration.score
     interval = "–"
     if score and score.low is not None:
         interval = f"{percent(score.low)} to {percent(score.high)}"
     seconds = [r.seconds for r in configuration.repeats if r.seconds is not None]
     n_done, n = len(configuration.scores), len(configuration.repeats)
-    return [
-        percent(score.mean) if score else configuration.state,
-        interval,
-        f"{n_done}" if n_done == n else f"{n_done} of {n}",
-        str(configuration.config.epochs),
-        duration(fmean(seconds)) if seconds else "–",
-    ]
+    return {name: escape(_text(value)) for name, value in configuration.params.items()} | {
+        "configuration": escape(_params(configuration.params)),
+        "accuracy, %": percent(score.mean) if score else configuration.state,
+        "95 % interval": interval,
+        "repeats": f"{n_done}" if n_done == n else f"{n_done} of {n}",
+        # Not the parameter of that name: what was trained, for every configuration.
+        "epochs": str(configuration.config.epochs),
+        "time each": duration(fmean(seconds)) if seconds else "–",
+    }
 
 
 def _verdict(summary: StudySummary) -> Iterable[str]:
