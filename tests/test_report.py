@@ -98,9 +98,20 @@ def test_the_best_is_told_with_its_interval_and_the_baselines(tmp_path: Path) ->
     assert "baseline: logistic regression" in text
 
 
-def test_no_sentence_calls_a_difference_real(tmp_path: Path) -> None:
-    text = outline(fake_grid(tmp_path, ["batch_size"])).text
-    assert "Intervals that overlap tell no winner" in text
+def test_a_grid_states_its_verdict_on_every_pair(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"])
+    verdict = fake.summary.verdict
+    assert verdict is not None
+    text = outline(fake).text
+    assert len(verdict.pairs) == 3
+    for pair in verdict.pairs:
+        assert pair.sentence in text
+    assert "Intervals that overlap tell no winner" not in text
+
+
+def test_without_a_verdict_no_sentence_calls_a_difference_real(tmp_path: Path) -> None:
+    text = outline(fake_search(tmp_path, 30)).text
+    assert "Verdict" not in text
     assert not re.search(r"significan|beats|better than|really|proves|winner is", text)
 
 

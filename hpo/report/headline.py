@@ -22,7 +22,7 @@ class Headline:
 
 
 def headline(summary: StudySummary) -> Headline:
-    """Return the short answer. It calls no difference real: nothing here has tested one."""
+    """Return the short answer. It calls no difference real: that is for the verdict."""
     best = summary.best
     score = best.score if best else None
     return Headline(
@@ -63,7 +63,8 @@ def _notes(summary: StudySummary, best: Configuration | None) -> Iterator[str]:
     if summary.baselines:
         yield f"Its mean {SCORE_NAME} is {_beside_baselines(best.score.mean, summary)}."
     others = [c.score for c in summary.configurations if c.score and c is not best]
-    yield from _on_intervals(best.score, others)
+    if summary.verdict is None or not summary.verdict.pairs:
+        yield from _on_intervals(best.score, others)
     if summary.record.kind == "search" and others:
         yield (
             f"It was chosen for its score among {len(summary.configurations)}, so part of that "
