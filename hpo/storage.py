@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +13,15 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from hpo.errors import StorageError, UsageError
 from hpo.storage_url import backend_of, mask, sqlite_path
 
 BUSY_TIMEOUT_S: Final = 60.0
+
+_CREATION_S: Final = 1.0
+"""Longer than another process takes to make the tables of a new database."""
 
 _NETWORK_FILE_SYSTEMS: Final = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "lustre"}
 
@@ -65,12 +69,23 @@ def open_storage(
             )
     try:
         with explained(url):
-            return Storage(url, RDBStorage(url, engine_kwargs=engine), notes)
+            return Storage(url, _open(url, engine), notes)
     except RuntimeError as error:
         raise StorageError(
             f"{mask(url)} was made by another version of Optuna: run `optuna storage upgrade "
             "--storage URL`, or name another with --storage."
         ) from error
+
+
+def _open(url: str, engine: dict[str, object]) -> RDBStorage:
+    """Open the database, once more where another process was making its tables just then."""
+    try:
+        return RDBStorage(url, engine_kwargs=engine)
+    except (OperationalError, ProgrammingError, IntegrityError) as error:
+        if "exist" not in str(error) and "UNIQUE" not in str(error).upper():
+            raise
+        time.sleep(_CREATION_S)
+        return RDBStorage(url, engine_kwargs=engine)
 
 
 @contextlib.contextmanager

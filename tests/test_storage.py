@@ -1,6 +1,8 @@
 """Opening databases: what works, and what each broken one is said to be."""
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -31,6 +33,16 @@ def test_a_network_drive_gets_the_rollback_journal_and_a_note(
     assert "network drive" in storage.notes[0]
     with sqlite3.connect(tmp_path / "hpo.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_processes_that_make_the_same_database_at_once_all_open_it(tmp_path: Path) -> None:
+    program = f"from hpo.storage import open_storage; open_storage({url(tmp_path / 'hpo.db')!r})"
+    both = [
+        subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    answers = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0] * 4, answers
 
 
 def test_reading_does_not_create_a_database(tmp_path: Path) -> None:
