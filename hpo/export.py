@@ -39,7 +39,8 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
 
     `configurations.csv` and `trials.csv` hold the tables; each configuration has a folder with
     `config.json`, `curves-repeat-N.csv` and, for the configurations that `which` names, the
-    weights of each repeat as safetensors. Weights that were not kept are trained again.
+    weights of each repeat, as safetensors and as the state dict of the reports' own
+    `nn.Sequential`, which `network.py` builds. Weights that were not kept are trained again.
 
     Raises:
         StudyError: nothing is complete yet.
@@ -57,9 +58,7 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
         _write(home / "config.json", _config_json(configuration))
         _write_curves(exporter.runs, configuration, home)
         if which == "all" or (which == "best" and configuration is summary.best):
-            for repeat in configuration.repeats:
-                if repeat.state == "complete":
-                    yield from _write_weights(exporter, configuration, repeat, home)
+            yield from _write_weights(exporter, configuration, home)
 
 
 def folder_name(number: int, configuration: Configuration) -> str:
@@ -75,23 +74,35 @@ def _write_curves(runs: RunStore, configuration: Configuration, home: Path) -> N
             _write(home / f"curves-repeat-{repeat.repeat}.csv", curves.to_csv(run))
 
 
-def _write_weights(
-    exporter: Exporter, configuration: Configuration, repeat: Repeat, home: Path
-) -> Iterator[str]:
-    weights = _kept(exporter.weights / f"{repeat.run}.safetensors")
-    if weights is None:
-        yield f"{configuration.label}, repeat {repeat.repeat + 1}: its weights are trained again"
-        weights = exporter.train(
-            Job(
-                ordinal=0,
-                params=configuration.params,
-                config=configuration.config,
-                repeat=repeat.repeat,
-                seed=repeat.seed,
-                fold=repeat.fold,
+def _write_weights(exporter: Exporter, configuration: Configuration, home: Path) -> Iterator[str]:
+    # torch takes two seconds to import: tables are exported without it.
+    from hpo.weights.saving import network_script, to_torch_file
+
+    complete = [repeat for repeat in configuration.repeats if repeat.state == "complete"]
+    for repeat in complete:
+        weights = _kept(exporter.weights / f"{repeat.run}.safetensors")
+        if weights is None:
+            yield (
+                f"{configuration.label}, repeat {repeat.repeat + 1}: its weights are trained again"
             )
-        )
-    write_whole(home / f"weights-repeat-{repeat.repeat}.safetensors", save(weights))
+            weights = exporter.train(_job(configuration, repeat))
+        name = f"weights-repeat-{repeat.repeat}"
+        write_whole(home / f"{name}.safetensors", save(weights))
+        write_whole(home / f"{name}.pt", to_torch_file(weights))
+    if complete:
+        first = f"weights-repeat-{complete[0].repeat}.pt"
+        _write(home / "network.py", network_script(configuration.config, first))
+
+
+def _job(configuration: Configuration, repeat: Repeat) -> Job:
+    return Job(
+        ordinal=0,
+        params=configuration.params,
+        config=configuration.config,
+        repeat=repeat.repeat,
+        seed=repeat.seed,
+        fold=repeat.fold,
+    )
 
 
 def _kept(path: Path) -> Weights | None:

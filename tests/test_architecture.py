@@ -17,7 +17,7 @@ LAYERS = (
     {"hpo.config"},
     {"hpo.data", "hpo.training.numerics", "hpo.stats", "hpo.storage_url"},
     {"hpo.training", "hpo.space", "hpo.baselines"},
-    {"hpo.runs", "hpo.folders", "hpo.study_record"},
+    {"hpo.runs", "hpo.folders", "hpo.study_record", "hpo.weights"},
     {"hpo.storage", "hpo.curves", "hpo.plan"},
     {"hpo.study", "hpo.search", "hpo.dashboard"},
     {"hpo.summary"},
@@ -30,7 +30,7 @@ LAYERS = (
 )
 
 OWNERS = {
-    "torch": ("hpo.training",),
+    "torch": ("hpo.training", "hpo.weights"),
     "optuna": (
         "hpo.storage",
         "hpo.study",
@@ -151,6 +151,8 @@ def test_nothing_is_hidden_under_type_checking() -> None:
         ["grid", "--param", "batch_sise"],
         ["grid", "--param", "batch_size", "--set", "learning_rate=-1"],
         ["search", "--trials", "0"],
+        ["predict", "--help"],
+        ["predict", "weights.pt", "image.png", "--input-scale", "half"],
         ["show", "--nonsense"],
     ],
 )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import data, manage, show, train
+from hpo.cli import data, manage, predict, show, train
 from hpo.errors import HpoError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 
 _TRAIN = "Train"
 _LOOK = "Look at studies"
+_USE = "Use what was trained"
 _KEEP = "Keep and clean up"
 
 app.command(rich_help_panel=_TRAIN)(train.grid)
@@ -26,6 +27,7 @@ app.command(rich_help_panel=_TRAIN)(train.resume)
 app.command(rich_help_panel=_LOOK)(show.show)
 app.command(rich_help_panel=_LOOK)(show.report)
 app.command(rich_help_panel=_LOOK)(show.dashboard)
+app.command(rich_help_panel=_USE)(predict.predict)
 app.command(rich_help_panel=_KEEP)(manage.export)
 app.command(rich_help_panel=_KEEP)(manage.delete)
 app.add_typer(data.app, name="data", rich_help_panel=_KEEP)

@@ -1,9 +1,11 @@
 """Every option is declared once here and spelled the same in every command."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
+
+from hpo.config import Activation
 
 DataOption: TypeAlias = Annotated[
     Path | None,
@@ -72,4 +74,27 @@ JsonOption: TypeAlias = Annotated[
 QuietOption: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
 StudyArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
+]
+InputScaleOption: TypeAlias = Annotated[
+    Literal["unit", "raw"] | None,
+    typer.Option(
+        "--input-scale",
+        help="What the network takes: unit, pixels / 255 (the default), or raw, 0..255.",
+        show_default=False,
+    ),
+]
+ActivationOption: TypeAlias = Annotated[
+    Activation | None,
+    typer.Option(
+        "--activation",
+        help="Activation of the hidden layers, which weights do not tell. Default relu.",
+        show_default=False,
+    ),
+]
+HasSigmoidOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--has-sigmoid",
+        help="The network ended in a Sigmoid, and its loss or script applied another.",
+    ),
 ]

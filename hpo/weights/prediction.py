@@ -1,0 +1,38 @@
+"""The probability of pneumonia for image files."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from hpo.data.images import decode_all, resize
+from hpo.errors import DataError
+from hpo.weights.network import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What networks tell of a file: `probability` is the mean of `repeats`, one per network.
+
+    A file that cannot be read has a `problem` instead.
+    """
+
+    file: Path
+    probability: float | None = None
+    repeats: tuple[float, ...] = ()
+    problem: str | None = None
+
+
+def predict(networks: Sequence[Network], files: Sequence[Path]) -> Iterator[Prediction]:
+    """Yield the prediction for each file, in order; a broken one does not end it."""
+    for file in files:
+        try:
+            (pixels,) = decode_all([file])
+        except DataError as problem:
+            yield Prediction(file=file, problem=str(problem))
+            continue
+        repeats = tuple(
+            float(network.probabilities(resize(pixels, network.side)[None])[0])
+            for network in networks
+        )
+        yield Prediction(file=file, probability=fmean(repeats), repeats=repeats)
