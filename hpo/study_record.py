@@ -38,6 +38,11 @@ class DataInfo:
     n_validation: int
     n_test: int
 
+    @property
+    def overlap(self) -> float:
+        """How far repeats share training images, as `hpo.stats` takes it."""
+        return self.n_validation / self.n_train if self.n_train else 0.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
+from hpo.openings import Opening, read_openings, to_documents
 from hpo.stats import Interval, SweepComparison, compare_sweep, mean_interval
 from hpo.storage import Storage, explained
 from hpo.storage_url import mask
@@ -67,6 +68,11 @@ class Configuration:
         return ", ".join(f"{name} {value}" for name, value in self.params.items()) or "base"
 
     @property
+    def value(self) -> Scalar:
+        """What it is called in a verdict: the value of its one parameter, or its label."""
+        return next(iter(self.params.values())) if len(self.params) == 1 else self.label
+
+    @property
     def scores(self) -> tuple[float, ...]:
         """The scores of the complete repeats."""
         return tuple(r.score for r in self.repeats if r.score is not None)
@@ -76,7 +82,8 @@ class Configuration:
 class StudySummary:
     """A study as it stands. `n_trained` and `n_reused` count what the last call did.
 
-    `verdict` compares the configurations of a grid, pair by pair.
+    `verdict` compares the configurations of a grid, pair by pair. `openings` tells when the sealed
+    test was opened; its results are not in here.
     """
 
     name: str
@@ -86,6 +93,7 @@ class StudySummary:
     baselines: Mapping[str, float]
     configurations: tuple[Configuration, ...]
     verdict: SweepComparison | None = None
+    openings: tuple[Opening, ...] = ()
     n_trained: int = 0
     n_reused: int = 0
     report: str | None = None
@@ -121,6 +129,7 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         baselines=dict(study.user_attrs.get("baselines", {})),
         configurations=tuple(configurations),
         verdict=_verdict(record, configurations) if record.kind == "grid" else None,
+        openings=read_openings(study),
     )
 
 
@@ -162,6 +171,8 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "configurations": [_configuration_document(c) for c in summary.configurations],
         "best": None,
         "verdict": _verdict_document(summary.verdict),
+        "n_openings": len(summary.openings),
+        "openings": to_documents(summary.openings),
         "n_trained": summary.n_trained,
         "n_reused": summary.n_reused,
         "report": summary.report,
@@ -182,7 +193,7 @@ def _configuration(trials: list[FrozenTrial], record: StudyRecord, goal: Goal) -
         params=trials[0].user_attrs["params"],
         config=TrainingConfig.from_mapping(trials[0].user_attrs["config"]),
         state=_state(repeats, goal.n_repeats),
-        score=_as_share(mean_interval(scores, overlap=_overlap(record))) if scores else None,
+        score=_as_share(mean_interval(scores, overlap=record.data.overlap)) if scores else None,
         repeats=repeats,
     )
 
@@ -193,18 +204,8 @@ def _verdict(record: StudyRecord, configurations: list[Configuration]) -> SweepC
     for configuration in configurations:
         by_repeat = {r.repeat: r.score for r in configuration.repeats}
         n_repeats = max(by_repeat, default=-1) + 1
-        scores[_value(configuration)] = [by_repeat.get(i) for i in range(n_repeats)]
-    return compare_sweep(scores, overlap=_overlap(record), n_images=record.data.n_train)
-
-
-def _value(configuration: Configuration) -> Scalar:
-    """Return what a configuration is called in a verdict: its value, or all its parameters."""
-    values = list(configuration.params.values())
-    return values[0] if len(values) == 1 else configuration.label
-
-
-def _overlap(record: StudyRecord) -> float:
-    return record.data.n_validation / record.data.n_train if record.data.n_train else 0.0
+        scores[configuration.value] = [by_repeat.get(i) for i in range(n_repeats)]
+    return compare_sweep(scores, overlap=record.data.overlap, n_images=record.data.n_train)
 
 
 def _as_share(interval: Interval) -> Interval:

@@ -1,0 +1,81 @@
+"""The record of every opening of the sealed test, kept in the study."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import optuna
+
+ATTRIBUTE: Final = "openings"
+
+_MOST_TOLD: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """One opening: when (UTC, ISO), by what command, with which threshold, of which trials.
+
+    `n_complete` counts the complete trials of the study at that time, opened or not.
+    """
+
+    when: str
+    command: str
+    threshold: str
+    trials: tuple[int, ...]
+    n_complete: int
+
+
+def now() -> str:
+    """Return the time as it is recorded: UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
+    """Return every opening on record, the oldest first."""
+    return tuple(
+        Opening(**(document | {"trials": tuple(document["trials"])}))
+        for document in study.user_attrs.get(ATTRIBUTE, [])
+    )
+
+
+def record_opening(study: optuna.Study, opening: Opening) -> None:
+    """Put an opening on record; it stays there as long as the study."""
+    documents = study.user_attrs.get(ATTRIBUTE, [])
+    study.set_user_attr(ATTRIBUTE, [*documents, asdict(opening)])
+
+
+def to_documents(openings: Iterable[Opening]) -> list[dict[str, Any]]:
+    """Return openings as plain data for JSON."""
+    return [asdict(opening) | {"trials": list(opening.trials)} for opening in openings]
+
+
+def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:
+    """Say each opening in a sentence, and how many trials have come after it.
+
+    Of more than three, the first and the last two are told in full.
+    """
+    told = [_statement(o, max(0, n_complete - o.n_complete)) for o in openings]
+    n_hidden = len(told) - _MOST_TOLD
+    if n_hidden > 0:
+        others = "one more opening" if n_hidden == 1 else f"{n_hidden} more openings"
+        told = [told[0], f"({others}.)", *told[-_MOST_TOLD + 1 :]]
+    return told
+
+
+def _statement(opening: Opening, n_after: int) -> str:
+    trials = _count(len(opening.trials), "trial")
+    text = (
+        f"The test was opened on {opening.when[:16].replace('T', ' ')} UTC by "
+        f"`{opening.command}`: {trials}, threshold {opening.threshold}."
+    )
+    if n_after:
+        text += (
+            f" {_count(n_after, 'trial')} came after it: what was tried or chosen since then may "
+            "owe something to the test."
+        )
+    return text
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
