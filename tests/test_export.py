@@ -1,0 +1,112 @@
+"""What an export holds: weights that the reports' own network loads, curves, tables."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from torch import nn
+
+from tests.conftest import SIZE, Hpo
+
+GRID = (
+    "grid", "--param", "loss", "--values", "bce,ce", "--repeats", "2", "--epochs", "2",
+    "--set", f"image_size={SIZE}", "--set", "hidden=8-6",
+)  # fmt: skip
+
+
+@pytest.fixture
+def exported(hpo: Hpo, xrays: Path) -> Path:
+    """The exported folder of a finished grid with one and with two outputs."""
+    assert hpo(*GRID, "--data", xrays, "--study", "mine", "--quiet").code == 0
+    assert hpo("export", "mine", "--out", "out", "--weights", "all").code == 0
+    return Path("out")
+
+
+def reports_network(n_outputs: int) -> nn.Sequential:
+    """The network as the reports write it, line by line."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(SIZE * SIZE, 8),
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(8, 6),
+        nn.BatchNorm1d(6),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(6, n_outputs),
+    )
+
+
+def test_the_reports_own_sequential_loads_every_state_dict_strictly(
+    exported: Path, xrays: Path, hpo: Hpo
+) -> None:
+    images = np.load(xrays / "test_pneumonia.npy")[:4]
+    for folder, n_outputs in (("000_loss-bce", 1), ("001_loss-ce", 2)):
+        for repeat in (0, 1):
+            path = exported / folder / f"weights-repeat-{repeat}.pt"
+            network = reports_network(n_outputs)
+            network.load_state_dict(torch.load(path, weights_only=True), strict=True)
+            network.eval()
+            with torch.no_grad():
+                z = network(torch.from_numpy(images).float() / 255)
+            p = z.softmax(1)[:, 1] if n_outputs == 2 else z.sigmoid()[:, 0]
+            assert p.numpy() == pytest.approx(predicted(hpo, path, images), abs=1e-5)
+
+
+def predicted(hpo: Hpo, path: Path, images: np.ndarray) -> list[float]:
+    from PIL import Image
+
+    files = [Path(f"{i}.png") for i in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        Image.fromarray(image).save(file)
+    return [one["probability"] for one in hpo("predict", path, *files, "--json").json["images"]]
+
+
+def test_both_formats_hold_the_same_weights(exported: Path) -> None:
+    paths = sorted(exported.rglob("*.safetensors"))
+    assert len(paths) == 4
+    for path in paths:
+        one, other = load_file(path), torch.load(path.with_suffix(".pt"), weights_only=True)
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            np.testing.assert_array_equal(value, other[key].numpy(), strict=True)
+
+
+def test_a_configuration_has_settings_curves_weights_and_a_script(exported: Path) -> None:
+    folder = exported / "000_loss-bce"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "curves-repeat-0.csv",
+        "curves-repeat-1.csv",
+        "network.py",
+        "weights-repeat-0.pt",
+        "weights-repeat-0.safetensors",
+        "weights-repeat-1.pt",
+        "weights-repeat-1.safetensors",
+    ]
+    config = json.loads((folder / "config.json").read_text())
+    assert config["params"] == {"loss": "bce"}
+    assert config["config"]["hidden"] == [8, 6]
+    header, *epochs = (folder / "curves-repeat-1.csv").read_text().splitlines()
+    assert header.startswith("epoch,learning_rate,train_loss,train_accuracy,validation_loss")
+    assert [line.split(",")[0] for line in epochs] == ["1", "2"]
+
+
+def test_the_script_runs_as_it_is(exported: Path) -> None:
+    script = exported / "001_loss-ce" / "network.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nothing_of_the_test_is_exported_while_it_is_sealed(exported: Path) -> None:
+    assert not list(exported.rglob("test.txt"))
+    for path in exported.rglob("*.csv"):
+        assert "test" not in path.read_text().splitlines()[0]

@@ -1,0 +1,144 @@
+"""Folders that `hpo export` wrote: config.json says what weights do not."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from hpo.config import TrainingConfig
+from hpo.errors import UsageError, WeightsError
+from hpo.training.losses import probabilities
+from hpo.training.model import build_network, compute_logits, export_weights
+from hpo.training.randomness import seeds_of
+from hpo.weights import Unseen, open_model
+from hpo.weights.saving import network_script, to_torch_file
+
+SIDE = 8
+PIXELS = np.random.default_rng(1).integers(0, 256, (20, SIDE, SIDE), dtype=np.uint8)
+
+Export: TypeAlias = Callable[..., Path]
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Export:
+    """Write a configuration's folder with two repeats in both formats."""
+
+    def export(
+        config: TrainingConfig, *, suffixes: tuple[str, ...] = ("safetensors", "pt")
+    ) -> Path:
+        folder = tmp_path / "000_base"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"config": config.to_mapping()}))
+        for repeat in (0, 1):
+            weights = export_weights(network_of(config, repeat))
+            path = folder / f"weights-repeat-{repeat}"
+            if "safetensors" in suffixes:
+                save_file(weights, path.with_suffix(".safetensors"))
+            if "pt" in suffixes:
+                path.with_suffix(".pt").write_bytes(to_torch_file(weights))
+        return folder
+
+    return export
+
+
+def network_of(config: TrainingConfig, seed: int) -> torch.nn.Sequential:
+    return build_network(config, seed=seeds_of(seed, device=torch.device("cpu"))).eval()
+
+
+@torch.no_grad()
+def recorded(config: TrainingConfig, seed: int) -> np.ndarray:
+    """Return what a training would put on record."""
+    rows = torch.from_numpy(PIXELS.reshape(len(PIXELS), -1))
+    return probabilities(config, compute_logits(network_of(config, seed), rows, config)).numpy()
+
+
+CONFIG = TrainingConfig(hidden=(6, 5), image_size=SIDE)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"normalize": "none"},
+        {"normalize": "image", "activation": "tanh"},
+        {"loss": "bce", "outputs": 2},
+        {"loss": "ce", "batch_norm": False, "dropout": 0.0},
+    ],
+)
+@pytest.mark.parametrize("suffixes", [("safetensors",), ("pt",), ("safetensors", "pt")])
+def test_every_repeat_tells_the_recorded_probabilities_to_the_bit(
+    export: Export, changes: dict[str, str], suffixes: tuple[str, ...]
+) -> None:
+    config = CONFIG.replace(**changes)
+    networks = open_model(export(config, suffixes=suffixes), None)
+    assert [network.path.stem for network in networks] == ["weights-repeat-0", "weights-repeat-1"]
+    assert {network.path.suffix for network in networks} == {f".{suffixes[0]}"}
+    for repeat, network in enumerate(networks):
+        told = network.probabilities(PIXELS).astype(np.float32)
+        np.testing.assert_array_equal(told, recorded(config, repeat))
+        assert network.side == SIDE
+
+
+def test_a_file_is_read_by_the_config_beside_it_unless_options_are_given(export: Export) -> None:
+    config = CONFIG.replace(normalize="none")
+    path = export(config) / "weights-repeat-1.pt"
+    (beside,) = open_model(path, None)
+    assert "config.json says" in beside.notes[0]
+    told = beside.probabilities(PIXELS).astype(np.float32)
+    np.testing.assert_array_equal(told, recorded(config, 1))
+    (other,) = open_model(path, Unseen(input_scale="unit"))
+    assert np.abs(other.probabilities(PIXELS) - told).max() > 0.01
+    path.with_name("config.json").write_text('{"model_type": "of another program"}')
+    (alone,) = open_model(path, None)
+    np.testing.assert_array_equal(alone.probabilities(PIXELS), other.probabilities(PIXELS))
+
+
+def test_options_for_a_folder_are_wrong_usage(export: Export) -> None:
+    with pytest.raises(UsageError, match=r"config\.json says what --input-scale"):
+        open_model(export(CONFIG), Unseen())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "holds no config.json"),
+        ("{", "damaged"),
+        ('{"config": {"hidden": "many"}}', "hidden"),
+        ('{"config": {"hidden": [6, 6], "image_size": 8}}', "does not hold the network"),
+    ],
+)
+def test_a_config_that_is_missing_or_of_another_network_is_said(
+    export: Export, text: str | None, words: str
+) -> None:
+    folder = export(CONFIG)
+    (folder / "config.json").unlink()
+    if text is not None:
+        (folder / "config.json").write_text(text)
+    with pytest.raises(WeightsError, match=words):
+        open_model(folder, None)
+
+
+def test_a_folder_without_weights_says_which_command_writes_them(export: Export) -> None:
+    with pytest.raises(WeightsError, match="hpo export STUDY --weights all"):
+        open_model(export(CONFIG, suffixes=()), None)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu"])
+def test_the_script_builds_the_network_and_loads_the_weights(
+    export: Export, activation: str
+) -> None:
+    config = CONFIG.replace(activation=activation)
+    script = export(config) / "network.py"
+    script.write_text(network_script(config, "weights-repeat-0.pt"))
+    names: dict[str, object] = {"__file__": str(script)}
+    exec(script.read_text(), names)
+    network = names["network"]
+    assert isinstance(network, torch.nn.Sequential)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(PIXELS).float() / 255).squeeze(1)
+    np.testing.assert_allclose(logits.sigmoid().numpy(), recorded(config, 0), rtol=1e-4)
