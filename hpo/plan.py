@@ -11,7 +11,7 @@ from hpo.config import TrainingConfig
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError, fault_list
 from hpo.space import Space
-from hpo.storage_url import DEFAULT_URL, mask
+from hpo.storage_url import DEFAULT_URL, mask_command
 from hpo.study_record import (
     PRECISIONS,
     PRUNERS,
@@ -207,7 +207,7 @@ def _record(
         seed=settings.seed,
         sampler="grid",
         pruner="none",
-        command=_without_passwords(settings.command),
+        command=mask_command(settings.command),
         versions=versions(),
     )
 
@@ -261,7 +261,3 @@ def _check_device(settings: Settings) -> None:
 
 def _path(data: Path | str | None) -> Path | None:
     return None if data is None else Path(data)
-
-
-def _without_passwords(command: str) -> str:
-    return re.sub(r"\S+://\S+", lambda match: mask(match.group()), command)

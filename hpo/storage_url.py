@@ -14,6 +14,11 @@ def mask(url: str) -> str:
     return re.sub(r"(://[^:/@]*:)[^@]*(@)", r"\1***\2", url)
 
 
+def mask_command(command: str) -> str:
+    """Return a command line with the passwords of its URLs hidden."""
+    return re.sub(r"\S+://\S+", lambda match: mask(match.group()), command)
+
+
 def sqlite_path(url: str) -> Path | None:
     """Return the file of an SQLite URL, None for every other URL."""
     if not url.startswith("sqlite:///") or ":memory:" in url:
