@@ -1,0 +1,124 @@
+"""One configuration on the test: its metrics, gap, curves and what they mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.evaluate import curves, gaps
+from hpo.evaluate.crossed import Spread, difference_interval, share_interval, spread, stack
+from hpo.evaluate.exam import Exam, Labels
+from hpo.evaluate.gathering import Candidate
+from hpo.evaluate.metrics import statistics
+from hpo.evaluate.records import GAPS, METRICS, Confusion, Evaluated
+from hpo.evaluate.thresholds import ThresholdRule, choose
+from hpo.runs import Run
+from hpo.signs import configuration_signs, one_sided
+from hpo.stats.intervals import Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What a comparison of configurations needs: right answers, by repeat.
+
+    `accuracy` `(1 + resamples, repeats)`, `is_right` `(repeats, images)`.
+    """
+
+    repeats: tuple[int, ...]
+    accuracy: Floats
+    is_right: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    """One trained repeat: its probabilities on both sets, and its threshold."""
+
+    labels: Labels
+    weights: Floats
+    validation: Floats
+    test: Floats
+    threshold: float
+
+
+def evaluate_configuration(
+    candidate: Candidate, exam: Exam, rule: ThresholdRule
+) -> tuple[Evaluated, Answered]:
+    """Mark the answers of every repeat of a configuration."""
+    models = [
+        _model(candidate.runs[number], exam, repeat.fold, rule)
+        for number, repeat in candidate.repeats.items()
+    ]
+    test = _draws([(exam.labels, m.test, m.threshold, exam.weights) for m in models])
+    validation = _draws([(m.labels, m.validation, m.threshold, m.weights) for m in models])
+    probabilities = [m.test for m in models]
+    metrics = {n: share_interval(_spread(test[n], exam)) for n in METRICS}
+    gap = {n: difference_interval(_spread(validation[n] - test[n], exam)) for n in GAPS}
+    fall = gaps.Fall(metrics=metrics, gap=gap, bound=gaps.bound(exam.labels, probabilities))
+    is_called_ill = np.stack([m.test > m.threshold for m in models])
+    evaluated = Evaluated(
+        value=candidate.configuration.value,
+        params=candidate.configuration.params,
+        trials=candidate.trials,
+        thresholds=tuple(m.threshold for m in models),
+        metrics=metrics,
+        gap=gap,
+        confusion=_confusion(is_called_ill, exam.labels),
+        roc=curves.roc(exam.labels, probabilities),
+        calibration=curves.calibration(exam.labels, probabilities),
+        notes=tuple(filter(None, (gaps.gap_sentence(fall), gaps.threshold_sentence(fall)))),
+        signs=_signs(candidate.runs, models),
+    )
+    answered = Answered(
+        repeats=tuple(candidate.repeats),
+        accuracy=test["accuracy"],
+        is_right=is_called_ill == (exam.labels == 1),
+    )
+    return evaluated, answered
+
+
+def _model(run: Run, exam: Exam, fold: int, rule: ThresholdRule) -> _Model:
+    images = exam.fold(fold).validation
+    labels = exam.pool_labels[images]
+    validation = np.array(run.validation_probabilities)
+    return _Model(
+        labels=labels,
+        weights=exam.pool_weights[:, images],
+        validation=validation,
+        test=np.array(run.test_probabilities),
+        threshold=choose(rule, validation, labels),
+    )
+
+
+def _draws(models: Sequence[tuple[Labels, Floats, float, Floats]]) -> dict[str, Floats]:
+    """Return every metric of every repeat under every resample: `(1 + resamples, repeats)`."""
+    columns: dict[str, list[Floats]] = {name: [] for name in METRICS}
+    for labels, probabilities, threshold, weights in models:
+        found = statistics(labels, probabilities, threshold=threshold)
+        for name, statistic in found.items():
+            columns[name].append(statistic(weights))
+    return {name: stack(column) for name, column in columns.items()}
+
+
+def _spread(draws: Floats, exam: Exam) -> Spread:
+    return spread(draws, overlap=exam.overlap, n_patients=exam.n_patients)
+
+
+def _confusion(is_called_ill: NDArray[np.bool_], labels: Labels) -> Confusion:
+    is_ill = labels == 1
+    return Confusion(
+        true_positive=int((is_called_ill & is_ill).sum()),
+        false_negative=int((~is_called_ill & is_ill).sum()),
+        false_positive=int((is_called_ill & ~is_ill).sum()),
+        true_negative=int((~is_called_ill & ~is_ill).sum()),
+    )
+
+
+def _signs(runs: Mapping[int, Run], models: Sequence[_Model]) -> tuple[str, ...]:
+    share = float(np.mean([m.labels.mean() for m in models]))
+    tested = {i: run.test_probabilities for i, run in runs.items()}
+    thresholds = {i: m.threshold for i, m in zip(runs, models, strict=True)}
+    return (
+        *configuration_signs(runs, majority=max(share, 1 - share)),
+        *one_sided(tested, images="test", thresholds=thresholds),
+    )

@@ -1,0 +1,160 @@
+"""What a number would be with other trainings and other patients, both at once.
+
+Repeats and images are crossed: every trained model answers the same images. That is the design of
+reader studies, where several readers judge the same cases, with repeats for readers; the variances
+are taken as there (Obuchowski and Rockette 1995, Communications in Statistics 24; Hillis 2007,
+Statistics in Medicine 26):
+
+- trainings: the variance of the numbers over repeats, as `hpo.stats.mean_interval` takes it, with
+  Nadeau and Bengio's correction for training images that repeats share;
+- images: the covariance between repeats under a bootstrap by patient, which is what all repeats
+  owe to the same images. What an image owes to one training alone is in the first part already.
+
+The two margins, Student's t for each part, add in squares (Howe 1974, Journal of the American
+Statistical Association 69). A share is taken on the logit scale, so its interval ends between 0
+and 1. Measured coverage stands in docs/evaluation.md.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hpo.stats import Interval
+from hpo.stats.intervals import Floats, t_quantile
+
+N_RESAMPLES: Final = 1000
+LEVEL: Final = 0.95
+
+_HALVINGS: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """A mean over repeats with its two errors. NaN where it is not defined.
+
+    `repeat_error` is 0 for one repeat: then the rest speaks of that one model.
+    """
+
+    mean: float
+    deviation: float
+    repeat_error: float
+    image_error: float
+    n_repeats: int
+    n_patients: int
+
+
+def draw_weights(patients: ArrayLike, *, seed: int) -> Floats:
+    """Return image weights `(1 + resamples, images)`: all ones, then one row per resample.
+
+    A resample draws patients with replacement, and all images of a patient come along.
+    """
+    names, patient = np.unique(np.asarray(patients), return_inverse=True)
+    chances = np.full(len(names), 1 / max(len(names), 1))
+    counts = np.random.default_rng(seed).multinomial(len(names), chances, size=N_RESAMPLES)
+    return np.concatenate([np.ones((1, len(patient))), counts[:, patient].astype(np.float64)])
+
+
+def spread(draws: Floats, *, overlap: float, n_patients: int) -> Spread:
+    """Return mean and errors of draws `(1 + resamples, repeats)`, the estimates in the first row.
+
+    `overlap` is n_validation / n_train. Resamples in which a repeat has no value (an AUROC of one
+    class) are left out.
+    """
+    values, resampled = draws[0], draws[1:]
+    resampled = resampled[np.isfinite(resampled).all(axis=1)]
+    n = len(values)
+    mean = float(values.mean())
+    if len(resampled) < 2 or not math.isfinite(mean):
+        nan = math.nan
+        return Spread(
+            mean=mean,
+            deviation=nan,
+            repeat_error=nan,
+            image_error=nan,
+            n_repeats=n,
+            n_patients=n_patients,
+        )
+    covariance = np.cov(resampled, rowvar=False).reshape(n, n)
+    of_mean = float(covariance.mean())
+    deviation, repeats, shared = math.nan, 0.0, of_mean
+    if n > 1:
+        deviation = float(values.std(ddof=1))
+        repeats = deviation**2 * (1 / n + overlap)
+        shared = float((covariance.sum() - covariance.trace()) / (n * (n - 1)))
+    return Spread(
+        mean=mean,
+        deviation=deviation,
+        repeat_error=math.sqrt(repeats),
+        # never less than the variance of these very models over patients
+        image_error=math.sqrt(max(shared, of_mean - repeats, 0.0)),
+        n_repeats=n,
+        n_patients=n_patients,
+    )
+
+
+def margin(found: Spread, *, level: float = LEVEL) -> float:
+    """Return half the width of the interval; NaN where there is none."""
+    if found.n_patients < 2 or found.repeat_error + found.image_error == 0:
+        return math.nan
+    upper = (1 + level) / 2
+    images = float(t_quantile(upper, found.n_patients - 1)) * found.image_error
+    if found.n_repeats < 2:
+        return images
+    return math.hypot(images, float(t_quantile(upper, found.n_repeats - 1)) * found.repeat_error)
+
+
+def share_interval(found: Spread) -> Interval:
+    """Return the interval of a number between 0 and 1; none where it is 0 or 1 throughout."""
+    mean, half = found.mean, margin(found)
+    slope = mean * (1 - mean)
+    if not (slope > 0 and math.isfinite(half)):
+        return _without_interval(found)
+    low, high = (_expit(_logit(mean) + sign * half / slope) for sign in (-1, 1))
+    return Interval(mean, low, high, _or_none(found.deviation), found.n_repeats)
+
+
+def difference_interval(found: Spread, *, level: float = LEVEL) -> Interval:
+    """Return the interval of a difference of shares; none where every resample is the same."""
+    half = margin(found, level=level)
+    if not math.isfinite(half):
+        return _without_interval(found)
+    low, high = max(-1.0, found.mean - half), min(1.0, found.mean + half)
+    return Interval(found.mean, low, high, _or_none(found.deviation), found.n_repeats)
+
+
+def p_value(found: Spread) -> float:
+    """Return the largest p at which the interval of level 1 - p still holds zero."""
+    if not math.isfinite(margin(found)):
+        return math.nan if found.mean else 1.0
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        holds_zero = middle > 0 and margin(found, level=1 - middle) >= abs(found.mean)
+        low, high = (middle, high) if holds_zero else (low, middle)
+    return high
+
+
+def stack(columns: Sequence[Floats]) -> Floats:
+    """Put the draws of repeats beside one another: `(1 + resamples, repeats)`."""
+    return np.stack(columns, axis=1)
+
+
+def _without_interval(found: Spread) -> Interval:
+    deviation = _or_none(found.deviation)
+    return Interval(_or_none(found.mean), None, None, deviation, found.n_repeats)
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))
+
+
+def _expit(value: float) -> float:
+    return 1 / (1 + math.exp(-value)) if value > -700 else 0.0

@@ -1,0 +1,103 @@
+"""What the run store holds of the configurations that are to be evaluated."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hpo.errors import RunStoreError, StudyError, fault_list
+from hpo.runs import FORMAT, Run, RunStore
+from hpo.summary import Configuration, Repeat, StudySummary
+
+_MOST_FAULTS: Final = 10
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration with its complete repeats and their runs, by repeat."""
+
+    configuration: Configuration
+    repeats: Mapping[int, Repeat]
+    runs: Mapping[int, Run]
+
+    @property
+    def trials(self) -> tuple[int, ...]:
+        """The numbers of its trials, in the order of the repeats."""
+        return tuple(repeat.trial for repeat in self.repeats.values())
+
+
+def gather(summary: StudySummary, runs: RunStore, *, is_all: bool) -> tuple[Candidate, ...]:
+    """Return every configuration of a grid, or of a search the winner; with `is_all` every one.
+
+    Raises:
+        StudyError: nothing is complete.
+        RunStoreError: files of the run store are missing or cannot be read; all of them are named.
+    """
+    if summary.record.kind == "grid" or is_all:
+        chosen = [c for c in summary.configurations if c.scores]
+    else:
+        chosen = [summary.best] if summary.best else []
+    if not chosen:
+        raise StudyError(
+            f"No trial of {summary.name} that could be tested is complete: hpo resume "
+            f"{summary.name}, then evaluate it."
+        )
+    faults: list[str] = []
+    candidates = tuple(_candidate(c, runs, summary.record.data.n_test, faults) for c in chosen)
+    if faults:
+        raise RunStoreError(_explain(summary, runs.folder, faults))
+    return candidates
+
+
+def _candidate(
+    configuration: Configuration, store: RunStore, n_test: int, faults: list[str]
+) -> Candidate:
+    repeats = {r.repeat: r for r in configuration.repeats if r.score is not None}
+    runs = {}
+    for number, repeat in repeats.items():
+        digest = repeat.run or ""
+        run = store.read(digest)
+        fault = _fault(store.folder / f"{digest}.json", run, n_test)
+        if fault is None and run is not None:
+            runs[number] = run
+        else:
+            faults.append(f"trial {repeat.trial} ({configuration.label}): {fault}")
+    return Candidate(configuration, repeats, runs)
+
+
+def _fault(path: Path, run: Run | None, n_test: int) -> str | None:
+    """Return what is wrong with a file of the run store."""
+    if run is None:
+        return _reason(path)
+    if len(run.test_probabilities) != n_test:
+        return f"{path} holds answers to {len(run.test_probabilities)} of {n_test} test images"
+    if not all(map(math.isfinite, run.test_probabilities)):
+        return f"{path} holds probabilities that are not finite: the training diverged"
+    return None
+
+
+def _reason(path: Path) -> str:
+    if not path.is_file():
+        return f"{path} is missing"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["format"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{path} is damaged"
+    if found != FORMAT:
+        return f"{path} is of another version of hpo (format {found!r}, this one reads {FORMAT})"
+    return f"{path} is damaged"
+
+
+def _explain(summary: StudySummary, folder: Path, faults: list[str]) -> str:
+    hidden = len(faults) - _MOST_FAULTS
+    shown = faults[:_MOST_FAULTS] + ([f"and {hidden} more"] if hidden > 0 else [])
+    return (
+        fault_list(f"The test of {summary.name} stays sealed: its answers cannot be read:", shown)
+        + f"\nIf the run store lies elsewhere than in {folder}, set HPO_RUNS to it. Otherwise a "
+        "second study trains them anew, the rest comes from the run store: "
+        f"{summary.record.command} --study {summary.name[:90]}-again; then evaluate "
+        f"{summary.name} once more. Files of another version stay with that version: evaluate the "
+        "second study."
+    )

@@ -1,0 +1,130 @@
+"""Opening the sealed test of a study, on record."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+import optuna
+
+from hpo.evaluate.configurations import evaluate_configuration
+from hpo.evaluate.documents import from_document, to_document
+from hpo.evaluate.exam import Exam, check_test, open_exam
+from hpo.evaluate.gathering import Candidate, gather
+from hpo.evaluate.pairs import Names, compare
+from hpo.evaluate.records import Evaluation
+from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, read_rule
+from hpo.folders import runs_folder
+from hpo.openings import Opening, now, record_opening
+from hpo.runs import RunStore
+from hpo.session import open_recorded_data
+from hpo.storage import Storage, explained
+from hpo.storage_url import mask_command
+from hpo.summary import StudySummary, summarize
+
+ATTRIBUTE: Final = "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be opened. `is_all`: of a search too, every complete configuration."""
+
+    threshold: str = DEFAULT
+    is_all: bool = False
+    command: str = "library"
+
+
+def open_test(study: optuna.Study, storage: Storage, request: Request) -> Evaluation:
+    """Open the sealed test of a study from its run store, and put the opening on record.
+
+    Nothing is trained, and no weights are needed. The record is written before the first label is
+    read; where something is missing, the test stays sealed.
+
+    Raises:
+        UsageError: the threshold is none.
+        StudyError: no trial is complete.
+        RunStoreError: files of the run store are missing or of another version.
+        DataError: the data are gone or changed, or their test split is empty or of one class.
+    """
+    rule = read_rule(request.threshold)
+    with explained(storage.url):
+        summary = summarize(study, storage_url=storage.url)
+        store = RunStore(runs_folder(storage.url))
+        candidates = gather(summary, store, is_all=request.is_all)
+        dataset = open_recorded_data(study, summary.record)
+        check_test(dataset)
+        opening = Opening(
+            when=now(),
+            command=mask_command(request.command),
+            threshold=rule.text,
+            trials=tuple(trial for c in candidates for trial in c.trials),
+            n_complete=summary.count("complete"),
+        )
+        record_opening(study, opening)
+        exam = open_exam(dataset, overlap=summary.record.data.overlap)
+        evaluation = _mark(summary, candidates, exam, rule)
+        study.set_user_attr(ATTRIBUTE, to_document(evaluation))
+    return evaluation
+
+
+def read_evaluation(study: optuna.Study) -> Evaluation | None:
+    """Return what the last opening found, or None while the test is sealed."""
+    document = study.user_attrs.get(ATTRIBUTE)
+    return from_document(document) if document else None
+
+
+def _mark(
+    summary: StudySummary, candidates: tuple[Candidate, ...], exam: Exam, rule: ThresholdRule
+) -> Evaluation:
+    marked = [evaluate_configuration(candidate, exam, rule) for candidate in candidates]
+    pairs = compare(
+        {evaluated.value: answered for evaluated, answered in marked},
+        _pairs(summary, candidates),
+        overlap=exam.overlap,
+        n_patients=exam.n_patients,
+    )
+    return Evaluation(
+        study=summary.name,
+        threshold=rule.text,
+        n_normal=int((exam.labels == 0).sum()),
+        n_pneumonia=int((exam.labels == 1).sum()),
+        n_patients=exam.n_patients,
+        configurations=tuple(evaluated for evaluated, _ in marked),
+        pairs=pairs,
+        notes=_notes(summary, candidates, exam),
+    )
+
+
+def _pairs(summary: StudySummary, candidates: tuple[Candidate, ...]) -> list[Names]:
+    """Return every pair of a grid; of a search the winner beside each other configuration."""
+    values: list[Hashable] = [c.configuration.value for c in candidates]
+    if summary.record.kind == "grid":
+        return list(combinations(values, 2))
+    best = summary.best
+    return [(best.value, v) for v in values if v != best.value] if best else []
+
+
+def _notes(
+    summary: StudySummary, candidates: tuple[Candidate, ...], exam: Exam
+) -> tuple[str, ...]:
+    data = summary.record.data
+    notes = []
+    if data.is_phantom:
+        notes.append("These are synthetic images (the phantom): this says nothing of real X-rays.")
+    if min(len(c.repeats) for c in candidates) < 2:
+        notes.append(
+            "With one repeat an interval tells what other patients would change, not what "
+            "another training would."
+        )
+    n_open = sum(c.state != "complete" for c in summary.configurations)
+    if summary.record.kind == "grid" and n_open:
+        notes.append(
+            f"{n_open} of {len(summary.configurations)} configurations lack repeats: what is "
+            "trained after this opening is no longer blind to it."
+        )
+    if exam.n_patients < len(exam.labels):
+        notes.append(
+            f"The {len(exam.labels)} test images are of {exam.n_patients} patients; intervals "
+            "count patients."
+        )
+    return tuple(notes)

@@ -1,0 +1,114 @@
+"""What an opened test says of a study."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hpo.config import Scalar
+from hpo.stats import Interval, PairComparison
+
+METRICS: Final = (
+    "accuracy",
+    "balanced_accuracy",
+    "sensitivity",
+    "specificity",
+    "auroc",
+    "brier",
+    "calibration_error",
+)
+GAPS: Final = ("accuracy", "auroc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Answers by truth, counted over all repeats; positive is pneumonia."""
+
+    true_positive: int
+    false_negative: int
+    false_positive: int
+    true_negative: int
+
+    @property
+    def n_right(self) -> int:
+        """The number of right answers."""
+        return self.true_positive + self.true_negative
+
+    @property
+    def n_answers(self) -> int:
+        """The number of answers: test images times repeats."""
+        return self.n_right + self.false_negative + self.false_positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roc:
+    """The ROC curve: for each share of normal images called ill, the sensitivity.
+
+    Mean, lowest and highest over the repeats.
+    """
+
+    false_alarms: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationBin:
+    """Answers of all repeats whose probability lies in one tenth of 0 to 1."""
+
+    predicted: float
+    observed: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """One configuration on the test: means over its repeats, with intervals.
+
+    `thresholds` has one per trial. `gap` holds validation minus test. `notes` are sentences on
+    gap and threshold, `signs` those of a broken model.
+    """
+
+    value: Scalar
+    params: Mapping[str, Scalar]
+    trials: tuple[int, ...]
+    thresholds: tuple[float, ...]
+    metrics: Mapping[str, Interval]
+    gap: Mapping[str, Interval]
+    confusion: Confusion
+    roc: Roc
+    calibration: tuple[CalibrationBin, ...]
+    notes: tuple[str, ...]
+    signs: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The parameters in words: `batch_size 32`."""
+        return ", ".join(f"{name} {value}" for name, value in self.params.items()) or "base"
+
+    @property
+    def n_right(self) -> float:
+        """The right answers of one repeat, on average."""
+        return self.confusion.n_right / len(self.trials)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One opening of the test: every configuration that was evaluated, and what is between them.
+
+    `threshold` is the rule as it was typed. `pairs` compares test accuracies.
+    """
+
+    study: str
+    threshold: str
+    n_normal: int
+    n_pneumonia: int
+    n_patients: int
+    configurations: tuple[Evaluated, ...]
+    pairs: tuple[PairComparison, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def n_images(self) -> int:
+        """The number of test images."""
+        return self.n_normal + self.n_pneumonia

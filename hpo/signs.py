@@ -1,0 +1,173 @@
+"""Signs that a model is broken, or that its numbers do not mean what they seem to.
+
+Each function takes what the repeats of one configuration left behind and returns sentences; none
+where all is well. Repeats are counted from 1, as progress does.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hpo.runs import Run
+
+FAR: Final = 0.05
+"""Validation is far better than training from 5 points on."""
+
+_ALIKE: Final = 0.02
+_LEAST_SPREAD: Final = 0.1
+_SIGMOID_OF_ONE: Final = 0.7311
+_ROUNDING: Final = 1e-4
+
+
+@dataclass(frozen=True)
+class _Answers:
+    low: float
+    high: float
+    threshold: float
+
+    @property
+    def is_all_ill(self) -> bool:
+        return self.low > self.threshold
+
+    @property
+    def is_all_normal(self) -> bool:
+        return self.high <= self.threshold
+
+
+def configuration_signs(runs: Mapping[int, Run], *, majority: float | None) -> tuple[str, ...]:
+    """Return what is suspicious about the trainings of a configuration, on validation alone.
+
+    `runs` by repeat; `majority` is the share of the commonest class among the validation images,
+    where it is known.
+    """
+    probabilities = {i: run.validation_probabilities for i, run in runs.items()}
+    found = [*one_sided(probabilities, images="validation")]
+    if majority is not None:
+        found += [*no_better_than_majority(runs, majority), *collapsed(runs, majority)]
+    return (*found, *better_than_training(runs))
+
+
+def one_sided(
+    probabilities: Mapping[int, Sequence[float]],
+    *,
+    images: str,
+    thresholds: Mapping[int, float] | None = None,
+) -> Iterator[str]:
+    """Say where all answers are one class, or all probabilities in one half of 0 to 1."""
+    answers = {
+        i: _Answers(min(p), max(p), 0.5 if thresholds is None else thresholds[i])
+        for i, p in probabilities.items()
+        if len(p)
+    }
+    n = len(answers)
+    upper = {i: a for i, a in answers.items() if a.low >= 0.5}
+    lower = {i: a for i, a in answers.items() if a.high <= 0.5 and i not in upper}
+    for half, found in (("upper", upper), ("lower", lower)):
+        if found:
+            low, high = min(a.low for a in found.values()), max(a.high for a in found.values())
+            yield (
+                f"In {_repeats(found, n)} no probability on {images} images leaves the {half} "
+                f"half: {low:.3f} to {high:.3f}.{_twice(low, high)}"
+            )
+    for is_ill, answer in ((True, "pneumonia"), (False, "normal")):
+        called = [i for i, a in answers.items() if (a.is_all_ill if is_ill else a.is_all_normal)]
+        if called:
+            yield f"In {_repeats(called, n)} every {images} image is called {answer}."
+
+
+def better_than_training(runs: Mapping[int, Run]) -> Iterator[str]:
+    """Say where validation looks far better than training, and whether measuring explains it.
+
+    Training accuracy of an epoch is measured while training, with dropout and augmentation on;
+    that of the kept weights once more in evaluation mode, as validation is.
+    """
+    explained, strange = {}, {}
+    for repeat, run in runs.items():
+        validation = run.kept.validation.get("accuracy", math.nan)
+        while_training = run.kept.train.get("accuracy", math.nan)
+        alike = run.train.get("accuracy", math.nan)
+        least = max(FAR, _noise(validation, len(run.validation_probabilities)))
+        if validation - alike >= least:
+            strange[repeat] = (validation, alike, alike)
+        elif validation - while_training >= least and alike >= validation - _ALIKE:
+            explained[repeat] = (validation, while_training, alike)
+    if explained:
+        validation, while_training, alike = _means(explained.values())
+        yield (
+            f"In {_repeats(explained, len(runs))} validation ({_percent(validation)}) looks far "
+            f"better than training ({_percent(while_training)}) only because training is measured "
+            f"with dropout and augmentation on; measured alike, training is {_percent(alike)}."
+        )
+    if strange:
+        validation, alike, _ = _means(strange.values())
+        yield (
+            f"In {_repeats(strange, len(runs))} validation ({_percent(validation)}) is far better "
+            f"than training ({_percent(alike)}) even measured alike: the validation images are "
+            "easier, or copies of them are trained on (`hpo data audit`)."
+        )
+
+
+def no_better_than_majority(runs: Mapping[int, Run], majority: float) -> Iterator[str]:
+    """Say where the score is that of always giving the commonest answer, or below."""
+    found = [i for i, run in runs.items() if _score(run) <= majority + _half_an_image(run)]
+    if found:
+        score = max(_score(runs[i]) for i in found)
+        yield (
+            f"In {_repeats(found, len(runs))} the validation accuracy ({_percent(score)}) is no "
+            f"better than always answering the commonest class ({_percent(majority)})."
+        )
+
+
+def collapsed(runs: Mapping[int, Run], majority: float) -> Iterator[str]:
+    """Say which repeats are nearer to the majority class than to the best repeat."""
+    scores = {i: _score(run) for i, run in runs.items()}
+    best = max(scores.values(), default=math.nan)
+    found = [i for i, score in scores.items() if best - score > score - majority]
+    if found and best - majority >= _LEAST_SPREAD:
+        told = ", ".join(_percent(scores[i]) for i in found)
+        yield (
+            f"{_repeats(found, len(runs)).capitalize()} collapsed ({told}): nearer to the "
+            f"majority class ({_percent(majority)}) than to the best repeat ({_percent(best)}). "
+            "The mean is of two kinds of training."
+        )
+
+
+def _twice(low: float, high: float) -> str:
+    if low < 0.5 or high > _SIGMOID_OF_ONE + _ROUNDING:
+        return ""
+    return " A sigmoid applied twice does that: 0.731 is the sigmoid of 1, 0.5 that of 0."
+
+
+def _score(run: Run) -> float:
+    return run.kept.validation.get("accuracy", math.nan)
+
+
+def _half_an_image(run: Run) -> float:
+    return 0.5 / max(1, len(run.validation_probabilities))
+
+
+def _noise(share: float, n_images: int) -> float:
+    """Return three standard errors of a share: what chance alone hardly reaches."""
+    return 3 * math.sqrt(max(share * (1 - share), 0.0) / n_images) if n_images else math.inf
+
+
+def _means(rows: Iterable[tuple[float, float, float]]) -> tuple[float, float, float]:
+    a, b, c = (math.fsum(column) / len(column) for column in zip(*rows, strict=True))
+    return a, b, c
+
+
+def _repeats(found: Iterable[int], n: int) -> str:
+    """Write `repeats 2 and 3 of 5`, `all 5 repeats`, or `the one repeat`."""
+    numbers = [str(i + 1) for i in sorted(found)]
+    if n == 1:
+        return "the one repeat"
+    if len(numbers) == n:
+        return "both repeats" if n == 2 else f"all {n} repeats"
+    if len(numbers) == 1:
+        return f"repeat {numbers[0]} of {n}"
+    return f"repeats {', '.join(numbers[:-1])} and {numbers[-1]} of {n}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
