@@ -1,0 +1,40 @@
+"""What a speed claim has to state: the machine, its load, the versions."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).parents[2]
+
+# Real images beside the checkout, where there are any.
+REAL_DATA = ROOT.parent / "shared" / "data" / "chest_xray"
+
+
+def describe_machine() -> dict[str, object]:
+    """Return processor, cores, load and versions."""
+    return {
+        "processor": _processor(),
+        "n_cores": len(os.sched_getaffinity(0)),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "numpy")},
+    }
+
+
+def spread(values: list[float]) -> dict[str, object]:
+    """Return median, extremes and all runs."""
+    return {
+        "median": round(median(values), 4),
+        "low": round(min(values), 4),
+        "high": round(max(values), 4),
+        "runs": [round(value, 4) for value in values],
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
