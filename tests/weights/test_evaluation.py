@@ -1,0 +1,170 @@
+"""Weights on the test images: metrics, confusion, and what is said of broken networks."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hpo.data import TEST, Dataset, Pixels
+from hpo.data.source import Source, open_source
+from hpo.errors import DataError, WeightsError
+from hpo.weights import Unseen
+from hpo.weights.evaluation import evaluate_weights, to_document
+from tests.weights.conftest import SIDE, Save
+
+N_POOL = 4
+STEEPNESS = 50
+
+
+def brightness_network(threshold: float, *, is_raw: bool = False) -> nn.Module:
+    """Return a network that calls images ill whose mean pixel is above a threshold."""
+    linear = nn.Linear(SIDE**2, 1)
+    with torch.no_grad():
+        linear.weight.fill_(STEEPNESS / SIDE**2 / (255 if is_raw else 1))
+        linear.bias.fill_(-STEEPNESS * threshold / 255)
+    return nn.Sequential(nn.Flatten(), linear)
+
+
+def images(values: Sequence[int]) -> list[Pixels]:
+    return [np.full((SIDE, SIDE), value, np.uint8) for value in values]
+
+
+def dataset(
+    normal: Sequence[int], ill: Sequence[int], *, patients: Sequence[str] | None = None
+) -> Dataset:
+    """Return a data set whose test images have these gray levels."""
+    every = images([10, 20, 200, 210, *normal, *ill])
+    labels = [0, 0, 1, 1] + [0] * len(normal) + [1] * len(ill)
+    n_test = len(normal) + len(ill)
+    named = [f"pool {i}" for i in range(N_POOL)]
+    return open_source(
+        Source(
+            name="made",
+            location="made",
+            format="memory",
+            labels=np.array(labels, np.uint8),
+            split=np.array([0] * N_POOL + [TEST] * n_test, np.uint8),
+            patients=(*named, *patients) if patients else None,
+            files=tuple(f"image {i}" for i in range(len(every))),
+            stamp="",
+            originals=lambda positions: (every[position] for position in positions),
+        )
+    )
+
+
+@pytest.fixture
+def weights(save: Save) -> Callable[..., Path]:
+    """Save a network that goes by brightness."""
+
+    def weights(threshold: float, *, is_raw: bool = False) -> Path:
+        return save(brightness_network(threshold, is_raw=is_raw).state_dict())
+
+    return weights
+
+
+def test_metrics_and_confusion_are_those_of_the_answers(weights: Callable[..., Path]) -> None:
+    data = dataset([50, 60, 70, 150], [90, 140, 160, 170, 180, 190])
+    found = evaluate_weights(weights(100), data)
+    assert (found.n_images, found.n_patients) == (10, 10)
+    c = found.confusion
+    assert (c.true_positive, c.false_negative, c.false_positive, c.true_negative) == (5, 1, 1, 3)
+    assert c.n_right == 8
+    values = {name: interval.mean for name, interval in found.metrics.items()}
+    assert values["accuracy"] == pytest.approx(0.8)
+    assert values["sensitivity"] == pytest.approx(5 / 6)
+    assert values["specificity"] == pytest.approx(3 / 4)
+    assert values["balanced_accuracy"] == pytest.approx((5 / 6 + 3 / 4) / 2)
+    assert values["auroc"] == pytest.approx((3 * 6 + 4) / 24)
+    z = STEEPNESS * (np.array([50, 60, 70, 150, 90, 140, 160, 170, 180, 190]) - 100) / 255
+    brier = np.mean((1 / (1 + np.exp(-z)) - ([0] * 4 + [1] * 6)) ** 2)
+    assert values["brier"] == pytest.approx(brier, rel=1e-5)
+    for interval in found.metrics.values():
+        assert interval.low is not None
+        assert interval.high is not None
+        assert interval.low <= interval.mean <= interval.high  # type: ignore[operator]
+
+
+def test_the_threshold_moves_the_answers(weights: Callable[..., Path]) -> None:
+    data, path = dataset([50, 60], [110, 150]), weights(100)
+    assert evaluate_weights(path, data).confusion.n_right == 4
+    assert evaluate_weights(path, data, threshold=0.9).confusion.false_negative == 1
+
+
+def test_images_of_one_patient_are_drawn_together(weights: Callable[..., Path]) -> None:
+    normal, ill = [50, 150] * 10, [150] * 20
+    alone = evaluate_weights(weights(100), dataset(normal, ill))
+    # Images of a patient are right or wrong together: five of each ten patients are wrong.
+    named = [f"normal {i % 2} {i // 4}" for i in range(20)] + [f"ill {i}" for i in range(20)]
+    together = evaluate_weights(weights(100), dataset(normal, ill, patients=named))
+    assert (alone.n_patients, together.n_patients) == (40, 30)
+
+    def width(name: str, found: object) -> float:
+        interval = found.metrics[name]  # type: ignore[attr-defined]
+        return float(interval.high - interval.low)
+
+    assert width("specificity", together) > 1.2 * width("specificity", alone)
+
+
+def test_raw_pixels_are_fed_as_they_are(weights: Callable[..., Path]) -> None:
+    data = dataset([50, 60], [110, 150])
+    raw = weights(100, is_raw=True)
+    assert evaluate_weights(raw, data, unseen=Unseen(input_scale="raw")).confusion.n_right == 4
+    wrong = evaluate_weights(raw, data, unseen=Unseen(input_scale="unit"))
+    assert wrong.confusion.n_right == 2
+
+
+def test_all_answers_of_one_class_and_an_off_threshold_are_said(
+    weights: Callable[..., Path],
+) -> None:
+    data = dataset([50, 60, 70], [110, 120, 150])
+    signs = " ".join(evaluate_weights(weights(20), data).signs)
+    assert "Every test image is called pneumonia" in signs
+    assert "leaves the upper half" in signs
+    assert "The threshold is off" in signs
+    assert "accuracy would be 100.0 %" in signs
+    assert evaluate_weights(weights(100), data).signs == ()
+
+
+def test_a_sigmoid_too_many_is_recognized(weights: Callable[..., Path]) -> None:
+    data = dataset([50, 60, 70], [110, 120, 150])
+    signs = " ".join(evaluate_weights(weights(100), data, unseen=Unseen(has_sigmoid=True)).signs)
+    assert "A sigmoid applied twice does that" in signs
+
+
+def test_a_test_split_that_is_empty_or_has_one_class_is_refused(
+    weights: Callable[..., Path],
+) -> None:
+    with pytest.raises(DataError, match="no test split"):
+        evaluate_weights(weights(100), dataset([], []))
+    with pytest.raises(DataError, match="All 2 test images of made are pneumonia"):
+        evaluate_weights(weights(100), dataset([], [100, 110]))
+
+
+def test_values_that_overflow_are_refused(save: Save) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2))
+    with torch.no_grad():
+        network[1].weight.fill_(1e38)
+    path = save(network.state_dict())
+    with pytest.raises(WeightsError, match="no number for 2 of 2 test images"):
+        evaluate_weights(path, dataset([50], [60]), unseen=Unseen(input_scale="raw"))
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="is a folder"):
+        evaluate_weights(tmp_path, dataset([50], [60]))
+
+
+def test_the_document_holds_plain_numbers(weights: Callable[..., Path]) -> None:
+    path = weights(100)
+    document = to_document(evaluate_weights(path, dataset([50, 60], [90, 150])))
+    assert document["weights"] == str(path)
+    assert (document["n_right"], document["n_images"]) == (3, 4)
+    assert set(document["metrics"]["auroc"]) == {"value", "low", "high"}
+    assert document["metrics"]["specificity"] == {"value": 1.0, "low": None, "high": None}
+    assert document["data"]["n_test"] == 4
+    assert all(isinstance(note, str) for note in document["notes"])
+    assert math.isclose(document["metrics"]["accuracy"]["value"], 0.75)
