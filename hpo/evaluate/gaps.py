@@ -70,9 +70,8 @@ def threshold_sentence(fall: Fall) -> str | None:
     return (
         f"The ranking holds (AUROC {auroc:.3f} on the test, {auroc + rank:.3f} on validation), "
         f"the threshold is off: sensitivity {_percent(found)}, specificity {_percent(spared)}. "
-        f"With the threshold at the Youden point of the test's own ROC curve accuracy would be "
-        f"{_percent(fall.bound)}: a bound, for that point is chosen on the test labels, and no "
-        "result. A threshold for such images is chosen on other labelled images of their source."
+        f"At the Youden point of the test's own ROC curve accuracy would be "
+        f"{_percent(fall.bound)}: a bound, chosen on the test labels, and no result."
     )
 
 

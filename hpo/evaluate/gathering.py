@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 from hpo.errors import RunStoreError, StudyError, fault_list
@@ -31,12 +32,16 @@ class Candidate:
 def gather(summary: StudySummary, runs: RunStore, *, is_all: bool) -> tuple[Candidate, ...]:
     """Return every configuration of a grid, or of a search the winner; with `is_all` every one.
 
+    Those of a search come the best on validation first.
+
     Raises:
         StudyError: nothing is complete.
         RunStoreError: files of the run store are missing or cannot be read; all of them are named.
     """
     if summary.record.kind == "grid" or is_all:
         chosen = [c for c in summary.configurations if c.scores]
+        if summary.record.kind == "search":
+            chosen.sort(key=lambda c: -fmean(c.scores))
     else:
         chosen = [summary.best] if summary.best else []
     if not chosen:

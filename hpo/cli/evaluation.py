@@ -1,0 +1,129 @@
+"""What an opened test looks like in the terminal and in JSON."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from rich.markup import escape
+from rich.table import Table
+
+from hpo.cli.output import console, count
+from hpo.cli.tables import data_name
+from hpo.evaluate import Evaluated, Evaluation, to_document
+from hpo.openings import statements, to_documents
+from hpo.stats import Interval, PairComparison
+from hpo.summary import StudySummary
+
+_MOST_SHOWN: Final = 12
+_MOST_PAIRS: Final = 10
+_NAME_WIDTH: Final = 24
+_COLUMN_WIDTH: Final = 17
+_SHARES: Final = {
+    "accuracy, %": "accuracy",
+    "balanced accuracy, %": "balanced_accuracy",
+    "sensitivity, %": "sensitivity",
+    "specificity, %": "specificity",
+}
+_NUMBERS: Final = {
+    "AUROC": "auroc",
+    "Brier score": "brier",
+    "calibration error": "calibration_error",
+}
+
+
+def document(evaluation: Evaluation, summary: StudySummary) -> dict[str, Any]:
+    """Return the JSON of an opened test."""
+    return to_document(evaluation) | {
+        "n_openings": len(summary.openings),
+        "openings": to_documents(summary.openings),
+    }
+
+
+def print_evaluation(evaluation: Evaluation, summary: StudySummary) -> None:
+    """Print the metrics with their intervals, right answers, gaps, verdicts and warnings."""
+    _print(
+        f"Test of {evaluation.study}: {data_name(summary)}, {evaluation.n_normal} normal and "
+        f"{evaluation.n_pneumonia} pneumonia images, threshold {_threshold(evaluation)}",
+        style="bold",
+    )
+    shown = evaluation.configurations[:_MOST_SHOWN]
+    n_columns = max(1, (console.width - _NAME_WIDTH) // _COLUMN_WIDTH)
+    for start in range(0, len(shown), n_columns):
+        console.print(_table(evaluation, shown[start : start + n_columns]))
+    if n_hidden := len(evaluation.configurations) - len(shown):
+        _print(f"{count(n_hidden, 'more configuration')} in --json.")
+    for evaluated in shown:
+        for line in (_confusion(evaluation, evaluated), *evaluated.notes):
+            _print(f"  {evaluated.label}: {line}")
+        for line in evaluated.signs:
+            _print(f"  {evaluated.label}: Warning: {line}", style="yellow")
+    for line in _verdict(evaluation.pairs):
+        _print(f"  {line}")
+    n_complete = summary.count("complete")
+    for line in (*evaluation.notes, *statements(summary.openings, n_complete=n_complete)):
+        _print(line)
+
+
+def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
+    """Make a row per metric, each with its interval below, and a column per configuration."""
+    table = Table()
+    table.add_column("95 % intervals below")
+    for evaluated in columns:
+        table.add_column(escape(evaluated.label), justify="right", overflow="fold")
+    for name, metric in _SHARES.items():
+        table.add_row(name, *(_points(c.metrics[metric]) for c in columns))
+    table.add_row("right answers", *(f"{c.n_right:.4g} of {evaluation.n_images}" for c in columns))
+    for name, metric in _NUMBERS.items():
+        table.add_row(name, *(_number(c.metrics[metric]) for c in columns))
+    table.add_section()
+    table.add_row("accuracy gap, points", *(_points(c.gap["accuracy"], sign="+") for c in columns))
+    table.add_row("AUROC gap", *(_number(c.gap["auroc"], form="+.2f") for c in columns))
+    return table
+
+
+def _confusion(evaluation: Evaluation, evaluated: Evaluated) -> str:
+    counts, n = evaluated.confusion, len(evaluated.trials)
+    over = "" if n == 1 else f" (means over {n} repeats)"
+    return (
+        f"{counts.true_positive / n:.4g} of {evaluation.n_pneumonia} pneumonia images found, "
+        f"{counts.true_negative / n:.4g} of {evaluation.n_normal} normal ones called normal; "
+        f"{counts.false_negative / n:.4g} missed, {counts.false_positive / n:.4g} false alarms"
+        f"{over}."
+    )
+
+
+def _threshold(evaluation: Evaluation) -> str:
+    chosen = [t for c in evaluation.configurations for t in c.thresholds]
+    if len(set(chosen)) == 1:
+        return evaluation.threshold
+    low, high = min(chosen), max(chosen)
+    return f"{evaluation.threshold} on each repeat's validation ({low:.3f} to {high:.3f})"
+
+
+def _verdict(pairs: Sequence[PairComparison]) -> Iterable[str]:
+    real = [pair for pair in pairs if pair.is_real]
+    shown = pairs if len(pairs) <= _MOST_PAIRS else real
+    yield from (pair.sentence for pair in shown)
+    if len(shown) < len(pairs):
+        n_other = count(len(pairs) - len(real), "pair")
+        yield f"no difference can be told on the test in the other {n_other}"
+
+
+def _points(interval: Interval, *, sign: str = "") -> str:
+    return _written(interval, factor=100, form=f"{sign}.1f")
+
+
+def _number(interval: Interval, *, form: str = ".3f") -> str:
+    return _written(interval, factor=1, form=form)
+
+
+def _written(interval: Interval, *, factor: int, form: str) -> str:
+    if interval.mean is None:
+        return "–"
+    text = f"{factor * interval.mean:{form}}"
+    if interval.low is None or interval.high is None:
+        return text
+    return f"{text}\n[dim]{factor * interval.low:{form}} to {factor * interval.high:{form}}[/]"
+
+
+def _print(line: str, *, style: str = "") -> None:
+    console.print(escape(line), soft_wrap=True, style=style)
