@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Literal, TypeAlias
 
@@ -77,7 +77,7 @@ class _Worker:
         return self.stack
 
 
-def work(study: optuna.Study, source: Source, place: Workplace) -> Iterator[Event]:
+def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Event, None, None]:
     """Train what the source hands out until it has no more or the deadline is over.
 
     Each finished training is in the run store before its trial is told. Trials that are cut off

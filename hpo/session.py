@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -128,7 +129,7 @@ def open_recorded_data(study: optuna.Study, record: StudyRecord) -> Dataset:
     return dataset
 
 
-def run(session: Session) -> Iterator[Event]:
+def run(session: Session) -> Generator[Event, None, None]:
     """Train what the study lacks, event by event; nothing where nothing is missing."""
     weights = KeptWeights.of(session.summary(), session.folder / "weights")
     place = Workplace(
@@ -138,8 +139,12 @@ def run(session: Session) -> Iterator[Event]:
         open_stack=lambda: _open_stack(session.record, session.training_data),
         deadline=time.monotonic() + session.plan.timeout_s,
     )
-    with explained(session.storage.url):
-        for event in work(session.study, session.source, place):
+    # Closed at once when the caller stops: what was cut off is then told so.
+    with (
+        explained(session.storage.url),
+        closing(work(session.study, session.source, place)) as events,
+    ):
+        for event in events:
             if isinstance(event, TrialDone) and event.score is not None:
                 content = to_safetensors(event.result.weights) if event.result else None
                 weights.add(event.job.config.identity(), event.run, event.score, content)

@@ -1,14 +1,17 @@
 """Carrying out a plan: forecast or training, then the table, the page and the exit code."""
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import typer
 
+from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import console, count, duration, print_json, say, size
 from hpo.cli.progress import Tally, follow
 from hpo.cli.tables import print_study
 from hpo.errors import HpoError
+from hpo.evaluate import check_test
 from hpo.plan import Plan
 from hpo.session import Session, open_session, run
 from hpo.storage_url import DEFAULT_URL
@@ -22,6 +25,7 @@ class Flags:
     dry_run: bool
     json: bool
     quiet: bool
+    test: bool = False
 
 
 class Interrupted(HpoError):
@@ -39,17 +43,26 @@ def carry_out(plan: Plan, flags: Flags) -> None:
     if flags.dry_run:
         _print_forecast(plan, flags)
         return
+    if flags.test:
+        check_test(plan.dataset)
     started = time.monotonic()
     session = open_session(plan)
     for note in session.storage.notes:
         say(note)
     tally = _train(session, flags)
     summary = with_call(session.summary(), n_trained=tally.n_trained, n_reused=tally.n_reused)
-    summary = _write_page(session, summary, is_new=bool(tally.n_trained or tally.n_reused))
+    evaluation = open_if_complete(session, summary) if flags.test else None
+    if evaluation:
+        summary = replace(summary, openings=session.summary().openings)
+    is_new = bool(tally.n_trained or tally.n_reused or evaluation)
+    summary = _write_page(session, summary, is_new=is_new)
     if flags.json:
-        print_json(to_document(summary))
+        tested = {"test": document(evaluation, summary)} if evaluation else {}
+        print_json(to_document(summary) | tested)
     else:
         _print_result(summary, tally, seconds=time.monotonic() - started)
+        if evaluation:
+            print_evaluation(evaluation, summary)
     _end(summary, tally)
 
 
@@ -58,7 +71,8 @@ def _train(session: Session, flags: Flags) -> Tally:
     if tally.n_left and not flags.quiet:
         say(f"{session.study.study_name}: {count(tally.n_left, 'training')} to do")
     try:
-        follow(run(session), tally, is_quiet=flags.quiet)
+        with closing(run(session)) as events:
+            follow(events, tally, is_quiet=flags.quiet)
     except KeyboardInterrupt:
         raise Interrupted(
             f"Interrupted. What is finished is kept. This goes on: {resume_command(session)}"
