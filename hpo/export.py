@@ -12,8 +12,11 @@ from safetensors.numpy import load_file, save
 
 from hpo import curves
 from hpo.errors import StudyError
+from hpo.evaluate import Evaluated, Evaluation
+from hpo.openings import statements
 from hpo.runs import RunStore, write_whole
 from hpo.search import Job
+from hpo.stats import Interval
 from hpo.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Weights
 
@@ -26,21 +29,26 @@ _TRIAL_COLUMNS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Exporter:
-    """What an export is made from. `train` gives the weights of a job by training it again."""
+    """What an export is made from. `train` gives the weights of a job by training it again.
+
+    `evaluation` is what the last opening of the test found, if it was opened.
+    """
 
     summary: StudySummary
     runs: RunStore
     weights: Path
     train: Callable[[Job], Weights]
+    evaluation: Evaluation | None = None
 
 
 def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterator[str]:
     """Write a study into a folder, and yield a line for each thing that takes time.
 
     `configurations.csv` and `trials.csv` hold the tables; each configuration has a folder with
-    `config.json`, `curves-repeat-N.csv` and, for the configurations that `which` names, the
-    weights of each repeat, as safetensors and as the state dict of the reports' own
-    `nn.Sequential`, which `network.py` builds. Weights that were not kept are trained again.
+    `config.json`, `curves-repeat-N.csv`, `test.txt` where the test was opened for it and, for the
+    configurations that `which` names, the weights of each repeat, as safetensors and as the state
+    dict of the reports' own `nn.Sequential`, which `network.py` builds. Weights that were not kept
+    are trained again.
 
     Raises:
         StudyError: nothing is complete yet.
@@ -57,6 +65,7 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
         home = folder / folder_name(number, configuration)
         _write(home / "config.json", _config_json(configuration))
         _write_curves(exporter.runs, configuration, home)
+        _write_test(exporter, configuration, home)
         if which == "all" or (which == "best" and configuration is summary.best):
             yield from _write_weights(exporter, configuration, home)
 
@@ -72,6 +81,45 @@ def _write_curves(runs: RunStore, configuration: Configuration, home: Path) -> N
         run = runs.read(repeat.run) if repeat.run else None
         if run is not None:
             _write(home / f"curves-repeat-{repeat.repeat}.csv", curves.to_csv(run))
+
+
+def _write_test(exporter: Exporter, configuration: Configuration, home: Path) -> None:
+    found = exporter.evaluation
+    for evaluated in found.configurations if found else ():
+        if found and evaluated.value == configuration.value:
+            n_complete = exporter.summary.count("complete")
+            told = statements(exporter.summary.openings, n_complete=n_complete)
+            _write(home / "test.txt", "\n".join([*_test_lines(found, evaluated), *told, ""]))
+
+
+def _test_lines(evaluation: Evaluation, evaluated: Evaluated) -> Iterator[str]:
+    """Write accuracy, right answers and confusion in plain words, then every metric."""
+    counts, n_repeats = evaluated.confusion, len(evaluated.trials)
+    mean = "" if n_repeats == 1 else f", mean of {n_repeats} repeats"
+    yield f"{evaluated.label}, test of {evaluation.study}"
+    yield f"accuracy: {_interval_text(evaluated.metrics['accuracy'], scale=100, unit=' %')}"
+    yield f"right: {evaluated.n_right:.4g} of {evaluation.n_images} images{mean}"
+    for name, right, wrong in (
+        ("pneumonia", counts.true_positive, counts.false_negative),
+        ("normal", counts.true_negative, counts.false_positive),
+    ):
+        yield f"{name} images: {right / n_repeats:.4g} right, {wrong / n_repeats:.4g} wrong{mean}"
+    yield f"threshold: {evaluation.threshold}"
+    for name, found in evaluated.metrics.items():
+        if name != "accuracy":
+            yield f"{name}: {_interval_text(found)}"
+    yield f"trials: {', '.join(map(str, evaluated.trials))}"
+
+
+def _interval_text(found: Interval, *, scale: float = 1, unit: str = "") -> str:
+    if found.mean is None:
+        return "not defined"
+    digits = 4 if scale == 1 else 2
+    text = f"{scale * found.mean:.{digits}f}{unit}"
+    if found.low is None or found.high is None:
+        return text
+    low, high = scale * found.low, scale * found.high
+    return f"{text} (95 % interval {low:.{digits}f} to {high:.{digits}f})"
 
 
 def _write_weights(exporter: Exporter, configuration: Configuration, home: Path) -> Iterator[str]:

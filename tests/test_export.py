@@ -52,11 +52,8 @@ def test_the_reports_own_sequential_loads_every_state_dict_strictly(
             path = exported / folder / f"weights-repeat-{repeat}.pt"
             network = reports_network(n_outputs)
             network.load_state_dict(torch.load(path, weights_only=True), strict=True)
-            network.eval()
-            with torch.no_grad():
-                z = network(torch.from_numpy(images).float() / 255)
-            p = z.softmax(1)[:, 1] if n_outputs == 2 else z.sigmoid()[:, 0]
-            assert p.numpy() == pytest.approx(predicted(hpo, path, images), abs=1e-5)
+            told = answers(network.eval(), images)
+            assert told == pytest.approx(predicted(hpo, path, images), abs=1e-5)
 
 
 def predicted(hpo: Hpo, path: Path, images: np.ndarray) -> list[float]:
@@ -104,6 +101,39 @@ def test_the_script_runs_as_it_is(exported: Path) -> None:
         [sys.executable, "-W", "error", script], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_opened_test_is_written_beside_the_weights(
+    hpo: Hpo, exported: Path, xrays: Path
+) -> None:
+    assert hpo("evaluate", "mine").code == 0
+    assert hpo("export", "mine", "--out", "opened").code == 0
+    labels = np.array([0] * 8 + [1] * 8)
+    images = np.concatenate(
+        [np.load(xrays / f"test_{name}.npy") for name in ("normal", "pneumonia")]
+    )
+    for folder, n_outputs in (("000_loss-bce", 1), ("001_loss-ce", 2)):
+        text = (Path("opened") / folder / "test.txt").read_text()
+        n_right = []
+        for repeat in (0, 1):
+            state = torch.load(
+                exported / folder / f"weights-repeat-{repeat}.pt", weights_only=True
+            )
+            network = reports_network(n_outputs)
+            network.load_state_dict(state)
+            p = answers(network.eval(), images)
+            n_right.append(int(((p > 0.5) == labels).sum()))
+        mean = sum(n_right) / 2
+        assert f"right: {mean:.4g} of 16 images, mean of 2 repeats\n" in text
+        assert f"accuracy: {100 * mean / 16:.2f} %" in text
+        assert "The test was opened on" in text
+
+
+def answers(network: nn.Sequential, images: np.ndarray) -> np.ndarray:
+    """Return the probabilities that a network gives to images, pixels / 255."""
+    with torch.no_grad():
+        z = network(torch.from_numpy(images).float() / 255)
+    return (z.softmax(1)[:, 1] if z.shape[1] == 2 else z.sigmoid()[:, 0]).numpy()
 
 
 def test_nothing_of_the_test_is_exported_while_it_is_sealed(exported: Path) -> None:

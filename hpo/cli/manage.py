@@ -20,8 +20,9 @@ def export(
     ] = "best",
     storage: StorageOption = DEFAULT_URL,
 ) -> None:
-    """Write a study as CSV, with a folder per configuration: curves and weights."""
+    """Write a study as CSV, with a folder per configuration: curves, weights, opened test."""
     from hpo.cli.output import console, say
+    from hpo.evaluate import read_evaluation
     from hpo.export import Exporter
     from hpo.export import export as write
     from hpo.folders import runs_folder, study_folder
@@ -38,6 +39,7 @@ def export(
         runs=RunStore(runs_folder(storage)),
         weights=home / "weights",
         train=lambda job: retrain(opened, job).weights,
+        evaluation=read_evaluation(opened),
     )
     folder = out or home / "export"
     for line in write(exporter, folder, which=weights):
