@@ -35,7 +35,7 @@ def evaluate(
         hpo evaluate STUDY --threshold sensitivity=0.95 --json
     """
     from hpo.cli.command_line import command_line
-    from hpo.cli.evaluation import document, print_evaluation
+    from hpo.cli.evaluation import document, print_evaluation, print_openings
     from hpo.cli.output import console, print_json
     from hpo.evaluate import Request, open_test
     from hpo.folders import runs_folder, study_folder
@@ -56,4 +56,5 @@ def evaluate(
         print_json(document(evaluation, summary) | {"report": str(page)})
         return
     print_evaluation(evaluation, summary)
+    print_openings(summary)
     console.print(f"Page: {page}", soft_wrap=True)

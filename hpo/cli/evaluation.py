@@ -6,10 +6,19 @@ from typing import Any, Final
 from rich.markup import escape
 from rich.table import Table
 
-from hpo.cli.output import console, count
+from hpo.cli.command_line import command_line
+from hpo.cli.output import console, count, say
 from hpo.cli.tables import data_name
-from hpo.evaluate import Evaluated, Evaluation, to_document
+from hpo.evaluate import (
+    Evaluated,
+    Evaluation,
+    Request,
+    open_test,
+    read_evaluation,
+    to_document,
+)
 from hpo.openings import statements, to_documents
+from hpo.session import Session
 from hpo.stats import Interval, PairComparison
 from hpo.summary import StudySummary
 
@@ -28,6 +37,28 @@ _NUMBERS: Final = {
     "Brier score": "brier",
     "calibration error": "calibration_error",
 }
+
+
+def open_if_complete(session: Session, summary: StudySummary) -> Evaluation | None:
+    """Open the test of a sweep that is complete; of another one it stays sealed, and that is said.
+
+    What the last opening found is shown again where it was of the same trials.
+
+    Raises:
+        HpoError: the test cannot be opened.
+    """
+    if summary.configurations and all(c.state == "complete" for c in summary.configurations):
+        request = Request(command=command_line())
+        last = read_evaluation(session.study)
+        if last and last.threshold == request.threshold and _trials(last) == _complete(summary):
+            return last
+        return open_test(session.study, session.storage, request)
+    n_open = summary.count("waiting") + summary.count("running")
+    say(
+        f"The test stays sealed: {count(n_open, 'training')} to be done and "
+        f"{summary.count('failed')} failed. The same command goes on, and opens it at the end."
+    )
+    return None
 
 
 def document(evaluation: Evaluation, summary: StudySummary) -> dict[str, Any]:
@@ -58,8 +89,13 @@ def print_evaluation(evaluation: Evaluation, summary: StudySummary) -> None:
             _print(f"  {evaluated.label}: Warning: {line}", style="yellow")
     for line in _verdict(evaluation.pairs):
         _print(f"  {line}")
-    n_complete = summary.count("complete")
-    for line in (*evaluation.notes, *statements(summary.openings, n_complete=n_complete)):
+    for line in evaluation.notes:
+        _print(line)
+
+
+def print_openings(summary: StudySummary) -> None:
+    """Print every opening of the test, as every later table does."""
+    for line in statements(summary.openings, n_complete=summary.count("complete")):
         _print(line)
 
 
@@ -78,6 +114,14 @@ def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
     table.add_row("accuracy gap, points", *(_points(c.gap["accuracy"], sign="+") for c in columns))
     table.add_row("AUROC gap", *(_number(c.gap["auroc"], form="+.2f") for c in columns))
     return table
+
+
+def _trials(evaluation: Evaluation) -> set[int]:
+    return {trial for c in evaluation.configurations for trial in c.trials}
+
+
+def _complete(summary: StudySummary) -> set[int]:
+    return {r.trial for c in summary.configurations for r in c.repeats if r.state == "complete"}
 
 
 def _confusion(evaluation: Evaluation, evaluated: Evaluated) -> str:

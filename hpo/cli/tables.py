@@ -9,6 +9,7 @@ from rich.table import Table
 
 from hpo.cli.output import console, count, duration, percent
 from hpo.config import Scalar
+from hpo.openings import statements
 from hpo.stats import PairComparison
 from hpo.summary import Configuration, StudySummary
 
@@ -49,6 +50,10 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
             escape(_params(best.params)) if best else "–",
         )
     console.print(table)
+    for summary in summaries:
+        if n := len(summary.openings):
+            times = "once" if n == 1 else f"{n} times"
+            _print_lines([f"The test of {summary.name} was opened {times}."])
 
 
 def notes(summary: StudySummary, n_rows: int) -> list[str]:
@@ -70,7 +75,7 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
             f"{count(n_open, 'training')} to be done, {summary.count('failed')} failed: "
             f"`hpo resume {summary.name}` goes on."
         )
-    return found
+    return found + statements(summary.openings, n_complete=summary.count("complete"))
 
 
 def data_name(summary: StudySummary) -> str:

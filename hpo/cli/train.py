@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hpo.cli.command_line import command_line
 from hpo.cli.options import (
     DataOption,
     DeviceOption,
@@ -46,6 +47,10 @@ def grid(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     timeout: TimeoutOption = None,
+    test: Annotated[
+        bool,
+        typer.Option("--test", help="Open the sealed test once the sweep is complete."),
+    ] = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -78,12 +83,12 @@ def grid(
         seed=seed,
         device=device,
         precision=precision,
-        command=_command(),
+        command=command_line(),
     )
     plan = with_timeout(plan_grid(names, settings), timeout)
     from hpo.cli import work
 
-    work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))
+    work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet, test=test))
 
 
 def search(
@@ -134,7 +139,7 @@ def search(
         seed=seed,
         device=device,
         precision=precision,
-        command=_command(),
+        command=command_line(),
     )
     search_settings = SearchSettings(trials=trials, sampler=sampler, pruner=pruner)
     plan = with_timeout(plan_search(param or [], settings, search_settings), timeout)
@@ -158,10 +163,3 @@ def resume(
 
     plan = with_timeout(plan_resume(study, storage), timeout)
     work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))
-
-
-def _command() -> str:
-    import shlex
-    import sys
-
-    return shlex.join(["hpo", *sys.argv[1:]])

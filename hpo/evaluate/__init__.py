@@ -14,6 +14,7 @@ records, documents
 """
 
 from hpo.evaluate.documents import to_document
+from hpo.evaluate.exam import check_test
 from hpo.evaluate.opening import Request, open_test, read_evaluation
 from hpo.evaluate.records import METRICS, CalibrationBin, Evaluated, Evaluation, Roc
 
@@ -24,6 +25,7 @@ __all__ = [
     "Evaluation",
     "Request",
     "Roc",
+    "check_test",
     "open_test",
     "read_evaluation",
     "to_document",
