@@ -6,6 +6,12 @@ nothing of studies. Names from outside are made harmless where a record is drawn
 
 from plotly.graph_objects import Figure
 
+from hpo.plots.calibration import (
+    CalibrationCurve,
+    CalibrationInfo,
+    calibration_info,
+    draw_calibration,
+)
 from hpo.plots.curves import Curve, CurvesInfo, curves_info, draw_curves
 from hpo.plots.history import HistoryInfo, HistoryPoint, draw_history, history_info
 from hpo.plots.importances import (
@@ -22,6 +28,7 @@ from hpo.plots.labels import (
     percent,
     score_text,
 )
+from hpo.plots.roc import RocCurve, RocInfo, draw_roc, roc_info
 from hpo.plots.scores import Reference
 from hpo.plots.slices import SLICES_CAPTION, SliceInfo, SlicePoint, draw_slice, slice_infos
 from hpo.plots.style import figure_json, plotly_script
@@ -29,6 +36,8 @@ from hpo.plots.sweep import SweepCell, SweepInfo, draw_sweep, sweep_info
 
 __all__ = [
     "SLICES_CAPTION",
+    "CalibrationCurve",
+    "CalibrationInfo",
     "Curve",
     "CurvesInfo",
     "Figure",
@@ -37,15 +46,20 @@ __all__ = [
     "Importance",
     "ImportanceInfo",
     "Reference",
+    "RocCurve",
+    "RocInfo",
     "SliceInfo",
     "SlicePoint",
     "SweepCell",
     "SweepInfo",
+    "calibration_info",
     "configuration_label",
     "curves_info",
+    "draw_calibration",
     "draw_curves",
     "draw_history",
     "draw_importances",
+    "draw_roc",
     "draw_slice",
     "draw_sweep",
     "figure_json",
@@ -56,6 +70,7 @@ __all__ = [
     "parameters_text",
     "percent",
     "plotly_script",
+    "roc_info",
     "score_text",
     "slice_infos",
     "sweep_info",

@@ -43,7 +43,7 @@ def facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
         ("Kind", f"{record.kind} over {', '.join(record.names)}"),
         ("Data", f"{data.name} ({source})"),
         ("Images", f"{data.n_train} training, {data.n_validation} validation{split}"),
-        ("Test images", f"{data.n_test}, kept apart: nothing on this page has seen them"),
+        ("Test images", _test_images(summary)),
         ("Fingerprint of the data", data.fingerprint),
         ("Epochs", epochs),
         ("Repeats", f"{summary.goal.n_repeats} per configuration"),
@@ -71,6 +71,13 @@ def commands(summary: StudySummary) -> tuple[Command, ...]:
         *(Command(f"hpo {text}", effect) for text, effect in _commands(summary)),
         Command(summary.record.command, f"again with a larger {more}; nothing is trained twice"),
     )
+
+
+def _test_images(summary: StudySummary) -> str:
+    n, n_openings = summary.record.data.n_test, len(summary.openings)
+    if not n_openings:
+        return f"{n}, kept apart: nothing on this page has seen them"
+    return f"{n}, opened {'once' if n_openings == 1 else f'{n_openings} times'}: see the test"
 
 
 def _search_facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:

@@ -27,25 +27,26 @@ def figures(summary: StudySummary, study: optuna.Study, runs: RunStore) -> list[
 
 def _scores(summary: StudySummary) -> Iterator[FigureBlock]:
     if summary.record.kind == "grid" and (sweep := plots.sweep_info(summary)):
-        yield _block("sweep", "The sweep", sweep.caption, plots.draw_sweep(sweep))
+        yield block("sweep", "The sweep", sweep.caption, plots.draw_sweep(sweep))
     if history := plots.history_info(summary):
-        yield _block("history", "History", history.caption, plots.draw_history(history))
+        yield block("history", "History", history.caption, plots.draw_history(history))
 
 
 def _parameters(summary: StudySummary, study: optuna.Study) -> Iterator[FigureBlock]:
     importances = plots.importance_info(study, summary)
     drawn = [plots.draw_importances(importances)] if importances.importances else []
-    yield _block("importances", "Importance of the parameters", importances.caption, *drawn)
+    yield block("importances", "Importance of the parameters", importances.caption, *drawn)
     if slices := plots.slice_infos(summary):
         drawn = [plots.draw_slice(info) for info in slices]
-        yield _block("slices", "Score by parameter", plots.SLICES_CAPTION, *drawn)
+        yield block("slices", "Score by parameter", plots.SLICES_CAPTION, *drawn)
 
 
 def _curves(summary: StudySummary, runs: RunStore) -> Iterator[FigureBlock]:
     if curves := plots.curves_info(summary, runs):
-        yield _block("curves", "Curves", curves.caption, plots.draw_curves(curves))
+        yield block("curves", "Curves", curves.caption, plots.draw_curves(curves))
 
 
-def _block(key: str, title: str, caption: str, *drawings: plots.Figure) -> FigureBlock:
+def block(key: str, title: str, caption: str, *drawings: plots.Figure) -> FigureBlock:
+    """Return a figure of the page."""
     documents = tuple(plots.figure_json(drawing) for drawing in drawings)
     return FigureBlock(key, title, caption, documents)

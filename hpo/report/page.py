@@ -14,6 +14,7 @@ from hpo.errors import HpoError, RunStoreError
 from hpo.report.facts import commands, facts, settings
 from hpo.report.figures import figures
 from hpo.report.headline import headline
+from hpo.report.sealed_test import sealed_test
 from hpo.report.table import table, unfinished
 from hpo.runs import RunStore, write_whole
 from hpo.summary import StudySummary
@@ -55,6 +56,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
         summary=summary,
         headline=headline(summary),
         figures=figures(summary, study, runs),
+        test=sealed_test(summary, study),
         table=table(summary),
         unfinished=unfinished(summary),
         facts=facts(summary),
