@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from hpo.cli.options import JsonOption, StorageOption, StudyArgument
+from hpo.errors import UsageError
 from hpo.storage_url import DEFAULT_URL
 
 
@@ -12,21 +13,76 @@ def show(
     study: Annotated[
         str | None, typer.Argument(metavar="[STUDY]", help="A study; without it, all of them.")
     ] = None,
+    curves: Annotated[
+        bool,
+        typer.Option(
+            "--curves", help="Also what its curves say: convergence, steadiness, overfitting."
+        ),
+    ] = False,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            "--target",
+            metavar="SHARE",
+            help="With --curves: the validation accuracy to converge to, such as 0.93. "
+            "Default: chosen from the study.",
+            show_default=False,
+        ),
+    ] = None,
     storage: StorageOption = DEFAULT_URL,
     json: JsonOption = False,
 ) -> None:
-    """List the studies, or show one: its table, its best configuration."""
-    from hpo.cli.output import print_json, say
-    from hpo.cli.tables import print_studies, print_study
+    """List the studies, or show one: its table, its verdict, what its curves say."""
+    has_curves = curves or target is not None
+    if has_curves and study is None:
+        raise UsageError("--curves and --target take a study: hpo show STUDY --curves.")
+    if target is not None and not 0 < target <= 1:
+        raise UsageError(
+            f"--target takes a validation accuracy above 0 and up to 1, but got {target:g}: for "
+            "93 % write --target 0.93."
+        )
+    if study is None:
+        _show_all(storage, json=json)
+    else:
+        _show_one(study, storage, has_curves=has_curves, target=target, json=json)
+
+
+def _show_one(
+    study: str, storage: str, *, has_curves: bool, target: float | None, json: bool
+) -> None:
+    from hpo.claims import Target, claims
+    from hpo.claims import to_document as claims_document
+    from hpo.cli.claims import print_claims
+    from hpo.cli.output import print_json
+    from hpo.cli.tables import print_study
+    from hpo.folders import runs_folder
+    from hpo.runs import RunStore
     from hpo.storage import open_storage
     from hpo.study import open_study
-    from hpo.summary import summarize, summarize_all, to_document
+    from hpo.summary import summarize, to_document
 
     opened = open_storage(storage, create=False)
-    if study is not None:
-        summary = summarize(open_study(opened, study), storage_url=storage)
-        print_json(to_document(summary)) if json else print_study(summary)
+    summary = summarize(open_study(opened, study), storage_url=storage)
+    found = None
+    if has_curves:
+        asked = None if target is None else Target(target, "given with --target")
+        found = claims(summary, RunStore(runs_folder(storage)), target=asked)
+    if json:
+        curves = {"curves": claims_document(found) if found else None} if has_curves else {}
+        print_json(to_document(summary) | curves)
         return
+    print_study(summary)
+    if found:
+        print_claims(found)
+
+
+def _show_all(storage: str, *, json: bool) -> None:
+    from hpo.cli.output import print_json, say
+    from hpo.cli.tables import print_studies
+    from hpo.storage import open_storage
+    from hpo.summary import summarize_all, to_document
+
+    opened = open_storage(storage, create=False)
     summaries, n_foreign = summarize_all(opened)
     if json:
         print_json({"studies": [to_document(summary) for summary in summaries]})

@@ -1,0 +1,34 @@
+"""What the curves of a study say, in the terminal."""
+
+from rich.markup import escape
+from rich.table import Table
+
+from hpo.claims import ClaimsSummary, cell, heading, outcome
+from hpo.cli.output import console
+from hpo.stats.sentences import label
+
+
+def print_claims(found: ClaimsSummary) -> None:
+    """Print a row per claim with a column per configuration, then what of it is real."""
+    _print("What the curves say", style="bold")
+    table = Table(show_lines=True)
+    table.add_column()
+    for value in found.configurations:
+        table.add_column(escape(label(value)), justify="right")
+    for claim in found.claims:
+        cells = ("\n".join(cell(claim.kind, m)) for m in claim.measured)
+        table.add_row(escape(heading(claim.kind)), *cells)
+    console.print(table)
+    for value, configuration in found.configurations.items():
+        if value != configuration.value:
+            params = (f"{name} {label(v)}" for name, v in configuration.params.items())
+            _print(f"{value}: {', '.join(params)}")
+    _print(f"{found.target.text}: {found.target.chosen}.")
+    for line in outcome(found.claims):
+        _print(f"  {line}")
+    for note in found.notes:
+        _print(note)
+
+
+def _print(text: str, *, style: str = "") -> None:
+    console.print(escape(text), soft_wrap=True, style=style)
