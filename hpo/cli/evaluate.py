@@ -1,15 +1,41 @@
-"""The command that opens the sealed test: evaluate."""
+"""The command that opens the sealed test of a study, or tests weights of others: evaluate."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
-from hpo.cli.options import JsonOption, StorageOption, StudyArgument
+from hpo.cli.options import (
+    ActivationOption,
+    DataOption,
+    HasSigmoidOption,
+    InputScaleOption,
+    JsonOption,
+    StorageOption,
+)
+from hpo.errors import UsageError
 from hpo.storage_url import DEFAULT_URL
+
+_OF_WEIGHTS: Final = ("data", "input_scale", "activation", "has_sigmoid")
+_OF_STUDIES: Final = ("all_", "storage")
 
 
 def evaluate(
-    study: StudyArgument,
+    context: typer.Context,
+    study: Annotated[
+        str | None,
+        typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights", metavar="FILE", help="Not of a study: a state dict or safetensors."
+        ),
+    ] = None,
+    data: DataOption = None,
+    input_scale: InputScaleOption = None,
+    activation: ActivationOption = None,
+    has_sigmoid: HasSigmoidOption = False,
     all_: Annotated[
         bool, typer.Option("--all", help="Of a search, every configuration; not the winner only.")
     ] = False,
@@ -28,12 +54,48 @@ def evaluate(
 
     Nothing is trained. The opening goes on record and is told in every later table and page.
 
+    With --weights, a file from elsewhere is tested on --data. Its network is found from the
+    shapes; --input-scale, --activation and --has-sigmoid say what weights do not tell.
+
     Examples:
 
         hpo evaluate STUDY
 
         hpo evaluate STUDY --threshold sensitivity=0.95 --json
+
+        hpo evaluate --weights weights.pt --data chest_xray --input-scale raw
     """
+    _check_usage(context, study, weights)
+    if weights is not None:
+        from hpo.cli import weights as others
+        from hpo.cli.predictions import unseen
+
+        how = unseen(input_scale, activation, has_sigmoid)
+        others.evaluate(weights, data, how=how, threshold=threshold, json=json)
+    elif study is not None:
+        _open_test(study, storage, threshold=threshold, is_all=all_, json=json)
+
+
+def _check_usage(context: typer.Context, study: str | None, weights: Path | None) -> None:
+    """Check that there is one thing to evaluate, and no option of the other.
+
+    Raises:
+        UsageError: says which to leave out.
+    """
+    if (study is None) == (weights is None):
+        raise UsageError(
+            "hpo evaluate takes one of both: the name of a study (`hpo show` lists them), or "
+            "--weights FILE."
+        )
+    others = _OF_WEIGHTS if weights is None else _OF_STUDIES
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in others and source is not None and source.name == "COMMANDLINE":
+            home = "--weights: a study has its own data" if weights is None else "a study"
+            raise UsageError(f"{parameter.opts[0]} belongs to {home}. Leave it out.")
+
+
+def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: bool) -> None:
     from hpo.cli.command_line import command_line
     from hpo.cli.evaluation import document, print_evaluation, print_openings
     from hpo.cli.output import console, print_json
@@ -47,7 +109,7 @@ def evaluate(
 
     place = open_storage(storage, create=False)
     opened = open_study(place, study)
-    request = Request(threshold=threshold, is_all=all_, command=command_line())
+    request = Request(threshold=threshold, is_all=is_all, command=command_line())
     evaluation = open_test(opened, place, request)
     summary = summarize(opened, storage_url=storage)
     folder = study_folder(storage, study)

@@ -1,0 +1,116 @@
+"""hpo evaluate --weights: weights of others on the test images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.conftest import SIZE, SMALL, Hpo
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A two-output network of a script that feeds pixels as 0..255, as in report D."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(SIZE**2, 2))
+    with torch.no_grad():
+        network[1].weight.zero_()
+        network[1].weight[1, :SIZE].fill_(0.01)
+        network[1].bias.copy_(torch.tensor([0.0, -12.0]))
+    path = tmp_path / "weights.pth"
+    torch.save(
+        {"epoch": 30, "state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}},
+        path,
+    )
+    return path
+
+
+def n_right(xrays: Path, scale: float) -> int:
+    """Count the right answers as report D does: argmax of the two outputs."""
+    count = 0
+    for label, name in enumerate(("test_normal", "test_pneumonia")):
+        pixels = np.load(xrays / f"{name}.npy").reshape(8, -1) * scale
+        count += int((((pixels[:, :SIZE] * 0.01).sum(1) - 12 > 0) == label).sum())
+    return count
+
+
+@pytest.mark.parametrize(("scale", "factor"), [("raw", 1), ("unit", 1 / 255)])
+def test_right_answers_are_those_of_the_argmax(
+    hpo: Hpo, xrays: Path, weights: Path, scale: str, factor: float
+) -> None:
+    arguments = ("evaluate", "--weights", weights, "--data", xrays, "--input-scale", scale)
+    found = hpo(*arguments, "--json").json
+    assert (found["n_right"], found["n_images"]) == (n_right(xrays, factor), 16)
+    assert (found["n_right"] == 8) == (scale == "unit")
+    assert found["metrics"]["accuracy"]["value"] == pytest.approx(n_right(xrays, factor) / 16)
+    assert found["architecture"] == "Flatten -> Linear(256, 2)"
+    assert any("under the key state_dict" in note for note in found["notes"])
+    assert any("begins with module., which is left out" in note for note in found["notes"])
+    shown = hpo(*arguments)
+    assert f"{n_right(xrays, factor)} of 16 right" in shown.out
+    assert "bootstrap over 16 patients" in shown.out
+    assert "left out" in shown.err
+    assert ("Every test image is called normal" in shown.out) == (scale == "unit")
+
+
+def test_exported_weights_are_right_as_often_as_the_run_store_says(hpo: Hpo, xrays: Path) -> None:
+    grid = hpo(
+        "grid", "--param", "loss", "--values", "bce,ce", "--repeats", "1", *SMALL,
+        "--data", xrays, "--study", "mine", "--json", "--quiet",
+    ).json  # fmt: skip
+    hpo("export", "mine", "--out", "out", "--weights", "all")
+    opened = hpo("evaluate", "mine", "--json").json["configurations"]
+    assert len(opened) == len(grid["configurations"]) == 2
+    for configuration, folder in zip(opened, ("000_loss-bce", "001_loss-ce"), strict=True):
+        for suffix in ("pt", "safetensors"):
+            file = Path("out") / folder / f"weights-repeat-0.{suffix}"
+            found = hpo("evaluate", "--weights", file, "--data", xrays, "--json").json
+            assert found["n_right"] == configuration["n_right"]
+            for name, metric in found["metrics"].items():
+                assert metric["value"] == pytest.approx(
+                    configuration["metrics"][name]["value"], abs=1e-6
+                )
+
+
+def test_synthetic_images_are_said_to_be(hpo: Hpo) -> None:
+    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(64**2, 1)).state_dict(), "w.pt")
+    assert "(synthetic)" in hpo("evaluate", "--weights", "w.pt").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((), 2, "takes one of both"),
+        (("mine", "--weights", "weights.pth"), 2, "takes one of both"),
+        (("mine", "--data", "xrays"), 2, "--data belongs to --weights"),
+        (("mine", "--has-sigmoid"), 2, "--has-sigmoid belongs to --weights"),
+        (("--weights", "weights.pth", "--all"), 2, "--all belongs to a study"),
+        (("--weights", "weights.pth", "--threshold", "youden"), 2, "give a number"),
+        (("--weights", "weights.pth", "--threshold", "2"), 2, "between 0 and 1"),
+        (("--weights", "weights.pth", "--data", "nowhere"), 1, "There is no"),
+        (("--weights", "nowhere.pth", "--data", "xrays"), 1, "nowhere.pth cannot be read"),
+        (("--weights", "xrays/normal.npy", "--data", "xrays"), 1, "holds no weights"),
+        (("--weights", "xrays", "--data", "xrays"), 1, "is a folder"),
+    ],
+)
+@pytest.mark.usefixtures("xrays")
+def test_wrong_usage_and_bad_files_have_one_message(
+    hpo: Hpo, weights: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    assert weights.exists()
+    answer = hpo("evaluate", *arguments)
+    assert answer.code == code, answer
+    assert words in " ".join(answer.err.split())
+    assert "Traceback" not in answer.err
+
+
+def test_data_from_the_environment_do_not_stand_in_the_way_of_a_study(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hpo(
+        "grid", "--param", "batch_size", "--values", "8", "--repeats", "1", *SMALL,
+        "--data", xrays, "--study", "mine", "--quiet",
+    )  # fmt: skip
+    monkeypatch.setenv("HPO_DATA", "nowhere")
+    assert hpo("evaluate", "mine").code == 0
