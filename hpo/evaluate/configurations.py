@@ -63,7 +63,7 @@ def evaluate_configuration(
         thresholds=tuple(m.threshold for m in models),
         metrics=metrics,
         gap=gap,
-        confusion=_confusion(is_called_ill, exam.labels),
+        confusion=count_answers(is_called_ill, exam.labels),
         roc=curves.roc(exam.labels, probabilities),
         calibration=curves.calibration(exam.labels, probabilities),
         notes=tuple(filter(None, (gaps.gap_sentence(fall), gaps.threshold_sentence(fall)))),
@@ -104,7 +104,8 @@ def _spread(draws: Floats, exam: Exam) -> Spread:
     return spread(draws, overlap=exam.overlap, n_patients=exam.n_patients)
 
 
-def _confusion(is_called_ill: NDArray[np.bool_], labels: Labels) -> Confusion:
+def count_answers(is_called_ill: NDArray[np.bool_], labels: Labels) -> Confusion:
+    """Count right and wrong answers `(images,)` or `(repeats, images)`."""
     is_ill = labels == 1
     return Confusion(
         true_positive=int((is_called_ill & is_ill).sum()),

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpo.data import NORMAL, PNEUMONIA, TEST, Dataset
+from hpo.data import TEST, Dataset
 from hpo.errors import WeightsError
+from hpo.evaluate.configurations import count_answers
 from hpo.evaluate.exam import check_test
 from hpo.evaluate.gaps import FALL, LOPSIDED, bound
 from hpo.evaluate.metrics import statistics
@@ -82,7 +82,7 @@ def evaluate_weights(
         n_patients=len(np.unique(patients)),
         threshold=threshold,
         metrics=metrics,
-        confusion=_confusion(labels, told > threshold),
+        confusion=count_answers(told > threshold, labels),
         notes=(*network.notes, _WHOSE),
         signs=(
             *network.check(pixels),
@@ -123,16 +123,6 @@ def _as_file(path: Path) -> Path:
             "repeats of a configuration, with their interval."
         )
     return path
-
-
-def _confusion(labels: NDArray[np.uint8], is_called_ill: NDArray[np.bool_]) -> Confusion:
-    is_ill, is_normal = labels == PNEUMONIA, labels == NORMAL
-    return Confusion(
-        true_positive=int((is_called_ill & is_ill).sum()),
-        false_negative=int((~is_called_ill & is_ill).sum()),
-        false_positive=int((is_called_ill & is_normal).sum()),
-        true_negative=int((~is_called_ill & is_normal).sum()),
-    )
 
 
 def _one_sided(told: Probabilities, threshold: float) -> Iterator[str]:
