@@ -15,7 +15,7 @@ from hpo.training.losses import probabilities
 from hpo.training.model import compute_logits, plain_model
 from hpo.weights.architecture import find_architecture
 from hpo.weights.files import read_state_dict
-from hpo.weights.network import Network, Probabilities, Unseen, in_pieces, open_network
+from hpo.weights.network import Network, Probabilities, Unseen, finite, in_pieces, open_network
 
 CONFIG: Final = "config.json"
 
@@ -99,8 +99,7 @@ def _open_exported(path: Path, config: TrainingConfig) -> Network:
     def tell(pixels: Pixels) -> Probabilities:
         with one_thread():
             logits = [compute_logits(model, rows, config) for rows in in_pieces(pixels)]
-        told: Probabilities = probabilities(config, torch.cat(logits)).numpy().astype(float)
-        return told
+        return finite(path, probabilities(config, torch.cat(logits)).numpy().astype(float))
 
     return Network(
         path=path,

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from hpo.config import Activation, Normalize
 from hpo.data import Pixels
+from hpo.errors import WeightsError
 from hpo.training.device import one_thread
 from hpo.training.memory import EVALUATION_PIXELS
 from hpo.training.model import ACTIVATIONS, scale_pixels
@@ -49,6 +50,7 @@ class Network:
     """A network that tells the probability of pneumonia of images `(n, side, side)`.
 
     `notes` say what was found and assumed; `check(pixels)` what these images tell against it.
+    `probabilities` raises WeightsError where the network gives no number.
     """
 
     path: Path
@@ -72,7 +74,7 @@ def open_network(path: Path, unseen: Unseen) -> Network:
         side=found.side,
         text=found.text + " -> Sigmoid" * unseen.has_sigmoid,
         notes=(*state.notes, *found.assumed, *_assumed(found, unseen)),
-        probabilities=lambda pixels: _probabilities(found, unseen, pixels),
+        probabilities=lambda pixels: finite(path, _probabilities(found, unseen, pixels)),
         check=lambda pixels: list(_check_scale(found, unseen, pixels)),
     )
 
@@ -86,6 +88,21 @@ def in_pieces(pixels: Pixels) -> Iterator[Tensor]:
     for start in range(0, len(pixels), size):
         piece = np.array(pixels[start : start + size])
         yield torch.from_numpy(piece.reshape(len(piece), -1))
+
+
+def finite(path: Path, told: Probabilities) -> Probabilities:
+    """Return probabilities that are numbers.
+
+    Raises:
+        WeightsError: values overflow on the way through the network.
+    """
+    n_lost = int((~np.isfinite(told)).sum())
+    if n_lost:
+        raise WeightsError(
+            f"{path} gives no number for {n_lost} of {len(told)} images: its values overflow. Is "
+            "the input scale right (--input-scale)?"
+        )
+    return told
 
 
 @torch.inference_mode()

@@ -149,7 +149,7 @@ def test_values_that_overflow_are_refused(save: Save) -> None:
     with torch.no_grad():
         network[1].weight.fill_(1e38)
     path = save(network.state_dict())
-    with pytest.raises(WeightsError, match="no number for 2 of 2 test images"):
+    with pytest.raises(WeightsError, match="no number for 2 of 2 images"):
         evaluate_weights(path, dataset([50], [60]), unseen=Unseen(input_scale="raw"))
 
 
