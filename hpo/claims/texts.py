@@ -34,14 +34,14 @@ def sentence(kind: Kind, pair: PairComparison, a: Measured, b: Measured) -> str:
     return "; ".join([text, *(_never(kind, m) for m in (a, b) if m.n_never)])
 
 
-def outcome(claims: Iterable[Claim]) -> list[str]:
-    """Return the differences that are real, and how many cannot be told; none were not tested."""
+def outcome(claims: Iterable[Claim]) -> tuple[list[str], str]:
+    """Return the differences that are real, and a line on the others; nothing where untested."""
     tested = [pair for claim in claims for pair in claim.pairs if pair.low is not None]
     real = [pair.sentence for pair in tested if pair.is_real]
     n_others = len(tested) - len(real)
     which = "the other" if real else "any of"
     others = f"no difference can be told in {which} {n_others} comparisons"
-    return [*real, others] if n_others else real
+    return real, others if n_others else ""
 
 
 def cell(kind: Kind, measured: Measured) -> tuple[str, ...]:

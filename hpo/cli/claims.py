@@ -24,7 +24,8 @@ def print_claims(found: ClaimsSummary) -> None:
             params = (f"{name} {label(v)}" for name, v in configuration.params.items())
             _print(f"{value}: {', '.join(params)}")
     _print(f"{found.target.text}: {found.target.chosen}.")
-    for line in outcome(found.claims):
+    real, others = outcome(found.claims)
+    for line in filter(None, [*real, others]):
         _print(f"  {line}")
     for note in found.notes:
         _print(note)

@@ -11,6 +11,7 @@ import optuna
 
 from hpo import plots
 from hpo.errors import HpoError, RunStoreError
+from hpo.report.claims import claims_table
 from hpo.report.facts import commands, facts, settings
 from hpo.report.figures import figures
 from hpo.report.headline import headline
@@ -56,6 +57,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
         summary=summary,
         headline=headline(summary),
         figures=figures(summary, study, runs),
+        claims=claims_table(summary, runs),
         test=sealed_test(summary, study),
         table=table(summary),
         unfinished=unfinished(summary),
