@@ -7,14 +7,20 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
 from hpo import curves
+from hpo.files import writing
 from hpo.runs import Run
 from hpo.storage import open_storage
 
 
 def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
-    """Attach the curves of a run to its trial, before it is told: the dashboard shows a table."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    """Attach the curves of a run to its trial, before it is told: the dashboard shows a table.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    way_out = "Make room, then run the same command again."
+    with writing(folder, way_out=way_out), tempfile.TemporaryDirectory() as scratch:
+        folder.mkdir(parents=True, exist_ok=True)
         path = Path(scratch) / "curves.csv"
         path.write_text(curves.to_csv(run), encoding="utf-8")
         upload_artifact(

@@ -8,7 +8,8 @@ HpoError                 failed: exit code 1
 ├── DeviceError          a device that is not there, or too little memory on it
 ├── TrainingError        a training that cannot be carried out
 ├── WeightsError         a file of weights that cannot be read, or a network that is not read
-├── RunStoreError        a file of the run store that cannot be read or written
+├── RunStoreError        a file of the run store that is missing or cannot be read
+├── OutputError          a file that cannot be written
 ├── StorageError         a database that cannot be opened, read or written
 └── StudyError           a study that is missing, or that does not fit the request
 """
@@ -54,6 +55,10 @@ class WeightsError(HpoError):
 
 
 class RunStoreError(HpoError):
+    pass
+
+
+class OutputError(HpoError):
     pass
 
 

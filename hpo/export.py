@@ -13,14 +13,17 @@ from safetensors.numpy import load_file, save
 from hpo import curves
 from hpo.errors import StudyError
 from hpo.evaluate import Evaluated, Evaluation
+from hpo.files import write_whole
 from hpo.openings import statements
-from hpo.runs import RunStore, write_whole
+from hpo.runs import RunStore
 from hpo.search import Job
 from hpo.stats import Interval
 from hpo.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Weights
 
 Which = Literal["best", "all", "none"]
+
+_WAY_OUT: Final = "Make room or name another folder with --out, then export again."
 
 _TRIAL_COLUMNS: Final = (
     "trial", "repeat", "seed", "fold", "state", "score", "epochs", "seconds", "run", "reason",
@@ -52,7 +55,7 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
 
     Raises:
         StudyError: nothing is complete yet.
-        RunStoreError: the folder cannot be written.
+        OutputError: the folder cannot be written.
     """
     summary = exporter.summary
     if summary.best is None:
@@ -135,8 +138,8 @@ def _write_weights(exporter: Exporter, configuration: Configuration, home: Path)
             )
             weights = exporter.train(_job(configuration, repeat))
         name = f"weights-repeat-{repeat.repeat}"
-        write_whole(home / f"{name}.safetensors", save(weights))
-        write_whole(home / f"{name}.pt", to_torch_file(weights))
+        write_whole(home / f"{name}.safetensors", save(weights), way_out=_WAY_OUT)
+        write_whole(home / f"{name}.pt", to_torch_file(weights), way_out=_WAY_OUT)
     if complete:
         first = f"weights-repeat-{complete[0].repeat}.pt"
         _write(home / "network.py", network_script(configuration.config, first))
@@ -161,7 +164,7 @@ def _kept(path: Path) -> Weights | None:
 
 
 def _write(path: Path, text: str) -> None:
-    write_whole(path, text.encode())
+    write_whole(path, text.encode(), way_out=_WAY_OUT)
 
 
 def _config_json(configuration: Configuration) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from hpo.runs import write_whole
+from hpo.files import write_whole
 from hpo.summary import StudySummary
 
 
@@ -35,11 +35,13 @@ class KeptWeights:
         """Note a finished repeat, keep its weights if there are any, and drop what lost.
 
         Raises:
-            RunStoreError: the folder cannot be written.
+            OutputError: the folder cannot be written.
         """
         self.scores.setdefault(identity, {})[run] = score
         if content is not None:
-            write_whole(self.path(run), content)
+            write_whole(
+                self.path(run), content, way_out="Make room, then run the same command again."
+            )
         whole = {i: fmean(s.values()) for i, s in self.scores.items() if self._is_whole(s)}
         if identity in whole:
             best = max(whole, key=lambda i: whole[i])

@@ -4,21 +4,20 @@ A file is named by everything that decides the numbers. It is written to a tempo
 renamed, so a file that is there is whole.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from hpo.config import TrainingConfig
-from hpo.errors import RunStoreError
+from hpo.files import write_whole
 from hpo.training.numerics import NUMERICS_VERSION
 
 FORMAT: Final = 1
+
+_WAY_OUT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,33 +114,11 @@ class RunStore:
         """Write the file of a finished training.
 
         Raises:
-            RunStoreError: the folder cannot be written, or the disk is full.
+            OutputError: the folder cannot be written, or the disk is full.
         """
         document = {"format": FORMAT, "key": key.to_document()} | _to_document(run)
-        write_whole(self.path(key), json.dumps(document, separators=(",", ":")).encode())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file to a temporary name, then rename it: it is there whole or not at all.
-
-    Raises:
-        RunStoreError: the folder cannot be written, or the disk is full.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise RunStoreError(
-            f"{path.parent} cannot be written: {error.strerror}. What is finished is kept. Make "
-            "room or set HPO_RUNS to another folder, then run the same command again."
-        ) from error
+        content = json.dumps(document, separators=(",", ":")).encode()
+        write_whole(self.path(key), content, way_out=_WAY_OUT)
 
 
 def _to_document(run: Run) -> dict[str, Any]:

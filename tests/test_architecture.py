@@ -14,7 +14,7 @@ PACKAGE = ROOT / "hpo"
 # A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
 LAYERS = (
     {"hpo", "hpo.errors"},
-    {"hpo.config"},
+    {"hpo.config", "hpo.files"},
     {"hpo.data", "hpo.training.numerics", "hpo.stats", "hpo.storage_url"},
     {"hpo.training", "hpo.space", "hpo.baselines"},
     {"hpo.runs", "hpo.folders", "hpo.study_record"},

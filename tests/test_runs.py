@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from hpo.config import TrainingConfig
-from hpo.errors import RunStoreError
-from hpo.runs import Epoch, Run, RunKey, RunStore, write_whole
+from hpo.errors import OutputError
+from hpo.files import write_whole
+from hpo.runs import Epoch, Run, RunKey, RunStore
 
 KEY = RunKey(
     config=TrainingConfig(),
@@ -100,9 +101,9 @@ def test_a_kept_epoch_that_does_not_exist_counts_as_damage(store: RunStore) -> N
 
 def test_a_write_that_fails_says_so_and_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RunStoreError, match="cannot be written"):
-        write_whole(tmp_path / "file" / "run.json", b"{}")
-    write_whole(tmp_path / "run.json", b"{}")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_whole(tmp_path / "file" / "run.json", b"{}", way_out="Move it.")
+    write_whole(tmp_path / "run.json", b"{}", way_out="Move it.")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     assert stat.S_ISREG((tmp_path / "run.json").stat().st_mode)
 
@@ -115,8 +116,8 @@ def test_a_full_disk_is_said_and_the_old_file_stays(
     def is_full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hpo.runs.os.fsync", is_full)
-    with pytest.raises(RunStoreError, match="No space left on device"):
+    monkeypatch.setattr("hpo.files.os.fsync", is_full)
+    with pytest.raises(OutputError, match="No space left on device"):
         store.save(KEY, replace(RUN, seconds=9.0))
     found = store.find(KEY)
     assert found is not None

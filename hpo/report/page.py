@@ -10,14 +10,14 @@ import jinja2
 import optuna
 
 from hpo import plots
-from hpo.errors import HpoError, RunStoreError
+from hpo.files import write_whole
 from hpo.report.claims import claims_table
 from hpo.report.facts import commands, facts, settings
 from hpo.report.figures import figures
 from hpo.report.headline import headline
 from hpo.report.sealed_test import sealed_test
 from hpo.report.table import table, unfinished
-from hpo.runs import RunStore, write_whole
+from hpo.runs import RunStore
 from hpo.summary import StudySummary
 
 FILE_NAME: Final = "report.html"
@@ -27,19 +27,12 @@ def write_report(summary: StudySummary, study: optuna.Study, runs: RunStore, fol
     """Write the page of a study into the folder and return its path.
 
     Raises:
-        HpoError: the folder cannot be written, or the disk is full.
+        OutputError: the folder cannot be written, or the disk is full.
     """
     path = folder / FILE_NAME
     content = render(summary, study, runs).encode()
-    try:
-        write_whole(path, content)
-    except RunStoreError as error:
-        reason = getattr(error.__cause__, "strerror", None) or "unknown error"
-        raise HpoError(
-            f"The page {path} cannot be written: {reason}. The study itself is complete in "
-            f"{summary.storage}. Make room or give yourself the right to write there, then run: "
-            f"hpo report {summary.name}"
-        ) from error
+    way_out = f"The page is missing: make room, then run hpo report {summary.name}"
+    write_whole(path, content, way_out=way_out)
     return path
 
 

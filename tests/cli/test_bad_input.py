@@ -169,7 +169,7 @@ def test_a_full_disk_is_one_message_and_what_is_finished_is_kept(
         sync(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr("hpo.runs.os.fsync", fills_up)
+        patch.setattr("hpo.files.os.fsync", fills_up)
         answer = hpo(*GRID, "--data", xrays, "--study", "mine")
     said(answer, 1, "No space left on device", "Make room")
     # A training writes its run first, then its weights.
