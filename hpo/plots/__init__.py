@@ -12,7 +12,7 @@ from hpo.plots.calibration import (
     calibration_info,
     draw_calibration,
 )
-from hpo.plots.curves import Curve, CurvesInfo, curves_info, draw_curves
+from hpo.plots.curves import Curve, CurvesInfo, curves_info, draw_curves, overlay_info
 from hpo.plots.history import HistoryInfo, HistoryPoint, draw_history, history_info
 from hpo.plots.importances import (
     Importance,
@@ -66,6 +66,7 @@ __all__ = [
     "history_info",
     "importance_info",
     "interval_text",
+    "overlay_info",
     "parameter_text",
     "parameters_text",
     "percent",

@@ -1,7 +1,7 @@
 """Accuracy and loss over the epochs, training and validation, several configurations overlaid."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -66,18 +66,29 @@ def curves_info(summary: StudySummary, runs: RunStore) -> CurvesInfo | None:
     Of many configurations, the best by mean score and the base configuration are taken.
     """
     chosen = _chosen(summary)
-    records = {number: _records(summary.configurations[number - 1], runs) for number in chosen}
+    named = [(configuration_label(summary, n), summary.configurations[n - 1]) for n in chosen]
+    return overlay_info(named, runs, left_out=_left_out(summary, chosen))
+
+
+def overlay_info(
+    named: Sequence[tuple[str, Configuration]], runs: RunStore, *, left_out: str = ""
+) -> CurvesInfo | None:
+    """Extract the curves of these configurations, of whatever study; None while there are none.
+
+    `left_out` tells in the caption which others are not shown.
+    """
+    records = [_records(configuration, runs) for _, configuration in named]
     curves = [
         curve
-        for index, number in enumerate(chosen)
-        for curve in _curves(configuration_label(summary, number), index, records[number])
+        for index, (name, _) in enumerate(named)
+        for curve in _curves(name, index, records[index])
     ]
     if not curves:
         return None
     return CurvesInfo(
         curves=tuple(curves),
         is_loss_log=_is_loss_log(curves),
-        caption=_caption(summary, chosen, records),
+        caption=_caption([configuration for _, configuration in named], records, left_out),
     )
 
 
@@ -165,21 +176,26 @@ def _is_loss_log(curves: list[Curve]) -> bool:
     return max(values) > _LOG_FROM * sorted(values)[len(values) // 2]
 
 
+def _left_out(summary: StudySummary, chosen: Sequence[int]) -> str:
+    n_finished = sum(bool(c.scores) for c in summary.configurations)
+    if len(chosen) == n_finished:
+        return ""
+    extra = " and the base configuration" if len(chosen) > N_BEST else ""
+    return f" Of {n_finished} configurations, the best {N_BEST}{extra} are shown."
+
+
 def _caption(
-    summary: StudySummary, chosen: list[int], records: Mapping[int, list[_Record]]
+    configurations: Sequence[Configuration], records: Sequence[list[_Record]], left_out: str
 ) -> str:
-    every = [record for number in chosen for record in records[number]]
+    every = [record for of_one in records for record in of_one]
     caption = "Solid lines are validation, dashed ones training (measured while training, with "
     caption += "dropout on, so it may lie below validation)."
-    if any(len(of_one) > 1 for of_one in records.values()):
+    if any(len(of_one) > 1 for of_one in records):
         caption += " Lines are means over repeats, bands reach from the lowest to the highest."
-    n_finished = sum(bool(c.scores) for c in summary.configurations)
-    if len(chosen) < n_finished:
-        extra = " and the base configuration" if len(chosen) > N_BEST else ""
-        caption += f" Of {n_finished} configurations, the best {N_BEST}{extra} are shown."
+    caption += left_out
     if len({len(record.reported) for record in every}) > 1:
         caption += " Trainings end at different epochs: each epoch shows those that reached it."
-    if len({summary.configurations[number - 1].config.loss for number in chosen}) > 1:
+    if len({configuration.config.loss for configuration in configurations}) > 1:
         caption += " Configurations with different loss functions have losses on different scales."
     n_gone = sum(not record.epochs for record in every)
     if n_gone:
