@@ -72,6 +72,14 @@ def test_a_small_deviation_is_raised_to_that_of_one_step() -> None:
     assert tests.deviation[0] == pytest.approx(np.std([0, 0.0025], ddof=1))
 
 
+def test_three_repeats_are_judged_by_the_least_steady_pair() -> None:
+    steady, unsteady = [0.05, 0.06, 0.05], [0.10, -0.20, 0.30]
+    tests = _test(np.array([steady, unsteady]))
+    assert tests.deviation == pytest.approx(np.full(2, np.std(unsteady, ddof=1)))
+    four = _test(np.array([[*steady, 0.05], [*unsteady, 0.1]]))
+    assert four.deviation[0] == pytest.approx(np.std([*steady, 0.05], ddof=1))
+
+
 def test_a_large_deviation_is_left_alone() -> None:
     tests = _test(np.array([[0.05, 0.06, 0.10]]), resolution=0.0025)
     assert tests.deviation[0] == pytest.approx(np.std([0.05, 0.06, 0.10], ddof=1))
