@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from hpo.claims import Claim, ClaimsSummary, Target, cell, claims, outcome, to_d
 from hpo.claims.measures import epochs_to, fluctuation, rise, turning_epoch
 from hpo.runs import RunStore
 from hpo.study_record import Goal
+from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 
 Curve = Callable[[int, int], list[float]]
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import optuna
 import pytest
-from fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 
 from hpo import plots, space
 from hpo.runs import RunStore
 from hpo.study_record import Goal
 from hpo.summary import StudySummary
+from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 
 HOSTILE = "<img src=x onerror=alert(1)></script><b>&amp;"
 

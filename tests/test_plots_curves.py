@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 
 from hpo import plots
 from hpo.runs import RunStore
 from hpo.study_record import Goal
+from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 
 
 def info_of(fake: FakeStudy) -> plots.CurvesInfo:

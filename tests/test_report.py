@@ -6,15 +6,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fake_studies import (
-    PAYLOAD,
-    PHANTOM,
-    FakeStudy,
-    fake_grid,
-    fake_record,
-    fake_search,
-    hostile,
-)
 
 from hpo.errors import HpoError
 from hpo.report import write_report
@@ -23,6 +14,15 @@ from hpo.report.table import table
 from hpo.runs import RunStore
 from hpo.study_record import Goal
 from hpo.summary import StudySummary
+from tests.fake_studies import (
+    PAYLOAD,
+    PHANTOM,
+    FakeStudy,
+    fake_grid,
+    fake_record,
+    fake_search,
+    hostile,
+)
 
 VOID = {"meta", "img", "br", "link"}
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fake_studies import fake_grid, fake_search, hostile
 
 from hpo.report import write_report
 from hpo.report.page import render
+from tests.fake_studies import fake_grid, fake_search, hostile
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from fake_studies import FakeStudy, fake_grid, fake_record, fake_search
-
 from hpo.report.claims import claims_table
 from hpo.report.page import render
 from hpo.runs import RunStore
 from hpo.study_record import Goal
+from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 
 HEADING = "What the curves say"
 
