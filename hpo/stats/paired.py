@@ -136,7 +136,7 @@ def _caution(deviation: Floats, n: NDArray[np.int64]) -> Floats:
 
     Where trainings collapse half of the time, one value in eight collapses in all three repeats,
     one in eight in none, and the pair looks steady. With measured scores of such a configuration
-    the plain test claimed a difference in 9 % of sweeps without one; with four repeats in 2 %.
+    the plain test claimed a difference in 9 % of sweeps without one; with four repeats in 3 %.
     """
     largest = np.max(np.nan_to_num(deviation), axis=-1, keepdims=True, initial=0.0)
     return np.where((n <= _FEW) & np.isfinite(deviation), largest, deviation)
