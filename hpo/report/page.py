@@ -1,15 +1,10 @@
 """Putting the page together and writing it whole."""
 
-import base64
-import hashlib
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
-import jinja2
 import optuna
 
-from hpo import plots
 from hpo.files import write_whole
 from hpo.report.claims import claims_table
 from hpo.report.facts import commands, facts, settings
@@ -17,6 +12,7 @@ from hpo.report.figures import figures
 from hpo.report.headline import headline
 from hpo.report.sealed_test import sealed_test
 from hpo.report.table import table, unfinished
+from hpo.report.template import fill
 from hpo.runs import RunStore
 from hpo.summary import StudySummary
 
@@ -37,36 +33,19 @@ def write_report(summary: StudySummary, study: optuna.Study, runs: RunStore, fol
 
 
 def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
-    """Return the page as HTML.
-
-    Everything from outside is escaped by the template. The policy in the page's head lets only
-    its own two scripts run, so that what slipped through would still do nothing.
-    """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    """Return the page as HTML."""
+    return fill(
+        "page.html",
+        {
+            "summary": summary,
+            "headline": headline(summary),
+            "figures": figures(summary, study, runs),
+            "claims": claims_table(summary, runs),
+            "test": sealed_test(summary, study),
+            "table": table(summary),
+            "unfinished": unfinished(summary),
+            "facts": facts(summary),
+            "settings": settings(summary),
+            "commands": commands(summary),
+        },
     )
-    scripts = [plots.plotly_script(), _file("page.js")]
-    return environment.from_string(_file("page.html")).render(
-        summary=summary,
-        headline=headline(summary),
-        figures=figures(summary, study, runs),
-        claims=claims_table(summary, runs),
-        test=sealed_test(summary, study),
-        table=table(summary),
-        unfinished=unfinished(summary),
-        facts=facts(summary),
-        settings=settings(summary),
-        commands=commands(summary),
-        style=_file("page.css"),
-        scripts=scripts,
-        script_hashes=" ".join(_hash(script) for script in scripts),
-    )
-
-
-def _file(name: str) -> str:
-    return resources.files("hpo.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
