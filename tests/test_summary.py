@@ -7,7 +7,7 @@ import pytest
 
 from hpo.study_record import Goal
 from hpo.summary import StudySummary, summarize, summarize_all, to_document
-from tests.studies import Bench, record
+from tests.clocked_studies import Bench, record
 
 
 @pytest.fixture

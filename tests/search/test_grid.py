@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from hpo.search import recover
 from hpo.study_record import Goal
 from tests.clocked import ClockedStack
-from tests.studies import Bench, record
+from tests.clocked_studies import Bench, record
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hpo.study_record import PRUNERS as PRUNER_NAMES
 from hpo.study_record import SAMPLERS as SAMPLER_NAMES
 from hpo.study_record import Goal, StudyRecord
 from tests.clocked import ClockedStack
-from tests.studies import SPACE, Bench, record
+from tests.clocked_studies import SPACE, Bench, record
 
 
 @pytest.fixture
