@@ -12,7 +12,7 @@ from hpo.stats.images import Statistic, auroc, difference_of, mcnemar, share
 from hpo.stats.intervals import Interval, mean_interval
 from hpo.stats.records import ACCURACY, PairComparison, ScoreKind, SweepComparison
 from hpo.stats.repeats import needed_repeats
-from hpo.stats.sweeps import compare_sweep
+from hpo.stats.sweeps import compare_pairs, compare_sweep
 
 __all__ = [
     "ACCURACY",
@@ -23,6 +23,7 @@ __all__ = [
     "SweepComparison",
     "auroc",
     "bootstrap_by_patient",
+    "compare_pairs",
     "compare_sweep",
     "difference_of",
     "mcnemar",

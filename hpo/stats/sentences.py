@@ -34,7 +34,7 @@ class Judgment:
     overlap: float
     kind: ScoreKind
     n_images: int | None
-    n_tests: int
+    n_tests: int = 0
 
 
 def sentence(a: Hashable, b: Hashable, finding: Finding, judgment: Judgment) -> str:

@@ -1,7 +1,8 @@
 """The verdict of a sweep: which differences between its values are real."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TypeVar
 
@@ -33,9 +34,28 @@ def compare_sweep(
     Raises:
         UsageError: level not between 0 and 1, or overlap below 0.
     """
+    judgment = Judgment(level=level, overlap=overlap, kind=kind, n_images=n_images)
+    return _compare(scores, tuple(combinations(scores, 2)), judgment)
+
+
+def compare_pairs(
+    scores: Mapping[V, Scores],
+    pairs: Sequence[tuple[V, V]],
+    *,
+    overlap: float = 0.0,
+    n_images: int | None = None,
+) -> SweepComparison:
+    """Compare only these pairs of values, as `compare_sweep` does all; corrected for so many."""
+    judgment = Judgment(level=0.95, overlap=overlap, kind=ACCURACY, n_images=n_images)
+    return _compare(scores, pairs, judgment)
+
+
+def _compare(
+    scores: Mapping[V, Scores], names: Sequence[tuple[V, V]], judgment: Judgment
+) -> SweepComparison:
+    level, overlap = judgment.level, judgment.overlap
     check_level_and_overlap(level, overlap)
     table = _table(scores)
-    names = tuple(combinations(table, 2))
     if not names:
         differences = np.empty((0, 0))
     else:
@@ -43,13 +63,7 @@ def compare_sweep(
     tests = paired_tests(
         differences, overlap=overlap, level=level, resolution=find_resolution(differences)
     )
-    judgment = Judgment(
-        level=level,
-        overlap=overlap,
-        kind=kind,
-        n_images=n_images,
-        n_tests=int((tests.n > 1).sum()),
-    )
+    judgment = replace(judgment, n_tests=int((tests.n > 1).sum()))
     return SweepComparison(
         values={v: mean_interval(s, level=level, overlap=overlap) for v, s in table.items()},
         pairs=tuple(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from hpo.errors import UsageError
-from hpo.stats import PairComparison, ScoreKind, compare_sweep, mean_interval
+from hpo.stats import PairComparison, ScoreKind, compare_pairs, compare_sweep, mean_interval
 
 STEADY = [0.9525, 0.9475, 0.9550, 0.9500, 0.9450]
 BETTER = [0.9725, 0.9700, 0.9725, 0.9725, 0.9650]
@@ -78,6 +78,13 @@ def test_every_value_has_its_mean_and_interval() -> None:
 def test_pairs_come_in_the_order_of_the_values() -> None:
     pairs = compare_sweep({64: STEADY, 32: MIXED, 128: BETTER}).pairs
     assert [(p.a, p.b) for p in pairs] == [(64, 32), (64, 128), (32, 128)]
+
+
+def test_only_the_named_pairs_are_compared_and_corrected_for() -> None:
+    scores = {"a": [0.5, 0.6, 0.55], "b": [0.7, 0.71, 0.8], "c": [0.6, 0.61, 0.5]}
+    (pair,) = compare_pairs(scores, [("c", "b")], overlap=0.25).pairs
+    (alone,) = compare_sweep({name: scores[name] for name in "cb"}, overlap=0.25).pairs
+    assert pair == alone
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, math.inf])
