@@ -123,6 +123,8 @@ def _compared(pair: _Pair, p: float, *, level: float) -> PairComparison:
 
 def _sentence(pair: _Pair, interval: Interval, *, is_real: bool) -> str:
     a, b = label(pair.a), label(pair.b)
+    if interval.n == 1:
+        a, b = f"the model of {a}", f"the model of {b}"
     low, high, mean = interval.low, interval.high, interval.mean
     if low is None or high is None or mean is None:
         return f"no difference between {a} and {b} on the test: the same answers"
@@ -139,5 +141,5 @@ def _sentence(pair: _Pair, interval: Interval, *, is_real: bool) -> str:
             f"({100 * low:+.1f} to {100 * high:+.1f})"
         )
     if interval.n == 1:
-        text += "; one training each: this speaks of these two models, not of others like them"
+        text += "; one training each says nothing of other trainings"
     return text

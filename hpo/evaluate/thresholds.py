@@ -75,7 +75,9 @@ def choose(rule: ThresholdRule, probabilities: Floats, labels: NDArray[np.uint8]
     ill = np.sort(probabilities[labels == 1])[::-1]
     last_found = ill[math.ceil(rule.value * len(ill) - _TINY) - 1]
     below = probabilities[probabilities < last_found]
-    return float((last_found + (below.max() if len(below) else 0.0)) / 2)
+    if not len(below):
+        return float(np.nextafter(last_found, -1))
+    return float((last_found + below.max()) / 2)
 
 
 def youden(probabilities: Floats, labels: NDArray[np.uint8]) -> float:

@@ -1,0 +1,74 @@
+"""The metrics against scikit-learn and by hand."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as golden
+
+from hpo.evaluate import METRICS
+from hpo.evaluate.curves import calibration, roc
+from hpo.evaluate.metrics import bin_of, calibration_error, statistics
+
+RNG = np.random.default_rng(5)
+LABELS = (RNG.random(90) < 0.4).astype(np.uint8)
+P = np.round(np.clip(0.3 * LABELS + 0.8 * RNG.random(90), 0, 1), 2)
+WEIGHTS = RNG.integers(0, 3, (4, 90)).astype(np.float64)
+
+
+def test_every_metric_is_there_in_its_order() -> None:
+    assert tuple(statistics(LABELS, P, threshold=0.5)) == METRICS
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.61])
+def test_metrics_are_scikit_learns_on_every_resample(threshold: float) -> None:
+    found = {n: s(WEIGHTS) for n, s in statistics(LABELS, P, threshold=threshold).items()}
+    called = threshold < P
+    for row, w in enumerate(WEIGHTS):
+        expected = {
+            "accuracy": golden.accuracy_score(LABELS, called, sample_weight=w),
+            "balanced_accuracy": golden.balanced_accuracy_score(LABELS, called, sample_weight=w),
+            "sensitivity": golden.recall_score(LABELS, called, sample_weight=w),
+            "specificity": golden.recall_score(LABELS, called, pos_label=0, sample_weight=w),
+            "auroc": golden.roc_auc_score(LABELS, P, sample_weight=w),
+            "brier": golden.brier_score_loss(LABELS, P, sample_weight=w),
+        }
+        assert {n: found[n][row] for n in expected} == pytest.approx(expected)
+
+
+def test_the_calibration_error_is_the_one_done_by_hand() -> None:
+    labels = np.array([0, 1, 1, 1, 0], np.uint8)
+    p = np.array([0.12, 0.18, 0.95, 1.0, 0.91])
+    # bin 1: mean 0.15, share 0.5, two images; bin 9: mean 2.86 / 3, share 2 / 3, three images
+    expected = (2 * abs(0.15 - 0.5) + 3 * abs(2.86 / 3 - 2 / 3)) / 5
+    assert calibration_error(labels, p)(np.ones((1, 5)))[0] == pytest.approx(expected)
+
+
+def test_probabilities_that_mean_what_they_say_have_no_calibration_error() -> None:
+    p = np.repeat([0.25, 0.75], 8)
+    labels = np.array([1, 0, 0, 0] * 2 + [1, 1, 1, 0] * 2, np.uint8)
+    assert calibration_error(labels, p)(np.ones((1, 16)))[0] == pytest.approx(0)
+
+
+def test_bins_are_tenths_and_one_belongs_to_the_last() -> None:
+    assert list(bin_of(np.array([0.0, 0.099, 0.1, 0.999, 1.0]))) == [0, 0, 1, 9, 9]
+
+
+def test_the_roc_curve_is_scikit_learns() -> None:
+    labels = np.array([0, 1] * 100, np.uint8)
+    p = RNG.random(200)
+    false_alarms, found, _ = golden.roc_curve(labels, p, drop_intermediate=False)
+    curve = roc(labels, [p])
+    for x, y in zip(curve.false_alarms, curve.mean, strict=True):
+        assert y == pytest.approx(found[np.isclose(false_alarms, x)].max(), abs=1e-4)
+
+
+def test_the_roc_band_holds_the_mean() -> None:
+    curve = roc(LABELS, [P, RNG.random(90), P**2])
+    assert all(a <= b <= c for a, b, c in zip(curve.low, curve.mean, curve.high, strict=True))
+    assert curve.high[-1] == curve.low[-1] == 1
+
+
+def test_calibration_bins_hold_every_answer_of_every_repeat() -> None:
+    bins = calibration(LABELS, [P, P])
+    assert sum(one.n for one in bins) == 180
+    assert sum(one.n * one.observed for one in bins) == pytest.approx(2 * LABELS.sum(), abs=0.1)
+    assert all(0 <= one.predicted <= 1 for one in bins)

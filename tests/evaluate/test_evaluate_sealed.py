@@ -1,0 +1,88 @@
+"""The test stays sealed: what trains, scores and selects never gets a test label."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo import Settings, grid
+from hpo.data import TEST, Dataset, load, seal
+from hpo.summary import to_document
+from tests.test_architecture import MODULES, imports, is_within
+
+CHOOSERS = (
+    "hpo.baselines",
+    "hpo.training",
+    "hpo.space",
+    "hpo.plan",
+    "hpo.study",
+    "hpo.search",
+    "hpo.summary",
+    "hpo.kept_weights",
+    "hpo.objective",
+    "hpo.session",
+    "hpo.forecast",
+    "hpo.api",
+)
+
+
+def relabelled(dataset: Dataset) -> Dataset:
+    """Return the data with every test label turned round."""
+    labels = dataset.labels.copy()
+    labels[dataset.where(TEST)] ^= 1
+    return replace(dataset, labels=labels)
+
+
+def test_nothing_that_trains_scores_or_selects_imports_what_opens_the_test() -> None:
+    wrong = [
+        f"{module} imports {imported}"
+        for module, path in MODULES.items()
+        if any(is_within(module, chooser) for chooser in CHOOSERS)
+        for imported in imports(path)
+        if is_within(imported, "hpo.evaluate")
+    ]
+    assert wrong == []
+
+
+def test_every_chooser_is_a_module() -> None:
+    for chooser in CHOOSERS:
+        assert any(is_within(module, chooser) for module in MODULES), chooser
+
+
+def test_what_training_may_see_does_not_depend_on_test_labels(xrays: Path) -> None:
+    dataset = load(xrays)
+    one, other = seal(dataset), seal(relabelled(dataset))
+    assert len(one.labels) == one.n_pool == len(dataset) - one.n_test
+    assert (one.labels == other.labels).all()
+    assert (one.pixels_at(16) == other.pixels_at(16)).all()
+    for repeat in range(7):
+        assert (one.fold(repeat).train == other.fold(repeat).train).all()
+        assert (one.fold(repeat).validation == other.fold(repeat).validation).all()
+
+
+def test_turned_test_labels_change_no_score_and_no_choice(
+    xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(xrays.parent)
+    settings = Settings(
+        data=xrays,
+        set={"image_size": "16", "hidden": "8"},
+        values={"batch_size": "8,16"},
+        repeats=2,
+        epochs=2,
+        storage="sqlite:///one/hpo.db",
+    )
+    first = to_document(grid(["batch_size"], settings))
+    turned = relabelled(load(xrays))
+    monkeypatch.setattr("hpo.plan.open_data", lambda _: turned)
+    monkeypatch.setenv("HPO_RUNS", str(xrays.parent / "others"))
+    second = to_document(grid(["batch_size"], replace(settings, storage="sqlite:///two/hpo.db")))
+    for key in ("best", "verdict", "baselines"):
+        assert first[key] == second[key]
+    scores = [
+        [[r["score"] for r in c["repeats"]] for c in document["configurations"]]
+        for document in (first, second)
+    ]
+    assert scores[0] == scores[1]
+    assert np.isfinite(scores[0]).all()

@@ -1,0 +1,49 @@
+"""The record of openings, and how it is told."""
+
+from dataclasses import replace
+
+import optuna
+
+from hpo.openings import Opening, read_openings, record_opening, statements, to_documents
+
+FIRST = Opening(
+    when="2026-01-02T03:04:05+00:00",
+    command="hpo evaluate mine",
+    threshold="0.5",
+    trials=(0, 1, 2),
+    n_complete=6,
+)
+
+
+def test_openings_are_kept_in_their_order() -> None:
+    study = optuna.create_study()
+    assert read_openings(study) == ()
+    second = replace(FIRST, threshold="youden")
+    record_opening(study, FIRST)
+    record_opening(study, second)
+    assert read_openings(study) == (FIRST, second)
+    assert [d["trials"] for d in to_documents((FIRST,))] == [[0, 1, 2]]
+
+
+def test_an_opening_is_told_with_when_how_and_what() -> None:
+    assert statements([FIRST], n_complete=6) == [
+        "The test was opened on 2026-01-02 03:04 UTC by `hpo evaluate mine`: 3 trials, "
+        "threshold 0.5."
+    ]
+
+
+def test_trials_that_came_after_an_opening_are_counted() -> None:
+    later = replace(FIRST, n_complete=9)
+    first, second = statements([FIRST, later], n_complete=10)
+    assert "4 trials came after it" in first
+    assert "1 trial came after it" in second
+
+
+def test_of_many_openings_the_first_and_the_last_are_told() -> None:
+    many = [replace(FIRST, command=f"hpo evaluate {i}") for i in range(9)]
+    told = statements(many, n_complete=6)
+    assert len(told) == 4
+    assert "`hpo evaluate 0`" in told[0]
+    assert told[1] == "(6 more openings.)"
+    assert "`hpo evaluate 8`" in told[-1]
+    assert statements(many[:4], n_complete=6)[1] == "(one more opening.)"
