@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import optuna
@@ -36,10 +36,10 @@ class TrialDone:
 
     trial: int
     job: Job
-    outcome: Outcome
-    score: float | None
-    is_reused: bool
     run: str
+    outcome: Outcome
+    score: float | None = None
+    is_reused: bool = False
     reason: str | None = None
     result: TrainingResult | None = None
 
@@ -62,6 +62,20 @@ class Workplace:
     deadline: float = math.inf
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A trial that runs, its job, and where its run is or will be."""
+
+    trial: optuna.Trial
+    job: Job
+    key: RunKey
+
+    def ended(self, outcome: Outcome) -> TrialDone:
+        return TrialDone(
+            trial=self.trial.number, job=self.job, run=self.key.digest(), outcome=outcome
+        )
+
+
 @dataclass
 class _Worker:
     """The state of one call of `work`: which trial each lane trains."""
@@ -69,7 +83,7 @@ class _Worker:
     study: optuna.Study
     place: Workplace
     stack: Stack | None = None
-    live: dict[int, tuple[optuna.Trial, Job]] = field(default_factory=dict)
+    live: dict[int, _Asked] = field(default_factory=dict)
 
     def opened(self) -> Stack:
         if self.stack is None:
@@ -91,124 +105,100 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
                 return
             yield from _step(worker)
     finally:
-        for trial, _ in worker.live.values():
+        for asked in worker.live.values():
             with contextlib.suppress(Exception):
-                cut_off(study, trial, reason="it was interrupted.")
+                cut_off(study, asked.trial, reason="it was interrupted.")
 
 
 def _fill(worker: _Worker, source: Source) -> Iterator[Event]:
     """Give every free lane a trial; what the run store holds is told without training."""
     place = worker.place
     while len(worker.live) < place.n_lanes and time.monotonic() < place.deadline:
-        asked = source.next()
-        if asked is None:
+        found = source.next()
+        if found is None:
             return
-        trial, job = asked
-        if (run := place.runs.find(place.key_of(job))) is not None:
-            yield _replay(worker, trial, job, run)
+        trial, job = found
+        asked = _Asked(trial, job, place.key_of(job))
+        if (run := place.runs.find(asked.key)) is not None:
+            yield _replay(worker, asked, run)
             continue
         try:
             lane = worker.opened().add(job.config, seed=job.seed, fold=job.fold)
         except TrainingError as error:
-            yield _fail(worker, trial, job, str(error))
+            yield _fail(worker, asked, str(error))
         else:
-            worker.live[lane] = (trial, job)
+            worker.live[lane] = asked
 
 
 def _step(worker: _Worker) -> Iterator[Event]:
+    """Train every lane for an epoch; a lane that ends is forgotten before its end is told on."""
     stack = worker.opened()
     for lane, epoch, metrics in stack.step():
-        trial, job = worker.live[lane]
+        asked = worker.live[lane]
         score = metrics.validation.accuracy
         if not (math.isfinite(metrics.train.loss) and math.isfinite(metrics.validation.loss)):
             stack.drop(lane)
-            del worker.live[lane]
-            yield _fail(worker, trial, job, f"its loss was not finite in epoch {epoch}.")
-            continue
-        trial.report(score, step=epoch)
-        yield EpochDone(trial=trial.number, job=job, epoch=epoch, score=score)
-        if lane not in stack.lanes:
-            done = _finish(worker, trial, job, stack.result(lane))
+            done = _fail(worker, asked, f"its loss was not finite in epoch {epoch}.")
             del worker.live[lane]
             yield done
-        elif job.repeat == 0 and trial.should_prune():
+            continue
+        asked.trial.report(score, step=epoch)
+        yield EpochDone(trial=asked.trial.number, job=asked.job, epoch=epoch, score=score)
+        if lane not in stack.lanes:
+            done = _finish(worker, asked, stack.result(lane))
+        elif _is_to_prune(asked):
             stack.drop(lane)
-            del worker.live[lane]
-            yield _prune(worker, trial, job)
+            done = _prune(worker, asked)
+        else:
+            continue
+        del worker.live[lane]
+        yield done
 
 
-def _finish(worker: _Worker, trial: optuna.Trial, job: Job, result: TrainingResult) -> TrialDone:
+def _is_to_prune(asked: _Asked) -> bool:
+    """Ask the pruner; further repeats of a configuration are trained to their end."""
+    return asked.job.repeat == 0 and asked.trial.should_prune()
+
+
+def _finish(worker: _Worker, asked: _Asked, result: TrainingResult) -> TrialDone:
     run = to_run(result)
-    key = worker.place.key_of(job)
-    worker.place.runs.save(key, run)
-    score = _complete(worker, trial, run, digest=key.digest(), is_reused=False)
-    return TrialDone(
-        trial=trial.number,
-        job=job,
-        outcome="complete",
-        score=score,
-        is_reused=False,
-        run=key.digest(),
-        result=result,
-    )
+    worker.place.runs.save(asked.key, run)
+    return replace(_complete(worker, asked, run, is_reused=False), result=result)
 
 
-def _replay(worker: _Worker, trial: optuna.Trial, job: Job, run: Run) -> TrialDone:
+def _replay(worker: _Worker, asked: _Asked, run: Run) -> TrialDone:
     """Tell a trial from its recorded run, pruned at the epoch where training would have been."""
     for number, epoch in enumerate(run.epochs, start=1):
-        trial.report(epoch.validation["accuracy"], step=number)
-        if number < len(run.epochs) and job.repeat == 0 and trial.should_prune():
-            return _prune(worker, trial, job, is_reused=True)
-    digest = worker.place.key_of(job).digest()
-    score = _complete(worker, trial, run, digest=digest, is_reused=True)
-    return TrialDone(
-        trial=trial.number, job=job, outcome="complete", score=score, is_reused=True, run=digest
-    )
+        asked.trial.report(epoch.validation["accuracy"], step=number)
+        if number < len(run.epochs) and _is_to_prune(asked):
+            return replace(_prune(worker, asked), is_reused=True)
+    return _complete(worker, asked, run, is_reused=True)
 
 
-def _complete(
-    worker: _Worker, trial: optuna.Trial, run: Run, *, digest: str, is_reused: bool
-) -> float:
+def _complete(worker: _Worker, asked: _Asked, run: Run, *, is_reused: bool) -> TrialDone:
     score = run.kept.validation["accuracy"]
     attributes = {
-        "run": digest,
+        "run": asked.key.digest(),
         "is_reused": is_reused,
         "seconds": run.seconds,
         "metrics": {"train": run.train, "validation": run.kept.validation},
     }
     for name, value in attributes.items():
-        trial.set_user_attr(name, value)
-    worker.place.attach(trial, run)
-    worker.study.tell(trial, score)
-    return score
+        asked.trial.set_user_attr(name, value)
+    worker.place.attach(asked.trial, run)
+    worker.study.tell(asked.trial, score)
+    return replace(asked.ended("complete"), score=score, is_reused=is_reused)
 
 
-def _prune(
-    worker: _Worker, trial: optuna.Trial, job: Job, *, is_reused: bool = False
-) -> TrialDone:
-    worker.study.tell(trial, state=TrialState.PRUNED)
-    return TrialDone(
-        trial=trial.number,
-        job=job,
-        outcome="pruned",
-        score=None,
-        is_reused=is_reused,
-        run=worker.place.key_of(job).digest(),
-    )
+def _prune(worker: _Worker, asked: _Asked) -> TrialDone:
+    worker.study.tell(asked.trial, state=TrialState.PRUNED)
+    return asked.ended("pruned")
 
 
-def _fail(worker: _Worker, trial: optuna.Trial, job: Job, reason: str) -> TrialDone:
-    trial.set_user_attr("reason", reason)
-    worker.study.tell(trial, state=TrialState.FAIL)
-    return TrialDone(
-        trial=trial.number,
-        job=job,
-        outcome="failed",
-        score=None,
-        is_reused=False,
-        run=worker.place.key_of(job).digest(),
-        reason=reason,
-    )
+def _fail(worker: _Worker, asked: _Asked, reason: str) -> TrialDone:
+    asked.trial.set_user_attr("reason", reason)
+    worker.study.tell(asked.trial, state=TrialState.FAIL)
+    return replace(asked.ended("failed"), reason=reason)
 
 
 def to_run(result: TrainingResult) -> Run:
