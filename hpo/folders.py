@@ -1,9 +1,14 @@
 """Where files lie: everything stands beside the database of the studies."""
 
+import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from hpo.storage_url import sqlite_path
+
+_LONGEST_NAME: Final = 120
 
 
 def runs_folder(storage_url: str) -> Path:
@@ -15,6 +20,14 @@ def runs_folder(storage_url: str) -> Path:
 def study_folder(storage_url: str, name: str) -> Path:
     """Return the folder of a study: its page, weights and exports."""
     return _beside(storage_url) / name
+
+
+def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
+    """Return where the page of a comparison of studies is; many long names are shortened."""
+    name = "-".join(names)
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return _beside(storage_url) / f"compare-{name}.html"
 
 
 def artifacts_folder(storage_url: str) -> Path:

@@ -1,5 +1,6 @@
 """The page in a real browser: it draws, it is silent, and nothing from outside runs."""
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hpo.compare import compare
 from hpo.report import write_report
+from hpo.report.comparison import render_comparison
 from hpo.report.page import render
 from tests.fake_studies import fake_grid, fake_search, hostile
 
@@ -71,6 +74,15 @@ def test_every_figure_is_drawn_without_an_error(tmp_path: Path) -> None:
     assert seen.n_figures == html.count(" data-figure>")
     assert 'data-title="Download plot' in seen.dom
     assert 'data-title="Share chart' not in seen.dom  # plotly.js would send it to its maker
+
+
+def test_the_page_of_a_comparison_draws_and_lets_nothing_from_outside_run(tmp_path: Path) -> None:
+    one = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
+    both = compare([hostile(one.summary), dataclasses.replace(hostile(one.summary), name="two")])
+    seen = visit(POLICY.sub("", render_comparison(both, one.runs)), tmp_path)
+    assert seen.n_figures == 1
+    assert seen.console == []
+    assert not seen.was_hacked
 
 
 def test_an_error_on_the_page_would_be_seen(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import data, evaluate, manage, predict, show, train
+from hpo.cli import compare, data, evaluate, manage, predict, show, train
 from hpo.errors import HpoError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command(rich_help_panel=_TRAIN)(train.grid)
 app.command(rich_help_panel=_TRAIN)(train.search)
 app.command(rich_help_panel=_TRAIN)(train.resume)
 app.command(rich_help_panel=_LOOK)(show.show)
+app.command(rich_help_panel=_LOOK)(compare.compare)
 app.command(rich_help_panel=_LOOK)(show.report)
 app.command(rich_help_panel=_LOOK)(show.dashboard)
 app.command(rich_help_panel=_USE)(evaluate.evaluate)

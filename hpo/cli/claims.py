@@ -4,13 +4,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpo.claims import ClaimsSummary, cell, heading, outcome
-from hpo.cli.output import console
+from hpo.cli.output import console, print_line
 from hpo.stats.sentences import label
 
 
 def print_claims(found: ClaimsSummary) -> None:
     """Print a row per claim with a column per configuration, then what of it is real."""
-    _print("What the curves say", style="bold")
+    print_line("What the curves say", style="bold")
     table = Table(show_lines=True)
     table.add_column()
     for value in found.configurations:
@@ -22,14 +22,10 @@ def print_claims(found: ClaimsSummary) -> None:
     for value, configuration in found.configurations.items():
         if value != configuration.value:
             params = (f"{name} {label(v)}" for name, v in configuration.params.items())
-            _print(f"{value}: {', '.join(params)}")
-    _print(f"{found.target.text}: {found.target.chosen}.")
+            print_line(f"{value}: {', '.join(params)}")
+    print_line(f"{found.target.text}: {found.target.chosen}.")
     real, others = outcome(found.claims)
     for line in filter(None, [*real, others]):
-        _print(f"  {line}")
+        print_line(f"  {line}")
     for note in found.notes:
-        _print(note)
-
-
-def _print(text: str, *, style: str = "") -> None:
-    console.print(escape(text), soft_wrap=True, style=style)
+        print_line(note)

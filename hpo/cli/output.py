@@ -18,6 +18,11 @@ def print_json(document: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=False) + "\n")
 
 
+def print_line(text: str, *, style: str = "") -> None:
+    """Print a line of a result on standard output; the terminal wraps it, nothing cuts it."""
+    console.print(escape(text), soft_wrap=True, style=style)
+
+
 def say(message: str, *, style: str = "") -> None:
     """Print a line for the reader on standard error."""
     error_console.print(escape(message), style=style, soft_wrap=True)

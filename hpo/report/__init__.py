@@ -1,5 +1,6 @@
-"""The page of a study: one file that needs no network."""
+"""Pages that need no network: of a study, and of several compared."""
 
+from hpo.report.comparison import write_comparison
 from hpo.report.page import write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_comparison", "write_report"]

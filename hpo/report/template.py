@@ -24,12 +24,12 @@ def fill(name: str, content: Mapping[str, object]) -> str:
         lstrip_blocks=True,
     )
     scripts = [plots.plotly_script(), _file("page.js")]
-    return environment.get_template(name).render(
-        **content,
-        style=_file("page.css"),
-        scripts=scripts,
-        script_hashes=" ".join(_hash(script) for script in scripts),
-    )
+    frame = {
+        "style": _file("page.css"),
+        "scripts": scripts,
+        "script_hashes": " ".join(_hash(script) for script in scripts),
+    }
+    return environment.get_template(name).render(frame | dict(content))
 
 
 def _file(name: str) -> str:

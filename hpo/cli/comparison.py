@@ -1,0 +1,51 @@
+"""A comparison of studies in the terminal."""
+
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from hpo.cli.output import console, percent, print_line
+from hpo.cli.tables import data_name
+from hpo.compare import Comparison, Entry, outcome
+
+
+def print_comparison(comparison: Comparison, page: Path) -> None:
+    """Print a row per configuration, the verdict, and where the page is."""
+    first = comparison.summaries[0]
+    data = first.record.data
+    print_line(
+        f"{len(comparison.summaries)} studies on {data_name(first)}, {data.n_train} training and "
+        f"{data.n_validation} validation images",
+        style="bold",
+    )
+    table = Table()
+    table.add_column("configuration", overflow="fold")
+    for name in ("accuracy, %", "95 % interval", "repeats", "epochs"):
+        table.add_column(name, justify="right")
+    for entry in comparison.entries:
+        style = "bold green" if entry is comparison.best else ""
+        table.add_row(*map(escape, _cells(entry)), style=style)
+    console.print(table)
+    for entry in comparison.entries:
+        if entry.summary.record.kind == "search":
+            print_line(f"{entry.name}: {entry.parameters}")
+    for said in outcome(comparison):
+        print_line(f"  {said if isinstance(said, str) else said.sentence}")
+    for note in comparison.notes:
+        print_line(note)
+    print_line(f"Page: {page}")
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    configuration, score = entry.configuration, entry.configuration.score
+    interval = "–"
+    if score and score.low is not None:
+        interval = f"{percent(score.low)} to {percent(score.high)}"
+    return (
+        entry.name,
+        percent(entry.mean),
+        interval,
+        str(len(configuration.scores)),
+        str(configuration.config.epochs),
+    )

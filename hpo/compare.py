@@ -1,0 +1,233 @@
+"""Several studies on the same data side by side, their repeats paired where they can be."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from typing import Any, Final, TypeAlias
+
+from hpo.errors import StudyError, fault_list
+from hpo.stats import PairComparison, SweepComparison, compare_pairs
+from hpo.stats.sentences import label
+from hpo.summary import Configuration, Repeat, StudySummary
+
+MOST: Final = 6
+_MOST_PAIRS: Final = 10
+
+# what repeats pair up by: the same initialization and order, the same images
+_Key: TypeAlias = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One configuration of a compared study. `number` counts from 1, in the study's order."""
+
+    name: str
+    summary: StudySummary
+    number: int
+    configuration: Configuration
+
+    @property
+    def mean(self) -> float:
+        """The mean score over its repeats."""
+        score = self.configuration.score
+        return -math.inf if score is None or score.mean is None else score.mean
+
+    @property
+    def parameters(self) -> str:
+        """Its parameters in words."""
+        params = (f"{name} {label(value)}" for name, value in self.configuration.params.items())
+        return ", ".join(params) or "base"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Studies side by side. The verdict calls each configuration by its entry's name."""
+
+    summaries: tuple[StudySummary, ...]
+    entries: tuple[Entry, ...]
+    verdict: SweepComparison
+    notes: tuple[str, ...]
+
+    @property
+    def best(self) -> Entry:
+        """The highest mean; where some have several repeats, one lucky training does not count."""
+        return max(self.entries, key=lambda e: (len(e.configuration.scores) > 1, e.mean))
+
+
+def compare(summaries: Sequence[StudySummary], *, best: bool | None = None) -> Comparison:
+    """Put the configurations of several studies side by side.
+
+    Every pair from two studies is compared, by the repeats that have the same seed and fold. With
+    `best` only the best of each study; None takes that of studies with more than six.
+
+    Raises:
+        StudyError: the studies are on different data, or one has nothing finished.
+    """
+    _check_data(summaries)
+    _check_finished(summaries)
+    entries = tuple(entry for summary in summaries for entry in _entries(summary, best))
+    return Comparison(
+        summaries=tuple(summaries),
+        entries=entries,
+        verdict=_verdict(entries),
+        notes=tuple(_notes(summaries, entries)),
+    )
+
+
+def outcome(comparison: Comparison) -> list[PairComparison | str]:
+    """Return what to say: every pair, or of many those that differ, and a line on the others."""
+    pairs = comparison.verdict.pairs
+    if len(pairs) <= _MOST_PAIRS:
+        return list(pairs)
+    real = [pair for pair in pairs if pair.is_real]
+    n_untested = sum(pair.low is None for pair in pairs)
+    n_others = len(pairs) - len(real) - n_untested
+    which = "the other" if real else "any of"
+    others = f"no difference can be told in {which} {n_others} pairs"
+    untested = f"no verdict on {n_untested} pairs: fewer than two repeats of both"
+    return [*real, *([others] if n_others else []), *([untested] if n_untested else [])]
+
+
+def to_document(comparison: Comparison) -> dict[str, Any]:
+    """Return the comparison as the JSON document that `--json` prints."""
+    data = comparison.summaries[0].record.data
+    pairs = [asdict(pair) for pair in comparison.verdict.pairs]
+    return {
+        "studies": [summary.name for summary in comparison.summaries],
+        "storage": comparison.summaries[0].storage,
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "is_phantom": data.is_phantom,
+        },
+        "configurations": [_entry_document(entry) for entry in comparison.entries],
+        "verdict": {"pairs": pairs},
+        "notes": list(comparison.notes),
+    }
+
+
+def _check_data(summaries: Sequence[StudySummary]) -> None:
+    if len({summary.record.data.fingerprint for summary in summaries}) > 1:
+        faults = [
+            f"{s.name}: {s.record.data.name} ({s.record.data.path or 'the phantom'}, fingerprint "
+            f"{s.record.data.fingerprint[:8]})"
+            for s in summaries
+        ]
+        raise StudyError(
+            fault_list("Studies on different data do not compare:", faults)
+            + "\nName studies on the same data; `hpo show` lists them."
+        )
+
+
+def _check_finished(summaries: Sequence[StudySummary]) -> None:
+    for summary in summaries:
+        if not any(c.scores for c in summary.configurations):
+            raise StudyError(
+                f"No training of {summary.name} is finished yet: hpo resume {summary.name}"
+            )
+
+
+def _entries(summary: StudySummary, best: bool | None) -> Iterator[Entry]:
+    finished = [(n, c) for n, c in enumerate(summary.configurations, start=1) if c.scores]
+    if best or (best is None and len(finished) > MOST):
+        finished = [max(finished, key=lambda numbered: _rank(numbered[1]))]
+    for number, c in finished:
+        value = f"#{number}" if summary.record.kind == "search" else label(c.value)
+        name = f"{value} of {summary.name}"
+        yield Entry(name=name, summary=summary, number=number, configuration=c)
+
+
+def _rank(configuration: Configuration) -> tuple[bool, float]:
+    """Rank a configuration with all its repeats before one that lacks some."""
+    mean = configuration.score.mean if configuration.score else None
+    return configuration.state == "complete", -1.0 if mean is None else mean
+
+
+def _verdict(entries: Sequence[Entry]) -> SweepComparison:
+    finished = {entry.name: _by_key(entry) for entry in entries}
+    keys = sorted({key for of_one in finished.values() for key in of_one})
+    scores = {
+        name: [of_one[key].score if key in of_one else None for key in keys]
+        for name, of_one in finished.items()
+    }
+    pairs = [
+        (a.name, b.name)
+        for a, b in combinations(entries, 2)
+        if a.summary is not b.summary and not _are_same(a, b)
+    ]
+    data = entries[0].summary.record.data
+    found = compare_pairs(scores, pairs, overlap=data.overlap, n_images=data.n_train)
+    return replace(found, pairs=tuple(map(_reworded, found.pairs)))
+
+
+def _reworded(pair: PairComparison) -> PairComparison:
+    """Say of configurations that share no repeat that more repeats would not help."""
+    if pair.n_pairs:
+        return pair
+    sentence = f"no verdict on {pair.a} and {pair.b}: their repeats do not pair up"
+    return replace(pair, sentence=sentence)
+
+
+def _are_same(a: Entry, b: Entry) -> bool:
+    """Whether two configurations are one, with the same trainings."""
+    runs = [{repeat.run for repeat in _by_key(entry).values()} for entry in (a, b)]
+    return None not in runs[0] and bool(runs[0] & runs[1])
+
+
+def _by_key(entry: Entry) -> dict[_Key, Repeat]:
+    has_folds = not entry.summary.record.data.has_own_validation
+    return {
+        (repeat.seed, repeat.fold if has_folds else 0): repeat
+        for repeat in entry.configuration.repeats
+        if repeat.score is not None
+    }
+
+
+def _seeds(keys: Iterable[_Key]) -> str:
+    seeds = sorted(seed for seed, _ in keys)
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+
+
+def _notes(summaries: Sequence[StudySummary], entries: Sequence[Entry]) -> Iterator[str]:
+    for summary in summaries:
+        n_finished = sum(bool(c.scores) for c in summary.configurations)
+        if n_finished > sum(entry.summary is summary for entry in entries):
+            yield (
+                f"Of {summary.name} the best of {n_finished} configurations is compared, chosen "
+                "by these very scores: part of its lead is luck (--all compares every one)."
+            )
+    for a, b in combinations(entries, 2):
+        if a.summary is not b.summary and _are_same(a, b):
+            yield f"{a.name} and {b.name} are the same trainings."
+    yield from _unpaired(summaries, entries)
+    places = {s.name: f"{s.record.device} {s.record.precision}" for s in summaries}
+    if len(set(places.values())) > 1:
+        where = ", ".join(f"{name} on {place}" for name, place in places.items())
+        yield f"They were trained on different devices, where rounding differs: {where}."
+
+
+def _unpaired(summaries: Sequence[StudySummary], entries: Sequence[Entry]) -> Iterator[str]:
+    keys = {s.name: {k for e in entries if e.summary is s for k in _by_key(e)} for s in summaries}
+    for one, other in combinations(keys, 2):
+        if not keys[one] & keys[other]:
+            yield (
+                f"{one} (seeds {_seeds(keys[one])}) and {other} (seeds {_seeds(keys[other])}) are "
+                "not paired: no repeat has the same seed and fold. Train one again with the "
+                "--seed of the other."
+            )
+
+
+def _entry_document(entry: Entry) -> dict[str, Any]:
+    configuration, score = entry.configuration, entry.configuration.score
+    return {
+        "name": entry.name,
+        "study": entry.summary.name,
+        "params": dict(configuration.params),
+        "config": configuration.config.to_mapping(),
+        "state": configuration.state,
+        "score": score.mean if score else None,
+        "low": score.low if score else None,
+        "high": score.high if score else None,
+        "n_repeats": len(configuration.scores),
+    }

@@ -1,0 +1,66 @@
+"""The page that compares studies."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo import plots
+from hpo.compare import Comparison, outcome
+from hpo.files import write_whole
+from hpo.plots.style import PALETTE
+from hpo.report.figures import FigureBlock, block
+from hpo.report.template import fill
+from hpo.runs import RunStore
+from hpo.stats import PairComparison
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the verdict."""
+
+    text: str
+    is_real: bool
+
+
+def write_comparison(comparison: Comparison, runs: RunStore, path: Path) -> None:
+    """Write the page of a comparison.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    names = " ".join(summary.name for summary in comparison.summaries)
+    way_out = f"The page is missing: make room, then run hpo compare {names}"
+    write_whole(path, render_comparison(comparison, runs).encode(), way_out=way_out)
+
+
+def render_comparison(comparison: Comparison, runs: RunStore) -> str:
+    """Return the page as HTML."""
+    return fill(
+        "comparison.html",
+        {
+            "summaries": comparison.summaries,
+            "data": comparison.summaries[0].record.data,
+            "lines": [_line(said) for said in outcome(comparison)],
+            "notes": comparison.notes,
+            "figure": curves(comparison, runs),
+            "entries": comparison.entries,
+            "percent": plots.percent,
+            "interval_text": plots.interval_text,
+            "best": comparison.best,
+        },
+    )
+
+
+def curves(comparison: Comparison, runs: RunStore) -> FigureBlock | None:
+    """Return the curves of all configurations in one figure: of many, the best."""
+    entries = comparison.entries
+    best = sorted(entries, key=lambda entry: entry.mean, reverse=True)[: len(PALETTE)]
+    shown = [(entry.name, entry.configuration) for entry in entries if entry in best]
+    left_out = f" Of {len(entries)} configurations, the best {len(shown)} are shown."
+    info = plots.overlay_info(shown, runs, left_out=left_out if len(shown) < len(entries) else "")
+    if info is None:
+        return None
+    return block("curves", "Curves", info.caption, plots.draw_curves(info))
+
+
+def _line(said: PairComparison | str) -> Line:
+    return Line(said, False) if isinstance(said, str) else Line(said.sentence, said.is_real)

@@ -1,0 +1,190 @@
+"""Studies side by side: which repeats pair up, what is compared, what is refused."""
+
+import dataclasses
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from hpo import space
+from hpo.compare import Comparison, compare, outcome, to_document
+from hpo.errors import StudyError
+from hpo.report.comparison import render_comparison
+from hpo.runs import RunStore
+from hpo.study_record import Goal
+from hpo.summary import StudySummary
+from tests.fake_studies import (
+    PAYLOAD,
+    PHANTOM,
+    FakeStudy,
+    fake_grid,
+    fake_record,
+    fake_search,
+    hostile,
+)
+
+RATES = {"one": 1e-3, "two": 1e-2, "three": 1e-1}
+
+
+def grid(
+    folder: Path, name: str, *tops: float, n_repeats: int = 5, first_seed: int = 0
+) -> StudySummary:
+    """Return a grid over the batch size whose values score around the tops.
+
+    Each study has a learning rate of its own: equal configurations would be the same trainings.
+    """
+    record = dataclasses.replace(fake_record("grid", ["batch_size"]), seed=first_seed)
+    fake = FakeStudy(record, RunStore(folder / name), Goal(n_repeats), name=name)
+    chance = random.Random(name)
+    cells = space.cells(record.space, record.names)
+    for cell, top in zip(cells, tops, strict=False):
+        config = dataclasses.replace(cell.config, learning_rate=RATES[name])
+        for repeat in range(n_repeats):
+            trial = fake.ask(cell.params, config, first_seed + repeat)
+            score = round(400 * (top + chance.gauss(0, 0.003))) / 400
+            fake.complete(trial, [0.8, score])
+    return fake.summary
+
+
+def names(comparison: Comparison) -> list[str]:
+    return [entry.name for entry in comparison.entries]
+
+
+def test_configurations_of_two_studies_are_compared_across_but_not_within(tmp_path: Path) -> None:
+    both = compare([grid(tmp_path, "one", 0.9, 0.91), grid(tmp_path, "two", 0.95, 0.95)])
+    assert names(both) == ["32 of one", "64 of one", "32 of two", "64 of two"]
+    assert {(pair.a, pair.b) for pair in both.verdict.pairs} == {
+        (a, b) for a in ("32 of one", "64 of one") for b in ("32 of two", "64 of two")
+    }
+
+
+def test_a_real_difference_is_told_in_points(tmp_path: Path) -> None:
+    both = compare([grid(tmp_path, "one", 0.90), grid(tmp_path, "two", 0.95)])
+    (pair,) = both.verdict.pairs
+    assert pair.is_real
+    assert pair.sentence.startswith("32 of two beats 32 of one by ")
+    assert both.best.name == "32 of two"
+
+
+def test_repeats_pair_up_by_seed_and_not_by_position(tmp_path: Path) -> None:
+    both = compare(
+        [grid(tmp_path, "one", 0.90), grid(tmp_path, "two", 0.95, first_seed=2, n_repeats=4)]
+    )
+    (pair,) = both.verdict.pairs
+    assert pair.n_pairs == 3
+    scores = [{r.seed: r.score for r in entry.configuration.repeats} for entry in both.entries]
+    differences = [scores[1][seed] - scores[0][seed] for seed in (2, 3, 4)]  # type: ignore[operator]
+    assert pair.difference == pytest.approx(sum(differences) / 3)
+
+
+def test_studies_without_a_common_seed_are_said_to_be_unpaired(tmp_path: Path) -> None:
+    both = compare([grid(tmp_path, "one", 0.90), grid(tmp_path, "two", 0.95, first_seed=5)])
+    (pair,) = both.verdict.pairs
+    assert pair.sentence == "no verdict on 32 of one and 32 of two: their repeats do not pair up"
+    assert "one (seeds 0 to 4) and two (seeds 5 to 9) are not paired" in " ".join(both.notes)
+
+
+def test_with_the_source_s_own_validation_split_the_fold_does_not_matter(tmp_path: Path) -> None:
+    one, two = grid(tmp_path, "one", 0.9), grid(tmp_path, "two", 0.95)
+    other_folds = tuple(
+        dataclasses.replace(
+            c, repeats=tuple(dataclasses.replace(r, fold=r.fold + 5) for r in c.repeats)
+        )
+        for c in two.configurations
+    )
+    two = dataclasses.replace(two, configurations=other_folds)
+    assert compare([one, two]).verdict.pairs[0].n_pairs == 0
+    own = [
+        dataclasses.replace(
+            s,
+            record=dataclasses.replace(
+                s.record, data=dataclasses.replace(s.record.data, has_own_validation=True)
+            ),
+        )
+        for s in (one, two)
+    ]
+    assert compare(own).verdict.pairs[0].n_pairs == 5
+
+
+def test_the_same_trainings_are_no_pair_to_compare(tmp_path: Path) -> None:
+    one = fake_grid(tmp_path, ["batch_size"]).summary
+    two = dataclasses.replace(one, name="again")
+    both = compare([one, two])
+    assert len(both.verdict.pairs) == 6
+    assert "32 of fake and 32 of again are the same trainings." in both.notes
+
+
+def test_the_best_alone_on_demand_and_where_there_are_many(tmp_path: Path) -> None:
+    search = fake_search(tmp_path, 30).summary
+    one = grid(tmp_path, "one", 0.90, 0.95)
+    assert len(compare([one, search]).entries) == 3
+    assert names(compare([one, search], best=True))[0] == "64 of one"
+    assert len(compare([one, search], best=False).entries) > 10
+    (note,) = [note for note in compare([one, search]).notes if "search-1" in note]
+    assert "part of its lead is luck" in note
+
+
+def test_of_many_pairs_those_that_differ_are_named(tmp_path: Path) -> None:
+    one, two = grid(tmp_path, "one", 0.9, 0.9, 0.9), grid(tmp_path, "two", 0.9, 0.9, 0.95)
+    both = compare([one, two, grid(tmp_path, "three", 0.9)])
+    real = [pair for pair in both.verdict.pairs if pair.is_real]
+    assert 0 < len(real) < len(both.verdict.pairs) == 15
+    said = outcome(both)
+    assert said[: len(real)] == real
+    assert said[len(real) :] == [f"no difference can be told in the other {15 - len(real)} pairs"]
+
+
+def test_a_single_lucky_training_is_not_the_best(tmp_path: Path) -> None:
+    both = compare([grid(tmp_path, "one", 0.90), grid(tmp_path, "two", 0.99, n_repeats=1)])
+    assert both.best.name == "32 of one"
+
+
+def test_other_devices_are_said(tmp_path: Path) -> None:
+    one, two = grid(tmp_path, "one", 0.9), grid(tmp_path, "two", 0.9)
+    two = dataclasses.replace(two, record=dataclasses.replace(two.record, device="cuda:0"))
+    assert "one on cpu bf16, two on cuda:0 bf16" in " ".join(compare([one, two]).notes)
+
+
+def test_different_data_are_refused_with_both_named(tmp_path: Path) -> None:
+    real = fake_grid(tmp_path, ["batch_size"], n_repeats=2).summary
+    phantom = fake_grid(tmp_path, ["batch_size"], n_repeats=2, data=PHANTOM).summary
+    phantom = dataclasses.replace(phantom, name="synthetic")
+    with pytest.raises(StudyError) as failure:
+        compare([real, phantom])
+    for text in ("fake: chest_xray", "fingerprint 01234567", "synthetic: phantom", "fedcba98"):
+        assert text in str(failure.value)
+
+
+def test_a_study_with_nothing_finished_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    empty = FakeStudy(
+        fake_record("grid", ["batch_size"]), RunStore(tmp_path), Goal(5), name="empty"
+    )
+    with pytest.raises(StudyError, match="hpo resume empty"):
+        compare([grid(tmp_path, "one", 0.9), empty.summary])
+
+
+def test_the_document_is_json(tmp_path: Path) -> None:
+    both = compare([grid(tmp_path, "one", 0.90), grid(tmp_path, "two", 0.95)])
+    document = json.loads(json.dumps(to_document(both)))
+    assert document["studies"] == ["one", "two"]
+    assert document["data"]["fingerprint"] == "0123456789abcdef"
+    assert [c["study"] for c in document["configurations"]] == ["one", "two"]
+    assert document["verdict"]["pairs"][0]["is_real"]
+
+
+def test_the_page_has_one_figure_of_all_curves_and_the_table(tmp_path: Path) -> None:
+    one = fake_grid(tmp_path, ["batch_size"], n_repeats=2).summary
+    two = dataclasses.replace(grid(tmp_path, "two", 0.9), name="two")
+    page = render_comparison(compare([one, two]), RunStore(tmp_path))
+    assert page.count(" data-figure>") == 1
+    for text in ("hpo compare", "32 of fake", "32 of two", "best mean", "Verdict"):
+        assert text in page
+
+
+def test_names_from_outside_are_escaped_on_the_page(tmp_path: Path) -> None:
+    one = hostile(fake_grid(tmp_path, ["batch_size"], n_repeats=2).summary)
+    two = dataclasses.replace(one, name=one.name + "2")
+    page = render_comparison(compare([one, two]), RunStore(tmp_path))
+    assert PAYLOAD not in page
+    assert "<img src=x" not in page
