@@ -16,6 +16,7 @@ FAR: Final = 0.05
 
 _ALIKE: Final = 0.02
 _LEAST_SPREAD: Final = 0.1
+_RANKS_WELL: Final = 0.8
 _SIGMOID_OF_ONE: Final = 0.7311
 _ROUNDING: Final = 1e-4
 
@@ -45,7 +46,7 @@ def configuration_signs(runs: Mapping[int, Run], *, majority: float | None) -> t
     found = [*one_sided(probabilities, images="validation")]
     if majority is not None:
         found += [*no_better_than_majority(runs, majority), *collapsed(runs, majority)]
-    return (*found, *better_than_training(runs))
+    return (*found, *better_than_training(runs, least=majority or 0.0))
 
 
 def one_sided(
@@ -76,21 +77,24 @@ def one_sided(
             yield f"In {_repeats(called, n)} every {images} image is called {answer}."
 
 
-def better_than_training(runs: Mapping[int, Run]) -> Iterator[str]:
+def better_than_training(runs: Mapping[int, Run], *, least: float = 0.0) -> Iterator[str]:
     """Say where validation looks far better than training, and whether measuring explains it.
 
     Training accuracy of an epoch is measured while training, with dropout and augmentation on;
-    that of the kept weights once more in evaluation mode, as validation is.
+    that of the kept weights once more in evaluation mode, as validation is. Of a model whose
+    validation accuracy is not above `least` nothing is said: it learned nothing.
     """
     explained, strange = {}, {}
     for repeat, run in runs.items():
         validation = run.kept.validation.get("accuracy", math.nan)
         while_training = run.kept.train.get("accuracy", math.nan)
         alike = run.train.get("accuracy", math.nan)
-        least = max(FAR, _noise(validation, len(run.validation_probabilities)))
-        if validation - alike >= least:
+        far = max(FAR, _noise(validation, len(run.validation_probabilities)))
+        if not validation > least:
+            continue
+        if validation - alike >= far:
             strange[repeat] = (validation, alike, alike)
-        elif validation - while_training >= least and alike >= validation - _ALIKE:
+        elif validation - while_training >= far and alike >= validation - _ALIKE:
             explained[repeat] = (validation, while_training, alike)
     if explained:
         validation, while_training, alike = _means(explained.values())
@@ -120,17 +124,27 @@ def no_better_than_majority(runs: Mapping[int, Run], majority: float) -> Iterato
 
 
 def collapsed(runs: Mapping[int, Run], majority: float) -> Iterator[str]:
-    """Say which repeats are nearer to the majority class than to the best repeat."""
+    """Say which repeats are nearer to the majority class than to the best repeat.
+
+    One that ranks well all the same has not collapsed: its threshold is off.
+    """
     scores = {i: _score(run) for i, run in runs.items()}
     best = max(scores.values(), default=math.nan)
     found = [i for i, score in scores.items() if best - score > score - majority]
-    if found and best - majority >= _LEAST_SPREAD:
-        told = ", ".join(_percent(scores[i]) for i in found)
-        yield (
-            f"{_repeats(found, len(runs)).capitalize()} collapsed ({told}): nearer to the "
-            f"majority class ({_percent(majority)}) than to the best repeat ({_percent(best)}). "
-            "The mean is of two kinds of training."
-        )
+    if not (found and best - majority >= _LEAST_SPREAD):
+        return
+    where = (
+        f"nearer to the majority class ({_percent(majority)}) than to the best repeat "
+        f"({_percent(best)})"
+    )
+    ranked = [i for i in found if _auroc(runs[i]) >= _RANKS_WELL]
+    for which, text in (
+        (set(found) - set(ranked), "collapsed: {where}."),
+        (ranked, "is {where}, yet ranks well (AUROC {auroc:.3f}): its threshold is off."),
+    ):
+        for i in sorted(which):
+            told = text.format(where=where, auroc=_auroc(runs[i]))
+            yield f"Repeat {i + 1} of {len(runs)} ({_percent(scores[i])}) {told}"
 
 
 def _twice(low: float, high: float) -> str:
@@ -141,6 +155,10 @@ def _twice(low: float, high: float) -> str:
 
 def _score(run: Run) -> float:
     return run.kept.validation.get("accuracy", math.nan)
+
+
+def _auroc(run: Run) -> float:
+    return run.kept.validation.get("auroc", math.nan)
 
 
 def _half_an_image(run: Run) -> float:

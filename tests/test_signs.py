@@ -23,6 +23,7 @@ def run(
     low: float = 0.01,
     high: float = 0.99,
     n: int = N,
+    auroc: float = 0.6,
 ) -> Run:
     """Return a run with these accuracies, and probabilities evenly between two bounds."""
     return Run(
@@ -30,7 +31,7 @@ def run(
             Epoch(
                 learning_rate=1e-3,
                 train={"accuracy": while_training},
-                validation={"accuracy": validation},
+                validation={"accuracy": validation, "auroc": auroc},
             ),
         ),
         kept_epoch=1,
@@ -115,9 +116,23 @@ def test_a_score_of_the_majority_baseline_is_said() -> None:
 
 
 def test_collapsed_repeats_are_named_with_their_scores() -> None:
-    (sentence,) = collapsed({0: run(0.95), 1: run(0.6), 2: run(0.9), 3: run(0.55)}, 0.5)
-    assert sentence.startswith("Repeats 2 and 4 of 4 collapsed (60.0 %, 55.0 %)")
-    assert "best repeat (95.0 %)" in sentence
+    first, second = collapsed({0: run(0.95), 1: run(0.6), 2: run(0.9), 3: run(0.55)}, 0.5)
+    assert first.startswith("Repeat 2 of 4 (60.0 %) collapsed: nearer to the majority class (50.0")
+    assert second.startswith("Repeat 4 of 4 (55.0 %) collapsed")
+    assert "best repeat (95.0 %)" in first
+
+
+def test_a_repeat_that_ranks_well_has_not_collapsed() -> None:
+    (sentence,) = collapsed({0: run(0.95), 1: run(0.6, auroc=0.97)}, 0.5)
+    assert sentence.startswith("Repeat 2 of 2 (60.0 %) is nearer")
+    assert "yet ranks well (AUROC 0.970): its threshold is off" in sentence
+
+
+def test_of_a_model_that_learned_nothing_validation_is_not_called_better() -> None:
+    stuck = {0: run(0.46, while_training=0.35, alike=0.35)}
+    assert list(better_than_training(stuck))
+    assert list(better_than_training(stuck, least=0.5)) == []
+    assert "better than training" not in " ".join(configuration_signs(stuck, majority=0.5))
 
 
 @pytest.mark.parametrize(

@@ -112,11 +112,12 @@ def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: 
     request = Request(threshold=threshold, is_all=is_all, command=command_line())
     evaluation = open_test(opened, place, request)
     summary = summarize(opened, storage_url=storage)
+    if not json:
+        print_evaluation(evaluation, summary)
+        print_openings(summary)
     folder = study_folder(storage, study)
     page = write_report(summary, opened, RunStore(runs_folder(storage)), folder)
     if json:
         print_json(document(evaluation, summary) | {"report": str(page)})
-        return
-    print_evaluation(evaluation, summary)
-    print_openings(summary)
-    console.print(f"Page: {page}", soft_wrap=True)
+    else:
+        console.print(f"Page: {page}", soft_wrap=True)

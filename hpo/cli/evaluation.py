@@ -80,6 +80,9 @@ def print_evaluation(evaluation: Evaluation, summary: StudySummary) -> None:
     n_columns = max(1, (console.width - _NAME_WIDTH) // _COLUMN_WIDTH)
     for start in range(0, len(shown), n_columns):
         console.print(_table(evaluation, shown[start : start + n_columns]))
+    _print(
+        "Below each mean its 95 % interval over trainings and patients; gap: validation - test."
+    )
     if n_hidden := len(evaluation.configurations) - len(shown):
         _print(f"{count(n_hidden, 'more configuration')} in --json.")
     for evaluated in shown:
@@ -102,9 +105,10 @@ def print_openings(summary: StudySummary) -> None:
 def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
     """Make a row per metric, each with its interval below, and a column per configuration."""
     table = Table()
-    table.add_column("95 % intervals below")
-    for evaluated in columns:
-        table.add_column(escape(evaluated.label), justify="right", overflow="fold")
+    corner, *names = _heads(columns)
+    table.add_column(corner)
+    for name in names:
+        table.add_column(escape(name), justify="right", overflow="fold")
     for name, metric in _SHARES.items():
         table.add_row(name, *(_points(c.metrics[metric]) for c in columns))
     table.add_row("right answers", *(f"{c.n_right:.4g} of {evaluation.n_images}" for c in columns))
@@ -114,6 +118,14 @@ def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
     table.add_row("accuracy gap, points", *(_points(c.gap["accuracy"], sign="+") for c in columns))
     table.add_row("AUROC gap", *(_number(c.gap["auroc"], form="+.2f") for c in columns))
     return table
+
+
+def _heads(columns: Sequence[Evaluated]) -> list[str]:
+    """Return what stands over the columns: the values of a sweep, its parameter in the corner."""
+    swept = {tuple(c.params) for c in columns}
+    if len(swept) == 1 and len(name := swept.pop()) == 1:
+        return [*name, *(str(c.value) for c in columns)]
+    return ["", *(c.label for c in columns)]
 
 
 def _trials(evaluation: Evaluation) -> set[int]:

@@ -49,8 +49,8 @@ def evaluate_configuration(
         _model(candidate.runs[number], exam, repeat.fold, rule)
         for number, repeat in candidate.repeats.items()
     ]
-    test = _draws([(exam.labels, m.test, m.threshold, exam.weights) for m in models])
-    validation = _draws([(m.labels, m.validation, m.threshold, m.weights) for m in models])
+    test = _draws(METRICS, [(exam.labels, m.test, m.threshold, exam.weights) for m in models])
+    validation = _draws(GAPS, [(m.labels, m.validation, m.threshold, m.weights) for m in models])
     probabilities = [m.test for m in models]
     metrics = {n: share_interval(_spread(test[n], exam)) for n in METRICS}
     gap = {n: difference_interval(_spread(validation[n] - test[n], exam)) for n in GAPS}
@@ -90,13 +90,15 @@ def _model(run: Run, exam: Exam, fold: int, rule: ThresholdRule) -> _Model:
     )
 
 
-def _draws(models: Sequence[tuple[Labels, Floats, float, Floats]]) -> dict[str, Floats]:
-    """Return every metric of every repeat under every resample: `(1 + resamples, repeats)`."""
-    columns: dict[str, list[Floats]] = {name: [] for name in METRICS}
+def _draws(
+    names: Sequence[str], models: Sequence[tuple[Labels, Floats, float, Floats]]
+) -> dict[str, Floats]:
+    """Return metrics of every repeat under every resample: `(1 + resamples, repeats)` each."""
+    columns: dict[str, list[Floats]] = {name: [] for name in names}
     for labels, probabilities, threshold, weights in models:
         found = statistics(labels, probabilities, threshold=threshold)
-        for name, statistic in found.items():
-            columns[name].append(statistic(weights))
+        for name, column in columns.items():
+            column.append(found[name](weights))
     return {name: stack(column) for name, column in columns.items()}
 
 

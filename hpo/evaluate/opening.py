@@ -1,6 +1,6 @@
 """Opening the sealed test of a study, on record."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -91,7 +91,7 @@ def _mark(
         n_patients=exam.n_patients,
         configurations=tuple(evaluated for evaluated, _ in marked),
         pairs=pairs,
-        notes=_notes(summary, candidates, exam),
+        notes=tuple(_notes(summary, candidates, exam, rule)),
     )
 
 
@@ -105,26 +105,28 @@ def _pairs(summary: StudySummary, candidates: tuple[Candidate, ...]) -> list[Nam
 
 
 def _notes(
-    summary: StudySummary, candidates: tuple[Candidate, ...], exam: Exam
-) -> tuple[str, ...]:
-    data = summary.record.data
-    notes = []
-    if data.is_phantom:
-        notes.append("These are synthetic images (the phantom): this says nothing of real X-rays.")
+    summary: StudySummary, candidates: tuple[Candidate, ...], exam: Exam, rule: ThresholdRule
+) -> Iterator[str]:
+    if summary.record.data.is_phantom:
+        yield "These are synthetic images (the phantom): this says nothing of real X-rays."
     if min(len(c.repeats) for c in candidates) < 2:
-        notes.append(
-            "With one repeat an interval tells what other patients would change, not what "
-            "another training would."
+        yield (
+            "With one repeat an interval tells what other patients would change, not what another "
+            "training would."
         )
     n_open = sum(c.state != "complete" for c in summary.configurations)
     if summary.record.kind == "grid" and n_open:
-        notes.append(
+        yield (
             f"{n_open} of {len(summary.configurations)} configurations lack repeats: what is "
             "trained after this opening is no longer blind to it."
         )
+    if rule.is_chosen:
+        yield (
+            "Thresholds were chosen on validation, so that validation looks a little better than "
+            "it is, and the gap a little wider."
+        )
     if exam.n_patients < len(exam.labels):
-        notes.append(
+        yield (
             f"The {len(exam.labels)} test images are of {exam.n_patients} patients; intervals "
             "count patients."
         )
-    return tuple(notes)
