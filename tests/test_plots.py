@@ -31,13 +31,15 @@ class TestSweep:
         assert list(means.x) == [0, 1, 2]
 
     def test_the_bars_end_where_the_intervals_end(self, tmp_path: Path) -> None:
-        summary = fake_grid(tmp_path, ["batch_size"]).summary
+        # Two repeats only: the interval is cut where a share ends, and its halves differ.
+        summary = fake_grid(tmp_path, ["batch_size"], n_repeats=2).summary
         info = plots.sweep_info(summary)
         assert info is not None
         means = plots.draw_sweep(info).data[-1]
-        highs = [mean + half for mean, half in zip(means.y, means.error_y.array, strict=True)]
-        expected = [c.score.high for c in summary.configurations if c.score]
-        assert highs == pytest.approx(expected)
+        highs = [mean + part for mean, part in zip(means.y, means.error_y.array, strict=True)]
+        lows = [mean - part for mean, part in zip(means.y, means.error_y.arrayminus, strict=True)]
+        assert highs == pytest.approx([c.score.high for c in summary.configurations if c.score])
+        assert lows == pytest.approx([c.score.low for c in summary.configurations if c.score])
 
     def test_a_second_parameter_groups_the_configurations(self, tmp_path: Path) -> None:
         info = plots.sweep_info(fake_grid(tmp_path, ["batch_size", "hidden"], n_repeats=2).summary)

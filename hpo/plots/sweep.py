@@ -142,11 +142,15 @@ def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
 
 
 def _means(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
-    half = [(cell.score.high or 0) - (cell.score.mean or 0) for cell in cells]
+    # An interval of a share ends at 0 and 1, so its two halves may differ.
+    means = [cell.score.mean or 0 for cell in cells]
+    above = [(cell.score.high or 0) - mean for cell, mean in zip(cells, means, strict=True)]
+    below = [mean - (cell.score.low or 0) for cell, mean in zip(cells, means, strict=True)]
+    bar = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
     return go.Scatter(
         x=[_center(info, cell) for cell in cells],
         y=[cell.score.mean for cell in cells],
-        error_y={"type": "data", "array": half, "thickness": 2, "width": 7},
+        error_y={**bar, "thickness": 2, "width": 7},
         mode="markers",
         marker={"color": color(index), "size": 12, "symbol": symbol(index)},
         hoverinfo="text",
