@@ -63,7 +63,7 @@ def main() -> None:
 def measure(data: TrainingData, repeats: int) -> dict[str, Any]:
     """Time both loops in turn; return seconds, ratios, and where the engine's time goes."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    device = choose("cpu")
+    machine, device = describe_machine(), choose("cpu")
     lane = _open_lane(data)
     engine_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     loop = open_report_loop(data, CONFIG)
@@ -78,7 +78,8 @@ def measure(data: TrainingData, repeats: int) -> dict[str, Any]:
     ratio = spread(_ratios(ours, theirs))
     return {
         "what": "seconds for one epoch of report A's base at 256 x 256, training and validation",
-        "machine": describe_machine(),
+        "machine": machine,
+        "load_average_after": [round(load, 2) for load in os.getloadavg()],
         "precision": device.precision,
         "n_train": len(data.fold(0).train),
         "n_validation": len(data.fold(0).validation),
