@@ -27,16 +27,21 @@ from hpo.stats.sentences import label
 Names = tuple[Hashable, Hashable]
 
 _ALPHA: Final = 1 - LEVEL
+_FEW: Final = 3
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """The paired difference of two configurations, `b` minus `a`, and its raw p-value."""
+    """The paired difference of two configurations, `b` minus `a`; `exact` is McNemar's p-value."""
 
     a: Hashable
     b: Hashable
     spread: Spread | None
-    p_value: float
+    exact: float = 0.0
+
+    @property
+    def p_value(self) -> float:
+        return math.nan if self.spread is None else max(self.exact, p_value(self.spread))
 
 
 def compare(
@@ -47,10 +52,12 @@ def compare(
     n_patients: int,
 ) -> tuple[PairComparison, ...]:
     """Compare the test accuracies of pairs of configurations by their common repeats."""
-    found = [
-        _pair((a, b), answers[a], answers[b], overlap=overlap, n_patients=n_patients)
-        for a, b in pairs
-    ]
+    found = _cautious(
+        [
+            _pair((a, b), answers[a], answers[b], overlap=overlap, n_patients=n_patients)
+            for a, b in pairs
+        ]
+    )
     corrected, divisors = _holm([pair.p_value for pair in found])
     return tuple(
         _compared(pair, float(p), level=1 - _ALPHA / float(divisor))
@@ -61,15 +68,29 @@ def compare(
 def _pair(names: Names, a: Answered, b: Answered, *, overlap: float, n_patients: int) -> _Pair:
     common = [i for i in a.repeats if i in b.repeats]
     if not common:
-        return _Pair(*names, None, math.nan)
+        return _Pair(*names, None)
     of_a, of_b = ([x.repeats.index(i) for i in common] for x in (a, b))
     draws = b.accuracy[:, of_b] - a.accuracy[:, of_a]
     found = spread(draws, overlap=overlap, n_patients=n_patients)
     if len(common) > 1:
-        found = _with_least_error(found, overlap, step=1 / a.is_right.shape[1])
-        return _Pair(*names, found, p_value(found))
-    exact = mcnemar(a.is_right[of_a[0]], b.is_right[of_b[0]])
-    return _Pair(*names, found, max(exact, p_value(found)))
+        return _Pair(*names, _with_least_error(found, overlap, step=1 / a.is_right.shape[1]))
+    return _Pair(*names, found, mcnemar(a.is_right[of_a[0]], b.is_right[of_b[0]]))
+
+
+def _cautious(pairs: list[_Pair]) -> list[_Pair]:
+    """Judge a pair of few repeats by the largest error over repeats in its sweep.
+
+    Trainings that collapse half of the time look steady in three repeats now and then; so
+    `hpo.stats.compare_sweep` does it too.
+    """
+    errors = [pair.spread.repeat_error for pair in pairs if pair.spread]
+    largest = max(errors, default=0.0)
+    return [
+        replace(pair, spread=replace(pair.spread, repeat_error=largest))
+        if pair.spread and 1 < pair.spread.n_repeats <= _FEW
+        else pair
+        for pair in pairs
+    ]
 
 
 def _with_least_error(found: Spread, overlap: float, *, step: float) -> Spread:

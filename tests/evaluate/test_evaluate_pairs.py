@@ -67,6 +67,16 @@ def test_two_repeats_never_prove_a_difference() -> None:
     assert not pair(answered(right(0.3, 2)), answered(right(0.95, 2, seed=1))).is_real
 
 
+def test_three_repeats_are_judged_by_the_unsteadiest_pair_of_their_sweep() -> None:
+    unsteady = np.concatenate([right(0.9, 1), right(0.2, 1, seed=1), right(0.9, 1, seed=2)])
+    steady = {32: answered(right(0.7, 3)), 64: answered(right(0.9, 3, seed=1))}
+    (alone,) = compare(steady, [(32, 64)], overlap=0.0, n_patients=N)
+    sweep = steady | {128: answered(unsteady)}
+    among = compare(sweep, list(combinations(sweep, 2)), overlap=0.0, n_patients=N)
+    assert alone.is_real
+    assert not any(one.is_real for one in among)
+
+
 def test_one_training_each_compares_two_models_by_mcnemar() -> None:
     a, b = right(0.8, 1), right(0.85, 1, seed=1)
     found = pair(answered(a), answered(b))
