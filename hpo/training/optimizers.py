@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
+import torch
 from torch import Tensor, optim
 
 from hpo.config import Optimizer, TrainingConfig
@@ -13,6 +14,14 @@ _Build: TypeAlias = Callable[[Iterable[Tensor], TrainingConfig], optim.Optimizer
 def build_optimizer(config: TrainingConfig, parameters: Iterable[Tensor]) -> optim.Optimizer:
     """Return the configuration's optimizer with the learning rate of the first epoch."""
     return OPTIMIZERS[config.optimizer](parameters, config)
+
+
+def warm_up() -> None:
+    """Make the first optimizer of the process, for which torch imports for a second.
+
+    Otherwise that second counts as time of the first training.
+    """
+    optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
 
 def set_learning_rate(optimizer: optim.Optimizer, learning_rate: float) -> None:

@@ -29,12 +29,13 @@ from hpo.training.losses import probabilities
 from hpo.training.memory import memory_explained
 from hpo.training.metrics import measure
 from hpo.training.model import export_weights
-from hpo.training.optimizers import set_learning_rate
+from hpo.training.optimizers import set_learning_rate, warm_up
 from hpo.training.schedules import plateau_step
 
 
 def open_stack(data: TrainingData, *, device: Device) -> "ReferenceStack":
     """Open the readable engine on this data, without a lane."""
+    warm_up()
     return ReferenceStack(data, device)
 
 

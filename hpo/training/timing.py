@@ -6,14 +6,13 @@ from statistics import fmean
 from typing import Final
 
 import torch
-from torch import nn
 
 from hpo.config import Optimizer, TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
 from hpo.training.lane import Lane, check_fits, open_lane, read_losses, train_steps
 from hpo.training.memory import EVALUATION_PIXELS, memory_explained, n_weights
-from hpo.training.optimizers import build_optimizer
+from hpo.training.optimizers import warm_up
 from hpo.training.reference import place_fold, place_pixels
 
 # Tensors the size of the weights: what each optimizer remembers between steps.
@@ -33,8 +32,7 @@ def seconds_per_epoch(
         DeviceError: there is too little memory.
     """
     check_fits(data, config, 0)
-    # The first optimizer of a process makes torch import for a second.
-    build_optimizer(config, [nn.Parameter(torch.zeros(1, device=device.torch))])
+    warm_up()
     with memory_explained(config, device), one_thread():
         fold = place_fold(data, 0, pixels=place_pixels(data, config.image_size, device=device))
         start = _now(device)
