@@ -204,7 +204,7 @@ def _fail(worker: _Worker, asked: _Asked, reason: str) -> TrialDone:
 def to_run(result: TrainingResult) -> Run:
     """Return what the run store keeps of a finished training: all but its weights."""
     return Run(
-        epochs=tuple(_to_epoch(metrics) for metrics in result.epochs),
+        epochs=tuple(to_epoch(metrics) for metrics in result.epochs),
         kept_epoch=result.kept_epoch,
         train=asdict(result.train),
         validation_probabilities=tuple(map(float, result.validation_probabilities)),
@@ -214,7 +214,8 @@ def to_run(result: TrainingResult) -> Run:
     )
 
 
-def _to_epoch(metrics: EpochMetrics) -> Epoch:
+def to_epoch(metrics: EpochMetrics) -> Epoch:
+    """Return what the run store keeps of an epoch."""
     return Epoch(
         learning_rate=metrics.learning_rate,
         train=asdict(metrics.train),

@@ -78,7 +78,7 @@ def open_session(plan: Plan) -> Session:
     storage = open_storage(plan.storage)
     study = studies.find(storage, plan.name)
     if study is None:
-        study = studies.create(storage, plan.name, _with_device(plan.record))
+        study = studies.create(storage, plan.name, with_device(plan.record))
     with explained(storage.url):
         studies.check_fits(study, plan.record)
         record = studies.read_record(study)
@@ -136,7 +136,7 @@ def run(session: Session) -> Generator[Event, None, None]:
         runs=session.runs,
         key_of=session.key_of,
         attach=partial(attach_curves, folder=artifacts_folder(session.storage.url)),
-        open_stack=lambda: _open_stack(session.record, session.training_data),
+        open_stack=lambda: open_stack(session.record, session.training_data),
         deadline=time.monotonic() + session.plan.timeout_s,
     )
     # Closed at once when the caller stops: what was cut off is then told so.
@@ -161,7 +161,7 @@ def retrain(study: optuna.Study, job: Job) -> TrainingResult:
         DeviceError: the device is not there.
     """
     record = studies.read_record(study)
-    stack = _open_stack(record, seal(open_recorded_data(study, record)))
+    stack = open_stack(record, seal(open_recorded_data(study, record)))
     lane = stack.add(job.config, seed=job.seed, fold=job.fold)
     while stack.lanes:
         stack.step()
@@ -185,7 +185,12 @@ def _open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source
     return SearchSource(study=study, record=record, goal=goal)
 
 
-def _open_stack(record: StudyRecord, data: TrainingData) -> Stack:
+def open_stack(record: StudyRecord, data: TrainingData) -> Stack:
+    """Open the engine that trains a study, on its device.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
     # torch takes two seconds to import: a study that is complete is shown without it.
     from hpo.training import device, reference
 
@@ -193,7 +198,12 @@ def _open_stack(record: StudyRecord, data: TrainingData) -> Stack:
     return reference.open_stack(data, device=place)
 
 
-def _with_device(record: StudyRecord) -> StudyRecord:
+def with_device(record: StudyRecord) -> StudyRecord:
+    """Return the record with its device and precision settled on this machine.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
     from hpo.training import device
 
     place = device.choose(record.device, record.precision)

@@ -42,6 +42,7 @@ OWNERS = {
         "hpo.objective",
         "hpo.session",
         "hpo.evaluate",
+        "hpo.reproduce",
         "hpo.forecast",
         "hpo.dashboard",
         "hpo.plots",

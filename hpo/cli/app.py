@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli import compare, data, evaluate, manage, predict, show, train
+from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
 from hpo.errors import HpoError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command(rich_help_panel=_LOOK)(show.report)
 app.command(rich_help_panel=_LOOK)(show.dashboard)
 app.command(rich_help_panel=_USE)(evaluate.evaluate)
 app.command(rich_help_panel=_USE)(predict.predict)
+app.command(rich_help_panel=_USE)(reproduce.reproduce)
 app.command(rich_help_panel=_KEEP)(manage.export)
 app.command(rich_help_panel=_KEEP)(manage.delete)
 app.add_typer(data.app, name="data", rich_help_panel=_KEEP)

@@ -1,0 +1,148 @@
+"""Training a trial again, never from the run store."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.data import seal
+from hpo.errors import StudyError
+from hpo.objective import to_epoch, to_run
+from hpo.reproduce.judging import Reproduction, judge
+from hpo.reproduce.numbers import AFTER, Numbers, of_end, of_epoch, of_run, of_trial
+from hpo.runs import Run, RunStore
+from hpo.search import Job, run_key
+from hpo.search.job import read_job
+from hpo.session import open_recorded_data, open_stack, with_device
+from hpo.study import read_record
+from hpo.study_record import StudyRecord, versions
+from hpo.training.engine import Stack
+
+_VERSIONS: Final = ("hpo", "torch", "numpy", "python")
+
+
+@dataclass(frozen=True, slots=True)
+class EpochAgain:
+    """One epoch was trained again; `is_equal` says whether its numbers are those on record."""
+
+    epoch: int
+    n_epochs: int
+    is_equal: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recorded:
+    """What is on record of a trial; `n_epochs` is how far it may be trained."""
+
+    trial: FrozenTrial
+    record: StudyRecord
+    job: Job
+    run: Run | None
+    numbers: Numbers
+    n_epochs: int
+
+
+def reproduce(
+    study: optuna.Study,
+    number: int,
+    runs: RunStore,
+    *,
+    device: str | None = None,
+    precision: str | None = None,
+) -> Iterator[EpochAgain | Reproduction]:
+    """Train a trial again and compare every recorded number; what came out is yielded last.
+
+    Without `device` and `precision` as recorded. A pruned trial is trained as far as it was. The
+    run store is read for the record alone.
+
+    Raises:
+        StudyError: there is no such trial, or it is not finished.
+        DataError: the data are gone or changed.
+        DeviceError: the device is not there.
+    """
+    recorded = _read(study, number, runs)
+    record = recorded.record
+    data = seal(open_recorded_data(study, record))
+    place = with_device(
+        replace(record, device=device or record.device, precision=precision or record.precision)
+    )
+    started, numbers = time.monotonic(), Numbers()
+    for epoch, found in _train(open_stack(place, data), recorded):
+        numbers |= found
+        if epoch != AFTER:
+            is_equal = not judge(_known(recorded.numbers, epoch), found).first
+            yield EpochAgain(epoch, recorded.n_epochs, is_equal)
+    yield Reproduction(
+        study=study.study_name,
+        trial=number,
+        has_run=recorded.run is not None,
+        n_epochs=max(epoch for epoch, _ in numbers if epoch != AFTER),
+        score=recorded.numbers.get((AFTER, "score")),
+        score_now=numbers.get((AFTER, "score")),
+        changes=tuple(_changes(recorded, place)),
+        judgment=judge(recorded.numbers, numbers),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _read(study: optuna.Study, number: int, runs: RunStore) -> _Recorded:
+    name, trials = study.study_name, study.get_trials(deepcopy=False)
+    if not 0 <= number < len(trials):
+        there = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"
+        raise StudyError(
+            f"The study {name} has no trial {number}: {there}. `hpo export {name} --weights none` "
+            "lists them."
+        )
+    trial = trials[number]
+    job = read_job(trial)
+    if trial.state == TrialState.FAIL or job is None:
+        reason = trial.user_attrs.get("reason", "no reason is on record")
+        raise StudyError(
+            f"Trial {number} of {name} failed ({reason.rstrip('.')}), so there is nothing to "
+            f"compare: hpo resume {name} trains it again."
+        )
+    if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+        raise StudyError(f"Trial {number} of {name} is not finished yet: hpo resume {name}")
+    digest = trial.user_attrs.get("run")
+    run = runs.read(digest) if digest else None
+    is_pruned = trial.state == TrialState.PRUNED
+    return _Recorded(
+        trial=trial,
+        record=read_record(study),
+        job=job,
+        run=run,
+        numbers=(of_run(run) if run else {}) | of_trial(trial),
+        n_epochs=max(trial.intermediate_values) if is_pruned else job.config.epochs,
+    )
+
+
+def _train(stack: Stack, recorded: _Recorded) -> Iterator[tuple[int, Numbers]]:
+    """Yield the numbers of each epoch, then of the kept weights, unless the trial was pruned."""
+    job, epoch = recorded.job, 0
+    lane = stack.add(job.config, seed=job.seed, fold=job.fold)
+    while lane in stack.lanes and epoch < recorded.n_epochs:
+        for _, epoch, metrics in stack.step():
+            yield epoch, of_epoch(epoch, to_epoch(metrics))
+    if recorded.trial.state == TrialState.COMPLETE:
+        yield AFTER, of_end(to_run(stack.result(lane)))
+
+
+def _known(numbers: Numbers, epoch: int) -> Numbers:
+    return {key: value for key, value in numbers.items() if key[0] == epoch}
+
+
+def _changes(recorded: _Recorded, place: StudyRecord) -> Iterator[str]:
+    record = recorded.record
+    for old, new in ((record.device, place.device), (record.precision, place.precision)):
+        if old != new:
+            yield f"{old} then, {new} now"
+    then, now = recorded.run.versions if recorded.run else record.versions, versions()
+    for name in _VERSIONS:
+        if name in then and then[name] != now[name]:
+            yield f"{name} {then[name]} then, {now[name]} now"
+    digest = recorded.trial.user_attrs.get("run")
+    if digest and digest != run_key(record, recorded.job).digest():
+        yield "hpo computed differently then (another generation of its numerics)"
