@@ -1,0 +1,136 @@
+"""`python -m studies.results --data PATH`: run what is missing, then write RESULTS.md."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from hpo.errors import HpoError, UsageError
+from hpo.files import write_whole
+from hpo.plan import Settings, read_pairs
+from hpo.storage_url import DEFAULT_URL
+from studies.results.reports import SWEEPS, Sweep
+
+RESULTS: Final = Path(__file__).parents[1] / "RESULTS.md"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out the command and return its exit code."""
+    asked = _parser().parse_args(arguments)
+    try:
+        return _results(asked)
+    except HpoError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Interrupted. What is finished is kept: the same command goes on.", file=sys.stderr)
+        return 130
+
+
+def _results(asked: argparse.Namespace) -> int:
+    out = _out(asked)
+    settings = Settings(
+        data=_data(asked.data),
+        set=read_pairs("--set", asked.set),
+        epochs=asked.epochs,
+        storage=asked.storage,
+        device=asked.device,
+        precision=asked.precision,
+    )
+    sweeps = _chosen(asked.only, without_epochs=asked.epochs is not None)
+    if asked.jobs < 1:
+        raise UsageError(f"--jobs takes a whole number from 1 on, but got {asked.jobs}.")
+    # after the usage is checked: Optuna and scikit-learn take a second to import
+    from studies.results.document import document
+    from studies.results.work import finish, prepare, tell
+
+    tasks = prepare(sweeps, settings)
+    finish(tasks, n_jobs=asked.jobs)
+    results = [tell(task) for task in tasks]
+    _write(document(results), out)
+    n_failed = sum(result.summary.count("failed") for result in results)
+    if n_failed:
+        print(f"{n_failed} trainings failed: their rows say why.", file=sys.stderr)
+    return 1 if n_failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m studies.results", description=__doc__)
+    add = parser.add_argument
+    add("--data", default=os.environ.get("HPO_DATA"), help="the X-rays (HPO_DATA)")
+    add("--jobs", type=int, default=_n_cores(), help="sweeps at a time; default: the cores")
+    add("--only", action="append", default=[], metavar="SWEEP", help="report_a:loss or report_a")
+    add("--epochs", type=int, help="for a quick try; leaves out the sweeps of epochs")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="for a quick try")
+    add("--out", type=Path, help="default: RESULTS.md; a part or a quick try is printed")
+    add("--storage", default=os.environ.get("HPO_STORAGE", DEFAULT_URL), metavar="URL")
+    add("--device", default="auto")
+    add("--precision", default="auto")
+    return parser
+
+
+def _out(asked: argparse.Namespace) -> Path | None:
+    """Return where to write; None is standard output.
+
+    Raises:
+        UsageError: a part or a quick try would replace the results.
+    """
+    is_partial = bool(asked.only or asked.set or asked.epochs is not None)
+    out: Path | None = asked.out or (None if is_partial else RESULTS)
+    if is_partial and out and out.resolve() == RESULTS.resolve():
+        raise UsageError(
+            f"{RESULTS.name} holds all sweeps as they are prescribed: with --only, --set or "
+            "--epochs give --out another file, or leave it out to see the result."
+        )
+    return out
+
+
+def _data(path: str | None) -> str:
+    if not path:
+        raise UsageError("Say where the X-rays are: --data PATH, or make results DATA=PATH.")
+    return path
+
+
+def _chosen(only: Sequence[str], *, without_epochs: bool) -> list[Sweep]:
+    unknown = [name for name in only if not any(name in (s.key, s.space) for s in SWEEPS)]
+    if unknown:
+        raise UsageError(
+            f"--only takes a sweep or a report, but got {', '.join(unknown)}. There are: "
+            f"{', '.join(sweep.key for sweep in SWEEPS)}."
+        )
+    chosen = [s for s in SWEEPS if not only or s.key in only or s.space in only]
+    kept = [s for s in chosen if not (without_epochs and s.name == "epochs")]
+    if not kept:
+        raise UsageError("--epochs leaves nothing of a sweep of epochs: drop one of the two.")
+    return kept
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.write(text)
+        return
+    write_whole(
+        out,
+        text.encode(),
+        way_out="--out names another file; nothing has to be trained again.",
+    )
+    print(f"Written: {out}", file=sys.stderr)
+
+
+def _n_cores() -> int:
+    return (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+
+
+def _end(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    # ended from outside, the processes that train end as well
+    signal.signal(signal.SIGTERM, _end)
+    sys.exit(main())

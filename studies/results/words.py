@@ -1,0 +1,69 @@
+"""Numbers, lists and tables as Markdown."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from hpo.stats import Interval
+
+NONE: Final = "–"
+
+
+def percent(share: float) -> str:
+    """Write a share in percent, without the sign."""
+    return f"{100 * share:.1f}"
+
+
+def points(share: float) -> str:
+    """Write a difference of shares: `1.3 points`."""
+    return f"{percent(share)} points"
+
+
+def estimate(interval: Interval | None, *, decimals: int = 1, factor: float = 100) -> str:
+    """Write a mean with its interval: `95.3 (94.8 to 95.8)`."""
+    if interval is None or interval.mean is None:
+        return NONE
+    mean = f"{factor * interval.mean:.{decimals}f}"
+    if interval.low is None or interval.high is None:
+        return mean
+    low, high = (f"{factor * bound:.{decimals}f}" for bound in (interval.low, interval.high))
+    return f"{mean} ({low} to {high})"
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """Write `1 sweep`, `16 sweeps`, `no sweeps`."""
+    return f"{n or 'no'} {noun if n == 1 else plural or noun + 's'}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """Write `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
+
+
+def stopped(text: str) -> str:
+    """End with one full stop; a value that begins a sentence keeps its small letter."""
+    return text.rstrip(".") + "."
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital and end with a full stop."""
+    return stopped(text[:1].upper() + text[1:])
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; what would end a cell is escaped."""
+    lines = [_row(header), "|" + " --- |" * len(header)]
+    return [*lines, *(_row(row) for row in rows)]
+
+
+def bullets(items: Iterable[str]) -> list[str]:
+    """Return the lines of a list."""
+    return [f"- {plain(item)}" for item in items]
+
+
+def plain(text: str) -> str:
+    """Return text from outside on one line, so that it ends no list and no table."""
+    return " ".join(text.split())
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(plain(cell).replace("|", r"\|") for cell in cells) + " |"
