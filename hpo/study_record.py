@@ -18,6 +18,7 @@ SAMPLERS: Final = ("tpe", "random")
 PRECISIONS: Final = ("auto", "bf16", "fp32")
 PRUNERS: Final = ("median", "none")
 
+_TAKEN: Final = ("runs", "artifacts", "results")
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
@@ -98,8 +99,14 @@ def check_name(name: str) -> str:
     """Return the name of a study if it can be one.
 
     Raises:
-        UsageError: it is empty, too long, or has other signs than letters, digits, `.`, `_`, `-`.
+        UsageError: it is empty, too long, has other signs than letters, digits, `.`, `_`, `-`, or
+            is the name of a folder that stands beside those of the studies.
     """
+    if name in _TAKEN:
+        raise UsageError(
+            f"--study cannot be {name!r}: a folder of that name holds something else beside the "
+            "studies. Choose another name."
+        )
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"--study takes letters, digits, '.', '_' and '-' (100 at most, not beginning with "

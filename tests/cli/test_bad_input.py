@@ -39,6 +39,7 @@ def said(answer: Answer, code: int, *words: str) -> None:
         ([*GRID, "--epochs", "0"], ["epochs", "from 1"]),
         ([*GRID, "--study", "a/b"], ["--study", "a/b"]),
         ([*GRID, "--study", ".."], ["--study"]),
+        ([*GRID, "--study", "runs"], ["--study", "another name"]),
         ([*GRID, "--storage", "mysql://host/db"], ["--storage", "sqlite:///"]),
         ([*GRID, "--precision", "fp64"], ["--precision", "fp32"]),
         ([*GRID, "--device", "tpu"], ["--device", "cuda"]),
