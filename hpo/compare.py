@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any, Final, TypeAlias
 
 from hpo.errors import StudyError, fault_list
+from hpo.space.records import value_text
 from hpo.stats import PairComparison, SweepComparison, compare_pairs
 from hpo.stats.sentences import label
 from hpo.summary import Configuration, Repeat, StudySummary
@@ -133,7 +134,7 @@ def _entries(summary: StudySummary, best: bool | None) -> Iterator[Entry]:
     if best or (best is None and len(finished) > MOST):
         finished = [max(finished, key=lambda numbered: _rank(numbered[1]))]
     for number, c in finished:
-        value = f"#{number}" if summary.record.kind == "search" else label(c.value)
+        value = f"#{number}" if summary.record.kind == "search" else value_text(c.value)
         name = f"{value} of {summary.name}"
         yield Entry(name=name, summary=summary, number=number, configuration=c)
 

@@ -8,10 +8,9 @@ from hpo.reproduce.numbers import AFTER, EXACT, Numbers
 
 Result = Literal["equal", "equal_within_rounding", "different"]
 
-# Half a point of accuracy; of losses above 1, half a percent. Training lets rounding grow. On
-# real X-rays float32 on another instruction set stayed within this for 1 to 6 epochs, bf16 or
-# another precision rarely for one: what is beyond it has left the recorded path, whatever the
-# reason, and is not called equal.
+# Half a point of accuracy; of losses above 1, half a percent. Training lets rounding grow: on real
+# X-rays another instruction set went beyond this after 1 to 7 epochs in fp32, in the first in bf16
+# (docs/reproduce.md). A tolerance that held for whole trainings would hold for other seeds too.
 TOLERANCE: Final = 0.005
 
 
