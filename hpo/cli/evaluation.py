@@ -8,7 +8,7 @@ from rich.table import Table
 
 from hpo.cli.command_line import command_line
 from hpo.cli.output import console, count, say
-from hpo.cli.tables import data_name
+from hpo.cli.tables import data_name, params_text
 from hpo.evaluate import (
     Evaluated,
     Evaluation,
@@ -86,10 +86,12 @@ def print_evaluation(evaluation: Evaluation, summary: StudySummary) -> None:
     if n_hidden := len(evaluation.configurations) - len(shown):
         _print(f"{count(n_hidden, 'more configuration')} in --json.")
     for evaluated in shown:
+        if evaluated.name != evaluated.label:
+            _print(f"  {evaluated.name}: {params_text(evaluated.params)}")
         for line in (_confusion(evaluation, evaluated), *evaluated.notes):
-            _print(f"  {evaluated.label}: {line}")
+            _print(f"  {evaluated.name}: {line}")
         for line in evaluated.signs:
-            _print(f"  {evaluated.label}: Warning: {line}", style="yellow")
+            _print(f"  {evaluated.name}: Warning: {line}", style="yellow")
     for line in _verdict(evaluation.pairs):
         _print(f"  {line}")
     for line in evaluation.notes:
@@ -122,10 +124,10 @@ def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
 
 def _heads(columns: Sequence[Evaluated]) -> list[str]:
     """Return what stands over the columns: the values of a sweep, its parameter in the corner."""
-    swept = {tuple(c.params) for c in columns}
+    swept = {tuple(c.params) if c.name == c.label else () for c in columns}
     if len(swept) == 1 and len(name := swept.pop()) == 1:
-        return [*name, *(str(c.value) for c in columns)]
-    return ["", *(c.label for c in columns)]
+        return [*name, *(params_text({"": c.value}).strip() for c in columns)]
+    return ["", *(c.name for c in columns)]
 
 
 def _trials(evaluation: Evaluation) -> set[int]:

@@ -27,7 +27,7 @@ def print_study(summary: StudySummary) -> None:
     names = [name for name in summary.record.names if any(name in row.params for row in rows)]
     console.print(_table(summary, rows[:_MOST_ROWS], names))
     if summary.best and len(names) > _MOST_COLUMNS:
-        _print_lines([f"Best: {_params(summary.best.params)}"])
+        _print_lines([f"Best: {params_text(summary.best.params)}"])
     _print_lines(_verdict(summary))
     _print_lines(notes(summary, len(rows)))
 
@@ -47,7 +47,7 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
             escape(data_name(summary)),
             _progress(summary),
             percent(best.score.mean) if best and best.score else "–",
-            escape(_params(best.params)) if best else "–",
+            escape(params_text(best.params)) if best else "–",
         )
     console.print(table)
     for summary in summaries:
@@ -126,7 +126,7 @@ def _cells(configuration: Configuration) -> dict[str, str]:
     seconds = [r.seconds for r in configuration.repeats if r.seconds is not None]
     n_done, n = len(configuration.scores), len(configuration.repeats)
     return {name: escape(_text(value)) for name, value in configuration.params.items()} | {
-        "configuration": escape(_params(configuration.params)),
+        "configuration": escape(params_text(configuration.params)),
         "accuracy, %": percent(score.mean) if score else configuration.state,
         "95 % interval": interval,
         "repeats": f"{n_done}" if n_done == n else f"{n_done} of {n}",
@@ -157,7 +157,8 @@ def _progress(summary: StudySummary) -> str:
     return f"{done}" if done == n else f"{done} of {n}"
 
 
-def _params(params: Mapping[str, Scalar]) -> str:
+def params_text(params: Mapping[str, Scalar]) -> str:
+    """Write parameters in one line, numbers to four digits."""
     return ", ".join(f"{name} {_text(value)}" for name, value in params.items()) or "base"
 
 

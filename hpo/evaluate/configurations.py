@@ -57,6 +57,7 @@ def evaluate_configuration(
     fall = gaps.Fall(metrics=metrics, gap=gap, bound=gaps.bound(exam.labels, probabilities))
     is_called_ill = np.stack([m.test > m.threshold for m in models])
     evaluated = Evaluated(
+        name=candidate.name,
         value=candidate.configuration.value,
         params=candidate.configuration.params,
         trials=candidate.trials,

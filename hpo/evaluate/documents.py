@@ -41,6 +41,7 @@ def _configuration(evaluated: Evaluated) -> dict[str, Any]:
     counts = asdict(evaluated.confusion)
     n_repeats = len(evaluated.trials)
     return {
+        "name": evaluated.name,
         "value": evaluated.value,
         "params": dict(evaluated.params),
         "trials": list(evaluated.trials),
@@ -61,6 +62,7 @@ def _configuration(evaluated: Evaluated) -> dict[str, Any]:
 
 def _evaluated(document: Mapping[str, Any]) -> Evaluated:
     return Evaluated(
+        name=document["name"],
         value=document["value"],
         params=document["params"],
         trials=tuple(document["trials"]),

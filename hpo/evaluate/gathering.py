@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -17,8 +17,14 @@ _MOST_FAULTS: Final = 10
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration with its complete repeats and their runs, by repeat."""
+    """A configuration with its complete repeats and their runs, by repeat.
 
+    `name` is what it is called among the others: its parameters, or `#3` in a search, whose
+    configurations differ in everything; `verdict_name` its value where there is one parameter.
+    """
+
+    name: str
+    verdict_name: Hashable
     configuration: Configuration
     repeats: Mapping[int, Repeat]
     runs: Mapping[int, Run]
@@ -50,26 +56,29 @@ def gather(summary: StudySummary, runs: RunStore, *, is_all: bool) -> tuple[Cand
             f"{summary.name}, then evaluate it."
         )
     faults: list[str] = []
-    candidates = tuple(_candidate(c, runs, summary.record.data.n_test, faults) for c in chosen)
+    candidates = tuple(_candidate(c, runs, summary, faults) for c in chosen)
     if faults:
         raise RunStoreError(_explain(summary, runs.folder, faults))
     return candidates
 
 
 def _candidate(
-    configuration: Configuration, store: RunStore, n_test: int, faults: list[str]
+    configuration: Configuration, store: RunStore, summary: StudySummary, faults: list[str]
 ) -> Candidate:
     repeats = {r.repeat: r for r in configuration.repeats if r.score is not None}
     runs = {}
     for number, repeat in repeats.items():
         digest = repeat.run or ""
         run = store.read(digest)
-        fault = _fault(store.folder / f"{digest}.json", run, n_test)
+        fault = _fault(store.folder / f"{digest}.json", run, summary.record.data.n_test)
         if fault is None and run is not None:
             runs[number] = run
         else:
             faults.append(f"trial {repeat.trial} ({configuration.label}): {fault}")
-    return Candidate(configuration, repeats, runs)
+    if summary.record.kind == "grid":
+        return Candidate(configuration.label, configuration.value, configuration, repeats, runs)
+    name = f"#{summary.configurations.index(configuration) + 1}"
+    return Candidate(name, name, configuration, repeats, runs)
 
 
 def _fault(path: Path, run: Run | None, n_test: int) -> str | None:

@@ -1,6 +1,6 @@
 """Opening the sealed test of a study, on record."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -78,7 +78,7 @@ def _mark(
 ) -> Evaluation:
     marked = [evaluate_configuration(candidate, exam, rule) for candidate in candidates]
     pairs = compare(
-        {evaluated.value: answered for evaluated, answered in marked},
+        {c.verdict_name: answers for c, (_, answers) in zip(candidates, marked, strict=True)},
         _pairs(summary, candidates),
         overlap=exam.overlap,
         n_patients=exam.n_patients,
@@ -97,11 +97,11 @@ def _mark(
 
 def _pairs(summary: StudySummary, candidates: tuple[Candidate, ...]) -> list[Names]:
     """Return every pair of a grid; of a search the winner beside each other configuration."""
-    values: list[Hashable] = [c.configuration.value for c in candidates]
+    names = [c.verdict_name for c in candidates]
     if summary.record.kind == "grid":
-        return list(combinations(values, 2))
-    best = summary.best
-    return [(best.value, v) for v in values if v != best.value] if best else []
+        return list(combinations(names, 2))
+    best = [c.verdict_name for c in candidates if c.configuration is summary.best]
+    return [(first, name) for first in best for name in names if name != first]
 
 
 def _notes(

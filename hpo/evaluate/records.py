@@ -65,10 +65,12 @@ class CalibrationBin:
 class Evaluated:
     """One configuration on the test: means over its repeats, with intervals.
 
+    `name` is short: the parameters of a grid, `#3` for the third configuration of a search.
     `thresholds` has one per trial. `gap` holds validation minus test. `notes` are sentences on
     gap and threshold, `signs` those of a broken model.
     """
 
+    name: str
     value: Scalar
     params: Mapping[str, Scalar]
     trials: tuple[int, ...]

@@ -57,7 +57,7 @@ def draw_calibration(info: CalibrationInfo) -> go.Figure:
 
 def _curve(evaluated: Evaluated, index: int) -> CalibrationCurve:
     return CalibrationCurve(
-        label=evaluated.label,
+        label=evaluated.name,
         color=index,
         error=evaluated.metrics["calibration_error"].mean or 0.0,
         bins=evaluated.calibration,

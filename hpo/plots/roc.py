@@ -100,7 +100,7 @@ def _validation_accuracy(evaluated: Evaluated) -> float:
 def _curve(evaluated: Evaluated, index: int) -> RocCurve:
     metrics, roc = evaluated.metrics, evaluated.roc
     return RocCurve(
-        label=evaluated.label,
+        label=evaluated.name,
         color=index,
         auroc=metrics["auroc"].mean or 0.0,
         false_alarms=roc.false_alarms,

@@ -59,7 +59,7 @@ def sealed_test(summary: StudySummary, study: optuna.Study) -> TestSection | Non
         title=_title(evaluation) if evaluation else "",
         columns=(*_SHARES, "right answers", *_NUMBERS, "accuracy gap", "AUROC gap"),
         rows=tuple(_row(c, evaluation.n_images) for c in every) if evaluation else (),
-        remarks=tuple(f"{c.label}: {line}" for c in every for line in (*c.notes, *c.signs)),
+        remarks=tuple(f"{c.name}: {line}" for c in every for line in (*c.notes, *c.signs)),
         verdict=tuple((p.sentence, p.is_real) for p in evaluation.pairs) if evaluation else (),
         notes=evaluation.notes if evaluation else (),
         figures=_figures(evaluation) if evaluation else (),
@@ -79,7 +79,7 @@ def _row(evaluated: Evaluated, n_images: int) -> TestRow:
     cells.append(f"{evaluated.n_right:.4g} of {n_images}")
     cells += [_number(metrics[name]) for name in _NUMBERS.values()]
     cells += [_points(gap["accuracy"]), _number(gap["auroc"])]
-    return TestRow(evaluated.label, tuple(cells))
+    return TestRow(evaluated.name, tuple(cells))
 
 
 def _figures(evaluation: Evaluation) -> tuple[FigureBlock, ...]:

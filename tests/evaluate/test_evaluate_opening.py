@@ -97,7 +97,8 @@ def test_a_search_opens_the_winner_alone_unless_all_are_asked_for(
     every = made.open(is_all=True)
     assert every.configurations[0].value == 1e-3
     assert len(every.configurations) == 3
-    assert [p.a for p in every.pairs] == [1e-3, 1e-3]
+    assert every.configurations[0].name == "#2"
+    assert [p.a for p in every.pairs] == ["#2", "#2"]
 
 
 def test_a_threshold_is_chosen_on_the_validation_images_of_the_same_repeat(

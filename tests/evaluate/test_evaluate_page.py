@@ -82,7 +82,7 @@ def test_the_calibration_figure_has_a_point_per_bin(found: Evaluation) -> None:
 
 def test_of_many_configurations_those_best_on_validation_are_drawn(found: Evaluation) -> None:
     one = found.configurations[0]
-    weak = replace(one, params={"batch_size": 99}, gap=one.gap | {"accuracy": replace(
+    weak = replace(one, name="batch_size 99", gap=one.gap | {"accuracy": replace(
         one.gap["accuracy"], mean=-0.9)})  # fmt: skip
     many = replace(found, configurations=(weak, *[one] * 7))
     info = plots.roc_info(many)
@@ -92,7 +92,7 @@ def test_of_many_configurations_those_best_on_validation_are_drawn(found: Evalua
 
 
 def test_names_from_outside_are_harmless_in_the_figures(found: Evaluation) -> None:
-    hostile = replace(found.configurations[0], params={"<b>": "<img src=x>"})
+    hostile = replace(found.configurations[0], name="<b> <img src=x>")
     evaluation = replace(found, configurations=(hostile,))
     for figure in (
         plots.draw_roc(plots.roc_info(evaluation)),
