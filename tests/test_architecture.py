@@ -162,6 +162,9 @@ def test_nothing_is_hidden_under_type_checking() -> None:
         ["predict", "--help"],
         ["predict", "weights.pt", "image.png", "--input-scale", "half"],
         ["show", "--nonsense"],
+        ["show", "mine", "--target", "93"],
+        ["compare", "mine"],
+        ["reproduce", "--help"],
     ],
 )
 def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
