@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hpo.runs import Run
+from hpo.runs import Run, RunStore
+from hpo.summary import Configuration, StudySummary
 
 FAR: Final = 0.05
 """Validation is far better than training from 5 points on."""
@@ -34,6 +35,23 @@ class _Answers:
     @property
     def is_all_normal(self) -> bool:
         return self.high <= self.threshold
+
+
+def study_signs(summary: StudySummary, runs: RunStore) -> tuple[str, ...]:
+    """Return the signs of a grid's configurations, or of a search's best, each with its name."""
+    best = [summary.best] if summary.best else []
+    looked_at = summary.configurations if summary.record.kind == "grid" else best
+    majority = summary.baselines.get("majority class")
+    return tuple(
+        f"{configuration.label}: {sign}"
+        for configuration in looked_at
+        for sign in configuration_signs(_runs_of(configuration, runs), majority=majority)
+    )
+
+
+def _runs_of(configuration: Configuration, runs: RunStore) -> dict[int, Run]:
+    read = {r.repeat: runs.read(r.run) for r in configuration.repeats if r.run}
+    return {repeat: run for repeat, run in read.items() if run is not None}
 
 
 def configuration_signs(runs: Mapping[int, Run], *, majority: float | None) -> tuple[str, ...]:

@@ -112,6 +112,9 @@ def test_a_grid_states_its_verdict_on_every_pair(tmp_path: Path) -> None:
 def test_without_a_verdict_no_sentence_calls_a_difference_real(tmp_path: Path) -> None:
     text = outline(fake_search(tmp_path, 30)).text
     assert "Verdict" not in text
+    # What is said of one configuration alone compares its validation with its training.
+    before, _, rest = text.partition("Look twice")
+    text = before + rest[rest.index("History") :]
     assert not re.search(r"significan|beats|better than|really|proves|winner is", text)
 
 

@@ -1,16 +1,22 @@
 """Signs of a broken model: said where they are, silent where all is well."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from hpo.runs import Epoch, Run
+from hpo.runs import Epoch, Run, RunStore
 from hpo.signs import (
     better_than_training,
     collapsed,
     configuration_signs,
     no_better_than_majority,
     one_sided,
+    study_signs,
 )
+from hpo.study_record import Goal
+from hpo.summary import summarize
+from tests.clocked_studies import Bench, record
 
 N = 400
 
@@ -160,3 +166,21 @@ def test_a_run_without_accuracies_has_no_signs() -> None:
         versions={},
     )
     assert configuration_signs({0: bare}, majority=0.5) == ()
+
+
+def test_every_cell_of_a_grid_is_looked_at_and_of_a_search_the_best(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    grid = bench.study(record(), "grid")
+    bench.train(grid, Goal(2))
+    found = study_signs(summarize(grid, storage_url="sqlite:///hpo.db"), bench.runs)
+    # The clocked engine gives every image the same probability.
+    assert [sign.partition(":")[0] for sign in found[:1]] == ["batch_size 16"]
+    assert {sign.partition(":")[0] for sign in found} == {f"batch_size {n}" for n in (16, 32, 64)}
+    search = bench.study(record("search", "learning_rate", "scheduler", "step_size"), "search")
+    bench.train(search, Goal(1, 4))
+    summary = summarize(search, storage_url="sqlite:///hpo.db")
+    assert summary.best is not None
+    of_best = study_signs(summary, bench.runs)
+    assert of_best
+    assert all(sign.startswith(summary.best.label) for sign in of_best)
+    assert study_signs(summary, RunStore(tmp_path / "nothing")) == ()

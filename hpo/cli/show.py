@@ -71,7 +71,7 @@ def _show_one(
         curves = {"curves": claims_document(found) if found else None} if has_curves else {}
         print_json(to_document(summary) | curves)
         return
-    print_study(summary)
+    print_study(summary, RunStore(runs_folder(storage)))
     if found:
         print_claims(found)
 

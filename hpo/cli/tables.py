@@ -10,6 +10,8 @@ from rich.table import Table
 from hpo.cli.output import console, count, duration, percent
 from hpo.config import Scalar
 from hpo.openings import statements
+from hpo.runs import RunStore
+from hpo.signs import study_signs
 from hpo.stats import PairComparison
 from hpo.summary import Configuration, StudySummary
 
@@ -18,7 +20,7 @@ _MOST_COLUMNS: Final = 3
 _MOST_PAIRS: Final = 10
 
 
-def print_study(summary: StudySummary) -> None:
+def print_study(summary: StudySummary, runs: RunStore) -> None:
     """Print a study: a row per configuration, the baselines, and what to know beside them."""
     _print_lines([_title(summary)], style="bold")
     rows = list(summary.configurations)
@@ -29,6 +31,7 @@ def print_study(summary: StudySummary) -> None:
     if summary.best and len(names) > _MOST_COLUMNS:
         _print_lines([f"Best: {params_text(summary.best.params)}"])
     _print_lines(_verdict(summary))
+    _print_lines(f"Look twice: {sign}" for sign in study_signs(summary, runs))
     _print_lines(notes(summary, len(rows)))
 
 

@@ -60,7 +60,8 @@ def carry_out(plan: Plan, flags: Flags) -> None:
         tested = {"test": document(evaluation, summary)} if evaluation else {}
         print_json(to_document(summary) | tested)
     else:
-        _print_result(summary, tally, seconds=time.monotonic() - started)
+        print_study(summary, session.runs)
+        _print_call(summary, tally, seconds=time.monotonic() - started)
         if evaluation:
             print_evaluation(evaluation, summary)
     _end(summary, tally)
@@ -91,8 +92,7 @@ def _write_page(session: Session, summary: StudySummary, *, is_new: bool) -> Stu
     return replace(summary, report=str(path) if path.exists() else None)
 
 
-def _print_result(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
-    print_study(summary)
+def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
     reused = f", {tally.n_reused} told from the run store" if tally.n_reused else ""
     console.print(f"{count(tally.n_trained, 'training')} done{reused} in {duration(seconds)}.")
     if summary.report:

@@ -14,6 +14,7 @@ from hpo.report.sealed_test import sealed_test
 from hpo.report.table import table, unfinished
 from hpo.report.template import fill
 from hpo.runs import RunStore
+from hpo.signs import study_signs
 from hpo.summary import StudySummary
 
 FILE_NAME: Final = "report.html"
@@ -39,6 +40,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
         {
             "summary": summary,
             "headline": headline(summary),
+            "signs": study_signs(summary, runs),
             "figures": figures(summary, study, runs),
             "claims": claims_table(summary, runs),
             "test": sealed_test(summary, study),
