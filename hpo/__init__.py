@@ -33,4 +33,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'hpo' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    home = _HOMES[name]
+    module = importlib.import_module(home)
+    # All names of a home at once: the package `hpo.search`, which comes along with `hpo.api`,
+    # would otherwise stand where the function `search` belongs.
+    globals().update({each: getattr(module, each) for each in _HOMES if _HOMES[each] == home})
+    return getattr(module, name)
