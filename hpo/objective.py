@@ -78,17 +78,22 @@ class _Asked:
 
 @dataclass
 class _Worker:
-    """The state of one call of `work`: which trial each lane trains."""
+    """The state of one call of `work`: which trial each lane trains, and which one is to begin."""
 
     study: optuna.Study
     place: Workplace
     stack: Stack | None = None
+    beginning: _Asked | None = None
     live: dict[int, _Asked] = field(default_factory=dict)
 
     def opened(self) -> Stack:
         if self.stack is None:
             self.stack = self.place.open_stack()
         return self.stack
+
+    def untold(self) -> list[_Asked]:
+        begun = list(self.live.values())
+        return begun if self.beginning is None else [*begun, self.beginning]
 
 
 def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Event, None, None]:
@@ -105,7 +110,7 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
                 return
             yield from _step(worker)
     finally:
-        for asked in worker.live.values():
+        for asked in worker.untold():
             with contextlib.suppress(Exception):
                 cut_off(study, asked.trial, reason="it was interrupted.")
 
@@ -118,16 +123,24 @@ def _fill(worker: _Worker, source: Source) -> Iterator[Event]:
         if found is None:
             return
         trial, job = found
-        asked = _Asked(trial, job, place.key_of(job))
-        if (run := place.runs.find(asked.key)) is not None:
-            yield _replay(worker, asked, run)
-            continue
-        try:
-            lane = worker.opened().add(job.config, seed=job.seed, fold=job.fold)
-        except TrainingError as error:
-            yield _fail(worker, asked, str(error))
-        else:
-            worker.live[lane] = asked
+        worker.beginning = asked = _Asked(trial, job, place.key_of(job))
+        done = _begin(worker, asked)
+        worker.beginning = None
+        if done is not None:
+            yield done
+
+
+def _begin(worker: _Worker, asked: _Asked) -> TrialDone | None:
+    """Give a trial a lane, or tell it at once: from the run store, or failed."""
+    if (run := worker.place.runs.find(asked.key)) is not None:
+        return _replay(worker, asked, run)
+    job = asked.job
+    try:
+        lane = worker.opened().add(job.config, seed=job.seed, fold=job.fold)
+    except TrainingError as error:
+        return _fail(worker, asked, str(error))
+    worker.live[lane] = asked
+    return None
 
 
 def _step(worker: _Worker) -> Iterator[Event]:

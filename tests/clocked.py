@@ -20,10 +20,13 @@ from hpo.training.engine import (
 class ClockedStack:
     """A stack whose lanes end after their epochs. A learning rate of 10 diverges in epoch 2.
 
-    `refuses` batch sizes above 64; `stop_at` raises KeyboardInterrupt at that step.
+    Batch sizes above 64 are refused; `stop_at` raises KeyboardInterrupt at that step, and
+    `stop_adding` as a lane is added. Trainings with a seed of `diverging_seed` diverge too.
     """
 
     stop_at: int | None = None
+    stop_adding: bool = False
+    diverging_seed: int | None = None
     live: dict[int, tuple[TrainingConfig, int, list[EpochMetrics]]] = field(default_factory=dict)
     done: dict[int, tuple[TrainingConfig, int, list[EpochMetrics]]] = field(default_factory=dict)
     n_added: int = 0
@@ -36,6 +39,10 @@ class ClockedStack:
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
         if config.batch_size > 64:
             raise TrainingError(f"batch_size {config.batch_size} is larger than 64 images.")
+        if self.stop_adding:
+            raise KeyboardInterrupt
+        if seed == self.diverging_seed:
+            config = config.replace(learning_rate=10.0)
         self.n_added += 1
         self.live[self.n_added] = (config, seed + fold, [])
         return self.n_added

@@ -24,8 +24,9 @@ _MOST_FAILURES_IN_A_ROW = 20
 class SearchSource:
     """Hands out configurations until the study holds as many as its goal says.
 
-    A configuration counts when it is complete or pruned; its further repeats follow once its
-    first one is complete. A failed one is replaced by another proposal.
+    A configuration counts when its first repeat is complete or pruned; its further repeats follow
+    once that one is complete. A configuration that fails is replaced by another proposal; a
+    further repeat that fails is not tried again. What was cut off is.
     """
 
     study: optuna.Study
@@ -53,8 +54,11 @@ class SearchSource:
         """Return how many trainings are left if nothing is pruned, those that run included."""
         done = trials_in(self.study, TrialState.COMPLETE, TrialState.PRUNED)
         n_pruned = sum(t.state == TrialState.PRUNED for t in done)
+        failed = trials_in(self.study, TrialState.FAIL)
+        n_failed = len([t for t in failed if t.user_attrs.get("repeat") and not _was_cut_off(t)])
         n_repeats = self.goal.n_repeats
-        return max(0, self.goal.n_trials * n_repeats - len(done) - n_pruned * (n_repeats - 1))
+        n_done = len(done) + n_failed + n_pruned * (n_repeats - 1)
+        return max(0, self.goal.n_trials * n_repeats - n_done)
 
     def _ask(self, ordinal: int) -> tuple[optuna.Trial, Job]:
         record = self.record
@@ -94,7 +98,9 @@ class SearchSource:
     def _enqueue_missing(self, trials: list[FrozenTrial]) -> None:
         """Put further repeats of complete configurations, and what was cut off, into the study."""
         there = {
-            (t.user_attrs["ordinal"], t.user_attrs["repeat"]) for t in trials if t.state in _COUNTS
+            (t.user_attrs["ordinal"], t.user_attrs["repeat"])
+            for t in trials
+            if t.state in _COUNTS or not _was_cut_off(t)
         }
         for trial in trials:
             is_first = trial.user_attrs["repeat"] == 0
@@ -108,7 +114,7 @@ class SearchSource:
     def _follow_ups(self, trial: FrozenTrial, *, is_first: bool) -> Sequence[int]:
         if trial.state == TrialState.COMPLETE and is_first:
             return range(1, self.goal.n_repeats)
-        if trial.state == TrialState.FAIL and trial.user_attrs.get("was_cut_off"):
+        if trial.state == TrialState.FAIL and _was_cut_off(trial):
             return [trial.user_attrs["repeat"]]
         return ()
 
@@ -133,6 +139,10 @@ def _suggest(trial: optuna.Trial, parameter: Parameter) -> Scalar:
             )
         case FloatRange():
             return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+
+
+def _was_cut_off(trial: FrozenTrial) -> bool:
+    return bool(trial.user_attrs.get("was_cut_off", False))
 
 
 def _check_failures(trials: list[FrozenTrial]) -> None:

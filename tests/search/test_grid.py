@@ -97,6 +97,18 @@ def test_an_interrupted_grid_keeps_what_is_finished_and_goes_on_where_it_stopped
     assert bench.stack.n_added == 4
 
 
+def test_a_trial_that_is_interrupted_as_it_begins_runs_again_in_the_same_process(
+    bench: Bench,
+) -> None:
+    bench.stack = ClockedStack(stop_adding=True)
+    study = bench.study(record())
+    with pytest.raises(KeyboardInterrupt):
+        bench.train(study, Goal(2))
+    bench.stack = ClockedStack()
+    bench.train(study, Goal(2))
+    assert sorted(complete(study)) == GRID
+
+
 def test_a_trial_of_a_dead_process_is_told_failed_and_its_cell_trained(bench: Bench) -> None:
     study = bench.study(record())
     events = bench.events(study, Goal(1))

@@ -15,7 +15,7 @@ from hpo.study_record import PRUNERS as PRUNER_NAMES
 from hpo.study_record import SAMPLERS as SAMPLER_NAMES
 from hpo.study_record import Goal, StudyRecord
 from tests.clocked import ClockedStack
-from tests.clocked_studies import SPACE, Bench, record
+from tests.clocked_studies import SPACE, Bench, open_source, record
 
 
 @pytest.fixture
@@ -130,6 +130,27 @@ def test_every_complete_configuration_gets_its_repeats(bench: Bench, n_lanes: in
     seen = sorted((t.user_attrs["ordinal"], t.user_attrs["repeat"]) for t in study.trials)
     assert seen == [(ordinal, repeat) for ordinal in range(4) for repeat in range(3)]
     assert all(t.user_attrs["seed"] == t.user_attrs["repeat"] for t in study.trials)
+
+
+def test_a_further_repeat_that_fails_is_not_tried_forever(bench: Bench) -> None:
+    bench.stack = ClockedStack(diverging_seed=1)
+    study = bench.study(search())
+    done = bench.train(study, Goal(2, 4))
+    assert sorted(d.outcome for d in done) == ["complete"] * 4 + ["failed"] * 4
+    source = open_source(study, search(), Goal(2, 4))
+    assert source.n_left() == 0
+    assert bench.train(study, Goal(2, 4)) == []
+
+
+def test_a_configuration_that_was_cut_off_and_then_fails_is_replaced(bench: Bench) -> None:
+    study = bench.study(search())
+    bench.stack = ClockedStack(stop_at=1)
+    with pytest.raises(KeyboardInterrupt):
+        bench.train(study, Goal(1, 2))
+    bench.stack = ClockedStack(diverging_seed=0)
+    with pytest.raises(StudyError, match="last 20 trainings failed"):
+        bench.train(study, Goal(1, 2))
+    assert [t.user_attrs["ordinal"] for t in study.trials] == [0, *range(19)]
 
 
 def test_more_repeats_are_added_to_a_finished_search(bench: Bench) -> None:
