@@ -20,7 +20,7 @@ from hpo.search.open_search import suggest
 from hpo.search.samplers import make_sampler
 from hpo.storage import explained, open_storage, quiet_optuna
 from hpo.storage_url import sqlite_path
-from hpo.study_record import StudyRecord
+from hpo.study_record import Goal, StudyRecord
 from hpo.training import device as devices
 from hpo.training.device import Device
 from hpo.training.timing import memory_bytes, seconds_per_epoch
@@ -115,46 +115,57 @@ def _find(plan: Plan) -> optuna.Study | None:
 def _grid_work(plan: Plan, study: optuna.Study | None) -> _Work:
     record = plan.record
     cells = spaces.cells(record.space, record.names)
-    n_repeats = plan.goal.n_repeats if study is None else _n_repeats(plan, study)
-    jobs = grid_jobs(cells, record, n_repeats)
-    done = _done(study, TrialState.COMPLETE)
+    jobs = grid_jobs(cells, record, _goal(plan, study).n_repeats)
+    done = {(job.config.identity(), job.repeat) for job in _done(study, TrialState.COMPLETE)}
     missing = [job for job in jobs if (job.config.identity(), job.repeat) not in done]
     return _Work(n_configurations=len(cells), n_done=len(jobs) - len(missing), missing=missing)
 
 
 def _search_work(plan: Plan, study: optuna.Study | None) -> _Work:
     """Stand in for the proposals of the sampler with as many random ones."""
-    record, goal = plan.record, plan.goal
-    done = _done(study, TrialState.COMPLETE, TrialState.PRUNED)
-    n_first = sum(repeat == 0 for _, repeat in done)
+    record, goal = plan.record, _goal(plan, study)
+    complete, pruned = _done(study, TrialState.COMPLETE), _done(study, TrialState.PRUNED)
+    firsts = [job for job in complete if job.repeat == 0]
+    there = {(job.ordinal, job.repeat) for job in complete}
+    missing = [
+        job
+        for first in firsts
+        for job in _repeats(first, record, goal)
+        if (job.ordinal, job.repeat) not in there
+    ]
+    n_first = len(firsts) + len(pruned)
     scratch = optuna.create_study()
-    missing = []
     for ordinal in range(n_first, goal.n_trials):
         scratch.sampler = make_sampler("random", seed=record.seed, ordinal=ordinal)
         params = suggest(scratch.ask(), record.space)
         config = spaces.resolve(record.space, params)
-        missing += [
-            Job(
-                ordinal=ordinal,
-                params=params,
-                config=config,
-                repeat=repeat,
-                seed=record.seed + repeat,
-                fold=record.seed + repeat,
-            )
-            for repeat in range(goal.n_repeats)
-        ]
-    return _Work(n_configurations=goal.n_trials, n_done=len(done), missing=missing)
+        first = Job(
+            ordinal=ordinal,
+            params=params,
+            config=config,
+            repeat=0,
+            seed=record.seed,
+            fold=record.seed,
+        )
+        missing += _repeats(first, record, goal)
+    n_done = len(complete) + len(pruned)
+    return _Work(n_configurations=max(goal.n_trials, n_first), n_done=n_done, missing=missing)
 
 
-def _done(study: optuna.Study | None, *states: TrialState) -> set[tuple[str, int]]:
-    trials = [] if study is None else trials_in(study, *states)
-    jobs = (read_job(trial) for trial in trials)
-    return {(job.config.identity(), job.repeat) for job in jobs if job is not None}
+def _repeats(first: Job, record: StudyRecord, goal: Goal) -> list[Job]:
+    seeds = [record.seed + repeat for repeat in range(goal.n_repeats)]
+    return [
+        replace(first, repeat=repeat, seed=seed, fold=seed) for repeat, seed in enumerate(seeds)
+    ]
 
 
-def _n_repeats(plan: Plan, study: optuna.Study) -> int:
-    return max(plan.goal.n_repeats, studies.read_goal(study).n_repeats)
+def _done(study: optuna.Study | None, state: TrialState) -> list[Job]:
+    trials = [] if study is None else trials_in(study, state)
+    return [job for trial in trials if (job := read_job(trial)) is not None]
+
+
+def _goal(plan: Plan, study: optuna.Study | None) -> Goal:
+    return plan.goal if study is None else studies.read_goal(study).raised(plan.goal)
 
 
 def _time(plan: Plan, jobs: list[Job], device: Device) -> _Timed:

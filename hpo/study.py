@@ -69,10 +69,10 @@ def open_study(storage: Storage, name: str) -> optuna.Study:
     """
     names = study_names(storage)
     if name not in names:
-        hint = did_you_mean(name, names).replace("; there are:", " There are:")
+        hint = did_you_mean(name, names)
         raise StudyError(
-            f"There is no study {name[:120]!r} in {storage.shown_url}{hint or '.'} `hpo show` "
-            "lists them."
+            f"There is no study {name[:120]!r} in {storage.shown_url}"
+            f"{hint if hint.endswith('?') else hint + '.'} `hpo show` lists them."
         )
     with explained(storage.url):
         study = optuna.load_study(study_name=name, storage=storage.optuna, pruner=_NO_PRUNER)
@@ -128,7 +128,7 @@ def read_goal(study: optuna.Study) -> Goal:
 def raise_goal(study: optuna.Study, goal: Goal) -> Goal:
     """Raise the goal of the study where the given one goes further, and return it."""
     old = read_goal(study)
-    new = Goal(max(old.n_repeats, goal.n_repeats), max(old.n_trials, goal.n_trials))
+    new = old.raised(goal)
     if "goal" not in study.user_attrs or new != old:
         study.set_user_attr("goal", asdict(new))
     return new

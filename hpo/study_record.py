@@ -94,6 +94,10 @@ class Goal:
     n_repeats: int
     n_trials: int = 0
 
+    def raised(self, other: "Goal") -> "Goal":
+        """Return the goal that goes as far as either."""
+        return Goal(max(self.n_repeats, other.n_repeats), max(self.n_trials, other.n_trials))
+
 
 def check_name(name: str) -> str:
     """Return the name of a study if it can be one.
