@@ -1,7 +1,9 @@
 """Where files lie: everything stands beside the database of the studies."""
 
+import contextlib
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +22,22 @@ def runs_folder(storage_url: str) -> Path:
 def study_folder(storage_url: str, name: str) -> Path:
     """Return the folder of a study: its page, weights and exports."""
     return _beside(storage_url) / name
+
+
+def clear_study_folder(folder: Path) -> None:
+    """Remove what hpo wrote into the folder of a study, and the folder where nothing else is left.
+
+    A folder of that name may have been there before, with the user's own files: they stay.
+    """
+    (folder / "report.html").unlink(missing_ok=True)
+    for weights in (folder / "weights").glob("*.safetensors"):
+        weights.unlink()
+    export = folder / "export"
+    if (export / "configurations.csv").exists():
+        shutil.rmtree(export, ignore_errors=True)
+    for emptied in (folder / "weights", folder):
+        with contextlib.suppress(OSError):
+            emptied.rmdir()
 
 
 def comparison_page(storage_url: str, names: Sequence[str]) -> Path:

@@ -10,8 +10,9 @@ from hpo import space as spaces
 from hpo.config import TrainingConfig
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError, fault_list
+from hpo.folders import study_folder
 from hpo.space import Space
-from hpo.storage_url import DEFAULT_URL, mask_command
+from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study_record import (
     PRECISIONS,
     PRUNERS,
@@ -185,11 +186,18 @@ def read_values(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 
 def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings) -> Plan:
     name = record.default_name() if settings.study is None else check_name(settings.study)
+    home = study_folder(settings.storage, name)
+    if home.is_file() or home == sqlite_path(settings.storage):
+        raise UsageError(f"--study cannot be {name!r}: {home} is a file. Choose another name.")
     return Plan(name=name, record=record, goal=goal, dataset=dataset, storage=settings.storage)
 
 
 def _read_space(settings: Settings) -> Space:
     _check_device(settings)
+    if not 0 <= settings.seed <= _MOST:
+        raise UsageError(
+            f"--seed takes a whole number from 0 to {_MOST:,}, but got {settings.seed}."
+        )
     space = spaces.with_values(spaces.load_space(settings.space), settings.values)
     return spaces.override(space, settings.set, epochs=settings.epochs)
 

@@ -1,6 +1,5 @@
 """An open study with everything that works on it: data, run store, folder."""
 
-import shutil
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -16,7 +15,7 @@ from hpo.baselines import baselines
 from hpo.dashboard import attach_curves
 from hpo.data import Dataset, TrainingData, open_data, seal
 from hpo.errors import DataError, StudyError
-from hpo.folders import artifacts_folder, runs_folder, study_folder
+from hpo.folders import artifacts_folder, clear_study_folder, runs_folder, study_folder
 from hpo.kept_weights import KeptWeights
 from hpo.objective import Event, TrialDone, Workplace, work
 from hpo.plan import Plan
@@ -61,8 +60,7 @@ class Session:
 
     def summary(self) -> StudySummary:
         """Return the study as it stands."""
-        with explained(self.storage.url):
-            return summarize(self.study, storage_url=self.storage.url)
+        return summarize(self.study, storage_url=self.storage.url)
 
 
 def open_session(plan: Plan) -> Session:
@@ -99,11 +97,12 @@ def plan_resume(name: str, storage_url: str) -> Plan:
         DataError: its data are gone, or not what they were.
     """
     study = studies.open_study(open_storage(storage_url, create=False), name)
-    record = studies.read_record(study)
+    with explained(storage_url):
+        record, goal = studies.read_record(study), studies.read_goal(study)
     return Plan(
         name=name,
         record=record,
-        goal=studies.read_goal(study),
+        goal=goal,
         dataset=open_recorded_data(study, record),
         storage=storage_url,
     )
@@ -169,10 +168,10 @@ def retrain(study: optuna.Study, job: Job) -> TrainingResult:
 
 
 def delete_study(storage: Storage, name: str) -> None:
-    """Delete a study and its folder; the run store keeps its trainings."""
+    """Delete a study and what hpo wrote into its folder; the run store keeps its trainings."""
     with explained(storage.url):
         optuna.delete_study(study_name=name, storage=storage.optuna)
-    shutil.rmtree(study_folder(storage.url, name), ignore_errors=True)
+    clear_study_folder(study_folder(storage.url, name))
 
 
 def _open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:

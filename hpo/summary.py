@@ -110,7 +110,17 @@ class StudySummary:
 
 
 def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
-    """Read a study and gather its trials by configuration, in the order they were asked for."""
+    """Read a study and gather its trials by configuration, in the order they were asked for.
+
+    Raises:
+        StudyError: it is not one of hpo's.
+        StorageError: the database cannot be read.
+    """
+    with explained(storage_url):
+        return _summarize(study, storage_url=storage_url)
+
+
+def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     record = read_record(study)
     goal = read_goal(study)
     by_configuration: dict[str, list[FrozenTrial]] = {}

@@ -55,12 +55,14 @@ def delete(
     """Delete a study and its folder; what the run store holds stays."""
     from hpo.cli.output import console, count
     from hpo.session import delete_study
-    from hpo.storage import open_storage
+    from hpo.storage import explained, open_storage
     from hpo.study import open_study
 
     opened = open_storage(storage, create=False)
-    n_trials = len(open_study(opened, study).get_trials(deepcopy=False))
+    found = open_study(opened, study)
     if not yes:
+        with explained(storage):
+            n_trials = len(found.get_trials(deepcopy=False))
         typer.confirm(f"Delete {study} with its {count(n_trials, 'trial')}?", abort=True, err=True)
     delete_study(opened, study)
     console.print(

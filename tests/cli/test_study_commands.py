@@ -120,6 +120,28 @@ def test_delete_asks_first_and_keeps_the_run_store(
     assert (again["n_trained"], again["n_reused"]) == (0, 4)
 
 
+def test_delete_leaves_the_users_own_files_alone(hpo: Hpo, xrays: Path) -> None:
+    mine = Path("studies/mine/train/x.jpeg")
+    mine.parent.mkdir(parents=True)
+    mine.write_text("an X-ray")
+    hpo(*GRID, "--data", xrays, "--study", "mine")
+    hpo("export", "mine", "--weights", "none")
+    assert Path("studies/mine/export/trials.csv").exists()
+    assert hpo("delete", "mine", "--yes").code == 0
+    assert [path.name for path in Path("studies/mine").iterdir()] == ["train"]
+    assert mine.exists()
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_port_in_use_is_said(hpo: Hpo) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        answer = hpo("dashboard", "--port", taken.getsockname()[1])
+    assert answer.code == 2
+    assert "--port" in answer.err
+
+
 @pytest.mark.usefixtures("mine")
 def test_the_dashboard_serves_the_studies() -> None:
     with socket.socket() as probe:
