@@ -7,9 +7,10 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
 from hpo import curves
+from hpo.errors import UsageError
 from hpo.files import writing
 from hpo.runs import Run
-from hpo.storage import open_storage
+from hpo.storage import Storage
 
 
 def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
@@ -31,16 +32,21 @@ def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
         )
 
 
-def serve(storage_url: str, *, folder: Path, host: str, port: int) -> None:
+def serve(storage: Storage, *, folder: Path, host: str, port: int) -> None:
     """Serve optuna-dashboard on a storage until it is interrupted.
 
     Raises:
-        StorageError: the database is missing or cannot be read.
+        UsageError: the address or port cannot be listened on.
     """
     from optuna_dashboard import run_server
 
-    storage = open_storage(storage_url, create=False)
     folder.mkdir(parents=True, exist_ok=True)
-    run_server(
-        storage.optuna, host=host, port=port, artifact_store=FileSystemArtifactStore(folder)
-    )
+    try:
+        run_server(
+            storage.optuna, host=host, port=port, artifact_store=FileSystemArtifactStore(folder)
+        )
+    except OSError as error:
+        raise UsageError(
+            f"{host}:{port} cannot be listened on: {error.strerror or error}. Name another port "
+            "with --port, or another address of this machine with --host."
+        ) from error

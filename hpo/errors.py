@@ -9,6 +9,7 @@ HpoError                 failed: exit code 1
 ├── TrainingError        a training that cannot be carried out
 ├── WeightsError         a file of weights that cannot be read, or a network that is not read
 ├── RunStoreError        a file of the run store that is missing or cannot be read
+├── Interrupted          Ctrl-C; says what goes on: exit code 130
 ├── OutputError          a file that cannot be written
 ├── StorageError         a database that cannot be opened, read or written
 └── StudyError           a study that is missing, or that does not fit the request
@@ -56,6 +57,10 @@ class WeightsError(HpoError):
 
 class RunStoreError(HpoError):
     pass
+
+
+class Interrupted(HpoError):
+    exit_code = 130
 
 
 class OutputError(HpoError):

@@ -1,6 +1,7 @@
 """URLs of the database of studies, read without the database libraries."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,11 @@ DEFAULT_URL: Final = "sqlite:///studies/hpo.db"
 def mask(url: str) -> str:
     """Return a storage URL with its password hidden."""
     return re.sub(r"(://[^:/@]*:)[^@]*(@)", r"\1***\2", url)
+
+
+def storage_option(url: str) -> str:
+    """Return ` --storage URL` as a printed command needs it, "" for the default storage."""
+    return "" if url == DEFAULT_URL else f" --storage {shlex.quote(mask(url))}"
 
 
 def mask_command(command: str) -> str:

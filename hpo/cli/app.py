@@ -1,12 +1,12 @@
 """The commands put together, and the one place that turns errors into messages."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
-from hpo.errors import HpoError
+from hpo.errors import HpoError, Interrupted, UsageError
 
 app = typer.Typer(
     name="hpo",
@@ -59,12 +59,25 @@ def _root(
 def main() -> None:
     """Run the command line; a user's mistake ends in one message and an exit code."""
     try:
-        app()
+        code = _run()
     except HpoError as error:
         _fail(error)
+    if code == Interrupted.exit_code:
+        _fail(Interrupted("Interrupted. What is finished is kept: the same command goes on."))
+    sys.exit(code)
 
 
-def _fail(error: HpoError) -> None:
+def _run() -> int:
+    """Run the command and return its exit code; without --json, typer draws its usage errors."""
+    try:
+        return app(standalone_mode="--json" not in sys.argv) or 0
+    except typer.TyperException as error:
+        raise UsageError(f"{error.format_message()} `hpo COMMAND --help` tells more.") from error
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def _fail(error: HpoError) -> NoReturn:
     from hpo.cli.output import print_json, say
 
     if "--json" in sys.argv:

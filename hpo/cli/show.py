@@ -89,7 +89,8 @@ def _show_all(storage: str, *, json: bool) -> None:
     else:
         print_studies(summaries)
     if n_foreign:
-        say(f"{n_foreign} studies of other programs in {opened.shown_url} are left out.")
+        one, many = "1 study of another program", f"{n_foreign} studies of other programs"
+        say(f"{one if n_foreign == 1 else many} in {opened.shown_url} left out.")
 
 
 def report(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
@@ -118,6 +119,8 @@ def dashboard(
     from hpo.cli.output import say
     from hpo.dashboard import serve
     from hpo.folders import artifacts_folder
+    from hpo.storage import open_storage
 
+    opened = open_storage(storage, create=False)
     say(f"optuna-dashboard: http://{host}:{port}/ (Ctrl-C ends it)")
-    serve(storage, folder=artifacts_folder(storage), host=host, port=port)
+    serve(opened, folder=artifacts_folder(storage), host=host, port=port)

@@ -13,6 +13,7 @@ from hpo.openings import statements
 from hpo.runs import RunStore
 from hpo.signs import study_signs
 from hpo.stats import PairComparison
+from hpo.storage_url import storage_option
 from hpo.summary import Configuration, StudySummary
 
 _MOST_ROWS: Final = 15
@@ -37,6 +38,9 @@ def print_study(summary: StudySummary, runs: RunStore) -> None:
 
 def print_studies(summaries: Sequence[StudySummary]) -> None:
     """Print a row per study."""
+    if not summaries:
+        _print_lines(["No studies yet: `hpo grid --param batch_size` makes the first one."])
+        return
     table = Table()
     table.add_column("study", no_wrap=True)
     table.add_column("data", overflow="fold")
@@ -73,11 +77,14 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
     if n_pruned := summary.count("pruned"):
         found.append(f"{count(n_pruned, 'trial')} pruned: behind the median early on.")
     n_open = summary.count("waiting") + summary.count("running")
-    if n_open or summary.count("failed"):
-        found.append(
-            f"{count(n_open, 'training')} to be done, {summary.count('failed')} failed: "
-            f"`hpo resume {summary.name}` goes on."
-        )
+    n_failed = summary.count("failed")
+    if n_open or (n_failed and summary.record.kind == "grid"):
+        states = {"to be done": n_open, "failed": n_failed}
+        left = ", ".join(f"{count(n, 'training')} {state}" for state, n in states.items() if n)
+        command = f"hpo resume {summary.name}{storage_option(summary.storage)}"
+        found.append(f"{left}: `{command}` goes on.")
+    elif n_failed:
+        found.append(f"{count(n_failed, 'training')} failed.")
     return found + statements(summary.openings, n_complete=summary.count("complete"))
 
 
@@ -97,14 +104,14 @@ def _title(summary: StudySummary) -> str:
 
 def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence[str]) -> Table:
     """Make a column per parameter, or one line for all where there are many."""
-    is_narrow = len(names) <= _MOST_COLUMNS
+    is_narrow = 0 < len(names) <= _MOST_COLUMNS
     named, line = (list(names), []) if is_narrow else ([], ["configuration"])
     results = ["accuracy, %", *({"epochs"} - set(named)), "time each"]
     if summary.goal.n_repeats > 1:
         results[1:1] = ["95 % interval", "repeats"]
     table = Table(expand=not is_narrow)
     for name in named:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in results:
         table.add_column(name, justify="right")
     for name in line:

@@ -10,11 +10,11 @@ from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import console, count, duration, print_json, say, size
 from hpo.cli.progress import Tally, follow
 from hpo.cli.tables import print_study
-from hpo.errors import HpoError
+from hpo.errors import Interrupted
 from hpo.evaluate import check_test
 from hpo.plan import Plan
 from hpo.session import Session, open_session, run
-from hpo.storage_url import DEFAULT_URL
+from hpo.storage_url import storage_option
 from hpo.summary import StudySummary, to_document, with_call
 
 
@@ -26,12 +26,6 @@ class Flags:
     json: bool
     quiet: bool
     test: bool = False
-
-
-class Interrupted(HpoError):
-    """The user pressed Ctrl-C; says what goes on."""
-
-    exit_code = 130
 
 
 def carry_out(plan: Plan, flags: Flags) -> None:
@@ -64,7 +58,7 @@ def carry_out(plan: Plan, flags: Flags) -> None:
         _print_call(summary, tally, seconds=time.monotonic() - started)
         if evaluation:
             print_evaluation(evaluation, summary)
-    _end(summary, tally)
+    _end(summary, tally, session)
 
 
 def _train(session: Session, flags: Flags) -> Tally:
@@ -99,9 +93,12 @@ def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
         console.print(f"Page: {summary.report}", soft_wrap=True)
 
 
-def _end(summary: StudySummary, tally: Tally) -> None:
-    """End with 1 where trainings failed that the study has no replacement for."""
-    n_failed = summary.count("failed")
+def _end(summary: StudySummary, tally: Tally, session: Session) -> None:
+    """Say what a search lacks; end with 1 where trainings failed that nothing replaces."""
+    n_failed, n_left = summary.count("failed"), session.source.n_left()
+    if summary.record.kind == "search" and n_left:
+        # A grid's are in its table: a search draws its configurations one by one.
+        say(f"{count(n_left, 'training')} to be done: `{resume_command(session)}` goes on.")
     if summary.record.kind == "grid" and n_failed:
         say(
             f"Error: {count(n_failed, 'training')} of {summary.name} failed: "
@@ -114,9 +111,7 @@ def _end(summary: StudySummary, tally: Tally) -> None:
 
 def resume_command(session: Session) -> str:
     """Return the command that goes on with this study."""
-    url = session.storage.shown_url
-    storage = "" if url == DEFAULT_URL else f" --storage {url}"
-    return f"hpo resume {session.study.study_name}{storage}"
+    return f"hpo resume {session.study.study_name}{storage_option(session.storage.url)}"
 
 
 def _print_forecast(plan: Plan, flags: Flags) -> None:

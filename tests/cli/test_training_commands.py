@@ -124,6 +124,22 @@ def test_a_dry_run_of_a_search_counts_its_trials(hpo: Hpo, xrays: Path) -> None:
     assert "4 to train" in answer.out
 
 
+def test_a_dry_run_counts_the_further_repeats_of_a_search(hpo: Hpo, xrays: Path) -> None:
+    search = ("search", *SMALL, "--data", xrays, "--param", "learning_rate", "--pruner", "none")
+    hpo(*search, "--trials", "2")
+    found = hpo(*search, "--trials", "3", "--repeats", "2", "--dry-run", "--json").json
+    assert (found["n_done"], found["n_to_train"], found["n_trainings"]) == (2, 4, 6)
+
+
+def test_a_search_out_of_time_says_how_it_goes_on(hpo: Hpo, xrays: Path) -> None:
+    url = "sqlite:///other/my studies.db"
+    search = ("search", *SMALL, "--data", xrays, "--storage", url, "--trials", "4")
+    answer = hpo(*search, "--timeout", "0.000001")
+    assert answer.code == 0
+    assert "4 trainings to be done: `hpo resume search-" in answer.err
+    assert f"--storage '{url}'` goes on" in answer.err
+
+
 def test_an_interrupted_grid_ends_with_130_and_names_the_command_that_goes_on(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
