@@ -41,12 +41,13 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
     if not summaries:
         _print_lines(["No studies yet: `hpo grid --param batch_size` makes the first one."])
         return
-    table = Table()
+    # Expanded: a long configuration takes what is left, where it would squeeze the rest away.
+    table = Table(expand=True)
     table.add_column("study", no_wrap=True)
-    table.add_column("data", overflow="fold")
+    table.add_column("data", no_wrap=True)
     for name in ("trials", "best, %"):
-        table.add_column(name, justify="right")
-    table.add_column("best configuration", no_wrap=True, overflow="ellipsis")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("best configuration", ratio=1, no_wrap=True, overflow="ellipsis")
     for summary in summaries:
         best = summary.best
         table.add_row(

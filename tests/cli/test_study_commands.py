@@ -120,6 +120,16 @@ def test_delete_asks_first_and_keeps_the_run_store(
     assert (again["n_trained"], again["n_reused"]) == (0, 4)
 
 
+def test_a_configuration_of_many_parameters_leaves_room_for_the_rest(
+    hpo: Hpo, xrays: Path
+) -> None:
+    hpo("search", "--trials", "1", "--data", xrays, "--study", "mine", *SMALL)
+    heading = next(line for line in hpo("show").out.splitlines() if "study" in line)
+    assert [cell.strip() for cell in heading.strip("┃").split("┃")][:4] == [
+        "study", "data", "trials", "best, %",
+    ]  # fmt: skip
+
+
 def test_delete_leaves_the_users_own_files_alone(hpo: Hpo, xrays: Path) -> None:
     mine = Path("studies/mine/train/x.jpeg")
     mine.parent.mkdir(parents=True)
