@@ -72,7 +72,8 @@ def _run() -> int:
     try:
         return app(standalone_mode="--json" not in sys.argv) or 0
     except typer.TyperException as error:
-        raise UsageError(f"{error.format_message()} `hpo COMMAND --help` tells more.") from error
+        message = error.format_message().rstrip(".")
+        raise UsageError(f"{message}. `hpo COMMAND --help` tells more.") from error
     except SystemExit as end:
         return int(end.code or 0)
 
