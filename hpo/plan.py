@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpo import space as spaces
-from hpo.config import TrainingConfig
+from hpo.config import TrainingConfig, Value, describe
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError, fault_list
 from hpo.folders import study_folder
@@ -33,15 +33,16 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every command takes. `data` None is the phantom; `set` and `values` hold raw texts.
+    """What every command takes. `data` None is the phantom.
 
+    `set` holds values or their texts, `values` texts such as `16,32`.
     `device` and `precision` may be `auto`; `repeats` None is 5 for a grid, 1 for a search.
     `command` is what the study records as having created it.
     """
 
     data: Path | str | None = None
     space: str = "chest_xray"
-    set: Mapping[str, str] = field(default_factory=dict)
+    set: Mapping[str, Value] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
     study: str | None = None
     storage: str = DEFAULT_URL
@@ -199,7 +200,8 @@ def _read_space(settings: Settings) -> Space:
             f"--seed takes a whole number from 0 to {_MOST:,}, but got {settings.seed}."
         )
     space = spaces.with_values(spaces.load_space(settings.space), settings.values)
-    return spaces.override(space, settings.set, epochs=settings.epochs)
+    texts = {n: v if isinstance(v, str) else describe(v) for n, v in settings.set.items()}
+    return spaces.override(space, texts, epochs=settings.epochs)
 
 
 def _record(

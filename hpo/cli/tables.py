@@ -164,6 +164,8 @@ def _print_lines(lines: Iterable[str], *, style: str = "") -> None:
 
 def _progress(summary: StudySummary) -> str:
     n = sum(len(c.repeats) for c in summary.configurations)
+    if summary.record.kind == "search":
+        n = max(n, summary.goal.n_trials)
     done = summary.count("complete") + summary.count("pruned")
     return f"{done}" if done == n else f"{done} of {n}"
 
