@@ -17,6 +17,7 @@ from hpo.evaluate import (
     read_evaluation,
     to_document,
 )
+from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.openings import statements, to_documents
 from hpo.session import Session
 from hpo.stats import Interval, PairComparison
@@ -26,17 +27,6 @@ _MOST_SHOWN: Final = 12
 _MOST_PAIRS: Final = 10
 _NAME_WIDTH: Final = 24
 _COLUMN_WIDTH: Final = 17
-_SHARES: Final = {
-    "accuracy, %": "accuracy",
-    "balanced accuracy, %": "balanced_accuracy",
-    "sensitivity, %": "sensitivity",
-    "specificity, %": "specificity",
-}
-_NUMBERS: Final = {
-    "AUROC": "auroc",
-    "Brier score": "brier",
-    "calibration error": "calibration_error",
-}
 
 
 def open_if_complete(session: Session, summary: StudySummary) -> Evaluation | None:
@@ -111,10 +101,10 @@ def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
     table.add_column(corner)
     for name in names:
         table.add_column(escape(name), justify="right", overflow="fold")
-    for name, metric in _SHARES.items():
-        table.add_row(name, *(_points(c.metrics[metric]) for c in columns))
+    for name, metric in SHARES.items():
+        table.add_row(f"{name}, %", *(_points(c.metrics[metric]) for c in columns))
     table.add_row("right answers", *(f"{c.n_right:.4g} of {evaluation.n_images}" for c in columns))
-    for name, metric in _NUMBERS.items():
+    for name, metric in NUMBERS.items():
         table.add_row(name, *(_number(c.metrics[metric]) for c in columns))
     table.add_section()
     table.add_row("accuracy gap, points", *(_points(c.gap["accuracy"], sign="+") for c in columns))

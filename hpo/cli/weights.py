@@ -1,7 +1,6 @@
 """Weights of others in the terminal: what `hpo evaluate --weights` prints."""
 
 from pathlib import Path
-from typing import Final
 
 from rich.markup import escape
 from rich.table import Table
@@ -9,22 +8,11 @@ from rich.table import Table
 from hpo.cli.output import console, percent, print_json, say
 from hpo.data import open_data
 from hpo.errors import UsageError
+from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.thresholds import read_rule
 from hpo.stats import Interval
 from hpo.weights import Unseen
 from hpo.weights.evaluation import WeightsEvaluation, evaluate_weights, to_document
-
-_SHARES: Final = {
-    "accuracy, %": "accuracy",
-    "balanced accuracy, %": "balanced_accuracy",
-    "sensitivity, %": "sensitivity",
-    "specificity, %": "specificity",
-}
-_NUMBERS: Final = {
-    "AUROC": "auroc",
-    "Brier score": "brier",
-    "calibration error": "calibration_error",
-}
 
 
 def evaluate(
@@ -57,9 +45,9 @@ def show(evaluation: WeightsEvaluation) -> None:
     table = Table(title=escape(title), title_justify="left", title_style="bold")
     for column in ("", "value", "95 % interval"):
         table.add_column(column, justify="right" if column else "left")
-    for label, metric in _SHARES.items():
-        table.add_row(label, *_cells(evaluation.metrics[metric], is_share=True))
-    for label, metric in _NUMBERS.items():
+    for label, metric in SHARES.items():
+        table.add_row(f"{label}, %", *_cells(evaluation.metrics[metric], is_share=True))
+    for label, metric in NUMBERS.items():
         table.add_row(label, *_cells(evaluation.metrics[metric], is_share=False))
     console.print(table)
     counts = evaluation.confusion

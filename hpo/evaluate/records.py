@@ -7,15 +7,22 @@ from typing import Final
 from hpo.config import Scalar
 from hpo.stats import Interval, PairComparison
 
-METRICS: Final = (
-    "accuracy",
-    "balanced_accuracy",
-    "sensitivity",
-    "specificity",
-    "auroc",
-    "brier",
-    "calibration_error",
-)
+SHARES: Final = {
+    "accuracy": "accuracy",
+    "balanced accuracy": "balanced_accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}
+"""What a reader calls the metrics that are told in percent."""
+
+NUMBERS: Final = {
+    "AUROC": "auroc",
+    "Brier score": "brier",
+    "calibration error": "calibration_error",
+}
+"""What a reader calls the metrics that are told as they are."""
+
+METRICS: Final = (*SHARES.values(), *NUMBERS.values())
 GAPS: Final = ("accuracy", "auroc")
 
 

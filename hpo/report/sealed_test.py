@@ -1,28 +1,16 @@
 """The sealed test on the page: there only once it was opened."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import optuna
 
 from hpo import plots
 from hpo.evaluate import Evaluated, Evaluation, read_evaluation
+from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.openings import statements
 from hpo.report.figures import FigureBlock, block
 from hpo.stats import Interval
 from hpo.summary import StudySummary
-
-_SHARES: Final = {
-    "accuracy": "accuracy",
-    "balanced accuracy": "balanced_accuracy",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-}
-_NUMBERS: Final = {
-    "AUROC": "auroc",
-    "Brier score": "brier",
-    "calibration error": "calibration_error",
-}
 
 
 @dataclass(frozen=True)
@@ -57,7 +45,7 @@ def sealed_test(summary: StudySummary, study: optuna.Study) -> TestSection | Non
     return TestSection(
         openings=tuple(told),
         title=_title(evaluation) if evaluation else "",
-        columns=(*_SHARES, "right answers", *_NUMBERS, "accuracy gap", "AUROC gap"),
+        columns=(*SHARES, "right answers", *NUMBERS, "accuracy gap", "AUROC gap"),
         rows=tuple(_row(c, evaluation.n_images) for c in every) if evaluation else (),
         remarks=tuple(f"{c.name}: {line}" for c in every for line in (*c.notes, *c.signs)),
         verdict=tuple((p.sentence, p.is_real) for p in evaluation.pairs) if evaluation else (),
@@ -75,9 +63,9 @@ def _title(evaluation: Evaluation) -> str:
 
 def _row(evaluated: Evaluated, n_images: int) -> TestRow:
     metrics, gap = evaluated.metrics, evaluated.gap
-    cells = [_points(metrics[name]) for name in _SHARES.values()]
+    cells = [_points(metrics[name]) for name in SHARES.values()]
     cells.append(f"{evaluated.n_right:.4g} of {n_images}")
-    cells += [_number(metrics[name]) for name in _NUMBERS.values()]
+    cells += [_number(metrics[name]) for name in NUMBERS.values()]
     cells += [_points(gap["accuracy"]), _number(gap["auroc"])]
     return TestRow(evaluated.name, tuple(cells))
 
