@@ -15,7 +15,7 @@ from hpo.folders import runs_folder
 from hpo.plan import Plan
 from hpo.runs import RunStore
 from hpo.search.grid import grid_jobs
-from hpo.search.job import Job, read_job, run_key, trials_in
+from hpo.search.job import Job, first_repeat, further_repeat, read_job, run_key, trials_in
 from hpo.search.open_search import suggest
 from hpo.search.samplers import make_sampler
 from hpo.storage import explained, open_storage, quiet_optuna
@@ -139,24 +139,14 @@ def _search_work(plan: Plan, study: optuna.Study | None) -> _Work:
         scratch.sampler = make_sampler("random", seed=record.seed, ordinal=ordinal)
         params = suggest(scratch.ask(), record.space)
         config = spaces.resolve(record.space, params)
-        first = Job(
-            ordinal=ordinal,
-            params=params,
-            config=config,
-            repeat=0,
-            seed=record.seed,
-            fold=record.seed,
-        )
+        first = first_repeat(record, ordinal=ordinal, params=params, config=config)
         missing += _repeats(first, record, goal)
     n_done = len(complete) + len(pruned)
     return _Work(n_configurations=max(goal.n_trials, n_first), n_done=n_done, missing=missing)
 
 
 def _repeats(first: Job, record: StudyRecord, goal: Goal) -> list[Job]:
-    seeds = [record.seed + repeat for repeat in range(goal.n_repeats)]
-    return [
-        replace(first, repeat=repeat, seed=seed, fold=seed) for repeat, seed in enumerate(seeds)
-    ]
+    return [further_repeat(first, repeat, record=record) for repeat in range(goal.n_repeats)]
 
 
 def _done(study: optuna.Study | None, state: TrialState) -> list[Job]:

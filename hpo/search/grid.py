@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from hpo import space as spaces
 from hpo.config import Scalar
-from hpo.search.job import Job, enqueue, read_job, trials_in
+from hpo.search.job import Job, enqueue, first_repeat, further_repeat, read_job, trials_in
 from hpo.search.stale import owner
 from hpo.space import Cell
 from hpo.study_record import StudyRecord
@@ -67,15 +67,12 @@ class GridSource:
 
 def grid_jobs(cells: Sequence[Cell], record: StudyRecord, n_repeats: int) -> list[Job]:
     """Return every job of a grid: cell by cell, each with all its repeats."""
-    return [
-        Job(
-            ordinal=ordinal,
-            params=cell.params,
-            config=cell.config,
-            repeat=repeat,
-            seed=record.seed + repeat,
-            fold=record.seed + repeat,
-        )
+    firsts = [
+        first_repeat(record, ordinal=ordinal, params=cell.params, config=cell.config)
         for ordinal, cell in enumerate(cells)
+    ]
+    return [
+        further_repeat(first, repeat, record=record)
+        for first in firsts
         for repeat in range(n_repeats)
     ]

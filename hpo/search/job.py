@@ -1,7 +1,7 @@
 """A job: one repeat of one configuration, as it is recorded in a trial."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import optuna
@@ -60,6 +60,26 @@ def read_job(trial: optuna.Trial | FrozenTrial) -> Job | None:
         seed=attributes["seed"],
         fold=attributes["fold"],
     )
+
+
+def first_repeat(
+    record: StudyRecord, *, ordinal: int, params: Mapping[str, Scalar], config: TrainingConfig
+) -> Job:
+    """Return repeat 0 of a configuration: the study's seed is its seed and its fold."""
+    return Job(
+        ordinal=ordinal,
+        params=params,
+        config=config,
+        repeat=0,
+        seed=record.seed,
+        fold=record.seed,
+    )
+
+
+def further_repeat(job: Job, repeat: int, *, record: StudyRecord) -> Job:
+    """Return another repeat of the same configuration, with the seed and fold of that repeat."""
+    seed = record.seed + repeat
+    return replace(job, repeat=repeat, seed=seed, fold=seed)
 
 
 def run_key(record: StudyRecord, job: Job) -> RunKey:

@@ -1,7 +1,7 @@
 """The jobs of a search: configurations proposed by a sampler, the base configuration first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import optuna
@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import space as spaces
 from hpo.config import Scalar
 from hpo.errors import StudyError
-from hpo.search.job import Job, enqueue, read_job, trials_in
+from hpo.search.job import Job, enqueue, first_repeat, further_repeat, read_job, trials_in
 from hpo.search.samplers import make_sampler
 from hpo.search.stale import owner
 from hpo.space import Choices, FloatRange, IntRange, Parameter, Space
@@ -68,14 +68,8 @@ class SearchSource:
         params = suggest(trial, record.space)
         job = read_job(trial)
         if job is None:
-            job = Job(
-                ordinal=ordinal,
-                params=params,
-                config=spaces.resolve(record.space, params),
-                repeat=0,
-                seed=record.seed,
-                fold=record.seed,
-            )
+            config = spaces.resolve(record.space, params)
+            job = first_repeat(record, ordinal=ordinal, params=params, config=config)
             for name, value in job.to_attributes().items():
                 trial.set_user_attr(name, value)
         return trial, job
@@ -85,15 +79,8 @@ class SearchSource:
         record = self.record
         params = spaces.params_of(record.space, record.space.base)
         if params is not None:
-            job = Job(
-                ordinal=0,
-                params=params,
-                config=record.space.base,
-                repeat=0,
-                seed=record.seed,
-                fold=record.seed,
-            )
-            enqueue(self.study, job)
+            base = first_repeat(record, ordinal=0, params=params, config=record.space.base)
+            enqueue(self.study, base)
 
     def _enqueue_missing(self, trials: list[FrozenTrial]) -> None:
         """Put further repeats of complete configurations, and what was cut off, into the study."""
@@ -108,8 +95,7 @@ class SearchSource:
                 job = read_job(trial)
                 if job is not None and (job.ordinal, repeat) not in there:
                     there.add((job.ordinal, repeat))
-                    seed = self.record.seed + repeat
-                    enqueue(self.study, replace(job, repeat=repeat, seed=seed, fold=seed))
+                    enqueue(self.study, further_repeat(job, repeat, record=self.record))
 
     def _follow_ups(self, trial: FrozenTrial, *, is_first: bool) -> Sequence[int]:
         if trial.state == TrialState.COMPLETE and is_first:

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable
 from typing import Final
 
-import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -51,8 +50,3 @@ PRUNERS: Final[dict[str, Callable[[int], BasePruner]]] = {"median": _median, "no
 def _derive(seed: int, ordinal: int) -> int:
     digest = hashlib.sha256(f"{seed}/{ordinal}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
-
-
-def no_sampler() -> BaseSampler:
-    """Return a sampler for trials whose parameters are all fixed."""
-    return optuna.samplers.RandomSampler(seed=0)
