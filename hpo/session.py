@@ -83,7 +83,7 @@ def open_session(plan: Plan) -> Session:
         _check_device(study.study_name, record, plan.record)
         goal = studies.raise_goal(study, plan.goal)
         recover(study)
-        source = _open_source(study, record, goal)
+        source = open_source(study, record, goal)
     return Session(
         plan=plan, storage=storage, study=study, record=record, goal=goal, source=source
     )
@@ -174,7 +174,7 @@ def delete_study(storage: Storage, name: str) -> None:
     clear_study_folder(study_folder(storage.url, name))
 
 
-def _open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
+def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
     """Return where the trials of this study come from; a grid is put there whole."""
     if record.kind == "grid":
         grid = GridSource(study=study, record=record)

@@ -11,8 +11,8 @@ from hpo import study as studies
 from hpo.config import TrainingConfig
 from hpo.objective import Event, TrialDone, Workplace, work
 from hpo.runs import RunStore
-from hpo.search import GridSource, SearchSource, Source, run_key
-from hpo.search.samplers import make_pruner
+from hpo.search import run_key
+from hpo.session import open_source
 from hpo.space import Choices, FloatRange, IntRange, Parameter, Space, Sweep, SweepValue
 from hpo.storage import Storage, open_storage
 from hpo.study_record import DataInfo, Goal, StudyRecord
@@ -112,13 +112,3 @@ class Bench:
             deadline=deadline,
         )
         return work(study, open_source(study, record, goal), place)
-
-
-def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
-    """Return the source of a study as a session opens it."""
-    if record.kind == "grid":
-        source = GridSource(study=study, record=record)
-        source.plan(goal.n_repeats)
-        return source
-    study.pruner = make_pruner(record.pruner, epochs=record.space.base.epochs)
-    return SearchSource(study=study, record=record, goal=goal)
