@@ -1,7 +1,6 @@
 """From a request to a plan: everything is checked before anything is opened or trained."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,6 @@ from hpo.folders import study_folder
 from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study_record import (
-    PRECISIONS,
     PRUNERS,
     SAMPLERS,
     DataInfo,
@@ -24,6 +22,7 @@ from hpo.study_record import (
     check_name,
     versions,
 )
+from hpo.training.device_names import check_names
 
 GRID_REPEATS = 5
 SEARCH_REPEATS = 1
@@ -194,7 +193,7 @@ def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings)
 
 
 def _read_space(settings: Settings) -> Space:
-    _check_device(settings)
+    check_names(settings.device, settings.precision)
     if not 0 <= settings.seed <= _MOST:
         raise UsageError(
             f"--seed takes a whole number from 0 to {_MOST:,}, but got {settings.seed}."
@@ -257,16 +256,6 @@ def _count(option: str, value: int | None, default: int) -> int:
     if not 1 <= number <= _MOST:
         raise UsageError(f"{option} takes a whole number from 1 to {_MOST:,}, but got {number}.")
     return number
-
-
-def _check_device(settings: Settings) -> None:
-    """Check the words alone: what this machine has is asked when there is something to train."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", settings.device):
-        raise UsageError(f"--device takes auto, cpu, cuda or cuda:N, but got {settings.device!r}.")
-    if settings.precision not in PRECISIONS:
-        raise UsageError(
-            f"--precision takes {', '.join(PRECISIONS)}, but got {settings.precision!r}."
-        )
 
 
 def _path(data: Path | str | None) -> Path | None:

@@ -15,7 +15,6 @@ from hpo.space import Space
 Kind = Literal["grid", "search"]
 
 SAMPLERS: Final = ("tpe", "random")
-PRECISIONS: Final = ("auto", "bf16", "fp32")
 PRUNERS: Final = ("median", "none")
 
 _TAKEN: Final = ("runs", "artifacts", "results")

@@ -15,7 +15,13 @@ PACKAGE = ROOT / "hpo"
 LAYERS = (
     {"hpo", "hpo.errors"},
     {"hpo.config", "hpo.files"},
-    {"hpo.data", "hpo.training.numerics", "hpo.stats", "hpo.storage_url"},
+    {
+        "hpo.data",
+        "hpo.training.numerics",
+        "hpo.training.device_names",
+        "hpo.stats",
+        "hpo.storage_url",
+    },
     {"hpo.training", "hpo.space", "hpo.baselines"},
     {"hpo.runs", "hpo.folders", "hpo.study_record"},
     {"hpo.storage", "hpo.curves", "hpo.plan", "hpo.openings"},

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Literal, cast
 
 import torch
 
-from hpo.errors import DeviceError, UsageError
+from hpo.errors import DeviceError
+from hpo.training.device_names import check_names
 
 Precision = Literal["bf16", "fp32"]
-PRECISIONS: Final = ("auto", "bf16", "fp32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,7 @@ def choose(name: str = "auto", precision: str = "auto") -> Device:
         UsageError: a name that does not exist.
         DeviceError: a GPU that is not there, or bf16 where the GPU has none.
     """
-    if precision not in PRECISIONS:
-        raise UsageError(f"--precision takes {', '.join(PRECISIONS)}, but got {precision!r}.")
+    check_names(name, precision)
     name = _choose_name(name)
     has_bf16 = _has_bf16(name)
     if precision == "auto":
@@ -69,9 +68,7 @@ def _choose_name(name: str) -> str:
         return "cuda:0" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
         return name
-    family, _, index = name.partition(":")
-    if family != "cuda" or (":" in name and not index.isdecimal()):
-        raise UsageError(f"--device takes auto, cpu, cuda or cuda:N, but got {name!r}.")
+    index = name.partition(":")[2]
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if n_gpus == 0:
         raise DeviceError(
