@@ -10,7 +10,8 @@ import torch
 from hpo.errors import DeviceError
 from hpo.training.device_names import check_names
 
-Precision = Literal["bf16", "fp32"]
+# fp64 is for checking the formulas: no command takes it.
+Precision = Literal["bf16", "fp32", "fp64"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,16 @@ class Device:
     def type(self) -> str:
         """`cpu` or `cuda`."""
         return self.name.partition(":")[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of all weights and layers."""
+        return torch.float64 if self.precision == "fp64" else torch.float32
+
+    @property
+    def factor_dtype(self) -> torch.dtype:
+        """The type of the factors in the first product."""
+        return torch.bfloat16 if self.precision == "bf16" else self.dtype
 
     @property
     def torch(self) -> torch.device:

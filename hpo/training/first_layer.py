@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, kw_only=True)
 class FirstLayer:
-    """The weights `(width, pixels)` in float32, and what a training step needs beside them.
+    """The weights `(width, pixels)`, and what a training step needs beside them.
 
     `factor` holds the weights and `factor_gradient` their gradient in the precision of the
-    product; in float32 these are the weights and their gradient themselves.
+    product; where that is the weights' own, these are the weights and their gradient themselves.
     """
 
     weight: Tensor
@@ -41,10 +41,10 @@ def open_first_layer(linear: nn.Linear, dtype: torch.dtype) -> FirstLayer:
 
 @torch.no_grad()
 def multiply(layer: FirstLayer, values: Tensor) -> Tensor:
-    """Return the product `(batch, width)` in float32, as a leaf that will know its gradient."""
+    """Return the product `(batch, width)`, as a leaf that will know its gradient."""
     if layer.factor.dtype != layer.weight.dtype:
         layer.factor.copy_(layer.weight)
-    product = F.linear(values, layer.factor).to(torch.float32)
+    product = F.linear(values, layer.factor).to(layer.weight.dtype)
     return product.requires_grad_()
 
 

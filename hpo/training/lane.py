@@ -1,21 +1,16 @@
 """One training between its epochs, and what is done with it: a training epoch, a reading."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import Fold, TrainingData
-from hpo.errors import TrainingError
 from hpo.training.augmentation import augment, is_augmented
 from hpo.training.device import Device
-from hpo.training.engine import EpochMetrics
 from hpo.training.first_layer import FirstLayer, collect_gradient, multiply, open_first_layer
+from hpo.training.lane_data import LaneData
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.memory import EVALUATION_PIXELS
 from hpo.training.model import (
@@ -26,35 +21,13 @@ from hpo.training.model import (
     first_linear,
 )
 from hpo.training.optimizers import build_optimizer
+from hpo.training.progress import Progress, begin
 from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order, seeds_of
-from hpo.training.schedules import Plateau, learning_rates
-
-
-@dataclass(frozen=True, kw_only=True)
-class LaneData:
-    """The images of one lane, on its device: all pixels, and which of them are for what.
-
-    `pixels` `(images, height * width)` holds pool and test images, `labels` `(pool,)` no test
-    label; `train`, `validation` and `test` are positions among the pixels. `fold` and
-    `known_labels` say the same to numpy.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-    train: Tensor
-    validation: Tensor
-    test: Tensor
-    fold: Fold
-    known_labels: NDArray[np.uint8]
 
 
 @dataclass(kw_only=True)
 class Lane:
-    """The state of one training.
-
-    `rates` holds the learning rate of every epoch, as far as it is known. `kept_epoch` is 0 until
-    early stopping has kept an epoch's weights.
-    """
+    """The state of one training; `kept_weights` are those of early stopping, as far as any."""
 
     config: TrainingConfig
     device: Device
@@ -63,43 +36,23 @@ class Lane:
     network: nn.Sequential
     first_layer: FirstLayer
     optimizer: optim.Optimizer
-    rates: list[float]
-    plateau: Plateau = field(default_factory=Plateau)
-    epochs: list[EpochMetrics] = field(default_factory=list)
-    lowest_loss: float = math.inf
-    kept_epoch: int = 0
+    progress: Progress
     kept_weights: dict[str, Tensor] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
-def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
-    """Check that the configuration can be trained on this fold.
-
-    Raises:
-        TrainingError: a batch is larger than the training images.
-    """
-    n_train = len(data.fold(fold).train)
-    if config.batch_size > n_train:
-        raise TrainingError(
-            f"batch_size = {config.batch_size} is more than the {n_train} training images of "
-            f"fold {fold}: use at most {n_train}, for example --set batch_size={n_train}."
-        )
 
 
 def open_lane(config: TrainingConfig, data: LaneData, *, seed: int, device: Device) -> Lane:
     """Return a training before its first epoch."""
     seeds = seeds_of(seed, device=device.torch)
-    network = build_network(config, seed=seeds)
-    dtype = torch.bfloat16 if device.precision == "bf16" else torch.float32
+    network = build_network(config, seed=seeds, dtype=device.dtype)
     return Lane(
         config=config,
         device=device,
         data=data,
         seeds=seeds,
         network=network,
-        first_layer=open_first_layer(first_linear(network), dtype),
+        first_layer=open_first_layer(first_linear(network), device.factor_dtype),
         optimizer=build_optimizer(config, network.parameters()),
-        rates=list(learning_rates(config)),
+        progress=begin(config),
     )
 
 

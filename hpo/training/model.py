@@ -48,12 +48,14 @@ def plain_model(config: TrainingConfig) -> nn.Sequential:
     return _build(config, has_idle_bias=True).to_empty(device="cpu")
 
 
-def build_network(config: TrainingConfig, *, seed: Tensor) -> nn.Sequential:
+def build_network(
+    config: TrainingConfig, *, seed: Tensor, dtype: torch.dtype = torch.float32
+) -> nn.Sequential:
     """Return the network to train, on the device of `seed` `(1,)`, with its first weights.
 
     Weights and biases are those of nn.Linear: uniform within 1 / sqrt(inputs) around 0.
     """
-    network = _build(config, has_idle_bias=False).to_empty(device=seed.device)
+    network = _build(config, has_idle_bias=False).to_empty(device=seed.device).to(dtype)
     for module in network.children():
         if isinstance(module, nn.BatchNorm1d):
             module.reset_parameters()
@@ -68,9 +70,13 @@ def build_network(config: TrainingConfig, *, seed: Tensor) -> nn.Sequential:
 
 
 def compute_logits(network: nn.Sequential, pixels: Tensor, config: TrainingConfig) -> Tensor:
-    """Return float32 logits `(batch, outputs)` of uint8 pixels `(batch, height * width)`."""
+    """Return the logits `(batch, outputs)` of uint8 pixels `(batch, height * width)`.
+
+    In the precision of the weights.
+    """
     values, scale = exact_values(pixels, config.normalize)
-    product = F.linear(values.to(torch.float32), first_linear(network).weight)
+    weight = first_linear(network).weight
+    product = F.linear(values.to(weight.dtype), weight)
     return finish_logits(network, product * scale)
 
 
@@ -121,7 +127,7 @@ def export_weights(network: nn.Sequential) -> Weights:
         for name, value in module.state_dict().items():
             weights[f"{index}.{name}"] = value.detach().to("cpu", copy=True).numpy()
         if isinstance(module, nn.Linear) and module.bias is None:
-            weights[f"{index}.bias"] = np.zeros(module.out_features, dtype=np.float32)
+            weights[f"{index}.bias"] = np.zeros_like(weights[f"{index}.weight"][:, 0])
     return weights
 
 

@@ -6,7 +6,6 @@ alone. It is the oracle for faster engines.
 """
 
 import time
-import warnings
 
 import numpy as np
 import torch
@@ -18,19 +17,18 @@ from hpo.training.device import Device, one_thread
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult, TrainMetrics
 from hpo.training.lane import (
     Lane,
-    LaneData,
-    check_fits,
     open_lane,
     read_logits,
     read_losses,
     train_epoch,
 )
+from hpo.training.lane_data import check_fits, place_fold, place_pixels
 from hpo.training.losses import probabilities
 from hpo.training.memory import memory_explained
 from hpo.training.metrics import measure
 from hpo.training.model import export_weights
 from hpo.training.optimizers import set_learning_rate, warm_up
-from hpo.training.schedules import plateau_step
+from hpo.training.progress import note_epoch
 
 
 def open_stack(data: TrainingData, *, device: Device) -> "ReferenceStack":
@@ -68,7 +66,7 @@ class ReferenceStack:
             images = self._pixels_at(config.image_size)
             data = place_fold(self._data, fold, pixels=images)
             lane = open_lane(config, data, seed=seed, device=self._device)
-        lane.seconds += time.perf_counter() - start
+        lane.progress.seconds += time.perf_counter() - start
         self._n_added += 1
         self._live[self._n_added] = lane
         return self._n_added
@@ -79,8 +77,8 @@ class ReferenceStack:
         for number, lane in list(self._live.items()):
             with memory_explained(lane.config, self._device), one_thread():
                 metrics = run_epoch(lane)
-            done.append(LaneEpoch(number, len(lane.epochs), metrics))
-            if _is_finished(lane):
+            done.append(LaneEpoch(number, lane.progress.epoch, metrics))
+            if lane.progress.is_finished:
                 self._finished[number] = self._live.pop(number)
         return done
 
@@ -101,68 +99,26 @@ class ReferenceStack:
         return self._pixels[image_size]
 
 
-def place_pixels(data: TrainingData, image_size: int, *, device: Device) -> Tensor:
-    """Return all images on the device, uint8 `(images, height * width)`; shared on the CPU."""
-    pixels = data.pixels_at(image_size)
-    with warnings.catch_warnings():
-        # Shared pixels may be read-only, which torch has no word for; nothing writes to them.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(pixels.reshape(len(pixels), -1)).to(device.torch)
-
-
-def place_fold(data: TrainingData, fold: int, *, pixels: Tensor) -> LaneData:
-    """Return the images of one lane: its fold of the data, on the device of the pixels."""
-    split, device = data.fold(fold), pixels.device
-    return LaneData(
-        pixels=pixels,
-        labels=torch.tensor(data.labels, dtype=torch.int64, device=device),
-        train=torch.tensor(split.train, device=device),
-        validation=torch.tensor(split.validation, device=device),
-        test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
-        fold=split,
-        known_labels=data.labels,
-    )
-
-
 def run_epoch(lane: Lane) -> EpochMetrics:
     """Train one epoch, read the validation images, and note both in the lane."""
-    start, epoch = time.perf_counter(), len(lane.epochs)
-    set_learning_rate(lane.optimizer, lane.rates[epoch])
-    trained = train_epoch(lane, epoch)
+    start, progress = time.perf_counter(), lane.progress
+    rate = progress.rate
+    set_learning_rate(lane.optimizer, rate)
+    trained = train_epoch(lane, progress.epoch)
     # The one reading of the device in an epoch: everything that was measured, in one copy.
     readings = torch.cat([trained, read_losses(lane, lane.data.validation)]).cpu().numpy()
     train_loss, n_right, n_trained, loss = (float(reading) for reading in readings[:4])
     labels = lane.data.known_labels[lane.data.fold.validation]
     metrics = EpochMetrics(
-        learning_rate=lane.rates[epoch],
+        learning_rate=rate,
         train=TrainMetrics(loss=train_loss / n_trained, accuracy=n_right / n_trained),
         validation=measure(readings[4:], labels, loss=loss),
     )
-    lane.epochs.append(metrics)
-    _follow_loss(lane, loss)
-    lane.seconds += time.perf_counter() - start
+    if note_epoch(progress, metrics):
+        state = lane.network.state_dict()
+        lane.kept_weights = {name: value.clone() for name, value in state.items()}
+    progress.seconds += time.perf_counter() - start
     return metrics
-
-
-def _follow_loss(lane: Lane, loss: float) -> None:
-    """Let plateau and early stopping see the validation loss of the epoch that has ended."""
-    config, epoch = lane.config, len(lane.epochs)
-    if config.scheduler == "plateau" and epoch < config.epochs:
-        rate = lane.rates[epoch - 1]
-        lane.plateau, lane.rates[epoch] = plateau_step(
-            config, lane.plateau, learning_rate=rate, loss=loss
-        )
-    if config.early_stopping and loss < lane.lowest_loss:
-        lane.lowest_loss, lane.kept_epoch = loss, epoch
-        lane.kept_weights = {
-            name: value.clone() for name, value in lane.network.state_dict().items()
-        }
-
-
-def _is_finished(lane: Lane) -> bool:
-    n_waited = len(lane.epochs) - lane.kept_epoch
-    is_stopped = 0 < lane.config.early_stopping <= n_waited
-    return is_stopped or len(lane.epochs) == lane.config.epochs
 
 
 def _read_result(lane: Lane) -> TrainingResult:
@@ -175,12 +131,11 @@ def _read_result(lane: Lane) -> TrainingResult:
     test = probabilities(lane.config, read_logits(lane, data.test)).cpu().numpy()
     weights = export_weights(lane.network)
     return TrainingResult(
-        epochs=tuple(lane.epochs),
-        # Without early stopping, or where no validation loss was a number, the last epoch's.
-        kept_epoch=lane.kept_epoch or len(lane.epochs),
+        epochs=tuple(lane.progress.epochs),
+        kept_epoch=lane.progress.last_kept,
         train=measure(train[1:], train_labels, loss=float(train[0])),
         validation_probabilities=validation[1:],
         test_probabilities=test.astype(np.float32, copy=False),
         weights=weights,
-        seconds=lane.seconds + time.perf_counter() - start,
+        seconds=lane.progress.seconds + time.perf_counter() - start,
     )

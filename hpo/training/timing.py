@@ -10,10 +10,10 @@ import torch
 from hpo.config import Optimizer, TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
-from hpo.training.lane import Lane, check_fits, open_lane, read_losses, train_steps
+from hpo.training.lane import Lane, open_lane, read_losses, train_steps
+from hpo.training.lane_data import check_fits, place_fold, place_pixels
 from hpo.training.memory import EVALUATION_PIXELS, memory_explained, n_weights
 from hpo.training.optimizers import warm_up
-from hpo.training.reference import place_fold, place_pixels
 
 # Tensors the size of the weights: what each optimizer remembers between steps.
 _N_MOMENTS: Final[dict[Optimizer, int]] = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}

@@ -27,7 +27,8 @@ from hpo.data import TrainingData, open_data, seal
 from hpo.training import lane as lanes
 from hpo.training.device import choose, one_thread
 from hpo.training.lane import Lane, open_lane
-from hpo.training.reference import place_fold, place_pixels, run_epoch
+from hpo.training.lane_data import place_fold, place_pixels
+from hpo.training.reference import run_epoch
 from hpo.training.timing import seconds_per_epoch
 from tests.benchmarks.machine import REAL_DATA, describe_machine, spread
 from tests.benchmarks.report_loop import open_report_loop, run_report_epoch

@@ -1,0 +1,69 @@
+"""The images of one training on its device: all pixels, and which of them are for what."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import Fold, TrainingData
+from hpo.errors import TrainingError
+from hpo.training.device import Device
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneData:
+    """The images of one lane.
+
+    `pixels` `(images, height * width)` holds pool and test images, `labels` `(pool,)` no test
+    label; `train`, `validation` and `test` are positions among the pixels. `fold` and
+    `known_labels` say the same to numpy.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    train: Tensor
+    validation: Tensor
+    test: Tensor
+    fold: Fold
+    known_labels: NDArray[np.uint8]
+
+
+def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
+    """Check that the configuration can be trained on this fold.
+
+    Raises:
+        TrainingError: a batch is larger than the training images.
+    """
+    n_train = len(data.fold(fold).train)
+    if config.batch_size > n_train:
+        raise TrainingError(
+            f"batch_size = {config.batch_size} is more than the {n_train} training images of "
+            f"fold {fold}: use at most {n_train}, for example --set batch_size={n_train}."
+        )
+
+
+def place_pixels(data: TrainingData, image_size: int, *, device: Device) -> Tensor:
+    """Return all images on the device, uint8 `(images, height * width)`; shared on the CPU."""
+    pixels = data.pixels_at(image_size)
+    with warnings.catch_warnings():
+        # Shared pixels may be read-only, which torch has no word for; nothing writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(pixels.reshape(len(pixels), -1)).to(device.torch)
+
+
+def place_fold(data: TrainingData, fold: int, *, pixels: Tensor) -> LaneData:
+    """Return the images of one lane: its fold of the data, on the device of the pixels."""
+    split, device = data.fold(fold), pixels.device
+    return LaneData(
+        pixels=pixels,
+        labels=torch.tensor(data.labels, dtype=torch.int64, device=device),
+        train=torch.tensor(split.train, device=device),
+        validation=torch.tensor(split.validation, device=device),
+        test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
+        fold=split,
+        known_labels=data.labels,
+    )

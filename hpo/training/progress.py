@@ -1,0 +1,69 @@
+"""What a training has measured so far, and what follows: learning rate, kept epoch, its end."""
+
+import math
+from dataclasses import dataclass, field
+
+from hpo.config import TrainingConfig
+from hpo.training.engine import EpochMetrics
+from hpo.training.schedules import Plateau, learning_rates, plateau_step
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """The past of one training. `kept_epoch` is 0 until early stopping has kept an epoch.
+
+    `rates` holds the learning rate of every epoch, as far as it is known.
+    """
+
+    config: TrainingConfig
+    rates: list[float]
+    plateau: Plateau = field(default_factory=Plateau)
+    epochs: list[EpochMetrics] = field(default_factory=list)
+    lowest_loss: float = math.inf
+    kept_epoch: int = 0
+    seconds: float = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs that are done, which is the index of the next one."""
+        return len(self.epochs)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next epoch."""
+        return self.rates[self.epoch]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs are done, or early stopping has waited long enough."""
+        n_waited = self.epoch - self.kept_epoch
+        is_stopped = 0 < self.config.early_stopping <= n_waited
+        return is_stopped or self.epoch == self.config.epochs
+
+    @property
+    def last_kept(self) -> int:
+        """The epoch whose weights the training leaves behind.
+
+        Without early stopping, or where no validation loss was a number, the last one.
+        """
+        return self.kept_epoch or self.epoch
+
+
+def begin(config: TrainingConfig) -> Progress:
+    """Return a training before its first epoch."""
+    return Progress(config=config, rates=list(learning_rates(config)))
+
+
+def note_epoch(progress: Progress, metrics: EpochMetrics) -> bool:
+    """Take in an epoch that has ended; return whether early stopping keeps its weights."""
+    progress.epochs.append(metrics)
+    config, epoch, loss = progress.config, progress.epoch, metrics.validation.loss
+    if config.scheduler == "plateau" and epoch < config.epochs:
+        rate = progress.rates[epoch - 1]
+        progress.plateau, progress.rates[epoch] = plateau_step(
+            config, progress.plateau, learning_rate=rate, loss=loss
+        )
+    if not config.early_stopping or not loss < progress.lowest_loss:
+        return False
+    progress.lowest_loss, progress.kept_epoch = loss, epoch
+    return True
