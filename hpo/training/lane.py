@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn, optim
 
 from hpo.config import TrainingConfig
-from hpo.training.augmentation import augment, is_augmented
 from hpo.training.device import Device
 from hpo.training.first_layer import FirstLayer, collect_gradient, multiply, open_first_layer
-from hpo.training.lane_data import LaneData
+from hpo.training.lane_data import LaneData, batch_pixels
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.memory import EVALUATION_PIXELS
 from hpo.training.model import (
@@ -105,7 +104,8 @@ def read_losses(lane: Lane, positions: Tensor) -> Tensor:
 
 def _train_step(lane: Lane, epoch: int, images: Tensor, keep: Sequence[Tensor]) -> Tensor:
     config, labels = lane.config, lane.data.labels[images]
-    values, scale = exact_values(_batch_pixels(lane, epoch, images), config.normalize)
+    pixels = batch_pixels(lane.data, config, seeds=lane.seeds, epoch=epoch, images=images)
+    values, scale = exact_values(pixels, config.normalize)
     values = values.to(lane.first_layer.factor.dtype)
     product = multiply(lane.first_layer, values)
     logits = finish_logits(lane.network, product * scale, keep=keep)
@@ -117,16 +117,6 @@ def _train_step(lane: Lane, epoch: int, images: Tensor, keep: Sequence[Tensor]) 
     with torch.no_grad():
         n_right = ((probabilities(config, logits) > 0.5) == labels).sum()
         return torch.stack([loss * len(images), n_right, torch.full_like(loss, len(images))])
-
-
-def _batch_pixels(lane: Lane, epoch: int, images: Tensor) -> Tensor:
-    pixels = lane.data.pixels[images]
-    if not is_augmented(lane.config):
-        return pixels
-    side = lane.config.image_size
-    squares = pixels.view(-1, side, side)
-    changed = augment(squares, lane.config, seeds=lane.seeds, epoch=epoch, positions=images)
-    return changed.reshape(-1, side * side)
 
 
 def _keep_masks(lane: Lane, epoch: int, n_images: int) -> list[Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, TrainingData
 from hpo.errors import TrainingError
+from hpo.training.augmentation import augment, is_augmented
 from hpo.training.device import Device
 
 
@@ -67,3 +68,26 @@ def place_fold(data: TrainingData, fold: int, *, pixels: Tensor) -> LaneData:
         fold=split,
         known_labels=data.labels,
     )
+
+
+def batch_pixels(
+    data: LaneData,
+    config: TrainingConfig,
+    *,
+    seeds: Tensor,
+    epoch: int,
+    images: Tensor,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Return the pixels `(batch, height * width)` of a training batch, as augmented in an epoch.
+
+    `images` `(batch,)` are positions among the pixels, `seeds` holds the lane's one seed. `out`
+    has room for the result, which is there if nothing is augmented.
+    """
+    pixels = torch.index_select(data.pixels, 0, images, out=out)
+    if not is_augmented(config):
+        return pixels
+    side = config.image_size
+    squares = pixels.view(-1, side, side)
+    changed = augment(squares, config, seeds=seeds, epoch=epoch, positions=images)
+    return changed.reshape(-1, side * side)

@@ -61,12 +61,17 @@ def build_network(
             module.reset_parameters()
     linears = [module for module in network.children() if isinstance(module, nn.Linear)]
     for layer, linear in enumerate(linears):
-        bound = 1 / math.sqrt(linear.in_features)
+        bound = bound_of(linear.in_features)
         for kind, parameter in enumerate((linear.weight, linear.bias)):
             if parameter is not None:
                 flat = parameter.detach().view(1, -1)
                 fill_uniform(flat, seed, WEIGHTS, layer, kind, bound=bound)
     return network
+
+
+def bound_of(n_inputs: int) -> float:
+    """Return the largest first weight of an nn.Linear with so many inputs."""
+    return 1 / math.sqrt(n_inputs)
 
 
 def compute_logits(network: nn.Sequential, pixels: Tensor, config: TrainingConfig) -> Tensor:

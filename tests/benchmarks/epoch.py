@@ -38,7 +38,7 @@ CONFIG = TrainingConfig(hidden=(64, 64, 64), dropout=0.5, batch_size=32, epochs=
 
 # What a step calls, by the name under which the lane's module knows it.
 PARTS = {
-    "gather and augment pixels": "_batch_pixels",
+    "gather and augment pixels": "batch_pixels",
     "first product": "multiply",
     "first layer's gradient": "collect_gradient",
     "dropout masks": "_keep_masks",

@@ -1,0 +1,297 @@
+"""A cohort: lanes that share shapes and operations, trained together for one epoch.
+
+Lanes of a cohort differ in every number: learning rate, decay, dropout, smoothing, augmentation,
+seed, fold, epoch. The products with the first weights and the optimizer's steps go lane by lane;
+they are nearly all the work and gain nothing from being batched. Between them a few thousand
+numbers pass through many small operations, which take as long for eight lanes as for one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hpo.training.lane_data import batch_pixels
+from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
+from hpo.training.stacked.lane import Lane, Parameters, load_values
+from hpo.training.stacked.layers import Rows, backward, forward
+from hpo.training.stacked.layout import fill_up
+from hpo.training.stacked.losses import image_losses, log_odds
+from hpo.training.stacked.scratch import Scratch
+from hpo.training.stacked.updates import Step, update
+
+Kind: TypeAlias = tuple[object, ...]
+
+
+class _Batch(NamedTuple):
+    """Which lanes train on how many images, from which place in their order on."""
+
+    lanes: tuple[int, ...]
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cohort:
+    """The lanes of an epoch, stacked.
+
+    `orders` are the positions of the images `(n_train,)` of each lane; `keep` the dropout of each
+    hidden layer, bool `(lanes, images, width)`, and `keep_scale` `(lanes, layers)` the factor of
+    what is kept. `smoothing` and `focal_gamma` are `(lanes, 1)`.
+    """
+
+    lanes: tuple[Lane, ...]
+    rows: Rows
+    labels: Tensor
+    orders: tuple[Tensor, ...]
+    keep: tuple[Tensor | None, ...]
+    keep_scale: Tensor
+    smoothing: Tensor
+    focal_gamma: Tensor
+    scratch: Scratch
+
+
+def kind_of(lane: Lane) -> Kind:
+    """Return what the lanes of a cohort have in common."""
+    config = lane.config
+    return (
+        config.image_size,
+        config.batch_size,
+        config.hidden,
+        config.batch_norm,
+        config.activation,
+        config.loss,
+        config.n_outputs,
+    )
+
+
+@torch.no_grad()
+def train_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[Tensor]:
+    """Train lanes of one kind for their next epoch.
+
+    Returns for each lane the sums over its images `(3,)`: loss, right answers, images. The last
+    batch may be smaller. One of a single image is not trained on: BatchNorm cannot.
+    """
+    cohort = _open(lanes, scratch)
+    n_most = max(len(order) for order in cohort.orders)
+    measured = torch.zeros(2, len(lanes), n_most, dtype=cohort.labels.dtype)
+    measured = measured.to(cohort.labels.device)
+    for batch in _batches(cohort):
+        stop = batch.start + batch.size
+        if len(batch.lanes) == len(lanes):
+            measured[:, :, batch.start : stop] = _train_step(cohort, batch)
+            continue
+        some = torch.tensor(batch.lanes, device=measured.device)
+        part = _pick(cohort, some)
+        measured[:, some, batch.start : stop] = _train_step(part, batch)
+        cohort.rows.parameters[some] = part.rows.parameters
+        cohort.rows.statistics[some] = part.rows.statistics
+    _close(cohort)
+    return [
+        _sums(measured[:, index], len(cohort.orders[index]), lane.config.batch_size)
+        for index, lane in enumerate(lanes)
+    ]
+
+
+def _open(lanes: Sequence[Lane], scratch: Scratch) -> _Cohort:
+    one, device = lanes[0], lanes[0].seeds.device
+    parameters = torch.cat([lane.parameters.row for lane in lanes])
+
+    def column(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=parameters.dtype, device=device)[:, None]
+
+    rows = Rows(
+        layout=one.layout,
+        activation=one.config.activation,
+        parameters=parameters,
+        # What fills the rows up between parameters has no gradient; it must be zero, not rubbish.
+        gradients=torch.zeros_like(parameters),
+        statistics=torch.cat([lane.parameters.statistics for lane in lanes]),
+    )
+    return _Cohort(
+        lanes=tuple(lanes),
+        rows=rows,
+        labels=one.data.labels.to(parameters.dtype),
+        orders=tuple(_order(lane) for lane in lanes),
+        keep=tuple(_keep(lanes, layer) for layer in range(len(one.config.hidden))),
+        keep_scale=torch.tensor(
+            [[1 / (1 - p) for p in lane.config.dropout_per_layer] for lane in lanes],
+            dtype=parameters.dtype,
+            device=device,
+        ),
+        smoothing=column([lane.config.label_smoothing for lane in lanes]),
+        focal_gamma=column([lane.config.focal_gamma for lane in lanes]),
+        scratch=scratch,
+    )
+
+
+def _order(lane: Lane) -> Tensor:
+    """Return the lane's training images in the order of this epoch."""
+    train = lane.data.train
+    return train[order(lane.seeds, len(train), ORDER, lane.progress.epoch)[0]]
+
+
+def _keep(lanes: Sequence[Lane], layer: int) -> Tensor | None:
+    """Draw the dropout of a layer for the whole epoch; None where no lane drops any."""
+    dropped = [lane.config.dropout_per_layer[layer] for lane in lanes]
+    if not any(dropped):
+        return None
+    seeds = torch.cat([lane.seeds for lane in lanes])
+    epochs = torch.tensor([lane.progress.epoch for lane in lanes], device=seeds.device)
+    n, width = max(len(lane.data.train) for lane in lanes), lanes[0].config.hidden[layer]
+    drop = torch.tensor(dropped, device=seeds.device)
+    return keep_mask(seeds, n * width, drop, DROPOUT, epochs, layer).view(len(lanes), n, width)
+
+
+def _batches(cohort: _Cohort) -> list[_Batch]:
+    """Return the steps of the epoch; folds may differ in size, so the last ones may be apart."""
+    size = cohort.lanes[0].config.batch_size
+    sizes = [len(order) for order in cohort.orders]
+    found = []
+    for start in range(0, max(sizes), size):
+        lengths = [min(size, n - start) for n in sizes]
+        for length in sorted({n for n in lengths if n > 1}, reverse=True):
+            some = tuple(index for index, n in enumerate(lengths) if n == length)
+            found.append(_Batch(some, start, length))
+    return found
+
+
+def _pick(cohort: _Cohort, some: Tensor) -> _Cohort:
+    """Return a cohort of some of the lanes, with copies of their parameters."""
+    rows, chosen = cohort.rows, some.tolist()
+    return replace(
+        cohort,
+        lanes=tuple(cohort.lanes[index] for index in chosen),
+        rows=replace(
+            rows,
+            parameters=rows.parameters[some],
+            gradients=rows.gradients[some],
+            statistics=rows.statistics[some],
+        ),
+        orders=tuple(cohort.orders[index] for index in chosen),
+        keep=tuple(None if keep is None else keep[some] for keep in cohort.keep),
+        keep_scale=cohort.keep_scale[some],
+        smoothing=cohort.smoothing[some],
+        focal_gamma=cohort.focal_gamma[some],
+    )
+
+
+def _close(cohort: _Cohort) -> None:
+    """Give the lanes their parameters back."""
+    for index, lane in enumerate(cohort.lanes):
+        own = slice(index, index + 1)
+        lane.parameters = Parameters(
+            lane.parameters.first, cohort.rows.parameters[own], cohort.rows.statistics[own]
+        )
+
+
+def _train_step(cohort: _Cohort, batch: _Batch) -> Tensor:
+    """Train every lane on a batch; return `(2, lanes, batch)`: losses, and 1 for right answers."""
+    place = slice(batch.start, batch.start + batch.size)
+    images = [order[place] for order in cohort.orders]
+    inputs = [_load(cohort, index, images[index]) for index in range(len(cohort.lanes))]
+    product = _multiply(cohort, inputs)
+    logits, traces, last = forward(cohort.rows, product, _masks(cohort, place))
+    measured, gradient = _compare(cohort, logits, cohort.labels[torch.stack(images)])
+    delta = backward(cohort.rows, gradient, traces, last)
+    for index, lane_inputs in enumerate(inputs):
+        _update(cohort, index, delta[index], lane_inputs)
+    return measured
+
+
+class _Inputs(NamedTuple):
+    """What a lane sees of a batch: whole numbers `(batch, pixels)`, to be multiplied by scale."""
+
+    values: Tensor
+    scale: Tensor | float
+
+
+def _load(cohort: _Cohort, index: int, images: Tensor) -> _Inputs:
+    lane, scratch = cohort.lanes[index], cohort.scratch
+    everything = lane.data.pixels
+    shape = (len(images), everything.shape[1])
+    pixels = batch_pixels(
+        lane.data,
+        lane.config,
+        seeds=lane.seeds,
+        epoch=lane.progress.epoch,
+        images=images,
+        out=scratch.take("pixels", shape, everything.dtype),
+    )
+    dtype = lane.device.factor_dtype
+    return _Inputs(*load_values(pixels, f"inputs {index}", dtype, lane.config, scratch))
+
+
+def _multiply(cohort: _Cohort, inputs: Sequence[_Inputs]) -> Tensor:
+    """Return the products of inputs and first weights `(lanes, batch, units)`."""
+    dtype, width = cohort.rows.parameters.dtype, cohort.rows.layout.widths[0]
+    batch, units = len(inputs[0].values), cohort.rows.layout.filled[0]
+    product = cohort.rows.parameters.new_zeros(len(inputs), batch, units)
+    for index, (values, scale) in enumerate(inputs):
+        weight = cohort.lanes[index].parameters.first
+        if values.dtype != dtype:
+            held = cohort.scratch.take("factor", tuple(weight.shape), values.dtype)
+            weight = held.copy_(weight)
+        product[index, :, :width] = F.linear(values, weight).to(dtype) * scale
+    return product
+
+
+def _masks(cohort: _Cohort, place: slice) -> list[Tensor | None]:
+    """Return the factors of the hidden units in a batch; units that only fill up have 0."""
+    layout = cohort.rows.layout
+    masks: list[Tensor | None] = []
+    for layer, keep in enumerate(cohort.keep):
+        width, units = layout.widths[layer], layout.filled[layer]
+        if keep is not None:
+            mask = keep[:, place] * cohort.keep_scale[:, layer, None, None]
+        elif units > width:
+            mask = cohort.rows.parameters.new_ones(1, 1, width)
+        else:
+            masks.append(None)
+            continue
+        masks.append(F.pad(mask, (0, units - width)) if units > width else mask)
+    return masks
+
+
+def _compare(cohort: _Cohort, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what `_train_step` does, and the gradient of the mean losses by the logits."""
+    n = logits.shape[1]
+    more = fill_up(n) - n
+    leaf = F.pad(logits, (0, 0, 0, more)).requires_grad_()
+    targets = F.pad(labels, (0, more))
+    with torch.enable_grad():
+        losses = image_losses(
+            cohort.lanes[0].config.loss, leaf, targets, cohort.smoothing, cohort.focal_gamma
+        )
+    (gradient,) = torch.autograd.grad(losses, leaf, torch.full_like(losses, 1 / n))
+    rights = (log_odds(leaf.detach()).sigmoid() > 0.5) == targets
+    return torch.stack([losses.detach(), rights.to(losses.dtype)])[:, :, :n], gradient[:, :n]
+
+
+def _update(cohort: _Cohort, index: int, delta: Tensor, inputs: _Inputs) -> None:
+    """Take an optimizer step of one lane; `delta` is the gradient of its first product."""
+    lane, rows, scratch = cohort.lanes[index], cohort.rows, cohort.scratch
+    values, first = inputs.values, lane.parameters.first
+    delta = (delta[:, : len(first)] * inputs.scale).to(values.dtype)
+    shape = tuple(first.shape)
+    gradient = scratch.take("gradient", shape, values.dtype)
+    torch.mm(delta.t(), values, out=gradient)
+    if gradient.dtype != first.dtype:
+        gradient = scratch.take("gradient", shape, first.dtype).copy_(gradient)
+    step = Step(
+        parameters=[first, rows.parameters[index]],
+        gradients=[gradient, rows.gradients[index]],
+        learning_rate=lane.progress.rate,
+        scratch=scratch,
+    )
+    update(lane.config, lane.moments, step)
+
+
+def _sums(measured: Tensor, n_images: int, batch_size: int) -> Tensor:
+    """Add up one lane's losses and right answers `(2, images)`, the untrained image left out."""
+    n = n_images - (n_images % batch_size == 1)
+    sums = measured[:, :n].to(torch.float64).sum(1)
+    return torch.cat([sums, torch.full_like(sums[:1], n)])
