@@ -5,7 +5,8 @@ HpoError                 failed: exit code 1
 │   ├── ConfigError      a hyperparameter that does not exist or is out of bounds
 │   └── SpaceError       a space file that cannot be read or does not make sense
 ├── DataError            images, labels or folders that cannot be used
-├── DeviceError          a device that is not there, or too little memory on it
+├── DeviceError          a device that is not there
+│   └── OutOfMemoryError too little memory on it
 ├── TrainingError        a training that cannot be carried out
 ├── WeightsError         a file of weights that cannot be read, or a network that is not read
 ├── RunStoreError        a file of the run store that is missing or cannot be read
@@ -44,6 +45,10 @@ class DataError(HpoError):
 
 
 class DeviceError(HpoError):
+    pass
+
+
+class OutOfMemoryError(DeviceError):
     pass
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, TypeAlias
@@ -10,7 +11,7 @@ from typing import Literal, TypeAlias
 import optuna
 from optuna.trial import TrialState
 
-from hpo.errors import TrainingError
+from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.runs import Epoch, Run, RunKey, RunStore
 from hpo.search import Job, Source
 from hpo.search.stale import cut_off
@@ -44,31 +45,46 @@ class TrialDone:
     result: TrainingResult | None = None
 
 
-Event: TypeAlias = EpochDone | TrialDone
+@dataclass(frozen=True)
+class StackShrunk:
+    """Memory ran out: the trainings under way begin again, fewer at a time."""
+
+    n_lanes: int
+
+
+Event: TypeAlias = EpochDone | TrialDone | StackShrunk
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
     """What training needs besides the study.
 
-    `open_stack` is called at the first training; `attach` gets every run before it is told.
+    `open_stack` is called with the number of lanes, at the first training and again when memory
+    ran out; `attach` gets every run before it is told.
     """
 
     runs: RunStore
     key_of: Callable[[Job], RunKey]
-    open_stack: Callable[[], Stack]
+    open_stack: Callable[[int], Stack]
     attach: Callable[[optuna.Trial, Run], None]
     n_lanes: int = 1
     deadline: float = math.inf
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Asked:
-    """A trial that runs, its job, and where its run is or will be."""
+    """A trial that runs, its job, where its run is or will be, and how much was reported."""
 
     trial: optuna.Trial
     job: Job
     key: RunKey
+    n_reported: int = 0
+
+    def report(self, score: float, *, step: int) -> None:
+        """Report an epoch, unless it was before the training had to begin again."""
+        if step > self.n_reported:
+            self.trial.report(score, step=step)
+            self.n_reported = step
 
     def ended(self, outcome: Outcome) -> TrialDone:
         return TrialDone(
@@ -78,22 +94,32 @@ class _Asked:
 
 @dataclass
 class _Worker:
-    """The state of one call of `work`: which trial each lane trains, and which one is to begin."""
+    """The state of one call of `work`: which trial each lane trains, and which are to begin."""
 
     study: optuna.Study
     place: Workplace
+    n_lanes: int
     stack: Stack | None = None
-    beginning: _Asked | None = None
+    waiting: deque[_Asked] = field(default_factory=deque)
     live: dict[int, _Asked] = field(default_factory=dict)
 
     def opened(self) -> Stack:
         if self.stack is None:
-            self.stack = self.place.open_stack()
+            self.stack = self.place.open_stack(self.n_lanes)
         return self.stack
 
-    def untold(self) -> list[_Asked]:
-        begun = list(self.live.values())
-        return begun if self.beginning is None else [*begun, self.beginning]
+    def close(self) -> None:
+        if self.stack is not None:
+            self.stack.close()
+            self.stack = None
+
+    def shrink(self) -> StackShrunk:
+        """Put everything under way back, to begin again in half as many lanes."""
+        self.close()
+        self.waiting.extendleft(reversed(self.live.values()))
+        self.live.clear()
+        self.n_lanes //= 2
+        return StackShrunk(self.n_lanes)
 
 
 def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Event, None, None]:
@@ -102,32 +128,46 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
     Each finished training is in the run store before its trial is told. Trials that are cut off
     (Ctrl-C, an error of the database) are told failed; the next call trains them again.
     """
-    worker = _Worker(study, place)
+    worker = _Worker(study, place, place.n_lanes)
     try:
         while True:
-            yield from _fill(worker, source)
-            if not worker.live:
-                return
-            yield from _step(worker)
+            try:
+                yield from _fill(worker, source)
+                if not worker.live:
+                    return
+                yield from _step(worker)
+            except OutOfMemoryError:
+                if worker.n_lanes == 1:
+                    raise
+                yield worker.shrink()
     finally:
-        for asked in worker.untold():
+        worker.close()
+        for asked in [*worker.live.values(), *worker.waiting]:
             with contextlib.suppress(Exception):
                 cut_off(study, asked.trial, reason="it was interrupted.")
 
 
 def _fill(worker: _Worker, source: Source) -> Iterator[Event]:
     """Give every free lane a trial; what the run store holds is told without training."""
-    place = worker.place
-    while len(worker.live) < place.n_lanes and time.monotonic() < place.deadline:
-        found = source.next()
-        if found is None:
+    while len(worker.live) < worker.n_lanes:
+        if not worker.waiting and not _ask(worker, source):
             return
-        trial, job = found
-        worker.beginning = asked = _Asked(trial, job, place.key_of(job))
-        done = _begin(worker, asked)
-        worker.beginning = None
+        # It waits until its lane is there, so that whatever happens it is not forgotten.
+        done = _begin(worker, worker.waiting[0])
+        worker.waiting.popleft()
         if done is not None:
             yield done
+
+
+def _ask(worker: _Worker, source: Source) -> bool:
+    """Let the next trial of the source wait for a lane; return whether there is one."""
+    if time.monotonic() >= worker.place.deadline:
+        return False
+    found = source.next()
+    if found is not None:
+        trial, job = found
+        worker.waiting.append(_Asked(trial, job, worker.place.key_of(job)))
+    return found is not None
 
 
 def _begin(worker: _Worker, asked: _Asked) -> TrialDone | None:
@@ -144,10 +184,15 @@ def _begin(worker: _Worker, asked: _Asked) -> TrialDone | None:
 
 
 def _step(worker: _Worker) -> Iterator[Event]:
-    """Train every lane for an epoch; a lane that ends is forgotten before its end is told on."""
+    """Train; a lane that ends is forgotten before its end is told on."""
     stack = worker.opened()
-    for lane, epoch, metrics in stack.step():
-        asked = worker.live[lane]
+    trained = stack.step()
+    last = {done.lane: done.epoch for done in trained if done.lane not in stack.lanes}
+    for lane, epoch, metrics in trained:
+        asked = worker.live.get(lane)
+        if asked is None:
+            # It ended with an earlier epoch of this step.
+            continue
         score = metrics.validation.accuracy
         if not (math.isfinite(metrics.train.loss) and math.isfinite(metrics.validation.loss)):
             stack.drop(lane)
@@ -155,9 +200,9 @@ def _step(worker: _Worker) -> Iterator[Event]:
             del worker.live[lane]
             yield done
             continue
-        asked.trial.report(score, step=epoch)
+        asked.report(score, step=epoch)
         yield EpochDone(trial=asked.trial.number, job=asked.job, epoch=epoch, score=score)
-        if lane not in stack.lanes:
+        if last.get(lane) == epoch:
             done = _finish(worker, asked, stack.result(lane))
         elif _is_to_prune(asked):
             stack.drop(lane)
@@ -182,7 +227,7 @@ def _finish(worker: _Worker, asked: _Asked, result: TrainingResult) -> TrialDone
 def _replay(worker: _Worker, asked: _Asked, run: Run) -> TrialDone:
     """Tell a trial from its recorded run, pruned at the epoch where training would have been."""
     for number, epoch in enumerate(run.epochs, start=1):
-        asked.trial.report(epoch.validation["accuracy"], step=number)
+        asked.report(epoch.validation["accuracy"], step=number)
         if number < len(run.epochs) and _is_to_prune(asked):
             return replace(_prune(worker, asked), is_reused=True)
     return _complete(worker, asked, run, is_reused=True)

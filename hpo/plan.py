@@ -26,6 +26,7 @@ from hpo.training.device_names import check_names
 
 GRID_REPEATS = 5
 SEARCH_REPEATS = 1
+MOST_LANES = 256
 _N_FOLDS = 5
 _MOST = 1_000_000
 
@@ -36,7 +37,8 @@ class Settings:
 
     `set` holds values or their texts, `values` texts such as `16,32`.
     `device` and `precision` may be `auto`; `repeats` None is 5 for a grid, 1 for a search.
-    `command` is what the study records as having created it.
+    `lanes` is how many trainings go on at once, None for auto. `command` is what the study
+    records as having created it.
     """
 
     data: Path | str | None = None
@@ -50,6 +52,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+    lanes: int | None = None
     command: str = "library"
 
 
@@ -64,7 +67,10 @@ class SearchSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A checked request: which study, on which data, how far."""
+    """A checked request: which study, on which data, how far, how many trainings at once.
+
+    `lanes` is None for auto, or for what the study recorded.
+    """
 
     name: str
     record: StudyRecord
@@ -72,6 +78,7 @@ class Plan:
     dataset: Dataset
     storage: str
     timeout_s: float = math.inf
+    lanes: int | None = None
 
 
 def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
@@ -149,6 +156,30 @@ def with_timeout(plan: Plan, seconds: float | None) -> Plan:
     return replace(plan, timeout_s=seconds)
 
 
+def with_lanes(plan: Plan, lanes: int | None) -> Plan:
+    """Return the plan with so many trainings at once; None is auto.
+
+    Raises:
+        UsageError: the number is out of bounds.
+    """
+    if lanes is not None and not 1 <= lanes <= MOST_LANES:
+        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {lanes}.")
+    return replace(plan, lanes=lanes)
+
+
+def read_lanes(text: str) -> int | None:
+    """Read `--lanes`: None for auto.
+
+    Raises:
+        UsageError: it is neither auto nor a whole number.
+    """
+    if text == "auto":
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {text!r}.")
+    return int(text)
+
+
 def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     """Read `NAME=VALUE` of a repeatable option.
 
@@ -189,7 +220,8 @@ def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings)
     home = study_folder(settings.storage, name)
     if home.is_file() or home == sqlite_path(settings.storage):
         raise UsageError(f"--study cannot be {name!r}: {home} is a file. Choose another name.")
-    return Plan(name=name, record=record, goal=goal, dataset=dataset, storage=settings.storage)
+    plan = Plan(name=name, record=record, goal=goal, dataset=dataset, storage=settings.storage)
+    return with_lanes(plan, settings.lanes)
 
 
 def _read_space(settings: Settings) -> Space:

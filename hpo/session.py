@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 from safetensors.numpy import save as to_safetensors
 
+from hpo import space as spaces
 from hpo import study as studies
 from hpo.baselines import baselines
 from hpo.dashboard import attach_curves
@@ -25,6 +26,7 @@ from hpo.search.samplers import make_pruner
 from hpo.storage import Storage, explained, open_storage, quiet_optuna
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary import StudySummary, summarize
+from hpo.training.cost import choose_lanes, n_cores
 from hpo.training.engine import Stack, TrainingResult
 
 
@@ -54,6 +56,13 @@ class Session:
         """The folder of this study, for its page, weights and exports."""
         return study_folder(self.storage.url, self.study.study_name)
 
+    @property
+    def n_lanes(self) -> int:
+        """How many trainings go on at once: of a search what it recorded."""
+        if self.record.kind == "search":
+            return self.record.lanes
+        return self.plan.lanes or _choose_lanes(self.record)
+
     def key_of(self, job: Job) -> RunKey:
         """Return what decides the numbers of a job."""
         return run_key(self.record, job)
@@ -76,11 +85,12 @@ def open_session(plan: Plan) -> Session:
     storage = open_storage(plan.storage)
     study = studies.find(storage, plan.name)
     if study is None:
-        study = studies.create(storage, plan.name, with_device(plan.record))
+        study = studies.create(storage, plan.name, _settle(plan))
     with explained(storage.url):
         studies.check_fits(study, plan.record)
         record = studies.read_record(study)
         _check_device(study.study_name, record, plan.record)
+        _check_lanes(study.study_name, record, plan.lanes)
         goal = studies.raise_goal(study, plan.goal)
         recover(study)
         source = open_source(study, record, goal)
@@ -135,7 +145,8 @@ def run(session: Session) -> Generator[Event, None, None]:
         runs=session.runs,
         key_of=session.key_of,
         attach=partial(attach_curves, folder=artifacts_folder(session.storage.url)),
-        open_stack=lambda: open_stack(session.record, session.training_data),
+        open_stack=lambda n: open_stack(session.record, session.training_data, n_lanes=n),
+        n_lanes=session.n_lanes,
         deadline=time.monotonic() + session.plan.timeout_s,
     )
     # Closed at once when the caller stops: what was cut off is then told so.
@@ -160,11 +171,12 @@ def retrain(study: optuna.Study, job: Job) -> TrainingResult:
         DeviceError: the device is not there.
     """
     record = studies.read_record(study)
-    stack = open_stack(record, seal(open_recorded_data(study, record)))
-    lane = stack.add(job.config, seed=job.seed, fold=job.fold)
-    while stack.lanes:
-        stack.step()
-    return stack.result(lane)
+    data = seal(open_recorded_data(study, record))
+    with closing(open_stack(record, data, n_lanes=1)) as stack:
+        lane = stack.add(job.config, seed=job.seed, fold=job.fold)
+        while stack.lanes:
+            stack.step()
+        return stack.result(lane)
 
 
 def delete_study(storage: Storage, name: str) -> None:
@@ -184,17 +196,26 @@ def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
     return SearchSource(study=study, record=record, goal=goal)
 
 
-def open_stack(record: StudyRecord, data: TrainingData) -> Stack:
+def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
     """Open the engine that trains a study, on its device.
+
+    Lanes on the CPU spread over processes, one for each core. A search goes by ticks, so that it
+    takes the same course again; a grid, which is the same anyway, never waits.
 
     Raises:
         DeviceError: the device is not there.
     """
     # torch takes two seconds to import: a study that is complete is shown without it.
-    from hpo.training import device, reference
+    from hpo.training import device, processes, stacked
 
     place = device.choose(record.device, record.precision)
-    return reference.open_stack(data, device=place)
+    joins = record.kind == "grid" and "epochs" in record.names
+    n_processes = min(n_lanes, n_cores()) if place.type == "cpu" else 1
+    if n_processes == 1:
+        return stacked.open_stack(data, device=place, joins=joins)
+    in_ticks = record.kind == "search"
+    spread = processes.Spread(n_processes=n_processes, in_ticks=in_ticks, joins=joins)
+    return processes.open_stack(data, device=place, spread=spread)
 
 
 def with_device(record: StudyRecord) -> StudyRecord:
@@ -207,6 +228,29 @@ def with_device(record: StudyRecord) -> StudyRecord:
 
     place = device.choose(record.device, record.precision)
     return replace(record, device=place.name, precision=place.precision)
+
+
+def _settle(plan: Plan) -> StudyRecord:
+    """Return the record with what this machine decides: device, precision, lanes of a search."""
+    record = with_device(plan.record)
+    if record.kind == "grid":
+        return record
+    return replace(record, lanes=plan.lanes or _choose_lanes(record))
+
+
+def _choose_lanes(record: StudyRecord) -> int:
+    configs = [record.space.base]
+    if record.kind == "grid":
+        configs = [cell.config for cell in spaces.cells(record.space, record.names)]
+    return choose_lanes(record.kind, record.device, configs)
+
+
+def _check_lanes(name: str, record: StudyRecord, asked: int | None) -> None:
+    if record.kind == "search" and asked not in (None, record.lanes):
+        raise StudyError(
+            f"The study {name} was begun with --lanes {record.lanes}, not {asked}: its course "
+            "depends on them. Leave --lanes out, or give the new study a name with --study."
+        )
 
 
 def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:

@@ -116,6 +116,8 @@ def read_record(study: optuna.Study) -> StudyRecord:
         pruner=document["pruner"],
         command=document["command"],
         versions=document["versions"],
+        # Studies from before there were stacks trained one after another.
+        lanes=document.get("lanes", 1),
     )
 
 
@@ -141,6 +143,7 @@ def _to_document(record: StudyRecord) -> dict[str, Any]:
         "data": asdict(record.data),
         "device": record.device,
         "precision": record.precision,
+        "lanes": record.lanes,
         "command": record.command,
         "versions": record.versions,
     }

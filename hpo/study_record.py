@@ -48,7 +48,9 @@ class DataInfo:
 class StudyRecord:
     """Everything that was settled when the study was created.
 
-    `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search.
+    `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search, and
+    so are `lanes`, the trainings that go on at once: a grid is the same whatever they are. 0 is
+    not settled yet.
     """
 
     kind: Kind
@@ -62,6 +64,7 @@ class StudyRecord:
     pruner: str
     command: str
     versions: dict[str, str]
+    lanes: int = 0
 
     def identity(self) -> dict[str, Any]:
         """Return what makes it this study: another identity is another study."""

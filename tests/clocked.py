@@ -63,6 +63,9 @@ class ClockedStack:
         self.live.pop(lane, None)
         self.done.pop(lane, None)
 
+    def close(self) -> None:
+        self.live.clear()
+
     def result(self, lane: int) -> TrainingResult:
         config, seed, epochs = self.done.pop(lane)
         return TrainingResult(

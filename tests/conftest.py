@@ -26,6 +26,8 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
     # The cache is by content: tests may share it.
     monkeypatch.setenv("HPO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
+    # Processes that train take two seconds to start: the tests of them ask for some.
+    monkeypatch.setenv("HPO_LANES", "1")
 
 
 def make_images(n: int, *, is_ill: bool, seed: int) -> np.ndarray:

@@ -65,6 +65,12 @@ DeviceOption: TypeAlias = Annotated[
 PrecisionOption: TypeAlias = Annotated[
     str, typer.Option("--precision", help="Matrix products of the first layer: auto, bf16, fp32.")
 ]
+LanesOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--lanes", envvar="HPO_LANES", metavar="auto|N", help="Trainings at a time: auto, or N."
+    ),
+]
 DryRunOption: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Forecast trainings, time and memory; train nothing.")
 ]

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from hpo.cli.output import duration, error_console, percent, say
-from hpo.objective import EpochDone, Event, TrialDone
+from hpo.objective import EpochDone, Event, StackShrunk, TrialDone
 from hpo.search import Job
 
 _MOST_PARAMS: Final = 4
@@ -27,18 +27,19 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     n_pruned: int = 0
     scores: dict[int, list[float]] = field(default_factory=dict)
-    seconds: list[float] = field(default_factory=list)
-    last: float = field(default_factory=time.monotonic)
+    shares: dict[int, float] = field(default_factory=dict)
+
+    def follow(self, epoch: EpochDone) -> None:
+        """Note how far a training is."""
+        self.shares[epoch.trial] = epoch.epoch / epoch.job.config.epochs
 
     def add(self, done: TrialDone) -> None:
         """Count a trial that ended."""
-        now = time.monotonic()
         if done.is_reused:
             self.n_reused += 1
         else:
             self.n_trained += 1
-            self.seconds.append(now - self.last)
-        self.last = now
+        self.shares.pop(done.trial, None)
         self.n_left -= done.outcome != "failed"
         self.n_pruned += done.outcome == "pruned"
         if done.outcome == "failed":
@@ -53,10 +54,12 @@ class Tally:
 
     @property
     def time_left(self) -> str:
-        """The time the rest will take, from what the last trainings took."""
-        if not self.seconds:
+        """The time the rest will take, if it goes on as so far; many trainings are under way."""
+        under_way = sum(self.shares.values())
+        n_done, n_left = self.n_trained + under_way, max(0.0, self.n_left - under_way)
+        if not n_done:
             return ""
-        return f", about {duration(fmean(self.seconds[-20:]) * max(0, self.n_left))} left"
+        return f", about {duration((time.monotonic() - self.started) * n_left / n_done)} left"
 
 
 def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
@@ -87,16 +90,21 @@ def _count_only(events: Iterable[Event], tally: Tally) -> Iterator[None]:
     for event in events:
         if isinstance(event, TrialDone):
             tally.add(event)
-            yield
+        yield
 
 
 def _lines(events: Iterable[Event], tally: Tally) -> Iterator[None]:
     total = tally.n_left
     for event in events:
-        if isinstance(event, TrialDone):
-            tally.add(event)
-            say(f"[{total - tally.n_left}/{total}] {_outcome(event, tally)}")
-            yield
+        match event:
+            case EpochDone():
+                tally.follow(event)
+            case TrialDone():
+                tally.add(event)
+                say(f"[{total - tally.n_left}/{total}] {_outcome(event, tally)}")
+            case StackShrunk():
+                say(_shrunk(event))
+        yield
 
 
 def _live(events: Iterable[Event], tally: Tally) -> Iterator[None]:
@@ -105,13 +113,24 @@ def _live(events: Iterable[Event], tally: Tally) -> Iterator[None]:
         task = progress.add_task("starting", total=tally.n_left)
         total = tally.n_left
         for event in events:
-            if isinstance(event, EpochDone):
-                text = _now(event, tally)
-            else:
-                tally.add(event)
-                text = _outcome(event, tally)
+            match event:
+                case EpochDone():
+                    tally.follow(event)
+                    text = _now(event, tally)
+                case TrialDone():
+                    tally.add(event)
+                    text = _outcome(event, tally)
+                case StackShrunk():
+                    text = _shrunk(event)
             progress.update(task, completed=total - tally.n_left, description=escape(text))
             yield
+
+
+def _shrunk(event: StackShrunk) -> str:
+    return (
+        "There is too little memory for so many trainings at a time: those under way begin again, "
+        f"{event.n_lanes} at a time."
+    )
 
 
 def _now(event: EpochDone, tally: Tally) -> str:

@@ -11,6 +11,7 @@ from hpo.cli.options import (
     DryRunOption,
     EpochsOption,
     JsonOption,
+    LanesOption,
     PrecisionOption,
     QuietOption,
     RepeatsOption,
@@ -46,6 +47,7 @@ def grid(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    lanes: LanesOption = "auto",
     timeout: TimeoutOption = None,
     test: Annotated[
         bool,
@@ -68,7 +70,7 @@ def grid(
 
         hpo grid --param learning_rate --values 0.01,0.001 --set batch_size=64
     """
-    from hpo.plan import Settings, plan_grid, read_pairs, read_values, with_timeout
+    from hpo.plan import Settings, plan_grid, read_lanes, read_pairs, read_values, with_timeout
 
     names = param or []
     settings = Settings(
@@ -83,6 +85,7 @@ def grid(
         seed=seed,
         device=device,
         precision=precision,
+        lanes=read_lanes(lanes),
         command=command_line(),
     )
     plan = with_timeout(plan_grid(names, settings), timeout)
@@ -111,6 +114,7 @@ def search(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    lanes: LanesOption = "auto",
     timeout: TimeoutOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -126,7 +130,14 @@ def search(
 
         hpo search --trials 20 --param learning_rate --param batch_size --epochs 10
     """
-    from hpo.plan import SearchSettings, Settings, plan_search, read_pairs, with_timeout
+    from hpo.plan import (
+        SearchSettings,
+        Settings,
+        plan_search,
+        read_lanes,
+        read_pairs,
+        with_timeout,
+    )
 
     settings = Settings(
         data=data,
@@ -139,6 +150,7 @@ def search(
         seed=seed,
         device=device,
         precision=precision,
+        lanes=read_lanes(lanes),
         command=command_line(),
     )
     search_settings = SearchSettings(trials=trials, sampler=sampler, pruner=pruner)
@@ -151,6 +163,7 @@ def search(
 def resume(
     study: StudyArgument,
     storage: StorageOption = DEFAULT_URL,
+    lanes: LanesOption = "auto",
     timeout: TimeoutOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -158,8 +171,9 @@ def resume(
 ) -> None:
     """Go on with a study where it stopped, with the settings it was created with."""
     from hpo.cli import work
-    from hpo.plan import with_timeout
+    from hpo.plan import read_lanes, with_lanes, with_timeout
     from hpo.session import plan_resume
 
-    plan = with_timeout(plan_resume(study, storage), timeout)
+    n_lanes = read_lanes(lanes)
+    plan = with_lanes(with_timeout(plan_resume(study, storage), timeout), n_lanes)
     work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -70,11 +71,12 @@ def reproduce(
         replace(record, device=device or record.device, precision=precision or record.precision)
     )
     started, numbers = time.monotonic(), Numbers()
-    for epoch, found in _train(open_stack(place, data), recorded):
-        numbers |= found
-        if epoch != AFTER:
-            is_equal = not judge(_known(recorded.numbers, epoch), found).first
-            yield EpochAgain(epoch, recorded.n_epochs, is_equal)
+    with closing(open_stack(place, data, n_lanes=1)) as stack:
+        for epoch, found in _train(stack, recorded):
+            numbers |= found
+            if epoch != AFTER:
+                is_equal = not judge(_known(recorded.numbers, epoch), found).first
+                yield EpochAgain(epoch, recorded.n_epochs, is_equal)
     yield Reproduction(
         study=study.study_name,
         trial=number,

@@ -95,9 +95,13 @@ class Stack(Protocol):
         ...
 
     def step(self) -> list[LaneEpoch]:
-        """Train every live lane for one epoch; a lane that has trained its epochs leaves.
+        """Train live lanes for an epoch; a lane that has trained its epochs leaves.
 
-        A training loss that is not finite is reported as it is: drop the lane.
+        Epochs of one lane come in order, and more than one where it joined a training that is
+        further. A training loss that is not finite is reported as it is: drop the lane.
+
+        Raises:
+            OutOfMemoryError: this stack cannot go on; open another one with fewer lanes.
         """
         ...
 
@@ -107,4 +111,8 @@ class Stack(Protocol):
 
     def result(self, lane: int) -> TrainingResult:
         """Return what a finished lane leaves behind, and forget the lane."""
+        ...
+
+    def close(self) -> None:
+        """Give back memory and processes; every lane is forgotten."""
         ...

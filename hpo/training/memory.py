@@ -8,7 +8,7 @@ from typing import Final
 import torch
 
 from hpo.config import TrainingConfig
-from hpo.errors import DeviceError
+from hpo.errors import OutOfMemoryError
 from hpo.training.device import Device
 
 # Pixels that are evaluated at once: 64 images of 256 x 256.
@@ -26,7 +26,7 @@ def memory_explained(config: TrainingConfig, device: Device) -> Iterator[None]:
     """Turn a failed allocation into a message with sizes and the way out.
 
     Raises:
-        DeviceError: there is not enough memory on the device.
+        OutOfMemoryError: there is not enough memory on the device.
     """
     try:
         yield
@@ -34,7 +34,7 @@ def memory_explained(config: TrainingConfig, device: Device) -> Iterator[None]:
         if not _is_out_of_memory(error):
             raise
         weights = n_weights(config) * 4 / 1e6
-        raise DeviceError(
+        raise OutOfMemoryError(
             f"There is not enough memory on {device.name} for hidden = {list(config.hidden)}, "
             f"image_size = {config.image_size}, batch_size = {config.batch_size}: the weights "
             f"take {weights:,.0f} MB, and four to six times that in training. Use a smaller "

@@ -36,9 +36,12 @@ class Progress:
     @property
     def is_finished(self) -> bool:
         """Whether all epochs are done, or early stopping has waited long enough."""
-        n_waited = self.epoch - self.kept_epoch
-        is_stopped = 0 < self.config.early_stopping <= n_waited
-        return is_stopped or self.epoch == self.config.epochs
+        return self.is_stopped or self.epoch == self.config.epochs
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether early stopping has waited long enough."""
+        return 0 < self.config.early_stopping <= self.epoch - self.kept_epoch
 
     @property
     def last_kept(self) -> int:
@@ -67,3 +70,19 @@ def note_epoch(progress: Progress, metrics: EpochMetrics) -> bool:
         return False
     progress.lowest_loss, progress.kept_epoch = loss, epoch
     return True
+
+
+def root_of(config: TrainingConfig) -> str | None:
+    """Return what trainings that differ only in their epochs have in common.
+
+    The longer of two with the same root begins with all of the shorter. None where the schedule
+    stretches to the epochs.
+    """
+    if config.scheduler not in ("none", "step", "multistep"):
+        return None
+    return config.replace(epochs=1).identity()
+
+
+def prolong(progress: Progress, config: TrainingConfig) -> None:
+    """Give a training more epochs; `config` is of the same root."""
+    progress.config, progress.rates = config, list(learning_rates(config))

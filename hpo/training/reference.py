@@ -58,7 +58,7 @@ class ReferenceStack:
 
         Raises:
             TrainingError: a batch is larger than the training images of the fold.
-            DeviceError: there is too little memory.
+            OutOfMemoryError: there is too little memory.
         """
         start = time.perf_counter()
         check_fits(self._data, config, fold)
@@ -92,6 +92,11 @@ class ReferenceStack:
         finished = self._finished.pop(lane)
         with memory_explained(finished.config, self._device), one_thread():
             return _read_result(finished)
+
+    def close(self) -> None:
+        """Give back the memory; every lane is forgotten."""
+        for held in (self._live, self._finished, self._pixels):
+            held.clear()
 
     def _pixels_at(self, image_size: int) -> Tensor:
         if image_size not in self._pixels:

@@ -23,7 +23,7 @@ from hpo.config import TrainingConfig
 from hpo.plan import SearchSettings, Settings, plan_search
 from hpo.session import open_session, run
 from hpo.training.engine import LaneEpoch, TrainingResult
-from hpo.training.reference import ReferenceStack
+from hpo.training.stacked import StackedStack
 from tests.benchmarks.machine import REAL_DATA, describe_machine, spread
 
 TARGETS = {"help": 0.35, "show": 1.2, "finished grid": 3.0, "overhead": 0.03, "megabytes": 1500}
@@ -81,7 +81,7 @@ def measure_search(data: Path) -> dict[str, Any]:
     """Run a search of 20 trials in this process; return the time inside and outside the engine."""
     inside: list[float] = []
     for name in ("add", "step", "result"):
-        setattr(ReferenceStack, name, _timed(getattr(ReferenceStack, name), inside))
+        setattr(StackedStack, name, _timed(getattr(StackedStack, name), inside))
     plan = plan_search((), Settings(data=data, epochs=10), SearchSettings(trials=20))
     session = open_session(plan)
     # The folds and the pixels are prepared once, and are no part of asking or storing.

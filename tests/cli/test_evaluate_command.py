@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.training.reference import ReferenceStack
+from hpo.training.stacked import StackedStack
 from tests.conftest import SMALL, Answer, Hpo, make_images
 
 GRID = (
@@ -168,10 +168,10 @@ def test_grid_test_leaves_the_test_of_a_sweep_with_failures_sealed(hpo: Hpo, xra
 def test_grid_test_interrupted_opens_nothing(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(_: ReferenceStack) -> object:
+    def interrupt(_: StackedStack) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ReferenceStack, "step", interrupt)
+    monkeypatch.setattr(StackedStack, "step", interrupt)
     assert hpo(*GRID, "--data", xrays, "--test").code == 130
     assert hpo("show", "mine", "--json").json["n_openings"] == 0
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.training.reference import ReferenceStack
+from hpo.training.stacked import StackedStack
 from tests.conftest import SMALL, Hpo
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)
@@ -193,12 +193,12 @@ def test_progress_is_plain_lines_on_standard_error(hpo: Hpo, xrays: Path) -> Non
 
 def interrupt_at(patch: pytest.MonkeyPatch, *, step: int) -> None:
     """Let the engine be interrupted as Ctrl-C does, at its step of this number."""
-    train, steps = ReferenceStack.step, []
+    train, steps = StackedStack.step, []
 
-    def interrupted(stack: ReferenceStack) -> object:
+    def interrupted(stack: StackedStack) -> object:
         steps.append(None)
         if len(steps) == step:
             raise KeyboardInterrupt
         return train(stack)
 
-    patch.setattr(ReferenceStack, "step", interrupted)
+    patch.setattr(StackedStack, "step", interrupted)

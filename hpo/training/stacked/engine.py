@@ -6,6 +6,8 @@ computes does not depend on which others are there. A stack of one is the same c
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from hpo.training.lane_data import check_fits, place_fold, place_pixels
 from hpo.training.losses import probabilities
 from hpo.training.memory import memory_explained
 from hpo.training.metrics import measure
-from hpo.training.progress import note_epoch
+from hpo.training.progress import note_epoch, prolong, root_of
 from hpo.training.stacked.cohort import Kind, kind_of, train_epoch
 from hpo.training.stacked.lane import (
     Lane,
@@ -30,22 +32,47 @@ from hpo.training.stacked.lane import (
 )
 from hpo.training.stacked.scratch import Scratch
 
+# What finished trainings that may go on can hold in all, in bytes.
+_MOST_IDLE: Final = 1 << 30
 
-def open_stack(data: TrainingData, *, device: Device) -> "StackedStack":
-    """Open the engine on this data, without a lane."""
-    return StackedStack(data, device)
+_Root: TypeAlias = tuple[str, int, int]
+
+
+def open_stack(data: TrainingData, *, device: Device, joins: bool = False) -> "StackedStack":
+    """Open the engine on this data, without a lane.
+
+    `joins`: lanes that differ only in their epochs are one training, read at several epochs, where
+    the schedule does not depend on the epochs.
+    """
+    return StackedStack(data, device, joins=joins)
+
+
+@dataclass
+class _Member:
+    """A lane of the seam: a training, up to which epoch, and how much of it was told."""
+
+    lane: Lane
+    config: TrainingConfig
+    n_told: int = 0
+
+    @property
+    def is_finished(self) -> bool:
+        progress = self.lane.progress
+        return progress.is_stopped or progress.epoch >= self.config.epochs
 
 
 class StackedStack:
     """Trains its lanes in cohorts; see `hpo.training.engine.Stack`."""
 
-    def __init__(self, data: TrainingData, device: Device) -> None:
+    def __init__(self, data: TrainingData, device: Device, *, joins: bool = False) -> None:
         self._data = data
         self._device = device
+        self._joins = joins
         self._scratch = Scratch(device.torch)
         self._pixels: dict[int, Tensor] = {}
-        self._live: dict[int, Lane] = {}
-        self._finished: dict[int, Lane] = {}
+        self._live: dict[int, _Member] = {}
+        self._results: dict[int, TrainingResult] = {}
+        self._roots: dict[_Root, Lane] = {}
         self._n_added = 0
 
     @property
@@ -54,53 +81,92 @@ class StackedStack:
         return tuple(self._live)
 
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
-        """Start a training and return its lane.
+        """Start a training, or join one that is under way or may go on; return its lane.
 
         Raises:
             TrainingError: a batch is larger than the training images of the fold.
-            DeviceError: there is too little memory.
+            OutOfMemoryError: there is too little memory.
         """
-        start = time.perf_counter()
         check_fits(self._data, config, fold)
+        root = root_of(config) if self._joins else None
+        lane = self._roots.get((root, seed, fold)) if root else None
+        if lane is None or lane.progress.epoch > config.epochs:
+            lane = self._open(config, seed=seed, fold=fold)
+        elif config.epochs > lane.config.epochs:
+            lane.config = config
+            prolong(lane.progress, config)
+        if root:
+            self._roots[root, seed, fold] = lane
+        self._n_added += 1
+        self._live[self._n_added] = _Member(lane, config)
+        return self._n_added
+
+    def step(self) -> list[LaneEpoch]:
+        """Train every live lane for one epoch; a lane that has trained its epochs leaves."""
+        cohorts: dict[Kind, list[Lane]] = {}
+        for lane in self._to_train():
+            cohorts.setdefault(kind_of(lane), []).append(lane)
+        for lanes in cohorts.values():
+            with memory_explained(lanes[0].config, self._device), one_thread():
+                for lane, metrics in zip(lanes, run_epoch(lanes, self._scratch), strict=True):
+                    if note_epoch(lane.progress, metrics):
+                        lane.kept = lane.parameters.copy()
+        done: list[LaneEpoch] = []
+        for number, member in list(self._live.items()):
+            done += self._tell(number, member)
+        return done
+
+    def drop(self, lane: int) -> None:
+        """Forget a lane."""
+        self._live.pop(lane, None)
+        self._results.pop(lane, None)
+        self._forget_idle()
+
+    def result(self, lane: int) -> TrainingResult:
+        """Return what a finished lane leaves behind, and forget the lane."""
+        return self._results.pop(lane)
+
+    def close(self) -> None:
+        """Give back the memory; every lane is forgotten."""
+        for held in (self._live, self._results, self._roots, self._pixels):
+            held.clear()
+        self._scratch.clear()
+
+    def _open(self, config: TrainingConfig, *, seed: int, fold: int) -> Lane:
+        start = time.perf_counter()
         with memory_explained(config, self._device), one_thread():
             images = self._pixels_at(config.image_size)
             data = place_fold(self._data, fold, pixels=images)
             lane = open_lane(config, data, seed=seed, device=self._device)
         lane.progress.seconds += time.perf_counter() - start
-        self._n_added += 1
-        self._live[self._n_added] = lane
-        return self._n_added
+        return lane
 
-    def step(self) -> list[LaneEpoch]:
-        """Train every live lane for one epoch; a lane that has trained its epochs leaves."""
-        cohorts: dict[Kind, list[int]] = {}
-        for number, lane in self._live.items():
-            cohorts.setdefault(kind_of(lane), []).append(number)
-        done: dict[int, EpochMetrics] = {}
-        for numbers in cohorts.values():
-            lanes = [self._live[number] for number in numbers]
-            with memory_explained(lanes[0].config, self._device), one_thread():
-                done |= zip(numbers, run_epoch(lanes, self._scratch), strict=True)
-        return [self._note(number, done[number]) for number in self.lanes]
+    def _to_train(self) -> list[Lane]:
+        """Return the trainings that a lane still waits for, each once, in the order of lanes."""
+        lanes = {id(m.lane): m.lane for m in self._live.values() if not m.is_finished}
+        return list(lanes.values())
 
-    def drop(self, lane: int) -> None:
-        """Forget a lane."""
-        self._live.pop(lane, None)
-        self._finished.pop(lane, None)
+    def _tell(self, number: int, member: _Member) -> list[LaneEpoch]:
+        """Return the epochs of a lane that were not told yet; read its result after the last."""
+        epochs = member.lane.progress.epochs
+        told = range(member.n_told, len(epochs))
+        member.n_told = len(epochs)
+        if member.is_finished:
+            with memory_explained(member.config, self._device), one_thread():
+                self._results[number] = _read_result(member.lane, self._scratch)
+            del self._live[number]
+            self._forget_idle()
+        return [LaneEpoch(number, index + 1, epochs[index]) for index in told]
 
-    def result(self, lane: int) -> TrainingResult:
-        """Return what a finished lane leaves behind, and forget the lane."""
-        finished = self._finished.pop(lane)
-        with memory_explained(finished.config, self._device), one_thread():
-            return _read_result(finished, self._scratch)
-
-    def _note(self, number: int, metrics: EpochMetrics) -> LaneEpoch:
-        lane = self._live[number]
-        if note_epoch(lane.progress, metrics):
-            lane.kept = lane.parameters.copy()
-        if lane.progress.is_finished:
-            self._finished[number] = self._live.pop(number)
-        return LaneEpoch(number, lane.progress.epoch, metrics)
+    def _forget_idle(self) -> None:
+        """Forget trainings without a lane, the oldest first, as far as they take much memory."""
+        live = {id(member.lane) for member in self._live.values()}
+        idle = [root for root, lane in self._roots.items() if id(lane) not in live]
+        n_bytes = sum(self._roots[root].n_bytes for root in idle)
+        for root in idle:
+            if n_bytes <= _MOST_IDLE:
+                break
+            n_bytes -= self._roots.pop(root).n_bytes
 
     def _pixels_at(self, image_size: int) -> Tensor:
         if image_size not in self._pixels:
@@ -136,8 +202,8 @@ def _measure(lane: Lane, trained: Tensor, scratch: Scratch) -> EpochMetrics:
 
 def _read_result(lane: Lane, scratch: Scratch) -> TrainingResult:
     start, data = time.perf_counter(), lane.data
-    if lane.kept:
-        lane.parameters = lane.kept
+    # A copy of the record: the training may go on from its last weights, not from the kept ones.
+    lane = replace(lane, parameters=lane.kept or lane.parameters)
     train = read_losses(lane, data.train, scratch).cpu().numpy()
     train_labels = data.known_labels[data.fold.train]
     validation = read_losses(lane, data.validation, scratch).cpu().numpy()

@@ -52,6 +52,14 @@ class Lane:
     progress: Progress
     kept: Parameters | None = None
 
+    @property
+    def n_bytes(self) -> int:
+        """What the state takes: weights, moments, and the weights that are kept."""
+        copies = [self.parameters, self.kept] if self.kept else [self.parameters]
+        tensors = [tensor for copy in copies for tensor in (copy.first, copy.row)]
+        tensors += self.moments.first + self.moments.second
+        return sum(tensor.nbytes for tensor in tensors)
+
 
 def open_lane(config: TrainingConfig, data: LaneData, *, seed: int, device: Device) -> Lane:
     """Return a training before its first epoch."""

@@ -1,0 +1,80 @@
+"""What an epoch of a configuration costs beside another's, and how many lanes to train at once."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from hpo.config import TrainingConfig
+
+# Fitted to seconds on a CPU with bf16 instructions (tests/benchmarks/stack.py): passes over the
+# first weights per step, products per image, and what a step costs however small it is.
+_PER_WEIGHT: Final = 0.75e-9
+_PER_WEIGHT_AND_IMAGE: Final = 0.025e-9
+_PER_STEP: Final = 0.6e-3
+_PER_WARPED_PIXEL: Final = 19e-9
+
+# Beyond these a stack gains little (tests/benchmarks/results/stack.json), and a search decides on
+# older results.
+_LANES_PER_CORE: Final = 4
+_LANES_OF_GPU: Final = 8
+_FEWEST_OF_SEARCH: Final = 4
+_MOST_OF_SEARCH: Final = 8
+
+
+_MEMINFO: Final = Path("/proc/meminfo")
+
+
+def epoch_cost(config: TrainingConfig, *, n_train: int) -> float:
+    """Return about the seconds of an epoch: good for comparing, not for forecasting."""
+    n_pixels = config.image_size**2
+    n_weights = n_pixels * config.hidden[0]
+    n_steps = -(-n_train // config.batch_size)
+    passes = n_weights * (n_steps * _PER_WEIGHT + n_train * _PER_WEIGHT_AND_IMAGE)
+    warps = n_train * n_pixels * _PER_WARPED_PIXEL if config.augment_pose else 0.0
+    return passes + n_steps * _PER_STEP + warps
+
+
+def n_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> int:
+    """Return how many trainings to do at once: the measured best, as far as memory allows.
+
+    `configs` are those that may go on together, as far as they are known. A grid takes what suits
+    the machine: its numbers do not depend on it. The course of a search does, and the more go on
+    at once, the older are the results that each is chosen by.
+    """
+    best = _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE * n_cores()
+    if kind == "search":
+        best = min(max(n_cores(), _FEWEST_OF_SEARCH), _MOST_OF_SEARCH)
+    largest = max(map(lane_bytes, configs), default=1)
+    return max(1, min(best, available_bytes() // 2 // largest))
+
+
+def lane_bytes(config: TrainingConfig) -> int:
+    """Return about the memory that a lane takes beside others: weights, moments, a batch."""
+    n_pixels = config.image_size**2
+    n_copies = 4 if config.early_stopping else 3
+    n_warped = 24 if config.augment_pose or config.augment_exposure else 2
+    weights = 4 * n_copies * n_pixels * config.hidden[0]
+    return weights + n_warped * n_pixels * config.batch_size
+
+
+def available_bytes() -> int:
+    """Return the memory that may be used without pushing out anything else."""
+    try:
+        for line in _MEMINFO.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemAvailable":
+                return int(value.split()[0]) * 1024
+    except (OSError, ValueError):
+        pass
+    # No Linux: half of all there is, or, where nobody tells, enough for the reports' trainings.
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 4 << 30

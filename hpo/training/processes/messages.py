@@ -1,0 +1,71 @@
+"""What a stack and its processes say to each other: pickled records, one after another.
+
+A process answers every Train with one Trained or one Failed, and nothing else.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import Fold
+from hpo.training.device import Device
+from hpo.training.engine import LaneEpoch, TrainingResult
+
+
+@dataclass(frozen=True)
+class Open:
+    """The first message: what every lane has in common. No label of a test image is in it."""
+
+    fingerprint: str
+    labels: NDArray[np.uint8]
+    n_test: int
+    device: Device
+    joins: bool
+
+
+@dataclass(frozen=True)
+class Add:
+    """Begin a lane. `pixels` is a file that numpy maps, of the configuration's image size."""
+
+    lane: int
+    config: TrainingConfig
+    seed: int
+    fold: int
+    images: Fold
+    pixels: Path
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Forget a lane."""
+
+    lane: int
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train every lane for an epoch."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The epochs that were trained, and what the lanes that are finished leave behind."""
+
+    epochs: list[LaneEpoch]
+    results: dict[int, TrainingResult]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An error that ended the work of the process."""
+
+    error: Exception
+    trace: str
+
+
+Request: TypeAlias = Open | Add | Drop | Train
+Reply: TypeAlias = Trained | Failed
