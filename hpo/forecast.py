@@ -18,14 +18,19 @@ from hpo.search.grid import grid_jobs
 from hpo.search.job import Job, first_repeat, further_repeat, read_job, run_key, trials_in
 from hpo.search.open_search import suggest
 from hpo.search.samplers import make_sampler
+from hpo.session import joins, lanes_of, processes_of
 from hpo.storage import explained, open_storage, quiet_optuna
 from hpo.storage_url import sqlite_path
 from hpo.study_record import Goal, StudyRecord
 from hpo.training import device as devices
 from hpo.training.device import Device
+from hpo.training.progress import root_of
 from hpo.training.timing import memory_bytes, seconds_per_epoch
 
 _MOST_TIMED: Final = 12
+
+# Seconds until a process has imported torch.
+_PROCESS_START: Final = 3.0
 
 PRUNED_SHARE: Final = 0.5
 """What a median pruner saves, as a share of the epochs after its warm-up: half of the trials."""
@@ -46,6 +51,7 @@ class Forecast:
     n_done: int
     n_stored: int
     n_epochs: int
+    n_lanes: int
     seconds: float
     memory_bytes: int
 
@@ -79,7 +85,10 @@ def forecast(plan: Plan) -> Forecast:
         n_trainings=jobs.n_done + len(jobs.missing),
         n_done=jobs.n_done,
         n_stored=len(jobs.missing) - len(to_train),
-        n_epochs=round(sum(job.config.epochs for job in to_train) * _share(record)),
+        n_epochs=round(
+            sum(job.config.epochs for job in _unshared(record, to_train)) * _share(record)
+        ),
+        n_lanes=timed.n_lanes,
         seconds=timed.seconds * _share(record),
         memory_bytes=timed.memory_bytes,
     )
@@ -94,6 +103,7 @@ class _Work:
 
 @dataclass(frozen=True, kw_only=True)
 class _Timed:
+    n_lanes: int
     seconds: float
     memory_bytes: int
 
@@ -168,12 +178,33 @@ def _time(plan: Plan, jobs: list[Job], device: Device) -> _Timed:
     chosen = list(kinds.items())[::step]
     seconds = {kind: seconds_per_epoch(data, config, device=device) for kind, config in chosen}
     typical = fmean(seconds.values()) if seconds else 0.0
+    costs = [
+        seconds.get(_kind(job.config), typical) * job.config.epochs
+        for job in _unshared(plan.record, jobs)
+    ]
+    n_lanes = min(lanes_of(plan.record, plan.lanes), max(1, len(costs)))
+    n_processes = processes_of(plan.record, n_lanes)
+    start = _PROCESS_START if n_processes > 1 and costs else 0.0
+    memory = [
+        memory_bytes(data, config, device=device, n_lanes=n_lanes, n_processes=n_processes)
+        for config in kinds.values()
+    ]
     return _Timed(
-        seconds=sum(seconds.get(_kind(j.config), typical) * j.config.epochs for j in jobs),
-        memory_bytes=max(
-            (memory_bytes(data, config, device=device) for config in kinds.values()), default=0
-        ),
+        n_lanes=n_lanes,
+        # Nothing ends before its longest training has ended.
+        seconds=start + max(sum(costs) / n_processes, max(costs, default=0.0)),
+        memory_bytes=max(memory, default=0),
     )
+
+
+def _unshared(record: StudyRecord, jobs: list[Job]) -> list[Job]:
+    """Leave out the jobs that are the beginning of a longer one, and trained with it."""
+    if not joins(record):
+        return jobs
+    longest: dict[object, Job] = {}
+    for job in sorted(jobs, key=lambda job: job.config.epochs):
+        longest[root_of(job.config) or job.config.identity(), job.seed, job.fold] = job
+    return list(longest.values())
 
 
 def _kind(config: TrainingConfig) -> str:

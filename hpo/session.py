@@ -59,9 +59,7 @@ class Session:
     @property
     def n_lanes(self) -> int:
         """How many trainings go on at once: of a search what it recorded."""
-        if self.record.kind == "search":
-            return self.record.lanes
-        return self.plan.lanes or _choose_lanes(self.record)
+        return lanes_of(self.record, self.plan.lanes)
 
     def key_of(self, job: Job) -> RunKey:
         """Return what decides the numbers of a job."""
@@ -209,13 +207,36 @@ def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stac
     from hpo.training import device, processes, stacked
 
     place = device.choose(record.device, record.precision)
-    joins = record.kind == "grid" and "epochs" in record.names
-    n_processes = min(n_lanes, n_cores()) if place.type == "cpu" else 1
+    n_processes = processes_of(record, n_lanes)
     if n_processes == 1:
-        return stacked.open_stack(data, device=place, joins=joins)
-    in_ticks = record.kind == "search"
-    spread = processes.Spread(n_processes=n_processes, in_ticks=in_ticks, joins=joins)
+        return stacked.open_stack(data, device=place, joins=joins(record))
+    spread = processes.Spread(
+        n_processes=n_processes, in_ticks=record.kind == "search", joins=joins(record)
+    )
     return processes.open_stack(data, device=place, spread=spread)
+
+
+def lanes_of(record: StudyRecord, asked: int | None) -> int:
+    """Return how many trainings of a study go on at once: of a search what it recorded.
+
+    What is neither recorded nor asked for suits the configurations, as far as they are known.
+    """
+    if record.lanes or asked:
+        return record.lanes or asked or 1
+    configs = [record.space.base]
+    if record.kind == "grid":
+        configs = [cell.config for cell in spaces.cells(record.space, record.names)]
+    return choose_lanes(record.kind, record.device, configs)
+
+
+def processes_of(record: StudyRecord, n_lanes: int) -> int:
+    """Return over how many processes so many lanes are spread."""
+    return min(n_lanes, n_cores()) if record.device.startswith("cpu") else 1
+
+
+def joins(record: StudyRecord) -> bool:
+    """Whether trainings that differ only in their epochs are to be one."""
+    return record.kind == "grid" and "epochs" in record.names
 
 
 def with_device(record: StudyRecord) -> StudyRecord:
@@ -235,14 +256,7 @@ def _settle(plan: Plan) -> StudyRecord:
     record = with_device(plan.record)
     if record.kind == "grid":
         return record
-    return replace(record, lanes=plan.lanes or _choose_lanes(record))
-
-
-def _choose_lanes(record: StudyRecord) -> int:
-    configs = [record.space.base]
-    if record.kind == "grid":
-        configs = [cell.config for cell in spaces.cells(record.space, record.names)]
-    return choose_lanes(record.kind, record.device, configs)
+    return replace(record, lanes=lanes_of(record, plan.lanes))
 
 
 def _check_lanes(name: str, record: StudyRecord, asked: int | None) -> None:

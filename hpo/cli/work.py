@@ -129,6 +129,7 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
                 "n_done": found.n_done,
                 "n_stored": found.n_stored,
                 "n_to_train": found.n_to_train,
+                "n_lanes": found.n_lanes,
                 "seconds": found.seconds,
                 "memory_bytes": found.memory_bytes,
             }
@@ -140,6 +141,8 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
         f"  trainings        {found.n_trainings:,}: {found.n_done:,} in the study, "
         f"{found.n_stored:,} in the run store, {found.n_to_train:,} to train"
     )
+    if found.n_to_train:
+        console.print(f"  at a time        {count(found.n_lanes, 'training')}")
     console.print(f"  time             about {duration(found.seconds)}")
     console.print(f"  memory           about {size(found.memory_bytes)}")
     if plan.record.kind == "search" and plan.record.pruner != "none":

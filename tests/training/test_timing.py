@@ -49,9 +49,24 @@ def test_memory_counts_pixels_weights_gradients_and_moments(
 ) -> None:
     config = CONFIG.replace(image_size=256, hidden=[512], dropout=0.0)
     pixels, weights = 120 * 256**2, 4 * 256**2 * 512
-    found = memory_bytes(data, config, device=cpu)
+    found = memory_bytes(data, config, device=cpu, n_lanes=1, n_processes=1)
     assert pixels + 4 * weights < found < 2 * pixels + 4 * weights + 5 * 120 * 256**2
-    sgd = memory_bytes(data, config.replace(optimizer="sgd"), device=cpu)
-    assert found - sgd == pytest.approx(weights, rel=1e-3)
-    keeping = memory_bytes(data, config.replace(early_stopping=3), device=cpu)
-    assert keeping - found == pytest.approx(weights, rel=1e-3)
+    sgd = config.replace(optimizer="sgd")
+    less = memory_bytes(data, sgd, device=cpu, n_lanes=1, n_processes=1)
+    assert found - less == pytest.approx(weights, rel=1e-3)
+    keeping = config.replace(early_stopping=3)
+    more = memory_bytes(data, keeping, device=cpu, n_lanes=1, n_processes=1)
+    assert more - found == pytest.approx(weights, rel=1e-3)
+
+
+def test_lanes_share_the_pixels_and_what_a_process_works_with(
+    data: TrainingData, cpu: Device
+) -> None:
+    config = CONFIG.replace(image_size=256, hidden=[512], dropout=0.0)
+    weights, batch = 4 * 256**2 * 512, 4 * 20 * 256**2
+    one = memory_bytes(data, config, device=cpu, n_lanes=1, n_processes=1)
+    two = memory_bytes(data, config, device=cpu, n_lanes=2, n_processes=1)
+    assert two - one == pytest.approx(3 * weights + batch, rel=1e-3)
+    apart = memory_bytes(data, config, device=cpu, n_lanes=2, n_processes=2)
+    # 64 images are read at a time.
+    assert apart - two == pytest.approx(weights + 5 * 64 * 256**2, rel=1e-3)

@@ -6,7 +6,7 @@ they are nearly all the work and gain nothing from being batched. Between them a
 numbers pass through many small operations, which take as long for eight lanes as for one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
@@ -35,12 +35,13 @@ class _Batch(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Cohort:
+class Cohort:
     """The lanes of an epoch, stacked.
 
     `orders` are the positions of the images `(n_train,)` of each lane; `keep` the dropout of each
     hidden layer, bool `(lanes, images, width)`, and `keep_scale` `(lanes, layers)` the factor of
-    what is kept. `smoothing` and `focal_gamma` are `(lanes, 1)`.
+    what is kept. `smoothing` and `focal_gamma` are `(lanes, 1)`. `measured` `(2, lanes,
+    images)` takes the loss of every image, and 1 where the answer was right.
     """
 
     lanes: tuple[Lane, ...]
@@ -51,6 +52,7 @@ class _Cohort:
     keep_scale: Tensor
     smoothing: Tensor
     focal_gamma: Tensor
+    measured: Tensor
     scratch: Scratch
 
 
@@ -68,35 +70,20 @@ def kind_of(lane: Lane) -> Kind:
     )
 
 
-@torch.no_grad()
 def train_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[Tensor]:
     """Train lanes of one kind for their next epoch.
 
     Returns for each lane the sums over its images `(3,)`: loss, right answers, images. The last
     batch may be smaller. One of a single image is not trained on: BatchNorm cannot.
     """
-    cohort = _open(lanes, scratch)
-    n_most = max(len(order) for order in cohort.orders)
-    measured = torch.zeros(2, len(lanes), n_most, dtype=cohort.labels.dtype)
-    measured = measured.to(cohort.labels.device)
-    for batch in _batches(cohort):
-        stop = batch.start + batch.size
-        if len(batch.lanes) == len(lanes):
-            measured[:, :, batch.start : stop] = _train_step(cohort, batch)
-            continue
-        some = torch.tensor(batch.lanes, device=measured.device)
-        part = _pick(cohort, some)
-        measured[:, some, batch.start : stop] = _train_step(part, batch)
-        cohort.rows.parameters[some] = part.rows.parameters
-        cohort.rows.statistics[some] = part.rows.statistics
-    _close(cohort)
-    return [
-        _sums(measured[:, index], len(cohort.orders[index]), lane.config.batch_size)
-        for index, lane in enumerate(lanes)
-    ]
+    cohort = open_cohort(lanes, scratch)
+    for _ in train_steps(cohort):
+        pass
+    return close_cohort(cohort)
 
 
-def _open(lanes: Sequence[Lane], scratch: Scratch) -> _Cohort:
+def open_cohort(lanes: Sequence[Lane], scratch: Scratch) -> Cohort:
+    """Stack the lanes, and draw the order and the dropout of their next epoch."""
     one, device = lanes[0], lanes[0].seeds.device
     parameters = torch.cat([lane.parameters.row for lane in lanes])
 
@@ -111,7 +98,7 @@ def _open(lanes: Sequence[Lane], scratch: Scratch) -> _Cohort:
         gradients=torch.zeros_like(parameters),
         statistics=torch.cat([lane.parameters.statistics for lane in lanes]),
     )
-    return _Cohort(
+    return Cohort(
         lanes=tuple(lanes),
         rows=rows,
         labels=one.data.labels.to(parameters.dtype),
@@ -124,8 +111,38 @@ def _open(lanes: Sequence[Lane], scratch: Scratch) -> _Cohort:
         ),
         smoothing=column([lane.config.label_smoothing for lane in lanes]),
         focal_gamma=column([lane.config.focal_gamma for lane in lanes]),
+        measured=parameters.new_zeros(2, len(lanes), max(len(lane.data.train) for lane in lanes)),
         scratch=scratch,
     )
+
+
+def train_steps(cohort: Cohort) -> Iterator[None]:
+    """Train batch by batch, every lane on its own images."""
+    for batch in _batches(cohort):
+        stop = batch.start + batch.size
+        if len(batch.lanes) == len(cohort.lanes):
+            cohort.measured[:, :, batch.start : stop] = _train_step(cohort, batch)
+        else:
+            some = torch.tensor(batch.lanes, device=cohort.measured.device)
+            part = _pick(cohort, some)
+            cohort.measured[:, some, batch.start : stop] = _train_step(part, batch)
+            cohort.rows.parameters[some] = part.rows.parameters
+            cohort.rows.statistics[some] = part.rows.statistics
+        yield
+
+
+def close_cohort(cohort: Cohort) -> list[Tensor]:
+    """Give the lanes their parameters back; return what `train_epoch` does."""
+    for index, lane in enumerate(cohort.lanes):
+        own = slice(index, index + 1)
+        lane.parameters = Parameters(
+            lane.parameters.first, cohort.rows.parameters[own], cohort.rows.statistics[own]
+        )
+    size = cohort.lanes[0].config.batch_size
+    return [
+        _sums(cohort.measured[:, index], len(order), size)
+        for index, order in enumerate(cohort.orders)
+    ]
 
 
 def _order(lane: Lane) -> Tensor:
@@ -146,7 +163,7 @@ def _keep(lanes: Sequence[Lane], layer: int) -> Tensor | None:
     return keep_mask(seeds, n * width, drop, DROPOUT, epochs, layer).view(len(lanes), n, width)
 
 
-def _batches(cohort: _Cohort) -> list[_Batch]:
+def _batches(cohort: Cohort) -> list[_Batch]:
     """Return the steps of the epoch; folds may differ in size, so the last ones may be apart."""
     size = cohort.lanes[0].config.batch_size
     sizes = [len(order) for order in cohort.orders]
@@ -159,7 +176,7 @@ def _batches(cohort: _Cohort) -> list[_Batch]:
     return found
 
 
-def _pick(cohort: _Cohort, some: Tensor) -> _Cohort:
+def _pick(cohort: Cohort, some: Tensor) -> Cohort:
     """Return a cohort of some of the lanes, with copies of their parameters."""
     rows, chosen = cohort.rows, some.tolist()
     return replace(
@@ -179,16 +196,8 @@ def _pick(cohort: _Cohort, some: Tensor) -> _Cohort:
     )
 
 
-def _close(cohort: _Cohort) -> None:
-    """Give the lanes their parameters back."""
-    for index, lane in enumerate(cohort.lanes):
-        own = slice(index, index + 1)
-        lane.parameters = Parameters(
-            lane.parameters.first, cohort.rows.parameters[own], cohort.rows.statistics[own]
-        )
-
-
-def _train_step(cohort: _Cohort, batch: _Batch) -> Tensor:
+@torch.no_grad()
+def _train_step(cohort: Cohort, batch: _Batch) -> Tensor:
     """Train every lane on a batch; return `(2, lanes, batch)`: losses, and 1 for right answers."""
     place = slice(batch.start, batch.start + batch.size)
     images = [order[place] for order in cohort.orders]
@@ -209,7 +218,7 @@ class _Inputs(NamedTuple):
     scale: Tensor | float
 
 
-def _load(cohort: _Cohort, index: int, images: Tensor) -> _Inputs:
+def _load(cohort: Cohort, index: int, images: Tensor) -> _Inputs:
     lane, scratch = cohort.lanes[index], cohort.scratch
     everything = lane.data.pixels
     shape = (len(images), everything.shape[1])
@@ -225,7 +234,7 @@ def _load(cohort: _Cohort, index: int, images: Tensor) -> _Inputs:
     return _Inputs(*load_values(pixels, f"inputs {index}", dtype, lane.config, scratch))
 
 
-def _multiply(cohort: _Cohort, inputs: Sequence[_Inputs]) -> Tensor:
+def _multiply(cohort: Cohort, inputs: Sequence[_Inputs]) -> Tensor:
     """Return the products of inputs and first weights `(lanes, batch, units)`."""
     dtype, width = cohort.rows.parameters.dtype, cohort.rows.layout.widths[0]
     batch, units = len(inputs[0].values), cohort.rows.layout.filled[0]
@@ -239,7 +248,7 @@ def _multiply(cohort: _Cohort, inputs: Sequence[_Inputs]) -> Tensor:
     return product
 
 
-def _masks(cohort: _Cohort, place: slice) -> list[Tensor | None]:
+def _masks(cohort: Cohort, place: slice) -> list[Tensor | None]:
     """Return the factors of the hidden units in a batch; units that only fill up have 0."""
     layout = cohort.rows.layout
     masks: list[Tensor | None] = []
@@ -256,7 +265,7 @@ def _masks(cohort: _Cohort, place: slice) -> list[Tensor | None]:
     return masks
 
 
-def _compare(cohort: _Cohort, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _compare(cohort: Cohort, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return what `_train_step` does, and the gradient of the mean losses by the logits."""
     n = logits.shape[1]
     more = fill_up(n) - n
@@ -271,7 +280,7 @@ def _compare(cohort: _Cohort, logits: Tensor, labels: Tensor) -> tuple[Tensor, T
     return torch.stack([losses.detach(), rights.to(losses.dtype)])[:, :, :n], gradient[:, :n]
 
 
-def _update(cohort: _Cohort, index: int, delta: Tensor, inputs: _Inputs) -> None:
+def _update(cohort: Cohort, index: int, delta: Tensor, inputs: _Inputs) -> None:
     """Take an optimizer step of one lane; `delta` is the gradient of its first product."""
     lane, rows, scratch = cohort.lanes[index], cohort.rows, cohort.scratch
     values, first = inputs.values, lane.parameters.first
