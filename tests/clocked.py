@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hpo.config import TrainingConfig
-from hpo.errors import TrainingError
+from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.training.engine import (
     EpochMetrics,
     LaneEpoch,
@@ -21,12 +21,14 @@ class ClockedStack:
     """A stack whose lanes end after their epochs. A learning rate of 10 diverges in epoch 2.
 
     Batch sizes above 64 are refused; `stop_at` raises KeyboardInterrupt at that step, and
-    `stop_adding` as a lane is added. Trainings with a seed of `diverging_seed` diverge too.
+    `stop_adding` as a lane is added. Trainings with a seed of `diverging_seed` diverge too. More
+    lanes than `room` exhaust the memory as they train.
     """
 
     stop_at: int | None = None
     stop_adding: bool = False
     diverging_seed: int | None = None
+    room: int = 1_000
     live: dict[int, tuple[TrainingConfig, int, list[EpochMetrics]]] = field(default_factory=dict)
     done: dict[int, tuple[TrainingConfig, int, list[EpochMetrics]]] = field(default_factory=dict)
     n_added: int = 0
@@ -51,6 +53,8 @@ class ClockedStack:
         self.n_steps += 1
         if self.n_steps == self.stop_at:
             raise KeyboardInterrupt
+        if len(self.live) > self.room:
+            raise OutOfMemoryError("There is not enough memory.")
         reached = []
         for lane, (config, seed, epochs) in list(self.live.items()):
             epochs.append(_metrics(config, seed, epoch=len(epochs) + 1))

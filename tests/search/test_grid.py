@@ -1,7 +1,6 @@
 """Grids: every cell and repeat exactly once, whatever happens in between."""
 
 from collections import Counter
-from pathlib import Path
 
 import optuna
 import pytest
@@ -11,11 +10,6 @@ from hpo.search import recover
 from hpo.study_record import Goal
 from tests.clocked import ClockedStack
 from tests.clocked_studies import Bench, record
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def complete(study: optuna.Study) -> list[tuple[object, int]]:

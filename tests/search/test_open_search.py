@@ -18,11 +18,6 @@ from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, open_source, record
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 def search(**changes: Any) -> StudyRecord:
     return record("search", "learning_rate", "scheduler", "step_size", **changes)
 

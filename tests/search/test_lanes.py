@@ -1,0 +1,65 @@
+"""Many trainings at a time: what memory has no room for begins again; a search repeats itself."""
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo.errors import OutOfMemoryError
+from hpo.objective import EpochDone, StackShrunk
+from hpo.study_record import Goal
+from tests.clocked_studies import Bench, record
+
+
+def described(study: optuna.Study) -> list[object]:
+    return [
+        (t.params, t.state, t.intermediate_values, t.user_attrs.get("repeat"))
+        for t in study.get_trials(deepcopy=False)
+    ]
+
+
+def test_where_memory_runs_out_fewer_lanes_go_on_and_nothing_is_lost(bench: Bench) -> None:
+    bench.stack.room = 2
+    study = bench.study(record())
+    events = list(bench.events(study, Goal(3), n_lanes=8))
+    assert [e.n_lanes for e in events if isinstance(e, StackShrunk)] == [4, 2]
+    trials = study.get_trials(deepcopy=False)
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 9
+    jobs = {(t.user_attrs["params"]["batch_size"], t.user_attrs["repeat"]) for t in trials}
+    assert len(jobs) == 9
+
+
+def test_a_training_that_begins_again_reports_every_epoch_once(bench: Bench) -> None:
+    study, events = bench.study(record()), []
+    for event in bench.events(study, Goal(1), n_lanes=3):
+        events.append(event)
+        if isinstance(event, EpochDone) and event.epoch == 2:
+            bench.stack.room = 1
+    # A second report of an epoch is a warning, and here an error.
+    assert [len(t.intermediate_values) for t in study.get_trials(deepcopy=False)] == [3, 3, 3]
+    assert sum(isinstance(event, StackShrunk) for event in events) == 1
+
+
+def test_one_lane_that_has_too_little_memory_ends_the_call(bench: Bench) -> None:
+    bench.stack.room = 0
+    study = bench.study(record())
+    with pytest.raises(OutOfMemoryError, match="memory"):
+        bench.train(study, Goal(1), n_lanes=2)
+    # What was cut off is there to be trained again.
+    bench.stack.room = 1
+    bench.train(study, Goal(1))
+    states = [t.state for t in study.get_trials(deepcopy=False)]
+    assert states.count(TrialState.COMPLETE) == 3
+    assert TrialState.RUNNING not in states
+
+
+@pytest.mark.parametrize("pruner", ["none", "median"])
+def test_a_search_in_many_lanes_takes_the_same_course_again(bench: Bench, pruner: str) -> None:
+    studies = [bench.study(record("search", pruner=pruner), name) for name in ("a", "b")]
+    for study in studies:
+        # Trained anew, not told from the run store.
+        for run in bench.runs.folder.glob("*.json"):
+            run.unlink()
+        bench.train(study, Goal(1, 14), n_lanes=4)
+    assert described(studies[0]) == described(studies[1])
+    states = {t.state for t in studies[0].get_trials(deepcopy=False)}
+    assert (TrialState.PRUNED in states) == (pruner == "median")
