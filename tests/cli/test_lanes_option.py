@@ -1,0 +1,88 @@
+"""--lanes: how many trainings go on at a time, and what that must not change."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.training.stacked import engine
+from tests.conftest import SMALL, Answer, Hpo
+
+GRID = ("grid", "--param", "hidden", "--values", "8,16", "--repeats", "2")
+GRID_SMALL = ("--set", "image_size=16", "--epochs", "2")
+SEARCH = ("search", "--trials", "6", "--param", "learning_rate", "--param", "dropout", *SMALL)
+
+
+def afresh(hpo: Hpo, *arguments: object) -> Answer:
+    """Run a command where nothing was trained before."""
+    shutil.rmtree("studies", ignore_errors=True)
+    answer = hpo(*arguments, "--json")
+    assert answer.code == 0, answer.err
+    return answer
+
+
+def numbers(answer: Answer) -> list[Any]:
+    """Return everything but times and the order in which trials ended."""
+    return [
+        (c["params"], [(r["seed"], r["score"], r["metrics"]) for r in c["repeats"]])
+        for c in answer.json["configurations"]
+    ]
+
+
+def test_a_grid_is_the_same_whatever_the_lanes_are(hpo: Hpo, xrays: Path) -> None:
+    command = (*GRID, *GRID_SMALL, "--data", xrays)
+    alone = afresh(hpo, *command, "--lanes", "1")
+    # In processes, where this machine has two cores.
+    assert numbers(afresh(hpo, *command, "--lanes", "3")) == numbers(alone)
+
+
+def test_a_search_with_the_same_seed_takes_the_same_course(hpo: Hpo, xrays: Path) -> None:
+    command = (*SEARCH, "--data", xrays, "--lanes", "3")
+    assert numbers(afresh(hpo, *command)) == numbers(afresh(hpo, *command))
+
+
+def test_a_search_keeps_the_lanes_that_it_was_begun_with(hpo: Hpo, xrays: Path) -> None:
+    search = ("search", "--study", "mine", "--data", xrays, "--param", "learning_rate", *SMALL)
+    assert hpo(*search, "--trials", "2", "--lanes", "1").code == 0
+    refused = hpo(*search, "--trials", "3", "--lanes", "2")
+    assert refused.code == 1
+    assert "was begun with --lanes 1, not 2" in refused.err
+    assert "--study" in refused.err
+    assert hpo(*search, "--trials", "3", "--lanes", "auto").code == 0
+
+
+def test_the_epochs_of_a_sweep_are_one_training(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+    run_epoch = engine.run_epoch
+
+    def counted(lanes: Any, scratch: Any) -> Any:
+        trained.extend(lane.progress.epoch for lane in lanes)
+        return run_epoch(lanes, scratch)
+
+    monkeypatch.setattr(engine, "run_epoch", counted)
+    command = ("grid", "--param", "epochs", "--values", "1,2,4", "--repeats", "2", "--data", xrays)
+    small = ("--set", "image_size=16", "--set", "hidden=8", "--set", "scheduler=none")
+    shared = afresh(hpo, *command, *small)
+    assert sorted(trained) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert [len(c["repeats"]) for c in shared.json["configurations"]] == [2, 2, 2]
+    monkeypatch.undo()
+    for epochs, shown in zip((1, 2, 4), numbers(shared), strict=True):
+        one = ("grid", "--param", "hidden", "--values", "8", "--repeats", "2", "--data", xrays)
+        alone = afresh(hpo, *one, "--set", "image_size=16", "--epochs", epochs, "--lanes", "1")
+        assert numbers(alone)[0][1] == shown[1]
+
+
+@pytest.mark.parametrize("lanes", ["0", "many", "-1", "1.5", "1000"])
+def test_lanes_that_make_no_sense_are_refused(hpo: Hpo, xrays: Path, lanes: str) -> None:
+    answer = hpo(*GRID, *GRID_SMALL, "--data", xrays, "--lanes", lanes)
+    assert answer.code == 2
+    assert "--lanes takes auto or 1 to 256" in answer.err
+
+
+def test_a_dry_run_says_how_many_go_on_at_a_time(hpo: Hpo, xrays: Path) -> None:
+    command = (*GRID, *GRID_SMALL, "--data", xrays, "--lanes", "3", "--dry-run")
+    assert hpo(*command, "--json").json["n_lanes"] == 3
+    assert "3 trainings" in hpo(*command).out
