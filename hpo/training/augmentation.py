@@ -62,11 +62,29 @@ def change_pose(images: Tensor, pose: Tensor) -> Tensor:
     # Rows of the matrix that takes a place in the result, in -1..1, to its place in the image.
     across = torch.stack([size * cos, size * (shear * cos - sin), -2 * right], 1)
     along = torch.stack([size * sin, size * (shear * sin + cos), -2 * down], 1)
-    places = torch.stack([across, along], 1)
-    n, height, width = images.shape
-    grid = F.affine_grid(places, [n, 1, height, width], align_corners=False)
+    grid = find_places(across, along, images)
     moved = F.grid_sample(images[:, None], grid, padding_mode="border", align_corners=False)
     return moved[:, 0]
+
+
+def find_places(across: Tensor, along: Tensor, images: Tensor) -> Tensor:
+    """Return where every pixel of the result lies in its image `(images, height, width, 2)`.
+
+    As `F.affine_grid` does by a product of matrices that takes three times as long as the rest.
+    """
+    n, height, width = images.shape
+    x, y = (_centers(count, images) for count in (width, height))
+    grid = images.new_empty(n, height, width, 2)
+    for axis, matrix in enumerate((across, along)):
+        row = x * matrix[:, :1]
+        column = y * matrix[:, 1:2] + matrix[:, 2:]
+        torch.add(row[:, None, :], column[:, :, None], out=grid[..., axis])
+    return grid
+
+
+def _centers(count: int, like: Tensor) -> Tensor:
+    """Return the centers of so many pixels between -1 and 1."""
+    return (2 * torch.arange(count, dtype=like.dtype, device=like.device) + 1) / count - 1
 
 
 def change_exposure(images: Tensor, exposure: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from hpo.config import TrainingConfig
 _PER_WEIGHT: Final = 0.75e-9
 _PER_WEIGHT_AND_IMAGE: Final = 0.025e-9
 _PER_STEP: Final = 0.6e-3
-_PER_WARPED_PIXEL: Final = 19e-9
+_PER_WARPED_PIXEL: Final = 8e-9
 
 # Beyond these a stack gains little (tests/benchmarks/results/stack.json), and a search decides on
 # older results.

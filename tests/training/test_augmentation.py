@@ -1,12 +1,14 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from hpo.config import TrainingConfig
 from hpo.training.augmentation import (
     augment,
     change_exposure,
     change_pose,
+    find_places,
     flip,
     is_augmented,
 )
@@ -125,6 +127,15 @@ def test_shear_moves_rows_against_each_other() -> None:
     sheared = change_pose(column, pose(shear=0.5))[0]
     peaks = sheared.argmax(1)
     assert peaks[0] - peaks[-1] == pytest.approx(0.5 * (SIDE - 1), abs=1)
+
+
+def test_places_are_those_of_affine_grid() -> None:
+    generator = torch.Generator().manual_seed(0)
+    matrices = torch.rand(3, 2, 3, generator=generator) * 2 - 1
+    images = torch.empty(3, 7, 10)
+    expected = F.affine_grid(matrices, [3, 1, 7, 10], align_corners=False)
+    found = find_places(matrices[:, 0], matrices[:, 1], images)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
 def test_outside_the_image_the_border_goes_on() -> None:

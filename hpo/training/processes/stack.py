@@ -126,9 +126,15 @@ class ProcessStack:
 
     def _choose(self, config: TrainingConfig, seed: int, fold: int) -> _Place:
         """Return the process that has the training to be joined, else the one with least to do."""
-        least = min(self._places, key=lambda place: sum(place.lanes.values()))
+        least = min(self._places, key=self._work)
         root = root_of(config) if self._spread.joins else None
         return self._roots.setdefault((root, seed, fold), least) if root else least
+
+    def _work(self, place: _Place) -> float:
+        """Return what a process has to do: until the next tick, or until all its lanes end."""
+        if self._spread.in_ticks:
+            return sum(self._epoch_costs[lane] for lane in place.lanes)
+        return sum(place.lanes.values())
 
     def _take_in(self, index: int, reply: Reply) -> None:
         self._replies.put((index, reply))
