@@ -1,6 +1,7 @@
 """--lanes: how many trainings go on at a time, and what that must not change."""
 
-import shutil
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,22 @@ GRID_SMALL = ("--set", "image_size=16", "--epochs", "2")
 SEARCH = ("search", "--trials", "6", "--param", "learning_rate", "--param", "dropout", *SMALL)
 
 
-def afresh(hpo: Hpo, *arguments: object) -> Answer:
+Afresh = Callable[..., Answer]
+
+
+@pytest.fixture
+def afresh(hpo: Hpo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Afresh:
     """Run a command where nothing was trained before."""
-    shutil.rmtree("studies", ignore_errors=True)
-    answer = hpo(*arguments, "--json")
-    assert answer.code == 0, answer.err
-    return answer
+    numbers = count()
+
+    def run(*arguments: object) -> Answer:
+        folder = tmp_path / str(next(numbers))
+        monkeypatch.setenv("HPO_RUNS", str(folder / "runs"))
+        answer = hpo(*arguments, "--storage", f"sqlite:///{folder}/hpo.db", "--json")
+        assert answer.code == 0, answer.err
+        return answer
+
+    return run
 
 
 def numbers(answer: Answer) -> list[Any]:
@@ -30,16 +41,16 @@ def numbers(answer: Answer) -> list[Any]:
     ]
 
 
-def test_a_grid_is_the_same_whatever_the_lanes_are(hpo: Hpo, xrays: Path) -> None:
+def test_a_grid_is_the_same_whatever_the_lanes_are(afresh: Afresh, xrays: Path) -> None:
     command = (*GRID, *GRID_SMALL, "--data", xrays)
-    alone = afresh(hpo, *command, "--lanes", "1")
+    alone = afresh(*command, "--lanes", "1")
     # In processes, where this machine has two cores.
-    assert numbers(afresh(hpo, *command, "--lanes", "3")) == numbers(alone)
+    assert numbers(afresh(*command, "--lanes", "3")) == numbers(alone)
 
 
-def test_a_search_with_the_same_seed_takes_the_same_course(hpo: Hpo, xrays: Path) -> None:
+def test_a_search_with_the_same_seed_takes_the_same_course(afresh: Afresh, xrays: Path) -> None:
     command = (*SEARCH, "--data", xrays, "--lanes", "3")
-    assert numbers(afresh(hpo, *command)) == numbers(afresh(hpo, *command))
+    assert numbers(afresh(*command)) == numbers(afresh(*command))
 
 
 def test_a_search_keeps_the_lanes_that_it_was_begun_with(hpo: Hpo, xrays: Path) -> None:
@@ -53,7 +64,7 @@ def test_a_search_keeps_the_lanes_that_it_was_begun_with(hpo: Hpo, xrays: Path) 
 
 
 def test_the_epochs_of_a_sweep_are_one_training(
-    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+    afresh: Afresh, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = []
     run_epoch = engine.run_epoch
@@ -62,16 +73,16 @@ def test_the_epochs_of_a_sweep_are_one_training(
         trained.extend(lane.progress.epoch for lane in lanes)
         return run_epoch(lanes, scratch)
 
-    monkeypatch.setattr(engine, "run_epoch", counted)
     command = ("grid", "--param", "epochs", "--values", "1,2,4", "--repeats", "2", "--data", xrays)
     small = ("--set", "image_size=16", "--set", "hidden=8", "--set", "scheduler=none")
-    shared = afresh(hpo, *command, *small)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "run_epoch", counted)
+        shared = afresh(*command, *small)
     assert sorted(trained) == [0, 0, 1, 1, 2, 2, 3, 3]
     assert [len(c["repeats"]) for c in shared.json["configurations"]] == [2, 2, 2]
-    monkeypatch.undo()
     for epochs, shown in zip((1, 2, 4), numbers(shared), strict=True):
         one = ("grid", "--param", "hidden", "--values", "8", "--repeats", "2", "--data", xrays)
-        alone = afresh(hpo, *one, "--set", "image_size=16", "--epochs", epochs, "--lanes", "1")
+        alone = afresh(*one, "--set", "image_size=16", "--epochs", epochs, "--lanes", "1")
         assert numbers(alone)[0][1] == shown[1]
 
 
