@@ -162,8 +162,7 @@ def with_lanes(plan: Plan, lanes: int | None) -> Plan:
     Raises:
         UsageError: the number is out of bounds.
     """
-    if lanes is not None and not 1 <= lanes <= MOST_LANES:
-        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {lanes}.")
+    _check_lanes(lanes)
     return replace(plan, lanes=lanes)
 
 
@@ -226,6 +225,7 @@ def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings)
 
 def _read_space(settings: Settings) -> Space:
     check_names(settings.device, settings.precision)
+    _check_lanes(settings.lanes)
     if not 0 <= settings.seed <= _MOST:
         raise UsageError(
             f"--seed takes a whole number from 0 to {_MOST:,}, but got {settings.seed}."
@@ -233,6 +233,11 @@ def _read_space(settings: Settings) -> Space:
     space = spaces.with_values(spaces.load_space(settings.space), settings.values)
     texts = {n: v if isinstance(v, str) else describe(v) for n, v in settings.set.items()}
     return spaces.override(space, texts, epochs=settings.epochs)
+
+
+def _check_lanes(lanes: int | None) -> None:
+    if lanes is not None and not 1 <= lanes <= MOST_LANES:
+        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {lanes}.")
 
 
 def _record(

@@ -1,7 +1,6 @@
-"""`make results`: the file, trainings side by side, and that nothing is trained twice."""
+"""`make results`: the file, and that nothing is trained twice."""
 
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from hpo.claims import claims
 from hpo.runs import RunStore
 from hpo.study_record import Goal
 from hpo.summary import Configuration
-from studies.results import side_by_side
+from hpo.training.stacked import StackedStack
 from studies.results.__main__ import RESULTS, main
 from studies.results.claims import (
     GAP,
@@ -27,10 +26,9 @@ from studies.results.document import document
 from studies.results.evidence import Result, conclude
 from studies.results.reports import Sweep
 from studies.results.rows import overview
-from studies.results.side_by_side import Order, train
 from tests.fake_studies import FakeStudy, fake_record
 
-TINY = ("--epochs", "2", "--set", "hidden=8", "--set", "image_size=16", "--jobs", "1")
+TINY = ("--epochs", "2", "--set", "hidden=8", "--set", "image_size=16")
 
 
 BATCHES = Sweep(
@@ -131,55 +129,6 @@ def with_loss(configuration: Configuration) -> Configuration:
     return replace(configuration, repeats=tuple(repeats))
 
 
-@dataclass(frozen=True)
-class Files:
-    """A run store of empty files."""
-
-    folder: Path
-
-    def read(self, name: str) -> str | None:
-        return name if (self.folder / name).exists() else None
-
-
-def order(name: str, folder: Path, runs: dict[str, int], *, code: int = 0) -> Order:
-    """Return an order that leaves its files, and a line when it begins and when it ends."""
-    program = (
-        "import pathlib, sys, time; "
-        f"log = open({str(folder / 'log')!r}, 'a'); "
-        f"print('begin {name}', file=log, flush=True); time.sleep(0.1); "
-        f"[pathlib.Path({str(folder)!r}, run).touch() for run in {sorted(runs)!r}]; "
-        f"print('end {name}', file=log, flush=True); sys.exit({code})"
-    )
-    return Order(name=name, command=(sys.executable, "-S", "-c", program), runs=runs)
-
-
-def carried_out(folder: Path, orders: list[Order], *, n_jobs: int) -> tuple[dict[str, int], str]:
-    codes = train(orders, Files(folder), n_jobs=n_jobs, environment={})  # type: ignore[arg-type]
-    log = folder / "log"
-    return codes, log.read_text() if log.exists() else ""
-
-
-class TestSideBySide:
-    def test_the_longest_goes_first_and_codes_come_back(self, tmp_path: Path) -> None:
-        orders = [order("short", tmp_path, {"a": 5}), order("long", tmp_path, {"b": 50}, code=1)]
-        codes, log = carried_out(tmp_path, orders, n_jobs=1)
-        assert codes == {"short": 0, "long": 1}
-        assert log.split("\n")[:2] == ["begin long", "end long"]
-
-    def test_two_that_lack_the_same_run_are_not_carried_out_at_once(self, tmp_path: Path) -> None:
-        orders = [
-            order("one", tmp_path, {"a": 5, "b": 5}),
-            order("two", tmp_path, {"b": 5, "c": 4}),
-        ]
-        codes, log = carried_out(tmp_path, orders, n_jobs=2)
-        assert log.split() == ["begin", "one", "end", "one", "begin", "two", "end", "two"]
-        assert set(codes) == {"one", "two"}
-
-    def test_what_the_store_has_is_not_carried_out(self, tmp_path: Path) -> None:
-        (tmp_path / "a").touch()
-        assert carried_out(tmp_path, [order("one", tmp_path, {"a": 5})], n_jobs=2) == ({}, "")
-
-
 class TestCommand:
     def test_the_run_store_alone_gives_the_same_file_again(
         self, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -197,7 +146,7 @@ class TestCommand:
         def refuse(*_: object, **__: object) -> None:
             raise AssertionError("something was trained")
 
-        monkeypatch.setattr(side_by_side.subprocess, "Popen", refuse)
+        monkeypatch.setattr(StackedStack, "step", refuse)
         assert main(asked) == 0
         assert out.read_bytes() == first
         out.unlink()
@@ -210,7 +159,7 @@ class TestCommand:
             (["--epochs", "2", "--out", str(RESULTS)], "give --out another file"),
             (["--only", "report_f"], "There are: report_a:loss"),
             (["--only", "report_a:epochs", "--epochs", "2"], "drop one of the two"),
-            (["--jobs", "0"], "--jobs takes a whole number"),
+            (["--lanes", "0"], "--lanes takes auto or 1 to 256"),
             (["--set", "hidden"], "is not of the form NAME=VALUE"),
         ],
     )

@@ -10,7 +10,7 @@ from typing import Final
 
 from hpo.errors import HpoError, UsageError
 from hpo.files import write_whole
-from hpo.plan import Settings, read_pairs
+from hpo.plan import Settings, read_lanes, read_pairs
 from hpo.storage_url import DEFAULT_URL
 from studies.results.reports import SWEEPS, Sweep
 
@@ -39,16 +39,15 @@ def _results(asked: argparse.Namespace) -> int:
         storage=asked.storage,
         device=asked.device,
         precision=asked.precision,
+        lanes=read_lanes(asked.lanes),
     )
     sweeps = _chosen(asked.only, without_epochs=asked.epochs is not None)
-    if asked.jobs < 1:
-        raise UsageError(f"--jobs takes a whole number from 1 on, but got {asked.jobs}.")
     # after the usage is checked: Optuna and scikit-learn take a second to import
     from studies.results.document import document
     from studies.results.work import finish, prepare, tell
 
     tasks = prepare(sweeps, settings)
-    finish(tasks, n_jobs=asked.jobs)
+    finish(tasks)
     results = [tell(task) for task in tasks]
     _write(document(results), out)
     n_failed = sum(result.summary.count("failed") for result in results)
@@ -61,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m studies.results", description=__doc__)
     add = parser.add_argument
     add("--data", default=os.environ.get("HPO_DATA"), help="the X-rays (HPO_DATA)")
-    add("--jobs", type=int, default=_n_cores(), help="sweeps at a time; default: the cores")
+    lanes = os.environ.get("HPO_LANES", "auto")
+    add("--lanes", default=lanes, metavar="auto|N", help="trainings at a time (HPO_LANES)")
     add("--only", action="append", default=[], metavar="SWEEP", help="report_a:loss or report_a")
     add("--epochs", type=int, help="for a quick try; leaves out the sweeps of epochs")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="for a quick try")
@@ -118,12 +118,6 @@ def _write(text: str, out: Path | None) -> None:
         way_out="--out names another file; nothing has to be trained again.",
     )
     print(f"Written: {out}", file=sys.stderr)
-
-
-def _n_cores() -> int:
-    return (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
 
 
 def _end(_signal: int, _frame: object) -> None:

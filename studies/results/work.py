@@ -2,31 +2,24 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Final
 
 import optuna
 
-from hpo import space as spaces
 from hpo import study as studies
-from hpo.api import grid
 from hpo.claims import claims
+from hpo.cli.progress import Tally, follow
 from hpo.errors import StudyError, fault_list
 from hpo.evaluate import Evaluation, Request, check_test, open_test, read_evaluation
 from hpo.folders import runs_folder
 from hpo.plan import Plan, Settings, plan_grid
 from hpo.runs import RunStore
-from hpo.search.grid import grid_jobs
-from hpo.search.job import run_key
+from hpo.session import open_session, run
 from hpo.storage import Storage, open_storage, quiet_optuna
-from hpo.study_record import StudyRecord
 from hpo.summary import StudySummary, summarize
 from studies.results.evidence import Result, conclude
 from studies.results.reports import Sweep
-from studies.results.side_by_side import Order, train
-
-# done, or done but for trainings that failed
-_ENDED: Final = (0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,28 +45,22 @@ def prepare(sweeps: Sequence[Sweep], settings: Settings) -> list[Task]:
     return tasks
 
 
-def finish(tasks: Sequence[Task], *, n_jobs: int) -> None:
-    """Train what the run store lacks, and put every sweep into the database.
+def finish(tasks: Sequence[Task]) -> None:
+    """Train what is missing, sweep by sweep; what the run store has is told without training.
 
     Raises:
-        StudyError: trainings are missing at the end: their process ended, or another one has them.
+        HpoError: a sweep cannot be trained.
+        StudyError: trainings are missing at the end: another process has them.
     """
     quiet_optuna()
     storage = open_storage(tasks[0].plan.storage)
-    store = RunStore(runs_folder(storage.url))
     ahead = [task for task in tasks if not _is_complete(task, storage)]
-    codes = train(
-        [_order(task, storage) for task in ahead],
-        store,
-        n_jobs=n_jobs,
-        # by the environment, for a URL may hold a password
-        environment={"HPO_STORAGE": storage.url, "OMP_NUM_THREADS": "1"},
-    )
-    for task in ahead:
-        if task.sweep.key not in codes:
-            print(f"{task.sweep.key}: told from the run store", file=sys.stderr, flush=True)
-            grid([task.sweep.name], task.settings)
-    faults = [_fault(task, storage, codes.get(task.sweep.key, 0)) for task in ahead]
+    for number, task in enumerate(ahead, start=1):
+        print(f"{task.sweep.key}, {number} of {len(ahead)}", file=sys.stderr, flush=True)
+        session = open_session(task.plan)
+        with closing(run(session)) as events:
+            follow(events, Tally(n_left=session.source.n_left()), is_quiet=False)
+    faults = [_fault(task, storage) for task in ahead]
     if any(faults):
         raise StudyError(
             fault_list("Trainings are missing, by sweep:", [f for f in faults if f])
@@ -96,36 +83,6 @@ def tell(task: Task) -> Result:
     )
 
 
-def _order(task: Task, storage: Storage) -> Order:
-    study = studies.find(storage, task.plan.name)
-    record = _with_device(task.plan.record) if study is None else studies.read_record(study)
-    jobs = grid_jobs(spaces.cells(record.space, record.names), record, task.plan.goal.n_repeats)
-    return Order(
-        name=task.sweep.key,
-        command=_command(task),
-        runs={run_key(record, job).digest(): job.config.epochs for job in jobs},
-    )
-
-
-def _command(task: Task) -> tuple[str, ...]:
-    settings = task.settings
-    command = [sys.executable, "-m", "hpo", "grid", "--space", settings.space]
-    command += ["--param", task.sweep.name, "--data", str(settings.data)]
-    for name, value in settings.set.items():
-        command += ["--set", f"{name}={value}"]
-    if settings.epochs is not None:
-        command += ["--epochs", str(settings.epochs)]
-    return (*command, "--device", settings.device, "--precision", settings.precision)
-
-
-def _with_device(record: StudyRecord) -> StudyRecord:
-    # torch takes two seconds to import: nobody waits for it where all studies are there
-    from hpo.training import device
-
-    place = device.choose(record.device, record.precision)
-    return replace(record, device=place.name, precision=place.precision)
-
-
 def _is_complete(task: Task, storage: Storage) -> bool:
     study = studies.find(storage, task.plan.name)
     if study is None:
@@ -137,19 +94,14 @@ def _is_complete(task: Task, storage: Storage) -> bool:
     )
 
 
-def _fault(task: Task, storage: Storage, code: int) -> str:
+def _fault(task: Task, storage: Storage) -> str:
     """Say what of a sweep is neither finished nor failed; nothing where nothing is."""
-    study = studies.find(storage, task.plan.name)
-    if study is None:
-        return f"{task.sweep.key}: all, its process ended with code {code}"
+    study = studies.open_study(storage, task.plan.name)
     summary = summarize(study, storage_url=storage.url)
     n_waiting, n_running = summary.count("waiting"), summary.count("running")
-    if not (n_waiting or n_running or code not in _ENDED):
+    if not (n_waiting or n_running):
         return ""
-    return (
-        f"{task.sweep.key}: {n_waiting} to do, {n_running} under way elsewhere; its process ended "
-        f"with code {code}"
-    )
+    return f"{task.sweep.key}: {n_waiting} to do, {n_running} under way elsewhere"
 
 
 def _evaluate(study: optuna.Study, summary: StudySummary, storage: Storage) -> Evaluation | None:
@@ -170,4 +122,4 @@ def _evaluate(study: optuna.Study, summary: StudySummary, storage: Storage) -> E
 
 def _versions(summary: StudySummary, runs: RunStore) -> list[Mapping[str, str]]:
     names = [r.run for c in summary.configurations for r in c.repeats if r.run]
-    return [run.versions for name in names if (run := runs.read(name))]
+    return [found.versions for name in names if (found := runs.read(name))]
