@@ -1,0 +1,267 @@
+"""Lanes in processes of their own compute what the stacked engine computes in this one."""
+
+import dataclasses
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import TrainingData
+from hpo.errors import DeviceError, OutOfMemoryError, OutputError, TrainingError
+from hpo.training.device import Device
+from hpo.training.engine import LaneEpoch
+from hpo.training.processes import ProcessStack, Spread, open_stack
+from hpo.training.processes.process import Process
+from tests.training.stacked.together import Job, add, assert_bitwise_equal, train_alone
+
+BASE = TrainingConfig(
+    image_size=16, hidden=(12, 7), dropout=0.2, batch_size=16, learning_rate=0.01, epochs=3
+)
+JOBS = (
+    Job(BASE),
+    Job(BASE.replace(epochs=5, loss="focal", optimizer="sgd"), seed=4, fold=0),
+    Job(BASE.replace(image_size=9, hidden=[33], early_stopping=1, epochs=6, learning_rate=0.1)),
+    Job(BASE.replace(scheduler="plateau", activation="gelu"), seed=7, fold=2),
+    Job(BASE.replace(epochs=1, augment_pose=0.1)),
+)
+
+
+@pytest.fixture(scope="module")
+def ticking(data: TrainingData, cpu: Device) -> Iterator[ProcessStack]:
+    """Two processes that wait for each other at every epoch."""
+    yield from opened(data, cpu, Spread(n_processes=2, in_ticks=True))
+
+
+@pytest.fixture(scope="module")
+def free(data: TrainingData, cpu: Device) -> Iterator[ProcessStack]:
+    """Two processes that do not wait, and join trainings."""
+    yield from opened(data, cpu, Spread(n_processes=2, in_ticks=False, joins=True))
+
+
+@pytest.fixture
+def joining(data: TrainingData, cpu: Device) -> Iterator[ProcessStack]:
+    """One process that joins trainings."""
+    yield from opened(data, cpu, Spread(n_processes=1, in_ticks=True, joins=True))
+
+
+@pytest.fixture
+def one(data: TrainingData, cpu: Device) -> Iterator[ProcessStack]:
+    """One process, to be ended."""
+    yield from opened(data, cpu, Spread(n_processes=1, in_ticks=True))
+
+
+def opened(data: TrainingData, device: Device, spread: Spread) -> Iterator[ProcessStack]:
+    stack = open_stack(data, device=device, spread=spread)
+    yield stack
+    stack.close()
+
+
+def processes_of(stack: ProcessStack) -> list[Process]:
+    return [place.process for place in stack._places]
+
+
+def finish(stack: ProcessStack) -> list[LaneEpoch]:
+    """Train to the end; return every epoch in the order in which it came."""
+    told = []
+    while stack.lanes:
+        told += stack.step()
+    return told
+
+
+def test_lanes_in_processes_compute_what_they_compute_in_this_one(
+    ticking: ProcessStack, data: TrainingData, cpu: Device
+) -> None:
+    added = [add(ticking, job) for job in JOBS]
+    assert ticking.lanes == tuple(added)
+    assert all(place.lanes for place in ticking._places)
+    finish(ticking)
+    for lane, job in zip(added, JOBS, strict=True):
+        assert_bitwise_equal(ticking.result(lane), train_alone(data, job, cpu))
+
+
+def test_a_tick_is_one_epoch_of_every_lane_sorted(ticking: ProcessStack) -> None:
+    epochs = dict(zip([add(ticking, job) for job in JOBS], [3, 5, None, 3, 1], strict=True))
+    for epoch in range(1, 6):
+        live = ticking.lanes
+        assert [(done.lane, done.epoch) for done in ticking.step()] == [
+            (lane, epoch) for lane in live
+        ]
+        for lane, n in epochs.items():
+            assert n is None or (lane in ticking.lanes) == (epoch < n)
+    finish(ticking)
+
+
+def test_what_is_told_is_what_the_result_holds(ticking: ProcessStack) -> None:
+    added = [add(ticking, job) for job in JOBS[:3]]
+    told = finish(ticking)
+    for lane in added:
+        own = [(done.epoch, done.metrics) for done in told if done.lane == lane]
+        assert own == list(enumerate(ticking.result(lane).epochs, start=1))
+
+
+def test_a_dropped_lane_leaves_the_others_alone(
+    ticking: ProcessStack, data: TrainingData, cpu: Device
+) -> None:
+    jobs = [Job(BASE, seed=seed) for seed in range(4)]
+    added = [add(ticking, job) for job in jobs]
+    ticking.step()
+    ticking.drop(added[1])
+    assert ticking.lanes == (added[0], added[2], added[3])
+    late = add(ticking, jobs[1])
+    assert late > added[-1]
+    assert {done.lane for done in finish(ticking)} == {added[0], added[2], added[3], late}
+    for lane, job in ((added[0], jobs[0]), (added[3], jobs[3]), (late, jobs[1])):
+        assert_bitwise_equal(ticking.result(lane), train_alone(data, job, cpu))
+
+
+def test_a_step_without_lanes_returns_nothing(ticking: ProcessStack) -> None:
+    assert ticking.lanes == ()
+    assert ticking.step() == []
+
+
+def test_a_batch_that_does_not_fit_is_refused_before_any_process_hears_of_it(
+    ticking: ProcessStack,
+) -> None:
+    with pytest.raises(TrainingError, match=r"batch_size = 81 .* 80 training images"):
+        add(ticking, Job(BASE.replace(batch_size=81)))
+    assert ticking.lanes == ()
+    lane = add(ticking, Job(BASE.replace(epochs=1)))
+    assert [(done.lane, done.epoch) for done in finish(ticking)] == [(lane, 1)]
+
+
+def test_free_processes_tell_every_epoch_once_and_in_order(
+    free: ProcessStack, data: TrainingData, cpu: Device
+) -> None:
+    added = [add(free, job) for job in JOBS]
+    told = finish(free)
+    for lane, job in zip(added, JOBS, strict=True):
+        result = free.result(lane)
+        own = [(done.epoch, done.metrics) for done in told if done.lane == lane]
+        assert own == list(enumerate(result.epochs, start=1))
+        assert_bitwise_equal(result, train_alone(data, job, cpu))
+
+
+def test_a_free_process_waits_for_no_other_and_forgets_what_is_dropped_while_it_trains(
+    free: ProcessStack, data: TrainingData, cpu: Device
+) -> None:
+    jobs = [Job(BASE.replace(epochs=4), seed=seed) for seed in range(30, 34)]
+    added = [add(free, job) for job in jobs]
+    dropped = set(free._places[0].lanes)
+    halted = processes_of(free)[0]._child.pid
+    os.kill(halted, signal.SIGSTOP)
+    try:
+        told = free.step()
+        assert {done.lane for done in told} == set(added) - dropped
+        for lane in dropped:
+            free.drop(lane)
+    finally:
+        os.kill(halted, signal.SIGCONT)
+    assert {done.lane for done in finish(free)} == set(added) - dropped
+    kept = [(lane, job) for lane, job in zip(added, jobs, strict=True) if lane not in dropped]
+    assert len(kept) == 2
+    for lane, job in kept:
+        assert_bitwise_equal(free.result(lane), train_alone(data, job, cpu))
+
+
+def test_lanes_that_are_one_training_go_to_one_process(
+    free: ProcessStack, data: TrainingData, cpu: Device
+) -> None:
+    jobs = [Job(BASE.replace(epochs=n), seed=20) for n in (2, 5, 3)]
+    added = [add(free, job) for job in jobs]
+    assert sorted(len(place.lanes) for place in free._places) == [0, 3]
+    finish(free)
+    for lane, job in zip(added, jobs, strict=True):
+        assert_bitwise_equal(free.result(lane), train_alone(data, job, cpu))
+
+
+@pytest.mark.parametrize("late", [4, 3, 6])
+def test_a_lane_that_catches_up_and_ends_in_one_step_is_told_whole(
+    data: TrainingData, cpu: Device, joining: ProcessStack, late: int
+) -> None:
+    jobs = [Job(BASE.replace(epochs=n), seed=40 + late) for n in (3, late)]
+    added = [add(joining, jobs[0])]
+    finish(joining)
+    added.append(add(joining, jobs[1]))
+    told = finish(joining)
+    assert [done.epoch for done in told if done.lane == added[1]] == list(range(1, late + 1))
+    for lane, job in zip(added, jobs, strict=True):
+        assert_bitwise_equal(joining.result(lane), train_alone(data, job, cpu))
+
+
+def test_a_killed_process_is_one_that_ran_out_of_memory(one: ProcessStack) -> None:
+    add(one, Job(BASE))
+    os.kill(processes_of(one)[0]._child.pid, signal.SIGKILL)
+    with pytest.raises(OutOfMemoryError, match=r"was killed.*memory.*--lanes"):
+        one.step()
+
+
+def test_a_process_that_ends_by_itself_is_reported_with_its_exit_code(one: ProcessStack) -> None:
+    add(one, Job(BASE))
+    os.kill(processes_of(one)[0]._child.pid, signal.SIGTERM)
+    with pytest.raises(DeviceError, match=r"exit code -15.*the same command goes on") as caught:
+        one.step()
+    assert not isinstance(caught.value, OutOfMemoryError)
+
+
+def test_an_unexpected_error_in_a_process_arrives_with_its_trace(
+    data: TrainingData, cpu: Device
+) -> None:
+    spoiled = dataclasses.replace(data, pixels_at=lambda _size: data.pixels_at(8))
+    stack = open_stack(spoiled, device=cpu, spread=Spread(n_processes=1, in_ticks=True))
+    try:
+        add(stack, Job(BASE))
+        with pytest.raises(RuntimeError, match=r"(?s)process .* failed:\nTraceback.*cohort\.py"):
+            stack.step()
+    finally:
+        stack.close()
+
+
+def test_closing_ends_the_processes_and_removes_what_they_shared(
+    data: TrainingData, cpu: Device
+) -> None:
+    stack = open_stack(data, device=cpu, spread=Spread(n_processes=2, in_ticks=True))
+    add(stack, Job(BASE))
+    folder, children = Path(stack._folder.name), [p._child for p in processes_of(stack)]
+    assert [file.name for file in folder.iterdir()] == ["16.npy"]
+    assert [child.poll() for child in children] == [None, None]
+    stack.close()
+    assert [child.poll() for child in children] == [-signal.SIGKILL, -signal.SIGKILL]
+    assert not folder.exists()
+    stack.close()
+    assert not folder.exists()
+
+
+def test_pixels_of_a_size_are_shared_by_all_lanes(data: TrainingData, cpu: Device) -> None:
+    asked: list[int] = []
+
+    def note(size: int) -> np.ndarray:
+        asked.append(size)
+        return data.pixels_at(size)
+
+    stack = open_stack(
+        dataclasses.replace(data, pixels_at=note),
+        device=cpu,
+        spread=Spread(n_processes=1, in_ticks=True),
+    )
+    for config in (BASE, BASE.replace(image_size=9), BASE):
+        add(stack, Job(config))
+    stack.close()
+    assert asked == [16, 9]
+
+
+def test_no_room_for_the_pixels_says_where_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, one: ProcessStack
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "save", refuse)
+    with pytest.raises(OutputError, match=r"hpo-.*No space left.*TMPDIR.*--lanes 1"):
+        add(one, Job(BASE))
+    assert one.lanes == ()
