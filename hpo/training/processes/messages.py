@@ -18,13 +18,17 @@ from hpo.training.engine import LaneEpoch, TrainingResult
 
 @dataclass(frozen=True)
 class Open:
-    """The first message: what every lane has in common. No label of a test image is in it."""
+    """The first message: what every lane has in common. No label of a test image is in it.
+
+    `folder` is where files of pixels lie, for as long as the parent lives.
+    """
 
     fingerprint: str
     labels: NDArray[np.uint8]
     n_test: int
     device: Device
     joins: bool
+    folder: Path
 
 
 @dataclass(frozen=True)

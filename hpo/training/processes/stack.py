@@ -62,7 +62,8 @@ class ProcessStack:
         self._roots: dict[tuple[str, int, int], _Place] = {}
         self._results: dict[int, TrainingResult] = {}
         self._n_added = 0
-        opening = Open(data.fingerprint, data.labels, data.n_test, device, spread.joins)
+        folder = Path(self._folder.name)
+        opening = Open(data.fingerprint, data.labels, data.n_test, device, spread.joins, folder)
         for index in range(spread.n_processes):
             place = _Place(Process(partial(self._take_in, index)))
             place.process.send(opening)

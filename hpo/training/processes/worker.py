@@ -1,15 +1,18 @@
 """A process that trains lanes: `python -m hpo.training.processes.worker`, started by a stack.
 
 It reads requests from standard input and writes replies to standard output; what a library prints
-goes to standard error. It ends when its input does, that is, also when its parent is killed.
+goes to standard error. A parent ends its processes itself. When the input ends, the parent was
+killed: then the process removes the files of pixels and ends too.
 """
 
 import contextlib
 import os
 import pickle
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -24,10 +27,13 @@ def main() -> None:
     """Serve until the input ends, or the reader of the output is gone."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    lanes = _Lanes()
     with contextlib.suppress(BrokenPipeError):
-        for reply in _serve(_read(sys.stdin.buffer)):
+        for reply in _serve(lanes, _read(sys.stdin.buffer)):
             pickle.dump(reply, replies, protocol=pickle.HIGHEST_PROTOCOL)
             replies.flush()
+    if lanes.folder:
+        shutil.rmtree(lanes.folder, ignore_errors=True)
 
 
 def _read(source: IO[bytes]) -> Iterator[Request]:
@@ -36,8 +42,7 @@ def _read(source: IO[bytes]) -> Iterator[Request]:
             yield pickle.load(source)
 
 
-def _serve(requests: Iterator[Request]) -> Iterator[Reply]:
-    lanes = _Lanes()
+def _serve(lanes: "_Lanes", requests: Iterator[Request]) -> Iterator[Reply]:
     for request in requests:
         try:
             match request:
@@ -58,6 +63,7 @@ class _Lanes:
     """A stack, the files it reads, and its lanes under the numbers that the parent gave them."""
 
     def __init__(self) -> None:
+        self.folder: Path | None = None
         self._files: dict[int, Pixels] = {}
         self._folds: dict[int, Fold] = {}
         self._names: dict[int, int] = {}
@@ -77,6 +83,7 @@ class _Lanes:
             pixels_at=self._files.__getitem__,
             fold=self._folds.__getitem__,
         )
+        self.folder = request.folder
         self._stack = open_stack(data, device=request.device, joins=request.joins)
 
     def add(self, request: Add) -> None:
