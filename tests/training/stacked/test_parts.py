@@ -16,7 +16,8 @@ from hpo.training.lane_data import place_fold, place_pixels
 from hpo.training.losses import mean_loss
 from hpo.training.model import ACTIVATIONS
 from hpo.training.optimizers import build_optimizer
-from hpo.training.stacked.cohort import train_epoch
+from hpo.training.progress import note_epoch
+from hpo.training.stacked.engine import run_epoch
 from hpo.training.stacked.lane import Lane, export_weights, open_lane
 from hpo.training.stacked.layers import Rows, backward, evaluate, forward
 from hpo.training.stacked.layout import PACKET, Layout, empty_rows, layout_of
@@ -79,9 +80,11 @@ def lanes(data: TrainingData, device: Device) -> list[Lane]:
     images = place_fold(data, 1, pixels=place_pixels(data, 16, device=device))
     config = BASE.replace(activation="sigmoid")
     opened = [open_lane(config.replace(**some), images, seed=3, device=device) for some in fields]
-    with one_thread():
-        for _ in range(2):
-            train_epoch(opened, Scratch(CPU))
+    for _ in range(2):
+        with one_thread():
+            measured = run_epoch(opened, Scratch(CPU))
+        for lane, metrics in zip(opened, measured, strict=True):
+            note_epoch(lane.progress, metrics)
     return opened
 
 
