@@ -7,7 +7,7 @@ from typing import Final
 
 from hpo.config import TrainingConfig
 
-# Fitted to seconds on a CPU with bf16 instructions (tests/benchmarks/stack.py): passes over the
+# Fitted to seconds of a CPU with bf16 instructions: passes over the
 # first weights per step, products per image, and what a step costs however small it is.
 _PER_WEIGHT: Final = 0.75e-9
 _PER_WEIGHT_AND_IMAGE: Final = 0.025e-9

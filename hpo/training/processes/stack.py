@@ -154,9 +154,9 @@ class ProcessStack:
         epochs = [done for done in reply.epochs if done.lane in place.lanes]
         for done in epochs:
             place.lanes[done.lane] -= self._epoch_costs[done.lane]
-            if done.lane in reply.results:
-                self._results[done.lane] = reply.results[done.lane]
-                del place.lanes[done.lane]
+        for lane in place.lanes.keys() & reply.results.keys():
+            self._results[lane] = reply.results[lane]
+            del place.lanes[lane]
         return epochs
 
     def _shared_pixels(self, image_size: int) -> Path:

@@ -103,7 +103,7 @@ class _Lanes:
     def train(self) -> Trained:
         trained = self.stack.step()
         epochs = [done._replace(lane=self._names[done.lane]) for done in trained]
-        finished = [done.lane for done in trained if done.lane not in self.stack.lanes]
+        finished = {done.lane for done in trained} - set(self.stack.lanes)
         results = {self._names.pop(lane): self.stack.result(lane) for lane in finished}
         return Trained(epochs, results)
 

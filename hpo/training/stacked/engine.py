@@ -19,7 +19,7 @@ from hpo.training.device import Device, one_thread
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult, TrainMetrics
 from hpo.training.lane_data import check_fits, place_fold, place_pixels
 from hpo.training.losses import probabilities
-from hpo.training.memory import memory_explained
+from hpo.training.memory import memory_explained, use_huge_pages
 from hpo.training.metrics import measure
 from hpo.training.progress import note_epoch, prolong, root_of
 from hpo.training.stacked.cohort import Kind, kind_of, train_epoch
@@ -44,6 +44,7 @@ def open_stack(data: TrainingData, *, device: Device, joins: bool = False) -> "S
     `joins`: lanes that differ only in their epochs are one training, read at several epochs, where
     the schedule does not depend on the epochs.
     """
+    use_huge_pages()
     return StackedStack(data, device, joins=joins)
 
 
@@ -103,6 +104,13 @@ class StackedStack:
 
     def step(self) -> list[LaneEpoch]:
         """Train every live lane for one epoch; a lane that has trained its epochs leaves."""
+        # Lanes that joined at their last epoch: before their training goes on for others.
+        done = [
+            epoch
+            for number, member in list(self._live.items())
+            if member.is_finished
+            for epoch in self._tell(number, member)
+        ]
         cohorts: dict[Kind, list[Lane]] = {}
         for lane in self._to_train():
             cohorts.setdefault(kind_of(lane), []).append(lane)
@@ -111,7 +119,6 @@ class StackedStack:
                 for lane, metrics in zip(lanes, run_epoch(lanes, self._scratch), strict=True):
                     if note_epoch(lane.progress, metrics):
                         lane.kept = lane.parameters.copy()
-        done: list[LaneEpoch] = []
         for number, member in list(self._live.items()):
             done += self._tell(number, member)
         return done

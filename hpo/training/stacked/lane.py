@@ -146,11 +146,12 @@ def export_weights(lane: Lane) -> Weights:
 
 def _add_idle(lane: Lane, weights: Weights) -> None:
     """Add what nn.Sequential has and training has no use for: idle biases, counts of batches."""
+    n_steps = int(lane.moments.steps[0]) // lane.progress.epoch * lane.progress.last_kept
     for layer in lane.layout.hidden:
         assert layer.gain
         after = int(layer.gain.name.partition(".")[0])
         weights[f"{after - 1}.bias"] = np.zeros_like(weights[layer.gain.name])
-        weights[f"{after}.num_batches_tracked"] = np.array(int(lane.moments.steps[0]), np.int64)
+        weights[f"{after}.num_batches_tracked"] = np.array(n_steps, np.int64)
 
 
 def _read_piece(lane: Lane, positions: Tensor, scratch: Scratch) -> Tensor:
