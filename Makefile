@@ -27,13 +27,14 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
-# The 16 sweeps of the reports on real X-rays into studies/RESULTS.md: hours, but what is trained is
-# not trained again. make results DATA=chest_xray
+# The 16 sweeps of the reports on real X-rays into studies/RESULTS.md: about an hour on two cores;
+# what is trained is not trained again. make results DATA=chest_xray
 results: install
 	$(BIN)/python -m studies.results --data "$(DATA)"
 
 # Timings as ratios within one run; they need real X-rays: make bench DATA=chest_xray
 bench: install
+	$(BIN)/python -m tests.benchmarks.stack --data $(DATA) --parts epochs
 	$(BIN)/python -m tests.benchmarks.epoch --data $(DATA)
 	$(BIN)/python -m tests.benchmarks.commands --data $(DATA)
 

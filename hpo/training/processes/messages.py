@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold
+from hpo.errors import HpoError
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, TrainingResult
 
@@ -65,10 +66,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Failed:
-    """An error that ended the work of the process."""
+    """What ended the work of the process: an error that hpo explains, or the trace of another."""
 
-    error: Exception
-    trace: str
+    error: HpoError | None
+    trace: str = ""
 
 
 Request: TypeAlias = Open | Add | Drop | Train

@@ -66,7 +66,7 @@ class Process:
             while True:
                 self._on_reply(pickle.load(self._child.stdout))
         except (EOFError, pickle.UnpicklingError, OSError):
-            self._on_reply(Failed(_ended(self._child.wait()), ""))
+            self._on_reply(Failed(_ended(self._child.wait())))
 
 
 def _ended(code: int) -> DeviceError:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.errors import HpoError, OutputError
+from hpo.errors import OutputError
 from hpo.training.cost import epoch_cost
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, TrainingResult
@@ -123,6 +123,8 @@ class ProcessStack:
         """End the processes; what they train is lost."""
         for place in self._places:
             place.process.close()
+            place.lanes.clear()
+        self._results.clear()
         self._folder.cleanup()
 
     def _choose(self, config: TrainingConfig, seed: int, fold: int) -> _Place:
@@ -176,7 +178,5 @@ class ProcessStack:
 
 
 def _explained(failed: Failed) -> Exception:
-    """Return an error of a process as it is where hpo knows it, else with its own trace."""
-    if isinstance(failed.error, HpoError):
-        return failed.error
-    return RuntimeError(f"A process that trains failed:\n{failed.trace}")
+    """Return the error of a process."""
+    return failed.error or RuntimeError(f"A process that trains failed:\n{failed.trace}")

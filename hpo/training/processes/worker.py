@@ -18,6 +18,7 @@ from typing import IO
 import numpy as np
 
 from hpo.data.dataset import Fold, Pixels, TrainingData
+from hpo.errors import HpoError
 from hpo.training.engine import Stack
 from hpo.training.processes.messages import Add, Drop, Failed, Open, Reply, Request, Train, Trained
 from hpo.training.stacked import open_stack
@@ -54,8 +55,12 @@ def _serve(lanes: "_Lanes", requests: Iterator[Request]) -> Iterator[Reply]:
                     lanes.drop(request.lane)
                 case Train():
                     yield lanes.train()
-        except Exception as error:
-            yield Failed(error, traceback.format_exc())
+        except HpoError as error:
+            yield Failed(error)
+            return
+        except Exception:
+            # The trace alone: not every exception can be unpickled.
+            yield Failed(None, traceback.format_exc())
             return
 
 
