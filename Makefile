@@ -27,7 +27,7 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
-# The 16 sweeps of the reports on real X-rays into studies/RESULTS.md: about an hour on two cores;
+# The 16 sweeps of the reports on real X-rays into studies/RESULTS.md: an hour or two on two cores;
 # what is trained is not trained again. make results DATA=chest_xray
 results: install
 	$(BIN)/python -m studies.results --data "$(DATA)"
