@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import Fold, TrainingData
+from hpo.data.dataset import Fold, Pixels, TrainingData
 from hpo.errors import TrainingError
 from hpo.training.augmentation import augment, is_augmented
 from hpo.training.device import Device
@@ -47,27 +47,49 @@ def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
         )
 
 
-def place_pixels(data: TrainingData, image_size: int, *, device: Device) -> Tensor:
-    """Return all images on the device, uint8 `(images, height * width)`; shared on the CPU."""
-    pixels = data.pixels_at(image_size)
+class Images:
+    """The images of a data set on one device, each size placed there once."""
+
+    def __init__(self, data: TrainingData, device: Device) -> None:
+        self._data = data
+        self._device = device
+        self._pixels: dict[int, Tensor] = {}
+
+    def place(self, config: TrainingConfig, fold: int) -> LaneData:
+        """Return the images of one lane.
+
+        Raises:
+            TrainingError: a batch is larger than the training images of the fold.
+        """
+        check_fits(self._data, config, fold)
+        data, split, device = self._data, self._data.fold(fold), self._device.torch
+        return LaneData(
+            pixels=self._pixels_at(config.image_size),
+            labels=torch.tensor(data.labels, dtype=torch.int64, device=device),
+            train=torch.tensor(split.train, device=device),
+            validation=torch.tensor(split.validation, device=device),
+            test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
+            fold=split,
+            known_labels=data.labels,
+        )
+
+    def clear(self) -> None:
+        """Give back the memory."""
+        self._pixels.clear()
+
+    def _pixels_at(self, image_size: int) -> Tensor:
+        if image_size not in self._pixels:
+            pixels = self._data.pixels_at(image_size)
+            self._pixels[image_size] = _place(pixels, self._device)
+        return self._pixels[image_size]
+
+
+def _place(pixels: Pixels, device: Device) -> Tensor:
+    """Return images on the device, uint8 `(images, height * width)`; shared on the CPU."""
     with warnings.catch_warnings():
         # Shared pixels may be read-only, which torch has no word for; nothing writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(pixels.reshape(len(pixels), -1)).to(device.torch)
-
-
-def place_fold(data: TrainingData, fold: int, *, pixels: Tensor) -> LaneData:
-    """Return the images of one lane: its fold of the data, on the device of the pixels."""
-    split, device = data.fold(fold), pixels.device
-    return LaneData(
-        pixels=pixels,
-        labels=torch.tensor(data.labels, dtype=torch.int64, device=device),
-        train=torch.tensor(split.train, device=device),
-        validation=torch.tensor(split.validation, device=device),
-        test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
-        fold=split,
-        known_labels=data.labels,
-    )
 
 
 def batch_pixels(

@@ -7,14 +7,10 @@ alone. It is the oracle for faster engines.
 
 import time
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
-from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult, TrainMetrics
+from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
 from hpo.training.lane import (
     Lane,
     open_lane,
@@ -22,13 +18,13 @@ from hpo.training.lane import (
     read_losses,
     train_epoch,
 )
-from hpo.training.lane_data import check_fits, place_fold, place_pixels
+from hpo.training.lane_data import Images
 from hpo.training.losses import probabilities
 from hpo.training.memory import memory_explained
-from hpo.training.metrics import measure
 from hpo.training.model import export_weights
 from hpo.training.optimizers import set_learning_rate, warm_up
 from hpo.training.progress import note_epoch
+from hpo.training.readings import Readings, measure_epoch, result_of
 
 
 def open_stack(data: TrainingData, *, device: Device) -> "ReferenceStack":
@@ -41,9 +37,8 @@ class ReferenceStack:
     """Trains its lanes one after another; see `engine.Stack`."""
 
     def __init__(self, data: TrainingData, device: Device) -> None:
-        self._data = data
         self._device = device
-        self._pixels: dict[int, Tensor] = {}
+        self._images = Images(data, device)
         self._live: dict[int, Lane] = {}
         self._finished: dict[int, Lane] = {}
         self._n_added = 0
@@ -61,10 +56,8 @@ class ReferenceStack:
             OutOfMemoryError: there is too little memory.
         """
         start = time.perf_counter()
-        check_fits(self._data, config, fold)
         with memory_explained(config, self._device), one_thread():
-            images = self._pixels_at(config.image_size)
-            data = place_fold(self._data, fold, pixels=images)
+            data = self._images.place(config, fold)
             lane = open_lane(config, data, seed=seed, device=self._device)
         lane.progress.seconds += time.perf_counter() - start
         self._n_added += 1
@@ -95,30 +88,17 @@ class ReferenceStack:
 
     def close(self) -> None:
         """Give back the memory; every lane is forgotten."""
-        for held in (self._live, self._finished, self._pixels):
+        for held in (self._live, self._finished, self._images):
             held.clear()
-
-    def _pixels_at(self, image_size: int) -> Tensor:
-        if image_size not in self._pixels:
-            self._pixels[image_size] = place_pixels(self._data, image_size, device=self._device)
-        return self._pixels[image_size]
 
 
 def run_epoch(lane: Lane) -> EpochMetrics:
     """Train one epoch, read the validation images, and note both in the lane."""
     start, progress = time.perf_counter(), lane.progress
-    rate = progress.rate
-    set_learning_rate(lane.optimizer, rate)
+    set_learning_rate(lane.optimizer, progress.rate)
     trained = train_epoch(lane, progress.epoch)
-    # The one reading of the device in an epoch: everything that was measured, in one copy.
-    readings = torch.cat([trained, read_losses(lane, lane.data.validation)]).cpu().numpy()
-    train_loss, n_right, n_trained, loss = (float(reading) for reading in readings[:4])
-    labels = lane.data.known_labels[lane.data.fold.validation]
-    metrics = EpochMetrics(
-        learning_rate=rate,
-        train=TrainMetrics(loss=train_loss / n_trained, accuracy=n_right / n_trained),
-        validation=measure(readings[4:], labels, loss=loss),
-    )
+    validation = read_losses(lane, lane.data.validation)
+    metrics = measure_epoch(trained, validation, data=lane.data, learning_rate=progress.rate)
     if note_epoch(progress, metrics):
         state = lane.network.state_dict()
         lane.kept_weights = {name: value.clone() for name, value in state.items()}
@@ -130,17 +110,11 @@ def _read_result(lane: Lane) -> TrainingResult:
     start, data = time.perf_counter(), lane.data
     if lane.kept_weights:
         lane.network.load_state_dict(lane.kept_weights)
-    train = read_losses(lane, data.train).cpu().numpy()
-    train_labels = data.known_labels[data.fold.train]
-    validation = read_losses(lane, data.validation).cpu().numpy()
-    test = probabilities(lane.config, read_logits(lane, data.test)).cpu().numpy()
-    weights = export_weights(lane.network)
-    return TrainingResult(
-        epochs=tuple(lane.progress.epochs),
-        kept_epoch=lane.progress.last_kept,
-        train=measure(train[1:], train_labels, loss=float(train[0])),
-        validation_probabilities=validation[1:],
-        test_probabilities=test.astype(np.float32, copy=False),
-        weights=weights,
-        seconds=lane.progress.seconds + time.perf_counter() - start,
+    readings = Readings(
+        train=read_losses(lane, data.train),
+        validation=read_losses(lane, data.validation),
+        test=probabilities(lane.config, read_logits(lane, data.test)),
+    )
+    return result_of(
+        lane.progress, readings, data=data, weights=export_weights(lane.network), since=start
     )

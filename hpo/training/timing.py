@@ -10,8 +10,13 @@ import torch
 from hpo.config import Optimizer, TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
-from hpo.training.lane_data import check_fits, place_fold, place_pixels
-from hpo.training.memory import EVALUATION_PIXELS, memory_explained, n_weights
+from hpo.training.lane_data import Images
+from hpo.training.memory import (
+    EVALUATION_PIXELS,
+    memory_explained,
+    n_weights,
+    use_huge_pages,
+)
 from hpo.training.stacked.cohort import open_cohort, train_steps
 from hpo.training.stacked.lane import Lane, open_lane, read_losses
 from hpo.training.stacked.scratch import Scratch
@@ -32,9 +37,9 @@ def seconds_per_epoch(
         TrainingError: a batch is larger than the training images of the fold.
         OutOfMemoryError: there is too little memory.
     """
-    check_fits(data, config, 0)
+    use_huge_pages()
     with memory_explained(config, device), one_thread():
-        fold = place_fold(data, 0, pixels=place_pixels(data, config.image_size, device=device))
+        fold = Images(data, device).place(config, 0)
         start = _now(device)
         lane = open_lane(config, fold, seed=0, device=device)
         opening = _now(device) - start

@@ -27,7 +27,7 @@ from hpo.data import TrainingData, open_data, seal
 from hpo.training import lane as lanes
 from hpo.training.device import choose, one_thread
 from hpo.training.lane import Lane, open_lane
-from hpo.training.lane_data import place_fold, place_pixels
+from hpo.training.lane_data import Images
 from hpo.training.reference import run_epoch
 from hpo.training.timing import seconds_per_epoch
 from tests.benchmarks.machine import REAL_DATA, describe_machine, spread
@@ -99,9 +99,8 @@ def measure(data: TrainingData, repeats: int) -> dict[str, Any]:
 
 def _open_lane(data: TrainingData) -> Lane:
     device = choose("cpu")
-    pixels = place_pixels(data, CONFIG.image_size, device=device)
     with one_thread():
-        lane = open_lane(CONFIG, place_fold(data, 0, pixels=pixels), seed=0, device=device)
+        lane = open_lane(CONFIG, Images(data, device).place(CONFIG, 0), seed=0, device=device)
         run_epoch(lane)
     return lane
 

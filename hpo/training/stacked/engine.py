@@ -9,19 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
-from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult, TrainMetrics
-from hpo.training.lane_data import check_fits, place_fold, place_pixels
+from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
+from hpo.training.lane_data import Images, check_fits
 from hpo.training.losses import probabilities
 from hpo.training.memory import memory_explained, use_huge_pages
-from hpo.training.metrics import measure
 from hpo.training.progress import note_epoch, prolong, root_of
+from hpo.training.readings import Readings, measure_epoch, result_of
 from hpo.training.stacked.cohort import Kind, kind_of, train_epoch
 from hpo.training.stacked.lane import (
     Lane,
@@ -69,8 +67,8 @@ class StackedStack:
         self._data = data
         self._device = device
         self._joins = joins
+        self._images = Images(data, device)
         self._scratch = Scratch(device.torch)
-        self._pixels: dict[int, Tensor] = {}
         self._live: dict[int, _Member] = {}
         self._results: dict[int, TrainingResult] = {}
         self._roots: dict[_Root, Lane] = {}
@@ -135,15 +133,13 @@ class StackedStack:
 
     def close(self) -> None:
         """Give back the memory; every lane is forgotten."""
-        for held in (self._live, self._results, self._roots, self._pixels):
+        for held in (self._live, self._results, self._roots, self._images, self._scratch):
             held.clear()
-        self._scratch.clear()
 
     def _open(self, config: TrainingConfig, *, seed: int, fold: int) -> Lane:
         start = time.perf_counter()
         with memory_explained(config, self._device), one_thread():
-            images = self._pixels_at(config.image_size)
-            data = place_fold(self._data, fold, pixels=images)
+            data = self._images.place(config, fold)
             lane = open_lane(config, data, seed=seed, device=self._device)
         lane.progress.seconds += time.perf_counter() - start
         return lane
@@ -175,11 +171,6 @@ class StackedStack:
                 break
             n_bytes -= self._roots.pop(root).n_bytes
 
-    def _pixels_at(self, image_size: int) -> Tensor:
-        if image_size not in self._pixels:
-            self._pixels[image_size] = place_pixels(self._data, image_size, device=self._device)
-        return self._pixels[image_size]
-
 
 def run_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
     """Train lanes of one kind for an epoch and read their validation images.
@@ -195,32 +186,18 @@ def run_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
 
 
 def _measure(lane: Lane, trained: Tensor, scratch: Scratch) -> EpochMetrics:
-    losses = read_losses(lane, lane.data.validation, scratch)
-    # The one reading of the device in an epoch: everything that was measured, in one copy.
-    readings = torch.cat([trained, losses.to(trained.dtype)]).cpu().numpy()
-    train_loss, n_right, n_trained, loss = (float(reading) for reading in readings[:4])
-    labels = lane.data.known_labels[lane.data.fold.validation]
-    return EpochMetrics(
-        learning_rate=lane.progress.rate,
-        train=TrainMetrics(loss=train_loss / n_trained, accuracy=n_right / n_trained),
-        validation=measure(readings[4:].astype(np.float32), labels, loss=loss),
-    )
+    validation = read_losses(lane, lane.data.validation, scratch)
+    rate = lane.progress.rate
+    return measure_epoch(trained, validation, data=lane.data, learning_rate=rate)
 
 
 def _read_result(lane: Lane, scratch: Scratch) -> TrainingResult:
     start, data = time.perf_counter(), lane.data
     # A copy of the record: the training may go on from its last weights, not from the kept ones.
     lane = replace(lane, parameters=lane.kept or lane.parameters)
-    train = read_losses(lane, data.train, scratch).cpu().numpy()
-    train_labels = data.known_labels[data.fold.train]
-    validation = read_losses(lane, data.validation, scratch).cpu().numpy()
-    test = probabilities(lane.config, read_logits(lane, data.test, scratch)).cpu().numpy()
-    return TrainingResult(
-        epochs=tuple(lane.progress.epochs),
-        kept_epoch=lane.progress.last_kept,
-        train=measure(train[1:], train_labels, loss=float(train[0])),
-        validation_probabilities=validation[1:].astype(np.float32, copy=False),
-        test_probabilities=test.astype(np.float32, copy=False),
-        weights=export_weights(lane),
-        seconds=lane.progress.seconds + time.perf_counter() - start,
+    readings = Readings(
+        train=read_losses(lane, data.train, scratch),
+        validation=read_losses(lane, data.validation, scratch),
+        test=probabilities(lane.config, read_logits(lane, data.test, scratch)),
     )
+    return result_of(lane.progress, readings, data=data, weights=export_weights(lane), since=start)

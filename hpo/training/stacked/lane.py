@@ -131,9 +131,8 @@ def export_weights(lane: Lane) -> Weights:
     found |= {slot.name: slot.used(row) for slot in layout.slots()}
     for index, layer in enumerate(layout.hidden):
         if layer.gain:
-            inside = slice(
-                layout.units(index).start, layout.units(index).start + layer.gain.shape[0]
-            )
+            first = layout.units(index).start
+            inside = slice(first, first + layer.gain.shape[0])
             for kind, values in zip(
                 ("running_mean", "running_var"), parameters.statistics[0], strict=True
             ):

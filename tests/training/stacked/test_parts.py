@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hpo.config import Activation, Loss, Optimizer, TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
-from hpo.training.lane_data import place_fold, place_pixels
+from hpo.training.lane_data import Images
 from hpo.training.losses import mean_loss
 from hpo.training.model import ACTIVATIONS
 from hpo.training.optimizers import build_optimizer
@@ -77,8 +77,8 @@ def lanes(data: TrainingData, device: Device) -> list[Lane]:
         {"optimizer": "adamw", "weight_decay": 0.1},
         {"optimizer": "rmsprop", "dropout": 0.0},
     ]
-    images = place_fold(data, 1, pixels=place_pixels(data, 16, device=device))
     config = BASE.replace(activation="sigmoid")
+    images = Images(data, device).place(config, 1)
     opened = [open_lane(config.replace(**some), images, seed=3, device=device) for some in fields]
     for _ in range(2):
         with one_thread():
