@@ -1,0 +1,152 @@
+"""The stress battery: fixed changes of the pool's images, as they differ between hospitals.
+
+Strengths and where they come from are in docs/stress.md. They were settled before any result on
+them was seen, and another strength is another battery: raise `VERSION`.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import pi
+from typing import Final, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hpo.data import cache
+from hpo.data.dataset import Pixels, TrainingData
+from hpo.errors import DataError
+from hpo.training.augmentation import change_exposure, change_pose
+from hpo.training.randomness import bits, seeds_of, uniform_at
+
+VERSION: Final = 1
+SMALLEST_SIZE: Final = 16
+"""Below this side a shift of a tenth is less than two pixels, and a blur no longer one."""
+
+# Float images `(images, height, width)` and their positions `(images,)` in; float images out.
+_Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+_SEED: Final = 20_061_996
+_SHIFT: Final = 0.1
+_TILT: Final = 0.1
+_SCALE: Final = 0.1
+_BRIGHTNESS: Final = 0.15
+_CONTRAST: Final = 0.3
+_NOISE: Final = 0.06
+_BLUR: Final = 1.4 / 224
+
+# Images that are changed at once, in pixels: what that takes stays below 200 MB.
+_PIECE: Final = 1 << 21
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the changes, in their order."""
+    return tuple(_CHANGES)
+
+
+def changed_pixels(data: TrainingData, image_size: int) -> Pixels:
+    """Return the pool under every change, uint8 `(changes, pool, size, size)`; cached by content.
+
+    Raises:
+        DataError: the images are too small for the changes to mean anything.
+    """
+    if image_size < SMALLEST_SIZE:
+        raise DataError(
+            f"Images of {image_size} x {image_size} pixels are too small for a stress score: use "
+            f"--set image_size={SMALLEST_SIZE} or more, or a plain score (--metric accuracy)."
+        )
+    name = f"{data.fingerprint}-stress{VERSION}-{image_size}"
+    shape = (len(_CHANGES) * data.n_pool, image_size, image_size)
+    found = cache.read_pixels(name, shape)
+    if found is None:
+        cache.write_pixels(name, shape, _images(data.pixels_at(image_size)[: data.n_pool]))
+        found = cache.read_pixels(name, shape)
+    if found is None:
+        # The cache cannot be written: keep them in memory instead.
+        pieces = list(_images(data.pixels_at(image_size)[: data.n_pool]))
+        found = torch.cat([torch.from_numpy(piece) for piece in pieces]).numpy()
+    return found.reshape(len(_CHANGES), data.n_pool, image_size, image_size)
+
+
+def change(images: Tensor, positions: Tensor, name: str) -> Tensor:
+    """Return images under one change; uint8 `(images, height, width)` in and out.
+
+    `positions` `(images,)` are their places in the pool, which decide what is random.
+    """
+    changed = _CHANGES[name](images.to(torch.float32), positions)
+    return changed.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _images(pool: Pixels) -> Iterator[Pixels]:
+    """Yield the pool under every change, in pieces."""
+    size = max(1, _PIECE // pool[0].size)
+    for name in _CHANGES:
+        for start in range(0, len(pool), size):
+            # A copy: the pixels may be mapped read-only.
+            piece = torch.from_numpy(pool[start : start + size].copy())
+            yield change(piece, torch.arange(start, start + len(piece)), name).numpy()
+
+
+def _draw(positions: Tensor, tag: int) -> Tensor:
+    """Return a number between -1 and 1 for every image."""
+    return 2 * uniform_at(seeds_of(_SEED), positions, tag)[0] - 1
+
+
+def _shift(images: Tensor, positions: Tensor) -> Tensor:
+    right, down = _draw(positions, 0), _draw(positions, 1)
+    zero = torch.zeros_like(right)
+    return change_pose(images, torch.stack([right, down, zero, zero, zero], 1) * _SHIFT)
+
+
+def _tilt(images: Tensor, positions: Tensor) -> Tensor:
+    shear, angle = _draw(positions, 2), _draw(positions, 3)
+    zero = torch.zeros_like(shear)
+    return change_pose(images, torch.stack([zero, zero, zero, shear, angle], 1) * _TILT)
+
+
+def _zoom(images: Tensor, _: Tensor, *, by: float) -> Tensor:
+    pose = images.new_zeros(len(images), 5)
+    pose[:, 2] = by
+    return change_pose(images, pose)
+
+
+def _expose(images: Tensor, _: Tensor, *, by: tuple[float, float]) -> Tensor:
+    return change_exposure(images, images.new_tensor(by).expand(len(images), 2))
+
+
+def _add_noise(images: Tensor, positions: Tensor) -> Tensor:
+    """Add normal noise (Box and Muller 1958), drawn for every pixel of every image."""
+    pixels = torch.arange(images[0].numel())
+    seeds = bits(seeds_of(_SEED), positions, 4)[0]
+    size, angle = (uniform_at(seeds, pixels, tag) for tag in (0, 1))
+    # Numbers are below 1, so the logarithm is of more than 0.
+    normal = (-2 * torch.log1p(-size)).sqrt() * (2 * pi * angle).cos()
+    return images + 255 * _NOISE * normal.view_as(images)
+
+
+def _blur(images: Tensor, _: Tensor) -> Tensor:
+    """Blur with a normal kernel, along rows and then along columns; the border is repeated."""
+    deviation = _BLUR * images.shape[1]
+    reach = max(1, round(3 * deviation))
+    places = torch.arange(-reach, reach + 1, dtype=images.dtype)
+    # The share of a normal distribution that falls on each pixel: right for narrow kernels too.
+    edges = torch.cat([places - 0.5, places[-1:] + 0.5]) / deviation
+    kernel = torch.special.ndtr(edges).diff()
+    kernel = kernel / kernel.sum()
+    padded = F.pad(images[:, None], (reach, reach, reach, reach), mode="replicate")
+    along_rows = F.conv2d(padded, kernel.view(1, 1, 1, -1))
+    return F.conv2d(along_rows, kernel.view(1, 1, -1, 1))[:, 0]
+
+
+_CHANGES: Final[dict[str, _Change]] = {
+    "shifted": _shift,
+    "tilted": _tilt,
+    "larger": partial(_zoom, by=-_SCALE),
+    "smaller": partial(_zoom, by=_SCALE),
+    "brighter": partial(_expose, by=(_BRIGHTNESS, 0)),
+    "darker": partial(_expose, by=(-_BRIGHTNESS, 0)),
+    "more contrast": partial(_expose, by=(0, _CONTRAST)),
+    "less contrast": partial(_expose, by=(0, -_CONTRAST)),
+    "noisy": _add_noise,
+    "blurred": _blur,
+}
