@@ -10,7 +10,6 @@ from optuna.trial import TrialState
 from hpo import space as spaces
 from hpo import study as studies
 from hpo.config import TrainingConfig
-from hpo.data import seal
 from hpo.folders import runs_folder
 from hpo.plan import Plan
 from hpo.runs import RunStore
@@ -18,7 +17,7 @@ from hpo.search.grid import grid_jobs
 from hpo.search.job import Job, first_repeat, further_repeat, read_job, run_key, trials_in
 from hpo.search.open_search import suggest
 from hpo.search.samplers import make_sampler
-from hpo.session import joins, lanes_of, processes_of
+from hpo.session import joins, lanes_of, processes_of, sealed
 from hpo.storage import explained, open_storage, quiet_optuna
 from hpo.storage_url import sqlite_path
 from hpo.study_record import Goal, StudyRecord
@@ -174,7 +173,7 @@ def _time(plan: Plan, jobs: list[Job], device: Device) -> _Timed:
     for job in jobs:
         kinds.setdefault(_kind(job.config), job.config)
     step = max(1, -(-len(kinds) // _MOST_TIMED))
-    data = seal(plan.dataset)
+    data = sealed(plan.dataset, plan.record)
     chosen = list(kinds.items())[::step]
     seconds = {kind: seconds_per_epoch(data, config, device=device) for kind, config in chosen}
     typical = fmean(seconds.values()) if seconds else 0.0

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.runs import Epoch, Run, RunKey, RunStore
+from hpo.score import Score
 from hpo.search import Job, Source
 from hpo.search.stale import cut_off
 from hpo.study_record import versions
@@ -23,12 +24,12 @@ Outcome: TypeAlias = Literal["complete", "pruned", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class EpochDone:
-    """One epoch of a trial was trained."""
+    """One epoch of a trial was trained; `score` is None where it was not measured."""
 
     trial: int
     job: Job
     epoch: int
-    score: float
+    score: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,7 @@ class Workplace:
     key_of: Callable[[Job], RunKey]
     open_stack: Callable[[int], Stack]
     attach: Callable[[optuna.Trial, Run], None]
+    score: Score
     n_lanes: int = 1
     deadline: float = math.inf
 
@@ -80,9 +82,9 @@ class _Asked:
     key: RunKey
     n_reported: int = 0
 
-    def report(self, score: float, *, step: int) -> None:
-        """Report an epoch, unless it was before the training had to begin again."""
-        if step > self.n_reported:
+    def report(self, score: float | None, *, step: int) -> None:
+        """Report an epoch where it has a score, and not again where training began again."""
+        if score is not None and step > self.n_reported:
             self.trial.report(score, step=step)
             self.n_reported = step
 
@@ -172,7 +174,8 @@ def _ask(worker: _Worker, source: Source) -> bool:
 
 def _begin(worker: _Worker, asked: _Asked) -> TrialDone | None:
     """Give a trial a lane, or tell it at once: from the run store, or failed."""
-    if (run := worker.place.runs.find(asked.key)) is not None:
+    run = worker.place.runs.find(asked.key)
+    if run is not None and _score(worker, run) is not None:
         return _replay(worker, asked, run)
     job = asked.job
     try:
@@ -193,18 +196,18 @@ def _step(worker: _Worker) -> Iterator[Event]:
         if asked is None:
             # It ended with an earlier epoch of this step.
             continue
-        score = metrics.validation.accuracy
         if not (math.isfinite(metrics.train.loss) and math.isfinite(metrics.validation.loss)):
             stack.drop(lane)
             done = _fail(worker, asked, f"its loss was not finite in epoch {epoch}.")
             del worker.live[lane]
             yield done
             continue
+        score = epoch_score(worker.place.score, to_epoch(metrics))
         asked.report(score, step=epoch)
         yield EpochDone(trial=asked.trial.number, job=asked.job, epoch=epoch, score=score)
         if last.get(lane) == epoch:
             done = _finish(worker, asked, stack.result(lane))
-        elif _is_to_prune(asked):
+        elif score is not None and _is_to_prune(asked):
             stack.drop(lane)
             done = _prune(worker, asked)
         else:
@@ -227,18 +230,20 @@ def _finish(worker: _Worker, asked: _Asked, result: TrainingResult) -> TrialDone
 def _replay(worker: _Worker, asked: _Asked, run: Run) -> TrialDone:
     """Tell a trial from its recorded run, pruned at the epoch where training would have been."""
     for number, epoch in enumerate(run.epochs, start=1):
-        asked.report(epoch.validation["accuracy"], step=number)
-        if number < len(run.epochs) and _is_to_prune(asked):
+        score = epoch_score(worker.place.score, epoch)
+        asked.report(score, step=number)
+        if score is not None and number < len(run.epochs) and _is_to_prune(asked):
             return replace(_prune(worker, asked), is_reused=True)
     return _complete(worker, asked, run, is_reused=True)
 
 
 def _complete(worker: _Worker, asked: _Asked, run: Run, *, is_reused: bool) -> TrialDone:
-    score = run.kept.validation["accuracy"]
+    score = _score(worker, run)
     attributes = {
         "run": asked.key.digest(),
         "is_reused": is_reused,
         "seconds": run.seconds,
+        "n_epochs": len(run.epochs),
         "metrics": {"train": run.train, "validation": run.kept.validation},
     }
     for name, value in attributes.items():
@@ -259,6 +264,15 @@ def _fail(worker: _Worker, asked: _Asked, reason: str) -> TrialDone:
     return replace(asked.ended("failed"), reason=reason)
 
 
+def _score(worker: _Worker, run: Run) -> float | None:
+    return worker.place.score.of(run.kept.validation, run.stress)
+
+
+def epoch_score(score: Score, epoch: Epoch) -> float | None:
+    """Return the score of an epoch; None where the stress battery was not read."""
+    return score.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
+
+
 def to_run(result: TrainingResult) -> Run:
     """Return what the run store keeps of a finished training: all but its weights."""
     return Run(
@@ -269,6 +283,7 @@ def to_run(result: TrainingResult) -> Run:
         test_probabilities=tuple(map(float, result.test_probabilities)),
         seconds=result.seconds,
         versions=versions(),
+        stress={name: asdict(metrics) for name, metrics in result.stress.items()},
     )
 
 
@@ -278,4 +293,5 @@ def to_epoch(metrics: EpochMetrics) -> Epoch:
         learning_rate=metrics.learning_rate,
         train=asdict(metrics.train),
         validation=asdict(metrics.validation),
+        stress=asdict(metrics.stress) if metrics.stress else {},
     )

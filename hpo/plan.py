@@ -10,6 +10,7 @@ from hpo.config import TrainingConfig, Value, describe
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError, fault_list
 from hpo.folders import study_folder
+from hpo.score import read_score
 from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study_record import (
@@ -53,6 +54,7 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     lanes: int | None = None
+    metric: str = "accuracy"
     command: str = "library"
 
 
@@ -225,6 +227,7 @@ def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings)
 
 def _read_space(settings: Settings) -> Space:
     check_names(settings.device, settings.precision)
+    read_score(settings.metric)
     _check_lanes(settings.lanes)
     if not 0 <= settings.seed <= _MOST:
         raise UsageError(
@@ -255,6 +258,7 @@ def _record(
         pruner="none",
         command=mask_command(settings.command),
         versions=versions(),
+        metric=settings.metric,
     )
 
 

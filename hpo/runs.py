@@ -7,7 +7,7 @@ renamed, so a file that is there is whole.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,11 +51,15 @@ class RunKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One epoch of a recorded training, as the curves need it."""
+    """One epoch of a recorded training, as the curves need it.
+
+    `stress` is the mean over the stress battery, empty where it was not measured.
+    """
 
     learning_rate: float
     train: dict[str, float]
     validation: dict[str, float]
+    stress: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,8 @@ class Run:
 
     `train` is measured with the kept weights in evaluation mode. Probabilities are those of
     pneumonia; the validation ones in the order of the fold, the test ones in the data set's.
+    `stress` holds the validation metrics under each change of the stress battery, measured with
+    the kept weights where the study asked for it.
     """
 
     epochs: tuple[Epoch, ...]
@@ -73,6 +79,7 @@ class Run:
     test_probabilities: tuple[float, ...]
     seconds: float
     versions: dict[str, str]
+    stress: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def kept(self) -> Epoch:
@@ -125,6 +132,7 @@ def _to_document(run: Run) -> dict[str, Any]:
     return {
         "epochs": [
             {"learning_rate": e.learning_rate, "train": e.train, "validation": e.validation}
+            | ({"stress": e.stress} if e.stress else {})
             for e in run.epochs
         ],
         "kept_epoch": run.kept_epoch,
@@ -133,6 +141,7 @@ def _to_document(run: Run) -> dict[str, Any]:
         "test_probabilities": run.test_probabilities,
         "seconds": run.seconds,
         "versions": run.versions,
+        "stress": run.stress,
     }
 
 
@@ -145,6 +154,7 @@ def _from_document(document: Mapping[str, Any]) -> Run:
         test_probabilities=tuple(document["test_probabilities"]),
         seconds=float(document["seconds"]),
         versions=dict(document["versions"]),
+        stress=dict(document.get("stress", {})),
     )
     if not 1 <= run.kept_epoch <= len(run.epochs):
         raise ValueError("kept_epoch is not among the epochs")

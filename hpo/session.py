@@ -44,7 +44,7 @@ class Session:
     @cached_property
     def training_data(self) -> TrainingData:
         """The data as training may see them."""
-        return seal(self.plan.dataset)
+        return sealed(self.plan.dataset, self.record)
 
     @property
     def runs(self) -> RunStore:
@@ -142,6 +142,7 @@ def run(session: Session) -> Generator[Event, None, None]:
     place = Workplace(
         runs=session.runs,
         key_of=session.key_of,
+        score=session.record.score,
         attach=partial(attach_curves, folder=artifacts_folder(session.storage.url)),
         open_stack=lambda n: open_stack(session.record, session.training_data, n_lanes=n),
         n_lanes=session.n_lanes,
@@ -169,7 +170,7 @@ def retrain(study: optuna.Study, job: Job) -> TrainingResult:
         DeviceError: the device is not there.
     """
     record = studies.read_record(study)
-    data = seal(open_recorded_data(study, record))
+    data = sealed(open_recorded_data(study, record), record)
     with closing(open_stack(record, data, n_lanes=1)) as stack:
         lane = stack.add(job.config, seed=job.seed, fold=job.fold)
         while stack.lanes:
@@ -182,6 +183,11 @@ def delete_study(storage: Storage, name: str) -> None:
     with explained(storage.url):
         optuna.delete_study(study_name=name, storage=storage.optuna)
     clear_study_folder(study_folder(storage.url, name))
+
+
+def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
+    """Return the data as the trainings of a study may see them."""
+    return replace(seal(dataset), is_stressed=record.score.is_stressed)
 
 
 def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
@@ -221,8 +227,8 @@ def lanes_of(record: StudyRecord, asked: int | None) -> int:
 
     What is neither recorded nor asked for suits the configurations, as far as they are known.
     """
-    if record.lanes or asked:
-        return record.lanes or asked or 1
+    if settled := record.lanes or asked:
+        return settled
     configs = [record.space.base]
     if record.kind == "grid":
         configs = [cell.config for cell in spaces.cells(record.space, record.names)]

@@ -35,7 +35,7 @@ def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
         study = optuna.create_study(
             study_name=check_name(name),
             storage=storage.optuna,
-            direction="maximize",
+            direction=record.score.kind.direction,
             load_if_exists=True,
             pruner=_NO_PRUNER,
         )
@@ -116,7 +116,8 @@ def read_record(study: optuna.Study) -> StudyRecord:
         pruner=document["pruner"],
         command=document["command"],
         versions=document["versions"],
-        # Studies from before there were stacks trained one after another.
+        # Studies from before there was a choice, and from before there were stacks.
+        metric=document.get("metric", "accuracy"),
         lanes=document.get("lanes", 1),
     )
 
@@ -160,7 +161,7 @@ def _differences(old: StudyRecord, new: StudyRecord) -> list[str]:
             f"({new.data.path or 'the phantom'}, fingerprint {new.data.fingerprint[:8]})"
         )
     old_identity, new_identity = old.identity(), new.identity()
-    for name in ("names", "seed", "sampler", "pruner"):
+    for name in ("names", "seed", "sampler", "pruner", "metric"):
         if old_identity[name] != new_identity[name]:
             shown = {"names": "--param"}.get(name, f"--{name}")
             faults.append(f"{shown}: {old_identity[name]} there, {new_identity[name]} here")

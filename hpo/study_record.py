@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from hpo import space as spaces
 from hpo.errors import UsageError
+from hpo.score import Score, read_score
 from hpo.space import Space
 
 Kind = Literal["grid", "search"]
@@ -49,8 +50,8 @@ class StudyRecord:
     """Everything that was settled when the study was created.
 
     `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search, and
-    so are `lanes`, the trainings that go on at once: a grid is the same whatever they are. 0 is
-    not settled yet.
+    so are `lanes`, the trainings that go on at once; 0 for a grid, which is the same whatever
+    they are, and for a search that is not settled yet.
     """
 
     kind: Kind
@@ -64,7 +65,13 @@ class StudyRecord:
     pruner: str
     command: str
     versions: dict[str, str]
+    metric: str = "accuracy"
     lanes: int = 0
+
+    @property
+    def score(self) -> Score:
+        """What the study optimizes."""
+        return read_score(self.metric)
 
     def identity(self) -> dict[str, Any]:
         """Return what makes it this study: another identity is another study."""
@@ -76,6 +83,7 @@ class StudyRecord:
             "seed": self.seed,
             "sampler": self.sampler,
             "pruner": self.pruner,
+            "metric": self.metric,
         }
 
     def default_name(self) -> str:

@@ -108,6 +108,7 @@ class Bench:
             key_of=lambda job: run_key(record, job),
             open_stack=lambda _n_lanes: self.stack,
             attach=lambda _trial, _run: None,
+            score=record.score,
             n_lanes=n_lanes,
             deadline=deadline,
         )

@@ -9,8 +9,9 @@ from typing import Final
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from hpo.cli.output import duration, error_console, percent, say
+from hpo.cli.output import duration, error_console, say
 from hpo.objective import EpochDone, Event, StackShrunk, TrialDone
+from hpo.score import Score
 from hpo.search import Job
 
 _MOST_PARAMS: Final = 4
@@ -21,6 +22,7 @@ class Tally:
     """What a call has done so far, and what that says about the rest."""
 
     n_left: int
+    score: Score
     started: float = field(default_factory=time.monotonic)
     n_trained: int = 0
     n_reused: int = 0
@@ -50,7 +52,8 @@ class Tally:
     @property
     def best(self) -> float | None:
         """The best mean over the repeats of one configuration."""
-        return max((fmean(scores) for scores in self.scores.values()), default=None)
+        means = [fmean(scores) for scores in self.scores.values()]
+        return max(means, key=self.score.rank, default=None)
 
     @property
     def time_left(self) -> str:
@@ -135,11 +138,9 @@ def _shrunk(event: StackShrunk) -> str:
 
 def _now(event: EpochDone, tally: Tally) -> str:
     epochs = event.job.config.epochs
-    best = "" if tally.best is None else f" (best {percent(tally.best)})"
-    return (
-        f"{label(event.job)}, epoch {event.epoch}/{epochs}: {percent(event.score)}{best}"
-        f"{tally.time_left}"
-    )
+    score = "" if event.score is None else f": {tally.score.text(event.score)}"
+    best = "" if tally.best is None else f" (best {tally.score.text(tally.best)})"
+    return f"{label(event.job)}, epoch {event.epoch}/{epochs}{score}{best}{tally.time_left}"
 
 
 def _outcome(done: TrialDone, tally: Tally) -> str:
@@ -148,7 +149,6 @@ def _outcome(done: TrialDone, tally: Tally) -> str:
     if done.outcome == "pruned":
         return f"{label(done.job)}: pruned{tally.time_left}"
     how = " (from the run store)" if done.is_reused else ""
-    return (
-        f"{label(done.job)}: {percent(done.score)}{how}, best {percent(tally.best)}"
-        f"{tally.time_left}"
-    )
+    best = "" if tally.best is None else f", best {tally.score.text(tally.best)}"
+    score = "" if done.score is None else tally.score.text(done.score)
+    return f"{label(done.job)}: {score}{how}{best}{tally.time_left}"

@@ -62,7 +62,7 @@ def carry_out(plan: Plan, flags: Flags) -> None:
 
 
 def _train(session: Session, flags: Flags) -> Tally:
-    tally = Tally(n_left=session.source.n_left())
+    tally = Tally(n_left=session.source.n_left(), score=session.record.score)
     if tally.n_left and not flags.quiet:
         say(f"{session.study.study_name}: {count(tally.n_left, 'training')} to do")
     try:

@@ -76,7 +76,8 @@ class TrainingData:
     The pool holds every image that is not test, in the order of the data set. `pixels_at(size)`
     returns uint8 `(n_pool + n_test, size, size)`: the pool, then the test images. `fold(i)` is the
     split into training and validation of repeat i: fold i mod 5 of the five-fold split by patient
-    and class drawn with seed i // 5, or the source's own validation split.
+    and class drawn with seed i // 5, or the source's own validation split. Where `is_stressed`,
+    trainings are measured under the stress battery too.
     """
 
     fingerprint: str
@@ -84,6 +85,7 @@ class TrainingData:
     n_test: int
     pixels_at: Callable[[int], Pixels]
     fold: Callable[[int], Fold]
+    is_stressed: bool = False
 
     @property
     def n_pool(self) -> int:

@@ -10,7 +10,8 @@ result = stack.result(lane)
 ```
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -44,11 +45,15 @@ class ValidationMetrics:
 
 @dataclass(frozen=True, slots=True)
 class EpochMetrics:
-    """What one lane measured in one epoch."""
+    """What one lane measured in one epoch.
+
+    `stress` is the mean over the changes of the stress battery, where it was measured.
+    """
 
     learning_rate: float
     train: TrainMetrics
     validation: ValidationMetrics
+    stress: ValidationMetrics | None = None
 
 
 class LaneEpoch(NamedTuple):
@@ -66,7 +71,9 @@ class TrainingResult:
     `weights` are those of `kept_epoch`: the state dict of the reports' own `nn.Sequential`, as
     arrays (the seam needs no torch). `train` is measured with the kept weights in evaluation mode.
     Probabilities are those of pneumonia, `(n_validation,)` in the order of the fold's validation
-    indices and `(n_test,)`. `seconds` is the time spent on this lane.
+    indices and `(n_test,)`. `stress` holds the metrics of the validation images under each change
+    of the stress battery, nothing where it was not asked for. `seconds` is the time spent on this
+    lane.
     """
 
     epochs: tuple[EpochMetrics, ...]
@@ -76,6 +83,7 @@ class TrainingResult:
     test_probabilities: Probabilities
     weights: Weights
     seconds: float
+    stress: Mapping[str, ValidationMetrics] = field(default_factory=dict)
 
 
 class Stack(Protocol):

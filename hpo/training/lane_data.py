@@ -1,7 +1,7 @@
 """The images of one training on its device: all pixels, and which of them are for what."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, Pixels, TrainingData
 from hpo.errors import TrainingError
+from hpo.training import battery
 from hpo.training.augmentation import augment, is_augmented
 from hpo.training.device import Device
 
@@ -21,7 +22,8 @@ class LaneData:
 
     `pixels` `(images, height * width)` holds pool and test images, `labels` `(pool,)` no test
     label; `train`, `validation` and `test` are positions among the pixels. `fold` and
-    `known_labels` say the same to numpy.
+    `known_labels` say the same to numpy. `stressed` `(changes, pool, height * width)` is the pool
+    under the stress battery, where it is asked for.
     """
 
     pixels: Tensor
@@ -31,6 +33,14 @@ class LaneData:
     test: Tensor
     fold: Fold
     known_labels: NDArray[np.uint8]
+    stressed: Tensor | None = None
+
+    def under_changes(self) -> dict[str, "LaneData"]:
+        """Return the lane's images under each change of the stress battery, the pool alone."""
+        if self.stressed is None:
+            return {}
+        changes = zip(battery.names(), self.stressed, strict=True)
+        return {name: replace(self, pixels=pixels) for name, pixels in changes}
 
 
 def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
@@ -54,6 +64,7 @@ class Images:
         self._data = data
         self._device = device
         self._pixels: dict[int, Tensor] = {}
+        self._stressed: dict[int, Tensor] = {}
 
     def place(self, config: TrainingConfig, fold: int) -> LaneData:
         """Return the images of one lane.
@@ -71,17 +82,26 @@ class Images:
             test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
             fold=split,
             known_labels=data.labels,
+            stressed=self._stressed_at(config.image_size) if data.is_stressed else None,
         )
 
     def clear(self) -> None:
         """Give back the memory."""
         self._pixels.clear()
+        self._stressed.clear()
 
     def _pixels_at(self, image_size: int) -> Tensor:
         if image_size not in self._pixels:
             pixels = self._data.pixels_at(image_size)
             self._pixels[image_size] = _place(pixels, self._device)
         return self._pixels[image_size]
+
+    def _stressed_at(self, image_size: int) -> Tensor:
+        if image_size not in self._stressed:
+            pixels = battery.changed_pixels(self._data, image_size)
+            placed = _place(pixels.reshape(-1, image_size, image_size), self._device)
+            self._stressed[image_size] = placed.view(len(pixels), self._data.n_pool, -1)
+        return self._stressed[image_size]
 
 
 def _place(pixels: Pixels, device: Device) -> Tensor:

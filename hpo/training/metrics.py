@@ -1,5 +1,8 @@
 """Metrics of probabilities against labels, in numpy: cheap enough for every epoch."""
 
+from collections.abc import Collection
+from dataclasses import astuple
+from statistics import fmean
 from typing import Final
 
 import numpy as np
@@ -25,6 +28,12 @@ def measure(probabilities: Probabilities, labels: _Labels, *, loss: float) -> Va
         log_loss=log_loss(p, labels),
         brier=brier(p, labels),
     )
+
+
+def mean_metrics(measured: Collection[ValidationMetrics]) -> ValidationMetrics:
+    """Return the mean of each metric."""
+    columns = zip(*map(astuple, measured), strict=True)
+    return ValidationMetrics(*map(fmean, columns))
 
 
 def accuracy(p: _Floats, labels: _Labels) -> float:

@@ -1,18 +1,25 @@
 """What a training has measured so far, and what follows: learning rate, kept epoch, its end."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from hpo.config import TrainingConfig
-from hpo.training.engine import EpochMetrics
+from hpo.training.engine import EpochMetrics, ValidationMetrics
 from hpo.training.schedules import Plateau, learning_rates, plateau_step
+
+# Ten changes cost as much as an epoch. It must not depend on how many epochs there are to be: a
+# training may go on for more.
+STRESS_EVERY: Final = 10
 
 
 @dataclass(kw_only=True)
 class Progress:
     """The past of one training. `kept_epoch` is 0 until early stopping has kept an epoch.
 
-    `rates` holds the learning rate of every epoch, as far as it is known.
+    `rates` holds the learning rate of every epoch, as far as it is known; `stress` what was
+    measured last under the stress battery, after `stress_epoch`.
     """
 
     config: TrainingConfig
@@ -22,6 +29,8 @@ class Progress:
     lowest_loss: float = math.inf
     kept_epoch: int = 0
     seconds: float = 0.0
+    stress: Mapping[str, ValidationMetrics] = field(default_factory=dict)
+    stress_epoch: int = 0
 
     @property
     def epoch(self) -> int:
@@ -32,6 +41,11 @@ class Progress:
     def rate(self) -> float:
         """The learning rate of the next epoch."""
         return self.rates[self.epoch]
+
+    @property
+    def is_stress_due(self) -> bool:
+        """Whether the stress battery is to be read after the epoch that is under way."""
+        return (self.epoch + 1) % STRESS_EVERY == 0
 
     @property
     def is_finished(self) -> bool:

@@ -6,6 +6,9 @@ alone. It is the oracle for faster engines.
 """
 
 import time
+from dataclasses import replace
+
+from torch import Tensor
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
@@ -18,13 +21,13 @@ from hpo.training.lane import (
     read_losses,
     train_epoch,
 )
-from hpo.training.lane_data import Images
+from hpo.training.lane_data import Images, LaneData
 from hpo.training.losses import probabilities
 from hpo.training.memory import memory_explained
 from hpo.training.model import export_weights
 from hpo.training.optimizers import set_learning_rate, warm_up
 from hpo.training.progress import note_epoch
-from hpo.training.readings import Readings, measure_epoch, result_of
+from hpo.training.readings import Readings, measure_epoch, note_stress, result_of
 
 
 def open_stack(data: TrainingData, *, device: Device) -> "ReferenceStack":
@@ -98,7 +101,9 @@ def run_epoch(lane: Lane) -> EpochMetrics:
     set_learning_rate(lane.optimizer, progress.rate)
     trained = train_epoch(lane, progress.epoch)
     validation = read_losses(lane, lane.data.validation)
-    metrics = measure_epoch(trained, validation, data=lane.data, learning_rate=progress.rate)
+    if progress.is_stress_due:
+        _note_stress(lane, progress.epoch + 1)
+    metrics = measure_epoch(trained, validation, data=lane.data, progress=progress)
     if note_epoch(progress, metrics):
         state = lane.network.state_dict()
         lane.kept_weights = {name: value.clone() for name, value in state.items()}
@@ -106,10 +111,18 @@ def run_epoch(lane: Lane) -> EpochMetrics:
     return metrics
 
 
+def _note_stress(lane: Lane, epoch: int) -> None:
+    def read(data: LaneData) -> Tensor:
+        return read_losses(replace(lane, data=data), data.validation)
+
+    note_stress(lane.progress, read, data=lane.data, epoch=epoch)
+
+
 def _read_result(lane: Lane) -> TrainingResult:
     start, data = time.perf_counter(), lane.data
     if lane.kept_weights:
         lane.network.load_state_dict(lane.kept_weights)
+    _note_stress(lane, lane.progress.last_kept)
     readings = Readings(
         train=read_losses(lane, data.train),
         validation=read_losses(lane, data.validation),

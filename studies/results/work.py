@@ -59,7 +59,11 @@ def finish(tasks: Sequence[Task]) -> None:
         print(f"{task.sweep.key}, {number} of {len(ahead)}", file=sys.stderr, flush=True)
         session = open_session(task.plan)
         with closing(run(session)) as events:
-            follow(events, Tally(n_left=session.source.n_left()), is_quiet=False)
+            follow(
+                events,
+                Tally(n_left=session.source.n_left(), score=session.record.score),
+                is_quiet=False,
+            )
     faults = [_fault(task, storage) for task in ahead]
     if any(faults):
         raise StudyError(

@@ -29,6 +29,7 @@ class Open:
     n_test: int
     device: Device
     joins: bool
+    is_stressed: bool
     folder: Path
 
 

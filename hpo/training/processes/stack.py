@@ -11,6 +11,7 @@ import numpy as np
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import OutputError
+from hpo.training import battery
 from hpo.training.cost import epoch_cost
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, TrainingResult
@@ -63,7 +64,15 @@ class ProcessStack:
         self._results: dict[int, TrainingResult] = {}
         self._n_added = 0
         folder = Path(self._folder.name)
-        opening = Open(data.fingerprint, data.labels, data.n_test, device, spread.joins, folder)
+        opening = Open(
+            fingerprint=data.fingerprint,
+            labels=data.labels,
+            n_test=data.n_test,
+            device=device,
+            joins=spread.joins,
+            is_stressed=data.is_stressed,
+            folder=folder,
+        )
         for index in range(spread.n_processes):
             place = _Place(Process(partial(self._take_in, index)))
             place.process.send(opening)
@@ -165,6 +174,9 @@ class ProcessStack:
         """Return the file of the pixels of a size: mapped, all processes share its memory."""
         if image_size not in self._files:
             path = Path(self._folder.name) / f"{image_size}.npy"
+            if self._data.is_stressed:
+                # Once, into the cache: the processes read it there.
+                battery.changed_pixels(self._data, image_size)
             try:
                 np.save(path, self._data.pixels_at(image_size))
             except OSError as error:

@@ -87,6 +87,7 @@ class _Lanes:
             n_test=request.n_test,
             pixels_at=self._files.__getitem__,
             fold=self._folds.__getitem__,
+            is_stressed=request.is_stressed,
         )
         self.folder = request.folder
         self._stack = open_stack(data, device=request.device, joins=request.joins)

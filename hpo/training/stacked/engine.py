@@ -15,11 +15,11 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
-from hpo.training.lane_data import Images, check_fits
+from hpo.training.lane_data import Images, LaneData, check_fits
 from hpo.training.losses import probabilities
 from hpo.training.memory import memory_explained, use_huge_pages
 from hpo.training.progress import note_epoch, prolong, root_of
-from hpo.training.readings import Readings, measure_epoch, result_of
+from hpo.training.readings import Readings, measure_epoch, note_stress, result_of
 from hpo.training.stacked.cohort import Kind, kind_of, train_epoch
 from hpo.training.stacked.lane import (
     Lane,
@@ -186,15 +186,24 @@ def run_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
 
 
 def _measure(lane: Lane, trained: Tensor, scratch: Scratch) -> EpochMetrics:
-    validation = read_losses(lane, lane.data.validation, scratch)
-    rate = lane.progress.rate
-    return measure_epoch(trained, validation, data=lane.data, learning_rate=rate)
+    validation, progress = read_losses(lane, lane.data.validation, scratch), lane.progress
+    if progress.is_stress_due:
+        _note_stress(lane, progress.epoch + 1, scratch)
+    return measure_epoch(trained, validation, data=lane.data, progress=progress)
+
+
+def _note_stress(lane: Lane, epoch: int, scratch: Scratch) -> None:
+    def read(data: LaneData) -> Tensor:
+        return read_losses(replace(lane, data=data), data.validation, scratch)
+
+    note_stress(lane.progress, read, data=lane.data, epoch=epoch)
 
 
 def _read_result(lane: Lane, scratch: Scratch) -> TrainingResult:
     start, data = time.perf_counter(), lane.data
     # A copy of the record: the training may go on from its last weights, not from the kept ones.
     lane = replace(lane, parameters=lane.kept or lane.parameters)
+    _note_stress(lane, lane.progress.last_kept, scratch)
     readings = Readings(
         train=read_losses(lane, data.train, scratch),
         validation=read_losses(lane, data.validation, scratch),

@@ -1,0 +1,83 @@
+"""What a study can optimize: a metric of the validation images, plain or under stress."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Final
+
+from hpo.config import did_you_mean
+from hpo.errors import UsageError
+from hpo.stats import ScoreKind
+
+_HIGHER: Final = ScoreKind("maximize", is_share=True)
+_LOWER: Final = ScoreKind("minimize", is_share=False)
+_METRICS: Final = {
+    "accuracy": _HIGHER,
+    "balanced_accuracy": _HIGHER,
+    "auroc": _HIGHER,
+    "log_loss": _LOWER,
+    "brier": _LOWER,
+}
+_STRESS: Final = "stress_"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The one number a study optimizes: `metric`, or its mean over the stress battery."""
+
+    name: str
+    metric: str
+    is_stressed: bool
+    kind: ScoreKind
+
+    def of(
+        self,
+        validation: Mapping[str, float],
+        stress: Mapping[str, Mapping[str, float]],
+    ) -> float | None:
+        """Return the score from metrics: plain ones, and by change; None where not measured."""
+        if not self.is_stressed:
+            return validation[self.metric]
+        if not stress:
+            return None
+        return fmean(metrics[self.metric] for metrics in stress.values())
+
+    def is_better(self, one: float, other: float) -> bool:
+        """Whether one score beats another."""
+        return one > other if self.kind.direction == "maximize" else one < other
+
+    def rank(self, score: float | None) -> float:
+        """Return a number that is higher for a better score; the lowest where there is none."""
+        if score is None:
+            return float("-inf")
+        return score if self.kind.direction == "maximize" else -score
+
+    def text(self, score: float, *, digits: int = 1) -> str:
+        """Write a score: a share in percent, anything else as it is, with two digits more."""
+        if self.kind.is_share:
+            return f"{100 * score:.{digits}f}\u00a0%"
+        return f"{score:.{digits + 2}f}"
+
+    @property
+    def title(self) -> str:
+        """The score in words."""
+        words = self.metric.replace("_", " ").replace("auroc", "AUROC").replace("brier", "Brier")
+        return f"{words} under stress" if self.is_stressed else words
+
+
+SCORES: Final[Mapping[str, Score]] = {
+    prefix + metric: Score(prefix + metric, metric, bool(prefix), kind)
+    for prefix in ("", _STRESS)
+    for metric, kind in _METRICS.items()
+}
+
+
+def read_score(name: str) -> Score:
+    """Return the score of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in SCORES:
+        raise UsageError(f"--metric cannot be {name[:60]!r}{did_you_mean(name, SCORES)}")
+    return SCORES[name]

@@ -1,0 +1,75 @@
+"""Training what the experiment is about: random configurations, each with its repeats."""
+
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hpo.cli.progress import Tally, follow
+from hpo.data import load
+from hpo.plan import SearchSettings, Settings, plan_search
+from hpo.runs import Run
+from hpo.session import Session, open_session, run
+from hpo.storage import quiet_optuna
+from hpo.summary import Configuration, summarize
+
+SPACE: Final = Path(__file__).parent / "space.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One data set of the experiment: how many configurations, how many repeats of each."""
+
+    name: str
+    data: Path
+    n_configurations: int
+    n_repeats: int
+    set: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A configuration with the runs of its repeats."""
+
+    configuration: Configuration
+    runs: tuple[Run, ...]
+
+
+def train(part: Part, *, storage: str) -> list[Trained]:
+    """Train what is missing; return every configuration whose repeats are all there.
+
+    Raises:
+        HpoError: the data or the storage cannot be used.
+    """
+    session = _open(part, storage)
+    tally = Tally(n_left=session.source.n_left(), score=session.record.score)
+    print(f"{part.name}: {tally.n_left} trainings to do", file=sys.stderr, flush=True)
+    with closing(run(session)) as events:
+        follow(events, tally, is_quiet=False)
+    summary = summarize(session.study, storage_url=session.storage.url)
+    found = []
+    for configuration in summary.configurations:
+        names = [r.run for r in configuration.repeats if r.state == "complete" and r.run]
+        runs = [of_one for name in names if (of_one := session.runs.read(name))]
+        if len(runs) >= part.n_repeats:
+            found.append(Trained(configuration=configuration, runs=tuple(runs)))
+    return found
+
+
+def _open(part: Part, storage: str) -> Session:
+    quiet_optuna()
+    load(part.data)
+    settings = Settings(
+        data=part.data,
+        space=str(SPACE),
+        set=part.set,
+        study=f"scores-{part.name}",
+        storage=storage,
+        repeats=part.n_repeats,
+        lanes=8,
+        metric="stress_accuracy",
+        command="python -m studies.scores",
+    )
+    search = SearchSettings(trials=part.n_configurations, sampler="random", pruner="none")
+    return open_session(plan_search([], settings, search))
