@@ -190,7 +190,7 @@ def _trials_csv(summary: StudySummary) -> str:
     rows = [
         [
             folder_name(number, c), r.trial, r.repeat, r.seed, r.fold, r.state, r.score,
-            len(r.reported), r.seconds, r.run, r.reason,
+            r.n_epochs, r.seconds, r.run, r.reason,
         ]
         for number, c in enumerate(summary.configurations)
         for r in c.repeats

@@ -6,54 +6,80 @@ from pathlib import Path
 from statistics import fmean
 
 from hpo.files import write_whole
+from hpo.score import Score
+from hpo.study_record import Goal
 from hpo.summary import StudySummary
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A finished repeat: where its weights are, and its score."""
+
+    run: str
+    score: float
 
 
 @dataclass
 class KeptWeights:
     """The folder of weights of one study, a file per trained repeat, named by its run.
 
-    A configuration whose repeats are not all there yet keeps its weights until they are.
+    A configuration whose repeats are not all there yet keeps its weights until they are. Finalists
+    go before all others, by their fresh repeats.
     """
 
     folder: Path
-    n_repeats: int
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    goal: Goal
+    score: Score
+    repeats: dict[str, dict[int, _Scored]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, summary: StudySummary, folder: Path) -> "KeptWeights":
         """Begin with the scores that the study holds already."""
-        scores = {
+        repeats = {
             c.config.identity(): {
-                r.run: r.score for r in c.repeats if r.run and r.score is not None
+                r.repeat: _Scored(r.run, r.score)
+                for r in c.repeats
+                if r.run and r.score is not None
             }
             for c in summary.configurations
         }
-        return cls(folder, summary.goal.n_repeats, scores)
+        return cls(folder, summary.goal, summary.record.score, repeats)
 
-    def add(self, identity: str, run: str, score: float, content: bytes | None) -> None:
-        """Note a finished repeat, keep its weights if there are any, and drop what lost.
+    def add(self, identity: str, repeat: int, run: str, score: float) -> None:
+        """Note a finished repeat, and drop the weights of what has lost by it."""
+        self.repeats.setdefault(identity, {})[repeat] = _Scored(run, score)
+        whole = [i for i, repeats in self.repeats.items() if self._is_whole(repeats)]
+        if identity in whole:
+            best = max(whole, key=lambda i: self._rank(self.repeats[i]))
+            self._drop(s.run for i in whole if i != best for s in self.repeats[i].values())
+
+    def write(self, run: str, content: bytes) -> None:
+        """Keep the weights of a run, for now.
 
         Raises:
             OutputError: the folder cannot be written.
         """
-        self.scores.setdefault(identity, {})[run] = score
-        if content is not None:
-            write_whole(
-                self.path(run), content, way_out="Make room, then run the same command again."
-            )
-        whole = {i: fmean(s.values()) for i, s in self.scores.items() if self._is_whole(s)}
-        if identity in whole:
-            best = max(whole, key=lambda i: whole[i])
-            losers = [i for i in whole if i != best]
-            self._drop(run for i in losers for run in self.scores[i])
+        way_out = "Make room, then run the same command again."
+        write_whole(self.path(run), content, way_out=way_out)
 
     def path(self, run: str) -> Path:
         """Return where the weights of a run are, if they are kept."""
         return self.folder / f"{run}.safetensors"
 
-    def _is_whole(self, scores: dict[str, float]) -> bool:
-        return len(scores) >= self.n_repeats
+    def _is_whole(self, repeats: dict[int, _Scored]) -> bool:
+        n_fresh = len(self._fresh(repeats))
+        return len(repeats) - n_fresh >= self.goal.n_repeats and (
+            n_fresh == 0 or n_fresh >= self.goal.n_final_repeats
+        )
+
+    def _rank(self, repeats: dict[int, _Scored]) -> tuple[bool, float]:
+        fresh = self._fresh(repeats)
+        return bool(fresh), self.score.rank(fmean(s.score for s in fresh or repeats.values()))
+
+    def _fresh(self, repeats: dict[int, _Scored]) -> list[_Scored]:
+        if not self.goal.n_finalists:
+            return []
+        return [scored for repeat, scored in repeats.items() if repeat >= self.goal.n_repeats]
 
     def _drop(self, runs: Iterable[str]) -> None:
         for run in runs:

@@ -58,6 +58,10 @@ class Score:
             return f"{100 * score:.{digits}f}\u00a0%"
         return f"{score:.{digits + 2}f}"
 
+    def difference_text(self, difference: float) -> str:
+        """Write a difference of scores: points, or as it is."""
+        return f"{100 * difference:.1f} points" if self.kind.is_share else f"{difference:.3f}"
+
     @property
     def title(self) -> str:
         """The score in words."""

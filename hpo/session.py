@@ -155,8 +155,10 @@ def run(session: Session) -> Generator[Event, None, None]:
     ):
         for event in events:
             if isinstance(event, TrialDone) and event.score is not None:
-                content = to_safetensors(event.result.weights) if event.result else None
-                weights.add(event.job.config.identity(), event.run, event.score, content)
+                job = event.job
+                if event.result:
+                    weights.write(event.run, to_safetensors(event.result.weights))
+                weights.add(job.config.identity(), job.repeat, event.run, event.score)
                 event = replace(event, result=None)
             yield event
         _record_baselines(session)

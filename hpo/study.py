@@ -125,7 +125,12 @@ def read_record(study: optuna.Study) -> StudyRecord:
 def read_goal(study: optuna.Study) -> Goal:
     """Return how far the study is meant to go."""
     document = study.user_attrs.get("goal", {})
-    return Goal(int(document.get("n_repeats", 1)), int(document.get("n_trials", 0)))
+    return Goal(
+        n_repeats=int(document.get("n_repeats", 1)),
+        n_trials=int(document.get("n_trials", 0)),
+        n_finalists=int(document.get("n_finalists", 0)),
+        n_final_repeats=int(document.get("n_final_repeats", 0)),
+    )
 
 
 def raise_goal(study: optuna.Study, goal: Goal) -> Goal:

@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final, Literal
 
 from hpo import space as spaces
@@ -98,15 +98,18 @@ class StudyRecord:
 class Goal:
     """How far the study is meant to go; raised by later calls.
 
-    `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid).
+    `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid), whose best
+    `n_finalists` get `n_final_repeats` more.
     """
 
     n_repeats: int
     n_trials: int = 0
+    n_finalists: int = 0
+    n_final_repeats: int = 0
 
     def raised(self, other: "Goal") -> "Goal":
         """Return the goal that goes as far as either."""
-        return Goal(max(self.n_repeats, other.n_repeats), max(self.n_trials, other.n_trials))
+        return Goal(*map(max, astuple(self), astuple(other)))
 
 
 def check_name(name: str) -> str:

@@ -5,40 +5,63 @@ from pathlib import Path
 import pytest
 
 from hpo.kept_weights import KeptWeights
+from hpo.score import read_score
+from hpo.study_record import Goal
+
+GOAL = Goal(n_repeats=2, n_trials=9, n_finalists=2, n_final_repeats=2)
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> KeptWeights:
-    return KeptWeights(tmp_path / "weights", n_repeats=2)
+    return KeptWeights(tmp_path / "weights", Goal(n_repeats=2), read_score("accuracy"))
 
 
 def files(kept: KeptWeights) -> set[str]:
     return {path.stem for path in kept.folder.iterdir()}
 
 
+def train(kept: KeptWeights, **scores: float) -> None:
+    """Finish repeats that are named by configuration and number, such as a0."""
+    for run, score in scores.items():
+        kept.write(run, b"w")
+        kept.add(run[0], int(run[1:]), run, score)
+
+
 def test_a_whole_configuration_that_loses_leaves(kept: KeptWeights) -> None:
-    for run, score in (("a0", 0.9), ("a1", 0.9), ("b0", 0.8), ("b1", 0.8)):
-        kept.add(run[0], run, score, b"w")
+    train(kept, a0=0.9, a1=0.9, b0=0.8, b1=0.8)
     assert files(kept) == {"a0", "a1"}
 
 
 def test_the_best_so_far_stays_until_another_is_whole(kept: KeptWeights) -> None:
-    for run, score in (("a0", 0.8), ("a1", 0.8), ("b0", 0.99)):
-        kept.add(run[0], run, score, b"w")
+    train(kept, a0=0.8, a1=0.8, b0=0.99)
     assert files(kept) == {"a0", "a1", "b0"}
-    kept.add("b", "b1", 0.9, b"w")
+    train(kept, b1=0.9)
     assert files(kept) == {"b0", "b1"}
 
 
 def test_a_lucky_repeat_does_not_win_for_its_configuration(kept: KeptWeights) -> None:
-    for run, score in (("a0", 0.8), ("a1", 0.8), ("b0", 0.99), ("b1", 0.4)):
-        kept.add(run[0], run, score, b"w")
+    train(kept, a0=0.8, a1=0.8, b0=0.99, b1=0.4)
     assert files(kept) == {"a0", "a1"}
 
 
 def test_a_reused_run_counts_but_leaves_no_file(kept: KeptWeights) -> None:
-    for run, score in (("a0", 0.8), ("a1", 0.8)):
-        kept.add(run[0], run, score, b"w")
-    kept.add("b", "b0", 0.9, None)
-    kept.add("b", "b1", 0.9, None)
+    train(kept, a0=0.8, a1=0.8)
+    kept.add("b", 0, "b0", 0.9)
+    kept.add("b", 1, "b1", 0.9)
     assert files(kept) == set()
+
+
+def test_where_lower_is_better_the_lowest_stays(tmp_path: Path) -> None:
+    kept = KeptWeights(tmp_path, Goal(n_repeats=1), read_score("log_loss"))
+    train(kept, a0=0.8, b0=0.3, c0=0.5)
+    assert files(kept) == {"b0"}
+
+
+def test_finalists_go_before_a_better_score_of_the_search(tmp_path: Path) -> None:
+    kept = KeptWeights(tmp_path, GOAL, read_score("accuracy"))
+    train(kept, a0=0.99, a1=0.99, b0=0.9, b1=0.9, c0=0.8, c1=0.8)
+    assert files(kept) == {"a0", "a1"}
+    train(kept, b2=0.85)
+    assert files(kept) == {"a0", "a1", "b2"}
+    train(kept, b3=0.85, a2=0.84, a3=0.84)
+    assert files(kept) == {"b2", "b3"}

@@ -168,7 +168,7 @@ class TestImportances:
         first = fake.summary.configurations[0]
         for repeat in range(1, 8):
             trial = fake.ask(first.params, first.config, repeat)
-            fake.complete(trial, list(first.repeats[0].reported))
+            fake.complete(trial, list(first.repeats[0].reported.values()))
         often = plots.importance_info(fake.study, fake.summary)
         assert len(fake.summary.configurations[0].scores) == 8
         assert often.importances == once.importances

@@ -60,7 +60,7 @@ def of_run(run: Run, loss_name: LossName = "loss") -> Evidence:
 def of_trial(repeat: Repeat, *, loss_name: LossName) -> Evidence:
     """Return what is left of a training whose run file is gone."""
     return Evidence(
-        accuracies=repeat.reported,
+        accuracies=repeat.accuracies,
         losses=(),
         train=repeat.metrics.get("train", {}),
         validation=repeat.metrics.get("validation", {}),

@@ -48,16 +48,17 @@ class CurvesInfo:
 
 @dataclass(frozen=True)
 class _Record:
-    """What is left of one training: all its epochs, or the reported scores only."""
+    """What is left of one training: all its epochs, or the accuracies that were reported."""
 
     epochs: tuple[Epoch, ...]
-    reported: tuple[float, ...]
+    accuracies: tuple[float, ...]
+    n_epochs: int
 
     def values(self, metric: Metric, split: Split) -> tuple[float, ...]:
         if self.epochs:
             of_split = (e.train if split == "train" else e.validation for e in self.epochs)
             return tuple(values.get(metric, math.nan) for values in of_split)
-        return self.reported if (metric, split) == ("accuracy", "validation") else ()
+        return self.accuracies if (metric, split) == ("accuracy", "validation") else ()
 
 
 def curves_info(summary: StudySummary, runs: RunStore) -> CurvesInfo | None:
@@ -138,7 +139,7 @@ def _records(configuration: Configuration, runs: RunStore) -> list[_Record]:
 
 def _record(repeat: Repeat, runs: RunStore) -> _Record:
     run = runs.read(repeat.run) if repeat.run else None
-    return _Record(run.epochs if run else (), repeat.reported)
+    return _Record(run.epochs if run else (), repeat.accuracies, repeat.n_epochs)
 
 
 def _curves(label: str, index: int, records: list[_Record]) -> Iterable[Curve]:
@@ -193,7 +194,7 @@ def _caption(
     if any(len(of_one) > 1 for of_one in records):
         caption += " Lines are means over repeats, bands reach from the lowest to the highest."
     caption += left_out
-    if len({len(record.reported) for record in every}) > 1:
+    if len({record.n_epochs for record in every}) > 1:
         caption += " Trainings end at different epochs: each epoch shows those that reached it."
     if len({configuration.config.loss for configuration in configurations}) > 1:
         caption += " Configurations with different loss functions have losses on different scales."

@@ -104,10 +104,11 @@ def _point(
     label = configuration_label(summary, number)
     if configuration.state == "pruned":
         cut = next(r for r in configuration.repeats if r.state == "pruned")
-        if not cut.reported or not math.isfinite(cut.reported[-1]):
+        last = cut.last_reported
+        if last is None or not math.isfinite(last):
             return None
-        words = f"pruned in epoch {len(cut.reported)} at {percent(cut.reported[-1])}"
-        return HistoryPoint(number, "pruned", cut.reported[-1], (label, words, *details))
+        words = f"pruned in epoch {cut.n_epochs} at {percent(last)}"
+        return HistoryPoint(number, "pruned", last, (label, words, *details))
     if configuration.score is None or configuration.score.mean is None:
         return None
     state: PointState = "complete" if configuration.state == "complete" else "unfinished"

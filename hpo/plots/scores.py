@@ -9,11 +9,11 @@ from plotly import graph_objects as go
 
 from hpo.plots.labels import percent
 from hpo.plots.style import GRAY, label
-from hpo.summary import SCORE_NAME, Configuration, StudySummary
+from hpo.summary import Configuration, StudySummary
 
 Range: TypeAlias = tuple[float, float]
 
-SCORE_TITLE: Final = f"validation {SCORE_NAME}"
+SCORE_TITLE: Final = "validation accuracy"
 SCORE_TICKS: Final = ".1~%"
 
 _LEAST_SPAN: Final = 0.02

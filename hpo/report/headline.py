@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hpo.plots import interval_text, parameters_text, percent
 from hpo.stats import Interval
-from hpo.summary import SCORE_NAME, Configuration, StudySummary
+from hpo.summary import Configuration, StudySummary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def _notes(summary: StudySummary, best: Configuration | None) -> Iterator[str]:
         yield "No configuration has all its repeats yet; what is finished is shown below."
         return
     if summary.baselines:
-        yield f"Its mean {SCORE_NAME} is {_beside_baselines(best.score.mean, summary)}."
+        yield f"Its mean {summary.record.score.title} is {_beside_baselines(best.score.mean, summary)}."
     others = [c.score for c in summary.configurations if c.score and c is not best]
     if summary.verdict is None or not summary.verdict.pairs:
         yield from _on_intervals(best.score, others)

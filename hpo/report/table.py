@@ -102,7 +102,7 @@ def _row(
         interval_text(score),
         str(len(done)) if len(done) == n_wanted else f"{len(done)} of {n_wanted}",
         _percent(score.deviation if score else None),
-        _range([len(repeat.reported) for repeat in done]),
+        _range([repeat.n_epochs for repeat in done]),
         _seconds([repeat.seconds for repeat in done if repeat.seconds is not None]),
     )
     cells = dict(zip(_RESULTS, results, strict=True))
@@ -120,9 +120,9 @@ def _baseline(name: str, score: float, columns: list[str]) -> Row:
 
 
 def _pruned_words(repeat: Repeat) -> str:
-    if not repeat.reported:
+    if repeat.last_reported is None:
         return "pruned"
-    return f"pruned in epoch {len(repeat.reported)} at {percent(repeat.reported[-1])}"
+    return f"pruned in epoch {repeat.n_epochs} at {percent(repeat.last_reported)}"
 
 
 def _mean(configuration: Configuration) -> float:

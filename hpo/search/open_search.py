@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import optuna
@@ -10,23 +11,27 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import space as spaces
 from hpo.config import Scalar
 from hpo.errors import StudyError
+from hpo.search.finalists import finalist_jobs
 from hpo.search.job import Job, enqueue, first_repeat, further_repeat, read_job, trials_in
 from hpo.search.samplers import make_sampler
 from hpo.search.stale import owner
-from hpo.space import Choices, FloatRange, IntRange, Parameter, Space
+from hpo.space import Cell, Choices, FloatRange, IntRange, Parameter, Space
 from hpo.study_record import Goal, StudyRecord
 
 _COUNTS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING)
+_OPEN = (TrialState.RUNNING, TrialState.WAITING)
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _MOST_FAILURES_IN_A_ROW = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSource:
-    """Hands out configurations until the study holds as many as its goal says.
+    """Hands out configurations until the study holds as many as its goal says, then finalists.
 
     A configuration counts when its first repeat is complete or pruned; its further repeats follow
     once that one is complete. A configuration that fails is replaced by another proposal; a
-    further repeat that fails is not tried again. What was cut off is.
+    further repeat that fails is not tried again. What was cut off is. A space that has no more
+    configurations than the goal is gone through, each once.
     """
 
     study: optuna.Study
@@ -39,26 +44,51 @@ class SearchSource:
         Raises:
             StudyError: so many trainings in a row failed that going on makes no sense.
         """
-        trials = [t for t in trials_in(self.study) if "config" in t.user_attrs]
-        if not trials:
-            self._enqueue_base()
-        self._enqueue_missing(trials)
+        trials = self._trials()
+        for job in self._missing(trials):
+            enqueue(self.study, job)
         if not trials_in(self.study, TrialState.WAITING):
-            first = [t for t in trials if t.user_attrs["repeat"] == 0 and t.state in _COUNTS]
-            if len(first) >= self.goal.n_trials:
+            if self._is_searched(trials):
                 return None
             _check_failures(trials)
-        return self._ask(1 + max((t.user_attrs["ordinal"] for t in trials), default=-1))
+        return self._ask(_next_ordinal(trials))
 
     def n_left(self) -> int:
         """Return how many trainings are left if nothing is pruned, those that run included."""
-        done = trials_in(self.study, TrialState.COMPLETE, TrialState.PRUNED)
-        n_pruned = sum(t.state == TrialState.PRUNED for t in done)
-        failed = trials_in(self.study, TrialState.FAIL)
-        n_failed = len([t for t in failed if t.user_attrs.get("repeat") and not _was_cut_off(t)])
-        n_repeats = self.goal.n_repeats
-        n_done = len(done) + n_failed + n_pruned * (n_repeats - 1)
-        return max(0, self.goal.n_trials * n_repeats - n_done)
+        trials, goal = self._trials(), self.goal
+        ended = [t for t in trials if t.state in _ENDED and not _was_cut_off(t)]
+        searched = [t for t in ended if t.user_attrs["repeat"] < goal.n_repeats]
+        n_done = sum(t.state == TrialState.COMPLETE or not _is_first(t) for t in searched)
+        # No repeat follows a first one that was pruned, or that failed and is not replaced.
+        n_done += goal.n_repeats * sum(self._is_dead_end(t) for t in searched)
+        if n_left := max(0, self.n_wanted * goal.n_repeats - n_done):
+            return n_left + min(goal.n_finalists, self.n_wanted) * goal.n_final_repeats
+        there = {_place(t) for t in ended}
+        jobs = finalist_jobs(trials, self.record, goal)
+        return sum((job.ordinal, job.repeat) not in there for job in jobs)
+
+    @property
+    def n_wanted(self) -> int:
+        """The number of configurations to be tried: the goal, or all there are."""
+        return self.goal.n_trials if self.cells is None else len(self.cells)
+
+    @cached_property
+    def cells(self) -> list[Cell] | None:
+        """Every configuration of the space, None where there are more than the goal."""
+        return spaces.search_cells(self.record.space, most=self.goal.n_trials)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return [t for t in trials_in(self.study) if "config" in t.user_attrs]
+
+    def _is_searched(self, trials: list[FrozenTrial]) -> bool:
+        """Whether the study holds as many configurations as are wanted."""
+        if self.cells is not None:
+            return not self._untried(trials)
+        return sum(_is_first(t) and t.state in _COUNTS for t in trials) >= self.goal.n_trials
+
+    def _is_dead_end(self, trial: FrozenTrial) -> bool:
+        is_failed = trial.state == TrialState.FAIL and self.cells is not None
+        return _is_first(trial) and (trial.state == TrialState.PRUNED or is_failed)
 
     def _ask(self, ordinal: int) -> tuple[optuna.Trial, Job]:
         record = self.record
@@ -74,31 +104,41 @@ class SearchSource:
                 trial.set_user_attr(name, value)
         return trial, job
 
-    def _enqueue_base(self) -> None:
-        """Begin with the base configuration, where the ranges can express it."""
-        record = self.record
-        params = spaces.params_of(record.space, record.space.base)
-        if params is not None:
-            base = first_repeat(record, ordinal=0, params=params, config=record.space.base)
-            enqueue(self.study, base)
+    def _missing(self, trials: list[FrozenTrial]) -> list[Job]:
+        """Return the jobs that follow from what is there; finalists when all else is over."""
+        missing = self._follow_ups(trials) + self._untried(trials)
+        if missing or any(t.state in _OPEN for t in trials) or not self._is_searched(trials):
+            return missing
+        there = _there(trials)
+        jobs = finalist_jobs(trials, self.record, self.goal)
+        return [job for job in jobs if (job.ordinal, job.repeat) not in there]
 
-    def _enqueue_missing(self, trials: list[FrozenTrial]) -> None:
-        """Put further repeats of complete configurations, and what was cut off, into the study."""
-        there = {
-            (t.user_attrs["ordinal"], t.user_attrs["repeat"])
-            for t in trials
-            if t.state in _COUNTS or not _was_cut_off(t)
-        }
+    def _untried(self, trials: list[FrozenTrial]) -> list[Job]:
+        """Return what needs no proposal: the base to begin with, or all of a small space."""
+        record, cells = self.record, self.cells
+        if cells is None:
+            params = spaces.params_of(record.space, record.space.base)
+            cells = [] if trials or params is None else [Cell(params, record.space.base)]
+        tried = {job.config.identity() for t in trials if (job := read_job(t))}
+        untried = [cell for cell in cells if cell.config.identity() not in tried]
+        return [
+            first_repeat(record, ordinal=ordinal, params=cell.params, config=cell.config)
+            for ordinal, cell in enumerate(untried, start=_next_ordinal(trials))
+        ]
+
+    def _follow_ups(self, trials: list[FrozenTrial]) -> list[Job]:
+        """Return further repeats of complete configurations, and what was cut off."""
+        there, missing = _there(trials), []
         for trial in trials:
-            is_first = trial.user_attrs["repeat"] == 0
-            for repeat in self._follow_ups(trial, is_first=is_first):
+            for repeat in self._repeats_after(trial):
                 job = read_job(trial)
                 if job is not None and (job.ordinal, repeat) not in there:
                     there.add((job.ordinal, repeat))
-                    enqueue(self.study, further_repeat(job, repeat, record=self.record))
+                    missing.append(further_repeat(job, repeat, record=self.record))
+        return missing
 
-    def _follow_ups(self, trial: FrozenTrial, *, is_first: bool) -> Sequence[int]:
-        if trial.state == TrialState.COMPLETE and is_first:
+    def _repeats_after(self, trial: FrozenTrial) -> Sequence[int]:
+        if trial.state == TrialState.COMPLETE and _is_first(trial):
             return range(1, self.goal.n_repeats)
         if trial.state == TrialState.FAIL and _was_cut_off(trial):
             return [trial.user_attrs["repeat"]]
@@ -125,6 +165,23 @@ def _suggest(trial: optuna.Trial, parameter: Parameter) -> Scalar:
             )
         case FloatRange():
             return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+
+
+def _there(trials: list[FrozenTrial]) -> set[tuple[int, int]]:
+    """Return the ordinal and repeat of all that is not to be handed out again."""
+    return {_place(t) for t in trials if t.state in _COUNTS or not _was_cut_off(t)}
+
+
+def _place(trial: FrozenTrial) -> tuple[int, int]:
+    return trial.user_attrs["ordinal"], trial.user_attrs["repeat"]
+
+
+def _next_ordinal(trials: list[FrozenTrial]) -> int:
+    return 1 + max((t.user_attrs["ordinal"] for t in trials), default=-1)
+
+
+def _is_first(trial: FrozenTrial) -> bool:
+    return bool(trial.user_attrs["repeat"] == 0)
 
 
 def _was_cut_off(trial: FrozenTrial) -> bool:

@@ -16,7 +16,7 @@ from hpo.space.records import (
     SweepValue,
     value_text,
 )
-from hpo.space.resolving import params_of, resolve
+from hpo.space.resolving import params_of, resolve, search_cells
 
 __all__ = [
     "Cell",
@@ -35,6 +35,7 @@ __all__ = [
     "params_of",
     "resolve",
     "restrict",
+    "search_cells",
     "space_differences",
     "space_names",
     "to_document",

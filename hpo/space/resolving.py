@@ -1,11 +1,20 @@
 """Parameters of a search <-> configurations."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from hpo.config import Scalar, TrainingConfig, Value
 from hpo.errors import ConfigError, UsageError
 from hpo.space.fields import NAMES, apply, current_label, fit_dropout
-from hpo.space.records import Choices, Parameter, Space, value_text
+from hpo.space.records import (
+    Cell,
+    Choices,
+    Domain,
+    FloatRange,
+    IntRange,
+    Parameter,
+    Space,
+    value_text,
+)
 
 
 def resolve(space: Space, params: Mapping[str, Scalar]) -> TrainingConfig:
@@ -44,6 +53,45 @@ def params_of(space: Space, config: TrainingConfig) -> dict[str, Scalar] | None:
     except ConfigError:
         return None
     return params if is_expressed else None
+
+
+def search_cells(space: Space, *, most: int) -> list[Cell] | None:
+    """Return every configuration of the ranges once, None if there are more than `most`."""
+    found: dict[str, Cell] = {}
+    for params in _all_params(space.search, {}):
+        if params is None:
+            return None
+        config = resolve(space, params)
+        found.setdefault(config.identity(), Cell(params, config))
+        if len(found) > most:
+            return None
+    return list(found.values())
+
+
+def _all_params(
+    parameters: Sequence[Parameter], chosen: Mapping[str, Scalar]
+) -> Iterator[dict[str, Scalar] | None]:
+    """Yield every choice; None for a range that has no end of them."""
+    if not parameters:
+        yield dict(chosen)
+        return
+    first, rest = parameters[0], parameters[1:]
+    labels = _labels_of(first.domain) if first.is_active(chosen) else [None]
+    if labels is None:
+        yield None
+        return
+    for label in labels:
+        yield from _all_params(rest, chosen if label is None else {**chosen, first.name: label})
+
+
+def _labels_of(domain: Domain) -> Sequence[Scalar | None] | None:
+    match domain:
+        case Choices():
+            return domain.labels
+        case IntRange():
+            return range(domain.low, domain.high + 1, domain.step)
+        case FloatRange():
+            return [domain.low] if domain.low == domain.high else None
 
 
 def _value(parameter: Parameter, label: Scalar) -> Value:

@@ -99,9 +99,10 @@ def test_a_failed_configuration_is_replaced_by_another(bench: Bench) -> None:
 
 
 def test_a_search_where_everything_fails_ends_and_says_why(bench: Bench) -> None:
-    broken = replace(SPACE, search=(Parameter("learning_rate", FloatRange(10.0, 10.0)),))
+    ranges = {"learning_rate": FloatRange(10.0, 10.0), "dropout": FloatRange(0.0, 0.5)}
+    broken = replace(SPACE, search=tuple(Parameter(*pair) for pair in ranges.items()))
     broken = replace(broken, base=broken.base.replace(learning_rate=10.0))
-    study = bench.study(record("search", "learning_rate", space=broken))
+    study = bench.study(record("search", *ranges, space=broken))
     with pytest.raises(StudyError, match="not finite in epoch 2"):
         bench.train(study, Goal(1, 50))
 

@@ -1,0 +1,183 @@
+"""Reading a study and gathering its trials by configuration."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo import space as spaces
+from hpo.config import Scalar, TrainingConfig
+from hpo.openings import read_openings
+from hpo.search.finalists import choose_finalists
+from hpo.storage import Storage, explained
+from hpo.storage_url import mask
+from hpo.study import is_ours, read_goal, read_record, study_names
+from hpo.study_record import Goal, StudyRecord
+from hpo.summary.finalists import Finalist, Finalists
+from hpo.summary.intervals import compare, mean_score
+from hpo.summary.records import Configuration, Repeat, State, StudySummary
+
+_STATES: Final[dict[TrialState, State]] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
+    """Read a study and gather its trials by configuration, in the order they were asked for.
+
+    Raises:
+        StudyError: it is not one of hpo's.
+        StorageError: the database cannot be read.
+    """
+    with explained(storage_url):
+        return _summarize(study, storage_url=storage_url)
+
+
+def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
+    record = read_record(study)
+    goal = read_goal(study)
+    trials = [t for t in study.get_trials(deepcopy=False) if "config" in t.user_attrs]
+    by_configuration: dict[str, list[FrozenTrial]] = {}
+    for trial in trials:
+        config = TrainingConfig.from_mapping(trial.user_attrs["config"])
+        by_configuration.setdefault(config.identity(), []).append(trial)
+    order = _grid_order(record)
+    configurations = [_configuration(trials, record, goal) for trials in by_configuration.values()]
+    configurations.sort(key=lambda c: order.get(c.config.identity(), len(order)))
+    verdict = None
+    if record.kind == "grid":
+        verdict = compare({c.value: c for c in configurations}, record)
+    return StudySummary(
+        name=study.study_name,
+        storage=mask(storage_url),
+        record=record,
+        goal=goal,
+        baselines=dict(study.user_attrs.get("baselines", {})),
+        configurations=tuple(configurations),
+        verdict=verdict,
+        finalists=_finalists(configurations, trials, record, goal),
+        openings=read_openings(study),
+    )
+
+
+def summarize_all(storage: Storage) -> tuple[list[StudySummary], int]:
+    """Read every study of hpo, the oldest first, and count those of other programs."""
+    summaries, n_foreign = [], 0
+    for name in study_names(storage):
+        with explained(storage.url):
+            study = optuna.load_study(study_name=name, storage=storage.optuna)
+            if is_ours(study):
+                summaries.append(summarize(study, storage_url=storage.url))
+            else:
+                n_foreign += 1
+    return summaries, n_foreign
+
+
+def with_call(summary: StudySummary, *, n_trained: int, n_reused: int) -> StudySummary:
+    """Return the summary with what the last call trained and reused."""
+    return replace(summary, n_trained=n_trained, n_reused=n_reused)
+
+
+def _configuration(trials: list[FrozenTrial], record: StudyRecord, goal: Goal) -> Configuration:
+    repeats = tuple(_latest(_repeat(trial, record) for trial in trials))
+    # A grid has no finalists: however many repeats it has, all are alike.
+    n_searched = goal.n_repeats if goal.n_finalists else 1 + max(r.repeat for r in repeats)
+    return Configuration(
+        params=trials[0].user_attrs["params"],
+        config=TrainingConfig.from_mapping(trials[0].user_attrs["config"]),
+        state=_state(repeats, goal.n_repeats),
+        score=mean_score([r for r in repeats if r.repeat < n_searched], record),
+        fresh=mean_score([r for r in repeats if r.repeat >= n_searched], record),
+        repeats=repeats,
+        n_searched=n_searched,
+    )
+
+
+def _finalists(
+    configurations: Sequence[Configuration],
+    trials: Sequence[FrozenTrial],
+    record: StudyRecord,
+    goal: Goal,
+) -> Finalists | None:
+    """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
+    chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
+    numbered = {
+        number: configuration
+        for number, configuration in enumerate(configurations, start=1)
+        if configuration.config.identity() in chosen
+    }
+    if not all(_is_trained_again(c, goal) for c in numbered.values()):
+        return None
+    members = [
+        Finalist(number=number, searched=c.score.mean, fresh=c.fresh)
+        for number, c in numbered.items()
+        if c.score and c.score.mean is not None and c.fresh
+    ]
+    if not members:
+        return None
+    members.sort(key=lambda member: -record.score.rank(member.fresh.mean))
+    compared: dict[Scalar, Configuration] = {
+        member.label: numbered[member.number] for member in members
+    }
+    return Finalists(
+        members=tuple(members),
+        verdict=compare(compared, record, first=goal.n_repeats),
+        n_wanted=goal.n_finalists,
+        n_repeats=goal.n_final_repeats,
+    )
+
+
+def _is_trained_again(configuration: Configuration, goal: Goal) -> bool:
+    ended = [r for r in configuration.repeats if r.state in ("complete", "failed")]
+    return sum(r.repeat >= goal.n_repeats for r in ended) >= goal.n_final_repeats
+
+
+def _repeat(trial: FrozenTrial, record: StudyRecord) -> Repeat:
+    attributes, reported = trial.user_attrs, dict(sorted(trial.intermediate_values.items()))
+    state = _STATES[trial.state]
+    return Repeat(
+        trial=trial.number,
+        repeat=attributes["repeat"],
+        seed=attributes["seed"],
+        fold=attributes["fold"],
+        state=state,
+        score=trial.value if state == "complete" else None,
+        reported=reported,
+        accuracies=tuple(reported.values()) if record.metric == "accuracy" else (),
+        n_epochs=attributes.get("n_epochs", max(reported, default=0)),
+        seconds=attributes.get("seconds"),
+        is_reused=bool(attributes.get("is_reused", False)),
+        run=attributes.get("run"),
+        reason=attributes.get("reason"),
+        metrics=attributes.get("metrics", {}),
+    )
+
+
+def _latest(repeats: Iterable[Repeat]) -> list[Repeat]:
+    """Keep one trial per repeat: a complete one before a later one before an earlier one."""
+    kept: dict[int, Repeat] = {}
+    for repeat in repeats:
+        if repeat.repeat not in kept or kept[repeat.repeat].state != "complete":
+            kept[repeat.repeat] = repeat
+    return [kept[i] for i in sorted(kept)]
+
+
+def _state(repeats: tuple[Repeat, ...], n_repeats: int) -> State:
+    states = [r.state for r in repeats]
+    for state in ("running", "pruned", "failed", "waiting"):
+        if state in states:
+            return state
+    return "complete" if len(states) >= n_repeats else "waiting"
+
+
+def _grid_order(record: StudyRecord) -> dict[str, int]:
+    if record.kind != "grid":
+        return {}
+    cells = spaces.cells(record.space, record.names)
+    return {cell.config.identity(): i for i, cell in enumerate(cells)}

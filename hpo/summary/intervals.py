@@ -1,0 +1,36 @@
+"""Means over repeats and comparisons of configurations, in the study's own score."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from hpo.config import Scalar
+from hpo.stats import Interval, SweepComparison, compare_sweep, mean_interval
+from hpo.study_record import StudyRecord
+from hpo.summary.records import Configuration, Repeat
+
+
+def mean_score(repeats: Iterable[Repeat], record: StudyRecord) -> Interval | None:
+    """Return the mean of the complete ones; a share is cut where shares end, few reach beyond."""
+    scores = [r.score for r in repeats if r.state == "complete" and r.score is not None]
+    if not scores:
+        return None
+    interval = mean_interval(scores, overlap=record.data.overlap)
+    if interval.low is None or interval.high is None or not record.score.kind.is_share:
+        return interval
+    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
+
+
+def compare(
+    configurations: Mapping[Scalar, Configuration], record: StudyRecord, *, first: int = 0
+) -> SweepComparison:
+    """Compare every pair of configurations by the repeats from `first` on that both have."""
+    scores: dict[Scalar, Sequence[float | None]] = {}
+    for name, configuration in configurations.items():
+        by_repeat = {r.repeat: r.score for r in configuration.repeats}
+        scores[name] = [by_repeat.get(i) for i in range(first, max(by_repeat, default=-1) + 1)]
+    return compare_sweep(
+        scores,
+        overlap=record.data.overlap,
+        kind=record.score.kind,
+        n_images=record.data.n_train,
+    )

@@ -1,0 +1,123 @@
+"""The records of a study by configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from hpo.config import Scalar, TrainingConfig
+from hpo.openings import Opening
+from hpo.stats import Interval, SweepComparison
+from hpo.study_record import Goal, StudyRecord
+from hpo.summary.finalists import Finalists
+
+State = Literal["complete", "pruned", "failed", "running", "waiting"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeat:
+    """One trial: a configuration trained with one seed on one fold.
+
+    `reported` is the score by epoch, counted from 1, where it was measured; `accuracies` are those
+    of every epoch where the score is the accuracy, else nothing. `reason` says why a failed one
+    failed; `run` names its file in the run store. `metrics` holds those of the kept weights, by
+    split.
+    """
+
+    trial: int
+    repeat: int
+    seed: int
+    fold: int
+    state: State
+    score: float | None
+    reported: Mapping[int, float]
+    accuracies: tuple[float, ...]
+    n_epochs: int
+    seconds: float | None
+    is_reused: bool
+    run: str | None
+    reason: str | None
+    metrics: Mapping[str, Mapping[str, float]]
+
+    @property
+    def last_reported(self) -> float | None:
+        """The score that was reported last, None where there was none."""
+        return self.reported[max(self.reported)] if self.reported else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """One configuration with all its repeats.
+
+    `score` is taken over the complete ones, in a search without those of finalists, which `fresh`
+    is taken over.
+    """
+
+    params: Mapping[str, Scalar]
+    config: TrainingConfig
+    state: State
+    score: Interval | None
+    repeats: tuple[Repeat, ...]
+    n_searched: int
+    fresh: Interval | None = None
+
+    @property
+    def label(self) -> str:
+        """The parameters in words: `batch_size 32`."""
+        return ", ".join(f"{name} {value}" for name, value in self.params.items()) or "base"
+
+    @property
+    def value(self) -> Scalar:
+        """What it is called in a verdict: the value of its one parameter, or its label."""
+        return next(iter(self.params.values())) if len(self.params) == 1 else self.label
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The scores of the complete repeats, without those of finalists."""
+        of = (r.score for r in self.repeats if r.repeat < self.n_searched)
+        return tuple(score for score in of if score is not None)
+
+    @property
+    def judged(self) -> tuple[Repeat, ...]:
+        """The complete repeats that speak for it: the fresh ones of a finalist, else all."""
+        complete = [r for r in self.repeats if r.state == "complete"]
+        return tuple([r for r in complete if r.repeat >= self.n_searched] or complete)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySummary:
+    """A study as it stands. `n_trained` and `n_reused` count what the last call did.
+
+    `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
+    once they are all trained. `openings` tells when the sealed test was opened; its results are
+    not in here.
+    """
+
+    name: str
+    storage: str
+    record: StudyRecord
+    goal: Goal
+    baselines: Mapping[str, float]
+    configurations: tuple[Configuration, ...]
+    verdict: SweepComparison | None = None
+    finalists: Finalists | None = None
+    openings: tuple[Opening, ...] = ()
+    n_trained: int = 0
+    n_reused: int = 0
+    report: str | None = None
+
+    @property
+    def best(self) -> Configuration | None:
+        """The winner of the finalists, else the best mean score with all repeats complete."""
+        if self.finalists:
+            return self.configurations[self.finalists.winner.number - 1]
+        complete = [c for c in self.configurations if c.state == "complete"]
+        return max(complete, key=self.rank, default=None)
+
+    def rank(self, configuration: Configuration) -> float:
+        """Return a number that is higher for a better mean; the lowest where there is none."""
+        score = configuration.score
+        return self.record.score.rank(score.mean if score else None)
+
+    def count(self, state: State) -> int:
+        """Return the number of trials in a state."""
+        return sum(r.state == state for c in self.configurations for r in c.repeats)
