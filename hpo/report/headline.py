@@ -61,7 +61,8 @@ def _notes(summary: StudySummary, best: Configuration | None) -> Iterator[str]:
         yield "No configuration has all its repeats yet; what is finished is shown below."
         return
     if summary.baselines:
-        yield f"Its mean {summary.record.score.title} is {_beside_baselines(best.score.mean, summary)}."
+        title = summary.record.score.title
+        yield f"Its mean {title} is {_beside_baselines(best.score.mean, summary)}."
     others = [c.score for c in summary.configurations if c.score and c is not best]
     if summary.verdict is None or not summary.verdict.pairs:
         yield from _on_intervals(best.score, others)
