@@ -10,7 +10,7 @@ from hpo.config import TrainingConfig, Value, describe
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError, fault_list
 from hpo.folders import study_folder
-from hpo.score import read_score
+from hpo.score import DEFAULT_METRICS, read_score
 from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study_record import (
@@ -38,7 +38,8 @@ class Settings:
 
     `set` holds values or their texts, `values` texts such as `16,32`.
     `device` and `precision` may be `auto`; `repeats` None is 5 for a grid, 1 for a search.
-    `lanes` is how many trainings go on at once, None for auto. `command` is what the study
+    `lanes` is how many trainings go on at once, None for auto. `metric` is what the study
+    optimizes (`hpo.score.SCORES`), None for the default of its kind. `command` is what the study
     records as having created it.
     """
 
@@ -54,17 +55,24 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     lanes: int | None = None
-    metric: str = "accuracy"
+    metric: str | None = None
     command: str = "library"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """What only a search takes: how many configurations, and by what they are chosen and cut."""
+    """What only a search takes: how many configurations, and by what they are chosen and cut.
+
+    The best `finalists` of them get `final_repeats` more, and so do the bases of the reports
+    `with_baselines`.
+    """
 
     trials: int = 50
     sampler: str = "tpe"
     pruner: str = "median"
+    finalists: int = 5
+    final_repeats: int = 5
+    with_baselines: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +147,11 @@ def plan_search(
     )
     record = replace(record, sampler=search.sampler, pruner=search.pruner)
     goal = Goal(
-        _count("--repeats", settings.repeats, SEARCH_REPEATS),
-        _count("--trials", search.trials, search.trials),
+        n_repeats=_count("--repeats", settings.repeats, SEARCH_REPEATS),
+        n_trials=_count("--trials", search.trials, search.trials),
+        n_finalists=_count("--finalists", search.finalists, search.finalists, least=0),
+        n_final_repeats=_count("--final-repeats", search.final_repeats, search.final_repeats),
+        with_baselines=search.with_baselines,
     )
     return _plan(record, goal, dataset, settings)
 
@@ -227,7 +238,6 @@ def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings)
 
 def _read_space(settings: Settings) -> Space:
     check_names(settings.device, settings.precision)
-    read_score(settings.metric)
     _check_lanes(settings.lanes)
     if not 0 <= settings.seed <= _MOST:
         raise UsageError(
@@ -258,8 +268,12 @@ def _record(
         pruner="none",
         command=mask_command(settings.command),
         versions=versions(),
-        metric=settings.metric,
+        metric=_metric(settings, kind),
     )
+
+
+def _metric(settings: Settings, kind: Kind) -> str:
+    return DEFAULT_METRICS[kind] if settings.metric is None else read_score(settings.metric).name
 
 
 def _describe(dataset: Dataset, path: Path | str | None) -> DataInfo:
@@ -292,10 +306,12 @@ def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo) -> None:
         )
 
 
-def _count(option: str, value: int | None, default: int) -> int:
+def _count(option: str, value: int | None, default: int, *, least: int = 1) -> int:
     number = default if value is None else value
-    if not 1 <= number <= _MOST:
-        raise UsageError(f"{option} takes a whole number from 1 to {_MOST:,}, but got {number}.")
+    if not least <= number <= _MOST:
+        raise UsageError(
+            f"{option} takes a whole number from {least} to {_MOST:,}, but got {number}."
+        )
     return number
 
 

@@ -12,6 +12,7 @@ from hpo.cli.options import (
     EpochsOption,
     JsonOption,
     LanesOption,
+    MetricOption,
     PrecisionOption,
     QuietOption,
     RepeatsOption,
@@ -48,6 +49,7 @@ def grid(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     lanes: LanesOption = "auto",
+    metric: MetricOption = None,
     timeout: TimeoutOption = None,
     test: Annotated[
         bool,
@@ -86,6 +88,7 @@ def grid(
         device=device,
         precision=precision,
         lanes=read_lanes(lanes),
+        metric=metric,
         command=command_line(),
     )
     plan = with_timeout(plan_grid(names, settings), timeout)
@@ -115,6 +118,19 @@ def search(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     lanes: LanesOption = "auto",
+    metric: MetricOption = None,
+    finalists: Annotated[
+        int,
+        typer.Option("--finalists", help="So many of the best are trained again at the end."),
+    ] = 5,
+    final_repeats: Annotated[
+        int,
+        typer.Option("--final-repeats", help="Trainings of each finalist, on other folds."),
+    ] = 5,
+    with_baselines: Annotated[
+        bool,
+        typer.Option("--with-baselines", help="Train the bases of the five reports beside it."),
+    ] = False,
     timeout: TimeoutOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -122,7 +138,9 @@ def search(
 ) -> None:
     """Search the open space of hyperparameters, the base configuration first.
 
-    The same command with more --trials goes on. --param restricts the search to these.
+    At the end the best few are trained again on other folds with fresh seeds, and the winner is
+    named by that. The same command with more --trials goes on. --param restricts the search to
+    these.
 
     Examples:
 
@@ -151,9 +169,17 @@ def search(
         device=device,
         precision=precision,
         lanes=read_lanes(lanes),
+        metric=metric,
         command=command_line(),
     )
-    search_settings = SearchSettings(trials=trials, sampler=sampler, pruner=pruner)
+    search_settings = SearchSettings(
+        trials=trials,
+        sampler=sampler,
+        pruner=pruner,
+        finalists=finalists,
+        final_repeats=final_repeats,
+        with_baselines=with_baselines,
+    )
     plan = with_timeout(plan_search(param or [], settings, search_settings), timeout)
     from hpo.cli import work
 
