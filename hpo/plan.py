@@ -1,7 +1,7 @@
 """From a request to a plan: everything is checked before anything is opened or trained."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from hpo.config import TrainingConfig, Value, describe
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError, fault_list
 from hpo.folders import study_folder
+from hpo.option_texts import MOST_LANES
 from hpo.score import DEFAULT_METRICS, read_score
 from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
@@ -24,10 +25,10 @@ from hpo.study_record import (
     versions,
 )
 from hpo.training.device_names import check_names
+from hpo.training.numerics import SMALLEST_STRESSED
 
 GRID_REPEATS = 5
 SEARCH_REPEATS = 1
-MOST_LANES = 256
 _N_FOLDS = 5
 _MOST = 1_000_000
 
@@ -103,6 +104,7 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
     dataset = open_data(_path(settings.data))
     info = _describe(dataset, settings.data)
     _check_batches([cell.config for cell in cells], info)
+    _check_stress(_metric(settings, "grid"), [cell.config.image_size for cell in cells])
     record = _record(
         settings,
         kind="grid",
@@ -138,6 +140,7 @@ def plan_search(
     dataset = open_data(_path(settings.data))
     info = _describe(dataset, settings.data)
     _check_batches([space.base], info)
+    _check_stress(_metric(settings, "search"), _image_sizes(space))
     record = _record(
         settings,
         kind="search",
@@ -177,54 +180,6 @@ def with_lanes(plan: Plan, lanes: int | None) -> Plan:
     """
     _check_lanes(lanes)
     return replace(plan, lanes=lanes)
-
-
-def read_lanes(text: str) -> int | None:
-    """Read `--lanes`: None for auto.
-
-    Raises:
-        UsageError: it is neither auto nor a whole number.
-    """
-    if text == "auto":
-        return None
-    if not text.isascii() or not text.isdigit():
-        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {text!r}.")
-    return int(text)
-
-
-def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
-    """Read `NAME=VALUE` of a repeatable option.
-
-    Raises:
-        UsageError: a text without `=`, or a name given twice; all faults at once.
-    """
-    pairs: dict[str, str] = {}
-    faults = []
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign or not name.strip() or not value.strip():
-            faults.append(f"{text!r} is not of the form NAME=VALUE")
-        elif name.strip() in pairs:
-            faults.append(f"{name.strip()} is given twice")
-        pairs[name.strip()] = value.strip()
-    if faults:
-        raise UsageError(fault_list(f"{option} cannot be read:", faults))
-    return pairs
-
-
-def read_values(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Read `--values`: `NAME=V,V`, or `V,V` alone where one parameter is swept.
-
-    Raises:
-        UsageError: it is not clear which parameter the values are for, or it is not swept.
-    """
-    if len(names) == 1:
-        texts = [text if "=" in text else f"{names[0]}={text}" for text in texts]
-    pairs = read_pairs("--values", texts)
-    faults = [f"{name} is not swept: add --param {name}" for name in pairs if name not in names]
-    if faults:
-        raise UsageError(fault_list("--values cannot be used:", faults))
-    return pairs
 
 
 def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings) -> Plan:
@@ -304,6 +259,28 @@ def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo) -> None:
             )
             + "\nUse --values or --set batch_size=N with a smaller one."
         )
+
+
+def _check_stress(metric: str, image_sizes: Iterable[int]) -> None:
+    """Refuse a stress score of images on which its changes would mean nothing."""
+    smallest = min(image_sizes)
+    if read_score(metric).is_stressed and smallest < SMALLEST_STRESSED:
+        raise UsageError(
+            f"--metric {metric} takes images of {SMALLEST_STRESSED} x {SMALLEST_STRESSED} pixels "
+            f"or more, but image_size may be {smallest}: use --set image_size=N, or --metric "
+            f"{read_score(metric).metric}."
+        )
+
+
+def _image_sizes(space: Space) -> list[int]:
+    """Return the image sizes that a search may come to, as far as the smallest."""
+    for parameter in space.search:
+        match parameter.name, parameter.domain:
+            case "image_size", spaces.Choices(values=values):
+                return [size for size in values if isinstance(size, int)]
+            case "image_size", spaces.IntRange(low=low):
+                return [low]
+    return [space.base.image_size]
 
 
 def _count(option: str, value: int | None, default: int, *, least: int = 1) -> int:

@@ -24,6 +24,7 @@ from hpo.cli.options import (
     StudyOption,
     ValuesOption,
 )
+from hpo.option_texts import read_lanes, read_pairs, read_values
 from hpo.storage_url import DEFAULT_URL
 
 ParamsOption = Annotated[
@@ -72,7 +73,7 @@ def grid(
 
         hpo grid --param learning_rate --values 0.01,0.001 --set batch_size=64
     """
-    from hpo.plan import Settings, plan_grid, read_lanes, read_pairs, read_values, with_timeout
+    from hpo.plan import Settings, plan_grid, with_timeout
 
     names = param or []
     settings = Settings(
@@ -148,14 +149,7 @@ def search(
 
         hpo search --trials 20 --param learning_rate --param batch_size --epochs 10
     """
-    from hpo.plan import (
-        SearchSettings,
-        Settings,
-        plan_search,
-        read_lanes,
-        read_pairs,
-        with_timeout,
-    )
+    from hpo.plan import SearchSettings, Settings, plan_search, with_timeout
 
     settings = Settings(
         data=data,
@@ -197,7 +191,7 @@ def resume(
 ) -> None:
     """Go on with a study where it stopped, with the settings it was created with."""
     from hpo.cli import work
-    from hpo.plan import read_lanes, with_lanes, with_timeout
+    from hpo.plan import with_lanes, with_timeout
     from hpo.session import plan_resume
 
     n_lanes = read_lanes(lanes)

@@ -71,8 +71,8 @@ def memory_bytes(
     first_layer = n_pixels * config.hidden[0]
     factor = device.factor_dtype.itemsize
     # A batch is uint8 and converted; augmentation adds float images and a grid.
-    is_warped = config.augment_pose > 0 or config.augment_exposure > 0
-    batch = config.batch_size * n_pixels * (24 if is_warped else factor)
+    is_changed = config.is_warped or config.augment_exposure > 0
+    batch = config.batch_size * n_pixels * (24 if is_changed else factor)
     masks = data.n_pool * sum(config.hidden)
     lane = _state_bytes(config) + batch + masks
     # The gradient; with bf16 factors also those, and the gradient before it is widened.

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", type=Path, default=os.environ.get("HPO_DATA"), help="the X-rays (HPO_DATA)")
     add("--medmnist", type=Path, help="PneumoniaMNIST's file, or one like it")
-    add("--configurations", type=int, default=320, help="fewer for a quick try")
+    add("--configurations", type=int, default=300, help="fewer for a quick try")
     add("--open", action="store_true", help="look at the half of the test that is kept back")
     add("--out", type=Path, default=SCORES)
     add("--storage", default=os.environ.get("HPO_STORAGE", DEFAULT_URL), metavar="URL")

@@ -20,7 +20,7 @@ writes this file; with the same run store it is the same file.
 
 def document(tables: Mapping[str, Sequence[Judged]], notes: Mapping[str, str]) -> str:
     """Return the page: a table for each title, with a note on what it is made from."""
-    plan = (studies.scores.__doc__ or "").split("settled before the first training:\n")[-1]
+    plan = (studies.scores.__doc__ or "").split(" is told here:\n")[-1]
     parts = [_HEAD, plan.strip(), "## What came out"]
     for title, judged in tables.items():
         parts += [f"### {title}", notes[title], _table(judged)]
