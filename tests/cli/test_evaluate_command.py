@@ -225,6 +225,7 @@ def test_the_phantom_is_said(hpo: Hpo) -> None:
 
 def test_a_search_tells_the_winner_or_all(hpo: Hpo, xrays: Path) -> None:
     search = ("search", "--param", "learning_rate", "--trials", "3", "--pruner", "none")
+    search = (*search, "--finalists", "0")
     hpo(*search, *SMALL, "--data", xrays, "--study", "sought")
     assert len(hpo("evaluate", "sought", "--json").json["configurations"]) == 1
     every = hpo("evaluate", "sought", "--all", "--json").json
