@@ -72,8 +72,10 @@ def print_evaluation(evaluation: Evaluation, summary: StudySummary) -> None:
     n_columns = max(1, (console.width - _NAME_WIDTH) // _COLUMN_WIDTH)
     for start in range(0, len(shown), n_columns):
         console.print(_table(evaluation, shown[start : start + n_columns]))
+    of_ensemble = ", below an ensemble over patients alone" * any(c.ensemble for c in shown)
     _print(
-        "Below each mean its 95 % interval over trainings and patients; gap: validation - test."
+        f"Below each mean its 95 % interval over trainings and patients{of_ensemble}; gap: "
+        "validation - test."
     )
     if n_hidden := len(evaluation.configurations) - len(shown):
         _print(f"{count(n_hidden, 'more configuration')} in --json.")

@@ -31,6 +31,7 @@ class TestSection:
     title: str
     columns: tuple[str, ...]
     rows: tuple[TestRow, ...]
+    has_ensembles: bool
     remarks: tuple[str, ...]
     verdict: tuple[tuple[str, bool], ...]
     notes: tuple[str, ...]
@@ -49,6 +50,7 @@ def sealed_test(summary: StudySummary, study: optuna.Study) -> TestSection | Non
         title=_title(evaluation) if evaluation else "",
         columns=(*SHARES, "right answers", *NUMBERS, "accuracy gap", "AUROC gap"),
         rows=tuple(_rows(evaluation)) if evaluation else (),
+        has_ensembles=any(c.ensemble for c in every),
         remarks=tuple(f"{c.name}: {line}" for c in every for line in (*c.notes, *c.signs)),
         verdict=tuple((p.sentence, p.is_real) for p in evaluation.pairs) if evaluation else (),
         notes=evaluation.notes if evaluation else (),

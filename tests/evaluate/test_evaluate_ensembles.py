@@ -94,7 +94,9 @@ def test_one_repeat_makes_none(two: Finished) -> None:
 def test_without_any_ensemble_nothing_is_said_of_them(finished: Finished) -> None:
     finished.add(16, 0)
     assert "ensemble" not in " ".join(finished.open().notes)
-    assert "ensemble of" not in page(finished).text
+    text = page(finished).text
+    assert "ensemble of" not in text
+    assert "an ensemble over patients" not in text
     finished.add(16, 1)
     assert "not what other trainings would" in " ".join(finished.open().notes)
 
@@ -149,6 +151,7 @@ def test_the_page_has_a_row_below_each_configuration(two: Finished) -> None:
     assert "batch_size 16, ensemble of 2 " in text
     assert text.index("batch_size 16, ensemble") < text.index("14 of 16")
     assert "batch_size 32, ensemble" not in text
+    assert "of an ensemble over patients alone" in text
 
 
 def test_of_a_search_the_winner_has_one(tmp_path: Path, xrays: Path) -> None:
