@@ -12,8 +12,7 @@ from safetensors.numpy import load_file
 
 from hpo import curves
 from hpo.errors import StudyError
-from hpo.evaluate import Evaluated, Evaluation
-from hpo.evaluate.records import Ensemble
+from hpo.evaluate import Ensemble, Evaluated, Evaluation
 from hpo.files import write_whole
 from hpo.openings import statements
 from hpo.runs import RunStore

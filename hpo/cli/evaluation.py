@@ -10,6 +10,7 @@ from hpo.cli.command_line import command_line
 from hpo.cli.output import console, count, say
 from hpo.cli.tables import data_name, params_text
 from hpo.evaluate import (
+    Ensemble,
     Evaluated,
     Evaluation,
     Request,
@@ -17,7 +18,7 @@ from hpo.evaluate import (
     read_evaluation,
     to_document,
 )
-from hpo.evaluate.records import NUMBERS, SHARES, Ensemble
+from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.thresholds import read_rule
 from hpo.openings import statements, to_documents
 from hpo.session import Session

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import optuna
 
 from hpo import plots
-from hpo.evaluate import Evaluated, Evaluation, read_evaluation
-from hpo.evaluate.records import NUMBERS, SHARES, Ensemble
+from hpo.evaluate import Ensemble, Evaluated, Evaluation, read_evaluation
+from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.thresholds import read_rule
 from hpo.openings import statements
 from hpo.report.figures import FigureBlock, block
