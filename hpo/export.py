@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
 from hpo import curves
 from hpo.errors import StudyError
@@ -51,7 +51,8 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
     `config.json`, `curves-repeat-N.csv`, `test.txt` where the test was opened for it and, for the
     configurations that `which` names, the weights of each repeat, as safetensors and as the state
     dict of the reports' own `nn.Sequential`. `network.py` builds that of the first repeat, and the
-    ensemble of all. Weights that were not kept are trained again.
+    ensemble of all. Weights that were not kept are trained again; those of the best configuration
+    are kept from then on.
 
     Raises:
         StudyError: nothing is complete yet.
@@ -143,12 +144,15 @@ def _write_weights(exporter: Exporter, configuration: Configuration, home: Path)
 
     complete = [repeat for repeat in configuration.repeats if repeat.state == "complete"]
     for repeat in complete:
-        weights = _kept(exporter.weights / f"{repeat.run}.safetensors")
+        kept = exporter.weights / f"{repeat.run}.safetensors"
+        weights = _read(kept)
         if weights is None:
             yield (
                 f"{configuration.label}, repeat {repeat.repeat + 1}: its weights are trained again"
             )
             weights = exporter.train(_job(configuration, repeat))
+            if configuration is exporter.summary.best:
+                write_whole(kept, save(weights), way_out=_WAY_OUT)
         name = f"weights-repeat-{repeat.repeat}"
         safetensors = to_safetensors_file(weights, configuration.config)
         write_whole(home / f"{name}.safetensors", safetensors, way_out=_WAY_OUT)
@@ -169,7 +173,7 @@ def _job(configuration: Configuration, repeat: Repeat) -> Job:
     )
 
 
-def _kept(path: Path) -> Weights | None:
+def _read(path: Path) -> Weights | None:
     try:
         return load_file(path)
     except (OSError, SafetensorError):

@@ -46,7 +46,7 @@ def _kept(summary: StudySummary, best: Configuration, folder: Path) -> list[Path
         raise WeightsError(
             f"The weights of {len(gone)} of {len(files)} repeats of the best configuration of "
             f"{summary.name} ({best.label}) are not kept: repeat {', '.join(gone)}. `hpo export "
-            f"{summary.name}{storage_option(summary.storage)}` trains them again, bit for bit; "
-            "then give the folder of this configuration that it writes."
+            f"{summary.name}{storage_option(summary.storage)}` trains them again, bit for bit, "
+            "and keeps them: then the same command works."
         )
     return list(files.values())
