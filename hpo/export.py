@@ -142,7 +142,7 @@ def _write_weights(exporter: Exporter, configuration: Configuration, home: Path)
     # torch takes two seconds to import: tables are exported without it.
     from hpo.weights.saving import network_script, to_safetensors_file, to_torch_file
 
-    complete = [repeat for repeat in configuration.repeats if repeat.state == "complete"]
+    complete = configuration.judged
     for repeat in complete:
         kept = exporter.weights / f"{repeat.run}.safetensors"
         weights = _read(kept)

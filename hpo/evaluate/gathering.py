@@ -5,7 +5,6 @@ import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Final
 
 from hpo.errors import RunStoreError, StudyError, fault_list
@@ -38,7 +37,8 @@ class Candidate:
 def gather(summary: StudySummary, runs: RunStore, *, is_all: bool) -> tuple[Candidate, ...]:
     """Return every configuration of a grid, or of a search the winner; with `is_all` every one.
 
-    Those of a search come the best on validation first.
+    Those of a search come the best on validation first, and then the bases of the reports that
+    were trained beside it.
 
     Raises:
         StudyError: nothing is complete.
@@ -47,7 +47,7 @@ def gather(summary: StudySummary, runs: RunStore, *, is_all: bool) -> tuple[Cand
     if summary.record.kind == "grid" or is_all:
         chosen = [c for c in summary.configurations if c.scores]
         if summary.record.kind == "search":
-            chosen.sort(key=lambda c: -fmean(c.scores))
+            chosen.sort(key=lambda c: -summary.rank(c))
     else:
         chosen = [summary.best] if summary.best else []
     if not chosen:
@@ -55,17 +55,32 @@ def gather(summary: StudySummary, runs: RunStore, *, is_all: bool) -> tuple[Cand
             f"No trial of {summary.name} that could be tested is complete: hpo resume "
             f"{summary.name}, then evaluate it."
         )
+    bases = [base for base in summary.reports if base.configuration.judged]
     faults: list[str] = []
-    candidates = tuple(_candidate(c, runs, summary, faults) for c in chosen)
+    candidates = [
+        *(_candidate(c, _names(c, summary), runs, summary, faults) for c in chosen),
+        *(_candidate(b.configuration, (b.name, b.name), runs, summary, faults) for b in bases),
+    ]
     if faults:
         raise RunStoreError(_explain(summary, runs.folder, faults))
-    return candidates
+    return tuple(candidates)
+
+
+def _names(configuration: Configuration, summary: StudySummary) -> tuple[str, Hashable]:
+    if summary.record.kind == "grid":
+        return configuration.label, configuration.value
+    name = f"#{summary.configurations.index(configuration) + 1}"
+    return name, name
 
 
 def _candidate(
-    configuration: Configuration, store: RunStore, summary: StudySummary, faults: list[str]
+    configuration: Configuration,
+    names: tuple[str, Hashable],
+    store: RunStore,
+    summary: StudySummary,
+    faults: list[str],
 ) -> Candidate:
-    repeats = {r.repeat: r for r in configuration.repeats if r.score is not None}
+    repeats = {r.repeat: r for r in configuration.judged}
     runs = {}
     for number, repeat in repeats.items():
         digest = repeat.run or ""
@@ -75,10 +90,7 @@ def _candidate(
             runs[number] = run
         else:
             faults.append(f"trial {repeat.trial} ({configuration.label}): {fault}")
-    if summary.record.kind == "grid":
-        return Candidate(configuration.label, configuration.value, configuration, repeats, runs)
-    name = f"#{summary.configurations.index(configuration) + 1}"
-    return Candidate(name, name, configuration, repeats, runs)
+    return Candidate(*names, configuration, repeats, runs)
 
 
 def _fault(path: Path, run: Run | None, n_test: int) -> str | None:

@@ -38,9 +38,7 @@ def _kept(summary: StudySummary, best: Configuration, folder: Path) -> list[Path
     Raises:
         WeightsError: one of them was told from the run store, which holds no weights.
     """
-    files = {
-        r.repeat: folder / f"{r.run}.safetensors" for r in best.repeats if r.state == "complete"
-    }
+    files = {r.repeat: folder / f"{r.run}.safetensors" for r in best.judged}
     gone = [str(repeat + 1) for repeat, file in files.items() if not file.is_file()]
     if gone:
         raise WeightsError(
