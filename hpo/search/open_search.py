@@ -126,8 +126,8 @@ class SearchSource:
         """Return what needs no proposal: the base to begin with, or all of a small space."""
         record, cells = self.record, self.cells
         if cells is None:
-            params = spaces.params_of(record.space, record.space.base)
-            cells = [] if trials or params is None else [Cell(params, record.space.base)]
+            first = spaces.first_cell(record.space)
+            cells = [] if trials or first is None else [first]
         tried = {job.config.identity() for t in _of_search(trials) if (job := read_job(t))}
         untried = [cell for cell in cells if cell.config.identity() not in tried]
         return [

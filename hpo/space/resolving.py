@@ -1,6 +1,7 @@
 """Parameters of a search <-> configurations."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 from hpo.config import Scalar, TrainingConfig, Value
 from hpo.errors import ConfigError, UsageError
@@ -55,6 +56,23 @@ def params_of(space: Space, config: TrainingConfig) -> dict[str, Scalar] | None:
     return params if is_expressed else None
 
 
+def first_cell(space: Space) -> Cell | None:
+    """Return the configuration to begin a search with, None if the ranges cannot express it.
+
+    It is the base, with a number that is not among the choices moved to the nearest of them.
+    """
+    changes: dict[str, Value] = {}
+    for parameter in space.search:
+        value = current_label(space.base, parameter.name)
+        if isinstance(parameter.domain, Choices) and _is_number(value):
+            numbers = [label for label in parameter.domain.labels if _is_number(label)]
+            if numbers and value not in numbers:
+                changes[parameter.name] = min(numbers, key=lambda n: abs(float(n) - float(value)))
+    config = apply(space.base, changes)
+    params = params_of(space, config)
+    return None if params is None else Cell(params, config)
+
+
 def search_cells(space: Space, *, most: int) -> list[Cell] | None:
     """Return every configuration of the ranges once, None if there are more than `most`."""
     found: dict[str, Cell] = {}
@@ -92,6 +110,10 @@ def _labels_of(domain: Domain) -> Sequence[Scalar | None] | None:
             return range(domain.low, domain.high + 1, domain.step)
         case FloatRange():
             return [domain.low] if domain.low == domain.high else None
+
+
+def _is_number(label: Scalar | None) -> TypeGuard[int | float]:
+    return isinstance(label, int | float) and not isinstance(label, bool)
 
 
 def _value(parameter: Parameter, label: Scalar) -> Value:

@@ -40,7 +40,7 @@ def test_a_configuration_is_expressed_by_the_parameters_it_came_from(
 @given(searched_params())
 def test_what_is_not_searched_stays_at_the_base(params: dict[str, Scalar]) -> None:
     config = resolve(CHEST_XRAY, params)
-    assert (config.epochs, config.loss) == (CHEST_XRAY.base.epochs, CHEST_XRAY.base.loss)
+    assert (config.batch_norm, config.outputs) == (True, CHEST_XRAY.base.outputs)
 
 
 def test_layers_and_width_make_hidden() -> None:
@@ -53,9 +53,9 @@ def test_layers_and_width_make_hidden() -> None:
     ("params", "message"),
     [
         ({"power": 1.0}, "power is not searched in the space chest_xray"),
-        ({"width": 100}, "width takes one of 32, 64, 128, 256, but got 100"),
+        ({"width": 100}, "width takes one of 32, 64, 128, 256, 512, but got 100"),
         ({"layers": 9}, "layers takes a whole number from 1 to 3, but got 9"),
-        ({"dropout": 0.9}, "dropout takes a number from 0 to 0.8, but got 0.9"),
+        ({"dropout": 0.95}, "dropout takes a number from 0 to 0.9, but got 0.95"),
     ],
 )
 def test_parameters_that_are_not_of_the_space_are_refused(
