@@ -43,10 +43,11 @@ def compare_pairs(
     pairs: Sequence[tuple[V, V]],
     *,
     overlap: float = 0.0,
+    kind: ScoreKind = ACCURACY,
     n_images: int | None = None,
 ) -> SweepComparison:
     """Compare only these pairs of values, as `compare_sweep` does all; corrected for so many."""
-    judgment = Judgment(level=0.95, overlap=overlap, kind=ACCURACY, n_images=n_images)
+    judgment = Judgment(level=0.95, overlap=overlap, kind=kind, n_images=n_images)
     return _compare(scores, pairs, judgment)
 
 
