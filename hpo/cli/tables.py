@@ -209,7 +209,9 @@ def _print_lines(lines: Iterable[str], *, style: str = "") -> None:
 def _progress(summary: StudySummary) -> str:
     n = sum(len(c.repeats) for c in summary.configurations)
     if summary.record.kind == "search":
-        n = max(n, summary.goal.n_trials)
+        goal = summary.goal
+        n_fresh = 0 if summary.finalists else goal.n_finalists * goal.n_final_repeats
+        n = max(n, goal.n_trials + n_fresh)
     done = summary.count("complete") + summary.count("pruned")
     return f"{done}" if done == n else f"{done} of {n}"
 

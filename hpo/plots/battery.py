@@ -115,7 +115,8 @@ def _caption(name: str, rows: list[BatteryRow], *, n_missing: int, score: Score)
     if n > 1:
         caption += " Pale points are single repeats."
     if n_missing:
-        caption += f" {n_missing} more repeats were trained without the battery."
+        more = "1 more repeat of it has" if n_missing == 1 else f"{n_missing} more repeats have"
+        caption += f" {more} no battery on record."
     return caption
 
 

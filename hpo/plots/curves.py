@@ -129,9 +129,11 @@ def draw_curves(info: CurvesInfo) -> go.Figure:
             figure.update_yaxes(type="log", row=row)
     n_epochs = max(len(curve.mean) for curve in info.curves)
     figure.update_xaxes(count_axis(1, n_epochs) if n_epochs > 1 else count_axis(0.5, 1.5))
+    named: set[int] = set()
     for curve in info.curves:
-        for trace in _traces(curve, has_legend=curve.metric == metrics[0]):
+        for trace in _traces(curve, has_legend=curve.color not in named):
             figure.add_trace(trace, row=metrics.index(curve.metric) + 1, col=1)
+        named.add(curve.color)
     for split in _DASHES:
         figure.add_trace(_legend_entry(split), row=1, col=1)
     return figure
@@ -173,8 +175,11 @@ def _record(repeat: Repeat, runs: RunStore) -> _Record:
 def _curves(label: str, index: int, metric: Metric, records: list[_Record]) -> Iterable[Curve]:
     for split in _DASHES:
         repeats = [values for r in records if (values := r.values(metric, split))]
-        if any(map(math.isfinite, (v for values in repeats for v in values))):
-            mean, low, high = _spread(repeats)
+        if not repeats:
+            continue
+        mean, low, high = _spread(repeats)
+        # A score that was measured in one epoch is no curve.
+        if sum(map(math.isfinite, mean)) > (metric == "score"):
             yield Curve(
                 label=label,
                 color=index,
@@ -249,10 +254,11 @@ def _traces(curve: Curve, *, has_legend: bool) -> list[go.Scatter]:
         x=measured,
         y=[curve.mean[n - 1] for n in measured],
         mode="lines+markers" if is_sparse else "lines",
+        cliponaxis=not is_sparse,
         line={"color": color(curve.color), "width": 2, "dash": _DASHES[curve.split]},
         name=label(curve.label),
         legendgroup=str(curve.color),
-        showlegend=has_legend and curve.split == "validation",
+        showlegend=has_legend,
         hoverinfo="text",
         hovertext=[
             lines([curve.label, f"{_WORDS[curve.split]}, epoch {n}: {curve.mean[n - 1]:.4f}"])

@@ -66,7 +66,7 @@ def slice_infos(summary: StudySummary) -> tuple[SliceInfo, ...]:
 
 def draw_slice(info: SliceInfo) -> go.Figure:
     """Draw one small figure; the page puts them side by side."""
-    figure = new_figure(height=250, x_title=info.parameter, y_title=info.axis.title)
+    figure = new_figure(height=250, x_title=info.parameter, y_title=info.axis.score.title)
     figure.update_yaxes(info.axis.layout, nticks=6)
     figure.update_layout(margin_t=10, font_size=11)
     if info.choices:

@@ -16,7 +16,7 @@ GRAY: Final = "#888888"
 INK: Final = "#333333"
 TRANSPARENT: Final = "rgba(0,0,0,0)"
 PERCENT_TICKS: Final = ".1~%"
-_LONGEST_LABEL: Final = 40
+_LONGEST_LABEL: Final = 44
 _FEW: Final = 12
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 

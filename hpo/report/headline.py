@@ -76,9 +76,9 @@ def _notes(summary: StudySummary, best: Configuration | None) -> Iterator[str]:
         yield "No configuration has all its repeats yet; what is finished is shown below."
         return
     if summary.baselines and (accuracy := _accuracy(best)) is not None:
-        plain = "" if summary.record.score.is_accuracy else f", {percent(accuracy)},"
-        beside = _beside_baselines(accuracy, summary)
-        yield f"Its mean validation accuracy{plain} is {beside}."
+        plain = f" on unchanged images, {percent(accuracy)},"
+        which = "" if summary.record.score.is_accuracy else plain
+        yield f"Its mean validation accuracy{which} is {_beside_baselines(accuracy, summary)}."
     if summary.finalists:
         return
     others = [c.score for c in summary.configurations if c.score and c is not best]
