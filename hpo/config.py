@@ -232,6 +232,14 @@ class TrainingConfig:
             float, low=0, high=1,
         ),
     ] = 0.0  # fmt: skip
+    augment_stretch: Annotated[
+        float,
+        FieldSpec(
+            "largest random change of width against height (shares) of training images, which "
+            "were squeezed into squares",
+            float, low=0, high=0.9,
+        ),
+    ] = 0.0  # fmt: skip
     augment_exposure: Annotated[
         float,
         FieldSpec(
@@ -278,6 +286,11 @@ class TrainingConfig:
         return self.outputs or (1 if self.loss == "bce" else 2)
 
     @property
+    def is_warped(self) -> bool:
+        """Whether training images are moved, turned or stretched: what costs most time."""
+        return self.augment_pose > 0 or self.augment_stretch > 0
+
+    @property
     def dropout_per_layer(self) -> tuple[float, ...]:
         """One dropout probability per hidden layer."""
         if isinstance(self.dropout, tuple):
@@ -322,6 +335,7 @@ _ACTIVE_WHEN: Final[dict[str, Callable[[TrainingConfig], bool]]] = {
     "gamma": lambda c: c.scheduler in {"step", "multistep", "plateau"},
     "milestones": lambda c: c.scheduler == "multistep",
     "power": lambda c: c.scheduler == "polynomial",
+    "augment_stretch": lambda c: c.augment_stretch > 0,
 }
 
 

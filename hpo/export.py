@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save
 
 from hpo import curves
 from hpo.errors import StudyError
-from hpo.evaluate import Evaluated, Evaluation
+from hpo.evaluate import Ensemble, Evaluated, Evaluation
 from hpo.files import write_whole
 from hpo.openings import statements
 from hpo.runs import RunStore
@@ -51,8 +51,9 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
     `config.json`, `curves-repeat-N.csv`, `stress-repeat-N.csv` where the stress battery was read,
     `test.txt` where the test was opened for it and, for the
     configurations that `which` names, the weights of each repeat, as safetensors and as the state
-    dict of the reports' own `nn.Sequential`, which `network.py` builds. Weights that were not kept
-    are trained again.
+    dict of the reports' own `nn.Sequential`. `network.py` builds that of the first repeat, and the
+    ensemble of all. Weights that were not kept are trained again; those of the best configuration
+    are kept from then on.
 
     Raises:
         StudyError: nothing is complete yet.
@@ -100,22 +101,34 @@ def _write_test(exporter: Exporter, configuration: Configuration, home: Path) ->
 
 
 def _test_lines(evaluation: Evaluation, evaluated: Evaluated) -> Iterator[str]:
-    """Write accuracy, right answers and confusion in plain words, then every metric."""
-    counts, n_repeats = evaluated.confusion, len(evaluated.trials)
-    mean = "" if n_repeats == 1 else f", mean of {n_repeats} repeats"
+    """Write the mean of the repeats in plain words, then their ensemble if there are several."""
+    n_repeats = len(evaluated.trials)
     yield f"{evaluated.label}, test of {evaluation.study}"
-    yield f"accuracy: {_interval_text(evaluated.metrics['accuracy'], scale=100, unit=' %')}"
-    yield f"right: {evaluated.n_right:.4g} of {evaluation.n_images} images{mean}"
+    yield from _marks(evaluated, evaluation.n_images, n_repeats, threshold=evaluation.threshold)
+    yield f"trials: {', '.join(map(str, evaluated.trials))}"
+    if ensemble := evaluated.ensemble:
+        yield f"ensemble: the mean probability of {ensemble.n} repeats, taken as one model"
+        marks = _marks(ensemble, evaluation.n_images, 1, threshold=f"{ensemble.threshold:.4g}")
+        yield from (f"ensemble {line}" for line in marks)
+
+
+def _marks(
+    found: Evaluated | Ensemble, n_images: int, n_models: int, *, threshold: str
+) -> Iterator[str]:
+    """Write accuracy, right answers and confusion of each model on average, then every metric."""
+    counts = found.confusion
+    mean = "" if n_models == 1 else f", mean of {n_models} repeats"
+    yield f"accuracy: {_interval_text(found.metrics['accuracy'], scale=100, unit=' %')}"
+    yield f"right: {found.n_right:.4g} of {n_images} images{mean}"
     for name, right, wrong in (
         ("pneumonia", counts.true_positive, counts.false_negative),
         ("normal", counts.true_negative, counts.false_positive),
     ):
-        yield f"{name} images: {right / n_repeats:.4g} right, {wrong / n_repeats:.4g} wrong{mean}"
-    yield f"threshold: {evaluation.threshold}"
-    for name, found in evaluated.metrics.items():
+        yield f"{name} images: {right / n_models:.4g} right, {wrong / n_models:.4g} wrong{mean}"
+    yield f"threshold: {threshold}"
+    for name, metric in found.metrics.items():
         if name != "accuracy":
-            yield f"{name}: {_interval_text(found)}"
-    yield f"trials: {', '.join(map(str, evaluated.trials))}"
+            yield f"{name}: {_interval_text(metric)}"
 
 
 def _interval_text(found: Interval, *, scale: float = 1, unit: str = "") -> str:
@@ -131,18 +144,22 @@ def _interval_text(found: Interval, *, scale: float = 1, unit: str = "") -> str:
 
 def _write_weights(exporter: Exporter, configuration: Configuration, home: Path) -> Iterator[str]:
     # torch takes two seconds to import: tables are exported without it.
-    from hpo.weights.saving import network_script, to_torch_file
+    from hpo.weights.saving import network_script, to_safetensors_file, to_torch_file
 
     complete = [repeat for repeat in configuration.repeats if repeat.state == "complete"]
     for repeat in complete:
-        weights = _kept(exporter.weights / f"{repeat.run}.safetensors")
+        kept = exporter.weights / f"{repeat.run}.safetensors"
+        weights = _read(kept)
         if weights is None:
             yield (
                 f"{configuration.label}, repeat {repeat.repeat + 1}: its weights are trained again"
             )
             weights = exporter.train(_job(configuration, repeat))
+            if configuration is exporter.summary.best:
+                write_whole(kept, save(weights), way_out=_WAY_OUT)
         name = f"weights-repeat-{repeat.repeat}"
-        write_whole(home / f"{name}.safetensors", save(weights), way_out=_WAY_OUT)
+        safetensors = to_safetensors_file(weights, configuration.config)
+        write_whole(home / f"{name}.safetensors", safetensors, way_out=_WAY_OUT)
         write_whole(home / f"{name}.pt", to_torch_file(weights), way_out=_WAY_OUT)
     if complete:
         first = f"weights-repeat-{complete[0].repeat}.pt"
@@ -160,7 +177,7 @@ def _job(configuration: Configuration, repeat: Repeat) -> Job:
     )
 
 
-def _kept(path: Path) -> Weights | None:
+def _read(path: Path) -> Weights | None:
     try:
         return load_file(path)
     except (OSError, SafetensorError):

@@ -13,9 +13,11 @@ from hpo.config import TrainingConfig
 from hpo.folders import runs_folder
 from hpo.plan import Plan
 from hpo.runs import RunStore
+from hpo.search.finalists import finalist_jobs
 from hpo.search.grid import grid_jobs
 from hpo.search.job import Job, first_repeat, further_repeat, read_job, run_key, trials_in
 from hpo.search.open_search import suggest
+from hpo.search.report_bases import report_jobs
 from hpo.search.samplers import make_sampler
 from hpo.session import joins, lanes_of, processes_of, sealed
 from hpo.storage import explained, open_storage, quiet_optuna
@@ -75,7 +77,8 @@ def forecast(plan: Plan) -> Forecast:
     jobs = _grid_work(plan, study) if record.kind == "grid" else _search_work(plan, study)
     runs = RunStore(runs_folder(plan.storage))
     to_train = [job for job in jobs.missing if not runs.has(run_key(record, job))]
-    timed = _time(plan, to_train, device)
+    shares = _shares(record, to_train)
+    timed = _time(plan, shares, device)
     return Forecast(
         study=plan.name,
         device=device.name,
@@ -84,11 +87,9 @@ def forecast(plan: Plan) -> Forecast:
         n_trainings=jobs.n_done + len(jobs.missing),
         n_done=jobs.n_done,
         n_stored=len(jobs.missing) - len(to_train),
-        n_epochs=round(
-            sum(job.config.epochs for job in _unshared(record, to_train)) * _share(record)
-        ),
+        n_epochs=round(sum(job.config.epochs * share for job, share in shares)),
         n_lanes=timed.n_lanes,
-        seconds=timed.seconds * _share(record),
+        seconds=timed.seconds,
         memory_bytes=timed.memory_bytes,
     )
 
@@ -131,27 +132,45 @@ def _grid_work(plan: Plan, study: optuna.Study | None) -> _Work:
 
 
 def _search_work(plan: Plan, study: optuna.Study | None) -> _Work:
-    """Stand in for the proposals of the sampler with as many random ones."""
+    """Stand in for the proposals of the sampler, and for finalists, with random configurations."""
     record, goal = plan.record, _goal(plan, study)
-    complete, pruned = _done(study, TrialState.COMPLETE), _done(study, TrialState.PRUNED)
-    firsts = [job for job in complete if job.repeat == 0]
-    there = {(job.ordinal, job.repeat) for job in complete}
+    done = _done(study, TrialState.COMPLETE) + _done(study, TrialState.PRUNED)
+    there = {(job.ordinal, job.repeat) for job in done}
+    firsts = [job for job in done if job.repeat == 0 and not job.report]
+    complete = [job for job in _done(study, TrialState.COMPLETE) if job in firsts]
+    cells = spaces.search_cells(record.space, most=goal.n_trials)
+    n_wanted = goal.n_trials if cells is None else len(cells)
+    proposed = [_propose(record, ordinal) for ordinal in range(len(firsts), n_wanted)]
+    repeats = [job for first in complete + proposed for job in _repeats(first, record, goal)]
+    finalists = _finalists(study, record, goal, proposed)
     missing = [
         job
-        for first in firsts
-        for job in _repeats(first, record, goal)
+        for job in repeats + finalists + report_jobs(record, goal)
         if (job.ordinal, job.repeat) not in there
     ]
-    n_first = len(firsts) + len(pruned)
-    scratch = optuna.create_study()
-    for ordinal in range(n_first, goal.n_trials):
-        scratch.sampler = make_sampler("random", seed=record.seed, ordinal=ordinal)
-        params = suggest(scratch.ask(), record.space)
-        config = spaces.resolve(record.space, params)
-        first = first_repeat(record, ordinal=ordinal, params=params, config=config)
-        missing += _repeats(first, record, goal)
-    n_done = len(complete) + len(pruned)
-    return _Work(n_configurations=max(goal.n_trials, n_first), n_done=n_done, missing=missing)
+    n_configurations = max(n_wanted, len(firsts))
+    return _Work(n_configurations=n_configurations, n_done=len(done), missing=missing)
+
+
+def _propose(record: StudyRecord, ordinal: int) -> Job:
+    scratch = optuna.create_study(
+        sampler=make_sampler("random", seed=record.seed, ordinal=ordinal)
+    )
+    params = suggest(scratch.ask(), record.space)
+    config = spaces.resolve(record.space, params)
+    return first_repeat(record, ordinal=ordinal, params=params, config=config)
+
+
+def _finalists(
+    study: optuna.Study | None, record: StudyRecord, goal: Goal, proposed: list[Job]
+) -> list[Job]:
+    """Return the trainings of the finalists; while they are not known, those of any as many."""
+    if study is not None and not proposed:
+        return finalist_jobs(trials_in(study), record, goal)
+    repeats = range(goal.n_repeats, goal.n_repeats + goal.n_final_repeats)
+    step = max(1, len(proposed) // max(1, goal.n_finalists))
+    typical = proposed[::step][: goal.n_finalists]
+    return [further_repeat(job, repeat, record=record) for job in typical for repeat in repeats]
 
 
 def _repeats(first: Job, record: StudyRecord, goal: Goal) -> list[Job]:
@@ -167,10 +186,10 @@ def _goal(plan: Plan, study: optuna.Study | None) -> Goal:
     return plan.goal if study is None else studies.read_goal(study).raised(plan.goal)
 
 
-def _time(plan: Plan, jobs: list[Job], device: Device) -> _Timed:
+def _time(plan: Plan, shares: list[tuple[Job, float]], device: Device) -> _Timed:
     """Time one epoch of each kind of configuration, of an even choice where there are many."""
     kinds: dict[str, TrainingConfig] = {}
-    for job in jobs:
+    for job, _ in shares:
         kinds.setdefault(_kind(job.config), job.config)
     step = max(1, -(-len(kinds) // _MOST_TIMED))
     data = sealed(plan.dataset, plan.record)
@@ -178,8 +197,8 @@ def _time(plan: Plan, jobs: list[Job], device: Device) -> _Timed:
     seconds = {kind: seconds_per_epoch(data, config, device=device) for kind, config in chosen}
     typical = fmean(seconds.values()) if seconds else 0.0
     costs = [
-        seconds.get(_kind(job.config), typical) * job.config.epochs
-        for job in _unshared(plan.record, jobs)
+        seconds.get(_kind(job.config), typical) * job.config.epochs * share
+        for job, share in shares
     ]
     n_lanes = min(lanes_of(plan.record, plan.lanes), max(1, len(costs)))
     n_processes = processes_of(plan.record, n_lanes)
@@ -211,8 +230,10 @@ def _kind(config: TrainingConfig) -> str:
     return config.replace(epochs=1, learning_rate=1.0, early_stopping=0).identity()
 
 
-def _share(record: StudyRecord) -> float:
-    """Return the share of the epochs that is trained in the end."""
-    if record.kind == "grid" or record.pruner == "none":
-        return 1.0
-    return 1.0 - PRUNED_SHARE * 2 / 3
+def _shares(record: StudyRecord, jobs: list[Job]) -> list[tuple[Job, float]]:
+    """Return what is trained, each with the share of its epochs that is trained in the end."""
+    pruned = 1.0 if record.pruner == "none" else 1.0 - PRUNED_SHARE * 2 / 3
+    return [
+        (job, pruned if job.repeat == 0 and not job.report else 1.0)
+        for job in _unshared(record, jobs)
+    ]

@@ -1,7 +1,7 @@
 """From a request to a plan: everything is checked before anything is opened or trained."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from hpo.config import TrainingConfig, Value, describe
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError, fault_list
 from hpo.folders import study_folder
-from hpo.score import read_score
+from hpo.option_texts import MOST_LANES
+from hpo.score import DEFAULT_METRICS, read_score
 from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study_record import (
@@ -24,10 +25,10 @@ from hpo.study_record import (
     versions,
 )
 from hpo.training.device_names import check_names
+from hpo.training.numerics import SMALLEST_STRESSED
 
 GRID_REPEATS = 5
 SEARCH_REPEATS = 1
-MOST_LANES = 256
 _N_FOLDS = 5
 _MOST = 1_000_000
 
@@ -38,7 +39,8 @@ class Settings:
 
     `set` holds values or their texts, `values` texts such as `16,32`.
     `device` and `precision` may be `auto`; `repeats` None is 5 for a grid, 1 for a search.
-    `lanes` is how many trainings go on at once, None for auto. `command` is what the study
+    `lanes` is how many trainings go on at once, None for auto. `metric` is what the study
+    optimizes (`hpo.score.SCORES`), None for the default of its kind. `command` is what the study
     records as having created it.
     """
 
@@ -54,17 +56,24 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     lanes: int | None = None
-    metric: str = "accuracy"
+    metric: str | None = None
     command: str = "library"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """What only a search takes: how many configurations, and by what they are chosen and cut."""
+    """What only a search takes: how many configurations, and by what they are chosen and cut.
+
+    The best `finalists` of them get `final_repeats` more, and so do the bases of the reports
+    `with_baselines`.
+    """
 
     trials: int = 50
     sampler: str = "tpe"
     pruner: str = "median"
+    finalists: int = 5
+    final_repeats: int = 5
+    with_baselines: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +104,7 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
     dataset = open_data(_path(settings.data))
     info = _describe(dataset, settings.data)
     _check_batches([cell.config for cell in cells], info)
+    _check_stress(_metric(settings, "grid"), [cell.config.image_size for cell in cells])
     record = _record(
         settings,
         kind="grid",
@@ -130,6 +140,7 @@ def plan_search(
     dataset = open_data(_path(settings.data))
     info = _describe(dataset, settings.data)
     _check_batches([space.base], info)
+    _check_stress(_metric(settings, "search"), _image_sizes(space))
     record = _record(
         settings,
         kind="search",
@@ -139,8 +150,11 @@ def plan_search(
     )
     record = replace(record, sampler=search.sampler, pruner=search.pruner)
     goal = Goal(
-        _count("--repeats", settings.repeats, SEARCH_REPEATS),
-        _count("--trials", search.trials, search.trials),
+        n_repeats=_count("--repeats", settings.repeats, SEARCH_REPEATS),
+        n_trials=_count("--trials", search.trials, search.trials),
+        n_finalists=_count("--finalists", search.finalists, search.finalists, least=0),
+        n_final_repeats=_count("--final-repeats", search.final_repeats, search.final_repeats),
+        with_baselines=search.with_baselines,
     )
     return _plan(record, goal, dataset, settings)
 
@@ -168,54 +182,6 @@ def with_lanes(plan: Plan, lanes: int | None) -> Plan:
     return replace(plan, lanes=lanes)
 
 
-def read_lanes(text: str) -> int | None:
-    """Read `--lanes`: None for auto.
-
-    Raises:
-        UsageError: it is neither auto nor a whole number.
-    """
-    if text == "auto":
-        return None
-    if not text.isascii() or not text.isdigit():
-        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {text!r}.")
-    return int(text)
-
-
-def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
-    """Read `NAME=VALUE` of a repeatable option.
-
-    Raises:
-        UsageError: a text without `=`, or a name given twice; all faults at once.
-    """
-    pairs: dict[str, str] = {}
-    faults = []
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign or not name.strip() or not value.strip():
-            faults.append(f"{text!r} is not of the form NAME=VALUE")
-        elif name.strip() in pairs:
-            faults.append(f"{name.strip()} is given twice")
-        pairs[name.strip()] = value.strip()
-    if faults:
-        raise UsageError(fault_list(f"{option} cannot be read:", faults))
-    return pairs
-
-
-def read_values(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Read `--values`: `NAME=V,V`, or `V,V` alone where one parameter is swept.
-
-    Raises:
-        UsageError: it is not clear which parameter the values are for, or it is not swept.
-    """
-    if len(names) == 1:
-        texts = [text if "=" in text else f"{names[0]}={text}" for text in texts]
-    pairs = read_pairs("--values", texts)
-    faults = [f"{name} is not swept: add --param {name}" for name in pairs if name not in names]
-    if faults:
-        raise UsageError(fault_list("--values cannot be used:", faults))
-    return pairs
-
-
 def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings) -> Plan:
     name = record.default_name() if settings.study is None else check_name(settings.study)
     home = study_folder(settings.storage, name)
@@ -227,7 +193,6 @@ def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings)
 
 def _read_space(settings: Settings) -> Space:
     check_names(settings.device, settings.precision)
-    read_score(settings.metric)
     _check_lanes(settings.lanes)
     if not 0 <= settings.seed <= _MOST:
         raise UsageError(
@@ -258,8 +223,12 @@ def _record(
         pruner="none",
         command=mask_command(settings.command),
         versions=versions(),
-        metric=settings.metric,
+        metric=_metric(settings, kind),
     )
+
+
+def _metric(settings: Settings, kind: Kind) -> str:
+    return DEFAULT_METRICS[kind] if settings.metric is None else read_score(settings.metric).name
 
 
 def _describe(dataset: Dataset, path: Path | str | None) -> DataInfo:
@@ -292,10 +261,34 @@ def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo) -> None:
         )
 
 
-def _count(option: str, value: int | None, default: int) -> int:
+def _check_stress(metric: str, image_sizes: Iterable[int]) -> None:
+    """Refuse a stress score of images on which its changes would mean nothing."""
+    smallest = min(image_sizes)
+    if read_score(metric).is_stressed and smallest < SMALLEST_STRESSED:
+        raise UsageError(
+            f"--metric {metric} takes images of {SMALLEST_STRESSED} x {SMALLEST_STRESSED} pixels "
+            f"or more, but image_size may be {smallest}: use --set image_size=N, or --metric "
+            f"{read_score(metric).metric}."
+        )
+
+
+def _image_sizes(space: Space) -> list[int]:
+    """Return the image sizes that a search may come to, as far as the smallest."""
+    for parameter in space.search:
+        match parameter.name, parameter.domain:
+            case "image_size", spaces.Choices(values=values):
+                return [size for size in values if isinstance(size, int)]
+            case "image_size", spaces.IntRange(low=low):
+                return [low]
+    return [space.base.image_size]
+
+
+def _count(option: str, value: int | None, default: int, *, least: int = 1) -> int:
     number = default if value is None else value
-    if not 1 <= number <= _MOST:
-        raise UsageError(f"{option} takes a whole number from 1 to {_MOST:,}, but got {number}.")
+    if not least <= number <= _MOST:
+        raise UsageError(
+            f"{option} takes a whole number from {least} to {_MOST:,}, but got {number}."
+        )
     return number
 
 

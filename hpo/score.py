@@ -20,6 +20,9 @@ _METRICS: Final = {
 }
 _STRESS: Final = "stress_"
 
+# The reports compare accuracies; what chooses a model is settled by studies/SCORES.md.
+DEFAULT_METRICS: Final = {"grid": "accuracy", "search": "accuracy"}
+
 
 @dataclass(frozen=True, slots=True)
 class Score:

@@ -205,8 +205,9 @@ def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
 def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
     """Open the engine that trains a study, on its device.
 
-    Lanes on the CPU spread over processes, one for each core. A search goes by ticks, so that it
-    takes the same course again; a grid, which is the same anyway, never waits.
+    Lanes on the CPU spread over processes, one for each core. A search that decides by what is
+    finished goes by ticks, so that it takes the same course again; what is the same anyway never
+    waits.
 
     Raises:
         DeviceError: the device is not there.
@@ -219,7 +220,7 @@ def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stac
     if n_processes == 1:
         return stacked.open_stack(data, device=place, joins=joins(record))
     spread = processes.Spread(
-        n_processes=n_processes, in_ticks=record.kind == "search", joins=joins(record)
+        n_processes=n_processes, in_ticks=is_decided_on_the_way(record), joins=joins(record)
     )
     return processes.open_stack(data, device=place, spread=spread)
 
@@ -240,6 +241,11 @@ def lanes_of(record: StudyRecord, asked: int | None) -> int:
 def processes_of(record: StudyRecord, n_lanes: int) -> int:
     """Return over how many processes so many lanes are spread."""
     return min(n_lanes, n_cores()) if record.device.startswith("cpu") else 1
+
+
+def is_decided_on_the_way(record: StudyRecord) -> bool:
+    """Whether which trainings are done depends on the scores of others."""
+    return record.kind == "search" and (record.sampler, record.pruner) != ("random", "none")
 
 
 def joins(record: StudyRecord) -> bool:

@@ -130,6 +130,7 @@ def read_goal(study: optuna.Study) -> Goal:
         n_trials=int(document.get("n_trials", 0)),
         n_finalists=int(document.get("n_finalists", 0)),
         n_final_repeats=int(document.get("n_final_repeats", 0)),
+        with_baselines=bool(document.get("with_baselines", False)),
     )
 
 

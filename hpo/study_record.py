@@ -99,13 +99,14 @@ class Goal:
     """How far the study is meant to go; raised by later calls.
 
     `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid), whose best
-    `n_finalists` get `n_final_repeats` more.
+    `n_finalists` get `n_final_repeats` more, and so do the reports' bases `with_baselines`.
     """
 
     n_repeats: int
     n_trials: int = 0
     n_finalists: int = 0
     n_final_repeats: int = 0
+    with_baselines: bool = False
 
     def raised(self, other: "Goal") -> "Goal":
         """Return the goal that goes as far as either."""

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "hpo"
 # A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
 LAYERS = (
     {"hpo", "hpo.errors"},
-    {"hpo.config", "hpo.files"},
+    {"hpo.config", "hpo.files", "hpo.option_texts"},
     {
         "hpo.data",
         "hpo.training.numerics",

@@ -114,19 +114,31 @@ def test_an_opened_test_is_written_beside_the_weights(
     )
     for folder, n_outputs in (("000_loss-bce", 1), ("001_loss-ce", 2)):
         text = (Path("opened") / folder / "test.txt").read_text()
-        n_right = []
+        told = []
         for repeat in (0, 1):
             state = torch.load(
                 exported / folder / f"weights-repeat-{repeat}.pt", weights_only=True
             )
             network = reports_network(n_outputs)
             network.load_state_dict(state)
-            p = answers(network.eval(), images)
-            n_right.append(int(((p > 0.5) == labels).sum()))
-        mean = sum(n_right) / 2
+            told.append(answers(network.eval(), images))
+        mean = sum(int(((p > 0.5) == labels).sum()) for p in told) / 2
+        of_ensemble = int(((sum(told) / 2 > 0.5) == labels).sum())
         assert f"right: {mean:.4g} of 16 images, mean of 2 repeats\n" in text
         assert f"accuracy: {100 * mean / 16:.2f} %" in text
         assert "The test was opened on" in text
+        assert f"\nensemble right: {of_ensemble} of 16 images\n" in text
+        assert "\nensemble auroc: " in text
+        assert "\nensemble threshold: 0.5\n" in text
+
+
+def test_one_repeat_is_exported_without_an_ensemble(hpo: Hpo, xrays: Path) -> None:
+    hpo(*GRID, "--repeats", "1", "--data", xrays, "--study", "one", "--quiet")
+    hpo("evaluate", "one")
+    hpo("export", "one", "--out", "one")
+    text = Path("one/000_loss-bce/test.txt").read_text()
+    assert "accuracy: " in text
+    assert "ensemble" not in text
 
 
 def answers(network: nn.Sequential, images: np.ndarray) -> np.ndarray:

@@ -176,6 +176,28 @@ def test_while_finalists_are_missing_the_best_is_said_to_be_lucky(
     assert "fresh mean" not in out
 
 
+def test_the_bases_of_the_reports_stand_beside_the_finalists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = add_finalists(fake_search(tmp_path, 14, metric="log_loss"), *TOPS)
+    for repeat in range(1, 5):
+        trial = fake.ask({}, fake.record.space.base.replace(batch_size=16), repeat)
+        trial.set_user_attr("report", "report_a")
+        fake.complete(trial, [0.5, 0.6 + 0.001 * repeat])
+    section = finalists_section(fake.summary)
+    assert section is not None
+    (row,) = section.reports
+    assert (row.name, row.cells[-1]) == ("report_a", "4")
+    sentence, is_real = section.verdict[-1]
+    assert is_real
+    assert sentence.startswith("the winner beats report_a by 0.3")
+    assert sentence in page(fake)
+    print_study(fake.summary, fake.runs)
+    out = capsys.readouterr().out
+    assert sentence in out
+    assert "report_a" in out[: out.index(sentence)]
+
+
 def test_a_finalist_that_fails_or_trains_again_keeps_its_place_in_the_search(
     tmp_path: Path,
 ) -> None:

@@ -29,7 +29,7 @@ def evaluate(
     weights: Annotated[
         Path | None,
         typer.Option(
-            "--weights", metavar="FILE", help="Not of a study: a state dict or safetensors."
+            "--weights", metavar="MODEL", help="Not of a study: a file of weights, or a folder."
         ),
     ] = None,
     data: DataOption = None,
@@ -54,8 +54,12 @@ def evaluate(
 
     Nothing is trained. The opening goes on record and is told in every later table and page.
 
-    With --weights, a file from elsewhere is tested on --data. Its network is found from the
-    shapes; --input-scale, --activation and --has-sigmoid say what weights do not tell.
+    A configuration of several repeats is told by their mean, and by their ensemble: the mean of
+    their probabilities, taken as one model.
+
+    With --weights, a file from elsewhere is tested on --data, or the ensemble of a folder. Its
+    network is found from the shapes; --input-scale, --activation and --has-sigmoid say what
+    weights do not tell.
 
     Examples:
 
@@ -85,7 +89,7 @@ def _check_usage(context: typer.Context, study: str | None, weights: Path | None
     if (study is None) == (weights is None):
         raise UsageError(
             "hpo evaluate takes one of both: the name of a study (`hpo show` lists them), or "
-            "--weights FILE."
+            "--weights MODEL."
         )
     others = _OF_WEIGHTS if weights is None else _OF_STUDIES
     for parameter in context.command.params:

@@ -10,6 +10,7 @@ from hpo.cli.command_line import command_line
 from hpo.cli.output import console, count, say
 from hpo.cli.tables import data_name, params_text
 from hpo.evaluate import (
+    Ensemble,
     Evaluated,
     Evaluation,
     Request,
@@ -18,6 +19,7 @@ from hpo.evaluate import (
     to_document,
 )
 from hpo.evaluate.records import NUMBERS, SHARES
+from hpo.evaluate.thresholds import read_rule
 from hpo.openings import statements, to_documents
 from hpo.session import Session
 from hpo.stats import Interval, PairComparison
@@ -27,6 +29,7 @@ _MOST_SHOWN: Final = 12
 _MOST_PAIRS: Final = 10
 _NAME_WIDTH: Final = 24
 _COLUMN_WIDTH: Final = 17
+_NONE: Final = "–"
 
 
 def open_if_complete(session: Session, summary: StudySummary) -> Evaluation | None:
@@ -70,8 +73,10 @@ def print_evaluation(evaluation: Evaluation, summary: StudySummary) -> None:
     n_columns = max(1, (console.width - _NAME_WIDTH) // _COLUMN_WIDTH)
     for start in range(0, len(shown), n_columns):
         console.print(_table(evaluation, shown[start : start + n_columns]))
+    of_ensemble = ", below an ensemble over patients alone" * any(c.ensemble for c in shown)
     _print(
-        "Below each mean its 95 % interval over trainings and patients; gap: validation - test."
+        f"Below each mean its 95 % interval over trainings and patients{of_ensemble}; gap: "
+        "validation - test."
     )
     if n_hidden := len(evaluation.configurations) - len(shown):
         _print(f"{count(n_hidden, 'more configuration')} in --json.")
@@ -101,15 +106,35 @@ def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
     table.add_column(corner)
     for name in names:
         table.add_column(escape(name), justify="right", overflow="fold")
-    for name, metric in SHARES.items():
-        table.add_row(f"{name}, %", *(_points(c.metrics[metric]) for c in columns))
-    table.add_row("right answers", *(f"{c.n_right:.4g} of {evaluation.n_images}" for c in columns))
-    for name, metric in NUMBERS.items():
-        table.add_row(name, *(_number(c.metrics[metric]) for c in columns))
+    _add_metrics(table, evaluation, columns)
     table.add_section()
     table.add_row("accuracy gap, points", *(_points(c.gap["accuracy"], sign="+") for c in columns))
     table.add_row("AUROC gap", *(_number(c.gap["auroc"], form="+.2f") for c in columns))
+    if any(c.ensemble for c in columns):
+        _add_ensembles(table, evaluation, [c.ensemble for c in columns])
     return table
+
+
+def _add_ensembles(
+    table: Table, evaluation: Evaluation, ensembles: Sequence[Ensemble | None]
+) -> None:
+    table.add_section()
+    table.add_row("ensemble", *(f"of {e.n} repeats" if e else _NONE for e in ensembles))
+    if read_rule(evaluation.threshold).is_chosen:
+        table.add_row("threshold", *(f"{e.threshold:.3f}" if e else _NONE for e in ensembles))
+    _add_metrics(table, evaluation, ensembles)
+
+
+def _add_metrics(
+    table: Table, evaluation: Evaluation, columns: Sequence[Evaluated | Ensemble | None]
+) -> None:
+    """Add a row per metric, and the right answers; a dash where a column is None."""
+    for name, metric in SHARES.items():
+        table.add_row(f"{name}, %", *(_points(c.metrics[metric]) if c else _NONE for c in columns))
+    right = (f"{c.n_right:.4g} of {evaluation.n_images}" if c else _NONE for c in columns)
+    table.add_row("right answers", *right)
+    for name, metric in NUMBERS.items():
+        table.add_row(name, *(_number(c.metrics[metric]) if c else _NONE for c in columns))
 
 
 def _heads(columns: Sequence[Evaluated]) -> list[str]:
@@ -166,7 +191,7 @@ def _number(interval: Interval, *, form: str = ".3f") -> str:
 
 def _written(interval: Interval, *, factor: int, form: str) -> str:
     if interval.mean is None:
-        return "–"
+        return _NONE
     text = f"{factor * interval.mean:{form}}"
     if interval.low is None or interval.high is None:
         return text

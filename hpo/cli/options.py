@@ -71,6 +71,15 @@ LanesOption: TypeAlias = Annotated[
         "--lanes", envvar="HPO_LANES", metavar="auto|N", help="Trainings at a time: auto, or N."
     ),
 ]
+MetricOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="What to optimize: accuracy, balanced_accuracy, auroc, log_loss or brier of the "
+        "validation images; stress_… is its mean over changed ones (docs/stress.md).",
+    ),
+]
 DryRunOption: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Forecast trainings, time and memory; train nothing.")
 ]

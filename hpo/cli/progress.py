@@ -80,7 +80,9 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
 def label(job: Job) -> str:
     """Write a configuration and its repeat: `batch_size 32, repeat 1`."""
     params = ", ".join(f"{name} {_short(value)}" for name, value in job.params.items())
-    if len(job.params) > _MOST_PARAMS:
+    if job.report:
+        params = f"{job.report}'s base"
+    elif len(job.params) > _MOST_PARAMS:
         params = f"configuration {job.ordinal + 1}"
     return f"{params or 'base'}, repeat {job.repeat + 1}"
 

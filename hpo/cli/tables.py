@@ -34,7 +34,7 @@ def print_study(summary: StudySummary, runs: RunStore) -> None:
     _print_lines(_baselines(summary))
     _print_lines(_verdict(summary.verdict))
     if summary.finalists:
-        _print_finalists(summary.finalists, summary.record.score)
+        _print_finalists(summary.finalists, summary)
     _print_lines(f"Look twice: {sign}" for sign in study_signs(summary, runs))
     _print_lines(notes(summary, len(rows)))
 
@@ -181,8 +181,9 @@ def _baselines(summary: StudySummary) -> Iterable[str]:
         yield f"Accuracy of the baselines on unchanged images: {', '.join(named)}."
 
 
-def _print_finalists(finalists: Finalists, score: Score) -> None:
-    """Print the finalists, best first, and what is said of them."""
+def _print_finalists(finalists: Finalists, summary: StudySummary) -> None:
+    """Print the finalists, best first, the bases of the reports, and what is said of them."""
+    score = summary.record.score
     table = Table(title="Finalists, trained again", title_justify="left", title_style="bold")
     for name in ("#", f"searched: {score.column}", "fresh mean", "95 % interval", "repeats"):
         table.add_column(name, justify="right")
@@ -190,9 +191,13 @@ def _print_finalists(finalists: Finalists, score: Score) -> None:
         cells = (score.number(member.searched), *score_cells(member.fresh, score))
         style = "bold green" if member is finalists.winner else ""
         table.add_row(str(member.number), *cells, str(member.fresh.n), style=style)
+    for base in summary.reports:
+        fresh = score_cells(base.configuration.judged_score, score)
+        table.add_row(escape(base.name), "–", *fresh, str(len(base.configuration.judged)))
     console.print(table)
     _print_lines(sentences(finalists, score))
     _print_lines(_verdict(finalists.verdict))
+    _print_lines(f"  {base.comparison.sentence}" for base in summary.reports if base.comparison)
 
 
 def _verdict(verdict: SweepComparison | None) -> Iterable[str]:

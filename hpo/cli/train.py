@@ -12,6 +12,7 @@ from hpo.cli.options import (
     EpochsOption,
     JsonOption,
     LanesOption,
+    MetricOption,
     PrecisionOption,
     QuietOption,
     RepeatsOption,
@@ -23,6 +24,7 @@ from hpo.cli.options import (
     StudyOption,
     ValuesOption,
 )
+from hpo.option_texts import read_lanes, read_pairs, read_values
 from hpo.storage_url import DEFAULT_URL
 
 ParamsOption = Annotated[
@@ -48,6 +50,7 @@ def grid(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     lanes: LanesOption = "auto",
+    metric: MetricOption = None,
     timeout: TimeoutOption = None,
     test: Annotated[
         bool,
@@ -70,7 +73,7 @@ def grid(
 
         hpo grid --param learning_rate --values 0.01,0.001 --set batch_size=64
     """
-    from hpo.plan import Settings, plan_grid, read_lanes, read_pairs, read_values, with_timeout
+    from hpo.plan import Settings, plan_grid, with_timeout
 
     names = param or []
     settings = Settings(
@@ -86,6 +89,7 @@ def grid(
         device=device,
         precision=precision,
         lanes=read_lanes(lanes),
+        metric=metric,
         command=command_line(),
     )
     plan = with_timeout(plan_grid(names, settings), timeout)
@@ -115,6 +119,19 @@ def search(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     lanes: LanesOption = "auto",
+    metric: MetricOption = None,
+    finalists: Annotated[
+        int,
+        typer.Option("--finalists", help="So many of the best are trained again at the end."),
+    ] = 5,
+    final_repeats: Annotated[
+        int,
+        typer.Option("--final-repeats", help="Trainings of each finalist, on other folds."),
+    ] = 5,
+    with_baselines: Annotated[
+        bool,
+        typer.Option("--with-baselines", help="Train the bases of the five reports beside it."),
+    ] = False,
     timeout: TimeoutOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -122,7 +139,9 @@ def search(
 ) -> None:
     """Search the open space of hyperparameters, the base configuration first.
 
-    The same command with more --trials goes on. --param restricts the search to these.
+    At the end the best few are trained again on other folds with fresh seeds, and the winner is
+    named by that. The same command with more --trials goes on. --param restricts the search to
+    these.
 
     Examples:
 
@@ -130,14 +149,7 @@ def search(
 
         hpo search --trials 20 --param learning_rate --param batch_size --epochs 10
     """
-    from hpo.plan import (
-        SearchSettings,
-        Settings,
-        plan_search,
-        read_lanes,
-        read_pairs,
-        with_timeout,
-    )
+    from hpo.plan import SearchSettings, Settings, plan_search, with_timeout
 
     settings = Settings(
         data=data,
@@ -151,9 +163,17 @@ def search(
         device=device,
         precision=precision,
         lanes=read_lanes(lanes),
+        metric=metric,
         command=command_line(),
     )
-    search_settings = SearchSettings(trials=trials, sampler=sampler, pruner=pruner)
+    search_settings = SearchSettings(
+        trials=trials,
+        sampler=sampler,
+        pruner=pruner,
+        finalists=finalists,
+        final_repeats=final_repeats,
+        with_baselines=with_baselines,
+    )
     plan = with_timeout(plan_search(param or [], settings, search_settings), timeout)
     from hpo.cli import work
 
@@ -171,7 +191,7 @@ def resume(
 ) -> None:
     """Go on with a study where it stopped, with the settings it was created with."""
     from hpo.cli import work
-    from hpo.plan import read_lanes, with_lanes, with_timeout
+    from hpo.plan import with_lanes, with_timeout
     from hpo.session import plan_resume
 
     n_lanes = read_lanes(lanes)

@@ -1,6 +1,8 @@
 """Weights of others in the terminal: what `hpo evaluate --weights` prints."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from rich.markup import escape
 from rich.table import Table
@@ -10,15 +12,16 @@ from hpo.data import open_data
 from hpo.errors import UsageError
 from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.thresholds import read_rule
-from hpo.stats import Interval
 from hpo.weights import Unseen
 from hpo.weights.evaluation import WeightsEvaluation, evaluate_weights, to_document
+
+_Write: TypeAlias = Callable[[float | None], str]
 
 
 def evaluate(
     path: Path, data: Path | None, *, how: Unseen | None, threshold: str, json: bool
 ) -> None:
-    """Evaluate a file of weights on the test split of a data set, and print it.
+    """Evaluate a file or folder of weights on the test split of a data set, and print it.
 
     Raises:
         UsageError: a threshold that is chosen on validation images, of which there are none.
@@ -40,16 +43,7 @@ def show(evaluation: WeightsEvaluation) -> None:
     """Print metrics with intervals and right answers; on standard error what was assumed."""
     for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
         say(note, style="dim")
-    name = f"{evaluation.data} (synthetic)" if evaluation.is_phantom else evaluation.data
-    title = f"{evaluation.path.name} on the test of {name}, threshold {evaluation.threshold:g}"
-    table = Table(title=escape(title), title_justify="left", title_style="bold")
-    for column in ("", "value", "95 % interval"):
-        table.add_column(column, justify="right" if column else "left")
-    for label, metric in SHARES.items():
-        table.add_row(f"{label}, %", *_cells(evaluation.metrics[metric], is_share=True))
-    for label, metric in NUMBERS.items():
-        table.add_row(label, *_cells(evaluation.metrics[metric], is_share=False))
-    console.print(table)
+    console.print(_table(evaluation))
     counts = evaluation.confusion
     console.print(
         f"{counts.n_right} of {evaluation.n_images} right: {counts.true_positive} pneumonia "
@@ -62,12 +56,30 @@ def show(evaluation: WeightsEvaluation) -> None:
         console.print(f"Warning: {escape(sign)}", style="yellow", soft_wrap=True)
 
 
-def _cells(found: Interval, *, is_share: bool) -> tuple[str, str]:
-    write = percent if is_share else _number
-    interval = "–"
-    if found.low is not None and found.high is not None:
-        interval = f"{write(found.low)} to {write(found.high)}"
-    return write(found.mean), interval
+def _table(evaluation: WeightsEvaluation) -> Table:
+    """Make a row per metric, of an ensemble with the range of its networks by themselves."""
+    members = evaluation.members
+    model = evaluation.path.name or str(evaluation.path)
+    model += f", ensemble of {len(members)}," if members else ""
+    data = f"{evaluation.data} (synthetic)" if evaluation.is_phantom else evaluation.data
+    title = f"{model} on the test of {data}, threshold {evaluation.threshold:g}"
+    table = Table(title=escape(title), title_justify="left", title_style="bold")
+    for column in ("", "value", "95 % interval", *(["each alone"] if members else [])):
+        table.add_column(column, justify="right" if column else "left")
+    rows: list[tuple[str, str, _Write]] = [
+        *((f"{label}, %", metric, percent) for label, metric in SHARES.items()),
+        *((label, metric, _number) for label, metric in NUMBERS.items()),
+    ]
+    for label, metric, write in rows:
+        found = evaluation.metrics[metric]
+        alone = [member.metrics[metric] for member in members]
+        ranges = [(found.low, found.high), *([(min(alone), max(alone))] if members else [])]
+        table.add_row(label, write(found.mean), *(_range(*pair, write) for pair in ranges))
+    return table
+
+
+def _range(low: float | None, high: float | None, write: _Write) -> str:
+    return "–" if low is None or high is None else f"{write(low)} to {write(high)}"
 
 
 def _number(value: float | None) -> str:

@@ -94,16 +94,36 @@ def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
 
 
 def _end(summary: StudySummary, tally: Tally, session: Session) -> None:
-    """Say what a search lacks; end with 1 where trainings failed that nothing replaces."""
+    """Say what is lacking; end with 1 where nothing came out or a cell of a grid failed."""
     n_failed, n_left = summary.count("failed"), session.source.n_left()
-    if summary.record.kind == "search" and n_left:
-        # A grid's are in its table: a search draws its configurations one by one.
-        say(f"{count(n_left, 'training')} to be done: `{resume_command(session)}` goes on.")
-    if summary.record.kind == "grid" and n_failed:
+    if summary.record.kind == "search":
+        _end_search(summary, tally, n_left=n_left, way_on=resume_command(session))
+    elif n_failed:
         say(
             f"Error: {count(n_failed, 'training')} of {summary.name} failed: "
             f"{'; '.join(tally.failures[:5])} The same command tries them again; --values and "
             "--set change what fails.",
+            style="red",
+        )
+        raise typer.Exit(1)
+
+
+def _end_search(summary: StudySummary, tally: Tally, *, n_left: int, way_on: str) -> None:
+    n_tried = len(summary.configurations)
+    if n_left:
+        # A grid's are in its table: a search draws its configurations one by one.
+        say(f"{count(n_left, 'training')} to be done: `{way_on}` goes on.")
+    elif n_tried < summary.goal.n_trials:
+        say(
+            f"The space has no more than {count(n_tried, 'configuration')}: all were tried. A "
+            "range with low and high, or another --param, opens it."
+        )
+    if not n_left and not summary.count("complete"):
+        say(
+            f"Error: none of {count(n_tried, 'configuration')} was trained to its end: "
+            f"{summary.count('failed')} failed, {summary.count('pruned')} were pruned. "
+            f"{'; '.join(tally.failures[:3])} Narrow the ranges (learning_rate first), or leave "
+            "the pruner out (--pruner none).",
             style="red",
         )
         raise typer.Exit(1)

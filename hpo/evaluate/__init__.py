@@ -16,11 +16,12 @@ records, documents
 from hpo.evaluate.documents import to_document
 from hpo.evaluate.exam import check_test
 from hpo.evaluate.opening import Request, open_test, read_evaluation
-from hpo.evaluate.records import METRICS, CalibrationBin, Evaluated, Evaluation, Roc
+from hpo.evaluate.records import METRICS, CalibrationBin, Ensemble, Evaluated, Evaluation, Roc
 
 __all__ = [
     "METRICS",
     "CalibrationBin",
+    "Ensemble",
     "Evaluated",
     "Evaluation",
     "Request",

@@ -11,8 +11,8 @@ from hpo.evaluate.crossed import Spread, difference_interval, share_interval, sp
 from hpo.evaluate.exam import Exam, Labels
 from hpo.evaluate.gathering import Candidate
 from hpo.evaluate.metrics import statistics
-from hpo.evaluate.records import GAPS, METRICS, Confusion, Evaluated
-from hpo.evaluate.thresholds import ThresholdRule, choose
+from hpo.evaluate.records import GAPS, METRICS, Confusion, Ensemble, Evaluated
+from hpo.evaluate.thresholds import ThresholdRule, choose, shared
 from hpo.runs import Run
 from hpo.signs import configuration_signs, one_sided
 from hpo.stats.intervals import Floats
@@ -69,6 +69,7 @@ def evaluate_configuration(
         calibration=curves.calibration(exam.labels, probabilities),
         notes=tuple(filter(None, (gaps.gap_sentence(fall), gaps.threshold_sentence(fall)))),
         signs=_signs(candidate.runs, models),
+        ensemble=_ensemble(models, exam, rule),
     )
     answered = Answered(
         repeats=tuple(candidate.repeats),
@@ -88,6 +89,21 @@ def _model(run: Run, exam: Exam, fold: int, rule: ThresholdRule) -> _Model:
         validation=validation,
         test=np.array(run.test_probabilities),
         threshold=choose(rule, validation, labels),
+    )
+
+
+def _ensemble(models: Sequence[_Model], exam: Exam, rule: ThresholdRule) -> Ensemble | None:
+    """Mark the mean probability of the repeats, as that of one model; one repeat has none."""
+    if len(models) < 2:
+        return None
+    told = np.mean([m.test for m in models], axis=0)
+    threshold = shared(rule, [m.threshold for m in models])
+    draws = _draws(METRICS, [(exam.labels, told, threshold, exam.weights)])
+    return Ensemble(
+        n=len(models),
+        threshold=threshold,
+        metrics={name: share_interval(_spread(draws[name], exam)) for name in METRICS},
+        confusion=count_answers(told > threshold, exam.labels),
     )
 
 

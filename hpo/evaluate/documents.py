@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from hpo.evaluate.records import CalibrationBin, Confusion, Evaluated, Evaluation, Roc
+from hpo.evaluate.records import (
+    CalibrationBin,
+    Confusion,
+    Ensemble,
+    Evaluated,
+    Evaluation,
+    Roc,
+)
 from hpo.stats import Interval, PairComparison
 
 
@@ -57,6 +64,17 @@ def _configuration(evaluated: Evaluated) -> dict[str, Any]:
         "calibration": [asdict(one) for one in evaluated.calibration],
         "notes": list(evaluated.notes),
         "signs": list(evaluated.signs),
+        "ensemble": _ensemble(evaluated.ensemble) if evaluated.ensemble else None,
+    }
+
+
+def _ensemble(ensemble: Ensemble) -> dict[str, Any]:
+    return {
+        "n": ensemble.n,
+        "threshold": ensemble.threshold,
+        "metrics": {name: _interval(i) for name, i in ensemble.metrics.items()},
+        "n_right": ensemble.n_right,
+        "confusion": asdict(ensemble.confusion),
     }
 
 
@@ -74,6 +92,19 @@ def _evaluated(document: Mapping[str, Any]) -> Evaluated:
         calibration=tuple(CalibrationBin(**one) for one in document["calibration"]),
         notes=tuple(document["notes"]),
         signs=tuple(document["signs"]),
+        # Absent from what was opened before there were ensembles.
+        ensemble=_to_ensemble(document.get("ensemble")),
+    )
+
+
+def _to_ensemble(document: Mapping[str, Any] | None) -> Ensemble | None:
+    if document is None:
+        return None
+    return Ensemble(
+        n=document["n"],
+        threshold=document["threshold"],
+        metrics={name: _to_interval(d) for name, d in document["metrics"].items()},
+        confusion=Confusion(**document["confusion"]),
     )
 
 

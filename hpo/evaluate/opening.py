@@ -125,8 +125,20 @@ def _notes(
             "Thresholds were chosen on validation, so that validation looks a little better than "
             "it is, and the gap a little wider."
         )
+    if max(len(c.repeats) for c in candidates) > 1:
+        yield _about_ensembles(rule)
     if exam.n_patients < len(exam.labels):
         yield (
             f"The {len(exam.labels)} test images are of {exam.n_patients} patients; intervals "
             "count patients."
         )
+
+
+def _about_ensembles(rule: ThresholdRule) -> str:
+    text = (
+        "An ensemble is the mean probability of the repeats, taken as one model: its interval "
+        "tells what other patients would change, not what other trainings would."
+    )
+    if rule.is_chosen:
+        text += " Its threshold is the mean of theirs, each chosen on its own validation images."
+    return text

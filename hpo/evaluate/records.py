@@ -69,12 +69,30 @@ class CalibrationBin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """The mean probability of `n` repeats on the test, taken as one model.
+
+    Intervals tell what other patients would change, and not what other trainings would.
+    """
+
+    n: int
+    threshold: float
+    metrics: Mapping[str, Interval]
+    confusion: Confusion
+
+    @property
+    def n_right(self) -> int:
+        """The right answers."""
+        return self.confusion.n_right
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluated:
     """One configuration on the test: means over its repeats, with intervals.
 
     `name` is short: the parameters of a grid, `#3` for the third configuration of a search.
     `thresholds` has one per trial. `gap` holds validation minus test. `notes` are sentences on
-    gap and threshold, `signs` those of a broken model.
+    gap and threshold, `signs` those of a broken model. One repeat makes no `ensemble`.
     """
 
     name: str
@@ -89,6 +107,7 @@ class Evaluated:
     calibration: tuple[CalibrationBin, ...]
     notes: tuple[str, ...]
     signs: tuple[str, ...]
+    ensemble: Ensemble | None
 
     @property
     def label(self) -> str:

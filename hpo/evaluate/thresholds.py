@@ -1,7 +1,9 @@
 """The threshold above which a probability means pneumonia: fixed, or chosen on validation."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Final, Literal
 
 import numpy as np
@@ -78,6 +80,15 @@ def choose(rule: ThresholdRule, probabilities: Floats, labels: NDArray[np.uint8]
     if not len(below):
         return float(np.nextafter(last_found, -1))
     return float((last_found + below.max()) / 2)
+
+
+def shared(rule: ThresholdRule, thresholds: Sequence[float]) -> float:
+    """Return the threshold for the mean probability of models that have these thresholds.
+
+    Where each was chosen on its own validation images, it is their mean. Folds part the images, so
+    the mean probability has no validation images to choose it on: some model trained on each.
+    """
+    return fmean(thresholds) if rule.is_chosen else rule.value
 
 
 def youden(probabilities: Floats, labels: NDArray[np.uint8]) -> float:

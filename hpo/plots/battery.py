@@ -49,7 +49,9 @@ def battery_info(summary: StudySummary, runs: RunStore) -> BatteryInfo | None:
         return None
     score = summary.record.score.plain
     unchanged = fmean(run.kept.validation[score.metric] for run in stressed)
-    rows = [_row(name, stressed, unchanged, score=score) for name in stressed[0].stress]
+    # An older battery may have had other changes: what all of them have is compared.
+    changes = [n for n in stressed[0].stress if all(n in run.stress for run in stressed)]
+    rows = [_row(change, stressed, unchanged, score=score) for change in changes]
     rows.sort(key=lambda row: -row.loss)
     name = configuration_label(summary, summary.configurations.index(best) + 1)
     shown = [unchanged, *(value for row in rows for value in row.scores)]

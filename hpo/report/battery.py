@@ -14,6 +14,8 @@ CHANGES: Final[Mapping[str, str]] = {
     "tilted": "turned by up to 5.7 degrees and sheared by up to a tenth",
     "larger": "the chest takes 10 % more of the side",
     "smaller": "the chest takes 10 % less of the side",
+    "wider": "width against height 10 % more",
+    "narrower": "width against height 10 % less",
     "brighter": "by 15 % of the range of gray",
     "darker": "by 15 % of the range of gray",
     "more contrast": "by a factor of 1.3",

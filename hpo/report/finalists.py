@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hpo.plots import interval_text, mean_text, parameters_text
 from hpo.score import Score
 from hpo.stats import outcome
-from hpo.summary import Finalist, StudySummary, sentences
+from hpo.summary import Finalist, ReportBase, StudySummary, sentences
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,14 @@ class FinalistRow:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalistsSection:
-    """The section: a row per finalist, best first, what is said, and the verdict among them."""
+    """The section: a row per finalist, best first, what is said, and the verdict among them.
+
+    `reports` are rows for the bases of the reports, trained with the same fresh repeats.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[FinalistRow, ...]
+    reports: tuple[FinalistRow, ...]
     sentences: tuple[str, ...]
     verdict: tuple[tuple[str, bool], ...]
 
@@ -39,10 +43,14 @@ def finalists_section(summary: StudySummary) -> FinalistsSection | None:
             _row(summary, member, score, is_winner=member is finalists.winner)
             for member in finalists.members
         ),
+        reports=tuple(_report(base, score) for base in summary.reports),
         sentences=tuple(sentences(finalists, score)),
         verdict=tuple(
             (said, False) if isinstance(said, str) else (said.sentence, said.is_real)
-            for said in outcome(finalists.verdict)
+            for said in [
+                *outcome(finalists.verdict),
+                *(base.comparison for base in summary.reports if base.comparison),
+            ]
         ),
     )
 
@@ -59,4 +67,20 @@ def _row(summary: StudySummary, member: Finalist, score: Score, *, is_winner: bo
             str(member.fresh.n),
         ),
         is_winner=is_winner,
+    )
+
+
+def _report(base: ReportBase, score: Score) -> FinalistRow:
+    configuration = base.configuration
+    found = configuration.judged_score
+    return FinalistRow(
+        name=base.name,
+        parameters="the base of that report",
+        cells=(
+            "-",
+            mean_text(found, score),
+            interval_text(found, score),
+            str(len(configuration.judged)),
+        ),
+        is_winner=False,
     )

@@ -1,12 +1,14 @@
 """The sealed test on the page: there only once it was opened."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import optuna
 
 from hpo import plots
-from hpo.evaluate import Evaluated, Evaluation, read_evaluation
+from hpo.evaluate import Ensemble, Evaluated, Evaluation, read_evaluation
 from hpo.evaluate.records import NUMBERS, SHARES
+from hpo.evaluate.thresholds import read_rule
 from hpo.openings import statements
 from hpo.report.figures import FigureBlock, block
 from hpo.stats import Interval
@@ -15,7 +17,7 @@ from hpo.summary import StudySummary
 
 @dataclass(frozen=True)
 class TestRow:
-    """A configuration on the test, a text per column."""
+    """A configuration, or its ensemble, on the test: a text per column."""
 
     name: str
     cells: tuple[str, ...]
@@ -29,6 +31,7 @@ class TestSection:
     title: str
     columns: tuple[str, ...]
     rows: tuple[TestRow, ...]
+    has_ensembles: bool
     remarks: tuple[str, ...]
     verdict: tuple[tuple[str, bool], ...]
     notes: tuple[str, ...]
@@ -46,7 +49,8 @@ def sealed_test(summary: StudySummary, study: optuna.Study) -> TestSection | Non
         openings=tuple(told),
         title=_title(evaluation) if evaluation else "",
         columns=(*SHARES, "right answers", *NUMBERS, "accuracy gap", "AUROC gap"),
-        rows=tuple(_row(c, evaluation.n_images) for c in every) if evaluation else (),
+        rows=tuple(_rows(evaluation)) if evaluation else (),
+        has_ensembles=any(c.ensemble for c in every),
         remarks=tuple(f"{c.name}: {line}" for c in every for line in (*c.notes, *c.signs)),
         verdict=tuple((p.sentence, p.is_real) for p in evaluation.pairs) if evaluation else (),
         notes=evaluation.notes if evaluation else (),
@@ -61,13 +65,22 @@ def _title(evaluation: Evaluation) -> str:
     )
 
 
-def _row(evaluated: Evaluated, n_images: int) -> TestRow:
-    metrics, gap = evaluated.metrics, evaluated.gap
-    cells = [_points(metrics[name]) for name in SHARES.values()]
-    cells.append(f"{evaluated.n_right:.4g} of {n_images}")
-    cells += [_number(metrics[name]) for name in NUMBERS.values()]
-    cells += [_points(gap["accuracy"]), _number(gap["auroc"])]
-    return TestRow(evaluated.name, tuple(cells))
+def _rows(evaluation: Evaluation) -> Iterator[TestRow]:
+    """Yield a row per configuration, and below it one for its ensemble, which has no gap."""
+    is_chosen = read_rule(evaluation.threshold).is_chosen
+    for one in evaluation.configurations:
+        gaps = (_points(one.gap["accuracy"]), _number(one.gap["auroc"]))
+        yield TestRow(one.name, (*_cells(one, evaluation.n_images), *gaps))
+        if one.ensemble:
+            name = f"{one.name}, ensemble of {one.ensemble.n}"
+            name += f", threshold {one.ensemble.threshold:.3f}" if is_chosen else ""
+            yield TestRow(name, (*_cells(one.ensemble, evaluation.n_images), "-", "-"))
+
+
+def _cells(marked: Evaluated | Ensemble, n_images: int) -> Iterator[str]:
+    yield from (_points(marked.metrics[name]) for name in SHARES.values())
+    yield f"{marked.n_right:.4g} of {n_images}"
+    yield from (_number(marked.metrics[name]) for name in NUMBERS.values())
 
 
 def _figures(evaluation: Evaluation) -> tuple[FigureBlock, ...]:

@@ -33,8 +33,10 @@ def choose_finalists(trials: Sequence[FrozenTrial], record: StudyRecord, goal: G
     firsts: dict[str, Job] = {}
     for trial in trials:
         job = read_job(trial)
-        if trial.state != TrialState.COMPLETE or job is None or job.repeat >= goal.n_repeats:
+        is_of_search = job is not None and not job.report and job.repeat < goal.n_repeats
+        if trial.state != TrialState.COMPLETE or not is_of_search:
             continue
+        assert job is not None
         assert trial.value is not None
         scores.setdefault(job.config.identity(), []).append(trial.value)
         if job.repeat == 0:

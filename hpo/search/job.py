@@ -14,7 +14,10 @@ from hpo.study_record import StudyRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a trial trains. `ordinal` numbers the configurations in the order they were asked."""
+    """What a trial trains. `ordinal` numbers the configurations in the order they were asked.
+
+    `report` names the report whose base it is, where it is one: no sampler is told of it.
+    """
 
     ordinal: int
     params: Mapping[str, Scalar]
@@ -22,6 +25,7 @@ class Job:
     repeat: int
     seed: int
     fold: int
+    report: str = ""
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the job as the user attributes of its trial."""
@@ -32,6 +36,7 @@ class Job:
             "repeat": self.repeat,
             "seed": self.seed,
             "fold": self.fold,
+            "report": self.report,
         }
 
 
@@ -59,11 +64,17 @@ def read_job(trial: optuna.Trial | FrozenTrial) -> Job | None:
         repeat=attributes["repeat"],
         seed=attributes["seed"],
         fold=attributes["fold"],
+        report=attributes.get("report", ""),
     )
 
 
 def first_repeat(
-    record: StudyRecord, *, ordinal: int, params: Mapping[str, Scalar], config: TrainingConfig
+    record: StudyRecord,
+    *,
+    ordinal: int,
+    params: Mapping[str, Scalar],
+    config: TrainingConfig,
+    report: str = "",
 ) -> Job:
     """Return repeat 0 of a configuration: the study's seed is its seed and its fold."""
     return Job(
@@ -73,6 +84,7 @@ def first_repeat(
         repeat=0,
         seed=record.seed,
         fold=record.seed,
+        report=report,
     )
 
 

@@ -13,6 +13,7 @@ from hpo.config import Scalar
 from hpo.errors import StudyError
 from hpo.search.finalists import finalist_jobs
 from hpo.search.job import Job, enqueue, first_repeat, further_repeat, read_job, trials_in
+from hpo.search.report_bases import report_jobs
 from hpo.search.samplers import make_sampler
 from hpo.search.stale import owner
 from hpo.space import Cell, Choices, FloatRange, IntRange, Parameter, Space
@@ -55,17 +56,21 @@ class SearchSource:
 
     def n_left(self) -> int:
         """Return how many trainings are left if nothing is pruned, those that run included."""
-        trials, goal = self._trials(), self.goal
+        every, goal = self._trials(), self.goal
+        trials = _of_search(every)
         ended = [t for t in trials if t.state in _ENDED and not _was_cut_off(t)]
         searched = [t for t in ended if t.user_attrs["repeat"] < goal.n_repeats]
         n_done = sum(t.state == TrialState.COMPLETE or not _is_first(t) for t in searched)
         # No repeat follows a first one that was pruned, or that failed and is not replaced.
         n_done += goal.n_repeats * sum(self._is_dead_end(t) for t in searched)
-        if n_left := max(0, self.n_wanted * goal.n_repeats - n_done):
-            return n_left + min(goal.n_finalists, self.n_wanted) * goal.n_final_repeats
-        there = {_place(t) for t in ended}
-        jobs = finalist_jobs(trials, self.record, goal)
-        return sum((job.ordinal, job.repeat) not in there for job in jobs)
+        there = {_place(t) for t in every if t.state in _ENDED and not _was_cut_off(t)}
+        jobs = report_jobs(self.record, goal)
+        n_left = max(0, self.n_wanted * goal.n_repeats - n_done)
+        if n_left:
+            n_left += min(goal.n_finalists, self.n_wanted) * goal.n_final_repeats
+        else:
+            jobs += finalist_jobs(trials, self.record, goal)
+        return n_left + sum((job.ordinal, job.repeat) not in there for job in jobs)
 
     @property
     def n_wanted(self) -> int:
@@ -84,7 +89,8 @@ class SearchSource:
         """Whether the study holds as many configurations as are wanted."""
         if self.cells is not None:
             return not self._untried(trials)
-        return sum(_is_first(t) and t.state in _COUNTS for t in trials) >= self.goal.n_trials
+        n_tried = sum(_is_first(t) and t.state in _COUNTS for t in _of_search(trials))
+        return n_tried >= self.goal.n_trials
 
     def _is_dead_end(self, trial: FrozenTrial) -> bool:
         is_failed = trial.state == TrialState.FAIL and self.cells is not None
@@ -95,8 +101,10 @@ class SearchSource:
         self.study.sampler = make_sampler(record.sampler, seed=record.seed, ordinal=ordinal)
         trial = self.study.ask()
         trial.set_user_attr("owner", owner())
-        params = suggest(trial, record.space)
         job = read_job(trial)
+        if job is not None and job.report:
+            return trial, job
+        params = suggest(trial, record.space)
         if job is None:
             config = spaces.resolve(record.space, params)
             job = first_repeat(record, ordinal=ordinal, params=params, config=config)
@@ -110,7 +118,8 @@ class SearchSource:
         if missing or any(t.state in _OPEN for t in trials) or not self._is_searched(trials):
             return missing
         there = _there(trials)
-        jobs = finalist_jobs(trials, self.record, self.goal)
+        jobs = finalist_jobs(_of_search(trials), self.record, self.goal)
+        jobs += report_jobs(self.record, self.goal)
         return [job for job in jobs if (job.ordinal, job.repeat) not in there]
 
     def _untried(self, trials: list[FrozenTrial]) -> list[Job]:
@@ -119,7 +128,7 @@ class SearchSource:
         if cells is None:
             params = spaces.params_of(record.space, record.space.base)
             cells = [] if trials or params is None else [Cell(params, record.space.base)]
-        tried = {job.config.identity() for t in trials if (job := read_job(t))}
+        tried = {job.config.identity() for t in _of_search(trials) if (job := read_job(t))}
         untried = [cell for cell in cells if cell.config.identity() not in tried]
         return [
             first_repeat(record, ordinal=ordinal, params=cell.params, config=cell.config)
@@ -165,6 +174,10 @@ def _suggest(trial: optuna.Trial, parameter: Parameter) -> Scalar:
             )
         case FloatRange():
             return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+
+
+def _of_search(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    return [t for t in trials if not t.user_attrs.get("report")]
 
 
 def _there(trials: list[FrozenTrial]) -> set[tuple[int, int]]:

@@ -3,13 +3,14 @@
 from hpo.summary.documents import to_document
 from hpo.summary.finalists import Finalist, Finalists, sentences
 from hpo.summary.gathering import summarize, summarize_all, with_call
-from hpo.summary.records import Configuration, Repeat, State, StudySummary
+from hpo.summary.records import Configuration, Repeat, ReportBase, State, StudySummary
 
 __all__ = [
     "Configuration",
     "Finalist",
     "Finalists",
     "Repeat",
+    "ReportBase",
     "State",
     "StudySummary",
     "sentences",

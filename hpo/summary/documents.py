@@ -7,7 +7,7 @@ from hpo.openings import to_documents
 from hpo.score import Score
 from hpo.stats import Interval, SweepComparison
 from hpo.summary.finalists import Finalists
-from hpo.summary.records import Configuration, Repeat, StudySummary
+from hpo.summary.records import Configuration, Repeat, ReportBase, StudySummary
 
 
 def to_document(summary: StudySummary) -> dict[str, Any]:
@@ -31,6 +31,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "best": None,
         "verdict": _verdict_document(summary.verdict),
         "finalists": _finalists_document(summary.finalists, summary.record.score),
+        "reports": [_report_document(base) for base in summary.reports],
         "n_openings": len(summary.openings),
         "openings": to_documents(summary.openings),
         "n_trained": summary.n_trained,
@@ -71,6 +72,14 @@ def _finalists_document(finalists: Finalists | None, score: Score) -> dict[str, 
         "winner": finalists.winner.number,
         "luck": finalists.luck(score),
         "pairs": [asdict(pair) for pair in finalists.verdict.pairs],
+    }
+
+
+def _report_document(base: ReportBase) -> dict[str, Any]:
+    return {
+        "report": base.name,
+        **_configuration_document(base.configuration),
+        "comparison": asdict(base.comparison) if base.comparison else None,
     }
 
 

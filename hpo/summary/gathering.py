@@ -11,13 +11,14 @@ from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.openings import read_openings
 from hpo.search.finalists import choose_finalists
+from hpo.stats import PairComparison
 from hpo.storage import Storage, explained
 from hpo.storage_url import mask
 from hpo.study import is_ours, read_goal, read_record, study_names
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalist, Finalists
 from hpo.summary.intervals import compare, mean_score
-from hpo.summary.records import Configuration, Repeat, State, StudySummary
+from hpo.summary.records import Configuration, Repeat, ReportBase, State, StudySummary
 
 _STATES: Final[dict[TrialState, State]] = {
     TrialState.COMPLETE: "complete",
@@ -42,7 +43,8 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
 def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     record = read_record(study)
     goal = read_goal(study)
-    trials = [t for t in study.get_trials(deepcopy=False) if "config" in t.user_attrs]
+    every = [t for t in study.get_trials(deepcopy=False) if "config" in t.user_attrs]
+    trials = [t for t in every if not t.user_attrs.get("report")]
     by_configuration: dict[str, list[FrozenTrial]] = {}
     for trial in trials:
         config = TrainingConfig.from_mapping(trial.user_attrs["config"])
@@ -53,6 +55,8 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     verdict = None
     if record.kind == "grid":
         verdict = compare({c.value: c for c in configurations}, record)
+    finalists = _finalists(configurations, trials, record, goal)
+    winner = configurations[finalists.winner.number - 1] if finalists else None
     return StudySummary(
         name=study.study_name,
         storage=mask(storage_url),
@@ -61,7 +65,8 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         baselines=dict(study.user_attrs.get("baselines", {})),
         configurations=tuple(configurations),
         verdict=verdict,
-        finalists=_finalists(configurations, trials, record, goal),
+        finalists=finalists,
+        reports=_reports(every, record, goal, winner=winner),
         openings=read_openings(study),
     )
 
@@ -132,6 +137,34 @@ def _finalists(
         verdict=compare(compared, record, first=goal.n_repeats),
         n_wanted=goal.n_finalists,
         n_repeats=goal.n_final_repeats,
+    )
+
+
+def _reports(
+    trials: Sequence[FrozenTrial],
+    record: StudyRecord,
+    goal: Goal,
+    *,
+    winner: Configuration | None,
+) -> tuple[ReportBase, ...]:
+    """Gather the reports' bases, and compare each with the winner by their equal repeats."""
+    named: dict[str, list[FrozenTrial]] = {}
+    for trial in trials:
+        if report := trial.user_attrs.get("report"):
+            named.setdefault(report, []).append(trial)
+    bases: dict[Scalar, Configuration] = {
+        name: _configuration(of_one, record, goal) for name, of_one in named.items()
+    }
+    pairs: dict[str, PairComparison] = {}
+    if winner is not None and bases:
+        configurations: dict[Scalar, Configuration] = {"the winner": winner, **bases}
+        verdict = compare(
+            configurations, record, first=goal.n_repeats, pairs=[("the winner", n) for n in bases]
+        )
+        pairs = {str(pair.b): pair for pair in verdict.pairs}
+    return tuple(
+        ReportBase(name=name, configuration=bases[name], comparison=pairs.get(name))
+        for name in sorted(named)
     )
 
 

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 from hpo.config import Scalar
-from hpo.stats import Interval, SweepComparison, compare_sweep, mean_interval
+from hpo.stats import Interval, SweepComparison, compare_pairs, mean_interval
 from hpo.study_record import StudyRecord
 from hpo.summary.records import Configuration, Repeat
 
@@ -26,15 +27,23 @@ def mean_score(repeats: Iterable[Repeat], record: StudyRecord) -> Interval | Non
 
 
 def compare(
-    configurations: Mapping[Scalar, Configuration], record: StudyRecord, *, first: int = 0
+    configurations: Mapping[Scalar, Configuration],
+    record: StudyRecord,
+    *,
+    first: int = 0,
+    pairs: Sequence[tuple[Scalar, Scalar]] | None = None,
 ) -> SweepComparison:
-    """Compare every pair of configurations by the repeats from `first` on that both have."""
+    """Compare configurations by the repeats from `first` on that both have.
+
+    Every pair of them, or only these `pairs`.
+    """
     scores: dict[Scalar, Sequence[float | None]] = {}
     for name, configuration in configurations.items():
         by_repeat = {r.repeat: r.score for r in configuration.repeats}
         scores[name] = [by_repeat.get(i) for i in range(first, max(by_repeat, default=-1) + 1)]
-    return compare_sweep(
+    return compare_pairs(
         scores,
+        list(combinations(scores, 2)) if pairs is None else pairs,
         overlap=record.data.overlap,
         kind=record.score.kind,
         n_images=record.data.n_train,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from hpo.config import Scalar, TrainingConfig
 from hpo.openings import Opening
-from hpo.stats import Interval, SweepComparison
+from hpo.stats import Interval, PairComparison, SweepComparison
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalists
 
@@ -97,12 +97,21 @@ class Configuration:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportBase:
+    """The base of a report, and how it compares with the winner of the search by equal repeats."""
+
+    name: str
+    configuration: Configuration
+    comparison: PairComparison | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudySummary:
     """A study as it stands. `n_trained` and `n_reused` count what the last call did.
 
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
-    once they are all trained. `openings` tells when the sealed test was opened; its results are
-    not in here.
+    once they are all trained; `reports` are the bases of the reports, trained beside it.
+    `openings` tells when the sealed test was opened; its results are not in here.
     """
 
     name: str
@@ -113,6 +122,7 @@ class StudySummary:
     configurations: tuple[Configuration, ...]
     verdict: SweepComparison | None = None
     finalists: Finalists | None = None
+    reports: tuple[ReportBase, ...] = ()
     openings: tuple[Opening, ...] = ()
     n_trained: int = 0
     n_reused: int = 0

@@ -15,12 +15,13 @@ from hpo.training.randomness import AUGMENTATION, uniform_at
 # Each random parameter has its own tag, so that switching one on does not move the others.
 _FLIP: Final = 0
 _POSE: Final = (1, 2, 3, 4, 5)
+_STRETCH: Final = 8
 _EXPOSURE: Final = (6, 7)
 
 
 def is_augmented(config: TrainingConfig) -> bool:
     """Whether training images are changed at all."""
-    return bool(config.augment_flip or config.augment_pose or config.augment_exposure)
+    return bool(config.augment_flip or config.is_warped or config.augment_exposure)
 
 
 def augment(
@@ -33,16 +34,19 @@ def augment(
     """
     if config.augment_flip:
         images = flip(images, uniform_at(seeds, positions, AUGMENTATION, epoch, _FLIP)[0] < 0.5)
-    if not config.augment_pose and not config.augment_exposure:
+    if not config.is_warped and not config.augment_exposure:
         return images
+
+    def draw(*tags: int) -> Tensor:
+        drawn = [uniform_at(seeds, positions, AUGMENTATION, epoch, tag)[0] for tag in tags]
+        return 2 * torch.stack(drawn, 1) - 1
+
     changed = images.to(torch.float32)
-    if config.augment_pose:
-        draws = [uniform_at(seeds, positions, AUGMENTATION, epoch, tag)[0] for tag in _POSE]
-        changed = change_pose(changed, (2 * torch.stack(draws, 1) - 1) * config.augment_pose)
+    if config.is_warped:
+        pose, stretch = draw(*_POSE) * config.augment_pose, draw(_STRETCH) * config.augment_stretch
+        changed = change_pose(changed, torch.cat([pose, stretch], 1))
     if config.augment_exposure:
-        draws = [uniform_at(seeds, positions, AUGMENTATION, epoch, tag)[0] for tag in _EXPOSURE]
-        strength = (2 * torch.stack(draws, 1) - 1) * config.augment_exposure
-        changed = change_exposure(changed, strength)
+        changed = change_exposure(changed, draw(*_EXPOSURE) * config.augment_exposure)
     return changed.round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -52,16 +56,19 @@ def flip(images: Tensor, is_flipped: Tensor) -> Tensor:
 
 
 def change_pose(images: Tensor, pose: Tensor) -> Tensor:
-    """Move float images by `pose` `(images, 5)`: shift right and down, zoom, shear, rotation.
+    """Move float images by `pose` `(images, 6)`.
 
-    Shifts are shares of the side; a zoom of 0.1 shows 1.1 times as much; the rotation is in
-    radians. Pixels from outside repeat the border: black would tell how far an image was moved.
+    Shift right and down, zoom, shear, rotation, stretch. Shifts are shares of the side; a zoom of
+    0.1 shows 1.1 times as much; the rotation is in radians; a stretch of 0.1 shows 1.1 times as
+    much across and 0.9 times as much along. Pixels from outside repeat the border: black would
+    tell how far an image was moved.
     """
-    right, down, zoom, shear, angle = pose.unbind(1)
+    right, down, zoom, shear, angle, stretch = pose.unbind(1)
     cos, sin, size = angle.cos(), angle.sin(), 1 + zoom
+    wide, high = size * (1 + stretch), size * (1 - stretch)
     # Rows of the matrix that takes a place in the result, in -1..1, to its place in the image.
-    across = torch.stack([size * cos, size * (shear * cos - sin), -2 * right], 1)
-    along = torch.stack([size * sin, size * (shear * sin + cos), -2 * down], 1)
+    across = torch.stack([wide * cos, wide * (shear * cos - sin), -2 * right], 1)
+    along = torch.stack([high * sin, high * (shear * sin + cos), -2 * down], 1)
     grid = find_places(across, along, images)
     moved = F.grid_sample(images[:, None], grid, padding_mode="border", align_corners=False)
     return moved[:, 0]

@@ -17,11 +17,10 @@ from hpo.data import cache
 from hpo.data.dataset import Pixels, TrainingData
 from hpo.errors import DataError
 from hpo.training.augmentation import change_exposure, change_pose
+from hpo.training.numerics import SMALLEST_STRESSED
 from hpo.training.randomness import bits, seeds_of, uniform_at
 
-VERSION: Final = 1
-SMALLEST_SIZE: Final = 16
-"""Below this side a shift of a tenth is less than two pixels, and a blur no longer one."""
+VERSION: Final = 2
 
 # Float images `(images, height, width)` and their positions `(images,)` in; float images out.
 _Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -30,6 +29,7 @@ _SEED: Final = 20_061_996
 _SHIFT: Final = 0.1
 _TILT: Final = 0.1
 _SCALE: Final = 0.1
+_STRETCH: Final = 0.1
 _BRIGHTNESS: Final = 0.15
 _CONTRAST: Final = 0.3
 _NOISE: Final = 0.06
@@ -50,10 +50,10 @@ def changed_pixels(data: TrainingData, image_size: int) -> Pixels:
     Raises:
         DataError: the images are too small for the changes to mean anything.
     """
-    if image_size < SMALLEST_SIZE:
+    if image_size < SMALLEST_STRESSED:
         raise DataError(
             f"Images of {image_size} x {image_size} pixels are too small for a stress score: use "
-            f"--set image_size={SMALLEST_SIZE} or more, or a plain score (--metric accuracy)."
+            f"--set image_size={SMALLEST_STRESSED} or more, or a plain score (--metric accuracy)."
         )
     name = f"{data.fingerprint}-stress{VERSION}-{image_size}"
     shape = (len(_CHANGES) * data.n_pool, image_size, image_size)
@@ -93,20 +93,20 @@ def _draw(positions: Tensor, tag: int) -> Tensor:
 
 
 def _shift(images: Tensor, positions: Tensor) -> Tensor:
-    right, down = _draw(positions, 0), _draw(positions, 1)
-    zero = torch.zeros_like(right)
-    return change_pose(images, torch.stack([right, down, zero, zero, zero], 1) * _SHIFT)
+    pose = images.new_zeros(len(images), 6)
+    pose[:, 0], pose[:, 1] = _draw(positions, 0) * _SHIFT, _draw(positions, 1) * _SHIFT
+    return change_pose(images, pose)
 
 
 def _tilt(images: Tensor, positions: Tensor) -> Tensor:
-    shear, angle = _draw(positions, 2), _draw(positions, 3)
-    zero = torch.zeros_like(shear)
-    return change_pose(images, torch.stack([zero, zero, zero, shear, angle], 1) * _TILT)
+    pose = images.new_zeros(len(images), 6)
+    pose[:, 3], pose[:, 4] = _draw(positions, 2) * _TILT, _draw(positions, 3) * _TILT
+    return change_pose(images, pose)
 
 
-def _zoom(images: Tensor, _: Tensor, *, by: float) -> Tensor:
-    pose = images.new_zeros(len(images), 5)
-    pose[:, 2] = by
+def _resize(images: Tensor, _: Tensor, *, zoom: float = 0.0, stretch: float = 0.0) -> Tensor:
+    pose = images.new_zeros(len(images), 6)
+    pose[:, 2], pose[:, 5] = zoom, stretch
     return change_pose(images, pose)
 
 
@@ -141,8 +141,10 @@ def _blur(images: Tensor, _: Tensor) -> Tensor:
 _CHANGES: Final[dict[str, _Change]] = {
     "shifted": _shift,
     "tilted": _tilt,
-    "larger": partial(_zoom, by=-_SCALE),
-    "smaller": partial(_zoom, by=_SCALE),
+    "larger": partial(_resize, zoom=-_SCALE),
+    "smaller": partial(_resize, zoom=_SCALE),
+    "wider": partial(_resize, stretch=-_STRETCH),
+    "narrower": partial(_resize, stretch=_STRETCH),
     "brighter": partial(_expose, by=(_BRIGHTNESS, 0)),
     "darker": partial(_expose, by=(-_BRIGHTNESS, 0)),
     "more contrast": partial(_expose, by=(0, _CONTRAST)),

@@ -31,7 +31,7 @@ def epoch_cost(config: TrainingConfig, *, n_train: int) -> float:
     n_weights = n_pixels * config.hidden[0]
     n_steps = -(-n_train // config.batch_size)
     passes = n_weights * (n_steps * _PER_WEIGHT + n_train * _PER_WEIGHT_AND_IMAGE)
-    warps = n_train * n_pixels * _PER_WARPED_PIXEL if config.augment_pose else 0.0
+    warps = n_train * n_pixels * _PER_WARPED_PIXEL if config.is_warped else 0.0
     return passes + n_steps * _PER_STEP + warps
 
 
@@ -60,7 +60,7 @@ def lane_bytes(config: TrainingConfig) -> int:
     """Return about the memory that a lane takes beside others: weights, moments, a batch."""
     n_pixels = config.image_size**2
     n_copies = 4 if config.early_stopping else 3
-    n_warped = 24 if config.augment_pose or config.augment_exposure else 2
+    n_warped = 24 if config.is_warped or config.augment_exposure else 2
     weights = 4 * n_copies * n_pixels * config.hidden[0]
     return weights + n_warped * n_pixels * config.batch_size
 

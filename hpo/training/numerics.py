@@ -5,3 +5,6 @@ from typing import Final
 # Raise by hand when the same configuration, seed and data give other numbers than before: finished
 # runs are looked up by it, and results of two generations must not be mixed.
 NUMERICS_VERSION: Final = 2
+
+SMALLEST_STRESSED: Final = 16
+"""The smallest image size for a stress score: below it a shift of a tenth is under two pixels."""

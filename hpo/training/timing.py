@@ -9,6 +9,7 @@ import torch
 
 from hpo.config import Optimizer, TrainingConfig
 from hpo.data.dataset import TrainingData
+from hpo.training import battery
 from hpo.training.device import Device, one_thread
 from hpo.training.lane_data import Images
 from hpo.training.memory import (
@@ -17,6 +18,7 @@ from hpo.training.memory import (
     n_weights,
     use_huge_pages,
 )
+from hpo.training.progress import STRESS_EVERY
 from hpo.training.stacked.cohort import open_cohort, train_steps
 from hpo.training.stacked.lane import Lane, open_lane, read_losses
 from hpo.training.stacked.scratch import Scratch
@@ -48,8 +50,11 @@ def seconds_per_epoch(
         per_image = _time_reading(lane, scratch)
     n_validation, n_train = len(fold.validation), len(fold.train)
     reading_result = per_image * (n_train + n_validation + len(fold.test))
+    reading_stress = per_image * n_validation * len(fold.under_changes())
+    # After every so many epochs, and with the kept weights where those are of another epoch.
+    n_stress = -(-config.epochs // STRESS_EVERY)
     per_epoch = training + per_image * n_validation
-    return per_epoch + (opening + reading_result) / config.epochs
+    return per_epoch + (opening + reading_result + reading_stress * n_stress) / config.epochs
 
 
 def memory_bytes(
@@ -61,12 +66,13 @@ def memory_bytes(
     process work with. What Python and torch take before any training is not in it.
     """
     n_pixels = config.image_size**2
-    images = (data.n_pool + data.n_test) * n_pixels
+    n_changes = len(battery.names()) if data.is_stressed else 0
+    images = ((1 + n_changes) * data.n_pool + data.n_test) * n_pixels
     first_layer = n_pixels * config.hidden[0]
     factor = device.factor_dtype.itemsize
     # A batch is uint8 and converted; augmentation adds float images and a grid.
-    is_warped = config.augment_pose > 0 or config.augment_exposure > 0
-    batch = config.batch_size * n_pixels * (24 if is_warped else factor)
+    is_changed = config.is_warped or config.augment_exposure > 0
+    batch = config.batch_size * n_pixels * (24 if is_changed else factor)
     masks = data.n_pool * sum(config.hidden)
     lane = _state_bytes(config) + batch + masks
     # The gradient; with bf16 factors also those, and the gradient before it is widened.

@@ -1,6 +1,6 @@
 """What weights are worth on the test images of a data set."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 
 from hpo.data import TEST, Dataset
-from hpo.errors import WeightsError
 from hpo.evaluate.configurations import count_answers
-from hpo.evaluate.exam import check_test
+from hpo.evaluate.exam import Labels, check_test
 from hpo.evaluate.gaps import FALL, LOPSIDED, bound
 from hpo.evaluate.metrics import statistics
 from hpo.evaluate.records import Confusion
 from hpo.signs import one_sided
 from hpo.stats import Interval, bootstrap_by_patient
-from hpo.weights.exported import open_model
-from hpo.weights.network import Probabilities, Unseen
+from hpo.weights.model import notes_of, open_model, text_of
+from hpo.weights.network import Network, Probabilities, Unseen
 
 _WHOSE = (
     "Whether these weights have seen the test images in training cannot be told: if they have, "
@@ -26,11 +25,24 @@ _WHOSE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightsEvaluation:
-    """A network that was read from a file, on the test images.
+class Member:
+    """A network of an ensemble by itself: its metrics at the ensemble's threshold.
 
-    Intervals are those of the bootstrap by patient: this network, other patients. `notes` say
-    what was found and assumed of the network, `signs` what looks broken.
+    A metric is NaN where it is not defined.
+    """
+
+    path: Path
+    architecture: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsEvaluation:
+    """A network that was read from a file, or the ensemble of a folder, on the test images.
+
+    Intervals are those of the bootstrap by patient: this model, other patients. `members` are the
+    networks of an ensemble, one alone has none. `notes` say what was found and assumed of the
+    networks, `signs` what looks broken.
     """
 
     path: Path
@@ -42,6 +54,7 @@ class WeightsEvaluation:
     threshold: float
     metrics: Mapping[str, Interval]
     confusion: Confusion
+    members: tuple[Member, ...]
     notes: tuple[str, ...]
     signs: tuple[str, ...]
 
@@ -49,27 +62,26 @@ class WeightsEvaluation:
 def evaluate_weights(
     path: Path, dataset: Dataset, *, unseen: Unseen | None = None, threshold: float = 0.5
 ) -> WeightsEvaluation:
-    """Answer the test images of a data set with the network of a file.
+    """Answer the test images of a data set with the network of a file, or the mean of a folder.
 
     A probability above the threshold means pneumonia.
 
     Raises:
-        WeightsError: the file cannot be read, or its network gives no numbers.
+        WeightsError: a file cannot be read, or its network gives no numbers.
         DataError: there is no test split, or it has one class only.
     """
     check_test(dataset)
-    (network,) = open_model(_as_file(path), unseen)
+    networks = open_model(path, unseen)
     test = dataset.where(TEST)
-    pixels, labels = dataset.pixels_at(network.side)[test], dataset.labels[test]
-    told = network.probabilities(pixels)
-    patients = dataset.patients[test]
-    metrics = {
-        name: bootstrap_by_patient(statistic, patients)
-        for name, statistic in statistics(labels, told, threshold=threshold).items()
-    }
+    labels, patients = dataset.labels[test], dataset.patients[test]
+    each = [network.probabilities(dataset.pixels_at(network.side)[test]) for network in networks]
+    told = np.mean(each, axis=0)
+    found = statistics(labels, told, threshold=threshold)
+    metrics = {name: bootstrap_by_patient(found[name], patients) for name in found}
+    alone = [_alone(n, p, labels, threshold) for n, p in zip(networks, each, strict=True)]
     return WeightsEvaluation(
         path=path,
-        architecture=network.text,
+        architecture=text_of(networks),
         data=dataset.name,
         is_phantom=dataset.is_phantom,
         n_images=len(test),
@@ -77,9 +89,10 @@ def evaluate_weights(
         threshold=threshold,
         metrics=metrics,
         confusion=count_answers(told > threshold, labels),
-        notes=(*network.notes, _WHOSE),
+        members=tuple(alone) if len(alone) > 1 else (),
+        notes=(*notes_of(networks), _WHOSE),
         signs=(
-            *network.check(pixels),
+            *_checks(networks, dataset),
             *_one_sided(told, threshold),
             *_threshold_off(metrics, bound(labels, [told])),
         ),
@@ -105,18 +118,32 @@ def to_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
         "confusion": asdict(evaluation.confusion),
         "n_right": evaluation.confusion.n_right,
         "n_images": evaluation.n_images,
+        "members": [
+            {"weights": str(m.path), "architecture": m.architecture, "metrics": dict(m.metrics)}
+            for m in evaluation.members
+        ],
         "notes": list(evaluation.notes),
         "signs": list(evaluation.signs),
     }
 
 
-def _as_file(path: Path) -> Path:
-    if path.is_dir():
-        raise WeightsError(
-            f"{path} is a folder: give one file of weights in it. `hpo evaluate STUDY` tells all "
-            "repeats of a configuration, with their interval."
-        )
-    return path
+def _alone(network: Network, told: Probabilities, labels: Labels, threshold: float) -> Member:
+    every = np.ones((1, len(labels)))
+    found = statistics(labels, told, threshold=threshold)
+    return Member(
+        path=network.path,
+        architecture=network.text,
+        metrics={name: float(statistic(every)[0]) for name, statistic in found.items()},
+    )
+
+
+def _checks(networks: Sequence[Network], dataset: Dataset) -> Iterator[str]:
+    """Say what the test images tell against networks; of several, against which."""
+    test = dataset.where(TEST)
+    for network in networks:
+        of_which = f"{network.path.name}: " if len(networks) > 1 else ""
+        for sign in network.check(dataset.pixels_at(network.side)[test]):
+            yield of_which + sign
 
 
 def _one_sided(told: Probabilities, threshold: float) -> Iterator[str]:

@@ -1,96 +1,90 @@
-"""The folders that `hpo export` writes: config.json tells what weights do not."""
+"""Weights that `hpo export` wrote: their configuration is known, and nothing has to be assumed.
+
+It stands in the config.json of their folder and, of safetensors, in the file itself: such a file
+may be moved elsewhere.
+"""
 
 import json
-import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from hpo.config import TrainingConfig
 from hpo.data import Pixels
-from hpo.errors import ConfigError, UsageError, WeightsError
+from hpo.errors import ConfigError, WeightsError
 from hpo.training.device import one_thread
 from hpo.training.losses import probabilities
 from hpo.training.model import compute_logits, plain_model
 from hpo.weights.architecture import find_architecture
 from hpo.weights.files import read_state_dict
-from hpo.weights.network import Network, Probabilities, Unseen, finite, in_pieces, open_network
+from hpo.weights.network import Network, Probabilities, finite, in_pieces
+from hpo.weights.saving import CONFIG_KEY
 
 CONFIG: Final = "config.json"
 
-_REPEAT: Final = re.compile(r"weights-repeat-(\d+)\.(safetensors|pt)")
+
+@dataclass(frozen=True)
+class Description:
+    """The configuration that weights were trained with, and what says so."""
+
+    config: TrainingConfig
+    source: str
 
 
-def open_model(path: Path, unseen: Unseen | None) -> tuple[Network, ...]:
-    """Open a file of weights, or every repeat of a folder that `hpo export` wrote.
-
-    A file in such a folder is read by the folder's config.json too. With `unseen` its network is
-    found from the shapes instead.
+def describe(path: Path) -> Description | None:
+    """Find the configuration of a file of weights: in the file, or in the config.json beside it.
 
     Raises:
-        UsageError: `unseen` for a folder, whose config.json says all of it.
-        WeightsError: no weights there, or weights that cannot be read.
+        WeightsError: it is there, and no configuration of this version.
     """
-    if path.is_dir():
-        if unseen is not None:
-            raise UsageError(
-                f"{path / CONFIG} says what --input-scale, --activation and --has-sigmoid say: "
-                "leave them out, or give one file of weights."
-            )
-        config = _read_config(path / CONFIG)
-        return tuple(_open_exported(file, config) for file in _repeats(path))
-    if unseen is None and _is_ours(path.parent / CONFIG):
-        return (_open_exported(path, _read_config(path.parent / CONFIG)),)
-    return (open_network(path, unseen or Unseen()),)
+    if own := _own_text(path):
+        return Description(_read_config(path, own), "The file itself")
+    if is_described(path.parent):
+        return describe_folder(path.parent)
+    return None
 
 
-def _repeats(folder: Path) -> list[Path]:
-    """Return a file of weights per repeat, in order: safetensors where there are both."""
-    found: dict[int, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if match := _REPEAT.fullmatch(file.name):
-            found[int(match[1])] = file  # In order of their names, .safetensors comes last.
-    if not found:
-        raise WeightsError(
-            f"{folder} holds no weights-repeat-N.safetensors or .pt. `hpo export STUDY --weights "
-            "all` writes them for every configuration."
-        )
-    return [found[repeat] for repeat in sorted(found)]
-
-
-def _is_ours(path: Path) -> bool:
+def is_described(folder: Path) -> bool:
+    """Whether `hpo export` wrote the config.json of a folder."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(document, dict) and isinstance(document.get("config"), dict)
 
 
-def _read_config(path: Path) -> TrainingConfig:
-    if not path.is_file():
-        raise WeightsError(
-            f"{path.parent} holds no {CONFIG}: give a file of weights, or a folder of one "
-            "configuration that `hpo export` wrote."
-        )
-    if not _is_ours(path):
+def describe_folder(folder: Path) -> Description:
+    """Return what config.json says of all weights in its folder.
+
+    Raises:
+        WeightsError: it is damaged, or not from `hpo export`.
+    """
+    path = folder / CONFIG
+    if not is_described(folder):
         raise WeightsError(
             f"{path} is damaged, or not from `hpo export`: export the study again, or give one "
             "file of weights with --input-scale."
         )
-    try:
-        return TrainingConfig.from_mapping(json.loads(path.read_text(encoding="utf-8"))["config"])
-    except ConfigError as error:
-        raise WeightsError(f"{path}: {error}\nExport the study again.") from None
+    text = json.dumps(json.loads(path.read_text(encoding="utf-8"))["config"])
+    return Description(_read_config(path, text), str(path))
 
 
-def _open_exported(path: Path, config: TrainingConfig) -> Network:
+def open_described(path: Path, described: Description) -> Network:
+    """Open a file of weights as the network of its configuration.
+
+    Raises:
+        WeightsError: the file cannot be read, or holds another network.
+    """
+    config = described.config
     model, state = plain_model(config), read_state_dict(path)
     try:
         model.load_state_dict(dict(state.tensors), strict=True)
     except RuntimeError as error:
         raise WeightsError(
-            f"{path} does not hold the network that {path.parent / CONFIG} describes. Export the "
+            f"{path} does not hold the network that {described.source} describes. Export the "
             f"study again, or give the file with --input-scale. {error}"
         ) from None
     model.eval()
@@ -105,7 +99,26 @@ def _open_exported(path: Path, config: TrainingConfig) -> Network:
         path=path,
         side=config.image_size,
         text=find_architecture(state, config.activation).text,
-        notes=(f"{path.parent / CONFIG} says how pixels are scaled ({config.normalize}).",),
+        notes=(f"{described.source} says how pixels are scaled ({config.normalize}).",),
         probabilities=tell,
         check=lambda _: (),
     )
+
+
+def _own_text(path: Path) -> str | None:
+    """Return what a safetensors file holds of its configuration; damage is told elsewhere."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            found: str | None = (file.metadata() or {}).get(CONFIG_KEY)
+    except (SafetensorError, OSError):
+        return None
+    return found
+
+
+def _read_config(path: Path, text: str) -> TrainingConfig:
+    try:
+        return TrainingConfig.from_mapping(json.loads(text))
+    except (ConfigError, ValueError) as error:
+        raise WeightsError(f"{path}: {error}\nExport the study again.") from None

@@ -14,13 +14,23 @@ from hpo.weights.network import Network
 class Prediction:
     """What networks tell of a file: `probability` is the mean of `repeats`, one per network.
 
-    A file that cannot be read has a `problem` instead.
+    A file that cannot be read has a `problem` instead, and no repeats.
     """
 
     file: Path
     probability: float | None = None
     repeats: tuple[float, ...] = ()
     problem: str | None = None
+
+    @property
+    def lowest(self) -> float | None:
+        """The lowest probability that one network alone tells."""
+        return min(self.repeats, default=None)
+
+    @property
+    def highest(self) -> float | None:
+        """The highest probability that one network alone tells."""
+        return max(self.repeats, default=None)
 
 
 def predict(networks: Sequence[Network], files: Sequence[Path]) -> Iterator[Prediction]:

@@ -1,19 +1,30 @@
-"""Weights for other programs: torch's own file, and the network as a few lines of Python."""
+"""Weights for other programs: safetensors, torch's own file, and the network as a short script."""
 
 import io
+import json
+from typing import Final
 
 import numpy as np
 import torch
+from safetensors.numpy import save
 
 from hpo.config import TrainingConfig
 from hpo.training.engine import Weights
 from hpo.training.model import plain_model
 
-_SCALE = {
+CONFIG_KEY: Final = "hpo.config"
+"""Under which safetensors hold the configuration of their network, as JSON."""
+
+_SCALE: Final = {
     "unit": "pixels / 255",
     "none": "pixels 0..255",
     "image": "(pixels - mean) / deviation, of each image (hpo.training.model.scale_pixels)",
 }
+
+
+def to_safetensors_file(weights: Weights, config: TrainingConfig) -> bytes:
+    """Return weights as safetensors that say which configuration they are of."""
+    return save(weights, metadata={CONFIG_KEY: json.dumps(config.to_mapping())})
 
 
 def to_torch_file(weights: Weights) -> bytes:
@@ -24,13 +35,13 @@ def to_torch_file(weights: Weights) -> bytes:
 
 
 def network_script(config: TrainingConfig, file: str) -> str:
-    """Return a Python script that builds the network of a configuration and loads a file."""
-    modules = "".join(f"    nn.{module},\n" for module in plain_model(config))
+    """Return a Python script that builds the network of a configuration and loads its weights."""
+    modules = "".join(f"        nn.{module},\n" for module in plain_model(config))
     side = config.image_size
     return f'''\
-"""This configuration's network in plain torch, with the weights of its first repeat.
+"""This configuration in plain torch: the network of its first repeat, and the ensemble of all.
 
-It takes float32 images (n, {side}, {side}): {_SCALE[config.normalize]}.
+Both take float32 images (n, {side}, {side}): {_SCALE[config.normalize]}.
 """
 
 from pathlib import Path
@@ -38,9 +49,32 @@ from pathlib import Path
 import torch
 from torch import nn
 
-network = nn.Sequential(
-{modules})
-weights = Path(__file__).with_name("{file}")
-network.load_state_dict(torch.load(weights, weights_only=True))
-network.eval()
+
+def load(file):
+    """Return the network with the weights of a file, without dropout."""
+    network = nn.Sequential(
+{modules}    )
+    network.load_state_dict(torch.load(file, weights_only=True))
+    return network.eval()
+
+
+@torch.inference_mode()
+def ensemble(images):
+    """Return the probability of pneumonia (n,): the mean over all files of weights here."""
+    told = [{_probability(config)} for z in (load(file)(images) for file in files)]
+    return torch.stack(told).mean(0)
+
+
+folder = Path(__file__).parent
+files = sorted(folder.glob("*.pt"))
+network = load(folder / "{file}")
 '''
+
+
+def _probability(config: TrainingConfig) -> str:
+    """Return the probability of logits `z` in torch, as `hpo.training.losses` takes it."""
+    if config.n_outputs == 1:
+        return "z[:, 0].sigmoid()"
+    if config.loss == "bce":
+        return "((z[:, 1] - z[:, 0]) / 2).sigmoid()"
+    return "(z[:, 1] - z[:, 0]).sigmoid()"

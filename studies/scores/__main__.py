@@ -1,23 +1,34 @@
-"""`python -m studies.scores --data PATH --medmnist FILE`: train what is missing."""
+"""`python -m studies.scores --data PATH --medmnist FILE`: train and write SCORES.md."""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo.data import TEST, load
 from hpo.errors import HpoError
+from hpo.files import write_whole
 from hpo.storage_url import DEFAULT_URL
-from studies.scores.shifted import write
-from studies.scores.work import Part, train
+from studies.scores.document import choose, document
+from studies.scores.rules import Judged, judge
+from studies.scores.shifted import SHIFTS, write
+from studies.scores.targets import gather, halves
+from studies.scores.work import Part, Trained, train
+
+SCORES: Final = Path(__file__).parents[1] / "SCORES.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command and return its exit code."""
     asked = _parser().parse_args(arguments)
     try:
-        for part in _parts(asked):
-            train(part, storage=asked.storage)
+        parts = {part: train(part, storage=asked.storage) for part in _parts(asked)}
+        _write(parts, is_open=asked.open, out=asked.out)
     except HpoError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
@@ -32,23 +43,53 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", type=Path, default=os.environ.get("HPO_DATA"), help="the X-rays (HPO_DATA)")
     add("--medmnist", type=Path, help="PneumoniaMNIST's file, or one like it")
-    add("--configurations", type=int, default=320, help="fewer for a quick try")
+    add("--configurations", type=int, default=300, help="fewer for a quick try")
+    add("--open", action="store_true", help="look at the half of the test that is kept back")
+    add("--out", type=Path, default=SCORES)
     add("--storage", default=os.environ.get("HPO_STORAGE", DEFAULT_URL), metavar="URL")
     return parser
 
 
-def _parts(asked: argparse.Namespace) -> list[Part]:
+def _parts(asked: argparse.Namespace) -> Iterator[Part]:
     n = asked.configurations
-    phantom = write(Path("studies") / "shifted-phantom")
-    parts = [Part(name="phantom", data=phantom, n_configurations=n, n_repeats=1, set={})]
-    if asked.medmnist:
-        small = {"image_size": "28"}
-        parts.append(
-            Part(name="medmnist", data=asked.medmnist, n_configurations=n, n_repeats=1, set=small)
-        )
     if asked.data:
-        parts.append(Part(name="x-rays", data=asked.data, n_configurations=n, n_repeats=5, set={}))
-    return parts[::-1]
+        yield Part(name="x-rays", data=asked.data, n_configurations=n, n_repeats=5)
+    if asked.medmnist:
+        size = (("image_size", "28"),)
+        yield Part(name="medmnist", data=asked.medmnist, n_configurations=n, n_repeats=1, set=size)
+    phantom = write(Path("studies") / "shifted-phantom")
+    yield Part(name="phantom", data=phantom, n_configurations=n, n_repeats=1)
+
+
+def _write(parts: dict[Part, list[Trained]], *, is_open: bool, out: Path) -> None:
+    tables: dict[str, list[Judged]] = {}
+    notes: dict[str, str] = {}
+    for part, trained in parts.items():
+        dataset = load(part.data)
+        for shift, among in _tests(part, len(dataset.where(TEST))):
+            for half, chosen in halves(dataset, among).items():
+                if half == "kept_back" and not is_open:
+                    continue
+                title = f"{part.name}{shift}, {half.replace('_', ' ')}"
+                tables[title] = judge(trained, gather(trained, dataset, chosen))
+                notes[title] = (
+                    f"{len(trained)} configurations, {part.n_repeats} trainings of each, "
+                    f"{len(chosen)} test images. By the plan's rule this table would choose "
+                    f"`{choose(tables[title])}`."
+                )
+                print(title, notes[title], file=sys.stderr, flush=True)
+    text = document(tables, notes)
+    write_whole(out, text.encode(), way_out="Give another file with --out.")
+
+
+def _tests(part: Part, n_test: int) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield the tests of a data set: the phantom's shifts lie in each class one after another."""
+    if part.name != "phantom":
+        yield "", np.arange(n_test)
+        return
+    places = np.arange(n_test).reshape(2, len(SHIFTS), -1)
+    for index, shift in enumerate(SHIFTS):
+        yield f" with {shift}", places[:, index].reshape(-1)
 
 
 if __name__ == "__main__":

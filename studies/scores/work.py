@@ -25,7 +25,7 @@ class Part:
     data: Path
     n_configurations: int
     n_repeats: int
-    set: dict[str, str]
+    set: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def _open(part: Part, storage: str) -> Session:
     settings = Settings(
         data=part.data,
         space=str(SPACE),
-        set=part.set,
+        set=dict(part.set),
         study=f"scores-{part.name}",
         storage=storage,
         repeats=part.n_repeats,
@@ -71,5 +71,7 @@ def _open(part: Part, storage: str) -> Session:
         metric="stress_accuracy",
         command="python -m studies.scores",
     )
-    search = SearchSettings(trials=part.n_configurations, sampler="random", pruner="none")
+    search = SearchSettings(
+        trials=part.n_configurations, sampler="random", pruner="none", finalists=0
+    )
     return open_session(plan_search([], settings, search))

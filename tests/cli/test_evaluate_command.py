@@ -64,6 +64,9 @@ def test_evaluate_prints_the_document_of_the_design(hpo: Hpo) -> None:
         assert sum(configuration["confusion"]["sum"].values()) == 2 * 16
         assert set(configuration["gap"]) == {"accuracy", "auroc"}
         assert configuration["thresholds"] == [0.5, 0.5]
+        assert configuration["ensemble"]["n"] == 2
+        assert configuration["ensemble"]["metrics"].keys() == configuration["metrics"].keys()
+        assert set(configuration["ensemble"]["metrics"]["auroc"]) >= {"value", "low", "high"}
     assert document["openings"][0]["command"] == "hpo evaluate mine --json"
     assert document["verdict"]["pairs"][0]["sentence"]
     assert hpo("evaluate", "mine", "--json").json["n_openings"] == 2
@@ -82,6 +85,8 @@ def test_evaluate_prints_tables_and_writes_the_page(hpo: Hpo) -> None:
         "8 normal and 8 pneumonia images",
         "sensitivity=0.9",
         "The test was opened on",
+        "of 2 repeats",
+        "Its threshold is the mean of theirs",
     ):
         assert word in answer.out
     page = Path("studies/mine/report.html").read_text()
@@ -144,6 +149,7 @@ def test_grid_test_opens_once_the_sweep_is_complete(hpo: Hpo, xrays: Path) -> No
     assert (more["n_trained"], more["n_openings"]) == (2, 2)
     shown = hpo(*GRID, "--repeats", "3", "--data", xrays, "--test")
     assert "Test of mine" in shown.out
+    assert "of 3 repeats" in shown.out
 
 
 def test_grid_test_leaves_the_test_of_an_unfinished_sweep_sealed(hpo: Hpo, xrays: Path) -> None:
@@ -221,10 +227,12 @@ def test_the_phantom_is_said(hpo: Hpo) -> None:
     answer = hpo("evaluate", "mine")
     assert "synthetic" in answer.out
     assert "With one repeat" in answer.out
+    assert "ensemble" not in answer.out
 
 
 def test_a_search_tells_the_winner_or_all(hpo: Hpo, xrays: Path) -> None:
     search = ("search", "--param", "learning_rate", "--trials", "3", "--pruner", "none")
+    search = (*search, "--finalists", "0")
     hpo(*search, *SMALL, "--data", xrays, "--study", "sought")
     assert len(hpo("evaluate", "sought", "--json").json["configurations"]) == 1
     every = hpo("evaluate", "sought", "--all", "--json").json

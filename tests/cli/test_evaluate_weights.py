@@ -73,6 +73,27 @@ def test_exported_weights_are_right_as_often_as_the_run_store_says(hpo: Hpo, xra
                 )
 
 
+def test_the_ensemble_of_an_exported_folder_is_that_of_the_study(hpo: Hpo, xrays: Path) -> None:
+    hpo(
+        "grid", "--param", "loss", "--values", "ce", "--repeats", "3", *SMALL,
+        "--data", xrays, "--study", "mine", "--quiet",
+    )  # fmt: skip
+    hpo("export", "mine", "--out", "out")
+    (configuration,) = hpo("evaluate", "mine", "--json").json["configurations"]
+    ensemble = configuration["ensemble"]
+    arguments = ("evaluate", "--weights", "out/000_loss-ce", "--data", xrays)
+    found = hpo(*arguments, "--json").json
+    assert (found["n_right"], len(found["members"])) == (ensemble["n_right"], 3)
+    for name, metric in found["metrics"].items():
+        assert metric["value"] == pytest.approx(ensemble["metrics"][name]["value"], abs=1e-6)
+        alone = [member["metrics"][name] for member in found["members"]]
+        mean = configuration["metrics"][name]["value"]
+        assert sum(alone) / 3 == pytest.approx(mean, abs=1e-6)
+    shown = hpo(*arguments).out
+    assert "000_loss-ce, ensemble of 3, on the test of xrays" in shown
+    assert "each alone" in shown
+
+
 def test_synthetic_images_are_said_to_be(hpo: Hpo) -> None:
     torch.save(nn.Sequential(nn.Flatten(), nn.Linear(64**2, 1)).state_dict(), "w.pt")
     assert "(synthetic)" in hpo("evaluate", "--weights", "w.pt").out
@@ -91,7 +112,7 @@ def test_synthetic_images_are_said_to_be(hpo: Hpo) -> None:
         (("--weights", "weights.pth", "--data", "nowhere"), 1, "There is no"),
         (("--weights", "nowhere.pth", "--data", "xrays"), 1, "nowhere.pth cannot be read"),
         (("--weights", "xrays/normal.npy", "--data", "xrays"), 1, "holds no weights"),
-        (("--weights", "xrays", "--data", "xrays"), 1, "is a folder"),
+        (("--weights", "xrays", "--data", "xrays"), 1, "holds no weights"),
     ],
 )
 @pytest.mark.usefixtures("xrays")

@@ -81,13 +81,19 @@ def test_broken_images_are_named_and_the_rest_predicted(
     assert "Traceback" not in shown.err
 
 
-def test_an_exported_folder_tells_each_repeat_and_the_mean(
-    hpo: Hpo, xrays: Path, images: list[Path]
-) -> None:
-    hpo(
+@pytest.fixture
+def mine(hpo: Hpo, xrays: Path) -> tuple[object, ...]:
+    """The command of a finished grid called mine, with two repeats."""
+    command = (
         "grid", "--param", "batch_size", "--values", "8", "--repeats", "2", *SMALL,
-        "--set", "normalize=none", "--data", xrays, "--study", "mine", "--quiet",
+        "--set", "normalize=none", "--data", xrays, "--quiet",
     )  # fmt: skip
+    assert hpo(*command, "--study", "mine").code == 0
+    return command
+
+
+@pytest.mark.usefixtures("mine")
+def test_an_exported_folder_tells_the_mean_and_its_spread(hpo: Hpo, images: list[Path]) -> None:
     hpo("export", "mine", "--out", "out")
     folder = Path("out/000_batch_size-8")
     answer = hpo("predict", folder, *images, "--json")
@@ -98,10 +104,101 @@ def test_an_exported_folder_tells_each_repeat_and_the_mean(
     for image in document["images"]:
         assert len(image["repeats"]) == 2
         assert image["probability"] == pytest.approx(sum(image["repeats"]) / 2)
+        assert [image["lowest"], image["highest"]] == sorted(image["repeats"])
     single = probabilities(hpo("predict", folder / "weights-repeat-1.pt", *images, "--json"))
     assert single == [image["repeats"][1] for image in document["images"]]
     shown = hpo("predict", folder, *images)
-    assert shown.out.splitlines()[0].split() == ["mean", "repeat-0", "repeat-1", "image"]
+    header, *lines = shown.out.splitlines()
+    assert header.split() == ["pneumonia", "lowest", "highest", "image"]
+    assert [line.split()[:3] for line in lines] == [
+        [f"{image[key]:.4f}" for key in ("probability", "lowest", "highest")]
+        for image in document["images"]
+    ]
+    assert "the mean of 2 networks" in shown.err
+
+
+@pytest.mark.usefixtures("mine")
+def test_the_name_of_a_study_is_its_winner(hpo: Hpo, images: list[Path]) -> None:
+    hpo("export", "mine", "--out", "out")
+    of_study = hpo("predict", "mine", *images, "--json")
+    of_folder = hpo("predict", "out/000_batch_size-8", *images, "--json")
+    assert probabilities(of_study) == probabilities(of_folder)
+    assert [Path(file).parent for file in of_study.json["weights"]] == [
+        Path("studies/mine/weights")
+    ] * 2
+    assert "mine (its best configuration, batch_size 8)" in of_study.json["notes"][0]
+
+
+def test_weights_that_a_study_did_not_keep_are_said_to_come_from_an_export(
+    hpo: Hpo, mine: tuple[object, ...], images: list[Path]
+) -> None:
+    assert hpo(*mine, "--study", "again").code == 0
+    answer = hpo("predict", "again", *images)
+    assert answer.code == 1
+    text = " ".join(answer.err.split())
+    assert "2 of 2 repeats of the best configuration of again (batch_size 8)" in text
+    assert "`hpo export again` trains them again" in text
+    assert "its weights are trained again" in hpo("export", "again").err
+    told = probabilities(hpo("predict", "again", *images, "--json"))
+    assert told == probabilities(hpo("predict", "mine", *images, "--json"))
+    assert "trained again" not in hpo("export", "again").err
+
+
+def test_a_study_without_a_complete_configuration_has_no_winner(
+    hpo: Hpo, mine: tuple[object, ...], images: list[Path]
+) -> None:
+    hpo(*mine, "--study", "begun", "--repeats", "3", "--timeout", "0.000001")
+    answer = hpo("predict", "begun", *images)
+    assert answer.code == 1
+    assert "No configuration of begun is complete yet: hpo resume begun" in answer.err
+
+
+def test_a_folder_of_weights_from_elsewhere_is_averaged_whatever_its_networks_are(
+    hpo: Hpo, weights: Path, images: list[Path]
+) -> None:
+    folder = weights.parent / "several"
+    folder.mkdir()
+    torch.manual_seed(1)
+    two_outputs = nn.Sequential(
+        nn.Flatten(), nn.Linear(SIZE**2, 4), nn.ReLU(), nn.Linear(4, 2)
+    ).state_dict()
+    torch.save(two_outputs, folder / "w-10.pth")
+    (folder / "w-2.pt").write_bytes(weights.read_bytes())
+    (folder / "readme.txt").write_text("not weights")
+    document = hpo("predict", folder, *images, "--json").json
+    assert [Path(file).name for file in document["weights"]] == ["w-2.pt", "w-10.pth"]
+    each = [
+        probabilities(hpo("predict", folder / name, *images, "--json"))
+        for name in ("w-2.pt", "w-10.pth")
+    ]
+    for image, one, other in zip(document["images"], *each, strict=True):
+        assert image["repeats"] == [one, other]
+        assert image["probability"] == pytest.approx((one + other) / 2)
+    assert document["architecture"].count("Flatten") == 2
+    assert any(
+        note.startswith("w-10.pth: The probability is the softmax") for note in document["notes"]
+    )
+    raw = hpo("predict", folder, *images, "--json", "--input-scale", "raw")
+    assert probabilities(raw) != probabilities(hpo("predict", folder, *images, "--json"))
+
+
+def test_a_folder_with_unreadable_weights_names_all_of_them_in_one_message(
+    hpo: Hpo, weights: Path, images: list[Path]
+) -> None:
+    folder = weights.parent / "several"
+    folder.mkdir()
+    (folder / "good.pt").write_bytes(weights.read_bytes())
+    (folder / "cut.pt").write_bytes(weights.read_bytes()[:100])
+    (folder / "empty.safetensors").write_bytes(b"")
+    answer = hpo("predict", folder, *images)
+    assert answer.code == 1
+    for words in (
+        "2 of 3 files of weights in",
+        "cut.pt is cut short",
+        "empty.safetensors is empty",
+    ):
+        assert words in " ".join(answer.err.split())
+    assert "Traceback" not in answer.err
 
 
 @pytest.mark.parametrize(
@@ -113,14 +210,15 @@ def test_an_exported_folder_tells_each_repeat_and_the_mean(
         (("w.pt", "image-0.png", "--activation", "swish"), 2, "relu"),
         (("nowhere.pt", "image-0.png"), 1, "nowhere.pt cannot be read"),
         (("image-0.png", "image-0.png"), 1, "holds no weights"),
-        ((".", "image-0.png"), 1, "holds no config.json"),
-        ((".", "image-0.png", "--activation", "gelu"), 2, "leave them out"),
+        (("none", "image-0.png"), 1, "holds no weights"),
+        (("mine", "image-0.png", "--activation", "gelu"), 2, "leave them out"),
     ],
 )
 @pytest.mark.usefixtures("weights", "images")
 def test_wrong_usage_and_bad_files_have_one_message(
     hpo: Hpo, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
+    Path("none").mkdir()
     answer = hpo("predict", *arguments)
     assert answer.code == code, answer
     assert words in answer.err
@@ -129,3 +227,14 @@ def test_wrong_usage_and_bad_files_have_one_message(
         error = hpo("predict", *arguments, "--json").json["error"]
         assert error["kind"] == "weights"
         assert words in error["message"]
+
+
+@pytest.mark.usefixtures("images")
+def test_what_is_neither_a_file_nor_a_study_is_said_to_be_neither(hpo: Hpo) -> None:
+    without_studies = hpo("predict", "nothing", "image-0.png", "--json").json["error"]
+    assert without_studies["kind"] == "storage"
+    hpo("grid", "--param", "batch_size", "--values", "8", "--repeats", "1", *SMALL, "--quiet")
+    answer = hpo("predict", "nothing", "image-0.png")
+    assert answer.code == 1
+    for words in ("There is no file or folder nothing", "There is no study 'nothing'"):
+        assert words in " ".join(answer.err.split())

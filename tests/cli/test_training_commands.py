@@ -8,7 +8,10 @@ from hpo.training.stacked import StackedStack
 from tests.conftest import SMALL, Hpo
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)
-SEARCH = ("search", "--param", "learning_rate", "--param", "dropout", *SMALL)
+SEARCH = (
+    *("search", "--param", "learning_rate", "--param", "dropout", *SMALL),
+    *("--finalists", "0"),
+)
 
 
 def test_a_grid_ends_in_a_table_a_page_and_json(hpo: Hpo, xrays: Path) -> None:
@@ -131,6 +134,7 @@ def test_a_dry_run_of_a_search_counts_its_trials(hpo: Hpo, xrays: Path) -> None:
 
 def test_a_dry_run_counts_the_further_repeats_of_a_search(hpo: Hpo, xrays: Path) -> None:
     search = ("search", *SMALL, "--data", xrays, "--param", "learning_rate", "--pruner", "none")
+    search = (*search, "--finalists", "0")
     hpo(*search, "--trials", "2")
     found = hpo(*search, "--trials", "3", "--repeats", "2", "--dry-run", "--json").json
     assert (found["n_done"], found["n_to_train"], found["n_trainings"]) == (2, 4, 6)
@@ -139,6 +143,7 @@ def test_a_dry_run_counts_the_further_repeats_of_a_search(hpo: Hpo, xrays: Path)
 def test_a_search_out_of_time_says_how_it_goes_on(hpo: Hpo, xrays: Path) -> None:
     url = "sqlite:///other/my studies.db"
     search = ("search", *SMALL, "--data", xrays, "--storage", url, "--trials", "4")
+    search = (*search, "--finalists", "0")
     answer = hpo(*search, "--timeout", "0.000001")
     assert answer.code == 0
     assert "4 trainings to be done: `hpo resume search-" in answer.err

@@ -142,7 +142,7 @@ def test_several_images_of_a_patient_are_said(grid: Finished) -> None:
         patch.setattr("hpo.evaluate.opening.open_recorded_data", lambda *_: shared)
         found = grid.open()
     assert "16 test images are of 8 patients" in " ".join(found.notes)
-    assert "patients" not in " ".join(one_each.notes)
+    assert "intervals count patients" not in " ".join(one_each.notes)
 
 
 def test_a_broken_model_is_said(finished: Finished) -> None:

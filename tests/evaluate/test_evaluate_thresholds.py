@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from hpo.errors import UsageError
-from hpo.evaluate.thresholds import ThresholdRule, choose, read_rule, youden
+from hpo.evaluate.thresholds import ThresholdRule, choose, read_rule, shared, youden
 
 LABELS = np.array([0, 0, 0, 1, 1, 1], np.uint8)
 CLEAR = np.array([0.1, 0.2, 0.3, 0.6, 0.7, 0.8])
@@ -94,3 +94,9 @@ def test_a_sensitivity_is_reached_with_the_largest_threshold(
     assert (ill > threshold).mean() >= wanted - 1e-9
     higher = probabilities[probabilities > threshold].min()
     assert (ill > higher).mean() < wanted
+
+
+def test_models_that_are_averaged_share_the_fixed_threshold_or_the_mean_of_the_chosen() -> None:
+    assert shared(read_rule("0.1"), [0.1, 0.1, 0.1]) == 0.1
+    assert shared(read_rule("youden"), [0.2, 0.3, 0.7]) == pytest.approx(0.4)
+    assert shared(read_rule("sensitivity=0.9"), [0.25, 0.75]) == 0.5

@@ -30,7 +30,12 @@ def augmented(images: Tensor, *, epoch: int = 0, seed: int = 1, **fields: object
     return augment(images, config, seeds=seeds_of(seed), epoch=epoch, positions=positions)
 
 
-ALL = {"augment_pose": 0.1, "augment_exposure": 0.2, "augment_flip": True}
+ALL = {
+    "augment_pose": 0.1,
+    "augment_stretch": 0.1,
+    "augment_exposure": 0.2,
+    "augment_flip": True,
+}
 
 
 def test_nothing_switched_on_gives_the_images_themselves(images: Tensor) -> None:
@@ -87,7 +92,7 @@ def test_flip_mirrors_left_and_right() -> None:
 
 
 def pose(**values: float) -> Tensor:
-    names = ("right", "down", "zoom", "shear", "angle")
+    names = ("right", "down", "zoom", "shear", "angle", "stretch")
     return torch.tensor([[values.get(name, 0.0) for name in names]])
 
 
@@ -119,6 +124,20 @@ def test_zoom_changes_the_size_of_things() -> None:
     smaller, larger = (change_pose(image, pose(zoom=zoom)).sum() for zoom in (0.25, -0.25))
     assert smaller / image.sum() == pytest.approx(0.8**2, abs=0.05)
     assert larger / image.sum() == pytest.approx((4 / 3) ** 2, abs=0.05)
+
+
+def test_a_stretch_changes_width_against_height() -> None:
+    image = torch.zeros(1, SIDE, SIDE)
+    image[0, 8:16, 8:16] = 100
+    stretched = change_pose(image, pose(stretch=-0.25))[0] > 50
+    assert stretched.any(0).sum() == pytest.approx(8 / 0.75, abs=1)
+    assert stretched.any(1).sum() == pytest.approx(8 / 1.25, abs=1)
+
+
+def test_a_stretch_does_not_move_the_draws_of_the_pose(images: Tensor) -> None:
+    moved = augmented(images, augment_pose=0.1)
+    both = augmented(images, augment_pose=0.1, augment_stretch=1e-9)
+    assert torch.equal(moved, both)
 
 
 def test_shear_moves_rows_against_each_other() -> None:

@@ -49,6 +49,14 @@ def test_a_spot_grows_and_shrinks_by_a_tenth() -> None:
         assert growth.tolist() == pytest.approx([1 / side**2] * len(POSITIONS), rel=0.1)
 
 
+def test_a_spot_grows_in_one_direction_and_shrinks_in_the_other() -> None:
+    for name, sign in (("wider", 1), ("narrower", -1)):
+        changed = battery.change(spot(), POSITIONS, name)[0] > 150
+        width, height = changed.any(0).sum(), changed.any(1).sum()
+        assert sign * (width - 16) >= 1
+        assert sign * (height - 16) <= -1
+
+
 def test_shifts_go_each_their_own_way_up_to_a_tenth_of_the_side() -> None:
     images = spot()[:1].expand(200, 64, 64).contiguous()
     moved = (battery.change(images, torch.arange(200), "shifted") > 150).float()

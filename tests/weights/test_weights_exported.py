@@ -1,6 +1,8 @@
 """Folders that `hpo export` wrote: config.json says what weights do not."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -8,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from hpo.config import TrainingConfig
 from hpo.errors import UsageError, WeightsError
@@ -16,7 +18,7 @@ from hpo.training.losses import probabilities
 from hpo.training.model import build_network, compute_logits, export_weights
 from hpo.training.randomness import seeds_of
 from hpo.weights import Unseen, open_model
-from hpo.weights.saving import network_script, to_torch_file
+from hpo.weights.saving import CONFIG_KEY, network_script, to_safetensors_file, to_torch_file
 
 SIDE = 8
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, SIDE, SIDE), dtype=np.uint8)
@@ -106,19 +108,17 @@ def test_options_for_a_folder_are_wrong_usage(export: Export) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "holds no config.json"),
         ("{", "damaged"),
+        ('{"model_type": "of another program"}', "not from `hpo export`"),
         ('{"config": {"hidden": "many"}}', "hidden"),
         ('{"config": {"hidden": [6, 6], "image_size": 8}}', "does not hold the network"),
     ],
 )
-def test_a_config_that_is_missing_or_of_another_network_is_said(
-    export: Export, text: str | None, words: str
+def test_a_config_that_is_damaged_or_of_another_network_is_said(
+    export: Export, text: str, words: str
 ) -> None:
     folder = export(CONFIG)
-    (folder / "config.json").unlink()
-    if text is not None:
-        (folder / "config.json").write_text(text)
+    (folder / "config.json").write_text(text)
     with pytest.raises(WeightsError, match=words):
         open_model(folder, None)
 
@@ -126,6 +126,26 @@ def test_a_config_that_is_missing_or_of_another_network_is_said(
 def test_a_folder_without_weights_says_which_command_writes_them(export: Export) -> None:
     with pytest.raises(WeightsError, match="hpo export STUDY --weights all"):
         open_model(export(CONFIG, suffixes=()), None)
+
+
+def test_safetensors_say_their_configuration_wherever_they_lie(tmp_path: Path) -> None:
+    config = CONFIG.replace(normalize="none", activation="tanh")
+    path = tmp_path / "moved.safetensors"
+    path.write_bytes(to_safetensors_file(export_weights(network_of(config, 3)), config))
+    (network,) = open_model(path, None)
+    told = network.probabilities(PIXELS).astype(np.float32)
+    np.testing.assert_array_equal(told, recorded(config, 3))
+    assert network.notes == ("The file itself says how pixels are scaled (none).",)
+    (other,) = open_model(path, Unseen())
+    assert "Activation: relu" in " ".join(other.notes)
+
+
+@pytest.mark.parametrize("text", ["{", '{"hidden": "many"}', '{"swirl": 3}'])
+def test_a_configuration_of_another_version_in_a_file_is_said(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "moved.safetensors"
+    path.write_bytes(save(export_weights(network_of(CONFIG, 0)), metadata={CONFIG_KEY: text}))
+    with pytest.raises(WeightsError, match="Export the study again"):
+        open_model(path, None)
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu"])
@@ -142,3 +162,28 @@ def test_the_script_builds_the_network_and_loads_the_weights(
     with torch.no_grad():
         logits = network(torch.from_numpy(PIXELS).float() / 255).squeeze(1)
     np.testing.assert_allclose(logits.sigmoid().numpy(), recorded(config, 0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"loss": "ce"}, {"loss": "bce", "outputs": 2}])
+def test_the_script_averages_the_probabilities_of_every_file_beside_it(
+    export: Export, changes: dict[str, str]
+) -> None:
+    config = CONFIG.replace(**changes)
+    script = export(config) / "network.py"
+    script.write_text(network_script(config, "weights-repeat-0.pt"))
+    np.save(script.with_name("images.npy"), PIXELS.astype(np.float32) / 255)
+    program = (
+        "import sys, numpy, torch\n"
+        f"sys.path.insert(0, {str(script.parent)!r})\n"
+        "from network import ensemble\n"
+        f"images = torch.from_numpy(numpy.load({str(script.with_name('images.npy'))!r}))\n"
+        "assert 'hpo' not in sys.modules\n"
+        "print(*ensemble(images).tolist())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = [float(p) for p in done.stdout.split()]
+    expected = (recorded(config, 0) + recorded(config, 1)) / 2
+    np.testing.assert_allclose(told, expected, rtol=1e-4)

@@ -103,7 +103,7 @@ CASES: dict[str, dict[str, Any]] = {
     "label smoothing": {"label_smoothing": 0.2},
     "pixels as they are": {"normalize": "none"},
     "centered images": {"normalize": "image"},
-    "augmented": {"augment_pose": 0.1, "augment_exposure": 0.1, "augment_flip": True},
+    "augmented": {"augment_pose": 0.1, "augment_stretch": 0.1, "augment_flip": True},
     "last batch of one image": {"batch_size": 17},
 }
 

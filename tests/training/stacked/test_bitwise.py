@@ -79,6 +79,7 @@ def draw_job(rng: random.Random, kind: TrainingConfig) -> Job:
         focal_gamma=rng.choice([0.0, 2.0]),
         normalize=rng.choice(["unit", "image", "none"]),
         augment_pose=rng.choice([0.0, 0.0, 0.1]),
+        augment_stretch=rng.choice([0.0, 0.0, 0.2]),
         augment_exposure=rng.choice([0.0, 0.0, 0.2]),
         augment_flip=rng.random() < 0.3,
         epochs=rng.choice([2, 3, 4]),

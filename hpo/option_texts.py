@@ -1,0 +1,56 @@
+"""What is typed after an option, read into values."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hpo.errors import UsageError, fault_list
+
+MOST_LANES: Final = 256
+
+
+def read_lanes(text: str) -> int | None:
+    """Read `--lanes`: None for auto.
+
+    Raises:
+        UsageError: it is neither auto nor a whole number.
+    """
+    if text == "auto":
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {text!r}.")
+    return int(text)
+
+
+def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Read `NAME=VALUE` of a repeatable option.
+
+    Raises:
+        UsageError: a text without `=`, or a name given twice; all faults at once.
+    """
+    pairs: dict[str, str] = {}
+    faults = []
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip() or not value.strip():
+            faults.append(f"{text!r} is not of the form NAME=VALUE")
+        elif name.strip() in pairs:
+            faults.append(f"{name.strip()} is given twice")
+        pairs[name.strip()] = value.strip()
+    if faults:
+        raise UsageError(fault_list(f"{option} cannot be read:", faults))
+    return pairs
+
+
+def read_values(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Read `--values`: `NAME=V,V`, or `V,V` alone where one parameter is swept.
+
+    Raises:
+        UsageError: it is not clear which parameter the values are for, or it is not swept.
+    """
+    if len(names) == 1:
+        texts = [text if "=" in text else f"{names[0]}={text}" for text in texts]
+    pairs = read_pairs("--values", texts)
+    faults = [f"{name} is not swept: add --param {name}" for name in pairs if name not in names]
+    if faults:
+        raise UsageError(fault_list("--values cannot be used:", faults))
+    return pairs

@@ -1,0 +1,52 @@
+"""The model that a study hands over: the kept weights of its best configuration."""
+
+from pathlib import Path
+
+from hpo.errors import StudyError, WeightsError
+from hpo.folders import study_folder
+from hpo.storage import open_storage
+from hpo.storage_url import storage_option
+from hpo.study import open_study
+from hpo.summary import Configuration, StudySummary, summarize
+from hpo.weights.exported import Description, open_described
+from hpo.weights.network import Network
+
+
+def open_winner(name: str, storage_url: str) -> tuple[Network, ...]:
+    """Open the network of every repeat of a study's best configuration.
+
+    Raises:
+        StudyError: there is no study of this name, or nothing in it is complete.
+        WeightsError: weights were not kept, or cannot be read.
+    """
+    study = open_study(open_storage(storage_url, create=False), name)
+    summary = summarize(study, storage_url=storage_url)
+    best = summary.best
+    if best is None:
+        raise StudyError(
+            f"No configuration of {name} is complete yet: hpo resume {name}"
+            f"{storage_option(storage_url)}"
+        )
+    described = Description(best.config, f"{name} (its best configuration, {best.label})")
+    folder = study_folder(storage_url, name) / "weights"
+    return tuple(open_described(file, described) for file in _kept(summary, best, folder))
+
+
+def _kept(summary: StudySummary, best: Configuration, folder: Path) -> list[Path]:
+    """Return the file of every complete repeat of the best configuration.
+
+    Raises:
+        WeightsError: one of them was told from the run store, which holds no weights.
+    """
+    files = {
+        r.repeat: folder / f"{r.run}.safetensors" for r in best.repeats if r.state == "complete"
+    }
+    gone = [str(repeat + 1) for repeat, file in files.items() if not file.is_file()]
+    if gone:
+        raise WeightsError(
+            f"The weights of {len(gone)} of {len(files)} repeats of the best configuration of "
+            f"{summary.name} ({best.label}) are not kept: repeat {', '.join(gone)}. `hpo export "
+            f"{summary.name}{storage_option(summary.storage)}` trains them again, bit for bit, "
+            "and keeps them: then the same command works."
+        )
+    return list(files.values())

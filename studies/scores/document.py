@@ -1,0 +1,57 @@
+"""SCORES.md: the plan, a table for each data set and half of its test, and what follows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import studies.scores
+from hpo.score import SCORES
+from studies.scores.rules import N_DRAWS, SEARCH_SIZE, Estimate, Judged
+from studies.scores.targets import TARGETS
+
+_HEAD: Final = """\
+# Which score chooses models that hold up on images from elsewhere
+
+`python -m studies.scores --data CHEST_XRAY --medmnist FILE.npz --open` trains what is missing and
+writes this file; with the same run store it is the same file.
+
+## The plan, as it stood before the first training
+"""
+
+
+def document(tables: Mapping[str, Sequence[Judged]], notes: Mapping[str, str]) -> str:
+    """Return the page: a table for each title, with a note on what it is made from."""
+    plan = (studies.scores.__doc__ or "").split(" is told here:\n")[-1]
+    parts = [_HEAD, plan.strip(), "## What came out"]
+    for title, judged in tables.items():
+        parts += [f"### {title}", notes[title], _table(judged)]
+    return "\n\n".join(parts) + "\n"
+
+
+def choose(judged: Sequence[Judged]) -> str:
+    """Return the rule that the plan names: least regret in accuracy, not paid for in AUROC."""
+    by_rule = {one.rule: one for one in judged}
+    most = 2 * by_rule["accuracy"].regret["auroc"].value
+    allowed = [one for one in judged if one.regret["auroc"].value <= most]
+    return min(allowed, key=lambda one: one.regret["accuracy"].value).rule
+
+
+def _table(judged: Sequence[Judged]) -> str:
+    names = [target.replace("_", " ").replace("auroc", "AUROC") for target in TARGETS]
+    columns = [f"correlation, {name}" for name in names] + [f"regret, {name}" for name in names]
+    lines = ["| chosen by | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for one in sorted(judged, key=lambda one: one.regret["accuracy"].value):
+        cells = [f"{e.value:+.2f} ({e.low:+.2f}, {e.high:+.2f})" for e in _in_order(one, 0)]
+        cells += [
+            f"{100 * e.value:.1f} ({100 * e.low:.1f}, {100 * e.high:.1f})"
+            for e in _in_order(one, 1)
+        ]
+        lines.append(f"| {SCORES[one.rule].title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + (
+        f"\n\nRegret in points: the mean over {N_DRAWS:,} draws of {SEARCH_SIZE} configurations. "
+        "In brackets 95 % intervals."
+    )
+
+
+def _in_order(judged: Judged, which: int) -> list[Estimate]:
+    source = judged.regret if which else judged.correlation
+    return [source[target] for target in TARGETS]

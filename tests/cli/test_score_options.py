@@ -1,0 +1,128 @@
+"""--metric, --finalists and --with-baselines: what they record, count and refuse."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SMALL, Hpo
+
+STRESSED = ("--set", "image_size=16", "--set", "hidden=8", "--epochs", "2")
+SEARCH = (
+    *("search", "--param", "learning_rate", "--param", "dropout", "--pruner", "none"),
+    *("--trials", "4", *SMALL),
+)
+FINAL = ("--finalists", "2", "--final-repeats", "3")
+
+
+def test_a_search_ends_with_its_finalists(hpo: Hpo, xrays: Path) -> None:
+    answer = hpo(*SEARCH, *FINAL, "--data", xrays, "--json")
+    assert answer.code == 0
+    assert answer.json["n_trained"] == 4 + 2 * 3
+    finalists = answer.json["finalists"]
+    assert [f["fresh"]["n"] for f in finalists["configurations"]] == [3, 3]
+    assert len(finalists["pairs"]) == 1
+    fresh = [f["fresh"]["score"] for f in finalists["configurations"]]
+    assert answer.json["best"]["score"] == max(fresh)
+    assert hpo(*SEARCH, *FINAL, "--data", xrays, "--json").json["n_trained"] == 0
+
+
+def test_a_dry_run_counts_the_finalists(hpo: Hpo, xrays: Path) -> None:
+    search = (*SEARCH, *FINAL, "--data", xrays)
+    assert hpo(*search, "--dry-run", "--json").json["n_to_train"] == 4 + 2 * 3
+    hpo(*search)
+    found = hpo(*search, "--dry-run", "--json").json
+    assert (found["n_done"], found["n_to_train"]) == (10, 0)
+
+
+def test_more_final_repeats_train_only_these(hpo: Hpo, xrays: Path) -> None:
+    hpo(*SEARCH, *FINAL, "--data", xrays, "--study", "mine")
+    more = ("--finalists", "2", "--final-repeats", "4", "--data", xrays, "--study", "mine")
+    assert hpo(*SEARCH, *more, "--json").json["n_trained"] == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [("auroc", "maximize"), ("log_loss", "minimize"), ("stress_brier", "minimize")],
+)
+def test_a_grid_by_another_metric_says_so(
+    hpo: Hpo, xrays: Path, metric: str, direction: str
+) -> None:
+    grid = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *STRESSED)
+    answer = hpo(*grid, "--data", xrays, "--metric", metric, "--json")
+    assert answer.json["score"] == {"name": metric, "direction": direction}
+    means = [c["score"] for c in answer.json["configurations"]]
+    expected = max(means) if direction == "maximize" else min(means)
+    assert answer.json["best"]["score"] == expected
+    again = hpo(*grid, "--data", xrays, "--metric", metric, "--json").json
+    assert (again["n_trained"], again["study"]) == (0, answer.json["study"])
+
+
+def test_runs_serve_every_plain_metric_and_stress_only_where_it_was_measured(
+    hpo: Hpo, xrays: Path
+) -> None:
+    grid = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *STRESSED)
+    grid = (*grid, "--data", xrays, "--json")
+    assert hpo(*grid, "--metric", "accuracy").json["n_trained"] == 2
+    assert hpo(*grid, "--metric", "brier").json["n_trained"] == 0
+    assert hpo(*grid, "--metric", "stress_auroc").json["n_trained"] == 2
+    assert hpo(*grid, "--metric", "stress_brier").json["n_trained"] == 0
+    assert hpo(*grid, "--metric", "auroc").json["n_trained"] == 0
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest(hpo: Hpo, xrays: Path) -> None:
+    answer = hpo(*SEARCH, "--data", xrays, "--metric", "stress_acuracy")
+    assert answer.code == 2
+    assert "stress_acuracy" in answer.err
+    assert "did you mean stress_accuracy?" in answer.err
+
+
+def test_a_stress_score_of_images_too_small_for_it_is_refused(hpo: Hpo, xrays: Path) -> None:
+    small = ("--set", "image_size=12", "--metric", "stress_accuracy")
+    answer = hpo("search", "--param", "learning_rate", "--data", xrays, *small)
+    assert answer.code == 2
+    assert "image_size may be 12" in answer.err
+    assert "--metric accuracy" in answer.err
+    grid = ("grid", "--param", "image_size", "--values", "8,32", "--epochs", "1")
+    assert hpo(*grid, "--metric", "stress_auroc", "--data", xrays).code == 2
+
+
+def test_another_metric_of_an_existing_study_is_refused(hpo: Hpo, xrays: Path) -> None:
+    named = (*SEARCH, "--finalists", "0", "--data", xrays, "--study", "mine")
+    hpo(*named, "--metric", "accuracy")
+    answer = hpo(*named, "--metric", "auroc")
+    assert answer.code == 1
+    assert "--metric: accuracy there, auroc here" in answer.err
+
+
+def test_fewer_than_no_finalists_are_refused(hpo: Hpo, xrays: Path) -> None:
+    assert "--finalists takes" in hpo(*SEARCH, "--finalists", "-1", "--data", xrays).err
+    answer = hpo(*SEARCH, "--finalists", "2", "--final-repeats", "0", "--data", xrays)
+    assert answer.code == 2
+    assert "--final-repeats takes" in answer.err
+
+
+def test_a_space_that_is_exhausted_says_so(hpo: Hpo, xrays: Path, tmp_path: Path) -> None:
+    space = tmp_path / "few.toml"
+    space.write_text("[base]\n[search]\nbatch_size = { choices = [8, 16] }\n")
+    search = ("search", "--trials", "9", "--finalists", "5", "--final-repeats", "1", *SMALL)
+    answer = hpo(*search, "--space", space, "--data", xrays)
+    assert answer.code == 0
+    assert "no more than 2 configurations" in answer.err
+    assert "5 finalists were asked for; 2 could be had" in answer.out
+
+
+def test_a_search_where_nothing_comes_to_its_end_fails_with_the_reason(
+    hpo: Hpo, xrays: Path, tmp_path: Path
+) -> None:
+    space = tmp_path / "few.toml"
+    space.write_text(
+        "[base]\nlearning_rate = 10.0\n[search]\nbatch_size = { choices = [8, 16] }\n"
+    )
+    diverging = (
+        *("--set", "optimizer=sgd", "--set", "normalize=none", "--set", "batch_norm=false"),
+        *("--set", "image_size=16", "--set", "hidden=64-64-64", "--epochs", "3"),
+    )
+    answer = hpo("search", *diverging, "--space", space, "--data", xrays)
+    assert answer.code == 1
+    assert "none of 2 configurations was trained to its end: 2 failed" in answer.err
+    assert "not finite" in answer.err

@@ -1,0 +1,163 @@
+"""The ensemble of a configuration's repeats on the test, with numbers worked out by hand."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from hpo.evaluate import METRICS, read_evaluation, to_document
+from hpo.evaluate.documents import from_document
+from hpo.openings import read_openings
+from tests.evaluate.conftest import Answer, Finished, able
+from tests.evaluate.test_evaluate_page import page
+
+# Eight normal and eight pneumonia images, answered by two repeats.
+NORMAL: Final = ([0.7, 0.6, *[0.1] * 6], [0.4, 0.2, *[0.1] * 6])
+ILL: Final = ([0.2, 0.3, *[0.9] * 6], [0.6, 0.9, *[0.9] * 4, 0.4, 0.4])
+# Their means: 0.55 0.4 0.1 … and 0.4 0.6 0.9 0.9 0.9 0.9 0.65 0.65.
+MEAN_NORMAL: Final = [0.55, 0.4, *[0.1] * 6]
+MEAN_ILL: Final = [0.4, 0.6, *[0.9] * 4, 0.65, 0.65]
+
+
+def told(normal: Sequence[float], ill: Sequence[float]) -> Answer:
+    """Answer the images of each class with these probabilities."""
+
+    def answer(labels: np.ndarray, _: np.random.Generator) -> np.ndarray:
+        values = np.empty(len(labels))
+        values[labels == 0], values[labels == 1] = normal, ill
+        return values
+
+    return answer
+
+
+def parted(low: float, high: float) -> Answer:
+    """Answer every normal image with one probability and every other with another."""
+    return lambda labels, _: np.where(labels == 1, high, low)
+
+
+@pytest.fixture
+def two(finished: Finished) -> Finished:
+    """A configuration of two repeats, and another whose one repeat answers with their mean."""
+    for repeat in (0, 1):
+        finished.add(16, repeat, test=told(NORMAL[repeat], ILL[repeat]))
+    finished.add(32, 0, test=told(MEAN_NORMAL, MEAN_ILL))
+    return finished
+
+
+def test_probabilities_are_averaged_per_image(two: Finished) -> None:
+    evaluated = two.open().configurations[0]
+    ensemble = evaluated.ensemble
+    assert ensemble is not None
+    assert (ensemble.n, ensemble.threshold, ensemble.n_right) == (2, 0.5, 14)
+    values = {name: interval.mean for name, interval in ensemble.metrics.items()}
+    assert values["accuracy"] == 14 / 16
+    assert values["sensitivity"] == values["specificity"] == values["balanced_accuracy"] == 7 / 8
+    # The pneumonia image of 0.4 beats six normal ones and ties with one, the others beat all.
+    assert values["auroc"] == pytest.approx((6.5 + 7 * 8) / 64)
+    normal, ill = 0.55**2 + 0.4**2 + 6 * 0.1**2, 0.6**2 + 0.4**2 + 4 * 0.1**2 + 2 * 0.35**2
+    assert values["brier"] == pytest.approx((normal + ill) / 16)
+    # The repeats have 12 and 14 right: their mean is another number.
+    assert evaluated.metrics["accuracy"].mean == 13 / 16
+
+
+def test_its_intervals_are_those_of_one_model_with_these_answers(two: Finished) -> None:
+    ensemble, alone = (c.ensemble or c for c in two.open().configurations)
+    assert ensemble.confusion == alone.confusion
+    for name in METRICS:
+        one, other = ensemble.metrics[name], alone.metrics[name]
+        assert (one.mean, one.low, one.high, one.n) == pytest.approx(
+            (other.mean, other.low, other.high, 1)
+        )
+        assert one.low is not None
+
+
+def test_repeats_that_answer_alike_make_an_ensemble_that_is_each_of_them(
+    finished: Finished,
+) -> None:
+    for repeat in range(3):
+        finished.add(16, repeat, test=told(NORMAL[0], ILL[0]))
+    evaluated = finished.open().configurations[0]
+    assert evaluated.ensemble is not None
+    for name in METRICS:
+        assert evaluated.ensemble.metrics[name].mean == pytest.approx(evaluated.metrics[name].mean)
+
+
+def test_one_repeat_makes_none(two: Finished) -> None:
+    found = two.open()
+    assert found.configurations[1].ensemble is None
+    assert [bool(c["ensemble"]) for c in to_document(found)["configurations"]] == [True, False]
+
+
+def test_without_any_ensemble_nothing_is_said_of_them(finished: Finished) -> None:
+    finished.add(16, 0)
+    assert "ensemble" not in " ".join(finished.open().notes)
+    text = page(finished).text
+    assert "ensemble of" not in text
+    assert "an ensemble over patients" not in text
+    finished.add(16, 1)
+    assert "not what other trainings would" in " ".join(finished.open().notes)
+
+
+def test_a_failed_repeat_is_left_out(two: Finished) -> None:
+    attributes = two.study.trials[0].user_attrs | {"repeat": 2, "seed": 2, "fold": 2, "run": None}
+    two.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attributes))
+    ensemble = two.open().configurations[0].ensemble
+    assert ensemble is not None
+    assert (ensemble.n, ensemble.n_right) == (2, 14)
+
+
+@pytest.mark.parametrize("rule", ["youden", "sensitivity=0.9"])
+def test_its_threshold_is_the_mean_of_those_its_repeats_chose(
+    finished: Finished, rule: str
+) -> None:
+    finished.add(16, 0, test=parted(0.1, 0.2), validation=parted(0.02, 0.04))
+    finished.add(16, 1, test=parted(0.1, 0.2), validation=parted(0.2, 0.4))
+    found = finished.open(threshold=rule)
+    evaluated = found.configurations[0]
+    assert evaluated.thresholds == pytest.approx((0.03, 0.3))
+    assert evaluated.ensemble is not None
+    assert evaluated.ensemble.threshold == pytest.approx(0.165)
+    # At 0.03 all, at 0.3 none is called ill: 0.165 parts the two.
+    assert evaluated.metrics["accuracy"].mean == 0.5
+    assert evaluated.ensemble.metrics["accuracy"].mean == 1.0
+    assert "Its threshold is the mean of theirs" in " ".join(found.notes)
+    assert "ensemble of 2, threshold 0.165" in page(finished).text
+
+
+def test_it_is_part_of_the_one_opening(two: Finished) -> None:
+    found = two.open()
+    (opening,) = read_openings(two.study)
+    assert opening.trials == (0, 1, 2)
+    assert read_evaluation(two.study) == found
+
+
+def test_openings_of_before_there_were_ensembles_are_read(two: Finished) -> None:
+    document = to_document(two.open())
+    for configuration in document["configurations"]:
+        del configuration["ensemble"]
+    assert [c.ensemble for c in from_document(document).configurations] == [None, None]
+    two.study.set_user_attr("test", document)
+    text = page(two).text
+    assert "The test, opened" in text
+    assert "ensemble of" not in text
+
+
+def test_the_page_has_a_row_below_each_configuration(two: Finished) -> None:
+    two.open()
+    text = page(two).text
+    assert "batch_size 16, ensemble of 2 " in text
+    assert text.index("batch_size 16, ensemble") < text.index("14 of 16")
+    assert "batch_size 32, ensemble" not in text
+    assert "of an ensemble over patients alone" in text
+
+
+def test_of_a_search_the_winner_has_one(tmp_path: Path, xrays: Path) -> None:
+    made = Finished(tmp_path, xrays, kind="search", n_repeats=2)
+    for repeat in range(2):
+        made.add(1e-3, repeat, test=told(NORMAL[repeat], ILL[repeat]), validation=able)
+    (evaluated,) = made.open().configurations
+    assert evaluated.ensemble is not None
+    assert evaluated.ensemble.n_right == 14
