@@ -9,6 +9,7 @@ from typing import Final
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.data import TrainingData
 from hpo.errors import StudyError
 from hpo.objective import to_epoch, to_run
 from hpo.reproduce.judging import Reproduction, judge
@@ -65,10 +66,7 @@ def reproduce(
     """
     recorded = _read(study, number, runs)
     record = recorded.record
-    data = sealed(open_recorded_data(study, record), record)
-    if recorded.run and recorded.run.stress:
-        # A study with a stress score trained it too, or trained it first.
-        data = replace(data, is_stressed=True)
+    data = _open_data(study, recorded)
     place = with_device(
         replace(record, device=device or record.device, precision=precision or record.precision)
     )
@@ -91,6 +89,13 @@ def reproduce(
         judgment=judge(recorded.numbers, numbers),
         seconds=time.monotonic() - started,
     )
+
+
+def _open_data(study: optuna.Study, recorded: _Recorded) -> TrainingData:
+    data = sealed(open_recorded_data(study, recorded.record), recorded.record)
+    # A study with a stress score may have trained it too, or have trained it first.
+    has_stress = recorded.run is not None and bool(recorded.run.stress)
+    return replace(data, is_stressed=data.is_stressed or has_stress)
 
 
 def _read(study: optuna.Study, number: int, runs: RunStore) -> _Recorded:
