@@ -1,19 +1,18 @@
 """Several studies on the same data side by side, their repeats paired where they can be."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any, Final, TypeAlias
 
 from hpo.errors import StudyError, fault_list
+from hpo.score import Score
 from hpo.space.records import value_text
-from hpo.stats import PairComparison, SweepComparison, compare_pairs
+from hpo.stats import Interval, PairComparison, SweepComparison, compare_pairs
 from hpo.stats.sentences import label
 from hpo.summary import Configuration, Repeat, StudySummary
 
 MOST: Final = 6
-_MOST_PAIRS: Final = 10
 
 # what repeats pair up by: the same initialization and order, the same images
 _Key: TypeAlias = tuple[int, int]
@@ -29,10 +28,14 @@ class Entry:
     configuration: Configuration
 
     @property
-    def mean(self) -> float:
-        """The mean score over its repeats."""
-        score = self.configuration.score
-        return -math.inf if score is None or score.mean is None else score.mean
+    def found(self) -> Interval | None:
+        """The mean over the repeats that are compared: of a finalist the fresh ones."""
+        return self.configuration.judged_score
+
+    @property
+    def rank(self) -> float:
+        """A number that is higher for a better mean."""
+        return self.summary.record.score.rank(self.found.mean if self.found else None)
 
     @property
     def parameters(self) -> str:
@@ -43,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Studies side by side. The verdict calls each configuration by its entry's name."""
+    """Studies that optimize the same score. The verdict calls each configuration by its name."""
 
     summaries: tuple[StudySummary, ...]
     entries: tuple[Entry, ...]
@@ -51,9 +54,14 @@ class Comparison:
     notes: tuple[str, ...]
 
     @property
+    def score(self) -> Score:
+        """What all of the studies optimize."""
+        return self.summaries[0].record.score
+
+    @property
     def best(self) -> Entry:
-        """The highest mean; where some have several repeats, one lucky training does not count."""
-        return max(self.entries, key=lambda e: (len(e.configuration.scores) > 1, e.mean))
+        """The best mean; where some have several repeats, one lucky training does not count."""
+        return max(self.entries, key=lambda e: (len(e.configuration.judged) > 1, e.rank))
 
 
 def compare(summaries: Sequence[StudySummary], *, best: bool | None = None) -> Comparison:
@@ -63,9 +71,11 @@ def compare(summaries: Sequence[StudySummary], *, best: bool | None = None) -> C
     `best` only the best of each study; None takes that of studies with more than six.
 
     Raises:
-        StudyError: the studies are on different data, or one has nothing finished.
+        StudyError: the studies are on different data or optimize different scores, or one has
+            nothing finished.
     """
     _check_data(summaries)
+    _check_scores(summaries)
     _check_finished(summaries)
     entries = tuple(entry for summary in summaries for entry in _entries(summary, best))
     return Comparison(
@@ -76,20 +86,6 @@ def compare(summaries: Sequence[StudySummary], *, best: bool | None = None) -> C
     )
 
 
-def outcome(comparison: Comparison) -> list[PairComparison | str]:
-    """Return what to say: every pair, or of many those that differ, and a line on the others."""
-    pairs = comparison.verdict.pairs
-    if len(pairs) <= _MOST_PAIRS:
-        return list(pairs)
-    real = [pair for pair in pairs if pair.is_real]
-    n_untested = sum(pair.low is None for pair in pairs)
-    n_others = len(pairs) - len(real) - n_untested
-    which = "the other" if real else "any of"
-    others = f"no difference can be told in {which} {n_others} pairs"
-    untested = f"no verdict on {n_untested} pairs: fewer than two repeats of both"
-    return [*real, *([others] if n_others else []), *([untested] if n_untested else [])]
-
-
 def to_document(comparison: Comparison) -> dict[str, Any]:
     """Return the comparison as the JSON document that `--json` prints."""
     data = comparison.summaries[0].record.data
@@ -97,6 +93,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
     return {
         "studies": [summary.name for summary in comparison.summaries],
         "storage": comparison.summaries[0].storage,
+        "score": {"name": comparison.score.name, "direction": comparison.score.kind.direction},
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,
@@ -121,6 +118,15 @@ def _check_data(summaries: Sequence[StudySummary]) -> None:
         )
 
 
+def _check_scores(summaries: Sequence[StudySummary]) -> None:
+    if len({summary.record.metric for summary in summaries}) > 1:
+        faults = [f"{summary.name}: {summary.record.metric}" for summary in summaries]
+        raise StudyError(
+            fault_list("Studies that optimize different scores do not compare:", faults)
+            + "\nName studies with the same --metric; `hpo evaluate STUDY` measures any model."
+        )
+
+
 def _check_finished(summaries: Sequence[StudySummary]) -> None:
     for summary in summaries:
         if not any(c.scores for c in summary.configurations):
@@ -132,17 +138,17 @@ def _check_finished(summaries: Sequence[StudySummary]) -> None:
 def _entries(summary: StudySummary, best: bool | None) -> Iterator[Entry]:
     finished = [(n, c) for n, c in enumerate(summary.configurations, start=1) if c.scores]
     if best or (best is None and len(finished) > MOST):
-        finished = [max(finished, key=lambda numbered: _rank(numbered[1]))]
+        finished = [max(finished, key=lambda numbered: _rank(summary, numbered[1]))]
     for number, c in finished:
         value = f"#{number}" if summary.record.kind == "search" else value_text(c.value)
         name = f"{value} of {summary.name}"
         yield Entry(name=name, summary=summary, number=number, configuration=c)
 
 
-def _rank(configuration: Configuration) -> tuple[bool, float]:
-    """Rank a configuration with all its repeats before one that lacks some."""
-    mean = configuration.score.mean if configuration.score else None
-    return configuration.state == "complete", -1.0 if mean is None else mean
+def _rank(summary: StudySummary, configuration: Configuration) -> tuple[bool, bool, float]:
+    """Rank the winner first, and a configuration with all its repeats before one without."""
+    is_best = configuration is summary.best
+    return is_best, configuration.state == "complete", summary.rank(configuration)
 
 
 def _verdict(entries: Sequence[Entry]) -> SweepComparison:
@@ -157,8 +163,14 @@ def _verdict(entries: Sequence[Entry]) -> SweepComparison:
         for a, b in combinations(entries, 2)
         if a.summary is not b.summary and not _are_same(a, b)
     ]
-    data = entries[0].summary.record.data
-    found = compare_pairs(scores, pairs, overlap=data.overlap, n_images=data.n_train)
+    record = entries[0].summary.record
+    found = compare_pairs(
+        scores,
+        pairs,
+        overlap=record.data.overlap,
+        kind=record.score.kind,
+        n_images=record.data.n_train,
+    )
     return replace(found, pairs=tuple(map(_reworded, found.pairs)))
 
 
@@ -180,8 +192,7 @@ def _by_key(entry: Entry) -> dict[_Key, Repeat]:
     has_folds = not entry.summary.record.data.has_own_validation
     return {
         (repeat.seed, repeat.fold if has_folds else 0): repeat
-        for repeat in entry.configuration.repeats
-        if repeat.score is not None
+        for repeat in entry.configuration.judged
     }
 
 
@@ -194,10 +205,7 @@ def _notes(summaries: Sequence[StudySummary], entries: Sequence[Entry]) -> Itera
     for summary in summaries:
         n_finished = sum(bool(c.scores) for c in summary.configurations)
         if n_finished > sum(entry.summary is summary for entry in entries):
-            yield (
-                f"Of {summary.name} the best of {n_finished} configurations is compared, chosen "
-                "by these very scores: part of its lead is luck (--all compares every one)."
-            )
+            yield _on_best(summary, n_finished)
     for a, b in combinations(entries, 2):
         if a.summary is not b.summary and _are_same(a, b):
             yield f"{a.name} and {b.name} are the same trainings."
@@ -206,6 +214,19 @@ def _notes(summaries: Sequence[StudySummary], entries: Sequence[Entry]) -> Itera
     if len(set(places.values())) > 1:
         where = ", ".join(f"{name} on {place}" for name, place in places.items())
         yield f"They were trained on different devices, where rounding differs: {where}."
+
+
+def _on_best(summary: StudySummary, n_finished: int) -> str:
+    """Say how the one configuration of a study was chosen, and what follows."""
+    if summary.finalists:
+        return (
+            f"Of {summary.name} the winner of {len(summary.finalists.members)} finalists is "
+            "compared, by its fresh repeats (--all compares every configuration)."
+        )
+    return (
+        f"Of {summary.name} the best of {n_finished} configurations is compared, chosen "
+        "by these very scores: part of its lead is luck (--all compares every one)."
+    )
 
 
 def _unpaired(summaries: Sequence[StudySummary], entries: Sequence[Entry]) -> Iterator[str]:
@@ -220,7 +241,7 @@ def _unpaired(summaries: Sequence[StudySummary], entries: Sequence[Entry]) -> It
 
 
 def _entry_document(entry: Entry) -> dict[str, Any]:
-    configuration, score = entry.configuration, entry.configuration.score
+    configuration, score = entry.configuration, entry.found
     return {
         "name": entry.name,
         "study": entry.summary.name,
@@ -230,5 +251,5 @@ def _entry_document(entry: Entry) -> dict[str, Any]:
         "score": score.mean if score else None,
         "low": score.low if score else None,
         "high": score.high if score else None,
-        "n_repeats": len(configuration.scores),
+        "n_repeats": len(configuration.judged),
     }

@@ -48,7 +48,8 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
     """Write a study into a folder, and yield a line for each thing that takes time.
 
     `configurations.csv` and `trials.csv` hold the tables; each configuration has a folder with
-    `config.json`, `curves-repeat-N.csv`, `test.txt` where the test was opened for it and, for the
+    `config.json`, `curves-repeat-N.csv`, `stress-repeat-N.csv` where the stress battery was read,
+    `test.txt` where the test was opened for it and, for the
     configurations that `which` names, the weights of each repeat, as safetensors and as the state
     dict of the reports' own `nn.Sequential`. `network.py` builds that of the first repeat, and the
     ensemble of all. Weights that were not kept are trained again; those of the best configuration
@@ -85,6 +86,9 @@ def _write_curves(runs: RunStore, configuration: Configuration, home: Path) -> N
         run = runs.read(repeat.run) if repeat.run else None
         if run is not None:
             _write(home / f"curves-repeat-{repeat.repeat}.csv", curves.to_csv(run))
+            if run.stress:
+                battery = curves.battery_to_csv(run)
+                _write(home / f"stress-repeat-{repeat.repeat}.csv", battery)
 
 
 def _write_test(exporter: Exporter, configuration: Configuration, home: Path) -> None:
@@ -194,13 +198,19 @@ def _config_json(configuration: Configuration) -> str:
 
 def _configurations_csv(summary: StudySummary) -> str:
     names = summary.record.names
-    header = ["folder", *names, "state", "score", "low", "high", "n_repeats"]
+    header = ["folder", *names, "state", "metric", "score", "low", "high", "n_repeats"]
+    header += ["fresh", "fresh_low", "fresh_high", "n_fresh"] if summary.goal.n_finalists else []
     rows = []
     for number, c in enumerate(summary.configurations):
         params = [c.params.get(name) for name in names]
-        score = [c.score.mean, c.score.low, c.score.high] if c.score else [None] * 3
-        rows.append([folder_name(number, c), *params, c.state, *score, len(c.scores)])
+        row: list[object] = [folder_name(number, c), *params, c.state, summary.record.metric]
+        row += _interval_cells(c.score)
+        rows.append(row + (_interval_cells(c.fresh) if summary.goal.n_finalists else []))
     return curves.table_csv(header, rows)
+
+
+def _interval_cells(found: Interval | None) -> list[object]:
+    return [found.mean, found.low, found.high, found.n] if found else [None, None, None, 0]
 
 
 def _trials_csv(summary: StudySummary) -> str:

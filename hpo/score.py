@@ -55,11 +55,17 @@ class Score:
             return float("-inf")
         return score if self.kind.direction == "maximize" else -score
 
+    def number(self, score: float, *, digits: int = 1) -> str:
+        """Write a score without its unit: a share in hundredths, others with two digits more."""
+        return f"{100 * score:.{digits}f}" if self.kind.is_share else f"{score:.{digits + 2}f}"
+
     def text(self, score: float, *, digits: int = 1) -> str:
-        """Write a score: a share in percent, anything else as it is, with two digits more."""
-        if self.kind.is_share:
-            return f"{100 * score:.{digits}f}\u00a0%"
-        return f"{score:.{digits + 2}f}"
+        """Write a score: a share in percent, anything else as it is."""
+        return self.number(score, digits=digits) + ("\u00a0%" if self.kind.is_share else "")
+
+    def range_text(self, low: float, high: float) -> str:
+        """Write an interval of scores, the unit once."""
+        return f"{self.number(low)} to {self.text(high)}"
 
     def difference_text(self, difference: float) -> str:
         """Write a difference of scores: points, or as it is."""
@@ -70,6 +76,21 @@ class Score:
         """The score in words."""
         words = self.metric.replace("_", " ").replace("auroc", "AUROC").replace("brier", "Brier")
         return f"{words} under stress" if self.is_stressed else words
+
+    @property
+    def column(self) -> str:
+        """The heading of a column of numbers."""
+        return f"{self.title}, %" if self.kind.is_share else self.title
+
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether it is the accuracy of unchanged images, as the baselines' scores are."""
+        return self.name == "accuracy"
+
+    @property
+    def plain(self) -> "Score":
+        """The same metric of the unchanged images."""
+        return SCORES[self.metric]
 
 
 SCORES: Final[Mapping[str, Score]] = {

@@ -131,12 +131,12 @@ def better_than_training(runs: Mapping[int, Run], *, least: float = 0.0) -> Iter
 
 
 def no_better_than_majority(runs: Mapping[int, Run], majority: float) -> Iterator[str]:
-    """Say where the score is that of always giving the commonest answer, or below."""
-    found = [i for i, run in runs.items() if _score(run) <= majority + _half_an_image(run)]
+    """Say where the accuracy is that of always giving the commonest answer, or below."""
+    found = [i for i, run in runs.items() if _accuracy(run) <= majority + _half_an_image(run)]
     if found:
-        score = max(_score(runs[i]) for i in found)
+        best = max(_accuracy(runs[i]) for i in found)
         yield (
-            f"In {_repeats(found, len(runs))} the validation accuracy ({_percent(score)}) is no "
+            f"In {_repeats(found, len(runs))} the validation accuracy ({_percent(best)}) is no "
             f"better than always answering the commonest class ({_percent(majority)})."
         )
 
@@ -146,9 +146,9 @@ def collapsed(runs: Mapping[int, Run], majority: float) -> Iterator[str]:
 
     One that ranks well all the same has not collapsed: its threshold is off.
     """
-    scores = {i: _score(run) for i, run in runs.items()}
-    best = max(scores.values(), default=math.nan)
-    found = [i for i, score in scores.items() if best - score > score - majority]
+    accuracies = {i: _accuracy(run) for i, run in runs.items()}
+    best = max(accuracies.values(), default=math.nan)
+    found = [i for i, one in accuracies.items() if best - one > one - majority]
     if not (found and best - majority >= _LEAST_SPREAD):
         return
     where = (
@@ -162,7 +162,7 @@ def collapsed(runs: Mapping[int, Run], majority: float) -> Iterator[str]:
     ):
         for i in sorted(which):
             told = text.format(where=where, auroc=_auroc(runs[i]))
-            yield f"Repeat {i + 1} of {len(runs)} ({_percent(scores[i])}) {told}"
+            yield f"Repeat {i + 1} of {len(runs)} ({_percent(accuracies[i])}) {told}"
 
 
 def _twice(low: float, high: float) -> str:
@@ -171,7 +171,7 @@ def _twice(low: float, high: float) -> str:
     return " A sigmoid applied twice does that: 0.731 is the sigmoid of 1, 0.5 that of 0."
 
 
-def _score(run: Run) -> float:
+def _accuracy(run: Run) -> float:
     return run.kept.validation.get("accuracy", math.nan)
 
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
 import optuna
@@ -13,6 +14,8 @@ from optuna.trial import TrialState
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.runs import Epoch, Run, RunKey, RunStore
+from hpo.score import Score
+from hpo.search.finalists import finalist_jobs
 from hpo.search.open_search import suggest
 from hpo.space.reading import read_space
 from hpo.study import check_fits, raise_goal
@@ -41,6 +44,9 @@ SPACE: Final[dict[str, Any]] = {
         "step_size": {"low": 1, "high": 30, "when": {"scheduler": "step"}},
     },
 }
+# What each change of the stress battery takes from the accuracy, and how often it is read.
+CHANGES: Final = {"shifted": 0.01, "noisy": 0.12, "blurred": 0.05}
+STRESS_EVERY: Final = 4
 DATA: Final = DataInfo(
     path="data/chest_xray",
     name="chest_xray",
@@ -77,7 +83,8 @@ class FakeStudy:
 
     def __post_init__(self) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.study = optuna.create_study(study_name=self.name, direction="maximize")
+        direction = self.record.score.kind.direction
+        self.study = optuna.create_study(study_name=self.name, direction=direction)
         check_fits(self.study, self.record)
         raise_goal(self.study, self.goal)
         self.study.set_user_attr("baselines", dict(self.baselines))
@@ -101,23 +108,36 @@ class FakeStudy:
         return trial
 
     def complete(self, trial: optuna.Trial, curve: list[float], *, has_run: bool = True) -> None:
-        for epoch, score in enumerate(curve, start=1):
-            trial.report(score, step=epoch)
+        """Tell a trial with these accuracies; its scores are those of a model so accurate."""
+        self._report(trial, curve)
         trial.set_user_attr("seconds", 0.8 * len(curve))
+        trial.set_user_attr("n_epochs", len(curve))
+        run = _run(curve, self.record.score)
+        if not self.record.score.is_accuracy:
+            # Of an accuracy study the score says the same.
+            metrics = {"train": run.train, "validation": run.kept.validation}
+            trial.set_user_attr("metrics", metrics)
         if has_run:
-            trial.set_user_attr("run", self._save_run(trial, curve))
-        self.study.tell(trial, curve[-1])
+            trial.set_user_attr("run", self._save_run(trial, run))
+        self.study.tell(trial, self.record.score.of(run.kept.validation, run.stress))
 
     def prune(self, trial: optuna.Trial, curve: list[float]) -> None:
-        for epoch, score in enumerate(curve, start=1):
-            trial.report(score, step=epoch)
+        self._report(trial, curve)
         self.study.tell(trial, state=TrialState.PRUNED)
+
+    def _report(self, trial: optuna.Trial, curve: list[float]) -> None:
+        score = self.record.score
+        for epoch, accuracy in enumerate(curve, start=1):
+            if epoch % STRESS_EVERY == 0 or not score.is_stressed:
+                value = score.of(metrics_of(accuracy), stress_of(accuracy))
+                assert value is not None
+                trial.report(value, step=epoch)
 
     def fail(self, trial: optuna.Trial, reason: str) -> None:
         trial.set_user_attr("reason", reason)
         self.study.tell(trial, state=TrialState.FAIL)
 
-    def _save_run(self, trial: optuna.Trial, curve: list[float]) -> str:
+    def _save_run(self, trial: optuna.Trial, run: Run) -> str:
         attributes = trial.user_attrs
         key = RunKey(
             config=TrainingConfig.from_mapping(attributes["config"]),
@@ -127,11 +147,13 @@ class FakeStudy:
             device_type="cpu",
             precision="bf16",
         )
-        self.runs.save(key, _run(curve))
+        self.runs.save(key, run)
         return key.digest()
 
 
-def fake_record(kind: str, names: Iterable[str], data: DataInfo = DATA) -> StudyRecord:
+def fake_record(
+    kind: str, names: Iterable[str], data: DataInfo = DATA, *, metric: str = "accuracy"
+) -> StudyRecord:
     names = tuple(names)
     options = " ".join(f"--param {name}" for name in names) if kind == "grid" else "--trials 30"
     return StudyRecord(
@@ -146,14 +168,21 @@ def fake_record(kind: str, names: Iterable[str], data: DataInfo = DATA) -> Study
         pruner="median",
         command=f"hpo {kind} {options} --data data/chest_xray",
         versions={"hpo": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "optuna": "5.0.0"},
+        metric=metric,
     )
 
 
 def fake_grid(
-    folder: Path, names: Iterable[str], *, n_repeats: int = 5, data: DataInfo = DATA
+    folder: Path,
+    names: Iterable[str],
+    *,
+    n_repeats: int = 5,
+    data: DataInfo = DATA,
+    metric: str = "accuracy",
 ) -> FakeStudy:
     """Return a finished grid; its first configuration is the worst, its last overfits least."""
-    fake = FakeStudy(fake_record("grid", names, data), RunStore(folder), Goal(n_repeats))
+    record = fake_record("grid", names, data, metric=metric)
+    fake = FakeStudy(record, RunStore(folder), Goal(n_repeats))
     chance = random.Random(1)
     for number, cell in enumerate(spaces.cells(fake.record.space, fake.record.names)):
         for repeat in range(n_repeats):
@@ -163,10 +192,17 @@ def fake_grid(
     return fake
 
 
-def fake_search(folder: Path, n_configurations: int = 30, *, n_repeats: int = 1) -> FakeStudy:
+def fake_search(
+    folder: Path,
+    n_configurations: int = 30,
+    *,
+    n_repeats: int = 1,
+    metric: str = "accuracy",
+) -> FakeStudy:
     """Return a search with pruned and failed trials, whose scores hang on the learning rate."""
     space = read_space(SPACE, name="fake", source="fake")
-    record = fake_record("search", [parameter.name for parameter in space.search])
+    names = [parameter.name for parameter in space.search]
+    record = fake_record("search", names, metric=metric)
     fake = FakeStudy(record, RunStore(folder), Goal(n_repeats, n_configurations), name="search-1")
     chance, noise = random.Random(2), random.Random(3)
     base = spaces.params_of(space, space.base)
@@ -185,6 +221,34 @@ def fake_search(folder: Path, n_configurations: int = 30, *, n_repeats: int = 1)
             else:
                 fake.complete(trial, rising_curve(top, 12, noise))
     return fake
+
+
+def add_finalists(fake: FakeStudy, *tops: float, n_repeats: int = 4) -> FakeStudy:
+    """Train the best again, around these accuracies in the order of the search."""
+    goal = Goal(fake.goal.n_repeats, fake.goal.n_trials, len(tops), n_repeats)
+    raise_goal(fake.study, goal)
+    chance = random.Random(4)
+    jobs = finalist_jobs(fake.study.get_trials(deepcopy=False), fake.record, goal)
+    for number, job in enumerate(jobs):
+        curve = rising_curve(tops[number // n_repeats], 12, chance)
+        fake.complete(fake.ask(job.params, job.config, job.repeat), curve)
+    return fake
+
+
+def metrics_of(accuracy: float) -> dict[str, float]:
+    """Return every metric of a model so accurate; the lower its losses, the better."""
+    return {
+        "loss": 1.15 - accuracy,
+        "accuracy": accuracy,
+        "balanced_accuracy": accuracy - 0.01,
+        "auroc": (1 + accuracy) / 2,
+        "log_loss": 1.15 - accuracy,
+        "brier": (1.15 - accuracy) / 3,
+    }
+
+
+def stress_of(accuracy: float) -> dict[str, dict[str, float]]:
+    return {change: metrics_of(accuracy - loss) for change, loss in CHANGES.items()}
 
 
 def hostile(summary: StudySummary) -> StudySummary:
@@ -235,22 +299,31 @@ def _draw(chance: random.Random) -> dict[str, Scalar]:
     return params
 
 
-def _run(curve: list[float]) -> Run:
+def _run(curve: list[float], score: Score) -> Run:
     epochs = tuple(
         Epoch(
             learning_rate=1e-3,
-            train={"loss": 1.1 - score + 0.3 / epoch, "accuracy": score + 0.01},
-            validation={"loss": 1.15 - score, "log_loss": 1.15 - score, "accuracy": score},
+            train={"loss": 1.1 - accuracy + 0.3 / epoch, "accuracy": accuracy + 0.01},
+            validation=metrics_of(accuracy),
+            stress=_mean_stress(accuracy)
+            if score.is_stressed and epoch % STRESS_EVERY == 0
+            else {},
         )
-        for epoch, score in enumerate(curve, start=1)
+        for epoch, accuracy in enumerate(curve, start=1)
     )
-    score = curve[-1]
+    last = curve[-1]
     return Run(
         epochs=epochs,
         kept_epoch=len(epochs),
-        train={"loss": 1.1 - score, "log_loss": 1.1 - score, "accuracy": score + 0.02},
+        train={"loss": 1.1 - last, "log_loss": 1.1 - last, "accuracy": last + 0.02},
         validation_probabilities=(0.5,),
         test_probabilities=(),
         seconds=0.8 * len(curve),
         versions={},
+        stress=stress_of(last) if score.is_stressed else {},
     )
+
+
+def _mean_stress(accuracy: float) -> dict[str, float]:
+    by_change = list(stress_of(accuracy).values())
+    return {name: fmean(metrics[name] for metrics in by_change) for name in by_change[0]}

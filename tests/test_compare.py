@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from hpo import space
-from hpo.compare import Comparison, compare, outcome, to_document
+from hpo.compare import Comparison, compare, to_document
 from hpo.errors import StudyError
 from hpo.report.comparison import render_comparison
 from hpo.runs import RunStore
+from hpo.stats import outcome
 from hpo.study_record import Goal
 from hpo.summary import StudySummary
 from tests.fake_studies import (
@@ -130,7 +131,7 @@ def test_of_many_pairs_those_that_differ_are_named(tmp_path: Path) -> None:
     both = compare([one, two, grid(tmp_path, "three", 0.9)])
     real = [pair for pair in both.verdict.pairs if pair.is_real]
     assert 0 < len(real) < len(both.verdict.pairs) == 15
-    said = outcome(both)
+    said = outcome(both.verdict)
     assert said[: len(real)] == real
     assert said[len(real) :] == [f"no difference can be told in the other {15 - len(real)} pairs"]
 

@@ -72,12 +72,12 @@ class TestSweep:
         fake = fake_grid(tmp_path, ["batch_size"])
         info = plots.sweep_info(with_baselines(fake, majority=0.7, regression=0.935))
         assert info is not None
-        assert [(r.name, r.in_view) for r in info.references] == [
+        assert [(r.name, r.in_view) for r in info.axis.references] == [
             ("majority", False),
             ("regression", True),
         ]
         assert "majority at 70.0" in info.caption
-        low, high = info.score_range
+        low, high = info.axis.range
         assert 0.9 < low < 0.935
         assert high < 1
         names = [trace.name for trace in plots.draw_sweep(info).data]

@@ -13,7 +13,7 @@ from hpo.compare import compare
 from hpo.report import write_report
 from hpo.report.comparison import render_comparison
 from hpo.report.page import render
-from tests.fake_studies import fake_grid, fake_search, hostile
+from tests.fake_studies import add_finalists, fake_grid, fake_search, hostile
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -83,6 +83,17 @@ def test_the_page_of_a_comparison_draws_and_lets_nothing_from_outside_run(tmp_pa
     assert seen.n_figures == 1
     assert seen.console == []
     assert not seen.was_hacked
+
+
+def test_finalists_and_the_battery_draw_without_an_error(tmp_path: Path) -> None:
+    fake = fake_search(tmp_path, 14, metric="stress_log_loss")
+    add_finalists(fake, 0.90, 0.95, 0.88)
+    html = render(fake.summary, fake.study, fake.runs)
+    seen = visit(html, tmp_path)
+    assert seen.console == []
+    assert seen.n_figures == html.count(" data-figure>")
+    for text in ("unchanged images", "finalist, trained again", "log loss under stress"):
+        assert text in seen.dom
 
 
 def test_an_error_on_the_page_would_be_seen(tmp_path: Path) -> None:

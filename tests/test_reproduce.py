@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hpo.reproduce import TOLERANCE, Judgment, Reproduction, judge, sentences, to_document
 from hpo.reproduce.numbers import AFTER, Numbers, of_run
 from hpo.runs import Epoch, Run
+from hpo.score import SCORES
 
 VALIDATION = {
     "loss": 0.2, "accuracy": 0.9, "balanced_accuracy": 0.9, "auroc": math.nan, "log_loss": 0.2,
@@ -42,6 +43,7 @@ def reproduction(judgment: Judgment, *changes: str) -> Reproduction:
     return Reproduction(
         study="mine",
         trial=4,
+        metric=SCORES["accuracy"],
         has_run=True,
         n_epochs=3,
         score=0.9,
@@ -53,14 +55,14 @@ def reproduction(judgment: Judgment, *changes: str) -> Reproduction:
 
 
 def test_the_same_numbers_are_equal_nan_included() -> None:
-    found = judge(of_run(run()), of_run(run()))
+    found = judge(of_run(run(), SCORES["accuracy"]), of_run(run(), SCORES["accuracy"]))
     assert found.result == "equal"
     assert found.n_equal == found.n_numbers > 40
     assert (found.first, found.begins, found.largest) == (None, None, None)
 
 
 def test_every_number_of_a_run_is_compared() -> None:
-    numbers = of_run(run())
+    numbers = of_run(run(), SCORES["accuracy"])
     for key, value in numbers.items():
         changed = numbers | {key: 9.0 if math.isnan(value) else value + 1}
         found = judge(numbers, changed)
@@ -71,7 +73,7 @@ def test_every_number_of_a_run_is_compared() -> None:
 
 
 def test_what_begins_first_is_named_by_epoch_and_metric() -> None:
-    numbers = of_run(run())
+    numbers = of_run(run(), SCORES["accuracy"])
     later = {(3, "training loss"): 0.9, (2, "validation loss"): 0.9, (AFTER, "score"): 0.1}
     found = judge(numbers, numbers | later)
     assert found.begins is not None
@@ -112,14 +114,14 @@ def test_a_number_that_is_none_now_is_different(now: float | None) -> None:
 
 
 def test_rounding_states_the_largest_difference_and_the_tolerance() -> None:
-    numbers = of_run(run())
+    numbers = of_run(run(), SCORES["accuracy"])
     found = judge(numbers, numbers | {(2, "training loss"): 0.2503})
     said = " ".join(sentences(reproduction(found, "torch 2.12 then, 2.13 now")))
     assert "equal within rounding" in said
     assert "the largest difference is 0.0003, in the training loss of epoch 2" in said
     assert "up to 0.005 apart counts as rounding" in said
     assert "Not as it was: torch 2.12 then, 2.13 now." in said
-    assert "Score 90.00 % then, 91.00 % now." in said
+    assert "Score (accuracy) 90.00\u00a0% then, 91.00\u00a0% now." in said
 
 
 def test_a_difference_is_explained_by_the_surroundings_only_where_they_changed() -> None:

@@ -16,9 +16,12 @@ _LOSS_FIELDS: Final = ("loss", "focal_gamma", "label_smoothing")
 class Evidence:
     """One training: validation accuracy and loss of every epoch, both splits at the kept epoch.
 
-    `train` and `validation` hold the metrics of the kept weights in evaluation mode. `losses` is
-    empty where the run file is gone: a trial holds the accuracy of every epoch, but not the loss.
+    `train` and `validation` hold the metrics of the kept weights in evaluation mode, `accuracy`
+    is theirs on validation. Where the run file is gone `losses` is empty, and so is `accuracies`
+    unless accuracy is what the study optimizes: a trial holds the score of its epochs alone.
     """
+
+    accuracy: float | None
 
     accuracies: tuple[float, ...]
     losses: tuple[float, ...]
@@ -49,6 +52,7 @@ def evidence(repeat: Repeat, runs: RunStore, *, loss_name: LossName) -> Evidence
 def of_run(run: Run, loss_name: LossName = "loss") -> Evidence:
     """Return what a run file says."""
     return Evidence(
+        accuracy=run.kept.validation["accuracy"],
         accuracies=tuple(epoch.validation["accuracy"] for epoch in run.epochs),
         losses=tuple(epoch.validation[loss_name] for epoch in run.epochs),
         train=run.train,
@@ -60,6 +64,7 @@ def of_run(run: Run, loss_name: LossName = "loss") -> Evidence:
 def of_trial(repeat: Repeat, *, loss_name: LossName) -> Evidence:
     """Return what is left of a training whose run file is gone."""
     return Evidence(
+        accuracy=repeat.accuracy,
         accuracies=repeat.accuracies,
         losses=(),
         train=repeat.metrics.get("train", {}),

@@ -10,8 +10,13 @@ import numpy as np
 _FEWEST: Final = 3
 
 
-def epochs_to(accuracies: Sequence[float], target: float) -> float:
-    """Return the first epoch at or above the target, infinity where none is."""
+def epochs_to(accuracies: Sequence[float], target: float) -> float | None:
+    """Return the first epoch at or above the target, infinity where none is.
+
+    None where there are no accuracies.
+    """
+    if not accuracies:
+        return None
     return next((n for n, value in enumerate(accuracies, start=1) if value >= target), math.inf)
 
 

@@ -1,13 +1,12 @@
 """The validation accuracy that counts as "converged"."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from hpo.config import Scalar
 from hpo.stats.sentences import label
-from hpo.summary import Configuration, StudySummary
 
 _COIN: Final = 0.5
 
@@ -25,16 +24,15 @@ class Target:
         return f"{100 * self.accuracy:.4g} %"
 
 
-def choose_target(summary: StudySummary, chosen: Mapping[Scalar, Configuration]) -> Target:
+def choose_target(means: Mapping[Scalar, float], baselines: Iterable[float]) -> Target:
     """Choose an accuracy that every configuration that learned has behind it in the end.
 
-    It is a point below the lowest mean score, rounded down to a whole percent. A configuration
-    that did not get half way from the majority class to the best would make every other one
-    "converge" in its first epoch, and does not count.
+    `means` are the mean accuracies of the kept weights. The target is a point below the lowest,
+    rounded down to a whole percent. A configuration that did not get half way from the majority
+    class to the best would make every other one "converge" in its first epoch, and does not count.
     """
-    means = {v: c.score.mean for v, c in chosen.items() if c.score and c.score.mean is not None}
     best = max(means.values())
-    chance = min(summary.baselines.values(), default=_COIN)
+    chance = min(baselines, default=_COIN)
     half_way = min((chance + best) / 2, best)
     learned = {v: mean for v, mean in means.items() if mean >= half_way}
     lowest = min(learned, key=lambda value: learned[value])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Final, TypeAlias
 
 from hpo.claims.evidence import Evidence, LossName, common_loss, evidence
@@ -35,7 +36,8 @@ def claims(
     """Measure the curves of finished trainings, and compare configurations pair by pair.
 
     Repeat i of one configuration is compared with repeat i of the other, as in the verdict; the
-    p-values of each claim are corrected for the number of pairs. None while nothing is finished.
+    p-values of each claim are corrected for the number of pairs. None while nothing is finished,
+    and where nothing on record says how accurate it is.
     """
     chosen = _chosen(summary)
     if not chosen:
@@ -43,8 +45,11 @@ def claims(
     configurations = list(chosen.values())
     loss_name = common_loss(configurations)
     curves = {value: _evidence(c, runs, loss_name) for value, c in chosen.items()}
+    means = dict(_accuracies(curves))
+    if not means:
+        return None
     frame = _Frame(
-        target=target or choose_target(summary, chosen),
+        target=target or choose_target(means, summary.baselines.values()),
         horizon=min(c.config.epochs for c in configurations),
         overlap=summary.record.data.overlap,
     )
@@ -64,13 +69,17 @@ def _chosen(summary: StudySummary) -> dict[Scalar, Configuration]:
         for number, c in enumerate(summary.configurations, start=1)
         if c.scores
     }
-    best = sorted(scored, key=lambda value: -_mean(scored[value]))[:MOST]
+    ranks = {value: (c is summary.best, summary.rank(c)) for value, c in scored.items()}
+    best = sorted(scored, key=lambda value: ranks[value], reverse=True)[:MOST]
     return {value: c for value, c in scored.items() if value in best}
 
 
-def _mean(configuration: Configuration) -> float:
-    mean = configuration.score.mean if configuration.score else None
-    return -math.inf if mean is None else mean
+def _accuracies(curves: Curves) -> Iterator[tuple[Scalar, float]]:
+    """Yield the mean accuracy of the kept weights of each configuration, where it is known."""
+    for value, repeats in curves.items():
+        found = [of.accuracy for of in repeats if of is not None and of.accuracy is not None]
+        if found:
+            yield value, fmean(found)
 
 
 def _evidence(
@@ -129,17 +138,17 @@ def _within(interval: Interval, kind: Kind, horizon: int) -> Interval:
 def _notes(
     summary: StudySummary, configurations: Sequence[Configuration], curves: Curves
 ) -> Iterator[str]:
-    every = [of for repeats in curves.values() for of in repeats if of is not None]
+    by_value = [[of for of in repeats if of is not None] for repeats in curves.values()]
+    every = [of for of_one in by_value for of in of_one]
     n_finished = sum(bool(c.scores) for c in summary.configurations)
     if len(configurations) < n_finished:
         yield f"Of {n_finished} configurations, the {len(configurations)} with the best mean."
-    if max(len(c.scores) for c in configurations) < 2:
+    if max(map(len, by_value)) < 2:
         yield "With one repeat there is no interval and no verdict: --repeats 5 gives both."
     if n_gone := sum(not of.losses for of in every):
-        yield (
-            f"The run files of {n_gone} of {len(every)} trainings are gone: where their loss "
-            "turned is not known."
-        )
+        is_kept = summary.record.score.is_accuracy
+        lost = "where their loss turned is" if is_kept else "their curves are"
+        yield f"The run files of {n_gone} of {len(every)} trainings are gone: {lost} not known."
     if every[0].loss_name == "log_loss":
         yield "The configurations have different loss functions: the log loss is compared."
     if len({c.config.epochs for c in configurations}) > 1:

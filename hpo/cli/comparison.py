@@ -5,9 +5,10 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from hpo.cli.output import console, percent, print_line
-from hpo.cli.tables import data_name
-from hpo.compare import Comparison, Entry, outcome
+from hpo.cli.output import console, print_line
+from hpo.cli.tables import data_name, score_cells
+from hpo.compare import Comparison, Entry
+from hpo.stats import outcome
 
 
 def print_comparison(comparison: Comparison, page: Path) -> None:
@@ -21,7 +22,7 @@ def print_comparison(comparison: Comparison, page: Path) -> None:
     )
     table = Table()
     table.add_column("configuration", overflow="fold")
-    for name in ("accuracy, %", "95 % interval", "repeats", "epochs"):
+    for name in (comparison.score.column, "95 % interval", "repeats", "epochs"):
         table.add_column(name, justify="right")
     for entry in comparison.entries:
         style = "bold green" if entry is comparison.best else ""
@@ -30,7 +31,7 @@ def print_comparison(comparison: Comparison, page: Path) -> None:
     for entry in comparison.entries:
         if entry.summary.record.kind == "search":
             print_line(f"{entry.name}: {entry.parameters}")
-    for said in outcome(comparison):
+    for said in outcome(comparison.verdict):
         print_line(f"  {said if isinstance(said, str) else said.sentence}")
     for note in comparison.notes:
         print_line(note)
@@ -38,14 +39,10 @@ def print_comparison(comparison: Comparison, page: Path) -> None:
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
-    configuration, score = entry.configuration, entry.configuration.score
-    interval = "–"
-    if score and score.low is not None:
-        interval = f"{percent(score.low)} to {percent(score.high)}"
+    configuration = entry.configuration
     return (
         entry.name,
-        percent(entry.mean),
-        interval,
-        str(len(configuration.scores)),
+        *score_cells(entry.found, entry.summary.record.score),
+        str(len(configuration.judged)),
         str(configuration.config.epochs),
     )

@@ -11,14 +11,14 @@ from hpo.cli.output import console, count, duration, percent
 from hpo.config import Scalar
 from hpo.openings import statements
 from hpo.runs import RunStore
+from hpo.score import SCORES, Score
 from hpo.signs import study_signs
-from hpo.stats import PairComparison
+from hpo.stats import Interval, SweepComparison, outcome
 from hpo.storage_url import storage_option
-from hpo.summary import Configuration, StudySummary
+from hpo.summary import Configuration, Finalists, StudySummary, sentences
 
 _MOST_ROWS: Final = 15
 _MOST_COLUMNS: Final = 3
-_MOST_PAIRS: Final = 10
 
 
 def print_study(summary: StudySummary, runs: RunStore) -> None:
@@ -26,12 +26,15 @@ def print_study(summary: StudySummary, runs: RunStore) -> None:
     _print_lines([_title(summary)], style="bold")
     rows = list(summary.configurations)
     if summary.record.kind == "search":
-        rows = sorted((c for c in rows if c.score), key=_mean, reverse=True)
+        rows = sorted((c for c in rows if c.score), key=summary.rank, reverse=True)
     names = [name for name in summary.record.names if any(name in row.params for row in rows)]
     console.print(_table(summary, rows[:_MOST_ROWS], names))
     if summary.best and len(names) > _MOST_COLUMNS:
         _print_lines([f"Best: {params_text(summary.best.params)}"])
-    _print_lines(_verdict(summary))
+    _print_lines(_baselines(summary))
+    _print_lines(_verdict(summary.verdict))
+    if summary.finalists:
+        _print_finalists(summary.finalists, summary)
     _print_lines(f"Look twice: {sign}" for sign in study_signs(summary, runs))
     _print_lines(notes(summary, len(rows)))
 
@@ -45,16 +48,21 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
     table = Table(expand=True)
     table.add_column("study", no_wrap=True)
     table.add_column("data", no_wrap=True)
-    for name in ("trials", "best, %"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("trials", justify="right", no_wrap=True)
+    has_scores = any(not summary.record.score.is_accuracy for summary in summaries)
+    if has_scores:
+        table.add_column("score")
+    table.add_column("best" if has_scores else "best, %", justify="right", no_wrap=True)
     table.add_column("best configuration", ratio=1, no_wrap=True, overflow="ellipsis")
     for summary in summaries:
-        best = summary.best
+        best, score = summary.best, summary.record.score
+        (found, _) = score_cells(summary.best_score, score)
         table.add_row(
             escape(summary.name),
             escape(data_name(summary)),
             _progress(summary),
-            percent(best.score.mean) if best and best.score else "–",
+            *([score.title] if has_scores else []),
+            f"{found} %" if has_scores and score.kind.is_share and best else found,
             escape(params_text(best.params)) if best else "–",
         )
     console.print(table)
@@ -74,6 +82,10 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
         found.append(
             "These are synthetic images (the phantom), made to try the tool: --data PATH uses "
             "real X-rays."
+        )
+    if (n := summary.goal.n_finalists) and not summary.finalists:
+        found.append(
+            f"The best mean is partly luck: it is judged once {n} finalists are trained again."
         )
     if n_pruned := summary.count("pruned"):
         found.append(f"{count(n_pruned, 'trial')} pruned: behind the median early on.")
@@ -107,38 +119,52 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
     """Make a column per parameter, or one line for all where there are many."""
     is_narrow = 0 < len(names) <= _MOST_COLUMNS
     named, line = (list(names), []) if is_narrow else ([], ["configuration"])
-    results = ["accuracy, %", *({"epochs"} - set(named)), "time each"]
+    score = summary.record.score
+    results = [score.column, *({"epochs"} - set(named)), "time each"]
     if summary.goal.n_repeats > 1:
         results[1:1] = ["95 % interval", "repeats"]
+    # Verdicts call the configurations of a search by their numbers.
+    numbers = ["#"] if summary.record.kind == "search" else []
     table = Table(expand=not is_narrow)
+    for name in numbers:
+        table.add_column(name, justify="right")
     for name in named:
         table.add_column(name, overflow="fold")
     for name in results:
         table.add_column(name, justify="right")
     for name in line:
         table.add_column(name, ratio=1, no_wrap=True, overflow="ellipsis")
-    columns = [*named, *results, *line]
+    columns = [*numbers, *named, *results, *line]
+    places = {id(c): f"{n}" for n, c in enumerate(summary.configurations, start=1)}
     for row in rows:
-        cells = _cells(row)
+        cells = _cells(row, score) | {"#": places[id(row)]}
         style = "bold green" if row is summary.best else ""
         table.add_row(*(cells.get(name, "") for name in columns), style=style)
     table.add_section()
-    for baseline, score in summary.baselines.items():
-        cells = {(named or line)[0]: baseline, "accuracy, %": percent(score)}
+    # Baselines are accuracies: beside other scores they would be read as such.
+    for baseline, accuracy in summary.baselines.items() if score.is_accuracy else ():
+        cells = {(named or line)[0]: baseline, score.column: percent(accuracy)}
         table.add_row(*(cells.get(name, "") for name in columns), style="dim")
     return table
 
 
-def _cells(configuration: Configuration) -> dict[str, str]:
-    score = configuration.score
-    interval = "–"
-    if score and score.low is not None:
-        interval = f"{percent(score.low)} to {percent(score.high)}"
+def score_cells(found: Interval | None, score: Score) -> tuple[str, str]:
+    """Write a mean and its interval without the unit, a dash where there is none."""
+    if found is None or found.mean is None:
+        return "–", "–"
+    if found.low is None or found.high is None:
+        return score.number(found.mean), "–"
+    return score.number(found.mean), f"{score.number(found.low)} to {score.number(found.high)}"
+
+
+def _cells(configuration: Configuration, score: Score) -> dict[str, str]:
+    mean, interval = score_cells(configuration.score, score)
     seconds = [r.seconds for r in configuration.repeats if r.seconds is not None]
-    n_done, n = len(configuration.scores), len(configuration.repeats)
+    n = sum(r.repeat < configuration.n_searched for r in configuration.repeats)
+    n_done = len(configuration.scores)
     return {name: escape(_text(value)) for name, value in configuration.params.items()} | {
         "configuration": escape(params_text(configuration.params)),
-        "accuracy, %": percent(score.mean) if score else configuration.state,
+        score.column: mean if configuration.score else configuration.state,
         "95 % interval": interval,
         "repeats": f"{n_done}" if n_done == n else f"{n_done} of {n}",
         # Not the parameter of that name: what was trained, for every configuration.
@@ -147,14 +173,37 @@ def _cells(configuration: Configuration) -> dict[str, str]:
     }
 
 
-def _verdict(summary: StudySummary) -> Iterable[str]:
+def _baselines(summary: StudySummary) -> Iterable[str]:
+    """Tell the baselines in words where they do not stand in the table."""
+    if summary.baselines and not summary.record.score.is_accuracy:
+        told = SCORES["accuracy"].text
+        named = (f"{name} {told(value)}" for name, value in summary.baselines.items())
+        yield f"Accuracy of the baselines on unchanged images: {', '.join(named)}."
+
+
+def _print_finalists(finalists: Finalists, summary: StudySummary) -> None:
+    """Print the finalists, best first, the bases of the reports, and what is said of them."""
+    score = summary.record.score
+    table = Table(title="Finalists, trained again", title_justify="left", title_style="bold")
+    for name in ("#", f"searched: {score.column}", "fresh mean", "95 % interval", "repeats"):
+        table.add_column(name, justify="right")
+    for member in finalists.members:
+        cells = (score.number(member.searched), *score_cells(member.fresh, score))
+        style = "bold green" if member is finalists.winner else ""
+        table.add_row(str(member.number), *cells, str(member.fresh.n), style=style)
+    for base in summary.reports:
+        fresh = score_cells(base.configuration.judged_score, score)
+        table.add_row(escape(base.name), "–", *fresh, str(len(base.configuration.judged)))
+    console.print(table)
+    _print_lines(sentences(finalists, score))
+    _print_lines(_verdict(finalists.verdict))
+    _print_lines(f"  {base.comparison.sentence}" for base in summary.reports if base.comparison)
+
+
+def _verdict(verdict: SweepComparison | None) -> Iterable[str]:
     """Say which differences are real; where there are many pairs, only those that are."""
-    pairs = summary.verdict.pairs if summary.verdict else ()
-    real = [pair for pair in pairs if pair.is_real]
-    shown: Sequence[PairComparison] = pairs if len(pairs) <= _MOST_PAIRS else real
-    yield from (f"  {pair.sentence}" for pair in shown)
-    if len(shown) < len(pairs):
-        yield f"  no difference can be told in the other {count(len(pairs) - len(real), 'pair')}"
+    for said in outcome(verdict) if verdict else ():
+        yield f"  {said if isinstance(said, str) else said.sentence}"
 
 
 def _print_lines(lines: Iterable[str], *, style: str = "") -> None:
@@ -165,7 +214,9 @@ def _print_lines(lines: Iterable[str], *, style: str = "") -> None:
 def _progress(summary: StudySummary) -> str:
     n = sum(len(c.repeats) for c in summary.configurations)
     if summary.record.kind == "search":
-        n = max(n, summary.goal.n_trials)
+        goal = summary.goal
+        n_fresh = 0 if summary.finalists else goal.n_finalists * goal.n_final_repeats
+        n = max(n, goal.n_trials + n_fresh)
     done = summary.count("complete") + summary.count("pruned")
     return f"{done}" if done == n else f"{done} of {n}"
 
@@ -177,8 +228,3 @@ def params_text(params: Mapping[str, Scalar]) -> str:
 
 def _text(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _mean(configuration: Configuration) -> float:
-    mean = configuration.score.mean if configuration.score else None
-    return float("-inf") if mean is None else mean

@@ -6,6 +6,7 @@ nothing of studies. Names from outside are made harmless where a record is drawn
 
 from plotly.graph_objects import Figure
 
+from hpo.plots.battery import BatteryInfo, BatteryRow, battery_info, draw_battery
 from hpo.plots.calibration import (
     CalibrationCurve,
     CalibrationInfo,
@@ -23,19 +24,21 @@ from hpo.plots.importances import (
 from hpo.plots.labels import (
     configuration_label,
     interval_text,
+    mean_text,
     parameter_text,
     parameters_text,
     percent,
     score_text,
 )
 from hpo.plots.roc import RocCurve, RocInfo, draw_roc, roc_info
-from hpo.plots.scores import Reference
-from hpo.plots.slices import SLICES_CAPTION, SliceInfo, SlicePoint, draw_slice, slice_infos
+from hpo.plots.scores import Reference, ScoreAxis
+from hpo.plots.slices import SliceInfo, SlicePoint, draw_slice, slice_infos, slices_caption
 from hpo.plots.style import figure_json, plotly_script
 from hpo.plots.sweep import SweepCell, SweepInfo, draw_sweep, sweep_info
 
 __all__ = [
-    "SLICES_CAPTION",
+    "BatteryInfo",
+    "BatteryRow",
     "CalibrationCurve",
     "CalibrationInfo",
     "Curve",
@@ -48,13 +51,16 @@ __all__ = [
     "Reference",
     "RocCurve",
     "RocInfo",
+    "ScoreAxis",
     "SliceInfo",
     "SlicePoint",
     "SweepCell",
     "SweepInfo",
+    "battery_info",
     "calibration_info",
     "configuration_label",
     "curves_info",
+    "draw_battery",
     "draw_calibration",
     "draw_curves",
     "draw_history",
@@ -66,6 +72,7 @@ __all__ = [
     "history_info",
     "importance_info",
     "interval_text",
+    "mean_text",
     "overlay_info",
     "parameter_text",
     "parameters_text",
@@ -74,5 +81,6 @@ __all__ = [
     "roc_info",
     "score_text",
     "slice_infos",
+    "slices_caption",
     "sweep_info",
 ]

@@ -6,8 +6,7 @@ from plotly import graph_objects as go
 
 from hpo.evaluate import CalibrationBin, Evaluated, Evaluation
 from hpo.plots.roc import best_on_validation, diagonal, left_out
-from hpo.plots.scores import SCORE_TICKS
-from hpo.plots.style import color, label, lines, new_figure, symbol
+from hpo.plots.style import PERCENT_TICKS, color, label, lines, new_figure, symbol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +46,8 @@ def draw_calibration(info: CalibrationInfo) -> go.Figure:
     figure = new_figure(
         height=460, x_title="predicted probability of pneumonia", y_title="share with pneumonia"
     )
-    figure.update_xaxes(range=[-0.03, 1.03], tickformat=SCORE_TICKS)
-    figure.update_yaxes(range=[-0.03, 1.03], tickformat=SCORE_TICKS)
+    figure.update_xaxes(range=[-0.03, 1.03], tickformat=PERCENT_TICKS)
+    figure.update_yaxes(range=[-0.03, 1.03], tickformat=PERCENT_TICKS)
     figure.add_trace(diagonal("calibrated"))
     for curve in info.curves:
         figure.add_trace(_trace(curve))

@@ -1,22 +1,26 @@
-"""Accuracy and loss over the epochs, training and validation, several configurations overlaid."""
+"""Accuracy and loss over the epochs, training and validation, several configurations overlaid.
+
+Where a study optimizes anything but accuracy, its own score stands above them.
+"""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from plotly import graph_objects as go
 
 from hpo.plots.labels import configuration_label
-from hpo.plots.scores import SCORE_TICKS
+from hpo.plots.scores import ticks
 from hpo.plots.style import GRAY, PALETTE, axis, color, count_axis, label, lines, new_figure
 from hpo.runs import Epoch, RunStore
+from hpo.score import SCORES, Score
 from hpo.summary import Configuration, Repeat, StudySummary
 
-Metric = Literal["accuracy", "loss"]
+Metric = Literal["score", "accuracy", "loss"]
 Split = Literal["train", "validation"]
 
-METRICS: Final[tuple[Metric, ...]] = ("accuracy", "loss")
+METRICS: Final[tuple[Metric, ...]] = ("score", "accuracy", "loss")
 N_BEST: Final = len(PALETTE) - 1
 
 _DASHES: Final[dict[Split, str]] = {"validation": "solid", "train": "dash"}
@@ -26,7 +30,10 @@ _LOG_FROM: Final = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One metric of one configuration, one value per epoch: mean, lowest, highest repeat."""
+    """One metric of one configuration, one value per epoch: mean, lowest, highest repeat.
+
+    A score under stress is not measured in every epoch: it is nan in the others.
+    """
 
     label: str
     color: int
@@ -39,8 +46,9 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvesInfo:
-    """Curves to overlay."""
+    """Curves to overlay, and the score that those called so are of."""
 
+    score: Score
     curves: tuple[Curve, ...]
     is_loss_log: bool
     caption: str
@@ -48,13 +56,17 @@ class CurvesInfo:
 
 @dataclass(frozen=True)
 class _Record:
-    """What is left of one training: all its epochs, or the accuracies that were reported."""
+    """What is left of one training: all its epochs, or only the scores that were reported."""
 
     epochs: tuple[Epoch, ...]
     accuracies: tuple[float, ...]
+    reported: Mapping[int, float]
     n_epochs: int
 
     def values(self, metric: Metric, split: Split) -> tuple[float, ...]:
+        if metric == "score":
+            numbers = range(1, self.n_epochs + 1) if split == "validation" else ()
+            return tuple(self.reported.get(number, math.nan) for number in numbers)
         if self.epochs:
             of_split = (e.train if split == "train" else e.validation for e in self.epochs)
             return tuple(values.get(metric, math.nan) for values in of_split)
@@ -68,28 +80,37 @@ def curves_info(summary: StudySummary, runs: RunStore) -> CurvesInfo | None:
     """
     chosen = _chosen(summary)
     named = [(configuration_label(summary, n), summary.configurations[n - 1]) for n in chosen]
-    return overlay_info(named, runs, left_out=_left_out(summary, chosen))
+    left_out = _left_out(summary, chosen)
+    return overlay_info(named, runs, score=summary.record.score, left_out=left_out)
 
 
 def overlay_info(
-    named: Sequence[tuple[str, Configuration]], runs: RunStore, *, left_out: str = ""
+    named: Sequence[tuple[str, Configuration]],
+    runs: RunStore,
+    *,
+    score: Score,
+    left_out: str = "",
 ) -> CurvesInfo | None:
     """Extract the curves of these configurations, of whatever study; None while there are none.
 
-    `left_out` tells in the caption which others are not shown.
+    `score` is what their studies optimize. `left_out` tells in the caption which others are not
+    shown.
     """
+    metrics = [metric for metric in METRICS if metric != "score" or not score.is_accuracy]
     records = [_records(configuration, runs) for _, configuration in named]
     curves = [
         curve
         for index, (name, _) in enumerate(named)
-        for curve in _curves(name, index, records[index])
+        for metric in metrics
+        for curve in _curves(name, index, metric, records[index])
     ]
     if not curves:
         return None
     return CurvesInfo(
+        score=score,
         curves=tuple(curves),
         is_loss_log=_is_loss_log(curves),
-        caption=_caption([configuration for _, configuration in named], records, left_out),
+        caption=_caption([c for _, c in named], records, score=score, left_out=left_out),
     )
 
 
@@ -100,16 +121,19 @@ def draw_curves(info: CurvesInfo) -> go.Figure:
     figure.set_subplots(rows=len(metrics), cols=1, shared_xaxes=True, vertical_spacing=0.05)
     for row, metric in enumerate(metrics, start=1):
         figure.update_xaxes(axis("epoch" if row == len(metrics) else ""), row=row)
-        figure.update_yaxes(axis(metric), row=row)
-        if metric == "accuracy":
-            figure.update_yaxes(tickformat=SCORE_TICKS, row=row)
+        shown = info.score if metric == "score" else SCORES["accuracy"]
+        figure.update_yaxes(axis("loss" if metric == "loss" else shown.title), row=row)
+        if metric != "loss":
+            figure.update_yaxes(tickformat=ticks(shown), row=row)
         if metric == "loss" and info.is_loss_log:
             figure.update_yaxes(type="log", row=row)
     n_epochs = max(len(curve.mean) for curve in info.curves)
     figure.update_xaxes(count_axis(1, n_epochs) if n_epochs > 1 else count_axis(0.5, 1.5))
+    named: set[int] = set()
     for curve in info.curves:
-        for trace in _traces(curve):
+        for trace in _traces(curve, has_legend=curve.color not in named):
             figure.add_trace(trace, row=metrics.index(curve.metric) + 1, col=1)
+        named.add(curve.color)
     for split in _DASHES:
         figure.add_trace(_legend_entry(split), row=1, col=1)
     return figure
@@ -121,16 +145,17 @@ def _chosen(summary: StudySummary) -> list[int]:
     finished = [number for number, c in numbered.items() if c.scores]
     if len(finished) <= len(PALETTE):
         return finished
-    finished.sort(key=lambda number: _rank(numbered[number]))
+    finished.sort(key=lambda number: _rank(summary, numbered[number]), reverse=True)
     base = summary.record.space.base.identity()
     chosen = finished[:N_BEST]
     chosen += [n for n in finished[N_BEST:] if numbered[n].config.identity() == base]
     return sorted(chosen)
 
 
-def _rank(configuration: Configuration) -> tuple[bool, float]:
-    mean = configuration.score.mean if configuration.score else None
-    return configuration.state != "complete", math.inf if mean is None else -mean
+def _rank(summary: StudySummary, configuration: Configuration) -> tuple[bool, bool, float]:
+    """Rank the best first, even where it won as a finalist; then by the mean, whole ones first."""
+    is_best = configuration is summary.best
+    return is_best, configuration.state == "complete", summary.rank(configuration)
 
 
 def _records(configuration: Configuration, runs: RunStore) -> list[_Record]:
@@ -139,24 +164,31 @@ def _records(configuration: Configuration, runs: RunStore) -> list[_Record]:
 
 def _record(repeat: Repeat, runs: RunStore) -> _Record:
     run = runs.read(repeat.run) if repeat.run else None
-    return _Record(run.epochs if run else (), repeat.accuracies, repeat.n_epochs)
+    return _Record(
+        epochs=run.epochs if run else (),
+        accuracies=repeat.accuracies,
+        reported=repeat.reported,
+        n_epochs=repeat.n_epochs,
+    )
 
 
-def _curves(label: str, index: int, records: list[_Record]) -> Iterable[Curve]:
-    for metric in METRICS:
-        for split in _DASHES:
-            repeats = [values for r in records if (values := r.values(metric, split))]
-            if any(map(math.isfinite, (v for values in repeats for v in values))):
-                mean, low, high = _spread(repeats)
-                yield Curve(
-                    label=label,
-                    color=index,
-                    metric=metric,
-                    split=split,
-                    mean=mean,
-                    low=low,
-                    high=high,
-                )
+def _curves(label: str, index: int, metric: Metric, records: list[_Record]) -> Iterable[Curve]:
+    for split in _DASHES:
+        repeats = [values for r in records if (values := r.values(metric, split))]
+        if not repeats:
+            continue
+        mean, low, high = _spread(repeats)
+        # A score that was measured in one epoch is no curve.
+        if sum(map(math.isfinite, mean)) > (metric == "score"):
+            yield Curve(
+                label=label,
+                color=index,
+                metric=metric,
+                split=split,
+                mean=mean,
+                low=low,
+                high=high,
+            )
 
 
 def _spread(repeats: list[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
@@ -186,13 +218,19 @@ def _left_out(summary: StudySummary, chosen: Sequence[int]) -> str:
 
 
 def _caption(
-    configurations: Sequence[Configuration], records: Sequence[list[_Record]], left_out: str
+    configurations: Sequence[Configuration],
+    records: Sequence[list[_Record]],
+    *,
+    score: Score,
+    left_out: str,
 ) -> str:
     every = [record for of_one in records for record in of_one]
     caption = "Solid lines are validation, dashed ones training (measured while training, with "
     caption += "dropout on, so it may lie below validation)."
     if any(len(of_one) > 1 for of_one in records):
         caption += " Lines are means over repeats, bands reach from the lowest to the highest."
+    if score.is_stressed:
+        caption += f" The {score.title} is not measured in every epoch: dots are where it was."
     caption += left_out
     if len({record.n_epochs for record in every}) > 1:
         caption += " Trainings end at different epochs: each epoch shows those that reached it."
@@ -202,25 +240,29 @@ def _caption(
     if n_gone:
         caption += (
             f" The run files of {n_gone} of {len(every)} trainings are gone: of those only the "
-            "validation accuracy is left."
+            f"validation {score.title} is left."
         )
     return caption + " A click on a name in the legend hides it."
 
 
-def _traces(curve: Curve) -> list[go.Scatter]:
+def _traces(curve: Curve, *, has_legend: bool) -> list[go.Scatter]:
     epochs = list(range(1, len(curve.mean) + 1))
+    # Between the epochs in which a score was measured its line goes on.
+    measured = [n for n in epochs if math.isfinite(curve.mean[n - 1]) or curve.metric != "score"]
+    is_sparse = len(epochs) == 1 or len(measured) < len(epochs)
     line = go.Scatter(
-        x=epochs,
-        y=curve.mean,
-        mode="lines+markers" if len(epochs) == 1 else "lines",
+        x=measured,
+        y=[curve.mean[n - 1] for n in measured],
+        mode="lines+markers" if is_sparse else "lines",
+        cliponaxis=not is_sparse,
         line={"color": color(curve.color), "width": 2, "dash": _DASHES[curve.split]},
         name=label(curve.label),
         legendgroup=str(curve.color),
-        showlegend=(curve.metric, curve.split) == ("accuracy", "validation"),
+        showlegend=has_legend,
         hoverinfo="text",
         hovertext=[
-            lines([curve.label, f"{_WORDS[curve.split]}, epoch {epoch}: {value:.4f}"])
-            for epoch, value in zip(epochs, curve.mean, strict=True)
+            lines([curve.label, f"{_WORDS[curve.split]}, epoch {n}: {curve.mean[n - 1]:.4f}"])
+            for n in measured
         ],
     )
     return [line] if curve.low == curve.high else [_band(curve, epochs), line]

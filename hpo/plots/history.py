@@ -1,30 +1,31 @@
 """The history of a study: the score of each configuration in order, and the best so far."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from plotly import graph_objects as go
 
-from hpo.plots.labels import configuration_label, list_text, parameter_lines, percent, score_text
-from hpo.plots.scores import (
-    SCORE_TICKS,
-    SCORE_TITLE,
-    Range,
-    Reference,
-    draw_references,
-    references_caption,
-    score_axis,
+from hpo.plots.labels import (
+    configuration_label,
+    direction_text,
+    list_text,
+    parameter_lines,
+    score_text,
 )
+from hpo.plots.scores import ScoreAxis, draw_references, references_caption, score_axis
 from hpo.plots.style import GRAY, color, count_axis, lines, new_figure
+from hpo.score import Score
 from hpo.summary import Configuration, StudySummary
 
-PointState = Literal["complete", "unfinished", "pruned"]
+PointState = Literal["complete", "unfinished", "pruned", "finalist"]
 
 _LOOKS: Final[dict[PointState, tuple[str, str, str]]] = {
     "complete": ("complete", color(0), "circle"),
     "unfinished": ("with repeats missing", color(0), "circle-open"),
     "pruned": ("pruned, at its last epoch", GRAY, "x-thin-open"),
+    "finalist": ("finalist, trained again", color(2), "diamond"),
 }
 
 
@@ -40,44 +41,46 @@ class HistoryPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryInfo:
-    """The scores in order; `best` holds (number, score) where the best so far changes."""
+    """The scores in order; `best` holds (number, score) where the best so far changes.
+
+    A finalist has two points, of the search and of its fresh repeats.
+    """
 
     n_configurations: int
     points: tuple[HistoryPoint, ...]
     best: tuple[tuple[int, float], ...]
-    references: tuple[Reference, ...]
-    score_range: Range
+    axis: ScoreAxis
     caption: str
 
 
 def history_info(summary: StudySummary) -> HistoryInfo | None:
     """Extract the history; None while there is no score."""
-    points = tuple(
+    searched = [
         point
         for number, configuration in enumerate(summary.configurations, start=1)
         if (point := _point(summary, number, configuration))
-    )
-    if not points:
+    ]
+    if not searched:
         return None
-    score_range, references = score_axis(summary, [point.score for point in points])
+    points = (*searched, *_finalists(summary))
+    axis = score_axis(summary, [point.score for point in points])
     return HistoryInfo(
         n_configurations=len(summary.configurations),
         points=points,
-        best=_best(points),
-        references=references,
-        score_range=score_range,
-        caption=_caption(summary, points) + references_caption(references),
+        best=_best(points, summary.record.score),
+        axis=axis,
+        caption=_caption(summary, points) + references_caption(axis),
     )
 
 
 def draw_history(info: HistoryInfo) -> go.Figure:
     """Draw the points by state and the best so far as steps."""
-    figure = new_figure(height=380, x_title="configuration, in order", y_title=SCORE_TITLE)
+    figure = new_figure(height=380, x_title="configuration, in order", y_title=info.axis.title)
     margin = 0.5 + 0.01 * info.n_configurations
     span = (1 - margin, info.n_configurations + margin)
     figure.update_xaxes(count_axis(*span))
-    figure.update_yaxes(range=list(info.score_range), tickformat=SCORE_TICKS)
-    draw_references(figure, info.references, span)
+    figure.update_yaxes(info.axis.layout)
+    draw_references(figure, info.axis, span)
     if info.best:
         numbers, scores = zip(*info.best, strict=True)
         figure.add_trace(
@@ -101,25 +104,33 @@ def _point(
     summary: StudySummary, number: int, configuration: Configuration
 ) -> HistoryPoint | None:
     details = parameter_lines(configuration, summary.record.names)
-    label = configuration_label(summary, number)
+    label, score = configuration_label(summary, number), summary.record.score
     if configuration.state == "pruned":
         cut = next(r for r in configuration.repeats if r.state == "pruned")
         last = cut.last_reported
         if last is None or not math.isfinite(last):
             return None
-        words = f"pruned in epoch {cut.n_epochs} at {percent(last)}"
+        words = f"pruned in epoch {cut.n_epochs} at {score.text(last)}"
         return HistoryPoint(number, "pruned", last, (label, words, *details))
     if configuration.score is None or configuration.score.mean is None:
         return None
     state: PointState = "complete" if configuration.state == "complete" else "unfinished"
-    words = score_text(configuration.score)
+    words = score_text(configuration.score, score)
     return HistoryPoint(number, state, configuration.score.mean, (label, words, *details))
 
 
-def _best(points: tuple[HistoryPoint, ...]) -> tuple[tuple[int, float], ...]:
+def _finalists(summary: StudySummary) -> Iterator[HistoryPoint]:
+    for member in summary.finalists.members if summary.finalists else ():
+        words = f"trained again: {score_text(member.fresh, summary.record.score)}"
+        assert member.fresh.mean is not None
+        yield HistoryPoint(member.number, "finalist", member.fresh.mean, (member.label, words))
+
+
+def _best(points: tuple[HistoryPoint, ...], score: Score) -> tuple[tuple[int, float], ...]:
     best: list[tuple[int, float]] = []
     for point in points:
-        if point.state == "complete" and (not best or point.score > best[-1][1]):
+        is_first = not best
+        if point.state == "complete" and (is_first or score.is_better(point.score, best[-1][1])):
             best.append((point.number, point.score))
     return tuple(best)
 
@@ -127,10 +138,13 @@ def _best(points: tuple[HistoryPoint, ...]) -> tuple[tuple[int, float], ...]:
 def _caption(summary: StudySummary, points: tuple[HistoryPoint, ...]) -> str:
     order = "the grid's order" if summary.record.kind == "grid" else "the order they were tried in"
     caption = f"Each point is the mean score of a configuration, in {order}; the line is the best "
-    caption += "so far, which rises by luck too the more configurations are tried."
+    caption += "so far, which gets better by luck too the more configurations are tried."
+    caption += direction_text(summary.record.score)
     n_pruned = sum(point.state == "pruned" for point in points)
     if n_pruned:
         caption += f" Crosses ({n_pruned}) were pruned: stopped early, at the score they had then."
+    if summary.finalists:
+        caption += " Diamonds are the fresh means of the finalists, without that luck."
     failed = [
         configuration_label(summary, number)
         for number, configuration in enumerate(summary.configurations, start=1)

@@ -9,6 +9,7 @@ import optuna
 from plotly import graph_objects as go
 
 from hpo.plots.style import color, label, lines, new_figure
+from hpo.score import Score
 from hpo.summary import Configuration, StudySummary
 
 MIN_CONFIGURATIONS: Final = 10
@@ -46,7 +47,8 @@ def importance_info(study: optuna.Study, summary: StudySummary) -> ImportanceInf
     if reason := _reason(summary, scored, names):
         return ImportanceInfo(importances=(), n_configurations=len(scored), caption=reason)
     n_best = max(_N_BEST, math.ceil(_QUANTILE * len(scored)))
-    shares = _shares(_by_configuration(study, scored), names, n_best / len(scored))
+    copied = _by_configuration(study, scored, score=summary.record.score)
+    shares = _shares(copied, names, n_best / len(scored))
     importances = tuple(
         Importance(name, share, sum(name in c.params for c in scored))
         for name, share in sorted(shares.items(), key=lambda item: -item[1])
@@ -105,10 +107,12 @@ def _reason(summary: StudySummary, scored: list[Configuration], names: list[str]
     return None
 
 
-def _by_configuration(study: optuna.Study, scored: list[Configuration]) -> optuna.Study:
+def _by_configuration(
+    study: optuna.Study, scored: list[Configuration], *, score: Score
+) -> optuna.Study:
     """Return a study in memory with one trial per configuration."""
     trials = study.get_trials(deepcopy=False)
-    copied = _in_memory_study()
+    copied = _in_memory_study(score)
     for configuration in scored:
         number = next(r.trial for r in configuration.repeats if r.score is not None)
         assert configuration.score is not None
@@ -122,12 +126,12 @@ def _by_configuration(study: optuna.Study, scored: list[Configuration]) -> optun
     return copied
 
 
-def _in_memory_study() -> optuna.Study:
+def _in_memory_study(score: Score) -> optuna.Study:
     """Return an empty study without the line that Optuna logs for each new one."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(direction="maximize")
+        return optuna.create_study(direction=score.kind.direction)
     finally:
         optuna.logging.set_verbosity(verbosity)
 

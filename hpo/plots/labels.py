@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from hpo.config import Scalar
+from hpo.score import Score
 from hpo.space.records import value_text
 from hpo.stats import Interval
 from hpo.summary import Configuration, StudySummary
@@ -48,25 +49,37 @@ def configuration_label(summary: StudySummary, number: int) -> str:
     return parameters_text(configuration, names)
 
 
-def percent(score: float, digits: int = 1) -> str:
-    """Write a score, which is an accuracy, as the terminal does; it never breaks at the sign."""
-    return f"{100 * score:.{digits}f}\u00a0%"
+def percent(accuracy: float) -> str:
+    """Write an accuracy, such as a baseline's; it never breaks at the sign."""
+    return f"{100 * accuracy:.1f}\u00a0%"
 
 
-def interval_text(score: Interval | None) -> str:
-    """Write the interval of a mean; a dash below two repeats."""
-    if score is None or score.low is None or score.high is None:
+def mean_text(found: Interval | None, score: Score, *, digits: int = 1) -> str:
+    """Write a mean; a dash where there is none."""
+    if found is None or found.mean is None:
         return "-"
-    return f"{100 * score.low:.1f} to {percent(score.high)}"
+    return score.text(found.mean, digits=digits)
 
 
-def score_text(score: Interval) -> str:
+def interval_text(found: Interval | None, score: Score) -> str:
+    """Write the interval of a mean; a dash below two repeats."""
+    if found is None or found.low is None or found.high is None:
+        return "-"
+    return score.range_text(found.low, found.high)
+
+
+def score_text(found: Interval, score: Score) -> str:
     """Return a mean with its interval, and of how many repeats."""
-    if score.mean is None:
+    if found.mean is None:
         return "no score"
-    if score.low is None:
-        return f"{percent(score.mean)} (one repeat: no interval)"
-    return f"{percent(score.mean)} ({interval_text(score)}, {score.n} repeats)"
+    if found.low is None:
+        return f"{score.text(found.mean)} (one repeat: no interval)"
+    return f"{score.text(found.mean)} ({interval_text(found, score)}, {found.n} repeats)"
+
+
+def direction_text(score: Score) -> str:
+    """Say that lower is better, where it is; it goes on after a sentence of a caption."""
+    return "" if score.kind.direction == "maximize" else f" A lower {score.title} is better."
 
 
 def list_text(items: Sequence[str], *, limit: int = 12) -> str:

@@ -7,8 +7,7 @@ from typing import Final
 from plotly import graph_objects as go
 
 from hpo.evaluate import Evaluated, Evaluation
-from hpo.plots.scores import SCORE_TICKS
-from hpo.plots.style import GRAY, PALETTE, color, label, lines, new_figure
+from hpo.plots.style import GRAY, PALETTE, PERCENT_TICKS, color, label, lines, new_figure
 
 MAX_CURVES: Final = len(PALETTE)
 
@@ -54,8 +53,8 @@ def roc_info(evaluation: Evaluation) -> RocInfo:
 def draw_roc(info: RocInfo) -> go.Figure:
     """Draw each curve with its band and the mark of its threshold."""
     figure = new_figure(height=460, x_title="false alarms: 1 - specificity", y_title="sensitivity")
-    figure.update_xaxes(range=[-0.01, 1.01], tickformat=SCORE_TICKS)
-    figure.update_yaxes(range=[-0.01, 1.01], tickformat=SCORE_TICKS)
+    figure.update_xaxes(range=[-0.01, 1.01], tickformat=PERCENT_TICKS)
+    figure.update_yaxes(range=[-0.01, 1.01], tickformat=PERCENT_TICKS)
     figure.add_trace(diagonal("chance"))
     for curve in info.curves:
         for trace in _traces(curve):

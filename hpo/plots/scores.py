@@ -1,6 +1,7 @@
 """The axis of scores: its range, and the baselines drawn on it."""
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -8,15 +9,14 @@ from typing import Final, TypeAlias
 from plotly import graph_objects as go
 
 from hpo.plots.labels import percent
-from hpo.plots.style import GRAY, label
+from hpo.plots.style import GRAY, PERCENT_TICKS, label
+from hpo.score import Score
 from hpo.summary import Configuration, StudySummary
 
 Range: TypeAlias = tuple[float, float]
 
-SCORE_TITLE: Final = "validation accuracy"
-SCORE_TICKS: Final = ".1~%"
-
 _LEAST_SPAN: Final = 0.02
+_LOG_FROM: Final = 10.0
 _DASHES: Final = ("dot", "dashdot", "longdash")
 
 
@@ -29,29 +29,59 @@ class Reference:
     in_view: bool
 
 
-def score_axis(
-    summary: StudySummary, scores: Iterable[float]
-) -> tuple[Range, tuple[Reference, ...]]:
-    """Return the range of the axis, and the baselines.
+@dataclass(frozen=True, kw_only=True)
+class ScoreAxis:
+    """The axis of a score: from where to where, and the baselines on it."""
+
+    score: Score
+    range: Range
+    is_log: bool = False
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What it shows."""
+        return f"validation {self.score.title}"
+
+    @property
+    def layout(self) -> dict[str, object]:
+        """What plotly takes, besides the title."""
+        low, high = self.range
+        if self.is_log:
+            return {"type": "log", "range": [math.log10(low), math.log10(high)]}
+        return {"range": [low, high], "tickformat": ticks(self.score)}
+
+
+def ticks(score: Score) -> str | None:
+    """Return how the ticks of a score's axis are written, None for as plotly does."""
+    return PERCENT_TICKS if score.kind.is_share else None
+
+
+def score_axis(summary: StudySummary, scores: Iterable[float]) -> ScoreAxis:
+    """Return the axis of a study's scores, with the baselines where these are scores like it.
 
     A baseline is in view where at least half of the axis is left to the scores.
     """
-    scores = list(scores)
+    scores, score = list(scores), summary.record.score
+    if not score.is_accuracy:
+        return plain_axis(score, scores)
     low, high = min(scores), max(scores)
     reach = max(high - low, _LEAST_SPAN)
     references = tuple(
-        Reference(name, score, low - reach <= score <= high + reach)
-        for name, score in summary.baselines.items()
+        Reference(name, accuracy, low - reach <= accuracy <= high + reach)
+        for name, accuracy in summary.baselines.items()
     )
     seen = [reference.score for reference in references if reference.in_view]
-    return padded_range([low, high, *seen]), references
+    return ScoreAxis(score=score, range=_padded([low, high, *seen]), references=references)
 
 
-def padded_range(scores: Sequence[float]) -> Range:
-    """Return a range that holds the scores with a margin on both sides."""
+def plain_axis(score: Score, scores: Sequence[float]) -> ScoreAxis:
+    """Return an axis that holds the scores with a margin; a loss may need a logarithmic one."""
     low, high = min(scores), max(scores)
-    margin = 0.08 * max(high - low, _LEAST_SPAN)
-    return low - margin, high + margin
+    if not score.kind.is_share and high > _LOG_FROM * low > 0:
+        margin = (high / low) ** 0.08
+        return ScoreAxis(score=score, range=(low / margin, high * margin), is_log=True)
+    return ScoreAxis(score=score, range=_padded(scores))
 
 
 def shown_scores(configurations: Iterable[Configuration]) -> list[float]:
@@ -64,15 +94,15 @@ def shown_scores(configurations: Iterable[Configuration]) -> list[float]:
     return [score for score in shown if score is not None]
 
 
-def references_caption(references: Iterable[Reference]) -> str:
+def references_caption(axis: ScoreAxis) -> str:
     """Say which baselines are not drawn."""
-    hidden = [f"{r.name} at {percent(r.score)}" for r in references if not r.in_view]
+    hidden = [f"{r.name} at {percent(r.score)}" for r in axis.references if not r.in_view]
     return f" Outside the axis: {', '.join(hidden)}." if hidden else ""
 
 
-def draw_references(figure: go.Figure, references: Iterable[Reference], x: Range) -> None:
+def draw_references(figure: go.Figure, axis: ScoreAxis, x: Range) -> None:
     """Draw the baselines in view from end to end; the legend has room for their names."""
-    seen = [reference for reference in references if reference.in_view]
+    seen = [reference for reference in axis.references if reference.in_view]
     for reference, dash in zip(seen, itertools.cycle(_DASHES)):
         figure.add_trace(
             go.Scatter(
@@ -85,3 +115,10 @@ def draw_references(figure: go.Figure, references: Iterable[Reference], x: Range
                 showlegend=True,
             )
         )
+
+
+def _padded(scores: Sequence[float]) -> Range:
+    """Return a range that holds the scores with a margin on both sides."""
+    low, high = min(scores), max(scores)
+    margin = 0.08 * max(high - low, _LEAST_SPAN)
+    return low - margin, high + margin

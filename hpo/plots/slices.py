@@ -7,18 +7,14 @@ from typing import Final
 from plotly import graph_objects as go
 
 from hpo.config import Scalar
-from hpo.plots.labels import configuration_label
-from hpo.plots.scores import SCORE_TICKS, SCORE_TITLE, Range, padded_range
+from hpo.plots.labels import configuration_label, direction_text
+from hpo.plots.scores import ScoreAxis, plain_axis
 from hpo.plots.style import color, label, new_figure, safe
 from hpo.space import Domain, FloatRange, IntRange
 from hpo.space.records import value_text
 from hpo.summary import StudySummary
 
 MAX_COLUMNS: Final = 6
-SLICES_CAPTION: Final = (
-    "Each point is the mean score of one configuration that was not pruned; the ringed one is the "
-    "best. All parameters varied at once, so a slope here can belong to another parameter."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,18 @@ class SliceInfo:
     is_log: bool
     choices: tuple[str, ...]
     points: tuple[SlicePoint, ...]
-    score_range: Range
+    axis: ScoreAxis
+
+
+def slices_caption(summary: StudySummary) -> str:
+    """Say what a point is, and which one is ringed."""
+    winner = "winner of the finalists, as it scored in the search"
+    ringed = winner if summary.finalists else "best"
+    return (
+        "Each point is the mean score of one configuration that was not pruned; the ringed one is "
+        f"the {ringed}.{direction_text(summary.record.score)} All parameters varied at once, so a "
+        "slope here can belong to another parameter."
+    )
 
 
 def slice_infos(summary: StudySummary) -> tuple[SliceInfo, ...]:
@@ -48,10 +55,10 @@ def slice_infos(summary: StudySummary) -> tuple[SliceInfo, ...]:
     if summary.record.kind != "search" or not any(points.values()):
         return ()
     scores = [point.score for of_one in points.values() for point in of_one]
-    score_range = padded_range(scores)
+    axis = plain_axis(summary.record.score, scores)
     domains = {p.name: p.domain for p in summary.record.space.search}
     return tuple(
-        _slice(name, domains[name], points[name], score_range=score_range)
+        _slice(name, domains[name], points[name], axis=axis)
         for name in summary.record.names
         if len({point.value for point in points[name]}) > 1
     )
@@ -59,8 +66,8 @@ def slice_infos(summary: StudySummary) -> tuple[SliceInfo, ...]:
 
 def draw_slice(info: SliceInfo) -> go.Figure:
     """Draw one small figure; the page puts them side by side."""
-    figure = new_figure(height=250, x_title=info.parameter, y_title=SCORE_TITLE)
-    figure.update_yaxes(range=list(info.score_range), nticks=6, tickformat=SCORE_TICKS)
+    figure = new_figure(height=250, x_title=info.parameter, y_title=info.axis.score.title)
+    figure.update_yaxes(info.axis.layout, nticks=6)
     figure.update_layout(margin_t=10, font_size=11)
     if info.choices:
         figure.update_xaxes(
@@ -91,14 +98,14 @@ def _points(summary: StudySummary, name: str) -> tuple[SlicePoint, ...]:
 
 
 def _slice(
-    name: str, domain: Domain, points: tuple[SlicePoint, ...], *, score_range: Range
+    name: str, domain: Domain, points: tuple[SlicePoint, ...], *, axis: ScoreAxis
 ) -> SliceInfo:
     return SliceInfo(
         parameter=name,
         is_log=isinstance(domain, IntRange | FloatRange) and domain.log,
         choices=_choices(domain),
         points=points,
-        score_range=score_range,
+        axis=axis,
     )
 
 

@@ -15,7 +15,8 @@ SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 GRAY: Final = "#888888"
 INK: Final = "#333333"
 TRANSPARENT: Final = "rgba(0,0,0,0)"
-_LONGEST_LABEL: Final = 40
+PERCENT_TICKS: Final = ".1~%"
+_LONGEST_LABEL: Final = 44
 _FEW: Final = 12
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 

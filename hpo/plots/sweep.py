@@ -4,12 +4,9 @@ from dataclasses import dataclass
 
 from plotly import graph_objects as go
 
-from hpo.plots.labels import parameter_text, parameters_text, percent, score_text
+from hpo.plots.labels import parameter_text, parameters_text, score_text
 from hpo.plots.scores import (
-    SCORE_TICKS,
-    SCORE_TITLE,
-    Range,
-    Reference,
+    ScoreAxis,
     draw_references,
     references_caption,
     score_axis,
@@ -38,8 +35,7 @@ class SweepInfo:
     values: tuple[str, ...]
     groups: tuple[str, ...]
     cells: tuple[SweepCell, ...]
-    references: tuple[Reference, ...]
-    score_range: Range
+    axis: ScoreAxis
     caption: str
 
 
@@ -49,7 +45,7 @@ def sweep_info(summary: StudySummary) -> SweepInfo | None:
     finished = [c for c in summary.configurations if c.scores]
     if not finished:
         return None
-    score_range, references = score_axis(summary, shown_scores(finished))
+    axis = score_axis(summary, shown_scores(finished))
     cells = tuple(_cell(c, first, others) for c in finished)
     values = (parameter_text(c, first) for c in summary.configurations)
     return SweepInfo(
@@ -57,16 +53,15 @@ def sweep_info(summary: StudySummary) -> SweepInfo | None:
         values=tuple(dict.fromkeys(values)),
         groups=tuple(dict.fromkeys(cell.group for cell in cells)),
         cells=cells,
-        references=references,
-        score_range=score_range,
-        caption=_caption(cells, others) + references_caption(references),
+        axis=axis,
+        caption=_caption(cells, others) + references_caption(axis),
     )
 
 
 def draw_sweep(info: SweepInfo) -> go.Figure:
     """Draw one series per group, side by side over each value."""
     height = 420 + 12 * len(info.groups)
-    figure = new_figure(height=height, x_title=info.parameter, y_title=SCORE_TITLE)
+    figure = new_figure(height=height, x_title=info.parameter, y_title=info.axis.title)
     span = (-0.5, len(info.values) - 0.5)
     figure.update_xaxes(
         tickvals=list(range(len(info.values))),
@@ -74,8 +69,8 @@ def draw_sweep(info: SweepInfo) -> go.Figure:
         range=span,
         showgrid=False,
     )
-    figure.update_yaxes(range=list(info.score_range), tickformat=SCORE_TICKS)
-    draw_references(figure, info.references, span)
+    figure.update_yaxes(info.axis.layout)
+    draw_references(figure, info.axis, span)
     for index, group in enumerate(info.groups):
         cells = [cell for cell in info.cells if cell.group == group]
         figure.add_trace(_repeats(info, cells, index))
@@ -128,7 +123,8 @@ def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
         for position, (trial, score) in enumerate(cell.scores):
             x.append(start + position * step)
             y.append(score)
-            text.append(lines([_name(info, cell), f"trial {trial}: {percent(score, 2)}"]))
+            told = info.axis.score.text(score, digits=2)
+            text.append(lines([_name(info, cell), f"trial {trial}: {told}"]))
     return go.Scatter(
         x=x,
         y=y,
@@ -142,7 +138,7 @@ def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
 
 
 def _means(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
-    # An interval of a share ends at 0 and 1, so its two halves may differ.
+    # An interval ends where scores end, so its two halves may differ.
     means = [cell.score.mean or 0 for cell in cells]
     above = [(cell.score.high or 0) - mean for cell, mean in zip(cells, means, strict=True)]
     below = [mean - (cell.score.low or 0) for cell, mean in zip(cells, means, strict=True)]
@@ -154,7 +150,9 @@ def _means(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
         mode="markers",
         marker={"color": color(index), "size": 12, "symbol": symbol(index)},
         hoverinfo="text",
-        hovertext=[lines([_name(info, cell), score_text(cell.score)]) for cell in cells],
+        hovertext=[
+            lines([_name(info, cell), score_text(cell.score, info.axis.score)]) for cell in cells
+        ],
         legendgroup=str(index),
     )
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpo import plots
-from hpo.compare import Comparison, outcome
+from hpo.compare import Comparison
 from hpo.files import write_whole
 from hpo.plots.style import PALETTE
 from hpo.report.figures import FigureBlock, block
 from hpo.report.template import fill
 from hpo.runs import RunStore
-from hpo.stats import PairComparison
+from hpo.stats import PairComparison, outcome
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ def render_comparison(comparison: Comparison, runs: RunStore) -> str:
         {
             "summaries": comparison.summaries,
             "data": comparison.summaries[0].record.data,
-            "lines": [_line(said) for said in outcome(comparison)],
+            "lines": [_line(said) for said in outcome(comparison.verdict)],
             "notes": comparison.notes,
             "figure": curves(comparison, runs),
             "entries": comparison.entries,
-            "percent": plots.percent,
+            "score": comparison.score,
+            "mean_text": plots.mean_text,
             "interval_text": plots.interval_text,
             "best": comparison.best,
         },
@@ -53,10 +54,12 @@ def render_comparison(comparison: Comparison, runs: RunStore) -> str:
 def curves(comparison: Comparison, runs: RunStore) -> FigureBlock | None:
     """Return the curves of all configurations in one figure: of many, the best."""
     entries = comparison.entries
-    best = sorted(entries, key=lambda entry: entry.mean, reverse=True)[: len(PALETTE)]
+    best = sorted(entries, key=lambda entry: entry.rank, reverse=True)[: len(PALETTE)]
     shown = [(entry.name, entry.configuration) for entry in entries if entry in best]
-    left_out = f" Of {len(entries)} configurations, the best {len(shown)} are shown."
-    info = plots.overlay_info(shown, runs, left_out=left_out if len(shown) < len(entries) else "")
+    left_out = ""
+    if len(shown) < len(entries):
+        left_out = f" Of {len(entries)} configurations, the best {len(shown)} are shown."
+    info = plots.overlay_info(shown, runs, score=comparison.score, left_out=left_out)
     if info is None:
         return None
     return block("curves", "Curves", info.caption, plots.draw_curves(info))

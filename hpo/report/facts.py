@@ -45,6 +45,7 @@ def facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
         ("Images", f"{data.n_train} training, {data.n_validation} validation{split}"),
         ("Test images", _test_images(summary)),
         ("Fingerprint of the data", data.fingerprint),
+        ("Score", _score(summary)),
         ("Epochs", epochs),
         ("Repeats", f"{summary.goal.n_repeats} per configuration"),
         *_search_facts(summary),
@@ -73,6 +74,13 @@ def commands(summary: StudySummary) -> tuple[Command, ...]:
     )
 
 
+def _score(summary: StudySummary) -> str:
+    score = summary.record.score
+    better = "higher" if score.kind.direction == "maximize" else "lower"
+    of = f", mean {score.metric} over the stress battery" if score.is_stressed else ""
+    return f"{score.name}{of}, {better} is better"
+
+
 def _test_images(summary: StudySummary) -> str:
     n, n_openings = summary.record.data.n_test, len(summary.openings)
     if not n_openings:
@@ -81,13 +89,14 @@ def _test_images(summary: StudySummary) -> str:
 
 
 def _search_facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
-    record = summary.record
+    record, goal = summary.record, summary.goal
     if record.kind == "grid":
         return ()
-    words = (
-        f"{record.sampler}, pruner: {record.pruner}, aim: {summary.goal.n_trials} configurations"
-    )
-    return (("Sampler", words),)
+    words = f"{record.sampler}, pruner: {record.pruner}, aim: {goal.n_trials} configurations"
+    if not goal.n_finalists:
+        return (("Sampler", words),)
+    finalists = f"{goal.n_finalists}, each with {goal.n_final_repeats} fresh repeats"
+    return (("Sampler", words), ("Finalists", finalists))
 
 
 def _setting(name: str, base: TrainingConfig, best: TrainingConfig) -> Setting:
@@ -110,7 +119,8 @@ def _commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
 def _is_finished(summary: StudySummary) -> bool:
     done = [c for c in summary.configurations if c.state in ("complete", "pruned")]
     if summary.record.kind == "search":
-        return len(done) >= summary.goal.n_trials
+        has_finalists = summary.finalists is not None or not summary.goal.n_finalists
+        return len(done) >= summary.goal.n_trials and has_finalists
     return 0 < len(summary.configurations) == len(done)
 
 

@@ -38,7 +38,7 @@ def _parameters(summary: StudySummary, study: optuna.Study) -> Iterator[FigureBl
     yield block("importances", "Importance of the parameters", importances.caption, *drawn)
     if slices := plots.slice_infos(summary):
         drawn = [plots.draw_slice(info) for info in slices]
-        yield block("slices", "Score by parameter", plots.SLICES_CAPTION, *drawn)
+        yield block("slices", "Score by parameter", plots.slices_caption(summary), *drawn)
 
 
 def _curves(summary: StudySummary, runs: RunStore) -> Iterator[FigureBlock]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
-from hpo.plots import interval_text, parameters_text, percent
+from hpo.plots import interval_text, mean_text, parameters_text, percent
 from hpo.stats import Interval
 from hpo.summary import Configuration, StudySummary
 
@@ -13,7 +14,9 @@ class Headline:
     """What was done in one line, the best configuration, and what to make of it."""
 
     done: str
+    best_title: str
     best: str
+    score_title: str
     score: str
     interval: str
     baselines: tuple[tuple[str, str], ...]
@@ -23,17 +26,29 @@ class Headline:
 
 def headline(summary: StudySummary) -> Headline:
     """Return the short answer. It calls no difference real: that is for the verdict."""
-    best = summary.best
-    score = best.score if best else None
+    best, found, score = summary.best, summary.best_score, summary.record.score
+    title = f"Validation {score.title}"
     return Headline(
         done=_done(summary),
+        best_title=_best_title(summary),
         best=parameters_text(best, summary.record.names) if best else "none yet",
-        score=percent(score.mean) if score and score.mean is not None else "-",
-        interval="needs repeats" if score and score.low is None else interval_text(score),
-        baselines=tuple((name, percent(value)) for name, value in summary.baselines.items()),
+        score_title=f"{title}, fresh repeats" if summary.finalists else title,
+        score=mean_text(found, score),
+        interval="needs repeats" if found and found.low is None else interval_text(found, score),
+        baselines=tuple(
+            (name if score.is_accuracy else f"{name}, accuracy", percent(value))
+            for name, value in summary.baselines.items()
+        ),
         trainings=_trainings(summary),
         notes=tuple(_notes(summary, best)),
     )
+
+
+def _best_title(summary: StudySummary) -> str:
+    if not summary.finalists:
+        return "Best configuration by mean"
+    n, winner = len(summary.finalists.members), summary.finalists.winner
+    return f"Winner of {n} finalists: {winner.label}"
 
 
 def _done(summary: StudySummary) -> str:
@@ -60,22 +75,40 @@ def _notes(summary: StudySummary, best: Configuration | None) -> Iterator[str]:
     if best is None or best.score is None or best.score.mean is None:
         yield "No configuration has all its repeats yet; what is finished is shown below."
         return
-    if summary.baselines:
-        title = summary.record.score.title
-        yield f"Its mean {title} is {_beside_baselines(best.score.mean, summary)}."
+    if summary.baselines and (accuracy := _accuracy(best)) is not None:
+        plain = f" on unchanged images, {percent(accuracy)},"
+        which = "" if summary.record.score.is_accuracy else plain
+        yield f"Its mean validation accuracy{which} is {_beside_baselines(accuracy, summary)}."
+    if summary.finalists:
+        return
     others = [c.score for c in summary.configurations if c.score and c is not best]
     if summary.verdict is None or not summary.verdict.pairs:
         yield from _on_intervals(best.score, others)
     if summary.record.kind == "search" and others:
         yield (
             f"It was chosen for its score among {len(summary.configurations)}, so part of that "
-            "score is luck: expect somewhat less when it is trained again."
+            f"score is luck: expect somewhat less when it is trained again.{_wanted(summary)}"
         )
 
 
-def _beside_baselines(mean: float, summary: StudySummary) -> str:
+def _accuracy(configuration: Configuration) -> float | None:
+    """Return its mean accuracy on unchanged validation images, None where not on record."""
+    found = [accuracy for r in configuration.judged if (accuracy := r.accuracy) is not None]
+    return fmean(found) if found else None
+
+
+def _wanted(summary: StudySummary) -> str:
+    if not summary.goal.n_finalists:
+        return ""
+    return (
+        f" The {summary.goal.n_finalists} finalists that will tell how much are not all trained "
+        "yet."
+    )
+
+
+def _beside_baselines(accuracy: float, summary: StudySummary) -> str:
     return " and ".join(
-        f"{_beside(100 * (mean - value))} {name}" for name, value in summary.baselines.items()
+        f"{_beside(100 * (accuracy - value))} {name}" for name, value in summary.baselines.items()
     )
 
 
@@ -86,17 +119,17 @@ def _beside(points: float) -> str:
 
 
 def _on_intervals(best: Interval, others: list[Interval]) -> Iterator[str]:
-    if best.low is None:
+    if best.low is None or best.high is None:
         yield (
             "With one repeat there is no interval, and how much of the order is luck cannot be "
             "told; more repeats give one."
         )
         return
-    highs = [other.high for other in others if other.high is not None]
-    n_overlap = sum(high >= best.low for high in highs)
-    if highs:
+    bounds = [(o.low, o.high) for o in others if o.low is not None and o.high is not None]
+    n_overlap = sum(low <= best.high and high >= best.low for low, high in bounds)
+    if bounds:
         yield (
-            f"Of {len(highs)} other intervals, {n_overlap} overlap with its own. Intervals that "
+            f"Of {len(bounds)} other intervals, {n_overlap} overlap with its own. Intervals that "
             "overlap tell no winner, and this page tests no difference."
         )
 

@@ -6,9 +6,11 @@ from typing import Final
 import optuna
 
 from hpo.files import write_whole
+from hpo.report.battery import battery_section
 from hpo.report.claims import claims_table
 from hpo.report.facts import commands, facts, settings
 from hpo.report.figures import figures
+from hpo.report.finalists import finalists_section
 from hpo.report.headline import headline
 from hpo.report.sealed_test import sealed_test
 from hpo.report.table import table, unfinished
@@ -39,7 +41,10 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
         "page.html",
         {
             "summary": summary,
+            "score": summary.record.score,
             "headline": headline(summary),
+            "finalists": finalists_section(summary),
+            "battery": battery_section(summary, runs),
             "signs": study_signs(summary, runs),
             "figures": figures(summary, study, runs),
             "claims": claims_table(summary, runs),

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from hpo.plots import configuration_label, interval_text, parameter_text, percent
+from hpo.plots import configuration_label, interval_text, mean_text, parameter_text
+from hpo.score import Score
 from hpo.summary import Configuration, Repeat, StudySummary
 
 MAX_ROWS: Final = 200
@@ -31,13 +32,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The table of the page; `n_hidden` configurations of a large study are left out."""
+    """The table of the page; `n_hidden` configurations of a large study are left out.
+
+    `badge` is what the best row is called.
+    """
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     n_shown: int
     n_hidden: int
     order: str
+    badge: str
 
 
 @dataclass(frozen=True)
@@ -54,18 +59,22 @@ def table(summary: StudySummary) -> Table:
     scored = [(i, c) for i, c in enumerate(summary.configurations, start=1) if c.scores]
     by_score = summary.record.kind == "search" or len(scored) > MAX_ROWS
     if by_score:
-        scored.sort(key=lambda numbered: -_mean(numbered[1]))
+        scored.sort(key=lambda numbered: summary.rank(numbered[1]), reverse=True)
     shown = scored[:MAX_ROWS]
     names = _columns(summary)
     best = summary.best
     rows = [_row(summary, number, c, is_best=c is best) for number, c in shown]
-    baselines = [_baseline(name, score, names) for name, score in summary.baselines.items()]
+    # Baselines are accuracies: beside other scores they would be read as such.
+    beside = summary.baselines.items() if summary.record.score.is_accuracy else ()
+    told = summary.record.score.text
+    baselines = [_baseline(name, told(accuracy, digits=2), names) for name, accuracy in beside]
     return Table(
         columns=tuple(Column(name, name in _RESULTS) for name in names),
         rows=(*rows, *baselines),
         n_shown=len(shown),
         n_hidden=len(scored) - len(shown),
-        order="The best mean stands first." if by_score else "They stand in the grid's order.",
+        order=_order(summary, by_score=by_score),
+        badge="winner" if summary.finalists else "best mean",
     )
 
 
@@ -76,12 +85,20 @@ def unfinished(summary: StudySummary) -> Unfinished:
         label = configuration_label(summary, number)
         for repeat in configuration.repeats:
             if repeat.state == "pruned":
-                pruned.append(f"{label}, trial {repeat.trial}: {_pruned_words(repeat)}")
+                words = _pruned_words(repeat, summary.record.score)
+                pruned.append(f"{label}, trial {repeat.trial}: {words}")
             elif repeat.state == "failed":
                 reason = repeat.reason or "no reason is on record"
                 failed.append(f"{label}, trial {repeat.trial}, seed {repeat.seed}: {reason}")
     n_hidden = max(0, len(pruned) - MAX_ROWS) + max(0, len(failed) - MAX_ROWS)
     return Unfinished(tuple(pruned[:MAX_ROWS]), tuple(failed[:MAX_ROWS]), n_hidden)
+
+
+def _order(summary: StudySummary, *, by_score: bool) -> str:
+    order = "The best mean stands first." if by_score else "They stand in the grid's order."
+    if not summary.finalists:
+        return order
+    return f"{order} Fresh repeats of finalists do not count here: these are the search's scores."
 
 
 def _columns(summary: StudySummary) -> list[str]:
@@ -94,14 +111,16 @@ def _columns(summary: StudySummary) -> list[str]:
 def _row(
     summary: StudySummary, number: int, configuration: Configuration, *, is_best: bool
 ) -> Row:
-    done = [repeat for repeat in configuration.repeats if repeat.score is not None]
-    n_wanted = max(summary.goal.n_repeats, len(configuration.repeats))
-    score = configuration.score
+    searched = [r for r in configuration.repeats if r.repeat < configuration.n_searched]
+    done = [repeat for repeat in searched if repeat.score is not None]
+    n_wanted = max(summary.goal.n_repeats, len(searched))
+    found, score = configuration.score, summary.record.score
+    deviation = found.deviation if found else None
     results = (
-        _percent(score.mean if score else None),
-        interval_text(score),
+        mean_text(found, score, digits=2),
+        interval_text(found, score),
         str(len(done)) if len(done) == n_wanted else f"{len(done)} of {n_wanted}",
-        _percent(score.deviation if score else None),
+        "-" if deviation is None else score.text(deviation, digits=2),
         _range([repeat.n_epochs for repeat in done]),
         _seconds([repeat.seconds for repeat in done if repeat.seconds is not None]),
     )
@@ -114,24 +133,15 @@ def _row(
     )
 
 
-def _baseline(name: str, score: float, columns: list[str]) -> Row:
-    cells = tuple(percent(score, 2) if column == "mean" else "" for column in columns)
+def _baseline(name: str, accuracy: str, columns: list[str]) -> Row:
+    cells = tuple(accuracy if column == "mean" else "" for column in columns)
     return Row(name=f"baseline: {name}", cells=cells, kind="baseline")
 
 
-def _pruned_words(repeat: Repeat) -> str:
+def _pruned_words(repeat: Repeat, score: Score) -> str:
     if repeat.last_reported is None:
         return "pruned"
-    return f"pruned in epoch {repeat.n_epochs} at {percent(repeat.last_reported)}"
-
-
-def _mean(configuration: Configuration) -> float:
-    mean = configuration.score.mean if configuration.score else None
-    return -math.inf if mean is None else mean
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else percent(value, 2)
+    return f"pruned in epoch {repeat.n_epochs} at {score.text(repeat.last_reported)}"
 
 
 def _range(counts: list[int]) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.data import seal
+from hpo.data import TrainingData
 from hpo.errors import StudyError
 from hpo.objective import to_epoch, to_run
 from hpo.reproduce.judging import Reproduction, judge
@@ -17,7 +17,7 @@ from hpo.reproduce.numbers import AFTER, Numbers, of_end, of_epoch, of_run, of_t
 from hpo.runs import Run, RunStore
 from hpo.search import Job, run_key
 from hpo.search.job import read_job
-from hpo.session import open_recorded_data, open_stack, with_device
+from hpo.session import open_recorded_data, open_stack, sealed, with_device
 from hpo.study import read_record
 from hpo.study_record import StudyRecord, versions
 from hpo.training.engine import Stack
@@ -66,7 +66,7 @@ def reproduce(
     """
     recorded = _read(study, number, runs)
     record = recorded.record
-    data = seal(open_recorded_data(study, record))
+    data = _open_data(study, recorded)
     place = with_device(
         replace(record, device=device or record.device, precision=precision or record.precision)
     )
@@ -80,6 +80,7 @@ def reproduce(
     yield Reproduction(
         study=study.study_name,
         trial=number,
+        metric=record.score,
         has_run=recorded.run is not None,
         n_epochs=max(epoch for epoch, _ in numbers if epoch != AFTER),
         score=recorded.numbers.get((AFTER, "score")),
@@ -90,6 +91,13 @@ def reproduce(
     )
 
 
+def _open_data(study: optuna.Study, recorded: _Recorded) -> TrainingData:
+    data = sealed(open_recorded_data(study, recorded.record), recorded.record)
+    # A study with a stress score may have trained it too, or have trained it first.
+    has_stress = recorded.run is not None and bool(recorded.run.stress)
+    return replace(data, is_stressed=data.is_stressed or has_stress)
+
+
 def _read(study: optuna.Study, number: int, runs: RunStore) -> _Recorded:
     name, trials = study.study_name, study.get_trials(deepcopy=False)
     if not 0 <= number < len(trials):
@@ -98,7 +106,7 @@ def _read(study: optuna.Study, number: int, runs: RunStore) -> _Recorded:
             f"The study {name} has no trial {number}: {there}. `hpo export {name} --weights none` "
             "lists them."
         )
-    trial = trials[number]
+    trial, record = trials[number], read_record(study)
     job = read_job(trial)
     if trial.state == TrialState.FAIL or job is None:
         reason = trial.user_attrs.get("reason", "no reason is on record")
@@ -113,23 +121,23 @@ def _read(study: optuna.Study, number: int, runs: RunStore) -> _Recorded:
     is_pruned = trial.state == TrialState.PRUNED
     return _Recorded(
         trial=trial,
-        record=read_record(study),
+        record=record,
         job=job,
         run=run,
-        numbers=(of_run(run) if run else {}) | of_trial(trial),
+        numbers=(of_run(run, record.score) if run else {}) | of_trial(trial),
         n_epochs=max(trial.intermediate_values) if is_pruned else job.config.epochs,
     )
 
 
 def _train(stack: Stack, recorded: _Recorded) -> Iterator[tuple[int, Numbers]]:
     """Yield the numbers of each epoch, then of the kept weights, unless the trial was pruned."""
-    job, epoch = recorded.job, 0
+    job, epoch, score = recorded.job, 0, recorded.record.score
     lane = stack.add(job.config, seed=job.seed, fold=job.fold)
     while lane in stack.lanes and epoch < recorded.n_epochs:
         for _, epoch, metrics in stack.step():
-            yield epoch, of_epoch(epoch, to_epoch(metrics))
+            yield epoch, of_epoch(epoch, to_epoch(metrics), score)
     if recorded.trial.state == TrialState.COMPLETE:
-        yield AFTER, of_end(to_run(stack.result(lane)))
+        yield AFTER, of_end(to_run(stack.result(lane)), score)
 
 
 def _known(numbers: Numbers, epoch: int) -> Numbers:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from hpo.reproduce.numbers import AFTER, EXACT, Numbers
+from hpo.score import Score
 
 Result = Literal["equal", "equal_within_rounding", "different"]
 
@@ -60,7 +61,7 @@ class Judgment:
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """A trial that was trained again, for `n_epochs` epochs.
+    """A trial that was trained again, for `n_epochs` epochs; `metric` is what its study optimizes.
 
     `score` is None for a pruned trial, `score_now` also where training diverged. `changes` says
     what differs between the surroundings of the record and these. Without `has_run` only what the
@@ -69,6 +70,7 @@ class Reproduction:
 
     study: str
     trial: int
+    metric: Score
     has_run: bool
     n_epochs: int
     score: float | None

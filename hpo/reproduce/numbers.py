@@ -10,7 +10,9 @@ from typing import Final, TypeAlias
 
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.objective import epoch_score
 from hpo.runs import Epoch, Run
+from hpo.score import Score
 
 AFTER: Final = sys.maxsize
 
@@ -21,21 +23,30 @@ Numbers: TypeAlias = dict[Key, float]
 EXACT: Final = ("learning rate", "kept epoch")
 
 
-def of_epoch(number: int, epoch: Epoch) -> Numbers:
-    """Return the numbers of one epoch; its trial was told the validation accuracy as score."""
-    return dict(
+def of_epoch(number: int, epoch: Epoch, score: Score) -> Numbers:
+    """Return the numbers of one epoch, and what its trial was told as score if it was."""
+    numbers = dict(
         [
             ((number, "learning rate"), epoch.learning_rate),
             *_named(number, "training", epoch.train),
             *_named(number, "validation", epoch.validation),
-            ((number, "reported score"), epoch.validation["accuracy"]),
+            *_named(number, "mean stress", epoch.stress),
         ]
     )
+    reported = epoch_score(score, epoch)
+    return numbers if reported is None else numbers | {(number, "reported score"): reported}
 
 
-def of_end(run: Run) -> Numbers:
+def of_end(run: Run, score: Score) -> Numbers:
     """Return the numbers of the kept weights; the test probabilities need no label."""
-    return dict(
+    value = score.of(run.kept.validation, run.stress)
+    found = {} if value is None else {(AFTER, "score"): value}
+    stress = (
+        named
+        for change, metrics in run.stress.items()
+        for named in _named(AFTER, f"{change} validation", metrics)
+    )
+    return found | dict(
         [
             ((AFTER, "kept epoch"), float(run.kept_epoch)),
             *_named(AFTER, "kept training", run.train),
@@ -44,17 +55,17 @@ def of_end(run: Run) -> Numbers:
             *_probabilities("test", run.test_probabilities),
             *_named(AFTER, "trial's training", run.train),
             *_named(AFTER, "trial's validation", run.kept.validation),
-            ((AFTER, "score"), run.kept.validation["accuracy"]),
+            *stress,
         ]
     )
 
 
-def of_run(run: Run) -> Numbers:
+def of_run(run: Run, score: Score) -> Numbers:
     """Return every number of a run file."""
     numbers: Numbers = {}
     for number, epoch in enumerate(run.epochs, start=1):
-        numbers |= of_epoch(number, epoch)
-    return numbers | of_end(run)
+        numbers |= of_epoch(number, epoch, score)
+    return numbers | of_end(run, score)
 
 
 def of_trial(trial: FrozenTrial) -> Numbers:

@@ -42,7 +42,11 @@ def to_document(found: Reproduction) -> dict[str, Any]:
         "first": _document(judgment.first),
         "begins": _document(judgment.begins),
         "largest": _document(judgment.largest),
-        "score": {"recorded": found.score, "now": found.score_now},
+        "score": {
+            "name": found.metric.name,
+            "recorded": found.score,
+            "now": found.score_now,
+        },
         "has_run": found.has_run,
         "changes": list(found.changes),
         "seconds": found.seconds,
@@ -82,10 +86,10 @@ def _score(found: Reproduction) -> str:
     recorded, now = found.score, found.score_now
     if now is None or recorded is None:
         return "No score now."
-    same = f"Score {100 * recorded:.2f} % then and now."
-    return (
-        same if now == recorded else f"Score {100 * recorded:.2f} % then, {100 * now:.2f} % now."
-    )
+    title, then = found.metric.title, found.metric.text(recorded, digits=2)
+    if now == recorded:
+        return f"Score ({title}) {then} then and now."
+    return f"Score ({title}) {then} then, {found.metric.text(now, digits=2)} now."
 
 
 def _why(found: Reproduction) -> str:

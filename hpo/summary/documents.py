@@ -12,12 +12,12 @@ from hpo.summary.records import Configuration, Repeat, ReportBase, StudySummary
 
 def to_document(summary: StudySummary) -> dict[str, Any]:
     """Return the summary as the JSON document that `--json` prints."""
-    data, score = summary.record.data, summary.record.score
+    data, kind = summary.record.data, summary.record.score.kind
     document: dict[str, Any] = {
         "study": summary.name,
         "kind": summary.record.kind,
         "storage": summary.storage,
-        "score": {"name": summary.record.metric, "direction": score.kind.direction},
+        "score": {"name": summary.record.metric, "direction": kind.direction},
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,
@@ -30,7 +30,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "configurations": [_configuration_document(c) for c in summary.configurations],
         "best": None,
         "verdict": _verdict_document(summary.verdict),
-        "finalists": _finalists_document(summary.finalists, score),
+        "finalists": _finalists_document(summary.finalists, summary.record.score),
         "reports": [_report_document(base) for base in summary.reports],
         "n_openings": len(summary.openings),
         "openings": to_documents(summary.openings),
@@ -38,11 +38,11 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "n_reused": summary.n_reused,
         "report": summary.report,
     }
-    if summary.best and (best := summary.best.fresh or summary.best.score):
+    if summary.best and (score := summary.best_score):
         document["best"] = {
             "params": dict(summary.best.params),
             "config": summary.best.config.to_mapping(),
-            "score": best.mean,
+            "score": score.mean,
         }
     return document
 

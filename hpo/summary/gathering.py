@@ -96,7 +96,7 @@ def _configuration(trials: list[FrozenTrial], record: StudyRecord, goal: Goal) -
     return Configuration(
         params=trials[0].user_attrs["params"],
         config=TrainingConfig.from_mapping(trials[0].user_attrs["config"]),
-        state=_state(repeats, goal.n_repeats),
+        state=_state([r for r in repeats if r.repeat < n_searched], goal.n_repeats),
         score=mean_score([r for r in repeats if r.repeat < n_searched], record),
         fresh=mean_score([r for r in repeats if r.repeat >= n_searched], record),
         repeats=repeats,
@@ -117,7 +117,9 @@ def _finalists(
         for number, configuration in enumerate(configurations, start=1)
         if configuration.config.identity() in chosen
     }
-    if not all(_is_trained_again(c, goal) for c in numbered.values()):
+    # What was cut off is trained again: it has not ended.
+    cut_off = {t.number for t in trials if t.user_attrs.get("was_cut_off")}
+    if not all(_is_trained_again(c, goal, cut_off=cut_off) for c in numbered.values()):
         return None
     members = [
         Finalist(number=number, searched=c.score.mean, fresh=c.fresh)
@@ -166,9 +168,10 @@ def _reports(
     )
 
 
-def _is_trained_again(configuration: Configuration, goal: Goal) -> bool:
-    ended = [r for r in configuration.repeats if r.state in ("complete", "failed")]
-    return sum(r.repeat >= goal.n_repeats for r in ended) >= goal.n_final_repeats
+def _is_trained_again(configuration: Configuration, goal: Goal, *, cut_off: set[int]) -> bool:
+    fresh = [r for r in configuration.repeats if r.repeat >= goal.n_repeats]
+    ended = [r for r in fresh if r.state in ("complete", "failed") and r.trial not in cut_off]
+    return len(ended) >= goal.n_final_repeats
 
 
 def _repeat(trial: FrozenTrial, record: StudyRecord) -> Repeat:
@@ -201,7 +204,7 @@ def _latest(repeats: Iterable[Repeat]) -> list[Repeat]:
     return [kept[i] for i in sorted(kept)]
 
 
-def _state(repeats: tuple[Repeat, ...], n_repeats: int) -> State:
+def _state(repeats: Sequence[Repeat], n_repeats: int) -> State:
     states = [r.state for r in repeats]
     for state in ("running", "pruned", "failed", "waiting"):
         if state in states:

@@ -1,5 +1,6 @@
 """Means over repeats and comparisons of configurations, in the study's own score."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -11,14 +12,18 @@ from hpo.summary.records import Configuration, Repeat
 
 
 def mean_score(repeats: Iterable[Repeat], record: StudyRecord) -> Interval | None:
-    """Return the mean of the complete ones; a share is cut where shares end, few reach beyond."""
+    """Return the mean of the complete ones; its interval is cut where scores end.
+
+    That of few repeats reaches beyond. No score is below 0, and no share above 1.
+    """
     scores = [r.score for r in repeats if r.state == "complete" and r.score is not None]
     if not scores:
         return None
     interval = mean_interval(scores, overlap=record.data.overlap)
-    if interval.low is None or interval.high is None or not record.score.kind.is_share:
+    if interval.low is None or interval.high is None:
         return interval
-    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
+    highest = 1.0 if record.score.kind.is_share else math.inf
+    return replace(interval, low=max(0.0, interval.low), high=min(highest, interval.high))
 
 
 def compare(

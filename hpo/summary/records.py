@@ -39,6 +39,14 @@ class Repeat:
     metrics: Mapping[str, Mapping[str, float]]
 
     @property
+    def accuracy(self) -> float | None:
+        """The validation accuracy of the kept weights, None where it is not on record."""
+        # Where accuracies were reported, the score is one.
+        if self.accuracies:
+            return self.score
+        return self.metrics.get("validation", {}).get("accuracy")
+
+    @property
     def last_reported(self) -> float | None:
         """The score that was reported last, None where there was none."""
         return self.reported[max(self.reported)] if self.reported else None
@@ -49,7 +57,7 @@ class Configuration:
     """One configuration with all its repeats.
 
     `score` is taken over the complete ones, in a search without those of finalists, which `fresh`
-    is taken over.
+    is taken over; nor does `state` ask for these.
     """
 
     params: Mapping[str, Scalar]
@@ -75,6 +83,11 @@ class Configuration:
         """The scores of the complete repeats, without those of finalists."""
         of = (r.score for r in self.repeats if r.repeat < self.n_searched)
         return tuple(score for score in of if score is not None)
+
+    @property
+    def judged_score(self) -> Interval | None:
+        """The mean that speaks for it: of the fresh repeats of a finalist, else `score`."""
+        return self.fresh or self.score
 
     @property
     def judged(self) -> tuple[Repeat, ...]:
@@ -122,6 +135,13 @@ class StudySummary:
             return self.configurations[self.finalists.winner.number - 1]
         complete = [c for c in self.configurations if c.state == "complete"]
         return max(complete, key=self.rank, default=None)
+
+    @property
+    def best_score(self) -> Interval | None:
+        """The score of the best: that of its fresh repeats where it has won as a finalist."""
+        if self.best is None:
+            return None
+        return self.best.fresh if self.finalists else self.best.score
 
     def rank(self, configuration: Configuration) -> float:
         """Return a number that is higher for a better mean; the lowest where there is none."""

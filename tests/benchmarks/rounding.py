@@ -25,6 +25,7 @@ from hpo.data import open_data, seal
 from hpo.reproduce import TOLERANCE, judge
 from hpo.reproduce.numbers import of_epoch
 from hpo.runs import Epoch
+from hpo.score import SCORES
 from hpo.training import device, reference
 
 RESULTS = Path(__file__).parent / "results" / "rounding.json"
@@ -95,7 +96,7 @@ def _row(one: str, other: str, curves: dict[str, dict[str, list[dict[str, Any]]]
             {
                 key: v
                 for n, e in enumerate(curves[p][name], 1)
-                for key, v in of_epoch(n, Epoch(**e)).items()
+                for key, v in of_epoch(n, Epoch(**e), SCORES["accuracy"]).items()
             }
             for p in (one, other)
         )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.conftest import SMALL, Hpo, make_images
+from hpo import grid
+from hpo.plan import Settings
+from tests.conftest import SIZE, SMALL, Hpo, make_images
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)
 
@@ -151,3 +154,48 @@ def test_changed_or_lost_data_are_refused(hpo: Hpo, xrays: Path) -> None:
     lost = hpo("reproduce", "mine", 0, "--json")
     assert lost.code == 1
     assert lost.json["error"]["kind"] == "data"
+
+
+@pytest.fixture
+def _stressed(xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grid of two trials called mine, whose score is the accuracy under stress."""
+    monkeypatch.chdir(tmp_path)
+    small = {"image_size": str(SIZE), "hidden": "8"}
+    settings = Settings(data=xrays, study="mine", set=small, epochs=10, repeats=2)
+    grid(["batch_size"], replace(settings, values={"batch_size": "16"}, metric="stress_accuracy"))
+
+
+@pytest.mark.usefixtures("_stressed")
+def test_every_number_under_stress_is_trained_again(hpo: Hpo) -> None:
+    document = hpo("reproduce", "mine", 1, "--json").json
+    assert document["result"] == "equal"
+    assert document["score"]["name"] == "stress_accuracy"
+    assert document["score"]["recorded"] == document["score"]["now"]
+    assert "Score (accuracy under stress)" in hpo("reproduce", "mine", 1).out
+    edit_run(lambda run: run["stress"]["noisy"].update(auroc=0.125))
+    altered = hpo("reproduce", "mine", 0, "--json").json
+    assert altered["begins"]["metric"] == "noisy validation auroc"
+    edit_run(lambda run: run["epochs"][9]["stress"].update(brier=0.99))
+    altered = hpo("reproduce", "mine", 0, "--json").json
+    assert (altered["begins"]["epoch"], altered["begins"]["metric"]) == (10, "mean stress brier")
+
+
+@pytest.mark.usefixtures("_stressed")
+def test_a_plain_study_whose_run_another_one_put_under_stress_is_reproduced_whole(
+    hpo: Hpo, xrays: Path
+) -> None:
+    small = ("--set", f"image_size={SIZE}", "--set", "hidden=8", "--epochs", "10")
+    plain = ("grid", "--param", "batch_size", "--values", "16", "--repeats", "2", *small)
+    document = hpo(*plain, "--data", xrays, "--study", "plain", "--json").json
+    assert (document["n_trained"], document["n_reused"]) == (0, 2)
+    found = hpo("reproduce", "plain", 0, "--json").json
+    assert found["result"] == "equal"
+    assert found["score"]["name"] == "accuracy"
+
+
+@pytest.mark.usefixtures("_stressed")
+def test_a_trial_under_stress_without_its_run_file_is_compared_by_its_score(hpo: Hpo) -> None:
+    for path in Path("studies/runs").iterdir():
+        path.unlink()
+    found = hpo("reproduce", "mine", 0, "--json").json
+    assert (found["result"], found["has_run"]) == ("equal", False)
