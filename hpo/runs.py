@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from hpo.config import TrainingConfig
 from hpo.files import write_whole
-from hpo.training.numerics import NUMERICS_VERSION
+from hpo.training.numerics import BATTERY_VERSION, NUMERICS_VERSION
 
 FORMAT: Final = 1
 
@@ -142,19 +142,23 @@ def _to_document(run: Run) -> dict[str, Any]:
         "seconds": run.seconds,
         "versions": run.versions,
         "stress": run.stress,
+        "battery": BATTERY_VERSION,
     }
 
 
 def _from_document(document: Mapping[str, Any]) -> Run:
+    # What was measured under another battery is left out: it counts as not measured.
+    is_comparable = document.get("battery") == BATTERY_VERSION
+    dropped: dict[str, Any] = {} if is_comparable else {"stress": {}}
     run = Run(
-        epochs=tuple(Epoch(**epoch) for epoch in document["epochs"]),
+        epochs=tuple(Epoch(**(epoch | dropped)) for epoch in document["epochs"]),
         kept_epoch=int(document["kept_epoch"]),
         train=dict(document["train"]),
         validation_probabilities=tuple(document["validation_probabilities"]),
         test_probabilities=tuple(document["test_probabilities"]),
         seconds=float(document["seconds"]),
         versions=dict(document["versions"]),
-        stress=dict(document.get("stress", {})),
+        stress=dict(document["stress"]) if is_comparable else {},
     )
     if not 1 <= run.kept_epoch <= len(run.epochs):
         raise ValueError("kept_epoch is not among the epochs")

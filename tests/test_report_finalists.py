@@ -119,10 +119,11 @@ def test_the_terminal_has_a_row_per_finalist_and_the_sentences(
     summary, score = decided.summary, decided.record.score
     print_study(summary, decided.runs)
     out = capsys.readouterr().out
-    rows = out[out.index("Finalists") :].splitlines()
+    table = out[out.index("Finalists") :].splitlines()
+    rows = [[cell.strip() for cell in row.strip("│").split("│")] for row in table if "│" in row]
+    rows = [cells for cells in rows if cells[0].isdigit()]
     assert summary.finalists is not None
-    for member, row in zip(summary.finalists.members, rows[4:7], strict=True):
-        cells = [cell.strip() for cell in row.strip("│").split("│")]
+    for cells, member in zip(rows, summary.finalists.members, strict=True):
         assert cells[0] == str(member.number)
         assert member.fresh.mean is not None
         assert cells[1:3] == [score.number(member.searched), score.number(member.fresh.mean)]

@@ -47,6 +47,17 @@ def test_a_run_is_found_again_with_every_bit_of_its_numbers(store: RunStore) -> 
     assert found.kept.validation["accuracy"] == 1 / 3
 
 
+def test_what_was_measured_under_another_battery_is_left_out(store: RunStore) -> None:
+    changed = {"shifted": {"accuracy": 0.5}}
+    first = replace(RUN.epochs[0], stress={"accuracy": 0.5})
+    run = replace(RUN, stress=changed, epochs=(first, RUN.epochs[1]))
+    store.save(KEY, run)
+    assert repr(store.find(KEY)) == repr(run)
+    document = json.loads(store.path(KEY).read_text())
+    store.path(KEY).write_text(json.dumps(document | {"battery": 1}))
+    assert repr(store.find(KEY)) == repr(RUN)
+
+
 def test_what_was_never_trained_is_not_found(store: RunStore) -> None:
     assert store.find(KEY) is None
     assert not store.has(KEY)

@@ -1,7 +1,7 @@
 """The stress battery: fixed changes of the pool's images, as they differ between hospitals.
 
 Strengths and where they come from are in docs/stress.md. They were settled before any result on
-them was seen, and another strength is another battery: raise `VERSION`.
+them was seen, and another strength is another battery: raise `BATTERY_VERSION`.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +17,8 @@ from hpo.data import cache
 from hpo.data.dataset import Pixels, TrainingData
 from hpo.errors import DataError
 from hpo.training.augmentation import change_exposure, change_pose
-from hpo.training.numerics import SMALLEST_STRESSED
+from hpo.training.numerics import BATTERY_VERSION, SMALLEST_STRESSED
 from hpo.training.randomness import bits, seeds_of, uniform_at
-
-VERSION: Final = 2
 
 # Float images `(images, height, width)` and their positions `(images,)` in; float images out.
 _Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -55,7 +53,7 @@ def changed_pixels(data: TrainingData, image_size: int) -> Pixels:
             f"Images of {image_size} x {image_size} pixels are too small for a stress score: use "
             f"--set image_size={SMALLEST_STRESSED} or more, or a plain score (--metric accuracy)."
         )
-    name = f"{data.fingerprint}-stress{VERSION}-{image_size}"
+    name = f"{data.fingerprint}-stress{BATTERY_VERSION}-{image_size}"
     shape = (len(_CHANGES) * data.n_pool, image_size, image_size)
     found = cache.read_pixels(name, shape)
     if found is None:
