@@ -59,14 +59,14 @@ def params_of(space: Space, config: TrainingConfig) -> dict[str, Scalar] | None:
 def first_cell(space: Space) -> Cell | None:
     """Return the configuration to begin a search with, None if the ranges cannot express it.
 
-    It is the base, with a number that is not among the choices moved to the nearest of them.
+    It is the base, with every number that its range does not hold moved to the nearest it holds.
     """
     changes: dict[str, Value] = {}
     for parameter in space.search:
         value = current_label(space.base, parameter.name)
-        if isinstance(parameter.domain, Choices) and _is_number(value):
-            numbers = [label for label in parameter.domain.labels if _is_number(label)]
-            if numbers and value not in numbers:
+        if _is_number(value) and not parameter.domain.contains(value):
+            numbers = _numbers_near(parameter.domain)
+            if numbers:
                 changes[parameter.name] = min(numbers, key=lambda n: abs(float(n) - float(value)))
     config = apply(space.base, changes)
     params = params_of(space, config)
@@ -110,6 +110,13 @@ def _labels_of(domain: Domain) -> Sequence[Scalar | None] | None:
             return range(domain.low, domain.high + 1, domain.step)
         case FloatRange():
             return [domain.low] if domain.low == domain.high else None
+
+
+def _numbers_near(domain: Domain) -> list[int | float]:
+    """Return the numbers that are nearest to whatever lies outside of a domain."""
+    if isinstance(domain, Choices):
+        return [label for label in domain.labels if _is_number(label)]
+    return [domain.low, domain.high]
 
 
 def _is_number(label: Scalar | None) -> TypeGuard[int | float]:

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from hpo.errors import StudyError
 from hpo.search.samplers import PRUNERS, SAMPLERS
-from hpo.space import FloatRange, Parameter
+from hpo.space import Choices, FloatRange, Parameter
 from hpo.study_record import PRUNERS as PRUNER_NAMES
 from hpo.study_record import SAMPLERS as SAMPLER_NAMES
 from hpo.study_record import Goal, StudyRecord
@@ -35,11 +35,20 @@ def test_a_search_begins_with_the_base_configuration(bench: Bench) -> None:
     assert study.trials[0].user_attrs["config"]["learning_rate"] == 1e-3
 
 
-def test_a_base_that_the_ranges_cannot_express_is_left_out(bench: Bench) -> None:
+def test_a_base_outside_of_the_ranges_is_moved_into_them(bench: Bench) -> None:
     narrow = replace(SPACE, search=(Parameter("learning_rate", FloatRange(0.1, 0.2)),))
     study = bench.study(record("search", "learning_rate", space=narrow))
     bench.train(study, Goal(1, 3))
-    assert all(0.1 <= t.params["learning_rate"] <= 0.2 for t in study.trials)
+    assert study.trials[0].params == {"learning_rate": 0.1}
+
+
+def test_a_base_that_the_ranges_cannot_express_is_left_out(bench: Bench) -> None:
+    others = Parameter("optimizer", Choices(("sgd", "rmsprop")))
+    other = replace(SPACE, search=(others, Parameter("dropout", FloatRange(0.1, 0.2))))
+    study = bench.study(record("search", "optimizer", "dropout", space=other))
+    bench.train(study, Goal(1, 3))
+    assert all(t.params["optimizer"] in ("sgd", "rmsprop") for t in study.trials)
+    assert study.trials[0].params["dropout"] != 0.2
 
 
 def test_a_conditional_parameter_is_there_exactly_where_its_condition_holds(bench: Bench) -> None:
