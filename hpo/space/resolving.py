@@ -61,16 +61,16 @@ def first_cell(space: Space) -> Cell | None:
 
     It is the base, with every number that its range does not hold moved to the nearest it holds.
     """
-    changes: dict[str, Value] = {}
+    params: dict[str, Scalar] = {}
     for parameter in space.search:
-        value = current_label(space.base, parameter.name)
-        if _is_number(value) and not parameter.domain.contains(value):
-            numbers = _numbers_near(parameter.domain)
-            if numbers:
-                changes[parameter.name] = min(numbers, key=lambda n: abs(float(n) - float(value)))
-    config = apply(space.base, changes)
-    params = params_of(space, config)
-    return None if params is None else Cell(params, config)
+        if parameter.is_active(params):
+            label = _label(parameter, space.base)
+            if label is None:
+                label = _nearest(parameter.domain, current_label(space.base, parameter.name))
+            if label is None:
+                return None
+            params[parameter.name] = label
+    return Cell(params, resolve(space, params))
 
 
 def search_cells(space: Space, *, most: int) -> list[Cell] | None:
@@ -112,11 +112,15 @@ def _labels_of(domain: Domain) -> Sequence[Scalar | None] | None:
             return [domain.low] if domain.low == domain.high else None
 
 
-def _numbers_near(domain: Domain) -> list[int | float]:
-    """Return the numbers that are nearest to whatever lies outside of a domain."""
+def _nearest(domain: Domain, value: Scalar | None) -> Scalar | None:
+    """Return the number of a domain that is nearest to a number; None for other values."""
+    if not _is_number(value):
+        return None
     if isinstance(domain, Choices):
-        return [label for label in domain.labels if _is_number(label)]
-    return [domain.low, domain.high]
+        numbers = [label for label in domain.labels if _is_number(label)]
+    else:
+        numbers = [domain.low, domain.high]
+    return min(numbers, key=lambda number: abs(float(number) - float(value)), default=None)
 
 
 def _is_number(label: Scalar | None) -> TypeGuard[int | float]:
