@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from hpo import space as spaces
 from hpo import study as studies
 from hpo.config import TrainingConfig
+from hpo.engines import joins, lanes_of, processes_of, sealed
 from hpo.folders import runs_folder
 from hpo.plan import Plan
 from hpo.runs import RunStore
@@ -19,7 +20,6 @@ from hpo.search.job import Job, first_repeat, further_repeat, read_job, run_key,
 from hpo.search.open_search import suggest
 from hpo.search.report_bases import report_jobs
 from hpo.search.samplers import make_sampler
-from hpo.session import joins, lanes_of, processes_of, sealed
 from hpo.storage import explained, open_storage, quiet_optuna
 from hpo.storage_url import sqlite_path
 from hpo.study_record import Goal, StudyRecord

@@ -28,7 +28,7 @@ LAYERS = (
     {"hpo.storage", "hpo.curves", "hpo.plan", "hpo.openings"},
     {"hpo.study", "hpo.search", "hpo.dashboard"},
     {"hpo.summary"},
-    {"hpo.kept_weights", "hpo.objective", "hpo.signs", "hpo.claims", "hpo.compare"},
+    {"hpo.engines", "hpo.kept_weights", "hpo.objective", "hpo.signs", "hpo.claims", "hpo.compare"},
     {"hpo.session"},
     {"hpo.evaluate"},
     {"hpo.weights"},

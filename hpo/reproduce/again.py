@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.data import TrainingData
+from hpo.engines import open_stack, sealed, with_device
 from hpo.errors import StudyError
 from hpo.objective import to_epoch, to_run
 from hpo.reproduce.judging import Reproduction, judge
@@ -17,7 +18,7 @@ from hpo.reproduce.numbers import AFTER, Numbers, of_end, of_epoch, of_run, of_t
 from hpo.runs import Run, RunStore
 from hpo.search import Job, run_key
 from hpo.search.job import read_job
-from hpo.session import open_recorded_data, open_stack, sealed, with_device
+from hpo.session import open_recorded_data
 from hpo.study import read_record
 from hpo.study_record import StudyRecord, versions
 from hpo.training.engine import Stack

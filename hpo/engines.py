@@ -1,0 +1,77 @@
+"""What trains a study: on which device, how many trainings at once, in how many processes."""
+
+from dataclasses import replace
+
+from hpo import space as spaces
+from hpo.data import Dataset, TrainingData, seal
+from hpo.study_record import StudyRecord
+from hpo.training.cost import choose_lanes, n_cores
+from hpo.training.engine import Stack
+
+
+def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
+    """Return the data as the trainings of a study may see them."""
+    return replace(seal(dataset), is_stressed=record.score.is_stressed)
+
+
+def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
+    """Open the engine that trains a study, on its device.
+
+    Lanes on the CPU spread over processes, one for each core. A search that decides by what is
+    finished goes by ticks, so that it takes the same course again; what is the same anyway never
+    waits.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
+    # torch takes two seconds to import: a study that is complete is shown without it.
+    from hpo.training import device, processes, stacked
+
+    place = device.choose(record.device, record.precision)
+    n_processes = processes_of(record, n_lanes)
+    if n_processes == 1:
+        return stacked.open_stack(data, device=place, joins=joins(record))
+    spread = processes.Spread(
+        n_processes=n_processes, in_ticks=is_decided_on_the_way(record), joins=joins(record)
+    )
+    return processes.open_stack(data, device=place, spread=spread)
+
+
+def lanes_of(record: StudyRecord, asked: int | None) -> int:
+    """Return how many trainings of a study go on at once: of a search what it recorded.
+
+    What is neither recorded nor asked for suits the configurations, as far as they are known.
+    """
+    if settled := record.lanes or asked:
+        return settled
+    configs = [record.space.base]
+    if record.kind == "grid":
+        configs = [cell.config for cell in spaces.cells(record.space, record.names)]
+    return choose_lanes(record.kind, record.device, configs)
+
+
+def processes_of(record: StudyRecord, n_lanes: int) -> int:
+    """Return over how many processes so many lanes are spread."""
+    return min(n_lanes, n_cores()) if record.device.startswith("cpu") else 1
+
+
+def is_decided_on_the_way(record: StudyRecord) -> bool:
+    """Whether which trainings are done depends on the scores of others."""
+    return record.kind == "search" and (record.sampler, record.pruner) != ("random", "none")
+
+
+def joins(record: StudyRecord) -> bool:
+    """Whether trainings that differ only in their epochs are to be one."""
+    return record.kind == "grid" and "epochs" in record.names
+
+
+def with_device(record: StudyRecord) -> StudyRecord:
+    """Return the record with its device and precision settled on this machine.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
+    from hpo.training import device
+
+    place = device.choose(record.device, record.precision)
+    return replace(record, device=place.name, precision=place.precision)
