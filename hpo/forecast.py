@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from hpo import space as spaces
 from hpo import study as studies
 from hpo.config import TrainingConfig
-from hpo.engines import joins, lanes_of, processes_of, sealed
+from hpo.engines import is_decided_on_the_way, joins, lanes_of, processes_of, sealed
 from hpo.folders import runs_folder
 from hpo.plan import Plan
 from hpo.runs import RunStore
@@ -26,6 +26,7 @@ from hpo.study_record import Goal, StudyRecord
 from hpo.training import device as devices
 from hpo.training.device import Device
 from hpo.training.progress import root_of
+from hpo.training.schedule import Work, seconds_freely, seconds_in_ticks
 from hpo.training.timing import memory_bytes, seconds_per_epoch
 
 _MOST_TIMED: Final = 12
@@ -196,21 +197,23 @@ def _time(plan: Plan, shares: list[tuple[Job, float]], device: Device) -> _Timed
     chosen = list(kinds.items())[::step]
     seconds = {kind: seconds_per_epoch(data, config, device=device) for kind, config in chosen}
     typical = fmean(seconds.values()) if seconds else 0.0
-    costs = [
-        seconds.get(_kind(job.config), typical) * job.config.epochs * share
+    works = [
+        Work(seconds.get(_kind(job.config), typical), job.config.epochs * share)
         for job, share in shares
     ]
-    n_lanes = min(lanes_of(plan.record, plan.lanes), max(1, len(costs)))
+    n_lanes = min(lanes_of(plan.record, plan.lanes), max(1, len(works)))
     n_processes = processes_of(plan.record, n_lanes)
-    start = _PROCESS_START if n_processes > 1 and costs else 0.0
+    start = _PROCESS_START if n_processes > 1 and works else 0.0
+    side_by_side = seconds_freely(works, n_processes=n_processes)
+    if is_decided_on_the_way(plan.record):
+        side_by_side = seconds_in_ticks(works, n_lanes=n_lanes, n_processes=n_processes)
     memory = [
         memory_bytes(data, config, device=device, n_lanes=n_lanes, n_processes=n_processes)
         for config in kinds.values()
     ]
     return _Timed(
         n_lanes=n_lanes,
-        # Nothing ends before its longest training has ended.
-        seconds=start + max(sum(costs) / n_processes, max(costs, default=0.0)),
+        seconds=start + side_by_side,
         memory_bytes=max(memory, default=0),
     )
 
