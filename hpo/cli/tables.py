@@ -196,8 +196,18 @@ def _print_finalists(finalists: Finalists, summary: StudySummary) -> None:
         table.add_row(escape(base.name), "–", *fresh, str(len(base.configuration.judged)))
     console.print(table)
     _print_lines(sentences(finalists, score))
-    _print_lines(_verdict(finalists.verdict))
-    _print_lines(f"  {base.comparison.sentence}" for base in summary.reports if base.comparison)
+    _print_lines(f"  {said}" for said in _beside_winner(finalists))
+    compared = [base.comparison for base in summary.reports if base.comparison]
+    _print_lines(f"  {pair.sentence}" for pair in compared if pair.n_pairs)
+
+
+def _beside_winner(finalists: Finalists) -> Iterable[str]:
+    """Say how the winner stands to each other finalist, and what else is told among them."""
+    pairs, winner = finalists.verdict.pairs, finalists.winner.label
+    said = [pair.sentence for pair in pairs if winner in (pair.a, pair.b) or pair.is_real]
+    yield from said
+    if n_others := len(pairs) - len(said):
+        yield f"no difference can be told in the other {count(n_others, 'pair')} of finalists"
 
 
 def _verdict(verdict: SweepComparison | None) -> Iterable[str]:
