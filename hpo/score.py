@@ -20,7 +20,8 @@ _METRICS: Final = {
 }
 _STRESS: Final = "stress_"
 
-# The reports compare accuracies; what chooses a model is settled by studies/SCORES.md.
+# The reports compare accuracies. Plain accuracy chooses models that know one hospital by heart:
+# studies/scores.
 DEFAULT_METRICS: Final = {"grid": "accuracy", "search": "stress_accuracy"}
 
 

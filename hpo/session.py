@@ -153,14 +153,21 @@ def run(session: Session) -> Generator[Event, None, None]:
         closing(work(session.study, session.source, place)) as events,
     ):
         for event in events:
-            if isinstance(event, TrialDone) and event.score is not None:
-                job = event.job
-                if event.result:
-                    weights.write(event.run, to_safetensors(event.result.weights))
-                weights.add(job.config.identity(), job.repeat, event.run, event.score)
+            if isinstance(event, TrialDone):
+                _keep(weights, event)
                 event = replace(event, result=None)
             yield event
         _record_baselines(session)
+
+
+def _keep(weights: KeptWeights, done: TrialDone) -> None:
+    """Keep the weights of a training while its configuration may be handed over."""
+    job = done.job
+    if done.score is None or job.report:
+        return
+    if done.result:
+        weights.write(done.run, to_safetensors(done.result.weights))
+    weights.add(job.config.identity(), job.repeat, done.run, done.score)
 
 
 def retrain(study: optuna.Study, job: Job) -> TrainingResult:
