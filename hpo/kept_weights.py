@@ -51,7 +51,8 @@ class KeptWeights:
         whole = [i for i, repeats in self.repeats.items() if self._is_whole(repeats)]
         if identity in whole:
             best = max(whole, key=lambda i: self._rank(self.repeats[i]))
-            self._drop(s.run for i in whole if i != best for s in self.repeats[i].values())
+            kept = self._judged(self.repeats[best])
+            self._drop(s.run for i in whole for s in self.repeats[i].values() if s not in kept)
 
     def write(self, run: str, content: bytes) -> None:
         """Keep the weights of a run, for now.
@@ -73,8 +74,12 @@ class KeptWeights:
         )
 
     def _rank(self, repeats: dict[int, _Scored]) -> tuple[bool, float]:
-        fresh = self._fresh(repeats)
-        return bool(fresh), self.score.rank(fmean(s.score for s in fresh or repeats.values()))
+        judged = self._judged(repeats)
+        return bool(self._fresh(repeats)), self.score.rank(fmean(s.score for s in judged))
+
+    def _judged(self, repeats: dict[int, _Scored]) -> list[_Scored]:
+        """Return the repeats that speak for a configuration: the fresh ones, else all."""
+        return self._fresh(repeats) or list(repeats.values())
 
     def _fresh(self, repeats: dict[int, _Scored]) -> list[_Scored]:
         if not self.goal.n_finalists:

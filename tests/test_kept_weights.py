@@ -65,3 +65,13 @@ def test_finalists_go_before_a_better_score_of_the_search(tmp_path: Path) -> Non
     assert files(kept) == {"a0", "a1", "b2"}
     train(kept, b3=0.85, a2=0.84, a3=0.84)
     assert files(kept) == {"b2", "b3"}
+    train(kept, c2=0.95, c3=0.95)
+    assert files(kept) == {"c2", "c3"}
+
+
+def test_the_repeats_that_chose_the_winner_leave_when_the_fresh_ones_are_there(
+    tmp_path: Path,
+) -> None:
+    kept = KeptWeights(tmp_path, GOAL, read_score("accuracy"))
+    train(kept, a0=0.99, a1=0.99, a2=0.9, a3=0.9)
+    assert files(kept) == {"a2", "a3"}

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from hpo.config import TrainingConfig
+from hpo.search import Job, open_search
+from hpo.search.job import first_repeat, further_repeat
+from hpo.study_record import Goal, StudyRecord
 from tests.conftest import SMALL, Hpo
 
 STRESSED = ("--set", "image_size=16", "--set", "hidden=8", "--epochs", "2")
@@ -67,6 +71,41 @@ def test_runs_serve_every_plain_metric_and_stress_only_where_it_was_measured(
     assert hpo(*grid, "--metric", "stress_auroc").json["n_trained"] == 2
     assert hpo(*grid, "--metric", "stress_brier").json["n_trained"] == 0
     assert hpo(*grid, "--metric", "auroc").json["n_trained"] == 0
+
+
+@pytest.fixture
+def small_bases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put two small networks in the place of the reports' own."""
+    small = TrainingConfig(image_size=16, hidden=(4,), batch_size=8, epochs=2)
+    bases_by_name = {"report_b": small, "report_e": small.replace(dropout=0.1)}
+
+    def jobs(record: StudyRecord, goal: Goal) -> list[Job]:
+        bases = [
+            first_repeat(record, ordinal=-n, params={}, config=config, report=name)
+            for n, (name, config) in enumerate(bases_by_name.items(), start=1)
+        ]
+        n_repeats = goal.n_final_repeats if goal.with_baselines else 0
+        return [further_repeat(b, 1 + i, record=record) for b in bases for i in range(n_repeats)]
+
+    monkeypatch.setattr(open_search, "report_jobs", jobs)
+
+
+@pytest.mark.usefixtures("small_bases")
+def test_baselines_stand_beside_the_winner_and_leave_no_weights(hpo: Hpo, xrays: Path) -> None:
+    named = (*SEARCH, *FINAL, "--with-baselines", "--data", xrays, "--study", "mine")
+    answer = hpo(*named, "--json")
+    assert answer.code == 0
+    assert answer.json["n_trained"] == 4 + 2 * 3 + 2 * 3
+    assert [base["report"] for base in answer.json["reports"]] == ["report_b", "report_e"]
+    assert all(base["comparison"]["n_pairs"] == 3 for base in answer.json["reports"])
+    assert len(answer.json["configurations"]) == 4
+    assert len(list(Path("studies/mine/weights").iterdir())) == 3
+    tested = hpo("evaluate", "mine", "--json").json
+    winner = f"#{answer.json['finalists']['winner']}"
+    assert [c["name"] for c in tested["configurations"]] == [winner, "report_b", "report_e"]
+    compared = [(pair["a"], pair["b"]) for pair in tested["verdict"]["pairs"]]
+    assert compared == [(winner, "report_b"), (winner, "report_e")]
+    assert all(c["ensemble"]["n"] == 3 for c in tested["configurations"])
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest(hpo: Hpo, xrays: Path) -> None:
