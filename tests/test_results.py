@@ -7,10 +7,13 @@ import pytest
 
 from hpo import space
 from hpo.claims import claims
+from hpo.plan import SearchSettings
 from hpo.runs import RunStore
+from hpo.storage import open_storage
 from hpo.study_record import Goal
-from hpo.summary import Configuration
+from hpo.summary import Configuration, summarize_all
 from hpo.training.stacked import StackedStack
+from studies.results import search
 from studies.results.__main__ import RESULTS, main
 from studies.results.claims import (
     GAP,
@@ -152,6 +155,27 @@ class TestCommand:
         out.unlink()
         assert main(asked) == 0
         assert out.read_bytes() == first
+
+    def test_a_search_stands_beside_the_reports_and_its_test_is_opened_once(
+        self, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        small = SearchSettings(trials=3, finalists=2, final_repeats=2)
+        monkeypatch.setattr(search, "SETTINGS", small)
+        out = tmp_path / "out.md"
+        part = ["--only", "report_a:loss", *TINY, "--set", "augment_pose=0.1", "--search"]
+        asked = ["--data", str(xrays), *part, "--out", str(out)]
+        assert main(asked) == 0
+        first = out.read_text()
+        told = first[first.index("## A search beside the reports") :]
+        assert "| the winner, #" in told
+        assert "| its ensemble of 2 | – | " in told
+        assert "is the best of 2 finalists" in told
+        assert main(asked) == 0
+        assert out.read_text() == first
+        storage = open_storage("sqlite:///studies/hpo.db", create=False)
+        summaries, _ = summarize_all(storage)
+        assert [len(s.openings) for s in summaries if s.record.kind == "search"] == [1]
 
     @pytest.mark.parametrize(
         ("arguments", "told"),

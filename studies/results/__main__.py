@@ -44,13 +44,15 @@ def _results(asked: argparse.Namespace) -> int:
     )
     sweeps = _chosen(asked.only, without_epochs=asked.epochs is not None)
     # after the usage is checked: Optuna and scikit-learn take a second to import
+    from studies.results import search
     from studies.results.document import document
     from studies.results.work import finish, prepare, tell
 
     tasks = prepare(sweeps, settings)
+    plan = search.plan(settings) if out == RESULTS or asked.search else None
     finish(tasks)
     results = [tell(task) for task in tasks]
-    _write(document(results), out)
+    _write(document(results, search.finish(plan) if plan else None), out)
     n_failed = sum(result.summary.count("failed") for result in results)
     if n_failed:
         print(f"{n_failed} trainings failed: their rows say why.", file=sys.stderr)
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", action="append", default=[], metavar="SWEEP", help="report_a:loss or report_a")
     add("--epochs", type=int, help="for a quick try; leaves out the sweeps of epochs")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="for a quick try")
+    add("--search", action="store_true", help="with a part too: a search beside the reports")
     add("--out", type=Path, help="default: RESULTS.md; a part or a quick try is printed")
     add("--storage", default=os.environ.get("HPO_STORAGE", DEFAULT_URL), metavar="URL")
     add("--device", default="auto")

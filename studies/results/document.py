@@ -8,6 +8,8 @@ from studies.results.claims import MEASURES
 from studies.results.evidence import Result
 from studies.results.levels import distinct_cells
 from studies.results.rows import overview
+from studies.results.search import Searched
+from studies.results.search import section as beside
 from studies.results.sections import section
 from studies.results.takeaways import takeaways
 from studies.results.words import bullets, count, listed
@@ -23,8 +25,8 @@ _INTERVALS: Final = (
 )
 
 
-def document(results: Sequence[Result]) -> str:
-    """Write the file."""
+def document(results: Sequence[Result], searched: Searched | None = None) -> str:
+    """Write the file; with what a search found beside the reports where there was one."""
     n_repeats = results[0].summary.goal.n_repeats
     lines = [
         f"# {count(len(results), 'sweep')} of five reports, run again",
@@ -42,6 +44,7 @@ def document(results: Sequence[Result]) -> str:
         "## Sweep by sweep",
         "",
         *(line for result in results for line in section(result)),
+        *(["## A search beside the reports", "", *beside(searched)] if searched else []),
         "## How it was made",
         "",
         *bullets(_facts(results)),
