@@ -14,12 +14,14 @@ def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
     return replace(seal(dataset), is_stressed=record.score.is_stressed)
 
 
-def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
+def open_stack(
+    record: StudyRecord, data: TrainingData, *, n_lanes: int, in_ticks: bool = False
+) -> Stack:
     """Open the engine that trains a study, on its device.
 
-    Lanes on the CPU spread over processes, one for each core. A search that decides by what is
-    finished goes by ticks, so that it takes the same course again; what is the same anyway never
-    waits.
+    Lanes on the CPU spread over processes, one for each core. While a search decides by what is
+    finished, they go by ticks, so that it takes the same course again; what is the same anyway
+    never waits.
 
     Raises:
         DeviceError: the device is not there.
@@ -31,9 +33,7 @@ def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stac
     n_processes = processes_of(record, n_lanes)
     if n_processes == 1:
         return stacked.open_stack(data, device=place, joins=joins(record))
-    spread = processes.Spread(
-        n_processes=n_processes, in_ticks=is_decided_on_the_way(record), joins=joins(record)
-    )
+    spread = processes.Spread(n_processes=n_processes, in_ticks=in_ticks, joins=joins(record))
     return processes.open_stack(data, device=place, spread=spread)
 
 

@@ -197,16 +197,17 @@ def _time(plan: Plan, shares: list[tuple[Job, float]], device: Device) -> _Timed
     chosen = list(kinds.items())[::step]
     seconds = {kind: seconds_per_epoch(data, config, device=device) for kind, config in chosen}
     typical = fmean(seconds.values()) if seconds else 0.0
-    works = [
-        Work(seconds.get(_kind(job.config), typical), job.config.epochs * share)
-        for job, share in shares
-    ]
-    n_lanes = min(lanes_of(plan.record, plan.lanes), max(1, len(works)))
+    in_ticks: list[Work] = []
+    freely: list[Work] = []
+    for job, share in shares:
+        is_in_ticks = is_decided_on_the_way(plan.record) and _is_searched(job, plan.goal)
+        work = Work(seconds.get(_kind(job.config), typical), job.config.epochs * share)
+        (in_ticks if is_in_ticks else freely).append(work)
+    n_lanes = min(lanes_of(plan.record, plan.lanes), max(1, len(shares)))
     n_processes = processes_of(plan.record, n_lanes)
-    start = _PROCESS_START if n_processes > 1 and works else 0.0
-    side_by_side = seconds_freely(works, n_processes=n_processes)
-    if is_decided_on_the_way(plan.record):
-        side_by_side = seconds_in_ticks(works, n_lanes=n_lanes, n_processes=n_processes)
+    start = _PROCESS_START if n_processes > 1 and shares else 0.0
+    side_by_side = seconds_in_ticks(in_ticks, n_lanes=n_lanes, n_processes=n_processes)
+    side_by_side += seconds_freely(freely, n_processes=n_processes)
     memory = [
         memory_bytes(data, config, device=device, n_lanes=n_lanes, n_processes=n_processes)
         for config in kinds.values()
@@ -226,6 +227,11 @@ def _unshared(record: StudyRecord, jobs: list[Job]) -> list[Job]:
     for job in sorted(jobs, key=lambda job: job.config.epochs):
         longest[root_of(job.config) or job.config.identity(), job.seed, job.fold] = job
     return list(longest.values())
+
+
+def _is_searched(job: Job, goal: Goal) -> bool:
+    """Whether it is a training of the search itself, and not of finalists or reports' bases."""
+    return job.repeat < goal.n_repeats and not job.report
 
 
 def _kind(config: TrainingConfig) -> str:

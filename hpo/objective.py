@@ -60,13 +60,14 @@ Event: TypeAlias = EpochDone | TrialDone | StackShrunk
 class Workplace:
     """What training needs besides the study.
 
-    `open_stack` is called with the number of lanes, at the first training and again when memory
-    ran out; `attach` gets every run before it is told.
+    `open_stack` is called with the number of lanes and whether they go by ticks, at the first
+    training and again when memory ran out or nothing is decided any more; `attach` gets every run
+    before it is told.
     """
 
     runs: RunStore
     key_of: Callable[[Job], RunKey]
-    open_stack: Callable[[int], Stack]
+    open_stack: Callable[[int, bool], Stack]
     attach: Callable[[optuna.Trial, Run], None]
     score: Score
     n_lanes: int = 1
@@ -101,19 +102,26 @@ class _Worker:
     study: optuna.Study
     place: Workplace
     n_lanes: int
+    in_ticks: bool
     stack: Stack | None = None
     waiting: deque[_Asked] = field(default_factory=deque)
     live: dict[int, _Asked] = field(default_factory=dict)
 
     def opened(self) -> Stack:
         if self.stack is None:
-            self.stack = self.place.open_stack(self.n_lanes)
+            self.stack = self.place.open_stack(self.n_lanes, self.in_ticks)
         return self.stack
 
     def close(self) -> None:
         if self.stack is not None:
             self.stack.close()
             self.stack = None
+
+    def stop_waiting(self, source: Source) -> None:
+        """Let no lane wait for another once their scores decide nothing more."""
+        if self.in_ticks and not self.live and not source.is_deciding:
+            self.close()
+            self.in_ticks = False
 
     def shrink(self) -> StackShrunk:
         """Put everything under way back, to begin again in half as many lanes."""
@@ -130,7 +138,7 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
     Each finished training is in the run store before its trial is told. Trials that are cut off
     (Ctrl-C, an error of the database) are told failed; the next call trains them again.
     """
-    worker = _Worker(study, place, place.n_lanes)
+    worker = _Worker(study, place, place.n_lanes, source.is_deciding)
     try:
         while True:
             try:
@@ -151,6 +159,7 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
 
 def _fill(worker: _Worker, source: Source) -> Iterator[Event]:
     """Give every free lane a trial; what the run store holds is told without training."""
+    worker.stop_waiting(source)
     while len(worker.live) < worker.n_lanes:
         if not worker.waiting and not _ask(worker, source):
             return

@@ -143,7 +143,9 @@ def run(session: Session) -> Generator[Event, None, None]:
         key_of=session.key_of,
         score=session.record.score,
         attach=partial(attach_curves, folder=artifacts_folder(session.storage.url)),
-        open_stack=lambda n: open_stack(session.record, session.training_data, n_lanes=n),
+        open_stack=lambda n, in_ticks: open_stack(
+            session.record, session.training_data, n_lanes=n, in_ticks=in_ticks
+        ),
         n_lanes=session.n_lanes,
         deadline=time.monotonic() + session.plan.timeout_s,
     )

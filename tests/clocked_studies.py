@@ -106,7 +106,7 @@ class Bench:
         place = Workplace(
             runs=self.runs,
             key_of=lambda job: run_key(record, job),
-            open_stack=lambda _n_lanes: self.stack,
+            open_stack=lambda _n_lanes, _in_ticks: self.stack,
             attach=lambda _trial, _run: None,
             score=record.score,
             n_lanes=n_lanes,

@@ -27,6 +27,11 @@ class GridSource:
     study: optuna.Study
     record: StudyRecord
 
+    @property
+    def is_deciding(self) -> bool:
+        """Never: every cell and repeat is trained, whatever the scores."""
+        return False
+
     def plan(self, n_repeats: int) -> int:
         """Put what is missing for so many repeats into the study; return how much that is."""
         there = {

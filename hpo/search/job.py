@@ -43,6 +43,11 @@ class Job:
 class Source(Protocol):
     """Where the objective gets its trials from; all it knows is in the study."""
 
+    @property
+    def is_deciding(self) -> bool:
+        """Whether scores that are still to come decide which trainings follow, or end early."""
+        ...
+
     def next(self) -> tuple[optuna.Trial, Job] | None:
         """Return the next trial to train, now running, or None when there is none at present."""
         ...

@@ -73,6 +73,12 @@ class SearchSource:
         return n_left + sum((job.ordinal, job.repeat) not in there for job in jobs)
 
     @property
+    def is_deciding(self) -> bool:
+        """Whether configurations are still proposed or pruned; finalists go each to its end."""
+        is_blind = (self.record.sampler, self.record.pruner) == ("random", "none")
+        return not is_blind and not self._is_searched(self._trials())
+
+    @property
     def n_wanted(self) -> int:
         """The number of configurations to be tried: the goal, or all there are."""
         return self.goal.n_trials if self.cells is None else len(self.cells)
