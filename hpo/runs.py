@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from hpo.config import TrainingConfig
-from hpo.files import write_whole
+from hpo.files import read_json, write_whole
 from hpo.training.numerics import NUMERICS_VERSION
 
 FORMAT: Final = 1
+
+_MAX_BYTES: Final = 50_000_000
 
 _WAY_OUT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
 
@@ -92,7 +94,10 @@ class RunStore:
 
     def has(self, key: RunKey) -> bool:
         """Whether this training was finished before; its file is not read."""
-        return self.path(key).is_file()
+        try:
+            return self.path(key).is_file()
+        except OSError:  # A folder that may not be looked into holds nothing.
+            return False
 
     def find(self, key: RunKey) -> Run | None:
         """Return the training if it was finished before.
@@ -105,9 +110,9 @@ class RunStore:
     def read(self, digest: str) -> Run | None:
         """Return a training by the name its trial has on record, or None as `find` does."""
         try:
-            document = json.loads((self.folder / f"{digest}.json").read_text(encoding="utf-8"))
+            document = read_json(self.folder / f"{digest}.json", most=_MAX_BYTES)
             return _from_document(document) if document["format"] == FORMAT else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
 
     def save(self, key: RunKey, run: Run) -> None:
@@ -138,14 +143,38 @@ def _to_document(run: Run) -> dict[str, Any]:
 
 def _from_document(document: Mapping[str, Any]) -> Run:
     run = Run(
-        epochs=tuple(Epoch(**epoch) for epoch in document["epochs"]),
+        epochs=tuple(_epoch(epoch) for epoch in document["epochs"]),
         kept_epoch=int(document["kept_epoch"]),
-        train=dict(document["train"]),
-        validation_probabilities=tuple(document["validation_probabilities"]),
-        test_probabilities=tuple(document["test_probabilities"]),
+        train=_metrics(document["train"]),
+        validation_probabilities=_numbers(document["validation_probabilities"]),
+        test_probabilities=_numbers(document["test_probabilities"]),
         seconds=float(document["seconds"]),
-        versions=dict(document["versions"]),
+        versions={str(name): str(version) for name, version in document["versions"].items()},
     )
     if not 1 <= run.kept_epoch <= len(run.epochs):
         raise ValueError("kept_epoch is not among the epochs")
     return run
+
+
+def _epoch(document: Mapping[str, Any]) -> Epoch:
+    (learning_rate,) = _numbers([document["learning_rate"]])
+    return Epoch(
+        learning_rate=learning_rate,
+        train=_metrics(document["train"]),
+        validation=_metrics(document["validation"]),
+    )
+
+
+def _metrics(document: Mapping[str, Any]) -> dict[str, float]:
+    return dict(zip(document, _numbers(list(document.values())), strict=True))
+
+
+def _numbers(values: list[Any]) -> tuple[float, ...]:
+    """Return values as they are, if all of them are numbers.
+
+    Raises:
+        TypeError: one is not.
+    """
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise TypeError("these are no numbers")
+    return tuple(values)
