@@ -1,23 +1,25 @@
 """The folders that `hpo export` writes: config.json tells what weights do not."""
 
-import json
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
 from hpo.config import TrainingConfig
 from hpo.data import Pixels
 from hpo.errors import ConfigError, UsageError, WeightsError
+from hpo.files import read_json
 from hpo.training.device import one_thread
 from hpo.training.losses import probabilities
 from hpo.training.model import compute_logits, plain_model
 from hpo.weights.architecture import find_architecture
-from hpo.weights.files import read_state_dict
+from hpo.weights.files import StateDict, read_state_dict
 from hpo.weights.network import Network, Probabilities, Unseen, finite, in_pieces, open_network
 
 CONFIG: Final = "config.json"
+
+_MAX_CONFIG_BYTES: Final = 1_000_000
 
 _REPEAT: Final = re.compile(r"weights-repeat-(\d+)\.(safetensors|pt)")
 
@@ -60,11 +62,17 @@ def _repeats(folder: Path) -> list[Path]:
 
 
 def _is_ours(path: Path) -> bool:
+    return _fields(path) is not None
+
+
+def _fields(path: Path) -> dict[str, Any] | None:
+    """Return the configuration in a config.json of ours, None where it is none."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path, most=_MAX_CONFIG_BYTES)
     except (OSError, ValueError):
-        return False
-    return isinstance(document, dict) and isinstance(document.get("config"), dict)
+        return None
+    fields = document.get("config") if isinstance(document, dict) else None
+    return fields if isinstance(fields, dict) else None
 
 
 def _read_config(path: Path) -> TrainingConfig:
@@ -73,21 +81,32 @@ def _read_config(path: Path) -> TrainingConfig:
             f"{path.parent} holds no {CONFIG}: give a file of weights, or a folder of one "
             "configuration that `hpo export` wrote."
         )
-    if not _is_ours(path):
+    fields = _fields(path)
+    if fields is None:
         raise WeightsError(
             f"{path} is damaged, or not from `hpo export`: export the study again, or give one "
             "file of weights with --input-scale."
         )
     try:
-        return TrainingConfig.from_mapping(json.loads(path.read_text(encoding="utf-8"))["config"])
+        return TrainingConfig.from_mapping(fields)
     except ConfigError as error:
         raise WeightsError(f"{path}: {error}\nExport the study again.") from None
 
 
+def _in_float32(state: StateDict) -> dict[str, torch.Tensor]:
+    """Return the tensors as a new network has them: only the counts of BatchNorm are whole."""
+    return {
+        key: tensor if key.endswith("num_batches_tracked") else tensor.detach().float()
+        for key, tensor in state.tensors.items()
+    }
+
+
 def _open_exported(path: Path, config: TrainingConfig) -> Network:
-    model, state = plain_model(config), read_state_dict(path)
+    state = read_state_dict(path)
+    with torch.device("meta"):  # It may describe a network that no memory holds.
+        model = plain_model(config)
     try:
-        model.load_state_dict(dict(state.tensors), strict=True)
+        model.load_state_dict(_in_float32(state), strict=True, assign=True)
     except RuntimeError as error:
         raise WeightsError(
             f"{path} does not hold the network that {path.parent / CONFIG} describes. Export the "
