@@ -57,7 +57,7 @@ def mask_command(command: str) -> str:
         words = shlex.split(command)
     except ValueError:
         words = command.split()
-    masked = [mask(word) if "://" in word else word for word in words]
+    masked = [mask(word) if "://" in word or "@" in word else word for word in words]
     return command if masked == words else shlex.join(masked)
 
 

@@ -17,6 +17,7 @@ from hpo.evaluate.records import Confusion
 from hpo.signs import one_sided
 from hpo.stats import Interval, bootstrap_by_patient
 from hpo.weights.exported import open_model
+from hpo.weights.files import is_folder
 from hpo.weights.network import Probabilities, Unseen
 
 _WHOSE = (
@@ -111,7 +112,7 @@ def to_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
 
 
 def _as_file(path: Path) -> Path:
-    if path.is_dir():
+    if is_folder(path):
         raise WeightsError(
             f"{path} is a folder: give one file of weights in it. `hpo evaluate STUDY` tells all "
             "repeats of a configuration, with their interval."

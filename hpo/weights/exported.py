@@ -14,7 +14,7 @@ from hpo.training.device import one_thread
 from hpo.training.losses import probabilities
 from hpo.training.model import compute_logits, plain_model
 from hpo.weights.architecture import find_architecture
-from hpo.weights.files import StateDict, read_state_dict
+from hpo.weights.files import StateDict, is_folder, read_state_dict
 from hpo.weights.network import Network, Probabilities, Unseen, finite, in_pieces, open_network
 
 CONFIG: Final = "config.json"
@@ -34,7 +34,7 @@ def open_model(path: Path, unseen: Unseen | None) -> tuple[Network, ...]:
         UsageError: `unseen` for a folder, whose config.json says all of it.
         WeightsError: no weights there, or weights that cannot be read.
     """
-    if path.is_dir():
+    if is_folder(path):
         if unseen is not None:
             raise UsageError(
                 f"{path / CONFIG} says what --input-scale, --activation and --has-sigmoid say: "

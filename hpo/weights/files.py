@@ -8,6 +8,7 @@ object is refused, for to make one is to call code that the file names.
 import os
 import pickle
 import re
+import stat
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -81,13 +82,21 @@ def read_state_dict(path: Path) -> StateDict:
     return state
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; a path that cannot be is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _reader_of(path: Path) -> Callable[[Path], object]:
     """Tell by its first bytes how to read a file; its name may say anything."""
-    if path.is_dir():
+    if is_folder(path):
         raise WeightsError(f"{path} is a folder: give one file of weights, {_ALLOWED}.")
-    if path.exists() and not path.is_file():
-        raise WeightsError(f"{path} is no ordinary file. Give {_ALLOWED}.")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise WeightsError(f"{path} is no ordinary file. Give {_ALLOWED}.")
         with path.open("rb") as file:
             head = file.read(9)
             n_bytes = file.seek(0, os.SEEK_END)
