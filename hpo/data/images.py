@@ -23,7 +23,7 @@ from hpo.errors import DataError
 # A file's name says nothing of its format, and Pillow knows formats that run programs (EPS).
 _FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 # Decoders read rubbish of any length in search of an image.
-_MAX_BYTES: Final = 100_000_000
+_MAX_BYTES: Final = 40_000_000
 _N_AHEAD: Final = 16
 # Larger images are turned to gray in strips, and one image at a time: they take 2 GB otherwise.
 _STRIP_PIXELS: Final = 4_000_000
@@ -91,7 +91,9 @@ def _check_file(path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is no ordinary file")
     if status.st_size > _MAX_BYTES:
-        raise ValueError(f"it has {status.st_size / 1e6:,.0f} MB; at most 100 MB are read")
+        raise ValueError(
+            f"it has {status.st_size / 1e6:,.0f} MB; at most {_MAX_BYTES / 1e6:.0f} MB are read"
+        )
 
 
 def _unreadable(path: Path, problem: str) -> DataError:

@@ -72,6 +72,8 @@ def _map(path: Path) -> Pixels:
     with path.open("rb") as file:
         header = read_header(file)
         n_bytes = file.seek(0, os.SEEK_END)
+    if header.dtype.hasobject:
+        raise ValueError("is no plain array file: it holds Python objects, which are not read")
     shape, n_needed = header.shape, header.offset + header.n_bytes
     if header.dtype != np.uint8 or len(shape) != 3 or 0 in shape[1:]:
         raise ValueError(f"holds {header}")

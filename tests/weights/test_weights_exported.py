@@ -1,6 +1,7 @@
 """Folders that `hpo export` wrote: config.json says what weights do not."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -13,7 +14,7 @@ from safetensors.numpy import save_file
 from hpo.config import TrainingConfig
 from hpo.errors import UsageError, WeightsError
 from hpo.training.losses import probabilities
-from hpo.training.model import build_network, compute_logits, export_weights
+from hpo.training.model import build_network, compute_logits, export_weights, plain_model
 from hpo.training.randomness import seeds_of
 from hpo.weights import Unseen, open_model
 from hpo.weights.saving import network_script, to_torch_file
@@ -142,3 +143,37 @@ def test_the_script_builds_the_network_and_loads_the_weights(
     with torch.no_grad():
         logits = network(torch.from_numpy(PIXELS).float() / 255).squeeze(1)
     np.testing.assert_allclose(logits.sigmoid().numpy(), recorded(config, 0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{}", '{"config": []}', "\x00"])
+def test_a_config_of_rubbish_is_said(export: Export, content: str) -> None:
+    folder = export(CONFIG)
+    (folder / "config.json").write_text(content)
+    with pytest.raises(WeightsError, match=r"config\.json is damaged"):
+        open_model(folder, None)
+
+
+def test_a_config_that_is_a_pipe_is_not_waited_for(export: Export) -> None:
+    folder = export(CONFIG)
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+    with pytest.raises(WeightsError, match=r"holds no config\.json"):
+        open_model(folder, None)
+
+
+def test_a_network_that_no_memory_holds_is_never_built(
+    export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = export(CONFIG)
+    huge = TrainingConfig(hidden=(4096,) * 8, image_size=1024)
+    (folder / "config.json").write_text(json.dumps({"config": huge.to_mapping()}))
+    devices = []
+
+    def build(config: TrainingConfig) -> torch.nn.Sequential:
+        devices.append(torch.get_default_device().type)
+        return plain_model(config if devices == ["meta"] else CONFIG)
+
+    monkeypatch.setattr("hpo.weights.exported.plain_model", build)
+    with pytest.raises(WeightsError, match="does not hold the network"):
+        open_model(folder, None)
+    assert devices == ["meta"]
