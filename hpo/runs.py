@@ -6,6 +6,7 @@ renamed, so a file that is there is whole.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from hpo.training.numerics import NUMERICS_VERSION
 FORMAT: Final = 1
 
 _MAX_BYTES: Final = 50_000_000
+_DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 
 _WAY_OUT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
 
@@ -109,6 +111,8 @@ class RunStore:
 
     def read(self, digest: str) -> Run | None:
         """Return a training by the name its trial has on record, or None as `find` does."""
+        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
+            return None  # A record that was tampered with must not lead out of the folder.
         try:
             document = read_json(self.folder / f"{digest}.json", most=_MAX_BYTES)
             return _from_document(document) if document["format"] == FORMAT else None

@@ -167,3 +167,12 @@ def test_a_store_that_cannot_be_holds_nothing() -> None:
     impossible = RunStore(Path("a" * 300))
     assert not impossible.has(KEY)
     assert impossible.find(KEY) is None
+
+
+@pytest.mark.parametrize("prefix", ["../", "/", "sub/", "x\0"])
+def test_a_name_on_record_does_not_lead_out_of_the_store(store: RunStore, prefix: str) -> None:
+    store.save(KEY, RUN)
+    inner = RunStore(store.folder / "inner")
+    inner.folder.mkdir()
+    assert store.read(KEY.digest()) is not None
+    assert inner.read(f"{prefix}{KEY.digest()}") is None

@@ -15,6 +15,8 @@ from hpo.storage import open_storage
 from tests.rubbish.of_data import archive, noise, npy_bytes
 from tests.rubbish.of_texts import use_space
 
+_DIGEST = "0" * 32
+
 
 def read_record(_: Path, document: object) -> None:
     use_space(spaces.from_document(document))
@@ -36,8 +38,8 @@ def run() -> dict[str, Any]:
 
 
 def read_run(folder: Path, content: bytes) -> None:
-    (folder / "r.json").write_bytes(content)
-    run = RunStore(folder).read("r")
+    (folder / f"{_DIGEST}.json").write_bytes(content)
+    run = RunStore(folder).read(_DIGEST)
     if run is None:
         return
     assert isinstance(run, Run)
