@@ -24,7 +24,7 @@ from hpo.errors import DataError
 _FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 # Decoders read rubbish of any length in search of an image.
 _MAX_BYTES: Final = 40_000_000
-_N_AHEAD: Final = 16
+_N_AHEAD: Final = 8
 # Larger images are turned to gray in strips, and one image at a time: they take 2 GB otherwise.
 _STRIP_PIXELS: Final = 4_000_000
 _ONE_LARGE: Final = threading.Lock()
