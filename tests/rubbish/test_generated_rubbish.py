@@ -3,6 +3,8 @@
 Here in short; `make rubbish` gives 100,000 pieces and writes what came of them.
 """
 
+import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,14 +51,32 @@ def _stumble(_: Path, __: object) -> None:
     raise KeyError("x")
 
 
-def _wait(_: Path, __: object) -> None:
+def _work(_: Path, __: object) -> None:
     while True:
         pass
 
 
+def _wait(folder: Path, _: object) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "pipe").read_bytes()
+
+
+def _hide(_: Path, __: object) -> None:
+    with contextlib.suppress(Exception):
+        while True:
+            pass
+
+
 @pytest.mark.parametrize(
     ("read", "failure"),
-    [(_explode, AssertionError), (_leave, AssertionError), (_stumble, KeyError), (_wait, Hang)],
+    [
+        (_explode, AssertionError),
+        (_leave, AssertionError),
+        (_stumble, KeyError),
+        (_work, Hang),
+        (_wait, Hang),
+        (_hide, Hang),
+    ],
 )
 def test_a_reader_that_fails_is_noticed(
     read: Callable[[Path, object], object],
