@@ -58,7 +58,11 @@ def mask_command(command: str) -> str:
     except ValueError:
         words = command.split()
     masked = [mask(word) if "://" in word or "@" in word else word for word in words]
-    return command if masked == words else shlex.join(masked)
+    for word, hidden in zip(words, masked, strict=True):
+        if word not in command and word != hidden:
+            return shlex.join(masked)  # Quotes stand within the password.
+        command = command.replace(word, hidden) if word != hidden else command
+    return command
 
 
 def sqlite_path(url: str) -> Path | None:

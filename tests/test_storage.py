@@ -173,14 +173,10 @@ def test_what_a_library_quotes_of_a_password_is_hidden() -> None:
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
-        (
-            "hpo show --storage=postgresql://me:x@h/d",
-            "hpo show '--storage=postgresql://me:***@h/d'",
-        ),
-        (
-            "hpo show --storage 'postgresql://me:a b@h/d'",
-            "hpo show --storage 'postgresql://me:***@h/d'",
-        ),
+        ("hpo show --storage=postgresql://me:x@h/d", "hpo show --storage=postgresql://me:***@h/d"),
+        ("show --storage 'postgresql://me:a b@h/d'", "show --storage 'postgresql://me:***@h/d'"),
+        ("show 'postgresql://me:a'\"'\"'b@h/d'", "show 'postgresql://me:***@h/d'"),
+        ("show 'postgresql://me:a", "show 'postgresql://me:***"),
         ("hpo grid --space 'my space.toml'", "hpo grid --space 'my space.toml'"),
     ],
 )
