@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := --set image_size=64 --epochs 15 --storage sqlite:///demo/hpo.db
 
-.PHONY: install demo test results bench clean
+.PHONY: install demo test results bench rubbish clean
 
 install: .venv/installed
 
@@ -37,6 +37,10 @@ bench: install
 	$(BIN)/python -m tests.benchmarks.stack --data $(DATA) --parts epochs
 	$(BIN)/python -m tests.benchmarks.epoch --data $(DATA)
 	$(BIN)/python -m tests.benchmarks.commands --data $(DATA)
+
+# 100,000 pieces of rubbish for everything that reads files and texts; about twenty minutes.
+rubbish: install
+	$(BIN)/python -m tests.benchmarks.rubbish
 
 clean:
 	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,10 +1,13 @@
-"""Writing files whole: what is there under its name is complete."""
+"""Writing files whole, and reading JSON that anyone may have changed."""
 
 import contextlib
+import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hpo.errors import OutputError
 
@@ -41,3 +44,22 @@ def writing(folder: Path, *, way_out: str) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror or error}. What is finished is kept. "
             f"{way_out}"
         ) from error
+
+
+def read_json(path: Path, *, most: int) -> Any:
+    """Read a JSON file of at most `most` bytes; a pipe or a device would never end.
+
+    Raises:
+        OSError: it cannot be read, or is no ordinary file.
+        ValueError: it is larger, or no JSON.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path} is no ordinary file")
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path} is larger than {most:,} bytes")
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None

@@ -6,16 +6,20 @@ renamed, so a file that is there is whole.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from hpo.config import TrainingConfig
-from hpo.files import write_whole
+from hpo.files import read_json, write_whole
 from hpo.training.numerics import BATTERY_VERSION, NUMERICS_VERSION
 
 FORMAT: Final = 1
+
+_MAX_BYTES: Final = 50_000_000
+_DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 
 _WAY_OUT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
 
@@ -99,7 +103,10 @@ class RunStore:
 
     def has(self, key: RunKey) -> bool:
         """Whether this training was finished before; its file is not read."""
-        return self.path(key).is_file()
+        try:
+            return self.path(key).is_file()
+        except OSError:  # A folder that may not be looked into holds nothing.
+            return False
 
     def find(self, key: RunKey) -> Run | None:
         """Return the training if it was finished before.
@@ -111,10 +118,12 @@ class RunStore:
 
     def read(self, digest: str) -> Run | None:
         """Return a training by the name its trial has on record, or None as `find` does."""
+        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
+            return None  # A record that was tampered with must not lead out of the folder.
         try:
-            document = json.loads((self.folder / f"{digest}.json").read_text(encoding="utf-8"))
+            document = read_json(self.folder / f"{digest}.json", most=_MAX_BYTES)
             return _from_document(document) if document["format"] == FORMAT else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
 
     def save(self, key: RunKey, run: Run) -> None:
@@ -149,17 +158,42 @@ def _to_document(run: Run) -> dict[str, Any]:
 def _from_document(document: Mapping[str, Any]) -> Run:
     # What was measured under another battery is left out: it counts as not measured.
     is_comparable = document.get("battery") == BATTERY_VERSION
-    dropped: dict[str, Any] = {} if is_comparable else {"stress": {}}
+    stress = document["stress"] if is_comparable else {}
     run = Run(
-        epochs=tuple(Epoch(**(epoch | dropped)) for epoch in document["epochs"]),
+        epochs=tuple(_epoch(epoch, is_comparable=is_comparable) for epoch in document["epochs"]),
         kept_epoch=int(document["kept_epoch"]),
-        train=dict(document["train"]),
-        validation_probabilities=tuple(document["validation_probabilities"]),
-        test_probabilities=tuple(document["test_probabilities"]),
+        train=_metrics(document["train"]),
+        validation_probabilities=_numbers(document["validation_probabilities"]),
+        test_probabilities=_numbers(document["test_probabilities"]),
         seconds=float(document["seconds"]),
-        versions=dict(document["versions"]),
-        stress=dict(document["stress"]) if is_comparable else {},
+        versions={str(name): str(version) for name, version in document["versions"].items()},
+        stress={name: _metrics(found) for name, found in stress.items()},
     )
     if not 1 <= run.kept_epoch <= len(run.epochs):
         raise ValueError("kept_epoch is not among the epochs")
     return run
+
+
+def _epoch(document: Mapping[str, Any], *, is_comparable: bool) -> Epoch:
+    (learning_rate,) = _numbers([document["learning_rate"]])
+    return Epoch(
+        learning_rate=learning_rate,
+        train=_metrics(document["train"]),
+        validation=_metrics(document["validation"]),
+        stress=_metrics(document.get("stress", {})) if is_comparable else {},
+    )
+
+
+def _metrics(document: Mapping[str, Any]) -> dict[str, float]:
+    return dict(zip(document, _numbers(list(document.values())), strict=True))
+
+
+def _numbers(values: list[Any]) -> tuple[float, ...]:
+    """Return values as they are, if all of them are numbers.
+
+    Raises:
+        TypeError: one is not.
+    """
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise TypeError("these are no numbers")
+    return tuple(values)

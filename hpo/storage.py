@@ -1,6 +1,7 @@
 """Opening the database of the studies rightly, and saying in words what is wrong with it."""
 
 import contextlib
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from hpo.errors import StorageError, UsageError
-from hpo.storage_url import backend_of, mask, sqlite_path
+from hpo.storage_url import backend_of, conceal, mask, sqlite_path
 
 BUSY_TIMEOUT_S: Final = 60.0
 
@@ -58,7 +59,7 @@ def open_storage(
     engine: dict[str, object] = {"pool_pre_ping": True}
     if backend == "sqlite":
         if path is None:
-            raise UsageError(f"{url} names no file: use sqlite:///FOLDER/FILE.db.")
+            raise UsageError(f"{mask(url)} names no file: use sqlite:///FOLDER/FILE.db.")
         _check_sqlite_file(path, create=create)
         journal = "DELETE" if _is_on_network(path) else "WAL"
         engine = {"creator": partial(_connect_sqlite, path, busy_timeout_s, journal)}
@@ -93,8 +94,11 @@ def explained(url: str) -> Iterator[None]:
     """Turn what the database libraries raise into one message with a way out."""
     try:
         yield
+    except json.JSONDecodeError as error:
+        raise StorageError(f"{mask(url)} {_REASONS['malformed']}") from error
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
-        raise StorageError(f"{mask(url)} {_reason(_root_cause(error))}") from error
+        reason = conceal(_reason(_root_cause(error)), url)
+        raise StorageError(f"{mask(url)} {reason}") from error
 
 
 def _check_postgres(url: str) -> None:
@@ -105,8 +109,10 @@ def _check_postgres(url: str) -> None:
             "PostgreSQL needs a driver: pip install 'hpo-toolkit[postgres]', then use "
             "postgresql+psycopg://USER@HOST/DATABASE."
         ) from None
-    except SQLAlchemyError as error:
-        raise UsageError(f"{mask(url)!r} is no storage URL: {error}") from None
+    except (SQLAlchemyError, ValueError):
+        raise UsageError(
+            f"{mask(url)!r} is no storage URL: use postgresql+psycopg://USER@HOST:PORT/DATABASE."
+        ) from None
 
 
 def _check_sqlite_file(path: Path, *, create: bool) -> None:

@@ -1,6 +1,7 @@
 """The run store: what is kept, what is found again, what counts as absent."""
 
 import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -134,3 +135,55 @@ def test_a_full_disk_is_said_and_the_old_file_stays(
     assert found is not None
     assert found.seconds == RUN.seconds
     assert len(list(store.folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", [{"learning_rate": "a", "train": {}, "validation": {}}]),
+        ("epochs", [{"learning_rate": 1, "train": {"loss": "low"}, "validation": {}}]),
+        ("epochs", [{"learning_rate": 1, "train": [], "validation": {}}]),
+        ("epochs", [{"train": {}, "validation": {}}]),
+        ("train", {"accuracy": None}),
+        ("train", ["accuracy"]),
+        ("validation_probabilities", "0.5"),
+        ("validation_probabilities", ["0.5"]),
+        ("test_probabilities", {"0": 1}),
+        ("test_probabilities", [True]),
+        ("seconds", 10**400),
+        ("kept_epoch", float("inf")),
+        ("versions", 3),
+    ],
+)
+def test_numbers_that_are_none_count_as_damage(store: RunStore, field: str, value: object) -> None:
+    store.save(KEY, RUN)
+    document = json.loads(store.path(KEY).read_text()) | {field: value}
+    store.path(KEY).write_text(json.dumps(document))
+    assert store.find(KEY) is None
+
+
+def test_a_file_nested_without_end_counts_as_damage(store: RunStore) -> None:
+    store.save(KEY, RUN)
+    store.path(KEY).write_text("[" * 100_000)
+    assert store.find(KEY) is None
+
+
+def test_a_pipe_in_the_run_store_is_not_waited_for(store: RunStore) -> None:
+    store.folder.mkdir()
+    os.mkfifo(store.path(KEY))
+    assert store.find(KEY) is None
+
+
+def test_a_store_that_cannot_be_holds_nothing() -> None:
+    impossible = RunStore(Path("a" * 300))
+    assert not impossible.has(KEY)
+    assert impossible.find(KEY) is None
+
+
+@pytest.mark.parametrize("prefix", ["../", "/", "sub/", "x\0"])
+def test_a_name_on_record_does_not_lead_out_of_the_store(store: RunStore, prefix: str) -> None:
+    store.save(KEY, RUN)
+    inner = RunStore(store.folder / "inner")
+    inner.folder.mkdir()
+    assert store.read(KEY.digest()) is not None
+    assert inner.read(f"{prefix}{KEY.digest()}") is None

@@ -10,7 +10,7 @@ import pytest
 
 from hpo.errors import StorageError, UsageError
 from hpo.storage import explained, open_storage
-from hpo.storage_url import mask, sqlite_path
+from hpo.storage_url import backend_of, conceal, mask, mask_command, sqlite_path
 
 
 def url(path: Path) -> str:
@@ -116,6 +116,18 @@ def test_a_path_gets_the_url_it_should_have_been() -> None:
         ("postgresql+psycopg://me:p:a/s@host/db", "postgresql+psycopg://me:***@host/db"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
         ("sqlite:///studies/hpo.db", "sqlite:///studies/hpo.db"),
+        ("sqlite:///home/a:b@c/hpo.db", "sqlite:///home/a:b@c/hpo.db"),
+        ("postgresql://me:pass@word@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@azure:secret@host/db", "postgresql://me@azure:***@host/db"),
+        ("postgresql://me:secret", "postgresql://me:***"),
+        ("postgresql://host:5432/db", "postgresql://host:5432/db"),
+        ("postgresql://[::1]:5432/db", "postgresql://[::1]:5432/db"),
+        ("postgresql://host/db?password=a&user=b", "postgresql://host/db?password=***&user=b"),
+        ("postgresql://host/db?pass%77ord=a@b", "postgresql://host/db?pass%77ord=***"),
+        ("postgresql://host/db?sslpassword=a", "postgresql://host/db?sslpassword=***"),
+        ("me:secret@host/db", "me:***@host/db"),
+        ("//me:secret@host/db", "//me:***@host/db"),
+        ("sqlite://me:secret@host/x.db", "sqlite://me:***@host/x.db"),
     ],
 )
 def test_a_password_is_never_shown(given: str, shown: str) -> None:
@@ -126,3 +138,62 @@ def test_only_sqlite_urls_name_a_file() -> None:
     assert sqlite_path("sqlite:///a/b.db") == Path("a/b.db")
     assert sqlite_path("sqlite:////a/b.db") == Path("/a/b.db")
     assert sqlite_path("postgresql://me@host/db") is None
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "me:secret@host/db",
+        "//me:secret@host/db",
+        "sqlite://me:secret@host/x.db",
+        "sqlite+pysqlcipher://:secret@/x.db",
+        "postgresql+psycopg://me:secret@host:port/db",
+        "postgresql+psycopg://me:secret",
+        "postgresql+psycopg://me:p@secret@127.0.0.1:1/db",
+        "postgresql+nodriver://me:secret@host/db",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_its_password(bad: str) -> None:
+    with pytest.raises((UsageError, StorageError)) as caught:
+        open_storage(bad)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_sign_in_a_password_that_needs_an_escape_is_told() -> None:
+    with pytest.raises(UsageError, match="write an @ in a password as %40"):
+        backend_of("postgresql://me:p@ss@host/db")
+    assert backend_of("postgresql://me@azure:p%40ss@host/db") == "postgresql"
+
+
+def test_what_a_library_quotes_of_a_password_is_hidden() -> None:
+    url = "postgresql://me:p%40ss@host/db?sslpassword=more"
+    assert conceal("'p@ss' or p%40ss or more", url) == "'***' or *** or ***"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("hpo show --storage=postgresql://me:x@h/d", "hpo show --storage=postgresql://me:***@h/d"),
+        ("show --storage 'postgresql://me:a b@h/d'", "show --storage 'postgresql://me:***@h/d'"),
+        ("show 'postgresql://me:a'\"'\"'b@h/d'", "show 'postgresql://me:***@h/d'"),
+        ("show 'postgresql://me:a", "show 'postgresql://me:***"),
+        ("hpo grid --space 'my space.toml'", "hpo grid --space 'my space.toml'"),
+    ],
+)
+def test_passwords_are_hidden_in_a_command(given: str, shown: str) -> None:
+    assert mask_command(given) == shown
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a/" * 3000 + "x", "a\0b"])
+def test_a_file_that_cannot_be_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match="no file can be called"):
+        open_storage(f"sqlite:///{name}")
+
+
+def test_an_attribute_that_is_no_json_is_called_corrupt(tmp_path: Path) -> None:
+    storage = open_storage(url(tmp_path / "hpo.db"))
+    optuna.create_study(study_name="a", storage=storage.optuna).set_user_attr("hpo", 1)
+    with sqlite3.connect(tmp_path / "hpo.db") as connection:
+        connection.execute("UPDATE study_user_attributes SET value_json = '{'")
+    with pytest.raises(StorageError, match="is corrupt"), explained(storage.url):
+        storage.optuna.get_all_studies()

@@ -1,7 +1,8 @@
 """The commands put together, and the one place that turns errors into messages."""
 
+import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -15,6 +16,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+_LONGEST_SHOWN: Final = 200
 
 _TRAIN = "Train"
 _LOOK = "Look at studies"
@@ -59,12 +62,30 @@ def _root(
 def main() -> None:
     """Run the command line; a user's mistake ends in one message and an exit code."""
     try:
+        _check_text()
         code = _run()
     except HpoError as error:
         _fail(error)
     if code == Interrupted.exit_code:
         _fail(Interrupted("Interrupted. What is finished is kept: the same command goes on."))
     sys.exit(code)
+
+
+def _check_text() -> None:
+    """Refuse arguments and settings that are no text: no page and no database takes them.
+
+    Raises:
+        UsageError: names the first one.
+    """
+    settings = (f"{name}={value}" for name, value in os.environ.items() if name[:4] == "HPO_")
+    for text in (*sys.argv[1:], *settings):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{text[:_LONGEST_SHOWN]!a} is no text in UTF-8. Rename what it names, or write "
+                "it in another way."
+            ) from None
 
 
 def _run() -> int:

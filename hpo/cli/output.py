@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from typing import Final
@@ -11,6 +12,10 @@ from rich.markup import escape
 
 console: Final = Console(highlight=False)
 error_console: Final = Console(stderr=True, highlight=False)
+
+
+# A message may name what comes from a stranger's file, and a terminal obeys such signs.
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def print_json(document: Mapping[str, object]) -> None:
@@ -25,7 +30,7 @@ def print_line(text: str, *, style: str = "") -> None:
 
 def say(message: str, *, style: str = "") -> None:
     """Print a line for the reader on standard error."""
-    error_console.print(escape(message), style=style, soft_wrap=True)
+    error_console.print(escape(_CONTROL.sub("�", message)), style=style, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,9 @@
 The cache only saves time. Whatever is missing, damaged or cannot be written is computed again.
 """
 
+import io
 import json
+import math
 import os
 import tempfile
 import zlib
@@ -15,7 +17,9 @@ from typing import IO, Final
 import numpy as np
 
 from hpo.data.dataset import Pixels
+from hpo.files import read_json
 
+_MAX_INDEX_BYTES: Final = 100_000_000
 _CHECKSUM_BYTES: Final = 4
 
 
@@ -38,7 +42,7 @@ def folder() -> Path:
 def read_index(key: str) -> Mapping[str, object] | None:
     """Return what `write_index` kept under this key, or None."""
     try:
-        index = json.loads((folder() / "index" / f"{key}.json").read_bytes())
+        index = read_json(folder() / "index" / f"{key}.json", most=_MAX_INDEX_BYTES)
     except (OSError, ValueError):
         return None
     return index if isinstance(index, dict) else None
@@ -52,16 +56,21 @@ def write_index(key: str, index: Mapping[str, object]) -> None:
 
 def read_pixels(name: str, shape: tuple[int, int, int]) -> Pixels | None:
     """Map the pixels kept under this name, or return None where they are not there or damaged."""
+    header = _header(shape)
+    n_bytes = len(header) + math.prod(shape)
     try:
         path = folder() / "pixels" / f"{name}.npy"
-        pixels: Pixels = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        if not path.is_file() or path.stat().st_size != n_bytes + _CHECKSUM_BYTES:
+            return None
         with path.open("rb") as file:
-            file.seek(-_CHECKSUM_BYTES, os.SEEK_END)
+            is_ours = file.read(len(header)) == header
+            file.seek(n_bytes)
             checksum = int.from_bytes(file.read(), "little")
-    except (OSError, ValueError, EOFError):
+        mapped = np.memmap(path, np.uint8, "r", len(header), shape)
+    except (OSError, ValueError):
         return None
-    is_whole = pixels.shape == shape and zlib.crc32(pixels.data) == checksum
-    return pixels if is_whole else None
+    pixels: Pixels = np.asarray(mapped)
+    return pixels if is_ours and zlib.crc32(pixels.data) == checksum else None
 
 
 def write_pixels(name: str, shape: tuple[int, int, int], images: Iterable[Pixels]) -> None:
@@ -70,15 +79,21 @@ def write_pixels(name: str, shape: tuple[int, int, int], images: Iterable[Pixels
     The file is a `.npy` with a CRC-32 behind the array. It is written, never mapped for writing:
     on a full disk a write fails, while a mapped page kills the process.
     """
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     checksum = 0
     with suppress(OSError), _replacing(folder() / "pixels" / f"{name}.npy") as file:
-        np.lib.format.write_array_header_1_0(file, header)
+        file.write(_header(shape))
         for image in images:
             data = np.ascontiguousarray(image).data
             checksum = zlib.crc32(data, checksum)
             file.write(data)
         file.write(checksum.to_bytes(_CHECKSUM_BYTES, "little"))
+
+
+def _header(shape: tuple[int, int, int]) -> bytes:
+    file = io.BytesIO()
+    fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, fields)
+    return file.getvalue()
 
 
 @contextmanager

@@ -20,6 +20,9 @@ _SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
 _CLASSES: Final = {"NORMAL": NORMAL, "PNEUMONIA": PNEUMONIA}
 _SUFFIXES: Final = {".jpeg", ".jpg", ".png"}
 
+# Control signs, and bytes that are no UTF-8.
+_UNSHOWN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
 # Lies in a folder that `hpo data generate` wrote, so that its results still say phantom.
 PHANTOM_MARK: Final = "PHANTOM.txt"
 
@@ -39,7 +42,7 @@ def read(path: Path) -> Source:
     """List the images of a folder, by split, class and name.
 
     Raises:
-        DataError: a split without one of the classes, or a file that cannot be reached.
+        DataError: a split without one of the classes, or a file that cannot be reached or named.
     """
     try:
         found = {
@@ -77,13 +80,20 @@ def _image_names(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(
+        names = sorted(
             entry.name
             for entry in entries
             if Path(entry.name).suffix.lower() in _SUFFIXES
             and not entry.name.startswith(".")
             and not entry.is_dir()
         )
+    for name in names:
+        if _UNSHOWN.search(name):
+            raise DataError(
+                f"{folder / ascii(name)} has signs in its name that cannot be shown. Rename the "
+                "file, or remove it."
+            )
+    return names
 
 
 def _check(path: Path, found: Mapping[tuple[str, str], Sequence[str]]) -> None:

@@ -10,6 +10,7 @@ from hpo.data.source import open_source
 from hpo.errors import DataError
 
 _FORMATS: Final = (npy_files, image_folders, medmnist)
+_LONGEST_PATH: Final = 200
 _WANTED: Final = """\
   - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of .jpeg, .jpg or .png files (val may be absent)
   - a folder with normal.npy, pneumonia.npy, test_normal.npy and test_pneumonia.npy
@@ -34,11 +35,17 @@ def load(path: Path) -> Dataset:
     Raises:
         DataError: nothing there that can be used, or a damaged file, which is named.
     """
-    path = path.expanduser().absolute()
-    for data_format in _FORMATS:
-        if data_format.looks_like(path):
-            return open_source(data_format.read(path))
-    raise DataError(f"{_nothing_at(path)} Give the path (--data, HPO_DATA) of\n{_WANTED}")
+    try:
+        path = path.expanduser().absolute()
+        str(path).encode()  # Names that are no text fail in every later table and page.
+        for data_format in _FORMATS:
+            if data_format.looks_like(path):
+                return open_source(data_format.read(path))
+        nothing = _nothing_at(path)
+    except (OSError, RuntimeError, ValueError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "it is no path"
+        nothing = f"{str(path)[:_LONGEST_PATH]!r} cannot be read: {reason}."
+    raise DataError(f"{nothing} Give the path (--data, HPO_DATA) of\n{_WANTED}")
 
 
 def _nothing_at(path: Path) -> str:

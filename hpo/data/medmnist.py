@@ -1,35 +1,28 @@
 """A MedMNIST archive: train, val and test images and labels in one .npz file."""
 
+import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import IO, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.dataset import TEST, TRAIN, VALIDATION, Pixels
-from hpo.data.source import Source, stamp
+from hpo.data.npy_header import Header, read_header
+from hpo.data.source import Source, image_fault, number_fault, stamp
 from hpo.errors import DataError, fault_list
 
 _SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
-_UNREADABLE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-_READERS: Final = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+# What NumPy writes. Others take memory as the file says.
+_COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_MAX_FORTRAN_BYTES: Final = 1_000_000_000
+_LONGEST_REASON: Final = 200
 
-
-class _Header(NamedTuple):
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
-
-    def __str__(self) -> str:
-        return f"{self.dtype} of shape {self.shape}"
-
-
-_Headers: TypeAlias = Mapping[str, _Header]
+_Headers: TypeAlias = Mapping[str, Header]
+_Labels: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 
 def looks_like(path: Path) -> bool:
@@ -48,7 +41,7 @@ def read(path: Path) -> Source:
         present = [name for name in _SPLITS if name == "train" or _keys(name) & headers.keys()]
         faults = [fault for name in present for fault in _faults(headers, name)]
         labels = {} if faults else _labels(path, present)
-    except _UNREADABLE as problem:
+    except Exception as problem:  # Archives are damaged, encrypted, … in any way.
         raise _damaged(path, problem) from None
     faults += [
         f"{name}_labels holds other values than 0 (normal) and 1 (pneumonia)"
@@ -60,7 +53,7 @@ def read(path: Path) -> Source:
     return _source(path, labels)
 
 
-def _source(path: Path, labels: Mapping[str, NDArray[np.generic]]) -> Source:
+def _source(path: Path, labels: _Labels) -> Source:
     counts = {name: len(values) for name, values in labels.items()}
     split = np.array([_SPLITS[name] for name in counts], np.uint8)
     return Source(
@@ -83,14 +76,18 @@ def _headers(path: Path) -> _Headers:
     """Read shape and type of each array, without unpacking it."""
     headers = {}
     with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
         for key in set().union(*map(_keys, _SPLITS)):
-            if f"{key}.npy" not in archive.namelist():
-                continue
-            with archive.open(f"{key}.npy") as member:
-                version = np.lib.format.read_magic(member)
-                shape, _, dtype = _READERS[version](member)
-            headers[key] = _Header(shape, dtype)
+            if f"{key}.npy" in names:
+                if archive.getinfo(f"{key}.npy").compress_type not in _COMPRESSIONS:
+                    raise ValueError(f"{key} is compressed in a way that NumPy does not use")
+                headers[key] = _header(archive, f"{key}.npy")
     return headers
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> Header:
+    with archive.open(name) as member:
+        return read_header(member)
 
 
 def _faults(headers: _Headers, split: str) -> Iterator[str]:
@@ -99,6 +96,10 @@ def _faults(headers: _Headers, split: str) -> Iterator[str]:
         yield f"{split}_images is missing"
     elif images.dtype != np.uint8 or not _is_image_shape(images.shape):
         yield f"{split}_images takes uint8 (n, height, width) or (…, 3), but is {images}"
+    elif fault := image_fault(*images.shape[1:3]) or number_fault(images.shape[0]):
+        yield f"{split}_images: {fault}"
+    elif images.is_fortran and images.n_bytes > _MAX_FORTRAN_BYTES:
+        yield f"{split}_images is in Fortran order: save np.ascontiguousarray of it"
     if labels is None:
         yield f"{split}_labels is missing"
     elif labels.dtype.kind not in "biu" or labels.shape[1:] not in {(), (1,)} or not labels.shape:
@@ -108,31 +109,60 @@ def _faults(headers: _Headers, split: str) -> Iterator[str]:
 
 
 def _is_image_shape(shape: tuple[int, ...]) -> bool:
-    return (len(shape) == 3 or shape[3:] in {(1,), (3,)}) and 0 not in shape[1:]
+    return (len(shape) == 3 or (len(shape) == 4 and shape[3] in {1, 3})) and 0 not in shape[1:]
 
 
-def _labels(path: Path, splits: Sequence[str]) -> dict[str, NDArray[np.generic]]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[f"{name}_labels"].reshape(-1) for name in splits}
+def _labels(path: Path, splits: Sequence[str]) -> _Labels:
+    with zipfile.ZipFile(path) as archive:
+        return {name: _column(archive, f"{name}_labels.npy") for name in splits}
+
+
+def _column(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
+    header = _header(archive, name)
+    with archive.open(name) as member:
+        _read(member, header.offset, is_last=False)
+        return np.frombuffer(_read(member, header.n_bytes), header.dtype)
 
 
 def _images(path: Path, counts: Mapping[str, int], positions: Sequence[int]) -> Iterator[Pixels]:
-    """Yield images, with the array of one split in memory at a time."""
+    """Yield images with one of them in memory at a time: archives may unpack to any size."""
     rows = [(name, i) for name, n in counts.items() for i in range(n)]
-    unpacked = ""
-    for position in positions:
-        name, i = rows[position]
-        if name != unpacked:
-            images, unpacked = _unpack(path, f"{name}_images"), name
-        yield _to_gray(images[i])
-
-
-def _unpack(path: Path, key: str) -> Pixels:
+    split, at = "", 0
+    stream: Iterator[Pixels] = iter(())
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return np.asarray(archive[key], np.uint8)
-    except _UNREADABLE as problem:
+        for position in positions:
+            name, i = rows[position]
+            if name != split or i < at:
+                stream, split, at = _stream(path, f"{name}_images.npy"), name, 0
+            yield _to_gray(next(islice(stream, i - at, None)))
+            at = i + 1
+    except Exception as problem:  # As above.
         raise _damaged(path, problem) from None
+
+
+def _stream(path: Path, name: str) -> Iterator[Pixels]:
+    """Yield the images of an array; with the last one, its checksum is compared."""
+    with zipfile.ZipFile(path) as archive, archive.open(name) as member:
+        header = _header(archive, name)
+        # A seek would switch the checksum off.
+        _read(member, header.offset, is_last=False)
+        n_images, *shape = header.shape
+        if header.is_fortran:
+            values = np.frombuffer(_read(member, header.n_bytes), np.uint8)
+            yield from values.reshape(header.shape, order="F")
+            return
+        for left in reversed(range(n_images)):
+            values = np.frombuffer(_read(member, math.prod(shape), is_last=not left), np.uint8)
+            yield values.reshape(shape)
+
+
+def _read(member: IO[bytes], n_bytes: int, *, is_last: bool = True) -> bytes:
+    content = member.read(n_bytes)
+    if len(content) < n_bytes:
+        raise EOFError("it is cut short")
+    if is_last:
+        member.read(1)  # Reading on to the end is what compares the checksum.
+    return content
 
 
 def _to_gray(image: Pixels) -> Pixels:
@@ -147,6 +177,6 @@ def _to_gray(image: Pixels) -> Pixels:
 
 def _damaged(path: Path, problem: Exception) -> DataError:
     return DataError(
-        f"{path} is no .npz archive, or is damaged: {problem}. Fetch it again "
-        "(hpo data download DIR)."
+        f"{path} is no .npz archive, or is damaged: {str(problem)[:_LONGEST_REASON]}. Fetch it "
+        "again (hpo data download DIR)."
     )

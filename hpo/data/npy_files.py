@@ -1,13 +1,15 @@
 """The course's four files: normal.npy, pneumonia.npy, test_normal.npy, test_pneumonia.npy."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, Pixels
-from hpo.data.source import Source, stamp
+from hpo.data.npy_header import read_header
+from hpo.data.source import Source, image_fault, number_fault, stamp
 from hpo.errors import DataError, fault_list
 
 # In the order of the data set. Only the test files may be absent, both together.
@@ -55,8 +57,10 @@ def _map_all(path: Path) -> dict[str, Pixels]:
     for name in present:
         try:
             arrays[name] = _map(path / name)
-        except (OSError, ValueError, EOFError) as problem:
+        except (OSError, ValueError) as problem:
             faults.append(f"{name} {problem}")
+    if fault := number_fault(sum(map(len, arrays.values()))):
+        faults.append(fault)
     if faults:
         raise DataError(
             fault_list(f"The .npy files in {path} cannot be used; each holds {_ALLOWED}:", faults)
@@ -65,15 +69,22 @@ def _map_all(path: Path) -> dict[str, Pixels]:
 
 
 def _map(path: Path) -> Pixels:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
-        raise ValueError(f"is no plain array file, or is damaged: {problem}") from None
-    if not isinstance(array, np.ndarray):
-        raise ValueError("is an archive (.npz), not an array")
-    if array.dtype != np.uint8 or array.ndim != 3 or 0 in array.shape[1:]:
-        raise ValueError(f"holds {array.dtype} of shape {array.shape}")
-    return array
+    with path.open("rb") as file:
+        header = read_header(file)
+        n_bytes = file.seek(0, os.SEEK_END)
+    if header.dtype.hasobject:
+        raise ValueError("is no plain array file: it holds Python objects, which are not read")
+    shape, n_needed = header.shape, header.offset + header.n_bytes
+    if header.dtype != np.uint8 or len(shape) != 3 or 0 in shape[1:]:
+        raise ValueError(f"holds {header}")
+    if fault := image_fault(shape[1], shape[2]):
+        raise ValueError(f"holds {fault}")
+    if n_bytes < n_needed:
+        raise ValueError(f"is cut short or damaged: {n_bytes:,} bytes of {n_needed:,} are there")
+    if not header.n_bytes:
+        return np.empty(shape, np.uint8)
+    order: Literal["F", "C"] = "F" if header.is_fortran else "C"
+    return np.memmap(path, np.uint8, "r", header.offset, shape, order)
 
 
 def _images(arrays: Sequence[Pixels], positions: Sequence[int]) -> Iterator[Pixels]:

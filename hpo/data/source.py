@@ -17,6 +17,11 @@ from hpo.errors import DataError
 # Raise when decoding or digests change: older indexes are then no longer read.
 _INDEX_VERSION: Final = 1
 
+MAX_PIXELS: Final = 64_000_000
+# Resizing takes memory by the longer side.
+MAX_SIDE: Final = 20_000
+MAX_IMAGES: Final = 500_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -46,6 +51,22 @@ def stamp(paths: Sequence[Path]) -> str:
         status = path.stat()
         hasher.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return hasher.hexdigest()[:32]
+
+
+def image_fault(height: int, width: int) -> str | None:
+    """Say that images are larger than is read, None where they are not."""
+    if height * width > MAX_PIXELS:
+        return f"{width} x {height} pixels; at most {MAX_PIXELS:,} are read"
+    if max(height, width) > MAX_SIDE:
+        return f"{width} x {height} pixels; sides of at most {MAX_SIDE:,} are read"
+    return None
+
+
+def number_fault(n_images: int) -> str | None:
+    """Say that there are more images than are read, None where there are not."""
+    if n_images > MAX_IMAGES:
+        return f"there are {n_images:,} images; at most {MAX_IMAGES:,} are read"
+    return None
 
 
 def open_source(source: Source) -> Dataset:
@@ -110,9 +131,11 @@ def _known(
     if not (isinstance(sizes, list) and isinstance(digests, list)) or len(digests) != n:
         return None
     try:
-        return np.array(sizes, np.int64).reshape(n, 2), tuple(str(digest) for digest in digests)
-    except (TypeError, ValueError):
+        known = np.array(sizes, np.int64).reshape(n, 2)
+    except (TypeError, ValueError, OverflowError):
         return None
+    is_plain = all(isinstance(digest, str) for digest in digests) and (known > 0).all()
+    return (known, tuple(digests)) if is_plain else None
 
 
 def _digest(image: Pixels) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from hpo.config import Value, describe
+from hpo.errors import SpaceError
 from hpo.space.reading import read_space
 from hpo.space.records import Choices, IntRange, Parameter, Space, Sweep, SweepValue
 
@@ -20,12 +21,14 @@ def to_document(space: Space) -> Document:
     }
 
 
-def from_document(document: Mapping[str, object]) -> Space:
+def from_document(document: object) -> Space:
     """Read a space back from plain data.
 
     Raises:
         SpaceError: this is no document of a space; all faults at once.
     """
+    if not isinstance(document, Mapping):
+        raise SpaceError(f"The recorded space takes tables, but got {describe(document)[:200]}")
     tables = {key: value for key, value in document.items() if key != "name"}
     name = str(document.get("name", "recorded"))
     return read_space(tables, name=name, source=f"The recorded space {name}")

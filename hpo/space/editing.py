@@ -138,15 +138,17 @@ def _without(sweep: Sweep, pinned: Iterable[str]) -> Sweep:
 
 def _read_values(name: str, text: str, faults: list[str]) -> tuple[SweepValue, ...]:
     values: list[SweepValue] = []
+    labels: set[Scalar] = set()
     for part in _COMMA.split(text):
         try:
             value = sweep_value(name, {name: NAMES[name].parse(part)})
         except ValueError as problem:
             faults.append(f"{name} {problem}")
             continue
-        if value.label in [other.label for other in values]:
+        if value.label in labels:
             faults.append(f"{name} holds {value_text(value.label)} twice")
         values.append(value)
+        labels.add(value.label)
     return tuple(values)
 
 

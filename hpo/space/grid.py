@@ -1,6 +1,7 @@
 """The cells of a grid: the product of prescribed sweeps."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -9,6 +10,7 @@ from hpo.errors import ConfigError, UsageError, fault_list
 from hpo.space.fields import NAMES, apply, overlapping, reasons, unknown_name
 from hpo.space.records import Cell, Space, Sweep, SweepValue, value_text
 
+_MOST_CELLS: Final = 10_000
 _NEEDS: Final = {
     "focal_gamma": "loss=focal",
     "momentum": "optimizer=sgd",
@@ -35,6 +37,11 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
     if not faults:
         sweeps = [space.sweeps[name] for name in names]
         faults = _clashes(space, sweeps)
+        n_cells = math.prod(len(sweep.values) for sweep in sweeps)
+        if n_cells > _MOST_CELLS:
+            faults.append(
+                f"it has {n_cells:,} configurations; at most {_MOST_CELLS:,} are trained"
+            )
     if faults:
         raise UsageError(fault_list("This grid cannot be made:", faults))
     base = _grid_base(space, sweeps)

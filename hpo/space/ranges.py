@@ -166,15 +166,17 @@ def _read_choices(
         faults.append(f"{place}.choices takes a list of values, but got {describe(raw)}")
         return ()
     values: list[Value] = []
+    seen: set[Value] = set()
     for item in raw:
         try:
             value = spec.read(item)
         except ValueError as problem:
             faults.append(f"{place}.choices {problem}")
             continue
-        if value in values:
+        if value in seen:
             faults.append(f"{place}.choices holds {value_text(value)} twice")
         values.append(value)
+        seen.add(value)
     return tuple(values)
 
 

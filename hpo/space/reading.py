@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from hpo.config import TrainingConfig, Value, describe, did_you_mean
+from hpo.config import Scalar, TrainingConfig, Value, describe, did_you_mean
 from hpo.errors import ConfigError, SpaceError, fault_list
 from hpo.space.fields import (
     NAMES,
@@ -137,14 +137,16 @@ def _read_values(name: str, raw: object, faults: list[str]) -> tuple[SweepValue,
     if not raw:
         faults.append(f"{place} is empty: list the values to compare, or take the sweep out")
     values: list[SweepValue] = []
+    labels: set[Scalar] = set()
     for number, item in enumerate(raw, start=1):
         value = _read_value(name, item, f"{place}, value {number}", faults)
         if value is None:
             continue
-        if value.label in [other.label for other in values]:
+        if value.label in labels:
             faults.append(f"{place} holds {value_text(value.label)} twice{_list_hint(name)}")
         else:
             values.append(value)
+            labels.add(value.label)
     return tuple(values)
 
 

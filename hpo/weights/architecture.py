@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from hpo.config import FIELDS, Activation
 from hpo.errors import WeightsError, fault_list
 from hpo.weights.files import StateDict
-from hpo.weights.layers import Layer, Linear, number_of, read_layers, shape_of
+from hpo.weights.layers import Layer, Linear, number_of, read_layers, shape_of, shorten
 
 Step: TypeAlias = Layer | Activation
 
@@ -62,7 +62,9 @@ def find_architecture(state: StateDict, activation: Activation) -> Architecture:
     layers = found.layers
     if faults := list(_faults(layers)):
         raise WeightsError(
-            fault_list(f"{state.path} holds tensors that make no network for X-rays:", faults)
+            fault_list(
+                f"{state.path} holds tensors that make no network for X-rays:", shorten(faults)
+            )
         )
     blocks = _blocks(layers)
     return Architecture(

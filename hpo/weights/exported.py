@@ -5,9 +5,10 @@ may be moved elsewhere.
 """
 
 import json
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,15 +16,18 @@ from safetensors import SafetensorError, safe_open
 from hpo.config import TrainingConfig
 from hpo.data import Pixels
 from hpo.errors import ConfigError, WeightsError
+from hpo.files import read_json
 from hpo.training.device import one_thread
 from hpo.training.losses import probabilities
 from hpo.training.model import compute_logits, plain_model
 from hpo.weights.architecture import find_architecture
-from hpo.weights.files import read_state_dict
+from hpo.weights.files import StateDict, read_state_dict
 from hpo.weights.network import Network, Probabilities, finite, in_pieces
 from hpo.weights.saving import CONFIG_KEY
 
 CONFIG: Final = "config.json"
+
+_MAX_CONFIG_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ def describe(path: Path) -> Description | None:
     Raises:
         WeightsError: it is there, and no configuration of this version.
     """
-    if own := _own_text(path):
+    own = _own_fields(path)
+    if own is not None:
         return Description(_read_config(path, own), "The file itself")
     if is_described(path.parent):
         return describe_folder(path.parent)
@@ -49,11 +54,7 @@ def describe(path: Path) -> Description | None:
 
 def is_described(folder: Path) -> bool:
     """Whether `hpo export` wrote the config.json of a folder."""
-    try:
-        document = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(document, dict) and isinstance(document.get("config"), dict)
+    return _fields(folder / CONFIG) is not None
 
 
 def describe_folder(folder: Path) -> Description:
@@ -63,13 +64,13 @@ def describe_folder(folder: Path) -> Description:
         WeightsError: it is damaged, or not from `hpo export`.
     """
     path = folder / CONFIG
-    if not is_described(folder):
+    fields = _fields(path)
+    if fields is None:
         raise WeightsError(
             f"{path} is damaged, or not from `hpo export`: export the study again, or give one "
             "file of weights with --input-scale."
         )
-    text = json.dumps(json.loads(path.read_text(encoding="utf-8"))["config"])
-    return Description(_read_config(path, text), str(path))
+    return Description(_read_config(path, fields), str(path))
 
 
 def open_described(path: Path, described: Description) -> Network:
@@ -79,9 +80,11 @@ def open_described(path: Path, described: Description) -> Network:
         WeightsError: the file cannot be read, or holds another network.
     """
     config = described.config
-    model, state = plain_model(config), read_state_dict(path)
+    state = read_state_dict(path)
+    with torch.device("meta"):  # It may describe a network that no memory holds.
+        model = plain_model(config)
     try:
-        model.load_state_dict(dict(state.tensors), strict=True)
+        model.load_state_dict(_in_float32(state), strict=True, assign=True)
     except RuntimeError as error:
         raise WeightsError(
             f"{path} does not hold the network that {described.source} describes. Export the "
@@ -105,20 +108,55 @@ def open_described(path: Path, described: Description) -> Network:
     )
 
 
-def _own_text(path: Path) -> str | None:
-    """Return what a safetensors file holds of its configuration; damage is told elsewhere."""
-    if not path.is_file():
-        return None
+def _own_fields(path: Path) -> dict[str, Any] | None:
+    """Return what a safetensors file says of its configuration; damage is told elsewhere.
+
+    Raises:
+        WeightsError: what it says is no configuration.
+    """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return None
         with safe_open(path, framework="numpy") as file:
-            found: str | None = (file.metadata() or {}).get(CONFIG_KEY)
-    except (SafetensorError, OSError):
+            text: str | None = (file.metadata() or {}).get(CONFIG_KEY)
+    except (SafetensorError, OSError, ValueError):
         return None
-    return found
-
-
-def _read_config(path: Path, text: str) -> TrainingConfig:
+    if text is None:
+        return None
     try:
-        return TrainingConfig.from_mapping(json.loads(text))
-    except (ConfigError, ValueError) as error:
+        fields = json.loads(text[:_MAX_CONFIG_BYTES])
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise WeightsError(f"{path}: its configuration is damaged. Export the study again.")
+    return fields
+
+
+def _fields(path: Path) -> dict[str, Any] | None:
+    """Return the configuration in a config.json of ours, None where it is none."""
+    try:
+        document = read_json(path, most=_MAX_CONFIG_BYTES)
+    except (OSError, ValueError):
+        return None
+    fields = document.get("config") if isinstance(document, dict) else None
+    return fields if isinstance(fields, dict) else None
+
+
+def _in_float32(state: StateDict) -> dict[str, torch.Tensor]:
+    """Return the tensors as a new network has them: only the counts of BatchNorm are whole.
+
+    They are copied: a product may be rounded otherwise where a tensor lies as it did in a file.
+    """
+    return {
+        key: tensor
+        if key.endswith("num_batches_tracked")
+        else tensor.detach().to(torch.float32, copy=True)
+        for key, tensor in state.tensors.items()
+    }
+
+
+def _read_config(path: Path, fields: dict[str, Any]) -> TrainingConfig:
+    try:
+        return TrainingConfig.from_mapping(fields)
+    except ConfigError as error:
         raise WeightsError(f"{path}: {error}\nExport the study again.") from None

@@ -19,10 +19,11 @@ from hpo.weights.files import StateDict
 
 _Parts: TypeAlias = Mapping[str, Tensor]
 
-_KEY: Final = re.compile(r"(?P<prefix>.*\.)?(?P<number>\d+)\.(?P<name>[^.]+)")
+_KEY: Final = re.compile(r"(?P<prefix>.*\.)?(?P<number>[0-9]{1,9})\.(?P<name>[^.]+)")
 _STATISTICS: Final = ("running_mean", "running_var")
 _NAMES: Final = {"weight", "bias", *_STATISTICS, "num_batches_tracked"}
 _WIDER: Final = {3: "a Conv1d", 4: "a Conv2d", 5: "a Conv3d"}
+_MOST_FAULTS: Final = 20
 _ALLOWED: Final = (
     "What is read is an nn.Sequential of Linear and BatchNorm1d with activations and Dropout "
     "between them, as in the reports."
@@ -101,6 +102,12 @@ def read_layers(state: StateDict) -> Layers:
     return Layers(layers=tuple(layers), prefix=prefix)
 
 
+def shorten(faults: list[str]) -> list[str]:
+    """Keep a message readable where the file is no network at all."""
+    rest = len(faults) - _MOST_FAULTS
+    return [*faults[:_MOST_FAULTS], f"and {rest} more"] if rest > 0 else faults
+
+
 def number_of(layer: Layer) -> int:
     """Return the place of a layer in its nn.Sequential."""
     return int(layer.key.rpartition(".")[2])
@@ -139,7 +146,7 @@ def _layer(key: str, parts: _Parts) -> Layer:
     for name, tensor in parts.items():
         if name != "num_batches_tracked" and not tensor.is_floating_point():
             raise ValueError(f"{_listed(key, parts, [name])} holds {tensor.dtype}, no floats")
-        if not torch.isfinite(tensor).all():
+        if not _is_finite(tensor):
             raise ValueError(f"{_listed(key, parts, [name])} holds values that are not finite")
     floats = {name: tensor.detach().to(torch.float32) for name, tensor in parts.items()}
     if any(name in parts for name in (*_STATISTICS, "num_batches_tracked")):
@@ -181,6 +188,13 @@ def _batch_norm(key: str, parts: _Parts) -> BatchNorm:
     )
 
 
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite, without an array of answers as large as the tensor."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return bool(torch.isfinite(torch.stack(tensor.aminmax())).all())
+
+
 def _strange(key: str, tensor: Tensor) -> str:
     kind = _WIDER.get(tensor.dim(), "no Linear")
     return f"{key} {shape_of(tensor)}: {tensor.dim()} dimensions, {kind}"
@@ -192,5 +206,6 @@ def _listed(key: str, parts: _Parts, names: Iterable[str]) -> str:
 
 def _unfit(state: StateDict, faults: list[str]) -> WeightsError:
     return WeightsError(
-        fault_list(f"{state.path} holds another kind of network:", faults) + f"\n{_ALLOWED}"
+        fault_list(f"{state.path} holds another kind of network:", shorten(faults))
+        + f"\n{_ALLOWED}"
     )

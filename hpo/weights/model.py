@@ -7,6 +7,7 @@ from typing import Final
 
 from hpo.errors import UsageError, WeightsError, fault_list
 from hpo.weights.exported import CONFIG, Description, describe, describe_folder, open_described
+from hpo.weights.files import is_folder
 from hpo.weights.network import Network, Unseen, open_network
 
 # Of one name in two formats the last is taken.
@@ -23,7 +24,7 @@ def open_model(path: Path, unseen: Unseen | None) -> tuple[Network, ...]:
         UsageError: `unseen` for a folder whose config.json says all of it.
         WeightsError: no weights there, or weights that cannot be read; all of them are named.
     """
-    if not path.is_dir():
+    if not is_folder(path):
         return (_open_file(path, unseen, None),)
     files = _files(path)
     described = None

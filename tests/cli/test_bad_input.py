@@ -221,3 +221,22 @@ def test_an_error_in_json_is_json_with_the_same_code(hpo: Hpo) -> None:
     assert answer.code == 2
     assert answer.json["error"]["kind"] == "usage"
     assert "batch_size" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["HPO_DATA", "HPO_SPACE", "HPO_STORAGE", "HPO_RUNS", "HPO_CACHE"])
+def test_a_setting_that_is_no_text_is_said(
+    hpo: Hpo, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "x\udcff")
+    said(hpo(*GRID), 2, name, "is no text in UTF-8")
+    assert not Path("studies").exists()
+
+
+def test_an_argument_that_is_no_text_is_said(hpo: Hpo) -> None:
+    said(hpo("show", "x\udcff"), 2, "is no text in UTF-8")
+
+
+def test_a_message_moves_no_cursor(hpo: Hpo) -> None:
+    answer = hpo("data", "info", "--data", "\x1b[2Jgone")
+    said(answer, 1, "There is no")
+    assert "\x1b" not in answer.err

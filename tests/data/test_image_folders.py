@@ -154,3 +154,15 @@ def test_the_real_release_is_read_whole() -> None:
 
     assert len(dataset) == 2400
     assert dataset.pixels_at(64).shape == (2400, 64, 64)
+
+
+@pytest.mark.parametrize("name", ["\udcff.png", "\x1b[2J.png", "a\nb.png"])
+def test_a_name_that_cannot_be_shown_is_refused(release: Path, name: str) -> None:
+    file = release / "train" / "NORMAL" / "IM-0001-0001.png"
+    file.rename(file.with_name(name))
+
+    with pytest.raises(
+        DataError, match=r"has signs in its name that cannot be shown\. Rename"
+    ) as e:
+        load(release)
+    assert str(e.value).isprintable()

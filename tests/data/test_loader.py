@@ -78,3 +78,9 @@ def test_a_second_load_decodes_nothing_and_imports_no_heavy_library(
 
     assert done.stdout.split("\n")[0] == f"{first.fingerprint} {int(np.sum(pixels))}"
     assert done.stdout.split("\n")[1] == ""
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a/" * 3000, "~no-such-user/x", "\udcff"])
+def test_a_path_that_cannot_be_is_said(name: str) -> None:
+    with pytest.raises(DataError, match=r"cannot be read: .*\. Give the path"):
+        load(Path(name))

@@ -1,3 +1,4 @@
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -146,3 +147,79 @@ def test_a_real_archive_is_read_whole() -> None:
 
     assert [len(dataset.where(split)) for split in (TRAIN, VALIDATION, TEST)] == [3882, 524, 624]
     assert dataset.pixels_at(28).shape == (5030, 28, 28)
+
+
+def test_images_in_fortran_order_are_read(arrays: Arrays, write: Write) -> None:
+    plain = load(write(arrays)).fingerprint
+    turned = {k: np.asfortranarray(v) for k, v in arrays.items()}
+
+    assert load(write(turned)).fingerprint == plain
+
+
+def test_a_small_archive_of_many_large_images_is_read_image_by_image(
+    arrays: Arrays, write: Write
+) -> None:
+    tracemalloc.start()
+    arrays["train_images"] = np.broadcast_to(np.uint8(7), (6, 2000, 2000))
+    path = write(arrays)
+    tracemalloc.reset_peak()
+
+    n_read = sum(1 for _ in load(path).originals(range(6)))
+
+    assert n_read == 6
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * 2000 * 2000  # all six are 24 MB
+
+
+def _claim(shape: str) -> bytes:
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("shape", "fault"),
+    [
+        ("(6, 1000000, 1000000)", "1000000 x 1000000 pixels; at most 64,000,000"),
+        ("(100000000000, 9, 9)", "there are 100,000,000,000 images; at most 500,000"),
+        ("(-6, 9, 9)", "tells a shape that no array has"),
+        (f"({'9' * 400}, 9, 9)", "tells a shape that no array has"),
+    ],
+)
+def test_what_an_archive_claims_is_not_believed(
+    arrays: Arrays, write: Write, shape: str, fault: str
+) -> None:
+    path = write({k: v for k, v in arrays.items() if k != "train_images"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("train_images.npy", _claim(shape))
+
+    with pytest.raises(DataError, match=fault):
+        load(path)
+
+
+def test_an_encrypted_archive_is_named(arrays: Arrays, write: Write) -> None:
+    path = write(arrays)
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.find(mark)
+        while at >= 0:
+            content[at + flags] |= 1
+            at = content.find(mark, at + 4)
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"is damaged: File .* is encrypted"):
+        load(path)
+
+
+def test_a_compression_that_takes_memory_as_the_file_says_is_refused(
+    arrays: Arrays, write: Write
+) -> None:
+    path = write(arrays)
+    with zipfile.ZipFile(path) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+    with pytest.raises(DataError, match="compressed in a way that NumPy does not use"):
+        load(path)

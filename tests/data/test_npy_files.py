@@ -105,3 +105,51 @@ def test_every_fault_is_in_one_message(course: Path) -> None:
 
     with pytest.raises(DataError, match=r"pneumonia\.npy is missing\n.*normal\.npy holds float64"):
         load(course)
+
+
+def _header(shape: str, version: bytes = b"\x01\x00") -> bytes:
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text + bytes(1000)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (_header("(-5, 10, 12)"), "its header tells a shape that no array has"),
+        (_header("(True, 10, 12)"), "its header tells a shape that no array has"),
+        (_header(f"({'9' * 300}, 10, 12)"), "its header tells a shape that no array has"),
+        (_header("(10000000000, 10, 12)"), r"is cut short or damaged: 1,\d+ bytes of"),
+        (_header("(1, 100000, 100000)"), "holds 100000 x 100000 pixels; at most 64,000,000"),
+        (_header("(1, 1, 60000000)"), "holds 60000000 x 1 pixels; sides of at most 20,000"),
+        (_header("(5, 10, 12)", b"\x09\x00"), "its header makes no sense"),
+        (_header("__import__('os').mkdir('exploded')"), "its header makes no sense"),
+        (_header("(" * 3000), "its header makes no sense"),
+        (b"PK\x03\x04", "its header makes no sense"),
+    ],
+)
+def test_what_a_header_claims_is_not_believed(
+    course: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, found: str
+) -> None:
+    monkeypatch.chdir(course)
+    (course / "normal.npy").write_bytes(content)
+
+    with pytest.raises(DataError, match=rf"normal\.npy (is .*: )?{found}"):
+        load(course)
+    assert not (course / "exploded").exists()
+
+
+def test_a_header_that_claims_4_gb_is_not_read_whole(course: Path) -> None:
+    with (course / "normal.npy").open("wb") as file:
+        file.write(b"\x93NUMPY\x02\x00\xff\xff\xff\xff")
+        file.truncate(4 << 30)
+
+    with pytest.raises(DataError, match="its header makes no sense"):
+        load(course)
+
+
+def test_more_images_than_are_read_are_refused_before_they_are_listed(course: Path) -> None:
+    head = _header("(600000, 1, 1)")[:-1000]
+    (course / "normal.npy").write_bytes(head + bytes(600_000))
+
+    with pytest.raises(DataError, match=r"there are 600,\d+ images; at most 500,000"):
+        load(course)

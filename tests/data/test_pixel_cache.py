@@ -1,3 +1,4 @@
+import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -122,3 +123,31 @@ def test_the_cache_lies_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/someone")
     assert cache.folder() == Path("/home/someone/.cache/hpo")
+
+
+def test_a_pipe_in_the_cache_is_not_waited_for(release: Path, cache_folder: Path) -> None:
+    before = np.array(load(release).pixels_at(8))
+    for file in (*(cache_folder / "pixels").iterdir(), *(cache_folder / "index").iterdir()):
+        file.unlink()
+        os.mkfifo(file)
+
+    np.testing.assert_array_equal(load(release).pixels_at(8), before)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"sizes": [[9e99, -1]], "digests": [0]}'])
+def test_an_index_of_rubbish_is_made_again(
+    release: Path, cache_folder: Path, content: str
+) -> None:
+    before = load(release).fingerprint
+    (index,) = (cache_folder / "index").iterdir()
+    index.write_text(content)
+
+    assert load(release).fingerprint == before
+
+
+def test_pixels_of_another_type_are_not_used(cache_folder: Path) -> None:
+    write_pixels("some", SHAPE, IMAGES)
+    file = cache_folder / "pixels" / "some.npy"
+    file.write_bytes(file.read_bytes().replace(b"|u1", b"|i1"))
+
+    assert read_pixels("some", SHAPE) is None

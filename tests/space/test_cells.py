@@ -186,3 +186,12 @@ def test_a_combination_that_makes_no_sense_is_named() -> None:
         "hidden = 8-8-8, dropout = 0.1-0.2 cannot be trained:",
         "  - dropout = [0.1, 0.2] has 2 values for 3 hidden layers: give one value, or 3",
     ]
+
+
+def test_more_configurations_than_can_be_trained_are_refused_uncounted(chest_xray: Space) -> None:
+    values = ",".join(map(str, range(2, 3002)))
+    wide = with_values(chest_xray, dict.fromkeys(("batch_size", "epochs", "step_size"), values))
+    names = ["batch_size", "epochs", "step_size"]
+    assert faults(wide, *names) == [
+        "it has 27,000,000,000 configurations; at most 10,000 are trained"
+    ]

@@ -157,3 +157,9 @@ def test_a_document_of_another_version_is_refused_by_name() -> None:
     with pytest.raises(SpaceError, match="The recorded space report_a cannot be used") as caught:
         from_document(document)
     assert "momentun is no hyperparameter: did you mean momentum?" in str(caught.value)
+
+
+@pytest.mark.parametrize("document", ["text", None, [1], 3])
+def test_what_is_no_document_at_all_is_said(document: object) -> None:
+    with pytest.raises(SpaceError, match="The recorded space takes tables, but got"):
+        from_document(document)

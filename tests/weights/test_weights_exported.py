@@ -1,6 +1,7 @@
 """Folders that `hpo export` wrote: config.json says what weights do not."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from safetensors.numpy import save, save_file
 from hpo.config import TrainingConfig
 from hpo.errors import UsageError, WeightsError
 from hpo.training.losses import probabilities
-from hpo.training.model import build_network, compute_logits, export_weights
+from hpo.training.model import build_network, compute_logits, export_weights, plain_model
 from hpo.training.randomness import seeds_of
 from hpo.weights import Unseen, open_model
 from hpo.weights.saving import CONFIG_KEY, network_script, to_safetensors_file, to_torch_file
@@ -187,3 +188,37 @@ def test_the_script_averages_the_probabilities_of_every_file_beside_it(
     told = [float(p) for p in done.stdout.split()]
     expected = (recorded(config, 0) + recorded(config, 1)) / 2
     np.testing.assert_allclose(told, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{}", '{"config": []}', "\x00"])
+def test_a_config_of_rubbish_is_said(export: Export, content: str) -> None:
+    folder = export(CONFIG)
+    (folder / "config.json").write_text(content)
+    with pytest.raises(WeightsError, match=r"config\.json is damaged"):
+        open_model(folder, None)
+
+
+def test_a_config_that_is_a_pipe_is_not_waited_for(export: Export) -> None:
+    folder = export(CONFIG)
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+    with pytest.raises(WeightsError, match=r"config\.json is damaged"):
+        open_model(folder, None)
+
+
+def test_a_network_that_no_memory_holds_is_never_built(
+    export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = export(CONFIG)
+    huge = TrainingConfig(hidden=(4096,) * 8, image_size=1024)
+    (folder / "config.json").write_text(json.dumps({"config": huge.to_mapping()}))
+    devices = []
+
+    def build(config: TrainingConfig) -> torch.nn.Sequential:
+        devices.append(torch.get_default_device().type)
+        return plain_model(config if devices[-1] == "meta" else CONFIG)
+
+    monkeypatch.setattr("hpo.weights.exported.plain_model", build)
+    with pytest.raises(WeightsError, match="does not hold the network"):
+        open_model(folder, None)
+    assert set(devices) == {"meta"}

@@ -1,0 +1,108 @@
+"""Giving a reader rubbish, and what its answer must be."""
+
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from hpo.errors import HpoError
+
+HANG_S = 10
+# A loaded machine lets a reader wait that does not hang.
+_LOADED = 10
+_LONGEST_MESSAGE = 60_000
+
+
+class Hang(Exception):
+    """A reader took more processor time than `HANG_S`, or waited for ever."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """`read(folder, rubbish)` writes the rubbish into a folder and reads it.
+
+    `n` is how many pieces of rubbish the long run gives it.
+    """
+
+    rubbish: st.SearchStrategy[Any]
+    read: Callable[[Path, Any], object]
+    n: int
+
+
+class Trap:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (self.mark,)
+
+
+def attempt(reader: Reader, folder: Path, rubbish: object) -> str:
+    """Let a reader read rubbish: return the message, "" where it could be read.
+
+    Raises:
+        AssertionError: code was run, a file was left outside, or the message is no message.
+        Exception: what would have been a traceback.
+    """
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    message = ""
+    with _in_time(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            reader.read(home, rubbish)
+        except HpoError as error:
+            message = str(error)
+            assert message.strip()
+            assert len(message) < _LONGEST_MESSAGE
+            assert "Traceback" not in message
+    assert [path.name for path in folder.iterdir()] == ["home"], "something was left outside"
+    assert not (home / "exploded").exists(), "code was run"
+    return message
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Raise Hang where the body takes too long, in processor time or in waiting."""
+    rings = []
+
+    def ring(number: int, _: object) -> None:
+        rings.append(number)
+        raise Hang
+
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, HANG_S)}
+    timers[signal.SIGALRM] = (signal.ITIMER_REAL, HANG_S * _LOADED)
+    before = {number: signal.signal(number, ring) for number in timers}
+    try:
+        for timer, seconds in timers.values():
+            signal.setitimer(timer, seconds, seconds)
+        yield
+    finally:
+        for timer, _ in timers.values():
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if rings:  # It was raised where exceptions are dropped.
+        raise Hang
+
+
+def trap() -> Trap:
+    # Relative: every reader is run in the folder that is looked at.
+    return Trap("exploded")
+
+
+def message_of(call: Callable[..., object], *arguments: object) -> str:
+    """Return what a call said in refusing its arguments, "" where it took them."""
+    try:
+        call(*arguments)
+    except HpoError as error:
+        return str(error)
+    return ""
