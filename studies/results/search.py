@@ -68,7 +68,7 @@ def section(searched: Searched) -> list[str]:
         *table([*header, "AUROC"], rows),
         "",
         *bullets(sentence(line) for line in said),
-        *bullets(f"On the test, {stopped(pair.sentence)}" for pair in evaluation.pairs),
+        *bullets(stopped(pair.sentence) for pair in evaluation.pairs),
         "",
     ]
 
