@@ -128,8 +128,11 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
     table = Table(expand=not is_narrow)
     for name in numbers:
         table.add_column(name, justify="right")
+    beside = summary.baselines if score.is_accuracy else {}
     for name in named:
-        table.add_column(name, overflow="fold")
+        # The first holds the names of the baselines: half a name is none.
+        widest = max(map(len, beside), default=None) if name == named[0] else None
+        table.add_column(name, overflow="fold", min_width=widest)
     for name in results:
         table.add_column(name, justify="right")
     for name in line:
@@ -142,7 +145,7 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
         table.add_row(*(cells.get(name, "") for name in columns), style=style)
     table.add_section()
     # Baselines are accuracies: beside other scores they would be read as such.
-    for baseline, accuracy in summary.baselines.items() if score.is_accuracy else ():
+    for baseline, accuracy in beside.items():
         cells = {(named or line)[0]: baseline, score.column: percent(accuracy)}
         table.add_row(*(cells.get(name, "") for name in columns), style="dim")
     return table

@@ -120,14 +120,18 @@ def test_delete_asks_first_and_keeps_the_run_store(
     assert (again["n_trained"], again["n_reused"]) == (0, 4)
 
 
+@pytest.mark.parametrize(
+    ("metric", "shown"),
+    [("accuracy", ["best, %"]), ("stress_accuracy", ["score", "best"])],
+)
 def test_a_configuration_of_many_parameters_leaves_room_for_the_rest(
-    hpo: Hpo, xrays: Path
+    hpo: Hpo, xrays: Path, metric: str, shown: list[str]
 ) -> None:
-    hpo("search", "--trials", "1", "--data", xrays, "--study", "mine", *SMALL)
+    search = ("search", "--trials", "1", "--finalists", "0", "--metric", metric)
+    hpo(*search, "--data", xrays, "--study", "mine", *SMALL)
     heading = next(line for line in hpo("show").out.splitlines() if "study" in line)
-    assert [cell.strip() for cell in heading.strip("┃").split("┃")][:4] == [
-        "study", "data", "trials", "best, %",
-    ]  # fmt: skip
+    cells = [cell.strip() for cell in heading.strip("┃").split("┃")]
+    assert cells[: 3 + len(shown)] == ["study", "data", "trials", *shown]
 
 
 def test_delete_leaves_the_users_own_files_alone(hpo: Hpo, xrays: Path) -> None:
