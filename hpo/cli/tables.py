@@ -48,25 +48,24 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
     table = Table(expand=True)
     table.add_column("study", no_wrap=True)
     table.add_column("data", no_wrap=True)
-    table.add_column("trials", justify="right", no_wrap=True)
-    has_scores = any(not summary.record.score.is_accuracy for summary in summaries)
-    if has_scores:
-        table.add_column("score")
-    table.add_column("best" if has_scores else "best, %", justify="right", no_wrap=True)
+    for name in ("trials", "best"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("best configuration", ratio=1, no_wrap=True, overflow="ellipsis")
     for summary in summaries:
         best, score = summary.best, summary.record.score
-        (found, _) = score_cells(summary.best_score, score)
+        found = summary.best_score
+        mean = found.mean if found else None
         table.add_row(
             escape(summary.name),
             escape(data_name(summary)),
             _progress(summary),
-            *([score.title] if has_scores else []),
-            f"{found} %" if has_scores and score.kind.is_share and best else found,
+            "–" if mean is None else score.text(mean),
             escape(params_text(best.params)) if best else "–",
         )
     console.print(table)
     for summary in summaries:
+        if not summary.record.score.is_accuracy:
+            _print_lines([f"The best of {summary.name} is its {summary.record.score.title}."])
         if n := len(summary.openings):
             times = "once" if n == 1 else f"{n} times"
             _print_lines([f"The test of {summary.name} was opened {times}."])
