@@ -16,8 +16,8 @@ def read_lanes(text: str) -> int | None:
     """
     if text == "auto":
         return None
-    if not text.isascii() or not text.isdigit():
-        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {text!r}.")
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(MOST_LANES)):
+        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {text[:20]!r}.")
     return int(text)
 
 

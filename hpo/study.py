@@ -8,11 +8,11 @@ import optuna
 
 from hpo import space as spaces
 from hpo.config import did_you_mean
-from hpo.errors import StudyError, fault_list
+from hpo.errors import HpoError, StudyError, fault_list
 from hpo.storage import Storage, explained
-from hpo.study_record import DataInfo, Goal, StudyRecord, check_name
+from hpo.study_documents import FORMAT, to_document, to_goal, to_record
+from hpo.study_record import Goal, StudyRecord, check_name
 
-FORMAT: Final = 1
 _ATTRIBUTE: Final = "hpo"
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
 
@@ -50,7 +50,7 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
         StudyError: with everything that differs.
     """
     if not study.user_attrs and not study.get_trials(deepcopy=False):
-        study.set_user_attr(_ATTRIBUTE, _to_document(record))
+        study.set_user_attr(_ATTRIBUTE, to_document(record))
         return
     faults = _differences(read_record(study), record)
     if faults:
@@ -95,7 +95,8 @@ def read_record(study: optuna.Study) -> StudyRecord:
     """Return what the study recorded when it was created.
 
     Raises:
-        StudyError: the study was not made by hpo, or by a version that writes another format.
+        StudyError: the study was not made by hpo, or by a version that writes another format, or
+            the record is damaged.
     """
     document = study.user_attrs.get(_ATTRIBUTE)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -104,33 +105,28 @@ def read_record(study: optuna.Study) -> StudyRecord:
             f"The study {study.study_name} was made {made_by} and cannot be used here. Give "
             "another name with --study."
         )
-    return StudyRecord(
-        kind=document["kind"],
-        names=tuple(document["names"]),
-        space=spaces.from_document(document["space"]),
-        data=DataInfo(**document["data"]),
-        device=document["device"],
-        precision=document["precision"],
-        seed=document["seed"],
-        sampler=document["sampler"],
-        pruner=document["pruner"],
-        command=document["command"],
-        versions=document["versions"],
-        # Studies from before there was a choice, and from before there were stacks.
-        metric=document.get("metric", "accuracy"),
-        lanes=document.get("lanes", 1),
-    )
+    try:
+        return to_record(document)
+    except (ValueError, HpoError) as problem:
+        raise _damaged(study, problem) from None
 
 
 def read_goal(study: optuna.Study) -> Goal:
-    """Return how far the study is meant to go."""
-    document = study.user_attrs.get("goal", {})
-    return Goal(
-        n_repeats=int(document.get("n_repeats", 1)),
-        n_trials=int(document.get("n_trials", 0)),
-        n_finalists=int(document.get("n_finalists", 0)),
-        n_final_repeats=int(document.get("n_final_repeats", 0)),
-        with_baselines=bool(document.get("with_baselines", False)),
+    """Return how far the study is meant to go.
+
+    Raises:
+        StudyError: its record is damaged.
+    """
+    try:
+        return to_goal(study.user_attrs.get("goal", {}))
+    except ValueError as problem:
+        raise _damaged(study, problem) from None
+
+
+def _damaged(study: optuna.Study, problem: Exception) -> StudyError:
+    return StudyError(
+        f"The record of the study {study.study_name} is damaged ({str(problem)[:200]}): give "
+        f"another name with --study, or remove it: hpo delete {study.study_name}"
     )
 
 
@@ -141,19 +137,6 @@ def raise_goal(study: optuna.Study, goal: Goal) -> Goal:
     if "goal" not in study.user_attrs or new != old:
         study.set_user_attr("goal", asdict(new))
     return new
-
-
-def _to_document(record: StudyRecord) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        **record.identity(),
-        "data": asdict(record.data),
-        "device": record.device,
-        "precision": record.precision,
-        "lanes": record.lanes,
-        "command": record.command,
-        "versions": record.versions,
-    }
 
 
 def _differences(old: StudyRecord, new: StudyRecord) -> list[str]:

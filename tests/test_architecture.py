@@ -25,6 +25,7 @@ LAYERS = (
     {"hpo.training", "hpo.space", "hpo.baselines"},
     {"hpo.runs", "hpo.folders", "hpo.score"},
     {"hpo.study_record"},
+    {"hpo.study_documents"},
     {"hpo.storage", "hpo.curves", "hpo.plan", "hpo.openings"},
     {"hpo.study", "hpo.search", "hpo.dashboard"},
     {"hpo.summary"},
