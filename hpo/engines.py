@@ -55,11 +55,6 @@ def processes_of(record: StudyRecord, n_lanes: int) -> int:
     return min(n_lanes, n_cores()) if record.device.startswith("cpu") else 1
 
 
-def is_decided_on_the_way(record: StudyRecord) -> bool:
-    """Whether which trainings are done depends on the scores of others."""
-    return record.kind == "search" and (record.sampler, record.pruner) != ("random", "none")
-
-
 def joins(record: StudyRecord) -> bool:
     """Whether trainings that differ only in their epochs are to be one."""
     return record.kind == "grid" and "epochs" in record.names

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from hpo import space as spaces
 from hpo import study as studies
 from hpo.config import TrainingConfig
-from hpo.engines import is_decided_on_the_way, joins, lanes_of, processes_of, sealed
+from hpo.engines import joins, lanes_of, processes_of, sealed
 from hpo.folders import runs_folder
 from hpo.plan import Plan
 from hpo.runs import RunStore
@@ -135,21 +135,20 @@ def _grid_work(plan: Plan, study: optuna.Study | None) -> _Work:
 def _search_work(plan: Plan, study: optuna.Study | None) -> _Work:
     """Stand in for the proposals of the sampler, and for finalists, with random configurations."""
     record, goal = plan.record, _goal(plan, study)
-    done = _done(study, TrialState.COMPLETE) + _done(study, TrialState.PRUNED)
-    there = {(job.ordinal, job.repeat) for job in done}
-    firsts = [job for job in done if job.repeat == 0 and not job.report]
-    complete = [job for job in _done(study, TrialState.COMPLETE) if job in firsts]
+    complete, pruned = _done(study, TrialState.COMPLETE), _done(study, TrialState.PRUNED)
+    done = complete + pruned
+    there = {job.place for job in done}
+    firsts = [job for job in complete if job.repeat == 0 and not job.report]
+    n_first = len(firsts) + len(pruned)
     cells = spaces.search_cells(record.space, most=goal.n_trials)
     n_wanted = goal.n_trials if cells is None else len(cells)
-    proposed = [_propose(record, ordinal) for ordinal in range(len(firsts), n_wanted)]
-    repeats = [job for first in complete + proposed for job in _repeats(first, record, goal)]
+    proposed = [_propose(record, ordinal) for ordinal in range(n_first, n_wanted)]
+    repeats = [job for first in firsts + proposed for job in _repeats(first, record, goal)]
     finalists = _finalists(study, record, goal, proposed)
     missing = [
-        job
-        for job in repeats + finalists + report_jobs(record, goal)
-        if (job.ordinal, job.repeat) not in there
+        job for job in repeats + finalists + report_jobs(record, goal) if job.place not in there
     ]
-    n_configurations = max(n_wanted, len(firsts))
+    n_configurations = max(n_wanted, n_first)
     return _Work(n_configurations=n_configurations, n_done=len(done), missing=missing)
 
 
@@ -168,10 +167,13 @@ def _finalists(
     """Return the trainings of the finalists; while they are not known, those of any as many."""
     if study is not None and not proposed:
         return finalist_jobs(trials_in(study), record, goal)
-    repeats = range(goal.n_repeats, goal.n_repeats + goal.n_final_repeats)
     step = max(1, len(proposed) // max(1, goal.n_finalists))
     typical = proposed[::step][: goal.n_finalists]
-    return [further_repeat(job, repeat, record=record) for job in typical for repeat in repeats]
+    return [
+        further_repeat(job, repeat, record=record)
+        for job in typical
+        for repeat in goal.fresh_repeats
+    ]
 
 
 def _repeats(first: Job, record: StudyRecord, goal: Goal) -> list[Job]:
@@ -200,7 +202,7 @@ def _time(plan: Plan, shares: list[tuple[Job, float]], device: Device) -> _Timed
     in_ticks: list[Work] = []
     freely: list[Work] = []
     for job, share in shares:
-        is_in_ticks = is_decided_on_the_way(plan.record) and _is_searched(job, plan.goal)
+        is_in_ticks = plan.record.is_decided_on_the_way and _is_searched(job, plan.goal)
         work = Work(seconds.get(_kind(job.config), typical), job.config.epochs * share)
         (in_ticks if is_in_ticks else freely).append(work)
     n_lanes = min(lanes_of(plan.record, plan.lanes), max(1, len(shares)))

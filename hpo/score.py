@@ -46,10 +46,6 @@ class Score:
             return None
         return fmean(metrics[self.metric] for metrics in stress.values())
 
-    def is_better(self, one: float, other: float) -> bool:
-        """Whether one score beats another."""
-        return one > other if self.kind.direction == "maximize" else one < other
-
     def rank(self, score: float | None) -> float:
         """Return a number that is higher for a better score; the lowest where there is none."""
         if score is None:

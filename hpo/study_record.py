@@ -73,6 +73,11 @@ class StudyRecord:
         """What the study optimizes."""
         return read_score(self.metric)
 
+    @property
+    def is_decided_on_the_way(self) -> bool:
+        """Whether which trainings are done depends on the scores of others."""
+        return self.kind == "search" and (self.sampler, self.pruner) != ("random", "none")
+
     def identity(self) -> dict[str, Any]:
         """Return what makes it this study: another identity is another study."""
         return {
@@ -107,6 +112,11 @@ class Goal:
     n_finalists: int = 0
     n_final_repeats: int = 0
     with_baselines: bool = False
+
+    @property
+    def fresh_repeats(self) -> range:
+        """The repeats of finalists: after those of the search, so that none serves twice."""
+        return range(self.n_repeats, self.n_repeats + self.n_final_repeats)
 
     def raised(self, other: "Goal") -> "Goal":
         """Return the goal that goes as far as either."""

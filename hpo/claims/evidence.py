@@ -22,7 +22,6 @@ class Evidence:
     """
 
     accuracy: float | None
-
     accuracies: tuple[float, ...]
     losses: tuple[float, ...]
     train: Mapping[str, float]

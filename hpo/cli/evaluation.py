@@ -43,7 +43,7 @@ def open_if_complete(session: Session, summary: StudySummary) -> Evaluation | No
     if summary.configurations and all(c.state == "complete" for c in summary.configurations):
         request = Request(command=command_line())
         last = read_evaluation(session.study)
-        if last and last.threshold == request.threshold and _trials(last) == _complete(summary):
+        if last and last.threshold == request.threshold and last.trials == _complete(summary):
             return last
         return open_test(session.study, session.storage, request)
     n_open = summary.count("waiting") + summary.count("running")
@@ -143,10 +143,6 @@ def _heads(columns: Sequence[Evaluated]) -> list[str]:
     if len(swept) == 1 and len(name := swept.pop()) == 1:
         return [*name, *(params_text({"": c.value}).strip() for c in columns)]
     return ["", *(c.name for c in columns)]
-
-
-def _trials(evaluation: Evaluation) -> set[int]:
-    return {trial for c in evaluation.configurations for trial in c.trials}
 
 
 def _complete(summary: StudySummary) -> set[int]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Final
@@ -13,6 +14,7 @@ from hpo.cli.output import duration, error_console, say
 from hpo.objective import EpochDone, Event, StackShrunk, TrialDone
 from hpo.score import Score
 from hpo.search import Job
+from hpo.session import Session, run
 
 _MOST_PARAMS: Final = 4
 
@@ -63,6 +65,15 @@ class Tally:
         if not n_done:
             return ""
         return f", about {duration((time.monotonic() - self.started) * n_left / n_done)} left"
+
+
+def train(session: Session, *, is_quiet: bool) -> Tally:
+    """Train what a study lacks, and show it; return what was done."""
+    tally = Tally(n_left=session.source.n_left(), score=session.record.score)
+    # Closed at once when the caller stops: what was cut off is then told so.
+    with closing(run(session)) as events:
+        follow(events, tally, is_quiet=is_quiet)
+    return tally
 
 
 def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:

@@ -1,19 +1,18 @@
 """Carrying out a plan: forecast or training, then the table, the page and the exit code."""
 
 import time
-from contextlib import closing
 from dataclasses import dataclass, replace
 
 import typer
 
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import console, count, duration, print_json, say, size
-from hpo.cli.progress import Tally, follow
+from hpo.cli.progress import Tally, train
 from hpo.cli.tables import print_study
 from hpo.errors import Interrupted
 from hpo.evaluate import check_test
 from hpo.plan import Plan
-from hpo.session import Session, open_session, run
+from hpo.session import Session, open_session
 from hpo.storage_url import storage_option
 from hpo.summary import StudySummary, to_document, with_call
 
@@ -62,17 +61,15 @@ def carry_out(plan: Plan, flags: Flags) -> None:
 
 
 def _train(session: Session, flags: Flags) -> Tally:
-    tally = Tally(n_left=session.source.n_left(), score=session.record.score)
-    if tally.n_left and not flags.quiet:
-        say(f"{session.study.study_name}: {count(tally.n_left, 'training')} to do")
+    n_left = session.source.n_left()
+    if n_left and not flags.quiet:
+        say(f"{session.study.study_name}: {count(n_left, 'training')} to do")
     try:
-        with closing(run(session)) as events:
-            follow(events, tally, is_quiet=flags.quiet)
+        return train(session, is_quiet=flags.quiet)
     except KeyboardInterrupt:
         raise Interrupted(
             f"Interrupted. What is finished is kept. This goes on: {resume_command(session)}"
         ) from None
-    return tally
 
 
 def _write_page(session: Session, summary: StudySummary, *, is_new: bool) -> StudySummary:

@@ -140,3 +140,8 @@ class Evaluation:
     def n_images(self) -> int:
         """The number of test images."""
         return self.n_normal + self.n_pneumonia
+
+    @property
+    def trials(self) -> set[int]:
+        """The numbers of all trials whose answers were read."""
+        return {trial for evaluated in self.configurations for trial in evaluated.trials}

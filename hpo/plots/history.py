@@ -130,7 +130,9 @@ def _best(points: tuple[HistoryPoint, ...], score: Score) -> tuple[tuple[int, fl
     best: list[tuple[int, float]] = []
     for point in points:
         is_first = not best
-        if point.state == "complete" and (is_first or score.is_better(point.score, best[-1][1])):
+        if point.state == "complete" and (
+            is_first or score.rank(point.score) > score.rank(best[-1][1])
+        ):
             best.append((point.number, point.score))
     return tuple(best)
 

@@ -19,9 +19,11 @@ def finalist_jobs(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal
     repeats of the finalists are the ones after these, so no seed and no fold draw that chose them
     serves again.
     """
-    repeats = range(goal.n_repeats, goal.n_repeats + goal.n_final_repeats)
-    chosen = choose_finalists(trials, record, goal)
-    return [further_repeat(job, repeat, record=record) for job in chosen for repeat in repeats]
+    return [
+        further_repeat(job, repeat, record=record)
+        for job in choose_finalists(trials, record, goal)
+        for repeat in goal.fresh_repeats
+    ]
 
 
 def choose_finalists(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Job]:
@@ -29,14 +31,14 @@ def choose_finalists(trials: Sequence[FrozenTrial], record: StudyRecord, goal: G
 
     What is told of the finalists themselves does not count. Equal configurations are one.
     """
+    if not goal.n_finalists:
+        return []
     scores: dict[str, list[float]] = {}
     firsts: dict[str, Job] = {}
     for trial in trials:
-        job = read_job(trial)
-        is_of_search = job is not None and not job.report and job.repeat < goal.n_repeats
-        if trial.state != TrialState.COMPLETE or not is_of_search:
+        job = read_job(trial) if trial.state == TrialState.COMPLETE else None
+        if job is None or job.report or job.repeat >= goal.n_repeats:
             continue
-        assert job is not None
         assert trial.value is not None
         scores.setdefault(job.config.identity(), []).append(trial.value)
         if job.repeat == 0:

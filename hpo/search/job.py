@@ -27,6 +27,11 @@ class Job:
     fold: int
     report: str = ""
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Ordinal and repeat: what no two trials of a study share but where one is a new try."""
+        return self.ordinal, self.repeat
+
     def to_attributes(self) -> dict[str, Any]:
         """Return the job as the user attributes of its trial."""
         return {

@@ -70,13 +70,12 @@ class SearchSource:
             n_left += min(goal.n_finalists, self.n_wanted) * goal.n_final_repeats
         else:
             jobs += finalist_jobs(trials, self.record, goal)
-        return n_left + sum((job.ordinal, job.repeat) not in there for job in jobs)
+        return n_left + sum(job.place not in there for job in jobs)
 
     @property
     def is_deciding(self) -> bool:
         """Whether configurations are still proposed or pruned; finalists go each to its end."""
-        is_blind = (self.record.sampler, self.record.pruner) == ("random", "none")
-        return not is_blind and not self._is_searched(self._trials())
+        return self.record.is_decided_on_the_way and not self._is_searched(self._trials())
 
     @property
     def n_wanted(self) -> int:
@@ -126,14 +125,17 @@ class SearchSource:
         there = _there(trials)
         jobs = finalist_jobs(_of_search(trials), self.record, self.goal)
         jobs += report_jobs(self.record, self.goal)
-        return [job for job in jobs if (job.ordinal, job.repeat) not in there]
+        return [job for job in jobs if job.place not in there]
 
     def _untried(self, trials: list[FrozenTrial]) -> list[Job]:
         """Return what needs no proposal: the base to begin with, or all of a small space."""
         record, cells = self.record, self.cells
         if cells is None:
-            first = spaces.first_cell(record.space)
-            cells = [] if trials or first is None else [first]
+            # With trials there is a beginning: asked at every turn, all else would be in vain.
+            first = None if trials else spaces.first_cell(record.space)
+            cells = [] if first is None else [first]
+        if not cells:
+            return []
         tried = {job.config.identity() for t in _of_search(trials) if (job := read_job(t))}
         untried = [cell for cell in cells if cell.config.identity() not in tried]
         return [
@@ -146,9 +148,9 @@ class SearchSource:
         there, missing = _there(trials), []
         for trial in trials:
             for repeat in self._repeats_after(trial):
-                job = read_job(trial)
-                if job is not None and (job.ordinal, repeat) not in there:
-                    there.add((job.ordinal, repeat))
+                place = (trial.user_attrs["ordinal"], repeat)
+                if place not in there and (job := read_job(trial)):
+                    there.add(place)
                     missing.append(further_repeat(job, repeat, record=self.record))
         return missing
 

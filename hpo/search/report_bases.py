@@ -25,5 +25,8 @@ def report_jobs(record: StudyRecord, goal: Goal) -> list[Job]:
         )
         for place, name in enumerate(REPORTS, start=1)
     ]
-    repeats = range(goal.n_repeats, goal.n_repeats + goal.n_final_repeats)
-    return [further_repeat(job, repeat, record=record) for job in bases for repeat in repeats]
+    return [
+        further_repeat(job, repeat, record=record)
+        for job in bases
+        for repeat in goal.fresh_repeats
+    ]

@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 
 from hpo import study as studies
-from hpo.cli.progress import Tally, follow
+from hpo.cli.progress import train
 from hpo.evaluate import Evaluated, Evaluation, Request, open_test, read_evaluation
 from hpo.plan import Plan, SearchSettings, Settings, plan_search
-from hpo.session import open_session, run
+from hpo.session import open_session
 from hpo.stats import Interval
 from hpo.storage import open_storage
 from hpo.summary import StudySummary, sentences, summarize
@@ -39,14 +38,12 @@ def finish(plan: Plan) -> Searched:
     """
     print("the search beside the reports", file=sys.stderr, flush=True)
     session = open_session(plan)
-    tally = Tally(n_left=session.source.n_left(), score=session.record.score)
-    with closing(run(session)) as events:
-        follow(events, tally, is_quiet=False)
+    train(session, is_quiet=False)
     storage = open_storage(plan.storage, create=False)
     study = studies.open_study(storage, plan.name)
     summary = summarize(study, storage_url=storage.url)
     evaluation = read_evaluation(study)
-    if evaluation is None or _trials(evaluation) != _judged(summary):
+    if evaluation is None or evaluation.trials != _judged(summary):
         evaluation = open_test(study, storage, Request(command="python -m studies.results"))
     return Searched(summary=summary, evaluation=evaluation)
 
@@ -86,10 +83,6 @@ def _row(evaluated: Evaluated, summary: StudySummary) -> list[str]:
 def _metrics(metrics: Mapping[str, Interval]) -> list[str]:
     shares = [estimate(metrics[name]) for name in ("accuracy", "sensitivity", "specificity")]
     return [*shares, estimate(metrics["auroc"], decimals=3, factor=1)]
-
-
-def _trials(evaluation: Evaluation) -> set[int]:
-    return {trial for c in evaluation.configurations for trial in c.trials}
 
 
 def _judged(summary: StudySummary) -> set[int]:

@@ -2,20 +2,19 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 
 import optuna
 
 from hpo import study as studies
 from hpo.claims import claims
-from hpo.cli.progress import Tally, follow
+from hpo.cli.progress import train
 from hpo.errors import StudyError, fault_list
 from hpo.evaluate import Evaluation, Request, check_test, open_test, read_evaluation
 from hpo.folders import runs_folder
 from hpo.plan import Plan, Settings, plan_grid
 from hpo.runs import RunStore
-from hpo.session import open_session, run
+from hpo.session import open_session
 from hpo.storage import Storage, open_storage, quiet_optuna
 from hpo.summary import StudySummary, summarize
 from studies.results.evidence import Result, conclude
@@ -58,12 +57,7 @@ def finish(tasks: Sequence[Task]) -> None:
     for number, task in enumerate(ahead, start=1):
         print(f"{task.sweep.key}, {number} of {len(ahead)}", file=sys.stderr, flush=True)
         session = open_session(task.plan)
-        with closing(run(session)) as events:
-            follow(
-                events,
-                Tally(n_left=session.source.n_left(), score=session.record.score),
-                is_quiet=False,
-            )
+        train(session, is_quiet=False)
     faults = [_fault(task, storage) for task in ahead]
     if any(faults):
         raise StudyError(
@@ -117,10 +111,9 @@ def _evaluate(study: optuna.Study, summary: StudySummary, storage: Storage) -> E
         return None
     request = Request(command="python -m studies.results")
     last = read_evaluation(study)
-    if last and last.threshold == request.threshold:
-        opened = {trial for c in last.configurations for trial in c.trials}
-        if opened == {r.trial for c in summary.configurations for r in c.repeats}:
-            return last
+    trials = {r.trial for c in summary.configurations for r in c.repeats}
+    if last and last.threshold == request.threshold and last.trials == trials:
+        return last
     return open_test(study, storage, request)
 
 

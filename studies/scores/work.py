@@ -1,16 +1,14 @@
 """Training what the experiment is about: random configurations, each with its repeats."""
 
 import sys
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hpo.cli.progress import Tally, follow
-from hpo.data import load
+from hpo.cli.progress import train as follow_to_end
 from hpo.plan import SearchSettings, Settings, plan_search
 from hpo.runs import Run
-from hpo.session import Session, open_session, run
+from hpo.session import Session, open_session
 from hpo.storage import quiet_optuna
 from hpo.summary import Configuration, summarize
 
@@ -43,10 +41,8 @@ def train(part: Part, *, storage: str) -> list[Trained]:
         HpoError: the data or the storage cannot be used.
     """
     session = _open(part, storage)
-    tally = Tally(n_left=session.source.n_left(), score=session.record.score)
-    print(f"{part.name}: {tally.n_left} trainings to do", file=sys.stderr, flush=True)
-    with closing(run(session)) as events:
-        follow(events, tally, is_quiet=False)
+    print(f"{part.name}: {session.source.n_left()} to do", file=sys.stderr, flush=True)
+    follow_to_end(session, is_quiet=False)
     summary = summarize(session.study, storage_url=session.storage.url)
     found = []
     for configuration in summary.configurations:
@@ -59,7 +55,6 @@ def train(part: Part, *, storage: str) -> list[Trained]:
 
 def _open(part: Part, storage: str) -> Session:
     quiet_optuna()
-    load(part.data)
     settings = Settings(
         data=part.data,
         space=str(SPACE),

@@ -15,7 +15,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
-from hpo.training.lane_data import Images, LaneData, check_fits
+from hpo.training.lane_data import Images, LaneData
 from hpo.training.losses import probabilities
 from hpo.training.memory import memory_explained, use_huge_pages
 from hpo.training.progress import note_epoch, prolong, root_of
@@ -64,7 +64,6 @@ class StackedStack:
     """Trains its lanes in cohorts; see `hpo.training.engine.Stack`."""
 
     def __init__(self, data: TrainingData, device: Device, *, joins: bool = False) -> None:
-        self._data = data
         self._device = device
         self._joins = joins
         self._images = Images(data, device)
@@ -86,7 +85,6 @@ class StackedStack:
             TrainingError: a batch is larger than the training images of the fold.
             OutOfMemoryError: there is too little memory.
         """
-        check_fits(self._data, config, fold)
         root = root_of(config) if self._joins else None
         lane = self._roots.get((root, seed, fold)) if root else None
         if lane is None or lane.progress.epoch > config.epochs:
