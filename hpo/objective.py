@@ -4,20 +4,26 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.runs import Epoch, Run, RunKey, RunStore
 from hpo.score import Score
-from hpo.search import Job, Source
-from hpo.search.stale import cut_off
+from hpo.search import Begun, Job, Source
+from hpo.search.leases import Watch, put_back
+from hpo.search.pruning import is_behind
 from hpo.study_record import versions
 from hpo.training.engine import EpochMetrics, Stack, TrainingResult
+
+_LOOK_EVERY_S: Final = 0.5
+"""How often a process that has nothing to train looks whether another has ended."""
 
 Outcome: TypeAlias = Literal["complete", "pruned", "failed"]
 
@@ -60,34 +66,58 @@ Event: TypeAlias = EpochDone | TrialDone | StackShrunk
 class Workplace:
     """What training needs besides the study.
 
-    `open_stack` is called with the number of lanes and whether they go by ticks, at the first
-    training and again when memory ran out or nothing is decided any more; `attach` gets every run
-    before it is told.
+    `open_stack` is called with the number of lanes, at the first training and again when memory
+    ran out; `attach` gets every run before it is told. `turn` keeps other processes out while it
+    is decided what is trained next.
     """
 
     runs: RunStore
     key_of: Callable[[Job], RunKey]
-    open_stack: Callable[[int, bool], Stack]
+    open_stack: Callable[[int], Stack]
     attach: Callable[[optuna.Trial, Run], None]
     score: Score
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext
     n_lanes: int = 1
     deadline: float = math.inf
 
 
 @dataclass
 class _Asked:
-    """A trial that runs, its job, where its run is or will be, and how much was reported."""
+    """A trial that runs, where its run is or will be, and the scores of its epochs so far.
 
-    trial: optuna.Trial
-    job: Job
+    What was reported before, by a call that was cut off, is not reported again.
+    """
+
+    begun: Begun
     key: RunKey
-    n_reported: int = 0
+    scores: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def trial(self) -> optuna.Trial:
+        return self.begun.trial
+
+    @property
+    def job(self) -> Job:
+        return self.begun.job
+
+    def __post_init__(self) -> None:
+        reported = self.trial.storage.get_trial(self.trial._trial_id).intermediate_values
+        self._n_reported = max(reported, default=0)
 
     def report(self, score: float | None, *, step: int) -> None:
         """Report an epoch where it has a score, and not again where training began again."""
-        if score is not None and step > self.n_reported:
-            self.trial.report(score, step=step)
-            self.n_reported = step
+        if score is None:
+            return
+        self.scores[step] = score
+        if step > self._n_reported:
+            with contextlib.suppress(UpdateFinishedTrialError):  # As `_tell` explains.
+                self.trial.report(score, step=step)
+            self._n_reported = step
+
+    def is_to_prune(self, score: Score, *, step: int) -> bool:
+        """Whether the best epoch so far is behind those of earlier configurations."""
+        so_far = [value for epoch, value in self.scores.items() if epoch <= step]
+        return is_behind(score, so_far, self.begun.limits.get(step))
 
     def ended(self, outcome: Outcome) -> TrialDone:
         return TrialDone(
@@ -102,26 +132,21 @@ class _Worker:
     study: optuna.Study
     place: Workplace
     n_lanes: int
-    in_ticks: bool
+    watch: Watch
     stack: Stack | None = None
     waiting: deque[_Asked] = field(default_factory=deque)
     live: dict[int, _Asked] = field(default_factory=dict)
+    idle_until: float = -math.inf
 
     def opened(self) -> Stack:
         if self.stack is None:
-            self.stack = self.place.open_stack(self.n_lanes, self.in_ticks)
+            self.stack = self.place.open_stack(self.n_lanes)
         return self.stack
 
     def close(self) -> None:
         if self.stack is not None:
             self.stack.close()
             self.stack = None
-
-    def stop_waiting(self, source: Source) -> None:
-        """Let no lane wait for another once their scores decide nothing more."""
-        if self.in_ticks and not self.live and not source.is_deciding:
-            self.close()
-            self.in_ticks = False
 
     def shrink(self) -> StackShrunk:
         """Put everything under way back, to begin again in half as many lanes."""
@@ -136,16 +161,22 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
     """Train what the source hands out until it has no more or the deadline is over.
 
     Each finished training is in the run store before its trial is told. Trials that are cut off
-    (Ctrl-C, an error of the database) are told failed; the next call trains them again.
+    (Ctrl-C, an error of the database) wait again; the next call trains them. While other processes
+    train trials of the study, it waits for what follows from them.
     """
-    worker = _Worker(study, place, place.n_lanes, source.is_deciding)
+    worker = _Worker(study, place, place.n_lanes, Watch(study))
     try:
         while True:
             try:
+                sees_others = bool(worker.live) or worker.watch.sees_others()
                 yield from _fill(worker, source)
-                if not worker.live:
+                if worker.live:
+                    yield from _step(worker)
+                elif not sees_others or time.monotonic() >= place.deadline:
                     return
-                yield from _step(worker)
+                else:
+                    time.sleep(_LOOK_EVERY_S)
+                    worker.idle_until = -math.inf
             except OutOfMemoryError:
                 if worker.n_lanes == 1:
                     raise
@@ -154,12 +185,11 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
         worker.close()
         for asked in [*worker.live.values(), *worker.waiting]:
             with contextlib.suppress(Exception):
-                cut_off(study, asked.trial, reason="it was interrupted.")
+                put_back(study, asked.trial)
 
 
 def _fill(worker: _Worker, source: Source) -> Iterator[Event]:
     """Give every free lane a trial; what the run store holds is told without training."""
-    worker.stop_waiting(source)
     while len(worker.live) < worker.n_lanes:
         if not worker.waiting and not _ask(worker, source):
             return
@@ -171,14 +201,22 @@ def _fill(worker: _Worker, source: Source) -> Iterator[Event]:
 
 
 def _ask(worker: _Worker, source: Source) -> bool:
-    """Let the next trial of the source wait for a lane; return whether there is one."""
-    if time.monotonic() >= worker.place.deadline:
+    """Let the next trial of the source wait for a lane; return whether there is one.
+
+    Where there is none, it is not asked again until a trial has ended, here or (after a while)
+    elsewhere.
+    """
+    now = time.monotonic()
+    if now >= worker.place.deadline or now < worker.idle_until:
         return False
-    found = source.next()
-    if found is not None:
-        trial, job = found
-        worker.waiting.append(_Asked(trial, job, worker.place.key_of(job)))
-    return found is not None
+    with worker.place.turn():
+        worker.watch.put_back()
+        begun = source.next()
+    if begun is None:
+        worker.idle_until = now + _LOOK_EVERY_S
+        return False
+    worker.waiting.append(_Asked(begun, worker.place.key_of(begun.job)))
+    return True
 
 
 def _begin(worker: _Worker, asked: _Asked) -> TrialDone | None:
@@ -216,18 +254,13 @@ def _step(worker: _Worker) -> Iterator[Event]:
         yield EpochDone(trial=asked.trial.number, job=asked.job, epoch=epoch, score=score)
         if last.get(lane) == epoch:
             done = _finish(worker, asked, stack.result(lane))
-        elif score is not None and _is_to_prune(asked):
+        elif score is not None and asked.is_to_prune(worker.place.score, step=epoch):
             stack.drop(lane)
             done = _prune(worker, asked)
         else:
             continue
         del worker.live[lane]
         yield done
-
-
-def _is_to_prune(asked: _Asked) -> bool:
-    """Ask the pruner; further repeats of a configuration are trained to their end."""
-    return asked.job.repeat == 0 and asked.trial.should_prune()
 
 
 def _finish(worker: _Worker, asked: _Asked, result: TrainingResult) -> TrialDone:
@@ -238,16 +271,17 @@ def _finish(worker: _Worker, asked: _Asked, result: TrainingResult) -> TrialDone
 
 def _replay(worker: _Worker, asked: _Asked, run: Run) -> TrialDone:
     """Tell a trial from its recorded run, pruned at the epoch where training would have been."""
+    kind = worker.place.score
     for number, epoch in enumerate(run.epochs, start=1):
-        score = epoch_score(worker.place.score, epoch)
+        score = epoch_score(kind, epoch)
         asked.report(score, step=number)
-        if score is not None and number < len(run.epochs) and _is_to_prune(asked):
+        is_last = number == len(run.epochs)
+        if score is not None and not is_last and asked.is_to_prune(kind, step=number):
             return replace(_prune(worker, asked), is_reused=True)
     return _complete(worker, asked, run, is_reused=True)
 
 
 def _complete(worker: _Worker, asked: _Asked, run: Run, *, is_reused: bool) -> TrialDone:
-    score = _score(worker, run)
     attributes = {
         "run": asked.key.digest(),
         "is_reused": is_reused,
@@ -255,22 +289,42 @@ def _complete(worker: _Worker, asked: _Asked, run: Run, *, is_reused: bool) -> T
         "n_epochs": len(run.epochs),
         "metrics": {"train": run.train, "validation": run.kept.validation},
     }
-    for name, value in attributes.items():
-        asked.trial.set_user_attr(name, value)
-    worker.place.attach(asked.trial, run)
-    worker.study.tell(asked.trial, score)
-    return replace(asked.ended("complete"), score=score, is_reused=is_reused)
+    _tell(worker, asked, attributes, run=run)
+    return replace(asked.ended("complete"), score=_score(worker, run), is_reused=is_reused)
 
 
 def _prune(worker: _Worker, asked: _Asked) -> TrialDone:
-    worker.study.tell(asked.trial, state=TrialState.PRUNED)
+    _tell(worker, asked, {}, state=TrialState.PRUNED)
     return asked.ended("pruned")
 
 
 def _fail(worker: _Worker, asked: _Asked, reason: str) -> TrialDone:
-    asked.trial.set_user_attr("reason", reason)
-    worker.study.tell(asked.trial, state=TrialState.FAIL)
+    _tell(worker, asked, {"reason": reason}, state=TrialState.FAIL)
     return replace(asked.ended("failed"), reason=reason)
+
+
+def _tell(
+    worker: _Worker,
+    asked: _Asked,
+    attributes: Mapping[str, object],
+    *,
+    state: TrialState = TrialState.COMPLETE,
+    run: Run | None = None,
+) -> None:
+    """Tell how a trial ended.
+
+    A machine that slept may wake up and go on with a trial that was put back meanwhile. Whoever
+    took it over comes to the same numbers: what is told first stays.
+    """
+    with contextlib.suppress(UpdateFinishedTrialError):
+        worker.study._storage.set_trial_state_values(asked.trial._trial_id, TrialState.RUNNING)
+        for name, value in attributes.items():
+            asked.trial.set_user_attr(name, value)
+        if run:
+            worker.place.attach(asked.trial, run)
+        score = _score(worker, run) if run else None
+        worker.study.tell(asked.trial, score, state=state)
+    worker.idle_until = -math.inf
 
 
 def _score(worker: _Worker, run: Run) -> float | None:

@@ -14,19 +14,20 @@ from hpo import study as studies
 from hpo.baselines import baselines
 from hpo.dashboard import attach_curves
 from hpo.data import Dataset, TrainingData, open_data
-from hpo.engines import lanes_of, open_stack, sealed, with_device
+from hpo.engines import lanes_of, open_stack, sealed, window_of, with_device
 from hpo.errors import DataError, StudyError
 from hpo.folders import artifacts_folder, clear_study_folder, runs_folder, study_folder
 from hpo.kept_weights import KeptWeights
 from hpo.objective import Event, TrialDone, Workplace, work
 from hpo.plan import Plan
 from hpo.runs import RunKey, RunStore
-from hpo.search import GridSource, Job, SearchSource, Source, recover, run_key
-from hpo.search.samplers import make_pruner
+from hpo.search import GridSource, Job, SearchSource, Source, run_key
+from hpo.search.leases import Lease, Watch
 from hpo.storage import Storage, explained, open_storage, quiet_optuna
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary import StudySummary, summarize
 from hpo.training.engine import TrainingResult
+from hpo.turns import turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class Session:
 
     @property
     def n_lanes(self) -> int:
-        """How many trainings go on at once: of a search what it recorded."""
+        """How many trainings go on at once."""
         return lanes_of(self.record, self.plan.lanes)
 
     def key_of(self, job: Job) -> RunKey:
@@ -72,7 +73,7 @@ class Session:
 def open_session(plan: Plan) -> Session:
     """Open or create the study of a plan.
 
-    Trials that a dead process left running are told failed, so that they are trained again.
+    Trials that a dead process left running are put back, so that they are trained again.
 
     Raises:
         StudyError: a study of this name is there and does not fit the plan.
@@ -80,17 +81,17 @@ def open_session(plan: Plan) -> Session:
     """
     quiet_optuna()
     storage = open_storage(plan.storage)
-    study = studies.find(storage, plan.name)
-    if study is None:
-        study = studies.create(storage, plan.name, _settle(plan))
-    with explained(storage.url):
-        studies.check_fits(study, plan.record)
-        record = studies.read_record(study)
-        _check_device(study.study_name, record, plan.record)
-        _check_lanes(study.study_name, record, plan.lanes)
-        goal = studies.raise_goal(study, plan.goal)
-        recover(study)
-        source = open_source(study, record, goal)
+    with turn(storage, plan.name):
+        study = studies.find(storage, plan.name)
+        if study is None:
+            study = studies.create(storage, plan.name, _settle(plan))
+        with explained(storage.url):
+            studies.check_fits(study, plan.record)
+            record = studies.read_record(study)
+            _check_device(study.study_name, record, plan.record)
+            goal = studies.raise_goal(study, plan.goal)
+            Watch(study).put_back()
+            source = open_source(study, record, goal)
     return Session(
         plan=plan, storage=storage, study=study, record=record, goal=goal, source=source
     )
@@ -143,15 +144,15 @@ def run(session: Session) -> Generator[Event, None, None]:
         key_of=session.key_of,
         score=session.record.score,
         attach=partial(attach_curves, folder=artifacts_folder(session.storage.url)),
-        open_stack=lambda n, in_ticks: open_stack(
-            session.record, session.training_data, n_lanes=n, in_ticks=in_ticks
-        ),
+        open_stack=lambda n: open_stack(session.record, session.training_data, n_lanes=n),
+        turn=partial(turn, session.storage, session.study.study_name),
         n_lanes=session.n_lanes,
         deadline=time.monotonic() + session.plan.timeout_s,
     )
-    # Closed at once when the caller stops: what was cut off is then told so.
+    # Closed at once when the caller stops: what was cut off then waits again.
     with (
         explained(session.storage.url),
+        Lease(session.study),
         closing(work(session.study, session.source, place)) as events,
     ):
         for event in events:
@@ -201,24 +202,15 @@ def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
         grid = GridSource(study=study, record=record)
         grid.plan(goal.n_repeats)
         return grid
-    study.pruner = make_pruner(record.pruner, epochs=record.space.base.epochs)
     return SearchSource(study=study, record=record, goal=goal)
 
 
 def _settle(plan: Plan) -> StudyRecord:
-    """Return the record with what this machine decides: device, precision, lanes of a search."""
+    """Return the record with what this machine decides: device, precision, a search's window."""
     record = with_device(plan.record)
     if record.kind == "grid":
         return record
-    return replace(record, lanes=lanes_of(record, plan.lanes))
-
-
-def _check_lanes(name: str, record: StudyRecord, asked: int | None) -> None:
-    if record.kind == "search" and asked not in (None, record.lanes):
-        raise StudyError(
-            f"The study {name} was begun with --lanes {record.lanes}, not {asked}: its course "
-            "depends on them. Leave --lanes out, or give the new study a name with --study."
-        )
+    return replace(record, window=window_of(lanes_of(record, plan.lanes)))
 
 
 def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:

@@ -10,7 +10,7 @@ from hpo.study_record import DataInfo, Goal, Kind, StudyRecord
 
 T = TypeVar("T")
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _MOST: Final = 1_000_000
 
 
@@ -22,7 +22,7 @@ def to_document(record: StudyRecord) -> dict[str, Any]:
         "data": asdict(record.data),
         "device": record.device,
         "precision": record.precision,
-        "lanes": record.lanes,
+        "window": record.window,
         "command": record.command,
         "versions": record.versions,
     }
@@ -47,9 +47,8 @@ def to_record(document: Mapping[str, Any]) -> StudyRecord:
         pruner=_get(document, "pruner", str),
         command=_get(document, "command", str),
         versions={name: str(version) for name, version in versions.items()},
-        # Studies from before there was a choice, and from before there were stacks.
-        metric=_one_of({"metric": "accuracy", **document}, "metric", SCORES),
-        lanes=_count(document, "lanes", default=1),
+        metric=_one_of(document, "metric", SCORES),
+        window=_count(document, "window"),
     )
 
 

@@ -50,8 +50,8 @@ class StudyRecord:
     """Everything that was settled when the study was created.
 
     `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search, and
-    so are `lanes`, the trainings that go on at once; 0 for a grid, which is the same whatever
-    they are, and for a search that is not settled yet.
+    so is `window`: configuration k is decided by what those up to `k - window` came to, so that
+    many are under way at most. 0 for a grid, and for a search that is not settled yet.
     """
 
     kind: Kind
@@ -66,7 +66,7 @@ class StudyRecord:
     command: str
     versions: dict[str, str]
     metric: str = "accuracy"
-    lanes: int = 0
+    window: int = 0
 
     @property
     def score(self) -> Score:

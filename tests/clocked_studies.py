@@ -63,6 +63,7 @@ def record(kind: str = "grid", *names: str, **changes: object) -> StudyRecord:
         pruner="none",
         command="hpo",
         versions={},
+        window=1,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -106,7 +107,7 @@ class Bench:
         place = Workplace(
             runs=self.runs,
             key_of=lambda job: run_key(record, job),
-            open_stack=lambda _n_lanes, _in_ticks: self.stack,
+            open_stack=lambda _n_lanes: self.stack,
             attach=lambda _trial, _run: None,
             score=record.score,
             n_lanes=n_lanes,

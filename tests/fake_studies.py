@@ -15,8 +15,8 @@ from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.runs import Epoch, Run, RunKey, RunStore
 from hpo.score import Score
+from hpo.search.distributions import suggest
 from hpo.search.finalists import finalist_jobs
-from hpo.search.open_search import suggest
 from hpo.space.reading import read_space
 from hpo.study import check_fits, raise_goal
 from hpo.study_record import DataInfo, Goal, StudyRecord

@@ -27,7 +27,7 @@ LAYERS = (
     {"hpo.study_record"},
     {"hpo.study_documents"},
     {"hpo.storage", "hpo.curves", "hpo.plan", "hpo.openings"},
-    {"hpo.study", "hpo.search", "hpo.dashboard"},
+    {"hpo.study", "hpo.search", "hpo.dashboard", "hpo.turns"},
     {"hpo.summary"},
     {"hpo.engines", "hpo.kept_weights", "hpo.objective", "hpo.signs", "hpo.claims", "hpo.compare"},
     {"hpo.session"},

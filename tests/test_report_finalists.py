@@ -211,18 +211,15 @@ def test_a_finalist_that_fails_or_trains_again_keeps_its_place_in_the_search(
     assert (after.config, after.state) == (before.config, "complete")
 
 
-def test_what_was_cut_off_is_not_a_trained_finalist(tmp_path: Path) -> None:
+def test_a_finalist_that_waits_or_runs_is_not_trained_again(tmp_path: Path) -> None:
     fake = undecided(tmp_path)
     goal = fake.summary.goal
-    jobs = [c for c in fake.summary.configurations if len(c.repeats) == goal.n_final_repeats]
-    assert len(jobs) == 3
-    for configuration in jobs:
-        trial = fake.ask(configuration.params, configuration.config, 5)
-        trial.set_user_attr("was_cut_off", True)
-        fake.fail(trial, "it was interrupted.")
+    found = [c for c in fake.summary.configurations if len(c.repeats) == goal.n_final_repeats]
+    assert len(found) == 3
+    asked = [fake.ask(c.params, c.config, 5) for c in found]
     assert fake.summary.finalists is None
-    for configuration in jobs:
-        fake.complete(fake.ask(configuration.params, configuration.config, 5), [0.8, 0.9])
+    for trial in asked:
+        fake.complete(trial, [0.8, 0.9])
     assert fake.summary.finalists is not None
 
 

@@ -12,22 +12,16 @@ from hpo.study_documents import to_document, to_goal, to_record
 from hpo.study_record import Goal
 from tests.clocked_studies import Bench, record
 
-RECORD = record("search", "learning_rate", "scheduler", metric="stress_auroc", lanes=4)
+RECORD = record("search", "learning_rate", "scheduler", metric="stress_auroc", window=4)
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(to_document(RECORD)))
 # The fingerprint is told twice: that of the data is read.
 READ = DOCUMENT.keys() - {"format", "fingerprint"}
-NEEDED = sorted(READ - {"metric", "lanes"})
+NEEDED = sorted(READ - {"metric", "window"})
 RUBBISH = [None, [], {}, [[1]], {"new": 1}, 5, -1, True, "x", 1e999, "<script>"]
 
 
 def test_a_record_comes_back_from_its_document() -> None:
     assert to_record(DOCUMENT) == RECORD
-
-
-def test_a_record_from_before_there_were_scores_and_stacks_is_read() -> None:
-    old = {name: value for name, value in DOCUMENT.items() if name not in ("metric", "lanes")}
-    found = to_record(old)
-    assert (found.metric, found.lanes) == ("accuracy", 1)
 
 
 @pytest.mark.parametrize("name", NEEDED)

@@ -70,7 +70,7 @@ class Tally:
 def train(session: Session, *, is_quiet: bool) -> Tally:
     """Train what a study lacks, and show it; return what was done."""
     tally = Tally(n_left=session.source.n_left(), score=session.record.score)
-    # Closed at once when the caller stops: what was cut off is then told so.
+    # Closed at once when the caller stops: what was cut off then waits again.
     with closing(run(session)) as events:
         follow(events, tally, is_quiet=is_quiet)
     return tally

@@ -7,9 +7,16 @@ import optuna
 from optuna.trial import TrialState
 
 from hpo import space as spaces
-from hpo.config import Scalar
-from hpo.search.job import Job, enqueue, first_repeat, further_repeat, read_job, trials_in
-from hpo.search.stale import owner
+from hpo.search.job import (
+    Begun,
+    Job,
+    begin,
+    enqueue,
+    first_repeat,
+    further_repeat,
+    read_job,
+    trials_in,
+)
 from hpo.space import Cell
 from hpo.study_record import StudyRecord
 
@@ -27,11 +34,6 @@ class GridSource:
     study: optuna.Study
     record: StudyRecord
 
-    @property
-    def is_deciding(self) -> bool:
-        """Never: every cell and repeat is trained, whatever the scores."""
-        return False
-
     def plan(self, n_repeats: int) -> int:
         """Put what is missing for so many repeats into the study; return how much that is."""
         there = {
@@ -43,31 +45,16 @@ class GridSource:
         jobs = grid_jobs(cells, self.record, n_repeats)
         missing = [job for job in jobs if (job.config.identity(), job.repeat) not in there]
         for job in missing:
-            enqueue(self.study, job)
+            enqueue(self.study, self.record, job)
         return len(missing)
 
-    def next(self) -> tuple[optuna.Trial, Job] | None:
+    def next(self) -> Begun | None:
         """Return the next waiting trial, now running."""
-        if not trials_in(self.study, TrialState.WAITING):
-            return None
-        trial = self.study.ask()
-        job = read_job(trial)
-        if job is None:
-            # Another process took the last waiting trial between the question and the answer.
-            trial.set_user_attr("reason", "nothing was left to train")
-            self.study.tell(trial, state=TrialState.FAIL)
-            return None
-        trial.set_user_attr("owner", owner())
-        for name, labels in self._labels().items():
-            trial.suggest_categorical(name, labels)
-        return trial, job
+        return begin(self.study) if trials_in(self.study, TrialState.WAITING) else None
 
     def n_left(self) -> int:
         """Return the number of trials that wait or run."""
         return len(trials_in(self.study, TrialState.WAITING, TrialState.RUNNING))
-
-    def _labels(self) -> dict[str, tuple[Scalar, ...]]:
-        return {name: self.record.space.sweeps[name].labels for name in self.record.names}
 
 
 def grid_jobs(cells: Sequence[Cell], record: StudyRecord, n_repeats: int) -> list[Job]:

@@ -1,14 +1,17 @@
 """A job: one repeat of one configuration, as it is recorded in a trial."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.config import Scalar, TrainingConfig
 from hpo.runs import RunKey
+from hpo.search.distributions import recorded
+from hpo.search.owners import this_process
+from hpo.search.pruning import Limits
 from hpo.study_record import StudyRecord
 
 
@@ -45,16 +48,23 @@ class Job:
         }
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A trial that runs now, what it trains, and what ends it early."""
+
+    trial: optuna.Trial
+    job: Job
+    limits: Limits = field(default_factory=dict)
+
+
 class Source(Protocol):
     """Where the objective gets its trials from; all it knows is in the study."""
 
-    @property
-    def is_deciding(self) -> bool:
-        """Whether scores that are still to come decide which trainings follow, or end early."""
-        ...
+    def next(self) -> Begun | None:
+        """Return the next trial to train, now running, or None when there is none at present.
 
-    def next(self) -> tuple[optuna.Trial, Job] | None:
-        """Return the next trial to train, now running, or None when there is none at present."""
+        Call it in turn with other processes: `hpo.turns`.
+        """
         ...
 
     def n_left(self) -> int:
@@ -76,6 +86,13 @@ def read_job(trial: optuna.Trial | FrozenTrial) -> Job | None:
         fold=attributes["fold"],
         report=attributes.get("report", ""),
     )
+
+
+def job_of(trial: FrozenTrial) -> Job:
+    """Return the job of a trial that has one."""
+    job = read_job(trial)
+    assert job is not None
+    return job
 
 
 def first_repeat(
@@ -116,9 +133,28 @@ def run_key(record: StudyRecord, job: Job) -> RunKey:
     )
 
 
-def enqueue(study: optuna.Study, job: Job) -> None:
-    """Put a job into the study as a trial that waits."""
-    study.enqueue_trial(dict(job.params), user_attrs=job.to_attributes())
+def enqueue(study: optuna.Study, record: StudyRecord, job: Job) -> None:
+    """Put a job into the study as a trial that waits: whole, or not at all."""
+    waiting = create_trial(
+        state=TrialState.WAITING,
+        params=dict(job.params),
+        distributions=recorded(record, job.params),
+        user_attrs=job.to_attributes(),
+    )
+    study.add_trial(waiting)
+
+
+def begin(study: optuna.Study) -> Begun | None:
+    """Let the first waiting trial run, as one of this process; None where it is not ours."""
+    trial = study.ask()
+    job = read_job(trial)
+    if job is None:
+        # Somebody put it there by hand, or took the last one.
+        trial.set_user_attr("reason", "hpo did not ask for it.")
+        study.tell(trial, state=TrialState.FAIL)
+        return None
+    trial.set_user_attr("owner", this_process().to_attribute())
+    return Begun(trial, job)
 
 
 def trials_in(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:

@@ -1,4 +1,4 @@
-"""Samplers and pruners of a search, made anew for each configuration from the study's seed."""
+"""The samplers of a search, made anew for each configuration from the study's seed."""
 
 import hashlib
 import warnings
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 
@@ -17,11 +16,6 @@ def make_sampler(name: str, *, seed: int, ordinal: int) -> BaseSampler:
     would have without a stop, instead of repeating its first proposals.
     """
     return SAMPLERS[name](_derive(seed, ordinal))
-
-
-def make_pruner(name: str, *, epochs: int) -> BasePruner:
-    """Return the pruner of a search; the median one waits for a third of the epochs."""
-    return PRUNERS[name](epochs)
 
 
 def _tpe(seed: int) -> BaseSampler:
@@ -35,16 +29,7 @@ def _random(seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-def _median(epochs: int) -> BasePruner:
-    return MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 3))
-
-
-def _none(epochs: int) -> BasePruner:  # noqa: ARG001 (the table calls every pruner alike)
-    return NopPruner()
-
-
 SAMPLERS: Final[dict[str, Callable[[int], BaseSampler]]] = {"tpe": _tpe, "random": _random}
-PRUNERS: Final[dict[str, Callable[[int], BasePruner]]] = {"median": _median, "none": _none}
 
 
 def _derive(seed: int, ordinal: int) -> int:

@@ -117,9 +117,7 @@ def _finalists(
         for number, configuration in enumerate(configurations, start=1)
         if configuration.config.identity() in chosen
     }
-    # What was cut off is trained again: it has not ended.
-    cut_off = {t.number for t in trials if t.user_attrs.get("was_cut_off")}
-    if not all(_is_trained_again(c, goal, cut_off=cut_off) for c in numbered.values()):
+    if not all(_is_trained_again(c, goal) for c in numbered.values()):
         return None
     members = [
         Finalist(number=number, searched=c.score.mean, fresh=c.fresh)
@@ -168,9 +166,9 @@ def _reports(
     )
 
 
-def _is_trained_again(configuration: Configuration, goal: Goal, *, cut_off: set[int]) -> bool:
+def _is_trained_again(configuration: Configuration, goal: Goal) -> bool:
     fresh = [r for r in configuration.repeats if r.repeat >= goal.n_repeats]
-    ended = [r for r in fresh if r.state in ("complete", "failed") and r.trial not in cut_off]
+    ended = [r for r in fresh if r.state in ("complete", "failed")]
     return len(ended) >= goal.n_final_repeats
 
 

@@ -1,7 +1,7 @@
 """How long trainings take side by side, from what an epoch of each takes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +23,45 @@ def seconds_freely(works: Sequence[Work], *, n_processes: int) -> float:
     return max(sum(seconds) / n_processes, max(seconds, default=0.0))
 
 
-def seconds_in_ticks(works: Sequence[Work], *, n_lanes: int, n_processes: int) -> float:
-    """Return the time where every epoch waits for the slowest process, lane by lane as they come.
+def seconds_in_window(
+    works: Sequence[Work], *, n_lanes: int, n_processes: int, window: int
+) -> float:
+    """Return the time where training k begins once those up to `k - window` have ended.
 
-    A training joins the process with the least work per tick, as `processes.ProcessStack` does.
+    A training joins the process with the least left to do, as `processes.ProcessStack` does.
     """
-    waiting, total = list(reversed(works)), 0.0
-    lanes: list[list[Work]] = [[] for _ in range(n_processes)]
-    while waiting or any(lanes):
-        while waiting and sum(map(len, lanes)) < n_lanes:
-            min(lanes, key=_tick).append(waiting.pop())
-        total += max(map(_tick, lanes))
-        lanes = [[_next(work) for work in lane if work.n_epochs > 1] for lane in lanes]
-    return total
+    places = [_Place() for _ in range(n_processes)]
+    left = [work.n_epochs for work in works]
+    n_ended, n_begun, now = 0, 0, 0.0  # n_ended: those before it have, and it has not.
+    while n_ended < len(works):
+        while (
+            n_begun < min(len(works), n_ended + window)
+            and sum(len(place.lanes) for place in places) < n_lanes
+        ):
+            place = min(places, key=lambda p: sum(works[i].epoch * left[i] for i in p.lanes))
+            place.begin(n_begun, now)
+            n_begun += 1
+        busy = [place for place in places if place.lanes]
+        first = min(busy, key=lambda place: place.end_of_round(works))
+        now = first.clock = first.end_of_round(works)
+        for lane in first.lanes:
+            left[lane] -= 1
+        first.lanes = [lane for lane in first.lanes if left[lane] > 0]
+        while n_ended < n_begun and left[n_ended] <= 0:
+            n_ended += 1
+    return now
 
 
-def _tick(lane: Sequence[Work]) -> float:
-    return sum(work.epoch for work in lane)
+@dataclass
+class _Place:
+    """A process that trains an epoch of each of its lanes, round by round."""
 
+    lanes: list[int] = field(default_factory=list)
+    clock: float = 0.0
 
-def _next(work: Work) -> Work:
-    return Work(work.epoch, work.n_epochs - 1)
+    def begin(self, lane: int, now: float) -> None:
+        self.clock = self.clock if self.lanes else now
+        self.lanes.append(lane)
+
+    def end_of_round(self, works: Sequence[Work]) -> float:
+        return self.clock + sum(works[lane].epoch for lane in self.lanes)

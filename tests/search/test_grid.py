@@ -6,7 +6,6 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo.search import recover
 from hpo.study_record import Goal
 from tests.clocked import ClockedStack
 from tests.clocked_studies import Bench, record
@@ -101,37 +100,6 @@ def test_a_trial_that_is_interrupted_as_it_begins_runs_again_in_the_same_process
     bench.stack = ClockedStack()
     bench.train(study, Goal(2))
     assert sorted(complete(study)) == GRID
-
-
-def test_a_trial_of_a_dead_process_is_told_failed_and_its_cell_trained(bench: Bench) -> None:
-    study = bench.study(record())
-    events = bench.events(study, Goal(1))
-    next(events)
-    dead = study.get_trials(states=(TrialState.RUNNING,))[0]
-    mark = dict(dead.user_attrs["owner"], pid=2**22 + 1)
-    study._storage.set_trial_user_attr(dead._trial_id, "owner", mark)
-    assert recover(study) == 1
-    assert study.trials[dead.number].state == TrialState.FAIL
-    bench.stack = ClockedStack()
-    bench.train(bench.study(record()), Goal(1))
-    assert sorted(complete(study)) == [(16, 0), (32, 0), (64, 0)]
-
-
-def test_a_trial_of_a_living_process_is_left_alone(bench: Bench) -> None:
-    study = bench.study(record())
-    events = bench.events(study, Goal(1))
-    next(events)
-    assert recover(study) == 0
-
-
-def test_a_trial_of_another_machine_is_left_alone(bench: Bench) -> None:
-    study = bench.study(record())
-    events = bench.events(study, Goal(1))
-    next(events)
-    running = study.get_trials(states=(TrialState.RUNNING,))[0]
-    mark = {"host": "elsewhere", "pid": 1, "started": "1"}
-    study._storage.set_trial_user_attr(running._trial_id, "owner", mark)
-    assert recover(study) == 0
 
 
 def test_another_study_with_the_same_cells_trains_nothing(bench: Bench) -> None:

@@ -1,6 +1,5 @@
-"""Many trainings at a time: what memory has no room for begins again; a search repeats itself."""
+"""Many trainings at a time: what memory has no room for begins again."""
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -8,13 +7,6 @@ from hpo.errors import OutOfMemoryError
 from hpo.objective import EpochDone, StackShrunk
 from hpo.study_record import Goal
 from tests.clocked_studies import Bench, record
-
-
-def described(study: optuna.Study) -> list[object]:
-    return [
-        (t.params, t.state, t.intermediate_values, t.user_attrs.get("repeat"))
-        for t in study.get_trials(deepcopy=False)
-    ]
 
 
 def test_where_memory_runs_out_fewer_lanes_go_on_and_nothing_is_lost(bench: Bench) -> None:
@@ -50,16 +42,3 @@ def test_one_lane_that_has_too_little_memory_ends_the_call(bench: Bench) -> None
     states = [t.state for t in study.get_trials(deepcopy=False)]
     assert states.count(TrialState.COMPLETE) == 3
     assert TrialState.RUNNING not in states
-
-
-@pytest.mark.parametrize("pruner", ["none", "median"])
-def test_a_search_in_many_lanes_takes_the_same_course_again(bench: Bench, pruner: str) -> None:
-    studies = [bench.study(record("search", pruner=pruner), name) for name in ("a", "b")]
-    for study in studies:
-        # Trained anew, not told from the run store.
-        for run in bench.runs.folder.glob("*.json"):
-            run.unlink()
-        bench.train(study, Goal(1, 14), n_lanes=4)
-    assert described(studies[0]) == described(studies[1])
-    states = {t.state for t in studies[0].get_trials(deepcopy=False)}
-    assert (TrialState.PRUNED in states) == (pruner == "median")

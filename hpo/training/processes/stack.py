@@ -23,15 +23,9 @@ from hpo.training.progress import root_of
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How lanes are spread over processes.
-
-    `in_ticks`: a step is one epoch of every lane, so what happens in which order does not depend
-    on the clock. Otherwise no process waits for another: a step returns what is done first.
-    `joins` as in `hpo.training.stacked.open_stack`.
-    """
+    """How lanes are spread over processes; `joins` as in `hpo.training.stacked.open_stack`."""
 
     n_processes: int
-    in_ticks: bool
     joins: bool = False
 
 
@@ -102,7 +96,7 @@ class ProcessStack:
         return self._n_added
 
     def step(self) -> list[LaneEpoch]:
-        """Train; return one epoch of every lane, or of those that are done first.
+        """Train; return the epochs that are done first: no process waits for another.
 
         Raises:
             OutOfMemoryError: there is too little memory; open another stack with fewer lanes.
@@ -143,9 +137,7 @@ class ProcessStack:
         return self._roots.setdefault((root, seed, fold), least) if root else least
 
     def _work(self, place: _Place) -> float:
-        """Return what a process has to do: until the next tick, or until all its lanes end."""
-        if self._spread.in_ticks:
-            return sum(self._epoch_costs[lane] for lane in place.lanes)
+        """Return what a process has to do until all its lanes end."""
         return sum(place.lanes.values())
 
     def _take_in(self, index: int, reply: Reply) -> None:
@@ -153,7 +145,7 @@ class ProcessStack:
 
     def _is_waiting(self, done: list[LaneEpoch]) -> bool:
         is_busy = any(place.is_busy for place in self._places)
-        return is_busy and (self._spread.in_ticks or not done or not self._replies.empty())
+        return is_busy and (not done or not self._replies.empty())
 
     def _next_epochs(self) -> list[LaneEpoch]:
         """Wait for a reply and return its epochs, but for those of lanes dropped meanwhile."""

@@ -33,27 +33,27 @@ JOBS = (
 
 
 @pytest.fixture(scope="module")
-def ticking(data: TrainingData, cpu: Device) -> Iterator[ProcessStack]:
-    """Two processes that wait for each other at every epoch."""
-    yield from opened(data, cpu, Spread(n_processes=2, in_ticks=True))
+def two(data: TrainingData, cpu: Device) -> Iterator[ProcessStack]:
+    """Two processes."""
+    yield from opened(data, cpu, Spread(n_processes=2))
 
 
 @pytest.fixture(scope="module")
 def free(data: TrainingData, cpu: Device) -> Iterator[ProcessStack]:
-    """Two processes that do not wait, and join trainings."""
-    yield from opened(data, cpu, Spread(n_processes=2, in_ticks=False, joins=True))
+    """Two processes that join trainings."""
+    yield from opened(data, cpu, Spread(n_processes=2, joins=True))
 
 
 @pytest.fixture
 def joining(data: TrainingData, cpu: Device) -> Iterator[ProcessStack]:
     """One process that joins trainings."""
-    yield from opened(data, cpu, Spread(n_processes=1, in_ticks=True, joins=True))
+    yield from opened(data, cpu, Spread(n_processes=1, joins=True))
 
 
 @pytest.fixture
 def one(data: TrainingData, cpu: Device) -> Iterator[ProcessStack]:
     """One process, to be ended."""
-    yield from opened(data, cpu, Spread(n_processes=1, in_ticks=True))
+    yield from opened(data, cpu, Spread(n_processes=1))
 
 
 def opened(data: TrainingData, device: Device, spread: Spread) -> Iterator[ProcessStack]:
@@ -75,64 +75,66 @@ def finish(stack: ProcessStack) -> list[LaneEpoch]:
 
 
 def test_lanes_in_processes_compute_what_they_compute_in_this_one(
-    ticking: ProcessStack, data: TrainingData, cpu: Device
+    two: ProcessStack, data: TrainingData, cpu: Device
 ) -> None:
-    added = [add(ticking, job) for job in JOBS]
-    assert ticking.lanes == tuple(added)
-    assert all(place.lanes for place in ticking._places)
-    finish(ticking)
+    added = [add(two, job) for job in JOBS]
+    assert two.lanes == tuple(added)
+    assert all(place.lanes for place in two._places)
+    finish(two)
     for lane, job in zip(added, JOBS, strict=True):
-        assert_bitwise_equal(ticking.result(lane), train_alone(data, job, cpu))
+        assert_bitwise_equal(two.result(lane), train_alone(data, job, cpu))
 
 
-def test_a_tick_is_one_epoch_of_every_lane_sorted(ticking: ProcessStack) -> None:
-    epochs = dict(zip([add(ticking, job) for job in JOBS], [3, 5, None, 3, 1], strict=True))
-    for epoch in range(1, 6):
-        live = ticking.lanes
-        assert [(done.lane, done.epoch) for done in ticking.step()] == [
-            (lane, epoch) for lane in live
-        ]
-        for lane, n in epochs.items():
-            assert n is None or (lane in ticking.lanes) == (epoch < n)
-    finish(ticking)
+def test_a_step_is_an_epoch_of_what_is_done_first_sorted(two: ProcessStack) -> None:
+    n_epochs = {add(two, job): job.config.epochs for job in JOBS}
+    reached = dict.fromkeys(n_epochs, 0)
+    while live := two.lanes:
+        told = two.step()
+        assert told == sorted(told)
+        for done in told:
+            assert done.lane in live
+            assert done.epoch == reached[done.lane] + 1
+            reached[done.lane] = done.epoch
+            assert done.lane not in two.lanes or done.epoch < n_epochs[done.lane]
+    assert [reached[lane] for lane in sorted(reached)][:2] == [3, 5]
 
 
-def test_what_is_told_is_what_the_result_holds(ticking: ProcessStack) -> None:
-    added = [add(ticking, job) for job in JOBS[:3]]
-    told = finish(ticking)
+def test_what_is_told_is_what_the_result_holds(two: ProcessStack) -> None:
+    added = [add(two, job) for job in JOBS[:3]]
+    told = finish(two)
     for lane in added:
         own = [(done.epoch, done.metrics) for done in told if done.lane == lane]
-        assert own == list(enumerate(ticking.result(lane).epochs, start=1))
+        assert own == list(enumerate(two.result(lane).epochs, start=1))
 
 
 def test_a_dropped_lane_leaves_the_others_alone(
-    ticking: ProcessStack, data: TrainingData, cpu: Device
+    two: ProcessStack, data: TrainingData, cpu: Device
 ) -> None:
     jobs = [Job(BASE, seed=seed) for seed in range(4)]
-    added = [add(ticking, job) for job in jobs]
-    ticking.step()
-    ticking.drop(added[1])
-    assert ticking.lanes == (added[0], added[2], added[3])
-    late = add(ticking, jobs[1])
+    added = [add(two, job) for job in jobs]
+    two.step()
+    two.drop(added[1])
+    assert two.lanes == (added[0], added[2], added[3])
+    late = add(two, jobs[1])
     assert late > added[-1]
-    assert {done.lane for done in finish(ticking)} == {added[0], added[2], added[3], late}
+    assert {done.lane for done in finish(two)} == {added[0], added[2], added[3], late}
     for lane, job in ((added[0], jobs[0]), (added[3], jobs[3]), (late, jobs[1])):
-        assert_bitwise_equal(ticking.result(lane), train_alone(data, job, cpu))
+        assert_bitwise_equal(two.result(lane), train_alone(data, job, cpu))
 
 
-def test_a_step_without_lanes_returns_nothing(ticking: ProcessStack) -> None:
-    assert ticking.lanes == ()
-    assert ticking.step() == []
+def test_a_step_without_lanes_returns_nothing(two: ProcessStack) -> None:
+    assert two.lanes == ()
+    assert two.step() == []
 
 
 def test_a_batch_that_does_not_fit_is_refused_before_any_process_hears_of_it(
-    ticking: ProcessStack,
+    two: ProcessStack,
 ) -> None:
     with pytest.raises(TrainingError, match=r"batch_size = 81 .* 80 training images"):
-        add(ticking, Job(BASE.replace(batch_size=81)))
-    assert ticking.lanes == ()
-    lane = add(ticking, Job(BASE.replace(epochs=1)))
-    assert [(done.lane, done.epoch) for done in finish(ticking)] == [(lane, 1)]
+        add(two, Job(BASE.replace(batch_size=81)))
+    assert two.lanes == ()
+    lane = add(two, Job(BASE.replace(epochs=1)))
+    assert [(done.lane, done.epoch) for done in finish(two)] == [(lane, 1)]
 
 
 def test_free_processes_tell_every_epoch_once_and_in_order(
@@ -213,7 +215,7 @@ def test_an_unexpected_error_in_a_process_arrives_with_its_trace(
     data: TrainingData, cpu: Device
 ) -> None:
     spoiled = dataclasses.replace(data, pixels_at=lambda _size: data.pixels_at(8))
-    stack = open_stack(spoiled, device=cpu, spread=Spread(n_processes=1, in_ticks=True))
+    stack = open_stack(spoiled, device=cpu, spread=Spread(n_processes=1))
     try:
         add(stack, Job(BASE))
         with pytest.raises(RuntimeError, match=r"(?s)process .* failed:\nTraceback.*cohort\.py"):
@@ -225,7 +227,7 @@ def test_an_unexpected_error_in_a_process_arrives_with_its_trace(
 def test_closing_ends_the_processes_and_removes_what_they_shared(
     data: TrainingData, cpu: Device
 ) -> None:
-    stack = open_stack(data, device=cpu, spread=Spread(n_processes=2, in_ticks=True))
+    stack = open_stack(data, device=cpu, spread=Spread(n_processes=2))
     add(stack, Job(BASE))
     folder, children = Path(stack._folder.name), [p._child for p in processes_of(stack)]
     assert [file.name for file in folder.iterdir()] == ["16.npy"]
@@ -247,7 +249,7 @@ def test_pixels_of_a_size_are_shared_by_all_lanes(data: TrainingData, cpu: Devic
     stack = open_stack(
         dataclasses.replace(data, pixels_at=note),
         device=cpu,
-        spread=Spread(n_processes=1, in_ticks=True),
+        spread=Spread(n_processes=1),
     )
     for config in (BASE, BASE.replace(image_size=9), BASE):
         add(stack, Job(config))

@@ -108,7 +108,7 @@ def test_joined_trainings_measure_what_each_measures_alone(
 
 def test_processes_measure_what_one_process_measures(data: TrainingData) -> None:
     device = Device("cpu", "fp32")
-    stack = processes.open_stack(data, device=device, spread=Spread(n_processes=2, in_ticks=True))
+    stack = processes.open_stack(data, device=device, spread=Spread(n_processes=2))
     try:
         spread = train_together(stack, JOBS)
     finally:

@@ -1,0 +1,137 @@
+"""What a process leaves running when it is killed goes back; what another trains stays with it."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.search.leases import LEASE_S, Lease, Watch
+from hpo.search.owners import Owner, read_owner, this_process
+from hpo.study_record import Goal
+from tests.clocked import ClockedStack
+from tests.clocked_studies import Bench, record
+
+ELSEWHERE = Owner("elsewhere", "another-boot", 1, "1")
+
+
+@pytest.fixture
+def study(bench: Bench) -> optuna.Study:
+    """A study with one trial that this process trains."""
+    made = bench.study(record())
+    bench.begun = bench.events(made, Goal(1))  # type: ignore[attr-defined]
+    next(bench.begun)  # type: ignore[attr-defined]
+    return made
+
+
+def running(study: optuna.Study) -> FrozenTrial:
+    (trial,) = study.get_trials(states=(TrialState.RUNNING,))
+    return trial
+
+
+def give(study: optuna.Study, owner: Owner) -> None:
+    attribute = owner.to_attribute()
+    study._storage.set_trial_user_attr(running(study)._trial_id, "owner", attribute)
+
+
+def test_a_trial_of_a_dead_process_waits_again_and_is_trained(
+    bench: Bench, study: optuna.Study
+) -> None:
+    dead = running(study).number
+    give(study, replace(this_process(), pid=2**22 + 1))
+    assert Watch(study).put_back() == 1
+    assert study.trials[dead].state == TrialState.WAITING
+    bench.stack = ClockedStack()
+    bench.train(bench.study(record()), Goal(1))
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3
+    assert [len(t.intermediate_values) for t in study.trials] == [3, 3, 3]
+
+
+def test_another_process_that_has_the_number_of_a_dead_one_is_not_taken_for_it(
+    study: optuna.Study,
+) -> None:
+    give(study, replace(this_process(), started="1"))
+    assert Watch(study).put_back() == 1
+
+
+def test_a_process_that_has_ended_but_was_not_waited_for_is_dead(study: optuna.Study) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    stat = Path(f"/proc/{child.pid}/stat").read_text()
+    started = stat.rpartition(")")[2].split()[19]
+    give(study, replace(this_process(), pid=child.pid, started=started))
+    assert Watch(study).put_back() == 0
+    assert child.stdin
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert Watch(study).put_back() == 1
+    child.wait()
+
+
+def test_a_trial_of_a_living_process_is_left_alone(study: optuna.Study) -> None:
+    watch = Watch(study, clock=iter(range(0, 10_000, 1_000)).__next__)
+    assert [watch.put_back() for _ in range(3)] == [0, 0, 0]
+    assert not watch.sees_others()
+
+
+def test_a_machine_that_is_silent_for_a_minute_loses_its_trials(study: optuna.Study) -> None:
+    now = 0.0
+    watch = Watch(study, clock=lambda: now)
+    give(study, ELSEWHERE)
+    assert watch.sees_others()
+    assert watch.put_back() == 0
+    now = LEASE_S - 1
+    assert watch.put_back() == 0
+    now = LEASE_S
+    assert watch.put_back() == 1
+    assert not watch.sees_others()
+
+
+def test_a_machine_that_renews_its_lease_keeps_its_trials(study: optuna.Study) -> None:
+    now = 0.0
+    watch = Watch(study, clock=lambda: now)
+    give(study, ELSEWHERE)
+    for beat in range(5):
+        now = beat * LEASE_S
+        name = "hpo:lease:" + ELSEWHERE.name
+        study._storage.set_study_system_attr(study._study_id, name, beat)
+        assert watch.put_back() == 0
+
+
+def test_a_lease_is_renewed_under_the_name_that_the_trials_bear(study: optuna.Study) -> None:
+    with Lease(study):
+        pass
+    owner = read_owner(running(study).user_attrs["owner"])
+    assert owner == this_process()
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    assert attributes["hpo:lease:" + owner.name] == 1
+
+
+@pytest.mark.parametrize("mark", [None, 7, {}, {"host": "h", "pid": "x"}, {"pid": 10**400}])
+def test_a_damaged_mark_is_no_owner(mark: object) -> None:
+    assert read_owner(mark) is None
+
+
+def test_who_is_robbed_and_ends_later_changes_nothing(bench: Bench, study: optuna.Study) -> None:
+    """As a machine does that slept for longer than its lease."""
+    slow = bench.begun  # type: ignore[attr-defined]
+    give(study, replace(this_process(), pid=2**22 + 1))
+    stack, bench.stack = bench.stack, ClockedStack()
+    bench.train(bench.study(record()), Goal(1))
+    told = [(t.value, t.intermediate_values, t.datetime_complete) for t in study.trials]
+    bench.stack = stack
+    assert [event.outcome for event in slow if hasattr(event, "outcome")] == ["complete"]
+    assert [(t.value, t.intermediate_values, t.datetime_complete) for t in study.trials] == told
+
+
+def test_who_is_robbed_of_a_trial_that_still_waits_ends_it(
+    bench: Bench, study: optuna.Study
+) -> None:
+    trial = running(study)
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+    done = [e for e in bench.begun if hasattr(e, "outcome")]  # type: ignore[attr-defined]
+    assert [event.outcome for event in done] == ["complete"] * 3
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3

@@ -1,0 +1,195 @@
+"""The course of a search: a function of its seed and window, whoever trains it and however."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.pruners import MedianPruner
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hpo.engines import window_of
+from hpo.objective import EpochDone, TrialDone
+from hpo.score import read_score
+from hpo.search.distributions import suggest
+from hpo.search.proposals import Proposals
+from hpo.search.pruning import PRUNERS, is_behind
+from hpo.search.samplers import make_sampler
+from hpo.study_record import Goal, StudyRecord
+from tests.clocked import ClockedStack
+from tests.clocked_studies import SPACE, Bench, record
+
+GOAL = Goal(n_repeats=1, n_trials=14, n_finalists=2, n_final_repeats=2)
+
+
+def search(**changes: Any) -> StudyRecord:
+    space = SPACE.__class__(SPACE.name, SPACE.base.replace(epochs=6), SPACE.sweeps, SPACE.search)
+    names = ("learning_rate", "scheduler", "step_size")
+    return record("search", *names, **({"space": space, "pruner": "median"} | changes))
+
+
+def described(study: optuna.Study) -> dict[tuple[int, int], object]:
+    """Return all that a study came to, by configuration and repeat."""
+    found = {
+        (t.user_attrs["ordinal"], t.user_attrs["repeat"]): (
+            t.params,
+            t.state,
+            t.value,
+            t.intermediate_values,
+            t.user_attrs.get("run"),
+        )
+        for t in study.get_trials(deepcopy=False)
+    }
+    assert len(found) == len(study.trials)
+    return found
+
+
+class UnevenStack(ClockedStack):
+    """A stack whose lanes go on at random, as processes do that do not wait for each other."""
+
+    chance = random.Random(0)
+
+    def step(self) -> list[Any]:
+        every = dict(self.live)
+        drawn = self.chance.sample(sorted(every), self.chance.randint(1, len(every)))
+        self.live = {lane: every[lane] for lane in drawn}
+        reached = super().step()
+        self.live = {lane: every[lane] for lane in every if lane not in drawn or lane in self.live}
+        return reached
+
+
+@pytest.fixture(scope="module", params=[{}, {"sampler": "random"}, {"pruner": "none"}])
+def whole(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A search that one lane trained without a stop."""
+    bench = Bench(tmp_path_factory.mktemp("whole"))
+    of = search(window=4, **request.param)
+    study = bench.study(of)
+    bench.train(study, GOAL)
+    return of, described(study)
+
+
+@pytest.mark.parametrize("n_lanes", [1, 2, 3, 9])
+def test_the_course_is_the_same_however_many_train_at_a_time(
+    bench: Bench, whole: Any, n_lanes: int
+) -> None:
+    of, expected = whole
+    bench.stack = UnevenStack()
+    study = bench.study(of)
+    bench.train(study, GOAL, n_lanes=n_lanes)
+    assert described(study) == expected
+
+
+def test_a_search_that_is_cut_off_again_and_again_becomes_the_undisturbed_one(
+    bench: Bench, whole: Any
+) -> None:
+    of, expected = whole
+    chance = random.Random(1)
+    for _ in range(200):
+        bench.stack = UnevenStack(stop_at=chance.randint(1, 25))
+        study = bench.study(of)
+        try:
+            bench.train(study, GOAL, n_lanes=3)
+        except KeyboardInterrupt:
+            continue
+        break
+    assert described(bench.study(of)) == expected
+
+
+def test_a_search_that_goes_on_after_its_finalists_is_the_longer_search(tmp_path: Path) -> None:
+    whole, parts = Bench(tmp_path / "whole"), Bench(tmp_path / "parts")
+    one, two = whole.study(search(window=3)), parts.study(search(window=3))
+    whole.train(one, Goal(1, 14))
+    parts.train(two, Goal(1, 7, 2, 2))
+    parts.train(two, Goal(1, 14))
+    found = described(two)
+    assert all(found[place] == told for place, told in described(one).items())
+
+
+def test_some_are_pruned_and_the_sampler_is_told(bench: Bench) -> None:
+    study = bench.study(search(window=3))
+    bench.train(study, Goal(1, 25), n_lanes=2)
+    states = [t.state for t in study.get_trials(deepcopy=False)]
+    assert 2 < states.count(TrialState.PRUNED) < 20
+
+
+@pytest.mark.parametrize("window", [1, 2, 5])
+def test_no_configuration_begins_before_those_it_is_decided_by_have_ended(
+    bench: Bench, window: int
+) -> None:
+    bench.stack = UnevenStack()
+    study = bench.study(search(window=window))
+    ended: set[int] = set()
+    most = 0
+    for event in bench.events(study, Goal(1, 14), n_lanes=9):
+        if isinstance(event, TrialDone):
+            ended.add(event.job.ordinal)
+        if isinstance(event, EpochDone) and event.epoch == 1:
+            assert set(range(event.job.ordinal - window + 1)) <= ended
+        most = max(most, len(study.get_trials(states=(TrialState.RUNNING,))))
+    assert most == window
+
+
+def test_a_window_of_one_is_optuna_s_own_course(bench: Bench) -> None:
+    """One after another, the sampler sees what it would see of the study itself."""
+    study = bench.study(search(window=1, pruner="none"))
+    bench.train(study, Goal(1, 20))
+    plain = optuna.create_study(direction="maximize")
+    for ordinal, trial in enumerate(study.get_trials(deepcopy=False)):
+        plain.sampler = make_sampler("tpe", seed=0, ordinal=ordinal)
+        if ordinal == 0:
+            plain.enqueue_trial(trial.params)
+        asked = plain.ask()
+        assert suggest(asked, SPACE) == trial.params
+        plain.tell(asked, trial.value)
+    assert isinstance(plain.sampler, TPESampler)
+
+
+def test_proposals_made_anew_are_those_made_one_after_another() -> None:
+    of = search(window=4)
+    steady, found = Proposals(of), list[list[FrozenTrial]]()
+    for ordinal in range(30):
+        params = steady.propose(found)
+        assert Proposals(of).propose(found) == params
+        state = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)[ordinal % 5 % 3]
+        is_pruned = state == TrialState.PRUNED
+        trial = create_trial(
+            state=state,
+            value=0.1 * (ordinal % 7) if state == TrialState.COMPLETE else None,
+            intermediate_values={2: 0.3} if is_pruned else {},
+            user_attrs={"params": params, "ordinal": ordinal, "repeat": 0},
+        )
+        found.append([trial])
+
+
+def curves() -> Iterator[Any]:
+    yield st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=9), min_size=0, max_size=9)
+    yield st.lists(st.floats(0, 1), min_size=1, max_size=9)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+@given(*curves())
+def test_the_median_rule_is_that_of_optuna(
+    metric: str, earlier: list[list[float]], own: list[float]
+) -> None:
+    score = read_score(metric)
+    study = optuna.create_study(direction=score.kind.direction)
+    trials = [
+        create_trial(value=0.0, intermediate_values=dict(enumerate(curve, start=1)))
+        for curve in earlier
+    ]
+    study.add_trials(trials)
+    trial = create_trial(
+        state=TrialState.RUNNING, intermediate_values=dict(enumerate(own, start=1))
+    )
+    limits = PRUNERS["median"](trials, 9)
+    expected = MedianPruner(n_startup_trials=5, n_warmup_steps=3).prune(study, trial)
+    assert is_behind(score, own, limits.get(len(own))) == expected
+
+
+def test_the_window_leaves_room_for_a_slow_one() -> None:
+    assert [window_of(n) for n in (1, 2, 3, 4, 8)] == [1, 3, 4, 6, 12]
