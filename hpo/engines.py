@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+from hpo import cores
 from hpo import space as spaces
 from hpo.data import Dataset, TrainingData, seal
 from hpo.study_record import StudyRecord
-from hpo.training.cost import choose_lanes, n_cores
+from hpo.training.cost import choose_lanes
 from hpo.training.engine import Stack
 
 
@@ -56,7 +57,7 @@ def window_of(n_lanes: int) -> int:
 
 def processes_of(record: StudyRecord, n_lanes: int) -> int:
     """Return over how many processes so many lanes are spread."""
-    return min(n_lanes, n_cores()) if record.device.startswith("cpu") else 1
+    return min(n_lanes, len(cores.available())) if record.device.startswith("cpu") else 1
 
 
 def joins(record: StudyRecord) -> bool:

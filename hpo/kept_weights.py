@@ -31,23 +31,27 @@ class KeptWeights:
     goal: Goal
     score: Score
     repeats: dict[str, dict[int, _Scored]] = field(default_factory=dict)
+    noted: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, summary: StudySummary, folder: Path) -> "KeptWeights":
         """Begin with the scores that the study holds already."""
-        repeats = {
-            c.config.identity(): {
-                r.repeat: _Scored(r.run, r.score)
-                for r in c.repeats
-                if r.run and r.score is not None
-            }
-            for c in summary.configurations
-        }
-        return cls(folder, summary.goal, summary.record.score, repeats)
+        made = cls(folder, summary.goal, summary.record.score)
+        for configuration in summary.configurations:
+            identity = configuration.config.identity()
+            for r in configuration.repeats:
+                if r.run and r.score is not None:
+                    made.note(identity, r.repeat, r.run, r.score)
+        return made
+
+    def note(self, identity: str, repeat: int, run: str, score: float) -> None:
+        """Note a finished repeat, of whichever process."""
+        self.repeats.setdefault(identity, {})[repeat] = _Scored(run, score)
+        self.noted.add(run)
 
     def add(self, identity: str, repeat: int, run: str, score: float) -> None:
         """Note a finished repeat, and drop the weights of what has lost by it."""
-        self.repeats.setdefault(identity, {})[repeat] = _Scored(run, score)
+        self.note(identity, repeat, run, score)
         whole = [i for i, repeats in self.repeats.items() if self._is_whole(repeats)]
         if identity in whole:
             best = max(whole, key=lambda i: self._rank(self.repeats[i]))

@@ -40,7 +40,7 @@ class EpochDone:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialDone:
-    """A trial ended. `result` is there where it was trained to its end just now."""
+    """A trial ended."""
 
     trial: int
     job: Job
@@ -49,7 +49,6 @@ class TrialDone:
     score: float | None = None
     is_reused: bool = False
     reason: str | None = None
-    result: TrainingResult | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,14 @@ class StackShrunk:
     n_lanes: int
 
 
-Event: TypeAlias = EpochDone | TrialDone | StackShrunk
+@dataclass(frozen=True)
+class WorkerReplaced:
+    """A process that trains has ended before its work did, and another began in its place."""
+
+    reason: str
+
+
+Event: TypeAlias = EpochDone | TrialDone | StackShrunk | WorkerReplaced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +73,15 @@ class Workplace:
     """What training needs besides the study.
 
     `open_stack` is called with the number of lanes, at the first training and again when memory
-    ran out; `attach` gets every run before it is told. `turn` keeps other processes out while it
-    is decided what is trained next.
+    ran out; `keep` gets what a training leaves behind before its run is stored, and `attach` every
+    run before it is told. `turn` keeps other processes out while it is decided what is trained
+    next.
     """
 
     runs: RunStore
     key_of: Callable[[Job], RunKey]
     open_stack: Callable[[int], Stack]
+    keep: Callable[[Job, str, TrainingResult], None]
     attach: Callable[[optuna.Trial, Run], None]
     score: Score
     turn: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -264,9 +272,11 @@ def _step(worker: _Worker) -> Iterator[Event]:
 
 
 def _finish(worker: _Worker, asked: _Asked, result: TrainingResult) -> TrialDone:
+    """Keep all of a training, the last thing last that says it needs not be done again."""
     run = to_run(result)
+    worker.place.keep(asked.job, asked.key.digest(), result)
     worker.place.runs.save(asked.key, run)
-    return replace(_complete(worker, asked, run, is_reused=False), result=result)
+    return _complete(worker, asked, run, is_reused=False)
 
 
 def _replay(worker: _Worker, asked: _Asked, run: Run) -> TrialDone:

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import optuna
+from optuna.trial import TrialState
 from safetensors.numpy import save as to_safetensors
 
 from hpo import study as studies
@@ -22,6 +23,7 @@ from hpo.objective import Event, TrialDone, Workplace, work
 from hpo.plan import Plan
 from hpo.runs import RunKey, RunStore
 from hpo.search import GridSource, Job, SearchSource, Source, run_key
+from hpo.search.job import read_job, trials_in
 from hpo.search.leases import Lease, Watch
 from hpo.storage import Storage, explained, open_storage, quiet_optuna
 from hpo.study_record import Goal, StudyRecord
@@ -58,8 +60,8 @@ class Session:
 
     @property
     def n_lanes(self) -> int:
-        """How many trainings go on at once."""
-        return lanes_of(self.record, self.plan.lanes)
+        """How many trainings go on at once, in all workers."""
+        return lanes_of(self.record, _lanes(self.plan))
 
     def key_of(self, job: Job) -> RunKey:
         """Return what decides the numbers of a job."""
@@ -97,8 +99,8 @@ def open_session(plan: Plan) -> Session:
     )
 
 
-def plan_resume(name: str, storage_url: str) -> Plan:
-    """Plan to go on with a study: its own data, space, device and goal.
+def plan_resume(name: str, storage_url: str, *, data: Path | None = None) -> Plan:
+    """Plan to go on with a study: its own data (here at `data`), space, device and goal.
 
     Raises:
         StudyError: there is none of this name.
@@ -111,18 +113,20 @@ def plan_resume(name: str, storage_url: str) -> Plan:
         name=name,
         record=record,
         goal=goal,
-        dataset=open_recorded_data(study, record),
+        dataset=open_recorded_data(study, record, moved=data),
         storage=storage_url,
     )
 
 
-def open_recorded_data(study: optuna.Study, record: StudyRecord) -> Dataset:
-    """Open the data of a study where it recorded them.
+def open_recorded_data(
+    study: optuna.Study, record: StudyRecord, *, moved: Path | None = None
+) -> Dataset:
+    """Open the data of a study where it recorded them, or where they were moved.
 
     Raises:
         DataError: they are gone, or not what they were.
     """
-    path = record.data.path
+    path = record.data.path if moved is None else str(moved)
     try:
         dataset = open_data(None if path is None else Path(path))
     except DataError as error:
@@ -138,39 +142,56 @@ def open_recorded_data(study: optuna.Study, record: StudyRecord) -> Dataset:
 
 def run(session: Session) -> Generator[Event, None, None]:
     """Train what the study lacks, event by event; nothing where nothing is missing."""
+    yield from train(session)
+    finish(session)
+
+
+def train(session: Session) -> Generator[Event, None, None]:
+    """Train what the study lacks, as one of the processes that work on it."""
     weights = KeptWeights.of(session.summary(), session.folder / "weights")
-    place = Workplace(
-        runs=session.runs,
-        key_of=session.key_of,
-        score=session.record.score,
-        attach=partial(attach_curves, folder=artifacts_folder(session.storage.url)),
-        open_stack=lambda n: open_stack(session.record, session.training_data, n_lanes=n),
-        turn=partial(turn, session.storage, session.study.study_name),
-        n_lanes=session.n_lanes,
-        deadline=time.monotonic() + session.plan.timeout_s,
-    )
+    my_turn = partial(turn, session.storage, session.study.study_name)
     # Closed at once when the caller stops: what was cut off then waits again.
-    with (
-        explained(session.storage.url),
-        Lease(session.study),
-        closing(work(session.study, session.source, place)) as events,
-    ):
-        for event in events:
-            if isinstance(event, TrialDone):
-                _keep(weights, event)
-                event = replace(event, result=None)
-            yield event
+    with explained(session.storage.url), Lease(session.study, my_turn):
+        place = Workplace(
+            runs=session.runs,
+            key_of=session.key_of,
+            score=session.record.score,
+            keep=partial(_keep, weights),
+            attach=partial(attach_curves, folder=artifacts_folder(session.storage.url)),
+            open_stack=lambda n: open_stack(session.record, session.training_data, n_lanes=n),
+            turn=my_turn,
+            n_lanes=session.n_lanes,
+            deadline=time.monotonic() + session.plan.timeout_s,
+        )
+        with closing(work(session.study, session.source, place)) as events:
+            for event in events:
+                if isinstance(event, TrialDone) and event.score is not None:
+                    _drop_losers(weights, session.study, event)
+                yield event
+
+
+def finish(session: Session) -> None:
+    """Add what stands beside the trainings of a study: the scores of simple baselines."""
+    with explained(session.storage.url):
         _record_baselines(session)
 
 
-def _keep(weights: KeptWeights, done: TrialDone) -> None:
+def _keep(weights: KeptWeights, job: Job, run: str, result: TrainingResult) -> None:
     """Keep the weights of a training while its configuration may be handed over."""
-    job = done.job
-    if done.score is None or job.report:
-        return
-    if done.result:
-        weights.write(done.run, to_safetensors(done.result.weights))
-    weights.add(job.config.identity(), job.repeat, done.run, done.score)
+    if not job.report:
+        weights.write(run, to_safetensors(result.weights))
+
+
+def _drop_losers(weights: KeptWeights, study: optuna.Study, done: TrialDone) -> None:
+    """Drop the weights of what has lost, by what this process and others have trained."""
+    assert done.score is not None
+    for trial in trials_in(study, TrialState.COMPLETE):
+        run = trial.user_attrs.get("run", "")
+        job = read_job(trial) if run and run not in weights.noted else None
+        if job and not job.report and trial.value is not None:
+            weights.note(job.config.identity(), job.repeat, run, trial.value)
+    if not done.job.report:
+        weights.add(done.job.config.identity(), done.job.repeat, done.run, done.score)
 
 
 def retrain(study: optuna.Study, job: Job) -> TrainingResult:
@@ -210,7 +231,12 @@ def _settle(plan: Plan) -> StudyRecord:
     record = with_device(plan.record)
     if record.kind == "grid":
         return record
-    return replace(record, window=window_of(lanes_of(record, plan.lanes)))
+    return replace(record, window=window_of(lanes_of(record, _lanes(plan))))
+
+
+def _lanes(plan: Plan) -> int | None:
+    """Return the lanes that were asked for; a worker needs one at least."""
+    return None if plan.lanes is None else max(plan.lanes, plan.workers or 1)
 
 
 def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:

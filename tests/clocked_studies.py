@@ -108,6 +108,7 @@ class Bench:
             runs=self.runs,
             key_of=lambda job: run_key(record, job),
             open_stack=lambda _n_lanes: self.stack,
+            keep=lambda _job, _run, _result: None,
             attach=lambda _trial, _run: None,
             score=record.score,
             n_lanes=n_lanes,

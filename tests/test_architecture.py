@@ -14,7 +14,7 @@ PACKAGE = ROOT / "hpo"
 # A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
 LAYERS = (
     {"hpo", "hpo.errors"},
-    {"hpo.config", "hpo.files", "hpo.option_texts"},
+    {"hpo.config", "hpo.cores", "hpo.files", "hpo.option_texts"},
     {
         "hpo.data",
         "hpo.training.numerics",
@@ -31,6 +31,7 @@ LAYERS = (
     {"hpo.summary"},
     {"hpo.engines", "hpo.kept_weights", "hpo.objective", "hpo.signs", "hpo.claims", "hpo.compare"},
     {"hpo.session"},
+    {"hpo.workers"},
     {"hpo.evaluate"},
     {"hpo.weights"},
     {"hpo.forecast", "hpo.export", "hpo.reproduce", "hpo.api", "hpo.plots"},
@@ -49,6 +50,8 @@ OWNERS = {
         "hpo.summary",
         "hpo.objective",
         "hpo.session",
+        "hpo.workers",
+        "hpo.turns",
         "hpo.evaluate",
         "hpo.reproduce",
         "hpo.forecast",

@@ -7,6 +7,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
+from hpo.cli.signals import ends_in_order
 from hpo.errors import HpoError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ _KEEP = "Keep and clean up"
 app.command(rich_help_panel=_TRAIN)(train.grid)
 app.command(rich_help_panel=_TRAIN)(train.search)
 app.command(rich_help_panel=_TRAIN)(train.resume)
+app.command(rich_help_panel=_TRAIN)(train.worker)
 app.command(rich_help_panel=_LOOK)(show.show)
 app.command(rich_help_panel=_LOOK)(compare.compare)
 app.command(rich_help_panel=_LOOK)(show.report)
@@ -63,7 +65,8 @@ def main() -> None:
     """Run the command line; a user's mistake ends in one message and an exit code."""
     try:
         _check_text()
-        code = _run()
+        with ends_in_order():
+            code = _run()
     except HpoError as error:
         _fail(error)
     if code == Interrupted.exit_code:

@@ -1,7 +1,7 @@
 """Progress of long work: one live line on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -11,10 +11,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from hpo.cli.output import duration, error_console, say
-from hpo.objective import EpochDone, Event, StackShrunk, TrialDone
+from hpo.objective import EpochDone, Event, StackShrunk, TrialDone, WorkerReplaced
 from hpo.score import Score
 from hpo.search import Job
 from hpo.session import Session, run
+from hpo.workers import auto_workers, run_workers
 
 _MOST_PARAMS: Final = 4
 
@@ -69,9 +70,16 @@ class Tally:
 
 def train(session: Session, *, is_quiet: bool) -> Tally:
     """Train what a study lacks, and show it; return what was done."""
+    n_workers = session.plan.workers or auto_workers(session)
+    events = run(session) if n_workers == 1 else run_workers(session, n_workers)
+    return follow_all(session, events, is_quiet=is_quiet)
+
+
+def follow_all(session: Session, events: Generator[Event, None, None], *, is_quiet: bool) -> Tally:
+    """Go through the events of a study's training, and show them; return what was done."""
     tally = Tally(n_left=session.source.n_left(), score=session.record.score)
     # Closed at once when the caller stops: what was cut off then waits again.
-    with closing(run(session)) as events:
+    with closing(events):
         follow(events, tally, is_quiet=is_quiet)
     return tally
 
@@ -118,8 +126,8 @@ def _lines(events: Iterable[Event], tally: Tally) -> Iterator[None]:
             case TrialDone():
                 tally.add(event)
                 say(f"[{total - tally.n_left}/{total}] {_outcome(event, tally)}")
-            case StackShrunk():
-                say(_shrunk(event))
+            case StackShrunk() | WorkerReplaced():
+                say(_setback(event))
         yield
 
 
@@ -136,13 +144,16 @@ def _live(events: Iterable[Event], tally: Tally) -> Iterator[None]:
                 case TrialDone():
                     tally.add(event)
                     text = _outcome(event, tally)
-                case StackShrunk():
-                    text = _shrunk(event)
+                case StackShrunk() | WorkerReplaced():
+                    text = _setback(event)
+                    say(text)
             progress.update(task, completed=total - tally.n_left, description=escape(text))
             yield
 
 
-def _shrunk(event: StackShrunk) -> str:
+def _setback(event: StackShrunk | WorkerReplaced) -> str:
+    if isinstance(event, WorkerReplaced):
+        return f"A process that trains has ended: {event.reason} Another goes on in its place."
     return (
         "There is too little memory for so many trainings at a time: those under way begin again, "
         f"{event.n_lanes} at a time."

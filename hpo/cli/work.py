@@ -7,12 +7,14 @@ import typer
 
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import console, count, duration, print_json, say, size
-from hpo.cli.progress import Tally, train
+from hpo.cli.progress import Tally, follow_all, train
+from hpo.cli.signals import end_with_input
 from hpo.cli.tables import print_study
 from hpo.errors import Interrupted
 from hpo.evaluate import check_test
 from hpo.plan import Plan
 from hpo.session import Session, open_session
+from hpo.session import train as train_alone
 from hpo.storage_url import storage_option
 from hpo.summary import StudySummary, to_document, with_call
 
@@ -60,6 +62,25 @@ def carry_out(plan: Plan, flags: Flags) -> None:
     _end(summary, tally, session)
 
 
+def help_out(plan: Plan, *, is_quiet: bool, is_leashed: bool) -> None:
+    """Train what the study of the plan lacks, beside other processes.
+
+    Raises:
+        HpoError: the study cannot be worked on, or the user interrupted.
+    """
+    if is_leashed:
+        end_with_input()
+    session = open_session(plan)
+    if not is_quiet:
+        say(f"{session.study.study_name}: {count(session.source.n_left(), 'training')} to do")
+    try:
+        tally = follow_all(session, train_alone(session), is_quiet=is_quiet)
+    except KeyboardInterrupt:
+        raise _interrupted(session) from None
+    if not is_quiet:
+        say(f"{count(tally.n_trained, 'training')} done. {resume_command(session)} shows them.")
+
+
 def _train(session: Session, flags: Flags) -> Tally:
     n_left = session.source.n_left()
     if n_left and not flags.quiet:
@@ -67,9 +88,12 @@ def _train(session: Session, flags: Flags) -> Tally:
     try:
         return train(session, is_quiet=flags.quiet)
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"Interrupted. What is finished is kept. This goes on: {resume_command(session)}"
-        ) from None
+        raise _interrupted(session) from None
+
+
+def _interrupted(session: Session) -> Interrupted:
+    way_on = resume_command(session)
+    return Interrupted(f"Interrupted. What is finished is kept. This goes on: {way_on}")
 
 
 def _write_page(session: Session, summary: StudySummary, *, is_new: bool) -> StudySummary:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from hpo import cores
 from hpo.config import TrainingConfig
 
 # Fitted to seconds of a CPU with bf16 instructions: passes over the
@@ -35,13 +36,6 @@ def epoch_cost(config: TrainingConfig, *, n_train: int) -> float:
     return passes + n_steps * _PER_STEP + warps
 
 
-def n_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> int:
     """Return how many trainings to do at once: the measured best, as far as memory allows.
 
@@ -49,9 +43,9 @@ def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> i
     the machine: its numbers do not depend on it. The course of a search does, and the more go on
     at once, the older are the results that each is chosen by.
     """
-    best = _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE * n_cores()
+    best = _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE * len(cores.available())
     if kind == "search":
-        best = min(max(n_cores(), _FEWEST_OF_SEARCH), _MOST_OF_SEARCH)
+        best = min(max(len(cores.available()), _FEWEST_OF_SEARCH), _MOST_OF_SEARCH)
     largest = max(map(lane_bytes, configs), default=1)
     return max(1, min(best, available_bytes() // 2 // largest))
 

@@ -63,6 +63,11 @@ def choose(name: str = "auto", precision: str = "auto") -> Device:
     return Device(name, cast(Precision, precision))
 
 
+def n_gpus() -> int:
+    """Return the number of GPUs that can be used."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Compute with one thread on the CPU, as every lane does, and restore the number after."""
@@ -80,14 +85,14 @@ def _choose_name(name: str) -> str:
     if name == "cpu":
         return name
     index = name.partition(":")[2]
-    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if n_gpus == 0:
+    n_there = n_gpus()
+    if n_there == 0:
         raise DeviceError(
             "No GPU can be used here: torch.cuda.is_available() is False. Use --device cpu, or "
             "install a CUDA build of torch (README, Installation)."
         )
-    if int(index or 0) >= n_gpus:
-        raise DeviceError(f"There is no {name}: this machine has {n_gpus}, from cuda:0 on.")
+    if int(index or 0) >= n_there:
+        raise DeviceError(f"There is no {name}: this machine has {n_there}, from cuda:0 on.")
     return f"cuda:{int(index or 0)}"
 
 

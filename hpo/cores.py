@@ -1,0 +1,23 @@
+"""Which cores this process uses: where the system can tell, and can be told."""
+
+import os
+from collections.abc import Iterable
+
+
+def available() -> set[int]:
+    """Return the cores that this process may use; by their count where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def use(chosen: Iterable[int], *, process: int = 0) -> None:
+    """Let a process (0: this one) use these cores alone, and those that it starts."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(process, chosen)
+
+
+def share(cores: Iterable[int], *, n_workers: int) -> list[set[int]]:
+    """Share cores out among processes; where there are more of these, some have the same one."""
+    every = sorted(cores)
+    return [set(every[i::n_workers]) or {every[i % len(every)]} for i in range(n_workers)]
