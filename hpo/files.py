@@ -5,11 +5,14 @@ import json
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hpo.errors import OutputError
+
+_A_DAY_S: Final = 86_400
 
 
 def write_whole(path: Path, content: bytes, *, way_out: str) -> None:
@@ -32,6 +35,17 @@ def write_whole(path: Path, content: bytes, *, way_out: str) -> None:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half written: temporary files that are a day old.
+
+    A write takes seconds; a younger one may be another process's.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.glob(".*.????????"):
+            if time.time() - path.stat().st_mtime > _A_DAY_S:
+                path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

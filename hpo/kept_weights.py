@@ -1,6 +1,5 @@
 """Weights are large: only those of the best configuration so far are kept."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -52,11 +51,19 @@ class KeptWeights:
     def add(self, identity: str, repeat: int, run: str, score: float) -> None:
         """Note a finished repeat, and drop the weights of what has lost by it."""
         self.note(identity, repeat, run, score)
-        whole = [i for i, repeats in self.repeats.items() if self._is_whole(repeats)]
-        if identity in whole:
-            best = max(whole, key=lambda i: self._rank(self.repeats[i]))
-            kept = self._judged(self.repeats[best])
-            self._drop(s.run for i in whole for s in self.repeats[i].values() if s not in kept)
+        if self._is_whole(self.repeats[identity]):
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Drop the weights of whole configurations that have lost."""
+        whole = [repeats for repeats in self.repeats.values() if self._is_whole(repeats)]
+        if not whole:
+            return
+        kept = {scored.run for scored in self._judged(max(whole, key=self._rank))}
+        losers = {scored.run for repeats in whole for scored in repeats.values()} - kept
+        for path in self.folder.glob("*.safetensors"):
+            if path.stem in losers:
+                path.unlink(missing_ok=True)
 
     def write(self, run: str, content: bytes) -> None:
         """Keep the weights of a run, for now.
@@ -89,7 +96,3 @@ class KeptWeights:
         if not self.goal.n_finalists:
             return []
         return [scored for repeat, scored in repeats.items() if repeat >= self.goal.n_repeats]
-
-    def _drop(self, runs: Iterable[str]) -> None:
-        for run in runs:
-            self.path(run).unlink(missing_ok=True)

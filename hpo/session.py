@@ -17,6 +17,7 @@ from hpo.dashboard import attach_curves
 from hpo.data import Dataset, TrainingData, open_data
 from hpo.engines import lanes_of, open_stack, sealed, window_of, with_device
 from hpo.errors import DataError, StudyError
+from hpo.files import remove_leftovers
 from hpo.folders import artifacts_folder, clear_study_folder, runs_folder, study_folder
 from hpo.kept_weights import KeptWeights
 from hpo.objective import Event, TrialDone, Workplace, work
@@ -85,7 +86,7 @@ def open_session(plan: Plan) -> Session:
     storage = open_storage(plan.storage)
     with turn(storage, plan.name):
         study = studies.find(storage, plan.name)
-        if study is None:
+        if study is None or studies.is_blank(study):
             study = studies.create(storage, plan.name, _settle(plan))
         with explained(storage.url):
             studies.check_fits(study, plan.record)
@@ -149,6 +150,10 @@ def run(session: Session) -> Generator[Event, None, None]:
 def train(session: Session) -> Generator[Event, None, None]:
     """Train what the study lacks, as one of the processes that work on it."""
     weights = KeptWeights.of(session.summary(), session.folder / "weights")
+    # A call that was killed may have left losers, and files half written.
+    weights.tidy()
+    for folder in (weights.folder, session.runs.folder):
+        remove_leftovers(folder)
     my_turn = partial(turn, session.storage, session.study.study_name)
     # Closed at once when the caller stops: what was cut off then waits again.
     with explained(session.storage.url), Lease(session.study, my_turn):

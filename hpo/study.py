@@ -49,7 +49,7 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
     Raises:
         StudyError: with everything that differs.
     """
-    if not study.user_attrs and not study.get_trials(deepcopy=False):
+    if is_blank(study):
         study.set_user_attr(_ATTRIBUTE, to_document(record))
         return
     faults = _differences(read_record(study), record)
@@ -84,6 +84,11 @@ def study_names(storage: Storage) -> list[str]:
     """Return the names of all studies in the database, the oldest first."""
     with explained(storage.url):
         return [study.study_name for study in storage.optuna.get_all_studies()]
+
+
+def is_blank(study: optuna.Study) -> bool:
+    """Whether nothing was written into the study yet: who created it was killed just then."""
+    return not study.user_attrs and not study.get_trials(deepcopy=False)
 
 
 def is_ours(study: optuna.Study) -> bool:

@@ -19,6 +19,8 @@ from hpo.search.job import job_of, trials_in
 from hpo.session import Session, finish
 from hpo.storage import explained
 
+COMMAND: tuple[str, ...] = (sys.executable, "-m", "hpo")
+
 LEASH: Final = "--leashed"
 """The option by which a worker ends when its standard input does."""
 
@@ -113,7 +115,7 @@ class _Worker:
         if self.share.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = _visible_gpus()[self.share.gpu]
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "hpo", "worker", study, *options],
+            [*COMMAND, "worker", study, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._said,
