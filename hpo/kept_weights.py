@@ -4,11 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import Final
 
-from hpo.files import write_whole
+from hpo.files import write_whole, writing
 from hpo.score import Score
 from hpo.study_record import Goal
 from hpo.summary import StudySummary
+
+_WAY_OUT: Final = "Make room, then run the same command again."
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,11 @@ class KeptWeights:
         return cls(folder, summary.goal, summary.record.score, repeats)
 
     def add(self, identity: str, repeat: int, run: str, score: float) -> None:
-        """Note a finished repeat, and drop the weights of what has lost by it."""
+        """Note a finished repeat, and drop the weights of what has lost by it.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
         self.repeats.setdefault(identity, {})[repeat] = _Scored(run, score)
         whole = [i for i, repeats in self.repeats.items() if self._is_whole(repeats)]
         if identity in whole:
@@ -60,8 +67,7 @@ class KeptWeights:
         Raises:
             OutputError: the folder cannot be written.
         """
-        way_out = "Make room, then run the same command again."
-        write_whole(self.path(run), content, way_out=way_out)
+        write_whole(self.path(run), content, way_out=_WAY_OUT)
 
     def path(self, run: str) -> Path:
         """Return where the weights of a run are, if they are kept."""
@@ -87,5 +93,6 @@ class KeptWeights:
         return [scored for repeat, scored in repeats.items() if repeat >= self.goal.n_repeats]
 
     def _drop(self, runs: Iterable[str]) -> None:
-        for run in runs:
-            self.path(run).unlink(missing_ok=True)
+        with writing(self.folder, way_out=_WAY_OUT):
+            for run in runs:
+                self.path(run).unlink(missing_ok=True)

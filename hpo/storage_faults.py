@@ -31,14 +31,15 @@ _REASONS: Final = {
     "locked": _LOCKED,
     "readonly": _READ_ONLY,
     "read-only": _READ_ONLY,
-    "unable to open": "cannot be opened: its folder is missing or cannot be written. --storage "
-    "names another database.",
+    "unable to open": "cannot be opened: its folder is missing or cannot be written, which SQLite "
+    "needs even to read. Copy the folder to where you may write, or name another database with "
+    "--storage.",
     "not a database": "is no SQLite database. Move it away or name another with --storage.",
     "malformed": CORRUPT,
     "disk is full": _FULL,
     "no space left": _FULL,
-    "disk i/o": "cannot be read or written (disk I/O error). Check the disk, then run the same "
-    "command again.",
+    "disk i/o": "cannot be read or written (disk I/O error): its disk is full or broken. What is "
+    "finished is kept: make room or mend it, then run the same command again.",
     "authentication failed": _REFUSED,
     "no password supplied": _REFUSED,
     'role "': _REFUSED,

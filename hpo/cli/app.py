@@ -1,5 +1,7 @@
 """The commands put together, and the one place that turns errors into messages."""
 
+import contextlib
+import errno
 import os
 import sys
 from typing import Annotated, Final, NoReturn
@@ -7,7 +9,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
-from hpo.errors import HpoError, Interrupted, UsageError
+from hpo.errors import HpoError, Interrupted, OutputError, UsageError
 
 app = typer.Typer(
     name="hpo",
@@ -61,13 +63,20 @@ def _root(
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one message and an exit code."""
+    as_json = "--json" in sys.argv
     try:
         _check_text()
         code = _run()
+        sys.stdout.flush()
     except HpoError as error:
-        _fail(error)
+        _fail(error, as_json=as_json)
+    except OSError as error:
+        _fail_in_system(error)
     if code == Interrupted.exit_code:
-        _fail(Interrupted("Interrupted. What is finished is kept: the same command goes on."))
+        interrupted = Interrupted(
+            "Interrupted. What is finished is kept: the same command goes on."
+        )
+        _fail(interrupted, as_json=as_json)
     sys.exit(code)
 
 
@@ -99,10 +108,28 @@ def _run() -> int:
         return int(end.code or 0)
 
 
-def _fail(error: HpoError) -> NoReturn:
+def _fail_in_system(error: OSError) -> NoReturn:
+    """End where the system refused what no command expects; without a file it was the output."""
+    reason = error.strerror or error
+    if error.filename is not None:
+        message = (
+            f"{error.filename} cannot be read or written: {reason}. What is finished is kept: "
+            "mend that, then run the same command again."
+        )
+        _fail(OutputError(message), as_json="--json" in sys.argv)
+    # Python writes what is left of the output as it ends, and would fail again.
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:  # Who read the output has seen enough.
+        sys.exit(OutputError.exit_code)
+    message = f"The output cannot be written: {reason}. What is finished is kept: make room for it"
+    _fail(OutputError(f"{message}, then run the same command again."), as_json=False)
+
+
+def _fail(error: HpoError, *, as_json: bool) -> NoReturn:
     from hpo.cli.output import print_json, say
 
-    if "--json" in sys.argv:
+    if as_json:
         print_json({"error": {"kind": error.kind, "message": str(error)}})
     else:
         say(f"Error: {error}", style="red")

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import resource
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -50,7 +52,7 @@ class Disk:
             self.write()
 
     def _is_here(self, path: str) -> bool:
-        return os.path.abspath(path).startswith(str(self.folder))
+        return Path.cwd().joinpath(path).is_relative_to(self.folder)
 
 
 @dataclass
@@ -82,3 +84,22 @@ class Database:
         if self.n_writes > self.room:
             connection.rollback()
             raise sqlite3.OperationalError("database or disk is full")
+
+
+@dataclass(frozen=True)
+class SmallFiles:
+    """A process whose files can be no larger than this: the system itself refuses the rest."""
+
+    n_bytes: int
+
+    def __call__(self) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.n_bytes, self.n_bytes))
+
+
+@dataclass(frozen=True)
+class FullOutput:
+    """A process whose output goes to a file that takes nothing."""
+
+    def __call__(self) -> None:
+        sys.stdout = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w", encoding="utf-8")

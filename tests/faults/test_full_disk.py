@@ -1,25 +1,27 @@
 """A disk that fills up at any write: one message, and the same command goes on to the same end."""
 
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import pytest
 
 from tests.conftest import Answer
-from tests.faults.disks import Database, Disk
+from tests.faults.disks import Database, Disk, FullOutput, SmallFiles
+from tests.faults.mounts import SmallDisk, has_mounts
 from tests.faults.studies import Study
 from tests.processes import Fault, said
 
-MOST = 200
+_MOST = 5000
 
 
-def goes_on(command: Callable[[Fault], Answer], fault: Callable[[int], Fault], *words: str) -> int:
+def goes_on(
+    command: Callable[[Fault], Answer], fault: Callable[[int], Fault], *words: str, step: int = 1
+) -> int:
     """Call a command with room for 0, 1, 2 … writes until it succeeds; return how many it took.
 
     Each call begins with what the one before it left behind.
     """
-    for room in range(MOST):
+    for room in range(0, _MOST, step):
         answer = command(fault(room))
         if answer.code == 0:
             return room
@@ -50,36 +52,76 @@ def test_training_goes_on_wherever_the_database_could_not_be_written(
     assert len(study.scores()) == 2
 
 
+@has_mounts
+@pytest.mark.parametrize("kilobytes", [4, 32, 384, 512, 1024])
+def test_training_on_a_disk_that_is_too_small_goes_on_where_there_is_room(
+    study: Study, undisturbed: Any, kilobytes: int
+) -> None:
+    answer = study.train(fault=SmallDisk(study.home, 1024 * kilobytes))
+    said(answer, "What is finished is kept", "ake room")
+    n_kept = len(list(study.home.glob("runs/*.json")))
+    assert study.call(*study.grid, "--json").json["n_trained"] <= 2 - n_kept
+    assert study.shown() == undisturbed
+    assert len(study.scores()) == 2
+
+
+@pytest.mark.parametrize("kilobytes", [1, 64, 1024])
+def test_files_that_may_not_grow_further_are_said_and_training_goes_on(
+    study: Study, undisturbed: Any, kilobytes: int
+) -> None:
+    said(study.train(fault=SmallFiles(1024 * kilobytes)), "What is finished is kept")
+    assert study.train().code == 0
+    assert study.shown() == undisturbed
+
+
 @pytest.mark.parametrize(
-    "command",
+    ("command", "step", "written"),
     [
-        ("report", "mine"),
-        ("export", "mine"),
-        ("export", "mine", "--out", "studies/out", "--weights", "all"),
-        ("compare", "mine", "mine"),
-        ("data", "generate", "studies/phantom"),
-        ("delete", "mine", "--yes"),
-        ("dashboard",),
+        (("report", "mine"), 1, "mine/report.html"),
+        (("export", "mine"), 5, "mine/export/000_batch_size-8/network.py"),
+        (("export", "mine", "--out", "studies/out", "--weights", "all"), 9, "out/trials.csv"),
+        (("compare", "mine", "other"), 1, "compare-mine-other.html"),
+        (("data", "generate", "studies/phantom", "--size", "16"), 700, "phantom/test"),
     ],
 )
-def test_other_commands_say_so_and_can_be_called_again(
-    trained: Study, command: tuple[str, ...]
+def test_what_could_not_be_written_is_written_by_the_next_call(
+    trained: Study, command: tuple[str, ...], step: int, written: str
 ) -> None:
-    n = goes_on(
+    if "compare" in command:
+        assert trained.call(*trained.grid, "--study", "other").code == 0
+    (trained.home / "mine" / "report.html").unlink()
+    n_writes = goes_on(
         lambda fault: trained.call(*command, fault=fault),
         lambda room: Disk(trained.home, room),
         "No space left on device",
+        step=step,
     )
-    print(n)
+    assert n_writes >= 1
+    assert (trained.home / written).exists()
+    assert not list(trained.home.rglob(".*"))
 
 
-@pytest.mark.parametrize("command", [("evaluate", "mine"), ("delete", "mine", "--yes")])
-def test_commands_that_write_the_database_say_so_and_can_be_called_again(
-    trained: Study, command: tuple[str, ...]
+def test_an_opening_of_the_test_that_could_not_be_recorded_shows_nothing(trained: Study) -> None:
+    answer = trained.call("evaluate", "mine", fault=Database(0))
+    said(answer, "the disk is full")
+    assert answer.out == ""
+    assert trained.call("evaluate", "mine", "--json").json["n_openings"] == 1
+
+
+def test_a_study_that_could_not_be_deleted_is_whole(trained: Study, undisturbed: Any) -> None:
+    said(trained.call("delete", "mine", "--yes", fault=Database(0)), "the disk is full")
+    assert trained.shown() == undisturbed
+    assert (trained.home / "mine" / "report.html").exists()
+    assert trained.call("delete", "mine", "--yes").code == 0
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_a_result_that_could_not_be_printed_is_said(
+    study: Study, undisturbed: Any, option: tuple[str, ...]
 ) -> None:
-    n = goes_on(
-        lambda fault: trained.call(*command, fault=fault),
-        Database,
-        "the disk is full",
+    said(
+        study.call(*study.grid, *option, fault=FullOutput()),
+        "The output cannot be written: No space left on device",
     )
-    print(n)
+    assert study.call(*study.grid, "--json").json["n_trained"] == 0
+    assert study.shown() == undisturbed
