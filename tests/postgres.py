@@ -7,8 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +38,7 @@ class Server:
 
     folder: Path
     programs: Path
-    numbers: Iterator[int] = field(default_factory=count)
+    n_databases: int = 0
 
     def url(self, database: str, *, password: str = PASSWORD) -> str:
         """Return the storage URL of a database."""
@@ -47,7 +46,8 @@ class Server:
 
     def new_database(self) -> str:
         """Make an empty database and return its URL."""
-        name = f"test_{next(self.numbers)}"
+        self.n_databases += 1
+        name = f"test_{self.n_databases}"
         self._call("createdb", "-h", str(self.folder), "-U", USER, name)
         return self.url(name)
 
