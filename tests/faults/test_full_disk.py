@@ -125,3 +125,13 @@ def test_a_result_that_could_not_be_printed_is_said(
     )
     assert study.call(*study.grid, "--json").json["n_trained"] == 0
     assert study.shown() == undisturbed
+
+
+def test_training_needs_no_room_for_what_only_saves_time(
+    study: Study, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = study.folder / "cache"
+    monkeypatch.setenv("HPO_CACHE", str(cache))
+    assert study.train(fault=Disk(cache, 0)).code == 0
+    assert study.shown() == undisturbed
+    assert not cache.exists()
