@@ -5,6 +5,7 @@ import io
 import multiprocessing
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ def _serve(
     folder, environment = place
     os.chdir(folder)
     os.environ.update(environment)
+    tempfile.tempdir = None  # It was settled by the environment of another test.
     sys.argv = ["hpo", *arguments]
     out, err = io.StringIO(), io.StringIO()
     code = 0

@@ -1,9 +1,9 @@
 """The commands put together, and the one place that turns errors into messages."""
 
-import contextlib
 import errno
 import os
 import sys
+import tempfile
 from typing import Annotated, Final, NoReturn
 
 import typer
@@ -63,20 +63,19 @@ def _root(
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one message and an exit code."""
-    as_json = "--json" in sys.argv
     try:
         _check_text()
         code = _run()
         sys.stdout.flush()
     except HpoError as error:
-        _fail(error, as_json=as_json)
+        _fail(error)
     except OSError as error:
         _fail_in_system(error)
     if code == Interrupted.exit_code:
         interrupted = Interrupted(
             "Interrupted. What is finished is kept: the same command goes on."
         )
-        _fail(interrupted, as_json=as_json)
+        _fail(interrupted)
     sys.exit(code)
 
 
@@ -109,28 +108,36 @@ def _run() -> int:
 
 
 def _fail_in_system(error: OSError) -> NoReturn:
-    """End where the system refused what no command expects; without a file it was the output."""
-    reason = error.strerror or error
-    if error.filename is not None:
-        message = (
-            f"{error.filename} cannot be read or written: {reason}. What is finished is kept: "
-            "mend that, then run the same command again."
-        )
-        _fail(OutputError(message), as_json="--json" in sys.argv)
-    # Python writes what is left of the output as it ends, and would fail again.
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """End where the system refused what no command expects; what has no name may be the output."""
+    _drop_output()
     if error.errno == errno.EPIPE:  # Who read the output has seen enough.
         sys.exit(OutputError.exit_code)
-    message = f"The output cannot be written: {reason}. What is finished is kept: make room for it"
-    _fail(OutputError(f"{message}, then run the same command again."), as_json=False)
+    place = error.filename or f"The output, or a temporary file in {tempfile.gettempdir()},"
+    _fail(
+        OutputError(
+            f"{place} cannot be read or written: {error.strerror or error}. What is finished is "
+            "kept: make room or mend what is wrong, then run the same command again."
+        )
+    )
 
 
-def _fail(error: HpoError, *, as_json: bool) -> NoReturn:
+def _fail(error: HpoError) -> NoReturn:
     from hpo.cli.output import print_json, say
 
-    if as_json:
-        print_json({"error": {"kind": error.kind, "message": str(error)}})
-    else:
-        say(f"Error: {error}", style="red")
+    if "--json" in sys.argv:
+        try:
+            print_json({"error": {"kind": error.kind, "message": str(error)}})
+            sys.stdout.flush()
+            sys.exit(error.exit_code)
+        except OSError:
+            _drop_output()
+    say(f"Error: {error}", style="red")
     sys.exit(error.exit_code)
+
+
+def _drop_output() -> None:
+    """Let go what is left of an output that fails: Python writes it again as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

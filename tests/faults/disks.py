@@ -31,7 +31,8 @@ class Disk:
         sync = os.fsync
 
         def is_synced(descriptor: int) -> None:
-            self.write()
+            if self._is_here(str(Path(f"/proc/self/fd/{descriptor}").readlink())):
+                self.write()
             sync(descriptor)
 
         os.fsync = is_synced

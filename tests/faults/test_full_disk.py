@@ -121,7 +121,8 @@ def test_a_result_that_could_not_be_printed_is_said(
 ) -> None:
     said(
         study.call(*study.grid, *option, fault=FullOutput()),
-        "The output cannot be written: No space left on device",
+        "The output",
+        "cannot be read or written: No space left on device",
     )
     assert study.call(*study.grid, "--json").json["n_trained"] == 0
     assert study.shown() == undisturbed
@@ -135,3 +136,18 @@ def test_training_needs_no_room_for_what_only_saves_time(
     assert study.train(fault=Disk(cache, 0)).code == 0
     assert study.shown() == undisturbed
     assert not cache.exists()
+
+
+def test_room_that_several_processes_lack_for_their_images_is_said(
+    study: Study, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = study.folder / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setenv("HPO_LANES", "2")
+    # Without room for the first one Python takes another folder.
+    for room in (1, 2):
+        said(study.train(fault=Disk(scratch, room)), "No space left on device", "Make room")
+    monkeypatch.setenv("HPO_LANES", "1")
+    assert study.train().code == 0
+    assert study.shown() == undisturbed
