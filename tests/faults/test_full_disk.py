@@ -78,8 +78,8 @@ def test_files_that_may_not_grow_further_are_said_and_training_goes_on(
     ("command", "step", "written"),
     [
         (("report", "mine"), 1, "mine/report.html"),
-        (("export", "mine"), 5, "mine/export/000_batch_size-8/network.py"),
-        (("export", "mine", "--out", "studies/out", "--weights", "all"), 9, "out/trials.csv"),
+        (("export", "mine"), 7, "mine/export/000_batch_size-8/network.py"),
+        (("export", "mine", "--out", "studies/out", "--weights", "all"), 13, "out/trials.csv"),
         (("compare", "mine", "other"), 1, "compare-mine-other.html"),
         (("data", "generate", "studies/phantom", "--size", "16"), 700, "phantom/test"),
     ],
@@ -147,7 +147,7 @@ def test_room_that_several_processes_lack_for_their_images_is_said(
     monkeypatch.setenv("HPO_LANES", "2")
     # Without room for the first one Python takes another folder.
     for room in (1, 2):
-        said(study.train(fault=Disk(scratch, room)), "No space left on device", "Make room")
+        said(study.train(fault=Disk(scratch, room)), "No space left on device", "ake room")
     monkeypatch.setenv("HPO_LANES", "1")
     assert study.train().code == 0
     assert study.shown() == undisturbed
