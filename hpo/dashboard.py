@@ -1,7 +1,10 @@
 """What optuna-dashboard shows of a study beyond its own plots."""
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
@@ -12,6 +15,8 @@ from hpo.files import writing
 from hpo.runs import Run
 from hpo.storage import Storage
 
+_WAY_OUT: Final = "Make room, then run the same command again."
+
 
 def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
     """Attach the curves of a run to its trial, before it is told: the dashboard shows a table.
@@ -19,10 +24,8 @@ def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    way_out = "Make room, then run the same command again."
-    with writing(folder, way_out=way_out), tempfile.TemporaryDirectory() as scratch:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = Path(scratch) / "curves.csv"
+    with writing(folder, way_out=_WAY_OUT), _scratch(folder) as scratch:
+        path = scratch / "curves.csv"
         path.write_text(curves.to_csv(run), encoding="utf-8")
         upload_artifact(
             artifact_store=FileSystemArtifactStore(folder),
@@ -36,11 +39,13 @@ def serve(storage: Storage, *, folder: Path, host: str, port: int) -> None:
     """Serve optuna-dashboard on a storage until it is interrupted.
 
     Raises:
+        OutputError: the folder cannot be made.
         UsageError: the address or port cannot be listened on.
     """
     from optuna_dashboard import run_server
 
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, way_out=_WAY_OUT):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         run_server(
             storage.optuna, host=host, port=port, artifact_store=FileSystemArtifactStore(folder)
@@ -50,3 +55,11 @@ def serve(storage: Storage, *, folder: Path, host: str, port: int) -> None:
             f"{host}:{port} cannot be listened on: {error.strerror or error}. Name another port "
             "with --port, or another address of this machine with --host."
         ) from error
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Make a folder for a moment, on the disk of the other one: one message fits both."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+        yield Path(scratch)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from hpo.files import writing
 from hpo.storage_url import sqlite_path
 
 _LONGEST_NAME: Final = 120
@@ -28,10 +29,15 @@ def clear_study_folder(folder: Path) -> None:
     """Remove what hpo wrote into the folder of a study, and the folder where nothing else is left.
 
     A folder of that name may have been there before, with the user's own files: they stay.
+
+    Raises:
+        OutputError: a file cannot be removed.
     """
-    (folder / "report.html").unlink(missing_ok=True)
-    for weights in (folder / "weights").glob("*.safetensors"):
-        weights.unlink()
+    way_out = "The study is deleted from the database: remove this folder yourself."
+    with writing(folder, way_out=way_out):
+        (folder / "report.html").unlink(missing_ok=True)
+        for weights in (folder / "weights").glob("*.safetensors"):
+            weights.unlink(missing_ok=True)
     export = folder / "export"
     if (export / "configurations.csv").exists():
         shutil.rmtree(export, ignore_errors=True)

@@ -1,13 +1,18 @@
 """Weights are large: only those of the best configuration so far are kept."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import Final
 
-from hpo.files import write_whole
+from hpo.files import write_whole, writing
 from hpo.score import Score
 from hpo.study_record import Goal
 from hpo.summary import StudySummary
+
+
+_WAY_OUT: Final = "Make room, then run the same command again."
 
 
 @dataclass(frozen=True)
@@ -24,13 +29,18 @@ class KeptWeights:
 
     A configuration whose repeats are not all there yet keeps its weights until they are. Finalists
     go before all others, by their fresh repeats.
+
+    `places` are in the order of the first repeats, `ranks` those of whole configurations, and
+    `owners` the configurations by run: no end of a training goes through the whole study.
     """
 
     folder: Path
     goal: Goal
     score: Score
     repeats: dict[str, dict[int, _Scored]] = field(default_factory=dict)
-    noted: set[str] = field(default_factory=set)
+    places: dict[str, int] = field(default_factory=dict)
+    ranks: dict[str, tuple[bool, float, int]] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, summary: StudySummary, folder: Path) -> "KeptWeights":
@@ -43,27 +53,46 @@ class KeptWeights:
                     made.note(identity, r.repeat, r.run, r.score)
         return made
 
+    @property
+    def noted(self) -> Collection[str]:
+        """The runs that were noted."""
+        return self.owners.keys()
+
     def note(self, identity: str, repeat: int, run: str, score: float) -> None:
         """Note a finished repeat, of whichever process."""
-        self.repeats.setdefault(identity, {})[repeat] = _Scored(run, score)
-        self.noted.add(run)
+        repeats = self.repeats.setdefault(identity, {})
+        repeats[repeat] = _Scored(run, score)
+        self.owners[run] = identity
+        place = self.places.setdefault(identity, len(self.places))
+        self.ranks.pop(identity, None)
+        if self._is_whole(repeats):
+            # Of equal ones the first is the best, as in the summary.
+            self.ranks[identity] = (*self._rank(repeats), -place)
 
     def add(self, identity: str, repeat: int, run: str, score: float) -> None:
-        """Note a finished repeat, and drop the weights of what has lost by it."""
+        """Note a finished repeat, and drop the weights of what has lost by it.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
         self.note(identity, repeat, run, score)
-        if self._is_whole(self.repeats[identity]):
+        if identity in self.ranks:
             self.tidy()
 
     def tidy(self) -> None:
-        """Drop the weights of whole configurations that have lost."""
-        whole = [repeats for repeats in self.repeats.values() if self._is_whole(repeats)]
-        if not whole:
+        """Drop the weights of whole configurations that have lost.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        if not self.ranks:
             return
-        kept = {scored.run for scored in self._judged(max(whole, key=self._rank))}
-        losers = {scored.run for repeats in whole for scored in repeats.values()} - kept
-        for path in self.folder.glob("*.safetensors"):
-            if path.stem in losers:
-                path.unlink(missing_ok=True)
+        best = max(self.ranks, key=lambda one: self.ranks[one])
+        kept = {scored.run for scored in self._judged(self.repeats[best])}
+        with writing(self.folder, way_out=_WAY_OUT):
+            for path in self.folder.glob("*.safetensors"):
+                if path.stem not in kept and self.owners.get(path.stem) in self.ranks:
+                    path.unlink(missing_ok=True)
 
     def write(self, run: str, content: bytes) -> None:
         """Keep the weights of a run, for now.
@@ -71,8 +100,7 @@ class KeptWeights:
         Raises:
             OutputError: the folder cannot be written.
         """
-        way_out = "Make room, then run the same command again."
-        write_whole(self.path(run), content, way_out=way_out)
+        write_whole(self.path(run), content, way_out=_WAY_OUT)
 
     def path(self, run: str) -> Path:
         """Return where the weights of a run are, if they are kept."""

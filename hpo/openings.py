@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import optuna
 
+from hpo.errors import StudyError
+
 ATTRIBUTE: Final = "openings"
 
 _MOST_TOLD: Final = 3
@@ -32,11 +34,20 @@ def now() -> str:
 
 
 def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
-    """Return every opening on record, the oldest first."""
-    return tuple(
-        Opening(**(document | {"trials": tuple(document["trials"])}))
-        for document in study.user_attrs.get(ATTRIBUTE, [])
-    )
+    """Return every opening on record, the oldest first.
+
+    Raises:
+        StudyError: the record is damaged; what it said of the test cannot be known.
+    """
+    documents = study.user_attrs.get(ATTRIBUTE, [])
+    try:
+        return tuple(map(_read, documents))
+    except (KeyError, TypeError, ValueError):
+        raise StudyError(
+            f"The record of the openings of the test in the study {study.study_name} is damaged: "
+            f"put an older database back, or remove the study: hpo delete {study.study_name}. Its "
+            "trainings stay in the run store."
+        ) from None
 
 
 def record_opening(study: optuna.Study, opening: Opening) -> None:
@@ -61,6 +72,17 @@ def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:
         others = "one more opening" if n_hidden == 1 else f"{n_hidden} more openings"
         told = [told[0], f"({others}.)", *told[-_MOST_TOLD + 1 :]]
     return told
+
+
+def _read(document: Any) -> Opening:
+    opening = Opening(**(document | {"trials": tuple(document["trials"])}))
+    datetime.fromisoformat(opening.when)
+    texts, numbers = (opening.command, opening.threshold), (*opening.trials, opening.n_complete)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a text is none")
+    if not all(type(number) is int for number in numbers):
+        raise ValueError("a number is none")
+    return opening
 
 
 def _statement(opening: Opening, n_after: int) -> str:

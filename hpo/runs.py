@@ -7,13 +7,14 @@ renamed, so a file that is there is whole.
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from hpo.config import TrainingConfig
-from hpo.files import read_json, write_whole
+from hpo.files import read_json, write_whole, writing
 from hpo.training.numerics import BATTERY_VERSION, NUMERICS_VERSION
 
 FORMAT: Final = 1
@@ -100,6 +101,17 @@ class RunStore:
     def path(self, key: RunKey) -> Path:
         """Return where the file of this training is, or would be."""
         return self.folder / f"{key.digest()}.json"
+
+    def check_writable(self) -> None:
+        """Make the folder and try to write there, before anything is trained in vain.
+
+        Raises:
+            OutputError: the folder cannot be written, or the disk is full.
+        """
+        with writing(self.folder, way_out=_WAY_OUT):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                file.write(b"hpo")
 
     def has(self, key: RunKey) -> bool:
         """Whether this training was finished before; its file is not read."""

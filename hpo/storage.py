@@ -4,11 +4,12 @@ import contextlib
 import json
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import optuna
 import sqlalchemy
@@ -17,12 +18,16 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from hpo.errors import StorageError, UsageError
+from hpo.storage_faults import BUSY_TIMEOUT_S, CORRUPT, reason_of
 from hpo.storage_url import backend_of, conceal, mask, sqlite_path
 
-BUSY_TIMEOUT_S: Final = 60.0
+_Arguments: TypeAlias = dict[str, object]
 
 _CREATION_S: Final = 1.0
 """Longer than another process takes to make the tables of a new database."""
+
+_GONE: Final = "Record does not exist"
+"""What Optuna says of a study or trial that is not there any more."""
 
 _NETWORK_FILE_SYSTEMS: Final = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "lustre"}
 
@@ -51,34 +56,25 @@ def open_storage(
         StorageError: the database is missing (without `create`), locked, corrupt, read-only or
             another program's.
     """
-    backend = backend_of(url)
-    if backend == "postgresql":
-        _check_postgres(url)
-    path = sqlite_path(url)
     notes: tuple[str, ...] = ()
-    engine: dict[str, object] = {"pool_pre_ping": True}
-    if backend == "sqlite":
-        if path is None:
-            raise UsageError(f"{mask(url)} names no file: use sqlite:///FOLDER/FILE.db.")
-        _check_sqlite_file(path, create=create)
-        journal = "DELETE" if _is_on_network(path) else "WAL"
-        engine = {"creator": partial(_connect_sqlite, path, busy_timeout_s, journal)}
-        if journal == "DELETE":
-            notes = (
-                f"{path.parent} is a network drive: SQLite uses its rollback journal there, which "
-                "is slower and serves one process at a time.",
-            )
+    if backend_of(url) == "postgresql":
+        engine = _prepare_postgres(url, create=create, busy_timeout_s=busy_timeout_s)
+    else:
+        engine, notes = _prepare_sqlite(url, create=create, busy_timeout_s=busy_timeout_s)
     try:
         with explained(url):
-            return Storage(url, _open(url, engine), notes)
+            opened = _open(url, engine)
     except RuntimeError as error:
         raise StorageError(
             f"{mask(url)} was made by another version of Optuna: run `optuna storage upgrade "
             "--storage URL`, or name another with --storage."
         ) from error
+    # A pool that is forgotten leaves its connections open until the server gives them up.
+    weakref.finalize(opened, opened.engine.dispose)
+    return Storage(url, opened, notes)
 
 
-def _open(url: str, engine: dict[str, object]) -> RDBStorage:
+def _open(url: str, engine: _Arguments) -> RDBStorage:
     """Open the database, once more where another process was making its tables just then."""
     try:
         return RDBStorage(url, engine_kwargs=engine)
@@ -95,15 +91,23 @@ def explained(url: str) -> Iterator[None]:
     try:
         yield
     except json.JSONDecodeError as error:
-        raise StorageError(f"{mask(url)} {_REASONS['malformed']}") from error
+        raise StorageError(f"{mask(url)} {CORRUPT}") from error
+    except KeyError as error:
+        if _GONE not in str(error):
+            raise
+        raise StorageError(
+            f"{mask(url)} no longer holds this study: another program deleted it meanwhile. What "
+            "the run store holds is kept: run the same command again to make it anew."
+        ) from error
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
-        reason = conceal(_reason(_root_cause(error)), url)
+        reason = conceal(reason_of(error), url)
         raise StorageError(f"{mask(url)} {reason}") from error
 
 
-def _check_postgres(url: str) -> None:
+def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> _Arguments:
+    """Return what an engine is made with: as with SQLite, no lock is waited for forever."""
     try:
-        sqlalchemy.create_engine(url)
+        engine = sqlalchemy.create_engine(url)
     except ImportError:
         raise StorageError(
             "PostgreSQL needs a driver: pip install 'hpo-toolkit[postgres]', then use "
@@ -113,17 +117,49 @@ def _check_postgres(url: str) -> None:
         raise UsageError(
             f"{mask(url)!r} is no storage URL: use postgresql+psycopg://USER@HOST:PORT/DATABASE."
         ) from None
+    if not create:
+        with explained(url), engine.connect() as connection:
+            has_studies = sqlalchemy.inspect(connection).has_table("studies")
+        engine.dispose()
+        if not has_studies:
+            raise _no_studies(f"{mask(url)} is empty")
+    arguments: _Arguments = {"pool_pre_ping": True}
+    is_libpq = engine.url.get_driver_name().startswith("psycopg")
+    if is_libpq and "options" not in engine.url.query:
+        options = f"-c lock_timeout={1000 * busy_timeout_s:.0f}"
+        arguments["connect_args"] = {"options": options}
+    return arguments
 
 
-def _check_sqlite_file(path: Path, *, create: bool) -> None:
+def _prepare_sqlite(
+    url: str, *, create: bool, busy_timeout_s: float
+) -> tuple[_Arguments, tuple[str, ...]]:
+    """Check the file, and return what an engine is made with, and what the user should know."""
+    path = sqlite_path(url)
+    if path is None:
+        raise UsageError(f"{mask(url)} names no file: use sqlite:///FOLDER/FILE.db.")
+    try:
+        _check_sqlite_file(path, create=create, busy_timeout_s=busy_timeout_s)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be opened: {error.strerror or error}. --storage names another "
+            "database."
+        ) from error
+    if not _is_on_network(path):
+        return {"creator": partial(_connect_sqlite, path, busy_timeout_s, "WAL")}, ()
+    note = (
+        f"{path.parent} is a network drive: SQLite uses its rollback journal there, which is "
+        "slower and serves one process at a time."
+    )
+    return {"creator": partial(_connect_sqlite, path, busy_timeout_s, "DELETE")}, (note,)
+
+
+def _check_sqlite_file(path: Path, *, create: bool, busy_timeout_s: float) -> None:
     if path.is_dir():
         raise StorageError(f"{path} is a folder: --storage takes sqlite:///{path}/hpo.db.")
     if not path.exists():
         if not create:
-            raise StorageError(
-                f"There are no studies yet: {path} does not exist. `hpo grid --param batch_size` "
-                "makes the first one; --storage names another database."
-            )
+            raise _no_studies(f"{path} does not exist")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -132,7 +168,10 @@ def _check_sqlite_file(path: Path, *, create: bool) -> None:
                 "another database."
             ) from error
         return
-    with explained(f"sqlite:///{path}"), contextlib.closing(sqlite3.connect(path)) as connection:
+    with (
+        explained(f"sqlite:///{path}"),
+        contextlib.closing(sqlite3.connect(path, timeout=busy_timeout_s)) as connection,
+    ):
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         tables = {name for (name,) in names}
     if tables and "studies" not in tables:
@@ -142,10 +181,21 @@ def _check_sqlite_file(path: Path, *, create: bool) -> None:
         )
 
 
+def _no_studies(reason: str) -> StorageError:
+    return StorageError(
+        f"There are no studies yet: {reason}. `hpo grid --param batch_size` makes the first one; "
+        "--storage names another database."
+    )
+
+
 def _connect_sqlite(path: Path, timeout_s: float, journal: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=timeout_s, check_same_thread=False)
-    connection.execute(f"PRAGMA journal_mode={journal}")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    try:
+        connection.execute(f"PRAGMA journal_mode={journal}")
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -161,39 +211,6 @@ def _is_on_network(path: Path) -> bool:
         if is_parent and len(point) >= len(best):
             best, file_system = point, kind
     return file_system in _NETWORK_FILE_SYSTEMS or file_system.startswith("fuse.")
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _reason(cause: BaseException) -> str:
-    text = str(cause).strip().partition("\n")[0]
-    for sign, reason in _REASONS.items():
-        if sign in text.lower():
-            return reason
-    return f"cannot be used: {text}. --storage names another database."
-
-
-_REASONS: Final = {
-    "locked": f"is locked by another program for more than {BUSY_TIMEOUT_S:.0f} s. What is "
-    "finished is kept: end that program, then run the same command again.",
-    "readonly": "is read-only. Give yourself the right to write it, or name another with "
-    "--storage.",
-    "read-only": "is read-only. Give yourself the right to write it, or name another with "
-    "--storage.",
-    "unable to open": "cannot be opened: its folder is missing or cannot be written. --storage "
-    "names another database.",
-    "not a database": "is no SQLite database. Move it away or name another with --storage.",
-    "malformed": "is corrupt. Move it away and run the same command again: what the run store "
-    "holds is not trained again.",
-    "disk is full": "cannot be written: the disk is full. What is finished is kept: make room, "
-    "then run the same command again.",
-    "disk i/o": "cannot be read or written (disk I/O error). Check the disk, then run the same "
-    "command again.",
-}
 
 
 def quiet_optuna() -> None:

@@ -39,7 +39,7 @@ def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
             load_if_exists=True,
             pruner=_NO_PRUNER,
         )
-    check_fits(study, record)
+        check_fits(study, record)
     return study
 
 

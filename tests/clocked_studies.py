@@ -73,14 +73,16 @@ class Bench:
     """A database, a run store, and studies on them that are trained by the clocked engine."""
 
     folder: Path
+    url: str = ""
 
     def __post_init__(self) -> None:
+        self.url = self.url or f"sqlite:///{self.folder}/hpo.db"
         self.stack = ClockedStack()
         self.runs = RunStore(self.folder / "runs")
 
     @property
     def storage(self) -> Storage:
-        return open_storage(f"sqlite:///{self.folder}/hpo.db")
+        return open_storage(self.url)
 
     def study(self, record: StudyRecord, name: str = "study") -> optuna.Study:
         studies.create(self.storage, name, record)

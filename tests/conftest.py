@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import postgres
 
 # A loaded machine must not fail a test: hypothesis times its examples otherwise.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -41,7 +43,12 @@ def make_images(n: int, *, is_ill: bool, seed: int) -> np.ndarray:
 @pytest.fixture
 def xrays(tmp_path: Path) -> Path:
     """The course's four files with 40 + 40 training and 8 + 8 test images."""
-    folder = tmp_path / "xrays"
+    return make_xrays(tmp_path)
+
+
+def make_xrays(home: Path) -> Path:
+    """Write the images of `xrays` into a new folder there, and return it."""
+    folder = home / "xrays"
     folder.mkdir()
     for name, n, is_ill, seed in (
         ("normal", 40, False, 0),
@@ -68,6 +75,27 @@ class Answer:
 
 
 Hpo = Callable[..., Answer]
+
+EVERY_STORAGE = ("sqlite", pytest.param("postgresql", marks=pytest.mark.postgres))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server that all tests of this process share; skips where there is none."""
+    programs = postgres.programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    with postgres.running(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database: SQLite, or what the test is parametrized with."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return f"sqlite:///{tmp_path}/hpo.db"
+    server: postgres.Server = request.getfixturevalue("postgres_server")
+    return server.new_database()
 
 
 @pytest.fixture

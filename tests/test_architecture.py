@@ -21,6 +21,7 @@ LAYERS = (
         "hpo.training.device_names",
         "hpo.stats",
         "hpo.storage_url",
+        "hpo.storage_faults",
     },
     {"hpo.training", "hpo.space", "hpo.baselines"},
     {"hpo.runs", "hpo.folders", "hpo.score"},

@@ -1,9 +1,11 @@
 """The record of openings, and how it is told."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import optuna
+import pytest
 
+from hpo.errors import StudyError
 from hpo.openings import Opening, read_openings, record_opening, statements, to_documents
 
 FIRST = Opening(
@@ -47,3 +49,27 @@ def test_of_many_openings_the_first_and_the_last_are_told() -> None:
     assert told[1] == "(6 more openings.)"
     assert "`hpo evaluate 8`" in told[-1]
     assert statements(many[:4], n_complete=6)[1] == "(one more opening.)"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        3,
+        {"0": {}},
+        [3],
+        [None],
+        [{}],
+        [asdict(FIRST) | {"more": 1}],
+        [asdict(FIRST) | {"when": "yesterday"}],
+        [asdict(FIRST) | {"when": 3}],
+        [asdict(FIRST) | {"command": None}],
+        [asdict(FIRST) | {"trials": 3}],
+        [asdict(FIRST) | {"trials": ["a"]}],
+        [asdict(FIRST) | {"n_complete": "6"}],
+    ],
+)
+def test_a_damaged_record_is_said_with_the_name_of_the_study(damage: object) -> None:
+    study = optuna.create_study(study_name="mine")
+    study.set_user_attr("openings", damage)
+    with pytest.raises(StudyError, match=r"the study mine is damaged: .* hpo delete mine"):
+        read_openings(study)

@@ -187,3 +187,13 @@ def test_a_name_on_record_does_not_lead_out_of_the_store(store: RunStore, prefix
     inner.folder.mkdir()
     assert store.read(KEY.digest()) is not None
     assert inner.read(f"{prefix}{KEY.digest()}") is None
+
+
+def test_whether_the_store_can_be_written_is_told_before_anything_is_kept(
+    store: RunStore, tmp_path: Path
+) -> None:
+    store.check_writable()
+    assert list(store.folder.iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match=r"cannot be written: .* HPO_RUNS"):
+        RunStore(tmp_path / "file").check_writable()

@@ -1,14 +1,16 @@
 """The commands put together, and the one place that turns errors into messages."""
 
+import errno
 import os
 import sys
+import tempfile
 from typing import Annotated, Final, NoReturn
 
 import typer
 
 from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
 from hpo.cli.signals import ends_in_order
-from hpo.errors import HpoError, Interrupted, UsageError
+from hpo.errors import HpoError, Interrupted, OutputError, UsageError
 
 app = typer.Typer(
     name="hpo",
@@ -67,10 +69,16 @@ def main() -> None:
         _check_text()
         with ends_in_order():
             code = _run()
+            sys.stdout.flush()
     except HpoError as error:
         _fail(error)
+    except OSError as error:
+        _fail_in_system(error)
     if code == Interrupted.exit_code:
-        _fail(Interrupted("Interrupted. What is finished is kept: the same command goes on."))
+        interrupted = Interrupted(
+            "Interrupted. What is finished is kept: the same command goes on."
+        )
+        _fail(interrupted)
     sys.exit(code)
 
 
@@ -102,11 +110,37 @@ def _run() -> int:
         return int(end.code or 0)
 
 
+def _fail_in_system(error: OSError) -> NoReturn:
+    """End where the system refused what no command expects; what has no name may be the output."""
+    _drop_output()
+    if error.errno == errno.EPIPE:  # Who read the output has seen enough.
+        sys.exit(OutputError.exit_code)
+    place = error.filename or f"The output, or a temporary file in {tempfile.gettempdir()},"
+    _fail(
+        OutputError(
+            f"{place} cannot be read or written: {error.strerror or error}. What is finished is "
+            "kept: make room or mend what is wrong, then run the same command again."
+        )
+    )
+
+
 def _fail(error: HpoError) -> NoReturn:
     from hpo.cli.output import print_json, say
 
     if "--json" in sys.argv:
-        print_json({"error": {"kind": error.kind, "message": str(error)}})
-    else:
-        say(f"Error: {error}", style="red")
+        try:
+            print_json({"error": {"kind": error.kind, "message": str(error)}})
+            sys.stdout.flush()
+            sys.exit(error.exit_code)
+        except OSError:
+            _drop_output()
+    say(f"Error: {error}", style="red")
     sys.exit(error.exit_code)
+
+
+def _drop_output() -> None:
+    """Let go what is left of an output that fails: Python writes it again as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

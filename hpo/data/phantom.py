@@ -10,6 +10,8 @@ quotients by a power of two, and pixels come from single additions, multiplicati
 which IEEE 754 rounds alike everywhere. There is no sine, no exponential and no sum over an array.
 """
 
+import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,23 +118,35 @@ def open_phantom(seed: int = 0, *, size: int = 64) -> Dataset:
 def write_phantom(folder: Path, *, seed: int = 0, size: int = 64) -> None:
     """Write the phantom in the layout and with the file names of the public release.
 
+    It is there whole or not at all: half of it would pass for other data.
+
     Raises:
         DataError: the folder is not empty, or cannot be written.
     """
-    from PIL import Image
-
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        place = folder.resolve()
+        if place.exists() and any(place.iterdir()):
             raise DataError(f"{folder} is not empty: give a new folder for the phantom.")
-        (folder / PHANTOM_MARK).write_text("Synthetic images written by `hpo data generate`.\n")
-        for file, _, _, image in _draw(seed, size):
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(folder / file)
+        temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        try:
+            _write_files(temporary, seed=seed, size=size)
+            temporary.replace(place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as problem:
         raise DataError(
             f"The phantom cannot be written to {folder}: {problem}. Give another folder."
         ) from None
+
+
+def _write_files(folder: Path, *, seed: int, size: int) -> None:
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    (folder / PHANTOM_MARK).write_text("Synthetic images written by `hpo data generate`.\n")
+    for file, _, _, image in _draw(seed, size):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / file)
 
 
 def _draw(seed: int, size: int) -> Iterator[tuple[str, int, int, Pixels]]:

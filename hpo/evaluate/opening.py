@@ -7,6 +7,7 @@ from typing import Final
 
 import optuna
 
+from hpo.errors import StudyError
 from hpo.evaluate.configurations import evaluate_configuration
 from hpo.evaluate.documents import from_document, to_document
 from hpo.evaluate.exam import Exam, check_test, open_exam
@@ -68,9 +69,19 @@ def open_test(study: optuna.Study, storage: Storage, request: Request) -> Evalua
 
 
 def read_evaluation(study: optuna.Study) -> Evaluation | None:
-    """Return what the last opening found, or None while the test is sealed."""
+    """Return what the last opening found, or None while the test is sealed.
+
+    Raises:
+        StudyError: the record is damaged.
+    """
     document = study.user_attrs.get(ATTRIBUTE)
-    return from_document(document) if document else None
+    try:
+        return from_document(document) if document else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise StudyError(
+            f"What the study {study.study_name} recorded of its test is damaged: hpo evaluate "
+            f"{study.study_name} opens it again."
+        ) from None
 
 
 def _mark(

@@ -6,5 +6,5 @@ from tests.clocked_studies import Bench
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def bench(tmp_path: Path, storage_url: str) -> Bench:
+    return Bench(tmp_path, storage_url)

@@ -81,9 +81,20 @@ def test_what_is_left_counts_the_finalists_from_the_beginning(bench: Bench) -> N
     assert bench.train(study, GOAL) == []
 
 
-@pytest.mark.parametrize("stop_at", [5, 30, 45])
-def test_a_search_that_was_stopped_has_the_same_finalists(tmp_path: Path, stop_at: int) -> None:
-    whole, stopped = Bench(tmp_path / "whole"), Bench(tmp_path / "stopped")
+@pytest.mark.parametrize(
+    ("storage_url", "stop_at"),
+    [
+        ("sqlite", 5),
+        ("sqlite", 30),
+        ("sqlite", 45),
+        pytest.param("postgresql", 30, marks=pytest.mark.postgres),
+    ],
+    indirect=["storage_url"],
+)
+def test_a_search_that_was_stopped_has_the_same_finalists(
+    tmp_path: Path, storage_url: str, stop_at: int
+) -> None:
+    whole, stopped = Bench(tmp_path / "whole"), Bench(tmp_path / "stopped", storage_url)
     one, two = whole.study(search()), stopped.study(search())
     whole.train(one, GOAL)
     stopped.stack = ClockedStack(stop_at=stop_at)

@@ -9,6 +9,9 @@ from optuna.trial import TrialState
 from hpo.study_record import Goal
 from tests.clocked import ClockedStack
 from tests.clocked_studies import Bench, record
+from tests.conftest import EVERY_STORAGE
+
+pytestmark = pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
 
 
 def complete(study: optuna.Study) -> list[tuple[object, int]]:

@@ -17,6 +17,7 @@ from hpo.study_record import SAMPLERS as SAMPLER_NAMES
 from hpo.study_record import Goal, StudyRecord
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, open_source, record
+from tests.conftest import EVERY_STORAGE
 
 
 def search(**changes: Any) -> StudyRecord:
@@ -72,8 +73,11 @@ def test_a_search_in_two_parts_is_the_search_in_one(tmp_path: Path, sampler: str
     assert len({str(p) for p in proposals(one)}) == 18
 
 
-def test_an_interrupted_search_becomes_the_undisturbed_one(tmp_path: Path) -> None:
-    whole, stopped = Bench(tmp_path / "whole"), Bench(tmp_path / "stopped")
+@pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
+def test_an_interrupted_search_becomes_the_undisturbed_one(
+    tmp_path: Path, storage_url: str
+) -> None:
+    whole, stopped = Bench(tmp_path / "whole"), Bench(tmp_path / "stopped", storage_url)
     one = whole.study(search())
     whole.train(one, Goal(1, 15))
     stopped.stack = ClockedStack(stop_at=20)

@@ -1,0 +1,72 @@
+"""A small grid whose commands run in processes of their own, and what it comes to."""
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.conftest import SMALL, Answer
+from tests.processes import Fault, Started, start
+
+MINE: Final = ("--study", "mine")
+
+# Of a key, the ordinal of the configuration and the repeat; of a value, the score.
+Scores = dict[tuple[int, int], float]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Two configurations with one repeat each, in a folder of its own."""
+
+    folder: Path
+    data: Path
+
+    @property
+    def home(self) -> Path:
+        """Where everything of the studies lies."""
+        return self.folder / "studies"
+
+    def start(self, *arguments: object, fault: Fault | None = None) -> Started:
+        """Start a command in the folder."""
+        return start(self.folder, arguments, fault)
+
+    def call(self, *arguments: object, fault: Fault | None = None) -> Answer:
+        """Run a command in the folder to its end."""
+        return self.start(*arguments, fault=fault).answer()
+
+    @property
+    def grid(self) -> tuple[object, ...]:
+        """The command that trains it."""
+        values = ("--values", "8,16", "--repeats", "1")
+        return ("grid", "--param", "batch_size", *values, *SMALL, "--data", self.data, *MINE)
+
+    def train(self, *, fault: Fault | None = None) -> Answer:
+        """Train it to its end."""
+        return self.call(*self.grid, fault=fault)
+
+    def scores(self) -> Scores:
+        """Return the score of every complete trial; none may be there twice."""
+        with closing(sqlite3.connect(self.home / "hpo.db")) as database:
+            rows = database.execute(_COMPLETE).fetchall()
+        found = [((int(ordinal), int(repeat)), score) for ordinal, repeat, score in rows]
+        assert len(found) == len(dict(found)), found
+        return dict(found)
+
+    def shown(self) -> Any:
+        """Return what `hpo show --json` says of it, but for what differs between two calls."""
+        document = self.call("show", "mine", "--json").json
+        for configuration in document["configurations"]:
+            for repeat in configuration["repeats"]:
+                repeat.update(trial=0, seconds=0, is_reused=False)
+        return json.loads(json.dumps(document))
+
+
+_COMPLETE: Final = """
+    SELECT ordinal.value_json, repeat.value_json, trial_values.value FROM trials
+    JOIN trial_values USING (trial_id)
+    JOIN trial_user_attributes AS ordinal ON ordinal.trial_id = trials.trial_id
+    JOIN trial_user_attributes AS repeat ON repeat.trial_id = trials.trial_id
+    WHERE state = 'COMPLETE' AND ordinal.key = 'ordinal' AND repeat.key = 'repeat'
+"""

@@ -1,0 +1,153 @@
+"""A disk that fills up at any write: one message, and the same command goes on to the same end."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import Answer
+from tests.faults.disks import Database, Disk, FullOutput, SmallFiles
+from tests.faults.mounts import SmallDisk, has_mounts
+from tests.faults.studies import Study
+from tests.processes import Fault, said
+
+_MOST = 5000
+
+
+def goes_on(
+    command: Callable[[Fault], Answer], fault: Callable[[int], Fault], *words: str, step: int = 1
+) -> int:
+    """Call a command with room for 0, 1, 2 … writes until it succeeds; return how many it took.
+
+    Each call begins with what the one before it left behind.
+    """
+    for room in range(0, _MOST, step):
+        answer = command(fault(room))
+        if answer.code == 0:
+            return room
+        said(answer, *words)
+    raise AssertionError("it never succeeded")
+
+
+def test_training_goes_on_wherever_files_could_not_be_written(
+    study: Study, undisturbed: Any
+) -> None:
+    n_writes = goes_on(
+        lambda fault: study.train(fault=fault),
+        lambda room: Disk(study.home, room),
+        "No space left on device",
+    )
+    assert n_writes > 5
+    assert study.shown() == undisturbed
+    assert len(study.scores()) == 2
+    assert not list(study.home.rglob(".*"))
+
+
+def test_training_goes_on_wherever_the_database_could_not_be_written(
+    study: Study, undisturbed: Any
+) -> None:
+    n_writes = goes_on(lambda fault: study.train(fault=fault), Database, "the disk is full")
+    assert n_writes > 10
+    assert study.shown() == undisturbed
+    assert len(study.scores()) == 2
+
+
+@has_mounts
+@pytest.mark.parametrize("kilobytes", [4, 32, 384, 512, 1024])
+def test_training_on_a_disk_that_is_too_small_goes_on_where_there_is_room(
+    study: Study, undisturbed: Any, kilobytes: int
+) -> None:
+    answer = study.train(fault=SmallDisk(study.home, 1024 * kilobytes))
+    said(answer, "What is finished is kept", "ake room")
+    n_kept = len(list(study.home.glob("runs/*.json")))
+    assert study.call(*study.grid, "--json").json["n_trained"] <= 2 - n_kept
+    assert study.shown() == undisturbed
+    assert len(study.scores()) == 2
+
+
+@pytest.mark.parametrize("kilobytes", [1, 64, 1024])
+def test_files_that_may_not_grow_further_are_said_and_training_goes_on(
+    study: Study, undisturbed: Any, kilobytes: int
+) -> None:
+    said(study.train(fault=SmallFiles(1024 * kilobytes)), "What is finished is kept")
+    assert study.train().code == 0
+    assert study.shown() == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("command", "step", "written"),
+    [
+        (("report", "mine"), 1, "mine/report.html"),
+        (("export", "mine"), 7, "mine/export/000_batch_size-8/network.py"),
+        (("export", "mine", "--out", "studies/out", "--weights", "all"), 13, "out/trials.csv"),
+        (("compare", "mine", "other"), 1, "compare-mine-other.html"),
+        (("data", "generate", "studies/phantom", "--size", "16"), 700, "phantom/test"),
+    ],
+)
+def test_what_could_not_be_written_is_written_by_the_next_call(
+    trained: Study, command: tuple[str, ...], step: int, written: str
+) -> None:
+    if "compare" in command:
+        assert trained.call(*trained.grid, "--study", "other").code == 0
+    (trained.home / "mine" / "report.html").unlink()
+    n_writes = goes_on(
+        lambda fault: trained.call(*command, fault=fault),
+        lambda room: Disk(trained.home, room),
+        "No space left on device",
+        step=step,
+    )
+    assert n_writes >= 1
+    assert (trained.home / written).exists()
+    assert not list(trained.home.rglob(".*"))
+
+
+def test_an_opening_of_the_test_that_could_not_be_recorded_shows_nothing(trained: Study) -> None:
+    answer = trained.call("evaluate", "mine", fault=Database(0))
+    said(answer, "the disk is full")
+    assert answer.out == ""
+    assert trained.call("evaluate", "mine", "--json").json["n_openings"] == 1
+
+
+def test_a_study_that_could_not_be_deleted_is_whole(trained: Study, undisturbed: Any) -> None:
+    said(trained.call("delete", "mine", "--yes", fault=Database(0)), "the disk is full")
+    assert trained.shown() == undisturbed
+    assert (trained.home / "mine" / "report.html").exists()
+    assert trained.call("delete", "mine", "--yes").code == 0
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_a_result_that_could_not_be_printed_is_said(
+    study: Study, undisturbed: Any, option: tuple[str, ...]
+) -> None:
+    said(
+        study.call(*study.grid, *option, fault=FullOutput()),
+        "The output",
+        "cannot be read or written: No space left on device",
+    )
+    assert study.call(*study.grid, "--json").json["n_trained"] == 0
+    assert study.shown() == undisturbed
+
+
+def test_training_needs_no_room_for_what_only_saves_time(
+    study: Study, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = study.folder / "cache"
+    monkeypatch.setenv("HPO_CACHE", str(cache))
+    assert study.train(fault=Disk(cache, 0)).code == 0
+    assert study.shown() == undisturbed
+    assert not cache.exists()
+
+
+def test_room_that_several_processes_lack_for_their_images_is_said(
+    study: Study, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = study.folder / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setenv("HPO_LANES", "2")
+    # Without room for the first one Python takes another folder.
+    for room in (1, 2):
+        said(study.train(fault=Disk(scratch, room)), "No space left on device", "ake room")
+    monkeypatch.setenv("HPO_LANES", "1")
+    assert study.train().code == 0
+    assert study.shown() == undisturbed

@@ -1,0 +1,164 @@
+"""Studies in PostgreSQL: the commands, its password, and a server that goes away."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy
+from sqlalchemy.pool import NullPool
+
+from hpo.errors import StorageError
+from hpo.runs import Run, RunKey, RunStore
+from hpo.storage import explained, open_storage
+from tests.cli.test_bad_input import said
+from tests.conftest import SMALL, Hpo
+from tests.postgres import PASSWORD, Server, running
+from tests.processes import start
+
+pytestmark = pytest.mark.postgres
+
+GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *SMALL)
+MINE = ("--study", "mine")
+
+
+@pytest.fixture
+def url(postgres_server: Server) -> str:
+    return postgres_server.new_database()
+
+
+@pytest.fixture
+def own_server(postgres_server: Server) -> Iterator[Server]:
+    """A server that a test may stop without others noticing."""
+    with running(postgres_server.programs) as server:
+        yield server
+
+
+def test_every_command_works_and_none_shows_the_password(
+    hpo: Hpo, xrays: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--storage", url)
+    answers = [
+        hpo(*GRID, *MINE, "--data", xrays, *at),
+        hpo("show", *at),
+        hpo("show", "mine", "--curves", *at),
+        hpo("show", "mine", "--json", *at),
+        hpo("resume", "mine", *at),
+        hpo("report", "mine", *at),
+        hpo("evaluate", "mine", *at),
+        hpo("reproduce", "mine", "0", *at),
+        hpo("export", "mine", *at),
+    ]
+    monkeypatch.setenv("HPO_STORAGE", url)
+    answers += [hpo("show", "mine"), hpo(*GRID, *MINE, "--data", xrays, "--json")]
+    assert [a.code for a in answers] == [0] * len(answers), answers
+    assert not any(PASSWORD in a.out + a.err for a in answers)
+    assert "hpo:***@" in answers[3].json["storage"]
+    written = [path for path in Path("studies").rglob("*") if path.is_file()]
+    assert len(written) > 5
+    assert not any(PASSWORD.encode() in path.read_bytes() for path in written)
+    assert hpo("delete", "mine", "--yes", *at).code == 0
+    said(hpo("show", "mine", *at), 1, "There is no study 'mine'")
+
+
+def test_the_study_records_its_command_without_the_password(
+    hpo: Hpo, xrays: Path, url: str
+) -> None:
+    assert hpo(*GRID, *MINE, "--data", xrays, "--storage", url, "--test").code == 0
+    storage = open_storage(url).optuna
+    study = storage.get_study_id_from_name("mine")
+    recorded = repr((storage.get_study_user_attrs(study), storage.get_all_trials(study)))
+    assert "hpo:***@" in recorded
+    assert PASSWORD not in recorded
+
+
+def test_a_search_in_postgresql_is_the_search_in_sqlite(hpo: Hpo, xrays: Path, url: str) -> None:
+    search = ("search", "--trials", "3", "--finalists", "1", "--final-repeats", "2", "--json")
+    search += (*SMALL, "--data", str(xrays), "--set", "batch_size=8", *MINE)
+    ours = [hpo(*search, "--storage", place).json for place in ("sqlite:///a/hpo.db", url)]
+    scored = [[(c["params"], c["score"], c["fresh"]) for c in d["configurations"]] for d in ours]
+    assert len(scored[0]) == 3
+    assert scored[0] == scored[1]
+    assert ours[0]["finalists"] == ours[1]["finalists"]
+
+
+def test_a_database_without_studies_is_left_alone(hpo: Hpo, url: str) -> None:
+    for command in (("show",), ("resume", "mine"), ("delete", "mine", "--yes")):
+        said(hpo(*command, "--storage", url), 1, "no studies yet", "hpo grid --param batch_size")
+    with sqlalchemy.create_engine(url, poolclass=NullPool).connect() as connection:
+        assert sqlalchemy.inspect(connection).get_table_names() == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ((PASSWORD, "wrong-password"), ["refuses this user or password"]),
+        (("hpo:", "stranger:"), ["refuses this user or password"]),
+        (("/test_", "/nowhere_"), ["is not there", "createdb"]),
+        (("@/", "@127.0.0.1:1/"), ["cannot be reached", "start the server"]),
+        (("?host=/", "?host=/nowhere/"), ["cannot be reached", "start the server"]),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_said_without_the_password(
+    hpo: Hpo, url: str, damage: tuple[str, str], words: list[str]
+) -> None:
+    wrong = url.replace(*damage, 1).partition("?host=/tmp" if "127" in damage[1] else "\0")[0]
+    answer, as_json = hpo("show", "--storage", wrong), hpo("show", "--storage", wrong, "--json")
+    said(answer, 1, *words)
+    assert as_json.json["error"]["kind"] == "storage"
+    for password in (PASSWORD, "wrong-password"):
+        assert password not in answer.err + as_json.out
+
+
+def test_a_lock_of_another_program_is_not_waited_for_without_end(url: str) -> None:
+    open_storage(url)
+    with sqlalchemy.create_engine(url, poolclass=NullPool).connect() as other:
+        other.execute(sqlalchemy.text("LOCK TABLE studies"))
+        ours = open_storage(url, busy_timeout_s=0.2)
+        with pytest.raises(StorageError, match="is locked by another program"), explained(url):
+            ours.optuna.get_all_studies()
+        other.rollback()
+    assert ours.optuna.get_all_studies() == []
+
+
+def test_a_study_that_another_program_deletes_meanwhile_is_said(url: str) -> None:
+    storage = open_storage(url)
+    study = optuna.create_study(study_name="a", storage=storage.optuna)
+    optuna.delete_study(study_name="a", storage=open_storage(url).optuna)
+    with pytest.raises(StorageError, match="another program deleted it"), explained(url):
+        study.ask()
+
+
+@dataclass(frozen=True)
+class ServerGone:
+    """A process whose server is gone when its second training is finished."""
+
+    server: Server
+
+    def __call__(self) -> None:
+        save, saved = RunStore.save, []
+
+        def stopping(store: RunStore, key: RunKey, run: Run) -> None:
+            saved.append(key)
+            if len(saved) == 2:
+                self.server.stop()
+            save(store, key, run)
+
+        RunStore.save = stopping  # type: ignore[method-assign]
+
+
+def test_a_server_that_goes_away_is_said_and_the_study_goes_on_when_it_is_back(
+    tmp_path: Path, xrays: Path, own_server: Server
+) -> None:
+    url = own_server.new_database()
+    grid = (*GRID, *MINE, "--data", xrays, "--storage", url)
+    answer = start(tmp_path, grid, ServerGone(own_server)).answer()
+    said(answer, 1, "cannot be reached", "start the server")
+    assert "Traceback" not in answer.err
+    assert PASSWORD not in answer.err
+    said(start(tmp_path, grid).answer(), 1, "cannot be reached")
+    own_server.start()
+    again = start(tmp_path, (*grid, "--json")).answer().json
+    assert (again["n_trained"], again["n_reused"]) == (0, 1)
+    assert [c["state"] for c in again["configurations"]] == ["complete", "complete"]
