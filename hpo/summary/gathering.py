@@ -19,6 +19,7 @@ from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalist, Finalists
 from hpo.summary.intervals import compare, mean_score
 from hpo.summary.records import Configuration, Repeat, ReportBase, State, StudySummary
+from hpo.trial_tables import read_ahead
 
 _STATES: Final[dict[TrialState, State]] = {
     TrialState.COMPLETE: "complete",
@@ -43,15 +44,10 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
 def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     record = read_record(study)
     goal = read_goal(study)
+    read_ahead(study)
     every = [t for t in study.get_trials(deepcopy=False) if "config" in t.user_attrs]
     trials = [t for t in every if not t.user_attrs.get("report")]
-    by_configuration: dict[str, list[FrozenTrial]] = {}
-    for trial in trials:
-        config = TrainingConfig.from_mapping(trial.user_attrs["config"])
-        by_configuration.setdefault(config.identity(), []).append(trial)
-    order = _grid_order(record)
-    configurations = [_configuration(trials, record, goal) for trials in by_configuration.values()]
-    configurations.sort(key=lambda c: order.get(c.config.identity(), len(order)))
+    configurations = _gather(trials, record, goal)
     verdict = None
     if record.kind == "grid":
         verdict = compare({c.value: c for c in configurations}, record)
@@ -89,13 +85,33 @@ def with_call(summary: StudySummary, *, n_trained: int, n_reused: int) -> StudyS
     return replace(summary, n_trained=n_trained, n_reused=n_reused)
 
 
-def _configuration(trials: list[FrozenTrial], record: StudyRecord, goal: Goal) -> Configuration:
+def _gather(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Configuration]:
+    """Return the configurations: those of a grid in its order, of a search in that of asking."""
+    read: dict[str, tuple[str, TrainingConfig]] = {}
+    by_identity: dict[str, tuple[TrainingConfig, list[FrozenTrial]]] = {}
+    for trial in trials:
+        mapping = trial.user_attrs["config"]
+        # Reading a configuration takes longer than telling that it was read before.
+        text = str(mapping)
+        if text not in read:
+            config = TrainingConfig.from_mapping(mapping)
+            read[text] = config.identity(), config
+        identity, config = read[text]
+        by_identity.setdefault(identity, (config, []))[1].append(trial)
+    order = _grid_order(record)
+    ordered = sorted(by_identity, key=lambda identity: order.get(identity, len(order)))
+    return [_configuration(*by_identity[identity], record, goal) for identity in ordered]
+
+
+def _configuration(
+    config: TrainingConfig, trials: list[FrozenTrial], record: StudyRecord, goal: Goal
+) -> Configuration:
     repeats = tuple(_latest(_repeat(trial, record) for trial in trials))
     # A grid has no finalists: however many repeats it has, all are alike.
     n_searched = goal.n_repeats if goal.n_finalists else 1 + max(r.repeat for r in repeats)
     return Configuration(
         params=trials[0].user_attrs["params"],
-        config=TrainingConfig.from_mapping(trials[0].user_attrs["config"]),
+        config=config,
         state=_state([r for r in repeats if r.repeat < n_searched], goal.n_repeats),
         score=mean_score([r for r in repeats if r.repeat < n_searched], record),
         fresh=mean_score([r for r in repeats if r.repeat >= n_searched], record),
@@ -153,7 +169,7 @@ def _reports(
         if report := trial.user_attrs.get("report"):
             named.setdefault(report, []).append(trial)
     bases: dict[Scalar, Configuration] = {
-        name: _configuration(of_one, record, goal) for name, of_one in named.items()
+        name: _gather(of_one, record, goal)[0] for name, of_one in named.items()
     }
     pairs: dict[str, PairComparison] = {}
     if winner is not None and bases:
