@@ -1,6 +1,5 @@
 """Weights are large: only those of the best configuration so far are kept."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -32,6 +31,15 @@ class KeptWeights:
     score: Score
     repeats: dict[str, dict[int, _Scored]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # What a study of thousands needs at each end of a training, without going through it all.
+        self._ranks: dict[str, tuple[bool, float, int]] = {}
+        self._places = {identity: place for place, identity in enumerate(self.repeats)}
+        self._owners: dict[str, str] = {}
+        for identity, repeats in self.repeats.items():
+            self._note(identity)
+            self._owners |= {scored.run: identity for scored in repeats.values()}
+
     @classmethod
     def of(cls, summary: StudySummary, folder: Path) -> "KeptWeights":
         """Begin with the scores that the study holds already."""
@@ -48,11 +56,12 @@ class KeptWeights:
     def add(self, identity: str, repeat: int, run: str, score: float) -> None:
         """Note a finished repeat, and drop the weights of what has lost by it."""
         self.repeats.setdefault(identity, {})[repeat] = _Scored(run, score)
-        whole = [i for i, repeats in self.repeats.items() if self._is_whole(repeats)]
-        if identity in whole:
-            best = max(whole, key=lambda i: self._rank(self.repeats[i]))
-            kept = self._judged(self.repeats[best])
-            self._drop(s.run for i in whole for s in self.repeats[i].values() if s not in kept)
+        self._places.setdefault(identity, len(self._places))
+        self._owners[run] = identity
+        self._note(identity)
+        if identity in self._ranks:
+            best = max(self._ranks, key=lambda one: self._ranks[one])
+            self._drop_all_but({s.run for s in self._judged(self.repeats[best])})
 
     def write(self, run: str, content: bytes) -> None:
         """Keep the weights of a run, for now.
@@ -86,6 +95,16 @@ class KeptWeights:
             return []
         return [scored for repeat, scored in repeats.items() if repeat >= self.goal.n_repeats]
 
-    def _drop(self, runs: Iterable[str]) -> None:
-        for run in runs:
-            self.path(run).unlink(missing_ok=True)
+    def _note(self, identity: str) -> None:
+        """Rank a configuration, if it is whole; of equal ones the first is the best."""
+        self._ranks.pop(identity, None)
+        if self._is_whole(self.repeats[identity]):
+            rank = self._rank(self.repeats[identity])
+            self._ranks[identity] = (*rank, -self._places[identity])
+
+    def _drop_all_but(self, kept: set[str]) -> None:
+        """Drop the weights of whole configurations, except for these runs."""
+        for path in self.folder.glob("*.safetensors"):
+            run = path.stem
+            if run not in kept and self._owners.get(run) in self._ranks:
+                path.unlink(missing_ok=True)
