@@ -69,9 +69,7 @@ def compare_best(
     means = {v: sign * float(np.nanmean(a)) for v, a in table.items() if np.isfinite(a).any()}
     best = set(sorted(means, key=lambda value: -means[value])[:most])
     n_pairs = math.comb(len(means), 2)
-    judgment = Judgment(
-        level=0.95, overlap=overlap, kind=kind, n_images=n_images, n_tests=n_pairs
-    )
+    judgment = Judgment(level=0.95, overlap=overlap, kind=kind, n_images=n_images, n_tests=n_pairs)
     told = {value: array for value, array in table.items() if value in best}
     found = _compare(told, tuple(combinations(told, 2)), judgment)
     return replace(found, n_left_out=n_pairs - len(found.pairs))
