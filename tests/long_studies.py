@@ -61,7 +61,7 @@ def long_search(n: int) -> LongStudy:
     record = replace(fake_record("search", [p.name for p in space.search]), space=space)
     domains = {p.name: _distribution(p.domain) for p in space.search}
     chance = random.Random(5)
-    found = LongStudy(record, Goal(1, n), [], [], [])
+    found = LongStudy(record, Goal(1, n, 5, 10), [], [], [])
     for ordinal in range(n):
         params: dict[str, Scalar] = {}
         for parameter in space.search:

@@ -21,7 +21,7 @@ MOST_ON_PAGE: Final = 200
 """As many as `hpo.report` shows, which takes a second to import."""
 
 _MOST_ROWS: Final = 15
-_MOST_SIGNS: Final = 15
+_MOST_SIGNS: Final = 100
 _MOST_REAL: Final = 30
 _MOST_COLUMNS: Final = 3
 

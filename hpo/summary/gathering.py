@@ -1,6 +1,6 @@
 """Reading a study and gathering its trials by configuration."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -47,11 +47,12 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     read_ahead(study)
     every = [t for t in study.get_trials(deepcopy=False) if "config" in t.user_attrs]
     trials = [t for t in every if not t.user_attrs.get("report")]
-    configurations = _gather(trials, record, goal)
+    by_identity = _gather(trials, record, goal)
+    configurations = tuple(by_identity.values())
     verdict = None
     if record.kind == "grid":
         verdict = compare({c.value: c for c in configurations}, record)
-    finalists = _finalists(configurations, trials, record, goal)
+    finalists = _finalists(by_identity, trials, record, goal)
     winner = configurations[finalists.winner.number - 1] if finalists else None
     return StudySummary(
         name=study.study_name,
@@ -59,7 +60,7 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         record=record,
         goal=goal,
         baselines=dict(study.user_attrs.get("baselines", {})),
-        configurations=tuple(configurations),
+        configurations=configurations,
         verdict=verdict,
         finalists=finalists,
         reports=_reports(every, record, goal, winner=winner),
@@ -85,22 +86,27 @@ def with_call(summary: StudySummary, *, n_trained: int, n_reused: int) -> StudyS
     return replace(summary, n_trained=n_trained, n_reused=n_reused)
 
 
-def _gather(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Configuration]:
-    """Return the configurations: those of a grid in its order, of a search in that of asking."""
+def _gather(
+    trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal
+) -> dict[str, Configuration]:
+    """Return the configurations by identity, a grid's in its order, others as asked for."""
     read: dict[str, tuple[str, TrainingConfig]] = {}
     by_identity: dict[str, tuple[TrainingConfig, list[FrozenTrial]]] = {}
     for trial in trials:
-        mapping = trial.user_attrs["config"]
-        # Reading a configuration takes longer than telling that it was read before.
-        text = str(mapping)
+        # To read a configuration takes longer than to find that it was read before.
+        text = str(trial.user_attrs["config"])
         if text not in read:
-            config = TrainingConfig.from_mapping(mapping)
+            config = _config(trial)
             read[text] = config.identity(), config
         identity, config = read[text]
         by_identity.setdefault(identity, (config, []))[1].append(trial)
     order = _grid_order(record)
     ordered = sorted(by_identity, key=lambda identity: order.get(identity, len(order)))
-    return [_configuration(*by_identity[identity], record, goal) for identity in ordered]
+    return {one: _configuration(*by_identity[one], record, goal) for one in ordered}
+
+
+def _config(trial: FrozenTrial) -> TrainingConfig:
+    return TrainingConfig.from_mapping(trial.user_attrs["config"])
 
 
 def _configuration(
@@ -121,7 +127,7 @@ def _configuration(
 
 
 def _finalists(
-    configurations: Sequence[Configuration],
+    configurations: Mapping[str, Configuration],
     trials: Sequence[FrozenTrial],
     record: StudyRecord,
     goal: Goal,
@@ -130,8 +136,8 @@ def _finalists(
     chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
     numbered = {
         number: configuration
-        for number, configuration in enumerate(configurations, start=1)
-        if configuration.config.identity() in chosen
+        for number, (identity, configuration) in enumerate(configurations.items(), start=1)
+        if identity in chosen
     }
     # What was cut off is trained again: it has not ended.
     cut_off = {t.number for t in trials if t.user_attrs.get("was_cut_off")}
@@ -169,7 +175,8 @@ def _reports(
         if report := trial.user_attrs.get("report"):
             named.setdefault(report, []).append(trial)
     bases: dict[Scalar, Configuration] = {
-        name: _gather(of_one, record, goal)[0] for name, of_one in named.items()
+        name: _configuration(_config(of_one[0]), of_one, record, goal)
+        for name, of_one in named.items()
     }
     pairs: dict[str, PairComparison] = {}
     if winner is not None and bases:
