@@ -1,5 +1,6 @@
 """Weights are large: only those of the best configuration so far are kept."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -24,43 +25,51 @@ class KeptWeights:
 
     A configuration whose repeats are not all there yet keeps its weights until they are. Finalists
     go before all others, by their fresh repeats.
+
+    `places` are in the order of the first repeats, `ranks` those of whole configurations, and
+    `owners` the configurations by run: no end of a training goes through the whole study.
     """
 
     folder: Path
     goal: Goal
     score: Score
     repeats: dict[str, dict[int, _Scored]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        # What a study of thousands needs at each end of a training, without going through it all.
-        self._ranks: dict[str, tuple[bool, float, int]] = {}
-        self._places = {identity: place for place, identity in enumerate(self.repeats)}
-        self._owners: dict[str, str] = {}
-        for identity, repeats in self.repeats.items():
-            self._note(identity)
-            self._owners |= {scored.run: identity for scored in repeats.values()}
+    places: dict[str, int] = field(default_factory=dict)
+    ranks: dict[str, tuple[bool, float, int]] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, summary: StudySummary, folder: Path) -> "KeptWeights":
         """Begin with the scores that the study holds already."""
-        repeats = {
-            c.config.identity(): {
-                r.repeat: _Scored(r.run, r.score)
-                for r in c.repeats
-                if r.run and r.score is not None
-            }
-            for c in summary.configurations
-        }
-        return cls(folder, summary.goal, summary.record.score, repeats)
+        made = cls(folder, summary.goal, summary.record.score)
+        for configuration in summary.configurations:
+            identity = configuration.config.identity()
+            for r in configuration.repeats:
+                if r.run and r.score is not None:
+                    made.note(identity, r.repeat, r.run, r.score)
+        return made
+
+    @property
+    def noted(self) -> Collection[str]:
+        """The runs that were noted."""
+        return self.owners.keys()
+
+    def note(self, identity: str, repeat: int, run: str, score: float) -> None:
+        """Note a finished repeat, of whichever process."""
+        repeats = self.repeats.setdefault(identity, {})
+        repeats[repeat] = _Scored(run, score)
+        self.owners[run] = identity
+        place = self.places.setdefault(identity, len(self.places))
+        self.ranks.pop(identity, None)
+        if self._is_whole(repeats):
+            # Of equal ones the first is the best, as in the summary.
+            self.ranks[identity] = (*self._rank(repeats), -place)
 
     def add(self, identity: str, repeat: int, run: str, score: float) -> None:
         """Note a finished repeat, and drop the weights of what has lost by it."""
-        self.repeats.setdefault(identity, {})[repeat] = _Scored(run, score)
-        self._places.setdefault(identity, len(self._places))
-        self._owners[run] = identity
-        self._note(identity)
-        if identity in self._ranks:
-            best = max(self._ranks, key=lambda one: self._ranks[one])
+        self.note(identity, repeat, run, score)
+        if identity in self.ranks:
+            best = max(self.ranks, key=lambda one: self.ranks[one])
             self._drop_all_but({s.run for s in self._judged(self.repeats[best])})
 
     def write(self, run: str, content: bytes) -> None:
@@ -95,16 +104,9 @@ class KeptWeights:
             return []
         return [scored for repeat, scored in repeats.items() if repeat >= self.goal.n_repeats]
 
-    def _note(self, identity: str) -> None:
-        """Rank a configuration, if it is whole; of equal ones the first is the best."""
-        self._ranks.pop(identity, None)
-        if self._is_whole(self.repeats[identity]):
-            rank = self._rank(self.repeats[identity])
-            self._ranks[identity] = (*rank, -self._places[identity])
-
     def _drop_all_but(self, kept: set[str]) -> None:
         """Drop the weights of whole configurations, except for these runs."""
         for path in self.folder.glob("*.safetensors"):
             run = path.stem
-            if run not in kept and self._owners.get(run) in self._ranks:
+            if run not in kept and self.owners.get(run) in self.ranks:
                 path.unlink(missing_ok=True)
