@@ -29,8 +29,8 @@ from hpo.space import Choices, Domain, FloatRange
 from hpo.space.reading import read_space
 from hpo.storage import Storage
 from hpo.study import check_fits, raise_goal
-from hpo.study_record import Goal, StudyRecord
-from tests.fake_studies import fake_record, fake_run, rising_curve
+from hpo.study_record import DataInfo, Goal, StudyRecord
+from tests.fake_studies import DATA, fake_record, fake_run, rising_curve
 
 _DEFAULT: Final = Path(__file__).parents[1] / "search_spaces" / "chest_xray.toml"
 _BASELINES: Final = {"majority class": 0.734, "logistic regression": 0.921}
@@ -53,12 +53,12 @@ class LongStudy:
     curves: list[list[float]]
 
 
-def long_search(n: int) -> LongStudy:
+def long_search(n: int, *, data: DataInfo = DATA) -> LongStudy:
     """Return a search of the default space: of 20 trials 12 complete, 7 pruned, one failed."""
     raw = tomllib.loads(_DEFAULT.read_text())
     raw["search"]["epochs"] = {"choices": [15, 20]}
     space = read_space(raw, name="long", source="long")
-    record = replace(fake_record("search", [p.name for p in space.search]), space=space)
+    record = replace(fake_record("search", [p.name for p in space.search], data), space=space)
     domains = {p.name: _distribution(p.domain) for p in space.search}
     chance = random.Random(5)
     found = LongStudy(record, Goal(1, n, 5, 10), [], [], [])
@@ -72,12 +72,12 @@ def long_search(n: int) -> LongStudy:
     return found
 
 
-def long_grid(n_cells: int = 2_000, *, n_repeats: int = 5) -> LongStudy:
+def long_grid(n_cells: int = 2_000, *, n_repeats: int = 5, data: DataInfo = DATA) -> LongStudy:
     """Return a finished grid of so many cells, in hundreds: rate x dropout x weight decay."""
     sweeps = _GRID | {"learning_rate": _GRID["learning_rate"][: n_cells // 100]}
     base = {"epochs": 20, "optimizer": "adamw"}
     space = read_space({"base": base, "sweep": sweeps}, name="long", source="long")
-    record = replace(fake_record("grid", sweeps), space=space)
+    record = replace(fake_record("grid", sweeps, data), space=space)
     taken: dict[str, BaseDistribution] = {
         name: CategoricalDistribution(space.sweeps[name].labels) for name in record.names
     }
