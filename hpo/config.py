@@ -86,21 +86,23 @@ class FieldSpec:
         return self.read(self._parse_one(text))
 
     def _read_one(self, value: object) -> Scalar:
-        problem = ValueError(f"takes {self.allowed}, but got {describe(value)}")
         if self.kind is bool or self.kind is str:
             if not isinstance(value, self.kind) or (self.choices and value not in self.choices):
-                raise problem
+                raise self._problem(value)
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise problem
+            raise self._problem(value)
         if not abs(value) < 1e300 or (self.kind is int and value != int(value)):
-            raise problem
+            raise self._problem(value)
         number = float(value) if self.kind is float else int(value)
         is_low = number < self.low or (self.above_low and number == self.low)
         is_high = number > self.high or (self.below_high and number == self.high)
         if is_low or is_high:
-            raise problem
+            raise self._problem(value)
         return number
+
+    def _problem(self, value: object) -> ValueError:
+        return ValueError(f"takes {self.allowed}, but got {describe(value)}")
 
     def _parse_one(self, text: str) -> Scalar:
         if self.kind is bool and text.lower() in {"true", "false"}:

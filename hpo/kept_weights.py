@@ -11,7 +11,6 @@ from hpo.score import Score
 from hpo.study_record import Goal
 from hpo.summary import StudySummary
 
-
 _WAY_OUT: Final = "Make room, then run the same command again."
 
 

@@ -15,6 +15,9 @@ from hpo.summary import Configuration, StudySummary
 FAR: Final = 0.05
 """Validation is far better than training from 5 points on."""
 
+MOST: Final = 100
+"""In so many configurations of a grid signs are looked for."""
+
 _ALIKE: Final = 0.02
 _LEAST_SPREAD: Final = 0.1
 _RANKS_WELL: Final = 0.8
@@ -39,14 +42,29 @@ class _Answers:
 
 def study_signs(summary: StudySummary, runs: RunStore) -> tuple[str, ...]:
     """Return the signs of a grid's configurations, or of a search's best, each with its name."""
-    best = [summary.best] if summary.best else []
-    looked_at = summary.configurations if summary.record.kind == "grid" else best
     majority = summary.baselines.get("majority class")
     return tuple(
         f"{configuration.label}: {sign}"
-        for configuration in looked_at
+        for configuration in _looked_at(summary)
         for sign in configuration_signs(_runs_of(configuration, runs), majority=majority)
     )
+
+
+def scope(summary: StudySummary) -> str:
+    """Say in how many configurations of a very large grid signs are looked for; "": in all."""
+    n = len(summary.configurations)
+    if summary.record.kind != "grid" or n <= MOST:
+        return ""
+    return f"Only the best {MOST} of {n:,} configurations were looked at for signs of trouble."
+
+
+def _looked_at(summary: StudySummary) -> Sequence[Configuration]:
+    if summary.record.kind == "search":
+        return [summary.best] if summary.best else []
+    if len(summary.configurations) <= MOST:
+        return summary.configurations
+    # Each has its run files, which have to be read.
+    return sorted(summary.configurations, key=summary.rank, reverse=True)[:MOST]
 
 
 def _runs_of(configuration: Configuration, runs: RunStore) -> dict[int, Run]:

@@ -27,7 +27,7 @@ LAYERS = (
     {"hpo.runs", "hpo.folders", "hpo.score"},
     {"hpo.study_record"},
     {"hpo.study_documents"},
-    {"hpo.storage", "hpo.curves", "hpo.plan", "hpo.openings"},
+    {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan", "hpo.openings"},
     {"hpo.study", "hpo.search", "hpo.dashboard", "hpo.turns"},
     {"hpo.summary"},
     {"hpo.engines", "hpo.kept_weights", "hpo.objective", "hpo.signs", "hpo.claims", "hpo.compare"},
@@ -45,6 +45,7 @@ OWNERS = {
     "torch": ("hpo.training", "hpo.weights"),
     "optuna": (
         "hpo.storage",
+        "hpo.trial_tables",
         "hpo.openings",
         "hpo.study",
         "hpo.search",

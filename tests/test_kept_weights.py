@@ -7,6 +7,7 @@ import pytest
 from hpo.kept_weights import KeptWeights
 from hpo.score import read_score
 from hpo.study_record import Goal
+from tests.fake_studies import fake_search
 
 GOAL = Goal(n_repeats=2, n_trials=9, n_finalists=2, n_final_repeats=2)
 
@@ -75,3 +76,27 @@ def test_the_repeats_that_chose_the_winner_leave_when_the_fresh_ones_are_there(
     kept = KeptWeights(tmp_path, GOAL, read_score("accuracy"))
     train(kept, a0=0.99, a1=0.99, a2=0.9, a3=0.9)
     assert files(kept) == {"a2", "a3"}
+
+
+def test_of_equal_configurations_the_first_keeps_its_weights(kept: KeptWeights) -> None:
+    train(kept, a0=0.9, b0=0.9, b1=0.9, a1=0.9)
+    assert files(kept) == {"a0", "a1"}
+    train(kept, a2=0.9)
+    assert files(kept) == {"a0", "a1", "a2"}
+
+
+def test_what_another_program_put_there_stays(kept: KeptWeights) -> None:
+    kept.write("another", b"w")
+    train(kept, a0=0.9, a1=0.9)
+    assert files(kept) == {"another", "a0", "a1"}
+
+
+def test_what_had_lost_before_is_cleared_away_too(tmp_path: Path) -> None:
+    fake = fake_search(tmp_path / "runs", 10)
+    lost = KeptWeights.of(fake.summary, tmp_path / "weights")
+    runs = [r.run for c in fake.summary.configurations for r in c.repeats if r.run]
+    for run in runs:
+        lost.write(run, b"w")
+    lost.add("new", 0, "new", 1.0)
+    assert len(runs) > 3
+    assert files(lost) == set()

@@ -12,12 +12,17 @@ from hpo.config import Scalar
 from hpo.openings import statements
 from hpo.runs import RunStore
 from hpo.score import SCORES, Score
-from hpo.signs import study_signs
+from hpo.signs import scope, study_signs
 from hpo.stats import Interval, SweepComparison, outcome
 from hpo.storage_url import storage_option
 from hpo.summary import Configuration, Finalists, StudySummary, sentences
 
+MOST_ON_PAGE: Final = 200
+"""As many as `hpo.report` shows, which takes a second to import."""
+
 _MOST_ROWS: Final = 15
+_MOST_SIGNS: Final = 100
+_MOST_REAL: Final = 30
 _MOST_COLUMNS: Final = 3
 
 
@@ -26,7 +31,9 @@ def print_study(summary: StudySummary, runs: RunStore) -> None:
     _print_lines([_title(summary)], style="bold")
     rows = list(summary.configurations)
     if summary.record.kind == "search":
-        rows = sorted((c for c in rows if c.score), key=summary.rank, reverse=True)
+        rows = [c for c in rows if c.score]
+    if summary.record.kind == "search" or len(rows) > _MOST_ROWS:
+        rows.sort(key=summary.rank, reverse=True)
     names = [name for name in summary.record.names if any(name in row.params for row in rows)]
     console.print(_table(summary, rows[:_MOST_ROWS], names))
     if summary.best and len(names) > _MOST_COLUMNS:
@@ -35,8 +42,16 @@ def print_study(summary: StudySummary, runs: RunStore) -> None:
     _print_lines(_verdict(summary.verdict))
     if summary.finalists:
         _print_finalists(summary.finalists, summary)
-    _print_lines(f"Look twice: {sign}" for sign in study_signs(summary, runs))
+    _print_signs(summary, runs)
     _print_lines(notes(summary, len(rows)))
+
+
+def _print_signs(summary: StudySummary, runs: RunStore) -> None:
+    signs = study_signs(summary, runs)
+    _print_lines(f"Look twice: {sign}" for sign in signs[:_MOST_SIGNS])
+    if (n_more := len(signs) - _MOST_SIGNS) > 0:
+        _print_lines([f"{count(n_more, 'more sign')}: `hpo report` shows them all."])
+    _print_lines(filter(None, [scope(summary)]))
 
 
 def print_studies(summaries: Sequence[StudySummary]) -> None:
@@ -76,7 +91,12 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
     data = summary.record.data
     found = []
     if n_rows > _MOST_ROWS:
-        found.append(f"The best {_MOST_ROWS} of {n_rows} are shown; `hpo report` has them all.")
+        has_all = "`hpo report` has them all"
+        if n_rows > MOST_ON_PAGE:
+            has_all = (
+                f"`hpo report` has the best {MOST_ON_PAGE}, `hpo show {summary.name} --json` all"
+            )
+        found.append(f"The best {_MOST_ROWS} of {n_rows:,} are shown; {has_all}.")
     if data.is_phantom:
         found.append(
             "These are synthetic images (the phantom), made to try the tool: --data PATH uses "
@@ -214,7 +234,7 @@ def _beside_winner(finalists: Finalists) -> Iterable[str]:
 
 def _verdict(verdict: SweepComparison | None) -> Iterable[str]:
     """Say which differences are real; where there are many pairs, only those that are."""
-    for said in outcome(verdict) if verdict else ():
+    for said in outcome(verdict, most_real=_MOST_REAL) if verdict else ():
         yield f"  {said if isinstance(said, str) else said.sentence}"
 
 

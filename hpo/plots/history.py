@@ -1,8 +1,8 @@
 """The history of a study: the score of each configuration in order, and the best so far."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from plotly import graph_objects as go
@@ -16,8 +16,12 @@ from hpo.plots.labels import (
 )
 from hpo.plots.scores import ScoreAxis, draw_references, references_caption, score_axis
 from hpo.plots.style import GRAY, color, count_axis, lines, new_figure
+from hpo.plots.thinning import thinned, thinned_text
 from hpo.score import Score
-from hpo.summary import Configuration, StudySummary
+from hpo.summary import Configuration, Repeat, StudySummary
+
+MAX_SCORES: Final = 600
+MAX_PRUNED: Final = 200
 
 PointState = Literal["complete", "unfinished", "pruned", "finalist"]
 
@@ -36,14 +40,15 @@ class HistoryPoint:
     number: int
     state: PointState
     score: float
-    details: tuple[str, ...]
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryInfo:
     """The scores in order; `best` holds (number, score) where the best so far changes.
 
-    A finalist has two points, of the search and of its fresh repeats.
+    A finalist has two points, of the search and of its fresh repeats. Of very many points some are
+    left out; `best` is that of all.
     """
 
     n_configurations: int
@@ -58,7 +63,7 @@ def history_info(summary: StudySummary) -> HistoryInfo | None:
     searched = [
         point
         for number, configuration in enumerate(summary.configurations, start=1)
-        if (point := _point(summary, number, configuration))
+        if (point := _point(number, configuration))
     ]
     if not searched:
         return None
@@ -66,7 +71,7 @@ def history_info(summary: StudySummary) -> HistoryInfo | None:
     axis = score_axis(summary, [point.score for point in points])
     return HistoryInfo(
         n_configurations=len(summary.configurations),
-        points=points,
+        points=tuple(replace(p, details=_details(summary, p)) for p in _shown(summary, points)),
         best=_best(points, summary.record.score),
         axis=axis,
         caption=_caption(summary, points) + references_caption(axis),
@@ -100,30 +105,61 @@ def draw_history(info: HistoryInfo) -> go.Figure:
     return figure
 
 
-def _point(
-    summary: StudySummary, number: int, configuration: Configuration
-) -> HistoryPoint | None:
-    details = parameter_lines(configuration, summary.record.names)
-    label, score = configuration_label(summary, number), summary.record.score
+def _point(number: int, configuration: Configuration) -> HistoryPoint | None:
     if configuration.state == "pruned":
-        cut = next(r for r in configuration.repeats if r.state == "pruned")
-        last = cut.last_reported
+        last = _cut(configuration).last_reported
         if last is None or not math.isfinite(last):
             return None
-        words = f"pruned in epoch {cut.n_epochs} at {score.text(last)}"
-        return HistoryPoint(number, "pruned", last, (label, words, *details))
+        return HistoryPoint(number, "pruned", last)
     if configuration.score is None or configuration.score.mean is None:
         return None
     state: PointState = "complete" if configuration.state == "complete" else "unfinished"
-    words = score_text(configuration.score, score)
-    return HistoryPoint(number, state, configuration.score.mean, (label, words, *details))
+    return HistoryPoint(number, state, configuration.score.mean)
 
 
 def _finalists(summary: StudySummary) -> Iterator[HistoryPoint]:
     for member in summary.finalists.members if summary.finalists else ():
-        words = f"trained again: {score_text(member.fresh, summary.record.score)}"
         assert member.fresh.mean is not None
-        yield HistoryPoint(member.number, "finalist", member.fresh.mean, (member.label, words))
+        yield HistoryPoint(member.number, "finalist", member.fresh.mean)
+
+
+def _cut(configuration: Configuration) -> Repeat:
+    return next(r for r in configuration.repeats if r.state == "pruned")
+
+
+def _shown(summary: StudySummary, points: Sequence[HistoryPoint]) -> list[HistoryPoint]:
+    """Return the points to draw: of very many, some of those with a score and of the pruned."""
+
+    def rank(point: HistoryPoint) -> tuple[bool, float]:
+        is_best = summary.configurations[point.number - 1] is summary.best
+        return is_best, summary.record.score.rank(point.score)
+
+    crosses, scores = _parted(points)
+    finalists = [point for point in points if point.state == "finalist"]
+    shown = thinned(scores, rank, most=MAX_SCORES) + thinned(crosses, rank, most=MAX_PRUNED)
+    return sorted(shown, key=lambda point: point.number) + finalists
+
+
+def _parted(points: Sequence[HistoryPoint]) -> tuple[list[HistoryPoint], list[HistoryPoint]]:
+    """Return the pruned and the scores of the search itself."""
+    scores = [point for point in points if point.state in ("complete", "unfinished")]
+    return [point for point in points if point.state == "pruned"], scores
+
+
+def _details(summary: StudySummary, point: HistoryPoint) -> tuple[str, ...]:
+    configuration = summary.configurations[point.number - 1]
+    score = summary.record.score
+    label = configuration_label(summary, point.number)
+    if point.state == "finalist":
+        assert configuration.fresh is not None
+        return label, f"trained again: {score_text(configuration.fresh, score)}"
+    if point.state == "pruned":
+        epoch = _cut(configuration).n_epochs
+        words = f"pruned in epoch {epoch} at {score.text(point.score)}"
+    else:
+        assert configuration.score is not None
+        words = score_text(configuration.score, score)
+    return label, words, *parameter_lines(configuration, summary.record.names)
 
 
 def _best(points: tuple[HistoryPoint, ...], score: Score) -> tuple[tuple[int, float], ...]:
@@ -145,6 +181,9 @@ def _caption(summary: StudySummary, points: tuple[HistoryPoint, ...]) -> str:
     n_pruned = sum(point.state == "pruned" for point in points)
     if n_pruned:
         caption += f" Crosses ({n_pruned}) were pruned: stopped early, at the score they had then."
+    crosses, scores = _parted(points)
+    caption += thinned_text(len(scores), "scores", most=MAX_SCORES)
+    caption += thinned_text(len(crosses), "crosses", most=MAX_PRUNED)
     if summary.finalists:
         caption += " Diamonds are the fresh means of the finalists, without that luck."
     failed = [

@@ -1,6 +1,7 @@
 """The scores of a search against each of its parameters."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,11 +11,13 @@ from hpo.config import Scalar
 from hpo.plots.labels import configuration_label, direction_text
 from hpo.plots.scores import ScoreAxis, plain_axis
 from hpo.plots.style import color, label, new_figure, safe
+from hpo.plots.thinning import thinned, thinned_text
 from hpo.space import Domain, FloatRange, IntRange
 from hpo.space.records import value_text
-from hpo.summary import StudySummary
+from hpo.summary import Configuration, StudySummary
 
 MAX_COLUMNS: Final = 6
+MAX_POINTS: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,18 @@ def slices_caption(summary: StudySummary) -> str:
         "Each point is the mean score of one configuration that was not pruned; the ringed one is "
         f"the {ringed}.{direction_text(summary.record.score)} All parameters varied at once, so a "
         "slope here can belong to another parameter."
+        + thinned_text(len(_scored(summary)), "configurations", most=MAX_POINTS)
     )
 
 
 def slice_infos(summary: StudySummary) -> tuple[SliceInfo, ...]:
     """Extract a slice per searched parameter that took at least two values."""
-    points = {name: _points(summary, name) for name in summary.record.names}
+    shown = thinned(
+        _scored(summary),
+        lambda numbered: (numbered[1] is summary.best, summary.rank(numbered[1])),
+        most=MAX_POINTS,
+    )
+    points = {name: _points(summary, name, shown) for name in summary.record.names}
     if summary.record.kind != "search" or not any(points.values()):
         return ()
     scores = [point.score for of_one in points.values() for point in of_one]
@@ -88,11 +97,18 @@ def draw_slice(info: SliceInfo) -> go.Figure:
     return figure
 
 
-def _points(summary: StudySummary, name: str) -> tuple[SlicePoint, ...]:
+def _scored(summary: StudySummary) -> list[tuple[int, Configuration]]:
+    numbered = enumerate(summary.configurations, start=1)
+    return [(number, c) for number, c in numbered if c.score and c.score.mean is not None]
+
+
+def _points(
+    summary: StudySummary, name: str, shown: Sequence[tuple[int, Configuration]]
+) -> tuple[SlicePoint, ...]:
     best = summary.best
     return tuple(
         SlicePoint(configuration_label(summary, number), c.params[name], c.score.mean, c is best)
-        for number, c in enumerate(summary.configurations, start=1)
+        for number, c in shown
         if name in c.params and c.score and c.score.mean is not None
     )
 

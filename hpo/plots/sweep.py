@@ -1,6 +1,7 @@
 """The sweep of a grid: every repeat as a point, mean and interval per configuration."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from plotly import graph_objects as go
 
@@ -15,6 +16,11 @@ from hpo.plots.scores import (
 from hpo.plots.style import color, label, lines, new_figure, symbol
 from hpo.stats import Interval
 from hpo.summary import Configuration, StudySummary
+
+# All of what five parameters of three values make is drawn.
+MAX_CELLS: Final = 300
+MAX_GROUPS: Final = 81
+N_BEST_GROUPS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +51,20 @@ def sweep_info(summary: StudySummary) -> SweepInfo | None:
     finished = [c for c in summary.configurations if c.scores]
     if not finished:
         return None
-    axis = score_axis(summary, shown_scores(finished))
-    cells = tuple(_cell(c, first, others) for c in finished)
-    values = (parameter_text(c, first) for c in summary.configurations)
+    shown = _shown(summary, finished, others)
+    axis = score_axis(summary, shown_scores(shown))
+    cells = tuple(_cell(c, first, others) for c in shown)
+    is_whole = len(shown) == len(finished)
+    values = (parameter_text(c, first) for c in (summary.configurations if is_whole else shown))
     return SweepInfo(
         parameter=first,
         values=tuple(dict.fromkeys(values)),
         groups=tuple(dict.fromkeys(cell.group for cell in cells)),
         cells=cells,
         axis=axis,
-        caption=_caption(cells, others) + references_caption(axis),
+        caption=_caption(cells, others)
+        + ("" if is_whole else _left_out(len(finished), cells, others))
+        + references_caption(axis),
     )
 
 
@@ -80,6 +90,32 @@ def draw_sweep(info: SweepInfo) -> go.Figure:
         # a legend entry for each group, from its means where it has any
         figure.data[-1].update(name=label(group), showlegend=len(info.groups) > 1)
     return figure
+
+
+def _shown(
+    summary: StudySummary, finished: list[Configuration], others: list[str]
+) -> list[Configuration]:
+    """Return all, or of very many the groups with the best means, and of these the best cells."""
+    ranked = sorted(finished, key=lambda c: (c is summary.best, summary.rank(c)), reverse=True)
+    groups = dict.fromkeys(parameters_text(c, others) for c in ranked)
+    if len(finished) <= MAX_CELLS and len(groups) <= MAX_GROUPS:
+        return finished
+    drawn = set(list(groups)[:N_BEST_GROUPS])
+    best = [c for c in ranked if parameters_text(c, others) in drawn][:MAX_CELLS]
+    chosen = set(map(id, best))
+    return [c for c in finished if id(c) in chosen]
+
+
+def _left_out(n_finished: int, cells: tuple[SweepCell, ...], others: list[str]) -> str:
+    """Say which configurations are drawn, and how they were chosen."""
+    if not others:
+        return f" Of {n_finished:,} configurations the best {len(cells):,} are drawn."
+    n_groups = len({cell.group for cell in cells})
+    best = "the best " if len(cells) == MAX_CELLS else ""
+    return (
+        f" Of {n_finished:,} configurations {best}{len(cells):,} are drawn, of the {n_groups} "
+        f"combinations of {' and '.join(others)} that hold the best means."
+    )
 
 
 def _cell(configuration: Configuration, first: str, others: list[str]) -> SweepCell:

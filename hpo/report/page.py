@@ -15,8 +15,9 @@ from hpo.report.headline import headline
 from hpo.report.sealed_test import sealed_test
 from hpo.report.table import table, unfinished
 from hpo.report.template import fill
+from hpo.report.verdict import verdict
 from hpo.runs import RunStore
-from hpo.signs import study_signs
+from hpo.signs import scope, study_signs
 from hpo.summary import StudySummary
 
 FILE_NAME: Final = "report.html"
@@ -46,6 +47,8 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
             "finalists": finalists_section(summary),
             "battery": battery_section(summary, runs),
             "signs": study_signs(summary, runs),
+            "scope": scope(summary),
+            "verdict": verdict(summary),
             "figures": figures(summary, study, runs),
             "claims": claims_table(summary, runs),
             "test": sealed_test(summary, study),

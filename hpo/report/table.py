@@ -47,11 +47,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Trainings that were pruned or failed, a line for each, and how many more there are."""
+    """Trainings that were pruned or failed, a line for each.
+
+    Of very many there are some lines; `n_pruned` and `n_failed` count all.
+    """
 
     pruned: tuple[str, ...]
     failed: tuple[str, ...]
-    n_hidden: int
+    n_pruned: int
+    n_failed: int
+
+    @property
+    def n_hidden(self) -> int:
+        """How many have no line."""
+        return self.n_pruned + self.n_failed - len(self.pruned) - len(self.failed)
 
 
 def table(summary: StudySummary) -> Table:
@@ -90,8 +99,12 @@ def unfinished(summary: StudySummary) -> Unfinished:
             elif repeat.state == "failed":
                 reason = repeat.reason or "no reason is on record"
                 failed.append(f"{label}, trial {repeat.trial}, seed {repeat.seed}: {reason}")
-    n_hidden = max(0, len(pruned) - MAX_ROWS) + max(0, len(failed) - MAX_ROWS)
-    return Unfinished(tuple(pruned[:MAX_ROWS]), tuple(failed[:MAX_ROWS]), n_hidden)
+    return Unfinished(
+        pruned=tuple(pruned[:MAX_ROWS]),
+        failed=tuple(failed[:MAX_ROWS]),
+        n_pruned=len(pruned),
+        n_failed=len(failed),
+    )
 
 
 def _order(summary: StudySummary, *, by_score: bool) -> str:

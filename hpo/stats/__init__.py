@@ -14,7 +14,7 @@ from hpo.stats.intervals import Interval, mean_interval
 from hpo.stats.outcome import outcome
 from hpo.stats.records import ACCURACY, PairComparison, ScoreKind, SweepComparison
 from hpo.stats.repeats import needed_repeats
-from hpo.stats.sweeps import compare_pairs, compare_sweep
+from hpo.stats.sweeps import compare_best, compare_pairs, compare_sweep
 
 __all__ = [
     "ACCURACY",
@@ -25,6 +25,7 @@ __all__ = [
     "SweepComparison",
     "auroc",
     "bootstrap_by_patient",
+    "compare_best",
     "compare_pairs",
     "compare_sweep",
     "difference_of",

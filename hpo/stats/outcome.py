@@ -7,15 +7,32 @@ from hpo.stats.records import PairComparison, SweepComparison
 _MOST_PAIRS: Final = 10
 
 
-def outcome(found: SweepComparison) -> list[PairComparison | str]:
-    """Return what to say: every pair, or of many those that differ, and a line on the others."""
+def outcome(
+    found: SweepComparison, *, most: int = _MOST_PAIRS, most_real: int | None = None
+) -> list[PairComparison | str]:
+    """Return what to say: every pair, or of more than `most` those that differ.
+
+    Of these too no more than `most_real`, where it is given; a line counts what is left out.
+    """
     pairs = found.pairs
-    if len(pairs) <= _MOST_PAIRS:
-        return list(pairs)
+    left_out = [_left_out(found)] if found.n_left_out else []
+    if len(pairs) <= most:
+        return [*pairs, *left_out]
     real = [pair for pair in pairs if pair.is_real]
     n_untested = sum(pair.low is None for pair in pairs)
     n_others = len(pairs) - len(real) - n_untested
     which = "the other" if real else "any of"
     others = f"no difference can be told in {which} {n_others} pairs"
     untested = f"no verdict on {n_untested} pairs: fewer than two repeats of both"
-    return [*real, *([others] if n_others else []), *([untested] if n_untested else [])]
+    n_more = 0 if most_real is None else max(0, len(real) - most_real)
+    more = f"{n_more:,} more pairs differ, which are not listed here"
+    lines = {more: n_more, others: n_others, untested: n_untested}
+    return [*real[:most_real], *(line for line, n in lines.items() if n), *left_out]
+
+
+def _left_out(found: SweepComparison) -> str:
+    n_left_out, n = found.n_left_out, len(found.values)
+    return (
+        f"only the {n} with the best means are compared here, corrected for all "
+        f"{n_left_out + len(found.pairs):,} pairs"
+    )

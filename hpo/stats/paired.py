@@ -34,7 +34,12 @@ class PairedTests:
 
 
 def paired_tests(
-    differences: Floats, *, overlap: float, level: float, resolution: float
+    differences: Floats,
+    *,
+    overlap: float,
+    level: float,
+    resolution: float,
+    n_tests: int | None = None,
 ) -> PairedTests:
     """Test for each pair whether the mean of `differences` `(..., pairs, repeats)` is zero.
 
@@ -48,6 +53,9 @@ def paired_tests(
     hold zero for a pair that Holm's procedure calls different.
 
     Where the deviation of a pair cannot be trusted, it is raised: see `_deviation`, `_caution`.
+
+    `n_tests` says that these pairs are some of so many, chosen by their scores: they are then
+    corrected for all of them as Bonferroni did, which takes no p-value of the others.
     """
     n = np.isfinite(differences).sum(axis=-1)
     is_testable = n >= 2
@@ -59,7 +67,10 @@ def paired_tests(
     size = np.abs(mean)
     statistic = np.divide(size, error, out=np.zeros_like(error), where=error > 0)
     raw = np.where(is_testable, 2 * t_tail(statistic, degrees), np.nan)
-    p_value, n_left = holm(raw, alpha=1 - level)
+    if n_tests is None:
+        p_value, n_left = holm(raw, alpha=1 - level)
+    else:
+        p_value, n_left = np.minimum(raw * n_tests, 1.0), np.full_like(raw, n_tests)
     half = t_quantile(1 - (1 - level) / (2 * n_left), degrees) * error
     return PairedTests(
         difference=mean,

@@ -41,7 +41,12 @@ class PairComparison:
 
 @dataclass(frozen=True, slots=True)
 class SweepComparison:
-    """Per value the mean, interval and deviation of its scores; every pair of values compared."""
+    """Per value the mean, interval and deviation of its scores; every pair of values compared.
+
+    Of very many values the best are there, with the pairs of these; `n_left_out` counts the other
+    pairs, which the p-values are corrected for as well.
+    """
 
     values: Mapping[Hashable, Interval]
     pairs: tuple[PairComparison, ...]
+    n_left_out: int = 0

@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgment:
-    """How the pairs of a sweep were judged; `n_tests` of them have a p-value."""
+    """How the pairs of a sweep were judged: corrected for `n_tests` of them."""
 
     level: float
     overlap: float

@@ -51,9 +51,34 @@ def compare_pairs(
     return _compare(scores, pairs, judgment)
 
 
+def compare_best(
+    scores: Mapping[V, Scores],
+    *,
+    most: int,
+    overlap: float = 0.0,
+    kind: ScoreKind = ACCURACY,
+    n_images: int | None = None,
+) -> SweepComparison:
+    """Compare the values with the best means, at most so many, corrected for every pair of all.
+
+    These very scores tell which are best: corrected for the pairs of the best alone, the lead of
+    a lucky one would now and then be called real.
+    """
+    table = _table(scores)
+    sign = 1 if kind.direction == "maximize" else -1
+    means = {v: sign * float(np.nanmean(a)) for v, a in table.items() if np.isfinite(a).any()}
+    best = set(sorted(means, key=lambda value: -means[value])[:most])
+    n_pairs = math.comb(len(means), 2)
+    judgment = Judgment(level=0.95, overlap=overlap, kind=kind, n_images=n_images, n_tests=n_pairs)
+    told = {value: array for value, array in table.items() if value in best}
+    found = _compare(told, tuple(combinations(told, 2)), judgment)
+    return replace(found, n_left_out=n_pairs - len(found.pairs))
+
+
 def _compare(
     scores: Mapping[V, Scores], names: Sequence[tuple[V, V]], judgment: Judgment
 ) -> SweepComparison:
+    """Compare pairs of values, corrected for `judgment.n_tests`, or for so many as they are."""
     level, overlap = judgment.level, judgment.overlap
     check_level_and_overlap(level, overlap)
     table = _table(scores)
@@ -62,9 +87,13 @@ def _compare(
     else:
         differences = np.stack([table[b] - table[a] for a, b in names])
     tests = paired_tests(
-        differences, overlap=overlap, level=level, resolution=find_resolution(differences)
+        differences,
+        overlap=overlap,
+        level=level,
+        resolution=find_resolution(differences),
+        n_tests=judgment.n_tests or None,
     )
-    judgment = replace(judgment, n_tests=int((tests.n > 1).sum()))
+    judgment = replace(judgment, n_tests=judgment.n_tests or int((tests.n > 1).sum()))
     return SweepComparison(
         values={v: mean_interval(s, level=level, overlap=overlap) for v, s in table.items()},
         pairs=tuple(

@@ -90,7 +90,10 @@ def _interval_document(interval: Interval | None) -> dict[str, Any] | None:
 
 
 def _verdict_document(verdict: SweepComparison | None) -> dict[str, Any] | None:
-    return None if verdict is None else {"pairs": [asdict(pair) for pair in verdict.pairs]}
+    if verdict is None:
+        return None
+    left_out = {"n_pairs_left_out": verdict.n_left_out} if verdict.n_left_out else {}
+    return {"pairs": [asdict(pair) for pair in verdict.pairs]} | left_out
 
 
 def _repeat_document(repeat: Repeat) -> dict[str, Any]:

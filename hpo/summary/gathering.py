@@ -1,6 +1,6 @@
 """Reading a study and gathering its trials by configuration."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -19,6 +19,7 @@ from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalist, Finalists
 from hpo.summary.intervals import compare, mean_score
 from hpo.summary.records import Configuration, Repeat, ReportBase, State, StudySummary
+from hpo.trial_tables import read_ahead
 
 _STATES: Final[dict[TrialState, State]] = {
     TrialState.COMPLETE: "complete",
@@ -43,19 +44,15 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
 def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     record = read_record(study)
     goal = read_goal(study)
+    read_ahead(study)
     every = [t for t in study.get_trials(deepcopy=False) if "config" in t.user_attrs]
     trials = [t for t in every if not t.user_attrs.get("report")]
-    by_configuration: dict[str, list[FrozenTrial]] = {}
-    for trial in trials:
-        config = TrainingConfig.from_mapping(trial.user_attrs["config"])
-        by_configuration.setdefault(config.identity(), []).append(trial)
-    order = _grid_order(record)
-    configurations = [_configuration(trials, record, goal) for trials in by_configuration.values()]
-    configurations.sort(key=lambda c: order.get(c.config.identity(), len(order)))
+    by_identity = _gather(trials, record, goal)
+    configurations = tuple(by_identity.values())
     verdict = None
     if record.kind == "grid":
         verdict = compare({c.value: c for c in configurations}, record)
-    finalists = _finalists(configurations, trials, record, goal)
+    finalists = _finalists(by_identity, trials, record, goal)
     winner = configurations[finalists.winner.number - 1] if finalists else None
     return StudySummary(
         name=study.study_name,
@@ -63,7 +60,7 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         record=record,
         goal=goal,
         baselines=dict(study.user_attrs.get("baselines", {})),
-        configurations=tuple(configurations),
+        configurations=configurations,
         verdict=verdict,
         finalists=finalists,
         reports=_reports(every, record, goal, winner=winner),
@@ -89,13 +86,38 @@ def with_call(summary: StudySummary, *, n_trained: int, n_reused: int) -> StudyS
     return replace(summary, n_trained=n_trained, n_reused=n_reused)
 
 
-def _configuration(trials: list[FrozenTrial], record: StudyRecord, goal: Goal) -> Configuration:
+def _gather(
+    trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal
+) -> dict[str, Configuration]:
+    """Return the configurations by identity, a grid's in its order, others as asked for."""
+    read: dict[str, tuple[str, TrainingConfig]] = {}
+    by_identity: dict[str, tuple[TrainingConfig, list[FrozenTrial]]] = {}
+    for trial in trials:
+        # To read a configuration takes longer than to find that it was read before.
+        text = str(trial.user_attrs["config"])
+        if text not in read:
+            config = _config(trial)
+            read[text] = config.identity(), config
+        identity, config = read[text]
+        by_identity.setdefault(identity, (config, []))[1].append(trial)
+    order = _grid_order(record)
+    ordered = sorted(by_identity, key=lambda identity: order.get(identity, len(order)))
+    return {one: _configuration(*by_identity[one], record, goal) for one in ordered}
+
+
+def _config(trial: FrozenTrial) -> TrainingConfig:
+    return TrainingConfig.from_mapping(trial.user_attrs["config"])
+
+
+def _configuration(
+    config: TrainingConfig, trials: list[FrozenTrial], record: StudyRecord, goal: Goal
+) -> Configuration:
     repeats = tuple(_latest(_repeat(trial, record) for trial in trials))
     # A grid has no finalists: however many repeats it has, all are alike.
     n_searched = goal.n_repeats if goal.n_finalists else 1 + max(r.repeat for r in repeats)
     return Configuration(
         params=trials[0].user_attrs["params"],
-        config=TrainingConfig.from_mapping(trials[0].user_attrs["config"]),
+        config=config,
         state=_state([r for r in repeats if r.repeat < n_searched], goal.n_repeats),
         score=mean_score([r for r in repeats if r.repeat < n_searched], record),
         fresh=mean_score([r for r in repeats if r.repeat >= n_searched], record),
@@ -105,7 +127,7 @@ def _configuration(trials: list[FrozenTrial], record: StudyRecord, goal: Goal) -
 
 
 def _finalists(
-    configurations: Sequence[Configuration],
+    configurations: Mapping[str, Configuration],
     trials: Sequence[FrozenTrial],
     record: StudyRecord,
     goal: Goal,
@@ -114,8 +136,8 @@ def _finalists(
     chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
     numbered = {
         number: configuration
-        for number, configuration in enumerate(configurations, start=1)
-        if configuration.config.identity() in chosen
+        for number, (identity, configuration) in enumerate(configurations.items(), start=1)
+        if identity in chosen
     }
     if not all(_is_trained_again(c, goal) for c in numbered.values()):
         return None
@@ -151,7 +173,8 @@ def _reports(
         if report := trial.user_attrs.get("report"):
             named.setdefault(report, []).append(trial)
     bases: dict[Scalar, Configuration] = {
-        name: _configuration(of_one, record, goal) for name, of_one in named.items()
+        name: _configuration(_config(of_one[0]), of_one, record, goal)
+        for name, of_one in named.items()
     }
     pairs: dict[str, PairComparison] = {}
     if winner is not None and bases:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from hpo.config import Scalar, TrainingConfig
@@ -128,7 +129,7 @@ class StudySummary:
     n_reused: int = 0
     report: str | None = None
 
-    @property
+    @cached_property
     def best(self) -> Configuration | None:
         """The winner of the finalists, else the best mean score with all repeats complete."""
         if self.finalists:

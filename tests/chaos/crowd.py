@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from hpo import session as sessions
 from hpo.plan import Plan, SearchSettings, Settings, plan_search
-from hpo.session import open_session, run
+from hpo.session import open_session
 from hpo.storage import open_storage
 from tests.clocked import ClockedStack
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -10,7 +11,15 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from hpo.errors import UsageError
-from hpo.stats import PairComparison, ScoreKind, compare_pairs, compare_sweep, mean_interval
+from hpo.stats import (
+    PairComparison,
+    ScoreKind,
+    compare_best,
+    compare_pairs,
+    compare_sweep,
+    mean_interval,
+    outcome,
+)
 
 STEADY = [0.9525, 0.9475, 0.9550, 0.9500, 0.9450]
 BETTER = [0.9725, 0.9700, 0.9725, 0.9725, 0.9650]
@@ -224,3 +233,45 @@ def _numbers(pair: PairComparison) -> list[float]:
 
 def _width(pair: PairComparison) -> float:
     return (pair.high or 0.0) - (pair.low or 0.0)
+
+
+def test_the_best_of_many_are_compared_and_corrected_for_every_pair() -> None:
+    chance = random.Random(0)
+    scores = {i: [0.5 + 0.001 * i + chance.gauss(0, 0.002) for _ in range(5)] for i in range(40)}
+    every = compare_sweep(scores)
+    best = compare_best(scores, most=4)
+    assert set(best.values) == set(sorted(scores, key=lambda i: -fmean(scores[i]))[:4])
+    assert len(best.pairs) == 6
+    assert best.n_left_out == 40 * 39 // 2 - 6
+    by_names = {(pair.a, pair.b): pair for pair in every.pairs}
+    for pair in best.pairs:
+        whole = by_names[pair.a, pair.b]
+        assert pair.difference == whole.difference
+        # Bonferroni's correction is never below Holm's.
+        assert pair.p_value >= whole.p_value - 1e-12
+        assert pair.is_real == (pair.p_value < 0.05)
+        assert pair.is_real == (pair.low > 0 or pair.high < 0)
+
+
+def test_which_are_best_follows_the_direction_and_needs_a_score() -> None:
+    scores = {i: [float(i), i + 0.5] for i in range(5)} | {"none": [None, None]}
+    lower = ScoreKind("minimize", is_share=False)
+    found = compare_best(scores, most=2, kind=lower)
+    assert set(found.values) == {0, 1}
+    assert found.n_left_out == 9
+    assert set(compare_best(scores, most=2).values) == {3, 4}
+
+
+def test_the_luckiest_of_many_equal_values_seldom_beats_another() -> None:
+    n_wrong = 0
+    for seed in range(100):
+        chance = random.Random(seed)
+        scores = {i: [chance.gauss(0.9, 0.01) for _ in range(5)] for i in range(60)}
+        n_wrong += any(pair.is_real for pair in compare_best(scores, most=10).pairs)
+    assert n_wrong <= 8
+
+
+def test_of_the_best_alone_it_is_said_that_they_are() -> None:
+    scores = {i: [0.5 + 0.1 * i, 0.5 + 0.1 * i + 0.01] for i in range(5)}
+    *_, last = outcome(compare_best(scores, most=2))
+    assert last == "only the 2 with the best means are compared here, corrected for all 10 pairs"

@@ -1,0 +1,96 @@
+"""How long a browser takes to draw a page: from the start of the navigation to the last figure."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+]
+_PATIENCE_S = 120
+_POLICY = re.compile(r"<meta http-equiv=[^>]*>")
+# Two frames after the last figure, what was drawn has been painted.
+_CLOCK = """<script>
+const drawn = [], newPlot = Plotly.newPlot;
+Plotly.newPlot = (...these) => { const plot = newPlot(...these); drawn.push(plot); return plot; };
+const frame = () => new Promise(requestAnimationFrame);
+addEventListener("load", () => Promise.all(drawn).then(frame).then(frame).then(
+  () => fetch("/drawn", { method: "POST", body: performance.now() })));
+</script>
+"""
+
+
+def drawn_seconds(page: Path) -> float | None:
+    """Open a page in a browser and return how long it took; None where there is no Chromium."""
+    if BROWSER is None:
+        return None
+    html = _POLICY.sub("", page.read_text(encoding="utf-8"))
+    last = html.rindex("<script>")
+    content = (html[:last] + _CLOCK + html[last:]).encode()
+    found: Queue[float] = Queue()
+    with _served(content, found) as url, tempfile.TemporaryDirectory() as profile:
+        browser = subprocess.Popen(
+            [BROWSER, *FLAGS, f"--user-data-dir={profile}/profile", url],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            return found.get(timeout=_PATIENCE_S)
+        finally:
+            browser.terminate()
+            browser.wait()
+
+
+@contextmanager
+def _served(content: bytes, found: Queue[float]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Page, content, found))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Page(BaseHTTPRequestHandler):
+    """Hands out the page, and takes what its clock said."""
+
+    def __init__(self, content: bytes, found: Queue[float], *rest: object) -> None:
+        self.content, self.found = content, found
+        super().__init__(*rest)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        self._answer(self.content if self.path == "/" else b"")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.found.put(float(body) / 1_000)
+        self._answer(b"")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _answer(self, content: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(content)

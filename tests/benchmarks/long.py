@@ -1,0 +1,134 @@
+"""A study of 10,000 trials, read: what `show`, `report` and opening it for `resume` take.
+
+    python -m tests.benchmarks.long [--trials 10000] [--runs 5] [--json FILE]
+
+A search of 19 parameters with 15 or 20 epochs on record per trial, and a grid of 2,000 cells with
+5 repeats, in one SQLite file; the run files of the best hundred and of each twentieth training are
+there. Processes are timed from start to end: seconds on the clock, seconds of processor time
+(which a busy machine does not stretch as much), peak memory. A page is drawn in headless Chromium,
+from the start of the navigation to the frame after its last figure.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import optuna
+
+from hpo.plan import SearchSettings, Settings, plan_search
+from hpo.runs import RunStore
+from hpo.storage import open_storage
+from tests.benchmarks.draw_page import drawn_seconds
+from tests.benchmarks.machine import describe_machine, spread
+from tests.long_studies import in_database, long_grid, long_search, save_runs
+
+RESULTS = Path(__file__).parent / "results" / "long.json"
+TARGETS = {
+    "show, seconds": 5,
+    "report, seconds": 20,
+    "report, megabytes": 1500,
+    "page, megabytes": 10,
+    "page drawn, seconds": 3,
+}
+OPEN = (
+    "import sys\n"
+    "from hpo.session import open_session, plan_resume\n"
+    "session = open_session(plan_resume(sys.argv[1], 'sqlite:///studies/hpo.db'))\n"
+    "print(session.source.n_left(), len(session.summary().configurations))\n"
+)
+
+
+def main() -> None:
+    """Build the studies, read them, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    target = arguments.json.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        result = measure(arguments.trials, arguments.runs)
+    text = json.dumps(result, indent=2)
+    print(text)
+    target.write_text(text + "\n", encoding="utf-8")
+
+
+def measure(n_trials: int, n_runs: int) -> dict[str, Any]:
+    """Build both studies in this folder and time whatever reads them."""
+    build(n_trials)
+    hpo = [sys.executable, "-m", "hpo"]
+    timed: dict[str, Any] = {"show (both studies)": timed_process([*hpo, "show"], n_runs)}
+    for name in ("search", "grid"):
+        page = Path("studies", name, "report.html")
+        timed[name] = {
+            "show": timed_process([*hpo, "show", name], n_runs),
+            "show --json": timed_process([*hpo, "show", name, "--json"], n_runs),
+            "report": timed_process([*hpo, "report", name], n_runs),
+            "opened for resume": timed_process([sys.executable, "-c", OPEN, name], n_runs),
+            "page megabytes": round(page.stat().st_size / 1e6, 2),
+            "page drawn, seconds": drawn(page, n_runs),
+        }
+    return {
+        "what": "reading a study of many trials: whole processes, their memory, the page drawn",
+        "machine": describe_machine() | {"optuna": optuna.__version__},
+        "n_trials": n_trials,
+        "database_megabytes": round(Path("studies/hpo.db").stat().st_size / 1e6, 1),
+        "targets": TARGETS,
+        **timed,
+        "load_average_at_the_end": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def build(n_trials: int) -> None:
+    """Make a search and a grid of so many trials, on the phantom, which any machine can open."""
+    data = plan_search((), Settings(), SearchSettings(trials=1)).record.data
+    Path("studies").mkdir()
+    storage = open_storage("sqlite:///studies/hpo.db")
+    made = {
+        "search": long_search(n_trials, data=data),
+        "grid": long_grid(n_trials // 5, data=data),
+    }
+    for name, long in made.items():
+        in_database(long, storage, name)
+        save_runs(long, RunStore(Path("studies/runs")))
+    storage.optuna.engine.dispose()
+
+
+def timed_process(command: list[str], n_runs: int) -> dict[str, Any]:
+    """Run a process so often, after one that is thrown away."""
+    seconds, cpu, megabytes = [], [], []
+    for run in range(n_runs + 1):
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        if run:
+            seconds.append(time.perf_counter() - start)
+            cpu.append(used.ru_utime + used.ru_stime)
+            megabytes.append(used.ru_maxrss / 1024)
+    return {
+        "seconds": spread(seconds),
+        "processor_seconds": spread(cpu),
+        "peak_megabytes": round(median(megabytes)),
+    }
+
+
+def drawn(page: Path, n_runs: int) -> dict[str, object] | None:
+    """Let a browser draw a page so often; None where there is no Chromium."""
+    found = [drawn_seconds(page) for _ in range(n_runs + 1)][1:]
+    measured = [seconds for seconds in found if seconds is not None]
+    return spread(measured) if measured else None
+
+
+if __name__ == "__main__":
+    main()
