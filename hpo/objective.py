@@ -13,6 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from hpo import trial_writes
 from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.runs import Epoch, Run, RunKey, RunStore
 from hpo.score import Score
@@ -24,6 +25,8 @@ from hpo.training.engine import EpochMetrics, Stack, TrainingResult
 
 _LOOK_EVERY_S: Final = 0.5
 """How often a process that has nothing to train looks whether another has ended."""
+
+_REPORT_EVERY_S: Final = 0.5
 
 Outcome: TypeAlias = Literal["complete", "pruned", "failed"]
 
@@ -99,6 +102,7 @@ class _Asked:
     begun: Begun
     key: RunKey
     scores: dict[int, float] = field(default_factory=dict)
+    unreported: dict[int, float] = field(default_factory=dict)
 
     @property
     def trial(self) -> optuna.Trial:
@@ -112,14 +116,13 @@ class _Asked:
         reported = self.trial.storage.get_trial(self.trial._trial_id).intermediate_values
         self._n_reported = max(reported, default=0)
 
-    def report(self, score: float | None, *, step: int) -> None:
-        """Report an epoch where it has a score, and not again where training began again."""
+    def note(self, score: float | None, *, step: int) -> None:
+        """Note an epoch where it has a score; one that was reported before is not again."""
         if score is None:
             return
         self.scores[step] = score
         if step > self._n_reported:
-            with contextlib.suppress(UpdateFinishedTrialError):  # As `_tell` explains.
-                self.trial.report(score, step=step)
+            self.unreported[step] = score
             self._n_reported = step
 
     def is_to_prune(self, score: Score, *, step: int) -> bool:
@@ -145,6 +148,7 @@ class _Worker:
     waiting: deque[_Asked] = field(default_factory=deque)
     live: dict[int, _Asked] = field(default_factory=dict)
     idle_until: float = -math.inf
+    report_at: float = -math.inf
 
     def opened(self) -> Stack:
         if self.stack is None:
@@ -155,6 +159,12 @@ class _Worker:
         if self.stack is not None:
             self.stack.close()
             self.stack = None
+
+    def report(self, *asked: _Asked) -> None:
+        """Write what trials have to report."""
+        trial_writes.report({one.trial: one.unreported for one in asked if one.unreported})
+        for one in asked:
+            one.unreported.clear()
 
     def shrink(self) -> StackShrunk:
         """Put everything under way back, to begin again in half as many lanes."""
@@ -173,6 +183,8 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
     train trials of the study, it waits for what follows from them.
     """
     worker = _Worker(study, place, place.n_lanes, Watch(study))
+    with place.turn():
+        worker.watch.put_back(own=True)
     try:
         while True:
             try:
@@ -242,9 +254,15 @@ def _begin(worker: _Worker, asked: _Asked) -> TrialDone | None:
 
 
 def _step(worker: _Worker) -> Iterator[Event]:
-    """Train; a lane that ends is forgotten before its end is told on."""
+    """Train; a lane that ends is forgotten before its end is told on.
+
+    Epochs are reported twice a second, behind the training; a trial that ends is told at once.
+    """
     stack = worker.opened()
     trained = stack.step()
+    if time.monotonic() >= worker.report_at:
+        worker.report(*worker.live.values())
+        worker.report_at = time.monotonic() + _REPORT_EVERY_S
     last = {done.lane: done.epoch for done in trained if done.lane not in stack.lanes}
     for lane, epoch, metrics in trained:
         asked = worker.live.get(lane)
@@ -258,7 +276,7 @@ def _step(worker: _Worker) -> Iterator[Event]:
             yield done
             continue
         score = epoch_score(worker.place.score, to_epoch(metrics))
-        asked.report(score, step=epoch)
+        asked.note(score, step=epoch)
         yield EpochDone(trial=asked.trial.number, job=asked.job, epoch=epoch, score=score)
         if last.get(lane) == epoch:
             done = _finish(worker, asked, stack.result(lane))
@@ -284,7 +302,7 @@ def _replay(worker: _Worker, asked: _Asked, run: Run) -> TrialDone:
     kind = worker.place.score
     for number, epoch in enumerate(run.epochs, start=1):
         score = epoch_score(kind, epoch)
-        asked.report(score, step=number)
+        asked.note(score, step=number)
         is_last = number == len(run.epochs)
         if score is not None and not is_last and asked.is_to_prune(kind, step=number):
             return replace(_prune(worker, asked), is_reused=True)
@@ -328,8 +346,8 @@ def _tell(
     """
     with contextlib.suppress(UpdateFinishedTrialError):
         worker.study._storage.set_trial_state_values(asked.trial._trial_id, TrialState.RUNNING)
-        for name, value in attributes.items():
-            asked.trial.set_user_attr(name, value)
+        worker.report(asked)
+        trial_writes.set_attributes(asked.trial, attributes)
         if run:
             worker.place.attach(asked.trial, run)
         score = _score(worker, run) if run else None

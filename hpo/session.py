@@ -30,6 +30,7 @@ from hpo.storage import Storage, explained, open_storage, quiet_optuna
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary import StudySummary, summarize
 from hpo.training.engine import TrainingResult
+from hpo.trial_tables import read_ahead
 from hpo.turns import turn
 
 
@@ -93,6 +94,7 @@ def open_session(plan: Plan) -> Session:
             record = studies.read_record(study)
             _check_device(study.study_name, record, plan.record)
             goal = studies.raise_goal(study, plan.goal)
+            read_ahead(study)
             Watch(study).put_back()
             source = open_source(study, record, goal)
     return Session(
@@ -150,6 +152,8 @@ def run(session: Session) -> Generator[Event, None, None]:
 def train(session: Session) -> Generator[Event, None, None]:
     """Train what the study lacks, as one of the processes that work on it."""
     weights = KeptWeights.of(session.summary(), session.folder / "weights")
+    if session.source.n_left():
+        session.runs.check_writable()
     # A call that was killed may have left losers, and files half written.
     weights.tidy()
     for folder in (weights.folder, session.runs.folder):
@@ -223,11 +227,9 @@ def delete_study(storage: Storage, name: str) -> None:
 
 
 def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
-    """Return where the trials of this study come from; a grid is put there whole."""
+    """Return where the trials of this study come from."""
     if record.kind == "grid":
-        grid = GridSource(study=study, record=record)
-        grid.plan(goal.n_repeats)
-        return grid
+        return GridSource(study=study, record=record, n_repeats=goal.n_repeats)
     return SearchSource(study=study, record=record, goal=goal)
 
 

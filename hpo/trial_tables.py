@@ -28,7 +28,7 @@ def read_ahead(study: optuna.Study) -> None:
     Whoever asks the study for its trials then waits for the unfinished and the new ones alone.
     """
     storage, study_id = study._storage, study._study_id
-    if not isinstance(storage, _CachedStorage) or not optuna.__version__.startswith(_KNOWN):
+    if not isinstance(storage, _CachedStorage) or not is_known():
         return
     storage.get_study_directions(study_id)  # It makes a place for the study in the cache.
     with storage._lock:
@@ -41,6 +41,11 @@ def read_ahead(study: optuna.Study) -> None:
         finished = {trial._trial_id for trial in trials if trial.state.is_finished()}
         kept.unfinished_trial_ids |= {trial._trial_id for trial in trials} - finished
         kept.last_finished_trial_id = max(finished, default=-1)
+
+
+def is_known() -> bool:
+    """Whether the tables are those of a version of Optuna that was looked into."""
+    return optuna.__version__.startswith(_KNOWN)
 
 
 def _read(connection: Connection, study_id: int) -> list[FrozenTrial]:

@@ -12,7 +12,8 @@ import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.errors import StorageError
-from hpo.storage import BUSY_TIMEOUT_S, Storage, explained
+from hpo.storage import Storage, explained
+from hpo.storage_faults import BUSY_TIMEOUT_S
 from hpo.storage_url import sqlite_path
 
 _LOOK_EVERY_S: Final = 0.01

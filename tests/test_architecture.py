@@ -28,6 +28,7 @@ LAYERS = (
     {"hpo.study_record"},
     {"hpo.study_documents"},
     {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan", "hpo.openings"},
+    {"hpo.trial_writes"},
     {"hpo.study", "hpo.search", "hpo.dashboard", "hpo.turns"},
     {"hpo.summary"},
     {"hpo.engines", "hpo.kept_weights", "hpo.objective", "hpo.signs", "hpo.claims", "hpo.compare"},
@@ -46,6 +47,7 @@ OWNERS = {
     "optuna": (
         "hpo.storage",
         "hpo.trial_tables",
+        "hpo.trial_writes",
         "hpo.openings",
         "hpo.study",
         "hpo.search",

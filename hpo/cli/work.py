@@ -49,13 +49,15 @@ def carry_out(plan: Plan, flags: Flags) -> None:
     evaluation = open_if_complete(session, summary) if flags.test else None
     if evaluation:
         summary = replace(summary, openings=session.summary().openings)
+    if not flags.json:
+        # Before the page: that may fail where a disk is full.
+        print_study(summary, session.runs)
     is_new = bool(tally.n_trained or tally.n_reused or evaluation)
     summary = _write_page(session, summary, is_new=is_new)
     if flags.json:
         tested = {"test": document(evaluation, summary)} if evaluation else {}
         print_json(to_document(summary) | tested)
     else:
-        print_study(summary, session.runs)
         _print_call(summary, tally, seconds=time.monotonic() - started)
         if evaluation:
             print_evaluation(evaluation, summary)

@@ -18,6 +18,7 @@ from hpo.report.template import fill
 from hpo.report.verdict import verdict
 from hpo.runs import RunStore
 from hpo.signs import scope, study_signs
+from hpo.storage_url import storage_option
 from hpo.summary import StudySummary
 
 FILE_NAME: Final = "report.html"
@@ -31,7 +32,8 @@ def write_report(summary: StudySummary, study: optuna.Study, runs: RunStore, fol
     """
     path = folder / FILE_NAME
     content = render(summary, study, runs).encode()
-    way_out = f"The page is missing: make room, then run hpo report {summary.name}"
+    again = f"hpo report {summary.name}{storage_option(summary.storage)}"
+    way_out = f"The page is missing: make room, then run {again}"
     write_whole(path, content, way_out=way_out)
     return path
 

@@ -94,8 +94,11 @@ class Watch:
     clock: Callable[[], float] = time.monotonic
     _seen: dict[str, tuple[object, float]] = field(default_factory=dict)
 
-    def put_back(self) -> int:
+    def put_back(self, *, own: bool = False) -> int:
         """Put back every trial whose process has ended; return how many there were.
+
+        With `own`, those of this process too: it has begun nothing yet, and an earlier call could
+        not put them back.
 
         Call it in turn with other processes (`hpo.turns`): a trial that is being taken has no
         owner yet.
@@ -104,7 +107,12 @@ class Watch:
         owners = {trial.number: read_owner(trial.user_attrs.get("owner")) for trial in running}
         is_far = any(owner and not owner.is_here for owner in owners.values())
         leases = _leases(self.study) if is_far else {}
-        stale = [t for t in running if self._is_stale(owners[t.number], leases)]
+        mine = [this_process()] if own else []
+        stale = [
+            trial
+            for trial in running
+            if (owner := owners[trial.number]) in mine or self._is_stale(owner, leases)
+        ]
         for trial in stale:
             put_back(self.study, trial)
         return len(stale)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo import cores
 from hpo.search.leases import LEASE_S, Lease, Watch
 from hpo.search.owners import Owner, read_owner, this_process
 from hpo.study_record import Goal
@@ -97,17 +99,52 @@ def test_a_machine_that_renews_its_lease_keeps_its_trials(study: optuna.Study) -
     for beat in range(5):
         now = beat * LEASE_S
         name = "hpo:lease:" + ELSEWHERE.name
-        study._storage.set_study_system_attr(study._study_id, name, beat)
+        study._storage.set_study_system_attr(study._study_id, name, {"n_renewed": beat})
         assert watch.put_back() == 0
 
 
 def test_a_lease_is_renewed_under_the_name_that_the_trials_bear(study: optuna.Study) -> None:
-    with Lease(study):
-        pass
     owner = read_owner(running(study).user_attrs["owner"])
     assert owner == this_process()
+    with Lease(study, nullcontext):
+        attributes = study._storage.get_study_system_attrs(study._study_id)
+        assert attributes["hpo:lease:" + owner.name]["n_renewed"] == 0
     attributes = study._storage.get_study_system_attrs(study._study_id)
-    assert attributes["hpo:lease:" + owner.name] == 1
+    assert attributes["hpo:lease:" + owner.name]["n_renewed"] is None
+
+
+def claim(study: optuna.Study, owner: Owner, taken: set[int]) -> None:
+    """Put the lease of another process on record."""
+    lease = {"n_renewed": 3, "cores": sorted(taken), "owner": owner.to_attribute()}
+    name = "hpo:lease:" + owner.name
+    study._storage.set_study_system_attr(study._study_id, name, lease)
+
+
+@pytest.mark.skipif(len(cores.available()) < 2, reason="one core has no share")
+def test_who_comes_later_takes_the_cores_that_are_free(study: optuna.Study) -> None:
+    every = cores.available()
+    parent = this_process_s_parent()
+    claim(study, parent, {min(every)})
+    claim(study, replace(parent, started="1"), every)  # It has ended.
+    claim(study, replace(ELSEWHERE, pid=parent.pid), every)
+    with Lease(study, nullcontext):
+        assert cores.available() == every - {min(every)}
+    assert cores.available() == every
+
+
+def test_where_no_core_is_free_all_are_shared(study: optuna.Study) -> None:
+    every = cores.available()
+    claim(study, this_process_s_parent(), every)
+    with Lease(study, nullcontext) as lease:
+        assert cores.available() == every
+        assert lease.is_crowded
+
+
+def this_process_s_parent() -> Owner:
+    """Return a process that lives as long as this one."""
+    pid = os.getppid()
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return replace(this_process(), pid=pid, started=stat.rpartition(")")[2].split()[19])
 
 
 @pytest.mark.parametrize("mark", [None, 7, {}, {"host": "h", "pid": "x"}, {"pid": 10**400}])

@@ -1,0 +1,150 @@
+"""`python -m tests.chaos`: everything by force, into tests/benchmarks/results/chaos.json.
+
+What is done is kept in the working folder: the same command goes on where it was stopped.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import optuna
+
+from tests.benchmarks.machine import describe_machine
+from tests.chaos import crowd
+from tests.chaos.kills import disturb
+from tests.chaos.points import killed_everywhere
+from tests.chaos.studies import GRID, SEARCH, Case
+from tests.conftest import make_images
+from tests.postgres import programs, running
+
+RESULT: Final = Path(__file__).parents[1] / "benchmarks" / "results" / "chaos.json"
+_COMMANDS: Final = {"grid": GRID, "search": SEARCH}
+_N_WORKERS: Final = (1, 2, 3, 4)
+_KILLS_EACH: Final = 6
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what is not done yet, write the result, and return 1 where a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("chaos"))
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--trials", type=int, default=3_200, help="of eight workers together")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    asked = parser.parse_args(arguments)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    data = _images(asked.folder.absolute() / "xrays")
+    parts: dict[str, Any] = {
+        "kills": list(_kills(asked.folder.absolute(), data, n=asked.kills)),
+        "every_write": _points(asked.folder.absolute(), data),
+        "crowd": _crowds(asked.folder.absolute(), data, n_trials=asked.trials),
+    }
+    asked.out.write_text(json.dumps({"machine": describe_machine(), **parts}, indent=1) + "\n")
+    for line in _broken(parts):
+        print(line, file=sys.stderr)
+    return int(any(_broken(parts)))
+
+
+def _kills(folder: Path, data: Path, *, n: int) -> Iterator[dict[str, Any]]:
+    """Disturb studies until so many processes were killed."""
+    n_done = number = 0
+    while n_done < n:
+        kind = ("grid", "search")[number % 2]
+        n_workers = _N_WORKERS[number // 2 % len(_N_WORKERS)]
+        name = f"kills/{kind}-{n_workers}-{number}"
+        work = _disturbed(folder, name, Case(folder / name, data, _COMMANDS[kind], n_workers))
+        found = _once(folder / f"{name}.json", work)
+        yield {"kind": kind, "n_workers": n_workers} | found
+        n_done, number = n_done + found["n_kills"], number + 1
+
+
+def _disturbed(folder: Path, name: str, case: Case) -> Callable[[], dict[str, Any]]:
+    def work() -> dict[str, Any]:
+        whole = Case(folder / "kills" / f"whole-{case.command[0]}", case.data, case.command, 1)
+        whole.finish()  # Trained once; the same command again trains nothing.
+        seed = int(name.rpartition("-")[2])
+        found = disturb(case, whole.described(), n_kills=_KILLS_EACH, seed=seed)
+        print(f"{name}: {found}", file=sys.stderr, flush=True)
+        return found.to_document()
+
+    return work
+
+
+def _points(folder: Path, data: Path) -> dict[str, Any]:
+    def of(kind: str) -> dict[str, Any]:
+        found = list(killed_everywhere(kind, data, folder / "writes" / kind, step=1))
+        print(f"{kind}: killed at {len(found)} writes", file=sys.stderr, flush=True)
+        return {"n_writes": len(found), "n_unequal": sum(map(bool, found))}
+
+    return {
+        kind: _once(folder / "writes" / f"{kind}.json", lambda kind=kind: of(kind))
+        for kind in _COMMANDS
+    }
+
+
+def _crowds(folder: Path, data: Path, *, n_trials: int) -> dict[str, Any]:
+    """Let eight workers train beside Optuna as it comes, which gets a tenth of the trials."""
+    folder = folder / "crowd"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def both(storage: str, url: Callable[[str], str]) -> dict[str, Any]:
+        ours = crowd.of_hpo(url("ours"), data, folder / storage, n_workers=8, n_trials=n_trials)
+        plain = crowd.of_optuna(url("plain"), n_workers=8, n_trials=n_trials // 10)
+        print(f"{storage}: {ours}\noptuna: {plain}", file=sys.stderr, flush=True)
+        return {"hpo": ours.to_document(), "optuna": plain.to_document()}
+
+    found = {"sqlite": _once(folder / "sqlite.json", lambda: both("sqlite", _sqlite(folder)))}
+    if there := programs():
+        with _postgres(there) as url:
+            work = lambda: both("postgresql", url)  # noqa: E731 (beside the other one)
+            found["postgresql"] = _once(folder / "postgresql.json", work)
+    return found
+
+
+def _sqlite(folder: Path) -> Callable[[str], str]:
+    return lambda name: f"sqlite:///{folder}/{name}.db"
+
+
+@contextmanager
+def _postgres(there: Path) -> Iterator[Callable[[str], str]]:
+    with running(there) as server:
+        yield lambda _name: server.new_database()
+
+
+def _once(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what was found before, or find it and write it down."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(work()))
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def _broken(parts: dict[str, Any]) -> Iterator[str]:
+    for found in parts["kills"]:
+        if found["n_lost"] or found["n_double"] or not found["is_equal"]:
+            yield f"a promise is broken: {found}"
+    for kind, found in parts["every_write"].items():
+        if found["n_unequal"]:
+            yield f"{kind}: {found['n_unequal']} of {found['n_writes']} are not equal"
+    for storage, found in parts["crowd"].items():
+        if found["hpo"]["n_errors"] or found["hpo"]["n_double"]:
+            yield f"{storage}: {found['hpo']}"
+
+
+def _images(folder: Path) -> Path:
+    """Write the small images that are never really trained on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = ("normal", 40), ("pneumonia", 40), ("test_normal", 8), ("test_pneumonia", 8)
+    for seed, (name, n) in enumerate(parts):
+        images = make_images(n, is_ill="pneumonia" in name, seed=seed)
+        np.save(folder / f"{name}.npy", images)
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())
