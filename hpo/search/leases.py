@@ -41,11 +41,6 @@ class Lease:
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
-    @property
-    def is_crowded(self) -> bool:
-        """Whether others train on its cores too."""
-        return bool(self._cores & self._taken())
-
     def __enter__(self) -> "Lease":
         with self._turn():
             self._cores = (self._before - self._taken()) or self._before

@@ -135,9 +135,8 @@ def test_who_comes_later_takes_the_cores_that_are_free(study: optuna.Study) -> N
 def test_where_no_core_is_free_all_are_shared(study: optuna.Study) -> None:
     every = cores.available()
     claim(study, this_process_s_parent(), every)
-    with Lease(study, nullcontext) as lease:
+    with Lease(study, nullcontext):
         assert cores.available() == every
-        assert lease.is_crowded
 
 
 def this_process_s_parent() -> Owner:
