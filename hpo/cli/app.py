@@ -9,7 +9,6 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
-from hpo.cli.signals import ends_in_order
 from hpo.errors import HpoError, Interrupted, OutputError, UsageError
 
 app = typer.Typer(
@@ -67,9 +66,8 @@ def main() -> None:
     """Run the command line; a user's mistake ends in one message and an exit code."""
     try:
         _check_text()
-        with ends_in_order():
-            code = _run()
-            sys.stdout.flush()
+        code = _run()
+        sys.stdout.flush()
     except HpoError as error:
         _fail(error)
     except OSError as error:

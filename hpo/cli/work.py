@@ -1,6 +1,8 @@
 """Carrying out a plan: forecast or training, then the table, the page and the exit code."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import typer
@@ -8,7 +10,7 @@ import typer
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import console, count, duration, print_json, say, size
 from hpo.cli.progress import Tally, follow_all, train
-from hpo.cli.signals import end_with_input
+from hpo.cli.signals import end_with_input, ends_in_order
 from hpo.cli.tables import print_study
 from hpo.errors import Interrupted
 from hpo.evaluate import check_test
@@ -75,10 +77,8 @@ def help_out(plan: Plan, *, is_quiet: bool, is_leashed: bool) -> None:
     session = open_session(plan)
     if not is_quiet:
         say(f"{session.study.study_name}: {count(session.source.n_left(), 'training')} to do")
-    try:
+    with _interruptible(session):
         tally = follow_all(session, train_alone(session), is_quiet=is_quiet)
-    except KeyboardInterrupt:
-        raise _interrupted(session) from None
     if not is_quiet:
         say(f"{count(tally.n_trained, 'training')} done. {resume_command(session)} shows them.")
 
@@ -87,15 +87,20 @@ def _train(session: Session, flags: Flags) -> Tally:
     n_left = session.source.n_left()
     if n_left and not flags.quiet:
         say(f"{session.study.study_name}: {count(n_left, 'training')} to do")
-    try:
+    with _interruptible(session):
         return train(session, is_quiet=flags.quiet)
+
+
+@contextlib.contextmanager
+def _interruptible(session: Session) -> Iterator[None]:
+    try:
+        with ends_in_order():
+            yield
     except KeyboardInterrupt:
-        raise _interrupted(session) from None
-
-
-def _interrupted(session: Session) -> Interrupted:
-    way_on = resume_command(session)
-    return Interrupted(f"Interrupted. What is finished is kept. This goes on: {way_on}")
+        way_on = resume_command(session)
+        raise Interrupted(
+            f"Interrupted. What is finished is kept. This goes on: {way_on}"
+        ) from None
 
 
 def _write_page(session: Session, summary: StudySummary, *, is_new: bool) -> StudySummary:
