@@ -27,7 +27,7 @@ def test_told_to_end_a_command_puts_back_what_it_trains(
     tmp_path: Path, xrays: Path, number: signal.Signals, n_workers: int
 ) -> None:
     case = Case(tmp_path / "case", xrays, GRID, n_workers)
-    child = started(case, epoch_s=0.05)
+    child = started(case, epoch_s=0.3)
     workers = children(child.pid) if n_workers > 1 else []
     child.send_signal(number)
     _, said = child.communicate(timeout=120)
@@ -45,7 +45,7 @@ def test_told_twice_it_ends_at_once_and_nothing_is_lost(tmp_path: Path, xrays: P
     whole = Case(tmp_path / "whole", xrays, SEARCH, 1)
     whole.finish()
     case = Case(tmp_path / "case", xrays, SEARCH, 1)
-    child = started(case, epoch_s=0.05)
+    child = started(case, epoch_s=0.3)
     for _ in range(20):
         if child.poll() is not None:
             break
