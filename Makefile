@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := --set image_size=64 --epochs 15 --storage sqlite:///demo/hpo.db
 
-.PHONY: install demo test results bench rubbish clean
+.PHONY: install demo test results bench rubbish chaos clean
 
 install: .venv/installed
 
@@ -42,5 +42,10 @@ bench: install
 rubbish: install
 	$(BIN)/python -m tests.benchmarks.rubbish
 
+# 300 times kill -9, at every write and at random, and eight workers at once; an hour or two, in
+# the folder chaos/. What is done is not done again.
+chaos: install
+	$(BIN)/python -m tests.chaos
+
 clean:
-	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv demo chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis

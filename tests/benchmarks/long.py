@@ -1,4 +1,4 @@
-"""A study of 10,000 trials, read: what `show`, `report` and opening it for `resume` take.
+"""A study of 10,000 trials: what `show`, `report`, opening it for `resume` and going on take.
 
     python -m tests.benchmarks.long [--trials 10000] [--runs 5] [--json FILE]
 
@@ -27,7 +27,7 @@ from hpo.plan import SearchSettings, Settings, plan_search
 from hpo.runs import RunStore
 from hpo.storage import open_storage
 from tests.benchmarks.draw_page import drawn_seconds
-from tests.benchmarks.machine import describe_machine, spread
+from tests.benchmarks.machine import ROOT, describe_machine, spread
 from tests.long_studies import in_database, long_grid, long_search, save_runs
 
 RESULTS = Path(__file__).parent / "results" / "long.json"
@@ -81,6 +81,7 @@ def measure(n_trials: int, n_runs: int) -> dict[str, Any]:
             "page megabytes": round(page.stat().st_size / 1e6, 2),
             "page drawn, seconds": drawn(page, n_runs),
         }
+    further = {str(n): goes_on(n) for n in (n_trials // 10, n_trials // 3, n_trials)}
     return {
         "what": "reading a study of many trials: whole processes, their memory, the page drawn",
         "machine": machine,
@@ -88,6 +89,7 @@ def measure(n_trials: int, n_runs: int) -> dict[str, Any]:
         "database_megabytes": round(Path("studies/hpo.db").stat().st_size / 1e6, 1),
         "targets": TARGETS,
         **timed,
+        "a search goes on after so many trials": further,
         "load_average_at_the_end": [round(load, 2) for load in os.getloadavg()],
     }
 
@@ -126,6 +128,13 @@ def timed_process(command: list[str], n_runs: int) -> dict[str, Any]:
         "processor_seconds": spread(cpu),
         "peak_megabytes": round(median(megabytes)),
     }
+
+
+def goes_on(n_trials: int) -> Any:
+    """Let a search of so many trials go on, in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.go_on", str(n_trials)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return json.loads(subprocess.check_output(command, env=environment))
 
 
 def drawn(page: Path, n_runs: int) -> dict[str, object] | None:

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("chaos"))
     parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--step", type=int, default=1, help="1: kill at every write; 5: at each fifth")
     parser.add_argument("--trials", type=int, default=3_200, help="of eight workers together")
     parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args(arguments)
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = _images(asked.folder.absolute() / "xrays")
     parts: dict[str, Any] = {
         "kills": list(_kills(asked.folder.absolute(), data, n=asked.kills)),
-        "every_write": _points(asked.folder.absolute(), data),
+        "every_write": _points(asked.folder.absolute(), data, step=asked.step),
         "crowd": _crowds(asked.folder.absolute(), data, n_trials=asked.trials),
     }
     asked.out.write_text(json.dumps({"machine": describe_machine(), **parts}, indent=1) + "\n")
@@ -74,11 +75,11 @@ def _disturbed(folder: Path, name: str, case: Case) -> Callable[[], dict[str, An
     return work
 
 
-def _points(folder: Path, data: Path) -> dict[str, Any]:
+def _points(folder: Path, data: Path, *, step: int) -> dict[str, Any]:
     def of(kind: str) -> dict[str, Any]:
-        found = list(killed_everywhere(kind, data, folder / "writes" / kind, step=1))
+        found = list(killed_everywhere(kind, data, folder / "writes" / kind, step=step))
         print(f"{kind}: killed at {len(found)} writes", file=sys.stderr, flush=True)
-        return {"n_writes": len(found), "n_unequal": sum(map(bool, found))}
+        return {"step": step, "n_writes": len(found), "n_unequal": sum(map(bool, found))}
 
     return {
         kind: _once(folder / "writes" / f"{kind}.json", lambda kind=kind: of(kind))

@@ -41,17 +41,21 @@ class Case:
 
     def start(self, *, epoch_s: float = 0.01) -> subprocess.Popen[bytes]:
         """Start the command, in a group of its own."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        small = ("--set", "image_size=16", "--epochs", "6", "--lanes", "4", "--quiet")
+        small = ("--set", "image_size=16", "--epochs", "6", "--lanes", "4")
         options = ("--data", str(self.data), "--storage", self.url, *small)
+        workers = ("--workers", str(self.n_workers))
+        return self.call(*self.command, *options, *workers, epoch_s=epoch_s)
+
+    def call(self, *arguments: str, epoch_s: float = 0.01) -> subprocess.Popen[bytes]:
+        """Start any command on the engine that trains nothing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {
             "CHAOS_EPOCH_S": str(epoch_s),
             "HPO_RUNS": str(self.folder / "runs"),
             "PYTHONPATH": str(ROOT),
         }
-        workers = ("--workers", str(self.n_workers))
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.command", *self.command, *options, *workers],
+            [sys.executable, "-m", "tests.chaos.command", *arguments],
             env=environment,
             cwd=self.folder,
             stdout=subprocess.DEVNULL,

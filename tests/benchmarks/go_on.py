@@ -1,0 +1,82 @@
+"""A search of so many trials goes on: `python -m tests.benchmarks.go_on TRIALS` prints JSON.
+
+An engine that trains nothing stands in for training: what is timed is asking, proposing, storing
+and telling. Further trials are timed in processor seconds, the first ones apart: they read the
+study and make it known to the sampler.
+"""
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+
+from hpo import study as studies
+from hpo.config import TrainingConfig
+from hpo.objective import TrialDone, Workplace, work
+from hpo.runs import RunStore
+from hpo.search import run_key
+from hpo.session import open_source
+from hpo.storage import open_storage
+from hpo.trial_tables import read_ahead
+from tests.clocked import ClockedStack
+from tests.long_studies import in_database, long_search
+
+_N_FURTHER: Final = 60
+_N_FIRST: Final = 10
+
+
+class AnyBatch(ClockedStack):
+    """A stack that takes batches of every size."""
+
+    def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
+        return super().add(config.replace(batch_size=32), seed=seed, fold=fold)
+
+
+def main() -> None:
+    """Build the study, let it go on, and print what that took."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(Path(folder), int(sys.argv[1]))))
+
+
+def measure(folder: Path, n_trials: int) -> dict[str, Any]:
+    """Return seconds of the first and of each further trial, and the memory before and after."""
+    url = f"sqlite:///{folder}/hpo.db"
+    in_database(long_search(n_trials), open_storage(url))
+    study = studies.open_study(storage := open_storage(url), studies.study_names(storage)[0])
+    read_ahead(study)
+    record = replace(studies.read_record(study), window=6, pruner="median")
+    goal = replace(studies.read_goal(study), n_trials=n_trials + _N_FURTHER, n_finalists=0)
+    place = Workplace(
+        runs=RunStore(folder / "runs"),
+        key_of=lambda job: run_key(record, job),
+        open_stack=lambda _n_lanes: AnyBatch(),
+        keep=lambda *_: None,
+        attach=lambda *_: None,
+        score=record.score,
+        n_lanes=4,
+    )
+    times, before = [time.process_time()], _megabytes()
+    for event in work(study, open_source(study, record, goal), place):
+        if isinstance(event, TrialDone):
+            times.append(time.process_time())
+    return {
+        "first_trials_seconds": round(times[_N_FIRST] - times[0], 3),
+        "seconds_per_trial": round((times[-1] - times[_N_FIRST]) / (len(times) - 1 - _N_FIRST), 4),
+        "megabytes_before": before,
+        "megabytes_after": _megabytes(),
+    }
+
+
+def _megabytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+if __name__ == "__main__":
+    main()
