@@ -16,7 +16,7 @@ from hpo import cores
 from hpo.errors import WorkerError
 from hpo.objective import Event, Outcome, TrialDone, WorkerReplaced
 from hpo.search.job import job_of, trials_in
-from hpo.session import Session, finish
+from hpo.session import Session, finish, run
 from hpo.storage import explained
 
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "hpo")
@@ -31,6 +31,12 @@ _OUTCOMES: Final[dict[TrialState, Outcome]] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
+
+
+def carry_out(session: Session) -> Generator[Event, None, None]:
+    """Train what the study lacks, in as many processes as its plan says, this one if it is one."""
+    n_workers = session.plan.workers or auto_workers(session)
+    yield from run(session) if n_workers == 1 else run_workers(session, n_workers)
 
 
 def run_workers(session: Session, n_workers: int) -> Generator[Event, None, None]:

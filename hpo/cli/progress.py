@@ -14,8 +14,8 @@ from hpo.cli.output import duration, error_console, say
 from hpo.objective import EpochDone, Event, StackShrunk, TrialDone, WorkerReplaced
 from hpo.score import Score
 from hpo.search import Job
-from hpo.session import Session, run
-from hpo.workers import auto_workers, run_workers
+from hpo.session import Session
+from hpo.workers import carry_out
 
 _MOST_PARAMS: Final = 4
 
@@ -70,9 +70,7 @@ class Tally:
 
 def train(session: Session, *, is_quiet: bool) -> Tally:
     """Train what a study lacks, and show it; return what was done."""
-    n_workers = session.plan.workers or auto_workers(session)
-    events = run(session) if n_workers == 1 else run_workers(session, n_workers)
-    return follow_all(session, events, is_quiet=is_quiet)
+    return follow_all(session, carry_out(session), is_quiet=is_quiet)
 
 
 def follow_all(session: Session, events: Generator[Event, None, None], *, is_quiet: bool) -> Tally:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("chaos"))
     parser.add_argument("--kills", type=int, default=300)
-    parser.add_argument("--step", type=int, default=1, help="1: kill at every write; 5: at each fifth")
+    parser.add_argument("--step", type=int, default=1, help="kill at every n-th write")
     parser.add_argument("--trials", type=int, default=3_200, help="of eight workers together")
     parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args(arguments)
