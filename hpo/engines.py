@@ -49,8 +49,9 @@ def lanes_of(record: StudyRecord, asked: int | None) -> int:
 def window_of(n_lanes: int) -> int:
     """Return the window of a search: more than its lanes, so that few wait for the slowest.
 
-    Of a search on two cores with four lanes, 97 % of the time is training; with a window of four
-    it would be 93 %, with eight 98 %. But the wider it is, the older is what is decided by.
+    Two cores then train 96 % of the time, with a window of four for four lanes it would be 91 %,
+    with eight 98 % (tests/benchmarks/window.py). But the wider it is, the older is what is decided
+    by.
     """
     return n_lanes + n_lanes // 2
 

@@ -1,0 +1,85 @@
+"""How much of the time processes train, by the window of a search.
+
+A simulation. Fifty configurations are drawn from the default space, a third of them pruned at a
+third of their epochs; what an epoch costs is `hpo.training.cost.epoch_cost`. Each is put in 30
+random orders. Beside the windows stands what was before: all lanes in step, epoch by epoch.
+"""
+
+import json
+import random
+from pathlib import Path
+from statistics import fmean
+
+import optuna
+
+from hpo import space as spaces
+from hpo.search.distributions import suggest
+from hpo.training.cost import epoch_cost
+from hpo.training.schedule import Work, seconds_in_window
+from tests.benchmarks.machine import describe_machine
+
+RESULTS = Path(__file__).parent / "results" / "window.json"
+N_CONFIGURATIONS, N_ORDERS, N_TRAIN = 50, 30, 1_600
+MACHINES = ((2, 4), (4, 4), (8, 8))
+"""Processes, and the lanes that a search takes there."""
+
+
+def main() -> None:
+    """Simulate, print and write."""
+    works = draw()
+    seconds = sum(work.seconds for work in works)
+    rows = []
+    for n_processes, n_lanes in MACHINES:
+        orders = [random.Random(seed).sample(works, len(works)) for seed in range(N_ORDERS)]
+        shares = {
+            f"window of {window}": [
+                seconds
+                / n_processes
+                / seconds_in_window(order, n_lanes=n_lanes, n_processes=n_processes, window=window)
+                for order in orders
+            ]
+            for window in (n_lanes, n_lanes + n_lanes // 2, 2 * n_lanes)
+        }
+        shares["in step"] = [
+            seconds / n_processes / seconds_in_step(order, n_lanes, n_processes)
+            for order in orders
+        ]
+        told = {name: round(fmean(found), 3) for name, found in shares.items()}
+        rows.append({"n_processes": n_processes, "n_lanes": n_lanes, "share_of_time": told})
+    result = {"what": __doc__, "machine": describe_machine(), "rows": rows}
+    print(json.dumps(rows, indent=1))
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def draw() -> list[Work]:
+    """Return what trainings of the default space cost."""
+    space = spaces.load_space("chest_xray")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    works = []
+    for number in range(N_CONFIGURATIONS):
+        config = spaces.resolve(space, suggest(study.ask(), space))
+        n_epochs = max(1, config.epochs // 3) if number % 3 == 0 else config.epochs
+        works.append(Work(epoch_cost(config, n_train=N_TRAIN), n_epochs))
+    return works
+
+
+def seconds_in_step(works: list[Work], n_lanes: int, n_processes: int) -> float:
+    """Return the time where every epoch waits for the slowest process."""
+    waiting, total = list(reversed(works)), 0.0
+    places: list[list[tuple[float, float]]] = [[] for _ in range(n_processes)]
+    while waiting or any(places):
+        while waiting and sum(map(len, places)) < n_lanes:
+            work = waiting.pop()
+            min(places, key=_tick).append((work.epoch, work.n_epochs))
+        total += max(map(_tick, places))
+        places = [[(cost, left - 1) for cost, left in place if left > 1] for place in places]
+    return total
+
+
+def _tick(place: list[tuple[float, float]]) -> float:
+    return sum(cost for cost, _ in place)
+
+
+if __name__ == "__main__":
+    main()
