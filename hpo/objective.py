@@ -68,7 +68,14 @@ class WorkerReplaced:
     reason: str
 
 
-Event: TypeAlias = EpochDone | TrialDone | StackShrunk | WorkerReplaced
+@dataclass(frozen=True)
+class WaitingForOthers:
+    """All that is left is trained by other processes, or may follow from what they train."""
+
+    n_trials: int
+
+
+Event: TypeAlias = EpochDone | TrialDone | StackShrunk | WorkerReplaced | WaitingForOthers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +155,7 @@ class _Worker:
     waiting: deque[_Asked] = field(default_factory=deque)
     live: dict[int, _Asked] = field(default_factory=dict)
     idle_until: float = -math.inf
+    is_waiting: bool = False
     report_at: float = -math.inf
 
     def opened(self) -> Stack:
@@ -188,15 +196,15 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
     try:
         while True:
             try:
-                sees_others = bool(worker.live) or worker.watch.sees_others()
+                # Looked at first: what ends after that may have something follow from it.
+                n_others = 0 if worker.live else worker.watch.n_of_others()
                 yield from _fill(worker, source)
                 if worker.live:
                     yield from _step(worker)
-                elif not sees_others or time.monotonic() >= place.deadline:
+                elif not n_others or time.monotonic() >= place.deadline:
                     return
                 else:
-                    time.sleep(_LOOK_EVERY_S)
-                    worker.idle_until = -math.inf
+                    yield from _wait(worker, n_others)
             except OutOfMemoryError:
                 if worker.n_lanes == 1:
                     raise
@@ -206,6 +214,15 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
         for asked in [*worker.live.values(), *worker.waiting]:
             with contextlib.suppress(Exception):
                 put_back(study, asked.trial)
+
+
+def _wait(worker: _Worker, n_others: int) -> Iterator[Event]:
+    """Wait a moment for other processes; say so where it begins."""
+    if not worker.is_waiting:
+        worker.is_waiting = True
+        yield WaitingForOthers(n_others)
+    time.sleep(_LOOK_EVERY_S)
+    worker.idle_until = -math.inf
 
 
 def _fill(worker: _Worker, source: Source) -> Iterator[Event]:
@@ -235,6 +252,7 @@ def _ask(worker: _Worker, source: Source) -> bool:
     if begun is None:
         worker.idle_until = now + _LOOK_EVERY_S
         return False
+    worker.is_waiting = False
     worker.waiting.append(_Asked(begun, worker.place.key_of(begun.job)))
     return True
 

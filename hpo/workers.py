@@ -1,5 +1,6 @@
 """Several processes of this machine on one study: started, watched, replaced, and told of."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -128,7 +129,8 @@ class _Worker:
             env=environment,
             start_new_session=True,  # Ctrl-C is for the parent, which ends its workers itself.
         )
-        cores.use(self.share.cores, process=self._child.pid)
+        with contextlib.suppress(ProcessLookupError):  # It has ended already.
+            cores.use(self.share.cores, process=self._child.pid)
 
     @property
     def is_at_work(self) -> bool:

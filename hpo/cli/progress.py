@@ -10,8 +10,15 @@ from typing import Final
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from hpo.cli.output import duration, error_console, say
-from hpo.objective import EpochDone, Event, StackShrunk, TrialDone, WorkerReplaced
+from hpo.cli.output import count, duration, error_console, say
+from hpo.objective import (
+    EpochDone,
+    Event,
+    StackShrunk,
+    TrialDone,
+    WaitingForOthers,
+    WorkerReplaced,
+)
 from hpo.score import Score
 from hpo.search import Job
 from hpo.session import Session
@@ -124,8 +131,8 @@ def _lines(events: Iterable[Event], tally: Tally) -> Iterator[None]:
             case TrialDone():
                 tally.add(event)
                 say(f"[{total - tally.n_left}/{total}] {_outcome(event, tally)}")
-            case StackShrunk() | WorkerReplaced():
-                say(_setback(event))
+            case StackShrunk() | WorkerReplaced() | WaitingForOthers():
+                say(_told(event))
         yield
 
 
@@ -142,16 +149,19 @@ def _live(events: Iterable[Event], tally: Tally) -> Iterator[None]:
                 case TrialDone():
                     tally.add(event)
                     text = _outcome(event, tally)
-                case StackShrunk() | WorkerReplaced():
-                    text = _setback(event)
+                case StackShrunk() | WorkerReplaced() | WaitingForOthers():
+                    text = _told(event)
                     say(text)
             progress.update(task, completed=total - tally.n_left, description=escape(text))
             yield
 
 
-def _setback(event: StackShrunk | WorkerReplaced) -> str:
+def _told(event: StackShrunk | WorkerReplaced | WaitingForOthers) -> str:
     if isinstance(event, WorkerReplaced):
         return f"A process that trains has ended: {event.reason} Another goes on in its place."
+    if isinstance(event, WaitingForOthers):
+        n = count(event.n_trials, "training")
+        return f"Other processes have {n} under way: waiting for what follows from them."
     return (
         "There is too little memory for so many trainings at a time: those under way begin again, "
         f"{event.n_lanes} at a time."

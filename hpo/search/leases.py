@@ -112,11 +112,11 @@ class Watch:
             put_back(self.study, trial)
         return len(stale)
 
-    def sees_others(self) -> bool:
-        """Whether another process trains a trial of the study."""
+    def n_of_others(self) -> int:
+        """Return how many trials of the study other processes train."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         me = this_process()
-        return any(read_owner(trial.user_attrs.get("owner")) != me for trial in running)
+        return sum(read_owner(trial.user_attrs.get("owner")) != me for trial in running)
 
     def _is_stale(self, owner: Owner | None, leases: dict[str, Any]) -> bool:
         if owner is None or owner.is_here:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import cores
+from hpo.objective import WaitingForOthers
 from hpo.search.leases import LEASE_S, Lease, Watch
 from hpo.search.owners import Owner, read_owner, this_process
 from hpo.study_record import Goal
@@ -76,20 +78,20 @@ def test_a_process_that_has_ended_but_was_not_waited_for_is_dead(study: optuna.S
 def test_a_trial_of_a_living_process_is_left_alone(study: optuna.Study) -> None:
     watch = Watch(study, clock=iter(range(0, 10_000, 1_000)).__next__)
     assert [watch.put_back() for _ in range(3)] == [0, 0, 0]
-    assert not watch.sees_others()
+    assert watch.n_of_others() == 0
 
 
 def test_a_machine_that_is_silent_for_a_minute_loses_its_trials(study: optuna.Study) -> None:
     now = 0.0
     watch = Watch(study, clock=lambda: now)
     give(study, ELSEWHERE)
-    assert watch.sees_others()
+    assert watch.n_of_others() == 1
     assert watch.put_back() == 0
     now = LEASE_S - 1
     assert watch.put_back() == 0
     now = LEASE_S
     assert watch.put_back() == 1
-    assert not watch.sees_others()
+    assert watch.n_of_others() == 0
 
 
 def test_a_machine_that_renews_its_lease_keeps_its_trials(study: optuna.Study) -> None:
@@ -171,3 +173,14 @@ def test_who_is_robbed_of_a_trial_that_still_waits_ends_it(
     done = [e for e in bench.begun if hasattr(e, "outcome")]  # type: ignore[attr-defined]
     assert [event.outcome for event in done] == ["complete"] * 3
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3
+
+
+def test_who_has_nothing_left_to_train_says_that_others_have(
+    bench: Bench, study: optuna.Study
+) -> None:
+    give(study, ELSEWHERE)
+    bench.stack = ClockedStack()
+    again, end = bench.study(record()), time.monotonic() + 4
+    events = list(bench.events(again, Goal(1), deadline=end))
+    assert [e.n_trials for e in events if isinstance(e, WaitingForOthers)] == [1]
+    assert [t.state for t in study.trials].count(TrialState.COMPLETE) == 2
