@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hpo.objective import TrialDone
+from hpo.events import TrialDone
 from hpo.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
 from hpo.session import open_session
 from hpo.storage import open_storage

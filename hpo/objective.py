@@ -6,8 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -15,67 +15,19 @@ from optuna.trial import TrialState
 
 from hpo import trial_writes
 from hpo.errors import OutOfMemoryError, TrainingError
-from hpo.runs import Epoch, Run, RunKey, RunStore
+from hpo.events import EpochDone, Event, Outcome, StackShrunk, TrialDone, WaitingForOthers
+from hpo.recording import epoch_score, to_epoch, to_run
+from hpo.runs import Run, RunKey, RunStore
 from hpo.score import Score
 from hpo.search import Begun, Job, Source
 from hpo.search.leases import Watch, put_back
 from hpo.search.pruning import is_behind
-from hpo.study_record import versions
-from hpo.training.engine import EpochMetrics, Stack, TrainingResult
+from hpo.training.engine import Stack, TrainingResult
 
 _LOOK_EVERY_S: Final = 0.5
 """How often a process that has nothing to train looks whether another has ended."""
 
 _REPORT_EVERY_S: Final = 0.5
-
-Outcome: TypeAlias = Literal["complete", "pruned", "failed"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochDone:
-    """One epoch of a trial was trained; `score` is None where it was not measured."""
-
-    trial: int
-    job: Job
-    epoch: int
-    score: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialDone:
-    """A trial ended."""
-
-    trial: int
-    job: Job
-    run: str
-    outcome: Outcome
-    score: float | None = None
-    is_reused: bool = False
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class StackShrunk:
-    """Memory ran out: the trainings under way begin again, fewer at a time."""
-
-    n_lanes: int
-
-
-@dataclass(frozen=True)
-class WorkerReplaced:
-    """A process that trains has ended before its work did, and another began in its place."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class WaitingForOthers:
-    """All that is left is trained by other processes, or may follow from what they train."""
-
-    n_trials: int
-
-
-Event: TypeAlias = EpochDone | TrialDone | StackShrunk | WorkerReplaced | WaitingForOthers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,32 +327,3 @@ def _tell(
 
 def _score(worker: _Worker, run: Run) -> float | None:
     return worker.place.score.of(run.kept.validation, run.stress)
-
-
-def epoch_score(score: Score, epoch: Epoch) -> float | None:
-    """Return the score of an epoch; None where the stress battery was not read."""
-    return score.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
-
-
-def to_run(result: TrainingResult) -> Run:
-    """Return what the run store keeps of a finished training: all but its weights."""
-    return Run(
-        epochs=tuple(to_epoch(metrics) for metrics in result.epochs),
-        kept_epoch=result.kept_epoch,
-        train=asdict(result.train),
-        validation_probabilities=tuple(map(float, result.validation_probabilities)),
-        test_probabilities=tuple(map(float, result.test_probabilities)),
-        seconds=result.seconds,
-        versions=versions(),
-        stress={name: asdict(metrics) for name, metrics in result.stress.items()},
-    )
-
-
-def to_epoch(metrics: EpochMetrics) -> Epoch:
-    """Return what the run store keeps of an epoch."""
-    return Epoch(
-        learning_rate=metrics.learning_rate,
-        train=asdict(metrics.train),
-        validation=asdict(metrics.validation),
-        stress=asdict(metrics.stress) if metrics.stress else {},
-    )

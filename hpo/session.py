@@ -17,10 +17,11 @@ from hpo.dashboard import attach_curves
 from hpo.data import Dataset, TrainingData, open_data
 from hpo.engines import lanes_of, open_stack, sealed, window_of, with_device
 from hpo.errors import DataError, StudyError
+from hpo.events import Event, TrialDone
 from hpo.files import remove_leftovers
 from hpo.folders import artifacts_folder, clear_study_folder, runs_folder, study_folder
 from hpo.kept_weights import KeptWeights
-from hpo.objective import Event, TrialDone, Workplace, work
+from hpo.objective import Workplace, work
 from hpo.plan import Plan
 from hpo.runs import RunKey, RunStore
 from hpo.search import GridSource, Job, SearchSource, Source, run_key

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import cores
 from hpo.errors import WorkerError
-from hpo.objective import Event, Outcome, TrialDone, WorkerReplaced
+from hpo.events import Event, Outcome, TrialDone, WorkerReplaced
 from hpo.search.job import job_of, trials_in
 from hpo.session import Session, finish, run
 from hpo.storage import explained

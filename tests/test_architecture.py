@@ -30,7 +30,7 @@ LAYERS = (
     {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan", "hpo.openings"},
     {"hpo.trial_writes"},
     {"hpo.study", "hpo.search", "hpo.dashboard", "hpo.turns"},
-    {"hpo.summary"},
+    {"hpo.summary", "hpo.events", "hpo.recording"},
     {"hpo.engines", "hpo.kept_weights", "hpo.objective", "hpo.signs", "hpo.claims", "hpo.compare"},
     {"hpo.session"},
     {"hpo.workers"},

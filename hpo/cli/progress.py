@@ -11,14 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from hpo.cli.output import count, duration, error_console, say
-from hpo.objective import (
-    EpochDone,
-    Event,
-    StackShrunk,
-    TrialDone,
-    WaitingForOthers,
-    WorkerReplaced,
-)
+from hpo.events import EpochDone, Event, StackShrunk, TrialDone, WaitingForOthers, WorkerReplaced
 from hpo.score import Score
 from hpo.search import Job
 from hpo.session import Session

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.data import TrainingData
 from hpo.engines import open_stack, sealed, with_device
 from hpo.errors import StudyError
-from hpo.objective import to_epoch, to_run
+from hpo.recording import to_epoch, to_run
 from hpo.reproduce.judging import Reproduction, judge
 from hpo.reproduce.numbers import AFTER, Numbers, of_end, of_epoch, of_run, of_trial
 from hpo.runs import Run, RunStore

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.objective import epoch_score
+from hpo.recording import epoch_score
 from hpo.runs import Epoch, Run
 from hpo.score import Score
 

@@ -18,7 +18,8 @@ import optuna
 
 from hpo import study as studies
 from hpo.config import TrainingConfig
-from hpo.objective import TrialDone, Workplace, work
+from hpo.events import TrialDone
+from hpo.objective import Workplace, work
 from hpo.runs import RunStore
 from hpo.search import run_key
 from hpo.session import open_source

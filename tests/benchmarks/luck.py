@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import fmean
 
 from hpo.engines import open_stack
-from hpo.objective import to_run
 from hpo.plan import SearchSettings, Settings, plan_search
+from hpo.recording import to_run
 from hpo.search.job import first_repeat, further_repeat
 from hpo.session import Session, open_session, run
 from hpo.storage import quiet_optuna

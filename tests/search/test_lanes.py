@@ -4,7 +4,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo.errors import OutOfMemoryError
-from hpo.objective import EpochDone, StackShrunk
+from hpo.events import EpochDone, StackShrunk
 from hpo.study_record import Goal
 from tests.clocked_studies import Bench, record
 

@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import cores
-from hpo.objective import WaitingForOthers
+from hpo.events import WaitingForOthers
 from hpo.search.leases import LEASE_S, Lease, Watch
 from hpo.search.owners import Owner, read_owner, this_process
 from hpo.study_record import Goal

@@ -14,7 +14,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.engines import window_of
-from hpo.objective import EpochDone, TrialDone
+from hpo.events import EpochDone, TrialDone
 from hpo.score import read_score
 from hpo.search.distributions import suggest
 from hpo.search.proposals import Proposals
