@@ -40,13 +40,13 @@ def open_if_complete(session: Session, summary: StudySummary) -> Evaluation | No
     Raises:
         HpoError: the test cannot be opened.
     """
-    if summary.configurations and all(c.state == "complete" for c in summary.configurations):
+    n_open = summary.n_open
+    if not n_open and all(c.state == "complete" for c in summary.configurations):
         request = Request(command=command_line())
         last = read_evaluation(session.study)
         if last and last.threshold == request.threshold and last.trials == _complete(summary):
             return last
         return open_test(session.study, session.storage, request)
-    n_open = summary.count("waiting") + summary.count("running")
     say(
         f"The test stays sealed: {count(n_open, 'training')} to be done and "
         f"{summary.count('failed')} failed. The same command goes on, and opens it at the end."

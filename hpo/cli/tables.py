@@ -108,7 +108,7 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
         )
     if n_pruned := summary.count("pruned"):
         found.append(f"{count(n_pruned, 'trial')} pruned: behind the median early on.")
-    n_open = summary.count("waiting") + summary.count("running")
+    n_open = summary.n_open
     n_failed = summary.count("failed")
     if n_open or (n_failed and summary.record.kind == "grid"):
         states = {"to be done": n_open, "failed": n_failed}

@@ -64,8 +64,7 @@ def _trainings(summary: StudySummary) -> str:
     words = [f"{summary.count('complete')} finished"]
     words += [f"{n_reused} of them from the run store"] if n_reused else []
     words += [f"{n} {state}" for state in ("pruned", "failed") if (n := summary.count(state))]
-    n_open = summary.count("running") + summary.count("waiting")
-    words += [f"{n_open} still to finish"] if n_open else []
+    words += [f"{summary.n_open} still to finish"] if summary.n_open else []
     if summary.n_trained or summary.n_reused:
         words.append(f"the last call trained {summary.n_trained}, reused {summary.n_reused}")
     return ", ".join(words)

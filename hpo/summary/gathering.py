@@ -65,6 +65,7 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         finalists=finalists,
         reports=_reports(every, record, goal, winner=winner),
         openings=read_openings(study),
+        n_missing=_n_missing(configurations, n_cells=len(_grid_order(record)), goal=goal),
     )
 
 
@@ -231,6 +232,12 @@ def _state(repeats: Sequence[Repeat], n_repeats: int) -> State:
         if state in states:
             return state
     return "complete" if len(states) >= n_repeats else "waiting"
+
+
+def _n_missing(configurations: Iterable[Configuration], *, n_cells: int, goal: Goal) -> int:
+    """Return how many trainings of a grid were not even put into the study."""
+    there = sum(r.repeat < goal.n_repeats for c in configurations for r in c.repeats)
+    return max(0, n_cells * goal.n_repeats - there)
 
 
 def _grid_order(record: StudyRecord) -> dict[str, int]:

@@ -112,7 +112,8 @@ class StudySummary:
 
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
     once they are all trained; `reports` are the bases of the reports, trained beside it.
-    `openings` tells when the sealed test was opened; its results are not in here.
+    `openings` tells when the sealed test was opened; its results are not in here. `n_missing`
+    counts the trainings of a grid that are not in the study yet, not even to wait.
     """
 
     name: str
@@ -125,6 +126,7 @@ class StudySummary:
     finalists: Finalists | None = None
     reports: tuple[ReportBase, ...] = ()
     openings: tuple[Opening, ...] = ()
+    n_missing: int = 0
     n_trained: int = 0
     n_reused: int = 0
     report: str | None = None
@@ -148,6 +150,11 @@ class StudySummary:
         """Return a number that is higher for a better mean; the lowest where there is none."""
         score = configuration.score
         return self.record.score.rank(score.mean if score else None)
+
+    @property
+    def n_open(self) -> int:
+        """The number of trainings that are known to be left, those that run included."""
+        return self.count("waiting") + self.count("running") + self.n_missing
 
     def count(self, state: State) -> int:
         """Return the number of trials in a state."""

@@ -6,7 +6,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from hpo.search import GridSource
 from hpo.study_record import Goal
+from hpo.summary import summarize
 from tests.clocked import ClockedStack
 from tests.clocked_studies import Bench, record
 from tests.conftest import EVERY_STORAGE
@@ -122,3 +124,18 @@ def test_a_told_run_has_the_same_curve_and_score_as_a_trained_one(bench: Bench) 
             b.value,
             b.intermediate_values,
         )
+
+
+def test_a_large_grid_waits_in_portions_and_is_not_taken_for_complete(bench: Bench) -> None:
+    study = bench.study(record())
+    goal = Goal(40)
+    events = bench.events(study, goal)
+    next(events)
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    assert len(states) < 3 * 40
+    assert GridSource(study=study, record=record(), n_repeats=40).n_left() == 3 * 40
+    events.close()
+    assert summarize(study, storage_url="sqlite:///hpo.db").n_open == 3 * 40
+    bench.train(study, goal)
+    assert len(complete(study)) == 3 * 40
+    assert summarize(study, storage_url="sqlite:///hpo.db").n_open == 0
