@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, default=os.environ.get("HPO_DATA"), help="the X-rays (HPO_DATA)")
     add("--medmnist", type=Path, help="PneumoniaMNIST's file, or one like it")
     add("--configurations", type=int, default=300, help="fewer for a quick try")
+    add("--without-phantom", action="store_true", help="for now; the same command adds it")
     add("--open", action="store_true", help="look at the half of the test that is kept back")
     add("--out", type=Path, default=SCORES)
     add("--storage", default=os.environ.get("HPO_STORAGE", DEFAULT_URL), metavar="URL")
@@ -57,8 +58,9 @@ def _parts(asked: argparse.Namespace) -> Iterator[Part]:
     if asked.medmnist:
         size = (("image_size", "28"),)
         yield Part(name="medmnist", data=asked.medmnist, n_configurations=n, n_repeats=1, set=size)
-    phantom = write(Path("studies") / "shifted-phantom")
-    yield Part(name="phantom", data=phantom, n_configurations=n, n_repeats=1)
+    if not asked.without_phantom:
+        phantom = write(Path("studies") / "shifted-phantom")
+        yield Part(name="phantom", data=phantom, n_configurations=n, n_repeats=1)
 
 
 def _write(parts: dict[Part, list[Trained]], *, is_open: bool, out: Path) -> None:
