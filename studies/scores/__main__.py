@@ -20,6 +20,7 @@ from studies.scores.shifted import SHIFTS, write
 from studies.scores.targets import gather, halves
 from studies.scores.work import Part, Trained, train
 
+NAMES: Final = ("x-rays", "medmnist", "phantom")
 SCORES: Final = Path(__file__).parents[1] / "SCORES.md"
 
 
@@ -80,7 +81,8 @@ def _write(parts: dict[Part, list[Trained]], *, is_open: bool, out: Path) -> Non
                     f"`{choose(tables[title])}`."
                 )
                 print(title, notes[title], file=sys.stderr, flush=True)
-    text = document(tables, notes)
+    there = {part.name for part in parts}
+    text = document(tables, notes, [name for name in NAMES if name not in there])
     write_whole(out, text.encode(), way_out="Give another file with --out.")
 
 

@@ -18,12 +18,19 @@ writes this file; with the same run store it is the same file.
 """
 
 
-def document(tables: Mapping[str, Sequence[Judged]], notes: Mapping[str, str]) -> str:
-    """Return the page: a table for each title, with a note on what it is made from."""
+def document(
+    tables: Mapping[str, Sequence[Judged]], notes: Mapping[str, str], missing: Sequence[str]
+) -> str:
+    """Return the page: a table for each title, with a note on what it is made from.
+
+    `missing` names the data sets of the plan that are not told yet.
+    """
     plan = (studies.scores.__doc__ or "").split(" is told here:\n")[-1]
     parts = [_HEAD, plan.strip(), "## What came out"]
     for title, judged in tables.items():
         parts += [f"### {title}", notes[title], _table(judged)]
+    if missing:
+        parts.append(f"Not trained yet, so not told: {', '.join(missing)}.")
     return "\n\n".join(parts) + "\n"
 
 
