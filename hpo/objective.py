@@ -15,14 +15,14 @@ from optuna.trial import TrialState
 
 from hpo import trial_writes
 from hpo.errors import OutOfMemoryError, TrainingError
-from hpo.events import EpochDone, Event, Outcome, StackShrunk, TrialDone, WaitingForOthers
+from hpo.events import EpochDone, Event, StackShrunk, TrialDone, WaitingForOthers
 from hpo.recording import epoch_score, to_epoch, to_run
 from hpo.runs import Run, RunKey, RunStore
 from hpo.score import Score
-from hpo.search import Begun, Job, Source
+from hpo.search import Job, Source
 from hpo.search.leases import Watch, put_back
-from hpo.search.pruning import is_behind
 from hpo.training.engine import Stack, TrainingResult
+from hpo.under_way import UnderWay
 
 _LOOK_EVERY_S: Final = 0.5
 """How often a process that has nothing to train looks whether another has ended."""
@@ -52,50 +52,6 @@ class Workplace:
 
 
 @dataclass
-class _Asked:
-    """A trial that runs, where its run is or will be, and the scores of its epochs so far.
-
-    What was reported before, by a call that was cut off, is not reported again.
-    """
-
-    begun: Begun
-    key: RunKey
-    scores: dict[int, float] = field(default_factory=dict)
-    unreported: dict[int, float] = field(default_factory=dict)
-
-    @property
-    def trial(self) -> optuna.Trial:
-        return self.begun.trial
-
-    @property
-    def job(self) -> Job:
-        return self.begun.job
-
-    def __post_init__(self) -> None:
-        reported = self.trial.storage.get_trial(self.trial._trial_id).intermediate_values
-        self._n_reported = max(reported, default=0)
-
-    def note(self, score: float | None, *, step: int) -> None:
-        """Note an epoch where it has a score; one that was reported before is not again."""
-        if score is None:
-            return
-        self.scores[step] = score
-        if step > self._n_reported:
-            self.unreported[step] = score
-            self._n_reported = step
-
-    def is_to_prune(self, score: Score, *, step: int) -> bool:
-        """Whether the best epoch so far is behind those of earlier configurations."""
-        so_far = [value for epoch, value in self.scores.items() if epoch <= step]
-        return is_behind(score, so_far, self.begun.limits.get(step))
-
-    def ended(self, outcome: Outcome) -> TrialDone:
-        return TrialDone(
-            trial=self.trial.number, job=self.job, run=self.key.digest(), outcome=outcome
-        )
-
-
-@dataclass
 class _Worker:
     """The state of one call of `work`: which trial each lane trains, and which are to begin."""
 
@@ -104,8 +60,8 @@ class _Worker:
     n_lanes: int
     watch: Watch
     stack: Stack | None = None
-    waiting: deque[_Asked] = field(default_factory=deque)
-    live: dict[int, _Asked] = field(default_factory=dict)
+    waiting: deque[UnderWay] = field(default_factory=deque)
+    live: dict[int, UnderWay] = field(default_factory=dict)
     idle_until: float = -math.inf
     is_waiting: bool = False
     report_at: float = -math.inf
@@ -120,7 +76,7 @@ class _Worker:
             self.stack.close()
             self.stack = None
 
-    def report(self, *asked: _Asked) -> None:
+    def report(self, *asked: UnderWay) -> None:
         """Write what trials have to report."""
         trial_writes.report({one.trial: one.unreported for one in asked if one.unreported})
         for one in asked:
@@ -205,11 +161,11 @@ def _ask(worker: _Worker, source: Source) -> bool:
         worker.idle_until = now + _LOOK_EVERY_S
         return False
     worker.is_waiting = False
-    worker.waiting.append(_Asked(begun, worker.place.key_of(begun.job)))
+    worker.waiting.append(UnderWay(begun, worker.place.key_of(begun.job)))
     return True
 
 
-def _begin(worker: _Worker, asked: _Asked) -> TrialDone | None:
+def _begin(worker: _Worker, asked: UnderWay) -> TrialDone | None:
     """Give a trial a lane, or tell it at once: from the run store, or failed."""
     run = worker.place.runs.find(asked.key)
     if run is not None and _score(worker, run) is not None:
@@ -259,7 +215,7 @@ def _step(worker: _Worker) -> Iterator[Event]:
         yield done
 
 
-def _finish(worker: _Worker, asked: _Asked, result: TrainingResult) -> TrialDone:
+def _finish(worker: _Worker, asked: UnderWay, result: TrainingResult) -> TrialDone:
     """Keep all of a training, the last thing last that says it needs not be done again."""
     run = to_run(result)
     worker.place.keep(asked.job, asked.key.digest(), result)
@@ -267,7 +223,7 @@ def _finish(worker: _Worker, asked: _Asked, result: TrainingResult) -> TrialDone
     return _complete(worker, asked, run, is_reused=False)
 
 
-def _replay(worker: _Worker, asked: _Asked, run: Run) -> TrialDone:
+def _replay(worker: _Worker, asked: UnderWay, run: Run) -> TrialDone:
     """Tell a trial from its recorded run, pruned at the epoch where training would have been."""
     kind = worker.place.score
     for number, epoch in enumerate(run.epochs, start=1):
@@ -279,7 +235,7 @@ def _replay(worker: _Worker, asked: _Asked, run: Run) -> TrialDone:
     return _complete(worker, asked, run, is_reused=True)
 
 
-def _complete(worker: _Worker, asked: _Asked, run: Run, *, is_reused: bool) -> TrialDone:
+def _complete(worker: _Worker, asked: UnderWay, run: Run, *, is_reused: bool) -> TrialDone:
     attributes = {
         "run": asked.key.digest(),
         "is_reused": is_reused,
@@ -291,19 +247,19 @@ def _complete(worker: _Worker, asked: _Asked, run: Run, *, is_reused: bool) -> T
     return replace(asked.ended("complete"), score=_score(worker, run), is_reused=is_reused)
 
 
-def _prune(worker: _Worker, asked: _Asked) -> TrialDone:
+def _prune(worker: _Worker, asked: UnderWay) -> TrialDone:
     _tell(worker, asked, {}, state=TrialState.PRUNED)
     return asked.ended("pruned")
 
 
-def _fail(worker: _Worker, asked: _Asked, reason: str) -> TrialDone:
+def _fail(worker: _Worker, asked: UnderWay, reason: str) -> TrialDone:
     _tell(worker, asked, {"reason": reason}, state=TrialState.FAIL)
     return replace(asked.ended("failed"), reason=reason)
 
 
 def _tell(
     worker: _Worker,
-    asked: _Asked,
+    asked: UnderWay,
     attributes: Mapping[str, object],
     *,
     state: TrialState = TrialState.COMPLETE,

@@ -47,7 +47,10 @@ def drawn_seconds(page: Path) -> float | None:
     last = html.rindex("<script>")
     content = (html[:last] + _CLOCK + html[last:]).encode()
     found: Queue[float] = Queue()
-    with _served(content, found) as url, tempfile.TemporaryDirectory() as profile:
+    with (
+        _served(content, found) as url,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+    ):
         browser = subprocess.Popen(
             [BROWSER, *FLAGS, f"--user-data-dir={profile}/profile", url],
             stdout=subprocess.DEVNULL,
