@@ -4,18 +4,15 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
 from hpo import curves
 from hpo.errors import UsageError
-from hpo.files import writing
+from hpo.files import MAKE_ROOM, writing
 from hpo.runs import Run
 from hpo.storage import Storage
-
-_WAY_OUT: Final = "Make room, then run the same command again."
 
 
 def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
@@ -24,7 +21,7 @@ def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    with writing(folder, way_out=_WAY_OUT), _scratch(folder) as scratch:
+    with writing(folder, way_out=MAKE_ROOM), _scratch(folder) as scratch:
         path = scratch / "curves.csv"
         path.write_text(curves.to_csv(run), encoding="utf-8")
         upload_artifact(
@@ -44,7 +41,7 @@ def serve(storage: Storage, *, folder: Path, host: str, port: int) -> None:
     """
     from optuna_dashboard import run_server
 
-    with writing(folder, way_out=_WAY_OUT):
+    with writing(folder, way_out=MAKE_ROOM):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         run_server(

@@ -12,6 +12,9 @@ from typing import Any, Final
 
 from hpo.errors import OutputError
 
+MAKE_ROOM: Final = "Make room, then run the same command again."
+"""The way out where a disk is full and no other folder can be named."""
+
 _A_DAY_S: Final = 86_400
 
 

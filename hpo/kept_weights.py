@@ -4,14 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Final
 
-from hpo.files import write_whole, writing
+from hpo.files import MAKE_ROOM, write_whole, writing
 from hpo.score import Score
 from hpo.study_record import Goal
 from hpo.summary import StudySummary
-
-_WAY_OUT: Final = "Make room, then run the same command again."
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ class KeptWeights:
             return
         best = max(self.ranks, key=lambda one: self.ranks[one])
         kept = {scored.run for scored in self._judged(self.repeats[best])}
-        with writing(self.folder, way_out=_WAY_OUT):
+        with writing(self.folder, way_out=MAKE_ROOM):
             for path in self.folder.glob("*.safetensors"):
                 if path.stem not in kept and self.owners.get(path.stem) in self.ranks:
                     path.unlink(missing_ok=True)
@@ -99,7 +96,7 @@ class KeptWeights:
         Raises:
             OutputError: the folder cannot be written.
         """
-        write_whole(self.path(run), content, way_out=_WAY_OUT)
+        write_whole(self.path(run), content, way_out=MAKE_ROOM)
 
     def path(self, run: str) -> Path:
         """Return where the weights of a run are, if they are kept."""

@@ -21,7 +21,6 @@ from hpo.search.job import (
 from hpo.space import Cell
 from hpo.study_record import StudyRecord
 
-_OPEN: Final = (TrialState.RUNNING, TrialState.WAITING)
 _PORTION: Final = 50
 
 
@@ -55,7 +54,7 @@ class GridSource:
     def n_left(self) -> int:
         """Return the number of trials that are missing, wait or run."""
         trials = trials_in(self.study)
-        return len(self._missing(trials)) + sum(trial.state in _OPEN for trial in trials)
+        return len(self._missing(trials)) + sum(not trial.state.is_finished() for trial in trials)
 
     @cached_property
     def _jobs(self) -> list[Job]:

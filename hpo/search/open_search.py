@@ -27,7 +27,6 @@ from hpo.search.report_bases import report_jobs
 from hpo.space import Cell
 from hpo.study_record import Goal, StudyRecord
 
-_ENDED: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _MOST_FAILURES_IN_A_ROW: Final = 20
 
 
@@ -75,7 +74,7 @@ class SearchSource:
         n_tried = self._n_tried(standing)
         n_left = max(0, self.n_wanted - n_tried) * goal.n_repeats
         for trials in standing.configurations:
-            n_ended = sum(t.state in _ENDED for t in trials[: goal.n_repeats])
+            n_ended = sum(t.state.is_finished() for t in trials[: goal.n_repeats])
             n_left += 0 if _is_dead_end(trials[0]) else goal.n_repeats - n_ended
         last = report_jobs(self.record, goal)
         if n_left:
@@ -146,7 +145,7 @@ class SearchSource:
         if _is_dead_end(trials[0]):
             return True
         asked = trials[: self.goal.n_repeats]
-        return len(asked) == self.goal.n_repeats and all(t.state in _ENDED for t in asked)
+        return len(asked) == self.goal.n_repeats and all(t.state.is_finished() for t in asked)
 
     def _next_cell(self, standing: "_Standing") -> Cell | None:
         """Return what needs no proposal: the base to begin with, or the next of a small space."""
@@ -171,7 +170,7 @@ class _Standing:
     """What a search has: the trials of each configuration, and those of the reports' bases."""
 
     def __init__(self, trials: list[FrozenTrial]) -> None:
-        self.is_open = any(t.state not in _ENDED for t in trials)
+        self.is_open = any(not t.state.is_finished() for t in trials)
         self.is_waiting = any(t.state == TrialState.WAITING for t in trials)
         self.of_search = [t for t in trials if not t.user_attrs.get("report")]
         self.places = {(t.user_attrs["ordinal"], t.user_attrs["repeat"]): t for t in trials}
@@ -184,7 +183,7 @@ class _Standing:
 
     def has_ended(self, job: Job) -> bool:
         trial = self.places.get(job.place)
-        return trial is not None and trial.state in _ENDED
+        return trial is not None and trial.state.is_finished()
 
 
 def _is_dead_end(first: FrozenTrial) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import optuna
-from optuna.trial import TrialState
 
 from hpo.storage import open_storage
 
@@ -22,7 +21,6 @@ SEARCH: Final = (
     *("--param", "learning_rate", "--param", "dropout", "--param", "scheduler"),
     *("--metric", "accuracy"),
 )
-ENDED: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class Case:
         return {
             "trials": dict(sorted(by_place.items())),
             "n_double": len(trials) - len(by_place),
-            "n_open": sum(trial.state not in ENDED for trial in trials),
+            "n_open": sum(not trial.state.is_finished() for trial in trials),
             "runs": self.runs(),
             "weights": sorted(weights),
             "baselines": study.user_attrs.get("baselines"),
