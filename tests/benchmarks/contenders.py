@@ -103,7 +103,7 @@ def open_stack(setting: Setting, n_processes: int = 0) -> Stack:
     """Open the stacked engine, over processes where there are to be any."""
     if not n_processes:
         return stacked.open_stack(setting.data, device=setting.device)
-    spread = processes.Spread(n_processes=n_processes, in_ticks=True)
+    spread = processes.Spread(n_processes=n_processes)
     return processes.open_stack(setting.data, device=setting.device, spread=spread)
 
 
