@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hpo.config import TrainingConfig
-from hpo.errors import OutOfMemoryError, TrainingError
+from hpo.errors import DeviceError, OutOfMemoryError, TrainingError
 from hpo.training.engine import (
     EpochMetrics,
     LaneEpoch,
@@ -22,10 +22,11 @@ class ClockedStack:
 
     Batch sizes above 64 are refused; `stop_at` raises KeyboardInterrupt at that step, and
     `stop_adding` as a lane is added. Trainings with a seed of `diverging_seed` diverge too. More
-    lanes than `room` exhaust the memory as they train.
+    lanes than `room` exhaust the memory as they train. The device is gone at step `lost_at`.
     """
 
     stop_at: int | None = None
+    lost_at: int | None = None
     stop_adding: bool = False
     diverging_seed: int | None = None
     room: int = 1_000
@@ -53,6 +54,8 @@ class ClockedStack:
         self.n_steps += 1
         if self.n_steps == self.stop_at:
             raise KeyboardInterrupt
+        if self.n_steps == self.lost_at:
+            raise DeviceError("cuda:0 stopped working.")
         if len(self.live) > self.room:
             raise OutOfMemoryError("There is not enough memory.")
         reached = []

@@ -1,4 +1,4 @@
-"""How large the parts of a training are, and what to say when there is too little memory."""
+"""How large the parts of a training are, and what to say when a device has no more to give."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Final
 import torch
 
 from hpo.config import TrainingConfig
-from hpo.errors import OutOfMemoryError
+from hpo.errors import DeviceError, OutOfMemoryError
 from hpo.training.device import Device
 
 # Pixels that are evaluated at once: 64 images of 256 x 256.
@@ -36,10 +36,17 @@ def memory_explained(config: TrainingConfig, device: Device) -> Iterator[None]:
 
     Raises:
         OutOfMemoryError: there is not enough memory on the device.
+        DeviceError: the device is gone.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
+        if device.type == "cuda" and _is_lost(error):
+            raise DeviceError(
+                f"{device.name} stopped working: {str(error).splitlines()[0]}. What is finished "
+                "is kept: see that the GPU is there again, or set CUDA_VISIBLE_DEVICES to another "
+                "one, then run the same command again."
+            ) from error
         if not _is_out_of_memory(error):
             raise
         weights = n_weights(config) * 4 / 1e6
@@ -55,3 +62,8 @@ def _is_out_of_memory(error: Exception) -> bool:
     # On the CPU torch raises a bare RuntimeError, which only its text tells apart.
     is_torch = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
     return is_torch or isinstance(error, MemoryError)
+
+
+def _is_lost(error: Exception) -> bool:
+    # After such an error nothing on the device can be used any more; torch tells it by the text.
+    return not _is_out_of_memory(error) and "CUDA error" in str(error)

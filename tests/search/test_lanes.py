@@ -3,7 +3,7 @@
 import pytest
 from optuna.trial import TrialState
 
-from hpo.errors import OutOfMemoryError
+from hpo.errors import DeviceError, OutOfMemoryError
 from hpo.events import EpochDone, StackShrunk
 from hpo.study_record import Goal
 from tests.clocked_studies import Bench, record
@@ -40,5 +40,17 @@ def test_one_lane_that_has_too_little_memory_ends_the_call(bench: Bench) -> None
     bench.stack.room = 1
     bench.train(study, Goal(1))
     states = [t.state for t in study.get_trials(deepcopy=False)]
+    assert states.count(TrialState.COMPLETE) == 3
+    assert TrialState.RUNNING not in states
+
+
+def test_trainings_on_a_device_that_is_gone_are_trained_by_the_next_call(bench: Bench) -> None:
+    bench.stack.lost_at = 2
+    study = bench.study(record())
+    with pytest.raises(DeviceError, match="stopped working"):
+        bench.train(study, Goal(1), n_lanes=3)
+    bench.train(study, Goal(1))
+    trials = study.get_trials(deepcopy=False)
+    states = [t.state for t in trials]
     assert states.count(TrialState.COMPLETE) == 3
     assert TrialState.RUNNING not in states

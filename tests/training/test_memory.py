@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hpo.config import TrainingConfig
-from hpo.errors import DeviceError
+from hpo.errors import DeviceError, OutOfMemoryError
 from hpo.training.device import Device
 from hpo.training.memory import memory_explained, n_weights
 from hpo.training.model import plain_model
@@ -41,3 +41,15 @@ def test_a_real_failed_allocation_is_recognized(cpu: Device) -> None:
 def test_other_errors_pass(cpu: Device) -> None:
     with pytest.raises(RuntimeError, match="shapes"), memory_explained(CONFIG, cpu):
         raise RuntimeError("shapes differ")
+
+
+@pytest.mark.parametrize("text", ["CUDA error: unspecified launch failure", "CUDA error: 719\nx"])
+def test_a_gpu_that_is_gone_is_told_from_one_that_is_full(text: str) -> None:
+    gpu = Device("cuda:0", "bf16")
+    with (
+        pytest.raises(DeviceError, match=r"^cuda:0 stopped working: CUDA error: .*kept") as caught,
+        memory_explained(CONFIG, gpu),
+    ):
+        raise RuntimeError(text)
+    assert not isinstance(caught.value, OutOfMemoryError)
+    assert "\n" not in str(caught.value)
