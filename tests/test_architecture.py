@@ -45,6 +45,7 @@ LAYERS = (
 
 OWNERS = {
     "torch": ("hpo.training", "hpo.weights"),
+    "triton": ("hpo.training.graphed.kernels",),
     "optuna": (
         "hpo.storage",
         "hpo.trial_tables",

@@ -3,6 +3,7 @@
 Flip, then pose, then exposure; one rounding to gray levels at the end. What is off costs nothing.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.config import TrainingConfig
-from hpo.training.randomness import AUGMENTATION, uniform_at
+from hpo.training.randomness import AUGMENTATION, Tag, uniform_at
 
 # Each random parameter has its own tag, so that switching one on does not move the others.
 _FLIP: Final = 0
@@ -19,22 +20,46 @@ _STRETCH: Final = 8
 _EXPOSURE: Final = (6, 7)
 
 
-def is_augmented(config: TrainingConfig) -> bool:
-    """Whether training images are changed at all."""
-    return bool(config.augment_flip or config.is_warped or config.augment_exposure)
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What is changed at all, and how much at most: numbers, or tensors `()`."""
+
+    is_flipped: bool
+    is_warped: bool
+    is_exposed: bool
+    pose: float | Tensor
+    stretch: float | Tensor
+    exposure: float | Tensor
+
+    @property
+    def is_any(self) -> bool:
+        """Whether images are changed."""
+        return self.is_flipped or self.is_warped or self.is_exposed
+
+
+def changes_of(config: TrainingConfig) -> Changes:
+    """Return how a configuration changes its training images."""
+    return Changes(
+        is_flipped=config.augment_flip,
+        is_warped=config.is_warped,
+        is_exposed=config.augment_exposure > 0,
+        pose=config.augment_pose,
+        stretch=config.augment_stretch,
+        exposure=config.augment_exposure,
+    )
 
 
 def augment(
-    images: Tensor, config: TrainingConfig, *, seeds: Tensor, epoch: int, positions: Tensor
+    images: Tensor, changes: Changes, *, seeds: Tensor, epoch: Tag, positions: Tensor
 ) -> Tensor:
     """Return the images as changed in this epoch; uint8 `(images, height, width)` in and out.
 
     `positions` `(images,)` names each image by its place in the data: an image is changed in the
     same way whichever batch it comes in. `seeds` holds the lane's one seed.
     """
-    if config.augment_flip:
+    if changes.is_flipped:
         images = flip(images, uniform_at(seeds, positions, AUGMENTATION, epoch, _FLIP)[0] < 0.5)
-    if not config.is_warped and not config.augment_exposure:
+    if not changes.is_warped and not changes.is_exposed:
         return images
 
     def draw(*tags: int) -> Tensor:
@@ -42,11 +67,11 @@ def augment(
         return 2 * torch.stack(drawn, 1) - 1
 
     changed = images.to(torch.float32)
-    if config.is_warped:
-        pose, stretch = draw(*_POSE) * config.augment_pose, draw(_STRETCH) * config.augment_stretch
+    if changes.is_warped:
+        pose, stretch = draw(*_POSE) * changes.pose, draw(_STRETCH) * changes.stretch
         changed = change_pose(changed, torch.cat([pose, stretch], 1))
-    if config.augment_exposure:
-        changed = change_exposure(changed, draw(*_EXPOSURE) * config.augment_exposure)
+    if changes.is_exposed:
+        changed = change_exposure(changed, draw(*_EXPOSURE) * changes.exposure)
     return changed.round_().clamp_(0, 255).to(torch.uint8)
 
 

@@ -12,7 +12,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, Pixels, TrainingData
 from hpo.errors import TrainingError
 from hpo.training import battery
-from hpo.training.augmentation import augment, is_augmented
+from hpo.training.augmentation import augment, changes_of
 from hpo.training.device import Device
 
 
@@ -127,9 +127,10 @@ def batch_pixels(
     has room for the result, which is there if nothing is augmented.
     """
     pixels = torch.index_select(data.pixels, 0, images, out=out)
-    if not is_augmented(config):
+    changes = changes_of(config)
+    if not changes.is_any:
         return pixels
     side = config.image_size
     squares = pixels.view(-1, side, side)
-    changed = augment(squares, config, seeds=seeds, epoch=epoch, positions=images)
+    changed = augment(squares, changes, seeds=seeds, epoch=epoch, positions=images)
     return changed.reshape(-1, side * side)

@@ -25,8 +25,9 @@ _MIX_1: Final = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2: Final = 0x94D049BB133111EB - 2**64
 
 # Hashing n numbers takes a few int64 buffers of n. In pieces, 67 million weights take no memory
-# of note, and a piece stays in the cache.
+# of note, and a piece stays in the cache. On a GPU every piece is a dozen launches.
 _CHUNK: Final = 1 << 16
+_CHUNK_OF_GPU: Final = 1 << 22
 
 
 def seeds_of(*seeds: int, device: torch.device | None = None) -> torch.Tensor:
@@ -39,15 +40,15 @@ def bits(seeds: torch.Tensor, positions: torch.Tensor, *tags: Tag) -> torch.Tens
 
     The result has shape `(lanes, positions)`.
     """
-    return _hash(_stream(seeds, tags), positions)
+    return _hash(stream(seeds, *tags), positions)
 
 
 def uniform(seeds: torch.Tensor, n: int, *tags: Tag) -> torch.Tensor:
     """Return n numbers in [0, 1) per lane, float32 `(lanes, n)`, multiples of 2**-24."""
     out = torch.empty(len(seeds), n, device=seeds.device)
-    stream = _stream(seeds, tags)
+    streams = stream(seeds, *tags)
     for columns, positions in _pieces(n, len(seeds), seeds.device):
-        out[:, columns] = _to_unit(_hash(stream, positions))
+        out[:, columns] = _to_unit(_hash(streams, positions))
     return out
 
 
@@ -59,17 +60,17 @@ def uniform_at(seeds: torch.Tensor, positions: torch.Tensor, *tags: Tag) -> torc
 def keep_mask(seeds: torch.Tensor, n: int, drop: torch.Tensor, *tags: Tag) -> torch.Tensor:
     """Return bool `(lanes, n)`: False with the lane's own probability `drop` `(lanes,)`."""
     out = torch.empty(len(seeds), n, dtype=torch.bool, device=seeds.device)
-    stream = _stream(seeds, tags)
+    streams = stream(seeds, *tags)
     for columns, positions in _pieces(n, len(seeds), seeds.device):
-        out[:, columns] = _to_unit(_hash(stream, positions)) >= drop[:, None]
+        out[:, columns] = _to_unit(_hash(streams, positions)) >= drop[:, None]
     return out
 
 
 def fill_uniform(out: torch.Tensor, seeds: torch.Tensor, *tags: Tag, bound: float) -> None:
     """Fill float32 `(lanes, n)` with numbers in [-bound, bound), piece by piece."""
-    stream = _stream(seeds, tags)
+    streams = stream(seeds, *tags)
     for columns, positions in _pieces(out.shape[1], len(seeds), seeds.device):
-        out[:, columns] = (_to_unit(_hash(stream, positions)) * 2 - 1) * bound
+        out[:, columns] = (_to_unit(_hash(streams, positions)) * 2 - 1) * bound
 
 
 def order(seeds: torch.Tensor, n: int, *tags: Tag) -> torch.Tensor:
@@ -77,7 +78,8 @@ def order(seeds: torch.Tensor, n: int, *tags: Tag) -> torch.Tensor:
     return bits(seeds, torch.arange(n, device=seeds.device), *tags).argsort(dim=1, stable=True)
 
 
-def _stream(seeds: torch.Tensor, tags: tuple[Tag, ...]) -> torch.Tensor:
+def stream(seeds: torch.Tensor, *tags: Tag) -> torch.Tensor:
+    """Return the key of each lane `(lanes,)` that the numbers of these tags are counted from."""
     key = _mix(seeds * _GOLDEN_GAMMA + 1)
     for tag in tags:
         key = _mix(key + _wrapped(tag))
@@ -111,7 +113,7 @@ def _to_unit(x: torch.Tensor) -> torch.Tensor:
 
 
 def _pieces(n: int, lanes: int, device: torch.device) -> Iterator[tuple[slice, torch.Tensor]]:
-    size = max(1, _CHUNK // lanes)
+    size = max(1, (_CHUNK if device.type == "cpu" else _CHUNK_OF_GPU) // lanes)
     for start in range(0, n, size):
         stop = min(start + size, n)
         yield slice(start, stop), torch.arange(start, stop, device=device)

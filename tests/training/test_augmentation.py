@@ -8,9 +8,9 @@ from hpo.training.augmentation import (
     augment,
     change_exposure,
     change_pose,
+    changes_of,
     find_places,
     flip,
-    is_augmented,
 )
 from hpo.training.device import Device
 from hpo.training.randomness import seeds_of
@@ -27,7 +27,9 @@ def images() -> Tensor:
 def augmented(images: Tensor, *, epoch: int = 0, seed: int = 1, **fields: object) -> Tensor:
     config = TrainingConfig.from_mapping(fields)
     positions = torch.arange(len(images))
-    return augment(images, config, seeds=seeds_of(seed), epoch=epoch, positions=positions)
+    return augment(
+        images, changes_of(config), seeds=seeds_of(seed), epoch=epoch, positions=positions
+    )
 
 
 ALL = {
@@ -39,13 +41,13 @@ ALL = {
 
 
 def test_nothing_switched_on_gives_the_images_themselves(images: Tensor) -> None:
-    assert not is_augmented(TrainingConfig())
+    assert not changes_of(TrainingConfig()).is_any
     assert augmented(images) is images
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_each_kind_changes_images_and_keeps_their_form(images: Tensor, name: str) -> None:
-    assert is_augmented(TrainingConfig.from_mapping({name: ALL[name]}))
+    assert changes_of(TrainingConfig.from_mapping({name: ALL[name]})).is_any
     changed = augmented(images, **{name: ALL[name]})
     assert changed.dtype == torch.uint8
     assert changed.shape == images.shape
@@ -62,7 +64,7 @@ def test_epoch_and_seed_each_give_other_images(images: Tensor) -> None:
 def test_an_image_is_changed_alike_in_every_batch(images: Tensor) -> None:
     config = TrainingConfig.from_mapping(ALL)
     some = torch.tensor([17, 3, 8])
-    alone = augment(images[some], config, seeds=seeds_of(1), epoch=0, positions=some)
+    alone = augment(images[some], changes_of(config), seeds=seeds_of(1), epoch=0, positions=some)
     assert torch.equal(alone, augmented(images, **ALL)[some])
 
 
@@ -182,10 +184,10 @@ def test_exposure_is_cut_off_at_black_and_white(images: Tensor) -> None:
 @pytest.mark.gpu
 def test_a_gpu_changes_images_alike_up_to_rounding(images: Tensor, cuda: Device) -> None:
     config, positions = TrainingConfig.from_mapping(ALL), torch.arange(30)
-    here = augment(images, config, seeds=seeds_of(1), epoch=2, positions=positions)
+    here = augment(images, changes_of(config), seeds=seeds_of(1), epoch=2, positions=positions)
     there = augment(
         images.to(cuda.torch),
-        config,
+        changes_of(config),
         seeds=seeds_of(1, device=cuda.torch),
         epoch=2,
         positions=positions.to(cuda.torch),

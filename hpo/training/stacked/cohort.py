@@ -18,8 +18,8 @@ from hpo.training.lane_data import batch_pixels
 from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
 from hpo.training.stacked.lane import Lane, Parameters, load_values
 from hpo.training.stacked.layers import Rows, backward, forward
-from hpo.training.stacked.layout import fill_up
-from hpo.training.stacked.losses import image_losses, log_odds
+from hpo.training.stacked.layout import Layout
+from hpo.training.stacked.losses import Softness, compare
 from hpo.training.stacked.scratch import Scratch
 from hpo.training.stacked.updates import Step, update
 
@@ -40,8 +40,8 @@ class Cohort:
 
     `orders` are the positions of the images `(n_train,)` of each lane; `keep` the dropout of each
     hidden layer, bool `(lanes, images, width)`, and `keep_scale` `(lanes, layers)` the factor of
-    what is kept. `smoothing` and `focal_gamma` are `(lanes, 1)`. `measured` `(2, lanes,
-    images)` takes the loss of every image, and 1 where the answer was right.
+    what is kept. `measured` `(2, lanes, images)` takes the loss of every image, and 1 where the
+    answer was right.
     """
 
     lanes: tuple[Lane, ...]
@@ -50,8 +50,7 @@ class Cohort:
     orders: tuple[Tensor, ...]
     keep: tuple[Tensor | None, ...]
     keep_scale: Tensor
-    smoothing: Tensor
-    focal_gamma: Tensor
+    softness: Softness
     measured: Tensor
     scratch: Scratch
 
@@ -109,8 +108,10 @@ def open_cohort(lanes: Sequence[Lane], scratch: Scratch) -> Cohort:
             dtype=parameters.dtype,
             device=device,
         ),
-        smoothing=column([lane.config.label_smoothing for lane in lanes]),
-        focal_gamma=column([lane.config.focal_gamma for lane in lanes]),
+        softness=Softness(
+            smoothing=column([lane.config.label_smoothing for lane in lanes]),
+            focal_gamma=column([lane.config.focal_gamma for lane in lanes]),
+        ),
         measured=parameters.new_zeros(2, len(lanes), max(len(lane.data.train) for lane in lanes)),
         scratch=scratch,
     )
@@ -140,7 +141,7 @@ def close_cohort(cohort: Cohort) -> list[Tensor]:
         )
     size = cohort.lanes[0].config.batch_size
     return [
-        _sums(cohort.measured[:, index], len(order), size)
+        add_up(cohort.measured[:, index], len(order), size)
         for index, order in enumerate(cohort.orders)
     ]
 
@@ -191,8 +192,7 @@ def _pick(cohort: Cohort, some: Tensor) -> Cohort:
         orders=tuple(cohort.orders[index] for index in chosen),
         keep=tuple(None if keep is None else keep[some] for keep in cohort.keep),
         keep_scale=cohort.keep_scale[some],
-        smoothing=cohort.smoothing[some],
-        focal_gamma=cohort.focal_gamma[some],
+        softness=Softness(*(values[some] for values in cohort.softness)),
     )
 
 
@@ -203,8 +203,10 @@ def _train_step(cohort: Cohort, batch: _Batch) -> Tensor:
     images = [order[place] for order in cohort.orders]
     inputs = [_load(cohort, index, images[index]) for index in range(len(cohort.lanes))]
     product = _multiply(cohort, inputs)
-    logits, traces, last = forward(cohort.rows, product, _masks(cohort, place))
-    measured, gradient = _compare(cohort, logits, cohort.labels[torch.stack(images)])
+    masks = fill_masks(cohort.rows.layout, cohort.keep, cohort.keep_scale, place)
+    logits, traces, last = forward(cohort.rows, product, masks)
+    labels, loss = cohort.labels[torch.stack(images)], cohort.lanes[0].config.loss
+    measured, gradient = compare(loss, logits, labels, cohort.softness)
     delta = backward(cohort.rows, gradient, traces, last)
     for index, lane_inputs in enumerate(inputs):
         _update(cohort, index, delta[index], lane_inputs)
@@ -248,36 +250,25 @@ def _multiply(cohort: Cohort, inputs: Sequence[_Inputs]) -> Tensor:
     return product
 
 
-def _masks(cohort: Cohort, place: slice) -> list[Tensor | None]:
-    """Return the factors of the hidden units in a batch; units that only fill up have 0."""
-    layout = cohort.rows.layout
+def fill_masks(
+    layout: Layout, keep: Sequence[Tensor | None], keep_scale: Tensor, place: slice
+) -> list[Tensor | None]:
+    """Return the factors of the hidden units in a batch; units that only fill up have 0.
+
+    `keep` and `keep_scale` are as a cohort has them.
+    """
     masks: list[Tensor | None] = []
-    for layer, keep in enumerate(cohort.keep):
+    for layer, kept in enumerate(keep):
         width, units = layout.widths[layer], layout.filled[layer]
-        if keep is not None:
-            mask = keep[:, place] * cohort.keep_scale[:, layer, None, None]
+        if kept is not None:
+            mask = kept[:, place] * keep_scale[:, layer, None, None]
         elif units > width:
-            mask = cohort.rows.parameters.new_ones(1, 1, width)
+            mask = keep_scale.new_ones(1, 1, width)
         else:
             masks.append(None)
             continue
         masks.append(F.pad(mask, (0, units - width)) if units > width else mask)
     return masks
-
-
-def _compare(cohort: Cohort, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what `_train_step` does, and the gradient of the mean losses by the logits."""
-    n = logits.shape[1]
-    more = fill_up(n) - n
-    leaf = F.pad(logits, (0, 0, 0, more)).requires_grad_()
-    targets = F.pad(labels, (0, more))
-    with torch.enable_grad():
-        losses = image_losses(
-            cohort.lanes[0].config.loss, leaf, targets, cohort.smoothing, cohort.focal_gamma
-        )
-    (gradient,) = torch.autograd.grad(losses, leaf, torch.full_like(losses, 1 / n))
-    rights = (log_odds(leaf.detach()).sigmoid() > 0.5) == targets
-    return torch.stack([losses.detach(), rights.to(losses.dtype)])[:, :, :n], gradient[:, :n]
 
 
 def _update(cohort: Cohort, index: int, delta: Tensor, inputs: _Inputs) -> None:
@@ -299,8 +290,8 @@ def _update(cohort: Cohort, index: int, delta: Tensor, inputs: _Inputs) -> None:
     update(lane.config, lane.moments, step)
 
 
-def _sums(measured: Tensor, n_images: int, batch_size: int) -> Tensor:
-    """Add up one lane's losses and right answers `(2, images)`, the untrained image left out."""
+def add_up(measured: Tensor, n_images: int, batch_size: int) -> Tensor:
+    """Return the sums of a lane `(3,)` as `train_epoch` does; `measured` is `(2, images)`."""
     n = n_images - (n_images % batch_size == 1)
     sums = measured[:, :n].to(torch.float64).sum(1)
     return torch.cat([sums, torch.full_like(sums[:1], n)])

@@ -5,30 +5,18 @@ computes does not depend on which others are there. A stack of one is the same c
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias
-
-from torch import Tensor
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
-from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
-from hpo.training.lane_data import Images, LaneData
-from hpo.training.losses import probabilities
+from hpo.training.engine import LaneEpoch, TrainingResult
+from hpo.training.lane_data import Images
 from hpo.training.memory import memory_explained, use_huge_pages
 from hpo.training.progress import note_epoch, prolong, root_of
-from hpo.training.readings import Readings, measure_epoch, note_stress, result_of
-from hpo.training.stacked.cohort import Kind, kind_of, train_epoch
-from hpo.training.stacked.lane import (
-    Lane,
-    export_weights,
-    open_lane,
-    read_logits,
-    read_losses,
-)
-from hpo.training.stacked.scratch import Scratch
+from hpo.training.stacked.lane import Lane, open_lane
+from hpo.training.stacked.trainer import Trainer, open_trainer
 
 # What finished trainings that may go on can hold in all, in bytes.
 _MOST_IDLE: Final = 1 << 30
@@ -43,7 +31,7 @@ def open_stack(data: TrainingData, *, device: Device, joins: bool = False) -> "S
     the schedule does not depend on the epochs.
     """
     use_huge_pages()
-    return StackedStack(data, device, joins=joins)
+    return StackedStack(data, device, trainer=open_trainer(device), joins=joins)
 
 
 @dataclass
@@ -63,11 +51,13 @@ class _Member:
 class StackedStack:
     """Trains its lanes in cohorts; see `hpo.training.engine.Stack`."""
 
-    def __init__(self, data: TrainingData, device: Device, *, joins: bool = False) -> None:
+    def __init__(
+        self, data: TrainingData, device: Device, *, trainer: Trainer, joins: bool = False
+    ) -> None:
         self._device = device
+        self._trainer = trainer
         self._joins = joins
         self._images = Images(data, device)
-        self._scratch = Scratch(device.torch)
         self._live: dict[int, _Member] = {}
         self._results: dict[int, TrainingResult] = {}
         self._roots: dict[_Root, Lane] = {}
@@ -107,14 +97,11 @@ class StackedStack:
             if member.is_finished
             for epoch in self._tell(number, member)
         ]
-        cohorts: dict[Kind, list[Lane]] = {}
-        for lane in self._to_train():
-            cohorts.setdefault(kind_of(lane), []).append(lane)
-        for lanes in cohorts.values():
-            with memory_explained(lanes[0].config, self._device), one_thread():
-                for lane, metrics in zip(lanes, run_epoch(lanes, self._scratch), strict=True):
-                    if note_epoch(lane.progress, metrics):
-                        lane.kept = lane.parameters.copy()
+        lanes = self._to_train()
+        for lane, metrics in zip(lanes, self._trainer.train(lanes), strict=True):
+            if note_epoch(lane.progress, metrics):
+                with memory_explained(lane.config, self._device):
+                    lane.kept = lane.parameters.copy()
         for number, member in list(self._live.items()):
             done += self._tell(number, member)
         return done
@@ -131,8 +118,10 @@ class StackedStack:
 
     def close(self) -> None:
         """Give back the memory; every lane is forgotten."""
-        for held in (self._live, self._results, self._roots, self._images, self._scratch):
+        for held in (self._live, self._results, self._roots):
             held.clear()
+        self._images.clear()
+        self._trainer.clear()
 
     def _open(self, config: TrainingConfig, *, seed: int, fold: int) -> Lane:
         start = time.perf_counter()
@@ -153,8 +142,7 @@ class StackedStack:
         told = range(member.n_told, len(epochs))
         member.n_told = len(epochs)
         if member.is_finished:
-            with memory_explained(member.config, self._device), one_thread():
-                self._results[number] = _read_result(member.lane, self._scratch)
+            self._results[number] = self._trainer.read_result(member.lane)
             del self._live[number]
             self._forget_idle()
         return [LaneEpoch(number, index + 1, epochs[index]) for index in told]
@@ -168,43 +156,3 @@ class StackedStack:
             if n_bytes <= _MOST_IDLE:
                 break
             n_bytes -= self._roots.pop(root).n_bytes
-
-
-def run_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
-    """Train lanes of one kind for an epoch and read their validation images.
-
-    The time is shared out evenly among the lanes.
-    """
-    start = time.perf_counter()
-    trained = train_epoch(lanes, scratch)
-    metrics = [_measure(lane, sums, scratch) for lane, sums in zip(lanes, trained, strict=True)]
-    for lane in lanes:
-        lane.progress.seconds += (time.perf_counter() - start) / len(lanes)
-    return metrics
-
-
-def _measure(lane: Lane, trained: Tensor, scratch: Scratch) -> EpochMetrics:
-    validation, progress = read_losses(lane, lane.data.validation, scratch), lane.progress
-    if progress.is_stress_due:
-        _note_stress(lane, progress.epoch + 1, scratch)
-    return measure_epoch(trained, validation, data=lane.data, progress=progress)
-
-
-def _note_stress(lane: Lane, epoch: int, scratch: Scratch) -> None:
-    def read(data: LaneData) -> Tensor:
-        return read_losses(replace(lane, data=data), data.validation, scratch)
-
-    note_stress(lane.progress, read, data=lane.data, epoch=epoch)
-
-
-def _read_result(lane: Lane, scratch: Scratch) -> TrainingResult:
-    start, data = time.perf_counter(), lane.data
-    # A copy of the record: the training may go on from its last weights, not from the kept ones.
-    lane = replace(lane, parameters=lane.kept or lane.parameters)
-    _note_stress(lane, lane.progress.last_kept, scratch)
-    readings = Readings(
-        train=read_losses(lane, data.train, scratch),
-        validation=read_losses(lane, data.validation, scratch),
-        test=probabilities(lane.config, read_logits(lane, data.test, scratch)),
-    )
-    return result_of(lane.progress, readings, data=data, weights=export_weights(lane), since=start)

@@ -5,29 +5,53 @@ function, and works number by number.
 """
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.config import Loss
+from hpo.training.stacked.layout import fill_up
 
 # From logits and targets `(lanes, batch, outputs)` or log-odds and targets `(lanes, batch)`, and
 # focal_gamma `(lanes, 1)`, to losses `(lanes, batch)`.
 _Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def image_losses(
-    loss: Loss, logits: Tensor, labels: Tensor, smoothing: Tensor, focal_gamma: Tensor
-) -> Tensor:
+class Softness(NamedTuple):
+    """What a loss is softened by, of each lane `(lanes, 1)`."""
+
+    smoothing: Tensor
+    focal_gamma: Tensor
+
+
+def compare(
+    loss: Loss, logits: Tensor, labels: Tensor, softness: Softness
+) -> tuple[Tensor, Tensor]:
+    """Return losses, and 1 for right answers, `(2, lanes, batch)`, and the mean's gradient.
+
+    `logits` and the gradient are `(lanes, batch, outputs)`, `labels` `(lanes, batch)` in their
+    precision.
+    """
+    n = logits.shape[1]
+    more = fill_up(n) - n
+    leaf = F.pad(logits, (0, 0, 0, more)).requires_grad_()
+    targets = F.pad(labels, (0, more))
+    with torch.enable_grad():
+        losses = image_losses(loss, leaf, targets, softness)
+    (gradient,) = torch.autograd.grad(losses, leaf, torch.full_like(losses, 1 / n))
+    rights = (log_odds(leaf.detach()).sigmoid() > 0.5) == targets
+    return torch.stack([losses.detach(), rights.to(losses.dtype)])[:, :, :n], gradient[:, :n]
+
+
+def image_losses(loss: Loss, logits: Tensor, labels: Tensor, softness: Softness) -> Tensor:
     """Return the loss of each image `(lanes, batch)`.
 
-    `logits` are `(lanes, batch, outputs)`, `labels` `(lanes, batch)` in their precision;
-    `smoothing` and `focal_gamma` `(lanes, 1)`.
+    `logits` are `(lanes, batch, outputs)`, `labels` `(lanes, batch)` in their precision.
     """
-    targets = labels * (1 - smoothing) + smoothing / 2
-    return LOSSES[loss](logits, targets, focal_gamma)
+    targets = labels * (1 - softness.smoothing) + softness.smoothing / 2
+    return LOSSES[loss](logits, targets, softness.focal_gamma)
 
 
 def log_odds(logits: Tensor) -> Tensor:

@@ -17,12 +17,12 @@ from hpo.training.losses import mean_loss
 from hpo.training.model import ACTIVATIONS
 from hpo.training.optimizers import build_optimizer
 from hpo.training.progress import note_epoch
-from hpo.training.stacked.engine import run_epoch
 from hpo.training.stacked.lane import Lane, export_weights, open_lane
 from hpo.training.stacked.layers import Rows, backward, evaluate, forward
 from hpo.training.stacked.layout import PACKET, Layout, empty_rows, layout_of
-from hpo.training.stacked.losses import image_losses
+from hpo.training.stacked.losses import Softness, image_losses
 from hpo.training.stacked.scratch import Scratch
+from hpo.training.stacked.trainer import run_epoch
 from hpo.training.stacked.updates import Step, open_moments, update
 
 BASE = TrainingConfig(
@@ -114,7 +114,8 @@ def test_the_losses_of_images_have_the_mean_and_the_gradient_of_the_loss(
     smoothing, gamma = torch.tensor([[0.0, 0.1, 0.3], [0.0, 1.0, 2.5]]).double()
     labels = torch.arange(N_LANES * N_IMAGES).view(N_LANES, N_IMAGES) % 3 == 0
     logits = (spread * randn(N_LANES, N_IMAGES, outputs)).requires_grad_()
-    found = image_losses(loss, logits, labels.double(), smoothing[:, None], gamma[:, None])
+    softness = Softness(smoothing[:, None], gamma[:, None])
+    found = image_losses(loss, logits, labels.double(), softness)
     for lane in range(N_LANES):
         config = BASE.replace(
             loss=loss,
