@@ -49,8 +49,9 @@ class GraphedTrainer:
     def clear(self) -> None:
         """Give the memory back."""
         # A GPU that is gone has nothing under way, and says so by an error.
-        with suppress(RuntimeError):
-            torch.cuda.synchronize(self._device.torch)
+        if self._device.type == "cuda":
+            with suppress(RuntimeError):
+                torch.cuda.synchronize(self._device.torch)
         self._slots.clear()
         self._scratch.clear()
         self._others.clear()
