@@ -11,7 +11,7 @@ has only its first layer, nearly all of the work, in bf16.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -109,23 +109,76 @@ def open_competent_loop(
 
 def run_competent_epoch(loop: CompetentLoop) -> float:
     """Train one epoch and go through the validation images; return the validation accuracy."""
-    images, train, validation = loop.images, loop.images.train[0], loop.images.validation[0]
+    train = loop.images.train[0]
     total_loss = torch.zeros((), device=train.device)
     loop.model.train()
     for batch in train[torch.randperm(len(train), device=train.device)].split(loop.batch_size):
-        loop.optimizer.zero_grad(set_to_none=True)
-        with loop.autocast:
-            logits = loop.model(images.take(batch))[:, 0]
-            loss = F.binary_cross_entropy_with_logits(logits.float(), images.labels[batch])
-        loss.backward()
-        loop.optimizer.step()
-        total_loss += loss.detach()
+        _competent_step(loop, batch, total_loss)
+    return _validate(loop, total_loss)
+
+
+def _competent_step(loop: CompetentLoop, batch: Tensor, total_loss: Tensor) -> None:
+    loop.optimizer.zero_grad(set_to_none=True)
+    with loop.autocast:
+        logits = loop.model(loop.images.take(batch))[:, 0]
+        loss = F.binary_cross_entropy_with_logits(logits.float(), loop.images.labels[batch])
+    loss.backward()
+    loop.optimizer.step()
+    total_loss += loss.detach()
+
+
+def _validate(loop: CompetentLoop, total_loss: Tensor) -> float:
+    images, validation = loop.images, loop.images.validation[0]
     loop.model.eval()
     with torch.no_grad(), loop.autocast:
         logits = loop.model(images.take(validation))[:, 0].float()
         total_loss += F.binary_cross_entropy_with_logits(logits, images.labels[validation])
         accuracy = ((logits > 0) == images.labels[validation].bool()).float().mean()
     return float(torch.stack([accuracy, total_loss])[0])
+
+
+@dataclass(frozen=True)
+class CapturedLoop:
+    """One training whose step is a CUDA graph: it reads `batch`, and adds to `loss`."""
+
+    loop: CompetentLoop
+    graph: torch.cuda.CUDAGraph
+    batch: Tensor
+    loss: Tensor
+
+
+def open_captured_loop(images: Images, config: TrainingConfig, *, device: Device) -> CapturedLoop:
+    """Return the competent loop with its step captured, as torch's documentation shows it."""
+    loop = open_competent_loop(images, config, device=device)
+    adam = torch.optim.Adam(
+        loop.model.parameters(), lr=config.learning_rate, fused=True, capturable=True
+    )
+    loop = replace(loop, optimizer=adam)
+    batch = images.train[0][: config.batch_size].clone()
+    loss = torch.zeros((), device=batch.device)
+    beside = torch.cuda.Stream(device.torch)  # type: ignore[no-untyped-call]
+    beside.wait_stream(torch.cuda.current_stream(device.torch))
+    with torch.cuda.stream(beside):
+        for _ in range(3):
+            _competent_step(loop, batch, loss)
+    torch.cuda.current_stream(device.torch).wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        _competent_step(loop, batch, loss)
+    return CapturedLoop(loop, graph, batch, loss)
+
+
+def run_captured_epoch(captured: CapturedLoop) -> float:
+    """Train one epoch and go through the validation images; return the validation accuracy."""
+    loop, size = captured.loop, captured.loop.batch_size
+    train = loop.images.train[0]
+    loop.model.train()
+    order = train[torch.randperm(len(train), device=train.device)]
+    # What is left over for a last batch has another size, for which there is no graph.
+    for batch in order[: len(order) // size * size].split(size):
+        captured.batch.copy_(batch)
+        captured.graph.replay()
+    return _validate(loop, captured.loss)
 
 
 def open_ensemble(images: Images, config: TrainingConfig, *, device: Device) -> Ensemble:

@@ -16,11 +16,14 @@ from hpo.config import TrainingConfig
 from hpo.data import TrainingData
 from hpo.training import processes, reference, stacked
 from hpo.training.device import Device
-from hpo.training.engine import Stack
+from hpo.training.engine import LaneEpoch, Stack
+from hpo.training.stacked.trainer import CohortTrainer
 from tests.benchmarks.competent import (
+    open_captured_loop,
     open_competent_loop,
     open_ensemble,
     place_images,
+    run_captured_epoch,
     run_competent_epoch,
     run_ensemble_epoch,
 )
@@ -31,6 +34,7 @@ COMPETENT = "competent loop"
 ENSEMBLE = "vmap"
 READABLE = "readable engine"
 STACK = "stack"
+COHORTS = "stack of 8, launch by launch"
 
 LANES_PER_PROCESS = 4
 _EPOCHS_OF_PROCESSES = 3
@@ -69,9 +73,11 @@ class Contender:
 def open_contenders(setting: Setting) -> Iterator[Mapping[str, Contender]]:
     """Open all that can run on the device, slowest first; the last is what a study uses."""
     contenders = _loops(setting) | _ensembles(setting)
+    if setting.device.type == "cuda":
+        contenders |= _captured(setting) | {COHORTS: _cohorts(setting, 8)}
     readable = reference.open_stack(setting.data, device=setting.device)
     contenders[READABLE] = _engine(readable, setting, 1)
-    for n_lanes in (1, 8):
+    for n_lanes in (1, 8) if setting.device.type == "cpu" else (1, 2, 4, 8):
         contenders[f"{STACK} of {n_lanes}"] = _engine(open_stack(setting), setting, n_lanes)
     if setting.device.type != "cpu":
         yield contenders
@@ -110,6 +116,14 @@ def open_stack(setting: Setting, n_processes: int = 0) -> Stack:
 def add_lane(stack: Stack, config: TrainingConfig, repeat: int) -> int:
     """Start a repeat as a study does, each with its own seed and fold; return its lane."""
     return stack.add(config, seed=repeat, fold=repeat)
+
+
+def train_epochs(stack: Stack, n_epochs: int) -> list[LaneEpoch]:
+    """Step until the lanes have trained so many epochs each, on average: processes do not wait."""
+    done: list[LaneEpoch] = []
+    while len(done) < n_epochs * len(stack.lanes):
+        done += stack.step()
+    return done
 
 
 def open_loop(setting: Setting, config: TrainingConfig) -> ReportLoop:
@@ -173,12 +187,26 @@ def _ensembles(setting: Setting) -> dict[str, Contender]:
     return contenders
 
 
+def _captured(setting: Setting) -> dict[str, Contender]:
+    config, device = setting.config, setting.device
+    images = place_images(setting.data, config.image_size, device=device, dtype=torch.bfloat16)
+    one = open_captured_loop(images, config, device=device)
+    return {f"{COMPETENT}, a CUDA graph a step": Contender(run=lambda: run_captured_epoch(one))}
+
+
+def _cohorts(setting: Setting, n_lanes: int) -> Contender:
+    """Return the stack as it is on a CPU, launch by launch: what graphs and kernels gain."""
+    device = setting.device
+    trainer = CohortTrainer(device)
+    return _engine(stacked.StackedStack(setting.data, device, trainer=trainer), setting, n_lanes)
+
+
 def _engine(stack: Stack, setting: Setting, n_lanes: int, n_epochs: int = 1) -> Contender:
     for repeat in range(n_lanes):
         add_lane(stack, setting.config, repeat)
 
     def run() -> float:
-        done = [told for _ in range(n_epochs) for told in stack.step()]
+        done = train_epochs(stack, n_epochs)
         return fmean(told.metrics.validation.accuracy for told in done[-n_lanes:])
 
     return Contender(run=run, n_trainings=n_lanes, n_epochs=n_epochs)

@@ -29,6 +29,7 @@ import torch
 from hpo.config import TrainingConfig
 from hpo.data import open_data, seal
 from hpo.training.device import Device, choose
+from hpo.training.engine import LaneEpoch
 from tests.benchmarks.contenders import (
     LOOP,
     Setting,
@@ -38,6 +39,7 @@ from tests.benchmarks.contenders import (
     open_loop,
     open_stack,
     take_time,
+    train_epochs,
 )
 from tests.benchmarks.machine import REAL_DATA, ROOT, describe_machine, spread
 from tests.benchmarks.report_loop import run_report_epoch
@@ -207,9 +209,12 @@ def _keep(path: Path, device: str, part: str, measured: dict[str, Any]) -> None:
 
 def _told(setting: Setting, lanes: Sequence[int], n_processes: int = 0) -> list[tuple[Any, ...]]:
     """Return lane, epoch and metrics of two epochs, lane by lane."""
+    config = setting.config.replace(epochs=2)
+    told: list[LaneEpoch] = []
     with closing(open_stack(setting, n_processes)) as stack:
-        names = {add_lane(stack, setting.config, lane): lane for lane in lanes}
-        told = [done for _ in range(2) for done in stack.step()]
+        names = {add_lane(stack, config, lane): lane for lane in lanes}
+        while stack.lanes:
+            told += stack.step()
     named = [(names[done.lane], done.epoch, done.metrics) for done in told]
     return sorted(named, key=lambda done: done[:2])
 
@@ -236,10 +241,9 @@ def _lane_milliseconds(setting: Setting, size: int, n_lanes: int, n_processes: i
     with closing(open_stack(setting, n_processes)) as stack:
         for repeat in range(n_lanes):
             add_lane(stack, config, repeat)
-        stack.step()
+        train_epochs(stack, 1)
         start = now(setting.device)
-        for _ in range(n_epochs):
-            stack.step()
+        train_epochs(stack, n_epochs)
         return 1000 * (now(setting.device) - start) / (n_epochs * n_lanes)
 
 
@@ -251,9 +255,9 @@ def _start_seconds(setting: Setting) -> float | None:
     with closing(open_stack(setting, setting.n_cores)) as stack:
         for repeat in range(setting.n_cores):
             add_lane(stack, setting.config, repeat)
-        stack.step()
+        train_epochs(stack, 1)
         first = time.perf_counter() - start
-        stack.step()
+        train_epochs(stack, 1)
         return round(2 * first - (time.perf_counter() - start), 2)
 
 
