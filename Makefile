@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := --set image_size=64 --epochs 15 --storage sqlite:///demo/hpo.db
 
-.PHONY: install demo test results bench rubbish chaos clean
+.PHONY: install demo test results bench rubbish fuzz chaos clean
 
 install: .venv/installed
 
@@ -41,6 +41,11 @@ bench: install
 # 100,000 pieces of rubbish for everything that reads files and texts; about twenty minutes.
 rubbish: install
 	$(BIN)/python -m tests.benchmarks.rubbish
+
+# 100,000 more, guided by coverage; ten to twenty minutes, on Linux.
+fuzz: install
+	$(BIN)/pip install --quiet atheris==3.0.0
+	$(BIN)/python -m tests.benchmarks.fuzz
 
 # 300 times kill -9, at every write and at random, and eight workers at once; an hour or two, in
 # the folder chaos/. What is done is not done again.

@@ -47,9 +47,9 @@ def xrays(tmp_path: Path) -> Path:
 
 
 def make_xrays(home: Path) -> Path:
-    """Write the images of `xrays` into a new folder there, and return it."""
+    """Write the images of `xrays` into a folder there, and return it."""
     folder = home / "xrays"
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
     for name, n, is_ill, seed in (
         ("normal", 40, False, 0),
         ("pneumonia", 40, True, 1),

@@ -1,10 +1,6 @@
 """The page in a real browser: it draws, it is silent, and nothing from outside runs."""
 
 import dataclasses
-import re
-import shutil
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,55 +9,15 @@ from hpo.compare import compare
 from hpo.report import write_report
 from hpo.report.comparison import render_comparison
 from hpo.report.page import render
+from tests.browser import BROWSER, POLICY, visit
 from tests.fake_studies import add_finalists, fake_grid, fake_search, hostile
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-    "--virtual-time-budget=5000",
-    "--dump-dom",
-]
-POLICY = re.compile(r"<meta http-equiv=[^>]*>")
 SCRIPT = "<script>document.body.dataset.hacked = 1</script>"
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on the PATH"),
 ]
-
-
-@dataclass(frozen=True)
-class Visit:
-    """What a page became: its DOM after its scripts ran, and what it wrote to the console."""
-
-    dom: str
-    console: list[str]
-
-    @property
-    def n_figures(self) -> int:
-        return self.dom.count('class="modebar-container"')
-
-    @property
-    def was_hacked(self) -> bool:
-        return 'data-hacked="1"' in self.dom
-
-
-def visit(html: str, folder: Path) -> Visit:
-    page = folder / "page.html"
-    page.write_text(html, encoding="utf-8")
-    command = [str(BROWSER), *FLAGS, f"--user-data-dir={folder / 'profile'}", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return Visit(done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line])
 
 
 def test_every_figure_is_drawn_without_an_error(tmp_path: Path) -> None:

@@ -1,14 +1,10 @@
 """Several processes on one study: the same numbers, one that dies replaced, others welcome."""
 
-import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -19,6 +15,7 @@ from hpo.study import open_study
 from tests.chaos.kills import children
 from tests.chaos.studies import GRID, SEARCH, Case
 from tests.conftest import SMALL, Hpo
+from tests.dashboards import dashboard, fetch
 
 
 def until(folder: Path, n_runs: int) -> None:
@@ -98,7 +95,7 @@ def test_others_may_help_out_while_the_dashboard_reads(tmp_path: Path, xrays: Pa
     first = case.start(epoch_s=0.2)
     until(case.folder, 1)
     answers: list[int] = []
-    with dashboard(case) as url:
+    with dashboard("--storage", case.url) as url:
         reader = threading.Thread(target=read, args=(url, first, answers))
         reader.start()
         helpers = [case.call("worker", "s", "--storage", case.url, epoch_s=0.2) for _ in "ab"]
@@ -111,39 +108,11 @@ def test_others_may_help_out_while_the_dashboard_reads(tmp_path: Path, xrays: Pa
     assert len(hosts(case)) == 3
 
 
-class dashboard:
-    """The dashboard of a case, while it is needed."""
-
-    def __init__(self, case: Case) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
-        self.url = f"http://127.0.0.1:{port}/api/studies"
-        command = ("dashboard", "--port", port, "--storage", case.url)
-        self.server = subprocess.Popen(
-            [sys.executable, "-m", "hpo", *command],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def __enter__(self) -> str:
-        return self.url
-
-    def __exit__(self, *_: object) -> None:
-        self.server.kill()
-        self.server.wait()
-
-
 def read(url: str, child: subprocess.Popen[bytes], answers: list[int]) -> None:
     """Read every trial again and again, as an open dashboard does."""
     while child.poll() is None:
-        try:
-            with urllib.request.urlopen(url) as answer:
-                (study,) = json.load(answer)["study_summaries"]
-            with urllib.request.urlopen(f"{url}/{study['study_id']}") as answer:
-                answers.append(len(json.load(answer)["trials"]))
-        except OSError:
-            pass  # It is about to start.
+        (study,) = fetch(url)["study_summaries"]
+        answers.append(len(fetch(f"{url}/{study['study_id']}")["trials"]))
         time.sleep(0.1)
 
 

@@ -1,7 +1,5 @@
 """How long a browser takes to draw a page: from the start of the navigation to the last figure."""
 
-import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,22 +10,9 @@ from pathlib import Path
 from queue import Queue
 from threading import Thread
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--remote-debugging-port=0",
-]
+from tests.browser import BROWSER, FLAGS, POLICY
+
 _PATIENCE_S = 120
-_POLICY = re.compile(r"<meta http-equiv=[^>]*>")
 # Two frames after the last figure, what was drawn has been painted.
 _CLOCK = """<script>
 const drawn = [], newPlot = Plotly.newPlot;
@@ -43,7 +28,7 @@ def drawn_seconds(page: Path) -> float | None:
     """Open a page in a browser and return how long it took; None where there is no Chromium."""
     if BROWSER is None:
         return None
-    html = _POLICY.sub("", page.read_text(encoding="utf-8"))
+    html = POLICY.sub("", page.read_text(encoding="utf-8"))
     last = html.rindex("<script>")
     content = (html[:last] + _CLOCK + html[last:]).encode()
     found: Queue[float] = Queue()
@@ -51,8 +36,9 @@ def drawn_seconds(page: Path) -> float | None:
         _served(content, found) as url,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
     ):
+        options = ("--remote-debugging-port=0", f"--user-data-dir={profile}/profile")
         browser = subprocess.Popen(
-            [BROWSER, *FLAGS, f"--user-data-dir={profile}/profile", url],
+            [BROWSER, *FLAGS, *options, url],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

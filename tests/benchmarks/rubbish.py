@@ -12,10 +12,7 @@ import json
 import os
 import resource
 import sys
-import tempfile
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,21 +22,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from hypothesis import HealthCheck, given, seed, settings
 
 from tests.benchmarks.machine import describe_machine
-from tests.rubbish.attempts import HANG_S, Hang, Reader, attempt
+from tests.rubbish.attempts import HANG_S, Reader
+from tests.rubbish.counts import Count, as_row, attempt_and_count, surroundings
 from tests.rubbish.readers import READERS
 
 RESULTS = Path(__file__).parent / "results" / "rubbish.json"
 SEED = 20_261
-_MOST_SHOWN = 5
-
-
-@dataclass
-class Count:
-    """What became of the rubbish for one reader."""
-
-    answers: Counter[str] = field(default_factory=Counter)
-    slowest_s: float = 0.0
-    failures: dict[str, str] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -70,51 +58,24 @@ def main() -> None:
 
 def _row(name: str, reader: Reader, share: float) -> dict[str, Any]:
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "surroundings" / "home").mkdir(parents=True)
-        os.environ["HPO_CACHE"] = str(Path(folder) / "cache")
-        os.chdir(Path(folder) / "surroundings" / "home")
-        count = _read(reader, Path(folder) / "surroundings", round(share * reader.n))
-        os.chdir(Path(__file__).parent)
-    row = {
-        "reader": name,
-        "n": count.answers.total(),
-        "n_read": count.answers["read"],
-        "n_messages": count.answers["message"],
-        "n_tracebacks": count.answers["traceback"],
-        "n_hangs": count.answers["hang"],
-        "slowest_s": round(count.slowest_s, 2),
-        "seconds": round(time.monotonic() - started, 1),
-        "failures": [f"{kind}: {shown}" for kind, shown in count.failures.items()],
-    }
+    count = Count()
+    with surroundings() as around:
+        _read(reader, around, round(share * reader.n), count)
+    row = {"reader": name, **as_row(count), "seconds": round(time.monotonic() - started, 1)}
     print(json.dumps(row), flush=True)
     return row
 
 
-def _read(reader: Reader, folder: Path, n: int) -> Count:
-    count = Count()
-
+def _read(reader: Reader, folder: Path, n: int, count: Count) -> None:
     @seed(SEED)
     @settings(
         max_examples=n, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(reader.rubbish)
     def read(rubbish: object) -> None:
-        started = time.process_time()
-        try:
-            answer = "message" if attempt(reader, folder, rubbish) else "read"
-        except Hang:
-            answer = "hang"
-        except Exception as problem:
-            answer = "traceback"
-            if len(count.failures) < _MOST_SHOWN:
-                kind = f"{type(problem).__name__}: {problem}"[:200]
-                count.failures[kind] = repr(rubbish)[:2000]
-        count.answers[answer] += 1
-        count.slowest_s = max(count.slowest_s, time.process_time() - started)
+        attempt_and_count(count, reader, folder, rubbish)
 
     read()
-    return count
 
 
 if __name__ == "__main__":

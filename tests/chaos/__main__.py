@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import optuna
 
 from tests.benchmarks.machine import describe_machine
@@ -19,7 +18,7 @@ from tests.chaos import crowd
 from tests.chaos.kills import disturb
 from tests.chaos.points import killed_everywhere
 from tests.chaos.studies import GRID, SEARCH, Case
-from tests.conftest import make_images
+from tests.conftest import make_xrays
 from tests.postgres import programs, running
 
 RESULT: Final = Path(__file__).parents[1] / "benchmarks" / "results" / "chaos.json"
@@ -38,11 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    data = _images(asked.folder.absolute() / "xrays")
+    folder = asked.folder.absolute()
+    data = make_xrays(folder)
     parts: dict[str, Any] = {
-        "kills": list(_kills(asked.folder.absolute(), data, n=asked.kills)),
-        "every_write": _points(asked.folder.absolute(), data, step=asked.step),
-        "crowd": _crowds(asked.folder.absolute(), data, n_trials=asked.trials),
+        "kills": list(_kills(folder, data, n=asked.kills)),
+        "every_write": _points(folder, data, step=asked.step),
+        "crowd": _crowds(folder, data, n_trials=asked.trials),
     }
     asked.out.write_text(json.dumps({"machine": describe_machine(), **parts}, indent=1) + "\n")
     for line in _broken(parts):
@@ -135,16 +135,6 @@ def _broken(parts: dict[str, Any]) -> Iterator[str]:
     for storage, found in parts["crowd"].items():
         if found["hpo"]["n_errors"] or found["hpo"]["n_double"]:
             yield f"{storage}: {found['hpo']}"
-
-
-def _images(folder: Path) -> Path:
-    """Write the small images that are never really trained on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = ("normal", 40), ("pneumonia", 40), ("test_normal", 8), ("test_pneumonia", 8)
-    for seed, (name, n) in enumerate(parts):
-        images = make_images(n, is_ill="pneumonia" in name, seed=seed)
-        np.save(folder / f"{name}.npy", images)
-    return folder
 
 
 if __name__ == "__main__":

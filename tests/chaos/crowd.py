@@ -1,11 +1,10 @@
 """Many processes on one study at once: hpo's way, and Optuna's as it comes."""
 
 import os
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from hpo import session as sessions
 from hpo.plan import Plan, SearchSettings, Settings, plan_search
 from hpo.session import open_session
 from hpo.storage import open_storage
+from tests.chaos.forks import fork, wait
 from tests.clocked import ClockedStack
 
 _EPOCHS: Final = 30
@@ -98,21 +98,6 @@ def _trials(url: str, name: str) -> list[optuna.trial.FrozenTrial]:
 def _together(n_workers: int, work: Callable[[int], None]) -> tuple[float, int]:
     """Return the time until all processes have ended, and how many failed."""
     started = time.monotonic()
-    children = [_fork(work, number) for number in range(n_workers)]
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    children = [fork(partial(work, number)) for number in range(n_workers)]
+    codes = [wait(child) for child in children]
     return time.monotonic() - started, sum(code != 0 for code in codes)
-
-
-def _fork(work: Callable[[int], None], number: int) -> int:
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        work(number)
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import sys
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from sqlalchemy.engine import Engine
 from hpo import session as sessions
 from hpo.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
 from hpo.session import open_session, run
+from tests.chaos.forks import fork, wait
 from tests.chaos.studies import Case
 from tests.clocked import ClockedStack
 
@@ -37,22 +36,15 @@ def train(of: Plan, case: Case, *, kill_at: int = -1) -> int:
     Returns:
         Its exit code, and below 0 the signal.
     """
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            sessions.open_stack = lambda *_args, **_options: ClockedStack()  # type: ignore[attr-defined]
-            os.environ["HPO_RUNS"] = str(case.folder / "runs")
-            count_writes(_killer(kill_at))
-            for _ in run(open_session(replace(of, storage=case.url))):
-                pass
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def work() -> None:
+        sessions.open_stack = lambda *_args, **_options: ClockedStack()  # type: ignore[attr-defined]
+        os.environ["HPO_RUNS"] = str(case.folder / "runs")
+        count_writes(_killer(kill_at))
+        for _ in run(open_session(replace(of, storage=case.url))):
+            pass
+
+    return wait(fork(work))
 
 
 def count_writes(write: Callable[[], None]) -> None:

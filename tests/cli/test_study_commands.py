@@ -4,10 +4,6 @@ import csv
 import io
 import json
 import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -19,6 +15,7 @@ from hpo.data import open_data, seal
 from hpo.runs import RunStore
 from hpo.training.model import plain_model, scale_pixels
 from tests.conftest import SMALL, Hpo
+from tests.dashboards import dashboard, fetch
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)
 
@@ -158,39 +155,14 @@ def test_a_port_in_use_is_said(hpo: Hpo) -> None:
 
 @pytest.mark.usefixtures("mine")
 def test_the_dashboard_serves_the_studies() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "hpo", "dashboard", "--port", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        url = f"http://127.0.0.1:{port}/api/studies"
-        names = [study["study_name"] for study in fetch(url)["study_summaries"]]
-        assert names == ["mine"]
-        study_id = fetch(url)["study_summaries"][0]["study_id"]
-        trials = fetch(f"{url}/{study_id}")["trials"]
+    with dashboard() as url:
+        (study,) = fetch(url)["study_summaries"]
+        assert study["study_name"] == "mine"
+        trials = fetch(f"{url}/{study['study_id']}")["trials"]
         assert [len(trial["intermediate_values"]) for trial in trials] == [2] * 4
         assert all(trial["artifacts"] for trial in trials)
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def table(path: Path) -> list[dict[str, str]]:
     """Read a CSV file, a dictionary per row."""
     return list(csv.DictReader(io.StringIO(path.read_text())))
-
-
-def fetch(url: str) -> dict[str, list[dict[str, object]]]:
-    """Fetch JSON from a server that is about to start."""
-    for _ in range(200):
-        try:
-            with urllib.request.urlopen(url) as answer:
-                document: dict[str, list[dict[str, object]]] = json.load(answer)
-                return document
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")

@@ -1,5 +1,6 @@
 """Rubbish for the readers of texts: space files, settings, storage URLs, names of studies."""
 
+from functools import cache
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -42,9 +43,14 @@ def read_space(folder: Path, content: bytes) -> None:
     use_space(spaces.load_space(str(folder / "x.toml")))
 
 
+@cache
+def shipped_space() -> spaces.Space:
+    return spaces.load_space("chest_xray")
+
+
 def read_settings(_: Path, texts: tuple[str, str]) -> None:
     text, name = texts
-    space = spaces.load_space("chest_xray")
+    space = shipped_space()
     message_of(spaces.with_values, space, {name: text})
     spaces.override(space, {name: text})
 

@@ -78,5 +78,8 @@ def read_exported(folder: Path, content: bytes) -> None:
     (folder / "config.json").write_bytes(content)
     weights = folder / "weights-repeat-0.safetensors"
     if not weights.exists():
-        weights.write_bytes(to_safetensors(plain_model(_CONFIG).state_dict()))
+        # A plain model comes without values: whatever is in its memory.
+        state = plain_model(_CONFIG).state_dict()
+        right = {name: torch.ones_like(tensor) for name, tensor in state.items()}
+        weights.write_bytes(to_safetensors(right))
     open_model(folder, None)

@@ -20,7 +20,7 @@ def _json(document: Callable[[], Any]) -> st.SearchStrategy[bytes]:
 
 
 def _spaces() -> st.SearchStrategy[Any]:
-    return distorted(spaces.to_document(spaces.load_space("chest_xray")))
+    return distorted(spaces.to_document(of_texts.shipped_space()))
 
 
 _NAMES = ("hidden", "dropout", "epochs", "learning_rate", "loss", "batch_norm", "layers")

@@ -4,6 +4,7 @@ Here in short; `make rubbish` gives 100,000 pieces and writes what came of them.
 """
 
 import contextlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.rubbish import of_weights
 from tests.rubbish.attempts import Hang, Reader, attempt
 from tests.rubbish.readers import READERS
 
@@ -37,6 +39,11 @@ def test_rubbish_is_answered_with_one_message(
         attempt(reader, tmp_path, rubbish)
 
     read()
+
+
+def test_an_exported_folder_without_damage_is_read(tmp_path: Path) -> None:
+    content = json.dumps(of_weights.config()).encode()
+    of_weights.read_exported(tmp_path, content)
 
 
 def _explode(folder: Path, _: object) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import BROWSER, POLICY, visit
 from tests.conftest import SMALL, Hpo
-from tests.test_report_browser import BROWSER, POLICY, visit
 
 ATTACK = "document.body.dataset.hacked=1"
 

@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -13,7 +14,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import cores
-from hpo.events import WaitingForOthers
+from hpo.events import Event, TrialDone, WaitingForOthers
 from hpo.search.leases import LEASE_S, Lease, Watch
 from hpo.search.owners import Owner, read_owner, this_process
 from hpo.study_record import Goal
@@ -23,13 +24,26 @@ from tests.clocked_studies import Bench, record
 ELSEWHERE = Owner("elsewhere", "another-boot", 1, "1")
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A study with one trial that this process trains, and the rest of its training."""
+
+    study: optuna.Study
+    rest: Iterator[Event]
+
+
 @pytest.fixture
-def study(bench: Bench) -> optuna.Study:
+def begun(bench: Bench) -> Begun:
+    study = bench.study(record())
+    events = bench.events(study, Goal(1))
+    next(events)
+    return Begun(study, events)
+
+
+@pytest.fixture
+def study(begun: Begun) -> optuna.Study:
     """A study with one trial that this process trains."""
-    made = bench.study(record())
-    bench.begun = bench.events(made, Goal(1))  # type: ignore[attr-defined]
-    next(bench.begun)  # type: ignore[attr-defined]
-    return made
+    return begun.study
 
 
 def running(study: optuna.Study) -> FrozenTrial:
@@ -40,6 +54,12 @@ def running(study: optuna.Study) -> FrozenTrial:
 def give(study: optuna.Study, owner: Owner) -> None:
     attribute = owner.to_attribute()
     study._storage.set_trial_user_attr(running(study)._trial_id, "owner", attribute)
+
+
+def process(pid: int) -> Owner:
+    """Return a process that lives here, as it would put itself on record."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return replace(this_process(), pid=pid, started=stat.rpartition(")")[2].split()[19])
 
 
 def test_a_trial_of_a_dead_process_waits_again_and_is_trained(
@@ -64,9 +84,7 @@ def test_another_process_that_has_the_number_of_a_dead_one_is_not_taken_for_it(
 
 def test_a_process_that_has_ended_but_was_not_waited_for_is_dead(study: optuna.Study) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    stat = Path(f"/proc/{child.pid}/stat").read_text()
-    started = stat.rpartition(")")[2].split()[19]
-    give(study, replace(this_process(), pid=child.pid, started=started))
+    give(study, process(child.pid))
     assert Watch(study).put_back() == 0
     assert child.stdin
     child.stdin.close()
@@ -125,7 +143,7 @@ def claim(study: optuna.Study, owner: Owner, taken: set[int]) -> None:
 @pytest.mark.skipif(len(cores.available()) < 2, reason="one core has no share")
 def test_who_comes_later_takes_the_cores_that_are_free(study: optuna.Study) -> None:
     every = cores.available()
-    parent = this_process_s_parent()
+    parent = process(os.getppid())
     claim(study, parent, {min(every)})
     claim(study, replace(parent, started="1"), every)  # It has ended.
     claim(study, replace(ELSEWHERE, pid=parent.pid), every)
@@ -136,16 +154,9 @@ def test_who_comes_later_takes_the_cores_that_are_free(study: optuna.Study) -> N
 
 def test_where_no_core_is_free_all_are_shared(study: optuna.Study) -> None:
     every = cores.available()
-    claim(study, this_process_s_parent(), every)
+    claim(study, process(os.getppid()), every)
     with Lease(study, nullcontext):
         assert cores.available() == every
-
-
-def this_process_s_parent() -> Owner:
-    """Return a process that lives as long as this one."""
-    pid = os.getppid()
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return replace(this_process(), pid=pid, started=stat.rpartition(")")[2].split()[19])
 
 
 @pytest.mark.parametrize("mark", [None, 7, {}, {"host": "h", "pid": "x"}, {"pid": 10**400}])
@@ -153,24 +164,24 @@ def test_a_damaged_mark_is_no_owner(mark: object) -> None:
     assert read_owner(mark) is None
 
 
-def test_who_is_robbed_and_ends_later_changes_nothing(bench: Bench, study: optuna.Study) -> None:
+def test_who_is_robbed_and_ends_later_changes_nothing(bench: Bench, begun: Begun) -> None:
     """As a machine does that slept for longer than its lease."""
-    slow = bench.begun  # type: ignore[attr-defined]
+    study = begun.study
     give(study, replace(this_process(), pid=2**22 + 1))
     stack, bench.stack = bench.stack, ClockedStack()
     bench.train(bench.study(record()), Goal(1))
     told = [(t.value, t.intermediate_values, t.datetime_complete) for t in study.trials]
     bench.stack = stack
-    assert [event.outcome for event in slow if hasattr(event, "outcome")] == ["complete"]
+    done = [event for event in begun.rest if isinstance(event, TrialDone)]
+    assert [event.outcome for event in done] == ["complete"]
     assert [(t.value, t.intermediate_values, t.datetime_complete) for t in study.trials] == told
 
 
-def test_who_is_robbed_of_a_trial_that_still_waits_ends_it(
-    bench: Bench, study: optuna.Study
-) -> None:
+def test_who_is_robbed_of_a_trial_that_still_waits_ends_it(begun: Begun) -> None:
+    study = begun.study
     trial = running(study)
     study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-    done = [e for e in bench.begun if hasattr(e, "outcome")]  # type: ignore[attr-defined]
+    done = [event for event in begun.rest if isinstance(event, TrialDone)]
     assert [event.outcome for event in done] == ["complete"] * 3
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3
 

@@ -1,0 +1,75 @@
+"""One reader under atheris: libFuzzer changes bytes, hypothesis makes rubbish of them.
+
+    python -m tests.rubbish.guided READER N FOLDER [options of libFuzzer]
+
+It ends after N different pieces of rubbish. libFuzzer ends the process in its own way, so that all
+is written each time: `row.json`, what became of the rubbish so far, and `last`, the bytes at work.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+INSTRUMENTED = ("hpo", "PIL", "numpy", "pickletools", "tomllib", "zipfile")
+# Zeros are the least of every choice: rubbish for which the bytes do not suffice ends in them.
+_ZEROS = bytes(8192)
+
+
+def main() -> None:
+    """Let libFuzzer look for rubbish that leads a reader to new places."""
+    import atheris
+
+    program, name, n, place, *options = sys.argv
+    folder = Path(place).resolve()
+    # All is imported and done in here, so that what a library loads late is instrumented too.
+    with atheris.instrument_imports(include=list(INSTRUMENTED)):
+        from tests.rubbish.counts import surroundings
+
+        with surroundings() as around:
+            read = _reading(name, around)
+
+            def one_input(content: bytes) -> None:
+                (folder / "last").write_bytes(content)
+                row = read(content + _ZEROS)
+                (folder / "row.json").write_text(json.dumps(row), encoding="utf-8")
+                if row["n"] >= int(n):
+                    os.kill(os.getpid(), signal.SIGUSR1)  # libFuzzer ends in order.
+
+            atheris.Setup([program, *options], one_input)
+            atheris.Fuzz()
+
+
+def _reading(name: str, folder: Path) -> Callable[[bytes], dict[str, Any]]:
+    """Return what reads the rubbish that bytes stand for, unless it has, and counts."""
+    from hypothesis import given, settings
+
+    from tests.rubbish.counts import Count, as_row, attempt_and_count
+    from tests.rubbish.readers import READERS
+
+    count = Count()
+    seen: Counter[int] = Counter()
+
+    @settings(database=None, deadline=None)
+    @given(READERS[name].rubbish)
+    def read(rubbish: object) -> None:
+        key = hash(repr(rubbish))
+        seen[key] += 1
+        if seen[key] == 1:
+            attempt_and_count(count, READERS[name], folder, rubbish)
+
+    fuzz_one_input = read.hypothesis.fuzz_one_input
+
+    def read_bytes(content: bytes) -> dict[str, Any]:
+        fuzz_one_input(content)
+        return as_row(count) | {"n_repeated": seen.total() - len(seen)}
+
+    return read_bytes
+
+
+if __name__ == "__main__":
+    main()
