@@ -34,8 +34,8 @@ _MOST_TIMED: Final = 12
 # Seconds until a process has imported torch.
 _PROCESS_START: Final = 3.0
 
-PRUNED_SHARE: Final = 0.5
-"""What a median pruner saves, as a share of the epochs after its warm-up: half of the trials."""
+PRUNED_SHARE: Final = 0.3
+"""The trials that a median pruner ends after its warm-up: 13 of 50 in the README's search."""
 
 
 @dataclass(frozen=True, kw_only=True)
