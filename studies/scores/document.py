@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import studies.scores
-from hpo.score import SCORES
+from hpo.score import DEFAULT_METRICS, SCORES
 from studies.scores.rules import N_DRAWS, SEARCH_SIZE, Estimate, Judged
 from studies.scores.targets import TARGETS
 
@@ -26,7 +26,7 @@ def document(
     `missing` names the data sets of the plan that are not told yet.
     """
     plan = (studies.scores.__doc__ or "").split(" is told here:\n")[-1]
-    parts = [_HEAD, plan.strip(), "## What came out"]
+    parts = [_HEAD, plan.strip(), "## What came out", _summary(tables)]
     for title, judged in tables.items():
         parts += [f"### {title}", notes[title], _table(judged)]
     if missing:
@@ -40,6 +40,35 @@ def choose(judged: Sequence[Judged]) -> str:
     most = 2 * by_rule["accuracy"].regret["auroc"].value
     allowed = [one for one in judged if one.regret["auroc"].value <= most]
     return min(allowed, key=lambda one: one.regret["accuracy"].value).rule
+
+
+def _summary(tables: Mapping[str, Sequence[Judged]]) -> str:
+    """Return what choosing costs in test accuracy, in a line for each table."""
+    default = DEFAULT_METRICS["search"]
+    heads = ["tested on", "the plan's rule", SCORES[default].title, "plain accuracy"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    n_better = 0
+    for title, judged in tables.items():
+        by_rule = {one.rule: one for one in judged}
+        found = choose(judged)
+        cells = [f"{SCORES[found].title}: {_regret(by_rule[found])}"]
+        cells += [_regret(by_rule[rule]) for rule in (default, "accuracy")]
+        n_better += _of_accuracy(by_rule[default]).value < _of_accuracy(by_rule["accuracy"]).value
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + (
+        "\n\nRegret in test accuracy, in points, by the score that chooses. That of "
+        f"{SCORES[default].title}, the default of a search, is below that of plain accuracy in "
+        f"{n_better} of {len(tables)} tables."
+    )
+
+
+def _regret(judged: Judged) -> str:
+    regret = _of_accuracy(judged)
+    return f"{100 * regret.value:.1f} ({100 * regret.low:.1f}, {100 * regret.high:.1f})"
+
+
+def _of_accuracy(judged: Judged) -> Estimate:
+    return judged.regret["accuracy"]
 
 
 def _table(judged: Sequence[Judged]) -> str:
