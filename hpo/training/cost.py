@@ -47,7 +47,7 @@ def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> i
     if kind == "search":
         best = min(max(len(cores.available()), _FEWEST_OF_SEARCH), _MOST_OF_SEARCH)
     largest = max(map(lane_bytes, configs), default=1)
-    return max(1, min(best, available_bytes() // 2 // largest))
+    return max(1, min(best, available_bytes(device) // 2 // largest))
 
 
 def lane_bytes(config: TrainingConfig) -> int:
@@ -59,8 +59,12 @@ def lane_bytes(config: TrainingConfig) -> int:
     return weights + n_warped * n_pixels * config.batch_size
 
 
-def available_bytes() -> int:
-    """Return the memory that may be used without pushing out anything else."""
+def available_bytes(device: str = "cpu") -> int:
+    """Return the memory of a device that may be used without pushing out anything else."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
     try:
         for line in _MEMINFO.read_text().splitlines():
             name, _, value = line.partition(":")

@@ -147,3 +147,11 @@ def test_a_training_that_diverges_says_so(data: TrainingData, place: Device) -> 
     )
     found, _ = both(data, config, place, n_epochs=6)
     assert not torch.isfinite(found.sums[0])
+
+
+@pytest.mark.gpu
+def test_bf16_factors_round_and_do_no_more(data: TrainingData, cuda: Device) -> None:
+    device = Device(cuda.name, "bf16")
+    one, other = (start(data, SMALL, place) for place in (device, Device(cuda.name, "fp32")))
+    found, expected = (by_kernels(memory_of(lane), lane) for lane in (one, other))
+    assert_close(found, expected, tolerance=LOOSE)

@@ -123,3 +123,20 @@ def test_only_a_gpu_is_trained_on_in_slots() -> None:
     assert can_train(Device("cuda:1", "bf16"))
     assert not can_train(Device("cpu", "bf16"))
     assert not can_train(Device("cuda:0", "fp64"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize("hidden", [(12, 7), (200, 30)])
+def test_an_epoch_of_a_graph_is_one_that_is_launched_piece_by_piece(
+    data: TrainingData,
+    cuda: Device,
+    hidden: tuple[int, ...],
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Device(cuda.name, "bf16" if precision == "bf16" else "fp32")
+    job = Job(QUICK.replace(hidden=hidden, epochs=4, augment_pose=0.1))
+    captured = alone(data, job, place)
+    monkeypatch.setattr(Slot, "_capture", lambda _: None)
+    assert_bitwise_equal(captured, alone(data, job, place))
