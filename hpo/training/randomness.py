@@ -20,9 +20,9 @@ ORDER: Final = 1
 DROPOUT: Final = 2
 AUGMENTATION: Final = 3
 
-_GOLDEN_GAMMA: Final = 0x9E3779B97F4A7C15 - 2**64
-_MIX_1: Final = 0xBF58476D1CE4E5B9 - 2**64
-_MIX_2: Final = 0x94D049BB133111EB - 2**64
+GOLDEN_GAMMA: Final = 0x9E3779B97F4A7C15 - 2**64
+MIX_1: Final = 0xBF58476D1CE4E5B9 - 2**64
+MIX_2: Final = 0x94D049BB133111EB - 2**64
 
 # Hashing n numbers takes a few int64 buffers of n. In pieces, 67 million weights take no memory
 # of note, and a piece stays in the cache. On a GPU every piece is a dozen launches.
@@ -80,26 +80,26 @@ def order(seeds: torch.Tensor, n: int, *tags: Tag) -> torch.Tensor:
 
 def stream(seeds: torch.Tensor, *tags: Tag) -> torch.Tensor:
     """Return the key of each lane `(lanes,)` that the numbers of these tags are counted from."""
-    key = _mix(seeds * _GOLDEN_GAMMA + 1)
+    key = _mix(seeds * GOLDEN_GAMMA + 1)
     for tag in tags:
         key = _mix(key + _wrapped(tag))
     # One more turn, or position p of these tags would be the key of (*tags, p).
-    return _mix(key ^ _MIX_2)
+    return _mix(key ^ MIX_2)
 
 
 def _wrapped(tag: Tag) -> Tag:
-    """Return (tag + 1) * _GOLDEN_GAMMA modulo 2**64, as int64 has it."""
-    product = (tag + 1) * _GOLDEN_GAMMA
+    """Return (tag + 1) * GOLDEN_GAMMA modulo 2**64, as int64 has it."""
+    product = (tag + 1) * GOLDEN_GAMMA
     return product if isinstance(product, torch.Tensor) else (product + 2**63) % 2**64 - 2**63
 
 
 def _hash(stream: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    return _mix(stream[:, None] + positions * _GOLDEN_GAMMA)
+    return _mix(stream[:, None] + positions * GOLDEN_GAMMA)
 
 
 def _mix(x: torch.Tensor) -> torch.Tensor:
-    x = (x ^ _shift_right(x, 30)) * _MIX_1
-    x = (x ^ _shift_right(x, 27)) * _MIX_2
+    x = (x ^ _shift_right(x, 30)) * MIX_1
+    x = (x ^ _shift_right(x, 27)) * MIX_2
     return x ^ _shift_right(x, 31)
 
 

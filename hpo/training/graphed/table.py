@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from hpo.training.augmentation import Changes
 from hpo.training.graphed.kind import Kind
 from hpo.training.stacked.lane import Lane
+from hpo.training.stacked.updates import BETAS
 
 _NAMES: Final = (
     "learning_rate",
@@ -21,8 +22,6 @@ _NAMES: Final = (
     "augment_stretch",
     "augment_exposure",
 )
-# Defaults of torch.optim.
-_BETAS: Final = (0.9, 0.999)
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,8 @@ def step_numbers(table: Table, n_before: Tensor, n_steps: int) -> Tensor:
     steps = n_before.to(torch.float64) + torch.arange(1, n_steps + 1, device=n_before.device)
     rate = table.number("learning_rate").expand(n_steps)
     columns = [
-        rate / (1 - torch.pow(_BETAS[0], steps)),
-        (1 - torch.pow(_BETAS[1], steps)).rsqrt(),
+        rate / (1 - torch.pow(BETAS[0], steps)),
+        (1 - torch.pow(BETAS[1], steps)).rsqrt(),
         rate,
         table.number("weight_decay").expand(n_steps),
         table.number("momentum").expand(n_steps),

@@ -17,8 +17,8 @@ from hpo.config import Activation
 from hpo.training.stacked.layout import Layer, Layout
 
 # Defaults of torch.nn.BatchNorm1d.
-_EPSILON: Final = 1e-5
-_MOMENTUM: Final = 0.1
+EPSILON: Final = 1e-5
+MOMENTUM: Final = 0.1
 
 _Forward: TypeAlias = Callable[[Tensor], Tensor]
 # From the gradient of the result, the input and the result to the gradient of the input.
@@ -129,7 +129,7 @@ def evaluate(rows: Rows, product: Tensor) -> Tensor:
         bias = layer.bias.of(rows.parameters)[:, None]
         if layer.gain:
             units = rows.statistics[:, :, rows.layout.units(index)]
-            scale = (units[:, 1:] + _EPSILON).rsqrt()
+            scale = (units[:, 1:] + EPSILON).rsqrt()
             x = (x - units[:, :1]) * scale * layer.gain.of(rows.parameters)[:, None] + bias
         else:
             x = x + bias
@@ -156,9 +156,9 @@ def _normalize(rows: Rows, index: int, x: Tensor) -> tuple[Tensor, Tensor | None
     centered = x - mean
     variance = centered.square().mean(1, keepdim=True)
     running = rows.statistics[:, :, rows.layout.units(index)]
-    running[:, :1].lerp_(mean, _MOMENTUM)
-    running[:, 1:].lerp_(variance * (n / (n - 1)), _MOMENTUM)
-    scale = (variance + _EPSILON).rsqrt_()
+    running[:, :1].lerp_(mean, MOMENTUM)
+    running[:, 1:].lerp_(variance * (n / (n - 1)), MOMENTUM)
+    scale = (variance + EPSILON).rsqrt_()
     normal = centered.mul_(scale)
     return normal * layer.gain.of(rows.parameters)[:, None] + bias, normal, scale
 

@@ -15,9 +15,9 @@ from hpo.config import Optimizer, TrainingConfig
 from hpo.training.stacked.scratch import Scratch
 
 # Defaults of torch.optim.
-_BETAS: Final = (0.9, 0.999)
-_ALPHA: Final = 0.99
-_EPSILON: Final = 1e-8
+BETAS: Final = (0.9, 0.999)
+ALPHA: Final = 0.99
+EPSILON: Final = 1e-8
 
 _Tensors: TypeAlias = list[Tensor]
 
@@ -83,10 +83,10 @@ def _fused_adam(
         [],
         moments.steps,
         lr=step.learning_rate,
-        beta1=_BETAS[0],
-        beta2=_BETAS[1],
+        beta1=BETAS[0],
+        beta2=BETAS[1],
         weight_decay=config.weight_decay,
-        eps=_EPSILON,
+        eps=EPSILON,
         amsgrad=False,
         maximize=False,
     )
@@ -116,9 +116,9 @@ def _rmsprop(config: TrainingConfig, moments: Moments, step: Step) -> None:
         if config.weight_decay:
             gradient.add_(parameter, alpha=config.weight_decay)
         square = moments.second[index]
-        square.mul_(_ALPHA).addcmul_(gradient, gradient, value=1 - _ALPHA)
+        square.mul_(ALPHA).addcmul_(gradient, gradient, value=1 - ALPHA)
         root = step.scratch.take("root", tuple(square.shape), square.dtype)
-        torch.sqrt(square, out=root).add_(_EPSILON)
+        torch.sqrt(square, out=root).add_(EPSILON)
         if not config.momentum:
             parameter.addcdiv_(gradient, root, value=-step.learning_rate)
             continue

@@ -40,8 +40,8 @@ def first_pass(
     `PIXELS` uint8 `(images, n_pixels)` less `OFFSETS` `(images,)` are whole numbers, which bf16
     holds. `NOW` and `NEXT` are rows of it, n_now and n_next of them, at most `IMAGES`; the first
     batch has none before it (`HAS_NOW`), the last none after it. `DELTA` `(IMAGES, filled)` is the
-    gradient of this batch's product; `WEIGHTS` are `(width, n_pixels)`, and so
-    are n_first and n_second moments, as far as there are any.
+    gradient of this batch's product; `WEIGHTS` are `(width, n_pixels)`, and so are the moments,
+    n_first and n_second numbers, as far as there are any.
 
     A program takes `UNITS` units and every so many-th `BLOCK` of pixels, and leaves its share of
     the product in `PARTIAL` `(programs, IMAGES, filled)`: whoever adds these up does so in one
@@ -62,13 +62,13 @@ def first_pass(
         if HAS_NOW:
             values = _values(PIXELS, OFFSETS, NOW, n_now, pixels, n_pixels, IMAGES)
             gradient = _multiply(tl.trans(delta), values, IS_BF16)
-            _, weight = update(memory, places, inside, gradient, OPTIMIZER)
+            weight = update(memory, places, inside, gradient, OPTIMIZER)
         else:
             weight = tl.load(WEIGHTS + places, mask=inside, other=0.0)
         values = _values(PIXELS, OFFSETS, NEXT, n_next, pixels, n_pixels, IMAGES)
         product += _multiply(values, tl.trans(weight), IS_BF16)
     place = tl.program_id(1) * IMAGES * filled + near
-    tl.store(PARTIAL + place, product, mask=(units < filled)[None, :] & (rows >= 0)[:, None])
+    tl.store(PARTIAL + place, product, mask=(units < filled)[None, :])
 
 
 @triton.jit

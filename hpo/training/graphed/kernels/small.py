@@ -12,6 +12,7 @@ matrices, it took minutes to compile.
 import triton
 from triton import language as tl
 
+from hpo.training import randomness
 from hpo.training.graphed.kernels.codes import BCE
 from hpo.training.graphed.kernels.functions import (
     activate,
@@ -19,14 +20,16 @@ from hpo.training.graphed.kernels.functions import (
     cross_entropy,
     derive_activation,
 )
+from hpo.training.stacked import layers
 
-_EPSILON: tl.constexpr = tl.constexpr(1e-5)
-_MOMENTUM: tl.constexpr = tl.constexpr(0.1)
+_EPSILON: tl.constexpr = tl.constexpr(layers.EPSILON)
+_MOMENTUM: tl.constexpr = tl.constexpr(layers.MOMENTUM)
 # Three products of tensor cores instead of one make up for what they round off.
 PRECISION: tl.constexpr = tl.constexpr("tf32x3")
-_GOLDEN_GAMMA: tl.constexpr = tl.constexpr(0x9E3779B97F4A7C15)
-_MIX_1: tl.constexpr = tl.constexpr(0xBF58476D1CE4E5B9)
-_MIX_2: tl.constexpr = tl.constexpr(0x94D049BB133111EB)
+# Here without a sign.
+_GOLDEN_GAMMA: tl.constexpr = tl.constexpr(randomness.GOLDEN_GAMMA % 2**64)
+_MIX_1: tl.constexpr = tl.constexpr(randomness.MIX_1 % 2**64)
+_MIX_2: tl.constexpr = tl.constexpr(randomness.MIX_2 % 2**64)
 
 # What the trace has of a layer: what came in, what BatchNorm made of it, what the activation saw,
 # the factors of dropout, the gradient of what went out, and in a row the scale of BatchNorm.
@@ -44,9 +47,7 @@ N_TRACES: tl.constexpr = tl.constexpr(6)
 N_PLACES: tl.constexpr = tl.constexpr(7)
 
 
-@triton.jit(
-    do_not_specialize=("start", "n", "n_measured", "n_hidden", "n_units", "n_first", "n_second")
-)
+@triton.jit(do_not_specialize=("start", "n", "n_measured", "n_hidden", "n_units"))
 def small_step(
     PRODUCT,
     SCALES,

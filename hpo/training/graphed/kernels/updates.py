@@ -7,11 +7,12 @@ import triton
 from triton import language as tl
 
 from hpo.training.graphed.kernels.codes import ADAMW, RMSPROP
+from hpo.training.stacked import updates
 
-_BETA_1: tl.constexpr = tl.constexpr(0.9)
-_BETA_2: tl.constexpr = tl.constexpr(0.999)
-_ALPHA: tl.constexpr = tl.constexpr(0.99)
-_EPSILON: tl.constexpr = tl.constexpr(1e-8)
+_BETA_1: tl.constexpr = tl.constexpr(updates.BETAS[0])
+_BETA_2: tl.constexpr = tl.constexpr(updates.BETAS[1])
+_ALPHA: tl.constexpr = tl.constexpr(updates.ALPHA)
+_EPSILON: tl.constexpr = tl.constexpr(updates.EPSILON)
 
 
 @triton.jit
@@ -45,21 +46,21 @@ def take_step(weight, first, second, gradient, NUMBERS, optimizer):
 
 @triton.jit
 def update(memory, places, inside, gradient, optimizer):
-    """Take a step of the parameters at these places; return them as they were and as they are.
+    """Take a step of the parameters at these places; return them.
 
     `memory` points to parameters, first and second moments, and the numbers of the step, and says
     how many moments there are of each kind: of what an optimizer lacks, none.
     """
     is_first = inside & (places < memory[4])
     is_second = inside & (places < memory[5])
-    before = tl.load(memory[0] + places, mask=inside, other=0.0)
+    weight = tl.load(memory[0] + places, mask=inside, other=0.0)
     first = tl.load(memory[1] + places, mask=is_first, other=0.0)
     second = tl.load(memory[2] + places, mask=is_second, other=0.0)
-    after, first, second = take_step(before, first, second, gradient, memory[3], optimizer)
-    tl.store(memory[0] + places, after, mask=inside)
+    weight, first, second = take_step(weight, first, second, gradient, memory[3], optimizer)
+    tl.store(memory[0] + places, weight, mask=inside)
     tl.store(memory[1] + places, first, mask=is_first)
     tl.store(memory[2] + places, second, mask=is_second)
-    return before, after
+    return weight
 
 
 @triton.jit(do_not_specialize=("n", "n_first", "n_second"))
