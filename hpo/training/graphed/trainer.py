@@ -13,8 +13,6 @@ from hpo.training.graphed.kind import kind_of
 from hpo.training.graphed.slot import Slot
 from hpo.training.memory import memory_explained
 from hpo.training.stacked.lane import Lane
-from hpo.training.stacked.measuring import read_result
-from hpo.training.stacked.scratch import Scratch
 from hpo.training.stacked.trainer import CohortTrainer
 
 # What slots without a lane may hold in all, in bytes: a kind that comes again finds its graph.
@@ -26,7 +24,6 @@ class GraphedTrainer:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._scratch = Scratch(device.torch)
         self._slots: list[Slot] = []
         self._others = CohortTrainer(device)
 
@@ -43,8 +40,7 @@ class GraphedTrainer:
 
     def read_result(self, lane: Lane) -> TrainingResult:
         """Return what a training leaves behind."""
-        with memory_explained(lane.config, self._device):
-            return read_result(lane, self._scratch)
+        return self._others.read_result(lane)
 
     def clear(self) -> None:
         """Give the memory back."""
@@ -53,7 +49,6 @@ class GraphedTrainer:
             with suppress(RuntimeError):
                 torch.cuda.synchronize(self._device.torch)
         self._slots.clear()
-        self._scratch.clear()
         self._others.clear()
 
     def _train_served(self, lanes: Sequence[Lane]) -> list[EpochMetrics]:

@@ -1,7 +1,8 @@
 """The stacked engine: many lanes at once, each bitwise what it would be alone.
 
-Every epoch the live lanes are gathered into cohorts that share shapes and operations; what a lane
-computes does not depend on which others are there. A stack of one is the same code.
+It keeps account of lanes; how they train is `trainer`'s: on a CPU in cohorts that share shapes and
+operations, on a GPU in slots. What a lane computes does not depend on which others are there. A
+stack of one is the same code.
 """
 
 import time
@@ -49,7 +50,7 @@ class _Member:
 
 
 class StackedStack:
-    """Trains its lanes in cohorts; see `hpo.training.engine.Stack`."""
+    """Trains its lanes by a trainer; see `hpo.training.engine.Stack`."""
 
     def __init__(
         self, data: TrainingData, device: Device, *, trainer: Trainer, joins: bool = False
