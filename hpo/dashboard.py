@@ -2,11 +2,12 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import optuna
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
+from optuna.artifacts.exceptions import ArtifactNotFound
 
 from hpo import curves
 from hpo.errors import UsageError
@@ -30,6 +31,29 @@ def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
             study_or_trial=trial,
             mimetype="text/csv",
         )
+
+
+def attached_to(study: optuna.Study, storage: Storage) -> list[str]:
+    """Return the artifacts of a study's trials; those of a damaged trial are left out."""
+    found = []
+    for trial in study.get_trials(deepcopy=False):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            of_trial = get_all_artifact_meta(trial, storage=storage.optuna)
+            found += [artifact.artifact_id for artifact in of_trial]
+    return found
+
+
+def remove_attached(artifacts: Iterable[str], *, folder: Path) -> None:
+    """Remove artifacts of a study that is deleted; what is no artifact of this folder stays.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    store = FileSystemArtifactStore(folder)
+    with writing(folder, way_out="The study is deleted from the database."):
+        for artifact in artifacts:
+            with contextlib.suppress(ArtifactNotFound, ValueError):
+                store.remove(artifact)
 
 
 def serve(storage: Storage, *, folder: Path, host: str, port: int) -> None:

@@ -13,7 +13,7 @@ from safetensors.numpy import save as to_safetensors
 
 from hpo import study as studies
 from hpo.baselines import baselines
-from hpo.dashboard import attach_curves
+from hpo.dashboard import attach_curves, attached_to, remove_attached
 from hpo.data import Dataset, TrainingData, open_data
 from hpo.engines import lanes_of, open_stack, sealed, window_of, with_device
 from hpo.errors import DataError, StudyError
@@ -221,9 +221,12 @@ def retrain(study: optuna.Study, job: Job) -> TrainingResult:
 
 
 def delete_study(storage: Storage, name: str) -> None:
-    """Delete a study and what hpo wrote into its folder; the run store keeps its trainings."""
+    """Delete a study and the files that hpo wrote for it; the run store keeps its trainings."""
     with explained(storage.url):
+        study = optuna.load_study(study_name=name, storage=storage.optuna)
+        attached = attached_to(study, storage)
         optuna.delete_study(study_name=name, storage=storage.optuna)
+    remove_attached(attached, folder=artifacts_folder(storage.url))
     clear_study_folder(study_folder(storage.url, name))
 
 

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,39 @@ def test_a_configuration_of_many_parameters_leaves_room_for_the_rest(
     assert cells[:4] == ["study", "data", "trials", "best"]
     is_told = "The best of mine is its accuracy under stress." in shown
     assert is_told == (metric == "stress_accuracy")
+
+
+def test_delete_removes_the_curves_of_the_study_alone(hpo: Hpo, xrays: Path) -> None:
+    hpo(*GRID, "--data", xrays, "--study", "mine")
+    curves = set(Path("studies/artifacts").iterdir())
+    assert len(curves) == 4
+    hpo(*GRID, "--data", xrays, "--study", "other")
+    assert len(set(Path("studies/artifacts").iterdir())) == 8
+    hpo("delete", "other", "--yes")
+    assert set(Path("studies/artifacts").iterdir()) == curves
+
+
+def test_a_study_whose_curves_are_gone_or_are_no_files_of_ours_is_deleted(
+    hpo: Hpo, xrays: Path
+) -> None:
+    hpo(*GRID, "--data", xrays, "--study", "mine")
+    elsewhere = Path("studies/mine.txt")
+    elsewhere.write_text("the user's")
+    next(Path("studies/artifacts").iterdir()).unlink()
+    with closing(sqlite3.connect("studies/hpo.db")) as database, database:
+        named = "select trial_system_attribute_id, value_json from trial_system_attributes"
+        (first, value), (second, _), *_ = database.execute(named + " where key like 'artifacts:%'")
+        hostile = json.loads(json.loads(value)) | {"artifact_id": "../mine.txt"}
+        for number, damaged in ((first, json.dumps(json.dumps(hostile))), (second, '"[]"')):
+            database.execute(
+                "update trial_system_attributes set value_json = ? "
+                "where trial_system_attribute_id = ?",
+                (damaged, number),
+            )
+    assert hpo("delete", "mine", "--yes").code == 0
+    assert elsewhere.exists()
+    # Those of the two damaged trials are nobody's now.
+    assert 1 <= len(list(Path("studies/artifacts").iterdir())) <= 2
 
 
 def test_delete_leaves_the_users_own_files_alone(hpo: Hpo, xrays: Path) -> None:
