@@ -1,7 +1,22 @@
-"""Which cores this process uses: where the system can tell, and can be told."""
+"""The processor, and which of its cores this process uses: where the system can tell."""
 
 import os
+import platform
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+_CPUINFO: Final = Path("/proc/cpuinfo")
+
+
+def processor() -> str:
+    """Return the name of the processor, that of its architecture where no other is known."""
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def available() -> set[int]:

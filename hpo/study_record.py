@@ -8,6 +8,7 @@ import re
 from dataclasses import astuple, dataclass
 from typing import Any, Final, Literal
 
+from hpo import cores
 from hpo import space as spaces
 from hpo.errors import UsageError
 from hpo.score import Score, read_score
@@ -144,7 +145,7 @@ def check_name(name: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that decide the numbers, without importing the libraries."""
+    """Return what rounds: the processor, and versions, without importing the libraries."""
     names = {"hpo": "hpo-toolkit", "torch": "torch", "optuna": "optuna", "numpy": "numpy"}
     found = {"python": platform.python_version()}
     for name, distribution in names.items():
@@ -152,4 +153,4 @@ def versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "unknown"
-    return found
+    return found | {"processor": cores.processor()}

@@ -51,7 +51,7 @@ def facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
         *_search_facts(summary),
         ("Device", f"{record.device}, {record.precision}"),
         ("Seed", str(record.seed)),
-        ("Versions", ", ".join(f"{name} {text}" for name, text in record.versions.items())),
+        ("Made with", ", ".join(f"{name} {text}" for name, text in record.versions.items())),
         ("Storage", summary.storage),
         ("Command", record.command),
     )

@@ -23,7 +23,7 @@ from hpo.study import read_record
 from hpo.study_record import StudyRecord, versions
 from hpo.training.engine import Stack
 
-_VERSIONS: Final = ("hpo", "torch", "numpy", "python")
+_VERSIONS: Final = ("hpo", "torch", "numpy", "python", "processor")
 
 
 @dataclass(frozen=True, slots=True)

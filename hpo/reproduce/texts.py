@@ -25,7 +25,7 @@ def sentences(found: Reproduction) -> Iterator[str]:
     if judgment.result == "different":
         yield _why(found)
     elif judgment.result == "equal_within_rounding" and not found.changes:
-        yield "Nothing on record says why; another processor rounds differently."
+        yield "Nothing on record says why."
 
 
 def to_document(found: Reproduction) -> dict[str, Any]:
@@ -95,14 +95,11 @@ def _score(found: Reproduction) -> str:
 def _why(found: Reproduction) -> str:
     if found.changes:
         return (
-            "Rounding differs between devices, precisions and versions, and training lets it grow "
-            "from epoch to epoch until it is as large as between seeds: that may be all. Trained "
-            "as it was, the record can be compared bit for bit."
+            "Rounding differs between processors, devices, precisions and versions, and training "
+            "lets it grow from epoch to epoch until it is as large as between seeds: that may be "
+            "all. Trained as it was, the record can be compared bit for bit."
         )
-    return (
-        "Nothing on record says why: another processor, whose rounding grows with every epoch, "
-        "changed code, or a record that was changed afterwards."
-    )
+    return "Nothing on record says why: changed code, or a record that was changed afterwards."
 
 
 def _document(difference: Difference | None) -> dict[str, Any] | None:

@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from hpo import cores
+
 ROOT = Path(__file__).parents[2]
 
 # Real images beside the checkout, where there are any.
@@ -15,7 +17,7 @@ REAL_DATA = ROOT.parent / "shared" / "data" / "chest_xray"
 def describe_machine() -> dict[str, object]:
     """Return processor, cores, load and versions."""
     return {
-        "processor": _processor(),
+        "processor": cores.processor(),
         "n_cores": len(os.sched_getaffinity(0)),
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "system": platform.platform(),
@@ -32,9 +34,3 @@ def spread(values: list[float]) -> dict[str, object]:
         "high": round(max(values), 4),
         "runs": [round(value, 4) for value in values],
     }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo import grid
+from hpo import cores, grid
 from hpo.plan import Settings
 from tests.conftest import SIZE, SMALL, Hpo, make_images
 
@@ -83,6 +83,15 @@ def test_small_differences_and_another_torch_are_rounding(hpo: Hpo) -> None:
     assert answer.json["result"] == "equal_within_rounding"
     assert answer.json["largest"]["metric"] == "training loss"
     assert "torch 2.0.0 then" in answer.json["changes"][0]
+
+
+@pytest.mark.usefixtures("_mine")
+def test_another_processor_is_named(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hpo("reproduce", "mine", 0, "--json").json["changes"] == []
+    recorded = cores.processor()
+    monkeypatch.setattr(cores, "processor", lambda: "Abacus 3000")
+    changes = hpo("reproduce", "mine", 0, "--json").json["changes"]
+    assert changes == [f"processor {recorded} then, Abacus 3000 now"]
 
 
 @pytest.mark.usefixtures("_mine")
