@@ -1,19 +1,22 @@
 """What an epoch of a configuration costs beside another's, and how many lanes to train at once."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from hpo import cores
 from hpo.config import TrainingConfig
 
-# Fitted to seconds of a CPU with bf16 instructions: passes over the
-# first weights per step, products per image, and what a step costs however small it is.
-_PER_WEIGHT: Final = 0.75e-9
-_PER_WEIGHT_AND_IMAGE: Final = 0.025e-9
-_PER_STEP: Final = 0.6e-3
-_PER_WARPED_PIXEL: Final = 8e-9
+# Seconds on a CPU with bf16 instructions, all cores at work (tests/benchmarks/cost.py).
+_SECONDS: Final[Mapping[str, float]] = {
+    "pass over a first weight": 1.3e-9,
+    "product of a first weight": 0.029e-9,
+    "step": 0.6e-3,
+    "layer of a step": 0.8e-3,
+    "changed pixel": 7e-9,
+    "changed image": 20e-6,
+}
 
 # Beyond these a stack gains little (tests/benchmarks/results/stack.json), and a search decides on
 # older results.
@@ -22,18 +25,27 @@ _LANES_OF_GPU: Final = 8
 _FEWEST_OF_SEARCH: Final = 4
 _MOST_OF_SEARCH: Final = 8
 
-
 _MEMINFO: Final = Path("/proc/meminfo")
 
 
 def epoch_cost(config: TrainingConfig, *, n_train: int) -> float:
     """Return about the seconds of an epoch: good for comparing, not for forecasting."""
-    n_pixels = config.image_size**2
-    n_weights = n_pixels * config.hidden[0]
+    return sum(_SECONDS[part] * n for part, n in parts(config, n_train=n_train).items())
+
+
+def parts(config: TrainingConfig, *, n_train: int) -> dict[str, int]:
+    """Return of what an epoch consists, and how many of each."""
+    n_weights = config.image_size**2 * config.hidden[0]
     n_steps = -(-n_train // config.batch_size)
-    passes = n_weights * (n_steps * _PER_WEIGHT + n_train * _PER_WEIGHT_AND_IMAGE)
-    warps = n_train * n_pixels * _PER_WARPED_PIXEL if config.is_warped else 0.0
-    return passes + n_steps * _PER_STEP + warps
+    n_changed = n_train if config.is_warped else 0
+    return {
+        "pass over a first weight": n_weights * n_steps,
+        "product of a first weight": n_weights * n_train,
+        "step": n_steps,
+        "layer of a step": n_steps * len(config.hidden),
+        "changed pixel": n_changed * config.image_size**2,
+        "changed image": n_changed,
+    }
 
 
 def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> int:
