@@ -24,6 +24,9 @@ from hpo.training.stacked.lane import Lane, open_lane, read_losses
 from hpo.training.stacked.scratch import Scratch
 from hpo.training.stacked.trainer import open_trainer
 
+FOLD: Final = 0
+"""The fold whose images are timed."""
+
 # Tensors the size of the weights: what each optimizer remembers between steps.
 _N_MOMENTS: Final[dict[Optimizer, int]] = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}
 
@@ -42,7 +45,7 @@ def seconds_per_epoch(
     """
     use_huge_pages()
     with memory_explained(config, device), one_thread():
-        fold = Images(data, device).place(config, 0)
+        fold = Images(data, device).place(config, FOLD)
         start = _now(device)
         lane = open_lane(config, fold, seed=0, device=device)
         opening = _now(device) - start

@@ -1,6 +1,7 @@
 """What a stack and its processes say to each other: pickled records, one after another.
 
-A process answers every Train with one Trained or one Failed, and nothing else.
+A process answers every Train with a Trained and every Time with a Timed, or either with a Failed;
+it answers nothing else.
 """
 
 from dataclasses import dataclass
@@ -58,11 +59,27 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Time:
+    """Time a configuration, as `hpo.training.timing.seconds_per_epoch` does; fields as in Add."""
+
+    config: TrainingConfig
+    images: Fold
+    pixels: Path
+
+
+@dataclass(frozen=True)
 class Trained:
     """The epochs that were trained, and what the lanes that are finished leave behind."""
 
     epochs: list[LaneEpoch]
     results: dict[int, TrainingResult]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The seconds of an epoch."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -73,5 +90,6 @@ class Failed:
     trace: str = ""
 
 
-Request: TypeAlias = Open | Add | Drop | Train
-Reply: TypeAlias = Trained | Failed
+Request: TypeAlias = Open | Add | Drop | Train | Time
+Answer: TypeAlias = Trained | Timed
+Reply: TypeAlias = Answer | Failed

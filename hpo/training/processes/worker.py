@@ -17,24 +17,38 @@ from typing import IO
 
 import numpy as np
 
+from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, Pixels, TrainingData
 from hpo.errors import HpoError
-from hpo.training.engine import Stack
-from hpo.training.processes.messages import Add, Drop, Failed, Open, Reply, Request, Train, Trained
+from hpo.training.processes.messages import (
+    Add,
+    Drop,
+    Failed,
+    Open,
+    Reply,
+    Request,
+    Time,
+    Timed,
+    Train,
+    Trained,
+)
 from hpo.training.stacked import open_stack
+from hpo.training.timing import FOLD, seconds_per_epoch
 
 
 def main() -> None:
     """Serve until the input ends, or the reader of the output is gone."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    lanes = _Lanes()
+    requests = _read(sys.stdin.buffer)
+    opening = next(requests, None)
+    if not isinstance(opening, Open):
+        return
     with contextlib.suppress(BrokenPipeError):
-        for reply in _serve(lanes, _read(sys.stdin.buffer)):
+        for reply in _serve(_Lanes(opening), requests):
             pickle.dump(reply, replies, protocol=pickle.HIGHEST_PROTOCOL)
             replies.flush()
-    if lanes.folder:
-        shutil.rmtree(lanes.folder, ignore_errors=True)
+    shutil.rmtree(opening.folder, ignore_errors=True)
 
 
 def _read(source: IO[bytes]) -> Iterator[Request]:
@@ -47,14 +61,14 @@ def _serve(lanes: "_Lanes", requests: Iterator[Request]) -> Iterator[Reply]:
     for request in requests:
         try:
             match request:
-                case Open():
-                    lanes.open(request)
                 case Add():
                     lanes.add(request)
                 case Drop():
                     lanes.drop(request.lane)
                 case Train():
                     yield lanes.train()
+                case Time():
+                    yield lanes.time(request)
         except HpoError as error:
             yield Failed(error)
             return
@@ -67,51 +81,48 @@ def _serve(lanes: "_Lanes", requests: Iterator[Request]) -> Iterator[Reply]:
 class _Lanes:
     """A stack, the files it reads, and its lanes under the numbers that the parent gave them."""
 
-    def __init__(self) -> None:
-        self.folder: Path | None = None
+    def __init__(self, opening: Open) -> None:
+        self._device = opening.device
         self._files: dict[int, Pixels] = {}
         self._folds: dict[int, Fold] = {}
         self._names: dict[int, int] = {}
-        self._stack: Stack | None = None
-
-    @property
-    def stack(self) -> Stack:
-        """The stack, which the first request opens."""
-        assert self._stack
-        return self._stack
-
-    def open(self, request: Open) -> None:
-        data = TrainingData(
-            fingerprint=request.fingerprint,
-            labels=request.labels,
-            n_test=request.n_test,
+        self._data = TrainingData(
+            fingerprint=opening.fingerprint,
+            labels=opening.labels,
+            n_test=opening.n_test,
             pixels_at=self._files.__getitem__,
             fold=self._folds.__getitem__,
-            is_stressed=request.is_stressed,
+            is_stressed=opening.is_stressed,
         )
-        self.folder = request.folder
-        self._stack = open_stack(data, device=request.device, joins=request.joins)
+        self._stack = open_stack(self._data, device=opening.device, joins=opening.joins)
 
     def add(self, request: Add) -> None:
-        size = request.config.image_size
-        if size not in self._files:
-            self._files[size] = np.load(request.pixels, mmap_mode="r")
+        self._map(request.config, request.pixels)
         self._folds[request.fold] = request.images
-        lane = self.stack.add(request.config, seed=request.seed, fold=request.fold)
+        lane = self._stack.add(request.config, seed=request.seed, fold=request.fold)
         self._names[lane] = request.lane
 
     def drop(self, name: int) -> None:
         lane = next((lane for lane, own in self._names.items() if own == name), None)
         if lane is not None:
-            self.stack.drop(lane)
+            self._stack.drop(lane)
             del self._names[lane]
 
     def train(self) -> Trained:
-        trained = self.stack.step()
+        trained = self._stack.step()
         epochs = [done._replace(lane=self._names[done.lane]) for done in trained]
-        finished = {done.lane for done in trained} - set(self.stack.lanes)
-        results = {self._names.pop(lane): self.stack.result(lane) for lane in finished}
+        finished = {done.lane for done in trained} - set(self._stack.lanes)
+        results = {self._names.pop(lane): self._stack.result(lane) for lane in finished}
         return Trained(epochs, results)
+
+    def time(self, request: Time) -> Timed:
+        self._map(request.config, request.pixels)
+        self._folds[FOLD] = request.images
+        return Timed(seconds_per_epoch(self._data, request.config, device=self._device))
+
+    def _map(self, config: TrainingConfig, pixels: Path) -> None:
+        if config.image_size not in self._files:
+            self._files[config.image_size] = np.load(pixels, mmap_mode="r")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def opened(data: TrainingData, device: Device, spread: Spread) -> Iterator[Proce
 
 
 def processes_of(stack: ProcessStack) -> list[Process]:
-    return [place.process for place in stack._places]
+    return stack._crew._processes
 
 
 def finish(stack: ProcessStack) -> list[LaneEpoch]:
@@ -229,7 +229,7 @@ def test_closing_ends_the_processes_and_removes_what_they_shared(
 ) -> None:
     stack = open_stack(data, device=cpu, spread=Spread(n_processes=2))
     add(stack, Job(BASE))
-    folder, children = Path(stack._folder.name), [p._child for p in processes_of(stack)]
+    folder, children = Path(stack._crew._folder.name), [p._child for p in processes_of(stack)]
     assert [file.name for file in folder.iterdir()] == ["16.npy"]
     assert [child.poll() for child in children] == [None, None]
     stack.close()
