@@ -179,6 +179,7 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
                 "n_to_train": found.n_to_train,
                 "n_lanes": found.n_lanes,
                 "seconds": found.seconds,
+                "seconds_range": list(found.seconds_range),
                 "memory_bytes": found.memory_bytes,
             }
         )
@@ -191,7 +192,10 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
     )
     if found.n_to_train:
         console.print(f"  at a time        {count(found.n_lanes, 'training')}")
-    console.print(f"  time             about {duration(found.seconds)}")
+    least, most = map(duration, found.seconds_range)
+    is_open = least != most
+    span = f" ({least} to {most})" if is_open else ""
+    console.print(f"  time             about {duration(found.seconds)}{span}")
     console.print(f"  memory           about {size(found.memory_bytes)}")
-    if plan.record.kind == "search" and plan.record.pruner != "none":
-        console.print("  With the median pruner; without one it takes a quarter longer.")
+    if is_open:
+        console.print("  The time depends on what is pruned and on which become finalists.")

@@ -28,15 +28,21 @@ def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> boo
     return not found or max(found) < score.rank(limit)
 
 
+def first_compared(epochs: int) -> int:
+    """Return the epoch from which on a training may end early: a third of those of the base."""
+    return max(1, epochs // 3)
+
+
 def _median(earlier: Iterable[FrozenTrial], epochs: int) -> Limits:
-    """Compare from a third of the epochs on, once five configurations are complete."""
+    """Compare from `first_compared` on, once five configurations are complete."""
     curves = [trial.intermediate_values for trial in earlier]
     if len(curves) < _N_STARTUP:
         return {}
+    first = first_compared(epochs)
     by_epoch: dict[int, list[float]] = {}
     for curve in curves:
         for epoch, value in curve.items():
-            if epoch >= max(1, epochs // 3) and not math.isnan(value):
+            if epoch >= first and not math.isnan(value):
                 by_epoch.setdefault(epoch, []).append(value)
     return {epoch: median(values) for epoch, values in by_epoch.items()}
 

@@ -1,0 +1,81 @@
+"""What becomes of searches: `python -m tests.benchmarks.courses DATABASE [DATABASE ...]`.
+
+Of every finished search by TPE in these databases: the share of its trials that was pruned, and
+what its proposals and finalists cost in full (`hpo.training.cost.epoch_cost`) beside random
+configurations of the same space. The forecast of `--dry-run` rests on them.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo import space as spaces
+from hpo.config import TrainingConfig
+from hpo.search.distributions import suggest
+from hpo.search.job import job_of, trials_in
+from hpo.search.samplers import make_sampler
+from hpo.storage import open_storage, quiet_optuna
+from hpo.study import read_goal, read_record
+from hpo.study_record import StudyRecord
+from hpo.training.cost import epoch_cost
+from tests.benchmarks.machine import describe_machine
+
+RESULTS = Path(__file__).parent / "results" / "courses.json"
+N_RANDOM = 400
+
+
+def main() -> None:
+    """Read, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("databases", type=Path, nargs="+")
+    quiet_optuna()
+    rows = []
+    for path in parser.parse_args().databases:
+        storage = open_storage(f"sqlite:///{path}", create=False).optuna
+        for name in optuna.get_all_study_names(storage):
+            study = optuna.load_study(study_name=name, storage=storage)
+            if read_record(study).sampler == "tpe" and read_record(study).kind == "search":
+                rows.append({"study": name, **_course(study)})
+                print(rows[-1], flush=True)
+    document = {"what": __doc__, "machine": describe_machine(), "searches": rows}
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _course(study: optuna.Study) -> dict[str, Any]:
+    record, goal = read_record(study), read_goal(study)
+    trials = [t for t in trials_in(study) if t.state.is_finished() and not job_of(t).report]
+    firsts = [t for t in trials if job_of(t).repeat == 0]
+    last = [t for t in trials if job_of(t).repeat in goal.fresh_repeats]
+    usual = fmean(_cost(record, config) for config in _random(record))
+    return {
+        "n_trials": len(firsts),
+        "pruned": round(fmean(t.state == TrialState.PRUNED for t in firsts), 2),
+        "cost_of_proposals": round(_mean_cost(record, firsts) / usual, 2),
+        "cost_of_finalists": round(_mean_cost(record, last) / usual, 2),
+    }
+
+
+def _random(record: StudyRecord) -> list[TrainingConfig]:
+    found = []
+    for ordinal in range(N_RANDOM):
+        sampler = make_sampler("random", seed=record.seed, ordinal=ordinal)
+        scratch = optuna.create_study(sampler=sampler)
+        found.append(spaces.resolve(record.space, suggest(scratch.ask(), record.space)))
+    return found
+
+
+def _cost(record: StudyRecord, config: TrainingConfig) -> float:
+    return config.epochs * epoch_cost(config, n_train=record.data.n_train)
+
+
+def _mean_cost(record: StudyRecord, trials: list[FrozenTrial]) -> float:
+    return fmean(_cost(record, job_of(trial).config) for trial in trials)
+
+
+if __name__ == "__main__":
+    main()
