@@ -22,6 +22,7 @@ from hpo.session import open_recorded_data
 from hpo.storage import Storage, explained
 from hpo.storage_url import mask_command
 from hpo.summary import StudySummary, summarize
+from hpo.turns import turn
 
 ATTRIBUTE: Final = "test"
 
@@ -61,7 +62,8 @@ def open_test(study: optuna.Study, storage: Storage, request: Request) -> Evalua
             trials=tuple(trial for c in candidates for trial in c.trials),
             n_complete=summary.count("complete"),
         )
-        record_opening(study, opening)
+        with turn(storage, study.study_name):
+            record_opening(study, opening)
         exam = open_exam(dataset, overlap=summary.record.data.overlap)
         evaluation = _mark(summary, candidates, exam, rule)
         study.set_user_attr(ATTRIBUTE, to_document(evaluation))

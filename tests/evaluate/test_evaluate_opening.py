@@ -1,9 +1,13 @@
 """Opening the sealed test: what is told, what goes on record, what stays sealed."""
 
+import contextlib
 import json
-from dataclasses import replace
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ from hpo.config import TrainingConfig
 from hpo.data import TEST
 from hpo.errors import DataError, RunStoreError, StudyError, UsageError
 from hpo.evaluate import METRICS, read_evaluation, to_document
-from hpo.openings import read_openings
+from hpo.openings import Opening, read_openings
 from hpo.summary import StudySummary, summarize
 from tests.conftest import make_images
 from tests.evaluate.conftest import Finished, able, guess
@@ -127,6 +131,23 @@ def test_of_very_many_configurations_the_best_on_validation_are_compared(
 
 def test_of_a_small_grid_nothing_is_said_of_pairs_left_out(grid: Finished) -> None:
     assert "best means on validation" not in " ".join(grid.open().notes)
+
+
+def test_two_openings_at_once_are_both_on_record(
+    grid: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading the record and writing it each waits for the other, if that comes so far."""
+    both = threading.Barrier(2)
+
+    def as_document(opening: Opening) -> dict[str, Any]:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(timeout=2)
+        return asdict(opening)
+
+    monkeypatch.setattr("hpo.openings.asdict", as_document)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda rule: grid.open(threshold=rule), ("0.5", "youden")))
+    assert sorted(o.threshold for o in read_openings(grid.study)) == ["0.5", "youden"]
 
 
 def test_a_threshold_is_chosen_on_the_validation_images_of_the_same_repeat(
