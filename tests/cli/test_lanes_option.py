@@ -103,7 +103,7 @@ def test_a_machine_of_many_cores_has_no_more_processes_than_trainings(
             super().__init__(on_reply)
 
     monkeypatch.setattr(crew, "Process", Counted)
-    monkeypatch.setattr(cores, "available", lambda: set(range(16)))
+    monkeypatch.setattr(cores, "n_usable", lambda: 16)
     command = ("grid", "--param", "hidden", "--values", values, "--repeats", "1", *GRID_SMALL)
     assert afresh(*command, "--data", xrays, "--lanes", "64").json["n_trained"] > 0
     assert len(started) == n_processes
@@ -113,7 +113,7 @@ def test_the_course_of_a_search_does_not_depend_on_what_is_left_of_it(
     afresh: Afresh, hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of eight lanes the last call has work for one: the window stays that of eight."""
-    monkeypatch.setattr(cores, "available", lambda: {0, 1})
+    monkeypatch.setattr(cores, "n_usable", lambda: 2)
     command = (*SEARCH, "--data", xrays, "--lanes", "8", "--finalists", "0")
     whole = afresh(*command)
     monkeypatch.setenv("HPO_RUNS", str(tmp_path / "parts" / "runs"))
