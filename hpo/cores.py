@@ -1,10 +1,13 @@
 """The processor, and which of its cores this process uses: where the system can tell."""
 
+import math
 import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
+
+from hpo import cgroups
 
 _CPUINFO: Final = Path("/proc/cpuinfo")
 
@@ -24,6 +27,14 @@ def available() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
+
+
+def n_usable() -> int:
+    """Return how many cores this process can keep busy: a container may allow less than it shows.
+
+    Which ones is left to the system: containers that took the first few would share them.
+    """
+    return math.ceil(min(len(available()), cgroups.n_cores()))
 
 
 def use(chosen: Iterable[int], *, process: int = 0) -> None:

@@ -58,7 +58,7 @@ def window_of(n_lanes: int) -> int:
 
 def processes_of(record: StudyRecord, n_lanes: int) -> int:
     """Return over how many processes so many lanes are spread."""
-    return min(n_lanes, len(cores.available())) if record.device.startswith("cpu") else 1
+    return min(n_lanes, cores.n_usable()) if record.device.startswith("cpu") else 1
 
 
 def joins(record: StudyRecord) -> bool:

@@ -230,6 +230,7 @@ def _record(
         space=space,
         data=data,
         device=settings.device,
+        is_gpu_named=":" in settings.device,
         precision=settings.precision,
         seed=settings.seed,
         sampler="grid",

@@ -30,7 +30,7 @@ from hpo.search.leases import Lease, Watch
 from hpo.storage import Storage, explained, open_storage, quiet_optuna
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary import StudySummary, summarize
-from hpo.training.engine import TrainingResult
+from hpo.training.engine import Stack, TrainingResult
 from hpo.trial_tables import read_ahead
 from hpo.turns import turn
 
@@ -168,7 +168,7 @@ def train(session: Session) -> Generator[Event, None, None]:
             score=session.record.score,
             keep=partial(_keep, weights),
             attach=partial(attach_curves, folder=artifacts_folder(session.storage.url)),
-            open_stack=lambda n: open_stack(session.record, session.training_data, n_lanes=n),
+            open_stack=partial(_open_stack, session),
             turn=my_turn,
             n_lanes=session.n_lanes,
             deadline=time.monotonic() + session.plan.timeout_s,
@@ -184,6 +184,12 @@ def finish(session: Session) -> None:
     """Add what stands beside the trainings of a study: the scores of simple baselines."""
     with explained(session.storage.url):
         _record_baselines(session)
+
+
+def _open_stack(session: Session, n_lanes: int) -> Stack:
+    """Open a stack of so many lanes; those beyond the trainings that are left get no process."""
+    n_used = min(n_lanes, max(1, session.source.n_left()))
+    return open_stack(session.record, session.training_data, n_lanes=n_used)
 
 
 def _keep(weights: KeptWeights, job: Job, run: str, result: TrainingResult) -> None:

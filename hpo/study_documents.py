@@ -21,6 +21,7 @@ def to_document(record: StudyRecord) -> dict[str, Any]:
         **record.identity(),
         "data": asdict(record.data),
         "device": record.device,
+        "is_gpu_named": record.is_gpu_named,
         "precision": record.precision,
         "window": record.window,
         "command": record.command,
@@ -49,6 +50,8 @@ def to_record(document: Mapping[str, Any]) -> StudyRecord:
         versions={name: str(version) for name, version in versions.items()},
         metric=_one_of(document, "metric", SCORES),
         window=_count(document, "window"),
+        # Absent from studies that were made before it was recorded.
+        is_gpu_named=document.get("is_gpu_named") is True,
     )
 
 

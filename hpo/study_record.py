@@ -53,6 +53,7 @@ class StudyRecord:
     `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search, and
     so is `window`: configuration k is decided by what those up to `k - window` came to, so that
     many are under way at most. 0 for a grid, and for a search that is not settled yet.
+    `is_gpu_named` says that `device` is the one GPU that was asked for, and no other will do.
     """
 
     kind: Kind
@@ -68,6 +69,7 @@ class StudyRecord:
     versions: dict[str, str]
     metric: str = "accuracy"
     window: int = 0
+    is_gpu_named: bool = False
 
     @property
     def score(self) -> Score:

@@ -18,8 +18,9 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 from sqlalchemy import Connection
 
-# Tables and cache are no public interface: another version of Optuna reads by itself.
-_KNOWN: Final = "5."
+# Tables and cache are no public interface: a version of Optuna that was not tried reads and writes
+# by itself, slower.
+_KNOWN: Final = "5.0."
 
 
 def read_ahead(study: optuna.Study) -> None:
@@ -44,7 +45,7 @@ def read_ahead(study: optuna.Study) -> None:
 
 
 def is_known() -> bool:
-    """Whether the tables are those of a version of Optuna that was looked into."""
+    """Whether the tables are those of a version of Optuna that was tried."""
     return optuna.__version__.startswith(_KNOWN)
 
 

@@ -86,7 +86,7 @@ class Share:
 
 def shares(session: Session, n_workers: int) -> list[Share]:
     """Share out cores, lanes and GPUs: each is used once, as far as they go round."""
-    n_gpus = _n_gpus() if session.record.device == "cuda:0" else 0
+    n_gpus = _n_gpus() if _takes_every_gpu(session) else 0
     n_lanes = -(-session.n_lanes // n_workers)
     return [
         Share(frozenset(own), n_lanes, number % n_gpus if n_gpus else None)
@@ -96,8 +96,13 @@ def shares(session: Session, n_workers: int) -> list[Share]:
 
 def auto_workers(session: Session) -> int:
     """Return how many processes to train in: one for each GPU where none was named, else one."""
-    is_named = session.plan.record.device not in ("auto", "cuda")
-    return 1 if is_named or session.record.device == "cpu" else _n_gpus()
+    return _n_gpus() if _takes_every_gpu(session) else 1
+
+
+def _takes_every_gpu(session: Session) -> bool:
+    """Whether the study is on GPUs, and none was named: not now, nor when it was created."""
+    is_named = session.record.is_gpu_named or session.plan.record.is_gpu_named
+    return session.record.device == "cuda:0" and not is_named
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The record of a study as plain data, and what becomes of one that was tampered with."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,23 @@ from hpo.study_documents import to_document, to_goal, to_record
 from hpo.study_record import Goal
 from tests.clocked_studies import Bench, record
 
-RECORD = record("search", "learning_rate", "scheduler", metric="stress_auroc", window=4)
+RECORD = record(
+    *("search", "learning_rate", "scheduler"), metric="stress_auroc", window=4, is_gpu_named=True
+)
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(to_document(RECORD)))
 # The fingerprint is told twice: that of the data is read.
 READ = DOCUMENT.keys() - {"format", "fingerprint"}
-NEEDED = sorted(READ - {"metric", "window"})
+NEEDED = sorted(READ - {"metric", "window", "is_gpu_named"})
 RUBBISH = [None, [], {}, [[1]], {"new": 1}, 5, -1, True, "x", 1e999, "<script>"]
 
 
 def test_a_record_comes_back_from_its_document() -> None:
     assert to_record(DOCUMENT) == RECORD
+
+
+def test_a_record_from_before_gpus_were_named_is_read() -> None:
+    old = {name: value for name, value in DOCUMENT.items() if name != "is_gpu_named"}
+    assert to_record(old) == replace(RECORD, is_gpu_named=False)
 
 
 @pytest.mark.parametrize("name", NEEDED)

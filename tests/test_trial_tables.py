@@ -2,15 +2,17 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import optuna
 import pytest
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo import trial_tables, trial_writes
 from hpo.storage import Storage, open_storage
 from hpo.trial_tables import read_ahead
+from tests.conftest import SIZE, Hpo
 from tests.long_studies import in_database, in_memory, long_search
 
 
@@ -79,16 +81,39 @@ def test_a_study_without_trials_and_one_in_memory_are_left_alone(storage: Storag
         assert len(study.get_trials()) == n
 
 
+@pytest.mark.parametrize("version", ["5.1.0", "6.0.0"])
 def test_another_version_of_optuna_reads_by_itself(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     in_database(long_search(20), storage)
     study = load(storage)
-    monkeypatch.setattr(optuna, "__version__", "6.0.0")
+    monkeypatch.setattr(optuna, "__version__", version)
     read_ahead(study)
     alone = load(storage)
     assert n_selects(storage, study) == n_selects(storage, alone)
     assert len(study.get_trials()) == 20
+
+
+def test_commands_work_with_an_optuna_whose_tables_are_other_ones(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the version that was tried they would end there."""
+
+    class Renamed:
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(name)
+
+    for module in (trial_tables, trial_writes):
+        monkeypatch.setattr(module, "models", Renamed())
+    grid = ("grid", "--param", "hidden", "--values", "8,16", "--repeats", "1", "--data", xrays)
+    command = (*grid, "--set", f"image_size={SIZE}", "--epochs", "2", "--study", "s")
+    with pytest.raises(AttributeError):
+        hpo(*command)
+    monkeypatch.setattr(optuna, "__version__", "5.1.0")
+    for more in (command, ("show", "s"), ("evaluate", "s")):
+        answer = hpo(*more)
+        assert answer.code == 0, answer.err
+    assert len(hpo("show", "s", "--json").json["configurations"]) == 2
 
 
 def test_a_study_written_by_whole_tables_is_one_that_optuna_wrote(storage: Storage) -> None:

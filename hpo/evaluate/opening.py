@@ -22,6 +22,7 @@ from hpo.session import open_recorded_data
 from hpo.storage import Storage, explained
 from hpo.storage_url import mask_command
 from hpo.summary import StudySummary, summarize
+from hpo.turns import turn
 
 ATTRIBUTE: Final = "test"
 
@@ -61,7 +62,8 @@ def open_test(study: optuna.Study, storage: Storage, request: Request) -> Evalua
             trials=tuple(trial for c in candidates for trial in c.trials),
             n_complete=summary.count("complete"),
         )
-        record_opening(study, opening)
+        with turn(storage, study.study_name):
+            record_opening(study, opening)
         exam = open_exam(dataset, overlap=summary.record.data.overlap)
         evaluation = _mark(summary, candidates, exam, rule)
         study.set_user_attr(ATTRIBUTE, to_document(evaluation))
@@ -88,11 +90,13 @@ def _mark(
     summary: StudySummary, candidates: tuple[Candidate, ...], exam: Exam, rule: ThresholdRule
 ) -> Evaluation:
     marked = [evaluate_configuration(candidate, exam, rule) for candidate in candidates]
+    on_validation = summary.verdict
     pairs = compare(
         {c.verdict_name: answers for c, (_, answers) in zip(candidates, marked, strict=True)},
         _pairs(summary, candidates),
         overlap=exam.overlap,
         n_patients=exam.n_patients,
+        n_tests=on_validation.n_pairs if on_validation and on_validation.n_left_out else None,
     )
     return Evaluation(
         study=summary.name,
@@ -102,17 +106,29 @@ def _mark(
         n_patients=exam.n_patients,
         configurations=tuple(evaluated for evaluated, _ in marked),
         pairs=pairs,
-        notes=tuple(_notes(summary, candidates, exam, rule)),
+        notes=(*_about_pairs(summary), *_notes(summary, candidates, exam, rule)),
     )
 
 
 def _pairs(summary: StudySummary, candidates: tuple[Candidate, ...]) -> list[Names]:
-    """Return every pair of a grid; of a search the winner beside each other configuration."""
+    """Return the pairs that are to be compared.
+
+    Of a grid those that validation compares: every one, or of very many configurations those of
+    the best on validation. Of a search the winner beside each other configuration.
+    """
     names = [c.verdict_name for c in candidates]
-    if summary.record.kind == "grid":
-        return list(combinations(names, 2))
+    if summary.verdict:
+        return list(combinations([name for name in names if name in summary.verdict.values], 2))
     best = [c.verdict_name for c in candidates if c.configuration is summary.best]
     return [(first, name) for first in best for name in names if name != first]
+
+
+def _about_pairs(summary: StudySummary) -> Iterator[str]:
+    if summary.verdict and summary.verdict.n_left_out:
+        yield (
+            f"Only the {len(summary.verdict.values)} with the best means on validation are "
+            f"compared, corrected for all {summary.verdict.n_pairs:,} pairs."
+        )
 
 
 def _notes(

@@ -3,7 +3,8 @@
 Repeat i has the same seed, fold and test images in every configuration, so a pair is judged by
 the differences of its repeats, with the errors of `crossed`: other trainings and other patients.
 p-values are corrected for the number of pairs (Holm 1979), and each interval is taken at the level
-at which Holm's procedure tested its pair, as `hpo.stats.compare_sweep` does.
+at which Holm's procedure tested its pair, as `hpo.stats.compare_sweep` does. The pairs
+of the best are corrected for those of all, as `hpo.stats.compare_best` does.
 
 With one training each only these two models are compared, on the same images: there the exact
 McNemar test has its say too, and the larger p-value counts. McNemar's test over the pooled answers
@@ -50,15 +51,20 @@ def compare(
     *,
     overlap: float,
     n_patients: int,
+    n_tests: int | None = None,
 ) -> tuple[PairComparison, ...]:
-    """Compare the test accuracies of pairs of configurations by their common repeats."""
+    """Compare the test accuracies of pairs of configurations by their common repeats.
+
+    `n_tests` says that these pairs stand for so many: they are then corrected for all of them as
+    Bonferroni did, which takes no p-value of the others.
+    """
     found = _cautious(
         [
             _pair((a, b), answers[a], answers[b], overlap=overlap, n_patients=n_patients)
             for a, b in pairs
         ]
     )
-    corrected, divisors = _holm([pair.p_value for pair in found])
+    corrected, divisors = _corrected([pair.p_value for pair in found], n_tests)
     return tuple(
         _compared(pair, float(p), level=1 - _ALPHA / float(divisor))
         for pair, p, divisor in zip(found, corrected, divisors, strict=True)
@@ -104,10 +110,12 @@ def _with_least_error(found: Spread, overlap: float, *, step: float) -> Spread:
     return replace(found, repeat_error=max(found.repeat_error, error))
 
 
-def _holm(p_values: list[float]) -> tuple[Floats, Floats]:
-    if not p_values:
-        return np.empty(0), np.empty(0)
-    return holm(np.array(p_values), alpha=_ALPHA)
+def _corrected(p_values: list[float], n_tests: int | None) -> tuple[Floats, Floats]:
+    """Return corrected p-values, and by how many tests alpha was divided for each."""
+    found = np.array(p_values)
+    if n_tests is not None:
+        return np.minimum(found * n_tests, 1.0), np.full_like(found, n_tests)
+    return holm(found, alpha=_ALPHA) if p_values else (found, found)
 
 
 def _compared(pair: _Pair, p: float, *, level: float) -> PairComparison:

@@ -31,8 +31,7 @@ def outcome(
 
 
 def _left_out(found: SweepComparison) -> str:
-    n_left_out, n = found.n_left_out, len(found.values)
     return (
-        f"only the {n} with the best means are compared here, corrected for all "
-        f"{n_left_out + len(found.pairs):,} pairs"
+        f"only the {len(found.values)} with the best means are compared here, corrected for all "
+        f"{found.n_pairs:,} pairs"
     )

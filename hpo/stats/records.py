@@ -50,3 +50,8 @@ class SweepComparison:
     values: Mapping[Hashable, Interval]
     pairs: tuple[PairComparison, ...]
     n_left_out: int = 0
+
+    @property
+    def n_pairs(self) -> int:
+        """The number of pairs, with those that are left out."""
+        return len(self.pairs) + self.n_left_out

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from hpo import cores
+from hpo import cgroups, cores
 from hpo.config import TrainingConfig
 
 # Seconds on a CPU with bf16 instructions, all cores at work (tests/benchmarks/cost.py).
@@ -55,9 +55,9 @@ def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> i
     the machine: its numbers do not depend on it. The course of a search does, and the more go on
     at once, the older are the results that each is chosen by.
     """
-    best = _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE * len(cores.available())
+    best = _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE * cores.n_usable()
     if kind == "search":
-        best = min(max(len(cores.available()), _FEWEST_OF_SEARCH), _MOST_OF_SEARCH)
+        best = min(max(cores.n_usable(), _FEWEST_OF_SEARCH), _MOST_OF_SEARCH)
     largest = max(map(lane_bytes, configs), default=1)
     return max(1, min(best, available_bytes(device) // 2 // largest))
 
@@ -77,6 +77,11 @@ def available_bytes(device: str = "cpu") -> int:
         import torch
 
         return torch.cuda.mem_get_info(device)[0]
+    return int(min(_host_bytes(), cgroups.free_bytes()))
+
+
+def _host_bytes() -> int:
+    """Return the memory of this machine that may be used, whatever the container allows."""
     try:
         for line in _MEMINFO.read_text().splitlines():
             name, _, value = line.partition(":")

@@ -39,7 +39,7 @@ def main() -> None:
             data,
             configs,
             device=devices.choose("cpu", "auto"),
-            n_processes=len(cores.available()),
+            n_processes=cores.n_usable(),
         )
     )
     n_train = len(data.fold(FOLD).train)

@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from hpo import cores
+from hpo.training.processes import crew
+from hpo.training.processes.messages import Reply
+from hpo.training.processes.process import Process
 from hpo.training.stacked import trainer
 from tests.conftest import SMALL, Answer, Hpo
 
@@ -84,6 +88,38 @@ def test_the_epochs_of_a_sweep_are_one_training(
         one = ("grid", "--param", "hidden", "--values", "8", "--repeats", "2", "--data", xrays)
         alone = afresh(*one, "--set", "image_size=16", "--epochs", epochs, "--lanes", "1")
         assert numbers(alone)[0][1] == shown[1]
+
+
+@pytest.mark.parametrize(("values", "n_processes"), [("8,16", 2), ("8", 0)])
+def test_a_machine_of_many_cores_has_no_more_processes_than_trainings(
+    afresh: Afresh, xrays: Path, monkeypatch: pytest.MonkeyPatch, values: str, n_processes: int
+) -> None:
+    """One training needs none beside the command itself."""
+    started = []
+
+    class Counted(Process):
+        def __init__(self, on_reply: Callable[[Reply], None]) -> None:
+            started.append(self)
+            super().__init__(on_reply)
+
+    monkeypatch.setattr(crew, "Process", Counted)
+    monkeypatch.setattr(cores, "n_usable", lambda: 16)
+    command = ("grid", "--param", "hidden", "--values", values, "--repeats", "1", *GRID_SMALL)
+    assert afresh(*command, "--data", xrays, "--lanes", "64").json["n_trained"] > 0
+    assert len(started) == n_processes
+
+
+def test_the_course_of_a_search_does_not_depend_on_what_is_left_of_it(
+    afresh: Afresh, hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of eight lanes the last call has work for one: the window stays that of eight."""
+    monkeypatch.setattr(cores, "n_usable", lambda: 2)
+    command = (*SEARCH, "--data", xrays, "--lanes", "8", "--finalists", "0")
+    whole = afresh(*command)
+    monkeypatch.setenv("HPO_RUNS", str(tmp_path / "parts" / "runs"))
+    parts = (*command, "--storage", f"sqlite:///{tmp_path}/parts/hpo.db", "--json")
+    assert hpo(*parts, "--trials", "5").code == 0
+    assert numbers(hpo(*parts)) == numbers(whole)
 
 
 @pytest.mark.parametrize("lanes", ["0", "many", "-1", "1.5", "1000"])

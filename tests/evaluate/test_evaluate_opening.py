@@ -1,8 +1,13 @@
 """Opening the sealed test: what is told, what goes on record, what stays sealed."""
 
+import contextlib
 import json
-from dataclasses import replace
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +18,18 @@ from hpo.config import TrainingConfig
 from hpo.data import TEST
 from hpo.errors import DataError, RunStoreError, StudyError, UsageError
 from hpo.evaluate import METRICS, read_evaluation, to_document
-from hpo.openings import read_openings
+from hpo.openings import Opening, read_openings
 from hpo.summary import StudySummary, summarize
 from tests.conftest import make_images
 from tests.evaluate.conftest import Finished, able, guess
+
+
+def right(labels: np.ndarray, _: np.random.Generator) -> np.ndarray:
+    return 0.1 + 0.8 * labels
+
+
+def wrong(labels: np.ndarray, _: np.random.Generator) -> np.ndarray:
+    return 0.9 - 0.8 * labels
 
 
 def summary(made: Finished) -> StudySummary:
@@ -99,6 +112,42 @@ def test_a_search_opens_the_winner_alone_unless_all_are_asked_for(
     assert len(every.configurations) == 3
     assert every.configurations[0].name == "#2"
     assert [p.a for p in every.pairs] == ["#2", "#2"]
+
+
+def test_of_very_many_configurations_the_best_on_validation_are_compared(
+    finished: Finished,
+) -> None:
+    """Those that look best on the test, and are not, stay out of it."""
+    best = range(40, 55)
+    for value in range(2, 103):
+        of_best = (wrong, right) if value in best else (right, wrong)
+        finished.add(value, 0, test=of_best[0], validation=of_best[1])
+    found = finished.open()
+    assert len(found.configurations) == 101
+    assert [(p.a, p.b) for p in found.pairs] == list(combinations(best, 2))
+    words = "the 15 with the best means on validation are compared, corrected for all 5,050 pairs"
+    assert words in " ".join(found.notes)
+
+
+def test_of_a_small_grid_nothing_is_said_of_pairs_left_out(grid: Finished) -> None:
+    assert "best means on validation" not in " ".join(grid.open().notes)
+
+
+def test_two_openings_at_once_are_both_on_record(
+    grid: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading the record and writing it each waits for the other, if that comes so far."""
+    both = threading.Barrier(2)
+
+    def as_document(opening: Opening) -> dict[str, Any]:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(timeout=2)
+        return asdict(opening)
+
+    monkeypatch.setattr("hpo.openings.asdict", as_document)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda rule: grid.open(threshold=rule), ("0.5", "youden")))
+    assert sorted(o.threshold for o in read_openings(grid.study)) == ["0.5", "youden"]
 
 
 def test_a_threshold_is_chosen_on_the_validation_images_of_the_same_repeat(

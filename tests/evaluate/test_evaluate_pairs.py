@@ -125,6 +125,18 @@ def test_more_pairs_ask_for_more_of_each() -> None:
     assert same.high - same.low > alone.high - alone.low  # type: ignore[operator]
 
 
+def test_pairs_that_stand_for_many_are_corrected_for_all_of_them() -> None:
+    answers = {v: answered(right(0.7 + 0.1 * v, 5, seed=v)) for v in range(3)}
+    pairs = [(0, 1), (0, 2)]
+    for one, other in pairs:
+        (alone,) = compare(answers, [(one, other)], overlap=0.0, n_patients=N)
+        found = compare(answers, pairs, overlap=0.0, n_patients=N, n_tests=5_000)
+        same = next(pair for pair in found if pair.b == other)
+        assert same.p_value == pytest.approx(min(1.0, 5_000 * (alone.p_value or 0.0)))
+        assert same.is_real == (not same.low <= 0 <= same.high)  # type: ignore[operator]
+        assert same.high - same.low > alone.high - alone.low  # type: ignore[operator]
+
+
 def test_no_pairs_are_no_comparisons() -> None:
     assert compare({32: answered(right(0.8, 3))}, [], overlap=0.25, n_patients=N) == ()
 
