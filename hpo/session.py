@@ -14,7 +14,7 @@ from safetensors.numpy import save as to_safetensors
 from hpo import study as studies
 from hpo.baselines import baselines
 from hpo.dashboard import attach_curves, attached_to, remove_attached
-from hpo.data import Dataset, TrainingData, open_data
+from hpo.data import Dataset, TrainingData, cache, open_data
 from hpo.engines import lanes_of, open_stack, sealed, window_of, with_device
 from hpo.errors import DataError, StudyError
 from hpo.events import Event, TrialDone
@@ -157,8 +157,9 @@ def train(session: Session) -> Generator[Event, None, None]:
         session.runs.check_writable()
     # A call that was killed may have left losers, and files half written.
     weights.tidy()
-    for folder in (weights.folder, session.runs.folder):
+    for folder in (session.folder, weights.folder, session.runs.folder):
         remove_leftovers(folder)
+    cache.remove_cut_off()
     my_turn = partial(turn, session.storage, session.study.study_name)
     # Closed at once when the caller stops: what was cut off then waits again.
     with explained(session.storage.url), Lease(session.study, my_turn):
