@@ -227,8 +227,10 @@ def delete_study(storage: Storage, name: str) -> None:
         study = optuna.load_study(study_name=name, storage=storage.optuna)
         attached = attached_to(study, storage)
         optuna.delete_study(study_name=name, storage=storage.optuna)
-    remove_attached(attached, folder=artifacts_folder(storage.url))
-    clear_study_folder(study_folder(storage.url, name))
+    try:
+        remove_attached(attached, folder=artifacts_folder(storage.url))
+    finally:
+        clear_study_folder(study_folder(storage.url, name))
 
 
 def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
