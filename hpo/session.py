@@ -205,22 +205,6 @@ def _drop_losers(weights: KeptWeights, study: optuna.Study, done: TrialDone) -> 
         weights.add(done.job.config.identity(), done.job.repeat, done.run, done.score)
 
 
-def retrain(study: optuna.Study, job: Job) -> TrainingResult:
-    """Train a job again on the study's own data and device, never from the run store.
-
-    Raises:
-        DataError: the data are gone or changed.
-        DeviceError: the device is not there.
-    """
-    record = studies.read_record(study)
-    data = sealed(open_recorded_data(study, record), record)
-    with closing(open_stack(record, data, n_lanes=1)) as stack:
-        lane = stack.add(job.config, seed=job.seed, fold=job.fold)
-        while stack.lanes:
-            stack.step()
-        return stack.result(lane)
-
-
 def delete_study(storage: Storage, name: str) -> None:
     """Delete a study and the files that hpo wrote for it; the run store keeps its trainings."""
     with explained(storage.url):

@@ -23,6 +23,7 @@ from hpo.weights import Unseen, open_model
 from hpo.weights.saving import CONFIG_KEY, network_script, to_safetensors_file, to_torch_file
 
 SIDE = 8
+FILES = ("weights-repeat-0.pt", "weights-repeat-1.pt")
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, SIDE, SIDE), dtype=np.uint8)
 
 Export: TypeAlias = Callable[..., Path]
@@ -156,7 +157,7 @@ def test_the_script_builds_the_network_and_loads_the_weights(
 ) -> None:
     config = CONFIG.replace(activation=activation)
     script = export(config) / "network.py"
-    script.write_text(network_script(config, "weights-repeat-0.pt"))
+    script.write_text(network_script(config, FILES))
     names: dict[str, object] = {"__file__": str(script)}
     exec(script.read_text(), names)
     network = names["network"]
@@ -172,7 +173,7 @@ def test_the_script_averages_the_probabilities_of_every_file_beside_it(
 ) -> None:
     config = CONFIG.replace(**changes)
     script = export(config) / "network.py"
-    script.write_text(network_script(config, "weights-repeat-0.pt"))
+    script.write_text(network_script(config, FILES))
     np.save(script.with_name("images.npy"), PIXELS.astype(np.float32) / 255)
     program = (
         "import sys, numpy, torch\n"
