@@ -1,8 +1,11 @@
 """What an export holds: weights that the reports' own network loads, curves, tables."""
 
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +179,35 @@ def test_the_ensemble_is_of_the_repeats_alone_whatever_lies_beside_them(
     told = names["ensemble"](torch.from_numpy(image).float() / 255)
     stranger.unlink()
     assert told.tolist() == pytest.approx(predicted(hpo, home, image), abs=1e-5)
+
+
+@pytest.mark.parametrize("run", ["../../outside", None])
+def test_a_run_that_is_no_run_leads_nowhere(hpo: Hpo, exported: Path, run: object) -> None:
+    shown = hpo("show", "mine", "--json").json
+    best = shown["best"]["params"]
+    (repeats,) = (c["repeats"] for c in shown["configurations"] if c["params"] == best)
+    trial = repeats[0]["trial"]
+    with closing(sqlite3.connect("studies/hpo.db")) as database, database:
+        database.execute(
+            "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'run' AND trial_id = "
+            "(SELECT trial_id FROM trials WHERE number = ?)",
+            (json.dumps(run), trial),
+        )
+    before = written()
+    again = hpo("export", "mine", "--out", "again")
+    assert again.code == 0, again.err
+    for path in home_of(best, exported).glob("*.safetensors"):
+        assert path.read_bytes() == (home_of(best, Path("again")) / path.name).read_bytes()
+    shutil.rmtree("again")
+    assert written() == before
+    answer = hpo("predict", "mine", "image.png")
+    assert answer.code == 1
+    assert f"trial {trial} names no run" in " ".join(answer.err.split())
+
+
+def written() -> dict[Path, int]:
+    """Return when every file of weights was written."""
+    return {path: path.stat().st_mtime_ns for path in Path().rglob("*.safetensors")}
 
 
 def home_of(params: object, folder: Path) -> Path:
