@@ -1,13 +1,18 @@
 """What optuna-dashboard shows of a study beyond its own plots."""
 
 import contextlib
-import tempfile
-from collections.abc import Iterable, Iterator
+import json
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 import optuna
-from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
-from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore, get_all_artifact_meta
+from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX
+from optuna.trial import FrozenTrial
 
 from hpo import curves
 from hpo.errors import UsageError
@@ -15,45 +20,64 @@ from hpo.files import MAKE_ROOM, writing
 from hpo.runs import Run
 from hpo.storage import Storage
 
+_CURVES: Final = "curves.csv"
+_NAME: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
     """Attach the curves of a run to its trial, before it is told: the dashboard shows a table.
 
+    A trial that was cut off before it was told may name them already. They are on record before
+    they are written: whoever takes the trial over writes them under the same name.
+
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    with writing(folder, way_out=MAKE_ROOM), _scratch(folder) as scratch:
-        path = scratch / "curves.csv"
-        path.write_text(curves.to_csv(run), encoding="utf-8")
-        upload_artifact(
-            artifact_store=FileSystemArtifactStore(folder),
-            file_path=str(path),
-            study_or_trial=trial,
-            mimetype="text/csv",
+    attached = _attached(trial, trial.storage)
+    names = [artifact.artifact_id for artifact in attached if artifact.filename == _CURVES]
+    name = names[0] if names else str(uuid.uuid4())
+    if not names:
+        artifact = ArtifactMeta(
+            artifact_id=name, filename=_CURVES, mimetype="text/csv", encoding=None
         )
+        trial.storage.set_trial_system_attr(
+            trial._trial_id, ARTIFACTS_ATTR_PREFIX + name, json.dumps(asdict(artifact))
+        )
+    with writing(folder, way_out=MAKE_ROOM):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(curves.to_csv(run), encoding="utf-8")
 
 
 def attached_to(study: optuna.Study, storage: Storage) -> list[str]:
     """Return the artifacts of a study's trials; those of a damaged trial are left out."""
-    found = []
-    for trial in study.get_trials(deepcopy=False):
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            of_trial = get_all_artifact_meta(trial, storage=storage.optuna)
-            found += [artifact.artifact_id for artifact in of_trial]
-    return found
+    return [
+        artifact.artifact_id
+        for trial in study.get_trials(deepcopy=False)
+        for artifact in _attached(trial, storage.optuna)
+    ]
 
 
 def remove_attached(artifacts: Iterable[str], *, folder: Path) -> None:
-    """Remove artifacts of a study that is deleted; what is no artifact of this folder stays.
+    """Remove artifacts of a study that is deleted.
 
     Raises:
         OutputError: a file cannot be removed.
     """
-    store = FileSystemArtifactStore(folder)
-    with writing(folder, way_out="The study is deleted from the database."):
+    way_out = "The study is deleted from the database; nothing reads its curves that stay here."
+    with writing(folder, way_out=way_out):
         for artifact in artifacts:
-            with contextlib.suppress(ArtifactNotFound, ValueError):
-                store.remove(artifact)
+            (folder / artifact).unlink(missing_ok=True)
+
+
+def _attached(
+    trial: optuna.Trial | FrozenTrial, storage: optuna.storages.BaseStorage
+) -> list[ArtifactMeta]:
+    """Return the artifacts of a trial, none where one is damaged or would lead out of a folder."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        found = get_all_artifact_meta(trial, storage=storage)
+        if all(_NAME.fullmatch(artifact.artifact_id) for artifact in found):
+            return found
+    return []
 
 
 def serve(storage: Storage, *, folder: Path, host: str, port: int) -> None:
@@ -76,11 +100,3 @@ def serve(storage: Storage, *, folder: Path, host: str, port: int) -> None:
             f"{host}:{port} cannot be listened on: {error.strerror or error}. Name another port "
             "with --port, or another address of this machine with --host."
         ) from error
-
-
-@contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Make a folder for a moment, on the disk of the other one: one message fits both."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
-        yield Path(scratch)

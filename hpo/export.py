@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -13,8 +14,9 @@ from safetensors.numpy import load_file, save
 from hpo import curves
 from hpo.errors import StudyError
 from hpo.evaluate import Ensemble, Evaluated, Evaluation
-from hpo.files import write_whole
+from hpo.files import write_whole, writing
 from hpo.openings import statements
+from hpo.retraining import Retrained
 from hpo.runs import RunStore
 from hpo.search import Job
 from hpo.stats import Interval
@@ -25,6 +27,9 @@ Which = Literal["best", "all", "none"]
 
 _WAY_OUT: Final = "Make room or name another folder with --out, then export again."
 
+# Only names of this form are removed: other weights in the folder are the user's.
+_WEIGHTS: Final = re.compile(r"weights-repeat-[0-9]+\.(safetensors|pt)")
+
 _TRIAL_COLUMNS: Final = (
     "trial", "repeat", "seed", "fold", "state", "score", "epochs", "seconds", "run", "reason",
 )  # fmt: skip
@@ -32,7 +37,7 @@ _TRIAL_COLUMNS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Exporter:
-    """What an export is made from. `train` gives the weights of a job by training it again.
+    """What an export is made from. `train` trains jobs again and yields results as they come.
 
     `evaluation` is what the last opening of the test found, if it was opened.
     """
@@ -40,8 +45,16 @@ class Exporter:
     summary: StudySummary
     runs: RunStore
     weights: Path
-    train: Callable[[Job], Weights]
+    train: Callable[[Sequence[Job]], Retrained]
     evaluation: Evaluation | None = None
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A configuration whose weights are exported, and its folder."""
+
+    configuration: Configuration
+    home: Path
 
 
 def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterator[str]:
@@ -52,8 +65,9 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
     `test.txt` where the test was opened for it and, for the
     configurations that `which` names, the weights of each repeat, as safetensors and as the state
     dict of the reports' own `nn.Sequential`. `network.py` builds that of the first repeat, and the
-    ensemble of all. Weights that were not kept are trained again; those of the best configuration
-    are kept from then on.
+    ensemble of all. Weights that were not kept are trained again, together; those of the best
+    configuration are kept from then on. Weights of an earlier export that belong to other repeats
+    are removed from the folder: they are no part of the ensemble.
 
     Raises:
         StudyError: nothing is complete yet.
@@ -66,13 +80,15 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
         )
     _write(folder / "configurations.csv", _configurations_csv(summary))
     _write(folder / "trials.csv", _trials_csv(summary))
+    chosen: list[_Chosen] = []
     for number, configuration in enumerate(summary.configurations):
         home = folder / folder_name(number, configuration)
         _write(home / "config.json", _config_json(configuration))
         _write_curves(exporter.runs, configuration, home)
         _write_test(exporter, configuration, home)
         if which == "all" or (which == "best" and configuration is summary.best):
-            yield from _write_weights(exporter, configuration, home)
+            chosen.append(_Chosen(configuration, home))
+    yield from _write_weights(exporter, [one for one in chosen if one.configuration.judged])
 
 
 def folder_name(number: int, configuration: Configuration) -> str:
@@ -142,33 +158,74 @@ def _interval_text(found: Interval, *, scale: float = 1, unit: str = "") -> str:
     return f"{text} (95 % interval {low:.{digits}f} to {high:.{digits}f})"
 
 
-def _write_weights(exporter: Exporter, configuration: Configuration, home: Path) -> Iterator[str]:
+def _write_weights(exporter: Exporter, chosen: Sequence[_Chosen]) -> Iterator[str]:
+    """Write the weights of configurations: the kept ones, then the others as they are trained."""
+    missing = [
+        (one, repeat)
+        for one in chosen
+        for repeat in one.configuration.judged
+        if not _write_kept(exporter, one, repeat)
+    ]
+    if missing:
+        yield f"Weights that were not kept are trained again: {len(missing)}"
+        yield from _write_trained(exporter, missing)
+    for one in chosen:
+        _write_script(one)
+
+
+def _write_trained(exporter: Exporter, missing: Sequence[tuple[_Chosen, Repeat]]) -> Iterator[str]:
+    jobs = [_job(n, one.configuration, repeat) for n, (one, repeat) in enumerate(missing)]
+    with closing(exporter.train(jobs)) as trained:
+        for n_done, (job, result) in enumerate(trained, start=1):
+            one, repeat = missing[job.ordinal]
+            _write_repeat(one, repeat, result.weights)
+            kept = _kept(exporter, repeat)
+            if kept and one.configuration is exporter.summary.best:
+                write_whole(kept, save(result.weights), way_out=_WAY_OUT)
+            label = f"{one.configuration.label}, repeat {repeat.repeat + 1}"
+            yield f"{label}: its weights are trained again ({n_done} of {len(jobs)})"
+
+
+def _write_kept(exporter: Exporter, one: _Chosen, repeat: Repeat) -> bool:
+    """Write the weights of a repeat where they were kept; return whether they were."""
+    kept = _kept(exporter, repeat)
+    weights = _read(kept) if kept else None
+    if weights is not None:
+        _write_repeat(one, repeat, weights)
+    return weights is not None
+
+
+def _write_repeat(one: _Chosen, repeat: Repeat, weights: Weights) -> None:
     # torch takes two seconds to import: tables are exported without it.
-    from hpo.weights.saving import network_script, to_safetensors_file, to_torch_file
+    from hpo.weights.saving import to_safetensors_file, to_torch_file
 
-    complete = configuration.judged
-    for repeat in complete:
-        kept = exporter.weights / f"{repeat.run}.safetensors"
-        weights = _read(kept)
-        if weights is None:
-            yield (
-                f"{configuration.label}, repeat {repeat.repeat + 1}: its weights are trained again"
-            )
-            weights = exporter.train(_job(configuration, repeat))
-            if configuration is exporter.summary.best:
-                write_whole(kept, save(weights), way_out=_WAY_OUT)
-        name = f"weights-repeat-{repeat.repeat}"
-        safetensors = to_safetensors_file(weights, configuration.config)
-        write_whole(home / f"{name}.safetensors", safetensors, way_out=_WAY_OUT)
-        write_whole(home / f"{name}.pt", to_torch_file(weights), way_out=_WAY_OUT)
-    if complete:
-        first = f"weights-repeat-{complete[0].repeat}.pt"
-        _write(home / "network.py", network_script(configuration.config, first))
+    path = one.home / f"weights-repeat-{repeat.repeat}"
+    content = to_safetensors_file(weights, one.configuration.config)
+    write_whole(path.with_suffix(".safetensors"), content, way_out=_WAY_OUT)
+    write_whole(path.with_suffix(".pt"), to_torch_file(weights), way_out=_WAY_OUT)
 
 
-def _job(configuration: Configuration, repeat: Repeat) -> Job:
+def _write_script(one: _Chosen) -> None:
+    """Write network.py, and leave no weights of hpo's own beside it that it does not name."""
+    from hpo.weights.saving import network_script
+
+    names = [f"weights-repeat-{repeat.repeat}" for repeat in one.configuration.judged]
+    files = [f"{name}.pt" for name in names]
+    _write(one.home / "network.py", network_script(one.configuration.config, files))
+    with writing(one.home, way_out=_WAY_OUT):
+        for path in one.home.iterdir():
+            if _WEIGHTS.fullmatch(path.name) and path.stem not in names:
+                path.unlink()
+
+
+def _kept(exporter: Exporter, repeat: Repeat) -> Path | None:
+    """Return where the weights of a repeat are if they were kept; None where no run is named."""
+    return exporter.weights / f"{repeat.run}.safetensors" if repeat.run else None
+
+
+def _job(number: int, configuration: Configuration, repeat: Repeat) -> Job:
     return Job(
-        ordinal=0,
+        ordinal=number,
         params=configuration.params,
         config=configuration.config,
         repeat=repeat.repeat,

@@ -3,12 +3,13 @@
 import contextlib
 import json
 import os
+import re
 import secrets
 import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from hpo.errors import OutputError
 
@@ -17,38 +18,59 @@ MAKE_ROOM: Final = "Make room, then run the same command again."
 
 _A_DAY_S: Final = 86_400
 
+# Eight hex digits alone would also fit a backup of the user's, such as .bashrc.20260101.
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.hpo")
+
 
 def write_whole(path: Path, content: bytes, *, way_out: str) -> None:
-    """Write a file under a temporary name, then rename it: it is there whole or not at all.
+    """Write a file that is there whole or not at all, even where power fails.
 
     `way_out` says what to do where it cannot be written.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with writing(path.parent, way_out=way_out):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    with writing(path.parent, way_out=way_out), replacing(path) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file under a temporary name; it takes its own when all of it is written.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.hpo")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half written: temporary files that are a day old.
+    """Remove what killed processes left half written: temporary files of a day without a write.
 
-    A write takes seconds; a younger one may be another process's.
+    A younger one may be another process's, which still writes to it.
     """
     with contextlib.suppress(OSError):
-        for path in folder.glob(".*.????????"):
-            if time.time() - path.stat().st_mtime > _A_DAY_S:
-                path.unlink(missing_ok=True)
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                _remove_old(path)
+
+
+def _remove_old(path: Path) -> None:
+    # One that cannot be removed does not keep the others.
+    with contextlib.suppress(OSError):
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > _A_DAY_S:
+            path.unlink()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,16 @@ def read_lanes(text: str) -> int | None:
     return _read_number("--lanes", text, MOST_LANES)
 
 
+def check_lanes(lanes: int | None) -> None:
+    """Refuse lanes that are none, or more than any machine trains at once.
+
+    Raises:
+        UsageError: `lanes` is below 1 or too large.
+    """
+    if lanes is not None and not 1 <= lanes <= MOST_LANES:
+        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {lanes}.")
+
+
 def read_workers(text: str) -> int | None:
     """Read `--workers`: None for auto.
 

@@ -10,7 +10,7 @@ from hpo.config import TrainingConfig, Value, describe
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError, fault_list
 from hpo.folders import study_folder
-from hpo.option_texts import MOST_LANES, MOST_WORKERS
+from hpo.option_texts import MOST_WORKERS, check_lanes
 from hpo.score import DEFAULT_METRICS, read_score
 from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
@@ -180,7 +180,7 @@ def with_lanes(plan: Plan, lanes: int | None) -> Plan:
     Raises:
         UsageError: the number is out of bounds.
     """
-    _check_lanes(lanes)
+    check_lanes(lanes)
     return replace(plan, lanes=lanes)
 
 
@@ -206,7 +206,7 @@ def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings)
 
 def _read_space(settings: Settings) -> Space:
     check_names(settings.device, settings.precision)
-    _check_lanes(settings.lanes)
+    check_lanes(settings.lanes)
     if not 0 <= settings.seed <= _MOST:
         raise UsageError(
             f"--seed takes a whole number from 0 to {_MOST:,}, but got {settings.seed}."
@@ -214,11 +214,6 @@ def _read_space(settings: Settings) -> Space:
     space = spaces.with_values(spaces.load_space(settings.space), settings.values)
     texts = {n: v if isinstance(v, str) else describe(v) for n, v in settings.set.items()}
     return spaces.override(space, texts, epochs=settings.epochs)
-
-
-def _check_lanes(lanes: int | None) -> None:
-    if lanes is not None and not 1 <= lanes <= MOST_LANES:
-        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {lanes}.")
 
 
 def _record(

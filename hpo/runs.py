@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from hpo.config import TrainingConfig
 from hpo.files import read_json, write_whole, writing
@@ -23,6 +23,11 @@ _MAX_BYTES: Final = 50_000_000
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 
 _WAY_OUT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
+
+
+def is_digest(name: object) -> TypeGuard[str]:
+    """Whether this may name a run: a record that was tampered with must not lead elsewhere."""
+    return isinstance(name, str) and _DIGEST.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +135,8 @@ class RunStore:
 
     def read(self, digest: str) -> Run | None:
         """Return a training by the name its trial has on record, or None as `find` does."""
-        if not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
-            return None  # A record that was tampered with must not lead out of the folder.
+        if not is_digest(digest):
+            return None
         try:
             document = read_json(self.folder / f"{digest}.json", most=_MAX_BYTES)
             return _from_document(document) if document["format"] == FORMAT else None

@@ -14,7 +14,7 @@ from safetensors.numpy import save as to_safetensors
 from hpo import study as studies
 from hpo.baselines import baselines
 from hpo.dashboard import attach_curves, attached_to, remove_attached
-from hpo.data import Dataset, TrainingData, open_data
+from hpo.data import Dataset, TrainingData, cache, open_data
 from hpo.engines import lanes_of, open_stack, sealed, window_of, with_device
 from hpo.errors import DataError, StudyError
 from hpo.events import Event, TrialDone
@@ -157,8 +157,9 @@ def train(session: Session) -> Generator[Event, None, None]:
         session.runs.check_writable()
     # A call that was killed may have left losers, and files half written.
     weights.tidy()
-    for folder in (weights.folder, session.runs.folder):
+    for folder in (session.folder, weights.folder, session.runs.folder):
         remove_leftovers(folder)
+    cache.remove_cut_off()
     my_turn = partial(turn, session.storage, session.study.study_name)
     # Closed at once when the caller stops: what was cut off then waits again.
     with explained(session.storage.url), Lease(session.study, my_turn):
@@ -210,30 +211,16 @@ def _drop_losers(weights: KeptWeights, study: optuna.Study, done: TrialDone) -> 
         weights.add(done.job.config.identity(), done.job.repeat, done.run, done.score)
 
 
-def retrain(study: optuna.Study, job: Job) -> TrainingResult:
-    """Train a job again on the study's own data and device, never from the run store.
-
-    Raises:
-        DataError: the data are gone or changed.
-        DeviceError: the device is not there.
-    """
-    record = studies.read_record(study)
-    data = sealed(open_recorded_data(study, record), record)
-    with closing(open_stack(record, data, n_lanes=1)) as stack:
-        lane = stack.add(job.config, seed=job.seed, fold=job.fold)
-        while stack.lanes:
-            stack.step()
-        return stack.result(lane)
-
-
 def delete_study(storage: Storage, name: str) -> None:
     """Delete a study and the files that hpo wrote for it; the run store keeps its trainings."""
     with explained(storage.url):
         study = optuna.load_study(study_name=name, storage=storage.optuna)
         attached = attached_to(study, storage)
         optuna.delete_study(study_name=name, storage=storage.optuna)
-    remove_attached(attached, folder=artifacts_folder(storage.url))
-    clear_study_folder(study_folder(storage.url, name))
+    try:
+        remove_attached(attached, folder=artifacts_folder(storage.url))
+    finally:
+        clear_study_folder(study_folder(storage.url, name))
 
 
 def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:

@@ -1,9 +1,13 @@
 """What an export holds: weights that the reports' own network loads, curves, tables."""
 
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +15,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from tests.conftest import SIZE, Hpo
+from tests.conftest import SIZE, SMALL, Hpo
 
 GRID = (
     "grid", "--param", "loss", "--values", "bce,ce", "--repeats", "2", "--epochs", "2",
@@ -130,6 +134,90 @@ def test_an_opened_test_is_written_beside_the_weights(
         assert f"\nensemble right: {of_ensemble} of 16 images\n" in text
         assert "\nensemble auroc: " in text
         assert "\nensemble threshold: 0.5\n" in text
+
+
+def test_weights_of_the_search_leave_when_finalists_speak(hpo: Hpo, xrays: Path) -> None:
+    search = (
+        "search",
+        "--trials",
+        "2",
+        "--final-repeats",
+        "2",
+        "--param",
+        "learning_rate",
+        *SMALL,
+    )
+    search += ("--data", str(xrays), "--study", "s", "--quiet")
+    assert hpo(*search, "--finalists", "0").code == 0
+    assert hpo("export", "s", "--out", "out", "--weights", "all").code == 0
+    ours = sorted(Path("out").rglob("weights-repeat-0.*"))
+    assert len(ours) == 4
+    own = [path.with_name("weights-repeat-0.pt.old") for path in ours[::2]]
+    for path in own:
+        path.write_bytes(b"the user's")
+    assert hpo(*search, "--finalists", "2").code == 0
+    assert hpo("export", "s", "--out", "out").code == 0
+    home = home_of(hpo("show", "s", "--json").json["best"]["params"], Path("out"))
+    assert sorted(path.name for path in home.glob("weights*")) == [
+        "weights-repeat-0.pt.old",
+        *(f"weights-repeat-{n}.{suffix}" for n in (1, 2) for suffix in ("pt", "safetensors")),
+    ]
+    assert all(path.exists() for path in own)
+    # Of the other one no weights were asked for: what is there is its own, as it was.
+    assert len([path for path in ours if path.exists()]) == 2
+
+
+def test_the_ensemble_is_of_the_repeats_alone_whatever_lies_beside_them(
+    exported: Path, hpo: Hpo, xrays: Path
+) -> None:
+    home = exported / "000_loss-bce"
+    stranger = home / "from-elsewhere.pt"
+    torch.save({"1.weight": torch.zeros(2, 2)}, stranger)
+    image = np.load(xrays / "test_pneumonia.npy")[:1]
+    names: dict[str, Any] = {"__file__": str(home / "network.py")}
+    exec((home / "network.py").read_text(), names)
+    told = names["ensemble"](torch.from_numpy(image).float() / 255)
+    stranger.unlink()
+    assert told.tolist() == pytest.approx(predicted(hpo, home, image), abs=1e-5)
+
+
+@pytest.mark.parametrize("run", ["../../outside", None])
+def test_a_run_that_is_no_run_leads_nowhere(hpo: Hpo, exported: Path, run: object) -> None:
+    shown = hpo("show", "mine", "--json").json
+    best = shown["best"]["params"]
+    (repeats,) = (c["repeats"] for c in shown["configurations"] if c["params"] == best)
+    trial = repeats[0]["trial"]
+    with closing(sqlite3.connect("studies/hpo.db")) as database, database:
+        database.execute(
+            "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'run' AND trial_id = "
+            "(SELECT trial_id FROM trials WHERE number = ?)",
+            (json.dumps(run), trial),
+        )
+    before = written()
+    again = hpo("export", "mine", "--out", "again")
+    assert again.code == 0, again.err
+    for path in home_of(best, exported).glob("*.safetensors"):
+        assert path.read_bytes() == (home_of(best, Path("again")) / path.name).read_bytes()
+    shutil.rmtree("again")
+    assert written() == before
+    answer = hpo("predict", "mine", "image.png")
+    assert answer.code == 1
+    assert f"trial {trial} names no run" in " ".join(answer.err.split())
+
+
+def written() -> dict[Path, int]:
+    """Return when every file of weights was written."""
+    return {path: path.stat().st_mtime_ns for path in Path().rglob("*.safetensors")}
+
+
+def home_of(params: object, folder: Path) -> Path:
+    """Return the folder of a configuration in an export."""
+    (home,) = (
+        path.parent
+        for path in folder.rglob("config.json")
+        if json.loads(path.read_text())["params"] == params
+    )
+    return home
 
 
 def test_one_repeat_is_exported_without_an_ensemble(hpo: Hpo, xrays: Path) -> None:

@@ -2,19 +2,20 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from hpo.errors import StudyError
 from hpo.export import Exporter, export, folder_name
+from hpo.retraining import Retrained
 from hpo.score import SCORES
 from hpo.search import Job
-from hpo.training.engine import Weights
 from tests.fake_studies import CHANGES, FakeStudy, add_finalists, fake_grid, fake_search
 
 
-def untrained(_: Job) -> Weights:
+def untrained(_: Sequence[Job]) -> Retrained:
     raise StudyError("nothing is to be trained")
 
 

@@ -4,23 +4,68 @@ import os
 import time
 from pathlib import Path
 
-from hpo.files import remove_leftovers, write_whole
+import pytest
+
+from hpo.files import remove_leftovers, replacing, write_whole
+from tests.conftest import SMALL, Hpo
 
 
 def test_what_was_left_half_written_a_day_ago_is_removed(tmp_path: Path) -> None:
     write_whole(tmp_path / "kept.json", b"{}", way_out="")
-    old, young, other = (tmp_path / name for name in (".a.01234567", ".b.89abcdef", ".keep"))
+    old, young, other = (tmp_path / n for n in (".a.01234567.hpo", ".b.89abcdef.hpo", ".keep"))
     for path in (old, young, other):
         path.write_bytes(b"half")
-    a_day_ago = time.time() - 90_000
-    for path in (old, other, tmp_path / "kept.json"):
-        os.utime(path, (a_day_ago, a_day_ago))
+    make_old(old, other, tmp_path / "kept.json")
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        ".b.89abcdef",
+        ".b.89abcdef.hpo",
         ".keep",
         "kept.json",
     ]
+
+
+def test_what_is_written_whole_has_a_temporary_name_that_is_removed(tmp_path: Path) -> None:
+    with replacing(tmp_path / "kept.json") as file:
+        file.write(b"{}")
+        (temporary,) = tmp_path.iterdir()
+    (tmp_path / "kept.json").rename(temporary)
+    make_old(temporary)
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_the_user_are_no_leftovers(tmp_path: Path) -> None:
+    names = [".bashrc.original", ".bashrc.20260101", ".notes.deadbeef", ".01234567.hpo", "a.hpo"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"the user's")
+    (tmp_path / ".folder.01234567.hpo").mkdir()
+    (tmp_path / ".link.01234567.hpo").symlink_to(tmp_path / "a.hpo")
+    before = sorted(tmp_path.iterdir())
+    make_old(*before)
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_training_removes_what_was_left_in_every_folder_of_files(
+    hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    folders = [tmp_path / name for name in ("cache/pixels", "cache/index", "studies/runs")]
+    folders += [tmp_path / "studies/mine", tmp_path / "studies/mine/weights"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / ".x.npy.01234567.hpo").write_bytes(b"half")
+        make_old(folder / ".x.npy.01234567.hpo")
+    grid = ("grid", "--param", "batch_size", "--values", "8", "--repeats", "1", *SMALL)
+    assert hpo(*grid, "--data", xrays, "--study", "mine", "--quiet").code == 0
+    assert [path for folder in folders for path in folder.glob(".*")] == []
+
+
+def make_old(*paths: Path) -> None:
+    """Let files be of the day before yesterday."""
+    then = time.time() - 90_000
+    for path in paths:
+        os.utime(path, (then, then), follow_symlinks=False)
 
 
 def test_a_folder_that_is_not_there_has_no_leftovers(tmp_path: Path) -> None:

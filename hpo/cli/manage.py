@@ -1,11 +1,13 @@
 """The commands that take a study out of the database: export, delete."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from hpo.cli.options import StorageOption, StudyArgument
+from hpo.cli.options import LanesOption, StorageOption, StudyArgument
+from hpo.option_texts import check_lanes, read_lanes
 from hpo.storage_url import DEFAULT_URL
 
 
@@ -18,6 +20,7 @@ def export(
         Literal["best", "all", "none"],
         typer.Option("--weights", help="Of which configurations; not kept ones train again."),
     ] = "best",
+    lanes: LanesOption = "auto",
     storage: StorageOption = DEFAULT_URL,
 ) -> None:
     """Write a study as CSV, with a folder per configuration: curves, weights, opened test."""
@@ -26,19 +29,21 @@ def export(
     from hpo.export import Exporter
     from hpo.export import export as write
     from hpo.folders import runs_folder, study_folder
+    from hpo.retraining import retrain
     from hpo.runs import RunStore
-    from hpo.session import retrain
     from hpo.storage import open_storage
     from hpo.study import open_study
     from hpo.summary import summarize
 
+    n_lanes = read_lanes(lanes)
+    check_lanes(n_lanes)
     opened = open_study(open_storage(storage, create=False), study)
     home = study_folder(storage, study)
     exporter = Exporter(
         summary=summarize(opened, storage_url=storage),
         runs=RunStore(runs_folder(storage)),
         weights=home / "weights",
-        train=lambda job: retrain(opened, job).weights,
+        train=partial(retrain, opened, lanes=n_lanes),
         evaluation=read_evaluation(opened),
     )
     folder = out or home / "export"

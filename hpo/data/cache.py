@@ -7,17 +7,16 @@ import io
 import json
 import math
 import os
-import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import numpy as np
 
 from hpo.data.dataset import Pixels
-from hpo.files import read_json
+from hpo.files import read_json, remove_leftovers, replacing
 
 _MAX_INDEX_BYTES: Final = 100_000_000
 _CHECKSUM_BYTES: Final = 4
@@ -39,6 +38,13 @@ def folder() -> Path:
         raise OSError(str(problem)) from None
 
 
+def remove_cut_off() -> None:
+    """Remove what killed processes left half written: of pixels these may be gigabytes."""
+    with suppress(OSError):
+        for name in ("index", "pixels"):
+            remove_leftovers(folder() / name)
+
+
 def read_index(key: str) -> Mapping[str, object] | None:
     """Return what `write_index` kept under this key, or None."""
     try:
@@ -50,7 +56,7 @@ def read_index(key: str) -> Mapping[str, object] | None:
 
 def write_index(key: str, index: Mapping[str, object]) -> None:
     """Keep a record under a key, where the cache can be written."""
-    with suppress(OSError), _replacing(folder() / "index" / f"{key}.json") as file:
+    with suppress(OSError), replacing(_own("index") / f"{key}.json") as file:
         file.write(json.dumps(index).encode())
 
 
@@ -80,7 +86,7 @@ def write_pixels(name: str, shape: tuple[int, int, int], images: Iterable[Pixels
     on a full disk a write fails, while a mapped page kills the process.
     """
     checksum = 0
-    with suppress(OSError), _replacing(folder() / "pixels" / f"{name}.npy") as file:
+    with suppress(OSError), replacing(_own("pixels") / f"{name}.npy") as file:
         file.write(_header(shape))
         for image in images:
             data = np.ascontiguousarray(image).data
@@ -96,16 +102,8 @@ def _header(shape: tuple[int, int, int]) -> bytes:
     return file.getvalue()
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Write under a temporary name; a file takes its own name when it is whole."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            yield file
-            file.close()
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+def _own(name: str) -> Path:
+    """Return a folder of the cache, made where it is not there: images are for this user alone."""
+    made = folder() / name
+    made.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return made

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.openings import read_openings
+from hpo.runs import is_digest
 from hpo.search.finalists import choose_finalists
 from hpo.stats import PairComparison
 from hpo.storage import Storage, explained
@@ -198,7 +199,7 @@ def _is_trained_again(configuration: Configuration, goal: Goal) -> bool:
 
 def _repeat(trial: FrozenTrial, record: StudyRecord) -> Repeat:
     attributes, reported = trial.user_attrs, dict(sorted(trial.intermediate_values.items()))
-    state = _STATES[trial.state]
+    state, run = _STATES[trial.state], attributes.get("run")
     return Repeat(
         trial=trial.number,
         repeat=attributes["repeat"],
@@ -211,7 +212,7 @@ def _repeat(trial: FrozenTrial, record: StudyRecord) -> Repeat:
         n_epochs=attributes.get("n_epochs", max(reported, default=0)),
         seconds=attributes.get("seconds"),
         is_reused=bool(attributes.get("is_reused", False)),
-        run=attributes.get("run"),
+        run=run if is_digest(run) else None,
         reason=attributes.get("reason"),
         metrics=attributes.get("metrics", {}),
     )

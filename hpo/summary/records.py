@@ -20,8 +20,8 @@ class Repeat:
 
     `reported` is the score by epoch, counted from 1, where it was measured; `accuracies` are those
     of every epoch where the score is the accuracy, else nothing. `reason` says why a failed one
-    failed; `run` names its file in the run store. `metrics` holds those of the kept weights, by
-    split.
+    failed; `run` names its file in the run store, None where no such name is on record. `metrics`
+    holds those of the kept weights, by split.
     """
 
     trial: int

@@ -45,7 +45,12 @@ def plain_model(config: TrainingConfig) -> nn.Sequential:
     It loads exported weights strictly and takes float images `(batch, height, width)` as
     `scale_pixels` returns them.
     """
-    return _build(config, has_idle_bias=True).to_empty(device="cpu")
+    return unallocated_model(config).to_empty(device="cpu")
+
+
+def unallocated_model(config: TrainingConfig) -> nn.Sequential:
+    """Return the plain model without memory for its weights, however large: they are assigned."""
+    return _build(config, has_idle_bias=True)
 
 
 def build_network(

@@ -19,7 +19,7 @@ from hpo.errors import ConfigError, WeightsError
 from hpo.files import read_json
 from hpo.training.device import one_thread
 from hpo.training.losses import probabilities
-from hpo.training.model import compute_logits, plain_model
+from hpo.training.model import compute_logits, unallocated_model
 from hpo.weights.architecture import find_architecture
 from hpo.weights.files import StateDict, read_state_dict
 from hpo.weights.network import Network, Probabilities, finite, in_pieces
@@ -81,8 +81,8 @@ def open_described(path: Path, described: Description) -> Network:
     """
     config = described.config
     state = read_state_dict(path)
-    with torch.device("meta"):  # It may describe a network that no memory holds.
-        model = plain_model(config)
+    # It may describe a network that no memory holds: that has none before its weights fit.
+    model = unallocated_model(config)
     try:
         model.load_state_dict(_in_float32(state), strict=True, assign=True)
     except RuntimeError as error:

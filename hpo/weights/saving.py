@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ from safetensors.numpy import save
 
 from hpo.config import TrainingConfig
 from hpo.training.engine import Weights
-from hpo.training.model import plain_model
+from hpo.training.model import unallocated_model
 
 CONFIG_KEY: Final = "hpo.config"
 """Under which safetensors hold the configuration of their network, as JSON."""
@@ -34,9 +35,13 @@ def to_torch_file(weights: Weights) -> bytes:
     return file.getvalue()
 
 
-def network_script(config: TrainingConfig, file: str) -> str:
-    """Return a Python script that builds the network of a configuration and loads its weights."""
-    modules = "".join(f"        nn.{module},\n" for module in plain_model(config))
+def network_script(config: TrainingConfig, files: Sequence[str]) -> str:
+    """Return a Python script that builds the network of a configuration and loads its weights.
+
+    `files` are those of its repeats, beside the script.
+    """
+    modules = "".join(f"        nn.{module},\n" for module in unallocated_model(config))
+    paths = "".join(f'    folder / "{file}",\n' for file in files)
     side = config.image_size
     return f'''\
 """This configuration in plain torch: the network of its first repeat, and the ensemble of all.
@@ -60,14 +65,15 @@ def load(file):
 
 @torch.inference_mode()
 def ensemble(images):
-    """Return the probability of pneumonia (n,): the mean over all files of weights here."""
+    """Return the probability of pneumonia (n,): the mean over all repeats."""
     told = [{_probability(config)} for z in (load(file)(images) for file in files)]
     return torch.stack(told).mean(0)
 
 
 folder = Path(__file__).parent
-files = sorted(folder.glob("*.pt"))
-network = load(folder / "{file}")
+files = [
+{paths}]
+network = load(files[0])
 '''
 
 

@@ -36,8 +36,17 @@ def _kept(summary: StudySummary, best: Configuration, folder: Path) -> list[Path
     """Return the file of every complete repeat of the best configuration.
 
     Raises:
-        WeightsError: one of them was told from the run store, which holds no weights.
+        WeightsError: one of them was told from the run store, which holds no weights, or names
+            no run.
     """
+    unnamed = [str(r.trial) for r in best.judged if r.run is None]
+    if unnamed:
+        raise WeightsError(
+            f"The record of {summary.name} is damaged: trial {', '.join(unnamed)} names no run, "
+            f"so its weights cannot be found. `hpo export {summary.name}"
+            f"{storage_option(summary.storage)} --out FOLDER` trains it again: then give the "
+            f"folder of {best.label} in FOLDER instead of {summary.name}."
+        )
     files = {r.repeat: folder / f"{r.run}.safetensors" for r in best.judged}
     gone = [str(repeat + 1) for repeat, file in files.items() if not file.is_file()]
     if gone:

@@ -62,6 +62,12 @@ def test_files_of_a_deleted_study_that_cannot_be_removed_are_said(trained: Study
     said(answer, "studies/mine", "Read-only file system", "remove this folder yourself")
 
 
+def test_curves_of_a_deleted_study_that_cannot_be_removed_are_said(trained: Study) -> None:
+    answer = trained.call("delete", "mine", "--yes", fault=ReadOnly(trained.home / "artifacts"))
+    said(answer, "studies/artifacts", "Read-only file system", "deleted from the database")
+    assert not (trained.home / "mine").exists()
+
+
 def test_data_that_cannot_be_written_to_are_read(study: Study, undisturbed: Any) -> None:
     assert study.train(fault=ReadOnly(study.data)).code == 0
     assert study.shown() == undisturbed

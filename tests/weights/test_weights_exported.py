@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,12 +17,13 @@ from safetensors.numpy import save, save_file
 from hpo.config import TrainingConfig
 from hpo.errors import UsageError, WeightsError
 from hpo.training.losses import probabilities
-from hpo.training.model import build_network, compute_logits, export_weights, plain_model
+from hpo.training.model import build_network, compute_logits, export_weights
 from hpo.training.randomness import seeds_of
 from hpo.weights import Unseen, open_model
 from hpo.weights.saving import CONFIG_KEY, network_script, to_safetensors_file, to_torch_file
 
 SIDE = 8
+FILES = ("weights-repeat-0.pt", "weights-repeat-1.pt")
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, SIDE, SIDE), dtype=np.uint8)
 
 Export: TypeAlias = Callable[..., Path]
@@ -155,7 +157,7 @@ def test_the_script_builds_the_network_and_loads_the_weights(
 ) -> None:
     config = CONFIG.replace(activation=activation)
     script = export(config) / "network.py"
-    script.write_text(network_script(config, "weights-repeat-0.pt"))
+    script.write_text(network_script(config, FILES))
     names: dict[str, object] = {"__file__": str(script)}
     exec(script.read_text(), names)
     network = names["network"]
@@ -171,7 +173,7 @@ def test_the_script_averages_the_probabilities_of_every_file_beside_it(
 ) -> None:
     config = CONFIG.replace(**changes)
     script = export(config) / "network.py"
-    script.write_text(network_script(config, "weights-repeat-0.pt"))
+    script.write_text(network_script(config, FILES))
     np.save(script.with_name("images.npy"), PIXELS.astype(np.float32) / 255)
     program = (
         "import sys, numpy, torch\n"
@@ -206,19 +208,16 @@ def test_a_config_that_is_a_pipe_is_not_waited_for(export: Export) -> None:
         open_model(folder, None)
 
 
-def test_a_network_that_no_memory_holds_is_never_built(
-    export: Export, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="its memory is not told")
+def test_a_network_that_no_memory_holds_is_said_without_asking_for_it(export: Export) -> None:
     folder = export(CONFIG)
     huge = TrainingConfig(hidden=(4096,) * 8, image_size=1024)
     (folder / "config.json").write_text(json.dumps({"config": huge.to_mapping()}))
-    devices = []
-
-    def build(config: TrainingConfig) -> torch.nn.Sequential:
-        devices.append(torch.get_default_device().type)
-        return plain_model(config if devices[-1] == "meta" else CONFIG)
-
-    monkeypatch.setattr("hpo.weights.exported.plain_model", build)
-    with pytest.raises(WeightsError, match="does not hold the network"):
-        open_model(folder, None)
-    assert set(devices) == {"meta"}
+    n_used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (n_used + 4 * 2**30, hard))
+    try:
+        with pytest.raises(WeightsError, match="does not hold the network"):
+            open_model(folder, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
