@@ -11,7 +11,6 @@ from typing import Final
 
 import optuna
 from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore, get_all_artifact_meta
-from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX
 from optuna.trial import FrozenTrial
 
 from hpo import curves
@@ -21,6 +20,8 @@ from hpo.runs import Run
 from hpo.storage import Storage
 
 _CURVES: Final = "curves.csv"
+# Where `optuna.artifacts` reads what is attached: a system attribute for each file.
+_KEY: Final = "artifacts:"
 _NAME: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -41,7 +42,7 @@ def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
             artifact_id=name, filename=_CURVES, mimetype="text/csv", encoding=None
         )
         trial.storage.set_trial_system_attr(
-            trial._trial_id, ARTIFACTS_ATTR_PREFIX + name, json.dumps(asdict(artifact))
+            trial._trial_id, _KEY + name, json.dumps(asdict(artifact))
         )
     with writing(folder, way_out=MAKE_ROOM):
         folder.mkdir(parents=True, exist_ok=True)
