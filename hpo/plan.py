@@ -15,6 +15,7 @@ from hpo.score import DEFAULT_METRICS, read_score
 from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study_record import (
+    LIBRARY,
     PRUNERS,
     SAMPLERS,
     DataInfo,
@@ -58,7 +59,7 @@ class Settings:
     lanes: int | None = None
     workers: int | None = None
     metric: str | None = None
-    command: str = "library"
+    command: str = LIBRARY
 
 
 @dataclass(frozen=True, kw_only=True)

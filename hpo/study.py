@@ -9,7 +9,8 @@ import optuna
 from hpo import space as spaces
 from hpo.config import did_you_mean
 from hpo.errors import HpoError, StudyError, fault_list
-from hpo.storage import Storage, explained
+from hpo.storage import Storage, explained, in_command
+from hpo.storage_url import storage_option
 from hpo.study_documents import FORMAT, to_document, to_goal, to_record
 from hpo.study_record import Goal, StudyRecord, check_name
 
@@ -57,7 +58,8 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
         name = study.study_name
         raise StudyError(
             fault_list(f"There is a study {name} already, and it is another one:", faults)
-            + f"\nGive this one another name with --study, or remove the old: hpo delete {name}"
+            + "\nGive this one another name with --study, or remove the old: hpo delete "
+            + in_command(study)
         )
 
 
@@ -72,7 +74,8 @@ def open_study(storage: Storage, name: str) -> optuna.Study:
         hint = did_you_mean(name, names)
         raise StudyError(
             f"There is no study {name[:120]!r} in {storage.shown_url}"
-            f"{hint if hint.endswith('?') else hint + '.'} `hpo show` lists them."
+            f"{hint if hint.endswith('?') else hint + '.'} "
+            f"`hpo show{storage_option(storage.url)}` lists them."
         )
     with explained(storage.url):
         study = optuna.load_study(study_name=name, storage=storage.optuna, pruner=_NO_PRUNER)
@@ -131,7 +134,7 @@ def read_goal(study: optuna.Study) -> Goal:
 def _damaged(study: optuna.Study, problem: Exception) -> StudyError:
     return StudyError(
         f"The record of the study {study.study_name} is damaged ({str(problem)[:200]}): give "
-        f"another name with --study, or remove it: hpo delete {study.study_name}"
+        f"another name with --study, or remove it: hpo delete {in_command(study)}"
     )
 
 

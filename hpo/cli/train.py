@@ -39,6 +39,7 @@ TimeoutOption = Annotated[
 
 
 def grid(
+    context: typer.Context,
     param: ParamsOption = None,
     values: ValuesOption = None,
     set_: SetOption = None,
@@ -94,7 +95,7 @@ def grid(
         lanes=read_lanes(lanes),
         workers=read_workers(workers),
         metric=metric,
-        command=command_line(),
+        command=command_line(context),
     )
     plan = with_timeout(plan_grid(names, settings), timeout)
     from hpo.cli import work
@@ -103,6 +104,7 @@ def grid(
 
 
 def search(
+    context: typer.Context,
     trials: Annotated[
         int, typer.Option("--trials", help="Configurations of the study in all.")
     ] = 50,
@@ -170,7 +172,7 @@ def search(
         lanes=read_lanes(lanes),
         workers=read_workers(workers),
         metric=metric,
-        command=command_line(),
+        command=command_line(context),
     )
     search_settings = SearchSettings(
         trials=trials,

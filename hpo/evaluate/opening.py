@@ -19,8 +19,9 @@ from hpo.folders import runs_folder
 from hpo.openings import Opening, now, record_opening
 from hpo.runs import RunStore
 from hpo.session import open_recorded_data
-from hpo.storage import Storage, explained
+from hpo.storage import Storage, explained, in_command
 from hpo.storage_url import mask_command
+from hpo.study_record import LIBRARY
 from hpo.summary import StudySummary, summarize
 
 ATTRIBUTE: Final = "test"
@@ -32,7 +33,7 @@ class Request:
 
     threshold: str = DEFAULT
     is_all: bool = False
-    command: str = "library"
+    command: str = LIBRARY
 
 
 def open_test(study: optuna.Study, storage: Storage, request: Request) -> Evaluation:
@@ -80,7 +81,7 @@ def read_evaluation(study: optuna.Study) -> Evaluation | None:
     except (AttributeError, KeyError, TypeError, ValueError):
         raise StudyError(
             f"What the study {study.study_name} recorded of its test is damaged: hpo evaluate "
-            f"{study.study_name} opens it again."
+            f"{in_command(study)} opens it again."
         ) from None
 
 
