@@ -102,7 +102,7 @@ def _check_usage(context: typer.Context, study: str | None, weights: Path | None
 def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: bool) -> None:
     from hpo.cli.command_line import command_line
     from hpo.cli.evaluation import document, print_evaluation, print_openings
-    from hpo.cli.output import console, print_json
+    from hpo.cli.output import print_json, print_line
     from hpo.evaluate import Request, open_test
     from hpo.folders import runs_folder, study_folder
     from hpo.report import write_report
@@ -124,4 +124,4 @@ def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: 
     if json:
         print_json(document(evaluation, summary) | {"report": str(page)})
     else:
-        console.print(f"Page: {page}", soft_wrap=True)
+        print_line(f"Page: {page}")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hpo.cli.options import StorageOption, StudyArgument
+from hpo.cli.options import JsonOption, StorageOption, StudyArgument
 from hpo.storage_url import DEFAULT_URL
 
 
@@ -19,9 +19,10 @@ def export(
         typer.Option("--weights", help="Of which configurations; not kept ones train again."),
     ] = "best",
     storage: StorageOption = DEFAULT_URL,
+    json: JsonOption = False,
 ) -> None:
     """Write a study as CSV, with a folder per configuration: curves, weights, opened test."""
-    from hpo.cli.output import console, say
+    from hpo.cli.output import print_json, print_line, say
     from hpo.evaluate import read_evaluation
     from hpo.export import Exporter
     from hpo.export import export as write
@@ -44,7 +45,10 @@ def export(
     folder = out or home / "export"
     for line in write(exporter, folder, which=weights):
         say(line)
-    console.print(f"Exported to {folder}", soft_wrap=True)
+    if json:
+        print_json({"study": study, "path": str(folder)})
+    else:
+        print_line(f"Exported to {folder}")
 
 
 def delete(
@@ -53,7 +57,7 @@ def delete(
     storage: StorageOption = DEFAULT_URL,
 ) -> None:
     """Delete a study and its folder; what the run store holds stays."""
-    from hpo.cli.output import console, count
+    from hpo.cli.output import count, print_line
     from hpo.session import delete_study
     from hpo.storage import explained, open_storage
     from hpo.study import open_study
@@ -65,6 +69,6 @@ def delete(
             n_trials = len(found.get_trials(deepcopy=False))
         typer.confirm(f"Delete {study} with its {count(n_trials, 'trial')}?", abort=True, err=True)
     delete_study(opened, study)
-    console.print(
+    print_line(
         f"Deleted {study}. Its finished trainings stay in the run store and are not trained again."
     )
