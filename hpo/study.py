@@ -1,7 +1,7 @@
 """Creating and opening studies, only where they fit the request."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final, cast
 
 import optuna
@@ -9,10 +9,11 @@ import optuna
 from hpo import space as spaces
 from hpo.config import did_you_mean
 from hpo.errors import HpoError, StudyError, fault_list
+from hpo.option_texts import set_option
 from hpo.storage import Storage, explained, in_command
 from hpo.storage_url import storage_option
 from hpo.study_documents import FORMAT, to_document, to_goal, to_record
-from hpo.study_record import Goal, StudyRecord, check_name
+from hpo.study_record import DataInfo, Goal, StudyRecord, check_name
 
 _ATTRIBUTE: Final = "hpo"
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
@@ -61,6 +62,17 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
             + "\nGive this one another name with --study, or remove the old: hpo delete "
             + in_command(study)
         )
+
+
+def move_data(study: optuna.Study, data: DataInfo) -> StudyRecord:
+    """Put on record where the data of the study lie now, and return the record."""
+    record = read_record(study)
+    if data.path is None or data.path == record.data.path:
+        return record
+    command = set_option(record.command, "--data", data.path)
+    record = replace(record, data=data, command=command)
+    study.set_user_attr(_ATTRIBUTE, to_document(record))
+    return record
 
 
 def open_study(storage: Storage, name: str) -> optuna.Study:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hpo.cli.options import JsonOption, StorageOption, StudyArgument
+from hpo.cli.options import JsonOption, MovedDataOption, StorageOption, StudyArgument
 from hpo.storage_url import DEFAULT_URL
 
 
@@ -18,6 +18,7 @@ def export(
         Literal["best", "all", "none"],
         typer.Option("--weights", help="Of which configurations; not kept ones train again."),
     ] = "best",
+    data: MovedDataOption = None,
     storage: StorageOption = DEFAULT_URL,
     json: JsonOption = False,
 ) -> None:
@@ -28,11 +29,13 @@ def export(
     from hpo.export import export as write
     from hpo.folders import runs_folder, study_folder
     from hpo.runs import RunStore
-    from hpo.session import retrain
+    from hpo.session import move_data, retrain
     from hpo.storage import open_storage
     from hpo.study import open_study
     from hpo.summary import summarize
 
+    if data is not None:
+        move_data(study, storage, data)
     opened = open_study(open_storage(storage, create=False), study)
     home = study_folder(storage, study)
     exporter = Exporter(

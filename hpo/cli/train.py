@@ -14,6 +14,7 @@ from hpo.cli.options import (
     JsonOption,
     LanesOption,
     MetricOption,
+    MovedDataOption,
     PrecisionOption,
     QuietOption,
     RepeatsOption,
@@ -190,6 +191,7 @@ def search(
 
 def resume(
     study: StudyArgument,
+    data: MovedDataOption = None,
     storage: StorageOption = DEFAULT_URL,
     lanes: LanesOption = "auto",
     workers: WorkersOption = "auto",
@@ -201,9 +203,11 @@ def resume(
     """Go on with a study where it stopped, with the settings it was created with."""
     from hpo.cli import work
     from hpo.plan import with_lanes, with_timeout, with_workers
-    from hpo.session import plan_resume
+    from hpo.session import move_data, plan_resume
 
     n_lanes, n_workers = read_lanes(lanes), read_workers(workers)
+    if data is not None:
+        move_data(study, storage, data)
     plan = with_lanes(with_timeout(plan_resume(study, storage), timeout), n_lanes)
     plan = with_workers(plan, n_workers)
     work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))

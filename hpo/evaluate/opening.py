@@ -7,6 +7,7 @@ from typing import Final
 
 import optuna
 
+from hpo.data import Dataset
 from hpo.errors import StudyError
 from hpo.evaluate.configurations import evaluate_configuration
 from hpo.evaluate.documents import from_document, to_document
@@ -36,11 +37,14 @@ class Request:
     command: str = LIBRARY
 
 
-def open_test(study: optuna.Study, storage: Storage, request: Request) -> Evaluation:
+def open_test(
+    study: optuna.Study, storage: Storage, request: Request, *, dataset: Dataset | None = None
+) -> Evaluation:
     """Open the sealed test of a study from its run store, and put the opening on record.
 
     Nothing is trained, and no weights are needed. The record is written before the first label is
-    read; where something is missing, the test stays sealed.
+    read; where something is missing, the test stays sealed. `dataset` are the data of the study
+    where they are open already.
 
     Raises:
         UsageError: the threshold is none.
@@ -53,7 +57,8 @@ def open_test(study: optuna.Study, storage: Storage, request: Request) -> Evalua
         summary = summarize(study, storage_url=storage.url)
         store = RunStore(runs_folder(storage.url))
         candidates = gather(summary, store, is_all=request.is_all)
-        dataset = open_recorded_data(study, summary.record)
+        if dataset is None:
+            dataset = open_recorded_data(study, summary.record)
         check_test(dataset)
         opening = Opening(
             when=now(),
