@@ -10,6 +10,7 @@ from hpo.score import Score
 from hpo.space.records import value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, compare_pairs
 from hpo.stats.sentences import label
+from hpo.storage_url import storage_option
 from hpo.summary import Configuration, Repeat, StudySummary
 
 MOST: Final = 6
@@ -114,7 +115,8 @@ def _check_data(summaries: Sequence[StudySummary]) -> None:
         ]
         raise StudyError(
             fault_list("Studies on different data do not compare:", faults)
-            + "\nName studies on the same data; `hpo show` lists them."
+            + "\nName studies on the same data; "
+            + f"`hpo show{storage_option(summaries[0].storage)}` lists them."
         )
 
 
@@ -132,6 +134,7 @@ def _check_finished(summaries: Sequence[StudySummary]) -> None:
         if not any(c.scores for c in summary.configurations):
             raise StudyError(
                 f"No training of {summary.name} is finished yet: hpo resume {summary.name}"
+                f"{storage_option(summary.storage)}"
             )
 
 

@@ -20,6 +20,7 @@ from hpo.retraining import Retrained
 from hpo.runs import RunStore
 from hpo.search import Job
 from hpo.stats import Interval
+from hpo.storage_url import storage_option
 from hpo.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Weights
 
@@ -77,6 +78,7 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
     if summary.best is None:
         raise StudyError(
             f"No configuration of {summary.name} is complete yet: hpo resume {summary.name}"
+            f"{storage_option(summary.storage)}"
         )
     _write(folder / "configurations.csv", _configurations_csv(summary))
     _write(folder / "trials.csv", _trials_csv(summary))

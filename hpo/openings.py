@@ -8,6 +8,7 @@ from typing import Any, Final
 import optuna
 
 from hpo.errors import StudyError
+from hpo.storage import in_command
 
 ATTRIBUTE: Final = "openings"
 
@@ -45,8 +46,8 @@ def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
     except (KeyError, TypeError, ValueError):
         raise StudyError(
             f"The record of the openings of the test in the study {study.study_name} is damaged: "
-            f"put an older database back, or remove the study: hpo delete {study.study_name}. Its "
-            "trainings stay in the run store."
+            "put an older database back, or remove the study (its trainings stay in the run "
+            f"store): hpo delete {in_command(study)}"
         ) from None
 
 

@@ -1,5 +1,6 @@
 """What is typed after an option, read into values."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -78,3 +79,17 @@ def read_values(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     if faults:
         raise UsageError(fault_list("--values cannot be used:", faults))
     return pairs
+
+
+def set_option(command: str, option: str, value: str) -> str:
+    """Return a recorded command line with another value of an option that it has."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    for place, word in enumerate(words):
+        if word == option and place + 1 < len(words):
+            words[place + 1] = value
+        elif word.startswith(f"{option}="):
+            words[place] = f"{option}={value}"
+    return shlex.join(words)

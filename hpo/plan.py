@@ -15,6 +15,7 @@ from hpo.score import DEFAULT_METRICS, read_score
 from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study_record import (
+    LIBRARY,
     PRUNERS,
     SAMPLERS,
     DataInfo,
@@ -58,7 +59,7 @@ class Settings:
     lanes: int | None = None
     workers: int | None = None
     metric: str | None = None
-    command: str = "library"
+    command: str = LIBRARY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
     space = _read_space(settings)
     cells = spaces.cells(space, names)
     dataset = open_data(_path(settings.data))
-    info = _describe(dataset, settings.data)
+    info = describe_data(dataset, settings.data)
     _check_batches([cell.config for cell in cells], info)
     _check_stress(_metric(settings, "grid"), [cell.config.image_size for cell in cells])
     record = _record(
@@ -140,7 +141,7 @@ def plan_search(
         if name not in table:
             raise UsageError(f"{option} takes {' or '.join(table)}, but got {name!r}.")
     dataset = open_data(_path(settings.data))
-    info = _describe(dataset, settings.data)
+    info = describe_data(dataset, settings.data)
     _check_batches([space.base], info)
     _check_stress(_metric(settings, "search"), _image_sizes(space))
     record = _record(
@@ -240,14 +241,17 @@ def _metric(settings: Settings, kind: Kind) -> str:
     return DEFAULT_METRICS[kind] if settings.metric is None else read_score(settings.metric).name
 
 
-def _describe(dataset: Dataset, path: Path | str | None) -> DataInfo:
-    """Describe the data; without a validation split of its own, a fifth is validated on."""
+def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
+    """Describe data at a path, as a study records them: the path is whole, from any folder.
+
+    Without a validation split of their own, a fifth is validated on.
+    """
     n_pool = len(dataset) - len(dataset.where(TEST))
     own = len(dataset.where(VALIDATION))
     n_validation = own or round(n_pool / _N_FOLDS)
     source = _path(path)
     return DataInfo(
-        path=None if source is None else str(source.resolve()),
+        path=None if source is None else str(source.expanduser().resolve()),
         name=dataset.name,
         fingerprint=dataset.fingerprint,
         is_phantom=dataset.is_phantom,

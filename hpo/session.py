@@ -22,12 +22,12 @@ from hpo.files import remove_leftovers
 from hpo.folders import artifacts_folder, clear_study_folder, runs_folder, study_folder
 from hpo.kept_weights import KeptWeights
 from hpo.objective import Workplace, work
-from hpo.plan import Plan
+from hpo.plan import Plan, describe_data
 from hpo.runs import RunKey, RunStore
 from hpo.search import GridSource, Job, SearchSource, Source, run_key
 from hpo.search.job import read_job, trials_in
 from hpo.search.leases import Lease, Watch
-from hpo.storage import Storage, explained, open_storage, quiet_optuna
+from hpo.storage import Storage, explained, in_command, open_storage, quiet_optuna
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary import StudySummary, summarize
 from hpo.training.engine import Stack, TrainingResult
@@ -78,7 +78,8 @@ class Session:
 def open_session(plan: Plan) -> Session:
     """Open or create the study of a plan.
 
-    Trials that a dead process left running are put back, so that they are trained again.
+    Trials that a dead process left running are put back, so that they are trained again. Where the
+    plan has the study's data at another path, that is the recorded one from now on.
 
     Raises:
         StudyError: a study of this name is there and does not fit the plan.
@@ -92,8 +93,8 @@ def open_session(plan: Plan) -> Session:
             study = studies.create(storage, plan.name, _settle(plan))
         with explained(storage.url):
             studies.check_fits(study, plan.record)
-            record = studies.read_record(study)
-            _check_device(study.study_name, record, plan.record)
+            _check_device(study.study_name, studies.read_record(study), plan.record)
+            record = studies.move_data(study, plan.record.data)
             goal = studies.raise_goal(study, plan.goal)
             read_ahead(study)
             Watch(study).put_back()
@@ -131,17 +132,37 @@ def open_recorded_data(
         DataError: they are gone, or not what they were.
     """
     path = record.data.path if moved is None else str(moved)
+    way_out = (
+        "Say with --data PATH where they are now; this puts it on record and trains nothing: "
+        f"hpo resume {in_command(study)} --data PATH --dry-run"
+    )
     try:
-        dataset = open_data(None if path is None else Path(path))
+        dataset = open_data(None if path is None else Path(path), way_out=way_out)
     except DataError as error:
         raise DataError(f"The data of the study {study.study_name}: {error}") from error
     if dataset.fingerprint != record.data.fingerprint:
         raise DataError(
             f"The data of the study {study.study_name} at {path or 'the phantom'} are not what "
             f"they were (fingerprint {dataset.fingerprint[:8]}, recorded "
-            f"{record.data.fingerprint[:8]}). Put the old data back, or start a new study."
+            f"{record.data.fingerprint[:8]}). Put the old data back, say with --data PATH where "
+            "they are, or start a new study."
         )
     return dataset
+
+
+def move_data(name: str, storage_url: str, path: Path) -> None:
+    """Put on record where the data of a study lie now.
+
+    Raises:
+        StudyError: there is none of this name.
+        DataError: its data are not there.
+    """
+    storage = open_storage(storage_url, create=False)
+    study = studies.open_study(storage, name)
+    with explained(storage_url):
+        dataset = open_recorded_data(study, studies.read_record(study), moved=path)
+        with turn(storage, name):
+            studies.move_data(study, describe_data(dataset, path))
 
 
 def run(session: Session) -> Generator[Event, None, None]:

@@ -19,7 +19,14 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, S
 
 from hpo.errors import StorageError, UsageError
 from hpo.storage_faults import BUSY_TIMEOUT_S, CORRUPT, reason_of
-from hpo.storage_url import backend_of, conceal, mask, sqlite_path
+from hpo.storage_url import (
+    DEFAULT_URL,
+    backend_of,
+    conceal,
+    mask,
+    sqlite_path,
+    storage_option,
+)
 
 _Arguments: TypeAlias = dict[str, object]
 
@@ -211,6 +218,13 @@ def _is_on_network(path: Path) -> bool:
         if is_parent and len(point) >= len(best):
             best, file_system = point, kind
     return file_system in _NETWORK_FILE_SYSTEMS or file_system.startswith("fuse.")
+
+
+def in_command(study: optuna.Study) -> str:
+    """Return `STUDY --storage URL` as a printed command needs it to find this very study."""
+    backend = getattr(study._storage, "_backend", study._storage)
+    url = backend.url if isinstance(backend, RDBStorage) else DEFAULT_URL
+    return f"{study.study_name}{storage_option(url)}"
 
 
 def quiet_optuna() -> None:

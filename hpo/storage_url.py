@@ -48,7 +48,8 @@ def conceal(text: str, url: str) -> str:
 
 def storage_option(url: str) -> str:
     """Return ` --storage URL` as a printed command needs it, "" for the default storage."""
-    return "" if url == DEFAULT_URL else f" --storage {shlex.quote(mask(url))}"
+    is_default = url == DEFAULT_URL == (os.environ.get("HPO_STORAGE") or DEFAULT_URL)
+    return "" if is_default else f" --storage {shlex.quote(mask(url))}"
 
 
 def mask_command(command: str) -> str:

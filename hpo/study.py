@@ -1,7 +1,7 @@
 """Creating and opening studies, only where they fit the request."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final, cast
 
 import optuna
@@ -9,9 +9,11 @@ import optuna
 from hpo import space as spaces
 from hpo.config import did_you_mean
 from hpo.errors import HpoError, StudyError, fault_list
-from hpo.storage import Storage, explained
+from hpo.option_texts import set_option
+from hpo.storage import Storage, explained, in_command
+from hpo.storage_url import storage_option
 from hpo.study_documents import FORMAT, to_document, to_goal, to_record
-from hpo.study_record import Goal, StudyRecord, check_name
+from hpo.study_record import DataInfo, Goal, StudyRecord, check_name
 
 _ATTRIBUTE: Final = "hpo"
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
@@ -57,8 +59,20 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
         name = study.study_name
         raise StudyError(
             fault_list(f"There is a study {name} already, and it is another one:", faults)
-            + f"\nGive this one another name with --study, or remove the old: hpo delete {name}"
+            + "\nGive this one another name with --study, or remove the old: hpo delete "
+            + in_command(study)
         )
+
+
+def move_data(study: optuna.Study, data: DataInfo) -> StudyRecord:
+    """Put on record where the data of the study lie now, and return the record."""
+    record = read_record(study)
+    if data.path is None or data.path == record.data.path:
+        return record
+    command = set_option(record.command, "--data", data.path)
+    record = replace(record, data=data, command=command)
+    study.set_user_attr(_ATTRIBUTE, to_document(record))
+    return record
 
 
 def open_study(storage: Storage, name: str) -> optuna.Study:
@@ -72,7 +86,8 @@ def open_study(storage: Storage, name: str) -> optuna.Study:
         hint = did_you_mean(name, names)
         raise StudyError(
             f"There is no study {name[:120]!r} in {storage.shown_url}"
-            f"{hint if hint.endswith('?') else hint + '.'} `hpo show` lists them."
+            f"{hint if hint.endswith('?') else hint + '.'} "
+            f"`hpo show{storage_option(storage.url)}` lists them."
         )
     with explained(storage.url):
         study = optuna.load_study(study_name=name, storage=storage.optuna, pruner=_NO_PRUNER)
@@ -131,7 +146,7 @@ def read_goal(study: optuna.Study) -> Goal:
 def _damaged(study: optuna.Study, problem: Exception) -> StudyError:
     return StudyError(
         f"The record of the study {study.study_name} is damaged ({str(problem)[:200]}): give "
-        f"another name with --study, or remove it: hpo delete {study.study_name}"
+        f"another name with --study, or remove it: hpo delete {in_command(study)}"
     )
 
 

@@ -18,6 +18,8 @@ Kind = Literal["grid", "search"]
 
 SAMPLERS: Final = ("tpe", "random")
 PRUNERS: Final = ("median", "none")
+LIBRARY: Final = "library"
+"""What stands for the command of a study that was made in Python."""
 
 _TAKEN: Final = ("runs", "artifacts", "results")
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")

@@ -120,6 +120,8 @@ class _Worker:
     def start(self) -> None:
         study, plan = self.session.study.study_name, self.session.plan
         options = ["--lanes", str(self.share.n_lanes), "--quiet", LEASH]
+        if path := self.session.record.data.path:
+            options += ["--data", path]
         if plan.timeout_s < float("inf"):
             options += ["--timeout", str(plan.timeout_s)]
         # A URL may hold a password: the arguments of a process can be read by everyone.

@@ -5,9 +5,9 @@ from typing import Annotated, Final
 
 import typer
 
+from hpo.cli.command_line import command_line, is_from
 from hpo.cli.options import (
     ActivationOption,
-    DataOption,
     HasSigmoidOption,
     InputScaleOption,
     JsonOption,
@@ -16,7 +16,7 @@ from hpo.cli.options import (
 from hpo.errors import UsageError
 from hpo.storage_url import DEFAULT_URL
 
-_OF_WEIGHTS: Final = ("data", "input_scale", "activation", "has_sigmoid")
+_OF_WEIGHTS: Final = ("input_scale", "activation", "has_sigmoid")
 _OF_STUDIES: Final = ("all_", "storage")
 
 
@@ -32,7 +32,15 @@ def evaluate(
             "--weights", metavar="MODEL", help="Not of a study: a file of weights, or a folder."
         ),
     ] = None,
-    data: DataOption = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            envvar="HPO_DATA",
+            help="With --weights: the X-rays. Of a study: where its data are now, if they were "
+            "moved; recorded, and never taken from HPO_DATA.",
+        ),
+    ] = None,
     input_scale: InputScaleOption = None,
     activation: ActivationOption = None,
     has_sigmoid: HasSigmoidOption = False,
@@ -77,6 +85,10 @@ def evaluate(
         how = unseen(input_scale, activation, has_sigmoid)
         others.evaluate(weights, data, how=how, threshold=threshold, json=json)
     elif study is not None:
+        if data is not None and is_from(context, "data", "COMMANDLINE"):
+            from hpo.session import move_data
+
+            move_data(study, storage, data)
         _open_test(study, storage, threshold=threshold, is_all=all_, json=json)
 
 
@@ -93,16 +105,15 @@ def _check_usage(context: typer.Context, study: str | None, weights: Path | None
         )
     others = _OF_WEIGHTS if weights is None else _OF_STUDIES
     for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in others and source is not None and source.name == "COMMANDLINE":
-            home = "--weights: a study has its own data" if weights is None else "a study"
+        name = parameter.name or ""
+        if name in others and is_from(context, name, "COMMANDLINE"):
+            home = "--weights" if weights is None else "a study"
             raise UsageError(f"{parameter.opts[0]} belongs to {home}. Leave it out.")
 
 
 def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: bool) -> None:
-    from hpo.cli.command_line import command_line
     from hpo.cli.evaluation import document, print_evaluation, print_openings
-    from hpo.cli.output import console, print_json
+    from hpo.cli.output import print_json, print_line
     from hpo.evaluate import Request, open_test
     from hpo.folders import runs_folder, study_folder
     from hpo.report import write_report
@@ -124,4 +135,4 @@ def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: 
     if json:
         print_json(document(evaluation, summary) | {"report": str(page)})
     else:
-        console.print(f"Page: {page}", soft_wrap=True)
+        print_line(f"Page: {page}")

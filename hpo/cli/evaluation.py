@@ -46,7 +46,7 @@ def open_if_complete(session: Session, summary: StudySummary) -> Evaluation | No
         last = read_evaluation(session.study)
         if last and last.threshold == request.threshold and last.trials == _complete(summary):
             return last
-        return open_test(session.study, session.storage, request)
+        return open_test(session.study, session.storage, request, dataset=session.plan.dataset)
     say(
         f"The test stays sealed: {count(n_open, 'training')} to be done and "
         f"{summary.count('failed')} failed. The same command goes on, and opens it at the end."

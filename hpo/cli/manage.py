@@ -6,7 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from hpo.cli.options import LanesOption, StorageOption, StudyArgument
+from hpo.cli.options import (
+    JsonOption,
+    LanesOption,
+    MovedDataOption,
+    StorageOption,
+    StudyArgument,
+)
 from hpo.option_texts import check_lanes, read_lanes
 from hpo.storage_url import DEFAULT_URL
 
@@ -20,23 +26,28 @@ def export(
         Literal["best", "all", "none"],
         typer.Option("--weights", help="Of which configurations; not kept ones train again."),
     ] = "best",
+    data: MovedDataOption = None,
     lanes: LanesOption = "auto",
     storage: StorageOption = DEFAULT_URL,
+    json: JsonOption = False,
 ) -> None:
     """Write a study as CSV, with a folder per configuration: curves, weights, opened test."""
-    from hpo.cli.output import console, say
+    from hpo.cli.output import print_json, print_line, say
     from hpo.evaluate import read_evaluation
     from hpo.export import Exporter
     from hpo.export import export as write
     from hpo.folders import runs_folder, study_folder
     from hpo.retraining import retrain
     from hpo.runs import RunStore
+    from hpo.session import move_data
     from hpo.storage import open_storage
     from hpo.study import open_study
     from hpo.summary import summarize
 
     n_lanes = read_lanes(lanes)
     check_lanes(n_lanes)
+    if data is not None:
+        move_data(study, storage, data)
     opened = open_study(open_storage(storage, create=False), study)
     home = study_folder(storage, study)
     exporter = Exporter(
@@ -49,7 +60,10 @@ def export(
     folder = out or home / "export"
     for line in write(exporter, folder, which=weights):
         say(line)
-    console.print(f"Exported to {folder}", soft_wrap=True)
+    if json:
+        print_json({"study": study, "path": str(folder)})
+    else:
+        print_line(f"Exported to {folder}")
 
 
 def delete(
@@ -58,7 +72,7 @@ def delete(
     storage: StorageOption = DEFAULT_URL,
 ) -> None:
     """Delete a study and its folder; what the run store holds stays."""
-    from hpo.cli.output import console, count
+    from hpo.cli.output import count, print_line
     from hpo.session import delete_study
     from hpo.storage import explained, open_storage
     from hpo.study import open_study
@@ -70,6 +84,6 @@ def delete(
             n_trials = len(found.get_trials(deepcopy=False))
         typer.confirm(f"Delete {study} with its {count(n_trials, 'trial')}?", abort=True, err=True)
     delete_study(opened, study)
-    console.print(
+    print_line(
         f"Deleted {study}. Its finished trainings stay in the run store and are not trained again."
     )

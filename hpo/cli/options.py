@@ -15,6 +15,10 @@ DataOption: TypeAlias = Annotated[
         help="The X-rays: a folder or an .npz file. Without it, synthetic ones (the phantom).",
     ),
 ]
+MovedDataOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--data", help="Where the study's data are now, if they were moved; recorded."),
+]
 SpaceOption: TypeAlias = Annotated[
     str,
     typer.Option(

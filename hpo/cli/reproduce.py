@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from hpo.cli.options import JsonOption, QuietOption, StorageOption, StudyArgument
+from hpo.cli.options import JsonOption, MovedDataOption, QuietOption, StorageOption, StudyArgument
 from hpo.storage_url import DEFAULT_URL
 
 _SECONDS_BETWEEN_LINES: Final = 3.0
@@ -23,6 +23,7 @@ def reproduce(
     precision: Annotated[
         str | None, typer.Option("--precision", help="auto, bf16, fp32. Default: as recorded.")
     ] = None,
+    data: MovedDataOption = None,
     storage: StorageOption = DEFAULT_URL,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -40,9 +41,12 @@ def reproduce(
     from hpo.reproduce import Reproduction, sentences, to_document
     from hpo.reproduce import reproduce as train_again
     from hpo.runs import RunStore
+    from hpo.session import move_data
     from hpo.storage import open_storage
     from hpo.study import open_study
 
+    if data is not None:
+        move_data(study, storage, data)
     opened = open_study(open_storage(storage, create=False), study)
     runs = RunStore(runs_folder(storage))
     shown = time.monotonic()

@@ -93,9 +93,11 @@ def _show_all(storage: str, *, json: bool) -> None:
         say(f"{one if n_foreign == 1 else many} in {opened.shown_url} left out.")
 
 
-def report(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
+def report(
+    study: StudyArgument, storage: StorageOption = DEFAULT_URL, json: JsonOption = False
+) -> None:
     """Write the page of a study: studies/STUDY/report.html."""
-    from hpo.cli.output import console
+    from hpo.cli.output import print_json, print_line
     from hpo.folders import runs_folder, study_folder
     from hpo.report import write_report
     from hpo.runs import RunStore
@@ -107,7 +109,10 @@ def report(study: StudyArgument, storage: StorageOption = DEFAULT_URL) -> None:
     summary = summarize(opened, storage_url=storage)
     folder = study_folder(storage, study)
     path = write_report(summary, opened, RunStore(runs_folder(storage)), folder)
-    console.print(f"Page: {path}", soft_wrap=True)
+    if json:
+        print_json({"study": study, "path": str(path)})
+    else:
+        print_line(f"Page: {path}")
 
 
 def dashboard(

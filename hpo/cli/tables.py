@@ -93,9 +93,8 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
     if n_rows > _MOST_ROWS:
         has_all = "`hpo report` has them all"
         if n_rows > MOST_ON_PAGE:
-            has_all = (
-                f"`hpo report` has the best {MOST_ON_PAGE}, `hpo show {summary.name} --json` all"
-            )
+            study = f"{summary.name}{storage_option(summary.storage)}"
+            has_all = f"`hpo report` has the best {MOST_ON_PAGE}, `hpo show {study} --json` all"
         found.append(f"The best {_MOST_ROWS} of {n_rows:,} are shown; {has_all}.")
     if data.is_phantom:
         found.append(

@@ -14,6 +14,7 @@ from hpo.cli.options import (
     JsonOption,
     LanesOption,
     MetricOption,
+    MovedDataOption,
     PrecisionOption,
     QuietOption,
     RepeatsOption,
@@ -39,6 +40,7 @@ TimeoutOption = Annotated[
 
 
 def grid(
+    context: typer.Context,
     param: ParamsOption = None,
     values: ValuesOption = None,
     set_: SetOption = None,
@@ -94,7 +96,7 @@ def grid(
         lanes=read_lanes(lanes),
         workers=read_workers(workers),
         metric=metric,
-        command=command_line(),
+        command=command_line(context),
     )
     plan = with_timeout(plan_grid(names, settings), timeout)
     from hpo.cli import work
@@ -103,6 +105,7 @@ def grid(
 
 
 def search(
+    context: typer.Context,
     trials: Annotated[
         int, typer.Option("--trials", help="Configurations of the study in all.")
     ] = 50,
@@ -170,7 +173,7 @@ def search(
         lanes=read_lanes(lanes),
         workers=read_workers(workers),
         metric=metric,
-        command=command_line(),
+        command=command_line(context),
     )
     search_settings = SearchSettings(
         trials=trials,
@@ -188,6 +191,7 @@ def search(
 
 def resume(
     study: StudyArgument,
+    data: MovedDataOption = None,
     storage: StorageOption = DEFAULT_URL,
     lanes: LanesOption = "auto",
     workers: WorkersOption = "auto",
@@ -199,9 +203,11 @@ def resume(
     """Go on with a study where it stopped, with the settings it was created with."""
     from hpo.cli import work
     from hpo.plan import with_lanes, with_timeout, with_workers
-    from hpo.session import plan_resume
+    from hpo.session import move_data, plan_resume
 
     n_lanes, n_workers = read_lanes(lanes), read_workers(workers)
+    if data is not None:
+        move_data(study, storage, data)
     plan = with_lanes(with_timeout(plan_resume(study, storage), timeout), n_lanes)
     plan = with_workers(plan, n_workers)
     work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import typer
 
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
-from hpo.cli.output import console, count, duration, print_json, say, size
+from hpo.cli.output import console, count, duration, print_json, print_line, say, size
 from hpo.cli.progress import Tally, follow_all, train
 from hpo.cli.signals import end_with_input, ends_in_order
 from hpo.cli.tables import print_study
@@ -118,7 +118,7 @@ def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
     reused = f", {tally.n_reused} told from the run store" if tally.n_reused else ""
     console.print(f"{count(tally.n_trained, 'training')} done{reused} in {duration(seconds)}.")
     if summary.report:
-        console.print(f"Page: {summary.report}", soft_wrap=True)
+        print_line(f"Page: {summary.report}")
 
 
 def _end(summary: StudySummary, tally: Tally, session: Session) -> None:

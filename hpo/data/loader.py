@@ -11,26 +11,27 @@ from hpo.errors import DataError
 
 _FORMATS: Final = (npy_files, image_folders, medmnist)
 _LONGEST_PATH: Final = 200
-_WANTED: Final = """\
+_WAY_OUT: Final = """\
+Give the path (--data, HPO_DATA) of
   - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of .jpeg, .jpg or .png files (val may be absent)
   - a folder with normal.npy, pneumonia.npy, test_normal.npy and test_pneumonia.npy
   - a MedMNIST archive .npz with train_images, train_labels, val_… and test_…"""
 
 
-def open_data(path: Path | None) -> Dataset:
+def open_data(path: Path | None, *, way_out: str = _WAY_OUT) -> Dataset:
     """Open the data set at a path, or the phantom where there is none.
 
     Raises:
         DataError: what lies there cannot be used.
     """
-    return open_phantom() if path is None else load(path)
+    return open_phantom() if path is None else load(path, way_out=way_out)
 
 
-def load(path: Path) -> Dataset:
+def load(path: Path, *, way_out: str = _WAY_OUT) -> Dataset:
     """Open a data set; its format is found by looking at the path.
 
     Every image is decoded when a path is opened for the first time, and not again while the files
-    stay as they are.
+    stay as they are. `way_out` says what to do where there is no data set.
 
     Raises:
         DataError: nothing there that can be used, or a damaged file, which is named.
@@ -45,7 +46,7 @@ def load(path: Path) -> Dataset:
     except (OSError, RuntimeError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "it is no path"
         nothing = f"{str(path)[:_LONGEST_PATH]!r} cannot be read: {reason}."
-    raise DataError(f"{nothing} Give the path (--data, HPO_DATA) of\n{_WANTED}")
+    raise DataError(f"{nothing} {way_out}")
 
 
 def _nothing_at(path: Path) -> str:

@@ -9,6 +9,8 @@ from typing import Final
 
 from hpo.errors import RunStoreError, StudyError, fault_list
 from hpo.runs import FORMAT, Run, RunStore
+from hpo.storage_url import storage_option
+from hpo.study_record import LIBRARY
 from hpo.summary import Configuration, Repeat, StudySummary
 
 _MOST_FAULTS: Final = 10
@@ -52,8 +54,8 @@ def gather(summary: StudySummary, runs: RunStore, *, is_all: bool) -> tuple[Cand
         chosen = [summary.best] if summary.best else []
     if not chosen:
         raise StudyError(
-            f"No trial of {summary.name} that could be tested is complete: hpo resume "
-            f"{summary.name}, then evaluate it."
+            f"No trial of {summary.name} that could be tested is complete. Finish it, then "
+            f"evaluate it: hpo resume {summary.name}{storage_option(summary.storage)}"
         )
     bases = [base for base in summary.reports if base.configuration.judged]
     faults: list[str] = []
@@ -119,11 +121,14 @@ def _reason(path: Path) -> str:
 def _explain(summary: StudySummary, folder: Path, faults: list[str]) -> str:
     hidden = len(faults) - _MOST_FAULTS
     shown = faults[:_MOST_FAULTS] + ([f"and {hidden} more"] if hidden > 0 else [])
+    other, command = f"{summary.name[:90]}-again", summary.record.command
+    again = f"{command} --study {other}"
+    if command == LIBRARY:
+        again = f'the same call with Settings(study="{other}", …)'
     return (
         fault_list(f"The test of {summary.name} stays sealed: its answers cannot be read:", shown)
         + f"\nIf the run store lies elsewhere than in {folder}, set HPO_RUNS to it. Otherwise a "
-        "second study trains them anew, the rest comes from the run store: "
-        f"{summary.record.command} --study {summary.name[:90]}-again; then evaluate "
-        f"{summary.name} once more. Files of another version stay with that version: evaluate the "
-        "second study."
+        f"second study trains them anew, the rest comes from the run store: {again}; then "
+        f"evaluate {summary.name} once more. Files of another version stay with that version: "
+        "evaluate the second study."
     )

@@ -7,6 +7,7 @@ from typing import Final
 
 import optuna
 
+from hpo.data import Dataset
 from hpo.errors import StudyError
 from hpo.evaluate.configurations import evaluate_configuration
 from hpo.evaluate.documents import from_document, to_document
@@ -19,8 +20,9 @@ from hpo.folders import runs_folder
 from hpo.openings import Opening, now, record_opening
 from hpo.runs import RunStore
 from hpo.session import open_recorded_data
-from hpo.storage import Storage, explained
+from hpo.storage import Storage, explained, in_command
 from hpo.storage_url import mask_command
+from hpo.study_record import LIBRARY
 from hpo.summary import StudySummary, summarize
 from hpo.turns import turn
 
@@ -33,14 +35,17 @@ class Request:
 
     threshold: str = DEFAULT
     is_all: bool = False
-    command: str = "library"
+    command: str = LIBRARY
 
 
-def open_test(study: optuna.Study, storage: Storage, request: Request) -> Evaluation:
+def open_test(
+    study: optuna.Study, storage: Storage, request: Request, *, dataset: Dataset | None = None
+) -> Evaluation:
     """Open the sealed test of a study from its run store, and put the opening on record.
 
     Nothing is trained, and no weights are needed. The record is written before the first label is
-    read; where something is missing, the test stays sealed.
+    read; where something is missing, the test stays sealed. `dataset` are the data of the study
+    where they are open already.
 
     Raises:
         UsageError: the threshold is none.
@@ -53,7 +58,8 @@ def open_test(study: optuna.Study, storage: Storage, request: Request) -> Evalua
         summary = summarize(study, storage_url=storage.url)
         store = RunStore(runs_folder(storage.url))
         candidates = gather(summary, store, is_all=request.is_all)
-        dataset = open_recorded_data(study, summary.record)
+        if dataset is None:
+            dataset = open_recorded_data(study, summary.record)
         check_test(dataset)
         opening = Opening(
             when=now(),
@@ -82,7 +88,7 @@ def read_evaluation(study: optuna.Study) -> Evaluation | None:
     except (AttributeError, KeyError, TypeError, ValueError):
         raise StudyError(
             f"What the study {study.study_name} recorded of its test is damaged: hpo evaluate "
-            f"{study.study_name} opens it again."
+            f"{in_command(study)} opens it again."
         ) from None
 
 

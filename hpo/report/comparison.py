@@ -11,6 +11,7 @@ from hpo.report.figures import FigureBlock, block
 from hpo.report.template import fill
 from hpo.runs import RunStore
 from hpo.stats import PairComparison, outcome
+from hpo.storage_url import storage_option
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ def write_comparison(comparison: Comparison, runs: RunStore, path: Path) -> None
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    names = " ".join(summary.name for summary in comparison.summaries)
+    studies = comparison.summaries
+    names = " ".join(summary.name for summary in studies) + storage_option(studies[0].storage)
     way_out = f"The page is missing: make room, then run hpo compare {names}"
     write_whole(path, render_comparison(comparison, runs).encode(), way_out=way_out)
 

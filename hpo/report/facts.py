@@ -1,13 +1,13 @@
 """How the study was made, its configurations in full, and the commands that go on from it."""
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from hpo.config import FIELDS, TrainingConfig
 from hpo.space.records import value_text
-from hpo.storage_url import DEFAULT_URL
+from hpo.storage_url import storage_option
+from hpo.study_record import LIBRARY
 from hpo.summary import StudySummary
 
 _NO_EFFECT: Final = "no effect"
@@ -66,12 +66,7 @@ def settings(summary: StudySummary) -> tuple[Setting, ...]:
 
 def commands(summary: StudySummary) -> tuple[Command, ...]:
     """Return the commands that go on from here."""
-    is_grid = summary.record.kind == "grid"
-    more = "--repeats adds repeats" if is_grid else "--trials goes on searching"
-    return (
-        *(Command(f"hpo {text}", effect) for text, effect in _commands(summary)),
-        Command(summary.record.command, f"again with a larger {more}; nothing is trained twice"),
-    )
+    return tuple(Command(text, effect) for text, effect in _commands(summary))
 
 
 def _score(summary: StudySummary) -> str:
@@ -108,12 +103,20 @@ def _setting(name: str, base: TrainingConfig, best: TrainingConfig) -> Setting:
 
 
 def _commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
-    study = f"{summary.name}{_storage_option(summary)}"
+    study = f"{summary.name}{storage_option(summary.storage)}"
     if not _is_finished(summary):
-        yield f"resume {study}", "trains what is missing"
-    yield f"show {study}", "prints the table in the terminal"
-    yield f"export {study}", "writes CSV files, curves and weights, a folder per configuration"
-    yield f"report {study}", "writes this page anew"
+        yield f"hpo resume {study}", "trains what is missing"
+    yield f"hpo show {study}", "prints the table in the terminal"
+    yield (
+        f"hpo export {study}",
+        "writes CSV files, curves and weights, a folder per configuration",
+    )
+    yield f"hpo report {study}", "writes this page anew"
+    record = summary.record
+    if record.command != LIBRARY:
+        is_grid = record.kind == "grid"
+        more = "--repeats adds repeats" if is_grid else "--trials goes on searching"
+        yield record.command, f"again with a larger {more}; nothing is trained twice"
 
 
 def _is_finished(summary: StudySummary) -> bool:
@@ -122,9 +125,3 @@ def _is_finished(summary: StudySummary) -> bool:
         has_finalists = summary.finalists is not None or not summary.goal.n_finalists
         return len(done) >= summary.goal.n_trials and has_finalists
     return 0 < len(summary.configurations) == len(done)
-
-
-def _storage_option(summary: StudySummary) -> str:
-    if summary.storage == DEFAULT_URL:
-        return ""
-    return f" --storage {shlex.quote(summary.storage)}"

@@ -19,6 +19,7 @@ from hpo.runs import Run, RunStore
 from hpo.search import Job, run_key
 from hpo.search.job import read_job
 from hpo.session import open_recorded_data
+from hpo.storage import in_command
 from hpo.study import read_record
 from hpo.study_record import StudyRecord, versions
 from hpo.training.engine import Stack
@@ -104,8 +105,8 @@ def _read(study: optuna.Study, number: int, runs: RunStore) -> _Recorded:
     if not 0 <= number < len(trials):
         there = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"
         raise StudyError(
-            f"The study {name} has no trial {number}: {there}. `hpo export {name} --weights none` "
-            "lists them."
+            f"The study {name} has no trial {number}: {there}. `hpo export {in_command(study)} "
+            "--weights none` lists them."
         )
     trial, record = trials[number], read_record(study)
     job = read_job(trial)
@@ -113,10 +114,12 @@ def _read(study: optuna.Study, number: int, runs: RunStore) -> _Recorded:
         reason = trial.user_attrs.get("reason", "no reason is on record")
         raise StudyError(
             f"Trial {number} of {name} failed ({reason.rstrip('.')}), so there is nothing to "
-            f"compare: hpo resume {name} trains it again."
+            f"compare: hpo resume {in_command(study)} trains it again."
         )
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
-        raise StudyError(f"Trial {number} of {name} is not finished yet: hpo resume {name}")
+        raise StudyError(
+            f"Trial {number} of {name} is not finished yet: hpo resume {in_command(study)}"
+        )
     digest = trial.user_attrs.get("run")
     run = runs.read(digest) if digest else None
     is_pruned = trial.state == TrialState.PRUNED

@@ -104,7 +104,6 @@ def test_synthetic_images_are_said_to_be(hpo: Hpo) -> None:
     [
         ((), 2, "takes one of both"),
         (("mine", "--weights", "weights.pth"), 2, "takes one of both"),
-        (("mine", "--data", "xrays"), 2, "--data belongs to --weights"),
         (("mine", "--has-sigmoid"), 2, "--has-sigmoid belongs to --weights"),
         (("--weights", "weights.pth", "--all"), 2, "--all belongs to a study"),
         (("--weights", "weights.pth", "--threshold", "youden"), 2, "give a number"),

@@ -202,3 +202,24 @@ def test_the_dashboard_serves_the_studies() -> None:
 def table(path: Path) -> list[dict[str, str]]:
     """Read a CSV file, a dictionary per row."""
     return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+@pytest.mark.usefixtures("mine")
+def test_report_and_export_tell_their_path_as_json(hpo: Hpo) -> None:
+    page = hpo("report", "mine", "--json").json
+    assert page == {"study": "mine", "path": "studies/mine/report.html"}
+    assert Path(page["path"]).is_file()
+    folder = hpo("export", "mine", "--json").json
+    assert folder == {"study": "mine", "path": "studies/mine/export"}
+    assert Path(folder["path"], "trials.csv").is_file()
+    refused = hpo("export", "gone", "--json")
+    assert (refused.code, refused.json["error"]["kind"]) == (1, "study")
+
+
+def test_paths_are_printed_as_they_are(hpo: Hpo, xrays: Path) -> None:
+    at = ("--storage", "sqlite:///x[red]/hpo.db")
+    page = "Page: x[red]/mine/report.html"
+    assert page in hpo(*GRID, "--data", xrays, "--study", "mine", *at).out
+    assert page in hpo("report", "mine", *at).out
+    assert page in hpo("evaluate", "mine", *at).out
+    assert "Exported to y[red]" in hpo("export", "mine", "--out", "y[red]", *at).out

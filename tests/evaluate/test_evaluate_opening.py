@@ -18,7 +18,9 @@ from hpo.config import TrainingConfig
 from hpo.data import TEST
 from hpo.errors import DataError, RunStoreError, StudyError, UsageError
 from hpo.evaluate import METRICS, read_evaluation, to_document
+from hpo.evaluate.gathering import gather
 from hpo.openings import Opening, read_openings
+from hpo.study_record import LIBRARY
 from hpo.summary import StudySummary, summarize
 from tests.conftest import make_images
 from tests.evaluate.conftest import Finished, able, guess
@@ -238,6 +240,19 @@ def test_missing_and_foreign_run_files_are_all_named_and_leave_the_test_sealed(
     ):
         assert words in text
     assert sealed(finished)
+
+
+def test_a_study_made_in_python_is_not_offered_a_command_for_a_second_one(
+    grid: Finished,
+) -> None:
+    for path in grid.runs.folder.iterdir():
+        path.unlink()
+    made = summary(grid)
+    library = replace(made, record=replace(made.record, command=LIBRARY))
+    with pytest.raises(RunStoreError, match="Settings") as error:
+        gather(library, grid.runs, is_all=False)
+    assert 'the same call with Settings(study="study-again", …)' in str(error.value)
+    assert "library" not in str(error.value)
 
 
 def test_answers_that_are_no_numbers_are_refused(finished: Finished) -> None:

@@ -1,0 +1,167 @@
+"""Data that were moved: a study goes on with them at their new place, and remembers it."""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from hpo import workers
+from hpo.evaluate import opening
+from hpo.option_texts import set_option
+from hpo.plan import Settings, plan_grid
+from tests.conftest import SMALL, Answer, Hpo, make_images
+
+GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--study", "mine", *SMALL)
+ONE, TWO = ("--repeats", "1"), ("--repeats", "2")
+
+ASKED: dict[str, tuple[str, ...]] = {
+    "resume": ("resume", "mine"),
+    "evaluate": ("evaluate", "mine"),
+    "export": ("export", "mine"),
+    "reproduce": ("reproduce", "mine", "0"),
+}
+
+
+@pytest.fixture
+def moved(hpo: Hpo, xrays: Path, tmp_path: Path) -> Path:
+    """Where the data of a finished grid called mine lie now; its weights are not kept."""
+    assert hpo(*GRID, *ONE, "--data", xrays).code == 0
+    shutil.rmtree("studies/mine/weights")
+    return xrays.rename(tmp_path / "new place")
+
+
+def recorded() -> dict[str, Any]:
+    """Return the record of the study."""
+    study = optuna.load_study(study_name="mine", storage="sqlite:///studies/hpo.db")
+    found: dict[str, Any] = study.user_attrs["hpo"]
+    return found
+
+
+def said(answer: Answer) -> str:
+    assert answer.code == 1, answer
+    assert "Traceback" not in answer.err
+    return " ".join(answer.err.split())
+
+
+@pytest.mark.parametrize("test", [(), ("--test",)], ids=["plain", "test"])
+def test_the_same_command_with_the_new_place_goes_on_and_records_it(
+    hpo: Hpo, moved: Path, test: tuple[str, ...]
+) -> None:
+    answer = hpo(*GRID, *TWO, "--data", moved, *test, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["n_trained"] == 2
+    assert answer.json["n_openings"] == len(test)
+    assert recorded()["data"]["path"] == str(moved)
+    assert recorded()["data"]["name"] == answer.json["data"]["name"] == moved.name
+    assert moved.name in hpo("show").out
+    assert str(moved) in Path("studies/mine/report.html").read_text()
+    assert hpo("resume", "mine").code == 0
+    assert hpo(*shlex.split(recorded()["command"])[1:]).code == 0
+
+
+def test_workers_are_told_the_new_place(hpo: Hpo, moved: Path) -> None:
+    answer = hpo(*GRID, *TWO, "--data", moved, "--workers", "2", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["n_trained"] == 2
+    assert "Another goes on in its place" not in answer.err
+
+
+def test_a_worker_opens_what_its_parent_has_whatever_another_machine_records(
+    hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    script = f"import sys; open({str(told)!r}, 'a').write(' '.join(sys.argv))"
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "COMMAND", (sys.executable, "-c", script))
+        hpo(*GRID, *ONE, "--data", xrays, "--workers", "2")
+    assert told.read_text().count(f"--data {xrays}") == 2
+
+
+def test_the_test_is_opened_on_the_data_that_were_trained_on(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.delattr(opening, "open_recorded_data")
+        assert hpo(*GRID, *ONE, "--data", xrays, "--test", "--json").json["n_openings"] == 1
+
+
+@pytest.mark.parametrize("command", ASKED)
+def test_every_command_that_reads_the_data_takes_their_new_place(
+    hpo: Hpo, moved: Path, command: str
+) -> None:
+    lost = said(hpo(*ASKED[command]))
+    assert "There is no" in lost
+    assert "HPO_DATA" not in lost
+    answer = hpo(*ASKED[command], "--data", moved)
+    assert answer.code == 0, answer.err
+    assert recorded()["data"]["path"] == str(moved)
+    assert hpo(*ASKED[command]).code == 0
+
+
+@pytest.mark.parametrize("command", ASKED)
+def test_the_command_that_a_message_offers_puts_the_new_place_on_record(
+    hpo: Hpo, moved: Path, command: str
+) -> None:
+    offer = said(hpo(*ASKED[command])).rpartition("trains nothing: hpo ")[2]
+    words = [str(moved) if word == "PATH" else word for word in shlex.split(offer)]
+    assert hpo(*words).code == 0
+    assert hpo(*ASKED[command]).code == 0
+
+
+@pytest.mark.parametrize("command", ASKED)
+def test_other_data_at_the_new_place_are_refused(hpo: Hpo, moved: Path, command: str) -> None:
+    before = recorded()
+    np.save(moved / "test_normal.npy", make_images(8, is_ill=False, seed=77))
+    assert "are not what they were" in said(hpo(*ASKED[command], "--data", moved))
+    assert recorded() == before
+    assert hpo("show", "mine", "--json").json["n_openings"] == 0
+
+
+def test_the_environment_does_not_move_the_data_of_a_study(
+    hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hpo(*GRID, *ONE, "--data", xrays)
+    monkeypatch.setenv("HPO_DATA", str(shutil.copytree(xrays, tmp_path / "copy")))
+    for asked in ASKED.values():
+        assert hpo(*asked).code == 0
+    assert recorded()["data"]["path"] == str(xrays)
+
+
+def test_a_helper_elsewhere_does_not_move_the_data_of_a_study(hpo: Hpo, moved: Path) -> None:
+    before = recorded()
+    assert hpo("worker", "mine", "--data", moved).code == 0
+    assert recorded() == before
+
+
+def test_a_dry_run_of_the_same_command_records_nothing(hpo: Hpo, moved: Path) -> None:
+    before = recorded()
+    assert hpo(*GRID, *TWO, "--data", moved, "--dry-run").code == 0
+    assert recorded() == before
+
+
+def test_the_recorded_path_is_whole(
+    xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for typed in (xrays.name, f"~/{xrays.name}", f"./{xrays.name}/"):
+        assert plan_grid(["loss"], Settings(data=typed)).record.data.path == str(xrays)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("hpo grid --data old --epochs 2", "hpo grid --data '/new place' --epochs 2"),
+        ("hpo grid --data=old", "hpo grid '--data=/new place'"),
+        ("hpo grid --epochs 2", "hpo grid --epochs 2"),
+        ("hpo grid --data", "hpo grid --data"),
+        ("hpo grid 'half", "hpo grid 'half"),
+    ],
+)
+def test_an_option_of_a_recorded_command_takes_another_value(before: str, after: str) -> None:
+    assert set_option(before, "--data", "/new place") == after

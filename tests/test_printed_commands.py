@@ -1,0 +1,205 @@
+"""Commands that a message offers act on the study it is about, in its own database."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo import study as studies
+from hpo.cli.tables import notes
+from hpo.compare import compare
+from hpo.config import TrainingConfig
+from hpo.errors import HpoError, OutputError
+from hpo.evaluate import read_evaluation
+from hpo.evaluate.gathering import gather
+from hpo.export import Exporter, export
+from hpo.report.comparison import write_comparison
+from hpo.report.facts import commands
+from hpo.reproduce import reproduce
+from hpo.storage_url import DEFAULT_URL, storage_option
+from hpo.study_record import LIBRARY
+from hpo.summary import StudySummary, summarize
+from tests.clocked_studies import Bench, record
+from tests.conftest import SMALL, Hpo
+from tests.fake_studies import fake_grid
+
+GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *SMALL)
+
+
+def summary_of(study: optuna.Study, bench: Bench) -> StudySummary:
+    return summarize(study, storage_url=bench.url)
+
+
+def damage(study: optuna.Study, attribute: str, value: object) -> None:
+    study.set_user_attr(attribute, value)
+
+
+def create_another(study: optuna.Study, _: Bench) -> None:
+    studies.check_fits(study, replace(record(), seed=3))
+
+
+def read_damaged(study: optuna.Study, _: Bench) -> None:
+    damage(study, "hpo", study.user_attrs["hpo"] | {"names": 5})
+    studies.read_record(study)
+
+
+def read_damaged_openings(study: optuna.Study, bench: Bench) -> None:
+    damage(study, "openings", [3])
+    summary_of(study, bench)
+
+
+def read_damaged_test(study: optuna.Study, _: Bench) -> None:
+    damage(study, "test", {"study": 3})
+    read_evaluation(study)
+
+
+def compare_unfinished(study: optuna.Study, bench: Bench) -> None:
+    summary = summary_of(study, bench)
+    compare([summary, replace(summary, name="other")])
+
+
+def compare_other_data(study: optuna.Study, bench: Bench) -> None:
+    summary = summary_of(study, bench)
+    data = replace(summary.record.data, fingerprint="0" * 32)
+    compare([summary, replace(summary, record=replace(summary.record, data=data))])
+
+
+def export_unfinished(study: optuna.Study, bench: Bench) -> None:
+    exporter = Exporter(
+        summary=summary_of(study, bench),
+        runs=bench.runs,
+        weights=bench.folder,
+        train=lambda _: {},
+    )
+    list(export(exporter, bench.folder / "out"))
+
+
+def evaluate_unfinished(study: optuna.Study, bench: Bench) -> None:
+    gather(summary_of(study, bench), bench.runs, is_all=False)
+
+
+def open_misspelled(_: optuna.Study, bench: Bench) -> None:
+    studies.open_study(bench.storage, "studi")
+
+
+def reproduce_what_is_not_there(study: optuna.Study, bench: Bench) -> None:
+    list(reproduce(study, 99, bench.runs))
+
+
+def reproduce_failed(study: optuna.Study, bench: Bench) -> None:
+    study.tell(study.ask(), state=TrialState.FAIL)
+    list(reproduce(study, 0, bench.runs))
+
+
+def reproduce_unfinished(study: optuna.Study, bench: Bench) -> None:
+    attributes = {"params": {}, "config": TrainingConfig().to_mapping(), "ordinal": 0}
+    attributes |= {"repeat": 0, "seed": 0, "fold": 0}
+    study.enqueue_trial({}, user_attrs=attributes)
+    list(reproduce(study, 0, bench.runs))
+
+
+OFFERS: tuple[tuple[Callable[[optuna.Study, Bench], None], str], ...] = (
+    (create_another, "hpo delete study{}"),
+    (read_damaged, "hpo delete study{}"),
+    (read_damaged_openings, "hpo delete study{}"),
+    (read_damaged_test, "hpo evaluate study{} opens"),
+    (compare_unfinished, "hpo resume study{}"),
+    (compare_other_data, "`hpo show{}`"),
+    (export_unfinished, "hpo resume study{}"),
+    (evaluate_unfinished, "hpo resume study{}"),
+    (open_misspelled, "`hpo show{}`"),
+    (reproduce_what_is_not_there, "`hpo export study{} --weights none`"),
+    (reproduce_failed, "hpo resume study{} trains"),
+    (reproduce_unfinished, "hpo resume study{}"),
+)
+
+
+@pytest.mark.parametrize(
+    ("fail", "offer"), OFFERS, ids=lambda found: getattr(found, "__name__", "")
+)
+def test_a_message_names_the_database_of_its_study(
+    tmp_path: Path, fail: Callable[[optuna.Study, Bench], None], offer: str
+) -> None:
+    bench = Bench(tmp_path)
+    study = bench.study(record())
+    with pytest.raises(HpoError) as error:
+        fail(study, bench)
+    assert offer.format(f" --storage {bench.url}") in str(error.value)
+
+
+def test_a_page_that_cannot_be_written_is_compared_again_in_its_database(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1)
+    summary = replace(fake.summary, storage="sqlite:///b.db")
+    comparison = compare([summary, replace(summary, name="other")])
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"hpo compare fake other --storage sqlite:///b\.db"):
+        write_comparison(comparison, fake.runs, tmp_path / "file" / "page.html")
+
+
+def test_the_note_of_a_long_table_names_the_database(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
+    summary = replace(fake.summary, storage="sqlite:///b.db")
+    assert "`hpo show fake --storage sqlite:///b.db --json` all" in notes(summary, 1_000)[0]
+
+
+def test_the_default_database_is_named_where_the_environment_names_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert storage_option(DEFAULT_URL) == ""
+    monkeypatch.setenv("HPO_STORAGE", "sqlite:///b.db")
+    assert storage_option(DEFAULT_URL) == f" --storage {DEFAULT_URL}"
+
+
+def test_the_offered_delete_removes_the_study_it_is_about(hpo: Hpo, xrays: Path) -> None:
+    named = (*GRID, "--data", xrays, "--study", "mine")
+    other = ("--storage", "sqlite:///other/b.db")
+    assert hpo(*named).code == hpo(*named, *other).code == 0
+    refused = hpo(*named, *other, "--seed", "3")
+    assert refused.code == 1
+    offer = "hpo " + " ".join(refused.err.split()).rpartition("remove the old: hpo ")[2]
+    assert hpo(*shlex.split(offer)[1:], "--yes").code == 0
+    assert hpo("show", "mine").code == 0
+    assert hpo("show", "mine", *other).code == 1
+
+
+def test_a_study_made_in_python_offers_no_command_that_made_it(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
+    summary = fake.summary
+    assert commands(summary)[-1].text == summary.record.command
+    library = replace(summary, record=replace(summary.record, command=LIBRARY))
+    assert all(command.text.startswith("hpo ") for command in commands(library))
+    assert len(commands(library)) == len(commands(summary)) - 1
+
+
+def test_what_the_environment_gave_is_in_the_recorded_command(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPO_DATA", str(xrays))
+    monkeypatch.setenv("HPO_SPACE", "report_a")
+    monkeypatch.setenv("HPO_STORAGE", "sqlite:///other/b.db")
+    first = hpo(*GRID, "--json").json
+    for name in ("HPO_DATA", "HPO_SPACE", "HPO_STORAGE"):
+        monkeypatch.delenv(name)
+    again = hpo(*shlex.split(recorded("other/b.db", first["study"])["command"])[1:]).json
+    assert (again["study"], again["n_trained"]) == (first["study"], 0)
+
+
+def test_what_was_typed_is_recorded_once(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPO_DATA", "elsewhere")
+    hpo(*GRID, "--data", xrays, "--study", "mine")
+    typed = shlex.join(["hpo", *GRID, "--data", str(xrays), "--study", "mine"])
+    assert recorded("studies/hpo.db", "mine")["command"] == typed
+
+
+def recorded(database: str, name: str) -> dict[str, Any]:
+    """Return the record of a study."""
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{database}")
+    found: dict[str, Any] = study.user_attrs["hpo"]
+    return found
