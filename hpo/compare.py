@@ -9,7 +9,6 @@ from hpo.errors import StudyError, fault_list
 from hpo.score import Score
 from hpo.space.records import value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, compare_pairs
-from hpo.stats.sentences import label
 from hpo.summary import Configuration, Repeat, StudySummary
 
 MOST: Final = 6
@@ -36,12 +35,6 @@ class Entry:
     def rank(self) -> float:
         """A number that is higher for a better mean."""
         return self.summary.record.score.rank(self.found.mean if self.found else None)
-
-    @property
-    def parameters(self) -> str:
-        """Its parameters in words."""
-        params = (f"{name} {label(value)}" for name, value in self.configuration.params.items())
-        return ", ".join(params) or "base"
 
 
 @dataclass(frozen=True, kw_only=True)

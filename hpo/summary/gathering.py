@@ -118,6 +118,7 @@ def _configuration(
     n_searched = goal.n_repeats if goal.n_finalists else 1 + max(r.repeat for r in repeats)
     return Configuration(
         params=trials[0].user_attrs["params"],
+        n_varied=len(record.names),
         config=config,
         state=_state([r for r in repeats if r.repeat < n_searched], goal.n_repeats),
         score=mean_score([r for r in repeats if r.repeat < n_searched], record),

@@ -7,6 +7,7 @@ from typing import Literal
 
 from hpo.config import Scalar, TrainingConfig
 from hpo.openings import Opening
+from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalists
@@ -57,11 +58,13 @@ class Repeat:
 class Configuration:
     """One configuration with all its repeats.
 
-    `score` is taken over the complete ones, in a search without those of finalists, which `fresh`
-    is taken over; nor does `state` ask for these.
+    `params` are those of the `n_varied` of the study that have an effect. `score` is taken over
+    the complete repeats, in a search without those of finalists, which `fresh` is taken over; nor
+    does `state` ask for these.
     """
 
     params: Mapping[str, Scalar]
+    n_varied: int
     config: TrainingConfig
     state: State
     score: Interval | None
@@ -72,12 +75,18 @@ class Configuration:
     @property
     def label(self) -> str:
         """The parameters in words: `batch_size 32`."""
-        return ", ".join(f"{name} {value}" for name, value in self.params.items()) or "base"
+        return params_text(self.params)
 
     @property
     def value(self) -> Scalar:
-        """What it is called in a verdict: the value of its one parameter, or its label."""
-        return next(iter(self.params.values())) if len(self.params) == 1 else self.label
+        """What it is called in a verdict: the value of the one parameter, or all with every digit.
+
+        No other configuration of a grid is called so.
+        """
+        if self.n_varied == 1:
+            return next(iter(self.params.values()), self.label)
+        exact = (f"{name} {value_text(value)}" for name, value in self.params.items())
+        return ", ".join(exact) or self.label
 
     @property
     def scores(self) -> tuple[float, ...]:
