@@ -131,17 +131,11 @@ def _check_finished(summaries: Sequence[StudySummary]) -> None:
 def _entries(summary: StudySummary, best: bool | None) -> Iterator[Entry]:
     finished = [(n, c) for n, c in enumerate(summary.configurations, start=1) if c.scores]
     if best or (best is None and len(finished) > MOST):
-        finished = [max(finished, key=lambda numbered: _rank(summary, numbered[1]))]
+        finished = [max(finished, key=lambda numbered: summary.full_rank(numbered[1]))]
     for number, c in finished:
         value = f"#{number}" if summary.record.kind == "search" else value_text(c.value)
         name = f"{value} of {summary.name}"
         yield Entry(name=name, summary=summary, number=number, configuration=c)
-
-
-def _rank(summary: StudySummary, configuration: Configuration) -> tuple[bool, bool, float]:
-    """Rank the winner first, and a configuration with all its repeats before one without."""
-    is_best = configuration is summary.best
-    return is_best, configuration.state == "complete", summary.rank(configuration)
 
 
 def _verdict(entries: Sequence[Entry]) -> SweepComparison:

@@ -109,19 +109,11 @@ def _setting(name: str, base: TrainingConfig, best: TrainingConfig) -> Setting:
 
 def _commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
     study = f"{summary.name}{_storage_option(summary)}"
-    if not _is_finished(summary):
+    if summary.n_left:
         yield f"resume {study}", "trains what is missing"
     yield f"show {study}", "prints the table in the terminal"
     yield f"export {study}", "writes CSV files, curves and weights, a folder per configuration"
     yield f"report {study}", "writes this page anew"
-
-
-def _is_finished(summary: StudySummary) -> bool:
-    done = [c for c in summary.configurations if c.state in ("complete", "pruned")]
-    if summary.record.kind == "search":
-        has_finalists = summary.finalists is not None or not summary.goal.n_finalists
-        return len(done) >= summary.goal.n_trials and has_finalists
-    return 0 < len(summary.configurations) == len(done)
 
 
 def _storage_option(summary: StudySummary) -> str:

@@ -121,8 +121,8 @@ class StudySummary:
 
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
     once they are all trained; `reports` are the bases of the reports, trained beside it.
-    `openings` tells when the sealed test was opened; its results are not in here. `n_missing`
-    counts the trainings of a grid that are not in the study yet, not even to wait.
+    `openings` tells when the sealed test was opened; its results are not in here. `n_open` counts
+    the trainings to be done if nothing is pruned, those included that run or wait.
     """
 
     name: str
@@ -135,7 +135,7 @@ class StudySummary:
     finalists: Finalists | None = None
     reports: tuple[ReportBase, ...] = ()
     openings: tuple[Opening, ...] = ()
-    n_missing: int = 0
+    n_open: int = 0
     n_trained: int = 0
     n_reused: int = 0
     report: str | None = None
@@ -160,10 +160,21 @@ class StudySummary:
         score = configuration.score
         return self.record.score.rank(score.mean if score else None)
 
+    def full_rank(self, configuration: Configuration) -> tuple[bool, bool, float]:
+        """Rank the best first, even where it won as a finalist; then whole ones by the mean."""
+        is_best = configuration is self.best
+        return is_best, configuration.state == "complete", self.rank(configuration)
+
     @property
-    def n_open(self) -> int:
-        """The number of trainings that are known to be left, those that run included."""
-        return self.count("waiting") + self.count("running") + self.n_missing
+    def n_done(self) -> int:
+        """The number of trainings that have come to an end, those of the reports included."""
+        every = [*self.configurations, *(base.configuration for base in self.reports)]
+        return sum(r.state in ("complete", "pruned") for c in every for r in c.repeats)
+
+    @property
+    def n_left(self) -> int:
+        """The number of trainings that `hpo resume` does; it tries a grid's failed ones again."""
+        return self.n_open + (self.count("failed") if self.record.kind == "grid" else 0)
 
     def count(self, state: State) -> int:
         """Return the number of trials in a state."""
