@@ -152,7 +152,12 @@ class Space:
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration of a grid and the labels that tell it from the others."""
+    """One configuration of a grid or a small space, and the labels that tell it from the others.
+
+    `ordinal` is its place among all combinations of a grid; those that are no other training than
+    an earlier one have no cell.
+    """
 
     params: Mapping[str, Scalar]
     config: TrainingConfig
+    ordinal: int = 0
