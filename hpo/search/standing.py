@@ -47,9 +47,15 @@ class Standing:
 
     @property
     def n_tried(self) -> int:
-        """The number of configurations; one that failed is replaced, where there are others."""
+        """The number of configurations; one that failed is replaced, where there are others.
+
+        Of a space that is gone through each counts once, even if a sampler proposed it twice
+        while the goal was lower.
+        """
         firsts = [trials[0] for trials in self.configurations]
-        return sum(self.cells is not None or t.state != TrialState.FAIL for t in firsts)
+        if self.cells is None:
+            return sum(t.state != TrialState.FAIL for t in firsts)
+        return len({tuple(sorted(t.user_attrs["params"].items())) for t in firsts})
 
     @property
     def n_to_try(self) -> int:
