@@ -9,7 +9,6 @@ from hpo.errors import StudyError, fault_list
 from hpo.score import Score
 from hpo.space.records import value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, compare_pairs
-from hpo.stats.sentences import label
 from hpo.storage_url import storage_option
 from hpo.summary import Configuration, Repeat, StudySummary
 
@@ -37,12 +36,6 @@ class Entry:
     def rank(self) -> float:
         """A number that is higher for a better mean."""
         return self.summary.record.score.rank(self.found.mean if self.found else None)
-
-    @property
-    def parameters(self) -> str:
-        """Its parameters in words."""
-        params = (f"{name} {label(value)}" for name, value in self.configuration.params.items())
-        return ", ".join(params) or "base"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,17 +134,11 @@ def _check_finished(summaries: Sequence[StudySummary]) -> None:
 def _entries(summary: StudySummary, best: bool | None) -> Iterator[Entry]:
     finished = [(n, c) for n, c in enumerate(summary.configurations, start=1) if c.scores]
     if best or (best is None and len(finished) > MOST):
-        finished = [max(finished, key=lambda numbered: _rank(summary, numbered[1]))]
+        finished = [max(finished, key=lambda numbered: summary.full_rank(numbered[1]))]
     for number, c in finished:
         value = f"#{number}" if summary.record.kind == "search" else value_text(c.value)
         name = f"{value} of {summary.name}"
         yield Entry(name=name, summary=summary, number=number, configuration=c)
-
-
-def _rank(summary: StudySummary, configuration: Configuration) -> tuple[bool, bool, float]:
-    """Rank the winner first, and a configuration with all its repeats before one without."""
-    is_best = configuration is summary.best
-    return is_best, configuration.state == "complete", summary.rank(configuration)
 
 
 def _verdict(entries: Sequence[Entry]) -> SweepComparison:

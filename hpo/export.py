@@ -111,8 +111,9 @@ def _write_curves(runs: RunStore, configuration: Configuration, home: Path) -> N
 
 def _write_test(exporter: Exporter, configuration: Configuration, home: Path) -> None:
     found = exporter.evaluation
+    trials = {repeat.trial for repeat in configuration.repeats}
     for evaluated in found.configurations if found else ():
-        if found and evaluated.value == configuration.value:
+        if found and trials.issuperset(evaluated.trials):
             n_complete = exporter.summary.count("complete")
             told = statements(exporter.summary.openings, n_complete=n_complete)
             _write(home / "test.txt", "\n".join([*_test_lines(found, evaluated), *told, ""]))

@@ -27,7 +27,7 @@ class KeptWeights:
     go before all others, by their fresh repeats.
 
     `places` are in the order of the first repeats, `ranks` those of whole configurations, and
-    `owners` the configurations by run: no end of a training goes through the whole study.
+    `owners` the configurations by run: what is noted once is not read from the study again.
     """
 
     folder: Path

@@ -80,6 +80,7 @@ class FakeStudy:
     baselines: Mapping[str, float] = field(
         default_factory=lambda: {"majority class": 0.734, "logistic regression": 0.921}
     )
+    ordinals: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -97,7 +98,8 @@ class FakeStudy:
         self, params: Mapping[str, Scalar], config: TrainingConfig, repeat: int
     ) -> optuna.Trial:
         attributes: dict[str, Any] = {"params": dict(params), "config": config.to_mapping()}
-        attributes |= {"ordinal": 0, "repeat": repeat, "seed": repeat, "fold": repeat}
+        ordinal = self.ordinals.setdefault(config.identity(), len(self.ordinals))
+        attributes |= {"ordinal": ordinal, "repeat": repeat, "seed": repeat, "fold": repeat}
         self.study.enqueue_trial(dict(params), user_attrs=attributes)
         trial = self.study.ask()
         if self.record.kind == "search":

@@ -15,6 +15,10 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
+from hpo.evaluate.opening import ATTRIBUTE
+from hpo.storage import open_storage
+from hpo.storage_url import DEFAULT_URL
+from hpo.study import open_study
 from tests.conftest import SIZE, SMALL, Hpo
 
 GRID = (
@@ -227,6 +231,21 @@ def test_one_repeat_is_exported_without_an_ensemble(hpo: Hpo, xrays: Path) -> No
     text = Path("one/000_loss-bce/test.txt").read_text()
     assert "accuracy: " in text
     assert "ensemble" not in text
+
+
+def test_an_opening_is_exported_whatever_its_configurations_were_called(
+    hpo: Hpo, xrays: Path
+) -> None:
+    hpo(*GRID, "--repeats", "1", "--data", xrays, "--study", "one", "--quiet")
+    hpo("evaluate", "one")
+    study = open_study(open_storage(DEFAULT_URL), "one")
+    document = study.user_attrs[ATTRIBUTE]
+    for evaluated in document["configurations"]:
+        evaluated["value"] = f"as it was called before: {evaluated['value']}"
+    study.set_user_attr(ATTRIBUTE, document)
+    hpo("export", "one", "--out", "one")
+    for name in ("000_loss-bce", "001_loss-ce"):
+        assert "accuracy: " in (Path("one") / name / "test.txt").read_text()
 
 
 def answers(network: nn.Sequential, images: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What the figures of scores show: sweep, history, importances, slices."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -50,6 +51,17 @@ class TestSweep:
         shown = [trace.name for trace in figure.data if trace.showlegend]
         assert shown[-3:] == list(info.groups)
         assert "hidden" in info.caption
+
+    def test_configurations_without_the_second_parameter_are_a_group_of_their_own(
+        self, tmp_path: Path
+    ) -> None:
+        summary = fake_grid(tmp_path, ["batch_size", "hidden"], n_repeats=2).summary
+        first, *others = summary.configurations
+        first = replace(first, params={"batch_size": 32})
+        info = plots.sweep_info(replace(summary, configurations=(first, *others)))
+        assert info is not None
+        assert (info.cells[0].value, info.cells[0].group) == ("32", "no hidden")
+        assert len(info.groups) == 4
 
     def test_groups_stand_side_by_side(self, tmp_path: Path) -> None:
         info = plots.sweep_info(fake_grid(tmp_path, ["batch_size", "hidden"], n_repeats=2).summary)

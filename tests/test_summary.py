@@ -1,13 +1,17 @@
 """A study by configuration: means over repeats, never the luckiest trial."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 
+from hpo.events import TrialDone
+from hpo.space import Choices, Parameter, Sweep, SweepValue
+from hpo.study import raise_goal
 from hpo.study_record import Goal
 from hpo.summary import StudySummary, summarize, summarize_all, to_document
-from tests.clocked_studies import Bench, record
+from tests.clocked_studies import SPACE, Bench, record
 
 
 @pytest.fixture
@@ -85,3 +89,60 @@ def test_studies_of_other_programs_are_counted_and_left_out(bench: Bench) -> Non
     optuna.create_study(study_name="theirs", storage=bench.storage.optuna)
     summaries, n_foreign = summarize_all(bench.storage)
     assert ([s.name for s in summaries], n_foreign) == (["ours"], 1)
+
+
+def test_a_search_of_a_small_space_is_over_when_all_of_it_is_tried(bench: Bench) -> None:
+    few = (Parameter("batch_size", Choices((8, 16, 128))),)
+    study = bench.study(record("search", "batch_size", space=replace(SPACE, search=few)))
+    raise_goal(study, Goal(1, 50))
+    assert read(study).n_left == 3
+    bench.train(study, Goal(1, 50))
+    summary = read(study)
+    assert (summary.count("failed"), summary.n_done, summary.n_left) == (1, 2, 0)
+
+
+def test_what_is_left_of_a_search_counts_repeats_and_finalists(bench: Bench) -> None:
+    study = bench.study(record("search", "learning_rate", "scheduler", "step_size"))
+    goal = Goal(3, 4, 2, 5, with_baselines=True)
+    whole = 4 * 3 + 2 * 5 + 5 * 5
+    raise_goal(study, goal)
+    assert (read(study).n_done, read(study).n_left) == (0, whole)
+    events = bench.events(study, goal)
+    for n_done in range(1, whole + 1):
+        next(event for event in events if isinstance(event, TrialDone))
+        assert (read(study).n_done, read(study).n_left) == (n_done, whole - n_done)
+
+
+def test_what_is_left_of_a_grid_counts_what_is_not_asked_for_and_what_failed(
+    bench: Bench,
+) -> None:
+    study = bench.study(record("grid", "learning_rate"))
+    bench.train(study, Goal(1))
+    assert (read(study).n_done, read(study).n_left) == (1, 1)
+    raise_goal(study, Goal(3))
+    assert (read(study).n_done, read(study).n_left) == (1, 5)
+
+
+def test_a_configuration_is_told_in_the_words_it_is_typed_in(bench: Bench) -> None:
+    values = (
+        SweepValue(True, (("batch_norm", True),)),
+        SweepValue(False, (("batch_norm", False),)),
+    )
+    sweeps = SPACE.sweeps | {"batch_norm": Sweep("batch_norm", values)}
+    names = ("batch_norm", "learning_rate")
+    study = bench.study(record("grid", *names, space=replace(SPACE, sweeps=sweeps)))
+    bench.train(study, Goal(1))
+    first = read(study).configurations[0]
+    assert first.label == first.value == "batch_norm true, learning_rate 0.001"
+
+
+def test_values_that_differ_in_a_late_digit_stay_apart_in_the_verdict(bench: Bench) -> None:
+    rates = (0.00012345678, 0.00012345679)
+    values = tuple(SweepValue(rate, (("learning_rate", rate),)) for rate in rates)
+    sweeps = SPACE.sweeps | {"learning_rate": Sweep("learning_rate", values)}
+    names = ("learning_rate", "batch_size")
+    study = bench.study(record("grid", *names, space=replace(SPACE, sweeps=sweeps)))
+    bench.train(study, Goal(2))
+    verdict = read(study).verdict
+    assert verdict is not None
+    assert len(verdict.pairs) == 6 * 5 // 2

@@ -21,8 +21,7 @@ def print_claims(found: ClaimsSummary) -> None:
     console.print(table)
     for value, configuration in found.configurations.items():
         if value != configuration.value:
-            params = (f"{name} {label(v)}" for name, v in configuration.params.items())
-            print_line(f"{value}: {', '.join(params)}")
+            print_line(f"{value}: {configuration.label}")
     print_line(f"{found.target.text}: {found.target.chosen}.")
     real, others = outcome(found.claims)
     for line in filter(None, [*real, others]):

@@ -30,7 +30,7 @@ def print_comparison(comparison: Comparison, page: Path) -> None:
     console.print(table)
     for entry in comparison.entries:
         if entry.summary.record.kind == "search":
-            print_line(f"{entry.name}: {entry.parameters}")
+            print_line(f"{entry.name}: {entry.configuration.label}")
     for said in outcome(comparison.verdict):
         print_line(f"  {said if isinstance(said, str) else said.sentence}")
     for note in comparison.notes:

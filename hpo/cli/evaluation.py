@@ -8,7 +8,7 @@ from rich.table import Table
 
 from hpo.cli.command_line import command_line
 from hpo.cli.output import console, count, say
-from hpo.cli.tables import data_name, params_text
+from hpo.cli.tables import data_name
 from hpo.evaluate import (
     Ensemble,
     Evaluated,
@@ -22,6 +22,7 @@ from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.thresholds import read_rule
 from hpo.openings import statements, to_documents
 from hpo.session import Session
+from hpo.space.records import short_text
 from hpo.stats import Interval, PairComparison
 from hpo.summary import StudySummary
 
@@ -82,7 +83,7 @@ def print_evaluation(evaluation: Evaluation, summary: StudySummary) -> None:
         _print(f"{count(n_hidden, 'more configuration')} in --json.")
     for evaluated in shown:
         if evaluated.name != evaluated.label:
-            _print(f"  {evaluated.name}: {params_text(evaluated.params)}")
+            _print(f"  {evaluated.name}: {evaluated.label}")
         for line in (_confusion(evaluation, evaluated), *evaluated.notes):
             _print(f"  {evaluated.name}: {line}")
         for line in evaluated.signs:
@@ -141,7 +142,7 @@ def _heads(columns: Sequence[Evaluated]) -> list[str]:
     """Return what stands over the columns: the values of a sweep, its parameter in the corner."""
     swept = {tuple(c.params) if c.name == c.label else () for c in columns}
     if len(swept) == 1 and len(name := swept.pop()) == 1:
-        return [*name, *(params_text({"": c.value}).strip() for c in columns)]
+        return [*name, *(short_text(c.value) for c in columns)]
     return ["", *(c.name for c in columns)]
 
 

@@ -15,6 +15,7 @@ from hpo.events import EpochDone, Event, StackShrunk, TrialDone, WaitingForOther
 from hpo.score import Score
 from hpo.search import Job
 from hpo.session import Session
+from hpo.space.records import params_text
 from hpo.workers import carry_out
 
 _MOST_PARAMS: Final = 4
@@ -96,16 +97,12 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
 
 def label(job: Job) -> str:
     """Write a configuration and its repeat: `batch_size 32, repeat 1`."""
-    params = ", ".join(f"{name} {_short(value)}" for name, value in job.params.items())
+    params = params_text(job.params)
     if job.report:
         params = f"{job.report}'s base"
     elif len(job.params) > _MOST_PARAMS:
         params = f"configuration {job.ordinal + 1}"
-    return f"{params or 'base'}, repeat {job.repeat + 1}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{params}, repeat {job.repeat + 1}"
 
 
 def _count_only(events: Iterable[Event], tally: Tally) -> Iterator[None]:

@@ -1,20 +1,22 @@
 """Studies as tables in the terminal."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Final
 
 from rich.markup import escape
 from rich.table import Table
 
+from hpo import space as spaces
 from hpo.cli.output import console, count, duration, percent
-from hpo.config import Scalar
 from hpo.openings import statements
 from hpo.runs import RunStore
 from hpo.score import SCORES, Score
 from hpo.signs import scope, study_signs
+from hpo.space.records import short_text
 from hpo.stats import Interval, SweepComparison, outcome
 from hpo.storage_url import storage_option
+from hpo.study_record import StudyRecord
 from hpo.summary import Configuration, Finalists, StudySummary, sentences
 
 MOST_ON_PAGE: Final = 200
@@ -37,7 +39,7 @@ def print_study(summary: StudySummary, runs: RunStore) -> None:
     names = [name for name in summary.record.names if any(name in row.params for row in rows)]
     console.print(_table(summary, rows[:_MOST_ROWS], names))
     if summary.best and len(names) > _MOST_COLUMNS:
-        _print_lines([f"Best: {params_text(summary.best.params)}"])
+        _print_lines([f"Best: {summary.best.label}"])
     _print_lines(_baselines(summary))
     _print_lines(_verdict(summary.verdict))
     if summary.finalists:
@@ -75,7 +77,7 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
             escape(data_name(summary)),
             _progress(summary),
             "–" if mean is None else score.text(mean),
-            escape(params_text(best.params)) if best else "–",
+            escape(best.label) if best else "–",
         )
     console.print(table)
     for summary in summaries:
@@ -89,7 +91,7 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
 def notes(summary: StudySummary, n_rows: int) -> list[str]:
     """Return what a reader must know beside the table."""
     data = summary.record.data
-    found = []
+    found = list(combinations_note(summary.record))
     if n_rows > _MOST_ROWS:
         has_all = "`hpo report` has them all"
         if n_rows > MOST_ON_PAGE:
@@ -117,6 +119,17 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
     elif n_failed:
         found.append(f"{count(n_failed, 'training')} failed.")
     return found + statements(summary.openings, n_complete=summary.count("complete"))
+
+
+def combinations_note(record: StudyRecord) -> Iterable[str]:
+    """Say of how many combinations the configurations of a grid are, where some are one."""
+    if record.kind == "search":
+        return
+    cells = spaces.cells(record.space, record.names)
+    inert = [name for name in record.names if any(name not in cell.params for cell in cells)]
+    if (n := spaces.n_combinations(record.space, record.names)) > len(cells):
+        where = f"where {' or '.join(inert)} has no effect, they" if inert else "some"
+        yield f"{n:,} combinations, {len(cells):,} different: {where} are one training."
 
 
 def data_name(summary: StudySummary) -> str:
@@ -183,8 +196,8 @@ def _cells(configuration: Configuration, score: Score) -> dict[str, str]:
     seconds = [r.seconds for r in configuration.repeats if r.seconds is not None]
     n = sum(r.repeat < configuration.n_searched for r in configuration.repeats)
     n_done = len(configuration.scores)
-    return {name: escape(_text(value)) for name, value in configuration.params.items()} | {
-        "configuration": escape(params_text(configuration.params)),
+    return {name: escape(short_text(value)) for name, value in configuration.params.items()} | {
+        "configuration": escape(configuration.label),
         score.column: mean if configuration.score else configuration.state,
         "95 % interval": interval,
         "repeats": f"{n_done}" if n_done == n else f"{n_done} of {n}",
@@ -243,19 +256,5 @@ def _print_lines(lines: Iterable[str], *, style: str = "") -> None:
 
 
 def _progress(summary: StudySummary) -> str:
-    n = sum(len(c.repeats) for c in summary.configurations)
-    if summary.record.kind == "search":
-        goal = summary.goal
-        n_fresh = 0 if summary.finalists else goal.n_finalists * goal.n_final_repeats
-        n = max(n, goal.n_trials + n_fresh)
-    done = summary.count("complete") + summary.count("pruned")
-    return f"{done}" if done == n else f"{done} of {n}"
-
-
-def params_text(params: Mapping[str, Scalar]) -> str:
-    """Write parameters in one line, numbers to four digits."""
-    return ", ".join(f"{name} {_text(value)}" for name, value in params.items()) or "base"
-
-
-def _text(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    n_done, n_left = summary.n_done, summary.n_left
+    return f"{n_done} of {n_done + n_left}" if n_left else f"{n_done}"

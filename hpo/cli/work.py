@@ -11,10 +11,11 @@ from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import console, count, duration, print_json, print_line, say, size
 from hpo.cli.progress import Tally, follow_all, train
 from hpo.cli.signals import end_with_input, ends_in_order
-from hpo.cli.tables import print_study
+from hpo.cli.tables import combinations_note, print_study
 from hpo.errors import Interrupted
 from hpo.evaluate import check_test
 from hpo.plan import Plan
+from hpo.search.standing import all_cells
 from hpo.session import Session, open_session
 from hpo.session import train as train_alone
 from hpo.storage_url import storage_option
@@ -63,7 +64,7 @@ def carry_out(plan: Plan, flags: Flags) -> None:
         _print_call(summary, tally, seconds=time.monotonic() - started)
         if evaluation:
             print_evaluation(evaluation, summary)
-    _end(summary, tally, session)
+    _end(summary, tally, session, is_json=flags.json)
 
 
 def help_out(plan: Plan, *, is_quiet: bool, is_leashed: bool) -> None:
@@ -121,11 +122,15 @@ def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
         print_line(f"Page: {summary.report}")
 
 
-def _end(summary: StudySummary, tally: Tally, session: Session) -> None:
+def _end(summary: StudySummary, tally: Tally, session: Session, *, is_json: bool) -> None:
     """Say what is lacking; end with 1 where nothing came out or a cell of a grid failed."""
-    n_failed, n_left = summary.count("failed"), session.source.n_left()
+    n_failed = summary.count("failed")
+    if is_json and summary.n_open:
+        # It stands below the table, where there is one.
+        left = count(summary.n_open, "training")
+        say(f"{left} to be done: `{resume_command(session)}` goes on.")
     if summary.record.kind == "search":
-        _end_search(summary, tally, n_left=n_left, way_on=resume_command(session))
+        _end_search(summary, tally)
     elif n_failed:
         say(
             f"Error: {count(n_failed, 'training')} of {summary.name} failed: "
@@ -136,17 +141,16 @@ def _end(summary: StudySummary, tally: Tally, session: Session) -> None:
         raise typer.Exit(1)
 
 
-def _end_search(summary: StudySummary, tally: Tally, *, n_left: int, way_on: str) -> None:
-    n_tried = len(summary.configurations)
-    if n_left:
-        # A grid's are in its table: a search draws its configurations one by one.
-        say(f"{count(n_left, 'training')} to be done: `{way_on}` goes on.")
-    elif n_tried < summary.goal.n_trials:
+def _end_search(summary: StudySummary, tally: Tally) -> None:
+    if summary.n_open:
+        return
+    n_tried, cells = len(summary.configurations), all_cells(summary.record, summary.goal)
+    if cells and len(cells) < summary.goal.n_trials:
         say(
-            f"The space has no more than {count(n_tried, 'configuration')}: all were tried. A "
+            f"The space has no more than {count(len(cells), 'configuration')}: all were tried. A "
             "range with low and high, or another --param, opens it."
         )
-    if not n_left and not summary.count("complete"):
+    if not summary.count("complete"):
         say(
             f"Error: none of {count(n_tried, 'configuration')} was trained to its end: "
             f"{summary.count('failed')} failed, {summary.count('pruned')} were pruned. "
@@ -186,6 +190,8 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
         return
     console.print(f"[bold]{found.study}[/] would be trained on {found.device} {found.precision}:")
     console.print(f"  configurations   {found.n_configurations:,}")
+    for note in combinations_note(plan.record):
+        console.print(f"                   {note}", soft_wrap=True)
     console.print(
         f"  trainings        {found.n_trainings:,}: {found.n_done:,} in the study, "
         f"{found.n_stored:,} in the run store, {found.n_to_train:,} to train"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hpo.config import Scalar
+from hpo.space.records import params_text
 from hpo.stats import Interval, PairComparison
 
 SHARES: Final = {
@@ -39,11 +40,6 @@ class Confusion:
     def n_right(self) -> int:
         """The number of right answers."""
         return self.true_positive + self.true_negative
-
-    @property
-    def n_answers(self) -> int:
-        """The number of answers: test images times repeats."""
-        return self.n_right + self.false_negative + self.false_positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +108,7 @@ class Evaluated:
     @property
     def label(self) -> str:
         """The parameters in words: `batch_size 32`."""
-        return ", ".join(f"{name} {value}" for name, value in self.params.items()) or "base"
+        return params_text(self.params)
 
     @property
     def n_right(self) -> float:

@@ -19,9 +19,10 @@ from hpo.forecast.times import even_choice
 from hpo.search.distributions import suggest
 from hpo.search.finalists import finalist_jobs
 from hpo.search.grid import grid_jobs
-from hpo.search.job import Job, first_repeat, further_repeat, read_job, trials_in
+from hpo.search.job import Job, first_repeat, further_repeat, job_of, read_job, trials_in
 from hpo.search.report_bases import report_jobs
 from hpo.search.samplers import make_sampler
+from hpo.search.standing import Standing, all_cells, is_dead_end
 from hpo.space import Cell
 from hpo.study_record import Goal, StudyRecord
 from hpo.training.cost import epoch_cost
@@ -92,32 +93,35 @@ def of_grid(record: StudyRecord, goal: Goal, study: optuna.Study | None) -> Comi
     """Return the cells and repeats of a grid that are missing."""
     cells = spaces.cells(record.space, record.names)
     jobs = grid_jobs(cells, record, goal.n_repeats)
-    done = {(job.config.identity(), job.repeat) for job in _done(study, TrialState.COMPLETE)}
+    complete = [] if study is None else trials_in(study, TrialState.COMPLETE)
+    read = [job for trial in complete if (job := read_job(trial)) is not None]
+    done = {(job.config.identity(), job.repeat) for job in read}
     missing = [job for job in jobs if (job.config.identity(), job.repeat) not in done]
     return Coming(n_configurations=len(cells), n_done=len(jobs) - len(missing), others=missing)
 
 
 def of_search(record: StudyRecord, goal: Goal, study: optuna.Study | None) -> Coming:
     """Return what is missing of a search; random configurations where none is proposed yet."""
-    complete, pruned = _done(study, TrialState.COMPLETE), _done(study, TrialState.PRUNED)
-    there = {job.place for job in complete + pruned}
-    firsts = [job for job in complete if job.repeat == 0 and not job.report]
-    proposed = _proposals(record, goal, firsts + pruned)
+    trials = [] if study is None else trials_in(study)
+    standing = Standing(trials, record, goal, cells=all_cells(record, goal))
+    proposed = _proposals(standing)
+    known = [job_of(first) for first, *_ in standing.configurations if not is_dead_end(first)]
     searched = [
         further_repeat(job, repeat, record=record)
-        for job in firsts + proposed
+        for job in known + proposed
         for repeat in range(goal.n_repeats)
     ]
+    searched = [job for job in searched if not standing.has_ended(job)]
     others = report_jobs(record, goal)
-    if study is not None and not proposed:
-        others = finalist_jobs(trials_in(study), record, goal) + others
+    if not searched:
+        others = finalist_jobs(standing.of_search, record, goal) + others
     return Coming(
-        n_configurations=len(firsts) + len(pruned) + len(proposed),
-        n_done=len(complete) + len(pruned),
-        searched=[job for job in searched if job.place not in there],
-        others=[job for job in others if job.place not in there],
-        is_guessed=bool(proposed) and not _are_known(record, goal),
-        candidates=_candidates(firsts + proposed, record, goal) if proposed else [],
+        n_configurations=standing.n_tried + len(proposed),
+        n_done=sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials),
+        searched=searched,
+        others=[job for job in others if not standing.has_ended(job)],
+        is_guessed=bool(proposed) and not _are_known(standing),
+        candidates=_candidates(known + proposed, record, goal) if searched else [],
         n_finalists=goal.n_finalists,
     )
 
@@ -146,23 +150,24 @@ def _by_cost(jobs: list[Job], record: StudyRecord) -> list[Job]:
     return sorted(jobs, key=cost)
 
 
-def _proposals(record: StudyRecord, goal: Goal, tried: list[Job]) -> list[Job]:
+def _proposals(standing: Standing) -> list[Job]:
     """Return the configurations to come: as they will be, as far as that is known."""
-    ordinals = range(len(tried), max(len(tried), goal.n_trials))
-    if cells := spaces.search_cells(record.space, most=goal.n_trials):
-        identities = {job.config.identity() for job in tried}
-        left = [cell for cell in cells if cell.config.identity() not in identities]
+    record, begin = standing.record, len(standing.configurations)
+    ordinals = range(begin, begin + standing.n_to_try)
+    if standing.cells is not None:
+        firsts = [job_of(trials[0]) for trials in standing.configurations]
+        tried = {job.config.identity() for job in firsts}
+        left = [cell for cell in standing.cells if cell.config.identity() not in tried]
         return [
             _first(record, ordinal, cell) for ordinal, cell in zip(ordinals, left, strict=False)
         ]
     if record.sampler == "random" or len(ordinals) >= _ENOUGH:
         return [_propose(record, ordinal) for ordinal in ordinals]
-    return _stand_ins(record, ordinals)
+    return _stand_ins(record, ordinals) if ordinals else []
 
 
-def _are_known(record: StudyRecord, goal: Goal) -> bool:
-    cells = spaces.search_cells(record.space, most=goal.n_trials)
-    return record.sampler == "random" or cells is not None
+def _are_known(standing: Standing) -> bool:
+    return standing.record.sampler == "random" or standing.cells is not None
 
 
 def _stand_ins(record: StudyRecord, ordinals: range) -> list[Job]:
@@ -191,8 +196,3 @@ def _propose(record: StudyRecord, ordinal: int) -> Job:
 
 def _first(record: StudyRecord, ordinal: int, cell: Cell) -> Job:
     return first_repeat(record, ordinal=ordinal, params=cell.params, config=cell.config)
-
-
-def _done(study: optuna.Study | None, state: TrialState) -> list[Job]:
-    trials = [] if study is None else trials_in(study, state)
-    return [job for trial in trials if (job := read_job(trial)) is not None]

@@ -26,7 +26,6 @@ from hpo.plots.labels import (
     interval_text,
     mean_text,
     parameter_text,
-    parameters_text,
     percent,
     score_text,
 )
@@ -75,7 +74,6 @@ __all__ = [
     "mean_text",
     "overlay_info",
     "parameter_text",
-    "parameters_text",
     "percent",
     "plotly_script",
     "roc_info",

@@ -145,17 +145,11 @@ def _chosen(summary: StudySummary) -> list[int]:
     finished = [number for number, c in numbered.items() if c.scores]
     if len(finished) <= len(PALETTE):
         return finished
-    finished.sort(key=lambda number: _rank(summary, numbered[number]), reverse=True)
+    finished.sort(key=lambda number: summary.full_rank(numbered[number]), reverse=True)
     base = summary.record.space.base.identity()
     chosen = finished[:N_BEST]
     chosen += [n for n in finished[N_BEST:] if numbered[n].config.identity() == base]
     return sorted(chosen)
-
-
-def _rank(summary: StudySummary, configuration: Configuration) -> tuple[bool, bool, float]:
-    """Rank the best first, even where it won as a finalist; then by the mean, whole ones first."""
-    is_best = configuration is summary.best
-    return is_best, configuration.state == "complete", summary.rank(configuration)
 
 
 def _records(configuration: Configuration, runs: RunStore) -> list[_Record]:

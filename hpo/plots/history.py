@@ -11,13 +11,13 @@ from hpo.plots.labels import (
     configuration_label,
     direction_text,
     list_text,
-    parameter_lines,
     score_text,
 )
 from hpo.plots.scores import ScoreAxis, draw_references, references_caption, score_axis
 from hpo.plots.style import GRAY, color, count_axis, lines, new_figure
 from hpo.plots.thinning import thinned, thinned_text
 from hpo.score import Score
+from hpo.space.records import params_lines
 from hpo.summary import Configuration, Repeat, StudySummary
 
 MAX_SCORES: Final = 600
@@ -159,7 +159,7 @@ def _details(summary: StudySummary, point: HistoryPoint) -> tuple[str, ...]:
     else:
         assert configuration.score is not None
         words = score_text(configuration.score, score)
-    return label, words, *parameter_lines(configuration, summary.record.names)
+    return label, words, *params_lines(configuration.params)
 
 
 def _best(points: tuple[HistoryPoint, ...], score: Score) -> tuple[tuple[int, float], ...]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from hpo.config import Scalar
 from hpo.score import Score
-from hpo.space.records import value_text
+from hpo.space.records import short_text
 from hpo.stats import Interval
 from hpo.summary import Configuration, StudySummary
 
@@ -13,26 +12,6 @@ def parameter_text(configuration: Configuration, name: str) -> str:
     """Return the value of one parameter; a dash where the configuration does not have it."""
     value = configuration.params.get(name)
     return "-" if value is None else short_text(value)
-
-
-def short_text(value: Scalar) -> str:
-    """Write a value; one that a sampler drew, with all its digits, to four of them."""
-    text = value_text(value)
-    return f"{value:.4g}" if isinstance(value, float) and len(text) > 9 else text
-
-
-def parameters_text(configuration: Configuration, names: Sequence[str]) -> str:
-    """Return the parameters in words: `batch_size 32, dropout 0.5`."""
-    return ", ".join(parameter_lines(configuration, names)) or "base"
-
-
-def parameter_lines(configuration: Configuration, names: Sequence[str]) -> list[str]:
-    """Return one line per parameter that the configuration has."""
-    return [
-        f"{name} {short_text(configuration.params[name])}"
-        for name in names
-        if name in configuration.params
-    ]
 
 
 def configuration_label(summary: StudySummary, number: int) -> str:
@@ -46,7 +25,7 @@ def configuration_label(summary: StudySummary, number: int) -> str:
     configuration = summary.configurations[number - 1]
     if len(names) == 1:
         return f"{names[0]} {parameter_text(configuration, names[0])}"
-    return parameters_text(configuration, names)
+    return configuration.label
 
 
 def percent(accuracy: float) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 
 from plotly import graph_objects as go
 
-from hpo.plots.labels import parameter_text, parameters_text, score_text
+from hpo.plots.labels import parameter_text, score_text
 from hpo.plots.scores import (
     ScoreAxis,
     draw_references,
@@ -14,6 +14,7 @@ from hpo.plots.scores import (
     shown_scores,
 )
 from hpo.plots.style import color, label, lines, new_figure, symbol
+from hpo.space.records import params_text
 from hpo.stats import Interval
 from hpo.summary import Configuration, StudySummary
 
@@ -97,11 +98,11 @@ def _shown(
 ) -> list[Configuration]:
     """Return all, or of very many the groups with the best means, and of these the best cells."""
     ranked = sorted(finished, key=lambda c: (c is summary.best, summary.rank(c)), reverse=True)
-    groups = dict.fromkeys(parameters_text(c, others) for c in ranked)
+    groups = dict.fromkeys(_group(c, others) for c in ranked)
     if len(finished) <= MAX_CELLS and len(groups) <= MAX_GROUPS:
         return finished
     drawn = set(list(groups)[:N_BEST_GROUPS])
-    best = [c for c in ranked if parameters_text(c, others) in drawn][:MAX_CELLS]
+    best = [c for c in ranked if _group(c, others) in drawn][:MAX_CELLS]
     chosen = set(map(id, best))
     return [c for c in finished if id(c) in chosen]
 
@@ -123,10 +124,17 @@ def _cell(configuration: Configuration, first: str, others: list[str]) -> SweepC
     scores = tuple((r.trial, r.score) for r in configuration.repeats if r.score is not None)
     return SweepCell(
         value=parameter_text(configuration, first),
-        group=parameters_text(configuration, others) if others else "",
+        group=_group(configuration, others),
         scores=scores,
         score=configuration.score,
     )
+
+
+def _group(configuration: Configuration, others: list[str]) -> str:
+    """Write the other parameters; where none has an effect, that it has none of them."""
+    without = f"no {' or '.join(others)}" if others else ""
+    named = {name: value for name, value in configuration.params.items() if name in others}
+    return params_text(named) if named else without
 
 
 def _caption(cells: tuple[SweepCell, ...], others: list[str]) -> str:

@@ -104,7 +104,7 @@ def _setting(name: str, base: TrainingConfig, best: TrainingConfig) -> Setting:
 
 def _commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
     study = f"{summary.name}{storage_option(summary.storage)}"
-    if not _is_finished(summary):
+    if summary.n_left:
         yield f"hpo resume {study}", "trains what is missing"
     yield f"hpo show {study}", "prints the table in the terminal"
     yield (
@@ -117,11 +117,3 @@ def _commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
         is_grid = record.kind == "grid"
         more = "--repeats adds repeats" if is_grid else "--trials goes on searching"
         yield record.command, f"again with a larger {more}; nothing is trained twice"
-
-
-def _is_finished(summary: StudySummary) -> bool:
-    done = [c for c in summary.configurations if c.state in ("complete", "pruned")]
-    if summary.record.kind == "search":
-        has_finalists = summary.finalists is not None or not summary.goal.n_finalists
-        return len(done) >= summary.goal.n_trials and has_finalists
-    return 0 < len(summary.configurations) == len(done)

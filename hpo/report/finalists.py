@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hpo.plots import interval_text, mean_text, parameters_text
+from hpo.plots import interval_text, mean_text
 from hpo.score import Score
 from hpo.stats import outcome
 from hpo.summary import Finalist, ReportBase, StudySummary, sentences
@@ -59,7 +59,7 @@ def _row(summary: StudySummary, member: Finalist, score: Score, *, is_winner: bo
     configuration = summary.configurations[member.number - 1]
     return FinalistRow(
         name=member.label,
-        parameters=parameters_text(configuration, summary.record.names),
+        parameters=configuration.label,
         cells=(
             score.text(member.searched),
             mean_text(member.fresh, score),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
-from hpo.plots import interval_text, mean_text, parameters_text, percent
+from hpo.plots import interval_text, mean_text, percent
 from hpo.stats import Interval
 from hpo.summary import Configuration, StudySummary
 
@@ -31,7 +31,7 @@ def headline(summary: StudySummary) -> Headline:
     return Headline(
         done=_done(summary),
         best_title=_best_title(summary),
-        best=parameters_text(best, summary.record.names) if best else "none yet",
+        best=best.label if best else "none yet",
         score_title=f"{title}, fresh repeats" if summary.finalists else title,
         score=mean_text(found, score),
         interval="needs repeats" if found and found.low is None else interval_text(found, score),

@@ -73,8 +73,8 @@ class GridSource:
 def grid_jobs(cells: Sequence[Cell], record: StudyRecord, n_repeats: int) -> list[Job]:
     """Return every job of a grid: cell by cell, each with all its repeats."""
     firsts = [
-        first_repeat(record, ordinal=ordinal, params=cell.params, config=cell.config)
-        for ordinal, cell in enumerate(cells)
+        first_repeat(record, ordinal=cell.ordinal, params=cell.params, config=cell.config)
+        for cell in cells
     ]
     return [
         further_repeat(first, repeat, record=record)

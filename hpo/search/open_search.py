@@ -24,6 +24,7 @@ from hpo.search.job import (
 from hpo.search.proposals import Proposals
 from hpo.search.pruning import PRUNERS, Limits
 from hpo.search.report_bases import report_jobs
+from hpo.search.standing import Standing, all_cells, is_dead_end
 from hpo.space import Cell
 from hpo.study_record import Goal, StudyRecord
 
@@ -70,47 +71,26 @@ class SearchSource:
 
     def n_left(self) -> int:
         """Return how many trainings are left if nothing is pruned, those that run included."""
-        standing, goal = self._standing(), self.goal
-        n_tried = self._n_tried(standing)
-        n_left = max(0, self.n_wanted - n_tried) * goal.n_repeats
-        for trials in standing.configurations:
-            n_ended = sum(t.state.is_finished() for t in trials[: goal.n_repeats])
-            n_left += 0 if _is_dead_end(trials[0]) else goal.n_repeats - n_ended
-        last = report_jobs(self.record, goal)
-        if n_left:
-            n_left += min(goal.n_finalists, self.n_wanted) * goal.n_final_repeats
-        else:
-            last += finalist_jobs(standing.of_search, self.record, goal)
-        return n_left + sum(not standing.has_ended(job) for job in last)
-
-    @property
-    def n_wanted(self) -> int:
-        """The number of configurations to be tried: the goal, or all there are."""
-        return self.goal.n_trials if self.cells is None else len(self.cells)
+        return self._standing().n_left
 
     @cached_property
     def cells(self) -> list[Cell] | None:
         """Every configuration of the space, None where there are more than the goal."""
-        return spaces.search_cells(self.record.space, most=self.goal.n_trials)
+        return all_cells(self.record, self.goal)
 
-    def _standing(self) -> "_Standing":
-        return _Standing([t for t in trials_in(self.study) if "config" in t.user_attrs])
+    def _standing(self) -> Standing:
+        return Standing(trials_in(self.study), self.record, self.goal, cells=self.cells)
 
-    def _n_tried(self, standing: "_Standing") -> int:
-        """Count configurations; one that failed is replaced, where there are others."""
-        firsts = [trials[0] for trials in standing.configurations]
-        return sum(self.cells is not None or t.state != TrialState.FAIL for t in firsts)
-
-    def _missing(self, standing: "_Standing") -> list[Job]:
+    def _missing(self, standing: Standing) -> list[Job]:
         """Return the jobs that follow from what is there; finalists when all else is over."""
         missing = list(self._repeats(standing))
-        if missing or standing.is_open or self._n_tried(standing) < self.n_wanted:
+        if missing or standing.is_open or standing.n_to_try:
             return missing
         jobs = finalist_jobs(standing.of_search, self.record, self.goal)
         jobs += report_jobs(self.record, self.goal)
         return [job for job in jobs if job.place not in standing.places]
 
-    def _repeats(self, standing: "_Standing") -> Iterator[Job]:
+    def _repeats(self, standing: Standing) -> Iterator[Job]:
         """Yield the further repeats of complete configurations that are not there yet."""
         for trials in standing.configurations:
             first = trials[0]
@@ -121,11 +101,11 @@ class SearchSource:
                 if (job.ordinal, repeat) not in standing.places:
                     yield further_repeat(job, repeat, record=self.record)
 
-    def _proposal(self, standing: "_Standing") -> list[Job]:
+    def _proposal(self, standing: Standing) -> list[Job]:
         """Return the next configuration; none where enough are tried or its window is open."""
         _check_failures(standing)
         ordinal = len(standing.configurations)
-        if self._n_tried(standing) >= self.n_wanted or not self._may_begin(ordinal, standing):
+        if not standing.n_to_try or not self._may_begin(ordinal, standing):
             return []
         cell = self._next_cell(standing)
         if cell is None:
@@ -133,7 +113,7 @@ class SearchSource:
             cell = Cell(params, spaces.resolve(self.record.space, params))
         return [first_repeat(self.record, ordinal=ordinal, params=cell.params, config=cell.config)]
 
-    def _may_begin(self, ordinal: int, standing: "_Standing") -> bool:
+    def _may_begin(self, ordinal: int, standing: Standing) -> bool:
         """Whether the configurations that it is decided by have ended."""
         known = standing.configurations[: self._n_known(ordinal)]
         return not self.record.is_decided_on_the_way or all(map(self._has_ended, known))
@@ -142,12 +122,12 @@ class SearchSource:
         return max(0, ordinal - self.record.window + 1)
 
     def _has_ended(self, trials: list[FrozenTrial]) -> bool:
-        if _is_dead_end(trials[0]):
+        if is_dead_end(trials[0]):
             return True
         asked = trials[: self.goal.n_repeats]
         return len(asked) == self.goal.n_repeats and all(t.state.is_finished() for t in asked)
 
-    def _next_cell(self, standing: "_Standing") -> Cell | None:
+    def _next_cell(self, standing: Standing) -> Cell | None:
         """Return what needs no proposal: the base to begin with, or the next of a small space."""
         if self.cells is None:
             return None if standing.configurations else spaces.first_cell(self.record.space)
@@ -157,7 +137,7 @@ class SearchSource:
         tried = set(self._identities.values())
         return next(cell for cell in self.cells if cell.config.identity() not in tried)
 
-    def _limits(self, job: Job, standing: "_Standing") -> Limits:
+    def _limits(self, job: Job, standing: Standing) -> Limits:
         """Return what a configuration is pruned by; its further repeats are trained to the end."""
         if job.repeat or job.report:
             return {}
@@ -166,32 +146,7 @@ class SearchSource:
         return PRUNERS[self.record.pruner](complete, self.record.space.base.epochs)
 
 
-class _Standing:
-    """What a search has: the trials of each configuration, and those of the reports' bases."""
-
-    def __init__(self, trials: list[FrozenTrial]) -> None:
-        self.is_open = any(not t.state.is_finished() for t in trials)
-        self.is_waiting = any(t.state == TrialState.WAITING for t in trials)
-        self.of_search = [t for t in trials if not t.user_attrs.get("report")]
-        self.places = {(t.user_attrs["ordinal"], t.user_attrs["repeat"]): t for t in trials}
-        self.configurations: list[list[FrozenTrial]] = []
-        for (ordinal, _), trial in sorted(self.places.items(), key=lambda item: item[0]):
-            if ordinal == len(self.configurations):
-                self.configurations.append([])
-            if ordinal >= 0:
-                self.configurations[ordinal].append(trial)
-
-    def has_ended(self, job: Job) -> bool:
-        trial = self.places.get(job.place)
-        return trial is not None and trial.state.is_finished()
-
-
-def _is_dead_end(first: FrozenTrial) -> bool:
-    """Whether no repeats follow."""
-    return first.state in (TrialState.PRUNED, TrialState.FAIL)
-
-
-def _check_failures(standing: _Standing) -> None:
+def _check_failures(standing: Standing) -> None:
     last = [trials[0] for trials in standing.configurations[-_MOST_FAILURES_IN_A_ROW:]]
     if len(last) == _MOST_FAILURES_IN_A_ROW and all(t.state == TrialState.FAIL for t in last):
         raise StudyError(

@@ -3,7 +3,7 @@
 from hpo.space.documents import from_document, space_differences, to_document
 from hpo.space.editing import override, restrict, with_values
 from hpo.space.files import load_space, space_names
-from hpo.space.grid import cells
+from hpo.space.grid import cells, n_combinations
 from hpo.space.records import (
     Cell,
     Choices,
@@ -32,6 +32,7 @@ __all__ = [
     "first_cell",
     "from_document",
     "load_space",
+    "n_combinations",
     "override",
     "params_of",
     "resolve",

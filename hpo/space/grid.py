@@ -3,7 +3,8 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Final, TypeAlias
 
 from hpo.config import Scalar, TrainingConfig, Value, describe
 from hpo.errors import ConfigError, UsageError, fault_list
@@ -11,6 +12,8 @@ from hpo.space.fields import NAMES, apply, overlapping, reasons, unknown_name
 from hpo.space.records import Cell, Space, Sweep, SweepValue, value_text
 
 _MOST_CELLS: Final = 10_000
+_Params: TypeAlias = tuple[tuple[str, Scalar], ...]
+
 _NEEDS: Final = {
     "focal_gamma": "loss=focal",
     "momentum": "optimizer=sgd",
@@ -22,10 +25,11 @@ _NEEDS: Final = {
 
 
 def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
-    """Return every combination of the sweeps' values, in the prescribed order.
+    """Return every training among the combinations of the sweeps' values, in the prescribed order.
 
     The first name varies slowest. What a sweep's `set` says holds for all cells, except for the
-    fields that are varied.
+    fields that are varied. Of combinations that are one training (a step_size has no effect but
+    under some schedulers) the first stands for all, without the parameters that have no effect.
 
     Raises:
         UsageError: a name without a sweep, two sweeps of one field, a swept field that is fixed
@@ -37,7 +41,7 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
     if not faults:
         sweeps = [space.sweeps[name] for name in names]
         faults = _clashes(space, sweeps)
-        n_cells = math.prod(len(sweep.values) for sweep in sweeps)
+        n_cells = n_combinations(space, names)
         if n_cells > _MOST_CELLS:
             faults.append(
                 f"it has {n_cells:,} configurations; at most {_MOST_CELLS:,} are trained"
@@ -45,12 +49,24 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
     if faults:
         raise UsageError(fault_list("This grid cannot be made:", faults))
     base = _grid_base(space, sweeps)
-    grid = tuple(
-        _cell(base, sweeps, values) for values in itertools.product(*(s.values for s in sweeps))
-    )
-    if inert := [fault for name in names if (fault := _inert(name, grid))]:
+    grid = [
+        replace(_cell(base, sweeps, values), ordinal=ordinal)
+        for ordinal, values in enumerate(itertools.product(*(s.values for s in sweeps)))
+    ]
+    trainings = [cell.config.identity() for cell in grid]
+    if inert := [fault for name in names if (fault := _inert(name, grid, trainings))]:
         raise UsageError(fault_list("This grid would compare a training with itself:", inert))
-    return grid
+    for name in names:
+        grid = _without_effect(name, grid, trainings)
+    firsts: dict[str, Cell] = {}
+    for cell in grid:
+        firsts.setdefault(trainings[cell.ordinal], cell)
+    return tuple(firsts.values())
+
+
+def n_combinations(space: Space, names: Sequence[str]) -> int:
+    """Return how many combinations the values of these sweeps have."""
+    return math.prod(len(space.sweeps[name].values) for name in names)
 
 
 def _overview(space: Space) -> str:
@@ -140,14 +156,35 @@ def _apply(base: TrainingConfig, changes: Mapping[str, Value], place: str) -> Tr
         raise UsageError(fault_list(f"{place} cannot be trained:", reasons(error))) from None
 
 
-def _inert(name: str, grid: Sequence[Cell]) -> str | None:
+def _inert(name: str, grid: Sequence[Cell], trainings: Sequence[str]) -> str | None:
     """Return the fault of a parameter that changes no training of the grid."""
-    by_rest: dict[tuple[tuple[str, Scalar], ...], set[str]] = {}
-    for cell in grid:
-        rest = tuple((other, label) for other, label in cell.params.items() if other != name)
-        by_rest.setdefault(rest, set()).add(cell.config.identity())
     n_values = len({cell.params[name] for cell in grid})
-    if n_values == 1 or any(len(trainings) > 1 for trainings in by_rest.values()):
+    groups = _by_rest(name, grid).values()
+    if n_values == 1 or not all(_are_one(group, trainings) for group in groups):
         return None
     way_out = f"add --set {_NEEDS[name]}" if name in _NEEDS else "vary something else"
     return f"--param {name} has no effect with the other values as they are: {way_out}"
+
+
+def _without_effect(name: str, grid: Sequence[Cell], trainings: Sequence[str]) -> list[Cell]:
+    """Make one cell of those that only this parameter tells apart, where it changes nothing."""
+    left = []
+    for rest, group in _by_rest(name, grid).items():
+        if len(group) > 1 and _are_one(group, trainings):
+            left.append(replace(group[0], params=dict(rest)))
+        else:
+            left += group
+    return sorted(left, key=lambda cell: cell.ordinal)
+
+
+def _by_rest(name: str, grid: Sequence[Cell]) -> Mapping[_Params, list[Cell]]:
+    """Group the cells that differ in nothing but this parameter."""
+    groups: dict[_Params, list[Cell]] = {}
+    for cell in grid:
+        rest = tuple(item for item in cell.params.items() if item[0] != name)
+        groups.setdefault(rest, []).append(cell)
+    return groups
+
+
+def _are_one(group: Sequence[Cell], trainings: Sequence[str]) -> bool:
+    return len({trainings[cell.ordinal] for cell in group}) == 1

@@ -19,6 +19,22 @@ def label_of(value: Value) -> Scalar:
     return value_text(value) if isinstance(value, tuple) else value
 
 
+def short_text(value: Scalar) -> str:
+    """Write a value; one that a sampler drew, with all its digits, to four of them."""
+    text = value_text(value)
+    return f"{value:.4g}" if isinstance(value, float) and len(text) > 9 else text
+
+
+def params_lines(params: Mapping[str, Scalar]) -> list[str]:
+    """Write each parameter with its value: `batch_size 32`."""
+    return [f"{name} {short_text(value)}" for name, value in params.items()]
+
+
+def params_text(params: Mapping[str, Scalar]) -> str:
+    """Write parameters in words: `batch_size 32, batch_norm true`."""
+    return ", ".join(params_lines(params)) or "base"
+
+
 @dataclass(frozen=True)
 class IntRange:
     """Whole numbers from low to high, both included, in steps of `step`."""
@@ -136,7 +152,12 @@ class Space:
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration of a grid and the labels that tell it from the others."""
+    """One configuration of a grid or a small space, and the labels that tell it from the others.
+
+    `ordinal` is its place among all combinations of a grid; those that are no other training than
+    an earlier one have no cell.
+    """
 
     params: Mapping[str, Scalar]
     config: TrainingConfig
+    ordinal: int = 0

@@ -59,7 +59,8 @@ def params_of(space: Space, config: TrainingConfig) -> dict[str, Scalar] | None:
 def first_cell(space: Space) -> Cell | None:
     """Return the configuration to begin a search with, None if the ranges cannot express it.
 
-    It is the base, with every number that its range does not hold moved to the nearest it holds.
+    It is the base, with every number that its range does not hold moved to the nearest it holds,
+    of two that are equally near to the lower.
     """
     params: dict[str, Scalar] = {}
     for parameter in space.search:
@@ -116,10 +117,14 @@ def _nearest(domain: Domain, value: Scalar | None) -> Scalar | None:
     """Return the number of a domain that is nearest to a number; None for other values."""
     if not _is_number(value):
         return None
-    if isinstance(domain, Choices):
-        numbers = [label for label in domain.labels if _is_number(label)]
-    else:
-        numbers = [domain.low, domain.high]
+    numbers: Sequence[int | float]
+    match domain:
+        case Choices():
+            numbers = [label for label in domain.labels if _is_number(label)]
+        case IntRange():
+            numbers = range(domain.low, domain.high + 1, domain.step)
+        case FloatRange():
+            numbers = [domain.low, domain.high]  # What it does not hold is beyond an end.
     return min(numbers, key=lambda number: abs(float(number) - float(value)), default=None)
 
 

@@ -12,6 +12,7 @@ from hpo.config import Scalar, TrainingConfig
 from hpo.openings import read_openings
 from hpo.runs import is_digest
 from hpo.search.finalists import choose_finalists
+from hpo.search.standing import Standing, all_cells
 from hpo.stats import PairComparison
 from hpo.storage import Storage, explained
 from hpo.storage_url import mask
@@ -48,7 +49,8 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     read_ahead(study)
     every = [t for t in study.get_trials(deepcopy=False) if "config" in t.user_attrs]
     trials = [t for t in every if not t.user_attrs.get("report")]
-    by_identity = _gather(trials, record, goal)
+    order = _grid_order(record)
+    by_identity = _gather(trials, record, goal, order=order)
     configurations = tuple(by_identity.values())
     verdict = None
     if record.kind == "grid":
@@ -66,7 +68,9 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         finalists=finalists,
         reports=_reports(every, record, goal, winner=winner),
         openings=read_openings(study),
-        n_missing=_n_missing(configurations, n_cells=len(_grid_order(record)), goal=goal),
+        n_open=_n_of_search(every, record, goal)
+        if record.kind == "search"
+        else _n_of_grid(configurations, n_cells=len(order), goal=goal),
     )
 
 
@@ -89,7 +93,7 @@ def with_call(summary: StudySummary, *, n_trained: int, n_reused: int) -> StudyS
 
 
 def _gather(
-    trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal
+    trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal, *, order: Mapping[str, int]
 ) -> dict[str, Configuration]:
     """Return the configurations by identity, a grid's in its order, others as asked for."""
     read: dict[str, tuple[str, TrainingConfig]] = {}
@@ -102,7 +106,6 @@ def _gather(
             read[text] = config.identity(), config
         identity, config = read[text]
         by_identity.setdefault(identity, (config, []))[1].append(trial)
-    order = _grid_order(record)
     ordered = sorted(by_identity, key=lambda identity: order.get(identity, len(order)))
     return {one: _configuration(*by_identity[one], record, goal) for one in ordered}
 
@@ -119,6 +122,7 @@ def _configuration(
     n_searched = goal.n_repeats if goal.n_finalists else 1 + max(r.repeat for r in repeats)
     return Configuration(
         params=trials[0].user_attrs["params"],
+        n_varied=len(record.names),
         config=config,
         state=_state([r for r in repeats if r.repeat < n_searched], goal.n_repeats),
         score=mean_score([r for r in repeats if r.repeat < n_searched], record),
@@ -235,10 +239,16 @@ def _state(repeats: Sequence[Repeat], n_repeats: int) -> State:
     return "complete" if len(states) >= n_repeats else "waiting"
 
 
-def _n_missing(configurations: Iterable[Configuration], *, n_cells: int, goal: Goal) -> int:
-    """Return how many trainings of a grid were not even put into the study."""
-    there = sum(r.repeat < goal.n_repeats for c in configurations for r in c.repeats)
-    return max(0, n_cells * goal.n_repeats - there)
+def _n_of_search(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> int:
+    return Standing(trials, record, goal, cells=all_cells(record, goal)).n_left
+
+
+def _n_of_grid(configurations: Iterable[Configuration], *, n_cells: int, goal: Goal) -> int:
+    """Return how many trainings of a grid run, wait, or are not even in the study."""
+    repeats = [r for c in configurations for r in c.repeats]
+    n_under_way = sum(r.state in ("running", "waiting") for r in repeats)
+    n_there = sum(r.repeat < goal.n_repeats for r in repeats)
+    return n_under_way + max(0, n_cells * goal.n_repeats - n_there)
 
 
 def _grid_order(record: StudyRecord) -> dict[str, int]:

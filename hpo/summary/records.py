@@ -7,6 +7,7 @@ from typing import Literal
 
 from hpo.config import Scalar, TrainingConfig
 from hpo.openings import Opening
+from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalists
@@ -57,11 +58,13 @@ class Repeat:
 class Configuration:
     """One configuration with all its repeats.
 
-    `score` is taken over the complete ones, in a search without those of finalists, which `fresh`
-    is taken over; nor does `state` ask for these.
+    `params` are those of the `n_varied` of the study that have an effect. `score` is taken over
+    the complete repeats, in a search without those of finalists, which `fresh` is taken over; nor
+    does `state` ask for these.
     """
 
     params: Mapping[str, Scalar]
+    n_varied: int
     config: TrainingConfig
     state: State
     score: Interval | None
@@ -72,12 +75,18 @@ class Configuration:
     @property
     def label(self) -> str:
         """The parameters in words: `batch_size 32`."""
-        return ", ".join(f"{name} {value}" for name, value in self.params.items()) or "base"
+        return params_text(self.params)
 
     @property
     def value(self) -> Scalar:
-        """What it is called in a verdict: the value of its one parameter, or its label."""
-        return next(iter(self.params.values())) if len(self.params) == 1 else self.label
+        """What it is called in a verdict: the value of the one parameter, or all with every digit.
+
+        No other configuration of a grid is called so.
+        """
+        if self.n_varied == 1:
+            return next(iter(self.params.values()), self.label)
+        exact = (f"{name} {value_text(value)}" for name, value in self.params.items())
+        return ", ".join(exact) or self.label
 
     @property
     def scores(self) -> tuple[float, ...]:
@@ -112,8 +121,8 @@ class StudySummary:
 
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
     once they are all trained; `reports` are the bases of the reports, trained beside it.
-    `openings` tells when the sealed test was opened; its results are not in here. `n_missing`
-    counts the trainings of a grid that are not in the study yet, not even to wait.
+    `openings` tells when the sealed test was opened; its results are not in here. `n_open` counts
+    the trainings to be done if nothing is pruned, those included that run or wait.
     """
 
     name: str
@@ -126,7 +135,7 @@ class StudySummary:
     finalists: Finalists | None = None
     reports: tuple[ReportBase, ...] = ()
     openings: tuple[Opening, ...] = ()
-    n_missing: int = 0
+    n_open: int = 0
     n_trained: int = 0
     n_reused: int = 0
     report: str | None = None
@@ -151,10 +160,21 @@ class StudySummary:
         score = configuration.score
         return self.record.score.rank(score.mean if score else None)
 
+    def full_rank(self, configuration: Configuration) -> tuple[bool, bool, float]:
+        """Rank the best first, even where it won as a finalist; then whole ones by the mean."""
+        is_best = configuration is self.best
+        return is_best, configuration.state == "complete", self.rank(configuration)
+
     @property
-    def n_open(self) -> int:
-        """The number of trainings that are known to be left, those that run included."""
-        return self.count("waiting") + self.count("running") + self.n_missing
+    def n_done(self) -> int:
+        """The number of trainings that have come to an end, those of the reports included."""
+        every = [*self.configurations, *(base.configuration for base in self.reports)]
+        return sum(r.state in ("complete", "pruned") for c in every for r in c.repeats)
+
+    @property
+    def n_left(self) -> int:
+        """The number of trainings that `hpo resume` does; it tries a grid's failed ones again."""
+        return self.n_open + (self.count("failed") if self.record.kind == "grid" else 0)
 
     def count(self, state: State) -> int:
         """Return the number of trials in a state."""

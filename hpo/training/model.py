@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpo.config import Activation, Normalize, TrainingConfig
-from hpo.errors import TrainingError
 from hpo.training.engine import Weights
 from hpo.training.randomness import WEIGHTS, fill_uniform
 
@@ -139,22 +138,6 @@ def export_weights(network: nn.Sequential) -> Weights:
         if isinstance(module, nn.Linear) and module.bias is None:
             weights[f"{index}.bias"] = np.zeros_like(weights[f"{index}.weight"][:, 0])
     return weights
-
-
-def load_weights(model: nn.Sequential, weights: Weights) -> None:
-    """Give a plain model the exported weights.
-
-    Raises:
-        TrainingError: they are those of another network.
-    """
-    tensors = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
-    try:
-        model.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise TrainingError(
-            "These weights belong to another network than the configuration describes: give the "
-            f"configuration they were trained with. {error}"
-        ) from None
 
 
 def _build(config: TrainingConfig, *, has_idle_bias: bool) -> nn.Sequential:

@@ -146,8 +146,52 @@ def test_a_search_out_of_time_says_how_it_goes_on(hpo: Hpo, xrays: Path) -> None
     search = (*search, "--finalists", "0")
     answer = hpo(*search, "--timeout", "0.000001")
     assert answer.code == 0
+    assert "4 trainings to be done: `hpo resume search-" in answer.out
+    assert f"--storage '{url}'` goes on" in answer.out
+    assert "to be done: `" not in answer.err
+    answer = hpo(*search, "--timeout", "0.000001", "--json")
     assert "4 trainings to be done: `hpo resume search-" in answer.err
     assert f"--storage '{url}'` goes on" in answer.err
+
+
+def test_a_search_that_has_tried_all_there_is_is_finished(hpo: Hpo, xrays: Path) -> None:
+    search = ("search", "--param", "normalize", *SMALL, "--data", xrays, "--finalists", "0")
+    answer = hpo(*search, "--trials", "50", "--study", "s")
+    assert "The space has no more than 2 configurations" in answer.err
+    assert " of 50" not in hpo("show").out
+    page = Path("studies/s/report.html").read_text()
+    assert "hpo show s" in page
+    assert "hpo resume s" not in page
+
+
+def test_a_search_that_tries_a_configuration_twice_does_not_say_it_is_all(
+    hpo: Hpo, xrays: Path
+) -> None:
+    search = ("search", "--param", "activation", "--param", "normalize", "--trials", "7", *SMALL)
+    answer = hpo(*search, "--sampler", "random", "--finalists", "0", "--data", xrays, "--json")
+    assert len(answer.json["configurations"]) < 7
+    assert "The space has no more" not in answer.err
+
+
+def test_combinations_that_are_one_training_are_told_and_trained_once(
+    hpo: Hpo, xrays: Path
+) -> None:
+    grid = ("grid", "--param", "scheduler", "--param", "step_size", "--repeats", "1", *SMALL)
+    note = "9 combinations, 5 different: where step_size has no effect, they are one training."
+    dry = hpo(*grid, "--data", xrays, "--dry-run")
+    assert "5 to train" in dry.out
+    assert note in dry.out
+    answer = hpo(*grid, "--data", xrays)
+    assert "5 trainings done" in answer.out
+    assert answer.out.count(note) == 1
+
+
+def test_a_value_is_told_as_it_is_typed_wherever_it_is_told(hpo: Hpo, xrays: Path) -> None:
+    grid = ("grid", "--param", "batch_norm", "--values", "true,false", "--repeats", "2", *SMALL)
+    answer = hpo(*grid, "--data", xrays)
+    assert "batch_norm true, repeat 1" in answer.err
+    assert "true" in answer.out
+    assert "True" not in answer.out + answer.err
 
 
 def test_an_interrupted_grid_ends_with_130_and_names_the_command_that_goes_on(

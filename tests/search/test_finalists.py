@@ -151,6 +151,17 @@ def test_a_larger_goal_completes_a_small_space(bench: Bench) -> None:
     assert len(set(identities)) == 6
 
 
+def test_a_larger_goal_completes_a_small_space_of_which_one_was_tried_twice(
+    bench: Bench,
+) -> None:
+    three = (Parameter("batch_size", Choices((8, 16, 64))),)
+    study = bench.study(record("search", "batch_size", space=replace(SPACE, search=three)))
+    bench.train(study, Goal(1, 2))
+    assert [t.params["batch_size"] for t in study.trials] == [16, 16]
+    bench.train(study, Goal(1, 3))
+    assert {t.params["batch_size"] for t in study.trials} == {8, 16, 64}
+
+
 def test_what_fails_in_a_small_space_is_not_replaced(bench: Bench) -> None:
     ranges = (Parameter("batch_size", Choices((8, 128))), Parameter("dropout", Choices((0.0,))))
     study = bench.study(record("search", "batch_size", space=replace(SPACE, search=ranges)))

@@ -1,16 +1,20 @@
 """Grids: every cell and repeat exactly once, whatever happens in between."""
 
 from collections import Counter
+from dataclasses import replace
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from hpo.config import Scalar
 from hpo.search import GridSource
+from hpo.search.job import enqueue, first_repeat
+from hpo.space import Sweep, SweepValue
 from hpo.study_record import Goal
 from hpo.summary import summarize
 from tests.clocked import ClockedStack
-from tests.clocked_studies import Bench, record
+from tests.clocked_studies import SPACE, Bench, record
 from tests.conftest import EVERY_STORAGE
 
 pytestmark = pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
@@ -139,3 +143,41 @@ def test_a_large_grid_waits_in_portions_and_is_not_taken_for_complete(bench: Ben
     bench.train(study, goal)
     assert len(complete(study)) == 3 * 40
     assert summarize(study, storage_url="sqlite:///hpo.db").n_open == 0
+
+
+SOME_ALIKE = replace(
+    SPACE,
+    sweeps={
+        "scheduler": Sweep(
+            "scheduler", tuple(SweepValue(s, (("scheduler", s),)) for s in ("none", "step"))
+        ),
+        "step_size": Sweep("step_size", tuple(SweepValue(n, (("step_size", n),)) for n in (1, 2))),
+    },
+)
+
+
+def test_cells_that_are_one_training_are_trained_once(bench: Bench) -> None:
+    study = bench.study(record("grid", "scheduler", "step_size", space=SOME_ALIKE))
+    bench.train(study, Goal(2), n_lanes=8)
+    assert bench.stack.n_added == len(study.trials) == 3 * 2
+    summary = summarize(study, storage_url="sqlite:///hpo.db")
+    assert [c.value for c in summary.configurations] == [
+        "scheduler none",
+        "scheduler step, step_size 1",
+        "scheduler step, step_size 2",
+    ]
+
+
+def test_a_study_that_asked_for_one_training_twice_goes_on_to_the_others(bench: Bench) -> None:
+    made = record("grid", "scheduler", "step_size", space=SOME_ALIKE)
+    study = bench.study(made)
+    for ordinal, step_size in enumerate((1, 2)):
+        params: dict[str, Scalar] = {"scheduler": "none", "step_size": step_size}
+        config = made.space.base.replace(**params)
+        job = first_repeat(made, ordinal=ordinal, params=params, config=config)
+        enqueue(study, made, job)
+    bench.train(study, Goal(1))
+    summary = summarize(study, storage_url="sqlite:///hpo.db")
+    assert [c.state for c in summary.configurations] == ["complete"] * 3
+    assert [c.config.step_size for c in summary.configurations[1:]] == [1, 2]
+    assert (len(study.trials), summary.n_left) == (4, 0)

@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from hpo.errors import UsageError
-from hpo.space import Space, cells, load_space, override, with_values
+from hpo.space import Space, cells, load_space, n_combinations, override, with_values
 
 SpaceFrom = Callable[[str], Space]
 
@@ -127,7 +127,7 @@ def test_two_sweeps_with_other_bases_are_refused_until_the_field_is_fixed(
     fixed = override(chest_xray, {"scheduler": "multistep"})
     assert len(cells(fixed, ["gamma", "milestones"])) == 9
     varied = with_values(chest_xray, {"scheduler": "step,multistep"})
-    assert len(cells(varied, ["gamma", "milestones", "scheduler"])) == 18
+    assert len(cells(varied, ["gamma", "milestones", "scheduler"])) == 3 + 9
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,41 @@ def test_a_sweep_without_effect_is_refused_with_what_it_needs(chest_xray: Space)
 
 def test_a_sweep_with_effect_in_some_cells_is_allowed() -> None:
     space = with_values(load_space("report_d"), {"scheduler": "none,step", "step_size": "5,10"})
-    assert len(cells(space, ["scheduler", "step_size"])) == 4
+    assert values_of(space, ["scheduler", "step_size"]) == [("none",), ("step", 5), ("step", 10)]
+
+
+def test_combinations_that_are_one_training_are_one_cell(chest_xray: Space) -> None:
+    grid = cells(chest_xray, ["scheduler", "step_size"])
+    assert [(cell.ordinal, cell.params) for cell in grid] == [
+        (0, {"scheduler": "none"}),
+        (3, {"scheduler": "cosine"}),
+        (6, {"scheduler": "step", "step_size": 5}),
+        (7, {"scheduler": "step", "step_size": 10}),
+        (8, {"scheduler": "step", "step_size": 20}),
+    ]
+    assert n_combinations(chest_xray, ["scheduler", "step_size"]) == 9
+    turned = cells(chest_xray, ["step_size", "scheduler"])
+    assert {c.config.identity() for c in turned} == {c.config.identity() for c in grid}
+    assert len(turned) == 5
+
+
+def test_two_values_that_are_one_training_are_one_cell(chest_xray: Space) -> None:
+    space = with_values(chest_xray, {"outputs": "0,1,2"})
+    assert values_of(space, ["outputs"]) == [(0,), (2,)]
+
+
+def test_cells_that_differ_stay_apart_where_a_value_sets_more_than_its_own_field(
+    space_from: SpaceFrom,
+) -> None:
+    space = space_from(
+        """
+        [sweep]
+        scheduler = ["none", "step"]
+        step_size = [5, 10, { step_size = 5, batch_size = 64 }]
+        """
+    )
+    grid = cells(space, ["scheduler", "step_size"])
+    assert len(grid) == len({str(cell.params) for cell in grid}) == 2 + 3
 
 
 def test_a_combination_that_makes_no_sense_is_named() -> None:

@@ -148,3 +148,24 @@ def test_a_space_without_search_expresses_its_base_only() -> None:
     space = load_space("report_a")
     assert params_of(space, space.base) == {}
     assert params_of(space, space.base.replace(epochs=3)) is None
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "first"),
+    [(100, 128), (90, 64), (96, 64), (65, 64), (200, 192), (300, 256), (2, 64), (192, 192)],
+)
+def test_a_search_begins_at_the_step_that_is_nearest_to_the_base(
+    space_from: SpaceFrom, batch_size: int, first: int
+) -> None:
+    space = space_from(
+        f"""
+        [base]
+        batch_size = {batch_size}
+        [search]
+        batch_size = {{ low = 64, high = 256, step = 64 }}
+        """
+    )
+    cell = first_cell(space)
+    assert cell is not None
+    assert cell.params == {"batch_size": first}
+    assert cell.config.batch_size == first

@@ -10,12 +10,17 @@ import torch
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, Pixels, TrainingData
 from hpo.training.device import Device
-from hpo.training.engine import TrainingResult
+from hpo.training.engine import TrainingResult, Weights
 from hpo.training.reference import open_stack
 
 N_TEST = 20
 
 Train: TypeAlias = Callable[[TrainingConfig], TrainingResult]
+
+
+def as_tensors(weights: Weights) -> dict[str, torch.Tensor]:
+    """Return exported weights as the state that a plain model loads."""
+    return {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,11 @@ from hpo.training.engine import Weights
 from hpo.training.model import (
     build_network,
     export_weights,
-    load_weights,
     plain_model,
     scale_pixels,
 )
 from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order, seeds_of
-from tests.training.conftest import Train
+from tests.training.conftest import Train, as_tensors
 
 # What the fixture `train` uses.
 SEED, FOLD = 3, 1
@@ -39,7 +38,8 @@ class GivenDropout(nn.Module):
 def open_model(config: TrainingConfig) -> nn.Sequential:
     """Return the network with the engine's first weights, in float64."""
     model = plain_model(config)
-    load_weights(model, export_weights(build_network(config, seed=seeds_of(SEED))))
+    first = export_weights(build_network(config, seed=seeds_of(SEED)))
+    model.load_state_dict(as_tensors(first))
     if config.batch_norm:
         for linear in [m for m in model if isinstance(m, nn.Linear)][:-1]:
             linear.bias.requires_grad_(False)

@@ -13,8 +13,9 @@ from hpo.training import reference
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, Stack, TrainingResult
 from hpo.training.losses import LOSSES
-from hpo.training.model import load_weights, plain_model, scale_pixels
+from hpo.training.model import plain_model, scale_pixels
 from hpo.training.reference import open_stack
+from tests.training.conftest import as_tensors
 
 CONFIG = TrainingConfig(
     image_size=16, hidden=(12, 8), dropout=(0.3, 0.1), batch_size=16, epochs=4, learning_rate=0.01
@@ -64,7 +65,7 @@ def test_the_weights_give_the_probabilities_in_the_reports_own_network(
 ) -> None:
     result = train_alone(data, CONFIG, device)
     model = plain_model(CONFIG)
-    load_weights(model, result.weights)
+    model.load_state_dict(as_tensors(result.weights))
     pixels = torch.from_numpy(data.pixels_at(16)[-data.n_test :])
     scaled = scale_pixels(pixels.flatten(1), CONFIG.normalize).view(-1, 16, 16)
     with torch.no_grad():
