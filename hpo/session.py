@@ -23,7 +23,7 @@ from hpo.folders import artifacts_folder, clear_study_folder, runs_folder, study
 from hpo.kept_weights import KeptWeights
 from hpo.objective import Workplace, work
 from hpo.plan import Plan, describe_data
-from hpo.runs import RunKey, RunStore
+from hpo.runs import RunKey, RunStore, is_digest
 from hpo.search import GridSource, Job, SearchSource, Source, run_key
 from hpo.search.job import read_job, trials_in
 from hpo.search.leases import Lease, Watch
@@ -224,8 +224,10 @@ def _drop_losers(weights: KeptWeights, study: optuna.Study, done: TrialDone) -> 
     """Drop the weights of what has lost, by what this process and others have trained."""
     assert done.score is not None
     for trial in trials_in(study, TrialState.COMPLETE):
-        run = trial.user_attrs.get("run", "")
-        job = read_job(trial) if run and run not in weights.noted else None
+        run = trial.user_attrs.get("run")
+        if not is_digest(run) or run in weights.noted:
+            continue
+        job = read_job(trial)
         if job and not job.report and trial.value is not None:
             weights.note(job.config.identity(), job.repeat, run, trial.value)
     if not done.job.report:
