@@ -50,7 +50,7 @@ def sentence(a: Hashable, b: Hashable, finding: Finding, judgment: Judgment) -> 
     elif finding.is_real:
         text = _beats(first, second, finding, judgment.kind)
     else:
-        bounds = (finding.low, finding.high)
+        bounds = _possible((finding.low, finding.high), judgment.kind)
         low, high = _amounts(bounds, judgment.kind, least=max(map(abs, bounds)), sign="+")
         text = f"no difference between {first} and {second} can be told ({low} to {high})"
         text += _outlook(finding, judgment)
@@ -76,10 +76,17 @@ def _no_verdict(first: str, second: str, n_pairs: int) -> str:
 def _beats(first: str, second: str, finding: Finding, kind: ScoreKind) -> str:
     is_second = (finding.difference > 0) == (kind.direction == "maximize")
     winner, loser = (second, first) if is_second else (first, second)
-    bounds = sorted((abs(finding.low), abs(finding.high)))
+    bounds = sorted(map(abs, _possible((finding.low, finding.high), kind)))
     # enough decimals that a bound above zero does not look like zero
     size, low, high = _amounts((abs(finding.difference), *bounds), kind, least=bounds[0])
     return f"{winner} beats {loser} by {size}{_unit(kind)} ({low} to {high})"
+
+
+def _possible(bounds: tuple[float, float], kind: ScoreKind) -> tuple[float, float]:
+    """Return the part of an interval that a difference can be in: of shares at most 1 apart."""
+    most = 1.0 if kind.is_share else math.inf
+    low, high = bounds
+    return max(low, -most), min(high, most)
 
 
 def _outlook(finding: Finding, judgment: Judgment) -> str:

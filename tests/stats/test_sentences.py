@@ -34,6 +34,12 @@ def test_an_open_question_says_where_no_repeats_would_answer_it() -> None:
     )
 
 
+def test_shares_are_told_to_be_no_further_apart_than_shares_can_be() -> None:
+    two, others = [0.5, 0.7], [0.7, 0.5]
+    assert "(-100.0 to +100.0)" in _sentence({32: two, 64: others})
+    assert "(-2.541 to +2.541)" in _sentence({32: two, 64: others}, kind=OWN_UNIT)
+
+
 def test_without_a_number_of_images_they_are_these_images() -> None:
     assert "no number of repeats on these images" in _sentence({32: A, 64: NOISY}, overlap=0.25)
 
