@@ -17,8 +17,10 @@ from hpo import cores
 from hpo.errors import WorkerError
 from hpo.events import Event, Outcome, TrialDone, WorkerReplaced
 from hpo.search.job import job_of, trials_in
+from hpo.search.leases import Watch
 from hpo.session import Session, finish, run
 from hpo.storage import explained
+from hpo.turns import turn
 
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "hpo")
 
@@ -27,6 +29,8 @@ LEASH: Final = "--leashed"
 
 _LOOK_EVERY_S: Final = 0.5
 _MOST_REPLACED: Final = 3
+# Putting back takes a second or two; a worker may be killed at any time without a loss.
+_PATIENCE_S: Final = 20.0
 _OUTCOMES: Final[dict[TrialState, Outcome]] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -70,8 +74,7 @@ def run_workers(session: Session, n_workers: int) -> Generator[Event, None, None
                 f"{lost[0]}\nWhat is finished is kept: the same command goes on."
             )
     finally:
-        for worker in crew:
-            worker.close()
+        _end(session, crew)
     finish(session)
 
 
@@ -155,12 +158,32 @@ class _Worker:
         how = f"it was killed (signal {-code})." if code < 0 else f"it ended with {code}."
         return said.rpartition("Error: ")[2] if said and code > 0 else how
 
-    def close(self) -> None:
+    def tell_to_end(self) -> None:
         """Let the worker put back what it trains, and end."""
         assert self._child.stdin
         self._child.stdin.close()
-        self._child.wait()
+
+    def close(self) -> bool:
+        """Wait for the end of the worker; return whether it took too long and was killed."""
+        is_killed = False
+        try:
+            self._child.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            is_killed = True
+            self._child.kill()
+            self._child.wait()
         self._said.close()
+        return is_killed
+
+
+def _end(session: Session, crew: list[_Worker]) -> None:
+    """End all workers; what a killed one trained is put back for it."""
+    for worker in crew:
+        worker.tell_to_end()
+    killed = [worker.close() for worker in crew]
+    if any(killed):
+        with turn(session.storage, session.study.study_name), explained(session.storage.url):
+            Watch(session.study).put_back()
 
 
 def _news(study: optuna.Study, ended: set[int]) -> Iterator[TrialDone]:

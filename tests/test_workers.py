@@ -3,13 +3,17 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 
-from hpo import cores
+from hpo import cores, workers
+from hpo.plan import Settings, plan_grid
+from hpo.session import open_session
 from hpo.storage import open_storage
 from hpo.study import open_study
 from tests.chaos.kills import children
@@ -148,3 +152,30 @@ def test_a_worker_of_no_study_is_told_what_there_is(hpo: Hpo) -> None:
 def test_cores_are_shared_out_each_once_as_far_as_they_go() -> None:
     assert cores.share({0, 1, 2, 3, 4}, n_workers=2) == [{0, 2, 4}, {1, 3}]
     assert cores.share({3, 7}, n_workers=5) == [{3}, {7}, {3}, {7}, {3}]
+
+
+def test_a_worker_that_does_not_end_is_killed_and_what_it_trained_is_put_back(
+    xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-c", "import time; time.sleep(600)"))
+    monkeypatch.setattr(workers, "_PATIENCE_S", 0.1)
+    settings = Settings(data=xrays, storage=f"sqlite:///{tmp_path}/hpo.db", epochs=2)
+    session = open_session(plan_grid(["dropout"], settings))
+    events = workers.run_workers(session, 2)
+    begun = session.source.next()
+    assert begun
+    begun.trial.set_user_attr("owner", None)  # As of a process that is gone.
+    began: list[int] = []
+
+    def interrupt(*_: object) -> None:
+        began.extend(children(os.getpid()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers, "_news", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(events)
+    assert len(began) >= 2
+    assert not set(began) & set(children(os.getpid()))
+    states = [trial.state for trial in session.study.get_trials()]
+    assert TrialState.RUNNING not in states
+    assert TrialState.WAITING in states
