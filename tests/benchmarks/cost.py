@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import optuna
 from scipy.optimize import nnls
 
 from hpo import cores
@@ -18,11 +17,11 @@ from hpo import space as spaces
 from hpo.config import TrainingConfig
 from hpo.data import seal
 from hpo.plan import Settings, plan_grid
-from hpo.search.distributions import suggest
 from hpo.training import device as devices
 from hpo.training.cost import epoch_cost, parts
 from hpo.training.processes import seconds_side_by_side
 from hpo.training.timing import FOLD
+from tests.benchmarks.drawing import draw
 from tests.benchmarks.machine import REAL_DATA, describe_machine
 
 RESULTS = Path(__file__).parent / "results" / "cost.json"
@@ -33,7 +32,7 @@ def main() -> None:
     """Time, fit, print and write."""
     plan = plan_grid(["batch_size"], Settings(data=REAL_DATA))
     data = seal(plan.dataset)
-    configs = [*draw(), *prescribed()]
+    configs = [*draw(spaces.load_space("chest_xray"), N_RANDOM, seed=77), *prescribed()]
     seconds = np.array(
         seconds_side_by_side(
             data,
@@ -62,14 +61,6 @@ def main() -> None:
     }
     print(json.dumps(result, indent=1))
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def draw() -> list[TrainingConfig]:
-    """Return random configurations of the default space."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = spaces.load_space("chest_xray")
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=77))
-    return [spaces.resolve(space, suggest(study.ask(), space)) for _ in range(N_RANDOM)]
 
 
 def prescribed() -> list[TrainingConfig]:

@@ -14,15 +14,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo import space as spaces
 from hpo.config import TrainingConfig
-from hpo.search.distributions import suggest
 from hpo.search.job import job_of, trials_in
-from hpo.search.samplers import make_sampler
 from hpo.storage import open_storage, quiet_optuna
 from hpo.study import read_goal, read_record
 from hpo.study_record import StudyRecord
 from hpo.training.cost import epoch_cost
+from tests.benchmarks.drawing import draw
 from tests.benchmarks.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results" / "courses.json"
@@ -51,22 +49,14 @@ def _course(study: optuna.Study) -> dict[str, Any]:
     trials = [t for t in trials_in(study) if t.state.is_finished() and not job_of(t).report]
     firsts = [t for t in trials if job_of(t).repeat == 0]
     last = [t for t in trials if job_of(t).repeat in goal.fresh_repeats]
-    usual = fmean(_cost(record, config) for config in _random(record))
+    random = draw(record.space, N_RANDOM, seed=record.seed)
+    usual = fmean(_cost(record, config) for config in random)
     return {
         "n_trials": len(firsts),
         "pruned": round(fmean(t.state == TrialState.PRUNED for t in firsts), 2),
         "cost_of_proposals": round(_mean_cost(record, firsts) / usual, 2),
         "cost_of_finalists": round(_mean_cost(record, last) / usual, 2),
     }
-
-
-def _random(record: StudyRecord) -> list[TrainingConfig]:
-    found = []
-    for ordinal in range(N_RANDOM):
-        sampler = make_sampler("random", seed=record.seed, ordinal=ordinal)
-        scratch = optuna.create_study(sampler=sampler)
-        found.append(spaces.resolve(record.space, suggest(scratch.ask(), record.space)))
-    return found
 
 
 def _cost(record: StudyRecord, config: TrainingConfig) -> float:

@@ -1,0 +1,15 @@
+"""Random configurations of a space."""
+
+import optuna
+
+from hpo import space as spaces
+from hpo.config import TrainingConfig
+from hpo.search.distributions import suggest
+from hpo.space import Space
+
+
+def draw(space: Space, n: int, *, seed: int) -> list[TrainingConfig]:
+    """Return so many random configurations."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return [spaces.resolve(space, suggest(study.ask(), space)) for _ in range(n)]
