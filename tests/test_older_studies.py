@@ -1,0 +1,90 @@
+"""Studies, runs and numbers of version 0.1 stay what they were.
+
+`fixtures/version_0_1` was written by commit 71c13dd on the images of `make_xrays`: `studies.sql`
+by `sqlite3 hpo.db .dump`, `expected.json` from `hpo show --json` and `hpo evaluate --json`.
+"""
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.conftest import Hpo
+
+_FIXTURES: Final = Path(__file__).parent / "fixtures/version_0_1"
+_EXPECTED: Final[dict[str, Any]] = json.loads((_FIXTURES / "expected.json").read_text())
+
+
+@pytest.fixture
+def here(tmp_path: Path, xrays: Path) -> tuple[object, ...]:
+    """Put the studies and runs into a folder of their own; return the options that name them."""
+    folder = tmp_path / "studies"
+    shutil.copytree(_FIXTURES / "runs", folder / "runs")
+    with closing(sqlite3.connect(folder / "hpo.db")) as database:
+        database.executescript((_FIXTURES / "studies.sql").read_text())
+    return ("--storage", f"sqlite:///{folder}/hpo.db", "--data", xrays)
+
+
+@pytest.mark.parametrize("study", _EXPECTED)
+def test_an_older_study_is_shown_with_its_numbers(
+    hpo: Hpo, here: tuple[object, ...], study: str
+) -> None:
+    shown, expected = hpo("show", study, *here[:2], "--json").json, _EXPECTED[study]
+    assert shown["best"]["params"] == expected["best"]
+    assert (shown.get("finalists") or {}).get("winner") == expected["winner"]
+    for found, was in zip(shown["configurations"], expected["configurations"], strict=True):
+        assert found["params"] == was["params"]
+        assert found["score"] == was["score"]
+        assert (found["fresh"] or {}).get("score") == was["fresh"]
+        for repeat, repeat_was in zip(found["repeats"], was["repeats"], strict=True):
+            assert {name: repeat[name] for name in repeat_was} == repeat_was
+
+
+@pytest.mark.parametrize("study", ["sweep", "search"])
+def test_an_older_study_goes_on_without_training_again(
+    hpo: Hpo, here: tuple[object, ...], study: str
+) -> None:
+    resumed = hpo("resume", study, *here, "--json")
+    assert resumed.code == 0
+    assert resumed.json["n_trained"] == 0
+
+
+def test_an_older_study_takes_more_repeats(hpo: Hpo, here: tuple[object, ...]) -> None:
+    sweep = ("grid", "--param", "batch_size", "--values", "16,32", "--epochs", 15, "--repeats", 2)
+    small = ("--set", "image_size=16", "--set", "hidden=8")
+    more = hpo(*sweep, *small, "--study", "begun", *here, "--json")
+    assert more.code == 0
+    # The second repeat of batch size 16 was trained in the study `sweep`.
+    assert (more.json["n_trained"], more.json["n_reused"]) == (1, 1)
+
+
+@pytest.mark.parametrize("study", ["sweep", "search"])
+def test_an_older_study_has_the_same_test_result(
+    hpo: Hpo, here: tuple[object, ...], study: str
+) -> None:
+    found = hpo("evaluate", study, *here, "--json").json["configurations"]
+    for one, was in zip(found, _EXPECTED[study]["test"], strict=True):
+        assert one["params"] == was["params"]
+        values = {name: metric["value"] for name, metric in one["metrics"].items()}
+        assert {name: values[name] for name in was["metrics"]} == pytest.approx(
+            was["metrics"], rel=1e-9
+        )
+
+
+def test_an_older_training_is_reproduced(hpo: Hpo, here: tuple[object, ...]) -> None:
+    found = hpo("reproduce", "sweep", 1, *here, "--json")
+    # Another kind of processor rounds otherwise.
+    assert found.json["result"] in ("equal", "equal_within_rounding")
+
+
+def test_an_older_study_has_a_page_and_an_export(
+    hpo: Hpo, here: tuple[object, ...], tmp_path: Path
+) -> None:
+    assert hpo("report", "search", *here[:2]).code == 0
+    assert (tmp_path / "studies/search/report.html").is_file()
+    assert hpo("export", "sweep", *here, "--out", tmp_path / "out").code == 0
+    assert list((tmp_path / "out").glob("**/*.safetensors"))
