@@ -45,7 +45,6 @@ LAYERS = (
 
 OWNERS = {
     "torch": ("hpo.training", "hpo.weights"),
-    "triton": ("hpo.training.graphed.kernels",),
     "optuna": (
         "hpo.storage",
         "hpo.trial_tables",

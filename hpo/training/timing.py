@@ -20,9 +20,9 @@ from hpo.training.memory import (
 )
 from hpo.training.progress import STRESS_EVERY
 from hpo.training.stacked.cohort import open_cohort, train_steps
+from hpo.training.stacked.engine import run_epoch
 from hpo.training.stacked.lane import Lane, open_lane, read_losses
 from hpo.training.stacked.scratch import Scratch
-from hpo.training.stacked.trainer import open_trainer
 
 FOLD: Final = 0
 """The fold whose images are timed."""
@@ -54,7 +54,7 @@ def seconds_per_epoch(
         if device.type == "cpu":
             training = _time_training(lane, scratch, max_seconds)
         else:
-            training = _time_epoch(lane) - per_image * len(fold.validation)
+            training = _time_epoch(lane, scratch) - per_image * len(fold.validation)
     n_validation, n_train = len(fold.validation), len(fold.train)
     reading_result = per_image * (n_train + n_validation + len(fold.test))
     reading_stress = per_image * n_validation * len(fold.under_changes())
@@ -102,17 +102,15 @@ def _time_training(lane: Lane, scratch: Scratch, max_seconds: float) -> float:
     return times[0] + (n_steps - 1) * fmean(times[1:] or times)
 
 
-def _time_epoch(lane: Lane) -> float:
+def _time_epoch(lane: Lane, scratch: Scratch) -> float:
     """Time an epoch and its reading on a GPU, where steps cannot be told apart.
 
-    The first compiles, the second may capture.
+    The first epochs also load kernels.
     """
-    trainer = open_trainer(lane.device)
     for _ in range(3):
         start = _now(lane.device)
-        trainer.train([lane])
+        run_epoch([lane], scratch)
         seconds = _now(lane.device) - start
-    trainer.clear()
     return seconds
 
 

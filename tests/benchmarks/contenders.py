@@ -17,7 +17,6 @@ from hpo.data import TrainingData
 from hpo.training import processes, reference, stacked
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, Stack
-from hpo.training.stacked.trainer import CohortTrainer
 from tests.benchmarks.competent import (
     open_captured_loop,
     open_competent_loop,
@@ -34,7 +33,6 @@ COMPETENT = "competent loop"
 ENSEMBLE = "vmap"
 READABLE = "readable engine"
 STACK = "stack"
-COHORTS = "stack of 8, launch by launch"
 
 LANES_PER_PROCESS = 4
 _EPOCHS_OF_PROCESSES = 3
@@ -74,7 +72,7 @@ def open_contenders(setting: Setting) -> Iterator[Mapping[str, Contender]]:
     """Open all that can run on the device, slowest first; the last is what a study uses."""
     contenders = _loops(setting) | _ensembles(setting)
     if setting.device.type == "cuda":
-        contenders |= _captured(setting) | {COHORTS: _cohorts(setting, 8)}
+        contenders |= _captured(setting)
     readable = reference.open_stack(setting.data, device=setting.device)
     contenders[READABLE] = _engine(readable, setting, 1)
     for n_lanes in (1, 8) if setting.device.type == "cpu" else (1, 2, 4, 8):
@@ -192,13 +190,6 @@ def _captured(setting: Setting) -> dict[str, Contender]:
     images = place_images(setting.data, config.image_size, device=device, dtype=torch.bfloat16)
     one = open_captured_loop(images, config, device=device)
     return {f"{COMPETENT}, a CUDA graph a step": Contender(run=lambda: run_captured_epoch(one))}
-
-
-def _cohorts(setting: Setting, n_lanes: int) -> Contender:
-    """Return the stack as it is on a CPU, launch by launch: what graphs and kernels gain."""
-    device = setting.device
-    trainer = CohortTrainer(device)
-    return _engine(stacked.StackedStack(setting.data, device, trainer=trainer), setting, n_lanes)
 
 
 def _engine(stack: Stack, setting: Setting, n_lanes: int, n_epochs: int = 1) -> Contender:

@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.gpu --data PATH [--json FILE] [--device cpu --image-size 32]
 
-First the checks: a lane of a stack is what it is alone, and the kernels agree with torch's own
-operations. Then an epoch of each contender at two widths, beside what the memory allows; whole
-commands; and how long it takes from the start of a process to its first epoch. What was measured
-is written after each part. With `--device cpu` it is a rehearsal that measures nothing of worth.
+First the check that a lane of a stack is what it is alone. Then an epoch of each contender at two
+widths, beside what the memory allows; whole commands; and how long it takes from the start of a
+process to its first epoch. What was measured is written after each part. With `--device cpu` it is
+a rehearsal that measures nothing of worth.
 """
 
 import argparse
@@ -25,9 +25,6 @@ import torch
 from hpo.config import TrainingConfig
 from hpo.data import open_data, seal
 from hpo.training.device import Device, choose
-from hpo.training.lane_data import Images
-from hpo.training.stacked.lane import Lane, open_lane
-from hpo.training.stacked.trainer import CohortTrainer, Trainer, open_trainer
 from tests.benchmarks.contenders import Setting, now
 from tests.benchmarks.machine import REAL_DATA, ROOT, describe_machine
 from tests.benchmarks.stack import check, measure_epochs
@@ -67,13 +64,13 @@ def main() -> None:
     setting = _setting(asked)
     found: dict[str, Any] = {"machine": _describe(setting.device), "targets": TARGETS}
     parts: dict[str, Callable[[], Any]] = {
-        "checks": lambda: _checks(setting),
+        "a lane alone is the lane in a stack": lambda: _check(setting),
         "copy, bytes per second": lambda: _copy_rate(setting.device),
     }
     for width in WIDTHS:
         wide = replace(setting, config=setting.config.replace(hidden=(width,) * 3))
         parts[f"width {width}"] = lambda wide=wide: measure_epochs(wide)
-    parts["first epoch, seconds"] = lambda: _first_epochs(setting)
+    parts["first epoch, seconds"] = lambda: _first_epoch(setting)
     parts["grid, seconds"] = lambda: _command(setting, "grid", asked.trials)
     parts["search, seconds"] = lambda: _command(setting, "search", asked.trials)
     for name, measure in parts.items():
@@ -115,41 +112,15 @@ def _setting(asked: argparse.Namespace) -> Setting:
 def _describe(device: Device) -> dict[str, Any]:
     found = describe_machine() | {"device": device.name, "precision": device.precision}
     if device.type == "cuda":
-        import triton
-
-        found |= {
-            "gpu": torch.cuda.get_device_name(device.torch),
-            "cuda": torch.version.cuda,
-            "triton": triton.__version__,
-        }
+        name = torch.cuda.get_device_name(device.torch)
+        found |= {"gpu": name, "cuda": torch.version.cuda}
     return found
 
 
-def _checks(setting: Setting) -> dict[str, float | bool]:
-    """End unless lanes are the same alone; return how far kernels and torch are apart."""
+def _check(setting: Setting) -> bool:
+    """End unless lanes are the same alone."""
     check(setting)
-    found: dict[str, float | bool] = {"a lane alone is the lane in a stack": True}
-    for width in WIDTHS:
-        for optimizer in ("sgd", "adam"):
-            config = setting.config.replace(hidden=(width,) * 3, optimizer=optimizer)
-            name = f"width {width}, {optimizer}: weights apart after an epoch, of the largest"
-            found[name] = _apart(setting, config)
-    return found
-
-
-def _apart(setting: Setting, config: TrainingConfig) -> float:
-    """Train an epoch both ways; return how far the first weights are apart."""
-    # The kernels keep the gradient in float32, the other way rounds it to the factors' precision.
-    device = Device(setting.device.name, "fp32")
-    first = _trained(setting, config, open_trainer(device), device).parameters.first
-    other = _trained(setting, config, CohortTrainer(device), device).parameters.first
-    return float((first - other).abs().max() / other.abs().max())
-
-
-def _trained(setting: Setting, config: TrainingConfig, trainer: Trainer, device: Device) -> Lane:
-    lane = open_lane(config, Images(setting.data, device).place(config, 0), seed=0, device=device)
-    trainer.train([lane])
-    return lane
+    return True
 
 
 def _copy_rate(device: Device) -> float:
@@ -177,16 +148,12 @@ def _shares(found: dict[str, Any], setting: Setting) -> dict[str, float]:
     return shares
 
 
-def _first_epochs(setting: Setting) -> dict[str, float]:
-    """Time a process to its first epoch, with and without kernels compiled before."""
+def _first_epoch(setting: Setting) -> float:
+    """Time a process to its first epoch."""
     with tempfile.TemporaryDirectory() as folder:
         size = str(setting.config.image_size)
         arguments = [str(setting.path), setting.device.name, size]
-        command = [sys.executable, "-c", _FIRST_EPOCH, *arguments]
-        return {
-            name: _timed(command, folder, {"TRITON_CACHE_DIR": f"{folder}/kernels"})
-            for name in ("kernels to compile", "kernels compiled before")
-        }
+        return _timed([sys.executable, "-c", _FIRST_EPOCH, *arguments], folder)
 
 
 def _command(setting: Setting, kind: str, n_trials: int) -> float:
@@ -199,15 +166,13 @@ def _command(setting: Setting, kind: str, n_trials: int) -> float:
         command = [sys.executable, "-m", "hpo", kind, *options[kind], "--quiet"]
         command += ["--data", str(setting.path), "--device", setting.device.name]
         command += ["--storage", f"sqlite:///{folder}/hpo.db"]
-        return _timed(command, folder, {"HPO_RUNS": f"{folder}/runs"})
+        return _timed(command, folder)
 
 
-def _timed(command: list[str], folder: str, surroundings: dict[str, str]) -> float:
+def _timed(command: list[str], folder: str) -> float:
     paths = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     start = time.perf_counter()
-    subprocess.run(
-        command, check=True, cwd=folder, env=os.environ | surroundings | {"PYTHONPATH": paths}
-    )
+    subprocess.run(command, check=True, cwd=folder, env=os.environ | {"PYTHONPATH": paths})
     return round(time.perf_counter() - start, 2)
 
 

@@ -1,23 +1,25 @@
 """The stacked engine: many lanes at once, each bitwise what it would be alone.
 
-It keeps account of lanes; how they train is `trainer`'s: on a CPU in cohorts that share shapes and
-operations, on a GPU in slots. What a lane computes does not depend on which others are there. A
-stack of one is the same code.
+Lanes that share shapes and operations train together, in cohorts. What a lane computes does not
+depend on which others are there. A stack of one is the same code, and so is a stack on a GPU.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
-from hpo.training.engine import LaneEpoch, TrainingResult
+from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
 from hpo.training.lane_data import Images
 from hpo.training.memory import memory_explained, use_huge_pages
 from hpo.training.progress import note_epoch, prolong, root_of
-from hpo.training.stacked.lane import Lane, open_lane
-from hpo.training.stacked.trainer import Trainer, open_trainer
+from hpo.training.stacked.cohort import Kind, kind_of, train_epoch
+from hpo.training.stacked.lane import Lane, open_lane, read_losses
+from hpo.training.stacked.measuring import measure, read_result
+from hpo.training.stacked.scratch import Scratch
 
 # What finished trainings that may go on can hold in all, in bytes.
 _MOST_IDLE: Final = 1 << 30
@@ -32,7 +34,7 @@ def open_stack(data: TrainingData, *, device: Device, joins: bool = False) -> "S
     the schedule does not depend on the epochs.
     """
     use_huge_pages()
-    return StackedStack(data, device, trainer=open_trainer(device), joins=joins)
+    return StackedStack(data, device, joins=joins)
 
 
 @dataclass
@@ -50,13 +52,11 @@ class _Member:
 
 
 class StackedStack:
-    """Trains its lanes by a trainer; see `hpo.training.engine.Stack`."""
+    """Trains its lanes cohort by cohort; see `hpo.training.engine.Stack`."""
 
-    def __init__(
-        self, data: TrainingData, device: Device, *, trainer: Trainer, joins: bool = False
-    ) -> None:
+    def __init__(self, data: TrainingData, device: Device, *, joins: bool = False) -> None:
         self._device = device
-        self._trainer = trainer
+        self._scratch = Scratch(device.torch)
         self._joins = joins
         self._images = Images(data, device)
         self._live: dict[int, _Member] = {}
@@ -99,7 +99,7 @@ class StackedStack:
             for epoch in self._tell(number, member)
         ]
         lanes = self._to_train()
-        for lane, metrics in zip(lanes, self._trainer.train(lanes), strict=True):
+        for lane, metrics in zip(lanes, self._train(lanes), strict=True):
             if note_epoch(lane.progress, metrics):
                 with memory_explained(lane.config, self._device):
                     lane.kept = lane.parameters.copy()
@@ -122,7 +122,7 @@ class StackedStack:
         for held in (self._live, self._results, self._roots):
             held.clear()
         self._images.clear()
-        self._trainer.clear()
+        self._scratch.clear()
 
     def _open(self, config: TrainingConfig, *, seed: int, fold: int) -> Lane:
         start = time.perf_counter()
@@ -131,6 +131,18 @@ class StackedStack:
             lane = open_lane(config, data, seed=seed, device=self._device)
         lane.progress.seconds += time.perf_counter() - start
         return lane
+
+    def _train(self, lanes: Sequence[Lane]) -> list[EpochMetrics]:
+        """Train lanes for their next epoch and read their validation images; note neither."""
+        cohorts: dict[Kind, list[Lane]] = {}
+        for lane in lanes:
+            cohorts.setdefault(kind_of(lane), []).append(lane)
+        measured: dict[int, EpochMetrics] = {}
+        for cohort in cohorts.values():
+            with memory_explained(cohort[0].config, self._device), one_thread():
+                found = run_epoch(cohort, self._scratch)
+            measured |= {id(lane): one for lane, one in zip(cohort, found, strict=True)}
+        return [measured[id(lane)] for lane in lanes]
 
     def _to_train(self) -> list[Lane]:
         """Return the trainings that a lane still waits for, each once, in the order of lanes."""
@@ -143,7 +155,8 @@ class StackedStack:
         told = range(member.n_told, len(epochs))
         member.n_told = len(epochs)
         if member.is_finished:
-            self._results[number] = self._trainer.read_result(member.lane)
+            with memory_explained(member.lane.config, self._device), one_thread():
+                self._results[number] = read_result(member.lane, self._scratch)
             del self._live[number]
             self._forget_idle()
         return [LaneEpoch(number, index + 1, epochs[index]) for index in told]
@@ -157,3 +170,18 @@ class StackedStack:
             if n_bytes <= _MOST_IDLE:
                 break
             n_bytes -= self._roots.pop(root).n_bytes
+
+
+def run_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
+    """Train lanes of one kind for an epoch and read their validation images.
+
+    The time is shared out evenly among the lanes.
+    """
+    start = time.perf_counter()
+    metrics = []
+    for lane, trained in zip(lanes, train_epoch(lanes, scratch), strict=True):
+        validation = read_losses(lane, lane.data.validation, scratch)
+        metrics.append(measure(lane, trained, validation, scratch))
+    for lane in lanes:
+        lane.progress.seconds += (time.perf_counter() - start) / len(lanes)
+    return metrics

@@ -12,7 +12,7 @@ from hpo.config import Activation, Loss, Optimizer, Scheduler, TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device
 from hpo.training.engine import EpochMetrics, TrainingResult
-from hpo.training.stacked import open_stack, trainer
+from hpo.training.stacked import engine, open_stack
 from hpo.training.stacked.lane import Lane
 from hpo.training.stacked.scratch import Scratch
 from tests.training.stacked.together import (
@@ -127,13 +127,13 @@ def check_scenario(data: TrainingData, device: Device, seed: int) -> None:
 
 def note_cohorts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that fills with the size of every cohort that is trained."""
-    sizes, run_epoch = [], trainer.run_epoch
+    sizes, run_epoch = [], engine.run_epoch
 
     def note(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
         sizes.append(len(lanes))
         return run_epoch(lanes, scratch)
 
-    monkeypatch.setattr(trainer, "run_epoch", note)
+    monkeypatch.setattr(engine, "run_epoch", note)
     return sizes
 
 

@@ -11,7 +11,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
-from hpo.training.stacked import StackedStack, engine, open_stack, trainer
+from hpo.training.stacked import StackedStack, engine, open_stack
 from hpo.training.stacked.lane import Lane
 from hpo.training.stacked.scratch import Scratch
 from tests.training.stacked.together import Job, add, assert_bitwise_equal, train_alone
@@ -58,13 +58,13 @@ class Trainings:
 
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch, data: TrainingData, device: Device) -> Trainings:
-    trained, run_epoch = [], trainer.run_epoch
+    trained, run_epoch = [], engine.run_epoch
 
     def note(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
         trained.append(len(lanes))
         return run_epoch(lanes, scratch)
 
-    monkeypatch.setattr(trainer, "run_epoch", note)
+    monkeypatch.setattr(engine, "run_epoch", note)
     return Trainings(open_stack(data, device=device, joins=True), trained)
 
 

@@ -17,12 +17,12 @@ from hpo.training.losses import mean_loss
 from hpo.training.model import ACTIVATIONS
 from hpo.training.optimizers import build_optimizer
 from hpo.training.progress import note_epoch
+from hpo.training.stacked.engine import run_epoch
 from hpo.training.stacked.lane import Lane, export_weights, open_lane
 from hpo.training.stacked.layers import Rows, backward, evaluate, forward
 from hpo.training.stacked.layout import PACKET, Layout, empty_rows, layout_of
 from hpo.training.stacked.losses import Softness, image_losses
 from hpo.training.stacked.scratch import Scratch
-from hpo.training.stacked.trainer import run_epoch
 from hpo.training.stacked.updates import Step, open_moments, update
 
 BASE = TrainingConfig(
