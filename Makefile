@@ -35,7 +35,6 @@ results: install
 # Timings as ratios within one run; they need real X-rays: make bench DATA=chest_xray
 bench: install
 	$(BIN)/python -m tests.benchmarks.stack --data $(DATA) --parts epochs
-	$(BIN)/python -m tests.benchmarks.epoch --data $(DATA)
 	$(BIN)/python -m tests.benchmarks.commands --data $(DATA)
 
 # 100,000 pieces of rubbish for everything that reads files and texts; about twenty minutes.

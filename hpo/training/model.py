@@ -14,17 +14,14 @@ a bias of zeros in its place.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpo.config import Activation, Normalize, TrainingConfig
-from hpo.training.engine import Weights
-from hpo.training.randomness import WEIGHTS, fill_uniform
 
 ACTIVATIONS: Final[dict[Activation, Callable[[], nn.Module]]] = {
     "relu": nn.ReLU,
@@ -49,28 +46,18 @@ def plain_model(config: TrainingConfig) -> nn.Sequential:
 
 def unallocated_model(config: TrainingConfig) -> nn.Sequential:
     """Return the plain model without memory for its weights, however large: they are assigned."""
-    return _build(config, has_idle_bias=True)
-
-
-def build_network(
-    config: TrainingConfig, *, seed: Tensor, dtype: torch.dtype = torch.float32
-) -> nn.Sequential:
-    """Return the network to train, on the device of `seed` `(1,)`, with its first weights.
-
-    Weights and biases are those of nn.Linear: uniform within 1 / sqrt(inputs) around 0.
-    """
-    network = _build(config, has_idle_bias=False).to_empty(device=seed.device).to(dtype)
-    for module in network.children():
-        if isinstance(module, nn.BatchNorm1d):
-            module.reset_parameters()
-    linears = [module for module in network.children() if isinstance(module, nn.Linear)]
-    for layer, linear in enumerate(linears):
-        bound = bound_of(linear.in_features)
-        for kind, parameter in enumerate((linear.weight, linear.bias)):
-            if parameter is not None:
-                flat = parameter.detach().view(1, -1)
-                fill_uniform(flat, seed, WEIGHTS, layer, kind, bound=bound)
-    return network
+    n_inputs = config.image_size**2
+    modules: list[nn.Module] = [nn.Flatten()]
+    # On the meta device nothing is allocated, and torch's own generator draws no weight.
+    with torch.device("meta"):
+        for width, dropout in zip(config.hidden, config.dropout_per_layer, strict=True):
+            modules.append(nn.Linear(n_inputs, width))
+            if config.batch_norm:
+                modules.append(nn.BatchNorm1d(width))
+            modules += [ACTIVATIONS[config.activation](), nn.Dropout(dropout)]
+            n_inputs = width
+        modules.append(nn.Linear(n_inputs, config.n_outputs))
+    return nn.Sequential(*modules)
 
 
 def bound_of(n_inputs: int) -> float:
@@ -81,38 +68,14 @@ def bound_of(n_inputs: int) -> float:
 def compute_logits(network: nn.Sequential, pixels: Tensor, config: TrainingConfig) -> Tensor:
     """Return the logits `(batch, outputs)` of uint8 pixels `(batch, height * width)`.
 
-    In the precision of the weights.
+    In the precision of the weights; `network` is a plain model in evaluation mode.
     """
     values, scale = exact_values(pixels, config.normalize)
-    weight = first_linear(network).weight
-    product = F.linear(values.to(weight.dtype), weight)
-    return finish_logits(network, product * scale)
-
-
-def finish_logits(
-    network: nn.Sequential, product: Tensor, *, keep: Sequence[Tensor] = ()
-) -> Tensor:
-    """Return the logits from the product of network inputs and first weights `(batch, width)`.
-
-    `keep` is one bool mask `(batch, width)` per hidden layer that drops units, in order; without
-    masks dropout is left out, as in evaluation.
-    """
-    bias = first_linear(network).bias
-    x = product if bias is None else product + bias
-    masks = iter(keep)
-    for module in list(network.children())[2:]:
-        if not isinstance(module, nn.Dropout):
-            x = module(x)
-        elif keep and module.p > 0:
-            x = x * next(masks) * (1 / (1 - module.p))
-    return x
-
-
-def first_linear(network: nn.Sequential) -> nn.Linear:
-    """Return the layer that sees the pixels."""
-    layer = network[1]
-    assert isinstance(layer, nn.Linear)
-    return layer
+    first = network[1]
+    assert isinstance(first, nn.Linear)
+    product = F.linear(values.to(first.weight.dtype), first.weight) * scale
+    logits: Tensor = network[2:](product + first.bias)
+    return logits
 
 
 def exact_values(pixels: Tensor, normalize: Normalize) -> tuple[Tensor, Tensor | float]:
@@ -127,33 +90,6 @@ def scale_pixels(pixels: Tensor, normalize: Normalize) -> Tensor:
     """Return uint8 pixels `(batch, pixels)` as the float32 values that the network sees."""
     values, scale = exact_values(pixels, normalize)
     return values.to(torch.float32) * scale
-
-
-def export_weights(network: nn.Sequential) -> Weights:
-    """Return a copy of the weights as arrays, in the layout of `plain_model`."""
-    weights: Weights = {}
-    for index, module in enumerate(network.children()):
-        for name, value in module.state_dict().items():
-            weights[f"{index}.{name}"] = value.detach().to("cpu", copy=True).numpy()
-        if isinstance(module, nn.Linear) and module.bias is None:
-            weights[f"{index}.bias"] = np.zeros_like(weights[f"{index}.weight"][:, 0])
-    return weights
-
-
-def _build(config: TrainingConfig, *, has_idle_bias: bool) -> nn.Sequential:
-    n_inputs = config.image_size**2
-    modules: list[nn.Module] = [nn.Flatten()]
-    # On the meta device nothing is allocated, and no weight drawn from torch's own generator.
-    with torch.device("meta"):
-        for width, dropout in zip(config.hidden, config.dropout_per_layer, strict=True):
-            bias = has_idle_bias or not config.batch_norm
-            modules.append(nn.Linear(n_inputs, width, bias=bias))
-            if config.batch_norm:
-                modules.append(nn.BatchNorm1d(width))
-            modules += [ACTIVATIONS[config.activation](), nn.Dropout(dropout)]
-            n_inputs = width
-        modules.append(nn.Linear(n_inputs, config.n_outputs))
-    return nn.Sequential(*modules)
 
 
 def _unit(pixels: Tensor) -> _Values:

@@ -16,9 +16,9 @@ from safetensors.numpy import save, save_file
 
 from hpo.config import TrainingConfig
 from hpo.errors import UsageError, WeightsError
+from hpo.training.engine import Weights
 from hpo.training.losses import probabilities
-from hpo.training.model import build_network, compute_logits, export_weights
-from hpo.training.randomness import seeds_of
+from hpo.training.model import compute_logits, plain_model
 from hpo.weights import Unseen, open_model
 from hpo.weights.saving import CONFIG_KEY, network_script, to_safetensors_file, to_torch_file
 
@@ -40,7 +40,7 @@ def export(tmp_path: Path) -> Export:
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps({"config": config.to_mapping()}))
         for repeat in (0, 1):
-            weights = export_weights(network_of(config, repeat))
+            weights = weights_of(network_of(config, repeat))
             path = folder / f"weights-repeat-{repeat}"
             if "safetensors" in suffixes:
                 save_file(weights, path.with_suffix(".safetensors"))
@@ -52,7 +52,17 @@ def export(tmp_path: Path) -> Export:
 
 
 def network_of(config: TrainingConfig, seed: int) -> torch.nn.Sequential:
-    return build_network(config, seed=seeds_of(seed, device=torch.device("cpu"))).eval()
+    network = plain_model(config)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for module in network:
+            if isinstance(module, torch.nn.Linear | torch.nn.BatchNorm1d):
+                module.reset_parameters()
+    return network.eval()
+
+
+def weights_of(network: torch.nn.Sequential) -> Weights:
+    return {name: value.numpy() for name, value in network.state_dict().items()}
 
 
 @torch.no_grad()
@@ -134,7 +144,7 @@ def test_a_folder_without_weights_says_which_command_writes_them(export: Export)
 def test_safetensors_say_their_configuration_wherever_they_lie(tmp_path: Path) -> None:
     config = CONFIG.replace(normalize="none", activation="tanh")
     path = tmp_path / "moved.safetensors"
-    path.write_bytes(to_safetensors_file(export_weights(network_of(config, 3)), config))
+    path.write_bytes(to_safetensors_file(weights_of(network_of(config, 3)), config))
     (network,) = open_model(path, None)
     told = network.probabilities(PIXELS).astype(np.float32)
     np.testing.assert_array_equal(told, recorded(config, 3))
@@ -146,7 +156,7 @@ def test_safetensors_say_their_configuration_wherever_they_lie(tmp_path: Path) -
 @pytest.mark.parametrize("text", ["{", '{"hidden": "many"}', '{"swirl": 3}'])
 def test_a_configuration_of_another_version_in_a_file_is_said(tmp_path: Path, text: str) -> None:
     path = tmp_path / "moved.safetensors"
-    path.write_bytes(save(export_weights(network_of(CONFIG, 0)), metadata={CONFIG_KEY: text}))
+    path.write_bytes(save(weights_of(network_of(CONFIG, 0)), metadata={CONFIG_KEY: text}))
     with pytest.raises(WeightsError, match="Export the study again"):
         open_model(path, None)
 

@@ -15,7 +15,6 @@ from hpo.training.device import Device, one_thread
 from hpo.training.lane_data import Images
 from hpo.training.losses import mean_loss
 from hpo.training.model import ACTIVATIONS
-from hpo.training.optimizers import build_optimizer
 from hpo.training.progress import note_epoch
 from hpo.training.stacked.engine import run_epoch
 from hpo.training.stacked.lane import Lane, export_weights, open_lane
@@ -24,6 +23,7 @@ from hpo.training.stacked.layout import PACKET, Layout, empty_rows, layout_of
 from hpo.training.stacked.losses import Softness, image_losses
 from hpo.training.stacked.scratch import Scratch
 from hpo.training.stacked.updates import Step, open_moments, update
+from tests.training.oracle import OPTIMIZERS
 
 BASE = TrainingConfig(
     image_size=16, hidden=(12, 7, 33), dropout=0.2, batch_size=16, learning_rate=0.01
@@ -105,6 +105,19 @@ def test_lanes_export_all_that_they_have_learned(lanes: list[Lane]) -> None:
         assert np.array_equal(weights["1.weight"], lane.parameters.first.numpy())
 
 
+def test_first_weights_are_those_of_linear_layers(data: TrainingData, cpu: Device) -> None:
+    config = BASE.replace(image_size=12, batch_norm=False, hidden=(144, 144), dropout=0.0)
+    lane = open_lane(config, Images(data, cpu).place(config, 0), seed=4, device=cpu)
+    drawn = {slot.name: slot.used(lane.parameters.row[0]) for slot in lane.layout.slots()}
+    first, second = lane.parameters.first.flatten(), drawn["4.weight"].flatten()
+    for weights, bias in ((first, drawn["1.bias"]), (second, drawn["4.bias"])):
+        both = torch.cat([weights, bias])
+        assert both.abs().max() <= 1 / 12
+        # The deviation of a uniform distribution, within five standard errors.
+        assert both.std() == pytest.approx(1 / 12 / 3**0.5, rel=5 * len(both) ** -0.5)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 5 / 144
+
+
 @pytest.mark.parametrize("spread", [0.5, 30.0])
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("loss", get_args(Loss))
@@ -140,7 +153,7 @@ def test_updates_step_as_torchs_optimizers(
     config = BASE.replace(optimizer=optimizer, momentum=momentum, weight_decay=weight_decay)
     parameters = [randn(5, 9), randn(PACKET, seed=1)]
     twins = [nn.Parameter(parameter.clone()) for parameter in parameters]
-    moments, expected = open_moments(config, parameters), build_optimizer(config, twins)
+    moments, expected = open_moments(config, parameters), OPTIMIZERS[optimizer](twins, config)
     for n, rate in enumerate([0.01, 0.01, 0.1, 0.001, 0.001]):
         gradients = [randn(*p.shape, seed=10 + 2 * n + i) for i, p in enumerate(parameters)]
         for twin, gradient in zip(twins, gradients, strict=True):

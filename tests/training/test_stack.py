@@ -1,3 +1,5 @@
+"""A stack through its seam: what it is given, what it returns, and when lanes leave."""
+
 import itertools
 from collections.abc import Callable
 
@@ -8,13 +10,11 @@ import torch
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import TrainingError
-from hpo.training import lane as lanes
-from hpo.training import reference
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, Stack, TrainingResult
 from hpo.training.losses import LOSSES
 from hpo.training.model import plain_model, scale_pixels
-from hpo.training.reference import open_stack
+from hpo.training.stacked import cohort, engine, open_stack
 from tests.training.conftest import as_tensors
 
 CONFIG = TrainingConfig(
@@ -164,14 +164,14 @@ def batches(
 ) -> list[list[int]]:
     """Return the images of every training step."""
     seen = []
-    train_step = lanes._train_step
+    batch_pixels = cohort.batch_pixels
 
-    def note_images(lane, epoch, images, keep):  # type: ignore[no-untyped-def]
+    def note_images(*arguments, images, **others):  # type: ignore[no-untyped-def]
         seen.append(images.tolist())
-        return train_step(lane, epoch, images, keep)
+        return batch_pixels(*arguments, images=images, **others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(lanes, "_train_step", note_images)
+        patch.setattr(cohort, "batch_pixels", note_images)
         train_alone(data, CONFIG.replace(**fields), cpu)
     return seen
 
@@ -231,10 +231,10 @@ def test_early_stopping_keeps_the_epoch_of_the_lowest_loss(
 def test_early_stopping_without_any_finite_loss_ends_and_keeps_the_last(
     monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
 ) -> None:
-    def lose_numbers(_lane, positions):  # type: ignore[no-untyped-def]
+    def lose_numbers(_lane, positions, _scratch):  # type: ignore[no-untyped-def]
         return torch.full((1 + len(positions),), torch.nan)
 
-    monkeypatch.setattr(reference, "read_losses", lose_numbers)
+    monkeypatch.setattr(engine, "read_losses", lose_numbers)
     result = train_alone(data, CONFIG.replace(epochs=9, early_stopping=2), cpu)
     assert result.kept_epoch == len(result.epochs) == 2
 
@@ -249,10 +249,10 @@ def test_plateau_follows_the_validation_loss(
 ) -> None:
     losses = itertools.chain([1.0, 0.9, 0.9, 0.9, 0.8], itertools.repeat(0.9))
 
-    def give_losses(_lane, positions):  # type: ignore[no-untyped-def]
+    def give_losses(_lane, positions, _scratch):  # type: ignore[no-untyped-def]
         return torch.cat([torch.tensor([next(losses)]), torch.full((len(positions),), 0.5)])
 
-    monkeypatch.setattr(reference, "read_losses", give_losses)
+    monkeypatch.setattr(engine, "read_losses", give_losses)
     config = CONFIG.replace(scheduler="plateau", step_size=1, gamma=0.5, epochs=8)
     rates = [epoch.learning_rate for epoch in train_alone(data, config, cpu).epochs]
     assert rates == [0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.005, 0.0025]

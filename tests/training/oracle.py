@@ -1,0 +1,157 @@
+"""The readable way to train: the reports' own loop, autograd, `torch.optim`, one lane, float64.
+
+The engine must come to the same numbers. Only what decides chance (first weights, order, dropout,
+augmentation) and what is done with the numbers after an epoch is the engine's own.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn, optim
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import TrainingData
+from hpo.training.device import Device
+from hpo.training.engine import TrainingResult
+from hpo.training.lane_data import Images, LaneData, batch_pixels
+from hpo.training.losses import mean_loss, probabilities
+from hpo.training.model import bound_of, exact_values, plain_model
+from hpo.training.progress import begin, note_epoch
+from hpo.training.randomness import (
+    DROPOUT,
+    ORDER,
+    WEIGHTS,
+    fill_uniform,
+    keep_mask,
+    order,
+    seeds_of,
+)
+from hpo.training.readings import Readings, measure_epoch, result_of
+
+EXACT: Final = Device("cpu", "fp64")
+
+# torch's own, one parameter at a time, with every default that a configuration does not set.
+OPTIMIZERS: Final[dict[str, Callable[[Iterable[Tensor], TrainingConfig], optim.Optimizer]]] = {
+    "adam": lambda p, c: optim.Adam(p, weight_decay=c.weight_decay, foreach=False),
+    "adamw": lambda p, c: optim.AdamW(p, weight_decay=c.weight_decay, foreach=False),
+    "sgd": lambda p, c: optim.SGD(
+        p, momentum=c.momentum, weight_decay=c.weight_decay, foreach=False
+    ),
+    "rmsprop": lambda p, c: optim.RMSprop(
+        p, momentum=c.momentum, weight_decay=c.weight_decay, foreach=False
+    ),
+}
+
+
+@dataclass
+class _Lane:
+    config: TrainingConfig
+    images: LaneData
+    seeds: Tensor
+    model: nn.Sequential
+    optimizer: optim.Optimizer
+
+
+class _GivenDropout(nn.Module):
+    """Dropout with a mask that is handed in for every step."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self.mask = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.mask / (1 - self.p) if self.training else x
+
+
+def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -> TrainingResult:
+    """Train a configuration by the book; return what the engine would."""
+    start, progress, seeds = time.perf_counter(), begin(config), seeds_of(seed)
+    model = open_model(config, seeds)
+    learned = [p for p in model.parameters() if p.requires_grad]
+    optimizer = OPTIMIZERS[config.optimizer](learned, config)
+    lane = _Lane(config, Images(data, EXACT).place(config, fold), seeds, model, optimizer)
+    kept = model.state_dict()
+    while not progress.is_finished:
+        for group in optimizer.param_groups:
+            group["lr"] = progress.rate
+        trained = torch.stack(list(_train_steps(lane, progress.epoch))).sum(0)
+        validation = _read_losses(lane, lane.images.validation)
+        metrics = measure_epoch(trained, validation, data=lane.images, progress=progress)
+        if note_epoch(progress, metrics) or not progress.kept_epoch:
+            kept = copy.deepcopy(model.state_dict())
+    model.load_state_dict(kept)
+    readings = Readings(
+        train=_read_losses(lane, lane.images.train),
+        validation=_read_losses(lane, lane.images.validation),
+        test=probabilities(config, _read_logits(lane, lane.images.test)),
+    )
+    weights = {name: value.numpy() for name, value in kept.items()}
+    return result_of(progress, readings, data=lane.images, weights=weights, since=start)
+
+
+def open_model(config: TrainingConfig, seeds: Tensor) -> nn.Sequential:
+    """Return the reports' network with the engine's first weights; idle biases stay zero."""
+    model = plain_model(config).to(EXACT.dtype)
+    for module in model:
+        if isinstance(module, nn.BatchNorm1d):
+            module.reset_parameters()
+    linears = [module for module in model if isinstance(module, nn.Linear)]
+    for layer, linear in enumerate(linears):
+        is_idle = config.batch_norm and linear is not linears[-1]
+        parts = (linear.weight,) if is_idle else (linear.weight, linear.bias)
+        for kind, part in enumerate(parts):
+            bound = bound_of(linear.in_features)
+            fill_uniform(part.detach().view(1, -1), seeds, WEIGHTS, layer, kind, bound=bound)
+        if is_idle:
+            linear.bias.detach().zero_()
+            linear.bias.requires_grad_(False)
+    modules = (_GivenDropout(m.p) if isinstance(m, nn.Dropout) else m for m in model)
+    return nn.Sequential(*modules)
+
+
+def _train_steps(lane: _Lane, epoch: int) -> Iterable[Tensor]:
+    """Train an epoch; yield loss, right answers and images of each batch, summed, `(3,)`."""
+    config, n = lane.config, len(lane.images.train)
+    shuffled = lane.images.train[order(lane.seeds, n, ORDER, epoch)[0]]
+    dropouts = [module for module in lane.model if isinstance(module, _GivenDropout)]
+    masks = [
+        keep_mask(lane.seeds, n * width, torch.tensor([m.p]), DROPOUT, epoch, layer).view(n, width)
+        for layer, (width, m) in enumerate(zip(config.hidden, dropouts, strict=True))
+    ]
+    lane.model.train()
+    for start in range(0, n, config.batch_size):
+        batch = shuffled[start : start + config.batch_size]
+        if len(batch) == 1:  # BatchNorm cannot train on it.
+            continue
+        for dropout, mask in zip(dropouts, masks, strict=True):
+            dropout.mask = mask[start : start + config.batch_size]
+        pixels = batch_pixels(lane.images, config, seeds=lane.seeds, epoch=epoch, images=batch)
+        labels, logits = lane.images.labels[batch], lane.model(_inputs(pixels, config))
+        loss = mean_loss(config, logits, labels)
+        lane.optimizer.zero_grad()
+        loss.backward()
+        lane.optimizer.step()
+        n_right = ((probabilities(config, logits) > 0.5) == labels).sum()
+        yield torch.stack([loss.detach() * len(batch), n_right, torch.tensor(len(batch))])
+
+
+@torch.no_grad()
+def _read_logits(lane: _Lane, positions: Tensor) -> Tensor:
+    return lane.model.eval()(_inputs(lane.images.pixels[positions], lane.config))
+
+
+def _read_losses(lane: _Lane, positions: Tensor) -> Tensor:
+    """Return the loss over some images, then the probability of each, `(1 + n,)`."""
+    logits = _read_logits(lane, positions)
+    loss = mean_loss(lane.config, logits, lane.images.labels[positions])
+    return torch.cat([loss[None], probabilities(lane.config, logits)])
+
+
+def _inputs(pixels: Tensor, config: TrainingConfig) -> Tensor:
+    values, scale = exact_values(pixels, config.normalize)
+    return values.to(EXACT.dtype) * scale
