@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hpo import plots
-from hpo.claims import claims
 from hpo.compare import compare
 from hpo.errors import StudyError
+from hpo.learning_curves import compare_curves
 from hpo.plots.history import HistoryInfo
 from hpo.report.comparison import render_comparison
 from hpo.report.headline import headline
@@ -148,11 +148,11 @@ def test_what_curves_and_runs_say_does_not_depend_on_the_score(
     swept: FakeStudy, tmp_path: Path
 ) -> None:
     plain = fake_grid(tmp_path, ["learning_rate"], n_repeats=2)
-    expected, told = (claims(fake.summary, fake.runs) for fake in (plain, swept))
+    expected, told = (compare_curves(fake.summary, fake.runs) for fake in (plain, swept))
     assert expected is not None
     assert told is not None
     assert told.target == expected.target
-    assert told.claims == expected.claims
+    assert told.comparisons == expected.comparisons
     assert study_signs(swept.summary, swept.runs) == study_signs(plain.summary, plain.runs)
 
 
@@ -163,11 +163,11 @@ def test_without_run_files_no_accuracy_is_made_of_another_score(
     fake = fake_grid(tmp_path, ["learning_rate"], n_repeats=2, metric=metric)
     for path in tmp_path.glob("*.json"):
         path.unlink()
-    told = claims(fake.summary, fake.runs)
+    told = compare_curves(fake.summary, fake.runs)
     assert told is not None
-    speed, *_ = told.claims
+    speed, *_ = told.comparisons
     assert all(measured.interval.n == 0 for measured in speed.measured)
-    assert "their curves are not known" in " ".join(told.notes)
+    assert "are missing, and their curve." in " ".join(told.notes)
     info = plots.curves_info(fake.summary, fake.runs)
     assert info is not None
     assert {curve.metric for curve in info.curves} == {"score"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpo import space
-from hpo.claims import claims
+from hpo.learning_curves import compare_curves
 from hpo.plan import SearchSettings
 from hpo.runs import RunStore
 from hpo.storage import open_storage
@@ -49,7 +49,7 @@ BATCHES = Sweep(
 
 
 def concluded(fake: FakeStudy) -> Result:
-    curves = claims(fake.summary, fake.runs)
+    curves = compare_curves(fake.summary, fake.runs)
     return conclude(BATCHES, fake.summary, evaluation=None, curves=curves)
 
 

@@ -50,12 +50,10 @@ def show(
 def _show_one(
     study: str, storage: str, *, has_curves: bool, target: float | None, json: bool
 ) -> None:
-    from hpo.claims import Target, claims
-    from hpo.claims import to_document as claims_document
-    from hpo.cli.claims import print_claims
     from hpo.cli.output import print_json
-    from hpo.cli.tables import print_study
+    from hpo.cli.tables import print_curves, print_study
     from hpo.folders import runs_folder
+    from hpo.learning_curves import compare_curves
     from hpo.runs import RunStore
     from hpo.storage import open_storage
     from hpo.study import open_study
@@ -65,15 +63,14 @@ def _show_one(
     summary = summarize(open_study(opened, study), storage_url=storage)
     found = None
     if has_curves:
-        asked = None if target is None else Target(target, "given with --target")
-        found = claims(summary, RunStore(runs_folder(storage)), target=asked)
+        found = compare_curves(summary, RunStore(runs_folder(storage)), target=target)
     if json:
-        curves = {"curves": claims_document(found) if found else None} if has_curves else {}
+        curves = {"curves": found.to_document() if found else None} if has_curves else {}
         print_json(to_document(summary) | curves)
         return
     print_study(summary, RunStore(runs_folder(storage)))
     if found:
-        print_claims(found)
+        print_curves(found)
 
 
 def _show_all(storage: str, *, json: bool) -> None:

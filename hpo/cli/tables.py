@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpo import space as spaces
-from hpo.cli.output import console, count, duration, percent
+from hpo.cli.output import console, count, duration, percent, print_line
+from hpo.learning_curves import LearningCurves
 from hpo.openings import statements
 from hpo.runs import RunStore
 from hpo.score import SCORES, Score
@@ -258,3 +259,20 @@ def _print_lines(lines: Iterable[str], *, style: str = "") -> None:
 def _progress(summary: StudySummary) -> str:
     n_done, n_left = summary.n_done, summary.n_left
     return f"{n_done} of {n_done + n_left}" if n_left else f"{n_done}"
+
+
+def print_curves(found: LearningCurves) -> None:
+    """Print a row per measure with a column per configuration, then the differences."""
+    print_line("Learning curves", style="bold")
+    table = Table(show_lines=True)
+    table.add_column()
+    for name in found.names:
+        table.add_column(escape(name), justify="right")
+    for one in found.comparisons:
+        table.add_row(escape(one.measure.heading), *("\n".join(lines) for lines in one.cells))
+    console.print(table)
+    for value, configuration in found.configurations.items():
+        if value != configuration.value:
+            print_line(f"{value}: {configuration.label}")
+    for line in [*(f"  {line}" for line in found.outcome), *found.about]:
+        print_line(line)

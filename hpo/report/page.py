@@ -6,8 +6,8 @@ from typing import Final
 import optuna
 
 from hpo.files import write_whole
+from hpo.learning_curves import compare_curves
 from hpo.report.battery import battery_section
-from hpo.report.claims import claims_table
 from hpo.report.facts import commands, facts, settings
 from hpo.report.figures import figures
 from hpo.report.finalists import finalists_section
@@ -52,7 +52,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
             "scope": scope(summary),
             "verdict": verdict(summary),
             "figures": figures(summary, study, runs),
-            "claims": claims_table(summary, runs),
+            "curves": compare_curves(summary, runs),
             "test": sealed_test(summary, study),
             "table": table(summary),
             "unfinished": unfinished(summary),

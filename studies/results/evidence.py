@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from hpo.claims import ClaimsSummary
 from hpo.config import Scalar
 from hpo.evaluate import Evaluated, Evaluation
+from hpo.learning_curves import LearningCurves
 from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep
 from hpo.summary import Configuration, StudySummary
 from studies.results.claims import (
@@ -42,7 +42,7 @@ class Result:
     sweep: Sweep
     summary: StudySummary
     evaluation: Evaluation | None
-    curves: ClaimsSummary | None
+    curves: LearningCurves | None
     verdicts: tuple[Verdict, ...]
     versions: tuple[Mapping[str, str], ...]
 
@@ -67,7 +67,7 @@ def conclude(
     summary: StudySummary,
     *,
     evaluation: Evaluation | None,
-    curves: ClaimsSummary | None,
+    curves: LearningCurves | None,
     versions: Sequence[Mapping[str, str]] = (),
 ) -> Result:
     """Check what a report claims against what its sweep gave here."""
@@ -83,7 +83,7 @@ def conclude(
 
 
 def gather(
-    summary: StudySummary, evaluation: Evaluation | None, curves: ClaimsSummary | None
+    summary: StudySummary, evaluation: Evaluation | None, curves: LearningCurves | None
 ) -> Evidence:
     """Return the comparisons and intervals of every measure that is known."""
     pairs: dict[str, Sequence[PairComparison]] = {}
@@ -96,10 +96,10 @@ def gather(
     if evaluation:
         pairs[TEST.name] = evaluation.pairs
         values[TEST.name] = {e.value: e.metrics["accuracy"] for e in evaluation.configurations}
-    for claim in curves.claims if curves else ():
-        if measure := _CURVES.get(claim.kind.name):
-            pairs[measure.name] = claim.pairs
-            values[measure.name] = {m.value: m.interval for m in claim.measured}
+    for one in curves.comparisons if curves else ():
+        if measure := _CURVES.get(one.measure.name):
+            pairs[measure.name] = one.pairs
+            values[measure.name] = {m.value: m.interval for m in one.measured}
     return Evidence(pairs=pairs, values=values)
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from hpo.claims import ClaimsSummary, cell, heading, outcome
 from hpo.evaluate import Evaluated
+from hpo.learning_curves import LearningCurves
 from hpo.stats import PairComparison
 from hpo.stats.sentences import label
 from hpo.summary import Configuration
@@ -68,21 +68,15 @@ def _pair(pair: PairComparison) -> str:
     return f"**{pair.sentence}**." if pair.is_real else stopped(pair.sentence)
 
 
-def _curves(curves: ClaimsSummary) -> list[str]:
-    header = ["curves", *(label(value) for value in curves.configurations)]
-    rows = [
-        [heading(claim.kind), *(_cell(cell(claim.kind, m)) for m in claim.measured)]
-        for claim in curves.claims
-    ]
-    real, others = outcome(curves.claims)
-    about = f"{curves.target.text} to converge is {curves.target.chosen}"
-    said = [*(f"**{line}**" for line in real), others, about, *curves.notes]
+def _curves(curves: LearningCurves) -> list[str]:
+    rows = [[one.measure.heading, *map(_cell, one.cells)] for one in curves.comparisons]
+    said = [*curves.outcome, *curves.about]
     return [
         "**The curves**",
         "",
-        *table(header, rows),
+        *table(["curves", *curves.names], rows),
         "",
-        *bullets(stopped(line) for line in said if line),
+        *bullets(said),
     ]
 
 

@@ -97,10 +97,10 @@ def _curves(results: Sequence[Result]) -> list[str]:
     """Say which differences of the curves are real: the largest of each sweep, by measure."""
     real: dict[str, list[str]] = {}
     for result in results:
-        for claim in result.curves.claims if result.curves else ():
-            if claim.kind.name in _CURVES and (pairs := _largest_first(claim.pairs)):
-                texts = real.setdefault(_CURVES[claim.kind.name], [])
-                texts.append(f"{_place(result)}, {pairs[0].sentence}")
+        for one in result.curves.comparisons if result.curves else ():
+            if one.measure.name in _CURVES and (pairs := _largest_first(one.pairs)):
+                texts = real.setdefault(_CURVES[one.measure.name], [])
+                texts.append(f"{_place(result)}, {pairs[0].sentence.rstrip('.')}")
     if not real:
         return []
     head = "**What is real of the curves**, the largest difference of each sweep:"

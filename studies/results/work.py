@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import optuna
 
 from hpo import study as studies
-from hpo.claims import claims
 from hpo.cli.progress import train
 from hpo.errors import StudyError, fault_list
 from hpo.evaluate import Evaluation, Request, check_test, open_test, read_evaluation
 from hpo.folders import runs_folder
+from hpo.learning_curves import compare_curves
 from hpo.plan import Plan, Settings, plan_grid
 from hpo.runs import RunStore
 from hpo.session import open_session
@@ -76,7 +76,7 @@ def tell(task: Task) -> Result:
         task.sweep,
         summary,
         evaluation=_evaluate(study, summary, storage),
-        curves=claims(summary, runs),
+        curves=compare_curves(summary, runs),
         versions=_versions(summary, runs),
     )
 

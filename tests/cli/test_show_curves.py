@@ -17,11 +17,11 @@ def _mine(hpo: Hpo, xrays: Path) -> None:
 
 @pytest.mark.usefixtures("_mine")
 def test_the_curves_are_told_on_demand(hpo: Hpo) -> None:
-    assert "What the curves say" not in hpo("show", "mine").out
+    assert "Learning curves" not in hpo("show", "mine").out
     assert "curves" not in hpo("show", "mine", "--json").json
     shown = hpo("show", "mine", "--curves")
     assert shown.code == 0
-    for text in ("What the curves say", "epochs to", "fluctuation", "gap in accuracy, points"):
+    for text in ("Learning curves", "epochs to", "fluctuation", "gap in accuracy, points"):
         assert text in shown.out
     curves = hpo("show", "mine", "--curves", "--json").json["curves"]
     assert [c["params"] for c in curves["claims"][0]["configurations"]] == [
@@ -33,7 +33,7 @@ def test_the_curves_are_told_on_demand(hpo: Hpo) -> None:
 @pytest.mark.usefixtures("_mine")
 def test_the_target_can_be_set(hpo: Hpo) -> None:
     curves = hpo("show", "mine", "--target", "0.25", "--json").json["curves"]
-    assert curves["target"] == {"accuracy": 0.25, "chosen": "given with --target"}
+    assert curves["target"] == {"accuracy": 0.25, "chosen": "as given"}
     assert curves["claims"][0]["about"].endswith("validation accuracy of 25 % or more")
 
 
@@ -56,4 +56,4 @@ def test_a_wrong_request_is_a_usage_error(
 def test_a_study_without_a_score_has_no_curves(hpo: Hpo, xrays: Path) -> None:
     hpo(*GRID, "--data", xrays, "--study", "cut", "--timeout", "0.000001")
     assert hpo("show", "cut", "--curves", "--json").json["curves"] is None
-    assert "What the curves say" not in hpo("show", "cut", "--curves").out
+    assert "Learning curves" not in hpo("show", "cut", "--curves").out

@@ -1,4 +1,4 @@
-"""Claims about curves: what is read off a curve, and what is said of two configurations."""
+"""Learning curves: what is read off them, and what is said of two configurations."""
 
 import json
 import math
@@ -12,8 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo import space
-from hpo.claims import Claim, ClaimsSummary, Target, cell, claims, outcome, to_document
-from hpo.claims.measures import epochs_to, fluctuation, rise, turning_epoch
+from hpo.learning_curves import (
+    CurveComparison,
+    LearningCurves,
+    compare_curves,
+    epochs_to,
+    fluctuation,
+    turning_epoch,
+)
 from hpo.runs import RunStore
 from hpo.study_record import Goal
 from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
@@ -54,14 +60,14 @@ def falling(turn: int) -> Curve:
     ]
 
 
-def said(fake: FakeStudy, **options: Target) -> ClaimsSummary:
-    found = claims(fake.summary, fake.runs, **options)
+def said(fake: FakeStudy, **options: float) -> LearningCurves:
+    found = compare_curves(fake.summary, fake.runs, **options)
     assert found is not None
     return found
 
 
-def claim(found: ClaimsSummary, name: str) -> Claim:
-    return next(c for c in found.claims if c.kind.name == name)
+def measure(found: LearningCurves, name: str) -> CurveComparison:
+    return next(c for c in found.comparisons if c.measure.name == name)
 
 
 class TestMeasures:
@@ -93,46 +99,38 @@ class TestMeasures:
 
     def test_a_loss_turns_where_it_is_lowest(self) -> None:
         assert turning_epoch([0.5, 0.3, 0.4, 0.35]) == 2
-        assert rise([0.5, 0.3, 0.4, 0.35]) == pytest.approx(0.05)
 
     def test_a_loss_that_still_falls_has_not_turned(self) -> None:
         assert turning_epoch([0.5, 0.3, 0.2]) == math.inf
         assert turning_epoch([0.5, 0.2, 0.3, 0.2]) == math.inf
-        assert rise([0.5, 0.3, 0.2]) == 0
 
     def test_nothing_is_known_without_losses(self) -> None:
         assert turning_epoch([]) is None
-        assert rise([]) is None
-
-    @given(accuracies)
-    def test_a_loss_rises_exactly_where_it_has_turned(self, losses: list[float]) -> None:
-        risen = rise(losses)
-        assert risen is not None
-        assert risen >= 0
-        assert (turning_epoch(losses) == math.inf) == (risen == 0)
 
 
 class TestConvergence:
     def test_the_faster_one_is_named_with_its_epochs(self, tmp_path: Path) -> None:
         found = said(study(tmp_path, rising(2), rising(8)))
-        (pair,) = claim(found, "epochs_to_target").pairs
+        (pair,) = measure(found, "epochs_to_target").pairs
         assert pair.is_real
         assert pair.difference == pytest.approx(6)
-        assert pair.sentence.startswith("32 converges faster than 64, by 6.0 epochs (")
+        assert pair.sentence.startswith(
+            "32 reaches 93 % accuracy earlier than 64, by 6.0 epochs ("
+        )
 
     def test_the_target_is_a_point_below_the_lowest_mean(self, tmp_path: Path) -> None:
         found = said(study(tmp_path, rising(2, to=0.96), rising(8, to=0.943)))
-        assert found.target.accuracy == 0.93
-        assert "lowest mean accuracy (94.1 %, 64)" in found.target.chosen
+        assert found.target == 0.93
+        assert "lowest mean accuracy (94.1 %, 64)" in found.target_reason
 
     def test_a_collapsed_configuration_does_not_choose_the_target(self, tmp_path: Path) -> None:
         found = said(study(tmp_path, rising(2), rising(8), lambda *_: [0.5] * 12))
-        assert found.target.accuracy == 0.93
-        assert "at least half way" in found.target.chosen
+        assert found.target == 0.93
+        assert "at least half way" in found.target_reason
 
     def test_a_given_target_counts(self, tmp_path: Path) -> None:
-        found = said(study(tmp_path, rising(2), rising(8)), target=Target(0.6, "given"))
-        assert claim(found, "epochs_to_target").measured[1].interval.mean == 1
+        found = said(study(tmp_path, rising(2), rising(8)), target=0.6)
+        assert measure(found, "epochs_to_target").measured[1].interval.mean == 1
 
     def test_a_training_that_never_arrives_counts_as_the_last_epoch_and_is_said(
         self, tmp_path: Path
@@ -140,27 +138,27 @@ class TestConvergence:
         def late(repeat: int, n: int) -> list[float]:
             return rising(8 if repeat else 99)(repeat, n)
 
-        converged = claim(said(study(tmp_path, rising(2), late)), "epochs_to_target")
+        converged = measure(said(study(tmp_path, rising(2), late)), "epochs_to_target")
         slow = converged.measured[1]
         assert (slow.n_never, slow.repeats[0]) == (1, 12)
-        assert cell(converged.kind, slow)[0] == "9.2 or more"
-        assert cell(converged.kind, slow)[-1] == "1 of 5 never"
-        assert converged.pairs[0].sentence.endswith("; 64 never reaches it in 1 of 5 repeats")
+        assert converged.cells[1][0] == "9.2 or more"
+        assert converged.cells[1][-1] == "1 of 5 never"
+        assert converged.pairs[0].sentence.endswith(" 64 does not reach it in 1 of 5 repeats.")
 
     def test_where_none_arrives_there_is_no_verdict(self, tmp_path: Path) -> None:
-        found = said(study(tmp_path, rising(2), rising(8)), target=Target(0.99, "given"))
-        converged = claim(found, "epochs_to_target")
-        assert [cell(converged.kind, m) for m in converged.measured] == [("never",)] * 2
+        found = said(study(tmp_path, rising(2), rising(8)), target=0.99)
+        converged = measure(found, "epochs_to_target")
+        assert converged.cells == [("never",)] * 2
         (pair,) = converged.pairs
         assert not pair.is_real
-        assert pair.sentence == ("no verdict on 32 and 64: neither reaches it in any repeat")
+        assert pair.sentence == "32 vs 64: both never reach it in any repeat."
 
     def test_epochs_count_as_far_as_every_configuration_trains(self, tmp_path: Path) -> None:
         fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
         summary = fake.summary
         short, long, _ = summary.configurations
         long = replace(long, config=replace(long.config, epochs=40))
-        found = claims(replace(summary, configurations=(short, long)), fake.runs)
+        found = compare_curves(replace(summary, configurations=(short, long)), fake.runs)
         assert found is not None
         assert found.horizon == 12
         assert "different numbers of epochs" in " ".join(found.notes)
@@ -168,37 +166,37 @@ class TestConvergence:
 
 class TestSteadiness:
     def test_the_steadier_one_is_named_in_points(self, tmp_path: Path) -> None:
-        steady = claim(said(study(tmp_path, wobbling(0.02), wobbling(0.005))), "fluctuation")
+        steady = measure(said(study(tmp_path, wobbling(0.02), wobbling(0.005))), "fluctuation")
         (pair,) = steady.pairs
         assert pair.is_real
         assert "64 is steadier than 32, by " in pair.sentence
         assert " points (" in pair.sentence
 
     def test_too_few_epochs_are_a_dash(self, tmp_path: Path) -> None:
-        steady = claim(said(study(tmp_path, lambda *_: [0.8, 0.9])), "fluctuation")
-        assert cell(steady.kind, steady.measured[0]) == ("-",)
+        steady = measure(said(study(tmp_path, lambda *_: [0.8, 0.9])), "fluctuation")
+        assert steady.cells == [("-",)]
 
 
 class TestOverfitting:
     def test_the_gap_is_measured_with_the_kept_weights(self, tmp_path: Path) -> None:
-        gap = claim(said(study(tmp_path, rising(2))), "accuracy_gap")
+        gap = measure(said(study(tmp_path, rising(2))), "accuracy_gap")
         assert gap.measured[0].repeats == pytest.approx([0.02] * 5)
 
     def test_the_smaller_gap_wins_and_the_later_turn(self, tmp_path: Path) -> None:
         fake = study(tmp_path, falling(9), falling(3))
         found = said(fake)
-        (turn,) = claim(found, "loss_turn").pairs
+        (turn,) = measure(found, "loss_turn").pairs
         assert turn.sentence.startswith(
-            "the validation loss of 32 turns later than that of 64, by 6.0 epochs"
+            "The validation loss of 32 turns later than that of 64, by 6.0 epochs"
         )
-        (risen,) = claim(found, "loss_rise").pairs
-        assert risen.sentence.startswith("the validation loss of 32 rises less than that of 64")
+        (risen,) = measure(found, "loss_rise").pairs
+        assert risen.sentence.startswith("The validation loss of 32 rises less than that of 64")
 
     def test_different_losses_are_compared_by_the_log_loss(self, tmp_path: Path) -> None:
         fake = study(tmp_path, rising(2), rising(8))
         one, other = fake.summary.configurations
         other = replace(other, config=replace(other.config, loss="mse"))
-        found = claims(replace(fake.summary, configurations=(one, other)), fake.runs)
+        found = compare_curves(replace(fake.summary, configurations=(one, other)), fake.runs)
         assert found is not None
         assert "log loss" in " ".join(found.notes)
 
@@ -206,8 +204,8 @@ class TestOverfitting:
 class TestWhatIsMissing:
     def test_one_repeat_has_no_verdict(self, tmp_path: Path) -> None:
         found = said(study(tmp_path, rising(2), rising(8), n_repeats=1))
-        assert outcome(found.claims) == ([], "")
-        assert "no interval and no verdict" in " ".join(found.notes)
+        assert found.outcome == []
+        assert "One repeat allows no interval" in " ".join(found.notes)
 
     def test_gone_run_files_are_said_and_leave_what_the_trials_hold(self, tmp_path: Path) -> None:
         fake = study(tmp_path, rising(2), rising(8))
@@ -215,10 +213,10 @@ class TestWhatIsMissing:
         for path in sorted(tmp_path.glob("*.json"))[:4]:
             path.unlink()
         after = said(fake)
-        assert "The run files of 4 of 10 trainings are gone" in " ".join(after.notes)
-        assert claim(after, "epochs_to_target") == claim(before, "epochs_to_target")
-        assert claim(after, "fluctuation") == claim(before, "fluctuation")
-        losses = [m.interval.n for m in claim(after, "loss_turn").measured]
+        assert "The run files of 4 of 10 trainings are missing" in " ".join(after.notes)
+        assert measure(after, "epochs_to_target") == measure(before, "epochs_to_target")
+        assert measure(after, "fluctuation") == measure(before, "fluctuation")
+        losses = [m.interval.n for m in measure(after, "loss_turn").measured]
         assert sum(losses) == 6
 
     def test_a_failed_repeat_leaves_its_partner_out(self, tmp_path: Path) -> None:
@@ -226,14 +224,14 @@ class TestWhatIsMissing:
         one, other = fake.summary.configurations
         failed = replace(other.repeats[1], state="failed", score=None)
         other = replace(other, repeats=(other.repeats[0], failed, *other.repeats[2:]))
-        found = claims(replace(fake.summary, configurations=(one, other)), fake.runs)
+        found = compare_curves(replace(fake.summary, configurations=(one, other)), fake.runs)
         assert found is not None
-        assert {pair.n_pairs for c in found.claims for pair in c.pairs} == {4}
-        assert [m.interval.n for m in found.claims[0].measured] == [5, 4]
+        assert {pair.n_pairs for c in found.comparisons for pair in c.pairs} == {4}
+        assert [m.interval.n for m in found.comparisons[0].measured] == [5, 4]
 
     def test_nothing_finished_says_nothing(self, tmp_path: Path) -> None:
         fake = FakeStudy(fake_record("grid", ["batch_size"]), RunStore(tmp_path), Goal(5))
-        assert claims(fake.summary, fake.runs) is None
+        assert compare_curves(fake.summary, fake.runs) is None
 
     def test_of_a_search_the_best_are_compared_by_number(self, tmp_path: Path) -> None:
         fake = fake_search(tmp_path, 30, n_repeats=2)
@@ -241,26 +239,26 @@ class TestWhatIsMissing:
         assert len(found.configurations) == 6
         assert all(str(value).startswith("#") for value in found.configurations)
         assert fake.summary.best in found.configurations.values()
-        assert "the 6 with the best mean" in " ".join(found.notes)
+        assert "configurations with the best mean are compared" in " ".join(found.notes)
 
 
 def test_the_outcome_names_what_is_real_and_counts_the_rest(tmp_path: Path) -> None:
     found = said(study(tmp_path, rising(2), rising(8)))
-    real, others = outcome(found.claims)
-    assert real[0].startswith("32 converges faster than 64")
-    n_pairs = sum(pair.low is not None for c in found.claims for pair in c.pairs)
-    assert others == f"no difference can be told in the other {n_pairs - len(real)} comparisons"
+    *real, others = found.outcome
+    assert real[0].startswith("32 reaches 93 % accuracy earlier than 64")
+    n_pairs = sum(pair.low is not None for c in found.comparisons for pair in c.pairs)
+    assert others == f"No significant difference in the other {n_pairs - len(real)} comparisons."
 
 
 def test_equal_configurations_differ_in_nothing(tmp_path: Path) -> None:
     found = said(study(tmp_path, rising(2), rising(2)))
-    pairs = [pair for c in found.claims for pair in c.pairs]
+    pairs = [pair for c in found.comparisons for pair in c.pairs]
     assert not any(pair.is_real for pair in pairs)
-    assert any(pair.sentence.endswith("the same in every repeat") for pair in pairs)
+    assert any(pair.sentence.endswith("the same in every repeat.") for pair in pairs)
 
 
 def test_the_document_is_json_and_holds_every_pair(tmp_path: Path) -> None:
-    document = json.loads(json.dumps(to_document(said(fake_grid(tmp_path, ["batch_size"])))))
+    document = json.loads(json.dumps(said(fake_grid(tmp_path, ["batch_size"])).to_document()))
     assert [c["name"] for c in document["claims"]] == [
         "epochs_to_target", "fluctuation", "accuracy_gap", "loss_gap", "loss_turn", "loss_rise",
     ]  # fmt: skip

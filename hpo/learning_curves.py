@@ -1,0 +1,481 @@
+"""What learning curves say: which configuration converges faster, is steadier, overfits less.
+
+Six measures are read off the curve of every finished training, averaged over repeats, and compared
+pair by pair with the test of `hpo.stats.compare_sweep`. Epochs count from 1.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from hpo.config import Scalar
+from hpo.runs import RunStore
+from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep, mean_interval
+from hpo.stats.sentences import label
+from hpo.summary import Configuration, Repeat, StudySummary
+
+MOST: Final = 6
+"""Configurations that are compared; of more, those with the best mean score."""
+
+# From the unit of a measure to factor, decimals and name.
+_UNITS: Final = {"epochs": (1, 1, " epochs"), "points": (100, 1, " points"), "loss": (1, 3, "")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One finished training: validation accuracy and loss by epoch, both splits at the kept epoch.
+
+    Where the run file is gone `losses` is empty, and so is `accuracies` unless accuracy is the
+    study's score: a trial holds the scores of its epochs only.
+    """
+
+    accuracy: float | None
+    accuracies: Sequence[float]
+    losses: Sequence[float]
+    accuracy_gap: float | None
+    loss_gap: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A number read off a curve, given the target accuracy.
+
+    `better` is a sentence with the places winner, loser, size. Where there is an `event`, the
+    number is its epoch, infinite where it does not happen. No number is below `lowest`.
+    """
+
+    name: str
+    title: str
+    about: str
+    unit: Literal["epochs", "points", "loss"]
+    of: Callable[[Curve, float], float | None]
+    better: str
+    is_better_high: bool = False
+    event: str = ""
+    lowest: float = -math.inf
+
+    @property
+    def heading(self) -> str:
+        """The heading of a row of a table, with the unit where it needs one."""
+        return f"{self.title}, points" if self.unit == "points" else self.title
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A measure of one configuration, by repeat; None where it is not known.
+
+    Where the event does not happen up to the horizon, the horizon stands for it: of those there
+    are `n_never`, and the mean is then a lower bound.
+    """
+
+    value: Scalar
+    interval: Interval
+    repeats: tuple[float | None, ...]
+    n_never: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveComparison:
+    """One measure for every configuration and every pair of them."""
+
+    measure: Measure
+    measured: tuple[Measured, ...]
+    pairs: tuple[PairComparison, ...]
+
+    @property
+    def cells(self) -> list[tuple[str, ...]]:
+        """The lines of a table's cells: the mean, its interval, repeats without the event."""
+        return [_cell(self.measure, measured) for measured in self.measured]
+
+    @property
+    def tested(self) -> list[PairComparison]:
+        """The pairs that have enough repeats."""
+        return [pair for pair in self.pairs if pair.low is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningCurves:
+    """What the curves of a study say. `horizon` is the last epoch that every configuration has."""
+
+    configurations: Mapping[Scalar, Configuration]
+    target: float
+    target_reason: str
+    horizon: int
+    comparisons: tuple[CurveComparison, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """What the configurations are called."""
+        return [label(value) for value in self.configurations]
+
+    @property
+    def outcome(self) -> list[str]:
+        """The significant differences, then a line on the others; nothing where none is tested."""
+        tested = [pair for one in self.comparisons for pair in one.tested]
+        real = [pair.sentence for pair in tested if pair.is_real]
+        n_others = len(tested) - len(real)
+        which = "the other" if real else "any of"
+        others = f"No significant difference in {which} {n_others} comparisons."
+        return [*real, others] if n_others else real
+
+    @property
+    def about(self) -> list[str]:
+        """How the target was chosen, and what limits the comparison."""
+        return [f"{percent(self.target)} accuracy is {self.target_reason}.", *self.notes]
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "target": {"accuracy": self.target, "chosen": self.target_reason},
+            "horizon": self.horizon,
+            "claims": [self._comparison_document(one) for one in self.comparisons],
+            "notes": list(self.notes),
+        }
+
+    def _comparison_document(self, comparison: CurveComparison) -> dict[str, Any]:
+        measure = comparison.measure
+        configurations = []
+        for one in comparison.measured:
+            params = dict(self.configurations[one.value].params)
+            document = {"params": params} | asdict(one.interval) | {"repeats": list(one.repeats)}
+            configurations.append(document | ({"n_never": one.n_never} if measure.event else {}))
+        return {
+            "name": measure.name,
+            "about": measure.about,
+            "unit": measure.unit,
+            "better": "high" if measure.is_better_high else "low",
+            "configurations": configurations,
+            "verdict": {"pairs": [asdict(pair) for pair in comparison.pairs]},
+        }
+
+
+def epochs_to(accuracies: Sequence[float], target: float) -> float | None:
+    """Return the first epoch at or above the target, infinity where none is, None without any."""
+    reached = (n for n, value in enumerate(accuracies, start=1) if value >= target)
+    return next(reached, math.inf) if accuracies else None
+
+
+def fluctuation(accuracies: Sequence[float]) -> float | None:
+    """Return the standard deviation around the linear trend of the last half of the epochs.
+
+    Two degrees of freedom go to the trend. None where the last half has fewer than three epochs.
+    """
+    half = np.asarray(accuracies[len(accuracies) // 2 :], dtype=np.float64)
+    if len(half) < 3:
+        return None
+    epochs = np.arange(len(half)) - (len(half) - 1) / 2
+    slope = (epochs @ half) / (epochs @ epochs)
+    residuals = half - half.mean() - slope * epochs
+    return math.sqrt((residuals @ residuals) / (len(half) - 2))
+
+
+def turning_epoch(losses: Sequence[float]) -> float | None:
+    """Return the epoch of the lowest loss (the last of several), infinity where it still falls."""
+    if not losses:
+        return None
+    lowest = len(losses) - int(np.argmin(losses[::-1]))
+    return lowest if lowest < len(losses) else math.inf
+
+
+MEASURES: Final = (
+    Measure(
+        name="epochs_to_target",
+        title="epochs to {target}",
+        about="the first epoch with a validation accuracy of {target} or more",
+        unit="epochs",
+        of=lambda curve, target: epochs_to(curve.accuracies, target),
+        better="{winner} reaches {target} accuracy earlier than {loser}, by {size}.",
+        event="reach it",
+        lowest=1,
+    ),
+    Measure(
+        name="fluctuation",
+        title="fluctuation",
+        about="standard deviation of the validation accuracy around its linear trend over the "
+        "last half of the epochs",
+        unit="points",
+        of=lambda curve, _: fluctuation(curve.accuracies),
+        better="{winner} is steadier than {loser}, by {size}.",
+        lowest=0,
+    ),
+    Measure(
+        name="accuracy_gap",
+        title="gap in accuracy",
+        about="training minus validation accuracy of the kept weights, both in evaluation mode",
+        unit="points",
+        of=lambda curve, _: curve.accuracy_gap,
+        better="{winner} overfits less than {loser}: its gap in accuracy is smaller by {size}.",
+    ),
+    Measure(
+        name="loss_gap",
+        title="gap in loss",
+        about="validation minus training loss of the kept weights, both in evaluation mode",
+        unit="loss",
+        of=lambda curve, _: curve.loss_gap,
+        better="{winner} overfits less than {loser}: its gap in loss is smaller by {size}.",
+    ),
+    Measure(
+        name="loss_turn",
+        title="loss turns at epoch",
+        about="the epoch of the lowest validation loss",
+        unit="epochs",
+        of=lambda curve, _: turning_epoch(curve.losses),
+        better="The validation loss of {winner} turns later than that of {loser}, by {size}.",
+        is_better_high=True,
+        event="turn",
+        lowest=1,
+    ),
+    Measure(
+        name="loss_rise",
+        title="loss rises by",
+        about="validation loss of the last epoch minus the lowest",
+        unit="loss",
+        of=lambda curve, _: curve.losses[-1] - min(curve.losses) if curve.losses else None,
+        better="The validation loss of {winner} rises less than that of {loser}, by {size}.",
+        lowest=0,
+    ),
+)
+
+
+def compare_curves(
+    summary: StudySummary, runs: RunStore, *, target: float | None = None
+) -> LearningCurves | None:
+    """Measure the curves of finished trainings, and compare configurations pair by pair.
+
+    The p-values of each measure are corrected for the number of pairs. None while nothing is
+    finished, and where no accuracy is on record.
+    """
+    chosen = _chosen(summary)
+    # Losses of different kinds do not compare: the log loss stands for them.
+    loss = "loss" if len({_loss_of(c) for c in chosen.values()}) == 1 else "log_loss"
+    curves = {value: _curves(c, runs, loss) for value, c in chosen.items()}
+    means = {
+        value: fmean(known)
+        for value, found in curves.items()
+        if (known := [c.accuracy for c in found if c and c.accuracy is not None])
+    }
+    if not means:
+        return None
+    reason = "as given"
+    if target is None:
+        target, reason = _choose_target(means, summary.baselines.values())
+    horizon = min(c.config.epochs for c in chosen.values())
+    overlap = summary.record.data.overlap
+    return LearningCurves(
+        configurations=chosen,
+        target=target,
+        target_reason=reason,
+        horizon=horizon,
+        comparisons=tuple(_compare(m, curves, target, horizon, overlap) for m in MEASURES),
+        notes=tuple(_notes(summary, chosen, curves, loss)),
+    )
+
+
+def _chosen(summary: StudySummary) -> dict[Scalar, Configuration]:
+    """Return the configurations with a score, in the order of the study: of many, the best."""
+    scored = {
+        (f"#{number}" if summary.record.kind == "search" else c.value): c
+        for number, c in enumerate(summary.configurations, start=1)
+        if c.scores
+    }
+    ranks = {value: (c is summary.best, summary.rank(c)) for value, c in scored.items()}
+    best = sorted(scored, key=lambda value: ranks[value], reverse=True)[:MOST]
+    return {value: c for value, c in scored.items() if value in best}
+
+
+def _loss_of(configuration: Configuration) -> tuple[Any, ...]:
+    config = configuration.config
+    names = {"loss", "focal_gamma", "label_smoothing"} & set(config.active_fields())
+    return tuple((name, getattr(config, name)) for name in sorted(names))
+
+
+def _curves(configuration: Configuration, runs: RunStore, loss: str) -> list[Curve | None]:
+    """Return what is on record of repeat 0, 1, …; None where one is not finished."""
+    found = {r.repeat: _curve(r, runs, loss) for r in configuration.repeats}
+    return [found.get(i) for i in range(max(found, default=-1) + 1)]
+
+
+def _curve(repeat: Repeat, runs: RunStore, loss: str) -> Curve | None:
+    if repeat.score is None:
+        return None
+    run = runs.read(repeat.run) if repeat.run else None
+    if run is None:  # Its file is gone: what the trial holds is left.
+        losses: tuple[float, ...] = ()
+        accuracy, accuracies = repeat.accuracy, tuple(repeat.accuracies)
+        train = repeat.metrics.get("train", {})
+        validation = repeat.metrics.get("validation", {})
+    else:
+        train, validation = run.train, run.kept.validation
+        accuracy = validation["accuracy"]
+        accuracies = tuple(epoch.validation["accuracy"] for epoch in run.epochs)
+        losses = tuple(epoch.validation[loss] for epoch in run.epochs)
+    return Curve(
+        accuracy=accuracy,
+        accuracies=accuracies,
+        losses=losses,
+        accuracy_gap=_difference(train, validation, "accuracy"),
+        loss_gap=_difference(validation, train, loss),
+    )
+
+
+def _difference(one: Mapping[str, float], other: Mapping[str, float], name: str) -> float | None:
+    return one[name] - other[name] if name in one and name in other else None
+
+
+def _choose_target(means: Mapping[Scalar, float], baselines: Iterable[float]) -> tuple[float, str]:
+    """Choose an accuracy that every configuration that learned reaches; return it and why.
+
+    It is a point below the lowest mean, rounded down to a whole percent. A configuration that did
+    not get half way from the majority class to the best would make every other one "converge" in
+    its first epoch, and does not count.
+    """
+    best = max(means.values())
+    half_way = min((min(baselines, default=0.5) + best) / 2, best)
+    learned = {value: mean for value, mean in means.items() if mean >= half_way}
+    lowest = min(learned, key=lambda value: learned[value])
+    reason = (
+        f"one point below the lowest mean accuracy ({100 * learned[lowest]:.1f} %, "
+        f"{label(lowest)}), rounded down"
+    )
+    if len(learned) < len(means):
+        reason += ", of those that got at least half way from the baselines to the best"
+    return math.floor(100 * learned[lowest] - 1 + 1e-9) / 100, reason
+
+
+def _compare(
+    measure: Measure,
+    curves: Mapping[Scalar, Sequence[Curve | None]],
+    target: float,
+    horizon: int,
+    overlap: float,
+) -> CurveComparison:
+    measure = replace(
+        measure,
+        title=measure.title.format(target=percent(target)),
+        about=measure.about.format(target=percent(target)),
+    )
+    measured: dict[Hashable, Measured] = {}
+    for value, found in curves.items():
+        numbers = [None if curve is None else measure.of(curve, target) for curve in found]
+        n_never = 0
+        if measure.event:
+            n_never = sum(epoch is not None and epoch > horizon for epoch in numbers)
+            numbers = [None if epoch is None else min(epoch, horizon) for epoch in numbers]
+        measured[value] = Measured(
+            value=value,
+            interval=_within(mean_interval(numbers, overlap=overlap), measure, horizon),
+            repeats=tuple(numbers),
+            n_never=n_never,
+        )
+    direction: Literal["maximize", "minimize"]
+    direction = "maximize" if measure.is_better_high else "minimize"
+    comparison = compare_sweep(
+        {value: m.repeats for value, m in measured.items()},
+        overlap=overlap,
+        kind=ScoreKind(direction, is_share=measure.unit == "points"),
+    )
+    pairs = (
+        replace(p, sentence=_sentence(measure, p, measured[p.a], measured[p.b], target))
+        for p in comparison.pairs
+    )
+    return CurveComparison(measure=measure, measured=tuple(measured.values()), pairs=tuple(pairs))
+
+
+def _within(interval: Interval, measure: Measure, horizon: int) -> Interval:
+    """Cut an interval where its measure ends: that of few repeats reaches beyond."""
+    if interval.low is None or interval.high is None:
+        return interval
+    highest = horizon if measure.event else math.inf
+    low, high = max(measure.lowest, interval.low), min(highest, interval.high)
+    return replace(interval, low=low, high=high)
+
+
+def _sentence(
+    measure: Measure, pair: PairComparison, a: Measured, b: Measured, target: float
+) -> str:
+    """Say what is known of a measure of two configurations, the winner first."""
+    names, unit = f"{label(pair.a)} vs {label(pair.b)}", _UNITS[measure.unit][2]
+    if pair.difference is None or pair.low is None or pair.high is None:
+        return f"{names}: too few repeats to compare; at least 2 of both are needed."
+    if measure.event and all(m.n_never == m.interval.n for m in (a, b)):
+        return f"{names}: both never {measure.event} in any repeat."
+    if pair.is_real:
+        low, high = sorted((abs(pair.low), abs(pair.high)))
+        size, *bounds = (_amount(x, measure, least=low) for x in (abs(pair.difference), low, high))
+        is_first = (pair.difference > 0) != measure.is_better_high
+        winner, loser = (pair.a, pair.b) if is_first else (pair.b, pair.a)
+        text = measure.better.format(
+            winner=label(winner),
+            loser=label(loser),
+            target=percent(target),
+            size=f"{size}{unit} (95 % interval {' to '.join(bounds)})",
+        )
+    elif pair.low == pair.high:
+        text = f"{names}: the same in every repeat."
+    else:
+        low_text, high_text = (_amount(x, measure, sign="+") for x in (pair.low, pair.high))
+        interval = f"95 % interval {low_text} to {high_text}{unit}"
+        text = f"{names}: no significant difference ({interval})."
+    never = [
+        f"{label(m.value)} does not {measure.event} in {m.n_never} of {m.interval.n} repeats."
+        for m in (a, b)
+        if m.n_never
+    ]
+    return " ".join([text, *never])
+
+
+def _cell(measure: Measure, measured: Measured) -> tuple[str, ...]:
+    interval = measured.interval
+    if interval.mean is None:
+        return ("-",)
+    if measured.n_never == interval.n:
+        return ("never",)
+    lines = [_amount(interval.mean, measure) + (" or more" if measured.n_never else "")]
+    if interval.low is not None and interval.high is not None:
+        lines.append(f"{_amount(interval.low, measure)} to {_amount(interval.high, measure)}")
+    if measured.n_never:
+        lines.append(f"{measured.n_never} of {interval.n} never")
+    return tuple(lines)
+
+
+def _amount(size: float, measure: Measure, *, least: float = math.inf, sign: str = "") -> str:
+    """Write a size in its unit, with enough decimals that `least` does not look like zero."""
+    factor, decimals, _ = _UNITS[measure.unit]
+    if 0 < least < math.inf:
+        decimals = max(decimals, math.ceil(-math.log10(factor * least)))
+    return f"{factor * size:{sign}.{decimals}f}"
+
+
+def percent(accuracy: float) -> str:
+    """Write a target accuracy."""
+    return f"{100 * accuracy:.4g} %"
+
+
+def _notes(
+    summary: StudySummary,
+    chosen: Mapping[Scalar, Configuration],
+    curves: Mapping[Scalar, Sequence[Curve | None]],
+    loss: str,
+) -> Iterator[str]:
+    known = [[curve for curve in found if curve is not None] for found in curves.values()]
+    n_finished = sum(bool(c.scores) for c in summary.configurations)
+    if len(chosen) < n_finished:
+        yield f"The {len(chosen)} of {n_finished} configurations with the best mean are compared."
+    if max(map(len, known)) < 2:
+        yield "One repeat allows no interval and no comparison: add --repeats 5."
+    every = [curve for found in known for curve in found]
+    if n_gone := sum(not curve.losses for curve in every):
+        lost = "loss" if summary.record.score.is_accuracy else "curve"
+        yield f"The run files of {n_gone} of {len(every)} trainings are missing, and their {lost}."
+    if loss == "log_loss":
+        yield "The configurations have different loss functions: their log loss is compared."
+    if len({c.config.epochs for c in chosen.values()}) > 1:
+        yield (
+            "The configurations train for different numbers of epochs: events count up to the "
+            "smallest of them."
+        )
