@@ -34,17 +34,17 @@ results: install
 
 # Timings as ratios within one run; they need real X-rays: make bench DATA=chest_xray
 bench: install
-	$(BIN)/python -m tests.benchmarks.stack --data $(DATA) --parts epochs
-	$(BIN)/python -m tests.benchmarks.commands --data $(DATA)
+	$(BIN)/python -m benchmarks.stack --data $(DATA) --parts epochs
+	$(BIN)/python -m benchmarks.commands --data $(DATA)
 
 # 100,000 pieces of rubbish for everything that reads files and texts; about twenty minutes.
 rubbish: install
-	$(BIN)/python -m tests.benchmarks.rubbish
+	$(BIN)/python -m benchmarks.rubbish
 
 # 100,000 more, guided by coverage; ten to twenty minutes, on Linux.
 fuzz: install
 	$(BIN)/pip install --quiet atheris==3.0.0
-	$(BIN)/python -m tests.benchmarks.fuzz
+	$(BIN)/python -m benchmarks.fuzz
 
 # 300 times kill -9, at every write and at random, and eight workers at once; an hour or two, in
 # the folder chaos/. What is done is not done again.

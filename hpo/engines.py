@@ -50,7 +50,7 @@ def window_of(n_lanes: int) -> int:
     """Return the window of a search: more than its lanes, so that few wait for the slowest.
 
     Two cores then train 96 % of the time, with a window of four for four lanes it would be 91 %,
-    with eight 98 % (tests/benchmarks/window.py). But the wider it is, the older is what is decided
+    with eight 98 % (benchmarks/window.py). But the wider it is, the older is what is decided
     by.
     """
     return n_lanes + n_lanes // 2

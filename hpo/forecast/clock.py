@@ -27,7 +27,7 @@ class Course:
     leaning: float
 
 
-# About the mean and the extremes of twelve searches (tests/benchmarks/results/courses.json).
+# About the mean and the extremes of twelve searches (benchmarks/results/courses.json).
 TYPICAL: Final = Course(pruned=0.3, leaning=0.9)
 CHEAP: Final = Course(pruned=0.45, leaning=0.7)
 COSTLY: Final = Course(pruned=0.2, leaning=1.3)

@@ -8,7 +8,7 @@ from typing import Final
 from hpo import cgroups, cores
 from hpo.config import TrainingConfig
 
-# Seconds on a CPU with bf16 instructions, all cores at work (tests/benchmarks/cost.py).
+# Seconds on a CPU with bf16 instructions, all cores at work (benchmarks/cost.py).
 _SECONDS: Final[Mapping[str, float]] = {
     "pass over a first weight": 1.3e-9,
     "product of a first weight": 0.029e-9,
@@ -18,7 +18,7 @@ _SECONDS: Final[Mapping[str, float]] = {
     "changed image": 20e-6,
 }
 
-# Beyond these a stack gains little (tests/benchmarks/results/stack.json), and a search decides on
+# Beyond these a stack gains little (benchmarks/results/stack.json), and a search decides on
 # older results.
 _LANES_PER_CORE: Final = 4
 _LANES_OF_GPU: Final = 8

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: everything by force, into tests/benchmarks/results/chaos.json.
+"""`python -m tests.chaos`: everything by force, into benchmarks/results/chaos.json.
 
 What is done is kept in the working folder: the same command goes on where it was stopped.
 """
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import optuna
 
-from tests.benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine
 from tests.chaos import crowd
 from tests.chaos.kills import disturb
 from tests.chaos.points import killed_everywhere

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from benchmarks import fuzz
 from hpo.errors import DataError
-from tests.benchmarks import fuzz
 from tests.rubbish.attempts import Reader
 from tests.rubbish.counts import Count, as_row, attempt_and_count, surroundings
 

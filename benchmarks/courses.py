@@ -1,4 +1,4 @@
-"""What becomes of searches: `python -m tests.benchmarks.courses DATABASE [DATABASE ...]`.
+"""What becomes of searches: `python -m benchmarks.courses DATABASE [DATABASE ...]`.
 
 Of every finished search by TPE in these databases: the share of its trials that was pruned, and
 what its proposals and finalists cost in full (`hpo.training.cost.epoch_cost`) beside random
@@ -14,14 +14,14 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.drawing import draw
+from benchmarks.machine import describe_machine
 from hpo.config import TrainingConfig
 from hpo.search.job import job_of, trials_in
 from hpo.storage import open_storage, quiet_optuna
 from hpo.study import read_goal, read_record
 from hpo.study_record import StudyRecord
 from hpo.training.cost import epoch_cost
-from tests.benchmarks.drawing import draw
-from tests.benchmarks.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results" / "courses.json"
 N_RANDOM = 400

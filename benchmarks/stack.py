@@ -1,6 +1,6 @@
 """Many trainings at once: the stacked engine beside loops, ensembles and the readable engine.
 
-    python -m tests.benchmarks.stack --data PATH --json FILE
+    python -m benchmarks.stack --data PATH --json FILE
 
 `epochs` times an epoch of training and a pass over the validation images, for each training, of
 report A's base. The contenders take turns, so that whatever else the machine does meets them all,
@@ -26,11 +26,7 @@ from typing import Any
 
 import torch
 
-from hpo.config import TrainingConfig
-from hpo.data import open_data, seal
-from hpo.training.device import Device, choose
-from hpo.training.engine import LaneEpoch
-from tests.benchmarks.contenders import (
+from benchmarks.contenders import (
     LOOP,
     Setting,
     add_lane,
@@ -41,8 +37,12 @@ from tests.benchmarks.contenders import (
     take_time,
     train_epochs,
 )
-from tests.benchmarks.machine import REAL_DATA, ROOT, describe_machine, spread
-from tests.benchmarks.report_loop import run_report_epoch
+from benchmarks.machine import REAL_DATA, ROOT, describe_machine, spread
+from benchmarks.report_loop import run_report_epoch
+from hpo.config import TrainingConfig
+from hpo.data import open_data, seal
+from hpo.training.device import Device, choose
+from hpo.training.engine import LaneEpoch
 
 # To the reports' loop with all cores: an epoch of the stack, and a whole grid, on two cores.
 TARGETS = {"epochs": 0.40, "grid": 0.45}

@@ -1,6 +1,6 @@
 """Measure scores as sweeps meet them: many repeats of three configurations on real images.
 
-    python tests/benchmarks/measure_scores.py ../shared/data/chest_xray
+    python benchmarks/measure_scores.py ../shared/data/chest_xray
 
 Each of 20 folds (four draws of five) is trained with 8 seeds, at 64 x 64 pixels. What is kept is
 the number of right answers on the validation images of the fold, `right` `(folds, seeds)`.
@@ -45,7 +45,7 @@ CONFIGURATIONS = {
 def main(path: str) -> None:
     data = seal(load(Path(path)))
     document = {
-        "command": "python tests/benchmarks/measure_scores.py " + Path(path).name,
+        "command": "python benchmarks/measure_scores.py " + Path(path).name,
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "n_validation": [len(data.fold(fold).validation) for fold in range(N_FOLDS)],
         "n_train": [len(data.fold(fold).train) for fold in range(N_FOLDS)],

@@ -1,6 +1,6 @@
 """How often a claim about curves is made where there is nothing to claim.
 
-    python tests/benchmarks/claims_null.py
+    python benchmarks/claims_null.py
 
 Draws the repeats of equal configurations from distributions like those measured on real curves
 (epochs that are few, tied or censored; fluctuations that are skewed; rises that are often 0) and
@@ -47,7 +47,7 @@ def main() -> None:
         for n in (2, 3, 5, 10)
     ]
     document = {
-        "command": "python tests/benchmarks/claims_null.py",
+        "command": "python benchmarks/claims_null.py",
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "n_sweeps": N_SWEEPS,
         "overlap": OVERLAP,

@@ -12,12 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from hpo.config import TrainingConfig
-from hpo.data import TrainingData
-from hpo.training import processes, reference, stacked
-from hpo.training.device import Device
-from hpo.training.engine import LaneEpoch, Stack
-from tests.benchmarks.competent import (
+from benchmarks.competent import (
     open_captured_loop,
     open_competent_loop,
     open_ensemble,
@@ -26,7 +21,12 @@ from tests.benchmarks.competent import (
     run_competent_epoch,
     run_ensemble_epoch,
 )
-from tests.benchmarks.report_loop import ReportLoop, open_report_loop, run_report_epoch
+from benchmarks.report_loop import ReportLoop, open_report_loop, run_report_epoch
+from hpo.config import TrainingConfig
+from hpo.data import TrainingData
+from hpo.training import processes, reference, stacked
+from hpo.training.device import Device
+from hpo.training.engine import LaneEpoch, Stack
 
 LOOP = "reports' loop"
 COMPETENT = "competent loop"

@@ -1,6 +1,6 @@
 """How often a verdict claims what is not there, and how often it finds what is.
 
-    python tests/benchmarks/power.py
+    python benchmarks/power.py
 
 Simulates sweeps of three values image by image, draws others from measured scores, and judges both
 with the arithmetic of `compare_sweep`. Writes results/power.json; docs/verdicts.md has its tables.
@@ -245,7 +245,7 @@ def _turned_wrong(
 def main() -> None:
     start = time.perf_counter()
     document = {
-        "command": "python tests/benchmarks/power.py",
+        "command": "python benchmarks/power.py",
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "n_sweeps": {"error": N_SWEEPS, "error, normal scores": 10 * N_SWEEPS, "power": 2_000},
         "error": [_row(s, error_rates(s, n_sweeps=_n_sweeps(s))) for s in WITHOUT_DIFFERENCE],

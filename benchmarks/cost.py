@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
+from benchmarks.drawing import draw
+from benchmarks.machine import REAL_DATA, describe_machine
 from hpo import cores
 from hpo import space as spaces
 from hpo.config import TrainingConfig
@@ -21,8 +23,6 @@ from hpo.training import device as devices
 from hpo.training.cost import epoch_cost, parts
 from hpo.training.processes import seconds_side_by_side
 from hpo.training.timing import FOLD
-from tests.benchmarks.drawing import draw
-from tests.benchmarks.machine import REAL_DATA, describe_machine
 
 RESULTS = Path(__file__).parent / "results" / "cost.json"
 N_RANDOM = 70

@@ -1,6 +1,6 @@
 """100,000 pieces of rubbish for everything that reads what a stranger wrote.
 
-    python -m tests.benchmarks.rubbish [--share 0.1] [--json FILE]
+    python -m benchmarks.rubbish [--share 0.1] [--json FILE]
 
 The tests in `tests/rubbish` are the same in short. Hypothesis damages files, documents and texts
 that are right, by a fixed seed. Counted is what each reader made of them: a result, one message,
@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hypothesis import HealthCheck, given, seed, settings
 
-from tests.benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine
 from tests.rubbish.attempts import HANG_S, Reader
 from tests.rubbish.counts import Count, as_row, attempt_and_count, surroundings
 from tests.rubbish.readers import READERS
@@ -44,7 +44,7 @@ def main() -> None:
     }
     libraries = ("hypothesis", "pillow", "safetensors", "sqlalchemy", "optuna")
     document = {
-        "command": "python -m tests.benchmarks.rubbish",
+        "command": "python -m benchmarks.rubbish",
         "machine": describe_machine() | {name: version(name) for name in libraries},
         "seed": SEED,
         "hang_s": HANG_S,

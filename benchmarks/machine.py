@@ -8,7 +8,7 @@ from statistics import median
 
 from hpo import cores
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 # Real images beside the checkout, where there are any.
 REAL_DATA = ROOT.parent / "shared" / "data" / "chest_xray"

@@ -1,4 +1,4 @@
-"""A search of so many trials goes on: `python -m tests.benchmarks.go_on TRIALS` prints JSON.
+"""A search of so many trials goes on: `python -m benchmarks.go_on TRIALS` prints JSON.
 
 An engine that trains nothing stands in for training: what is timed is asking, proposing, storing
 and telling. Further trials are timed in processor seconds, the first ones apart: they read the

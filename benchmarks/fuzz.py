@@ -1,8 +1,8 @@
 """100,000 pieces of rubbish that are looked for: bytes that lead a reader to new places go on.
 
-    python -m tests.benchmarks.fuzz [--share 0.1] [--seconds 600] [--json FILE]
+    python -m benchmarks.fuzz [--share 0.1] [--seconds 600] [--json FILE]
 
-As `tests.benchmarks.rubbish`, but libFuzzer, through atheris, changes the bytes from which
+As `benchmarks.rubbish`, but libFuzzer, through atheris, changes the bytes from which
 hypothesis makes its choices, and keeps those that reach code not reached before. No piece is read
 twice. A process for each reader: it may crash, or hang where Python cannot ring. What a reader
 does not come to in its seconds is left out; the numbers say so. Quicker with TMPDIR=/dev/shm.
@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.machine import ROOT, describe_machine
+from benchmarks.machine import ROOT, describe_machine
 from tests.rubbish.attempts import HANG_S
 from tests.rubbish.counts import Count, as_row
 from tests.rubbish.guided import INSTRUMENTED
@@ -56,7 +56,7 @@ def main() -> None:
     counted = ("n", "n_repeated", "n_tracebacks", "n_hangs", "n_crashes", "seconds")
     totals = {name: round(sum(row[name] for row in rows), 1) for name in counted}
     document = {
-        "command": "python -m tests.benchmarks.fuzz",
+        "command": "python -m benchmarks.fuzz",
         "machine": describe_machine() | {name: version(name) for name in _LIBRARIES},
         "seed": SEED,
         "hang_s": HANG_S,

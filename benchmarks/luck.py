@@ -1,4 +1,4 @@
-"""How much of a winner's announced score is luck: `python -m tests.benchmarks.luck --data PATH`.
+"""How much of a winner's announced score is luck: `python -m benchmarks.luck --data PATH`.
 
 Several searches, each with another seed. Beside the score that a search alone would announce and
 the one that its finalists announce, the winner's score on ten fresh seeds that none of them saw.
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
+from benchmarks.machine import describe_machine
 from hpo.engines import open_stack
 from hpo.plan import SearchSettings, Settings, plan_search
 from hpo.recording import to_run
@@ -18,7 +19,6 @@ from hpo.search.job import first_repeat, further_repeat
 from hpo.session import Session, open_session, run
 from hpo.storage import quiet_optuna
 from hpo.summary import Configuration
-from tests.benchmarks.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results" / "luck.json"
 N_FRESH = 10

@@ -1,6 +1,6 @@
 """Everything that is to be known of a GPU, in one run.
 
-    python -m tests.benchmarks.gpu --data PATH [--json FILE] [--device cpu --image-size 32]
+    python -m benchmarks.gpu --data PATH [--json FILE] [--device cpu --image-size 32]
 
 First the check that a lane of a stack is what it is alone. Then an epoch of each contender at two
 widths, beside what the memory allows; whole commands; and how long it takes from the start of a
@@ -22,12 +22,12 @@ from typing import Any
 
 import torch
 
+from benchmarks.contenders import Setting, now
+from benchmarks.machine import REAL_DATA, ROOT, describe_machine
+from benchmarks.stack import check, measure_epochs
 from hpo.config import TrainingConfig
 from hpo.data import open_data, seal
 from hpo.training.device import Device, choose
-from tests.benchmarks.contenders import Setting, now
-from tests.benchmarks.machine import REAL_DATA, ROOT, describe_machine
-from tests.benchmarks.stack import check, measure_epochs
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
 WIDTHS = (64, 512)

@@ -1,6 +1,6 @@
 """A study of 10,000 trials: what `show`, `report`, opening it for `resume` and going on take.
 
-    python -m tests.benchmarks.long [--trials 10000] [--runs 5] [--json FILE]
+    python -m benchmarks.long [--trials 10000] [--runs 5] [--json FILE]
 
 A search of 19 parameters with 15 or 20 epochs on record per trial, and a grid of 2,000 cells with
 5 repeats, in one SQLite file; the run files of the best hundred and of each twentieth training are
@@ -23,11 +23,11 @@ from typing import Any
 
 import optuna
 
+from benchmarks.draw_page import drawn_seconds
+from benchmarks.machine import ROOT, describe_machine, spread
 from hpo.plan import SearchSettings, Settings, plan_search
 from hpo.runs import RunStore
 from hpo.storage import open_storage
-from tests.benchmarks.draw_page import drawn_seconds
-from tests.benchmarks.machine import ROOT, describe_machine, spread
 from tests.long_studies import in_database, long_grid, long_search, save_runs
 
 RESULTS = Path(__file__).parent / "results" / "long.json"
@@ -132,7 +132,7 @@ def timed_process(command: list[str], n_runs: int) -> dict[str, Any]:
 
 def goes_on(n_trials: int) -> Any:
     """Let a search of so many trials go on, in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.go_on", str(n_trials)]
+    command = [sys.executable, "-m", "benchmarks.go_on", str(n_trials)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return json.loads(subprocess.check_output(command, env=environment))
 

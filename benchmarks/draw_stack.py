@@ -1,6 +1,6 @@
-"""Draw what a lane costs by the number of lanes, as measured by tests/benchmarks/stack.py.
+"""Draw what a lane costs by the number of lanes, as measured by benchmarks/stack.py.
 
-    python -m tests.benchmarks.draw_stack FILE … --out docs/stack.svg
+    python -m benchmarks.draw_stack FILE … --out docs/stack.svg
 
 Both axes are logarithmic. A curve is one device, image size and number of processes; a dashed
 line shows what the reports' loop takes on the device, where it was measured.
@@ -16,8 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.contenders import LOOP
-from tests.benchmarks.machine import ROOT
+from benchmarks.contenders import LOOP
+from benchmarks.machine import ROOT
 
 WIDTH, HEIGHT = 830, 440
 LEFT, RIGHT, TOP, BOTTOM = 64, 560, 48, 384

@@ -1,6 +1,6 @@
 """What the commands cost beside training: whole processes, a search's overhead, peak memory.
 
-    python -m tests.benchmarks.commands --data PATH --json FILE
+    python -m benchmarks.commands --data PATH --json FILE
 
 Processes are timed from their start to their end, after one run that is thrown away. The overhead
 of a search is the share of its time that is spent outside the engine: asking, storing, reporting.
@@ -19,12 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import REAL_DATA, describe_machine, spread
 from hpo.config import TrainingConfig
 from hpo.plan import SearchSettings, Settings, plan_search
 from hpo.session import open_session, run
 from hpo.training.engine import LaneEpoch, TrainingResult
 from hpo.training.stacked import StackedStack
-from tests.benchmarks.machine import REAL_DATA, describe_machine, spread
 
 TARGETS = {"help": 0.35, "show": 1.2, "finished grid": 3.0, "overhead": 0.03, "megabytes": 1500}
 

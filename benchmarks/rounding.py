@@ -1,6 +1,6 @@
 """How far another rounding takes a training: what `hpo reproduce` meets on another machine.
 
-    python tests/benchmarks/rounding.py [DATA]
+    python benchmarks/rounding.py [DATA]
 
 Trains five configurations at 64 x 64, two seeds each, under several surroundings of the same
 machine: both precisions, and older instruction sets, which round differently. Says after how
@@ -52,7 +52,7 @@ def main(data: Path) -> None:
     curves = {place: _train_there(place, data) for place in PLACES}
     rows = [_row(one, other, curves) for one, other in PAIRS]
     document = {
-        "command": "python tests/benchmarks/rounding.py",
+        "command": "python benchmarks/rounding.py",
         "machine": describe_machine(),
         "tolerance": TOLERANCE,
         "rows": rows,

@@ -1,6 +1,6 @@
 """How often the bootstrap by patient holds the truth: plain percentiles beside BCa.
 
-    python tests/benchmarks/bootstrap_coverage.py
+    python benchmarks/bootstrap_coverage.py
 
 Draws test sets of patients with one to three images each, whose probabilities are known in
 distribution, and counts how often the 95 % interval holds the true value. About two minutes.
@@ -30,7 +30,7 @@ DISTANCES = (1.9, 2.9)
 def main() -> None:
     rows = [_row(d, n) for d in DISTANCES for n in (100, 400)]
     document = {
-        "command": "python tests/benchmarks/bootstrap_coverage.py",
+        "command": "python benchmarks/bootstrap_coverage.py",
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "n_tests": N_TESTS,
         "rows": rows,

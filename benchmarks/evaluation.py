@@ -1,6 +1,6 @@
 """How often intervals of `hpo evaluate` hold the truth, and how often a difference is claimed.
 
-    python tests/benchmarks/evaluation.py
+    python benchmarks/evaluation.py
 
 Draws test sets of patients with one to three images each, and trainings whose answers share what
 is hard about an image. `steady`: repeats differ in single answers only; `shifted`: the threshold
@@ -41,7 +41,7 @@ OVERLAPS = (0.0, 0.25)
 def main() -> None:
     rng = np.random.default_rng(0)
     document = {
-        "command": "python tests/benchmarks/evaluation.py",
+        "command": "python benchmarks/evaluation.py",
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "n_tests": N_TESTS,
         "n_sweeps": N_SWEEPS,
