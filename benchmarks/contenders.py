@@ -24,14 +24,13 @@ from benchmarks.competent import (
 from benchmarks.report_loop import ReportLoop, open_report_loop, run_report_epoch
 from hpo.config import TrainingConfig
 from hpo.data import TrainingData
-from hpo.training import processes, reference, stacked
+from hpo.training import processes, stacked
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, Stack
 
 LOOP = "reports' loop"
 COMPETENT = "competent loop"
 ENSEMBLE = "vmap"
-READABLE = "readable engine"
 STACK = "stack"
 
 LANES_PER_PROCESS = 4
@@ -73,8 +72,6 @@ def open_contenders(setting: Setting) -> Iterator[Mapping[str, Contender]]:
     contenders = _loops(setting) | _ensembles(setting)
     if setting.device.type == "cuda":
         contenders |= _captured(setting)
-    readable = reference.open_stack(setting.data, device=setting.device)
-    contenders[READABLE] = _engine(readable, setting, 1)
     for n_lanes in (1, 8) if setting.device.type == "cpu" else (1, 2, 4, 8):
         contenders[f"{STACK} of {n_lanes}"] = _engine(open_stack(setting), setting, n_lanes)
     if setting.device.type != "cpu":

@@ -26,7 +26,7 @@ from hpo.reproduce import TOLERANCE, judge
 from hpo.reproduce.numbers import of_epoch
 from hpo.runs import Epoch
 from hpo.score import SCORES
-from hpo.training import device, reference
+from hpo.training import device, stacked
 
 RESULTS = Path(__file__).parent / "results" / "rounding.json"
 WIDE = {"hidden": (512, 256, 256), "dropout": (0.9, 0.9, 0.8), "scheduler": "cosine"}
@@ -80,7 +80,7 @@ def _train_here(data: Path, precision: str) -> dict[str, list[dict[str, Any]]]:
     curves = {}
     for name, fields in CONFIGS.items():
         for seed in range(2):
-            stack = reference.open_stack(sealed, device=device.choose("cpu", precision))
+            stack = stacked.open_stack(sealed, device=device.choose("cpu", precision))
             config = TrainingConfig.from_mapping({"image_size": 64, **fields})
             lane = stack.add(config, seed=seed, fold=seed)
             while stack.lanes:

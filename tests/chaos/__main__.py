@@ -21,7 +21,7 @@ from tests.chaos.studies import GRID, SEARCH, Case
 from tests.conftest import make_xrays
 from tests.postgres import programs, running
 
-RESULT: Final = Path(__file__).parents[1] / "benchmarks" / "results" / "chaos.json"
+RESULT: Final = Path(__file__).parents[2] / "benchmarks" / "results" / "chaos.json"
 _COMMANDS: Final = {"grid": GRID, "search": SEARCH}
 _N_WORKERS: Final = (1, 2, 3, 4)
 _KILLS_EACH: Final = 6

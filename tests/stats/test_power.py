@@ -11,7 +11,7 @@ import pytest
 
 from hpo.stats import compare_sweep
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 POWER = runpy.run_path(str(BENCHMARKS / "power.py"))
 N_SWEEPS = 2000
 # a rate of 5 % in 2,000 sweeps, and three standard errors for what another seed would bring
