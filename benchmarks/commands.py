@@ -24,7 +24,7 @@ from hpo.config import TrainingConfig
 from hpo.plan import SearchSettings, Settings, plan_search
 from hpo.session import open_session, run
 from hpo.training.engine import LaneEpoch, TrainingResult
-from hpo.training.stacked import StackedStack
+from hpo.training.stack import StackedStack
 
 TARGETS = {"help": 0.35, "show": 1.2, "finished grid": 3.0, "overhead": 0.03, "megabytes": 1500}
 

@@ -24,7 +24,7 @@ from benchmarks.competent import (
 from benchmarks.report_loop import ReportLoop, open_report_loop, run_report_epoch
 from hpo.config import TrainingConfig
 from hpo.data import TrainingData
-from hpo.training import processes, stacked
+from hpo.training import processes, stack
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, Stack
 
@@ -103,7 +103,7 @@ def now(device: Device) -> float:
 def open_stack(setting: Setting, n_processes: int = 0) -> Stack:
     """Open the stacked engine, over processes where there are to be any."""
     if not n_processes:
-        return stacked.open_stack(setting.data, device=setting.device)
+        return stack.open_stack(setting.data, device=setting.device)
     spread = processes.Spread(n_processes=n_processes)
     return processes.open_stack(setting.data, device=setting.device, spread=spread)
 

@@ -21,7 +21,7 @@ import torch
 from hpo.config import TrainingConfig
 from hpo.data import TrainingData, load, seal
 from hpo.training.device import Device
-from hpo.training.stacked import open_stack
+from hpo.training.stack import open_stack
 
 RESULTS = Path(__file__).parent / "results" / "measured_scores.json"
 N_FOLDS = 20

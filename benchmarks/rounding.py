@@ -18,15 +18,15 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from machine import REAL_DATA, ROOT, describe_machine
-
+from benchmarks.machine import REAL_DATA, ROOT, describe_machine
 from hpo.config import TrainingConfig
 from hpo.data import open_data, seal
 from hpo.reproduce import TOLERANCE, judge
 from hpo.reproduce.numbers import of_epoch
 from hpo.runs import Epoch
 from hpo.score import SCORES
-from hpo.training import device, stacked
+from hpo.training import device
+from hpo.training.stack import open_stack
 
 RESULTS = Path(__file__).parent / "results" / "rounding.json"
 WIDE = {"hidden": (512, 256, 256), "dropout": (0.9, 0.9, 0.8), "scheduler": "cosine"}
@@ -80,7 +80,7 @@ def _train_here(data: Path, precision: str) -> dict[str, list[dict[str, Any]]]:
     curves = {}
     for name, fields in CONFIGS.items():
         for seed in range(2):
-            stack = stacked.open_stack(sealed, device=device.choose("cpu", precision))
+            stack = open_stack(sealed, device=device.choose("cpu", precision))
             config = TrainingConfig.from_mapping({"image_size": 64, **fields})
             lane = stack.add(config, seed=seed, fold=seed)
             while stack.lanes:

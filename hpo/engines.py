@@ -24,12 +24,12 @@ def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stac
         DeviceError: the device is not there.
     """
     # torch takes two seconds to import: a study that is complete is shown without it.
-    from hpo.training import device, processes, stacked
+    from hpo.training import device, processes, stack
 
     place = device.choose(record.device, record.precision)
     n_processes = processes_of(record, n_lanes)
     if n_processes == 1:
-        return stacked.open_stack(data, device=place, joins=joins(record))
+        return stack.open_stack(data, device=place, joins=joins(record))
     spread = processes.Spread(n_processes=n_processes, joins=joins(record))
     return processes.open_stack(data, device=place, spread=spread)
 

@@ -12,7 +12,7 @@ from hpo.runs import RunStore
 from hpo.storage import open_storage
 from hpo.study_record import Goal
 from hpo.summary import Configuration, summarize_all
-from hpo.training.stacked import StackedStack
+from hpo.training.stack import StackedStack
 from studies.results import search
 from studies.results.__main__ import RESULTS, main
 from studies.results.claims import (

@@ -10,8 +10,11 @@ import torch
 from hpo.config import Optimizer, TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training import battery
+from hpo.training.cohort import open_cohort, train_steps
 from hpo.training.device import Device, one_thread
+from hpo.training.lane import Lane, open_lane, read_losses
 from hpo.training.lane_data import Images
+from hpo.training.layout import Scratch
 from hpo.training.memory import (
     EVALUATION_PIXELS,
     memory_explained,
@@ -19,10 +22,7 @@ from hpo.training.memory import (
     use_huge_pages,
 )
 from hpo.training.progress import STRESS_EVERY
-from hpo.training.stacked.cohort import open_cohort, train_steps
-from hpo.training.stacked.engine import run_epoch
-from hpo.training.stacked.lane import Lane, open_lane, read_losses
-from hpo.training.stacked.scratch import Scratch
+from hpo.training.stack import run_epoch
 
 FOLD: Final = 0
 """The fold whose images are timed."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.training.stacked import StackedStack
+from hpo.training.stack import StackedStack
 from tests.conftest import SMALL, Answer, Hpo, make_images
 
 GRID = (

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from hpo import cores
+from hpo.training import stack
 from hpo.training.processes import crew
 from hpo.training.processes.messages import Reply
 from hpo.training.processes.process import Process
-from hpo.training.stacked import engine
 from tests.conftest import SMALL, Answer, Hpo
 
 GRID = ("grid", "--param", "hidden", "--values", "8,16", "--repeats", "2")
@@ -71,7 +71,7 @@ def test_the_epochs_of_a_sweep_are_one_training(
     afresh: Afresh, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = []
-    run_epoch = engine.run_epoch
+    run_epoch = stack.run_epoch
 
     def counted(lanes: Any, scratch: Any) -> Any:
         trained.extend(lane.progress.epoch for lane in lanes)
@@ -80,7 +80,7 @@ def test_the_epochs_of_a_sweep_are_one_training(
     command = ("grid", "--param", "epochs", "--values", "1,2,4", "--repeats", "2", "--data", xrays)
     small = ("--set", "image_size=16", "--set", "hidden=8", "--set", "scheduler=none")
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "run_epoch", counted)
+        patch.setattr(stack, "run_epoch", counted)
         shared = afresh(*command, *small)
     assert sorted(trained) == [0, 0, 1, 1, 2, 2, 3, 3]
     assert [len(c["repeats"]) for c in shared.json["configurations"]] == [2, 2, 2]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.training.stacked import StackedStack
+from hpo.training.stack import StackedStack
 from tests.conftest import SMALL, Hpo
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)

@@ -11,7 +11,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, Pixels, TrainingData
 from hpo.training.device import Device
 from hpo.training.engine import TrainingResult, Weights
-from hpo.training.stacked import open_stack
+from hpo.training.stack import open_stack
 
 N_TEST = 20
 

@@ -7,7 +7,7 @@ augmentation) and what is done with the numbers after an epoch is the engine's o
 import copy
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -20,7 +20,14 @@ from hpo.training.engine import TrainingResult
 from hpo.training.lane_data import Images, LaneData, batch_pixels
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.model import bound_of, exact_values, plain_model
-from hpo.training.progress import begin, note_epoch
+from hpo.training.progress import (
+    Readings,
+    begin,
+    measure_epoch,
+    note_epoch,
+    note_stress,
+    result_of,
+)
 from hpo.training.randomness import (
     DROPOUT,
     ORDER,
@@ -30,7 +37,6 @@ from hpo.training.randomness import (
     order,
     seeds_of,
 )
-from hpo.training.readings import Readings, measure_epoch, result_of
 
 EXACT: Final = Device("cpu", "fp64")
 
@@ -76,15 +82,22 @@ def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -
     optimizer = OPTIMIZERS[config.optimizer](learned, config)
     lane = _Lane(config, Images(data, EXACT).place(config, fold), seeds, model, optimizer)
     kept = model.state_dict()
+
+    def read(changed: LaneData) -> Tensor:
+        return _read_losses(replace(lane, images=changed), changed.validation)
+
     while not progress.is_finished:
         for group in optimizer.param_groups:
             group["lr"] = progress.rate
         trained = torch.stack(list(_train_steps(lane, progress.epoch))).sum(0)
         validation = _read_losses(lane, lane.images.validation)
+        if progress.is_stress_due:
+            note_stress(progress, read, data=lane.images, epoch=progress.epoch + 1)
         metrics = measure_epoch(trained, validation, data=lane.images, progress=progress)
         if note_epoch(progress, metrics) or not progress.kept_epoch:
             kept = copy.deepcopy(model.state_dict())
     model.load_state_dict(kept)
+    note_stress(progress, read, data=lane.images, epoch=progress.last_kept)
     readings = Readings(
         train=_read_losses(lane, lane.images.train),
         validation=_read_losses(lane, lane.images.validation),

@@ -10,11 +10,13 @@ import torch
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import TrainingError
+from hpo.training import cohort
+from hpo.training import stack as engine
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, Stack, TrainingResult
 from hpo.training.losses import LOSSES
 from hpo.training.model import plain_model, scale_pixels
-from hpo.training.stacked import cohort, engine, open_stack
+from hpo.training.stack import open_stack
 from tests.training.conftest import as_tensors
 
 CONFIG = TrainingConfig(

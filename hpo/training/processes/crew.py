@@ -16,7 +16,7 @@ from hpo.training.processes.process import Process
 
 
 class Crew:
-    """Processes by their numbers, from 0. `joins` as in `hpo.training.stacked.open_stack`."""
+    """Processes by their numbers, from 0. `joins` as in `hpo.training.stack.open_stack`."""
 
     def __init__(
         self, data: TrainingData, *, device: Device, n_processes: int, joins: bool = False

@@ -15,7 +15,7 @@ from hpo.training.progress import root_of
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How lanes are spread over processes; `joins` as in `hpo.training.stacked.open_stack`."""
+    """How lanes are spread over processes; `joins` as in `hpo.training.stack.open_stack`."""
 
     n_processes: int
     joins: bool = False

@@ -32,7 +32,7 @@ from hpo.training.processes.messages import (
     Train,
     Trained,
 )
-from hpo.training.stacked import open_stack
+from hpo.training.stack import open_stack
 from hpo.training.timing import FOLD, seconds_per_epoch
 
 

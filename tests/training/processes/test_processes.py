@@ -18,7 +18,7 @@ from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch
 from hpo.training.processes import ProcessStack, Spread, open_stack
 from hpo.training.processes.process import Process
-from tests.training.stacked.together import Job, add, assert_bitwise_equal, train_alone
+from tests.training.together import Job, add, assert_bitwise_equal, train_alone
 
 BASE = TrainingConfig(
     image_size=16, hidden=(12, 7), dropout=0.2, batch_size=16, learning_rate=0.01, epochs=3

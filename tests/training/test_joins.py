@@ -9,12 +9,13 @@ import pytest
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
+from hpo.training import stack
 from hpo.training.device import Device
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
-from hpo.training.stacked import StackedStack, engine, open_stack
-from hpo.training.stacked.lane import Lane
-from hpo.training.stacked.scratch import Scratch
-from tests.training.stacked.together import Job, add, assert_bitwise_equal, train_alone
+from hpo.training.lane import Lane
+from hpo.training.layout import Scratch
+from hpo.training.stack import StackedStack, open_stack
+from tests.training.together import Job, add, assert_bitwise_equal, train_alone
 
 BASE = TrainingConfig(
     image_size=16, hidden=(12, 7), dropout=0.2, batch_size=16, learning_rate=0.01, epochs=4
@@ -58,13 +59,13 @@ class Trainings:
 
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch, data: TrainingData, device: Device) -> Trainings:
-    trained, run_epoch = [], engine.run_epoch
+    trained, run_epoch = [], stack.run_epoch
 
     def note(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
         trained.append(len(lanes))
         return run_epoch(lanes, scratch)
 
-    monkeypatch.setattr(engine, "run_epoch", note)
+    monkeypatch.setattr(stack, "run_epoch", note)
     return Trainings(open_stack(data, device=device, joins=True), trained)
 
 
@@ -259,7 +260,7 @@ def test_a_training_whose_lanes_are_all_dropped_may_go_on(
 def test_idle_trainings_beyond_what_memory_allows_are_forgotten(
     monkeypatch: pytest.MonkeyPatch, trainings: Trainings, check: Check
 ) -> None:
-    monkeypatch.setattr(engine, "_MOST_IDLE", 0)
+    monkeypatch.setattr(stack, "_MOST_IDLE", 0)
     trainings.add(BASE.replace(epochs=2))
     trainings.finish()
     lanes = {trainings.add(BASE): BASE}

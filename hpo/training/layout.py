@@ -8,7 +8,7 @@ What fills up is zero, and stays zero.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Final
 
@@ -136,3 +136,27 @@ def statistics_name(slot: Slot, kind: str) -> str:
 def empty_rows(n: int, layout: Layout, like: Tensor) -> Tensor:
     """Return zeros `(n, size)` on the device and in the precision of a tensor."""
     return torch.zeros(n, layout.size, dtype=like.dtype, device=like.device)
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Named buffers that grow to the largest size asked for, and are used again and again.
+
+    Memory that is asked for anew, the system fills with zeros page by page: that made steps twice
+    as long.
+    """
+
+    device: torch.device
+    _held: dict[tuple[str, torch.dtype], Tensor] = field(default_factory=dict)
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Return a tensor with arbitrary numbers, good until the same name is taken again."""
+        n, key = prod(shape), (name, dtype)
+        if key not in self._held or len(self._held[key]) < n:
+            self._held.pop(key, None)
+            self._held[key] = torch.empty(n, dtype=dtype, device=self.device)
+        return self._held[key][:n].view(shape)
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._held.clear()

@@ -9,10 +9,10 @@ import pytest
 
 from hpo.config import Activation, Loss, Optimizer, Scheduler, TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.training import stacked
+from hpo.training import stack
 from hpo.training.engine import TrainingResult
 from tests.training import oracle
-from tests.training.stacked.together import Job, train_together
+from tests.training.together import Job, train_together
 
 SMALL = TrainingConfig(
     image_size=8,
@@ -38,7 +38,7 @@ def train_with_both(
 ) -> Iterator[tuple[TrainingConfig, TrainingResult, TrainingResult]]:
     """Yield what the stacked engine found for each configuration, and what was expected."""
     jobs = [Job(config) for config in configs]
-    found = train_together(stacked.open_stack(data, device=oracle.EXACT), jobs)
+    found = train_together(stack.open_stack(data, device=oracle.EXACT), jobs)
     expected = [oracle.train(job.config, data, seed=job.seed, fold=job.fold) for job in jobs]
     yield from zip(configs, found, expected, strict=True)
 

@@ -11,14 +11,16 @@ import torch
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.training import battery, processes, reference, stacked
+from hpo.training import battery, processes
 from hpo.training.device import Device
 from hpo.training.engine import TrainingResult
 from hpo.training.metrics import accuracy
 from hpo.training.model import compute_logits, plain_model
 from hpo.training.processes import Spread
 from hpo.training.progress import STRESS_EVERY
-from tests.training.stacked.together import (
+from hpo.training.stack import open_stack
+from tests.training import oracle
+from tests.training.together import (
     Job,
     assert_bitwise_equal,
     train_alone,
@@ -92,7 +94,7 @@ def test_the_exported_weights_give_the_same_under_every_change(
 def test_a_lane_of_a_stack_measures_what_it_measures_alone(
     data: TrainingData, device: Device
 ) -> None:
-    together = train_together(stacked.open_stack(data, device=device), JOBS)
+    together = train_together(open_stack(data, device=device), JOBS)
     for job, found in zip(JOBS, together, strict=True):
         assert stress_of(found) == stress_of(train_alone(data, job, device))
 
@@ -101,7 +103,7 @@ def test_joined_trainings_measure_what_each_measures_alone(
     data: TrainingData, device: Device
 ) -> None:
     jobs = [Job(CONFIG), Job(CONFIG.replace(epochs=3)), Job(CONFIG.replace(epochs=13))]
-    joined = train_together(stacked.open_stack(data, device=device, joins=True), jobs)
+    joined = train_together(open_stack(data, device=device, joins=True), jobs)
     for job, found in zip(jobs, joined, strict=True):
         assert stress_of(found) == stress_of(train_alone(data, job, device))
 
@@ -117,9 +119,10 @@ def test_processes_measure_what_one_process_measures(data: TrainingData) -> None
         assert stress_of(found) == stress_of(train_alone(data, job, device))
 
 
-def test_the_readable_engine_measures_the_same(data: TrainingData) -> None:
-    found = train_alone(data, JOBS[0], EXACT)
-    (expected,) = train_together(reference.open_stack(data, device=EXACT), JOBS[:1])
+def test_the_oracle_measures_the_same(data: TrainingData) -> None:
+    job = JOBS[0]
+    found = train_alone(data, job, oracle.EXACT)
+    expected = oracle.train(job.config, data, seed=job.seed, fold=job.fold)
     for name in battery.names():
         numbers, others = astuple(found.stress[name]), astuple(expected.stress[name])
         assert numbers == pytest.approx(others, abs=1e-6)

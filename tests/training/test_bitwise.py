@@ -10,12 +10,13 @@ import torch
 
 from hpo.config import Activation, Loss, Optimizer, Scheduler, TrainingConfig
 from hpo.data.dataset import TrainingData
+from hpo.training import stack as engine
 from hpo.training.device import Device
 from hpo.training.engine import EpochMetrics, TrainingResult
-from hpo.training.stacked import engine, open_stack
-from hpo.training.stacked.lane import Lane
-from hpo.training.stacked.scratch import Scratch
-from tests.training.stacked.together import (
+from hpo.training.lane import Lane
+from hpo.training.layout import Scratch
+from hpo.training.stack import open_stack
+from tests.training.together import (
     FOLD_SIZES,
     Job,
     add,

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.config import Loss
-from hpo.training.stacked.layout import fill_up
+from hpo.training.layout import fill_up
 
 # From logits and targets `(lanes, batch, outputs)` or log-odds and targets `(lanes, batch)`, and
 # focal_gamma `(lanes, 1)`, to losses `(lanes, batch)`.

@@ -8,7 +8,7 @@ import numpy as np
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, TrainingData
-from hpo.training import stacked
+from hpo.training import stack
 from hpo.training.device import Device
 from hpo.training.engine import EpochMetrics, Stack, TrainingResult
 
@@ -42,7 +42,7 @@ def add(stack: Stack, job: Job) -> int:
 
 def train_alone(data: TrainingData, job: Job, device: Device) -> TrainingResult:
     """Train in a stack that holds nothing else."""
-    return train_together(stacked.open_stack(data, device=device), [job])[0]
+    return train_together(stack.open_stack(data, device=device), [job])[0]
 
 
 def train_together(stack: Stack, jobs: Iterable[Job]) -> list[TrainingResult]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.config import Activation
-from hpo.training.stacked.layout import Layer, Layout
+from hpo.training.layout import Layer, Layout
 
 # Defaults of torch.nn.BatchNorm1d.
 EPSILON: Final = 1e-5

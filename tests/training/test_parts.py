@@ -12,17 +12,16 @@ from torch import Tensor, nn
 from hpo.config import Activation, Loss, Optimizer, TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.device import Device, one_thread
+from hpo.training.image_losses import Softness, image_losses
+from hpo.training.lane import Lane, export_weights, open_lane
 from hpo.training.lane_data import Images
+from hpo.training.layers import Rows, backward, evaluate, forward
+from hpo.training.layout import PACKET, Layout, Scratch, empty_rows, layout_of
 from hpo.training.losses import mean_loss
 from hpo.training.model import ACTIVATIONS
+from hpo.training.optimizers import Step, open_moments, update
 from hpo.training.progress import note_epoch
-from hpo.training.stacked.engine import run_epoch
-from hpo.training.stacked.lane import Lane, export_weights, open_lane
-from hpo.training.stacked.layers import Rows, backward, evaluate, forward
-from hpo.training.stacked.layout import PACKET, Layout, empty_rows, layout_of
-from hpo.training.stacked.losses import Softness, image_losses
-from hpo.training.stacked.scratch import Scratch
-from hpo.training.stacked.updates import Step, open_moments, update
+from hpo.training.stack import run_epoch
 from tests.training.oracle import OPTIMIZERS
 
 BASE = TrainingConfig(

@@ -11,15 +11,14 @@ from typing import Final, TypeAlias
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
+from hpo.training.cohort import Kind, kind_of, train_epoch
 from hpo.training.device import Device, one_thread
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
+from hpo.training.lane import Lane, measure, open_lane, read_losses, read_result
 from hpo.training.lane_data import Images
+from hpo.training.layout import Scratch
 from hpo.training.memory import memory_explained, use_huge_pages
 from hpo.training.progress import note_epoch, prolong, root_of
-from hpo.training.stacked.cohort import Kind, kind_of, train_epoch
-from hpo.training.stacked.lane import Lane, open_lane, read_losses
-from hpo.training.stacked.measuring import measure, read_result
-from hpo.training.stacked.scratch import Scratch
 
 # What finished trainings that may go on can hold in all, in bytes.
 _MOST_IDLE: Final = 1 << 30

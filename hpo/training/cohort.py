@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hpo.training.image_losses import Softness, compare
+from hpo.training.lane import Lane, Parameters, load_values
 from hpo.training.lane_data import batch_pixels
+from hpo.training.layers import Rows, backward, forward
+from hpo.training.layout import Layout, Scratch
+from hpo.training.optimizers import Step, update
 from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
-from hpo.training.stacked.lane import Lane, Parameters, load_values
-from hpo.training.stacked.layers import Rows, backward, forward
-from hpo.training.stacked.layout import Layout
-from hpo.training.stacked.losses import Softness, compare
-from hpo.training.stacked.scratch import Scratch
-from hpo.training.stacked.updates import Step, update
 
 Kind: TypeAlias = tuple[object, ...]
 

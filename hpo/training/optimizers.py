@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hpo.config import Optimizer, TrainingConfig
-from hpo.training.stacked.scratch import Scratch
+from hpo.training.layout import Scratch
 
 # Defaults of torch.optim.
 BETAS: Final = (0.9, 0.999)

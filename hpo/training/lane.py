@@ -1,6 +1,7 @@
 """One training of a stack between its epochs: opening it, reading images, exporting weights."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,17 +10,23 @@ from torch.nn import functional as F
 
 from hpo.config import TrainingConfig
 from hpo.training.device import Device
-from hpo.training.engine import Weights
+from hpo.training.engine import EpochMetrics, TrainingResult, Weights
 from hpo.training.lane_data import LaneData
+from hpo.training.layers import Rows, evaluate
+from hpo.training.layout import Layout, Scratch, Slot, empty_rows, layout_of, statistics_name
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.memory import EVALUATION_PIXELS
 from hpo.training.model import bound_of, exact_values
-from hpo.training.progress import Progress, begin
+from hpo.training.optimizers import Moments, open_moments
+from hpo.training.progress import (
+    Progress,
+    Readings,
+    begin,
+    measure_epoch,
+    note_stress,
+    result_of,
+)
 from hpo.training.randomness import WEIGHTS, fill_uniform, seeds_of
-from hpo.training.stacked.layers import Rows, evaluate
-from hpo.training.stacked.layout import Layout, Slot, empty_rows, layout_of, statistics_name
-from hpo.training.stacked.scratch import Scratch
-from hpo.training.stacked.updates import Moments, open_moments
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,31 @@ def read_losses(lane: Lane, positions: Tensor, scratch: Scratch) -> Tensor:
     return torch.cat([loss[None], probabilities(lane.config, logits)])
 
 
+def measure(lane: Lane, trained: Tensor, validation: Tensor, scratch: Scratch) -> EpochMetrics:
+    """Return the metrics of the epoch that is under way.
+
+    `trained` `(3,)` holds sums over its images, `validation` `(1 + n,)` what `read_losses` found.
+    """
+    progress = lane.progress
+    if progress.is_stress_due:
+        _note_stress(lane, progress.epoch + 1, scratch)
+    return measure_epoch(trained, validation, data=lane.data, progress=progress)
+
+
+def read_result(lane: Lane, scratch: Scratch) -> TrainingResult:
+    """Return what a training leaves behind: that of its kept weights."""
+    start, data = time.perf_counter(), lane.data
+    # A copy of the record: the training may go on from its last weights, not from the kept ones.
+    lane = replace(lane, parameters=lane.kept or lane.parameters)
+    _note_stress(lane, lane.progress.last_kept, scratch)
+    readings = Readings(
+        train=read_losses(lane, data.train, scratch),
+        validation=read_losses(lane, data.validation, scratch),
+        test=probabilities(lane.config, read_logits(lane, data.test, scratch)),
+    )
+    return result_of(lane.progress, readings, data=data, weights=export_weights(lane), since=start)
+
+
 def load_values(
     pixels: Tensor, name: str, dtype: torch.dtype, config: TrainingConfig, scratch: Scratch
 ) -> tuple[Tensor, Tensor | float]:
@@ -189,3 +221,10 @@ def _draw(
     drawn = row.new_empty(slot.shape)
     fill_uniform(drawn.view(1, -1), seeds, *tags, bound=bound)
     slot.used(row).copy_(drawn)
+
+
+def _note_stress(lane: Lane, epoch: int, scratch: Scratch) -> None:
+    def read(data: LaneData) -> Tensor:
+        return read_losses(replace(lane, data=data), data.validation, scratch)
+
+    note_stress(lane.progress, read, data=lane.data, epoch=epoch)
