@@ -1,7 +1,7 @@
 """The seam between the study and whatever trains: lanes are added, stepped, dropped and read.
 
 ```python
-stack = reference.open_stack(data, device=device)
+stack = open_stack(data, device=device)
 lane = stack.add(config, seed=3, fold=3)
 while stack.lanes:
     for lane, epoch, metrics in stack.step():  # one epoch of every live lane
