@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data import cache
-from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, Dataset, Pixels
+from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, VALIDATION, Dataset, Pixels
 from hpo.errors import DataError
 
 # Raise when decoding or digests change: older indexes are then no longer read.
@@ -22,6 +22,12 @@ MAX_PIXELS: Final = 64_000_000
 MAX_SIDE: Final = 20_000
 MAX_IMAGES: Final = 500_000
 
+_FEW: Final = 100
+_UNKNOWN_PATIENTS: Final = (
+    "Patients unknown: each image counts as its own patient; images of one patient may be in both "
+    "training and validation, and scores may be too high."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -29,7 +35,7 @@ class Source:
 
     `labels` and `split` are `(n,)`; `patients` holds a key per image, None where the source does
     not tell. `originals(positions)` reads the images. `stamp` changes when the files may have
-    changed; it is empty where reading costs nothing.
+    changed; it is empty where reading costs nothing. `notes` say what was left out.
     """
 
     name: str
@@ -42,6 +48,7 @@ class Source:
     files: tuple[str, ...]
     stamp: str
     originals: Callable[[Sequence[int]], Iterator[Pixels]]
+    notes: tuple[str, ...] = ()
 
 
 def stamp(paths: Sequence[Path]) -> str:
@@ -94,7 +101,18 @@ def open_source(source: Source) -> Dataset:
         digests=digests,
         originals=source.originals,
         pixels_at=memoize(lambda size: _pixels_at(source, fingerprint, size)),
+        notes=(*source.notes, *_notes(source)),
     )
+
+
+def _notes(source: Source) -> Iterator[str]:
+    if source.patients is None:
+        yield _UNKNOWN_PATIENTS
+    if 0 < (n := int((source.split == VALIDATION).sum())) < _FEW:
+        yield (
+            f"{n} validation images: one image is {100 / n:.1f} points of accuracy. Without the "
+            "validation split, folds of the training images take its place."
+        )
 
 
 def _check_classes(source: Source) -> None:

@@ -55,7 +55,7 @@ def test_info_warns_of_a_tiny_validation_split(hpo: Hpo, tmp_path: Path) -> None
 
     answer = hpo("data", "info", "--data", tmp_path / "x.npz")
 
-    assert "16 validation images: one of them is 6.2 points" in answer.out
+    assert "16 validation images: one image is 6.2 points of accuracy." in answer.out
 
 
 def test_audit_counts_leaks_and_duplicates(hpo: Hpo, tmp_path: Path) -> None:
