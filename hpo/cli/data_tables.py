@@ -55,7 +55,7 @@ def print_info(dataset: Dataset, folds: Sequence[Fold]) -> None:
     _print_splits(dataset, count_splits(dataset))
     low, high = (_height_by_width(f(axis=0)) for f in (dataset.sizes.min, dataset.sizes.max))
     _line("images", low if low == high else f"{low} to {high}; each is resized to a square")
-    _line("patients", "known" if dataset.has_patients else "not known")
+    _line("patients", "known" if dataset.has_patients else "not known: see the notes")
     sizes = ", ".join(f"{len(fold.train)} + {len(fold.validation)}" for fold in folds)
     kind = "own split" if dataset.has_validation else "folds"
     _line(kind, f"{sizes} (training + validation)")
