@@ -260,6 +260,7 @@ def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
         n_validation=n_validation,
         n_test=len(dataset.where(TEST)),
         notes=dataset.notes,
+        bits=dataset.bits,
     )
 
 

@@ -82,7 +82,7 @@ def _space(document: Mapping[str, Any]) -> spaces.Space:
 def _data(document: Mapping[str, Any]) -> DataInfo:
     path = document.get("path")
     # Absent from studies that were made before they were recorded.
-    document = {"notes": []} | dict(document)
+    document = {"notes": [], "bits": 0} | dict(document)
     if {field.name for field in fields(DataInfo)} != document.keys():
         raise ValueError("data: other fields")
     if path is not None and not isinstance(path, str):
@@ -97,6 +97,7 @@ def _data(document: Mapping[str, Any]) -> DataInfo:
         n_validation=_count(document, "n_validation"),
         n_test=_count(document, "n_test"),
         notes=tuple(_all(_get(document, "notes", list), str)),
+        bits=_count(document, "bits"),
     )
 
 

@@ -133,6 +133,7 @@ def open_source(source: Source) -> Dataset:
         originals=originals,
         pixels_at=memoize(lambda size: _pixels_at(originals, fingerprint, len(patients), size)),
         notes=(*source.notes, *_notes(source, index)),
+        bits=index.bits if any(index.brightest) else 0,
     )
 
 

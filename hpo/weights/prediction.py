@@ -42,7 +42,9 @@ def predict(networks: Sequence[Network], files: Sequence[Path]) -> Iterator[Pred
         except DataError as problem:
             yield Prediction(file=file, problem=str(problem))
             continue
-        pixels = to_8_bits(image, bits_in_use(int(image.max())))
+        # Brighter than any image of the training: then its own bits are the better guess.
+        bits = max(bits_in_use(int(image.max())), *(network.bits for network in networks))
+        pixels = to_8_bits(image, bits)
         repeats = tuple(
             float(network.probabilities(resize(pixels, network.side)[None])[0])
             for network in networks
