@@ -76,7 +76,7 @@ def print_audit(dataset: Dataset, audit: Audit) -> None:
         _line("in test", f"{n_shared} who are outside it too")
         _print_some(audit.shared_patients)
     else:
-        _line("siblings", "not known: the source does not tell patients")
+        _line("siblings", "not known: the source does not tell patients of all images")
     across = [found for found in audit.duplicates if found.is_across_splits]
     differing = [found for found in audit.duplicates if found.has_different_labels]
     _line(

@@ -51,6 +51,22 @@ def looks_like(path: Path) -> bool:
     return any((path / name).is_dir() for name in _SPLITS)
 
 
+def hint(path: Path) -> str:
+    """Say how folders that are nearly a data set become one; nothing where there are none."""
+    names = [child.name for child in sorted(path.iterdir()) if child.is_dir()]
+    if renames := _renames(path, names):
+        return renames
+    classes = [_shown(name) for name in names if name.upper() in _CLASSES]
+    return f" Put {' and '.join(classes)} into a folder train." if classes else ""
+
+
+def _renames(path: Path, names: Iterable[str]) -> str:
+    meant = {name: _OTHER_NAMES.get(name.casefold(), name.casefold()) for name in names}
+    lacking = [split for split in _SPLITS if not (path / split).exists()]
+    each = [f"{name} to {split}" for name, split in meant.items() if split in lacking]
+    return f" Rename {' and '.join(each)} to use it." if each else ""
+
+
 def read(path: Path) -> Source:
     """List the images of a folder, by split, class and name.
 
@@ -162,7 +178,7 @@ def _left_out(path: Path) -> Iterator[str]:
                     folders[folder] = sum(_n_pictures(files) for *_, files in os.walk(entry.path))
                 elif suffix in _PICTURES if place == path else names or suffix not in _SUFFIXES:
                     suffixes[suffix or "other"] += 1
-    yield from _folders_note(folders)
+    yield from _folders_note(path, folders)
     if suffixes:
         each = [f"{n:,} {_shown(suffix)}" for suffix, n in suffixes.most_common(_MOST_NAMED)]
         files = "file" if suffixes.total() == 1 else "files"
@@ -172,7 +188,7 @@ def _left_out(path: Path) -> Iterator[str]:
         )
 
 
-def _folders_note(found: Mapping[str, int]) -> Iterator[str]:
+def _folders_note(path: Path, found: Mapping[str, int]) -> Iterator[str]:
     folders = {name: n_files for name, n_files in found.items() if n_files}
     if not folders:
         return
@@ -180,14 +196,9 @@ def _folders_note(found: Mapping[str, int]) -> Iterator[str]:
     if (n_more := len(each) - _MOST_NAMED) > 0:
         n_files = sum(list(folders.values())[_MOST_NAMED:])
         each[_MOST_NAMED:] = [f"{n_more:,} more folders ({_files(n_files)})"]
-    way_out = "".join(
-        f" Rename {name} to {_OTHER_NAMES[name.lower()]} to use it."
-        for name in folders
-        if name.lower() in _OTHER_NAMES
-    )
     yield (
         f"Left out: {', '.join(each)}. Only train, val and test with NORMAL and PNEUMONIA are "
-        f"read, without the folders in those.{way_out}"
+        f"read, without the folders in those.{_renames(path, folders)}"
     )
 
 

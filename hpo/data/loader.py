@@ -65,8 +65,10 @@ def _nothing_at(path: Path) -> str:
             if any(form.looks_like(place) for form in _FORMATS):
                 return f"{nothing} Did you mean {place}?"
     names = [repr(child.name)[1:-1] for child in _children(path)]
+    if not names:
+        return nothing
     held = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
-    return f"{nothing} It holds {held}." if held else nothing
+    return f"{nothing} It holds {held}.{image_folders.hint(path)}"
 
 
 def _children(place: Path) -> list[Path]:

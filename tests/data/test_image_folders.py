@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -161,6 +162,27 @@ def test_a_folder_of_other_images_is_not_called_empty(release: Path) -> None:
 
     with pytest.raises(DataError, match=r"train/NORMAL has no such file(.|\n)*12 \.tif files"):
         load(release)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("train", "Train", "Rename Train to train"),
+        ("train", "training", "Rename training to train"),
+        ("train/NORMAL", "Normal", "Put Normal into a folder train."),
+    ],
+)
+def test_folders_that_are_nearly_a_data_set_are_named(
+    release: Path, old: str, new: str, hint: str
+) -> None:
+    (release / old).rename(release / new)
+    for split in ("train", "test"):
+        if (release / split).exists():
+            shutil.rmtree(release / split)
+
+    with pytest.raises(DataError, match="holds no data set that can be read") as error:
+        load(release)
+    assert hint in str(error.value)
 
 
 def test_class_folders_in_another_case_are_named(release: Path) -> None:
