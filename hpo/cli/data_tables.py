@@ -12,6 +12,7 @@ from hpo.data import N_FOLDS, Dataset, Fold, seal
 from hpo.data.audit import Audit, Leak, SplitCounts, count_splits
 
 _MOST_LINES: Final = 10
+_MANY: Final = 10
 
 
 def folds_of(dataset: Dataset) -> list[Fold]:
@@ -43,6 +44,7 @@ def audit_document(dataset: Dataset, audit: Audit) -> dict[str, object]:
         "random_split": _leak_document(audit.random_split),
         "own_folds": _leak_document(audit.own_folds),
         "shared_patients": audit.shared_patients,
+        "n_bright_borders": audit.n_bright_borders,
         "duplicates": [
             {**asdict(found), "is_across_splits": found.is_across_splits}
             for found in audit.duplicates
@@ -85,6 +87,12 @@ def print_audit(dataset: Dataset, audit: Audit) -> None:
         f"{len(differing)} with different labels",
     )
     _print_some(" = ".join(found.files) for found in audit.duplicates)
+    if audit.n_bright_borders > len(dataset) / _MANY:
+        _line(
+            "inverted",
+            f"{audit.n_bright_borders:,} of {len(dataset):,} images are brighter at the border "
+            "than in the center: air may be white in them, and bones black",
+        )
     for note in dataset.notes:
         _line("note", note)
 

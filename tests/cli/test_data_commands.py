@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from hpo.data import download
 from hpo.errors import DataError
@@ -80,6 +80,18 @@ def test_audit_counts_leaks_and_duplicates(hpo: Hpo, tmp_path: Path) -> None:
     ]
     assert "hpo's folds     0 of" in text
     assert "1 group of equal images, 0 across splits" in text
+
+
+def test_audit_counts_images_that_may_be_inverted(hpo: Hpo, tmp_path: Path) -> None:
+    hpo("data", "generate", tmp_path / "phantom", "--size", 32)
+    before = hpo("data", "audit", "--data", tmp_path / "phantom")
+    for file in (tmp_path / "phantom/train/NORMAL").iterdir():
+        ImageOps.invert(Image.open(file)).save(file)
+
+    after = hpo("data", "audit", "--data", tmp_path / "phantom")
+
+    assert "inverted" not in before.out
+    assert "of 1,200 images are brighter at the border than in the center" in after.out
 
 
 def test_audit_without_patients_does_not_claim_that_nothing_leaks(hpo: Hpo, xrays: Path) -> None:
