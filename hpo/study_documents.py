@@ -81,8 +81,8 @@ def _space(document: Mapping[str, Any]) -> spaces.Space:
 
 def _data(document: Mapping[str, Any]) -> DataInfo:
     path = document.get("path")
-    # Absent from studies that were made before they were recorded.
-    document = {"notes": [], "bits": 0} | dict(document)
+    # Absent from studies that were made before they were recorded; all 16 bits were read then.
+    document = {"notes": [], "bits": 16} | dict(document)
     if {field.name for field in fields(DataInfo)} != document.keys():
         raise ValueError("data: other fields")
     if path is not None and not isinstance(path, str):

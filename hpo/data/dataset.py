@@ -23,9 +23,9 @@ class Dataset:
     """Chest X-rays with labels, patients and the source's own split.
 
     `labels` `(n,)` holds NORMAL or PNEUMONIA; `split` `(n,)` TRAIN, VALIDATION or TEST, in this
-    order; `patients` `(n,)` a number per patient, counted by first appearance, or a number per
-    image where the source does not tell (`has_patients` is then False). `files` names each image
-    for messages, `sizes` `(n, 2)` holds height and width as stored, and `digests` are equal where
+    order; `patients` `(n,)` a number per patient, counted by first appearance, or per image where
+    the source does not tell; `has_patients` says that it tells all. `files` names each image for
+    messages, `sizes` `(n, 2)` holds height and width as stored, and `digests` are equal where
     the stored pixels are. `originals(positions)` reads images as stored, as 8-bit gray, one at a
     time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized once and cached.
     `notes` are sentences for the user: what was left out and what was assumed. `bits` are those in

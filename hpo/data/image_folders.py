@@ -23,7 +23,7 @@ _SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
 _CLASSES: Final = {"NORMAL": NORMAL, "PNEUMONIA": PNEUMONIA}
 _SUFFIXES: Final = {".jpeg", ".jpg", ".png"}
 
-# What else may be a picture; files of hospitals often have no suffix.
+# What else may be a picture.
 _PICTURES: Final = _SUFFIXES | {
     *(".jfif", ".jpe", ".jp2", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
     *(".pgm", ".pnm", ".dcm", ".dicom", ".npy", ".nii"),
@@ -168,6 +168,8 @@ def _left_out(path: Path) -> Iterator[str]:
     read |= {path / split: tuple(_CLASSES) for split in _SPLITS}
     read |= {path / split / kind: () for split in _SPLITS for kind in _CLASSES}
     for place, names in read.items():
+        # Files of hospitals often have none; beside train it is other things that have none.
+        pictures = _PICTURES if place == path else _PICTURES | {""}
         with os.scandir(place) if place.is_dir() else nullcontext(()) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 suffix = Path(entry.name).suffix.lower()
@@ -175,8 +177,12 @@ def _left_out(path: Path) -> Iterator[str]:
                     continue
                 if entry.is_dir():
                     folder = Path(entry.path).relative_to(path).as_posix()
-                    folders[folder] = sum(_n_pictures(files) for *_, files in os.walk(entry.path))
-                elif suffix in _PICTURES if place == path else names or suffix not in _SUFFIXES:
+                    found = (file for *_, files in os.walk(entry.path) for file in files)
+                    folders[folder] = sum(
+                        Path(file).suffix.lower() in pictures and not _is_of_system(file)
+                        for file in found
+                    )
+                elif suffix in pictures if place == path else names or suffix not in _SUFFIXES:
                     suffixes[suffix or "other"] += 1
     yield from _folders_note(path, folders)
     if suffixes:
@@ -208,11 +214,6 @@ def _files(n: int) -> str:
 
 def _is_of_system(name: str) -> bool:
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
-
-
-def _n_pictures(files: Iterable[str]) -> int:
-    names = [Path(file) for file in files if not _is_of_system(file)]
-    return sum(name.suffix.lower() in _PICTURES | {""} for name in names)
 
 
 def _shown(name: str) -> str:
