@@ -1,5 +1,6 @@
 """`hpo data` as a user calls it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,26 @@ def test_info_warns_of_a_tiny_validation_split(hpo: Hpo, tmp_path: Path) -> None
     answer = hpo("data", "info", "--data", tmp_path / "x.npz")
 
     assert "16 validation images: one image is 6.2 points of accuracy." in answer.out
+
+
+@pytest.mark.parametrize("command", ["info", "audit"])
+def test_what_is_left_out_and_assumed_is_said(hpo: Hpo, tmp_path: Path, command: str) -> None:
+    hpo("data", "generate", tmp_path / "phantom", "--size", 16)
+    train = tmp_path / "phantom/train"
+    shutil.copytree(train / "NORMAL", train / "COVID")
+    (train / "NORMAL/IM-0001-0001.png").rename(train / "NORMAL/anyone.png")
+    left_out = "Left out: train/COVID (400 files)."
+    partial = "Patients are known from 1,199 of 1,200 file names: each other image counts as its"
+
+    document = hpo("data", command, "--data", tmp_path / "phantom", "--json").json
+    text = hpo("data", command, "--data", tmp_path / "phantom").out
+
+    assert document["notes"][0].startswith(left_out)
+    assert document["notes"][1].startswith(partial)
+    assert document["has_patients"] is False
+    assert left_out in text
+    assert partial in text
+    assert "0.0 %" not in text
 
 
 def test_audit_counts_leaks_and_duplicates(hpo: Hpo, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_broken_images_are_named_and_the_rest_predicted(
     assert shown.code == 1
     assert len(shown.out.splitlines()) == 3
     assert str(images[1]) in shown.err
-    assert "nowhere.png" in shown.err
+    assert "Error: There is no file nowhere.png.\n" in shown.err
     assert "Traceback" not in shown.err
 
 
