@@ -75,6 +75,8 @@ def decode(path: Path) -> Stored:
     except UnidentifiedImageError:
         raise _unreadable(path, f"it is none of {', '.join(_FORMATS)}") from None
     except FileNotFoundError:
+        if path.is_symlink():
+            raise _unreadable(path, "it is a link to a file that is not there") from None
         raise DataError(f"There is no file {path}.") from None
     except OSError as problem:
         raise _unreadable(path, problem.strerror or str(problem)) from None
