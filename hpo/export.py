@@ -56,6 +56,7 @@ class _Chosen:
 
     configuration: Configuration
     home: Path
+    bits: int
 
 
 def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterator[str]:
@@ -83,13 +84,14 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
     _write(folder / "configurations.csv", _configurations_csv(summary))
     _write(folder / "trials.csv", _trials_csv(summary))
     chosen: list[_Chosen] = []
+    bits = summary.record.data.bits
     for number, configuration in enumerate(summary.configurations):
         home = folder / folder_name(number, configuration)
-        _write(home / "config.json", _config_json(configuration))
+        _write(home / "config.json", _config_json(configuration, bits))
         _write_curves(exporter.runs, configuration, home)
         _write_test(exporter, configuration, home)
         if which == "all" or (which == "best" and configuration is summary.best):
-            chosen.append(_Chosen(configuration, home))
+            chosen.append(_Chosen(configuration, home, bits))
     yield from _write_weights(exporter, [one for one in chosen if one.configuration.judged])
 
 
@@ -203,7 +205,7 @@ def _write_repeat(one: _Chosen, repeat: Repeat, weights: Weights) -> None:
     from hpo.weights.saving import to_safetensors_file, to_torch_file
 
     path = one.home / f"weights-repeat-{repeat.repeat}"
-    content = to_safetensors_file(weights, one.configuration.config)
+    content = to_safetensors_file(weights, one.configuration.config, one.bits)
     write_whole(path.with_suffix(".safetensors"), content, way_out=_WAY_OUT)
     write_whole(path.with_suffix(".pt"), to_torch_file(weights), way_out=_WAY_OUT)
 
@@ -248,10 +250,10 @@ def _write(path: Path, text: str) -> None:
     write_whole(path, text.encode(), way_out=_WAY_OUT)
 
 
-def _config_json(configuration: Configuration) -> str:
+def _config_json(configuration: Configuration, bits: int) -> str:
     document = {
         "params": dict(configuration.params),
-        "config": configuration.config.to_mapping(),
+        "config": configuration.config.to_mapping() | ({"bits": bits} if bits else {}),
     }
     return json.dumps(document, indent=2) + "\n"
 

@@ -259,6 +259,8 @@ def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
         n_train=n_pool - n_validation,
         n_validation=n_validation,
         n_test=len(dataset.where(TEST)),
+        notes=dataset.notes,
+        bits=dataset.bits,
     )
 
 

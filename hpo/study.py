@@ -65,11 +65,12 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
 
 
 def move_data(study: optuna.Study, data: DataInfo) -> StudyRecord:
-    """Put on record where the data of the study lie now, and return the record."""
+    """Put on record where the data of the study lie now and what is noted of them; return it."""
     record = read_record(study)
-    if data.path is None or data.path == record.data.path:
+    if data.path is None or (data.path, data.notes) == (record.data.path, record.data.notes):
         return record
-    command = set_option(record.command, "--data", data.path)
+    is_moved = data.path != record.data.path
+    command = set_option(record.command, "--data", data.path) if is_moved else record.command
     record = replace(record, data=data, command=command)
     study.set_user_attr(_ATTRIBUTE, to_document(record))
     return record

@@ -19,7 +19,7 @@ def to_document(record: StudyRecord) -> dict[str, Any]:
     return {
         "format": FORMAT,
         **record.identity(),
-        "data": asdict(record.data),
+        "data": asdict(record.data) | {"notes": list(record.data.notes)},
         "device": record.device,
         "is_gpu_named": record.is_gpu_named,
         "precision": record.precision,
@@ -81,6 +81,8 @@ def _space(document: Mapping[str, Any]) -> spaces.Space:
 
 def _data(document: Mapping[str, Any]) -> DataInfo:
     path = document.get("path")
+    # Absent from studies that were made before they were recorded; all 16 bits were read then.
+    document = {"notes": [], "bits": 16} | dict(document)
     if {field.name for field in fields(DataInfo)} != document.keys():
         raise ValueError("data: other fields")
     if path is not None and not isinstance(path, str):
@@ -94,6 +96,8 @@ def _data(document: Mapping[str, Any]) -> DataInfo:
         n_train=_count(document, "n_train"),
         n_validation=_count(document, "n_validation"),
         n_test=_count(document, "n_test"),
+        notes=tuple(_all(_get(document, "notes", list), str)),
+        bits=_count(document, "bits"),
     )
 
 

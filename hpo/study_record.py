@@ -30,7 +30,7 @@ class DataInfo:
     """The data of a study, as it is recorded and shown. `path` is None for the phantom.
 
     Without a validation split of its own (`has_own_validation`), `n_train` and `n_validation` are
-    the means over the folds.
+    the means over the folds. `notes` and `bits` are those of the data set.
     """
 
     path: str | None
@@ -41,6 +41,8 @@ class DataInfo:
     n_train: int
     n_validation: int
     n_test: int
+    notes: tuple[str, ...] = ()
+    bits: int = 0
 
     @property
     def overlap(self) -> float:

@@ -14,6 +14,7 @@ from hpo import workers
 from hpo.evaluate import opening
 from hpo.option_texts import set_option
 from hpo.plan import Settings, plan_grid
+from hpo.runs import RunStore
 from tests.conftest import SMALL, Answer, Hpo, make_images
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--study", "mine", *SMALL)
@@ -151,6 +152,37 @@ def test_the_recorded_path_is_whole(
     monkeypatch.chdir(tmp_path)
     for typed in (xrays.name, f"~/{xrays.name}", f"./{xrays.name}/"):
         assert plan_grid(["loss"], Settings(data=typed)).record.data.path == str(xrays)
+
+
+def test_data_that_change_during_a_sweep_stop_it_and_nothing_wrong_is_kept(
+    hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    sweep = ("grid", "--param", "image_size", "--values", "16,24", "--repeats", "1")
+    command = (*sweep, "--set", "hidden=8", "--epochs", "2", "--study", "mine", "--data", xrays)
+    images = np.load(xrays / "normal.npy")
+    save = RunStore.save
+
+    def save_and_change(*arguments: Any) -> None:
+        save(*arguments)
+        np.save(xrays / "normal.npy", images[::-1] // 2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "save", save_and_change)
+        stopped = said(hpo(*command))
+    assert "has changed since it was opened: normal.npy[0] is another image now" in stopped
+    assert len(list(Path("studies/runs").iterdir())) == 1
+    assert "are not what they were" in said(hpo("resume", "mine"))
+
+    np.save(xrays / "normal.npy", images)
+    found = hpo(*command, "--json").json
+    for name, folder in (("HPO_CACHE", "other cache"), ("HPO_RUNS", "other runs")):
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    clean = hpo(*command[:-3], "clean", *command[-2:], "--json").json
+    assert (found["n_trained"], clean["n_trained"]) == (1, 2)
+    assert [c["score"] for c in found["configurations"]] == [
+        c["score"] for c in clean["configurations"]
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hpo.data import N_FOLDS, Dataset, Fold, seal
 from hpo.data.audit import Audit, Leak, SplitCounts, count_splits
 
 _MOST_LINES: Final = 10
-_FEW: Final = 100
+_MANY: Final = 10
 
 
 def folds_of(dataset: Dataset) -> list[Fold]:
@@ -44,6 +44,7 @@ def audit_document(dataset: Dataset, audit: Audit) -> dict[str, object]:
         "random_split": _leak_document(audit.random_split),
         "own_folds": _leak_document(audit.own_folds),
         "shared_patients": audit.shared_patients,
+        "n_bright_borders": audit.n_bright_borders,
         "duplicates": [
             {**asdict(found), "is_across_splits": found.is_across_splits}
             for found in audit.duplicates
@@ -56,19 +57,13 @@ def print_info(dataset: Dataset, folds: Sequence[Fold]) -> None:
     _print_splits(dataset, count_splits(dataset))
     low, high = (_height_by_width(f(axis=0)) for f in (dataset.sizes.min, dataset.sizes.max))
     _line("images", low if low == high else f"{low} to {high}; each is resized to a square")
-    _line("patients", "known" if dataset.has_patients else "not known: each image counts as one")
+    _line("patients", "known" if dataset.has_patients else "not known: see the notes")
     sizes = ", ".join(f"{len(fold.train)} + {len(fold.validation)}" for fold in folds)
     kind = "own split" if dataset.has_validation else "folds"
     _line(kind, f"{sizes} (training + validation)")
     _line("fingerprint", dataset.fingerprint)
-    n_validation = len(folds[0].validation)
-    if dataset.has_validation and n_validation < _FEW:
-        step = percent(1 / n_validation)
-        _line(
-            "note",
-            f"{n_validation} validation images: one of them is {step} points of accuracy. Without "
-            "the validation split, folds of the training images take its place.",
-        )
+    for note in dataset.notes:
+        _line("note", note)
 
 
 def print_audit(dataset: Dataset, audit: Audit) -> None:
@@ -83,7 +78,7 @@ def print_audit(dataset: Dataset, audit: Audit) -> None:
         _line("in test", f"{n_shared} who are outside it too")
         _print_some(audit.shared_patients)
     else:
-        _line("siblings", "not known: the source does not tell patients")
+        _line("siblings", "not known: the source does not tell patients of all images")
     across = [found for found in audit.duplicates if found.is_across_splits]
     differing = [found for found in audit.duplicates if found.has_different_labels]
     _line(
@@ -92,6 +87,14 @@ def print_audit(dataset: Dataset, audit: Audit) -> None:
         f"{len(differing)} with different labels",
     )
     _print_some(" = ".join(found.files) for found in audit.duplicates)
+    if audit.n_bright_borders > len(dataset) / _MANY:
+        _line(
+            "inverted",
+            f"{audit.n_bright_borders:,} of {len(dataset):,} images are brighter at the border "
+            "than in the center: air may be white in them, and bones black",
+        )
+    for note in dataset.notes:
+        _line("note", note)
 
 
 def _identity(dataset: Dataset) -> dict[str, object]:
@@ -101,6 +104,7 @@ def _identity(dataset: Dataset) -> dict[str, object]:
         "format": dataset.format,
         "is_phantom": dataset.is_phantom,
         "has_patients": dataset.has_patients,
+        "notes": list(dataset.notes),
         "fingerprint": dataset.fingerprint,
     }
 

@@ -104,6 +104,7 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
             "These are synthetic images (the phantom), made to try the tool: --data PATH uses "
             "real X-rays."
         )
+    found += data.notes
     if (n := summary.goal.n_finalists) and not summary.finalists:
         found.append(
             f"The best mean is partly luck: it is judged once {n} finalists are trained again."

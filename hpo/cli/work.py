@@ -88,6 +88,9 @@ def _train(session: Session, flags: Flags) -> Tally:
     n_left = session.source.n_left()
     if n_left and not flags.quiet:
         say(f"{session.study.study_name}: {count(n_left, 'training')} to do")
+        # They stand below the table too, which may be hours away.
+        for note in session.plan.dataset.notes:
+            say(note)
     with _interruptible(session):
         return train(session, is_quiet=flags.quiet)
 
@@ -185,6 +188,7 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
                 "seconds": found.seconds,
                 "seconds_range": list(found.seconds_range),
                 "memory_bytes": found.memory_bytes,
+                "data": {"notes": list(plan.dataset.notes)},
             }
         )
         return
@@ -205,3 +209,5 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
     console.print(f"  memory           about {size(found.memory_bytes)}")
     if is_open:
         console.print("  The time depends on what is pruned and on which become finalists.")
+    for note in plan.dataset.notes:
+        print_line(note)

@@ -3,11 +3,11 @@
 The cache only saves time. Whatever is missing, damaged or cannot be written is computed again.
 """
 
+import hashlib
 import io
 import json
 import math
 import os
-import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +19,7 @@ from hpo.data.dataset import Pixels
 from hpo.files import read_json, remove_leftovers, replacing
 
 _MAX_INDEX_BYTES: Final = 100_000_000
-_CHECKSUM_BYTES: Final = 4
+_DIGEST_BYTES: Final = 32
 
 
 def folder() -> Path:
@@ -60,39 +60,47 @@ def write_index(key: str, index: Mapping[str, object]) -> None:
         file.write(json.dumps(index).encode())
 
 
+def remove_index(key: str) -> None:
+    """Remove what `write_index` kept under this key."""
+    with suppress(OSError):
+        (folder() / "index" / f"{key}.json").unlink(missing_ok=True)
+
+
 def read_pixels(name: str, shape: tuple[int, int, int]) -> Pixels | None:
     """Map the pixels kept under this name, or return None where they are not there or damaged."""
     header = _header(shape)
     n_bytes = len(header) + math.prod(shape)
     try:
         path = folder() / "pixels" / f"{name}.npy"
-        if not path.is_file() or path.stat().st_size != n_bytes + _CHECKSUM_BYTES:
+        if not path.is_file() or path.stat().st_size != n_bytes + _DIGEST_BYTES:
             return None
         with path.open("rb") as file:
             is_ours = file.read(len(header)) == header
             file.seek(n_bytes)
-            checksum = int.from_bytes(file.read(), "little")
+            digest = file.read()
         mapped = np.memmap(path, np.uint8, "r", len(header), shape)
     except (OSError, ValueError):
         return None
     pixels: Pixels = np.asarray(mapped)
-    return pixels if is_ours and zlib.crc32(pixels.data) == checksum else None
+    hasher = hashlib.sha256(name.encode())
+    hasher.update(pixels.data)
+    return pixels if is_ours and hasher.digest() == digest else None
 
 
 def write_pixels(name: str, shape: tuple[int, int, int], images: Iterable[Pixels]) -> None:
     """Keep images under a name, one at a time, where the cache can be written.
 
-    The file is a `.npy` with a CRC-32 behind the array. It is written, never mapped for writing:
-    on a full disk a write fails, while a mapped page kills the process.
+    The file is a `.npy` with a SHA-256 of name and pixels behind the array. It is written, never
+    mapped for writing: on a full disk a write fails, while a mapped page kills the process.
     """
-    checksum = 0
+    hasher = hashlib.sha256(name.encode())
     with suppress(OSError), replacing(_own("pixels") / f"{name}.npy") as file:
         file.write(_header(shape))
         for image in images:
             data = np.ascontiguousarray(image).data
-            checksum = zlib.crc32(data, checksum)
+            hasher.update(data)
             file.write(data)
-        file.write(checksum.to_bytes(_CHECKSUM_BYTES, "little"))
+        file.write(hasher.digest())
 
 
 def _header(shape: tuple[int, int, int]) -> bytes:

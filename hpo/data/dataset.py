@@ -23,11 +23,13 @@ class Dataset:
     """Chest X-rays with labels, patients and the source's own split.
 
     `labels` `(n,)` holds NORMAL or PNEUMONIA; `split` `(n,)` TRAIN, VALIDATION or TEST, in this
-    order; `patients` `(n,)` a number per patient, counted by first appearance, or a number per
-    image where the source does not tell (`has_patients` is then False). `files` names each image
-    for messages, `sizes` `(n, 2)` holds height and width as stored, and `digests` are equal where
+    order; `patients` `(n,)` a number per patient, counted by first appearance, or per image where
+    the source does not tell; `has_patients` says that it tells all. `files` names each image for
+    messages, `sizes` `(n, 2)` holds height and width as stored, and `digests` are equal where
     the stored pixels are. `originals(positions)` reads images as stored, as 8-bit gray, one at a
     time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized once and cached.
+    `notes` are sentences for the user: what was left out and what was assumed. `bits` are those in
+    use in 16-bit images, 0 where there are none.
 
     The fingerprint covers the stored pixels, labels, split and which images share a patient: what
     a training can depend on, and not where the data lie.
@@ -47,6 +49,8 @@ class Dataset:
     digests: tuple[str, ...]
     originals: Callable[[Sequence[int]], Iterator[Pixels]]
     pixels_at: Callable[[int], Pixels]
+    notes: tuple[str, ...] = ()
+    bits: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -1,4 +1,4 @@
-"""Image files as 8-bit gray pixels, and their resizing.
+"""Image files as gray pixels, and their resizing.
 
 This module imports Pillow: it is imported where pixels are needed, not where a data set is opened.
 """
@@ -7,18 +7,18 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from hpo.data.dataset import Pixels
-from hpo.data.source import MAX_PIXELS, image_fault
-from hpo.errors import DataError
+from hpo.data.source import MAX_PIXELS, Stored, image_fault
+from hpo.errors import DataError, fault_list
 
 # A file's name says nothing of its format, and Pillow knows formats that run programs (EPS).
 _FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
@@ -28,20 +28,35 @@ _N_AHEAD: Final = 8
 # Larger images are turned to gray in strips, and one image at a time: they take 2 GB otherwise.
 _STRIP_PIXELS: Final = 4_000_000
 _ONE_LARGE: Final = threading.Lock()
+_MOST_NAMED: Final = 5
+# Pillow reads the upper 8 of 16 bits of a color: of 12 bits, that is what is left.
+_DARK: Final = 64
+
+# What a viewer does by the orientation that a camera or a scanner has noted (EXIF 2.32, 274).
+_ORIENTATION: Final = 274
+_UPRIGHT: Final[dict[int, Callable[[Stored], Stored]]] = {
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.T,
+    6: lambda image: image[::-1].T,
+    7: lambda image: image[::-1, ::-1].T,
+    8: lambda image: image.T[::-1],
+}
 
 
-def decode(path: Path) -> Pixels:
-    """Read an image file as 8-bit gray `(height, width)`.
+def decode(path: Path) -> Stored:
+    """Read an image file as gray `(height, width)`, in 16 bits where it has 16, upright.
 
-    Colors become the luma of ITU-R 601, 16-bit values 0..65535 become 0..255, and what is
-    transparent lies on black.
+    Colors become the luma of ITU-R 601, and what is transparent lies on black.
 
     Raises:
         DataError: no image, a damaged one, or one of more pixels than are read.
     """
     try:
         _check_file(path)
-        with Image.open(path, formats=_FORMATS) as image:
+        # An open file is not mapped by Pillow, which turns mapped TIFF files wrongly (13.0).
+        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
             fault = image_fault(height, width)
             if fault is None:
@@ -49,27 +64,59 @@ def decode(path: Path) -> Pixels:
                 # A color JPEG stores luma: read it as it is, at half the time.
                 image.draft("L", None)
                 with _ONE_LARGE if is_large else nullcontext():
-                    return _to_gray(image)
+                    has_16_bits = any(";16" in str(tile.args) for tile in image.tile)
+                    gray = _to_gray(image)
+                    if has_16_bits and gray.dtype == np.uint8 and gray.max() < _DARK:
+                        raise ValueError("its 16-bit colors use fewer bits: save it in gray")
+                    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+                    return turn(gray) if turn else gray
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         fault = f"more than {MAX_PIXELS:,} pixels"
     except UnidentifiedImageError:
         raise _unreadable(path, f"it is none of {', '.join(_FORMATS)}") from None
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise _unreadable(path, "it is a link to a file that is not there") from None
+        raise DataError(f"There is no file {path}.") from None
+    except OSError as problem:
+        raise _unreadable(path, problem.strerror or str(problem)) from None
     except Exception as problem:  # Pillow's decoders raise whatever they stumble over.
         raise _unreadable(path, str(problem)) from None
     raise DataError(f"{path} has {fault}. Replace the file by a smaller copy, or remove it.")
 
 
-def decode_all(paths: Sequence[Path]) -> Iterator[Pixels]:
-    """Read image files in their order, a few at a time and on a few threads."""
+def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
+    """Read image files in their order, a few at a time and on a few threads.
+
+    Raises:
+        DataError: names the files that cannot be read, once all were tried.
+    """
     Image.preinit()
+    faults: list[DataError] = []
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for start in range(0, len(paths), _N_AHEAD):
             with warnings.catch_warnings():
                 # An image too large is refused, and what else Pillow remarks helps no user.
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                images = list(pool.map(decode, paths[start : start + _N_AHEAD]))
-            yield from images
+                images = list(pool.map(_try_to_decode, paths[start : start + _N_AHEAD]))
+            faults += [image for image in images if isinstance(image, DataError)]
+            if not faults:
+                yield from (image for image in images if not isinstance(image, DataError))
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        named = [str(fault) for fault in faults[:_MOST_NAMED]]
+        if (n_more := len(faults) - _MOST_NAMED) > 0:
+            named.append(f"and {n_more:,} more")
+        raise DataError(fault_list(f"{len(faults):,} images cannot be used:", named))
+
+
+def _try_to_decode(path: Path) -> Stored | DataError:
+    try:
+        return decode(path)
+    except DataError as error:
+        return error
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:
@@ -102,25 +149,29 @@ def _unreadable(path: Path, problem: str) -> DataError:
     )
 
 
-def _to_gray(image: Image.Image) -> Pixels:
+def _to_gray(image: Image.Image) -> Stored:
     image.load()
     width, height = image.size
     if width * height <= _STRIP_PIXELS:
         return _strip_to_gray(image)
-    gray = np.empty((height, width), np.uint8)
+    gray = np.empty((height, width), np.uint16 if _is_wide(image) else np.uint8)
     n_rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, n_rows):
         bottom = min(height, top + n_rows)
         gray[top:bottom] = _strip_to_gray(image.crop((0, top, width, bottom)))
-    return gray
+    return cast(Stored, gray)
 
 
-def _strip_to_gray(image: Image.Image) -> Pixels:
-    if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64)
+def _is_wide(image: Image.Image) -> bool:
+    return image.mode.startswith("I")
+
+
+def _strip_to_gray(image: Image.Image) -> Stored:
+    if _is_wide(image):
+        wide = np.asarray(image)
         if wide.min() < 0 or wide.max() > 65535:
             raise ValueError("it holds values outside 0..65535")
-        return ((wide * 255 + 32767) // 65535).astype(np.uint8)
+        return wide.astype(np.uint16)
     if image.mode == "F":
         raise ValueError("it holds floating-point values; 8 and 16 bits are read")
     if image.has_transparency_data:

@@ -1,5 +1,6 @@
 """Opening a data set by looking at its path."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,10 @@ from hpo.errors import DataError
 
 _FORMATS: Final = (npy_files, image_folders, medmnist)
 _LONGEST_PATH: Final = 200
+# How far a data set is looked for below a folder that holds none.
+_DEEPEST: Final = 3
+_MOST_PLACES: Final = 1_000
+_MOST_NAMED: Final = 8
 _WAY_OUT: Final = """\
 Give the path (--data, HPO_DATA) of
   - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of .jpeg, .jpg or .png files (val may be absent)
@@ -52,7 +57,23 @@ def load(path: Path, *, way_out: str = _WAY_OUT) -> Dataset:
 def _nothing_at(path: Path) -> str:
     if not path.exists():
         return f"There is no {path}."
-    children = sorted(path.iterdir()) if path.is_dir() else []
-    near = [child for child in children if any(form.looks_like(child) for form in _FORMATS)]
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return f"{path} holds no data set that can be read.{hint}"
+    nothing = f"{path} holds no data set that can be read."
+    places = [path]
+    for _ in range(_DEEPEST):
+        places = [child for place in places for child in _children(place)][:_MOST_PLACES]
+        for place in places:
+            if any(form.looks_like(place) for form in _FORMATS):
+                return f"{nothing} Did you mean {place}?"
+    names = [repr(child.name)[1:-1] for child in _children(path)]
+    if not names:
+        return nothing
+    held = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+    return f"{nothing} It holds {held}.{image_folders.hint(path)}"
+
+
+def _children(place: Path) -> list[Path]:
+    """List a folder without what is hidden and what a Mac leaves in archives."""
+    with suppress(OSError):
+        every = sorted(place.iterdir()) if place.is_dir() else []
+        return [child for child in every if child.name[0] != "." and child.name != "__MACOSX"]
+    return []

@@ -1,25 +1,24 @@
 """A MedMNIST archive: train, val and test images and labels in one .npz file."""
 
-import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.dataset import TEST, TRAIN, VALIDATION, Pixels
-from hpo.data.npy_header import Header, read_header
-from hpo.data.source import Source, image_fault, number_fault, stamp
+from hpo.data.npy_header import Header, pick, read_bytes, read_header, read_images
+from hpo.data.source import Source, image_fault, number_fault
 from hpo.errors import DataError, fault_list
 
 _SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
 # What NumPy writes. Others take memory as the file says.
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_MAX_FORTRAN_BYTES: Final = 1_000_000_000
 _LONGEST_REASON: Final = 200
+_MOST_NAMED: Final = 5
 
 _Headers: TypeAlias = Mapping[str, Header]
 _Labels: TypeAlias = Mapping[str, NDArray[np.generic]]
@@ -41,6 +40,7 @@ def read(path: Path) -> Source:
         present = [name for name in _SPLITS if name == "train" or _keys(name) & headers.keys()]
         faults = [fault for name in present for fault in _faults(headers, name)]
         labels = {} if faults else _labels(path, present)
+        notes = tuple(_notes(path))
     except Exception as problem:  # Archives are damaged, encrypted, … in any way.
         raise _damaged(path, problem) from None
     faults += [
@@ -50,7 +50,7 @@ def read(path: Path) -> Source:
     ]
     if faults:
         raise DataError(fault_list(f"{path} is no MedMNIST archive of two classes:", faults))
-    return _source(path, labels)
+    return replace(_source(path, labels), notes=notes)
 
 
 def _source(path: Path, labels: _Labels) -> Source:
@@ -63,9 +63,21 @@ def _source(path: Path, labels: _Labels) -> Source:
         labels=np.concatenate([values.astype(np.uint8) for values in labels.values()]),
         split=np.repeat(split, list(counts.values())),
         files=tuple(f"{name}_images[{i}]" for name, n in counts.items() for i in range(n)),
-        stamp=stamp([path]),
+        paths=(path,),
         originals=lambda positions: _images(path, counts, positions),
     )
+
+
+def _notes(path: Path) -> Iterator[str]:
+    known = set().union(*map(_keys, _SPLITS))
+    with zipfile.ZipFile(path) as archive:
+        others = sorted({name.removesuffix(".npy") for name in archive.namelist()} - known)
+    if others:
+        named = ", ".join(map(ascii, others[:_MOST_NAMED])) + ", …" * (len(others) > _MOST_NAMED)
+        yield (
+            f"Left out: {len(others):,} arrays ({named}). Only images and labels of train, val "
+            "and test are read."
+        )
 
 
 def _keys(split: str) -> set[str]:
@@ -98,7 +110,7 @@ def _faults(headers: _Headers, split: str) -> Iterator[str]:
         yield f"{split}_images takes uint8 (n, height, width) or (…, 3), but is {images}"
     elif fault := image_fault(*images.shape[1:3]) or number_fault(images.shape[0]):
         yield f"{split}_images: {fault}"
-    elif images.is_fortran and images.n_bytes > _MAX_FORTRAN_BYTES:
+    elif images.is_too_large:
         yield f"{split}_images is in Fortran order: save np.ascontiguousarray of it"
     if labels is None:
         yield f"{split}_labels is missing"
@@ -120,49 +132,25 @@ def _labels(path: Path, splits: Sequence[str]) -> _Labels:
 def _column(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
     header = _header(archive, name)
     with archive.open(name) as member:
-        _read(member, header.offset, is_last=False)
-        return np.frombuffer(_read(member, header.n_bytes), header.dtype)
+        read_bytes(member, header.offset, is_last=False)
+        return np.frombuffer(read_bytes(member, header.n_bytes), header.dtype)
 
 
 def _images(path: Path, counts: Mapping[str, int], positions: Sequence[int]) -> Iterator[Pixels]:
-    """Yield images with one of them in memory at a time: archives may unpack to any size."""
-    rows = [(name, i) for name, n in counts.items() for i in range(n)]
-    split, at = "", 0
-    stream: Iterator[Pixels] = iter(())
+    """Yield images one at a time: archives may unpack to any size."""
     try:
-        for position in positions:
-            name, i = rows[position]
-            if name != split or i < at:
-                stream, split, at = _stream(path, f"{name}_images.npy"), name, 0
-            yield _to_gray(next(islice(stream, i - at, None)))
-            at = i + 1
+        yield from map(_to_gray, pick(counts, positions, lambda name: _stream(path, name)))
     except Exception as problem:  # As above.
         raise _damaged(path, problem) from None
 
 
-def _stream(path: Path, name: str) -> Iterator[Pixels]:
-    """Yield the images of an array; with the last one, its checksum is compared."""
+def _stream(path: Path, split: str) -> Iterator[Pixels]:
+    name = f"{split}_images.npy"
     with zipfile.ZipFile(path) as archive, archive.open(name) as member:
         header = _header(archive, name)
         # A seek would switch the checksum off.
-        _read(member, header.offset, is_last=False)
-        n_images, *shape = header.shape
-        if header.is_fortran:
-            values = np.frombuffer(_read(member, header.n_bytes), np.uint8)
-            yield from values.reshape(header.shape, order="F")
-            return
-        for left in reversed(range(n_images)):
-            values = np.frombuffer(_read(member, math.prod(shape), is_last=not left), np.uint8)
-            yield values.reshape(shape)
-
-
-def _read(member: IO[bytes], n_bytes: int, *, is_last: bool = True) -> bytes:
-    content = member.read(n_bytes)
-    if len(content) < n_bytes:
-        raise EOFError("it is cut short")
-    if is_last:
-        member.read(1)  # Reading on to the end is what compares the checksum.
-    return content
+        read_bytes(member, header.offset, is_last=False)
+        yield from read_images(member, header)
 
 
 def _to_gray(image: Pixels) -> Pixels:

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, Dataset, Pixels
-from hpo.data.image_folders import PHANTOM_MARK, patients_of
+from hpo.data.image_folders import PHANTOM_MARK
+from hpo.data.patients import patients_of
 from hpo.data.source import Source, open_source
 from hpo.errors import DataError
 
@@ -107,9 +108,9 @@ def open_phantom(seed: int = 0, *, size: int = 64) -> Dataset:
             is_phantom=True,
             labels=np.array(labels, np.uint8),
             split=np.array(split, np.uint8),
-            patients=patients_of(files),
+            patients=patients_of(files).keys,
+            n_known=len(files),
             files=files,
-            stamp="",
             originals=lambda positions: (images[position] for position in positions),
         )
     )

@@ -44,6 +44,7 @@ def facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
         ("Data", f"{data.name} ({source})"),
         ("Images", f"{data.n_train} training, {data.n_validation} validation{split}"),
         ("Test images", _test_images(summary)),
+        *(("Note on the data", note) for note in data.notes),
         ("Fingerprint of the data", data.fingerprint),
         ("Score", _score(summary)),
         ("Epochs", epochs),

@@ -25,6 +25,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
             "n_train": data.n_train,
             "n_validation": data.n_validation,
             "n_test": data.n_test,
+            "notes": list(data.notes),
         },
         "baselines": dict(summary.baselines),
         "configurations": [_configuration_document(c) for c in summary.configurations],

@@ -23,7 +23,7 @@ from hpo.training.model import compute_logits, unallocated_model
 from hpo.weights.architecture import find_architecture
 from hpo.weights.files import StateDict, read_state_dict
 from hpo.weights.network import Network, Probabilities, finite, in_pieces
-from hpo.weights.saving import CONFIG_KEY
+from hpo.weights.saving import BITS_KEY, CONFIG_KEY
 
 CONFIG: Final = "config.json"
 
@@ -32,10 +32,11 @@ _MAX_CONFIG_BYTES: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Description:
-    """The configuration that weights were trained with, and what says so."""
+    """The configuration that weights were trained with, what says so, and `Network.bits`."""
 
     config: TrainingConfig
     source: str
+    bits: int = 0
 
 
 def describe(path: Path) -> Description | None:
@@ -46,7 +47,7 @@ def describe(path: Path) -> Description | None:
     """
     own = _own_fields(path)
     if own is not None:
-        return Description(_read_config(path, own), "The file itself")
+        return _read(path, own, "The file itself")
     if is_described(path.parent):
         return describe_folder(path.parent)
     return None
@@ -70,7 +71,7 @@ def describe_folder(folder: Path) -> Description:
             f"{path} is damaged, or not from `hpo export`: export the study again, or give one "
             "file of weights with --input-scale."
         )
-    return Description(_read_config(path, fields), str(path))
+    return _read(path, fields, str(path))
 
 
 def open_described(path: Path, described: Description) -> Network:
@@ -105,6 +106,7 @@ def open_described(path: Path, described: Description) -> Network:
         notes=(f"{described.source} says how pixels are scaled ({config.normalize}).",),
         probabilities=tell,
         check=lambda _: (),
+        bits=described.bits,
     )
 
 
@@ -155,8 +157,10 @@ def _in_float32(state: StateDict) -> dict[str, torch.Tensor]:
     }
 
 
-def _read_config(path: Path, fields: dict[str, Any]) -> TrainingConfig:
+def _read(path: Path, fields: dict[str, Any], source: str) -> Description:
+    bits = fields.pop(BITS_KEY, 0)
     try:
-        return TrainingConfig.from_mapping(fields)
+        config = TrainingConfig.from_mapping(fields)
     except ConfigError as error:
         raise WeightsError(f"{path}: {error}\nExport the study again.") from None
+    return Description(config, source, bits if bits in range(17) else 0)

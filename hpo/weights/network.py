@@ -50,6 +50,7 @@ class Network:
     """A network that tells the probability of pneumonia of images `(n, side, side)`.
 
     `notes` say what was found and assumed; `check(pixels)` what these images tell against it.
+    `bits` are those in use in the 16-bit images it was trained on, 0 where that is not known.
     `probabilities` raises WeightsError where the network gives no number.
     """
 
@@ -59,6 +60,7 @@ class Network:
     notes: tuple[str, ...]
     probabilities: Callable[[Pixels], Probabilities]
     check: Callable[[Pixels], Sequence[str]]
+    bits: int = 0
 
 
 def open_network(path: Path, unseen: Unseen) -> Network:

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from hpo.data.images import decode_all, resize
+from hpo.data.source import bits_in_use, to_8_bits
 from hpo.errors import DataError
 from hpo.weights.network import Network
 
@@ -37,10 +38,13 @@ def predict(networks: Sequence[Network], files: Sequence[Path]) -> Iterator[Pred
     """Yield the prediction for each file, in order; a broken one does not end it."""
     for file in files:
         try:
-            (pixels,) = decode_all([file])
+            (image,) = decode_all([file])
         except DataError as problem:
             yield Prediction(file=file, problem=str(problem))
             continue
+        # Brighter than any image of the training: then its own bits are the better guess.
+        bits = max(bits_in_use(int(image.max())), *(network.bits for network in networks))
+        pixels = to_8_bits(image, bits)
         repeats = tuple(
             float(network.probabilities(resize(pixels, network.side)[None])[0])
             for network in networks

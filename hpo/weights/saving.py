@@ -16,6 +16,9 @@ from hpo.training.model import unallocated_model
 CONFIG_KEY: Final = "hpo.config"
 """Under which safetensors hold the configuration of their network, as JSON."""
 
+BITS_KEY: Final = "bits"
+"""What stands beside the fields of a configuration that was trained on 16-bit images."""
+
 _SCALE: Final = {
     "unit": "pixels / 255",
     "none": "pixels 0..255",
@@ -23,9 +26,10 @@ _SCALE: Final = {
 }
 
 
-def to_safetensors_file(weights: Weights, config: TrainingConfig) -> bytes:
+def to_safetensors_file(weights: Weights, config: TrainingConfig, bits: int = 0) -> bytes:
     """Return weights as safetensors that say which configuration they are of."""
-    return save(weights, metadata={CONFIG_KEY: json.dumps(config.to_mapping())})
+    fields = config.to_mapping() | ({BITS_KEY: bits} if bits else {})
+    return save(weights, metadata={CONFIG_KEY: json.dumps(fields)})
 
 
 def to_torch_file(weights: Weights) -> bytes:

@@ -27,7 +27,8 @@ def open_winner(name: str, storage_url: str) -> tuple[Network, ...]:
             f"No configuration of {name} is complete yet: hpo resume {name}"
             f"{storage_option(storage_url)}"
         )
-    described = Description(best.config, f"{name} (its best configuration, {best.label})")
+    bits = summary.record.data.bits
+    described = Description(best.config, f"{name} (its best configuration, {best.label})", bits)
     folder = study_folder(storage_url, name) / "weights"
     return tuple(open_described(file, described) for file in _kept(summary, best, folder))
 

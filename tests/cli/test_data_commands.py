@@ -1,10 +1,11 @@
 """`hpo data` as a user calls it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from hpo.data import download
 from hpo.errors import DataError
@@ -55,7 +56,27 @@ def test_info_warns_of_a_tiny_validation_split(hpo: Hpo, tmp_path: Path) -> None
 
     answer = hpo("data", "info", "--data", tmp_path / "x.npz")
 
-    assert "16 validation images: one of them is 6.2 points" in answer.out
+    assert "16 validation images: one image is 6.2 points of accuracy." in answer.out
+
+
+@pytest.mark.parametrize("command", ["info", "audit"])
+def test_what_is_left_out_and_assumed_is_said(hpo: Hpo, tmp_path: Path, command: str) -> None:
+    hpo("data", "generate", tmp_path / "phantom", "--size", 16)
+    train = tmp_path / "phantom/train"
+    shutil.copytree(train / "NORMAL", train / "COVID")
+    (train / "NORMAL/IM-0001-0001.png").rename(train / "NORMAL/anyone.png")
+    left_out = "Left out: train/COVID (400 files)."
+    partial = "Patients are known from 1,199 of 1,200 file names: each other image counts as its"
+
+    document = hpo("data", command, "--data", tmp_path / "phantom", "--json").json
+    text = hpo("data", command, "--data", tmp_path / "phantom").out
+
+    assert document["notes"][0].startswith(left_out)
+    assert document["notes"][1].startswith(partial)
+    assert document["has_patients"] is False
+    assert left_out in text
+    assert partial in text
+    assert "0.0 %" not in text
 
 
 def test_audit_counts_leaks_and_duplicates(hpo: Hpo, tmp_path: Path) -> None:
@@ -80,6 +101,18 @@ def test_audit_counts_leaks_and_duplicates(hpo: Hpo, tmp_path: Path) -> None:
     ]
     assert "hpo's folds     0 of" in text
     assert "1 group of equal images, 0 across splits" in text
+
+
+def test_audit_counts_images_that_may_be_inverted(hpo: Hpo, tmp_path: Path) -> None:
+    hpo("data", "generate", tmp_path / "phantom", "--size", 32)
+    before = hpo("data", "audit", "--data", tmp_path / "phantom")
+    for file in (tmp_path / "phantom/train/NORMAL").iterdir():
+        ImageOps.invert(Image.open(file)).save(file)
+
+    after = hpo("data", "audit", "--data", tmp_path / "phantom")
+
+    assert "inverted" not in before.out
+    assert "of 1,200 images are brighter at the border than in the center" in after.out
 
 
 def test_audit_without_patients_does_not_claim_that_nothing_leaks(hpo: Hpo, xrays: Path) -> None:

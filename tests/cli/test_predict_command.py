@@ -1,5 +1,6 @@
 """hpo predict: the probability for image files, from weights or from an exported folder."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from hpo.data.source import to_8_bits
 from tests.conftest import SIZE, SMALL, Answer, Hpo, make_images
 
 
@@ -77,7 +79,7 @@ def test_broken_images_are_named_and_the_rest_predicted(
     assert shown.code == 1
     assert len(shown.out.splitlines()) == 3
     assert str(images[1]) in shown.err
-    assert "nowhere.png" in shown.err
+    assert "Error: There is no file nowhere.png.\n" in shown.err
     assert "Traceback" not in shown.err
 
 
@@ -238,3 +240,26 @@ def test_what_is_neither_a_file_nor_a_study_is_said_to_be_neither(hpo: Hpo) -> N
     assert answer.code == 1
     for words in ("There is no file or folder nothing", "There is no study 'nothing'"):
         assert words in " ".join(answer.err.split())
+
+
+def test_16_bit_images_are_scaled_as_those_of_the_training(hpo: Hpo, tmp_path: Path) -> None:
+    folder = tmp_path / "xrays"
+    for kind, is_ill in (("NORMAL", False), ("PNEUMONIA", True)):
+        (folder / "train" / kind).mkdir(parents=True)
+        for i, image in enumerate(make_images(10, is_ill=is_ill, seed=is_ill)):
+            wide = Image.fromarray(image.astype(np.uint16) * 22)  # up to 3,938: 12 bits
+            wide.save(folder / "train" / kind / f"{i}.png")
+    grid = ("grid", "--param", "batch_size", "--values", "8", "--repeats", "1", "--study", "mine")
+    assert hpo(*grid, *SMALL, "--data", folder).code == 0
+    assert hpo("export", "mine").code == 0
+    dark = make_images(1, is_ill=False, seed=9)[0].astype(np.uint16) * 4
+    Image.fromarray(dark).save(tmp_path / "dark.png")
+    Image.fromarray(to_8_bits(dark, 12)).save(tmp_path / "same.png")
+    (exported,) = Path("studies/mine/export").glob("*/*.safetensors")
+    moved = shutil.copy(exported, tmp_path / "moved.safetensors")
+
+    for model in ("mine", exported.parent, moved):
+        dark_one, same = probabilities(
+            hpo("predict", model, tmp_path / "dark.png", tmp_path / "same.png", "--json")
+        )
+        assert dark_one == same

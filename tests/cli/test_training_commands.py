@@ -44,6 +44,23 @@ def test_a_grid_ends_in_a_table_a_page_and_json(hpo: Hpo, xrays: Path) -> None:
     assert "0 trainings done" in table.out
 
 
+def test_every_output_of_a_run_says_what_is_assumed_of_the_data(hpo: Hpo, xrays: Path) -> None:
+    unknown = "Patients unknown: each image counts as its own patient; images of one patient may"
+    command = (*GRID, "--data", xrays)
+    assert unknown in hpo(*command, "--dry-run").out
+    assert hpo(*command, "--dry-run", "--json").json["data"]["notes"][0].startswith(unknown)
+
+    answer = hpo(*command)
+    assert unknown in answer.out
+    assert unknown in answer.err
+    (study,) = hpo("show", "--json").json["studies"]
+    assert study["data"]["notes"][0].startswith(unknown)
+    assert unknown in hpo("show", study["study"]).out
+    assert unknown in hpo("resume", study["study"]).out
+    assert unknown in Path("studies", study["study"], "report.html").read_text()
+    assert unknown in hpo("data", "info", "--data", xrays).out
+
+
 def test_the_same_grid_again_trains_nothing_and_prints_the_same(hpo: Hpo, xrays: Path) -> None:
     first = hpo(*GRID, "--data", xrays, "--json").json
     again = hpo(*GRID, "--data", xrays, "--json").json

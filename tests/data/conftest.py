@@ -84,8 +84,8 @@ def make_dataset() -> Callable[..., Dataset]:
                 labels=labels,
                 split=np.array(list(split) if split else [0] * len(labels), np.uint8),
                 patients=tuple(patients) if patients else None,
+                n_known=len(labels) if patients else 0,
                 files=tuple(f"image {i}" for i in range(len(labels))),
-                stamp="",
                 originals=lambda positions: (own[position] for position in positions),
             )
         )

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -6,7 +7,8 @@ import pytest
 from PIL import Image
 
 from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, load
-from hpo.data.image_folders import patients_of
+from hpo.data.audit import audit
+from hpo.data.patients import patients_of
 from hpo.errors import DataError
 
 WriteImages = Callable[[Path, Iterable[str]], None]
@@ -54,13 +56,34 @@ def test_file_names_tell_patients(release: Path) -> None:
         ("NORMAL2-IM-0115-0001.jpeg", "NORMAL2-IM-0115-0001-0003.jpeg", True),
         ("IM-0115-0001.jpeg", "IM-0116-0001.jpeg", False),
         ("scan1.png", "scan1.jpg", False),
+        ("BACTERIA-1008087-0001.jpeg", "BACTERIA-1008087-0002.jpeg", True),
+        ("NORMAL-1234-0001.jpeg", "NORMAL-12345-0001.jpeg", False),
+        ("VIRUS-1234-0001.jpeg", "BACTERIA-1234-0002.jpeg", True),
+        ("person7_bacteria_20.jpeg", "person7_bacteria_20_aug.png", True),
+        ("person7_bacteria_20.jpeg", "person7_bacteria_21 (1).jpeg", True),
+        ("person7_bacteria_20.jpeg", "chest_person7_bacteria_21.jpeg", True),
+        ("IM-0115-0001.jpeg", "IM-0115-0001_flip.jpeg", True),
+        ("IM-0115-0001.jpeg", "IM-0115-0002_jpeg.rf.0a1b2c3d4e5f.jpg", True),
+        ("NORMAL2-IM-0115-0001.jpeg", "0007_NORMAL2-IM-0115-0002 - Copy.jpeg", True),
+        ("scan1.png", "scan1_aug.png", True),
+        ("scan1.png", "scan1 (1).png", True),
+        ("scan1.png", "scan1_flip_2.jpeg", True),
+        ("scan1.png", "scan1 - Copy.png", True),
+        ("scan (1).png", "scan (2).png", False),
+        ("a/scan1.png", "b/scan1_aug.png", False),
+        ("scan_1.png", "scan_2.png", False),
     ],
 )
 def test_patients_follow_the_release_naming(one: str, other: str, is_same: bool) -> None:
-    patients = patients_of([one, other, "IM-0001-0001.jpeg"])
+    patients = patients_of([one, other, "IM-0001-0001.jpeg"]).keys
 
-    assert patients is not None
     assert (patients[0] == patients[1]) is is_same
+
+
+def test_files_that_are_only_numbered_alike_are_no_copies() -> None:
+    files = [f"xray{n}.png" for n in ("", *(f" ({i})" for i in range(1, 400)))]
+
+    assert len(set(patients_of(files).keys)) == 400
 
 
 def test_patients_are_unknown_where_no_name_tells(
@@ -83,12 +106,109 @@ def test_a_val_folder_is_the_validation_split(release: Path, write_images: Write
     assert list(dataset.split[24:]) == [VALIDATION, VALIDATION, TEST, TEST]
 
 
-def test_other_files_and_hidden_files_are_left_alone(release: Path) -> None:
-    (release / "train/NORMAL/notes.txt").write_text("no image")
-    (release / "train/NORMAL/._IM-0001-0001.png").write_bytes(b"left by a Mac")
+def test_one_name_that_fits_does_not_make_all_patients_known(
+    data_folder: Path, write_images: WriteImages
+) -> None:
+    write_images(data_folder, [f"train/{kind}/{i}.png" for kind in CLASSES for i in range(6)])
+    (data_folder / "train/NORMAL/0.png").rename(data_folder / "train/NORMAL/IM-0001-0001.png")
+
+    dataset = load(data_folder)
+
+    assert not dataset.has_patients
+    assert audit(dataset).own_folds is None
+    assert dataset.notes[0].startswith("Patients are known from 1 of 12 file names: each other")
+
+
+def test_hidden_files_are_left_alone(release: Path) -> None:
+    for name in ("._IM-0001-0001.png", ".DS_Store", "Thumbs.db"):
+        (release / "train/NORMAL" / name).write_bytes(b"left by a system")
+    (release / "__MACOSX/train/NORMAL").mkdir(parents=True)
+    (release / "__MACOSX/train/NORMAL/._IM-0001-0001.png").touch()
     (release / "train/NORMAL/folder.png").mkdir()
+    (release / "LICENSE").touch()
 
     assert len(load(release)) == 26
+    assert load(release).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "note"),
+    [
+        ("train/COVID/x.png", "Left out: train/COVID (1 file)."),
+        ("COVID/x.png", "Left out: COVID (1 file)."),
+        ("valid/NORMAL/x.png", "Rename valid to val to use it."),
+        ("Validation/NORMAL/x.png", "Rename Validation to val to use it."),
+        ("train/NORMAL/x.tif", "Left out: 1 .tif file. Only .jpeg, .jpg and .png files"),
+        ("train/NORMAL/x.dcm", "Left out: 1 .dcm file."),
+        ("test/PNEUMONIA/00012345", "Left out: 1 other file."),
+        ("train/x.png", "Left out: 1 .png file."),
+        ("train/NORMAL/patient7/day1/x.png", "Left out: train/NORMAL/patient7 (1 file)."),
+        ("train/normal/x.png", "Left out: train/normal (1 file)."),
+    ],
+)
+def test_what_is_left_out_is_said_and_counted(release: Path, file: str, note: str) -> None:
+    (release / file).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (12, 12)).save(release / file, format="PNG")
+
+    dataset = load(release)
+
+    assert len(dataset) == 26
+    assert note in " ".join(dataset.notes)
+
+
+def test_a_folder_of_other_images_is_not_called_empty(release: Path) -> None:
+    for file in release.glob("train/NORMAL/*"):
+        file.rename(file.with_suffix(".tif"))
+
+    with pytest.raises(DataError, match=r"train/NORMAL has no such file(.|\n)*12 \.tif files"):
+        load(release)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("train", "Train", "Rename Train to train"),
+        ("train", "training", "Rename training to train"),
+        ("train/NORMAL", "Normal", "Put Normal into a folder train."),
+    ],
+)
+def test_folders_that_are_nearly_a_data_set_are_named(
+    release: Path, old: str, new: str, hint: str
+) -> None:
+    (release / old).rename(release / new)
+    for split in ("train", "test"):
+        if (release / split).exists():
+            shutil.rmtree(release / split)
+
+    with pytest.raises(DataError, match="holds no data set that can be read") as error:
+        load(release)
+    assert hint in str(error.value)
+
+
+def test_class_folders_in_another_case_are_named(release: Path) -> None:
+    (release / "train/NORMAL").rename(release / "train/Normal")
+
+    with pytest.raises(DataError, match=r"but train/Normal does: rename it to train/NORMAL"):
+        load(release)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_16_bit_files_are_scaled_by_the_bits_that_are_used(
+    data_folder: Path, write_images: WriteImages, bits: int
+) -> None:
+    write_images(data_folder, [f"train/{kind}/{i}.png" for kind in CLASSES for i in range(6)])
+    stored = list(load(data_folder).originals(range(12)))
+    for file in data_folder.glob("train/*/*.png"):
+        with Image.open(file) as image:
+            wide = np.asarray(image).astype(np.uint16)
+        Image.fromarray(wide << (bits - 8)).save(file)
+
+    dataset = load(data_folder)
+
+    for wide, narrow in zip(dataset.originals(range(12)), stored, strict=True):
+        assert np.abs(wide.astype(int) - narrow).max() <= 1
+    assert f"({bits} bits) is read as black to white" in dataset.notes[0]
+    assert load(data_folder).notes == dataset.notes
 
 
 def test_suffixes_count_in_any_case(release: Path) -> None:
@@ -113,7 +233,7 @@ def test_links_are_followed(release: Path, tmp_path: Path) -> None:
 def test_a_broken_link_is_named(release: Path) -> None:
     (release / "train/NORMAL/IM-0008-0001.png").symlink_to("gone.png")
 
-    with pytest.raises(DataError, match=r"IM-0008-0001\.png"):
+    with pytest.raises(DataError, match=r"IM-0008-0001\.png .* a link to a file that is not"):
         load(release)
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from hpo.data.images import decode, decode_all, resize
+from hpo.data.source import to_8_bits
 from hpo.errors import DataError
 
 GRAY = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -39,7 +40,7 @@ def test_every_mode_becomes_the_same_8_bit_gray(
 ) -> None:
     make().save(tmp_path / "image.png")
 
-    pixels = decode(tmp_path / "image.png")
+    pixels = to_8_bits(decode(tmp_path / "image.png"), 16)
 
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, GRAY)
@@ -49,7 +50,64 @@ def test_16_bit_values_keep_their_share_of_the_full_range(tmp_path: Path) -> Non
     wide = np.array([[0, 128, 129, 32768, 65406, 65535]], np.uint16)
     Image.fromarray(wide).save(tmp_path / "wide.png")
 
-    assert decode(tmp_path / "wide.png").tolist() == [[0, 0, 1, 128, 254, 255]]
+    assert to_8_bits(decode(tmp_path / "wide.png"), 16).tolist() == [[0, 0, 1, 128, 254, 255]]
+
+
+@pytest.mark.parametrize("suffix", ["jpeg", "png", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_read_as_a_viewer_shows_it(
+    tmp_path: Path, orientation: int, suffix: str
+) -> None:
+    upright = np.repeat(np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, 16, 0), 16, 1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(upright)
+    # As cameras store what is shown upright: the other way round.
+    ways = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    if orientation > 1:
+        stored = stored.transpose(Image.Transpose(ways[orientation]))
+    stored.save(tmp_path / f"image.{suffix}", exif=exif)
+
+    found = decode(tmp_path / f"image.{suffix}").astype(int)
+
+    assert found.shape == upright.shape
+    assert np.abs(found - upright).max() < 3
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^There is no file \S*nofile\.jpg\.$"):
+        decode(tmp_path / "nofile.jpg")
+
+
+def test_16_bit_colors_of_fewer_bits_are_refused(tmp_path: Path) -> None:
+    wide = np.full((4, 4, 3), 4_000, ">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in wide)
+    parts = [(b"IHDR", bytes([0, 0, 0, 4, 0, 0, 0, 4, 16, 2, 0, 0, 0])), (b"IDAT", rows)]
+    file = tmp_path / "wide.png"
+    with file.open("wb") as out:
+        out.write(b"\x89PNG\r\n\x1a\n")
+        for kind, content in [*parts, (b"IEND", b"")]:
+            body = kind + (zlib.compress(content) if kind == b"IDAT" else content)
+            out.write((len(body) - 4).to_bytes(4, "big") + body)
+            out.write(zlib.crc32(body).to_bytes(4, "big"))
+
+    with pytest.raises(DataError, match="16-bit colors use fewer bits: save it in gray"):
+        decode(file)
+
+
+def test_all_broken_files_are_counted(tmp_path: Path) -> None:
+    files = [tmp_path / f"{i}.png" for i in range(20)]
+    for file in files:
+        Image.new("L", (2, 2)).save(file)
+    for file in files[3:18:2]:
+        file.write_bytes(b"broken")
+
+    with pytest.raises(DataError) as error:
+        list(decode_all(files))
+
+    assert "8 images cannot be used" in str(error.value)
+    assert "3.png" in str(error.value)
+    assert "and 3 more" in str(error.value)
 
 
 def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:

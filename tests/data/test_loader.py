@@ -36,6 +36,14 @@ def test_a_data_set_one_folder_down_is_pointed_at(release: Path) -> None:
         load(release.parent)
 
 
+def test_a_data_set_two_folders_down_is_pointed_at(release: Path, tmp_path: Path) -> None:
+    (tmp_path / "outer/__MACOSX/xrays/train").mkdir(parents=True)
+    place = release.rename(tmp_path / "outer/xrays")
+
+    with pytest.raises(DataError, match=rf"Did you mean {place}\?"):
+        load(tmp_path)
+
+
 def test_the_source_is_an_absolute_path(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(release.parent)
 

@@ -153,3 +153,33 @@ def test_more_images_than_are_read_are_refused_before_they_are_listed(course: Pa
 
     with pytest.raises(DataError, match=r"there are 600,\d+ images; at most 500,000"):
         load(course)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(32, 32, 20), (32, 32, 20), (32, 32, 6), (32, 32, 6)],
+        [(32, 32, 20), (32, 32, 20)],
+        [(28, 32, 20), (28, 32, 18)],
+        [(20, 32, 32), (32, 32, 20)],
+    ],
+)
+def test_arrays_with_the_images_along_the_last_axis_are_refused(
+    data_folder: Path, shapes: list[tuple[int, int, int]]
+) -> None:
+    names = ("normal", "pneumonia", "test_normal", "test_pneumonia")
+    for name, shape in zip(names, shapes, strict=False):
+        np.save(data_folder / f"{name}.npy", np.zeros(shape, np.uint8))
+
+    with pytest.raises(DataError, match=r"looks like \(height, width, n\): save np\.ascont"):
+        load(data_folder)
+
+
+def test_arrays_that_are_not_read_and_sizes_that_differ_are_said(data_folder: Path) -> None:
+    for name, side in (("normal", 8), ("pneumonia", 9), ("covid", 8)):
+        np.save(data_folder / f"{name}.npy", np.zeros((6, side, side), np.uint8))
+
+    notes = load(data_folder).notes
+
+    assert notes[0].startswith("Left out: 1 .npy file ('covid.npy'). Only normal.npy")
+    assert "Image sizes differ between files (8 x 8 in normal.npy, 9 x 9 in" in notes[1]

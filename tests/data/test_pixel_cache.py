@@ -50,6 +50,13 @@ def test_a_flipped_bit_is_noticed(cache_folder: Path) -> None:
     assert read_pixels("some", SHAPE) is None
 
 
+def test_pixels_under_the_name_of_others_are_not_used(cache_folder: Path) -> None:
+    write_pixels("some", SHAPE, IMAGES)
+    (cache_folder / "pixels" / "some.npy").rename(cache_folder / "pixels" / "other.npy")
+
+    assert read_pixels("other", SHAPE) is None
+
+
 def test_pixels_of_another_shape_are_not_used() -> None:
     write_pixels("some", SHAPE, IMAGES)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hpo.data import load
 from hpo.data.images import decode_all, resize
-from hpo.data.source import MAX_PIXELS
+from hpo.data.source import MAX_PIXELS, bits_in_use, to_8_bits
 from tests.rubbish.attempts import trap
 
 
@@ -103,7 +103,8 @@ def image_seeds() -> list[bytes]:
 
 def read_image(folder: Path, content: bytes) -> None:
     (folder / "x.png").write_bytes(content)
-    (pixels,) = decode_all([folder / "x.png"])
+    (image,) = decode_all([folder / "x.png"])
+    pixels = to_8_bits(image, bits_in_use(int(image.max())))
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 2
     assert pixels.size <= MAX_PIXELS

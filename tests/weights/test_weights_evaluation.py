@@ -49,8 +49,8 @@ def dataset(
             labels=np.array(labels, np.uint8),
             split=np.array([0] * N_POOL + [TEST] * n_test, np.uint8),
             patients=(*named, *patients) if patients else None,
+            n_known=len(every) if patients else 0,
             files=tuple(f"image {i}" for i in range(len(every))),
-            stamp="",
             originals=lambda positions: (every[position] for position in positions),
         )
     )
