@@ -4,7 +4,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpo.claims import ClaimsSummary, cell, heading, outcome
-from hpo.cli.output import console, print_line
+from hpo.cli.output import print_line, print_table
 from hpo.stats.sentences import label
 
 
@@ -18,7 +18,7 @@ def print_claims(found: ClaimsSummary) -> None:
     for claim in found.claims:
         cells = ("\n".join(cell(claim.kind, m)) for m in claim.measured)
         table.add_row(escape(heading(claim.kind)), *cells)
-    console.print(table)
+    print_table(table)
     for value, configuration in found.configurations.items():
         if value != configuration.value:
             print_line(f"{value}: {configuration.label}")

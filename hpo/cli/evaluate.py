@@ -113,7 +113,7 @@ def _check_usage(context: typer.Context, study: str | None, weights: Path | None
 
 def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: bool) -> None:
     from hpo.cli.evaluation import document, print_evaluation, print_openings
-    from hpo.cli.output import print_json, print_line
+    from hpo.cli.output import print_json, print_path
     from hpo.evaluate import Request, open_test
     from hpo.folders import runs_folder, study_folder
     from hpo.report import write_report
@@ -135,4 +135,4 @@ def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: 
     if json:
         print_json(document(evaluation, summary) | {"report": str(page)})
     else:
-        print_line(f"Page: {page}")
+        print_path(f"Page: {page}")

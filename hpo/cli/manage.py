@@ -32,7 +32,7 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write a study as CSV, with a folder per configuration: curves, weights, opened test."""
-    from hpo.cli.output import print_json, print_line, say
+    from hpo.cli.output import print_json, print_path, say
     from hpo.evaluate import read_evaluation
     from hpo.export import Exporter
     from hpo.export import export as write
@@ -63,7 +63,7 @@ def export(
     if json:
         print_json({"study": study, "path": str(folder)})
     else:
-        print_line(f"Exported to {folder}")
+        print_path(f"Exported to {folder}")
 
 
 def delete(

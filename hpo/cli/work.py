@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import typer
 
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
-from hpo.cli.output import console, count, duration, print_json, print_line, say, size
+from hpo.cli.output import count, duration, print_json, print_line, print_path, say, size
 from hpo.cli.progress import Tally, follow_all, train
 from hpo.cli.signals import end_with_input, ends_in_order
 from hpo.cli.tables import combinations_note, print_study
@@ -117,9 +117,9 @@ def _write_page(session: Session, summary: StudySummary, *, is_new: bool) -> Stu
 
 def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
     reused = f", {tally.n_reused} told from the run store" if tally.n_reused else ""
-    console.print(f"{count(tally.n_trained, 'training')} done{reused} in {duration(seconds)}.")
+    print_line(f"{count(tally.n_trained, 'training')} done{reused} in {duration(seconds)}.")
     if summary.report:
-        print_line(f"Page: {summary.report}")
+        print_path(f"Page: {summary.report}")
 
 
 def _end(summary: StudySummary, tally: Tally, session: Session, *, is_json: bool) -> None:
@@ -188,20 +188,22 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
             }
         )
         return
-    console.print(f"[bold]{found.study}[/] would be trained on {found.device} {found.precision}:")
-    console.print(f"  configurations   {found.n_configurations:,}")
+    print_line(
+        f"{found.study} would be trained on {found.device} {found.precision}:", style="bold"
+    )
+    print_line(f"  configurations   {found.n_configurations:,}")
     for note in combinations_note(plan.record):
-        console.print(f"                   {note}", soft_wrap=True)
-    console.print(
+        print_line(f"                   {note}", indent=19)
+    print_line(
         f"  trainings        {found.n_trainings:,}: {found.n_done:,} in the study, "
         f"{found.n_stored:,} in the run store, {found.n_to_train:,} to train"
     )
     if found.n_to_train:
-        console.print(f"  at a time        {count(found.n_lanes, 'training')}")
+        print_line(f"  at a time        {count(found.n_lanes, 'training')}")
     least, most = map(duration, found.seconds_range)
     is_open = least != most
     span = f" ({least} to {most})" if is_open else ""
-    console.print(f"  time             about {duration(found.seconds)}{span}")
-    console.print(f"  memory           about {size(found.memory_bytes)}")
+    print_line(f"  time             about {duration(found.seconds)}{span}")
+    print_line(f"  memory           about {size(found.memory_bytes)}")
     if is_open:
-        console.print("  The time depends on what is pruned and on which become finalists.")
+        print_line("  The time depends on what is pruned and on which become finalists.")
