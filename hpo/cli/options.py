@@ -1,11 +1,12 @@
 """Every option is declared once here and spelled the same in every command."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
 from hpo.config import Activation
+from hpo.option_texts import read_input_scale
 
 DataOption: TypeAlias = Annotated[
     Path | None,
@@ -103,10 +104,13 @@ StudyArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
 ]
 InputScaleOption: TypeAlias = Annotated[
-    Literal["unit", "raw"] | None,
+    str | None,
     typer.Option(
         "--input-scale",
-        help="What the network takes: unit, pixels / 255 (the default), or raw, 0..255.",
+        metavar="unit|symmetric|raw|image|MEAN,STD",
+        callback=read_input_scale,
+        help="What the network takes: unit, 0..1 (the default), symmetric, -1..1, raw, 0..255, "
+        "image, each image standardized, or MEAN,STD as in torchvision's Normalize.",
         show_default=False,
     ),
 ]

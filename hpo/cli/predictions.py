@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from hpo.cli.output import print_path, say
 from hpo.config import Activation
@@ -20,7 +19,7 @@ from hpo.weights import (
 
 
 def unseen(
-    input_scale: Literal["unit", "raw"] | None, activation: Activation | None, has_sigmoid: bool
+    input_scale: str | None, activation: Activation | None, has_sigmoid: bool
 ) -> Unseen | None:
     """Return what the options say of a network; None where none of them was given."""
     if input_scale is None and activation is None and not has_sigmoid:
