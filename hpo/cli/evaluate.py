@@ -29,7 +29,9 @@ def evaluate(
     weights: Annotated[
         Path | None,
         typer.Option(
-            "--weights", metavar="MODEL", help="Not of a study: a file of weights, or a folder."
+            "--weights",
+            metavar="MODEL",
+            help="Evaluate a weights file (or a folder of them) instead of a study.",
         ),
     ] = None,
     data: Annotated[
@@ -45,7 +47,10 @@ def evaluate(
     activation: ActivationOption = None,
     has_sigmoid: HasSigmoidOption = False,
     all_: Annotated[
-        bool, typer.Option("--all", help="Of a search, every configuration; not the winner only.")
+        bool,
+        typer.Option(
+            "--all", help="Evaluate every configuration of a search, not only the winner."
+        ),
     ] = False,
     threshold: Annotated[
         str,

@@ -41,7 +41,9 @@ ValuesOption: TypeAlias = Annotated[
 StudyOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--study", metavar="NAME", help="Name of the study. Default: made from the rest."
+        "--study",
+        metavar="NAME",
+        help="Name for this study (default: generated from the settings).",
     ),
 ]
 StorageOption: TypeAlias = Annotated[
@@ -73,7 +75,10 @@ PrecisionOption: TypeAlias = Annotated[
 LanesOption: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--lanes", envvar="HPO_LANES", metavar="auto|N", help="Trainings at a time: auto, or N."
+        "--lanes",
+        envvar="HPO_LANES",
+        metavar="auto|N",
+        help="Number of trainings to run in parallel (default: auto).",
     ),
 ]
 WorkersOption: TypeAlias = Annotated[
@@ -126,6 +131,6 @@ HasSigmoidOption: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--has-sigmoid",
-        help="The network ended in a Sigmoid, and its loss or script applied another.",
+        help="Use if the network ends in a Sigmoid and a second sigmoid was applied in training.",
     ),
 ]

@@ -78,10 +78,15 @@ def document(
 
 
 def show(networks: Sequence[Network], told: Sequence[Prediction]) -> None:
-    """Print a line per image, and what was assumed of the network on standard error.
+    """Print a line per image; before it, on standard error, what is wrong and what was assumed.
 
     Of several networks the mean, and the lowest and highest that one of them tells alone.
     """
+    for one in told:
+        if one.problem:
+            say(f"Error: {one.problem}", style="red")
+    if all(one.problem for one in told):
+        return
     for note in (f"Network: {text_of(networks)}", *notes_of(networks)):
         say(note, style="dim")
     columns = ["pneumonia"]
@@ -93,10 +98,7 @@ def show(networks: Sequence[Network], told: Sequence[Prediction]) -> None:
     for one in told:
         values = [v for v in (one.probability, one.lowest, one.highest) if v is not None]
         if values:
-            shown = [f"{value:.4f}" for value in values[: len(columns)]]
-            _line(shown, widths, str(one.file))
-        else:
-            say(f"Error: {one.problem}", style="red")
+            _line([f"{value:.4f}" for value in values[: len(columns)]], widths, str(one.file))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], file: str) -> None:

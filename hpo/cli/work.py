@@ -77,17 +77,18 @@ def help_out(plan: Plan, *, is_quiet: bool, is_leashed: bool) -> None:
         end_with_input()
     session = open_session(plan)
     if not is_quiet:
-        say(f"{session.study.study_name}: {count(session.source.n_left(), 'training')} to do")
+        n_left = session.source.n_left()
+        say(f"{session.study.study_name}: training {count(n_left, 'network')} …")
     with _interruptible(session):
         tally = follow_all(session, train_alone(session), is_quiet=is_quiet)
     if not is_quiet:
-        say(f"{count(tally.n_trained, 'training')} done. {resume_command(session)} shows them.")
+        say(f"Trained {tally.n_trained:,}. `{resume_command(session)}` shows them.")
 
 
 def _train(session: Session, flags: Flags) -> Tally:
     n_left = session.source.n_left()
     if n_left and not flags.quiet:
-        say(f"{session.study.study_name}: {count(n_left, 'training')} to do")
+        say(f"{session.study.study_name}: training {count(n_left, 'network')} …")
     with _interruptible(session):
         return train(session, is_quiet=flags.quiet)
 
@@ -98,9 +99,8 @@ def _interruptible(session: Session) -> Iterator[None]:
         with ends_in_order():
             yield
     except KeyboardInterrupt:
-        way_on = resume_command(session)
         raise Interrupted(
-            f"Interrupted. What is finished is kept. This goes on: {way_on}"
+            f"Stopped. Finished trainings are saved. To continue: {resume_command(session)}"
         ) from None
 
 
@@ -116,8 +116,11 @@ def _write_page(session: Session, summary: StudySummary, *, is_new: bool) -> Stu
 
 
 def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
-    reused = f", {tally.n_reused} told from the run store" if tally.n_reused else ""
-    print_line(f"{count(tally.n_trained, 'training')} done{reused} in {duration(seconds)}.")
+    if tally.n_trained or tally.n_reused:
+        reused = f", reused {tally.n_reused:,}" if tally.n_reused else ""
+        print_line(f"Trained {tally.n_trained:,}{reused}, in {duration(seconds)}.")
+    else:
+        print_line("Nothing to train: all results are already available.")
     if summary.report:
         print_path(f"Page: {summary.report}")
 
