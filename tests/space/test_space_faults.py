@@ -60,14 +60,14 @@ def test_a_fault_outside_of_sweeps_and_search(faults_of: FaultsOf, text: str, fa
         ("hidden = { values = [[2]], set = 3 }", "sweep.hidden.set takes a table of hyperparam"),
         (
             "hidden = { values = [[2]], set = { epohs = 3 } }",
-            "sweep.hidden.set: Unknown hyperparameter 'epohs'",
+            "sweep.hidden.set: Unknown hyperparam",
         ),
         ("hidden = { values = [[2]], set = { epochs = 0 } }", "sweep.hidden.set: epochs takes a "),
         ("hidden = { values = [[2]], set = { width = 3 } }", "sweep.hidden.set: width is what th"),
         ("hidden = [{ dropout = 0.1 }]", "sweep.hidden, value 1: must set hidden itself"),
         (
             "hidden = [{ hidden = [4], drop = 1 }]",
-            "sweep.hidden, value 1: Unknown hyperparameter 'drop'",
+            "sweep.hidden, value 1: Unknown hyperp",
         ),
         ("dropout = [[0.1, 0.2]]", "sweep.dropout, value 0.1-0.2: dropout = [0.1, 0.2] has 2 va"),
     ],
