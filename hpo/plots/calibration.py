@@ -32,8 +32,8 @@ def calibration_info(evaluation: Evaluation) -> CalibrationInfo:
     shown = best_on_validation(evaluation)
     caption = (
         "Of the images with such a probability of pneumonia, the share that had it, in ten bins "
-        "of equal width over all repeats. On the dashed line a probability means what it says, "
-        "below it pneumonia is predicted too often. Larger points hold more answers."
+        "of equal width over all repeats. On the long-dashed line a probability means what it "
+        "says, below it pneumonia is predicted too often. Larger points hold more answers."
     )
     return CalibrationInfo(
         curves=tuple(_curve(c, index) for index, c in enumerate(shown)),

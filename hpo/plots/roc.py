@@ -7,7 +7,16 @@ from typing import Final
 from plotly import graph_objects as go
 
 from hpo.evaluate import Evaluated, Evaluation
-from hpo.plots.style import GRAY, PALETTE, PERCENT_TICKS, color, label, lines, new_figure
+from hpo.plots.style import (
+    GRAY,
+    PALETTE,
+    PERCENT_TICKS,
+    REFERENCE_DASH,
+    color,
+    label,
+    lines,
+    new_figure,
+)
 
 MAX_CURVES: Final = len(PALETTE)
 
@@ -40,7 +49,7 @@ def roc_info(evaluation: Evaluation) -> RocInfo:
     caption = (
         "Of the pneumonia images the share that is found, over the share of normal images that "
         "are called pneumonia, as the threshold falls from 1 to 0. The marks are at the threshold "
-        f"{evaluation.threshold}, the dashed line is chance."
+        f"{evaluation.threshold}, the long-dashed line is chance."
     )
     if any(len(c.trials) > 1 for c in shown):
         caption += " Lines are means over repeats, bands reach from the lowest to the highest."
@@ -86,7 +95,7 @@ def diagonal(name: str) -> go.Scatter:
         x=[0, 1],
         y=[0, 1],
         mode="lines",
-        line={"color": GRAY, "width": 1.5, "dash": "dash"},
+        line={"color": GRAY, "width": 1.5, "dash": REFERENCE_DASH},
         name=name,
         hoverinfo="skip",
     )
