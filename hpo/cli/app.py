@@ -163,7 +163,9 @@ def _fail(error: HpoError) -> NoReturn:
             sys.exit(error.exit_code)
         except OSError:
             _drop_output()
-    say(f"Error: {error}", style="red")
+    # Who stopped it knows that it is no error.
+    is_wanted = isinstance(error, Interrupted)
+    say(f"{'' if is_wanted else 'Error: '}{error}", style="" if is_wanted else "red")
     sys.exit(error.exit_code)
 
 

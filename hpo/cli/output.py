@@ -28,6 +28,7 @@ _KEPT_SPACE: Final = "\x00"
 _PADDING: Final = 3
 # As far as a column of text is narrowed before the table is parted.
 _TEXT_WIDTH: Final = 12
+_LEAST_SCREEN: Final = 20
 
 
 def print_json(document: Mapping[str, object]) -> None:
@@ -57,7 +58,7 @@ def print_table(table: Table) -> None:
     One with a ratio takes the room that is left, and its cells are cut.
     """
     first, *others = table.columns
-    room = console.width - _PADDING - 1
+    room = max(console.width, _LEAST_SCREEN) - _PADDING - 1
     widths = [min(_least_width(column), room - _PADDING - 1) for column in others]
     key = max(_least_width(first), room - sum(widths) - _PADDING * len(widths))
     key = min(key, _natural_width(first), room - _PADDING - max(widths))

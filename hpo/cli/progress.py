@@ -29,7 +29,8 @@ class Tally:
     """What a call has done so far, and what that says about the rest.
 
     `scores` holds those of the study by configuration and repeat, as far as the grid or the search
-    itself goes: what finalists are trained again is judged by itself.
+    itself goes: what finalists are trained again is judged by itself. `top` is the best mean of a
+    configuration that has all of its repeats.
     """
 
     n_left: int
@@ -40,6 +41,7 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     n_pruned: int = 0
     scores: dict[int, dict[int, float]] = field(default_factory=dict)
+    top: float | None = None
     shares: dict[int, float] = field(default_factory=dict)
     n_epochs: int = 0
     begun: tuple[float, float] = (0.0, 0.0)
@@ -53,8 +55,13 @@ class Tally:
 
     def note(self, job: Job, score: float | None) -> None:
         """Note the score of a job, unless it is of a finalist or of a report's base."""
-        if score is not None and job.repeat < self.n_repeats and not job.report:
-            self.scores.setdefault(job.ordinal, {})[job.repeat] = score
+        if score is None or job.repeat >= self.n_repeats or job.report:
+            return
+        scores = self.scores.setdefault(job.ordinal, {})
+        scores[job.repeat] = score
+        if len(scores) == self.n_repeats:
+            means = [fmean(scores.values()), *([] if self.top is None else [self.top])]
+            self.top = max(means, key=self.score.rank)
 
     def add(self, done: TrialDone) -> None:
         """Count a trial that ended."""
@@ -71,12 +78,10 @@ class Tally:
 
     @property
     def best(self) -> str:
-        """The best configuration that has all of its repeats: it only ever gets better."""
-        complete = (s.values() for s in self.scores.values() if len(s) == self.n_repeats)
-        best = max(map(fmean, complete), key=self.score.rank, default=None)
-        if best is None:
+        """The best so far in words; it only ever gets better."""
+        if self.top is None:
             return ""
-        return f"best {'mean ' * (self.n_repeats > 1)}{self.score.text(best)}"
+        return f"best {'mean ' * (self.n_repeats > 1)}{self.score.text(self.top)}"
 
     @property
     def time_left(self) -> str:
@@ -107,7 +112,8 @@ def follow_all(session: Session, events: Generator[Event, None, None], *, is_qui
         n_repeats=session.goal.n_repeats,
     )
     for trial in trials_in(session.study):
-        if job := read_job(trial):
+        # A pruned one has a value too: the last it reported.
+        if trial.state.name == "COMPLETE" and (job := read_job(trial)):
             tally.note(job, trial.value)
     # Closed at once when the caller stops: what was cut off then waits again.
     with closing(events):

@@ -93,6 +93,12 @@ def curves_info(summary: StudySummary, runs: RunStore) -> CurvesInfo | None:
     return overlay_info(named, runs, score=summary.record.score, left_out=left_out)
 
 
+def curve_colors(summary: StudySummary) -> dict[str, int]:
+    """Return the color of each configuration whose curves are drawn, for the other figures."""
+    numbers = _chosen(summary)
+    return {configuration_label(summary, n): index for index, n in enumerate(numbers)}
+
+
 def overlay_info(
     named: Sequence[tuple[str, Configuration]],
     runs: RunStore,

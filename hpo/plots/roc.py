@@ -1,6 +1,6 @@
 """ROC curves of an opened test: sensitivity over false alarms, several configurations overlaid."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,8 +43,8 @@ class RocInfo:
     caption: str
 
 
-def roc_info(evaluation: Evaluation) -> RocInfo:
-    """Extract the ROC curves of an opened test."""
+def roc_info(evaluation: Evaluation, colors: Mapping[str, int] | None = None) -> RocInfo:
+    """Extract the ROC curves of an opened test; `colors` are those of other figures, by name."""
     shown = best_on_validation(evaluation)
     caption = (
         "Of the pneumonia images the share that is found, over the share of normal images that "
@@ -54,7 +54,7 @@ def roc_info(evaluation: Evaluation) -> RocInfo:
     if any(len(c.trials) > 1 for c in shown):
         caption += " Lines are means over repeats, bands reach from the lowest to the highest."
     return RocInfo(
-        curves=tuple(_curve(c, index) for index, c in enumerate(shown)),
+        curves=tuple(map(_curve, shown, colors_of(shown, colors or {}))),
         caption=caption + left_out(evaluation, shown),
     )
 
@@ -79,6 +79,12 @@ def best_on_validation(evaluation: Evaluation) -> Sequence[Evaluated]:
     every = evaluation.configurations
     ranked = sorted(range(len(every)), key=lambda i: -_validation_accuracy(every[i]))
     return [every[i] for i in sorted(ranked[:MAX_CURVES])]
+
+
+def colors_of(shown: Sequence[Evaluated], known: Mapping[str, int]) -> list[int]:
+    """Return a color for each configuration: its own where it has one, else one that is free."""
+    free = (index for index in range(2 * MAX_CURVES) if index not in known.values())
+    return [known[c.name] if c.name in known else next(free) for c in shown]
 
 
 def left_out(evaluation: Evaluation, shown: Sequence[Evaluated]) -> str:

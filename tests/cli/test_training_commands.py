@@ -201,7 +201,8 @@ def test_an_interrupted_grid_ends_with_130_and_names_the_command_that_goes_on(
         interrupt_at(patch, step=3)
         answer = hpo(*GRID, "--data", xrays, "--study", "mine")
     assert answer.code == 130
-    assert "hpo resume mine" in answer.err
+    stopped = "Stopped. Finished trainings are saved. To continue: hpo resume mine"
+    assert stopped in answer.err.splitlines()
     assert "Traceback" not in answer.err
     resumed = hpo("resume", "mine", "--json")
     assert resumed.code == 0
