@@ -354,18 +354,24 @@ def _cross_check(config: TrainingConfig) -> list[str]:
     return faults
 
 
-def unknown_field(name: str) -> str:
-    """Say that a field does not exist, with the nearest name."""
-    return f"{name} is no hyperparameter{did_you_mean(name, FIELDS)}"
+def unknown_field(name: str, meant: str | None = None) -> str:
+    """Say that a hyperparameter does not exist, with the one that was probably meant."""
+    meant = meant or nearest(name, FIELDS)
+    hint = f"Did you mean {meant}?" if meant else "Run `hpo grid` to see what can be varied."
+    return f"Unknown hyperparameter {name[:60]!r}. {hint}"
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return `: did you mean X?` for the nearest name, or the names there are."""
     known = list(names)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if near:
-        return f": did you mean {near[0]}?"
+    if near := nearest(name, known):
+        return f": did you mean {near}?"
     return f"; there are: {', '.join(known)}" if known else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the name that is spelled most like this one, None where none is near."""
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.6)), None)
 
 
 def describe(value: object) -> str:

@@ -1,5 +1,6 @@
 """What is typed after an option, read into values."""
 
+import math
 import shlex
 from collections.abc import Sequence
 from typing import Final
@@ -8,6 +9,7 @@ from hpo.errors import UsageError, fault_list
 
 MOST_LANES: Final = 256
 MOST_WORKERS: Final = 64
+INPUT_SCALES: Final = ("unit", "symmetric", "raw", "image")
 
 
 def read_lanes(text: str) -> int | None:
@@ -44,6 +46,35 @@ def _read_number(option: str, text: str, most: int) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > len(str(most)):
         raise UsageError(f"{option} takes auto or 1 to {most}, but got {text[:20]!r}.")
     return int(text)
+
+
+def read_input_scale(text: str | None) -> str | None:
+    """Check `--input-scale`: a name, or the mean and deviation of pixels / 255.
+
+    Raises:
+        UsageError: it is neither, or the deviation is not above 0.
+    """
+    if text is not None and text not in INPUT_SCALES:
+        read_mean_and_deviation(text)
+    return text
+
+
+def read_mean_and_deviation(text: str) -> tuple[float, float]:
+    """Read `MEAN,STD`, as torchvision's Normalize takes them.
+
+    Raises:
+        UsageError: these are not two numbers, or the deviation is not above 0.
+    """
+    try:
+        mean, deviation = map(float, text.split(","))
+    except ValueError:
+        mean, deviation = math.nan, math.nan
+    if not (math.isfinite(mean) and 0 < deviation < math.inf):
+        raise UsageError(
+            f"--input-scale takes {', '.join(INPUT_SCALES)} or MEAN,STD of pixels / 255 (such as "
+            f"0.48,0.24), but got {text[:40]!r}."
+        )
+    return mean, deviation
 
 
 def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

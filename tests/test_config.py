@@ -160,7 +160,7 @@ def test_all_faults_come_in_one_message() -> None:
         "dropout takes a number or a list of them from 0 below 1, but got 1.5",
         'loss takes one of bce, ce, focal, l1, mse, smooth_l1, but got "bcee"',
         "batch_size takes a whole number from 2 to 65536, but got 1",
-        "momentun is no hyperparameter: did you mean momentum?",
+        "Unknown hyperparameter 'momentun'. Did you mean momentum?",
     ]
 
 

@@ -4,15 +4,42 @@ import errno
 import os
 import sys
 import tempfile
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
 from hpo.errors import HpoError, Interrupted, OutputError, UsageError
 
+# What commands are called elsewhere.
+_OTHER_NAMES: Final = {
+    "sweep": "grid",
+    "train": "grid",
+    "run": "grid",
+    "tune": "search",
+    "optimize": "search",
+    "list": "show",
+    "ls": "show",
+    "test": "evaluate",
+    "continue": "resume",
+    "rm": "delete",
+}
+
+
+class _Commands(TyperGroup):
+    """The commands, which know what others call them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the first argument names."""
+        if meant := _OTHER_NAMES.get(args[0]):
+            ctx.fail(f"No such command '{args[0]}'. Did you mean {meant}?")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="hpo",
+    cls=_Commands,
     help="Sweep and search the hyperparameters of a small chest X-ray classifier.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -26,8 +53,11 @@ _LOOK = "Look at studies"
 _USE = "Use what was trained"
 _KEEP = "Keep and clean up"
 
-app.command(rich_help_panel=_TRAIN)(train.grid)
-app.command(rich_help_panel=_TRAIN)(train.search)
+# Arguments that are too many reach the commands, which say what they may be.
+_ANY_ARGUMENTS = {"allow_extra_args": True}
+
+app.command(rich_help_panel=_TRAIN, context_settings=_ANY_ARGUMENTS)(train.grid)
+app.command(rich_help_panel=_TRAIN, context_settings=_ANY_ARGUMENTS)(train.search)
 app.command(rich_help_panel=_TRAIN)(train.resume)
 app.command(rich_help_panel=_TRAIN)(train.worker)
 app.command(rich_help_panel=_LOOK)(show.show)
@@ -55,7 +85,7 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print it and end."
+            "--version", callback=_print_version, is_eager=True, help="Show the version."
         ),
     ] = False,
 ) -> None:
@@ -74,7 +104,7 @@ def main() -> None:
         _fail_in_system(error)
     if code == Interrupted.exit_code:
         interrupted = Interrupted(
-            "Interrupted. What is finished is kept: the same command goes on."
+            "Stopped. Finished trainings are saved: the same command continues."
         )
         _fail(interrupted)
     sys.exit(code)
@@ -102,8 +132,9 @@ def _run() -> int:
     try:
         return app(standalone_mode="--json" not in sys.argv) or 0
     except typer.TyperException as error:
-        message = error.format_message().rstrip(".")
-        raise UsageError(f"{message}. `hpo COMMAND --help` tells more.") from error
+        message = error.format_message()
+        end = "" if message.endswith(("?", ".")) else "."
+        raise UsageError(f"{message}{end} `hpo COMMAND --help` shows the usage.") from error
     except SystemExit as end:
         return int(end.code or 0)
 
@@ -132,7 +163,9 @@ def _fail(error: HpoError) -> NoReturn:
             sys.exit(error.exit_code)
         except OSError:
             _drop_output()
-    say(f"Error: {error}", style="red")
+    # Who stopped it knows that it is no error.
+    is_wanted = isinstance(error, Interrupted)
+    say(f"{'' if is_wanted else 'Error: '}{error}", style="" if is_wanted else "red")
     sys.exit(error.exit_code)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from hpo.cli.output import console, print_line
+from hpo.cli.output import print_line, print_path, print_table
 from hpo.cli.tables import data_name, score_cells
 from hpo.compare import Comparison, Entry
 from hpo.stats import outcome
@@ -21,13 +21,13 @@ def print_comparison(comparison: Comparison, page: Path) -> None:
         style="bold",
     )
     table = Table()
-    table.add_column("configuration", overflow="fold")
+    table.add_column("configuration")
     for name in (comparison.score.column, "95 % interval", "repeats", "epochs"):
         table.add_column(name, justify="right")
     for entry in comparison.entries:
         style = "bold green" if entry is comparison.best else ""
         table.add_row(*map(escape, _cells(entry)), style=style)
-    console.print(table)
+    print_table(table)
     for entry in comparison.entries:
         if entry.summary.record.kind == "search":
             print_line(f"{entry.name}: {entry.configuration.label}")
@@ -35,7 +35,7 @@ def print_comparison(comparison: Comparison, page: Path) -> None:
         print_line(f"  {said if isinstance(said, str) else said.sentence}")
     for note in comparison.notes:
         print_line(note)
-    print_line(f"Page: {page}")
+    print_path(f"Page: {page}")
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Final
 from rich.markup import escape
 from rich.table import Table
 
-from hpo.cli.output import console, count, percent
+from hpo.cli.output import count, percent, print_line, print_table
 from hpo.data import N_FOLDS, Dataset, Fold, seal
 from hpo.data.audit import Audit, Leak, SplitCounts, count_splits
 
@@ -120,16 +120,14 @@ def _leak_text(leak: Leak) -> str:
 
 def _print_splits(dataset: Dataset, splits: Sequence[SplitCounts]) -> None:
     origin = "synthetic images" if dataset.is_phantom else dataset.format
-    table = Table(
-        title=escape(f"{dataset.name} ({origin})"), title_justify="left", title_style="bold"
-    )
+    table = Table(title=escape(f"{dataset.name} ({origin})"))
     table.add_column("split")
     for name in ("normal", "pneumonia", "patients"):
         table.add_column(name, justify="right")
     for counts in splits:
         patients = f"{counts.n_patients:,}" if dataset.has_patients else "–"
         table.add_row(counts.split, f"{counts.n_normal:,}", f"{counts.n_pneumonia:,}", patients)
-    console.print(table)
+    print_table(table)
 
 
 def _print_some(lines: Iterable[str]) -> None:
@@ -141,7 +139,7 @@ def _print_some(lines: Iterable[str]) -> None:
 
 
 def _line(name: str, text: str) -> None:
-    console.print(f"{name:<18}{text}", markup=False, soft_wrap=True)
+    print_line(f"{name:<18}{text}", indent=18)
 
 
 def _height_by_width(size: Sequence[int]) -> str:

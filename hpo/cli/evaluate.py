@@ -29,7 +29,9 @@ def evaluate(
     weights: Annotated[
         Path | None,
         typer.Option(
-            "--weights", metavar="MODEL", help="Not of a study: a file of weights, or a folder."
+            "--weights",
+            metavar="MODEL",
+            help="Evaluate a weights file (or a folder of them) instead of a study.",
         ),
     ] = None,
     data: Annotated[
@@ -45,7 +47,10 @@ def evaluate(
     activation: ActivationOption = None,
     has_sigmoid: HasSigmoidOption = False,
     all_: Annotated[
-        bool, typer.Option("--all", help="Of a search, every configuration; not the winner only.")
+        bool,
+        typer.Option(
+            "--all", help="Evaluate every configuration of a search, not only the winner."
+        ),
     ] = False,
     threshold: Annotated[
         str,
@@ -113,7 +118,7 @@ def _check_usage(context: typer.Context, study: str | None, weights: Path | None
 
 def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: bool) -> None:
     from hpo.cli.evaluation import document, print_evaluation, print_openings
-    from hpo.cli.output import print_json, print_line
+    from hpo.cli.output import print_json, print_path
     from hpo.evaluate import Request, open_test
     from hpo.folders import runs_folder, study_folder
     from hpo.report import write_report
@@ -135,4 +140,4 @@ def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: 
     if json:
         print_json(document(evaluation, summary) | {"report": str(page)})
     else:
-        print_line(f"Page: {page}")
+        print_path(f"Page: {page}")

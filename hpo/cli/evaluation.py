@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpo.cli.command_line import command_line
-from hpo.cli.output import console, count, say
+from hpo.cli.output import count, print_line, print_table, say
 from hpo.cli.tables import data_name
 from hpo.evaluate import (
     Ensemble,
@@ -28,8 +28,6 @@ from hpo.summary import StudySummary
 
 _MOST_SHOWN: Final = 12
 _MOST_PAIRS: Final = 10
-_NAME_WIDTH: Final = 24
-_COLUMN_WIDTH: Final = 17
 _NONE: Final = "–"
 
 
@@ -65,39 +63,37 @@ def document(evaluation: Evaluation, summary: StudySummary) -> dict[str, Any]:
 
 def print_evaluation(evaluation: Evaluation, summary: StudySummary) -> None:
     """Print the metrics with their intervals, right answers, gaps, verdicts and warnings."""
-    _print(
+    print_line(
         f"Test of {evaluation.study}: {data_name(summary)}, {evaluation.n_normal} normal and "
         f"{evaluation.n_pneumonia} pneumonia images, threshold {_threshold(evaluation)}",
         style="bold",
     )
     shown = evaluation.configurations[:_MOST_SHOWN]
-    n_columns = max(1, (console.width - _NAME_WIDTH) // _COLUMN_WIDTH)
-    for start in range(0, len(shown), n_columns):
-        console.print(_table(evaluation, shown[start : start + n_columns]))
+    print_table(_table(evaluation, shown))
     of_ensemble = ", below an ensemble over patients alone" * any(c.ensemble for c in shown)
-    _print(
+    print_line(
         f"Below each mean its 95 % interval over trainings and patients{of_ensemble}; gap: "
         "validation - test."
     )
     if n_hidden := len(evaluation.configurations) - len(shown):
-        _print(f"{count(n_hidden, 'more configuration')} in --json.")
+        print_line(f"{count(n_hidden, 'more configuration')} in --json.")
     for evaluated in shown:
         if evaluated.name != evaluated.label:
-            _print(f"  {evaluated.name}: {evaluated.label}")
+            print_line(f"  {evaluated.name}: {evaluated.label}")
         for line in (_confusion(evaluation, evaluated), *evaluated.notes):
-            _print(f"  {evaluated.name}: {line}")
+            print_line(f"  {evaluated.name}: {line}")
         for line in evaluated.signs:
-            _print(f"  {evaluated.name}: Warning: {line}", style="yellow")
+            print_line(f"  {evaluated.name}: Warning: {line}", style="yellow")
     for line in _verdict(evaluation.pairs):
-        _print(f"  {line}")
+        print_line(f"  {line}")
     for line in evaluation.notes:
-        _print(line)
+        print_line(line)
 
 
 def print_openings(summary: StudySummary) -> None:
     """Print every opening of the test, as every later table does."""
     for line in statements(summary.openings, n_complete=summary.count("complete")):
-        _print(line)
+        print_line(line)
 
 
 def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
@@ -106,7 +102,7 @@ def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
     corner, *names = _heads(columns)
     table.add_column(corner)
     for name in names:
-        table.add_column(escape(name), justify="right", overflow="fold")
+        table.add_column(escape(name), justify="right")
     _add_metrics(table, evaluation, columns)
     table.add_section()
     table.add_row("accuracy gap, points", *(_points(c.gap["accuracy"], sign="+") for c in columns))
@@ -193,7 +189,3 @@ def _written(interval: Interval, *, factor: int, form: str) -> str:
     if interval.low is None or interval.high is None:
         return text
     return f"{text}\n[dim]{factor * interval.low:{form}} to {factor * interval.high:{form}}[/]"
-
-
-def _print(line: str, *, style: str = "") -> None:
-    console.print(escape(line), soft_wrap=True, style=style)

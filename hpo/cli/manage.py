@@ -32,7 +32,7 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write a study as CSV, with a folder per configuration: curves, weights, opened test."""
-    from hpo.cli.output import print_json, print_line, say
+    from hpo.cli.output import print_json, print_path, say
     from hpo.evaluate import read_evaluation
     from hpo.export import Exporter
     from hpo.export import export as write
@@ -63,7 +63,7 @@ def export(
     if json:
         print_json({"study": study, "path": str(folder)})
     else:
-        print_line(f"Exported to {folder}")
+        print_path(f"Exported to {folder}")
 
 
 def delete(
@@ -73,6 +73,7 @@ def delete(
 ) -> None:
     """Delete a study and its folder; what the run store holds stays."""
     from hpo.cli.output import count, print_line
+    from hpo.folders import runs_folder
     from hpo.session import delete_study
     from hpo.storage import explained, open_storage
     from hpo.study import open_study
@@ -85,5 +86,6 @@ def delete(
         typer.confirm(f"Delete {study} with its {count(n_trials, 'trial')}?", abort=True, err=True)
     delete_study(opened, study)
     print_line(
-        f"Deleted {study}. Its finished trainings stay in the run store and are not trained again."
+        f"Deleted {study}. Its trained results stay in the cache ({runs_folder(storage)}) and "
+        "will be reused."
     )

@@ -1,11 +1,12 @@
 """Every option is declared once here and spelled the same in every command."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
 from hpo.config import Activation
+from hpo.option_texts import read_input_scale
 
 DataOption: TypeAlias = Annotated[
     Path | None,
@@ -40,7 +41,9 @@ ValuesOption: TypeAlias = Annotated[
 StudyOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--study", metavar="NAME", help="Name of the study. Default: made from the rest."
+        "--study",
+        metavar="NAME",
+        help="Name for this study (default: generated from the settings).",
     ),
 ]
 StorageOption: TypeAlias = Annotated[
@@ -72,7 +75,10 @@ PrecisionOption: TypeAlias = Annotated[
 LanesOption: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--lanes", envvar="HPO_LANES", metavar="auto|N", help="Trainings at a time: auto, or N."
+        "--lanes",
+        envvar="HPO_LANES",
+        metavar="auto|N",
+        help="Number of trainings to run in parallel (default: auto).",
     ),
 ]
 WorkersOption: TypeAlias = Annotated[
@@ -103,10 +109,13 @@ StudyArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
 ]
 InputScaleOption: TypeAlias = Annotated[
-    Literal["unit", "raw"] | None,
+    str | None,
     typer.Option(
         "--input-scale",
-        help="What the network takes: unit, pixels / 255 (the default), or raw, 0..255.",
+        metavar="unit|symmetric|raw|image|MEAN,STD",
+        callback=read_input_scale,
+        help="What the network takes: unit, 0..1 (the default), symmetric, -1..1, raw, 0..255, "
+        "image, each image standardized, or MEAN,STD as in torchvision's Normalize.",
         show_default=False,
     ),
 ]
@@ -122,6 +131,6 @@ HasSigmoidOption: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--has-sigmoid",
-        help="The network ended in a Sigmoid, and its loss or script applied another.",
+        help="Use if the network ends in a Sigmoid and a second sigmoid was applied in training.",
     ),
 ]

@@ -1,14 +1,17 @@
-"""What commands print: JSON, numbers in words, and the two consoles."""
+"""What commands print: JSON, lines, tables that fit the screen, and numbers in words."""
 
 import json
 import math
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape, render
+from rich.table import Column, Table
 
 console: Final = Console(highlight=False)
 error_console: Final = Console(stderr=True, highlight=False)
@@ -17,20 +20,117 @@ error_console: Final = Console(stderr=True, highlight=False)
 # A message may name what comes from a stranger's file, and a terminal obeys such signs.
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+# To be copied: in backticks, or a command of ours up to the end of its line.
+_COMMAND: Final = re.compile(r"`[^`\n]+`|(?<=: )hpo .+")
+_KEPT_SPACE: Final = "\x00"
+
+# What a column takes beside its text: two spaces and a border; one border more ends the table.
+_PADDING: Final = 3
+# As far as a column of text is narrowed before the table is parted.
+_TEXT_WIDTH: Final = 12
+_LEAST_SCREEN: Final = 20
+
 
 def print_json(document: Mapping[str, object]) -> None:
     """Print one JSON document; a number that is not finite is null."""
     sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=False) + "\n")
 
 
-def print_line(text: str, *, style: str = "") -> None:
-    """Print a line of a result on standard output; the terminal wraps it, nothing cuts it."""
-    console.print(escape(text), soft_wrap=True, style=style)
+def print_line(text: str, *, style: str = "", indent: int = 0) -> None:
+    """Print a line of a result on standard output."""
+    _print(console, text, style=style, indent=indent)
+
+
+def print_path(text: str) -> None:
+    """Print a line with a path at its end on standard output, which nothing breaks."""
+    console.print(escape(text), soft_wrap=True)
 
 
 def say(message: str, *, style: str = "") -> None:
     """Print a line for the reader on standard error."""
-    error_console.print(escape(_CONTROL.sub("�", message)), style=style, soft_wrap=True)
+    _print(error_console, _CONTROL.sub("�", message), style=style)
+
+
+def print_table(table: Table) -> None:
+    """Print a table whole: one wider than the screen in parts that all have its first column.
+
+    Columns of text are narrowed first, unless they are not to be wrapped; numbers never are.
+    One with a ratio takes the room that is left, and its cells are cut.
+    """
+    first, *others = table.columns
+    room = max(console.width, _LEAST_SCREEN) - _PADDING - 1
+    widths = [min(_least_width(column), room - _PADDING - 1) for column in others]
+    key = max(_least_width(first), room - sum(widths) - _PADDING * len(widths))
+    key = min(key, _natural_width(first), room - _PADDING - max(widths))
+    parts: list[dict[int, int]] = []
+    left = 0
+    for place, width in enumerate(widths, start=1):
+        if not parts or left < width + _PADDING:
+            parts.append({0: key})
+            left = room - key
+        parts[-1][place] = width
+        left -= width + _PADDING
+    for part in parts:
+        _print_part(table, part)
+        table.title = None
+
+
+def _print_part(table: Table, widths: dict[int, int]) -> None:
+    """Print the columns at these places; those after the first share what room there is."""
+    left = console.width - 1 - sum(width + _PADDING for width in widths.values())
+    for place in sorted(list(widths)[1:], key=lambda place: table.columns[place].ratio or 0):
+        column = table.columns[place]
+        more = min(left, max(0, _natural_width(column) - widths[place]))
+        widths[place] += more
+        left -= more
+    part = Table(title=table.title, title_justify="left", title_style="bold")
+    part.show_lines = table.show_lines
+    cells = []
+    for place, width in widths.items():
+        column = table.columns[place]
+        part.add_column(column.header, justify=column.justify, width=width, overflow="fold")
+        texts = [render(str(cell)) for cell in column.cells]
+        if column.ratio:
+            for text in texts:
+                text.truncate(width, overflow="ellipsis")
+        cells.append(texts)
+    for row, *texts in zip(table.rows, *cells, strict=True):
+        part.add_row(*texts, style=row.style, end_section=row.end_section)
+    console.print(part)
+
+
+def _least_width(column: Column) -> int:
+    """Return the width below which a column cannot be read; its header is wrapped at words."""
+    header = max(map(cell_len, str(column.header).split()), default=1)
+    cells = max(map(_line_width, column.cells), default=1)
+    is_text = column.justify == "left" and not column.no_wrap
+    return max(header, min(cells, column.min_width or _TEXT_WIDTH) if is_text else cells)
+
+
+def _natural_width(column: Column) -> int:
+    return max(map(_line_width, [column.header, *column.cells]))
+
+
+def _line_width(cell: object) -> int:
+    return max(map(cell_len, render(str(cell)).plain.split("\n")))
+
+
+def _print(where: Console, text: str, *, style: str, indent: int = 0) -> None:
+    """Print lines, on a terminal wrapped at words; a longer word is left to it, and not cut."""
+    kept = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT_SPACE), text)
+    for line in kept.split("\n"):
+        hang = " " * (indent or len(line) - len(line.lstrip()))
+        wrapped = [line]
+        if where.is_terminal:
+            wrapped = textwrap.wrap(
+                line,
+                where.width,
+                subsequent_indent=hang,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        for shown in wrapped or [""]:
+            where.print(escape(shown.replace(_KEPT_SPACE, " ")), style=style, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

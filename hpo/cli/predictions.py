@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from hpo.cli.output import console, say
+from hpo.cli.output import print_path, say
 from hpo.config import Activation
 from hpo.errors import StorageError, StudyError, UsageError
 from hpo.weights import (
@@ -20,7 +19,7 @@ from hpo.weights import (
 
 
 def unseen(
-    input_scale: Literal["unit", "raw"] | None, activation: Activation | None, has_sigmoid: bool
+    input_scale: str | None, activation: Activation | None, has_sigmoid: bool
 ) -> Unseen | None:
     """Return what the options say of a network; None where none of them was given."""
     if input_scale is None and activation is None and not has_sigmoid:
@@ -79,10 +78,15 @@ def document(
 
 
 def show(networks: Sequence[Network], told: Sequence[Prediction]) -> None:
-    """Print a line per image, and what was assumed of the network on standard error.
+    """Print a line per image; before it, on standard error, what is wrong and what was assumed.
 
     Of several networks the mean, and the lowest and highest that one of them tells alone.
     """
+    for one in told:
+        if one.problem:
+            say(f"Error: {one.problem}", style="red")
+    if all(one.problem for one in told):
+        return
     for note in (f"Network: {text_of(networks)}", *notes_of(networks)):
         say(note, style="dim")
     columns = ["pneumonia"]
@@ -94,12 +98,9 @@ def show(networks: Sequence[Network], told: Sequence[Prediction]) -> None:
     for one in told:
         values = [v for v in (one.probability, one.lowest, one.highest) if v is not None]
         if values:
-            shown = [f"{value:.4f}" for value in values[: len(columns)]]
-            _line(shown, widths, str(one.file))
-        else:
-            say(f"Error: {one.problem}", style="red")
+            _line([f"{value:.4f}" for value in values[: len(columns)]], widths, str(one.file))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], file: str) -> None:
     shown = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-    console.print("  ".join([*shown, file]), markup=False, soft_wrap=True)
+    print_path("  ".join([*shown, file]))

@@ -9,35 +9,59 @@ from typing import Final
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
 
 from hpo.cli.output import count, duration, error_console, say
 from hpo.events import EpochDone, Event, StackShrunk, TrialDone, WaitingForOthers, WorkerReplaced
 from hpo.score import Score
 from hpo.search import Job
+from hpo.search.job import read_job, trials_in
 from hpo.session import Session
 from hpo.space.records import params_text
 from hpo.workers import carry_out
 
 _MOST_PARAMS: Final = 4
+_LEAST_EPOCHS: Final = 4
 
 
 @dataclass
 class Tally:
-    """What a call has done so far, and what that says about the rest."""
+    """What a call has done so far, and what that says about the rest.
+
+    `scores` holds those of the study by configuration and repeat, as far as the grid or the search
+    itself goes: what finalists are trained again is judged by itself. `top` is the best mean of a
+    configuration that has all of its repeats.
+    """
 
     n_left: int
     score: Score
-    started: float = field(default_factory=time.monotonic)
+    n_repeats: int = 1
     n_trained: int = 0
     n_reused: int = 0
     failures: list[str] = field(default_factory=list)
     n_pruned: int = 0
-    scores: dict[int, list[float]] = field(default_factory=dict)
+    scores: dict[int, dict[int, float]] = field(default_factory=dict)
+    top: float | None = None
     shares: dict[int, float] = field(default_factory=dict)
+    n_epochs: int = 0
+    begun: tuple[float, float] = (0.0, 0.0)
 
     def follow(self, epoch: EpochDone) -> None:
-        """Note how far a training is."""
+        """Note how far a training is; the clock begins when those at the start had an epoch."""
+        self.n_epochs += 1
         self.shares[epoch.trial] = epoch.epoch / epoch.job.config.epochs
+        if self.n_epochs == len(self.shares) and not self.n_trained:
+            self.begun = time.monotonic(), sum(self.shares.values())
+
+    def note(self, job: Job, score: float | None) -> None:
+        """Note the score of a job, unless it is of a finalist or of a report's base."""
+        if score is None or job.repeat >= self.n_repeats or job.report:
+            return
+        scores = self.scores.setdefault(job.ordinal, {})
+        scores[job.repeat] = score
+        if len(scores) == self.n_repeats:
+            means = [fmean(scores.values()), *([] if self.top is None else [self.top])]
+            self.top = max(means, key=self.score.rank)
 
     def add(self, done: TrialDone) -> None:
         """Count a trial that ended."""
@@ -50,23 +74,29 @@ class Tally:
         self.n_pruned += done.outcome == "pruned"
         if done.outcome == "failed":
             self.failures.append(f"trial {done.trial} ({label(done.job)}): {done.reason}")
-        if done.score is not None:
-            self.scores.setdefault(done.job.ordinal, []).append(done.score)
+        self.note(done.job, done.score)
 
     @property
-    def best(self) -> float | None:
-        """The best mean over the repeats of one configuration."""
-        means = [fmean(scores) for scores in self.scores.values()]
-        return max(means, key=self.score.rank, default=None)
+    def best(self) -> str:
+        """The best so far in words; it only ever gets better."""
+        if self.top is None:
+            return ""
+        return f"best {'mean ' * (self.n_repeats > 1)}{self.score.text(self.top)}"
 
     @property
     def time_left(self) -> str:
-        """The time the rest will take, if it goes on as so far; many trainings are under way."""
+        """The time the rest will take, if it goes on as since the first epochs.
+
+        Trainings side by side end their epochs together: it takes a few of each to tell.
+        """
+        began, base = self.begun
         under_way = sum(self.shares.values())
-        n_done, n_left = self.n_trained + under_way, max(0.0, self.n_left - under_way)
-        if not n_done:
+        n_done, n_left = self.n_trained + under_way - base, self.n_left - under_way
+        if self.n_left <= 0:
             return ""
-        return f", about {duration((time.monotonic() - self.started) * n_left / n_done)} left"
+        if self.n_epochs < _LEAST_EPOCHS * max(1, len(self.shares)) or n_done <= 0:
+            return "estimating time"
+        return f"about {duration((time.monotonic() - began) * max(0.0, n_left) / n_done)} left"
 
 
 def train(session: Session, *, is_quiet: bool) -> Tally:
@@ -76,7 +106,15 @@ def train(session: Session, *, is_quiet: bool) -> Tally:
 
 def follow_all(session: Session, events: Generator[Event, None, None], *, is_quiet: bool) -> Tally:
     """Go through the events of a study's training, and show them; return what was done."""
-    tally = Tally(n_left=session.source.n_left(), score=session.record.score)
+    tally = Tally(
+        n_left=session.source.n_left(),
+        score=session.record.score,
+        n_repeats=session.goal.n_repeats,
+    )
+    for trial in trials_in(session.study):
+        # A pruned one has a value too: the last it reported.
+        if trial.state.name == "COMPLETE" and (job := read_job(trial)):
+            tally.note(job, trial.value)
     # Closed at once when the caller stops: what was cut off then waits again.
     with closing(events):
         follow(events, tally, is_quiet=is_quiet)
@@ -120,25 +158,32 @@ def _lines(events: Iterable[Event], tally: Tally) -> Iterator[None]:
                 tally.follow(event)
             case TrialDone():
                 tally.add(event)
-                say(f"[{total - tally.n_left}/{total}] {_outcome(event, tally)}")
+                parts = [_outcome(event, tally), tally.best, tally.time_left]
+                say(f"[{total - tally.n_left}/{total}] {', '.join(filter(None, parts))}")
             case StackShrunk() | WorkerReplaced() | WaitingForOthers():
                 say(_told(event))
         yield
 
 
 def _live(events: Iterable[Event], tally: Tally) -> Iterator[None]:
-    columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=error_console, transient=True) as progress:
-        task = progress.add_task("starting", total=tally.n_left)
+    # The end of the text is cut where there is no room for it, never the count.
+    rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    columns = (
+        BarColumn(min(24, error_console.width // 8)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.description}", table_column=rest),
+    )
+    with Progress(*columns, console=error_console, transient=True, expand=True) as progress:
+        task = progress.add_task("loading images", total=tally.n_left)
         total = tally.n_left
         for event in events:
             match event:
                 case EpochDone():
                     tally.follow(event)
-                    text = _now(event, tally)
+                    text = _live_text(_now(event, tally), tally)
                 case TrialDone():
                     tally.add(event)
-                    text = _outcome(event, tally)
+                    text = _live_text(_outcome(event, tally), tally)
                 case StackShrunk() | WorkerReplaced() | WaitingForOthers():
                     text = _told(event)
                     say(text)
@@ -158,19 +203,20 @@ def _told(event: StackShrunk | WorkerReplaced | WaitingForOthers) -> str:
     )
 
 
+def _live_text(event: str, tally: Tally) -> str:
+    """Put first what matters: there may be no room for the rest."""
+    return ", ".join(filter(None, [tally.time_left, tally.best, event]))
+
+
 def _now(event: EpochDone, tally: Tally) -> str:
-    epochs = event.job.config.epochs
     score = "" if event.score is None else f": {tally.score.text(event.score)}"
-    best = "" if tally.best is None else f" (best {tally.score.text(tally.best)})"
-    return f"{label(event.job)}, epoch {event.epoch}/{epochs}{score}{best}{tally.time_left}"
+    return f"{label(event.job)}, epoch {event.epoch}/{event.job.config.epochs}{score}"
 
 
 def _outcome(done: TrialDone, tally: Tally) -> str:
     if done.outcome == "failed":
         return f"{label(done.job)}: failed, {done.reason}"
     if done.outcome == "pruned":
-        return f"{label(done.job)}: pruned{tally.time_left}"
+        return f"{label(done.job)}: pruned"
     how = " (from the run store)" if done.is_reused else ""
-    best = "" if tally.best is None else f", best {tally.score.text(tally.best)}"
-    score = "" if done.score is None else tally.score.text(done.score)
-    return f"{label(done.job)}: {score}{how}{best}{tally.time_left}"
+    return f"{label(done.job)}: {'' if done.score is None else tally.score.text(done.score)}{how}"

@@ -94,7 +94,7 @@ def report(
     study: StudyArgument, storage: StorageOption = DEFAULT_URL, json: JsonOption = False
 ) -> None:
     """Write the page of a study: studies/STUDY/report.html."""
-    from hpo.cli.output import print_json, print_line
+    from hpo.cli.output import print_json, print_path
     from hpo.folders import runs_folder, study_folder
     from hpo.report import write_report
     from hpo.runs import RunStore
@@ -109,7 +109,7 @@ def report(
     if json:
         print_json({"study": study, "path": str(path)})
     else:
-        print_line(f"Page: {path}")
+        print_path(f"Page: {path}")
 
 
 def dashboard(

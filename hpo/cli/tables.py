@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpo import space as spaces
-from hpo.cli.output import console, count, duration, percent, print_line
+from hpo.cli.output import count, duration, print_line, print_table
 from hpo.learning_curves import LearningCurves
 from hpo.openings import statements
 from hpo.runs import RunStore
@@ -27,6 +27,7 @@ _MOST_ROWS: Final = 15
 _MOST_SIGNS: Final = 100
 _MOST_REAL: Final = 30
 _MOST_COLUMNS: Final = 3
+_LINE_WIDTH: Final = 24
 
 
 def print_study(summary: StudySummary, runs: RunStore) -> None:
@@ -38,7 +39,7 @@ def print_study(summary: StudySummary, runs: RunStore) -> None:
     if summary.record.kind == "search" or len(rows) > _MOST_ROWS:
         rows.sort(key=summary.rank, reverse=True)
     names = [name for name in summary.record.names if any(name in row.params for row in rows)]
-    console.print(_table(summary, rows[:_MOST_ROWS], names))
+    print_table(_table(summary, rows[:_MOST_ROWS], names))
     if summary.best and len(names) > _MOST_COLUMNS:
         _print_lines([f"Best: {summary.best.label}"])
     _print_lines(_baselines(summary))
@@ -62,13 +63,13 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
     if not summaries:
         _print_lines(["No studies yet: `hpo grid --param batch_size` makes the first one."])
         return
-    # Expanded: a long configuration takes what is left, where it would squeeze the rest away.
-    table = Table(expand=True)
+    table = Table()
     table.add_column("study", no_wrap=True)
-    table.add_column("data", no_wrap=True)
+    table.add_column("data")
     for name in ("trials", "best"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("best configuration", ratio=1, no_wrap=True, overflow="ellipsis")
+        table.add_column(name, justify="right")
+    # A long configuration takes what is left, where it would squeeze the rest away.
+    table.add_column("best configuration", ratio=1)
     for summary in summaries:
         best, score = summary.best, summary.record.score
         found = summary.best_score
@@ -80,7 +81,7 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
             "–" if mean is None else score.text(mean),
             escape(best.label) if best else "–",
         )
-    console.print(table)
+    print_table(table)
     for summary in summaries:
         if not summary.record.score.is_accuracy:
             _print_lines([f"The best of {summary.name} is its {summary.record.score.title}."])
@@ -158,29 +159,21 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
         results[1:1] = ["95 % interval", "repeats"]
     # Verdicts call the configurations of a search by their numbers.
     numbers = ["#"] if summary.record.kind == "search" else []
-    table = Table(expand=not is_narrow)
+    table = Table()
     for name in numbers:
         table.add_column(name, justify="right")
-    beside = summary.baselines if score.is_accuracy else {}
     for name in named:
-        # The first holds the names of the baselines: half a name is none.
-        widest = max(map(len, beside), default=None) if name == named[0] else None
-        table.add_column(name, overflow="fold", min_width=widest)
+        table.add_column(name)
     for name in results:
         table.add_column(name, justify="right")
     for name in line:
-        table.add_column(name, ratio=1, no_wrap=True, overflow="ellipsis")
+        table.add_column(name, ratio=1, min_width=_LINE_WIDTH)
     columns = [*numbers, *named, *results, *line]
     places = {id(c): f"{n}" for n, c in enumerate(summary.configurations, start=1)}
     for row in rows:
         cells = _cells(row, score) | {"#": places[id(row)]}
         style = "bold green" if row is summary.best else ""
         table.add_row(*(cells.get(name, "") for name in columns), style=style)
-    table.add_section()
-    # Baselines are accuracies: beside other scores they would be read as such.
-    for baseline, accuracy in beside.items():
-        cells = {(named or line)[0]: baseline, score.column: percent(accuracy)}
-        table.add_row(*(cells.get(name, "") for name in columns), style="dim")
     return table
 
 
@@ -210,17 +203,19 @@ def _cells(configuration: Configuration, score: Score) -> dict[str, str]:
 
 
 def _baselines(summary: StudySummary) -> Iterable[str]:
-    """Tell the baselines in words where they do not stand in the table."""
-    if summary.baselines and not summary.record.score.is_accuracy:
-        told = SCORES["accuracy"].text
-        named = (f"{name} {told(value)}" for name, value in summary.baselines.items())
-        yield f"Accuracy of the baselines on unchanged images: {', '.join(named)}."
+    """Say what the baselines reach; beside another score, of what their figures are."""
+    if summary.baselines:
+        text = SCORES["accuracy"].text
+        named = ", ".join(f"{name} {text(value)}" for name, value in summary.baselines.items())
+        is_plain = summary.record.score.is_accuracy
+        of_what = "Baselines" if is_plain else "Accuracy of the baselines on unchanged images"
+        yield f"{of_what}: {named}."
 
 
 def _print_finalists(finalists: Finalists, summary: StudySummary) -> None:
     """Print the finalists, best first, the bases of the reports, and what is said of them."""
     score = summary.record.score
-    table = Table(title="Finalists, trained again", title_justify="left", title_style="bold")
+    table = Table(title="Finalists, trained again")
     for name in ("#", f"searched: {score.column}", "fresh mean", "95 % interval", "repeats"):
         table.add_column(name, justify="right")
     for member in finalists.members:
@@ -230,7 +225,7 @@ def _print_finalists(finalists: Finalists, summary: StudySummary) -> None:
     for base in summary.reports:
         fresh = score_cells(base.configuration.judged_score, score)
         table.add_row(escape(base.name), "–", *fresh, str(len(base.configuration.judged)))
-    console.print(table)
+    print_table(table)
     _print_lines(sentences(finalists, score))
     _print_lines(f"  {said}" for said in _beside_winner(finalists))
     compared = [base.comparison for base in summary.reports if base.comparison]
@@ -254,7 +249,7 @@ def _verdict(verdict: SweepComparison | None) -> Iterable[str]:
 
 def _print_lines(lines: Iterable[str], *, style: str = "") -> None:
     for line in lines:
-        console.print(escape(line), soft_wrap=True, style=style)
+        print_line(line, style=style)
 
 
 def _progress(summary: StudySummary) -> str:
@@ -271,7 +266,7 @@ def print_curves(found: LearningCurves) -> None:
         table.add_column(escape(name), justify="right")
     for one in found.comparisons:
         table.add_row(escape(one.measure.heading), *("\n".join(lines) for lines in one.cells))
-    console.print(table)
+    print_table(table)
     for value, configuration in found.configurations.items():
         if value != configuration.value:
             print_line(f"{value}: {configuration.label}")

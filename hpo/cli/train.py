@@ -27,6 +27,7 @@ from hpo.cli.options import (
     ValuesOption,
     WorkersOption,
 )
+from hpo.errors import UsageError
 from hpo.option_texts import read_lanes, read_pairs, read_values, read_workers
 from hpo.storage_url import DEFAULT_URL
 
@@ -35,7 +36,8 @@ ParamsOption = Annotated[
     typer.Option("--param", metavar="NAME", help="The hyperparameter to vary. Repeatable."),
 ]
 TimeoutOption = Annotated[
-    float | None, typer.Option("--timeout", help="Begin no training after so many seconds.")
+    float | None,
+    typer.Option("--timeout", help="Stop starting new trainings after this many seconds."),
 ]
 
 
@@ -78,6 +80,7 @@ def grid(
 
         hpo grid --param learning_rate --values 0.01,0.001 --set batch_size=64
     """
+    _refuse_arguments(context)
     from hpo.plan import Settings, plan_grid, with_timeout
 
     names = param or []
@@ -130,7 +133,7 @@ def search(
     metric: MetricOption = None,
     finalists: Annotated[
         int,
-        typer.Option("--finalists", help="So many of the best are trained again at the end."),
+        typer.Option("--finalists", help="Number of top configurations to retrain at the end."),
     ] = 5,
     final_repeats: Annotated[
         int,
@@ -157,6 +160,7 @@ def search(
 
         hpo search --trials 20 --param learning_rate --param batch_size --epochs 10
     """
+    _refuse_arguments(context)
     from hpo.plan import SearchSettings, Settings, plan_search, with_timeout
 
     settings = Settings(
@@ -200,7 +204,7 @@ def resume(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Go on with a study where it stopped, with the settings it was created with."""
+    """Continue an interrupted study, with the settings it was created with."""
     from hpo.cli import work
     from hpo.plan import with_lanes, with_timeout, with_workers
     from hpo.session import move_data, plan_resume
@@ -227,7 +231,7 @@ def worker(
         bool, typer.Option("--leashed", hidden=True, help="End when standard input does.")
     ] = False,
 ) -> None:
-    """Work on a study beside others, here or on another machine, until nothing is left.
+    """Add a worker process to a running study, on this or another machine.
 
     It takes cores that no other process of the study trains on. The page and the table are made
     by the command that began the study, or by `hpo resume`.
@@ -245,3 +249,13 @@ def worker(
     n_lanes = read_lanes(lanes)
     plan = with_lanes(with_timeout(plan_resume(study, storage, data=data), timeout), n_lanes)
     work.help_out(plan, is_quiet=quiet, is_leashed=leashed)
+
+
+def _refuse_arguments(context: typer.Context) -> None:
+    """Refuse what is no option: most often a hyperparameter without its --param."""
+    if context.args:
+        command, first = f"hpo {context.info_name}", context.args[0][:60]
+        raise UsageError(
+            f"{command} takes options only, but got {first!r}. Use --param NAME: `{command} "
+            f"--param {first}`"
+        )

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from rich.markup import escape
 from rich.table import Table
 
-from hpo.cli.output import console, percent, print_json, say
+from hpo.cli.output import percent, print_json, print_line, print_table, say
 from hpo.data import open_data
 from hpo.errors import UsageError
 from hpo.evaluate.records import NUMBERS, SHARES
@@ -43,17 +43,16 @@ def show(evaluation: WeightsEvaluation) -> None:
     """Print metrics with intervals and right answers; on standard error what was assumed."""
     for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
         say(note, style="dim")
-    console.print(_table(evaluation))
+    print_table(_table(evaluation))
     counts = evaluation.confusion
-    console.print(
+    print_line(
         f"{counts.n_right} of {evaluation.n_images} right: {counts.true_positive} pneumonia "
         f"images found and {counts.false_negative} missed, {counts.true_negative} normal ones "
         f"called normal and {counts.false_positive} called pneumonia. Intervals: bootstrap over "
-        f"{evaluation.n_patients} patients.",
-        soft_wrap=True,
+        f"{evaluation.n_patients} patients."
     )
     for sign in evaluation.signs:
-        console.print(f"Warning: {escape(sign)}", style="yellow", soft_wrap=True)
+        print_line(f"Warning: {sign}", style="yellow")
 
 
 def _table(evaluation: WeightsEvaluation) -> Table:
@@ -63,7 +62,7 @@ def _table(evaluation: WeightsEvaluation) -> Table:
     model += f", ensemble of {len(members)}," if members else ""
     data = f"{evaluation.data} (synthetic)" if evaluation.is_phantom else evaluation.data
     title = f"{model} on the test of {data}, threshold {evaluation.threshold:g}"
-    table = Table(title=escape(title), title_justify="left", title_style="bold")
+    table = Table(title=escape(title))
     for column in ("", "value", "95 % interval", *(["each alone"] if members else [])):
         table.add_column(column, justify="right" if column else "left")
     rows: list[tuple[str, str, _Write]] = [

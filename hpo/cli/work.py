@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import typer
 
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
-from hpo.cli.output import console, count, duration, print_json, print_line, say, size
+from hpo.cli.output import count, duration, print_json, print_line, print_path, say, size
 from hpo.cli.progress import Tally, follow_all, train
 from hpo.cli.signals import end_with_input, ends_in_order
 from hpo.cli.tables import combinations_note, print_study
@@ -77,17 +77,18 @@ def help_out(plan: Plan, *, is_quiet: bool, is_leashed: bool) -> None:
         end_with_input()
     session = open_session(plan)
     if not is_quiet:
-        say(f"{session.study.study_name}: {count(session.source.n_left(), 'training')} to do")
+        n_left = session.source.n_left()
+        say(f"{session.study.study_name}: training {count(n_left, 'network')} …")
     with _interruptible(session):
         tally = follow_all(session, train_alone(session), is_quiet=is_quiet)
     if not is_quiet:
-        say(f"{count(tally.n_trained, 'training')} done. {resume_command(session)} shows them.")
+        say(f"Trained {tally.n_trained:,}. `{resume_command(session)}` shows them.")
 
 
 def _train(session: Session, flags: Flags) -> Tally:
     n_left = session.source.n_left()
     if n_left and not flags.quiet:
-        say(f"{session.study.study_name}: {count(n_left, 'training')} to do")
+        say(f"{session.study.study_name}: training {count(n_left, 'network')} …")
         # They stand below the table too, which may be hours away.
         for note in session.plan.dataset.notes:
             say(note)
@@ -101,9 +102,8 @@ def _interruptible(session: Session) -> Iterator[None]:
         with ends_in_order():
             yield
     except KeyboardInterrupt:
-        way_on = resume_command(session)
         raise Interrupted(
-            f"Interrupted. What is finished is kept. This goes on: {way_on}"
+            f"Stopped. Finished trainings are saved. To continue: {resume_command(session)}"
         ) from None
 
 
@@ -119,10 +119,13 @@ def _write_page(session: Session, summary: StudySummary, *, is_new: bool) -> Stu
 
 
 def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
-    reused = f", {tally.n_reused} told from the run store" if tally.n_reused else ""
-    console.print(f"{count(tally.n_trained, 'training')} done{reused} in {duration(seconds)}.")
+    if tally.n_trained or tally.n_reused:
+        reused = f", reused {tally.n_reused:,}" if tally.n_reused else ""
+        print_line(f"Trained {tally.n_trained:,}{reused}, in {duration(seconds)}.")
+    else:
+        print_line("Nothing to train: all results are already available.")
     if summary.report:
-        print_line(f"Page: {summary.report}")
+        print_path(f"Page: {summary.report}")
 
 
 def _end(summary: StudySummary, tally: Tally, session: Session, *, is_json: bool) -> None:
@@ -192,22 +195,24 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
             }
         )
         return
-    console.print(f"[bold]{found.study}[/] would be trained on {found.device} {found.precision}:")
-    console.print(f"  configurations   {found.n_configurations:,}")
+    print_line(
+        f"{found.study} would be trained on {found.device} {found.precision}:", style="bold"
+    )
+    print_line(f"  configurations   {found.n_configurations:,}")
     for note in combinations_note(plan.record):
-        console.print(f"                   {note}", soft_wrap=True)
-    console.print(
+        print_line(f"                   {note}", indent=19)
+    print_line(
         f"  trainings        {found.n_trainings:,}: {found.n_done:,} in the study, "
         f"{found.n_stored:,} in the run store, {found.n_to_train:,} to train"
     )
     if found.n_to_train:
-        console.print(f"  at a time        {count(found.n_lanes, 'training')}")
+        print_line(f"  at a time        {count(found.n_lanes, 'training')}")
     least, most = map(duration, found.seconds_range)
     is_open = least != most
     span = f" ({least} to {most})" if is_open else ""
-    console.print(f"  time             about {duration(found.seconds)}{span}")
-    console.print(f"  memory           about {size(found.memory_bytes)}")
+    print_line(f"  time             about {duration(found.seconds)}{span}")
+    print_line(f"  memory           about {size(found.memory_bytes)}")
     if is_open:
-        console.print("  The time depends on what is pruned and on which become finalists.")
+        print_line("  The time depends on what is pruned and on which become finalists.")
     for note in plan.dataset.notes:
         print_line(note)

@@ -13,7 +13,14 @@ from hpo.plots.calibration import (
     calibration_info,
     draw_calibration,
 )
-from hpo.plots.curves import Curve, CurvesInfo, curves_info, draw_curves, overlay_info
+from hpo.plots.curves import (
+    Curve,
+    CurvesInfo,
+    curve_colors,
+    curves_info,
+    draw_curves,
+    overlay_info,
+)
 from hpo.plots.history import HistoryInfo, HistoryPoint, draw_history, history_info
 from hpo.plots.importances import (
     Importance,
@@ -58,6 +65,7 @@ __all__ = [
     "battery_info",
     "calibration_info",
     "configuration_label",
+    "curve_colors",
     "curves_info",
     "draw_battery",
     "draw_calibration",

@@ -7,7 +7,7 @@ from plotly import graph_objects as go
 
 from hpo.plots.labels import configuration_label
 from hpo.plots.scores import ScoreAxis, plain_axis
-from hpo.plots.style import GRAY, color, label, lines, new_figure
+from hpo.plots.style import GRAY, REFERENCE_DASH, color, label, lines, new_figure, open_marker
 from hpo.runs import Run, RunStore
 from hpo.score import Score
 from hpo.summary import StudySummary
@@ -111,11 +111,11 @@ def _caption(name: str, rows: list[BatteryRow], *, n_missing: int, score: Score)
     higher = "left" if score.kind.direction == "maximize" else "right"
     caption = (
         f"Validation {score.title} of {name} under each of {len(rows)} fixed changes of the "
-        f"validation images, mean of {repeats}, the worst on top. The dashed line is the same "
-        f"model on the unchanged images; further to the {higher} is worse."
+        f"validation images, mean of {repeats}, the worst on top. The long-dashed line is the "
+        f"same model on the unchanged images; further to the {higher} is worse."
     )
     if n > 1:
-        caption += " Pale points are single repeats."
+        caption += " Small open points are single repeats."
     if n_missing:
         more = "1 more repeat of it has" if n_missing == 1 else f"{n_missing} more repeats have"
         caption += f" {more} no battery on record."
@@ -138,7 +138,7 @@ def _line(info: BatteryInfo, n_rows: int) -> go.Scatter:
         x=[info.unchanged, info.unchanged],
         y=[-0.6, n_rows - 0.4],
         mode="lines",
-        line={"color": GRAY, "width": 1.5, "dash": "dash"},
+        line={"color": GRAY, "width": 1.5, "dash": REFERENCE_DASH},
         name=f"unchanged images: {info.axis.score.text(info.unchanged)}",
         hoverinfo="skip",
         showlegend=True,
@@ -150,7 +150,7 @@ def _repeats(rows: tuple[BatteryRow, ...]) -> go.Scatter:
         x=[value for row in rows for value in row.scores],
         y=[place for place, row in enumerate(rows) for _ in row.scores],
         mode="markers",
-        marker={"color": color(0, alpha=0.4), "size": 6},
+        marker=open_marker(0, size=6),
         hoverinfo="skip",
         showlegend=False,
     )

@@ -1,11 +1,12 @@
 """Calibration on an opened test: what was predicted beside what was so."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plotly import graph_objects as go
 
 from hpo.evaluate import CalibrationBin, Evaluated, Evaluation
-from hpo.plots.roc import best_on_validation, diagonal, left_out
+from hpo.plots.roc import best_on_validation, colors_of, diagonal, left_out
 from hpo.plots.style import PERCENT_TICKS, color, label, lines, new_figure, symbol
 
 
@@ -27,16 +28,18 @@ class CalibrationInfo:
     caption: str
 
 
-def calibration_info(evaluation: Evaluation) -> CalibrationInfo:
-    """Extract the calibration of an opened test."""
+def calibration_info(
+    evaluation: Evaluation, colors: Mapping[str, int] | None = None
+) -> CalibrationInfo:
+    """Extract the calibration of an opened test, in the colors of its ROC curves."""
     shown = best_on_validation(evaluation)
     caption = (
         "Of the images with such a probability of pneumonia, the share that had it, in ten bins "
-        "of equal width over all repeats. On the dashed line a probability means what it says, "
-        "below it pneumonia is predicted too often. Larger points hold more answers."
+        "of equal width over all repeats. On the long-dashed line a probability means what it "
+        "says, below it pneumonia is predicted too often. Larger points hold more answers."
     )
     return CalibrationInfo(
-        curves=tuple(_curve(c, index) for index, c in enumerate(shown)),
+        curves=tuple(map(_curve, shown, colors_of(shown, colors or {}))),
         caption=caption + left_out(evaluation, shown),
     )
 

@@ -12,7 +12,17 @@ from plotly import graph_objects as go
 
 from hpo.plots.labels import configuration_label
 from hpo.plots.scores import ticks
-from hpo.plots.style import GRAY, PALETTE, axis, color, count_axis, label, lines, new_figure
+from hpo.plots.style import (
+    DASHES,
+    GRAY,
+    PALETTE,
+    axis,
+    color,
+    count_axis,
+    label,
+    lines,
+    new_figure,
+)
 from hpo.runs import Epoch, RunStore
 from hpo.score import SCORES, Score
 from hpo.summary import Configuration, Repeat, StudySummary
@@ -23,7 +33,6 @@ Split = Literal["train", "validation"]
 METRICS: Final[tuple[Metric, ...]] = ("score", "accuracy", "loss")
 N_BEST: Final = len(PALETTE) - 1
 
-_DASHES: Final[dict[Split, str]] = {"validation": "solid", "train": "dash"}
 _WORDS: Final[dict[Split, str]] = {"validation": "validation", "train": "training"}
 _LOG_FROM: Final = 30.0
 
@@ -84,6 +93,12 @@ def curves_info(summary: StudySummary, runs: RunStore) -> CurvesInfo | None:
     return overlay_info(named, runs, score=summary.record.score, left_out=left_out)
 
 
+def curve_colors(summary: StudySummary) -> dict[str, int]:
+    """Return the color of each configuration whose curves are drawn, for the other figures."""
+    numbers = _chosen(summary)
+    return {configuration_label(summary, n): index for index, n in enumerate(numbers)}
+
+
 def overlay_info(
     named: Sequence[tuple[str, Configuration]],
     runs: RunStore,
@@ -134,7 +149,7 @@ def draw_curves(info: CurvesInfo) -> go.Figure:
         for trace in _traces(curve, has_legend=curve.color not in named):
             figure.add_trace(trace, row=metrics.index(curve.metric) + 1, col=1)
         named.add(curve.color)
-    for split in _DASHES:
+    for split in _WORDS:
         figure.add_trace(_legend_entry(split), row=1, col=1)
     return figure
 
@@ -167,7 +182,7 @@ def _record(repeat: Repeat, runs: RunStore) -> _Record:
 
 
 def _curves(label: str, index: int, metric: Metric, records: list[_Record]) -> Iterable[Curve]:
-    for split in _DASHES:
+    for split in _WORDS:
         repeats = [values for r in records if (values := r.values(metric, split))]
         if not repeats:
             continue
@@ -249,7 +264,7 @@ def _traces(curve: Curve, *, has_legend: bool) -> list[go.Scatter]:
         y=[curve.mean[n - 1] for n in measured],
         mode="lines+markers" if is_sparse else "lines",
         cliponaxis=not is_sparse,
-        line={"color": color(curve.color), "width": 2, "dash": _DASHES[curve.split]},
+        line={"color": color(curve.color), "width": 2, "dash": DASHES[_WORDS[curve.split]]},
         name=label(curve.label),
         legendgroup=str(curve.color),
         showlegend=has_legend,
@@ -284,7 +299,7 @@ def _legend_entry(split: Split) -> go.Scatter:
         x=[None],
         y=[None],
         mode="lines",
-        line={"color": GRAY, "width": 2, "dash": _DASHES[split]},
+        line={"color": GRAY, "width": 2, "dash": DASHES[_WORDS[split]]},
         name=_WORDS[split],
         hoverinfo="skip",
     )

@@ -1,13 +1,22 @@
 """ROC curves of an opened test: sensitivity over false alarms, several configurations overlaid."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from plotly import graph_objects as go
 
 from hpo.evaluate import Evaluated, Evaluation
-from hpo.plots.style import GRAY, PALETTE, PERCENT_TICKS, color, label, lines, new_figure
+from hpo.plots.style import (
+    GRAY,
+    PALETTE,
+    PERCENT_TICKS,
+    REFERENCE_DASH,
+    color,
+    label,
+    lines,
+    new_figure,
+)
 
 MAX_CURVES: Final = len(PALETTE)
 
@@ -34,18 +43,18 @@ class RocInfo:
     caption: str
 
 
-def roc_info(evaluation: Evaluation) -> RocInfo:
-    """Extract the ROC curves of an opened test."""
+def roc_info(evaluation: Evaluation, colors: Mapping[str, int] | None = None) -> RocInfo:
+    """Extract the ROC curves of an opened test; `colors` are those of other figures, by name."""
     shown = best_on_validation(evaluation)
     caption = (
         "Of the pneumonia images the share that is found, over the share of normal images that "
         "are called pneumonia, as the threshold falls from 1 to 0. The marks are at the threshold "
-        f"{evaluation.threshold}, the dashed line is chance."
+        f"{evaluation.threshold}, the long-dashed line is chance."
     )
     if any(len(c.trials) > 1 for c in shown):
         caption += " Lines are means over repeats, bands reach from the lowest to the highest."
     return RocInfo(
-        curves=tuple(_curve(c, index) for index, c in enumerate(shown)),
+        curves=tuple(map(_curve, shown, colors_of(shown, colors or {}))),
         caption=caption + left_out(evaluation, shown),
     )
 
@@ -72,6 +81,12 @@ def best_on_validation(evaluation: Evaluation) -> Sequence[Evaluated]:
     return [every[i] for i in sorted(ranked[:MAX_CURVES])]
 
 
+def colors_of(shown: Sequence[Evaluated], known: Mapping[str, int]) -> list[int]:
+    """Return a color for each configuration: its own where it has one, else one that is free."""
+    free = (index for index in range(2 * MAX_CURVES) if index not in known.values())
+    return [known[c.name] if c.name in known else next(free) for c in shown]
+
+
 def left_out(evaluation: Evaluation, shown: Sequence[Evaluated]) -> str:
     """Say that a figure shows only some configurations."""
     n = len(evaluation.configurations)
@@ -86,7 +101,7 @@ def diagonal(name: str) -> go.Scatter:
         x=[0, 1],
         y=[0, 1],
         mode="lines",
-        line={"color": GRAY, "width": 1.5, "dash": "dash"},
+        line={"color": GRAY, "width": 1.5, "dash": REFERENCE_DASH},
         name=name,
         hoverinfo="skip",
     )

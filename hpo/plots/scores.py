@@ -1,6 +1,5 @@
 """The axis of scores: its range, and the baselines drawn on it."""
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Final, TypeAlias
 from plotly import graph_objects as go
 
 from hpo.plots.labels import percent
-from hpo.plots.style import GRAY, PERCENT_TICKS, label
+from hpo.plots.style import DASHES, GRAY, PERCENT_TICKS, REFERENCE_DASH, label
 from hpo.score import Score
 from hpo.summary import Configuration, StudySummary
 
@@ -17,7 +16,6 @@ Range: TypeAlias = tuple[float, float]
 
 _LEAST_SPAN: Final = 0.02
 _LOG_FROM: Final = 10.0
-_DASHES: Final = ("dot", "dashdot", "longdash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,8 @@ def references_caption(axis: ScoreAxis) -> str:
 def draw_references(figure: go.Figure, axis: ScoreAxis, x: Range) -> None:
     """Draw the baselines in view from end to end; the legend has room for their names."""
     seen = [reference for reference in axis.references if reference.in_view]
-    for reference, dash in zip(seen, itertools.cycle(_DASHES)):
+    for reference in seen:
+        dash = DASHES.get(reference.name, REFERENCE_DASH)
         figure.add_trace(
             go.Scatter(
                 x=x,

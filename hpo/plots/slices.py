@@ -10,7 +10,7 @@ from plotly import graph_objects as go
 from hpo.config import Scalar
 from hpo.plots.labels import configuration_label, direction_text
 from hpo.plots.scores import ScoreAxis, plain_axis
-from hpo.plots.style import color, label, new_figure, safe
+from hpo.plots.style import color, label, new_figure, open_marker, safe
 from hpo.plots.thinning import thinned, thinned_text
 from hpo.space import Domain, FloatRange, IntRange
 from hpo.space.records import value_text
@@ -90,7 +90,7 @@ def draw_slice(info: SliceInfo) -> go.Figure:
         ticks = 1 if _decades(info) > 2 else None
         figure.update_xaxes(type="log", exponentformat="power", dtick=ticks)
     places = list(zip(_places(info), info.points, strict=True))
-    figure.add_trace(_markers(places, {"color": color(0, alpha=0.65), "size": 8}))
+    figure.add_trace(_markers(places, open_marker(0, size=8)))
     ringed = [(place, point) for place, point in places if point.is_best]
     ring = {"symbol": "circle-open", "color": color(1), "size": 14, "line": {"width": 2.5}}
     figure.add_trace(_markers(ringed, ring))

@@ -8,12 +8,21 @@ from plotly import graph_objects as go
 from plotly import io as pio
 from plotly.offline import get_plotlyjs
 
-# Okabe and Ito 2008, Color Universal Design; without yellow and black, which vanish on a white and
-# on a dark page
-PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
+# After Okabe and Ito 2008, Color Universal Design; orange and sky blue are darker, so that every
+# color has a contrast of 3 : 1 on a white page and on a dark one. A paler point would lose it:
+# those of less weight are open.
+PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#B8860B", "#CC79A7", "#2F97D3")
 SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 GRAY: Final = "#888888"
 INK: Final = "#333333"
+# A line style means the same in every figure: one of what it is compared with is long-dashed.
+DASHES: Final = {
+    "validation": "solid",
+    "training": "dash",
+    "majority class": "dot",
+    "logistic regression": "dashdot",
+}
+REFERENCE_DASH: Final = "longdash"
 TRANSPARENT: Final = "rgba(0,0,0,0)"
 PERCENT_TICKS: Final = ".1~%"
 _LONGEST_LABEL: Final = 44
@@ -45,6 +54,12 @@ def color(index: int, *, alpha: float = 1.0) -> str:
 def symbol(index: int) -> str:
     """Return a marker that tells two series of the same color apart."""
     return SYMBOLS[index // len(PALETTE) % len(SYMBOLS)]
+
+
+def open_marker(index: int, *, size: int) -> dict[str, object]:
+    """Return the look of a point of less weight, one of many: a ring in the full color."""
+    ring = {"width": 2}
+    return {"color": color(index), "size": size, "symbol": f"{symbol(index)}-open", "line": ring}
 
 
 def new_figure(*, height: int, x_title: str, y_title: str) -> go.Figure:

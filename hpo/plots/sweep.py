@@ -13,7 +13,7 @@ from hpo.plots.scores import (
     score_axis,
     shown_scores,
 )
-from hpo.plots.style import color, label, lines, new_figure, symbol
+from hpo.plots.style import color, label, lines, new_figure, open_marker, symbol
 from hpo.space.records import params_text
 from hpo.stats import Interval
 from hpo.summary import Configuration, StudySummary
@@ -138,7 +138,7 @@ def _group(configuration: Configuration, others: list[str]) -> str:
 
 
 def _caption(cells: tuple[SweepCell, ...], others: list[str]) -> str:
-    caption = "Each pale point is one training"
+    caption = "Each small open point is one training"
     if any(cell.score.low is not None for cell in cells):
         caption += (
             ", each marker with a bar the mean of a configuration and its 95 % interval; where "
@@ -173,7 +173,7 @@ def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
         x=x,
         y=y,
         mode="markers",
-        marker={"color": color(index, alpha=0.5), "size": 7, "symbol": symbol(index)},
+        marker=open_marker(index, size=7),
         hoverinfo="text",
         hovertext=text,
         legendgroup=str(index),

@@ -54,7 +54,7 @@ def sealed_test(summary: StudySummary, study: optuna.Study) -> TestSection | Non
         remarks=tuple(f"{c.name}: {line}" for c in every for line in (*c.notes, *c.signs)),
         verdict=tuple((p.sentence, p.is_real) for p in evaluation.pairs) if evaluation else (),
         notes=evaluation.notes if evaluation else (),
-        figures=_figures(evaluation) if evaluation else (),
+        figures=_figures(evaluation, summary) if evaluation else (),
     )
 
 
@@ -83,8 +83,10 @@ def _cells(marked: Evaluated | Ensemble, n_images: int) -> Iterator[str]:
     yield from (_number(marked.metrics[name]) for name in NUMBERS.values())
 
 
-def _figures(evaluation: Evaluation) -> tuple[FigureBlock, ...]:
-    roc, calibration = plots.roc_info(evaluation), plots.calibration_info(evaluation)
+def _figures(evaluation: Evaluation, summary: StudySummary) -> tuple[FigureBlock, ...]:
+    colors = plots.curve_colors(summary)
+    roc = plots.roc_info(evaluation, colors)
+    calibration = plots.calibration_info(evaluation, colors)
     return (
         block("roc", "ROC", roc.caption, plots.draw_roc(roc)),
         block(

@@ -204,7 +204,7 @@ def _searched_as(space: Space, name: str) -> list[str]:
 def _not_searched(space: Space, name: str) -> str:
     searched = [parameter.name for parameter in space.search]
     if name not in NAMES:
-        return f"--param {unknown_name(name)}"
+        return unknown_name(name)
     if overlapping(space.pinned, [name]):
         return f"--param {name} is fixed by --set or --epochs: drop one of the two"
     there_are = ", ".join(searched) or "nothing"

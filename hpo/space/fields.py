@@ -6,7 +6,16 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from hpo.config import FIELDS, FieldSpec, Scalar, TrainingConfig, Value, describe, did_you_mean
+from hpo.config import (
+    FIELDS,
+    FieldSpec,
+    Scalar,
+    TrainingConfig,
+    Value,
+    describe,
+    nearest,
+    unknown_field,
+)
 from hpo.errors import ConfigError, fault_list
 from hpo.space.records import SweepValue, label_of, value_text
 
@@ -17,6 +26,30 @@ _SHAPE: Final[dict[str, FieldSpec]] = {
 }
 
 NAMES: Final[dict[str, FieldSpec]] = {"hidden": _HIDDEN, **_SHAPE, **FIELDS}
+# What scripts and other tools call them, where no spelling is near.
+_SHORT_NAMES: Final = {
+    "lr": "learning_rate",
+    "eta": "learning_rate",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "wd": "weight_decay",
+    "l2": "weight_decay",
+    "decay": "weight_decay",
+    "mom": "momentum",
+    "act": "activation",
+    "opt": "optimizer",
+    "sched": "scheduler",
+    "lr_scheduler": "scheduler",
+    "bn": "batch_norm",
+    "size": "image_size",
+    "img_size": "image_size",
+    "resolution": "image_size",
+    "units": "width",
+    "neurons": "width",
+    "hidden_size": "width",
+    "depth": "layers",
+    "patience": "early_stopping",
+}
 _POSITION: Final = {name: position for position, name in enumerate(NAMES)}
 
 
@@ -26,8 +59,12 @@ def position(name: str) -> int:
 
 
 def unknown_name(name: str) -> str:
-    """Say that a name does not exist, with the nearest one."""
-    return f"{name} is no hyperparameter{did_you_mean(name, NAMES)}"
+    """Say that a name does not exist, with the one that was probably meant."""
+    name, sign, values = name.partition("=")
+    if sign and name in NAMES:
+        return f"--param takes a name alone: use --param {name} --values {values or 'V,V'}"
+    short = name.lower().replace("-", "_")
+    return unknown_field(name, _SHORT_NAMES.get(short) or nearest(name, NAMES))
 
 
 def overlap(a: str, b: str) -> bool:

@@ -80,15 +80,13 @@ def _overview(space: Space) -> str:
 
 
 def _name_faults(space: Space, names: Sequence[str]) -> list[str]:
-    there_are = f"this space sweeps {', '.join(space.sweeps) or 'nothing'}"
     faults = []
     for index, name in enumerate(names):
         if name not in NAMES:
-            faults.append(f"--param {unknown_name(name)} ({there_are})")
+            faults.append(unknown_name(name))
         elif name not in space.sweeps:
             faults.append(
-                f"--param {name} has no prescribed values ({there_are}): "
-                f"give some with --values {name}=V,V,V"
+                f"--param {name} has no prescribed values: give some with --values {name}=V,V,V"
             )
         elif pinned := overlapping(space.pinned, [name]):
             faults.append(f"--param {name} varies what {_pin(pinned)} fixes: drop one of the two")

@@ -53,7 +53,8 @@ def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
     if config.batch_size > n_train:
         raise TrainingError(
             f"batch_size = {config.batch_size} is more than the {n_train} training images of "
-            f"fold {fold}: use at most {n_train}, for example --set batch_size={n_train}."
+            f"fold {fold}. Leave {config.batch_size} out of its values, or fix a smaller one with "
+            f"--set batch_size={n_train}."
         )
 
 

@@ -18,6 +18,8 @@ from hpo.stats import Interval, bootstrap_by_patient
 from hpo.weights.model import notes_of, open_model, text_of
 from hpo.weights.network import Network, Probabilities, Unseen
 
+_MOST_TRIED = 500
+_LEAST_GAIN = 0.1
 _WHOSE = (
     "Whether these weights have seen the test images in training cannot be told: if they have, "
     "these numbers are too good."
@@ -92,7 +94,7 @@ def evaluate_weights(
         members=tuple(alone) if len(alone) > 1 else (),
         notes=(*notes_of(networks), _WHOSE),
         signs=(
-            *_checks(networks, dataset),
+            *_checks(networks, dataset, threshold),
             *_one_sided(told, threshold),
             *_threshold_off(metrics, bound(labels, [told])),
         ),
@@ -137,13 +139,37 @@ def _alone(network: Network, told: Probabilities, labels: Labels, threshold: flo
     )
 
 
-def _checks(networks: Sequence[Network], dataset: Dataset) -> Iterator[str]:
-    """Say what the test images tell against networks; of several, against which."""
+def _checks(networks: Sequence[Network], dataset: Dataset, threshold: float) -> Iterator[str]:
+    """Say what the images tell against networks; of several, against which."""
     test = dataset.where(TEST)
     for network in networks:
         of_which = f"{network.path.name}: " if len(networks) > 1 else ""
-        for sign in network.check(dataset.pixels_at(network.side)[test]):
+        signs = network.check(dataset.pixels_at(network.side)[test])
+        for sign in signs or _other_scale(network, dataset, threshold):
             yield of_which + sign
+
+
+def _other_scale(network: Network, dataset: Dataset, threshold: float) -> Iterator[str]:
+    """Say that another input scale fits the images outside the test far better.
+
+    Five scales are tried: four standard errors of the difference are chance in one of 5,000 cases.
+    """
+    pool = np.setdiff1d(np.arange(len(dataset)), dataset.where(TEST))
+    pool = pool[np.linspace(0, len(pool) - 1, min(len(pool), _MOST_TRIED)).astype(int)]
+    told = network.at_scales(dataset.pixels_at(network.side)[pool])
+    right = {scale: (p > threshold) == dataset.labels[pool] for scale, p in told.items()}
+    if not right:
+        return
+    own, *_ = right
+    most = max(int(of_scale.sum()) for of_scale in right.values())
+    best = [scale for scale in right if right[scale].sum() == most]
+    gain = right[best[0]].astype(int) - right[own]
+    if gain.mean() >= _LEAST_GAIN and gain.sum() > 4 * np.sqrt(np.abs(gain).sum()):
+        yield (
+            f"Of {len(pool)} training images {100 * right[own].mean():.1f} % are right with "
+            f"--input-scale {own}, and {100 * most / len(pool):.1f} % with {' or '.join(best)}. "
+            "Use the scale that the network was trained with."
+        )
 
 
 def _one_sided(told: Probabilities, threshold: float) -> Iterator[str]:

@@ -106,6 +106,7 @@ def open_described(path: Path, described: Description) -> Network:
         notes=(f"{described.source} says how pixels are scaled ({config.normalize}).",),
         probabilities=tell,
         check=lambda _: (),
+        at_scales=lambda _: {},
         bits=described.bits,
     )
 

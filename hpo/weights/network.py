@@ -1,9 +1,9 @@
 """Running a network that was read from weights, in evaluation mode: without Dropout."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from hpo.config import Activation, Normalize
 from hpo.data import Pixels
 from hpo.errors import WeightsError
+from hpo.option_texts import INPUT_SCALES, read_mean_and_deviation
 from hpo.training.device import one_thread
 from hpo.training.memory import EVALUATION_PIXELS
 from hpo.training.model import ACTIVATIONS, scale_pixels
@@ -21,11 +22,18 @@ from hpo.weights.architecture import Architecture, Step, find_architecture
 from hpo.weights.files import read_state_dict
 from hpo.weights.layers import BatchNorm, Linear
 
-InputScale: TypeAlias = Literal["unit", "raw"]
 Probabilities: TypeAlias = NDArray[np.float64]
 
-SCALES: Final[dict[InputScale, Normalize]] = {"unit": "unit", "raw": "none"}
-_SCALE_WORDS: Final = {"unit": "pixels / 255", "raw": "pixels 0..255"}
+_NORMALIZE: Final[dict[str, Normalize]] = {"unit": "unit", "raw": "none", "image": "image"}
+_SCALE_WORDS: Final = {
+    "unit": "pixels / 255",
+    "raw": "pixels 0..255",
+    "symmetric": "pixels / 127.5 - 1",
+    "image": "(pixels - mean) / deviation of each image",
+}
+_SYMMETRIC: Final = "0.5,0.5"
+# Whole scripts agree on these: the names, -0.5..0.5, and the gray mean of ImageNet.
+_USUAL: Final = (*INPUT_SCALES, "0.5,1", "0.449,0.226")
 
 # nn.BatchNorm1d's own, which weights do not tell.
 _EPSILON: Final = 1e-5
@@ -37,10 +45,11 @@ class Unseen:
     """What weights do not tell of their network and of the script around it.
 
     `has_sigmoid` says that the network ended in a Sigmoid and its output was taken for a logit all
-    the same, by a loss or by a second sigmoid, as in report A.
+    the same, by a loss or by a second sigmoid, as in report A. `input_scale` is one of
+    `hpo.option_texts.INPUT_SCALES`, or the mean and deviation of pixels / 255 as "0.48,0.24".
     """
 
-    input_scale: InputScale = "unit"
+    input_scale: str = "unit"
     activation: Activation = "relu"
     has_sigmoid: bool = False
 
@@ -51,7 +60,8 @@ class Network:
 
     `notes` say what was found and assumed; `check(pixels)` what these images tell against it.
     `bits` are those in use in the 16-bit images it was trained on, 0 where that is not known.
-    `probabilities` raises WeightsError where the network gives no number.
+    `probabilities` raises WeightsError where the network gives no number. `at_scales` tells those
+    at every usual input scale, its own first; nothing where that scale is on record.
     """
 
     path: Path
@@ -60,6 +70,7 @@ class Network:
     notes: tuple[str, ...]
     probabilities: Callable[[Pixels], Probabilities]
     check: Callable[[Pixels], Sequence[str]]
+    at_scales: Callable[[Pixels], dict[str, Probabilities]]
     bits: int = 0
 
 
@@ -78,7 +89,18 @@ def open_network(path: Path, unseen: Unseen) -> Network:
         notes=(*state.notes, *found.assumed, *_assumed(found, unseen)),
         probabilities=lambda pixels: finite(path, _probabilities(found, unseen, pixels)),
         check=lambda pixels: list(_check_scale(found, unseen, pixels)),
+        at_scales=lambda pixels: {
+            scale: _probabilities(found, replace(unseen, input_scale=scale), pixels)
+            for scale in dict.fromkeys((unseen.input_scale, *_USUAL))
+        },
     )
+
+
+def _input_text(scale: str) -> str:
+    """Say what a network takes at an input scale: `pixels / 255`."""
+    if scale in _SCALE_WORDS:
+        return _SCALE_WORDS[scale]
+    return "(pixels / 255 - {}) / {}".format(*scale.split(","))
 
 
 def in_pieces(pixels: Pixels) -> Iterator[Tensor]:
@@ -121,10 +143,17 @@ def _probabilities(found: Architecture, unseen: Unseen, pixels: Pixels) -> Proba
 
 
 def _logits(found: Architecture, unseen: Unseen, rows: Tensor) -> Tensor:
-    values = scale_pixels(rows, SCALES[unseen.input_scale])
+    values = _scaled(rows, unseen.input_scale)
     for step in found.steps:
         values = _take(step, values)
     return values
+
+
+def _scaled(rows: Tensor, scale: str) -> Tensor:
+    if scale in _NORMALIZE:
+        return scale_pixels(rows, _NORMALIZE[scale])
+    mean, deviation = read_mean_and_deviation(_SYMMETRIC if scale == "symmetric" else scale)
+    return (scale_pixels(rows, "unit") - mean) / deviation
 
 
 def _take(step: Step, values: Tensor) -> Tensor:
@@ -139,7 +168,7 @@ def _take(step: Step, values: Tensor) -> Tensor:
 
 
 def _assumed(found: Architecture, unseen: Unseen) -> Iterator[str]:
-    yield f"Input: {_SCALE_WORDS[unseen.input_scale]} (--input-scale {unseen.input_scale})."
+    yield f"Input: {_input_text(unseen.input_scale)} (--input-scale {unseen.input_scale})."
     if unseen.has_sigmoid:
         yield "A Sigmoid behind the last Linear, and another on top of it (--has-sigmoid)."
     elif found.n_outputs == 1:
@@ -162,11 +191,11 @@ def _check_scale(found: Architecture, unseen: Unseen, pixels: Pixels) -> Iterato
         return
     some = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), _N_CHECKED)).astype(int)]
     rows = torch.cat(list(in_pieces(some)))
-    values = _take(first, scale_pixels(rows, SCALES[unseen.input_scale]))
+    values = _take(first, _scaled(rows, unseen.input_scale))
     ratio = float((values.var(0) / second.running_var.clamp(min=_EPSILON)).median())
-    likely: InputScale | None = "unit" if ratio > 255 else "raw" if ratio < 1 / 255 else None
+    likely = "unit" if ratio > 255 else "raw" if ratio < 1 / 255 else None
     if likely and likely != unseen.input_scale:
         yield (
             f"The first BatchNorm saw values of another size in training: these weights seem to "
-            f"be made for {_SCALE_WORDS[likely]}. Try --input-scale {likely}."
+            f"be made for {_input_text(likely)}. Try --input-scale {likely}."
         )

@@ -25,14 +25,14 @@ def said(answer: Answer, code: int, *words: str) -> None:
     ("arguments", "words"),
     [
         (["grid"], ["--param", "batch_size"]),
-        (["grid", "--param", "batch_sise"], ["did you mean batch_size?"]),
+        (["grid", "--param", "batch_sise"], ["Did you mean batch_size?"]),
         (["grid", "--param", "early_stopping"], ["no prescribed values", "--values"]),
         (["grid", "--param", "epochs", "--epochs", "3"], ["--epochs"]),
         ([*GRID, "--values", "8,x"], ["batch_size"]),
         (["grid", "--param", "batch_size", "--values", "0,16"], ["from 2", "but got 0"]),
         (["grid", "--param", "batch_size", "--values", "loss=bce"], ["loss is not swept"]),
         ([*GRID, "--set", "learning_rate"], ["NAME=VALUE"]),
-        ([*GRID, "--set", "lerning_rate=1"], ["did you mean learning_rate?"]),
+        ([*GRID, "--set", "lerning_rate=1"], ["Did you mean learning_rate?"]),
         ([*GRID, "--set", "learning_rate=-1"], ["above 0", "-1"]),
         ([*GRID, "--set", "dropout=0.1,0.2"], ["dropout"]),
         ([*GRID, "--repeats", "0"], ["--repeats", "from 1", "0"]),
@@ -205,6 +205,41 @@ def test_wrong_usage_in_json_is_one_document(hpo: Hpo, arguments: tuple[str, ...
     assert arguments[0] in answer.json["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        ("grid --param lr", "Unknown hyperparameter 'lr'. Did you mean learning_rate?"),
+        ("search --param bs", "Unknown hyperparameter 'bs'. Did you mean batch_size?"),
+        ("grid --param loss --set weight-decay=1", "Did you mean weight_decay?"),
+        ("grid --param loss --values wd=1", "wd is not swept"),
+        ("grid --param xyzzy", "Run `hpo grid` to see what can be varied."),
+        ("grid --param batch_size=32,64", "use --param batch_size --values 32,64"),
+        ("grid batch_size", "`hpo grid --param batch_size`"),
+        ("search batch_size", "`hpo search --param batch_size`"),
+        ("sweep --param batch_size", "Did you mean grid?"),
+        ("tune", "Did you mean search?"),
+        ("serch", "Did you mean 'search'?"),
+    ],
+)
+def test_what_is_called_otherwise_elsewhere_is_answered_with_what_was_meant(
+    hpo: Hpo, arguments: str, remedy: str
+) -> None:
+    answer = hpo(*arguments.split())
+    assert answer.code == 2
+    assert remedy in answer.err
+    message = hpo(*arguments.split(), "--json").json["error"]["message"]
+    assert remedy in message
+    assert len(message) < 200
+
+
+def test_a_batch_that_is_too_large_is_to_be_left_out(hpo: Hpo, xrays: Path) -> None:
+    search = ("search", "--param", "batch_size", "--trials", "3", "--finalists", "0", *SMALL)
+    answer = hpo(*search, "--data", xrays, "--sampler", "random", "--study", "s")
+    assert (
+        "is more than the 64 training images of fold 0. Leave 128 out of its values" in answer.err
+    )
+
+
 def test_an_interruption_before_the_first_training_is_said(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +247,7 @@ def test_an_interruption_before_the_first_training_is_said(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("hpo.plan.open_data", interrupted)
-    said(hpo(*GRID, "--data", xrays), 130, "the same command goes on")
+    said(hpo(*GRID, "--data", xrays), 130, "the same command continues")
     assert hpo(*GRID, "--data", xrays, "--json").json["error"]["kind"] == "interrupted"
 
 

@@ -62,6 +62,18 @@ def test_the_input_scale_changes_what_the_network_takes(
     assert told == pytest.approx(expected(weights, images, 1), abs=1e-5)
 
 
+def test_what_is_wrong_is_said_before_the_network(
+    hpo: Hpo, weights: Path, images: list[Path]
+) -> None:
+    nothing = hpo("predict", weights, "nowhere.png")
+    assert (nothing.code, nothing.out) == (1, "")
+    assert nothing.err.startswith("Error: nowhere.png")
+    assert "Network" not in nothing.err
+    some = hpo("predict", weights, images[0], "nowhere.png")
+    assert some.err.index("nowhere.png") < some.err.index("Network")
+    assert str(images[0]) in some.out
+
+
 def test_broken_images_are_named_and_the_rest_predicted(
     hpo: Hpo, weights: Path, images: list[Path]
 ) -> None:

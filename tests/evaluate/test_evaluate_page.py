@@ -99,3 +99,21 @@ def test_names_from_outside_are_harmless_in_the_figures(found: Evaluation) -> No
         plots.draw_calibration(plots.calibration_info(evaluation)),
     ):
         assert "<img" not in str([(trace.name, trace.hovertext) for trace in figure.data])
+
+
+def test_a_configuration_has_one_color_in_all_figures_that_tell_them_apart(
+    grid: Finished, found: Evaluation
+) -> None:
+    summary = summarize(grid.study, storage_url=grid.storage.url)
+    curves = plots.curves_info(summary, grid.runs)
+    assert curves
+    wanted = {curve.label: curve.color for curve in curves.curves}
+    colors = plots.curve_colors(summary)
+    # The last one alone, as the winner of a search is, would have had the first color.
+    alone = replace(found, configurations=found.configurations[-1:])
+    for info in (plots.roc_info(alone, colors), plots.calibration_info(alone, colors)):
+        (curve,) = info.curves
+        assert curve.color == wanted[curve.label] > 0
+    renamed = replace(found.configurations[0], name="another")
+    both = replace(found, configurations=(renamed, found.configurations[-1]))
+    assert len({curve.color for curve in plots.roc_info(both, colors).curves}) == 2

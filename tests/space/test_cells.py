@@ -91,11 +91,11 @@ def test_a_space_without_sweeps_says_how_to_give_values(space_from: SpaceFrom) -
     [
         (
             "batchsize",
-            "--param batchsize is no hyperparameter: did you mean batch_size? (this spa",
+            "Unknown hyperparameter 'batchsize'. Did you mean batch_size?",
         ),
         (
             "gamma",
-            "--param gamma has no prescribed values (this space sweeps hidden, loss, epochs",
+            "--param gamma has no prescribed values: give some with --values gamma=V,V,V",
         ),
     ],
 )

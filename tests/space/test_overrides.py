@@ -89,7 +89,7 @@ def test_all_faults_of_set_come_in_one_message() -> None:
     texts = {"batchsize": "3", "dropout": "2", "epochs": "x", "hidden": "-5", "layers": "2"}
     found = faults(override, CHEST_XRAY, texts)
     assert found == [
-        "batchsize is no hyperparameter: did you mean batch_size?",
+        "Unknown hyperparameter 'batchsize'. Did you mean batch_size?",
         "dropout takes a number or a list of them from 0 below 1, but got 2",
         'epochs takes a whole number from 1 to 10000, but got "x"',
         "hidden takes a list of 1 to 8 whole numbers from 1 to 4096, but got -5",
@@ -219,7 +219,7 @@ def test_values_leave_the_base_of_a_sweep_as_prescribed() -> None:
 def test_all_faults_of_values_come_in_one_message() -> None:
     texts = {"batchsize": "3", "dropout": "0.1,1.5,[0.2", "loss": "", "epochs": "3,3"}
     assert faults(with_values, CHEST_XRAY, texts) == [
-        "batchsize is no hyperparameter: did you mean batch_size?",
+        "Unknown hyperparameter 'batchsize'. Did you mean batch_size?",
         "dropout takes a number or a list of them from 0 below 1, but got 1.5",
         'dropout takes a number or a list of them from 0 below 1, but got "[0.2"',
         'loss takes one of bce, ce, focal, l1, mse, smooth_l1, but got ""',
@@ -254,9 +254,9 @@ def test_a_parameter_without_effect_at_the_base_is_refused_with_the_way_out() ->
 @pytest.mark.parametrize(
     ("space", "name", "fault"),
     [
-        (CHEST_XRAY, "widht", "--param widht is no hyperparameter: did you mean width?"),
+        (CHEST_XRAY, "widht", "Unknown hyperparameter 'widht'. Did you mean width?"),
         (CHEST_XRAY, "power", "--param power is not searched in the space chest_xray, which sea"),
-        (CHEST_XRAY, "hidden_", "--param hidden_ is no hyperparameter: did you mean hidden?"),
+        (CHEST_XRAY, "hidden_", "Unknown hyperparameter 'hidden_'. Did you mean hidden?"),
         (load_space("report_a"), "loss", "--param loss is not searched in the space report_a, w"),
         (override(CHEST_XRAY, {"width": "8"}), "width", "--param width is fixed by --set or --e"),
     ],

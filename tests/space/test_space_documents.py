@@ -156,7 +156,7 @@ def test_a_document_of_another_version_is_refused_by_name() -> None:
     document["base"]["momentun"] = 0.5  # type: ignore[index]
     with pytest.raises(SpaceError, match="The recorded space report_a cannot be used") as caught:
         from_document(document)
-    assert "momentun is no hyperparameter: did you mean momentum?" in str(caught.value)
+    assert "Unknown hyperparameter 'momentun'. Did you mean momentum?" in str(caught.value)
 
 
 @pytest.mark.parametrize("document", ["text", None, [1], 3])

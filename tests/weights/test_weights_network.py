@@ -68,6 +68,23 @@ def test_raw_pixels_and_the_argmax_of_two_outputs_as_in_report_d() -> None:
     np.testing.assert_array_equal(told > 0.5, z.argmax(1) == 1)
 
 
+@pytest.mark.parametrize(
+    ("scale", "values"),
+    [
+        ("symmetric", UNIT * 2 - 1),
+        ("0.449,0.226", (UNIT - 0.449) / 0.226),
+        ("0.5,1", UNIT - 0.5),
+        ("image", (RAW - RAW.mean((1, 2), keepdim=True)) / RAW.std((1, 2), keepdim=True)),
+    ],
+)
+def test_inputs_are_scaled_as_the_script_did(scale: str, values: torch.Tensor) -> None:
+    network = reports_network()
+    told = opened(network, Unseen(input_scale=scale)).probabilities(PIXELS)
+    wanted = 1 / (1 + np.exp(-outputs(network, values)[:, 0]))
+    # An image is centered on its mean as a whole gray level, and the deviation is that of all.
+    np.testing.assert_allclose(told, wanted, atol=0.1 if scale == "image" else 1e-5)
+
+
 def test_two_outputs_that_are_equal_mean_normal_as_argmax_does() -> None:
     network = reports_network(n_outputs=2)
     with torch.no_grad():

@@ -1,0 +1,172 @@
+"""What a terminal of 80 columns or fewer shows: whole tables, whole commands, the progress."""
+
+import io
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from hpo.cli import output, progress
+from hpo.config import TrainingConfig
+from hpo.events import EpochDone, Event, TrialDone
+from hpo.score import SCORES
+from hpo.search import Job
+from tests.conftest import SMALL, Hpo
+
+GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)
+SEARCH = ("search", "--trials", "3", "--finalists", "2", "--final-repeats", "2")
+LONGEST = "grid-learning_rate-batch_size-dropout"
+WHOLE = re.compile("[┏┡├└┃│].*[┓┩┤┘┃│]")
+
+
+def broken(text: str, width: int) -> list[str]:
+    """Return the lines of tables that do not fit or have lost their right border."""
+    table = [line for line in text.splitlines() if line[:1] and line[:1] in "┏┡├└┃│"]
+    assert table
+    return [line for line in table if cell_len(line) > width or not WHOLE.fullmatch(line)]
+
+
+def test_every_table_is_whole_at_80_60_and_40_columns(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hpo(*GRID, "--data", xrays, "--study", LONGEST, "--quiet")
+    search = (*SEARCH, *SMALL, "--metric", "accuracy")
+    hpo(*search, "--data", xrays, "--study", "s", "--quiet")
+    hpo("export", LONGEST)
+    weights = next(Path("studies").glob(f"{LONGEST}/export/*/*.safetensors"))
+    commands: list[tuple[object, ...]] = [
+        ("show",),
+        ("show", LONGEST, "--curves"),
+        ("show", "s", "--curves"),
+        ("compare", LONGEST, "s", "--all"),
+        ("evaluate", LONGEST),
+        ("evaluate", "--weights", weights, "--data", xrays),
+        ("data", "info", "--data", xrays),
+        ("data", "audit", "--data", xrays),
+    ]
+    wide = {command: hpo(*command).out for command in commands}
+    for width, command in itertools.product((80, 60, 40), commands):
+        monkeypatch.setenv("COLUMNS", str(width))
+        narrow = hpo(*command).out
+        assert broken(narrow, width) == [], (width, command)
+        for number in re.findall(r"\d+\.\d+ to \d+\.\d+", wide[command]):
+            assert number in narrow, (width, command)
+
+
+def test_the_names_of_baselines_take_no_room_in_the_table(hpo: Hpo, xrays: Path) -> None:
+    answer = hpo(*GRID, "--data", xrays)
+    baselines = [line for line in answer.out.splitlines() if "logistic regression" in line]
+    assert baselines == [line for line in baselines if line.startswith("Baselines: majority ")]
+    assert len(baselines) == 1
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
+    """Put a terminal of this width in the place of both outputs, and return what it shows."""
+    shown = io.StringIO()
+    console = Console(
+        file=shown, force_terminal=True, width=width, color_system=None, highlight=False
+    )
+    monkeypatch.setattr(output, "console", console)
+    monkeypatch.setattr(output, "error_console", console)
+    monkeypatch.setattr(progress, "error_console", console)
+    return shown
+
+
+def test_a_terminal_gets_lines_wrapped_at_words_but_commands_and_paths_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = terminal(monkeypatch, 40)
+    command = "hpo resume grid-learning_rate-2056af99 --storage sqlite:///a.db"
+    prose = "9 of 15 trainings are still to be done, which is most of them"
+    path = "/home/me/some where/very-long-name-of-a-folder-of-studies/report.html"
+    output.print_line(f"{prose}: `{command}` continues.")
+    output.say(f"{prose}. To continue: {command}")
+    output.print_path(f"Page: {path}")
+    lines = [line.rstrip() for line in shown.getvalue().splitlines()]
+    assert " ".join(lines).count(prose) == 2
+    assert f"`{command}`" in lines
+    assert command in lines
+    assert f"Page: {path}" in lines
+    others = [line for line in lines if command not in line and path not in line]
+    assert max(map(len, others)) <= 40
+
+
+def test_a_pipe_gets_each_line_as_one(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    (line,) = hpo("compare", "mine").err.splitlines()
+    assert len(line) > 60
+
+
+def job(ordinal: int, repeat: int) -> Job:
+    return Job(
+        ordinal=ordinal,
+        params={"batch_size": 8 * 2**ordinal},
+        config=TrainingConfig(epochs=10),
+        repeat=repeat,
+        seed=repeat,
+        fold=repeat,
+    )
+
+
+def done(ordinal: int, repeat: int, score: float) -> TrialDone:
+    what = job(ordinal, repeat)
+    return TrialDone(trial=0, job=what, run="", outcome="complete", score=score)
+
+
+def followed(events: list[Event], n_repeats: int) -> progress.Tally:
+    left = sum(isinstance(event, TrialDone) for event in events)
+    tally = progress.Tally(n_left=left, score=SCORES["accuracy"], n_repeats=n_repeats)
+    progress.follow(events, tally, is_quiet=False)
+    return tally
+
+
+def test_the_best_in_the_progress_is_of_complete_configurations_and_never_falls(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scores = [(0, 0, 0.95), (1, 0, 0.80), (0, 1, 0.75), (1, 1, 0.70), (2, 0, 0.9), (2, 1, 0.9)]
+    # The finalists: what they are trained again takes nothing from what was found before.
+    scores += [(2, 2, 0.6), (0, 2, 0.5)]
+    followed([done(*score) for score in scores], n_repeats=2)
+    lines = capsys.readouterr().err.splitlines()
+    told = [re.findall(r"best mean (\S+)\s%", line) for line in lines]
+    assert told == [[], [], ["85.0"], ["85.0"], ["85.0"], ["90.0"], ["90.0"], ["90.0"]]
+    assert "best" not in lines[0]
+
+
+def test_the_time_left_is_that_of_epochs_and_not_of_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = itertools.count(100.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    def epochs() -> Iterator[Event]:
+        for epoch in range(1, 11):
+            yield EpochDone(trial=0, job=job(0, 0), epoch=epoch, score=None)
+        yield done(0, 0, 0.9)
+
+    tally = progress.Tally(n_left=2, score=SCORES["accuracy"])
+    events = epochs()
+    for _ in range(3):
+        progress.follow([next(events)], tally, is_quiet=False)
+    assert tally.time_left == "estimating time"
+    progress.follow(list(events), tally, is_quiet=False)
+    # The clock, which begins with the first epoch, goes on a second in the nine that follow.
+    assert "about 1.1 s left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_the_live_line_keeps_its_count_the_time_and_the_best(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    shown = terminal(monkeypatch, width)
+    followed([done(n // 2, n % 2, 0.8) for n in range(12)], n_repeats=2)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.getvalue())
+    lines = [line for line in re.split(r"[\r\n]+", text) if "━" in line]
+    assert "12/12" in lines[-1]
+    assert "best mean 80.0\N{NO-BREAK SPACE}%" in lines[-1]
+    assert max(map(cell_len, lines)) <= width
