@@ -98,11 +98,15 @@ def _check_text() -> None:
 
 
 def _run() -> int:
-    """Run the command and return its exit code; without --json, typer draws its usage errors."""
+    """Run the command and return its exit code."""
     try:
-        return app(standalone_mode="--json" not in sys.argv) or 0
+        return app(standalone_mode=False) or 0
+    except typer.Abort:
+        raise HpoError("Canceled. Nothing was changed.") from None
     except typer.TyperException as error:
         message = error.format_message().rstrip(".")
+        if not message:  # A command without arguments has printed its help.
+            return error.exit_code
         raise UsageError(f"{message}. `hpo COMMAND --help` tells more.") from error
     except SystemExit as end:
         return int(end.code or 0)

@@ -82,9 +82,9 @@ def download(
 
 
 def _print_path(path: Path, *, json: bool) -> None:
-    from hpo.cli.output import console, print_json
+    from hpo.cli.output import print_json, print_line
 
     if json:
         print_json({"path": str(path)})
     else:
-        console.print(f"{path} is ready: --data {path}", markup=False, soft_wrap=True)
+        print_line(f"{path} is ready: --data {path}")

@@ -7,7 +7,7 @@ from typing import Final
 from rich.markup import escape
 from rich.table import Table
 
-from hpo.cli.output import console, count, percent
+from hpo.cli.output import console, count, percent, print_line
 from hpo.data import N_FOLDS, Dataset, Fold, seal
 from hpo.data.audit import Audit, Leak, SplitCounts, count_splits
 
@@ -137,7 +137,7 @@ def _print_some(lines: Iterable[str]) -> None:
 
 
 def _line(name: str, text: str) -> None:
-    console.print(f"{name:<18}{text}", markup=False, soft_wrap=True)
+    print_line(f"{name:<18}{text}")
 
 
 def _height_by_width(size: Sequence[int]) -> str:

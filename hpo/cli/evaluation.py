@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpo.cli.command_line import command_line
-from hpo.cli.output import console, count, say
+from hpo.cli.output import console, count, print_line, say
 from hpo.cli.tables import data_name
 from hpo.evaluate import (
     Ensemble,
@@ -104,7 +104,7 @@ def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
     """Make a row per metric, each with its interval below, and a column per configuration."""
     table = Table()
     corner, *names = _heads(columns)
-    table.add_column(corner)
+    table.add_column(escape(corner))
     for name in names:
         table.add_column(escape(name), justify="right", overflow="fold")
     _add_metrics(table, evaluation, columns)
@@ -196,4 +196,4 @@ def _written(interval: Interval, *, factor: int, form: str) -> str:
 
 
 def _print(line: str, *, style: str = "") -> None:
-    console.print(escape(line), soft_wrap=True, style=style)
+    print_line(line, style=style)

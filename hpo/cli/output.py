@@ -5,32 +5,44 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
-console: Final = Console(highlight=False)
-error_console: Final = Console(stderr=True, highlight=False)
+from hpo.untrusted import printable
+
+_BEYOND_ASCII: Final = re.compile(r"[^ -~\n]")
 
 
-# A message may name what comes from a stranger's file, and a terminal obeys such signs.
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+class _Console(Console):
+    """A console on which nothing from outside controls the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
+
+
+console: Final = _Console(highlight=False, emoji=False)
+error_console: Final = _Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(document: Mapping[str, object]) -> None:
     """Print one JSON document; a number that is not finite is null."""
-    sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(_plain(document), indent=2, ensure_ascii=False)
+    sys.stdout.write(_BEYOND_ASCII.sub(_json_sign, text) + "\n")
 
 
 def print_line(text: str, *, style: str = "") -> None:
     """Print a line of a result on standard output; the terminal wraps it, nothing cuts it."""
-    console.print(escape(text), soft_wrap=True, style=style)
+    console.print(escape(printable(text)), soft_wrap=True, style=style)
 
 
 def say(message: str, *, style: str = "") -> None:
-    """Print a line for the reader on standard error."""
-    error_console.print(escape(_CONTROL.sub("�", message)), style=style, soft_wrap=True)
+    """Print lines for the reader on standard error; those after the first are indented."""
+    # A name with a line break in it cannot pass for a message.
+    lines = re.sub(r"\n(?! )", "\n  ", message)
+    error_console.print(escape(lines), style=style, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
@@ -57,6 +69,11 @@ def percent(share: float | None, digits: int = 1) -> str:
 def count(number: int, noun: str) -> str:
     """Write `1 training`, `15 trainings`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _json_sign(found: re.Match[str]) -> str:
+    """Return a sign as a document shows it; by itself json.dumps escapes those below space."""
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def _plain(value: object) -> object:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from hpo.cli.output import console, say
+from hpo.cli.output import print_line, say
 from hpo.config import Activation
 from hpo.errors import StorageError, StudyError, UsageError
 from hpo.weights import (
@@ -102,4 +102,4 @@ def show(networks: Sequence[Network], told: Sequence[Prediction]) -> None:
 
 def _line(cells: Sequence[str], widths: Sequence[int], file: str) -> None:
     shown = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-    console.print("  ".join([*shown, file]), markup=False, soft_wrap=True)
+    print_line("  ".join([*shown, file]))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Final
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from hpo.cli.output import count, duration, error_console, say
@@ -16,6 +15,7 @@ from hpo.score import Score
 from hpo.search import Job
 from hpo.session import Session
 from hpo.space.records import params_text
+from hpo.untrusted import printable
 from hpo.workers import carry_out
 
 _MOST_PARAMS: Final = 4
@@ -127,7 +127,7 @@ def _lines(events: Iterable[Event], tally: Tally) -> Iterator[None]:
 
 
 def _live(events: Iterable[Event], tally: Tally) -> Iterator[None]:
-    columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"))
+    columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=error_console, transient=True) as progress:
         task = progress.add_task("starting", total=tally.n_left)
         total = tally.n_left
@@ -142,7 +142,7 @@ def _live(events: Iterable[Event], tally: Tally) -> Iterator[None]:
                 case StackShrunk() | WorkerReplaced() | WaitingForOthers():
                     text = _told(event)
                     say(text)
-            progress.update(task, completed=total - tally.n_left, description=escape(text))
+            progress.update(task, completed=total - tally.n_left, description=printable(text))
             yield
 
 

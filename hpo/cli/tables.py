@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpo import space as spaces
-from hpo.cli.output import console, count, duration, percent
+from hpo.cli.output import console, count, duration, percent, print_line
 from hpo.openings import statements
 from hpo.runs import RunStore
 from hpo.score import SCORES, Score
@@ -163,7 +163,7 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
     for name in named:
         # The first holds the names of the baselines: half a name is none.
         widest = max(map(len, beside), default=None) if name == named[0] else None
-        table.add_column(name, overflow="fold", min_width=widest)
+        table.add_column(escape(name), overflow="fold", min_width=widest)
     for name in results:
         table.add_column(name, justify="right")
     for name in line:
@@ -177,7 +177,7 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
     table.add_section()
     # Baselines are accuracies: beside other scores they would be read as such.
     for baseline, accuracy in beside.items():
-        cells = {(named or line)[0]: baseline, score.column: percent(accuracy)}
+        cells = {(named or line)[0]: escape(baseline), score.column: percent(accuracy)}
         table.add_row(*(cells.get(name, "") for name in columns), style="dim")
     return table
 
@@ -252,7 +252,7 @@ def _verdict(verdict: SweepComparison | None) -> Iterable[str]:
 
 def _print_lines(lines: Iterable[str], *, style: str = "") -> None:
     for line in lines:
-        console.print(escape(line), soft_wrap=True, style=style)
+        print_line(line, style=style)
 
 
 def _progress(summary: StudySummary) -> str:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from rich.markup import escape
 from rich.table import Table
 
-from hpo.cli.output import console, percent, print_json, say
+from hpo.cli.output import console, percent, print_json, print_line, say
 from hpo.data import open_data
 from hpo.errors import UsageError
 from hpo.evaluate.records import NUMBERS, SHARES
@@ -53,7 +53,7 @@ def show(evaluation: WeightsEvaluation) -> None:
         soft_wrap=True,
     )
     for sign in evaluation.signs:
-        console.print(f"Warning: {escape(sign)}", style="yellow", soft_wrap=True)
+        print_line(f"Warning: {sign}", style="yellow")
 
 
 def _table(evaluation: WeightsEvaluation) -> Table:

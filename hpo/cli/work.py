@@ -188,10 +188,11 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
             }
         )
         return
-    console.print(f"[bold]{found.study}[/] would be trained on {found.device} {found.precision}:")
+    heading = f"{found.study} would be trained on {found.device} {found.precision}:"
+    print_line(heading, style="bold")
     console.print(f"  configurations   {found.n_configurations:,}")
     for note in combinations_note(plan.record):
-        console.print(f"                   {note}", soft_wrap=True)
+        print_line(f"                   {note}")
     console.print(
         f"  trainings        {found.n_trainings:,}: {found.n_done:,} in the study, "
         f"{found.n_stored:,} in the run store, {found.n_to_train:,} to train"
