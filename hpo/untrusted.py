@@ -1,6 +1,7 @@
 """Text from outside, such as names of files and studies, made harmless where it is written."""
 
 import re
+import unicodedata
 from typing import Final
 
 # A spreadsheet computes what begins so, and some begin a cell at a semicolon.
@@ -15,7 +16,12 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(sign if is_shown(sign) else ascii(sign)[1:-1] for sign in text)
+
+
+def is_shown(sign: str) -> bool:
+    """Whether a terminal shows this sign as what it is: a letter, a number, a mark, a space."""
+    return sign.isprintable() or unicodedata.category(sign) == "Zs"
 
 
 def csv_cell(value: object) -> object:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from hpo.untrusted import printable
+from hpo.untrusted import is_shown, printable
 
 _BEYOND_ASCII: Final = re.compile(r"[^ -~\n]")
 
@@ -73,7 +73,7 @@ def count(number: int, noun: str) -> str:
 
 def _json_sign(found: re.Match[str]) -> str:
     """Return a sign as a document shows it; by itself json.dumps escapes those below space."""
-    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
+    return found[0] if is_shown(found[0]) else json.dumps(found[0])[1:-1]
 
 
 def _plain(value: object) -> object:

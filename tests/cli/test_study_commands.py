@@ -361,7 +361,8 @@ def test_names_from_outside_control_no_terminal(hpo: Hpo, tmp_path: Path) -> Non
         ["delete", name, "--yes"],
     ):  # fmt: skip
         answer = hpo(*command)
-        assert all(line.isprintable() for line in (answer.out + answer.err).split("\n")), answer
+        lines = (answer.out + answer.err).replace("\u00a0", " ").split("\n")
+        assert all(line.isprintable() for line in lines), answer
         is_path = command[0] in ("report", "export")
         assert is_path or "[red]x[link=y]" in answer.out + answer.err, answer
         if "--json" in command:
