@@ -113,8 +113,9 @@ class WrittenFiles:
         with self._list.open("rb") as file:
             text = file.read(_LONGEST_LIST).decode(errors="replace")
         for line in text.splitlines():
-            digest, _, name = line.partition("  ")
-            self._digests.setdefault(name, set()).add(digest)
+            # Where a disk was full, a line may begin with the half of another.
+            digest, _, name = line.rpartition("  ")
+            self._digests.setdefault(name, set()).add(digest[-64:])
 
     def has(self, path: Path) -> bool:
         """Whether hpo wrote this file as it is."""

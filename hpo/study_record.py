@@ -135,7 +135,8 @@ def check_name(name: str) -> str:
     if not is_folder_name(name):
         raise UsageError(
             f"--study takes letters, digits, '.', '_' and '-' (100 at most, not beginning with "
-            f"'.' or '-') and no reserved name such as runs, but got {name[:120]!r}."
+            f"'.' or '-') and no reserved name such as runs, but got {name[:120]!r}: choose "
+            "another name."
         )
     return name
 
