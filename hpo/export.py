@@ -21,7 +21,7 @@ from hpo.retraining import Retrained
 from hpo.runs import RunStore
 from hpo.search import Job
 from hpo.stats import Interval
-from hpo.storage_url import storage_option
+from hpo.storage_url import named
 from hpo.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Weights
 from hpo.untrusted import printable
@@ -83,8 +83,8 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
     summary = exporter.summary
     if summary.best is None:
         raise StudyError(
-            f"No configuration of {summary.name} is complete yet: hpo resume {summary.name}"
-            f"{storage_option(summary.storage)}"
+            f"No configuration of {summary.name} is complete yet: hpo resume "
+            f"{named(summary.name, summary.storage)}"
         )
     homes = [folder / folder_name(n, c) for n, c in enumerate(summary.configurations)]
     with writing(folder, way_out=_WAY_OUT):

@@ -1,5 +1,6 @@
 """The page that compares studies."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def write_comparison(comparison: Comparison, runs: RunStore, path: Path) -> None
         OutputError: the folder cannot be written, or the disk is full.
     """
     studies = comparison.summaries
-    names = " ".join(summary.name for summary in studies) + storage_option(studies[0].storage)
+    names = shlex.join(summary.name for summary in studies) + storage_option(studies[0].storage)
     write_page(path, render_comparison(comparison, runs), again=f"hpo compare {names}")
 
 

@@ -18,7 +18,7 @@ from hpo.report.template import fill
 from hpo.report.verdict import verdict
 from hpo.runs import RunStore
 from hpo.signs import scope, study_signs
-from hpo.storage_url import storage_option
+from hpo.storage_url import named
 from hpo.summary import StudySummary
 
 FILE_NAME: Final = "report.html"
@@ -31,7 +31,7 @@ def write_report(summary: StudySummary, study: optuna.Study, runs: RunStore, fol
         OutputError: another file has its name, the folder cannot be written, the disk is full.
     """
     path = folder / FILE_NAME
-    again = f"hpo report {summary.name}{storage_option(summary.storage)}"
+    again = f"hpo report {named(summary.name, summary.storage)}"
     write_page(path, render(summary, study, runs), again=again)
     return path
 
