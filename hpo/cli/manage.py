@@ -90,7 +90,7 @@ def delete(
     print_line(
         f"Deleted {study}. Its finished trainings stay in the run store and are not trained again."
     )
-    if (folder := study_folder(storage, study)).exists():
+    if (folder := study_folder(storage, study)).is_dir():
         why = "hpo has no record of writing them, they changed since, or lie behind a link"
         if has_other_database(storage):
             why = "another database lies beside this one, and its studies may have them too"
