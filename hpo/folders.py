@@ -71,10 +71,11 @@ def has_other_database(storage_url: str) -> bool:
     """Whether another SQLite database lies beside that of the studies, such as a copy of it."""
     own, beside = sqlite_path(storage_url), _beside(storage_url)
     for path in beside.iterdir() if beside.is_dir() else ():
-        if path.is_file() and path != own:
-            with path.open("rb") as file:
-                if file.read(len(_SQLITE)) == _SQLITE:
-                    return True
+        with contextlib.suppress(OSError):
+            if path.is_file() and path != own:
+                with path.open("rb") as file:
+                    if file.read(len(_SQLITE)) == _SQLITE:
+                        return True
     return False
 
 
