@@ -9,7 +9,7 @@ from hpo.errors import StudyError, fault_list
 from hpo.score import Score
 from hpo.space.records import value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, compare_pairs
-from hpo.storage_url import storage_option
+from hpo.storage_url import named, storage_option
 from hpo.summary import Configuration, Repeat, StudySummary
 
 MOST: Final = 6
@@ -126,8 +126,8 @@ def _check_finished(summaries: Sequence[StudySummary]) -> None:
     for summary in summaries:
         if not any(c.scores for c in summary.configurations):
             raise StudyError(
-                f"No training of {summary.name} is finished yet: hpo resume {summary.name}"
-                f"{storage_option(summary.storage)}"
+                f"No training of {summary.name} is finished yet: hpo resume "
+                f"{named(summary.name, summary.storage)}"
             )
 
 

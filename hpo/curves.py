@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 from hpo.runs import Run
+from hpo.untrusted import csv_cell
 
 
 def to_csv(run: Run) -> str:
@@ -39,9 +40,8 @@ def battery_to_csv(run: Run) -> str:
 
 
 def table_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table as CSV; None is an empty cell."""
+    """Return a table as CSV; None is an empty cell, and no cell is a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([map(csv_cell, row) for row in (header, *rows)])
     return text.getvalue()

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Final
 
 import optuna
+import sqlalchemy
 from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore, get_all_artifact_meta
 from optuna.trial import FrozenTrial
 
 from hpo import curves
 from hpo.errors import UsageError
-from hpo.files import MAKE_ROOM, writing
+from hpo.files import MAKE_ROOM, write_whole, writing
 from hpo.runs import Run
 from hpo.storage import Storage
 
@@ -44,29 +45,37 @@ def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
         trial.storage.set_trial_system_attr(
             trial._trial_id, _KEY + name, json.dumps(asdict(artifact))
         )
-    with writing(folder, way_out=MAKE_ROOM):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(curves.to_csv(run), encoding="utf-8")
+    write_whole(folder / name, curves.to_csv(run).encode(), way_out=MAKE_ROOM)
 
 
-def attached_to(study: optuna.Study, storage: Storage) -> list[str]:
-    """Return the artifacts of a study's trials; those of a damaged trial are left out."""
-    return [
+def attached_to(study: optuna.Study, storage: Storage) -> set[str]:
+    """Return the curves of a study's trials; those of a damaged trial are left out."""
+    return {
         artifact.artifact_id
         for trial in study.get_trials(deepcopy=False)
         for artifact in _attached(trial, storage.optuna)
-    ]
+        if artifact.filename == _CURVES
+    }
+
+
+def all_attached(storage: Storage) -> set[str]:
+    """Return every artifact that a study or a trial of the database has."""
+    tables = ("trial_system_attributes", "study_system_attributes")
+    queries = (f"SELECT key FROM {table} WHERE key LIKE '{_KEY}%'" for table in tables)
+    with storage.optuna.engine.connect() as connection:
+        keys = connection.scalars(sqlalchemy.text(" UNION ".join(queries)))
+        return {key.removeprefix(_KEY) for key in keys}
 
 
 def remove_attached(artifacts: Iterable[str], *, folder: Path) -> None:
-    """Remove artifacts of a study that is deleted.
+    """Remove artifacts of a study that is deleted, unless the folder is a link to another.
 
     Raises:
         OutputError: a file cannot be removed.
     """
     way_out = "The study is deleted from the database; nothing reads its curves that stay here."
     with writing(folder, way_out=way_out):
-        for artifact in artifacts:
+        for artifact in () if folder.is_symlink() else artifacts:
             (folder / artifact).unlink(missing_ok=True)
 
 

@@ -1,6 +1,7 @@
 """Exporting a study: tables as CSV, and a folder per configuration with its curves and weights."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -12,24 +13,28 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from hpo import curves
-from hpo.errors import StudyError
+from hpo.errors import OutputError, StudyError
 from hpo.evaluate import Ensemble, Evaluated, Evaluation
-from hpo.files import write_whole, writing
+from hpo.files import WrittenFiles, remove_leftovers, write_whole, writing
 from hpo.openings import statements
 from hpo.retraining import Retrained
 from hpo.runs import RunStore
 from hpo.search import Job
 from hpo.stats import Interval
-from hpo.storage_url import storage_option
+from hpo.storage_url import named
 from hpo.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Weights
+from hpo.untrusted import printable
 
 Which = Literal["best", "all", "none"]
 
 _WAY_OUT: Final = "Make room or name another folder with --out, then export again."
 
-# Only names of this form are removed: other weights in the folder are the user's.
 _WEIGHTS: Final = re.compile(r"weights-repeat-[0-9]+\.(safetensors|pt)")
+_NAMES: Final = re.compile(
+    r"configurations\.csv|trials\.csv|config\.json|(curves|stress)-repeat-[0-9]+\.csv|test\.txt|"
+    rf"network\.py|{_WEIGHTS.pattern}"
+)
 
 _TRIAL_COLUMNS: Final = (
     "trial", "repeat", "seed", "fold", "state", "score", "epochs", "seconds", "run", "reason",
@@ -69,30 +74,57 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
     dict of the reports' own `nn.Sequential`. `network.py` builds that of the first repeat, and the
     ensemble of all. Weights that were not kept are trained again, together; those of the best
     configuration are kept from then on. Weights of an earlier export that belong to other repeats
-    are removed from the folder: they are no part of the ensemble.
+    are removed from the folder: they are no part of the ensemble. What hpo wrote is on a list in
+    the folder; nothing else is written over.
 
     Raises:
         StudyError: nothing is complete yet.
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or has files of others in the places of these.
     """
     summary = exporter.summary
     if summary.best is None:
         raise StudyError(
-            f"No configuration of {summary.name} is complete yet: hpo resume {summary.name}"
-            f"{storage_option(summary.storage)}"
+            f"No configuration of {summary.name} is complete yet: hpo resume "
+            f"{named(summary.name, summary.storage)}"
         )
-    _write(folder / "configurations.csv", _configurations_csv(summary))
-    _write(folder / "trials.csv", _trials_csv(summary))
+    homes = [folder / folder_name(n, c) for n, c in enumerate(summary.configurations)]
+    with writing(folder, way_out=_WAY_OUT):
+        files = WrittenFiles(folder)
+        _check_places(files, homes)
+    _write(files, folder / "configurations.csv", _configurations_csv(summary))
+    _write(files, folder / "trials.csv", _trials_csv(summary))
     chosen: list[_Chosen] = []
     bits = summary.record.data.bits
-    for number, configuration in enumerate(summary.configurations):
-        home = folder / folder_name(number, configuration)
-        _write(home / "config.json", _config_json(configuration, bits))
-        _write_curves(exporter.runs, configuration, home)
-        _write_test(exporter, configuration, home)
+    for home, configuration in zip(homes, summary.configurations, strict=True):
+        _write(files, home / "config.json", _config_json(configuration, bits))
+        _write_curves(files, exporter.runs, configuration, home)
+        _write_test(files, exporter, configuration, home)
         if which == "all" or (which == "best" and configuration is summary.best):
             chosen.append(_Chosen(configuration, home, bits))
-    yield from _write_weights(exporter, [one for one in chosen if one.configuration.judged])
+    yield from _write_weights(files, exporter, [one for one in chosen if one.configuration.judged])
+
+
+def _check_places(files: WrittenFiles, homes: Sequence[Path]) -> None:
+    """Check that no file of others has the name of one that an export writes.
+
+    Raises:
+        OutputError: names the first, and counts them.
+    """
+    taken: list[Path] = []
+    for home in (files.folder, *homes):
+        if home.is_dir():
+            remove_leftovers(home)
+            named = (path for path in sorted(home.iterdir()) if _NAMES.fullmatch(path.name))
+            taken += [path for path in named if not files.has(path)]
+        elif os.path.lexists(home):
+            taken.append(home)
+    if taken:
+        n_files = "1 file" if len(taken) == 1 else f"{len(taken):,} files"
+        raise OutputError(
+            f"Nothing is exported: it would overwrite {n_files} in {files.folder} that hpo has no "
+            f"record of writing or that changed since, first {taken[0].relative_to(files.folder)}."
+            " Move them, or name another folder with --out."
+        )
 
 
 def folder_name(number: int, configuration: Configuration) -> str:
@@ -101,24 +133,29 @@ def folder_name(number: int, configuration: Configuration) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{number:03d}_{params or 'base'}")[:100]
 
 
-def _write_curves(runs: RunStore, configuration: Configuration, home: Path) -> None:
+def _write_curves(
+    files: WrittenFiles, runs: RunStore, configuration: Configuration, home: Path
+) -> None:
     for repeat in configuration.repeats:
         run = runs.read(repeat.run) if repeat.run else None
         if run is not None:
-            _write(home / f"curves-repeat-{repeat.repeat}.csv", curves.to_csv(run))
+            _write(files, home / f"curves-repeat-{repeat.repeat}.csv", curves.to_csv(run))
             if run.stress:
                 battery = curves.battery_to_csv(run)
-                _write(home / f"stress-repeat-{repeat.repeat}.csv", battery)
+                _write(files, home / f"stress-repeat-{repeat.repeat}.csv", battery)
 
 
-def _write_test(exporter: Exporter, configuration: Configuration, home: Path) -> None:
+def _write_test(
+    files: WrittenFiles, exporter: Exporter, configuration: Configuration, home: Path
+) -> None:
     found = exporter.evaluation
     trials = {repeat.trial for repeat in configuration.repeats}
     for evaluated in found.configurations if found else ():
         if found and trials.issuperset(evaluated.trials):
             n_complete = exporter.summary.count("complete")
             told = statements(exporter.summary.openings, n_complete=n_complete)
-            _write(home / "test.txt", "\n".join([*_test_lines(found, evaluated), *told, ""]))
+            lines = map(printable, [*_test_lines(found, evaluated), *told])
+            _write(files, home / "test.txt", "".join(f"{line}\n" for line in lines))
 
 
 def _test_lines(evaluation: Evaluation, evaluated: Evaluated) -> Iterator[str]:
@@ -163,27 +200,31 @@ def _interval_text(found: Interval, *, scale: float = 1, unit: str = "") -> str:
     return f"{text} (95 % interval {low:.{digits}f} to {high:.{digits}f})"
 
 
-def _write_weights(exporter: Exporter, chosen: Sequence[_Chosen]) -> Iterator[str]:
+def _write_weights(
+    files: WrittenFiles, exporter: Exporter, chosen: Sequence[_Chosen]
+) -> Iterator[str]:
     """Write the weights of configurations: the kept ones, then the others as they are trained."""
     missing = [
         (one, repeat)
         for one in chosen
         for repeat in one.configuration.judged
-        if not _write_kept(exporter, one, repeat)
+        if not _write_kept(files, exporter, one, repeat)
     ]
     if missing:
         yield f"Weights that were not kept are trained again: {len(missing)}"
-        yield from _write_trained(exporter, missing)
+        yield from _write_trained(files, exporter, missing)
     for one in chosen:
-        _write_script(one)
+        _write_script(files, one)
 
 
-def _write_trained(exporter: Exporter, missing: Sequence[tuple[_Chosen, Repeat]]) -> Iterator[str]:
+def _write_trained(
+    files: WrittenFiles, exporter: Exporter, missing: Sequence[tuple[_Chosen, Repeat]]
+) -> Iterator[str]:
     jobs = [_job(n, one.configuration, repeat) for n, (one, repeat) in enumerate(missing)]
     with closing(exporter.train(jobs)) as trained:
         for n_done, (job, result) in enumerate(trained, start=1):
             one, repeat = missing[job.ordinal]
-            _write_repeat(one, repeat, result.weights)
+            _write_repeat(files, one, repeat, result.weights)
             kept = _kept(exporter, repeat)
             if kept and one.configuration is exporter.summary.best:
                 write_whole(kept, save(result.weights), way_out=_WAY_OUT)
@@ -191,32 +232,32 @@ def _write_trained(exporter: Exporter, missing: Sequence[tuple[_Chosen, Repeat]]
             yield f"{label}: its weights are trained again ({n_done} of {len(jobs)})"
 
 
-def _write_kept(exporter: Exporter, one: _Chosen, repeat: Repeat) -> bool:
+def _write_kept(files: WrittenFiles, exporter: Exporter, one: _Chosen, repeat: Repeat) -> bool:
     """Write the weights of a repeat where they were kept; return whether they were."""
     kept = _kept(exporter, repeat)
     weights = _read(kept) if kept else None
     if weights is not None:
-        _write_repeat(one, repeat, weights)
+        _write_repeat(files, one, repeat, weights)
     return weights is not None
 
 
-def _write_repeat(one: _Chosen, repeat: Repeat, weights: Weights) -> None:
+def _write_repeat(files: WrittenFiles, one: _Chosen, repeat: Repeat, weights: Weights) -> None:
     # torch takes two seconds to import: tables are exported without it.
     from hpo.weights.saving import to_safetensors_file, to_torch_file
 
     path = one.home / f"weights-repeat-{repeat.repeat}"
     content = to_safetensors_file(weights, one.configuration.config, one.bits)
-    write_whole(path.with_suffix(".safetensors"), content, way_out=_WAY_OUT)
-    write_whole(path.with_suffix(".pt"), to_torch_file(weights), way_out=_WAY_OUT)
+    files.write(path.with_suffix(".safetensors"), content, way_out=_WAY_OUT)
+    files.write(path.with_suffix(".pt"), to_torch_file(weights), way_out=_WAY_OUT)
 
 
-def _write_script(one: _Chosen) -> None:
+def _write_script(files: WrittenFiles, one: _Chosen) -> None:
     """Write network.py, and leave no weights of hpo's own beside it that it does not name."""
     from hpo.weights.saving import network_script
 
     names = [f"weights-repeat-{repeat.repeat}" for repeat in one.configuration.judged]
-    files = [f"{name}.pt" for name in names]
-    _write(one.home / "network.py", network_script(one.configuration.config, files))
+    states = [f"{name}.pt" for name in names]
+    _write(files, one.home / "network.py", network_script(one.configuration.config, states))
     with writing(one.home, way_out=_WAY_OUT):
         for path in one.home.iterdir():
             if _WEIGHTS.fullmatch(path.name) and path.stem not in names:
@@ -246,8 +287,8 @@ def _read(path: Path) -> Weights | None:
         return None
 
 
-def _write(path: Path, text: str) -> None:
-    write_whole(path, text.encode(), way_out=_WAY_OUT)
+def _write(files: WrittenFiles, path: Path, text: str) -> None:
+    files.write(path, text.encode(), way_out=_WAY_OUT)
 
 
 def _config_json(configuration: Configuration, bits: int) -> str:

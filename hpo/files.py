@@ -1,6 +1,8 @@
 """Writing files whole, and reading JSON that anyone may have changed."""
 
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import re
@@ -20,6 +22,11 @@ _A_DAY_S: Final = 86_400
 
 # Eight hex digits alone would also fit a backup of the user's, such as .bashrc.20260101.
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.hpo")
+
+_LIST: Final = ".hpo-files"
+_LONGEST_LIST: Final = 100_000_000
+_PAGE: Final = b" - hpo</title>"
+_HEAD: Final = 10_000
 
 
 def write_whole(path: Path, content: bytes, *, way_out: str) -> None:
@@ -44,33 +51,145 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         OSError: the folder cannot be written, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.hpo")
+    file = _temporary_for(path)
+    temporary = Path(file.name)
     try:
-        with temporary.open("wb") as file:
+        with file:
             yield file
-        temporary.replace(path)
+            file.flush()
+            temporary.replace(path)  # While it is locked: what is not is a leftover.
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half written: temporary files of a day without a write.
+def _temporary_for(path: Path) -> IO[bytes]:
+    """Open a new file under a temporary name, locked for as long as this process writes it."""
+    while True:
+        file = path.with_name(f".{path.name}.{secrets.token_hex(4)}.hpo").open("xb")
+        with contextlib.suppress(OSError):  # Not every file system knows locks.
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # It was swept before it was locked.
 
-    A younger one may be another process's, which still writes to it.
-    """
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half written: temporary files that nobody writes."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             if _TEMPORARY.fullmatch(path.name):
-                _remove_old(path)
+                _remove_unlocked(path)
 
 
-def _remove_old(path: Path) -> None:
+def _remove_unlocked(path: Path) -> None:
     # One that cannot be removed does not keep the others.
     with contextlib.suppress(OSError):
-        found = path.lstat()
-        if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > _A_DAY_S:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return
+        with path.open("r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            except OSError:  # No locks there: one of a day without a write is nobody's.
+                if time.time() - os.fstat(file.fileno()).st_mtime < _A_DAY_S:
+                    return
             path.unlink()
+
+
+class WrittenFiles:
+    """The files that hpo wrote into a folder, by a list beside them: sha256sum checks it.
+
+    What anyone else put there, or has changed since, is not hpo's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._list = folder / _LIST
+        self._digests: dict[str, set[str]] = {}
+        if self._list.is_symlink() or not self._list.is_file():
+            return
+        with self._list.open("rb") as file:
+            text = file.read(_LONGEST_LIST).decode(errors="replace")
+        for line in text.splitlines():
+            # Where a disk was full, a line may begin with the half of another.
+            digest, _, name = line.rpartition("  ")
+            self._digests.setdefault(name, set()).add(digest[-64:])
+
+    def has(self, path: Path) -> bool:
+        """Whether hpo wrote this file as it is."""
+        digests = self._digests.get(self._name(path))
+        if not digests or not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() in digests
+
+    def write(self, path: Path, content: bytes, *, way_out: str) -> None:
+        """Write a file of the folder whole, and put it on the list.
+
+        Raises:
+            OutputError: the folder cannot be written, or the disk is full.
+        """
+        name, digest = self._name(path), hashlib.sha256(content).hexdigest()
+        digests = self._digests.setdefault(name, set())
+        if digest not in digests:
+            with writing(self.folder, way_out=way_out):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                # Before the file: what a killed process wrote is hpo's as well.
+                # A link would lead to another file, a pipe would wait for its reader.
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+                with os.fdopen(os.open(self._list, flags, 0o666), "wb") as file:
+                    file.write(f"{digest}  {name}\n".encode())
+            digests.add(digest)
+        write_whole(path, content, way_out=way_out)
+
+    def remove(self) -> None:
+        """Remove the files, the folders that are empty then, and the list.
+
+        Raises:
+            OSError: one cannot be removed.
+        """
+        if not self._digests:
+            return
+        for parent, _, names in os.walk(self.folder, topdown=False):
+            paths = [Path(parent, name) for name in names]
+            ours = [path for path in paths if self.has(path)]
+            for path in ours:
+                path.unlink()
+            remove_leftovers(Path(parent))
+            if ours and Path(parent) != self.folder:
+                with contextlib.suppress(OSError):
+                    Path(parent).rmdir()
+        self._list.unlink()
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that hpo wrote."""
+    with contextlib.suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return _PAGE in file.read(_HEAD)
+    return False
+
+
+def write_page(path: Path, page: str, *, again: str) -> None:
+    """Write a page whole, in the place of another page alone; the command `again` writes it.
+
+    Raises:
+        OutputError: there is another file, the folder cannot be written, or the disk is full.
+    """
+    if os.path.lexists(path) and not is_page(path):
+        raise OutputError(
+            f"{path} is a file that hpo did not write, and is not overwritten. The page is "
+            f"missing: move that file, then run {again}"
+        )
+    remove_leftovers(path.parent)
+    way_out = f"The page is missing: make room, then run {again}"
+    write_whole(path, page.encode(), way_out=way_out)
 
 
 @contextlib.contextmanager

@@ -3,15 +3,28 @@
 import contextlib
 import hashlib
 import os
-import shutil
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from hpo.files import writing
+from hpo.files import WrittenFiles, is_page, remove_leftovers, writing
+from hpo.runs import is_digest
 from hpo.storage_url import sqlite_path
 
+_SQLITE: Final = b"SQLite format 3\0"
 _LONGEST_NAME: Final = 120
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+# What stands beside the studies: folders of hpo's own, and files of SQLite's; devices of Windows.
+_RESERVED: Final = re.compile(
+    r"runs|artifacts|results|.*\.db-(wal|shm|journal)|(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?",
+    re.IGNORECASE,
+)
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a folder beside the studies' database can have this name; any other leads astray."""
+    return bool(_NAME.fullmatch(name)) and not _RESERVED.fullmatch(name)
 
 
 def runs_folder(storage_url: str) -> Path:
@@ -21,34 +34,54 @@ def runs_folder(storage_url: str) -> Path:
 
 
 def study_folder(storage_url: str, name: str) -> Path:
-    """Return the folder of a study: its page, weights and exports."""
-    return _beside(storage_url) / name
+    """Return the folder of a study: its page, weights and exports.
+
+    A name that can be no folder's, as another program may give it, is shortened to one that can.
+    """
+    return _beside(storage_url) / _folder_name(name)
 
 
 def clear_study_folder(folder: Path) -> None:
     """Remove what hpo wrote into the folder of a study, and the folder where nothing else is left.
 
-    A folder of that name may have been there before, with the user's own files: they stay.
+    A folder of that name may have been there before, with the user's own files: they stay, and so
+    does what lies behind a link.
 
     Raises:
         OutputError: a file cannot be removed.
     """
+    page, weights, export = (folder / name for name in ("report.html", "weights", "export"))
     way_out = "The study is deleted from the database: remove this folder yourself."
     with writing(folder, way_out=way_out):
-        (folder / "report.html").unlink(missing_ok=True)
-        for weights in (folder / "weights").glob("*.safetensors"):
-            weights.unlink(missing_ok=True)
-    export = folder / "export"
-    if (export / "configurations.csv").exists():
-        shutil.rmtree(export, ignore_errors=True)
-    for emptied in (folder / "weights", folder):
+        for place in () if folder.is_symlink() else (weights, export, folder):
+            if place.is_symlink() or not place.is_dir():
+                continue
+            remove_leftovers(place)
+            WrittenFiles(place).remove()
+            for path in place.iterdir():
+                if path == page and is_page(path):
+                    path.unlink()
+                if place == weights and path.suffix == ".safetensors" and is_digest(path.stem):
+                    path.unlink()
+            with contextlib.suppress(OSError):
+                place.rmdir()
+
+
+def has_other_database(storage_url: str) -> bool:
+    """Whether another SQLite database lies beside that of the studies, such as a copy of it."""
+    own, beside = sqlite_path(storage_url), _beside(storage_url)
+    for path in beside.iterdir() if beside.is_dir() else ():
         with contextlib.suppress(OSError):
-            emptied.rmdir()
+            if path.is_file() and path != own:
+                with path.open("rb") as file:
+                    if file.read(len(_SQLITE)) == _SQLITE:
+                        return True
+    return False
 
 
 def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
     """Return where the page of a comparison of studies is; many long names are shortened."""
-    name = "-".join(names)
+    name = "-".join(map(_folder_name, names))
     if len(name) > _LONGEST_NAME:
         name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return _beside(storage_url) / f"compare-{name}.html"
@@ -57,6 +90,14 @@ def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
 def artifacts_folder(storage_url: str) -> Path:
     """Return the folder of what optuna-dashboard shows beside the trials."""
     return _beside(storage_url) / "artifacts"
+
+
+def _folder_name(name: str) -> str:
+    if is_folder_name(name):
+        return name
+    # No name that is taken as it is has a plus in it.
+    digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:60] + f"+{digest}"
 
 
 def _beside(storage_url: str) -> Path:

@@ -13,13 +13,19 @@ from safetensors.numpy import save as to_safetensors
 
 from hpo import study as studies
 from hpo.baselines import baselines
-from hpo.dashboard import attach_curves, attached_to, remove_attached
+from hpo.dashboard import all_attached, attach_curves, attached_to, remove_attached
 from hpo.data import Dataset, TrainingData, cache, open_data
 from hpo.engines import lanes_of, open_stack, sealed, window_of, with_device
 from hpo.errors import DataError, StudyError
 from hpo.events import Event, TrialDone
 from hpo.files import remove_leftovers
-from hpo.folders import artifacts_folder, clear_study_folder, runs_folder, study_folder
+from hpo.folders import (
+    artifacts_folder,
+    clear_study_folder,
+    has_other_database,
+    runs_folder,
+    study_folder,
+)
 from hpo.kept_weights import KeptWeights
 from hpo.objective import Workplace, work
 from hpo.plan import Plan, describe_data
@@ -178,7 +184,8 @@ def train(session: Session) -> Generator[Event, None, None]:
         session.runs.check_writable()
     # A call that was killed may have left losers, and files half written.
     weights.tidy()
-    for folder in (session.folder, weights.folder, session.runs.folder):
+    artifacts = artifacts_folder(session.storage.url)
+    for folder in (session.folder, weights.folder, session.runs.folder, artifacts):
         remove_leftovers(folder)
     cache.remove_cut_off()
     my_turn = partial(turn, session.storage, session.study.study_name)
@@ -189,7 +196,7 @@ def train(session: Session) -> Generator[Event, None, None]:
             key_of=session.key_of,
             score=session.record.score,
             keep=partial(_keep, weights),
-            attach=partial(attach_curves, folder=artifacts_folder(session.storage.url)),
+            attach=partial(attach_curves, folder=artifacts),
             open_stack=partial(_open_stack, session),
             turn=my_turn,
             n_lanes=session.n_lanes,
@@ -235,11 +242,17 @@ def _drop_losers(weights: KeptWeights, study: optuna.Study, done: TrialDone) -> 
 
 
 def delete_study(storage: Storage, name: str) -> None:
-    """Delete a study and the files that hpo wrote for it; the run store keeps its trainings."""
+    """Delete a study and the files that hpo wrote for it; the run store keeps its trainings.
+
+    The files stay where another database lies beside this one: its studies may have them too.
+    """
     with explained(storage.url):
         study = optuna.load_study(study_name=name, storage=storage.optuna)
         attached = attached_to(study, storage)
         optuna.delete_study(study_name=name, storage=storage.optuna)
+        attached -= all_attached(storage)  # What a copy of the study has as well.
+    if has_other_database(storage.url):
+        return
     try:
         remove_attached(attached, folder=artifacts_folder(storage.url))
     finally:

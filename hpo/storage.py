@@ -24,8 +24,8 @@ from hpo.storage_url import (
     backend_of,
     conceal,
     mask,
+    named,
     sqlite_path,
-    storage_option,
 )
 
 _Arguments: TypeAlias = dict[str, object]
@@ -224,7 +224,7 @@ def in_command(study: optuna.Study) -> str:
     """Return `STUDY --storage URL` as a printed command needs it to find this very study."""
     backend = getattr(study._storage, "_backend", study._storage)
     url = backend.url if isinstance(backend, RDBStorage) else DEFAULT_URL
-    return f"{study.study_name}{storage_option(url)}"
+    return named(study.study_name, url)
 
 
 def quiet_optuna() -> None:

@@ -52,6 +52,11 @@ def storage_option(url: str) -> str:
     return "" if is_default else f" --storage {shlex.quote(mask(url))}"
 
 
+def named(study: str, url: str) -> str:
+    """Return `STUDY --storage URL` as a printed command needs it: a shell takes it as it is."""
+    return f"{shlex.quote(study)}{storage_option(url)}"
+
+
 def mask_command(command: str) -> str:
     """Return a command line with the passwords of its URLs hidden."""
     try:

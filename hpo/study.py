@@ -22,7 +22,7 @@ _NO_PRUNER: Final = optuna.pruners.NopPruner()
 def find(storage: Storage, name: str) -> optuna.Study | None:
     """Return the study of this name, or None."""
     with explained(storage.url):
-        if check_name(name) not in study_names(storage):
+        if name not in study_names(storage):
             return None
         return optuna.load_study(study_name=name, storage=storage.optuna, pruner=_NO_PRUNER)
 

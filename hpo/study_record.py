@@ -4,13 +4,13 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import re
 from dataclasses import astuple, dataclass
 from typing import Any, Final, Literal
 
 from hpo import cores
 from hpo import space as spaces
 from hpo.errors import UsageError
+from hpo.folders import is_folder_name
 from hpo.score import Score, read_score
 from hpo.space import Space
 
@@ -20,9 +20,6 @@ SAMPLERS: Final = ("tpe", "random")
 PRUNERS: Final = ("median", "none")
 LIBRARY: Final = "library"
 """What stands for the command of a study that was made in Python."""
-
-_TAKEN: Final = ("runs", "artifacts", "results")
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,17 +132,13 @@ def check_name(name: str) -> str:
 
     Raises:
         UsageError: it is empty, too long, has other signs than letters, digits, `.`, `_`, `-`, or
-            is the name of a folder that stands beside those of the studies.
+            is the name of something else beside the folders of the studies.
     """
-    if name in _TAKEN:
-        raise UsageError(
-            f"--study cannot be {name!r}: a folder of that name holds something else beside the "
-            "studies. Choose another name."
-        )
-    if not _NAME.fullmatch(name):
+    if not is_folder_name(name):
         raise UsageError(
             f"--study takes letters, digits, '.', '_' and '-' (100 at most, not beginning with "
-            f"'.' or '-'), but got {name[:120]!r}."
+            f"'.' or '-') and no reserved name such as runs, but got {name[:120]!r}: choose "
+            "another name."
         )
     return name
 

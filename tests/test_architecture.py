@@ -14,7 +14,7 @@ PACKAGE = ROOT / "hpo"
 # A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
 LAYERS = (
     {"hpo", "hpo.errors", "hpo.cgroups"},
-    {"hpo.config", "hpo.cores", "hpo.files", "hpo.option_texts"},
+    {"hpo.config", "hpo.cores", "hpo.files", "hpo.option_texts", "hpo.untrusted"},
     {
         "hpo.data",
         "hpo.training.numerics",
@@ -24,7 +24,8 @@ LAYERS = (
         "hpo.storage_faults",
     },
     {"hpo.training", "hpo.space", "hpo.baselines"},
-    {"hpo.runs", "hpo.folders", "hpo.score"},
+    {"hpo.runs", "hpo.score"},
+    {"hpo.folders"},
     {"hpo.study_record"},
     {"hpo.study_documents"},
     {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan"},

@@ -1,6 +1,8 @@
 """Files are there whole or not at all, and what a killed process left half written goes."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,18 +12,40 @@ from hpo.files import remove_leftovers, replacing, write_whole
 from tests.conftest import SMALL, Hpo
 
 
-def test_what_was_left_half_written_a_day_ago_is_removed(tmp_path: Path) -> None:
+def test_what_a_killed_process_left_half_written_is_removed_at_once(tmp_path: Path) -> None:
     write_whole(tmp_path / "kept.json", b"{}", way_out="")
-    old, young, other = (tmp_path / n for n in (".a.01234567.hpo", ".b.89abcdef.hpo", ".keep"))
-    for path in (old, young, other):
-        path.write_bytes(b"half")
-    make_old(old, other, tmp_path / "kept.json")
+    program = (
+        "import os, pathlib, sys; from hpo.files import replacing\n"
+        "with replacing(pathlib.Path(sys.argv[1], 'a')) as file:\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, tmp_path], check=False).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 2
     remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        ".b.89abcdef.hpo",
-        ".keep",
-        "kept.json",
-    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
+
+
+def test_what_is_being_written_stays_however_long_it_takes(tmp_path: Path) -> None:
+    with replacing(tmp_path / "kept.json") as file:
+        make_old(*tmp_path.iterdir())
+        remove_leftovers(tmp_path)
+        file.write(b"{}")
+    assert (tmp_path / "kept.json").read_bytes() == b"{}"
+
+
+def test_where_there_are_no_locks_only_leftovers_of_a_day_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError("not supported")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    old, young = (tmp_path / name for name in (".a.01234567.hpo", ".b.89abcdef.hpo"))
+    for path in (old, young):
+        path.write_bytes(b"half")
+    make_old(old)
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [young]
 
 
 def test_what_is_written_whole_has_a_temporary_name_that_is_removed(tmp_path: Path) -> None:
@@ -51,11 +75,10 @@ def test_training_removes_what_was_left_in_every_folder_of_files(
 ) -> None:
     monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
     folders = [tmp_path / name for name in ("cache/pixels", "cache/index", "studies/runs")]
-    folders += [tmp_path / "studies/mine", tmp_path / "studies/mine/weights"]
+    folders += [tmp_path / "studies" / name for name in ("mine", "mine/weights", "artifacts")]
     for folder in folders:
         folder.mkdir(parents=True)
         (folder / ".x.npy.01234567.hpo").write_bytes(b"half")
-        make_old(folder / ".x.npy.01234567.hpo")
     grid = ("grid", "--param", "batch_size", "--values", "8", "--repeats", "1", *SMALL)
     assert hpo(*grid, "--data", xrays, "--study", "mine", "--quiet").code == 0
     assert [path for folder in folders for path in folder.glob(".*")] == []

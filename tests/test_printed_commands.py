@@ -147,6 +147,19 @@ def test_the_note_of_a_long_table_names_the_database(tmp_path: Path) -> None:
     assert "`hpo show fake --storage sqlite:///b.db --json` all" in notes(summary, 1_000)[0]
 
 
+@pytest.mark.parametrize("name", ["a; touch b", "$(touch b)", "a b"])
+def test_whatever_a_study_is_called_its_name_is_one_word_of_an_offered_command(
+    tmp_path: Path, name: str
+) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
+    summary = replace(fake.summary, name=name)
+    offered = [command.text for command in commands(summary)[:-1]]
+    offered.append(notes(summary, 1_000)[0].split("`")[3])
+    for command in offered:
+        program, _, study, *_ = shlex.split(command)
+        assert (program, study) == ("hpo", name)
+
+
 def test_the_default_database_is_named_where_the_environment_names_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -128,11 +128,15 @@ def _check_text() -> None:
 
 
 def _run() -> int:
-    """Run the command and return its exit code; without --json, typer draws its usage errors."""
+    """Run the command and return its exit code."""
     try:
-        return app(standalone_mode="--json" not in sys.argv) or 0
+        return app(standalone_mode=False) or 0
+    except typer.Abort:
+        raise HpoError("Canceled. Nothing was changed.") from None
     except typer.TyperException as error:
         message = error.format_message()
+        if not message:  # A command without arguments has printed its help.
+            return error.exit_code
         end = "" if message.endswith(("?", ".")) else "."
         raise UsageError(f"{message}{end} `hpo COMMAND --help` shows the usage.") from error
     except SystemExit as end:

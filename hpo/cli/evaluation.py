@@ -100,7 +100,7 @@ def _table(evaluation: Evaluation, columns: Sequence[Evaluated]) -> Table:
     """Make a row per metric, each with its interval below, and a column per configuration."""
     table = Table()
     corner, *names = _heads(columns)
-    table.add_column(corner)
+    table.add_column(escape(corner))
     for name in names:
         table.add_column(escape(name), justify="right")
     _add_metrics(table, evaluation, columns)

@@ -15,6 +15,7 @@ from hpo.cli.options import (
 )
 from hpo.option_texts import check_lanes, read_lanes
 from hpo.storage_url import DEFAULT_URL
+from hpo.untrusted import printable
 
 
 def export(
@@ -73,7 +74,7 @@ def delete(
 ) -> None:
     """Delete a study and its folder; what the run store holds stays."""
     from hpo.cli.output import count, print_line
-    from hpo.folders import runs_folder
+    from hpo.folders import has_other_database, runs_folder, study_folder
     from hpo.session import delete_study
     from hpo.storage import explained, open_storage
     from hpo.study import open_study
@@ -83,9 +84,15 @@ def delete(
     if not yes:
         with explained(storage):
             n_trials = len(found.get_trials(deepcopy=False))
-        typer.confirm(f"Delete {study} with its {count(n_trials, 'trial')}?", abort=True, err=True)
+        question = f"Delete {printable(study)} with its {count(n_trials, 'trial')}?"
+        typer.confirm(question, abort=True, err=True)
     delete_study(opened, study)
     print_line(
         f"Deleted {study}. Its trained results stay in the cache ({runs_folder(storage)}) and "
         "will be reused."
     )
+    if (folder := study_folder(storage, study)).is_dir():
+        why = "hpo has no record of writing them, they changed since, or lie behind a link"
+        if has_other_database(storage):
+            why = "another database lies beside this one, and its studies may have them too"
+        print_line(f"Files in {folder} stay: {why}.")

@@ -6,19 +6,28 @@ import re
 import sys
 import textwrap
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape, render
 from rich.table import Column, Table
+from rich.text import Text
 
-console: Final = Console(highlight=False)
-error_console: Final = Console(stderr=True, highlight=False)
+from hpo.untrusted import is_shown, printable
+
+_BEYOND_ASCII: Final = re.compile(r"[^ -~\n]")
 
 
-# A message may name what comes from a stranger's file, and a terminal obeys such signs.
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+class _Console(Console):
+    """A console on which nothing from outside controls the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
+
+
+console: Final = _Console(highlight=False, emoji=False)
+error_console: Final = _Console(stderr=True, highlight=False, emoji=False)
 
 # To be copied: in backticks, or a command of ours up to the end of its line.
 _COMMAND: Final = re.compile(r"`[^`\n]+`|(?<=: )hpo .+")
@@ -33,22 +42,24 @@ _LEAST_SCREEN: Final = 20
 
 def print_json(document: Mapping[str, object]) -> None:
     """Print one JSON document; a number that is not finite is null."""
-    sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(_plain(document), indent=2, ensure_ascii=False)
+    sys.stdout.write(_BEYOND_ASCII.sub(_json_sign, text) + "\n")
 
 
 def print_line(text: str, *, style: str = "", indent: int = 0) -> None:
     """Print a line of a result on standard output."""
-    _print(console, text, style=style, indent=indent)
+    _print(console, printable(text), style=style, indent=indent)
 
 
 def print_path(text: str) -> None:
     """Print a line with a path at its end on standard output, which nothing breaks."""
-    console.print(escape(text), soft_wrap=True)
+    console.print(escape(printable(text)), soft_wrap=True)
 
 
 def say(message: str, *, style: str = "") -> None:
-    """Print a line for the reader on standard error."""
-    _print(error_console, _CONTROL.sub("�", message), style=style)
+    """Print lines for the reader on standard error; those after the first are indented."""
+    # A name with a line break in it cannot pass for a message.
+    _print(error_console, re.sub(r"\n(?! )", "\n  ", message), style=style)
 
 
 def print_table(table: Table) -> None:
@@ -112,12 +123,13 @@ def _natural_width(column: Column) -> int:
 
 
 def _line_width(cell: object) -> int:
-    return max(map(cell_len, render(str(cell)).plain.split("\n")))
+    return max(cell_len(printable(line)) for line in render(str(cell)).plain.split("\n"))
 
 
 def _print(where: Console, text: str, *, style: str, indent: int = 0) -> None:
     """Print lines, on a terminal wrapped at words; a longer word is left to it, and not cut."""
-    kept = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT_SPACE), text)
+    safe = "\n".join(map(printable, text.split("\n")))
+    kept = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT_SPACE), safe)
     for line in kept.split("\n"):
         hang = " " * (indent or len(line) - len(line.lstrip()))
         wrapped = [line]
@@ -157,6 +169,11 @@ def percent(share: float | None, digits: int = 1) -> str:
 def count(number: int, noun: str) -> str:
     """Write `1 training`, `15 trainings`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _json_sign(found: re.Match[str]) -> str:
+    """Return a sign as a document shows it; by itself json.dumps escapes those below space."""
+    return found[0] if is_shown(found[0]) else json.dumps(found[0])[1:-1]
 
 
 def _plain(value: object) -> object:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Final
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
@@ -18,6 +17,7 @@ from hpo.search import Job
 from hpo.search.job import read_job, trials_in
 from hpo.session import Session
 from hpo.space.records import params_text
+from hpo.untrusted import printable
 from hpo.workers import carry_out
 
 _MOST_PARAMS: Final = 4
@@ -171,7 +171,7 @@ def _live(events: Iterable[Event], tally: Tally) -> Iterator[None]:
     columns = (
         BarColumn(min(24, error_console.width // 8)),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        TextColumn("{task.description}", table_column=rest),
+        TextColumn("{task.description}", markup=False, table_column=rest),
     )
     with Progress(*columns, console=error_console, transient=True, expand=True) as progress:
         task = progress.add_task("loading images", total=tally.n_left)
@@ -187,7 +187,7 @@ def _live(events: Iterable[Event], tally: Tally) -> Iterator[None]:
                 case StackShrunk() | WorkerReplaced() | WaitingForOthers():
                     text = _told(event)
                     say(text)
-            progress.update(task, completed=total - tally.n_left, description=escape(text))
+            progress.update(task, completed=total - tally.n_left, description=printable(text))
             yield
 
 

@@ -16,7 +16,7 @@ from hpo.score import SCORES, Score
 from hpo.signs import scope, study_signs
 from hpo.space.records import short_text
 from hpo.stats import Interval, SweepComparison, outcome
-from hpo.storage_url import storage_option
+from hpo.storage_url import named
 from hpo.study_record import StudyRecord
 from hpo.summary import Configuration, Finalists, StudySummary, sentences
 
@@ -97,7 +97,7 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
     if n_rows > _MOST_ROWS:
         has_all = "`hpo report` has them all"
         if n_rows > MOST_ON_PAGE:
-            study = f"{summary.name}{storage_option(summary.storage)}"
+            study = named(summary.name, summary.storage)
             has_all = f"`hpo report` has the best {MOST_ON_PAGE}, `hpo show {study} --json` all"
         found.append(f"The best {_MOST_ROWS} of {n_rows:,} are shown; {has_all}.")
     if data.is_phantom:
@@ -117,7 +117,7 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
     if n_open or (n_failed and summary.record.kind == "grid"):
         states = {"to be done": n_open, "failed": n_failed}
         left = ", ".join(f"{count(n, 'training')} {state}" for state, n in states.items() if n)
-        command = f"hpo resume {summary.name}{storage_option(summary.storage)}"
+        command = f"hpo resume {named(summary.name, summary.storage)}"
         found.append(f"{left}: `{command}` goes on.")
     elif n_failed:
         found.append(f"{count(n_failed, 'training')} failed.")
@@ -163,7 +163,7 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
     for name in numbers:
         table.add_column(name, justify="right")
     for name in named:
-        table.add_column(name)
+        table.add_column(escape(name))
     for name in results:
         table.add_column(name, justify="right")
     for name in line:

@@ -18,7 +18,7 @@ from hpo.plan import Plan
 from hpo.search.standing import all_cells
 from hpo.session import Session, open_session
 from hpo.session import train as train_alone
-from hpo.storage_url import storage_option
+from hpo.storage_url import named
 from hpo.summary import StudySummary, to_document, with_call
 
 
@@ -169,7 +169,7 @@ def _end_search(summary: StudySummary, tally: Tally) -> None:
 
 def resume_command(session: Session) -> str:
     """Return the command that goes on with this study."""
-    return f"hpo resume {session.study.study_name}{storage_option(session.storage.url)}"
+    return f"hpo resume {named(session.study.study_name, session.storage.url)}"
 
 
 def _print_forecast(plan: Plan, flags: Flags) -> None:

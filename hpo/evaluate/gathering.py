@@ -9,7 +9,7 @@ from typing import Final
 
 from hpo.errors import RunStoreError, StudyError, fault_list
 from hpo.runs import FORMAT, Run, RunStore
-from hpo.storage_url import storage_option
+from hpo.storage_url import named
 from hpo.study_record import LIBRARY
 from hpo.summary import Configuration, Repeat, StudySummary
 
@@ -55,7 +55,7 @@ def gather(summary: StudySummary, runs: RunStore, *, is_all: bool) -> tuple[Cand
     if not chosen:
         raise StudyError(
             f"No trial of {summary.name} that could be tested is complete. Finish it, then "
-            f"evaluate it: hpo resume {summary.name}{storage_option(summary.storage)}"
+            f"evaluate it: hpo resume {named(summary.name, summary.storage)}"
         )
     bases = [base for base in summary.reports if base.configuration.judged]
     faults: list[str] = []

@@ -1,11 +1,12 @@
 """The page that compares studies."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpo import plots
 from hpo.compare import Comparison
-from hpo.files import write_whole
+from hpo.files import write_page
 from hpo.plots.style import PALETTE
 from hpo.report.figures import FigureBlock, block
 from hpo.report.template import fill
@@ -29,9 +30,8 @@ def write_comparison(comparison: Comparison, runs: RunStore, path: Path) -> None
         OutputError: the folder cannot be written, or the disk is full.
     """
     studies = comparison.summaries
-    names = " ".join(summary.name for summary in studies) + storage_option(studies[0].storage)
-    way_out = f"The page is missing: make room, then run hpo compare {names}"
-    write_whole(path, render_comparison(comparison, runs).encode(), way_out=way_out)
+    names = shlex.join(summary.name for summary in studies) + storage_option(studies[0].storage)
+    write_page(path, render_comparison(comparison, runs), again=f"hpo compare {names}")
 
 
 def render_comparison(comparison: Comparison, runs: RunStore) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from hpo.config import FIELDS, TrainingConfig
 from hpo.space.records import value_text
-from hpo.storage_url import storage_option
+from hpo.storage_url import named
 from hpo.study_record import LIBRARY
 from hpo.summary import StudySummary
 
@@ -104,7 +104,7 @@ def _setting(name: str, base: TrainingConfig, best: TrainingConfig) -> Setting:
 
 
 def _commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
-    study = f"{summary.name}{storage_option(summary.storage)}"
+    study = named(summary.name, summary.storage)
     if summary.n_left:
         yield f"hpo resume {study}", "trains what is missing"
     yield f"hpo show {study}", "prints the table in the terminal"

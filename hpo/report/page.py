@@ -5,7 +5,7 @@ from typing import Final
 
 import optuna
 
-from hpo.files import write_whole
+from hpo.files import write_page
 from hpo.learning_curves import compare_curves
 from hpo.report.battery import battery_section
 from hpo.report.facts import commands, facts, settings
@@ -18,7 +18,7 @@ from hpo.report.template import fill
 from hpo.report.verdict import verdict
 from hpo.runs import RunStore
 from hpo.signs import scope, study_signs
-from hpo.storage_url import storage_option
+from hpo.storage_url import named
 from hpo.summary import StudySummary
 
 FILE_NAME: Final = "report.html"
@@ -28,13 +28,11 @@ def write_report(summary: StudySummary, study: optuna.Study, runs: RunStore, fol
     """Write the page of a study into the folder and return its path.
 
     Raises:
-        OutputError: the folder cannot be written, or the disk is full.
+        OutputError: another file has its name, the folder cannot be written, the disk is full.
     """
     path = folder / FILE_NAME
-    content = render(summary, study, runs).encode()
-    again = f"hpo report {summary.name}{storage_option(summary.storage)}"
-    way_out = f"The page is missing: make room, then run {again}"
-    write_whole(path, content, way_out=way_out)
+    again = f"hpo report {named(summary.name, summary.storage)}"
+    write_page(path, render(summary, study, runs), again=again)
     return path
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from hpo.errors import StudyError, WeightsError
 from hpo.folders import study_folder
 from hpo.storage import open_storage
-from hpo.storage_url import storage_option
+from hpo.storage_url import named
 from hpo.study import open_study
 from hpo.summary import Configuration, StudySummary, summarize
 from hpo.weights.exported import Description, open_described
@@ -24,8 +24,7 @@ def open_winner(name: str, storage_url: str) -> tuple[Network, ...]:
     best = summary.best
     if best is None:
         raise StudyError(
-            f"No configuration of {name} is complete yet: hpo resume {name}"
-            f"{storage_option(storage_url)}"
+            f"No configuration of {name} is complete yet: hpo resume {named(name, storage_url)}"
         )
     bits = summary.record.data.bits
     described = Description(best.config, f"{name} (its best configuration, {best.label})", bits)
@@ -44,8 +43,8 @@ def _kept(summary: StudySummary, best: Configuration, folder: Path) -> list[Path
     if unnamed:
         raise WeightsError(
             f"The record of {summary.name} is damaged: trial {', '.join(unnamed)} names no run, "
-            f"so its weights cannot be found. `hpo export {summary.name}"
-            f"{storage_option(summary.storage)} --out FOLDER` trains it again: then give the "
+            f"so its weights cannot be found. `hpo export "
+            f"{named(summary.name, summary.storage)} --out FOLDER` trains it again: then give the "
             f"folder of {best.label} in FOLDER instead of {summary.name}."
         )
     files = {r.repeat: folder / f"{r.run}.safetensors" for r in best.judged}
@@ -54,7 +53,7 @@ def _kept(summary: StudySummary, best: Configuration, folder: Path) -> list[Path
         raise WeightsError(
             f"The weights of {len(gone)} of {len(files)} repeats of the best configuration of "
             f"{summary.name} ({best.label}) are not kept: repeat {', '.join(gone)}. `hpo export "
-            f"{summary.name}{storage_option(summary.storage)}` trains them again, bit for bit, "
+            f"{named(summary.name, summary.storage)}` trains them again, bit for bit, "
             "and keeps them: then the same command works."
         )
     return list(files.values())

@@ -3,13 +3,17 @@
 import csv
 import io
 import json
+import shutil
 import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+import optuna
 import pytest
 import torch
+from PIL import Image
 from safetensors.numpy import load_file
 
 from hpo.config import TrainingConfig
@@ -223,3 +227,143 @@ def test_paths_are_printed_as_they_are(hpo: Hpo, xrays: Path) -> None:
     assert page in hpo("report", "mine", *at).out
     assert page in hpo("evaluate", "mine", *at).out
     assert "Exported to y[red]" in hpo("export", "mine", "--out", "y[red]", *at).out
+
+
+STRANGE = (
+    "../../victim", "{tmp_path}/victim", "..", "", "nul.x", "RUNS", "x" * 200, "a\nb",
+    "hpo.db-wal",
+)  # fmt: skip
+
+
+def test_a_study_of_whatever_name_stays_in_the_folder_of_its_storage(
+    hpo: Hpo, xrays: Path, tmp_path: Path
+) -> None:
+    at = ("--storage", "sqlite:///deep/studies/hpo.db")
+    hpo(*GRID, "--data", xrays, "--study", "mine", "--quiet", *at)
+    home = Path("deep/studies")
+    shutil.rmtree(home / "mine")
+    whole = (home / "hpo.db").read_bytes()
+    for name in ("report.html", "weights/w.safetensors", "export/trials.csv", "export/thesis.txt"):
+        for folder in (Path("victim"), home / "runs"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("mine")
+    before = files()
+    for strange in STRANGE:
+        name = strange.format(tmp_path=tmp_path)
+        (home / "hpo.db").write_bytes(whole)
+        with closing(sqlite3.connect(home / "hpo.db")) as database, database:
+            database.execute("update studies set study_name = ?", (name,))
+        for command in (["report"], ["export", "--weights", "none"]):
+            answer = hpo(*command, *at, "--", name)
+            assert answer.code == 0, (name, answer)
+        written = {path.parent for path in files() - before if path.name == "report.html"}
+        assert {folder.parent for folder in written} == {home}, name
+        assert files() >= before, name
+        assert hpo("delete", "--yes", *at, "--", name).code == 0
+        assert files() <= before, name
+        assert all((home / "runs" / n).exists() for n in ("report.html", "export/thesis.txt"))
+    assert (Path("victim") / "report.html").read_text() == "mine"
+
+
+def files() -> set[Path]:
+    """Return every file of a test but those of the database, and the curves of its trials."""
+    found = {path for path in Path().rglob("*") if path.is_file()}
+    return {p for p in found if p.parent.name != "artifacts" and not p.name.startswith("hpo.db")}
+
+
+@pytest.mark.usefixtures("mine")
+def test_delete_follows_no_link_and_removes_what_hpo_wrote_alone(hpo: Hpo) -> None:
+    home, models = Path("studies/mine"), Path("models")
+    assert hpo("export", "mine").code == 0
+    (home / "weights").rename(models)
+    (home / "weights").symlink_to(Path.cwd() / models)
+    (home / "report.html").write_text("my report")
+    exported = sorted((home / "export").rglob("*.safetensors"))
+    exported[0].write_bytes(b"my own weights")
+    (home / "export" / "link").symlink_to(Path.cwd() / models)
+    (home / "export" / "thesis.txt").write_text("mine")
+    before = sorted(models.iterdir())
+    answer = hpo("delete", "mine", "--yes")
+    assert answer.code == 0
+    assert "Files in studies/mine stay" in answer.out
+    assert sorted(models.iterdir()) == before != []
+    assert {path for path in home.rglob("*") if path.is_file()} == {
+        home / "report.html",
+        home / "export" / "thesis.txt",
+        exported[0],
+    }
+
+
+@pytest.mark.usefixtures("mine")
+def test_delete_leaves_what_lies_behind_a_linked_study_folder(hpo: Hpo) -> None:
+    Path("studies/mine").rename("elsewhere")
+    Path("studies/mine").symlink_to(Path.cwd() / "elsewhere")
+    Path("studies/artifacts").rename("curves")
+    Path("studies/artifacts").symlink_to(Path.cwd() / "curves")
+    before = files()
+    assert hpo("delete", "mine", "--yes").code == 0
+    assert files() == before
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_page_is_written_over_no_other_file(hpo: Hpo) -> None:
+    Path("studies/mine/report.html").write_text("<title>My thesis</title>")
+    answer = hpo("report", "mine")
+    assert answer.code == 1
+    assert "studies/mine/report.html is a file that hpo did not write" in answer.err
+    assert Path("studies/mine/report.html").read_text() == "<title>My thesis</title>"
+
+
+@pytest.mark.usefixtures("mine")
+def test_deleting_a_copy_leaves_the_curves_of_the_original(hpo: Hpo) -> None:
+    url, artifacts = "sqlite:///studies/hpo.db", Path("studies/artifacts")
+    curves = set(artifacts.iterdir())
+    optuna.copy_study(
+        from_study_name="mine", from_storage=url, to_storage=url, to_study_name="my copy"
+    )
+    assert hpo("delete", "my copy", "--yes").code == 0
+    assert set(artifacts.iterdir()) == curves
+    shutil.copy("studies/hpo.db", "studies/copy.db")
+    answer = hpo("delete", "mine", "--yes", "--storage", "sqlite:///studies/copy.db")
+    assert "another database lies beside this one" in answer.out
+    assert set(artifacts.iterdir()) == curves
+    assert hpo("predict", "mine", "none.png").err.startswith("Network")
+    Path("studies/copy.db").unlink()
+    assert hpo("delete", "mine", "--yes").code == 0
+    assert not list(artifacts.iterdir())
+
+
+@pytest.mark.usefixtures("mine")
+def test_names_from_outside_control_no_terminal(hpo: Hpo, tmp_path: Path) -> None:
+    evil = "[red]x[link=y]\x1b[2J\x9b31m\x7f\u202e\u2066\u200b\ny:bug:"
+    with closing(sqlite3.connect("studies/hpo.db")) as database, database:
+        database.execute("update studies set study_name = ?", (f"s{evil}",))
+        key = "select value_json from study_user_attributes where key = 'hpo'"
+        record = json.loads(database.execute(key).fetchone()[0])
+        record["data"]["name"] = f"d{evil}"
+        for key, value in (("hpo", record), ("baselines", {f"b{evil}": 0.5})):
+            database.execute(
+                "update study_user_attributes set value_json = ? where key = ?",
+                (json.dumps(value), key),
+            )
+        database.execute(
+            "update trial_user_attributes set value_json = ? where key = 'params'",
+            (json.dumps({"batch_size": f"p{evil}"}),),
+        )
+    name, image = f"s{evil}", tmp_path / f"i{evil}.png"
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(image)
+    gone = f"gone{evil}"
+    for command in (
+        ["show"], ["show", name], ["show", name, "--curves"], ["show", name, "--json"],
+        ["report", name], ["evaluate", name], ["export", name, "--weights", "none"],
+        ["predict", name, image, gone], ["show", gone], [evil], ["grid", "--param", evil],
+        ["data", "info", "--data", evil], ["compare", name, gone], ["resume", name, "--dry-run"],
+        ["delete", name, "--yes"],
+    ):  # fmt: skip
+        answer = hpo(*command)
+        lines = (answer.out + answer.err).replace("\u00a0", " ").split("\n")
+        assert all(line.isprintable() for line in lines), answer
+        is_path = command[0] in ("report", "export")
+        assert is_path or "[red]x[link=y]" in answer.out + answer.err, answer
+        if "--json" in command:
+            assert answer.json["study"] == name

@@ -98,7 +98,7 @@ def test_what_could_not_be_written_is_written_by_the_next_call(
     )
     assert n_writes >= 1
     assert (trained.home / written).exists()
-    assert not list(trained.home.rglob(".*"))
+    assert not list(trained.home.rglob(".*.hpo"))
 
 
 def test_an_opening_of_the_test_that_could_not_be_recorded_shows_nothing(trained: Study) -> None:
