@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from hpo.files import writing
+from hpo.files import at_home, writing
 from hpo.storage_url import sqlite_path
 
 _LONGEST_NAME: Final = 120
@@ -17,7 +17,7 @@ _LONGEST_NAME: Final = 120
 def runs_folder(storage_url: str) -> Path:
     """Return the folder of the run store: `HPO_RUNS`, or `runs` beside the storage."""
     named = os.environ.get("HPO_RUNS")
-    return Path(named) if named else _beside(storage_url) / "runs"
+    return at_home(named) if named else _beside(storage_url) / "runs"
 
 
 def study_folder(storage_url: str, name: str) -> Path:

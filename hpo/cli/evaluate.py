@@ -14,6 +14,7 @@ from hpo.cli.options import (
     StorageOption,
 )
 from hpo.errors import UsageError
+from hpo.files import at_home
 from hpo.storage_url import DEFAULT_URL
 
 _OF_WEIGHTS: Final = ("input_scale", "activation", "has_sigmoid")
@@ -29,7 +30,10 @@ def evaluate(
     weights: Annotated[
         Path | None,
         typer.Option(
-            "--weights", metavar="MODEL", help="Not of a study: a file of weights, or a folder."
+            "--weights",
+            parser=at_home,
+            metavar="MODEL",
+            help="Not of a study: a file of weights, or a folder.",
         ),
     ] = None,
     data: Annotated[
