@@ -50,12 +50,9 @@ def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
 
 
 def attached_to(study: optuna.Study, storage: Storage) -> list[str]:
-    """Return the artifacts of a study's trials; those of a damaged trial are left out."""
-    return [
-        artifact.artifact_id
-        for trial in study.get_trials(deepcopy=False)
-        for artifact in _attached(trial, storage.optuna)
-    ]
+    """Return the artifacts of a study's trials, also of those that cannot be read."""
+    keys = storage.optuna.trial_attributes(study._study_id, _KEY)
+    return [name for key in keys if _NAME.fullmatch(name := key.removeprefix(_KEY))]
 
 
 def remove_attached(artifacts: Iterable[str], *, folder: Path) -> None:

@@ -27,6 +27,7 @@ LAYERS = (
     {"hpo.runs", "hpo.folders", "hpo.score"},
     {"hpo.study_record"},
     {"hpo.study_documents"},
+    {"hpo.database"},
     {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan"},
     {"hpo.trial_writes", "hpo.openings"},
     {"hpo.study", "hpo.search", "hpo.dashboard", "hpo.turns"},
@@ -47,6 +48,7 @@ OWNERS = {
     "torch": ("hpo.training", "hpo.weights"),
     "triton": ("hpo.training.graphed.kernels",),
     "optuna": (
+        "hpo.database",
         "hpo.storage",
         "hpo.trial_tables",
         "hpo.trial_writes",
