@@ -61,7 +61,7 @@ _REASONS: Final = {
     "--storage.",
     "failed to resolve": _UNREACHED,
     "connection": _UNREACHED,
-    "can't reconnect": _UNREACHED,
+    "can't reconnect": _UNREACHED.replace("{}", "the connection ended"),
     "were matched": DELETED,
     "foreign key": DELETED,
     "has been deleted": DELETED,
@@ -83,9 +83,11 @@ def reason_of(error: BaseException, secrets: Collection[str]) -> str:
     """
     root = _root_cause(error)
     text = str(root).strip().partition("\n")[0]
-    is_ours_to_say = type(root).__module__.startswith(("sqlalchemy", "optuna"))
-    has_secret = any(secret in text for secret in secrets)
-    quoted = type(root).__name__ if is_ours_to_say or has_secret else text.rstrip(".")
+    quoted = text.rstrip(".")
+    if any(secret in text for secret in secrets):
+        quoted = "its text holds the password and is not shown"
+    elif type(root).__module__.startswith(("sqlalchemy", "optuna")):
+        quoted = type(root).__name__
     for sign, reason in _REASONS.items():
         if sign in text.lower():
             return reason.replace("{}", quoted)
