@@ -7,6 +7,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+from sqlalchemy.exc import InvalidRequestError, PendingRollbackError
+from sqlalchemy.orm.exc import StaleDataError
 
 from hpo.errors import StorageError, UsageError
 from hpo.storage import explained, open_storage
@@ -252,6 +254,20 @@ def test_what_a_library_says_is_quoted_unless_the_password_stands_in_it() -> Non
         assert secret not in str(caught.value)
     with pytest.raises(StorageError, match="no route for you"), explained(url):
         raise sqlite3.OperationalError("no route for you")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StaleDataError("UPDATE statement on table 'trials': 0 were matched."), "deleted it"),
+        (PendingRollbackError("Can't reconnect until invalid transaction"), "connection ended"),
+        (InvalidRequestError("This Session's transaction"), r"error \(InvalidRequestError\)"),
+    ],
+)
+def test_what_sqlalchemy_says_of_itself_is_said_in_our_words(error: Exception, said: str) -> None:
+    with pytest.raises(StorageError, match=said) as caught, explained("sqlite:///hpo.db"):
+        raise error
+    assert str(error) not in str(caught.value)
 
 
 @pytest.mark.parametrize("password", ["a", "hpo", "storage", "again"])
