@@ -155,6 +155,7 @@ def test_a_damaged_trial_is_named_and_left_out_of_its_study(
         assert "Trial 0 is damaged" in hpo("show", "mine").out
         for command in ("report", "export", "evaluate"):
             assert hpo(command, "mine").code == 0, (fault, command)
+        assert "Trial 0 is damaged" in Path("studies/mine/report.html").read_text()
 
 
 def test_what_a_damaged_trial_trained_is_put_back_from_the_run_store(
