@@ -58,6 +58,10 @@ class Database(RDBStorage):
         self._of_hpo: set[int] = set()
         super().__init__(url, engine_kwargs=engine_kwargs)
 
+    @staticmethod
+    def _fill_storage_url_template(template: str) -> str:
+        return template  # Optuna puts its version into braces; here they belong to the name.
+
     def study_names(self) -> list[str]:
         """Return the names of all studies, the oldest first."""
         found = self._rows("SELECT study_name FROM studies ORDER BY study_id")

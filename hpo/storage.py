@@ -211,10 +211,10 @@ def _look_at(path: Path, connection: sqlite3.Connection) -> None:
             "studies). --storage names another file."
         )
     for kind, name, table, sql in entries:
-        is_plain = (kind == "table" and not _COMPUTED.search(sql)) or (
-            kind == "index" and (sql is None or _PLAIN_INDEX.fullmatch(sql))
+        is_plain = (kind == "table" and not _COMPUTED.search(str(sql))) or (
+            kind == "index" and (sql is None or _PLAIN_INDEX.fullmatch(str(sql)))
         )
-        if not is_plain and {name.lower(), table.lower()} & _OURS:
+        if not is_plain and {str(name).lower(), str(table).lower()} & _OURS:
             raise _not_optunas(str(path), f"the {kind} {name!r}")
 
 

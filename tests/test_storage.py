@@ -33,6 +33,11 @@ def test_sqlite_is_opened_with_a_write_ahead_log(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_braces_in_the_name_of_a_database_are_its_own(tmp_path: Path) -> None:
+    open_storage(url(tmp_path / "a{b}" / "{.db"))
+    assert (tmp_path / "a{b}" / "{.db").exists()
+
+
 def test_a_network_drive_gets_the_rollback_journal_and_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
