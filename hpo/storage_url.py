@@ -102,7 +102,7 @@ def backend_of(url: str) -> str:
     backend, sign, place = url.partition("://")
     backend = backend.partition("+")[0]
     if not sign or backend not in {"sqlite", "postgresql"}:
-        is_file = not sign and url.strip() and not set(url) & {":", "@"}
+        is_file = not sign and url.strip() and not set(url) & {":", "@"} and mask(url) == url
         hint = f" For a file, write sqlite:///{url}." if is_file else ""
         raise UsageError(
             f"--storage takes sqlite:///FILE or postgresql://USER@HOST/DATABASE, but got "

@@ -229,6 +229,7 @@ def test_only_sqlite_urls_name_a_file() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
+        "host=h password=secret user=me",
         "me:secret@host/db",
         "//me:secret@host/db",
         "sqlite://me:secret@host/x.db",
