@@ -49,12 +49,12 @@ def attach_curves(trial: optuna.Trial, run: Run, *, folder: Path) -> None:
 
 
 def attached_to(study: optuna.Study, storage: Storage) -> set[str]:
-    """Return the curves of a study's trials; those of a damaged trial are left out."""
+    """Return the curves of a study's trials, also of those that cannot be read."""
+    attached = storage.optuna.trial_attributes(study._study_id, _KEY)
     return {
-        artifact.artifact_id
-        for trial in study.get_trials(deepcopy=False)
-        for artifact in _attached(trial, storage.optuna)
-        if artifact.filename == _CURVES
+        name
+        for key, value in attached.items()
+        if _CURVES in value and _NAME.fullmatch(name := key.removeprefix(_KEY))
     }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-from hpo.errors import OutputError
+from hpo.errors import OutputError, UsageError
 
 MAKE_ROOM: Final = "Make room, then run the same command again."
 """The way out where a disk is full and no other folder can be named."""
@@ -27,6 +27,21 @@ _LIST: Final = ".hpo-files"
 _LONGEST_LIST: Final = 100_000_000
 _PAGE: Final = b" - hpo</title>"
 _HEAD: Final = 10_000
+
+
+def at_home(path: str | Path) -> Path:
+    """Return a path with `~` as the home: a shell leaves it after a sign, as in `--out=~/x`.
+
+    Raises:
+        UsageError: there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{str(path)!r} is in a home that is not known. Write the whole path, or ./~ for a "
+            "folder of that name."
+        ) from None
 
 
 def write_whole(path: Path, content: bytes, *, way_out: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from hpo.files import WrittenFiles, is_page, remove_leftovers, writing
+from hpo.files import WrittenFiles, at_home, is_page, remove_leftovers, writing
 from hpo.runs import is_digest
 from hpo.storage_url import sqlite_path
 
@@ -30,7 +30,7 @@ def is_folder_name(name: str) -> bool:
 def runs_folder(storage_url: str) -> Path:
     """Return the folder of the run store: `HPO_RUNS`, or `runs` beside the storage."""
     named = os.environ.get("HPO_RUNS")
-    return Path(named) if named else _beside(storage_url) / "runs"
+    return at_home(named) if named else _beside(storage_url) / "runs"
 
 
 def study_folder(storage_url: str, name: str) -> Path:

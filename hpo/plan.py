@@ -16,6 +16,7 @@ from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study_record import (
     LIBRARY,
+    MOST_TRIALS,
     PRUNERS,
     SAMPLERS,
     DataInfo,
@@ -116,6 +117,7 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
         data=info,
     )
     goal = Goal(_count("--repeats", settings.repeats, GRID_REPEATS))
+    _check_number(len(cells) * goal.n_trainings)
     return _plan(record, goal, dataset, settings)
 
 
@@ -159,6 +161,7 @@ def plan_search(
         n_final_repeats=_count("--final-repeats", search.final_repeats, search.final_repeats),
         with_baselines=search.with_baselines,
     )
+    _check_number(goal.n_trainings)
     return _plan(record, goal, dataset, settings)
 
 
@@ -305,6 +308,14 @@ def _count(option: str, value: int | None, default: int, *, least: int = 1) -> i
             f"{option} takes a whole number from {least} to {_MOST:,}, but got {number}."
         )
     return number
+
+
+def _check_number(n_trainings: int) -> None:
+    if n_trainings > MOST_TRIALS:
+        raise UsageError(
+            f"These are {n_trainings:,} trainings; a study holds at most {MOST_TRIALS:,}. Choose "
+            "fewer repeats, trials or finalists."
+        )
 
 
 def _path(data: Path | str | None) -> Path | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 from hpo.config import TrainingConfig
+from hpo.errors import RunStoreError
 from hpo.files import read_json, write_whole, writing
 from hpo.training.numerics import BATTERY_VERSION, NUMERICS_VERSION
 
@@ -134,14 +135,24 @@ class RunStore:
         return self.read(key.digest())
 
     def read(self, digest: str) -> Run | None:
-        """Return a training by the name its trial has on record, or None as `find` does."""
+        """Return a training by the name its trial has on record, or None as `find` does.
+
+        Raises:
+            RunStoreError: there is too little memory to read it.
+        """
         if not is_digest(digest):
             return None
+        path = self.folder / f"{digest}.json"
         try:
-            document = read_json(self.folder / f"{digest}.json", most=_MAX_BYTES)
+            document = read_json(path, most=_MAX_BYTES)
             return _from_document(document) if document["format"] == FORMAT else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
+        except MemoryError:
+            raise RunStoreError(
+                f"There is too little memory to read {path}. End other programs, or raise the "
+                "limit of memory (ulimit -v), then run the same command again."
+            ) from None
 
     def save(self, key: RunKey, run: Run) -> None:
         """Write the file of a finished training.

@@ -37,7 +37,6 @@ from hpo.storage import Storage, explained, in_command, open_storage, quiet_optu
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary import StudySummary, summarize
 from hpo.training.engine import Stack, TrainingResult
-from hpo.trial_tables import read_ahead
 from hpo.turns import turn
 
 
@@ -102,7 +101,6 @@ def open_session(plan: Plan) -> Session:
             _check_device(study.study_name, studies.read_record(study), plan.record)
             record = studies.move_data(study, plan.record.data)
             goal = studies.raise_goal(study, plan.goal)
-            read_ahead(study)
             Watch(study).put_back()
             source = open_source(study, record, goal)
     return Session(

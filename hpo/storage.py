@@ -1,7 +1,7 @@
 """Opening the database of the studies rightly, and saying in words what is wrong with it."""
 
 import contextlib
-import json
+import re
 import sqlite3
 import time
 import weakref
@@ -9,26 +9,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import optuna
 import sqlalchemy
+from alembic.util import CommandError
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
+from hpo.database import MOST_TEXT, TABLES, Database
 from hpo.errors import StorageError, UsageError
-from hpo.storage_faults import BUSY_TIMEOUT_S, CORRUPT, reason_of
+from hpo.storage_faults import BUSY_TIMEOUT_S, DELETED, LOOK_S, reason_of
 from hpo.storage_url import (
     DEFAULT_URL,
     backend_of,
-    conceal,
     mask,
     named,
+    secrets_of,
     sqlite_path,
 )
 
-_Arguments: TypeAlias = dict[str, object]
+_Arguments: TypeAlias = dict[str, Any]
 
 _CREATION_S: Final = 1.0
 """Longer than another process takes to make the tables of a new database."""
@@ -36,7 +37,20 @@ _CREATION_S: Final = 1.0
 _GONE: Final = "Record does not exist"
 """What Optuna says of a study or trial that is not there any more."""
 
-_NETWORK_FILE_SYSTEMS: Final = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "lustre"}
+_LOCAL_FILE_SYSTEMS: Final = {
+    *("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "reiserfs"),
+    *("nilfs2", "ufs", "apfs", "hfs", "hfsplus", "ntfs", "ntfs3", "fuseblk", "vfat", "exfat"),
+    *("msdos", "tmpfs", "ramfs", "rootfs", "devtmpfs", "overlay", "aufs", "ecryptfs", "udf"),
+    *("squashfs", "iso9660", "erofs", "fuse.fuse-overlayfs", ""),
+}
+"""Every other one counts as a network's: a local one that is missing here costs speed, a network's
+that is taken for local would cost the database."""
+
+_OURS: Final = {"alembic_version", "version_info", *(name for name, _, _ in TABLES)}
+_COMPUTED: Final = re.compile(r"\b(virtual|as)\b", re.IGNORECASE)
+_PLAIN_INDEX: Final = re.compile(
+    r'create (unique )?index [\w"]+ on [\w"]+\s*\([\w", ]+\)', re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,7 @@ class Storage:
     """An open database. `notes` holds what the user should know about how it was opened."""
 
     url: str
-    optuna: RDBStorage
+    optuna: Database
     notes: tuple[str, ...]
 
     @property
@@ -71,25 +85,26 @@ def open_storage(
     try:
         with explained(url):
             opened = _open(url, engine)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError, CommandError) as error:
         raise StorageError(
-            f"{mask(url)} was made by another version of Optuna: run `optuna storage upgrade "
-            "--storage URL`, or name another with --storage."
+            f"{mask(url)} was made by another version of Optuna than {optuna.__version__}, or its "
+            "version is damaged. Name another with --storage, or for an older one run `optuna "
+            "storage upgrade --storage URL` on a copy."
         ) from error
     # A pool that is forgotten leaves its connections open until the server gives them up.
     weakref.finalize(opened, opened.engine.dispose)
     return Storage(url, opened, notes)
 
 
-def _open(url: str, engine: _Arguments) -> RDBStorage:
+def _open(url: str, engine: _Arguments) -> Database:
     """Open the database, once more where another process was making its tables just then."""
     try:
-        return RDBStorage(url, engine_kwargs=engine)
+        return Database(url, engine_kwargs=engine)
     except (OperationalError, ProgrammingError, IntegrityError) as error:
         if "exist" not in str(error) and "UNIQUE" not in str(error).upper():
             raise
         time.sleep(_CREATION_S)
-        return RDBStorage(url, engine_kwargs=engine)
+        return Database(url, engine_kwargs=engine)
 
 
 @contextlib.contextmanager
@@ -97,18 +112,12 @@ def explained(url: str) -> Iterator[None]:
     """Turn what the database libraries raise into one message with a way out."""
     try:
         yield
-    except json.JSONDecodeError as error:
-        raise StorageError(f"{mask(url)} {CORRUPT}") from error
     except KeyError as error:
         if _GONE not in str(error):
             raise
-        raise StorageError(
-            f"{mask(url)} no longer holds this study: another program deleted it meanwhile. What "
-            "the run store holds is kept: run the same command again to make it anew."
-        ) from error
+        raise StorageError(f"{mask(url)} {DELETED}") from error
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
-        reason = conceal(reason_of(error), url)
-        raise StorageError(f"{mask(url)} {reason}") from error
+        raise StorageError(f"{mask(url)} {reason_of(error, secrets_of(url))}") from error
 
 
 def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> _Arguments:
@@ -124,12 +133,15 @@ def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> _Argu
         raise UsageError(
             f"{mask(url)!r} is no storage URL: use postgresql+psycopg://USER@HOST:PORT/DATABASE."
         ) from None
-    if not create:
-        with explained(url), engine.connect() as connection:
-            has_studies = sqlalchemy.inspect(connection).has_table("studies")
-        engine.dispose()
-        if not has_studies:
-            raise _no_studies(f"{mask(url)} is empty")
+    with explained(url), engine.connect() as connection:
+        schema = sqlalchemy.inspect(connection)
+        tables = schema.get_table_names()
+        views = _OURS & {*schema.get_view_names(), *schema.get_materialized_view_names()}
+    engine.dispose()
+    if views:
+        raise _not_optunas(mask(url), f"the view {min(views)!r}")
+    if not create and "studies" not in tables:
+        raise _no_studies(f"{mask(url)} is empty")
     arguments: _Arguments = {"pool_pre_ping": True}
     is_libpq = engine.url.get_driver_name().startswith("psycopg")
     if is_libpq and "options" not in engine.url.query:
@@ -179,13 +191,38 @@ def _check_sqlite_file(path: Path, *, create: bool, busy_timeout_s: float) -> No
         explained(f"sqlite:///{path}"),
         contextlib.closing(sqlite3.connect(path, timeout=busy_timeout_s)) as connection,
     ):
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        tables = {name for (name,) in names}
+        _look_at(path, connection)
+
+
+def _look_at(path: Path, connection: sqlite3.Connection) -> None:
+    """Look at the schema before Optuna does: a file may be a stranger's.
+
+    A view may have rows without end, and a trigger or an expression may compute for ever.
+    """
+    end = time.monotonic() + LOOK_S
+    connection.set_progress_handler(lambda: int(time.monotonic() > end), 1_000_000)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_TEXT)
+    connection.execute("PRAGMA query_only = ON")
+    entries = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    tables = {name for kind, name, _, _ in entries if kind == "table"}
     if tables and "studies" not in tables:
         raise StorageError(
             f"{path} is the database of another program (it has a table {min(tables)!r} and no "
             "studies). --storage names another file."
         )
+    for kind, name, table, sql in entries:
+        is_plain = (kind == "table" and not _COMPUTED.search(str(sql))) or (
+            kind == "index" and (sql is None or _PLAIN_INDEX.fullmatch(str(sql)))
+        )
+        if not is_plain and {str(name).lower(), str(table).lower()} & _OURS:
+            raise _not_optunas(str(path), f"the {kind} {name!r}")
+
+
+def _not_optunas(shown: str, what: str) -> StorageError:
+    return StorageError(
+        f"{shown} holds {what} that Optuna does not make, so it is not opened: it was changed, or "
+        "made by another program. --storage names another database."
+    )
 
 
 def _no_studies(reason: str) -> StorageError:
@@ -197,6 +234,8 @@ def _no_studies(reason: str) -> StorageError:
 
 def _connect_sqlite(path: Path, timeout_s: float, journal: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=timeout_s, check_same_thread=False)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_TEXT)
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     try:
         connection.execute(f"PRAGMA journal_mode={journal}")
         connection.execute("PRAGMA synchronous=NORMAL")
@@ -211,20 +250,30 @@ def _is_on_network(path: Path) -> bool:
     mounts = Path("/proc/mounts")
     if not mounts.exists():
         return False
-    best, file_system = "", ""
+    place, best, file_system = path.resolve(), "", ""
     for line in mounts.read_text().splitlines():
         _, point, kind, *_ = line.split(" ")
-        is_parent = path.resolve().is_relative_to(point.replace("\\040", " "))
-        if is_parent and len(point) >= len(best):
+        point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)
+        if place.is_relative_to(point) and len(point) >= len(best):
             best, file_system = point, kind
-    return file_system in _NETWORK_FILE_SYSTEMS or file_system.startswith("fuse.")
+    return file_system not in _LOCAL_FILE_SYSTEMS
+
+
+def database_of(study: optuna.Study) -> Database | None:
+    """Return the database of a study, None where it is kept otherwise."""
+    backend = getattr(study._storage, "_backend", study._storage)
+    return backend if isinstance(backend, Database) else None
+
+
+def url_of(study: optuna.Study) -> str:
+    """Return the URL of the database of a study."""
+    database = database_of(study)
+    return database.url if database else DEFAULT_URL
 
 
 def in_command(study: optuna.Study) -> str:
     """Return `STUDY --storage URL` as a printed command needs it to find this very study."""
-    backend = getattr(study._storage, "_backend", study._storage)
-    url = backend.url if isinstance(backend, RDBStorage) else DEFAULT_URL
-    return named(study.study_name, url)
+    return named(study.study_name, url_of(study))
 
 
 def quiet_optuna() -> None:

@@ -8,12 +8,18 @@ from typing import Final
 from urllib.parse import unquote
 
 from hpo.errors import UsageError
+from hpo.files import at_home
 
 DEFAULT_URL: Final = "sqlite:///studies/hpo.db"
 
 _HIDDEN: Final = "***"
 _OPTION: Final = re.compile(r"(?<=[?&])([^=&]*)=([^&]*)")
-_SECRET_OPTION: Final = re.compile(r"pass|secret|token|scram", re.IGNORECASE)
+_SECRET_OPTION: Final = re.compile(r"pass(?!file)|secret|token|scram", re.IGNORECASE)
+_IN_DSN: Final = re.compile(
+    r"(\w*(?:pass(?!file)|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*'?|\S+)", re.IGNORECASE
+)
+"""A password of libpq in `host=… password=…`, its value perhaps in quotes."""
+
 _NO_PORT: Final = re.compile(r"^((?:\[[^\]]*\]|[^:/?#\[])*):(?!\d*(?:[/?#]|$)).*", re.DOTALL)
 _LONGEST_PATH: Final = 4_000
 _LONGEST_NAME: Final = 255
@@ -25,6 +31,9 @@ def mask(url: str) -> str:
     Of a URL that is none, more is hidden than a password, never less.
     """
     url = _OPTION.sub(_mask_option, url)
+    head, sign, options = url.partition("?") if "://" in url else (url, "", "")
+    if not url.startswith("sqlite:") and _IN_DSN.search(_plain(head)):
+        url = _IN_DSN.sub(rf"\1{_HIDDEN}", _plain(head)) + sign + options
     scheme, sign, place = url.rpartition("://") if "://" in url else ("", "", url)
     if scheme.startswith("sqlite") and place.startswith("/"):
         return url
@@ -37,13 +46,12 @@ def mask(url: str) -> str:
     return f"{scheme}{sign}{place}"
 
 
-def conceal(text: str, url: str) -> str:
-    """Return what a database library said of a URL without the passwords of the URL."""
-    password = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
-    options = [value for name, value in _OPTION.findall(url) if _is_secret(name)]
-    for secret in filter(None, [password, *options]):
-        text = text.replace(secret, _HIDDEN).replace(unquote(secret), _HIDDEN)
-    return text
+def secrets_of(url: str) -> set[str]:
+    """Return the passwords of a URL, as they stand there and as they are meant."""
+    user = url.partition("://")[2].rpartition("@")[0]
+    found = {user.partition(":")[2], *(v for name, v in _OPTION.findall(url) if _is_secret(name))}
+    found |= {match[2].strip("'") for match in _IN_DSN.finditer(unquote(url))}
+    return {form for secret in found for form in (secret, unquote(secret)) if form}
 
 
 def storage_option(url: str) -> str:
@@ -63,7 +71,7 @@ def mask_command(command: str) -> str:
         words = shlex.split(command)
     except ValueError:
         words = command.split()
-    masked = [mask(word) if "://" in word or "@" in word else word for word in words]
+    masked = [mask(word) for word in words]
     for word, hidden in zip(words, masked, strict=True):
         if word not in command and word != hidden:
             return shlex.join(masked)  # Quotes stand within the password.
@@ -80,6 +88,7 @@ def sqlite_path(url: str) -> Path | None:
     if not url.startswith("sqlite:///") or ":memory:" in url:
         return None
     name = url.removeprefix("sqlite:///").partition("?")[0]
+    name = str(at_home(name)) if name else name
     longest = max(len(os.fsencode(part)) for part in name.split("/"))
     if len(os.fsencode(name)) > _LONGEST_PATH or longest > _LONGEST_NAME or "\0" in name:
         raise UsageError(
@@ -98,7 +107,7 @@ def backend_of(url: str) -> str:
     backend, sign, place = url.partition("://")
     backend = backend.partition("+")[0]
     if not sign or backend not in {"sqlite", "postgresql"}:
-        is_file = not sign and url.strip() and not set(url) & {":", "@"}
+        is_file = not sign and url.strip() and not set(url) & {":", "@"} and mask(url) == url
         hint = f" For a file, write sqlite:///{url}." if is_file else ""
         raise UsageError(
             f"--storage takes sqlite:///FILE or postgresql://USER@HOST/DATABASE, but got "
@@ -110,8 +119,16 @@ def backend_of(url: str) -> str:
 
 
 def _mask_option(match: re.Match[str]) -> str:
-    return f"{match[1]}={_HIDDEN}" if _is_secret(match[1]) else match[0]
+    is_secret = _is_secret(match[1]) or _IN_DSN.search(_plain(match[2]))
+    return f"{match[1]}={_HIDDEN}" if is_secret else match[0]
 
 
 def _is_secret(option: str) -> bool:
-    return bool(_SECRET_OPTION.search(unquote(option)))
+    return bool(_SECRET_OPTION.search(_plain(option)))
+
+
+def _plain(text: str) -> str:
+    """Return a text without its escapes, also where they were escaped again."""
+    while (plain := unquote(text)) != text:
+        text = plain
+    return text

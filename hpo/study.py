@@ -8,9 +8,10 @@ import optuna
 
 from hpo import space as spaces
 from hpo.config import did_you_mean
+from hpo.database import damaged_study
 from hpo.errors import HpoError, StudyError, fault_list
 from hpo.option_texts import set_option
-from hpo.storage import Storage, explained, in_command
+from hpo.storage import Storage, database_of, explained, in_command, url_of
 from hpo.storage_url import storage_option
 from hpo.study_documents import FORMAT, to_document, to_goal, to_record
 from hpo.study_record import DataInfo, Goal, StudyRecord, check_name
@@ -51,10 +52,11 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
     Raises:
         StudyError: with everything that differs.
     """
-    if is_blank(study):
+    is_new, fault = is_blank(study), _direction_fault(study, record)
+    if is_new and not fault:
         study.set_user_attr(_ATTRIBUTE, to_document(record))
         return
-    faults = _differences(read_record(study), record)
+    faults = [fault] if is_new and fault else _differences(read_record(study), record)
     if faults:
         name = study.study_name
         raise StudyError(
@@ -82,6 +84,26 @@ def open_study(storage: Storage, name: str) -> optuna.Study:
     Raises:
         StudyError: there is none of this name (with the nearest), or it is not one of hpo's.
     """
+    study = _load(storage, name)
+    with explained(storage.url):
+        read_record(study)
+    return study
+
+
+def count_trials(storage: Storage, name: str) -> int:
+    """Count the trials of a study that hpo may delete, whatever is damaged in it.
+
+    Raises:
+        StudyError: there is none of this name, or another program made it.
+    """
+    study = _load(storage, name)
+    with explained(storage.url):
+        if not is_ours(study) and not is_blank(study):
+            raise _made_by("another program", study)
+        return storage.optuna.n_trials(study._study_id)
+
+
+def _load(storage: Storage, name: str) -> optuna.Study:
     names = study_names(storage)
     if name not in names:
         hint = did_you_mean(name, names)
@@ -91,15 +113,13 @@ def open_study(storage: Storage, name: str) -> optuna.Study:
             f"`hpo show{storage_option(storage.url)}` lists them."
         )
     with explained(storage.url):
-        study = optuna.load_study(study_name=name, storage=storage.optuna, pruner=_NO_PRUNER)
-        read_record(study)
-    return study
+        return optuna.load_study(study_name=name, storage=storage.optuna, pruner=_NO_PRUNER)
 
 
 def study_names(storage: Storage) -> list[str]:
     """Return the names of all studies in the database, the oldest first."""
     with explained(storage.url):
-        return [study.study_name for study in storage.optuna.get_all_studies()]
+        return storage.optuna.study_names()
 
 
 def is_blank(study: optuna.Study) -> bool:
@@ -108,8 +128,11 @@ def is_blank(study: optuna.Study) -> bool:
 
 
 def is_ours(study: optuna.Study) -> bool:
-    """Whether the study was made by hpo."""
-    return _ATTRIBUTE in study.user_attrs
+    """Whether the study was made by hpo, as far as anything of that is left."""
+    database = database_of(study)
+    if database is None:
+        return _ATTRIBUTE in study.user_attrs
+    return database.is_of_hpo(study._study_id)
 
 
 def read_record(study: optuna.Study) -> StudyRecord:
@@ -120,16 +143,16 @@ def read_record(study: optuna.Study) -> StudyRecord:
             the record is damaged.
     """
     document = study.user_attrs.get(_ATTRIBUTE)
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        made_by = "by another version of hpo" if document else "by another program"
-        raise StudyError(
-            f"The study {study.study_name} was made {made_by} and cannot be used here. Give "
-            "another name with --study."
-        )
+    version = document.get("format") if isinstance(document, dict) else FORMAT
+    if version != FORMAT or not is_ours(study):
+        raise _made_by("another version of hpo" if version != FORMAT else "another program", study)
     try:
-        return to_record(document)
+        record = to_record(document)
     except (ValueError, HpoError) as problem:
-        raise _damaged(study, problem) from None
+        raise damaged(study, f"{_ATTRIBUTE!r}: {problem}") from None
+    if fault := _direction_fault(study, record):
+        raise damaged(study, fault)
+    return record
 
 
 def read_goal(study: optuna.Study) -> Goal:
@@ -141,14 +164,19 @@ def read_goal(study: optuna.Study) -> Goal:
     try:
         return to_goal(study.user_attrs.get("goal", {}))
     except ValueError as problem:
-        raise _damaged(study, problem) from None
+        raise damaged(study, f"'goal': {problem}") from None
 
 
-def _damaged(study: optuna.Study, problem: Exception) -> StudyError:
+def _made_by(others: str, study: optuna.Study) -> StudyError:
     return StudyError(
-        f"The record of the study {study.study_name} is damaged ({str(problem)[:200]}): give "
-        f"another name with --study, or remove it: hpo delete {in_command(study)}"
+        f"The study {study.study_name} was made by {others} and cannot be used here. Give another "
+        "name with --study."
     )
+
+
+def damaged(study: optuna.Study, fault: str) -> StudyError:
+    """Return the error of a study that has a fault."""
+    return damaged_study(study.study_name, url_of(study), fault)
 
 
 def raise_goal(study: optuna.Study, goal: Goal) -> Goal:
@@ -158,6 +186,11 @@ def raise_goal(study: optuna.Study, goal: Goal) -> Goal:
     if "goal" not in study.user_attrs or new != old:
         study.set_user_attr("goal", asdict(new))
     return new
+
+
+def _direction_fault(study: optuna.Study, record: StudyRecord) -> str | None:
+    found, wanted = [d.name.lower() for d in study.directions], record.score.kind.direction
+    return None if found == [wanted] else f"its direction is {found or 'missing'}, not {wanted}"
 
 
 def _differences(old: StudyRecord, new: StudyRecord) -> list[str]:

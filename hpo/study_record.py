@@ -18,6 +18,9 @@ Kind = Literal["grid", "search"]
 
 SAMPLERS: Final = ("tpe", "random")
 PRUNERS: Final = ("median", "none")
+MOST_TRIALS: Final = 50_000
+"""The most trials that a study may hold: to read so many takes ten seconds."""
+
 LIBRARY: Final = "library"
 """What stands for the command of a study that was made in Python."""
 
@@ -116,6 +119,12 @@ class Goal:
     n_finalists: int = 0
     n_final_repeats: int = 0
     with_baselines: bool = False
+
+    @property
+    def n_trainings(self) -> int:
+        """The most trainings that a search comes to; of a grid those of one configuration."""
+        n_fresh = self.n_finalists + 5 * self.with_baselines
+        return max(1, self.n_trials) * self.n_repeats + n_fresh * self.n_final_repeats
 
     @property
     def fresh_repeats(self) -> range:

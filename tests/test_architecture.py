@@ -28,6 +28,7 @@ LAYERS = (
     {"hpo.folders"},
     {"hpo.study_record"},
     {"hpo.study_documents"},
+    {"hpo.database"},
     {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan"},
     {"hpo.trial_writes", "hpo.openings"},
     {"hpo.study", "hpo.search", "hpo.dashboard", "hpo.turns"},
@@ -54,6 +55,7 @@ LAYERS = (
 OWNERS = {
     "torch": ("hpo.training", "hpo.weights"),
     "optuna": (
+        "hpo.database",
         "hpo.storage",
         "hpo.trial_tables",
         "hpo.trial_writes",

@@ -174,7 +174,7 @@ class TestCommand:
         assert main(asked) == 0
         assert out.read_text() == first
         storage = open_storage("sqlite:///studies/hpo.db", create=False)
-        summaries, _ = summarize_all(storage)
+        summaries, _, _ = summarize_all(storage)
         assert [len(s.openings) for s in summaries if s.record.kind == "search"] == [1]
 
     @pytest.mark.parametrize(

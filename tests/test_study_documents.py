@@ -58,7 +58,7 @@ def test_rubbish_in_a_record_is_refused_or_is_a_record(name: str, value: object)
 def test_a_study_with_a_damaged_record_is_said_to_be_one(tmp_path: Path) -> None:
     study = Bench(tmp_path).study(RECORD)
     study.set_user_attr("hpo", DOCUMENT | {"names": 5})
-    with pytest.raises(StudyError, match=r"study is damaged .*names.* hpo delete study"):
+    with pytest.raises(StudyError, match=r"study is damaged: .*names.*hpo delete study"):
         studies.read_record(study)
 
 

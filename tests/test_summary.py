@@ -87,8 +87,8 @@ def test_a_password_is_in_no_document(bench: Bench) -> None:
 def test_studies_of_other_programs_are_counted_and_left_out(bench: Bench) -> None:
     bench.study(record(), "ours")
     optuna.create_study(study_name="theirs", storage=bench.storage.optuna)
-    summaries, n_foreign = summarize_all(bench.storage)
-    assert ([s.name for s in summaries], n_foreign) == (["ours"], 1)
+    summaries, unreadable, n_foreign = summarize_all(bench.storage)
+    assert ([s.name for s in summaries], unreadable, n_foreign) == (["ours"], {}, 1)
 
 
 def test_a_search_of_a_small_space_is_over_when_all_of_it_is_tried(bench: Bench) -> None:

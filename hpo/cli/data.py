@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hpo.cli.options import DataOption, JsonOption
+from hpo.files import at_home
 
 app = typer.Typer(
     no_args_is_help=True, help="Look at a data set, make the phantom, fetch a public data set."
@@ -17,7 +18,12 @@ app = typer.Typer(
 def info(
     data: DataOption = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Write a contact sheet of the images to this PNG file.")
+        Path | None,
+        typer.Option(
+            parser=at_home,
+            metavar="PATH",
+            help="Write a contact sheet of the images to this PNG file.",
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:

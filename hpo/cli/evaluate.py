@@ -14,6 +14,7 @@ from hpo.cli.options import (
     StorageOption,
 )
 from hpo.errors import UsageError
+from hpo.files import at_home
 from hpo.storage_url import DEFAULT_URL
 
 _OF_WEIGHTS: Final = ("input_scale", "activation", "has_sigmoid")
@@ -30,6 +31,7 @@ def evaluate(
         Path | None,
         typer.Option(
             "--weights",
+            parser=at_home,
             metavar="MODEL",
             help="Evaluate a weights file (or a folder of them) instead of a study.",
         ),

@@ -13,6 +13,7 @@ from hpo.cli.options import (
     StorageOption,
     StudyArgument,
 )
+from hpo.files import at_home
 from hpo.option_texts import check_lanes, read_lanes
 from hpo.storage_url import DEFAULT_URL
 from hpo.untrusted import printable
@@ -21,7 +22,13 @@ from hpo.untrusted import printable
 def export(
     study: StudyArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write; default studies/STUDY/export.")
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=at_home,
+            metavar="PATH",
+            help="Folder to write; default studies/STUDY/export.",
+        ),
     ] = None,
     weights: Annotated[
         Literal["best", "all", "none"],
@@ -76,14 +83,12 @@ def delete(
     from hpo.cli.output import count, print_line
     from hpo.folders import has_other_database, runs_folder, study_folder
     from hpo.session import delete_study
-    from hpo.storage import explained, open_storage
-    from hpo.study import open_study
+    from hpo.storage import open_storage
+    from hpo.study import count_trials
 
     opened = open_storage(storage, create=False)
-    found = open_study(opened, study)
+    n_trials = count_trials(opened, study)
     if not yes:
-        with explained(storage):
-            n_trials = len(found.get_trials(deepcopy=False))
         question = f"Delete {printable(study)} with its {count(n_trials, 'trial')}?"
         typer.confirm(question, abort=True, err=True)
     delete_study(opened, study)

@@ -80,11 +80,15 @@ def _show_all(storage: str, *, json: bool) -> None:
     from hpo.summary import summarize_all, to_document
 
     opened = open_storage(storage, create=False)
-    summaries, n_foreign = summarize_all(opened)
+    summaries, unreadable, n_foreign = summarize_all(opened)
     if json:
-        print_json({"studies": [to_document(summary) for summary in summaries]})
+        documents = [to_document(summary) for summary in summaries]
+        print_json({"studies": documents, "unreadable": unreadable})
     else:
-        print_studies(summaries)
+        if summaries or not unreadable:
+            print_studies(summaries)
+        for message in unreadable.values():
+            say(message, style="red")
     if n_foreign:
         one, many = "1 study of another program", f"{n_foreign} studies of other programs"
         say(f"{one if n_foreign == 1 else many} in {opened.shown_url} left out.")
@@ -98,14 +102,15 @@ def report(
     from hpo.folders import runs_folder, study_folder
     from hpo.report import write_report
     from hpo.runs import RunStore
-    from hpo.storage import open_storage
+    from hpo.storage import explained, open_storage
     from hpo.study import open_study
     from hpo.summary import summarize
 
     opened = open_study(open_storage(storage, create=False), study)
     summary = summarize(opened, storage_url=storage)
     folder = study_folder(storage, study)
-    path = write_report(summary, opened, RunStore(runs_folder(storage)), folder)
+    with explained(storage):
+        path = write_report(summary, opened, RunStore(runs_folder(storage)), folder)
     if json:
         print_json({"study": study, "path": str(path)})
     else:

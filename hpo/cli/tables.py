@@ -25,6 +25,7 @@ MOST_ON_PAGE: Final = 200
 
 _MOST_ROWS: Final = 15
 _MOST_SIGNS: Final = 100
+_MOST_DAMAGED: Final = 5
 _MOST_REAL: Final = 30
 _MOST_COLUMNS: Final = 3
 _LINE_WIDTH: Final = 24
@@ -93,7 +94,9 @@ def print_studies(summaries: Sequence[StudySummary]) -> None:
 def notes(summary: StudySummary, n_rows: int) -> list[str]:
     """Return what a reader must know beside the table."""
     data = summary.record.data
-    found = list(combinations_note(summary.record))
+    found = [*summary.damaged[:_MOST_DAMAGED], *combinations_note(summary.record)]
+    if (n_more := len(summary.damaged) - _MOST_DAMAGED) > 0:
+        found.append(f"{count(n_more, 'more trial')} damaged: `hpo show --json` names them.")
     if n_rows > _MOST_ROWS:
         has_all = "`hpo report` has them all"
         if n_rows > MOST_ON_PAGE:

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from hpo.data.dataset import Pixels
-from hpo.files import read_json, remove_leftovers, replacing
+from hpo.files import at_home, read_json, remove_leftovers, replacing
 
 _MAX_INDEX_BYTES: Final = 100_000_000
 _DIGEST_BYTES: Final = 32
@@ -29,7 +29,7 @@ def folder() -> Path:
         OSError: this user has no home.
     """
     if chosen := os.environ.get("HPO_CACHE"):
-        return Path(chosen)
+        return at_home(chosen)
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base) / "hpo"
     try:

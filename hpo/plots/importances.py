@@ -111,7 +111,7 @@ def _by_configuration(
     study: optuna.Study, scored: list[Configuration], *, score: Score
 ) -> optuna.Study:
     """Return a study in memory with one trial per configuration."""
-    trials = study.get_trials(deepcopy=False)
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     copied = _in_memory_study(score)
     for configuration in scored:
         number = next(r.trial for r in configuration.repeats if r.score is not None)

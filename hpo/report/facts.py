@@ -50,6 +50,7 @@ def facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
         ("Epochs", epochs),
         ("Repeats", f"{summary.goal.n_repeats} per configuration"),
         *_search_facts(summary),
+        *(("Left out", note) for note in summary.damaged),
         ("Device", f"{record.device}, {record.precision}"),
         ("Seed", str(record.seed)),
         ("Made with", ", ".join(f"{name} {text}" for name, text in record.versions.items())),

@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.data import TrainingData
+from hpo.database import damage_of
 from hpo.engines import open_stack, sealed, with_device
 from hpo.errors import StudyError
 from hpo.recording import to_epoch, to_run
@@ -101,8 +102,9 @@ def _open_data(study: optuna.Study, recorded: _Recorded) -> TrainingData:
 
 
 def _read(study: optuna.Study, number: int, runs: RunStore) -> _Recorded:
-    name, trials = study.study_name, study.get_trials(deepcopy=False)
-    if not 0 <= number < len(trials):
+    name = study.study_name
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    if number not in trials:
         there = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"
         raise StudyError(
             f"The study {name} has no trial {number}: {there}. `hpo export {in_command(study)} "
@@ -111,7 +113,7 @@ def _read(study: optuna.Study, number: int, runs: RunStore) -> _Recorded:
     trial, record = trials[number], read_record(study)
     job = read_job(trial)
     if trial.state == TrialState.FAIL or job is None:
-        reason = trial.user_attrs.get("reason", "no reason is on record")
+        reason = trial.user_attrs.get("reason") or damage_of(trial) or "no reason is on record"
         raise StudyError(
             f"Trial {number} of {name} failed ({reason.rstrip('.')}), so there is nothing to "
             f"compare: hpo resume {in_command(study)} trains it again."

@@ -8,6 +8,7 @@ from typing import Final
 
 from hpo.config import did_you_mean
 from hpo.errors import SpaceError
+from hpo.files import at_home
 from hpo.space.reading import read_space
 from hpo.space.records import Space
 
@@ -47,7 +48,7 @@ def _find(name_or_path: str) -> Path:
     names = space_names()
     if name_or_path in names:
         return _shipped() / f"{name_or_path}.toml"
-    path = Path(name_or_path)
+    path = at_home(name_or_path)
     shown = repr(name_or_path[:_LONGEST_NAME])
     try:
         mode = path.stat().st_mode

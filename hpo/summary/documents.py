@@ -35,6 +35,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "reports": [_report_document(base) for base in summary.reports],
         "n_openings": len(summary.openings),
         "openings": to_documents(summary.openings),
+        "damaged": list(summary.damaged),
         "n_trained": summary.n_trained,
         "n_reused": summary.n_reused,
         "report": summary.report,

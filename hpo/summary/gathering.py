@@ -9,6 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
+from hpo.database import damage_of
+from hpo.errors import HpoError, StudyError
 from hpo.openings import read_openings
 from hpo.runs import is_digest
 from hpo.search.finalists import choose_finalists
@@ -16,12 +18,12 @@ from hpo.search.standing import Standing, all_cells
 from hpo.stats import PairComparison
 from hpo.storage import Storage, explained
 from hpo.storage_url import mask
-from hpo.study import is_ours, read_goal, read_record, study_names
+from hpo.study import damaged, is_ours, read_goal, read_record, study_names
+from hpo.study_documents import to_baselines
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalist, Finalists
 from hpo.summary.intervals import compare, mean_score
 from hpo.summary.records import Configuration, Repeat, ReportBase, State, StudySummary
-from hpo.trial_tables import read_ahead
 
 _STATES: Final[dict[TrialState, State]] = {
     TrialState.COMPLETE: "complete",
@@ -46,10 +48,14 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
 def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     record = read_record(study)
     goal = read_goal(study)
-    read_ahead(study)
-    every = [t for t in study.get_trials(deepcopy=False) if "config" in t.user_attrs]
+    found = study.get_trials(deepcopy=False)
+    every = [t for t in found if "config" in t.user_attrs]
     trials = [t for t in every if not t.user_attrs.get("report")]
-    order = _grid_order(record)
+    try:
+        order = _grid_order(record)
+        baselines = to_baselines(study.user_attrs.get("baselines", {}))
+    except (HpoError, ValueError) as problem:
+        raise damaged(study, str(problem)) from None
     by_identity = _gather(trials, record, goal, order=order)
     configurations = tuple(by_identity.values())
     verdict = None
@@ -62,29 +68,37 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         storage=mask(storage_url),
         record=record,
         goal=goal,
-        baselines=dict(study.user_attrs.get("baselines", {})),
+        baselines=baselines,
         configurations=configurations,
         verdict=verdict,
         finalists=finalists,
         reports=_reports(every, record, goal, winner=winner),
         openings=read_openings(study),
+        damaged=tuple(filter(None, map(damage_of, found))),
         n_open=_n_of_search(every, record, goal)
         if record.kind == "search"
         else _n_of_grid(configurations, n_cells=len(order), goal=goal),
     )
 
 
-def summarize_all(storage: Storage) -> tuple[list[StudySummary], int]:
-    """Read every study of hpo, the oldest first, and count those of other programs."""
-    summaries, n_foreign = [], 0
+def summarize_all(storage: Storage) -> tuple[list[StudySummary], dict[str, str], int]:
+    """Read every study of hpo, the oldest first.
+
+    Beside them stand what is wrong with those that cannot be read, by name, and how many there
+    are of other programs.
+    """
+    summaries, unreadable, n_foreign = [], {}, 0
     for name in study_names(storage):
         with explained(storage.url):
-            study = optuna.load_study(study_name=name, storage=storage.optuna)
-            if is_ours(study):
-                summaries.append(summarize(study, storage_url=storage.url))
-            else:
-                n_foreign += 1
-    return summaries, n_foreign
+            try:
+                study = optuna.load_study(study_name=name, storage=storage.optuna)
+                if is_ours(study):
+                    summaries.append(summarize(study, storage_url=storage.url))
+                else:
+                    n_foreign += 1
+            except StudyError as error:
+                unreadable[name] = str(error)
+    return summaries, unreadable, n_foreign
 
 
 def with_call(summary: StudySummary, *, n_trained: int, n_reused: int) -> StudySummary:

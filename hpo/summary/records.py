@@ -122,7 +122,8 @@ class StudySummary:
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
     once they are all trained; `reports` are the bases of the reports, trained beside it.
     `openings` tells when the sealed test was opened; its results are not in here. `n_open` counts
-    the trainings to be done if nothing is pruned, those included that run or wait.
+    the trainings to be done if nothing is pruned, those included that run or wait. `damaged` says
+    of each trial that cannot be read why it is left out.
     """
 
     name: str
@@ -135,6 +136,7 @@ class StudySummary:
     finalists: Finalists | None = None
     reports: tuple[ReportBase, ...] = ()
     openings: tuple[Opening, ...] = ()
+    damaged: tuple[str, ...] = ()
     n_open: int = 0
     n_trained: int = 0
     n_reused: int = 0

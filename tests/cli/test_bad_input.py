@@ -3,8 +3,10 @@
 import os
 import sqlite3
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
+import optuna
 import pytest
 
 from tests.conftest import SMALL, Answer, Hpo
@@ -275,3 +277,54 @@ def test_a_message_moves_no_cursor(hpo: Hpo) -> None:
     answer = hpo("data", "info", "--data", "\x1b[2Jgone")
     said(answer, 1, "There is no")
     assert "\x1b" not in answer.err
+
+
+@pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
+def test_a_blank_study_of_other_directions_is_refused(
+    hpo: Hpo, xrays: Path, directions: list[str]
+) -> None:
+    Path("studies").mkdir()
+    storage = "sqlite:///studies/hpo.db"
+    optuna.create_study(study_name="mine", storage=storage, directions=directions)
+    for command in ((*GRID, "--data", xrays), ("search", "--trials", "2", *SMALL)):
+        answer = hpo(*command, "--study", "mine")
+        said(answer, 1, "There is a study mine already", f"its direction is {directions}")
+    assert hpo("delete", "mine", "--yes").code == 0
+
+
+def test_a_home_is_found_in_every_setting_that_names_a_path(
+    hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    xrays.rename(home / "xrays")
+    (home / "mine.toml").write_text("[sweep]\nbatch_size = [8, 16]\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("HPO_RUNS", "~/runs")
+    monkeypatch.setenv("HPO_CACHE", "~/cache")
+    monkeypatch.setenv("HPO_STORAGE", "sqlite:///~/hpo.db")
+    mine = ("--study", "mine", "--space=~/mine.toml", "--data=~/xrays")
+    assert hpo(*GRID, *mine).code == 0
+    assert hpo("export", "mine", "--out=~/out").code == 0
+    (weights,) = (home / "out").glob("*/weights-repeat-0.pt")
+    assert hpo("evaluate", f"--weights=~/out/{weights.parent.name}", "--data=~/xrays").code == 0
+    assert hpo("data", "info", "--sheet=~/sheet.png").code == 0
+    there = {"runs", "cache", "hpo.db", "out", "sheet.png", "mine"}
+    assert there <= {path.name for path in home.iterdir()}
+    assert not list(tmp_path.glob("~*"))
+    said(hpo("show", "--storage", "sqlite:///~nobody-here/h.db"), 2, "home that is not known")
+
+
+def test_too_little_memory_to_read_a_run_is_one_message(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hpo(*GRID, "--data", xrays, "--study", "mine").code == 0
+
+    monkeypatch.setattr("hpo.runs.read_json", Mock(side_effect=MemoryError))
+    for command in ("report", "evaluate"):
+        said(hpo(command, "mine"), 1, "too little memory to read", ".json")
+
+
+def test_more_trainings_than_a_study_holds_are_refused(hpo: Hpo, xrays: Path) -> None:
+    said(hpo("search", "--trials", "60000", "--data", xrays), 2, "at most 50,000")
+    said(hpo(*GRID, "--repeats", "30000", "--data", xrays), 2, "60,000 trainings")

@@ -1,12 +1,15 @@
 """Damaged databases, run stores and data: one message, and nothing that was whole is lost."""
 
 import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.conftest import Hpo
+from tests.conftest import SMALL, Hpo
 from tests.faults.others import damage, pages
 from tests.faults.studies import Study
 from tests.processes import said
@@ -84,3 +87,115 @@ def test_data_that_are_not_what_they_were_are_said_by_every_command_that_needs_t
     kept.rename(trained.data)
     assert trained.call("evaluate", "mine", "--json").json["n_openings"] == 1
     assert trained.call("export", "mine").code == 0
+
+
+OF_TRIAL = "UPDATE trial_user_attributes SET value_json = ? WHERE key = ? AND trial_id = 2"
+OF_STUDY = "UPDATE study_user_attributes SET value_json = ? WHERE key = ? AND study_id = 2"
+
+DAMAGED_TRIALS = [
+    (OF_TRIAL, '"x"', "config"),
+    (OF_TRIAL, '{"a": 1}', "repeat"),
+    (OF_TRIAL, "1e999", "seconds"),
+    (OF_TRIAL, '{"validation": "x"}', "metrics"),
+    (OF_TRIAL, "{", "metrics"),
+    (OF_TRIAL, b"\xff", "params"),
+    ("DELETE FROM trial_user_attributes WHERE key = 'params' AND trial_id = 2",),
+    ("UPDATE trial_values SET value = NULL, value_type = 'INF_NEG' WHERE trial_id = 2",),
+    ("DELETE FROM trial_values WHERE trial_id = 2",),
+    ("UPDATE trial_intermediate_values SET step = 'x' WHERE trial_id = 2 AND step = 1",),
+    ("UPDATE trial_params SET distribution_json = '[null]' WHERE trial_id = 2",),
+    ("UPDATE trials SET state = 'LOST' WHERE trial_id = 2",),
+    ("UPDATE trials SET datetime_start = 'never' WHERE trial_id = 2",),
+]
+DAMAGED_STUDIES = [
+    (OF_STUDY, "{", "hpo"),
+    (OF_STUDY, "[" * 100_000, "hpo"),
+    (OF_STUDY, '{"n_repeats": ' + "9" * 5000 + "}", "goal"),
+    (OF_STUDY, '{"n_trials": 1000000}', "goal"),
+    (OF_STUDY, '{"majority class": "x"}', "baselines"),
+    ("DELETE FROM study_user_attributes WHERE key = 'hpo' AND study_id = 2",),
+    ("UPDATE study_directions SET direction = 'UP' WHERE study_id = 2",),
+    ("DELETE FROM study_directions WHERE study_id = 2",),
+]
+
+
+class TwoStudies:
+    """A database of two studies, of which the second is damaged anew each time."""
+
+    def __init__(self, hpo: Hpo, xrays: Path) -> None:
+        grid = ("grid", "--param", "batch_size", "--repeats", "1", *SMALL, "--data", xrays)
+        assert hpo(*grid, "--study", "whole", "--values", "8").code == 0
+        assert hpo(*grid, "--study", "mine", "--values", "8,16").code == 0
+        self.path = Path("studies/hpo.db")
+        pages(self.path)
+        self.content = self.path.read_bytes()
+
+    def damage(self, statement: str, *values: object) -> None:
+        for file in self.path.parent.glob("hpo.db*"):
+            file.unlink()
+        self.path.write_bytes(self.content)
+        with closing(sqlite3.connect(self.path)) as database, database:
+            assert database.execute(statement, values).rowcount
+
+
+@pytest.fixture
+def two_studies(hpo: Hpo, xrays: Path) -> TwoStudies:
+    return TwoStudies(hpo, xrays)
+
+
+def test_a_damaged_trial_is_named_and_left_out_of_its_study(
+    hpo: Hpo, two_studies: TwoStudies
+) -> None:
+    for fault in DAMAGED_TRIALS:
+        two_studies.damage(*fault)
+        shown = hpo("show", "mine", "--json").json
+        (named,) = shown["damaged"]
+        assert named.startswith("Trial 0 is damaged ("), (fault, named)
+        assert [c["params"] for c in shown["configurations"]] == [{"batch_size": 16}], fault
+        assert "Trial 0 is damaged" in hpo("show", "mine").out
+        for command in ("report", "export", "evaluate"):
+            assert hpo(command, "mine").code == 0, (fault, command)
+        assert "Trial 0 is damaged" in Path("studies/mine/report.html").read_text()
+
+
+def test_what_a_damaged_trial_trained_is_put_back_from_the_run_store(
+    hpo: Hpo, two_studies: TwoStudies
+) -> None:
+    two_studies.damage(*DAMAGED_TRIALS[0])
+    again = hpo("resume", "mine", "--json").json
+    assert (again["n_trained"], again["n_reused"], len(again["configurations"])) == (0, 1, 2)
+
+
+def test_a_damaged_study_is_named_and_hides_no_other(hpo: Hpo, two_studies: TwoStudies) -> None:
+    for fault in DAMAGED_STUDIES:
+        two_studies.damage(*fault)
+        every = hpo("show", "--json").json
+        assert [study["study"] for study in every["studies"]] == ["whole"], fault
+        assert list(every["unreadable"]) == ["mine"], fault
+        listed = hpo("show")
+        assert "whole" in listed.out
+        assert "The study mine is damaged: " in listed.err
+        for command in (("show",), ("report",), ("resume",)):
+            said(hpo(*command, "mine"), "The study mine is damaged: ", "hpo delete mine")
+
+
+def test_a_study_is_deleted_whatever_in_it_is_damaged(hpo: Hpo, two_studies: TwoStudies) -> None:
+    for fault in DAMAGED_TRIALS + DAMAGED_STUDIES:
+        two_studies.damage(*fault)
+        assert hpo("delete", "mine", "--yes").code == 0, fault
+        assert [s["study"] for s in hpo("show", "--json").json["studies"]] == ["whole"]
+        with closing(sqlite3.connect(two_studies.path)) as database:
+            left = "SELECT trial_id FROM trial_user_attributes WHERE trial_id > 1"
+            assert database.execute(left).fetchall() == []
+
+
+def test_a_study_of_very_many_trials_is_named_unread_and_can_be_deleted(
+    hpo: Hpo, two_studies: TwoStudies
+) -> None:
+    two_studies.damage(
+        "WITH RECURSIVE k(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM k LIMIT 60000) "
+        "INSERT INTO trials (number, study_id, state) SELECT i, 2, 'FAIL' FROM k"
+    )
+    said(hpo("show", "mine"), "60,002 trials", "more than 50,000", "hpo delete mine")
+    assert [study["study"] for study in hpo("show", "--json").json["studies"]] == ["whole"]
+    assert hpo("delete", "mine", "--yes").code == 0
