@@ -13,7 +13,7 @@ PACKAGE = ROOT / "hpo"
 
 # A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
 LAYERS = (
-    {"hpo", "hpo.errors", "hpo.cgroups"},
+    {"hpo", "hpo.errors", "hpo.cgroups", "hpo.modules"},
     {"hpo.config", "hpo.cores", "hpo.files", "hpo.option_texts"},
     {
         "hpo.data",
