@@ -9,7 +9,17 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
-from hpo.errors import HpoError, Interrupted, OutputError, UsageError
+from hpo.cli.signals import ends_in_order, is_told_to_end
+from hpo.cli.streams import Output, outputs
+from hpo.errors import (
+    NO_MEMORY,
+    HpoError,
+    Interrupted,
+    OutOfMemoryError,
+    OutputError,
+    UsageError,
+    lacks_memory,
+)
 
 app = typer.Typer(
     name="hpo",
@@ -62,22 +72,42 @@ def _root(
     """Sweep and search the hyperparameters of a small chest X-ray classifier."""
 
 
-def main() -> None:
-    """Run the command line; a user's mistake ends in one message and an exit code."""
+def run() -> NoReturn:
+    """Run the command line; a user's mistake ends in one message and an exit code.
+
+    The work goes on where the output fails: the exit code tells. Who reads it through a pipe may
+    have seen enough, which needs no message.
+    """
+    with outputs() as out:
+        code = _code(out)
+        out.flush()
+        if out.failure and code == 0:
+            code = OutputError.exit_code
+            if out.failure.errno != errno.EPIPE:
+                _fail(
+                    OutputError(
+                        f"The output cannot be written: {out.failure.strerror}. What is finished "
+                        "is kept: run the same command again where there is room for its output."
+                    ),
+                    out,
+                )
+    sys.exit(code)
+
+
+def _code(out: Output) -> int:
+    """Run the command, say what went wrong, and return the exit code."""
     try:
         _check_text()
-        code = _run()
-        sys.stdout.flush()
-    except HpoError as error:
-        _fail(error)
-    except OSError as error:
-        _fail_in_system(error)
-    if code == Interrupted.exit_code:
-        interrupted = Interrupted(
-            "Interrupted. What is finished is kept: the same command goes on."
-        )
-        _fail(interrupted)
-    sys.exit(code)
+        with ends_in_order():
+            code = _run()
+        if code == Interrupted.exit_code:
+            raise KeyboardInterrupt
+    except (Exception, KeyboardInterrupt) as error:
+        explained = _explained(error)
+        if explained is None:
+            raise
+        return _fail(explained, out)
+    return code
 
 
 def _check_text() -> None:
@@ -108,37 +138,30 @@ def _run() -> int:
         return int(end.code or 0)
 
 
-def _fail_in_system(error: OSError) -> NoReturn:
-    """End where the system refused what no command expects; what has no name may be the output."""
-    _drop_output()
-    if error.errno == errno.EPIPE:  # Who read the output has seen enough.
-        sys.exit(OutputError.exit_code)
-    place = error.filename or f"The output, or a temporary file in {tempfile.gettempdir()},"
-    _fail(
-        OutputError(
+def _explained(error: BaseException) -> HpoError | None:
+    """Return what the user is told; None where something is wrong with hpo itself."""
+    is_told = is_told_to_end() and not isinstance(error, Interrupted)
+    if is_told or isinstance(error, KeyboardInterrupt):
+        return Interrupted("Interrupted. What is finished is kept: the same command goes on.")
+    if isinstance(error, HpoError):
+        return error
+    if lacks_memory(error):
+        return OutOfMemoryError(NO_MEMORY)
+    if isinstance(error, OSError):
+        place = error.filename or f"A temporary file in {tempfile.gettempdir()}"
+        return OutputError(
             f"{place} cannot be read or written: {error.strerror or error}. What is finished is "
             "kept: make room or mend what is wrong, then run the same command again."
         )
-    )
+    return None
 
 
-def _fail(error: HpoError) -> NoReturn:
+def _fail(error: HpoError, out: Output) -> int:
     from hpo.cli.output import print_json, say
 
     if "--json" in sys.argv:
-        try:
-            print_json({"error": {"kind": error.kind, "message": str(error)}})
-            sys.stdout.flush()
-            sys.exit(error.exit_code)
-        except OSError:
-            _drop_output()
-    say(f"Error: {error}", style="red")
-    sys.exit(error.exit_code)
-
-
-def _drop_output() -> None:
-    """Let go what is left of an output that fails: Python writes it again as it ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_json({"error": {"kind": error.kind, "message": str(error)}})
+        out.flush()
+    if "--json" not in sys.argv or out.failure:
+        say(f"Error: {error}", style="red")
+    return error.exit_code

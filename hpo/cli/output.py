@@ -19,8 +19,8 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """Print one JSON document; a number that is not finite is null."""
-    sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=False) + "\n")
+    """Print one JSON document, in ASCII for any terminal; a number that is not finite is null."""
+    sys.stdout.write(json.dumps(_plain(document), indent=2) + "\n")
 
 
 def print_line(text: str, *, style: str = "") -> None:

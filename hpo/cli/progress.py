@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from hpo.cli.output import count, duration, error_console, say
+from hpo.cli.signals import heed
 from hpo.events import EpochDone, Event, StackShrunk, TrialDone, WaitingForOthers, WorkerReplaced
 from hpo.score import Score
 from hpo.search import Job
@@ -92,7 +93,7 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
     else:
         shown = _lines(events, tally)
     for _ in shown:
-        pass
+        heed()
 
 
 def label(job: Job) -> str:
