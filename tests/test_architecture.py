@@ -27,7 +27,7 @@ LAYERS = (
     {"hpo.runs", "hpo.folders", "hpo.score"},
     {"hpo.study_record"},
     {"hpo.study_documents"},
-    {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan"},
+    {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan", "hpo.dashboard_guard"},
     {"hpo.trial_writes", "hpo.openings"},
     {"hpo.study", "hpo.search", "hpo.dashboard", "hpo.turns"},
     {"hpo.summary", "hpo.events", "hpo.recording"},
