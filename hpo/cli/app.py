@@ -122,8 +122,8 @@ def _check_text() -> None:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(
-                f"{text[:_LONGEST_SHOWN]!a} is no text in UTF-8. Rename what it names, or write "
-                "it in another way."
+                f"{text[:_LONGEST_SHOWN]!a} is no text in UTF-8. Rename what it names, or set a "
+                "UTF-8 locale (LC_ALL=C.UTF-8)."
             ) from None
 
 
@@ -157,11 +157,14 @@ def _explained(error: BaseException) -> HpoError | None:
 
 
 def _fail(error: HpoError, out: Output) -> int:
-    from hpo.cli.output import print_json, say
+    try:
+        from hpo.cli.output import print_json, say
 
-    if "--json" in sys.argv:
-        print_json({"error": {"kind": error.kind, "message": str(error)}})
-        out.flush()
-    if "--json" not in sys.argv or out.failure:
-        say(f"Error: {error}", style="red")
+        if "--json" in sys.argv:
+            print_json({"error": {"kind": error.kind, "message": str(error)}})
+            out.flush()
+        if "--json" not in sys.argv or out.failure:
+            say(f"Error: {error}", style="red")
+    except MemoryError:  # Not even for colors is there enough.
+        sys.stderr.write(f"Error: {error}\n")
     return error.exit_code

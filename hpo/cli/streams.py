@@ -1,5 +1,6 @@
 """Standard input and output that may be closed, full or in any encoding."""
 
+import codecs
 import contextlib
 import io
 import os
@@ -12,19 +13,28 @@ _MISSING: Final = (
     (1, "stdout", "w", os.O_RDONLY),  # Whatever is written fails, as it should.
     (2, "stderr", "w", os.O_WRONLY),
 )
+# Where an encoding lacks a sign, one of the same width: tables stay straight.
+_PLAIN: Final = {"\xa0": " ", "–": "-", "−": "-", "…": ".", "×": "x"}  # noqa: RUF001
+
+
+def _write_plainly(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    sign = error.object[error.start]
+    escaped = sign.encode("ascii", "backslashreplace").decode()
+    return _PLAIN.get(sign, escaped), error.start + 1
+
+
+codecs.register_error("hpo-plain", _write_plainly)
 
 
 class Output:
-    """A stream of text whose failures do not stop the work: the first of them is kept.
-
-    Signs that its encoding lacks are written as `\\u2013`.
-    """
+    """A stream of text whose failures do not stop the work: the first of them is kept."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.failure: OSError | None = None
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="hpo-plain")
 
     def write(self, text: str) -> int:
         """Write a text, if the stream takes it."""
