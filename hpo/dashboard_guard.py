@@ -1,8 +1,8 @@
-"""What stands in front of optuna-dashboard: pages of other hosts neither read nor change studies.
+"""A guard in front of optuna-dashboard: pages of other hosts neither read nor change studies.
 
-Any page in the browser can send requests to this machine, also under a name of its own that
-suddenly means 127.0.0.1. So a request names this host, and one that writes comes from a page of
-the dashboard and has the token of the printed link, which the browser keeps as a cookie.
+Any page in a browser can send requests to 127.0.0.1, even under a host name of its own (DNS
+rebinding). So every request must name this host, and one that writes must come from a page of the
+dashboard and carry the token of the printed link, which the browser keeps as a cookie.
 """
 
 import ipaddress
@@ -24,7 +24,7 @@ _SHOWN: Final = frozenset(
 
 
 class Server(WSGIServer):
-    """A server of an application behind the guard, listening from the start."""
+    """An HTTP server of one application behind the guard; it listens once it is made."""
 
     timeout = 0.5  # After which `handle_request` returns without one.
 
@@ -62,21 +62,21 @@ class Server(WSGIServer):
         host = environ.get("HTTP_HOST", "")
         if not self._is_own(host):
             return (
-                "This dashboard does not answer to the host of this address. Open the link that "
+                "This dashboard does not answer to this host name. Open the link that "
                 "`hpo dashboard` printed, or start it with --host NAME."
             )
         tokens = parse_qs(environ.get("QUERY_STRING", "")).get("token")
         if tokens and not _is_equal(tokens[0], self._token):
-            return "This link is of another call. Open the one that `hpo dashboard` printed last."
+            return "This link belongs to another dashboard. Open the link that was printed last."
         if environ["REQUEST_METHOD"] in _READING:
             return ""
         origin = environ.get("HTTP_ORIGIN")
         site = environ.get("HTTP_SEC_FETCH_SITE", "same-origin")
         if site != "same-origin" or (origin and urlsplit(origin).netloc != host):
-            return "Pages of other hosts change nothing here."
+            return "Requests from pages of other hosts are refused."
         cookies = environ.get("HTTP_COOKIE", "").split(";")
         if not any(_is_equal(cookie.strip(), self._cookie) for cookie in cookies):
-            return "Only who opened the link that `hpo dashboard` printed can change studies."
+            return "To change studies, open the link that `hpo dashboard` printed."
         return ""
 
     def _is_own(self, host: str) -> bool:

@@ -88,9 +88,8 @@ class StudyError(HpoError):
 
 
 NO_MEMORY: Final = (
-    "There is not enough memory, or the system allows no further thread or process. Use fewer "
-    "trainings at a time (--lanes 1), smaller images or a smaller network, or raise the limit "
-    "(ulimit -v, ulimit -u)."
+    "There is not enough memory, or no further thread or process is allowed. Use --lanes 1, "
+    "smaller images or a smaller network, or raise the limit (ulimit -v, ulimit -u)."
 )
 _REFUSALS: Final = (
     "can't allocate memory",
@@ -104,7 +103,7 @@ _REFUSALS: Final = (
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether the system refused memory, a thread or a process: only texts tell, of most."""
+    """Whether the system refused memory, a thread or a process; most errors say so by text."""
     if isinstance(error, MemoryError):
         return True
     is_refusal = isinstance(error, OSError | RuntimeError | ImportError)

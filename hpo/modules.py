@@ -22,9 +22,9 @@ def module_path() -> list[str]:
 
 
 def command(module: str) -> list[str]:
-    """Return the command of a process that calls `main` of a module, found where it is here.
+    """Return the command of a process that calls `main` of a module, with the same module path.
 
-    Start it with an empty PYTHONPATH: Python would look there before this takes effect.
+    Start it with an empty PYTHONPATH: Python looks there before the path is set.
     """
     start = f"import sys; sys.path[:] = sys.argv[1:]; from {module} import main; main()"
     return [sys.executable, "-P", "-c", start, *module_path()]

@@ -8,7 +8,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line. Before anything heavy is imported, it is settled from where."""
+    """Run the command line; the module path and signals are set before anything is imported."""
     sys.path[:] = module_path()
     from hpo.cli.signals import ends_at_once
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
-from hpo.cli.signals import ends_in_order, is_told_to_end
+from hpo.cli.signals import ends_in_order, is_interrupted
 from hpo.cli.streams import Output, outputs
 from hpo.errors import (
     NO_MEMORY,
@@ -75,8 +75,8 @@ def _root(
 def run() -> NoReturn:
     """Run the command line; a user's mistake ends in one message and an exit code.
 
-    The work goes on where the output fails: the exit code tells. Who reads it through a pipe may
-    have seen enough, which needs no message.
+    The work goes on where the output fails, and the exit code is 1. A pipe whose reader has
+    closed it needs no message: the reader has seen enough.
     """
     with outputs() as out:
         code = _code(out)
@@ -139,9 +139,10 @@ def _run() -> int:
 
 
 def _explained(error: BaseException) -> HpoError | None:
-    """Return what the user is told; None where something is wrong with hpo itself."""
-    is_told = is_told_to_end() and not isinstance(error, Interrupted)
-    if is_told or isinstance(error, KeyboardInterrupt):
+    """Return the error with a message for the user; None for a fault of hpo itself."""
+    # An interrupt may come out of a library as another error.
+    is_disguised = is_interrupted() and not isinstance(error, Interrupted)
+    if is_disguised or isinstance(error, KeyboardInterrupt):
         return Interrupted("Interrupted. What is finished is kept: the same command goes on.")
     if isinstance(error, HpoError):
         return error

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from hpo.cli.output import count, duration, error_console, say
-from hpo.cli.signals import heed
+from hpo.cli.signals import check_interrupt
 from hpo.events import EpochDone, Event, StackShrunk, TrialDone, WaitingForOthers, WorkerReplaced
 from hpo.score import Score
 from hpo.search import Job
@@ -93,7 +93,7 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
     else:
         shown = _lines(events, tally)
     for _ in shown:
-        heed()
+        check_interrupt()
 
 
 def label(job: Job) -> str:

@@ -126,7 +126,7 @@ def dashboard(
     import socket
 
     from hpo.cli.output import say
-    from hpo.cli.signals import heed
+    from hpo.cli.signals import check_interrupt
     from hpo.dashboard import open_server
     from hpo.folders import artifacts_folder
     from hpo.storage import open_storage
@@ -145,4 +145,4 @@ def dashboard(
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 server.handle_request()
-                heed()
+                check_interrupt()

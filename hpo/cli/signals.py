@@ -14,27 +14,27 @@ from hpo.errors import Interrupted
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AGAIN_S: Final = 0.01
 
-_is_told = False
+_is_interrupted = False
 
 
 def ends_at_once() -> None:
-    """Let Ctrl-C, the end of the terminal and the system's word to end stop this process dead.
+    """Let SIGINT, SIGTERM and SIGHUP end this process where it stands.
 
-    So it is before the work begins and after it: nothing is to be put back.
+    For the time before and after the work, when nothing has to be put back.
     """
     _listen(_end)
 
 
 @contextlib.contextmanager
 def ends_in_order() -> Iterator[None]:
-    """Let the first of these signals raise KeyboardInterrupt: what is cut off is put back.
+    """Let the first SIGINT, SIGTERM or SIGHUP raise KeyboardInterrupt: open trials are put back.
 
-    Another one while that is done ends the process where it stands; the next call finds what it
-    left. Python drops an exception that a signal raises in a destructor or in a callback of the
-    garbage collector: then it is raised again a moment later.
+    A second one ends the process where it stands; the next call finds what it left. Python drops
+    an exception that is raised in a destructor or in a callback of the garbage collector: it is
+    raised again a moment later.
     """
-    global _is_told
-    _is_told = False
+    global _is_interrupted
+    _is_interrupted = False
     hook = sys.unraisablehook
 
     def is_dropped(dropped: Any) -> None:
@@ -54,14 +54,14 @@ def ends_in_order() -> Iterator[None]:
         sys.unraisablehook = hook
 
 
-def is_told_to_end() -> bool:
-    """Whether a signal has told this command to end."""
-    return _is_told
+def is_interrupted() -> bool:
+    """Whether a signal asked this command to end."""
+    return _is_interrupted
 
 
-def heed() -> None:
-    """Raise KeyboardInterrupt where a signal has told to end and a library dropped that."""
-    if _is_told:
+def check_interrupt() -> None:
+    """Raise KeyboardInterrupt if a signal asked for it and a library dropped the first one."""
+    if _is_interrupted:
         signal.setitimer(signal.ITIMER_REAL, 0)
         raise KeyboardInterrupt
 
@@ -79,7 +79,7 @@ def end_with_input() -> None:
 
 
 def _listen(handler: Any) -> None:
-    """Set the handler of all signals but those that whoever started this wants to be ignored."""
+    """Set the handler of all signals, except those ignored from the start, as under nohup."""
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -87,8 +87,8 @@ def _listen(handler: Any) -> None:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    global _is_told
-    _is_told = True
+    global _is_interrupted
+    _is_interrupted = True
     _listen(_end)
     raise KeyboardInterrupt
 

@@ -28,7 +28,7 @@ codecs.register_error("hpo-plain", _write_plainly)
 
 
 class Output:
-    """A stream of text whose failures do not stop the work: the first of them is kept."""
+    """A text stream whose failures do not stop the work; `failure` keeps the first."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -37,7 +37,7 @@ class Output:
             stream.reconfigure(errors="hpo-plain")
 
     def write(self, text: str) -> int:
-        """Write a text, if the stream takes it."""
+        """Write a text; a failure is kept, not raised."""
         if self.failure is None:
             try:
                 self._stream.write(text)
@@ -46,7 +46,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Let the stream take all of it."""
+        """Flush the stream; a failure is kept, not raised."""
         try:
             self._stream.flush()
         except OSError as error:
