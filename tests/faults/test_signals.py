@@ -16,9 +16,21 @@ from tests.chaos.studies import GRID, SEARCH, Case
 from tests.faults.studies import Study
 
 
-def started(case: Case, *, epoch_s: float) -> subprocess.Popen[bytes]:
-    """Start a command and wait until it trains."""
-    child = case.start(epoch_s=epoch_s)
+def started(
+    case: Case, *, epoch_s: float, ignored: tuple[signal.Signals, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a command that ignores these signals alone, and wait until it trains."""
+    # In a background job of a shell these tests themselves ignore some.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {
+        number: signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+        for number in numbers
+    }
+    try:
+        child = case.start(epoch_s=epoch_s)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     end = time.monotonic() + 120
     while time.monotonic() < end and not list((case.folder / "runs").glob("*.json")):
         time.sleep(0.02)
@@ -67,11 +79,7 @@ def test_what_is_ignored_from_the_start_as_under_nohup_ends_nothing(
     tmp_path: Path, xrays: Path, number: signal.Signals
 ) -> None:
     case = Case(tmp_path / "case", xrays, GRID, 1)
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        child = started(case, epoch_s=0.1)
-    finally:
-        signal.signal(number, before)
+    child = started(case, epoch_s=0.1, ignored=(number,))
     child.send_signal(number)
     _, said = child.communicate(timeout=120)
     assert child.returncode == 0, said
