@@ -5,6 +5,7 @@ rebinding). So every request must name this host, and one that writes must come 
 dashboard and carry the token of the printed link, which the browser keeps as a cookie.
 """
 
+import io
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -98,6 +99,10 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Print no line for each request: it would show what strangers ask for, and the token."""
+
+    def get_stderr(self) -> io.StringIO:
+        """Print no traceback of a request, such as the one that Ctrl-C cuts off."""
+        return io.StringIO()
 
 
 def _make_safe(headers: Headers, *, is_artifact: bool) -> None:
