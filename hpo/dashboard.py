@@ -15,6 +15,7 @@ from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore, get_all_arti
 from optuna.trial import FrozenTrial
 
 from hpo import curves
+from hpo.dashboard_guard import Server
 from hpo.errors import UsageError
 from hpo.files import MAKE_ROOM, write_whole, writing
 from hpo.runs import Run
@@ -90,21 +91,20 @@ def _attached(
     return []
 
 
-def serve(storage: Storage, *, folder: Path, host: str, port: int) -> None:
-    """Serve optuna-dashboard on a storage until it is interrupted.
+def open_server(storage: Storage, *, folder: Path, host: str, port: int, token: str) -> Server:
+    """Listen for optuna-dashboard on a storage; only who has the token changes studies.
 
     Raises:
         OutputError: the folder cannot be made.
         UsageError: the address or port cannot be listened on.
     """
-    from optuna_dashboard import run_server
+    from optuna_dashboard import wsgi
 
     with writing(folder, way_out=MAKE_ROOM):
         folder.mkdir(parents=True, exist_ok=True)
+    app = wsgi(storage.optuna, artifact_store=FileSystemArtifactStore(folder))
     try:
-        run_server(
-            storage.optuna, host=host, port=port, artifact_store=FileSystemArtifactStore(folder)
-        )
+        return Server(app, host=host, port=port, token=token)
     except OSError as error:
         raise UsageError(
             f"{host}:{port} cannot be listened on: {error.strerror or error}. Name another port "

@@ -17,6 +17,8 @@ HpoError                 failed: exit code 1
 └── StudyError           a study that is missing, or that does not fit the request
 """
 
+from typing import Final
+
 
 class HpoError(Exception):
     """A failure that is explained to the user in one message, without a traceback."""
@@ -83,6 +85,29 @@ class StorageError(HpoError):
 
 class StudyError(HpoError):
     pass
+
+
+NO_MEMORY: Final = (
+    "There is not enough memory, or no further thread or process is allowed. Use --lanes 1, "
+    "smaller images or a smaller network, or raise the limit (ulimit -v, ulimit -u)."
+)
+_REFUSALS: Final = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "failed to map segment",
+    "can't start new thread",
+    "resource temporarily unavailable",
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether the system refused memory, a thread or a process; most errors say so by text."""
+    if isinstance(error, MemoryError):
+        return True
+    is_refusal = isinstance(error, OSError | RuntimeError | ImportError)
+    return is_refusal and any(words in str(error).lower() for words in _REFUSALS)
 
 
 def fault_list(summary: str, faults: list[str]) -> str:

@@ -122,6 +122,8 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
         for asked in [*worker.live.values(), *worker.waiting]:
             with contextlib.suppress(Exception):
                 put_back(study, asked.trial)
+        with contextlib.suppress(Exception), place.turn():
+            worker.watch.put_back(own=True)  # A trial that was being taken as an interrupt came.
 
 
 def _wait(worker: _Worker, n_others: int) -> Iterator[Event]:

@@ -16,12 +16,10 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(sign if is_shown(sign) else ascii(sign)[1:-1] for sign in text)
-
-
-def is_shown(sign: str) -> bool:
-    """Whether a terminal shows this sign as what it is: a letter, a number, a mark, a space."""
-    return sign.isprintable() or unicodedata.category(sign) == "Zs"
+    return "".join(
+        sign if sign.isprintable() or unicodedata.category(sign) == "Zs" else ascii(sign)[1:-1]
+        for sign in text
+    )
 
 
 def csv_cell(value: object) -> object:

@@ -1,6 +1,7 @@
 """What tests of several parts share: small images on disk, studies, and the command line."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def hpo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Hpo:
+) -> Iterator[Hpo]:
     """Run the command line in this process, in a folder of its own."""
     # Not at import: tests of other parts need no command line.
     from hpo.cli import main
@@ -119,7 +120,11 @@ def hpo(
         captured = capsys.readouterr()
         return Answer(code, captured.out, captured.err)
 
-    return run
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in signals}
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 SMALL = ("--set", f"image_size={SIZE}", "--set", "hidden=8", "--epochs", "2")

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "hpo"
 
 # A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
 LAYERS = (
-    {"hpo", "hpo.errors", "hpo.cgroups"},
+    {"hpo", "hpo.errors", "hpo.cgroups", "hpo.modules"},
     {"hpo.config", "hpo.cores", "hpo.files", "hpo.option_texts", "hpo.untrusted"},
     {
         "hpo.data",
@@ -29,7 +29,7 @@ LAYERS = (
     {"hpo.study_record"},
     {"hpo.study_documents"},
     {"hpo.database"},
-    {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan"},
+    {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan", "hpo.dashboard_guard"},
     {"hpo.trial_writes", "hpo.openings"},
     {"hpo.study", "hpo.search", "hpo.dashboard", "hpo.turns"},
     {"hpo.summary", "hpo.events", "hpo.recording"},

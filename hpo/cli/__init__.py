@@ -1,5 +1,18 @@
-"""The command line. Its only try/except for users' errors is in `main`."""
+"""The command line. Its only try/except for users' errors is in `hpo.cli.app`."""
 
-from hpo.cli.app import main
+import sys
+
+from hpo.modules import module_path
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; the module path and signals are set before anything is imported."""
+    sys.path[:] = module_path()
+    from hpo.cli.signals import ends_at_once
+
+    ends_at_once()
+    from hpo.cli.app import run
+
+    run()

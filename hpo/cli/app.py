@@ -10,7 +10,17 @@ import typer
 from typer.core import TyperGroup
 
 from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
-from hpo.errors import HpoError, Interrupted, OutputError, UsageError
+from hpo.cli.signals import ends_in_order, is_interrupted
+from hpo.cli.streams import Output, outputs
+from hpo.errors import (
+    NO_MEMORY,
+    HpoError,
+    Interrupted,
+    OutOfMemoryError,
+    OutputError,
+    UsageError,
+    lacks_memory,
+)
 
 # What commands are called elsewhere.
 _OTHER_NAMES: Final = {
@@ -92,22 +102,42 @@ def _root(
     """Sweep and search the hyperparameters of a small chest X-ray classifier."""
 
 
-def main() -> None:
-    """Run the command line; a user's mistake ends in one message and an exit code."""
+def run() -> NoReturn:
+    """Run the command line; a user's mistake ends in one message and an exit code.
+
+    The work goes on where the output fails, and the exit code is 1. A pipe whose reader has
+    closed it needs no message: the reader has seen enough.
+    """
+    with outputs() as out:
+        code = _code(out)
+        out.flush()
+        if out.failure and code == 0:
+            code = OutputError.exit_code
+            if out.failure.errno != errno.EPIPE:
+                _fail(
+                    OutputError(
+                        f"The output cannot be written: {out.failure.strerror}. What is finished "
+                        "is kept: run the same command again where there is room for its output."
+                    ),
+                    out,
+                )
+    sys.exit(code)
+
+
+def _code(out: Output) -> int:
+    """Run the command, say what went wrong, and return the exit code."""
     try:
         _check_text()
-        code = _run()
-        sys.stdout.flush()
-    except HpoError as error:
-        _fail(error)
-    except OSError as error:
-        _fail_in_system(error)
-    if code == Interrupted.exit_code:
-        interrupted = Interrupted(
-            "Stopped. Finished trainings are saved: the same command continues."
-        )
-        _fail(interrupted)
-    sys.exit(code)
+        with ends_in_order():
+            code = _run()
+        if code == Interrupted.exit_code:
+            raise KeyboardInterrupt
+    except (Exception, KeyboardInterrupt) as error:
+        explained = _explained(error)
+        if explained is None:
+            raise
+        return _fail(explained, out)
+    return code
 
 
 def _check_text() -> None:
@@ -122,8 +152,8 @@ def _check_text() -> None:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(
-                f"{text[:_LONGEST_SHOWN]!a} is no text in UTF-8. Rename what it names, or write "
-                "it in another way."
+                f"{text[:_LONGEST_SHOWN]!a} is no text in UTF-8. Rename what it names, or set a "
+                "UTF-8 locale (LC_ALL=C.UTF-8)."
             ) from None
 
 
@@ -143,39 +173,36 @@ def _run() -> int:
         return int(end.code or 0)
 
 
-def _fail_in_system(error: OSError) -> NoReturn:
-    """End where the system refused what no command expects; what has no name may be the output."""
-    _drop_output()
-    if error.errno == errno.EPIPE:  # Who read the output has seen enough.
-        sys.exit(OutputError.exit_code)
-    place = error.filename or f"The output, or a temporary file in {tempfile.gettempdir()},"
-    _fail(
-        OutputError(
+def _explained(error: BaseException) -> HpoError | None:
+    """Return the error with a message for the user; None for a fault of hpo itself."""
+    # An interrupt may come out of a library as another error.
+    is_disguised = is_interrupted() and not isinstance(error, Interrupted)
+    if is_disguised or isinstance(error, KeyboardInterrupt):
+        return Interrupted("Stopped. Finished trainings are saved: the same command continues.")
+    if isinstance(error, HpoError):
+        return error
+    if lacks_memory(error):
+        return OutOfMemoryError(NO_MEMORY)
+    if isinstance(error, OSError):
+        place = error.filename or f"A temporary file in {tempfile.gettempdir()}"
+        return OutputError(
             f"{place} cannot be read or written: {error.strerror or error}. What is finished is "
             "kept: make room or mend what is wrong, then run the same command again."
         )
-    )
+    return None
 
 
-def _fail(error: HpoError) -> NoReturn:
-    from hpo.cli.output import print_json, say
-
-    if "--json" in sys.argv:
-        try:
-            print_json({"error": {"kind": error.kind, "message": str(error)}})
-            sys.stdout.flush()
-            sys.exit(error.exit_code)
-        except OSError:
-            _drop_output()
-    # Who stopped it knows that it is no error.
-    is_wanted = isinstance(error, Interrupted)
-    say(f"{'' if is_wanted else 'Error: '}{error}", style="" if is_wanted else "red")
-    sys.exit(error.exit_code)
-
-
-def _drop_output() -> None:
-    """Let go what is left of an output that fails: Python writes it again as it ends."""
+def _fail(error: HpoError, out: Output) -> int:
     try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from hpo.cli.output import print_json, say
+
+        if "--json" in sys.argv:
+            print_json({"error": {"kind": error.kind, "message": str(error)}})
+            out.flush()
+        if "--json" not in sys.argv or out.failure:
+            # Who stopped it knows that it is no error.
+            is_wanted = isinstance(error, Interrupted)
+            say(f"{'' if is_wanted else 'Error: '}{error}", style="" if is_wanted else "red")
+    except MemoryError:  # Not even for colors is there enough.
+        sys.stderr.write(f"Error: {error}\n")
+    return error.exit_code

@@ -14,9 +14,7 @@ from rich.markup import escape, render
 from rich.table import Column, Table
 from rich.text import Text
 
-from hpo.untrusted import is_shown, printable
-
-_BEYOND_ASCII: Final = re.compile(r"[^ -~\n]")
+from hpo.untrusted import printable
 
 
 class _Console(Console):
@@ -41,9 +39,9 @@ _LEAST_SCREEN: Final = 20
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """Print one JSON document; a number that is not finite is null."""
-    text = json.dumps(_plain(document), indent=2, ensure_ascii=False)
-    sys.stdout.write(_BEYOND_ASCII.sub(_json_sign, text) + "\n")
+    """Print one JSON document, in ASCII for any terminal; a number that is not finite is null."""
+    text = json.dumps(_plain(document), indent=2).replace("\x7f", "\\u007f")
+    sys.stdout.write(f"{text}\n")
 
 
 def print_line(text: str, *, style: str = "", indent: int = 0) -> None:
@@ -169,11 +167,6 @@ def percent(share: float | None, digits: int = 1) -> str:
 def count(number: int, noun: str) -> str:
     """Write `1 training`, `15 trainings`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _json_sign(found: re.Match[str]) -> str:
-    """Return a sign as a document shows it; by itself json.dumps escapes those below space."""
-    return found[0] if is_shown(found[0]) else json.dumps(found[0])[1:-1]
 
 
 def _plain(value: object) -> object:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
 from hpo.cli.output import count, duration, error_console, say
+from hpo.cli.signals import check_interrupt
 from hpo.events import EpochDone, Event, StackShrunk, TrialDone, WaitingForOthers, WorkerReplaced
 from hpo.score import Score
 from hpo.search import Job
@@ -130,7 +131,7 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
     else:
         shown = _lines(events, tally)
     for _ in shown:
-        pass
+        check_interrupt()
 
 
 def label(job: Job) -> str:

@@ -1,5 +1,6 @@
 """The commands that look at studies: show, report, dashboard."""
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -123,11 +124,27 @@ def dashboard(
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8080,
 ) -> None:
     """Open optuna-dashboard on the studies, with their curves as artifacts."""
+    import secrets
+    import socket
+
     from hpo.cli.output import say
-    from hpo.dashboard import serve
+    from hpo.cli.signals import check_interrupt
+    from hpo.dashboard import open_server
     from hpo.folders import artifacts_folder
     from hpo.storage import open_storage
 
     opened = open_storage(storage, create=False)
-    say(f"optuna-dashboard: http://{host}:{port}/ (Ctrl-C ends it)")
-    serve(opened, folder=artifacts_folder(storage), host=host, port=port)
+    token, folder = secrets.token_urlsafe(), artifacts_folder(storage)
+    with open_server(opened, folder=folder, host=host, port=port, token=token) as server:
+        if not server.address.is_loopback:
+            say(
+                f"Warning: everyone who reaches this machine on port {port} may read the studies. "
+                "Whoever has the link below may change and delete them."
+            )
+        name = socket.gethostname() if server.address.is_unspecified else host
+        shown = f"[{name}]" if ":" in name else name
+        say(f"optuna-dashboard: http://{shown}:{port}/?token={token} (Ctrl-C ends it)")
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                server.handle_request()
+                check_interrupt()

@@ -10,7 +10,7 @@ import typer
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import count, duration, print_json, print_line, print_path, say, size
 from hpo.cli.progress import Tally, follow_all, train
-from hpo.cli.signals import end_with_input, ends_in_order
+from hpo.cli.signals import end_with_input
 from hpo.cli.tables import combinations_note, print_study
 from hpo.errors import Interrupted
 from hpo.evaluate import check_test
@@ -99,8 +99,7 @@ def _train(session: Session, flags: Flags) -> Tally:
 @contextlib.contextmanager
 def _interruptible(session: Session) -> Iterator[None]:
     try:
-        with ends_in_order():
-            yield
+        yield
     except KeyboardInterrupt:
         raise Interrupted(
             f"Stopped. Finished trainings are saved. To continue: {resume_command(session)}"

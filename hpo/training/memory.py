@@ -9,7 +9,7 @@ from typing import Final
 import torch
 
 from hpo.config import TrainingConfig
-from hpo.errors import DeviceError, OutOfMemoryError
+from hpo.errors import DeviceError, OutOfMemoryError, lacks_memory
 from hpo.training.device import Device
 
 # Pixels that are evaluated at once: 64 images of 256 x 256.
@@ -59,9 +59,7 @@ def memory_explained(config: TrainingConfig, device: Device) -> Iterator[None]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # On the CPU torch raises a bare RuntimeError, which only its text tells apart.
-    is_torch = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-    return is_torch or isinstance(error, MemoryError)
+    return isinstance(error, torch.OutOfMemoryError) or lacks_memory(error)
 
 
 def _is_lost(error: Exception) -> bool:

@@ -122,7 +122,7 @@ def test_a_result_that_could_not_be_printed_is_said(
     said(
         study.call(*study.grid, *option, fault=FullOutput()),
         "The output",
-        "cannot be read or written: No space left on device",
+        "cannot be written: No space left on device",
     )
     assert study.call(*study.grid, "--json").json["n_trained"] == 0
     assert study.shown() == undisturbed

@@ -3,18 +3,34 @@
 import os
 import signal
 import subprocess
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.chaos.kills import children
 from tests.chaos.studies import GRID, SEARCH, Case
+from tests.faults.studies import Study
 
 
-def started(case: Case, *, epoch_s: float) -> subprocess.Popen[bytes]:
-    """Start a command and wait until it trains."""
-    child = case.start(epoch_s=epoch_s)
+def started(
+    case: Case, *, epoch_s: float, ignored: tuple[signal.Signals, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a command that ignores these signals alone, and wait until it trains."""
+    # In a background job of a shell these tests themselves ignore some.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {
+        number: signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+        for number in numbers
+    }
+    try:
+        child = case.start(epoch_s=epoch_s)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     end = time.monotonic() + 120
     while time.monotonic() < end and not list((case.folder / "runs").glob("*.json")):
         time.sleep(0.02)
@@ -56,3 +72,58 @@ def test_told_twice_it_ends_at_once_and_nothing_is_lost(tmp_path: Path, xrays: P
     assert b"Traceback" not in said
     case.finish()
     assert case.described() == whole.described()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_what_is_ignored_from_the_start_as_under_nohup_ends_nothing(
+    tmp_path: Path, xrays: Path, number: signal.Signals
+) -> None:
+    case = Case(tmp_path / "case", xrays, GRID, 1)
+    child = started(case, epoch_s=0.1, ignored=(number,))
+    child.send_signal(number)
+    _, said = child.communicate(timeout=120)
+    assert child.returncode == 0, said
+    assert case.described()["n_open"] == 0
+
+
+class Told:
+    """What tells its process to end, as it is destroyed: Python drops what is raised there."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class ToldWhereItIsDropped:
+    """A process that is told to end in a destructor, once, as it opens such a file."""
+
+    name: str
+
+    def __call__(self) -> None:
+        told: list[str] = []
+
+        def see(event: str, arguments: tuple[Any, ...]) -> None:
+            if event == "open" and self.name in str(arguments[0]) and not told:
+                told.append(event)
+                Told()
+                # Long enough for the second try; the first was dropped.
+                time.sleep(0.2)
+
+        sys.addaudithook(see)
+
+
+@pytest.mark.parametrize("name", ["normal.npy", "report.html"])
+def test_an_interrupt_that_python_drops_is_raised_again(study: Study, name: str) -> None:
+    answer = study.train(fault=ToldWhereItIsDropped(name))
+    assert answer.code == 130
+    assert answer.err.count("Error: Interrupted. What is finished is kept") == 1
+    assert "Traceback" not in answer.err
+    assert study.train().code == 0
+
+
+def test_a_command_that_trains_nothing_is_interrupted_in_order(study: Study) -> None:
+    answer = study.call("data", "info", "--data", study.data, fault=ToldWhereItIsDropped(".npy"))
+    assert (answer.code, answer.out) == (130, "")
+    assert answer.err == (
+        "Error: Interrupted. What is finished is kept: the same command goes on.\n"
+    )

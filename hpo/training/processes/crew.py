@@ -1,9 +1,10 @@
-"""Processes that train on the same data, and the files of pixels that all of them map."""
+"""Processes that train on the same data, and the file of pixels that all of them map."""
 
+import contextlib
+import os
 import queue
 import tempfile
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -22,8 +23,9 @@ class Crew:
         self, data: TrainingData, *, device: Device, n_processes: int, joins: bool = False
     ) -> None:
         self._data = data
-        self._folder = tempfile.TemporaryDirectory(prefix="hpo-", ignore_cleanup_errors=True)
-        self._files: dict[int, Path] = {}
+        # It has no name: however these processes end, nothing of it stays on the disk.
+        self._pixels = tempfile.TemporaryFile()  # noqa: SIM115
+        self._offsets: dict[int, int] = {}
         self._replies: queue.SimpleQueue[tuple[int, Reply]] = queue.SimpleQueue()
         opening = Open(
             fingerprint=data.fingerprint,
@@ -32,9 +34,11 @@ class Crew:
             device=device,
             joins=joins,
             is_stressed=data.is_stressed,
-            folder=Path(self._folder.name),
+            pixels=self._pixels.fileno(),
         )
-        self._processes = [Process(partial(self._take_in, k)) for k in range(n_processes)]
+        self._processes = [
+            Process(partial(self._take_in, k), pixels=opening.pixels) for k in range(n_processes)
+        ]
         for process in self._processes:
             process.send(opening)
 
@@ -60,33 +64,36 @@ class Crew:
             raise reply.error or RuntimeError(f"A process that trains failed:\n{reply.trace}")
         return process, reply
 
-    def share_pixels(self, image_size: int) -> Path:
-        """Return the file of the pixels of a size: mapped, all processes share its memory.
+    def share_pixels(self, image_size: int) -> int:
+        """Return where the pixels of a size begin in the file: mapped, all share its memory.
 
         Raises:
             OutputError: the file cannot be written.
         """
-        if image_size not in self._files:
-            path = Path(self._folder.name) / f"{image_size}.npy"
+        if image_size not in self._offsets:
             if self._data.is_stressed:
                 # Once, into the cache: the processes read it there.
                 battery.changed_pixels(self._data, image_size)
+            pixels = np.ascontiguousarray(self._data.pixels_at(image_size))
             try:
-                np.save(path, self._data.pixels_at(image_size))
+                offset = self._pixels.seek(0, os.SEEK_END)
+                self._pixels.write(pixels.data)
+                self._pixels.flush()
             except OSError as error:
                 raise OutputError(
-                    f"The images cannot be written to {path.parent}, where the processes that "
-                    f"train share them: {error.strerror or error}. Make room there, set TMPDIR to "
-                    "another folder, or train in one process with --lanes 1."
+                    f"The images cannot be written to {tempfile.gettempdir()}, where the training "
+                    f"processes share them: {error.strerror or error}. Make room there, set "
+                    "TMPDIR to another folder, or train in one process with --lanes 1."
                 ) from error
-            self._files[image_size] = path
-        return self._files[image_size]
+            self._offsets[image_size] = offset
+        return self._offsets[image_size]
 
     def close(self) -> None:
         """End the processes; what they work on is lost."""
         for process in self._processes:
             process.close()
-        self._folder.cleanup()
+        with contextlib.suppress(OSError):  # What the disk had no room for is written again here.
+            self._pixels.close()
 
     def _take_in(self, process: int, reply: Reply) -> None:
         self._replies.put((process, reply))

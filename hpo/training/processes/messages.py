@@ -5,7 +5,6 @@ it answers nothing else.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -22,7 +21,7 @@ from hpo.training.engine import LaneEpoch, TrainingResult
 class Open:
     """The first message: what every lane has in common. No label of a test image is in it.
 
-    `folder` is where files of pixels lie, for as long as the parent lives.
+    `pixels` is the number of an open file: pool and test images of one size after another.
     """
 
     fingerprint: str
@@ -31,19 +30,19 @@ class Open:
     device: Device
     joins: bool
     is_stressed: bool
-    folder: Path
+    pixels: int
 
 
 @dataclass(frozen=True)
 class Add:
-    """Begin a lane. `pixels` is a file that numpy maps, of the configuration's image size."""
+    """Begin a lane. `offset` is where the pixels of the configuration's image size begin."""
 
     lane: int
     config: TrainingConfig
     seed: int
     fold: int
     images: Fold
-    pixels: Path
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Time:
 
     config: TrainingConfig
     images: Fold
-    pixels: Path
+    offset: int
 
 
 @dataclass(frozen=True)

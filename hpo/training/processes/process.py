@@ -4,15 +4,14 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import IO, Final
 
 from hpo.errors import DeviceError, OutOfMemoryError
+from hpo.modules import command
 from hpo.training.processes.messages import Failed, Reply, Request
 
-_COMMAND: Final = (sys.executable, "-m", "hpo.training.processes.worker")
 # Several processes fill the cores already; more threads would wait for each other.
 _ONE_THREAD: Final[Mapping[str, str]] = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -20,16 +19,18 @@ _ONE_THREAD: Final[Mapping[str, str]] = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREAD
 class Process:
     """A process that trains; `on_reply` is called by a thread of its own with every reply.
 
-    After the last one, when the process has ended, it is called with a Failed.
+    After the last one, when the process has ended, it is called with a Failed. The process has
+    the file of `pixels` open under the same number.
     """
 
-    def __init__(self, on_reply: Callable[[Reply], None]) -> None:
+    def __init__(self, on_reply: Callable[[Reply], None], *, pixels: int) -> None:
         self._on_reply = on_reply
         self._child = subprocess.Popen(
-            _COMMAND,
+            command("hpo.training.processes.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | _ONE_THREAD,
+            env=os.environ | _ONE_THREAD | {"PYTHONPATH": ""},
+            pass_fds=[pixels],
             # Ctrl-C is for the parent, which ends its processes itself.
             start_new_session=True,
         )

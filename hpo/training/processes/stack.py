@@ -62,13 +62,13 @@ class ProcessStack:
         """
         check_fits(self._data, config, fold)
         images = self._data.fold(fold)
-        pixels = self._crew.share_pixels(config.image_size)
+        offset = self._crew.share_pixels(config.image_size)
         self._n_added += 1
         cost = epoch_cost(config, n_train=len(images.train))
         place = self._choose(config, seed, fold)
         place.lanes[self._n_added] = cost * config.epochs
         self._epoch_costs[self._n_added] = cost
-        self._crew.send(place.process, Add(self._n_added, config, seed, fold, images, pixels))
+        self._crew.send(place.process, Add(self._n_added, config, seed, fold, images, offset))
         return self._n_added
 
     def step(self) -> list[LaneEpoch]:

@@ -1,25 +1,23 @@
-"""A process that trains lanes: `python -m hpo.training.processes.worker`, started by a stack.
+"""A process that trains lanes, started by a stack.
 
 It reads requests from standard input and writes replies to standard output; what a library prints
 goes to standard error. A parent ends its processes itself. When the input ends, the parent was
-killed: then the process removes the files of pixels and ends too.
+killed: then the process ends too.
 """
 
 import contextlib
+import mmap
 import os
 import pickle
-import shutil
 import sys
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, Pixels, TrainingData
-from hpo.errors import HpoError
+from hpo.errors import NO_MEMORY, HpoError, OutOfMemoryError, lacks_memory
 from hpo.training.processes.messages import (
     Add,
     Drop,
@@ -48,7 +46,6 @@ def main() -> None:
         for reply in _serve(_Lanes(opening), requests):
             pickle.dump(reply, replies, protocol=pickle.HIGHEST_PROTOCOL)
             replies.flush()
-    shutil.rmtree(opening.folder, ignore_errors=True)
 
 
 def _read(source: IO[bytes]) -> Iterator[Request]:
@@ -72,32 +69,34 @@ def _serve(lanes: "_Lanes", requests: Iterator[Request]) -> Iterator[Reply]:
         except HpoError as error:
             yield Failed(error)
             return
-        except Exception:
+        except Exception as error:
             # The trace alone: not every exception can be unpickled.
-            yield Failed(None, traceback.format_exc())
+            refused = OutOfMemoryError(NO_MEMORY) if lacks_memory(error) else None
+            yield Failed(refused, traceback.format_exc())
             return
 
 
 class _Lanes:
-    """A stack, the files it reads, and its lanes under the numbers that the parent gave them."""
+    """A stack, the pixels it reads, and its lanes under the numbers that the parent gave them."""
 
     def __init__(self, opening: Open) -> None:
         self._device = opening.device
-        self._files: dict[int, Pixels] = {}
+        self._file = opening.pixels
+        self._pixels: dict[int, Pixels] = {}
         self._folds: dict[int, Fold] = {}
         self._names: dict[int, int] = {}
         self._data = TrainingData(
             fingerprint=opening.fingerprint,
             labels=opening.labels,
             n_test=opening.n_test,
-            pixels_at=self._files.__getitem__,
+            pixels_at=self._pixels.__getitem__,
             fold=self._folds.__getitem__,
             is_stressed=opening.is_stressed,
         )
         self._stack = open_stack(self._data, device=opening.device, joins=opening.joins)
 
     def add(self, request: Add) -> None:
-        self._map(request.config, request.pixels)
+        self._map(request.config.image_size, request.offset)
         self._folds[request.fold] = request.images
         lane = self._stack.add(request.config, seed=request.seed, fold=request.fold)
         self._names[lane] = request.lane
@@ -116,14 +115,14 @@ class _Lanes:
         return Trained(epochs, results)
 
     def time(self, request: Time) -> Timed:
-        self._map(request.config, request.pixels)
+        self._map(request.config.image_size, request.offset)
         self._folds[FOLD] = request.images
         return Timed(seconds_per_epoch(self._data, request.config, device=self._device))
 
-    def _map(self, config: TrainingConfig, pixels: Path) -> None:
-        if config.image_size not in self._files:
-            self._files[config.image_size] = np.load(pixels, mmap_mode="r")
-
-
-if __name__ == "__main__":
-    main()
+    def _map(self, size: int, offset: int) -> None:
+        if size not in self._pixels:
+            n_bytes = (self._data.n_pool + self._data.n_test) * size**2
+            # The position in the file is shared with the parent, which writes: none is moved here.
+            mapped = mmap.mmap(self._file, offset + n_bytes, access=mmap.ACCESS_READ)
+            pixels = np.frombuffer(mapped, np.uint8, n_bytes, offset)
+            self._pixels[size] = pixels.reshape(-1, size, size)

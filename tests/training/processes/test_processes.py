@@ -1,12 +1,12 @@
 """Lanes in processes of their own compute what the stacked engine computes in this one."""
 
 import dataclasses
-import errno
+import functools
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -218,25 +218,24 @@ def test_an_unexpected_error_in_a_process_arrives_with_its_trace(
     stack = open_stack(spoiled, device=cpu, spread=Spread(n_processes=1))
     try:
         add(stack, Job(BASE))
-        with pytest.raises(RuntimeError, match=r"(?s)process .* failed:\nTraceback.*cohort\.py"):
+        with pytest.raises(RuntimeError, match=r"(?s)process .* failed:\nTraceback.*worker\.py"):
             stack.step()
     finally:
         stack.close()
 
 
-def test_closing_ends_the_processes_and_removes_what_they_shared(
-    data: TrainingData, cpu: Device
+def test_closing_ends_the_processes_and_what_they_share_has_no_name(
+    data: TrainingData, cpu: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     stack = open_stack(data, device=cpu, spread=Spread(n_processes=2))
     add(stack, Job(BASE))
-    folder, children = Path(stack._crew._folder.name), [p._child for p in processes_of(stack)]
-    assert [file.name for file in folder.iterdir()] == ["16.npy"]
+    children = [p._child for p in processes_of(stack)]
     assert [child.poll() for child in children] == [None, None]
+    assert not list(tmp_path.iterdir())
     stack.close()
     assert [child.poll() for child in children] == [-signal.SIGKILL, -signal.SIGKILL]
-    assert not folder.exists()
     stack.close()
-    assert not folder.exists()
 
 
 def test_pixels_of_a_size_are_shared_by_all_lanes(data: TrainingData, cpu: Device) -> None:
@@ -258,12 +257,14 @@ def test_pixels_of_a_size_are_shared_by_all_lanes(data: TrainingData, cpu: Devic
 
 
 def test_no_room_for_the_pixels_says_where_and_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, one: ProcessStack
+    data: TrainingData, cpu: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> NoReturn:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(np, "save", refuse)
-    with pytest.raises(OutputError, match=r"hpo-.*No space left.*TMPDIR.*--lanes 1"):
-        add(one, Job(BASE))
-    assert one.lanes == ()
+    full = functools.partial(open, "/dev/full", "wb")
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    stack = open_stack(data, device=cpu, spread=Spread(n_processes=1))
+    with pytest.raises(
+        OutputError, match=rf"{tempfile.gettempdir()}.*No space left.*TMPDIR.*--lanes 1"
+    ):
+        add(stack, Job(BASE))
+    assert stack.lanes == ()
+    stack.close()

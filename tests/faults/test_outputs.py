@@ -1,0 +1,107 @@
+"""Outputs that are closed, full or in any encoding, and a system that gives no more memory."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.faults.studies import Study
+from tests.processes import said
+
+SHOW = ("show", "mine")
+
+
+def in_shell(study: Study, redirection: str, *words: str, **environment: str) -> Any:
+    """Run a command as a shell does that redirects its input and outputs."""
+    script = "from hpo.cli import main; main()"
+    return subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-P", "-c", script, *words],
+        cwd=study.folder,
+        env=os.environ | environment,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "message"),
+    [
+        (">&-", 1, b"Error: The output cannot be written: Bad file descriptor."),
+        (">/dev/full", 1, b"Error: The output cannot be written: No space left on device."),
+        (">&- 2>&- <&-", 1, b""),
+        ("2>&-", 0, b""),
+        ("2>/dev/full", 0, b""),
+        ("| true; exit 0", 0, b""),
+    ],
+)
+def test_an_output_that_takes_nothing_ends_no_command_in_a_traceback(
+    trained: Study, redirection: str, code: int, message: bytes
+) -> None:
+    done = in_shell(trained, redirection, *SHOW)
+    assert done.returncode == code
+    assert done.stderr.startswith(message)
+    assert done.stderr.count(b"\n") == bool(message)
+
+
+@pytest.mark.parametrize("redirection", [">&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_a_study_goes_on_to_its_end_where_nothing_can_be_said(
+    study: Study, undisturbed: Any, redirection: str
+) -> None:
+    grid = [str(word) for word in study.grid]
+    assert in_shell(study, redirection, *grid).returncode == 1
+    assert study.shown() == undisturbed
+    assert (study.home / "mine" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_any_encoding_takes_what_is_said(trained: Study, environment: dict[str, str]) -> None:
+    done = in_shell(trained, "", *SHOW, **environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"+-----" in done.stdout
+    assert b"\\u" not in done.stdout
+    done = in_shell(trained, "", *SHOW, "--json", **environment)
+    assert json.loads(done.stdout)["study"] == "mine"
+
+
+@dataclass(frozen=True)
+class Refusing:
+    """A process that is refused memory where it looks into the run store."""
+
+    error: Callable[[], Exception]
+
+    def __call__(self) -> None:
+        from hpo.runs import RunStore
+
+        def find(*_: object) -> None:
+            raise self.error()
+
+        RunStore.find = find  # type: ignore[method-assign,assignment]
+
+
+def no_thread() -> Exception:
+    return RuntimeError("can't start new thread")
+
+
+def no_fork() -> Exception:
+    return BlockingIOError(11, "Resource temporarily unavailable")
+
+
+@pytest.mark.parametrize("error", [MemoryError, no_thread, no_fork])
+def test_memory_that_the_system_refuses_is_one_message(
+    study: Study, error: Callable[[], Exception]
+) -> None:
+    answer = study.train(fault=Refusing(error))
+    said(answer, "There is not enough memory", "--lanes 1")
+    assert study.train().code == 0
