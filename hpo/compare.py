@@ -20,11 +20,10 @@ _Key: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One configuration of a compared study. `number` counts from 1, in the study's order."""
+    """One configuration of a compared study."""
 
     name: str
     summary: StudySummary
-    number: int
     configuration: Configuration
 
     @property
@@ -132,13 +131,13 @@ def _check_finished(summaries: Sequence[StudySummary]) -> None:
 
 
 def _entries(summary: StudySummary, best: bool | None) -> Iterator[Entry]:
-    finished = [(n, c) for n, c in enumerate(summary.configurations, start=1) if c.scores]
+    finished = [c for c in summary.configurations if c.scores]
     if best or (best is None and len(finished) > MOST):
-        finished = [max(finished, key=lambda numbered: summary.full_rank(numbered[1]))]
-    for number, c in finished:
-        value = f"#{number}" if summary.record.kind == "search" else value_text(c.value)
+        finished = [max(finished, key=summary.full_rank)]
+    for c in finished:
+        value = f"#{c.number}" if summary.record.kind == "search" else value_text(c.value)
         name = f"{value} of {summary.name}"
-        yield Entry(name=name, summary=summary, number=number, configuration=c)
+        yield Entry(name=name, summary=summary, configuration=c)
 
 
 def _verdict(entries: Sequence[Entry]) -> SweepComparison:
@@ -235,6 +234,7 @@ def _entry_document(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "study": entry.summary.name,
+        "number": configuration.number,
         "params": dict(configuration.params),
         "config": configuration.config.to_mapping(),
         "state": configuration.state,

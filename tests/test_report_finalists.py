@@ -148,7 +148,7 @@ def test_a_winner_is_compared_by_its_fresh_repeats(tmp_path: Path) -> None:
     both = compare([found, grid], best=True)
     entry = both.entries[0]
     assert found.finalists is not None
-    assert entry.number == found.finalists.winner.number
+    assert entry.configuration.number == found.finalists.winner.number
     assert entry.found == found.finalists.winner.fresh
     assert both.verdict.pairs[0].n_pairs == 4
     (note,) = [note for note in both.notes if "search-1" in note]

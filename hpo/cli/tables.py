@@ -154,12 +154,14 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
     results = [score.column, *({"epochs"} - set(named)), "time each"]
     if summary.goal.n_repeats > 1:
         results[1:1] = ["95 % interval", "repeats"]
-    # Verdicts call the configurations of a search by their numbers.
-    numbers = ["#"] if summary.record.kind == "search" else []
+    # Of a small grid the rows stand in the order of their numbers.
+    in_order = [row.number for row in rows] == list(range(1, len(rows) + 1))
+    numbers = ["#"] if summary.record.kind == "search" or not in_order else []
     table = Table(expand=not is_narrow)
     for name in numbers:
         table.add_column(name, justify="right")
-    beside = summary.baselines if score.is_accuracy else {}
+    # Those of a search that has finalists are of the folds of these, and stand in their table.
+    beside = {} if summary.finalists else summary.shown_baselines
     for name in named:
         # The first holds the names of the baselines: half a name is none.
         widest = max(map(len, beside), default=None) if name == named[0] else None
@@ -169,13 +171,11 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
     for name in line:
         table.add_column(name, ratio=1, no_wrap=True, overflow="ellipsis")
     columns = [*numbers, *named, *results, *line]
-    places = {id(c): f"{n}" for n, c in enumerate(summary.configurations, start=1)}
     for row in rows:
-        cells = _cells(row, score) | {"#": places[id(row)]}
+        cells = _cells(row, score) | {"#": str(row.number)}
         style = "bold green" if row is summary.best else ""
         table.add_row(*(cells.get(name, "") for name in columns), style=style)
     table.add_section()
-    # Baselines are accuracies: beside other scores they would be read as such.
     for baseline, accuracy in beside.items():
         cells = {(named or line)[0]: baseline, score.column: percent(accuracy)}
         table.add_row(*(cells.get(name, "") for name in columns), style="dim")
@@ -228,6 +228,8 @@ def _print_finalists(finalists: Finalists, summary: StudySummary) -> None:
     for base in summary.reports:
         fresh = score_cells(base.configuration.judged_score, score)
         table.add_row(escape(base.name), "–", *fresh, str(len(base.configuration.judged)))
+    for name, accuracy in summary.shown_baselines.items():
+        table.add_row(name, "–", score.number(accuracy), "–", "–", style="dim")
     console.print(table)
     _print_lines(sentences(finalists, score))
     _print_lines(f"  {said}" for said in _beside_winner(finalists))

@@ -53,7 +53,7 @@ def battery_info(summary: StudySummary, runs: RunStore) -> BatteryInfo | None:
     changes = [n for n in stressed[0].stress if all(n in run.stress for run in stressed)]
     rows = [_row(change, stressed, unchanged, score=score) for change in changes]
     rows.sort(key=lambda row: -row.loss)
-    name = configuration_label(summary, summary.configurations.index(best) + 1)
+    name = configuration_label(summary, best)
     shown = [unchanged, *(value for row in rows for value in row.scores)]
     return BatteryInfo(
         rows=tuple(rows),

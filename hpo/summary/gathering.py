@@ -56,7 +56,9 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     if record.kind == "grid":
         verdict = compare({c.value: c for c in configurations}, record)
     finalists = _finalists(by_identity, trials, record, goal)
-    winner = configurations[finalists.winner.number - 1] if finalists else None
+    winner = None
+    if finalists:
+        winner = next(c for c in configurations if c.number == finalists.winner.number)
     return StudySummary(
         name=study.study_name,
         storage=mask(storage_url),
@@ -121,6 +123,7 @@ def _configuration(
     # A grid has no finalists: however many repeats it has, all are alike.
     n_searched = goal.n_repeats if goal.n_finalists else 1 + max(r.repeat for r in repeats)
     return Configuration(
+        number=1 + trials[0].user_attrs["ordinal"],
         params=trials[0].user_attrs["params"],
         n_varied=len(record.names),
         config=config,
@@ -140,11 +143,7 @@ def _finalists(
 ) -> Finalists | None:
     """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
     chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
-    numbered = {
-        number: configuration
-        for number, (identity, configuration) in enumerate(configurations.items(), start=1)
-        if identity in chosen
-    }
+    numbered = {c.number: c for identity, c in configurations.items() if identity in chosen}
     if not all(_is_trained_again(c, goal) for c in numbered.values()):
         return None
     members = [

@@ -233,7 +233,7 @@ def test_missing_and_foreign_run_files_are_all_named_and_leave_the_test_sealed(
         f"{other}.json is of another version of hpo (format 99",
         f"{cut}.json is damaged",
         f"{short}.json holds answers to 1 of 16 test images",
-        "trial 0 (batch_size 16)",
+        "batch_size 16, repeat 1: ",
         "HPO_RUNS",
         "--study study-again",
     ):
