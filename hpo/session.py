@@ -281,12 +281,15 @@ def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:
 
 
 def _record_baselines(session: Session) -> None:
-    """Score the baselines on the folds of the study, once for each number of folds."""
-    n_folds = 1 if session.record.data.has_own_validation else min(session.goal.n_repeats, 5)
-    attributes = session.study.user_attrs
-    if attributes.get("n_baseline_folds") == n_folds:
+    """Score the baselines on the folds that speak for the best configuration."""
+    best, first = session.summary().best, session.record.seed
+    folds = list(range(first, first + session.goal.n_repeats))
+    if best:
+        folds = [repeat.fold for repeat in best.judged]
+    if session.record.data.has_own_validation:
+        folds = folds[:1]
+    if session.study.user_attrs.get("baseline_folds") == folds:
         return
-    first = session.record.seed
-    found = baselines(session.training_data, range(first, first + n_folds))
+    found = baselines(session.training_data, folds)
     session.study.set_user_attr("baselines", {b.name: b.mean for b in found})
-    session.study.set_user_attr("n_baseline_folds", n_folds)
+    session.study.set_user_attr("baseline_folds", folds)
