@@ -23,7 +23,6 @@ MOST_ON_PAGE: Final = 200
 """As many as `hpo.report` shows, which takes a second to import."""
 
 _MOST_ROWS: Final = 15
-_MOST_SIGNS: Final = 100
 _MOST_REAL: Final = 30
 _MOST_COLUMNS: Final = 3
 
@@ -44,16 +43,9 @@ def print_study(summary: StudySummary, runs: RunStore) -> None:
     _print_lines(_verdict(summary.verdict))
     if summary.finalists:
         _print_finalists(summary.finalists, summary)
-    _print_signs(summary, runs)
-    _print_lines(notes(summary, len(rows)))
-
-
-def _print_signs(summary: StudySummary, runs: RunStore) -> None:
-    signs = study_signs(summary, runs)
-    _print_lines(f"Look twice: {sign}" for sign in signs[:_MOST_SIGNS])
-    if (n_more := len(signs) - _MOST_SIGNS) > 0:
-        _print_lines([f"{count(n_more, 'more sign')}: `hpo report` shows them all."])
+    _print_lines(f"Warning: {sign}" for sign in study_signs(summary, runs))
     _print_lines(filter(None, [scope(summary)]))
+    _print_lines(notes(summary, len(rows)))
 
 
 def print_studies(summaries: Sequence[StudySummary]) -> None:
