@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hpo import study as studies
 from hpo.baselines import baselines
 from hpo.dashboard import attach_curves, attached_to, remove_attached
 from hpo.data import Dataset, TrainingData, cache, open_data
-from hpo.engines import lanes_of, open_stack, sealed, window_of, with_device
+from hpo.engines import lanes_of, open_stack, sealed, with_device
 from hpo.errors import DataError, StudyError
 from hpo.events import Event, TrialDone
 from hpo.files import remove_leftovers
@@ -90,7 +90,7 @@ def open_session(plan: Plan) -> Session:
     with turn(storage, plan.name):
         study = studies.find(storage, plan.name)
         if study is None or studies.is_blank(study):
-            study = studies.create(storage, plan.name, _settle(plan))
+            study = studies.create(storage, plan.name, with_device(plan.record))
         with explained(storage.url):
             studies.check_fits(study, plan.record)
             _check_device(study.study_name, studies.read_record(study), plan.record)
@@ -251,14 +251,6 @@ def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
     if record.kind == "grid":
         return GridSource(study=study, record=record, n_repeats=goal.n_repeats)
     return SearchSource(study=study, record=record, goal=goal)
-
-
-def _settle(plan: Plan) -> StudyRecord:
-    """Return the record with what this machine decides: device, precision, a search's window."""
-    record = with_device(plan.record)
-    if record.kind == "grid":
-        return record
-    return replace(record, window=window_of(lanes_of(record, _lanes(plan))))
 
 
 def _lanes(plan: Plan) -> int | None:

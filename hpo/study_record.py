@@ -21,6 +21,11 @@ PRUNERS: Final = ("median", "none")
 LIBRARY: Final = "library"
 """What stands for the command of a study that was made in Python."""
 
+# So many for four lanes keep two cores busy 96 % of the time, four 91 %, eight 98 %
+# (tests/benchmarks/window.py); the wider it is, the older is what is decided by.
+WINDOW: Final = 6
+"""The window of a search for which none was asked."""
+
 _TAKEN: Final = ("runs", "artifacts", "results")
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
@@ -54,7 +59,7 @@ class StudyRecord:
 
     `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search, and
     so is `window`: configuration k is decided by what those up to `k - window` came to, so that
-    many are under way at most. 0 for a grid, and for a search that is not settled yet.
+    many are under way at most; cores, lanes and memory do not change it. 0 for a grid.
     `is_gpu_named` says that `device` is the one GPU that was asked for, and no other will do.
     """
 
@@ -85,7 +90,9 @@ class StudyRecord:
 
     def identity(self) -> dict[str, Any]:
         """Return what makes it this study: another identity is another study."""
-        return {
+        # Older studies recorded a window that followed from their machine, which named none.
+        window = {} if self.window in (0, WINDOW) else {"window": self.window}
+        return window | {
             "kind": self.kind,
             "names": list(self.names),
             "space": spaces.to_document(self.space),

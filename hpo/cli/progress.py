@@ -43,7 +43,7 @@ class Tally:
         """Count a trial that ended."""
         if done.is_reused:
             self.n_reused += 1
-        else:
+        elif done.outcome != "failed":
             self.n_trained += 1
         self.shares.pop(done.trial, None)
         self.n_left -= done.outcome != "failed"

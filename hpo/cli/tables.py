@@ -223,7 +223,7 @@ def _print_finalists(finalists: Finalists, summary: StudySummary) -> None:
     for name, accuracy in summary.shown_baselines.items():
         table.add_row(name, "–", score.number(accuracy), "–", "–", style="dim")
     console.print(table)
-    _print_lines(sentences(finalists, score))
+    _print_lines(sentences(finalists, summary.record))
     _print_lines(f"  {said}" for said in _beside_winner(finalists))
     compared = [base.comparison for base in summary.reports if base.comparison]
     _print_lines(f"  {pair.sentence}" for pair in compared if pair.n_pairs)

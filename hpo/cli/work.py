@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import typer
 
+from hpo.api import with_page
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import console, count, duration, print_json, print_line, say, size
 from hpo.cli.progress import Tally, follow_all, train
@@ -56,7 +57,7 @@ def carry_out(plan: Plan, flags: Flags) -> None:
         # Before the page: that may fail where a disk is full.
         print_study(summary, session.runs)
     is_new = bool(tally.n_trained or tally.n_reused or evaluation)
-    summary = _write_page(session, summary, is_new=is_new)
+    summary = with_page(session, summary, is_new=is_new)
     if flags.json:
         tested = {"test": document(evaluation, summary)} if evaluation else {}
         print_json(to_document(summary) | tested)
@@ -102,17 +103,6 @@ def _interruptible(session: Session) -> Iterator[None]:
         raise Interrupted(
             f"Interrupted. What is finished is kept. This goes on: {way_on}"
         ) from None
-
-
-def _write_page(session: Session, summary: StudySummary, *, is_new: bool) -> StudySummary:
-    """Write the page of the study if anything in it is new; drawing it takes a second."""
-    path = session.folder / "report.html"
-    if summary.count("complete") and (is_new or not path.exists()):
-        from hpo.report import write_report
-
-        summary = replace(summary, report=str(path))
-        write_report(summary, session.study, session.runs, session.folder)
-    return replace(summary, report=str(path) if path.exists() else None)
 
 
 def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
@@ -185,6 +175,7 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
                 "seconds": found.seconds,
                 "seconds_range": list(found.seconds_range),
                 "memory_bytes": found.memory_bytes,
+                "too_large_batches": list(found.too_large_batches),
             }
         )
         return
@@ -203,5 +194,12 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
     span = f" ({least} to {most})" if is_open else ""
     console.print(f"  time             about {duration(found.seconds)}{span}")
     console.print(f"  memory           about {size(found.memory_bytes)}")
+    if found.too_large_batches:
+        sizes = " and ".join(map(str, found.too_large_batches))
+        console.print(
+            f"  Trainings with batch_size {sizes} will fail: there are {found.n_train} training "
+            f"images. Leave {sizes} out of the choices in the space file.",
+            soft_wrap=True,
+        )
     if is_open:
         console.print("  The time depends on what is pruned and on which become finalists.")

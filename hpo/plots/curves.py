@@ -110,7 +110,13 @@ def overlay_info(
         score=score,
         curves=tuple(curves),
         is_loss_log=_is_loss_log(curves),
-        caption=_caption([c for _, c in named], records, score=score, left_out=left_out),
+        caption=_caption(
+            [c for _, c in named],
+            records,
+            has_dots=score.is_stressed and any(c.metric == "score" for c in curves),
+            score=score,
+            left_out=left_out,
+        ),
     )
 
 
@@ -214,6 +220,7 @@ def _caption(
     configurations: Sequence[Configuration],
     records: Sequence[list[_Record]],
     *,
+    has_dots: bool,
     score: Score,
     left_out: str,
 ) -> str:
@@ -222,7 +229,7 @@ def _caption(
     caption += "dropout on, so it may lie below validation)."
     if any(len(of_one) > 1 for of_one in records):
         caption += " Lines are means over repeats, bands reach from the lowest to the highest."
-    if score.is_stressed:
+    if has_dots:
         caption += f" The {score.title} is not measured in every epoch: dots are where it was."
     caption += left_out
     if len({record.n_epochs for record in every}) > 1:

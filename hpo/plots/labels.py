@@ -32,11 +32,11 @@ def percent(accuracy: float) -> str:
     return f"{100 * accuracy:.1f}\u00a0%"
 
 
-def mean_text(found: Interval | None, score: Score, *, digits: int = 1) -> str:
+def mean_text(found: Interval | None, score: Score) -> str:
     """Write a mean; a dash where there is none."""
     if found is None or found.mean is None:
         return "-"
-    return score.text(found.mean, digits=digits)
+    return score.text(found.mean)
 
 
 def interval_text(found: Interval | None, score: Score) -> str:

@@ -167,7 +167,7 @@ def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
         for position, (repeat, score) in enumerate(cell.scores):
             x.append(start + position * step)
             y.append(score)
-            told = info.axis.score.text(score, digits=2)
+            told = info.axis.score.text(score)
             text.append(lines([_name(info, cell), f"repeat {repeat}: {told}"]))
     return go.Scatter(
         x=x,

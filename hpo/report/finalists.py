@@ -56,7 +56,7 @@ def finalists_section(summary: StudySummary) -> FinalistsSection | None:
                 for name, accuracy in summary.shown_baselines.items()
             ),
         ),
-        sentences=tuple(sentences(finalists, score)),
+        sentences=tuple(sentences(finalists, summary.record)),
         verdict=tuple(
             (said, False) if isinstance(said, str) else (said.sentence, said.is_real)
             for said in [

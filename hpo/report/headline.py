@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from hpo.plots import interval_text, mean_text, percent
+from hpo.score import SCORES
 from hpo.stats import Interval
 from hpo.summary import Configuration, StudySummary
 
@@ -107,7 +108,8 @@ def _wanted(summary: StudySummary) -> str:
 
 def _beside_baselines(accuracy: float, summary: StudySummary) -> str:
     return " and ".join(
-        f"{_beside(100 * (accuracy - value))} {name}" for name, value in summary.baselines.items()
+        f"{_beside(SCORES['accuracy'].difference(accuracy, value))} {name}"
+        for name, value in summary.baselines.items()
     )
 
 

@@ -76,7 +76,7 @@ def table(summary: StudySummary) -> Table:
     # Those of a search that has finalists are of the folds of these, and stand in their table.
     beside = {} if summary.finalists else summary.shown_baselines
     told = summary.record.score.text
-    baselines = [_baseline(name, told(value, digits=2), names) for name, value in beside.items()]
+    baselines = [_baseline(name, told(value), names) for name, value in beside.items()]
     return Table(
         columns=tuple(Column(name, name in _RESULTS) for name in names),
         rows=(*rows, *baselines),
@@ -128,10 +128,10 @@ def _row(summary: StudySummary, configuration: Configuration, *, is_best: bool) 
     found, score = configuration.score, summary.record.score
     deviation = found.deviation if found else None
     results = (
-        mean_text(found, score, digits=2),
+        mean_text(found, score),
         interval_text(found, score),
         str(len(done)) if len(done) == n_wanted else f"{len(done)} of {n_wanted}",
-        "-" if deviation is None else score.text(deviation, digits=2),
+        "-" if deviation is None else score.number(deviation),
         _range([repeat.n_epochs for repeat in done]),
         _seconds([repeat.seconds for repeat in done if repeat.seconds is not None]),
     )

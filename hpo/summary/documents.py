@@ -18,6 +18,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "kind": summary.record.kind,
         "storage": summary.storage,
         "score": {"name": summary.record.metric, "direction": kind.direction},
+        "window": summary.record.window or None,
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,

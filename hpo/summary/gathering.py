@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
+from hpo.folders import study_folder
 from hpo.openings import read_openings
 from hpo.runs import is_digest
 from hpo.search.finalists import choose_finalists
@@ -59,6 +60,7 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     winner = None
     if finalists:
         winner = next(c for c in configurations if c.number == finalists.winner.number)
+    page = study_folder(storage_url, study.study_name) / "report.html"
     return StudySummary(
         name=study.study_name,
         storage=mask(storage_url),
@@ -70,6 +72,7 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         finalists=finalists,
         reports=_reports(every, record, goal, winner=winner),
         openings=read_openings(study),
+        report=str(page) if page.is_file() else None,
         n_open=_n_of_search(every, record, goal)
         if record.kind == "search"
         else _n_of_grid(configurations, n_cells=len(order), goal=goal),

@@ -80,6 +80,9 @@ class Configuration:
     n_searched: int
     fresh: Interval | None = None
 
+    def __repr__(self) -> str:
+        return f"<#{self.number} {self.label}: {self.state}, {len(self.repeats)} repeats>"
+
     @property
     def label(self) -> str:
         """The parameters in words: `batch_size 32`."""
@@ -130,7 +133,8 @@ class StudySummary:
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
     once they are all trained; `reports` are the bases of the reports, trained beside it.
     `openings` tells when the sealed test was opened; its results are not in here. `n_open` counts
-    the trainings to be done if nothing is pruned, those included that run or wait.
+    the trainings to be done if nothing is pruned, those included that run or wait. `report` is the
+    path of its page, if there is one.
     """
 
     name: str
@@ -147,6 +151,14 @@ class StudySummary:
     n_trained: int = 0
     n_reused: int = 0
     report: str | None = None
+
+    def __repr__(self) -> str:
+        found = "none yet"
+        if self.best and (score := self.best_score) and score.mean is not None:
+            mean = self.record.score.text(score.mean)
+            found = f"#{self.best.number} ({self.best.label}), {self.record.score.title} {mean}"
+        n = len(self.configurations)
+        return f"<{self.record.kind} {self.name}: {n} configurations, best {found}>"
 
     @cached_property
     def numbered(self) -> Mapping[int, Configuration]:
