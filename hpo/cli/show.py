@@ -1,11 +1,12 @@
 """The commands that look at studies: show, report, dashboard."""
 
+import contextlib
 from typing import Annotated
 
 import typer
 
 from hpo.cli.options import JsonOption, StorageOption, StudyArgument
-from hpo.errors import UsageError
+from hpo.errors import StudyError, UsageError
 from hpo.storage_url import DEFAULT_URL
 
 
@@ -53,8 +54,10 @@ def _show_one(
     from hpo.claims import Target, claims
     from hpo.claims import to_document as claims_document
     from hpo.cli.claims import print_claims
+    from hpo.cli.evaluation import document, print_result
     from hpo.cli.output import print_json
     from hpo.cli.tables import print_study
+    from hpo.evaluate import read_evaluation
     from hpo.folders import runs_folder
     from hpo.runs import RunStore
     from hpo.storage import open_storage
@@ -62,16 +65,23 @@ def _show_one(
     from hpo.summary import summarize, to_document
 
     opened = open_storage(storage, create=False)
-    summary = summarize(open_study(opened, study), storage_url=storage)
+    stored = open_study(opened, study)
+    summary = summarize(stored, storage_url=storage)
+    tested = None
+    with contextlib.suppress(StudyError):  # A damaged record of the test: the rest is shown.
+        tested = read_evaluation(stored)
     found = None
     if has_curves:
         asked = None if target is None else Target(target, "given with --target")
         found = claims(summary, RunStore(runs_folder(storage)), target=asked)
     if json:
         curves = {"curves": claims_document(found) if found else None} if has_curves else {}
-        print_json(to_document(summary) | curves)
+        test = {"test": document(tested, summary)} if tested else {}
+        print_json(to_document(summary) | curves | test)
         return
     print_study(summary, RunStore(runs_folder(storage)))
+    if tested:
+        print_result(tested, summary)
     if found:
         print_claims(found)
 

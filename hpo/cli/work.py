@@ -62,9 +62,9 @@ def carry_out(plan: Plan, flags: Flags) -> None:
         tested = {"test": document(evaluation, summary)} if evaluation else {}
         print_json(to_document(summary) | tested)
     else:
-        _print_call(summary, tally, seconds=time.monotonic() - started)
         if evaluation:
             print_evaluation(evaluation, summary)
+        _print_call(summary, tally, seconds=time.monotonic() - started)
     _end(summary, tally, session, is_json=flags.json)
 
 

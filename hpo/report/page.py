@@ -5,6 +5,7 @@ from typing import Final
 
 import optuna
 
+from hpo.evaluate import read_evaluation
 from hpo.files import write_whole
 from hpo.report.battery import battery_section
 from hpo.report.claims import claims_table
@@ -45,7 +46,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
         {
             "summary": summary,
             "score": summary.record.score,
-            "headline": headline(summary),
+            "headline": headline(summary, read_evaluation(study)),
             "finalists": finalists_section(summary),
             "battery": battery_section(summary, runs),
             "signs": study_signs(summary, runs),
