@@ -190,7 +190,7 @@ def test_several_images_of_a_patient_are_said(grid: Finished) -> None:
     with pytest.MonkeyPatch.context() as patch:
         shared = replace(grid.dataset, patients=patients)
         patch.setattr("hpo.evaluate.opening.open_recorded_data", lambda *_: shared)
-        found = grid.open()
+        found = grid.open(threshold="0.4")
     assert "16 test images are of 8 patients" in " ".join(found.notes)
     assert "intervals count patients" not in " ".join(one_each.notes)
 

