@@ -70,6 +70,6 @@ def _finish(plan: Plan) -> StudySummary:
     session = open_session(plan)
     done = [event for event in carry_out(session) if isinstance(event, TrialDone)]
     n_reused = sum(event.is_reused for event in done)
-    n_trained = sum(event.outcome != "failed" for event in done) - n_reused
+    n_trained = len(done) - n_reused
     summary = with_call(session.summary(), n_trained=n_trained, n_reused=n_reused)
     return with_page(session, summary, is_new=bool(done))

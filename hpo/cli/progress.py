@@ -43,7 +43,7 @@ class Tally:
         """Count a trial that ended."""
         if done.is_reused:
             self.n_reused += 1
-        elif done.outcome != "failed":
+        else:
             self.n_trained += 1
         self.shares.pop(done.trial, None)
         self.n_left -= done.outcome != "failed"

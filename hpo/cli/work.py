@@ -107,7 +107,8 @@ def _interruptible(session: Session) -> Iterator[None]:
 
 def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
     reused = f", {tally.n_reused} told from the run store" if tally.n_reused else ""
-    console.print(f"{count(tally.n_trained, 'training')} done{reused} in {duration(seconds)}.")
+    n_done = tally.n_trained - len(tally.failures)
+    console.print(f"{count(n_done, 'training')} done{reused} in {duration(seconds)}.")
     if summary.report:
         print_line(f"Page: {summary.report}")
 
