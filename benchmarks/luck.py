@@ -72,7 +72,7 @@ def _announced(session: Session, seed: int) -> Announced:
     winner, favorite = summary.finalists.winner, summary.finalists.favorite(score)
     assert winner.fresh.mean is not None
     fresh = {
-        member.number: _fresh(session, summary.configurations[member.number - 1])
+        member.number: _fresh(session, summary.numbered[member.number])
         for member in {winner, favorite}
     }
     return Announced(

@@ -7,6 +7,8 @@ Importing `hpo` is light: the libraries come along with the first name that need
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 __all__ = [
@@ -33,9 +35,25 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'hpo' has no attribute {name!r}")
-    home = _HOMES[name]
-    module = importlib.import_module(home)
-    # All names of a home at once: the package `hpo.search`, which comes along with `hpo.api`,
-    # would otherwise stand where the function `search` belongs.
-    globals().update({each: getattr(module, each) for each in _HOMES if _HOMES[each] == home})
-    return getattr(module, name)
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """This package. `hpo.search` is the function, although a package of that name is inside.
+
+    Importing a package binds its name in the one around it, whenever that happens: here it does
+    not. Its modules are imported from it as ever: `from hpo.search.job import Job`.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

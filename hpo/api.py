@@ -1,10 +1,11 @@
 """The library's front door: the commands as functions that return records."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hpo.events import TrialDone
 from hpo.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
-from hpo.session import open_session
+from hpo.session import Session, open_session
 from hpo.storage import open_storage
 from hpo.storage_url import DEFAULT_URL
 from hpo.study import open_study as find_study
@@ -12,26 +13,28 @@ from hpo.summary import StudySummary, summarize, with_call
 from hpo.workers import carry_out
 
 
-def grid(names: Sequence[str], settings: Settings | None = None) -> StudySummary:
+def grid(names: str | Sequence[str], settings: Settings | None = None) -> StudySummary:
     """Run the prescribed sweep of one parameter, or every combination of several, to its end.
+
+    Its page is written too: `report` says where.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
-    return _finish(plan_grid(names, settings or Settings()))
+    return _finish(plan_grid(_names(names), settings or Settings()))
 
 
 def search(
-    names: Sequence[str] = (),
+    names: str | Sequence[str] = (),
     settings: Settings | None = None,
     search: SearchSettings | None = None,
 ) -> StudySummary:
-    """Search the space, or the named parameters of it, to the number of trials.
+    """Search the space, or the named parameters of it, to the number of trials, and write a page.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
-    return _finish(plan_search(names, settings or Settings(), search))
+    return _finish(plan_search(_names(names), settings or Settings(), search))
 
 
 def open_study(name: str, storage: str = DEFAULT_URL) -> StudySummary:
@@ -45,8 +48,28 @@ def open_study(name: str, storage: str = DEFAULT_URL) -> StudySummary:
     return summarize(find_study(opened, name), storage_url=storage)
 
 
+def with_page(session: Session, summary: StudySummary, *, is_new: bool) -> StudySummary:
+    """Write the page of the study if anything in it is new, and return the summary with its path.
+
+    Drawing it takes a second.
+    """
+    path = session.folder / "report.html"
+    if summary.count("complete") and (is_new or not path.exists()):
+        from hpo.report import write_report
+
+        summary = replace(summary, report=str(path))
+        write_report(summary, session.study, session.runs, session.folder)
+    return replace(summary, report=str(path) if path.exists() else None)
+
+
+def _names(names: str | Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
+
+
 def _finish(plan: Plan) -> StudySummary:
     session = open_session(plan)
     done = [event for event in carry_out(session) if isinstance(event, TrialDone)]
     n_reused = sum(event.is_reused for event in done)
-    return with_call(session.summary(), n_trained=len(done) - n_reused, n_reused=n_reused)
+    n_trained = len(done) - n_reused
+    summary = with_call(session.summary(), n_trained=n_trained, n_reused=n_reused)
+    return with_page(session, summary, is_new=bool(done))

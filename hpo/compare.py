@@ -6,11 +6,13 @@ from itertools import combinations
 from typing import Any, Final, TypeAlias
 
 from hpo.errors import StudyError, fault_list
-from hpo.score import Score
+from hpo.score import Score, read_score
 from hpo.space.records import value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, compare_pairs
 from hpo.storage_url import named, storage_option
+from hpo.study_record import StudyRecord
 from hpo.summary import Configuration, Repeat, StudySummary
+from hpo.summary.intervals import mean_score
 
 MOST: Final = 6
 
@@ -20,11 +22,10 @@ _Key: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One configuration of a compared study. `number` counts from 1, in the study's order."""
+    """One configuration of a compared study."""
 
     name: str
     summary: StudySummary
-    number: int
     configuration: Configuration
 
     @property
@@ -40,7 +41,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Studies that optimize the same score. The verdict calls each configuration by its name."""
+    """Studies by one score. The verdict calls each configuration by its name."""
 
     summaries: tuple[StudySummary, ...]
     entries: tuple[Entry, ...]
@@ -49,7 +50,7 @@ class Comparison:
 
     @property
     def score(self) -> Score:
-        """What all of the studies optimize."""
+        """What they are compared by."""
         return self.summaries[0].record.score
 
     @property
@@ -58,25 +59,33 @@ class Comparison:
         return max(self.entries, key=lambda e: (len(e.configuration.judged) > 1, e.rank))
 
 
-def compare(summaries: Sequence[StudySummary], *, best: bool | None = None) -> Comparison:
-    """Put the configurations of several studies side by side.
+def compare(
+    summaries: Sequence[StudySummary], *, best: bool | None = None, metric: str | None = None
+) -> Comparison:
+    """Put the configurations of several studies side by side, by one metric of all of them.
 
-    Every pair from two studies is compared, by the repeats that have the same seed and fold. With
-    `best` only the best of each study; None takes that of studies with more than six.
+    That is `metric`, else the score that all optimize, else the accuracy. Every pair from two
+    studies is compared, by the repeats that have the same seed and fold. With `best` only the best
+    of each study, by its own score; None takes that of studies with more than six.
 
     Raises:
-        StudyError: the studies are on different data or optimize different scores, or one has
-            nothing finished.
+        UsageError: there is no such metric.
+        StudyError: the studies are on different data, one has nothing finished, or no record of
+            the metric.
     """
     _check_data(summaries)
-    _check_scores(summaries)
     _check_finished(summaries)
-    entries = tuple(entry for summary in summaries for entry in _entries(summary, best))
+    own = {summary.record.metric for summary in summaries}
+    score = read_score(metric or (own.pop() if len(own) == 1 else "accuracy"))
+    scored = [_by_score(summary, score) for summary in summaries]
+    entries = tuple(
+        entry for pair in zip(summaries, scored, strict=True) for entry in _entries(*pair, best)
+    )
     return Comparison(
-        summaries=tuple(summaries),
+        summaries=tuple(scored),
         entries=entries,
         verdict=_verdict(entries),
-        notes=tuple(_notes(summaries, entries)),
+        notes=(*_on_score(summaries, score), *_notes(scored, entries)),
     )
 
 
@@ -113,13 +122,50 @@ def _check_data(summaries: Sequence[StudySummary]) -> None:
         )
 
 
-def _check_scores(summaries: Sequence[StudySummary]) -> None:
-    if len({summary.record.metric for summary in summaries}) > 1:
-        faults = [f"{summary.name}: {summary.record.metric}" for summary in summaries]
+def _by_score(summary: StudySummary, score: Score) -> StudySummary:
+    """Return a study as if it had been scored so, by the metrics that its trials recorded."""
+    if score.name == summary.record.metric:
+        return summary
+    record = replace(summary.record, metric=score.name)
+    scored = replace(
+        summary,
+        record=record,
+        configurations=tuple(_rescored(c, record) for c in summary.configurations),
+    )
+    if not any(c.scores for c in scored.configurations):
         raise StudyError(
-            fault_list("Studies that optimize different scores do not compare:", faults)
-            + "\nName studies with the same --metric; `hpo evaluate STUDY` measures any model."
+            f"The study {summary.name} has no {score.name} on record: it optimizes "
+            f"{summary.record.metric}. Compare with --metric accuracy."
         )
+    return scored
+
+
+def _rescored(configuration: Configuration, record: StudyRecord) -> Configuration:
+    repeats = tuple(_repeat_by(r, record.score) for r in configuration.repeats)
+    n = configuration.n_searched
+    return replace(
+        configuration,
+        repeats=repeats,
+        score=mean_score([r for r in repeats if r.repeat < n], record),
+        fresh=mean_score([r for r in repeats if r.repeat >= n], record),
+    )
+
+
+def _repeat_by(repeat: Repeat, score: Score) -> Repeat:
+    value = repeat.metrics.get("validation", {}).get(score.metric)
+    if score.is_accuracy:
+        value = repeat.accuracy
+    elif score.is_stressed:
+        value = None
+    # What was reported by epoch was another score.
+    return replace(repeat, score=value, reported={})
+
+
+def _on_score(summaries: Sequence[StudySummary], score: Score) -> Iterator[str]:
+    others = {s.name: s.record.score for s in summaries if s.record.metric != score.name}
+    if others:
+        optimized = ", ".join(f"{name} by {other.title}" for name, other in others.items())
+        yield f"Compared by validation {score.title}. Chosen by another score: {optimized}."
 
 
 def _check_finished(summaries: Sequence[StudySummary]) -> None:
@@ -131,14 +177,15 @@ def _check_finished(summaries: Sequence[StudySummary]) -> None:
             )
 
 
-def _entries(summary: StudySummary, best: bool | None) -> Iterator[Entry]:
-    finished = [(n, c) for n, c in enumerate(summary.configurations, start=1) if c.scores]
+def _entries(summary: StudySummary, scored: StudySummary, best: bool | None) -> Iterator[Entry]:
+    """Yield what is compared: chosen by the study's own score, and told by that in common."""
+    finished = [c for c in summary.configurations if c.scores]
     if best or (best is None and len(finished) > MOST):
-        finished = [max(finished, key=lambda numbered: summary.full_rank(numbered[1]))]
-    for number, c in finished:
-        value = f"#{number}" if summary.record.kind == "search" else value_text(c.value)
+        finished = [max(finished, key=summary.full_rank)]
+    for c in finished:
+        value = f"#{c.number}" if summary.record.kind == "search" else value_text(c.value)
         name = f"{value} of {summary.name}"
-        yield Entry(name=name, summary=summary, number=number, configuration=c)
+        yield Entry(name=name, summary=scored, configuration=scored.numbered[c.number])
 
 
 def _verdict(entries: Sequence[Entry]) -> SweepComparison:
@@ -215,7 +262,7 @@ def _on_best(summary: StudySummary, n_finished: int) -> str:
         )
     return (
         f"Of {summary.name} the best of {n_finished} configurations is compared, chosen "
-        "by these very scores: part of its lead is luck (--all compares every one)."
+        "by its scores in the study: part of its lead is luck (--all compares every one)."
     )
 
 
@@ -235,6 +282,7 @@ def _entry_document(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "study": entry.summary.name,
+        "number": configuration.number,
         "params": dict(configuration.params),
         "config": configuration.config.to_mapping(),
         "state": configuration.state,

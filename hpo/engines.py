@@ -46,16 +46,6 @@ def lanes_of(record: StudyRecord, asked: int | None) -> int:
     return min(n_lanes, record.window) if record.window else n_lanes
 
 
-def window_of(n_lanes: int) -> int:
-    """Return the window of a search: more than its lanes, so that few wait for the slowest.
-
-    Two cores then train 96 % of the time, with a window of four for four lanes it would be 91 %,
-    with eight 98 % (benchmarks/window.py). But the wider it is, the older is what is decided
-    by.
-    """
-    return n_lanes + n_lanes // 2
-
-
 def processes_of(record: StudyRecord, n_lanes: int) -> int:
     """Return over how many processes so many lanes are spread."""
     return min(n_lanes, cores.n_usable()) if record.device.startswith("cpu") else 1

@@ -37,7 +37,8 @@ _NAMES: Final = re.compile(
 )
 
 _TRIAL_COLUMNS: Final = (
-    "trial", "repeat", "seed", "fold", "state", "score", "epochs", "seconds", "run", "reason",
+    "number", "folder", "trial", "repeat", "seed", "fold", "state", "score", "epochs", "seconds",
+    "run", "reason",
 )  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
             f"No configuration of {summary.name} is complete yet: hpo resume "
             f"{named(summary.name, summary.storage)}"
         )
-    homes = [folder / folder_name(n, c) for n, c in enumerate(summary.configurations)]
+    homes = [folder / folder_name(configuration) for configuration in summary.configurations]
     with writing(folder, way_out=_WAY_OUT):
         files = WrittenFiles(folder)
         _check_places(files, homes)
@@ -127,10 +128,10 @@ def _check_places(files: WrittenFiles, homes: Sequence[Path]) -> None:
         )
 
 
-def folder_name(number: int, configuration: Configuration) -> str:
+def folder_name(configuration: Configuration) -> str:
     """Return a name for the folder of a configuration: its number and its parameters."""
     params = "_".join(f"{name}-{value}" for name, value in configuration.params.items())
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{number:03d}_{params or 'base'}")[:100]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{configuration.number:03d}_{params or 'base'}")[:100]
 
 
 def _write_curves(
@@ -139,10 +140,10 @@ def _write_curves(
     for repeat in configuration.repeats:
         run = runs.read(repeat.run) if repeat.run else None
         if run is not None:
-            _write(files, home / f"curves-repeat-{repeat.repeat}.csv", curves.to_csv(run))
+            _write(files, home / f"curves-repeat-{repeat.number}.csv", curves.to_csv(run))
             if run.stress:
                 battery = curves.battery_to_csv(run)
-                _write(files, home / f"stress-repeat-{repeat.repeat}.csv", battery)
+                _write(files, home / f"stress-repeat-{repeat.number}.csv", battery)
 
 
 def _write_test(
@@ -228,7 +229,7 @@ def _write_trained(
             kept = _kept(exporter, repeat)
             if kept and one.configuration is exporter.summary.best:
                 write_whole(kept, save(result.weights), way_out=_WAY_OUT)
-            label = f"{one.configuration.label}, repeat {repeat.repeat + 1}"
+            label = f"{one.configuration.label}, repeat {repeat.number}"
             yield f"{label}: its weights are trained again ({n_done} of {len(jobs)})"
 
 
@@ -245,7 +246,7 @@ def _write_repeat(files: WrittenFiles, one: _Chosen, repeat: Repeat, weights: We
     # torch takes two seconds to import: tables are exported without it.
     from hpo.weights.saving import to_safetensors_file, to_torch_file
 
-    path = one.home / f"weights-repeat-{repeat.repeat}"
+    path = one.home / f"weights-repeat-{repeat.number}"
     content = to_safetensors_file(weights, one.configuration.config, one.bits)
     files.write(path.with_suffix(".safetensors"), content, way_out=_WAY_OUT)
     files.write(path.with_suffix(".pt"), to_torch_file(weights), way_out=_WAY_OUT)
@@ -255,7 +256,7 @@ def _write_script(files: WrittenFiles, one: _Chosen) -> None:
     """Write network.py, and leave no weights of hpo's own beside it that it does not name."""
     from hpo.weights.saving import network_script
 
-    names = [f"weights-repeat-{repeat.repeat}" for repeat in one.configuration.judged]
+    names = [f"weights-repeat-{repeat.number}" for repeat in one.configuration.judged]
     states = [f"{name}.pt" for name in names]
     _write(files, one.home / "network.py", network_script(one.configuration.config, states))
     with writing(one.home, way_out=_WAY_OUT):
@@ -301,12 +302,12 @@ def _config_json(configuration: Configuration, bits: int) -> str:
 
 def _configurations_csv(summary: StudySummary) -> str:
     names = summary.record.names
-    header = ["folder", *names, "state", "metric", "score", "low", "high", "n_repeats"]
+    header = ["number", "folder", *names, "state", "metric", "score", "low", "high", "n_repeats"]
     header += ["fresh", "fresh_low", "fresh_high", "n_fresh"] if summary.goal.n_finalists else []
     rows = []
-    for number, c in enumerate(summary.configurations):
+    for c in summary.configurations:
         params = [c.params.get(name) for name in names]
-        row: list[object] = [folder_name(number, c), *params, c.state, summary.record.metric]
+        row: list[object] = [c.number, folder_name(c), *params, c.state, summary.record.metric]
         row += _interval_cells(c.score)
         rows.append(row + (_interval_cells(c.fresh) if summary.goal.n_finalists else []))
     return curves.table_csv(header, rows)
@@ -319,10 +320,10 @@ def _interval_cells(found: Interval | None) -> list[object]:
 def _trials_csv(summary: StudySummary) -> str:
     rows = [
         [
-            folder_name(number, c), r.trial, r.repeat, r.seed, r.fold, r.state, r.score,
+            c.number, folder_name(c), r.trial, r.number, r.seed, r.fold, r.state, r.score,
             r.n_epochs, r.seconds, r.run, r.reason,
         ]
-        for number, c in enumerate(summary.configurations)
+        for c in summary.configurations
         for r in c.repeats
     ]  # fmt: skip
-    return curves.table_csv(["folder", *_TRIAL_COLUMNS], rows)
+    return curves.table_csv(_TRIAL_COLUMNS, rows)

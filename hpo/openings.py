@@ -65,9 +65,17 @@ def to_documents(openings: Iterable[Opening]) -> list[dict[str, Any]]:
 def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:
     """Say each opening in a sentence, and how many trials have come after it.
 
-    Of more than three, the first and the last two are told in full.
+    Those of the same trials at the same threshold are one, told by the last. Of more than three,
+    the first and the last two are told in full.
     """
-    told = [_statement(o, max(0, n_complete - o.n_complete)) for o in openings]
+    alike: dict[object, list[Opening]] = {}
+    for opening in openings:
+        key = (opening.threshold, opening.trials, opening.n_complete)
+        alike.setdefault(key, []).append(opening)
+    told = [
+        _statement(same[-1], max(0, n_complete - same[-1].n_complete), n_times=len(same))
+        for same in alike.values()
+    ]
     n_hidden = len(told) - _MOST_TOLD
     if n_hidden > 0:
         others = "one more opening" if n_hidden == 1 else f"{n_hidden} more openings"
@@ -86,10 +94,11 @@ def _read(document: Any) -> Opening:
     return opening
 
 
-def _statement(opening: Opening, n_after: int) -> str:
+def _statement(opening: Opening, n_after: int, *, n_times: int) -> str:
     trials = _count(len(opening.trials), "trial")
+    often = f"{n_times} times, last " if n_times > 1 else ""
     text = (
-        f"The test was opened on {opening.when[:16].replace('T', ' ')} UTC by "
+        f"The test was opened {often}on {opening.when[:16].replace('T', ' ')} UTC by "
         f"`{opening.command}`: {trials}, threshold {opening.threshold}."
     )
     if n_after:

@@ -8,7 +8,7 @@ from pathlib import Path
 from hpo import space as spaces
 from hpo.config import TrainingConfig, Value, describe
 from hpo.data import TEST, VALIDATION, Dataset, open_data
-from hpo.errors import UsageError, fault_list
+from hpo.errors import UsageError
 from hpo.folders import study_folder
 from hpo.option_texts import MOST_WORKERS, check_lanes
 from hpo.score import DEFAULT_METRICS, read_score
@@ -19,6 +19,7 @@ from hpo.study_record import (
     MOST_TRIALS,
     PRUNERS,
     SAMPLERS,
+    WINDOW,
     DataInfo,
     Goal,
     Kind,
@@ -68,7 +69,7 @@ class SearchSettings:
     """What only a search takes: how many configurations, and by what they are chosen and cut.
 
     The best `finalists` of them get `final_repeats` more, and so do the bases of the reports
-    `with_baselines`.
+    `with_baselines`. At most `window` configurations are under way at a time, None for 6.
     """
 
     trials: int = 50
@@ -77,6 +78,7 @@ class SearchSettings:
     finalists: int = 5
     final_repeats: int = 5
     with_baselines: bool = False
+    window: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,7 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
     cells = spaces.cells(space, names)
     dataset = open_data(_path(settings.data))
     info = describe_data(dataset, settings.data)
-    _check_batches([cell.config for cell in cells], info)
+    _check_batches([cell.config for cell in cells], info, is_swept="batch_size" in names)
     _check_stress(_metric(settings, "grid"), [cell.config.image_size for cell in cells])
     record = _record(
         settings,
@@ -144,7 +146,8 @@ def plan_search(
             raise UsageError(f"{option} takes {' or '.join(table)}, but got {name!r}.")
     dataset = open_data(_path(settings.data))
     info = describe_data(dataset, settings.data)
-    _check_batches([space.base], info)
+    if "batch_size" not in [parameter.name for parameter in space.search]:
+        _check_batches([space.base], info, is_swept=False)
     _check_stress(_metric(settings, "search"), _image_sizes(space))
     record = _record(
         settings,
@@ -153,7 +156,12 @@ def plan_search(
         space=replace(space, sweeps={}),
         data=info,
     )
-    record = replace(record, sampler=search.sampler, pruner=search.pruner)
+    record = replace(
+        record,
+        sampler=search.sampler,
+        pruner=search.pruner,
+        window=_count("--window", search.window, WINDOW),
+    )
     goal = Goal(
         n_repeats=_count("--repeats", settings.repeats, SEARCH_REPEATS),
         n_trials=_count("--trials", search.trials, search.trials),
@@ -267,15 +275,18 @@ def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
     )
 
 
-def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo) -> None:
-    too_large = sorted({c.batch_size for c in configs if c.batch_size > data.n_train})
-    if too_large:
+def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, *, is_swept: bool) -> None:
+    sizes = sorted({c.batch_size for c in configs})
+    fitting = [n for n in sizes if n <= data.n_train]
+    if len(fitting) < len(sizes):
+        too_large = " and ".join(f"{n}" for n in sizes if n > data.n_train)
+        way_out = f"Use --set batch_size=N with {data.n_train} at most."
+        if is_swept:
+            kept = ",".join(map(str, fitting)) or f"N (at most {data.n_train})"
+            way_out = f"Leave {too_large} out: --values batch_size={kept}"
         raise UsageError(
-            fault_list(
-                "A batch cannot be larger than the training images:",
-                [f"batch_size {n} of about {data.n_train} images" for n in too_large],
-            )
-            + "\nUse --values or --set batch_size=N with a smaller one."
+            f"A batch cannot be larger than the training images, but batch_size {too_large} is "
+            f"more than the {data.n_train} of this data. {way_out}"
         )
 
 

@@ -64,9 +64,14 @@ class Score:
         """Write an interval of scores, the unit once."""
         return f"{self.number(low)} to {self.text(high)}"
 
-    def difference_text(self, difference: float) -> str:
-        """Write a difference of scores: points, or as it is."""
-        return f"{100 * difference:.1f} points" if self.kind.is_share else f"{difference:.3f}"
+    def difference(self, a: float, b: float) -> float:
+        """Return by how much `a` is above `b`, as they are written: rounded before, not after."""
+        return float(self.number(a)) - float(self.number(b))
+
+    def difference_text(self, a: float, b: float) -> str:
+        """Write by how much `a` is above `b`: in points, or as it is."""
+        apart = self.difference(a, b)
+        return f"{apart:.1f} points" if self.kind.is_share else f"{apart:.3f}"
 
     @property
     def title(self) -> str:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hpo import study as studies
 from hpo.baselines import baselines
 from hpo.dashboard import all_attached, attach_curves, attached_to, remove_attached
 from hpo.data import Dataset, TrainingData, cache, open_data
-from hpo.engines import lanes_of, open_stack, sealed, window_of, with_device
+from hpo.engines import lanes_of, open_stack, sealed, with_device
 from hpo.errors import DataError, StudyError
 from hpo.events import Event, TrialDone
 from hpo.files import remove_leftovers
@@ -95,7 +95,7 @@ def open_session(plan: Plan) -> Session:
     with turn(storage, plan.name):
         study = studies.find(storage, plan.name)
         if study is None or studies.is_blank(study):
-            study = studies.create(storage, plan.name, _settle(plan))
+            study = studies.create(storage, plan.name, with_device(plan.record))
         with explained(storage.url):
             studies.check_fits(study, plan.record)
             _check_device(study.study_name, studies.read_record(study), plan.record)
@@ -264,14 +264,6 @@ def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
     return SearchSource(study=study, record=record, goal=goal)
 
 
-def _settle(plan: Plan) -> StudyRecord:
-    """Return the record with what this machine decides: device, precision, a search's window."""
-    record = with_device(plan.record)
-    if record.kind == "grid":
-        return record
-    return replace(record, window=window_of(lanes_of(record, _lanes(plan))))
-
-
 def _lanes(plan: Plan) -> int | None:
     """Return the lanes that were asked for; a worker needs one at least."""
     return None if plan.lanes is None else max(plan.lanes, plan.workers or 1)
@@ -292,12 +284,15 @@ def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:
 
 
 def _record_baselines(session: Session) -> None:
-    """Score the baselines on the folds of the study, once for each number of folds."""
-    n_folds = 1 if session.record.data.has_own_validation else min(session.goal.n_repeats, 5)
-    attributes = session.study.user_attrs
-    if attributes.get("n_baseline_folds") == n_folds:
+    """Score the baselines on the folds that speak for the best configuration."""
+    best, first = session.summary().best, session.record.seed
+    folds = list(range(first, first + session.goal.n_repeats))
+    if best:
+        folds = [repeat.fold for repeat in best.judged]
+    if session.record.data.has_own_validation:
+        folds = folds[:1]
+    if session.study.user_attrs.get("baseline_folds") == folds:
         return
-    first = session.record.seed
-    found = baselines(session.training_data, range(first, first + n_folds))
+    found = baselines(session.training_data, folds)
     session.study.set_user_attr("baselines", {b.name: b.mean for b in found})
-    session.study.set_user_attr("n_baseline_folds", n_folds)
+    session.study.set_user_attr("baseline_folds", folds)

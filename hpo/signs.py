@@ -1,7 +1,8 @@
-"""Signs that a model is broken, or that its numbers do not mean what they seem to.
+"""Checks of trainings: signs that a model is broken, or that its numbers mean something else.
 
-Each function takes what the repeats of one configuration left behind and returns sentences; none
-where all is well. Repeats are counted from 1, as progress does.
+A check is one line, however many trainings it names. What rests on an accuracy is said only where
+chance would hardly give it: the binomial tail of that many images, times the number of trainings
+that were looked at, is below `CHANCE`. The line states that number.
 """
 
 import math
@@ -12,42 +13,55 @@ from typing import Final
 from hpo.runs import Run, RunStore
 from hpo.summary import Configuration, StudySummary
 
+CHANCE: Final = 0.01
+"""From this chance of being wrong on, a check says nothing."""
+
 FAR: Final = 0.05
 """Validation is far better than training from 5 points on."""
 
 MOST: Final = 100
 """In so many configurations of a grid signs are looked for."""
 
-_ALIKE: Final = 0.02
+_MOST_NAMED: Final = 6
+_LEARNED: Final = 0.1
 _LEAST_SPREAD: Final = 0.1
 _RANKS_WELL: Final = 0.8
-_SIGMOID_OF_ONE: Final = 0.7311
-_ROUNDING: Final = 1e-4
 
 
-@dataclass(frozen=True)
-class _Answers:
-    low: float
-    high: float
-    threshold: float
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A training that is looked at: its configuration, "" where there is one, and its repeat."""
 
-    @property
-    def is_all_ill(self) -> bool:
-        return self.low > self.threshold
+    configuration: str
+    repeat: int
+    run: Run
 
     @property
-    def is_all_normal(self) -> bool:
-        return self.high <= self.threshold
+    def accuracy(self) -> float:
+        """The validation accuracy of the kept weights."""
+        return self.run.kept.validation["accuracy"]
+
+    @property
+    def n_images(self) -> int:
+        """The number of validation images."""
+        return len(self.run.validation_probabilities)
+
+    @property
+    def n_right(self) -> float:
+        """The number of right answers."""
+        return self.accuracy * self.n_images
 
 
 def study_signs(summary: StudySummary, runs: RunStore) -> tuple[str, ...]:
-    """Return the signs of a grid's configurations, or of a search's best, each with its name."""
-    majority = summary.baselines.get("majority class")
-    return tuple(
-        f"{configuration.label}: {sign}"
-        for configuration in _looked_at(summary)
-        for sign in configuration_signs(_runs_of(configuration, runs), majority=majority)
-    )
+    """Return the signs of a grid's configurations, or of a search's best, a line per check."""
+    is_grid = summary.record.kind == "grid"
+    trainings = [
+        Training(c.label if is_grid else f"#{c.number}", repeat.number, run)
+        for c in _looked_at(summary)
+        for repeat in c.repeats
+        if repeat.run and (run := runs.read(repeat.run))
+    ]
+    return tuple(signs(trainings, majority=summary.baselines.get("majority class")))
 
 
 def scope(summary: StudySummary) -> str:
@@ -67,160 +81,147 @@ def _looked_at(summary: StudySummary) -> Sequence[Configuration]:
     return sorted(summary.configurations, key=summary.rank, reverse=True)[:MOST]
 
 
-def _runs_of(configuration: Configuration, runs: RunStore) -> dict[int, Run]:
-    read = {r.repeat: runs.read(r.run) for r in configuration.repeats if r.run}
-    return {repeat: run for repeat, run in read.items() if run is not None}
+def signs(trainings: Sequence[Training], *, majority: float | None) -> Iterator[str]:
+    """Say what is suspicious about trainings, on validation alone.
 
-
-def configuration_signs(runs: Mapping[int, Run], *, majority: float | None) -> tuple[str, ...]:
-    """Return what is suspicious about the trainings of a configuration, on validation alone.
-
-    `runs` by repeat; `majority` is the share of the commonest class among the validation images,
-    where it is known.
+    `majority` is the share of the commonest class among the validation images, where it is known.
     """
-    probabilities = {i: run.validation_probabilities for i, run in runs.items()}
-    found = [*one_sided(probabilities, images="validation")]
+    measured = [t for t in trainings if "accuracy" in t.run.kept.validation and t.n_images]
+    answers = {t: t.run.validation_probabilities for t in measured}
+    yield from one_answer(answers, images="validation")
+    varied = [t for t in measured if not is_one_answer(answers[t], 0.5)]
     if majority is not None:
-        found += [*no_better_than_majority(runs, majority), *collapsed(runs, majority)]
-    return (*found, *better_than_training(runs, least=majority or 0.0))
+        yield from _no_better_than_majority(varied, majority)
+        yield from _collapsed(varied, majority)
+    yield from _better_than_training(varied, least=majority or 0.0)
 
 
-def one_sided(
-    probabilities: Mapping[int, Sequence[float]],
+def is_one_answer(probabilities: Sequence[float], threshold: float) -> bool:
+    """Whether every image is called the same class."""
+    return len({probability > threshold for probability in probabilities}) == 1
+
+
+def one_answer(
+    answers: Mapping[Training, Sequence[float]],
     *,
     images: str,
-    thresholds: Mapping[int, float] | None = None,
+    thresholds: Mapping[Training, float] | None = None,
 ) -> Iterator[str]:
-    """Say where all answers are one class, or all probabilities in one half of 0 to 1."""
-    answers = {
-        i: _Answers(min(p), max(p), 0.5 if thresholds is None else thresholds[i])
-        for i, p in probabilities.items()
-        if len(p)
-    }
-    n = len(answers)
-    upper = {i: a for i, a in answers.items() if a.low >= 0.5}
-    lower = {i: a for i, a in answers.items() if a.high <= 0.5 and i not in upper}
-    for half, found in (("upper", upper), ("lower", lower)):
-        if found:
-            low, high = min(a.low for a in found.values()), max(a.high for a in found.values())
-            yield (
-                f"In {_repeats(found, n)} no probability on {images} images leaves the {half} "
-                f"half: {low:.3f} to {high:.3f}.{_twice(low, high)}"
-            )
-    for is_ill, answer in ((True, "pneumonia"), (False, "normal")):
-        called = [i for i, a in answers.items() if (a.is_all_ill if is_ill else a.is_all_normal)]
-        if called:
-            yield f"In {_repeats(called, n)} every {images} image is called {answer}."
-
-
-def better_than_training(runs: Mapping[int, Run], *, least: float = 0.0) -> Iterator[str]:
-    """Say where validation looks far better than training, and whether measuring explains it.
-
-    Training accuracy of an epoch is measured while training, with dropout and augmentation on;
-    that of the kept weights once more in evaluation mode, as validation is. Of a model whose
-    validation accuracy is not above `least` nothing is said: it learned nothing.
-    """
-    explained, strange = {}, {}
-    for repeat, run in runs.items():
-        validation = run.kept.validation.get("accuracy", math.nan)
-        while_training = run.kept.train.get("accuracy", math.nan)
-        alike = run.train.get("accuracy", math.nan)
-        far = max(FAR, _noise(validation, len(run.validation_probabilities)))
-        if not validation > least:
-            continue
-        if validation - alike >= far:
-            strange[repeat] = (validation, alike, alike)
-        elif validation - while_training >= far and alike >= validation - _ALIKE:
-            explained[repeat] = (validation, while_training, alike)
-    if explained:
-        validation, while_training, alike = _means(explained.values())
-        yield (
-            f"In {_repeats(explained, len(runs))} validation ({_percent(validation)}) looks far "
-            f"better than training ({_percent(while_training)}) only because training is measured "
-            f"with dropout and augmentation on; measured alike, training is {_percent(alike)}."
-        )
-    if strange:
-        validation, alike, _ = _means(strange.values())
-        yield (
-            f"In {_repeats(strange, len(runs))} validation ({_percent(validation)}) is far better "
-            f"than training ({_percent(alike)}) even measured alike: the validation images are "
-            "easier, or copies of them are trained on (`hpo data audit`)."
-        )
-
-
-def no_better_than_majority(runs: Mapping[int, Run], majority: float) -> Iterator[str]:
-    """Say where the accuracy is that of always giving the commonest answer, or below."""
-    found = [i for i, run in runs.items() if _accuracy(run) <= majority + _half_an_image(run)]
+    """Say in which trainings every image is called the same class; that is no matter of chance."""
+    at = dict.fromkeys(answers, 0.5) if thresholds is None else thresholds
+    found = [t for t, told in answers.items() if is_one_answer(told, at[t])]
     if found:
-        best = max(_accuracy(runs[i]) for i in found)
+        low, high = min(min(answers[t]) for t in found), max(max(answers[t]) for t in found)
+        classes = {"pneumonia" if answers[t][0] > at[t] else "normal" for t in found}
+        called = classes.pop() if len(classes) == 1 else "the same class"
         yield (
-            f"In {_repeats(found, len(runs))} the validation accuracy ({_percent(best)}) is no "
-            f"better than always answering the commonest class ({_percent(majority)})."
+            f"Every {images} image is called {called} (probabilities {low:.3f} to {high:.3f}): "
+            f"{_where(found)}."
         )
 
 
-def collapsed(runs: Mapping[int, Run], majority: float) -> Iterator[str]:
-    """Say which repeats are nearer to the majority class than to the best repeat.
+def _no_better_than_majority(trainings: Sequence[Training], majority: float) -> Iterator[str]:
+    """Say where the accuracy is that of always giving the commonest answer, or below."""
+    better = min(majority + _LEARNED, 0.99)
+    chances = {
+        t: _chance_of_at_most(t.n_right, t.n_images, better) * len(trainings)
+        for t in trainings
+        if t.n_right <= majority * t.n_images + 0.5
+    }
+    if found := _surely(chances):
+        yield (
+            f"The validation accuracy ({_accuracies(found)}) is no better than always answering "
+            f"the commonest class ({_percent(majority)}): {_where(found)}. A network "
+            f"{100 * _LEARNED:.0f} points better would score so low by chance in "
+            f"{_chance(chances, found)} of such studies."
+        )
+
+
+def _collapsed(trainings: Sequence[Training], majority: float) -> Iterator[str]:
+    """Say which repeats are nearer to the majority class than to the best of their configuration.
 
     One that ranks well all the same has not collapsed: its threshold is off.
     """
-    accuracies = {i: _accuracy(run) for i, run in runs.items()}
-    best = max(accuracies.values(), default=math.nan)
-    found = [i for i, one in accuracies.items() if best - one > one - majority]
-    if not (found and best - majority >= _LEAST_SPREAD):
-        return
-    where = (
-        f"nearer to the majority class ({_percent(majority)}) than to the best repeat "
-        f"({_percent(best)})"
-    )
-    ranked = [i for i in found if _auroc(runs[i]) >= _RANKS_WELL]
+    chances = {}
+    for name in dict.fromkeys(t.configuration for t in trainings):
+        repeats = [t for t in trainings if t.configuration == name]
+        best = max(repeats, key=lambda t: t.accuracy)
+        if best.accuracy - majority < _LEAST_SPREAD:
+            continue
+        # Not even the best is right for ever: one more answer of each kind.
+        share = (best.n_right + 1) / (best.n_images + 2)
+        for t in repeats:
+            if best.accuracy - t.accuracy > t.accuracy - majority:
+                chance = _chance_of_at_most(t.n_right, t.n_images, share)
+                chances[t] = chance * len(trainings)
+    found = _surely(chances)
+    ranked = [t for t in found if t.run.kept.validation.get("auroc", 0.0) >= _RANKS_WELL]
+    collapsed = [t for t in found if t not in ranked]
     for which, text in (
-        (set(found) - set(ranked), "collapsed: {where}."),
-        (ranked, "is {where}, yet ranks well (AUROC {auroc:.3f}): its threshold is off."),
+        (collapsed, "Training collapsed"),
+        (ranked, f"The threshold of 0.5 does not fit, although the AUROC is above {_RANKS_WELL}"),
     ):
-        for i in sorted(which):
-            told = text.format(where=where, auroc=_auroc(runs[i]))
-            yield f"Repeat {i + 1} of {len(runs)} ({_percent(accuracies[i])}) {told}"
+        if which:
+            yield (
+                f"{text}: {_where(which)}, with an accuracy of {_accuracies(which)}, nearer to "
+                f"the majority class ({_percent(majority)}) than to the best repeat. Networks "
+                f"like the best would differ so by chance in {_chance(chances, which)} of such "
+                "studies."
+            )
 
 
-def _twice(low: float, high: float) -> str:
-    if low < 0.5 or high > _SIGMOID_OF_ONE + _ROUNDING:
-        return ""
-    return " A sigmoid applied twice does that: 0.731 is the sigmoid of 1, 0.5 that of 0."
+def _better_than_training(trainings: Sequence[Training], *, least: float) -> Iterator[str]:
+    """Say where validation is far better than training, both measured in evaluation mode.
+
+    Of a model whose validation accuracy is not above `least` nothing is said: it learned nothing.
+    """
+    chances = {}
+    for t in trainings:
+        alike = t.run.train.get("accuracy", math.nan)
+        if t.accuracy > least and t.accuracy - alike >= FAR:
+            chance = _chance_of_at_most(t.n_images - t.n_right, t.n_images, 1 - alike)
+            chances[t] = chance * len(trainings)
+    if found := _surely(chances):
+        alike = math.fsum(t.run.train["accuracy"] for t in found) / len(found)
+        yield (
+            f"Validation ({_accuracies(found)}) is far better than training (mean "
+            f"{_percent(alike)}, without dropout): {_where(found)}. The validation images are "
+            "easier, or copies of them are trained on (`hpo data audit`); by chance that happens "
+            f"in {_chance(chances, found)} of such studies."
+        )
 
 
-def _accuracy(run: Run) -> float:
-    return run.kept.validation.get("accuracy", math.nan)
+def _chance_of_at_most(n_right: float, n_images: int, share: float) -> float:
+    """Return the chance of so few right answers, where each is right with this chance."""
+    # Imported here: `hpo --help` does without.
+    from scipy.special import bdtr
+
+    return float(bdtr(round(n_right), n_images, min(max(share, 0.0), 1.0)))
 
 
-def _auroc(run: Run) -> float:
-    return run.kept.validation.get("auroc", math.nan)
+def _surely(chances: Mapping[Training, float]) -> list[Training]:
+    return [training for training, chance in chances.items() if chance < CHANCE]
 
 
-def _half_an_image(run: Run) -> float:
-    return 0.5 / max(1, len(run.validation_probabilities))
+def _chance(chances: Mapping[Training, float], found: Iterable[Training]) -> str:
+    highest = max(chances[training] for training in found)
+    return "less than 0.1 %" if highest < 0.001 else f"{100 * highest:.1f} %"
 
 
-def _noise(share: float, n_images: int) -> float:
-    """Return three standard errors of a share: what chance alone hardly reaches."""
-    return 3 * math.sqrt(max(share * (1 - share), 0.0) / n_images) if n_images else math.inf
+def _where(found: Sequence[Training]) -> str:
+    """Write `batch_size 32 (repeats 1 and 3), batch_size 64 (repeat 2)`."""
+    texts = []
+    for name in dict.fromkeys(t.configuration for t in found):
+        *others, last = [str(t.repeat) for t in found if t.configuration == name]
+        repeats = f"repeats {', '.join(others)} and {last}" if others else f"repeat {last}"
+        texts.append(f"{name} ({repeats})" if name else repeats)
+    more = len(texts) - _MOST_NAMED
+    return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more configurations" * (more > 0))
 
 
-def _means(rows: Iterable[tuple[float, float, float]]) -> tuple[float, float, float]:
-    a, b, c = (math.fsum(column) / len(column) for column in zip(*rows, strict=True))
-    return a, b, c
-
-
-def _repeats(found: Iterable[int], n: int) -> str:
-    """Write `repeats 2 and 3 of 5`, `all 5 repeats`, or `the one repeat`."""
-    numbers = [str(i + 1) for i in sorted(found)]
-    if n == 1:
-        return "the one repeat"
-    if len(numbers) == n:
-        return "both repeats" if n == 2 else f"all {n} repeats"
-    if len(numbers) == 1:
-        return f"repeat {numbers[0]} of {n}"
-    return f"repeats {', '.join(numbers[:-1])} and {numbers[-1]} of {n}"
+def _accuracies(found: Sequence[Training]) -> str:
+    low, high = min(t.accuracy for t in found), max(t.accuracy for t in found)
+    return _percent(low) if low == high else f"{100 * low:.1f} to {_percent(high)}"
 
 
 def _percent(share: float) -> str:

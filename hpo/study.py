@@ -14,7 +14,7 @@ from hpo.option_texts import set_option
 from hpo.storage import Storage, database_of, explained, in_command, url_of
 from hpo.storage_url import storage_option
 from hpo.study_documents import FORMAT, to_document, to_goal, to_record
-from hpo.study_record import DataInfo, Goal, StudyRecord, check_name
+from hpo.study_record import WINDOW, DataInfo, Goal, StudyRecord, check_name
 
 _ATTRIBUTE: Final = "hpo"
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
@@ -208,6 +208,8 @@ def _differences(old: StudyRecord, new: StudyRecord) -> list[str]:
         if old_identity[name] != new_identity[name]:
             shown = {"names": "--param"}.get(name, f"--{name}")
             faults.append(f"{shown}: {old_identity[name]} there, {new_identity[name]} here")
+    if new.window not in (0, WINDOW, old.window):
+        faults.append(f"--window: {old.window} there, {new.window} here")
     return faults + spaces.space_differences(
         cast(Mapping[str, Any], old_identity["space"]),
         cast(Mapping[str, Any], new_identity["space"]),

@@ -24,6 +24,11 @@ MOST_TRIALS: Final = 50_000
 LIBRARY: Final = "library"
 """What stands for the command of a study that was made in Python."""
 
+# So many for four lanes keep two cores busy 96 % of the time, four 91 %, eight 98 %
+# (benchmarks/window.py); the wider it is, the older is what is decided by.
+WINDOW: Final = 6
+"""The window of a search for which none was asked."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataInfo:
@@ -56,7 +61,7 @@ class StudyRecord:
 
     `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search, and
     so is `window`: configuration k is decided by what those up to `k - window` came to, so that
-    many are under way at most. 0 for a grid, and for a search that is not settled yet.
+    many are under way at most; cores, lanes and memory do not change it. 0 for a grid.
     `is_gpu_named` says that `device` is the one GPU that was asked for, and no other will do.
     """
 
@@ -87,7 +92,9 @@ class StudyRecord:
 
     def identity(self) -> dict[str, Any]:
         """Return what makes it this study: another identity is another study."""
-        return {
+        # Older studies recorded a window that followed from their machine, which named none.
+        window = {} if self.window in (0, WINDOW) else {"window": self.window}
+        return window | {
             "kind": self.kind,
             "names": list(self.names),
             "space": spaces.to_document(self.space),

@@ -46,8 +46,9 @@ LAYERS = (
     {"hpo.workers", "hpo.retraining"},
     {"hpo.evaluate"},
     {"hpo.weights"},
-    {"hpo.forecast", "hpo.export", "hpo.reproduce", "hpo.api", "hpo.plots"},
+    {"hpo.forecast", "hpo.export", "hpo.reproduce", "hpo.plots"},
     {"hpo.report"},
+    {"hpo.api"},
     {"hpo.cli"},
     {"hpo.__main__"},
 )

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from hpo.baselines import Baseline, baselines
+from hpo.data import open_data, seal
 from hpo.data.dataset import Fold, Pixels, TrainingData
+from tests.conftest import SMALL, Hpo
 
 N = 60
 
@@ -52,3 +56,25 @@ def test_folds_that_are_alike_count_once_and_five_are_enough(data: TrainingData)
 
 def test_baselines_are_the_same_each_time(data: TrainingData) -> None:
     assert baselines(data, [2]) == baselines(data, [2])
+
+
+def test_the_baselines_of_a_search_are_of_the_folds_of_its_winner(hpo: Hpo, xrays: Path) -> None:
+    search = (
+        *("search", "--trials", "2", "--param", "dropout", *SMALL, "--metric", "accuracy"),
+        *("--finalists", "2", "--final-repeats", "2", "--data", xrays, "--study", "s", "--quiet"),
+    )
+    hpo(*search, "--finalists", "0")
+    sealed = seal(open_data(xrays))
+    on_first = {b.name: b.mean for b in baselines(sealed, [0])}
+    assert hpo("show", "s", "--json").json["baselines"] == on_first
+    shown = hpo(*search)
+    of_winner = {b.name: b.mean for b in baselines(sealed, [1, 2])}
+    assert hpo("show", "s", "--json").json["baselines"] == of_winner
+    searched, finalists = shown.out.split("Finalists, trained again")
+    told = f"{100 * of_winner['logistic regression']:.1f}"
+    assert "logistic regression" not in searched
+    (row,) = (line for line in finalists.splitlines() if "logistic regression" in line)
+    assert told in row
+    page = Path("studies/s/report.html").read_text()
+    assert page.count("baseline: logistic regression") == 1
+    assert page.index("baseline: logistic") < page.index('id="configurations"')

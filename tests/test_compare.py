@@ -4,12 +4,13 @@ import dataclasses
 import json
 import random
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
 from hpo import space
 from hpo.compare import Comparison, compare, to_document
-from hpo.errors import StudyError
+from hpo.errors import StudyError, UsageError
 from hpo.report.comparison import render_comparison
 from hpo.runs import RunStore
 from hpo.stats import outcome
@@ -19,6 +20,7 @@ from tests.fake_studies import (
     PAYLOAD,
     PHANTOM,
     FakeStudy,
+    add_finalists,
     fake_grid,
     fake_record,
     fake_search,
@@ -189,3 +191,31 @@ def test_names_from_outside_are_escaped_on_the_page(tmp_path: Path) -> None:
     page = render_comparison(compare([one, two]), RunStore(tmp_path))
     assert PAYLOAD not in page
     assert "<img src=x" not in page
+
+
+def test_studies_with_different_scores_are_compared_by_accuracy_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    search = add_finalists(
+        fake_search(tmp_path / "a", 14, metric="stress_accuracy"), 0.90, 0.95, 0.88
+    ).summary
+    swept = fake_grid(tmp_path / "b", ["batch_size"]).summary
+    both = compare([swept, search], best=True)
+    assert both.score.name == "accuracy"
+    _, other = both.entries
+    assert search.best is not None
+    assert other.configuration.number == search.best.number
+    assert other.found is not None
+    accuracies = [r.accuracy or 0.0 for r in search.best.judged]
+    assert other.found.mean == pytest.approx(fmean(accuracies))
+    (pair,) = both.verdict.pairs
+    assert pair.n_pairs == 4
+    assert "Compared by validation accuracy. Chosen by another score: " in both.notes[0]
+    assert "search-1 by accuracy under stress" in both.notes[0]
+    assert to_document(both)["score"]["name"] == "accuracy"
+    page = render_comparison(both, RunStore(tmp_path / "b"))
+    assert f"#{search.best.number}: " in page
+    with pytest.raises(StudyError, match="has no stress_brier on record"):
+        compare([swept, search], metric="stress_brier")
+    with pytest.raises(UsageError, match="--metric cannot be"):
+        compare([swept, search], metric="f1")

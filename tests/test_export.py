@@ -55,8 +55,8 @@ def test_the_reports_own_sequential_loads_every_state_dict_strictly(
     exported: Path, xrays: Path, hpo: Hpo
 ) -> None:
     images = np.load(xrays / "test_pneumonia.npy")[:4]
-    for folder, n_outputs in (("000_loss-bce", 1), ("001_loss-ce", 2)):
-        for repeat in (0, 1):
+    for folder, n_outputs in (("001_loss-bce", 1), ("002_loss-ce", 2)):
+        for repeat in (1, 2):
             path = exported / folder / f"weights-repeat-{repeat}.pt"
             network = reports_network(n_outputs)
             network.load_state_dict(torch.load(path, weights_only=True), strict=True)
@@ -84,27 +84,27 @@ def test_both_formats_hold_the_same_weights(exported: Path) -> None:
 
 
 def test_a_configuration_has_settings_curves_weights_and_a_script(exported: Path) -> None:
-    folder = exported / "000_loss-bce"
+    folder = exported / "001_loss-bce"
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
-        "curves-repeat-0.csv",
         "curves-repeat-1.csv",
+        "curves-repeat-2.csv",
         "network.py",
-        "weights-repeat-0.pt",
-        "weights-repeat-0.safetensors",
         "weights-repeat-1.pt",
         "weights-repeat-1.safetensors",
+        "weights-repeat-2.pt",
+        "weights-repeat-2.safetensors",
     ]
     config = json.loads((folder / "config.json").read_text())
     assert config["params"] == {"loss": "bce"}
     assert config["config"]["hidden"] == [8, 6]
-    header, *epochs = (folder / "curves-repeat-1.csv").read_text().splitlines()
+    header, *epochs = (folder / "curves-repeat-2.csv").read_text().splitlines()
     assert header.startswith("epoch,learning_rate,train_loss,train_accuracy,validation_loss")
     assert [line.split(",")[0] for line in epochs] == ["1", "2"]
 
 
 def test_the_script_runs_as_it_is(exported: Path) -> None:
-    script = exported / "001_loss-ce" / "network.py"
+    script = exported / "002_loss-ce" / "network.py"
     done = subprocess.run(
         [sys.executable, "-W", "error", script], capture_output=True, text=True, check=False
     )
@@ -120,10 +120,10 @@ def test_an_opened_test_is_written_beside_the_weights(
     images = np.concatenate(
         [np.load(xrays / f"test_{name}.npy") for name in ("normal", "pneumonia")]
     )
-    for folder, n_outputs in (("000_loss-bce", 1), ("001_loss-ce", 2)):
+    for folder, n_outputs in (("001_loss-bce", 1), ("002_loss-ce", 2)):
         text = (Path("opened") / folder / "test.txt").read_text()
         told = []
-        for repeat in (0, 1):
+        for repeat in (1, 2):
             state = torch.load(
                 exported / folder / f"weights-repeat-{repeat}.pt", weights_only=True
             )
@@ -154,17 +154,17 @@ def test_weights_of_the_search_leave_when_finalists_speak(hpo: Hpo, xrays: Path)
     search += ("--data", str(xrays), "--study", "s", "--quiet")
     assert hpo(*search, "--finalists", "0").code == 0
     assert hpo("export", "s", "--out", "out", "--weights", "all").code == 0
-    ours = sorted(Path("out").rglob("weights-repeat-0.*"))
+    ours = sorted(Path("out").rglob("weights-repeat-1.*"))
     assert len(ours) == 4
-    own = [path.with_name("weights-repeat-0.pt.old") for path in ours[::2]]
+    own = [path.with_name("weights-repeat-1.pt.old") for path in ours[::2]]
     for path in own:
         path.write_bytes(b"the user's")
     assert hpo(*search, "--finalists", "2").code == 0
     assert hpo("export", "s", "--out", "out").code == 0
     home = home_of(hpo("show", "s", "--json").json["best"]["params"], Path("out"))
     assert sorted(path.name for path in home.glob("weights*")) == [
-        "weights-repeat-0.pt.old",
-        *(f"weights-repeat-{n}.{suffix}" for n in (1, 2) for suffix in ("pt", "safetensors")),
+        "weights-repeat-1.pt.old",
+        *(f"weights-repeat-{n}.{suffix}" for n in (2, 3) for suffix in ("pt", "safetensors")),
     ]
     assert all(path.exists() for path in own)
     # Of the other one no weights were asked for: what is there is its own, as it was.
@@ -174,7 +174,7 @@ def test_weights_of_the_search_leave_when_finalists_speak(hpo: Hpo, xrays: Path)
 def test_the_ensemble_is_of_the_repeats_alone_whatever_lies_beside_them(
     exported: Path, hpo: Hpo, xrays: Path
 ) -> None:
-    home = exported / "000_loss-bce"
+    home = exported / "001_loss-bce"
     stranger = home / "from-elsewhere.pt"
     torch.save({"1.weight": torch.zeros(2, 2)}, stranger)
     image = np.load(xrays / "test_pneumonia.npy")[:1]
@@ -206,7 +206,7 @@ def test_a_run_that_is_no_run_leads_nowhere(hpo: Hpo, exported: Path, run: objec
     assert written() == before
     answer = hpo("predict", "mine", "image.png")
     assert answer.code == 1
-    assert f"trial {trial} names no run" in " ".join(answer.err.split())
+    assert f"repeat 1 of loss {best['loss']} names no run" in " ".join(answer.err.split())
 
 
 def written() -> dict[Path, int]:
@@ -228,7 +228,7 @@ def test_one_repeat_is_exported_without_an_ensemble(hpo: Hpo, xrays: Path) -> No
     hpo(*GRID, "--repeats", "1", "--data", xrays, "--study", "one", "--quiet")
     hpo("evaluate", "one")
     hpo("export", "one", "--out", "one")
-    text = Path("one/000_loss-bce/test.txt").read_text()
+    text = Path("one/001_loss-bce/test.txt").read_text()
     assert "accuracy: " in text
     assert "ensemble" not in text
 
@@ -244,7 +244,7 @@ def test_an_opening_is_exported_whatever_its_configurations_were_called(
         evaluated["value"] = f"as it was called before: {evaluated['value']}"
     study.set_user_attr(ATTRIBUTE, document)
     hpo("export", "one", "--out", "one")
-    for name in ("000_loss-bce", "001_loss-ce"):
+    for name in ("001_loss-bce", "002_loss-ce"):
         assert "accuracy: " in (Path("one") / name / "test.txt").read_text()
 
 

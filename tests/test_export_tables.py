@@ -144,11 +144,11 @@ def test_finalists_have_their_fresh_means_and_others_none(tmp_path: Path) -> Non
 def test_what_was_read_under_stress_is_exported(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1, metric="stress_accuracy")
     first = fake.summary.configurations[0]
-    home = exported(fake, tmp_path) / folder_name(0, first)
-    curves = rows(home / "curves-repeat-0.csv")
+    home = exported(fake, tmp_path) / folder_name(first)
+    curves = rows(home / "curves-repeat-1.csv")
     assert [row["epoch"] for row in curves if row["stress_accuracy"]] == ["4", "8", "12"]
     assert float(curves[3]["stress_accuracy"]) == pytest.approx(first.repeats[0].reported[4])
-    battery = rows(home / "stress-repeat-0.csv")
+    battery = rows(home / "stress-repeat-1.csv")
     assert [row["change"] for row in battery] == ["unchanged", *CHANGES]
     under = [float(row["accuracy"]) for row in battery[1:]]
     assert sum(under) / len(under) == pytest.approx(first.repeats[0].score)
@@ -156,6 +156,6 @@ def test_what_was_read_under_stress_is_exported(tmp_path: Path) -> None:
 
 def test_a_plain_study_has_no_files_and_columns_of_the_battery(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1)
-    home = exported(fake, tmp_path) / folder_name(0, fake.summary.configurations[0])
+    home = exported(fake, tmp_path) / folder_name(fake.summary.configurations[0])
     assert not list(home.glob("stress*"))
-    assert not any(name.startswith("stress") for name in rows(home / "curves-repeat-0.csv")[0])
+    assert not any(name.startswith("stress") for name in rows(home / "curves-repeat-1.csv")[0])

@@ -24,7 +24,7 @@ ASKED: dict[str, tuple[str, ...]] = {
     "resume": ("resume", "mine"),
     "evaluate": ("evaluate", "mine"),
     "export": ("export", "mine"),
-    "reproduce": ("reproduce", "mine", "0"),
+    "reproduce": ("reproduce", "mine", "1"),
 }
 
 

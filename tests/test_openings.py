@@ -41,8 +41,16 @@ def test_trials_that_came_after_an_opening_are_counted() -> None:
     assert "1 trial came after it" in second
 
 
+def test_the_same_look_at_the_test_is_told_once_with_its_count() -> None:
+    again = replace(FIRST, when="2026-01-05T06:07:08+00:00")
+    other = replace(FIRST, threshold="youden")
+    first, second = statements([FIRST, other, again], n_complete=6)
+    assert first.startswith("The test was opened 2 times, last on 2026-01-05 06:07 UTC by ")
+    assert "threshold youden" in second
+
+
 def test_of_many_openings_the_first_and_the_last_are_told() -> None:
-    many = [replace(FIRST, command=f"hpo evaluate {i}") for i in range(9)]
+    many = [replace(FIRST, command=f"hpo evaluate {i}", n_complete=i) for i in range(9)]
     told = statements(many, n_complete=6)
     assert len(told) == 4
     assert "`hpo evaluate 0`" in told[0]

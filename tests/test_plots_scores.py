@@ -7,7 +7,6 @@ import pytest
 
 from hpo import plots
 from hpo.compare import compare
-from hpo.errors import StudyError
 from hpo.learning_curves import compare_curves
 from hpo.plots.history import HistoryInfo
 from hpo.report.comparison import render_comparison
@@ -200,13 +199,3 @@ def test_the_better_study_of_two_is_named_in_the_right_direction(
     assert ("%" in rows) is both.score.kind.is_share
     sentences = " ".join(pair.sentence for pair in both.verdict.pairs)
     assert ("points" in sentences) is both.score.kind.is_share
-
-
-def test_studies_with_different_scores_do_not_compare(tmp_path: Path) -> None:
-    one, two = (
-        fake_grid(tmp_path / metric, ["batch_size"], n_repeats=2, metric=metric).summary
-        for metric in ("accuracy", "stress_accuracy")
-    )
-    with pytest.raises(StudyError, match="fake: stress_accuracy") as failure:
-        compare([one, two])
-    assert "--metric" in str(failure.value)

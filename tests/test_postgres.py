@@ -47,7 +47,7 @@ def test_every_command_works_and_none_shows_the_password(
         hpo("resume", "mine", *at),
         hpo("report", "mine", *at),
         hpo("evaluate", "mine", *at),
-        hpo("reproduce", "mine", "0", *at),
+        hpo("reproduce", "mine", "1", *at),
         hpo("export", "mine", *at),
     ]
     monkeypatch.setenv("HPO_STORAGE", url)

@@ -113,7 +113,7 @@ def test_without_a_verdict_no_sentence_calls_a_difference_real(tmp_path: Path) -
     text = outline(fake_search(tmp_path, 30)).text
     assert "Verdict" not in text
     # What is said of one configuration alone compares its validation with its training.
-    before, _, rest = text.partition("Look twice")
+    before, _, rest = text.partition("Warnings")
     text = before + rest[rest.index("History") :]
     assert not re.search(r"significan|beats|better than|really|proves|winner is", text)
 

@@ -17,7 +17,7 @@ from hpo.report.page import render
 from hpo.report.table import table
 from hpo.score import SCORES
 from hpo.study_record import Goal
-from hpo.summary import to_document
+from hpo.summary import sentences, to_document
 from tests.fake_studies import (
     PAYLOAD,
     FakeStudy,
@@ -97,7 +97,7 @@ def test_the_table_keeps_the_scores_of_the_search_and_marks_the_winner(
     assert best.score.mean is not None
     (winner,) = [row for row in shown.rows if row.kind == "best"]
     assert winner is not shown.rows[0]
-    assert winner.cells[0] == decided.record.score.text(best.score.mean, digits=2)
+    assert winner.cells[0] == decided.record.score.text(best.score.mean)
     assert winner.cells[2] == "1"
     assert shown.badge == "winner"
 
@@ -148,7 +148,7 @@ def test_a_winner_is_compared_by_its_fresh_repeats(tmp_path: Path) -> None:
     both = compare([found, grid], best=True)
     entry = both.entries[0]
     assert found.finalists is not None
-    assert entry.number == found.finalists.winner.number
+    assert entry.configuration.number == found.finalists.winner.number
     assert entry.found == found.finalists.winner.fresh
     assert both.verdict.pairs[0].n_pairs == 4
     (note,) = [note for note in both.notes if "search-1" in note]
@@ -259,3 +259,25 @@ def test_names_from_outside_are_escaped_among_finalists(tmp_path: Path) -> None:
     assert 'id="finalists"' in text
     assert PAYLOAD not in text
     assert "<script>document" not in text
+
+
+def test_how_far_the_search_was_off_is_the_difference_of_the_figures_beside_it(
+    decided: FakeStudy,
+) -> None:
+    finalists = decided.summary.finalists
+    assert finalists is not None
+    (said,) = (s for s in sentences(finalists, decided.record) if "scored best in the search" in s)
+    searched, fresh, off = map(float, re.findall(r"\d+\.\d+", said))
+    assert off == pytest.approx(abs(searched - fresh))
+
+
+def test_data_with_one_validation_split_have_no_other_folds(tmp_path: Path) -> None:
+    fake = add_finalists(fake_search(tmp_path, 14), *TOPS)
+    finalists, record = fake.summary.finalists, fake.record
+    assert finalists is not None
+    assert "retrained with new seeds on other folds: " in sentences(finalists, record)[0]
+    own = dataclasses.replace(
+        record, data=dataclasses.replace(record.data, has_own_validation=True)
+    )
+    assert "retrained with new seeds: " in sentences(finalists, own)[0]
+    assert "fold" not in " ".join(sentences(finalists, own))

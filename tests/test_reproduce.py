@@ -42,6 +42,7 @@ def run(**changes: float) -> Run:
 def reproduction(judgment: Judgment, *changes: str) -> Reproduction:
     return Reproduction(
         study="mine",
+        name="Trial 4",
         trial=4,
         metric=SCORES["accuracy"],
         has_run=True,

@@ -22,6 +22,16 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="What to compare by: a metric of the validation images. Default: the score that "
+            "all of them optimize, else accuracy.",
+            show_default=False,
+        ),
+    ] = None,
     storage: StorageOption = DEFAULT_URL,
     json: JsonOption = False,
 ) -> None:
@@ -52,7 +62,7 @@ def compare(
 
     opened = open_storage(storage, create=False)
     summaries = [summarize(open_study(opened, name), storage_url=storage) for name in names]
-    comparison = put_side_by_side(summaries, best=best)
+    comparison = put_side_by_side(summaries, best=best, metric=metric)
     path = comparison_page(storage, names)
     write_comparison(comparison, RunStore(runs_folder(storage)), path)
     if json:

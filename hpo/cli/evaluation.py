@@ -15,7 +15,6 @@ from hpo.evaluate import (
     Evaluation,
     Request,
     open_test,
-    read_evaluation,
     to_document,
 )
 from hpo.evaluate.records import NUMBERS, SHARES
@@ -34,17 +33,12 @@ _NONE: Final = "–"
 def open_if_complete(session: Session, summary: StudySummary) -> Evaluation | None:
     """Open the test of a sweep that is complete; of another one it stays sealed, and that is said.
 
-    What the last opening found is shown again where it was of the same trials.
-
     Raises:
         HpoError: the test cannot be opened.
     """
     n_open = summary.n_open
     if not n_open and all(c.state == "complete" for c in summary.configurations):
         request = Request(command=command_line())
-        last = read_evaluation(session.study)
-        if last and last.threshold == request.threshold and last.trials == _complete(summary):
-            return last
         return open_test(session.study, session.storage, request, dataset=session.plan.dataset)
     say(
         f"The test stays sealed: {count(n_open, 'training')} to be done and "
@@ -88,6 +82,20 @@ def print_evaluation(evaluation: Evaluation, summary: StudySummary) -> None:
         print_line(f"  {line}")
     for line in evaluation.notes:
         print_line(line)
+
+
+def print_result(evaluation: Evaluation, summary: StudySummary) -> None:
+    """Print what the last opening of the test found of the best configuration."""
+    found = evaluation.of(summary.best)
+    if found is None:
+        return
+    accuracy, auroc = (
+        _written(found.metrics[name], factor=factor, form=form, bounds=" ({} to {})")
+        for name, factor, form in (("accuracy", 100, ".1f"), ("auroc", 1, ".3f"))
+    )
+    print_line(
+        f"Test result of {found.name}, with 95 % intervals: accuracy {accuracy} %, AUROC {auroc}."
+    )
 
 
 def print_openings(summary: StudySummary) -> None:
@@ -142,10 +150,6 @@ def _heads(columns: Sequence[Evaluated]) -> list[str]:
     return ["", *(c.name for c in columns)]
 
 
-def _complete(summary: StudySummary) -> set[int]:
-    return {r.trial for c in summary.configurations for r in c.repeats if r.state == "complete"}
-
-
 def _confusion(evaluation: Evaluation, evaluated: Evaluated) -> str:
     counts, n = evaluated.confusion, len(evaluated.trials)
     over = "" if n == 1 else f" (means over {n} repeats)"
@@ -182,10 +186,13 @@ def _number(interval: Interval, *, form: str = ".3f") -> str:
     return _written(interval, factor=1, form=form)
 
 
-def _written(interval: Interval, *, factor: int, form: str) -> str:
+def _written(
+    interval: Interval, *, factor: int, form: str, bounds: str = "\n[dim]{} to {}[/]"
+) -> str:
     if interval.mean is None:
         return _NONE
     text = f"{factor * interval.mean:{form}}"
     if interval.low is None or interval.high is None:
         return text
-    return f"{text}\n[dim]{factor * interval.low:{form}} to {factor * interval.high:{form}}[/]"
+    low, high = (f"{factor * bound:{form}}" for bound in (interval.low, interval.high))
+    return text + bounds.format(low, high)

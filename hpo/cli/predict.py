@@ -40,7 +40,7 @@ def predict(
 
         hpo predict STUDY chest_xray/test/NORMAL/*.jpeg
 
-        hpo predict studies/STUDY/export/000_batch_size-32 image.jpeg
+        hpo predict studies/STUDY/export/001_batch_size-32 image.jpeg
 
         hpo predict weights.pt image.png --input-scale raw
     """

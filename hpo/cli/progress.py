@@ -74,7 +74,7 @@ class Tally:
         self.n_left -= done.outcome != "failed"
         self.n_pruned += done.outcome == "pruned"
         if done.outcome == "failed":
-            self.failures.append(f"trial {done.trial} ({label(done.job)}): {done.reason}")
+            self.failures.append(f"{label(done.job)}: {done.reason}")
         self.note(done.job, done.score)
 
     @property

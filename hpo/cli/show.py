@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hpo.cli.options import JsonOption, StorageOption, StudyArgument
-from hpo.errors import UsageError
+from hpo.errors import StudyError, UsageError
 from hpo.storage_url import DEFAULT_URL
 
 
@@ -51,8 +51,10 @@ def show(
 def _show_one(
     study: str, storage: str, *, has_curves: bool, target: float | None, json: bool
 ) -> None:
+    from hpo.cli.evaluation import document, print_result
     from hpo.cli.output import print_json
     from hpo.cli.tables import print_curves, print_study
+    from hpo.evaluate import read_evaluation
     from hpo.folders import runs_folder
     from hpo.learning_curves import compare_curves
     from hpo.runs import RunStore
@@ -61,15 +63,22 @@ def _show_one(
     from hpo.summary import summarize, to_document
 
     opened = open_storage(storage, create=False)
-    summary = summarize(open_study(opened, study), storage_url=storage)
+    stored = open_study(opened, study)
+    summary = summarize(stored, storage_url=storage)
+    tested = None
+    with contextlib.suppress(StudyError):  # A damaged record of the test: the rest is shown.
+        tested = read_evaluation(stored)
     found = None
     if has_curves:
         found = compare_curves(summary, RunStore(runs_folder(storage)), target=target)
     if json:
         curves = {"curves": found.to_document() if found else None} if has_curves else {}
-        print_json(to_document(summary) | curves)
+        test = {"test": document(tested, summary)} if tested else {}
+        print_json(to_document(summary) | curves | test)
         return
     print_study(summary, RunStore(runs_folder(storage)))
+    if tested:
+        print_result(tested, summary)
     if found:
         print_curves(found)
 

@@ -24,7 +24,6 @@ MOST_ON_PAGE: Final = 200
 """As many as `hpo.report` shows, which takes a second to import."""
 
 _MOST_ROWS: Final = 15
-_MOST_SIGNS: Final = 100
 _MOST_DAMAGED: Final = 5
 _MOST_REAL: Final = 30
 _MOST_COLUMNS: Final = 3
@@ -47,16 +46,9 @@ def print_study(summary: StudySummary, runs: RunStore) -> None:
     _print_lines(_verdict(summary.verdict))
     if summary.finalists:
         _print_finalists(summary.finalists, summary)
-    _print_signs(summary, runs)
-    _print_lines(notes(summary, len(rows)))
-
-
-def _print_signs(summary: StudySummary, runs: RunStore) -> None:
-    signs = study_signs(summary, runs)
-    _print_lines(f"Look twice: {sign}" for sign in signs[:_MOST_SIGNS])
-    if (n_more := len(signs) - _MOST_SIGNS) > 0:
-        _print_lines([f"{count(n_more, 'more sign')}: `hpo report` shows them all."])
+    _print_lines(f"Warning: {sign}" for sign in study_signs(summary, runs))
     _print_lines(filter(None, [scope(summary)]))
+    _print_lines(notes(summary, len(rows)))
 
 
 def print_studies(summaries: Sequence[StudySummary]) -> None:
@@ -160,8 +152,9 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
     results = [score.column, *({"epochs"} - set(named)), "time each"]
     if summary.goal.n_repeats > 1:
         results[1:1] = ["95 % interval", "repeats"]
-    # Verdicts call the configurations of a search by their numbers.
-    numbers = ["#"] if summary.record.kind == "search" else []
+    # Of a small grid the rows stand in the order of their numbers.
+    in_order = [row.number for row in rows] == list(range(1, len(rows) + 1))
+    numbers = ["#"] if summary.record.kind == "search" or not in_order else []
     table = Table()
     for name in numbers:
         table.add_column(name, justify="right")
@@ -172,9 +165,8 @@ def _table(summary: StudySummary, rows: Sequence[Configuration], names: Sequence
     for name in line:
         table.add_column(name, ratio=1, min_width=_LINE_WIDTH)
     columns = [*numbers, *named, *results, *line]
-    places = {id(c): f"{n}" for n, c in enumerate(summary.configurations, start=1)}
     for row in rows:
-        cells = _cells(row, score) | {"#": places[id(row)]}
+        cells = _cells(row, score) | {"#": str(row.number)}
         style = "bold green" if row is summary.best else ""
         table.add_row(*(cells.get(name, "") for name in columns), style=style)
     return table
@@ -228,8 +220,10 @@ def _print_finalists(finalists: Finalists, summary: StudySummary) -> None:
     for base in summary.reports:
         fresh = score_cells(base.configuration.judged_score, score)
         table.add_row(escape(base.name), "–", *fresh, str(len(base.configuration.judged)))
+    for name, accuracy in summary.shown_baselines.items():
+        table.add_row(escape(name), "–", score.number(accuracy), "–", "–", style="dim")
     print_table(table)
-    _print_lines(sentences(finalists, score))
+    _print_lines(sentences(finalists, summary.record))
     _print_lines(f"  {said}" for said in _beside_winner(finalists))
     compared = [base.comparison for base in summary.reports if base.comparison]
     _print_lines(f"  {pair.sentence}" for pair in compared if pair.n_pairs)

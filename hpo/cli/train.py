@@ -137,12 +137,21 @@ def search(
     ] = 5,
     final_repeats: Annotated[
         int,
-        typer.Option("--final-repeats", help="Trainings of each finalist, on other folds."),
+        typer.Option("--final-repeats", help="Number of new trainings of each finalist."),
     ] = 5,
     with_baselines: Annotated[
         bool,
         typer.Option("--with-baselines", help="Train the bases of the five reports beside it."),
     ] = False,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            "--window",
+            help="Most configurations under way at a time, 6 by default. It decides the course "
+            "of the search, --lanes does not; a wider one keeps more cores busy.",
+            show_default=False,
+        ),
+    ] = None,
     timeout: TimeoutOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -150,9 +159,9 @@ def search(
 ) -> None:
     """Search the open space of hyperparameters, the base configuration first.
 
-    At the end the best few are trained again on other folds with fresh seeds, and the winner is
-    named by that. The same command with more --trials goes on. --param restricts the search to
-    these.
+    At the end the best few are retrained with new seeds and, where the data have no validation
+    split, on other folds: that names the winner. The same command with more --trials goes on.
+    --param restricts the search to these.
 
     Examples:
 
@@ -186,6 +195,7 @@ def search(
         finalists=finalists,
         final_repeats=final_repeats,
         with_baselines=with_baselines,
+        window=window,
     )
     plan = with_timeout(plan_search(param or [], settings, search_settings), timeout)
     from hpo.cli import work

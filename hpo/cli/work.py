@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import typer
 
+from hpo.api import with_page
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import count, duration, print_json, print_line, print_path, say, size
 from hpo.cli.progress import Tally, follow_all, train
@@ -56,14 +57,14 @@ def carry_out(plan: Plan, flags: Flags) -> None:
         # Before the page: that may fail where a disk is full.
         print_study(summary, session.runs)
     is_new = bool(tally.n_trained or tally.n_reused or evaluation)
-    summary = _write_page(session, summary, is_new=is_new)
+    summary = with_page(session, summary, is_new=is_new)
     if flags.json:
         tested = {"test": document(evaluation, summary)} if evaluation else {}
         print_json(to_document(summary) | tested)
     else:
-        _print_call(summary, tally, seconds=time.monotonic() - started)
         if evaluation:
             print_evaluation(evaluation, summary)
+        _print_call(summary, tally, seconds=time.monotonic() - started)
     _end(summary, tally, session, is_json=flags.json)
 
 
@@ -106,21 +107,11 @@ def _interruptible(session: Session) -> Iterator[None]:
         ) from None
 
 
-def _write_page(session: Session, summary: StudySummary, *, is_new: bool) -> StudySummary:
-    """Write the page of the study if anything in it is new; drawing it takes a second."""
-    path = session.folder / "report.html"
-    if summary.count("complete") and (is_new or not path.exists()):
-        from hpo.report import write_report
-
-        summary = replace(summary, report=str(path))
-        write_report(summary, session.study, session.runs, session.folder)
-    return replace(summary, report=str(path) if path.exists() else None)
-
-
 def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
-    if tally.n_trained or tally.n_reused:
+    n_done = tally.n_trained - len(tally.failures)
+    if n_done or tally.n_reused or tally.failures:
         reused = f", reused {tally.n_reused:,}" if tally.n_reused else ""
-        print_line(f"Trained {tally.n_trained:,}{reused}, in {duration(seconds)}.")
+        print_line(f"Trained {n_done:,}{reused}, in {duration(seconds)}.")
     else:
         print_line("Nothing to train: all results are already available.")
     if summary.report:
@@ -191,6 +182,7 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
                 "seconds_range": list(found.seconds_range),
                 "memory_bytes": found.memory_bytes,
                 "data": {"notes": list(plan.dataset.notes)},
+                "too_large_batches": list(found.too_large_batches),
             }
         )
         return
@@ -211,6 +203,12 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
     span = f" ({least} to {most})" if is_open else ""
     print_line(f"  time             about {duration(found.seconds)}{span}")
     print_line(f"  memory           about {size(found.memory_bytes)}")
+    if found.too_large_batches:
+        sizes = " and ".join(map(str, found.too_large_batches))
+        print_line(
+            f"  Trainings with batch_size {sizes} will fail: there are {found.n_train} training "
+            f"images. Leave {sizes} out of the choices in the space file."
+        )
     if is_open:
         print_line("  The time depends on what is pruned and on which become finalists.")
     for note in plan.dataset.notes:

@@ -1,6 +1,6 @@
 """One configuration on the test: its metrics, gap, curves and what they mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from hpo.evaluate.metrics import statistics
 from hpo.evaluate.records import GAPS, METRICS, Confusion, Ensemble, Evaluated
 from hpo.evaluate.thresholds import ThresholdRule, choose, shared
 from hpo.runs import Run
-from hpo.signs import configuration_signs, one_sided
+from hpo.signs import Training, one_answer, signs
 from hpo.stats.intervals import Floats
 
 
@@ -68,7 +68,7 @@ def evaluate_configuration(
         roc=curves.roc(exam.labels, probabilities),
         calibration=curves.calibration(exam.labels, probabilities),
         notes=tuple(filter(None, (gaps.gap_sentence(fall), gaps.threshold_sentence(fall)))),
-        signs=_signs(candidate.runs, models),
+        signs=_signs(candidate, models),
         ensemble=_ensemble(models, exam, rule),
     )
     answered = Answered(
@@ -134,11 +134,14 @@ def count_answers(is_called_ill: NDArray[np.bool_], labels: Labels) -> Confusion
     )
 
 
-def _signs(runs: Mapping[int, Run], models: Sequence[_Model]) -> tuple[str, ...]:
+def _signs(candidate: Candidate, models: Sequence[_Model]) -> tuple[str, ...]:
     share = float(np.mean([m.labels.mean() for m in models]))
-    tested = {i: run.test_probabilities for i, run in runs.items()}
-    thresholds = {i: m.threshold for i, m in zip(runs, models, strict=True)}
+    trainings = [
+        Training("", candidate.repeats[i].number, run) for i, run in candidate.runs.items()
+    ]
+    tested = {training: training.run.test_probabilities for training in trainings}
+    thresholds = {t: model.threshold for t, model in zip(trainings, models, strict=True)}
     return (
-        *configuration_signs(runs, majority=max(share, 1 - share)),
-        *one_sided(tested, images="test", thresholds=thresholds),
+        *signs(trainings, majority=max(share, 1 - share)),
+        *one_answer(tested, images="test", thresholds=thresholds),
     )

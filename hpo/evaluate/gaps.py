@@ -18,6 +18,7 @@ from typing import Final
 
 from hpo.evaluate.exam import Labels
 from hpo.evaluate.thresholds import youden
+from hpo.score import SCORES
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats
 
@@ -49,7 +50,9 @@ def gap_sentence(fall: Fall) -> str:
         text = f"no gap can be told ({100 * gap.low:+.1f} to {100 * gap.high:+.1f} points)"
     else:
         way = "lower" if gap.mean > 0 else "higher"
-        text = f"the test is {100 * abs(gap.mean):.1f} points {way} ({_points(bounds)})"
+        low, high = sorted((test.mean, test.mean + gap.mean))
+        size = SCORES["accuracy"].difference_text(high, low)
+        text = f"the test is {size} {way} ({_points(bounds)})"
     return f"Accuracy: {both}; {text}."
 
 

@@ -71,7 +71,7 @@ def gather(summary: StudySummary, runs: RunStore, *, is_all: bool) -> tuple[Cand
 def _names(configuration: Configuration, summary: StudySummary) -> tuple[str, Hashable]:
     if summary.record.kind == "grid":
         return configuration.label, configuration.value
-    name = f"#{summary.configurations.index(configuration) + 1}"
+    name = f"#{configuration.number}"
     return name, name
 
 
@@ -91,7 +91,7 @@ def _candidate(
         if fault is None and run is not None:
             runs[number] = run
         else:
-            faults.append(f"trial {repeat.trial} ({configuration.label}): {fault}")
+            faults.append(f"{configuration.label}, repeat {repeat.number}: {fault}")
     return Candidate(*names, configuration, repeats, runs)
 
 

@@ -1,5 +1,6 @@
 """Opening the sealed test of a study, on record."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -43,9 +44,10 @@ def open_test(
 ) -> Evaluation:
     """Open the sealed test of a study from its run store, and put the opening on record.
 
-    Nothing is trained, and no weights are needed. The record is written before the first label is
-    read; where something is missing, the test stays sealed. `dataset` are the data of the study
-    where they are open already.
+    What the last opening found of the same trials at the same threshold is returned again: that is
+    no other look at the test. Nothing is trained, and no weights are needed. The record is written
+    before the first label is read; where something is missing, the test stays sealed. `dataset`
+    are the data of the study where they are open already.
 
     Raises:
         UsageError: the threshold is none.
@@ -61,11 +63,16 @@ def open_test(
         if dataset is None:
             dataset = open_recorded_data(study, summary.record)
         check_test(dataset)
+        trials = tuple(trial for c in candidates for trial in c.trials)
+        with contextlib.suppress(StudyError):  # What is damaged is found anew.
+            last = read_evaluation(study)
+            if last and (last.threshold, last.trials) == (rule.text, set(trials)):
+                return last
         opening = Opening(
             when=now(),
             command=mask_command(request.command),
             threshold=rule.text,
-            trials=tuple(trial for c in candidates for trial in c.trials),
+            trials=trials,
             n_complete=summary.count("complete"),
         )
         with turn(storage, study.study_name):

@@ -7,6 +7,7 @@ from typing import Final
 from hpo.config import Scalar
 from hpo.space.records import params_text
 from hpo.stats import Interval, PairComparison
+from hpo.summary import Configuration
 
 SHARES: Final = {
     "accuracy": "accuracy",
@@ -136,6 +137,11 @@ class Evaluation:
     def n_images(self) -> int:
         """The number of test images."""
         return self.n_normal + self.n_pneumonia
+
+    def of(self, configuration: Configuration | None) -> Evaluated | None:
+        """Return what was found of a configuration of the study, None where it was not opened."""
+        trials = {repeat.trial for repeat in configuration.repeats} if configuration else set()
+        return next((c for c in self.configurations if trials.issuperset(c.trials)), None)
 
     @property
     def trials(self) -> set[int]:

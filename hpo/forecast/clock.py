@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-from hpo.engines import window_of
 from hpo.forecast.coming import Coming, unshared
 from hpo.forecast.times import EpochTimes
 from hpo.search.job import Job
@@ -56,7 +55,7 @@ class Clock:
                 searched,
                 n_lanes=self.n_lanes,
                 n_processes=self.n_processes,
-                window=self.record.window or window_of(self.n_lanes),
+                window=self.record.window,
             )
         else:
             freely += searched

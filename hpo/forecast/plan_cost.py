@@ -17,7 +17,7 @@ from hpo.storage import explained, open_storage, quiet_optuna
 from hpo.storage_url import sqlite_path
 from hpo.study_record import Goal
 from hpo.training import device as devices
-from hpo.training.timing import memory_bytes
+from hpo.training.timing import FOLD, memory_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,8 @@ class Forecast:
 
     `n_stored` trainings are in the run store but not in the study: told without training.
     `seconds_range` is what a search may take by what it finds: from cheap proposals, many of them
-    pruned, and finalists of the cheaper half of the space to the contrary.
+    pruned, and finalists of the cheaper half of the space to the contrary. Trainings with one of
+    `too_large_batches` will fail: that is more than the `n_train` training images.
     """
 
     study: str
@@ -40,6 +41,8 @@ class Forecast:
     seconds: float
     seconds_range: tuple[float, float]
     memory_bytes: int
+    too_large_batches: tuple[int, ...]
+    n_train: int
 
     @property
     def n_to_train(self) -> int:
@@ -63,8 +66,11 @@ def forecast(plan: Plan) -> Forecast:
     lacking = coming.without(lambda job: runs.has(run_key(record, job)))
     n_lanes = min(lanes_of(record, plan.lanes), max(1, lacking.n_trainings))
     n_processes = processes_of(record, n_lanes)
-    configs = [job.config for job in lacking.jobs]
     data = sealed(plan.dataset, record)
+    # A batch larger than the training images fails as one training: there is nothing to time.
+    n_train = len(data.fold(FOLD).train)
+    configs = [job.config for job in lacking.jobs if job.config.batch_size <= n_train]
+    too_large = {job.config.batch_size for job in coming.jobs if job.config.batch_size > n_train}
     times = time_epochs(data, configs, device=device, n_processes=n_processes)
     clock = Clock(record=record, times=times, n_lanes=n_lanes, n_processes=n_processes)
     memory = [
@@ -86,6 +92,8 @@ def forecast(plan: Plan) -> Forecast:
             clock.seconds(lacking, lacking.costly_finalists(), COSTLY),
         ),
         memory_bytes=max(memory, default=0),
+        too_large_batches=tuple(sorted(too_large)),
+        n_train=n_train,
     )
 
 

@@ -43,7 +43,7 @@ def time_epochs(
     ranked = sorted(kinds, key=lambda kind: epoch_cost(kinds[kind], n_train=n_train))
     chosen = even_choice(ranked, _MOST_TIMED)
     timed = [kinds[kind] for kind in chosen]
-    if n_processes > 1:
+    if n_processes > 1 and timed:
         seconds = seconds_side_by_side(data, timed, device=device, n_processes=n_processes)
     else:
         seconds = [seconds_per_epoch(data, config, device=device) for config in timed]

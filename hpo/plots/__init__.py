@@ -6,7 +6,7 @@ nothing of studies. Names from outside are made harmless where a record is drawn
 
 from plotly.graph_objects import Figure
 
-from hpo.plots.battery import BatteryInfo, BatteryRow, battery_info, draw_battery
+from hpo.plots.battery import BatteryInfo, BatteryRow, battery_info, draw_battery, loss_text
 from hpo.plots.calibration import (
     CalibrationCurve,
     CalibrationInfo,
@@ -79,6 +79,7 @@ __all__ = [
     "history_info",
     "importance_info",
     "interval_text",
+    "loss_text",
     "mean_text",
     "overlay_info",
     "parameter_text",

@@ -53,7 +53,7 @@ def battery_info(summary: StudySummary, runs: RunStore) -> BatteryInfo | None:
     changes = [n for n in stressed[0].stress if all(n in run.stress for run in stressed)]
     rows = [_row(change, stressed, unchanged, score=score) for change in changes]
     rows.sort(key=lambda row: -row.loss)
-    name = configuration_label(summary, summary.configurations.index(best) + 1)
+    name = configuration_label(summary, best)
     shown = [unchanged, *(value for row in rows for value in row.scores)]
     return BatteryInfo(
         rows=tuple(rows),
@@ -95,13 +95,20 @@ def _row(change: str, runs: list[Run], unchanged: float, *, score: Score) -> Bat
     )
 
 
+def loss_text(row: BatteryRow, unchanged: float, score: Score) -> str:
+    """Write what a change costs, by the figures as they are written."""
+    is_better_high = score.kind.direction == "maximize"
+    scores = (unchanged, row.mean) if is_better_high else (row.mean, unchanged)
+    return score.difference_text(*scores)
+
+
 def _sentence(name: str, worst: BatteryRow, unchanged: float, *, score: Score) -> str:
     if worst.loss <= 0:
         return f"No change makes the {score.title} of {name} worse than {score.text(unchanged)}."
     return (
         f'The worst change for {name} is "{worst.change}": {score.title} '
         f"{score.text(worst.mean)} instead of {score.text(unchanged)}, a loss of "
-        f"{score.difference_text(worst.loss)}."
+        f"{loss_text(worst, unchanged, score)}."
     )
 
 
@@ -165,7 +172,13 @@ def _means(info: BatteryInfo, rows: tuple[BatteryRow, ...]) -> go.Scatter:
         marker={"color": color(0), "size": 12},
         hoverinfo="text",
         hovertext=[
-            lines([row.change, score.text(row.mean), f"loss: {score.difference_text(row.loss)}"])
+            lines(
+                [
+                    row.change,
+                    score.text(row.mean),
+                    f"loss: {loss_text(row, info.unchanged, score)}",
+                ]
+            )
             for row in rows
         ],
         showlegend=False,

@@ -88,7 +88,7 @@ def curves_info(summary: StudySummary, runs: RunStore) -> CurvesInfo | None:
     Of many configurations, the best by mean score and the base configuration are taken.
     """
     chosen = _chosen(summary)
-    named = [(configuration_label(summary, n), summary.configurations[n - 1]) for n in chosen]
+    named = [(configuration_label(summary, c), c) for c in chosen]
     left_out = _left_out(summary, chosen)
     return overlay_info(named, runs, score=summary.record.score, left_out=left_out)
 
@@ -125,7 +125,13 @@ def overlay_info(
         score=score,
         curves=tuple(curves),
         is_loss_log=_is_loss_log(curves),
-        caption=_caption([c for _, c in named], records, score=score, left_out=left_out),
+        caption=_caption(
+            [c for _, c in named],
+            records,
+            has_dots=score.is_stressed and any(c.metric == "score" for c in curves),
+            score=score,
+            left_out=left_out,
+        ),
     )
 
 
@@ -154,17 +160,16 @@ def draw_curves(info: CurvesInfo) -> go.Figure:
     return figure
 
 
-def _chosen(summary: StudySummary) -> list[int]:
-    """Return the numbers of the configurations to show, in the order of the study."""
-    numbered = dict(enumerate(summary.configurations, start=1))
-    finished = [number for number, c in numbered.items() if c.scores]
+def _chosen(summary: StudySummary) -> list[Configuration]:
+    """Return the configurations to show, in the order of the study."""
+    finished = [c for c in summary.configurations if c.scores]
     if len(finished) <= len(PALETTE):
         return finished
-    finished.sort(key=lambda number: summary.full_rank(numbered[number]), reverse=True)
+    finished.sort(key=summary.full_rank, reverse=True)
     base = summary.record.space.base.identity()
     chosen = finished[:N_BEST]
-    chosen += [n for n in finished[N_BEST:] if numbered[n].config.identity() == base]
-    return sorted(chosen)
+    chosen += [c for c in finished[N_BEST:] if c.config.identity() == base]
+    return sorted(chosen, key=lambda c: c.number)
 
 
 def _records(configuration: Configuration, runs: RunStore) -> list[_Record]:
@@ -218,7 +223,7 @@ def _is_loss_log(curves: list[Curve]) -> bool:
     return max(values) > _LOG_FROM * sorted(values)[len(values) // 2]
 
 
-def _left_out(summary: StudySummary, chosen: Sequence[int]) -> str:
+def _left_out(summary: StudySummary, chosen: Sequence[Configuration]) -> str:
     n_finished = sum(bool(c.scores) for c in summary.configurations)
     if len(chosen) == n_finished:
         return ""
@@ -230,6 +235,7 @@ def _caption(
     configurations: Sequence[Configuration],
     records: Sequence[list[_Record]],
     *,
+    has_dots: bool,
     score: Score,
     left_out: str,
 ) -> str:
@@ -238,7 +244,7 @@ def _caption(
     caption += "dropout on, so it may lie below validation)."
     if any(len(of_one) > 1 for of_one in records):
         caption += " Lines are means over repeats, bands reach from the lowest to the highest."
-    if score.is_stressed:
+    if has_dots:
         caption += f" The {score.title} is not measured in every epoch: dots are where it was."
     caption += left_out
     if len({record.n_epochs for record in every}) > 1:

@@ -62,15 +62,15 @@ def history_info(summary: StudySummary) -> HistoryInfo | None:
     """Extract the history; None while there is no score."""
     searched = [
         point
-        for number, configuration in enumerate(summary.configurations, start=1)
-        if (point := _point(number, configuration))
+        for configuration in summary.configurations
+        if (point := _point(configuration.number, configuration))
     ]
     if not searched:
         return None
     points = (*searched, *_finalists(summary))
     axis = score_axis(summary, [point.score for point in points])
     return HistoryInfo(
-        n_configurations=len(summary.configurations),
+        n_configurations=summary.configurations[-1].number,
         points=tuple(replace(p, details=_details(summary, p)) for p in _shown(summary, points)),
         best=_best(points, summary.record.score),
         axis=axis,
@@ -131,7 +131,7 @@ def _shown(summary: StudySummary, points: Sequence[HistoryPoint]) -> list[Histor
     """Return the points to draw: of very many, some of those with a score and of the pruned."""
 
     def rank(point: HistoryPoint) -> tuple[bool, float]:
-        is_best = summary.configurations[point.number - 1] is summary.best
+        is_best = summary.numbered[point.number] is summary.best
         return is_best, summary.record.score.rank(point.score)
 
     crosses, scores = _parted(points)
@@ -147,9 +147,9 @@ def _parted(points: Sequence[HistoryPoint]) -> tuple[list[HistoryPoint], list[Hi
 
 
 def _details(summary: StudySummary, point: HistoryPoint) -> tuple[str, ...]:
-    configuration = summary.configurations[point.number - 1]
+    configuration = summary.numbered[point.number]
     score = summary.record.score
-    label = configuration_label(summary, point.number)
+    label = configuration_label(summary, configuration)
     if point.state == "finalist":
         assert configuration.fresh is not None
         return label, f"trained again: {score_text(configuration.fresh, score)}"
@@ -187,8 +187,8 @@ def _caption(summary: StudySummary, points: tuple[HistoryPoint, ...]) -> str:
     if summary.finalists:
         caption += " Diamonds are the fresh means of the finalists, without that luck."
     failed = [
-        configuration_label(summary, number)
-        for number, configuration in enumerate(summary.configurations, start=1)
+        configuration_label(summary, configuration)
+        for configuration in summary.configurations
         if configuration.state == "failed"
     ]
     return caption + (f" With a failed training: {list_text(failed)}." if failed else "")

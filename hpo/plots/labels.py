@@ -14,15 +14,14 @@ def parameter_text(configuration: Configuration, name: str) -> str:
     return "-" if value is None else short_text(value)
 
 
-def configuration_label(summary: StudySummary, number: int) -> str:
-    """Return a short name of configuration `number`, counted from 1 in the order of the study.
+def configuration_label(summary: StudySummary, configuration: Configuration) -> str:
+    """Return a short name of a configuration.
 
     In a grid its values; in a search, whose configurations differ in everything, its number.
     """
     names = summary.record.names
     if summary.record.kind == "search":
-        return f"#{number}"
-    configuration = summary.configurations[number - 1]
+        return f"#{configuration.number}"
     if len(names) == 1:
         return f"{names[0]} {parameter_text(configuration, names[0])}"
     return configuration.label
@@ -33,11 +32,11 @@ def percent(accuracy: float) -> str:
     return f"{100 * accuracy:.1f}\u00a0%"
 
 
-def mean_text(found: Interval | None, score: Score, *, digits: int = 1) -> str:
+def mean_text(found: Interval | None, score: Score) -> str:
     """Write a mean; a dash where there is none."""
     if found is None or found.mean is None:
         return "-"
-    return score.text(found.mean, digits=digits)
+    return score.text(found.mean)
 
 
 def interval_text(found: Interval | None, score: Score) -> str:

@@ -57,7 +57,7 @@ def slice_infos(summary: StudySummary) -> tuple[SliceInfo, ...]:
     """Extract a slice per searched parameter that took at least two values."""
     shown = thinned(
         _scored(summary),
-        lambda numbered: (numbered[1] is summary.best, summary.rank(numbered[1])),
+        lambda c: (c is summary.best, summary.rank(c)),
         most=MAX_POINTS,
     )
     points = {name: _points(summary, name, shown) for name in summary.record.names}
@@ -97,18 +97,17 @@ def draw_slice(info: SliceInfo) -> go.Figure:
     return figure
 
 
-def _scored(summary: StudySummary) -> list[tuple[int, Configuration]]:
-    numbered = enumerate(summary.configurations, start=1)
-    return [(number, c) for number, c in numbered if c.score and c.score.mean is not None]
+def _scored(summary: StudySummary) -> list[Configuration]:
+    return [c for c in summary.configurations if c.score and c.score.mean is not None]
 
 
 def _points(
-    summary: StudySummary, name: str, shown: Sequence[tuple[int, Configuration]]
+    summary: StudySummary, name: str, shown: Sequence[Configuration]
 ) -> tuple[SlicePoint, ...]:
     best = summary.best
     return tuple(
-        SlicePoint(configuration_label(summary, number), c.params[name], c.score.mean, c is best)
-        for number, c in shown
+        SlicePoint(configuration_label(summary, c), c.params[name], c.score.mean, c is best)
+        for c in shown
         if name in c.params and c.score and c.score.mean is not None
     )
 

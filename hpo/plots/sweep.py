@@ -26,7 +26,7 @@ N_BEST_GROUPS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class SweepCell:
-    """One configuration: its place on the axis, its group, its scores by trial."""
+    """One configuration: its place on the axis, its group, its scores by repeat."""
 
     value: str
     group: str
@@ -121,7 +121,7 @@ def _left_out(n_finished: int, cells: tuple[SweepCell, ...], others: list[str]) 
 
 def _cell(configuration: Configuration, first: str, others: list[str]) -> SweepCell:
     assert configuration.score is not None
-    scores = tuple((r.trial, r.score) for r in configuration.repeats if r.score is not None)
+    scores = tuple((r.number, r.score) for r in configuration.repeats if r.score is not None)
     return SweepCell(
         value=parameter_text(configuration, first),
         group=_group(configuration, others),
@@ -164,11 +164,11 @@ def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
         is_alone = len(cell.scores) == 1
         start = _center(info, cell) + (0 if is_alone else 0.12 * slot)
         step = 0 if is_alone else 0.3 * slot / (len(cell.scores) - 1)
-        for position, (trial, score) in enumerate(cell.scores):
+        for position, (repeat, score) in enumerate(cell.scores):
             x.append(start + position * step)
             y.append(score)
-            told = info.axis.score.text(score, digits=2)
-            text.append(lines([_name(info, cell), f"trial {trial}: {told}"]))
+            told = info.axis.score.text(score)
+            text.append(lines([_name(info, cell), f"repeat {repeat}: {told}"]))
     return go.Scatter(
         x=x,
         y=y,

@@ -56,7 +56,7 @@ def battery_section(summary: StudySummary, runs: RunStore) -> BatterySection | N
             (
                 row.change,
                 score.text(row.mean),
-                score.difference_text(row.loss),
+                plots.loss_text(row, info.unchanged, score),
                 CHANGES.get(row.change, ""),
             )
             for row in info.rows

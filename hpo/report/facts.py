@@ -89,7 +89,10 @@ def _search_facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
     record, goal = summary.record, summary.goal
     if record.kind == "grid":
         return ()
-    words = f"{record.sampler}, pruner: {record.pruner}, aim: {goal.n_trials} configurations"
+    words = (
+        f"{record.sampler}, pruner: {record.pruner}, window: {record.window}, "
+        f"aim: {goal.n_trials} configurations"
+    )
     if not goal.n_finalists:
         return (("Sampler", words),)
     finalists = f"{goal.n_finalists}, each with {goal.n_final_repeats} fresh repeats"

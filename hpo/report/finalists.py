@@ -22,7 +22,8 @@ class FinalistRow:
 class FinalistsSection:
     """The section: a row per finalist, best first, what is said, and the verdict among them.
 
-    `reports` are rows for the bases of the reports, trained with the same fresh repeats.
+    `reports` are rows for the bases of the reports, trained with the same fresh repeats, and for
+    the baselines.
     """
 
     columns: tuple[str, ...]
@@ -43,8 +44,19 @@ def finalists_section(summary: StudySummary) -> FinalistsSection | None:
             _row(summary, member, score, is_winner=member is finalists.winner)
             for member in finalists.members
         ),
-        reports=tuple(_report(base, score) for base in summary.reports),
-        sentences=tuple(sentences(finalists, score)),
+        reports=(
+            *(_report(base, score) for base in summary.reports),
+            *(
+                FinalistRow(
+                    name=f"baseline: {name}",
+                    parameters="on the folds of the winner",
+                    cells=("-", score.text(accuracy), "-", "-"),
+                    is_winner=False,
+                )
+                for name, accuracy in summary.shown_baselines.items()
+            ),
+        ),
+        sentences=tuple(sentences(finalists, summary.record)),
         verdict=tuple(
             (said, False) if isinstance(said, str) else (said.sentence, said.is_real)
             for said in [
@@ -56,7 +68,7 @@ def finalists_section(summary: StudySummary) -> FinalistsSection | None:
 
 
 def _row(summary: StudySummary, member: Finalist, score: Score, *, is_winner: bool) -> FinalistRow:
-    configuration = summary.configurations[member.number - 1]
+    configuration = summary.numbered[member.number]
     return FinalistRow(
         name=member.label,
         parameters=configuration.label,

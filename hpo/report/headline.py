@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+from hpo.evaluate import Evaluation
 from hpo.plots import interval_text, mean_text, percent
+from hpo.score import SCORES
 from hpo.stats import Interval
 from hpo.summary import Configuration, StudySummary
 
@@ -20,12 +22,16 @@ class Headline:
     score: str
     interval: str
     baselines: tuple[tuple[str, str], ...]
+    test: tuple[tuple[str, str], ...]
     trainings: str
     notes: tuple[str, ...]
 
 
-def headline(summary: StudySummary) -> Headline:
-    """Return the short answer. It calls no difference real: that is for the verdict."""
+def headline(summary: StudySummary, evaluation: Evaluation | None = None) -> Headline:
+    """Return the short answer. It calls no difference real: that is for the verdict.
+
+    `evaluation` is what the last opening of the test found.
+    """
     best, found, score = summary.best, summary.best_score, summary.record.score
     title = f"Validation {score.title}"
     return Headline(
@@ -39,8 +45,20 @@ def headline(summary: StudySummary) -> Headline:
             (name if score.is_accuracy else f"{name}, accuracy", percent(value))
             for name, value in summary.baselines.items()
         ),
+        test=_test(summary, evaluation),
         trainings=_trainings(summary),
         notes=tuple(_notes(summary, best)),
+    )
+
+
+def _test(summary: StudySummary, evaluation: Evaluation | None) -> tuple[tuple[str, str], ...]:
+    found = evaluation.of(summary.best) if evaluation else None
+    if found is None:
+        return ()
+    accuracy, score = found.metrics["accuracy"], SCORES["accuracy"]
+    return (
+        ("Test accuracy", mean_text(accuracy, score)),
+        ("Test accuracy, 95 % interval", interval_text(accuracy, score)),
     )
 
 
@@ -107,7 +125,8 @@ def _wanted(summary: StudySummary) -> str:
 
 def _beside_baselines(accuracy: float, summary: StudySummary) -> str:
     return " and ".join(
-        f"{_beside(100 * (accuracy - value))} {name}" for name, value in summary.baselines.items()
+        f"{_beside(SCORES['accuracy'].difference(accuracy, value))} {name}"
+        for name, value in summary.baselines.items()
     )
 
 

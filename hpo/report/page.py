@@ -5,6 +5,7 @@ from typing import Final
 
 import optuna
 
+from hpo.evaluate import read_evaluation
 from hpo.files import write_page
 from hpo.learning_curves import compare_curves
 from hpo.report.battery import battery_section
@@ -43,7 +44,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
         {
             "summary": summary,
             "score": summary.record.score,
-            "headline": headline(summary),
+            "headline": headline(summary, read_evaluation(study)),
             "finalists": finalists_section(summary),
             "battery": battery_section(summary, runs),
             "signs": study_signs(summary, runs),

@@ -65,18 +65,18 @@ class Unfinished:
 
 def table(summary: StudySummary) -> Table:
     """Return the configurations that have a score: a grid's in its order, a search's by score."""
-    scored = [(i, c) for i, c in enumerate(summary.configurations, start=1) if c.scores]
+    scored = [c for c in summary.configurations if c.scores]
     by_score = summary.record.kind == "search" or len(scored) > MAX_ROWS
     if by_score:
-        scored.sort(key=lambda numbered: summary.rank(numbered[1]), reverse=True)
+        scored.sort(key=summary.rank, reverse=True)
     shown = scored[:MAX_ROWS]
     names = _columns(summary)
     best = summary.best
-    rows = [_row(summary, number, c, is_best=c is best) for number, c in shown]
-    # Baselines are accuracies: beside other scores they would be read as such.
-    beside = summary.baselines.items() if summary.record.score.is_accuracy else ()
+    rows = [_row(summary, c, is_best=c is best) for c in shown]
+    # Those of a search that has finalists are of the folds of these, and stand in their table.
+    beside = {} if summary.finalists else summary.shown_baselines
     told = summary.record.score.text
-    baselines = [_baseline(name, told(accuracy, digits=2), names) for name, accuracy in beside]
+    baselines = [_baseline(name, told(value), names) for name, value in beside.items()]
     return Table(
         columns=tuple(Column(name, name in _RESULTS) for name in names),
         rows=(*rows, *baselines),
@@ -90,15 +90,15 @@ def table(summary: StudySummary) -> Table:
 def unfinished(summary: StudySummary) -> Unfinished:
     """Return every pruned and every failed training, with the reason."""
     pruned, failed = [], []
-    for number, configuration in enumerate(summary.configurations, start=1):
-        label = configuration_label(summary, number)
+    for configuration in summary.configurations:
+        label = configuration_label(summary, configuration)
         for repeat in configuration.repeats:
             if repeat.state == "pruned":
                 words = _pruned_words(repeat, summary.record.score)
-                pruned.append(f"{label}, trial {repeat.trial}: {words}")
+                pruned.append(f"{label}, repeat {repeat.number}: {words}")
             elif repeat.state == "failed":
                 reason = repeat.reason or "no reason is on record"
-                failed.append(f"{label}, trial {repeat.trial}, seed {repeat.seed}: {reason}")
+                failed.append(f"{label}, repeat {repeat.number}: {reason}")
     return Unfinished(
         pruned=tuple(pruned[:MAX_ROWS]),
         failed=tuple(failed[:MAX_ROWS]),
@@ -121,26 +121,24 @@ def _columns(summary: StudySummary) -> list[str]:
     return [*_RESULTS[:n_first], *names, *_RESULTS[n_first:]]
 
 
-def _row(
-    summary: StudySummary, number: int, configuration: Configuration, *, is_best: bool
-) -> Row:
+def _row(summary: StudySummary, configuration: Configuration, *, is_best: bool) -> Row:
     searched = [r for r in configuration.repeats if r.repeat < configuration.n_searched]
     done = [repeat for repeat in searched if repeat.score is not None]
     n_wanted = max(summary.goal.n_repeats, len(searched))
     found, score = configuration.score, summary.record.score
     deviation = found.deviation if found else None
     results = (
-        mean_text(found, score, digits=2),
+        mean_text(found, score),
         interval_text(found, score),
         str(len(done)) if len(done) == n_wanted else f"{len(done)} of {n_wanted}",
-        "-" if deviation is None else score.text(deviation, digits=2),
+        "-" if deviation is None else score.number(deviation),
         _range([repeat.n_epochs for repeat in done]),
         _seconds([repeat.seconds for repeat in done if repeat.seconds is not None]),
     )
     cells = dict(zip(_RESULTS, results, strict=True))
     cells |= {name: parameter_text(configuration, name) for name in summary.record.names}
     return Row(
-        name=f"#{number}",
+        name=f"#{configuration.number}",
         cells=tuple(cells[name] for name in _columns(summary)),
         kind="best" if is_best else "plain",
     )

@@ -54,11 +54,13 @@ def reproduce(
     number: int,
     runs: RunStore,
     *,
+    name: str = "",
     device: str | None = None,
     precision: str | None = None,
 ) -> Iterator[EpochAgain | Reproduction]:
     """Train a trial again and compare every recorded number; what came out is yielded last.
 
+    `number` is Optuna's, `name` what the trial is called in messages.
     Without `device` and `precision` as recorded. A pruned trial is trained as far as it was. The
     run store is read for the record alone.
 
@@ -67,7 +69,8 @@ def reproduce(
         DataError: the data are gone or changed.
         DeviceError: the device is not there.
     """
-    recorded = _read(study, number, runs)
+    name = name or f"Trial {number}"
+    recorded = _read(study, number, runs, name=name)
     record = recorded.record
     data = _open_data(study, recorded)
     place = with_device(
@@ -82,6 +85,7 @@ def reproduce(
                 yield EpochAgain(epoch, recorded.n_epochs, is_equal)
     yield Reproduction(
         study=study.study_name,
+        name=name,
         trial=number,
         metric=record.score,
         has_run=recorded.run is not None,
@@ -101,26 +105,25 @@ def _open_data(study: optuna.Study, recorded: _Recorded) -> TrainingData:
     return replace(data, is_stressed=data.is_stressed or has_stress)
 
 
-def _read(study: optuna.Study, number: int, runs: RunStore) -> _Recorded:
-    name = study.study_name
+def _read(study: optuna.Study, number: int, runs: RunStore, *, name: str) -> _Recorded:
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     if number not in trials:
         there = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"
         raise StudyError(
-            f"The study {name} has no trial {number}: {there}. `hpo export {in_command(study)} "
-            "--weights none` lists them."
+            f"The study {study.study_name} has no trial {number}: {there}. `hpo export "
+            f"{in_command(study)} --weights none` lists them."
         )
     trial, record = trials[number], read_record(study)
     job = read_job(trial)
     if trial.state == TrialState.FAIL or job is None:
         reason = trial.user_attrs.get("reason") or damage_of(trial) or "no reason is on record"
         raise StudyError(
-            f"Trial {number} of {name} failed ({reason.rstrip('.')}), so there is nothing to "
+            f"{name} of {study.study_name} failed ({reason.rstrip('.')}), so there is nothing to "
             f"compare: hpo resume {in_command(study)} trains it again."
         )
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
         raise StudyError(
-            f"Trial {number} of {name} is not finished yet: hpo resume {in_command(study)}"
+            f"{name} of {study.study_name} is not finished yet: hpo resume {in_command(study)}"
         )
     digest = trial.user_attrs.get("run")
     run = runs.read(digest) if digest else None

@@ -63,12 +63,14 @@ class Judgment:
 class Reproduction:
     """A trial that was trained again, for `n_epochs` epochs; `metric` is what its study optimizes.
 
+    `name` is what it is called, `trial` Optuna's number.
     `score` is None for a pruned trial, `score_now` also where training diverged. `changes` says
     what differs between the surroundings of the record and these. Without `has_run` only what the
     trial itself holds was compared.
     """
 
     study: str
+    name: str
     trial: int
     metric: Score
     has_run: bool

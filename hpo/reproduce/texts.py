@@ -10,7 +10,7 @@ from hpo.reproduce.judging import TOLERANCE, Difference, Judgment, Reproduction
 def sentences(found: Reproduction) -> Iterator[str]:
     """Say what came out: the answer first, then what it rests on."""
     judgment = found.judgment
-    yield f"Trial {found.trial} of {found.study}: {_answer(judgment)}"
+    yield f"{found.name} of {found.study}: {_answer(judgment)}"
     if found.score is not None:
         yield _score(found)
     if found.score is None:

@@ -10,7 +10,7 @@ repeats     how many repeats would tell a difference
 
 from hpo.stats.bootstrap import bootstrap_by_patient
 from hpo.stats.images import Statistic, auroc, difference_of, mcnemar, share
-from hpo.stats.intervals import Interval, mean_interval
+from hpo.stats.intervals import Interval, mean_interval, wilson
 from hpo.stats.outcome import outcome
 from hpo.stats.records import ACCURACY, PairComparison, ScoreKind, SweepComparison
 from hpo.stats.repeats import needed_repeats
@@ -34,4 +34,5 @@ __all__ = [
     "needed_repeats",
     "outcome",
     "share",
+    "wilson",
 ]

@@ -54,6 +54,14 @@ def mean_interval(scores: Scores, *, level: float = 0.95, overlap: float = 0.0) 
     return Interval(mean, mean - half, mean + half, deviation, n)
 
 
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of so many images (Wilson 1927)."""
+    z2 = float(t_quantile(0.975, math.inf)) ** 2
+    center = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
 def check_level_and_overlap(level: float, overlap: float) -> None:
     """Refuse what no interval can be made from."""
     if not 0 < level < 1:

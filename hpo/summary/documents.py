@@ -18,6 +18,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "kind": summary.record.kind,
         "storage": summary.storage,
         "score": {"name": summary.record.metric, "direction": kind.direction},
+        "window": summary.record.window or None,
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,
@@ -28,7 +29,9 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
             "notes": list(data.notes),
         },
         "baselines": dict(summary.baselines),
-        "configurations": [_configuration_document(c) for c in summary.configurations],
+        "configurations": [
+            {"number": c.number, **_configuration_document(c)} for c in summary.configurations
+        ],
         "best": None,
         "verdict": _verdict_document(summary.verdict),
         "finalists": _finalists_document(summary.finalists, summary.record.score),
@@ -42,6 +45,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
     }
     if summary.best and (score := summary.best_score):
         document["best"] = {
+            "number": summary.best.number,
             "params": dict(summary.best.params),
             "config": summary.best.config.to_mapping(),
             "score": score.mean,
@@ -101,6 +105,7 @@ def _verdict_document(verdict: SweepComparison | None) -> dict[str, Any] | None:
 def _repeat_document(repeat: Repeat) -> dict[str, Any]:
     return {
         "trial": repeat.trial,
+        "repeat": repeat.number,
         "seed": repeat.seed,
         "fold": repeat.fold,
         "state": repeat.state,

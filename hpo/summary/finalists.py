@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hpo.score import Score
 from hpo.stats import Interval, SweepComparison
+from hpo.study_record import StudyRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,24 +52,27 @@ class Finalists:
         return score.rank(favorite.searched) - score.rank(favorite.fresh.mean)
 
 
-def sentences(finalists: Finalists, score: Score) -> list[str]:
+def sentences(finalists: Finalists, record: StudyRecord) -> list[str]:
     """Say who won, and what the search alone would have announced."""
-    winner, favorite, luck = finalists.winner, finalists.favorite(score), finalists.luck(score)
+    score = record.score
+    winner, favorite = finalists.winner, finalists.favorite(score)
     assert winner.fresh.mean is not None
     assert favorite.fresh.mean is not None
     n = len(finalists.members)
-    again = "trained again on other folds with fresh seeds"
+    again = "retrained with new seeds"
+    again += "" if record.data.has_own_validation else " on other folds"
     said = [
-        f"{winner.label} is the best of {n} finalists {again}: "
-        f"{score.text(winner.fresh.mean)} ({finalists.n_repeats} repeats)."
+        f"{winner.label} is the best of {n} finalists, {again}: "
+        f"{score.text(winner.fresh.mean)} (mean of {finalists.n_repeats} repeats)."
     ]
     if n < finalists.n_wanted:
         said.append(f"{finalists.n_wanted} finalists were asked for; {n} could be had.")
-    size = score.difference_text(abs(luck))
-    share = f"{size} of that were luck" if luck > 0 else f"{size} more"
+    also = "also " if favorite is winner else ""
+    low, high = sorted((favorite.searched, favorite.fresh.mean))
+    size = score.difference_text(high, low)
+    way = "too optimistic" if finalists.luck(score) > 0 else "too pessimistic"
     said.append(
-        f"The search alone would have named {favorite.label} with "
-        f"{score.text(favorite.searched)}; {again} it reaches "
-        f"{score.text(favorite.fresh.mean)}: {share}."
+        f"{favorite.label} {also}scored best in the search: {score.text(favorite.searched)}, and "
+        f"{score.text(favorite.fresh.mean)} when retrained. The search was {size} {way}."
     )
     return said

@@ -11,6 +11,7 @@ from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.database import damage_of
 from hpo.errors import HpoError, StudyError
+from hpo.folders import study_folder
 from hpo.openings import read_openings
 from hpo.runs import is_digest
 from hpo.search.finalists import choose_finalists
@@ -62,7 +63,10 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     if record.kind == "grid":
         verdict = compare({c.value: c for c in configurations}, record)
     finalists = _finalists(by_identity, trials, record, goal)
-    winner = configurations[finalists.winner.number - 1] if finalists else None
+    winner = None
+    if finalists:
+        winner = next(c for c in configurations if c.number == finalists.winner.number)
+    page = study_folder(storage_url, study.study_name) / "report.html"
     return StudySummary(
         name=study.study_name,
         storage=mask(storage_url),
@@ -75,6 +79,7 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         reports=_reports(every, record, goal, winner=winner),
         openings=read_openings(study),
         damaged=tuple(filter(None, map(damage_of, found))),
+        report=str(page) if page.is_file() else None,
         n_open=_n_of_search(every, record, goal)
         if record.kind == "search"
         else _n_of_grid(configurations, n_cells=len(order), goal=goal),
@@ -135,6 +140,7 @@ def _configuration(
     # A grid has no finalists: however many repeats it has, all are alike.
     n_searched = goal.n_repeats if goal.n_finalists else 1 + max(r.repeat for r in repeats)
     return Configuration(
+        number=1 + trials[0].user_attrs["ordinal"],
         params=trials[0].user_attrs["params"],
         n_varied=len(record.names),
         config=config,
@@ -154,11 +160,7 @@ def _finalists(
 ) -> Finalists | None:
     """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
     chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
-    numbered = {
-        number: configuration
-        for number, (identity, configuration) in enumerate(configurations.items(), start=1)
-        if identity in chosen
-    }
+    numbered = {c.number: c for identity, c in configurations.items() if identity in chosen}
     if not all(_is_trained_again(c, goal) for c in numbered.values()):
         return None
     members = [

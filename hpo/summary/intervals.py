@@ -1,13 +1,12 @@
 """Means over repeats and comparisons of configurations, in the study's own score."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Final
 
 from hpo.config import Scalar
-from hpo.stats import Interval, SweepComparison, compare_best, compare_pairs, mean_interval
+from hpo.stats import Interval, SweepComparison, compare_best, compare_pairs, mean_interval, wilson
 from hpo.study_record import StudyRecord
 from hpo.summary.records import Configuration, Repeat
 
@@ -19,16 +18,24 @@ _N_BEST: Final = 15
 def mean_score(repeats: Iterable[Repeat], record: StudyRecord) -> Interval | None:
     """Return the mean of the complete ones; its interval is cut where scores end.
 
-    That of few repeats reaches beyond. No score is below 0, and no share above 1.
+    That of few repeats reaches beyond. No score is below 0, and no share above 1. That of equal
+    repeats would have no width: a share is never surer than its validation images allow.
     """
-    scores = [r.score for r in repeats if r.state == "complete" and r.score is not None]
-    if not scores:
+    complete = [r for r in repeats if r.state == "complete" and r.score is not None]
+    if not complete:
         return None
-    interval = mean_interval(scores, overlap=record.data.overlap)
-    if interval.low is None or interval.high is None:
+    interval = mean_interval([r.score for r in complete], overlap=record.data.overlap)
+    if interval.mean is None or interval.low is None or interval.high is None:
         return interval
-    highest = 1.0 if record.score.kind.is_share else math.inf
-    return replace(interval, low=max(0.0, interval.low), high=min(highest, interval.high))
+    if not record.score.kind.is_share:
+        return replace(interval, low=max(0.0, interval.low))
+    n_folds = 1 if record.data.has_own_validation else min(len({r.fold for r in complete}), 5)
+    # An image under each of twelve changes tells at most as much as twelve images.
+    n_images = record.data.n_validation * n_folds * (12 if record.score.is_stressed else 1)
+    low, high = wilson(interval.mean, max(1, n_images))
+    return replace(
+        interval, low=min(low, max(0.0, interval.low)), high=max(high, min(1.0, interval.high))
+    )
 
 
 def compare(

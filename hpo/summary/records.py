@@ -41,6 +41,11 @@ class Repeat:
     metrics: Mapping[str, Mapping[str, float]]
 
     @property
+    def number(self) -> int:
+        """What users call this repeat: `repeat` counts from 0, this from 1."""
+        return self.repeat + 1
+
+    @property
     def accuracy(self) -> float | None:
         """The validation accuracy of the kept weights, None where it is not on record."""
         # Where accuracies were reported, the score is one.
@@ -58,11 +63,14 @@ class Repeat:
 class Configuration:
     """One configuration with all its repeats.
 
+    `number` is what users call it, from 1 in the order in which configurations were asked for; 0
+    or less for the base of a report. It stays, so an equal one asked for again leaves a gap.
     `params` are those of the `n_varied` of the study that have an effect. `score` is taken over
     the complete repeats, in a search without those of finalists, which `fresh` is taken over; nor
     does `state` ask for these.
     """
 
+    number: int
     params: Mapping[str, Scalar]
     n_varied: int
     config: TrainingConfig
@@ -71,6 +79,9 @@ class Configuration:
     repeats: tuple[Repeat, ...]
     n_searched: int
     fresh: Interval | None = None
+
+    def __repr__(self) -> str:
+        return f"<#{self.number} {self.label}: {self.state}, {len(self.repeats)} repeats>"
 
     @property
     def label(self) -> str:
@@ -123,7 +134,8 @@ class StudySummary:
     once they are all trained; `reports` are the bases of the reports, trained beside it.
     `openings` tells when the sealed test was opened; its results are not in here. `n_open` counts
     the trainings to be done if nothing is pruned, those included that run or wait. `damaged` says
-    of each trial that cannot be read why it is left out.
+    of each trial that cannot be read why it is left out. `report`
+    is the path of its page, if there is one.
     """
 
     name: str
@@ -142,13 +154,31 @@ class StudySummary:
     n_reused: int = 0
     report: str | None = None
 
+    def __repr__(self) -> str:
+        found = "none yet"
+        if self.best and (score := self.best_score) and score.mean is not None:
+            mean = self.record.score.text(score.mean)
+            found = f"#{self.best.number} ({self.best.label}), {self.record.score.title} {mean}"
+        n = len(self.configurations)
+        return f"<{self.record.kind} {self.name}: {n} configurations, best {found}>"
+
+    @cached_property
+    def numbered(self) -> Mapping[int, Configuration]:
+        """The configurations by their numbers."""
+        return {c.number: c for c in self.configurations}
+
     @cached_property
     def best(self) -> Configuration | None:
         """The winner of the finalists, else the best mean score with all repeats complete."""
         if self.finalists:
-            return self.configurations[self.finalists.winner.number - 1]
+            return self.numbered[self.finalists.winner.number]
         complete = [c for c in self.configurations if c.state == "complete"]
         return max(complete, key=self.rank, default=None)
+
+    @property
+    def shown_baselines(self) -> Mapping[str, float]:
+        """The baselines that stand in a table of scores: none where these are no accuracies."""
+        return self.baselines if self.record.score.is_accuracy else {}
 
     @property
     def best_score(self) -> Interval | None:

@@ -18,12 +18,10 @@ _SECONDS: Final[Mapping[str, float]] = {
     "changed image": 20e-6,
 }
 
-# Beyond these a stack gains little (benchmarks/results/stack.json), and a search decides on
-# older results.
+# Beyond these a stack gains little (benchmarks/results/stack.json).
 _LANES_PER_CORE: Final = 4
 _LANES_OF_GPU: Final = 8
 _FEWEST_OF_SEARCH: Final = 4
-_MOST_OF_SEARCH: Final = 8
 
 _MEMINFO: Final = Path("/proc/meminfo")
 
@@ -51,13 +49,12 @@ def parts(config: TrainingConfig, *, n_train: int) -> dict[str, int]:
 def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> int:
     """Return how many trainings to do at once: the measured best, as far as memory allows.
 
-    `configs` are those that may go on together, as far as they are known. A grid takes what suits
-    the machine: its numbers do not depend on it. The course of a search does, and the more go on
-    at once, the older are the results that each is chosen by.
+    `configs` are those that may go on together, as far as they are known. No number depends on
+    it: the course of a search follows from its window.
     """
     best = _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE * cores.n_usable()
     if kind == "search":
-        best = min(max(cores.n_usable(), _FEWEST_OF_SEARCH), _MOST_OF_SEARCH)
+        best = max(cores.n_usable(), _FEWEST_OF_SEARCH)
     largest = max(map(lane_bytes, configs), default=1)
     return max(1, min(best, available_bytes(device) // 2 // largest))
 

@@ -52,9 +52,9 @@ def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
     n_train = len(data.fold(fold).train)
     if config.batch_size > n_train:
         raise TrainingError(
-            f"batch_size = {config.batch_size} is more than the {n_train} training images of "
-            f"fold {fold}. Leave {config.batch_size} out of its values, or fix a smaller one with "
-            f"--set batch_size={n_train}."
+            f"batch_size {config.batch_size} is more than the {n_train} training images of this "
+            f"repeat. Leave {config.batch_size} out of the choices of batch_size in the space "
+            f"file or in --values: at most {n_train}."
         )
 
 

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.training.cohort import Kind, kind_of, train_epoch
+from hpo.training.cohort import Kind, kind_of, open_cohort, train_epoch, train_steps
 from hpo.training.device import Device, one_thread
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
 from hpo.training.lane import Lane, measure, open_lane, read_losses, read_result
@@ -56,6 +56,7 @@ class StackedStack:
     def __init__(self, data: TrainingData, device: Device, *, joins: bool = False) -> None:
         self._device = device
         self._scratch = Scratch(device.torch)
+        self._is_warm = False
         self._joins = joins
         self._images = Images(data, device)
         self._live: dict[int, _Member] = {}
@@ -124,15 +125,18 @@ class StackedStack:
         self._scratch.clear()
 
     def _open(self, config: TrainingConfig, *, seed: int, fold: int) -> Lane:
-        start = time.perf_counter()
         with memory_explained(config, self._device), one_thread():
+            # Images are there for all trainings: their time belongs to none.
             data = self._images.place(config, fold)
+            start = time.perf_counter()
             lane = open_lane(config, data, seed=seed, device=self._device)
         lane.progress.seconds += time.perf_counter() - start
         return lane
 
     def _train(self, lanes: Sequence[Lane]) -> list[EpochMetrics]:
         """Train lanes for their next epoch and read their validation images; note neither."""
+        if lanes and not self._is_warm:
+            self._warm_up(lanes[0])
         cohorts: dict[Kind, list[Lane]] = {}
         for lane in lanes:
             cohorts.setdefault(kind_of(lane), []).append(lane)
@@ -142,6 +146,17 @@ class StackedStack:
                 found = run_epoch(cohort, self._scratch)
             measured |= {id(lane): one for lane, one in zip(cohort, found, strict=True)}
         return [measured[id(lane)] for lane in lanes]
+
+    def _warm_up(self, lane: Lane) -> None:
+        """Train a small network for a step: the first in a process takes half a second longer.
+
+        That would count as the time of whichever training comes first.
+        """
+        self._is_warm = True
+        small = lane.config.replace(hidden=(8,) * len(lane.config.hidden))
+        with memory_explained(small, self._device), one_thread():
+            spare = open_lane(small, lane.data, seed=0, device=self._device)
+            next(train_steps(open_cohort([spare], self._scratch)))
 
     def _to_train(self) -> list[Lane]:
         """Return the trainings that a lane still waits for, each once, in the order of lanes."""

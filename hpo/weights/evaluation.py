@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,13 +13,15 @@ from hpo.evaluate.exam import Labels, check_test
 from hpo.evaluate.gaps import FALL, LOPSIDED, bound
 from hpo.evaluate.metrics import statistics
 from hpo.evaluate.records import Confusion
-from hpo.signs import one_sided
+from hpo.signs import is_one_answer
 from hpo.stats import Interval, bootstrap_by_patient
 from hpo.weights.model import notes_of, open_model, text_of
 from hpo.weights.network import Network, Probabilities, Unseen
 
 _MOST_TRIED = 500
 _LEAST_GAIN = 0.1
+_SIGMOID_OF_ONE: Final = 0.7312
+_LEARNED_RANGE: Final = 0.1
 _WHOSE = (
     "Whether these weights have seen the test images in training cannot be told: if they have, "
     "these numbers are too good."
@@ -173,10 +175,16 @@ def _other_scale(network: Network, dataset: Dataset, threshold: float) -> Iterat
 
 
 def _one_sided(told: Probabilities, threshold: float) -> Iterator[str]:
-    probabilities = {0: told.tolist()}
-    for sentence in one_sided(probabilities, images="test", thresholds={0: threshold}):
-        plain = sentence.removeprefix("In the one repeat ")
-        yield plain[0].upper() + plain[1:]
+    low, high = float(told.min()), float(told.max())
+    if is_one_answer(told.tolist(), threshold):
+        called = "pneumonia" if low > threshold else "normal"
+        yield f"Every test image is called {called} (probabilities {low:.3f} to {high:.3f})."
+    # A network that has not learned lies there too, but in a narrow range.
+    if low >= 0.5 and high <= _SIGMOID_OF_ONE and high - low >= _LEARNED_RANGE:
+        yield (
+            f"All probabilities lie between {low:.3f} and {high:.3f}, as where a sigmoid is "
+            "applied twice: 0.731 is the sigmoid of 1, 0.5 that of 0. See --has-sigmoid."
+        )
 
 
 def _threshold_off(metrics: Mapping[str, Interval], best_accuracy: float) -> Iterator[str]:

@@ -39,16 +39,16 @@ def _kept(summary: StudySummary, best: Configuration, folder: Path) -> list[Path
         WeightsError: one of them was told from the run store, which holds no weights, or names
             no run.
     """
-    unnamed = [str(r.trial) for r in best.judged if r.run is None]
+    unnamed = [str(r.number) for r in best.judged if r.run is None]
     if unnamed:
         raise WeightsError(
-            f"The record of {summary.name} is damaged: trial {', '.join(unnamed)} names no run, "
-            f"so its weights cannot be found. `hpo export "
-            f"{named(summary.name, summary.storage)} --out FOLDER` trains it again: then give the "
-            f"folder of {best.label} in FOLDER instead of {summary.name}."
+            f"The record of {summary.name} is damaged: repeat {', '.join(unnamed)} of "
+            f"{best.label} names no run, so its weights cannot be found. `hpo export "
+            f"{named(summary.name, summary.storage)} --out FOLDER` trains it again: then "
+            f"give the folder of {best.label} in FOLDER instead of {summary.name}."
         )
-    files = {r.repeat: folder / f"{r.run}.safetensors" for r in best.judged}
-    gone = [str(repeat + 1) for repeat, file in files.items() if not file.is_file()]
+    files = {r.number: folder / f"{r.run}.safetensors" for r in best.judged}
+    gone = [str(number) for number, file in files.items() if not file.is_file()]
     if gone:
         raise WeightsError(
             f"The weights of {len(gone)} of {len(files)} repeats of the best configuration of "

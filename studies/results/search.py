@@ -56,7 +56,7 @@ def section(searched: Searched) -> list[str]:
     rows = [_row(evaluated, summary) for evaluated in evaluation.configurations]
     if ensemble := evaluation.configurations[0].ensemble:
         rows.insert(1, [f"its ensemble of {ensemble.n}", NONE, *_metrics(ensemble.metrics)])
-    said = sentences(summary.finalists, score) if summary.finalists else []
+    said = sentences(summary.finalists, summary.record) if summary.finalists else []
     return [
         f"`hpo search --trials {SETTINGS.trials} --with-baselines`: "
         f"{len(summary.configurations)} configurations, the best {SETTINGS.finalists} trained "

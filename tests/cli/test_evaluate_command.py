@@ -69,7 +69,11 @@ def test_evaluate_prints_the_document_of_the_design(hpo: Hpo) -> None:
         assert set(configuration["ensemble"]["metrics"]["auroc"]) >= {"value", "low", "high"}
     assert document["openings"][0]["command"] == "hpo evaluate mine --json"
     assert document["verdict"]["pairs"][0]["sentence"]
-    assert hpo("evaluate", "mine", "--json").json["n_openings"] == 2
+    # The same look again is no other look; another threshold is.
+    again = hpo("evaluate", "mine", "--json").json
+    assert (again["n_openings"], again["configurations"]) == (1, document["configurations"])
+    youden = hpo("evaluate", "mine", "--threshold", "youden", "--json").json
+    assert youden["n_openings"] == 2
 
 
 @pytest.mark.usefixtures("mine")
@@ -105,6 +109,17 @@ def test_every_later_table_states_the_opening_and_what_came_after(hpo: Hpo, xray
     hpo("evaluate", "mine")
     assert "opened on" in hpo("show", "mine").out
     assert "The test of mine was opened once." in hpo("show").out
+    (best,) = (
+        c
+        for c in hpo("show", "mine", "--json").json["test"]["configurations"]
+        if c["params"] == hpo("show", "mine", "--json").json["best"]["params"]
+    )
+    told = f"{100 * best['metrics']['accuracy']['value']:.1f}"
+    shown = hpo("show", "mine").out
+    assert f"Test result of {best['name']}, with 95 % intervals: accuracy {told} (" in shown
+    summary, _, _ = Path("studies/mine/report.html").read_text().partition('id="verdict"')
+    assert "Test accuracy" in summary
+    assert f"{told}\N{NO-BREAK SPACE}%" in summary
     more = hpo(*GRID, "--repeats", "3", "--data", xrays)
     assert "by `hpo evaluate mine`: 4 trials" in more.out
     assert "2 trials came after it" in more.out
@@ -137,6 +152,7 @@ def test_evaluate_needs_neither_weights_nor_torch() -> None:
 
 
 def test_grid_test_opens_once_the_sweep_is_complete(hpo: Hpo, xrays: Path) -> None:
+    assert hpo(*GRID, "--data", xrays, "--test").out.count("Page:") == 1
     document = hpo(*GRID, "--data", xrays, "--test", "--json").json
     assert document["n_openings"] == 1
     assert document["test"]["study"] == "mine"

@@ -87,9 +87,9 @@ def test_exported_weights_are_right_as_often_as_the_run_store_says(hpo: Hpo, xra
     hpo("export", "mine", "--out", "out", "--weights", "all")
     opened = hpo("evaluate", "mine", "--json").json["configurations"]
     assert len(opened) == len(grid["configurations"]) == 2
-    for configuration, folder in zip(opened, ("000_loss-bce", "001_loss-ce"), strict=True):
+    for configuration, folder in zip(opened, ("001_loss-bce", "002_loss-ce"), strict=True):
         for suffix in ("pt", "safetensors"):
-            file = Path("out") / folder / f"weights-repeat-0.{suffix}"
+            file = Path("out") / folder / f"weights-repeat-1.{suffix}"
             found = hpo("evaluate", "--weights", file, "--data", xrays, "--json").json
             assert found["n_right"] == configuration["n_right"]
             for name, metric in found["metrics"].items():
@@ -106,7 +106,7 @@ def test_the_ensemble_of_an_exported_folder_is_that_of_the_study(hpo: Hpo, xrays
     hpo("export", "mine", "--out", "out")
     (configuration,) = hpo("evaluate", "mine", "--json").json["configurations"]
     ensemble = configuration["ensemble"]
-    arguments = ("evaluate", "--weights", "out/000_loss-ce", "--data", xrays)
+    arguments = ("evaluate", "--weights", "out/001_loss-ce", "--data", xrays)
     found = hpo(*arguments, "--json").json
     assert (found["n_right"], len(found["members"])) == (ensemble["n_right"], 3)
     for name, metric in found["metrics"].items():
@@ -115,7 +115,7 @@ def test_the_ensemble_of_an_exported_folder_is_that_of_the_study(hpo: Hpo, xrays
         mean = configuration["metrics"][name]["value"]
         assert sum(alone) / 3 == pytest.approx(mean, abs=1e-6)
     shown = hpo(*arguments).out
-    assert "000_loss-ce, ensemble of 3, on the test of xrays" in shown
+    assert "001_loss-ce, ensemble of 3, on the test of xrays" in shown
     assert "each alone" in shown
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpo import cores
-from hpo.training import stack
+from hpo.training import cost, stack
 from hpo.training.processes import crew
 from hpo.training.processes.messages import Reply
 from hpo.training.processes.process import Process
@@ -109,10 +109,35 @@ def test_a_machine_of_many_cores_has_no_more_processes_than_trainings(
     assert len(started) == n_processes
 
 
+@pytest.mark.parametrize("free", [1, 1 << 40], ids=["little memory", "much memory"])
+def test_the_course_of_a_search_does_not_depend_on_lanes_cores_and_memory(
+    afresh: Afresh, xrays: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    command = (*SEARCH, "--data", xrays, "--trials", "9", "--finalists", "0")
+    whole = afresh(*command, "--lanes", "1")
+    assert whole.json["window"] == 6
+    monkeypatch.setattr(cores, "n_usable", lambda: 16)
+    monkeypatch.setattr(cost, "available_bytes", lambda _: free)
+    assert numbers(afresh(*command)) == numbers(whole)
+    assert numbers(afresh(*command, "--lanes", "8")) == numbers(whole)
+
+
+def test_another_window_is_another_study(hpo: Hpo, xrays: Path) -> None:
+    command = (*SEARCH, "--data", xrays, "--trials", "1", "--finalists", "0", "--quiet")
+    narrow = hpo(*command, "--window", "2", "--json").json
+    assert narrow["window"] == 2
+    assert narrow["study"] != hpo(*command, "--json").json["study"]
+    assert hpo(*command, "--study", narrow["study"]).code == 0
+    refused = hpo(*command, "--study", narrow["study"], "--window", "3")
+    assert refused.code == 1
+    assert "--window: 2 there, 3 here" in refused.err
+    assert "--window takes a whole number from 1" in hpo(*command, "--window", "0").err
+
+
 def test_the_course_of_a_search_does_not_depend_on_what_is_left_of_it(
     afresh: Afresh, hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of eight lanes the last call has work for one: the window stays that of eight."""
+    """Of eight lanes the last call has work for one."""
     monkeypatch.setattr(cores, "n_usable", lambda: 2)
     command = (*SEARCH, "--data", xrays, "--lanes", "8", "--finalists", "0")
     whole = afresh(*command)

@@ -109,17 +109,17 @@ def mine(hpo: Hpo, xrays: Path) -> tuple[object, ...]:
 @pytest.mark.usefixtures("mine")
 def test_an_exported_folder_tells_the_mean_and_its_spread(hpo: Hpo, images: list[Path]) -> None:
     hpo("export", "mine", "--out", "out")
-    folder = Path("out/000_batch_size-8")
+    folder = Path("out/001_batch_size-8")
     answer = hpo("predict", folder, *images, "--json")
     document = answer.json
     assert document["weights"] == [
-        str(folder / f"weights-repeat-{repeat}.safetensors") for repeat in (0, 1)
+        str(folder / f"weights-repeat-{repeat}.safetensors") for repeat in (1, 2)
     ]
     for image in document["images"]:
         assert len(image["repeats"]) == 2
         assert image["probability"] == pytest.approx(sum(image["repeats"]) / 2)
         assert [image["lowest"], image["highest"]] == sorted(image["repeats"])
-    single = probabilities(hpo("predict", folder / "weights-repeat-1.pt", *images, "--json"))
+    single = probabilities(hpo("predict", folder / "weights-repeat-2.pt", *images, "--json"))
     assert single == [image["repeats"][1] for image in document["images"]]
     shown = hpo("predict", folder, *images)
     header, *lines = shown.out.splitlines()
@@ -135,7 +135,7 @@ def test_an_exported_folder_tells_the_mean_and_its_spread(hpo: Hpo, images: list
 def test_the_name_of_a_study_is_its_winner(hpo: Hpo, images: list[Path]) -> None:
     hpo("export", "mine", "--out", "out")
     of_study = hpo("predict", "mine", *images, "--json")
-    of_folder = hpo("predict", "out/000_batch_size-8", *images, "--json")
+    of_folder = hpo("predict", "out/001_batch_size-8", *images, "--json")
     assert probabilities(of_study) == probabilities(of_folder)
     assert [Path(file).parent for file in of_study.json["weights"]] == [
         Path("studies/mine/weights")

@@ -45,10 +45,10 @@ def stored() -> dict[str, bytes]:
 def test_a_trial_is_equal_to_the_last_bit_and_nothing_is_written(hpo: Hpo) -> None:
     before = stored()
     for trial in (0, 3):
-        answer = hpo("reproduce", "mine", trial)
+        answer = hpo("reproduce", "mine", "--trial", trial)
         assert answer.code == 0
         assert "equal. All" in answer.out
-    document = hpo("reproduce", "mine", 1, "--json").json
+    document = hpo("reproduce", "mine", "--trial", 1, "--json").json
     assert document["result"] == "equal"
     assert document["n_equal"] == document["n_numbers"] > 40
     assert document["score"]["recorded"] == document["score"]["now"]
@@ -60,14 +60,17 @@ def test_a_trial_is_equal_to_the_last_bit_and_nothing_is_written(hpo: Hpo) -> No
 def test_a_changed_record_is_different_and_it_is_said_where(hpo: Hpo) -> None:
     path = edit_run(lambda run: run["epochs"][1]["validation"].update(loss=0.5))
     altered = path.read_bytes()
-    answer = hpo("reproduce", "mine", 0, "--json")
+    answer = hpo("reproduce", "mine", "--trial", 0, "--json")
     assert answer.code == 1
     assert answer.json["result"] == "different"
     assert (answer.json["begins"]["epoch"], answer.json["begins"]["metric"]) == (
         2,
         "validation loss",
     )
-    assert "different, from the validation loss of epoch 2 on" in hpo("reproduce", "mine", 0).out
+    assert (
+        "different, from the validation loss of epoch 2 on"
+        in hpo("reproduce", "mine", "--trial", 0).out
+    )
     assert path.read_bytes() == altered
 
 
@@ -78,7 +81,7 @@ def test_small_differences_and_another_torch_are_rounding(hpo: Hpo) -> None:
         run["versions"]["torch"] = "2.0.0"
 
     edit_run(change)
-    answer = hpo("reproduce", "mine", 0, "--json")
+    answer = hpo("reproduce", "mine", "--trial", 0, "--json")
     assert answer.code == 0
     assert answer.json["result"] == "equal_within_rounding"
     assert answer.json["largest"]["metric"] == "training loss"
@@ -87,10 +90,10 @@ def test_small_differences_and_another_torch_are_rounding(hpo: Hpo) -> None:
 
 @pytest.mark.usefixtures("_mine")
 def test_another_processor_is_named(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert hpo("reproduce", "mine", 0, "--json").json["changes"] == []
+    assert hpo("reproduce", "mine", "--trial", 0, "--json").json["changes"] == []
     recorded = cores.processor()
     monkeypatch.setattr(cores, "processor", lambda: "Abacus 3000")
-    changes = hpo("reproduce", "mine", 0, "--json").json["changes"]
+    changes = hpo("reproduce", "mine", "--trial", 0, "--json").json["changes"]
     assert changes == [f"processor {recorded} then, Abacus 3000 now"]
 
 
@@ -98,7 +101,7 @@ def test_another_processor_is_named(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) -
 def test_another_precision_is_named(hpo: Hpo) -> None:
     recorded = load("mine").user_attrs["hpo"]["precision"]
     other = "fp32" if recorded == "bf16" else "bf16"
-    document = hpo("reproduce", "mine", 0, "--precision", other, "--json").json
+    document = hpo("reproduce", "mine", "--trial", 0, "--precision", other, "--json").json
     assert document["result"] != "equal"
     assert document["changes"] == [f"{recorded} then, {other} now"]
 
@@ -108,11 +111,11 @@ def test_another_precision_is_named(hpo: Hpo) -> None:
 def test_without_the_run_file_the_trial_s_own_numbers_are_compared(hpo: Hpo, is_cut: bool) -> None:
     path = edit_run(lambda _: None)
     path.write_text("{") if is_cut else path.unlink()
-    answer = hpo("reproduce", "mine", 0)
+    answer = hpo("reproduce", "mine", "--trial", 0)
     assert answer.code == 0
     assert "equal" in answer.out
     assert "Its run file is gone" in answer.out
-    document = hpo("reproduce", "mine", 0, "--json").json
+    document = hpo("reproduce", "mine", "--trial", 0, "--json").json
     assert not document["has_run"]
     assert document["n_numbers"] == 2 + 6 + 6 + 1
 
@@ -126,10 +129,10 @@ def test_a_pruned_trial_is_trained_as_far_as_it_was(hpo: Hpo, xrays: Path) -> No
     trial = study.ask()
     trial.report(first.intermediate_values[1], step=1)
     study.tell(trial, state=TrialState.PRUNED)
-    answer = hpo("reproduce", "mine", trial.number)
+    answer = hpo("reproduce", "mine", "--trial", trial.number)
     assert answer.code == 0
     assert "It was pruned in epoch 1" in answer.out
-    document = hpo("reproduce", "mine", trial.number, "--json").json
+    document = hpo("reproduce", "mine", "--trial", trial.number, "--json").json
     assert (document["n_epochs"], document["n_numbers"]) == (1, 1)
 
 
@@ -146,21 +149,21 @@ def test_what_cannot_be_compared_is_said_with_the_way_out(hpo: Hpo) -> None:
         (failed.number, "failed (its loss was not finite in epoch 2), so there is nothing"),
         (5, "is not finished yet: hpo resume mine"),
     ):
-        answer = hpo("reproduce", "mine", trial)
+        answer = hpo("reproduce", "mine", "--trial", trial)
         assert answer.code == 1
         assert text in answer.err
-    assert "no study 'main'" in hpo("reproduce", "main", 0).err
+    assert "no study 'main'" in hpo("reproduce", "main", 1).err
 
 
 @pytest.mark.usefixtures("_mine")
 def test_changed_or_lost_data_are_refused(hpo: Hpo, xrays: Path) -> None:
     np.save(xrays / "normal.npy", make_images(40, is_ill=False, seed=9))
-    changed = hpo("reproduce", "mine", 0)
+    changed = hpo("reproduce", "mine", "--trial", 0)
     assert changed.code == 1
     assert "are not what they were" in changed.err
     for path in xrays.iterdir():
         path.unlink()
-    lost = hpo("reproduce", "mine", 0, "--json")
+    lost = hpo("reproduce", "mine", "--trial", 0, "--json")
     assert lost.code == 1
     assert lost.json["error"]["kind"] == "data"
 
@@ -176,16 +179,16 @@ def _stressed(xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.usefixtures("_stressed")
 def test_every_number_under_stress_is_trained_again(hpo: Hpo) -> None:
-    document = hpo("reproduce", "mine", 1, "--json").json
+    document = hpo("reproduce", "mine", "--trial", 1, "--json").json
     assert document["result"] == "equal"
     assert document["score"]["name"] == "stress_accuracy"
     assert document["score"]["recorded"] == document["score"]["now"]
-    assert "Score (accuracy under stress)" in hpo("reproduce", "mine", 1).out
+    assert "Score (accuracy under stress)" in hpo("reproduce", "mine", "--trial", 1).out
     edit_run(lambda run: run["stress"]["noisy"].update(auroc=0.125))
-    altered = hpo("reproduce", "mine", 0, "--json").json
+    altered = hpo("reproduce", "mine", "--trial", 0, "--json").json
     assert altered["begins"]["metric"] == "noisy validation auroc"
     edit_run(lambda run: run["epochs"][9]["stress"].update(brier=0.99))
-    altered = hpo("reproduce", "mine", 0, "--json").json
+    altered = hpo("reproduce", "mine", "--trial", 0, "--json").json
     assert (altered["begins"]["epoch"], altered["begins"]["metric"]) == (10, "mean stress brier")
 
 
@@ -197,7 +200,7 @@ def test_a_plain_study_whose_run_another_one_put_under_stress_is_reproduced_whol
     plain = ("grid", "--param", "batch_size", "--values", "16", "--repeats", "2", *small)
     document = hpo(*plain, "--data", xrays, "--study", "plain", "--json").json
     assert (document["n_trained"], document["n_reused"]) == (0, 2)
-    found = hpo("reproduce", "plain", 0, "--json").json
+    found = hpo("reproduce", "plain", 1, "--json").json
     assert found["result"] == "equal"
     assert found["score"]["name"] == "accuracy"
 
@@ -206,5 +209,5 @@ def test_a_plain_study_whose_run_another_one_put_under_stress_is_reproduced_whol
 def test_a_trial_under_stress_without_its_run_file_is_compared_by_its_score(hpo: Hpo) -> None:
     for path in Path("studies/runs").iterdir():
         path.unlink()
-    found = hpo("reproduce", "mine", 0, "--json").json
+    found = hpo("reproduce", "mine", "--trial", 0, "--json").json
     assert (found["result"], found["has_run"]) == ("equal", False)

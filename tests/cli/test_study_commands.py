@@ -59,7 +59,7 @@ def test_export_writes_tables_curves_and_the_weights_of_the_best(
     assert len(table(Path("out/trials.csv"))) == 4
     folders = [Path("out") / row["folder"] for row in rows]
     for folder in folders:
-        curves = table(folder / "curves-repeat-0.csv")
+        curves = table(folder / "curves-repeat-1.csv")
         assert [row["epoch"] for row in curves] == ["1", "2"]
         assert 0 <= float(curves[0]["validation_accuracy"]) <= 1
     best = mine["best"]["params"]["batch_size"]  # type: ignore[index]
@@ -78,7 +78,7 @@ def test_exported_weights_load_into_the_plain_network_and_give_the_recorded_prob
         config = TrainingConfig.from_mapping(
             json.loads((folder / "config.json").read_text())["config"]
         )
-        weights = load_file(folder / "weights-repeat-1.safetensors")
+        weights = load_file(folder / "weights-repeat-2.safetensors")
         network = plain_model(config)
         network.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
         network.eval()
@@ -88,7 +88,7 @@ def test_exported_weights_load_into_the_plain_network_and_give_the_recorded_prob
         trial = next(
             row
             for row in table(Path("out/trials.csv"))
-            if row["folder"] == folder.name and row["repeat"] == "1"
+            if row["folder"] == folder.name and row["repeat"] == "2"
         )
         run = runs.read(trial["run"])
         assert run is not None
@@ -366,3 +366,56 @@ def test_names_from_outside_control_no_terminal(hpo: Hpo, tmp_path: Path) -> Non
         assert is_path or "[red]x[link=y]" in answer.out + answer.err, answer
         if "--json" in command:
             assert answer.json["study"] == name
+
+
+def test_a_configuration_and_a_repeat_have_one_number_everywhere(hpo: Hpo, xrays: Path) -> None:
+    search = ("search", "--trials", "3", "--finalists", "2", "--final-repeats", "2", "--param")
+    options = (*SMALL, "--metric", "accuracy", "--data", xrays, "--study", "s", "--quiet")
+    shown = hpo(*search, "learning_rate", *options)
+    hpo("export", "s", "--out", "out", "--weights", "best")
+    document = hpo("show", "s", "--json").json
+    number = document["finalists"]["winner"]
+    assert f"#{number} is the best of 2 finalists" in shown.out
+    assert document["best"]["number"] == number
+    assert [c["number"] for c in document["configurations"]] == [1, 2, 3]
+    (winner,) = (c for c in document["configurations"] if c["number"] == number)
+    assert [r["repeat"] for r in winner["repeats"]] == [1, 2, 3]
+    (row,) = (r for r in table(Path("out/configurations.csv")) if r["number"] == str(number))
+    home = Path("out") / row["folder"]
+    assert home.name.startswith(f"00{number}_learning_rate")
+    assert float(row["learning_rate"]) == winner["params"]["learning_rate"]
+    trials = [r for r in table(Path("out/trials.csv")) if r["number"] == str(number)]
+    assert [(r["trial"], r["repeat"]) for r in trials] == [
+        (str(r["trial"]), str(r["repeat"])) for r in winner["repeats"]
+    ]
+    assert sorted(path.name for path in home.glob("*.csv")) == [
+        f"curves-repeat-{n}.csv" for n in (1, 2, 3)
+    ]
+    assert sorted(path.name for path in home.glob("*.pt")) == [
+        f"weights-repeat-{n}.pt" for n in (2, 3)
+    ]
+    for repeat in winner["repeats"]:
+        again = hpo("reproduce", "s", number, "--repeat", repeat["repeat"], "--json").json
+        assert (again["trial"], again["number"]) == (repeat["trial"], number)
+        assert again["score"]["recorded"] == repeat["score"]
+    said = hpo("reproduce", "s", number).out
+    assert f"Configuration {number}, repeat 1, of s: equal" in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("9",), "no configuration 9: its numbers go up to 2"),
+        (("0",), "no configuration 0"),
+        (("1", "--repeat", "5"), "Configuration 1 of mine has no such repeat: it has 1 to 2"),
+        (("1", "--trial", "0"), "takes the number of a configuration, or --trial NUMBER"),
+        ((), "takes the number of a configuration, or --trial NUMBER"),
+    ],
+)
+@pytest.mark.usefixtures("mine")
+def test_a_number_that_is_not_there_is_refused(
+    hpo: Hpo, asked: tuple[str, ...], said: str
+) -> None:
+    answer = hpo("reproduce", "mine", *asked)
+    assert answer.code in (1, 2)
+    assert said in " ".join(answer.err.split())

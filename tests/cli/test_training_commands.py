@@ -269,3 +269,51 @@ def interrupt_at(patch: pytest.MonkeyPatch, *, step: int) -> None:
         return train(stack)
 
     patch.setattr(StackedStack, "step", interrupted)
+
+
+def test_a_batch_larger_than_the_images_fails_as_one_trial_and_the_dry_run_says_so(
+    hpo: Hpo, xrays: Path
+) -> None:
+    Path("space.toml").write_text(
+        "[base]\nbatch_size = 500\n[search]\nbatch_size = { choices = [8, 16, 500] }\n"
+    )
+    search = ("search", "--space", "space.toml", *SMALL, "--metric", "accuracy", "--data", xrays)
+    search += ("--finalists", "0", "--study", "s")
+    dry = hpo(*search, "--dry-run")
+    assert dry.code == 0
+    assert "batch_size 500 will fail: there are 64 training images" in dry.out
+    assert "Leave 500 out of the choices" in dry.out
+    answer = hpo(*search)
+    assert answer.code == 0
+    assert "2 trainings done" in answer.out
+    assert "1 training failed" in answer.out
+    states = {
+        c["params"]["batch_size"]: c for c in hpo("show", "s", "--json").json["configurations"]
+    }
+    assert [states[n]["state"] for n in (8, 16, 500)] == ["complete", "complete", "failed"]
+    (failed,) = states[500]["repeats"]
+    assert failed["reason"].startswith("batch_size 500 is more than the 64 training images")
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_sweep_of_too_large_batches_says_which_to_leave_out(
+    hpo: Hpo, xrays: Path, dry: tuple[str, ...]
+) -> None:
+    swept = ("grid", "--param", "batch_size", "--values", "8,500", *SMALL, "--data", xrays, *dry)
+    answer = hpo(*swept)
+    assert answer.code == 2
+    assert "Leave 500 out: --values batch_size=8" in answer.err
+    fixed = ("grid", "--param", "loss", "--set", "batch_size=500", "--data", xrays, *dry)
+    assert "Use --set batch_size=N with 64 at most" in hpo(*fixed).err
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "auroc", "stress_accuracy"])
+def test_the_interval_of_equal_scores_has_the_width_of_its_images(
+    hpo: Hpo, xrays: Path, metric: str
+) -> None:
+    stuck = ("--set", "learning_rate=0.000001", "--epochs", "1", "--metric", metric)
+    document = hpo(*GRID, "--data", xrays, *stuck, "--json").json
+    for configuration in document["configurations"]:
+        low, mean, high = (configuration[key] for key in ("low", "score", "high"))
+        assert 0 <= low <= mean <= high <= 1
+        assert high - low > 0.04

@@ -1,7 +1,7 @@
 """Finished studies on real files, whose models answer what a test wants them to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ class Finished:
     data: Path
     kind: str = "grid"
     n_repeats: int = 3
+    values: dict[float, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.dataset: Dataset = load(self.data)
@@ -80,7 +81,7 @@ class Finished:
         )
         self.runs.save(key, _run(accuracy, on_validation, on_test))
         attributes = {
-            "ordinal": 0,
+            "ordinal": self.values.setdefault(value, len(self.values)),
             "params": {name: value},
             "config": config.to_mapping(),
             "repeat": repeat,

@@ -81,7 +81,7 @@ def test_data_that_are_not_what_they_were_are_said_by_every_command_that_needs_t
     (trained.home / "mine" / "weights").rename(trained.folder / "weights")
     for command in (("resume",), ("evaluate",), ("export",)):
         said(trained.call(*command, "mine"), "xrays")
-    said(trained.call("reproduce", "mine", "0"), "xrays")
+    said(trained.call("reproduce", "mine", "1"), "xrays")
     assert trained.shown() == undisturbed
     shutil.rmtree(trained.data, ignore_errors=True)
     kept.rename(trained.data)

@@ -78,7 +78,7 @@ def test_files_that_may_not_grow_further_are_said_and_training_goes_on(
     ("command", "step", "written"),
     [
         (("report", "mine"), 1, "mine/report.html"),
-        (("export", "mine"), 7, "mine/export/000_batch_size-8/network.py"),
+        (("export", "mine"), 7, "mine/export/001_batch_size-8/network.py"),
         (("export", "mine", "--out", "studies/out", "--weights", "all"), 13, "out/trials.csv"),
         (("compare", "mine", "other"), 1, "compare-mine-other.html"),
         (("data", "generate", "studies/phantom", "--size", "16"), 700, "phantom/test"),

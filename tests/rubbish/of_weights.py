@@ -76,7 +76,7 @@ def config() -> dict[str, Any]:
 
 def read_exported(folder: Path, content: bytes) -> None:
     (folder / "config.json").write_bytes(content)
-    weights = folder / "weights-repeat-0.safetensors"
+    weights = folder / "weights-repeat-1.safetensors"
     if not weights.exists():
         # A plain model comes without values: whatever is in its memory.
         state = plain_model(_CONFIG).state_dict()

@@ -13,7 +13,6 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.engines import window_of
 from hpo.events import EpochDone, TrialDone
 from hpo.score import read_score
 from hpo.search.distributions import suggest
@@ -189,7 +188,3 @@ def test_the_median_rule_is_that_of_optuna(
     limits = PRUNERS["median"](trials, 9)
     expected = MedianPruner(n_startup_trials=5, n_warmup_steps=3).prune(study, trial)
     assert is_behind(score, own, limits.get(len(own))) == expected
-
-
-def test_the_window_leaves_room_for_a_slow_one() -> None:
-    assert [window_of(n) for n in (1, 2, 3, 4, 8)] == [1, 3, 4, 6, 12]
