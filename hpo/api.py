@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 from hpo.events import TrialDone
 from hpo.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
-from hpo.session import open_session
+from hpo.session import open_session, run
 from hpo.storage import open_storage
 from hpo.storage_url import DEFAULT_URL
 from hpo.study import open_study as find_study
 from hpo.summary import StudySummary, summarize, with_call
-from hpo.workers import carry_out
 
 
 def grid(names: Sequence[str], settings: Settings | None = None) -> StudySummary:
@@ -46,7 +45,7 @@ def open_study(name: str, storage: str = DEFAULT_URL) -> StudySummary:
 
 
 def _finish(plan: Plan) -> StudySummary:
-    session = open_session(plan)
-    done = [event for event in carry_out(session) if isinstance(event, TrialDone)]
-    n_reused = sum(event.is_reused for event in done)
-    return with_call(session.summary(), n_trained=len(done) - n_reused, n_reused=n_reused)
+    with open_session(plan) as session:
+        done = [event for event in run(session) if isinstance(event, TrialDone)]
+        n_reused = sum(event.is_reused for event in done)
+        return with_call(session.summary(), n_trained=len(done) - n_reused, n_reused=n_reused)

@@ -27,6 +27,8 @@ _UNREACHED: Final = (
 )
 
 _REASONS: Final = {
+    "foreign key": "no longer holds this study: another program deleted it meanwhile. What the "
+    "run store holds is kept: run the same command again to make it anew.",
     "lock timeout": _LOCKED,
     "locked": _LOCKED,
     "readonly": _READ_ONLY,

@@ -28,19 +28,29 @@ def find(storage: Storage, name: str) -> optuna.Study | None:
 
 
 def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
-    """Create a study, or open the one that another process has just created.
+    """Create a study, or go on with one that is blank.
 
     Raises:
         StudyError: a study of this name is there and does not fit.
     """
-    with explained(storage.url):
-        study = optuna.create_study(
+
+    def made() -> optuna.Study:
+        return optuna.create_study(
             study_name=check_name(name),
             storage=storage.optuna,
             direction=record.score.kind.direction,
             load_if_exists=True,
             pruner=_NO_PRUNER,
         )
+
+    with explained(storage.url):
+        is_new = name not in study_names(storage)
+        study = made()
+        if is_new and not is_blank(study):
+            # A study that was deleted while another program wrote it left trials, which SQLite
+            # gives to the next study with its number. Deleted with that one, they are gone.
+            optuna.delete_study(study_name=name, storage=storage.optuna)
+            study = made()
         check_fits(study, record)
     return study
 
@@ -52,6 +62,13 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
         StudyError: with everything that differs.
     """
     if is_blank(study):
+        wanted = record.score.kind.direction
+        if [direction.name.lower() for direction in study.directions] != [wanted]:
+            raise StudyError(
+                f"Another program made the empty study {study.study_name} with other directions "
+                f"than one to {wanted} the score. Give this one another name with --study, or "
+                f"remove it: hpo delete {in_command(study)}"
+            )
         study.set_user_attr(_ATTRIBUTE, to_document(record))
         return
     faults = _differences(read_record(study), record)

@@ -29,7 +29,6 @@ _KEEP = "Keep and clean up"
 app.command(rich_help_panel=_TRAIN)(train.grid)
 app.command(rich_help_panel=_TRAIN)(train.search)
 app.command(rich_help_panel=_TRAIN)(train.resume)
-app.command(rich_help_panel=_TRAIN)(train.worker)
 app.command(rich_help_panel=_LOOK)(show.show)
 app.command(rich_help_panel=_LOOK)(compare.compare)
 app.command(rich_help_panel=_LOOK)(show.report)

@@ -75,14 +75,6 @@ LanesOption: TypeAlias = Annotated[
         "--lanes", envvar="HPO_LANES", metavar="auto|N", help="Trainings at a time: auto, or N."
     ),
 ]
-WorkersOption: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--workers",
-        metavar="auto|N",
-        help="Processes that train, each with its share of the cores: auto, one for each GPU.",
-    ),
-]
 MetricOption: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -32,18 +32,6 @@ def ends_in_order() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def end_with_input() -> None:
-    """Let this process end, in order, when its standard input does: its parent is gone then."""
-
-    def wait() -> None:
-        with contextlib.suppress(OSError):
-            while os.read(sys.stdin.fileno(), 1024):
-                pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     for number in _SIGNALS:
         signal.signal(number, _end)

@@ -1,6 +1,5 @@
 """The commands that train. They are light to import: the work is in `work`."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -25,9 +24,8 @@ from hpo.cli.options import (
     StudyArgument,
     StudyOption,
     ValuesOption,
-    WorkersOption,
 )
-from hpo.option_texts import read_lanes, read_pairs, read_values, read_workers
+from hpo.option_texts import read_lanes, read_pairs, read_values
 from hpo.storage_url import DEFAULT_URL
 
 ParamsOption = Annotated[
@@ -54,7 +52,6 @@ def grid(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     lanes: LanesOption = "auto",
-    workers: WorkersOption = "auto",
     metric: MetricOption = None,
     timeout: TimeoutOption = None,
     test: Annotated[
@@ -94,7 +91,6 @@ def grid(
         device=device,
         precision=precision,
         lanes=read_lanes(lanes),
-        workers=read_workers(workers),
         metric=metric,
         command=command_line(context),
     )
@@ -126,7 +122,6 @@ def search(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     lanes: LanesOption = "auto",
-    workers: WorkersOption = "auto",
     metric: MetricOption = None,
     finalists: Annotated[
         int,
@@ -171,7 +166,6 @@ def search(
         device=device,
         precision=precision,
         lanes=read_lanes(lanes),
-        workers=read_workers(workers),
         metric=metric,
         command=command_line(context),
     )
@@ -194,7 +188,6 @@ def resume(
     data: MovedDataOption = None,
     storage: StorageOption = DEFAULT_URL,
     lanes: LanesOption = "auto",
-    workers: WorkersOption = "auto",
     timeout: TimeoutOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -202,46 +195,11 @@ def resume(
 ) -> None:
     """Go on with a study where it stopped, with the settings it was created with."""
     from hpo.cli import work
-    from hpo.plan import with_lanes, with_timeout, with_workers
+    from hpo.plan import with_lanes, with_timeout
     from hpo.session import move_data, plan_resume
 
-    n_lanes, n_workers = read_lanes(lanes), read_workers(workers)
+    n_lanes = read_lanes(lanes)
     if data is not None:
         move_data(study, storage, data)
     plan = with_lanes(with_timeout(plan_resume(study, storage), timeout), n_lanes)
-    plan = with_workers(plan, n_workers)
     work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))
-
-
-def worker(
-    study: StudyArgument,
-    storage: StorageOption = DEFAULT_URL,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Where this machine has the data, if not where they were."),
-    ] = None,
-    lanes: LanesOption = "auto",
-    timeout: TimeoutOption = None,
-    quiet: QuietOption = False,
-    leashed: Annotated[
-        bool, typer.Option("--leashed", hidden=True, help="End when standard input does.")
-    ] = False,
-) -> None:
-    """Work on a study beside others, here or on another machine, until nothing is left.
-
-    It takes cores that no other process of the study trains on. The page and the table are made
-    by the command that began the study, or by `hpo resume`.
-
-    Examples:
-
-        hpo worker search-1f0c2a9b
-
-        hpo worker search-1f0c2a9b --storage postgresql://me@host/hpo --data /data/chest_xray
-    """
-    from hpo.cli import work
-    from hpo.plan import with_lanes, with_timeout
-    from hpo.session import plan_resume
-
-    n_lanes = read_lanes(lanes)
-    plan = with_lanes(with_timeout(plan_resume(study, storage, data=data), timeout), n_lanes)
-    work.help_out(plan, is_quiet=quiet, is_leashed=leashed)

@@ -9,15 +9,14 @@ import typer
 
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import console, count, duration, print_json, print_line, say, size
-from hpo.cli.progress import Tally, follow_all, train
-from hpo.cli.signals import end_with_input, ends_in_order
+from hpo.cli.progress import Tally, train
+from hpo.cli.signals import ends_in_order
 from hpo.cli.tables import combinations_note, print_study
 from hpo.errors import Interrupted
 from hpo.evaluate import check_test
 from hpo.plan import Plan
 from hpo.search.standing import all_cells
 from hpo.session import Session, open_session
-from hpo.session import train as train_alone
 from hpo.storage_url import storage_option
 from hpo.summary import StudySummary, to_document, with_call
 
@@ -44,10 +43,14 @@ def carry_out(plan: Plan, flags: Flags) -> None:
     if flags.test:
         check_test(plan.dataset)
     started = time.monotonic()
-    session = open_session(plan)
-    for note in session.storage.notes:
-        say(note)
-    tally = _train(session, flags)
+    with open_session(plan) as session:
+        for note in session.storage.notes:
+            say(note)
+        tally = _train(session, flags)
+        _show(session, tally, flags, started=started)
+
+
+def _show(session: Session, tally: Tally, flags: Flags, *, started: float) -> None:
     summary = with_call(session.summary(), n_trained=tally.n_trained, n_reused=tally.n_reused)
     evaluation = open_if_complete(session, summary) if flags.test else None
     if evaluation:
@@ -65,23 +68,6 @@ def carry_out(plan: Plan, flags: Flags) -> None:
         if evaluation:
             print_evaluation(evaluation, summary)
     _end(summary, tally, session, is_json=flags.json)
-
-
-def help_out(plan: Plan, *, is_quiet: bool, is_leashed: bool) -> None:
-    """Train what the study of the plan lacks, beside other processes.
-
-    Raises:
-        HpoError: the study cannot be worked on, or the user interrupted.
-    """
-    if is_leashed:
-        end_with_input()
-    session = open_session(plan)
-    if not is_quiet:
-        say(f"{session.study.study_name}: {count(session.source.n_left(), 'training')} to do")
-    with _interruptible(session):
-        tally = follow_all(session, train_alone(session), is_quiet=is_quiet)
-    if not is_quiet:
-        say(f"{count(tally.n_trained, 'training')} done. {resume_command(session)} shows them.")
 
 
 def _train(session: Session, flags: Flags) -> Tally:
@@ -123,7 +109,7 @@ def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
 
 
 def _end(summary: StudySummary, tally: Tally, session: Session, *, is_json: bool) -> None:
-    """Say what is lacking; end with 1 where nothing came out or a cell of a grid failed."""
+    """Say what is lacking; end with 1 where trainings are missing or a cell of a grid failed."""
     n_failed = summary.count("failed")
     if is_json and summary.n_open:
         # It stands below the table, where there is one.
@@ -138,6 +124,8 @@ def _end(summary: StudySummary, tally: Tally, session: Session, *, is_json: bool
             "--set change what fails.",
             style="red",
         )
+        raise typer.Exit(1)
+    if summary.n_open:
         raise typer.Exit(1)
 
 

@@ -13,6 +13,7 @@ from hpo.openings import read_openings
 from hpo.runs import is_digest
 from hpo.search.finalists import choose_finalists
 from hpo.search.standing import Standing, all_cells
+from hpo.search.trials import Trials, read_trials
 from hpo.stats import PairComparison
 from hpo.storage import Storage, explained
 from hpo.storage_url import mask
@@ -21,7 +22,6 @@ from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalist, Finalists
 from hpo.summary.intervals import compare, mean_score
 from hpo.summary.records import Configuration, Repeat, ReportBase, State, StudySummary
-from hpo.trial_tables import read_ahead
 
 _STATES: Final[dict[TrialState, State]] = {
     TrialState.COMPLETE: "complete",
@@ -46,8 +46,8 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
 def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     record = read_record(study)
     goal = read_goal(study)
-    read_ahead(study)
-    every = [t for t in study.get_trials(deepcopy=False) if "config" in t.user_attrs]
+    found = read_trials(study, record)
+    every = found.ours
     trials = [t for t in every if not t.user_attrs.get("report")]
     order = _grid_order(record)
     by_identity = _gather(trials, record, goal, order=order)
@@ -57,6 +57,12 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         verdict = compare({c.value: c for c in configurations}, record)
     finalists = _finalists(by_identity, trials, record, goal)
     winner = configurations[finalists.winner.number - 1] if finalists else None
+    n_open = (
+        _n_of_search(found, record, goal)
+        if record.kind == "search"
+        else _n_of_grid(configurations, n_cells=len(order), goal=goal)
+    )
+    surplus = () if n_open else tuple(trial.number for trial, _ in found.enqueued)
     return StudySummary(
         name=study.study_name,
         storage=mask(storage_url),
@@ -68,9 +74,9 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         finalists=finalists,
         reports=_reports(every, record, goal, winner=winner),
         openings=read_openings(study),
-        n_open=_n_of_search(every, record, goal)
-        if record.kind == "search"
-        else _n_of_grid(configurations, n_cells=len(order), goal=goal),
+        n_open=n_open,
+        foreign=found.foreign,
+        left_alone=tuple(sorted({*found.left_alone, *surplus})),
     )
 
 
@@ -95,7 +101,7 @@ def with_call(summary: StudySummary, *, n_trained: int, n_reused: int) -> StudyS
 def _gather(
     trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal, *, order: Mapping[str, int]
 ) -> dict[str, Configuration]:
-    """Return the configurations by identity, a grid's in its order, others as asked for."""
+    """Return the configurations by identity, a grid's in its order, others by their ordinals."""
     read: dict[str, tuple[str, TrainingConfig]] = {}
     by_identity: dict[str, tuple[TrainingConfig, list[FrozenTrial]]] = {}
     for trial in trials:
@@ -106,8 +112,9 @@ def _gather(
             read[text] = config.identity(), config
         identity, config = read[text]
         by_identity.setdefault(identity, (config, []))[1].append(trial)
-    ordered = sorted(by_identity, key=lambda identity: order.get(identity, len(order)))
-    return {one: _configuration(*by_identity[one], record, goal) for one in ordered}
+    made = {one: _configuration(*by_identity[one], record, goal) for one in by_identity}
+    ordered = sorted(made, key=lambda one: (order.get(one, len(order)), made[one].ordinal))
+    return {one: made[one] for one in ordered}
 
 
 def _config(trial: FrozenTrial) -> TrainingConfig:
@@ -129,6 +136,7 @@ def _configuration(
         fresh=mean_score([r for r in repeats if r.repeat >= n_searched], record),
         repeats=repeats,
         n_searched=n_searched,
+        ordinal=min(trial.user_attrs["ordinal"] for trial in trials),
     )
 
 
@@ -239,7 +247,7 @@ def _state(repeats: Sequence[Repeat], n_repeats: int) -> State:
     return "complete" if len(states) >= n_repeats else "waiting"
 
 
-def _n_of_search(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> int:
+def _n_of_search(trials: Trials, record: StudyRecord, goal: Goal) -> int:
     return Standing(trials, record, goal, cells=all_cells(record, goal)).n_left
 
 

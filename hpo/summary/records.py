@@ -1,9 +1,9 @@
 """The records of a study by configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from hpo.config import Scalar, TrainingConfig
 from hpo.openings import Opening
@@ -11,6 +11,8 @@ from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalists
+
+_MOST_NAMED: Final = 10
 
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
 
@@ -56,7 +58,7 @@ class Repeat:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """One configuration with all its repeats.
+    """One configuration with all its repeats. `ordinal` orders them as they were asked for.
 
     `params` are those of the `n_varied` of the study that have an effect. `score` is taken over
     the complete repeats, in a search without those of finalists, which `fresh` is taken over; nor
@@ -70,6 +72,7 @@ class Configuration:
     score: Interval | None
     repeats: tuple[Repeat, ...]
     n_searched: int
+    ordinal: int
     fresh: Interval | None = None
 
     @property
@@ -122,7 +125,9 @@ class StudySummary:
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
     once they are all trained; `reports` are the bases of the reports, trained beside it.
     `openings` tells when the sealed test was opened; its results are not in here. `n_open` counts
-    the trainings to be done if nothing is pruned, those included that run or wait.
+    the trainings to be done if nothing is pruned, those included that run or wait. `foreign` are
+    the trials that other programs trained or told, which count nowhere; `left_alone` those that
+    wait for what the study cannot express.
     """
 
     name: str
@@ -136,6 +141,8 @@ class StudySummary:
     reports: tuple[ReportBase, ...] = ()
     openings: tuple[Opening, ...] = ()
     n_open: int = 0
+    foreign: tuple[int, ...] = ()
+    left_alone: tuple[int, ...] = ()
     n_trained: int = 0
     n_reused: int = 0
     report: str | None = None
@@ -176,6 +183,35 @@ class StudySummary:
         """The number of trainings that `hpo resume` does; it tries a grid's failed ones again."""
         return self.n_open + (self.count("failed") if self.record.kind == "grid" else 0)
 
+    def about_others(self) -> list[str]:
+        """Say which trials other programs put into the study, where there are any."""
+        said = []
+        if self.foreign:
+            verb = "is" if len(self.foreign) == 1 else "are"
+            trials = _count(len(self.foreign), "trial")
+            said.append(
+                f"{trials} of another program {verb} not counted: {_numbers(self.foreign)}."
+            )
+        if self.left_alone:
+            verb, past = ("is", "was") if len(self.left_alone) == 1 else ("are", "were")
+            what = "no missing part of this grid"
+            if self.record.kind == "search":
+                what = "outside the ranges of this search"
+            trials = _count(len(self.left_alone), "enqueued trial")
+            said.append(
+                f"{trials} {verb} {what} and {past} left alone: {_numbers(self.left_alone)}."
+            )
+        return said
+
     def count(self, state: State) -> int:
         """Return the number of trials in a state."""
         return sum(r.state == state for c in self.configurations for r in c.repeats)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _numbers(trials: Sequence[int]) -> str:
+    shown = ", ".join(f"#{number}" for number in trials[:_MOST_NAMED])
+    return shown + ", …" * (len(trials) > _MOST_NAMED)

@@ -10,7 +10,7 @@ import numpy as np
 from hpo.data.dataset import TrainingData
 from hpo.errors import OutputError
 from hpo.training import battery
-from hpo.training.device import Device
+from hpo.training.device import Device, visible_gpus
 from hpo.training.processes.messages import Answer, Failed, Open, Reply, Request
 from hpo.training.processes.process import Process
 
@@ -34,7 +34,12 @@ class Crew:
             is_stressed=data.is_stressed,
             folder=Path(self._folder.name),
         )
-        self._processes = [Process(partial(self._take_in, k)) for k in range(n_processes)]
+        # Several on GPUs have one each, which is the first that they see.
+        gpus = visible_gpus() if device.name == "cuda:0" and n_processes > 1 else []
+        self._processes = [
+            Process(partial(self._take_in, k), gpu=gpus[k % len(gpus)] if gpus else None)
+            for k in range(n_processes)
+        ]
         for process in self._processes:
             process.send(opening)
 

@@ -18,18 +18,20 @@ _ONE_THREAD: Final[Mapping[str, str]] = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREAD
 
 
 class Process:
-    """A process that trains; `on_reply` is called by a thread of its own with every reply.
+    """A process that trains, on one GPU where that is named.
+
+    `on_reply` is called by a thread of its own with every reply.
 
     After the last one, when the process has ended, it is called with a Failed.
     """
 
-    def __init__(self, on_reply: Callable[[Reply], None]) -> None:
+    def __init__(self, on_reply: Callable[[Reply], None], *, gpu: str | None = None) -> None:
         self._on_reply = on_reply
         self._child = subprocess.Popen(
             _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | _ONE_THREAD,
+            env=os.environ | _ONE_THREAD | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}),
             # Ctrl-C is for the parent, which ends its processes itself.
             start_new_session=True,
         )
