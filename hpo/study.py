@@ -44,11 +44,10 @@ def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
         )
 
     with explained(storage.url):
-        is_new = name not in study_names(storage)
         study = made()
-        if is_new and not is_blank(study):
-            # A study that was deleted while another program wrote it left trials, which SQLite
-            # gives to the next study with its number. Deleted with that one, they are gone.
+        if study.get_trials(deepcopy=False):
+            # A study that was deleted while a process wrote it left trials, and SQLite gives them
+            # to the next study with its number. Deleted with that one, they are gone.
             optuna.delete_study(study_name=name, storage=storage.optuna)
             study = made()
         check_fits(study, record)
@@ -62,13 +61,6 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
         StudyError: with everything that differs.
     """
     if is_blank(study):
-        wanted = record.score.kind.direction
-        if [direction.name.lower() for direction in study.directions] != [wanted]:
-            raise StudyError(
-                f"Another program made the empty study {study.study_name} with other directions "
-                f"than one to {wanted} the score. Give this one another name with --study, or "
-                f"remove it: hpo delete {in_command(study)}"
-            )
         study.set_user_attr(_ATTRIBUTE, to_document(record))
         return
     faults = _differences(read_record(study), record)
@@ -119,8 +111,12 @@ def study_names(storage: Storage) -> list[str]:
 
 
 def is_blank(study: optuna.Study) -> bool:
-    """Whether nothing was written into the study yet: who created it was killed just then."""
-    return not study.user_attrs and not study.get_trials(deepcopy=False)
+    """Whether nothing was written into the study itself: who created it was killed just then.
+
+    Trials of hpo in it are left over from a study that was deleted.
+    """
+    trials = study.get_trials(deepcopy=False)
+    return not study.user_attrs and all("config" in trial.user_attrs for trial in trials)
 
 
 def is_ours(study: optuna.Study) -> bool:

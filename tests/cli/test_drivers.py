@@ -1,4 +1,4 @@
-"""One command drives a study: a second is refused at once, readers are not, no dead one is missed."""
+"""One command drives a study: a second one is refused at once, and readers are not."""
 
 import signal
 import subprocess
