@@ -59,6 +59,11 @@ def _in_file(database: Path, storage: Storage, name: str) -> Iterator[Check]:
     """Lock a file beside the database, which only those can take who may write the database."""
     path = database.with_name(f"{database.name}-{_digest(name).hex()[:16]}.lock")
     about = path.with_suffix(".json")
+    if not os.access(database, os.W_OK):
+        raise StorageError(
+            f"{storage.shown_url} is read-only. Give yourself the right to write it, or name "
+            "another with --storage."
+        )
     writers = database.stat().st_mode & 0o022
     lock = FileLock(path, timeout=0, mode=0o600 | writers | writers << 1, thread_local=False)
     try:
@@ -76,6 +81,7 @@ def _in_file(database: Path, storage: Storage, name: str) -> Iterator[Check]:
             about.write_text(json.dumps([os.getpid(), socket.gethostname(), since]))
         yield lambda: None
     finally:
+        # While it is locked: who opened it before finds that it is gone, and makes another.
         for file in (about, path):
             with contextlib.suppress(OSError):  # Windows keeps a file that is open.
                 file.unlink()

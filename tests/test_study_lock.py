@@ -1,6 +1,6 @@
 """One driver per study: a second one gets its message at once, and a dead one is in no way."""
 
-import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def test_a_second_driver_is_told_who_has_the_study_since_when_and_what_to_do(
         pass
     child.communicate()
     said = str(refused.value)
-    assert f"The study study is in use by process {child.pid} on {os.uname().nodename}" in said
+    assert f"The study study is in use by process {child.pid} on {socket.gethostname()}" in said
     assert " since 20" in said
     assert "Wait until it ends, or stop it" in said
     with study_lock(open_storage(storage_url), "study"):

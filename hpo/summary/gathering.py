@@ -15,12 +15,12 @@ from hpo.search.finalists import choose_finalists
 from hpo.search.standing import Standing, all_cells
 from hpo.search.trials import Trials, read_trials
 from hpo.stats import PairComparison
-from hpo.storage import Storage, explained
+from hpo.storage import Storage, explained, in_command
 from hpo.storage_url import mask
 from hpo.study import is_ours, read_goal, read_record, study_names
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalist, Finalists
-from hpo.summary.intervals import compare, mean_score
+from hpo.summary.intervals import compare, mean_score, with_way_on
 from hpo.summary.records import Configuration, Repeat, ReportBase, State, StudySummary
 
 _STATES: Final[dict[TrialState, State]] = {
@@ -62,6 +62,8 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         if record.kind == "search"
         else _n_of_grid(configurations, n_cells=len(order), goal=goal)
     )
+    if verdict and n_open and goal.n_repeats > 1:
+        verdict = with_way_on(verdict, f"hpo resume {in_command(study)}")
     surplus = () if n_open else tuple(trial.number for trial, _ in found.enqueued)
     return StudySummary(
         name=study.study_name,

@@ -107,10 +107,11 @@ def test_what_a_killed_command_left_running_is_trained_by_the_next(
     assert (found["n_open"], found["n_double"]) == (0, 0)
 
 
+@pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
 def test_of_many_commands_on_one_study_one_trains_and_the_others_are_told_at_once(
-    tmp_path: Path, xrays: Path
+    tmp_path: Path, xrays: Path, storage_url: str
 ) -> None:
-    case = Case(tmp_path / "case", xrays, SEARCH)
+    case = Case(tmp_path / "case", xrays, SEARCH, storage_url)
     commands = [case.start(epoch_s=0.05) for _ in range(4)]
     answers = [
         (child.communicate(timeout=300)[1].decode(), child.returncode) for child in commands
