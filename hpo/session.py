@@ -90,10 +90,10 @@ def open_session(plan: Plan) -> Iterator[Session]:
     quiet_optuna()
     storage = open_storage(plan.storage)
     with study_lock(storage, plan.name) as check:
-        study = studies.find(storage, plan.name)
-        if study is None or studies.is_blank(study):
-            study = studies.create(storage, plan.name, _settle(plan))
         with explained(storage.url):
+            study = studies.find(storage, plan.name)
+            if study is None or studies.is_blank(study):
+                study = studies.create(storage, plan.name, _settle(plan))
             studies.check_fits(study, plan.record)
             _check_device(study.study_name, studies.read_record(study), plan.record)
             record = studies.move_data(study, plan.record.data)

@@ -28,7 +28,7 @@ def find(storage: Storage, name: str) -> optuna.Study | None:
 
 
 def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
-    """Create a study, or go on with one that is blank.
+    """Create a study, or open the one that is there.
 
     Raises:
         StudyError: a study of this name is there and does not fit.
@@ -45,7 +45,7 @@ def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
 
     with explained(storage.url):
         study = made()
-        if study.get_trials(deepcopy=False):
+        if is_blank(study) and study.get_trials(deepcopy=False):
             # A study that was deleted while a process wrote it left trials, and SQLite gives them
             # to the next study with its number. Deleted with that one, they are gone.
             optuna.delete_study(study_name=name, storage=storage.optuna)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -11,6 +11,8 @@ from hpo.config import Scalar, TrainingConfig
 from hpo.runs import RunKey
 from hpo.search.pruning import Limits
 from hpo.study_record import StudyRecord
+
+_RECORDED: Final = {"ordinal", "params", "config", "repeat", "seed", "fold"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +73,15 @@ class Source(Protocol):
         ...
 
 
+def has_job(trial: FrozenTrial) -> bool:
+    """Whether a trial is one of hpo: other programs may give theirs a `config`, too."""
+    return trial.user_attrs.keys() >= _RECORDED
+
+
 def read_job(trial: optuna.Trial | FrozenTrial) -> Job | None:
     """Return the job on record in a trial, None where there is none yet."""
     attributes = trial.user_attrs
-    if "config" not in attributes:
+    if not attributes.keys() >= _RECORDED:
         return None
     return Job(
         ordinal=attributes["ordinal"],

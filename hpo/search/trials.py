@@ -2,7 +2,8 @@
 
 import contextlib
 import copy
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,13 +14,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo import space as spaces
 from hpo.errors import StudyError
 from hpo.search.distributions import recorded
-from hpo.search.job import Job, job_of
+from hpo.search.job import Job, has_job, job_of
 from hpo.space import Cell
 from hpo.storage import in_command
 from hpo.study_record import StudyRecord
 
-_MARK: Final = "n_epochs"
-"""What hpo writes into a trial before it tells it complete or pruned."""
+_MARKS: Final = {"run", "seconds", "n_epochs", "metrics", "reason"}
+"""What hpo writes into a trial before it tells it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
     told_by_others: list[FrozenTrial] = []
     enqueued, foreign, left_alone = [], [], []
     for trial in study.get_trials(deepcopy=False):
-        if "config" in trial.user_attrs:
+        if has_job(trial):
             is_told_by_us = _is_told_by_us(trial, record)
             (ours if is_told_by_us else told_by_others).append(trial)
             if not is_told_by_us:
@@ -77,10 +78,8 @@ def start(study: optuna.Study, record: StudyRecord, job: Job) -> optuna.Trial:
         distributions=recorded(record, job.params),
         user_attrs=job.to_attributes(),
     )
-    try:
+    with _types_explained(study):
         return optuna.Trial(study, study._storage.create_new_trial(study._study_id, running))
-    except ValueError as error:
-        raise _other_type(study, error) from error
 
 
 def start_enqueued(
@@ -93,16 +92,15 @@ def start_enqueued(
     """
     storage, trial_id = study._storage, trial._trial_id
     try:
-        for name, domain in recorded(record, job.params).items():
-            value = domain.to_internal_repr(job.params[name])
-            storage.set_trial_param(trial_id, name, value, domain)
+        with _types_explained(study):
+            for name, domain in recorded(record, job.params).items():
+                value = domain.to_internal_repr(job.params[name])
+                storage.set_trial_param(trial_id, name, value, domain)
         for key, attribute in job.to_attributes().items():
             storage.set_trial_user_attr(trial_id, key, attribute)
         storage.set_trial_state_values(trial_id, TrialState.RUNNING)
     except UpdateFinishedTrialError:
         return None
-    except ValueError as error:
-        raise _other_type(study, error) from error
     return optuna.Trial(study, trial_id)
 
 
@@ -134,21 +132,21 @@ def requeue(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> None:
 def requeue_stale(study: optuna.Study) -> None:
     """Let every trial of hpo that runs wait again: whoever holds the lock trains none yet."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if "config" in trial.user_attrs:
+        if has_job(trial):
             requeue(study, trial)
 
 
 def _is_told_by_us(trial: FrozenTrial, record: StudyRecord) -> bool:
     """Whether hpo told a trial, as far as it is finished."""
-    attributes = trial.user_attrs
+    attributes, is_marked = trial.user_attrs, not _MARKS.isdisjoint(trial.user_attrs)
     match trial.state:
+        # Trials of before it was recorded have no score, and pruned ones no mark at all.
         case TrialState.COMPLETE:
-            # Studies of before it was recorded have no score among the attributes.
-            return _MARK in attributes and attributes.get("score", trial.value) == trial.value
+            return is_marked and attributes.get("score", trial.value) == trial.value
         case TrialState.PRUNED:
-            return _MARK in attributes or (record.pruner != "none" and trial.last_step is not None)
+            return is_marked or (record.pruner != "none" and trial.last_step is not None)
         case TrialState.FAIL:
-            return "reason" in attributes
+            return is_marked
     return True
 
 
@@ -184,9 +182,15 @@ def _is_cell(cell: Cell, asked: Mapping[str, Any]) -> bool:
     return all(name in asked and asked[name] == value for name, value in cell.params.items())
 
 
-def _other_type(study: optuna.Study, error: Exception) -> StudyError:
-    return StudyError(
-        f"Another program put trials into the study {study.study_name} whose parameters are of "
-        f"another type ({str(error)[:80]}). Use another name (--study), or remove it: "
-        f"hpo delete {in_command(study)}"
-    )
+@contextlib.contextmanager
+def _types_explained(study: optuna.Study) -> Iterator[None]:
+    try:
+        yield
+    except json.JSONDecodeError:  # A damaged database.
+        raise
+    except ValueError as error:
+        raise StudyError(
+            f"Another program put trials into the study {study.study_name} whose parameters are "
+            f"of another type ({str(error)[:80]}). Use another name (--study), or remove it: "
+            f"hpo delete {in_command(study)}"
+        ) from error
