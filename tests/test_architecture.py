@@ -73,6 +73,8 @@ OWNERS = {
 
 HEAVY = ("torch", "optuna", "plotly", "sklearn")
 
+POSIX_ONLY = {"fcntl", "grp", "pwd", "resource", "termios"}
+
 
 def modules() -> dict[str, Path]:
     found = {}
@@ -214,3 +216,8 @@ def test_the_front_door_names_what_is_there() -> None:
         assert getattr(hpo, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = hpo.nonsense
+
+
+def test_nothing_is_imported_that_only_posix_systems_have() -> None:
+    for path in MODULES.values():
+        assert not POSIX_ONLY & set(imports(path)), path
