@@ -46,8 +46,8 @@ fuzz: install
 	$(BIN)/pip install --quiet atheris==3.0.0
 	$(BIN)/python -m benchmarks.fuzz
 
-# 300 times kill -9, at every write and at random, and eight workers at once; an hour or two, in
-# the folder chaos/. What is done is not done again.
+# 300 times kill -9, at every write and at random; an hour or two, in the folder chaos/. What is
+# done is not done again.
 chaos: install
 	$(BIN)/python -m tests.chaos
 

@@ -86,11 +86,11 @@ def measure_search(data: Path) -> dict[str, Any]:
     for name in ("add", "step", "result"):
         setattr(StackedStack, name, _timed(getattr(StackedStack, name), inside))
     plan = plan_search((), Settings(data=data, epochs=10, lanes=1), SearchSettings(trials=20))
-    session = open_session(plan)
-    # The folds and the pixels are prepared once, and are no part of asking or storing.
-    session.training_data.fold(0)
-    session.training_data.pixels_at(TrainingConfig().image_size)
-    seconds = _seconds(lambda: [None for _ in run(session)])
+    with open_session(plan) as session:
+        # The folds and the pixels are prepared once, and are no part of asking or storing.
+        session.training_data.fold(0)
+        session.training_data.pixels_at(TrainingConfig().image_size)
+        seconds = _seconds(lambda: [None for _ in run(session)])
     overhead = 1 - sum(inside) / seconds
     return {
         "n_trials": 20,

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.drawing import draw
 from benchmarks.machine import describe_machine
 from hpo.config import TrainingConfig
-from hpo.search.job import job_of, trials_in
+from hpo.search.job import job_of
 from hpo.storage import open_storage, quiet_optuna
 from hpo.study import read_goal, read_record
 from hpo.study_record import StudyRecord
@@ -46,7 +46,11 @@ def main() -> None:
 
 def _course(study: optuna.Study) -> dict[str, Any]:
     record, goal = read_record(study), read_goal(study)
-    trials = [t for t in trials_in(study) if t.state.is_finished() and not job_of(t).report]
+    trials = [
+        t
+        for t in study.get_trials(deepcopy=False)
+        if t.state.is_finished() and not job_of(t).report
+    ]
     firsts = [t for t in trials if job_of(t).repeat == 0]
     last = [t for t in trials if job_of(t).repeat in goal.fresh_repeats]
     random = draw(record.space, N_RANDOM, seed=record.seed)

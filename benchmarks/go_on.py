@@ -24,7 +24,6 @@ from hpo.runs import RunStore
 from hpo.search import run_key
 from hpo.session import open_source
 from hpo.storage import open_storage
-from hpo.trial_tables import read_ahead
 from tests.clocked import ClockedStack
 from tests.long_studies import in_database, long_search
 
@@ -51,7 +50,6 @@ def measure(folder: Path, n_trials: int) -> dict[str, Any]:
     url = f"sqlite:///{folder}/hpo.db"
     in_database(long_search(n_trials), open_storage(url))
     study = studies.open_study(storage := open_storage(url), studies.study_names(storage)[0])
-    read_ahead(study)
     record = replace(studies.read_record(study), window=6, pruner="median")
     goal = replace(studies.read_goal(study), n_trials=n_trials + _N_FURTHER, n_finalists=0)
     place = Workplace(

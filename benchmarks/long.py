@@ -41,8 +41,8 @@ TARGETS = {
 OPEN = (
     "import sys\n"
     "from hpo.session import open_session, plan_resume\n"
-    "session = open_session(plan_resume(sys.argv[1], 'sqlite:///studies/hpo.db'))\n"
-    "print(session.source.n_left(), len(session.summary().configurations))\n"
+    "with open_session(plan_resume(sys.argv[1], 'sqlite:///studies/hpo.db')) as session:\n"
+    "    print(session.source.n_left(), len(session.summary().configurations))\n"
 )
 
 

@@ -48,7 +48,8 @@ def main() -> None:
     found = []
     for seed in range(asked.searches):
         settings = Settings(data=asked.data, set=SMALL, seed=seed, storage=asked.storage)
-        found.append(_announced(open_session(plan_search([], settings, SEARCH)), seed))
+        with open_session(plan_search([], settings, SEARCH)) as session:
+            found.append(_announced(session, seed))
         print(found[-1], flush=True)
     of_search = [one.by_search - one.favorite_fresh for one in found]
     of_finalists = [one.by_finalists - one.winner_fresh for one in found]

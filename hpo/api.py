@@ -5,12 +5,11 @@ from dataclasses import replace
 
 from hpo.events import TrialDone
 from hpo.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
-from hpo.session import Session, open_session
+from hpo.session import Session, open_session, run
 from hpo.storage import open_storage
 from hpo.storage_url import DEFAULT_URL
 from hpo.study import open_study as find_study
 from hpo.summary import StudySummary, summarize, with_call
-from hpo.workers import carry_out
 
 
 def grid(names: str | Sequence[str], settings: Settings | None = None) -> StudySummary:
@@ -67,9 +66,9 @@ def _names(names: str | Sequence[str]) -> Sequence[str]:
 
 
 def _finish(plan: Plan) -> StudySummary:
-    session = open_session(plan)
-    done = [event for event in carry_out(session) if isinstance(event, TrialDone)]
-    n_reused = sum(event.is_reused for event in done)
-    n_trained = len(done) - n_reused
-    summary = with_call(session.summary(), n_trained=n_trained, n_reused=n_reused)
-    return with_page(session, summary, is_new=bool(done))
+    with open_session(plan) as session:
+        done = [event for event in run(session) if isinstance(event, TrialDone)]
+        n_reused = sum(event.is_reused for event in done)
+        n_trained = len(done) - n_reused
+        summary = with_call(session.summary(), n_trained=n_trained, n_reused=n_reused)
+        return with_page(session, summary, is_new=bool(done))

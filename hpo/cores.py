@@ -1,9 +1,8 @@
-"""The processor, and which of its cores this process uses: where the system can tell."""
+"""The processor, and how many of its cores this process may use."""
 
 import math
 import os
 import platform
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -35,15 +34,3 @@ def n_usable() -> int:
     Which ones is left to the system: containers that took the first few would share them.
     """
     return math.ceil(min(len(available()), cgroups.n_cores()))
-
-
-def use(chosen: Iterable[int], *, process: int = 0) -> None:
-    """Let a process (0: this one) use these cores alone, and those that it starts."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(process, chosen)
-
-
-def share(cores: Iterable[int], *, n_workers: int) -> list[set[int]]:
-    """Share cores out among processes; where there are more of these, some have the same one."""
-    every = sorted(cores)
-    return [set(every[i::n_workers]) or {every[i % len(every)]} for i in range(n_workers)]

@@ -18,7 +18,8 @@ def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
 def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
     """Open the engine that trains a study, on its device.
 
-    Lanes on the CPU spread over processes, one for each core.
+    Lanes on the CPU spread over processes, one for each core; on GPUs of which none was named, one
+    for each of them.
 
     Raises:
         DeviceError: the device is not there.
@@ -47,8 +48,14 @@ def lanes_of(record: StudyRecord, asked: int | None) -> int:
 
 
 def processes_of(record: StudyRecord, n_lanes: int) -> int:
-    """Return over how many processes so many lanes are spread."""
-    return min(n_lanes, cores.n_usable()) if record.device.startswith("cpu") else 1
+    """Return over how many processes so many lanes are spread: one per core, or per GPU."""
+    if record.device.startswith("cpu"):
+        return min(n_lanes, cores.n_usable())
+    if record.device != "cuda:0" or record.is_gpu_named:
+        return 1
+    from hpo.training import device
+
+    return min(n_lanes, device.n_gpus())
 
 
 def joins(record: StudyRecord) -> bool:

@@ -8,7 +8,6 @@ HpoError                 failed: exit code 1
 ├── DeviceError          a device that is not there
 │   └── OutOfMemoryError too little memory on it
 ├── TrainingError        a training that cannot be carried out
-├── WorkerError          processes that ended before their work did
 ├── WeightsError         a file of weights that cannot be read, or a network that is not read
 ├── RunStoreError        a file of the run store that is missing or cannot be read
 ├── Interrupted          Ctrl-C; says what goes on: exit code 130
@@ -56,10 +55,6 @@ class OutOfMemoryError(DeviceError):
 
 
 class TrainingError(HpoError):
-    pass
-
-
-class WorkerError(HpoError):
     pass
 
 

@@ -38,18 +38,4 @@ class StackShrunk:
     n_lanes: int
 
 
-@dataclass(frozen=True)
-class WorkerReplaced:
-    """A process that trains has ended before its work did, and another began in its place."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class WaitingForOthers:
-    """All that is left is trained by other processes, or may follow from what they train."""
-
-    n_trials: int
-
-
-Event: TypeAlias = EpochDone | TrialDone | StackShrunk | WorkerReplaced | WaitingForOthers
+Event: TypeAlias = EpochDone | TrialDone | StackShrunk

@@ -1,6 +1,5 @@
 """Weights are large: only those of the best configuration so far are kept."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -26,8 +25,8 @@ class KeptWeights:
     A configuration whose repeats are not all there yet keeps its weights until they are. Finalists
     go before all others, by their fresh repeats.
 
-    `places` are in the order of the first repeats, `ranks` those of whole configurations, and
-    `owners` the configurations by run: what is noted once is not read from the study again.
+    `places` are the numbers of the configurations: of equal ones the first wins, as in the
+    summary. `ranks` are those of whole configurations, `owners` the configurations by run.
     """
 
     folder: Path
@@ -46,32 +45,27 @@ class KeptWeights:
             identity = configuration.config.identity()
             for r in configuration.repeats:
                 if r.run and r.score is not None:
-                    made.note(identity, r.repeat, r.run, r.score)
+                    made.note(identity, r.repeat, r.run, r.score, place=configuration.number)
         return made
 
-    @property
-    def noted(self) -> Collection[str]:
-        """The runs that were noted."""
-        return self.owners.keys()
-
-    def note(self, identity: str, repeat: int, run: str, score: float) -> None:
-        """Note a finished repeat, of whichever process."""
+    def note(self, identity: str, repeat: int, run: str, score: float, *, place: int) -> None:
+        """Note a finished repeat of the configuration that was asked for as number `place`."""
         repeats = self.repeats.setdefault(identity, {})
         repeats[repeat] = _Scored(run, score)
         self.owners[run] = identity
-        place = self.places.setdefault(identity, len(self.places))
+        place = min(place, self.places.get(identity, place))
+        self.places[identity] = place
         self.ranks.pop(identity, None)
         if self._is_whole(repeats):
-            # Of equal ones the first is the best, as in the summary.
             self.ranks[identity] = (*self._rank(repeats), -place)
 
-    def add(self, identity: str, repeat: int, run: str, score: float) -> None:
+    def add(self, identity: str, repeat: int, run: str, score: float, *, place: int) -> None:
         """Note a finished repeat, and drop the weights of what has lost by it.
 
         Raises:
             OutputError: the folder cannot be written.
         """
-        self.note(identity, repeat, run, score)
+        self.note(identity, repeat, run, score, place=place)
         if identity in self.ranks:
             self.tidy()
 

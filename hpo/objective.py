@@ -5,7 +5,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -13,19 +12,15 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from hpo import trial_writes
 from hpo.errors import OutOfMemoryError, TrainingError
-from hpo.events import EpochDone, Event, StackShrunk, TrialDone, WaitingForOthers
+from hpo.events import EpochDone, Event, StackShrunk, TrialDone
 from hpo.recording import epoch_score, to_epoch, to_run
 from hpo.runs import Run, RunKey, RunStore
 from hpo.score import Score
 from hpo.search import Job, Source
-from hpo.search.leases import Watch, put_back
+from hpo.search.trials import requeue
 from hpo.training.engine import Stack, TrainingResult
 from hpo.under_way import UnderWay
-
-_LOOK_EVERY_S: Final = 0.5
-"""How often a process that has nothing to train looks whether another has ended."""
 
 _REPORT_EVERY_S: Final = 0.5
 
@@ -36,8 +31,8 @@ class Workplace:
 
     `open_stack` is called with the number of lanes, at the first training and again when memory
     ran out; `keep` gets what a training leaves behind before its run is stored, and `attach` every
-    run before it is told. `turn` keeps other processes out while it is decided what is trained
-    next.
+    run before it is told. `check` is called before it is decided what is trained next: it raises
+    where this process is no longer the driver of the study.
     """
 
     runs: RunStore
@@ -46,7 +41,7 @@ class Workplace:
     keep: Callable[[Job, str, TrainingResult], None]
     attach: Callable[[optuna.Trial, Run], None]
     score: Score
-    turn: Callable[[], AbstractContextManager[None]] = nullcontext
+    check: Callable[[], object] = lambda: None
     n_lanes: int = 1
     deadline: float = math.inf
 
@@ -58,12 +53,10 @@ class _Worker:
     study: optuna.Study
     place: Workplace
     n_lanes: int
-    watch: Watch
     stack: Stack | None = None
     waiting: deque[UnderWay] = field(default_factory=deque)
     live: dict[int, UnderWay] = field(default_factory=dict)
-    idle_until: float = -math.inf
-    is_waiting: bool = False
+    is_idle: bool = False
     report_at: float = -math.inf
 
     def opened(self) -> Stack:
@@ -77,9 +70,11 @@ class _Worker:
             self.stack = None
 
     def report(self, *asked: UnderWay) -> None:
-        """Write what trials have to report."""
-        trial_writes.report({one.trial: one.unreported for one in asked if one.unreported})
+        """Write what trials have to report; one that another program told takes nothing."""
         for one in asked:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                for step, score in one.unreported.items():
+                    one.trial.report(score, step)
             one.unreported.clear()
 
     def shrink(self) -> StackShrunk:
@@ -95,24 +90,16 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
     """Train what the source hands out until it has no more or the deadline is over.
 
     Each finished training is in the run store before its trial is told. Trials that are cut off
-    (Ctrl-C, an error of the database) wait again; the next call trains them. While other processes
-    train trials of the study, it waits for what follows from them.
+    (Ctrl-C, an error of the database) wait again; the next call trains them.
     """
-    worker = _Worker(study, place, place.n_lanes, Watch(study))
-    with place.turn():
-        worker.watch.put_back(own=True)
+    worker = _Worker(study, place, place.n_lanes)
     try:
         while True:
             try:
-                # Looked at first: what ends after that may have something follow from it.
-                n_others = 0 if worker.live else worker.watch.n_of_others()
                 yield from _fill(worker, source)
-                if worker.live:
-                    yield from _step(worker)
-                elif not n_others or time.monotonic() >= place.deadline:
+                if not worker.live:
                     return
-                else:
-                    yield from _wait(worker, n_others)
+                yield from _step(worker)
             except OutOfMemoryError:
                 if worker.n_lanes == 1:
                     raise
@@ -121,18 +108,7 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
         worker.close()
         for asked in [*worker.live.values(), *worker.waiting]:
             with contextlib.suppress(Exception):
-                put_back(study, asked.trial)
-        with contextlib.suppress(Exception), place.turn():
-            worker.watch.put_back(own=True)  # A trial that was being taken as an interrupt came.
-
-
-def _wait(worker: _Worker, n_others: int) -> Iterator[Event]:
-    """Wait a moment for other processes; say so where it begins."""
-    if not worker.is_waiting:
-        worker.is_waiting = True
-        yield WaitingForOthers(n_others)
-    time.sleep(_LOOK_EVERY_S)
-    worker.idle_until = -math.inf
+                requeue(study, asked.trial)
 
 
 def _fill(worker: _Worker, source: Source) -> Iterator[Event]:
@@ -150,27 +126,22 @@ def _fill(worker: _Worker, source: Source) -> Iterator[Event]:
 def _ask(worker: _Worker, source: Source) -> bool:
     """Let the next trial of the source wait for a lane; return whether there is one.
 
-    Where there is none, it is not asked again until a trial has ended, here or (after a while)
-    elsewhere.
+    Where there is none, it is not asked again until a trial has ended.
     """
-    now = time.monotonic()
-    if now >= worker.place.deadline or now < worker.idle_until:
+    if worker.is_idle or time.monotonic() >= worker.place.deadline:
         return False
-    with worker.place.turn():
-        worker.watch.put_back()
-        begun = source.next()
-    if begun is None:
-        worker.idle_until = now + _LOOK_EVERY_S
-        return False
-    worker.is_waiting = False
-    worker.waiting.append(UnderWay(begun, worker.place.key_of(begun.job)))
-    return True
+    worker.place.check()
+    begun = source.next({asked.trial.number for asked in worker.live.values()})
+    worker.is_idle = begun is None
+    if begun is not None:
+        worker.waiting.append(UnderWay(begun, worker.place.key_of(begun.job)))
+    return begun is not None
 
 
 def _begin(worker: _Worker, asked: UnderWay) -> TrialDone | None:
     """Give a trial a lane, or tell it at once: from the run store, or failed."""
     run = worker.place.runs.find(asked.key)
-    if run is not None and _score(worker, run) is not None:
+    if run is not None and worker.place.score.of(run.kept.validation, run.stress) is not None:
         return _replay(worker, asked, run)
     job = asked.job
     try:
@@ -238,24 +209,26 @@ def _replay(worker: _Worker, asked: UnderWay, run: Run) -> TrialDone:
 
 
 def _complete(worker: _Worker, asked: UnderWay, run: Run, *, is_reused: bool) -> TrialDone:
+    score = worker.place.score.of(run.kept.validation, run.stress)
     attributes = {
         "run": asked.key.digest(),
         "is_reused": is_reused,
         "seconds": run.seconds,
         "n_epochs": len(run.epochs),
         "metrics": {"train": run.train, "validation": run.kept.validation},
+        "score": score,
     }
-    _tell(worker, asked, attributes, run=run)
-    return replace(asked.ended("complete"), score=_score(worker, run), is_reused=is_reused)
+    _tell(worker, asked, attributes, TrialState.COMPLETE, score, run=run)
+    return replace(asked.ended("complete"), score=score, is_reused=is_reused)
 
 
 def _prune(worker: _Worker, asked: UnderWay) -> TrialDone:
-    _tell(worker, asked, {}, state=TrialState.PRUNED)
+    _tell(worker, asked, {"n_epochs": max(asked.scores)}, TrialState.PRUNED)
     return asked.ended("pruned")
 
 
 def _fail(worker: _Worker, asked: UnderWay, reason: str) -> TrialDone:
-    _tell(worker, asked, {"reason": reason}, state=TrialState.FAIL)
+    _tell(worker, asked, {"reason": reason}, TrialState.FAIL)
     return replace(asked.ended("failed"), reason=reason)
 
 
@@ -263,25 +236,21 @@ def _tell(
     worker: _Worker,
     asked: UnderWay,
     attributes: Mapping[str, object],
+    state: TrialState,
+    score: float | None = None,
     *,
-    state: TrialState = TrialState.COMPLETE,
     run: Run | None = None,
 ) -> None:
     """Tell how a trial ended.
 
-    A machine that slept may wake up and go on with a trial that was put back meanwhile. Whoever
-    took it over comes to the same numbers: what is told first stays.
+    Where another program told it meanwhile, the source hands out its job once more: what was
+    trained is in the run store.
     """
+    worker.report(asked)
     with contextlib.suppress(UpdateFinishedTrialError):
-        worker.study._storage.set_trial_state_values(asked.trial._trial_id, TrialState.RUNNING)
-        worker.report(asked)
-        trial_writes.set_attributes(asked.trial, attributes)
+        for name, attribute in attributes.items():
+            asked.trial.set_user_attr(name, attribute)
         if run:
             worker.place.attach(asked.trial, run)
-        score = _score(worker, run) if run else None
-        worker.study.tell(asked.trial, score, state=state)
-    worker.idle_until = -math.inf
-
-
-def _score(worker: _Worker, run: Run) -> float | None:
-    return worker.place.score.of(run.kept.validation, run.stress)
+        worker.study.tell(asked.trial, score, state=state, skip_if_finished=True)
+    worker.is_idle = False

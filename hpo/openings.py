@@ -4,14 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import uuid4
 
 import optuna
 
 from hpo.errors import StudyError
 from hpo.storage import in_command
 
-ATTRIBUTE: Final = "openings"
+_ATTRIBUTE: Final = "openings"
+"""A list of them in studies of before each opening had an attribute of its own."""
 
+_PREFIX: Final = "opening:"
 _MOST_TOLD: Final = 3
 
 
@@ -40,9 +43,10 @@ def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
     Raises:
         StudyError: the record is damaged; what it said of the test cannot be known.
     """
-    documents = study.user_attrs.get(ATTRIBUTE, [])
+    attributes = study.user_attrs
+    documents = [attributes[name] for name in sorted(attributes) if name.startswith(_PREFIX)]
     try:
-        return tuple(map(_read, documents))
+        return tuple(map(_read, [*attributes.get(_ATTRIBUTE, []), *documents]))
     except (KeyError, TypeError, ValueError):
         raise StudyError(
             f"The record of the openings of the test in the study {study.study_name} is damaged: "
@@ -52,9 +56,12 @@ def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
 
 
 def record_opening(study: optuna.Study, opening: Opening) -> None:
-    """Put an opening on record; it stays there as long as the study."""
-    documents = study.user_attrs.get(ATTRIBUTE, [])
-    study.set_user_attr(ATTRIBUTE, [*documents, asdict(opening)])
+    """Put an opening on record; it stays there as long as the study.
+
+    Each has an attribute of its own: of two that are made at once none is lost.
+    """
+    n_before = sum(name.startswith(_PREFIX) for name in study.user_attrs)
+    study.set_user_attr(f"{_PREFIX}{n_before:06}:{uuid4().hex}", asdict(opening))
 
 
 def to_documents(openings: Iterable[Opening]) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from typing import Final
 from hpo.errors import UsageError, fault_list
 
 MOST_LANES: Final = 256
-MOST_WORKERS: Final = 64
 INPUT_SCALES: Final = ("unit", "symmetric", "raw", "image")
 
 
@@ -18,7 +17,11 @@ def read_lanes(text: str) -> int | None:
     Raises:
         UsageError: it is neither auto nor a whole number.
     """
-    return _read_number("--lanes", text, MOST_LANES)
+    if text == "auto":
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(MOST_LANES)):
+        raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {text[:20]!r}.")
+    return int(text)
 
 
 def check_lanes(lanes: int | None) -> None:
@@ -29,23 +32,6 @@ def check_lanes(lanes: int | None) -> None:
     """
     if lanes is not None and not 1 <= lanes <= MOST_LANES:
         raise UsageError(f"--lanes takes auto or 1 to {MOST_LANES}, but got {lanes}.")
-
-
-def read_workers(text: str) -> int | None:
-    """Read `--workers`: None for auto.
-
-    Raises:
-        UsageError: it is neither auto nor a whole number.
-    """
-    return _read_number("--workers", text, MOST_WORKERS)
-
-
-def _read_number(option: str, text: str, most: int) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)):
-        raise UsageError(f"{option} takes auto or 1 to {most}, but got {text[:20]!r}.")
-    return int(text)
 
 
 def read_input_scale(text: str | None) -> str | None:

@@ -10,7 +10,7 @@ from hpo.config import TrainingConfig, Value, describe
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError
 from hpo.folders import study_folder
-from hpo.option_texts import MOST_WORKERS, check_lanes
+from hpo.option_texts import check_lanes
 from hpo.score import DEFAULT_METRICS, read_score
 from hpo.space import Space
 from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
@@ -42,9 +42,9 @@ class Settings:
 
     `set` holds values or their texts, `values` texts such as `16,32`.
     `device` and `precision` may be `auto`; `repeats` None is 5 for a grid, 1 for a search.
-    `lanes` is how many trainings go on at once, in `workers` processes, None for auto. `metric` is
-    what the study optimizes (`hpo.score.SCORES`), None for the default of its kind. `command` is
-    what the study records as having created it.
+    `lanes` is how many trainings go on at once, None for auto. `metric` is what the study
+    optimizes (`hpo.score.SCORES`), None for the default of its kind. `command` is what the study
+    records as having created it.
     """
 
     data: Path | str | None = None
@@ -59,7 +59,6 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     lanes: int | None = None
-    workers: int | None = None
     metric: str | None = None
     command: str = LIBRARY
 
@@ -85,7 +84,7 @@ class SearchSettings:
 class Plan:
     """A checked request: which study, on which data, how far, how many trainings at once.
 
-    `lanes` are shared out among `workers`; None is auto for either.
+    `lanes` None is auto.
     """
 
     name: str
@@ -95,7 +94,6 @@ class Plan:
     storage: str
     timeout_s: float = math.inf
     lanes: int | None = None
-    workers: int | None = None
 
 
 def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
@@ -196,24 +194,13 @@ def with_lanes(plan: Plan, lanes: int | None) -> Plan:
     return replace(plan, lanes=lanes)
 
 
-def with_workers(plan: Plan, workers: int | None) -> Plan:
-    """Return the plan with so many processes that train; None is auto.
-
-    Raises:
-        UsageError: the number is out of bounds.
-    """
-    if workers is not None and not 1 <= workers <= MOST_WORKERS:
-        raise UsageError(f"--workers takes auto or 1 to {MOST_WORKERS}, but got {workers}.")
-    return replace(plan, workers=workers)
-
-
 def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings) -> Plan:
     name = record.default_name() if settings.study is None else check_name(settings.study)
     home = study_folder(settings.storage, name)
     if home.is_file() or home == sqlite_path(settings.storage):
         raise UsageError(f"--study cannot be {name!r}: {home} is a file. Choose another name.")
     plan = Plan(name=name, record=record, goal=goal, dataset=dataset, storage=settings.storage)
-    return with_workers(with_lanes(plan, settings.lanes), settings.workers)
+    return with_lanes(plan, settings.lanes)
 
 
 def _read_space(settings: Settings) -> Space:

@@ -1,14 +1,13 @@
 """An open study with everything that works on it: data, run store, folder."""
 
 import time
-from collections.abc import Generator
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import optuna
-from optuna.trial import TrialState
 from safetensors.numpy import save as to_safetensors
 
 from hpo import study as studies
@@ -29,20 +28,22 @@ from hpo.folders import (
 from hpo.kept_weights import KeptWeights
 from hpo.objective import Workplace, work
 from hpo.plan import Plan, describe_data
-from hpo.runs import RunKey, RunStore, is_digest
+from hpo.runs import RunKey, RunStore
 from hpo.search import GridSource, Job, SearchSource, Source, run_key
-from hpo.search.job import read_job, trials_in
-from hpo.search.leases import Lease, Watch
+from hpo.search.trials import requeue_stale
 from hpo.storage import Storage, explained, in_command, open_storage, quiet_optuna
+from hpo.study_lock import Check, study_lock
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary import StudySummary, summarize
 from hpo.training.engine import Stack, TrainingResult
-from hpo.turns import turn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A study, opened for work. `record` holds the device that was settled at its creation."""
+    """A study, opened by its only driver. `record` holds the device settled at its creation.
+
+    `check` raises where this process no longer is the driver.
+    """
 
     plan: Plan
     storage: Storage
@@ -50,6 +51,7 @@ class Session:
     record: StudyRecord
     goal: Goal
     source: Source
+    check: Check
 
     @cached_property
     def training_data(self) -> TrainingData:
@@ -68,8 +70,8 @@ class Session:
 
     @property
     def n_lanes(self) -> int:
-        """How many trainings go on at once, in all workers."""
-        return lanes_of(self.record, _lanes(self.plan))
+        """How many trainings go on at once, in all processes."""
+        return lanes_of(self.record, self.plan.lanes)
 
     def key_of(self, job: Job) -> RunKey:
         """Return what decides the numbers of a job."""
@@ -80,36 +82,45 @@ class Session:
         return summarize(self.study, storage_url=self.storage.url)
 
 
-def open_session(plan: Plan) -> Session:
-    """Open or create the study of a plan.
+@contextmanager
+def open_session(plan: Plan) -> Iterator[Session]:
+    """Open or create the study of a plan, as its only driver until the end.
 
     Trials that a dead process left running are put back, so that they are trained again. Where the
     plan has the study's data at another path, that is the recorded one from now on.
 
     Raises:
-        StudyError: a study of this name is there and does not fit the plan.
+        StudyError: another process drives the study, or it is there and does not fit the plan.
         DeviceError: the device is not there.
     """
     quiet_optuna()
     storage = open_storage(plan.storage)
-    with turn(storage, plan.name):
-        study = studies.find(storage, plan.name)
-        if study is None or studies.is_blank(study):
-            study = studies.create(storage, plan.name, with_device(plan.record))
+    with study_lock(storage, plan.name) as check:
         with explained(storage.url):
+            study = studies.find(storage, plan.name)
+            if study is None or studies.is_blank(study):
+                study = studies.create(storage, plan.name, with_device(plan.record))
             studies.check_fits(study, plan.record)
             _check_device(study.study_name, studies.read_record(study), plan.record)
             record = studies.move_data(study, plan.record.data)
+            is_gpu_named = record.is_gpu_named or plan.record.is_gpu_named
+            record = replace(record, is_gpu_named=is_gpu_named)
             goal = studies.raise_goal(study, plan.goal)
-            Watch(study).put_back()
+            requeue_stale(study)
             source = open_source(study, record, goal)
-    return Session(
-        plan=plan, storage=storage, study=study, record=record, goal=goal, source=source
-    )
+        yield Session(
+            plan=plan,
+            storage=storage,
+            study=study,
+            record=record,
+            goal=goal,
+            source=source,
+            check=check,
+        )
 
 
-def plan_resume(name: str, storage_url: str, *, data: Path | None = None) -> Plan:
-    """Plan to go on with a study: its own data (here at `data`), space, device and goal.
+def plan_resume(name: str, storage_url: str) -> Plan:
+    """Plan to go on with a study: its own data, space, device and goal.
 
     Raises:
         StudyError: there is none of this name.
@@ -122,7 +133,7 @@ def plan_resume(name: str, storage_url: str, *, data: Path | None = None) -> Pla
         name=name,
         record=record,
         goal=goal,
-        dataset=open_recorded_data(study, record, moved=data),
+        dataset=open_recorded_data(study, record),
         storage=storage_url,
     )
 
@@ -158,25 +169,19 @@ def move_data(name: str, storage_url: str, path: Path) -> None:
     """Put on record where the data of a study lie now.
 
     Raises:
-        StudyError: there is none of this name.
+        StudyError: there is none of this name, or another process drives it.
         DataError: its data are not there.
     """
     storage = open_storage(storage_url, create=False)
     study = studies.open_study(storage, name)
     with explained(storage_url):
         dataset = open_recorded_data(study, studies.read_record(study), moved=path)
-        with turn(storage, name):
-            studies.move_data(study, describe_data(dataset, path))
+    with study_lock(storage, name), explained(storage_url):
+        studies.move_data(study, describe_data(dataset, path))
 
 
 def run(session: Session) -> Generator[Event, None, None]:
     """Train what the study lacks, event by event; nothing where nothing is missing."""
-    yield from train(session)
-    finish(session)
-
-
-def train(session: Session) -> Generator[Event, None, None]:
-    """Train what the study lacks, as one of the processes that work on it."""
     weights = KeptWeights.of(session.summary(), session.folder / "weights")
     if session.source.n_left():
         session.runs.check_writable()
@@ -186,9 +191,8 @@ def train(session: Session) -> Generator[Event, None, None]:
     for folder in (session.folder, weights.folder, session.runs.folder, artifacts):
         remove_leftovers(folder)
     cache.remove_cut_off()
-    my_turn = partial(turn, session.storage, session.study.study_name)
     # Closed at once when the caller stops: what was cut off then waits again.
-    with explained(session.storage.url), Lease(session.study, my_turn):
+    with explained(session.storage.url):
         place = Workplace(
             runs=session.runs,
             key_of=session.key_of,
@@ -196,20 +200,15 @@ def train(session: Session) -> Generator[Event, None, None]:
             keep=partial(_keep, weights),
             attach=partial(attach_curves, folder=artifacts),
             open_stack=partial(_open_stack, session),
-            turn=my_turn,
+            check=session.check,
             n_lanes=session.n_lanes,
             deadline=time.monotonic() + session.plan.timeout_s,
         )
         with closing(work(session.study, session.source, place)) as events:
             for event in events:
                 if isinstance(event, TrialDone) and event.score is not None:
-                    _drop_losers(weights, session.study, event)
+                    _drop_losers(weights, event)
                 yield event
-
-
-def finish(session: Session) -> None:
-    """Add what stands beside the trainings of a study: the scores of simple baselines."""
-    with explained(session.storage.url):
         _record_baselines(session)
 
 
@@ -225,36 +224,34 @@ def _keep(weights: KeptWeights, job: Job, run: str, result: TrainingResult) -> N
         weights.write(run, to_safetensors(result.weights))
 
 
-def _drop_losers(weights: KeptWeights, study: optuna.Study, done: TrialDone) -> None:
-    """Drop the weights of what has lost, by what this process and others have trained."""
+def _drop_losers(weights: KeptWeights, done: TrialDone) -> None:
+    """Drop the weights of what has lost by a training that is complete."""
     assert done.score is not None
-    for trial in trials_in(study, TrialState.COMPLETE):
-        run = trial.user_attrs.get("run")
-        if not is_digest(run) or run in weights.noted:
-            continue
-        job = read_job(trial)
-        if job and not job.report and trial.value is not None:
-            weights.note(job.config.identity(), job.repeat, run, trial.value)
-    if not done.job.report:
-        weights.add(done.job.config.identity(), done.job.repeat, done.run, done.score)
+    job = done.job
+    if not job.report:
+        weights.add(job.config.identity(), job.repeat, done.run, done.score, place=1 + job.ordinal)
 
 
 def delete_study(storage: Storage, name: str) -> None:
     """Delete a study and the files that hpo wrote for it; the run store keeps its trainings.
 
     The files stay where another database lies beside this one: its studies may have them too.
+
+    Raises:
+        StudyError: a process drives it.
     """
-    with explained(storage.url):
-        study = optuna.load_study(study_name=name, storage=storage.optuna)
-        attached = attached_to(study, storage)
-        optuna.delete_study(study_name=name, storage=storage.optuna)
-        attached -= all_attached(storage)  # What a copy of the study has as well.
-    if has_other_database(storage.url):
-        return
-    try:
-        remove_attached(attached, folder=artifacts_folder(storage.url))
-    finally:
-        clear_study_folder(study_folder(storage.url, name))
+    with study_lock(storage, name):
+        with explained(storage.url):
+            study = optuna.load_study(study_name=name, storage=storage.optuna)
+            attached = attached_to(study, storage)
+            optuna.delete_study(study_name=name, storage=storage.optuna)
+            attached -= all_attached(storage)  # What a copy of the study has as well.
+        if has_other_database(storage.url):
+            return
+        try:
+            remove_attached(attached, folder=artifacts_folder(storage.url))
+        finally:
+            clear_study_folder(study_folder(storage.url, name))
 
 
 def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
@@ -262,11 +259,6 @@ def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
     if record.kind == "grid":
         return GridSource(study=study, record=record, n_repeats=goal.n_repeats)
     return SearchSource(study=study, record=record, goal=goal)
-
-
-def _lanes(plan: Plan) -> int | None:
-    """Return the lanes that were asked for; a worker needs one at least."""
-    return None if plan.lanes is None else max(plan.lanes, plan.workers or 1)
 
 
 def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:

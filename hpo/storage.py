@@ -239,6 +239,7 @@ def _connect_sqlite(path: Path, timeout_s: float, journal: str) -> sqlite3.Conne
     try:
         connection.execute(f"PRAGMA journal_mode={journal}")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
     except sqlite3.Error:
         connection.close()
         raise

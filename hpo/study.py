@@ -29,19 +29,28 @@ def find(storage: Storage, name: str) -> optuna.Study | None:
 
 
 def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
-    """Create a study, or open the one that another process has just created.
+    """Create a study, or open the one that is there.
 
     Raises:
         StudyError: a study of this name is there and does not fit.
     """
-    with explained(storage.url):
-        study = optuna.create_study(
+
+    def made() -> optuna.Study:
+        return optuna.create_study(
             study_name=check_name(name),
             storage=storage.optuna,
             direction=record.score.kind.direction,
             load_if_exists=True,
             pruner=_NO_PRUNER,
         )
+
+    with explained(storage.url):
+        study = made()
+        if is_blank(study) and study.get_trials(deepcopy=False):
+            # A study that was deleted while a process wrote it left trials, and SQLite gives them
+            # to the next study with its number. Deleted with that one, they are gone.
+            optuna.delete_study(study_name=name, storage=storage.optuna)
+            study = made()
         check_fits(study, record)
     return study
 
@@ -123,8 +132,12 @@ def study_names(storage: Storage) -> list[str]:
 
 
 def is_blank(study: optuna.Study) -> bool:
-    """Whether nothing was written into the study yet: who created it was killed just then."""
-    return not study.user_attrs and not study.get_trials(deepcopy=False)
+    """Whether nothing was written into the study itself: who created it was killed just then.
+
+    Trials of hpo in it are left over from a study that was deleted.
+    """
+    trials = study.get_trials(deepcopy=False)
+    return not study.user_attrs and all("config" in trial.user_attrs for trial in trials)
 
 
 def is_ours(study: optuna.Study) -> bool:

@@ -29,9 +29,9 @@ LAYERS = (
     {"hpo.study_record"},
     {"hpo.study_documents"},
     {"hpo.database"},
-    {"hpo.storage", "hpo.trial_tables", "hpo.curves", "hpo.plan", "hpo.dashboard_guard"},
-    {"hpo.trial_writes", "hpo.openings"},
-    {"hpo.study", "hpo.search", "hpo.dashboard", "hpo.turns"},
+    {"hpo.storage", "hpo.curves", "hpo.plan", "hpo.dashboard_guard"},
+    {"hpo.openings", "hpo.study_lock"},
+    {"hpo.study", "hpo.search", "hpo.dashboard"},
     {"hpo.summary", "hpo.events", "hpo.recording"},
     {"hpo.under_way"},
     {
@@ -43,7 +43,7 @@ LAYERS = (
         "hpo.compare",
     },
     {"hpo.session"},
-    {"hpo.workers", "hpo.retraining"},
+    {"hpo.retraining"},
     {"hpo.evaluate"},
     {"hpo.weights"},
     {"hpo.forecast", "hpo.export", "hpo.reproduce", "hpo.plots"},
@@ -58,8 +58,6 @@ OWNERS = {
     "optuna": (
         "hpo.database",
         "hpo.storage",
-        "hpo.trial_tables",
-        "hpo.trial_writes",
         "hpo.openings",
         "hpo.study",
         "hpo.search",
@@ -68,8 +66,6 @@ OWNERS = {
         "hpo.under_way",
         "hpo.session",
         "hpo.retraining",
-        "hpo.workers",
-        "hpo.turns",
         "hpo.evaluate",
         "hpo.reproduce",
         "hpo.forecast",
@@ -86,6 +82,8 @@ OWNERS = {
 }
 
 HEAVY = ("torch", "optuna", "plotly", "sklearn")
+
+POSIX_ONLY = {"fcntl", "grp", "pwd", "resource", "termios"}
 
 
 def modules() -> dict[str, Path]:
@@ -228,3 +226,8 @@ def test_the_front_door_names_what_is_there() -> None:
         assert getattr(hpo, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = hpo.nonsense
+
+
+def test_nothing_is_imported_that_only_posix_systems_have() -> None:
+    for path in MODULES.values():
+        assert not POSIX_ONLY & set(imports(path)), path

@@ -25,7 +25,7 @@ def train(kept: KeptWeights, **scores: float) -> None:
     """Finish repeats that are named by configuration and number, such as a0."""
     for run, score in scores.items():
         kept.write(run, b"w")
-        kept.add(run[0], int(run[1:]), run, score)
+        kept.add(run[0], int(run[1:]), run, score, place=ord(run[0]))
 
 
 def test_a_whole_configuration_that_loses_leaves(kept: KeptWeights) -> None:
@@ -47,8 +47,8 @@ def test_a_lucky_repeat_does_not_win_for_its_configuration(kept: KeptWeights) ->
 
 def test_a_reused_run_counts_but_leaves_no_file(kept: KeptWeights) -> None:
     train(kept, a0=0.8, a1=0.8)
-    kept.add("b", 0, "b0", 0.9)
-    kept.add("b", 1, "b1", 0.9)
+    kept.add("b", 0, "b0", 0.9, place=1)
+    kept.add("b", 1, "b1", 0.9, place=1)
     assert files(kept) == set()
 
 
@@ -97,6 +97,6 @@ def test_what_had_lost_before_is_cleared_away_too(tmp_path: Path) -> None:
     runs = [r.run for c in fake.summary.configurations for r in c.repeats if r.run]
     for run in runs:
         lost.write(run, b"w")
-    lost.add("new", 0, "new", 1.0)
+    lost.add("new", 0, "new", 1.0, place=10)
     assert len(runs) > 3
     assert files(lost) == set()

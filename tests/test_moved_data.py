@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import optuna
 import pytest
 
-from hpo import workers
 from hpo.evaluate import opening
 from hpo.option_texts import set_option
 from hpo.plan import Settings, plan_grid
@@ -65,24 +63,6 @@ def test_the_same_command_with_the_new_place_goes_on_and_records_it(
     assert hpo(*shlex.split(recorded()["command"])[1:]).code == 0
 
 
-def test_workers_are_told_the_new_place(hpo: Hpo, moved: Path) -> None:
-    answer = hpo(*GRID, *TWO, "--data", moved, "--workers", "2", "--json")
-    assert answer.code == 0, answer.err
-    assert answer.json["n_trained"] == 2
-    assert "Another goes on in its place" not in answer.err
-
-
-def test_a_worker_opens_what_its_parent_has_whatever_another_machine_records(
-    hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = tmp_path / "told"
-    script = f"import sys; open({str(told)!r}, 'a').write(' '.join(sys.argv))"
-    with monkeypatch.context() as patch:
-        patch.setattr(workers, "COMMAND", (sys.executable, "-c", script))
-        hpo(*GRID, *ONE, "--data", xrays, "--workers", "2")
-    assert told.read_text().count(f"--data {xrays}") == 2
-
-
 def test_the_test_is_opened_on_the_data_that_were_trained_on(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,12 +111,6 @@ def test_the_environment_does_not_move_the_data_of_a_study(
     for asked in ASKED.values():
         assert hpo(*asked).code == 0
     assert recorded()["data"]["path"] == str(xrays)
-
-
-def test_a_helper_elsewhere_does_not_move_the_data_of_a_study(hpo: Hpo, moved: Path) -> None:
-    before = recorded()
-    assert hpo("worker", "mine", "--data", moved).code == 0
-    assert recorded() == before
 
 
 def test_a_dry_run_of_the_same_command_records_nothing(hpo: Hpo, moved: Path) -> None:

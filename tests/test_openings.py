@@ -27,6 +27,15 @@ def test_openings_are_kept_in_their_order() -> None:
     assert [d["trials"] for d in to_documents((FIRST,))] == [[0, 1, 2]]
 
 
+def test_openings_of_before_each_had_an_attribute_come_first() -> None:
+    study = optuna.create_study()
+    study.set_user_attr("openings", [asdict(FIRST)])
+    second, third = (replace(FIRST, threshold=text) for text in ("youden", "0.4"))
+    record_opening(study, second)
+    record_opening(study, third)
+    assert read_openings(study) == (FIRST, second, third)
+
+
 def test_an_opening_is_told_with_when_how_and_what() -> None:
     assert statements([FIRST], n_complete=6) == [
         "The test was opened on 2026-01-02 03:04 UTC by `hpo evaluate mine`: 3 trials, "
@@ -77,7 +86,8 @@ def test_of_many_openings_the_first_and_the_last_are_told() -> None:
     ],
 )
 def test_a_damaged_record_is_said_with_the_name_of_the_study(damage: object) -> None:
-    study = optuna.create_study(study_name="mine")
-    study.set_user_attr("openings", damage)
-    with pytest.raises(StudyError, match=r"the study mine is damaged: .* hpo delete mine"):
-        read_openings(study)
+    for name, value in (("openings", damage), ("opening:000000:1", damage)):
+        study = optuna.create_study(study_name="mine")
+        study.set_user_attr(name, value)
+        with pytest.raises(StudyError, match=r"the study mine is damaged: .* hpo delete mine"):
+            read_openings(study)

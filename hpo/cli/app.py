@@ -69,7 +69,6 @@ _ANY_ARGUMENTS = {"allow_extra_args": True}
 app.command(rich_help_panel=_TRAIN, context_settings=_ANY_ARGUMENTS)(train.grid)
 app.command(rich_help_panel=_TRAIN, context_settings=_ANY_ARGUMENTS)(train.search)
 app.command(rich_help_panel=_TRAIN)(train.resume)
-app.command(rich_help_panel=_TRAIN)(train.worker)
 app.command(rich_help_panel=_LOOK)(show.show)
 app.command(rich_help_panel=_LOOK)(compare.compare)
 app.command(rich_help_panel=_LOOK)(show.report)

@@ -81,14 +81,6 @@ LanesOption: TypeAlias = Annotated[
         help="Number of trainings to run in parallel (default: auto).",
     ),
 ]
-WorkersOption: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--workers",
-        metavar="auto|N",
-        help="Processes that train, each with its share of the cores: auto, one for each GPU.",
-    ),
-]
 MetricOption: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -1,7 +1,7 @@
 """Progress of long work: one live line on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -10,16 +10,16 @@ from typing import Final
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
-from hpo.cli.output import count, duration, error_console, say
+from hpo.cli.output import duration, error_console, say
 from hpo.cli.signals import check_interrupt
-from hpo.events import EpochDone, Event, StackShrunk, TrialDone, WaitingForOthers, WorkerReplaced
+from hpo.events import EpochDone, Event, StackShrunk, TrialDone
 from hpo.score import Score
 from hpo.search import Job
-from hpo.search.job import read_job, trials_in
-from hpo.session import Session
+from hpo.search.job import read_job
+from hpo.search.trials import read_trials
+from hpo.session import Session, run
 from hpo.space.records import params_text
 from hpo.untrusted import printable
-from hpo.workers import carry_out
 
 _MOST_PARAMS: Final = 4
 _LEAST_EPOCHS: Final = 4
@@ -102,22 +102,17 @@ class Tally:
 
 def train(session: Session, *, is_quiet: bool) -> Tally:
     """Train what a study lacks, and show it; return what was done."""
-    return follow_all(session, carry_out(session), is_quiet=is_quiet)
-
-
-def follow_all(session: Session, events: Generator[Event, None, None], *, is_quiet: bool) -> Tally:
-    """Go through the events of a study's training, and show them; return what was done."""
     tally = Tally(
         n_left=session.source.n_left(),
         score=session.record.score,
         n_repeats=session.goal.n_repeats,
     )
-    for trial in trials_in(session.study):
+    for trial in read_trials(session.study, session.record).ours:
         # A pruned one has a value too: the last it reported.
         if trial.state.name == "COMPLETE" and (job := read_job(trial)):
             tally.note(job, trial.value)
     # Closed at once when the caller stops: what was cut off then waits again.
-    with closing(events):
+    with closing(run(session)) as events:
         follow(events, tally, is_quiet=is_quiet)
     return tally
 
@@ -161,7 +156,7 @@ def _lines(events: Iterable[Event], tally: Tally) -> Iterator[None]:
                 tally.add(event)
                 parts = [_outcome(event, tally), tally.best, tally.time_left]
                 say(f"[{total - tally.n_left}/{total}] {', '.join(filter(None, parts))}")
-            case StackShrunk() | WorkerReplaced() | WaitingForOthers():
+            case StackShrunk():
                 say(_told(event))
         yield
 
@@ -185,19 +180,14 @@ def _live(events: Iterable[Event], tally: Tally) -> Iterator[None]:
                 case TrialDone():
                     tally.add(event)
                     text = _live_text(_outcome(event, tally), tally)
-                case StackShrunk() | WorkerReplaced() | WaitingForOthers():
+                case StackShrunk():
                     text = _told(event)
                     say(text)
             progress.update(task, completed=total - tally.n_left, description=printable(text))
             yield
 
 
-def _told(event: StackShrunk | WorkerReplaced | WaitingForOthers) -> str:
-    if isinstance(event, WorkerReplaced):
-        return f"A process that trains has ended: {event.reason} Another goes on in its place."
-    if isinstance(event, WaitingForOthers):
-        n = count(event.n_trials, "training")
-        return f"Other processes have {n} under way: waiting for what follows from them."
+def _told(event: StackShrunk) -> str:
     return (
         "There is too little memory for so many trainings at a time: those under way begin again, "
         f"{event.n_lanes} at a time."

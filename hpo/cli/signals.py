@@ -66,18 +66,6 @@ def check_interrupt() -> None:
         raise KeyboardInterrupt
 
 
-def end_with_input() -> None:
-    """Let this process end, in order, when its standard input does: its parent is gone then."""
-
-    def wait() -> None:
-        with contextlib.suppress(OSError):
-            while os.read(sys.stdin.fileno(), 1024):
-                pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 def _listen(handler: Any) -> None:
     """Set the handler of all signals, except those ignored from the start, as under nohup."""
     if threading.current_thread() is threading.main_thread():

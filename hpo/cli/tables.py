@@ -116,6 +116,7 @@ def notes(summary: StudySummary, n_rows: int) -> list[str]:
         found.append(f"{left}: `{command}` goes on.")
     elif n_failed:
         found.append(f"{count(n_failed, 'training')} failed.")
+    found += summary.about_others()
     return found + statements(summary.openings, n_complete=summary.count("complete"))
 
 

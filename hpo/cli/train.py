@@ -1,6 +1,5 @@
 """The commands that train. They are light to import: the work is in `work`."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -25,10 +24,9 @@ from hpo.cli.options import (
     StudyArgument,
     StudyOption,
     ValuesOption,
-    WorkersOption,
 )
 from hpo.errors import UsageError
-from hpo.option_texts import read_lanes, read_pairs, read_values, read_workers
+from hpo.option_texts import read_lanes, read_pairs, read_values
 from hpo.storage_url import DEFAULT_URL
 
 ParamsOption = Annotated[
@@ -56,7 +54,6 @@ def grid(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     lanes: LanesOption = "auto",
-    workers: WorkersOption = "auto",
     metric: MetricOption = None,
     timeout: TimeoutOption = None,
     test: Annotated[
@@ -97,7 +94,6 @@ def grid(
         device=device,
         precision=precision,
         lanes=read_lanes(lanes),
-        workers=read_workers(workers),
         metric=metric,
         command=command_line(context),
     )
@@ -129,7 +125,6 @@ def search(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     lanes: LanesOption = "auto",
-    workers: WorkersOption = "auto",
     metric: MetricOption = None,
     finalists: Annotated[
         int,
@@ -184,7 +179,6 @@ def search(
         device=device,
         precision=precision,
         lanes=read_lanes(lanes),
-        workers=read_workers(workers),
         metric=metric,
         command=command_line(context),
     )
@@ -208,7 +202,6 @@ def resume(
     data: MovedDataOption = None,
     storage: StorageOption = DEFAULT_URL,
     lanes: LanesOption = "auto",
-    workers: WorkersOption = "auto",
     timeout: TimeoutOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -216,49 +209,14 @@ def resume(
 ) -> None:
     """Continue an interrupted study, with the settings it was created with."""
     from hpo.cli import work
-    from hpo.plan import with_lanes, with_timeout, with_workers
+    from hpo.plan import with_lanes, with_timeout
     from hpo.session import move_data, plan_resume
 
-    n_lanes, n_workers = read_lanes(lanes), read_workers(workers)
+    n_lanes = read_lanes(lanes)
     if data is not None:
         move_data(study, storage, data)
     plan = with_lanes(with_timeout(plan_resume(study, storage), timeout), n_lanes)
-    plan = with_workers(plan, n_workers)
     work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))
-
-
-def worker(
-    study: StudyArgument,
-    storage: StorageOption = DEFAULT_URL,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Where this machine has the data, if not where they were."),
-    ] = None,
-    lanes: LanesOption = "auto",
-    timeout: TimeoutOption = None,
-    quiet: QuietOption = False,
-    leashed: Annotated[
-        bool, typer.Option("--leashed", hidden=True, help="End when standard input does.")
-    ] = False,
-) -> None:
-    """Add a worker process to a running study, on this or another machine.
-
-    It takes cores that no other process of the study trains on. The page and the table are made
-    by the command that began the study, or by `hpo resume`.
-
-    Examples:
-
-        hpo worker search-1f0c2a9b
-
-        hpo worker search-1f0c2a9b --storage postgresql://me@host/hpo --data /data/chest_xray
-    """
-    from hpo.cli import work
-    from hpo.plan import with_lanes, with_timeout
-    from hpo.session import plan_resume
-
-    n_lanes = read_lanes(lanes)
-    plan = with_lanes(with_timeout(plan_resume(study, storage, data=data), timeout), n_lanes)
-    work.help_out(plan, is_quiet=quiet, is_leashed=leashed)
 
 
 def _refuse_arguments(context: typer.Context) -> None:

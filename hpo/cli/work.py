@@ -10,15 +10,13 @@ import typer
 from hpo.api import with_page
 from hpo.cli.evaluation import document, open_if_complete, print_evaluation
 from hpo.cli.output import count, duration, print_json, print_line, print_path, say, size
-from hpo.cli.progress import Tally, follow_all, train
-from hpo.cli.signals import end_with_input
+from hpo.cli.progress import Tally, train
 from hpo.cli.tables import combinations_note, print_study
 from hpo.errors import Interrupted
 from hpo.evaluate import check_test
 from hpo.plan import Plan
 from hpo.search.standing import all_cells
 from hpo.session import Session, open_session
-from hpo.session import train as train_alone
 from hpo.storage_url import named
 from hpo.summary import StudySummary, to_document, with_call
 
@@ -45,10 +43,14 @@ def carry_out(plan: Plan, flags: Flags) -> None:
     if flags.test:
         check_test(plan.dataset)
     started = time.monotonic()
-    session = open_session(plan)
-    for note in session.storage.notes:
-        say(note)
-    tally = _train(session, flags)
+    with open_session(plan) as session:
+        for note in session.storage.notes:
+            say(note)
+        tally = _train(session, flags)
+        _show(session, tally, flags, started=started)
+
+
+def _show(session: Session, tally: Tally, flags: Flags, *, started: float) -> None:
     summary = with_call(session.summary(), n_trained=tally.n_trained, n_reused=tally.n_reused)
     evaluation = open_if_complete(session, summary) if flags.test else None
     if evaluation:
@@ -66,24 +68,6 @@ def carry_out(plan: Plan, flags: Flags) -> None:
             print_evaluation(evaluation, summary)
         _print_call(summary, tally, seconds=time.monotonic() - started)
     _end(summary, tally, session, is_json=flags.json)
-
-
-def help_out(plan: Plan, *, is_quiet: bool, is_leashed: bool) -> None:
-    """Train what the study of the plan lacks, beside other processes.
-
-    Raises:
-        HpoError: the study cannot be worked on, or the user interrupted.
-    """
-    if is_leashed:
-        end_with_input()
-    session = open_session(plan)
-    if not is_quiet:
-        n_left = session.source.n_left()
-        say(f"{session.study.study_name}: training {count(n_left, 'network')} …")
-    with _interruptible(session):
-        tally = follow_all(session, train_alone(session), is_quiet=is_quiet)
-    if not is_quiet:
-        say(f"Trained {tally.n_trained:,}. `{resume_command(session)}` shows them.")
 
 
 def _train(session: Session, flags: Flags) -> Tally:
@@ -119,7 +103,7 @@ def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
 
 
 def _end(summary: StudySummary, tally: Tally, session: Session, *, is_json: bool) -> None:
-    """Say what is lacking; end with 1 where nothing came out or a cell of a grid failed."""
+    """Say what is lacking; end with 1 where trainings are missing or a cell of a grid failed."""
     n_failed = summary.count("failed")
     if is_json and summary.n_open:
         # It stands below the table, where there is one.
@@ -134,6 +118,8 @@ def _end(summary: StudySummary, tally: Tally, session: Session, *, is_json: bool
             "--set change what fails.",
             style="red",
         )
+        raise typer.Exit(1)
+    if summary.n_open:
         raise typer.Exit(1)
 
 

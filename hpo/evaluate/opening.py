@@ -25,7 +25,6 @@ from hpo.storage import Storage, explained, in_command
 from hpo.storage_url import mask_command
 from hpo.study_record import LIBRARY
 from hpo.summary import StudySummary, summarize
-from hpo.turns import turn
 
 ATTRIBUTE: Final = "test"
 
@@ -75,8 +74,7 @@ def open_test(
             trials=trials,
             n_complete=summary.count("complete"),
         )
-        with turn(storage, study.study_name):
-            record_opening(study, opening)
+        record_opening(study, opening)
         exam = open_exam(dataset, overlap=summary.record.data.overlap)
         evaluation = _mark(summary, candidates, exam, rule)
         study.set_user_attr(ATTRIBUTE, to_document(evaluation))

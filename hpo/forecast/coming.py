@@ -19,10 +19,11 @@ from hpo.forecast.times import even_choice
 from hpo.search.distributions import suggest
 from hpo.search.finalists import finalist_jobs
 from hpo.search.grid import grid_jobs
-from hpo.search.job import Job, first_repeat, further_repeat, job_of, read_job, trials_in
+from hpo.search.job import Job, first_repeat, further_repeat, job_of, read_job
 from hpo.search.report_bases import report_jobs
 from hpo.search.samplers import make_sampler
 from hpo.search.standing import Standing, all_cells, is_dead_end
+from hpo.search.trials import Trials, read_trials
 from hpo.space import Cell
 from hpo.study_record import Goal, StudyRecord
 from hpo.training.cost import epoch_cost
@@ -93,7 +94,8 @@ def of_grid(record: StudyRecord, goal: Goal, study: optuna.Study | None) -> Comi
     """Return the cells and repeats of a grid that are missing."""
     cells = spaces.cells(record.space, record.names)
     jobs = grid_jobs(cells, record, goal.n_repeats)
-    complete = [] if study is None else trials_in(study, TrialState.COMPLETE)
+    trials = _trials(study, record).ours
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     read = [job for trial in complete if (job := read_job(trial)) is not None]
     done = {(job.config.identity(), job.repeat) for job in read}
     missing = [job for job in jobs if (job.config.identity(), job.repeat) not in done]
@@ -102,7 +104,7 @@ def of_grid(record: StudyRecord, goal: Goal, study: optuna.Study | None) -> Comi
 
 def of_search(record: StudyRecord, goal: Goal, study: optuna.Study | None) -> Coming:
     """Return what is missing of a search; random configurations where none is proposed yet."""
-    trials = [] if study is None else trials_in(study)
+    trials = _trials(study, record)
     standing = Standing(trials, record, goal, cells=all_cells(record, goal))
     proposed = _proposals(standing)
     known = [job_of(first) for first, *_ in standing.configurations if not is_dead_end(first)]
@@ -117,13 +119,19 @@ def of_search(record: StudyRecord, goal: Goal, study: optuna.Study | None) -> Co
         others = finalist_jobs(standing.of_search, record, goal) + others
     return Coming(
         n_configurations=standing.n_tried + len(proposed),
-        n_done=sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials),
+        n_done=sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials.ours),
         searched=searched,
         others=[job for job in others if not standing.has_ended(job)],
         is_guessed=bool(proposed) and not _are_known(standing),
         candidates=_candidates(known + proposed, record, goal) if searched else [],
         n_finalists=goal.n_finalists,
     )
+
+
+def _trials(study: optuna.Study | None, record: StudyRecord) -> Trials:
+    if study is None:
+        return Trials()
+    return read_trials(study, record)
 
 
 def unshared(record: StudyRecord, jobs: Sequence[Job]) -> list[Job]:

@@ -38,6 +38,7 @@ def facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
     data = record.data
     source = "the phantom: synthetic, no real X-rays" if data.is_phantom else data.path
     split = " (the source's own split)" if data.has_own_validation else " (mean of the folds)"
+    others = summary.about_others()
     epochs = "varied" if "epochs" in record.names else str(record.space.base.epochs)
     return (
         ("Kind", f"{record.kind} over {', '.join(record.names)}"),
@@ -51,6 +52,7 @@ def facts(summary: StudySummary) -> tuple[tuple[str, str], ...]:
         ("Repeats", f"{summary.goal.n_repeats} per configuration"),
         *_search_facts(summary),
         *(("Left out", note) for note in summary.damaged),
+        *((("Trials of other programs", " ".join(others)),) if others else ()),
         ("Device", f"{record.device}, {record.precision}"),
         ("Seed", str(record.seed)),
         ("Made with", ", ".join(f"{name} {text}" for name, text in record.versions.items())),

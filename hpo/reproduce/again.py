@@ -19,6 +19,7 @@ from hpo.reproduce.numbers import AFTER, Numbers, of_end, of_epoch, of_run, of_t
 from hpo.runs import Run, RunStore
 from hpo.search import Job, run_key
 from hpo.search.job import read_job
+from hpo.search.trials import read_trials
 from hpo.session import open_recorded_data
 from hpo.storage import in_command
 from hpo.study import read_record
@@ -114,6 +115,11 @@ def _read(study: optuna.Study, number: int, runs: RunStore, *, name: str) -> _Re
             f"{in_command(study)} --weights none` lists them."
         )
     trial, record = trials[number], read_record(study)
+    if number in read_trials(study, record).foreign:
+        raise StudyError(
+            f"Trial {number} of {name} is of another program: hpo has nothing to compare it with. "
+            f"`hpo show {in_command(study)} --json` lists the trials that count."
+        )
     job = read_job(trial)
     if trial.state == TrialState.FAIL or job is None:
         reason = trial.user_attrs.get("reason") or damage_of(trial) or "no reason is on record"

@@ -1,35 +1,25 @@
 """The jobs of a grid: each cell and repeat exactly once, in the prescribed order."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
-from hpo.search.job import (
-    Begun,
-    Job,
-    begin,
-    enqueue,
-    first_repeat,
-    further_repeat,
-    trials_in,
-)
+from hpo.search.job import Begun, Job, first_repeat, further_repeat
+from hpo.search.trials import read_trials, start, start_enqueued, start_open
 from hpo.space import Cell
 from hpo.study_record import StudyRecord
-
-_PORTION: Final = 50
 
 
 @dataclass(kw_only=True)
 class GridSource:
     """Hands out the cells and repeats of a grid that the study does not hold yet.
 
-    They wait in the study a portion at a time: what waits is read anew at every turn. Repeats of
-    one cell stand next to each other. One that failed in an earlier call is trained again.
+    Repeats of one cell stand next to each other; cells that another program enqueued come first.
+    One that failed in an earlier call is trained again.
     """
 
     study: optuna.Study
@@ -38,22 +28,23 @@ class GridSource:
     _n_before: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._n_before = len(trials_in(self.study))
+        self._n_before = len(self.study.get_trials(deepcopy=False))
 
-    def next(self) -> Begun | None:
-        """Return the next waiting trial, now running."""
-        trials = trials_in(self.study)
-        if not any(trial.state == TrialState.WAITING for trial in trials):
-            portion = self._missing(trials)[:_PORTION]
-            for job in portion:
-                enqueue(self.study, self.record, job)
-            if not portion:
-                return None
-        return begin(self.study)
+    def next(self, under_way: Collection[int] = ()) -> Begun | None:
+        """Return a trial that waits, else the next that is missing; now running."""
+        trials = read_trials(self.study, self.record)
+        if begun := start_open(self.study, self.record, trials.ours, under_way):
+            return Begun(*begun)
+        missing = self._missing(trials.ours)
+        for trial, cell in trials.enqueued:
+            of_cell = [job for job in missing if job.ordinal == cell.ordinal]
+            if of_cell and (asked := start_enqueued(self.study, self.record, trial, of_cell[0])):
+                return Begun(asked, of_cell[0])
+        return Begun(start(self.study, self.record, missing[0]), missing[0]) if missing else None
 
     def n_left(self) -> int:
         """Return the number of trials that are missing, wait or run."""
-        trials = trials_in(self.study)
+        trials = read_trials(self.study, self.record).ours
         return len(self._missing(trials)) + sum(not trial.state.is_finished() for trial in trials)
 
     @cached_property

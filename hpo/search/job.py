@@ -1,18 +1,18 @@
 """A job: one repeat of one configuration, as it is recorded in a trial."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial
 
 from hpo.config import Scalar, TrainingConfig
 from hpo.runs import RunKey
-from hpo.search.distributions import recorded
-from hpo.search.owners import this_process
 from hpo.search.pruning import Limits
 from hpo.study_record import StudyRecord
+
+_RECORDED: Final = {"ordinal", "params", "config", "repeat", "seed", "fold"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +40,12 @@ class Job:
         return {
             "ordinal": self.ordinal,
             "params": dict(self.params),
-            "config": self.config.to_mapping(),
             "repeat": self.repeat,
             "seed": self.seed,
             "fold": self.fold,
             "report": self.report,
+            # The last: a trial that has it is hpo's, and has all the others.
+            "config": self.config.to_mapping(),
         }
 
 
@@ -60,10 +61,10 @@ class Begun:
 class Source(Protocol):
     """Where the objective gets its trials from; all it knows is in the study."""
 
-    def next(self) -> Begun | None:
+    def next(self, under_way: Collection[int] = ()) -> Begun | None:
         """Return the next trial to train, now running, or None when there is none at present.
 
-        Call it in turn with other processes: `hpo.turns`.
+        `under_way` are the numbers of those that are being trained: they are not handed out again.
         """
         ...
 
@@ -72,10 +73,15 @@ class Source(Protocol):
         ...
 
 
+def has_job(trial: FrozenTrial) -> bool:
+    """Whether a trial is one of hpo: other programs may give theirs a `config`, too."""
+    return trial.user_attrs.keys() >= _RECORDED
+
+
 def read_job(trial: optuna.Trial | FrozenTrial) -> Job | None:
     """Return the job on record in a trial, None where there is none yet."""
     attributes = trial.user_attrs
-    if "config" not in attributes:
+    if not attributes.keys() >= _RECORDED:
         return None
     return Job(
         ordinal=attributes["ordinal"],
@@ -131,32 +137,3 @@ def run_key(record: StudyRecord, job: Job) -> RunKey:
         device_type=record.device.partition(":")[0],
         precision=record.precision,
     )
-
-
-def enqueue(study: optuna.Study, record: StudyRecord, job: Job) -> None:
-    """Put a job into the study as a trial that waits: whole, or not at all."""
-    waiting = create_trial(
-        state=TrialState.WAITING,
-        params=dict(job.params),
-        distributions=recorded(record, job.params),
-        user_attrs=job.to_attributes(),
-    )
-    study.add_trial(waiting)
-
-
-def begin(study: optuna.Study) -> Begun | None:
-    """Let the first waiting trial run, as one of this process; None where it is not ours."""
-    trial = study.ask()
-    job = read_job(trial)
-    if job is None:
-        # Somebody put it there by hand, or took the last one.
-        trial.set_user_attr("reason", "hpo did not ask for it.")
-        study.tell(trial, state=TrialState.FAIL)
-        return None
-    trial.set_user_attr("owner", this_process().to_attribute())
-    return Begun(trial, job)
-
-
-def trials_in(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
-    """Return the trials in the given states, in the order of their numbers."""
-    return study.get_trials(deepcopy=False, states=states or None)

@@ -1,7 +1,7 @@
 """The jobs of a search: configurations proposed by a sampler, the base configuration first."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -11,20 +11,12 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import space as spaces
 from hpo.errors import StudyError
 from hpo.search.finalists import finalist_jobs
-from hpo.search.job import (
-    Begun,
-    Job,
-    begin,
-    enqueue,
-    first_repeat,
-    further_repeat,
-    job_of,
-    trials_in,
-)
+from hpo.search.job import Begun, Job, first_repeat, further_repeat, job_of
 from hpo.search.proposals import Proposals
 from hpo.search.pruning import PRUNERS, Limits
 from hpo.search.report_bases import report_jobs
 from hpo.search.standing import Standing, all_cells, is_dead_end
+from hpo.search.trials import Trials, read_trials, start, start_enqueued, start_open
 from hpo.space import Cell
 from hpo.study_record import Goal, StudyRecord
 
@@ -38,7 +30,7 @@ class SearchSource:
     A configuration counts when its first repeat is complete or pruned; its further repeats follow
     once that one is complete. A configuration that fails is replaced by another proposal; a
     further repeat that fails is not tried again. A space that has no more configurations than the
-    goal is gone through, each once.
+    goal is gone through, each once. What another program enqueued is the next to be proposed.
 
     A configuration begins when those of its window (`StudyRecord.window`) have ended: what is
     proposed and pruned is then the same, whoever trains how many at a time.
@@ -53,33 +45,32 @@ class SearchSource:
     def __post_init__(self) -> None:
         self._proposals = Proposals(self.record)
 
-    def next(self) -> Begun | None:
+    def next(self, under_way: Collection[int] = ()) -> Begun | None:
         """Return a waiting trial, else a missing repeat, else a new proposal.
 
         Raises:
             StudyError: so many trainings in a row failed that going on makes no sense.
         """
-        standing = self._standing()
-        if not standing.is_waiting:
-            jobs = self._missing(standing) or self._proposal(standing)
-            for job in jobs:
-                enqueue(self.study, self.record, job)
-            if not jobs:
-                return None
-        begun = begin(self.study)
-        return begun and replace(begun, limits=self._limits(begun.job, standing))
+        trials = read_trials(self.study, self.record)
+        standing = self._standing(trials)
+        if begun := start_open(self.study, self.record, trials.ours, under_way):
+            return Begun(*begun, self._limits(begun[1], standing))
+        if missing := self._missing(standing):
+            job = missing[0]
+            return Begun(start(self.study, self.record, job), job, self._limits(job, standing))
+        return self._proposal(standing, trials)
 
     def n_left(self) -> int:
         """Return how many trainings are left if nothing is pruned, those that run included."""
-        return self._standing().n_left
+        return self._standing(read_trials(self.study, self.record)).n_left
 
     @cached_property
     def cells(self) -> list[Cell] | None:
         """Every configuration of the space, None where there are more than the goal."""
         return all_cells(self.record, self.goal)
 
-    def _standing(self) -> Standing:
-        return Standing(trials_in(self.study), self.record, self.goal, cells=self.cells)
+    def _standing(self, trials: Trials) -> Standing:
+        return Standing(trials, self.record, self.goal, cells=self.cells)
 
     def _missing(self, standing: Standing) -> list[Job]:
         """Return the jobs that follow from what is there; finalists when all else is over."""
@@ -101,17 +92,31 @@ class SearchSource:
                 if (job.ordinal, repeat) not in standing.places:
                     yield further_repeat(job, repeat, record=self.record)
 
-    def _proposal(self, standing: Standing) -> list[Job]:
-        """Return the next configuration; none where enough are tried or its window is open."""
+    def _proposal(self, standing: Standing, trials: Trials) -> Begun | None:
+        """Begin the next configuration; none where enough are tried or its window is open."""
         _check_failures(standing)
         ordinal = len(standing.configurations)
         if not standing.n_to_try or not self._may_begin(ordinal, standing):
-            return []
+            return None
+
+        def begun(trial: optuna.Trial, job: Job) -> Begun:
+            return Begun(trial, job, self._limits(job, standing))
+
+        for enqueued, asked in trials.enqueued if ordinal else ():
+            job = self._first(ordinal, asked)
+            if trial := start_enqueued(self.study, self.record, enqueued, job):
+                return begun(trial, job)
+        if standing.n_tried >= standing.n_wanted:
+            return None
         cell = self._next_cell(standing)
         if cell is None:
             params = self._proposals.propose(standing.configurations)
             cell = Cell(params, spaces.resolve(self.record.space, params))
-        return [first_repeat(self.record, ordinal=ordinal, params=cell.params, config=cell.config)]
+        job = self._first(ordinal, cell)
+        return begun(start(self.study, self.record, job), job)
+
+    def _first(self, ordinal: int, cell: Cell) -> Job:
+        return first_repeat(self.record, ordinal=ordinal, params=cell.params, config=cell.config)
 
     def _may_begin(self, ordinal: int, standing: Standing) -> bool:
         """Whether the configurations that it is decided by have ended."""

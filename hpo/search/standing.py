@@ -1,13 +1,12 @@
 """How a search stands: what it has tried, and what that leaves of its goal."""
 
-from collections.abc import Iterable
-
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.search.finalists import finalist_jobs
 from hpo.search.job import Job
 from hpo.search.report_bases import report_jobs
+from hpo.search.trials import Trials
 from hpo.space import Cell
 from hpo.study_record import Goal, StudyRecord
 
@@ -16,22 +15,26 @@ class Standing:
     """What a search has: the trials of each configuration, and those of the reports' bases.
 
     `configurations` holds the trials by ordinal, the first repeat first; of two tries of one place
-    the later. `cells` are those of a space that is gone through, each once, else None.
+    the later. `is_open` while one of them runs or waits, finalists aside. `cells` are those of a
+    space that is gone through, each once, else None.
     """
 
     def __init__(
         self,
-        trials: Iterable[FrozenTrial],
+        trials: Trials,
         record: StudyRecord,
         goal: Goal,
         *,
         cells: list[Cell] | None,
     ) -> None:
-        ours = [t for t in trials if "config" in t.user_attrs]
+        ours = trials.ours
         self.record, self.goal, self.cells = record, goal, cells
-        self.is_open = any(not t.state.is_finished() for t in ours)
-        self.is_waiting = any(t.state == TrialState.WAITING for t in ours)
+        self.n_enqueued = len(trials.enqueued)
         self.of_search = [t for t in ours if not t.user_attrs.get("report")]
+        self.is_open = any(
+            not t.state.is_finished() and t.user_attrs["repeat"] < goal.n_repeats
+            for t in self.of_search
+        )
         self.places = {(t.user_attrs["ordinal"], t.user_attrs["repeat"]): t for t in ours}
         self.configurations: list[list[FrozenTrial]] = []
         for (ordinal, _), trial in sorted(self.places.items(), key=lambda item: item[0]):
@@ -59,8 +62,8 @@ class Standing:
 
     @property
     def n_to_try(self) -> int:
-        """The number of configurations that are still to be proposed."""
-        return max(0, self.n_wanted - self.n_tried)
+        """The number of configurations still to be proposed: those enqueued whatever the goal."""
+        return max(self.n_enqueued, self.n_wanted - self.n_tried)
 
     @property
     def n_left(self) -> int:

@@ -16,7 +16,7 @@ from hpo.space.records import (
     SweepValue,
     value_text,
 )
-from hpo.space.resolving import first_cell, params_of, resolve, search_cells
+from hpo.space.resolving import complete, first_cell, params_of, resolve, search_cells
 
 __all__ = [
     "Cell",
@@ -29,6 +29,7 @@ __all__ = [
     "Sweep",
     "SweepValue",
     "cells",
+    "complete",
     "first_cell",
     "from_document",
     "load_space",

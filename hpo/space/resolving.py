@@ -1,7 +1,7 @@
 """Parameters of a search <-> configurations."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from hpo.config import Scalar, TrainingConfig, Value
 from hpo.errors import ConfigError, UsageError
@@ -62,16 +62,49 @@ def first_cell(space: Space) -> Cell | None:
     It is the base, with every number that its range does not hold moved to the nearest it holds,
     of two that are equally near to the lower.
     """
+    return _completed(space, {})
+
+
+def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
+    """Return the configuration with these parameters, the others as `first_cell` has them.
+
+    None if the ranges cannot express it. What has no effect beside the others is left out.
+    """
+    if not asked.keys() <= {parameter.name for parameter in space.search}:
+        return None
+    try:
+        return _completed(space, asked)
+    except ConfigError:
+        return None
+
+
+def _completed(space: Space, asked: Mapping[str, Any]) -> Cell | None:
     params: dict[str, Scalar] = {}
     for parameter in space.search:
-        if parameter.is_active(params):
+        if not parameter.is_active(params):
+            continue
+        if parameter.name in asked:
+            label = _as_label(parameter.domain, asked[parameter.name])
+        else:
             label = _label(parameter, space.base)
             if label is None:
                 label = _nearest(parameter.domain, current_label(space.base, parameter.name))
-            if label is None:
-                return None
-            params[parameter.name] = label
+        if label is None:
+            return None
+        params[parameter.name] = label
     return Cell(params, resolve(space, params))
+
+
+def _as_label(domain: Domain, value: Any) -> Scalar | None:
+    """Return a value that was read somewhere as the domain has it, None where it has none."""
+    if not domain.contains(value):
+        return None
+    match domain:
+        case Choices():
+            return domain.labels[domain.labels.index(value)]
+        case FloatRange():
+            return float(value)
+    return int(value)
 
 
 def search_cells(space: Space, *, most: int) -> list[Cell] | None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TypeAlias
 
 import numpy as np
@@ -45,7 +46,8 @@ def mean_interval(scores: Scores, *, level: float = 0.95, overlap: float = 0.0) 
     n = len(finite)
     if n == 0:
         return Interval(None, None, None, None, 0)
-    mean = float(finite.mean())
+    # Rounded once: the same scores in another order have the same mean, and tie.
+    mean = fmean(finite)
     if n < 2:
         return Interval(mean, None, None, None, n)
     deviation = float(finite.std(ddof=1))

@@ -39,6 +39,8 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "n_openings": len(summary.openings),
         "openings": to_documents(summary.openings),
         "damaged": list(summary.damaged),
+        "foreign_trials": list(summary.foreign),
+        "left_alone_trials": list(summary.left_alone),
         "n_trained": summary.n_trained,
         "n_reused": summary.n_reused,
         "report": summary.report,

@@ -9,21 +9,21 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
-from hpo.database import damage_of
 from hpo.errors import HpoError, StudyError
 from hpo.folders import study_folder
 from hpo.openings import read_openings
 from hpo.runs import is_digest
 from hpo.search.finalists import choose_finalists
 from hpo.search.standing import Standing, all_cells
+from hpo.search.trials import Trials, read_trials
 from hpo.stats import PairComparison
-from hpo.storage import Storage, explained
+from hpo.storage import Storage, explained, in_command
 from hpo.storage_url import mask
 from hpo.study import damaged, is_ours, read_goal, read_record, study_names
 from hpo.study_documents import to_baselines
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalist, Finalists
-from hpo.summary.intervals import compare, mean_score
+from hpo.summary.intervals import compare, mean_score, with_way_on
 from hpo.summary.records import Configuration, Repeat, ReportBase, State, StudySummary
 
 _STATES: Final[dict[TrialState, State]] = {
@@ -49,8 +49,8 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
 def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     record = read_record(study)
     goal = read_goal(study)
-    found = study.get_trials(deepcopy=False)
-    every = [t for t in found if "config" in t.user_attrs]
+    found = read_trials(study, record)
+    every = found.ours
     trials = [t for t in every if not t.user_attrs.get("report")]
     try:
         order = _grid_order(record)
@@ -67,6 +67,14 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     if finalists:
         winner = next(c for c in configurations if c.number == finalists.winner.number)
     page = study_folder(storage_url, study.study_name) / "report.html"
+    n_open = (
+        _n_of_search(found, record, goal)
+        if record.kind == "search"
+        else _n_of_grid(configurations, n_cells=len(order), goal=goal)
+    )
+    if verdict and n_open and goal.n_repeats > 1:
+        verdict = with_way_on(verdict, f"hpo resume {in_command(study)}")
+    surplus = () if n_open else tuple(trial.number for trial, _ in found.enqueued)
     return StudySummary(
         name=study.study_name,
         storage=mask(storage_url),
@@ -78,11 +86,11 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         finalists=finalists,
         reports=_reports(every, record, goal, winner=winner),
         openings=read_openings(study),
-        damaged=tuple(filter(None, map(damage_of, found))),
+        damaged=found.damaged,
         report=str(page) if page.is_file() else None,
-        n_open=_n_of_search(every, record, goal)
-        if record.kind == "search"
-        else _n_of_grid(configurations, n_cells=len(order), goal=goal),
+        n_open=n_open,
+        foreign=found.foreign,
+        left_alone=tuple(sorted({*found.left_alone, *surplus})),
     )
 
 
@@ -114,7 +122,7 @@ def with_call(summary: StudySummary, *, n_trained: int, n_reused: int) -> StudyS
 def _gather(
     trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal, *, order: Mapping[str, int]
 ) -> dict[str, Configuration]:
-    """Return the configurations by identity, a grid's in its order, others as asked for."""
+    """Return the configurations by identity, a grid's in its order, others by their ordinals."""
     read: dict[str, tuple[str, TrainingConfig]] = {}
     by_identity: dict[str, tuple[TrainingConfig, list[FrozenTrial]]] = {}
     for trial in trials:
@@ -125,8 +133,9 @@ def _gather(
             read[text] = config.identity(), config
         identity, config = read[text]
         by_identity.setdefault(identity, (config, []))[1].append(trial)
-    ordered = sorted(by_identity, key=lambda identity: order.get(identity, len(order)))
-    return {one: _configuration(*by_identity[one], record, goal) for one in ordered}
+    made = {one: _configuration(*by_identity[one], record, goal) for one in by_identity}
+    ordered = sorted(made, key=lambda one: (order.get(one, len(order)), made[one].number))
+    return {one: made[one] for one in ordered}
 
 
 def _config(trial: FrozenTrial) -> TrainingConfig:
@@ -140,7 +149,7 @@ def _configuration(
     # A grid has no finalists: however many repeats it has, all are alike.
     n_searched = goal.n_repeats if goal.n_finalists else 1 + max(r.repeat for r in repeats)
     return Configuration(
-        number=1 + trials[0].user_attrs["ordinal"],
+        number=1 + min(trial.user_attrs["ordinal"] for trial in trials),
         params=trials[0].user_attrs["params"],
         n_varied=len(record.names),
         config=config,
@@ -255,7 +264,7 @@ def _state(repeats: Sequence[Repeat], n_repeats: int) -> State:
     return "complete" if len(states) >= n_repeats else "waiting"
 
 
-def _n_of_search(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> int:
+def _n_of_search(trials: Trials, record: StudyRecord, goal: Goal) -> int:
     return Standing(trials, record, goal, cells=all_cells(record, goal)).n_left
 
 

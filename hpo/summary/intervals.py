@@ -7,6 +7,7 @@ from typing import Final
 
 from hpo.config import Scalar
 from hpo.stats import Interval, SweepComparison, compare_best, compare_pairs, mean_interval, wilson
+from hpo.stats.sentences import label
 from hpo.study_record import StudyRecord
 from hpo.summary.records import Configuration, Repeat
 
@@ -67,4 +68,21 @@ def compare(
         overlap=record.data.overlap,
         kind=record.score.kind,
         n_images=record.data.n_train,
+    )
+
+
+def with_way_on(verdict: SweepComparison, command: str) -> SweepComparison:
+    """Return the verdict where pairs that lack repeats name the command that trains them."""
+    return replace(
+        verdict,
+        pairs=tuple(
+            replace(
+                pair,
+                sentence=f"{label(pair.a)} vs {label(pair.b)}: too few repeats are trained so "
+                f"far. Run `{command}`.",
+            )
+            if pair.n_pairs < 2
+            else pair
+            for pair in verdict.pairs
+        ),
     )

@@ -1,9 +1,9 @@
 """The records of a study by configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from hpo.config import Scalar, TrainingConfig
 from hpo.openings import Opening
@@ -11,6 +11,8 @@ from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison
 from hpo.study_record import Goal, StudyRecord
 from hpo.summary.finalists import Finalists
+
+_MOST_NAMED: Final = 10
 
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
 
@@ -134,8 +136,9 @@ class StudySummary:
     once they are all trained; `reports` are the bases of the reports, trained beside it.
     `openings` tells when the sealed test was opened; its results are not in here. `n_open` counts
     the trainings to be done if nothing is pruned, those included that run or wait. `damaged` says
-    of each trial that cannot be read why it is left out. `report`
-    is the path of its page, if there is one.
+    of each trial that cannot be read why it is left out. `foreign` are the trials that other
+    programs trained or told, which count nowhere; `left_alone` those that wait for what the study
+    cannot express. `report` is the path of its page, if there is one.
     """
 
     name: str
@@ -150,6 +153,8 @@ class StudySummary:
     openings: tuple[Opening, ...] = ()
     damaged: tuple[str, ...] = ()
     n_open: int = 0
+    foreign: tuple[int, ...] = ()
+    left_alone: tuple[int, ...] = ()
     n_trained: int = 0
     n_reused: int = 0
     report: str | None = None
@@ -208,6 +213,35 @@ class StudySummary:
         """The number of trainings that `hpo resume` does; it tries a grid's failed ones again."""
         return self.n_open + (self.count("failed") if self.record.kind == "grid" else 0)
 
+    def about_others(self) -> list[str]:
+        """Say which trials other programs put into the study, where there are any."""
+        said = []
+        if self.foreign:
+            verb = "is" if len(self.foreign) == 1 else "are"
+            trials = _count(len(self.foreign), "trial")
+            said.append(
+                f"{trials} of another program {verb} not counted: {_numbers(self.foreign)}."
+            )
+        if self.left_alone:
+            verb, past = ("is", "was") if len(self.left_alone) == 1 else ("are", "were")
+            what = "no missing part of this grid"
+            if self.record.kind == "search":
+                what = "outside the ranges of this search"
+            trials = _count(len(self.left_alone), "enqueued trial")
+            said.append(
+                f"{trials} {verb} {what} and {past} left alone: {_numbers(self.left_alone)}."
+            )
+        return said
+
     def count(self, state: State) -> int:
         """Return the number of trials in a state."""
         return sum(r.state == state for c in self.configurations for r in c.repeats)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _numbers(trials: Sequence[int]) -> str:
+    shown = ", ".join(f"#{number}" for number in trials[:_MOST_NAMED])
+    return shown + ", …" * (len(trials) > _MOST_NAMED)

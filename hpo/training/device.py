@@ -1,5 +1,6 @@
 """Choosing the device and the precision of the matrix products."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +67,12 @@ def choose(name: str = "auto", precision: str = "auto") -> Device:
 def n_gpus() -> int:
     """Return the number of GPUs that can be used."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs that this process sees, as it would hand them on."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(number) for number in range(n_gpus())]
 
 
 @contextmanager

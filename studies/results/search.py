@@ -37,8 +37,8 @@ def finish(plan: Plan) -> Searched:
         HpoError: something cannot be trained or evaluated.
     """
     print("the search beside the reports", file=sys.stderr, flush=True)
-    session = open_session(plan)
-    train(session, is_quiet=False)
+    with open_session(plan) as session:
+        train(session, is_quiet=False)
     storage = open_storage(plan.storage, create=False)
     study = studies.open_study(storage, plan.name)
     summary = summarize(study, storage_url=storage.url)

@@ -49,15 +49,15 @@ def finish(tasks: Sequence[Task]) -> None:
 
     Raises:
         HpoError: a sweep cannot be trained.
-        StudyError: trainings are missing at the end: another process has them.
+        StudyError: trainings are missing at the end: they failed.
     """
     quiet_optuna()
     storage = open_storage(tasks[0].plan.storage)
     ahead = [task for task in tasks if not _is_complete(task, storage)]
     for number, task in enumerate(ahead, start=1):
         print(f"{task.sweep.key}, {number} of {len(ahead)}", file=sys.stderr, flush=True)
-        session = open_session(task.plan)
-        train(session, is_quiet=False)
+        with open_session(task.plan) as session:
+            train(session, is_quiet=False)
     faults = [_fault(task, storage) for task in ahead]
     if any(faults):
         raise StudyError(

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from hpo.cli.progress import train as follow_to_end
-from hpo.plan import SearchSettings, Settings, plan_search
+from hpo.plan import Plan, SearchSettings, Settings, plan_search
 from hpo.runs import Run
-from hpo.session import Session, open_session
+from hpo.session import open_session
 from hpo.storage import quiet_optuna
 from hpo.summary import Configuration, summarize
 
@@ -40,10 +40,10 @@ def train(part: Part, *, storage: str) -> list[Trained]:
     Raises:
         HpoError: the data or the storage cannot be used.
     """
-    session = _open(part, storage)
-    print(f"{part.name}: {session.source.n_left()} to do", file=sys.stderr, flush=True)
-    follow_to_end(session, is_quiet=False)
-    summary = summarize(session.study, storage_url=session.storage.url)
+    with open_session(_plan(part, storage)) as session:
+        print(f"{part.name}: {session.source.n_left()} to do", file=sys.stderr, flush=True)
+        follow_to_end(session, is_quiet=False)
+        summary = summarize(session.study, storage_url=session.storage.url)
     found = []
     for configuration in summary.configurations:
         names = [r.run for r in configuration.repeats if r.state == "complete" and r.run]
@@ -53,7 +53,7 @@ def train(part: Part, *, storage: str) -> list[Trained]:
     return found
 
 
-def _open(part: Part, storage: str) -> Session:
+def _plan(part: Part, storage: str) -> Plan:
     quiet_optuna()
     settings = Settings(
         data=part.data,
@@ -69,4 +69,4 @@ def _open(part: Part, storage: str) -> Session:
     search = SearchSettings(
         trials=part.n_configurations, sampler="random", pruner="none", finalists=0
     )
-    return open_session(plan_search([], settings, search))
+    return plan_search([], settings, search)

@@ -4,11 +4,10 @@ An epoch takes CHAOS_EPOCH_S seconds.
 """
 
 import os
-import sys
 import time
 from typing import Final
 
-from hpo import session, workers
+from hpo import session
 from hpo.cli import main
 from hpo.training.engine import LaneEpoch
 from tests.clocked import ClockedStack
@@ -26,5 +25,4 @@ class SlowStack(ClockedStack):
 
 if __name__ == "__main__":
     session.open_stack = lambda *_args, **_options: SlowStack()  # type: ignore[attr-defined]
-    workers.COMMAND = (sys.executable, "-m", "tests.chaos.command")
     main()

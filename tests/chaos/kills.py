@@ -1,13 +1,9 @@
 """`kill -9` at random moments, until the study is complete all the same."""
 
-import contextlib
-import os
 import random
-import signal
 import subprocess
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from tests.chaos.studies import Case
@@ -27,7 +23,7 @@ class Disturbed:
 
 
 def disturb(case: Case, expected: dict[str, Any], *, n_kills: int, seed: int) -> Disturbed:
-    """Kill the command or one of its workers so many times, then let it finish.
+    """Kill the command so many times, then let it finish.
 
     A training is lost where its run was in the store when something was killed, and was written
     again all the same.
@@ -43,7 +39,8 @@ def disturb(case: Case, expected: dict[str, Any], *, n_kills: int, seed: int) ->
             # It was faster than its killer: this study cannot be disturbed any more.
             _wait(child)
             break
-        _kill(child, chance)
+        child.kill()
+        _wait(child)
         n_done += 1
         stored = case.inodes() | stored
     case.finish()
@@ -53,35 +50,7 @@ def disturb(case: Case, expected: dict[str, Any], *, n_kills: int, seed: int) ->
     return Disturbed(n_done, n_lost, found["n_double"], tuple(differences))
 
 
-def _kill(child: subprocess.Popen[bytes], chance: random.Random) -> None:
-    """Kill the command, or a worker and then the command a little later."""
-    workers = children(child.pid)
-    if workers and chance.random() < 0.5:
-        _end(chance.choice(workers))
-        time.sleep(chance.uniform(0.0, 1.5))
-    workers = children(child.pid)
-    child.kill()
-    _wait(child)
-    end = time.monotonic() + 30
-    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < end:
-        time.sleep(0.01)
-
-
 def _wait(child: subprocess.Popen[bytes]) -> None:
     child.wait()
     if child.stderr:
         child.stderr.close()
-
-
-def _end(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(word) for word in text.split()]

@@ -41,8 +41,9 @@ def train(of: Plan, case: Case, *, kill_at: int = -1) -> int:
         sessions.open_stack = lambda *_args, **_options: ClockedStack()  # type: ignore[attr-defined]
         os.environ["HPO_RUNS"] = str(case.folder / "runs")
         count_writes(_killer(kill_at))
-        for _ in run(open_session(replace(of, storage=case.url))):
-            pass
+        with open_session(replace(of, storage=case.url)) as session:
+            for _ in run(session):
+                pass
 
     return wait(fork(work))
 
@@ -75,13 +76,13 @@ def _killer(kill_at: int) -> Callable[[], None]:
 def killed_everywhere(kind: str, data: Path, folder: Path, *, step: int) -> Iterator[list[str]]:
     """Yield, for every `step`-th write until there are no more, what differs in the end."""
     of = plan(kind, data)
-    whole = Case(folder / "whole", data, (), 1)
+    whole = Case(folder / "whole", data, ())
     whole.folder.mkdir(parents=True)
     assert train(of, whole) == 0
     expected = whole.described()
     number = 0
     while True:
-        case = Case(folder / str(number), data, (), 1)
+        case = Case(folder / str(number), data, ())
         case.folder.mkdir()
         code = train(of, case, kill_at=number)
         if code == 0:

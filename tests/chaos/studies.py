@@ -25,12 +25,11 @@ SEARCH: Final = (
 
 @dataclass(frozen=True)
 class Case:
-    """A study in a folder of its own, by a command of so many workers."""
+    """A study in a folder of its own, by a command."""
 
     folder: Path
     data: Path
     command: tuple[str, ...]
-    n_workers: int
     storage: str = ""
 
     @property
@@ -41,8 +40,7 @@ class Case:
         """Start the command, in a group of its own."""
         small = ("--set", "image_size=16", "--epochs", "6", "--lanes", "4")
         options = ("--data", str(self.data), "--storage", self.url, *small)
-        workers = ("--workers", str(self.n_workers))
-        return self.call(*self.command, *options, *workers, epoch_s=epoch_s)
+        return self.call(*self.command, *options, epoch_s=epoch_s)
 
     def call(self, *arguments: str, epoch_s: float = 0.01) -> subprocess.Popen[bytes]:
         """Start any command on the engine that trains nothing."""

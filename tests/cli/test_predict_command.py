@@ -275,3 +275,20 @@ def test_16_bit_images_are_scaled_as_those_of_the_training(hpo: Hpo, tmp_path: P
             hpo("predict", model, tmp_path / "dark.png", tmp_path / "same.png", "--json")
         )
         assert dark_one == same
+
+
+@pytest.mark.parametrize("epochs", ["4,2", "2,4"])
+def test_of_configurations_with_equal_scores_the_first_wins_and_predicts(
+    hpo: Hpo, xrays: Path, images: list[Path], epochs: str
+) -> None:
+    """Whichever ends first, which with 2 epochs is the other one."""
+    still = ("--set", "learning_rate=1e-9", "--set", "image_size=16", "--set", "hidden=8")
+    grid = ("grid", "--param", "epochs", "--values", epochs, "--repeats", "2", "--study", "mine")
+    found = hpo(*grid, *still, "--lanes", "4", "--data", xrays, "--json").json
+    assert len({c["score"] for c in found["configurations"]}) == 1
+    first = found["configurations"][0]["params"]["epochs"]
+    assert found["best"]["params"] == {"epochs": first} == {"epochs": int(epochs[0])}
+    answer = hpo("predict", "mine", *images, "--json")
+    assert answer.code == 0, answer.err
+    assert f"epochs {first}" in answer.json["notes"][0]
+    assert hpo("show", "mine").out.index(f"│ {first} ") < hpo("show", "mine").out.index("majority")

@@ -162,7 +162,7 @@ def test_a_search_out_of_time_says_how_it_goes_on(hpo: Hpo, xrays: Path) -> None
     search = ("search", *SMALL, "--data", xrays, "--storage", url, "--trials", "4")
     search = (*search, "--finalists", "0")
     answer = hpo(*search, "--timeout", "0.000001")
-    assert answer.code == 0
+    assert answer.code == 1
     assert "4 trainings to be done: `hpo resume search-" in answer.out
     assert f"--storage '{url}'` goes on" in answer.out
     assert "to be done: `" not in answer.err
@@ -317,3 +317,15 @@ def test_the_interval_of_equal_scores_has_the_width_of_its_images(
         low, mean, high = (configuration[key] for key in ("low", "score", "high"))
         assert 0 <= low <= mean <= high <= 1
         assert high - low > 0.04
+
+
+def test_pairs_of_an_interrupted_grid_name_the_command_that_trains_them(
+    hpo: Hpo, xrays: Path
+) -> None:
+    grid = (*GRID, "--study", "s", "--data", xrays)
+    hpo(*grid, "--repeats", "1")
+    hpo(*grid, "--repeats", "2", "--timeout", "0.000001")
+    shown = hpo("show", "s").out
+    assert "8 vs 16: too few repeats are trained so far. Run `hpo resume s`." in shown
+    assert hpo("resume", "s").code == 0
+    assert "too few repeats" not in hpo("show", "s").out

@@ -1,10 +1,11 @@
-"""Two commands that make the same study at once train every repeat once."""
+"""Two commands that make the same study at once: one of them drives it."""
 
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from tests.faults.studies import Study
+from tests.processes import said
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,16 @@ class Together:
         hpo.session.open_storage = opened
 
 
-def test_two_commands_that_make_the_same_study_at_once_train_each_repeat_once(
+def test_of_two_commands_that_make_the_same_study_at_once_one_trains_it(
     study: Study, undisturbed: Any
 ) -> None:
     for _ in range(3):
         together = Together(time.time() + 3)
         both = [study.start(*study.grid, fault=together) for _ in range(2)]
-        assert [started.answer().code for started in both] == [0, 0]
+        first, second = sorted((started.answer() for started in both), key=lambda a: a.code)
+        assert first.code == 0
+        if second.code:  # Else it came when the first was done.
+            said(second, "The study mine is in use by process", "hpo show mine")
         assert study.train().code == 0
         assert len(study.scores()) == 2  # asserts too that none is there twice
         assert study.shown() == undisturbed

@@ -39,7 +39,7 @@ def test_a_lock_that_is_not_given_back_is_said_and_the_command_goes_on_afterward
 
 
 def test_a_clock_that_was_set_back_changes_nothing(study: Study, undisturbed: Any) -> None:
-    assert study.call(*study.grid, "--timeout", "0.000001").code == 0
+    assert study.call(*study.grid, "--timeout", "0.000001").code == 1
     assert study.scores() == {}
     assert study.train(fault=ClockSetBack()).code == 0
     assert study.shown() == undisturbed

@@ -9,7 +9,8 @@ from optuna.trial import TrialState
 
 from hpo.config import Scalar
 from hpo.search import GridSource
-from hpo.search.job import enqueue, first_repeat
+from hpo.search.job import first_repeat
+from hpo.search.trials import requeue, start
 from hpo.space import Sweep, SweepValue
 from hpo.study_record import Goal
 from hpo.summary import summarize
@@ -175,7 +176,7 @@ def test_a_study_that_asked_for_one_training_twice_goes_on_to_the_others(bench: 
         params: dict[str, Scalar] = {"scheduler": "none", "step_size": step_size}
         config = made.space.base.replace(**params)
         job = first_repeat(made, ordinal=ordinal, params=params, config=config)
-        enqueue(study, made, job)
+        requeue(study, start(study, made, job))
     bench.train(study, Goal(1))
     summary = summarize(study, storage_url="sqlite:///hpo.db")
     assert [c.state for c in summary.configurations] == ["complete"] * 3

@@ -11,7 +11,7 @@ import numpy as np
 from hpo.data.dataset import TrainingData
 from hpo.errors import OutputError
 from hpo.training import battery
-from hpo.training.device import Device
+from hpo.training.device import Device, visible_gpus
 from hpo.training.processes.messages import Answer, Failed, Open, Reply, Request
 from hpo.training.processes.process import Process
 
@@ -36,8 +36,15 @@ class Crew:
             is_stressed=data.is_stressed,
             pixels=self._pixels.fileno(),
         )
+        # Several on GPUs have one each, which is the first that they see.
+        gpus = visible_gpus() if device.name == "cuda:0" and n_processes > 1 else []
         self._processes = [
-            Process(partial(self._take_in, k), pixels=opening.pixels) for k in range(n_processes)
+            Process(
+                partial(self._take_in, k),
+                pixels=opening.pixels,
+                gpu=gpus[k % len(gpus)] if gpus else None,
+            )
+            for k in range(n_processes)
         ]
         for process in self._processes:
             process.send(opening)

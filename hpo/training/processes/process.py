@@ -17,19 +17,26 @@ _ONE_THREAD: Final[Mapping[str, str]] = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREAD
 
 
 class Process:
-    """A process that trains; `on_reply` is called by a thread of its own with every reply.
+    """A process that trains, on one GPU where that is named.
+
+    `on_reply` is called by a thread of its own with every reply.
 
     After the last one, when the process has ended, it is called with a Failed. The process has
     the file of `pixels` open under the same number.
     """
 
-    def __init__(self, on_reply: Callable[[Reply], None], *, pixels: int) -> None:
+    def __init__(
+        self, on_reply: Callable[[Reply], None], *, pixels: int, gpu: str | None = None
+    ) -> None:
         self._on_reply = on_reply
         self._child = subprocess.Popen(
             command("hpo.training.processes.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | _ONE_THREAD | {"PYTHONPATH": ""},
+            env=os.environ
+            | _ONE_THREAD
+            | {"PYTHONPATH": ""}
+            | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}),
             pass_fds=[pixels],
             # Ctrl-C is for the parent, which ends its processes itself.
             start_new_session=True,

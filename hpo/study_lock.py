@@ -1,0 +1,151 @@
+"""One driver per study: what asks, tells and stores holds the study's lock as long as it lives."""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import sqlalchemy
+from filelock import FileLock, Timeout
+from sqlalchemy.exc import SQLAlchemyError
+
+from hpo.errors import StorageError, StudyError
+from hpo.storage import Storage, explained
+from hpo.storage_url import sqlite_path, storage_option
+
+Check: TypeAlias = Callable[[], object]
+
+_MOST_TRIES: Final = 5
+_BETWEEN_TRIES_S: Final = 0.1
+"""The server notices a moment late that the process of a connection was killed."""
+
+_TAKE: Final = sqlalchemy.text("SELECT pg_try_advisory_lock(:key)")
+_NOTHING: Final = sqlalchemy.text("SELECT 1")
+_GIVE_BACK: Final = sqlalchemy.text("SELECT pg_advisory_unlock(:key)")
+_NAME_US: Final = sqlalchemy.text("SELECT set_config('application_name', :name, false)")
+_HOLDER: Final = sqlalchemy.text("""
+    SELECT application_name, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND ((CAST(classid AS bigint) << 32) | CAST(objid AS bigint)) = :key
+""")
+
+
+@contextlib.contextmanager
+def study_lock(storage: Storage, name: str) -> Iterator[Check]:
+    """Keep every other process from driving, moving or deleting a study until the end.
+
+    The system, or the database server, releases the lock however this process ends. Reading needs
+    no lock. What is yielded checks that the lock is still held: a server may have been restarted.
+
+    Raises:
+        StudyError: another process has it.
+        StorageError: the lock cannot be written, or the database cannot be used.
+    """
+    path = sqlite_path(storage.url)
+    locked = _on_server(storage, name) if path is None else _in_file(path.resolve(), storage, name)
+    with locked as check:
+        yield check
+
+
+@contextlib.contextmanager
+def _in_file(database: Path, storage: Storage, name: str) -> Iterator[Check]:
+    """Lock a file beside the database, which only those can take who may write the database."""
+    path = database.with_name(f"{database.name}-{_digest(name).hex()[:16]}.lock")
+    about = path.with_suffix(".json")
+    if not os.access(database, os.W_OK):
+        raise StorageError(
+            f"{storage.shown_url} is read-only. Give yourself the right to write it, or name "
+            "another with --storage."
+        )
+    writers = database.stat().st_mode & 0o022
+    lock = FileLock(path, timeout=0, mode=0o600 | writers | writers << 1, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _in_use(storage, name, _read(about)) from None
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}. Give yourself the right to "
+            "write it, or name another database with --storage."
+        ) from error
+    try:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        with contextlib.suppress(OSError):  # It only informs.
+            about.write_text(json.dumps([os.getpid(), socket.gethostname(), since]))
+        yield lambda: None
+    finally:
+        # While it is locked: who opened it before finds that it is gone, and makes another.
+        for file in (about, path):
+            with contextlib.suppress(OSError):  # Windows keeps a file that is open.
+                file.unlink()
+        lock.release()
+
+
+@contextlib.contextmanager
+def _on_server(storage: Storage, name: str) -> Iterator[Check]:
+    """Take an advisory lock of PostgreSQL on a connection that serves nothing else."""
+    key = {"key": int.from_bytes(_digest(name)[:8], "big", signed=True)}
+    with explained(storage.url):
+        connection = storage.optuna.engine.connect()
+        connection.detach()
+
+    def ask(query: sqlalchemy.TextClause, **values: object) -> object:
+        with explained(storage.url):
+            found = connection.execute(query, values).scalar()
+            connection.commit()
+        return found
+
+    try:
+        ask(_NAME_US, name=f"hpo {os.getpid()} {socket.gethostname()}"[:63])
+        n_tries = 1
+        while not ask(_TAKE, **key):
+            if n_tries == _MOST_TRIES:
+                with explained(storage.url):
+                    raise _in_use(storage, name, _holder(connection, key))
+            n_tries += 1
+            time.sleep(_BETWEEN_TRIES_S)
+        yield lambda: ask(_NOTHING)
+    finally:
+        with contextlib.suppress(SQLAlchemyError):  # A server that is gone has given it back.
+            connection.execute(_GIVE_BACK, key)
+            connection.commit()
+        with contextlib.suppress(SQLAlchemyError):
+            connection.close()
+
+
+def _holder(connection: sqlalchemy.Connection, key: dict[str, int]) -> tuple[str, str] | None:
+    found = connection.execute(_HOLDER, key).first()
+    if found is None or not found.application_name or not found.backend_start:
+        return None
+    process = found.application_name.removeprefix("hpo ").partition(" ")
+    return f"process {process[0]} on {process[2]}", found.backend_start.isoformat()
+
+
+def _read(about: Path) -> tuple[str, str] | None:
+    try:
+        pid, host, since = json.loads(about.read_text())
+        return f"process {int(pid)} on {str(host)[:60]}", str(since)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _in_use(storage: Storage, name: str, holder: tuple[str, str] | None) -> StudyError:
+    who, since = holder or ("another process", "")
+    with contextlib.suppress(ValueError):
+        when = datetime.fromisoformat(since).astimezone(UTC)
+        who += f" since {when:%Y-%m-%d %H:%M} UTC"
+    return StudyError(
+        f"The study {name} is in use by {who}. Wait until it ends, or stop it, then run this "
+        f"command again. `hpo show {name}{storage_option(storage.url)}` works meanwhile."
+    )
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(f"hpo/{name}".encode()).digest()

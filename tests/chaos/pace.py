@@ -1,0 +1,65 @@
+"""How fast a driver asks, reports and tells where training takes no time; Optuna as it comes."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import optuna
+
+from hpo import session as sessions
+from hpo.plan import SearchSettings, Settings, plan_search
+from hpo.session import open_session, run
+from tests.clocked import ClockedStack
+
+_EPOCHS: Final = 30
+_NAMES: Final = ("learning_rate", "dropout", "optimizer")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What so many trials of 30 reports each took."""
+
+    n_trials: int
+    seconds: float
+
+    def to_document(self) -> dict[str, Any]:
+        return asdict(self) | {"trials_per_second": self.n_trials / self.seconds}
+
+
+def of_hpo(url: str, data: object, *, n_trials: int) -> Pace:
+    """Let a random search drive so many trials: three parameters, 30 reports a trial."""
+    settings = Settings(
+        data=str(data),
+        set={"image_size": 16, "epochs": _EPOCHS},
+        study="pace",
+        storage=url,
+        lanes=8,
+        metric="accuracy",
+    )
+    search = SearchSettings(trials=n_trials, sampler="random", pruner="none", finalists=0)
+    plan = plan_search(_NAMES, settings, search)
+    sessions.open_stack = lambda *_args, **_options: ClockedStack()  # type: ignore[attr-defined]
+    with open_session(plan) as session:
+        started = time.monotonic()
+        for _ in run(session):
+            pass
+        assert not session.source.n_left()
+        return Pace(n_trials, time.monotonic() - started)
+
+
+def of_optuna(url: str, *, n_trials: int) -> Pace:
+    """Call `study.optimize`, on a storage opened as Optuna does it."""
+
+    def objective(trial: optuna.Trial) -> float:
+        rate = trial.suggest_float("learning_rate", 1e-6, 0.1, log=True)
+        score = trial.suggest_float("dropout", 0.0, 0.9) + rate
+        trial.suggest_categorical("optimizer", ["adam", "sgd"])
+        for epoch in range(1, _EPOCHS + 1):
+            trial.report(score, epoch)
+        return score
+
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(study_name="plain", storage=url, sampler=sampler)
+    started = time.monotonic()
+    study.optimize(objective, n_trials=n_trials)
+    return Pace(n_trials, time.monotonic() - started)

@@ -1,0 +1,277 @@
+"""Trials that other programs put into a study: what can be trained counts, the rest never wins."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from hpo import space as spaces
+from hpo.errors import StorageError
+from hpo.plan import Settings, plan_grid
+from hpo.search.job import first_repeat
+from hpo.search.trials import requeue, start
+from hpo.session import open_session, run
+from hpo.study import read_record
+from tests.conftest import SMALL, Answer, Hpo
+
+URL = "sqlite:///studies/hpo.db"
+GRID = (
+    "grid",
+    "--param",
+    "batch_size",
+    "--values",
+    "8,16",
+    "--study",
+    "s",
+    "--lanes",
+    "1",
+    *SMALL,
+)
+SEARCH = (
+    *("search", "--param", "learning_rate", "--param", "optimizer", "--param", "momentum"),
+    *("--study", "s", "--finalists", "0", "--pruner", "none", "--metric", "accuracy", *SMALL),
+)
+SIZES = CategoricalDistribution((8, 16))
+
+
+@dataclass
+class Made:
+    """A study that hpo made and trains with the same command."""
+
+    hpo: Hpo
+    data: Path
+
+    def call(self, *arguments: object) -> Answer:
+        return self.hpo(*arguments, "--data", self.data)
+
+    def json(self, *arguments: object) -> Any:
+        answer = self.call(*arguments, "--json")
+        assert answer.code == 0, answer.err
+        return answer.json
+
+
+@pytest.fixture
+def made(hpo: Hpo, xrays: Path) -> Made:
+    return Made(hpo, xrays)
+
+
+def opened() -> optuna.Study:
+    """Open the study as another program does."""
+    return optuna.load_study(study_name="s", storage=URL)
+
+
+def states() -> list[str]:
+    return [trial.state.name for trial in opened().trials]
+
+
+@pytest.mark.parametrize("n_repeats", [1, 2])
+def test_a_cell_that_is_enqueued_counts_as_that_cell(made: Made, n_repeats: int) -> None:
+    made.call(*GRID, "--repeats", n_repeats, "--timeout", "0.000001")
+    opened().enqueue_trial({"batch_size": 16})
+    found = made.json(*GRID, "--repeats", n_repeats)
+    assert [len(c["repeats"]) for c in found["configurations"]] == [n_repeats] * 2
+    assert found["configurations"][1]["params"] == {"batch_size": 16}
+    assert states() == ["COMPLETE"] * 2 * n_repeats
+    assert opened().trials[0].params == {"batch_size": 16}
+    assert found["left_alone_trials"] == found["foreign_trials"] == []
+
+
+@pytest.mark.parametrize(
+    "asked", [{"batch_size": 32}, {"batch_size": 16, "dropout": 0.1}, {"batch": 8}]
+)
+def test_what_is_enqueued_and_no_cell_is_left_alone_and_named(
+    made: Made, asked: dict[str, Any]
+) -> None:
+    made.call(*GRID, "--repeats", "1", "--timeout", "0.000001")
+    opened().enqueue_trial(asked)
+    answer = made.call(*GRID, "--repeats", "1")
+    assert answer.code == 0
+    assert "1 enqueued trial is no missing part of this grid and was left alone: #0." in answer.out
+    assert states() == ["WAITING", "COMPLETE", "COMPLETE"]
+    assert made.hpo("show", "s", "--json").json["left_alone_trials"] == [0]
+
+
+def test_a_cell_that_is_there_already_is_left_alone(made: Made) -> None:
+    made.call(*GRID, "--repeats", "1")
+    opened().enqueue_trial({"batch_size": 16})
+    found = made.json(*GRID, "--repeats", "1")
+    assert (found["n_trained"], found["left_alone_trials"]) == (0, [2])
+    assert made.json(*GRID, "--repeats", "2")["left_alone_trials"] == []
+    assert states() == ["COMPLETE"] * 4
+
+
+def test_what_is_enqueued_in_a_search_is_proposed_next_completed_from_the_base(
+    made: Made,
+) -> None:
+    made.call(*SEARCH, "--trials", "2", "--timeout", "0.000001")
+    opened().enqueue_trial({"optimizer": "sgd", "momentum": 0.5})
+    opened().enqueue_trial({"optimizer": "sgd", "momentum": 7.0})
+    opened().enqueue_trial({"unknown": 1})
+    found = made.json(*SEARCH, "--trials", "3")
+    params = [c["params"] for c in found["configurations"]]
+    assert params[1] == {"learning_rate": 0.001, "optimizer": "sgd", "momentum": 0.5}
+    assert len(params) == 3
+    assert found["left_alone_trials"] == [1, 2]
+    opened().enqueue_trial({"learning_rate": 0.01})
+    more = made.json(*SEARCH, "--trials", "3")
+    assert [c["params"]["learning_rate"] for c in more["configurations"][3:]] == [0.01]
+    assert made.json(*SEARCH, "--trials", "3")["n_trained"] == 0
+
+
+def test_a_waiting_trial_that_is_added_is_trained_like_an_enqueued_one(made: Made) -> None:
+    made.call(*GRID, "--repeats", "1", "--timeout", "0.000001")
+    waiting = create_trial(
+        state=TrialState.WAITING, params={"batch_size": 16}, distributions={"batch_size": SIZES}
+    )
+    opened().add_trial(waiting)
+    assert made.json(*GRID, "--repeats", "1")["n_trained"] == 2
+    assert states() == ["COMPLETE"] * 2
+
+
+@pytest.mark.parametrize("command", [(*GRID, "--repeats", "1"), (*SEARCH, "--trials", "2")])
+def test_a_result_of_another_program_never_wins_and_is_named(
+    made: Made, command: tuple[str, ...]
+) -> None:
+    before = made.json(*command)
+    opened().add_trial(create_trial(value=0.999, user_attrs={"config": {"batch_size": 8}}))
+    asked = opened().ask()
+    opened().tell(asked, 0.999)
+    opened().ask()
+    answer = made.call(*command)
+    assert answer.code == 0
+    assert "3 trials of another program are not counted: #2, #3, #4." in answer.out
+    after = made.hpo("show", "s", "--json").json
+    assert after["configurations"] == before["configurations"]
+    assert after["best"] == before["best"]
+    page = Path(made.hpo("report", "s", "--json").json["path"]).read_text()
+    assert "3 trials of another program are not counted: #2, #3, #4." in page
+    refused = made.hpo("reproduce", "s", "3")
+    assert refused.code == 1
+    assert "Trial 3 of s is of another program" in refused.err
+    assert states()[4] == "RUNNING"
+
+
+def tell_at(
+    made: Made, tell: Callable[[optuna.Study, int], object], *, after: int
+) -> tuple[list[str], Any]:
+    """Train a grid while another program tells a trial after so many events."""
+    settings = Settings(
+        data=made.data,
+        values={"batch_size": "8,16"},
+        set={"image_size": 16},
+        epochs=2,
+        repeats=1,
+        study="s",
+        lanes=1,
+    )
+    with open_session(plan_grid(["batch_size"], settings)) as session:
+        for number, _ in enumerate(run(session)):
+            if number == after:
+                tell(opened(), 0)
+    return states(), made.hpo("show", "s", "--json").json
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        lambda study, number: study.tell(number, 0.999),
+        lambda study, number: study.tell(number, state=TrialState.FAIL),
+        lambda study, number: study.tell(number, state=TrialState.PRUNED),
+    ],
+    ids=["complete", "failed", "pruned"],
+)
+def test_a_trial_that_another_program_tells_is_told_by_hpo_once_more(
+    made: Made, tell: Callable[[optuna.Study, int], object]
+) -> None:
+    told, found = tell_at(made, tell, after=0)
+    assert told[1:] == ["COMPLETE", "COMPLETE"]
+    assert found["foreign_trials"] == [0]
+    assert [c["state"] for c in found["configurations"]] == ["complete"] * 2
+    assert all(c["score"] < 0.999 for c in found["configurations"])
+    assert {r["trial"] for c in found["configurations"] for r in c["repeats"]} == {1, 2}
+
+
+def test_a_waiting_trial_that_another_program_takes_is_trained_all_the_same(made: Made) -> None:
+    made.call(*GRID, "--repeats", "1", "--timeout", "0.000001")
+    study = opened()
+    record = read_record(study)
+    cell = spaces.cells(record.space, record.names)[0]
+    job = first_repeat(record, ordinal=cell.ordinal, params=cell.params, config=cell.config)
+    requeue(study, start(study, record, job))
+    taken = opened().ask()
+    assert taken.number == 0
+    assert made.json(*GRID, "--repeats", "1")["n_trained"] == 2
+    with pytest.raises(ValueError, match="Cannot tell a COMPLETE trial"):
+        opened().tell(taken, 0.999)
+
+
+def test_a_parameter_of_another_type_ends_in_one_message(made: Made) -> None:
+    made.call(*GRID, "--repeats", "1", "--timeout", "0.000001")
+    other = create_trial(
+        value=0.5,
+        params={"batch_size": 8.5},
+        distributions={"batch_size": FloatDistribution(1.0, 9.0)},
+    )
+    opened().add_trial(other)
+    answer = made.call(*GRID, "--repeats", "1")
+    assert answer.code == 1
+    assert answer.err.count("Error: ") == 1
+    assert "of another type" in answer.err
+    assert "hpo delete s" in answer.err
+    assert made.hpo("delete", "s", "--yes").code == 0
+
+
+def test_trainings_that_are_missing_end_with_1(made: Made) -> None:
+    answer = made.call(*GRID, "--repeats", "1", "--timeout", "0.000001")
+    assert answer.code == 1
+    assert "2 trainings to be done: `hpo resume s` goes on." in answer.out
+    assert made.call(*GRID, "--repeats", "1").code == 0
+
+
+def rows(table: str) -> int:
+    with closing(sqlite3.connect("studies/hpo.db")) as database:
+        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def test_a_study_that_another_program_deletes_meanwhile_ends_in_one_message_and_leaves_nothing(
+    made: Made,
+) -> None:
+    def delete(study: optuna.Study, _number: int) -> None:
+        optuna.delete_study(study_name=study.study_name, storage=URL)
+
+    with pytest.raises(StorageError, match="no longer holds this study: another program deleted"):
+        tell_at(made, delete, after=0)
+    assert [rows(table) for table in ("studies", "trials", "trial_user_attributes")] == [0, 0, 0]
+    assert made.call(*GRID, "--repeats", "1").code == 0
+
+
+def test_trials_that_a_deleted_study_left_belong_to_no_other(made: Made) -> None:
+    made.call(*GRID, "--repeats", "1")
+    with closing(sqlite3.connect("studies/hpo.db")) as database:
+        # As another program may delete it, and as versions of before did while it trained.
+        for table in ("studies", "study_directions", "study_user_attributes"):
+            database.execute(f"DELETE FROM {table}")
+        database.commit()
+    assert rows("trials") == 2
+    again = made.json(*GRID, "--repeats", "1")
+    assert (again["n_trained"], again["n_reused"]) == (0, 2)
+    assert rows("trials") == 2
+    assert made.hpo("delete", "s", "--yes").code == 0
+    assert rows("trials") == rows("trial_params") == 0
+
+
+def test_a_study_that_took_over_the_trials_of_a_deleted_one_is_made_anew(made: Made) -> None:
+    made.call(*GRID, "--repeats", "1")
+    with closing(sqlite3.connect("studies/hpo.db")) as database:
+        database.execute("DELETE FROM study_user_attributes")
+        database.commit()
+    again = made.json(*GRID, "--repeats", "1")
+    assert (again["n_trained"], again["n_reused"]) == (0, 2)
+    assert rows("trials") == 2

@@ -1,0 +1,110 @@
+"""One driver per study: a second one gets its message at once, and a dead one is in no way."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import StorageError, StudyError
+from hpo.storage import open_storage
+from hpo.study_lock import study_lock
+from tests.conftest import EVERY_STORAGE
+
+HOLD = """
+import sys
+from hpo.storage import open_storage
+from hpo.study_lock import study_lock
+with study_lock(open_storage(sys.argv[1]), "study"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+every_storage = pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
+
+
+def holder(url: str) -> subprocess.Popen[str]:
+    """Return another process that drives the study."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout
+    assert child.stdout.readline() == "held\n"
+    return child
+
+
+@every_storage
+def test_a_second_driver_is_told_who_has_the_study_since_when_and_what_to_do(
+    storage_url: str,
+) -> None:
+    child = holder(storage_url)
+    with pytest.raises(StudyError) as refused, study_lock(open_storage(storage_url), "study"):
+        pass
+    child.communicate()
+    said = str(refused.value)
+    assert f"The study study is in use by process {child.pid} on {socket.gethostname()}" in said
+    assert " since 20" in said
+    assert "Wait until it ends, or stop it" in said
+    with study_lock(open_storage(storage_url), "study"):
+        pass
+
+
+@every_storage
+@pytest.mark.parametrize("end", [subprocess.Popen.kill, subprocess.Popen.terminate])
+def test_the_lock_of_a_killed_process_is_free(
+    storage_url: str, end: Callable[[subprocess.Popen[str]], None]
+) -> None:
+    child = holder(storage_url)
+    end(child)
+    child.communicate()
+    with study_lock(open_storage(storage_url), "study") as check:
+        check()
+
+
+@every_storage
+def test_two_studies_of_a_database_have_two_drivers(storage_url: str) -> None:
+    storage = open_storage(storage_url)
+    with (
+        study_lock(storage, "one") as check,
+        study_lock(storage, "two"),
+        pytest.raises(StudyError, match="The study one is in use"),
+        study_lock(storage, "one"),
+    ):
+        check()
+
+
+def test_a_database_by_another_path_has_the_same_lock(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/hpo.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "hpo.db")
+    other = open_storage(f"sqlite:///{tmp_path}/link.db")
+    with study_lock(storage, "s"), pytest.raises(StudyError), study_lock(other, "s"):
+        pass
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0o644, 0o600), (0o664, 0o660), (0o600, 0o600)])
+def test_only_those_can_take_the_lock_who_may_write_the_database(
+    tmp_path: Path, mode: int, expected: int
+) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/hpo.db")
+    (tmp_path / "hpo.db").chmod(mode)
+    with study_lock(storage, "s"):
+        (lock,) = tmp_path.glob("*.lock")
+        assert lock.stat().st_mode & 0o777 == expected
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/hpo.db")
+    with study_lock(storage, "s"):
+        (lock,) = tmp_path.glob("*.lock")
+    lock.mkdir()
+    with (
+        pytest.raises(StorageError, match=r"hpo\.db-\w+\.lock cannot be written"),
+        study_lock(storage, "s"),
+    ):
+        pass
