@@ -95,3 +95,12 @@ def _serve(
             code = 1
             traceback.print_exc()
     connection.send(Answer(code, out.getvalue(), err.getvalue()))
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]

@@ -11,8 +11,8 @@ import pytest
 
 import hpo as library
 from hpo.plan import Settings, plan_grid
-from tests.chaos.kills import children
 from tests.conftest import SIZE, SMALL, Hpo
+from tests.processes import children
 
 SCRIPT = ("-P", "-c", "from hpo.cli import main; main()")
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", "--lanes", "2")
