@@ -12,9 +12,9 @@ from statistics import fmean
 
 from benchmarks.drawing import draw
 from benchmarks.machine import describe_machine
+from benchmarks.schedule import Work, seconds_in_window
 from hpo import space as spaces
 from hpo.training.cost import epoch_cost
-from hpo.training.schedule import Work, seconds_in_window
 
 RESULTS = Path(__file__).parent / "results" / "window.json"
 N_CONFIGURATIONS, N_ORDERS, N_TRAIN = 50, 30, 1_600

@@ -1,0 +1,234 @@
+"""What a plan would cost, before anything is trained: trainings, time and memory.
+
+Trainings are counted exactly. Their time follows from a few configurations that are timed here,
+with all processes at work. What a search will propose and prune is not known: random
+configurations stand in for its proposals, and the time is a range.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Final
+
+import optuna
+from optuna.trial import TrialState
+
+from hpo import space as spaces
+from hpo import study as studies
+from hpo.config import TrainingConfig
+from hpo.data import TrainingData
+from hpo.engines import joins, lanes_of, processes_of, sealed
+from hpo.folders import runs_folder
+from hpo.plan import Plan
+from hpo.runs import RunStore
+from hpo.search.distributions import suggest
+from hpo.search.grid import grid_jobs
+from hpo.search.job import Job, job_of, run_key
+from hpo.search.samplers import make_sampler
+from hpo.search.standing import Standing, all_cells
+from hpo.search.trials import Trials, read_trials
+from hpo.storage import explained, open_storage, quiet_optuna
+from hpo.storage_url import sqlite_path
+from hpo.study_record import Goal, StudyRecord
+from hpo.training import device as devices
+from hpo.training.cost import epoch_cost
+from hpo.training.device import Device
+from hpo.training.processes import seconds_side_by_side
+from hpo.training.progress import root_of
+from hpo.training.timing import FOLD, memory_bytes, seconds_per_epoch
+
+_MOST_TIMED: Final = 12
+_N_RANDOM: Final = 400
+"""Random configurations whose mean cost is that of the space within a few percent."""
+_PROCESS_START_S: Final = 3.0
+
+# The time of a search as a share of all its trainings at the mean cost of its space: typical,
+# least and most. With a pruner trainings end early; TPE and finalists lean to cheap or to costly
+# configurations. Twelve searches took 0.64 to 1.25, in the mean 0.87, and without a pruner would
+# have taken 0.72 to 1.31 (benchmarks/results/courses.json).
+_PRUNED: Final = (0.87, 0.6, 1.3)
+_UNPRUNED: Final = (1.0, 0.7, 1.35)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a plan would cost.
+
+    `n_done` trainings are in the study, `n_stored` of a grid's in the run store. `seconds_range`
+    is what a search may take by what it finds. Trainings with one of `too_large_batches` will
+    fail: that is more than the `n_train` training images.
+    """
+
+    study: str
+    device: str
+    precision: str
+    n_configurations: int
+    n_trainings: int
+    n_done: int
+    n_stored: int
+    n_lanes: int
+    seconds: float
+    seconds_range: tuple[float, float]
+    memory_bytes: int
+    too_large_batches: tuple[int, ...]
+    n_train: int
+
+    @property
+    def n_to_train(self) -> int:
+        """The number of trainings that are really done."""
+        return self.n_trainings - self.n_done - self.n_stored
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What is to be trained: `configs` one by one, or for a search a sample of its space."""
+
+    n_configurations: int
+    n_trainings: int
+    n_done: int
+    n_stored: int
+    configs: Sequence[TrainingConfig]
+
+
+def forecast(plan: Plan) -> Forecast:
+    """Count and time what a plan would train, without training or creating anything.
+
+    Raises:
+        StudyError: a study of this name is there and does not fit the plan.
+        DeviceError: the device is not there.
+    """
+    study = _find(plan)
+    record = studies.read_record(study) if study else plan.record
+    goal = studies.read_goal(study).raised(plan.goal) if study else plan.goal
+    device = devices.choose(record.device, record.precision)
+    record = replace(record, device=device.name, precision=device.precision)
+    trials = read_trials(study, record) if study else Trials()
+    if record.kind == "grid":
+        work = _of_grid(record, goal, trials, RunStore(runs_folder(plan.storage)))
+    else:
+        work = _of_search(record, goal, trials)
+    n_to_train = work.n_trainings - work.n_done - work.n_stored
+    n_lanes = min(lanes_of(record, plan.lanes), max(1, n_to_train))
+    n_processes = processes_of(record, n_lanes)
+    data = sealed(plan.dataset, record)
+    # A batch larger than the training images fails as one training: there is nothing to time.
+    n_train = len(data.fold(FOLD).train)
+    configs = [config for config in work.configs if config.batch_size <= n_train]
+    times = training_seconds(data, configs, device=device, n_processes=n_processes)
+    if record.kind == "grid":
+        shares = (1.0, 1.0, 1.0)
+        total, longest = sum(times), max(times, default=0.0)
+    else:
+        shares = _UNPRUNED if record.pruner == "none" else _PRUNED
+        total, longest = n_to_train * fmean(times or [0.0]), 0.0
+    start = _PROCESS_START_S if n_processes > 1 and total else 0.0
+    seconds, least, most = (start + max(s * total / n_processes, longest) for s in shares)
+    memory = [
+        memory_bytes(data, config, device=device, n_lanes=n_lanes, n_processes=n_processes)
+        for config in configs
+    ]
+    return Forecast(
+        study=plan.name,
+        device=device.name,
+        precision=device.precision,
+        n_configurations=work.n_configurations,
+        n_trainings=work.n_trainings,
+        n_done=work.n_done,
+        n_stored=work.n_stored,
+        n_lanes=n_lanes,
+        seconds=seconds,
+        seconds_range=(least, most),
+        memory_bytes=max(memory, default=0),
+        too_large_batches=tuple(
+            sorted({c.batch_size for c in work.configs if c.batch_size > n_train})
+        ),
+        n_train=n_train,
+    )
+
+
+def _find(plan: Plan) -> optuna.Study | None:
+    """Open the study of the plan if it is there; a dry run creates no database."""
+    quiet_optuna()
+    path = sqlite_path(plan.storage)
+    if path is not None and not path.exists():
+        return None
+    storage = open_storage(plan.storage, create=False)
+    study = studies.find(storage, plan.name)
+    if study is not None:
+        with explained(plan.storage):
+            studies.check_fits(study, plan.record)
+    return study
+
+
+def _of_grid(record: StudyRecord, goal: Goal, trials: Trials, runs: RunStore) -> _Work:
+    cells = spaces.cells(record.space, record.names)
+    jobs = grid_jobs(cells, record, goal.n_repeats)
+    read = [job_of(trial) for trial in trials.ours if trial.state == TrialState.COMPLETE]
+    done = {(job.config.identity(), job.repeat) for job in read}
+    missing = [job for job in jobs if (job.config.identity(), job.repeat) not in done]
+    lacking = [job for job in missing if not runs.has(run_key(record, job))]
+    if joins(record):  # What is the beginning of a longer training is trained with it.
+        longest: dict[object, Job] = {}
+        for job in sorted(lacking, key=lambda job: job.config.epochs):
+            longest[root_of(job.config) or job.config.identity(), job.seed, job.fold] = job
+        configs = [job.config for job in longest.values()]
+    else:
+        configs = [job.config for job in lacking]
+    return _Work(
+        n_configurations=len(cells),
+        n_trainings=len(jobs),
+        n_done=len(jobs) - len(missing),
+        n_stored=len(missing) - len(lacking),
+        configs=configs,
+    )
+
+
+def _of_search(record: StudyRecord, goal: Goal, trials: Trials) -> _Work:
+    cells = all_cells(record, goal)
+    standing = Standing(trials, record, goal, cells=cells)
+    n_done = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials.ours)
+    sample = _random_configs(record) if cells is None else [cell.config for cell in cells]
+    return _Work(
+        n_configurations=standing.n_wanted,
+        n_trainings=n_done + standing.n_left,
+        n_done=n_done,
+        n_stored=0,
+        configs=sample if standing.n_left else [],
+    )
+
+
+def _random_configs(record: StudyRecord) -> list[TrainingConfig]:
+    scratch = optuna.create_study(sampler=make_sampler("random", seed=record.seed, ordinal=0))
+    asked = (suggest(scratch.ask(), record.space) for _ in range(_N_RANDOM))
+    return [spaces.resolve(record.space, params) for params in asked]
+
+
+def training_seconds(
+    data: TrainingData, configs: Sequence[TrainingConfig], *, device: Device, n_processes: int
+) -> list[float]:
+    """Return the seconds of each training: of many kinds an even choice by their cost is timed.
+
+    The others follow from their costs (`hpo.training.cost.epoch_cost`).
+    """
+    n_train = len(data.fold(FOLD).train)
+    costs = {_kind(config): epoch_cost(config, n_train=n_train) for config in configs}
+    if not costs:
+        return []
+    of_kind = {_kind(config): config for config in configs}
+    ranked = sorted(costs, key=lambda kind: costs[kind])
+    n = min(_MOST_TIMED, len(ranked))
+    timed = [ranked[(2 * part + 1) * len(ranked) // (2 * n)] for part in range(n)]
+    chosen = [of_kind[kind] for kind in timed]
+    if n_processes > 1:
+        found = seconds_side_by_side(data, chosen, device=device, n_processes=n_processes)
+    else:
+        found = [seconds_per_epoch(data, config, device=device) for config in chosen]
+    scale = sum(found) / sum(costs[kind] for kind in timed)
+    seconds = {kind: scale * cost for kind, cost in costs.items()}
+    seconds |= dict(zip(timed, found, strict=True))
+    return [config.epochs * seconds[_kind(config)] for config in configs]
+
+
+def _kind(config: TrainingConfig) -> str:
+    """Return what decides the time of an epoch, as one text."""
+    return config.replace(epochs=1, learning_rate=1.0, early_stopping=0).identity()

@@ -1,0 +1,118 @@
+"""What a plan would cost: the counts of the dry run, and how time follows from timed epochs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hpo import forecast as forecasts
+from hpo.config import TrainingConfig
+from hpo.data import TrainingData, open_data, seal
+from hpo.forecast import Forecast, forecast, training_seconds
+from hpo.plan import SearchSettings, Settings, plan_grid, plan_search
+from hpo.training.cost import epoch_cost
+from hpo.training.device import Device
+from tests.conftest import Hpo
+
+SEARCHED = ("epochs", "learning_rate")
+FREE = SearchSettings(trials=8, sampler="random", pruner="none", finalists=0)
+BASE = TrainingConfig(image_size=16, hidden=(8,), batch_size=20, epochs=2)
+CPU = Device("cpu", "fp32")
+
+
+@pytest.fixture
+def settings(xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a small study; an epoch takes a second."""
+    monkeypatch.chdir(tmp_path)
+
+    def seconds(_: TrainingData, configs: Sequence[TrainingConfig], **__: object) -> list[float]:
+        return [float(config.epochs) for config in configs]
+
+    monkeypatch.setattr(forecasts, "training_seconds", seconds)
+    return Settings(data=xrays, set={"image_size": 16, "hidden": "8"}, lanes=1)
+
+
+def of_search(settings: Settings, search: SearchSettings) -> Forecast:
+    return forecast(plan_search(SEARCHED, settings, search))
+
+
+def test_a_grid_takes_all_its_epochs_and_has_no_range(settings: Settings) -> None:
+    found = forecast(plan_grid(["learning_rate"], replace(settings, repeats=2, epochs=7)))
+    assert found.n_to_train == 6
+    assert found.seconds == 6 * 7
+    assert found.seconds_range == (42, 42)
+
+
+def test_a_sweep_of_epochs_takes_the_longest_of_each_repeat(settings: Settings) -> None:
+    found = forecast(plan_grid(["epochs"], replace(settings, repeats=2)))
+    assert (found.n_to_train, found.seconds) == (6, 2 * 100)
+
+
+@pytest.mark.parametrize("pruner", ["median", "none"])
+@pytest.mark.parametrize("trials", [1, 8, 50])
+def test_the_time_of_a_search_lies_in_its_range(
+    settings: Settings, trials: int, pruner: str
+) -> None:
+    found = of_search(settings, replace(FREE, trials=trials, pruner=pruner, finalists=3))
+    least, most = found.seconds_range
+    assert least < found.seconds < most
+    assert found.n_to_train * 30 < found.seconds < found.n_to_train * 120
+
+
+def test_finalists_are_counted(settings: Settings) -> None:
+    found = of_search(settings, replace(FREE, finalists=4, final_repeats=3))
+    assert found.n_to_train == 8 + 4 * 3
+
+
+def test_a_small_space_is_counted_once(settings: Settings) -> None:
+    found = forecast(plan_search(["epochs"], settings, replace(FREE, trials=50)))
+    assert (found.n_configurations, found.n_to_train) == (3, 3)
+    assert found.seconds == 30 + 60 + 120
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_mean_cost_of_a_space_does_not_depend_on_the_seed(
+    settings: Settings, seed: int
+) -> None:
+    # Epochs of 30, 60 and 120, equally often.
+    found = of_search(replace(settings, seed=seed), replace(FREE, trials=12))
+    assert found.seconds == pytest.approx(12 * 70, rel=0.1)
+
+
+def test_what_is_done_or_stored_is_not_trained(hpo: Hpo, settings: Settings) -> None:
+    sweep = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", "--epochs", 2)
+    small = ("--set", "image_size=16", "--set", "hidden=8", "--data", settings.data)
+    hpo(*sweep, *small, "--study", "first")
+    done = hpo(*sweep, *small, "--study", "first", "--dry-run", "--json").json
+    assert (done["n_done"], done["n_to_train"], done["seconds"]) == (2, 0, 0)
+    stored = hpo(*sweep, *small, "--study", "second", "--dry-run", "--json").json
+    assert (stored["n_stored"], stored["n_to_train"], stored["seconds"]) == (2, 0, 0)
+
+
+def test_an_interrupted_search_is_counted_as_it_goes_on(hpo: Hpo, settings: Settings) -> None:
+    search = ("search", "--param", "learning_rate", "--trials", "4", "--finalists", "0")
+    small = ("--set", "image_size=16", "--set", "hidden=8", "--epochs", 2, "--data", settings.data)
+    hpo(*search, *small, "--study", "s")
+    more = (*search[:4], "6", *search[5:])
+    found = hpo(*more, *small, "--study", "s", "--dry-run", "--json").json
+    assert (found["n_trainings"], found["n_done"], found["n_to_train"]) == (6, 4, 2)
+
+
+def test_each_kind_is_timed_once_and_the_others_follow_from_their_cost(
+    monkeypatch: pytest.MonkeyPatch, xrays: Path
+) -> None:
+    data, timed = seal(open_data(xrays)), list[TrainingConfig]()
+
+    def note(_data: TrainingData, config: TrainingConfig, **_: object) -> float:
+        timed.append(config)
+        return 2 * epoch_cost(config, n_train=64)
+
+    monkeypatch.setattr(forecasts, "seconds_per_epoch", note)
+    kinds = [BASE.replace(hidden=(width,)) for width in range(8, 100)]
+    longer = BASE.replace(epochs=9, learning_rate=0.5)
+    found = training_seconds(data, [*kinds, longer], device=CPU, n_processes=1)
+    assert len(timed) == 12
+    costs = [config.epochs * epoch_cost(config, n_train=64) for config in [*kinds, longer]]
+    assert found == pytest.approx([2 * cost for cost in costs])
+    assert training_seconds(data, [], device=CPU, n_processes=1) == []
