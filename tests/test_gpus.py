@@ -61,8 +61,13 @@ def test_where_no_gpu_is_named_each_has_a_process_and_resume_keeps_to_it(
 
 @pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
 def test_a_gpu_that_is_named_is_the_only_one(xrays: Path, storage: str, device: str) -> None:
-    for session in (grid(xrays, storage, device), resume(storage), grid(xrays, storage, "auto")):
-        with session as opened:
+    sessions = (
+        lambda: grid(xrays, storage, device),
+        lambda: resume(storage),
+        lambda: grid(xrays, storage, "auto"),
+    )
+    for session in sessions:
+        with session() as opened:
             assert opened.record.device == device
             assert processes_of(opened.record, 8) == 1
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpo.config import TrainingConfig
-from hpo.search import Job, open_search
+from hpo.search import Job, open_search, standing
 from hpo.search.job import first_repeat, further_repeat
 from hpo.study_record import Goal, StudyRecord
 from tests.conftest import SMALL, Hpo
@@ -87,7 +87,8 @@ def small_bases(monkeypatch: pytest.MonkeyPatch) -> None:
         n_repeats = goal.n_final_repeats if goal.with_baselines else 0
         return [further_repeat(b, 1 + i, record=record) for b in bases for i in range(n_repeats)]
 
-    monkeypatch.setattr(open_search, "report_jobs", jobs)
+    for module in (open_search, standing):
+        monkeypatch.setattr(module, "report_jobs", jobs)
 
 
 @pytest.mark.usefixtures("small_bases")
