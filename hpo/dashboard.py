@@ -55,8 +55,15 @@ def attached_to(study: optuna.Study, storage: Storage) -> set[str]:
     return {
         name
         for key, value in attached.items()
-        if _CURVES in value and _NAME.fullmatch(name := key.removeprefix(_KEY))
+        if _NAME.fullmatch(name := key.removeprefix(_KEY)) and _is_curves(value)
     }
+
+
+def _is_curves(value: str) -> bool:
+    """Whether an artifact is one of ours, as far as its record can be read."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return bool(json.loads(json.loads(value))["filename"] == _CURVES)
+    return True
 
 
 def all_attached(storage: Storage) -> set[str]:

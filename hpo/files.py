@@ -1,7 +1,6 @@
 """Writing files whole, and reading JSON that anyone may have changed."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,11 @@ from typing import IO, Any, Final
 
 from hpo.errors import OutputError, UsageError
 
+try:
+    import fcntl
+except ImportError:  # Windows: what is left half written is known by its age there.
+    fcntl = None  # type: ignore[assignment]
+
 MAKE_ROOM: Final = "Make room, then run the same command again."
 """The way out where a disk is full and no other folder can be named."""
 
@@ -24,6 +28,7 @@ _A_DAY_S: Final = 86_400
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.hpo")
 
 _LIST: Final = ".hpo-files"
+_NEITHER_LINK_NOR_PIPE: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _LONGEST_LIST: Final = 100_000_000
 _PAGE: Final = b" - hpo</title>"
 _HEAD: Final = 10_000
@@ -72,7 +77,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with file:
             yield file
             file.flush()
-            temporary.replace(path)  # While it is locked: what is not is a leftover.
+            if fcntl:
+                temporary.replace(path)  # While it is locked: what is not is a leftover.
+        if not fcntl:
+            temporary.replace(path)  # Windows renames no open file.
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -83,7 +91,7 @@ def _temporary_for(path: Path) -> IO[bytes]:
     while True:
         file = path.with_name(f".{path.name}.{secrets.token_hex(4)}.hpo").open("xb")
         with contextlib.suppress(OSError):  # Not every file system knows locks.
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file, "LOCK_EX")
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # It was swept before it was locked.
@@ -104,13 +112,24 @@ def _remove_unlocked(path: Path) -> None:
             return
         with path.open("r+b") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file, "LOCK_EX", "LOCK_NB")
             except BlockingIOError:
                 return
             except OSError:  # No locks there: one of a day without a write is nobody's.
                 if time.time() - os.fstat(file.fileno()).st_mtime < _A_DAY_S:
                     return
-            path.unlink()
+        path.unlink()
+
+
+def _lock(file: IO[bytes], *modes: str) -> None:
+    """Lock an open file.
+
+    Raises:
+        OSError: it is locked, or there are no locks.
+    """
+    if not fcntl:
+        raise OSError("no locks")
+    fcntl.flock(file, sum(getattr(fcntl, mode) for mode in modes))
 
 
 class WrittenFiles:
@@ -153,7 +172,7 @@ class WrittenFiles:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 # Before the file: what a killed process wrote is hpo's as well.
                 # A link would lead to another file, a pipe would wait for its reader.
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NEITHER_LINK_NOR_PIPE
                 with os.fdopen(os.open(self._list, flags, 0o666), "wb") as file:
                     file.write(f"{digest}  {name}\n".encode())
             digests.add(digest)

@@ -90,7 +90,7 @@ def test_each_process_sees_one_gpu(
     seen: list[str | None] = []
 
     class Noted:
-        def __init__(self, _on_reply: object, *, gpu: str | None) -> None:
+        def __init__(self, _on_reply: object, *, pixels: int, gpu: str | None) -> None:  # noqa: ARG002
             seen.append(gpu)
 
         def send(self, _request: object) -> None: ...

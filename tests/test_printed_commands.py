@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from hpo import study as studies
 from hpo.cli.tables import notes
@@ -92,7 +92,9 @@ def reproduce_what_is_not_there(study: optuna.Study, bench: Bench) -> None:
 
 
 def reproduce_failed(study: optuna.Study, bench: Bench) -> None:
-    study.tell(study.ask(), state=TrialState.FAIL)
+    attributes = {"params": {}, "config": TrainingConfig().to_mapping(), "ordinal": 0}
+    attributes |= {"repeat": 0, "seed": 0, "fold": 0, "reason": "its loss was not finite."}
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attributes))
     list(reproduce(study, 0, bench.runs))
 
 

@@ -11,7 +11,10 @@ from typing import Any, Final, NoReturn
 
 from hpo.errors import Interrupted
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Windows has no SIGHUP.
+_SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 _AGAIN_S: Final = 0.01
 
 _is_interrupted = False
@@ -41,15 +44,14 @@ def ends_in_order() -> Iterator[None]:
         if not issubclass(dropped.exc_type, KeyboardInterrupt):
             hook(dropped)
         elif threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGALRM, _interrupt_again)
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+            _raise_again(_AGAIN_S)
 
     sys.unraisablehook = is_dropped
     _listen(_interrupt)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _raise_again(0)
         _listen(_end)
         sys.unraisablehook = hook
 
@@ -62,8 +64,15 @@ def is_interrupted() -> bool:
 def check_interrupt() -> None:
     """Raise KeyboardInterrupt if a signal asked for it and a library dropped the first one."""
     if _is_interrupted:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _raise_again(0)
         raise KeyboardInterrupt
+
+
+def _raise_again(seconds: float) -> None:
+    """Raise KeyboardInterrupt after so many seconds, or never with 0; the loop looks as well."""
+    if hasattr(signal, "setitimer"):  # Windows has none.
+        signal.signal(signal.SIGALRM, _interrupt_again)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _listen(handler: Any) -> None:

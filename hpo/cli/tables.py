@@ -200,7 +200,8 @@ def _cells(configuration: Configuration, score: Score) -> dict[str, str]:
 
 def _baselines(summary: StudySummary) -> Iterable[str]:
     """Say what the baselines reach; beside another score, of what their figures are."""
-    if summary.baselines:
+    # Those of a search that has finalists stand in their table.
+    if summary.baselines and not (summary.finalists and summary.shown_baselines):
         text = SCORES["accuracy"].text
         named = ", ".join(f"{name} {text(value)}" for name, value in summary.baselines.items())
         is_plain = summary.record.score.is_accuracy

@@ -117,8 +117,8 @@ def _read(study: optuna.Study, number: int, runs: RunStore, *, name: str) -> _Re
     trial, record = trials[number], read_record(study)
     if number in read_trials(study, record).foreign:
         raise StudyError(
-            f"Trial {number} of {name} is of another program: hpo has nothing to compare it with. "
-            f"`hpo show {in_command(study)} --json` lists the trials that count."
+            f"{name} of {study.study_name} is of another program: there is nothing to compare it "
+            f"with. `hpo show {in_command(study)} --json` lists the trials that count."
         )
     job = read_job(trial)
     if trial.state == TrialState.FAIL or job is None:

@@ -140,7 +140,7 @@ def test_a_result_of_another_program_never_wins_and_is_named(
     made: Made, command: tuple[str, ...]
 ) -> None:
     before = made.json(*command)
-    opened().add_trial(create_trial(value=0.999, user_attrs={"config": {"batch_size": 8}}))
+    opened().add_trial(create_trial(value=0.999, user_attrs={"batch_size": 8}))
     asked = opened().ask()
     opened().tell(asked, 0.999)
     opened().ask()

@@ -98,9 +98,9 @@ def test_a_machine_of_many_cores_has_no_more_processes_than_trainings(
     started = []
 
     class Counted(Process):
-        def __init__(self, on_reply: Callable[[Reply], None], *, gpu: str | None = None) -> None:
+        def __init__(self, on_reply: Callable[[Reply], None], **options: Any) -> None:
             started.append(self)
-            super().__init__(on_reply, gpu=gpu)
+            super().__init__(on_reply, **options)
 
     monkeypatch.setattr(crew, "Process", Counted)
     monkeypatch.setattr(cores, "n_usable", lambda: 16)

@@ -67,7 +67,7 @@ def test_what_is_wrong_is_said_before_the_network(
 ) -> None:
     nothing = hpo("predict", weights, "nowhere.png")
     assert (nothing.code, nothing.out) == (1, "")
-    assert nothing.err.startswith("Error: nowhere.png")
+    assert nothing.err.startswith("Error: There is no file nowhere.png.")
     assert "Network" not in nothing.err
     some = hpo("predict", weights, images[0], "nowhere.png")
     assert some.err.index("nowhere.png") < some.err.index("Network")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import cores, grid
 from hpo.plan import Settings
@@ -31,6 +31,21 @@ def edit_run(change: Callable[[dict[str, Any]], object]) -> Path:
     change(document)
     path.write_text(json.dumps(document))
     return path
+
+
+def add_like(
+    trial: FrozenTrial, state: TrialState, attributes: dict[str, Any], **told: Any
+) -> None:
+    """Add a trial with the parameters of another to the study mine."""
+    load("mine").add_trial(
+        create_trial(
+            state=state,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs=attributes,
+            **told,
+        )
+    )
 
 
 def load(name: str) -> optuna.Study:
@@ -125,10 +140,13 @@ def test_a_pruned_trial_is_trained_as_far_as_it_was(hpo: Hpo, xrays: Path) -> No
     study = load("mine")
     first = study.trials[0]
     again = {name: first.user_attrs[name] for name in ("params", "config", "seed", "fold")}
-    study.enqueue_trial(first.params, user_attrs=again | {"ordinal": 0, "repeat": 9})
-    trial = study.ask()
-    trial.report(first.intermediate_values[1], step=1)
-    study.tell(trial, state=TrialState.PRUNED)
+    add_like(
+        first,
+        TrialState.PRUNED,
+        again | {"ordinal": 0, "repeat": 9, "n_epochs": 1},
+        intermediate_values={1: first.intermediate_values[1]},
+    )
+    trial = load("mine").trials[-1]
     answer = hpo("reproduce", "mine", "--trial", trial.number)
     assert answer.code == 0
     assert "It was pruned in epoch 1" in answer.out
@@ -138,15 +156,13 @@ def test_a_pruned_trial_is_trained_as_far_as_it_was(hpo: Hpo, xrays: Path) -> No
 
 @pytest.mark.usefixtures("_mine")
 def test_what_cannot_be_compared_is_said_with_the_way_out(hpo: Hpo) -> None:
-    study = load("mine")
-    study.enqueue_trial({}, user_attrs=study.trials[0].user_attrs)
-    study.enqueue_trial({}, user_attrs=study.trials[0].user_attrs)
-    failed = study.ask()
-    failed.set_user_attr("reason", "its loss was not finite in epoch 2.")
-    study.tell(failed, state=TrialState.FAIL)
+    first = load("mine").trials[0]
+    reason = {"reason": "its loss was not finite in epoch 2."}
+    add_like(first, TrialState.FAIL, first.user_attrs | reason)
+    add_like(first, TrialState.WAITING, first.user_attrs)
     for trial, text in (
         (6, "no trial 6: its trials are 0 to 5"),
-        (failed.number, "failed (its loss was not finite in epoch 2), so there is nothing"),
+        (4, "failed (its loss was not finite in epoch 2), so there is nothing"),
         (5, "is not finished yet: hpo resume mine"),
     ):
         answer = hpo("reproduce", "mine", "--trial", trial)

@@ -285,7 +285,7 @@ def test_a_batch_larger_than_the_images_fails_as_one_trial_and_the_dry_run_says_
     assert "Leave 500 out of the choices" in dry.out
     answer = hpo(*search)
     assert answer.code == 0
-    assert "2 trainings done" in answer.out
+    assert "Trained 2, in" in answer.out
     assert "1 training failed" in answer.out
     states = {
         c["params"]["batch_size"]: c for c in hpo("show", "s", "--json").json["configurations"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from hpo import study as studies
@@ -90,7 +91,13 @@ class Finished:
             "run": key.digest(),
         }
         self.study.add_trial(
-            create_trial(state=TrialState.COMPLETE, value=accuracy, user_attrs=attributes)
+            create_trial(
+                state=TrialState.COMPLETE,
+                value=accuracy,
+                params={name: value},
+                distributions={name: FloatDistribution(0, 1e6)},
+                user_attrs=attributes,
+            )
         )
         return key.digest()
 

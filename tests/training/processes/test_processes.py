@@ -130,7 +130,7 @@ def test_a_step_without_lanes_returns_nothing(two: ProcessStack) -> None:
 def test_a_batch_that_does_not_fit_is_refused_before_any_process_hears_of_it(
     two: ProcessStack,
 ) -> None:
-    with pytest.raises(TrainingError, match=r"batch_size = 81 .* 80 training images"):
+    with pytest.raises(TrainingError, match=r"batch_size 81 .* 80 training images"):
         add(two, Job(BASE.replace(batch_size=81)))
     assert two.lanes == ()
     lane = add(two, Job(BASE.replace(epochs=1)))

@@ -49,7 +49,7 @@ def test_a_batch_that_does_not_fit_is_said_before_a_process_starts(
     monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
 ) -> None:
     monkeypatch.delattr(Crew, "__init__")
-    with pytest.raises(TrainingError, match="batch_size = 81"):
+    with pytest.raises(TrainingError, match="batch_size 81"):
         seconds_side_by_side(data, [BASE.replace(batch_size=81)], device=cpu, n_processes=2)
 
 
