@@ -18,7 +18,7 @@ from hpo.recording import epoch_score, to_epoch, to_run
 from hpo.runs import Run, RunKey, RunStore
 from hpo.score import Score
 from hpo.search import Job, Source
-from hpo.search.trials import requeue
+from hpo.search.trials import requeue_stale
 from hpo.training.engine import Stack, TrainingResult
 from hpo.under_way import UnderWay
 
@@ -106,9 +106,8 @@ def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Eve
                 yield worker.shrink()
     finally:
         worker.close()
-        for asked in [*worker.live.values(), *worker.waiting]:
-            with contextlib.suppress(Exception):
-                requeue(study, asked.trial)
+        with contextlib.suppress(Exception):
+            requeue_stale(study)  # Also one that was being taken as an interrupt came.
 
 
 def _fill(worker: _Worker, source: Source) -> Iterator[Event]:

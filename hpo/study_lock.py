@@ -129,11 +129,12 @@ def _holder(connection: sqlalchemy.Connection, key: dict[str, int]) -> tuple[str
 
 
 def _read(about: Path) -> tuple[str, str] | None:
-    try:
-        pid, host, since = json.loads(about.read_text())
-        return f"process {int(pid)} on {str(host)[:60]}", str(since)
-    except (OSError, ValueError, TypeError):
-        return None
+    for _ in range(_MOST_TRIES):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            pid, host, since = json.loads(about.read_text())
+            return f"process {int(pid)} on {str(host)[:60]}", str(since)
+        time.sleep(_BETWEEN_TRIES_S)  # It is written a moment after the lock was taken.
+    return None
 
 
 def _in_use(storage: Storage, name: str, holder: tuple[str, str] | None) -> StudyError:

@@ -1,6 +1,7 @@
 """What tests of several parts share: small images on disk, studies, and the command line."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import postgres
+
+# A console that is made while this is set keeps its width; the processes of pytest-xdist set it.
+os.environ.pop("COLUMNS", None)
 
 # A loaded machine must not fail a test: hypothesis times its examples otherwise.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

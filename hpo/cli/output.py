@@ -98,7 +98,7 @@ def _print_part(table: Table, widths: dict[int, int]) -> None:
     for place, width in widths.items():
         column = table.columns[place]
         part.add_column(column.header, justify=column.justify, width=width, overflow="fold")
-        texts = [render(str(cell)) for cell in column.cells]
+        texts = [_text(cell) for cell in column.cells]
         if column.ratio:
             for text in texts:
                 text.truncate(width, overflow="ellipsis")
@@ -121,7 +121,12 @@ def _natural_width(column: Column) -> int:
 
 
 def _line_width(cell: object) -> int:
-    return max(cell_len(printable(line)) for line in render(str(cell)).plain.split("\n"))
+    return max(map(cell_len, _text(cell).plain.split("\n")))
+
+
+def _text(cell: object) -> Text:
+    """Return a cell as it is shown: the markup is ours, and nothing controls the terminal."""
+    return render("\n".join(map(printable, str(cell).split("\n"))))
 
 
 def _print(where: Console, text: str, *, style: str, indent: int = 0) -> None:

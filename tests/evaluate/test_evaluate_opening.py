@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
 
 from hpo.config import TrainingConfig
 from hpo.data import TEST
@@ -293,7 +295,13 @@ def test_an_unfinished_grid_is_opened_with_a_warning(grid: Finished) -> None:
     config = TrainingConfig(batch_size=64)
     attributes = {"params": {"batch_size": 64}, "config": config.to_mapping()}
     attributes |= {"ordinal": 0, "repeat": 0, "seed": 0, "fold": 0}
-    grid.study.enqueue_trial({"batch_size": 64}, user_attrs=attributes)
+    waiting = create_trial(
+        state=TrialState.WAITING,
+        params={"batch_size": 64},
+        distributions={"batch_size": FloatDistribution(0, 1e6)},
+        user_attrs=attributes,
+    )
+    grid.study.add_trial(waiting)
     found = grid.open()
     assert len(found.configurations) == 2
     assert "1 of 3 configurations lack repeats" in " ".join(found.notes)

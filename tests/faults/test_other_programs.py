@@ -46,5 +46,5 @@ def test_a_clock_that_was_set_back_changes_nothing(study: Study, undisturbed: An
     assert study.call("evaluate", "mine").code == 0
     assert study.call("evaluate", "mine", fault=ClockSetBack()).code == 0
     openings = study.call("show", "mine", "--json").json["openings"]
-    assert [opening["when"] > openings[0]["when"] for opening in openings] == [False, False]
+    assert len(openings) == 1  # The second look is the first one again.
     assert study.call("report", "mine", fault=ClockSetBack()).code == 0

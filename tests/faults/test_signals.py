@@ -74,7 +74,7 @@ def test_told_twice_it_ends_at_once_and_nothing_is_lost(tmp_path: Path, xrays: P
 def test_what_is_ignored_from_the_start_as_under_nohup_ends_nothing(
     tmp_path: Path, xrays: Path, number: signal.Signals
 ) -> None:
-    case = Case(tmp_path / "case", xrays, GRID, 1)
+    case = Case(tmp_path / "case", xrays, GRID)
     child = started(case, epoch_s=0.1, ignored=(number,))
     child.send_signal(number)
     _, said = child.communicate(timeout=120)
@@ -112,7 +112,7 @@ class ToldWhereItIsDropped:
 def test_an_interrupt_that_python_drops_is_raised_again(study: Study, name: str) -> None:
     answer = study.train(fault=ToldWhereItIsDropped(name))
     assert answer.code == 130
-    assert answer.err.count("Error: Interrupted. What is finished is kept") == 1
+    assert answer.err.count("Stopped. Finished trainings are saved") == 1
     assert "Traceback" not in answer.err
     assert study.train().code == 0
 
@@ -120,6 +120,4 @@ def test_an_interrupt_that_python_drops_is_raised_again(study: Study, name: str)
 def test_a_command_that_trains_nothing_is_interrupted_in_order(study: Study) -> None:
     answer = study.call("data", "info", "--data", study.data, fault=ToldWhereItIsDropped(".npy"))
     assert (answer.code, answer.out) == (130, "")
-    assert answer.err == (
-        "Error: Interrupted. What is finished is kept: the same command goes on.\n"
-    )
+    assert answer.err == "Stopped. Finished trainings are saved: the same command continues.\n"
