@@ -24,7 +24,7 @@ LAYERS = (
         "hpo.storage_faults",
     },
     {"hpo.training", "hpo.space", "hpo.baselines"},
-    {"hpo.runs", "hpo.score"},
+    {"hpo.runs", "hpo.score", "hpo.curve_measures"},
     {"hpo.folders"},
     {"hpo.study_record"},
     {"hpo.study_documents"},
