@@ -275,3 +275,12 @@ def test_a_study_that_took_over_the_trials_of_a_deleted_one_is_made_anew(made: M
     again = made.json(*GRID, "--repeats", "1")
     assert (again["n_trained"], again["n_reused"]) == (0, 2)
     assert rows("trials") == 2
+
+
+def test_a_study_that_took_over_the_trials_of_a_deleted_one_can_be_deleted(made: Made) -> None:
+    made.call(*GRID, "--repeats", "1")
+    with closing(sqlite3.connect("studies/hpo.db")) as database:
+        database.execute("DELETE FROM study_user_attributes")
+        database.commit()
+    assert made.hpo("delete", "s", "--yes").code == 0
+    assert rows("studies") == rows("trials") == 0
