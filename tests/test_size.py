@@ -11,7 +11,7 @@ ROOT: Final = Path(__file__).parents[1]
 MOST_FILES: Final = 205
 MOST_LINES: Final = 26_170
 MOST_RECORDS: Final = 182
-MOST_LINES_OF_TESTS: Final = 25_130
+MOST_LINES_OF_TESTS: Final = 25_140
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 
