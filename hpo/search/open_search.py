@@ -95,7 +95,7 @@ class SearchSource:
     def _proposal(self, standing: Standing, trials: Trials) -> Begun | None:
         """Begin the next configuration; none where enough are tried or its window is open."""
         _check_failures(standing)
-        ordinal = len(standing.configurations)
+        ordinal = standing.next_ordinal
         if not standing.n_to_try or not self._may_begin(ordinal, standing):
             return None
 
@@ -110,7 +110,7 @@ class SearchSource:
             return None
         cell = self._next_cell(standing)
         if cell is None:
-            params = self._proposals.propose(standing.configurations)
+            params = self._proposals.propose(standing.configurations, ordinal=ordinal)
             cell = Cell(params, spaces.resolve(self.record.space, params))
         job = self._first(ordinal, cell)
         return begun(start(self.study, self.record, job), job)

@@ -38,13 +38,16 @@ class Proposals:
     def __post_init__(self) -> None:
         self._forget(begin=0)
 
-    def propose(self, configurations: Sequence[Sequence[FrozenTrial]]) -> dict[str, Scalar]:
-        """Return the parameters of the next configuration.
+    def propose(
+        self, configurations: Sequence[Sequence[FrozenTrial]], *, ordinal: int
+    ) -> dict[str, Scalar]:
+        """Return the parameters of configuration number `ordinal`.
 
-        `configurations` holds, by ordinal, the trials of each so far, the first repeat first.
-        Those that the window is waited for have ended.
+        `configurations` holds the trials of each so far, the first repeat first: as many as there
+        are ordinals before this one, unless some cannot be read. Those that the window is waited
+        for have ended.
         """
-        ordinal = len(configurations)
+        number, ordinal = ordinal, len(configurations)
         begin = max(0, (ordinal // _MOST_SEEN - 1) * _MOST_SEEN)
         if begin != self._begin or self._n_asked > ordinal:
             self._forget(begin=begin)
@@ -53,7 +56,7 @@ class Proposals:
         for asked in range(self._n_asked, ordinal):
             self._follow(asked, configurations[asked][0])
         self._seen.sampler = make_sampler(
-            self.record.sampler, seed=self.record.seed, ordinal=ordinal
+            self.record.sampler, seed=self.record.seed, ordinal=number
         )
         # What it drew is forgotten: of a trial that runs, TPE sees more than its parameters, and
         # of those that another process proposed there is no more.

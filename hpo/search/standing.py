@@ -36,12 +36,15 @@ class Standing:
             for t in self.of_search
         )
         self.places = {(t.user_attrs["ordinal"], t.user_attrs["repeat"]): t for t in ours}
-        self.configurations: list[list[FrozenTrial]] = []
+        by_ordinal: dict[int, list[FrozenTrial]] = {}
         for (ordinal, _), trial in sorted(self.places.items(), key=lambda item: item[0]):
-            if ordinal == len(self.configurations):
-                self.configurations.append([])
             if ordinal >= 0:
-                self.configurations[ordinal].append(trial)
+                by_ordinal.setdefault(ordinal, []).append(trial)
+        # Where the first repeat cannot be read, another configuration is tried instead.
+        self.configurations = [
+            trials for ordinal, trials in by_ordinal.items() if (ordinal, 0) in self.places
+        ]
+        self.next_ordinal = 1 + max(by_ordinal, default=-1)
 
     @property
     def n_wanted(self) -> int:

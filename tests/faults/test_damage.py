@@ -166,6 +166,30 @@ def test_what_a_damaged_trial_trained_is_put_back_from_the_run_store(
     assert (again["n_trained"], again["n_reused"], len(again["configurations"])) == (0, 1, 2)
 
 
+@pytest.mark.parametrize("n_damaged", [1, 2, 3])
+def test_a_search_with_damaged_trials_goes_on_with_others(
+    hpo: Hpo, xrays: Path, n_damaged: int
+) -> None:
+    search = ("search", "--param", "learning_rate", "--trials", "3", "--finalists", "1", *SMALL)
+    search = (*search, "--final-repeats", "2", "--metric", "accuracy", "--data", xrays)
+    assert hpo(*search, "--study", "mine").code == 0
+    with closing(sqlite3.connect("studies/hpo.db")) as database, database:
+        database.execute(
+            "UPDATE trial_user_attributes SET value_json = 'x' "
+            "WHERE key = 'config' AND trial_id <= ?",
+            (n_damaged,),
+        )
+    shown = hpo("show", "mine", "--json").json
+    assert len(shown["damaged"]) == n_damaged
+    for command in (("show", "mine"), ("report", "mine"), ("show", "mine", "--curves")):
+        assert hpo(*command).code == 0, command
+    again = hpo("resume", "mine", "--json")
+    assert again.code == 0
+    complete = [c for c in again.json["configurations"] if c["state"] == "complete"]
+    assert len(complete) == 3
+    assert len({c["number"] for c in complete}) == 3
+
+
 def test_a_damaged_study_is_named_and_hides_no_other(hpo: Hpo, two_studies: TwoStudies) -> None:
     for fault in DAMAGED_STUDIES:
         two_studies.damage(*fault)

@@ -152,8 +152,8 @@ def test_proposals_made_anew_are_those_made_one_after_another() -> None:
     of = search(window=4)
     steady, found = Proposals(of), list[list[FrozenTrial]]()
     for ordinal in range(30):
-        params = steady.propose(found)
-        assert Proposals(of).propose(found) == params
+        params = steady.propose(found, ordinal=len(found))
+        assert Proposals(of).propose(found, ordinal=len(found)) == params
         state = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)[ordinal % 5 % 3]
         is_pruned = state == TrialState.PRUNED
         trial = create_trial(
