@@ -118,7 +118,10 @@ def _remove_unlocked(path: Path) -> None:
             except OSError:  # No locks there: one of a day without a write is nobody's.
                 if time.time() - os.fstat(file.fileno()).st_mtime < _A_DAY_S:
                     return
-        path.unlink()
+            if fcntl:
+                path.unlink()  # While it is locked: a writer that waits sees that it is gone.
+        if not fcntl:
+            path.unlink()  # Windows removes no open file.
 
 
 def _lock(file: IO[bytes], *modes: str) -> None:

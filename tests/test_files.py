@@ -1,5 +1,6 @@
 """Files are there whole or not at all, and what a killed process left half written goes."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -31,6 +32,22 @@ def test_what_is_being_written_stays_however_long_it_takes(tmp_path: Path) -> No
         remove_leftovers(tmp_path)
         file.write(b"{}")
     assert (tmp_path / "kept.json").read_bytes() == b"{}"
+
+
+def test_a_leftover_is_removed_while_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ".a.01234567.hpo"
+    path.write_bytes(b"half")
+
+    def unlink(path: Path) -> None:  # Else a writer that has just locked it would lose it.
+        with path.open("rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.rename(tmp_path / "removed")
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    remove_leftovers(tmp_path)
+    assert not path.exists()
 
 
 def test_where_there_are_no_locks_only_leftovers_of_a_day_are_removed(
