@@ -22,6 +22,11 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """Return text of ours, whose line breaks are meant, with the rest made `printable`."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def csv_cell(value: object) -> object:
     """Return a value as a cell of a CSV file, which no spreadsheet takes for a formula."""
     if not isinstance(value, str):

@@ -14,14 +14,14 @@ from rich.markup import escape, render
 from rich.table import Column, Table
 from rich.text import Text
 
-from hpo.untrusted import printable
+from hpo.untrusted import printable, printable_lines
 
 
 class _Console(Console):
     """A console on which nothing from outside controls the terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
+        return super().render_str(printable_lines(text), **options)
 
 
 console: Final = _Console(highlight=False, emoji=False)
@@ -126,12 +126,12 @@ def _line_width(cell: object) -> int:
 
 def _text(cell: object) -> Text:
     """Return a cell as it is shown: the markup is ours, and nothing controls the terminal."""
-    return render("\n".join(map(printable, str(cell).split("\n"))))
+    return render(printable_lines(str(cell)))
 
 
 def _print(where: Console, text: str, *, style: str, indent: int = 0) -> None:
     """Print lines, on a terminal wrapped at words; a longer word is left to it, and not cut."""
-    safe = "\n".join(map(printable, text.split("\n")))
+    safe = printable_lines(text)
     kept = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT_SPACE), safe)
     for line in kept.split("\n"):
         hang = " " * (indent or len(line) - len(line.lstrip()))

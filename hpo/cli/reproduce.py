@@ -54,6 +54,8 @@ def reproduce(
 
         hpo reproduce grid-batch_size-90aa3f32 2 --repeat 3
     """
+    if (configuration is None) == (trial is None):
+        raise UsageError("hpo reproduce takes the number of a configuration, or --trial NUMBER.")
     from hpo.cli.output import print_json, print_line, say
     from hpo.folders import runs_folder
     from hpo.reproduce import Reproduction, sentences, to_document
@@ -73,8 +75,6 @@ def reproduce(
         for c in summarize(opened, storage_url=storage).configurations
         for r in c.repeats
     }
-    if (configuration is None) == (trial is None):
-        raise UsageError("hpo reproduce takes the number of a configuration, or --trial NUMBER.")
     if trial is None:
         trial = repeats.get((configuration or 0, repeat))
     if trial is None:
