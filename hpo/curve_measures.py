@@ -7,6 +7,9 @@ from typing import Final, Literal
 
 import numpy as np
 
+# From the unit of a measure to factor, decimals and name.
+_UNITS: Final = {"epochs": (1, 1, " epochs"), "points": (100, 1, " points"), "loss": (1, 3, "")}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
@@ -45,6 +48,18 @@ class Measure:
     def heading(self) -> str:
         """The heading of a row of a table, with the unit where it needs one."""
         return f"{self.title}, points" if self.unit == "points" else self.title
+
+    @property
+    def unit_text(self) -> str:
+        """The unit as it follows a number, with a space before; nothing for a loss."""
+        return _UNITS[self.unit][2]
+
+    def amount(self, size: float, *, least: float = math.inf, sign: str = "") -> str:
+        """Write a size in its unit, with enough decimals that `least` does not look like zero."""
+        factor, decimals, _ = _UNITS[self.unit]
+        if 0 < least < math.inf:
+            decimals = max(decimals, math.ceil(-math.log10(factor * least)))
+        return f"{factor * size:{sign}.{decimals}f}"
 
 
 def epochs_to(accuracies: Sequence[float], target: float) -> float | None:

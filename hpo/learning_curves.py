@@ -20,9 +20,6 @@ from hpo.summary import Configuration, Repeat, StudySummary
 MOST: Final = 6
 """Configurations that are compared; of more, those with the best mean score."""
 
-# From the unit of a measure to factor, decimals and name.
-_UNITS: Final = {"epochs": (1, 1, " epochs"), "points": (100, 1, " points"), "loss": (1, 3, "")}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -86,7 +83,7 @@ class LearningCurves:
     @property
     def about(self) -> list[str]:
         """How the target was chosen, and what limits the comparison."""
-        return [f"{percent(self.target)} accuracy is {self.target_reason}.", *self.notes]
+        return [f"{_percent(self.target)} accuracy is {self.target_reason}.", *self.notes]
 
     def to_document(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -228,8 +225,8 @@ def _compare(
 ) -> CurveComparison:
     measure = replace(
         measure,
-        title=measure.title.format(target=percent(target)),
-        about=measure.about.format(target=percent(target)),
+        title=measure.title.format(target=_percent(target)),
+        about=measure.about.format(target=_percent(target)),
     )
     measured: dict[Hashable, Measured] = {}
     for value, found in curves.items():
@@ -271,27 +268,27 @@ def _sentence(
     measure: Measure, pair: PairComparison, a: Measured, b: Measured, target: float
 ) -> str:
     """Say what is known of a measure of two configurations, the winner first."""
-    names, unit = f"{label(pair.a)} vs {label(pair.b)}", _UNITS[measure.unit][2]
+    names = f"{label(pair.a)} vs {label(pair.b)}"
     if pair.difference is None or pair.low is None or pair.high is None:
         return f"{names}: too few repeats to compare; at least 2 of both are needed."
     if measure.event and all(m.n_never == m.interval.n for m in (a, b)):
         return f"{names}: both never {measure.event} in any repeat."
     if pair.is_real:
         low, high = sorted((abs(pair.low), abs(pair.high)))
-        size, *bounds = (_amount(x, measure, least=low) for x in (abs(pair.difference), low, high))
+        size, *bounds = (measure.amount(x, least=low) for x in (abs(pair.difference), low, high))
         is_first = (pair.difference > 0) != measure.is_better_high
         winner, loser = (pair.a, pair.b) if is_first else (pair.b, pair.a)
         text = measure.better.format(
             winner=label(winner),
             loser=label(loser),
-            target=percent(target),
-            size=f"{size}{unit} (95 % interval {' to '.join(bounds)})",
+            target=_percent(target),
+            size=f"{size}{measure.unit_text} (95 % interval {' to '.join(bounds)})",
         )
     elif pair.low == pair.high:
         text = f"{names}: the same in every repeat."
     else:
-        low_text, high_text = (_amount(x, measure, sign="+") for x in (pair.low, pair.high))
-        interval = f"95 % interval {low_text} to {high_text}{unit}"
+        low_text, high_text = (measure.amount(x, sign="+") for x in (pair.low, pair.high))
+        interval = f"95 % interval {low_text} to {high_text}{measure.unit_text}"
         text = f"{names}: no significant difference ({interval})."
     never = [
         f"{label(m.value)} does not {measure.event} in {m.n_never} of {m.interval.n} repeats."
@@ -307,24 +304,15 @@ def _cell(measure: Measure, measured: Measured) -> tuple[str, ...]:
         return ("-",)
     if measured.n_never == interval.n:
         return ("never",)
-    lines = [_amount(interval.mean, measure) + (" or more" if measured.n_never else "")]
+    lines = [measure.amount(interval.mean) + (" or more" if measured.n_never else "")]
     if interval.low is not None and interval.high is not None:
-        lines.append(f"{_amount(interval.low, measure)} to {_amount(interval.high, measure)}")
+        lines.append(f"{measure.amount(interval.low)} to {measure.amount(interval.high)}")
     if measured.n_never:
         lines.append(f"{measured.n_never} of {interval.n} never")
     return tuple(lines)
 
 
-def _amount(size: float, measure: Measure, *, least: float = math.inf, sign: str = "") -> str:
-    """Write a size in its unit, with enough decimals that `least` does not look like zero."""
-    factor, decimals, _ = _UNITS[measure.unit]
-    if 0 < least < math.inf:
-        decimals = max(decimals, math.ceil(-math.log10(factor * least)))
-    return f"{factor * size:{sign}.{decimals}f}"
-
-
-def percent(accuracy: float) -> str:
-    """Write a target accuracy."""
+def _percent(accuracy: float) -> str:
     return f"{100 * accuracy:.4g} %"
 
 
