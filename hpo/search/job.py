@@ -73,16 +73,16 @@ class Source(Protocol):
         ...
 
 
-def has_job(trial: FrozenTrial) -> bool:
+def has_job(trial: optuna.Trial | FrozenTrial) -> bool:
     """Whether a trial is one of hpo: other programs may give theirs a `config`, too."""
     return trial.user_attrs.keys() >= _RECORDED
 
 
 def read_job(trial: optuna.Trial | FrozenTrial) -> Job | None:
     """Return the job on record in a trial, None where there is none yet."""
-    attributes = trial.user_attrs
-    if not attributes.keys() >= _RECORDED:
+    if not has_job(trial):
         return None
+    attributes = trial.user_attrs
     return Job(
         ordinal=attributes["ordinal"],
         params=attributes["params"],

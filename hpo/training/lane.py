@@ -49,7 +49,6 @@ class Parameters:
 class Lane:
     """The state of one training; `kept` are the weights of early stopping, as far as any."""
 
-    config: TrainingConfig
     device: Device
     data: LaneData
     seeds: Tensor
@@ -58,6 +57,11 @@ class Lane:
     moments: Moments
     progress: Progress
     kept: Parameters | None = None
+
+    @property
+    def config(self) -> TrainingConfig:
+        """What is trained; a training that goes on for more epochs gets another one."""
+        return self.progress.config
 
     @property
     def n_bytes(self) -> int:
@@ -73,7 +77,6 @@ def open_lane(config: TrainingConfig, data: LaneData, *, seed: int, device: Devi
     seeds, layout = seeds_of(seed, device=device.torch), layout_of(config)
     parameters = _first_parameters(config, layout, seeds, device.dtype)
     return Lane(
-        config=config,
         device=device,
         data=data,
         seeds=seeds,

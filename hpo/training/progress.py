@@ -65,11 +65,6 @@ class Progress:
         return (self.epoch + 1) % STRESS_EVERY == 0
 
     @property
-    def is_finished(self) -> bool:
-        """Whether all epochs are done, or early stopping has waited long enough."""
-        return self.is_stopped or self.epoch == self.config.epochs
-
-    @property
     def is_stopped(self) -> bool:
         """Whether early stopping has waited long enough."""
         return 0 < self.config.early_stopping <= self.epoch - self.kept_epoch

@@ -81,7 +81,6 @@ class StackedStack:
         if lane is None or lane.progress.epoch > config.epochs:
             lane = self._open(config, seed=seed, fold=fold)
         elif config.epochs > lane.config.epochs:
-            lane.config = config
             prolong(lane.progress, config)
         if root:
             self._roots[root, seed, fold] = lane

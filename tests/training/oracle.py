@@ -86,7 +86,7 @@ def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -
     def read(changed: LaneData) -> Tensor:
         return _read_losses(replace(lane, images=changed), changed.validation)
 
-    while not progress.is_finished:
+    while not progress.is_stopped and progress.epoch < config.epochs:
         for group in optimizer.param_groups:
             group["lr"] = progress.rate
         trained = torch.stack(list(_train_steps(lane, progress.epoch))).sum(0)
