@@ -21,8 +21,8 @@ from typing import Any
 
 from benchmarks.machine import REAL_DATA, describe_machine, spread
 from hpo.config import TrainingConfig
-from hpo.plan import SearchSettings, Settings, plan_search
-from hpo.session import open_session, run
+from hpo.run.plan import SearchSettings, Settings, plan_search
+from hpo.run.session import open_session, run
 from hpo.training.engine import LaneEpoch, TrainingResult
 from hpo.training.stack import StackedStack
 

@@ -18,7 +18,7 @@ from hpo import cores
 from hpo import space as spaces
 from hpo.config import TrainingConfig
 from hpo.data import seal
-from hpo.plan import Settings, plan_grid
+from hpo.run.plan import Settings, plan_grid
 from hpo.training import device as devices
 from hpo.training.cost import epoch_cost, parts
 from hpo.training.processes import seconds_side_by_side

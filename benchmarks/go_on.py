@@ -16,14 +16,14 @@ from typing import Any, Final
 
 import optuna
 
-from hpo import study as studies
 from hpo.config import TrainingConfig
-from hpo.events import TrialDone
-from hpo.objective import Workplace, work
-from hpo.runs import RunStore
+from hpo.run.events import TrialDone
+from hpo.run.loop import Workplace, work
+from hpo.run.session import open_source
 from hpo.search import run_key
-from hpo.session import open_source
-from hpo.storage import open_storage
+from hpo.storage.runs import RunStore
+from hpo.study import study as studies
+from hpo.study.storage import open_storage
 from tests.clocked import ClockedStack
 from tests.long_studies import in_database, long_search
 

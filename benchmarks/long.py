@@ -25,9 +25,9 @@ import optuna
 
 from benchmarks.draw_page import drawn_seconds
 from benchmarks.machine import ROOT, describe_machine, spread
-from hpo.plan import SearchSettings, Settings, plan_search
-from hpo.runs import RunStore
-from hpo.storage import open_storage
+from hpo.run.plan import SearchSettings, Settings, plan_search
+from hpo.storage.runs import RunStore
+from hpo.study.storage import open_storage
 from tests.long_studies import in_database, long_grid, long_search, save_runs
 
 RESULTS = Path(__file__).parent / "results" / "long.json"
@@ -40,7 +40,7 @@ TARGETS = {
 }
 OPEN = (
     "import sys\n"
-    "from hpo.session import open_session, plan_resume\n"
+    "from hpo.run.session import open_session, plan_resume\n"
     "with open_session(plan_resume(sys.argv[1], 'sqlite:///studies/hpo.db')) as session:\n"
     "    print(session.source.n_left(), len(session.summary().configurations))\n"
 )

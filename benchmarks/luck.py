@@ -12,12 +12,12 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks.machine import describe_machine
-from hpo.engines import open_stack
-from hpo.plan import SearchSettings, Settings, plan_search
-from hpo.recording import to_run
+from hpo.run.engine import open_stack
+from hpo.run.plan import SearchSettings, Settings, plan_search
+from hpo.run.recording import to_run
+from hpo.run.session import Session, open_session, run
 from hpo.search.job import first_repeat, further_repeat
-from hpo.session import Session, open_session, run
-from hpo.storage import quiet_optuna
+from hpo.study.storage import quiet_optuna
 from hpo.summary import Configuration
 
 RESULTS = Path(__file__).parent / "results" / "luck.json"

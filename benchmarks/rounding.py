@@ -23,8 +23,8 @@ from hpo.config import TrainingConfig
 from hpo.data import open_data, seal
 from hpo.reproduce import TOLERANCE, judge
 from hpo.reproduce.numbers import of_epoch
-from hpo.runs import Epoch
-from hpo.score import SCORES
+from hpo.storage.runs import Epoch
+from hpo.study.score import SCORES
 from hpo.training import device
 from hpo.training.stack import open_stack
 

@@ -22,8 +22,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "SearchSettings": "hpo.plan",
-    "Settings": "hpo.plan",
+    "SearchSettings": "hpo.run.plan",
+    "Settings": "hpo.run.plan",
     "StudySummary": "hpo.summary",
     "TrainingConfig": "hpo.config",
     "grid": "hpo.api",

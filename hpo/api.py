@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hpo.events import TrialDone
-from hpo.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
-from hpo.session import Session, open_session, run
-from hpo.storage import open_storage
-from hpo.storage_url import DEFAULT_URL
-from hpo.study import open_study as find_study
+from hpo.run.events import TrialDone
+from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
+from hpo.run.session import Session, open_session, run
+from hpo.storage.url import DEFAULT_URL
+from hpo.study.storage import open_storage
+from hpo.study.study import open_study as find_study
 from hpo.summary import StudySummary, summarize, with_call
 
 

@@ -12,16 +12,16 @@ from typing import Final, Literal
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from hpo import curves
 from hpo.errors import OutputError, StudyError
 from hpo.evaluate import Ensemble, Evaluated, Evaluation
 from hpo.files import WrittenFiles, remove_leftovers, write_whole, writing
-from hpo.openings import statements
-from hpo.retraining import Retrained
-from hpo.runs import RunStore
+from hpo.run import curve_files as curves
+from hpo.run.retraining import Retrained
 from hpo.search import Job
 from hpo.stats import Interval
-from hpo.storage_url import named
+from hpo.storage.runs import RunStore
+from hpo.storage.url import named
+from hpo.study.test_access import statements
 from hpo.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Weights
 from hpo.untrusted import printable

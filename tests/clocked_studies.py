@@ -7,16 +7,16 @@ from pathlib import Path
 
 import optuna
 
-from hpo import study as studies
 from hpo.config import TrainingConfig
-from hpo.events import Event, TrialDone
-from hpo.objective import Workplace, work
-from hpo.runs import RunStore
+from hpo.run.events import Event, TrialDone
+from hpo.run.loop import Workplace, work
+from hpo.run.session import open_source
 from hpo.search import run_key
-from hpo.session import open_source
 from hpo.space import Choices, FloatRange, IntRange, Parameter, Space, Sweep, SweepValue
-from hpo.storage import Storage, open_storage
-from hpo.study_record import DataInfo, Goal, StudyRecord
+from hpo.storage.runs import RunStore
+from hpo.study import study as studies
+from hpo.study.record import DataInfo, Goal, StudyRecord
+from hpo.study.storage import Storage, open_storage
 from tests.clocked import ClockedStack
 
 SPACE = Space(

@@ -13,13 +13,13 @@ from optuna.trial import TrialState
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
-from hpo.runs import Epoch, Run, RunKey, RunStore
-from hpo.score import Score
 from hpo.search.distributions import suggest
 from hpo.search.finalists import finalist_jobs
 from hpo.space.reading import read_space
-from hpo.study import check_fits, raise_goal
-from hpo.study_record import DataInfo, Goal, StudyRecord
+from hpo.storage.runs import Epoch, Run, RunKey, RunStore
+from hpo.study.record import DataInfo, Goal, StudyRecord
+from hpo.study.score import Score
+from hpo.study.study import check_fits, raise_goal
 from hpo.summary import StudySummary, summarize
 
 PAYLOAD: Final = (

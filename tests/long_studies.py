@@ -23,13 +23,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
-from hpo.runs import RunStore
 from hpo.search import Job, run_key
 from hpo.space import Choices, Domain, FloatRange
 from hpo.space.reading import read_space
-from hpo.storage import Storage
-from hpo.study import check_fits, raise_goal
-from hpo.study_record import DataInfo, Goal, StudyRecord
+from hpo.storage.runs import RunStore
+from hpo.study.record import DataInfo, Goal, StudyRecord
+from hpo.study.storage import Storage
+from hpo.study.study import check_fits, raise_goal
 from tests.fake_studies import DATA, fake_record, fake_run, rising_curve
 
 _DEFAULT: Final = Path(__file__).parents[1] / "search_spaces" / "chest_xray.toml"

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.artifacts import get_all_artifact_meta
 
-from hpo import dashboard
+from hpo.run import dashboard
 from tests.conftest import SMALL, Hpo
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *SMALL)

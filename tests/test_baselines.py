@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.baselines import Baseline, baselines
 from hpo.data import open_data, seal
 from hpo.data.dataset import Fold, Pixels, TrainingData
+from hpo.study.baselines import Baseline, baselines
 from tests.conftest import SMALL, Hpo
 
 N = 60

@@ -9,12 +9,12 @@ from statistics import fmean
 import pytest
 
 from hpo import space
-from hpo.compare import Comparison, compare, to_document
 from hpo.errors import StudyError, UsageError
+from hpo.evaluate.studies import Comparison, compare, to_document
 from hpo.report.comparison import render_comparison
-from hpo.runs import RunStore
 from hpo.stats import outcome
-from hpo.study_record import Goal
+from hpo.storage.runs import RunStore
+from hpo.study.record import Goal
 from hpo.summary import StudySummary
 from tests.fake_studies import (
     PAYLOAD,

@@ -16,9 +16,9 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from hpo.evaluate.opening import ATTRIBUTE
-from hpo.storage import open_storage
-from hpo.storage_url import DEFAULT_URL
-from hpo.study import open_study
+from hpo.storage.url import DEFAULT_URL
+from hpo.study.storage import open_storage
+from hpo.study.study import open_study
 from tests.conftest import SIZE, SMALL, Hpo
 
 GRID = (

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hpo import forecast as forecasts
 from hpo.config import TrainingConfig
 from hpo.data import TrainingData, open_data, seal
-from hpo.forecast import Forecast, forecast, training_seconds
-from hpo.plan import SearchSettings, Settings, plan_grid, plan_search
+from hpo.run import forecast as forecasts
+from hpo.run.forecast import Forecast, forecast, training_seconds
+from hpo.run.plan import SearchSettings, Settings, plan_grid, plan_search
 from hpo.training.cost import epoch_cost
 from hpo.training.device import Device
 from tests.conftest import Hpo

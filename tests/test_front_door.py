@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import hpo as library
-from hpo.plan import Settings, plan_grid
+from hpo.run.plan import Settings, plan_grid
 from tests.conftest import SIZE, SMALL, Hpo
 from tests.processes import children
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from hpo.data import open_data, seal
-from hpo.engines import processes_of
-from hpo.plan import Settings, plan_grid
-from hpo.session import Session, open_session, plan_resume
+from hpo.run.engine import processes_of
+from hpo.run.plan import Settings, plan_grid
+from hpo.run.session import Session, open_session, plan_resume
 from hpo.training.device import choose
 from hpo.training.processes import crew
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo.kept_weights import KeptWeights
-from hpo.score import read_score
-from hpo.study_record import Goal
+from hpo.run.kept_weights import KeptWeights
+from hpo.study.record import Goal
+from hpo.study.score import read_score
 from tests.fake_studies import fake_search
 
 GOAL = Goal(n_repeats=2, n_trials=9, n_finalists=2, n_final_repeats=2)

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo import space
-from hpo.curve_measures import epochs_to, fluctuation, turning_epoch
-from hpo.learning_curves import CurveComparison, LearningCurves, compare_curves
-from hpo.runs import RunStore
-from hpo.study_record import Goal
+from hpo.evaluate.curve_measures import epochs_to, fluctuation, turning_epoch
+from hpo.evaluate.learning_curves import CurveComparison, LearningCurves, compare_curves
+from hpo.storage.runs import RunStore
+from hpo.study.record import Goal
 from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 
 Curve = Callable[[int, int], list[float]]

@@ -16,7 +16,7 @@ from hpo.cli.tables import MOST_ON_PAGE, print_study
 from hpo.plots.thinning import thinned, thinned_text
 from hpo.report.page import render
 from hpo.report.table import MAX_ROWS
-from hpo.runs import RunStore
+from hpo.storage.runs import RunStore
 from hpo.summary import StudySummary, summarize, to_document
 from tests.fake_studies import fake_grid, fake_search
 from tests.long_studies import LongStudy, in_memory, long_grid, long_search, save_runs

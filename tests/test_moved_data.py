@@ -11,8 +11,8 @@ import pytest
 
 from hpo.evaluate import opening
 from hpo.option_texts import set_option
-from hpo.plan import Settings, plan_grid
-from hpo.runs import RunStore
+from hpo.run.plan import Settings, plan_grid
+from hpo.storage.runs import RunStore
 from tests.conftest import SMALL, Answer, Hpo, make_images
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--study", "mine", *SMALL)

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from hpo.errors import StudyError
-from hpo.openings import Opening, read_openings, record_opening, statements, to_documents
+from hpo.study.test_access import Opening, read_openings, record_opening, statements, to_documents
 
 FIRST = Opening(
     when="2026-01-02T03:04:05+00:00",

@@ -8,8 +8,8 @@ import optuna
 import pytest
 
 from hpo import plots, space
-from hpo.runs import RunStore
-from hpo.study_record import Goal
+from hpo.storage.runs import RunStore
+from hpo.study.record import Goal
 from hpo.summary import StudySummary
 from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hpo import plots
-from hpo.runs import RunStore
-from hpo.study_record import Goal
+from hpo.storage.runs import RunStore
+from hpo.study.record import Goal
 from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 
 

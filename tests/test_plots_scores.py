@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from hpo import plots
-from hpo.compare import compare
-from hpo.learning_curves import compare_curves
+from hpo.evaluate.checks import study_signs
+from hpo.evaluate.learning_curves import compare_curves
+from hpo.evaluate.studies import compare
 from hpo.plots.history import HistoryInfo
 from hpo.report.comparison import render_comparison
 from hpo.report.headline import headline
 from hpo.report.page import render
 from hpo.report.table import table
-from hpo.score import SCORES, Score
-from hpo.signs import study_signs
+from hpo.study.score import SCORES, Score
 from tests.fake_studies import FakeStudy, fake_grid, fake_search
 
 PLAIN_ACCURACY = "accuracy"

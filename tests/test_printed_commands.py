@@ -10,19 +10,19 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpo import study as studies
 from hpo.cli.tables import notes
-from hpo.compare import compare
 from hpo.config import TrainingConfig
 from hpo.errors import HpoError, OutputError
 from hpo.evaluate import read_evaluation
 from hpo.evaluate.gathering import gather
+from hpo.evaluate.studies import compare
 from hpo.export import Exporter, export
 from hpo.report.comparison import write_comparison
 from hpo.report.facts import commands
 from hpo.reproduce import reproduce
-from hpo.storage_url import DEFAULT_URL, storage_option
-from hpo.study_record import LIBRARY
+from hpo.storage.url import DEFAULT_URL, storage_option
+from hpo.study import study as studies
+from hpo.study.record import LIBRARY
 from hpo.summary import StudySummary, summarize
 from tests.clocked_studies import Bench, record
 from tests.conftest import SMALL, Hpo

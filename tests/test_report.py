@@ -11,8 +11,8 @@ from hpo.errors import HpoError
 from hpo.report import write_report
 from hpo.report.page import render
 from hpo.report.table import table
-from hpo.runs import RunStore
-from hpo.study_record import Goal
+from hpo.storage.runs import RunStore
+from hpo.study.record import Goal
 from hpo.summary import StudySummary
 from tests.fake_studies import (
     PAYLOAD,

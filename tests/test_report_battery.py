@@ -11,7 +11,7 @@ from hpo import plots
 from hpo.plots import BatteryInfo
 from hpo.report.battery import CHANGES, battery_section
 from hpo.report.page import render
-from hpo.score import SCORES
+from hpo.study.score import SCORES
 from hpo.training import battery
 from tests.fake_studies import CHANGES as LOSSES
 from tests.fake_studies import FakeStudy, add_finalists, fake_grid, fake_search, metrics_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.compare import compare
+from hpo.evaluate.studies import compare
 from hpo.report import write_report
 from hpo.report.comparison import render_comparison
 from hpo.report.page import render

@@ -9,14 +9,14 @@ import pytest
 
 from hpo import plots
 from hpo.cli.tables import print_studies, print_study
-from hpo.compare import compare
+from hpo.evaluate.studies import compare
 from hpo.report.facts import facts
 from hpo.report.finalists import finalists_section
 from hpo.report.headline import headline
 from hpo.report.page import render
 from hpo.report.table import table
-from hpo.score import SCORES
-from hpo.study_record import Goal
+from hpo.study.record import Goal
+from hpo.study.score import SCORES
 from hpo.summary import sentences, to_document
 from tests.fake_studies import (
     PAYLOAD,

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from hpo.learning_curves import compare_curves
+from hpo.evaluate.learning_curves import compare_curves
 from hpo.report.page import render
-from hpo.runs import RunStore
-from hpo.study_record import Goal
+from hpo.storage.runs import RunStore
+from hpo.study.record import Goal
 from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 
 HEADING = "Learning curves"

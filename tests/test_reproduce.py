@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from hpo.reproduce import TOLERANCE, Judgment, Reproduction, judge, sentences, to_document
 from hpo.reproduce.numbers import AFTER, Numbers, of_run
-from hpo.runs import Epoch, Run
-from hpo.score import SCORES
+from hpo.storage.runs import Epoch, Run
+from hpo.study.score import SCORES
 
 VALIDATION = {
     "loss": 0.2, "accuracy": 0.9, "balanced_accuracy": 0.9, "auroc": math.nan, "log_loss": 0.2,

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from hpo import space
-from hpo.learning_curves import compare_curves
-from hpo.plan import SearchSettings
-from hpo.runs import RunStore
-from hpo.storage import open_storage
-from hpo.study_record import Goal
+from hpo.evaluate.learning_curves import compare_curves
+from hpo.run.plan import SearchSettings
+from hpo.storage.runs import RunStore
+from hpo.study.record import Goal
+from hpo.study.storage import open_storage
 from hpo.summary import Configuration, summarize_all
 from hpo.training.stack import StackedStack
 from studies.results import search

@@ -7,13 +7,13 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hpo import retraining
-from hpo.engines import lanes_of
 from hpo.errors import OutOfMemoryError
-from hpo.retraining import retrain
+from hpo.run import retraining
+from hpo.run.engine import lanes_of
+from hpo.run.retraining import retrain
 from hpo.search.job import job_of
-from hpo.storage import open_storage
-from hpo.study import open_study, read_record
+from hpo.study.storage import open_storage
+from hpo.study.study import open_study, read_record
 from hpo.training.engine import LaneEpoch, TrainingResult
 from tests.clocked import ClockedStack
 from tests.conftest import SMALL, Hpo

@@ -11,7 +11,7 @@ import pytest
 from hpo.config import TrainingConfig
 from hpo.errors import OutputError
 from hpo.files import write_whole
-from hpo.runs import Epoch, Run, RunKey, RunStore
+from hpo.storage.runs import Epoch, Run, RunKey, RunStore
 
 KEY = RunKey(
     config=TrainingConfig(),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hpo.score import SCORES
+from hpo.study.score import SCORES
 from studies.scores.document import choose, document
 from studies.scores.rules import Estimate, Judged
 from studies.scores.targets import TARGETS, Answers, measure

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.runs import Epoch, Run, RunStore
-from hpo.signs import Training, one_answer, signs, study_signs
-from hpo.study_record import Goal
+from hpo.evaluate.checks import Training, one_answer, signs, study_signs
+from hpo.storage.runs import Epoch, Run, RunStore
+from hpo.study.record import Goal
 from hpo.summary import summarize
 from tests.clocked_studies import Bench, record
 from tests.conftest import SMALL, Hpo

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-MOST_FILES: Final = 205
-MOST_LINES: Final = 26_184
+MOST_FILES: Final = 208
+MOST_LINES: Final = 26_187
 MOST_RECORDS: Final = 182
 MOST_LINES_OF_TESTS: Final = 25_173
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hpo import study as studies
 from hpo.errors import HpoError, StudyError
-from hpo.study_documents import to_document, to_goal, to_record
-from hpo.study_record import Goal
+from hpo.study import study as studies
+from hpo.study.documents import to_document, to_goal, to_record
+from hpo.study.record import Goal
 from tests.clocked_studies import Bench, record
 
 RECORD = record(

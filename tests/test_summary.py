@@ -6,10 +6,10 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hpo.events import TrialDone
+from hpo.run.events import TrialDone
 from hpo.space import Choices, Parameter, Sweep, SweepValue
-from hpo.study import raise_goal
-from hpo.study_record import Goal
+from hpo.study.record import Goal
+from hpo.study.study import raise_goal
 from hpo.summary import StudySummary, summarize, summarize_all, to_document
 from tests.clocked_studies import SPACE, Bench, record
 

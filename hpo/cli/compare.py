@@ -6,7 +6,7 @@ import typer
 
 from hpo.cli.options import JsonOption, StorageOption
 from hpo.errors import UsageError
-from hpo.storage_url import DEFAULT_URL
+from hpo.storage.url import DEFAULT_URL
 
 
 def compare(
@@ -51,13 +51,13 @@ def compare(
         )
     from hpo.cli.comparison import print_comparison
     from hpo.cli.output import print_json
-    from hpo.compare import compare as put_side_by_side
-    from hpo.compare import to_document
-    from hpo.folders import comparison_page, runs_folder
+    from hpo.evaluate.studies import compare as put_side_by_side
+    from hpo.evaluate.studies import to_document
     from hpo.report import write_comparison
-    from hpo.runs import RunStore
-    from hpo.storage import open_storage
-    from hpo.study import open_study
+    from hpo.storage.paths import comparison_page, runs_folder
+    from hpo.storage.runs import RunStore
+    from hpo.study.storage import open_storage
+    from hpo.study.study import open_study
     from hpo.summary import summarize
 
     opened = open_storage(storage, create=False)

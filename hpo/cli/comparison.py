@@ -7,7 +7,7 @@ from rich.table import Table
 
 from hpo.cli.output import print_line, print_path, print_table
 from hpo.cli.tables import data_name, score_cells
-from hpo.compare import Comparison, Entry
+from hpo.evaluate.studies import Comparison, Entry
 from hpo.stats import outcome
 
 

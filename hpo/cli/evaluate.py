@@ -15,7 +15,7 @@ from hpo.cli.options import (
 )
 from hpo.errors import UsageError
 from hpo.files import at_home
-from hpo.storage_url import DEFAULT_URL
+from hpo.storage.url import DEFAULT_URL
 
 _OF_WEIGHTS: Final = ("input_scale", "activation", "has_sigmoid")
 _OF_STUDIES: Final = ("all_", "storage")
@@ -93,7 +93,7 @@ def evaluate(
         others.evaluate(weights, data, how=how, threshold=threshold, json=json)
     elif study is not None:
         if data is not None and is_from(context, "data", "COMMANDLINE"):
-            from hpo.session import move_data
+            from hpo.run.session import move_data
 
             move_data(study, storage, data)
         _open_test(study, storage, threshold=threshold, is_all=all_, json=json)
@@ -122,11 +122,11 @@ def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: 
     from hpo.cli.evaluation import document, print_evaluation, print_openings
     from hpo.cli.output import print_json, print_path
     from hpo.evaluate import Request, open_test
-    from hpo.folders import runs_folder, study_folder
     from hpo.report import write_report
-    from hpo.runs import RunStore
-    from hpo.storage import open_storage
-    from hpo.study import open_study
+    from hpo.storage.paths import runs_folder, study_folder
+    from hpo.storage.runs import RunStore
+    from hpo.study.storage import open_storage
+    from hpo.study.study import open_study
     from hpo.summary import summarize
 
     place = open_storage(storage, create=False)

@@ -19,10 +19,10 @@ from hpo.evaluate import (
 )
 from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.thresholds import read_rule
-from hpo.openings import statements, to_documents
-from hpo.session import Session
+from hpo.run.session import Session
 from hpo.space.records import short_text
 from hpo.stats import Interval, PairComparison
+from hpo.study.test_access import statements, to_documents
 from hpo.summary import StudySummary
 
 _MOST_SHOWN: Final = 12

@@ -15,7 +15,7 @@ from hpo.cli.options import (
 )
 from hpo.files import at_home
 from hpo.option_texts import check_lanes, read_lanes
-from hpo.storage_url import DEFAULT_URL
+from hpo.storage.url import DEFAULT_URL
 from hpo.untrusted import printable
 
 
@@ -44,12 +44,12 @@ def export(
     from hpo.evaluate import read_evaluation
     from hpo.export import Exporter
     from hpo.export import export as write
-    from hpo.folders import runs_folder, study_folder
-    from hpo.retraining import retrain
-    from hpo.runs import RunStore
-    from hpo.session import move_data
-    from hpo.storage import open_storage
-    from hpo.study import open_study
+    from hpo.run.retraining import retrain
+    from hpo.run.session import move_data
+    from hpo.storage.paths import runs_folder, study_folder
+    from hpo.storage.runs import RunStore
+    from hpo.study.storage import open_storage
+    from hpo.study.study import open_study
     from hpo.summary import summarize
 
     n_lanes = read_lanes(lanes)
@@ -81,10 +81,10 @@ def delete(
 ) -> None:
     """Delete a study and its folder; what the run store holds stays."""
     from hpo.cli.output import count, print_line
-    from hpo.folders import has_other_database, runs_folder, study_folder
-    from hpo.session import delete_study
-    from hpo.storage import open_storage
-    from hpo.study import count_trials
+    from hpo.run.session import delete_study
+    from hpo.storage.paths import has_other_database, runs_folder, study_folder
+    from hpo.study.storage import open_storage
+    from hpo.study.study import count_trials
 
     opened = open_storage(storage, create=False)
     n_trials = count_trials(opened, study)

@@ -12,7 +12,7 @@ from hpo.cli.options import (
     JsonOption,
     StorageOption,
 )
-from hpo.storage_url import DEFAULT_URL
+from hpo.storage.url import DEFAULT_URL
 
 
 def predict(

@@ -12,13 +12,13 @@ from rich.table import Column
 
 from hpo.cli.output import duration, error_console, say
 from hpo.cli.signals import check_interrupt
-from hpo.events import EpochDone, Event, StackShrunk, TrialDone
-from hpo.score import Score
+from hpo.run.events import EpochDone, Event, StackShrunk, TrialDone
+from hpo.run.session import Session, run
 from hpo.search import Job
 from hpo.search.job import read_job
 from hpo.search.trials import read_trials
-from hpo.session import Session, run
 from hpo.space.records import params_text
+from hpo.study.score import Score
 from hpo.untrusted import printable
 
 _MOST_PARAMS: Final = 4

@@ -8,7 +8,7 @@ import typer
 
 from hpo.cli.options import JsonOption, MovedDataOption, QuietOption, StorageOption, StudyArgument
 from hpo.errors import StudyError, UsageError
-from hpo.storage_url import DEFAULT_URL
+from hpo.storage.url import DEFAULT_URL
 
 _SECONDS_BETWEEN_LINES: Final = 3.0
 
@@ -57,13 +57,13 @@ def reproduce(
     if (configuration is None) == (trial is None):
         raise UsageError("hpo reproduce takes the number of a configuration, or --trial NUMBER.")
     from hpo.cli.output import print_json, print_line, say
-    from hpo.folders import runs_folder
     from hpo.reproduce import Reproduction, sentences, to_document
     from hpo.reproduce import reproduce as train_again
-    from hpo.runs import RunStore
-    from hpo.session import move_data
-    from hpo.storage import open_storage
-    from hpo.study import open_study
+    from hpo.run.session import move_data
+    from hpo.storage.paths import runs_folder
+    from hpo.storage.runs import RunStore
+    from hpo.study.storage import open_storage
+    from hpo.study.study import open_study
     from hpo.summary import summarize
 
     if data is not None:

@@ -7,7 +7,7 @@ import typer
 
 from hpo.cli.options import JsonOption, StorageOption, StudyArgument
 from hpo.errors import StudyError, UsageError
-from hpo.storage_url import DEFAULT_URL
+from hpo.storage.url import DEFAULT_URL
 
 
 def show(
@@ -55,11 +55,11 @@ def _show_one(
     from hpo.cli.output import print_json
     from hpo.cli.tables import print_curves, print_study
     from hpo.evaluate import read_evaluation
-    from hpo.folders import runs_folder
-    from hpo.learning_curves import compare_curves
-    from hpo.runs import RunStore
-    from hpo.storage import open_storage
-    from hpo.study import open_study
+    from hpo.evaluate.learning_curves import compare_curves
+    from hpo.storage.paths import runs_folder
+    from hpo.storage.runs import RunStore
+    from hpo.study.storage import open_storage
+    from hpo.study.study import open_study
     from hpo.summary import summarize, to_document
 
     opened = open_storage(storage, create=False)
@@ -86,7 +86,7 @@ def _show_one(
 def _show_all(storage: str, *, json: bool) -> None:
     from hpo.cli.output import print_json, say
     from hpo.cli.tables import print_studies
-    from hpo.storage import open_storage
+    from hpo.study.storage import open_storage
     from hpo.summary import summarize_all, to_document
 
     opened = open_storage(storage, create=False)
@@ -109,11 +109,11 @@ def report(
 ) -> None:
     """Write the page of a study: studies/STUDY/report.html."""
     from hpo.cli.output import print_json, print_path
-    from hpo.folders import runs_folder, study_folder
     from hpo.report import write_report
-    from hpo.runs import RunStore
-    from hpo.storage import explained, open_storage
-    from hpo.study import open_study
+    from hpo.storage.paths import runs_folder, study_folder
+    from hpo.storage.runs import RunStore
+    from hpo.study.storage import explained, open_storage
+    from hpo.study.study import open_study
     from hpo.summary import summarize
 
     opened = open_study(open_storage(storage, create=False), study)
@@ -138,9 +138,9 @@ def dashboard(
 
     from hpo.cli.output import say
     from hpo.cli.signals import check_interrupt
-    from hpo.dashboard import open_server
-    from hpo.folders import artifacts_folder
-    from hpo.storage import open_storage
+    from hpo.run.dashboard import open_server
+    from hpo.storage.paths import artifacts_folder
+    from hpo.study.storage import open_storage
 
     opened = open_storage(storage, create=False)
     token, folder = secrets.token_urlsafe(), artifacts_folder(storage)

@@ -9,15 +9,15 @@ from rich.table import Table
 
 from hpo import space as spaces
 from hpo.cli.output import count, duration, print_line, print_table
-from hpo.learning_curves import LearningCurves
-from hpo.openings import statements
-from hpo.runs import RunStore
-from hpo.score import SCORES, Score
-from hpo.signs import scope, study_signs
+from hpo.evaluate.checks import scope, study_signs
+from hpo.evaluate.learning_curves import LearningCurves
 from hpo.space.records import short_text
 from hpo.stats import Interval, SweepComparison, outcome
-from hpo.storage_url import named
-from hpo.study_record import StudyRecord
+from hpo.storage.runs import RunStore
+from hpo.storage.url import named
+from hpo.study.record import StudyRecord
+from hpo.study.score import SCORES, Score
+from hpo.study.test_access import statements
 from hpo.summary import Configuration, Finalists, StudySummary, sentences
 
 MOST_ON_PAGE: Final = 200

@@ -27,7 +27,7 @@ from hpo.cli.options import (
 )
 from hpo.errors import UsageError
 from hpo.option_texts import read_lanes, read_pairs, read_values
-from hpo.storage_url import DEFAULT_URL
+from hpo.storage.url import DEFAULT_URL
 
 ParamsOption = Annotated[
     list[str] | None,
@@ -78,7 +78,7 @@ def grid(
         hpo grid --param learning_rate --values 0.01,0.001 --set batch_size=64
     """
     _refuse_arguments(context)
-    from hpo.plan import Settings, plan_grid, with_timeout
+    from hpo.run.plan import Settings, plan_grid, with_timeout
 
     names = param or []
     settings = Settings(
@@ -165,7 +165,7 @@ def search(
         hpo search --trials 20 --param learning_rate --param batch_size --epochs 10
     """
     _refuse_arguments(context)
-    from hpo.plan import SearchSettings, Settings, plan_search, with_timeout
+    from hpo.run.plan import SearchSettings, Settings, plan_search, with_timeout
 
     settings = Settings(
         data=data,
@@ -209,8 +209,8 @@ def resume(
 ) -> None:
     """Continue an interrupted study, with the settings it was created with."""
     from hpo.cli import work
-    from hpo.plan import with_lanes, with_timeout
-    from hpo.session import move_data, plan_resume
+    from hpo.run.plan import with_lanes, with_timeout
+    from hpo.run.session import move_data, plan_resume
 
     n_lanes = read_lanes(lanes)
     if data is not None:

@@ -14,10 +14,10 @@ from hpo.cli.progress import Tally, train
 from hpo.cli.tables import combinations_note, print_study
 from hpo.errors import Interrupted
 from hpo.evaluate import check_test
-from hpo.plan import Plan
+from hpo.run.plan import Plan
+from hpo.run.session import Session, open_session
 from hpo.search.standing import all_cells
-from hpo.session import Session, open_session
-from hpo.storage_url import named
+from hpo.storage.url import named
 from hpo.summary import StudySummary, to_document, with_call
 
 
@@ -149,7 +149,7 @@ def resume_command(session: Session) -> str:
 
 
 def _print_forecast(plan: Plan, flags: Flags) -> None:
-    from hpo.forecast import forecast
+    from hpo.run.forecast import forecast
 
     found = forecast(plan)
     if flags.json:

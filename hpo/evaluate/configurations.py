@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.evaluate import curves, gaps
+from hpo.evaluate.checks import Training, one_answer, signs
 from hpo.evaluate.crossed import Spread, difference_interval, share_interval, spread, stack
 from hpo.evaluate.exam import Exam, Labels
 from hpo.evaluate.gathering import Candidate
 from hpo.evaluate.metrics import statistics
 from hpo.evaluate.records import GAPS, METRICS, Confusion, Ensemble, Evaluated
 from hpo.evaluate.thresholds import ThresholdRule, choose, shared
-from hpo.runs import Run
-from hpo.signs import Training, one_answer, signs
 from hpo.stats.intervals import Floats
+from hpo.storage.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)

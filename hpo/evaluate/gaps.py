@@ -18,9 +18,9 @@ from typing import Final
 
 from hpo.evaluate.exam import Labels
 from hpo.evaluate.thresholds import youden
-from hpo.score import SCORES
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats
+from hpo.study.score import SCORES
 
 FALL: Final = 0.05
 LOPSIDED: Final = 0.1

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from hpo.errors import RunStoreError, StudyError, fault_list
-from hpo.runs import FORMAT, Run, RunStore
-from hpo.storage_url import named
-from hpo.study_record import LIBRARY
+from hpo.storage.runs import FORMAT, Run, RunStore
+from hpo.storage.url import named
+from hpo.study.record import LIBRARY
 from hpo.summary import Configuration, Repeat, StudySummary
 
 _MOST_FAULTS: Final = 10

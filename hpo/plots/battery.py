@@ -8,8 +8,8 @@ from plotly import graph_objects as go
 from hpo.plots.labels import configuration_label
 from hpo.plots.scores import ScoreAxis, plain_axis
 from hpo.plots.style import GRAY, REFERENCE_DASH, color, label, lines, new_figure, open_marker
-from hpo.runs import Run, RunStore
-from hpo.score import Score
+from hpo.storage.runs import Run, RunStore
+from hpo.study.score import Score
 from hpo.summary import StudySummary
 
 

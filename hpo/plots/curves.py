@@ -23,8 +23,8 @@ from hpo.plots.style import (
     lines,
     new_figure,
 )
-from hpo.runs import Epoch, RunStore
-from hpo.score import SCORES, Score
+from hpo.storage.runs import Epoch, RunStore
+from hpo.study.score import SCORES, Score
 from hpo.summary import Configuration, Repeat, StudySummary
 
 Metric = Literal["score", "accuracy", "loss"]

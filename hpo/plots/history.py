@@ -16,8 +16,8 @@ from hpo.plots.labels import (
 from hpo.plots.scores import ScoreAxis, draw_references, references_caption, score_axis
 from hpo.plots.style import GRAY, color, count_axis, lines, new_figure
 from hpo.plots.thinning import thinned, thinned_text
-from hpo.score import Score
 from hpo.space.records import params_lines
+from hpo.study.score import Score
 from hpo.summary import Configuration, Repeat, StudySummary
 
 MAX_SCORES: Final = 600

@@ -9,7 +9,7 @@ import optuna
 from plotly import graph_objects as go
 
 from hpo.plots.style import color, label, lines, new_figure
-from hpo.score import Score
+from hpo.study.score import Score
 from hpo.summary import Configuration, StudySummary
 
 MIN_CONFIGURATIONS: Final = 10

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from hpo.score import Score
 from hpo.space.records import short_text
 from hpo.stats import Interval
+from hpo.study.score import Score
 from hpo.summary import Configuration, StudySummary
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from hpo import plots
 from hpo.report.figures import FigureBlock, block
-from hpo.runs import RunStore
+from hpo.storage.runs import RunStore
 from hpo.summary import StudySummary
 
 CHANGES: Final[Mapping[str, str]] = {

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpo import plots
-from hpo.compare import Comparison
+from hpo.evaluate.studies import Comparison
 from hpo.files import write_page
 from hpo.plots.style import PALETTE
 from hpo.report.figures import FigureBlock, block
 from hpo.report.template import fill
-from hpo.runs import RunStore
 from hpo.stats import PairComparison, outcome
-from hpo.storage_url import storage_option
+from hpo.storage.runs import RunStore
+from hpo.storage.url import storage_option
 
 
 @dataclass(frozen=True)

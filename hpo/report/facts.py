@@ -6,8 +6,8 @@ from typing import Final
 
 from hpo.config import FIELDS, TrainingConfig
 from hpo.space.records import value_text
-from hpo.storage_url import named
-from hpo.study_record import LIBRARY
+from hpo.storage.url import named
+from hpo.study.record import LIBRARY
 from hpo.summary import StudySummary
 
 _NO_EFFECT: Final = "no effect"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import optuna
 
 from hpo import plots
-from hpo.runs import RunStore
+from hpo.storage.runs import RunStore
 from hpo.summary import StudySummary
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hpo.plots import interval_text, mean_text
-from hpo.score import Score
 from hpo.stats import outcome
+from hpo.study.score import Score
 from hpo.summary import Finalist, ReportBase, StudySummary, sentences
 
 

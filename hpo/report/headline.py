@@ -6,8 +6,8 @@ from statistics import fmean
 
 from hpo.evaluate import Evaluation
 from hpo.plots import interval_text, mean_text, percent
-from hpo.score import SCORES
 from hpo.stats import Interval
+from hpo.study.score import SCORES
 from hpo.summary import Configuration, StudySummary
 
 

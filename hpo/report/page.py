@@ -6,8 +6,9 @@ from typing import Final
 import optuna
 
 from hpo.evaluate import read_evaluation
+from hpo.evaluate.checks import scope, study_signs
+from hpo.evaluate.learning_curves import compare_curves
 from hpo.files import write_page
-from hpo.learning_curves import compare_curves
 from hpo.report.battery import battery_section
 from hpo.report.facts import commands, facts, settings
 from hpo.report.figures import figures
@@ -17,9 +18,8 @@ from hpo.report.sealed_test import sealed_test
 from hpo.report.table import table, unfinished
 from hpo.report.template import fill
 from hpo.report.verdict import verdict
-from hpo.runs import RunStore
-from hpo.signs import scope, study_signs
-from hpo.storage_url import named
+from hpo.storage.runs import RunStore
+from hpo.storage.url import named
 from hpo.summary import StudySummary
 
 FILE_NAME: Final = "report.html"

@@ -9,9 +9,9 @@ from hpo import plots
 from hpo.evaluate import Ensemble, Evaluated, Evaluation, read_evaluation
 from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.thresholds import read_rule
-from hpo.openings import statements
 from hpo.report.figures import FigureBlock, block
 from hpo.stats import Interval
+from hpo.study.test_access import statements
 from hpo.summary import StudySummary
 
 

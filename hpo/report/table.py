@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from hpo.plots import configuration_label, interval_text, mean_text, parameter_text
-from hpo.score import Score
+from hpo.study.score import Score
 from hpo.summary import Configuration, Repeat, StudySummary
 
 MAX_ROWS: Final = 200

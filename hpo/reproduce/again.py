@@ -10,20 +10,20 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.data import TrainingData
-from hpo.database import damage_of
-from hpo.engines import open_stack, sealed, with_device
 from hpo.errors import StudyError
-from hpo.recording import to_epoch, to_run
 from hpo.reproduce.judging import Reproduction, judge
 from hpo.reproduce.numbers import AFTER, Numbers, of_end, of_epoch, of_run, of_trial
-from hpo.runs import Run, RunStore
+from hpo.run.engine import open_stack, sealed, with_device
+from hpo.run.recording import to_epoch, to_run
+from hpo.run.session import open_recorded_data
 from hpo.search import Job, run_key
 from hpo.search.job import read_job
 from hpo.search.trials import read_trials
-from hpo.session import open_recorded_data
-from hpo.storage import in_command
-from hpo.study import read_record
-from hpo.study_record import StudyRecord, versions
+from hpo.storage.runs import Run, RunStore
+from hpo.study.database import damage_of
+from hpo.study.record import StudyRecord, versions
+from hpo.study.storage import in_command
+from hpo.study.study import read_record
 from hpo.training.engine import Stack
 
 _VERSIONS: Final = ("hpo", "torch", "numpy", "python", "processor")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from hpo.reproduce.numbers import AFTER, EXACT, Numbers
-from hpo.score import Score
+from hpo.study.score import Score
 
 Result = Literal["equal", "equal_within_rounding", "different"]
 

@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.recording import epoch_score
-from hpo.runs import Epoch, Run
-from hpo.score import Score
+from hpo.run.recording import epoch_score
+from hpo.storage.runs import Epoch, Run
+from hpo.study.score import Score
 
 AFTER: Final = sys.maxsize
 

@@ -13,7 +13,7 @@ from optuna.distributions import (
 
 from hpo.config import Scalar
 from hpo.space import Choices, Domain, FloatRange, IntRange, Parameter, Space
-from hpo.study_record import StudyRecord
+from hpo.study.record import StudyRecord
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:

@@ -9,7 +9,7 @@ from statistics import fmean
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search.job import Job, further_repeat, read_job
-from hpo.study_record import Goal, StudyRecord
+from hpo.study.record import Goal, StudyRecord
 
 
 def finalist_jobs(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Job]:

@@ -11,7 +11,7 @@ from hpo import space as spaces
 from hpo.search.job import Begun, Job, first_repeat, further_repeat
 from hpo.search.trials import read_trials, start, start_enqueued, start_open
 from hpo.space import Cell
-from hpo.study_record import StudyRecord
+from hpo.study.record import StudyRecord
 
 
 @dataclass(kw_only=True)

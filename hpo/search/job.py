@@ -8,9 +8,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from hpo.config import Scalar, TrainingConfig
-from hpo.runs import RunKey
 from hpo.search.pruning import Limits
-from hpo.study_record import StudyRecord
+from hpo.storage.runs import RunKey
+from hpo.study.record import StudyRecord
 
 _RECORDED: Final = {"ordinal", "params", "config", "repeat", "seed", "fold"}
 

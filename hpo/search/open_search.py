@@ -18,7 +18,7 @@ from hpo.search.report_bases import report_jobs
 from hpo.search.standing import Standing, all_cells, is_dead_end
 from hpo.search.trials import Trials, read_trials, start, start_enqueued, start_open
 from hpo.space import Cell
-from hpo.study_record import Goal, StudyRecord
+from hpo.study.record import Goal, StudyRecord
 
 _MOST_FAILURES_IN_A_ROW: Final = 20
 

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.config import Scalar
 from hpo.search.distributions import recorded, suggest
 from hpo.search.samplers import make_sampler
-from hpo.study_record import StudyRecord
+from hpo.study.record import StudyRecord
 
 _MOST_SEEN: Final = 1_000
 """The sampler sees the last so many configurations, at most twice as many: its time grows with

@@ -12,7 +12,7 @@ from typing import Final
 
 from optuna.trial import FrozenTrial
 
-from hpo.score import Score
+from hpo.study.score import Score
 
 Limits = Mapping[int, float]
 """By epoch, the score that the best one so far must reach."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from hpo import space as spaces
 from hpo.search.job import Job, first_repeat, further_repeat
-from hpo.study_record import Goal, StudyRecord
+from hpo.study.record import Goal, StudyRecord
 
 REPORTS: Final = ("report_a", "report_b", "report_c", "report_d", "report_e")
 

@@ -8,7 +8,7 @@ from hpo.search.job import Job
 from hpo.search.report_bases import report_jobs
 from hpo.search.trials import Trials
 from hpo.space import Cell
-from hpo.study_record import Goal, StudyRecord
+from hpo.study.record import Goal, StudyRecord
 
 
 class Standing:

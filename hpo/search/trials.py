@@ -12,13 +12,13 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import space as spaces
-from hpo.database import damage_of
 from hpo.errors import StudyError
 from hpo.search.distributions import recorded
 from hpo.search.job import Job, has_job, job_of
 from hpo.space import Cell
-from hpo.storage import in_command
-from hpo.study_record import StudyRecord
+from hpo.study.database import damage_of
+from hpo.study.record import StudyRecord
+from hpo.study.storage import in_command
 
 _MARKS: Final = {"run", "seconds", "n_epochs", "metrics", "reason"}
 """What hpo writes into a trial before it tells it."""

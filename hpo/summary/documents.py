@@ -3,9 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from hpo.openings import to_documents
-from hpo.score import Score
 from hpo.stats import Interval, SweepComparison
+from hpo.study.score import Score
+from hpo.study.test_access import to_documents
 from hpo.summary.finalists import Finalists
 from hpo.summary.records import Configuration, Repeat, ReportBase, StudySummary
 

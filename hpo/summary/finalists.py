@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from hpo.score import Score
 from hpo.stats import Interval, SweepComparison
-from hpo.study_record import StudyRecord
+from hpo.study.record import StudyRecord
+from hpo.study.score import Score
 
 
 @dataclass(frozen=True, kw_only=True)

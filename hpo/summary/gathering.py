@@ -10,18 +10,18 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
-from hpo.folders import study_folder
-from hpo.openings import read_openings
-from hpo.runs import is_digest
 from hpo.search.finalists import choose_finalists
 from hpo.search.standing import Standing, all_cells
 from hpo.search.trials import Trials, read_trials
 from hpo.stats import PairComparison
-from hpo.storage import Storage, explained, in_command
-from hpo.storage_url import mask
-from hpo.study import damaged, is_ours, read_goal, read_record, study_names
-from hpo.study_documents import to_baselines
-from hpo.study_record import Goal, StudyRecord
+from hpo.storage.paths import study_folder
+from hpo.storage.runs import is_digest
+from hpo.storage.url import mask
+from hpo.study.documents import to_baselines
+from hpo.study.record import Goal, StudyRecord
+from hpo.study.storage import Storage, explained, in_command
+from hpo.study.study import damaged, is_ours, read_goal, read_record, study_names
+from hpo.study.test_access import read_openings
 from hpo.summary.finalists import Finalist, Finalists
 from hpo.summary.intervals import compare, mean_score, with_way_on
 from hpo.summary.records import Configuration, Repeat, ReportBase, State, StudySummary

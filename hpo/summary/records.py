@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Final, Literal
 
 from hpo.config import Scalar, TrainingConfig
-from hpo.openings import Opening
 from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison
-from hpo.study_record import Goal, StudyRecord
+from hpo.study.record import Goal, StudyRecord
+from hpo.study.test_access import Opening
 from hpo.summary.finalists import Finalists
 
 _MOST_NAMED: Final = 10

@@ -8,12 +8,12 @@ from typing import Any, Final
 import numpy as np
 
 from hpo.data import TEST, Dataset
+from hpo.evaluate.checks import is_one_answer
 from hpo.evaluate.configurations import count_answers
 from hpo.evaluate.exam import Labels, check_test
 from hpo.evaluate.gaps import FALL, LOPSIDED, bound
 from hpo.evaluate.metrics import statistics
 from hpo.evaluate.records import Confusion
-from hpo.signs import is_one_answer
 from hpo.stats import Interval, bootstrap_by_patient
 from hpo.weights.model import notes_of, open_model, text_of
 from hpo.weights.network import Network, Probabilities, Unseen

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from hpo.errors import StudyError, WeightsError
-from hpo.folders import study_folder
-from hpo.storage import open_storage
-from hpo.storage_url import named
-from hpo.study import open_study
+from hpo.storage.paths import study_folder
+from hpo.storage.url import named
+from hpo.study.storage import open_storage
+from hpo.study.study import open_study
 from hpo.summary import Configuration, StudySummary, summarize
 from hpo.weights.exported import Description, open_described
 from hpo.weights.network import Network

@@ -11,8 +11,8 @@ from typing import Final
 from hpo.errors import HpoError, UsageError
 from hpo.files import write_whole
 from hpo.option_texts import read_lanes, read_pairs
-from hpo.plan import Settings
-from hpo.storage_url import DEFAULT_URL
+from hpo.run.plan import Settings
+from hpo.storage.url import DEFAULT_URL
 from studies.results.reports import SWEEPS, Sweep
 
 RESULTS: Final = Path(__file__).parents[1] / "RESULTS.md"

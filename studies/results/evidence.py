@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from hpo.config import Scalar
 from hpo.evaluate import Evaluated, Evaluation
-from hpo.learning_curves import LearningCurves
+from hpo.evaluate.learning_curves import LearningCurves
 from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep
 from hpo.summary import Configuration, StudySummary
 from studies.results.claims import (

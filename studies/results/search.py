@@ -4,13 +4,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hpo import study as studies
 from hpo.cli.progress import train
 from hpo.evaluate import Evaluated, Evaluation, Request, open_test, read_evaluation
-from hpo.plan import Plan, SearchSettings, Settings, plan_search
-from hpo.session import open_session
+from hpo.run.plan import Plan, SearchSettings, Settings, plan_search
+from hpo.run.session import open_session
 from hpo.stats import Interval
-from hpo.storage import open_storage
+from hpo.study import study as studies
+from hpo.study.storage import open_storage
 from hpo.summary import StudySummary, sentences, summarize
 from studies.results.words import NONE, bullets, estimate, sentence, stopped, table
 

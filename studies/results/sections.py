@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from hpo.evaluate import Evaluated
-from hpo.learning_curves import LearningCurves
+from hpo.evaluate.learning_curves import LearningCurves
 from hpo.stats import PairComparison
 from hpo.stats.sentences import label
 from hpo.summary import Configuration

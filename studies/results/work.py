@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 
 import optuna
 
-from hpo import study as studies
 from hpo.cli.progress import train
 from hpo.errors import StudyError, fault_list
 from hpo.evaluate import Evaluation, Request, check_test, open_test, read_evaluation
-from hpo.folders import runs_folder
-from hpo.learning_curves import compare_curves
-from hpo.plan import Plan, Settings, plan_grid
-from hpo.runs import RunStore
-from hpo.session import open_session
-from hpo.storage import Storage, open_storage, quiet_optuna
+from hpo.evaluate.learning_curves import compare_curves
+from hpo.run.plan import Plan, Settings, plan_grid
+from hpo.run.session import open_session
+from hpo.storage.paths import runs_folder
+from hpo.storage.runs import RunStore
+from hpo.study import study as studies
+from hpo.study.storage import Storage, open_storage, quiet_optuna
 from hpo.summary import StudySummary, summarize
 from studies.results.evidence import Result, conclude
 from studies.results.reports import Sweep

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hpo.data import TEST, load
 from hpo.errors import HpoError
 from hpo.files import write_whole
-from hpo.storage_url import DEFAULT_URL
+from hpo.storage.url import DEFAULT_URL
 from studies.scores.document import choose, document
 from studies.scores.rules import Judged, judge
 from studies.scores.shifted import SHIFTS, write

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import studies.scores
-from hpo.score import DEFAULT_METRICS, SCORES
+from hpo.study.score import DEFAULT_METRICS, SCORES
 from studies.scores.rules import N_DRAWS, SEARCH_SIZE, Estimate, Judged
 from studies.scores.targets import TARGETS
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from hpo.score import SCORES, Score
+from hpo.study.score import SCORES, Score
 from studies.scores.targets import TARGETS, Answers, measure
 from studies.scores.work import Trained
 

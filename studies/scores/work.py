@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from hpo.cli.progress import train as follow_to_end
-from hpo.plan import Plan, SearchSettings, Settings, plan_search
-from hpo.runs import Run
-from hpo.session import open_session
-from hpo.storage import quiet_optuna
+from hpo.run.plan import Plan, SearchSettings, Settings, plan_search
+from hpo.run.session import open_session
+from hpo.storage.runs import Run
+from hpo.study.storage import quiet_optuna
 from hpo.summary import Configuration, summarize
 
 SPACE: Final = Path(__file__).parent / "space.toml"

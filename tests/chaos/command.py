@@ -7,8 +7,8 @@ import os
 import time
 from typing import Final
 
-from hpo import session
 from hpo.cli import main
+from hpo.run import session
 from hpo.training.engine import LaneEpoch
 from tests.clocked import ClockedStack
 

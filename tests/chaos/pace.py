@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import optuna
 
-from hpo import session as sessions
-from hpo.plan import SearchSettings, Settings, plan_search
-from hpo.session import open_session, run
+from hpo.run import session as sessions
+from hpo.run.plan import SearchSettings, Settings, plan_search
+from hpo.run.session import open_session, run
 from tests.clocked import ClockedStack
 
 _EPOCHS: Final = 30

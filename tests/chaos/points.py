@@ -10,9 +10,9 @@ from typing import Any, Final
 import sqlalchemy
 from sqlalchemy.engine import Engine
 
-from hpo import session as sessions
-from hpo.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
-from hpo.session import open_session, run
+from hpo.run import session as sessions
+from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
+from hpo.run.session import open_session, run
 from tests.chaos.forks import fork, wait
 from tests.chaos.studies import Case
 from tests.clocked import ClockedStack

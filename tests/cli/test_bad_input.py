@@ -247,7 +247,7 @@ def test_an_interruption_before_the_first_training_is_said(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hpo.plan.open_data", interrupted)
+    monkeypatch.setattr("hpo.run.plan.open_data", interrupted)
     said(hpo(*GRID, "--data", xrays), 130, "the same command continues")
     assert hpo(*GRID, "--data", xrays, "--json").json["error"]["kind"] == "interrupted"
 
@@ -319,7 +319,7 @@ def test_too_little_memory_to_read_a_run_is_one_message(
 ) -> None:
     assert hpo(*GRID, "--data", xrays, "--study", "mine").code == 0
 
-    monkeypatch.setattr("hpo.runs.read_json", Mock(side_effect=MemoryError))
+    monkeypatch.setattr("hpo.storage.runs.read_json", Mock(side_effect=MemoryError))
     for command in ("report", "evaluate"):
         said(hpo(command, "mine"), 1, "too little memory to read", ".json")
 

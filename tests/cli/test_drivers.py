@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo.storage import open_storage
-from hpo.study import open_study
-from hpo.study_lock import study_lock
+from hpo.study.lock import study_lock
+from hpo.study.storage import open_storage
+from hpo.study.study import open_study
 from tests.chaos.studies import GRID, SEARCH, Case
 from tests.conftest import EVERY_STORAGE, SMALL, Hpo
 from tests.dashboards import dashboard, fetch
@@ -136,9 +136,9 @@ def test_the_lock_is_gone_with_the_command(hpo: Hpo, xrays: Path) -> None:
 
 OPEN = """
 import sys
-from hpo.openings import Opening, now, record_opening
-from hpo.storage import open_storage
-from hpo.study import open_study
+from hpo.study.test_access import Opening, now, record_opening
+from hpo.study.storage import open_storage
+from hpo.study.study import open_study
 study = open_study(open_storage(sys.argv[1]), "s")
 print("ready", flush=True)
 sys.stdin.readline()

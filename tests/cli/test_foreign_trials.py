@@ -14,11 +14,11 @@ from optuna.trial import TrialState, create_trial
 
 from hpo import space as spaces
 from hpo.errors import StorageError
-from hpo.plan import Settings, plan_grid
+from hpo.run.plan import Settings, plan_grid
+from hpo.run.session import open_session, run
 from hpo.search.job import first_repeat
 from hpo.search.trials import requeue, start
-from hpo.session import open_session, run
-from hpo.study import read_record
+from hpo.study.study import read_record
 from tests.conftest import SMALL, Answer, Hpo
 
 URL = "sqlite:///studies/hpo.db"

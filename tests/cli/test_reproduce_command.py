@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import cores, grid
-from hpo.plan import Settings
+from hpo.run.plan import Settings
 from tests.conftest import SIZE, SMALL, Hpo, make_images
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)

@@ -7,7 +7,7 @@ import pytest
 from hpo.config import TrainingConfig
 from hpo.search import Job, open_search, standing
 from hpo.search.job import first_repeat, further_repeat
-from hpo.study_record import Goal, StudyRecord
+from hpo.study.record import Goal, StudyRecord
 from tests.conftest import SMALL, Hpo
 
 STRESSED = ("--set", "image_size=16", "--set", "hidden=8", "--epochs", "2")

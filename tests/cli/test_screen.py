@@ -13,9 +13,9 @@ from rich.console import Console
 
 from hpo.cli import output, progress
 from hpo.config import TrainingConfig
-from hpo.events import EpochDone, Event, TrialDone
-from hpo.score import SCORES
+from hpo.run.events import EpochDone, Event, TrialDone
 from hpo.search import Job
+from hpo.study.score import SCORES
 from tests.conftest import SMALL, Hpo
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 from hpo.config import TrainingConfig
 from hpo.data import open_data, seal
-from hpo.runs import RunStore
+from hpo.storage.runs import RunStore
 from hpo.training.model import plain_model, scale_pixels
 from tests.conftest import SMALL, Hpo
 from tests.dashboards import dashboard, fetch

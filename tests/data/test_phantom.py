@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.baselines import baselines
 from hpo.data import PNEUMONIA, TEST, TRAIN, Dataset, load, open_phantom, seal
 from hpo.data.phantom import write_phantom
 from hpo.errors import DataError
+from hpo.study.baselines import baselines
 
 # `open_phantom().fingerprint` with numpy 2.4 on x86-64, with and without its vector instructions
 # (NPY_DISABLE_CPU_FEATURES).

@@ -10,7 +10,7 @@ from optuna.trial import TrialState, create_trial
 
 from hpo.evaluate import METRICS, read_evaluation, to_document
 from hpo.evaluate.documents import from_document
-from hpo.openings import read_openings
+from hpo.study.test_access import read_openings
 from tests.evaluate.conftest import Answer, Finished, able
 from tests.evaluate.test_evaluate_page import page
 

@@ -21,8 +21,8 @@ from hpo.data import TEST
 from hpo.errors import DataError, RunStoreError, StudyError, UsageError
 from hpo.evaluate import METRICS, read_evaluation, to_document
 from hpo.evaluate.gathering import gather
-from hpo.openings import Opening, read_openings
-from hpo.study_record import LIBRARY
+from hpo.study.record import LIBRARY
+from hpo.study.test_access import Opening, read_openings
 from hpo.summary import StudySummary, summarize
 from tests.conftest import make_images
 from tests.evaluate.conftest import Finished, able, guess
@@ -147,7 +147,7 @@ def test_two_openings_at_once_are_both_on_record(
             both.wait(timeout=2)
         return asdict(opening)
 
-    monkeypatch.setattr("hpo.openings.asdict", as_document)
+    monkeypatch.setattr("hpo.study.test_access.asdict", as_document)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda rule: grid.open(threshold=rule), ("0.5", "youden")))
     assert sorted(o.threshold for o in read_openings(grid.study)) == ["0.5", "youden"]

@@ -12,17 +12,17 @@ from hpo.summary import to_document
 from tests.test_architecture import MODULES, imports, is_within
 
 CHOOSERS = (
-    "hpo.baselines",
+    "hpo.study.baselines",
     "hpo.training",
     "hpo.space",
-    "hpo.plan",
-    "hpo.study",
+    "hpo.run.plan",
+    "hpo.study.study",
     "hpo.search",
     "hpo.summary",
-    "hpo.kept_weights",
-    "hpo.objective",
-    "hpo.session",
-    "hpo.forecast",
+    "hpo.run.kept_weights",
+    "hpo.run.loop",
+    "hpo.run.session",
+    "hpo.run.forecast",
     "hpo.api",
 )
 
@@ -75,7 +75,7 @@ def test_turned_test_labels_change_no_score_and_no_choice(
     )
     first = to_document(grid(["batch_size"], settings))
     turned = relabelled(load(xrays))
-    monkeypatch.setattr("hpo.plan.open_data", lambda _: turned)
+    monkeypatch.setattr("hpo.run.plan.open_data", lambda _: turned)
     monkeypatch.setenv("HPO_RUNS", str(xrays.parent / "others"))
     second = to_document(grid(["batch_size"], replace(settings, storage="sqlite:///two/hpo.db")))
     for key in ("best", "verdict", "baselines"):

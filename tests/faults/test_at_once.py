@@ -15,16 +15,16 @@ class Together:
     when: float
 
     def __call__(self) -> None:
-        import hpo.session
+        import hpo.run.session
 
-        open_storage = hpo.session.open_storage
+        open_storage = hpo.run.session.open_storage
 
         def opened(*arguments: Any, **options: Any) -> Any:
             storage = open_storage(*arguments, **options)
             time.sleep(max(0.0, self.when - time.time()))
             return storage
 
-        hpo.session.open_storage = opened
+        hpo.run.session.open_storage = opened
 
 
 def test_of_two_commands_that_make_the_same_study_at_once_one_trains_it(

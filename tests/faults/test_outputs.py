@@ -82,7 +82,7 @@ class Refusing:
     error: Callable[[], Exception]
 
     def __call__(self) -> None:
-        from hpo.runs import RunStore
+        from hpo.storage.runs import RunStore
 
         def find(*_: object) -> None:
             raise self.error()

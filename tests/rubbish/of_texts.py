@@ -6,9 +6,9 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from hpo import space as spaces
-from hpo.folders import study_folder
-from hpo.storage_url import backend_of, mask, mask_command, sqlite_path, storage_option
-from hpo.study_record import check_name
+from hpo.storage.paths import study_folder
+from hpo.storage.url import backend_of, mask, mask_command, sqlite_path, storage_option
+from hpo.study.record import check_name
 from tests.rubbish.attempts import message_of
 
 SECRET = "s3cr3tPW"

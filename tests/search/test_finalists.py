@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo.space import Choices, FloatRange, IntRange, Parameter
-from hpo.study_record import Goal, StudyRecord
+from hpo.study.record import Goal, StudyRecord
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, open_source, record
 

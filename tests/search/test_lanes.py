@@ -4,8 +4,8 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo.errors import DeviceError, OutOfMemoryError
-from hpo.events import EpochDone, StackShrunk
-from hpo.study_record import Goal
+from hpo.run.events import EpochDone, StackShrunk
+from hpo.study.record import Goal
 from tests.clocked_studies import Bench, record
 
 

@@ -12,9 +12,9 @@ from hpo.errors import StudyError
 from hpo.search.pruning import PRUNERS
 from hpo.search.samplers import SAMPLERS
 from hpo.space import Choices, FloatRange, Parameter
-from hpo.study_record import PRUNERS as PRUNER_NAMES
-from hpo.study_record import SAMPLERS as SAMPLER_NAMES
-from hpo.study_record import Goal, StudyRecord
+from hpo.study.record import PRUNERS as PRUNER_NAMES
+from hpo.study.record import SAMPLERS as SAMPLER_NAMES
+from hpo.study.record import Goal, StudyRecord
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, open_source, record
 from tests.conftest import EVERY_STORAGE

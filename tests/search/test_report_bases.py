@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from hpo import space as spaces
 from hpo.search.report_bases import REPORTS
-from hpo.study_record import Goal, StudyRecord
+from hpo.study.record import Goal, StudyRecord
 from hpo.summary import summarize
 from tests.clocked_studies import Bench, open_source, record
 

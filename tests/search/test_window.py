@@ -13,13 +13,13 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.events import EpochDone, TrialDone
-from hpo.score import read_score
+from hpo.run.events import EpochDone, TrialDone
 from hpo.search.distributions import suggest
 from hpo.search.proposals import Proposals
 from hpo.search.pruning import PRUNERS, is_behind
 from hpo.search.samplers import make_sampler
-from hpo.study_record import Goal, StudyRecord
+from hpo.study.record import Goal, StudyRecord
+from hpo.study.score import read_score
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, record
 

@@ -10,30 +10,30 @@ from pathlib import Path
 import optuna
 from safetensors.numpy import save as to_safetensors
 
-from hpo import study as studies
-from hpo.baselines import baselines
-from hpo.dashboard import all_attached, attach_curves, attached_to, remove_attached
 from hpo.data import Dataset, TrainingData, cache, open_data
-from hpo.engines import lanes_of, open_stack, sealed, with_device
 from hpo.errors import DataError, StudyError
-from hpo.events import Event, TrialDone
 from hpo.files import remove_leftovers
-from hpo.folders import (
+from hpo.run.dashboard import all_attached, attach_curves, attached_to, remove_attached
+from hpo.run.engine import lanes_of, open_stack, sealed, with_device
+from hpo.run.events import Event, TrialDone
+from hpo.run.kept_weights import KeptWeights
+from hpo.run.loop import Workplace, work
+from hpo.run.plan import Plan, describe_data
+from hpo.search import GridSource, Job, SearchSource, Source, run_key
+from hpo.search.trials import requeue_stale
+from hpo.storage.paths import (
     artifacts_folder,
     clear_study_folder,
     has_other_database,
     runs_folder,
     study_folder,
 )
-from hpo.kept_weights import KeptWeights
-from hpo.objective import Workplace, work
-from hpo.plan import Plan, describe_data
-from hpo.runs import RunKey, RunStore
-from hpo.search import GridSource, Job, SearchSource, Source, run_key
-from hpo.search.trials import requeue_stale
-from hpo.storage import Storage, explained, in_command, open_storage, quiet_optuna
-from hpo.study_lock import Check, study_lock
-from hpo.study_record import Goal, StudyRecord
+from hpo.storage.runs import RunKey, RunStore
+from hpo.study import study as studies
+from hpo.study.baselines import baselines
+from hpo.study.lock import Check, study_lock
+from hpo.study.record import Goal, StudyRecord
+from hpo.study.storage import Storage, explained, in_command, open_storage, quiet_optuna
 from hpo.summary import StudySummary, summarize
 from hpo.training.engine import Stack, TrainingResult
 

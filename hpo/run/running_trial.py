@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 import optuna
 
-from hpo.events import Outcome, TrialDone
-from hpo.runs import RunKey
-from hpo.score import Score
+from hpo.run.events import Outcome, TrialDone
 from hpo.search import Begun, Job
 from hpo.search.pruning import is_behind
+from hpo.storage.runs import RunKey
+from hpo.study.score import Score
 
 
 @dataclass

@@ -11,10 +11,10 @@ from statistics import fmean
 from typing import Any, Final, Literal
 
 from hpo.config import Scalar
-from hpo.curve_measures import MEASURES, Curve, Measure
-from hpo.runs import RunStore
+from hpo.evaluate.curve_measures import MEASURES, Curve, Measure
 from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep, mean_interval
 from hpo.stats.sentences import label
+from hpo.storage.runs import RunStore
 from hpo.summary import Configuration, Repeat, StudySummary
 
 MOST: Final = 6

@@ -5,8 +5,8 @@ from pathlib import Path
 from statistics import fmean
 
 from hpo.files import MAKE_ROOM, write_whole, writing
-from hpo.score import Score
-from hpo.study_record import Goal
+from hpo.study.record import Goal
+from hpo.study.score import Score
 from hpo.summary import StudySummary
 
 

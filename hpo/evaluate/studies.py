@@ -6,11 +6,11 @@ from itertools import combinations
 from typing import Any, Final, TypeAlias
 
 from hpo.errors import StudyError, fault_list
-from hpo.score import Score, read_score
 from hpo.space.records import value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, compare_pairs
-from hpo.storage_url import named, storage_option
-from hpo.study_record import StudyRecord
+from hpo.storage.url import named, storage_option
+from hpo.study.record import StudyRecord
+from hpo.study.score import Score, read_score
 from hpo.summary import Configuration, Repeat, StudySummary
 from hpo.summary.intervals import mean_score
 

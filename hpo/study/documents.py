@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar, cast, get_args
 
 from hpo import space as spaces
 from hpo.config import TrainingConfig
-from hpo.score import SCORES
-from hpo.study_record import MOST_TRIALS, PRUNERS, SAMPLERS, DataInfo, Goal, Kind, StudyRecord
+from hpo.study.record import MOST_TRIALS, PRUNERS, SAMPLERS, DataInfo, Goal, Kind, StudyRecord
+from hpo.study.score import SCORES
 
 T = TypeVar("T")
 

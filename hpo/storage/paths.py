@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from hpo.files import WrittenFiles, at_home, is_page, remove_leftovers, writing
-from hpo.runs import is_digest
-from hpo.storage_url import sqlite_path
+from hpo.storage.runs import is_digest
+from hpo.storage.url import sqlite_path
 
 _SQLITE: Final = b"SQLite format 3\0"
 _LONGEST_NAME: Final = 120

@@ -14,22 +14,22 @@ import optuna
 from optuna.trial import TrialState
 
 from hpo import space as spaces
-from hpo import study as studies
 from hpo.config import TrainingConfig
 from hpo.data import TrainingData
-from hpo.engines import joins, lanes_of, processes_of, sealed
-from hpo.folders import runs_folder
-from hpo.plan import Plan
-from hpo.runs import RunStore
+from hpo.run.engine import joins, lanes_of, processes_of, sealed
+from hpo.run.plan import Plan
 from hpo.search.distributions import suggest
 from hpo.search.grid import grid_jobs
 from hpo.search.job import Job, job_of, run_key
 from hpo.search.samplers import make_sampler
 from hpo.search.standing import Standing, all_cells
 from hpo.search.trials import Trials, read_trials
-from hpo.storage import explained, open_storage, quiet_optuna
-from hpo.storage_url import sqlite_path
-from hpo.study_record import Goal, StudyRecord
+from hpo.storage.paths import runs_folder
+from hpo.storage.runs import RunStore
+from hpo.storage.url import sqlite_path
+from hpo.study import study as studies
+from hpo.study.record import Goal, StudyRecord
+from hpo.study.storage import explained, open_storage, quiet_optuna
 from hpo.training import device as devices
 from hpo.training.cost import epoch_cost
 from hpo.training.device import Device

@@ -14,12 +14,12 @@ import sqlalchemy
 from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore, get_all_artifact_meta
 from optuna.trial import FrozenTrial
 
-from hpo import curves
-from hpo.dashboard_guard import Server
 from hpo.errors import UsageError
 from hpo.files import MAKE_ROOM, write_whole, writing
-from hpo.runs import Run
-from hpo.storage import Storage
+from hpo.run import curve_files as curves
+from hpo.run.dashboard_guard import Server
+from hpo.storage.runs import Run
+from hpo.study.storage import Storage
 
 _CURVES: Final = "curves.csv"
 # Where `optuna.artifacts` reads what is attached: a system attribute for each file.

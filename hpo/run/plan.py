@@ -9,12 +9,11 @@ from hpo import space as spaces
 from hpo.config import TrainingConfig, Value, describe
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError
-from hpo.folders import study_folder
 from hpo.option_texts import check_lanes
-from hpo.score import DEFAULT_METRICS, read_score
 from hpo.space import Space
-from hpo.storage_url import DEFAULT_URL, mask_command, sqlite_path
-from hpo.study_record import (
+from hpo.storage.paths import study_folder
+from hpo.storage.url import DEFAULT_URL, mask_command, sqlite_path
+from hpo.study.record import (
     LIBRARY,
     MOST_TRIALS,
     PRUNERS,
@@ -27,6 +26,7 @@ from hpo.study_record import (
     check_name,
     versions,
 )
+from hpo.study.score import DEFAULT_METRICS, read_score
 from hpo.training.device_names import check_names
 from hpo.training.numerics import SMALLEST_STRESSED
 
@@ -43,8 +43,8 @@ class Settings:
     `set` holds values or their texts, `values` texts such as `16,32`.
     `device` and `precision` may be `auto`; `repeats` None is 5 for a grid, 1 for a search.
     `lanes` is how many trainings go on at once, None for auto. `metric` is what the study
-    optimizes (`hpo.score.SCORES`), None for the default of its kind. `command` is what the study
-    records as having created it.
+    optimizes (`hpo.study.score.SCORES`), None for the default of its kind. `command` is what the
+    study records as having created it.
     """
 
     data: Path | str | None = None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hpo.runs import Run, RunStore
+from hpo.storage.runs import Run, RunStore
 from hpo.summary import Configuration, StudySummary
 
 CHANCE: Final = 0.01

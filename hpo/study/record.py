@@ -10,9 +10,9 @@ from typing import Any, Final, Literal
 from hpo import cores
 from hpo import space as spaces
 from hpo.errors import UsageError
-from hpo.folders import is_folder_name
-from hpo.score import Score, read_score
 from hpo.space import Space
+from hpo.storage.paths import is_folder_name
+from hpo.study.score import Score, read_score
 
 Kind = Literal["grid", "search"]
 

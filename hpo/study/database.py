@@ -16,9 +16,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError
 
 from hpo.errors import HpoError, StudyError
-from hpo.storage_url import storage_option
-from hpo.study_documents import check_trial
-from hpo.study_record import MOST_TRIALS
+from hpo.storage.url import storage_option
+from hpo.study.documents import check_trial
+from hpo.study.record import MOST_TRIALS
 
 DAMAGE: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),

@@ -13,14 +13,14 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from hpo.errors import OutOfMemoryError, TrainingError
-from hpo.events import EpochDone, Event, StackShrunk, TrialDone
-from hpo.recording import epoch_score, to_epoch, to_run
-from hpo.runs import Run, RunKey, RunStore
-from hpo.score import Score
+from hpo.run.events import EpochDone, Event, StackShrunk, TrialDone
+from hpo.run.recording import epoch_score, to_epoch, to_run
+from hpo.run.running_trial import UnderWay
 from hpo.search import Job, Source
 from hpo.search.trials import requeue_stale
+from hpo.storage.runs import Run, RunKey, RunStore
+from hpo.study.score import Score
 from hpo.training.engine import Stack, TrainingResult
-from hpo.under_way import UnderWay
 
 _REPORT_EVERY_S: Final = 0.5
 

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 
-from hpo.runs import Epoch, Run
-from hpo.score import Score
-from hpo.study_record import versions
+from hpo.storage.runs import Epoch, Run
+from hpo.study.record import versions
+from hpo.study.score import Score
 from hpo.training.engine import EpochMetrics, TrainingResult
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from hpo.runs import Run
+from hpo.storage.runs import Run
 from hpo.untrusted import csv_cell
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hpo import cores
 from hpo import space as spaces
 from hpo.data import Dataset, TrainingData, seal
-from hpo.study_record import StudyRecord
+from hpo.study.record import StudyRecord
 from hpo.training.cost import choose_lanes
 from hpo.training.engine import Stack
 

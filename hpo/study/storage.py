@@ -17,10 +17,9 @@ from alembic.util import CommandError
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
-from hpo.database import MOST_TEXT, TABLES, Database
 from hpo.errors import StorageError, UsageError
-from hpo.storage_faults import BUSY_TIMEOUT_S, DELETED, LOOK_S, reason_of
-from hpo.storage_url import (
+from hpo.storage.faults import BUSY_TIMEOUT_S, DELETED, LOOK_S, reason_of
+from hpo.storage.url import (
     DEFAULT_URL,
     backend_of,
     mask,
@@ -28,6 +27,7 @@ from hpo.storage_url import (
     secrets_of,
     sqlite_path,
 )
+from hpo.study.database import MOST_TEXT, TABLES, Database
 
 _Arguments: TypeAlias = dict[str, Any]
 

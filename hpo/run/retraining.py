@@ -7,12 +7,12 @@ from contextlib import closing
 import optuna
 
 from hpo.data import TrainingData
-from hpo.engines import lanes_of, open_stack, sealed
 from hpo.errors import OutOfMemoryError
+from hpo.run.engine import lanes_of, open_stack, sealed
+from hpo.run.session import open_recorded_data
 from hpo.search import Job
-from hpo.session import open_recorded_data
-from hpo.study import read_record
-from hpo.study_record import StudyRecord
+from hpo.study.record import StudyRecord
+from hpo.study.study import read_record
 from hpo.training.engine import Stack, TrainingResult
 
 Retrained = Generator[tuple[Job, TrainingResult], None, None]

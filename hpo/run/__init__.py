@@ -1,0 +1,1 @@
+"""Running a study: the plan, the session that drives it, and its forecast."""

@@ -1,0 +1,1 @@
+"""The database of studies, the run store and where files lie."""

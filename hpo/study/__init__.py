@@ -1,0 +1,1 @@
+"""What the database holds of a study, as records, and who may write it."""
