@@ -23,6 +23,7 @@ LAYERS = (
     {"hpo.run"},
     {"hpo.evaluate"},
     {"hpo.weights"},
+    {"hpo.tables"},
     {"hpo.export", "hpo.reproduce", "hpo.plots"},
     {"hpo.report"},
     {"hpo.api"},
