@@ -14,7 +14,7 @@ PACKAGE = ROOT / "hpo"
 # A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
 LAYERS = (
     {"hpo", "hpo.errors", "hpo.cgroups", "hpo.modules"},
-    {"hpo.config", "hpo.cores", "hpo.files", "hpo.option_texts", "hpo.untrusted"},
+    {"hpo.config", "hpo.cores", "hpo.files", "hpo.option_texts", "hpo.tables", "hpo.untrusted"},
     {"hpo.data", "hpo.stats", "hpo.training.numerics", "hpo.training.device_names"},
     {"hpo.training", "hpo.space", "hpo.storage"},
     {"hpo.study"},
@@ -23,7 +23,7 @@ LAYERS = (
     {"hpo.run"},
     {"hpo.evaluate"},
     {"hpo.weights"},
-    {"hpo.tables"},
+    {"hpo.views"},
     {"hpo.export", "hpo.reproduce", "hpo.plots"},
     {"hpo.report"},
     {"hpo.api"},
