@@ -21,9 +21,9 @@ from hpo.run.events import TrialDone
 from hpo.run.loop import Workplace, work
 from hpo.run.session import open_source
 from hpo.search import run_key
+from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
-from hpo.study.storage import open_storage
 from tests.clocked import ClockedStack
 from tests.long_studies import in_database, long_search
 

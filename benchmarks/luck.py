@@ -17,8 +17,8 @@ from hpo.run.plan import SearchSettings, Settings, plan_search
 from hpo.run.recording import to_run
 from hpo.run.session import Session, open_session, run
 from hpo.search.job import first_repeat, further_repeat
-from hpo.study.storage import quiet_optuna
-from hpo.summary import Configuration
+from hpo.storage.opening import quiet_optuna
+from hpo.study.summary import Configuration
 
 RESULTS = Path(__file__).parent / "results" / "luck.json"
 N_FRESH = 10

@@ -24,7 +24,7 @@ __all__ = [
 _HOMES = {
     "SearchSettings": "hpo.run.plan",
     "Settings": "hpo.run.plan",
-    "StudySummary": "hpo.summary",
+    "StudySummary": "hpo.study.summary",
     "TrainingConfig": "hpo.config",
     "grid": "hpo.api",
     "open_study": "hpo.api",

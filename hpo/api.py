@@ -6,10 +6,11 @@ from dataclasses import replace
 from hpo.run.events import TrialDone
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
 from hpo.run.session import Session, open_session, run
+from hpo.storage.opening import open_storage
 from hpo.storage.url import DEFAULT_URL
-from hpo.study.storage import open_storage
+from hpo.study.gathering import summarize, with_call
 from hpo.study.study import open_study as find_study
-from hpo.summary import StudySummary, summarize, with_call
+from hpo.study.summary import StudySummary
 
 
 def grid(names: str | Sequence[str], settings: Settings | None = None) -> StudySummary:

@@ -21,8 +21,8 @@ from hpo.search import Job
 from hpo.stats import Interval
 from hpo.storage.runs import RunStore
 from hpo.storage.url import named
+from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.study.test_access import statements
-from hpo.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Weights
 from hpo.untrusted import printable
 

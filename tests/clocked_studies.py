@@ -13,10 +13,10 @@ from hpo.run.loop import Workplace, work
 from hpo.run.session import open_source
 from hpo.search import run_key
 from hpo.space import Choices, FloatRange, IntRange, Parameter, Space, Sweep, SweepValue
+from hpo.storage.opening import Storage, open_storage
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from hpo.study.record import DataInfo, Goal, StudyRecord
-from hpo.study.storage import Storage, open_storage
 from tests.clocked import ClockedStack
 
 SPACE = Space(

@@ -17,10 +17,11 @@ from hpo.search.distributions import suggest
 from hpo.search.finalists import finalist_jobs
 from hpo.space.reading import read_space
 from hpo.storage.runs import Epoch, Run, RunKey, RunStore
+from hpo.study.gathering import summarize
 from hpo.study.record import DataInfo, Goal, StudyRecord
 from hpo.study.score import Score
 from hpo.study.study import check_fits, raise_goal
-from hpo.summary import StudySummary, summarize
+from hpo.study.summary import StudySummary
 
 PAYLOAD: Final = (
     '"><script>document.body.dataset.hacked=1</script>'

@@ -26,9 +26,9 @@ from hpo.config import Scalar, TrainingConfig
 from hpo.search import Job, run_key
 from hpo.space import Choices, Domain, FloatRange
 from hpo.space.reading import read_space
+from hpo.storage.opening import Storage
 from hpo.storage.runs import RunStore
 from hpo.study.record import DataInfo, Goal, StudyRecord
-from hpo.study.storage import Storage
 from hpo.study.study import check_fits, raise_goal
 from tests.fake_studies import DATA, fake_record, fake_run, rising_curve
 

@@ -19,7 +19,7 @@ LAYERS = (
     {"hpo.training", "hpo.space", "hpo.storage"},
     {"hpo.study"},
     {"hpo.search"},
-    {"hpo.summary"},
+    {"hpo.study.gathering"},
     {"hpo.run"},
     {"hpo.evaluate"},
     {"hpo.weights"},
@@ -36,7 +36,7 @@ OWNERS = {
     "optuna": (
         "hpo.study",
         "hpo.search",
-        "hpo.summary",
+        "hpo.storage",
         "hpo.run",
         "hpo.evaluate",
         "hpo.reproduce",

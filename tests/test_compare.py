@@ -15,7 +15,7 @@ from hpo.report.comparison import render_comparison
 from hpo.stats import outcome
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
-from hpo.summary import StudySummary
+from hpo.study.summary import StudySummary
 from tests.fake_studies import (
     PAYLOAD,
     PHANTOM,

@@ -12,7 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hpo.study.storage import open_storage
+from hpo.storage.opening import open_storage
 
 WRITE = "/api/trials/1/user-attrs"
 ATTRIBUTES = '{"user_attrs": {"seen": true}}'

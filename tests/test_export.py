@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from hpo.evaluate.opening import ATTRIBUTE
+from hpo.storage.opening import open_storage
 from hpo.storage.url import DEFAULT_URL
-from hpo.study.storage import open_storage
 from hpo.study.study import open_study
 from tests.conftest import SIZE, SMALL, Hpo
 

@@ -17,7 +17,8 @@ from hpo.plots.thinning import thinned, thinned_text
 from hpo.report.page import render
 from hpo.report.table import MAX_ROWS
 from hpo.storage.runs import RunStore
-from hpo.summary import StudySummary, summarize, to_document
+from hpo.study.gathering import summarize
+from hpo.study.summary import StudySummary, to_document
 from tests.fake_studies import fake_grid, fake_search
 from tests.long_studies import LongStudy, in_memory, long_grid, long_search, save_runs
 

@@ -10,7 +10,7 @@ import pytest
 from hpo import plots, space
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
-from hpo.summary import StudySummary
+from hpo.study.summary import StudySummary
 from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
 
 HOSTILE = "<img src=x onerror=alert(1)></script><b>&amp;"

@@ -10,8 +10,8 @@ import sqlalchemy
 from sqlalchemy.pool import NullPool
 
 from hpo.errors import StorageError
+from hpo.storage.opening import explained, open_storage
 from hpo.storage.runs import Run, RunKey, RunStore
-from hpo.study.storage import explained, open_storage
 from tests.cli.test_bad_input import said
 from tests.conftest import SMALL, Hpo
 from tests.postgres import PASSWORD, Server, running

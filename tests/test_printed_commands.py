@@ -22,8 +22,9 @@ from hpo.report.facts import commands
 from hpo.reproduce import reproduce
 from hpo.storage.url import DEFAULT_URL, storage_option
 from hpo.study import study as studies
+from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
-from hpo.summary import StudySummary, summarize
+from hpo.study.summary import StudySummary
 from tests.clocked_studies import Bench, record
 from tests.conftest import SMALL, Hpo
 from tests.fake_studies import fake_grid

@@ -13,7 +13,7 @@ from hpo.report.page import render
 from hpo.report.table import table
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
-from hpo.summary import StudySummary
+from hpo.study.summary import StudySummary
 from tests.fake_studies import (
     PAYLOAD,
     PHANTOM,

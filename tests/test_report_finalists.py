@@ -17,7 +17,7 @@ from hpo.report.page import render
 from hpo.report.table import table
 from hpo.study.record import Goal
 from hpo.study.score import SCORES
-from hpo.summary import sentences, to_document
+from hpo.study.summary import sentences, to_document
 from tests.fake_studies import (
     PAYLOAD,
     FakeStudy,

@@ -8,10 +8,11 @@ import pytest
 from hpo import space
 from hpo.evaluate.learning_curves import compare_curves
 from hpo.run.plan import SearchSettings
+from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
+from hpo.study.gathering import summarize_all
 from hpo.study.record import Goal
-from hpo.study.storage import open_storage
-from hpo.summary import Configuration, summarize_all
+from hpo.study.summary import Configuration
 from hpo.training.stack import StackedStack
 from studies.results import search
 from studies.results.__main__ import RESULTS, main

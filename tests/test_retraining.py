@@ -12,7 +12,7 @@ from hpo.run import retraining
 from hpo.run.engine import lanes_of
 from hpo.run.retraining import retrain
 from hpo.search.job import job_of
-from hpo.study.storage import open_storage
+from hpo.storage.opening import open_storage
 from hpo.study.study import open_study, read_record
 from hpo.training.engine import LaneEpoch, TrainingResult
 from tests.clocked import ClockedStack

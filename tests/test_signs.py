@@ -7,8 +7,8 @@ import pytest
 
 from hpo.evaluate.checks import Training, one_answer, signs, study_signs
 from hpo.storage.runs import Epoch, Run, RunStore
+from hpo.study.gathering import summarize
 from hpo.study.record import Goal
-from hpo.summary import summarize
 from tests.clocked_studies import Bench, record
 from tests.conftest import SMALL, Hpo
 

@@ -11,8 +11,8 @@ from sqlalchemy.exc import InvalidRequestError, PendingRollbackError
 from sqlalchemy.orm.exc import StaleDataError
 
 from hpo.errors import StorageError, UsageError
+from hpo.storage.opening import explained, open_storage
 from hpo.storage.url import backend_of, mask, mask_command, sqlite_path
-from hpo.study.storage import explained, open_storage
 
 ENDLESS = (
     "WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k) "
@@ -41,7 +41,7 @@ def test_braces_in_the_name_of_a_database_are_its_own(tmp_path: Path) -> None:
 def test_a_network_drive_gets_the_rollback_journal_and_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpo.study.storage._is_on_network", lambda _: True)
+    monkeypatch.setattr("hpo.storage.opening._is_on_network", lambda _: True)
     storage = open_storage(url(tmp_path / "hpo.db"))
     assert "network drive" in storage.notes[0]
     with sqlite3.connect(tmp_path / "hpo.db") as connection:
@@ -50,7 +50,7 @@ def test_a_network_drive_gets_the_rollback_journal_and_a_note(
 
 def test_processes_that_make_the_same_database_at_once_all_open_it(tmp_path: Path) -> None:
     program = (
-        f"from hpo.study.storage import open_storage; open_storage({url(tmp_path / 'hpo.db')!r})"
+        f"from hpo.storage.opening import open_storage; open_storage({url(tmp_path / 'hpo.db')!r})"
     )
     both = [
         subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import StorageError, StudyError
-from hpo.study.lock import study_lock
-from hpo.study.storage import open_storage
+from hpo.storage.lock import study_lock
+from hpo.storage.opening import open_storage
 from tests.conftest import EVERY_STORAGE
 
 HOLD = """
 import sys
-from hpo.study.storage import open_storage
-from hpo.study.lock import study_lock
+from hpo.storage.opening import open_storage
+from hpo.storage.lock import study_lock
 with study_lock(open_storage(sys.argv[1]), "study"):
     print("held", flush=True)
     sys.stdin.read()

@@ -8,9 +8,10 @@ import pytest
 
 from hpo.run.events import TrialDone
 from hpo.space import Choices, Parameter, Sweep, SweepValue
+from hpo.study.gathering import summarize, summarize_all
 from hpo.study.record import Goal
 from hpo.study.study import raise_goal
-from hpo.summary import StudySummary, summarize, summarize_all, to_document
+from hpo.study.summary import StudySummary, to_document
 from tests.clocked_studies import SPACE, Bench, record
 
 

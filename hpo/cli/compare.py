@@ -54,11 +54,11 @@ def compare(
     from hpo.evaluate.studies import compare as put_side_by_side
     from hpo.evaluate.studies import to_document
     from hpo.report import write_comparison
+    from hpo.storage.opening import open_storage
     from hpo.storage.paths import comparison_page, runs_folder
     from hpo.storage.runs import RunStore
-    from hpo.study.storage import open_storage
+    from hpo.study.gathering import summarize
     from hpo.study.study import open_study
-    from hpo.summary import summarize
 
     opened = open_storage(storage, create=False)
     summaries = [summarize(open_study(opened, name), storage_url=storage) for name in names]

@@ -123,11 +123,11 @@ def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: 
     from hpo.cli.output import print_json, print_path
     from hpo.evaluate import Request, open_test
     from hpo.report import write_report
+    from hpo.storage.opening import open_storage
     from hpo.storage.paths import runs_folder, study_folder
     from hpo.storage.runs import RunStore
-    from hpo.study.storage import open_storage
+    from hpo.study.gathering import summarize
     from hpo.study.study import open_study
-    from hpo.summary import summarize
 
     place = open_storage(storage, create=False)
     opened = open_study(place, study)

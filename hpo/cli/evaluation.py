@@ -22,8 +22,8 @@ from hpo.evaluate.thresholds import read_rule
 from hpo.run.session import Session
 from hpo.space.records import short_text
 from hpo.stats import Interval, PairComparison
+from hpo.study.summary import StudySummary
 from hpo.study.test_access import statements, to_documents
-from hpo.summary import StudySummary
 
 _MOST_SHOWN: Final = 12
 _MOST_PAIRS: Final = 10

@@ -46,11 +46,11 @@ def export(
     from hpo.export import export as write
     from hpo.run.retraining import retrain
     from hpo.run.session import move_data
+    from hpo.storage.opening import open_storage
     from hpo.storage.paths import runs_folder, study_folder
     from hpo.storage.runs import RunStore
-    from hpo.study.storage import open_storage
+    from hpo.study.gathering import summarize
     from hpo.study.study import open_study
-    from hpo.summary import summarize
 
     n_lanes = read_lanes(lanes)
     check_lanes(n_lanes)
@@ -82,8 +82,8 @@ def delete(
     """Delete a study and its folder; what the run store holds stays."""
     from hpo.cli.output import count, print_line
     from hpo.run.session import delete_study
+    from hpo.storage.opening import open_storage
     from hpo.storage.paths import has_other_database, runs_folder, study_folder
-    from hpo.study.storage import open_storage
     from hpo.study.study import count_trials
 
     opened = open_storage(storage, create=False)

@@ -60,11 +60,11 @@ def reproduce(
     from hpo.reproduce import Reproduction, sentences, to_document
     from hpo.reproduce import reproduce as train_again
     from hpo.run.session import move_data
+    from hpo.storage.opening import open_storage
     from hpo.storage.paths import runs_folder
     from hpo.storage.runs import RunStore
-    from hpo.study.storage import open_storage
+    from hpo.study.gathering import summarize
     from hpo.study.study import open_study
-    from hpo.summary import summarize
 
     if data is not None:
         move_data(study, storage, data)

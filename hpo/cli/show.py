@@ -56,11 +56,12 @@ def _show_one(
     from hpo.cli.tables import print_curves, print_study
     from hpo.evaluate import read_evaluation
     from hpo.evaluate.learning_curves import compare_curves
+    from hpo.storage.opening import open_storage
     from hpo.storage.paths import runs_folder
     from hpo.storage.runs import RunStore
-    from hpo.study.storage import open_storage
+    from hpo.study.gathering import summarize
     from hpo.study.study import open_study
-    from hpo.summary import summarize, to_document
+    from hpo.study.summary import to_document
 
     opened = open_storage(storage, create=False)
     stored = open_study(opened, study)
@@ -86,8 +87,9 @@ def _show_one(
 def _show_all(storage: str, *, json: bool) -> None:
     from hpo.cli.output import print_json, say
     from hpo.cli.tables import print_studies
-    from hpo.study.storage import open_storage
-    from hpo.summary import summarize_all, to_document
+    from hpo.storage.opening import open_storage
+    from hpo.study.gathering import summarize_all
+    from hpo.study.summary import to_document
 
     opened = open_storage(storage, create=False)
     summaries, unreadable, n_foreign = summarize_all(opened)
@@ -110,11 +112,11 @@ def report(
     """Write the page of a study: studies/STUDY/report.html."""
     from hpo.cli.output import print_json, print_path
     from hpo.report import write_report
+    from hpo.storage.opening import explained, open_storage
     from hpo.storage.paths import runs_folder, study_folder
     from hpo.storage.runs import RunStore
-    from hpo.study.storage import explained, open_storage
+    from hpo.study.gathering import summarize
     from hpo.study.study import open_study
-    from hpo.summary import summarize
 
     opened = open_study(open_storage(storage, create=False), study)
     summary = summarize(opened, storage_url=storage)
@@ -139,8 +141,8 @@ def dashboard(
     from hpo.cli.output import say
     from hpo.cli.signals import check_interrupt
     from hpo.run.dashboard import open_server
+    from hpo.storage.opening import open_storage
     from hpo.storage.paths import artifacts_folder
-    from hpo.study.storage import open_storage
 
     opened = open_storage(storage, create=False)
     token, folder = secrets.token_urlsafe(), artifacts_folder(storage)

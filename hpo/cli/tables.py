@@ -17,8 +17,8 @@ from hpo.storage.runs import RunStore
 from hpo.storage.url import named
 from hpo.study.record import StudyRecord
 from hpo.study.score import SCORES, Score
+from hpo.study.summary import Configuration, Finalists, StudySummary, sentences
 from hpo.study.test_access import statements
-from hpo.summary import Configuration, Finalists, StudySummary, sentences
 
 MOST_ON_PAGE: Final = 200
 """As many as `hpo.report` shows, which takes a second to import."""

@@ -18,7 +18,8 @@ from hpo.run.plan import Plan
 from hpo.run.session import Session, open_session
 from hpo.search.standing import all_cells
 from hpo.storage.url import named
-from hpo.summary import StudySummary, to_document, with_call
+from hpo.study.gathering import with_call
+from hpo.study.summary import StudySummary, to_document
 
 
 @dataclass(frozen=True, kw_only=True)

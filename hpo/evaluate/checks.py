@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hpo.storage.runs import Run, RunStore
-from hpo.summary import Configuration, StudySummary
+from hpo.study.summary import Configuration, StudySummary
 
 CHANCE: Final = 0.01
 """From this chance of being wrong on, a check says nothing."""

@@ -11,7 +11,7 @@ from hpo.errors import RunStoreError, StudyError, fault_list
 from hpo.storage.runs import FORMAT, Run, RunStore
 from hpo.storage.url import named
 from hpo.study.record import LIBRARY
-from hpo.summary import Configuration, Repeat, StudySummary
+from hpo.study.summary import Configuration, Repeat, StudySummary
 
 _MOST_FAULTS: Final = 10
 

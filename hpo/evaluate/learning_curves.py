@@ -15,7 +15,7 @@ from hpo.evaluate.curve_measures import MEASURES, Curve, Measure
 from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep, mean_interval
 from hpo.stats.sentences import label
 from hpo.storage.runs import RunStore
-from hpo.summary import Configuration, Repeat, StudySummary
+from hpo.study.summary import Configuration, Repeat, StudySummary
 
 MOST: Final = 6
 """Configurations that are compared; of more, those with the best mean score."""

@@ -7,7 +7,7 @@ from typing import Final
 from hpo.config import Scalar
 from hpo.space.records import params_text
 from hpo.stats import Interval, PairComparison
-from hpo.summary import Configuration
+from hpo.study.summary import Configuration
 
 SHARES: Final = {
     "accuracy": "accuracy",

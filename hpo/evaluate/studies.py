@@ -9,10 +9,10 @@ from hpo.errors import StudyError, fault_list
 from hpo.space.records import value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, compare_pairs
 from hpo.storage.url import named, storage_option
+from hpo.study.intervals import mean_score
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score, read_score
-from hpo.summary import Configuration, Repeat, StudySummary
-from hpo.summary.intervals import mean_score
+from hpo.study.summary import Configuration, Repeat, StudySummary
 
 MOST: Final = 6
 

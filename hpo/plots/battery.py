@@ -10,7 +10,7 @@ from hpo.plots.scores import ScoreAxis, plain_axis
 from hpo.plots.style import GRAY, REFERENCE_DASH, color, label, lines, new_figure, open_marker
 from hpo.storage.runs import Run, RunStore
 from hpo.study.score import Score
-from hpo.summary import StudySummary
+from hpo.study.summary import StudySummary
 
 
 @dataclass(frozen=True, kw_only=True)

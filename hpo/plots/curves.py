@@ -25,7 +25,7 @@ from hpo.plots.style import (
 )
 from hpo.storage.runs import Epoch, RunStore
 from hpo.study.score import SCORES, Score
-from hpo.summary import Configuration, Repeat, StudySummary
+from hpo.study.summary import Configuration, Repeat, StudySummary
 
 Metric = Literal["score", "accuracy", "loss"]
 Split = Literal["train", "validation"]

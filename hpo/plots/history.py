@@ -18,7 +18,7 @@ from hpo.plots.style import GRAY, color, count_axis, lines, new_figure
 from hpo.plots.thinning import thinned, thinned_text
 from hpo.space.records import params_lines
 from hpo.study.score import Score
-from hpo.summary import Configuration, Repeat, StudySummary
+from hpo.study.summary import Configuration, Repeat, StudySummary
 
 MAX_SCORES: Final = 600
 MAX_PRUNED: Final = 200

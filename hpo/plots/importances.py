@@ -10,7 +10,7 @@ from plotly import graph_objects as go
 
 from hpo.plots.style import color, label, lines, new_figure
 from hpo.study.score import Score
-from hpo.summary import Configuration, StudySummary
+from hpo.study.summary import Configuration, StudySummary
 
 MIN_CONFIGURATIONS: Final = 10
 # PED-ANOVA compares the best with all; its documentation asks for at least five among the best

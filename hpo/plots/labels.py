@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hpo.space.records import short_text
 from hpo.stats import Interval
 from hpo.study.score import Score
-from hpo.summary import Configuration, StudySummary
+from hpo.study.summary import Configuration, StudySummary
 
 
 def parameter_text(configuration: Configuration, name: str) -> str:

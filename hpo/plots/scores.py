@@ -10,7 +10,7 @@ from plotly import graph_objects as go
 from hpo.plots.labels import percent
 from hpo.plots.style import DASHES, GRAY, PERCENT_TICKS, REFERENCE_DASH, label
 from hpo.study.score import Score
-from hpo.summary import Configuration, StudySummary
+from hpo.study.summary import Configuration, StudySummary
 
 Range: TypeAlias = tuple[float, float]
 

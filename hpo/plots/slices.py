@@ -14,7 +14,7 @@ from hpo.plots.style import color, label, new_figure, open_marker, safe
 from hpo.plots.thinning import thinned, thinned_text
 from hpo.space import Domain, FloatRange, IntRange
 from hpo.space.records import value_text
-from hpo.summary import Configuration, StudySummary
+from hpo.study.summary import Configuration, StudySummary
 
 MAX_COLUMNS: Final = 6
 MAX_POINTS: Final = 240

@@ -16,7 +16,7 @@ from hpo.plots.scores import (
 from hpo.plots.style import color, label, lines, new_figure, open_marker, symbol
 from hpo.space.records import params_text
 from hpo.stats import Interval
-from hpo.summary import Configuration, StudySummary
+from hpo.study.summary import Configuration, StudySummary
 
 # All of what five parameters of three values make is drawn.
 MAX_CELLS: Final = 300

@@ -7,7 +7,7 @@ from typing import Final
 from hpo import plots
 from hpo.report.figures import FigureBlock, block
 from hpo.storage.runs import RunStore
-from hpo.summary import StudySummary
+from hpo.study.summary import StudySummary
 
 CHANGES: Final[Mapping[str, str]] = {
     "shifted": "right and down, each by up to a tenth of the side",

@@ -8,7 +8,7 @@ from hpo.config import FIELDS, TrainingConfig
 from hpo.space.records import value_text
 from hpo.storage.url import named
 from hpo.study.record import LIBRARY
-from hpo.summary import StudySummary
+from hpo.study.summary import StudySummary
 
 _NO_EFFECT: Final = "no effect"
 

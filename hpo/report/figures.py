@@ -7,7 +7,7 @@ import optuna
 
 from hpo import plots
 from hpo.storage.runs import RunStore
-from hpo.summary import StudySummary
+from hpo.study.summary import StudySummary
 
 
 @dataclass(frozen=True)

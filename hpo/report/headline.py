@@ -8,7 +8,7 @@ from hpo.evaluate import Evaluation
 from hpo.plots import interval_text, mean_text, percent
 from hpo.stats import Interval
 from hpo.study.score import SCORES
-from hpo.summary import Configuration, StudySummary
+from hpo.study.summary import Configuration, StudySummary
 
 
 @dataclass(frozen=True, kw_only=True)

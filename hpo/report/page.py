@@ -20,7 +20,7 @@ from hpo.report.template import fill
 from hpo.report.verdict import verdict
 from hpo.storage.runs import RunStore
 from hpo.storage.url import named
-from hpo.summary import StudySummary
+from hpo.study.summary import StudySummary
 
 FILE_NAME: Final = "report.html"
 

@@ -11,8 +11,8 @@ from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.thresholds import read_rule
 from hpo.report.figures import FigureBlock, block
 from hpo.stats import Interval
+from hpo.study.summary import StudySummary
 from hpo.study.test_access import statements
-from hpo.summary import StudySummary
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from hpo.plots import configuration_label, interval_text, mean_text, parameter_text
 from hpo.study.score import Score
-from hpo.summary import Configuration, Repeat, StudySummary
+from hpo.study.summary import Configuration, Repeat, StudySummary
 
 MAX_ROWS: Final = 200
 

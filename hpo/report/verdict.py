@@ -3,7 +3,7 @@
 from typing import Final
 
 from hpo.stats import outcome
-from hpo.summary import StudySummary
+from hpo.study.summary import StudySummary
 
 MAX_PAIRS: Final = 500
 

@@ -19,10 +19,10 @@ from hpo.run.session import open_recorded_data
 from hpo.search import Job, run_key
 from hpo.search.job import read_job
 from hpo.search.trials import read_trials
+from hpo.storage.database import damage_of
+from hpo.storage.opening import in_command
 from hpo.storage.runs import Run, RunStore
-from hpo.study.database import damage_of
 from hpo.study.record import StudyRecord, versions
-from hpo.study.storage import in_command
 from hpo.study.study import read_record
 from hpo.training.engine import Stack
 

@@ -18,8 +18,8 @@ from hpo.errors import UsageError
 from hpo.files import MAKE_ROOM, write_whole, writing
 from hpo.run import curve_files as curves
 from hpo.run.dashboard_guard import Server
+from hpo.storage.opening import Storage
 from hpo.storage.runs import Run
-from hpo.study.storage import Storage
 
 _CURVES: Final = "curves.csv"
 # Where `optuna.artifacts` reads what is attached: a system attribute for each file.

@@ -24,12 +24,12 @@ from hpo.search.job import Job, job_of, run_key
 from hpo.search.samplers import make_sampler
 from hpo.search.standing import Standing, all_cells
 from hpo.search.trials import Trials, read_trials
+from hpo.storage.opening import explained, open_storage, quiet_optuna
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import sqlite_path
 from hpo.study import study as studies
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.storage import explained, open_storage, quiet_optuna
 from hpo.training import device as devices
 from hpo.training.cost import epoch_cost
 from hpo.training.device import Device

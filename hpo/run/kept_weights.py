@@ -7,7 +7,7 @@ from statistics import fmean
 from hpo.files import MAKE_ROOM, write_whole, writing
 from hpo.study.record import Goal
 from hpo.study.score import Score
-from hpo.summary import StudySummary
+from hpo.study.summary import StudySummary
 
 
 @dataclass(frozen=True)

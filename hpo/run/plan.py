@@ -11,11 +11,11 @@ from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError
 from hpo.option_texts import check_lanes
 from hpo.space import Space
+from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import study_folder
 from hpo.storage.url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study.record import (
     LIBRARY,
-    MOST_TRIALS,
     PRUNERS,
     SAMPLERS,
     WINDOW,

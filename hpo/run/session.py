@@ -21,6 +21,8 @@ from hpo.run.loop import Workplace, work
 from hpo.run.plan import Plan, describe_data
 from hpo.search import GridSource, Job, SearchSource, Source, run_key
 from hpo.search.trials import requeue_stale
+from hpo.storage.lock import Check, study_lock
+from hpo.storage.opening import Storage, explained, in_command, open_storage, quiet_optuna
 from hpo.storage.paths import (
     artifacts_folder,
     clear_study_folder,
@@ -31,10 +33,9 @@ from hpo.storage.paths import (
 from hpo.storage.runs import RunKey, RunStore
 from hpo.study import study as studies
 from hpo.study.baselines import baselines
-from hpo.study.lock import Check, study_lock
+from hpo.study.gathering import summarize
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.storage import Storage, explained, in_command, open_storage, quiet_optuna
-from hpo.summary import StudySummary, summarize
+from hpo.study.summary import StudySummary
 from hpo.training.engine import Stack, TrainingResult
 
 

@@ -16,9 +16,9 @@ from hpo.errors import StudyError
 from hpo.search.distributions import recorded
 from hpo.search.job import Job, has_job, job_of
 from hpo.space import Cell
-from hpo.study.database import damage_of
+from hpo.storage.database import damage_of
+from hpo.storage.opening import in_command
 from hpo.study.record import StudyRecord
-from hpo.study.storage import in_command
 
 _MARKS: Final = {"run", "seconds", "n_epochs", "metrics", "reason"}
 """What hpo writes into a trial before it tells it."""

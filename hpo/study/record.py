@@ -18,9 +18,6 @@ Kind = Literal["grid", "search"]
 
 SAMPLERS: Final = ("tpe", "random")
 PRUNERS: Final = ("median", "none")
-MOST_TRIALS: Final = 50_000
-"""The most trials that a study may hold: to read so many takes ten seconds."""
-
 LIBRARY: Final = "library"
 """What stands for the command of a study that was made in Python."""
 

@@ -10,11 +10,11 @@ from hpo import space as spaces
 from hpo.config import did_you_mean
 from hpo.errors import HpoError, StudyError, fault_list
 from hpo.option_texts import set_option
+from hpo.storage.database import damaged_study
+from hpo.storage.opening import Storage, database_of, explained, in_command, url_of
 from hpo.storage.url import storage_option
-from hpo.study.database import damaged_study
 from hpo.study.documents import FORMAT, to_document, to_goal, to_record
 from hpo.study.record import WINDOW, DataInfo, Goal, StudyRecord, check_name
-from hpo.study.storage import Storage, database_of, explained, in_command, url_of
 
 _ATTRIBUTE: Final = "hpo"
 _NO_PRUNER: Final = optuna.pruners.NopPruner()

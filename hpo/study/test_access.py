@@ -9,7 +9,7 @@ from uuid import uuid4
 import optuna
 
 from hpo.errors import StudyError
-from hpo.study.storage import in_command
+from hpo.storage.opening import in_command
 
 _ATTRIBUTE: Final = "openings"
 """A list of them in studies of before each opening had an attribute of its own."""

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from hpo.errors import StudyError, WeightsError
+from hpo.storage.opening import open_storage
 from hpo.storage.paths import study_folder
 from hpo.storage.url import named
-from hpo.study.storage import open_storage
+from hpo.study.gathering import summarize
 from hpo.study.study import open_study
-from hpo.summary import Configuration, StudySummary, summarize
+from hpo.study.summary import Configuration, StudySummary
 from hpo.weights.exported import Description, open_described
 from hpo.weights.network import Network
 

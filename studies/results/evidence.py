@@ -8,7 +8,7 @@ from hpo.config import Scalar
 from hpo.evaluate import Evaluated, Evaluation
 from hpo.evaluate.learning_curves import LearningCurves
 from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep
-from hpo.summary import Configuration, StudySummary
+from hpo.study.summary import Configuration, StudySummary
 from studies.results.claims import (
     CONVERGENCE,
     FLUCTUATION,

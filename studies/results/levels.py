@@ -8,7 +8,7 @@ from typing import Final
 
 from hpo.evaluate import Evaluated
 from hpo.stats.sentences import label
-from hpo.summary import Configuration
+from hpo.study.summary import Configuration
 from studies.results.claims import TEST, VALIDATION
 from studies.results.evidence import Result
 from studies.results.words import count, estimate, listed, percent, points

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hpo.stats.sentences import label
-from hpo.summary import Configuration
+from hpo.study.summary import Configuration
 from studies.results.evidence import Result
 from studies.results.words import NONE, count, estimate, table
 

@@ -9,9 +9,10 @@ from hpo.evaluate import Evaluated, Evaluation, Request, open_test, read_evaluat
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_search
 from hpo.run.session import open_session
 from hpo.stats import Interval
+from hpo.storage.opening import open_storage
 from hpo.study import study as studies
-from hpo.study.storage import open_storage
-from hpo.summary import StudySummary, sentences, summarize
+from hpo.study.gathering import summarize
+from hpo.study.summary import StudySummary, sentences
 from studies.results.words import NONE, bullets, estimate, sentence, stopped, table
 
 SETTINGS = SearchSettings(trials=50, finalists=5, final_repeats=5, with_baselines=True)

@@ -6,7 +6,7 @@ from hpo.evaluate import Evaluated
 from hpo.evaluate.learning_curves import LearningCurves
 from hpo.stats import PairComparison
 from hpo.stats.sentences import label
-from hpo.summary import Configuration
+from hpo.study.summary import Configuration
 from studies.results.claims import Verdict
 from studies.results.evidence import Result
 from studies.results.rows import failures, title

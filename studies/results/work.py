@@ -12,11 +12,12 @@ from hpo.evaluate import Evaluation, Request, check_test, open_test, read_evalua
 from hpo.evaluate.learning_curves import compare_curves
 from hpo.run.plan import Plan, Settings, plan_grid
 from hpo.run.session import open_session
+from hpo.storage.opening import Storage, open_storage, quiet_optuna
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
-from hpo.study.storage import Storage, open_storage, quiet_optuna
-from hpo.summary import StudySummary, summarize
+from hpo.study.gathering import summarize
+from hpo.study.summary import StudySummary
 from studies.results.evidence import Result, conclude
 from studies.results.reports import Sweep
 

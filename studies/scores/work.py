@@ -8,9 +8,10 @@ from typing import Final
 from hpo.cli.progress import train as follow_to_end
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_search
 from hpo.run.session import open_session
+from hpo.storage.opening import quiet_optuna
 from hpo.storage.runs import Run
-from hpo.study.storage import quiet_optuna
-from hpo.summary import Configuration, summarize
+from hpo.study.gathering import summarize
+from hpo.study.summary import Configuration
 
 SPACE: Final = Path(__file__).parent / "space.toml"
 

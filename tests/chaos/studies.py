@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import optuna
 
-from hpo.study.storage import open_storage
+from hpo.storage.opening import open_storage
 
 ROOT: Final = Path(__file__).parents[2]
 GRID: Final = (

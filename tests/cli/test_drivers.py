@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo.study.lock import study_lock
-from hpo.study.storage import open_storage
+from hpo.storage.lock import study_lock
+from hpo.storage.opening import open_storage
 from hpo.study.study import open_study
 from tests.chaos.studies import GRID, SEARCH, Case
 from tests.conftest import EVERY_STORAGE, SMALL, Hpo
@@ -137,7 +137,7 @@ def test_the_lock_is_gone_with_the_command(hpo: Hpo, xrays: Path) -> None:
 OPEN = """
 import sys
 from hpo.study.test_access import Opening, now, record_opening
-from hpo.study.storage import open_storage
+from hpo.storage.opening import open_storage
 from hpo.study.study import open_study
 study = open_study(open_storage(sys.argv[1]), "s")
 print("ready", flush=True)

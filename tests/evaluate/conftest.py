@@ -12,10 +12,10 @@ from optuna.trial import TrialState, create_trial
 
 from hpo.data import TEST, Dataset, load, seal
 from hpo.evaluate import Evaluation, Request, open_test
+from hpo.storage.opening import Storage, open_storage
 from hpo.storage.runs import Epoch, Run, RunKey, RunStore
 from hpo.study import study as studies
 from hpo.study.record import DataInfo, Goal
-from hpo.study.storage import Storage, open_storage
 from tests.clocked_studies import SPACE, record
 
 Answer = Callable[[np.ndarray, np.random.Generator], np.ndarray]

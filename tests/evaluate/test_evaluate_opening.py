@@ -21,9 +21,10 @@ from hpo.data import TEST
 from hpo.errors import DataError, RunStoreError, StudyError, UsageError
 from hpo.evaluate import METRICS, read_evaluation, to_document
 from hpo.evaluate.gathering import gather
+from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
+from hpo.study.summary import StudySummary
 from hpo.study.test_access import Opening, read_openings
-from hpo.summary import StudySummary, summarize
 from tests.conftest import make_images
 from tests.evaluate.conftest import Finished, able, guess
 

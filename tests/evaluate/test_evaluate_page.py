@@ -7,7 +7,7 @@ import pytest
 from hpo import plots
 from hpo.evaluate import Evaluation
 from hpo.report.page import render
-from hpo.summary import summarize
+from hpo.study.gathering import summarize
 from tests.evaluate.conftest import Finished
 from tests.test_report import Outline
 

@@ -8,7 +8,7 @@ import pytest
 
 from hpo import Settings, grid
 from hpo.data import TEST, Dataset, load, seal
-from hpo.summary import to_document
+from hpo.study.summary import to_document
 from tests.test_architecture import MODULES, imports, is_within
 
 CHOOSERS = (
@@ -18,7 +18,7 @@ CHOOSERS = (
     "hpo.run.plan",
     "hpo.study.study",
     "hpo.search",
-    "hpo.summary",
+    "hpo.study.gathering",
     "hpo.run.kept_weights",
     "hpo.run.loop",
     "hpo.run.session",

@@ -10,8 +10,8 @@ import pytest
 
 from hpo import space as spaces
 from hpo.data import load
+from hpo.storage.opening import open_storage
 from hpo.storage.runs import Run, RunStore
-from hpo.study.storage import open_storage
 from tests.rubbish.of_data import archive, noise, npy_bytes
 from tests.rubbish.of_texts import use_space
 

@@ -12,8 +12,8 @@ from hpo.search import GridSource
 from hpo.search.job import first_repeat
 from hpo.search.trials import requeue, start
 from hpo.space import Sweep, SweepValue
+from hpo.study.gathering import summarize
 from hpo.study.record import Goal
-from hpo.summary import summarize
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, record
 from tests.conftest import EVERY_STORAGE

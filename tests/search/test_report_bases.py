@@ -7,8 +7,8 @@ from optuna.trial import TrialState
 
 from hpo import space as spaces
 from hpo.search.report_bases import REPORTS
+from hpo.study.gathering import summarize
 from hpo.study.record import Goal, StudyRecord
-from hpo.summary import summarize
 from tests.clocked_studies import Bench, open_source, record
 
 GOAL = Goal(n_repeats=1, n_trials=4, n_finalists=2, n_final_repeats=3, with_baselines=True)

@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.errors import StorageError, StudyError
+from hpo.storage.opening import Storage, explained
 from hpo.storage.url import sqlite_path, storage_option
-from hpo.study.storage import Storage, explained
 
 Check: TypeAlias = Callable[[], object]
 

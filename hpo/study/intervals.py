@@ -9,7 +9,7 @@ from hpo.config import Scalar
 from hpo.stats import Interval, SweepComparison, compare_best, compare_pairs, mean_interval, wilson
 from hpo.stats.sentences import label
 from hpo.study.record import StudyRecord
-from hpo.summary.records import Configuration, Repeat
+from hpo.study.summary import Configuration, Repeat
 
 # The pairs of 100 are 4,950; those of 2,000 two millions, which nobody reads.
 _MOST_COMPARED: Final = 100

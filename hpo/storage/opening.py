@@ -18,6 +18,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from hpo.errors import StorageError, UsageError
+from hpo.storage.database import MOST_TEXT, TABLES, Database
 from hpo.storage.faults import BUSY_TIMEOUT_S, DELETED, LOOK_S, reason_of
 from hpo.storage.url import (
     DEFAULT_URL,
@@ -27,7 +28,6 @@ from hpo.storage.url import (
     secrets_of,
     sqlite_path,
 )
-from hpo.study.database import MOST_TEXT, TABLES, Database
 
 _Arguments: TypeAlias = dict[str, Any]
 

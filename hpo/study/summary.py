@@ -1,16 +1,88 @@
-"""The records of a study by configuration."""
+"""A study by configuration: what tables, figures, winners and JSON are made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from hpo.config import Scalar, TrainingConfig
 from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.test_access import Opening
-from hpo.summary.finalists import Finalists
+from hpo.study.score import Score
+from hpo.study.test_access import Opening, to_documents
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """A configuration that was trained again; `number` counts from 1 in the order of the study.
+
+    `searched` is its mean score in the search, `fresh` that of its new repeats.
+    """
+
+    number: int
+    searched: float
+    fresh: Interval
+
+    @property
+    def label(self) -> str:
+        """How it is called in a verdict."""
+        return f"#{self.number}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalists:
+    """The finalists, best first by their fresh repeats, compared pair by pair.
+
+    `n_wanted` is how many the goal asks for.
+    """
+
+    members: tuple[Finalist, ...]
+    verdict: SweepComparison
+    n_wanted: int
+    n_repeats: int
+
+    @property
+    def winner(self) -> Finalist:
+        """The one with the best mean of fresh repeats."""
+        return self.members[0]
+
+    def favorite(self, score: Score) -> Finalist:
+        """Return the one that the search alone would have named."""
+        return max(self.members, key=lambda member: score.rank(member.searched))
+
+    def luck(self, score: Score) -> float:
+        """Return by how much the search announced its favorite too well, in the score's unit."""
+        favorite = self.favorite(score)
+        assert favorite.fresh.mean is not None
+        return score.rank(favorite.searched) - score.rank(favorite.fresh.mean)
+
+
+def sentences(finalists: Finalists, record: StudyRecord) -> list[str]:
+    """Say who won, and what the search alone would have announced."""
+    score = record.score
+    winner, favorite = finalists.winner, finalists.favorite(score)
+    assert winner.fresh.mean is not None
+    assert favorite.fresh.mean is not None
+    n = len(finalists.members)
+    again = "retrained with new seeds"
+    again += "" if record.data.has_own_validation else " on other folds"
+    said = [
+        f"{winner.label} is the best of {n} finalists, {again}: "
+        f"{score.text(winner.fresh.mean)} (mean of {finalists.n_repeats} repeats)."
+    ]
+    if n < finalists.n_wanted:
+        said.append(f"{finalists.n_wanted} finalists were asked for; {n} could be had.")
+    also = "also " if favorite is winner else ""
+    low, high = sorted((favorite.searched, favorite.fresh.mean))
+    size = score.difference_text(high, low)
+    way = "too optimistic" if finalists.luck(score) > 0 else "too pessimistic"
+    said.append(
+        f"{favorite.label} {also}scored best in the search: {score.text(favorite.searched)}, and "
+        f"{score.text(favorite.fresh.mean)} when retrained. The search was {size} {way}."
+    )
+    return said
+
 
 _MOST_NAMED: Final = 10
 
@@ -245,3 +317,112 @@ def _count(n: int, noun: str) -> str:
 def _numbers(trials: Sequence[int]) -> str:
     shown = ", ".join(f"#{number}" for number in trials[:_MOST_NAMED])
     return shown + ", …" * (len(trials) > _MOST_NAMED)
+
+
+def to_document(summary: StudySummary) -> dict[str, Any]:
+    """Return the summary as the JSON document that `--json` prints."""
+    data, kind = summary.record.data, summary.record.score.kind
+    document: dict[str, Any] = {
+        "study": summary.name,
+        "kind": summary.record.kind,
+        "storage": summary.storage,
+        "score": {"name": summary.record.metric, "direction": kind.direction},
+        "window": summary.record.window or None,
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "is_phantom": data.is_phantom,
+            "n_train": data.n_train,
+            "n_validation": data.n_validation,
+            "n_test": data.n_test,
+            "notes": list(data.notes),
+        },
+        "baselines": dict(summary.baselines),
+        "configurations": [
+            {"number": c.number, **_configuration_document(c)} for c in summary.configurations
+        ],
+        "best": None,
+        "verdict": _verdict_document(summary.verdict),
+        "finalists": _finalists_document(summary.finalists, summary.record.score),
+        "reports": [_report_document(base) for base in summary.reports],
+        "n_openings": len(summary.openings),
+        "openings": to_documents(summary.openings),
+        "damaged": list(summary.damaged),
+        "foreign_trials": list(summary.foreign),
+        "left_alone_trials": list(summary.left_alone),
+        "n_trained": summary.n_trained,
+        "n_reused": summary.n_reused,
+        "report": summary.report,
+    }
+    if summary.best and (score := summary.best_score):
+        document["best"] = {
+            "number": summary.best.number,
+            "params": dict(summary.best.params),
+            "config": summary.best.config.to_mapping(),
+            "score": score.mean,
+        }
+    return document
+
+
+def _configuration_document(configuration: Configuration) -> dict[str, Any]:
+    score = configuration.score
+    return {
+        "params": dict(configuration.params),
+        "config": configuration.config.to_mapping(),
+        "state": configuration.state,
+        "score": score.mean if score else None,
+        "low": score.low if score else None,
+        "high": score.high if score else None,
+        "fresh": _interval_document(configuration.fresh),
+        "repeats": [_repeat_document(r) for r in configuration.repeats],
+    }
+
+
+def _finalists_document(finalists: Finalists | None, score: Score) -> dict[str, Any] | None:
+    if finalists is None:
+        return None
+    return {
+        "configurations": [
+            {"number": m.number, "searched": m.searched, "fresh": _interval_document(m.fresh)}
+            for m in finalists.members
+        ],
+        "winner": finalists.winner.number,
+        "luck": finalists.luck(score),
+        "pairs": [asdict(pair) for pair in finalists.verdict.pairs],
+    }
+
+
+def _report_document(base: ReportBase) -> dict[str, Any]:
+    return {
+        "report": base.name,
+        **_configuration_document(base.configuration),
+        "comparison": asdict(base.comparison) if base.comparison else None,
+    }
+
+
+def _interval_document(interval: Interval | None) -> dict[str, Any] | None:
+    if interval is None:
+        return None
+    return {"score": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+
+
+def _verdict_document(verdict: SweepComparison | None) -> dict[str, Any] | None:
+    if verdict is None:
+        return None
+    left_out = {"n_pairs_left_out": verdict.n_left_out} if verdict.n_left_out else {}
+    return {"pairs": [asdict(pair) for pair in verdict.pairs]} | left_out
+
+
+def _repeat_document(repeat: Repeat) -> dict[str, Any]:
+    return {
+        "trial": repeat.trial,
+        "repeat": repeat.number,
+        "seed": repeat.seed,
+        "fold": repeat.fold,
+        "state": repeat.state,
+        "score": repeat.score,
+        "epochs": repeat.n_epochs,
+        "seconds": repeat.seconds,
+        "reason": repeat.reason,
+        "metrics": {split: dict(values) for split, values in repeat.metrics.items()},
+    }

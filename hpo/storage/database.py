@@ -5,8 +5,9 @@ raises. Here a damaged trial becomes a failed one without content, which says wh
 """
 
 import json
-from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
@@ -15,10 +16,12 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import DataError
 
+from hpo.config import TrainingConfig
 from hpo.errors import HpoError, StudyError
+from hpo.storage import MOST_TRIALS
 from hpo.storage.url import storage_option
-from hpo.study.documents import check_trial
-from hpo.study.record import MOST_TRIALS
+
+T = TypeVar("T")
 
 DAMAGE: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
@@ -29,6 +32,19 @@ DAMAGE: Final = (
 MOST_TEXT: Final = 100_000_000
 _MOST_ROWS: Final = 1_000_000
 _PORTION: Final = 1_000  # Trials: until they are read, each of their rows takes 2 kB of memory.
+
+_MOST: Final = 1_000_000
+_LARGEST: Final = 1e9
+
+_WHERE_RECORDED: Final[dict[str, Any]] = {
+    "report": str,
+    "seconds": int | float,
+    "is_reused": bool,
+    "reason": str,
+    "metrics": dict,
+}
+"""What not every trial has, and its type."""
+
 
 _NOTE: Final = "hpo:damaged"
 _NO_NUMBER: Final = 1_000_000_000
@@ -277,3 +293,70 @@ def _words(error: Exception) -> str:
     """Return the first line that is about one value."""
     lines = [line.strip(" -") for line in str(error).splitlines() if not line.endswith(":")]
     return lines[0] if lines and len(lines[0]) > 3 else "a value that cannot be read"
+
+
+def check_trial(
+    attributes: Mapping[str, Any], params: Mapping[str, Any], scores: Collection[float]
+) -> None:
+    """Check what hpo recorded in a trial; one of another program may hold anything.
+
+    `params` are those that Optuna recorded, `scores` all that it was told.
+
+    Raises:
+        ValueError: the first field that is damaged.
+        ConfigError: the configuration cannot be trained.
+    """
+    if not attributes.keys() & {"config", "ordinal"}:
+        return
+    for name in ("repeat", "seed", "fold"):
+        get_count(attributes, name, high=2 * _MOST)
+    get_count(attributes, "ordinal", low=-_MOST)
+    get_count(attributes, "n_epochs", default=0)
+    if get_typed(attributes, "params", dict) != params:
+        raise ValueError("params are not those of the trial")
+    _check_config(json.dumps(get_typed(attributes, "config", dict)))
+    for name, kind in _WHERE_RECORDED.items():
+        if name in attributes:
+            get_typed(attributes, name, kind)
+    if not 0 <= attributes.get("seconds", 0) < _LARGEST:
+        raise ValueError(f"seconds is {attributes['seconds']}")
+    metrics = attributes.get("metrics", {})
+    measured = [get_typed(metrics, split, dict) for split in metrics]
+    # The loss of a training that diverged may be anything; without one class there is no AUROC.
+    values = [v for one in measured for name, v in one.items() if name != "loss"]
+    if not all(map(is_number, values)):
+        raise ValueError("metrics hold another value than a number")
+    if not all(abs(score) < _LARGEST for score in scores):
+        raise ValueError("a score is not finite")
+
+
+@lru_cache(maxsize=1_000)
+def _check_config(text: str) -> None:
+    TrainingConfig.from_mapping(json.loads(text))
+
+
+def get_typed(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    if name not in document:
+        raise ValueError(f"{name} is missing")
+    value = document[name]
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is of type {type(value).__name__}")
+    return value
+
+
+def is_number(value: object) -> bool:
+    return type(value) in (int, float) and not abs(value) > _LARGEST  # type: ignore[arg-type]
+
+
+def get_count(
+    document: Mapping[str, Any],
+    name: str,
+    *,
+    default: int | None = None,
+    low: int = 0,
+    high: int = _MOST,
+) -> int:
+    value = document.get(name, default)
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name} is no whole number from {low:,} to {high:,}")
+    return value

@@ -14,17 +14,24 @@ from hpo.search.finalists import choose_finalists
 from hpo.search.standing import Standing, all_cells
 from hpo.search.trials import Trials, read_trials
 from hpo.stats import PairComparison
+from hpo.storage.opening import Storage, explained, in_command
 from hpo.storage.paths import study_folder
 from hpo.storage.runs import is_digest
 from hpo.storage.url import mask
 from hpo.study.documents import to_baselines
+from hpo.study.intervals import compare, mean_score, with_way_on
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.storage import Storage, explained, in_command
 from hpo.study.study import damaged, is_ours, read_goal, read_record, study_names
+from hpo.study.summary import (
+    Configuration,
+    Finalist,
+    Finalists,
+    Repeat,
+    ReportBase,
+    State,
+    StudySummary,
+)
 from hpo.study.test_access import read_openings
-from hpo.summary.finalists import Finalist, Finalists
-from hpo.summary.intervals import compare, mean_score, with_way_on
-from hpo.summary.records import Configuration, Repeat, ReportBase, State, StudySummary
 
 _STATES: Final[dict[TrialState, State]] = {
     TrialState.COMPLETE: "complete",
