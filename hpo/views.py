@@ -12,7 +12,7 @@ from hpo.evaluate.thresholds import read_rule
 from hpo.space.records import short_text
 from hpo.stats import Interval
 from hpo.study.score import Score
-from hpo.summary import Configuration, StudySummary, sentences
+from hpo.study.summary import Configuration, StudySummary, sentences
 from hpo.tables import DASH, Column, Row, Table, duration
 
 _MOST_COLUMNS: Final = 3
