@@ -34,7 +34,7 @@ def info(
 
     dataset = open_data(data)
     if sheet:
-        from hpo.data.sheet import contact_sheet
+        from hpo.data.images import contact_sheet
 
         contact_sheet(dataset, sheet)
     folds = data_tables.folds_of(dataset)
@@ -81,7 +81,7 @@ def download(
     json: JsonOption = False,
 ) -> None:
     """Fetch PneumoniaMNIST, 5,856 real chest X-rays, from Zenodo."""
-    from hpo.data.download import download as fetch
+    from hpo.data.cache import download as fetch
 
     path = fetch(folder, size=size, show_progress=sys.stderr.isatty())
     _print_path(path, json=json)

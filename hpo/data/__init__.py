@@ -13,8 +13,7 @@ from hpo.data.dataset import (
     TrainingData,
 )
 from hpo.data.folds import N_FOLDS, seal
-from hpo.data.loader import load, open_data
-from hpo.data.phantom import open_phantom
+from hpo.data.source import load, open_data, open_phantom
 
 __all__ = [
     "NORMAL",

@@ -1,7 +1,7 @@
 """What a data set hides: siblings that a random split tears apart, and duplicates of images."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
@@ -9,10 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, Dataset, Indices
+from hpo.data.dataset import NORMAL, PNEUMONIA, SPLITS, TEST, Dataset, Indices
 from hpo.data.folds import N_FOLDS, seal
 
-SPLITS: Final = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
 _N_DRAWS: Final = 20
 _SIDE: Final = 32
 
@@ -79,11 +78,14 @@ def audit(dataset: Dataset) -> Audit:
         DataError: the data set cannot be split into folds.
     """
     random_split, own_folds = _leaks(dataset) if dataset.has_patients else (None, None)
+    is_test = dataset.split == TEST
+    shared = np.intersect1d(dataset.patients[is_test], dataset.patients[~is_test])
+    firsts = [np.flatnonzero(is_test & (dataset.patients == patient))[0] for patient in shared]
     return Audit(
         splits=count_splits(dataset),
         random_split=random_split,
         own_folds=own_folds,
-        shared_patients=_shared_patients(dataset),
+        shared_patients=tuple(dataset.files[first] for first in firsts),
         duplicates=tuple(_duplicates(dataset)),
         n_bright_borders=_n_bright_borders(dataset),
     )
@@ -91,49 +93,53 @@ def audit(dataset: Dataset) -> Audit:
 
 def count_splits(dataset: Dataset) -> tuple[SplitCounts, ...]:
     """Count the images and patients of each split that has any."""
-    return tuple(_counts(dataset, split) for split in SPLITS if len(dataset.where(split)))
-
-
-def _counts(dataset: Dataset, split: int) -> SplitCounts:
-    where = dataset.where(split)
-    return SplitCounts(
-        split=SPLITS[split],
-        n_normal=int((dataset.labels[where] == NORMAL).sum()),
-        n_pneumonia=int((dataset.labels[where] == PNEUMONIA).sum()),
-        n_patients=len(np.unique(dataset.patients[where])),
+    return tuple(
+        SplitCounts(
+            split=name,
+            n_normal=int((dataset.labels[where] == NORMAL).sum()),
+            n_pneumonia=int((dataset.labels[where] == PNEUMONIA).sum()),
+            n_patients=len(np.unique(dataset.patients[where])),
+        )
+        for split, name in SPLITS.items()
+        if len(where := dataset.where(split))
     )
 
 
 def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
+    """Measure random splits, each with a fifth of each class as most scripts draw, and our own."""
     data = seal(dataset)
     patients = dataset.patients[dataset.split != TEST]
-    drawn = [_random_validation(data.labels, seed) for seed in range(_N_DRAWS)]
+    drawn = []
+    for seed in range(_N_DRAWS):
+        random = np.random.default_rng(seed)
+        parts = [np.flatnonzero(data.labels == label) for label in (NORMAL, PNEUMONIA)]
+        fifths = [random.permutation(part)[: round(len(part) / 5)] for part in parts]
+        drawn.append(np.concatenate(fifths))
     own = [data.fold(repeat).validation for repeat in range(N_FOLDS)]
     return _leak(patients, drawn), _leak(patients, own)
 
 
-def _random_validation(labels: NDArray[np.uint8], seed: int) -> Indices:
-    """Draw a fifth of each class, as most scripts do."""
-    random = np.random.default_rng(seed)
-    parts = [np.flatnonzero(labels == kind) for kind in (NORMAL, PNEUMONIA)]
-    return np.concatenate([random.permutation(part)[: round(len(part) / 5)] for part in parts])
-
-
 def _leak(patients: NDArray[np.int64], validations: Sequence[Indices]) -> Leak:
-    n_with_sibling = []
-    for validation in validations:
-        is_validation = np.zeros(len(patients), bool)
-        is_validation[validation] = True
-        has_sibling = np.isin(patients[is_validation], patients[~is_validation])
-        n_with_sibling.append(int(has_sibling.sum()))
-    return Leak(n_validation=fmean(map(len, validations)), n_with_sibling=fmean(n_with_sibling))
+    n_with_sibling = [
+        np.isin(patients[validation], np.delete(patients, validation)).sum()
+        for validation in validations
+    ]
+    return Leak(
+        n_validation=fmean(map(len, validations)), n_with_sibling=fmean(map(int, n_with_sibling))
+    )
 
 
-def _shared_patients(dataset: Dataset) -> tuple[str, ...]:
-    is_test = dataset.split == TEST
-    shared = np.intersect1d(dataset.patients[is_test], dataset.patients[~is_test])
-    firsts = (np.flatnonzero(is_test & (dataset.patients == patient))[0] for patient in shared)
-    return tuple(dataset.files[first] for first in firsts)
+def _duplicates(dataset: Dataset) -> Iterator[Duplicates]:
+    alike: defaultdict[str, list[int]] = defaultdict(list)
+    for position, digest in enumerate(dataset.digests):
+        alike[digest].append(position)
+    for positions in alike.values():
+        if len(positions) > 1:
+            yield Duplicates(
+                files=tuple(dataset.files[position] for position in positions),
+                splits=tuple(SPLITS[split] for split in np.unique(dataset.split[positions])),
+                has_different_labels=len(np.unique(dataset.labels[positions])) > 1,
+            )
 
 
 def _n_bright_borders(dataset: Dataset) -> int:
@@ -141,18 +147,3 @@ def _n_bright_borders(dataset: Dataset) -> int:
     center = pixels[:, 8:-8, 8:-8].mean((1, 2))
     pixels[:, 2:-2, 2:-2] = np.nan
     return int((np.nanmean(pixels, (1, 2)) > center).sum())
-
-
-def _duplicates(dataset: Dataset) -> list[Duplicates]:
-    alike: defaultdict[str, list[int]] = defaultdict(list)
-    for position, digest in enumerate(dataset.digests):
-        alike[digest].append(position)
-    return [
-        Duplicates(
-            files=tuple(dataset.files[position] for position in positions),
-            splits=tuple(SPLITS[split] for split in np.unique(dataset.split[positions])),
-            has_different_labels=len(np.unique(dataset.labels[positions])) > 1,
-        )
-        for positions in alike.values()
-        if len(positions) > 1
-    ]

@@ -1,6 +1,7 @@
-"""What was computed from the images once: digests of the originals, and resized pixels.
+"""What is computed or fetched once: digests of images, resized pixels, and PneumoniaMNIST.
 
-The cache only saves time. Whatever is missing, damaged or cannot be written is computed again.
+The cache only saves time. Whatever is missing, damaged or cannot be written is computed again:
+each file ends with a SHA-256 of its name and content, so that nothing else needs to be checked.
 """
 
 import hashlib
@@ -8,22 +9,32 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from hpo.data.dataset import Pixels
-from hpo.files import at_home, read_json, remove_leftovers, replacing
+from hpo.errors import DataError, UsageError
+from hpo.files import at_home, remove_leftovers, replacing
 
 _MAX_INDEX_BYTES: Final = 100_000_000
 _DIGEST_BYTES: Final = 32
 
+BASE_URL: Final = "https://zenodo.org/records/10519652/files"
+_MD5: Final = {
+    28: "28209eda62fecd6e6a2d98b1501bb15f",
+    64: "8f4eceb4ccffa70c672198ea285246c6",
+    128: "05b46931834c231683c68f40c47b2971",
+    224: "d6a3c71de1b945ea11211b03746c1fe1",
+}
+_CHUNK: Final = 1 << 18
+
 
 def folder() -> Path:
-    """Return where the cache lies: `HPO_CACHE`, or `hpo` in the user's cache folder.
+    """Return the folder of the cache: `HPO_CACHE`, or `hpo` in the user's cache folder.
 
     Raises:
         OSError: this user has no home.
@@ -45,73 +56,121 @@ def remove_cut_off() -> None:
             remove_leftovers(folder() / name)
 
 
-def read_index(key: str) -> Mapping[str, object] | None:
+def read_index(key: str) -> Any:
     """Return what `write_index` kept under this key, or None."""
     try:
-        index = read_json(folder() / "index" / f"{key}.json", most=_MAX_INDEX_BYTES)
-    except (OSError, ValueError):
+        path = _index_path(key)
+        if not path.is_file() or path.stat().st_size > _MAX_INDEX_BYTES:
+            return None
+        content = path.read_bytes()
+    except OSError:
         return None
-    return index if isinstance(index, dict) else None
+    text, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    return json.loads(text) if hashlib.sha256(key.encode() + text).digest() == digest else None
 
 
-def write_index(key: str, index: Mapping[str, object]) -> None:
-    """Keep a record under a key, where the cache can be written."""
-    with suppress(OSError), replacing(_own("index") / f"{key}.json") as file:
-        file.write(json.dumps(index).encode())
+def write_index(key: str, index: object) -> None:
+    """Keep a JSON document under a key, where the cache can be written."""
+    text = json.dumps(index).encode()
+    with suppress(OSError):
+        _write(_index_path(key), key, [text])
 
 
 def remove_index(key: str) -> None:
     """Remove what `write_index` kept under this key."""
     with suppress(OSError):
-        (folder() / "index" / f"{key}.json").unlink(missing_ok=True)
+        _index_path(key).unlink(missing_ok=True)
 
 
-def read_pixels(name: str, shape: tuple[int, int, int]) -> Pixels | None:
-    """Map the pixels kept under this name, or return None where they are not there or damaged."""
-    header = _header(shape)
-    n_bytes = len(header) + math.prod(shape)
+def pixels(name: str, shape: tuple[int, int, int], make: Callable[[], Iterable[Pixels]]) -> Pixels:
+    """Return the images `make` yields, or what an earlier call kept under this name; read-only.
+
+    They are mapped from the cache, or stay in memory where it cannot be written.
+    """
+    found = _read_pixels(name, shape)
+    if found is None:
+        with suppress(OSError):
+            _write(folder() / "pixels" / f"{name}.npy", name, make(), _npy_header(shape))
+        found = _read_pixels(name, shape)
+    if found is None:
+        found = np.empty(shape, np.uint8)
+        n_filled = 0
+        for piece in make():
+            images = piece.reshape(-1, *shape[1:])
+            found[n_filled : n_filled + len(images)] = images
+            n_filled += len(images)
+        found.flags.writeable = False
+    return found
+
+
+def download(
+    folder: Path, *, size: int = 28, base_url: str = BASE_URL, show_progress: bool = False
+) -> Path:
+    """Fetch PneumoniaMNIST of one image size into a folder, unless it is there; return its path.
+
+    Raises:
+        UsageError: a size that is not published.
+        DataError: no connection, an incomplete transfer or a wrong checksum.
+    """
+    if size not in _MD5:
+        known = ", ".join(map(str, _MD5))
+        raise UsageError(f"PneumoniaMNIST is published at {known} pixels, but got {size}.")
+    import pooch
+
+    name = "pneumoniamnist.npz" if size == 28 else f"pneumoniamnist_{size}.npz"
+    url = f"{base_url}/{name}?download=1"
+    downloader = pooch.HTTPDownloader(progressbar=show_progress, chunk_size=_CHUNK)
+    try:
+        fetched = pooch.retrieve(
+            url, f"md5:{_MD5[size]}", fname=name, path=folder, downloader=downloader
+        )
+    except (OSError, ValueError) as problem:
+        raise DataError(
+            f"{url} could not be fetched: {problem}\nTry again, or fetch it with a browser and "
+            f"save it as {folder.absolute() / name} (MD5 {_MD5[size]})."
+        ) from None
+    return Path(fetched)
+
+
+def _read_pixels(name: str, shape: tuple[int, int, int]) -> Pixels | None:
+    n_header, n_bytes = len(_npy_header(shape)), math.prod(shape)
     try:
         path = folder() / "pixels" / f"{name}.npy"
-        if not path.is_file() or path.stat().st_size != n_bytes + _DIGEST_BYTES:
+        if not path.is_file() or path.stat().st_size != n_header + n_bytes + _DIGEST_BYTES:
             return None
-        with path.open("rb") as file:
-            is_ours = file.read(len(header)) == header
-            file.seek(n_bytes)
-            digest = file.read()
-        mapped = np.memmap(path, np.uint8, "r", len(header), shape)
+        mapped = np.asarray(np.memmap(path, np.uint8, "r", n_header))
     except (OSError, ValueError):
         return None
-    pixels: Pixels = np.asarray(mapped)
     hasher = hashlib.sha256(name.encode())
-    hasher.update(pixels.data)
-    return pixels if is_ours and hasher.digest() == digest else None
+    hasher.update(mapped[:n_bytes].data)
+    is_whole = hasher.digest() == mapped[n_bytes:].tobytes()
+    return mapped[:n_bytes].reshape(shape) if is_whole else None
 
 
-def write_pixels(name: str, shape: tuple[int, int, int], images: Iterable[Pixels]) -> None:
-    """Keep images under a name, one at a time, where the cache can be written.
+def _write(path: Path, name: str, pieces: Iterable[Pixels | bytes], header: bytes = b"") -> None:
+    """Write a file that ends with a SHA-256 of name and pieces.
 
-    The file is a `.npy` with a SHA-256 of name and pixels behind the array. It is written, never
-    mapped for writing: on a full disk a write fails, while a mapped page kills the process.
+    It is written, never mapped for writing: on a full disk a write fails, while a mapped page
+    kills the process. Its folder is for this user alone.
     """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     hasher = hashlib.sha256(name.encode())
-    with suppress(OSError), replacing(_own("pixels") / f"{name}.npy") as file:
-        file.write(_header(shape))
-        for image in images:
-            data = np.ascontiguousarray(image).data
+    with replacing(path) as file:
+        file.write(header)
+        for piece in pieces:
+            data = np.ascontiguousarray(piece).data if isinstance(piece, np.ndarray) else piece
             hasher.update(data)
             file.write(data)
         file.write(hasher.digest())
 
 
-def _header(shape: tuple[int, int, int]) -> bytes:
+def _npy_header(shape: tuple[int, int, int]) -> bytes:
+    """Return what makes a file of pixels one that `np.load` reads."""
     file = io.BytesIO()
     fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, fields)
     return file.getvalue()
 
 
-def _own(name: str) -> Path:
-    """Return a folder of the cache, made where it is not there: images are for this user alone."""
-    made = folder() / name
-    made.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return made
+def _index_path(key: str) -> Path:
+    return folder() / "index" / f"{key}.index"

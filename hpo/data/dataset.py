@@ -1,7 +1,8 @@
-"""The one record of images and labels, and the sealed view of it that training gets."""
+"""What a format knows of a data set, the data set itself, and the sealed view for training."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -10,12 +11,44 @@ from numpy.typing import NDArray
 TRAIN: Final = 0
 VALIDATION: Final = 1
 TEST: Final = 2
+SPLITS: Final = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
 
 NORMAL: Final = 0
 PNEUMONIA: Final = 1
+CLASSES: Final = {NORMAL: "normal", PNEUMONIA: "pneumonia"}
+
+MAX_IMAGES: Final = 500_000
+MAX_PIXELS: Final = 64_000_000
+# Resizing takes memory by the longer side.
+MAX_SIDE: Final = 20_000
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Indices: TypeAlias = NDArray[np.int64]
+Stored: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+"""An image as stored, in 8 or 16 bits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a format knows of a data set before any image is decoded.
+
+    `labels` and `split` are `(n,)`; `patients` holds a key per image, `n_known` of which name a
+    patient. `originals(positions)` reads the images from `paths`; without paths, reading is free.
+    `notes` say what was left out and assumed.
+    """
+
+    name: str
+    location: str
+    format: str
+    is_phantom: bool = False
+    labels: NDArray[np.uint8]
+    split: NDArray[np.uint8]
+    patients: tuple[str, ...] | None = None
+    n_known: int = 0
+    files: tuple[str, ...]
+    paths: tuple[Path, ...] = ()
+    originals: Callable[[Sequence[int]], Iterator[Stored]]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +57,15 @@ class Dataset:
 
     `labels` `(n,)` holds NORMAL or PNEUMONIA; `split` `(n,)` TRAIN, VALIDATION or TEST, in this
     order; `patients` `(n,)` a number per patient, counted by first appearance, or per image where
-    the source does not tell; `has_patients` says that it tells all. `files` names each image for
+    patients are unknown; `has_patients` says that all are known. `files` names each image for
     messages, `sizes` `(n, 2)` holds height and width as stored, and `digests` are equal where
     the stored pixels are. `originals(positions)` reads images as stored, as 8-bit gray, one at a
     time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized once and cached.
-    `notes` are sentences for the user: what was left out and what was assumed. `bits` are those in
-    use in 16-bit images, 0 where there are none.
+    `notes` are sentences for the user: what was left out and what was assumed. `bits` is the depth
+    in use of 16-bit images, 0 where there are none.
 
     The fingerprint covers the stored pixels, labels, split and which images share a patient: what
-    a training can depend on, and not where the data lie.
+    a training can depend on, and not where the data are stored.
     """
 
     name: str
@@ -95,3 +128,14 @@ class TrainingData:
     def n_pool(self) -> int:
         """The number of images that may be trained or validated on."""
         return len(self.labels)
+
+
+def limit_fault(height: int, width: int, n_images: int = 1) -> str | None:
+    """Say that images are larger or more than are read, None where they are not."""
+    if height * width > MAX_PIXELS:
+        return f"{width} x {height} pixels; at most {MAX_PIXELS:,} are read"
+    if max(height, width) > MAX_SIDE:
+        return f"{width} x {height} pixels; sides of at most {MAX_SIDE:,} are read"
+    if n_images > MAX_IMAGES:
+        return f"{n_images:,} images; at most {MAX_IMAGES:,} are read"
+    return None

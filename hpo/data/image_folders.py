@@ -7,43 +7,67 @@ that folder, folds are drawn from `train`.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
 
-from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION
-from hpo.data.patients import patients_of
-from hpo.data.source import Source, Stored
+from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, Source, Stored
 from hpo.errors import DataError, fault_list
+from hpo.untrusted import printable
 
 _SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
 _CLASSES: Final = {"NORMAL": NORMAL, "PNEUMONIA": PNEUMONIA}
 _SUFFIXES: Final = {".jpeg", ".jpg", ".png"}
+# Every folder that is looked into, and the names in it that are looked into as well.
+_LAYOUT: Final[dict[str, tuple[str, ...]]] = {
+    "": tuple(_SPLITS),
+    **{split: tuple(_CLASSES) for split in _SPLITS},
+    **{f"{split}/{kind}": () for split in _SPLITS for kind in _CLASSES},
+}
 
 # What else may be a picture.
 _PICTURES: Final = _SUFFIXES | {
     *(".jfif", ".jpe", ".jp2", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
     *(".pgm", ".pnm", ".dcm", ".dicom", ".npy", ".nii"),
 }
-_OTHER_NAMES: Final = {
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
+_OTHER_NAMES: Final = {split: split for split in _SPLITS} | {
+    **dict.fromkeys(("valid", "validation", "dev"), "val"),
     "training": "train",
     "testing": "test",
 }
 # What Windows and Macs leave in folders, beside hidden files.
 _OF_SYSTEMS: Final = {"thumbs.db", "desktop.ini", "__macosx"}
+_OF_A_SYSTEM: Final = "."
 _MOST_NAMED: Final = 5
 
-# Control signs, and bytes that are no UTF-8.
+# Control characters, and bytes that are not UTF-8.
 _UNSHOWN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-# Lies in a folder that `hpo data generate` wrote, so that its results still say phantom.
+# Stands in a folder that `hpo data generate` wrote, so that its results still say phantom.
 PHANTOM_MARK: Final = "PHANTOM.txt"
+
+# File names of the release's first versions and of its third. What stands around them is of a copy
+# or a variant. An ID of the first is unique only with what stands before it, and with bacteria or
+# virus.
+_PATIENT: Final = re.compile(
+    r"(?<![a-z0-9])(?:(?P<person>person\d+_(?:bacteria|virus))_\d+"
+    r"|(?P<scan>(?:NORMAL\d+-)?IM-\d+)(?:-\d+){1,2}"
+    r"|(?:NORMAL|BACTERIA|VIRUS)-(?P<number>\d+)-\d+)",
+    re.IGNORECASE,
+)
+_CHANGES: Final = (
+    "copy|aug(?:mented)?|[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:ate|ated)?|resized?|crop(?:ped)?|"
+    "zoom(?:ed)?|noisy?|noise|blur(?:red)?|bright(?:er)?|dark(?:er)?|contrast|shift(?:ed)?|"
+    "jpe?g|png|rf"
+)
+_VARIANT: Final = re.compile(
+    rf"(?P<name>.+?)(?:(?P<count> ?\(\d+\))|[ ._-]+(?:{_CHANGES})[ ._-]?[0-9a-f]*)+",
+    re.IGNORECASE,
+)
+# `scan (1)` to `scan (400)` are no copies.
+_MOST_COPIES: Final = 20
 
 
 def looks_like(path: Path) -> bool:
@@ -53,18 +77,9 @@ def looks_like(path: Path) -> bool:
 
 def hint(path: Path) -> str:
     """Say how folders that are nearly a data set become one; nothing where there are none."""
-    names = [child.name for child in sorted(path.iterdir()) if child.is_dir()]
-    if renames := _renames(path, names):
-        return renames
-    classes = [_shown(name) for name in names if name.upper() in _CLASSES]
-    return f" Put {' and '.join(classes)} into a folder train." if classes else ""
-
-
-def _renames(path: Path, names: Iterable[str]) -> str:
-    meant = {name: _OTHER_NAMES.get(name.casefold(), name.casefold()) for name in names}
-    lacking = [split for split in _SPLITS if not (path / split).exists()]
-    each = [f"{name} to {split}" for name, split in meant.items() if split in lacking]
-    return f" Rename {' and '.join(each)} to use it." if each else ""
+    classes = [f.name for f in _folders(path) if f.name.upper() in _CLASSES]
+    into_train = f" Put {printable(' and '.join(classes))} into a folder train." * bool(classes)
+    return _renames(path) or into_train
 
 
 def read(path: Path) -> Source:
@@ -74,161 +89,148 @@ def read(path: Path) -> Source:
         DataError: a split without one of the classes, or a file that cannot be reached or named.
     """
     try:
-        found = {
-            (split, kind): _image_names(path / split / kind)
-            for split in _SPLITS
-            for kind in _CLASSES
-        }
-        left_out = tuple(_left_out(path))
-        _check(path, found, left_out)
-        files = tuple(
-            f"{split}/{kind}/{name}" for (split, kind), names in found.items() for name in names
-        )
+        files, left_out = _list(path)
+        _check(path, files, left_out)
     except OSError as problem:
         raise DataError(
-            f"{path} cannot be read: {problem}. Mend that file or link, or remove it."
+            f"{path} cannot be read: {problem}. Repair that file or link, or remove it."
         ) from None
-    patients = patients_of(files)
-    codes = np.array([(_SPLITS[split], _CLASSES[kind]) for split, kind in found], np.uint8)
-    counts = [len(names) for names in found.values()]
+    patients, n_known, n_copies = patients_of(files)
+    if n_copies:
+        left_out.append(
+            f"{n_copies:,} files are named as copies or variants of another one, such as NAME (1) "
+            "or NAME_flip: they count as images of the same patient."
+        )
+    places = [file.split("/") for file in files]
     return Source(
         name=path.name,
         location=str(path),
         format="image folders",
         is_phantom=(path / PHANTOM_MARK).is_file(),
-        labels=np.repeat(codes[:, 1], counts),
-        split=np.repeat(codes[:, 0], counts),
-        patients=patients.keys,
-        n_known=patients.n_known,
-        notes=(*left_out, *_copies_note(patients.n_copies)),
-        files=files,
+        labels=np.array([_CLASSES[kind] for _, kind, _ in places], np.uint8),
+        split=np.array([_SPLITS[split] for split, _, _ in places], np.uint8),
+        patients=patients,
+        n_known=n_known,
+        notes=tuple(left_out),
+        files=tuple(files),
         paths=tuple(path / file for file in files),
-        originals=lambda positions: _images(path, [files[position] for position in positions]),
+        originals=lambda positions: _images([path / files[position] for position in positions]),
     )
 
 
-def _image_names(folder: Path) -> list[str]:
-    """Name the images of a folder in order. Hidden files are what a Mac leaves in archives."""
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        names = sorted(
-            entry.name
-            for entry in entries
-            if Path(entry.name).suffix.lower() in _SUFFIXES
-            and not entry.name.startswith(".")
-            and not entry.is_dir()
-        )
-    for name in names:
-        if _UNSHOWN.search(name):
-            raise DataError(
-                f"{folder / ascii(name)} has signs in its name that cannot be shown. Rename the "
-                "file, or remove it."
-            )
-    return names
+def patients_of(files: Sequence[str]) -> tuple[tuple[str, ...], int, int]:
+    """Return a key of the patient of each file, how many names say the patient, and of copies.
+
+    The patient of a copy is that of its original; of a file whose name says none, the file itself.
+    """
+    names = [str(PurePosixPath(file).with_suffix("")) for file in files]
+    found = [_PATIENT.search(PurePosixPath(name).name) for name in names]
+    originals = dict(zip(reversed(names), reversed(files), strict=True))
+    copied = [_original(name, originals) for name in names]
+    counts = Counter(copied)
+    keys, n_copies = [], 0
+    for file, match, original in zip(files, found, copied, strict=True):
+        if match:
+            keys.append((match["person"] or match["scan"] or match["number"]).lower())
+        elif original and counts[original] <= _MOST_COPIES:
+            keys.append(originals.get(original, original))
+            n_copies += 1
+        else:
+            keys.append(file)
+    return tuple(keys), sum(map(bool, found)), n_copies
 
 
-def _check(
-    path: Path, found: Mapping[tuple[str, str], Sequence[str]], left_out: Sequence[str]
-) -> None:
-    present = {split for (split, _), names in found.items() if names} | {"train"}
-    empty = [
-        f"{split}/{kind} {_lack(path, split, kind)}"
-        for (split, kind), names in found.items()
-        if split in present and not names
+def _original(name: str, names: dict[str, str]) -> str | None:
+    """Return the name that this one is a copy or a variant of."""
+    match = _VARIANT.fullmatch(name)
+    if match is None or (match["count"] and match["name"] not in names):
+        return None
+    return match["name"]
+
+
+def _list(path: Path) -> tuple[list[str], list[str]]:
+    """Return the images in order, and a note on other files and folders that may hold images."""
+    files: list[str] = []
+    left_out: Counter[tuple[str, str]] = Counter()
+    for place, inner in _LAYOUT.items():
+        # Files of hospitals often have no suffix; beside train it is other things that have none.
+        pictures = _PICTURES | {""} if place else _PICTURES
+        entries = os.scandir(path / place) if (path / place).is_dir() else ()
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            name, suffix = f"{place}/{entry.name}".lstrip("/"), _suffix(entry.name)
+            if entry.name in inner or suffix == _OF_A_SYSTEM:
+                continue
+            if entry.is_dir():
+                inside = [_suffix(file) for *_, names in os.walk(entry.path) for file in names]
+                left_out[name, ""] += sum(suffix in pictures for suffix in inside)
+            elif "/" in place and suffix in _SUFFIXES:
+                files.append(name)
+            elif place or suffix in pictures:
+                left_out[place or "the folder", f"{suffix or 'other'} "] += 1
+    each = [
+        f"{place} ({n:,} {kind}{'file' if n == 1 else 'files'})"
+        for (place, kind), n in left_out.items()
+        if n
     ]
-    if empty:
+    if n_more := len(each[_MOST_NAMED:]):
+        each[_MOST_NAMED:] = [f"and files in {n_more:,} more places"]
+    note = (
+        f"Left out: {printable(', '.join(each))}. Only .jpeg, .jpg and .png files in NORMAL and "
+        f"PNEUMONIA of train, val and test are read.{_renames(path)}"
+    )
+    return files, [note] if each else []
+
+
+def _suffix(name: str) -> str:
+    """Return the suffix of a file in lower case; `_OF_A_SYSTEM` for what systems leave behind."""
+    is_of_system = name.startswith(".") or name.lower() in _OF_SYSTEMS
+    return _OF_A_SYSTEM if is_of_system else PurePosixPath(name).suffix.lower()
+
+
+def _check(path: Path, files: Sequence[str], left_out: Sequence[str]) -> None:
+    for file in files:
+        if _UNSHOWN.search(file):
+            raise DataError(
+                f"{path / ascii(file)} has characters in its name that cannot be shown. Rename "
+                "the file, or remove it."
+            )
+    present = {file.rpartition("/")[0] for file in files}
+    splits = {place.partition("/")[0] for place in present} | {"train"}
+    faults = [
+        f"{place} " + ("has no such file" if (path / place).is_dir() else "does not exist")
+        for place in _LAYOUT
+        if "/" in place and place.partition("/")[0] in splits and place not in present
+    ]
+    if faults:
         raise DataError(
             fault_list(
-                f"{path} lacks images. Looked for .jpeg, .jpg and .png files in train/NORMAL and "
-                "train/PNEUMONIA, and likewise in test and val where there are any:",
-                [*empty, *left_out],
+                f"{path} lacks images.{_renames(path)} Looked for .jpeg, .jpg and .png files in "
+                "train/NORMAL and train/PNEUMONIA, and likewise in test and val where there are "
+                "any:",
+                [*faults, *left_out],
             )
         )
 
 
-def _lack(path: Path, split: str, kind: str) -> str:
-    """Say what is wrong where a folder of a class should hold images."""
-    if (path / split / kind).is_dir():
-        return "has no such file"
-    for place in path.iterdir():
-        for folder in place.iterdir() if place.is_dir() else ():
-            near = (place.name.casefold(), folder.name.casefold())
-            if near == (split, kind.casefold()) and folder.is_dir():
-                name = f"{place.name}/{folder.name}"
-                return f"does not exist, but {_shown(name)} does: rename it to {split}/{kind}"
-    return "does not exist"
+def _renames(path: Path) -> str:
+    """Say which folders nearly have a name that is read; nothing where there are none."""
+    renames = []
+    for folder in _folders(path):
+        split = _OTHER_NAMES.get(folder.name.casefold())
+        if split and not (path / split).exists():
+            renames.append(f"{folder.name} to {split}")
+        for kind in _folders(folder) if split else ():
+            name = kind.name.upper()
+            if name in _CLASSES and not (folder / name).exists():
+                renames.append(f"{folder.name}/{kind.name} to {split}/{name}")
+    return f" Rename {printable(' and '.join(renames))} to use it." if renames else ""
 
 
-def _left_out(path: Path) -> Iterator[str]:
-    """Say which folders and files beside those that are read may hold images."""
-    folders: dict[str, int] = {}
-    suffixes: Counter[str] = Counter()
-    read: dict[Path, tuple[str, ...]] = {path: tuple(_SPLITS)}
-    read |= {path / split: tuple(_CLASSES) for split in _SPLITS}
-    read |= {path / split / kind: () for split in _SPLITS for kind in _CLASSES}
-    for place, names in read.items():
-        # Files of hospitals often have none; beside train it is other things that have none.
-        pictures = _PICTURES if place == path else _PICTURES | {""}
-        with os.scandir(place) if place.is_dir() else nullcontext(()) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                suffix = Path(entry.name).suffix.lower()
-                if entry.name in names or _is_of_system(entry.name):
-                    continue
-                if entry.is_dir():
-                    folder = Path(entry.path).relative_to(path).as_posix()
-                    found = (file for *_, files in os.walk(entry.path) for file in files)
-                    folders[folder] = sum(
-                        Path(file).suffix.lower() in pictures and not _is_of_system(file)
-                        for file in found
-                    )
-                elif suffix in pictures if place == path else names or suffix not in _SUFFIXES:
-                    suffixes[suffix or "other"] += 1
-    yield from _folders_note(path, folders)
-    if suffixes:
-        each = [f"{n:,} {_shown(suffix)}" for suffix, n in suffixes.most_common(_MOST_NAMED)]
-        files = "file" if suffixes.total() == 1 else "files"
-        yield (
-            f"Left out: {', '.join(each)} {files}. Only .jpeg, .jpg and .png files in the folders "
-            "of the classes are read."
-        )
+def _folders(path: Path) -> list[Path]:
+    return [child for child in sorted(path.iterdir()) if child.is_dir()]
 
 
-def _folders_note(path: Path, found: Mapping[str, int]) -> Iterator[str]:
-    folders = {name: n_files for name, n_files in found.items() if n_files}
-    if not folders:
-        return
-    each = [f"{_shown(name)} ({_files(n)})" for name, n in folders.items()]
-    if (n_more := len(each) - _MOST_NAMED) > 0:
-        n_files = sum(list(folders.values())[_MOST_NAMED:])
-        each[_MOST_NAMED:] = [f"{n_more:,} more folders ({_files(n_files)})"]
-    yield (
-        f"Left out: {', '.join(each)}. Only train, val and test with NORMAL and PNEUMONIA are "
-        f"read, without the folders in those.{_renames(path, folders)}"
-    )
-
-
-def _files(n: int) -> str:
-    return f"{n:,} file" if n == 1 else f"{n:,} files"
-
-
-def _is_of_system(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _OF_SYSTEMS
-
-
-def _shown(name: str) -> str:
-    return ascii(name) if _UNSHOWN.search(name) else name
-
-
-def _copies_note(n_copies: int) -> Iterator[str]:
-    if n_copies:
-        yield (
-            f"{n_copies:,} files are named as copies or variants of another one, such as NAME (1) "
-            "or NAME_flip: they count as images of the same patient."
-        )
-
-
-def _images(path: Path, files: Sequence[str]) -> Iterator[Stored]:
+def _images(files: Sequence[Path]) -> Iterator[Stored]:
     from hpo.data.images import decode_all  # Pillow is not needed to list a folder.
 
-    return decode_all([path / file for file in files])
+    return decode_all(files)

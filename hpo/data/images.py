@@ -1,4 +1,4 @@
-"""Image files as gray pixels, and their resizing.
+"""Image files as gray pixels, their resizing, and a contact sheet.
 
 This module imports Pillow: it is imported where pixels are needed, not where a data set is opened.
 """
@@ -7,17 +7,25 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, cast
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
-from hpo.data.dataset import Pixels
-from hpo.data.source import MAX_PIXELS, Stored, image_fault
+from hpo.data.dataset import (
+    CLASSES,
+    MAX_PIXELS,
+    SPLITS,
+    Dataset,
+    Indices,
+    Pixels,
+    Stored,
+    limit_fault,
+)
 from hpo.errors import DataError, fault_list
 
 # A file's name says nothing of its format, and Pillow knows formats that run programs (EPS).
@@ -32,57 +40,59 @@ _MOST_NAMED: Final = 5
 # Pillow reads the upper 8 of 16 bits of a color: of 12 bits, that is what is left.
 _DARK: Final = 64
 
-# What a viewer does by the orientation that a camera or a scanner has noted (EXIF 2.32, 274).
-_ORIENTATION: Final = 274
-_UPRIGHT: Final[dict[int, Callable[[Stored], Stored]]] = {
-    2: lambda image: image[:, ::-1],
-    3: lambda image: image[::-1, ::-1],
-    4: lambda image: image[::-1],
-    5: lambda image: image.T,
-    6: lambda image: image[::-1].T,
-    7: lambda image: image[::-1, ::-1].T,
-    8: lambda image: image.T[::-1],
-}
+_ORIENTATION: Final = 274  # EXIF 2.32
+
+_N_ACROSS: Final = 8
+_TILE: Final = 160
+_CAPTION: Final = 28
+_GAP: Final = 4
 
 
 def decode(path: Path) -> Stored:
     """Read an image file as gray `(height, width)`, in 16 bits where it has 16, upright.
 
-    Colors become the luma of ITU-R 601, and what is transparent lies on black.
+    Colors become the luma of ITU-R 601, and what is transparent is put on black.
 
     Raises:
         DataError: no image, a damaged one, or one of more pixels than are read.
     """
     try:
-        _check_file(path)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a regular file")  # A pipe would never end.
+        if status.st_size > _MAX_BYTES:
+            raise ValueError(
+                f"it has {status.st_size / 1e6:,.0f} MB; at most {_MAX_BYTES / 1e6:.0f} MB are "
+                "read"
+            )
         # An open file is not mapped by Pillow, which turns mapped TIFF files wrongly (13.0).
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
-            fault = image_fault(height, width)
-            if fault is None:
-                is_large = width * height > _STRIP_PIXELS
-                # A color JPEG stores luma: read it as it is, at half the time.
-                image.draft("L", None)
-                with _ONE_LARGE if is_large else nullcontext():
-                    has_16_bits = any(";16" in str(tile.args) for tile in image.tile)
-                    gray = _to_gray(image)
-                    if has_16_bits and gray.dtype == np.uint8 and gray.max() < _DARK:
-                        raise ValueError("its 16-bit colors use fewer bits: save it in gray")
-                    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-                    return turn(gray) if turn else gray
+            if fault := limit_fault(height, width):
+                raise ValueError(f"it has {fault}")
+            # A color JPEG stores luma: read it as it is, at half the time.
+            image.draft("L", None)
+            with _ONE_LARGE if width * height > _STRIP_PIXELS else nullcontext():
+                has_16_bits = any(";16" in str(tile.args) for tile in image.tile)
+                gray = _to_gray(image)
+                if has_16_bits and gray.dtype == np.uint8 and gray.max() < _DARK:
+                    raise ValueError("its 16-bit colors use fewer bits: save it in gray")
+                return _upright(gray, image.getexif().get(_ORIENTATION, 1))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        fault = f"more than {MAX_PIXELS:,} pixels"
+        reason = f"it has more than {MAX_PIXELS:,} pixels"
     except UnidentifiedImageError:
-        raise _unreadable(path, f"it is none of {', '.join(_FORMATS)}") from None
+        reason = f"it is none of {', '.join(_FORMATS)}"
     except FileNotFoundError:
-        if path.is_symlink():
-            raise _unreadable(path, "it is a link to a file that is not there") from None
-        raise DataError(f"There is no file {path}.") from None
+        if not path.is_symlink():
+            raise DataError(f"There is no file {path}.") from None
+        reason = "it is a link to a file that does not exist"
     except OSError as problem:
-        raise _unreadable(path, problem.strerror or str(problem)) from None
+        reason = problem.strerror or str(problem)
     except Exception as problem:  # Pillow's decoders raise whatever they stumble over.
-        raise _unreadable(path, str(problem)) from None
-    raise DataError(f"{path} has {fault}. Replace the file by a smaller copy, or remove it.")
+        reason = str(problem)
+    raise DataError(
+        f"{path} cannot be read as an image: {reason}. Replace the file, or remove it."
+    )
 
 
 def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
@@ -91,6 +101,13 @@ def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
     Raises:
         DataError: names the files that cannot be read, once all were tried.
     """
+
+    def try_to_decode(path: Path) -> Stored | DataError:
+        try:
+            return decode(path)
+        except DataError as error:
+            return error
+
     Image.preinit()
     faults: list[DataError] = []
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -99,7 +116,7 @@ def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
                 # An image too large is refused, and what else Pillow remarks helps no user.
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                images = list(pool.map(_try_to_decode, paths[start : start + _N_AHEAD]))
+                images = list(pool.map(try_to_decode, paths[start : start + _N_AHEAD]))
             faults += [image for image in images if isinstance(image, DataError)]
             if not faults:
                 yield from (image for image in images if not isinstance(image, DataError))
@@ -110,13 +127,6 @@ def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
         if (n_more := len(faults) - _MOST_NAMED) > 0:
             named.append(f"and {n_more:,} more")
         raise DataError(fault_list(f"{len(faults):,} images cannot be used:", named))
-
-
-def _try_to_decode(path: Path) -> Stored | DataError:
-    try:
-        return decode(path)
-    except DataError as error:
-        return error
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:
@@ -132,29 +142,48 @@ def resize(pixels: Pixels, size: int) -> Pixels:
     return np.asarray(resized)
 
 
-def _check_file(path: Path) -> None:
-    """Check that this is a file of a size that images have: a pipe would never end."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is no ordinary file")
-    if status.st_size > _MAX_BYTES:
-        raise ValueError(
-            f"it has {status.st_size / 1e6:,.0f} MB; at most {_MAX_BYTES / 1e6:.0f} MB are read"
-        )
+def contact_sheet(dataset: Dataset, path: Path) -> None:
+    """Write a picture with a row of evenly spaced images for each split and class.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    rows: list[tuple[str, Indices]] = []
+    for split, split_name in SPLITS.items():
+        for label, label_name in CLASSES.items():
+            where = np.flatnonzero((dataset.split == split) & (dataset.labels == label))
+            if n := len(where):
+                shown = np.linspace(0, n - 1, min(_N_ACROSS, n)).astype(np.int64)
+                caption = f"{dataset.name}: {split_name}, {label_name}, {n:,} images"
+                rows.append((caption, where[shown]))
+    width = _N_ACROSS * (_TILE + _GAP) + _GAP
+    sheet = Image.new("L", (width, len(rows) * (_CAPTION + _TILE)), "black")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
+    for row, (caption, positions) in enumerate(rows):
+        top = row * (_CAPTION + _TILE)
+        draw.text((_GAP, top + _GAP), caption, fill="white", font=font)
+        for column, pixels in enumerate(dataset.originals(positions.tolist())):
+            tile = ImageOps.pad(Image.fromarray(pixels), (_TILE, _TILE))
+            sheet.paste(tile, (_GAP + column * (_TILE + _GAP), top + _CAPTION))
+    try:
+        sheet.save(path, format="PNG")
+    except OSError as problem:
+        raise DataError(f"{path} cannot be written: {problem}. Give another file.") from None
 
 
-def _unreadable(path: Path, problem: str) -> DataError:
-    return DataError(
-        f"{path} cannot be read as an image: {problem}. Replace the file, or remove it."
-    )
+def _upright(gray: Stored, orientation: int) -> Stored:
+    """Turn an image as a viewer does by the orientation that a camera or a scanner has noted."""
+    if orientation not in range(2, 9):
+        return gray
+    image = Image.fromarray(gray)
+    image.getexif()[_ORIENTATION] = orientation
+    return cast(Stored, np.asarray(ImageOps.exif_transpose(image)))
 
 
 def _to_gray(image: Image.Image) -> Stored:
     image.load()
     width, height = image.size
-    if width * height <= _STRIP_PIXELS:
-        return _strip_to_gray(image)
-    gray = np.empty((height, width), np.uint16 if _is_wide(image) else np.uint8)
+    gray = np.empty((height, width), np.uint16 if image.mode.startswith("I") else np.uint8)
     n_rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, n_rows):
         bottom = min(height, top + n_rows)
@@ -162,12 +191,8 @@ def _to_gray(image: Image.Image) -> Stored:
     return cast(Stored, gray)
 
 
-def _is_wide(image: Image.Image) -> bool:
-    return image.mode.startswith("I")
-
-
 def _strip_to_gray(image: Image.Image) -> Stored:
-    if _is_wide(image):
+    if image.mode.startswith("I"):
         wide = np.asarray(image)
         if wide.min() < 0 or wide.max() > 65535:
             raise ValueError("it holds values outside 0..65535")

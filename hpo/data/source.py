@@ -1,147 +1,275 @@
-"""From what a format says about a data set to the data set itself.
+"""Opening a data set: its format is found by its path, and its images are known by digests.
 
-Pixels are known by digests. An index of them spares reading every image again when the data set is
-opened, and whatever is read later is compared with them: what changed meanwhile is not used.
+An index of the digests spares reading every image again when the data set is opened once more, and
+whatever is read later is compared with them: what changed meanwhile is not used.
 """
 
 import hashlib
-import math
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import cache as memoize
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Final, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpo.data import cache
-from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, VALIDATION, Dataset, Pixels
+from hpo.data import arrays, cache, image_folders, phantom
+from hpo.data.dataset import CLASSES, TEST, VALIDATION, Dataset, Pixels, Source, Stored
 from hpo.errors import DataError
 
-# Raise when decoding or digests change: older indexes are then no longer read.
-_INDEX_VERSION: Final = 2
+_FORMATS: Final = (
+    (arrays.is_npy_folder, arrays.read_npy_folder),
+    (image_folders.looks_like, image_folders.read),
+    (arrays.is_archive, arrays.read_archive),
+)
+_HINT: Final = """\
+Give the path (--data, HPO_DATA) of
+  - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of .jpeg, .jpg or .png files (val may be absent)
+  - a folder with normal.npy, pneumonia.npy, test_normal.npy and test_pneumonia.npy
+  - a MedMNIST archive .npz with train_images, train_labels, val_… and test_…"""
+_MOST_PLACES: Final = 1_000
+_MOST_NAMED: Final = 8
+_LONGEST_PATH: Final = 200
 
-# Hashed in a third of a second: of most data sets it is all there is.
+# Raise when decoding or digests change: older indexes are then no longer read.
+_INDEX_VERSION: Final = 3
+# Hashed in a third of a second; most data sets are smaller.
 _SAMPLE_BYTES: Final = 256_000_000
 _PIECE: Final = 4_096
 _MOST_PIECES: Final = 32
 
-MAX_PIXELS: Final = 64_000_000
-# Resizing takes memory by the longer side.
-MAX_SIDE: Final = 20_000
-MAX_IMAGES: Final = 500_000
-
+# Scanners of 10, 12 and 14 bits are exported as 16-bit files.
+_BITS: Final = (8, 10, 12, 14, 16)
 _FEW: Final = 100
 _MAY_LEAK: Final = (
     "image counts as its own patient; images of one patient may be in both training and "
     "validation, and scores may be too high."
 )
 
-# Scanners of 10, 12 and 14 bits are exported as 16-bit files.
-_BITS: Final = (8, 10, 12, 14, 16)
 
-Stored: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
-"""An image as stored, in 8 or 16 bits."""
+class _Index(NamedTuple):
+    """Height and width, digest, and highest value of each image (0 for 8-bit images)."""
+
+    sizes: list[list[int]]
+    digests: list[str]
+    brightest: list[int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """What a format knows of a data set before any image is decoded.
+def open_data(path: Path | None, *, hint: str = _HINT) -> Dataset:
+    """Open the data set at a path as `load` does, or the phantom where there is none."""
+    return open_phantom() if path is None else load(path, hint=hint)
 
-    `labels` and `split` are `(n,)`; `patients` holds a key per image, `n_known` of which name a
-    patient. `originals(positions)` reads the images, `paths` are the files it reads: none where
-    reading costs nothing. `notes` say what was left out and assumed.
+
+def open_phantom(seed: int = 0, *, size: int = 64) -> Dataset:
+    """Draw the phantom: 800 images to train on and 400 to test, half of each with pneumonia."""
+    return open_source(phantom.draw(seed, size))
+
+
+def load(path: Path, *, hint: str = _HINT) -> Dataset:
+    """Open a data set; its format is found by looking at the path.
+
+    Every image is decoded when a path is opened for the first time, and not again while the files
+    stay as they are. `hint` says what to do where there is no data set.
+
+    Raises:
+        DataError: nothing there that can be used, or a damaged file, which is named.
     """
-
-    name: str
-    location: str
-    format: str
-    is_phantom: bool = False
-    labels: NDArray[np.uint8]
-    split: NDArray[np.uint8]
-    patients: tuple[str, ...] | None = None
-    n_known: int = 0
-    files: tuple[str, ...]
-    paths: tuple[Path, ...] = ()
-    originals: Callable[[Sequence[int]], Iterator[Stored]]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Index:
-    """What is known of the images once all were read.
-
-    `brightest` is the highest value of each 16-bit image, 0 for 8 bits; `bits` are those in use in
-    16-bit images.
-    """
-
-    sizes: NDArray[np.int64]
-    digests: tuple[str, ...]
-    brightest: tuple[int, ...]
-
-    @property
-    def bits(self) -> int:
-        return bits_in_use(max(self.brightest))
-
-
-def image_fault(height: int, width: int) -> str | None:
-    """Say that images are larger than is read, None where they are not."""
-    if height * width > MAX_PIXELS:
-        return f"{width} x {height} pixels; at most {MAX_PIXELS:,} are read"
-    if max(height, width) > MAX_SIDE:
-        return f"{width} x {height} pixels; sides of at most {MAX_SIDE:,} are read"
-    return None
-
-
-def number_fault(n_images: int) -> str | None:
-    """Say that there are more images than are read, None where there are not."""
-    if n_images > MAX_IMAGES:
-        return f"there are {n_images:,} images; at most {MAX_IMAGES:,} are read"
-    return None
+    try:
+        path = path.expanduser().absolute()
+        str(path).encode()  # Names that are not valid text fail in every later table and page.
+        for looks_like, read in _FORMATS:
+            if looks_like(path):
+                return open_source(read(path))
+        nothing = _nothing_at(path)
+    except (OSError, RuntimeError, ValueError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "it is not a valid path"
+        nothing = f"{str(path)[:_LONGEST_PATH]!r} cannot be read: {reason}."
+    raise DataError(f"{nothing} {hint}")
 
 
 def open_source(source: Source) -> Dataset:
-    """Read what is not known of a data set yet, and make it whole.
+    """Read what a format does not know of a data set, and complete it.
 
     Raises:
         DataError: an image that cannot be read, or fewer than two classes to train on.
     """
-    _check_classes(source)
+    pool = source.labels[source.split != TEST]
+    counts = {name: int((pool == label).sum()) for label, name in CLASSES.items()}
+    if not all(counts.values()):
+        found = ", ".join(f"{n} {name}" for name, n in counts.items())
+        raise DataError(
+            f"{source.location} has fewer than two classes to train on: {found}. Training needs "
+            "images of both classes outside the test split."
+        )
     stamp = _stamp(source.paths) if source.paths else ""
     index = _index(source, stamp)
-    patients = _numbered(source.patients or source.files)
-    fingerprint = _fingerprint(source, index.digests, patients)
-    originals = partial(_unchanged, source, index, stamp)
+    bits = bits_in_use(max(index.brightest))
+    n = len(source.labels)
+    # Patients are numbered by first appearance, so that equal groups give equal folds.
+    numbers: dict[str, int] = {}
+    keys = source.patients or source.files
+    patients = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+    hasher = hashlib.sha256("".join(index.digests).encode())
+    for column in (source.labels, source.split, patients.astype("<i8")):
+        hasher.update(column.tobytes())
+    fingerprint = hasher.hexdigest()[:32]
+
+    def originals(positions: Sequence[int]) -> Iterator[Pixels]:
+        for position, image in zip(positions, source.originals(positions), strict=True):
+            pixels = to_8_bits(image, bits)
+            if _digest(pixels) != index.digests[position]:
+                cache.remove_index(stamp)
+                raise DataError(
+                    f"{source.location} has changed since it was opened: {source.files[position]} "
+                    "is another image now. Nothing of it was kept. Put the old files back and run "
+                    "the same command again, or start a new study."
+                )
+            yield pixels
+
+    def pixels_at(size: int) -> Pixels:
+        name, shape = f"{fingerprint}-{size}", (n, size, size)
+        return cache.pixels(name, shape, lambda: _resized(originals(range(n)), size))
+
     return Dataset(
         name=source.name,
         source=source.location,
         format=source.format,
         fingerprint=fingerprint,
         is_phantom=source.is_phantom,
-        has_patients=source.n_known == len(patients),
+        has_patients=source.n_known == n,
         labels=source.labels,
         patients=patients,
         split=source.split,
         files=source.files,
-        sizes=index.sizes,
-        digests=index.digests,
+        sizes=np.array(index.sizes, np.int64),
+        digests=tuple(index.digests),
         originals=originals,
-        pixels_at=memoize(lambda size: _pixels_at(originals, fingerprint, len(patients), size)),
-        notes=(*source.notes, *_notes(source, index)),
-        bits=index.bits if any(index.brightest) else 0,
+        pixels_at=memoize(pixels_at),
+        notes=(*source.notes, *_notes(source, index.brightest, bits)),
+        bits=bits if any(index.brightest) else 0,
     )
 
 
-def _notes(source: Source, index: _Index) -> Iterator[str]:
-    if n_wide := sum(map(bool, index.brightest)):
+def bits_in_use(brightest: int) -> int:
+    """Return the bit depth in use of 16-bit images with this highest value."""
+    return next(bits for bits in _BITS if brightest < 1 << bits)
+
+
+def to_8_bits(image: Stored, bits: int) -> Pixels:
+    """Scale an image so that the highest value of this bit depth becomes 255."""
+    if image.dtype == np.uint8:
+        return cast(Pixels, image)
+    most = (1 << bits) - 1
+    pixels = np.empty(image.shape, np.uint8)
+    for row, values in zip(pixels, image, strict=True):  # At once it takes four times the memory.
+        row[:] = (values.astype(np.uint32) * 255 + most // 2) // most
+    return pixels
+
+
+def _nothing_at(path: Path) -> str:
+    if not path.exists():
+        return f"There is no {path}."
+    nothing = f"{path} holds no data set that can be read."
+    for pattern in ("*", "*/*", "*/*/*"):
+        for place in sorted(islice(path.glob(pattern), _MOST_PLACES)):
+            if not _is_hidden(place) and any(looks_like(place) for looks_like, _ in _FORMATS):
+                return f"{nothing} Did you mean {place}?"
+    names = [repr(child.name)[1:-1] for child in sorted(path.glob("*")) if not _is_hidden(child)]
+    if not names:
+        return nothing
+    held = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+    return f"{nothing} It holds {held}.{image_folders.hint(path)}"
+
+
+def _is_hidden(place: Path) -> bool:
+    """Whether this is hidden, or in what a Mac leaves in archives."""
+    return place.name.startswith(".") or "__MACOSX" in place.parts
+
+
+def _index(source: Source, stamp: str) -> _Index:
+    """Return what is kept of the images under this stamp, or read all of them."""
+    if stamp and (kept := cache.read_index(stamp)):
+        return _Index(*kept)
+    index = _read_all(source)
+    if stamp:
+        if _stamp(source.paths) != stamp:
+            raise DataError(
+                f"{source.location} changed while it was read. Wait until no other program "
+                "writes there, then run the same command again."
+            )
+        cache.write_index(stamp, index)
+    return index
+
+
+def _read_all(source: Source) -> _Index:
+    index = _Index([], [], [])
+    for image in source.originals(range(len(source.labels))):
+        index.sizes.append(list(image.shape))
+        index.digests.append(_digest(to_8_bits(image, _BITS[-1])))
+        index.brightest.append(0 if image.dtype == np.uint8 else int(image.max()))
+    bits = bits_in_use(max(index.brightest))
+    if bits != _BITS[-1]:  # The depth in use is known now: 16-bit images are scaled by that.
+        wide = np.flatnonzero(index.brightest).tolist()
+        for position, image in zip(wide, source.originals(wide), strict=True):
+            index.digests[position] = _digest(to_8_bits(image, bits))
+    return index
+
+
+def _stamp(paths: Sequence[Path]) -> str:
+    """Digest what the system says of the files, and their content up to `_SAMPLE_BYTES`.
+
+    Sizes and times alone may be wrong: archives, `rsync -t` and containers set them. Of larger
+    sets it is evenly spread pieces of every file.
+    """
+    hasher = hashlib.sha256(str(_INDEX_VERSION).encode())
+    share = max(2 * _PIECE, _SAMPLE_BYTES // len(paths))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for found in pool.map(partial(_sample, share=share), paths):
+            hasher.update(found)
+    return hasher.hexdigest()[:32]
+
+
+def _sample(path: Path, *, share: int) -> bytes:
+    """Digest what the system says of a file, and at most `share` bytes of its content."""
+    hasher = hashlib.sha256(f"{path}\0".encode())
+    try:
+        found = path.stat()
+        facts = (found.st_size, found.st_ino, found.st_ctime_ns, found.st_mtime_ns)
+        hasher.update(repr(facts).encode())
+        if stat.S_ISREG(found.st_mode):  # A pipe would never end.
+            size, n_bytes = found.st_size, max(_PIECE, share // _MOST_PIECES)
+            spread = np.linspace(0, size - n_bytes, share // n_bytes)
+            with path.open("rb", buffering=0) as file:
+                for start in range(0, size, n_bytes) if size <= share else spread:
+                    file.seek(int(start))
+                    hasher.update(file.read(n_bytes))
+    except OSError as problem:  # Reading the images says which of them cannot be read.
+        hasher.update(str(problem).encode())
+    return hasher.digest()
+
+
+def _digest(image: Pixels) -> str:
+    hasher = hashlib.sha256(f"{image.shape[0]} {image.shape[1]} ".encode())
+    hasher.update(np.ascontiguousarray(image).data)
+    return hasher.hexdigest()[:32]
+
+
+def _resized(images: Iterable[Pixels], size: int) -> Iterator[Pixels]:
+    from hpo.data.images import resize  # Pillow is not needed where the pixels are cached.
+
+    for image in images:
+        yield resize(image, size)
+
+
+def _notes(source: Source, brightest: Sequence[int], bits: int) -> Iterator[str]:
+    if n_wide := sum(map(bool, brightest)):
         yield (
-            f"{n_wide:,} images have 16 bits, with values up to {max(index.brightest):,}: "
-            f"0 to {(1 << index.bits) - 1:,} ({index.bits} bits) is read as black to white."
+            f"{n_wide:,} images have 16 bits, with values up to {max(brightest):,}: "
+            f"0 to {(1 << bits) - 1:,} ({bits} bits) is read as black to white."
         )
     n_images = len(source.labels)
     if not source.n_known:
@@ -156,181 +284,3 @@ def _notes(source: Source, index: _Index) -> Iterator[str]:
             f"{n} validation images: one image is {100 / n:.1f} points of accuracy. Without the "
             "validation split, folds of the training images take its place."
         )
-
-
-def _check_classes(source: Source) -> None:
-    pool = source.labels[source.split != TEST]
-    counts = {"normal": (pool == NORMAL).sum(), "pneumonia": (pool == PNEUMONIA).sum()}
-    if not all(counts.values()):
-        found = ", ".join(f"{n} {name}" for name, n in counts.items())
-        raise DataError(
-            f"{source.location} has fewer than two classes to train on: {found}. Training needs "
-            "images of both classes outside the test split."
-        )
-
-
-def _stamp(paths: Sequence[Path]) -> str:
-    """Digest what the system tells of the files, and their content up to `_SAMPLE_BYTES`.
-
-    Sizes and times alone would lie: archives, `rsync -t` and containers set them. Of larger sets
-    it is evenly spread pieces of every file.
-    """
-    hasher = hashlib.sha256(str(_INDEX_VERSION).encode())
-    share = max(2 * _PIECE, _SAMPLE_BYTES // len(paths))
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for found in pool.map(partial(_sample, share=share), paths):
-            hasher.update(found)
-    return hasher.hexdigest()[:32]
-
-
-def _sample(path: Path, *, share: int) -> bytes:
-    """Digest what the system tells of a file, and so many bytes of its content."""
-    hasher = hashlib.sha256(f"{path}\0".encode())
-    try:
-        found = path.stat()
-        facts = (found.st_size, found.st_ino, found.st_ctime_ns, found.st_mtime_ns)
-        hasher.update(repr(facts).encode())
-        if stat.S_ISREG(found.st_mode):  # A pipe would never end.
-            is_whole = found.st_size <= share
-            n_bytes = max(_PIECE, share // _MOST_PIECES)
-            n_pieces = math.ceil(min(found.st_size, share) / n_bytes)
-            with path.open("rb", buffering=0) as file:
-                for i in range(n_pieces):
-                    if not is_whole:
-                        file.seek(i * (found.st_size - n_bytes) // (n_pieces - 1))
-                    hasher.update(file.read(n_bytes))
-    except OSError as problem:  # Reading the images says which of them cannot be read.
-        hasher.update(str(problem).encode())
-    return hasher.digest()
-
-
-def _index(source: Source, stamp: str) -> _Index:
-    """Return what is kept of the images under this stamp, or read all of them.
-
-    Raises:
-        DataError: an image that cannot be read, or files that change meanwhile.
-    """
-    if stamp and (kept := _kept(stamp, len(source.labels))):
-        return kept
-    index = _read_all(source)
-    if stamp:
-        if _stamp(source.paths) != stamp:
-            raise DataError(
-                f"{source.location} changed while it was read. Wait until no other program "
-                "writes there, then run the same command again."
-            )
-        kept_index = {"sizes": index.sizes.tolist(), "digests": index.digests}
-        cache.write_index(stamp, kept_index | {"brightest": index.brightest})
-    return index
-
-
-def _read_all(source: Source) -> _Index:
-    n = len(source.labels)
-    sizes, brightest, digests = np.zeros((n, 2), np.int64), [0] * n, [""] * n
-    for position, image in enumerate(source.originals(range(n))):
-        sizes[position] = image.shape
-        digests[position] = _digest(to_8_bits(image, _BITS[-1]))
-        if image.dtype != np.uint8:
-            brightest[position] = int(image.max())
-    index = _Index(sizes, (), tuple(brightest))
-    if index.bits != _BITS[-1]:
-        wide = np.flatnonzero(brightest).tolist()
-        for position, image in zip(wide, source.originals(wide), strict=True):
-            digests[position] = _digest(to_8_bits(image, index.bits))
-    return replace(index, digests=tuple(digests))
-
-
-def _kept(stamp: str, n: int) -> _Index | None:
-    index = cache.read_index(stamp) or {}
-    columns = [index.get(name) for name in ("sizes", "digests", "brightest")]
-    if not all(isinstance(column, list) and len(column) == n for column in columns):
-        return None
-    sizes, digests, brightest = cast("list[list[Any]]", columns)
-    try:
-        known = np.array(sizes, np.int64).reshape(n, 2)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    is_plain = all(isinstance(digest, str) for digest in digests) and (known > 0).all()
-    if not (is_plain and all(type(b) is int and 0 <= b < 1 << _BITS[-1] for b in brightest)):
-        return None
-    return _Index(known, tuple(digests), tuple(brightest))
-
-
-def _unchanged(
-    source: Source, index: _Index, stamp: str, positions: Sequence[int]
-) -> Iterator[Pixels]:
-    """Read images as 8-bit gray, each compared with what is known of it.
-
-    Raises:
-        DataError: one cannot be read, or is another than when the data set was opened.
-    """
-    for position, image in zip(positions, source.originals(positions), strict=True):
-        pixels = to_8_bits(image, index.bits)
-        if _digest(pixels) != index.digests[position]:
-            cache.remove_index(stamp)
-            raise DataError(
-                f"{source.location} has changed since it was opened: {source.files[position]} is "
-                "another image now. Nothing of it was kept. Put the old files back and run the "
-                "same command again, or start a new study."
-            )
-        yield pixels
-
-
-def bits_in_use(brightest: int) -> int:
-    """Return how many bits 16-bit images use whose highest value is this."""
-    return next(bits for bits in _BITS if brightest < 1 << bits)
-
-
-def to_8_bits(image: Stored, bits: int) -> Pixels:
-    """Scale an image so that the highest value of so many bits is 255."""
-    if image.dtype == np.uint8:
-        return cast(Pixels, image)
-    most = (1 << bits) - 1
-    pixels = np.empty(image.shape, np.uint8)
-    for row, values in zip(pixels, image, strict=True):  # A copy of the whole takes four times it.
-        row[:] = (values.astype(np.uint32) * 255 + most // 2) // most
-    return pixels
-
-
-def _digest(image: Pixels) -> str:
-    hasher = hashlib.sha256(f"{image.shape[0]} {image.shape[1]} ".encode())
-    hasher.update(np.ascontiguousarray(image).data)
-    return hasher.hexdigest()[:32]
-
-
-def _numbered(keys: Sequence[str]) -> NDArray[np.int64]:
-    """Number patients by first appearance, so that equal groups give equal folds."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
-
-
-def _fingerprint(source: Source, digests: Sequence[str], patients: NDArray[np.int64]) -> str:
-    hasher = hashlib.sha256("".join(digests).encode())
-    for column in (source.labels, source.split, patients.astype("<i8")):
-        hasher.update(column.tobytes())
-    return hasher.hexdigest()[:32]
-
-
-def _pixels_at(
-    originals: Callable[[Sequence[int]], Iterator[Pixels]], fingerprint: str, n: int, size: int
-) -> Pixels:
-    name, shape = f"{fingerprint}-{size}", (n, size, size)
-    kept = cache.read_pixels(name, shape)
-    if kept is not None:
-        return kept
-    cache.write_pixels(name, shape, _resized(originals(range(n)), size))
-    kept = cache.read_pixels(name, shape)
-    if kept is not None:
-        return kept
-    pixels = np.empty(shape, np.uint8)
-    for position, image in enumerate(_resized(originals(range(n)), size)):
-        pixels[position] = image
-    pixels.flags.writeable = False
-    return pixels
-
-
-def _resized(images: Iterable[Pixels], size: int) -> Iterator[Pixels]:
-    from hpo.data.images import resize  # Pillow is not needed where the pixels are cached.
-
-    for image in images:
-        yield resize(image, size)

@@ -153,7 +153,7 @@ def open_recorded_data(
         f"hpo resume {in_command(study)} --data PATH --dry-run"
     )
     try:
-        dataset = open_data(None if path is None else Path(path), way_out=way_out)
+        dataset = open_data(None if path is None else Path(path), hint=way_out)
     except DataError as error:
         raise DataError(f"The data of the study {study.study_name}: {error}") from error
     if dataset.fingerprint != record.data.fingerprint:

@@ -55,14 +55,7 @@ def changed_pixels(data: TrainingData, image_size: int) -> Pixels:
         )
     name = f"{data.fingerprint}-stress{BATTERY_VERSION}-{image_size}"
     shape = (len(_CHANGES) * data.n_pool, image_size, image_size)
-    found = cache.read_pixels(name, shape)
-    if found is None:
-        cache.write_pixels(name, shape, _images(data.pixels_at(image_size)[: data.n_pool]))
-        found = cache.read_pixels(name, shape)
-    if found is None:
-        # The cache cannot be written: keep them in memory instead.
-        pieces = list(_images(data.pixels_at(image_size)[: data.n_pool]))
-        found = torch.cat([torch.from_numpy(piece) for piece in pieces]).numpy()
+    found = cache.pixels(name, shape, lambda: _images(data.pixels_at(image_size)[: data.n_pool]))
     return found.reshape(len(_CHANGES), data.n_pool, image_size, image_size)
 
 

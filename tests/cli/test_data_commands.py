@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from hpo.data import download
+from hpo.data import cache
 from hpo.errors import DataError
 from tests.conftest import Hpo
 
@@ -147,7 +147,7 @@ def test_download_passes_its_size_on_and_prints_the_way_on(
         assert not show_progress
         return folder / f"{size}.npz"
 
-    monkeypatch.setattr(download, "download", fetch)
+    monkeypatch.setattr(cache, "download", fetch)
 
     assert "--data there/64.npz" in hpo("data", "download", "there", "--size", 64).out
 
@@ -156,7 +156,7 @@ def test_a_failed_download_is_one_message(hpo: Hpo, monkeypatch: pytest.MonkeyPa
     def fail(*_: object, **__: object) -> Path:
         raise DataError("no connection")
 
-    monkeypatch.setattr(download, "download", fail)
+    monkeypatch.setattr(cache, "download", fail)
 
     answer = hpo("data", "download", "there", "--json")
 

@@ -1,17 +1,21 @@
-"""Small data sets on disk, and a cache of their own for each test."""
+"""Small data sets on disk, and a cache for each test."""
 
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data.dataset import Dataset, Pixels
-from hpo.data.source import Source, open_source
+from hpo.data.dataset import Dataset, Pixels, Source
+from hpo.data.source import open_source
 
-N_PATIENTS = 6
+WriteImages: TypeAlias = Callable[[Path, Iterable[str]], None]
+
+REAL = Path(__file__).parents[2] / ".." / "shared" / "data"
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real X-rays are not here")
 
 
 @pytest.fixture(autouse=True)
@@ -34,60 +38,44 @@ def noise(name: str, *shape: int) -> Pixels:
     return random.integers(0, 256, shape, np.uint8)
 
 
-@pytest.fixture
-def write_images() -> Callable[[Path, Iterable[str]], None]:
+def write_images(folder: Path, names: Iterable[str]) -> None:
     """Write an image per name; the name alone decides its pixels."""
-
-    def write(folder: Path, names: Iterable[str]) -> None:
-        for name in names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(noise(Path(name).stem, 12, 16)).save(folder / name)
-
-    return write
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(Path(name).stem, 12, 16)).save(folder / name)
 
 
 @pytest.fixture
-def release(data_folder: Path, write_images: Callable[[Path, Iterable[str]], None]) -> Path:
+def release(data_folder: Path) -> Path:
     """The release's layout in small: six patients per class with two images each, two in test."""
-    for i, image in ((i, image) for i in range(1, N_PATIENTS + 1) for image in (1, 2)):
-        write_images(
-            data_folder,
-            [
-                f"train/NORMAL/IM-{i:04}-{image:04}.png",
-                f"train/PNEUMONIA/person{i}_virus_{10 * i + image}.png",
-            ],
-        )
-    write_images(
-        data_folder, ["test/NORMAL/IM-0099-0001.png", "test/PNEUMONIA/person99_virus_1.png"]
-    )
+    for i, image in ((i, image) for i in range(1, 7) for image in (1, 2)):
+        names = (f"NORMAL/IM-{i:04}-{image:04}", f"PNEUMONIA/person{i}_virus_{10 * i + image}")
+        write_images(data_folder, [f"train/{name}.png" for name in names])
+    for name in ("NORMAL/IM-0099-0001", "PNEUMONIA/person99_virus_1"):
+        write_images(data_folder, [f"test/{name}.png"])
     return data_folder
 
 
-@pytest.fixture(scope="session")
-def make_dataset() -> Callable[..., Dataset]:
+def make_dataset(
+    labels: Iterable[int],
+    *,
+    split: Iterable[int] | None = None,
+    patients: Iterable[str] | None = None,
+    images: list[Pixels] | None = None,
+) -> Dataset:
     """Make a data set in memory from columns; the images are noise unless they are given."""
-
-    def make(
-        labels: Iterable[int],
-        *,
-        split: Iterable[int] | None = None,
-        patients: Iterable[str] | None = None,
-        images: list[Pixels] | None = None,
-    ) -> Dataset:
-        labels = np.array(list(labels), np.uint8)
-        own = images or [noise(str(i), 8, 8) for i in range(len(labels))]
-        return open_source(
-            Source(
-                name="made",
-                location="made",
-                format="memory",
-                labels=labels,
-                split=np.array(list(split) if split else [0] * len(labels), np.uint8),
-                patients=tuple(patients) if patients else None,
-                n_known=len(labels) if patients else 0,
-                files=tuple(f"image {i}" for i in range(len(labels))),
-                originals=lambda positions: (own[position] for position in positions),
-            )
+    labels = np.array(list(labels), np.uint8)
+    own = images or [noise(str(i), 8, 8) for i in range(len(labels))]
+    return open_source(
+        Source(
+            name="made",
+            location="made",
+            format="memory",
+            labels=labels,
+            split=np.array(list(split) if split else [0] * len(labels), np.uint8),
+            patients=tuple(patients) if patients else None,
+            n_known=len(labels) if patients else 0,
+            files=tuple(f"image {i}" for i in range(len(labels))),
+            originals=lambda positions: (own[position] for position in positions),
         )
-
-    return make
+    )

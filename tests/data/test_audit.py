@@ -1,27 +1,11 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hpo.data import TEST, TRAIN, VALIDATION, Dataset, load
+from hpo.data import TEST, TRAIN, VALIDATION, load
 from hpo.data.audit import audit
-
-MakeDataset = Callable[..., Dataset]
-
-REAL = Path(__file__).parents[2] / ".." / "shared" / "data" / "chest_xray"
-
-
-def test_splits_are_counted(release: Path) -> None:
-    train, test = audit(load(release)).splits
-
-    assert (train.split, train.n_normal, train.n_pneumonia, train.n_patients) == (
-        "train",
-        12,
-        12,
-        12,
-    )
-    assert (test.split, test.n_normal, test.n_pneumonia, test.n_patients) == ("test", 1, 1, 2)
+from tests.data.conftest import REAL, make_dataset, needs_real
 
 
 def test_a_random_split_tears_siblings_apart_and_our_folds_do_not(release: Path) -> None:
@@ -36,7 +20,7 @@ def test_a_random_split_tears_siblings_apart_and_our_folds_do_not(release: Path)
     assert found.own_folds.n_validation == pytest.approx(24 / 5)
 
 
-def test_the_sources_own_split_is_measured_not_trusted(make_dataset: MakeDataset) -> None:
+def test_the_sources_own_split_is_measured_not_trusted() -> None:
     found = audit(
         make_dataset([0, 1, 0, 1, 0, 1], split=[TRAIN] * 4 + [VALIDATION] * 2, patients="abcdae")
     )
@@ -46,7 +30,7 @@ def test_the_sources_own_split_is_measured_not_trusted(make_dataset: MakeDataset
     assert found.own_folds.share == 0.5
 
 
-def test_patients_in_test_and_outside_it_are_named(make_dataset: MakeDataset) -> None:
+def test_patients_in_test_and_outside_it_are_named() -> None:
     keys = [f"p{i}" for i in range(10)] + ["p3", "q"]
 
     found = audit(make_dataset([0, 1] * 6, split=[TRAIN] * 10 + [TEST] * 2, patients=keys))
@@ -54,14 +38,14 @@ def test_patients_in_test_and_outside_it_are_named(make_dataset: MakeDataset) ->
     assert found.shared_patients == ("image 10",)
 
 
-def test_without_patients_nothing_is_said_about_siblings(make_dataset: MakeDataset) -> None:
+def test_without_patients_nothing_is_said_about_siblings() -> None:
     found = audit(make_dataset([0, 1] * 6))
 
     assert found.random_split is None
     assert found.own_folds is None
 
 
-def test_duplicates_are_grouped_within_and_across_splits(make_dataset: MakeDataset) -> None:
+def test_duplicates_are_grouped_within_and_across_splits() -> None:
     images = [np.full((4, 4), i, np.uint8) for i in range(14)]
     images[2] = images[0]
     images[13] = images[0]
@@ -80,13 +64,9 @@ def test_duplicates_are_grouped_within_and_across_splits(make_dataset: MakeDatas
     assert differing.has_different_labels
 
 
-def test_different_images_are_no_duplicates(release: Path) -> None:
-    assert audit(load(release)).duplicates == ()
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real X-rays are not here")
+@needs_real
 def test_a_fifth_of_the_real_validation_images_would_have_a_sibling_in_training() -> None:
-    found = audit(load(REAL))
+    found = audit(load(REAL / "chest_xray"))
 
     assert found.random_split is not None
     assert found.own_folds is not None

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data.images import decode, decode_all, resize
+from hpo.data import Dataset, Pixels, load, open_phantom
+from hpo.data.images import contact_sheet, decode, decode_all, resize
 from hpo.data.source import to_8_bits
 from hpo.errors import DataError
 
@@ -110,12 +111,6 @@ def test_all_broken_files_are_counted(tmp_path: Path) -> None:
     assert "and 3 more" in str(error.value)
 
 
-def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
-    Image.fromarray(GRAY > 127).save(tmp_path / "bits.png")
-
-    np.testing.assert_array_equal(decode(tmp_path / "bits.png"), np.where(GRAY > 127, 255, 0))
-
-
 def test_what_is_transparent_lies_on_black(tmp_path: Path) -> None:
     Image.new("RGBA", (2, 1), (200, 200, 200, 0)).save(tmp_path / "clear.png")
     Image.new("P", (2, 1), 7).save(tmp_path / "palette.png", transparency=7)
@@ -151,10 +146,9 @@ def test_a_cut_jpeg_is_refused_and_named(tmp_path: Path, share: float) -> None:
 @pytest.mark.parametrize(
     ("side", "reason"),
     [
-        (8_001, "has 8001 x 8001 pixels; at most 64,000,000"),
-        (10_000, "has more than 64,000,000 pixels"),
-        (14_000, "has more than 64,000,000 pixels"),
-        (100_000, "has more than 64,000,000 pixels"),
+        (8_001, "it has 8001 x 8001 pixels; at most 64,000,000"),
+        (10_000, "it has more than 64,000,000 pixels"),
+        (100_000, "it has more than 64,000,000 pixels"),
     ],
 )
 def test_a_decompression_bomb_is_refused_by_its_header(
@@ -167,7 +161,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(
     content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
     file.write_bytes(content)
 
-    with pytest.raises(DataError, match=rf"bomb\.png {reason}"):
+    with pytest.raises(DataError, match=rf"bomb\.png .*{reason}"):
         list(decode_all([file]))
 
 
@@ -177,10 +171,6 @@ def test_many_files_come_in_their_order(tmp_path: Path) -> None:
         Image.new("L", (2, 2), value).save(file)
 
     assert [int(image[0, 0]) for image in decode_all(files)] == list(range(70))
-
-
-def test_resizing_to_the_size_it_has_changes_nothing() -> None:
-    assert resize(GRAY, 16) is GRAY
 
 
 def test_resizing_down_averages_instead_of_skipping() -> None:
@@ -200,10 +190,6 @@ def test_resizing_stays_within_the_values_of_the_image() -> None:
         assert resize(edge, size).max() == 180
 
 
-def test_what_is_not_square_is_stretched() -> None:
-    assert resize(np.zeros((10, 30), np.uint8), 20).shape == (20, 20)
-
-
 def test_a_program_that_calls_itself_an_image_is_not_run(tmp_path: Path) -> None:
     file = tmp_path / "x.png"
     file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
@@ -215,7 +201,7 @@ def test_a_program_that_calls_itself_an_image_is_not_run(tmp_path: Path) -> None
 def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
 
-    with pytest.raises(DataError, match=r"pipe\.png .* no ordinary file"):
+    with pytest.raises(DataError, match=r"pipe\.png .* not a regular file"):
         decode(tmp_path / "pipe.png")
 
 
@@ -268,3 +254,19 @@ def test_a_large_image_in_strips_is_what_it_is_whole(
     monkeypatch.setattr("hpo.data.images._STRIP_PIXELS", 200)
 
     np.testing.assert_array_equal(decode(tmp_path / "x.png"), whole)
+
+
+def test_the_contact_sheet_has_a_row_per_split_and_class(release: Path, tmp_path: Path) -> None:
+    def sheet_of(dataset: Dataset) -> Pixels:
+        contact_sheet(dataset, tmp_path / "sheet.png")
+        with Image.open(tmp_path / "sheet.png") as image:
+            return np.asarray(image)
+
+    sheet = sheet_of(load(release))
+    assert sheet.shape == sheet_of(open_phantom(size=16)).shape
+    row, last_tile = len(sheet) // 4, sheet[:, -150:-10]
+    assert all(sheet[(i + 1) * row - 80].any() for i in range(4))
+    assert last_tile[row - 80].any()
+    assert not last_tile[4 * row - 80].any()  # Test has fewer images than a row.
+    with pytest.raises(DataError, match=r"missing/sheet\.png cannot be written"):
+        contact_sheet(load(release), tmp_path / "missing" / "sheet.png")

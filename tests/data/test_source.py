@@ -1,6 +1,12 @@
+"""Opening data sets, noticing what changed, and the cache that spares reading images again."""
+
 import os
+import resource
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,10 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data import Dataset, images, load
+from hpo.data import cache, images, load, open_data
 from hpo.errors import DataError
+from tests.data.conftest import make_dataset
 
-MakeDataset = Callable[..., Dataset]
+SHAPE = (3, 4, 4)
+IMAGES = np.arange(48, dtype=np.uint8).reshape(SHAPE)
 
 
 @pytest.fixture
@@ -29,54 +37,86 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return files
 
 
-def test_images_are_decoded_once(release: Path, decoded: list[Path]) -> None:
+def test_without_a_path_there_is_the_phantom() -> None:
+    dataset = open_data(None)
+    assert dataset.is_phantom
+    assert (dataset.name, dataset.source) == ("phantom", "phantom")
+
+
+def test_a_path_without_data_says_what_is_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"There is no .*gone.*\n.*train,val,test") as error:
+        load(tmp_path / "gone")
+    for way in ("--data", "normal.npy", "MedMNIST"):
+        assert way in str(error.value)
+    with pytest.raises(DataError, match="holds no data set that can be read"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a/" * 3000, "~no-such-user/x", "\udcff"])
+def test_an_impossible_path_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match=r"cannot be read: .*\. Give the path"):
+        load(Path(name))
+
+
+@pytest.mark.parametrize("place", ["xrays", "outer/xrays"])
+def test_a_data_set_further_down_is_pointed_at(release: Path, tmp_path: Path, place: str) -> None:
+    (tmp_path / "outer/__MACOSX/xrays/train").mkdir(parents=True)
+    release.rename(tmp_path / place)
+    with pytest.raises(DataError, match=rf"Did you mean {tmp_path / place}\?"):
+        load(tmp_path)
+
+
+def test_the_source_is_an_absolute_path(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(release.parent)
+    assert load(Path(release.name)).source == str(release)
+
+
+@pytest.mark.parametrize(
+    ("labels", "split"), [([0] * 8, None), ([0] * 8 + [1] * 2, [0] * 8 + [2] * 2)]
+)
+def test_one_class_alone_cannot_be_trained_on(labels: list[int], split: list[int] | None) -> None:
+    with pytest.raises(DataError, match="fewer than two classes to train on: 8 normal, 0 pneum"):
+        make_dataset(labels, split=split)
+
+
+def test_images_are_decoded_once_for_the_index_and_once_for_each_size(
+    release: Path, decoded: list[Path]
+) -> None:
     first = load(release)
     assert len(decoded) == 26
     assert load(release).fingerprint == first.fingerprint
     assert load(release).digests == first.digests
     np.testing.assert_array_equal(load(release).sizes, [[12, 16]] * 26)
     assert len(decoded) == 26
-
-
-def test_pixels_of_a_size_are_made_once(release: Path, decoded: list[Path]) -> None:
     pixels = load(release).pixels_at(8)
     assert len(decoded) == 52
     np.testing.assert_array_equal(load(release).pixels_at(8), pixels)
     assert len(decoded) == 52
-    load(release).pixels_at(9)
-    assert len(decoded) == 78
+
+
+def test_a_second_load_imports_no_heavy_library(release: Path, cache_folder: Path) -> None:
+    first = load(release)
+    script = (
+        "import sys; from pathlib import Path; from hpo.data import load\n"
+        f"d = load(Path({str(release)!r})); p = d.pixels_at(8)\n"
+        "print(d.fingerprint, int(p.sum()))\n"
+        "print(*({'PIL', 'sklearn', 'scipy', 'torch', 'pooch'} & set(sys.modules)))"
+    )
+    total = int(np.sum(first.pixels_at(8)))
+    environment = {**os.environ, "HPO_CACHE": str(cache_folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.split("\n")[:2] == [f"{first.fingerprint} {total}", ""]
 
 
 def test_pixels_are_the_resized_originals(release: Path) -> None:
     dataset = load(release)
-
     pixels = dataset.pixels_at(8)
-
-    assert pixels.shape == (26, 8, 8)
-    assert pixels.dtype == np.uint8
+    assert (pixels.shape, pixels.dtype) == ((26, 8, 8), np.uint8)
     assert not pixels.flags.writeable
     for resized, original in zip(pixels, dataset.originals(range(26)), strict=True):
         np.testing.assert_array_equal(resized, images.resize(original, 8))
-
-
-def test_a_changed_file_is_noticed(release: Path, decoded: list[Path]) -> None:
-    before = load(release).fingerprint
-    file = release / "train/NORMAL/IM-0001-0001.png"
-    Image.new("L", (16, 12), 3).save(file)
-
-    assert load(release).fingerprint != before
-    assert len(decoded) == 52
-
-
-def test_a_changed_file_of_the_same_size_is_noticed(data_folder: Path) -> None:
-    np.save(data_folder / "normal.npy", np.zeros((5, 4, 4), np.uint8))
-    np.save(data_folder / "pneumonia.npy", np.ones((5, 4, 4), np.uint8))
-    before = load(data_folder).fingerprint
-
-    np.save(data_folder / "normal.npy", np.full((5, 4, 4), 2, np.uint8))
-    os.utime(data_folder / "normal.npy", (1, 1))
-
-    assert load(data_folder).fingerprint != before
 
 
 def _write_again(path: Path, gray: int) -> None:
@@ -90,7 +130,7 @@ def _write_again(path: Path, gray: int) -> None:
 
 
 def _without_times(status: os.stat_result) -> SimpleNamespace:
-    """What an image of a disk with fixed times and numbers of files tells."""
+    """What an image of a disk with fixed times and numbers of files says."""
     return SimpleNamespace(
         st_mode=status.st_mode, st_size=status.st_size, st_ino=1, st_ctime_ns=0, st_mtime_ns=0
     )
@@ -106,25 +146,23 @@ def test_other_pixels_of_the_same_size_and_time_are_other_data(
         stat = Path.stat
         monkeypatch.setattr(Path, "stat", lambda *args, **kw: _without_times(stat(*args, **kw)))
     before = load(release).fingerprint
-
     _write_again(file, 4)
-
     assert load(release).fingerprint != before
 
 
-def test_a_link_to_another_file_is_noticed(release: Path, tmp_path: Path) -> None:
+def test_a_link_to_another_file_is_noticed_and_a_touched_file_is_the_same(
+    release: Path, tmp_path: Path
+) -> None:
     link = release / "train/NORMAL/IM-0001-0001.png"
+    found = []
     for gray in (3, 4):
         Image.new("L", (16, 12), gray).save(tmp_path / f"{gray}.png", compress_level=0)
-        os.utime(tmp_path / f"{gray}.png", (1, 1))
-    link.unlink()
-    link.symlink_to(tmp_path / "3.png")
-    before = load(release).fingerprint
-
-    link.unlink()
-    link.symlink_to(tmp_path / "4.png")
-
-    assert load(release).fingerprint != before
+        link.unlink()
+        link.symlink_to(tmp_path / f"{gray}.png")
+        for time in (1, 2):
+            os.utime(tmp_path / f"{gray}.png", (time, time))
+            found.append(load(release).fingerprint)
+    assert found[0] == found[1] != found[2] == found[3]
 
 
 @pytest.mark.parametrize("kind", ["folder", "npy", "npz"])
@@ -150,16 +188,13 @@ def test_images_that_change_after_the_opening_are_not_used(
     change(1)
     dataset = load(place)
     before = np.array(dataset.pixels_at(8))
-
     change(2)
     with pytest.raises(DataError, match="has changed since it was opened"):
         dataset.pixels_at(9)
     with pytest.raises(DataError, match="has changed since it was opened"):
         list(dataset.originals(range(len(dataset))))
-    assert {file.name for file in (cache_folder / "pixels").iterdir()} == {
-        f"{dataset.fingerprint}-8.npy"
-    }
-
+    kept = [file.name for file in (cache_folder / "pixels").iterdir()]
+    assert kept == [f"{dataset.fingerprint}-8.npy"]
     change(1)
     np.testing.assert_array_equal(load(place).pixels_at(8), before)
     assert load(place).pixels_at(9).shape == (len(dataset), 9, 9)
@@ -170,8 +205,7 @@ def test_arrays_that_are_cut_after_the_opening_end_in_a_message(data_folder: Pat
         np.save(data_folder / f"{name}.npy", np.zeros((5, 400, 400), np.uint8))
     dataset = load(data_folder)
     (data_folder / "pneumonia.npy").write_bytes((data_folder / "normal.npy").read_bytes()[:1_000])
-
-    with pytest.raises(DataError, match="it is cut short"):
+    with pytest.raises(DataError, match=r"pneumonia\.npy is cut short"):
         dataset.pixels_at(8)
 
 
@@ -191,65 +225,123 @@ def test_images_that_change_while_they_are_read_are_not_kept(
     assert not (cache_folder / "index").exists()
 
 
-def test_a_file_touched_but_not_changed_keeps_the_fingerprint(release: Path) -> None:
-    before = load(release).fingerprint
-    os.utime(release / "train/NORMAL/IM-0001-0001.png", (1, 1))
-
-    assert load(release).fingerprint == before
-
-
-def test_the_fingerprint_does_not_depend_on_where_the_data_lie(
+def test_the_fingerprint_does_not_depend_on_the_place_of_the_data(
     release: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(release, tmp_path / "elsewhere")
-
     assert load(tmp_path / "elsewhere").fingerprint == load(release).fingerprint
     assert len(load(release).fingerprint) == 32
 
 
-def test_the_fingerprint_tells_labels_splits_and_siblings_apart(
-    make_dataset: MakeDataset,
-) -> None:
-    same = [make_dataset([0, 1, 0, 1]) for _ in range(2)]
-    other = [
+def test_the_fingerprint_depends_on_labels_splits_siblings_and_pixels_alone() -> None:
+    same = make_dataset([0, 1, 0, 1])
+    others = [
         make_dataset([0, 1, 1, 0]),
         make_dataset([0, 1, 0, 1], split=[0, 0, 0, 2]),
         make_dataset([0, 1, 0, 1], patients="abca"),
         make_dataset([0, 1, 0, 1], images=[np.zeros((8, 8), np.uint8)] * 4),
         make_dataset([0, 1, 0, 1], images=[np.zeros((4, 16), np.uint8)] * 4),
     ]
-
-    assert same[0].fingerprint == same[1].fingerprint
-    assert len({dataset.fingerprint for dataset in [same[0], *other]}) == 6
-
-
-def test_the_fingerprint_does_not_depend_on_the_names_of_patients(
-    make_dataset: MakeDataset,
-) -> None:
+    assert make_dataset([0, 1, 0, 1]).fingerprint == same.fingerprint
+    assert len({dataset.fingerprint for dataset in [same, *others]}) == 6
     one, other = (make_dataset([0, 1, 0, 1], patients=keys) for keys in ("abac", "zbzx"))
-
     assert one.fingerprint == other.fingerprint
     assert list(one.patients) == [0, 1, 0, 2]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"sizes": 1, "digests": ["a"]}'])
-def test_a_damaged_index_is_made_again(
-    release: Path, cache_folder: Path, decoded: list[Path], content: bytes
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"sizes": [[9e99, -1]]}', None])
+def test_what_is_damaged_in_the_cache_is_made_again(
+    release: Path, cache_folder: Path, decoded: list[Path], content: bytes | None
 ) -> None:
-    before = load(release).fingerprint
-    (index,) = (cache_folder / "index").iterdir()
-    index.write_bytes(content)
+    before = np.array(load(release).pixels_at(8))
+    fingerprint = load(release).fingerprint
+    files = [*(cache_folder / "pixels").iterdir(), *(cache_folder / "index").iterdir()]
+    for file in files:
+        if content is None:  # A pipe is not waited for.
+            file.unlink()
+            os.mkfifo(file)
+        else:
+            file.write_bytes(content)
+    assert load(release).fingerprint == fingerprint
+    np.testing.assert_array_equal(load(release).pixels_at(8), before)
+    assert len(decoded) == 104
+    load(release).pixels_at(8)
+    assert len(decoded) == 104
 
-    assert load(release).fingerprint == before
-    assert len(decoded) == 52
 
-
-def test_an_index_of_another_number_of_images_is_made_again(
-    release: Path, cache_folder: Path, decoded: list[Path]
+def test_pixels_are_mapped_from_a_plain_npy_file_that_is_for_this_user_alone(
+    cache_folder: Path,
 ) -> None:
-    load(release)
-    (index,) = (cache_folder / "index").iterdir()
-    index.write_text('{"sizes": [[8, 8]], "digests": ["00"]}')
+    kept = cache.pixels("some", SHAPE, lambda: IMAGES)
+    np.testing.assert_array_equal(kept, IMAGES)
+    assert not kept.flags.writeable
+    np.testing.assert_array_equal(np.load(cache_folder / "pixels/some.npy"), IMAGES)
+    assert (cache_folder / "pixels").stat().st_mode & 0o777 == 0o700
+    again = cache.pixels("some", SHAPE, lambda: pytest.fail("they were made again"))
+    np.testing.assert_array_equal(again, IMAGES)
 
-    assert len(load(release).digests) == 26
-    assert len(decoded) == 52
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "of another name", "of another shape"])
+def test_pixels_that_are_damaged_or_others_are_not_used(cache_folder: Path, damage: str) -> None:
+    cache.pixels("some", SHAPE, lambda: IMAGES)
+    file = cache_folder / "pixels" / "some.npy"
+    content = bytearray(file.read_bytes())
+    content[-50] ^= damage == "flipped"
+    file.write_bytes(content[:-1] if damage == "cut" else content)
+    name = "other" if damage == "of another name" else "some"
+    file.rename(file.with_name(f"{name}.npy"))
+    shape = (3, 4, 5) if damage == "of another shape" else SHAPE
+    assert cache.pixels(name, shape, lambda: np.full(shape, 200, np.uint8)).min() == 200
+
+
+def test_a_broken_off_write_leaves_nothing(cache_folder: Path) -> None:
+    def some() -> Iterator[np.ndarray]:
+        yield IMAGES[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.pixels("some", SHAPE, some)
+    assert list((cache_folder / "pixels").iterdir()) == []
+
+
+def test_without_a_place_for_the_cache_all_stays_in_memory(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load(release)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "file" / "cache"))
+    dataset = load(release)
+    assert dataset.fingerprint == before.fingerprint
+    np.testing.assert_array_equal(dataset.pixels_at(8), before.pixels_at(8))
+    assert dataset.pixels_at(8) is dataset.pixels_at(8)
+    assert not dataset.pixels_at(8).flags.writeable
+
+
+@contextmanager
+def _full_disk(n_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond this size."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_on_a_full_disk_all_stays_in_memory(cache_folder: Path) -> None:
+    dataset = make_dataset([0, 1] * 50)
+    with _full_disk(10_000):
+        pixels = dataset.pixels_at(32)
+    np.testing.assert_array_equal(pixels, make_dataset([0, 1] * 50).pixels_at(32))
+    assert [file.suffix for file in (cache_folder / "pixels").iterdir()] == [".npy"]
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPO_CACHE", "/chosen")
+    assert cache.folder() == Path("/chosen")
+    monkeypatch.delenv("HPO_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert cache.folder() == Path("/caches/hpo")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache.folder() == Path("/home/someone/.cache/hpo")

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from hpo.data import TEST, Dataset, Pixels
-from hpo.data.source import Source, open_source
+from hpo.data.dataset import Source
+from hpo.data.source import open_source
 from hpo.errors import DataError, WeightsError
 from hpo.weights import Unseen
 from hpo.weights.evaluation import evaluate_weights, to_document

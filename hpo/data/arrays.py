@@ -1,0 +1,297 @@
+"""Images in NumPy arrays: the course's four .npy files, and MedMNIST archives (.npz).
+
+Nothing that a header claims is believed, and images are read one at a time: neither a header, nor
+a shape, nor an archive that unpacks to any size takes memory. Files are not mapped: one that is
+written anew meanwhile would end this process.
+"""
+
+import io
+import math
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from hpo.data.dataset import (
+    NORMAL,
+    PNEUMONIA,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Pixels,
+    Source,
+    limit_fault,
+)
+from hpo.errors import DataError, fault_list
+
+# In the order of the data set. Only the test files may be absent, both together.
+_FILES: Final = {
+    "normal.npy": (TRAIN, NORMAL),
+    "pneumonia.npy": (TRAIN, PNEUMONIA),
+    "test_normal.npy": (TEST, NORMAL),
+    "test_pneumonia.npy": (TEST, PNEUMONIA),
+}
+_SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
+
+_READERS: Final = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+# A header may claim to be 4 GB long. That of an array of images has 128 bytes.
+_LONGEST: Final = 12_000
+# In Fortran order no image can be read without the others.
+_MAX_FORTRAN_BYTES: Final = 1_000_000_000
+# What NumPy writes. Others take memory as the file says.
+_COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LONGEST_REASON: Final = 200
+_MOST_NAMED: Final = 5
+
+_Open: TypeAlias = Callable[[str], IO[bytes]]
+
+
+class _Header(NamedTuple):
+    """Type and shape of an array, and the offset of its values."""
+
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    is_fortran: bool
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.dtype} of shape {self.shape}"
+
+
+def is_npy_folder(path: Path) -> bool:
+    """Whether a folder holds one of the four files."""
+    return any((path / name).is_file() for name in _FILES)
+
+
+def read_npy_folder(path: Path) -> Source:
+    """Read the headers of the arrays in a folder.
+
+    Raises:
+        DataError: every missing or unfit file.
+    """
+    present = [name for name in _FILES if (path / name).is_file()]
+    is_tested = any(_FILES[name][0] == TEST for name in present)
+    needed = [name for name, (split, _) in _FILES.items() if split != TEST or is_tested]
+    faults = [f"{name} is missing" for name in needed if name not in present]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in present:
+        try:
+            header = _read_header(name, lambda name: (path / name).open("rb"))
+        except (OSError, ValueError) as problem:
+            faults.append(str(problem))
+        else:
+            shapes[name] = header.shape
+            faults += _image_faults(name, header, may_have_color=False)
+    if faults := faults or list(_transposed(shapes)):
+        raise DataError(fault_list(f"The .npy files in {path} cannot be used:", faults))
+
+    others = {file.name for file in path.glob("*.npy")} - set(_FILES)
+    notes = list(_left_out(others, f"Only {', '.join(_FILES)} are read."))
+    sizes = {name: f"{width} x {height}" for name, (_, height, width) in shapes.items()}
+    if len(set(sizes.values())) > 1:
+        each = ", ".join(f"{size} in {name}" for name, size in sizes.items())
+        notes.append(f"Image sizes differ between files ({each}); a network may learn the size.")
+    split, label = np.array([_FILES[name] for name in shapes], np.uint8).T
+    counts = [shape[0] for shape in shapes.values()]
+    return Source(
+        name=path.name,
+        location=str(path),
+        format="npy files",
+        labels=np.repeat(label, counts),
+        split=np.repeat(split, counts),
+        files=_numbered(shapes, counts),
+        paths=tuple(path / name for name in shapes),
+        originals=lambda rows: _read(path, shapes, rows, lambda name: (path / name).open("rb")),
+        notes=tuple(notes),
+    )
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a path is an .npz file."""
+    return path.suffix.lower() == ".npz" and path.is_file()
+
+
+def read_archive(path: Path) -> Source:
+    """Read the labels of an archive, and only the headers of its images.
+
+    Raises:
+        DataError: every missing or unfit array.
+    """
+
+    def open_member(name: str) -> IO[bytes]:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(f"{name}.npy").compress_type not in _COMPRESSIONS:
+                raise ValueError(f"{name} is compressed in a way that NumPy does not use")
+            return archive.open(f"{name}.npy")  # It keeps the file open for itself.
+
+    faults: list[str] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+    labels: dict[str, Pixels] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy") for name in archive.namelist()}
+        known = {f"{split}_{kind}" for split in _SPLITS for kind in ("images", "labels")}
+        headers = {name: _read_header(name, open_member) for name in known & members}
+        for split in _SPLITS:
+            images, column = headers.get(f"{split}_images"), headers.get(f"{split}_labels")
+            if split != "train" and not images and not column:
+                continue
+            wrong = list(_archive_faults(split, images, column))
+            if images and not wrong:
+                with open_member(f"{split}_labels") as file:
+                    values = np.lib.format.read_array(file, allow_pickle=False).ravel()
+                if not np.isin(values, (0, 1)).all():
+                    wrong = [
+                        f"{split}_labels holds values other than 0 (normal) and 1 (pneumonia)"
+                    ]
+                shapes[f"{split}_images"], labels[split] = images.shape, values.astype(np.uint8)
+            faults += wrong
+    except Exception as problem:  # Archives are damaged, encrypted, … in any way.
+        raise _damaged(path, problem) from None
+    if faults:
+        raise DataError(fault_list(f"{path} is no MedMNIST archive of two classes:", faults))
+
+    counts = [len(column) for column in labels.values()]
+    only = "Only images and labels of train, val and test are read."
+    return Source(
+        name=path.stem,
+        location=str(path),
+        format="MedMNIST archive",
+        labels=np.concatenate(list(labels.values())),
+        split=np.repeat(np.array([_SPLITS[split] for split in labels], np.uint8), counts),
+        files=_numbered(shapes, counts),
+        paths=(path,),
+        originals=lambda rows: _read(path, shapes, rows, open_member),
+        notes=tuple(_left_out(members - known, only)),
+    )
+
+
+def _archive_faults(split: str, images: _Header | None, labels: _Header | None) -> Iterator[str]:
+    if images:
+        yield from _image_faults(f"{split}_images", images, may_have_color=True)
+    else:
+        yield f"{split}_images is missing"
+    if not labels:
+        yield f"{split}_labels is missing"
+    elif labels.dtype.kind not in "biu" or labels.shape[1:] not in {(), (1,)} or not labels.shape:
+        yield f"{split}_labels takes whole numbers (n,) or (n, 1), but is {labels}"
+    elif images and images.shape[:1] != labels.shape[:1]:
+        yield f"{split}_labels is {labels}, but {split}_images is {images}"
+
+
+def _image_faults(name: str, header: _Header, *, may_have_color: bool) -> Iterator[str]:
+    shape = header.shape
+    is_image = len(shape) == 3 or (may_have_color and len(shape) == 4 and shape[3] in {1, 3})
+    if header.dtype != np.uint8 or not is_image or 0 in shape[1:]:
+        color = " or (n, height, width, 3)" * may_have_color
+        yield f"{name} takes uint8 of shape (n, height, width){color}, but is {header}"
+    elif fault := limit_fault(shape[1], shape[2], shape[0]):
+        yield f"{name} holds {fault}"
+    elif header.is_fortran and math.prod(shape) > _MAX_FORTRAN_BYTES:
+        yield f"{name} is in Fortran order: save np.ascontiguousarray of it"
+
+
+def _transposed(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    """Name arrays that look like (height, width, n): their images would be slices of all."""
+    squares = {side for _, side, last in shapes.values() if side == last}
+    odd = [name for name, (n, side, last) in shapes.items() if n == side != last]
+    is_one_side = len({shape[:2] for shape in shapes.values()}) == 1
+    if is_one_side and len({shape[2] for shape in shapes.values()}) > 1:
+        odd = list(shapes)
+    for name in odd:
+        if len(odd) == len(shapes) or shapes[name][0] in squares:
+            yield (
+                f"{name} has shape {shapes[name]}, which looks like (height, width, n): save "
+                "np.ascontiguousarray(np.moveaxis(array, -1, 0))"
+            )
+
+
+def _left_out(names: Iterable[str], only: str) -> Iterator[str]:
+    others = sorted(names)
+    if others:
+        named = ", ".join(map(ascii, others[:_MOST_NAMED])) + ", …" * (len(others) > _MOST_NAMED)
+        arrays = "1 array" if len(others) == 1 else f"{len(others):,} arrays"
+        yield f"Left out: {arrays} ({named}). {only}"
+
+
+def _numbered(names: Iterable[str], counts: Iterable[int]) -> tuple[str, ...]:
+    return tuple(f"{name}[{i}]" for name, n in zip(names, counts, strict=True) for i in range(n))
+
+
+def _damaged(path: Path, problem: Exception) -> DataError:
+    return DataError(
+        f"{path} is damaged or cannot be read: {str(problem)[:_LONGEST_REASON]}. Copy or download "
+        "it again."
+    )
+
+
+def _read_header(name: str, open_array: _Open) -> _Header:
+    with open_array(name) as file:
+        start = io.BytesIO(file.read(_LONGEST))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Headers that Python 2 wrote.
+            reader = _READERS[np.lib.format.read_magic(start)]
+            shape, is_fortran, dtype = reader(start)
+    except Exception:  # NumPy's parser raises whatever a header makes it stumble over.
+        raise ValueError(f"{name} is no array, or is damaged: its header makes no sense") from None
+    if not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
+        raise ValueError(f"{name} is damaged: its header claims a shape that no array has")
+    return _Header(dtype, shape, is_fortran, start.tell())
+
+
+def _read(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    positions: Sequence[int],
+    open_array: _Open,
+) -> Iterator[Pixels]:
+    """Yield gray images by their positions in the arrays one after another."""
+    rows = [(name, i) for name, shape in shapes.items() for i in range(shape[0])]
+    current, at = "", 0
+    images: Iterator[Pixels] = iter(())
+    try:
+        for position in positions:
+            name, i = rows[position]
+            if name != current or i < at:
+                images, current, at = _stream(name, open_array), name, 0
+            yield _to_gray(next(islice(images, i - at, None)))
+            at = i + 1
+    except Exception as problem:  # As above.
+        raise _damaged(path, problem) from None
+
+
+def _stream(name: str, open_array: _Open) -> Iterator[Pixels]:
+    """Yield the images of an array from the first on; an archive compares its checksum."""
+    header = _read_header(name, open_array)
+    n_images, *shape = header.shape
+    with open_array(name) as file:
+        file.read(header.offset)  # A seek would switch the checksum off.
+        n_bytes = math.prod(header.shape if header.is_fortran else shape)
+        for _ in range(1 if header.is_fortran else n_images):
+            content = file.read(n_bytes)
+            if len(content) < n_bytes:
+                break
+            values = np.frombuffer(content, np.uint8)
+            if header.is_fortran:
+                yield from values.reshape(header.shape, order="F")
+            else:
+                yield values.reshape(shape)
+    raise EOFError(f"{name} is cut short")
+
+
+def _to_gray(image: Pixels) -> Pixels:
+    """Return the luma of ITU-R 601, in integers as Pillow has it."""
+    if image.ndim == 2:
+        return image
+    if image.shape[2] == 1:
+        return image[:, :, 0]
+    luma = image.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+    return ((luma + 0x8000) >> 16).astype(np.uint8)

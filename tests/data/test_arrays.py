@@ -1,0 +1,295 @@
+"""The four .npy files and MedMNIST archives, and what is refused of both."""
+
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, load
+from hpo.errors import DataError
+from tests.data.conftest import REAL, needs_real
+
+NAMES = ("normal.npy", "pneumonia.npy", "test_normal.npy", "test_pneumonia.npy")
+Arrays = dict[str, np.ndarray]
+Write = Callable[[Arrays], Path]
+
+
+@pytest.fixture
+def course(data_folder: Path) -> Path:
+    """The four files, with 5, 6, 2 and 3 images of 10 x 12 pixels."""
+    for value, (name, n) in enumerate(zip(NAMES, (5, 6, 2, 3), strict=True)):
+        np.save(data_folder / name, np.full((n, 10, 12), value, np.uint8))
+    return data_folder
+
+
+@pytest.fixture
+def arrays() -> Arrays:
+    """Six training, four validation and two test images of 9 x 9 pixels."""
+    random = np.random.default_rng(0)
+    counts = {"train": 6, "val": 4, "test": 2}
+    images = {
+        f"{s}_images": random.integers(0, 256, (n, 9, 9), np.uint8) for s, n in counts.items()
+    }
+    labels = {f"{s}_labels": np.arange(n, dtype=np.uint8)[:, None] % 2 for s, n in counts.items()}
+    return images | labels
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(arrays: Arrays) -> Path:
+        np.savez_compressed(tmp_path / "mnist.npz", **arrays)
+        return tmp_path / "mnist.npz"
+
+    return write
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(DataError) as error:
+        load(path)
+    return str(error.value)
+
+
+def test_the_four_files_make_a_data_set(course: Path) -> None:
+    dataset = load(course)
+    assert dataset.format == "npy files"
+    assert list(dataset.labels) == [NORMAL] * 5 + [PNEUMONIA] * 6 + [NORMAL] * 2 + [PNEUMONIA] * 3
+    assert list(dataset.split) == [TRAIN] * 11 + [TEST] * 5
+    assert not dataset.has_patients
+    assert len(set(dataset.patients)) == 16
+    assert dataset.files[6] == "pneumonia.npy[1]"
+    values = [image[0, 0] for image in dataset.originals(range(16))]
+    assert values == [0] * 5 + [1] * 6 + [2] * 2 + [3] * 3
+
+
+def test_an_archive_makes_a_data_set(arrays: Arrays, write: Write) -> None:
+    dataset = load(write(arrays))
+    assert (dataset.format, dataset.name) == ("MedMNIST archive", "mnist")
+    assert list(dataset.split) == [TRAIN] * 6 + [VALIDATION] * 4 + [TEST] * 2
+    assert list(dataset.labels) == [0, 1] * 6
+    assert not dataset.has_patients
+    assert dataset.files[7] == "val_images[1]"
+    places = {11: ("test", 1), 0: ("train", 0), 6: ("val", 0)}
+    for image, (split, i) in zip(dataset.originals(list(places)), places.values(), strict=True):
+        np.testing.assert_array_equal(image, arrays[f"{split}_images"][i])
+
+
+@needs_real
+def test_a_real_archive_is_read_whole() -> None:
+    dataset = load(REAL / "pneumoniamnist_28.npz")
+    assert [len(dataset.where(split)) for split in (TRAIN, VALIDATION, TEST)] == [3882, 524, 624]
+
+
+def test_test_files_may_be_absent_or_empty(course: Path) -> None:
+    np.save(course / "test_normal.npy", np.empty((0, 10, 12), np.uint8))
+    assert len(load(course).where(TEST)) == 3
+    (course / "test_normal.npy").unlink()
+    assert "test_normal.npy is missing" in refusal(course)
+    (course / "test_pneumonia.npy").unlink()
+    assert len(load(course).where(TEST)) == 0
+
+
+def test_validation_and_test_of_an_archive_may_be_absent_or_empty(
+    arrays: Arrays, write: Write
+) -> None:
+    arrays |= {"test_images": np.empty((0, 9, 9), np.uint8), "test_labels": np.empty((0, 1), int)}
+    del arrays["val_images"], arrays["val_labels"]
+    dataset = load(write(arrays))
+    assert len(dataset) == 6
+    assert not dataset.has_validation
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda key, a: a.reshape(-1).astype(np.int64) if "labels" in key else a,
+        lambda key, a: np.stack([a] * 3, -1) if "images" in key else a,
+        lambda key, a: np.stack([a], -1) if "images" in key else a,
+        lambda _, a: np.asfortranarray(a),
+    ],
+    ids=["flat labels", "color", "one channel", "Fortran order"],
+)
+def test_other_forms_of_the_same_arrays_are_the_same_data(
+    arrays: Arrays, write: Write, change: Callable[[str, np.ndarray], np.ndarray]
+) -> None:
+    plain = load(write(arrays)).fingerprint
+    assert load(write({key: change(key, a) for key, a in arrays.items()})).fingerprint == plain
+
+
+@pytest.mark.parametrize(
+    ("array", "found"),
+    [
+        (np.zeros((5, 10, 12)), "float64 of shape (5, 10, 12)"),
+        (np.zeros((5, 120), np.uint8), "uint8 of shape (5, 120)"),
+        (np.zeros((5, 10, 12, 3), np.uint8), "uint8 of shape (5, 10, 12, 3)"),
+        (np.zeros((5, 0, 12), np.uint8), "uint8 of shape (5, 0, 12)"),
+    ],
+)
+def test_every_fault_of_the_files_is_named_with_what_is_allowed(
+    course: Path, array: np.ndarray, found: str
+) -> None:
+    np.save(course / "pneumonia.npy", array)
+    (course / "normal.npy").unlink()
+    text = refusal(course)
+    assert "normal.npy is missing" in text
+    assert f"pneumonia.npy takes uint8 of shape (n, height, width), but is {found}" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "array", "fault"),
+    [
+        ("train_images", np.zeros((6, 9, 9)), "train_images takes uint8 of shape"),
+        ("val_images", np.zeros((4, 81), np.uint8), "is uint8 of shape (4, 81)"),
+        ("train_images", np.zeros((6, 9, 9, 2), np.uint8), "shape (6, 9, 9, 2)"),
+        ("test_labels", np.zeros((2, 3), np.uint8), "test_labels takes whole numbers"),
+        ("test_labels", np.array(1, np.uint8), "is uint8 of shape ()"),
+        ("val_labels", np.array(list("abcd")), "val_labels takes whole numbers"),
+        ("val_labels", np.array([0, 1, 2, 0]), "val_labels holds values other than 0"),
+        ("train_labels", np.array([0, 1]), "train_labels is int64 of shape (2,), but train_im"),
+        ("train_labels", np.array([{}] * 6, object), "but is object of shape (6,)"),
+        ("train_images", np.array([{}] * 6, object), "but is object of shape (6,)"),
+    ],
+)
+def test_every_fault_of_an_archive_is_named(
+    arrays: Arrays, write: Write, key: str, array: np.ndarray, fault: str
+) -> None:
+    other = "test_images" if key == "val_labels" else "val_labels"
+    del arrays[other]
+    text = refusal(write(arrays | {key: array}))
+    assert fault in text
+    assert f"{other} is missing" in text
+
+
+class _Trap:
+    """Says so when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (pytest.fail, ("it was unpickled",))
+
+
+def test_a_pickled_array_is_refused_and_never_unpickled(course: Path) -> None:
+    np.save(course / "normal.npy", np.array([_Trap()], object), allow_pickle=True)
+    assert "normal.npy takes uint8 of shape (n, height, width), but is object" in refusal(course)
+
+
+def _header(shape: str, version: bytes = b"\x01\x00") -> bytes:
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text + bytes(1000)
+
+
+CLAIMS = [
+    (_header("(-6, 9, 9)"), "claims a shape that no array has"),
+    (_header("(True, 9, 9)"), "claims a shape that no array has"),
+    (_header(f"({'9' * 300}, 9, 9)"), "claims a shape that no array has"),
+    (_header("(100000000000, 9, 9)"), "holds 100,000,000,000 images; at most 500,000"),
+    (_header("(6, 100000, 100000)"), "holds 100000 x 100000 pixels; at most 64,000,000"),
+    (_header("(6, 1, 60000000)"), "holds 60000000 x 1 pixels; sides of at most 20,000"),
+    (_header("(6, 9, 9)", b"\x09\x00"), "its header makes no sense"),
+    (_header("__import__('os').mkdir('exploded')"), "its header makes no sense"),
+    (_header("(" * 3000), "its header makes no sense"),
+    (b"PK\x03\x04", "its header makes no sense"),
+    (b"", "its header makes no sense"),
+]
+
+
+@pytest.mark.parametrize(("content", "fault"), CLAIMS)
+def test_what_a_header_claims_is_not_believed(
+    course: Path,
+    arrays: Arrays,
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    fault: str,
+) -> None:
+    monkeypatch.chdir(course)
+    (course / "normal.npy").write_bytes(content)
+    path = write({k: v for k, v in arrays.items() if k != "train_images"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("train_images.npy", content)
+    for place, name in ((course, "normal.npy"), (path, "train_images")):
+        text = refusal(place)
+        assert fault in text
+        assert name in text
+    assert not (course / "exploded").exists()
+
+
+def test_a_header_that_claims_4_gb_is_not_read_whole(course: Path) -> None:
+    with (course / "normal.npy").open("wb") as file:
+        file.write(b"\x93NUMPY\x02\x00\xff\xff\xff\xff")
+        file.truncate(4 << 30)
+    assert "its header makes no sense" in refusal(course)
+
+
+def test_a_cut_file_is_named(course: Path) -> None:
+    file = course / "normal.npy"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "normal.npy is cut short" in refusal(course)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(32, 32, 20), (32, 32, 20), (32, 32, 6), (32, 32, 6)],
+        [(32, 32, 20), (32, 32, 20)],
+        [(28, 32, 20), (28, 32, 18)],
+        [(20, 32, 32), (32, 32, 20)],
+    ],
+)
+def test_arrays_with_the_images_along_the_last_axis_are_refused(
+    data_folder: Path, shapes: list[tuple[int, int, int]]
+) -> None:
+    for name, shape in zip(NAMES, shapes, strict=False):
+        np.save(data_folder / name, np.zeros(shape, np.uint8))
+    assert "looks like (height, width, n): save np.ascont" in refusal(data_folder)
+
+
+def test_arrays_that_are_not_read_and_sizes_that_differ_are_said(data_folder: Path) -> None:
+    for name, side in (("normal", 8), ("pneumonia", 9), ("covid", 8)):
+        np.save(data_folder / f"{name}.npy", np.zeros((6, side, side), np.uint8))
+    notes = load(data_folder).notes
+    assert notes[0].startswith("Left out: 1 array ('covid.npy'). Only normal.npy")
+    assert "Image sizes differ between files (8 x 8 in normal.npy, 9 x 9 in" in notes[1]
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "encrypted", "compression"])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_archive_is_named(
+    arrays: Arrays, tmp_path: Path, damage: str, save: Callable[..., None]
+) -> None:
+    path = tmp_path / "mnist.npz"
+    save(path, **arrays)
+    content = bytearray(path.read_bytes())
+    if damage in {"empty", "cut"}:
+        content = content[: len(content) // 3 if damage == "cut" else 0]
+    elif damage == "flipped":
+        with zipfile.ZipFile(path) as archive:
+            content[archive.getinfo("test_images.npy").header_offset + 240] ^= 0xFF
+    elif damage == "encrypted":
+        for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            at = content.find(mark)
+            while at >= 0:
+                content[at + flags] |= 1
+                at = content.find(mark, at + 4)
+    path.write_bytes(content)
+    if damage == "compression":  # It takes memory as the file says.
+        with zipfile.ZipFile(path) as whole:
+            members = {name: whole.read(name) for name in whole.namelist()}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+            for name, member in members.items():
+                archive.writestr(name, member)
+    assert "mnist.npz is damaged or cannot be read" in refusal(path)
+
+
+def test_a_small_archive_of_many_large_images_is_read_image_by_image(
+    arrays: Arrays, write: Write
+) -> None:
+    tracemalloc.start()
+    arrays["train_images"] = np.broadcast_to(np.uint8(7), (6, 2000, 2000))
+    path = write(arrays)
+    tracemalloc.reset_peak()
+    assert sum(1 for _ in load(path).originals(range(6))) == 6
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * 2000 * 2000  # All six are 24 MB.
