@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo import plots
 from hpo.cli.tables import MOST_ON_PAGE, print_study
-from hpo.plots.thinning import thinned, thinned_text
+from hpo.plots.axes import thinned
+from hpo.plots.search import history_info, slice_infos
+from hpo.plots.sweep import sweep_info
 from hpo.report.page import render
 from hpo.report.table import MAX_ROWS
 from hpo.storage.runs import RunStore
@@ -82,9 +83,9 @@ def test_the_page_is_small_and_asks_little_of_a_browser(long: Long) -> None:
 
 def test_a_search_says_what_its_figures_and_tables_leave_out(search: Long) -> None:
     for said in (
-        "Of 1,800 scores 600 are drawn: the best 200, and of the others every 4th by score.",
-        "Of 1,050 crosses 189 are drawn: the best 66, and of the others every 8th by score.",
-        "Of 1,800 configurations 237 are drawn: the best 80, and of the others every 11th",
+        "Of 1,800 scores 600 are drawn: the best 200 and one in 4 of the others.",
+        "Of 1,050 crosses 189 are drawn: the best 66 and one in 8 of the others.",
+        "Of 1,800 configurations 237 are drawn: the best 80 and one in 11 of the others.",
         "Of 1800 configurations, the best 5 are shown.",
         "200 configurations with a score",
         "1600 more configurations are left out here",
@@ -96,8 +97,7 @@ def test_a_search_says_what_its_figures_and_tables_leave_out(search: Long) -> No
 
 def test_a_grid_says_what_its_figures_its_verdict_and_its_signs_leave_out(grid: Long) -> None:
     for said in (
-        "Of 400 configurations 48 are drawn, of the 12 combinations of dropout and weight_decay "
-        "that hold the best means.",
+        "Of 400 configurations the best 81 are drawn.",
         "only the 15 with the best means are compared here, corrected for all 79,800 pairs",
         "corrected for the number of pairs (Bonferroni)",
         "Only the best 100 of 400 configurations were looked at for signs of trouble.",
@@ -110,15 +110,14 @@ def test_what_is_best_is_in_every_figure(long: Long) -> None:
     best = long.summary.best
     assert best is not None
     assert best.score is not None
-    history = plots.history_info(long.summary)
+    history = history_info(long.summary)
     assert history is not None
     assert best.score.mean in [point.score for point in history.points]
     assert history.best[-1][1] == best.score.mean
-    for info in plots.slice_infos(long.summary):
-        if info.parameter in best.params:
-            assert [point.score for point in info.points if point.is_best] == [best.score.mean]
-    if sweep := plots.sweep_info(long.summary):
-        assert best.score in [cell.score for cell in sweep.cells]
+    for info in slice_infos(long.summary)[0]:
+        assert (best in info.configurations) is (info.parameter.name in best.params)
+    if sweep := sweep_info(long.summary):
+        assert best in [cell.configuration for cell in sweep.cells]
 
 
 def test_the_terminal_shows_the_best_and_where_the_others_are(
@@ -151,10 +150,10 @@ def test_a_grid_of_one_long_sweep_draws_its_best_values(tmp_path: Path) -> None:
         replace(one, params={"batch_size": n}, score=replace(one.score, mean=n / 1_000))
         for n in range(400)
     )
-    info = plots.sweep_info(replace(fake.summary, configurations=many))
+    info = sweep_info(replace(fake.summary, configurations=many))
     assert info is not None
-    assert [int(cell.value) for cell in info.cells] == list(range(100, 400))
-    assert "Of 400 configurations the best 300 are drawn." in info.caption
+    assert [int(cell.value) for cell in info.cells] == list(range(319, 400))
+    assert "Of 400 configurations the best 81 are drawn." in info.caption
 
 
 def test_of_a_small_study_nothing_is_left_out(tmp_path: Path) -> None:
@@ -168,9 +167,8 @@ def test_of_a_small_study_nothing_is_left_out(tmp_path: Path) -> None:
 def test_what_is_drawn_is_as_many_as_is_said_with_the_best_among_them(n: int, most: int) -> None:
     items = list(range(n))
     random.Random(n).shuffle(items)
-    drawn = thinned(items, lambda i: (False, i), most=most)
+    drawn, said = thinned(items, lambda i: (i,), most=most, noun="scores")
     assert drawn == [i for i in items if i in set(drawn)]
     assert len(drawn) <= most
     assert set(drawn) >= set(range(n - most // 3, n)) & set(items)
-    said = thinned_text(n, "scores", most=most)
     assert (f"Of {n:,} scores {len(drawn):,} are drawn" in said) == (n > most)

@@ -48,7 +48,7 @@ def test_finalists_and_the_battery_draw_without_an_error(tmp_path: Path) -> None
     seen = visit(html, tmp_path)
     assert seen.console == []
     assert seen.n_figures == html.count(" data-figure>")
-    for text in ("unchanged images", "finalist, trained again", "log loss under stress"):
+    for text in ("unchanged images", "finalist, retrained", "log loss under stress"):
         assert text in seen.dom
 
 

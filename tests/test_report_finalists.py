@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo import plots
+from hpo.plots.search import history_info, slice_infos
 from hpo.cli.tables import print_studies, print_study
 from hpo.evaluate.studies import compare
 from hpo.report.facts import facts
@@ -103,14 +103,14 @@ def test_the_table_keeps_the_scores_of_the_search_and_marks_the_winner(
 
 
 def test_the_history_has_a_point_for_what_was_left_of_each(decided: FakeStudy) -> None:
-    info, finalists = plots.history_info(decided.summary), decided.summary.finalists
+    info, finalists = history_info(decided.summary), decided.summary.finalists
     assert info is not None
     assert finalists is not None
     fresh = {point.number: point.score for point in info.points if point.state == "finalist"}
     assert fresh == {member.number: member.fresh.mean for member in finalists.members}
     assert "Diamonds" in info.caption
-    ringed = {p.label for i in plots.slice_infos(decided.summary) for p in i.points if p.is_best}
-    assert ringed == {finalists.winner.label}
+    infos, _ = slice_infos(decided.summary)
+    assert {i.best.number for i in infos if i.best} == {finalists.winner.number}
 
 
 def test_the_terminal_has_a_row_per_finalist_and_the_sentences(

@@ -1,37 +1,33 @@
 """The sweep of a grid: every repeat as a point, mean and interval per configuration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from plotly import graph_objects as go
+from plotly.graph_objects import Figure
 
-from hpo.plots.labels import parameter_text, score_text
-from hpo.plots.scores import (
-    ScoreAxis,
-    draw_references,
-    references_caption,
-    score_axis,
-    shown_scores,
-)
-from hpo.plots.style import color, label, lines, new_figure, open_marker, symbol
+from hpo.plots import axes
 from hpo.space.records import params_text
-from hpo.stats import Interval
 from hpo.study.summary import Configuration, StudySummary
 
-# All of what five parameters of three values make is drawn.
+# All combinations of five parameters with three values each are drawn.
 MAX_CELLS: Final = 300
 MAX_GROUPS: Final = 81
-N_BEST_GROUPS: Final = 12
+_WIDTH: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class SweepCell:
-    """One configuration: its place on the axis, its group, its scores by repeat."""
+    """A configuration with its value of the first parameter and its group, both as texts."""
 
     value: str
     group: str
-    scores: tuple[tuple[int, float], ...]
-    score: Interval
+    configuration: Configuration
+
+    @property
+    def scores(self) -> list[tuple[int, float]]:
+        """The number and the score of each repeat that has one."""
+        return [(r.number, r.score) for r in self.configuration.repeats if r.score is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,164 +38,99 @@ class SweepInfo:
     values: tuple[str, ...]
     groups: tuple[str, ...]
     cells: tuple[SweepCell, ...]
-    axis: ScoreAxis
+    axis: axes.ScoreAxis
     caption: str
 
 
 def sweep_info(summary: StudySummary) -> SweepInfo | None:
-    """Extract the sweep of a grid; None while no training is finished."""
+    """Gather the sweep of a grid; None while no training is finished."""
     first, *others = summary.record.names
     finished = [c for c in summary.configurations if c.scores]
     if not finished:
         return None
-    shown = _shown(summary, finished, others)
-    axis = score_axis(summary, shown_scores(shown))
-    cells = tuple(_cell(c, first, others) for c in shown)
-    is_whole = len(shown) == len(finished)
-    values = (parameter_text(c, first) for c in (summary.configurations if is_whole else shown))
-    return SweepInfo(
-        parameter=first,
-        values=tuple(dict.fromkeys(values)),
-        groups=tuple(dict.fromkeys(cell.group for cell in cells)),
-        cells=cells,
-        axis=axis,
-        caption=_caption(cells, others)
-        + ("" if is_whole else _left_out(len(finished), cells, others))
-        + references_caption(axis),
-    )
-
-
-def draw_sweep(info: SweepInfo) -> go.Figure:
-    """Draw one series per group, side by side over each value."""
-    height = 420 + 12 * len(info.groups)
-    figure = new_figure(height=height, x_title=info.parameter, y_title=info.axis.title)
-    span = (-0.5, len(info.values) - 0.5)
-    figure.update_xaxes(
-        tickvals=list(range(len(info.values))),
-        ticktext=[label(value) for value in info.values],
-        range=span,
-        showgrid=False,
-    )
-    figure.update_yaxes(info.axis.layout)
-    draw_references(figure, info.axis, span)
-    for index, group in enumerate(info.groups):
-        cells = [cell for cell in info.cells if cell.group == group]
-        figure.add_trace(_repeats(info, cells, index))
-        averaged = [cell for cell in cells if len(cell.scores) > 1]
-        if averaged:
-            figure.add_trace(_means(info, averaged, index))
-        # a legend entry for each group, from its means where it has any
-        figure.data[-1].update(name=label(group), showlegend=len(info.groups) > 1)
-    return figure
-
-
-def _shown(
-    summary: StudySummary, finished: list[Configuration], others: list[str]
-) -> list[Configuration]:
-    """Return all, or of very many the groups with the best means, and of these the best cells."""
-    ranked = sorted(finished, key=lambda c: (c is summary.best, summary.rank(c)), reverse=True)
-    groups = dict.fromkeys(_group(c, others) for c in ranked)
-    if len(finished) <= MAX_CELLS and len(groups) <= MAX_GROUPS:
-        return finished
-    drawn = set(list(groups)[:N_BEST_GROUPS])
-    best = [c for c in ranked if _group(c, others) in drawn][:MAX_CELLS]
-    chosen = set(map(id, best))
-    return [c for c in finished if id(c) in chosen]
-
-
-def _left_out(n_finished: int, cells: tuple[SweepCell, ...], others: list[str]) -> str:
-    """Say which configurations are drawn, and how they were chosen."""
-    if not others:
-        return f" Of {n_finished:,} configurations the best {len(cells):,} are drawn."
-    n_groups = len({cell.group for cell in cells})
-    best = "the best " if len(cells) == MAX_CELLS else ""
-    return (
-        f" Of {n_finished:,} configurations {best}{len(cells):,} are drawn, of the {n_groups} "
-        f"combinations of {' and '.join(others)} that hold the best means."
-    )
-
-
-def _cell(configuration: Configuration, first: str, others: list[str]) -> SweepCell:
-    assert configuration.score is not None
-    scores = tuple((r.number, r.score) for r in configuration.repeats if r.score is not None)
-    return SweepCell(
-        value=parameter_text(configuration, first),
-        group=_group(configuration, others),
-        scores=scores,
-        score=configuration.score,
-    )
-
-
-def _group(configuration: Configuration, others: list[str]) -> str:
-    """Write the other parameters; where none has an effect, that it has none of them."""
-    without = f"no {' or '.join(others)}" if others else ""
-    named = {name: value for name, value in configuration.params.items() if name in others}
-    return params_text(named) if named else without
-
-
-def _caption(cells: tuple[SweepCell, ...], others: list[str]) -> str:
+    left_out, columns = "", summary.configurations
+    n_finished, n_groups = len(finished), len({_group(c, others) for c in finished})
+    if n_finished > MAX_CELLS or n_groups > MAX_GROUPS:
+        ranked = sorted(range(n_finished), key=lambda i: summary.full_rank(finished[i]))
+        columns = tuple(finished[i] for i in sorted(ranked[-MAX_GROUPS:]))
+        left_out = f" Of {n_finished:,} configurations the best {len(columns)} are drawn."
+    cells = [
+        SweepCell(axes.parameter_text(c, first), _group(c, others), c) for c in columns if c.scores
+    ]
+    intervals = [cell.configuration.score for cell in cells if cell.configuration.score]
+    ends = [end for i in intervals for end in (i.low, i.high) if end is not None]
+    scores = [score for cell in cells for _, score in cell.scores]
+    axis = axes.score_axis(summary, scores + ends)
     caption = "Each small open point is one training"
-    if any(cell.score.low is not None for cell in cells):
+    if ends:
         caption += (
             ", each marker with a bar the mean of a configuration and its 95 % interval; where "
             "intervals overlap, this figure names no winner"
         )
     else:
         caption += "; with one repeat there is no interval, and the order may be luck"
-    caption += f"; colors tell {' and '.join(others)} apart" if others else ""
-    return f"{caption}. The axis does not begin at 0."
+    caption += f"; each color is one {' and '.join(others)}" if others else ""
+    caption += f". The axis does not begin at 0.{left_out}"
+    return SweepInfo(
+        parameter=first,
+        values=tuple(dict.fromkeys(axes.parameter_text(c, first) for c in columns)),
+        groups=tuple(dict.fromkeys(cell.group for cell in cells)),
+        cells=tuple(cells),
+        axis=axis,
+        caption=caption,
+    )
 
 
-def _center(info: SweepInfo, cell: SweepCell) -> float:
-    n_groups = len(info.groups)
-    offset = info.groups.index(cell.group) - (n_groups - 1) / 2
-    return info.values.index(cell.value) + offset * 0.8 / n_groups
+def _group(configuration: Configuration, others: Sequence[str]) -> str:
+    """Write the other parameters; where none has an effect, that it has none of them."""
+    named = {name: value for name, value in configuration.params.items() if name in others}
+    return params_text(named) if named or not others else f"no {' or '.join(others)}"
 
 
-def _repeats(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
-    """Return the points of a group, beside the mean where there is one, in order of repeats."""
-    slot = 0.8 / len(info.groups)
-    x, y, text = [], [], []
+def draw_sweep(info: SweepInfo) -> Figure:
+    """Draw one series per group, side by side over each value."""
+    height = 420 + 12 * len(info.groups)
+    figure = axes.empty(height=height, x_title=info.parameter, y_title=info.axis.title)
+    figure.update_xaxes(axes.label_axis(info.values)).update_yaxes(info.axis.layout)
+    axes.draw_references(figure, info.axis, (-0.5, len(info.values) - 0.5))
+    slot = _WIDTH / len(info.groups)
+    for index, group in enumerate(info.groups):
+        cells = [cell for cell in info.cells if cell.group == group]
+        offset = slot * (index - (len(info.groups) - 1) / 2)
+        _add_series(figure, info, cells, index, offset=offset, slot=slot)
+    return figure
+
+
+def _add_series(
+    figure: Figure,
+    info: SweepInfo,
+    cells: Sequence[SweepCell],
+    index: int,
+    *,
+    offset: float,
+    slot: float,
+) -> None:
+    """Add the repeats of a group in their order, and to the left of them the means."""
+    repeats, means, halves = [], [], []
     for cell in cells:
-        is_alone = len(cell.scores) == 1
-        start = _center(info, cell) + (0 if is_alone else 0.12 * slot)
-        step = 0 if is_alone else 0.3 * slot / (len(cell.scores) - 1)
-        for position, (repeat, score) in enumerate(cell.scores):
-            x.append(start + position * step)
-            y.append(score)
-            told = info.axis.score.text(score)
-            text.append(lines([_name(info, cell), f"repeat {repeat}: {told}"]))
-    return go.Scatter(
-        x=x,
-        y=y,
-        mode="markers",
-        marker=open_marker(index, size=7),
-        hoverinfo="text",
-        hovertext=text,
-        legendgroup=str(index),
-        showlegend=False,
-    )
-
-
-def _means(info: SweepInfo, cells: list[SweepCell], index: int) -> go.Scatter:
-    # An interval ends where scores end, so its two halves may differ.
-    means = [cell.score.mean or 0 for cell in cells]
-    above = [(cell.score.high or 0) - mean for cell, mean in zip(cells, means, strict=True)]
-    below = [mean - (cell.score.low or 0) for cell, mean in zip(cells, means, strict=True)]
-    bar = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
-    return go.Scatter(
-        x=[_center(info, cell) for cell in cells],
-        y=[cell.score.mean for cell in cells],
-        error_y={**bar, "thickness": 2, "width": 7},
-        mode="markers",
-        marker={"color": color(index), "size": 12, "symbol": symbol(index)},
-        hoverinfo="text",
-        hovertext=[
-            lines([_name(info, cell), score_text(cell.score, info.axis.score)]) for cell in cells
-        ],
-        legendgroup=str(index),
-    )
-
-
-def _name(info: SweepInfo, cell: SweepCell) -> str:
-    return ", ".join(filter(None, [f"{info.parameter} {cell.value}", cell.group]))
+        center, n = info.values.index(cell.value) + offset, len(cell.scores)
+        called = ", ".join(filter(None, [f"{info.parameter} {cell.value}", cell.group]))
+        for place, (repeat, score) in enumerate(cell.scores):
+            x = center if n == 1 else center + slot * (0.12 + 0.3 * place / (n - 1))
+            text = axes.lines(called, f"repeat {repeat}: {info.axis.score.text(score)}")
+            repeats.append((x, score, text))
+        found = cell.configuration.score
+        if found and found.mean is not None and found.low is not None and found.high is not None:
+            text = axes.lines(called, axes.score_text(found, info.axis.score))
+            # An interval ends where scores end, so its two halves may differ.
+            halves.append((found.high - found.mean, found.mean - found.low))
+            means.append((center, found.mean, text))
+    # A legend entry for each group, from its means where it has any.
+    legend = axes.label(cells[0].group) if len(info.groups) > 1 else None
+    ring, name = axes.marker(index, size=7, is_open=True), None if halves else legend
+    figure.add_trace(axes.points(repeats, ring, name=name, index=index))
+    if halves:
+        above, below = zip(*halves, strict=True)
+        bar = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+        trace = axes.points(means, axes.marker(index, size=12), name=legend, index=index)
+        figure.add_trace(trace.update(error_y={**bar, "thickness": 2, "width": 7}))

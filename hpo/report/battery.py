@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hpo import plots
+from hpo.plots.stress import draw_stress, stress_info
 from hpo.report.figures import FigureBlock, block
 from hpo.storage.runs import RunStore
 from hpo.study.summary import StudySummary
@@ -42,23 +42,17 @@ class BatterySection:
 
 def battery_section(summary: StudySummary, runs: RunStore) -> BatterySection | None:
     """Return the battery of the best configuration; None where its runs hold none."""
-    info = plots.battery_info(summary, runs)
+    info = stress_info(summary, runs)
     if info is None:
         return None
     score = info.axis.score
-    drawing = plots.draw_battery(info)
+    drawing = draw_stress(info)
     return BatterySection(
         sentence=info.sentence,
         figure=block("battery", "What this model cannot stand", info.caption, drawing),
         metric=score.title,
         unchanged=score.text(info.unchanged),
         rows=tuple(
-            (
-                row.change,
-                score.text(row.mean),
-                plots.loss_text(row, info.unchanged, score),
-                CHANGES.get(row.change, ""),
-            )
-            for row in info.rows
+            (change, *info.texts(change), CHANGES.get(change, "")) for change in info.scores
         ),
     )

@@ -4,10 +4,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpo import plots
 from hpo.evaluate.studies import Comparison
 from hpo.files import write_page
-from hpo.plots.style import PALETTE
+from hpo.plots.axes import PALETTE, interval_text, mean_text
+from hpo.plots.curves import draw_curves, overlay_info
 from hpo.report.figures import FigureBlock, block
 from hpo.report.template import fill
 from hpo.stats import PairComparison, outcome
@@ -46,8 +46,8 @@ def render_comparison(comparison: Comparison, runs: RunStore) -> str:
             "figure": curves(comparison, runs),
             "entries": comparison.entries,
             "score": comparison.score,
-            "mean_text": plots.mean_text,
-            "interval_text": plots.interval_text,
+            "mean_text": mean_text,
+            "interval_text": interval_text,
             "best": comparison.best,
         },
     )
@@ -61,10 +61,10 @@ def curves(comparison: Comparison, runs: RunStore) -> FigureBlock | None:
     left_out = ""
     if len(shown) < len(entries):
         left_out = f" Of {len(entries)} configurations, the best {len(shown)} are shown."
-    info = plots.overlay_info(shown, runs, score=comparison.score, left_out=left_out)
+    info = overlay_info(shown, runs, score=comparison.score, left_out=left_out)
     if info is None:
         return None
-    return block("curves", "Curves", info.caption, plots.draw_curves(info))
+    return block("curves", "Curves", info.caption, draw_curves(info))
 
 
 def _line(said: PairComparison | str) -> Line:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import optuna
 
-from hpo import plots
+from hpo.plots import axes, search
+from hpo.plots.curves import curves_info, draw_curves
+from hpo.plots.sweep import draw_sweep, sweep_info
 from hpo.storage.runs import RunStore
 from hpo.study.summary import StudySummary
 
@@ -26,27 +28,26 @@ def figures(summary: StudySummary, study: optuna.Study, runs: RunStore) -> list[
 
 
 def _scores(summary: StudySummary) -> Iterator[FigureBlock]:
-    if summary.record.kind == "grid" and (sweep := plots.sweep_info(summary)):
-        yield block("sweep", "The sweep", sweep.caption, plots.draw_sweep(sweep))
-    if history := plots.history_info(summary):
-        yield block("history", "History", history.caption, plots.draw_history(history))
+    if summary.record.kind == "grid" and (sweep := sweep_info(summary)):
+        yield block("sweep", "The sweep", sweep.caption, draw_sweep(sweep))
+    if history := search.history_info(summary):
+        yield block("history", "History", history.caption, search.draw_history(history))
 
 
 def _parameters(summary: StudySummary, study: optuna.Study) -> Iterator[FigureBlock]:
-    importances = plots.importance_info(study, summary)
-    drawn = [plots.draw_importances(importances)] if importances.importances else []
-    yield block("importances", "Importance of the parameters", importances.caption, *drawn)
-    if slices := plots.slice_infos(summary):
-        drawn = [plots.draw_slice(info) for info in slices]
-        yield block("slices", "Score by parameter", plots.slices_caption(summary), *drawn)
+    if found := search.importance_info(study, summary):
+        drawn = [search.draw_importances(found)] if found.shares else []
+        yield block("importances", "Importance of the parameters", found.caption, *drawn)
+    slices, caption = search.slice_infos(summary)
+    if slices:
+        yield block("slices", "Score by parameter", caption, *map(search.draw_slice, slices))
 
 
 def _curves(summary: StudySummary, runs: RunStore) -> Iterator[FigureBlock]:
-    if curves := plots.curves_info(summary, runs):
-        yield block("curves", "Curves", curves.caption, plots.draw_curves(curves))
+    if curves := curves_info(summary, runs):
+        yield block("curves", "Curves", curves.caption, draw_curves(curves))
 
 
-def block(key: str, title: str, caption: str, *drawings: plots.Figure) -> FigureBlock:
+def block(key: str, title: str, caption: str, *drawings: object) -> FigureBlock:
     """Return a figure of the page."""
-    documents = tuple(plots.figure_json(drawing) for drawing in drawings)
-    return FigureBlock(key, title, caption, documents)
+    return FigureBlock(key, title, caption, tuple(map(axes.figure_json, drawings)))

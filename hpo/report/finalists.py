@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hpo.plots import interval_text, mean_text
+from hpo.plots.axes import interval_text, mean_text
 from hpo.stats import outcome
 from hpo.study.score import Score
 from hpo.study.summary import Finalist, ReportBase, StudySummary, sentences

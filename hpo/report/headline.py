@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from hpo.evaluate import Evaluation
-from hpo.plots import interval_text, mean_text, percent
+from hpo.plots.axes import interval_text, mean_text
 from hpo.stats import Interval
 from hpo.study.score import SCORES
 from hpo.study.summary import Configuration, StudySummary
@@ -42,7 +42,7 @@ def headline(summary: StudySummary, evaluation: Evaluation | None = None) -> Hea
         score=mean_text(found, score),
         interval="needs repeats" if found and found.low is None else interval_text(found, score),
         baselines=tuple(
-            (name if score.is_accuracy else f"{name}, accuracy", percent(value))
+            (name if score.is_accuracy else f"{name}, accuracy", SCORES["accuracy"].text(value))
             for name, value in summary.baselines.items()
         ),
         test=_test(summary, evaluation),
@@ -93,7 +93,7 @@ def _notes(summary: StudySummary, best: Configuration | None) -> Iterator[str]:
         yield "No configuration has all its repeats yet; what is finished is shown below."
         return
     if summary.baselines and (accuracy := _accuracy(best)) is not None:
-        plain = f" on unchanged images, {percent(accuracy)},"
+        plain = f" on unchanged images, {SCORES['accuracy'].text(accuracy)},"
         which = "" if summary.record.score.is_accuracy else plain
         yield f"Its mean validation accuracy{which} is {_beside_baselines(accuracy, summary)}."
     if summary.finalists:

@@ -1,12 +1,30 @@
 "use strict";
 // Draws each figure from the JSON that stands beside its place. The page is whole without this:
 // the table holds every number.
+const axis = {
+  automargin: true, zeroline: false, gridcolor: "#E4E4E4", linecolor: "#888888", showline: true,
+  ticks: "outside", tickcolor: "#888888", title: { standoff: 8 },
+};
+const look = {
+  layout: {
+    font: { family: "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", size: 13, color: "#333333" },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 16, r: 16, t: 28, b: 16 },
+    hoverlabel: { align: "left", font: { size: 13 } },
+    legend: { orientation: "h", x: 0, y: 0, yref: "container", yanchor: "bottom" },
+    xaxis: axis,
+    yaxis: axis,
+  },
+};
 const isTouch = matchMedia("(pointer: coarse)").matches;
 for (const source of document.querySelectorAll("script[data-figure]")) {
   const { data, layout } = JSON.parse(source.textContent);
   const isSmall = source.closest(".small-multiples") !== null;
   Plotly.newPlot(source.previousElementSibling, data, {
     ...layout,
+    template: look,
+    autosize: true,
     // a finger that drags scrolls the page instead of zooming
     dragmode: isTouch ? false : "zoom",
   }, {

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import optuna
 
-from hpo import plots
 from hpo.evaluate import Ensemble, Evaluated, Evaluation, read_evaluation
 from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.thresholds import read_rule
+from hpo.plots.curves import curve_colors
+from hpo.plots.test import draw_calibration, draw_roc, evaluation_info
 from hpo.report.figures import FigureBlock, block
 from hpo.stats import Interval
 from hpo.study.summary import StudySummary
@@ -84,17 +85,10 @@ def _cells(marked: Evaluated | Ensemble, n_images: int) -> Iterator[str]:
 
 
 def _figures(evaluation: Evaluation, summary: StudySummary) -> tuple[FigureBlock, ...]:
-    colors = plots.curve_colors(summary)
-    roc = plots.roc_info(evaluation, colors)
-    calibration = plots.calibration_info(evaluation, colors)
+    info = evaluation_info(evaluation, curve_colors(summary))
     return (
-        block("roc", "ROC", roc.caption, plots.draw_roc(roc)),
-        block(
-            "calibration",
-            "Calibration",
-            calibration.caption,
-            plots.draw_calibration(calibration),
-        ),
+        block("roc", "ROC", info.roc_caption, draw_roc(info)),
+        block("calibration", "Calibration", info.calibration_caption, draw_calibration(info)),
     )
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from hpo.plots import configuration_label, interval_text, mean_text, parameter_text
+from hpo.plots.axes import interval_text, mean_text, name_of, parameter_text
 from hpo.study.score import Score
 from hpo.study.summary import Configuration, Repeat, StudySummary
 
@@ -91,7 +91,7 @@ def unfinished(summary: StudySummary) -> Unfinished:
     """Return every pruned and every failed training, with the reason."""
     pruned, failed = [], []
     for configuration in summary.configurations:
-        label = configuration_label(summary, configuration)
+        label = name_of(summary, configuration)
         for repeat in configuration.repeats:
             if repeat.state == "pruned":
                 words = _pruned_words(repeat, summary.record.score)

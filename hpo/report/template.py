@@ -7,7 +7,7 @@ from importlib import resources
 
 import jinja2
 
-from hpo import plots
+from hpo.plots.axes import plotly_script
 
 
 def fill(name: str, content: Mapping[str, object]) -> str:
@@ -23,7 +23,7 @@ def fill(name: str, content: Mapping[str, object]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scripts = [plots.plotly_script(), _file("page.js")]
+    scripts = [plotly_script(), _file("page.js")]
     frame = {
         "style": _file("page.css"),
         "scripts": scripts,

@@ -1,0 +1,273 @@
+"""What the figures share: their look, the axis of scores, and how configurations are named."""
+
+import html
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from plotly import io as pio
+from plotly.graph_objects import Figure, Scatter
+from plotly.offline import get_plotlyjs
+
+from hpo.space.records import short_text
+from hpo.stats import Interval
+from hpo.study.score import SCORES, Score
+from hpo.study.summary import Configuration, StudySummary
+
+T = TypeVar("T")
+
+# After Okabe and Ito 2008, Color Universal Design; orange and sky blue are darker, so that every
+# color has a contrast of 3 : 1 on a white page and on a dark one. A paler point would lose it:
+# those of less weight are open.
+PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#B8860B", "#CC79A7", "#2F97D3")
+GRAY: Final = "#888888"
+# A line style means the same in every figure: one of what it is compared with is long-dashed.
+DASHES: Final = {
+    "validation": "solid",
+    "training": "dash",
+    "majority class": "dot",
+    "logistic regression": "dashdot",
+}
+PERCENT_TICKS: Final = ".1~%"
+_SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+_LONGEST_LABEL: Final = 44
+_LEAST_SPAN: Final = 0.02
+_LOG_FROM: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreAxis:
+    """The axis of a score, and the baselines that are drawn on it."""
+
+    score: Score
+    range: tuple[float, float]
+    is_log: bool = False
+    references: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What it shows."""
+        return f"validation {self.score.title}"
+
+    @property
+    def layout(self) -> dict[str, object]:
+        """What plotly takes, besides the title."""
+        if self.is_log:
+            return {"type": "log", "range": [math.log10(end) for end in self.range]}
+        return {"range": self.range, "tickformat": ticks(self.score)}
+
+
+def score_axis(summary: StudySummary, scores: Sequence[float]) -> ScoreAxis:
+    """Return the axis of a study's scores, with the baselines where the score is accuracy.
+
+    A baseline is drawn only where at least half of the axis is left to the scores.
+    """
+    if not summary.record.score.is_accuracy:
+        return plain_axis(summary.record.score, scores)
+    low, high = min(scores), max(scores)
+    reach = max(high - low, _LEAST_SPAN)
+    drawn = {n: x for n, x in summary.baselines.items() if low - reach <= x <= high + reach}
+    shown = _padded([low, high, *drawn.values()])
+    return ScoreAxis(score=summary.record.score, range=shown, references=drawn)
+
+
+def plain_axis(score: Score, scores: Sequence[float]) -> ScoreAxis:
+    """Return an axis that holds the scores with a margin; a loss may need a logarithmic one."""
+    low, high = min(scores), max(scores)
+    if not score.kind.is_share and high > _LOG_FROM * low > 0:
+        margin = (high / low) ** 0.08
+        return ScoreAxis(score=score, range=(low / margin, high * margin), is_log=True)
+    return ScoreAxis(score=score, range=_padded(scores))
+
+
+def _padded(scores: Sequence[float]) -> tuple[float, float]:
+    low, high = min(scores), max(scores)
+    margin = 0.08 * max(high - low, _LEAST_SPAN)
+    return low - margin, high + margin
+
+
+def ticks(score: Score) -> str | None:
+    """Return the format of the ticks of a score's axis, None for plotly's own."""
+    return PERCENT_TICKS if score.kind.is_share else None
+
+
+def count_axis(low: float, high: float) -> dict[str, object]:
+    """Return an axis of whole numbers, without the halves that a short one would get."""
+    return {"range": [low, high], "tickformat": "d", "dtick": 1 if high - low <= 12 else None}
+
+
+def label_axis(names: Sequence[str]) -> dict[str, object]:
+    """Return an axis with a name at each of 0, 1, 2, …"""
+    return {
+        "tickvals": list(range(len(names))),
+        "ticktext": [label(name) for name in names],
+        "range": [-0.5, len(names) - 0.5],
+        "showgrid": False,
+    }
+
+
+def parameter_text(configuration: Configuration, name: str) -> str:
+    """Return the value of one parameter; a dash where the configuration does not have it."""
+    value = configuration.params.get(name)
+    return "–" if value is None else short_text(value)
+
+
+def name_of(summary: StudySummary, configuration: Configuration) -> str:
+    """Return a short name: the values of a grid; the number in a search, where all values vary."""
+    return f"#{configuration.number}" if summary.record.kind == "search" else configuration.label
+
+
+def mean_text(found: Interval | None, score: Score) -> str:
+    """Write a mean; a dash where there is none."""
+    return "–" if found is None or found.mean is None else score.text(found.mean)
+
+
+def interval_text(found: Interval | None, score: Score) -> str:
+    """Write the interval of a mean; a dash below two repeats."""
+    if found is None or found.low is None or found.high is None:
+        return "–"
+    return score.range_text(found.low, found.high)
+
+
+def score_text(found: Interval, score: Score) -> str:
+    """Return a mean with its interval and the number of repeats."""
+    if found.mean is None:
+        return "no score"
+    if found.low is None:
+        return f"{score.text(found.mean)} (one repeat: no interval)"
+    return f"{score.text(found.mean)} ({interval_text(found, score)}, {found.n} repeats)"
+
+
+def direction_text(score: Score) -> str:
+    """Return a sentence that follows others where a lower score is better."""
+    return "" if score.kind.direction == "maximize" else f" A lower {score.title} is better."
+
+
+def thinned(
+    items: Sequence[T], rank: Callable[[T], tuple[float, ...]], *, most: int, noun: str
+) -> tuple[list[T], str]:
+    """Return at most `most` items in their order, and a sentence on which are left out.
+
+    The best third of them is kept, and every n-th of the others by rank. A browser takes seconds
+    over tens of thousands of marks. (WebGL would draw them all, but compiles code, which the
+    policy of the page forbids.)
+    """
+    if len(items) <= most:
+        return list(items), ""
+    n_best = most // 3
+    ranked = sorted(range(len(items)), key=lambda i: rank(items[i]), reverse=True)
+    step = math.ceil((len(items) - n_best) / (most - n_best))
+    kept = sorted(ranked[:n_best] + ranked[n_best::step])
+    return [items[i] for i in kept], (
+        f" Of {len(items):,} {noun} {len(kept):,} are drawn: the best {n_best:,} and one in "
+        f"{step} of the others."
+    )
+
+
+def label(text: str) -> str:
+    """Return a harmless label for an axis or a legend; a long one would push the figure away."""
+    return lines(text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 2] + " …")
+
+
+def lines(*texts: str) -> str:
+    """Return texts below one another, harmless in a label, where plotly reads some HTML."""
+    return "<br>".join(html.escape(text, quote=False) for text in texts)
+
+
+def color(index: int, *, alpha: float = 1.0) -> str:
+    """Return a color of the palette, beginning again after the last."""
+    red, green, blue = bytes.fromhex(PALETTE[index % len(PALETTE)][1:])
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def marker(index: int, *, size: int, is_open: bool = False) -> dict[str, object]:
+    """Return the look of a point; one of less weight is open, a ring in the full color."""
+    symbol = _SYMBOLS[index // len(PALETTE) % len(_SYMBOLS)]
+    look: dict[str, object] = {"color": color(index), "size": size, "symbol": symbol}
+    return look | ({"symbol": f"{symbol}-open", "line": {"width": 2}} if is_open else {})
+
+
+def points(
+    places: Sequence[tuple[float, float, str]],
+    look: Mapping[str, object],
+    *,
+    name: str | None = None,
+    index: int | None = None,
+) -> Scatter:
+    """Return markers, each with its text; `name` puts them into the legend, `index` groups."""
+    x, y, texts = zip(*places, strict=True)
+    return Scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker=look,
+        hoverinfo="text",
+        hovertext=texts,
+        name=name,
+        showlegend=name is not None,
+        legendgroup=index,
+    )
+
+
+def line(
+    x: Sequence[object], y: Sequence[object], index: int, *, name: str, hover: str
+) -> Scatter:
+    """Return a line in a color; `hover` is plotly's template of the text over each place."""
+    return Scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        line={"color": color(index), "width": 2},
+        name=name,
+        hovertemplate=f"{hover}<extra></extra>",
+        legendgroup=index,
+    )
+
+
+def reference(
+    name: str, x: Sequence[float], y: Sequence[float], *, dash: str = "longdash"
+) -> Scatter:
+    """Return a gray line of what something is compared with."""
+    look = {"color": GRAY, "width": 1.5, "dash": dash}
+    return Scatter(x=x, y=y, mode="lines", line=look, name=name, hoverinfo="skip", showlegend=True)
+
+
+def band(
+    x: Sequence[float], low: Sequence[float], high: Sequence[float], index: int, *, alpha: float
+) -> Scatter:
+    """Return the area between the lowest and the highest repeat, in the color of its series."""
+    return Scatter(
+        x=[*x, *x[::-1]],
+        y=[*high, *low[::-1]],
+        fill="toself",
+        fillcolor=color(index, alpha=alpha),
+        line={"width": 0},
+        mode="lines",
+        legendgroup=index,
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def empty(*, height: int, x_title: str, y_title: str) -> Figure:
+    """Return an empty figure. Its width and its look are those of the page (page.js)."""
+    figure = Figure(layout={"template": "none", "height": height})
+    return figure.update_xaxes(title_text=label(x_title)).update_yaxes(title_text=label(y_title))
+
+
+def draw_references(figure: Figure, axis: ScoreAxis, x: tuple[float, float]) -> None:
+    """Draw the baselines from end to end; the legend has room for their names."""
+    for name, score in axis.references.items():
+        text = f"{label(name)} {SCORES['accuracy'].text(score)}"
+        figure.add_trace(reference(text, x, (score, score), dash=DASHES.get(name, "longdash")))
+
+
+def figure_json(figure: Figure) -> str:
+    """Return data and layout as JSON that can stand in a `<script>`: plotly escapes < and >."""
+    return str(pio.to_json(figure, validate=False))
+
+
+def plotly_script() -> str:
+    """Return plotly.js whole, for a page that needs no network."""
+    return str(get_plotlyjs())

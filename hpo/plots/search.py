@@ -1,0 +1,331 @@
+"""What a search tried: its history, the importance of its parameters, the score by each of them.
+
+The history and the slices are not those of `optuna.visualization`, which knows no repeats,
+finalists or pruned scores, and names a choice by its Python text.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import optuna
+from plotly.graph_objects import Figure
+
+from hpo.config import Scalar
+from hpo.plots import axes
+from hpo.space import Choices, Domain, IntRange, Parameter
+from hpo.space.records import params_lines, value_text
+from hpo.study.summary import Configuration, StudySummary
+
+MAX_SCORES: Final = 600
+MAX_PRUNED: Final = 200
+MAX_SLICED: Final = 240
+MAX_COLUMNS: Final = 6
+MIN_CONFIGURATIONS: Final = 10
+# PED-ANOVA compares the best with all; its documentation asks for at least five among the best.
+_N_BEST: Final = 5
+_QUANTILE: Final = 0.1
+
+PointState = Literal["complete", "unfinished", "pruned", "finalist"]
+
+_LOOKS: Final[Mapping[PointState, tuple[str, str, str]]] = {
+    "complete": ("complete", axes.color(0), "circle"),
+    "unfinished": ("with repeats missing", axes.color(0), "circle-open"),
+    "pruned": ("pruned, at its last epoch", axes.GRAY, "x-thin-open"),
+    "finalist": ("finalist, retrained", axes.color(2), "diamond"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPoint:
+    """A configuration by its number, from 1; `hover` is what a reader sees over it."""
+
+    number: int
+    state: PointState
+    score: float
+    hover: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryInfo:
+    """The scores in order; `best` holds (number, score) where the best so far changes.
+
+    A finalist has two points, of the search and of its new repeats. Of very many points some are
+    left out; `best` is that of all.
+    """
+
+    n_configurations: int
+    points: tuple[HistoryPoint, ...]
+    best: tuple[tuple[int, float], ...]
+    axis: axes.ScoreAxis
+    caption: str
+
+
+def history_info(summary: StudySummary) -> HistoryInfo | None:
+    """Gather the history; None while there is no score."""
+    points = [point for c in summary.configurations if (point := _point(summary, c))]
+    if not points:
+        return None
+    score = summary.record.score
+    scored = [point for point in points if point.state != "pruned"]
+    pruned = [point for point in points if point.state == "pruned"]
+    finalists = [
+        HistoryPoint(m.number, "finalist", m.fresh.mean, axes.lines(m.label, f"retrained: {text}"))
+        for m in (summary.finalists.members if summary.finalists else ())
+        if m.fresh.mean is not None and (text := axes.score_text(m.fresh, score))
+    ]
+
+    def rank(point: HistoryPoint) -> tuple[float, ...]:
+        is_best = summary.numbered[point.number] is summary.best
+        return is_best, score.rank(point.score)
+
+    dots, dots_left_out = axes.thinned(scored, rank, most=MAX_SCORES, noun="scores")
+    crosses, crosses_left_out = axes.thinned(pruned, rank, most=MAX_PRUNED, noun="crosses")
+    best: list[tuple[int, float]] = []
+    for point in scored:
+        is_better = not best or score.rank(point.score) > score.rank(best[-1][1])
+        if point.state == "complete" and is_better:
+            best.append((point.number, point.score))
+    axis = axes.score_axis(summary, [point.score for point in (*points, *finalists)])
+    caption = (
+        f"Each point is the mean score of a configuration, in the order of the "
+        f"{summary.record.kind}; the line is the best so far, which also gets better by luck the "
+        f"more configurations are tried.{axes.direction_text(score)}"
+    )
+    if pruned:
+        caption += f" Crosses ({len(pruned)}) were pruned: stopped early, at their last score."
+    caption += dots_left_out + crosses_left_out
+    if finalists:
+        caption += " Diamonds are the means of the retrained finalists, without that luck."
+    return HistoryInfo(
+        n_configurations=summary.configurations[-1].number,
+        points=(*sorted([*dots, *crosses], key=lambda point: point.number), *finalists),
+        best=tuple(best),
+        axis=axis,
+        caption=caption,
+    )
+
+
+def _point(summary: StudySummary, configuration: Configuration) -> HistoryPoint | None:
+    score, found = summary.record.score, configuration.score
+    name, params = axes.name_of(summary, configuration), params_lines(configuration.params)
+    if configuration.state == "pruned":
+        repeat = next(r for r in configuration.repeats if r.state == "pruned")
+        last = repeat.last_reported
+        if last is None or not math.isfinite(last):
+            return None
+        said = f"pruned in epoch {repeat.n_epochs} at {score.text(last)}"
+        return HistoryPoint(configuration.number, "pruned", last, axes.lines(name, said, *params))
+    if found is None or found.mean is None:
+        return None
+    state: PointState = "complete" if configuration.state == "complete" else "unfinished"
+    text = axes.lines(name, axes.score_text(found, score), *params)
+    return HistoryPoint(configuration.number, state, found.mean, text)
+
+
+def draw_history(info: HistoryInfo) -> Figure:
+    """Draw the points by state and the best so far as steps."""
+    figure = axes.empty(height=380, x_title="configuration, in order", y_title=info.axis.title)
+    margin = 0.5 + 0.01 * info.n_configurations
+    span = (1 - margin, info.n_configurations + margin)
+    figure.update_xaxes(axes.count_axis(*span)).update_yaxes(info.axis.layout)
+    axes.draw_references(figure, info.axis, span)
+    if info.best:
+        numbers, scores = zip(*info.best, strict=True)
+        figure.add_scatter(
+            x=[*numbers, info.n_configurations],
+            y=[*scores, scores[-1]],
+            mode="lines",
+            line={"shape": "hv", "color": axes.color(1), "width": 2},
+            name="best so far",
+            hoverinfo="skip",
+        )
+    for state, (name, shade, symbol) in _LOOKS.items():
+        ring = {"width": 2, "color": shade}
+        look = {"color": shade, "symbol": symbol, "size": 9, "line": ring}
+        points = [(p.number, p.score, p.hover) for p in info.points if p.state == state]
+        if points:
+            figure.add_trace(axes.points(points, look, name=name))
+    return figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportanceInfo:
+    """Shares that add up to 1, the largest first; none where they would mean nothing.
+
+    `n_active` counts the configurations in which a parameter had an effect.
+    """
+
+    shares: Mapping[str, float]
+    n_active: Mapping[str, int]
+    caption: str
+
+
+def importance_info(study: optuna.Study, summary: StudySummary) -> ImportanceInfo | None:
+    """Gather the importances (PED-ANOVA) over the means of configurations; None of one parameter.
+
+    Repeats of a configuration count once: as separate trials, they would make what was repeated
+    most look like what was tried most.
+    """
+    if len(summary.record.names) < 2:
+        return None
+    scored = _scored(summary)
+    n = len(scored)
+    values = {name: {c.params.get(name) for c in scored} for name in summary.record.names}
+    varied = [name for name, of_one in values.items() if len(of_one) > 1]
+    reason = ""
+    if n < MIN_CONFIGURATIONS:
+        reason = (
+            f"{n} configurations have a score: with fewer than {MIN_CONFIGURATIONS}, importances "
+            "are noise and are not shown."
+        )
+    elif len(varied) < 2:
+        reason = "Fewer than two parameters varied among the configurations that have a score."
+    elif len({_mean(c) for c in scored}) == 1:
+        reason = "All configurations have the same score, so no parameter is important."
+    if reason:
+        return ImportanceInfo(shares={}, n_active={}, caption=reason)
+    n_best = max(_N_BEST, math.ceil(_QUANTILE * n))
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=n_best / n)
+    with warnings.catch_warnings():
+        # A rare conditional parameter warns; the caption says so instead.
+        warnings.simplefilter("ignore", UserWarning)
+        shares = optuna.importance.get_param_importances(
+            _by_configuration(study, summary), evaluator=evaluator, params=varied
+        )
+    n_active = {name: sum(name in c.params for c in scored) for name in shares}
+    caption = (
+        f"How strongly each parameter separates the best {n_best} of {n} configurations from all "
+        "of them (PED-ANOVA on the means of repeats). A share says how much a parameter mattered "
+        "in the ranges of the study, not which value is good."
+    )
+    if n_pruned := sum(c.state == "pruned" and not c.scores for c in summary.configurations):
+        caption += f" Pruned configurations ({n_pruned}) are left out."
+    if rare := [name for name in shares if n_active[name] < MIN_CONFIGURATIONS]:
+        caption += f" Uncertain, as active in fewer than {MIN_CONFIGURATIONS}: {', '.join(rare)}."
+    return ImportanceInfo(shares=shares, n_active=n_active, caption=caption)
+
+
+def _by_configuration(study: optuna.Study, summary: StudySummary) -> optuna.Study:
+    """Return a study in memory with one trial per configuration."""
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    copied = optuna.create_study(direction=summary.record.score.kind.direction)
+    for configuration in _scored(summary):
+        first = trials[next(r.trial for r in configuration.repeats if r.score is not None)]
+        params, distributions = first.params, first.distributions
+        copied.add_trial(
+            optuna.trial.create_trial(
+                params=params, distributions=distributions, value=_mean(configuration)
+            )
+        )
+    return copied
+
+
+def draw_importances(info: ImportanceInfo) -> Figure:
+    """Draw a bar per parameter, the most important on top."""
+    names = list(info.shares)[::-1]
+    height = 90 + 32 * len(names)
+    figure = axes.empty(height=height, x_title="share of the importance", y_title="")
+    figure.add_bar(
+        x=[info.shares[name] for name in names],
+        y=list(map(axes.label, names)),
+        orientation="h",
+        marker={"color": axes.color(0)},
+        texttemplate="%{x:.0%}",
+        textposition="outside",
+        cliponaxis=False,
+        customdata=[info.n_active[name] for name in names],
+        hovertemplate="%{y}: %{x:.1%}<br>active in %{customdata} configurations<extra></extra>",
+    )
+    figure.update_xaxes(tickformat=".0%", range=[0, 1.12 * max(info.shares.values())])
+    return figure.update_yaxes(showgrid=False, ticks="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceInfo:
+    """One parameter against the mean score of the configurations that have it."""
+
+    parameter: Parameter
+    configurations: tuple[Configuration, ...]
+    best: Configuration | None
+    axis: axes.ScoreAxis
+
+
+def slice_infos(summary: StudySummary) -> tuple[list[SliceInfo], str]:
+    """Gather a slice per searched parameter with at least two values, and their caption."""
+    scored = _scored(summary)
+    if summary.record.kind != "search" or not scored:
+        return [], ""
+    shown, left_out = axes.thinned(
+        scored, summary.full_rank, most=MAX_SLICED, noun="configurations"
+    )
+    axis = axes.plain_axis(summary.record.score, [_mean(c) for c in shown])
+    infos = []
+    for parameter in summary.record.space.search:
+        active = tuple(c for c in shown if parameter.name in c.params)
+        is_varied = len({c.params[parameter.name] for c in active}) > 1
+        if parameter.name in summary.record.names and is_varied:
+            infos.append(
+                SliceInfo(parameter=parameter, configurations=active, best=summary.best, axis=axis)
+            )
+    winner = "winner of the finalists, with its score in the search"
+    caption = (
+        "Each point is the mean score of one configuration that was not pruned; the large one is "
+        f"the {winner if summary.finalists else 'best'}."
+        f"{axes.direction_text(summary.record.score)} All parameters varied at once, so a slope "
+        f"here can belong to another parameter.{left_out}"
+    )
+    return infos, caption
+
+
+def draw_slice(info: SliceInfo) -> Figure:
+    """Draw one small figure; the page puts them side by side."""
+    name, domain, score = info.parameter.name, info.parameter.domain, info.axis.score
+    figure = axes.empty(height=250, x_title=name, y_title=score.title)
+    figure.update_yaxes(info.axis.layout, nticks=6)
+    figure.update_layout(margin_t=10, font_size=11)
+    places: list[Scalar] = [c.params[name] for c in info.configurations]
+    choices = _choices(domain)
+    if choices:
+        figure.update_xaxes(axes.label_axis(choices))
+        # The golden ratio spreads points over the column of a value, the same way each time.
+        places = [
+            choices.index(value_text(value)) + (i * 0.618 % 1 - 0.5) * 0.5
+            for i, value in enumerate(places)
+        ]
+    elif not isinstance(domain, Choices) and domain.log:
+        # The tick labels between the powers of ten would touch on a small figure.
+        decades = math.log10(max(map(float, places)) / min(map(float, places)))
+        figure.update_xaxes(type="log", exponentformat="power", dtick=1 if decades > 2 else None)
+    is_best = [c is info.best for c in info.configurations]
+    look = axes.marker(0, size=8, is_open=True) | {
+        "color": [axes.color(1 if best else 0) for best in is_best],
+        "size": [14 if best else 8 for best in is_best],
+    }
+    dots = [
+        (float(x), _mean(c), f"#{c.number}: {score.text(_mean(c))}")
+        for x, c in zip(places, info.configurations, strict=True)
+    ]
+    return figure.add_trace(axes.points(dots, look))
+
+
+def _choices(domain: Domain) -> list[str]:
+    """Return the values in order where they are few; others have an axis of numbers."""
+    if isinstance(domain, Choices):
+        return list(map(value_text, domain.labels))
+    if isinstance(domain, IntRange) and not domain.log:
+        steps = range(domain.low, domain.high + 1, domain.step)
+        return list(map(str, steps)) if len(steps) <= MAX_COLUMNS else []
+    return []
+
+
+def _scored(summary: StudySummary) -> list[Configuration]:
+    return [c for c in summary.configurations if c.score and c.score.mean is not None]
+
+
+def _mean(configuration: Configuration) -> float:
+    assert configuration.score is not None
+    assert configuration.score.mean is not None
+    return configuration.score.mean
