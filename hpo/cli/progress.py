@@ -15,8 +15,7 @@ from hpo.cli.signals import check_interrupt
 from hpo.run.events import EpochDone, Event, StackShrunk, TrialDone
 from hpo.run.session import Session, run
 from hpo.search import Job
-from hpo.search.job import read_job
-from hpo.search.trials import read_trials
+from hpo.search.trials import job_of, read_trials
 from hpo.space.records import params_text
 from hpo.study.score import Score
 from hpo.untrusted import printable
@@ -109,8 +108,8 @@ def train(session: Session, *, is_quiet: bool) -> Tally:
     )
     for trial in read_trials(session.study, session.record).ours:
         # A pruned one has a value too: the last it reported.
-        if trial.state.name == "COMPLETE" and (job := read_job(trial)):
-            tally.note(job, trial.value)
+        if trial.state.name == "COMPLETE":
+            tally.note(job_of(trial), trial.value)
     # Closed at once when the caller stops: what was cut off then waits again.
     with closing(run(session)) as events:
         follow(events, tally, is_quiet=is_quiet)

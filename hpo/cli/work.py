@@ -16,7 +16,7 @@ from hpo.errors import Interrupted
 from hpo.evaluate import check_test
 from hpo.run.plan import Plan
 from hpo.run.session import Session, open_session
-from hpo.search.standing import all_cells
+from hpo.search.tpe import all_cells
 from hpo.storage.url import named
 from hpo.study.gathering import with_call
 from hpo.study.summary import StudySummary, to_document

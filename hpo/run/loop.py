@@ -1,255 +1,309 @@
-"""The one place where Optuna meets training: ask, add a lane, report, prune, tell."""
+"""The one place where Optuna meets training: ask, add a lane, report, prune, finish."""
 
 import contextlib
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
+from safetensors.numpy import save as to_safetensors
 
 from hpo.errors import OutOfMemoryError, TrainingError
-from hpo.run.events import EpochDone, Event, StackShrunk, TrialDone
-from hpo.run.recording import epoch_score, to_epoch, to_run
-from hpo.run.running_trial import UnderWay
-from hpo.search import Job, Source
-from hpo.search.trials import requeue_stale
-from hpo.storage.runs import Run, RunKey, RunStore
+from hpo.run.artifacts import attach_curves
+from hpo.run.kept_weights import KeptWeights
+from hpo.search import Job, RunningTrial, Source, run_key
+from hpo.storage.runs import Epoch, Run, RunStore
+from hpo.study.record import StudyRecord, versions
 from hpo.study.score import Score
-from hpo.training.engine import Stack, TrainingResult
+from hpo.training.engine import EpochMetrics, Stack, TrainingResult
 
 _REPORT_EVERY_S: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workplace:
-    """What training needs besides the study.
+class EpochDone:
+    """One epoch of a trial was trained; `score` is None where it was not measured."""
+
+    trial: int
+    job: Job
+    epoch: int
+    score: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialDone:
+    """A trial ended."""
+
+    trial: int
+    job: Job
+    outcome: Literal["complete", "pruned", "failed"]
+    score: float | None = None
+    is_reused: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class StackShrunk:
+    """Memory ran out: the running trainings begin again, fewer at a time."""
+
+    n_lanes: int
+
+
+Event: TypeAlias = EpochDone | TrialDone | StackShrunk
+
+
+class TrainingLoop:
+    """Trains what a source hands out until it has no more or the deadline is over.
 
     `open_stack` is called with the number of lanes, at the first training and again when memory
-    ran out; `keep` gets what a training leaves behind before its run is stored, and `attach` every
-    run before it is told. `check` is called before it is decided what is trained next: it raises
-    where this process is no longer the driver of the study.
+    ran out. `check` is called before it is decided what is trained next: it raises where this
+    process is no longer the driver of the study. Each finished training is in the run store
+    before its trial is finished. Trials that are cut off (Ctrl-C, an error of the database) stay
+    RUNNING in the study: its driver lets them wait again.
     """
 
-    runs: RunStore
-    key_of: Callable[[Job], RunKey]
-    open_stack: Callable[[int], Stack]
-    keep: Callable[[Job, str, TrainingResult], None]
-    attach: Callable[[optuna.Trial, Run], None]
-    score: Score
-    check: Callable[[], object] = lambda: None
-    n_lanes: int = 1
-    deadline: float = math.inf
+    def __init__(
+        self,
+        study: optuna.Study,
+        record: StudyRecord,
+        source: Source,
+        *,
+        runs: RunStore,
+        weights: KeptWeights,
+        artifacts: Path,
+        open_stack: Callable[[int], Stack],
+        n_lanes: int = 1,
+        deadline: float = math.inf,
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.study, self.record, self.source = study, record, source
+        self.runs, self.weights, self.artifacts = runs, weights, artifacts
+        self.n_lanes, self.deadline, self.check = n_lanes, deadline, check
+        self._open_stack = open_stack
+        self._stack: Stack | None = None
+        self._waiting = deque[RunningTrial]()
+        self._live: dict[int, RunningTrial] = {}
+        self._is_idle = False
+        self._report_at = -math.inf
 
+    def events(self) -> Generator[Event, None, None]:
+        """Train; yield what happens as it happens."""
+        try:
+            while True:
+                try:
+                    yield from self._fill()
+                    if not self._live:
+                        return
+                    yield from self._step()
+                except OutOfMemoryError:
+                    if self.n_lanes == 1:
+                        raise
+                    yield self._shrink()
+        finally:
+            self._close()
 
-@dataclass
-class _Worker:
-    """The state of one call of `work`: which trial each lane trains, and which are to begin."""
+    def _opened(self) -> Stack:
+        if self._stack is None:
+            self._stack = self._open_stack(self.n_lanes)
+        return self._stack
 
-    study: optuna.Study
-    place: Workplace
-    n_lanes: int
-    stack: Stack | None = None
-    waiting: deque[UnderWay] = field(default_factory=deque)
-    live: dict[int, UnderWay] = field(default_factory=dict)
-    is_idle: bool = False
-    report_at: float = -math.inf
+    def _close(self) -> None:
+        if self._stack is not None:
+            self._stack.close()
+            self._stack = None
 
-    def opened(self) -> Stack:
-        if self.stack is None:
-            self.stack = self.place.open_stack(self.n_lanes)
-        return self.stack
-
-    def close(self) -> None:
-        if self.stack is not None:
-            self.stack.close()
-            self.stack = None
-
-    def report(self, *asked: UnderWay) -> None:
-        """Write what trials have to report; one that another program told takes nothing."""
-        for one in asked:
-            with contextlib.suppress(UpdateFinishedTrialError):
-                for step, score in one.unreported.items():
-                    one.trial.report(score, step)
-            one.unreported.clear()
-
-    def shrink(self) -> StackShrunk:
-        """Put everything under way back, to begin again in half as many lanes."""
-        self.close()
-        self.waiting.extendleft(reversed(self.live.values()))
-        self.live.clear()
+    def _shrink(self) -> StackShrunk:
+        """Let all trainings begin again in half as many lanes."""
+        self._close()
+        self._waiting.extendleft(reversed(self._live.values()))
+        self._live.clear()
         self.n_lanes //= 2
         return StackShrunk(self.n_lanes)
 
+    def _fill(self) -> Iterator[Event]:
+        """Give every free lane a trial; what the run store holds is finished without training."""
+        while len(self._live) < self.n_lanes:
+            if not self._waiting and not self._ask():
+                return
+            # It waits until its lane is there, so that whatever happens it is not forgotten.
+            done = self._begin(self._waiting[0])
+            self._waiting.popleft()
+            if done is not None:
+                yield done
 
-def work(study: optuna.Study, source: Source, place: Workplace) -> Generator[Event, None, None]:
-    """Train what the source hands out until it has no more or the deadline is over.
+    def _ask(self) -> bool:
+        """Let the next trial of the source wait for a lane; return whether there is one.
 
-    Each finished training is in the run store before its trial is told. Trials that are cut off
-    (Ctrl-C, an error of the database) wait again; the next call trains them.
-    """
-    worker = _Worker(study, place, place.n_lanes)
-    try:
-        while True:
-            try:
-                yield from _fill(worker, source)
-                if not worker.live:
-                    return
-                yield from _step(worker)
-            except OutOfMemoryError:
-                if worker.n_lanes == 1:
-                    raise
-                yield worker.shrink()
-    finally:
-        worker.close()
-        with contextlib.suppress(Exception):
-            requeue_stale(study)  # Also one that was being taken as an interrupt came.
+        Where there is none, the source is not asked again until a trial has ended.
+        """
+        if self._is_idle or time.monotonic() >= self.deadline:
+            return False
+        self.check()
+        asked = self.source.next({one.trial.number for one in self._live.values()})
+        self._is_idle = asked is None
+        if asked is not None:
+            self._waiting.append(asked)
+        return asked is not None
 
+    def _begin(self, one: RunningTrial) -> TrialDone | None:
+        """Give a trial a lane, or finish it at once: from the run store, or failed."""
+        job = one.job
+        run = self.runs.find(run_key(self.record, job))
+        if run is not None and self.record.score.of(run.kept.validation, run.stress) is not None:
+            return self._replay(one, run)
+        try:
+            lane = self._opened().add(job.config, seed=job.seed, fold=job.fold)
+        except TrainingError as error:
+            return self._fail(one, str(error))
+        self._live[lane] = one
+        return None
 
-def _fill(worker: _Worker, source: Source) -> Iterator[Event]:
-    """Give every free lane a trial; what the run store holds is told without training."""
-    while len(worker.live) < worker.n_lanes:
-        if not worker.waiting and not _ask(worker, source):
-            return
-        # It waits until its lane is there, so that whatever happens it is not forgotten.
-        done = _begin(worker, worker.waiting[0])
-        worker.waiting.popleft()
-        if done is not None:
-            yield done
+    def _step(self) -> Iterator[Event]:
+        """Train; a lane that ends is forgotten before its end is yielded.
 
+        Epochs are reported twice a second, behind the training; a trial that ends at once.
+        """
+        stack, kind = self._opened(), self.record.score
+        trained = stack.step()
+        if time.monotonic() >= self._report_at:
+            for one in self._live.values():
+                _report(one)
+            self._report_at = time.monotonic() + _REPORT_EVERY_S
+        last = {done.lane: done.epoch for done in trained if done.lane not in stack.lanes}
+        for lane, epoch, metrics in trained:
+            if lane not in self._live:  # It ended with an earlier epoch of this step.
+                continue
+            one, done = self._live[lane], None
+            if not (math.isfinite(metrics.train.loss) and math.isfinite(metrics.validation.loss)):
+                stack.drop(lane)
+                done = self._fail(one, f"its loss was not finite in epoch {epoch}.")
+            else:
+                score = epoch_score(kind, to_epoch(metrics))
+                if score is not None:
+                    one.note(score, step=epoch)
+                yield EpochDone(trial=one.trial.number, job=one.job, epoch=epoch, score=score)
+                if last.get(lane) == epoch:
+                    done = self._store(one, stack.result(lane))
+                elif score is not None and one.is_to_prune(kind, step=epoch):
+                    stack.drop(lane)
+                    done = self._prune(one)
+            if done is not None:
+                del self._live[lane]
+                yield done
 
-def _ask(worker: _Worker, source: Source) -> bool:
-    """Let the next trial of the source wait for a lane; return whether there is one.
+    def _store(self, one: RunningTrial, result: TrainingResult) -> TrialDone:
+        """Keep what a training left behind: its run last, since that saves it from being redone.
 
-    Where there is none, it is not asked again until a trial has ended.
-    """
-    if worker.is_idle or time.monotonic() >= worker.place.deadline:
-        return False
-    worker.place.check()
-    begun = source.next({asked.trial.number for asked in worker.live.values()})
-    worker.is_idle = begun is None
-    if begun is not None:
-        worker.waiting.append(UnderWay(begun, worker.place.key_of(begun.job)))
-    return begun is not None
+        Weights of course networks are not kept.
+        """
+        run, key = to_run(result), run_key(self.record, one.job)
+        if not one.job.report:
+            self.weights.write(key.digest(), to_safetensors(result.weights))
+        self.runs.save(key, run)
+        return self._complete(one, run, is_reused=False)
 
+    def _replay(self, one: RunningTrial, run: Run) -> TrialDone:
+        """Finish a trial from its recorded run, pruned where its training would have been."""
+        kind = self.record.score
+        for number, epoch in enumerate(run.epochs, start=1):
+            score = epoch_score(kind, epoch)
+            if score is None:
+                continue
+            one.note(score, step=number)
+            if number < len(run.epochs) and one.is_to_prune(kind, step=number):
+                return self._prune(one, is_reused=True)
+        return self._complete(one, run, is_reused=True)
 
-def _begin(worker: _Worker, asked: UnderWay) -> TrialDone | None:
-    """Give a trial a lane, or tell it at once: from the run store, or failed."""
-    run = worker.place.runs.find(asked.key)
-    if run is not None and worker.place.score.of(run.kept.validation, run.stress) is not None:
-        return _replay(worker, asked, run)
-    job = asked.job
-    try:
-        lane = worker.opened().add(job.config, seed=job.seed, fold=job.fold)
-    except TrainingError as error:
-        return _fail(worker, asked, str(error))
-    worker.live[lane] = asked
-    return None
+    def _complete(self, one: RunningTrial, run: Run, *, is_reused: bool) -> TrialDone:
+        score = self.record.score.of(run.kept.validation, run.stress)
+        assert score is not None
+        digest, job = run_key(self.record, one.job).digest(), one.job
+        attributes = {
+            "run": digest,
+            "is_reused": is_reused,
+            "seconds": run.seconds,
+            "n_epochs": len(run.epochs),
+            "metrics": {"train": run.train, "validation": run.kept.validation},
+            "score": score,
+        }
+        with contextlib.suppress(UpdateFinishedTrialError):
+            attach_curves(one.trial, run, name=digest, folder=self.artifacts)
+        self._finish(one, attributes, TrialState.COMPLETE, score)
+        if not job.report:
+            identity, place = job.config.identity(), 1 + job.ordinal
+            self.weights.add(identity, job.repeat, digest, score, place=place)
+        return TrialDone(
+            trial=one.trial.number, job=job, outcome="complete", score=score, is_reused=is_reused
+        )
 
+    def _prune(self, one: RunningTrial, *, is_reused: bool = False) -> TrialDone:
+        self._finish(one, {"n_epochs": max(one.scores)}, TrialState.PRUNED)
+        return TrialDone(
+            trial=one.trial.number, job=one.job, outcome="pruned", is_reused=is_reused
+        )
 
-def _step(worker: _Worker) -> Iterator[Event]:
-    """Train; a lane that ends is forgotten before its end is told on.
+    def _fail(self, one: RunningTrial, reason: str) -> TrialDone:
+        self._finish(one, {"reason": reason}, TrialState.FAIL)
+        return TrialDone(trial=one.trial.number, job=one.job, outcome="failed", reason=reason)
 
-    Epochs are reported twice a second, behind the training; a trial that ends is told at once.
-    """
-    stack = worker.opened()
-    trained = stack.step()
-    if time.monotonic() >= worker.report_at:
-        worker.report(*worker.live.values())
-        worker.report_at = time.monotonic() + _REPORT_EVERY_S
-    last = {done.lane: done.epoch for done in trained if done.lane not in stack.lanes}
-    for lane, epoch, metrics in trained:
-        asked = worker.live.get(lane)
-        if asked is None:
-            # It ended with an earlier epoch of this step.
-            continue
-        if not (math.isfinite(metrics.train.loss) and math.isfinite(metrics.validation.loss)):
-            stack.drop(lane)
-            done = _fail(worker, asked, f"its loss was not finite in epoch {epoch}.")
-            del worker.live[lane]
-            yield done
-            continue
-        score = epoch_score(worker.place.score, to_epoch(metrics))
-        asked.note(score, step=epoch)
-        yield EpochDone(trial=asked.trial.number, job=asked.job, epoch=epoch, score=score)
-        if last.get(lane) == epoch:
-            done = _finish(worker, asked, stack.result(lane))
-        elif score is not None and asked.is_to_prune(worker.place.score, step=epoch):
-            stack.drop(lane)
-            done = _prune(worker, asked)
-        else:
-            continue
-        del worker.live[lane]
-        yield done
+    def _finish(
+        self,
+        one: RunningTrial,
+        attributes: Mapping[str, object],
+        state: TrialState,
+        score: float | None = None,
+    ) -> None:
+        """Record how a trial ended.
 
-
-def _finish(worker: _Worker, asked: UnderWay, result: TrainingResult) -> TrialDone:
-    """Keep all of a training, the last thing last that says it needs not be done again."""
-    run = to_run(result)
-    worker.place.keep(asked.job, asked.key.digest(), result)
-    worker.place.runs.save(asked.key, run)
-    return _complete(worker, asked, run, is_reused=False)
-
-
-def _replay(worker: _Worker, asked: UnderWay, run: Run) -> TrialDone:
-    """Tell a trial from its recorded run, pruned at the epoch where training would have been."""
-    kind = worker.place.score
-    for number, epoch in enumerate(run.epochs, start=1):
-        score = epoch_score(kind, epoch)
-        asked.note(score, step=number)
-        is_last = number == len(run.epochs)
-        if score is not None and not is_last and asked.is_to_prune(kind, step=number):
-            return replace(_prune(worker, asked), is_reused=True)
-    return _complete(worker, asked, run, is_reused=True)
-
-
-def _complete(worker: _Worker, asked: UnderWay, run: Run, *, is_reused: bool) -> TrialDone:
-    score = worker.place.score.of(run.kept.validation, run.stress)
-    attributes = {
-        "run": asked.key.digest(),
-        "is_reused": is_reused,
-        "seconds": run.seconds,
-        "n_epochs": len(run.epochs),
-        "metrics": {"train": run.train, "validation": run.kept.validation},
-        "score": score,
-    }
-    _tell(worker, asked, attributes, TrialState.COMPLETE, score, run=run)
-    return replace(asked.ended("complete"), score=score, is_reused=is_reused)
-
-
-def _prune(worker: _Worker, asked: UnderWay) -> TrialDone:
-    _tell(worker, asked, {"n_epochs": max(asked.scores)}, TrialState.PRUNED)
-    return asked.ended("pruned")
+        Where another program finished it meanwhile, the source hands out its job once more: what
+        was trained is in the run store.
+        """
+        _report(one)
+        with contextlib.suppress(UpdateFinishedTrialError):
+            for name, attribute in attributes.items():
+                one.trial.set_user_attr(name, attribute)
+            self.study.tell(one.trial, score, state=state, skip_if_finished=True)
+        self._is_idle = False
 
 
-def _fail(worker: _Worker, asked: UnderWay, reason: str) -> TrialDone:
-    _tell(worker, asked, {"reason": reason}, TrialState.FAIL)
-    return replace(asked.ended("failed"), reason=reason)
+def epoch_score(score: Score, epoch: Epoch) -> float | None:
+    """Return the score of an epoch; None where it was not measured under stress."""
+    return score.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
 
 
-def _tell(
-    worker: _Worker,
-    asked: UnderWay,
-    attributes: Mapping[str, object],
-    state: TrialState,
-    score: float | None = None,
-    *,
-    run: Run | None = None,
-) -> None:
-    """Tell how a trial ended.
+def to_run(result: TrainingResult) -> Run:
+    """Return what the run store keeps of a finished training: all but its weights."""
+    return Run(
+        epochs=tuple(to_epoch(metrics) for metrics in result.epochs),
+        kept_epoch=result.kept_epoch,
+        train=asdict(result.train),
+        validation_probabilities=tuple(map(float, result.validation_probabilities)),
+        test_probabilities=tuple(map(float, result.test_probabilities)),
+        seconds=result.seconds,
+        versions=versions(),
+        stress={name: asdict(metrics) for name, metrics in result.stress.items()},
+    )
 
-    Where another program told it meanwhile, the source hands out its job once more: what was
-    trained is in the run store.
-    """
-    worker.report(asked)
+
+def to_epoch(metrics: EpochMetrics) -> Epoch:
+    """Return what the run store keeps of an epoch."""
+    return Epoch(
+        learning_rate=metrics.learning_rate,
+        train=asdict(metrics.train),
+        validation=asdict(metrics.validation),
+        stress=asdict(metrics.stress) if metrics.stress else {},
+    )
+
+
+def _report(one: RunningTrial) -> None:
+    """Write what a trial has to report; one that another program finished takes nothing."""
     with contextlib.suppress(UpdateFinishedTrialError):
-        for name, attribute in attributes.items():
-            asked.trial.set_user_attr(name, attribute)
-        if run:
-            worker.place.attach(asked.trial, run)
-        worker.study.tell(asked.trial, score, state=state, skip_if_finished=True)
-    worker.is_idle = False
+        for step, score in one.unreported.items():
+            one.trial.report(score, step)
+    one.unreported.clear()

@@ -1,7 +1,17 @@
-"""Which configuration and repeat to train next: grids and searches over one study."""
+"""Which configuration and repeat to train next: grids and searches over one study.
+
+trials      the trials of a study, read and begun, and the job that each of them holds
+grid        every cell and repeat once
+tpe         a search: proposals, their further repeats, finalists, course networks
+proposals   the samplers, and what they see
+pruning     the pruners
+"""
 
 from hpo.search.grid import GridSource
-from hpo.search.job import Begun, Job, Source, run_key
-from hpo.search.open_search import SearchSource
+from hpo.search.tpe import SearchSource
+from hpo.search.trials import Job, RunningTrial, run_key
 
-__all__ = ["Begun", "GridSource", "Job", "SearchSource", "Source", "run_key"]
+Source = GridSource | SearchSource
+"""What hands out the trials of a study: `next(running)` and `n_left()`."""
+
+__all__ = ["GridSource", "Job", "RunningTrial", "SearchSource", "Source", "run_key"]

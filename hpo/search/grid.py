@@ -1,16 +1,22 @@
 """The jobs of a grid: each cell and repeat exactly once, in the prescribed order."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
-from hpo.search.job import Begun, Job, first_repeat, further_repeat
-from hpo.search.trials import read_trials, start, start_enqueued, start_open
-from hpo.space import Cell
+from hpo.search.trials import (
+    Job,
+    RunningTrial,
+    first_repeat,
+    read_trials,
+    start,
+    start_enqueued,
+    start_open,
+)
 from hpo.study.record import StudyRecord
 
 
@@ -25,22 +31,26 @@ class GridSource:
     study: optuna.Study
     record: StudyRecord
     n_repeats: int
-    _n_before: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._n_before = len(self.study.get_trials(deepcopy=False))
 
-    def next(self, under_way: Collection[int] = ()) -> Begun | None:
-        """Return a trial that waits, else the next that is missing; now running."""
+    def next(self, running: Collection[int] = ()) -> RunningTrial | None:
+        """Return a trial that waits, else the next that is missing; None where there is none.
+
+        `running` are the numbers of those that train now: they are not handed out again.
+        """
         trials = read_trials(self.study, self.record)
-        if begun := start_open(self.study, self.record, trials.ours, under_way):
-            return Begun(*begun)
+        if found := start_open(self.study, self.record, trials.ours, running):
+            return RunningTrial(*found)
         missing = self._missing(trials.ours)
         for trial, cell in trials.enqueued:
-            of_cell = [job for job in missing if job.ordinal == cell.ordinal]
-            if of_cell and (asked := start_enqueued(self.study, self.record, trial, of_cell[0])):
-                return Begun(asked, of_cell[0])
-        return Begun(start(self.study, self.record, missing[0]), missing[0]) if missing else None
+            job = next((job for job in missing if job.ordinal == cell.ordinal), None)
+            if job and (asked := start_enqueued(self.study, self.record, trial, job)):
+                return RunningTrial(asked, job)
+        if not missing:
+            return None
+        return RunningTrial(start(self.study, self.record, missing[0]), missing[0])
 
     def n_left(self) -> int:
         """Return the number of trials that are missing, wait or run."""
@@ -49,26 +59,21 @@ class GridSource:
 
     @cached_property
     def _jobs(self) -> list[Job]:
-        cells = spaces.cells(self.record.space, self.record.names)
-        return grid_jobs(cells, self.record, self.n_repeats)
+        return grid_jobs(self.record, self.n_repeats)
 
     def _missing(self, trials: Sequence[FrozenTrial]) -> list[Job]:
         there = {
-            (trial.user_attrs.get("ordinal"), trial.user_attrs.get("repeat"))
+            (trial.user_attrs["ordinal"], trial.user_attrs["repeat"])
             for trial in trials
             if trial.state != TrialState.FAIL or trial.number >= self._n_before
         }
         return [job for job in self._jobs if job.place not in there]
 
 
-def grid_jobs(cells: Sequence[Cell], record: StudyRecord, n_repeats: int) -> list[Job]:
+def grid_jobs(record: StudyRecord, n_repeats: int) -> list[Job]:
     """Return every job of a grid: cell by cell, each with all its repeats."""
-    firsts = [
-        first_repeat(record, ordinal=cell.ordinal, params=cell.params, config=cell.config)
-        for cell in cells
-    ]
     return [
-        further_repeat(first, repeat, record=record)
-        for first in firsts
+        first_repeat(record, cell, ordinal=cell.ordinal).with_repeat(repeat)
+        for cell in spaces.cells(record.space, record.names)
         for repeat in range(n_repeats)
     ]

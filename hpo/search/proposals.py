@@ -1,41 +1,58 @@
 """What a search proposes next: a function of its seed and of what came out some way back."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Final
 
 import optuna
-from optuna.samplers import RandomSampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.config import Scalar
-from hpo.search.distributions import recorded, suggest
-from hpo.search.samplers import make_sampler
+from hpo.search.trials import distributions, suggest
 from hpo.study.record import StudyRecord
 
 _MOST_SEEN: Final = 1_000
-"""The sampler sees the last so many configurations, at most twice as many: its time grows with
-their number."""
+"""The sampler sees the last 1,000 to 2,000 configurations: its time grows with their number."""
 
 
-@dataclass
+def _tpe(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        # `group` models conditional parameters together; Optuna calls it experimental.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return TPESampler(seed=seed, multivariate=True, group=True)
+
+
+SAMPLERS: Final[dict[str, Callable[[int], BaseSampler]]] = {
+    "tpe": _tpe,
+    "random": lambda seed: RandomSampler(seed=seed),
+}
+
+
+def make_sampler(name: str, *, seed: int, ordinal: int) -> BaseSampler:
+    """Return the sampler that proposes configuration number `ordinal`.
+
+    Its seed comes from the study's seed and the ordinal: a search that is resumed goes on as it
+    would have without a stop, instead of repeating its first proposals.
+    """
+    digest = hashlib.sha256(f"{seed}/{ordinal}".encode()).digest()
+    return SAMPLERS[name](int.from_bytes(digest[:4], "big"))
+
+
 class Proposals:
     """The search as its sampler sees it: a study in memory, one trial for each configuration.
 
     Configuration k is proposed from what those up to `k - window` came to. Of the ones between,
-    the sampler knows that they are under way, even where they have ended. So which configurations
+    the sampler knows only that they run, even where they have ended. So which configurations
     a search tries follows from its seed and its window: not from the clock, from how many train at
-    a time, or from a call that was killed.
+    a time, or from a command that was killed.
     """
 
-    record: StudyRecord
-    _begin: int = 0
-    _n_asked: int = 0
-    _seen: optuna.Study = field(init=False)
-    _under_way: dict[int, optuna.Trial] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+    def __init__(self, record: StudyRecord) -> None:
+        self.record = record
         self._forget(begin=0)
 
     def propose(
@@ -44,40 +61,37 @@ class Proposals:
         """Return the parameters of configuration number `ordinal`.
 
         `configurations` holds the trials of each so far, the first repeat first: as many as there
-        are ordinals before this one, unless some cannot be read. Those that the window is waited
-        for have ended.
+        are ordinals before this one, unless some cannot be read. Those outside of the window have
+        ended.
         """
-        number, ordinal = ordinal, len(configurations)
-        begin = max(0, (ordinal // _MOST_SEEN - 1) * _MOST_SEEN)
-        if begin != self._begin or self._n_asked > ordinal:
+        n = len(configurations)
+        begin = max(0, (n // _MOST_SEEN - 1) * _MOST_SEEN)
+        if begin != self._begin or self._n_asked > n:
             self._forget(begin=begin)
-        for known in range(self._begin + self._n_known, ordinal - self.record.window + 1):
+        first_unknown = self._n_asked - len(self._running)
+        for known in range(first_unknown, n - self.record.window + 1):
             self._learn(known, configurations[known])
-        for asked in range(self._n_asked, ordinal):
+        for asked in range(self._n_asked, n):
             self._follow(asked, configurations[asked][0])
         self._seen.sampler = make_sampler(
-            self.record.sampler, seed=self.record.seed, ordinal=number
+            self.record.sampler, seed=self.record.seed, ordinal=ordinal
         )
-        # What it drew is forgotten: of a trial that runs, TPE sees more than its parameters, and
-        # of those that another process proposed there is no more.
+        # The draw is forgotten: of a running trial TPE would see more than its parameters, which
+        # are all that is there of those that an earlier command proposed.
         drawn = self._seen.ask()
         params = suggest(drawn, self.record.space)
         self._seen.tell(drawn, state=TrialState.FAIL)
         return params
 
-    @property
-    def _n_known(self) -> int:
-        return self._n_asked - self._begin - len(self._under_way)
-
     def _forget(self, *, begin: int) -> None:
-        self._begin, self._n_asked = begin, begin
-        self._under_way = {}
+        self._begin = self._n_asked = begin
+        self._running: dict[int, optuna.Trial] = {}
         self._seen = optuna.create_study(direction=self.record.score.kind.direction)
 
     def _learn(self, ordinal: int, trials: Sequence[FrozenTrial]) -> None:
         """Let the sampler see how a configuration ended."""
         seen = _observed(trials, self.record)
-        asked = self._under_way.pop(ordinal, None)
+        asked = self._running.pop(ordinal, None)
         if asked is None:
             self._seen.add_trial(seen)
             self._n_asked += 1
@@ -87,12 +101,12 @@ class Proposals:
         self._seen.tell(asked, seen.value, state=seen.state)
 
     def _follow(self, ordinal: int, first: FrozenTrial) -> None:
-        """Let the sampler see that a configuration is under way."""
-        self._seen.sampler = RandomSampler(seed=0)  # What it says is not used.
+        """Let the sampler see that a configuration runs."""
+        self._seen.sampler = RandomSampler(seed=0)  # Its draw is overruled by what is enqueued.
         self._seen.enqueue_trial(first.user_attrs["params"])
         asked = self._seen.ask()
         suggest(asked, self.record.space)
-        self._under_way[ordinal] = asked
+        self._running[ordinal] = asked
         self._n_asked += 1
 
 
@@ -111,6 +125,6 @@ def _observed(trials: Sequence[FrozenTrial], record: StudyRecord) -> FrozenTrial
         state=state,
         value=value,
         params=params,
-        distributions=recorded(record, params),
+        distributions=distributions(record, params),
         intermediate_values=last,
     )

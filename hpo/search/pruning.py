@@ -1,8 +1,8 @@
 """Which trainings of a search end early: those that stay behind the median of earlier ones.
 
-The rule is that of Optuna's MedianPruner. It is written out here since that one compares with
-every trial that is complete by then, which depends on the clock; this one with those of the
-configurations that are known (`hpo.search.proposals`).
+The rule is that of Optuna's MedianPruner, which compares with every trial that is complete by
+then: that depends on the clock. This one compares with the configurations that are known
+(`hpo.search.proposals`).
 """
 
 import math
@@ -28,31 +28,21 @@ def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> boo
     return not found or max(found) < score.rank(limit)
 
 
-def first_compared(epochs: int) -> int:
-    """Return the epoch from which on a training may end early: a third of those of the base."""
-    return max(1, epochs // 3)
-
-
 def _median(earlier: Iterable[FrozenTrial], epochs: int) -> Limits:
-    """Compare from `first_compared` on, once five configurations are complete."""
+    """Compare from a third of the base's epochs on, once five configurations are complete."""
     curves = [trial.intermediate_values for trial in earlier]
     if len(curves) < _N_STARTUP:
         return {}
-    first = first_compared(epochs)
     by_epoch: dict[int, list[float]] = {}
     for curve in curves:
         for epoch, value in curve.items():
-            if epoch >= first and not math.isnan(value):
+            if epoch >= max(1, epochs // 3) and not math.isnan(value):
                 by_epoch.setdefault(epoch, []).append(value)
     return {epoch: median(values) for epoch, values in by_epoch.items()}
 
 
-def _none(earlier: Iterable[FrozenTrial], epochs: int) -> Limits:  # noqa: ARG001 (one table)
-    return {}
-
-
 PRUNERS: Final[dict[str, Callable[[Iterable[FrozenTrial], int], Limits]]] = {
     "median": _median,
-    "none": _none,
+    "none": lambda _earlier, _epochs: {},
 }
 """From the complete first repeats of the known configurations, and the epochs of the base."""

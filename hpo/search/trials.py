@@ -1,38 +1,117 @@
-"""The trials of a study as hpo counts them: its own, and what other programs put beside them."""
+"""The trials of a study: what hpo trains in them, and what other programs put beside them."""
 
 import contextlib
 import copy
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import space as spaces
+from hpo.config import Scalar, TrainingConfig
 from hpo.errors import StudyError
-from hpo.search.distributions import recorded
-from hpo.search.job import Job, has_job, job_of
-from hpo.space import Cell
+from hpo.search.pruning import Limits, is_behind
+from hpo.space import Cell, Choices, Domain, FloatRange, IntRange, Space
+from hpo.storage.runs import RunKey
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.study.record import StudyRecord
+from hpo.study.score import Score
 
+_RECORDED: Final = {"ordinal", "params", "config", "repeat", "seed", "fold"}
 _MARKS: Final = {"run", "seconds", "n_epochs", "metrics", "reason"}
-"""What hpo writes into a trial before it tells it."""
+"""Attributes that hpo writes into a trial before it finishes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One repeat of one configuration, as the user attributes of its trial record it.
+
+    `ordinal` numbers the configurations in the order they were asked for. `report` names the
+    course report whose network this is; the sampler does not see those.
+    """
+
+    ordinal: int
+    params: Mapping[str, Scalar]
+    config: TrainingConfig
+    repeat: int
+    seed: int
+    fold: int
+    report: str = ""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Ordinal and repeat: two trials share them only if one repeats a failed try."""
+        return self.ordinal, self.repeat
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Return the user attributes of its trial."""
+        return {
+            "ordinal": self.ordinal,
+            "params": dict(self.params),
+            "repeat": self.repeat,
+            "seed": self.seed,
+            "fold": self.fold,
+            "report": self.report,
+            # Last: a trial that has it is hpo's, and has all the others.
+            "config": self.config.to_mapping(),
+        }
+
+    def with_repeat(self, repeat: int) -> "Job":
+        """Return another repeat of the configuration, with the seed and fold of that repeat."""
+        step = repeat - self.repeat
+        return replace(self, repeat=repeat, seed=self.seed + step, fold=self.fold + step)
+
+
+@dataclass
+class RunningTrial:
+    """A trial that runs: what it trains, the limits it is pruned by, and its scores by epoch.
+
+    Epochs that an interrupted command reported are not reported again.
+    """
+
+    trial: optuna.Trial
+    job: Job
+    limits: Limits = field(default_factory=dict)
+    scores: dict[int, float] = field(default_factory=dict)
+    unreported: dict[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        reported = self.trial.storage.get_trial(self.trial._trial_id).intermediate_values
+        self._n_reported = max(reported, default=0)
+
+    def note(self, score: float, *, step: int) -> None:
+        """Note the score of an epoch."""
+        self.scores[step] = score
+        if step > self._n_reported:
+            self.unreported[step] = score
+            self._n_reported = step
+
+    def is_to_prune(self, score: Score, *, step: int) -> bool:
+        """Whether the best epoch so far is behind those of earlier configurations."""
+        # A training that began again, for lack of memory, has noted later epochs as well.
+        so_far = [value for epoch, value in self.scores.items() if epoch <= step]
+        return is_behind(score, so_far, self.limits.get(step))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
     """The trials of a study.
 
-    `ours` are those that hpo trains; of those that another program told instead, the result does
-    not count: they wait. `enqueued` wait with the configuration that another program asks for.
-    `foreign` are the numbers of those that other programs trained or told, `left_alone` of those
-    that wait for something this study cannot express. `damaged` says of each trial that cannot be
-    read why it is left out.
+    `ours` are those that hpo trains; where another program finished one instead, it counts as
+    waiting. `enqueued` wait with the configuration that another program asks for. `foreign` are
+    the numbers of trials that other programs trained or finished, `left_alone` of those that wait
+    for something this study cannot express. `damaged` holds a message for each unreadable trial.
     """
 
     ours: Sequence[FrozenTrial] = ()
@@ -42,27 +121,65 @@ class Trials:
     damaged: tuple[str, ...] = ()
 
 
+def first_repeat(record: StudyRecord, cell: Cell, *, ordinal: int, report: str = "") -> Job:
+    """Return repeat 0 of a configuration: the study's seed is its seed and its fold."""
+    return Job(
+        ordinal=ordinal,
+        params=cell.params,
+        config=cell.config,
+        repeat=0,
+        seed=record.seed,
+        fold=record.seed,
+        report=report,
+    )
+
+
+def run_key(record: StudyRecord, job: Job) -> RunKey:
+    """Return what decides the numbers of a job; data with one validation split have one fold."""
+    return RunKey(
+        config=job.config,
+        seed=job.seed,
+        fold=0 if record.data.has_own_validation else job.fold,
+        fingerprint=record.data.fingerprint,
+        device_type=record.device.partition(":")[0],
+        precision=record.precision,
+    )
+
+
+def has_job(trial: optuna.Trial | FrozenTrial) -> bool:
+    """Whether a trial is one of hpo: other programs may give theirs a `config`, too."""
+    return trial.user_attrs.keys() >= _RECORDED
+
+
+def job_of(trial: optuna.Trial | FrozenTrial) -> Job:
+    """Return the job of a trial that has one."""
+    recorded = {name: trial.user_attrs[name] for name in _RECORDED}
+    recorded["config"] = TrainingConfig.from_mapping(recorded["config"])
+    return Job(**recorded, report=trial.user_attrs.get("report", ""))
+
+
 def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
     """Read the trials of a study, in the order of their numbers."""
     ours: list[FrozenTrial] = []
-    told_by_others: list[FrozenTrial] = []
+    taken: list[FrozenTrial] = []
     enqueued, foreign, left_alone, damaged = [], [], [], []
     for trial in study.get_trials(deepcopy=False):
         if fault := damage_of(trial):
             damaged.append(fault)
         elif has_job(trial):
-            is_told_by_us = _is_told_by_us(trial, record)
-            (ours if is_told_by_us else told_by_others).append(trial)
-            if not is_told_by_us:
+            if _is_finished_by_others(trial, record):
                 foreign.append(trial.number)
+                taken.append(trial)
+            else:
+                ours.append(trial)
         elif trial.state != TrialState.WAITING:
             foreign.append(trial.number)
         elif cell := _asked_for(trial, record):
             enqueued.append((trial, cell))
         else:
             left_alone.append(trial.number)
-    if told_by_others:
-        places = {_place(trial): trial for trial in told_by_others}
+    if taken:
+        places = {_place(trial): trial for trial in taken}
         for place in map(_place, ours):
             places.pop(place, None)
         ours = sorted([*ours, *map(_waiting, places.values())], key=lambda trial: trial.number)
@@ -76,7 +193,7 @@ def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
 
 
 def start(study: optuna.Study, record: StudyRecord, job: Job) -> optuna.Trial:
-    """Put a job into the study as a trial that runs: whole, or not at all.
+    """Put a job into the study as a running trial, in one transaction.
 
     Raises:
         StudyError: another program uses one of its parameters with another type.
@@ -84,7 +201,7 @@ def start(study: optuna.Study, record: StudyRecord, job: Job) -> optuna.Trial:
     running = create_trial(
         state=TrialState.RUNNING,
         params=dict(job.params),
-        distributions=recorded(record, job.params),
+        distributions=distributions(record, job.params),
         user_attrs=job.to_attributes(),
     )
     with _types_explained(study):
@@ -94,7 +211,7 @@ def start(study: optuna.Study, record: StudyRecord, job: Job) -> optuna.Trial:
 def start_enqueued(
     study: optuna.Study, record: StudyRecord, trial: FrozenTrial, job: Job
 ) -> optuna.Trial | None:
-    """Begin a trial that another program enqueued; None where that one took it back just now.
+    """Begin a trial that another program enqueued; None where it was finished just now.
 
     Raises:
         StudyError: another program uses one of its parameters with another type.
@@ -102,7 +219,7 @@ def start_enqueued(
     storage, trial_id = study._storage, trial._trial_id
     try:
         with _types_explained(study):
-            for name, domain in recorded(record, job.params).items():
+            for name, domain in distributions(record, job.params).items():
                 value = domain.to_internal_repr(job.params[name])
                 storage.set_trial_param(trial_id, name, value, domain)
         for key, attribute in job.to_attributes().items():
@@ -117,46 +234,76 @@ def start_open(
     study: optuna.Study,
     record: StudyRecord,
     trials: Sequence[FrozenTrial],
-    under_way: Collection[int],
+    running: Collection[int],
 ) -> tuple[optuna.Trial, Job] | None:
-    """Begin the first trial that waits, or that another program took from hpo."""
+    """Begin the first unfinished trial of hpo that is not among the `running` ones."""
     for trial in trials:
-        if trial.state.is_finished() or trial.number in under_way:
+        if trial.state.is_finished() or trial.number in running:
             continue
         job = job_of(trial)
         try:
             study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-        except UpdateFinishedTrialError:  # Another program told it.
+        except UpdateFinishedTrialError:  # Another program finished it.
             return start(study, record, job), job
         return optuna.Trial(study, trial._trial_id), job
     return None
 
 
-def requeue(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> None:
-    """Let a running trial wait again; the numbers it has reported will be the same."""
-    with contextlib.suppress(UpdateFinishedTrialError):
-        study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-
-
-def requeue_stale(study: optuna.Study) -> None:
-    """Let every trial of hpo that runs wait again: whoever holds the lock trains none yet."""
+def requeue_running(study: optuna.Study) -> None:
+    """Let every running trial of hpo wait again; its driver, who holds the lock, trains none."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if has_job(trial):
-            requeue(study, trial)
+            with contextlib.suppress(UpdateFinishedTrialError):
+                study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
 
-def _is_told_by_us(trial: FrozenTrial, record: StudyRecord) -> bool:
-    """Whether hpo told a trial, as far as it is finished."""
-    attributes, is_marked = trial.user_attrs, not _MARKS.isdisjoint(trial.user_attrs)
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
+    """Let the trial choose a value for each parameter of the space whose conditions hold."""
+    params: dict[str, Scalar] = {}
+    for parameter in space.search:
+        if not parameter.is_active(params):
+            continue
+        name = parameter.name
+        match parameter.domain:
+            case Choices(labels=labels):
+                params[name] = cast(Scalar, trial.suggest_categorical(name, labels))
+            case IntRange(low, high, log=log, step=step):
+                params[name] = trial.suggest_int(name, low, high, step=step, log=log)
+            case FloatRange(low, high, log=log):
+                params[name] = trial.suggest_float(name, low, high, log=log)
+    return params
+
+
+def distributions(record: StudyRecord, params: Mapping[str, Scalar]) -> dict[str, BaseDistribution]:
+    """Return what these parameters were chosen from: the swept values, or the ranges."""
+    space = record.space
+    if record.kind == "grid":
+        return {name: CategoricalDistribution(space.sweeps[name].labels) for name in params}
+    domains = {parameter.name: parameter.domain for parameter in space.search}
+    return {name: _distribution(domains[name]) for name in params}
+
+
+def _distribution(domain: Domain) -> BaseDistribution:
+    match domain:
+        case Choices():
+            return CategoricalDistribution(domain.labels)
+        case IntRange():
+            return IntDistribution(domain.low, domain.high, domain.log, domain.step)
+        case FloatRange():
+            return FloatDistribution(domain.low, domain.high, domain.log)
+
+
+def _is_finished_by_others(trial: FrozenTrial, record: StudyRecord) -> bool:
+    is_marked = not _MARKS.isdisjoint(trial.user_attrs)
     match trial.state:
-        # Trials of before it was recorded have no score, and pruned ones no mark at all.
+        # Older versions recorded no score, and in pruned trials none of these attributes.
         case TrialState.COMPLETE:
-            return is_marked and attributes.get("score", trial.value) == trial.value
+            return not is_marked or trial.user_attrs.get("score", trial.value) != trial.value
         case TrialState.PRUNED:
-            return is_marked or (record.pruner != "none" and trial.last_step is not None)
+            return not is_marked and (record.pruner == "none" or trial.last_step is None)
         case TrialState.FAIL:
-            return is_marked
-    return True
+            return not is_marked
+    return False
 
 
 def _place(trial: FrozenTrial) -> tuple[int, int]:
@@ -164,17 +311,16 @@ def _place(trial: FrozenTrial) -> tuple[int, int]:
 
 
 def _waiting(trial: FrozenTrial) -> FrozenTrial:
-    """Return a trial as it was before another program told it."""
+    """Return a trial as it was before another program finished it."""
     before = copy.copy(trial)
-    before.state, before.values = TrialState.WAITING, None
-    before.intermediate_values = {}
+    before.state, before.values, before.intermediate_values = TrialState.WAITING, None, {}
     return before
 
 
 def _asked_for(trial: FrozenTrial, record: StudyRecord) -> Cell | None:
-    """Return the configuration that a trial of another program waits for, None where it is none.
+    """Return the configuration that an enqueued trial asks for, None if it is not in the study.
 
-    In a grid it must be a cell; in a search what it does not name is that of the base.
+    In a grid it must be a cell; in a search the base completes what it does not name.
     """
     asked: Any = trial.system_attrs.get("fixed_params") or trial.params
     if not isinstance(asked, Mapping) or not asked:
@@ -184,11 +330,7 @@ def _asked_for(trial: FrozenTrial, record: StudyRecord) -> Cell | None:
     if not asked.keys() <= set(record.names):
         return None
     cells = spaces.cells(record.space, record.names)
-    return next((cell for cell in cells if _is_cell(cell, asked)), None)
-
-
-def _is_cell(cell: Cell, asked: Mapping[str, Any]) -> bool:
-    return all(name in asked and asked[name] == value for name, value in cell.params.items())
+    return next((cell for cell in cells if cell.params.items() <= asked.items()), None)
 
 
 @contextlib.contextmanager

@@ -10,8 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
-from hpo.search.finalists import choose_finalists
-from hpo.search.standing import Standing, all_cells
+from hpo.search.tpe import SearchProgress, all_cells, choose_finalists
 from hpo.search.trials import Trials, read_trials
 from hpo.stats import PairComparison
 from hpo.storage.opening import Storage, explained, in_command
@@ -272,7 +271,7 @@ def _state(repeats: Sequence[Repeat], n_repeats: int) -> State:
 
 
 def _n_of_search(trials: Trials, record: StudyRecord, goal: Goal) -> int:
-    return Standing(trials, record, goal, cells=all_cells(record, goal)).n_left
+    return SearchProgress(trials, record, goal, cells=all_cells(record, goal)).n_left
 
 
 def _n_of_grid(configurations: Iterable[Configuration], *, n_cells: int, goal: Goal) -> int:

@@ -1,0 +1,121 @@
+"""Curves of a run as CSV, a row per epoch, and the artifacts that a study's trials have of them.
+
+optuna-dashboard shows an artifact of a trial as a table.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import optuna
+import sqlalchemy
+from optuna.artifacts import ArtifactMeta
+
+from hpo.files import MAKE_ROOM, write_whole, writing
+from hpo.storage.runs import Run
+from hpo.storage.opening import Storage
+from hpo.untrusted import csv_cell
+
+_CURVES: Final = "curves.csv"
+# Where `optuna.artifacts` reads what is attached: a system attribute for each file.
+_KEY: Final = "artifacts:"
+_NAME: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def curves_to_csv(run: Run) -> str:
+    """Return the metrics of every epoch: epoch, learning rate, training, then validation.
+
+    Means over the stress battery follow where it was read, with empty cells in other epochs.
+    """
+    first = run.epochs[0]
+    stress = list(next((epoch.stress for epoch in run.epochs if epoch.stress), {}))
+    header = ["epoch", "learning_rate"]
+    header += [f"train_{name}" for name in first.train]
+    header += [f"validation_{name}" for name in first.validation]
+    header += [f"stress_{name}" for name in stress]
+    rows = (
+        [
+            number,
+            epoch.learning_rate,
+            *epoch.train.values(),
+            *epoch.validation.values(),
+            *(epoch.stress.get(name) for name in stress),
+        ]
+        for number, epoch in enumerate(run.epochs, start=1)
+    )
+    return table_to_csv(header, rows)
+
+
+def battery_to_csv(run: Run) -> str:
+    """Return the metrics of the kept weights: a row for the unchanged images, one per change."""
+    rows = [["unchanged", *run.kept.validation.values()]]
+    rows += [[change, *metrics.values()] for change, metrics in run.stress.items()]
+    return table_to_csv(["change", *run.kept.validation], rows)
+
+
+def table_to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV; None is an empty cell, and no cell is a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([map(csv_cell, row) for row in (header, *rows)])
+    return text.getvalue()
+
+
+def attach_curves(trial: optuna.Trial, run: Run, *, name: str, folder: Path) -> None:
+    """Attach the curves of a run to its trial; `name` is the run's.
+
+    The file is named by the run: a trial that was cut off and trained again has it once. The
+    record is written first, so that deleting the study finds every file.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    key = str(uuid.UUID(name))
+    meta = ArtifactMeta(artifact_id=key, filename=_CURVES, mimetype="text/csv", encoding=None)
+    trial.storage.set_trial_system_attr(trial._trial_id, _KEY + key, json.dumps(asdict(meta)))
+    write_whole(folder / key, curves_to_csv(run).encode(), way_out=MAKE_ROOM)
+
+
+def attached_to(study: optuna.Study, storage: Storage) -> set[str]:
+    """Return the curves of a study's trials, also of those that cannot be read."""
+    attached = storage.optuna.trial_attributes(study._study_id, _KEY)
+    return {
+        name
+        for key, value in attached.items()
+        if _NAME.fullmatch(name := key.removeprefix(_KEY)) and _is_curves(value)
+    }
+
+
+def _is_curves(value: str) -> bool:
+    """Whether an artifact is one of ours, as far as its record can be read."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return bool(json.loads(json.loads(value))["filename"] == _CURVES)
+    return True
+
+
+def all_attached(storage: Storage) -> set[str]:
+    """Return every artifact that a study or a trial of the database has."""
+    tables = ("trial_system_attributes", "study_system_attributes")
+    queries = (f"SELECT key FROM {table} WHERE key LIKE '{_KEY}%'" for table in tables)
+    with storage.optuna.engine.connect() as connection:
+        keys = connection.scalars(sqlalchemy.text(" UNION ".join(queries)))
+        return {key.removeprefix(_KEY) for key in keys}
+
+
+def remove_attached(artifacts: Iterable[str], *, folder: Path) -> None:
+    """Remove artifacts of a study that is deleted, unless the folder is a link to another.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    way_out = "The study is deleted from the database; nothing reads its curves that stay here."
+    with writing(folder, way_out=way_out):
+        for artifact in () if folder.is_symlink() else artifacts:
+            (folder / artifact).unlink(missing_ok=True)

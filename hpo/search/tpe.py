@@ -1,0 +1,305 @@
+"""A search: configurations proposed by a sampler, the base first, then its best ones again.
+
+The best of many single trainings owes part of its score to luck, so the finalists are trained
+again on other folds with other seeds. The networks of the course reports may follow, which the
+sampler does not see: most of them lie outside the ranges.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import Final
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo import space as spaces
+from hpo.errors import StudyError
+from hpo.search.proposals import Proposals
+from hpo.search.pruning import PRUNERS, Limits
+from hpo.search.trials import (
+    Job,
+    RunningTrial,
+    Trials,
+    first_repeat,
+    job_of,
+    read_trials,
+    start,
+    start_enqueued,
+    start_open,
+)
+from hpo.space import Cell
+from hpo.study.record import Goal, StudyRecord
+
+REPORTS: Final = ("report_a", "report_b", "report_c", "report_d", "report_e")
+_MOST_FAILURES_IN_A_ROW: Final = 20
+
+
+class SearchProgress:
+    """What a search has: the trials of each configuration, and those of the course networks.
+
+    `places` holds the trials by ordinal and repeat, the later of two tries; `configurations` the
+    trials by ordinal, the first repeat first. `is_open` says that one of them runs or waits,
+    finalists aside. `cells` are those of a space that has no more of them than the goal, else None.
+    """
+
+    def __init__(
+        self, trials: Trials, record: StudyRecord, goal: Goal, *, cells: list[Cell] | None
+    ) -> None:
+        self.record, self.goal, self.cells = record, goal, cells
+        self.n_enqueued = len(trials.enqueued)
+        self.of_search = [t for t in trials.ours if not t.user_attrs.get("report")]
+        self.is_open = any(
+            not t.state.is_finished() and t.user_attrs["repeat"] < goal.n_repeats
+            for t in self.of_search
+        )
+        self.places = {(t.user_attrs["ordinal"], t.user_attrs["repeat"]): t for t in trials.ours}
+        by_ordinal: dict[int, list[FrozenTrial]] = {}
+        for (ordinal, _), trial in sorted(self.places.items(), key=lambda item: item[0]):
+            if ordinal >= 0:
+                by_ordinal.setdefault(ordinal, []).append(trial)
+        # Where the first repeat cannot be read, another configuration is tried instead.
+        self.configurations = [
+            trials for ordinal, trials in by_ordinal.items() if (ordinal, 0) in self.places
+        ]
+        self.next_ordinal = 1 + max(by_ordinal, default=-1)
+
+    @property
+    def n_wanted(self) -> int:
+        """The number of configurations to be tried: the goal, or all there are."""
+        return self.goal.n_trials if self.cells is None else len(self.cells)
+
+    @property
+    def n_tried(self) -> int:
+        """The number of configurations; one that failed is replaced, where there are others.
+
+        Of a space that is gone through each counts once, even if a sampler proposed it twice
+        while the goal was lower.
+        """
+        firsts = [trials[0] for trials in self.configurations]
+        if self.cells is None:
+            return sum(t.state != TrialState.FAIL for t in firsts)
+        return len({tuple(sorted(t.user_attrs["params"].items())) for t in firsts})
+
+    @property
+    def n_to_try(self) -> int:
+        """The number of configurations still to be proposed: those enqueued whatever the goal."""
+        return max(self.n_enqueued, self.n_wanted - self.n_tried)
+
+    @property
+    def n_left(self) -> int:
+        """The number of trainings left if nothing is pruned, those that run included."""
+        goal = self.goal
+        n_left = self.n_to_try * goal.n_repeats
+        for trials in self.configurations:
+            n_ended = sum(t.state.is_finished() for t in trials[: goal.n_repeats])
+            n_left += 0 if is_dead_end(trials[0]) else goal.n_repeats - n_ended
+        last = report_jobs(self.record, goal)
+        if n_left:
+            n_left += min(goal.n_finalists, self.n_wanted) * goal.n_final_repeats
+        else:
+            last += finalist_jobs(self.of_search, self.record, goal)
+        ended = {place for place, trial in self.places.items() if trial.state.is_finished()}
+        return n_left + sum(job.place not in ended for job in last)
+
+
+@dataclass(kw_only=True)
+class SearchSource:
+    """Hands out configurations until the study holds as many as its goal says, then finalists.
+
+    A configuration counts when its first repeat is complete or pruned; its further repeats follow
+    once that one is complete. A configuration that fails is replaced by another proposal; a
+    further repeat that fails is not tried again. Of a space that has no more configurations than
+    the goal, each is trained once. What another program enqueued is the next to be proposed.
+
+    A configuration begins when those of its window (`StudyRecord.window`) have ended: what is
+    proposed and pruned is then the same, however many train at a time.
+    """
+
+    study: optuna.Study
+    record: StudyRecord
+    goal: Goal
+
+    def __post_init__(self) -> None:
+        self._proposals = Proposals(self.record)
+        self._identities: dict[int, str] = {}
+
+    def next(self, running: Collection[int] = ()) -> RunningTrial | None:
+        """Return a waiting trial, else a missing repeat, else a new proposal, else None.
+
+        `running` are the numbers of the trials that train now: they are not handed out again.
+
+        Raises:
+            StudyError: the last 20 trainings have all failed.
+        """
+        trials = read_trials(self.study, self.record)
+        progress = self._progress(trials)
+        if found := start_open(self.study, self.record, trials.ours, running):
+            trial, job = found
+        elif missing := self._missing(progress):
+            job = missing[0]
+            trial = start(self.study, self.record, job)
+        elif proposed := self._proposal(progress, trials):
+            trial, job = proposed
+        else:
+            return None
+        return RunningTrial(trial, job, self._limits(job, progress))
+
+    def n_left(self) -> int:
+        """Return how many trainings are left if nothing is pruned, those that run included."""
+        return self._progress(read_trials(self.study, self.record)).n_left
+
+    @cached_property
+    def cells(self) -> list[Cell] | None:
+        """Every configuration of the space, None where there are more than the goal."""
+        return all_cells(self.record, self.goal)
+
+    def _progress(self, trials: Trials) -> SearchProgress:
+        return SearchProgress(trials, self.record, self.goal, cells=self.cells)
+
+    def _missing(self, progress: SearchProgress) -> list[Job]:
+        """Return the jobs that follow from what is there; finalists when all else is over."""
+        missing = list(self._repeats(progress))
+        if missing or progress.is_open or progress.n_to_try:
+            return missing
+        jobs = finalist_jobs(progress.of_search, self.record, self.goal)
+        jobs += report_jobs(self.record, self.goal)
+        return [job for job in jobs if job.place not in progress.places]
+
+    def _repeats(self, progress: SearchProgress) -> Iterator[Job]:
+        """Yield the further repeats of complete configurations that are not there yet."""
+        for trials in progress.configurations:
+            first = trials[0]
+            if first.state != TrialState.COMPLETE or len(trials) >= self.goal.n_repeats:
+                continue
+            job = job_of(first)
+            for repeat in range(1, self.goal.n_repeats):
+                if (job.ordinal, repeat) not in progress.places:
+                    yield job.with_repeat(repeat)
+
+    def _proposal(
+        self, progress: SearchProgress, trials: Trials
+    ) -> tuple[optuna.Trial, Job] | None:
+        """Begin the next configuration; none where enough are tried or its window is open."""
+        _check_failures(progress)
+        ordinal = progress.next_ordinal
+        if not progress.n_to_try or not self._may_begin(ordinal, progress):
+            return None
+        for enqueued, asked in trials.enqueued if ordinal else ():
+            job = first_repeat(self.record, asked, ordinal=ordinal)
+            if trial := start_enqueued(self.study, self.record, enqueued, job):
+                return trial, job
+        if progress.n_tried >= progress.n_wanted:
+            return None
+        cell = self._next_cell(progress)
+        if cell is None:
+            params = self._proposals.propose(progress.configurations, ordinal=ordinal)
+            cell = Cell(params, spaces.resolve(self.record.space, params))
+        job = first_repeat(self.record, cell, ordinal=ordinal)
+        return start(self.study, self.record, job), job
+
+    def _known(self, ordinal: int, progress: SearchProgress) -> list[list[FrozenTrial]]:
+        """Return the configurations that decide about this one: those outside of its window."""
+        return progress.configurations[: max(0, ordinal - self.record.window + 1)]
+
+    def _may_begin(self, ordinal: int, progress: SearchProgress) -> bool:
+        """Whether the configurations that decide about this one have ended."""
+        if not self.record.is_decided_on_the_way:
+            return True
+        return all(map(self._has_ended, self._known(ordinal, progress)))
+
+    def _has_ended(self, trials: list[FrozenTrial]) -> bool:
+        if is_dead_end(trials[0]):
+            return True
+        asked = trials[: self.goal.n_repeats]
+        return len(asked) == self.goal.n_repeats and all(t.state.is_finished() for t in asked)
+
+    def _next_cell(self, progress: SearchProgress) -> Cell | None:
+        """Return what needs no proposal: the base to begin with, or the next of a small space."""
+        if self.cells is None:
+            return None if progress.configurations else spaces.first_cell(self.record.space)
+        for ordinal, trials in enumerate(progress.configurations):
+            if ordinal not in self._identities:
+                self._identities[ordinal] = job_of(trials[0]).config.identity()
+        tried = set(self._identities.values())
+        return next(cell for cell in self.cells if cell.config.identity() not in tried)
+
+    def _limits(self, job: Job, progress: SearchProgress) -> Limits:
+        """Return what a configuration is pruned by; its further repeats are trained to the end."""
+        if job.repeat or job.report:
+            return {}
+        firsts = [trials[0] for trials in self._known(job.ordinal, progress)]
+        complete = [trial for trial in firsts if trial.state == TrialState.COMPLETE]
+        return PRUNERS[self.record.pruner](complete, self.record.space.base.epochs)
+
+
+def all_cells(record: StudyRecord, goal: Goal) -> list[Cell] | None:
+    """Return every configuration of the space, None where there are more than the goal."""
+    return spaces.search_cells(record.space, most=goal.n_trials)
+
+
+def is_dead_end(first: FrozenTrial) -> bool:
+    """Whether no repeats follow the first."""
+    return first.state in (TrialState.PRUNED, TrialState.FAIL)
+
+
+def choose_finalists(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Job]:
+    """Return the first repeats of the configurations with the best mean scores in the search.
+
+    Equal configurations are one; of equal scores the first configuration goes first.
+    """
+    if not goal.n_finalists:
+        return []
+    scores: dict[str, list[float]] = {}
+    firsts: dict[str, Job] = {}
+    for trial in trials:
+        if trial.state != TrialState.COMPLETE:
+            continue
+        job = job_of(trial)
+        if job.report or job.repeat >= goal.n_repeats:
+            continue
+        assert trial.value is not None
+        scores.setdefault(job.config.identity(), []).append(trial.value)
+        if job.repeat == 0:
+            firsts.setdefault(job.config.identity(), job)
+    means = {name: record.score.rank(fmean(scores[name])) for name in firsts}
+    ranked = sorted(firsts, key=lambda name: (-means[name], firsts[name].ordinal))
+    return [firsts[name] for name in ranked[: goal.n_finalists]]
+
+
+def finalist_jobs(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Job]:
+    """Return the trainings of the finalists, the best configuration first.
+
+    Call it when every configuration has its `goal.n_repeats`: the repeats of the finalists follow
+    these, so no seed and no fold that chose them serves again.
+    """
+    return [
+        job.with_repeat(repeat)
+        for job in choose_finalists(trials, record, goal)
+        for repeat in goal.fresh_repeats
+    ]
+
+
+def report_jobs(record: StudyRecord, goal: Goal) -> list[Job]:
+    """Return the trainings of the course networks: the same repeats as those of the finalists.
+
+    Their ordinals are below 0, so that they count as no configuration of the search.
+    """
+    if not goal.with_baselines:
+        return []
+    networks = [
+        first_repeat(record, Cell({}, spaces.load_space(name).base), ordinal=-place, report=name)
+        for place, name in enumerate(REPORTS, start=1)
+    ]
+    return [job.with_repeat(repeat) for job in networks for repeat in goal.fresh_repeats]
+
+
+def _check_failures(progress: SearchProgress) -> None:
+    last = [trials[0] for trials in progress.configurations[-_MOST_FAILURES_IN_A_ROW:]]
+    if len(last) == _MOST_FAILURES_IN_A_ROW and all(t.state == TrialState.FAIL for t in last):
+        raise StudyError(
+            f"The last {len(last)} trainings failed, the newest because: "
+            f"{last[-1].user_attrs.get('reason', 'unknown')} Narrow the ranges in the space file "
+            "(learning_rate first), then start a new study."
+        )
