@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.machine import REAL_DATA, describe_machine, spread
 from hpo.config import TrainingConfig
 from hpo.run.plan import SearchSettings, Settings, plan_search
-from hpo.run.session import open_session, run
+from hpo.run.session import open_session, training_events
 from hpo.training.engine import LaneEpoch, TrainingResult
 from hpo.training.stack import StackedStack
 
@@ -90,7 +90,7 @@ def measure_search(data: Path) -> dict[str, Any]:
         # The folds and the pixels are prepared once, and are no part of asking or storing.
         session.training_data.fold(0)
         session.training_data.pixels_at(TrainingConfig().image_size)
-        seconds = _seconds(lambda: [None for _ in run(session)])
+        seconds = _seconds(lambda: [None for _ in training_events(session)])
     overhead = 1 - sum(inside) / seconds
     return {
         "n_trials": 20,

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.drawing import draw
 from benchmarks.machine import describe_machine
 from hpo.config import TrainingConfig
-from hpo.search.job import job_of
+from hpo.search.trials import job_of
 from hpo.storage.opening import open_storage, quiet_optuna
 from hpo.study.record import StudyRecord
 from hpo.study.study import read_goal, read_record

@@ -4,7 +4,7 @@ import optuna
 
 from hpo import space as spaces
 from hpo.config import TrainingConfig
-from hpo.search.distributions import suggest
+from hpo.search.trials import suggest
 from hpo.space import Space
 
 

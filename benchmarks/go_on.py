@@ -17,10 +17,9 @@ from typing import Any, Final
 import optuna
 
 from hpo.config import TrainingConfig
-from hpo.run.events import TrialDone
-from hpo.run.loop import Workplace, work
+from hpo.run.kept_weights import KeptWeights
+from hpo.run.loop import TrainingLoop, TrialDone
 from hpo.run.session import open_source
-from hpo.search import run_key
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
@@ -52,17 +51,18 @@ def measure(folder: Path, n_trials: int) -> dict[str, Any]:
     study = studies.open_study(storage := open_storage(url), studies.study_names(storage)[0])
     record = replace(studies.read_record(study), window=6, pruner="median")
     goal = replace(studies.read_goal(study), n_trials=n_trials + _N_FURTHER, n_finalists=0)
-    place = Workplace(
+    loop = TrainingLoop(
+        study,
+        record,
+        open_source(study, record, goal),
         runs=RunStore(folder / "runs"),
-        key_of=lambda job: run_key(record, job),
+        weights=KeptWeights(folder / "weights", goal, record.score),
+        artifacts=folder / "artifacts",
         open_stack=lambda _n_lanes: AnyBatch(),
-        keep=lambda *_: None,
-        attach=lambda *_: None,
-        score=record.score,
         n_lanes=4,
     )
     times, before = [time.process_time()], _megabytes()
-    for event in work(study, open_source(study, record, goal), place):
+    for event in loop.events():
         if isinstance(event, TrialDone):
             times.append(time.process_time())
     return {

@@ -12,11 +12,11 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks.machine import describe_machine
-from hpo.run.engine import open_stack
+from hpo.run.loop import to_run
 from hpo.run.plan import SearchSettings, Settings, plan_search
-from hpo.run.recording import to_run
-from hpo.run.session import Session, open_session, run
-from hpo.search.job import first_repeat, further_repeat
+from hpo.run.session import Session, open_session, open_stack
+from hpo.search.trials import first_repeat
+from hpo.space import Cell
 from hpo.storage.opening import quiet_optuna
 from hpo.study.summary import Configuration
 
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _announced(session: Session, seed: int) -> Announced:
-    with closing(run(session)) as events:
+    with closing(training_events(session)) as events:
         for _ in events:
             pass
     summary = session.summary()
@@ -88,9 +88,9 @@ def _announced(session: Session, seed: int) -> Announced:
 def _fresh(session: Session, configuration: Configuration) -> float:
     """Return the mean score of ten repeats after those of the finalists."""
     record, goal = session.record, session.goal
-    first = first_repeat(record, ordinal=0, params={}, config=configuration.config)
+    first = first_repeat(record, Cell({}, configuration.config), ordinal=0)
     begin = goal.n_repeats + goal.n_final_repeats
-    jobs = [further_repeat(first, i, record=record) for i in range(begin, begin + N_FRESH)]
+    jobs = [first.with_repeat(i) for i in range(begin, begin + N_FRESH)]
     with closing(open_stack(record, session.training_data, n_lanes=N_FRESH)) as stack:
         lanes = [stack.add(job.config, seed=job.seed, fold=job.fold) for job in jobs]
         while stack.lanes:

@@ -18,11 +18,11 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
 from benchmarks.machine import REAL_DATA, ROOT, describe_machine
 from hpo.config import TrainingConfig
 from hpo.data import open_data, seal
-from hpo.reproduce import TOLERANCE, judge
-from hpo.reproduce.numbers import of_epoch
+from hpo.run.reproduce import TOLERANCE, differences, numbers_of_epoch
 from hpo.storage.runs import Epoch
 from hpo.study.score import SCORES
 from hpo.training import device
@@ -96,11 +96,11 @@ def _row(one: str, other: str, curves: dict[str, dict[str, list[dict[str, Any]]]
             {
                 key: v
                 for n, e in enumerate(curves[p][name], 1)
-                for key, v in of_epoch(n, Epoch(**e), SCORES["accuracy"]).items()
+                for key, v in numbers_of_epoch(n, Epoch(**e), SCORES["accuracy"]).items()
             }
             for p in (one, other)
         )
-        found = judge(a, b).begins
+        found = next((d for d in differences(a, b) if not d.is_rounding), None)
         begins[name] = found.epoch if found else None
         last = (curves[p][name][-1]["validation"]["accuracy"] for p in (one, other))
         apart[name] = round(100 * abs(next(last) - next(last)), 2)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hpo.run.events import TrialDone
+from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
-from hpo.run.session import Session, open_session, run
+from hpo.run.session import Session, open_session, training_events
 from hpo.storage.opening import open_storage
 from hpo.storage.url import DEFAULT_URL
 from hpo.study.gathering import summarize, with_call
@@ -68,7 +68,7 @@ def _names(names: str | Sequence[str]) -> Sequence[str]:
 
 def _finish(plan: Plan) -> StudySummary:
     with open_session(plan) as session:
-        done = [event for event in run(session) if isinstance(event, TrialDone)]
+        done = [event for event in training_events(session) if isinstance(event, TrialDone)]
         n_reused = sum(event.is_reused for event in done)
         n_trained = len(done) - n_reused
         summary = with_call(session.summary(), n_trained=n_trained, n_reused=n_reused)

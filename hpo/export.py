@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save
 from hpo.errors import OutputError, StudyError
 from hpo.evaluate import Ensemble, Evaluated, Evaluation
 from hpo.files import WrittenFiles, remove_leftovers, write_whole, writing
-from hpo.run import curve_files as curves
-from hpo.run.retraining import Retrained
+from hpo.run.artifacts import battery_to_csv, curves_to_csv, table_to_csv
+from hpo.run.reproduce import Retrained
 from hpo.search import Job
 from hpo.stats import Interval
 from hpo.storage.runs import RunStore
@@ -140,9 +140,9 @@ def _write_curves(
     for repeat in configuration.repeats:
         run = runs.read(repeat.run) if repeat.run else None
         if run is not None:
-            _write(files, home / f"curves-repeat-{repeat.number}.csv", curves.to_csv(run))
+            _write(files, home / f"curves-repeat-{repeat.number}.csv", curves_to_csv(run))
             if run.stress:
-                battery = curves.battery_to_csv(run)
+                battery = battery_to_csv(run)
                 _write(files, home / f"stress-repeat-{repeat.number}.csv", battery)
 
 
@@ -310,7 +310,7 @@ def _configurations_csv(summary: StudySummary) -> str:
         row: list[object] = [c.number, folder_name(c), *params, c.state, summary.record.metric]
         row += _interval_cells(c.score)
         rows.append(row + (_interval_cells(c.fresh) if summary.goal.n_finalists else []))
-    return curves.table_csv(header, rows)
+    return table_to_csv(header, rows)
 
 
 def _interval_cells(found: Interval | None) -> list[object]:
@@ -326,4 +326,4 @@ def _trials_csv(summary: StudySummary) -> str:
         for c in summary.configurations
         for r in c.repeats
     ]  # fmt: skip
-    return curves.table_csv(_TRIAL_COLUMNS, rows)
+    return table_to_csv(_TRIAL_COLUMNS, rows)

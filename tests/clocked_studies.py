@@ -1,17 +1,16 @@
 """Studies for tests: on the clocked engine, over a small space."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
 
 from hpo.config import TrainingConfig
-from hpo.run.events import Event, TrialDone
-from hpo.run.loop import Workplace, work
+from hpo.run.kept_weights import KeptWeights
+from hpo.run.loop import Event, TrainingLoop, TrialDone
 from hpo.run.session import open_source
-from hpo.search import run_key
 from hpo.space import Choices, FloatRange, IntRange, Parameter, Space, Sweep, SweepValue
 from hpo.storage.opening import Storage, open_storage
 from hpo.storage.runs import RunStore
@@ -104,17 +103,18 @@ class Bench:
 
     def events(
         self, study: optuna.Study, goal: Goal, n_lanes: int = 1, deadline: float = math.inf
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         record = studies.read_record(study)
         goal = studies.raise_goal(study, goal)
-        place = Workplace(
+        loop = TrainingLoop(
+            study,
+            record,
+            open_source(study, record, goal),
             runs=self.runs,
-            key_of=lambda job: run_key(record, job),
+            weights=KeptWeights(self.folder / "weights", goal, record.score),
+            artifacts=self.folder / "artifacts",
             open_stack=lambda _n_lanes: self.stack,
-            keep=lambda _job, _run, _result: None,
-            attach=lambda _trial, _run: None,
-            score=record.score,
             n_lanes=n_lanes,
             deadline=deadline,
         )
-        return work(study, open_source(study, record, goal), place)
+        return loop.events()

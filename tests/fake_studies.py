@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
-from hpo.search.distributions import suggest
-from hpo.search.finalists import finalist_jobs
+from hpo.search.tpe import finalist_jobs
+from hpo.search.trials import suggest
 from hpo.space.reading import read_space
 from hpo.storage.runs import Epoch, Run, RunKey, RunStore
 from hpo.study.gathering import summarize

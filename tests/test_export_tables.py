@@ -11,7 +11,7 @@ import pytest
 
 from hpo.errors import OutputError, StudyError
 from hpo.export import Exporter, export, folder_name
-from hpo.run.retraining import Retrained
+from hpo.run.reproduce import Retrained
 from hpo.search import Job
 from hpo.study.score import SCORES
 from tests.fake_studies import CHANGES, FakeStudy, add_finalists, fake_grid, fake_search

@@ -26,11 +26,11 @@ GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", "
         "from hpo import open_study\nimport hpo\nsearch = hpo.search",
         "import hpo\nsearch = hpo.search",
         "import hpo.search.grid\nfrom hpo import search",
-        "import hpo\nhpo.grid\nimport hpo.search.job\nsearch = hpo.search",
+        "import hpo\nhpo.grid\nimport hpo.search.trials\nsearch = hpo.search",
     ],
 )
 def test_search_is_the_function_and_not_the_package_of_that_name(lines: str) -> None:
-    script = f"{lines}\nassert search.__module__ == 'hpo.api', search\nimport hpo.search.samplers"
+    script = f"{lines}\nassert search.__module__ == 'hpo.api', search\nimport hpo.search.proposals"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from hpo.data import open_data, seal
-from hpo.run.engine import processes_of
 from hpo.run.plan import Settings, plan_grid
-from hpo.run.session import Session, open_session, plan_resume
+from hpo.run.session import Session, open_session, plan_resume, processes_of
 from hpo.training.device import choose
 from hpo.training.processes import crew
 

@@ -19,7 +19,7 @@ from hpo.evaluate.studies import compare
 from hpo.export import Exporter, export
 from hpo.report.comparison import write_comparison
 from hpo.report.facts import commands
-from hpo.reproduce import reproduce
+from hpo.run.reproduce import reproduce
 from hpo.storage.url import DEFAULT_URL, storage_option
 from hpo.study import study as studies
 from hpo.study.gathering import summarize

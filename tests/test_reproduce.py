@@ -3,11 +3,11 @@
 import math
 
 import pytest
+from hpo.reproduce.numbers import AFTER, Numbers, of_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.reproduce import TOLERANCE, Judgment, Reproduction, judge, sentences, to_document
-from hpo.reproduce.numbers import AFTER, Numbers, of_run
+from hpo.run.reproduce import TOLERANCE, Judgment, Reproduction, judge, sentences, to_document
 from hpo.storage.runs import Epoch, Run
 from hpo.study.score import SCORES
 

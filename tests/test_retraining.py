@@ -9,9 +9,9 @@ import pytest
 
 from hpo.errors import OutOfMemoryError
 from hpo.run import retraining
-from hpo.run.engine import lanes_of
-from hpo.run.retraining import retrain
-from hpo.search.job import job_of
+from hpo.run.reproduce import retrain
+from hpo.run.session import lanes_of
+from hpo.search.trials import job_of
 from hpo.storage.opening import open_storage
 from hpo.study.study import open_study, read_record
 from hpo.training.engine import LaneEpoch, TrainingResult

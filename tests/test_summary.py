@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hpo.run.events import TrialDone
+from hpo.run.loop import TrialDone
 from hpo.space import Choices, Parameter, Sweep, SweepValue
 from hpo.study.gathering import summarize, summarize_all
 from hpo.study.record import Goal

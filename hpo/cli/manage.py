@@ -44,7 +44,7 @@ def export(
     from hpo.evaluate import read_evaluation
     from hpo.export import Exporter
     from hpo.export import export as write
-    from hpo.run.retraining import retrain
+    from hpo.run.reproduce import retrain
     from hpo.run.session import move_data
     from hpo.storage.opening import open_storage
     from hpo.storage.paths import runs_folder, study_folder

@@ -12,8 +12,8 @@ from rich.table import Column
 
 from hpo.cli.output import duration, error_console, say
 from hpo.cli.signals import check_interrupt
-from hpo.run.events import EpochDone, Event, StackShrunk, TrialDone
-from hpo.run.session import Session, run
+from hpo.run.loop import EpochDone, Event, StackShrunk, TrialDone
+from hpo.run.session import Session, training_events
 from hpo.search import Job
 from hpo.search.trials import job_of, read_trials
 from hpo.space.records import params_text
@@ -111,7 +111,7 @@ def train(session: Session, *, is_quiet: bool) -> Tally:
         if trial.state.name == "COMPLETE":
             tally.note(job_of(trial), trial.value)
     # Closed at once when the caller stops: what was cut off then waits again.
-    with closing(run(session)) as events:
+    with closing(training_events(session)) as events:
         follow(events, tally, is_quiet=is_quiet)
     return tally
 

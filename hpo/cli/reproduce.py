@@ -57,8 +57,8 @@ def reproduce(
     if (configuration is None) == (trial is None):
         raise UsageError("hpo reproduce takes the number of a configuration, or --trial NUMBER.")
     from hpo.cli.output import print_json, print_line, say
-    from hpo.reproduce import Reproduction, sentences, to_document
-    from hpo.reproduce import reproduce as train_again
+    from hpo.run.reproduce import Reproduction
+    from hpo.run.reproduce import reproduce as train_again
     from hpo.run.session import move_data
     from hpo.storage.opening import open_storage
     from hpo.storage.paths import runs_folder
@@ -87,15 +87,15 @@ def reproduce(
             found = event
         elif not quiet and time.monotonic() - shown > _SECONDS_BETWEEN_LINES:
             shown = time.monotonic()
-            same = "as recorded" if event.is_equal else "not as recorded"
-            say(f"epoch {event.epoch}/{event.n_epochs}: {same}")
+            epoch, n_epochs, is_equal = event
+            say(f"epoch {epoch}/{n_epochs}: {'as recorded' if is_equal else 'not as recorded'}")
     if json:
         number, repeat_number = place or (None, None)
-        print_json(to_document(found) | {"number": number, "repeat": repeat_number})
+        print_json(found.to_document() | {"number": number, "repeat": repeat_number})
     else:
-        for line in sentences(found):
+        for line in found.sentences():
             print_line(line)
-    if found.judgment.result == "different":
+    if found.result == "different":
         raise typer.Exit(1)
 
 

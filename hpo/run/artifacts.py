@@ -19,8 +19,8 @@ import sqlalchemy
 from optuna.artifacts import ArtifactMeta
 
 from hpo.files import MAKE_ROOM, write_whole, writing
-from hpo.storage.runs import Run
 from hpo.storage.opening import Storage
+from hpo.storage.runs import Run
 from hpo.untrusted import csv_cell
 
 _CURVES: Final = "curves.csv"

@@ -1,8 +1,8 @@
 """What a plan would cost, before anything is trained: trainings, time and memory.
 
 Trainings are counted exactly. Their time follows from a few configurations that are timed here,
-with all processes at work. What a search will propose and prune is not known: random
-configurations stand in for its proposals, and the time is a range.
+with all processes at work. What a search will propose and prune is not known: its time is that of
+random configurations, and a range.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,12 @@ from optuna.trial import TrialState
 from hpo import space as spaces
 from hpo.config import TrainingConfig
 from hpo.data import TrainingData
-from hpo.run.engine import joins, lanes_of, processes_of, sealed
 from hpo.run.plan import Plan
-from hpo.search.distributions import suggest
+from hpo.run.session import joins, lanes_of, processes_of, sealed
 from hpo.search.grid import grid_jobs
-from hpo.search.job import Job, job_of, run_key
-from hpo.search.samplers import make_sampler
-from hpo.search.standing import Standing, all_cells
-from hpo.search.trials import Trials, read_trials
+from hpo.search.proposals import make_sampler
+from hpo.search.tpe import SearchProgress, all_cells
+from hpo.search.trials import Job, Trials, job_of, read_trials, run_key, suggest
 from hpo.storage.opening import explained, open_storage, quiet_optuna
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
@@ -50,13 +48,18 @@ _PRUNED: Final = (0.87, 0.6, 1.3)
 _UNPRUNED: Final = (1.0, 0.7, 1.35)
 
 
+_Work = tuple[int, int, int, int, list[TrainingConfig]]
+"""Configurations, trainings, those done, those stored; and the configurations to train: of a
+search a sample of its space."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What a plan would cost.
 
-    `n_done` trainings are in the study, `n_stored` of a grid's in the run store. `seconds_range`
-    is what a search may take by what it finds. Trainings with one of `too_large_batches` will
-    fail: that is more than the `n_train` training images.
+    `n_done` trainings are in the study, `n_stored` of a grid's in the run store. A search takes
+    `seconds_range`, depending on what it finds. Trainings with one of `too_large_batches` will
+    fail: they are larger than the `n_train` training images.
     """
 
     study: str
@@ -79,17 +82,6 @@ class Forecast:
         return self.n_trainings - self.n_done - self.n_stored
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """What is to be trained: `configs` one by one, or for a search a sample of its space."""
-
-    n_configurations: int
-    n_trainings: int
-    n_done: int
-    n_stored: int
-    configs: Sequence[TrainingConfig]
-
-
 def forecast(plan: Plan) -> Forecast:
     """Count and time what a plan would train, without training or creating anything.
 
@@ -107,17 +99,17 @@ def forecast(plan: Plan) -> Forecast:
         work = _of_grid(record, goal, trials, RunStore(runs_folder(plan.storage)))
     else:
         work = _of_search(record, goal, trials)
-    n_to_train = work.n_trainings - work.n_done - work.n_stored
+    n_configurations, n_trainings, n_done, n_stored, every = work
+    n_to_train = n_trainings - n_done - n_stored
     n_lanes = min(lanes_of(record, plan.lanes), max(1, n_to_train))
     n_processes = processes_of(record, n_lanes)
     data = sealed(plan.dataset, record)
     # A batch larger than the training images fails as one training: there is nothing to time.
     n_train = len(data.fold(FOLD).train)
-    configs = [config for config in work.configs if config.batch_size <= n_train]
+    configs = [config for config in every if config.batch_size <= n_train]
     times = training_seconds(data, configs, device=device, n_processes=n_processes)
     if record.kind == "grid":
-        shares = (1.0, 1.0, 1.0)
-        total, longest = sum(times), max(times, default=0.0)
+        shares, total, longest = (1.0, 1.0, 1.0), sum(times), max(times, default=0.0)
     else:
         shares = _UNPRUNED if record.pruner == "none" else _PRUNED
         total, longest = n_to_train * fmean(times or [0.0]), 0.0
@@ -131,17 +123,15 @@ def forecast(plan: Plan) -> Forecast:
         study=plan.name,
         device=device.name,
         precision=device.precision,
-        n_configurations=work.n_configurations,
-        n_trainings=work.n_trainings,
-        n_done=work.n_done,
-        n_stored=work.n_stored,
+        n_configurations=n_configurations,
+        n_trainings=n_trainings,
+        n_done=n_done,
+        n_stored=n_stored,
         n_lanes=n_lanes,
         seconds=seconds,
         seconds_range=(least, most),
         memory_bytes=max(memory, default=0),
-        too_large_batches=tuple(
-            sorted({c.batch_size for c in work.configs if c.batch_size > n_train})
-        ),
+        too_large_batches=tuple(sorted({c.batch_size for c in every if c.batch_size > n_train})),
         n_train=n_train,
     )
 
@@ -161,54 +151,45 @@ def _find(plan: Plan) -> optuna.Study | None:
 
 
 def _of_grid(record: StudyRecord, goal: Goal, trials: Trials, runs: RunStore) -> _Work:
-    cells = spaces.cells(record.space, record.names)
-    jobs = grid_jobs(cells, record, goal.n_repeats)
+    jobs = grid_jobs(record, goal.n_repeats)
     read = [job_of(trial) for trial in trials.ours if trial.state == TrialState.COMPLETE]
     done = {(job.config.identity(), job.repeat) for job in read}
     missing = [job for job in jobs if (job.config.identity(), job.repeat) not in done]
     lacking = [job for job in missing if not runs.has(run_key(record, job))]
-    if joins(record):  # What is the beginning of a longer training is trained with it.
+    configs = [job.config for job in lacking]
+    if joins(record):  # A training that is the beginning of a longer one is part of it.
         longest: dict[object, Job] = {}
         for job in sorted(lacking, key=lambda job: job.config.epochs):
             longest[root_of(job.config) or job.config.identity(), job.seed, job.fold] = job
         configs = [job.config for job in longest.values()]
-    else:
-        configs = [job.config for job in lacking]
-    return _Work(
-        n_configurations=len(cells),
-        n_trainings=len(jobs),
-        n_done=len(jobs) - len(missing),
-        n_stored=len(missing) - len(lacking),
-        configs=configs,
-    )
+    n_configurations = len(jobs) // goal.n_repeats
+    n_stored = len(missing) - len(lacking)
+    return n_configurations, len(jobs), len(jobs) - len(missing), n_stored, configs
 
 
 def _of_search(record: StudyRecord, goal: Goal, trials: Trials) -> _Work:
     cells = all_cells(record, goal)
-    standing = Standing(trials, record, goal, cells=cells)
+    progress = SearchProgress(trials, record, goal, cells=cells)
+    n_left = progress.n_left
     n_done = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials.ours)
-    sample = _random_configs(record) if cells is None else [cell.config for cell in cells]
-    return _Work(
-        n_configurations=standing.n_wanted,
-        n_trainings=n_done + standing.n_left,
-        n_done=n_done,
-        n_stored=0,
-        configs=sample if standing.n_left else [],
-    )
-
-
-def _random_configs(record: StudyRecord) -> list[TrainingConfig]:
-    scratch = optuna.create_study(sampler=make_sampler("random", seed=record.seed, ordinal=0))
-    asked = (suggest(scratch.ask(), record.space) for _ in range(_N_RANDOM))
-    return [spaces.resolve(record.space, params) for params in asked]
+    configs: list[TrainingConfig] = []
+    if n_left and cells is not None:
+        configs = [cell.config for cell in cells]
+    elif n_left:
+        sampler = make_sampler("random", seed=record.seed, ordinal=0)
+        scratch = optuna.create_study(sampler=sampler)
+        asked = (suggest(scratch.ask(), record.space) for _ in range(_N_RANDOM))
+        configs = [spaces.resolve(record.space, params) for params in asked]
+    return progress.n_wanted, n_done + n_left, n_done, 0, configs
 
 
 def training_seconds(
     data: TrainingData, configs: Sequence[TrainingConfig], *, device: Device, n_processes: int
 ) -> list[float]:
-    """Return the seconds of each training: of many kinds an even choice by their cost is timed.
+    """Return the seconds of each training.
 
-    The others follow from their costs (`hpo.training.cost.epoch_cost`).
+    At most 12 kinds are timed, evenly chosen by their cost (`hpo.training.cost.epoch_cost`); the
+    others follow from theirs.
     """
     n_train = len(data.fold(FOLD).train)
     costs = {_kind(config): epoch_cost(config, n_train=n_train) for config in configs}

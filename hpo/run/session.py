@@ -1,26 +1,25 @@
-"""An open study with everything that works on it: data, run store, folder."""
+"""An open study with everything that works on it: data, run store, folder, engine."""
 
+import contextlib
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import optuna
-from safetensors.numpy import save as to_safetensors
 
-from hpo.data import Dataset, TrainingData, cache, open_data
+from hpo import cores
+from hpo import space as spaces
+from hpo.data import Dataset, TrainingData, cache, open_data, seal
 from hpo.errors import DataError, StudyError
 from hpo.files import remove_leftovers
-from hpo.run.dashboard import all_attached, attach_curves, attached_to, remove_attached
-from hpo.run.engine import lanes_of, open_stack, sealed, with_device
-from hpo.run.events import Event, TrialDone
+from hpo.run.artifacts import all_attached, attached_to, remove_attached
 from hpo.run.kept_weights import KeptWeights
-from hpo.run.loop import Workplace, work
+from hpo.run.loop import Event, TrainingLoop
 from hpo.run.plan import Plan, describe_data
-from hpo.search import GridSource, Job, SearchSource, Source, run_key
-from hpo.search.trials import requeue_stale
+from hpo.search import GridSource, SearchSource, Source
+from hpo.search.trials import requeue_running
 from hpo.storage.lock import Check, study_lock
 from hpo.storage.opening import Storage, explained, in_command, open_storage, quiet_optuna
 from hpo.storage.paths import (
@@ -30,20 +29,21 @@ from hpo.storage.paths import (
     runs_folder,
     study_folder,
 )
-from hpo.storage.runs import RunKey, RunStore
+from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from hpo.study.baselines import baselines
 from hpo.study.gathering import summarize
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.summary import StudySummary
-from hpo.training.engine import Stack, TrainingResult
+from hpo.training.cost import choose_lanes
+from hpo.training.engine import Stack
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """A study, opened by its only driver. `record` holds the device settled at its creation.
 
-    `check` raises where this process no longer is the driver.
+    `check` raises where this process is no longer the driver.
     """
 
     plan: Plan
@@ -69,26 +69,18 @@ class Session:
         """The folder of this study, for its page, weights and exports."""
         return study_folder(self.storage.url, self.study.study_name)
 
-    @property
-    def n_lanes(self) -> int:
-        """How many trainings go on at once, in all processes."""
-        return lanes_of(self.record, self.plan.lanes)
-
-    def key_of(self, job: Job) -> RunKey:
-        """Return what decides the numbers of a job."""
-        return run_key(self.record, job)
-
     def summary(self) -> StudySummary:
-        """Return the study as it stands."""
+        """Return what the study holds now."""
         return summarize(self.study, storage_url=self.storage.url)
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_session(plan: Plan) -> Iterator[Session]:
     """Open or create the study of a plan, as its only driver until the end.
 
-    Trials that a dead process left running are put back, so that they are trained again. Where the
-    plan has the study's data at another path, that is the recorded one from now on.
+    Whatever trial runs when the session begins or ends waits again: a driver that was killed left
+    it, or this one is told to stop. Where the plan has the study's data at another path, that
+    path is recorded.
 
     Raises:
         StudyError: another process drives the study, or it is there and does not fit the plan.
@@ -107,17 +99,23 @@ def open_session(plan: Plan) -> Iterator[Session]:
             is_gpu_named = record.is_gpu_named or plan.record.is_gpu_named
             record = replace(record, is_gpu_named=is_gpu_named)
             goal = studies.raise_goal(study, plan.goal)
-            requeue_stale(study)
+            requeue_running(study)
             source = open_source(study, record, goal)
-        yield Session(
-            plan=plan,
-            storage=storage,
-            study=study,
-            record=record,
-            goal=goal,
-            source=source,
-            check=check,
-        )
+        try:
+            yield Session(
+                plan=plan,
+                storage=storage,
+                study=study,
+                record=record,
+                goal=goal,
+                source=source,
+                check=check,
+            )
+        finally:
+            # Where that fails, the next driver does it.
+            with contextlib.suppress(Exception):
+                check()
+                requeue_running(study)
 
 
 def plan_resume(name: str, storage_url: str) -> Plan:
@@ -181,56 +179,37 @@ def move_data(name: str, storage_url: str, path: Path) -> None:
         studies.move_data(study, describe_data(dataset, path))
 
 
-def run(session: Session) -> Generator[Event, None, None]:
+def training_events(session: Session) -> Generator[Event, None, None]:
     """Train what the study lacks, event by event; nothing where nothing is missing."""
     weights = KeptWeights.of(session.summary(), session.folder / "weights")
     if session.source.n_left():
         session.runs.check_writable()
-    # A call that was killed may have left losers, and files half written.
+    # A command that was killed may have left weights that lost, and files half written.
     weights.tidy()
     artifacts = artifacts_folder(session.storage.url)
     for folder in (session.folder, weights.folder, session.runs.folder, artifacts):
         remove_leftovers(folder)
     cache.remove_cut_off()
-    # Closed at once when the caller stops: what was cut off then waits again.
+
+    def opened(n_lanes: int) -> Stack:
+        """Open a stack; lanes beyond the trainings that are left get no process."""
+        n_used = min(n_lanes, max(1, session.source.n_left()))
+        return open_stack(session.record, session.training_data, n_lanes=n_used)
+
     with explained(session.storage.url):
-        place = Workplace(
+        yield from TrainingLoop(
+            session.study,
+            session.record,
+            session.source,
             runs=session.runs,
-            key_of=session.key_of,
-            score=session.record.score,
-            keep=partial(_keep, weights),
-            attach=partial(attach_curves, folder=artifacts),
-            open_stack=partial(_open_stack, session),
-            check=session.check,
-            n_lanes=session.n_lanes,
+            weights=weights,
+            artifacts=artifacts,
+            open_stack=opened,
+            n_lanes=lanes_of(session.record, session.plan.lanes),
             deadline=time.monotonic() + session.plan.timeout_s,
-        )
-        with closing(work(session.study, session.source, place)) as events:
-            for event in events:
-                if isinstance(event, TrialDone) and event.score is not None:
-                    _drop_losers(weights, event)
-                yield event
+            check=session.check,
+        ).events()
         _record_baselines(session)
-
-
-def _open_stack(session: Session, n_lanes: int) -> Stack:
-    """Open a stack of so many lanes; those beyond the trainings that are left get no process."""
-    n_used = min(n_lanes, max(1, session.source.n_left()))
-    return open_stack(session.record, session.training_data, n_lanes=n_used)
-
-
-def _keep(weights: KeptWeights, job: Job, run: str, result: TrainingResult) -> None:
-    """Keep the weights of a training while its configuration may be handed over."""
-    if not job.report:
-        weights.write(run, to_safetensors(result.weights))
-
-
-def _drop_losers(weights: KeptWeights, done: TrialDone) -> None:
-    """Drop the weights of what has lost by a training that is complete."""
-    assert done.score is not None
-    job = done.job
-    if not job.report:
-        weights.add(job.config.identity(), job.repeat, done.run, done.score, place=1 + job.ordinal)
 
 
 def delete_study(storage: Storage, name: str) -> None:
@@ -289,3 +268,65 @@ def _record_baselines(session: Session) -> None:
     found = baselines(session.training_data, folds)
     session.study.set_user_attr("baselines", {b.name: b.mean for b in found})
     session.study.set_user_attr("baseline_folds", folds)
+
+
+def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
+    """Return the data as the trainings of a study may see them."""
+    return replace(seal(dataset), is_stressed=record.score.is_stressed)
+
+
+def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
+    """Open the engine that trains a study, on its device, in one process or several.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
+    # torch takes two seconds to import: a study that is complete is shown without it.
+    from hpo.training import device, processes, stack
+
+    place = device.choose(record.device, record.precision)
+    n_processes = processes_of(record, n_lanes)
+    if n_processes == 1:
+        return stack.open_stack(data, device=place, joins=joins(record))
+    spread = processes.Spread(n_processes=n_processes, joins=joins(record))
+    return processes.open_stack(data, device=place, spread=spread)
+
+
+def lanes_of(record: StudyRecord, asked: int | None) -> int:
+    """Return how many trainings of a study run at once: of a search at most its window.
+
+    None is chosen by the configurations, as far as they are known.
+    """
+    configs = [record.space.base]
+    if record.kind == "grid":
+        configs = [cell.config for cell in spaces.cells(record.space, record.names)]
+    n_lanes = asked or choose_lanes(record.kind, record.device, configs)
+    return min(n_lanes, record.window) if record.window else n_lanes
+
+
+def processes_of(record: StudyRecord, n_lanes: int) -> int:
+    """Return in how many processes the lanes train: one per core, or per GPU if none is named."""
+    if record.device.startswith("cpu"):
+        return min(n_lanes, cores.n_usable())
+    if record.device != "cuda:0" or record.is_gpu_named:
+        return 1
+    from hpo.training import device
+
+    return min(n_lanes, device.n_gpus())
+
+
+def joins(record: StudyRecord) -> bool:
+    """Whether trainings that differ only in their epochs are trained as one."""
+    return record.kind == "grid" and "epochs" in record.names
+
+
+def with_device(record: StudyRecord) -> StudyRecord:
+    """Return the record with its device and precision settled on this machine.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
+    from hpo.training import device
+
+    place = device.choose(record.device, record.precision)
+    return replace(record, device=place.name, precision=place.precision)

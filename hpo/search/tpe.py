@@ -41,7 +41,7 @@ class SearchProgress:
 
     `places` holds the trials by ordinal and repeat, the later of two tries; `configurations` the
     trials by ordinal, the first repeat first. `is_open` says that one of them runs or waits,
-    finalists aside. `cells` are those of a space that has no more of them than the goal, else None.
+    finalists aside. `cells` are all configurations of a small space (`all_cells`).
     """
 
     def __init__(

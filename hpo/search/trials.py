@@ -22,9 +22,9 @@ from hpo.config import Scalar, TrainingConfig
 from hpo.errors import StudyError
 from hpo.search.pruning import Limits, is_behind
 from hpo.space import Cell, Choices, Domain, FloatRange, IntRange, Space
-from hpo.storage.runs import RunKey
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
+from hpo.storage.runs import RunKey
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score
 
@@ -274,7 +274,9 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
     return params
 
 
-def distributions(record: StudyRecord, params: Mapping[str, Scalar]) -> dict[str, BaseDistribution]:
+def distributions(
+    record: StudyRecord, params: Mapping[str, Scalar]
+) -> dict[str, BaseDistribution]:
     """Return what these parameters were chosen from: the swept values, or the ranges."""
     space = record.space
     if record.kind == "grid":

@@ -8,7 +8,7 @@ import optuna
 
 from hpo.run import session as sessions
 from hpo.run.plan import SearchSettings, Settings, plan_search
-from hpo.run.session import open_session, run
+from hpo.run.session import open_session, training_events
 from tests.clocked import ClockedStack
 
 _EPOCHS: Final = 30
@@ -41,7 +41,7 @@ def of_hpo(url: str, data: object, *, n_trials: int) -> Pace:
     sessions.open_stack = lambda *_args, **_options: ClockedStack()  # type: ignore[attr-defined]
     with open_session(plan) as session:
         started = time.monotonic()
-        for _ in run(session):
+        for _ in training_events(session):
             pass
         assert not session.source.n_left()
         return Pace(n_trials, time.monotonic() - started)

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 
 from hpo.run import session as sessions
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
-from hpo.run.session import open_session, run
+from hpo.run.session import open_session, training_events
 from tests.chaos.forks import fork, wait
 from tests.chaos.studies import Case
 from tests.clocked import ClockedStack
@@ -42,7 +42,7 @@ def train(of: Plan, case: Case, *, kill_at: int = -1) -> int:
         os.environ["HPO_RUNS"] = str(case.folder / "runs")
         count_writes(_killer(kill_at))
         with open_session(replace(of, storage=case.url)) as session:
-            for _ in run(session):
+            for _ in training_events(session):
                 pass
 
     return wait(fork(work))

@@ -15,9 +15,8 @@ from optuna.trial import TrialState, create_trial
 from hpo import space as spaces
 from hpo.errors import StorageError
 from hpo.run.plan import Settings, plan_grid
-from hpo.run.session import open_session, run
-from hpo.search.job import first_repeat
-from hpo.search.trials import requeue, start
+from hpo.run.session import open_session, training_events
+from hpo.search.trials import first_repeat, start
 from hpo.study.study import read_record
 from tests.conftest import SMALL, Answer, Hpo
 
@@ -172,7 +171,7 @@ def tell_at(
         lanes=1,
     )
     with open_session(plan_grid(["batch_size"], settings)) as session:
-        for number, _ in enumerate(run(session)):
+        for number, _ in enumerate(training_events(session)):
             if number == after:
                 tell(opened(), 0)
     return states(), made.hpo("show", "s", "--json").json
@@ -203,8 +202,9 @@ def test_a_waiting_trial_that_another_program_takes_is_trained_all_the_same(made
     study = opened()
     record = read_record(study)
     cell = spaces.cells(record.space, record.names)[0]
-    job = first_repeat(record, ordinal=cell.ordinal, params=cell.params, config=cell.config)
-    requeue(study, start(study, record, job))
+    job = first_repeat(record, cell, ordinal=cell.ordinal)
+    start(study, record, job)
+    requeue_running(study)
     taken = opened().ask()
     assert taken.number == 0
     assert made.json(*GRID, "--repeats", "1")["n_trained"] == 2

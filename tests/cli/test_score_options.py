@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from hpo.config import TrainingConfig
-from hpo.search import Job, open_search, standing
-from hpo.search.job import first_repeat, further_repeat
+from hpo.search import Job, tpe
+from hpo.search.trials import first_repeat
+from hpo.space import Cell
 from hpo.study.record import Goal, StudyRecord
 from tests.conftest import SMALL, Hpo
 
@@ -81,14 +82,13 @@ def small_bases(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def jobs(record: StudyRecord, goal: Goal) -> list[Job]:
         bases = [
-            first_repeat(record, ordinal=-n, params={}, config=config, report=name)
+            first_repeat(record, Cell({}, config), ordinal=-n, report=name)
             for n, (name, config) in enumerate(bases_by_name.items(), start=1)
         ]
         n_repeats = goal.n_final_repeats if goal.with_baselines else 0
-        return [further_repeat(b, 1 + i, record=record) for b in bases for i in range(n_repeats)]
+        return [b.with_repeat(1 + i) for b in bases for i in range(n_repeats)]
 
-    for module in (open_search, standing):
-        monkeypatch.setattr(module, "report_jobs", jobs)
+    monkeypatch.setattr(tpe, "report_jobs", jobs)
 
 
 @pytest.mark.usefixtures("small_bases")

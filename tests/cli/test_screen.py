@@ -13,7 +13,7 @@ from rich.console import Console
 
 from hpo.cli import output, progress
 from hpo.config import TrainingConfig
-from hpo.run.events import EpochDone, Event, TrialDone
+from hpo.run.loop import EpochDone, Event, TrialDone
 from hpo.search import Job
 from hpo.study.score import SCORES
 from tests.conftest import SMALL, Hpo

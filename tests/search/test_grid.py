@@ -9,9 +9,8 @@ from optuna.trial import TrialState
 
 from hpo.config import Scalar
 from hpo.search import GridSource
-from hpo.search.job import first_repeat
-from hpo.search.trials import requeue, start
-from hpo.space import Sweep, SweepValue
+from hpo.search.trials import first_repeat, requeue_running, start
+from hpo.space import Cell, Sweep, SweepValue
 from hpo.study.gathering import summarize
 from hpo.study.record import Goal
 from tests.clocked import ClockedStack
@@ -93,7 +92,6 @@ def test_an_interrupted_grid_keeps_what_is_finished_and_goes_on_where_it_stopped
     with pytest.raises(KeyboardInterrupt):
         bench.train(study, Goal(2))
     assert complete(study) == GRID[:2]
-    assert [t.state for t in study.trials].count(TrialState.RUNNING) == 0
     bench.stack = ClockedStack()
     bench.train(study, Goal(2))
     assert sorted(complete(study)) == GRID
@@ -175,8 +173,9 @@ def test_a_study_that_asked_for_one_training_twice_goes_on_to_the_others(bench: 
     for ordinal, step_size in enumerate((1, 2)):
         params: dict[str, Scalar] = {"scheduler": "none", "step_size": step_size}
         config = made.space.base.replace(**params)
-        job = first_repeat(made, ordinal=ordinal, params=params, config=config)
-        requeue(study, start(study, made, job))
+        job = first_repeat(made, Cell(params, config), ordinal=ordinal)
+        start(study, made, job)
+    requeue_running(study)
     bench.train(study, Goal(1))
     summary = summarize(study, storage_url="sqlite:///hpo.db")
     assert [c.state for c in summary.configurations] == ["complete"] * 3

@@ -4,7 +4,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo.errors import DeviceError, OutOfMemoryError
-from hpo.run.events import EpochDone, StackShrunk
+from hpo.run.loop import EpochDone, StackShrunk
 from hpo.study.record import Goal
 from tests.clocked_studies import Bench, record
 

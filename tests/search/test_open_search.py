@@ -9,8 +9,8 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo.errors import StudyError
+from hpo.search.proposals import SAMPLERS
 from hpo.search.pruning import PRUNERS
-from hpo.search.samplers import SAMPLERS
 from hpo.space import Choices, FloatRange, Parameter
 from hpo.study.record import PRUNERS as PRUNER_NAMES
 from hpo.study.record import SAMPLERS as SAMPLER_NAMES

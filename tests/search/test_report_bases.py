@@ -6,7 +6,7 @@ import optuna
 from optuna.trial import TrialState
 
 from hpo import space as spaces
-from hpo.search.report_bases import REPORTS
+from hpo.search.tpe import REPORTS
 from hpo.study.gathering import summarize
 from hpo.study.record import Goal, StudyRecord
 from tests.clocked_studies import Bench, open_source, record

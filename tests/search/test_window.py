@@ -13,11 +13,10 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.run.events import EpochDone, TrialDone
-from hpo.search.distributions import suggest
-from hpo.search.proposals import Proposals
+from hpo.run.loop import EpochDone, TrialDone
+from hpo.search.proposals import Proposals, make_sampler
 from hpo.search.pruning import PRUNERS, is_behind
-from hpo.search.samplers import make_sampler
+from hpo.search.trials import suggest
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import read_score
 from tests.clocked import ClockedStack
