@@ -49,7 +49,7 @@ fuzz: install
 # 300 times kill -9, at every write and at random; an hour or two, in the folder chaos/. What is
 # done is not done again.
 chaos: install
-	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m benchmarks.chaos
 
 clean:
 	rm -rf .venv demo chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis

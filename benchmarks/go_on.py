@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import optuna
 
+from benchmarks.long_database import in_database
 from hpo.config import TrainingConfig
 from hpo.run.kept_weights import KeptWeights
 from hpo.run.loop import TrainingLoop, TrialDone
@@ -24,7 +25,7 @@ from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from tests.clocked import ClockedStack
-from tests.long_studies import in_database, long_search
+from tests.long_studies import long_search
 
 _N_FURTHER: Final = 60
 _N_FIRST: Final = 10

@@ -24,11 +24,12 @@ from typing import Any
 import optuna
 
 from benchmarks.draw_page import drawn_seconds
+from benchmarks.long_database import in_database
 from benchmarks.machine import ROOT, describe_machine, spread
 from hpo.run.plan import SearchSettings, Settings, plan_search
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
-from tests.long_studies import in_database, long_grid, long_search, save_runs
+from tests.long_studies import long_grid, long_search, save_runs
 
 RESULTS = Path(__file__).parent / "results" / "long.json"
 TARGETS = {

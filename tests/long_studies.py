@@ -1,32 +1,19 @@
 """Studies of thousands of trials, as the commands would have left them, made in seconds."""
 
-import json
 import random
 import tomllib
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import optuna
-import sqlalchemy
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-)
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import space as spaces
-from hpo.config import Scalar, TrainingConfig
-from hpo.search import Job, run_key
-from hpo.space import Choices, Domain, FloatRange
+from hpo.search.trials import Job, distributions, first_repeat, run_key, suggest
+from hpo.space import Cell
 from hpo.space.reading import read_space
-from hpo.storage.opening import Storage
 from hpo.storage.runs import RunStore
 from hpo.study.record import DataInfo, Goal, StudyRecord
 from hpo.study.study import check_fits, raise_goal
@@ -59,16 +46,13 @@ def long_search(n: int, *, data: DataInfo = DATA) -> LongStudy:
     raw["search"]["epochs"] = {"choices": [15, 20]}
     space = read_space(raw, name="long", source="long")
     record = replace(fake_record("search", [p.name for p in space.search], data), space=space)
-    domains = {p.name: _distribution(p.domain) for p in space.search}
     chance = random.Random(5)
+    scratch = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5))
     found = LongStudy(record, Goal(1, n, 5, 10), [], [], [])
     for ordinal in range(n):
-        params: dict[str, Scalar] = {}
-        for parameter in space.search:
-            if parameter.is_active(params):
-                params[parameter.name] = _draw(parameter.domain, chance)
-        job = _job(ordinal, params, spaces.resolve(space, params), 0)
-        _add(found, job, {name: domains[name] for name in params}, chance)
+        params = suggest(scratch.ask(), space)
+        cell = Cell(params, spaces.resolve(space, params))
+        _add(found, first_repeat(record, cell, ordinal=ordinal), chance)
     return found
 
 
@@ -78,14 +62,12 @@ def long_grid(n_cells: int = 2_000, *, n_repeats: int = 5, data: DataInfo = DATA
     base = {"epochs": 20, "optimizer": "adamw"}
     space = read_space({"base": base, "sweep": sweeps}, name="long", source="long")
     record = replace(fake_record("grid", sweeps, data), space=space)
-    taken: dict[str, BaseDistribution] = {
-        name: CategoricalDistribution(space.sweeps[name].labels) for name in record.names
-    }
     chance = random.Random(6)
     found = LongStudy(record, Goal(n_repeats), [], [], [])
     for ordinal, cell in enumerate(spaces.cells(space, record.names)):
         for repeat in range(n_repeats):
-            _add(found, _job(ordinal, cell.params, cell.config, repeat), taken, chance)
+            job = first_repeat(record, cell, ordinal=ordinal)
+            _add(found, job.with_repeat(repeat), chance)
     return found
 
 
@@ -93,33 +75,8 @@ def in_memory(long: LongStudy, name: str = "long") -> optuna.Study:
     """Put the study into memory, as quickly as Optuna can."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(study_name=name, direction=long.record.score.kind.direction)
-    _begin(study, long)
+    begin(study, long)
     study.add_trials(long.trials)
-    return study
-
-
-def in_database(long: LongStudy, storage: Storage, name: str = "long") -> optuna.Study:
-    """Put the study into a database by whole tables: trial by trial takes Optuna minutes."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage.optuna,
-        direction=long.record.score.kind.direction,
-    )
-    _begin(study, long)
-    rows: dict[Any, list[dict[str, Any]]] = {}
-    with storage.optuna.engine.begin() as connection:
-        last = connection.execute(
-            sqlalchemy.select(sqlalchemy.func.max(models.TrialModel.trial_id))
-        )
-        first_id = 1 + (last.scalar() or 0)
-        for number, trial in enumerate(long.trials):
-            for model, row in _rows(trial, number, first_id + number):
-                rows.setdefault(model, []).append(row)
-        for row in rows[models.TrialModel]:
-            row["study_id"] = study._study_id
-        for model, of_one in rows.items():
-            connection.execute(sqlalchemy.insert(model.__table__), of_one)
     return study
 
 
@@ -135,18 +92,14 @@ def save_runs(long: LongStudy, runs: RunStore, *, every: int = 20) -> None:
         runs.save(run_key(long.record, long.jobs[i]), run)
 
 
-def _begin(study: optuna.Study, long: LongStudy) -> None:
+def begin(study: optuna.Study, long: LongStudy) -> None:
+    """Write into a study what it records of itself."""
     check_fits(study, long.record)
     raise_goal(study, long.goal)
     study.set_user_attr("baselines", _BASELINES)
 
 
-def _add(
-    long: LongStudy,
-    job: Job,
-    distributions: Mapping[str, BaseDistribution],
-    chance: random.Random,
-) -> None:
+def _add(long: LongStudy, job: Job, chance: random.Random) -> None:
     """Add a trial whose score hangs on the learning rate and the dropout of its job."""
     config = job.config
     assert isinstance(config.dropout, float)
@@ -159,7 +112,7 @@ def _add(
     begun = _START + timedelta(seconds=10 * number)
     trial = create_trial(
         params=dict(job.params),
-        distributions=dict(distributions),
+        distributions=distributions(long.record, job.params),
         value=curve[-1] if state == TrialState.COMPLETE else None,
         state=state,
         user_attrs=job.to_attributes() | _attributes(long.record, job, curve, state),
@@ -194,60 +147,3 @@ def _state(number: int) -> TrialState:
     if number % 20 == 7:
         return TrialState.FAIL
     return TrialState.PRUNED if number % 20 > 12 else TrialState.COMPLETE
-
-
-def _job(ordinal: int, params: Mapping[str, Scalar], config: TrainingConfig, repeat: int) -> Job:
-    return Job(
-        ordinal=ordinal, params=params, config=config, repeat=repeat, seed=repeat, fold=repeat
-    )
-
-
-def _distribution(domain: Domain) -> BaseDistribution:
-    if isinstance(domain, Choices):
-        return CategoricalDistribution(domain.labels)
-    if isinstance(domain, FloatRange):
-        return FloatDistribution(domain.low, domain.high, log=domain.log)
-    return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
-
-
-def _draw(domain: Domain, chance: random.Random) -> Scalar:
-    if isinstance(domain, Choices):
-        return chance.choice(domain.labels)
-    if not isinstance(domain, FloatRange):
-        return chance.randrange(domain.low, domain.high + 1, domain.step)
-    if domain.log:
-        return domain.low * (domain.high / domain.low) ** chance.random()
-    return chance.uniform(domain.low, domain.high)
-
-
-def _rows(trial: FrozenTrial, number: int, trial_id: int) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield a row per thing that a trial holds, with the table that it belongs to."""
-    of_trial = {"trial_id": trial_id}
-    times = {"datetime_start": trial.datetime_start, "datetime_complete": trial.datetime_complete}
-    yield models.TrialModel, {**of_trial, **times, "number": number, "state": trial.state}
-    for name, value in trial.params.items():
-        domain = trial.distributions[name]
-        yield (
-            models.TrialParamModel,
-            of_trial
-            | {
-                "param_name": name,
-                "param_value": domain.to_internal_repr(value),
-                "distribution_json": distribution_to_json(domain),
-            },
-        )
-    finite = models.TrialValueModel.TrialValueType.FINITE
-    if trial.value is not None:
-        row = {"objective": 0, "value": trial.value, "value_type": finite}
-        yield models.TrialValueModel, of_trial | row
-    finite_step = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
-    for step, value in trial.intermediate_values.items():
-        row = {"step": step, "intermediate_value": value}
-        row["intermediate_value_type"] = finite_step
-        yield models.TrialIntermediateValueModel, of_trial | row
-    for key, value in trial.user_attrs.items():
-        row = {"key": key, "value_json": json.dumps(value)}
-        yield models.TrialUserAttributeModel, of_trial | row
-    for key, value in trial.system_attrs.items():
-        row = {"key": key, "value_json": json.dumps(value)}
-        yield models.TrialSystemAttributeModel, of_trial | row

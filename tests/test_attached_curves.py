@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.artifacts import get_all_artifact_meta
 
-from hpo.run import dashboard
+from hpo.run import artifacts
 from tests.conftest import SMALL, Hpo
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *SMALL)
@@ -36,7 +36,7 @@ def cut_off_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> N
     monkeypatch.setattr(owner, name, call)
 
 
-@pytest.mark.parametrize(("owner", "name"), [(optuna.Study, "tell"), (dashboard.curves, "to_csv")])
+@pytest.mark.parametrize(("owner", "name"), [(optuna.Study, "tell"), (artifacts, "curves_to_csv")])
 def test_a_trial_that_was_cut_off_before_it_was_told_has_its_curves_once(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
 ) -> None:

@@ -3,11 +3,17 @@
 import math
 
 import pytest
-from hpo.reproduce.numbers import AFTER, Numbers, of_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.run.reproduce import TOLERANCE, Judgment, Reproduction, judge, sentences, to_document
+from hpo.run.reproduce import (
+    AFTER,
+    TOLERANCE,
+    Numbers,
+    Reproduction,
+    differences,
+    numbers_of_run,
+)
 from hpo.storage.runs import Epoch, Run
 from hpo.study.score import SCORES
 
@@ -15,11 +21,10 @@ VALIDATION = {
     "loss": 0.2, "accuracy": 0.9, "balanced_accuracy": 0.9, "auroc": math.nan, "log_loss": 0.2,
     "brier": 0.1,
 }  # fmt: skip
+LOSS = (1, "training loss")
 
-finite = st.floats(-100, 100)
 
-
-def run(**changes: float) -> Run:
+def numbers_of(**changes: float) -> Numbers:
     epochs = tuple(
         Epoch(
             learning_rate=1e-3,
@@ -28,7 +33,7 @@ def run(**changes: float) -> Run:
         )
         for n in (1, 2, 3)
     )
-    return Run(
+    run = Run(
         epochs=epochs,
         kept_epoch=3,
         train=VALIDATION | changes,
@@ -37,9 +42,10 @@ def run(**changes: float) -> Run:
         seconds=1.0,
         versions={},
     )
+    return numbers_of_run(run, SCORES["accuracy"])
 
 
-def reproduction(judgment: Judgment, *changes: str) -> Reproduction:
+def judged(recorded: Numbers, now: Numbers, *changes: str) -> Reproduction:
     return Reproduction(
         study="mine",
         name="Trial 4",
@@ -49,93 +55,69 @@ def reproduction(judgment: Judgment, *changes: str) -> Reproduction:
         n_epochs=3,
         score=0.9,
         score_now=0.91,
+        n_numbers=len(recorded),
+        differences=tuple(differences(recorded, now)),
         changes=changes,
-        judgment=judgment,
         seconds=1.0,
     )
 
 
 def test_the_same_numbers_are_equal_nan_included() -> None:
-    found = judge(of_run(run(), SCORES["accuracy"]), of_run(run(), SCORES["accuracy"]))
-    assert found.result == "equal"
-    assert found.n_equal == found.n_numbers > 40
-    assert (found.first, found.begins, found.largest) == (None, None, None)
+    found = judged(numbers_of(), numbers_of())
+    assert (found.result, found.begins, found.largest) == ("equal", None, None)
+    assert found.n_numbers > 40
 
 
 def test_every_number_of_a_run_is_compared() -> None:
-    numbers = of_run(run(), SCORES["accuracy"])
+    numbers = numbers_of()
     for key, value in numbers.items():
-        changed = numbers | {key: 9.0 if math.isnan(value) else value + 1}
-        found = judge(numbers, changed)
+        found = judged(numbers, numbers | {key: 9.0 if math.isnan(value) else value + 1})
         assert found.result == "different"
         assert found.begins is not None
-        assert found.begins.metric == key[1]
-        assert (found.begins.epoch or AFTER) == key[0]
+        assert (found.begins.epoch or AFTER, found.begins.metric) == key
 
 
-def test_what_begins_first_is_named_by_epoch_and_metric() -> None:
-    numbers = of_run(run(), SCORES["accuracy"])
+def test_the_first_difference_beyond_rounding_is_named_by_epoch_and_metric() -> None:
+    numbers = numbers_of()
     later = {(3, "training loss"): 0.9, (2, "validation loss"): 0.9, (AFTER, "score"): 0.1}
-    found = judge(numbers, numbers | later)
-    assert found.begins is not None
-    assert (found.begins.epoch, found.begins.metric) == (2, "validation loss")
-    assert found.largest is not None
-    assert found.largest.metric == "score"
-    (said, *_) = sentences(reproduction(found))
-    assert said.startswith("Trial 4 of mine: different, from the validation loss of epoch 2 on: ")
-    assert "0.15 recorded, 0.9 now" in said
+    found = judged(numbers, numbers | later).to_document()
+    begins = {"epoch": 2, "metric": "validation loss", "recorded": 0.15, "now": 0.9}
+    assert found["begins"] == found["first"] == begins
+    assert (found["result"], found["largest"]["metric"]) == ("different", "score")
+    said = " ".join(found["sentences"])
+    assert "Trial 4 of mine: different, from the validation loss of epoch 2 on: 0.15" in said
+    assert "the code or the record has changed" in said
 
 
-@given(st.dictionaries(st.tuples(st.integers(1, 9), st.just("training loss")), finite, min_size=1))
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(1, 9), st.just("training loss")), st.floats(-1e4, 1e4), min_size=1
+    )
+)
 def test_small_differences_are_rounding_and_larger_ones_are_not(numbers: Numbers) -> None:
     def moved(by: float) -> Numbers:
         return {key: value + by * max(1, abs(value)) for key, value in numbers.items()}
 
-    assert judge(numbers, moved(0.9 * TOLERANCE)).result == "equal_within_rounding"
-    assert judge(numbers, moved(1.1 * TOLERANCE)).result == "different"
-
-
-def test_a_large_loss_is_compared_in_proportion() -> None:
-    key = (1, "training loss")
-    assert judge({key: 1000.0}, {key: 1004.0}).result == "equal_within_rounding"
-    assert judge({key: 1000.0}, {key: 1006.0}).result == "different"
+    assert judged(numbers, moved(0.9 * TOLERANCE)).result == "equal_within_rounding"
+    assert judged(numbers, moved(1.1 * TOLERANCE)).result == "different"
 
 
 @pytest.mark.parametrize("key", [(1, "learning rate"), (AFTER, "kept epoch")])
 def test_what_is_not_computed_from_pixels_has_no_rounding(key: tuple[int, str]) -> None:
-    assert judge({key: 1e-3}, {key: 1.0001e-3}).result == "different"
+    assert judged({key: 1e-3}, {key: 1.0001e-3}).result == "different"
 
 
-@pytest.mark.parametrize("now", [math.nan, math.inf, None])
-def test_a_number_that_is_none_now_is_different(now: float | None) -> None:
-    key = (1, "training loss")
-    found = judge({key: 0.5}, {} if now is None else {key: now})
-    assert found.result == "different"
-    assert found.begins is not None
+@pytest.mark.parametrize("now", [{LOSS: math.nan}, {LOSS: math.inf}, {}])
+def test_a_number_that_is_none_now_is_different(now: Numbers) -> None:
+    assert judged({LOSS: 0.5}, now).result == "different"
 
 
-def test_rounding_states_the_largest_difference_and_the_tolerance() -> None:
-    numbers = of_run(run(), SCORES["accuracy"])
-    found = judge(numbers, numbers | {(2, "training loss"): 0.2503})
-    said = " ".join(sentences(reproduction(found, "torch 2.12 then, 2.13 now")))
+def test_rounding_states_the_largest_difference_the_tolerance_and_the_environment() -> None:
+    numbers = numbers_of()
+    now = numbers | {(2, "training loss"): 0.2503}
+    said = " ".join(judged(numbers, now, "torch 2.12 then, 2.13 now").sentences())
     assert "equal within rounding" in said
     assert "the largest difference is 0.0003, in the training loss of epoch 2" in said
-    assert "up to 0.005 apart counts as rounding" in said
-    assert "Not as it was: torch 2.12 then, 2.13 now." in said
-    assert "Score (accuracy) 90.00\u00a0% then, 91.00\u00a0% now." in said
-
-
-def test_a_difference_is_explained_by_the_surroundings_only_where_they_changed() -> None:
-    found = judge({(1, "training loss"): 0.5}, {(1, "training loss"): 0.6})
-    assert "that may be all" in " ".join(sentences(reproduction(found, "cuda:0 then, cpu now")))
-    assert "a record that was changed afterwards" in " ".join(sentences(reproduction(found)))
-
-
-def test_the_document_names_result_beginning_and_largest() -> None:
-    found = judge({(1, "training loss"): 0.5}, {(1, "training loss"): 0.6})
-    document = to_document(reproduction(found))
-    assert document["result"] == "different"
-    assert document["begins"] == {
-        "epoch": 1, "metric": "training loss", "recorded": 0.5, "now": 0.6,
-    }  # fmt: skip
-    assert document["largest"] == document["begins"]
+    assert "up to 0.005 count as rounding" in said
+    assert "The environment changed: torch 2.12 then, 2.13 now." in said
+    assert "Score (accuracy): 90.00\u00a0% recorded, 91.00\u00a0% now." in said

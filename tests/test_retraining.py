@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from hpo.errors import OutOfMemoryError
-from hpo.run import retraining
+from hpo.run import reproduce
 from hpo.run.reproduce import retrain
 from hpo.run.session import lanes_of
 from hpo.search.trials import job_of
@@ -47,7 +47,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Seen]) -> list[
         opened[-1].n_lanes = n_lanes
         return opened[-1]
 
-    monkeypatch.setattr(retraining, "open_stack", open_stack)
+    monkeypatch.setattr(reproduce, "open_stack", open_stack)
     return opened
 
 

@@ -1,7 +1,7 @@
 """From a request to a plan: everything is checked before anything is opened or trained."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from hpo.study.record import (
     check_name,
     versions,
 )
-from hpo.study.score import DEFAULT_METRICS, read_score
+from hpo.study.score import DEFAULT_METRICS, Score, read_score
 from hpo.training.device_names import check_names
 from hpo.training.numerics import SMALLEST_STRESSED
 
@@ -104,21 +104,17 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
         DataError: the data cannot be used.
     """
     space = _read_space(settings)
-    cells = spaces.cells(space, names)
-    dataset = open_data(_path(settings.data))
-    info = describe_data(dataset, settings.data)
-    _check_batches([cell.config for cell in cells], info, is_swept="batch_size" in names)
-    _check_stress(_metric(settings, "grid"), [cell.config.image_size for cell in cells])
-    record = _record(
-        settings,
-        kind="grid",
-        names=names,
-        space=replace(space, sweeps={name: space.sweeps[name] for name in names}, search=()),
-        data=info,
-    )
+    configs = [cell.config for cell in spaces.cells(space, names)]
     goal = Goal(_count("--repeats", settings.repeats, GRID_REPEATS))
-    _check_number(len(cells) * goal.n_trainings)
-    return _plan(record, goal, dataset, settings)
+    return _plan(
+        settings,
+        goal,
+        configs,
+        kind="grid",
+        names=tuple(names),
+        space=replace(space, sweeps={name: space.sweeps[name] for name in names}, search=()),
+        n_trainings=len(configs) * goal.n_trainings,
+    )
 
 
 def plan_search(
@@ -142,33 +138,25 @@ def plan_search(
     ):
         if name not in table:
             raise UsageError(f"{option} takes {' or '.join(table)}, but got {name!r}.")
-    dataset = open_data(_path(settings.data))
-    info = describe_data(dataset, settings.data)
-    if "batch_size" not in [parameter.name for parameter in space.search]:
-        _check_batches([space.base], info, is_swept=False)
-    _check_stress(_metric(settings, "search"), _image_sizes(space))
-    record = _record(
-        settings,
-        kind="search",
-        names=[parameter.name for parameter in space.search],
-        space=replace(space, sweeps={}),
-        data=info,
+    goal = Goal(
+        n_repeats=_count("--repeats", settings.repeats, SEARCH_REPEATS),
+        n_trials=_count("--trials", search.trials),
+        n_finalists=_count("--finalists", search.finalists, least=0),
+        n_final_repeats=_count("--final-repeats", search.final_repeats),
+        with_baselines=search.with_baselines,
     )
-    record = replace(
-        record,
+    return _plan(
+        settings,
+        goal,
+        [space.base],
+        kind="search",
+        names=tuple(parameter.name for parameter in space.search),
+        space=replace(space, sweeps={}),
+        n_trainings=goal.n_trainings,
         sampler=search.sampler,
         pruner=search.pruner,
         window=_count("--window", search.window, WINDOW),
     )
-    goal = Goal(
-        n_repeats=_count("--repeats", settings.repeats, SEARCH_REPEATS),
-        n_trials=_count("--trials", search.trials, search.trials),
-        n_finalists=_count("--finalists", search.finalists, search.finalists, least=0),
-        n_final_repeats=_count("--final-repeats", search.final_repeats, search.final_repeats),
-        with_baselines=search.with_baselines,
-    )
-    _check_number(goal.n_trainings)
-    return _plan(record, goal, dataset, settings)
 
 
 def with_timeout(plan: Plan, seconds: float | None) -> Plan:
@@ -194,13 +182,58 @@ def with_lanes(plan: Plan, lanes: int | None) -> Plan:
     return replace(plan, lanes=lanes)
 
 
-def _plan(record: StudyRecord, goal: Goal, dataset: Dataset, settings: Settings) -> Plan:
+def _plan(
+    settings: Settings,
+    goal: Goal,
+    configs: Sequence[TrainingConfig],
+    *,
+    kind: Kind,
+    names: tuple[str, ...],
+    space: Space,
+    n_trainings: int,
+    sampler: str = "grid",
+    pruner: str = "none",
+    window: int = 0,
+) -> Plan:
+    """Check what was asked for against the data; `configs` are those that are known by now."""
+    dataset = open_data(_path(settings.data))
+    info = describe_data(dataset, settings.data)
+    score = read_score(DEFAULT_METRICS[kind] if settings.metric is None else settings.metric)
+    _check_batches(configs, info, space)
+    _check_stress(score, [config.image_size for config in configs], space)
+    if n_trainings > MOST_TRIALS:
+        raise UsageError(
+            f"These are {n_trainings:,} trainings; a study holds at most {MOST_TRIALS:,}. Choose "
+            "fewer repeats, trials or finalists."
+        )
+    record = StudyRecord(
+        kind=kind,
+        names=names,
+        space=space,
+        data=info,
+        device=settings.device,
+        is_gpu_named=":" in settings.device,
+        precision=settings.precision,
+        seed=settings.seed,
+        sampler=sampler,
+        pruner=pruner,
+        command=mask_command(settings.command),
+        versions=versions(),
+        metric=score.name,
+        window=window,
+    )
     name = record.default_name() if settings.study is None else check_name(settings.study)
     home = study_folder(settings.storage, name)
     if home.is_file() or home == sqlite_path(settings.storage):
         raise UsageError(f"--study cannot be {name!r}: {home} is a file. Choose another name.")
-    plan = Plan(name=name, record=record, goal=goal, dataset=dataset, storage=settings.storage)
-    return with_lanes(plan, settings.lanes)
+    return Plan(
+        name=name,
+        record=record,
+        goal=goal,
+        dataset=dataset,
+        storage=settings.storage,
+        lanes=settings.lanes,
+    )
 
 
 def _read_space(settings: Settings) -> Space:
@@ -213,30 +246,6 @@ def _read_space(settings: Settings) -> Space:
     space = spaces.with_values(spaces.load_space(settings.space), settings.values)
     texts = {n: v if isinstance(v, str) else describe(v) for n, v in settings.set.items()}
     return spaces.override(space, texts, epochs=settings.epochs)
-
-
-def _record(
-    settings: Settings, *, kind: Kind, names: Sequence[str], space: Space, data: DataInfo
-) -> StudyRecord:
-    return StudyRecord(
-        kind=kind,
-        names=tuple(names),
-        space=space,
-        data=data,
-        device=settings.device,
-        is_gpu_named=":" in settings.device,
-        precision=settings.precision,
-        seed=settings.seed,
-        sampler="grid",
-        pruner="none",
-        command=mask_command(settings.command),
-        versions=versions(),
-        metric=_metric(settings, kind),
-    )
-
-
-def _metric(settings: Settings, kind: Kind) -> str:
-    return DEFAULT_METRICS[kind] if settings.metric is None else read_score(settings.metric).name
 
 
 def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
@@ -262,58 +271,47 @@ def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
     )
 
 
-def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, *, is_swept: bool) -> None:
-    sizes = sorted({c.batch_size for c in configs})
+def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, space: Space) -> None:
+    if "batch_size" in [parameter.name for parameter in space.search]:
+        return
+    sizes = sorted({config.batch_size for config in configs})
     fitting = [n for n in sizes if n <= data.n_train]
-    if len(fitting) < len(sizes):
-        too_large = " and ".join(f"{n}" for n in sizes if n > data.n_train)
-        way_out = f"Use --set batch_size=N with {data.n_train} at most."
-        if is_swept:
-            kept = ",".join(map(str, fitting)) or f"N (at most {data.n_train})"
-            way_out = f"Leave {too_large} out: --values batch_size={kept}"
-        raise UsageError(
-            f"A batch cannot be larger than the training images, but batch_size {too_large} is "
-            f"more than the {data.n_train} of this data. {way_out}"
-        )
+    if len(fitting) == len(sizes):
+        return
+    too_large = " and ".join(f"{n}" for n in sizes if n > data.n_train)
+    way_out = f"Use --set batch_size=N with {data.n_train} at most."
+    if "batch_size" in space.sweeps:
+        kept = ",".join(map(str, fitting)) or f"N (at most {data.n_train})"
+        way_out = f"Leave {too_large} out: --values batch_size={kept}"
+    raise UsageError(
+        f"A batch cannot be larger than the training images, but batch_size {too_large} is "
+        f"more than the {data.n_train} of this data. {way_out}"
+    )
 
 
-def _check_stress(metric: str, image_sizes: Iterable[int]) -> None:
-    """Refuse a stress score of images on which its changes would mean nothing."""
-    smallest = min(image_sizes)
-    if read_score(metric).is_stressed and smallest < SMALLEST_STRESSED:
-        raise UsageError(
-            f"--metric {metric} takes images of {SMALLEST_STRESSED} x {SMALLEST_STRESSED} pixels "
-            f"or more, but image_size may be {smallest}: use --set image_size=N, or --metric "
-            f"{read_score(metric).metric}."
-        )
-
-
-def _image_sizes(space: Space) -> list[int]:
-    """Return the image sizes that a search may come to, as far as the smallest."""
+def _check_stress(score: Score, sizes: Sequence[int], space: Space) -> None:
+    """Refuse a stress score of images that are too small for its changes."""
     for parameter in space.search:
         match parameter.name, parameter.domain:
             case "image_size", spaces.Choices(values=values):
-                return [size for size in values if isinstance(size, int)]
+                sizes = [size for size in values if isinstance(size, int)]
             case "image_size", spaces.IntRange(low=low):
-                return [low]
-    return [space.base.image_size]
+                sizes = [low]
+    if score.is_stressed and min(sizes) < SMALLEST_STRESSED:
+        raise UsageError(
+            f"--metric {score.name} takes images of {SMALLEST_STRESSED} x {SMALLEST_STRESSED} "
+            f"pixels or more, but image_size may be {min(sizes)}: use --set image_size=N, or "
+            f"--metric {score.metric}."
+        )
 
 
-def _count(option: str, value: int | None, default: int, *, least: int = 1) -> int:
+def _count(option: str, value: int | None, default: int = 0, *, least: int = 1) -> int:
     number = default if value is None else value
     if not least <= number <= _MOST:
         raise UsageError(
             f"{option} takes a whole number from {least} to {_MOST:,}, but got {number}."
         )
     return number
-
-
-def _check_number(n_trainings: int) -> None:
-    if n_trainings > MOST_TRIALS:
-        raise UsageError(
-            f"These are {n_trainings:,} trainings; a study holds at most {MOST_TRIALS:,}. Choose "
-            "fewer repeats, trials or finalists."
-        )
 
 
 def _path(data: Path | str | None) -> Path | None:

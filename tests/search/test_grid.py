@@ -1,6 +1,5 @@
 """Grids: every cell and repeat exactly once, whatever happens in between."""
 
-from collections import Counter
 from dataclasses import replace
 
 import optuna
@@ -8,16 +7,19 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo.config import Scalar
-from hpo.search import GridSource
+from hpo.errors import DeviceError, OutOfMemoryError
+from hpo.run.loop import EpochDone, StackShrunk
 from hpo.search.trials import first_repeat, requeue_running, start
 from hpo.space import Cell, Sweep, SweepValue
 from hpo.study.gathering import summarize
 from hpo.study.record import Goal
 from tests.clocked import ClockedStack
-from tests.clocked_studies import SPACE, Bench, record
+from tests.clocked_studies import SPACE, Bench, open_source, record
 from tests.conftest import EVERY_STORAGE
 
-pytestmark = pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
+every_storage = pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
+
+GRID = [(size, repeat) for size in (16, 32, 64) for repeat in (0, 1)]
 
 
 def complete(study: optuna.Study) -> list[tuple[object, int]]:
@@ -26,53 +28,36 @@ def complete(study: optuna.Study) -> list[tuple[object, int]]:
     return [(next(iter(t.params.values())), t.user_attrs["repeat"]) for t in trials]
 
 
-GRID = [(size, repeat) for size in (16, 32, 64) for repeat in (0, 1)]
-
-
-@pytest.mark.parametrize("n_lanes", [1, 2, 4])
+@every_storage
+@pytest.mark.parametrize("n_lanes", [1, 4])
 def test_a_grid_trains_each_cell_and_repeat_once_in_the_prescribed_order(
     bench: Bench, n_lanes: int
 ) -> None:
-    study = bench.study(record())
-    bench.train(study, Goal(2), n_lanes=n_lanes)
+    study = bench.study(record(seed=5))
+    done = bench.train(study, Goal(2), n_lanes=n_lanes)
     assert complete(study) == GRID
     assert len(study.trials) == len(GRID)
+    # In every cell a repeat has the same seed and fold.
+    assert {(d.job.repeat, d.job.seed, d.job.fold) for d in done} == {(0, 5, 5), (1, 6, 6)}
 
 
-def test_the_same_grid_again_trains_nothing(bench: Bench) -> None:
+def test_what_is_there_is_not_trained_again_and_more_repeats_are(bench: Bench) -> None:
     study = bench.study(record())
     bench.train(study, Goal(2))
     assert bench.train(bench.study(record()), Goal(2)) == []
-    assert bench.stack.n_added == len(GRID)
-
-
-def test_more_repeats_train_what_is_missing(bench: Bench) -> None:
-    study = bench.study(record())
-    bench.train(study, Goal(2))
-    done = bench.train(study, Goal(3))
-    assert [d.job.params["batch_size"] for d in done] == [16, 32, 64]
-    assert [d.job.repeat for d in done] == [2, 2, 2]
-
-
-def test_fewer_repeats_than_there_are_train_nothing(bench: Bench) -> None:
-    study = bench.study(record())
-    bench.train(study, Goal(2))
     assert bench.train(study, Goal(1)) == []
-
-
-def test_repeat_i_has_the_same_seed_and_fold_in_every_cell(bench: Bench) -> None:
-    study = bench.study(record(seed=5))
-    done = bench.train(study, Goal(2))
-    pairs = {d.job.repeat: (d.job.seed, d.job.fold) for d in done}
-    assert pairs == {0: (5, 5), 1: (6, 6)}
+    more = bench.train(study, Goal(3))
+    assert [(d.job.params["batch_size"], d.job.repeat) for d in more] == [
+        (16, 2),
+        (32, 2),
+        (64, 2),
+    ]
 
 
 def test_several_parameters_make_every_combination(bench: Bench) -> None:
     study = bench.study(record("grid", "batch_size", "learning_rate"))
     bench.train(study, Goal(1))
-    params = Counter(tuple(sorted(t.params.items())) for t in study.trials)
-    assert len(params) == 6
-    assert set(params.values()) == {1}
+    assert len(study.trials) == len({tuple(t.params.values()) for t in study.trials}) == 6
 
 
 def test_a_failed_cell_runs_again_on_the_next_call_and_the_rest_does_not(bench: Bench) -> None:
@@ -84,44 +69,30 @@ def test_a_failed_cell_runs_again_on_the_next_call_and_the_rest_does_not(bench: 
     assert [(d.job.params["learning_rate"], d.outcome) for d in again] == [(10.0, "failed")] * 2
 
 
+@every_storage
+@pytest.mark.parametrize("stack", [ClockedStack(stop_at=8), ClockedStack(stop_adding=True)])
 def test_an_interrupted_grid_keeps_what_is_finished_and_goes_on_where_it_stopped(
-    bench: Bench,
+    bench: Bench, stack: ClockedStack
 ) -> None:
-    bench.stack = ClockedStack(stop_at=8)
+    bench.stack = replace(stack, live={}, done={})
     study = bench.study(record())
     with pytest.raises(KeyboardInterrupt):
         bench.train(study, Goal(2))
-    assert complete(study) == GRID[:2]
+    n_kept = len(complete(study))
     bench.stack = ClockedStack()
     bench.train(study, Goal(2))
     assert sorted(complete(study)) == GRID
-    assert bench.stack.n_added == 4
+    assert bench.stack.n_added == len(GRID) - n_kept
 
 
-def test_a_trial_that_is_interrupted_as_it_begins_runs_again_in_the_same_process(
+def test_another_study_with_the_same_cells_trains_nothing_and_has_the_same_curves(
     bench: Bench,
 ) -> None:
-    bench.stack = ClockedStack(stop_adding=True)
-    study = bench.study(record())
-    with pytest.raises(KeyboardInterrupt):
-        bench.train(study, Goal(2))
-    bench.stack = ClockedStack()
-    bench.train(study, Goal(2))
-    assert sorted(complete(study)) == GRID
-
-
-def test_another_study_with_the_same_cells_trains_nothing(bench: Bench) -> None:
-    bench.train(bench.study(record(), "first"), Goal(2))
-    second = bench.train(bench.study(record(), "second"), Goal(2))
-    assert [d.is_reused for d in second] == [True] * 6
+    trained, reused = bench.study(record(), "first"), bench.study(record(), "second")
+    bench.train(trained, Goal(2))
+    assert [d.is_reused for d in bench.train(reused, Goal(2))] == [True] * 6
     assert bench.stack.n_added == 6
-
-
-def test_a_told_run_has_the_same_curve_and_score_as_a_trained_one(bench: Bench) -> None:
-    trained, told = bench.study(record(), "first"), bench.study(record(), "second")
-    bench.train(trained, Goal(1))
-    bench.train(told, Goal(1))
-    for a, b in zip(trained.trials, told.trials, strict=True):
+    for a, b in zip(trained.trials, reused.trials, strict=True):
         assert (a.params, a.value, a.intermediate_values) == (
             b.params,
             b.value,
@@ -129,19 +100,17 @@ def test_a_told_run_has_the_same_curve_and_score_as_a_trained_one(bench: Bench) 
         )
 
 
-def test_a_large_grid_waits_in_portions_and_is_not_taken_for_complete(bench: Bench) -> None:
-    study = bench.study(record())
-    goal = Goal(40)
+def test_a_grid_that_has_begun_is_not_taken_for_complete(bench: Bench) -> None:
+    study, goal = bench.study(record()), Goal(5)
     events = bench.events(study, goal)
     next(events)
-    states = [trial.state for trial in study.get_trials(deepcopy=False)]
-    assert len(states) < 3 * 40
-    assert GridSource(study=study, record=record(), n_repeats=40).n_left() == 3 * 40
+    assert len(study.get_trials(deepcopy=False)) < 15
+    assert open_source(study, record(), goal).n_left() == 15
     events.close()
-    assert summarize(study, storage_url="sqlite:///hpo.db").n_open == 3 * 40
+    assert summarize(study, storage_url=bench.url).n_open == 15
     bench.train(study, goal)
-    assert len(complete(study)) == 3 * 40
-    assert summarize(study, storage_url="sqlite:///hpo.db").n_open == 0
+    assert len(complete(study)) == 15
+    assert summarize(study, storage_url=bench.url).n_open == 0
 
 
 SOME_ALIKE = replace(
@@ -159,8 +128,7 @@ def test_cells_that_are_one_training_are_trained_once(bench: Bench) -> None:
     study = bench.study(record("grid", "scheduler", "step_size", space=SOME_ALIKE))
     bench.train(study, Goal(2), n_lanes=8)
     assert bench.stack.n_added == len(study.trials) == 3 * 2
-    summary = summarize(study, storage_url="sqlite:///hpo.db")
-    assert [c.value for c in summary.configurations] == [
+    assert [c.value for c in summarize(study, storage_url=bench.url).configurations] == [
         "scheduler none",
         "scheduler step, step_size 1",
         "scheduler step, step_size 2",
@@ -172,12 +140,48 @@ def test_a_study_that_asked_for_one_training_twice_goes_on_to_the_others(bench: 
     study = bench.study(made)
     for ordinal, step_size in enumerate((1, 2)):
         params: dict[str, Scalar] = {"scheduler": "none", "step_size": step_size}
-        config = made.space.base.replace(**params)
-        job = first_repeat(made, Cell(params, config), ordinal=ordinal)
-        start(study, made, job)
+        cell = Cell(params, made.space.base.replace(**params))
+        start(study, made, first_repeat(made, cell, ordinal=ordinal))
     requeue_running(study)
+    assert {t.state for t in study.trials} == {TrialState.WAITING}
     bench.train(study, Goal(1))
-    summary = summarize(study, storage_url="sqlite:///hpo.db")
+    summary = summarize(study, storage_url=bench.url)
     assert [c.state for c in summary.configurations] == ["complete"] * 3
     assert [c.config.step_size for c in summary.configurations[1:]] == [1, 2]
     assert (len(study.trials), summary.n_left) == (4, 0)
+
+
+def test_where_memory_runs_out_fewer_lanes_go_on_and_nothing_is_lost_or_reported_twice(
+    bench: Bench,
+) -> None:
+    study, shrunk = bench.study(record()), []
+    for event in bench.events(study, Goal(3), n_lanes=8):
+        if isinstance(event, EpochDone) and event.epoch == 2:
+            bench.stack.room = 2
+        if isinstance(event, StackShrunk):
+            shrunk.append(event.n_lanes)
+    assert shrunk == [4, 2]
+    trials = study.get_trials(deepcopy=False)
+    assert (
+        len({(t.user_attrs["params"]["batch_size"], t.user_attrs["repeat"]) for t in trials}) == 9
+    )
+    # A second report of an epoch is a warning, and here an error.
+    assert [(t.state, len(t.intermediate_values)) for t in trials] == [
+        (TrialState.COMPLETE, 3)
+    ] * 9
+
+
+@pytest.mark.parametrize(
+    ("stack", "error"),
+    [(ClockedStack(room=0), OutOfMemoryError), (ClockedStack(lost_at=2), DeviceError)],
+)
+def test_where_no_training_can_go_on_the_next_call_trains_them(
+    bench: Bench, stack: ClockedStack, error: type[Exception]
+) -> None:
+    bench.stack = replace(stack, live={}, done={})
+    study = bench.study(record())
+    with pytest.raises(error):
+        bench.train(study, Goal(1), n_lanes=2)
+    bench.stack = ClockedStack(room=1)
+    bench.train(study, Goal(1))
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3

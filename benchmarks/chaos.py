@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: everything by force, into benchmarks/results/chaos.json.
+"""`python -m benchmarks.chaos`: everything by force, into benchmarks/results/chaos.json.
 
 What is done is kept in the working folder: the same command goes on where it was stopped.
 """
@@ -14,22 +14,21 @@ from typing import Any, Final
 
 import optuna
 
+from benchmarks import pace
 from benchmarks.machine import describe_machine
-from tests.chaos import pace
-from tests.chaos.kills import disturb
-from tests.chaos.points import killed_everywhere
+from tests.chaos.kills import disturb, killed_everywhere
 from tests.chaos.studies import GRID, SEARCH, Case
 from tests.conftest import make_xrays
 from tests.postgres import programs, running
 
-RESULT: Final = Path(__file__).parents[2] / "benchmarks" / "results" / "chaos.json"
+RESULT: Final = Path(__file__).parent / "results" / "chaos.json"
 _COMMANDS: Final = {"grid": GRID, "search": SEARCH}
 _KILLS_EACH: Final = 6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what is not done yet, write the result, and return 1 where a promise was broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("chaos"))
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--step", type=int, default=1, help="kill at every n-th write")
