@@ -3,7 +3,6 @@
 import contextlib
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.run.artifacts import attach_curves
 from hpo.run.kept_weights import KeptWeights
 from hpo.search import Job, RunningTrial, Source, run_key
+from hpo.search.pruning import is_behind
 from hpo.storage.runs import Epoch, Run, RunStore
 from hpo.study.record import StudyRecord, versions
 from hpo.study.score import Score
@@ -87,7 +87,6 @@ class TrainingLoop:
         self.n_lanes, self.deadline, self.check = n_lanes, deadline, check
         self._open_stack = open_stack
         self._stack: Stack | None = None
-        self._waiting = deque[RunningTrial]()
         self._live: dict[int, RunningTrial] = {}
         self._is_idle = False
         self._report_at = -math.inf
@@ -119,37 +118,30 @@ class TrainingLoop:
             self._stack = None
 
     def _shrink(self) -> StackShrunk:
-        """Let all trainings begin again in half as many lanes."""
+        """Forget all trainings: the source hands them out again, for half as many lanes."""
         self._close()
-        self._waiting.extendleft(reversed(self._live.values()))
         self._live.clear()
+        self._is_idle = False
         self.n_lanes //= 2
         return StackShrunk(self.n_lanes)
 
     def _fill(self) -> Iterator[Event]:
         """Give every free lane a trial; what the run store holds is finished without training."""
-        while len(self._live) < self.n_lanes:
-            if not self._waiting and not self._ask():
-                return
-            # It waits until its lane is there, so that whatever happens it is not forgotten.
-            done = self._begin(self._waiting[0])
-            self._waiting.popleft()
-            if done is not None:
+        while len(self._live) < self.n_lanes and (one := self._ask()):
+            if done := self._begin(one):
                 yield done
 
-    def _ask(self) -> bool:
-        """Let the next trial of the source wait for a lane; return whether there is one.
+    def _ask(self) -> RunningTrial | None:
+        """Return the next trial of the source.
 
         Where there is none, the source is not asked again until a trial has ended.
         """
         if self._is_idle or time.monotonic() >= self.deadline:
-            return False
+            return None
         self.check()
         asked = self.source.next({one.trial.number for one in self._live.values()})
         self._is_idle = asked is None
-        if asked is not None:
-            self._waiting.append(asked)
-        return asked is not None
+        return asked
 
     def _begin(self, one: RunningTrial) -> TrialDone | None:
         """Give a trial a lane, or finish it at once: from the run store, or failed."""
@@ -186,11 +178,13 @@ class TrainingLoop:
             else:
                 score = epoch_score(kind, to_epoch(metrics))
                 if score is not None:
-                    one.note(score, step=epoch)
+                    one.scores[epoch] = score
                 yield EpochDone(trial=one.trial.number, job=one.job, epoch=epoch, score=score)
                 if last.get(lane) == epoch:
                     done = self._store(one, stack.result(lane))
-                elif score is not None and one.is_to_prune(kind, step=epoch):
+                elif score is not None and is_behind(
+                    kind, one.scores.values(), one.limits.get(epoch)
+                ):
                     stack.drop(lane)
                     done = self._prune(one)
             if done is not None:
@@ -215,8 +209,9 @@ class TrainingLoop:
             score = epoch_score(kind, epoch)
             if score is None:
                 continue
-            one.note(score, step=number)
-            if number < len(run.epochs) and one.is_to_prune(kind, step=number):
+            one.scores[number] = score
+            limit = one.limits.get(number) if number < len(run.epochs) else None
+            if is_behind(kind, one.scores.values(), limit):
                 return self._prune(one, is_reused=True)
         return self._complete(one, run, is_reused=True)
 
@@ -304,6 +299,7 @@ def to_epoch(metrics: EpochMetrics) -> Epoch:
 def _report(one: RunningTrial) -> None:
     """Write what a trial has to report; one that another program finished takes nothing."""
     with contextlib.suppress(UpdateFinishedTrialError):
-        for step, score in one.unreported.items():
-            one.trial.report(score, step)
-    one.unreported.clear()
+        for step, score in one.scores.items():
+            if step > one.n_reported:
+                one.trial.report(score, step)
+    one.n_reported = max([one.n_reported, *one.scores])

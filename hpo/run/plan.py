@@ -40,11 +40,10 @@ _MOST = 1_000_000
 class Settings:
     """What every command takes. `data` None is the phantom.
 
-    `set` holds values or their texts, `values` texts such as `16,32`.
-    `device` and `precision` may be `auto`; `repeats` None is 5 for a grid, 1 for a search.
-    `lanes` is how many trainings go on at once, None for auto. `metric` is what the study
-    optimizes (`hpo.study.score.SCORES`), None for the default of its kind. `command` is what the
-    study records as having created it.
+    `set` holds values or their texts, `values` texts such as `16,32`. `repeats` None is 5 for a
+    grid, 1 for a search. `lanes` is how many trainings run at once, None for auto. `metric` is
+    what the study optimizes (`hpo.study.score.SCORES`), None for the default of its kind.
+    `command` is what the study records as having created it.
     """
 
     data: Path | str | None = None
@@ -65,10 +64,10 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """What only a search takes: how many configurations, and by what they are chosen and cut.
+    """What only a search takes: how many configurations, and what proposes and prunes them.
 
-    The best `finalists` of them get `final_repeats` more, and so do the bases of the reports
-    `with_baselines`. At most `window` configurations are under way at a time, None for 6.
+    The best `finalists` of them get `final_repeats` more, and so do the networks of the course
+    reports `with_baselines`. At most `window` configurations run at a time, None for 6.
     """
 
     trials: int = 50
@@ -82,10 +81,7 @@ class SearchSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A checked request: which study, on which data, how far, how many trainings at once.
-
-    `lanes` None is auto.
-    """
+    """A checked request: which study, on which data, how far, how many trainings at once."""
 
     name: str
     record: StudyRecord
@@ -160,11 +156,7 @@ def plan_search(
 
 
 def with_timeout(plan: Plan, seconds: float | None) -> Plan:
-    """Return the plan with an end to the time in which trainings begin.
-
-    Raises:
-        UsageError: the time is not above 0.
-    """
+    """Return the plan with the time after which no training begins."""
     if seconds is None:
         return plan
     if not seconds > 0:
@@ -173,11 +165,7 @@ def with_timeout(plan: Plan, seconds: float | None) -> Plan:
 
 
 def with_lanes(plan: Plan, lanes: int | None) -> Plan:
-    """Return the plan with so many trainings at once; None is auto.
-
-    Raises:
-        UsageError: the number is out of bounds.
-    """
+    """Return the plan with the number of trainings at once; None is auto."""
     check_lanes(lanes)
     return replace(plan, lanes=lanes)
 
@@ -249,7 +237,7 @@ def _read_space(settings: Settings) -> Space:
 
 
 def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
-    """Describe data at a path, as a study records them: the path is whole, from any folder.
+    """Describe data as a study records them, with an absolute path.
 
     Without a validation split of their own, a fifth is validated on.
     """

@@ -78,9 +78,7 @@ class Session:
 def open_session(plan: Plan) -> Iterator[Session]:
     """Open or create the study of a plan, as its only driver until the end.
 
-    Whatever trial runs when the session begins or ends waits again: a driver that was killed left
-    it, or this one is told to stop. Where the plan has the study's data at another path, that
-    path is recorded.
+    Where the plan has the study's data at another path, that path is recorded.
 
     Raises:
         StudyError: another process drives the study, or it is there and does not fit the plan.
@@ -99,6 +97,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
             is_gpu_named = record.is_gpu_named or plan.record.is_gpu_named
             record = replace(record, is_gpu_named=is_gpu_named)
             goal = studies.raise_goal(study, plan.goal)
+            # Nobody trains a trial that runs now: a driver that was killed left it.
             requeue_running(study)
             source = open_source(study, record, goal)
         try:
@@ -112,6 +111,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 check=check,
             )
         finally:
+            # What this driver was told to stop waits again, also a trial that had just begun.
             # Where that fails, the next driver does it.
             with contextlib.suppress(Exception):
                 check()
@@ -119,12 +119,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
 
 
 def plan_resume(name: str, storage_url: str) -> Plan:
-    """Plan to go on with a study: its own data, space, device and goal.
-
-    Raises:
-        StudyError: there is none of this name.
-        DataError: its data are gone, or not what they were.
-    """
+    """Plan to continue a study with its own data, space, device and goal."""
     study = studies.open_study(open_storage(storage_url, create=False), name)
     with explained(storage_url):
         record, goal = studies.read_record(study), studies.read_goal(study)
@@ -147,7 +142,7 @@ def open_recorded_data(
     """
     path = record.data.path if moved is None else str(moved)
     way_out = (
-        "Say with --data PATH where they are now; this puts it on record and trains nothing: "
+        "Say with --data PATH where they are now; this records it and trains nothing: "
         f"hpo resume {in_command(study)} --data PATH --dry-run"
     )
     try:
@@ -165,12 +160,7 @@ def open_recorded_data(
 
 
 def move_data(name: str, storage_url: str, path: Path) -> None:
-    """Put on record where the data of a study lie now.
-
-    Raises:
-        StudyError: there is none of this name, or another process drives it.
-        DataError: its data are not there.
-    """
+    """Record where the data of a study are now."""
     storage = open_storage(storage_url, create=False)
     study = studies.open_study(storage, name)
     with explained(storage_url):
@@ -192,7 +182,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
     cache.remove_cut_off()
 
     def opened(n_lanes: int) -> Stack:
-        """Open a stack; lanes beyond the trainings that are left get no process."""
+        # Lanes beyond the trainings that are left get no process.
         n_used = min(n_lanes, max(1, session.source.n_left()))
         return open_stack(session.record, session.training_data, n_lanes=n_used)
 
@@ -215,10 +205,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
 def delete_study(storage: Storage, name: str) -> None:
     """Delete a study and the files that hpo wrote for it; the run store keeps its trainings.
 
-    The files stay where another database lies beside this one: its studies may have them too.
-
-    Raises:
-        StudyError: a process drives it.
+    The files stay if another database is in the same folder: its studies may have them too.
     """
     with study_lock(storage, name):
         with explained(storage.url):
@@ -276,11 +263,7 @@ def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
 
 
 def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
-    """Open the engine that trains a study, on its device, in one process or several.
-
-    Raises:
-        DeviceError: the device is not there.
-    """
+    """Open the engine that trains a study, on its device, in one process or several."""
     # torch takes two seconds to import: a study that is complete is shown without it.
     from hpo.training import device, processes, stack
 
@@ -321,11 +304,7 @@ def joins(record: StudyRecord) -> bool:
 
 
 def with_device(record: StudyRecord) -> StudyRecord:
-    """Return the record with its device and precision settled on this machine.
-
-    Raises:
-        DeviceError: the device is not there.
-    """
+    """Return the record with its device and precision settled on this machine."""
     from hpo.training import device
 
     place = device.choose(record.device, record.precision)

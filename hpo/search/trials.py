@@ -20,13 +20,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import StudyError
-from hpo.search.pruning import Limits, is_behind
+from hpo.search.pruning import Limits
 from hpo.space import Cell, Choices, Domain, FloatRange, IntRange, Space
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import RunKey
 from hpo.study.record import StudyRecord
-from hpo.study.score import Score
 
 _RECORDED: Final = {"ordinal", "params", "config", "repeat", "seed", "fold"}
 _MARKS: Final = {"run", "seconds", "n_epochs", "metrics", "reason"}
@@ -43,11 +42,12 @@ class Job:
 
     ordinal: int
     params: Mapping[str, Scalar]
-    config: TrainingConfig
     repeat: int
     seed: int
     fold: int
     report: str = ""
+    # Last, and so in the database: a trial that has it is hpo's, and has all the others.
+    config: TrainingConfig
 
     @property
     def place(self) -> tuple[int, int]:
@@ -56,16 +56,7 @@ class Job:
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the user attributes of its trial."""
-        return {
-            "ordinal": self.ordinal,
-            "params": dict(self.params),
-            "repeat": self.repeat,
-            "seed": self.seed,
-            "fold": self.fold,
-            "report": self.report,
-            # Last: a trial that has it is hpo's, and has all the others.
-            "config": self.config.to_mapping(),
-        }
+        return vars(self) | {"params": dict(self.params), "config": self.config.to_mapping()}
 
     def with_repeat(self, repeat: int) -> "Job":
         """Return another repeat of the configuration, with the seed and fold of that repeat."""
@@ -77,31 +68,18 @@ class Job:
 class RunningTrial:
     """A trial that runs: what it trains, the limits it is pruned by, and its scores by epoch.
 
-    Epochs that an interrupted command reported are not reported again.
+    `n_reported` epochs are in the study, also of an earlier command: they are not reported again.
     """
 
     trial: optuna.Trial
     job: Job
     limits: Limits = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
-    unreported: dict[int, float] = field(default_factory=dict)
+    n_reported: int = field(init=False)
 
     def __post_init__(self) -> None:
         reported = self.trial.storage.get_trial(self.trial._trial_id).intermediate_values
-        self._n_reported = max(reported, default=0)
-
-    def note(self, score: float, *, step: int) -> None:
-        """Note the score of an epoch."""
-        self.scores[step] = score
-        if step > self._n_reported:
-            self.unreported[step] = score
-            self._n_reported = step
-
-    def is_to_prune(self, score: Score, *, step: int) -> bool:
-        """Whether the best epoch so far is behind those of earlier configurations."""
-        # A training that began again, for lack of memory, has noted later epochs as well.
-        so_far = [value for epoch, value in self.scores.items() if epoch <= step]
-        return is_behind(score, so_far, self.limits.get(step))
+        self.n_reported = max(reported, default=0)
 
 
 @dataclass(frozen=True, kw_only=True)
