@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo.plots.search import history_info, slice_infos
 from hpo.cli.tables import print_studies, print_study
 from hpo.evaluate.studies import compare
+from hpo.plots.search import history_info, slice_infos
 from hpo.report.facts import facts
 from hpo.report.finalists import finalists_section
 from hpo.report.headline import headline
