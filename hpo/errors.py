@@ -1,22 +1,23 @@
-"""Everything that can go wrong, as a tree. Every message ends with the way out.
+"""Everything that can go wrong, as a tree. Every message ends with what to do.
 
 HpoError                 failed: exit code 1
 ├── UsageError           wrong usage: exit code 2
 │   ├── ConfigError      a hyperparameter that does not exist or is out of bounds
 │   └── SpaceError       a space file that cannot be read or does not make sense
 ├── DataError            images, labels or folders that cannot be used
-├── DeviceError          a device that is not there
+├── DeviceError          a device that is not available
 │   └── OutOfMemoryError too little memory on it
 ├── TrainingError        a training that cannot be carried out
-├── WeightsError         a file of weights that cannot be read, or a network that is not read
+├── WeightsError         a file of weights or its network that cannot be read
 ├── RunStoreError        a file of the run store that is missing or cannot be read
-├── Interrupted          Ctrl-C; says what goes on: exit code 130
+├── Interrupted          Ctrl-C; says what continues: exit code 130
 ├── OutputError          a file that cannot be written
 ├── StorageError         a database that cannot be opened, read or written
 └── StudyError           a study that is missing, or that does not fit the request
 """
 
-from typing import Final
+import re
+from typing import Any, Final
 
 
 class HpoError(Exception):
@@ -26,8 +27,8 @@ class HpoError(Exception):
 
     @property
     def kind(self) -> str:
-        """The name of this error in JSON: `DataError` is `data`."""
-        return _snake_case(type(self).__name__.removesuffix("Error"))
+        """The name of this error in JSON: `OutOfMemoryError` is `out_of_memory`."""
+        return re.sub("(?<!^)(?=[A-Z])", "_", type(self).__name__.removesuffix("Error")).lower()
 
 
 class UsageError(HpoError):
@@ -110,5 +111,8 @@ def fault_list(summary: str, faults: list[str]) -> str:
     return "\n".join([summary, *(f"  - {fault}" for fault in faults)])
 
 
-def _snake_case(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+def first_fault(error: Any) -> str:
+    """Return the first fault of a pydantic `ValidationError`: the field and what is wrong."""
+    fault = error.errors(include_url=False)[0]
+    place, wrong = ".".join(map(str, fault["loc"])), fault["msg"]
+    return f"{place}: {wrong}" if place else wrong

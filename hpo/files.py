@@ -16,11 +16,11 @@ from hpo.errors import OutputError, UsageError
 
 try:
     import fcntl
-except ImportError:  # Windows: what is left half written is known by its age there.
+except ImportError:  # Windows: what is left half written is recognized by its age.
     fcntl = None  # type: ignore[assignment]
 
 MAKE_ROOM: Final = "Make room, then run the same command again."
-"""The way out where a disk is full and no other folder can be named."""
+"""What to do where a disk is full and no other folder can be named."""
 
 _A_DAY_S: Final = 86_400
 
@@ -35,7 +35,7 @@ _HEAD: Final = 10_000
 
 
 def at_home(path: str | Path) -> Path:
-    """Return a path with `~` as the home: a shell leaves it after a sign, as in `--out=~/x`.
+    """Return a path with `~` as the home: a shell leaves it in `--out=~/x`.
 
     Raises:
         UsageError: there is no such home.
@@ -44,13 +44,13 @@ def at_home(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise UsageError(
-            f"{str(path)!r} is in a home that is not known. Write the whole path, or ./~ for a "
-            "folder of that name."
+            f"{str(path)!r} is in an unknown home. Write the whole path, or ./~ for a folder of "
+            "that name."
         ) from None
 
 
 def write_whole(path: Path, content: bytes, *, way_out: str) -> None:
-    """Write a file that is there whole or not at all, even where power fails.
+    """Write a file atomically: it is there whole or not at all, even where power fails.
 
     `way_out` says what to do where it cannot be written.
 
@@ -77,10 +77,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with file:
             yield file
             file.flush()
-            if fcntl:
-                temporary.replace(path)  # While it is locked: what is not is a leftover.
-        if not fcntl:
-            temporary.replace(path)  # Windows renames no open file.
+            if not fcntl:
+                file.close()  # Windows renames no open file.
+            temporary.replace(path)  # While it is locked: what is not is a leftover.
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -101,27 +100,20 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left half written: temporary files that nobody writes."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            if _TEMPORARY.fullmatch(path.name):
-                _remove_unlocked(path)
-
-
-def _remove_unlocked(path: Path) -> None:
-    # One that cannot be removed does not keep the others.
-    with contextlib.suppress(OSError):
-        if not stat.S_ISREG(path.lstat().st_mode):
-            return
-        with path.open("r+b") as file:
-            try:
-                _lock(file, "LOCK_EX", "LOCK_NB")
-            except BlockingIOError:
-                return
-            except OSError:  # No locks there: one of a day without a write is nobody's.
-                if time.time() - os.fstat(file.fileno()).st_mtime < _A_DAY_S:
-                    return
-            if fcntl:
+            if not _TEMPORARY.fullmatch(path.name) or path.is_symlink() or not path.is_file():
+                continue
+            # One that cannot be removed does not keep the others.
+            with contextlib.suppress(OSError), path.open("r+b") as file:
+                try:
+                    _lock(file, "LOCK_EX", "LOCK_NB")
+                except BlockingIOError:
+                    continue
+                except OSError:  # Without locks, a file that is a day old belongs to nobody.
+                    if time.time() - os.fstat(file.fileno()).st_mtime < _A_DAY_S:
+                        continue
+                if not fcntl:
+                    file.close()  # Windows removes no open file.
                 path.unlink()  # While it is locked: a writer that waits sees that it is gone.
-        if not fcntl:
-            path.unlink()  # Windows removes no open file.
 
 
 def _lock(file: IO[bytes], *modes: str) -> None:
@@ -136,9 +128,9 @@ def _lock(file: IO[bytes], *modes: str) -> None:
 
 
 class WrittenFiles:
-    """The files that hpo wrote into a folder, by a list beside them: sha256sum checks it.
+    """The files that hpo wrote into a folder, by a list beside them that sha256sum can check.
 
-    What anyone else put there, or has changed since, is not hpo's.
+    What anyone else put there, or has changed since, does not belong to hpo.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -231,7 +223,7 @@ def write_page(path: Path, page: str, *, again: str) -> None:
 
 @contextlib.contextmanager
 def writing(folder: Path, *, way_out: str) -> Iterator[None]:
-    """Turn a failure to write into a folder into one message with its way out."""
+    """Turn a failure to write into a folder into one message that says what to do."""
     try:
         yield
     except OSError as error:
@@ -245,11 +237,11 @@ def read_json(path: Path, *, most: int) -> Any:
     """Read a JSON file of at most `most` bytes; a pipe or a device would never end.
 
     Raises:
-        OSError: it cannot be read, or is no ordinary file.
-        ValueError: it is larger, or no JSON.
+        OSError: it cannot be read, or is not an ordinary file.
+        ValueError: it is larger, or is not valid JSON.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(f"{path} is no ordinary file")
+        raise OSError(f"{path} is not an ordinary file")
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

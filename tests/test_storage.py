@@ -68,7 +68,7 @@ def test_reading_does_not_create_a_database(tmp_path: Path) -> None:
 
 def test_a_text_file_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "hpo.db").write_text("these are notes about X-rays, not a database" * 100)
-    with pytest.raises(StorageError, match="is no SQLite database"):
+    with pytest.raises(StorageError, match="is not an SQLite database"):
         open_storage(url(tmp_path / "hpo.db"))
 
 

@@ -1,50 +1,36 @@
-"""Optuna's database of studies, read so that what is damaged is named and harms nothing else.
+"""Optuna's database of studies, read so that damage is named and harms nothing else.
 
-Optuna reads the trials of a study all at once and fails with whatever the first damaged value
-raises. Here a damaged trial becomes a failed one without content, which says what is wrong.
+Optuna reads all trials of a study at once and fails with whatever the first damaged value raises.
+Here a damaged trial becomes a failed one without content, which says what is wrong with it.
 """
 
 import json
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeAlias
 
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import DataError
 
 from hpo.config import TrainingConfig
-from hpo.errors import HpoError, StudyError
+from hpo.errors import HpoError, StudyError, first_fault
 from hpo.storage import MOST_TRIALS
 from hpo.storage.url import storage_option
-
-T = TypeVar("T")
 
 DAMAGE: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
     *(TypeError, ValueError, HpoError),
 )
-"""What Optuna, SQLAlchemy and the checks of hpo raise on values that are none."""
+"""What Optuna, SQLAlchemy and the checks of hpo raise on invalid values."""
 
 MOST_TEXT: Final = 100_000_000
 _MOST_ROWS: Final = 1_000_000
 _PORTION: Final = 1_000  # Trials: until they are read, each of their rows takes 2 kB of memory.
-
-_MOST: Final = 1_000_000
-_LARGEST: Final = 1e9
-
-_WHERE_RECORDED: Final[dict[str, Any]] = {
-    "report": str,
-    "seconds": int | float,
-    "is_reused": bool,
-    "reason": str,
-    "metrics": dict,
-}
-"""What not every trial has, and its type."""
-
 
 _NOTE: Final = "hpo:damaged"
 _NO_NUMBER: Final = 1_000_000_000
@@ -105,7 +91,7 @@ class Database(RDBStorage):
         return {str(key): str(value) for key, value in found}
 
     def delete_study(self, study_id: int) -> None:
-        """Delete a study, row by row: it need not be readable."""
+        """Delete a study row by row, whatever in it cannot be read."""
         with self.engine.begin() as connection:
             for name, rows, _ in TABLES:
                 connection.execute(text(f"DELETE FROM {name} WHERE {rows}"), {"id": study_id})
@@ -119,19 +105,11 @@ class Database(RDBStorage):
             return []
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return the user attributes of a study.
-
-        Raises:
-            StudyError: one is damaged.
-        """
+        """Return the user attributes of a study, or raise StudyError where one is damaged."""
         return self._attributes("study_user_attributes", study_id)
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return the system attributes of a study.
-
-        Raises:
-            StudyError: one is damaged.
-        """
+        """Return the system attributes of a study, or raise StudyError where one is damaged."""
         return self._attributes("study_system_attributes", study_id)
 
     def _attributes(self, table: str, study_id: int) -> dict[str, Any]:
@@ -141,7 +119,7 @@ class Database(RDBStorage):
         query = f"SELECT key, value_json FROM {table} WHERE study_id = :id"
         for key, value in self._rows(query, id=study_id):
             if not _is_json(value):
-                raise damaged_study(name, self.url, f"{key!r} is no valid JSON")
+                raise damaged_study(name, self.url, f"{key!r} is not valid JSON")
             found[key] = json.loads(value)
         return found
 
@@ -183,16 +161,16 @@ class Database(RDBStorage):
             _check_values(built)
             if trial.study_id in self._of_hpo:
                 scores = [*(built.values or ()), *built.intermediate_values.values()]
-                check_trial(built.user_attrs, built.params, scores)
+                _check_trial(built.user_attrs, built.params, scores)
         except DAMAGE as error:
             attributes = (*trial.user_attributes, *trial.system_attributes)
             broken = [a.key for a in attributes if not _is_json(a.value_json)]
-            fault = f"{broken[0]!r} is no valid JSON" if broken else _words(error)
+            fault = f"{broken[0]!r} is not valid JSON" if broken else _words(error)
             return _failed(trial.trial_id, trial.number, fault)
         return built
 
     def _measure(self, study_id: int) -> None:
-        """Refuse a study that would fill the memory; looked at once."""
+        """Refuse a study that would fill the memory; each is measured once."""
         if study_id in self._measured:
             return
         sizes = " UNION ALL ".join(
@@ -200,20 +178,19 @@ class Database(RDBStorage):
             for name, rows, long in TABLES
         )
         query = f"SELECT sum(n), coalesce(sum(size), 0) FROM ({sizes}) AS tables"
+        fault = ""
         try:
             n_rows, size = self._rows(query, id=study_id)[0]
         except DataError:
-            raise damaged_study(
-                self.get_study_name_from_id(study_id),
-                self.url,
-                f"a value is larger than {MOST_TEXT / 1e6:.0f} MB",
-            ) from None
-        n_trials = self.n_trials(study_id)
-        if n_trials > MOST_TRIALS or n_rows > _MOST_ROWS or size > MOST_TEXT:
-            fault = (
-                f"{n_trials:,} trials in {n_rows:,} rows, with {size / 1e6:,.0f} MB of text, are "
-                f"more than {MOST_TRIALS:,}, {_MOST_ROWS:,} or {MOST_TEXT / 1e6:.0f} MB"
-            )
+            fault = f"a value is larger than {MOST_TEXT / 1e6:.0f} MB"
+        else:
+            n_trials = self.n_trials(study_id)
+            if n_trials > MOST_TRIALS or n_rows > _MOST_ROWS or size > MOST_TEXT:
+                fault = (
+                    f"{n_trials:,} trials in {n_rows:,} rows, with {size / 1e6:,.0f} MB of text, "
+                    f"are more than {MOST_TRIALS:,}, {_MOST_ROWS:,} or {MOST_TEXT / 1e6:.0f} MB"
+                )
+        if fault:
             raise damaged_study(self.get_study_name_from_id(study_id), self.url, fault)
         self._measured.add(study_id)
 
@@ -232,7 +209,7 @@ def damaged_study(name: str, url: str, fault: str) -> StudyError:
 
 
 def damage_of(trial: FrozenTrial) -> str | None:
-    """Say that a trial is damaged and how, None where it is not."""
+    """Say how a trial is damaged, None where it is not."""
     fault = trial.system_attrs.get(_NOTE)
     if fault is None:
         return None
@@ -242,19 +219,11 @@ def damage_of(trial: FrozenTrial) -> str | None:
 
 def _failed(trial_id: int, number: object, fault: str) -> FrozenTrial:
     """Return what stands for a damaged trial: one that failed and has nothing else."""
-    return FrozenTrial(
-        number=number if type(number) is int and number >= 0 else _NO_NUMBER + trial_id,
-        state=TrialState.FAIL,
-        value=None,
-        datetime_start=None,
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs={},
-        system_attrs={_NOTE: fault[:120]},
-        intermediate_values={},
-        trial_id=trial_id,
-    )
+    failed = create_trial(state=TrialState.FAIL, system_attrs={_NOTE: fault[:120]})
+    failed.datetime_start = failed.datetime_complete = None
+    failed.number = number if type(number) is int and number >= 0 else _NO_NUMBER + trial_id
+    failed._trial_id = trial_id
+    return failed
 
 
 def _numbered(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -271,14 +240,67 @@ def _numbered(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 def _check_values(trial: FrozenTrial) -> None:
     """Refuse what SQLite keeps in a column of another type."""
     if type(trial.number) is not int or trial.number < 0:
-        raise ValueError("its number is no whole number")
+        raise ValueError("its number is not a whole number")
     if trial.state == TrialState.COMPLETE and not trial.values:
         raise ValueError("it is complete without a value")
     numbers = [*(trial.values or ()), *trial.intermediate_values.values()]
     if not all(type(value) in (int, float) for value in numbers):
-        raise ValueError("a value is no number")
+        raise ValueError("a value is not a number")
     if not all(type(step) is int for step in trial.intermediate_values):
-        raise ValueError("a step is no whole number")
+        raise ValueError("a step is not a whole number")
+
+
+_Count: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
+_Place: TypeAlias = Annotated[int, Field(ge=0, le=2_000_000)]
+
+
+class _TrialAttributes(BaseModel):
+    """What hpo records in a trial; not every trial has the fields with a default."""
+
+    model_config = ConfigDict(strict=True)
+
+    ordinal: int = Field(ge=-1_000_000, le=1_000_000)
+    repeat: _Place
+    seed: _Place
+    fold: _Place
+    params: dict[str, Any]
+    config: dict[str, Any]
+    report: str = ""
+    n_epochs: _Count = 0
+    seconds: float = Field(default=0, ge=0, lt=1e9)
+    is_reused: bool = False
+    reason: str = ""
+    metrics: dict[str, dict[str, float]] = {}
+
+
+def _check_trial(
+    attributes: Mapping[str, Any], params: Mapping[str, Any], scores: Collection[float]
+) -> None:
+    """Check what hpo recorded in a trial; one of another program may hold anything.
+
+    `params` are those that Optuna recorded, `scores` all that were reported.
+
+    Raises:
+        ValueError: the first field that is damaged.
+        ConfigError: the configuration cannot be trained.
+    """
+    if not attributes.keys() & {"config", "ordinal"}:
+        return
+    recorded = _TrialAttributes.model_validate(attributes)
+    if recorded.params != params:
+        raise ValueError("params are not those of the trial")
+    _check_config(json.dumps(recorded.config))
+    # The loss of a training that diverged may be anything; without one class the AUROC is NaN.
+    measured = [v for m in recorded.metrics.values() for name, v in m.items() if name != "loss"]
+    if any(abs(value) > 1e9 for value in measured):
+        raise ValueError("metrics hold a value above 1e9")
+    if not all(abs(score) < 1e9 for score in scores):
+        raise ValueError("a score is not finite")
+
+
+@lru_cache(maxsize=1_000)
+def _check_config(text: str) -> None:
+    TrainingConfig.from_mapping(json.loads(text))
 
 
 def _is_json(value: Any) -> bool:
@@ -291,72 +313,7 @@ def _is_json(value: Any) -> bool:
 
 def _words(error: Exception) -> str:
     """Return the first line that is about one value."""
+    if isinstance(error, ValidationError):
+        return first_fault(error)
     lines = [line.strip(" -") for line in str(error).splitlines() if not line.endswith(":")]
     return lines[0] if lines and len(lines[0]) > 3 else "a value that cannot be read"
-
-
-def check_trial(
-    attributes: Mapping[str, Any], params: Mapping[str, Any], scores: Collection[float]
-) -> None:
-    """Check what hpo recorded in a trial; one of another program may hold anything.
-
-    `params` are those that Optuna recorded, `scores` all that it was told.
-
-    Raises:
-        ValueError: the first field that is damaged.
-        ConfigError: the configuration cannot be trained.
-    """
-    if not attributes.keys() & {"config", "ordinal"}:
-        return
-    for name in ("repeat", "seed", "fold"):
-        get_count(attributes, name, high=2 * _MOST)
-    get_count(attributes, "ordinal", low=-_MOST)
-    get_count(attributes, "n_epochs", default=0)
-    if get_typed(attributes, "params", dict) != params:
-        raise ValueError("params are not those of the trial")
-    _check_config(json.dumps(get_typed(attributes, "config", dict)))
-    for name, kind in _WHERE_RECORDED.items():
-        if name in attributes:
-            get_typed(attributes, name, kind)
-    if not 0 <= attributes.get("seconds", 0) < _LARGEST:
-        raise ValueError(f"seconds is {attributes['seconds']}")
-    metrics = attributes.get("metrics", {})
-    measured = [get_typed(metrics, split, dict) for split in metrics]
-    # The loss of a training that diverged may be anything; without one class there is no AUROC.
-    values = [v for one in measured for name, v in one.items() if name != "loss"]
-    if not all(map(is_number, values)):
-        raise ValueError("metrics hold another value than a number")
-    if not all(abs(score) < _LARGEST for score in scores):
-        raise ValueError("a score is not finite")
-
-
-@lru_cache(maxsize=1_000)
-def _check_config(text: str) -> None:
-    TrainingConfig.from_mapping(json.loads(text))
-
-
-def get_typed(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
-    if name not in document:
-        raise ValueError(f"{name} is missing")
-    value = document[name]
-    if not isinstance(value, kind):
-        raise ValueError(f"{name} is of type {type(value).__name__}")
-    return value
-
-
-def is_number(value: object) -> bool:
-    return type(value) in (int, float) and not abs(value) > _LARGEST  # type: ignore[arg-type]
-
-
-def get_count(
-    document: Mapping[str, Any],
-    name: str,
-    *,
-    default: int | None = None,
-    low: int = 0,
-    high: int = _MOST,
-) -> int:
-    value = document.get(name, default)
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(f"{name} is no whole number from {low:,} to {high:,}")
-    return value

@@ -1,15 +1,15 @@
-"""Opening the database of the studies rightly, and saying in words what is wrong with it."""
+"""Opening the database of the studies, and saying in words what is wrong with it."""
 
 import contextlib
 import re
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import optuna
 import sqlalchemy
@@ -19,23 +19,16 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, S
 
 from hpo.errors import StorageError, UsageError
 from hpo.storage.database import MOST_TEXT, TABLES, Database
-from hpo.storage.faults import BUSY_TIMEOUT_S, DELETED, LOOK_S, reason_of
-from hpo.storage.url import (
-    DEFAULT_URL,
-    backend_of,
-    mask,
-    named,
-    secrets_of,
-    sqlite_path,
-)
+from hpo.storage.url import DEFAULT_URL, backend_of, mask, named, secrets_of, sqlite_path
 
-_Arguments: TypeAlias = dict[str, Any]
+BUSY_TIMEOUT_S: Final = 60.0
+"""How long a command waits for another program that holds a lock."""
+
+_LOOK_S: Final = 20.0
+"""How long a look at the tables of a database may take."""
 
 _CREATION_S: Final = 1.0
 """Longer than another process takes to make the tables of a new database."""
-
-_GONE: Final = "Record does not exist"
-"""What Optuna says of a study or trial that is not there any more."""
 
 _LOCAL_FILE_SYSTEMS: Final = {
     *("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "reiserfs"),
@@ -51,6 +44,68 @@ _COMPUTED: Final = re.compile(r"\b(virtual|as)\b", re.IGNORECASE)
 _PLAIN_INDEX: Final = re.compile(
     r'create (unique )?index [\w"]+ on [\w"]+\s*\([\w", ]+\)', re.IGNORECASE
 )
+
+_OTHER: Final = "--storage names another database."
+_AGAIN: Final = "then run the same command again."
+_KEPT: Final = "What is finished is kept:"
+_LOCKED: Final = (
+    f"is locked by another program for more than {BUSY_TIMEOUT_S:.0f} s. {_KEPT} end that "
+    f"program, {_AGAIN}"
+)
+_READ_ONLY: Final = "is read-only. Change its permissions, or name another with --storage."
+_CORRUPT: Final = (
+    "is corrupt. Move it away and run the same command again: what the run store holds is not "
+    "trained again."
+)
+_FULL: Final = f"cannot be written: the disk is full. {_KEPT} make room, {_AGAIN}"
+_REFUSED: Final = "refuses this user or password. Correct them in --storage or HPO_STORAGE."
+_UNREACHED: Final = (
+    f"cannot be reached: {{}}. {_KEPT} start the server, or correct its host and port in "
+    f"--storage, {_AGAIN}"
+)
+_DELETED: Final = (
+    "no longer holds this study: another program deleted it. What the run store holds is kept: "
+    "run the same command again to create it anew."
+)
+_OTHER_TABLES: Final = (
+    f"has other tables than Optuna makes: it was changed, or is of another version. {_OTHER}"
+)
+_REASONS: Final = {
+    "lock timeout": _LOCKED,
+    "locked": _LOCKED,
+    "readonly": _READ_ONLY,
+    "read-only": _READ_ONLY,
+    "unable to open": "cannot be opened: its folder is missing or cannot be written, which SQLite "
+    "needs even to read. Copy the folder to where you may write, or name another database with "
+    "--storage.",
+    "not a database": "is not an SQLite database. Move it away or name another with --storage.",
+    "malformed": _CORRUPT,
+    "disk is full": _FULL,
+    "no space left": _FULL,
+    "disk i/o": "cannot be read or written (disk I/O error): its disk is full or broken. "
+    f"{_KEPT} make room or repair it, {_AGAIN}",
+    "authentication failed": _REFUSED,
+    "no password supplied": _REFUSED,
+    'role "': _REFUSED,
+    "permission denied": "gives this user no right to write. Grant it, or name another with "
+    "--storage.",
+    'fatal:  database "': "does not exist. Create it (createdb DATABASE), or name another with "
+    "--storage.",
+    "failed to resolve": _UNREACHED,
+    "connection": _UNREACHED,
+    "can't reconnect": _UNREACHED.replace("{}", "the connection ended"),
+    "were matched": _DELETED,
+    "foreign key": _DELETED,
+    "has been deleted": _DELETED,
+    "no such table": _OTHER_TABLES,
+    "no such column": _OTHER_TABLES,
+    "has no column": _OTHER_TABLES,
+    'relation "': _OTHER_TABLES,
+    'column "': _OTHER_TABLES,
+    "too big": f"holds a value too large to be read. {_OTHER}",
+    "interrupted": f"takes more than {_LOOK_S:.0f} s to open. {_OTHER}",
+}
+"""By what a database library says, the first that fits: what it means and what to do."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +139,13 @@ def open_storage(
         engine, notes = _prepare_sqlite(url, create=create, busy_timeout_s=busy_timeout_s)
     try:
         with explained(url):
-            opened = _open(url, engine)
+            try:
+                opened = Database(url, engine_kwargs=engine)
+            except (OperationalError, ProgrammingError, IntegrityError) as error:
+                if "exist" not in str(error) and "UNIQUE" not in str(error).upper():
+                    raise
+                time.sleep(_CREATION_S)  # Another process was making its tables just then.
+                opened = Database(url, engine_kwargs=engine)
     except (RuntimeError, AssertionError, CommandError) as error:
         raise StorageError(
             f"{mask(url)} was made by another version of Optuna than {optuna.__version__}, or its "
@@ -96,32 +157,40 @@ def open_storage(
     return Storage(url, opened, notes)
 
 
-def _open(url: str, engine: _Arguments) -> Database:
-    """Open the database, once more where another process was making its tables just then."""
-    try:
-        return Database(url, engine_kwargs=engine)
-    except (OperationalError, ProgrammingError, IntegrityError) as error:
-        if "exist" not in str(error) and "UNIQUE" not in str(error).upper():
-            raise
-        time.sleep(_CREATION_S)
-        return Database(url, engine_kwargs=engine)
-
-
 @contextlib.contextmanager
 def explained(url: str) -> Iterator[None]:
-    """Turn what the database libraries raise into one message with a way out."""
+    """Turn what the database libraries raise into one message that says what to do."""
     try:
         yield
     except KeyError as error:
-        if _GONE not in str(error):
+        if "Record does not exist" not in str(error):  # Optuna's words for what is gone.
             raise
-        raise StorageError(f"{mask(url)} {DELETED}") from error
+        raise StorageError(f"{mask(url)} {_DELETED}") from error
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
-        raise StorageError(f"{mask(url)} {reason_of(error, secrets_of(url))}") from error
+        raise StorageError(f"{mask(url)} {_reason_of(error, secrets_of(url))}") from error
 
 
-def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> _Arguments:
-    """Return what an engine is made with: as with SQLite, no lock is waited for forever."""
+def _reason_of(error: BaseException, secrets: Collection[str]) -> str:
+    """Return what is wrong and what to do, to stand after the URL of the database.
+
+    What a library says is quoted unless one of the secrets stands in it.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip().partition("\n")[0]
+    quoted = text.rstrip(".")
+    if any(secret in text for secret in secrets):
+        quoted = "its text holds the password and is not shown"
+    elif type(error).__module__.startswith(("sqlalchemy", "optuna")):
+        quoted = type(error).__name__
+    for sign, reason in _REASONS.items():
+        if sign in text.lower():
+            return reason.replace("{}", quoted)
+    return f"gave an error ({quoted}). {_KEPT} run the same command again. {_OTHER}"
+
+
+def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[str, Any]:
+    """Return the arguments of an engine: as with SQLite, no lock is waited for forever."""
     try:
         engine = sqlalchemy.create_engine(url)
     except ImportError:
@@ -131,7 +200,8 @@ def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> _Argu
         ) from None
     except (SQLAlchemyError, ValueError):
         raise UsageError(
-            f"{mask(url)!r} is no storage URL: use postgresql+psycopg://USER@HOST:PORT/DATABASE."
+            f"{mask(url)!r} is not a storage URL: use "
+            "postgresql+psycopg://USER@HOST:PORT/DATABASE."
         ) from None
     with explained(url), engine.connect() as connection:
         schema = sqlalchemy.inspect(connection)
@@ -142,7 +212,7 @@ def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> _Argu
         raise _not_optunas(mask(url), f"the view {min(views)!r}")
     if not create and "studies" not in tables:
         raise _no_studies(f"{mask(url)} is empty")
-    arguments: _Arguments = {"pool_pre_ping": True}
+    arguments: dict[str, Any] = {"pool_pre_ping": True}
     is_libpq = engine.url.get_driver_name().startswith("psycopg")
     if is_libpq and "options" not in engine.url.query:
         options = f"-c lock_timeout={1000 * busy_timeout_s:.0f}"
@@ -152,18 +222,33 @@ def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> _Argu
 
 def _prepare_sqlite(
     url: str, *, create: bool, busy_timeout_s: float
-) -> tuple[_Arguments, tuple[str, ...]]:
-    """Check the file, and return what an engine is made with, and what the user should know."""
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Check the file, and return the arguments of an engine, and what the user should know."""
     path = sqlite_path(url)
     if path is None:
         raise UsageError(f"{mask(url)} names no file: use sqlite:///FOLDER/FILE.db.")
     try:
-        _check_sqlite_file(path, create=create, busy_timeout_s=busy_timeout_s)
+        is_there, is_folder = path.exists(), path.is_dir()
     except OSError as error:
         raise StorageError(
-            f"{path} cannot be opened: {error.strerror or error}. --storage names another "
-            "database."
+            f"{path} cannot be opened: {error.strerror or error}. {_OTHER}"
         ) from error
+    if is_folder:
+        raise StorageError(f"{path} is a folder: --storage takes sqlite:///{path}/hpo.db.")
+    if not is_there and not create:
+        raise _no_studies(f"{path} does not exist")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The folder {path.parent} cannot be created: {error.strerror}. {_OTHER}"
+        ) from error
+    if is_there:
+        with (
+            explained(f"sqlite:///{path}"),
+            contextlib.closing(sqlite3.connect(path, timeout=busy_timeout_s)) as connection,
+        ):
+            _look_at(path, connection)
     if not _is_on_network(path):
         return {"creator": partial(_connect_sqlite, path, busy_timeout_s, "WAL")}, ()
     note = (
@@ -173,33 +258,12 @@ def _prepare_sqlite(
     return {"creator": partial(_connect_sqlite, path, busy_timeout_s, "DELETE")}, (note,)
 
 
-def _check_sqlite_file(path: Path, *, create: bool, busy_timeout_s: float) -> None:
-    if path.is_dir():
-        raise StorageError(f"{path} is a folder: --storage takes sqlite:///{path}/hpo.db.")
-    if not path.exists():
-        if not create:
-            raise _no_studies(f"{path} does not exist")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"The folder {path.parent} cannot be made: {error.strerror}. --storage names "
-                "another database."
-            ) from error
-        return
-    with (
-        explained(f"sqlite:///{path}"),
-        contextlib.closing(sqlite3.connect(path, timeout=busy_timeout_s)) as connection,
-    ):
-        _look_at(path, connection)
-
-
 def _look_at(path: Path, connection: sqlite3.Connection) -> None:
     """Look at the schema before Optuna does: a file may be a stranger's.
 
     A view may have rows without end, and a trigger or an expression may compute for ever.
     """
-    end = time.monotonic() + LOOK_S
+    end = time.monotonic() + _LOOK_S
     connection.set_progress_handler(lambda: int(time.monotonic() > end), 1_000_000)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_TEXT)
     connection.execute("PRAGMA query_only = ON")
@@ -221,14 +285,14 @@ def _look_at(path: Path, connection: sqlite3.Connection) -> None:
 def _not_optunas(shown: str, what: str) -> StorageError:
     return StorageError(
         f"{shown} holds {what} that Optuna does not make, so it is not opened: it was changed, or "
-        "made by another program. --storage names another database."
+        f"made by another program. {_OTHER}"
     )
 
 
 def _no_studies(reason: str) -> StorageError:
     return StorageError(
-        f"There are no studies yet: {reason}. `hpo grid --param batch_size` makes the first one; "
-        "--storage names another database."
+        f"There are no studies yet: {reason}. `hpo grid --param batch_size` creates the first "
+        f"one; {_OTHER}"
     )
 
 
@@ -261,7 +325,7 @@ def _is_on_network(path: Path) -> bool:
 
 
 def database_of(study: optuna.Study) -> Database | None:
-    """Return the database of a study, None where it is kept otherwise."""
+    """Return the database of a study, None for one in memory."""
     backend = getattr(study._storage, "_backend", study._storage)
     return backend if isinstance(backend, Database) else None
 

@@ -1,4 +1,4 @@
-"""Where files lie: everything stands beside the database of the studies."""
+"""Where files are: everything stands beside the database of the studies."""
 
 import contextlib
 import hashlib
@@ -23,7 +23,7 @@ _RESERVED: Final = re.compile(
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a folder beside the studies' database can have this name; any other leads astray."""
+    """Whether a folder beside the studies' database can safely have this name."""
     return bool(_NAME.fullmatch(name)) and not _RESERVED.fullmatch(name)
 
 
@@ -36,16 +36,28 @@ def runs_folder(storage_url: str) -> Path:
 def study_folder(storage_url: str, name: str) -> Path:
     """Return the folder of a study: its page, weights and exports.
 
-    A name that can be no folder's, as another program may give it, is shortened to one that can.
+    An invalid folder name, as another program may give it, is shortened to a valid one.
     """
     return _beside(storage_url) / _folder_name(name)
+
+
+def artifacts_folder(storage_url: str) -> Path:
+    """Return the folder of what optuna-dashboard shows beside the trials."""
+    return _beside(storage_url) / "artifacts"
+
+
+def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
+    """Return where the page of a comparison of studies is; many long names are shortened."""
+    name = "-".join(map(_folder_name, names))
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return _beside(storage_url) / f"compare-{name}.html"
 
 
 def clear_study_folder(folder: Path) -> None:
     """Remove what hpo wrote into the folder of a study, and the folder where nothing else is left.
 
-    A folder of that name may have been there before, with the user's own files: they stay, and so
-    does what lies behind a link.
+    The user's own files stay, and so does what is behind a link.
 
     Raises:
         OutputError: a file cannot be removed.
@@ -68,7 +80,7 @@ def clear_study_folder(folder: Path) -> None:
 
 
 def has_other_database(storage_url: str) -> bool:
-    """Whether another SQLite database lies beside that of the studies, such as a copy of it."""
+    """Whether another SQLite database is beside that of the studies, such as a copy of it."""
     own, beside = sqlite_path(storage_url), _beside(storage_url)
     for path in beside.iterdir() if beside.is_dir() else ():
         with contextlib.suppress(OSError):
@@ -77,19 +89,6 @@ def has_other_database(storage_url: str) -> bool:
                     if file.read(len(_SQLITE)) == _SQLITE:
                         return True
     return False
-
-
-def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
-    """Return where the page of a comparison of studies is; many long names are shortened."""
-    name = "-".join(map(_folder_name, names))
-    if len(name) > _LONGEST_NAME:
-        name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return _beside(storage_url) / f"compare-{name}.html"
-
-
-def artifacts_folder(storage_url: str) -> Path:
-    """Return the folder of what optuna-dashboard shows beside the trials."""
-    return _beside(storage_url) / "artifacts"
 
 
 def _folder_name(name: str) -> str:

@@ -8,10 +8,11 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import Annotated, Any, Final, TypeAlias, TypeGuard
+
+from pydantic import Strict, TypeAdapter
 
 from hpo.config import TrainingConfig
 from hpo.errors import RunStoreError
@@ -24,6 +25,9 @@ _MAX_BYTES: Final = 50_000_000
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 
 _WAY_OUT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
+
+Number: TypeAlias = Annotated[float, Strict()]
+Metrics: TypeAlias = dict[str, Number]
 
 
 def is_digest(name: object) -> TypeGuard[str]:
@@ -67,10 +71,10 @@ class Epoch:
     `stress` is the mean over the stress battery, empty where it was not measured.
     """
 
-    learning_rate: float
-    train: dict[str, float]
-    validation: dict[str, float]
-    stress: dict[str, float] = field(default_factory=dict)
+    learning_rate: Number
+    train: Metrics
+    validation: Metrics
+    stress: Metrics = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +88,21 @@ class Run:
     """
 
     epochs: tuple[Epoch, ...]
-    kept_epoch: int
-    train: dict[str, float]
-    validation_probabilities: tuple[float, ...]
-    test_probabilities: tuple[float, ...]
-    seconds: float
+    kept_epoch: Annotated[int, Strict()]
+    train: Metrics
+    validation_probabilities: tuple[Number, ...]
+    test_probabilities: tuple[Number, ...]
+    seconds: Number
     versions: dict[str, str]
-    stress: dict[str, dict[str, float]] = field(default_factory=dict)
+    stress: dict[str, Metrics] = field(default_factory=dict)
 
     @property
     def kept(self) -> Epoch:
         """The epoch whose weights were kept."""
         return self.epochs[self.kept_epoch - 1]
+
+
+_RUN: Final = TypeAdapter(Run)
 
 
 @dataclass(frozen=True)
@@ -127,15 +134,14 @@ class RunStore:
             return False
 
     def find(self, key: RunKey) -> Run | None:
-        """Return the training if it was finished before.
-
-        A file that cannot be read, is cut short or comes from another version counts as absent:
-        the training is done again and the file replaced.
-        """
+        """Return the training if it was finished before, as `read` does."""
         return self.read(key.digest())
 
     def read(self, digest: str) -> Run | None:
-        """Return a training by the name its trial has on record, or None as `find` does.
+        """Return a training by the name that its trial has on record.
+
+        A file that cannot be read, is cut short or comes from another version counts as absent:
+        the training is done again and the file replaced.
 
         Raises:
             RunStoreError: there is too little memory to read it.
@@ -145,14 +151,21 @@ class RunStore:
         path = self.folder / f"{digest}.json"
         try:
             document = read_json(path, most=_MAX_BYTES)
-            return _from_document(document) if document["format"] == FORMAT else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            if document["format"] != FORMAT:
+                return None
+            if document.get("battery") != BATTERY_VERSION:
+                # What was measured under another battery counts as not measured.
+                for stressed in (document, *document["epochs"]):
+                    stressed["stress"] = {}
+            run = _RUN.validate_python(document)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         except MemoryError:
             raise RunStoreError(
                 f"There is too little memory to read {path}. End other programs, or raise the "
                 "limit of memory (ulimit -v), then run the same command again."
             ) from None
+        return run if 1 <= run.kept_epoch <= len(run.epochs) else None
 
     def save(self, key: RunKey, run: Run) -> None:
         """Write the file of a finished training.
@@ -160,68 +173,10 @@ class RunStore:
         Raises:
             OutputError: the folder cannot be written, or the disk is full.
         """
-        document = {"format": FORMAT, "key": key.to_document()} | _to_document(run)
+        document = {"format": FORMAT, "key": key.to_document(), **asdict(run)}
+        for epoch in document["epochs"]:
+            if not epoch["stress"]:
+                del epoch["stress"]
+        document["battery"] = BATTERY_VERSION
         content = json.dumps(document, separators=(",", ":")).encode()
         write_whole(self.path(key), content, way_out=_WAY_OUT)
-
-
-def _to_document(run: Run) -> dict[str, Any]:
-    return {
-        "epochs": [
-            {"learning_rate": e.learning_rate, "train": e.train, "validation": e.validation}
-            | ({"stress": e.stress} if e.stress else {})
-            for e in run.epochs
-        ],
-        "kept_epoch": run.kept_epoch,
-        "train": run.train,
-        "validation_probabilities": run.validation_probabilities,
-        "test_probabilities": run.test_probabilities,
-        "seconds": run.seconds,
-        "versions": run.versions,
-        "stress": run.stress,
-        "battery": BATTERY_VERSION,
-    }
-
-
-def _from_document(document: Mapping[str, Any]) -> Run:
-    # What was measured under another battery is left out: it counts as not measured.
-    is_comparable = document.get("battery") == BATTERY_VERSION
-    stress = document["stress"] if is_comparable else {}
-    run = Run(
-        epochs=tuple(_epoch(epoch, is_comparable=is_comparable) for epoch in document["epochs"]),
-        kept_epoch=int(document["kept_epoch"]),
-        train=_metrics(document["train"]),
-        validation_probabilities=_numbers(document["validation_probabilities"]),
-        test_probabilities=_numbers(document["test_probabilities"]),
-        seconds=float(document["seconds"]),
-        versions={str(name): str(version) for name, version in document["versions"].items()},
-        stress={name: _metrics(found) for name, found in stress.items()},
-    )
-    if not 1 <= run.kept_epoch <= len(run.epochs):
-        raise ValueError("kept_epoch is not among the epochs")
-    return run
-
-
-def _epoch(document: Mapping[str, Any], *, is_comparable: bool) -> Epoch:
-    (learning_rate,) = _numbers([document["learning_rate"]])
-    return Epoch(
-        learning_rate=learning_rate,
-        train=_metrics(document["train"]),
-        validation=_metrics(document["validation"]),
-        stress=_metrics(document.get("stress", {})) if is_comparable else {},
-    )
-
-
-def _metrics(document: Mapping[str, Any]) -> dict[str, float]:
-    return dict(zip(document, _numbers(list(document.values())), strict=True))
-
-
-def _numbers(values: list[Any]) -> tuple[float, ...]:
-    """Return values as they are, if all of them are numbers.
-
-    Raises:
-        TypeError: one is not.
-    """
-    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
-        raise TypeError("these are no numbers")
-    return tuple(values)

@@ -28,9 +28,14 @@ _LONGEST_NAME: Final = 255
 def mask(url: str) -> str:
     """Return a storage URL with its passwords hidden, however it is misspelled.
 
-    Of a URL that is none, more is hidden than a password, never less.
+    Of an invalid URL more than the password may be hidden, never less.
     """
-    url = _OPTION.sub(_mask_option, url)
+
+    def hide(match: re.Match[str]) -> str:
+        is_secret = _is_secret(match[1]) or _IN_DSN.search(_plain(match[2]))
+        return f"{match[1]}={_HIDDEN}" if is_secret else match[0]
+
+    url = _OPTION.sub(hide, url)
     head, sign, options = url.partition("?") if "://" in url else (url, "", "")
     if not url.startswith("sqlite:") and _IN_DSN.search(_plain(head)):
         url = _IN_DSN.sub(rf"\1{_HIDDEN}", _plain(head)) + sign + options
@@ -102,7 +107,7 @@ def backend_of(url: str) -> str:
     """Return `sqlite` or `postgresql`.
 
     Raises:
-        UsageError: the URL is of neither kind, or a sign in its password needs an escape.
+        UsageError: the URL is of neither kind, or a character of its password needs an escape.
     """
     backend, sign, place = url.partition("://")
     backend = backend.partition("+")[0]
@@ -116,11 +121,6 @@ def backend_of(url: str) -> str:
     if backend == "postgresql" and "@" in place.rpartition("@")[0].partition(":")[2]:
         raise UsageError(f"{mask(url)!r}: write an @ in a password as %40.")
     return backend
-
-
-def _mask_option(match: re.Match[str]) -> str:
-    is_secret = _is_secret(match[1]) or _IN_DSN.search(_plain(match[2]))
-    return f"{match[1]}={_HIDDEN}" if is_secret else match[0]
 
 
 def _is_secret(option: str) -> bool:

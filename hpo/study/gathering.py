@@ -17,10 +17,9 @@ from hpo.storage.opening import Storage, explained, in_command
 from hpo.storage.paths import study_folder
 from hpo.storage.runs import is_digest
 from hpo.storage.url import mask
-from hpo.study.documents import to_baselines
 from hpo.study.intervals import compare, mean_score, with_way_on
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.study import damaged, is_ours, read_goal, read_record, study_names
+from hpo.study.study import damaged, is_ours, read_baselines, read_goal, read_record, study_names
 from hpo.study.summary import (
     Configuration,
     Finalist,
@@ -58,11 +57,11 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     found = read_trials(study, record)
     every = found.ours
     trials = [t for t in every if not t.user_attrs.get("report")]
+    baselines = read_baselines(study)
     try:
         order = _grid_order(record)
-        baselines = to_baselines(study.user_attrs.get("baselines", {}))
-    except (HpoError, ValueError) as problem:
-        raise damaged(study, str(problem)) from None
+    except HpoError as problem:
+        raise damaged(study, "hpo", problem) from None
     by_identity = _gather(trials, record, goal, order=order)
     configurations = tuple(by_identity.values())
     verdict = None

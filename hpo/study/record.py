@@ -4,24 +4,31 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from dataclasses import astuple, dataclass
-from typing import Any, Final, Literal
+from dataclasses import asdict, astuple, dataclass
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import Field, PlainValidator, TypeAdapter
 
 from hpo import cores
 from hpo import space as spaces
 from hpo.errors import UsageError
 from hpo.space import Space
+from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import is_folder_name
-from hpo.study.score import Score, read_score
+from hpo.study.score import SCORES, Score, read_score
 
 Kind = Literal["grid", "search"]
+Count: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
 
 SAMPLERS: Final = ("tpe", "random")
 PRUNERS: Final = ("median", "none")
+
 LIBRARY: Final = "library"
 """What stands for the command of a study that was made in Python."""
 
-# So many for four lanes keep two cores busy 96 % of the time, four 91 %, eight 98 %
+FORMAT: Final = 2
+
+# Six for four lanes keep two cores busy 96 % of the time, four 91 %, eight 98 %
 # (benchmarks/window.py); the wider it is, the older is what is decided by.
 WINDOW: Final = 6
 """The window of a search for which none was asked."""
@@ -40,11 +47,11 @@ class DataInfo:
     fingerprint: str
     is_phantom: bool
     has_own_validation: bool
-    n_train: int
-    n_validation: int
-    n_test: int
+    n_train: Count
+    n_validation: Count
+    n_test: Count
     notes: tuple[str, ...] = ()
-    bits: int = 0
+    bits: Count = 0
 
     @property
     def overlap(self) -> float:
@@ -57,25 +64,60 @@ class StudyRecord:
     """Everything that was settled when the study was created.
 
     `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search, and
-    so is `window`: configuration k is decided by what those up to `k - window` came to, so that
-    many are under way at most; cores, lanes and memory do not change it. 0 for a grid.
-    `is_gpu_named` says that `device` is the one GPU that was asked for, and no other will do.
+    so is `window`: configuration k is decided by the results of those up to `k - window`, whatever
+    the cores, lanes and memory; 0 for a grid. `is_gpu_named` says that `device` is the one GPU
+    that was asked for, and no other will do.
     """
 
     kind: Kind
-    names: tuple[str, ...]
-    space: Space
+    names: Annotated[tuple[str, ...], Field(min_length=1)]
+    space: Annotated[Space, PlainValidator(spaces.from_document)]
     data: DataInfo
     device: str
     precision: str
-    seed: int
+    seed: Count
     sampler: str
     pruner: str
     command: str
     versions: dict[str, str]
     metric: str = "accuracy"
-    window: int = 0
+    window: Count = 0
     is_gpu_named: bool = False
+
+    @classmethod
+    def from_document(cls, document: Any) -> "StudyRecord":
+        """Read the record back from plain data; a database can be tampered with.
+
+        Raises:
+            ValueError: a field is missing, or its value is invalid.
+            SpaceError: the space is invalid.
+        """
+        if isinstance(document, dict) and isinstance(document.get("data"), dict):
+            # Studies that were made before bits were recorded read all 16.
+            document = document | {"data": {"bits": 16} | document["data"]}
+        record = _RECORD.validate_json(json.dumps(document), strict=True)
+        for name, allowed in {
+            "sampler": (*SAMPLERS, "grid"),
+            "pruner": PRUNERS,
+            "metric": SCORES,
+        }.items():
+            if getattr(record, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(record, name)[:40]!r}")
+        space = record.space
+        known = space.sweeps.keys() if record.kind == "grid" else {p.name for p in space.search}
+        if not known >= set(record.names):
+            raise ValueError("names are not those of its space")
+        return record
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the record as plain data."""
+        return vars(self) | {
+            "format": FORMAT,
+            "fingerprint": self.data.fingerprint,
+            "names": list(self.names),
+            "space": spaces.to_document(self.space),
+            "data": asdict(self.data) | {"notes": list(self.data.notes)},
+        }
 
     @property
     def score(self) -> Score:
@@ -115,14 +157,26 @@ class Goal:
     """How far the study is meant to go; raised by later calls.
 
     `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid), whose best
-    `n_finalists` get `n_final_repeats` more, and so do the reports' bases `with_baselines`.
+    `n_finalists` get `n_final_repeats` more, and so do the course networks `with_baselines`.
     """
 
-    n_repeats: int
-    n_trials: int = 0
-    n_finalists: int = 0
-    n_final_repeats: int = 0
+    n_repeats: Annotated[Count, Field(ge=1)] = 1
+    n_trials: Count = 0
+    n_finalists: Count = 0
+    n_final_repeats: Count = 0
     with_baselines: bool = False
+
+    @classmethod
+    def from_document(cls, document: object) -> "Goal":
+        """Read the goal back from plain data; what is absent is the least.
+
+        Raises:
+            ValueError: a value is invalid, or the goal is larger than a study may be.
+        """
+        goal = _GOAL.validate_json(json.dumps(document), strict=True)
+        if goal.n_trainings > MOST_TRIALS:
+            raise ValueError(f"{goal.n_trainings:,} trainings are more than {MOST_TRIALS:,}")
+        return goal
 
     @property
     def n_trainings(self) -> int:
@@ -140,12 +194,16 @@ class Goal:
         return Goal(*map(max, astuple(self), astuple(other)))
 
 
+_RECORD: Final = TypeAdapter(StudyRecord)
+_GOAL: Final = TypeAdapter(Goal)
+
+
 def check_name(name: str) -> str:
-    """Return the name of a study if it can be one.
+    """Return the name of a study if it is valid.
 
     Raises:
-        UsageError: it is empty, too long, has other signs than letters, digits, `.`, `_`, `-`, or
-            is the name of something else beside the folders of the studies.
+        UsageError: it is empty, too long, has other characters than letters, digits, `.`, `_` and
+            `-`, or is the name of something else beside the folders of the studies.
     """
     if not is_folder_name(name):
         raise UsageError(

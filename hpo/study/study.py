@@ -1,22 +1,26 @@
 """Creating and opening studies, only where they fit the request."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any, Final, cast
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
 
 import optuna
+from pydantic import Field, TypeAdapter, ValidationError
 
 from hpo import space as spaces
-from hpo.config import did_you_mean
-from hpo.errors import HpoError, StudyError, fault_list
+from hpo.config import nearest
+from hpo.errors import StudyError, fault_list, first_fault
 from hpo.option_texts import set_option
-from hpo.storage.database import damaged_study
+from hpo.storage.database import DAMAGE, damaged_study
 from hpo.storage.opening import Storage, database_of, explained, in_command, url_of
 from hpo.storage.url import storage_option
-from hpo.study.documents import FORMAT, to_document, to_goal, to_record
-from hpo.study.record import WINDOW, DataInfo, Goal, StudyRecord, check_name
+from hpo.study.record import FORMAT, WINDOW, DataInfo, Goal, StudyRecord, check_name
+
+T = TypeVar("T")
 
 _ATTRIBUTE: Final = "hpo"
+_BASELINES: Final = TypeAdapter(dict[str, Annotated[float, Field(ge=0, le=1)]])
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
 
 
@@ -29,10 +33,10 @@ def find(storage: Storage, name: str) -> optuna.Study | None:
 
 
 def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
-    """Create a study, or open the one that is there.
+    """Create a study, or open the one of this name.
 
     Raises:
-        StudyError: a study of this name is there and does not fit.
+        StudyError: a study of this name exists and does not fit.
     """
 
     def made() -> optuna.Study:
@@ -48,7 +52,7 @@ def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
         study = made()
         if is_blank(study) and study.get_trials(deepcopy=False):
             # A study that was deleted while a process wrote it left trials, and SQLite gives them
-            # to the next study with its number. Deleted with that one, they are gone.
+            # to the next study with its number. Deleted with that study, they are gone.
             optuna.delete_study(study_name=name, storage=storage.optuna)
             study = made()
         check_fits(study, record)
@@ -63,7 +67,7 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
     """
     is_new, fault = is_blank(study), _direction_fault(study, record)
     if is_new and not fault:
-        study.set_user_attr(_ATTRIBUTE, to_document(record))
+        study.set_user_attr(_ATTRIBUTE, record.to_document())
         return
     faults = [fault] if is_new and fault else _differences(read_record(study), record)
     if faults:
@@ -76,14 +80,14 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
 
 
 def move_data(study: optuna.Study, data: DataInfo) -> StudyRecord:
-    """Put on record where the data of the study lie now and what is noted of them; return it."""
+    """Record where the data of the study are now and what is noted of them; return the record."""
     record = read_record(study)
     if data.path is None or (data.path, data.notes) == (record.data.path, record.data.notes):
         return record
     is_moved = data.path != record.data.path
     command = set_option(record.command, "--data", data.path) if is_moved else record.command
     record = replace(record, data=data, command=command)
-    study.set_user_attr(_ATTRIBUTE, to_document(record))
+    study.set_user_attr(_ATTRIBUTE, record.to_document())
     return record
 
 
@@ -91,7 +95,7 @@ def open_study(storage: Storage, name: str) -> optuna.Study:
     """Open a study that is there.
 
     Raises:
-        StudyError: there is none of this name (with the nearest), or it is not one of hpo's.
+        StudyError: there is none of this name (with the nearest), or hpo did not make it.
     """
     study = _load(storage, name)
     with explained(storage.url):
@@ -113,16 +117,14 @@ def count_trials(storage: Storage, name: str) -> int:
 
 
 def _load(storage: Storage, name: str) -> optuna.Study:
-    names = study_names(storage)
-    if name not in names:
-        hint = did_you_mean(name, names)
-        raise StudyError(
-            f"There is no study {name[:120]!r} in {storage.shown_url}"
-            f"{hint if hint.endswith('?') else hint + '.'} "
-            f"`hpo show{storage_option(storage.url)}` lists them."
-        )
-    with explained(storage.url):
-        return optuna.load_study(study_name=name, storage=storage.optuna, pruner=_NO_PRUNER)
+    if study := find(storage, name):
+        return study
+    near = nearest(name, study_names(storage))
+    hint = f" Did you mean {near}?" if near else ""
+    raise StudyError(
+        f"There is no study {name[:120]!r} in {storage.shown_url}.{hint} "
+        f"`hpo show{storage_option(storage.url)}` lists the studies."
+    )
 
 
 def study_names(storage: Storage) -> list[str]:
@@ -159,25 +161,27 @@ def read_record(study: optuna.Study) -> StudyRecord:
     version = document.get("format") if isinstance(document, dict) else FORMAT
     if version != FORMAT or not is_ours(study):
         raise _made_by("another version of hpo" if version != FORMAT else "another program", study)
-    try:
-        record = to_record(document)
-    except (ValueError, HpoError) as problem:
-        raise damaged(study, f"{_ATTRIBUTE!r}: {problem}") from None
+    record = _read(study, _ATTRIBUTE, StudyRecord.from_document)
     if fault := _direction_fault(study, record):
-        raise damaged(study, fault)
+        raise damaged_study(study.study_name, url_of(study), fault)
     return record
 
 
 def read_goal(study: optuna.Study) -> Goal:
-    """Return how far the study is meant to go.
+    """Return how far the study is meant to go, or raise StudyError where that is damaged."""
+    return _read(study, "goal", Goal.from_document)
 
-    Raises:
-        StudyError: its record is damaged.
-    """
+
+def read_baselines(study: optuna.Study) -> dict[str, float]:
+    """Return the accuracies of the baselines, or raise StudyError where they are damaged."""
+    return _read(study, "baselines", partial(_BASELINES.validate_python, strict=True))
+
+
+def _read(study: optuna.Study, attribute: str, read: Callable[[Any], T]) -> T:
     try:
-        return to_goal(study.user_attrs.get("goal", {}))
-    except ValueError as problem:
-        raise damaged(study, f"'goal': {problem}") from None
+        return read(study.user_attrs.get(attribute, {}))
+    except DAMAGE as problem:
+        raise damaged(study, attribute, problem) from None
 
 
 def _made_by(others: str, study: optuna.Study) -> StudyError:
@@ -187,9 +191,10 @@ def _made_by(others: str, study: optuna.Study) -> StudyError:
     )
 
 
-def damaged(study: optuna.Study, fault: str) -> StudyError:
-    """Return the error of a study that has a fault."""
-    return damaged_study(study.study_name, url_of(study), fault)
+def damaged(study: optuna.Study, attribute: str, problem: Exception) -> StudyError:
+    """Return the error of a study of which an attribute is damaged."""
+    fault = first_fault(problem) if isinstance(problem, ValidationError) else str(problem)
+    return damaged_study(study.study_name, url_of(study), f"{attribute!r}: {fault}")
 
 
 def raise_goal(study: optuna.Study, goal: Goal) -> Goal:
@@ -223,7 +228,4 @@ def _differences(old: StudyRecord, new: StudyRecord) -> list[str]:
             faults.append(f"{shown}: {old_identity[name]} there, {new_identity[name]} here")
     if new.window not in (0, WINDOW, old.window):
         faults.append(f"--window: {old.window} there, {new.window} here")
-    return faults + spaces.space_differences(
-        cast(Mapping[str, Any], old_identity["space"]),
-        cast(Mapping[str, Any], new_identity["space"]),
-    )
+    return faults + spaces.space_differences(old_identity["space"], new_identity["space"])

@@ -1,21 +1,23 @@
-"""The record of every opening of the sealed test, kept in the study."""
+"""The log of every opening of the sealed test, kept in the study."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 import optuna
+from pydantic import ConfigDict, TypeAdapter
 
 from hpo.errors import StudyError
 from hpo.storage.opening import in_command
 
 _ATTRIBUTE: Final = "openings"
-"""A list of them in studies of before each opening had an attribute of its own."""
+"""A list of them, in studies of before each opening had its own attribute."""
 
 _PREFIX: Final = "opening:"
-_MOST_TOLD: Final = 3
+_MOST_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +27,16 @@ class Opening:
     `n_complete` counts the complete trials of the study at that time, opened or not.
     """
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
     when: str
     command: str
     threshold: str
     trials: tuple[int, ...]
     n_complete: int
+
+
+_OPENINGS: Final = TypeAdapter(tuple[Opening, ...])
 
 
 def now() -> str:
@@ -46,19 +53,23 @@ def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
     attributes = study.user_attrs
     documents = [attributes[name] for name in sorted(attributes) if name.startswith(_PREFIX)]
     try:
-        return tuple(map(_read, [*attributes.get(_ATTRIBUTE, []), *documents]))
-    except (KeyError, TypeError, ValueError):
+        every = json.dumps([*attributes.get(_ATTRIBUTE, []), *documents])
+        openings = _OPENINGS.validate_json(every, strict=True)
+        for opening in openings:
+            datetime.fromisoformat(opening.when)
+    except (TypeError, ValueError):
         raise StudyError(
             f"The record of the openings of the test in the study {study.study_name} is damaged: "
-            "put an older database back, or remove the study (its trainings stay in the run "
+            "restore an older database, or remove the study (its trainings stay in the run "
             f"store): hpo delete {in_command(study)}"
         ) from None
+    return openings
 
 
 def record_opening(study: optuna.Study, opening: Opening) -> None:
     """Put an opening on record; it stays there as long as the study.
 
-    Each has an attribute of its own: of two that are made at once none is lost.
+    Each has its own attribute: of two that are made at once none is lost.
     """
     n_before = sum(name.startswith(_PREFIX) for name in study.user_attrs)
     study.set_user_attr(f"{_PREFIX}{n_before:06}:{uuid4().hex}", asdict(opening))
@@ -72,49 +83,31 @@ def to_documents(openings: Iterable[Opening]) -> list[dict[str, Any]]:
 def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:
     """Say each opening in a sentence, and how many trials have come after it.
 
-    Those of the same trials at the same threshold are one, told by the last. Of more than three,
-    the first and the last two are told in full.
+    Openings of the same trials at the same threshold are one, with the last date. Of more than
+    three, the first and the last two are shown.
     """
     alike: dict[object, list[Opening]] = {}
     for opening in openings:
         key = (opening.threshold, opening.trials, opening.n_complete)
         alike.setdefault(key, []).append(opening)
-    told = [
-        _statement(same[-1], max(0, n_complete - same[-1].n_complete), n_times=len(same))
-        for same in alike.values()
-    ]
-    n_hidden = len(told) - _MOST_TOLD
+    shown = [_statement(same, max(0, n_complete - same[-1].n_complete)) for same in alike.values()]
+    n_hidden = len(shown) - _MOST_SHOWN
     if n_hidden > 0:
         others = "one more opening" if n_hidden == 1 else f"{n_hidden} more openings"
-        told = [told[0], f"({others}.)", *told[-_MOST_TOLD + 1 :]]
-    return told
+        shown = [shown[0], f"({others}.)", *shown[-_MOST_SHOWN + 1 :]]
+    return shown
 
 
-def _read(document: Any) -> Opening:
-    opening = Opening(**(document | {"trials": tuple(document["trials"])}))
-    datetime.fromisoformat(opening.when)
-    texts, numbers = (opening.command, opening.threshold), (*opening.trials, opening.n_complete)
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("a text is none")
-    if not all(type(number) is int for number in numbers):
-        raise ValueError("a number is none")
-    return opening
-
-
-def _statement(opening: Opening, n_after: int, *, n_times: int) -> str:
-    trials = _count(len(opening.trials), "trial")
-    often = f"{n_times} times, last " if n_times > 1 else ""
+def _statement(same: Sequence[Opening], n_after: int) -> str:
+    last, n = same[-1], len(same[-1].trials)
+    often = f"{len(same)} times, last " if len(same) > 1 else ""
     text = (
-        f"The test was opened {often}on {opening.when[:16].replace('T', ' ')} UTC by "
-        f"`{opening.command}`: {trials}, threshold {opening.threshold}."
+        f"The test was opened {often}on {last.when[:16].replace('T', ' ')} UTC by "
+        f"`{last.command}`: {n} {'trial' if n == 1 else 'trials'}, threshold {last.threshold}."
     )
     if n_after:
         text += (
-            f" {_count(n_after, 'trial')} came after it: what was tried or chosen since then may "
-            "owe something to the test."
+            f" {n_after} {'trial' if n_after == 1 else 'trials'} came after it: what was tried or "
+            "chosen since then may be influenced by the test."
         )
     return text
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

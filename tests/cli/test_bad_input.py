@@ -311,7 +311,7 @@ def test_a_home_is_found_in_every_setting_that_names_a_path(
     there = {"runs", "cache", "hpo.db", "out", "sheet.png", "mine"}
     assert there <= {path.name for path in home.iterdir()}
     assert not list(tmp_path.glob("~*"))
-    said(hpo("show", "--storage", "sqlite:///~nobody-here/h.db"), 2, "home that is not known")
+    said(hpo("show", "--storage", "sqlite:///~nobody-here/h.db"), 2, "in an unknown home")
 
 
 def test_too_little_memory_to_read_a_run_is_one_message(
