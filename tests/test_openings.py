@@ -17,35 +17,21 @@ FIRST = Opening(
 )
 
 
-def test_openings_are_kept_in_their_order() -> None:
+def test_openings_are_kept_in_their_order_old_records_first() -> None:
     study = optuna.create_study()
     assert read_openings(study) == ()
-    second = replace(FIRST, threshold="youden")
-    record_opening(study, FIRST)
-    record_opening(study, second)
-    assert read_openings(study) == (FIRST, second)
-    assert [d["trials"] for d in to_documents((FIRST,))] == [[0, 1, 2]]
-
-
-def test_openings_of_before_each_had_an_attribute_come_first() -> None:
-    study = optuna.create_study()
-    study.set_user_attr("openings", [asdict(FIRST)])
+    study.set_user_attr("openings", [asdict(FIRST)])  # Before each had its own attribute.
     second, third = (replace(FIRST, threshold=text) for text in ("youden", "0.4"))
     record_opening(study, second)
     record_opening(study, third)
     assert read_openings(study) == (FIRST, second, third)
+    assert [d["trials"] for d in to_documents((FIRST,))] == [[0, 1, 2]]
 
 
-def test_an_opening_is_told_with_when_how_and_what() -> None:
-    assert statements([FIRST], n_complete=6) == [
-        "The test was opened on 2026-01-02 03:04 UTC by `hpo evaluate mine`: 3 trials, "
-        "threshold 0.5."
-    ]
-
-
-def test_trials_that_came_after_an_opening_are_counted() -> None:
-    later = replace(FIRST, n_complete=9)
-    first, second = statements([FIRST, later], n_complete=10)
+def test_an_opening_is_said_with_when_how_and_what_and_how_many_trials_came_after() -> None:
+    said = "The test was opened on 2026-01-02 03:04 UTC by `hpo evaluate mine`: 3 trials, "
+    assert statements([FIRST], n_complete=6) == [f"{said}threshold 0.5."]
+    first, second = statements([FIRST, replace(FIRST, n_complete=9)], n_complete=10)
     assert "4 trials came after it" in first
     assert "1 trial came after it" in second
 

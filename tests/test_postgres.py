@@ -95,7 +95,7 @@ def test_a_database_without_studies_is_left_alone(hpo: Hpo, url: str) -> None:
     [
         ((PASSWORD, "wrong-password"), ["refuses this user or password"]),
         (("hpo:", "stranger:"), ["refuses this user or password"]),
-        (("/test_", "/nowhere_"), ["is not there", "createdb"]),
+        (("/test_", "/nowhere_"), ["does not exist", "createdb"]),
         (("@/", "@127.0.0.1:1/"), ["cannot be reached", "start the server"]),
         (("?host=/", "?host=/nowhere/"), ["cannot be reached", "start the server"]),
     ],

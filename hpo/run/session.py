@@ -252,8 +252,7 @@ def _record_baselines(session: Session) -> None:
         folds = folds[:1]
     if session.study.user_attrs.get("baseline_folds") == folds:
         return
-    found = baselines(session.training_data, folds)
-    session.study.set_user_attr("baselines", {b.name: b.mean for b in found})
+    session.study.set_user_attr("baselines", baselines(session.training_data, folds))
     session.study.set_user_attr("baseline_folds", folds)
 
 

@@ -1,4 +1,4 @@
-"""One driver per study: what asks, tells and stores holds the study's lock as long as it lives."""
+"""One driver per study: whoever asks, reports and stores holds the study's lock until it ends."""
 
 import contextlib
 import hashlib
@@ -25,10 +25,6 @@ _MOST_TRIES: Final = 5
 _BETWEEN_TRIES_S: Final = 0.1
 """The server notices a moment late that the process of a connection was killed."""
 
-_TAKE: Final = sqlalchemy.text("SELECT pg_try_advisory_lock(:key)")
-_NOTHING: Final = sqlalchemy.text("SELECT 1")
-_GIVE_BACK: Final = sqlalchemy.text("SELECT pg_advisory_unlock(:key)")
-_NAME_US: Final = sqlalchemy.text("SELECT set_config('application_name', :name, false)")
 _HOLDER: Final = sqlalchemy.text("""
     SELECT application_name, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND objsubid = 1
@@ -61,19 +57,19 @@ def _in_file(database: Path, storage: Storage, name: str) -> Iterator[Check]:
     about = path.with_suffix(".json")
     if not os.access(database, os.W_OK):
         raise StorageError(
-            f"{storage.shown_url} is read-only. Give yourself the right to write it, or name "
-            "another with --storage."
+            f"{storage.shown_url} is read-only. Change its permissions, or name another with "
+            "--storage."
         )
     writers = database.stat().st_mode & 0o022
     lock = FileLock(path, timeout=0, mode=0o600 | writers | writers << 1, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
-        raise _in_use(storage, name, _read(about)) from None
+        raise _in_use(storage, name, *_read(about)) from None
     except OSError as error:
         raise StorageError(
-            f"{path} cannot be written: {error.strerror or error}. Give yourself the right to "
-            "write it, or name another database with --storage."
+            f"{path} cannot be written: {error.strerror or error}. Change its permissions, or "
+            "name another database with --storage."
         ) from error
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
@@ -91,54 +87,50 @@ def _in_file(database: Path, storage: Storage, name: str) -> Iterator[Check]:
 @contextlib.contextmanager
 def _on_server(storage: Storage, name: str) -> Iterator[Check]:
     """Take an advisory lock of PostgreSQL on a connection that serves nothing else."""
-    key = {"key": int.from_bytes(_digest(name)[:8], "big", signed=True)}
+    key = int.from_bytes(_digest(name)[:8], "big", signed=True)
     with explained(storage.url):
         connection = storage.optuna.engine.connect()
         connection.detach()
 
-    def ask(query: sqlalchemy.TextClause, **values: object) -> object:
+    def ask(query: str, **values: object) -> object:
         with explained(storage.url):
-            found = connection.execute(query, values).scalar()
+            found = connection.execute(sqlalchemy.text(query), values).scalar()
             connection.commit()
         return found
 
     try:
-        ask(_NAME_US, name=f"hpo {os.getpid()} {socket.gethostname()}"[:63])
+        us = f"hpo {os.getpid()} {socket.gethostname()}"[:63]
+        ask("SELECT set_config('application_name', :us, false)", us=us)
         n_tries = 1
-        while not ask(_TAKE, **key):
+        while not ask("SELECT pg_try_advisory_lock(:key)", key=key):
             if n_tries == _MOST_TRIES:
                 with explained(storage.url):
-                    raise _in_use(storage, name, _holder(connection, key))
+                    holder = connection.execute(_HOLDER, {"key": key}).first()
+                who, since = holder or ("", None)
+                pid, _, host = str(who).removeprefix("hpo ").partition(" ")
+                raise _in_use(storage, name, pid, host, since.isoformat() if since else "")
             n_tries += 1
             time.sleep(_BETWEEN_TRIES_S)
-        yield lambda: ask(_NOTHING)
+        yield lambda: ask("SELECT 1")
     finally:
         with contextlib.suppress(SQLAlchemyError):  # A server that is gone has given it back.
-            connection.execute(_GIVE_BACK, key)
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:key)"), {"key": key})
             connection.commit()
         with contextlib.suppress(SQLAlchemyError):
             connection.close()
 
 
-def _holder(connection: sqlalchemy.Connection, key: dict[str, int]) -> tuple[str, str] | None:
-    found = connection.execute(_HOLDER, key).first()
-    if found is None or not found.application_name or not found.backend_start:
-        return None
-    process = found.application_name.removeprefix("hpo ").partition(" ")
-    return f"process {process[0]} on {process[2]}", found.backend_start.isoformat()
-
-
-def _read(about: Path) -> tuple[str, str] | None:
+def _read(about: Path) -> tuple[str, str, str]:
     for _ in range(_MOST_TRIES):
         with contextlib.suppress(OSError, ValueError, TypeError):
             pid, host, since = json.loads(about.read_text())
-            return f"process {int(pid)} on {str(host)[:60]}", str(since)
+            return str(int(pid)), str(host)[:60], str(since)
         time.sleep(_BETWEEN_TRIES_S)  # It is written a moment after the lock was taken.
-    return None
+    return "", "", ""
 
 
-def _in_use(storage: Storage, name: str, holder: tuple[str, str] | None) -> StudyError:
-    who, since = holder or ("another process", "")
+def _in_use(storage: Storage, name: str, pid: str, host: str, since: str) -> StudyError:
+    who = f"process {pid} on {host}" if pid else "another process"
     with contextlib.suppress(ValueError):
         when = datetime.fromisoformat(since).astimezone(UTC)
         who += f" since {when:%Y-%m-%d %H:%M} UTC"

@@ -1,6 +1,6 @@
 """Reading a study and gathering its trials by configuration."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,15 +11,21 @@ from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
 from hpo.search.tpe import SearchProgress, all_cells, choose_finalists
-from hpo.search.trials import Trials, read_trials
-from hpo.stats import PairComparison
+from hpo.search.trials import read_trials
 from hpo.storage.opening import Storage, explained, in_command
 from hpo.storage.paths import study_folder
 from hpo.storage.runs import is_digest
 from hpo.storage.url import mask
 from hpo.study.intervals import compare, mean_score, with_way_on
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.study import damaged, is_ours, read_baselines, read_goal, read_record, study_names
+from hpo.study.study import (
+    damaged,
+    is_ours,
+    read_baselines,
+    read_goal,
+    read_record,
+    study_names,
+)
 from hpo.study.summary import (
     Configuration,
     Finalist,
@@ -44,42 +50,37 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     """Read a study and gather its trials by configuration, in the order they were asked for.
 
     Raises:
-        StudyError: it is not one of hpo's.
+        StudyError: hpo did not make it, or it is damaged.
         StorageError: the database cannot be read.
     """
     with explained(storage_url):
-        return _summarize(study, storage_url=storage_url)
-
-
-def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
-    record = read_record(study)
-    goal = read_goal(study)
-    found = read_trials(study, record)
-    every = found.ours
-    trials = [t for t in every if not t.user_attrs.get("report")]
-    baselines = read_baselines(study)
-    try:
-        order = _grid_order(record)
-    except HpoError as problem:
-        raise damaged(study, "hpo", problem) from None
+        record, goal, baselines = read_record(study), read_goal(study), read_baselines(study)
+        openings = read_openings(study)
+        found = read_trials(study, record)
+        is_grid = record.kind == "grid"
+        try:
+            cells = spaces.cells(record.space, record.names) if is_grid else []
+        except HpoError as problem:
+            raise damaged(study, "hpo", problem) from None
+    of_reports = [t for t in found.ours if t.user_attrs.get("report")]
+    trials = [t for t in found.ours if not t.user_attrs.get("report")]
+    order = {cell.config.identity(): i for i, cell in enumerate(cells)}
     by_identity = _gather(trials, record, goal, order=order)
     configurations = tuple(by_identity.values())
-    verdict = None
-    if record.kind == "grid":
-        verdict = compare({c.value: c for c in configurations}, record)
     finalists = _finalists(by_identity, trials, record, goal)
-    winner = None
-    if finalists:
-        winner = next(c for c in configurations if c.number == finalists.winner.number)
-    page = study_folder(storage_url, study.study_name) / "report.html"
-    n_open = (
-        _n_of_search(found, record, goal)
-        if record.kind == "search"
-        else _n_of_grid(configurations, n_cells=len(order), goal=goal)
+    if is_grid:
+        verdict = compare({c.value: c for c in configurations}, record)
+        n_open = _n_of_grid(configurations, n_cells=len(cells), goal=goal)
+        if n_open and goal.n_repeats > 1:
+            verdict = with_way_on(verdict, f"hpo resume {in_command(study)}")
+    else:
+        verdict = None
+        n_open = SearchProgress(found, record, goal, cells=all_cells(record, goal)).n_left
+    winner = next(
+        (c for c in configurations if finalists and c.number == finalists.winner.number), None
     )
-    if verdict and n_open and goal.n_repeats > 1:
-        verdict = with_way_on(verdict, f"hpo resume {in_command(study)}")
-    surplus = () if n_open else tuple(trial.number for trial, _ in found.enqueued)
+    surplus = [] if n_open else [trial.number for trial, _ in found.enqueued]
+    page = study_folder(storage_url, study.study_name) / "report.html"
     return StudySummary(
         name=study.study_name,
         storage=mask(storage_url),
@@ -89,8 +90,8 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         configurations=configurations,
         verdict=verdict,
         finalists=finalists,
-        reports=_reports(every, record, goal, winner=winner),
-        openings=read_openings(study),
+        reports=_reports(of_reports, record, goal, winner=winner),
+        openings=openings,
         damaged=found.damaged,
         report=str(page) if page.is_file() else None,
         n_open=n_open,
@@ -102,8 +103,8 @@ def _summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
 def summarize_all(storage: Storage) -> tuple[list[StudySummary], dict[str, str], int]:
     """Read every study of hpo, the oldest first.
 
-    Beside them stand what is wrong with those that cannot be read, by name, and how many there
-    are of other programs.
+    Also returned are what is wrong with those that cannot be read, by name, and the number of
+    studies of other programs.
     """
     summaries, unreadable, n_foreign = [], {}, 0
     for name in study_names(storage):
@@ -134,7 +135,7 @@ def _gather(
         # To read a configuration takes longer than to find that it was read before.
         text = str(trial.user_attrs["config"])
         if text not in read:
-            config = _config(trial)
+            config = TrainingConfig.from_mapping(trial.user_attrs["config"])
             read[text] = config.identity(), config
         identity, config = read[text]
         by_identity.setdefault(identity, (config, []))[1].append(trial)
@@ -143,92 +144,29 @@ def _gather(
     return {one: made[one] for one in ordered}
 
 
-def _config(trial: FrozenTrial) -> TrainingConfig:
-    return TrainingConfig.from_mapping(trial.user_attrs["config"])
-
-
 def _configuration(
-    config: TrainingConfig, trials: list[FrozenTrial], record: StudyRecord, goal: Goal
+    config: TrainingConfig, trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal
 ) -> Configuration:
-    repeats = tuple(_latest(_repeat(trial, record) for trial in trials))
-    # A grid has no finalists: however many repeats it has, all are alike.
-    n_searched = goal.n_repeats if goal.n_finalists else 1 + max(r.repeat for r in repeats)
+    # One trial per repeat: a complete one before a later one before an earlier one.
+    latest: dict[int, Repeat] = {}
+    for repeat in (_repeat(trial, record) for trial in trials):
+        if repeat.repeat not in latest or latest[repeat.repeat].state != "complete":
+            latest[repeat.repeat] = repeat
+    repeats = tuple(latest[i] for i in sorted(latest))
+    # A grid has no finalists: all its repeats count alike.
+    n_searched = goal.n_repeats if goal.n_finalists else 1 + max(latest)
+    of_search = [r for r in repeats if r.repeat < n_searched]
     return Configuration(
         number=1 + min(trial.user_attrs["ordinal"] for trial in trials),
         params=trials[0].user_attrs["params"],
         n_varied=len(record.names),
         config=config,
-        state=_state([r for r in repeats if r.repeat < n_searched], goal.n_repeats),
-        score=mean_score([r for r in repeats if r.repeat < n_searched], record),
+        state=_state(of_search, goal.n_repeats),
+        score=mean_score(of_search, record),
         fresh=mean_score([r for r in repeats if r.repeat >= n_searched], record),
         repeats=repeats,
         n_searched=n_searched,
     )
-
-
-def _finalists(
-    configurations: Mapping[str, Configuration],
-    trials: Sequence[FrozenTrial],
-    record: StudyRecord,
-    goal: Goal,
-) -> Finalists | None:
-    """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
-    chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
-    numbered = {c.number: c for identity, c in configurations.items() if identity in chosen}
-    if not all(_is_trained_again(c, goal) for c in numbered.values()):
-        return None
-    members = [
-        Finalist(number=number, searched=c.score.mean, fresh=c.fresh)
-        for number, c in numbered.items()
-        if c.score and c.score.mean is not None and c.fresh
-    ]
-    if not members:
-        return None
-    members.sort(key=lambda member: -record.score.rank(member.fresh.mean))
-    compared: dict[Scalar, Configuration] = {
-        member.label: numbered[member.number] for member in members
-    }
-    return Finalists(
-        members=tuple(members),
-        verdict=compare(compared, record, first=goal.n_repeats),
-        n_wanted=goal.n_finalists,
-        n_repeats=goal.n_final_repeats,
-    )
-
-
-def _reports(
-    trials: Sequence[FrozenTrial],
-    record: StudyRecord,
-    goal: Goal,
-    *,
-    winner: Configuration | None,
-) -> tuple[ReportBase, ...]:
-    """Gather the reports' bases, and compare each with the winner by their equal repeats."""
-    named: dict[str, list[FrozenTrial]] = {}
-    for trial in trials:
-        if report := trial.user_attrs.get("report"):
-            named.setdefault(report, []).append(trial)
-    bases: dict[Scalar, Configuration] = {
-        name: _configuration(_config(of_one[0]), of_one, record, goal)
-        for name, of_one in named.items()
-    }
-    pairs: dict[str, PairComparison] = {}
-    if winner is not None and bases:
-        configurations: dict[Scalar, Configuration] = {"the winner": winner, **bases}
-        verdict = compare(
-            configurations, record, first=goal.n_repeats, pairs=[("the winner", n) for n in bases]
-        )
-        pairs = {str(pair.b): pair for pair in verdict.pairs}
-    return tuple(
-        ReportBase(name=name, configuration=bases[name], comparison=pairs.get(name))
-        for name in sorted(named)
-    )
-
-
-def _is_trained_again(configuration: Configuration, goal: Goal) -> bool:
-    fresh = [r for r in configuration.repeats if r.repeat >= goal.n_repeats]
-    ended = [r for r in fresh if r.state in ("complete", "failed")]
-    return len(ended) >= goal.n_final_repeats
 
 
 def _repeat(trial: FrozenTrial, record: StudyRecord) -> Repeat:
@@ -252,37 +190,76 @@ def _repeat(trial: FrozenTrial, record: StudyRecord) -> Repeat:
     )
 
 
-def _latest(repeats: Iterable[Repeat]) -> list[Repeat]:
-    """Keep one trial per repeat: a complete one before a later one before an earlier one."""
-    kept: dict[int, Repeat] = {}
-    for repeat in repeats:
-        if repeat.repeat not in kept or kept[repeat.repeat].state != "complete":
-            kept[repeat.repeat] = repeat
-    return [kept[i] for i in sorted(kept)]
-
-
 def _state(repeats: Sequence[Repeat], n_repeats: int) -> State:
-    states = [r.state for r in repeats]
-    for state in ("running", "pruned", "failed", "waiting"):
-        if state in states:
-            return state
-    return "complete" if len(states) >= n_repeats else "waiting"
+    states = {r.state for r in repeats}
+    unfinished: tuple[State, ...] = ("running", "pruned", "failed", "waiting")
+    default: State = "complete" if len(repeats) >= n_repeats else "waiting"
+    return next((state for state in unfinished if state in states), default)
 
 
-def _n_of_search(trials: Trials, record: StudyRecord, goal: Goal) -> int:
-    return SearchProgress(trials, record, goal, cells=all_cells(record, goal)).n_left
+def _finalists(
+    configurations: Mapping[str, Configuration],
+    trials: Sequence[FrozenTrial],
+    record: StudyRecord,
+    goal: Goal,
+) -> Finalists | None:
+    """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
+    chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
+    retrained = {c.number: c for identity, c in configurations.items() if identity in chosen}
+    for configuration in retrained.values():
+        fresh = [r for r in configuration.repeats if r.repeat >= goal.n_repeats]
+        if sum(r.state in ("complete", "failed") for r in fresh) < goal.n_final_repeats:
+            return None
+    members = [
+        Finalist(number=number, searched=c.score.mean, fresh=c.fresh)
+        for number, c in retrained.items()
+        if c.score and c.score.mean is not None and c.fresh
+    ]
+    if not members:
+        return None
+    members.sort(key=lambda member: -record.score.rank(member.fresh.mean))
+    compared: dict[Scalar, Configuration] = {m.label: retrained[m.number] for m in members}
+    return Finalists(
+        members=tuple(members),
+        verdict=compare(compared, record, first=goal.n_repeats),
+        n_wanted=goal.n_finalists,
+        n_repeats=goal.n_final_repeats,
+    )
 
 
-def _n_of_grid(configurations: Iterable[Configuration], *, n_cells: int, goal: Goal) -> int:
-    """Return how many trainings of a grid run, wait, or are not even in the study."""
+def _reports(
+    trials: Sequence[FrozenTrial],
+    record: StudyRecord,
+    goal: Goal,
+    *,
+    winner: Configuration | None,
+) -> tuple[ReportBase, ...]:
+    """Gather the course networks, and compare each with the winner by their equal repeats."""
+    named: dict[str, list[FrozenTrial]] = {}
+    for trial in trials:
+        named.setdefault(trial.user_attrs["report"], []).append(trial)
+    bases: dict[Scalar, Configuration] = {}
+    for name, of_one in sorted(named.items()):
+        config = TrainingConfig.from_mapping(of_one[0].user_attrs["config"])
+        bases[name] = _configuration(config, of_one, record, goal)
+    pairs = {}
+    if winner and bases:
+        verdict = compare(
+            {"the winner": winner, **bases},
+            record,
+            first=goal.n_repeats,
+            pairs=[("the winner", name) for name in bases],
+        )
+        pairs = {pair.b: pair for pair in verdict.pairs}
+    return tuple(
+        ReportBase(name=str(name), configuration=base, comparison=pairs.get(name))
+        for name, base in bases.items()
+    )
+
+
+def _n_of_grid(configurations: Sequence[Configuration], *, n_cells: int, goal: Goal) -> int:
+    """Return the number of trainings of a grid that run, wait, or are not even in the study."""
     repeats = [r for c in configurations for r in c.repeats]
-    n_under_way = sum(r.state in ("running", "waiting") for r in repeats)
+    n_begun = sum(r.state in ("running", "waiting") for r in repeats)
     n_there = sum(r.repeat < goal.n_repeats for r in repeats)
-    return n_under_way + max(0, n_cells * goal.n_repeats - n_there)
-
-
-def _grid_order(record: StudyRecord) -> dict[str, int]:
-    if record.kind != "grid":
-        return {}
-    cells = spaces.cells(record.space, record.names)
-    return {cell.config.identity(): i for i, cell in enumerate(cells)}
+    return n_begun + max(0, n_cells * goal.n_repeats - n_there)

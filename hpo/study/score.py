@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-from hpo.config import did_you_mean
+from hpo.config import nearest
 from hpo.errors import UsageError
 from hpo.stats import ScoreKind
 
@@ -20,7 +20,7 @@ _METRICS: Final = {
 }
 _STRESS: Final = "stress_"
 
-# The reports compare accuracies. Plain accuracy chooses models that know one hospital by heart:
+# The course reports compare accuracies. Plain accuracy chooses models that memorize one hospital:
 # studies/scores.
 DEFAULT_METRICS: Final = {"grid": "accuracy", "search": "stress_accuracy"}
 
@@ -35,9 +35,7 @@ class Score:
     kind: ScoreKind
 
     def of(
-        self,
-        validation: Mapping[str, float],
-        stress: Mapping[str, Mapping[str, float]],
+        self, validation: Mapping[str, float], stress: Mapping[str, Mapping[str, float]]
     ) -> float | None:
         """Return the score from metrics: plain ones, and by change; None where not measured."""
         if not self.is_stressed:
@@ -103,11 +101,9 @@ SCORES: Final[Mapping[str, Score]] = {
 
 
 def read_score(name: str) -> Score:
-    """Return the score of this name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Return the score of this name, or raise UsageError where there is none."""
     if name not in SCORES:
-        raise UsageError(f"--metric cannot be {name[:60]!r}{did_you_mean(name, SCORES)}")
+        near = nearest(name, SCORES)
+        hint = f"Did you mean {near}?" if near else f"It takes {', '.join(SCORES)}."
+        raise UsageError(f"--metric cannot be {name[:60]!r}. {hint}")
     return SCORES[name]

@@ -1,6 +1,6 @@
 """A study by configuration: what tables, figures, winners and JSON are made from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -12,78 +12,6 @@ from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import Score
 from hpo.study.test_access import Opening, to_documents
 
-
-@dataclass(frozen=True, kw_only=True)
-class Finalist:
-    """A configuration that was trained again; `number` counts from 1 in the order of the study.
-
-    `searched` is its mean score in the search, `fresh` that of its new repeats.
-    """
-
-    number: int
-    searched: float
-    fresh: Interval
-
-    @property
-    def label(self) -> str:
-        """How it is called in a verdict."""
-        return f"#{self.number}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finalists:
-    """The finalists, best first by their fresh repeats, compared pair by pair.
-
-    `n_wanted` is how many the goal asks for.
-    """
-
-    members: tuple[Finalist, ...]
-    verdict: SweepComparison
-    n_wanted: int
-    n_repeats: int
-
-    @property
-    def winner(self) -> Finalist:
-        """The one with the best mean of fresh repeats."""
-        return self.members[0]
-
-    def favorite(self, score: Score) -> Finalist:
-        """Return the one that the search alone would have named."""
-        return max(self.members, key=lambda member: score.rank(member.searched))
-
-    def luck(self, score: Score) -> float:
-        """Return by how much the search announced its favorite too well, in the score's unit."""
-        favorite = self.favorite(score)
-        assert favorite.fresh.mean is not None
-        return score.rank(favorite.searched) - score.rank(favorite.fresh.mean)
-
-
-def sentences(finalists: Finalists, record: StudyRecord) -> list[str]:
-    """Say who won, and what the search alone would have announced."""
-    score = record.score
-    winner, favorite = finalists.winner, finalists.favorite(score)
-    assert winner.fresh.mean is not None
-    assert favorite.fresh.mean is not None
-    n = len(finalists.members)
-    again = "retrained with new seeds"
-    again += "" if record.data.has_own_validation else " on other folds"
-    said = [
-        f"{winner.label} is the best of {n} finalists, {again}: "
-        f"{score.text(winner.fresh.mean)} (mean of {finalists.n_repeats} repeats)."
-    ]
-    if n < finalists.n_wanted:
-        said.append(f"{finalists.n_wanted} finalists were asked for; {n} could be had.")
-    also = "also " if favorite is winner else ""
-    low, high = sorted((favorite.searched, favorite.fresh.mean))
-    size = score.difference_text(high, low)
-    way = "too optimistic" if finalists.luck(score) > 0 else "too pessimistic"
-    said.append(
-        f"{favorite.label} {also}scored best in the search: {score.text(favorite.searched)}, and "
-        f"{score.text(favorite.fresh.mean)} when retrained. The search was {size} {way}."
-    )
-    return said
-
-
 _MOST_NAMED: Final = 10
 
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
@@ -94,7 +22,7 @@ class Repeat:
     """One trial: a configuration trained with one seed on one fold.
 
     `reported` is the score by epoch, counted from 1, where it was measured; `accuracies` are those
-    of every epoch where the score is the accuracy, else nothing. `reason` says why a failed one
+    of every epoch where the score is the accuracy, else empty. `reason` says why a failed one
     failed; `run` names its file in the run store, None where no such name is on record. `metrics`
     holds those of the kept weights, by split.
     """
@@ -138,10 +66,10 @@ class Configuration:
     """One configuration with all its repeats.
 
     `number` is what users call it, from 1 in the order in which configurations were asked for; 0
-    or less for the base of a report. It stays, so an equal one asked for again leaves a gap.
-    `params` are those of the `n_varied` of the study that have an effect. `score` is taken over
-    the complete repeats, in a search without those of finalists, which `fresh` is taken over; nor
-    does `state` ask for these.
+    or less for a course network. It stays, so an equal one asked for again leaves a gap. `params`
+    are those of the `n_varied` of the study that have an effect. `score` is the mean over the
+    complete repeats, in a search without those of finalists: `fresh` is the mean over these, and
+    `state` does not depend on them.
     """
 
     number: int
@@ -164,10 +92,7 @@ class Configuration:
 
     @property
     def value(self) -> Scalar:
-        """What it is called in a verdict: the value of the one parameter, or all with every digit.
-
-        No other configuration of a grid is called so.
-        """
+        """Its name in a verdict, unique in a grid: the value of the one parameter, else all."""
         if self.n_varied == 1:
             return next(iter(self.params.values()), self.label)
         exact = (f"{name} {value_text(value)}" for name, value in self.params.items())
@@ -181,19 +106,61 @@ class Configuration:
 
     @property
     def judged_score(self) -> Interval | None:
-        """The mean that speaks for it: of the fresh repeats of a finalist, else `score`."""
+        """The mean it is judged by: of the fresh repeats of a finalist, else `score`."""
         return self.fresh or self.score
 
     @property
     def judged(self) -> tuple[Repeat, ...]:
-        """The complete repeats that speak for it: the fresh ones of a finalist, else all."""
+        """The complete repeats it is judged by: the fresh ones of a finalist, else all."""
         complete = [r for r in self.repeats if r.state == "complete"]
         return tuple([r for r in complete if r.repeat >= self.n_searched] or complete)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """A configuration that was retrained: its mean score in the search, and of its new repeats."""
+
+    number: int
+    searched: float
+    fresh: Interval
+
+    @property
+    def label(self) -> str:
+        """Its name in a verdict."""
+        return f"#{self.number}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalists:
+    """The finalists, best first by their fresh repeats, compared pair by pair.
+
+    `n_wanted` is the number that the goal asks for.
+    """
+
+    members: tuple[Finalist, ...]
+    verdict: SweepComparison
+    n_wanted: int
+    n_repeats: int
+
+    @property
+    def winner(self) -> Finalist:
+        """The one with the best mean of fresh repeats."""
+        return self.members[0]
+
+    def favorite(self, score: Score) -> Finalist:
+        """Return the one that the search alone would have named."""
+        return max(self.members, key=lambda member: score.rank(member.searched))
+
+    def luck(self, score: Score) -> float:
+        """Return the selection bias: how much better the search scored its favorite."""
+        favorite = self.favorite(score)
+        assert favorite.fresh.mean is not None
+        return score.rank(favorite.searched) - score.rank(favorite.fresh.mean)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportBase:
-    """The base of a report, and how it compares with the winner of the search by equal repeats."""
+    """A course network, and how it compares with the winner of the search by equal repeats."""
 
     name: str
     configuration: Configuration
@@ -202,15 +169,15 @@ class ReportBase:
 
 @dataclass(frozen=True, kw_only=True)
 class StudySummary:
-    """A study as it stands. `n_trained` and `n_reused` count what the last call did.
+    """The state of a study. `n_trained` and `n_reused` count what the last call did.
 
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
-    once they are all trained; `reports` are the bases of the reports, trained beside it.
-    `openings` tells when the sealed test was opened; its results are not in here. `n_open` counts
-    the trainings to be done if nothing is pruned, those included that run or wait. `damaged` says
-    of each trial that cannot be read why it is left out. `foreign` are the trials that other
-    programs trained or told, which count nowhere; `left_alone` those that wait for what the study
-    cannot express. `report` is the path of its page, if there is one.
+    once they are all trained; `reports` are the course networks, trained beside it. `openings`
+    lists when the sealed test was opened; its results are not in here. `n_open` counts the
+    trainings to be done if nothing is pruned, including those that run or wait. `damaged` says of
+    each trial that cannot be read why it is left out. `foreign` are the trials that other programs
+    trained or finished, which are not counted; `left_alone` those that wait for something that the
+    study cannot express. `report` is the path of its page, if there is one.
     """
 
     name: str
@@ -253,30 +220,20 @@ class StudySummary:
         return max(complete, key=self.rank, default=None)
 
     @property
-    def shown_baselines(self) -> Mapping[str, float]:
-        """The baselines that stand in a table of scores: none where these are no accuracies."""
-        return self.baselines if self.record.score.is_accuracy else {}
-
-    @property
     def best_score(self) -> Interval | None:
         """The score of the best: that of its fresh repeats where it has won as a finalist."""
         if self.best is None:
             return None
         return self.best.fresh if self.finalists else self.best.score
 
-    def rank(self, configuration: Configuration) -> float:
-        """Return a number that is higher for a better mean; the lowest where there is none."""
-        score = configuration.score
-        return self.record.score.rank(score.mean if score else None)
-
-    def full_rank(self, configuration: Configuration) -> tuple[bool, bool, float]:
-        """Rank the best first, even where it won as a finalist; then whole ones by the mean."""
-        is_best = configuration is self.best
-        return is_best, configuration.state == "complete", self.rank(configuration)
+    @property
+    def shown_baselines(self) -> Mapping[str, float]:
+        """The baselines in a table of scores: none where the scores are not accuracies."""
+        return self.baselines if self.record.score.is_accuracy else {}
 
     @property
     def n_done(self) -> int:
-        """The number of trainings that have come to an end, those of the reports included."""
+        """The number of trainings that are complete or pruned, with those of course networks."""
         every = [*self.configurations, *(base.configuration for base in self.reports)]
         return sum(r.state in ("complete", "pruned") for c in every for r in c.repeats)
 
@@ -285,48 +242,71 @@ class StudySummary:
         """The number of trainings that `hpo resume` does; it tries a grid's failed ones again."""
         return self.n_open + (self.count("failed") if self.record.kind == "grid" else 0)
 
-    def about_others(self) -> list[str]:
-        """Say which trials other programs put into the study, where there are any."""
-        said = []
-        if self.foreign:
-            verb = "is" if len(self.foreign) == 1 else "are"
-            trials = _count(len(self.foreign), "trial")
-            said.append(
-                f"{trials} of another program {verb} not counted: {_numbers(self.foreign)}."
-            )
-        if self.left_alone:
-            verb, past = ("is", "was") if len(self.left_alone) == 1 else ("are", "were")
-            what = "no missing part of this grid"
-            if self.record.kind == "search":
-                what = "outside the ranges of this search"
-            trials = _count(len(self.left_alone), "enqueued trial")
-            said.append(
-                f"{trials} {verb} {what} and {past} left alone: {_numbers(self.left_alone)}."
-            )
-        return said
-
     def count(self, state: State) -> int:
         """Return the number of trials in a state."""
         return sum(r.state == state for c in self.configurations for r in c.repeats)
 
+    def rank(self, configuration: Configuration) -> float:
+        """Return a number that is higher for a better mean; the lowest where there is none."""
+        score = configuration.score
+        return self.record.score.rank(score.mean if score else None)
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    def full_rank(self, configuration: Configuration) -> tuple[bool, bool, float]:
+        """Rank the best first, even where it won as a finalist; then complete ones by the mean."""
+        is_best = configuration is self.best
+        return is_best, configuration.state == "complete", self.rank(configuration)
+
+    def about_others(self) -> list[str]:
+        """Say which trials other programs put into the study, where there are any."""
+        is_search = self.record.kind == "search"
+        wanted = "in the ranges of this search" if is_search else "a missing part of this grid"
+        about = {
+            "Trials of another program are not counted": self.foreign,
+            f"Enqueued trials that are not {wanted} are left alone": self.left_alone,
+        }
+        said = []
+        for what, trials in about.items():
+            shown = ", ".join(f"#{number}" for number in trials[:_MOST_NAMED])
+            more = ", …" * (len(trials) > _MOST_NAMED)
+            said += [f"{what} ({len(trials)}): {shown}{more}."] if trials else []
+        return said
 
 
-def _numbers(trials: Sequence[int]) -> str:
-    shown = ", ".join(f"#{number}" for number in trials[:_MOST_NAMED])
-    return shown + ", …" * (len(trials) > _MOST_NAMED)
+def sentences(finalists: Finalists, record: StudyRecord) -> list[str]:
+    """Say who won, and what the search alone would have announced."""
+    score = record.score
+    winner, favorite = finalists.winner, finalists.favorite(score)
+    assert winner.fresh.mean is not None
+    assert favorite.fresh.mean is not None
+    n = len(finalists.members)
+    again = "retrained with new seeds"
+    again += "" if record.data.has_own_validation else " on other folds"
+    said = [
+        f"{winner.label} is the best of {n} finalists, {again}: "
+        f"{score.text(winner.fresh.mean)} (mean of {finalists.n_repeats} repeats)."
+    ]
+    if n < finalists.n_wanted:
+        said.append(f"{finalists.n_wanted} finalists were requested; {n} are available.")
+    also = "also " if favorite is winner else ""
+    low, high = sorted((favorite.searched, favorite.fresh.mean))
+    size = score.difference_text(high, low)
+    way = "too optimistic" if finalists.luck(score) > 0 else "too pessimistic"
+    said.append(
+        f"{favorite.label} {also}scored best in the search: {score.text(favorite.searched)}, and "
+        f"{score.text(favorite.fresh.mean)} when retrained. The search was {size} {way}."
+    )
+    return said
 
 
 def to_document(summary: StudySummary) -> dict[str, Any]:
     """Return the summary as the JSON document that `--json` prints."""
-    data, kind = summary.record.data, summary.record.score.kind
-    document: dict[str, Any] = {
+    data, score = summary.record.data, summary.record.score
+    verdict, finalists, best = summary.verdict, summary.finalists, summary.best
+    return {
         "study": summary.name,
         "kind": summary.record.kind,
         "storage": summary.storage,
-        "score": {"name": summary.record.metric, "direction": kind.direction},
+        "score": {"name": summary.record.metric, "direction": score.kind.direction},
         "window": summary.record.window or None,
         "data": {
             "name": data.name,
@@ -339,12 +319,37 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         },
         "baselines": dict(summary.baselines),
         "configurations": [
-            {"number": c.number, **_configuration_document(c)} for c in summary.configurations
+            {"number": c.number, **_configuration(c)} for c in summary.configurations
         ],
-        "best": None,
-        "verdict": _verdict_document(summary.verdict),
-        "finalists": _finalists_document(summary.finalists, summary.record.score),
-        "reports": [_report_document(base) for base in summary.reports],
+        "best": best
+        and summary.best_score
+        and {
+            "number": best.number,
+            "params": dict(best.params),
+            "config": best.config.to_mapping(),
+            "score": summary.best_score.mean,
+        },
+        "verdict": verdict
+        and {"pairs": [asdict(pair) for pair in verdict.pairs]}
+        | ({"n_pairs_left_out": verdict.n_left_out} if verdict.n_left_out else {}),
+        "finalists": finalists
+        and {
+            "configurations": [
+                {"number": m.number, "searched": m.searched, "fresh": _interval(m.fresh)}
+                for m in finalists.members
+            ],
+            "winner": finalists.winner.number,
+            "luck": finalists.luck(score),
+            "pairs": [asdict(pair) for pair in finalists.verdict.pairs],
+        },
+        "reports": [
+            {
+                "report": base.name,
+                **_configuration(base.configuration),
+                "comparison": base.comparison and asdict(base.comparison),
+            }
+            for base in summary.reports
+        ],
         "n_openings": len(summary.openings),
         "openings": to_documents(summary.openings),
         "damaged": list(summary.damaged),
@@ -354,17 +359,9 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "n_reused": summary.n_reused,
         "report": summary.report,
     }
-    if summary.best and (score := summary.best_score):
-        document["best"] = {
-            "number": summary.best.number,
-            "params": dict(summary.best.params),
-            "config": summary.best.config.to_mapping(),
-            "score": score.mean,
-        }
-    return document
 
 
-def _configuration_document(configuration: Configuration) -> dict[str, Any]:
+def _configuration(configuration: Configuration) -> dict[str, Any]:
     score = configuration.score
     return {
         "params": dict(configuration.params),
@@ -373,56 +370,24 @@ def _configuration_document(configuration: Configuration) -> dict[str, Any]:
         "score": score.mean if score else None,
         "low": score.low if score else None,
         "high": score.high if score else None,
-        "fresh": _interval_document(configuration.fresh),
-        "repeats": [_repeat_document(r) for r in configuration.repeats],
-    }
-
-
-def _finalists_document(finalists: Finalists | None, score: Score) -> dict[str, Any] | None:
-    if finalists is None:
-        return None
-    return {
-        "configurations": [
-            {"number": m.number, "searched": m.searched, "fresh": _interval_document(m.fresh)}
-            for m in finalists.members
+        "fresh": configuration.fresh and _interval(configuration.fresh),
+        "repeats": [
+            {
+                "trial": r.trial,
+                "repeat": r.number,
+                "seed": r.seed,
+                "fold": r.fold,
+                "state": r.state,
+                "score": r.score,
+                "epochs": r.n_epochs,
+                "seconds": r.seconds,
+                "reason": r.reason,
+                "metrics": {split: dict(values) for split, values in r.metrics.items()},
+            }
+            for r in configuration.repeats
         ],
-        "winner": finalists.winner.number,
-        "luck": finalists.luck(score),
-        "pairs": [asdict(pair) for pair in finalists.verdict.pairs],
     }
 
 
-def _report_document(base: ReportBase) -> dict[str, Any]:
-    return {
-        "report": base.name,
-        **_configuration_document(base.configuration),
-        "comparison": asdict(base.comparison) if base.comparison else None,
-    }
-
-
-def _interval_document(interval: Interval | None) -> dict[str, Any] | None:
-    if interval is None:
-        return None
+def _interval(interval: Interval) -> dict[str, Any]:
     return {"score": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
-
-
-def _verdict_document(verdict: SweepComparison | None) -> dict[str, Any] | None:
-    if verdict is None:
-        return None
-    left_out = {"n_pairs_left_out": verdict.n_left_out} if verdict.n_left_out else {}
-    return {"pairs": [asdict(pair) for pair in verdict.pairs]} | left_out
-
-
-def _repeat_document(repeat: Repeat) -> dict[str, Any]:
-    return {
-        "trial": repeat.trial,
-        "repeat": repeat.number,
-        "seed": repeat.seed,
-        "fold": repeat.fold,
-        "state": repeat.state,
-        "score": repeat.score,
-        "epochs": repeat.n_epochs,
-        "seconds": repeat.seconds,
-        "reason": repeat.reason,
-        "metrics": {split: dict(values) for split, values in repeat.metrics.items()},
-    }

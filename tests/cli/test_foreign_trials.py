@@ -92,7 +92,10 @@ def test_what_is_enqueued_and_no_cell_is_left_alone_and_named(
     opened().enqueue_trial(asked)
     answer = made.call(*GRID, "--repeats", "1")
     assert answer.code == 0
-    assert "1 enqueued trial is no missing part of this grid and was left alone: #0." in answer.out
+    assert (
+        "Enqueued trials that are not a missing part of this grid are left alone (1): #0."
+        in answer.out
+    )
     assert states() == ["WAITING", "COMPLETE", "COMPLETE"]
     assert made.hpo("show", "s", "--json").json["left_alone_trials"] == [0]
 
@@ -145,12 +148,12 @@ def test_a_result_of_another_program_never_wins_and_is_named(
     opened().ask()
     answer = made.call(*command)
     assert answer.code == 0
-    assert "3 trials of another program are not counted: #2, #3, #4." in answer.out
+    assert "Trials of another program are not counted (3): #2, #3, #4." in answer.out
     after = made.hpo("show", "s", "--json").json
     assert after["configurations"] == before["configurations"]
     assert after["best"] == before["best"]
     page = Path(made.hpo("report", "s", "--json").json["path"]).read_text()
-    assert "3 trials of another program are not counted: #2, #3, #4." in page
+    assert "Trials of another program are not counted (3): #2, #3, #4." in page
     refused = made.hpo("reproduce", "s", "--trial", "3")
     assert refused.code == 1
     assert "Trial 3 of s is of another program" in refused.err

@@ -148,7 +148,7 @@ def test_a_space_that_is_exhausted_says_so(hpo: Hpo, xrays: Path, tmp_path: Path
     answer = hpo(*search, "--space", space, "--data", xrays)
     assert answer.code == 0
     assert "no more than 2 configurations" in answer.err
-    assert "5 finalists were asked for; 2 could be had" in answer.out
+    assert "5 finalists were requested; 2 are available" in answer.out
 
 
 def test_a_search_where_nothing_comes_to_its_end_fails_with_the_reason(
