@@ -245,7 +245,7 @@ def test_what_other_programs_do_to_an_open_database_is_said(
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        *((bad, "") for bad in ("mysql://host/db", "", "sqlite://", "sqlite:///", "://")),
+        *((bad, "--storage") for bad in ("mysql://host/db", "", "sqlite://", "sqlite:///", "://")),
         ("mine.db", r"write sqlite:///mine\.db"),
         ("postgresql://me:p@ss@host/db", "write an @ in a password as %40"),
         *((f"sqlite:///{long}", "no file can be called") for long in ("a" * 300, "a/" * 3000)),

@@ -200,7 +200,7 @@ def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[
         ) from None
     except (SQLAlchemyError, ValueError):
         raise UsageError(
-            f"{mask(url)!r} is not a storage URL: use "
+            f"{mask(url)!r} is not a storage URL. --storage takes "
             "postgresql+psycopg://USER@HOST:PORT/DATABASE."
         ) from None
     with explained(url), engine.connect() as connection:
@@ -226,7 +226,7 @@ def _prepare_sqlite(
     """Check the file, and return the arguments of an engine, and what the user should know."""
     path = sqlite_path(url)
     if path is None:
-        raise UsageError(f"{mask(url)} names no file: use sqlite:///FOLDER/FILE.db.")
+        raise UsageError(f"{mask(url)} names no file: --storage takes sqlite:///FOLDER/FILE.db.")
     try:
         is_there, is_folder = path.exists(), path.is_dir()
     except OSError as error:
