@@ -1,22 +1,27 @@
-"""The sealed test: opened on record, from the run store, without training.
+"""The sealed test, opened on record, from the run store, without training; and learning curves.
 
-opening         the one way in: record, then read
-gathering       the runs of the configurations that are asked for
-exam            the labels of the test, and resamples of its patients
-thresholds      0.5, or chosen on validation
-metrics         accuracy to calibration error
-crossed         intervals over trainings and patients at once
-configurations  one configuration on the test
-gaps            what the test has less than validation, and why
-pairs           which configurations really differ
-curves          ROC and calibration
-records, documents
+test             the one way to open it: record, then read
+configurations   what the run store holds of a configuration, and its results
+thresholds       0.5, or chosen on validation; the gap to validation
+metrics          accuracy to calibration error, ROC and calibration
+intervals        intervals over trainings and patients at once
+pairs            which configurations differ significantly
+records          what was found, and its document
+checks           signs of a broken training
+learning_curves  convergence, steadiness, overfitting
+studies          several studies on the same data
 """
 
-from hpo.evaluate.documents import to_document
-from hpo.evaluate.exam import check_test
-from hpo.evaluate.opening import Request, open_test, read_evaluation
-from hpo.evaluate.records import METRICS, CalibrationBin, Ensemble, Evaluated, Evaluation, Roc
+from hpo.evaluate.records import (
+    METRICS,
+    CalibrationBin,
+    Ensemble,
+    Evaluated,
+    Evaluation,
+    Roc,
+    to_document,
+)
+from hpo.evaluate.test import check_test, open_test, read_evaluation
 
 __all__ = [
     "METRICS",
@@ -24,7 +29,6 @@ __all__ = [
     "Ensemble",
     "Evaluated",
     "Evaluation",
-    "Request",
     "Roc",
     "check_test",
     "open_test",

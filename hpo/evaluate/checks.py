@@ -6,12 +6,15 @@ that were looked at, is below `CHANCE`. The line states that number.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
+from typing import Final, TypeAlias
 
 from hpo.storage.runs import Run, RunStore
-from hpo.study.summary import Configuration, StudySummary
+from hpo.study.summary import StudySummary
+
+Training: TypeAlias = tuple[str, int, Run]
+"""The name of its configuration, "" where there is only one, the number of its repeat, its run."""
 
 CHANCE: Final = 0.01
 """From this chance of being wrong on, a check says nothing."""
@@ -20,80 +23,88 @@ FAR: Final = 0.05
 """Validation is far better than training from 5 points on."""
 
 MOST: Final = 100
-"""In so many configurations of a grid signs are looked for."""
+"""The number of configurations of a grid that are checked."""
 
 _MOST_NAMED: Final = 6
 _LEARNED: Final = 0.1
 _LEAST_SPREAD: Final = 0.1
-_RANKS_WELL: Final = 0.8
 
 
-@dataclass(frozen=True, eq=False)
-class Training:
-    """A training that is looked at: its configuration, "" where there is one, and its repeat."""
-
-    configuration: str
-    repeat: int
-    run: Run
-
-    @property
-    def accuracy(self) -> float:
-        """The validation accuracy of the kept weights."""
-        return self.run.kept.validation["accuracy"]
-
-    @property
-    def n_images(self) -> int:
-        """The number of validation images."""
-        return len(self.run.validation_probabilities)
-
-    @property
-    def n_right(self) -> float:
-        """The number of right answers."""
-        return self.accuracy * self.n_images
-
-
-def study_signs(summary: StudySummary, runs: RunStore) -> tuple[str, ...]:
-    """Return the signs of a grid's configurations, or of a search's best, a line per check."""
+def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
+    """Return what is suspicious about a grid's configurations, or a search's best."""
     is_grid = summary.record.kind == "grid"
+    chosen = list(summary.configurations)
+    if not is_grid:
+        chosen = [summary.best] if summary.best else []
+    elif len(chosen) > MOST:
+        # Each has its run files, which have to be read.
+        chosen = sorted(chosen, key=summary.rank, reverse=True)[:MOST]
     trainings = [
-        Training(c.label if is_grid else f"#{c.number}", repeat.number, run)
-        for c in _looked_at(summary)
+        (c.label if is_grid else f"#{c.number}", repeat.number, run)
+        for c in chosen
         for repeat in c.repeats
         if repeat.run and (run := runs.read(repeat.run))
     ]
-    return tuple(signs(trainings, majority=summary.baselines.get("majority class")))
+    return check_trainings(trainings, majority=summary.baselines.get("majority class"))
 
 
 def scope(summary: StudySummary) -> str:
-    """Say in how many configurations of a very large grid signs are looked for; "": in all."""
+    """Say how many configurations of a very large grid are checked; "" where all are."""
     n = len(summary.configurations)
     if summary.record.kind != "grid" or n <= MOST:
         return ""
-    return f"Only the best {MOST} of {n:,} configurations were looked at for signs of trouble."
+    return f"Only the best {MOST} of {n:,} configurations were checked for signs of trouble."
 
 
-def _looked_at(summary: StudySummary) -> Sequence[Configuration]:
-    if summary.record.kind == "search":
-        return [summary.best] if summary.best else []
-    if len(summary.configurations) <= MOST:
-        return summary.configurations
-    # Each has its run files, which have to be read.
-    return sorted(summary.configurations, key=summary.rank, reverse=True)[:MOST]
-
-
-def signs(trainings: Sequence[Training], *, majority: float | None) -> Iterator[str]:
-    """Say what is suspicious about trainings, on validation alone.
+def check_trainings(trainings: Sequence[Training], *, majority: float | None) -> list[str]:
+    """Return what is suspicious about trainings, on validation alone.
 
     `majority` is the share of the commonest class among the validation images, where it is known.
     """
-    measured = [t for t in trainings if "accuracy" in t.run.kept.validation and t.n_images]
-    answers = {t: t.run.validation_probabilities for t in measured}
-    yield from one_answer(answers, images="validation")
-    varied = [t for t in measured if not is_one_answer(answers[t], 0.5)]
-    if majority is not None:
-        yield from _no_better_than_majority(varied, majority)
-        yield from _collapsed(varied, majority)
-    yield from _better_than_training(varied, least=majority or 0.0)
+    measured = [t for t in trainings if "accuracy" in t[2].kept.validation and _n_images(t[2])]
+    answers = [run.validation_probabilities for *_, run in measured]
+    said = list(check_answers(measured, answers, [0.5] * len(answers), images="validation"))
+    varied = [t for t in measured if not is_one_answer(t[2].validation_probabilities, 0.5)]
+    best: dict[str, Run] = {}
+    for name, _, run in varied:
+        best[name] = max(best.get(name, run), run, key=_accuracy)
+    for chance_of, text in _CHECKS if majority is not None else _CHECKS[-1:]:
+        chances = [len(varied) * chance_of(run, best[n], majority or 0.0) for n, _, run in varied]
+        found = [t for t, chance in zip(varied, chances, strict=True) if chance < CHANCE]
+        if found:
+            accuracies = sorted(_accuracy(run) for *_, run in found)
+            low, high = accuracies[0], accuracies[-1]
+            highest = max(chance for chance in chances if chance < CHANCE)
+            said.append(
+                text.format(
+                    where=_where(found),
+                    accuracies=f"{100 * low:.1f} to " * (low < high) + _percent(high),
+                    majority=_percent(majority or 0.0),
+                    train=_percent(fmean(run.train.get("accuracy", 0.0) for *_, run in found)),
+                    chance="less than 0.1 %" if highest < 0.001 else _percent(highest),
+                )
+            )
+    return said
+
+
+def check_answers(
+    trainings: Sequence[Training],
+    answers: Sequence[Sequence[float]],
+    thresholds: Sequence[float],
+    *,
+    images: str,
+) -> Iterator[str]:
+    """Say in which trainings every image is called the same class, which is not by chance."""
+    rows = zip(trainings, answers, thresholds, strict=True)
+    found = [(t, told, at) for t, told, at in rows if is_one_answer(told, at)]
+    if found:
+        low, high = min(min(told) for _, told, _ in found), max(max(told) for _, told, _ in found)
+        classes = {"pneumonia" if told[0] > at else "normal" for _, told, at in found}
+        called = classes.pop() if len(classes) == 1 else "the same class"
+        yield (
+            f"Every {images} image is called {called} (probabilities {low:.3f} to {high:.3f}): "
+            f"{_where([t for t, *_ in found])}."
+        )
 
 
 def is_one_answer(probabilities: Sequence[float], threshold: float) -> bool:
@@ -101,127 +112,97 @@ def is_one_answer(probabilities: Sequence[float], threshold: float) -> bool:
     return len({probability > threshold for probability in probabilities}) == 1
 
 
-def one_answer(
-    answers: Mapping[Training, Sequence[float]],
-    *,
-    images: str,
-    thresholds: Mapping[Training, float] | None = None,
-) -> Iterator[str]:
-    """Say in which trainings every image is called the same class; that is no matter of chance."""
-    at = dict.fromkeys(answers, 0.5) if thresholds is None else thresholds
-    found = [t for t, told in answers.items() if is_one_answer(told, at[t])]
-    if found:
-        low, high = min(min(answers[t]) for t in found), max(max(answers[t]) for t in found)
-        classes = {"pneumonia" if answers[t][0] > at[t] else "normal" for t in found}
-        called = classes.pop() if len(classes) == 1 else "the same class"
-        yield (
-            f"Every {images} image is called {called} (probabilities {low:.3f} to {high:.3f}): "
-            f"{_where(found)}."
-        )
+def _at_majority(run: Run, _: Run, majority: float) -> float:
+    """Look for the accuracy of always giving the commonest answer, or a lower one."""
+    if _n_right(run) > majority * _n_images(run) + 0.5:
+        return math.inf
+    return _chance_of_at_most(_n_right(run), run, min(majority + _LEARNED, 0.99))
 
 
-def _no_better_than_majority(trainings: Sequence[Training], majority: float) -> Iterator[str]:
-    """Say where the accuracy is that of always giving the commonest answer, or below."""
-    better = min(majority + _LEARNED, 0.99)
-    chances = {
-        t: _chance_of_at_most(t.n_right, t.n_images, better) * len(trainings)
-        for t in trainings
-        if t.n_right <= majority * t.n_images + 0.5
-    }
-    if found := _surely(chances):
-        yield (
-            f"The validation accuracy ({_accuracies(found)}) is no better than always answering "
-            f"the commonest class ({_percent(majority)}): {_where(found)}. A network "
-            f"{100 * _LEARNED:.0f} points better would score so low by chance in "
-            f"{_chance(chances, found)} of such studies."
-        )
+def _collapsed(run: Run, best: Run, majority: float) -> float:
+    return math.inf if _ranks_well(run) else _behind(run, best, majority)
 
 
-def _collapsed(trainings: Sequence[Training], majority: float) -> Iterator[str]:
-    """Say which repeats are nearer to the majority class than to the best of their configuration.
-
-    One that ranks well all the same has not collapsed: its threshold is off.
-    """
-    chances = {}
-    for name in dict.fromkeys(t.configuration for t in trainings):
-        repeats = [t for t in trainings if t.configuration == name]
-        best = max(repeats, key=lambda t: t.accuracy)
-        if best.accuracy - majority < _LEAST_SPREAD:
-            continue
-        # Not even the best is right for ever: one more answer of each kind.
-        share = (best.n_right + 1) / (best.n_images + 2)
-        for t in repeats:
-            if best.accuracy - t.accuracy > t.accuracy - majority:
-                chance = _chance_of_at_most(t.n_right, t.n_images, share)
-                chances[t] = chance * len(trainings)
-    found = _surely(chances)
-    ranked = [t for t in found if t.run.kept.validation.get("auroc", 0.0) >= _RANKS_WELL]
-    collapsed = [t for t in found if t not in ranked]
-    for which, text in (
-        (collapsed, "Training collapsed"),
-        (ranked, f"The threshold of 0.5 does not fit, although the AUROC is above {_RANKS_WELL}"),
-    ):
-        if which:
-            yield (
-                f"{text}: {_where(which)}, with an accuracy of {_accuracies(which)}, nearer to "
-                f"the majority class ({_percent(majority)}) than to the best repeat. Networks "
-                f"like the best would differ so by chance in {_chance(chances, which)} of such "
-                "studies."
-            )
+def _misplaced_threshold(run: Run, best: Run, majority: float) -> float:
+    return _behind(run, best, majority) if _ranks_well(run) else math.inf
 
 
-def _better_than_training(trainings: Sequence[Training], *, least: float) -> Iterator[str]:
-    """Say where validation is far better than training, both measured in evaluation mode.
-
-    Of a model whose validation accuracy is not above `least` nothing is said: it learned nothing.
-    """
-    chances = {}
-    for t in trainings:
-        alike = t.run.train.get("accuracy", math.nan)
-        if t.accuracy > least and t.accuracy - alike >= FAR:
-            chance = _chance_of_at_most(t.n_images - t.n_right, t.n_images, 1 - alike)
-            chances[t] = chance * len(trainings)
-    if found := _surely(chances):
-        alike = math.fsum(t.run.train["accuracy"] for t in found) / len(found)
-        yield (
-            f"Validation ({_accuracies(found)}) is far better than training (mean "
-            f"{_percent(alike)}, without dropout): {_where(found)}. The validation images are "
-            "easier, or copies of them are trained on (`hpo data audit`); by chance that happens "
-            f"in {_chance(chances, found)} of such studies."
-        )
+def _behind(run: Run, best: Run, majority: float) -> float:
+    """Look for a repeat nearer to the majority class than to the best of its configuration."""
+    lead, lag = _accuracy(run) - majority, _accuracy(best) - _accuracy(run)
+    if _accuracy(best) - majority < _LEAST_SPREAD or lag <= lead:
+        return math.inf
+    # Not even the best is always right: one more answer of each kind.
+    return _chance_of_at_most(_n_right(run), run, (_n_right(best) + 1) / (_n_images(best) + 2))
 
 
-def _chance_of_at_most(n_right: float, n_images: int, share: float) -> float:
+def _better_than_training(run: Run, _: Run, majority: float) -> float:
+    """Look for validation far above training, both in evaluation mode, in what has learned."""
+    train = run.train.get("accuracy", math.nan)
+    if _accuracy(run) > majority and _accuracy(run) - train >= FAR:
+        return _chance_of_at_most(_n_images(run) - _n_right(run), run, 1 - train)
+    return math.inf
+
+
+_FAR_BEHIND: Final = (
+    "{where}, with an accuracy of {accuracies}, nearer to the majority class ({majority}) than to "
+    "the best repeat. Networks like the best would differ so by chance in {chance} of such "
+    "studies."
+)
+_CHECKS: Final[tuple[tuple[Callable[[Run, Run, float], float], str], ...]] = (
+    (
+        _at_majority,
+        "The validation accuracy ({accuracies}) is no better than always answering the commonest "
+        "class ({majority}): {where}. A network 10 points better would score so low by chance in "
+        "{chance} of such studies.",
+    ),
+    (_collapsed, "Training collapsed: " + _FAR_BEHIND),
+    (
+        _misplaced_threshold,
+        "The threshold of 0.5 does not fit, although the AUROC is above 0.8: " + _FAR_BEHIND,
+    ),
+    (
+        _better_than_training,
+        "Validation ({accuracies}) is far better than training (mean {train}, without dropout): "
+        "{where}. The validation images are easier, or copies of them are trained on (`hpo data "
+        "audit`); by chance that happens in {chance} of such studies.",
+    ),
+)
+"""What gives a run the chance of looking so bad, infinite where it does not; what to say then."""
+
+
+def _accuracy(run: Run) -> float:
+    return run.kept.validation["accuracy"]
+
+
+def _n_images(run: Run) -> int:
+    return len(run.validation_probabilities)
+
+
+def _n_right(run: Run) -> float:
+    return _accuracy(run) * _n_images(run)
+
+
+def _ranks_well(run: Run) -> bool:
+    return run.kept.validation.get("auroc", 0.0) >= 0.8
+
+
+def _chance_of_at_most(n_right: float, run: Run, share: float) -> float:
     """Return the chance of so few right answers, where each is right with this chance."""
-    # Imported here: `hpo --help` does without.
-    from scipy.special import bdtr
+    from scipy.special import bdtr  # `hpo --help` does without.
 
-    return float(bdtr(round(n_right), n_images, min(max(share, 0.0), 1.0)))
-
-
-def _surely(chances: Mapping[Training, float]) -> list[Training]:
-    return [training for training, chance in chances.items() if chance < CHANCE]
-
-
-def _chance(chances: Mapping[Training, float], found: Iterable[Training]) -> str:
-    highest = max(chances[training] for training in found)
-    return "less than 0.1 %" if highest < 0.001 else f"{100 * highest:.1f} %"
+    return float(bdtr(round(n_right), _n_images(run), min(max(share, 0.0), 1.0)))
 
 
 def _where(found: Sequence[Training]) -> str:
     """Write `batch_size 32 (repeats 1 and 3), batch_size 64 (repeat 2)`."""
     texts = []
-    for name in dict.fromkeys(t.configuration for t in found):
-        *others, last = [str(t.repeat) for t in found if t.configuration == name]
+    for name in dict.fromkeys(name for name, *_ in found):
+        *others, last = [str(number) for of, number, _ in found if of == name]
         repeats = f"repeats {', '.join(others)} and {last}" if others else f"repeat {last}"
         texts.append(f"{name} ({repeats})" if name else repeats)
     more = len(texts) - _MOST_NAMED
     return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more configurations" * (more > 0))
-
-
-def _accuracies(found: Sequence[Training]) -> str:
-    low, high = min(t.accuracy for t in found), max(t.accuracy for t in found)
-    return _percent(low) if low == high else f"{100 * low:.1f} to {_percent(high)}"
 
 
 def _percent(share: float) -> str:

@@ -1,147 +1,252 @@
-"""One configuration on the test: its metrics, gap, curves and what they mean."""
+"""The configurations of a study on its test: what the run store holds of them, and their results.
 
-from collections.abc import Sequence
+The labels of the test are read in `open_test_set` and nowhere else.
+"""
+
+import json
+import math
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpo.evaluate import curves, gaps
-from hpo.evaluate.checks import Training, one_answer, signs
-from hpo.evaluate.crossed import Spread, difference_interval, share_interval, spread, stack
-from hpo.evaluate.exam import Exam, Labels
-from hpo.evaluate.gathering import Candidate
-from hpo.evaluate.metrics import statistics
-from hpo.evaluate.records import GAPS, METRICS, Confusion, Ensemble, Evaluated
-from hpo.evaluate.thresholds import ThresholdRule, choose, shared
+from hpo.data import TEST, Dataset, Fold, seal
+from hpo.errors import RunStoreError, StudyError, fault_list
+from hpo.evaluate.checks import check_answers, check_trainings
+from hpo.evaluate.intervals import (
+    Estimate,
+    difference_interval,
+    draw_weights,
+    estimate,
+    share_interval,
+)
+from hpo.evaluate.metrics import Labels, calibration, count_answers, roc, statistics
+from hpo.evaluate.pairs import Answers
+from hpo.evaluate.records import GAPS, METRICS, Ensemble, Evaluated
+from hpo.evaluate.thresholds import (
+    ThresholdRule,
+    best_accuracy,
+    choose,
+    choose_shared,
+    gap_sentence,
+    threshold_sentence,
+)
 from hpo.stats.intervals import Floats
-from hpo.storage.runs import Run
+from hpo.storage.runs import FORMAT, Run, RunStore
+from hpo.storage.url import named
+from hpo.study.record import LIBRARY
+from hpo.study.summary import Configuration, Repeat, StudySummary
+
+_MOST_FAULTS: Final = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answered:
-    """What a comparison of configurations needs: right answers, by repeat.
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration to evaluate: its complete repeats, each with its run.
 
-    `accuracy` `(1 + resamples, repeats)`, `is_right` `(repeats, images)`.
+    `name` is what it is called among the others: its parameters, or `#3` in a search, whose
+    configurations differ in everything; `verdict_name` its value where there is one parameter.
     """
 
-    repeats: tuple[int, ...]
-    accuracy: Floats
-    is_right: NDArray[np.bool_]
+    name: str
+    verdict_name: Hashable
+    configuration: Configuration
+    runs: Sequence[tuple[Repeat, Run]]
+
+    @property
+    def trials(self) -> tuple[int, ...]:
+        """The numbers of its trials, in the order of the repeats."""
+        return tuple(repeat.trial for repeat, _ in self.runs)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Model:
-    """One trained repeat: its probabilities on both sets, and its threshold."""
+class TestSet:
+    """Labels and resamples of the test images, and of the pool for the gap to validation.
+
+    Weights are `(1 + resamples, images)`; patients of the test and of the pool are drawn
+    independently.
+    """
 
     labels: Labels
     weights: Floats
-    validation: Floats
-    test: Floats
-    threshold: float
+    n_patients: int
+    pool_labels: Labels
+    pool_weights: Floats
+    fold: Callable[[int], Fold]
+    overlap: float
+
+
+def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Candidate]:
+    """Return every configuration of a grid, or of a search the winner; with `is_all` every one.
+
+    Those of a search are sorted by validation score, the best first; after them come the bases of
+    the reports that were trained with it.
+
+    Raises:
+        StudyError: nothing is complete.
+        RunStoreError: files of the run store are missing or cannot be read; all of them are named.
+    """
+    is_grid = summary.record.kind == "grid"
+    chosen = [summary.best] if summary.best else []
+    if is_grid or is_all:
+        chosen = [c for c in summary.configurations if c.scores]
+        if not is_grid:
+            chosen.sort(key=summary.rank, reverse=True)
+    if not chosen:
+        raise StudyError(
+            f"{summary.name} has no complete training to evaluate. Finish it first: hpo resume "
+            f"{named(summary.name, summary.storage)}"
+        )
+    called: list[tuple[str, Hashable, Configuration]] = [
+        (c.label, c.value, c) if is_grid else (f"#{c.number}", f"#{c.number}", c) for c in chosen
+    ]
+    called += [(b.name, b.name, b.configuration) for b in summary.reports]
+    candidates, faults = [], []
+    for name, verdict_name, configuration in called:
+        runs = []
+        for repeat in configuration.judged:
+            run = _read(store, repeat, summary.record.data.n_test)
+            if isinstance(run, Run):
+                runs.append((repeat, run))
+            else:
+                faults.append(f"{configuration.label}, repeat {repeat.number}: {run}")
+        if runs:
+            candidates.append(Candidate(name, verdict_name, configuration, runs))
+    if faults:
+        raise RunStoreError(_explain(summary, store.folder, faults))
+    return candidates
+
+
+def open_test_set(dataset: Dataset, *, overlap: float) -> TestSet:
+    """Read the labels of the test, and draw its resamples."""
+    test, pool = dataset.where(TEST), np.flatnonzero(dataset.split != TEST)
+    sealed = seal(dataset)
+    return TestSet(
+        labels=dataset.labels[test],
+        weights=draw_weights(dataset.patients[test], seed=0),
+        n_patients=len(np.unique(dataset.patients[test])),
+        pool_labels=sealed.labels,
+        pool_weights=draw_weights(dataset.patients[pool], seed=1),
+        fold=sealed.fold,
+        overlap=overlap,
+    )
 
 
 def evaluate_configuration(
-    candidate: Candidate, exam: Exam, rule: ThresholdRule
-) -> tuple[Evaluated, Answered]:
-    """Mark the answers of every repeat of a configuration."""
-    models = [
-        _model(candidate.runs[number], exam, repeat.fold, rule)
-        for number, repeat in candidate.repeats.items()
-    ]
-    test = _draws(METRICS, [(exam.labels, m.test, m.threshold, exam.weights) for m in models])
-    validation = _draws(GAPS, [(m.labels, m.validation, m.threshold, m.weights) for m in models])
-    probabilities = [m.test for m in models]
-    metrics = {n: share_interval(_spread(test[n], exam)) for n in METRICS}
-    gap = {n: difference_interval(_spread(validation[n] - test[n], exam)) for n in GAPS}
-    fall = gaps.Fall(metrics=metrics, gap=gap, bound=gaps.bound(exam.labels, probabilities))
-    is_called_ill = np.stack([m.test > m.threshold for m in models])
+    candidate: Candidate, test: TestSet, rule: ThresholdRule
+) -> tuple[Evaluated, Answers]:
+    """Evaluate every repeat of a configuration, and return its answers for comparisons."""
+    thresholds, probabilities, majorities = [], [], []
+    on_test: list[dict[str, Floats]] = []
+    on_validation: list[dict[str, Floats]] = []
+    for repeat, run in candidate.runs:
+        images = test.fold(repeat.fold).validation
+        labels, validation = test.pool_labels[images], np.array(run.validation_probabilities)
+        threshold = choose(rule, validation, labels)
+        thresholds.append(threshold)
+        probabilities.append(np.array(run.test_probabilities))
+        majorities.append(labels.mean())
+        found = statistics(test.labels, probabilities[-1], threshold=threshold)
+        on_test.append({name: found[name](test.weights) for name in METRICS})
+        found, weights = statistics(labels, validation, threshold=threshold), test.pool_weights
+        on_validation.append({name: found[name](weights[:, images]) for name in GAPS})
+    metrics = {
+        name: share_interval(_estimate([one[name] for one in on_test], test)) for name in METRICS
+    }
+    differences = {
+        name: [a[name] - b[name] for a, b in zip(on_validation, on_test, strict=True)]
+        for name in GAPS
+    }
+    gap = {name: difference_interval(_estimate(differences[name], test)) for name in GAPS}
+    predicted = np.stack([p > t for p, t in zip(probabilities, thresholds, strict=True)])
+    best = best_accuracy(test.labels, probabilities)
+    notes = (
+        gap_sentence(metrics["accuracy"], gap["accuracy"]),
+        threshold_sentence(metrics, gap, best_accuracy=best),
+    )
+    trainings = [("", repeat.number, run) for repeat, run in candidate.runs]
+    majority = float(np.mean(majorities))
+    signs = check_trainings(trainings, majority=max(majority, 1 - majority))
+    answers = [run.test_probabilities for _, run in candidate.runs]
+    confusion = count_answers(predicted, test.labels)
     evaluated = Evaluated(
         name=candidate.name,
         value=candidate.configuration.value,
         params=candidate.configuration.params,
         trials=candidate.trials,
-        thresholds=tuple(m.threshold for m in models),
+        thresholds=tuple(thresholds),
         metrics=metrics,
+        n_right=confusion.n_right / len(thresholds),
+        confusion=confusion,
         gap=gap,
-        confusion=count_answers(is_called_ill, exam.labels),
-        roc=curves.roc(exam.labels, probabilities),
-        calibration=curves.calibration(exam.labels, probabilities),
-        notes=tuple(filter(None, (gaps.gap_sentence(fall), gaps.threshold_sentence(fall)))),
-        signs=_signs(candidate, models),
-        ensemble=_ensemble(models, exam, rule),
+        roc=roc(test.labels, probabilities),
+        calibration=calibration(test.labels, probabilities),
+        notes=tuple(note for note in notes if note),
+        signs=(*signs, *check_answers(trainings, answers, thresholds, images="test")),
+        ensemble=_ensemble(probabilities, choose_shared(rule, thresholds), test),
     )
-    answered = Answered(
-        repeats=tuple(candidate.repeats),
-        accuracy=test["accuracy"],
-        is_right=is_called_ill == (exam.labels == 1),
-    )
-    return evaluated, answered
+    repeats = [repeat.repeat for repeat, _ in candidate.runs]
+    accuracies, right = (one["accuracy"] for one in on_test), predicted == (test.labels == 1)
+    return evaluated, dict(zip(repeats, zip(accuracies, right, strict=True), strict=True))
 
 
-def _model(run: Run, exam: Exam, fold: int, rule: ThresholdRule) -> _Model:
-    images = exam.fold(fold).validation
-    labels = exam.pool_labels[images]
-    validation = np.array(run.validation_probabilities)
-    return _Model(
-        labels=labels,
-        weights=exam.pool_weights[:, images],
-        validation=validation,
-        test=np.array(run.test_probabilities),
-        threshold=choose(rule, validation, labels),
-    )
-
-
-def _ensemble(models: Sequence[_Model], exam: Exam, rule: ThresholdRule) -> Ensemble | None:
-    """Mark the mean probability of the repeats, as that of one model; one repeat has none."""
-    if len(models) < 2:
+def _ensemble(probabilities: Sequence[Floats], threshold: float, test: TestSet) -> Ensemble | None:
+    """Evaluate the mean probability of the repeats as one model; one repeat has none."""
+    if len(probabilities) < 2:
         return None
-    told = np.mean([m.test for m in models], axis=0)
-    threshold = shared(rule, [m.threshold for m in models])
-    draws = _draws(METRICS, [(exam.labels, told, threshold, exam.weights)])
+    mean = np.mean(probabilities, axis=0)
+    found = statistics(test.labels, mean, threshold=threshold)
+    confusion = count_answers(mean > threshold, test.labels)
     return Ensemble(
-        n=len(models),
+        n=len(probabilities),
         threshold=threshold,
-        metrics={name: share_interval(_spread(draws[name], exam)) for name in METRICS},
-        confusion=count_answers(told > threshold, exam.labels),
+        metrics={
+            name: share_interval(_estimate([found[name](test.weights)], test)) for name in METRICS
+        },
+        n_right=confusion.n_right,
+        confusion=confusion,
     )
 
 
-def _draws(
-    names: Sequence[str], models: Sequence[tuple[Labels, Floats, float, Floats]]
-) -> dict[str, Floats]:
-    """Return metrics of every repeat under every resample: `(1 + resamples, repeats)` each."""
-    columns: dict[str, list[Floats]] = {name: [] for name in names}
-    for labels, probabilities, threshold, weights in models:
-        found = statistics(labels, probabilities, threshold=threshold)
-        for name, column in columns.items():
-            column.append(found[name](weights))
-    return {name: stack(column) for name, column in columns.items()}
+def _estimate(draws: Sequence[Floats], test: TestSet) -> Estimate:
+    columns = np.stack(draws, axis=1)
+    return estimate(columns, overlap=test.overlap, n_patients=test.n_patients)
 
 
-def _spread(draws: Floats, exam: Exam) -> Spread:
-    return spread(draws, overlap=exam.overlap, n_patients=exam.n_patients)
+def _read(store: RunStore, repeat: Repeat, n_test: int) -> Run | str:
+    """Return the run of a repeat, or what is wrong with its file."""
+    path = store.folder / f"{repeat.run or ''}.json"
+    if run := store.read(repeat.run or ""):
+        if len(run.test_probabilities) != n_test:
+            n_answers = len(run.test_probabilities)
+            return f"{path} has answers to {n_answers} of {n_test} test images."
+        if not all(map(math.isfinite, run.test_probabilities)):
+            return f"{path} has probabilities that are not finite: the training diverged."
+        return run
+    if not path.is_file():
+        return f"{path} is missing."
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["format"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = FORMAT
+    if found != FORMAT:
+        return f"{path} is from another version of hpo (format {found!r}, expected {FORMAT})."
+    return f"{path} is damaged."
 
 
-def count_answers(is_called_ill: NDArray[np.bool_], labels: Labels) -> Confusion:
-    """Count right and wrong answers `(images,)` or `(repeats, images)`."""
-    is_ill = labels == 1
-    return Confusion(
-        true_positive=int((is_called_ill & is_ill).sum()),
-        false_negative=int((~is_called_ill & is_ill).sum()),
-        false_positive=int((is_called_ill & ~is_ill).sum()),
-        true_negative=int((~is_called_ill & ~is_ill).sum()),
-    )
-
-
-def _signs(candidate: Candidate, models: Sequence[_Model]) -> tuple[str, ...]:
-    share = float(np.mean([m.labels.mean() for m in models]))
-    trainings = [
-        Training("", candidate.repeats[i].number, run) for i, run in candidate.runs.items()
-    ]
-    tested = {training: training.run.test_probabilities for training in trainings}
-    thresholds = {t: model.threshold for t, model in zip(trainings, models, strict=True)}
+def _explain(summary: StudySummary, folder: Path, faults: list[str]) -> str:
+    n_hidden = len(faults) - _MOST_FAULTS
+    shown = faults[:_MOST_FAULTS] + ([f"and {n_hidden} more"] if n_hidden > 0 else [])
+    other, command = f"{summary.name[:90]}-again", summary.record.command
+    again = f"{command} --study {other}"
+    if command == LIBRARY:
+        again = f'the same call with Settings(study="{other}", …)'
     return (
-        *signs(trainings, majority=max(share, 1 - share)),
-        *one_answer(tested, images="test", thresholds=thresholds),
+        fault_list(f"The test of {summary.name} stays sealed. Cannot read its results:", shown)
+        + f"\nIf the run store is not in {folder}, set HPO_RUNS to its folder. Otherwise train "
+        f"what is missing in a second study, which reuses all other results: {again}; then "
+        f"evaluate {summary.name} again. Results of another version of hpo cannot be read: "
+        "evaluate the second study instead."
     )

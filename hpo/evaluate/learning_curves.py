@@ -8,50 +8,121 @@ import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
 
 from hpo.config import Scalar
-from hpo.evaluate.curve_measures import MEASURES, Curve, Measure
 from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep, mean_interval
 from hpo.stats.sentences import label
-from hpo.storage.runs import RunStore
+from hpo.storage.runs import Run, RunStore
 from hpo.study.summary import Configuration, Repeat, StudySummary
 
 MOST: Final = 6
 """Configurations that are compared; of more, those with the best mean score."""
 
+_UNITS: Final = {"epochs": (1, 1, " epochs"), "points": (100, 1, " points"), "loss": (1, 3, "")}
+"""From the unit of a measure to factor, decimals, and how it follows a number."""
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A measure of one configuration, by repeat; None where it is not known.
+_Finished: TypeAlias = tuple[Repeat, Run | None]
+"""A finished training; its file may be gone."""
 
-    Where the event does not happen up to the horizon, the horizon stands for it: of those there
-    are `n_never`, and the mean is then a lower bound.
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that is read off a curve.
+
+    `better` is a sentence with the places winner, loser, size. Where there is an `event`, the
+    number is its epoch, infinite where it does not happen. No number is below `lowest`.
     """
 
-    value: Scalar
-    interval: Interval
-    repeats: tuple[float | None, ...]
-    n_never: int
+    name: str
+    title: str
+    unit: Literal["epochs", "points", "loss"]
+    about: str
+    better: str
+    is_better_high: bool = False
+    event: str = ""
+    lowest: float = -math.inf
+
+    @property
+    def heading(self) -> str:
+        """The heading of a row of a table, with the unit where it needs one."""
+        return f"{self.title}, points" if self.unit == "points" else self.title
+
+    def amount(self, size: float, *, least: float = math.inf, sign: str = "") -> str:
+        """Write a size in its unit, with enough decimals that `least` does not look like zero."""
+        factor, decimals, _ = _UNITS[self.unit]
+        if 0 < least < math.inf:
+            decimals = max(decimals, math.ceil(-math.log10(factor * least)))
+        return f"{factor * size:{sign}.{decimals}f}"
+
+
+# fmt: off
+MEASURES: Final = (
+    Measure("epochs_to_target", "epochs to {target}", "epochs",
+            "the first epoch with a validation accuracy of {target} or more",
+            "{winner} reaches {target} accuracy earlier than {loser}, by {size}.",
+            event="reach it", lowest=1),
+    Measure("fluctuation", "fluctuation", "points",
+            "standard deviation of the validation accuracy around its linear trend over the last "
+            "half of the epochs",
+            "{winner} is steadier than {loser}, by {size}.", lowest=0),
+    Measure("accuracy_gap", "gap in accuracy", "points",
+            "training minus validation accuracy of the kept weights, both in evaluation mode",
+            "{winner} overfits less than {loser}: its gap in accuracy is smaller by {size}."),
+    Measure("loss_gap", "gap in loss", "loss",
+            "validation minus training loss of the kept weights, both in evaluation mode",
+            "{winner} overfits less than {loser}: its gap in loss is smaller by {size}."),
+    Measure("loss_turn", "loss turns at epoch", "epochs",
+            "the epoch of the lowest validation loss",
+            "The validation loss of {winner} turns later than that of {loser}, by {size}.",
+            event="turn", lowest=1, is_better_high=True),
+    Measure("loss_rise", "loss rises by", "loss",
+            "validation loss of the last epoch minus the lowest",
+            "The validation loss of {winner} rises less than that of {loser}, by {size}.",
+            lowest=0),
+)
+# fmt: on
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurveComparison:
-    """One measure for every configuration and every pair of them."""
+    """One measure for every configuration and every pair of them.
+
+    `repeats` holds the measure by repeat, None where it is not known. Where the event does not
+    happen up to the horizon, the horizon stands for it: `n_never` counts these, and the mean in
+    `intervals` is then a lower bound.
+    """
 
     measure: Measure
-    measured: tuple[Measured, ...]
+    repeats: Mapping[Hashable, Sequence[float | None]]
+    n_never: Mapping[Hashable, int]
+    intervals: Mapping[Hashable, Interval]
     pairs: tuple[PairComparison, ...]
 
     @property
     def cells(self) -> list[tuple[str, ...]]:
         """The lines of a table's cells: the mean, its interval, repeats without the event."""
-        return [_cell(self.measure, measured) for measured in self.measured]
+        return [self._cell(interval, self.n_never[v]) for v, interval in self.intervals.items()]
 
     @property
     def tested(self) -> list[PairComparison]:
         """The pairs that have enough repeats."""
         return [pair for pair in self.pairs if pair.low is not None]
+
+    def _cell(self, interval: Interval, n_never: int) -> tuple[str, ...]:
+        if interval.mean is None:
+            return ("-",)
+        if n_never == interval.n:
+            return ("never",)
+        lines = [self.measure.amount(interval.mean) + (" or more" if n_never else "")]
+        if interval.low is not None and interval.high is not None:
+            low, high = map(self.measure.amount, (interval.low, interval.high))
+            lines.append(f"{low} to {high}")
+        if n_never:
+            lines.append(f"{n_never} of {interval.n} never")
+        return tuple(lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,24 +161,24 @@ class LearningCurves:
         return {
             "target": {"accuracy": self.target, "chosen": self.target_reason},
             "horizon": self.horizon,
-            "claims": [self._comparison_document(one) for one in self.comparisons],
+            "claims": [
+                {
+                    "name": one.measure.name,
+                    "about": one.measure.about,
+                    "unit": one.measure.unit,
+                    "better": "high" if one.measure.is_better_high else "low",
+                    "configurations": [
+                        {"params": dict(configuration.params)}
+                        | asdict(one.intervals[value])
+                        | {"repeats": list(one.repeats[value])}
+                        | ({"n_never": one.n_never[value]} if one.measure.event else {})
+                        for value, configuration in self.configurations.items()
+                    ],
+                    "verdict": {"pairs": [asdict(pair) for pair in one.pairs]},
+                }
+                for one in self.comparisons
+            ],
             "notes": list(self.notes),
-        }
-
-    def _comparison_document(self, comparison: CurveComparison) -> dict[str, Any]:
-        measure = comparison.measure
-        configurations = []
-        for one in comparison.measured:
-            params = dict(self.configurations[one.value].params)
-            document = {"params": params} | asdict(one.interval) | {"repeats": list(one.repeats)}
-            configurations.append(document | ({"n_never": one.n_never} if measure.event else {}))
-        return {
-            "name": measure.name,
-            "about": measure.about,
-            "unit": measure.unit,
-            "better": "high" if measure.is_better_high else "low",
-            "configurations": configurations,
-            "verdict": {"pairs": [asdict(pair) for pair in comparison.pairs]},
         }
 
 
@@ -119,20 +190,24 @@ def compare_curves(
     The p-values of each measure are corrected for the number of pairs. None while nothing is
     finished, and where no accuracy is on record.
     """
-    chosen = _chosen(summary)
+    chosen = _choose_configurations(summary)
     # Losses of different kinds do not compare: the log loss stands for them.
     loss = "loss" if len({_loss_of(c) for c in chosen.values()}) == 1 else "log_loss"
-    curves = {value: _curves(c, runs, loss) for value, c in chosen.items()}
+    finished = {value: _finished(c, runs) for value, c in chosen.items()}
     means = {
         value: fmean(known)
-        for value, found in curves.items()
-        if (known := [c.accuracy for c in found if c and c.accuracy is not None])
+        for value, found in finished.items()
+        if (known := [a for one in found if one and (a := _accuracy(*one)) is not None])
     }
     if not means:
         return None
     reason = "as given"
     if target is None:
         target, reason = _choose_target(means, summary.baselines.values())
+    numbers = {
+        value: [read_curve(*one, target=target, loss=loss) if one else {} for one in found]
+        for value, found in finished.items()
+    }
     horizon = min(c.config.epochs for c in chosen.values())
     overlap = summary.record.data.overlap
     return LearningCurves(
@@ -140,14 +215,66 @@ def compare_curves(
         target=target,
         target_reason=reason,
         horizon=horizon,
-        comparisons=tuple(_compare(m, curves, target, horizon, overlap) for m in MEASURES),
-        notes=tuple(_notes(summary, chosen, curves, loss)),
+        comparisons=tuple(_compare(m, numbers, target, horizon, overlap) for m in MEASURES),
+        notes=tuple(_notes(summary, chosen, finished, loss)),
     )
 
 
-def _chosen(summary: StudySummary) -> dict[Scalar, Configuration]:
+def read_curve(
+    repeat: Repeat, run: Run | None, *, target: float, loss: str
+) -> dict[str, float | None]:
+    """Return the six measures of a training, None for those that are not known.
+
+    Where its file is gone, a trial has the scores of its epochs, which may be accuracies.
+    """
+    accuracies, losses = repeat.accuracies, tuple[float, ...]()
+    if run is None:
+        train, validation = (repeat.metrics.get(split, {}) for split in ("train", "validation"))
+    else:
+        accuracies = tuple(epoch.validation["accuracy"] for epoch in run.epochs)
+        losses = tuple(epoch.validation[loss] for epoch in run.epochs)
+        train, validation = run.train, run.kept.validation
+    return {
+        "epochs_to_target": epochs_to(accuracies, target),
+        "fluctuation": fluctuation(accuracies),
+        "accuracy_gap": _difference(train, validation, "accuracy"),
+        "loss_gap": _difference(validation, train, loss),
+        "loss_turn": turning_epoch(losses),
+        "loss_rise": losses[-1] - min(losses) if losses else None,
+    }
+
+
+def epochs_to(accuracies: Sequence[float], target: float) -> float | None:
+    """Return the first epoch at or above the target, infinity where none is, None without any."""
+    reached = (n for n, value in enumerate(accuracies, start=1) if value >= target)
+    return next(reached, math.inf) if accuracies else None
+
+
+def fluctuation(accuracies: Sequence[float]) -> float | None:
+    """Return the standard deviation around the linear trend of the last half of the epochs.
+
+    Two degrees of freedom go to the trend. None where the last half has fewer than three epochs.
+    """
+    half = np.asarray(accuracies[len(accuracies) // 2 :], dtype=np.float64)
+    if len(half) < 3:
+        return None
+    epochs = np.arange(len(half)) - (len(half) - 1) / 2
+    slope = (epochs @ half) / (epochs @ epochs)
+    residuals = half - half.mean() - slope * epochs
+    return math.sqrt((residuals @ residuals) / (len(half) - 2))
+
+
+def turning_epoch(losses: Sequence[float]) -> float | None:
+    """Return the epoch of the lowest loss (the last of several), infinity where it still falls."""
+    if not losses:
+        return None
+    lowest = len(losses) - int(np.argmin(losses[::-1]))
+    return lowest if lowest < len(losses) else math.inf
+
+
+def _choose_configurations(summary: StudySummary) -> dict[Scalar, Configuration]:
     """Return the configurations with a score, in the order of the study: of many, the best."""
-    scored = {
+    scored: dict[Scalar, Configuration] = {
         (f"#{number}" if summary.record.kind == "search" else c.value): c
         for number, c in enumerate(summary.configurations, start=1)
         if c.scores
@@ -163,33 +290,18 @@ def _loss_of(configuration: Configuration) -> tuple[Any, ...]:
     return tuple((name, getattr(config, name)) for name in sorted(names))
 
 
-def _curves(configuration: Configuration, runs: RunStore, loss: str) -> list[Curve | None]:
+def _finished(configuration: Configuration, runs: RunStore) -> list[_Finished | None]:
     """Return what is on record of repeat 0, 1, …; None where one is not finished."""
-    found = {r.repeat: _curve(r, runs, loss) for r in configuration.repeats}
-    return [found.get(i) for i in range(max(found, default=-1) + 1)]
+    found = {r.repeat: r for r in configuration.repeats}
+    repeats = [found.get(i) for i in range(max(found, default=-1) + 1)]
+    return [
+        None if r is None or r.score is None else (r, runs.read(r.run) if r.run else None)
+        for r in repeats
+    ]
 
 
-def _curve(repeat: Repeat, runs: RunStore, loss: str) -> Curve | None:
-    if repeat.score is None:
-        return None
-    run = runs.read(repeat.run) if repeat.run else None
-    if run is None:  # Its file is gone: what the trial holds is left.
-        losses: tuple[float, ...] = ()
-        accuracy, accuracies = repeat.accuracy, tuple(repeat.accuracies)
-        train = repeat.metrics.get("train", {})
-        validation = repeat.metrics.get("validation", {})
-    else:
-        train, validation = run.train, run.kept.validation
-        accuracy = validation["accuracy"]
-        accuracies = tuple(epoch.validation["accuracy"] for epoch in run.epochs)
-        losses = tuple(epoch.validation[loss] for epoch in run.epochs)
-    return Curve(
-        accuracy=accuracy,
-        accuracies=accuracies,
-        losses=losses,
-        accuracy_gap=_difference(train, validation, "accuracy"),
-        loss_gap=_difference(validation, train, loss),
-    )
+def _accuracy(repeat: Repeat, run: Run | None) -> float | None:
+    return run.kept.validation["accuracy"] if run else repeat.accuracy
 
 
 def _difference(one: Mapping[str, float], other: Mapping[str, float], name: str) -> float | None:
@@ -218,7 +330,7 @@ def _choose_target(means: Mapping[Scalar, float], baselines: Iterable[float]) ->
 
 def _compare(
     measure: Measure,
-    curves: Mapping[Scalar, Sequence[Curve | None]],
+    found: Mapping[Scalar, Sequence[Mapping[str, float | None]]],
     target: float,
     horizon: int,
     overlap: float,
@@ -228,88 +340,66 @@ def _compare(
         title=measure.title.format(target=_percent(target)),
         about=measure.about.format(target=_percent(target)),
     )
-    measured: dict[Hashable, Measured] = {}
-    for value, found in curves.items():
-        numbers = [None if curve is None else measure.of(curve, target) for curve in found]
-        n_never = 0
-        if measure.event:
-            n_never = sum(epoch is not None and epoch > horizon for epoch in numbers)
-            numbers = [None if epoch is None else min(epoch, horizon) for epoch in numbers]
-        measured[value] = Measured(
-            value=value,
-            interval=_within(mean_interval(numbers, overlap=overlap), measure, horizon),
-            repeats=tuple(numbers),
-            n_never=n_never,
-        )
-    direction: Literal["maximize", "minimize"]
-    direction = "maximize" if measure.is_better_high else "minimize"
-    comparison = compare_sweep(
-        {value: m.repeats for value, m in measured.items()},
-        overlap=overlap,
-        kind=ScoreKind(direction, is_share=measure.unit == "points"),
-    )
-    pairs = (
-        replace(p, sentence=_sentence(measure, p, measured[p.a], measured[p.b], target))
-        for p in comparison.pairs
-    )
-    return CurveComparison(measure=measure, measured=tuple(measured.values()), pairs=tuple(pairs))
-
-
-def _within(interval: Interval, measure: Measure, horizon: int) -> Interval:
-    """Cut an interval where its measure ends: that of few repeats reaches beyond."""
-    if interval.low is None or interval.high is None:
-        return interval
     highest = horizon if measure.event else math.inf
-    low, high = max(measure.lowest, interval.low), min(highest, interval.high)
-    return replace(interval, low=low, high=high)
+    repeats: dict[Hashable, list[float | None]] = {}
+    n_never: dict[Hashable, int] = {}
+    intervals: dict[Hashable, Interval] = {}
+    for value, trainings in found.items():
+        numbers = [one.get(measure.name) for one in trainings]
+        n_never[value] = sum(n is not None and n > highest for n in numbers)
+        repeats[value] = [None if n is None else min(n, highest) for n in numbers]
+        mean = mean_interval(repeats[value], overlap=overlap)
+        if mean.low is not None and mean.high is not None:
+            # The interval of few repeats reaches beyond what the measure can be.
+            low, high = max(measure.lowest, mean.low), min(highest, mean.high)
+            mean = replace(mean, low=low, high=high)
+        intervals[value] = mean
+    kind = ScoreKind(
+        "maximize" if measure.is_better_high else "minimize", is_share=measure.unit == "points"
+    )
+    unsaid = CurveComparison(
+        measure=measure,
+        repeats=repeats,
+        n_never=n_never,
+        intervals=intervals,
+        pairs=compare_sweep(repeats, overlap=overlap, kind=kind).pairs,
+    )
+    pairs = (replace(pair, sentence=_sentence(unsaid, pair, target)) for pair in unsaid.pairs)
+    return replace(unsaid, pairs=tuple(pairs))
 
 
-def _sentence(
-    measure: Measure, pair: PairComparison, a: Measured, b: Measured, target: float
-) -> str:
+def _sentence(found: CurveComparison, pair: PairComparison, target: float) -> str:
     """Say what is known of a measure of two configurations, the winner first."""
+    measure, both = found.measure, (pair.a, pair.b)
     names = f"{label(pair.a)} vs {label(pair.b)}"
     if pair.difference is None or pair.low is None or pair.high is None:
         return f"{names}: too few repeats to compare; at least 2 of both are needed."
-    if measure.event and all(m.n_never == m.interval.n for m in (a, b)):
+    if measure.event and all(found.n_never[v] == found.intervals[v].n for v in both):
         return f"{names}: both never {measure.event} in any repeat."
+    unit = _UNITS[measure.unit][2]
     if pair.is_real:
         low, high = sorted((abs(pair.low), abs(pair.high)))
         size, *bounds = (measure.amount(x, least=low) for x in (abs(pair.difference), low, high))
         is_first = (pair.difference > 0) != measure.is_better_high
-        winner, loser = (pair.a, pair.b) if is_first else (pair.b, pair.a)
+        winner, loser = both if is_first else both[::-1]
         text = measure.better.format(
             winner=label(winner),
             loser=label(loser),
             target=_percent(target),
-            size=f"{size}{measure.unit_text} (95 % interval {' to '.join(bounds)})",
+            size=f"{size}{unit} (95 % interval {' to '.join(bounds)})",
         )
     elif pair.low == pair.high:
         text = f"{names}: the same in every repeat."
     else:
         low_text, high_text = (measure.amount(x, sign="+") for x in (pair.low, pair.high))
-        interval = f"95 % interval {low_text} to {high_text}{measure.unit_text}"
+        interval = f"95 % interval {low_text} to {high_text}{unit}"
         text = f"{names}: no significant difference ({interval})."
     never = [
-        f"{label(m.value)} does not {measure.event} in {m.n_never} of {m.interval.n} repeats."
-        for m in (a, b)
-        if m.n_never
+        f"{label(v)} does not {measure.event} in {n} of {found.intervals[v].n} repeats."
+        for v in both
+        if (n := found.n_never[v])
     ]
     return " ".join([text, *never])
-
-
-def _cell(measure: Measure, measured: Measured) -> tuple[str, ...]:
-    interval = measured.interval
-    if interval.mean is None:
-        return ("-",)
-    if measured.n_never == interval.n:
-        return ("never",)
-    lines = [measure.amount(interval.mean) + (" or more" if measured.n_never else "")]
-    if interval.low is not None and interval.high is not None:
-        lines.append(f"{measure.amount(interval.low)} to {measure.amount(interval.high)}")
-    if measured.n_never:
-        lines.append(f"{measured.n_never} of {interval.n} never")
-    return tuple(lines)
 
 
 def _percent(accuracy: float) -> str:
@@ -319,17 +409,17 @@ def _percent(accuracy: float) -> str:
 def _notes(
     summary: StudySummary,
     chosen: Mapping[Scalar, Configuration],
-    curves: Mapping[Scalar, Sequence[Curve | None]],
+    finished: Mapping[Scalar, Sequence[_Finished | None]],
     loss: str,
 ) -> Iterator[str]:
-    known = [[curve for curve in found if curve is not None] for found in curves.values()]
-    n_finished = sum(bool(c.scores) for c in summary.configurations)
-    if len(chosen) < n_finished:
-        yield f"The {len(chosen)} of {n_finished} configurations with the best mean are compared."
+    n_scored = sum(bool(c.scores) for c in summary.configurations)
+    if len(chosen) < n_scored:
+        yield f"The {len(chosen)} of {n_scored} configurations with the best mean are compared."
+    known = [[one for one in found if one] for found in finished.values()]
     if max(map(len, known)) < 2:
         yield "One repeat allows no interval and no comparison: add --repeats 5."
-    every = [curve for found in known for curve in found]
-    if n_gone := sum(not curve.losses for curve in every):
+    every = [run for found in known for _, run in found]
+    if n_gone := every.count(None):
         lost = "loss" if summary.record.score.is_accuracy else "curve"
         yield f"The run files of {n_gone} of {len(every)} trainings are missing, and their {lost}."
     if loss == "log_loss":

@@ -1,53 +1,40 @@
-"""Which differences of test accuracy between configurations are real.
+"""Which differences of test accuracy between configurations are significant.
 
 Repeat i has the same seed, fold and test images in every configuration, so a pair is judged by
-the differences of its repeats, with the errors of `crossed`: other trainings and other patients.
+the differences of its repeats, with the errors of `intervals`: other trainings and other patients.
 p-values are corrected for the number of pairs (Holm 1979), and each interval is taken at the level
 at which Holm's procedure tested its pair, as `hpo.stats.compare_sweep` does. The pairs
 of the best are corrected for those of all, as `hpo.stats.compare_best` does.
 
 With one training each only these two models are compared, on the same images: there the exact
-McNemar test has its say too, and the larger p-value counts. McNemar's test over the pooled answers
+McNemar test is made as well, and the larger p-value counts. McNemar's test over the pooled answers
 of several repeats would take one test set for many, and is not done.
 """
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, TypeAlias
 
 import numpy as np
 
-from hpo.evaluate.configurations import Answered
-from hpo.evaluate.crossed import LEVEL, Spread, difference_interval, p_value, spread
+from hpo.evaluate.intervals import LEVEL, Estimate, difference_interval, estimate, p_value
+from hpo.evaluate.metrics import Bools
 from hpo.stats import Interval, PairComparison, mcnemar
 from hpo.stats.intervals import Floats
 from hpo.stats.paired import holm
 from hpo.stats.sentences import label
 
-Names = tuple[Hashable, Hashable]
+Answers: TypeAlias = Mapping[int, tuple[Floats, Bools]]
+"""By repeat: its accuracy under every resample `(1 + resamples,)`, which images are right."""
 
 _ALPHA: Final = 1 - LEVEL
 _FEW: Final = 3
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """The paired difference of two configurations, `b` minus `a`; `exact` is McNemar's p-value."""
-
-    a: Hashable
-    b: Hashable
-    spread: Spread | None
-    exact: float = 0.0
-
-    @property
-    def p_value(self) -> float:
-        return math.nan if self.spread is None else max(self.exact, p_value(self.spread))
-
-
 def compare(
-    answers: Mapping[Hashable, Answered],
-    pairs: Sequence[Names],
+    answers: Mapping[Hashable, Answers],
+    pairs: Sequence[tuple[Hashable, Hashable]],
     *,
     overlap: float,
     n_patients: int,
@@ -55,120 +42,93 @@ def compare(
 ) -> tuple[PairComparison, ...]:
     """Compare the test accuracies of pairs of configurations by their common repeats.
 
-    `n_tests` says that these pairs stand for so many: they are then corrected for all of them as
-    Bonferroni did, which takes no p-value of the others.
+    `n_tests` says that these pairs were selected from so many: they are then corrected for all of
+    them (Bonferroni), which takes no p-value of the others.
     """
-    found = _cautious(
-        [
-            _pair((a, b), answers[a], answers[b], overlap=overlap, n_patients=n_patients)
-            for a, b in pairs
-        ]
-    )
-    corrected, divisors = _corrected([pair.p_value for pair in found], n_tests)
-    return tuple(
-        _compared(pair, float(p), level=1 - _ALPHA / float(divisor))
-        for pair, p, divisor in zip(found, corrected, divisors, strict=True)
-    )
-
-
-def _pair(names: Names, a: Answered, b: Answered, *, overlap: float, n_patients: int) -> _Pair:
-    common = [i for i in a.repeats if i in b.repeats]
-    if not common:
-        return _Pair(*names, None)
-    of_a, of_b = ([x.repeats.index(i) for i in common] for x in (a, b))
-    draws = b.accuracy[:, of_b] - a.accuracy[:, of_a]
-    found = spread(draws, overlap=overlap, n_patients=n_patients)
-    if len(common) > 1:
-        return _Pair(*names, _with_least_error(found, overlap, step=1 / a.is_right.shape[1]))
-    return _Pair(*names, found, mcnemar(a.is_right[of_a[0]], b.is_right[of_b[0]]))
-
-
-def _cautious(pairs: list[_Pair]) -> list[_Pair]:
-    """Judge a pair of few repeats by the largest error over repeats in its sweep.
-
-    Trainings that collapse half of the time look steady in three repeats now and then; so
-    `hpo.stats.compare_sweep` does it too.
-    """
-    errors = [pair.spread.repeat_error for pair in pairs if pair.spread]
-    largest = max(errors, default=0.0)
-    return [
-        replace(pair, spread=replace(pair.spread, repeat_error=largest))
-        if pair.spread and 1 < pair.spread.n_repeats <= _FEW
-        else pair
-        for pair in pairs
+    found = [_difference(answers[a], answers[b], overlap, n_patients) for a, b in pairs]
+    # Trainings that collapse half of the time look steady in three repeats now and then: few
+    # repeats are judged by the largest error in the sweep, as `hpo.stats.compare_sweep` does.
+    largest = max((one.repeat_error for one, _ in found if one), default=0.0)
+    found = [
+        (replace(one, repeat_error=largest) if one and 1 < one.n_repeats <= _FEW else one, exact)
+        for one, exact in found
     ]
-
-
-def _with_least_error(found: Spread, overlap: float, *, step: float) -> Spread:
-    """Raise the deviation over repeats to that of 0 and one image.
-
-    Differences that are counts agree now and then by chance. Two repeats agree too often to show
-    their own deviation: there the step is the difference itself, and nothing is proved.
-    """
-    least = max(step, abs(found.mean)) if found.n_repeats == 2 else step
-    error = least / math.sqrt(2) * math.sqrt(1 / found.n_repeats + overlap)
-    return replace(found, repeat_error=max(found.repeat_error, error))
-
-
-def _corrected(p_values: list[float], n_tests: int | None) -> tuple[Floats, Floats]:
-    """Return corrected p-values, and by how many tests alpha was divided for each."""
-    found = np.array(p_values)
+    p_values = np.array(
+        [math.nan if one is None else max(exact, p_value(one)) for one, exact in found]
+    )
+    divisors = np.full_like(p_values, n_tests or 1)
     if n_tests is not None:
-        return np.minimum(found * n_tests, 1.0), np.full_like(found, n_tests)
-    return holm(found, alpha=_ALPHA) if p_values else (found, found)
+        p_values = np.minimum(p_values * n_tests, 1.0)
+    elif pairs:
+        p_values, divisors = holm(p_values, alpha=_ALPHA)
+    return tuple(
+        _comparison(a, b, one, p=float(p), level=1 - _ALPHA / float(divisor))
+        for (a, b), (one, _), p, divisor in zip(pairs, found, p_values, divisors, strict=True)
+    )
 
 
-def _compared(pair: _Pair, p: float, *, level: float) -> PairComparison:
-    if pair.spread is None:
-        return PairComparison(
-            a=pair.a,
-            b=pair.b,
-            difference=None,
-            low=None,
-            high=None,
-            p_value=None,
-            is_real=False,
-            n_pairs=0,
-            sentence=f"no verdict on {label(pair.a)} and {label(pair.b)}: no repeat of both",
-        )
-    is_real = p < _ALPHA
-    interval = difference_interval(pair.spread, level=level)
-    low, high = interval.low, interval.high
-    if not is_real and low is not None and high is not None:
-        # McNemar's test may find less than the interval does: they must not contradict
-        interval = replace(interval, low=min(low, 0.0), high=max(high, 0.0))
+def _difference(
+    a: Answers, b: Answers, overlap: float, n_patients: int
+) -> tuple[Estimate | None, float]:
+    """Return `b` minus `a` over their common repeats, and of one repeat McNemar's p-value."""
+    common = [repeat for repeat in a if repeat in b]
+    if not common:
+        return None, 0.0
+    draws = np.stack([b[repeat][0] - a[repeat][0] for repeat in common], axis=1)
+    found = estimate(draws, overlap=overlap, n_patients=n_patients)
+    right_a, right_b = a[common[0]][1], b[common[0]][1]
+    n = len(common)
+    if n == 1:
+        return found, mcnemar(right_a, right_b)
+    # Differences that are counts agree now and then by chance: their deviation is at least that of
+    # 0 and one image. Two repeats agree too often to show their own deviation: there the step is
+    # the difference itself, and nothing is proved.
+    step = 1 / len(right_a)
+    least = max(step, abs(found.mean)) if n == 2 else step
+    error = least / math.sqrt(2) * math.sqrt(1 / n + overlap)
+    return replace(found, repeat_error=max(found.repeat_error, error)), 0.0
+
+
+def _comparison(
+    a: Hashable, b: Hashable, found: Estimate | None, *, p: float, level: float
+) -> PairComparison:
+    interval = Interval(None, None, None, None, 0)
+    is_real = found is not None and p < _ALPHA
+    if found:
+        interval = difference_interval(found, level=level)
+        if not is_real and interval.low is not None and interval.high is not None:
+            # McNemar's test may find less than the interval does: they must not contradict.
+            low, high = min(interval.low, 0.0), max(interval.high, 0.0)
+            interval = replace(interval, low=low, high=high)
     return PairComparison(
-        a=pair.a,
-        b=pair.b,
+        a=a,
+        b=b,
         difference=interval.mean,
         low=interval.low,
         high=interval.high,
         p_value=p if math.isfinite(p) else None,
         is_real=is_real,
-        n_pairs=pair.spread.n_repeats,
-        sentence=_sentence(pair, interval, is_real=is_real),
+        n_pairs=interval.n,
+        sentence=_sentence(label(a), label(b), interval, is_real=is_real),
     )
 
 
-def _sentence(pair: _Pair, interval: Interval, *, is_real: bool) -> str:
-    a, b = label(pair.a), label(pair.b)
-    if interval.n == 1:
-        a, b = f"the model of {a}", f"the model of {b}"
+def _sentence(a: str, b: str, interval: Interval, *, is_real: bool) -> str:
     low, high, mean = interval.low, interval.high, interval.mean
+    if interval.n == 0:
+        return f"{a} vs {b}: not comparable on the test because they have no repeat in common."
     if low is None or high is None or mean is None:
-        return f"no difference between {a} and {b} on the test: the same answers"
+        return f"{a} vs {b}: the same answers on the test."
     if is_real:
         winner, loser = (b, a) if mean > 0 else (a, b)
-        bounds = sorted((abs(low), abs(high)))
+        least, most = sorted((100 * abs(low), 100 * abs(high)))
         text = (
-            f"{winner} beats {loser} on the test by {100 * abs(mean):.1f} points "
-            f"({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})"
+            f"{winner} has a higher test accuracy than {loser}, by {100 * abs(mean):.1f} points "
+            f"(95 % interval {least:.1f} to {most:.1f})."
         )
     else:
-        text = (
-            f"no difference between {a} and {b} can be told on the test "
-            f"({100 * low:+.1f} to {100 * high:+.1f})"
-        )
+        bounds = f"{100 * low:+.1f} to {100 * high:+.1f} points"
+        text = f"{a} vs {b}: no significant difference on the test (95 % interval {bounds})."
     if interval.n == 1:
-        text += "; one training each says nothing of other trainings"
+        text += " With one training each, this compares two models, not two configurations."
     return text

@@ -1,8 +1,10 @@
-"""What an opened test says of a study."""
+"""What an opened test says of a study; the records are the document that the study keeps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
 from hpo.config import Scalar
 from hpo.space.records import params_text
@@ -15,22 +17,43 @@ SHARES: Final = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
 }
-"""What a reader calls the metrics that are told in percent."""
+"""The metrics that are shown in percent, by what a reader calls them."""
 
 NUMBERS: Final = {
     "AUROC": "auroc",
     "Brier score": "brier",
     "calibration error": "calibration_error",
 }
-"""What a reader calls the metrics that are told as they are."""
+"""The metrics that are shown as they are, by what a reader calls them."""
 
 METRICS: Final = (*SHARES.values(), *NUMBERS.values())
 GAPS: Final = ("accuracy", "auroc")
 
+_KEYS: Final = {
+    "mean": "value",
+    "low": "low",
+    "high": "high",
+    "deviation": "deviation",
+    "n": "n_repeats",
+}
+
+Intervals: TypeAlias = Annotated[
+    Mapping[str, Interval],
+    BeforeValidator(
+        lambda found: {n: {f: d[key] for f, key in _KEYS.items()} for n, d in found.items()}
+    ),
+    PlainSerializer(
+        lambda found: {
+            n: {key: getattr(i, f) for f, key in _KEYS.items()} for n, i in found.items()
+        }
+    ),
+]
+"""Intervals by metric; documents have names of their own for their fields."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """Answers by truth, counted over all repeats; positive is pneumonia."""
+    """Answers by truth, summed over the repeats; positive is pneumonia."""
 
     true_positive: int
     false_negative: int
@@ -39,16 +62,13 @@ class Confusion:
 
     @property
     def n_right(self) -> int:
-        """The number of right answers."""
+        """The number of correct answers."""
         return self.true_positive + self.true_negative
 
 
 @dataclass(frozen=True, kw_only=True)
 class Roc:
-    """The ROC curve: for each share of normal images called ill, the sensitivity.
-
-    Mean, lowest and highest over the repeats.
-    """
+    """Sensitivity by false positive rate: mean, lowest and highest of the repeats."""
 
     false_alarms: tuple[float, ...]
     mean: tuple[float, ...]
@@ -67,20 +87,13 @@ class CalibrationBin:
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
-    """The mean probability of `n` repeats on the test, taken as one model.
-
-    Intervals tell what other patients would change, and not what other trainings would.
-    """
+    """The mean probability of `n` repeats as one model; intervals cover other patients only."""
 
     n: int
     threshold: float
-    metrics: Mapping[str, Interval]
+    metrics: Intervals
+    n_right: int
     confusion: Confusion
-
-    @property
-    def n_right(self) -> int:
-        """The right answers."""
-        return self.confusion.n_right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +101,9 @@ class Evaluated:
     """One configuration on the test: means over its repeats, with intervals.
 
     `name` is short: the parameters of a grid, `#3` for the third configuration of a search.
-    `thresholds` has one per trial. `gap` holds validation minus test. `notes` are sentences on
-    gap and threshold, `signs` those of a broken model. One repeat makes no `ensemble`.
+    `thresholds` has one per trial, `n_right` is the mean number of correct answers, `confusion`
+    the sum. `gap` holds validation minus test. `notes` are sentences on gap and threshold, `signs`
+    those of a broken model. One repeat makes no `ensemble`.
     """
 
     name: str
@@ -97,35 +111,33 @@ class Evaluated:
     params: Mapping[str, Scalar]
     trials: tuple[int, ...]
     thresholds: tuple[float, ...]
-    metrics: Mapping[str, Interval]
-    gap: Mapping[str, Interval]
+    metrics: Intervals
+    n_right: float
     confusion: Confusion
+    gap: Intervals
     roc: Roc
     calibration: tuple[CalibrationBin, ...]
     notes: tuple[str, ...]
     signs: tuple[str, ...]
-    ensemble: Ensemble | None
+    # Evaluations of before there were ensembles have none.
+    ensemble: Ensemble | None = None
 
     @property
     def label(self) -> str:
         """The parameters in words: `batch_size 32`."""
         return params_text(self.params)
 
-    @property
-    def n_right(self) -> float:
-        """The right answers of one repeat, on average."""
-        return self.confusion.n_right / len(self.trials)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One opening of the test: every configuration that was evaluated, and what is between them.
+    """One opening of the test: every evaluated configuration, and how they compare.
 
     `threshold` is the rule as it was typed. `pairs` compares test accuracies.
     """
 
     study: str
     threshold: str
+    n_images: int
     n_normal: int
     n_pneumonia: int
     n_patients: int
@@ -134,16 +146,37 @@ class Evaluation:
     notes: tuple[str, ...]
 
     @property
-    def n_images(self) -> int:
-        """The number of test images."""
-        return self.n_normal + self.n_pneumonia
+    def trials(self) -> set[int]:
+        """The numbers of all evaluated trials."""
+        return {trial for evaluated in self.configurations for trial in evaluated.trials}
 
     def of(self, configuration: Configuration | None) -> Evaluated | None:
-        """Return what was found of a configuration of the study, None where it was not opened."""
+        """Return the result of a configuration of the study, None where it was not evaluated."""
         trials = {repeat.trial for repeat in configuration.repeats} if configuration else set()
         return next((c for c in self.configurations if trials.issuperset(c.trials)), None)
 
-    @property
-    def trials(self) -> set[int]:
-        """The numbers of all trials whose answers were read."""
-        return {trial for evaluated in self.configurations for trial in evaluated.trials}
+
+_ADAPTER: Final = TypeAdapter(Evaluation)
+
+
+def to_document(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as plain data: what JSON shows, and what the study keeps."""
+    document = _ADAPTER.dump_python(evaluation, mode="json")
+    for one in document["configurations"]:
+        counts, n = one["confusion"], len(one["trials"])
+        means = {name: count / n for name, count in counts.items()}
+        one["confusion"] = {"sum": counts, "mean": means}
+    document |= {"verdict": {"pairs": document.pop("pairs")}, "notes": document.pop("notes")}
+    return dict(document)
+
+
+def from_document(document: Mapping[str, Any]) -> Evaluation:
+    """Return the evaluation that `to_document` wrote.
+
+    Raises:
+        ValueError: a value is not what it should be.
+        LookupError, TypeError: the same, of the document as a whole.
+    """
+    configurations = [c | {"confusion": c["confusion"]["sum"]} for c in document["configurations"]]
+    pairs = document["verdict"]["pairs"]
+    return _ADAPTER.validate_python({**document, "configurations": configurations, "pairs": pairs})

@@ -1,18 +1,32 @@
-"""The threshold above which a probability means pneumonia: fixed, or chosen on validation."""
+"""The threshold above which a probability means pneumonia, and what is said of it.
+
+A configuration is said to have a wrong threshold, rather than a ranking that fails on the test,
+where all of this holds for the means over its repeats:
+
+- the interval of validation minus test accuracy lies above zero, and the gap is at least `FALL`;
+- AUROC falls by at most half as much as accuracy;
+- sensitivity and specificity differ by at least `LOPSIDED`;
+- at the Youden point of the test's own ROC curve the accuracy would be higher by at least a third
+  of the gap. That point is chosen on the test labels: it is a bound, and no result.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpo.errors import UsageError
+from hpo.evaluate.metrics import Labels
+from hpo.stats import Interval
 from hpo.stats.intervals import Floats
+from hpo.study.score import SCORES
 
 DEFAULT: Final = "0.5"
+FALL: Final = 0.05
+LOPSIDED: Final = 0.1
 
 _TINY: Final = 1e-9
 
@@ -27,13 +41,13 @@ class ThresholdRule:
     @property
     def text(self) -> str:
         """The rule as it is typed: `0.5`, `youden`, `sensitivity=0.95`."""
-        if self.kind == "fixed":
-            return f"{self.value:g}"
-        return self.kind if self.kind == "youden" else f"sensitivity={self.value:g}"
+        if self.kind == "youden":
+            return self.kind
+        return f"{self.value:g}" if self.kind == "fixed" else f"sensitivity={self.value:g}"
 
     @property
     def is_chosen(self) -> bool:
-        """Whether each repeat has its own, chosen on its own validation images."""
+        """Whether the threshold of each repeat is chosen on its own validation images."""
         return self.kind != "fixed"
 
 
@@ -41,76 +55,126 @@ def read_rule(text: str) -> ThresholdRule:
     """Read `--threshold`.
 
     Raises:
-        UsageError: it is no number between 0 and 1, no `youden`, no `sensitivity=X`.
+        UsageError: it is no number between 0 and 1, not `youden`, and no `sensitivity=X`.
     """
     name, _, value = text.strip().partition("=")
     if name == "youden" and not value:
         return ThresholdRule("youden")
-    if name == "sensitivity":
-        wanted = _number(value)
-        if not 0 < wanted <= 1:
+    is_sensitivity = name == "sensitivity"
+    try:
+        number = float(value if is_sensitivity else text)
+    except ValueError:
+        number = math.nan
+    if is_sensitivity:
+        if not 0 < number <= 1:
             raise UsageError(
                 f"--threshold sensitivity=X takes a share above 0 and up to 1, but got "
-                f"{value[:40]!r}: write sensitivity=0.95."
+                f"{value[:40]!r}. For 95 % write sensitivity=0.95."
             )
-        return ThresholdRule("sensitivity", wanted)
-    fixed = _number(text)
-    if not 0 < fixed < 1:
+        return ThresholdRule("sensitivity", number)
+    if not 0 < number < 1:
         raise UsageError(
             f"--threshold takes a number between 0 and 1, youden or sensitivity=X, but got "
-            f"{text[:40]!r}: without it, it is {DEFAULT}."
+            f"{text[:40]!r}. The default is {DEFAULT}."
         )
-    return ThresholdRule("fixed", fixed)
+    return ThresholdRule("fixed", number)
 
 
-def choose(rule: ThresholdRule, probabilities: Floats, labels: NDArray[np.uint8]) -> float:
+def choose(rule: ThresholdRule, probabilities: Floats, labels: Labels) -> float:
     """Return the threshold of a rule; `probabilities` and `labels` are those of validation.
 
-    Above it means pneumonia. Chosen ones lie halfway between two probabilities. `youden` is where
-    sensitivity plus specificity is largest (Youden 1950), of equals the nearest to 0.5;
-    `sensitivity` the largest threshold that finds this share of the pneumonia images.
+    Chosen ones lie halfway between two probabilities. `youden` is where sensitivity plus
+    specificity is largest (Youden 1950), of equals the nearest to 0.5; `sensitivity` the largest
+    threshold that finds this share of the pneumonia images.
     """
     if rule.kind == "fixed":
         return rule.value
     if rule.kind == "youden":
         return youden(probabilities, labels)
-    ill = np.sort(probabilities[labels == 1])[::-1]
-    last_found = ill[math.ceil(rule.value * len(ill) - _TINY) - 1]
+    positive = np.sort(probabilities[labels == 1])[::-1]
+    last_found = positive[math.ceil(rule.value * len(positive) - _TINY) - 1]
     below = probabilities[probabilities < last_found]
     if not len(below):
         return float(np.nextafter(last_found, -1))
     return float((last_found + below.max()) / 2)
 
 
-def shared(rule: ThresholdRule, thresholds: Sequence[float]) -> float:
+def choose_shared(rule: ThresholdRule, thresholds: Sequence[float]) -> float:
     """Return the threshold for the mean probability of models that have these thresholds.
 
-    Where each was chosen on its own validation images, it is their mean. Folds part the images, so
-    the mean probability has no validation images to choose it on: some model trained on each.
+    The mean of chosen ones: every image was used to train some of the models, so there are no
+    validation images to choose it on.
     """
     return fmean(thresholds) if rule.is_chosen else rule.value
 
 
-def youden(probabilities: Floats, labels: NDArray[np.uint8]) -> float:
+def youden(probabilities: Floats, labels: Labels) -> float:
     """Return the threshold with the largest sensitivity plus specificity."""
-    values = np.unique(probabilities)
-    if len(values) < 2:
+    from sklearn.metrics import roc_curve  # It takes a second to import.
+
+    if np.ptp(probabilities) == 0:
         return float(DEFAULT)
-    candidates = (values[:-1] + values[1:]) / 2
-    sensitivity = _share_above(probabilities[labels == 1], candidates)
-    specificity = 1 - _share_above(probabilities[labels == 0], candidates)
-    gain = sensitivity + specificity
+    # From the lowest threshold up; the ends, where all or no images are positive, do not count.
+    false_alarms, sensitivity, values = (
+        x[::-1] for x in roc_curve(labels, probabilities, drop_intermediate=False)
+    )
+    gain = (sensitivity - false_alarms)[1:-1]
+    candidates = ((values[:-1] + values[1:]) / 2)[:-1]
     best = candidates[gain >= gain.max() - _TINY]
     return float(best[np.argmin(np.abs(best - 0.5))])
 
 
-def _share_above(probabilities: Floats, thresholds: Floats) -> Floats:
-    n_below = np.searchsorted(np.sort(probabilities), thresholds, side="right")
-    return np.asarray(1 - n_below / len(probabilities))
+def best_accuracy(labels: Labels, probabilities: Sequence[Floats]) -> float:
+    """Return the mean accuracy of the repeats, each at the Youden point of these very images."""
+    return fmean(float(((p > youden(p, labels)) == (labels == 1)).mean()) for p in probabilities)
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+def gap_sentence(test: Interval, gap: Interval) -> str:
+    """Say how far the test accuracy lies from that of validation."""
+    if gap.mean is None or test.mean is None:
+        return "The gap between validation and test accuracy is not defined."
+    text = f"Accuracy: {_percent(test.mean + gap.mean)} on validation, {_percent(test.mean)} on "
+    if gap.low is None or gap.high is None:
+        return text + "the test. The gap has no interval."
+    if gap.low <= 0 <= gap.high:
+        bounds = f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}"
+        return text + f"the test. No significant gap (95 % interval {bounds} points)."
+    low, high = sorted((test.mean, test.mean + gap.mean))
+    size = SCORES["accuracy"].difference_text(high, low)
+    way = "lower" if gap.mean > 0 else "higher"
+    least, most = sorted((100 * abs(gap.low), 100 * abs(gap.high)))
+    bounds = f"95 % interval {least:.1f} to {most:.1f}"
+    return text + f"the test, which is {size} {way} ({bounds})."
+
+
+def threshold_sentence(
+    metrics: Mapping[str, Interval], gap: Mapping[str, Interval], *, best_accuracy: float
+) -> str | None:
+    """Say that the ranking holds and the threshold does not fit, where the rule above says so."""
+    fall, rank_fall = _mean(gap["accuracy"]), _mean(gap["auroc"])
+    accuracy, auroc, sensitivity, specificity = (
+        _mean(metrics[name]) for name in ("accuracy", "auroc", "sensitivity", "specificity")
+    )
+    is_misplaced = (
+        (gap["accuracy"].low or 0) > 0
+        and fall >= FALL
+        and rank_fall <= fall / 2
+        and abs(sensitivity - specificity) >= LOPSIDED
+        and best_accuracy - accuracy >= fall / 3
+    )
+    if not is_misplaced:
+        return None
+    return (
+        f"The model ranks test images well (AUROC {auroc:.3f}, on validation "
+        f"{auroc + rank_fall:.3f}), but its threshold does not fit them (sensitivity "
+        f"{_percent(sensitivity)}, specificity {_percent(specificity)}). The best threshold for "
+        f"the test labels would reach {_percent(best_accuracy)}; do not report that number."
+    )
+
+
+def _mean(interval: Interval) -> float:
+    return math.nan if interval.mean is None else interval.mean
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -12,11 +12,10 @@ Statistics in Medicine 26):
 
 The two margins, Student's t for each part, add in squares (Howe 1974, Journal of the American
 Statistical Association 69). A share is taken on the logit scale, so its interval ends between 0
-and 1. Measured coverage stands in docs/evaluation.md.
+and 1. docs/evaluation.md has the measured coverage.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,17 +25,17 @@ from numpy.typing import ArrayLike
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats, t_quantile
 
-N_RESAMPLES: Final = 1000
 LEVEL: Final = 0.95
 
+_N_RESAMPLES: Final = 1000
 _HALVINGS: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
-    """A mean over repeats with its two errors. NaN where it is not defined.
+class Estimate:
+    """A mean over repeats with its two standard errors. NaN where it is not defined.
 
-    `repeat_error` is 0 for one repeat: then the rest speaks of that one model.
+    `repeat_error` is 0 for one repeat: the estimate is then about that one model.
     """
 
     mean: float
@@ -54,49 +53,41 @@ def draw_weights(patients: ArrayLike, *, seed: int) -> Floats:
     """
     names, patient = np.unique(np.asarray(patients), return_inverse=True)
     chances = np.full(len(names), 1 / max(len(names), 1))
-    counts = np.random.default_rng(seed).multinomial(len(names), chances, size=N_RESAMPLES)
+    counts = np.random.default_rng(seed).multinomial(len(names), chances, size=_N_RESAMPLES)
     return np.concatenate([np.ones((1, len(patient))), counts[:, patient].astype(np.float64)])
 
 
-def spread(draws: Floats, *, overlap: float, n_patients: int) -> Spread:
-    """Return mean and errors of draws `(1 + resamples, repeats)`, the estimates in the first row.
+def estimate(draws: Floats, *, overlap: float, n_patients: int) -> Estimate:
+    """Return mean and errors of draws `(1 + resamples, repeats)`, the numbers in the first row.
 
     `overlap` is n_validation / n_train. Resamples in which a repeat has no value (an AUROC of one
     class) are left out.
     """
     values, resampled = draws[0], draws[1:]
     resampled = resampled[np.isfinite(resampled).all(axis=1)]
-    n = len(values)
-    mean = float(values.mean())
-    if len(resampled) < 2 or not math.isfinite(mean):
-        nan = math.nan
-        return Spread(
-            mean=mean,
-            deviation=nan,
-            repeat_error=nan,
-            image_error=nan,
-            n_repeats=n,
-            n_patients=n_patients,
-        )
-    covariance = np.cov(resampled, rowvar=False).reshape(n, n)
-    of_mean = float(covariance.mean())
-    deviation, repeats, shared = math.nan, 0.0, of_mean
-    if n > 1:
-        deviation = float(values.std(ddof=1))
-        repeats = deviation**2 * (1 / n + overlap)
-        shared = float((covariance.sum() - covariance.trace()) / (n * (n - 1)))
-    return Spread(
+    n, mean = len(values), float(values.mean())
+    deviation = repeat_error = image_error = math.nan
+    if len(resampled) >= 2 and math.isfinite(mean):
+        covariance = np.cov(resampled, rowvar=False).reshape(n, n)
+        repeats, shared = 0.0, float(covariance.mean())
+        if n > 1:
+            deviation = float(values.std(ddof=1))
+            repeats = deviation**2 * (1 / n + overlap)
+            shared = float((covariance.sum() - covariance.trace()) / (n * (n - 1)))
+        repeat_error = math.sqrt(repeats)
+        # Never less than the variance of these very models over patients.
+        image_error = math.sqrt(max(shared, float(covariance.mean()) - repeats, 0.0))
+    return Estimate(
         mean=mean,
         deviation=deviation,
-        repeat_error=math.sqrt(repeats),
-        # never less than the variance of these very models over patients
-        image_error=math.sqrt(max(shared, of_mean - repeats, 0.0)),
+        repeat_error=repeat_error,
+        image_error=image_error,
         n_repeats=n,
         n_patients=n_patients,
     )
 
 
-def margin(found: Spread, *, level: float = LEVEL) -> float:
+def margin(found: Estimate, *, level: float = LEVEL) -> float:
     """Return half the width of the interval; NaN where there is none."""
     if found.n_patients < 2 or found.repeat_error + found.image_error == 0:
         return math.nan
@@ -107,26 +98,23 @@ def margin(found: Spread, *, level: float = LEVEL) -> float:
     return math.hypot(images, float(t_quantile(upper, found.n_repeats - 1)) * found.repeat_error)
 
 
-def share_interval(found: Spread) -> Interval:
+def share_interval(found: Estimate) -> Interval:
     """Return the interval of a number between 0 and 1; none where it is 0 or 1 throughout."""
-    mean, half = found.mean, margin(found)
+    mean = found.mean
     slope = mean * (1 - mean)
-    if not (slope > 0 and math.isfinite(half)):
-        return _without_interval(found)
-    low, high = (_expit(_logit(mean) + sign * half / slope) for sign in (-1, 1))
-    return Interval(mean, low, high, _or_none(found.deviation), found.n_repeats)
+    if not slope > 0:
+        return _interval(found, math.nan, math.nan)
+    half, center = margin(found) / slope, math.log(mean / (1 - mean))
+    return _interval(found, _expit(center - half), _expit(center + half))
 
 
-def difference_interval(found: Spread, *, level: float = LEVEL) -> Interval:
+def difference_interval(found: Estimate, *, level: float = LEVEL) -> Interval:
     """Return the interval of a difference of shares; none where every resample is the same."""
-    half = margin(found, level=level)
-    if not math.isfinite(half):
-        return _without_interval(found)
-    low, high = max(-1.0, found.mean - half), min(1.0, found.mean + half)
-    return Interval(found.mean, low, high, _or_none(found.deviation), found.n_repeats)
+    mean, half = found.mean, margin(found, level=level)
+    return _interval(found, mean - half, mean + half)
 
 
-def p_value(found: Spread) -> float:
+def p_value(found: Estimate) -> float:
     """Return the largest p at which the interval of level 1 - p still holds zero."""
     if not math.isfinite(margin(found)):
         return math.nan if found.mean else 1.0
@@ -138,22 +126,12 @@ def p_value(found: Spread) -> float:
     return high
 
 
-def stack(columns: Sequence[Floats]) -> Floats:
-    """Put the draws of repeats beside one another: `(1 + resamples, repeats)`."""
-    return np.stack(columns, axis=1)
-
-
-def _without_interval(found: Spread) -> Interval:
-    deviation = _or_none(found.deviation)
-    return Interval(_or_none(found.mean), None, None, deviation, found.n_repeats)
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _logit(share: float) -> float:
-    return math.log(share / (1 - share))
+def _interval(found: Estimate, low: float, high: float) -> Interval:
+    """Cut an interval at -1 and 1; it has no bounds where these are NaN."""
+    mean, deviation = (x if math.isfinite(x) else None for x in (found.mean, found.deviation))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Interval(mean, None, None, deviation, found.n_repeats)
+    return Interval(mean, max(-1.0, low), min(1.0, high), deviation, found.n_repeats)
 
 
 def _expit(value: float) -> float:

@@ -1,0 +1,191 @@
+"""Opening the sealed test of a study, on record."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+import optuna
+
+from hpo.data import TEST, Dataset
+from hpo.errors import DataError, StudyError
+from hpo.evaluate.configurations import (
+    Candidate,
+    TestSet,
+    evaluate_configuration,
+    gather,
+    open_test_set,
+)
+from hpo.evaluate.pairs import compare
+from hpo.evaluate.records import Evaluation, from_document, to_document
+from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, read_rule
+from hpo.run.session import open_recorded_data
+from hpo.storage.paths import runs_folder
+from hpo.storage.runs import RunStore
+from hpo.storage.url import mask_command
+from hpo.study.gathering import summarize
+from hpo.study.record import LIBRARY
+from hpo.study.storage import Storage, explained, in_command
+from hpo.study.summary import StudySummary
+from hpo.study.test_access import Opening, now, record_opening
+
+ATTRIBUTE: Final = "test"
+
+
+def check_test(dataset: Dataset) -> None:
+    """Check that there is a test to open.
+
+    Raises:
+        DataError: there is no test split, or it holds one class only.
+    """
+    test = dataset.where(TEST)
+    if not len(test):
+        raise DataError(
+            f"{dataset.name} has no test split, so there is nothing to evaluate. Put images into "
+            "test/NORMAL and test/PNEUMONIA beside train, then start a new study on them."
+        )
+    classes = np.unique(dataset.labels[test])
+    if len(classes) < 2:
+        raise DataError(
+            f"All {len(test)} test images of {dataset.name} are "
+            f"{'pneumonia' if classes[0] else 'normal'}: sensitivity and specificity need both "
+            "classes. Add test images of the other class, then start a new study on them."
+        )
+
+
+def open_test(
+    study: optuna.Study,
+    storage: Storage,
+    *,
+    threshold: str = DEFAULT,
+    is_all: bool = False,
+    command: str = LIBRARY,
+    dataset: Dataset | None = None,
+) -> Evaluation:
+    """Open the sealed test of a study from its run store, and put the opening on record.
+
+    What the last opening found of the same trials at the same threshold is returned again: that is
+    no other look at the test. Nothing is trained, and no weights are needed. The record is written
+    before the first label is read; where something is missing, the test stays sealed. `is_all`
+    takes every complete configuration of a search. `dataset` are the data of the study where they
+    are open already.
+
+    Raises:
+        UsageError: the threshold cannot be read.
+        StudyError: no trial is complete.
+        RunStoreError: files of the run store are missing or of another version.
+        DataError: the data are gone or changed, or their test split is empty or of one class.
+    """
+    rule = read_rule(threshold)
+    with explained(storage.url):
+        summary = summarize(study, storage_url=storage.url)
+        candidates = gather(summary, RunStore(runs_folder(storage.url)), is_all=is_all)
+        if dataset is None:
+            dataset = open_recorded_data(study, summary.record)
+        check_test(dataset)
+        trials = tuple(trial for c in candidates for trial in c.trials)
+        with contextlib.suppress(StudyError):  # A damaged record is made anew.
+            last = read_evaluation(study)
+            if last and (last.threshold, last.trials) == (rule.text, set(trials)):
+                return last
+        opening = Opening(
+            when=now(),
+            command=mask_command(command),
+            threshold=rule.text,
+            trials=trials,
+            n_complete=summary.count("complete"),
+        )
+        record_opening(study, opening)
+        test = open_test_set(dataset, overlap=summary.record.data.overlap)
+        evaluation = _evaluate(summary, candidates, test, rule)
+        study.set_user_attr(ATTRIBUTE, to_document(evaluation))
+    return evaluation
+
+
+def read_evaluation(study: optuna.Study) -> Evaluation | None:
+    """Return what the last opening found, or None while the test is sealed.
+
+    Raises:
+        StudyError: the record is damaged.
+    """
+    document = study.user_attrs.get(ATTRIBUTE)
+    try:
+        return from_document(document) if document else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise StudyError(
+            f"The recorded test results of the study {study.study_name} are damaged. Evaluate it "
+            f"again: hpo evaluate {in_command(study)}"
+        ) from None
+
+
+def _evaluate(
+    summary: StudySummary, candidates: Sequence[Candidate], test: TestSet, rule: ThresholdRule
+) -> Evaluation:
+    evaluated, answers = [], {}
+    for candidate in candidates:
+        found, answers[candidate.verdict_name] = evaluate_configuration(candidate, test, rule)
+        evaluated.append(found)
+    names = list(answers)
+    verdict = summary.verdict
+    if verdict:
+        # Those of a grid that validation compares: of very many, the best there.
+        pairs = list(combinations([name for name in names if name in verdict.values], 2))
+    else:
+        best = [c.verdict_name for c in candidates if c.configuration is summary.best]
+        pairs = [(first, name) for first in best for name in names if name != first]
+    return Evaluation(
+        study=summary.name,
+        threshold=rule.text,
+        n_images=len(test.labels),
+        n_normal=int((test.labels == 0).sum()),
+        n_pneumonia=int((test.labels == 1).sum()),
+        n_patients=test.n_patients,
+        configurations=tuple(evaluated),
+        pairs=compare(
+            answers,
+            pairs,
+            overlap=test.overlap,
+            n_patients=test.n_patients,
+            n_tests=verdict.n_pairs if verdict and verdict.n_left_out else None,
+        ),
+        notes=tuple(_notes(summary, candidates, test, rule)),
+    )
+
+
+def _notes(
+    summary: StudySummary, candidates: Sequence[Candidate], test: TestSet, rule: ThresholdRule
+) -> Iterator[str]:
+    if summary.verdict and summary.verdict.n_left_out:
+        yield (
+            f"Only the {len(summary.verdict.values)} with the best means on validation are "
+            f"compared, corrected for all {summary.verdict.n_pairs:,} pairs."
+        )
+    if summary.record.data.is_phantom:
+        yield "These are synthetic images (the phantom): the results do not apply to X-rays."
+    n_repeats = [len(c.runs) for c in candidates]
+    if min(n_repeats) < 2:
+        yield "With one repeat, an interval covers other patients but not other trainings."
+    n_open = sum(c.state != "complete" for c in summary.configurations)
+    if summary.record.kind == "grid" and n_open:
+        yield (
+            f"{n_open} of {len(summary.configurations)} configurations lack repeats. Trainings "
+            "that are added from now on are no longer blind to the test."
+        )
+    if rule.is_chosen:
+        yield (
+            "Thresholds were chosen on validation, so the validation results are slightly too "
+            "good and the gap is slightly too wide."
+        )
+    if max(n_repeats) > 1:
+        yield (
+            "An ensemble averages the probabilities of all repeats. Its interval covers other "
+            "patients but not other trainings."
+            + " Its threshold is the mean of the thresholds of the repeats."
+            * rule.is_chosen
+        )
+    if test.n_patients < len(test.labels):
+        yield (
+            f"The {len(test.labels)} test images are of {test.n_patients} patients, and intervals "
+            "are computed over patients."
+        )
