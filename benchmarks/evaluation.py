@@ -19,9 +19,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from hpo.evaluate.configurations import Answered
-from hpo.evaluate.crossed import draw_weights, share_interval, spread, stack
-from hpo.evaluate.pairs import compare
+from hpo.evaluate.intervals import draw_weights, estimate, share_interval
+from hpo.evaluate.pairs import Answers, compare
 from hpo.stats import Statistic, auroc, share
 
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"
@@ -68,8 +67,9 @@ def _held(world: str, n_images: int, rng: np.random.Generator) -> dict[str, obje
             weights = draw_weights(patients, seed=0)[: N_RESAMPLES + 1]
             answers = [_answers(world, labels, ease, rng) for _ in range(n_repeats)]
             for i, metric in enumerate(METRICS):
-                draws = stack([_metric(metric, labels, x)(weights) for x in answers])
-                found = spread(draws, overlap=0.0, n_patients=len(np.unique(patients)))
+                columns = [_metric(metric, labels, x)(weights) for x in answers]
+                draws = np.stack(columns, axis=1)
+                found = estimate(draws, overlap=0.0, n_patients=len(np.unique(patients)))
                 interval = share_interval(found)
                 held[i] += interval.low is not None and interval.low <= truth[i] <= interval.high
         row[f"{n_repeats} repeats"] = dict(zip(METRICS, (held / N_TESTS).round(3), strict=True))
@@ -90,25 +90,21 @@ def _claimed(
     return row
 
 
-def _is_claimed(answers: dict[int, Answered], n_patients: int, *, overlap: float) -> bool:
+def _is_claimed(answers: dict[int, Answers], n_patients: int, *, overlap: float) -> bool:
     pairs = list(combinations(answers, 2))
     return any(p.is_real for p in compare(answers, pairs, overlap=overlap, n_patients=n_patients))
 
 
 def _sweep(
     world: str, n_images: int, n_repeats: int, rng: np.random.Generator
-) -> tuple[dict[int, Answered], int]:
+) -> tuple[dict[int, Answers], int]:
     """Return the answers of three values between which there is no difference."""
     labels, patients, ease = _test_set(n_images, rng)
     weights = draw_weights(patients, seed=0)[: N_RESAMPLES + 1]
     answers = {}
     for value in (32, 64, 128):
         right = [(_answers(world, labels, ease, rng) > 0) == labels for _ in range(n_repeats)]
-        answers[value] = Answered(
-            repeats=tuple(range(n_repeats)),
-            accuracy=stack([share(one)(weights) for one in right]),
-            is_right=np.array(right),
-        )
+        answers[value] = {i: (share(one)(weights), one) for i, one in enumerate(right)}
     return answers, len(np.unique(patients))
 
 

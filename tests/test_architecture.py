@@ -45,7 +45,7 @@ OWNERS = {
     "plotly": ("hpo.plots",),
     "typer": ("hpo.cli",),
     "rich": ("hpo.cli",),
-    "sklearn": ("hpo.data", "hpo.study.baselines"),
+    "sklearn": ("hpo.data", "hpo.study.baselines", "hpo.evaluate"),
     "PIL": ("hpo.data",),
     "pooch": ("hpo.data",),
 }

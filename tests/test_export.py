@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from hpo.evaluate.opening import ATTRIBUTE
+from hpo.evaluate.test import ATTRIBUTE
 from hpo.storage.opening import open_storage
 from hpo.storage.url import DEFAULT_URL
 from hpo.study.study import open_study

@@ -12,8 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo import space
-from hpo.evaluate.curve_measures import epochs_to, fluctuation, turning_epoch
-from hpo.evaluate.learning_curves import CurveComparison, LearningCurves, compare_curves
+from hpo.evaluate.learning_curves import (
+    CurveComparison,
+    LearningCurves,
+    compare_curves,
+    epochs_to,
+    fluctuation,
+    turning_epoch,
+)
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
 from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search

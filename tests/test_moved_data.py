@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
-from hpo.evaluate import opening
+from hpo.evaluate import test as opening
 from hpo.option_texts import set_option
 from hpo.run.plan import Settings, plan_grid
 from hpo.storage.runs import RunStore

@@ -14,7 +14,7 @@ from hpo.cli.tables import notes
 from hpo.config import TrainingConfig
 from hpo.errors import HpoError, OutputError
 from hpo.evaluate import read_evaluation
-from hpo.evaluate.gathering import gather
+from hpo.evaluate.configurations import gather
 from hpo.evaluate.studies import compare
 from hpo.export import Exporter, export
 from hpo.report.comparison import write_comparison

@@ -121,7 +121,7 @@ def _check_usage(context: typer.Context, study: str | None, weights: Path | None
 def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: bool) -> None:
     from hpo.cli.evaluation import document, print_evaluation, print_openings
     from hpo.cli.output import print_json, print_path
-    from hpo.evaluate import Request, open_test
+    from hpo.evaluate import open_test
     from hpo.report import write_report
     from hpo.storage.opening import open_storage
     from hpo.storage.paths import runs_folder, study_folder
@@ -131,8 +131,9 @@ def _open_test(study: str, storage: str, *, threshold: str, is_all: bool, json: 
 
     place = open_storage(storage, create=False)
     opened = open_study(place, study)
-    request = Request(threshold=threshold, is_all=is_all, command=command_line())
-    evaluation = open_test(opened, place, request)
+    evaluation = open_test(
+        opened, place, threshold=threshold, is_all=is_all, command=command_line()
+    )
     summary = summarize(opened, storage_url=storage)
     if not json:
         print_evaluation(evaluation, summary)

@@ -13,7 +13,6 @@ from hpo.evaluate import (
     Ensemble,
     Evaluated,
     Evaluation,
-    Request,
     open_test,
     to_document,
 )
@@ -38,8 +37,12 @@ def open_if_complete(session: Session, summary: StudySummary) -> Evaluation | No
     """
     n_open = summary.n_open
     if not n_open and all(c.state == "complete" for c in summary.configurations):
-        request = Request(command=command_line())
-        return open_test(session.study, session.storage, request, dataset=session.plan.dataset)
+        return open_test(
+            session.study,
+            session.storage,
+            command=command_line(),
+            dataset=session.plan.dataset,
+        )
     say(
         f"The test stays sealed: {count(n_open, 'training')} to be done and "
         f"{summary.count('failed')} failed. The same command goes on, and opens it at the end."

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from hpo import space as spaces
 from hpo.cli.output import count, duration, print_line, print_table
-from hpo.evaluate.checks import scope, study_signs
+from hpo.evaluate.checks import check_study, scope
 from hpo.evaluate.learning_curves import LearningCurves
 from hpo.space.records import short_text
 from hpo.stats import Interval, SweepComparison, outcome
@@ -46,7 +46,7 @@ def print_study(summary: StudySummary, runs: RunStore) -> None:
     _print_lines(_verdict(summary.verdict))
     if summary.finalists:
         _print_finalists(summary.finalists, summary)
-    _print_lines(f"Warning: {sign}" for sign in study_signs(summary, runs))
+    _print_lines(f"Warning: {sign}" for sign in check_study(summary, runs))
     _print_lines(filter(None, [scope(summary)]))
     _print_lines(notes(summary, len(rows)))
 

@@ -100,12 +100,12 @@ def margin(found: Estimate, *, level: float = LEVEL) -> float:
 
 def share_interval(found: Estimate) -> Interval:
     """Return the interval of a number between 0 and 1; none where it is 0 or 1 throughout."""
-    mean = found.mean
+    mean, half = found.mean, margin(found)
     slope = mean * (1 - mean)
-    if not slope > 0:
+    if not (slope > 0 and math.isfinite(half)):
         return _interval(found, math.nan, math.nan)
-    half, center = margin(found) / slope, math.log(mean / (1 - mean))
-    return _interval(found, _expit(center - half), _expit(center + half))
+    center, reach = math.log(mean / (1 - mean)), half / slope
+    return _interval(found, _expit(center - reach), _expit(center + reach))
 
 
 def difference_interval(found: Estimate, *, level: float = LEVEL) -> Interval:

@@ -21,12 +21,12 @@ from hpo.evaluate.pairs import compare
 from hpo.evaluate.records import Evaluation, from_document, to_document
 from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, read_rule
 from hpo.run.session import open_recorded_data
+from hpo.storage.opening import Storage, explained, in_command
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import mask_command
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
-from hpo.study.storage import Storage, explained, in_command
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import Opening, now, record_opening
 

@@ -6,7 +6,7 @@ from typing import Final
 import optuna
 
 from hpo.evaluate import read_evaluation
-from hpo.evaluate.checks import scope, study_signs
+from hpo.evaluate.checks import check_study, scope
 from hpo.evaluate.learning_curves import compare_curves
 from hpo.files import write_page
 from hpo.report.battery import battery_section
@@ -47,7 +47,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
             "headline": headline(summary, read_evaluation(study)),
             "finalists": finalists_section(summary),
             "battery": battery_section(summary, runs),
-            "signs": study_signs(summary, runs),
+            "signs": check_study(summary, runs),
             "scope": scope(summary),
             "verdict": verdict(summary),
             "figures": figures(summary, study, runs),

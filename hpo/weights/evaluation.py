@@ -9,11 +9,11 @@ import numpy as np
 
 from hpo.data import TEST, Dataset
 from hpo.evaluate.checks import is_one_answer
-from hpo.evaluate.configurations import count_answers
-from hpo.evaluate.exam import Labels, check_test
-from hpo.evaluate.gaps import FALL, LOPSIDED, bound
-from hpo.evaluate.metrics import statistics
+from hpo.evaluate.metrics import Labels, count_answers, statistics
 from hpo.evaluate.records import Confusion
+from hpo.evaluate.test import check_test
+from hpo.evaluate.thresholds import FALL, LOPSIDED
+from hpo.evaluate.thresholds import best_accuracy as best_accuracy_of
 from hpo.stats import Interval, bootstrap_by_patient
 from hpo.weights.model import notes_of, open_model, text_of
 from hpo.weights.network import Network, Probabilities, Unseen
@@ -98,7 +98,7 @@ def evaluate_weights(
         signs=(
             *_checks(networks, dataset, threshold),
             *_one_sided(told, threshold),
-            *_threshold_off(metrics, bound(labels, [told])),
+            *_threshold_off(metrics, best_accuracy_of(labels, [told])),
         ),
     )
 

@@ -99,7 +99,7 @@ def gather(
     for one in curves.comparisons if curves else ():
         if measure := _CURVES.get(one.measure.name):
             pairs[measure.name] = one.pairs
-            values[measure.name] = {m.value: m.interval for m in one.measured}
+            values[measure.name] = one.intervals
     return Evidence(pairs=pairs, values=values)
 
 

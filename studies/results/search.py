@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpo.cli.progress import train
-from hpo.evaluate import Evaluated, Evaluation, Request, open_test, read_evaluation
+from hpo.evaluate import Evaluated, Evaluation, open_test, read_evaluation
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_search
 from hpo.run.session import open_session
 from hpo.stats import Interval
@@ -45,7 +45,7 @@ def finish(plan: Plan) -> Searched:
     summary = summarize(study, storage_url=storage.url)
     evaluation = read_evaluation(study)
     if evaluation is None or evaluation.trials != _judged(summary):
-        evaluation = open_test(study, storage, Request(command="python -m studies.results"))
+        evaluation = open_test(study, storage, command="python -m studies.results")
     return Searched(summary=summary, evaluation=evaluation)
 
 

@@ -8,8 +8,9 @@ import optuna
 
 from hpo.cli.progress import train
 from hpo.errors import StudyError, fault_list
-from hpo.evaluate import Evaluation, Request, check_test, open_test, read_evaluation
+from hpo.evaluate import Evaluation, check_test, open_test, read_evaluation
 from hpo.evaluate.learning_curves import compare_curves
+from hpo.evaluate.thresholds import DEFAULT
 from hpo.run.plan import Plan, Settings, plan_grid
 from hpo.run.session import open_session
 from hpo.storage.opening import Storage, open_storage, quiet_optuna
@@ -110,12 +111,11 @@ def _evaluate(study: optuna.Study, summary: StudySummary, storage: Storage) -> E
     """
     if not all(c.state == "complete" for c in summary.configurations):
         return None
-    request = Request(command="python -m studies.results")
     last = read_evaluation(study)
     trials = {r.trial for c in summary.configurations for r in c.repeats}
-    if last and last.threshold == request.threshold and last.trials == trials:
+    if last and last.threshold == DEFAULT and last.trials == trials:
         return last
-    return open_test(study, storage, request)
+    return open_test(study, storage, command="python -m studies.results")
 
 
 def _versions(summary: StudySummary, runs: RunStore) -> list[Mapping[str, str]]:

@@ -11,7 +11,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from hpo.data import TEST, Dataset, load, seal
-from hpo.evaluate import Evaluation, Request, open_test
+from hpo.evaluate import Evaluation, open_test
 from hpo.storage.opening import Storage, open_storage
 from hpo.storage.runs import Epoch, Run, RunKey, RunStore
 from hpo.study import study as studies
@@ -103,7 +103,7 @@ class Finished:
 
     def open(self, **asked: object) -> Evaluation:
         """Open the test."""
-        return open_test(self.study, self.storage, Request(**asked))  # type: ignore[arg-type]
+        return open_test(self.study, self.storage, **asked)  # type: ignore[arg-type]
 
 
 def _run(accuracy: float, validation: np.ndarray, test: np.ndarray) -> Run:

@@ -5,8 +5,7 @@ import pytest
 from sklearn import metrics as golden
 
 from hpo.evaluate import METRICS
-from hpo.evaluate.curves import calibration, roc
-from hpo.evaluate.metrics import bin_of, calibration_error, statistics
+from hpo.evaluate.metrics import calibration, roc, statistics
 
 RNG = np.random.default_rng(5)
 LABELS = (RNG.random(90) < 0.4).astype(np.uint8)
@@ -14,13 +13,10 @@ P = np.round(np.clip(0.3 * LABELS + 0.8 * RNG.random(90), 0, 1), 2)
 WEIGHTS = RNG.integers(0, 3, (4, 90)).astype(np.float64)
 
 
-def test_every_metric_is_there_in_its_order() -> None:
-    assert tuple(statistics(LABELS, P, threshold=0.5)) == METRICS
-
-
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.61])
 def test_metrics_are_scikit_learns_on_every_resample(threshold: float) -> None:
     found = {n: s(WEIGHTS) for n, s in statistics(LABELS, P, threshold=threshold).items()}
+    assert tuple(found) == METRICS
     called = threshold < P
     for row, w in enumerate(WEIGHTS):
         expected = {
@@ -37,38 +33,28 @@ def test_metrics_are_scikit_learns_on_every_resample(threshold: float) -> None:
 def test_the_calibration_error_is_the_one_done_by_hand() -> None:
     labels = np.array([0, 1, 1, 1, 0], np.uint8)
     p = np.array([0.12, 0.18, 0.95, 1.0, 0.91])
-    # bin 1: mean 0.15, share 0.5, two images; bin 9: mean 2.86 / 3, share 2 / 3, three images
+    # Bin 1: mean 0.15, share 0.5, two images; bin 9: mean 2.86 / 3, share 2 / 3, three images.
     expected = (2 * abs(0.15 - 0.5) + 3 * abs(2.86 / 3 - 2 / 3)) / 5
-    assert calibration_error(labels, p)(np.ones((1, 5)))[0] == pytest.approx(expected)
+    error = statistics(labels, p, threshold=0.5)["calibration_error"]
+    assert error(np.ones((1, 5)))[0] == pytest.approx(expected)
 
 
-def test_probabilities_that_mean_what_they_say_have_no_calibration_error() -> None:
-    p = np.repeat([0.25, 0.75], 8)
-    labels = np.array([1, 0, 0, 0] * 2 + [1, 1, 1, 0] * 2, np.uint8)
-    assert calibration_error(labels, p)(np.ones((1, 16)))[0] == pytest.approx(0)
-
-
-def test_bins_are_tenths_and_one_belongs_to_the_last() -> None:
-    assert list(bin_of(np.array([0.0, 0.099, 0.1, 0.999, 1.0]))) == [0, 0, 1, 9, 9]
-
-
-def test_the_roc_curve_is_scikit_learns() -> None:
+def test_the_roc_curve_is_scikit_learns_and_its_band_holds_the_mean() -> None:
     labels = np.array([0, 1] * 100, np.uint8)
     p = RNG.random(200)
     false_alarms, found, _ = golden.roc_curve(labels, p, drop_intermediate=False)
     curve = roc(labels, [p])
     for x, y in zip(curve.false_alarms, curve.mean, strict=True):
         assert y == pytest.approx(found[np.isclose(false_alarms, x)].max(), abs=1e-4)
+    several = roc(LABELS, [P, RNG.random(90), P**2])
+    bands = zip(several.low, several.mean, several.high, strict=True)
+    assert all(a <= b <= c for a, b, c in bands)
+    assert several.high[-1] == several.low[-1] == 1
 
 
-def test_the_roc_band_holds_the_mean() -> None:
-    curve = roc(LABELS, [P, RNG.random(90), P**2])
-    assert all(a <= b <= c for a, b, c in zip(curve.low, curve.mean, curve.high, strict=True))
-    assert curve.high[-1] == curve.low[-1] == 1
-
-
-def test_calibration_bins_hold_every_answer_of_every_repeat() -> None:
+def test_calibration_bins_are_tenths_and_hold_every_answer_of_every_repeat() -> None:
     bins = calibration(LABELS, [P, P])
     assert sum(one.n for one in bins) == 180
     assert sum(one.n * one.observed for one in bins) == pytest.approx(2 * LABELS.sum(), abs=0.1)
-    assert all(0 <= one.predicted <= 1 for one in bins)
+    edges = np.array([0.0, 0.099, 0.1, 0.999, 1.0])
+    assert [one.n for one in calibration(np.ones(5, np.uint8), [edges])] == [2, 1, 2]
