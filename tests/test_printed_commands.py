@@ -110,7 +110,7 @@ OFFERS: tuple[tuple[Callable[[optuna.Study, Bench], None], str], ...] = (
     (create_another, "hpo delete study{}"),
     (read_damaged, "hpo delete study{}"),
     (read_damaged_openings, "hpo delete study{}"),
-    (read_damaged_test, "hpo evaluate study{} opens"),
+    (read_damaged_test, "hpo evaluate study{}"),
     (compare_unfinished, "hpo resume study{}"),
     (compare_other_data, "`hpo show{}`"),
     (export_unfinished, "hpo resume study{}"),

@@ -41,20 +41,10 @@ def said(answer: Answer, code: int, *words: str) -> None:
         assert word in text, text
 
 
-def test_a_sealed_study_has_no_test_in_its_json(hpo: Hpo, mine: Answer) -> None:
-    for document in (mine.json, hpo("show", "mine", "--json").json):
-        assert "test" not in keys(document)
-        assert document["n_openings"] == 0
-        assert set(document) >= TEST_FREE_KEYS
-    assert "The test, opened" not in Path(mine.json["report"]).read_text()
-    assert "opened" not in hpo("show", "mine").out
-
-
 @pytest.mark.usefixtures("mine")
 def test_evaluate_prints_the_document_of_the_design(hpo: Hpo) -> None:
     document = hpo("evaluate", "mine", "--json").json
-    assert document["study"] == "mine"
-    assert document["n_openings"] == 1
+    assert (document["study"], document["n_openings"]) == ("mine", 1)
     assert [c["params"] for c in document["configurations"]] == [
         {"batch_size": 8},
         {"batch_size": 16},
@@ -66,7 +56,6 @@ def test_evaluate_prints_the_document_of_the_design(hpo: Hpo) -> None:
         assert configuration["thresholds"] == [0.5, 0.5]
         assert configuration["ensemble"]["n"] == 2
         assert configuration["ensemble"]["metrics"].keys() == configuration["metrics"].keys()
-        assert set(configuration["ensemble"]["metrics"]["auroc"]) >= {"value", "low", "high"}
     assert document["openings"][0]["command"] == "hpo evaluate mine --json"
     assert document["verdict"]["pairs"][0]["sentence"]
     # The same look again is no other look; another threshold is.
@@ -81,42 +70,35 @@ def test_evaluate_prints_tables_and_writes_the_page(hpo: Hpo) -> None:
     answer = hpo("evaluate", "mine", "--threshold", "sensitivity=0.9")
     assert answer.code == 0
     for word in (
-        "sensitivity, %",
-        "AUROC",
-        "calibration error",
-        "of 16",
-        "batch_size 16",
-        "8 normal and 8 pneumonia images",
-        "sensitivity=0.9",
-        "The test was opened on",
-        "of 2 repeats",
-        "Its threshold is the mean of theirs",
+        *("sensitivity, %", "AUROC", "calibration error", "of 16", "batch_size 16"),
+        *("8 normal and 8 pneumonia images", "sensitivity=0.9", "The test was opened on"),
+        *("of 2 repeats", "Its threshold is the mean"),
     ):
         assert word in answer.out
     page = Path("studies/mine/report.html").read_text()
-    for word in (
-        "The test, opened",
-        "hpo evaluate mine --threshold",
-        "Calibration",
-        "opened once",
-    ):
+    for word in ("hpo evaluate mine --threshold", "Calibration", "opened once"):
         assert word in page
     assert "nothing on this page has seen them" not in page
 
 
-@pytest.mark.usefixtures("mine")
-def test_every_later_table_states_the_opening_and_what_came_after(hpo: Hpo, xrays: Path) -> None:
+def test_every_later_table_states_the_opening_and_what_came_after(
+    hpo: Hpo, mine: Answer, xrays: Path
+) -> None:
+    for document in (mine.json, hpo("show", "mine", "--json").json):
+        assert "test" not in keys(document)
+        assert document["n_openings"] == 0
+        assert set(document) >= TEST_FREE_KEYS
+    assert "opened" not in hpo("show", "mine").out
     hpo("evaluate", "mine")
-    assert "opened on" in hpo("show", "mine").out
     assert "The test of mine was opened once." in hpo("show").out
+    shown = hpo("show", "mine", "--json").json
     (best,) = (
-        c
-        for c in hpo("show", "mine", "--json").json["test"]["configurations"]
-        if c["params"] == hpo("show", "mine", "--json").json["best"]["params"]
+        c for c in shown["test"]["configurations"] if c["params"] == shown["best"]["params"]
     )
     told = f"{100 * best['metrics']['accuracy']['value']:.1f}"
-    shown = hpo("show", "mine").out
-    assert f"Test result of {best['name']}, with 95 % intervals: accuracy {told} (" in shown
+    assert f"Test result of {best['name']}, with 95 % intervals: accuracy {told} (" in (
+        hpo("show", "mine").out
+    )
     summary, _, _ = Path("studies/mine/report.html").read_text().partition('id="verdict"')
     assert "Test accuracy" in summary
     assert f"{told}\N{NO-BREAK SPACE}%" in summary
@@ -124,9 +106,6 @@ def test_every_later_table_states_the_opening_and_what_came_after(hpo: Hpo, xray
     assert "by `hpo evaluate mine`: 4 trials" in more.out
     assert "2 trials came after it" in more.out
     assert "2 trials came after it" in Path("studies/mine/report.html").read_text()
-    document = hpo("show", "mine", "--json").json
-    assert document["n_openings"] == 1
-    assert len(document["openings"][0]["trials"]) == 4
 
 
 @pytest.mark.usefixtures("mine")
@@ -152,27 +131,21 @@ def test_evaluate_needs_neither_weights_nor_torch() -> None:
 
 
 def test_grid_test_opens_once_the_sweep_is_complete(hpo: Hpo, xrays: Path) -> None:
-    assert hpo(*GRID, "--data", xrays, "--test").out.count("Page:") == 1
+    cut = hpo(*GRID, "--data", xrays, "--test", "--timeout", "0.000001", "--json")
+    assert "The test stays sealed: 4 trainings to be done and 0 failed" in cut.err
+    assert cut.json["n_openings"] == 0
+    assert "test" not in keys(cut.json)
     document = hpo(*GRID, "--data", xrays, "--test", "--json").json
     assert document["n_openings"] == 1
-    assert document["test"]["study"] == "mine"
     assert len(document["test"]["configurations"]) == 2
     assert "--test" in document["openings"][0]["command"]
     again = hpo(*GRID, "--data", xrays, "--test", "--json").json
     assert (again["n_trained"], again["n_openings"]) == (0, 1)
     assert again["test"] == document["test"]
-    more = hpo(*GRID, "--repeats", "3", "--data", xrays, "--test", "--json").json
-    assert (more["n_trained"], more["n_openings"]) == (2, 2)
     shown = hpo(*GRID, "--repeats", "3", "--data", xrays, "--test")
     assert "Test of mine" in shown.out
     assert "of 3 repeats" in shown.out
-
-
-def test_grid_test_leaves_the_test_of_an_unfinished_sweep_sealed(hpo: Hpo, xrays: Path) -> None:
-    answer = hpo(*GRID, "--data", xrays, "--test", "--timeout", "0.000001", "--json")
-    assert "The test stays sealed: 4 trainings to be done and 0 failed" in answer.err
-    assert answer.json["n_openings"] == 0
-    assert "test" not in keys(answer.json)
+    assert hpo("show", "mine", "--json").json["n_openings"] == 2
 
 
 def test_grid_test_leaves_the_test_of_a_sweep_with_failures_sealed(hpo: Hpo, xrays: Path) -> None:
@@ -200,20 +173,18 @@ def test_grid_test_interrupted_opens_nothing(
 
 def test_grid_test_without_a_whole_test_split_trains_nothing(hpo: Hpo, xrays: Path) -> None:
     np.save(xrays / "test_normal.npy", make_images(0, is_ill=False, seed=0))
-    answer = hpo(*GRID, "--data", xrays, "--test")
-    assert answer.code == 1
-    assert "Traceback" not in answer.err
+    said(hpo(*GRID, "--data", xrays, "--test"), 1)
     assert not Path("studies").exists()
 
 
 @pytest.mark.usefixtures("mine")
-def test_mistakes_are_explained_and_open_nothing(hpo: Hpo) -> None:
+def test_mistakes_are_explained_and_open_nothing(hpo: Hpo, xrays: Path) -> None:
+    np.save(xrays / "test_normal.npy", make_images(8, is_ill=False, seed=50))
     for arguments, code, words in (
         (["minee"], 1, ["minee", "hpo show"]),
         (["mine", "--threshold", "best"], 2, ["--threshold", "youden"]),
-        (["mine", "--threshold", "sensitivity=1.5"], 2, ["up to 1", "1.5"]),
-        (["mine", "--threshold", "1"], 2, ["between 0 and 1"]),
         (["mine", "--storage", "sqlite:///nowhere.db"], 1, ["nowhere.db"]),
+        (["mine"], 1, ["not what they were", "Put the old data back"]),
     ):
         said(hpo("evaluate", *arguments), code, *words)
     assert hpo("show", "mine", "--json").json["n_openings"] == 0
@@ -224,18 +195,11 @@ def test_lost_runs_are_named_and_come_back_as_the_message_says(hpo: Hpo, xrays: 
     lost = sorted(Path("studies/runs").iterdir())[0]
     content = json.loads(lost.read_text())["test_probabilities"]
     lost.unlink()
-    answer = hpo("evaluate", "mine")
-    said(answer, 1, lost.name, "is missing", "--study mine-again", "HPO_RUNS")
+    said(hpo("evaluate", "mine"), 1, lost.name, "is missing", "--study mine-again", "HPO_RUNS")
     again = hpo(*GRID, "--data", xrays, "--study", "mine-again", "--json").json
     assert (again["n_trained"], again["n_reused"]) == (1, 3)
     assert json.loads(lost.read_text())["test_probabilities"] == content
     assert hpo("evaluate", "mine").code == 0
-
-
-@pytest.mark.usefixtures("mine")
-def test_changed_data_are_refused(hpo: Hpo, xrays: Path) -> None:
-    np.save(xrays / "test_normal.npy", make_images(8, is_ill=False, seed=50))
-    said(hpo("evaluate", "mine"), 1, "not what they were", "Put the old data back")
 
 
 def test_the_phantom_is_said(hpo: Hpo) -> None:
@@ -243,10 +207,9 @@ def test_the_phantom_is_said(hpo: Hpo) -> None:
     answer = hpo("evaluate", "mine")
     assert "synthetic" in answer.out
     assert "With one repeat" in answer.out
-    assert "ensemble" not in answer.out
 
 
-def test_a_search_tells_the_winner_or_all(hpo: Hpo, xrays: Path) -> None:
+def test_a_search_evaluates_the_winner_or_all(hpo: Hpo, xrays: Path) -> None:
     search = ("search", "--param", "learning_rate", "--trials", "3", "--pruner", "none")
     search = (*search, "--finalists", "0")
     hpo(*search, *SMALL, "--data", xrays, "--study", "sought")
