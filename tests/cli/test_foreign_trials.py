@@ -22,17 +22,10 @@ from tests.conftest import SMALL, Answer, Hpo
 
 URL = "sqlite:///studies/hpo.db"
 GRID = (
-    "grid",
-    "--param",
-    "batch_size",
-    "--values",
-    "8,16",
-    "--study",
-    "s",
-    "--lanes",
-    "1",
+    *("grid", "--param", "batch_size", "--values", "8,16", "--study", "s", "--lanes", "1"),
     *SMALL,
 )
+NOTHING_YET = ("--timeout", "0.000001")
 SEARCH = (
     *("search", "--param", "learning_rate", "--param", "optimizer", "--param", "momentum"),
     *("--study", "s", "--finalists", "0", "--pruner", "none", "--metric", "accuracy", *SMALL),
@@ -70,10 +63,23 @@ def states() -> list[str]:
     return [trial.state.name for trial in opened().trials]
 
 
-@pytest.mark.parametrize("n_repeats", [1, 2])
-def test_a_cell_that_is_enqueued_counts_as_that_cell(made: Made, n_repeats: int) -> None:
-    made.call(*GRID, "--repeats", n_repeats, "--timeout", "0.000001")
-    opened().enqueue_trial({"batch_size": 16})
+def enqueue(study: optuna.Study) -> None:
+    study.enqueue_trial({"batch_size": 16})
+
+
+def add_waiting(study: optuna.Study) -> None:
+    params, domains = {"batch_size": 16}, {"batch_size": SIZES}
+    study.add_trial(create_trial(state=TrialState.WAITING, params=params, distributions=domains))
+
+
+@pytest.mark.parametrize(("put", "n_repeats"), [(enqueue, 1), (enqueue, 2), (add_waiting, 1)])
+def test_a_cell_that_is_enqueued_counts_as_that_cell(
+    made: Made, put: Callable[[optuna.Study], None], n_repeats: int
+) -> None:
+    unfinished = made.call(*GRID, "--repeats", n_repeats, *NOTHING_YET)
+    assert unfinished.code == 1
+    assert f"{2 * n_repeats} trainings to be done: `hpo resume s`" in unfinished.out
+    put(opened())
     found = made.json(*GRID, "--repeats", n_repeats)
     assert [len(c["repeats"]) for c in found["configurations"]] == [n_repeats] * 2
     assert found["configurations"][1]["params"] == {"batch_size": 16}
@@ -88,7 +94,7 @@ def test_a_cell_that_is_enqueued_counts_as_that_cell(made: Made, n_repeats: int)
 def test_what_is_enqueued_and_no_cell_is_left_alone_and_named(
     made: Made, asked: dict[str, Any]
 ) -> None:
-    made.call(*GRID, "--repeats", "1", "--timeout", "0.000001")
+    made.call(*GRID, "--repeats", "1", *NOTHING_YET)
     opened().enqueue_trial(asked)
     answer = made.call(*GRID, "--repeats", "1")
     assert answer.code == 0
@@ -112,7 +118,7 @@ def test_a_cell_that_is_there_already_is_left_alone(made: Made) -> None:
 def test_what_is_enqueued_in_a_search_is_proposed_next_completed_from_the_base(
     made: Made,
 ) -> None:
-    made.call(*SEARCH, "--trials", "2", "--timeout", "0.000001")
+    made.call(*SEARCH, "--trials", "2", *NOTHING_YET)
     opened().enqueue_trial({"optimizer": "sgd", "momentum": 0.5})
     opened().enqueue_trial({"optimizer": "sgd", "momentum": 7.0})
     opened().enqueue_trial({"unknown": 1})
@@ -125,16 +131,6 @@ def test_what_is_enqueued_in_a_search_is_proposed_next_completed_from_the_base(
     more = made.json(*SEARCH, "--trials", "3")
     assert [c["params"]["learning_rate"] for c in more["configurations"][3:]] == [0.01]
     assert made.json(*SEARCH, "--trials", "3")["n_trained"] == 0
-
-
-def test_a_waiting_trial_that_is_added_is_trained_like_an_enqueued_one(made: Made) -> None:
-    made.call(*GRID, "--repeats", "1", "--timeout", "0.000001")
-    waiting = create_trial(
-        state=TrialState.WAITING, params={"batch_size": 16}, distributions={"batch_size": SIZES}
-    )
-    opened().add_trial(waiting)
-    assert made.json(*GRID, "--repeats", "1")["n_trained"] == 2
-    assert states() == ["COMPLETE"] * 2
 
 
 @pytest.mark.parametrize("command", [(*GRID, "--repeats", "1"), (*SEARCH, "--trials", "2")])
@@ -160,10 +156,10 @@ def test_a_result_of_another_program_never_wins_and_is_named(
     assert states()[4] == "RUNNING"
 
 
-def tell_at(
-    made: Made, tell: Callable[[optuna.Study, int], object], *, after: int
+def tell_at_first_event(
+    made: Made, tell: Callable[[optuna.Study], object]
 ) -> tuple[list[str], Any]:
-    """Train a grid while another program tells a trial after so many events."""
+    """Train a grid while another program tells its first trial."""
     settings = Settings(
         data=made.data,
         values={"batch_size": "8,16"},
@@ -175,24 +171,24 @@ def tell_at(
     )
     with open_session(plan_grid(["batch_size"], settings)) as session:
         for number, _ in enumerate(training_events(session)):
-            if number == after:
-                tell(opened(), 0)
+            if number == 0:
+                tell(opened())
     return states(), made.hpo("show", "s", "--json").json
 
 
 @pytest.mark.parametrize(
     "tell",
     [
-        lambda study, number: study.tell(number, 0.999),
-        lambda study, number: study.tell(number, state=TrialState.FAIL),
-        lambda study, number: study.tell(number, state=TrialState.PRUNED),
+        lambda study: study.tell(0, 0.999),
+        lambda study: study.tell(0, state=TrialState.FAIL),
+        lambda study: study.tell(0, state=TrialState.PRUNED),
     ],
     ids=["complete", "failed", "pruned"],
 )
 def test_a_trial_that_another_program_tells_is_told_by_hpo_once_more(
-    made: Made, tell: Callable[[optuna.Study, int], object]
+    made: Made, tell: Callable[[optuna.Study], object]
 ) -> None:
-    told, found = tell_at(made, tell, after=0)
+    told, found = tell_at_first_event(made, tell)
     assert told[1:] == ["COMPLETE", "COMPLETE"]
     assert found["foreign_trials"] == [0]
     assert [c["state"] for c in found["configurations"]] == ["complete"] * 2
@@ -201,7 +197,7 @@ def test_a_trial_that_another_program_tells_is_told_by_hpo_once_more(
 
 
 def test_a_waiting_trial_that_another_program_takes_is_trained_all_the_same(made: Made) -> None:
-    made.call(*GRID, "--repeats", "1", "--timeout", "0.000001")
+    made.call(*GRID, "--repeats", "1", *NOTHING_YET)
     study = opened()
     record = read_record(study)
     cell = spaces.cells(record.space, record.names)[0]
@@ -216,7 +212,7 @@ def test_a_waiting_trial_that_another_program_takes_is_trained_all_the_same(made
 
 
 def test_a_parameter_of_another_type_ends_in_one_message(made: Made) -> None:
-    made.call(*GRID, "--repeats", "1", "--timeout", "0.000001")
+    made.call(*GRID, "--repeats", "1", *NOTHING_YET)
     other = create_trial(
         value=0.5,
         params={"batch_size": 8.5},
@@ -231,13 +227,6 @@ def test_a_parameter_of_another_type_ends_in_one_message(made: Made) -> None:
     assert made.hpo("delete", "s", "--yes").code == 0
 
 
-def test_trainings_that_are_missing_end_with_1(made: Made) -> None:
-    answer = made.call(*GRID, "--repeats", "1", "--timeout", "0.000001")
-    assert answer.code == 1
-    assert "2 trainings to be done: `hpo resume s` goes on." in answer.out
-    assert made.call(*GRID, "--repeats", "1").code == 0
-
-
 def rows(table: str) -> int:
     with closing(sqlite3.connect("studies/hpo.db")) as database:
         return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
@@ -246,44 +235,32 @@ def rows(table: str) -> int:
 def test_a_study_that_another_program_deletes_meanwhile_ends_in_one_message_and_leaves_nothing(
     made: Made,
 ) -> None:
-    def delete(study: optuna.Study, _number: int) -> None:
+    def delete(study: optuna.Study) -> None:
         optuna.delete_study(study_name=study.study_name, storage=URL)
 
     with pytest.raises(StorageError, match="no longer holds this study: another program deleted"):
-        tell_at(made, delete, after=0)
+        tell_at_first_event(made, delete)
     assert [rows(table) for table in ("studies", "trials", "trial_user_attributes")] == [0, 0, 0]
     assert made.call(*GRID, "--repeats", "1").code == 0
 
 
 def test_trials_that_a_deleted_study_left_belong_to_no_other(made: Made) -> None:
     made.call(*GRID, "--repeats", "1")
-    with closing(sqlite3.connect("studies/hpo.db")) as database:
-        # As another program may delete it, and as versions of before did while it trained.
-        for table in ("studies", "study_directions", "study_user_attributes"):
+    # As another program may delete it, and as older versions did while it trained.
+    forget("studies", "study_directions", "study_user_attributes")
+    assert rows("trials") == 2
+    again = made.json(*GRID, "--repeats", "1")
+    assert (again["n_trained"], again["n_reused"], rows("trials")) == (0, 2, 2)
+    # A study that took them over is made anew, and it can be deleted.
+    forget("study_user_attributes")
+    again = made.json(*GRID, "--repeats", "1")
+    assert (again["n_trained"], again["n_reused"], rows("trials")) == (0, 2, 2)
+    forget("study_user_attributes")
+    assert made.hpo("delete", "s", "--yes").code == 0
+    assert rows("studies") == rows("trials") == rows("trial_params") == 0
+
+
+def forget(*tables: str) -> None:
+    with closing(sqlite3.connect("studies/hpo.db")) as database, database:
+        for table in tables:
             database.execute(f"DELETE FROM {table}")
-        database.commit()
-    assert rows("trials") == 2
-    again = made.json(*GRID, "--repeats", "1")
-    assert (again["n_trained"], again["n_reused"]) == (0, 2)
-    assert rows("trials") == 2
-    assert made.hpo("delete", "s", "--yes").code == 0
-    assert rows("trials") == rows("trial_params") == 0
-
-
-def test_a_study_that_took_over_the_trials_of_a_deleted_one_is_made_anew(made: Made) -> None:
-    made.call(*GRID, "--repeats", "1")
-    with closing(sqlite3.connect("studies/hpo.db")) as database:
-        database.execute("DELETE FROM study_user_attributes")
-        database.commit()
-    again = made.json(*GRID, "--repeats", "1")
-    assert (again["n_trained"], again["n_reused"]) == (0, 2)
-    assert rows("trials") == 2
-
-
-def test_a_study_that_took_over_the_trials_of_a_deleted_one_can_be_deleted(made: Made) -> None:
-    made.call(*GRID, "--repeats", "1")
-    with closing(sqlite3.connect("studies/hpo.db")) as database:
-        database.execute("DELETE FROM study_user_attributes")
-        database.commit()
-    assert made.hpo("delete", "s", "--yes").code == 0
-    assert rows("studies") == rows("trials") == 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import SMALL, Hpo
-from tests.faults.others import damage, pages
+from tests.faults.faults import damage, pages
 from tests.faults.studies import Study
 from tests.processes import said
 

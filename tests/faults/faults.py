@@ -1,0 +1,224 @@
+"""What may go wrong in a process: disks that fill up, locks, damage, a clock set back."""
+
+import ctypes
+import datetime
+import errno
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.util import Finalize
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+_WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_NEW_MOUNTS: Final = 0x00020000
+_NEW_USER: Final = 0x10000000
+_YEAR_S: Final = 365 * 24 * 3600
+
+
+@dataclass
+class Disk:
+    """A folder's disk that takes `room` writes of files and then none.
+
+    Writes are seen where Python asks the system: opening a file to write, making a folder,
+    renaming, and saying that what was written is to be on the disk.
+    """
+
+    folder: Path
+    room: int
+    n_writes: int = field(default=0, init=False)
+
+    def __call__(self) -> None:
+        sync = os.fsync
+
+        def is_synced(descriptor: int) -> None:
+            self._write(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+            sync(descriptor)
+
+        os.fsync = is_synced
+        sys.addaudithook(self._see)
+
+    def _see(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, _, flags = arguments
+            if isinstance(path, str) and flags & _WRITING:
+                self._write(path)
+        elif event in ("os.mkdir", "os.rename"):
+            self._write(os.fspath(arguments[0]))
+
+    def _write(self, path: str) -> None:
+        if Path.cwd().joinpath(path).is_relative_to(self.folder):
+            self.n_writes += 1
+            if self.n_writes > self.room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@dataclass
+class Database:
+    """An SQLite database whose disk takes `room` transactions that write, and then none."""
+
+    room: int
+    n_writes: int = field(default=0, init=False)
+
+    def __call__(self) -> None:
+        disk = self
+
+        class Connection(sqlite3.Connection):
+            def commit(self) -> None:
+                disk.n_writes += self.in_transaction
+                if self.in_transaction and disk.n_writes > disk.room:
+                    self.rollback()
+                    raise sqlite3.OperationalError("database or disk is full")
+                super().commit()
+
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+        def connected(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            return connect(*arguments, factory=Connection, **options)
+
+        sqlite3.connect = connected
+
+
+@dataclass(frozen=True)
+class SmallFiles:
+    """A process whose files can be no larger than this: the system itself refuses the rest."""
+
+    n_bytes: int
+
+    def __call__(self) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.n_bytes, self.n_bytes))
+
+
+@dataclass(frozen=True)
+class FullOutput:
+    """A process whose output goes to a file that takes nothing."""
+
+    def __call__(self) -> None:
+        sys.stdout = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w", encoding="utf-8")
+
+
+def _has_mounts() -> bool:
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return False
+    option = "-m" if os.getuid() == 0 else "-rm"
+    mount = ["mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run([unshare, option, *mount], capture_output=True).returncode == 0
+
+
+has_mounts: Final = pytest.mark.skipif(not _has_mounts(), reason="no mounts of its own here")
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """A folder on a disk of its own; what is on it at the end lies in the folder afterwards."""
+
+    folder: Path
+    n_bytes: int
+
+    def __call__(self) -> None:
+        _own_mounts()
+        below = self.folder.with_name("below")
+        for place in (self.folder, below):
+            place.mkdir(exist_ok=True)
+        _mount("--bind", str(self.folder), str(below))
+        _mount("-t", "tmpfs", "-o", f"size={self.n_bytes}", "none", str(self.folder))
+        Finalize(
+            None,
+            shutil.copytree,
+            args=(self.folder, below),
+            kwargs={"dirs_exist_ok": True},
+            exitpriority=1,
+        )
+
+
+@dataclass(frozen=True)
+class ReadOnly:
+    """A folder that is there to be read."""
+
+    folder: Path
+
+    def __call__(self) -> None:
+        _own_mounts()
+        _mount("--bind", str(self.folder), str(self.folder))
+        _mount("-o", "remount,bind,ro", str(self.folder))
+
+
+def _own_mounts() -> None:
+    """Give this process mounts that no other sees; Linux lends them without root."""
+    user, group = os.getuid(), os.getgid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_NEW_MOUNTS | (_NEW_USER if user else 0)):
+        raise OSError(ctypes.get_errno(), "no mounts of its own")
+    if user:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    _mount("--make-rprivate", "/")
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+@dataclass(frozen=True)
+class Impatience:
+    """A process that waits for a lock no longer than this."""
+
+    seconds: float
+
+    def __call__(self) -> None:
+        connect = sqlite3.connect
+
+        def connected(path: Path, **options: object) -> sqlite3.Connection:
+            return connect(path, **(options | {"timeout": self.seconds}))  # type: ignore[arg-type]
+
+        sqlite3.connect = connected  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class ClockSetBack:
+    """A process whose clock is a year behind that of those before it."""
+
+    def __call__(self) -> None:
+        now = time.time
+
+        class Late(datetime.datetime):
+            @classmethod
+            def now(cls, tz: datetime.tzinfo | None = None) -> "Late":
+                return cls.fromtimestamp(now() - _YEAR_S, tz)
+
+        time.time = lambda: now() - _YEAR_S
+        real = datetime.datetime
+        for name, module in list(sys.modules.items()):
+            if name.startswith(("hpo", "optuna")) and getattr(module, "datetime", None) is real:
+                module.datetime = Late  # type: ignore[attr-defined]
+
+
+def pages(database: Path) -> int:
+    """Return the number of pages, all of them in the file of the database itself."""
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (n_pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.close()
+    return int(n_pages)
+
+
+def damage(database: Path, page: int, content: bytes) -> None:
+    """Overwrite a page, counted from 1."""
+    with sqlite3.connect(database) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write((content * size)[:size])
