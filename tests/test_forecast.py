@@ -39,30 +39,22 @@ def of_search(settings: Settings, search: SearchSettings) -> Forecast:
 
 def test_a_grid_takes_all_its_epochs_and_has_no_range(settings: Settings) -> None:
     found = forecast(plan_grid(["learning_rate"], replace(settings, repeats=2, epochs=7)))
-    assert found.n_to_train == 6
-    assert found.seconds == 6 * 7
-    assert found.seconds_range == (42, 42)
-
-
-def test_a_sweep_of_epochs_takes_the_longest_of_each_repeat(settings: Settings) -> None:
+    assert (found.n_to_train, found.seconds, found.seconds_range) == (6, 6 * 7, (42, 42))
+    # A sweep of epochs takes the longest of each repeat.
     found = forecast(plan_grid(["epochs"], replace(settings, repeats=2)))
     assert (found.n_to_train, found.seconds) == (6, 2 * 100)
 
 
 @pytest.mark.parametrize("pruner", ["median", "none"])
 @pytest.mark.parametrize("trials", [1, 8, 50])
-def test_the_time_of_a_search_lies_in_its_range(
+def test_the_time_of_a_search_is_a_range_and_its_finalists_are_counted(
     settings: Settings, trials: int, pruner: str
 ) -> None:
     found = of_search(settings, replace(FREE, trials=trials, pruner=pruner, finalists=3))
+    assert found.n_to_train == trials + 5 * min(trials, 3)
     least, most = found.seconds_range
     assert least < found.seconds < most
     assert found.n_to_train * 30 < found.seconds < found.n_to_train * 120
-
-
-def test_finalists_are_counted(settings: Settings) -> None:
-    found = of_search(settings, replace(FREE, finalists=4, final_repeats=3))
-    assert found.n_to_train == 8 + 4 * 3
 
 
 def test_a_small_space_is_counted_once(settings: Settings) -> None:
@@ -81,21 +73,19 @@ def test_the_mean_cost_of_a_space_does_not_depend_on_the_seed(
 
 
 def test_what_is_done_or_stored_is_not_trained(hpo: Hpo, settings: Settings) -> None:
-    sweep = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", "--epochs", 2)
-    small = ("--set", "image_size=16", "--set", "hidden=8", "--data", settings.data)
-    hpo(*sweep, *small, "--study", "first")
-    done = hpo(*sweep, *small, "--study", "first", "--dry-run", "--json").json
+    small = (
+        *("--epochs", 2, "--set", "image_size=16", "--set", "hidden=8", "--data", settings.data),
+        "--study",
+    )
+    grid = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *small)
+    hpo(*grid, "first")
+    done = hpo(*grid, "first", "--dry-run", "--json").json
     assert (done["n_done"], done["n_to_train"], done["seconds"]) == (2, 0, 0)
-    stored = hpo(*sweep, *small, "--study", "second", "--dry-run", "--json").json
+    stored = hpo(*grid, "second", "--dry-run", "--json").json
     assert (stored["n_stored"], stored["n_to_train"], stored["seconds"]) == (2, 0, 0)
-
-
-def test_an_interrupted_search_is_counted_as_it_goes_on(hpo: Hpo, settings: Settings) -> None:
-    search = ("search", "--param", "learning_rate", "--trials", "4", "--finalists", "0")
-    small = ("--set", "image_size=16", "--set", "hidden=8", "--epochs", 2, "--data", settings.data)
-    hpo(*search, *small, "--study", "s")
-    more = (*search[:4], "6", *search[5:])
-    found = hpo(*more, *small, "--study", "s", "--dry-run", "--json").json
+    search = ("search", "--param", "learning_rate", "--finalists", "0", *small, "s", "--trials")
+    hpo(*search, "4")
+    found = hpo(*search, "6", "--dry-run", "--json").json
     assert (found["n_trainings"], found["n_done"], found["n_to_train"]) == (6, 4, 2)
 
 
