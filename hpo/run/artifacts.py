@@ -115,7 +115,7 @@ def remove_attached(artifacts: Iterable[str], *, folder: Path) -> None:
     Raises:
         OutputError: a file cannot be removed.
     """
-    way_out = "The study is deleted from the database; nothing reads its curves that stay here."
+    way_out = "The study is deleted from the database; its curves here are no longer used."
     with writing(folder, way_out=way_out):
         for artifact in () if folder.is_symlink() else artifacts:
             (folder / artifact).unlink(missing_ok=True)

@@ -47,8 +47,8 @@ def open_server(storage: Storage, *, folder: Path, host: str, port: int, token: 
         return Server(app, host=host, port=port, token=token)
     except OSError as error:
         raise UsageError(
-            f"{host}:{port} cannot be listened on: {error.strerror or error}. Name another port "
-            "with --port, or another address of this machine with --host."
+            f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another port with "
+            "--port, or another address of this machine with --host."
         ) from error
 
 

@@ -70,13 +70,15 @@ class Difference:
         """Whether rounding explains it."""
         return self.size <= TOLERANCE and self.metric not in _EXACT
 
-    def __str__(self) -> str:
-        after = "after the last epoch" if self.epoch is None else f"of epoch {self.epoch}"
-        return f"the {self.metric} {after}"
+    @property
+    def place(self) -> str:
+        """Which number it is, in words."""
+        when = "after the last epoch" if self.epoch is None else f"of epoch {self.epoch}"
+        return f"the {self.metric} {when}"
 
     @property
     def values(self) -> str:
-        """Both numbers in words."""
+        """Both numbers, in words."""
         now = "none" if self.now is None else f"{self.now:.6g}"
         return f"{self.recorded:.6g} recorded, {now} now"
 
@@ -178,11 +180,13 @@ class Reproduction:
         same = f"{n_equal:,} of {self.n_numbers:,} recorded numbers are the same"
         rounding = f"Differences up to {TOLERANCE:g} count as rounding."
         if self.begins:
-            return f"different, from {self.begins} on: {self.begins.values}. {same}. {rounding}"
+            return (
+                f"different, from {self.begins.place} on: {self.begins.values}. {same}. {rounding}"
+            )
         assert self.largest is not None
         return (
             f"equal within rounding. {same}; the largest difference is {self.largest.size:.2g}, "
-            f"in {self.largest} ({self.largest.values}). {rounding}"
+            f"in {self.largest.place} ({self.largest.values}). {rounding}"
         )
 
 
@@ -211,9 +215,9 @@ def retrain(study: optuna.Study, jobs: Sequence[Job], *, lanes: int | None = Non
                         live[stack.add(job.config, seed=job.seed, fold=job.fold)] = job
                     stack.step()
                     for lane in [lane for lane in live if lane not in stack.lanes]:
-                        job = live.pop(lane)
+                        job, result = live.pop(lane), stack.result(lane)
                         missing.remove(job)
-                        yield job, stack.result(lane)
+                        yield job, result
         except OutOfMemoryError:
             if n_lanes == 1:
                 raise
@@ -361,8 +365,8 @@ def _finished_trial(
     trial = trials[number]
     if number in read_trials(study, record).foreign:
         raise StudyError(
-            f"{name} of {study.study_name} is of another program: there is nothing to compare it "
-            f"with. `hpo show {in_command(study)} --json` lists the trials that count."
+            f"{name} of {study.study_name} was trained by another program, so there is nothing to "
+            f"compare. `hpo show {in_command(study)} --json` lists the trials that count."
         )
     if trial.state == TrialState.FAIL or not has_job(trial):
         reason = trial.user_attrs.get("reason") or damage_of(trial) or "no reason is on record"
@@ -372,7 +376,8 @@ def _finished_trial(
         )
     if not trial.state.is_finished():
         raise StudyError(
-            f"{name} of {study.study_name} is not finished yet: hpo resume {in_command(study)}"
+            f"{name} of {study.study_name} is not finished. To continue: hpo resume "
+            f"{in_command(study)}"
         )
     return trial
 

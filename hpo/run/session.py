@@ -237,8 +237,8 @@ def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:
     for option, old, new in pairs:
         if new not in ("auto", old, old.partition(":")[0]):
             raise StudyError(
-                f"The study {name} was trained with {option} {old}, not {new}: its repeats would "
-                f"not compare. Leave {option} out, or give the new study a name with --study."
+                f"The study {name} was trained with {option} {old}, so repeats trained with {new} "
+                f"are not comparable. Leave {option} out, or name a new study with --study."
             )
 
 

@@ -152,7 +152,7 @@ def test_a_result_of_another_program_never_wins_and_is_named(
     assert "Trials of another program are not counted (3): #2, #3, #4." in page
     refused = made.hpo("reproduce", "s", "--trial", "3")
     assert refused.code == 1
-    assert "Trial 3 of s is of another program" in refused.err
+    assert "Trial 3 of s was trained by another program" in refused.err
     assert states()[4] == "RUNNING"
 
 

@@ -127,7 +127,7 @@ def test_a_pruned_trial_is_trained_as_far_as_it_was_and_what_cannot_be_compared_
     for trial, text in (
         (7, "no trial 7: its trials are 0 to 6"),
         (5, "failed (its loss was not finite in epoch 2), so there is nothing"),
-        (6, "is not finished yet: hpo resume mine"),
+        (6, "is not finished. To continue: hpo resume mine"),
     ):
         answer = hpo("reproduce", "mine", "--trial", trial)
         assert (answer.code, text in answer.err) == (1, True), answer.err
