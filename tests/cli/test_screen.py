@@ -115,7 +115,7 @@ def job(ordinal: int, repeat: int) -> Job:
 
 def done(ordinal: int, repeat: int, score: float) -> TrialDone:
     what = job(ordinal, repeat)
-    return TrialDone(trial=0, job=what, run="", outcome="complete", score=score)
+    return TrialDone(trial=0, job=what, outcome="complete", score=score)
 
 
 def followed(events: list[Event], n_repeats: int) -> progress.Tally:
