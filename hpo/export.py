@@ -244,7 +244,7 @@ def _write_kept(files: WrittenFiles, exporter: Exporter, one: _Chosen, repeat: R
 
 def _write_repeat(files: WrittenFiles, one: _Chosen, repeat: Repeat, weights: Weights) -> None:
     # torch takes two seconds to import: tables are exported without it.
-    from hpo.weights.saving import to_safetensors_file, to_torch_file
+    from hpo.weights.export import to_safetensors_file, to_torch_file
 
     path = one.home / f"weights-repeat-{repeat.number}"
     content = to_safetensors_file(weights, one.configuration.config, one.bits)
@@ -254,7 +254,7 @@ def _write_repeat(files: WrittenFiles, one: _Chosen, repeat: Repeat, weights: We
 
 def _write_script(files: WrittenFiles, one: _Chosen) -> None:
     """Write network.py, and leave no weights of hpo's own beside it that it does not name."""
-    from hpo.weights.saving import network_script
+    from hpo.weights.export import network_script
 
     names = [f"weights-repeat-{repeat.number}" for repeat in one.configuration.judged]
     states = [f"{name}.pt" for name in names]

@@ -13,7 +13,7 @@ from hpo.errors import UsageError
 from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.thresholds import read_rule
 from hpo.weights import Unseen
-from hpo.weights.evaluation import WeightsEvaluation, evaluate_weights, to_document
+from hpo.weights.predict import WeightsEvaluation, evaluate_weights, to_document
 
 _Write: TypeAlias = Callable[[float | None], str]
 

@@ -5,217 +5,209 @@ plain containers out of them with an unpickler of its own; a file that needs any
 object is refused, for to make one is to call code that the file names.
 """
 
+import io
 import os
 import pickle
+import pickletools
 import re
 import stat
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from hpo.errors import WeightsError
-from hpo.weights.pickles import MAX_BYTES as PICKLE_BYTES
-from hpo.weights.pickles import check_legacy, check_pickle
 
 # As float32, which they are computed with. Reading takes little more than that.
 MAX_BYTES: Final = 1_200_000_000
 MAX_TENSORS: Final = 1_000
 
+_MAX_PICKLE_BYTES: Final = 2_000_000
+_MOST_PARTS: Final = 100_000
+# What a file of torch's older format begins with: a magic number, a version, the system, the
+# content and the names of the storages.
+_N_LEGACY: Final = 5
 _LONGEST_HEADER: Final = 100_000_000
 _LONGEST_KEY: Final = 200
 _LONGEST_REASON: Final = 300
 _DTYPES: Final = {
-    torch.float16,
-    torch.bfloat16,
-    torch.float32,
-    torch.float64,
-    torch.uint8,
-    torch.int8,
-    torch.int16,
-    torch.int32,
-    torch.int64,
-    torch.bool,
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool),
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
 }
 
 _STATE_KEYS: Final = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
 _SAVE_AGAIN: Final = (
     "Where the network was made, save its tensors alone: torch.save(model.state_dict(), FILE)."
 )
-_COPY_AGAIN: Final = "Copy or download it again."
-_ALLOWED: Final = "a state dict saved by torch.save, or safetensors"
+_ALLOWED: Final = "Give a state dict saved by torch.save, or safetensors."
 
 
-@dataclass(frozen=True, kw_only=True)
-class StateDict:
-    """The tensors of a file by their keys, as they stand in it; `notes` say where they lay."""
-
-    path: Path
-    tensors: Mapping[str, Tensor]
-    notes: tuple[str, ...] = ()
-
-
-def read_state_dict(path: Path) -> StateDict:
-    """Read the state dict of a file, whole or under a common key of a checkpoint.
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Read the state dict of a file, whole or under a common key of a checkpoint, and notes.
 
     Raises:
         WeightsError: no such file; empty, damaged or too large; code; no state dict in it.
     """
-    state = _find_state(path, _reader_of(path)(path))
-    if len(state.tensors) > MAX_TENSORS:
+    tensors, notes = _find_state(path, _read(path))
+    if len(tensors) > MAX_TENSORS:
         raise WeightsError(
-            f"{path} holds {len(state.tensors):,} tensors; at most {MAX_TENSORS:,} are read: is "
-            f"this the file? {_SAVE_AGAIN}"
+            f"{path} holds {len(tensors):,} tensors; at most {MAX_TENSORS:,} are read: is this "
+            f"the file? {_SAVE_AGAIN}"
         )
-    for key, tensor in state.tensors.items():
-        _check_tensor(path, key, tensor)
-    n_bytes = sum(t.numel() * max(4, t.element_size()) for t in state.tensors.values())
-    if n_bytes > MAX_BYTES:
-        raise _too_large(path, n_bytes)
-    return state
+    for key, tensor in tensors.items():
+        if len(key) > _LONGEST_KEY or not key.isprintable():
+            raise WeightsError(
+                f"{path} holds a tensor named {key[:_LONGEST_KEY]!a}, as no network does. "
+                f"{_SAVE_AGAIN}"
+            )
+        # Sparse, quantized, complex and meta tensors have no ordinary numbers in memory.
+        is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not is_plain or tensor.dtype not in _DTYPES:
+            raise WeightsError(
+                f"{path}: {key} is a {tensor.layout} tensor of {tensor.dtype} on "
+                f"{tensor.device.type}. Save an ordinary one: value.to_dense().float().cpu()."
+            )
+    _check_size(path, sum(t.numel() * max(4, t.element_size()) for t in tensors.values()))
+    return tensors, notes
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder is there; a path that cannot be is none."""
+    """Whether a folder is there; False for a path that is not possible."""
     try:
         return path.is_dir()
     except OSError:
         return False
 
 
-def _reader_of(path: Path) -> Callable[[Path], object]:
-    """Tell by its first bytes how to read a file; its name may say anything."""
+def _read(path: Path) -> object:
+    """Read a file by its first bytes; its name may say anything."""
     if is_folder(path):
-        raise WeightsError(f"{path} is a folder: give one file of weights, {_ALLOWED}.")
+        raise WeightsError(f"{path} is a folder. {_ALLOWED}")
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise WeightsError(f"{path} is no ordinary file. Give {_ALLOWED}.")
+            raise WeightsError(f"{path} is not a regular file. {_ALLOWED}")
         with path.open("rb") as file:
             head = file.read(9)
             n_bytes = file.seek(0, os.SEEK_END)
     except OSError as problem:
-        raise WeightsError(
-            f"{path} cannot be read: {problem.strerror}. Give {_ALLOWED}."
-        ) from None
-    if not n_bytes:
-        raise WeightsError(f"{path} is empty. {_COPY_AGAIN}")
-    if n_bytes > MAX_BYTES:
-        raise _too_large(path, n_bytes)
-    if head.startswith(b"PK\x03\x04"):
-        return _read_zip
-    # The length of the header comes first, and may begin with the byte that a pickle begins with.
-    if head[8:] == b"{" and int.from_bytes(head[:8], "little") < _LONGEST_HEADER:
-        return _read_safetensors
-    if head.startswith(b"\x80"):
-        return _read_legacy
-    raise WeightsError(f"{path} holds no weights that can be read. Give {_ALLOWED}.")
-
-
-def _read_safetensors(path: Path) -> object:
+        raise WeightsError(f"{path} cannot be read: {problem.strerror}. {_ALLOWED}") from None
+    _check_size(path, n_bytes)
     try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as problem:
-        raise WeightsError(
-            f"{path} is cut short or no safetensors file: {_reason(problem)}. {_COPY_AGAIN}"
-        ) from None
-
-
-def _read_zip(path: Path) -> object:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _check_entries(path, archive.infolist())
-            for name in archive.namelist():
-                if name.endswith("data.pkl"):
-                    check_pickle(archive.read(name))
+        if head.startswith(b"PK\x03\x04"):
+            _check_archive(path)
+            return _load(path)
+        # The length of the header comes first, and may begin with the byte of a pickle.
+        if head[8:] == b"{" and int.from_bytes(head[:8], "little") < _LONGEST_HEADER:
+            return load_file(path)
+        if head.startswith(b"\x80"):
+            with path.open("rb") as file:
+                start = io.BytesIO(file.read(_MAX_PICKLE_BYTES))
+            for _ in range(_N_LEGACY):
+                _check_pickle(start)
+            return _load(path)
     except WeightsError:
         raise
-    except Exception as problem:  # Archives are damaged, encrypted, … in any way.
-        raise _damaged(path, problem) from None
-    return _read_torch(path)
-
-
-def _check_entries(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
-    """Check an archive before anything is unpacked: a small one may hold a large one."""
-    n_bytes = sum(entry.file_size for entry in entries)
-    if n_bytes > MAX_BYTES:
-        raise _too_large(path, n_bytes)
-    pickles = [entry for entry in entries if entry.filename.endswith("data.pkl")]
-    if not pickles:
-        raise WeightsError(f"{path} is an archive without weights. Give {_ALLOWED}.")
-    if any(entry.filename.endswith("constants.pkl") for entry in entries):
-        raise WeightsError(f"{path} is a TorchScript program, which is not run. {_SAVE_AGAIN}")
-    if any(entry.file_size > PICKLE_BYTES for entry in pickles):
+    except Exception as problem:  # Readers stumble over damage in any way.
+        reason = str(problem).partition("\n")[0][:_LONGEST_REASON] or type(problem).__name__
         raise WeightsError(
-            f"{path} holds more than {PICKLE_BYTES / 1e6:.0f} MB beside its tensors: is this the "
-            f"file? {_SAVE_AGAIN}"
-        )
-
-
-def _read_legacy(path: Path) -> object:
-    try:
-        with path.open("rb") as file:
-            check_legacy(file)
-    except Exception as problem:  # As above.
-        raise WeightsError(
-            f"{path} is cut short, damaged or a pickle that torch.save did not write: "
-            f"{_reason(problem)}. Nothing in it was run. {_COPY_AGAIN} {_SAVE_AGAIN}"
+            f"{path} is cut short, damaged or was not written by torch.save: {reason}. Nothing in "
+            f"it was run. Copy or download it again. {_SAVE_AGAIN}"
         ) from None
-    return _read_torch(path)
+    what = "holds no weights that can be read" if n_bytes else "is empty"
+    raise WeightsError(f"{path} {what}. {_ALLOWED}")
 
 
-def _damaged(path: Path, problem: Exception) -> WeightsError:
-    return WeightsError(f"{path} is cut short or damaged: {_reason(problem)}. {_COPY_AGAIN}")
-
-
-def _reason(problem: Exception) -> str:
-    return str(problem).partition("\n")[0][:_LONGEST_REASON] or type(problem).__name__
-
-
-def _read_torch(path: Path) -> object:
+def _load(path: Path) -> object:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as problem:
-            raise _refused(path, str(problem)) from None
-        except Exception as problem:  # The unpickler stumbles over damage in any way.
+            named = re.search(r"GLOBAL ([\w.]+)", str(problem))
+            what = f"the Python object {named[1]}" if named else "a pickle of Python objects"
             raise WeightsError(
-                f"{path} is cut short or damaged ({type(problem).__name__}). {_COPY_AGAIN}"
+                f"{path} holds {what}. To read it is to run code from the file: it is refused, "
+                f"and nothing in it was run. {_SAVE_AGAIN}"
             ) from None
 
 
-def _refused(path: Path, problem: str) -> WeightsError:
-    named = re.search(r"GLOBAL ([\w.]+)", problem)
-    what = f"the Python object {named[1]}" if named else "a pickle of Python objects"
-    return WeightsError(
-        f"{path} holds {what}. To read it is to run code from the file: it is refused, and "
-        f"nothing in it was run. {_SAVE_AGAIN}"
-    )
+def _check_archive(path: Path) -> None:
+    """Check an archive before anything is unpacked: a small one may hold a large one."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        _check_size(path, sum(entry.file_size for entry in entries))
+        pickles = [entry for entry in entries if entry.filename.endswith("data.pkl")]
+        if not pickles:
+            raise WeightsError(f"{path} is an archive without weights. {_ALLOWED}")
+        if any(entry.filename.endswith("constants.pkl") for entry in entries):
+            raise WeightsError(f"{path} is a TorchScript program, which is not run. {_SAVE_AGAIN}")
+        for entry in pickles:
+            if entry.file_size > _MAX_PICKLE_BYTES:
+                raise WeightsError(
+                    f"{path} holds more than {_MAX_PICKLE_BYTES / 1e6:.0f} MB beside its tensors: "
+                    f"is this the file? {_SAVE_AGAIN}"
+                )
+            _check_pickle(io.BytesIO(archive.read(entry)))
 
 
-def _find_state(path: Path, content: object) -> StateDict:
-    if _is_state(content):
-        return StateDict(path=path, tensors=content)  # type: ignore[arg-type]
-    if isinstance(content, Mapping):
-        for key in _STATE_KEYS:
-            if _is_state(content.get(key)):
-                note = f"The weights lie under the key {key} of a checkpoint."
-                return StateDict(path=path, tensors=content[key], notes=(note,))
-        # A key may be a tuple that takes hours to write.
-        names = [key[:_LONGEST_KEY] if isinstance(key, str) else str(type(key)) for key in content]
-        found = ascii(", ".join(sorted(names)[:8]))[1:-1] or "nothing"
+def _check_pickle(file: IO[bytes]) -> None:
+    """Refuse tuples that hold one another without bound, before anything makes objects of them.
+
+    A key of such tuples, forty levels deep, takes 2^40 steps. The stack and the memo of the pickle
+    are followed, with the number of its parts in the place of each object.
+
+    Raises:
+        ValueError: it is damaged, or holds such a tuple.
+    """
+    mark = -1
+    stack: list[int] = []
+    memo: dict[object, int] = {}
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name in {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
+            memo[len(memo) if argument is None else argument] = stack[-1] if stack else 1
+        elif opcode.name in {"GET", "BINGET", "LONG_BINGET"}:
+            stack.append(memo.get(argument, 1))
+        elif opcode.name == "MARK":
+            stack.append(mark)
+        elif opcode.name == "DUP":
+            stack += stack[-1:]
+        else:
+            n_parts = 0
+            for taken in reversed(opcode.stack_before):
+                if taken is pickletools.markobject:
+                    while stack and (parts := stack.pop()) != mark:
+                        n_parts += parts
+                elif taken is not pickletools.stackslice:
+                    n_parts += stack.pop() if stack else 0
+            if opcode.name not in {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"}:
+                n_parts = 0  # Lists, dictionaries and tensors are no keys.
+            elif n_parts > _MOST_PARTS:
+                raise ValueError("its tuples hold one another without bound")
+            stack += [1 + n_parts] * len(opcode.stack_after)
+
+
+def _find_state(path: Path, content: object) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    if not isinstance(content, Mapping):
         raise WeightsError(
-            f"{path} holds no state dict: neither itself nor under {', '.join(_STATE_KEYS)}. It "
-            f"holds {found}. {_SAVE_AGAIN}"
+            f"{path} holds a {type(content).__name__}, no state dict. {_SAVE_AGAIN}"
         )
-    raise WeightsError(f"{path} holds a {type(content).__name__}, no state dict. {_SAVE_AGAIN}")
+    if _is_state(content):
+        return dict(content), ()
+    for key in _STATE_KEYS:
+        if _is_state(content.get(key)):
+            return dict(content[key]), (f"The weights are under the key {key} of a checkpoint.",)
+    # A key may be a tuple that takes hours to write.
+    names = [key[:_LONGEST_KEY] if isinstance(key, str) else str(type(key)) for key in content]
+    found = ascii(", ".join(sorted(names)[:8]))[1:-1] or "nothing"
+    raise WeightsError(
+        f"{path} holds no state dict, neither itself nor under {', '.join(_STATE_KEYS)}. It holds "
+        f"{found}. {_SAVE_AGAIN}"
+    )
 
 
 def _is_state(content: object) -> bool:
@@ -226,23 +218,9 @@ def _is_state(content: object) -> bool:
     )
 
 
-def _check_tensor(path: Path, key: str, tensor: Tensor) -> None:
-    """Refuse a tensor without ordinary numbers in memory: sparse, quantized, complex, meta."""
-    if len(key) > _LONGEST_KEY or not key.isprintable():
+def _check_size(path: Path, n_bytes: int) -> None:
+    if n_bytes > MAX_BYTES:
         raise WeightsError(
-            f"{path} calls a tensor {key[:_LONGEST_KEY]!a}, which is none of a network. "
-            f"{_SAVE_AGAIN}"
+            f"{path} holds {n_bytes / 1e9:,.1f} GB; at most {MAX_BYTES / 1e9:.1f} GB are read. A "
+            f"network for X-rays of 256 x 256 pixels has some MB: is this the file? {_SAVE_AGAIN}"
         )
-    is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
-    if not is_plain or tensor.dtype not in _DTYPES:
-        raise WeightsError(
-            f"{path}: {key} is a {tensor.layout} tensor of {tensor.dtype} on "
-            f"{tensor.device.type}. Save it as an ordinary one: value.to_dense().float().cpu()."
-        )
-
-
-def _too_large(path: Path, n_bytes: int) -> WeightsError:
-    return WeightsError(
-        f"{path} holds {n_bytes / 1e9:,.1f} GB; at most {MAX_BYTES / 1e9:.1f} GB are read. A "
-        f"network for X-rays of 256 x 256 pixels has some MB: is this the file? {_SAVE_AGAIN}"
-    )

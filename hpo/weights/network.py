@@ -1,28 +1,46 @@
-"""Running a network that was read from weights, in evaluation mode: without Dropout."""
+"""From the tensors of a file to their network, and the probabilities it gives.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+`nn.Sequential` numbers its modules from 0, and a module's tensors are called NUMBER.NAME. Modules
+without tensors (Flatten, activations, Dropout) show as numbers that are left out. A network inside
+another has a prefix before the number (`net.1.weight`), as has one under DataParallel (`module.`).
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from hpo.config import Activation, Normalize
+from hpo.config import FIELDS, Activation, Normalize, TrainingConfig
 from hpo.data import Pixels
-from hpo.errors import WeightsError
+from hpo.errors import WeightsError, fault_list
 from hpo.option_texts import INPUT_SCALES, read_mean_and_deviation
+from hpo.training import losses
 from hpo.training.device import one_thread
 from hpo.training.memory import EVALUATION_PIXELS
-from hpo.training.model import ACTIVATIONS, scale_pixels
-from hpo.weights.architecture import Architecture, Step, find_architecture
-from hpo.weights.files import read_state_dict
-from hpo.weights.layers import BatchNorm, Linear
+from hpo.training.model import ACTIVATIONS, compute_logits, scale_pixels
+from hpo.weights.files import read_tensors
 
 Probabilities: TypeAlias = NDArray[np.float64]
+_Layer: TypeAlias = nn.Linear | nn.BatchNorm1d
+
+_KEY: Final = re.compile(r"(?P<prefix>.*\.)?(?P<number>[0-9]{1,9})\.(?P<name>[^.]+)")
+_STATISTICS: Final = ("running_mean", "running_var", "num_batches_tracked")
+_WIDER: Final = {3: ", a Conv1d", 4: ", a Conv2d", 5: ", a Conv3d"}
+_MOST_FAULTS: Final = 20
+_SIDE: Final = FIELDS["image_size"]
+_ALLOWED: Final = (
+    "What is read is an nn.Sequential of Linear and BatchNorm1d with activations and Dropout "
+    "between them, as in the reports."
+)
 
 _NORMALIZE: Final[dict[str, Normalize]] = {"unit": "unit", "raw": "none", "image": "image"}
 _SCALE_WORDS: Final = {
@@ -31,18 +49,14 @@ _SCALE_WORDS: Final = {
     "symmetric": "pixels / 127.5 - 1",
     "image": "(pixels - mean) / deviation of each image",
 }
-_SYMMETRIC: Final = "0.5,0.5"
 # Whole scripts agree on these: the names, -0.5..0.5, and the gray mean of ImageNet.
-_USUAL: Final = (*INPUT_SCALES, "0.5,1", "0.449,0.226")
-
-# nn.BatchNorm1d's own, which weights do not tell.
-_EPSILON: Final = 1e-5
+USUAL_SCALES: Final = (*INPUT_SCALES, "0.5,1", "0.449,0.226")
 _N_CHECKED: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unseen:
-    """What weights do not tell of their network and of the script around it.
+    """What weights do not say of their network and of the script around it.
 
     `has_sigmoid` says that the network ended in a Sigmoid and its output was taken for a logit all
     the same, by a loss or by a second sigmoid, as in report A. `input_scale` is one of
@@ -54,24 +68,60 @@ class Unseen:
     has_sigmoid: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
-    """A network that tells the probability of pneumonia of images `(n, side, side)`.
+    """A network in evaluation mode for images `(n, side, side)`.
 
-    `notes` say what was found and assumed; `check(pixels)` what these images tell against it.
-    `bits` are those in use in the 16-bit images it was trained on, 0 where that is not known.
-    `probabilities` raises WeightsError where the network gives no number. `at_scales` tells those
-    at every usual input scale, its own first; nothing where that scale is on record.
+    `settings` is the configuration it was trained with, or what is assumed where that is not
+    known; `notes` say what was found and assumed. `bits` is the depth in use of the 16-bit images
+    it was trained on, 0 where that is not known.
     """
 
     path: Path
+    model: nn.Sequential
+    settings: TrainingConfig | Unseen
     side: int
-    text: str
     notes: tuple[str, ...]
-    probabilities: Callable[[Pixels], Probabilities]
-    check: Callable[[Pixels], Sequence[str]]
-    at_scales: Callable[[Pixels], dict[str, Probabilities]]
     bits: int = 0
+
+    @property
+    def text(self) -> str:
+        """The modules in words, as torch writes them."""
+        names = {type(make()): name for name, make in ACTIVATIONS.items()}
+        words = []
+        for module in self.model:
+            if isinstance(module, nn.Linear):
+                words.append(f"Linear({module.in_features}, {module.out_features})")
+            elif isinstance(module, nn.BatchNorm1d):
+                words.append(f"BatchNorm1d({module.num_features})")
+            elif type(module) in names:
+                words.append(names[type(module)])
+        has_sigmoid = isinstance(self.settings, Unseen) and self.settings.has_sigmoid
+        return " -> ".join(["Flatten", *words, *["Sigmoid"] * has_sigmoid])
+
+    @torch.inference_mode()
+    def probabilities(self, pixels: Pixels, *, input_scale: str | None = None) -> Probabilities:
+        """Return the probability of pneumonia of images; `input_scale` in the place of its own.
+
+        Raises:
+            WeightsError: values overflow on the way through the network.
+        """
+        settings = self.settings
+        with one_thread():
+            if isinstance(settings, TrainingConfig):
+                logits = [compute_logits(self.model, r, settings) for r in _in_pieces(pixels)]
+                found = losses.probabilities(settings, torch.cat(logits)).double()
+            else:
+                scale = input_scale or settings.input_scale
+                logits = [self.model(_scaled(rows, scale)) for rows in _in_pieces(pixels)]
+                found = _sigmoid_of(torch.cat(logits).double(), settings)
+        if n_lost := int((~found.isfinite()).sum()):
+            raise WeightsError(
+                f"{self.path} gives no number for {n_lost} of {len(found)} images: its values "
+                "overflow. Is the input scale right (--input-scale)?"
+            )
+        probabilities: Probabilities = found.numpy()
+        return probabilities
 
 
 def open_network(path: Path, unseen: Unseen) -> Network:
@@ -80,30 +130,49 @@ def open_network(path: Path, unseen: Unseen) -> Network:
     Raises:
         WeightsError: the file cannot be read, or holds another kind of network.
     """
-    state = read_state_dict(path)
-    found = find_architecture(state, unseen.activation)
+    tensors, notes = read_tensors(path)
+    prefix, layers = _read_layers(path, tensors)
+    faults = list(_faults(prefix, layers))
+    if faults:
+        summary = f"{path} holds tensors that make no network for X-rays:"
+        raise WeightsError(fault_list(summary, _shorten(faults)))
+    model, assumed = _assemble(layers, unseen.activation)
+    if prefix:
+        assumed.insert(0, f"Every key begins with {prefix}, which is left out.")
+    sizes = [_sizes(layer) for layer in layers.values()]
     return Network(
         path=path,
-        side=found.side,
-        text=found.text + " -> Sigmoid" * unseen.has_sigmoid,
-        notes=(*state.notes, *found.assumed, *_assumed(found, unseen)),
-        probabilities=lambda pixels: finite(path, _probabilities(found, unseen, pixels)),
-        check=lambda pixels: list(_check_scale(found, unseen, pixels)),
-        at_scales=lambda pixels: {
-            scale: _probabilities(found, replace(unseen, input_scale=scale), pixels)
-            for scale in dict.fromkeys((unseen.input_scale, *_USUAL))
-        },
+        model=model,
+        settings=unseen,
+        side=math.isqrt(sizes[0][0]),
+        notes=(*notes, *assumed, *_assumed_of_ends(unseen, sizes[-1][1])),
     )
 
 
-def _input_text(scale: str) -> str:
-    """Say what a network takes at an input scale: `pixels / 255`."""
-    if scale in _SCALE_WORDS:
-        return _SCALE_WORDS[scale]
-    return "(pixels / 255 - {}) / {}".format(*scale.split(","))
+@torch.inference_mode()
+def check_scale(network: Network, pixels: Pixels) -> Iterator[str]:
+    """Compare what the first BatchNorm sees with the variance it saw in training.
+
+    A wrong scale is off by 255 squared. Half of that, on a log scale, tells one from the other.
+    """
+    first, second = network.model[1], network.model[-1 if len(network.model) < 3 else 2]
+    if not isinstance(network.settings, Unseen) or len(pixels) < 2:
+        return
+    if not isinstance(second, nn.BatchNorm1d) or second.running_var is None:
+        return
+    some = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), _N_CHECKED)).astype(int)]
+    rows = torch.cat(list(_in_pieces(some)))
+    values = first(_scaled(rows, network.settings.input_scale))
+    ratio = float((values.var(0) / second.running_var.clamp(min=second.eps)).median())
+    likely = "unit" if ratio > 255 else "raw" if ratio < 1 / 255 else None
+    if likely and likely != network.settings.input_scale:
+        yield (
+            f"The first BatchNorm saw values of another size in training: these weights seem to "
+            f"be made for {_SCALE_WORDS[likely]}. Try --input-scale {likely}."
+        )
 
 
-def in_pieces(pixels: Pixels) -> Iterator[Tensor]:
+def _in_pieces(pixels: Pixels) -> Iterator[Tensor]:
     """Yield images as uint8 rows `(some, height * width)`, as many as training reads at once.
 
     The same pieces round alike: exported weights give the recorded numbers again.
@@ -114,88 +183,199 @@ def in_pieces(pixels: Pixels) -> Iterator[Tensor]:
         yield torch.from_numpy(piece.reshape(len(piece), -1))
 
 
-def finite(path: Path, told: Probabilities) -> Probabilities:
-    """Return probabilities that are numbers.
-
-    Raises:
-        WeightsError: values overflow on the way through the network.
-    """
-    n_lost = int((~np.isfinite(told)).sum())
-    if n_lost:
-        raise WeightsError(
-            f"{path} gives no number for {n_lost} of {len(told)} images: its values overflow. Is "
-            "the input scale right (--input-scale)?"
-        )
-    return told
-
-
-@torch.inference_mode()
-def _probabilities(found: Architecture, unseen: Unseen, pixels: Pixels) -> Probabilities:
-    with one_thread():
-        logits = [_logits(found, unseen, rows) for rows in in_pieces(pixels)]
-    outputs = torch.cat(logits).to(torch.float64)
-    if unseen.has_sigmoid:
-        outputs = outputs.sigmoid()
-    log_odds = outputs[:, 0] if found.n_outputs == 1 else outputs[:, 1] - outputs[:, 0]
-    # In float64 a probability is above 0.5 exactly where the second output is the higher one.
-    probabilities: Probabilities = log_odds.sigmoid().numpy()
-    return probabilities
-
-
-def _logits(found: Architecture, unseen: Unseen, rows: Tensor) -> Tensor:
-    values = _scaled(rows, unseen.input_scale)
-    for step in found.steps:
-        values = _take(step, values)
-    return values
-
-
 def _scaled(rows: Tensor, scale: str) -> Tensor:
     if scale in _NORMALIZE:
         return scale_pixels(rows, _NORMALIZE[scale])
-    mean, deviation = read_mean_and_deviation(_SYMMETRIC if scale == "symmetric" else scale)
+    mean, deviation = read_mean_and_deviation("0.5,0.5" if scale == "symmetric" else scale)
     return (scale_pixels(rows, "unit") - mean) / deviation
 
 
-def _take(step: Step, values: Tensor) -> Tensor:
-    if isinstance(step, Linear):
-        return F.linear(values, step.weight, step.bias)
-    if isinstance(step, BatchNorm):
-        return F.batch_norm(
-            values, step.running_mean, step.running_var, step.weight, step.bias, eps=_EPSILON
+def _sigmoid_of(outputs: Tensor, unseen: Unseen) -> Tensor:
+    if unseen.has_sigmoid:
+        outputs = outputs.sigmoid()
+    # In float64 a probability is above 0.5 exactly where the second output is the higher one.
+    log_odds = outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, 1] - outputs[:, 0]
+    return log_odds.sigmoid()
+
+
+def _read_layers(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, dict[int, _Layer]]:
+    """Return what stands before every number, and the layers by their numbers, in order.
+
+    Raises:
+        WeightsError: every tensor that belongs to no Linear or BatchNorm1d, every missing one, or
+            keys that are not those of one nn.Sequential.
+    """
+    faults = [
+        f"{key} {tuple(t.shape)}: {t.dim()} dimensions{_WIDER.get(t.dim(), '')}"
+        for key, t in tensors.items()
+        if t.dim() > 2
+    ]
+    matches = {key: _KEY.fullmatch(key) for key in tensors}
+    prefixes = {match["prefix"] or "" for match in matches.values() if match}
+    if not faults and (len(prefixes) != 1 or not all(matches.values())):
+        shown = ", ".join(list(matches)[:6]) + (", …" if len(matches) > 6 else "")
+        raise WeightsError(
+            f"{path}: the keys {shown} are not those of one nn.Sequential (1.weight, 1.bias, "
+            "2.running_mean, …), so the order of the layers is unknown. Build the same layers as "
+            "one nn.Sequential, give it these tensors, and save its state_dict()."
         )
-    activated: Tensor = ACTIVATIONS[step]()(values)
-    return activated
+    modules: defaultdict[int, dict[str, Tensor]] = defaultdict(dict)
+    for key, match in matches.items():
+        if match:
+            modules[int(match["number"])][match["name"]] = tensors[key]
+    prefix = min(prefixes, default="")
+    layers: dict[int, _Layer] = {}
+    for number, parts in sorted(modules.items()) if not faults else ():
+        try:
+            layers[number] = _layer(parts)
+        except (ValueError, RuntimeError) as problem:
+            each = ", ".join(f"{prefix}{number}.{n} {tuple(t.shape)}" for n, t in parts.items())
+            # torch names each missing, unexpected or unfit tensor on a line after the first.
+            reason = str(problem).partition("\n\t")[2].replace("\n\t", " ") or str(problem)
+            faults.append(f"{each}: {reason}")
+    if faults:
+        summary = f"{path} holds another kind of network:"
+        raise WeightsError(fault_list(summary, _shorten(faults)) + f"\n{_ALLOWED}")
+    return prefix, layers
 
 
-def _assumed(found: Architecture, unseen: Unseen) -> Iterator[str]:
-    yield f"Input: {_input_text(unseen.input_scale)} (--input-scale {unseen.input_scale})."
+def _layer(parts: Mapping[str, Tensor]) -> _Layer:
+    """Return the layer that has these tensors, in float32.
+
+    Raises:
+        ValueError, RuntimeError: say what is wrong.
+    """
+    floats = {name: value for name, value in parts.items() if name != "num_batches_tracked"}
+    for name, value in floats.items():
+        if not value.is_floating_point():
+            raise ValueError(f"{name} holds {value.dtype}, no floats")
+        # Without an array of answers as large as the tensor.
+        if value.numel() and not torch.isfinite(torch.stack(value.aminmax())).all():
+            raise ValueError(f"{name} holds values that are not finite")
+    layer: _Layer
+    weight = parts.get("weight")
+    if any(name in parts for name in _STATISTICS):
+        n = max((value.numel() for value in floats.values()), default=0)
+        layer = nn.BatchNorm1d(n, affine="weight" in parts, device="meta")
+    elif weight is not None and weight.dim() == 2 and weight.numel():
+        n_outputs, n_inputs = weight.shape
+        layer = nn.Linear(n_inputs, n_outputs, bias="bias" in parts, device="meta")
+    else:
+        raise ValueError(
+            "not of a Linear, nor of a BatchNorm1d, whose running_mean and running_var are missing"
+        )
+    values = {name: value.detach().to(torch.float32) for name, value in floats.items()}
+    counts = {name: value for name, value in parts.items() if name not in floats}
+    layer.load_state_dict(values | counts, assign=True)
+    if "running_var" in values and (values["running_var"] < 0).any():
+        raise ValueError("running_var holds negative variances")
+    return layer
+
+
+def _shorten(faults: list[str]) -> list[str]:
+    """Keep a message readable where the file is no network at all."""
+    rest = len(faults) - _MOST_FAULTS
+    return [*faults[:_MOST_FAULTS], f"and {rest} more"] if rest > 0 else faults
+
+
+def _sizes(layer: _Layer) -> tuple[int, int]:
+    """Return how many values a layer takes and gives."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    return layer.num_features, layer.num_features
+
+
+def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
+    names = [
+        f"{prefix}{number}.weight {tuple(layer.weight.shape)}"
+        if isinstance(layer, nn.Linear)
+        else f"{prefix}{number}.running_mean ({layer.num_features},)"
+        for number, layer in layers.items()
+    ]
+    sizes = [_sizes(layer) for layer in layers.values()]
+    n_inputs = sizes[0][0]
+    side, color = math.isqrt(n_inputs), math.isqrt(n_inputs // 3)
+    if side**2 != n_inputs:
+        hint = f" (3 x {color} x {color} would be color images; X-rays are gray)"
+        yield (
+            f"{names[0]} takes {n_inputs:,} values: no square image has this number of pixels"
+            f"{hint * (3 * color**2 == n_inputs)}"
+        )
+    elif not _SIDE.low <= side <= _SIDE.high:
+        yield (
+            f"{names[0]} takes {n_inputs:,} values: {side} x {side} pixels; sides from "
+            f"{_SIDE.low} to {_SIDE.high} are read"
+        )
+    for (one, (_, given)), (other, (taken, _)) in pairwise(zip(names, sizes, strict=True)):
+        if given != taken:
+            yield f"{other} takes {taken:,} values, but {one} before it gives {given:,}"
+    *_, last = layers.values()
+    if not isinstance(last, nn.Linear):
+        yield f"{names[-1]} is the last: a Linear with 1 or 2 outputs is missing after it"
+    elif last.out_features not in (1, 2):
+        yield (
+            f"{names[-1]} gives {last.out_features:,} values: 1 output or 2 (normal, pneumonia) "
+            "are read"
+        )
+
+
+def _assemble(
+    layers: Mapping[int, _Layer], activation: Activation
+) -> tuple[nn.Sequential, list[str]]:
+    """Put an activation into each gap between two Linear, the first one where there are two.
+
+    Returns the network with a sentence for each thing that weights do not say.
+    """
+    numbers = list(layers)
+    gaps = {before: after - before - 1 for before, after in pairwise(numbers)}
+    linear = [number for number, layer in layers.items() if isinstance(layer, nn.Linear)]
+    activated, bare, unclear, crowded = [], [], [], []
+    for start, stop in pairwise(linear):
+        block = [number for number in numbers if start <= number < stop]
+        with_gap = [number for number in block if gaps[number]]
+        activated += with_gap[:1]
+        if not with_gap:
+            bare.append(block[-1])
+        if len(with_gap) > 1:
+            unclear.append(start)
+        if sum(gaps[number] for number in block) > 2:
+            crowded.append(start)
+    modules: list[nn.Module] = [nn.Flatten()]
+    for number, layer in layers.items():
+        modules.append(layer)
+        if number in activated:
+            modules.append(ACTIVATIONS[activation]())
+    notes = [
+        (activated, f"Activation: {activation}, behind {{}}. Weights do not say which."),
+        (bare, "No activation behind {}: the numbers leave no place for one."),
+        (unclear, "Behind {} the activation may stand on either side of BatchNorm: before it."),
+        (crowded, "Behind {} are more than two modules without weights: one activation, Dropout."),
+    ]
+    assumed = [text.format(_listed(some)) for some, text in notes if some]
+    if first := numbers[0]:
+        before = "a module without weights, taken as Flatten"
+        if first > 1:
+            before = f"{first} modules without weights, taken as Flatten and Dropout"
+        assumed.insert(0, f"Before module {first}: {before}.")
+    return nn.Sequential(*modules).eval(), assumed
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Name some modules: `modules 2, 6 and 10`."""
+    *others, last = map(str, numbers)
+    return f"modules {', '.join(others)} and {last}" if others else f"module {last}"
+
+
+def _assumed_of_ends(unseen: Unseen, n_outputs: int) -> Iterator[str]:
+    scale = unseen.input_scale
+    text = _SCALE_WORDS.get(scale) or "(pixels / 255 - {}) / {}".format(*scale.split(","))
+    yield f"Input: {text} (--input-scale {scale})."
     if unseen.has_sigmoid:
         yield "A Sigmoid behind the last Linear, and another on top of it (--has-sigmoid)."
-    elif found.n_outputs == 1:
+    elif n_outputs == 1:
         yield (
             "The probability is the sigmoid of the one output, once, whether or not the network "
-            "itself ended in a Sigmoid: weights do not tell."
+            "itself ended in a Sigmoid: weights do not say."
         )
     else:
         yield "The probability is the softmax of the two outputs, the second being pneumonia."
-
-
-@torch.inference_mode()
-def _check_scale(found: Architecture, unseen: Unseen, pixels: Pixels) -> Iterator[str]:
-    """Compare what the first BatchNorm sees with the variance it saw in training.
-
-    A wrong scale is off by 255 squared. Half of that, on a log scale, tells one from the other.
-    """
-    first, second = found.steps[0], found.steps[1] if len(found.steps) > 1 else None
-    if not (isinstance(first, Linear) and isinstance(second, BatchNorm)) or len(pixels) < 2:
-        return
-    some = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), _N_CHECKED)).astype(int)]
-    rows = torch.cat(list(in_pieces(some)))
-    values = _take(first, _scaled(rows, unseen.input_scale))
-    ratio = float((values.var(0) / second.running_var.clamp(min=_EPSILON)).median())
-    likely = "unit" if ratio > 255 else "raw" if ratio < 1 / 255 else None
-    if likely and likely != unseen.input_scale:
-        yield (
-            f"The first BatchNorm saw values of another size in training: these weights seem to "
-            f"be made for {_input_text(likely)}. Try --input-scale {likely}."
-        )

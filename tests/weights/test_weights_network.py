@@ -1,4 +1,4 @@
-"""A network that was read from weights answers as the nn.Sequential that they were saved from."""
+"""From keys and shapes to a network that answers as the nn.Sequential it was saved from."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,20 +13,31 @@ from torch import Tensor, nn
 
 from hpo.config import Activation
 from hpo.data import Pixels
+from hpo.errors import WeightsError
 from hpo.training.model import ACTIVATIONS
 from hpo.weights import Network, Unseen, open_network
-from tests.weights.conftest import SIDE, Save, reports_network, sequential
+from hpo.weights.network import check_scale
+from tests.weights.conftest import SIDE, reports_network, sequential
 
 PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE), dtype=np.uint8)
 UNIT = torch.from_numpy(PIXELS).float() / 255
 RAW = torch.from_numpy(PIXELS).float()
+STATE = reports_network().state_dict()
 
 
-def opened(network: nn.Sequential, unseen: Unseen) -> Network:
+def opened(network: nn.Module | dict[str, Tensor], unseen: Unseen | None = None) -> Network:
+    state = network.state_dict() if isinstance(network, nn.Module) else network
     with TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pt"
-        torch.save(network.state_dict(), path)
-        return open_network(path, unseen)
+        torch.save(state, path)
+        return open_network(path, unseen or Unseen())
+
+
+def refusal(network: nn.Module | dict[str, Tensor]) -> str:
+    with pytest.raises(WeightsError) as caught:
+        opened(network)
+    assert "weights.pt" in str(caught.value)
+    return str(caught.value)
 
 
 @torch.no_grad()
@@ -36,13 +47,13 @@ def outputs(network: nn.Sequential, images: Tensor) -> np.ndarray:
 
 @st.composite
 def networks(draw: st.DrawFn) -> tuple[nn.Sequential, Activation]:
-    """Draw an order of modules that numbers can tell."""
+    """Draw an order of modules that numbers can show."""
     activation: Activation = draw(st.sampled_from(get_args(Activation)))
     modules: list[nn.Module] = [nn.Flatten()]
     n_inputs = SIDE**2
     for width in draw(st.lists(st.integers(1, 9), max_size=4)):
         modules.append(nn.Linear(n_inputs, width, bias=draw(st.booleans())))
-        act, norm = ACTIVATIONS[activation](), nn.BatchNorm1d(width)
+        act, norm = ACTIVATIONS[activation](), nn.BatchNorm1d(width, affine=draw(st.booleans()))
         modules += draw(st.sampled_from([[act], [norm, act], [act, norm], [norm], []]))
         if isinstance(modules[-1], ACTIVATIONS[activation]) and draw(st.booleans()):
             modules.append(nn.Dropout(0.5))
@@ -51,21 +62,190 @@ def networks(draw: st.DrawFn) -> tuple[nn.Sequential, Activation]:
     return sequential(*modules, seed=draw(st.integers(0, 5))), activation
 
 
-@given(networks())
-def test_it_gives_what_the_sequential_gives(drawn: tuple[nn.Sequential, Activation]) -> None:
+@given(networks(), st.sampled_from(["", "module.", "net.", "module._orig_mod.net."]))
+def test_it_gives_what_the_sequential_gives(
+    drawn: tuple[nn.Sequential, Activation], prefix: str
+) -> None:
     network, activation = drawn
-    told = opened(network, Unseen(activation=activation)).probabilities(PIXELS)
+    state = {f"{prefix}{k}": v for k, v in sorted(network.state_dict().items(), reverse=True)}
+    found = opened(state, Unseen(activation=activation))
     z = outputs(network, UNIT)
     log_odds = z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
-    np.testing.assert_allclose(told, 1 / (1 + np.exp(-log_odds)), rtol=1e-4, atol=1e-6)
+    wanted = 1 / (1 + np.exp(-log_odds))
+    np.testing.assert_allclose(found.probabilities(PIXELS), wanted, rtol=1e-4, atol=1e-6)
+    assert (f"Every key begins with {prefix}, which is left out." in found.notes) == bool(prefix)
+
+
+def test_the_network_of_the_reports_is_found() -> None:
+    network = opened(reports_network(n_outputs=2))
+    assert network.text == (
+        "Flatten -> Linear(64, 6) -> BatchNorm1d(6) -> relu -> Linear(6, 5) -> BatchNorm1d(5) -> "
+        "relu -> Linear(5, 2)"
+    )
+    assert network.side == 8
+    assert network.notes[:2] == (
+        "Before module 1: a module without weights, taken as Flatten.",
+        "Activation: relu, behind modules 2 and 6. Weights do not say which.",
+    )
+
+
+def _norm(n: int = 6) -> nn.BatchNorm1d:
+    return nn.BatchNorm1d(n)
+
+
+HIDDEN, LAST = nn.Linear(64, 6), nn.Linear(6, 1)
+
+
+@pytest.mark.parametrize(
+    ("modules", "text", "note"),
+    [
+        (
+            [HIDDEN, nn.ReLU(), _norm(), LAST],
+            "relu -> BatchNorm1d(6) -> Linear",
+            "behind module 0",
+        ),
+        (
+            [HIDDEN, nn.ReLU(), _norm(), nn.Dropout(), LAST],
+            "relu -> BatchNorm1d",
+            "Behind module 0 the activation may stand on either side",
+        ),
+        ([HIDDEN, _norm(), LAST], "(6) -> Linear", "No activation behind module 1: the numbers"),
+        (
+            [nn.Flatten(), nn.Dropout(), HIDDEN, nn.ReLU(), nn.Dropout(), nn.Identity(), LAST],
+            "Flatten -> Linear(64, 6) -> relu -> Linear",
+            "Behind module 2 are more than two modules",
+        ),
+        (
+            [nn.Flatten(), nn.Dropout(), HIDDEN, nn.ReLU(), LAST],
+            "Flatten -> Linear(64, 6)",
+            "Before module 2: 2 modules without weights, taken as Flatten and Dropout.",
+        ),
+        (
+            [nn.Flatten(), _norm(64), nn.Dropout(), nn.Linear(64, 1)],
+            "Flatten -> BatchNorm1d(64) -> Linear(64, 1)",
+            "Before module 1",
+        ),
+    ],
+)
+def test_what_the_numbers_show_is_found_and_the_rest_is_said(
+    modules: list[nn.Module], text: str, note: str
+) -> None:
+    network = opened(sequential(*modules))
+    assert text in network.text
+    assert any(note in one for one in network.notes)
+
+
+@pytest.mark.parametrize("has_sigmoid", [False, True])
+def test_what_was_assumed_is_said(has_sigmoid: bool) -> None:
+    unseen = Unseen(input_scale="raw", activation="gelu", has_sigmoid=has_sigmoid)
+    notes = " ".join(opened(reports_network(), unseen).notes)
+    assert "Activation: gelu" in notes
+    assert "pixels 0..255 (--input-scale raw)" in notes
+    assert ("another on top of it" in notes) == has_sigmoid
+
+
+def test_half_precision_becomes_float32() -> None:
+    network = sequential(nn.Linear(64, 3, bias=False), nn.BatchNorm1d(3), nn.Linear(3, 1)).half()
+    assert {p.dtype for p in opened(network).model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("modules", "words"),
+    [
+        ([nn.Linear(60, 1)], ["0.weight (1, 60)", "no square image"]),
+        ([nn.Linear(3 * 32 * 32, 1)], ["3,072", "3 x 32 x 32 would be color images"]),
+        ([nn.Linear(9, 1)], ["3 x 3 pixels", "from 8 to 1024"]),
+        ([nn.Linear(64, 3)], ["0.weight (3, 64) gives 3 values", "1 output or 2"]),
+        (
+            [nn.Linear(64, 5), nn.ReLU(), nn.Linear(6, 1)],
+            ["2.weight (1, 6) takes 6 values, but 0.weight (5, 64) before it gives 5"],
+        ),
+        (
+            [nn.Linear(64, 5), nn.BatchNorm1d(6), nn.Linear(5, 1)],
+            ["1.running_mean (6,) takes 6", "2.weight (1, 5) takes 5 values, but"],
+        ),
+        (
+            [nn.Linear(64, 5), nn.BatchNorm1d(5)],
+            ["1.running_mean (5,) is the last", "a Linear with 1 or 2 outputs is missing"],
+        ),
+        (
+            [nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 1)],
+            ["0.weight (4, 1, 3, 3): 4 dimensions, a Conv2d"],
+        ),
+    ],
+)
+def test_layers_that_make_no_network_are_named_with_key_and_shape(
+    modules: list[nn.Module], words: list[str]
+) -> None:
+    text = refusal(sequential(*modules))
+    for word in words:
+        assert word in text
+
+
+def test_every_fault_is_said_at_once() -> None:
+    tensors = {k: v for k, v in STATE.items() if k not in ("1.weight", "6.running_var")}
+    text = refusal(tensors | {"9.bias": torch.zeros(7)})
+    assert "1.bias (6,): not of a Linear" in text
+    assert 'Missing key(s) in state_dict: "running_var"' in text
+    assert "9.weight (1, 5), 9.bias (7,): size mismatch for bias" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "module", "words"),
+    [
+        (2, nn.LayerNorm(6), "whose running_mean and running_var are missing"),
+        (3, nn.PReLU(), "3.weight (1,): not of a Linear"),
+        (3, nn.LSTM(4, 2), "3.weight_ih_l0 (8, 4)"),
+        (3, nn.MultiheadAttention(4, 2), "not those of one nn.Sequential"),
+    ],
+)
+def test_other_modules_are_named(number: int, module: nn.Module, words: str) -> None:
+    tensors = {k: v for k, v in STATE.items() if not k.startswith(("2.running", "2.num"))}
+    tensors |= {f"{number}.{key}": value for key, value in module.state_dict().items()}
+    assert words in refusal(tensors)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("2.running_mean", torch.zeros(5), "size mismatch for running_mean"),
+        ("2.running_var", -torch.ones(6), "negative variances"),
+        ("5.weight", torch.full((5, 6), torch.nan), "not finite"),
+        ("5.weight", torch.zeros(5, 6, dtype=torch.int8), "torch.int8, no floats"),
+        ("5.weight", torch.zeros(0, 6), "5.weight (0, 6)"),
+        ("5.weight_g", torch.zeros(5), "Unexpected key(s)"),
+    ],
+)
+def test_values_that_make_no_layer_are_refused(key: str, value: Tensor, words: str) -> None:
+    text = refusal(STATE | {key: value})
+    assert key in text
+    assert words in text
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("fc1.weight", "fc2.weight"),
+        ("features.0.weight", "classifier.0.weight"),
+        ("weight", "bias"),
+    ],
+)
+def test_keys_of_anything_but_one_sequential_are_refused(keys: tuple[str, ...]) -> None:
+    text = refusal({key: torch.zeros(4, 4) for key in keys})
+    assert keys[0] in text
+    assert "one nn.Sequential" in text
 
 
 def test_raw_pixels_and_the_argmax_of_two_outputs_as_in_report_d() -> None:
     network = reports_network(n_outputs=2)
-    told = opened(network, Unseen(input_scale="raw")).probabilities(PIXELS)
+    found = opened(network, Unseen(input_scale="raw")).probabilities(PIXELS)
     z = outputs(network, RAW)
     assert 0 < z.argmax(1).sum() < len(z)
-    np.testing.assert_array_equal(told > 0.5, z.argmax(1) == 1)
+    np.testing.assert_array_equal(found > 0.5, z.argmax(1) == 1)
+    with torch.no_grad():
+        network[9].weight.zero_()
+        network[9].bias.zero_()
+    assert (opened(network).probabilities(PIXELS) == 0.5).all()  # Equal outputs mean normal.
 
 
 @pytest.mark.parametrize(
@@ -79,38 +259,20 @@ def test_raw_pixels_and_the_argmax_of_two_outputs_as_in_report_d() -> None:
 )
 def test_inputs_are_scaled_as_the_script_did(scale: str, values: torch.Tensor) -> None:
     network = reports_network()
-    told = opened(network, Unseen(input_scale=scale)).probabilities(PIXELS)
+    found = opened(network, Unseen(input_scale=scale)).probabilities(PIXELS)
     wanted = 1 / (1 + np.exp(-outputs(network, values)[:, 0]))
     # An image is centered on its mean as a whole gray level, and the deviation is that of all.
-    np.testing.assert_allclose(told, wanted, atol=0.1 if scale == "image" else 1e-5)
+    np.testing.assert_allclose(found, wanted, atol=0.1 if scale == "image" else 1e-5)
 
 
-def test_two_outputs_that_are_equal_mean_normal_as_argmax_does() -> None:
-    network = reports_network(n_outputs=2)
-    with torch.no_grad():
-        network[9].weight.zero_()
-        network[9].bias.zero_()
-    assert (opened(network, Unseen()).probabilities(PIXELS) == 0.5).all()
-
-
-def test_a_sigmoid_too_many_keeps_probabilities_above_one_half_as_in_report_a() -> None:
-    network = reports_network()
-    once = opened(network, Unseen())
-    twice = opened(network, Unseen(has_sigmoid=True))
+def test_a_second_sigmoid_keeps_probabilities_above_one_half_as_in_report_a() -> None:
+    once = opened(reports_network())
+    twice = opened(reports_network(), Unseen(has_sigmoid=True))
     assert twice.text.endswith("Linear(5, 1) -> Sigmoid")
-    told = twice.probabilities(PIXELS)
-    assert 0.5 < told.min() < told.max() < 0.7311
+    found = twice.probabilities(PIXELS)
+    assert 0.5 < found.min() < found.max() < 0.7311
     order = np.argsort(once.probabilities(PIXELS))
-    assert (np.diff(told[order]) >= 0).all()
-
-
-@pytest.mark.parametrize("has_sigmoid", [False, True])
-def test_what_was_assumed_is_said(has_sigmoid: bool) -> None:
-    unseen = Unseen(input_scale="raw", activation="gelu", has_sigmoid=has_sigmoid)
-    notes = " ".join(opened(reports_network(), unseen).notes)
-    assert "Activation: gelu" in notes
-    assert "pixels 0..255 (--input-scale raw)" in notes
-    assert ("another on top of it" in notes) == has_sigmoid
+    assert (np.diff(found[order]) >= 0).all()
 
 
 def fitted(scale: float) -> nn.Sequential:
@@ -124,22 +286,21 @@ def fitted(scale: float) -> nn.Sequential:
 
 
 @pytest.mark.parametrize(("scale", "right"), [(1 / 255, "unit"), (1.0, "raw")])
-def test_the_first_batch_norm_tells_a_wrong_input_scale(scale: float, right: str) -> None:
-    network = fitted(scale)
+def test_the_first_batch_norm_shows_a_wrong_input_scale(scale: float, right: str) -> None:
     for given_scale in ("unit", "raw"):
-        warned = opened(network, Unseen(input_scale=given_scale)).check(PIXELS)
+        network = opened(fitted(scale), Unseen(input_scale=given_scale))
+        warned = list(check_scale(network, PIXELS))
         assert len(warned) == (given_scale != right)
         assert all(f"--input-scale {right}" in warning for warning in warned)
+        assert not list(check_scale(network, PIXELS[:1]))
 
 
 def test_images_of_another_exposure_are_no_wrong_scale() -> None:
-    network = opened(fitted(1 / 255), Unseen())
-    assert not network.check(PIXELS // 4)
-    assert not network.check(PIXELS[:1])
+    assert not list(check_scale(opened(fitted(1 / 255)), PIXELS // 4))
 
 
-def test_pieces_do_not_change_what_is_told(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = open_network(save(reports_network().state_dict()), Unseen())
+def test_pieces_do_not_change_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = opened(reports_network())
     whole = network.probabilities(PIXELS)
     monkeypatch.setattr("hpo.weights.network.EVALUATION_PIXELS", 3 * SIDE**2)
     np.testing.assert_allclose(network.probabilities(PIXELS), whole, rtol=1e-6)

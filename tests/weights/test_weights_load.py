@@ -20,7 +20,7 @@ from hpo.training.engine import Weights
 from hpo.training.losses import probabilities
 from hpo.training.model import compute_logits, plain_model
 from hpo.weights import Unseen, open_model
-from hpo.weights.saving import CONFIG_KEY, network_script, to_safetensors_file, to_torch_file
+from hpo.weights.export import CONFIG_KEY, network_script, to_safetensors_file, to_torch_file
 
 SIDE = 8
 FILES = ("weights-repeat-0.pt", "weights-repeat-1.pt")

@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from hpo.data import TEST, Dataset, Pixels
 from hpo.data.dataset import Source
+from hpo.data.images import resize
 from hpo.data.source import open_source
 from hpo.errors import DataError, WeightsError
-from hpo.weights import Unseen
-from hpo.weights.evaluation import evaluate_weights, to_document
+from hpo.weights import Unseen, open_network, predict
+from hpo.weights.predict import evaluate_weights, to_document
 from tests.weights.conftest import SIDE, Save, reports_network
 
 N_POOL = 4
@@ -124,7 +126,7 @@ def test_all_answers_of_one_class_and_an_off_threshold_are_said(
     data = dataset([50, 60, 70], [110, 120, 150])
     signs = " ".join(evaluate_weights(weights(20), data).signs)
     assert "Every test image is called pneumonia" in signs
-    assert "The threshold is off" in signs
+    assert "the threshold does not fit" in signs
     assert "accuracy would be 100.0 %" in signs
     assert evaluate_weights(weights(100), data).signs == ()
 
@@ -216,3 +218,27 @@ def test_the_document_holds_plain_numbers(weights: Callable[..., Path]) -> None:
     assert document["data"]["n_test"] == 4
     assert all(isinstance(note, str) for note in document["notes"])
     assert math.isclose(document["metrics"]["accuracy"]["value"], 0.75)
+
+
+def test_each_file_has_the_mean_of_its_repeats_and_a_broken_one_its_problem(
+    save: Save, tmp_path: Path
+) -> None:
+    networks = [
+        open_network(save(reports_network(n).state_dict(), f"{n}.pt"), Unseen()) for n in (1, 2)
+    ]
+    pixels = np.random.default_rng(2).integers(0, 256, (3, SIDE, SIDE), dtype=np.uint8)
+    files = [tmp_path / f"{i}.png" for i in range(4)]
+    for file, image in zip(files, pixels, strict=False):
+        Image.fromarray(image).save(file)
+    files[1].write_bytes(files[1].read_bytes()[:40])
+    large = Image.fromarray(pixels[2]).resize((10 * SIDE, 20 * SIDE))
+    large.convert("RGB").save(files[2])
+    found = list(predict(networks, files))
+    assert [one.file for one in found] == files
+    assert [one.problem is None for one in found] == [True, False, True, False]
+    assert str(files[1]) in str(found[1].problem)
+    assert (found[1].probability, found[1].repeats) == (None, ())
+    for place, image in ((0, pixels[0]), (2, resize(np.asarray(large), SIDE))):
+        repeats = tuple(network.probabilities(image[None])[0] for network in networks)
+        assert found[place].repeats == repeats
+        assert found[place].probability == pytest.approx(sum(repeats) / 2)

@@ -1,0 +1,253 @@
+"""The probability of pneumonia for image files, and what weights are worth on test images."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+import numpy as np
+
+from hpo.data import TEST, Dataset
+from hpo.data.images import decode_all, resize
+from hpo.data.source import bits_in_use, to_8_bits
+from hpo.errors import DataError, WeightsError
+from hpo.evaluate.checks import is_one_answer
+from hpo.evaluate.metrics import Labels, count_answers, statistics
+from hpo.evaluate.records import Confusion
+from hpo.evaluate.test import check_test
+from hpo.evaluate.thresholds import FALL, LOPSIDED, best_accuracy
+from hpo.stats import Interval, bootstrap_by_patient
+from hpo.weights.load import notes_of, open_model, text_of
+from hpo.weights.network import USUAL_SCALES, Network, Probabilities, Unseen, check_scale
+
+_MOST_TRIED: Final = 500
+_LEAST_GAIN: Final = 0.1
+_SIGMOID_OF_ONE: Final = 0.7312
+_LEARNED_RANGE: Final = 0.1
+_WHOSE: Final = (
+    "Whether these weights have seen the test images in training is unknown: if they have, these "
+    "numbers are too good."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What networks say of a file: `probability` is the mean of `repeats`, one per network.
+
+    A file that cannot be read has a `problem` instead, and no repeats.
+    """
+
+    file: Path
+    probability: float | None = None
+    repeats: tuple[float, ...] = ()
+    problem: str | None = None
+
+    @property
+    def lowest(self) -> float | None:
+        """The lowest probability of one network alone."""
+        return min(self.repeats, default=None)
+
+    @property
+    def highest(self) -> float | None:
+        """The highest probability of one network alone."""
+        return max(self.repeats, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A network of an ensemble by itself: its metrics at the ensemble's threshold.
+
+    A metric is NaN where it is not defined.
+    """
+
+    path: Path
+    architecture: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsEvaluation:
+    """A network that was read from a file, or the ensemble of a folder, on the test images.
+
+    Intervals are those of the bootstrap by patient: this model, other patients. `members` are the
+    networks of an ensemble, one alone has none. `notes` say what was found and assumed of the
+    networks, `signs` what looks broken.
+    """
+
+    path: Path
+    architecture: str
+    data: str
+    is_phantom: bool
+    n_images: int
+    n_patients: int
+    threshold: float
+    metrics: Mapping[str, Interval]
+    confusion: Confusion
+    members: tuple[Member, ...]
+    notes: tuple[str, ...]
+    signs: tuple[str, ...]
+
+
+def predict(networks: Sequence[Network], files: Sequence[Path]) -> Iterator[Prediction]:
+    """Yield the prediction for each file, in order; a broken one does not end it."""
+    for file in files:
+        try:
+            (image,) = decode_all([file])
+        except DataError as problem:
+            yield Prediction(file=file, problem=str(problem))
+            continue
+        # Brighter than any image of the training: then its own bits are the better guess.
+        bits = max(bits_in_use(int(image.max())), *(network.bits for network in networks))
+        pixels = to_8_bits(image, bits)
+        repeats = tuple(
+            float(network.probabilities(resize(pixels, network.side)[None])[0])
+            for network in networks
+        )
+        yield Prediction(file=file, probability=fmean(repeats), repeats=repeats)
+
+
+def evaluate_weights(
+    path: Path, dataset: Dataset, *, unseen: Unseen | None = None, threshold: float = 0.5
+) -> WeightsEvaluation:
+    """Answer the test images of a data set with the network of a file, or the mean of a folder.
+
+    A probability above the threshold means pneumonia.
+
+    Raises:
+        WeightsError: a file cannot be read, or its network gives no numbers.
+        DataError: there is no test split, or it has one class only.
+    """
+    check_test(dataset)
+    networks = open_model(path, unseen)
+    test = dataset.where(TEST)
+    labels, patients = dataset.labels[test], dataset.patients[test]
+    each = [network.probabilities(dataset.pixels_at(network.side)[test]) for network in networks]
+    mean = np.mean(each, axis=0)
+    found = statistics(labels, mean, threshold=threshold)
+    metrics = {name: bootstrap_by_patient(found[name], patients) for name in found}
+    members = [_alone(n, p, labels, threshold) for n, p in zip(networks, each, strict=True)]
+    signs = [
+        (f"{network.path.name}: " if len(networks) > 1 else "") + sign
+        for network in networks
+        for sign in _scale_signs(network, dataset, threshold)
+    ]
+    signs += _answer_signs(mean, threshold)
+    signs += _threshold_sign(metrics, best_accuracy(labels, [mean]))
+    return WeightsEvaluation(
+        path=path,
+        architecture=text_of(networks),
+        data=dataset.name,
+        is_phantom=dataset.is_phantom,
+        n_images=len(test),
+        n_patients=len(np.unique(patients)),
+        threshold=threshold,
+        metrics=metrics,
+        confusion=count_answers(mean > threshold, labels),
+        members=tuple(members) if len(members) > 1 else (),
+        notes=(*notes_of(networks), _WHOSE),
+        signs=tuple(signs),
+    )
+
+
+def to_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
+    """Return what `hpo evaluate --weights --json` prints."""
+    return {
+        "weights": str(evaluation.path),
+        "architecture": evaluation.architecture,
+        "data": {
+            "name": evaluation.data,
+            "is_phantom": evaluation.is_phantom,
+            "n_test": evaluation.n_images,
+            "n_patients": evaluation.n_patients,
+        },
+        "threshold": evaluation.threshold,
+        "metrics": {
+            name: {"value": found.mean, "low": found.low, "high": found.high}
+            for name, found in evaluation.metrics.items()
+        },
+        "confusion": asdict(evaluation.confusion),
+        "n_right": evaluation.confusion.n_right,
+        "n_images": evaluation.n_images,
+        "members": [
+            {"weights": str(m.path), "architecture": m.architecture, "metrics": dict(m.metrics)}
+            for m in evaluation.members
+        ],
+        "notes": list(evaluation.notes),
+        "signs": list(evaluation.signs),
+    }
+
+
+def _alone(
+    network: Network, probabilities: Probabilities, labels: Labels, threshold: float
+) -> Member:
+    every = np.ones((1, len(labels)))
+    found = statistics(labels, probabilities, threshold=threshold)
+    return Member(
+        path=network.path,
+        architecture=network.text,
+        metrics={name: float(statistic(every)[0]) for name, statistic in found.items()},
+    )
+
+
+def _scale_signs(network: Network, dataset: Dataset, threshold: float) -> list[str]:
+    """Say that the input scale of a network does not fit the images.
+
+    Where its first layer shows nothing, that another scale fits the images outside the test far
+    better: four standard errors of the difference are chance in one of 5,000 cases.
+    """
+    pixels = dataset.pixels_at(network.side)
+    if not isinstance(network.settings, Unseen):
+        return []
+    if signs := list(check_scale(network, pixels[dataset.where(TEST)])):
+        return signs
+    pool = np.setdiff1d(np.arange(len(dataset)), dataset.where(TEST))
+    pool = pool[np.linspace(0, len(pool) - 1, min(len(pool), _MOST_TRIED)).astype(int)]
+    own = network.settings.input_scale
+    is_right = {}
+    for scale in dict.fromkeys((own, *USUAL_SCALES)):
+        try:
+            found = network.probabilities(pixels[pool], input_scale=scale)
+        except WeightsError:  # It overflows: this is not the scale.
+            continue
+        is_right[scale] = (found > threshold) == dataset.labels[pool]
+    most = max(int(right.sum()) for right in is_right.values())
+    best = [scale for scale, right in is_right.items() if right.sum() == most]
+    gain = is_right[best[0]].astype(int) - is_right[own]
+    if gain.mean() < _LEAST_GAIN or gain.sum() <= 4 * np.sqrt(np.abs(gain).sum()):
+        return []
+    return [
+        f"Of {len(pool)} training images {100 * is_right[own].mean():.1f} % are right with "
+        f"--input-scale {own}, and {100 * most / len(pool):.1f} % with {' or '.join(best)}. Use "
+        "the scale that the network was trained with."
+    ]
+
+
+def _answer_signs(probabilities: Probabilities, threshold: float) -> Iterator[str]:
+    low, high = float(probabilities.min()), float(probabilities.max())
+    if is_one_answer(probabilities.tolist(), threshold):
+        called = "pneumonia" if low > threshold else "normal"
+        yield f"Every test image is called {called} (probabilities {low:.3f} to {high:.3f})."
+    # A network that has not learned gives such values too, but in a narrow range.
+    if low >= 0.5 and high <= _SIGMOID_OF_ONE and high - low >= _LEARNED_RANGE:
+        yield (
+            f"All probabilities are between {low:.3f} and {high:.3f}, as where a sigmoid is "
+            "applied twice: 0.731 is the sigmoid of 1, 0.5 that of 0. See --has-sigmoid."
+        )
+
+
+def _threshold_sign(metrics: Mapping[str, Interval], best: float) -> Iterator[str]:
+    """Say that another threshold would do far better, by the same measures as for a study.
+
+    A study compares with its validation images; of these weights there are none.
+    """
+    accuracy, auroc, sensitivity, specificity = (
+        metrics[name].mean or 0.0 for name in ("accuracy", "auroc", "sensitivity", "specificity")
+    )
+    if abs(sensitivity - specificity) >= LOPSIDED and best - accuracy >= FALL:
+        yield (
+            f"The model ranks these images (AUROC {auroc:.3f}), but the threshold does not fit "
+            f"them: sensitivity {100 * sensitivity:.1f} %, specificity {100 * specificity:.1f} %. "
+            f"With the best threshold for them accuracy would be {100 * best:.1f} %; do "
+            "not report that number, for it is chosen on the test labels."
+        )
