@@ -34,7 +34,7 @@ def main() -> None:
     quiet_optuna()
     rows = []
     for path in parser.parse_args().databases:
-        storage = open_storage(f"sqlite:///{path}", create=False).optuna
+        storage = open_storage(f"sqlite:///{path}", create=False)
         for name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
             if read_record(study).sampler == "tpe" and read_record(study).kind == "search":

@@ -107,7 +107,7 @@ def build(n_trials: int) -> None:
     for name, long in made.items():
         in_database(long, storage, name)
         save_runs(long, RunStore(Path("studies/runs")))
-    storage.optuna.engine.dispose()
+    storage.engine.dispose()
 
 
 def timed_process(command: list[str], n_runs: int) -> dict[str, Any]:

@@ -10,21 +10,21 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 
-from hpo.storage.opening import Storage
+from hpo.storage.database import Database
 from tests.long_studies import LongStudy, begin
 
 
-def in_database(long: LongStudy, storage: Storage, name: str = "long") -> optuna.Study:
+def in_database(long: LongStudy, storage: Database, name: str = "long") -> optuna.Study:
     """Put the study into a database by whole tables: trial by trial takes Optuna minutes."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=name,
-        storage=storage.optuna,
+        storage=storage,
         direction=long.record.score.kind.direction,
     )
     begin(study, long)
     rows: dict[Any, list[dict[str, Any]]] = {}
-    with storage.optuna.engine.begin() as connection:
+    with storage.engine.begin() as connection:
         last = connection.execute(
             sqlalchemy.select(sqlalchemy.func.max(models.TrialModel.trial_id))
         )

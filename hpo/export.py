@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save
 
 from hpo.errors import OutputError, StudyError
 from hpo.evaluate import Ensemble, Evaluated, Evaluation
-from hpo.files import WrittenFiles, remove_leftovers, write_whole, writing
+from hpo.files import WrittenFiles, remove_leftovers, write_atomic, writing
 from hpo.run.artifacts import battery_to_csv, curves_to_csv, table_to_csv
 from hpo.run.reproduce import Retrained
 from hpo.search import Job
@@ -28,7 +28,7 @@ from hpo.untrusted import printable
 
 Which = Literal["best", "all", "none"]
 
-_WAY_OUT: Final = "Make room or name another folder with --out, then export again."
+_HINT: Final = "Make room or name another folder with --out, then export again."
 
 _WEIGHTS: Final = re.compile(r"weights-repeat-[0-9]+\.(safetensors|pt)")
 _NAMES: Final = re.compile(
@@ -89,7 +89,7 @@ def export(exporter: Exporter, folder: Path, *, which: Which = "best") -> Iterat
             f"{named(summary.name, summary.storage)}"
         )
     homes = [folder / folder_name(configuration) for configuration in summary.configurations]
-    with writing(folder, way_out=_WAY_OUT):
+    with writing(folder, hint=_HINT):
         files = WrittenFiles(folder)
         _check_places(files, homes)
     _write(files, folder / "configurations.csv", _configurations_csv(summary))
@@ -228,7 +228,7 @@ def _write_trained(
             _write_repeat(files, one, repeat, result.weights)
             kept = _kept(exporter, repeat)
             if kept and one.configuration is exporter.summary.best:
-                write_whole(kept, save(result.weights), way_out=_WAY_OUT)
+                write_atomic(kept, save(result.weights), hint=_HINT)
             label = f"{one.configuration.label}, repeat {repeat.number}"
             yield f"{label}: its weights are trained again ({n_done} of {len(jobs)})"
 
@@ -248,8 +248,8 @@ def _write_repeat(files: WrittenFiles, one: _Chosen, repeat: Repeat, weights: We
 
     path = one.home / f"weights-repeat-{repeat.number}"
     content = to_safetensors_file(weights, one.configuration.config, one.bits)
-    files.write(path.with_suffix(".safetensors"), content, way_out=_WAY_OUT)
-    files.write(path.with_suffix(".pt"), to_torch_file(weights), way_out=_WAY_OUT)
+    files.write(path.with_suffix(".safetensors"), content, hint=_HINT)
+    files.write(path.with_suffix(".pt"), to_torch_file(weights), hint=_HINT)
 
 
 def _write_script(files: WrittenFiles, one: _Chosen) -> None:
@@ -259,7 +259,7 @@ def _write_script(files: WrittenFiles, one: _Chosen) -> None:
     names = [f"weights-repeat-{repeat.number}" for repeat in one.configuration.judged]
     states = [f"{name}.pt" for name in names]
     _write(files, one.home / "network.py", network_script(one.configuration.config, states))
-    with writing(one.home, way_out=_WAY_OUT):
+    with writing(one.home, hint=_HINT):
         for path in one.home.iterdir():
             if _WEIGHTS.fullmatch(path.name) and path.stem not in names:
                 path.unlink()
@@ -289,7 +289,7 @@ def _read(path: Path) -> Weights | None:
 
 
 def _write(files: WrittenFiles, path: Path, text: str) -> None:
-    files.write(path, text.encode(), way_out=_WAY_OUT)
+    files.write(path, text.encode(), hint=_HINT)
 
 
 def _config_json(configuration: Configuration, bits: int) -> str:

@@ -49,15 +49,15 @@ def at_home(path: str | Path) -> Path:
         ) from None
 
 
-def write_whole(path: Path, content: bytes, *, way_out: str) -> None:
+def write_atomic(path: Path, content: bytes, *, hint: str) -> None:
     """Write a file atomically: it is there whole or not at all, even where power fails.
 
-    `way_out` says what to do where it cannot be written.
+    `hint` says what to do where it cannot be written.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    with writing(path.parent, way_out=way_out), replacing(path) as file:
+    with writing(path.parent, hint=hint), replacing(path) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -154,7 +154,7 @@ class WrittenFiles:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() in digests
 
-    def write(self, path: Path, content: bytes, *, way_out: str) -> None:
+    def write(self, path: Path, content: bytes, *, hint: str) -> None:
         """Write a file of the folder whole, and put it on the list.
 
         Raises:
@@ -163,7 +163,7 @@ class WrittenFiles:
         name, digest = self._name(path), hashlib.sha256(content).hexdigest()
         digests = self._digests.setdefault(name, set())
         if digest not in digests:
-            with writing(self.folder, way_out=way_out):
+            with writing(self.folder, hint=hint):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 # Before the file: what a killed process wrote is hpo's as well.
                 # A link would lead to another file, a pipe would wait for its reader.
@@ -171,7 +171,7 @@ class WrittenFiles:
                 with os.fdopen(os.open(self._list, flags, 0o666), "wb") as file:
                     file.write(f"{digest}  {name}\n".encode())
             digests.add(digest)
-        write_whole(path, content, way_out=way_out)
+        write_atomic(path, content, hint=hint)
 
     def remove(self) -> None:
         """Remove the files, the folders that are empty then, and the list.
@@ -217,19 +217,19 @@ def write_page(path: Path, page: str, *, again: str) -> None:
             f"missing: move that file, then run {again}"
         )
     remove_leftovers(path.parent)
-    way_out = f"The page is missing: make room, then run {again}"
-    write_whole(path, page.encode(), way_out=way_out)
+    hint = f"The page is missing: make room, then run {again}"
+    write_atomic(path, page.encode(), hint=hint)
 
 
 @contextlib.contextmanager
-def writing(folder: Path, *, way_out: str) -> Iterator[None]:
+def writing(folder: Path, *, hint: str) -> Iterator[None]:
     """Turn a failure to write into a folder into one message that says what to do."""
     try:
         yield
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be written: {error.strerror or error}. What is finished is kept. "
-            f"{way_out}"
+            f"{hint}"
         ) from error
 
 

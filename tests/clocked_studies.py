@@ -12,7 +12,8 @@ from hpo.run.kept_weights import KeptWeights
 from hpo.run.loop import Event, TrainingLoop, TrialDone
 from hpo.run.session import open_source
 from hpo.space import Choices, FloatRange, IntRange, Parameter, Space, Sweep, SweepValue
-from hpo.storage.opening import Storage, open_storage
+from hpo.storage.database import Database
+from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from hpo.study.record import DataInfo, Goal, StudyRecord
@@ -81,7 +82,7 @@ class Bench:
         self.runs = RunStore(self.folder / "runs")
 
     @property
-    def storage(self) -> Storage:
+    def storage(self) -> Database:
         return open_storage(self.url)
 
     def study(self, record: StudyRecord, name: str = "study") -> optuna.Study:

@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def artifacts(folder: Path) -> dict[str, str]:
     """The path of each artifact of a study of one trial; all of them hold a script."""
-    study = optuna.create_study(study_name="s", storage=open_storage(url(folder)).optuna)
+    study = optuna.create_study(study_name="s", storage=open_storage(url(folder)))
     (folder / "artifacts").mkdir()
     store = optuna.artifacts.FileSystemArtifactStore(folder / "artifacts")
     trial, paths = study.ask(), {}

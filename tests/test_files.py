@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from hpo.files import remove_leftovers, replacing, write_whole
+from hpo.files import remove_leftovers, replacing, write_atomic
 from tests.conftest import SMALL, Hpo
 
 
 def test_what_a_killed_process_left_half_written_is_removed_at_once(tmp_path: Path) -> None:
-    write_whole(tmp_path / "kept.json", b"{}", way_out="")
+    write_atomic(tmp_path / "kept.json", b"{}", hint="")
     program = (
         "import os, pathlib, sys; from hpo.files import replacing\n"
         "with replacing(pathlib.Path(sys.argv[1], 'a')) as file:\n"

@@ -10,7 +10,7 @@ import sqlalchemy
 from sqlalchemy.pool import NullPool
 
 from hpo.errors import StorageError
-from hpo.storage.opening import explained, open_storage
+from hpo.storage.opening import open_storage, translate_errors
 from hpo.storage.runs import Run, RunKey, RunStore
 from tests.cli.test_bad_input import said
 from tests.conftest import SMALL, Hpo
@@ -66,7 +66,7 @@ def test_the_study_records_its_command_without_the_password(
     hpo: Hpo, xrays: Path, url: str
 ) -> None:
     assert hpo(*GRID, *MINE, "--data", xrays, "--storage", url, "--test").code == 0
-    storage = open_storage(url).optuna
+    storage = open_storage(url)
     study = storage.get_study_id_from_name("mine")
     recorded = repr((storage.get_study_user_attrs(study), storage.get_all_trials(study)))
     assert "hpo:***@" in recorded
@@ -116,17 +116,20 @@ def test_a_lock_of_another_program_is_not_waited_for_without_end(url: str) -> No
     with sqlalchemy.create_engine(url, poolclass=NullPool).connect() as other:
         other.execute(sqlalchemy.text("LOCK TABLE studies"))
         ours = open_storage(url, busy_timeout_s=0.2)
-        with pytest.raises(StorageError, match="is locked by another program"), explained(url):
-            ours.optuna.get_all_studies()
+        with (
+            pytest.raises(StorageError, match="is locked by another program"),
+            translate_errors(url),
+        ):
+            ours.get_all_studies()
         other.rollback()
-    assert ours.optuna.get_all_studies() == []
+    assert ours.get_all_studies() == []
 
 
 def test_a_study_that_another_program_deletes_meanwhile_is_said(url: str) -> None:
     storage = open_storage(url)
-    study = optuna.create_study(study_name="a", storage=storage.optuna)
-    optuna.delete_study(study_name="a", storage=open_storage(url).optuna)
-    with pytest.raises(StorageError, match="another program deleted it"), explained(url):
+    study = optuna.create_study(study_name="a", storage=storage)
+    optuna.delete_study(study_name="a", storage=open_storage(url))
+    with pytest.raises(StorageError, match="another program deleted it"), translate_errors(url):
         study.ask()
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import InvalidRequestError, PendingRollbackError
 from sqlalchemy.orm.exc import StaleDataError
 
 from hpo.errors import StorageError, UsageError
-from hpo.storage.opening import explained, open_storage
+from hpo.storage.opening import open_storage, translate_errors
 from hpo.storage.url import mask, mask_command
 
 ENDLESS = (
@@ -54,7 +54,7 @@ def test_a_network_drive_gets_the_rollback_journal_and_a_note(
 
 
 def corrupt(path: Path) -> None:
-    open_storage(url(path)).optuna.engine.dispose()
+    open_storage(url(path)).engine.dispose()
     content = bytearray(path.read_bytes())
     content[100:8000] = b"\xff" * 7900
     path.write_bytes(content)
@@ -117,7 +117,7 @@ def test_a_database_that_computes_what_it_holds_is_not_opened(
     tmp_path: Path, odd: list[str], named: str
 ) -> None:
     path = tmp_path / "hpo.db"
-    open_storage(url(path)).optuna.engine.dispose()
+    open_storage(url(path)).engine.dispose()
     with sqlite3.connect(path) as connection:
         for statement in odd:
             connection.execute(statement)
@@ -136,7 +136,7 @@ def test_a_database_that_computes_what_it_holds_is_not_opened(
 )
 def test_a_schema_of_another_version_is_said_to_be_one(tmp_path: Path, change: str) -> None:
     path = tmp_path / "hpo.db"
-    open_storage(url(path)).optuna.engine.dispose()
+    open_storage(url(path)).engine.dispose()
     with sqlite3.connect(path) as connection:
         connection.execute(change)
     with pytest.raises(StorageError, match="another version of Optuna than"):
@@ -204,7 +204,7 @@ def test_a_url_that_cannot_be_used_is_refused_without_its_password(bad: str) -> 
     ],
 )
 def test_what_sqlalchemy_says_of_itself_is_said_in_our_words(error: Exception, said: str) -> None:
-    with pytest.raises(StorageError, match=said) as caught, explained("sqlite:///hpo.db"):
+    with pytest.raises(StorageError, match=said) as caught, translate_errors("sqlite:///hpo.db"):
         raise error
     assert str(error) not in str(caught.value)
 
@@ -238,8 +238,8 @@ def test_what_other_programs_do_to_an_open_database_is_said(
     storage = open_storage(url(path), busy_timeout_s=0.1)
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute(statement)
-        with pytest.raises(StorageError, match=said), explained(storage.url):
-            optuna.create_study(study_name="a", storage=storage.optuna)
+        with pytest.raises(StorageError, match=said), translate_errors(storage.url):
+            optuna.create_study(study_name="a", storage=storage)
 
 
 @pytest.mark.parametrize(
@@ -260,8 +260,8 @@ def test_a_url_that_cannot_be_is_a_usage_error(bad: str, said: str) -> None:
 @pytest.mark.parametrize("secret", ["p@ss", "p%40ss", "more"])
 def test_what_a_library_says_is_quoted_unless_the_password_stands_in_it(secret: str) -> None:
     url = "postgresql://me:p%40ss@host/db?sslpassword=more"
-    with pytest.raises(StorageError, match="is not shown") as caught, explained(url):
+    with pytest.raises(StorageError, match="is not shown") as caught, translate_errors(url):
         raise sqlite3.OperationalError(f"no route for {secret}")
     assert secret not in str(caught.value)
-    with pytest.raises(StorageError, match="no route for you"), explained(url):
+    with pytest.raises(StorageError, match="no route for you"), translate_errors(url):
         raise sqlite3.OperationalError("no route for you")

@@ -70,7 +70,7 @@ def test_a_configuration_without_all_its_repeats_is_not_the_best(bench: Bench) -
 
 def test_studies_of_other_programs_are_counted_and_left_out(bench: Bench) -> None:
     bench.study(record(), "ours")
-    optuna.create_study(study_name="theirs", storage=bench.storage.optuna)
+    optuna.create_study(study_name="theirs", storage=bench.storage)
     summaries, unreadable, n_foreign = summarize_all(bench.storage)
     assert ([s.name for s in summaries], unreadable, n_foreign) == (["ours"], {}, 1)
 

@@ -112,7 +112,7 @@ def report(
     """Write the page of a study: studies/STUDY/report.html."""
     from hpo.cli.output import print_json, print_path
     from hpo.report import write_report
-    from hpo.storage.opening import explained, open_storage
+    from hpo.storage.opening import open_storage, translate_errors
     from hpo.storage.paths import runs_folder, study_folder
     from hpo.storage.runs import RunStore
     from hpo.study.gathering import summarize
@@ -121,7 +121,7 @@ def report(
     opened = open_study(open_storage(storage, create=False), study)
     summary = summarize(opened, storage_url=storage)
     folder = study_folder(storage, study)
-    with explained(storage):
+    with translate_errors(storage):
         path = write_report(summary, opened, RunStore(runs_folder(storage)), folder)
     if json:
         print_json({"study": study, "path": str(path)})

@@ -21,7 +21,8 @@ from hpo.evaluate.pairs import compare
 from hpo.evaluate.records import Evaluation, from_document, to_document
 from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, read_rule
 from hpo.run.session import open_recorded_data
-from hpo.storage.opening import Storage, explained, in_command
+from hpo.storage.database import Database
+from hpo.storage.opening import in_command, translate_errors
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import mask_command
@@ -56,7 +57,7 @@ def check_test(dataset: Dataset) -> None:
 
 def open_test(
     study: optuna.Study,
-    storage: Storage,
+    storage: Database,
     *,
     threshold: str = DEFAULT,
     is_all: bool = False,
@@ -78,7 +79,7 @@ def open_test(
         DataError: the data are gone or changed, or their test split is empty or of one class.
     """
     rule = read_rule(threshold)
-    with explained(storage.url):
+    with translate_errors(storage.url):
         summary = summarize(study, storage_url=storage.url)
         candidates = gather(summary, RunStore(runs_folder(storage.url)), is_all=is_all)
         if dataset is None:

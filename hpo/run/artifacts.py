@@ -18,8 +18,8 @@ import optuna
 import sqlalchemy
 from optuna.artifacts import ArtifactMeta
 
-from hpo.files import MAKE_ROOM, write_whole, writing
-from hpo.storage.opening import Storage
+from hpo.files import MAKE_ROOM, write_atomic, writing
+from hpo.storage.database import Database
 from hpo.storage.runs import Run
 from hpo.untrusted import csv_cell
 
@@ -80,12 +80,12 @@ def attach_curves(trial: optuna.Trial, run: Run, *, name: str, folder: Path) -> 
     key = str(uuid.UUID(name))
     meta = ArtifactMeta(artifact_id=key, filename=_CURVES, mimetype="text/csv", encoding=None)
     trial.storage.set_trial_system_attr(trial._trial_id, _KEY + key, json.dumps(asdict(meta)))
-    write_whole(folder / key, curves_to_csv(run).encode(), way_out=MAKE_ROOM)
+    write_atomic(folder / key, curves_to_csv(run).encode(), hint=MAKE_ROOM)
 
 
-def attached_to(study: optuna.Study, storage: Storage) -> set[str]:
+def attached_to(study: optuna.Study, storage: Database) -> set[str]:
     """Return the curves of a study's trials, also of those that cannot be read."""
-    attached = storage.optuna.trial_attributes(study._study_id, _KEY)
+    attached = storage.trial_attributes(study._study_id, _KEY)
     return {
         name
         for key, value in attached.items()
@@ -100,11 +100,11 @@ def _is_curves(value: str) -> bool:
     return True
 
 
-def all_attached(storage: Storage) -> set[str]:
+def all_attached(storage: Database) -> set[str]:
     """Return every artifact that a study or a trial of the database has."""
     tables = ("trial_system_attributes", "study_system_attributes")
     queries = (f"SELECT key FROM {table} WHERE key LIKE '{_KEY}%'" for table in tables)
-    with storage.optuna.engine.connect() as connection:
+    with storage.engine.connect() as connection:
         keys = connection.scalars(sqlalchemy.text(" UNION ".join(queries)))
         return {key.removeprefix(_KEY) for key in keys}
 
@@ -115,7 +115,7 @@ def remove_attached(artifacts: Iterable[str], *, folder: Path) -> None:
     Raises:
         OutputError: a file cannot be removed.
     """
-    way_out = "The study is deleted from the database; its curves here are no longer used."
-    with writing(folder, way_out=way_out):
+    hint = "The study is deleted from the database; its curves here are no longer used."
+    with writing(folder, hint=hint):
         for artifact in () if folder.is_symlink() else artifacts:
             (folder / artifact).unlink(missing_ok=True)

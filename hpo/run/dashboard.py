@@ -21,7 +21,7 @@ from optuna.artifacts import FileSystemArtifactStore
 
 from hpo.errors import UsageError
 from hpo.files import MAKE_ROOM, writing
-from hpo.storage.opening import Storage
+from hpo.storage.database import Database
 
 _READING: Final = ("GET", "HEAD")
 # A browser shows these and runs nothing in them; HTML, SVG and XML may hold scripts.
@@ -31,7 +31,7 @@ _SHOWN: Final = frozenset(
 )
 
 
-def open_server(storage: Storage, *, folder: Path, host: str, port: int, token: str) -> "Server":
+def open_server(storage: Database, *, folder: Path, host: str, port: int, token: str) -> "Server":
     """Listen for optuna-dashboard on a storage; only who has the token changes studies.
 
     Raises:
@@ -40,9 +40,9 @@ def open_server(storage: Storage, *, folder: Path, host: str, port: int, token: 
     """
     from optuna_dashboard import wsgi
 
-    with writing(folder, way_out=MAKE_ROOM):
+    with writing(folder, hint=MAKE_ROOM):
         folder.mkdir(parents=True, exist_ok=True)
-    app = wsgi(storage.optuna, artifact_store=FileSystemArtifactStore(folder))
+    app = wsgi(storage, artifact_store=FileSystemArtifactStore(folder))
     try:
         return Server(app, host=host, port=port, token=token)
     except OSError as error:

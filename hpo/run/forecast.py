@@ -22,7 +22,7 @@ from hpo.search.grid import grid_jobs
 from hpo.search.proposals import make_sampler
 from hpo.search.tpe import SearchProgress, all_cells
 from hpo.search.trials import Job, Trials, job_of, read_trials, run_key, suggest
-from hpo.storage.opening import explained, open_storage, quiet_optuna
+from hpo.storage.opening import open_storage, quiet_optuna, translate_errors
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import sqlite_path
@@ -145,7 +145,7 @@ def _find(plan: Plan) -> optuna.Study | None:
     storage = open_storage(plan.storage, create=False)
     study = studies.find(storage, plan.name)
     if study is not None:
-        with explained(plan.storage):
+        with translate_errors(plan.storage):
             studies.check_fits(study, plan.record)
     return study
 

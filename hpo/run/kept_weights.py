@@ -3,7 +3,7 @@
 from pathlib import Path
 from statistics import fmean
 
-from hpo.files import MAKE_ROOM, write_whole, writing
+from hpo.files import MAKE_ROOM, write_atomic, writing
 from hpo.study.record import Goal
 from hpo.study.score import Score
 from hpo.study.summary import StudySummary
@@ -45,7 +45,7 @@ class KeptWeights:
         Raises:
             OutputError: the folder cannot be written.
         """
-        write_whole(self.folder / f"{run}.safetensors", content, way_out=MAKE_ROOM)
+        write_atomic(self.folder / f"{run}.safetensors", content, hint=MAKE_ROOM)
 
     def add(self, identity: str, repeat: int, run: str, score: float, *, place: int) -> None:
         """Note a finished repeat of configuration number `place`, and drop what has lost by it.
@@ -67,7 +67,7 @@ class KeptWeights:
             return
         best = max(self._ranks, key=lambda one: self._ranks[one])
         kept = {run for run, _ in self._judged(self._repeats[best])}
-        with writing(self.folder, way_out=MAKE_ROOM):
+        with writing(self.folder, hint=MAKE_ROOM):
             for path in self.folder.glob("*.safetensors"):
                 if path.stem not in kept and self._owners.get(path.stem) in self._ranks:
                     path.unlink(missing_ok=True)

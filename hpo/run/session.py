@@ -20,8 +20,9 @@ from hpo.run.loop import Event, TrainingLoop
 from hpo.run.plan import Plan, describe_data
 from hpo.search import GridSource, SearchSource, Source
 from hpo.search.trials import requeue_running
+from hpo.storage.database import Database
 from hpo.storage.lock import Check, study_lock
-from hpo.storage.opening import Storage, explained, in_command, open_storage, quiet_optuna
+from hpo.storage.opening import in_command, open_storage, quiet_optuna, translate_errors
 from hpo.storage.paths import (
     artifacts_folder,
     clear_study_folder,
@@ -47,7 +48,7 @@ class Session:
     """
 
     plan: Plan
-    storage: Storage
+    storage: Database
     study: optuna.Study
     record: StudyRecord
     goal: Goal
@@ -87,7 +88,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
     quiet_optuna()
     storage = open_storage(plan.storage)
     with study_lock(storage, plan.name) as check:
-        with explained(storage.url):
+        with translate_errors(storage.url):
             study = studies.find(storage, plan.name)
             if study is None or studies.is_blank(study):
                 study = studies.create(storage, plan.name, with_device(plan.record))
@@ -121,7 +122,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
 def plan_resume(name: str, storage_url: str) -> Plan:
     """Plan to continue a study with its own data, space, device and goal."""
     study = studies.open_study(open_storage(storage_url, create=False), name)
-    with explained(storage_url):
+    with translate_errors(storage_url):
         record, goal = studies.read_record(study), studies.read_goal(study)
     return Plan(
         name=name,
@@ -141,12 +142,12 @@ def open_recorded_data(
         DataError: they are gone, or not what they were.
     """
     path = record.data.path if moved is None else str(moved)
-    way_out = (
+    hint = (
         "Say with --data PATH where they are now; this records it and trains nothing: "
         f"hpo resume {in_command(study)} --data PATH --dry-run"
     )
     try:
-        dataset = open_data(None if path is None else Path(path), hint=way_out)
+        dataset = open_data(None if path is None else Path(path), hint=hint)
     except DataError as error:
         raise DataError(f"The data of the study {study.study_name}: {error}") from error
     if dataset.fingerprint != record.data.fingerprint:
@@ -163,9 +164,9 @@ def move_data(name: str, storage_url: str, path: Path) -> None:
     """Record where the data of a study are now."""
     storage = open_storage(storage_url, create=False)
     study = studies.open_study(storage, name)
-    with explained(storage_url):
+    with translate_errors(storage_url):
         dataset = open_recorded_data(study, studies.read_record(study), moved=path)
-    with study_lock(storage, name), explained(storage_url):
+    with study_lock(storage, name), translate_errors(storage_url):
         studies.move_data(study, describe_data(dataset, path))
 
 
@@ -186,7 +187,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         n_used = min(n_lanes, max(1, session.source.n_left()))
         return open_stack(session.record, session.training_data, n_lanes=n_used)
 
-    with explained(session.storage.url):
+    with translate_errors(session.storage.url):
         yield from TrainingLoop(
             session.study,
             session.record,
@@ -202,16 +203,16 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         _record_baselines(session)
 
 
-def delete_study(storage: Storage, name: str) -> None:
+def delete_study(storage: Database, name: str) -> None:
     """Delete a study and the files that hpo wrote for it; the run store keeps its trainings.
 
     The files stay if another database is in the same folder: its studies may have them too.
     """
     with study_lock(storage, name):
-        with explained(storage.url):
-            study = optuna.load_study(study_name=name, storage=storage.optuna)
+        with translate_errors(storage.url):
+            study = optuna.load_study(study_name=name, storage=storage)
             attached = attached_to(study, storage)
-            optuna.delete_study(study_name=name, storage=storage.optuna)
+            optuna.delete_study(study_name=name, storage=storage)
             attached -= all_attached(storage)  # What a copy of the study has as well.
         if has_other_database(storage.url):
             return

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DataError
 from hpo.config import TrainingConfig
 from hpo.errors import HpoError, StudyError, first_fault
 from hpo.storage import MOST_TRIALS
-from hpo.storage.url import storage_option
+from hpo.storage.url import mask, storage_option
 
 DAMAGE: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
@@ -53,9 +53,13 @@ TABLES: Final = tuple(_tables())
 
 
 class Database(RDBStorage):
-    """The studies in one database, as Optuna keeps them."""
+    """The studies in one database, as Optuna keeps them.
+
+    `notes` holds what the user should know about how it was opened.
+    """
 
     def __init__(self, url: str, *, engine_kwargs: dict[str, Any]) -> None:
+        self.notes: tuple[str, ...] = ()
         self._measured: set[int] = set()
         self._of_hpo: set[int] = set()
         super().__init__(url, engine_kwargs=engine_kwargs)
@@ -63,6 +67,11 @@ class Database(RDBStorage):
     @staticmethod
     def _fill_storage_url_template(template: str) -> str:
         return template  # Optuna puts its version into braces; here they belong to the name.
+
+    @property
+    def shown_url(self) -> str:
+        """The URL as it may be printed: without a password."""
+        return mask(self.url)
 
     def study_names(self) -> list[str]:
         """Return the names of all studies, the oldest first."""

@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.errors import StorageError, StudyError
-from hpo.storage.opening import Storage, explained
+from hpo.storage.database import Database
+from hpo.storage.opening import translate_errors
 from hpo.storage.url import sqlite_path, storage_option
 
 Check: TypeAlias = Callable[[], object]
@@ -34,7 +35,7 @@ _HOLDER: Final = sqlalchemy.text("""
 
 
 @contextlib.contextmanager
-def study_lock(storage: Storage, name: str) -> Iterator[Check]:
+def study_lock(storage: Database, name: str) -> Iterator[Check]:
     """Keep every other process from driving, moving or deleting a study until the end.
 
     The system, or the database server, releases the lock however this process ends. Reading needs
@@ -51,7 +52,7 @@ def study_lock(storage: Storage, name: str) -> Iterator[Check]:
 
 
 @contextlib.contextmanager
-def _in_file(database: Path, storage: Storage, name: str) -> Iterator[Check]:
+def _in_file(database: Path, storage: Database, name: str) -> Iterator[Check]:
     """Lock a file beside the database, which only those can take who may write the database."""
     path = database.with_name(f"{database.name}-{_digest(name).hex()[:16]}.lock")
     about = path.with_suffix(".json")
@@ -85,15 +86,15 @@ def _in_file(database: Path, storage: Storage, name: str) -> Iterator[Check]:
 
 
 @contextlib.contextmanager
-def _on_server(storage: Storage, name: str) -> Iterator[Check]:
+def _on_server(storage: Database, name: str) -> Iterator[Check]:
     """Take an advisory lock of PostgreSQL on a connection that serves nothing else."""
     key = int.from_bytes(_digest(name)[:8], "big", signed=True)
-    with explained(storage.url):
-        connection = storage.optuna.engine.connect()
+    with translate_errors(storage.url):
+        connection = storage.engine.connect()
         connection.detach()
 
     def ask(query: str, **values: object) -> object:
-        with explained(storage.url):
+        with translate_errors(storage.url):
             found = connection.execute(sqlalchemy.text(query), values).scalar()
             connection.commit()
         return found
@@ -104,7 +105,7 @@ def _on_server(storage: Storage, name: str) -> Iterator[Check]:
         n_tries = 1
         while not ask("SELECT pg_try_advisory_lock(:key)", key=key):
             if n_tries == _MOST_TRIES:
-                with explained(storage.url):
+                with translate_errors(storage.url):
                     holder = connection.execute(_HOLDER, {"key": key}).first()
                 who, since = holder or ("", None)
                 pid, _, host = str(who).removeprefix("hpo ").partition(" ")
@@ -129,7 +130,7 @@ def _read(about: Path) -> tuple[str, str, str]:
     return "", "", ""
 
 
-def _in_use(storage: Storage, name: str, pid: str, host: str, since: str) -> StudyError:
+def _in_use(storage: Database, name: str, pid: str, host: str, since: str) -> StudyError:
     who = f"process {pid} on {host}" if pid else "another process"
     with contextlib.suppress(ValueError):
         when = datetime.fromisoformat(since).astimezone(UTC)

@@ -6,7 +6,6 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -108,23 +107,9 @@ _REASONS: Final = {
 """By what a database library says, the first that fits: what it means and what to do."""
 
 
-@dataclass(frozen=True)
-class Storage:
-    """An open database. `notes` holds what the user should know about how it was opened."""
-
-    url: str
-    optuna: Database
-    notes: tuple[str, ...]
-
-    @property
-    def shown_url(self) -> str:
-        """The URL as it may be printed: without a password."""
-        return mask(self.url)
-
-
 def open_storage(
     url: str, *, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S
-) -> Storage:
+) -> Database:
     """Open the database of studies, SQLite or PostgreSQL.
 
     Raises:
@@ -138,7 +123,7 @@ def open_storage(
     else:
         engine, notes = _prepare_sqlite(url, create=create, busy_timeout_s=busy_timeout_s)
     try:
-        with explained(url):
+        with translate_errors(url):
             try:
                 opened = Database(url, engine_kwargs=engine)
             except (OperationalError, ProgrammingError, IntegrityError) as error:
@@ -154,11 +139,12 @@ def open_storage(
         ) from error
     # A pool that is forgotten leaves its connections open until the server gives them up.
     weakref.finalize(opened, opened.engine.dispose)
-    return Storage(url, opened, notes)
+    opened.notes = notes
+    return opened
 
 
 @contextlib.contextmanager
-def explained(url: str) -> Iterator[None]:
+def translate_errors(url: str) -> Iterator[None]:
     """Turn what the database libraries raise into one message that says what to do."""
     try:
         yield
@@ -203,7 +189,7 @@ def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[
             f"{mask(url)!r} is not a storage URL. --storage takes "
             "postgresql+psycopg://USER@HOST:PORT/DATABASE."
         ) from None
-    with explained(url), engine.connect() as connection:
+    with translate_errors(url), engine.connect() as connection:
         schema = sqlalchemy.inspect(connection)
         tables = schema.get_table_names()
         views = _OURS & {*schema.get_view_names(), *schema.get_materialized_view_names()}
@@ -245,7 +231,7 @@ def _prepare_sqlite(
         ) from error
     if is_there:
         with (
-            explained(f"sqlite:///{path}"),
+            translate_errors(f"sqlite:///{path}"),
             contextlib.closing(sqlite3.connect(path, timeout=busy_timeout_s)) as connection,
         ):
             _look_at(path, connection)

@@ -63,8 +63,8 @@ def clear_study_folder(folder: Path) -> None:
         OutputError: a file cannot be removed.
     """
     page, weights, export = (folder / name for name in ("report.html", "weights", "export"))
-    way_out = "The study is deleted from the database: remove this folder yourself."
-    with writing(folder, way_out=way_out):
+    hint = "The study is deleted from the database: remove this folder yourself."
+    with writing(folder, hint=hint):
         for place in () if folder.is_symlink() else (weights, export, folder):
             if place.is_symlink() or not place.is_dir():
                 continue

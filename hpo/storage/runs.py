@@ -16,7 +16,7 @@ from pydantic import Strict, TypeAdapter
 
 from hpo.config import TrainingConfig
 from hpo.errors import RunStoreError
-from hpo.files import read_json, write_whole, writing
+from hpo.files import read_json, write_atomic, writing
 from hpo.training.numerics import BATTERY_VERSION, NUMERICS_VERSION
 
 FORMAT: Final = 1
@@ -24,7 +24,7 @@ FORMAT: Final = 1
 _MAX_BYTES: Final = 50_000_000
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 
-_WAY_OUT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
+_HINT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
 
 Number: TypeAlias = Annotated[float, Strict()]
 Metrics: TypeAlias = dict[str, Number]
@@ -121,7 +121,7 @@ class RunStore:
         Raises:
             OutputError: the folder cannot be written, or the disk is full.
         """
-        with writing(self.folder, way_out=_WAY_OUT):
+        with writing(self.folder, hint=_HINT):
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder) as file:
                 file.write(b"hpo")
@@ -179,4 +179,4 @@ class RunStore:
                 del epoch["stress"]
         document["battery"] = BATTERY_VERSION
         content = json.dumps(document, separators=(",", ":")).encode()
-        write_whole(self.path(key), content, way_out=_WAY_OUT)
+        write_atomic(self.path(key), content, hint=_HINT)

@@ -12,7 +12,8 @@ from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
 from hpo.search.tpe import SearchProgress, all_cells, choose_finalists
 from hpo.search.trials import read_trials
-from hpo.storage.opening import Storage, explained, in_command
+from hpo.storage.database import Database
+from hpo.storage.opening import in_command, translate_errors
 from hpo.storage.paths import study_folder
 from hpo.storage.runs import is_digest
 from hpo.storage.url import mask
@@ -53,7 +54,7 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         StudyError: hpo did not make it, or it is damaged.
         StorageError: the database cannot be read.
     """
-    with explained(storage_url):
+    with translate_errors(storage_url):
         record, goal, baselines = read_record(study), read_goal(study), read_baselines(study)
         openings = read_openings(study)
         found = read_trials(study, record)
@@ -100,7 +101,7 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     )
 
 
-def summarize_all(storage: Storage) -> tuple[list[StudySummary], dict[str, str], int]:
+def summarize_all(storage: Database) -> tuple[list[StudySummary], dict[str, str], int]:
     """Read every study of hpo, the oldest first.
 
     Also returned are what is wrong with those that cannot be read, by name, and the number of
@@ -108,9 +109,9 @@ def summarize_all(storage: Storage) -> tuple[list[StudySummary], dict[str, str],
     """
     summaries, unreadable, n_foreign = [], {}, 0
     for name in study_names(storage):
-        with explained(storage.url):
+        with translate_errors(storage.url):
             try:
-                study = optuna.load_study(study_name=name, storage=storage.optuna)
+                study = optuna.load_study(study_name=name, storage=storage)
                 if is_ours(study):
                     summaries.append(summarize(study, storage_url=storage.url))
                 else:

@@ -12,8 +12,8 @@ from hpo import space as spaces
 from hpo.config import nearest
 from hpo.errors import StudyError, fault_list, first_fault
 from hpo.option_texts import set_option
-from hpo.storage.database import DAMAGE, damaged_study
-from hpo.storage.opening import Storage, database_of, explained, in_command, url_of
+from hpo.storage.database import DAMAGE, Database, damaged_study
+from hpo.storage.opening import database_of, in_command, translate_errors, url_of
 from hpo.storage.url import storage_option
 from hpo.study.record import FORMAT, WINDOW, DataInfo, Goal, StudyRecord, check_name
 
@@ -24,15 +24,15 @@ _BASELINES: Final = TypeAdapter(dict[str, Annotated[float, Field(ge=0, le=1)]])
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
 
 
-def find(storage: Storage, name: str) -> optuna.Study | None:
+def find(storage: Database, name: str) -> optuna.Study | None:
     """Return the study of this name, or None."""
-    with explained(storage.url):
+    with translate_errors(storage.url):
         if name not in study_names(storage):
             return None
-        return optuna.load_study(study_name=name, storage=storage.optuna, pruner=_NO_PRUNER)
+        return optuna.load_study(study_name=name, storage=storage, pruner=_NO_PRUNER)
 
 
-def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
+def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
     """Create a study, or open the one of this name.
 
     Raises:
@@ -42,18 +42,18 @@ def create(storage: Storage, name: str, record: StudyRecord) -> optuna.Study:
     def made() -> optuna.Study:
         return optuna.create_study(
             study_name=check_name(name),
-            storage=storage.optuna,
+            storage=storage,
             direction=record.score.kind.direction,
             load_if_exists=True,
             pruner=_NO_PRUNER,
         )
 
-    with explained(storage.url):
+    with translate_errors(storage.url):
         study = made()
         if is_blank(study) and study.get_trials(deepcopy=False):
             # A study that was deleted while a process wrote it left trials, and SQLite gives them
             # to the next study with its number. Deleted with that study, they are gone.
-            optuna.delete_study(study_name=name, storage=storage.optuna)
+            optuna.delete_study(study_name=name, storage=storage)
             study = made()
         check_fits(study, record)
     return study
@@ -91,32 +91,32 @@ def move_data(study: optuna.Study, data: DataInfo) -> StudyRecord:
     return record
 
 
-def open_study(storage: Storage, name: str) -> optuna.Study:
+def open_study(storage: Database, name: str) -> optuna.Study:
     """Open a study that is there.
 
     Raises:
         StudyError: there is none of this name (with the nearest), or hpo did not make it.
     """
     study = _load(storage, name)
-    with explained(storage.url):
+    with translate_errors(storage.url):
         read_record(study)
     return study
 
 
-def count_trials(storage: Storage, name: str) -> int:
+def count_trials(storage: Database, name: str) -> int:
     """Count the trials of a study that hpo may delete, whatever is damaged in it.
 
     Raises:
         StudyError: there is none of this name, or another program made it.
     """
     study = _load(storage, name)
-    with explained(storage.url):
+    with translate_errors(storage.url):
         if not is_ours(study) and not is_blank(study):
             raise _made_by("another program", study)
-        return storage.optuna.n_trials(study._study_id)
+        return storage.n_trials(study._study_id)
 
 
-def _load(storage: Storage, name: str) -> optuna.Study:
+def _load(storage: Database, name: str) -> optuna.Study:
     if study := find(storage, name):
         return study
     near = nearest(name, study_names(storage))
@@ -127,10 +127,10 @@ def _load(storage: Storage, name: str) -> optuna.Study:
     )
 
 
-def study_names(storage: Storage) -> list[str]:
+def study_names(storage: Database) -> list[str]:
     """Return the names of all studies in the database, the oldest first."""
-    with explained(storage.url):
-        return storage.optuna.study_names()
+    with translate_errors(storage.url):
+        return storage.study_names()
 
 
 def is_blank(study: optuna.Study) -> bool:

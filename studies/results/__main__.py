@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hpo.errors import HpoError, UsageError
-from hpo.files import write_whole
+from hpo.files import write_atomic
 from hpo.option_texts import read_lanes, read_pairs
 from hpo.run.plan import Settings
 from hpo.storage.url import DEFAULT_URL
@@ -116,10 +116,10 @@ def _write(text: str, out: Path | None) -> None:
     if out is None:
         sys.stdout.write(text)
         return
-    write_whole(
+    write_atomic(
         out,
         text.encode(),
-        way_out="--out names another file; nothing has to be trained again.",
+        hint="--out names another file; nothing has to be trained again.",
     )
     print(f"Written: {out}", file=sys.stderr)
 

@@ -13,7 +13,8 @@ from hpo.evaluate.learning_curves import compare_curves
 from hpo.evaluate.thresholds import DEFAULT
 from hpo.run.plan import Plan, Settings, plan_grid
 from hpo.run.session import open_session
-from hpo.storage.opening import Storage, open_storage, quiet_optuna
+from hpo.storage.database import Database
+from hpo.storage.opening import open_storage, quiet_optuna
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
@@ -83,7 +84,7 @@ def tell(task: Task) -> Result:
     )
 
 
-def _is_complete(task: Task, storage: Storage) -> bool:
+def _is_complete(task: Task, storage: Database) -> bool:
     study = studies.find(storage, task.plan.name)
     if study is None:
         return False
@@ -94,7 +95,7 @@ def _is_complete(task: Task, storage: Storage) -> bool:
     )
 
 
-def _fault(task: Task, storage: Storage) -> str:
+def _fault(task: Task, storage: Database) -> str:
     """Say what of a sweep is neither finished nor failed; nothing where nothing is."""
     study = studies.open_study(storage, task.plan.name)
     summary = summarize(study, storage_url=storage.url)
@@ -104,7 +105,7 @@ def _fault(task: Task, storage: Storage) -> str:
     return f"{task.sweep.key}: {n_waiting} to do, {n_running} under way elsewhere"
 
 
-def _evaluate(study: optuna.Study, summary: StudySummary, storage: Storage) -> Evaluation | None:
+def _evaluate(study: optuna.Study, summary: StudySummary, storage: Database) -> Evaluation | None:
     """Return what the test says at a threshold of 0.5, None while the sweep is not complete.
 
     The last opening serves again where it was of the same trials.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hpo.data import TEST, load
 from hpo.errors import HpoError
-from hpo.files import write_whole
+from hpo.files import write_atomic
 from hpo.storage.url import DEFAULT_URL
 from studies.scores.document import choose, document
 from studies.scores.rules import Judged, judge
@@ -83,7 +83,7 @@ def _write(parts: dict[Part, list[Trained]], *, is_open: bool, out: Path) -> Non
                 print(title, notes[title], file=sys.stderr, flush=True)
     there = {part.name for part in parts}
     text = document(tables, notes, [name for name in NAMES if name not in there])
-    write_whole(out, text.encode(), way_out="Give another file with --out.")
+    write_atomic(out, text.encode(), hint="Give another file with --out.")
 
 
 def _tests(part: Part, n_test: int) -> Iterator[tuple[str, NDArray[np.int64]]]:

@@ -80,7 +80,7 @@ class Case:
     def described(self) -> dict[str, Any]:
         """Return all that the study came to, but for times and for who trained what."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = open_storage(self.url, create=False).optuna
+        storage = open_storage(self.url, create=False)
         study = optuna.load_study(study_name="s", storage=storage)
         storage.engine.dispose()
         trials = study.get_trials(deepcopy=False)

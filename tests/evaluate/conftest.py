@@ -12,7 +12,8 @@ from optuna.trial import TrialState, create_trial
 
 from hpo.data import TEST, Dataset, load, seal
 from hpo.evaluate import Evaluation, open_test
-from hpo.storage.opening import Storage, open_storage
+from hpo.storage.database import Database
+from hpo.storage.opening import open_storage
 from hpo.storage.runs import Epoch, Run, RunKey, RunStore
 from hpo.study import study as studies
 from hpo.study.record import DataInfo, Goal
@@ -56,7 +57,7 @@ class Finished:
         )
         names = ("batch_size",) if self.kind == "grid" else ("learning_rate",)
         self.record = replace(record(self.kind, *names), data=info)
-        self.storage: Storage = open_storage(f"sqlite:///{self.folder}/hpo.db")
+        self.storage: Database = open_storage(f"sqlite:///{self.folder}/hpo.db")
         self.runs = RunStore(self.folder / "runs")
         self.study: optuna.Study = studies.create(self.storage, "study", self.record)
         studies.raise_goal(self.study, Goal(self.n_repeats, 3))

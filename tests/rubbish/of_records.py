@@ -70,7 +70,7 @@ def cache_seeds() -> list[bytes]:
 def database_seeds() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path, whole = Path(folder) / "hpo.db", Path(folder) / "whole.db"
-        open_storage(f"sqlite:///{path}").optuna.engine.dispose()
+        open_storage(f"sqlite:///{path}").engine.dispose()
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute("VACUUM INTO ?", (str(whole),))
         return [whole.read_bytes()]
@@ -81,5 +81,5 @@ def read_database(folder: Path, content: bytes) -> None:
         left.unlink()
     (folder / "hpo.db").write_bytes(content)
     opened = open_storage(f"sqlite:///{folder / 'hpo.db'}", create=False, busy_timeout_s=0.1)
-    opened.optuna.remove_session()
-    opened.optuna.engine.dispose()
+    opened.remove_session()
+    opened.engine.dispose()
