@@ -24,9 +24,10 @@ from benchmarks.competent import (
 from benchmarks.report_loop import ReportLoop, open_report_loop, run_report_epoch
 from hpo.config import TrainingConfig
 from hpo.data import TrainingData
-from hpo.training import processes, stack
+from hpo.training import stack
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, Stack
+from hpo.training.pool import Pool
 
 LOOP = "reports' loop"
 COMPETENT = "competent loop"
@@ -104,8 +105,7 @@ def open_stack(setting: Setting, n_processes: int = 0) -> Stack:
     """Open the stacked engine, over processes where there are to be any."""
     if not n_processes:
         return stack.open_stack(setting.data, device=setting.device)
-    spread = processes.Spread(n_processes=n_processes)
-    return processes.open_stack(setting.data, device=setting.device, spread=spread)
+    return Pool(setting.data, setting.device, n_processes=n_processes)
 
 
 def add_lane(stack: Stack, config: TrainingConfig, repeat: int) -> int:

@@ -1,4 +1,4 @@
-"""What an epoch costs by its configuration: where the figures of `hpo.training.cost` come from.
+"""What an epoch costs by its configuration: where the figures of `hpo.training.machine` come from.
 
 Seventy random configurations of the default space and some of the prescribed sweeps are timed, all
 cores at work, and the seconds fitted by what an epoch consists of; relative errors count alike.
@@ -14,15 +14,15 @@ from scipy.optimize import nnls
 
 from benchmarks.drawing import draw
 from benchmarks.machine import REAL_DATA, describe_machine
-from hpo import cores
 from hpo import space as spaces
 from hpo.config import TrainingConfig
 from hpo.data import seal
 from hpo.run.plan import Settings, plan_grid
 from hpo.training import device as devices
-from hpo.training.cost import epoch_cost, parts
-from hpo.training.processes import seconds_side_by_side
-from hpo.training.timing import FOLD
+from hpo.training import machine
+from hpo.training.machine import epoch_cost, parts
+from hpo.training.pool import seconds_side_by_side
+from hpo.training.stack import FOLD
 
 RESULTS = Path(__file__).parent / "results" / "cost.json"
 N_RANDOM = 70
@@ -38,7 +38,7 @@ def main() -> None:
             data,
             configs,
             device=devices.choose("cpu", "auto"),
-            n_processes=cores.n_usable(),
+            n_processes=machine.n_cores(),
         )
     )
     n_train = len(data.fold(FOLD).train)

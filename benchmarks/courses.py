@@ -1,7 +1,7 @@
 """What becomes of searches: `python -m benchmarks.courses DATABASE [DATABASE ...]`.
 
 Of every finished search by TPE in these databases: the share of its trials that was pruned, and
-what its proposals and finalists cost in full (`hpo.training.cost.epoch_cost`) beside random
+what its proposals and finalists cost in full (`hpo.training.machine.epoch_cost`) beside random
 configurations of the same space. The forecast of `--dry-run` rests on them.
 """
 
@@ -21,7 +21,7 @@ from hpo.search.trials import job_of
 from hpo.storage.opening import open_storage, quiet_optuna
 from hpo.study.record import StudyRecord
 from hpo.study.study import read_goal, read_record
-from hpo.training.cost import epoch_cost
+from hpo.training.machine import epoch_cost
 
 RESULTS = Path(__file__).parent / "results" / "courses.json"
 N_RANDOM = 400

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from hpo import cores
+from hpo.training import machine
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,7 +17,7 @@ REAL_DATA = ROOT.parent / "shared" / "data" / "chest_xray"
 def describe_machine() -> dict[str, object]:
     """Return processor, cores, load and versions."""
     return {
-        "processor": cores.processor(),
+        "processor": machine.processor(),
         "n_cores": len(os.sched_getaffinity(0)),
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "system": platform.platform(),

@@ -1,7 +1,7 @@
 """How much of the time processes train, by the window of a search.
 
 A simulation. Fifty configurations are drawn from the default space, a third of them pruned at a
-third of their epochs; what an epoch costs is `hpo.training.cost.epoch_cost`. Each is put in 30
+third of their epochs; what an epoch costs is `hpo.training.machine.epoch_cost`. Each is put in 30
 random orders. Beside the windows stands what was before: all lanes in step, epoch by epoch.
 """
 
@@ -14,7 +14,7 @@ from benchmarks.drawing import draw
 from benchmarks.machine import describe_machine
 from benchmarks.schedule import Work, seconds_in_window
 from hpo import space as spaces
-from hpo.training.cost import epoch_cost
+from hpo.training.machine import epoch_cost
 
 RESULTS = Path(__file__).parent / "results" / "window.json"
 N_CONFIGURATIONS, N_ORDERS, N_TRAIN = 50, 30, 1_600

@@ -13,9 +13,9 @@ PACKAGE = ROOT / "hpo"
 
 # A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
 LAYERS = (
-    {"hpo", "hpo.errors", "hpo.cgroups", "hpo.modules"},
-    {"hpo.config", "hpo.cores", "hpo.files", "hpo.option_texts", "hpo.tables", "hpo.untrusted"},
-    {"hpo.data", "hpo.stats", "hpo.training.numerics", "hpo.training.device_names"},
+    {"hpo", "hpo.errors", "hpo.modules"},
+    {"hpo.config", "hpo.files", "hpo.option_texts", "hpo.tables", "hpo.untrusted"},
+    {"hpo.data", "hpo.stats", "hpo.training.engine"},
     {"hpo.training", "hpo.space", "hpo.storage"},
     {"hpo.study"},
     {"hpo.search"},

@@ -11,8 +11,8 @@ from hpo.data import TrainingData, open_data, seal
 from hpo.run import forecast as forecasts
 from hpo.run.forecast import Forecast, forecast, training_seconds
 from hpo.run.plan import SearchSettings, Settings, plan_grid, plan_search
-from hpo.training.cost import epoch_cost
 from hpo.training.device import Device
+from hpo.training.machine import epoch_cost
 from tests.conftest import Hpo
 
 SEARCHED = ("epochs", "learning_rate")

@@ -29,11 +29,11 @@ from hpo.storage.url import sqlite_path
 from hpo.study import study as studies
 from hpo.study.record import Goal, StudyRecord
 from hpo.training import device as devices
-from hpo.training.cost import epoch_cost
 from hpo.training.device import Device
-from hpo.training.processes import seconds_side_by_side
+from hpo.training.machine import epoch_cost
+from hpo.training.pool import seconds_side_by_side
 from hpo.training.progress import root_of
-from hpo.training.timing import FOLD, memory_bytes, seconds_per_epoch
+from hpo.training.stack import FOLD, memory_bytes, seconds_per_epoch
 
 _MOST_TIMED: Final = 12
 _N_RANDOM: Final = 400
@@ -188,8 +188,8 @@ def training_seconds(
 ) -> list[float]:
     """Return the seconds of each training.
 
-    At most 12 kinds are timed, evenly chosen by their cost (`hpo.training.cost.epoch_cost`); the
-    others follow from theirs.
+    At most 12 kinds are timed, evenly chosen by their cost (`hpo.training.machine.epoch_cost`);
+    the others follow from theirs.
     """
     n_train = len(data.fold(FOLD).train)
     costs = {_kind(config): epoch_cost(config, n_train=n_train) for config in configs}

@@ -27,8 +27,8 @@ from hpo.study.record import (
     versions,
 )
 from hpo.study.score import DEFAULT_METRICS, Score, read_score
-from hpo.training.device_names import check_names
-from hpo.training.numerics import SMALLEST_STRESSED
+from hpo.training.engine import SMALLEST_STRESSED
+from hpo.training.machine import check_names
 
 GRID_REPEATS = 5
 SEARCH_REPEATS = 1

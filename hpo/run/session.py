@@ -9,7 +9,6 @@ from pathlib import Path
 
 import optuna
 
-from hpo import cores
 from hpo import space as spaces
 from hpo.data import Dataset, TrainingData, cache, open_data, seal
 from hpo.errors import DataError, StudyError
@@ -36,7 +35,7 @@ from hpo.study.baselines import baselines
 from hpo.study.gathering import summarize
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.summary import StudySummary
-from hpo.training.cost import choose_lanes
+from hpo.training import machine
 from hpo.training.engine import Stack
 
 
@@ -265,14 +264,14 @@ def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
 def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
     """Open the engine that trains a study, on its device, in one process or several."""
     # torch takes two seconds to import: a study that is complete is shown without it.
-    from hpo.training import device, processes, stack
+    from hpo.training import device, stack
+    from hpo.training.pool import Pool
 
     place = device.choose(record.device, record.precision)
     n_processes = processes_of(record, n_lanes)
     if n_processes == 1:
         return stack.open_stack(data, device=place, joins=joins(record))
-    spread = processes.Spread(n_processes=n_processes, joins=joins(record))
-    return processes.open_stack(data, device=place, spread=spread)
+    return Pool(data, place, n_processes=n_processes, joins=joins(record))
 
 
 def lanes_of(record: StudyRecord, asked: int | None) -> int:
@@ -283,14 +282,14 @@ def lanes_of(record: StudyRecord, asked: int | None) -> int:
     configs = [record.space.base]
     if record.kind == "grid":
         configs = [cell.config for cell in spaces.cells(record.space, record.names)]
-    n_lanes = asked or choose_lanes(record.kind, record.device, configs)
+    n_lanes = asked or machine.choose_lanes(record.kind, record.device, configs)
     return min(n_lanes, record.window) if record.window else n_lanes
 
 
 def processes_of(record: StudyRecord, n_lanes: int) -> int:
     """Return in how many processes the lanes train: one per core, or per GPU if none is named."""
     if record.device.startswith("cpu"):
-        return min(n_lanes, cores.n_usable())
+        return min(n_lanes, machine.n_cores())
     if record.device != "cuda:0" or record.is_gpu_named:
         return 1
     from hpo.training import device

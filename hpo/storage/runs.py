@@ -17,7 +17,7 @@ from pydantic import Strict, TypeAdapter
 from hpo.config import TrainingConfig
 from hpo.errors import RunStoreError
 from hpo.files import read_json, write_atomic, writing
-from hpo.training.numerics import BATTERY_VERSION, NUMERICS_VERSION
+from hpo.training.engine import BATTERY_VERSION, NUMERICS_VERSION
 
 FORMAT: Final = 1
 

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator, TypeAdapter
 
-from hpo import cores
 from hpo import space as spaces
 from hpo.errors import UsageError
 from hpo.space import Space
 from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import is_folder_name
 from hpo.study.score import SCORES, Score, read_score
+from hpo.training import machine
 
 Kind = Literal["grid", "search"]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -223,4 +223,4 @@ def versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "unknown"
-    return found | {"processor": cores.processor()}
+    return found | {"processor": machine.processor()}

@@ -3,7 +3,6 @@
 Flip, then pose, then exposure; one rounding to gray levels at the end. What is off costs nothing.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -20,64 +19,36 @@ _STRETCH: Final = 8
 _EXPOSURE: Final = (6, 7)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Changes:
-    """What is changed at all, and how much at most: numbers, or tensors `()`."""
-
-    is_flipped: bool
-    is_warped: bool
-    is_exposed: bool
-    pose: float | Tensor
-    stretch: float | Tensor
-    exposure: float | Tensor
-
-    @property
-    def is_any(self) -> bool:
-        """Whether images are changed."""
-        return self.is_flipped or self.is_warped or self.is_exposed
-
-
-def changes_of(config: TrainingConfig) -> Changes:
-    """Return how a configuration changes its training images."""
-    return Changes(
-        is_flipped=config.augment_flip,
-        is_warped=config.is_warped,
-        is_exposed=config.augment_exposure > 0,
-        pose=config.augment_pose,
-        stretch=config.augment_stretch,
-        exposure=config.augment_exposure,
-    )
-
-
 def augment(
-    images: Tensor, changes: Changes, *, seeds: Tensor, epoch: Tag, positions: Tensor
+    images: Tensor, config: TrainingConfig, *, seeds: Tensor, epoch: Tag, positions: Tensor
 ) -> Tensor:
-    """Return the images as changed in this epoch; uint8 `(images, height, width)` in and out.
+    """Return training images `(images, height * width)`, uint8, as changed in this epoch.
 
     `positions` `(images,)` names each image by its place in the data: an image is changed in the
     same way whichever batch it comes in. `seeds` holds the lane's one seed.
     """
-    if changes.is_flipped:
-        images = flip(images, uniform_at(seeds, positions, AUGMENTATION, epoch, _FLIP)[0] < 0.5)
-    if not changes.is_warped and not changes.is_exposed:
+    is_exposed = config.augment_exposure > 0
+    if not (config.augment_flip or config.is_warped or is_exposed):
         return images
 
     def draw(*tags: int) -> Tensor:
         drawn = [uniform_at(seeds, positions, AUGMENTATION, epoch, tag)[0] for tag in tags]
         return 2 * torch.stack(drawn, 1) - 1
 
-    changed = images.to(torch.float32)
-    if changes.is_warped:
-        pose, stretch = draw(*_POSE) * changes.pose, draw(_STRETCH) * changes.stretch
-        changed = change_pose(changed, torch.cat([pose, stretch], 1))
-    if changes.is_exposed:
-        changed = change_exposure(changed, draw(*_EXPOSURE) * changes.exposure)
-    return changed.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def flip(images: Tensor, is_flipped: Tensor) -> Tensor:
-    """Mirror the images `(images, height, width)` where `is_flipped` `(images,)` says so."""
-    return torch.where(is_flipped[:, None, None], images.flip(2), images)
+    squares = images.view(-1, config.image_size, config.image_size)
+    if config.augment_flip:
+        is_flipped = uniform_at(seeds, positions, AUGMENTATION, epoch, _FLIP)[0] < 0.5
+        squares = torch.where(is_flipped[:, None, None], squares.flip(2), squares)
+    if config.is_warped or is_exposed:
+        changed = squares.to(torch.float32)
+        if config.is_warped:
+            pose = draw(*_POSE) * config.augment_pose
+            stretch = draw(_STRETCH) * config.augment_stretch
+            changed = change_pose(changed, torch.cat([pose, stretch], 1))
+        if is_exposed:
+            changed = change_exposure(changed, draw(*_EXPOSURE) * config.augment_exposure)
+        squares = changed.round_().clamp_(0, 255).to(torch.uint8)
+    return squares.reshape(images.shape)
 
 
 def change_pose(images: Tensor, pose: Tensor) -> Tensor:
@@ -100,23 +71,22 @@ def change_pose(images: Tensor, pose: Tensor) -> Tensor:
 
 
 def find_places(across: Tensor, along: Tensor, images: Tensor) -> Tensor:
-    """Return where every pixel of the result lies in its image `(images, height, width, 2)`.
+    """Return where every pixel of the result is in its image `(images, height, width, 2)`.
 
     As `F.affine_grid` does by a product of matrices that takes three times as long as the rest.
     """
     n, height, width = images.shape
-    x, y = (_centers(count, images) for count in (width, height))
+    # The centers of pixels between -1 and 1.
+    x, y = (
+        (2 * torch.arange(m, dtype=images.dtype, device=images.device) + 1) / m - 1
+        for m in (width, height)
+    )
     grid = images.new_empty(n, height, width, 2)
     for axis, matrix in enumerate((across, along)):
         row = x * matrix[:, :1]
         column = y * matrix[:, 1:2] + matrix[:, 2:]
         torch.add(row[:, None, :], column[:, :, None], out=grid[..., axis])
     return grid
-
-
-def _centers(count: int, like: Tensor) -> Tensor:
-    """Return the centers of so many pixels between -1 and 1."""
-    return (2 * torch.arange(count, dtype=like.dtype, device=like.device) + 1) / count - 1
 
 
 def change_exposure(images: Tensor, exposure: Tensor) -> Tensor:

@@ -8,29 +8,20 @@ numbers pass through many small operations, which take as long for eight lanes a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hpo.training.image_losses import Softness, compare
+from hpo.training.augmentation import augment
 from hpo.training.lane import Lane, Parameters, load_values
-from hpo.training.lane_data import batch_pixels
-from hpo.training.layers import Rows, backward, forward
-from hpo.training.layout import Layout, Scratch
-from hpo.training.optimizers import Step, update
+from hpo.training.layers import Rows, Scratch, backward, forward
+from hpo.training.losses import train_losses
+from hpo.training.optimizers import update
 from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
 
-Kind: TypeAlias = tuple[object, ...]
-
-
-class _Batch(NamedTuple):
-    """Which lanes train on how many images, from which place in their order on."""
-
-    lanes: tuple[int, ...]
-    start: int
-    size: int
+# What a lane sees of a batch: whole numbers `(batch, pixels)`, and the factor to network inputs.
+_Inputs = tuple[Tensor, Tensor | float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +30,8 @@ class Cohort:
 
     `orders` are the positions of the images `(n_train,)` of each lane; `keep` the dropout of each
     hidden layer, bool `(lanes, images, width)`, and `keep_scale` `(lanes, layers)` the factor of
-    what is kept. `measured` `(2, lanes, images)` takes the loss of every image, and 1 where the
-    answer was right.
+    what is kept; label `smoothing` and the focal loss's `gamma` are `(lanes, 1)`. `measured`
+    `(2, lanes, images)` takes the loss of every image, and 1 where the answer was right.
     """
 
     lanes: tuple[Lane, ...]
@@ -49,23 +40,17 @@ class Cohort:
     orders: tuple[Tensor, ...]
     keep: tuple[Tensor | None, ...]
     keep_scale: Tensor
-    softness: Softness
+    smoothing: Tensor
+    gamma: Tensor
     measured: Tensor
     scratch: Scratch
 
 
-def kind_of(lane: Lane) -> Kind:
+def kind_of(lane: Lane) -> tuple[object, ...]:
     """Return what the lanes of a cohort have in common."""
-    config = lane.config
-    return (
-        config.image_size,
-        config.batch_size,
-        config.hidden,
-        config.batch_norm,
-        config.activation,
-        config.loss,
-        config.n_outputs,
-    )
+    c = lane.config
+    sizes = c.image_size, c.batch_size, c.hidden, c.n_outputs
+    return (*sizes, c.batch_norm, c.activation, c.loss)
 
 
 def train_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[Tensor]:
@@ -77,7 +62,16 @@ def train_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[Tensor]:
     cohort = open_cohort(lanes, scratch)
     for _ in train_steps(cohort):
         pass
-    return close_cohort(cohort)
+    sums = []
+    for index, lane in enumerate(lanes):
+        own, n = slice(index, index + 1), len(cohort.orders[index])
+        lane.parameters = Parameters(
+            lane.parameters.first, cohort.rows.parameters[own], cohort.rows.statistics[own]
+        )
+        n -= n % lane.config.batch_size == 1
+        measured = cohort.measured[:, index, :n].to(torch.float64).sum(1)
+        sums.append(torch.cat([measured, torch.full_like(measured[:1], n)]))
+    return sums
 
 
 def open_cohort(lanes: Sequence[Lane], scratch: Scratch) -> Cohort:
@@ -85,64 +79,30 @@ def open_cohort(lanes: Sequence[Lane], scratch: Scratch) -> Cohort:
     one, device = lanes[0], lanes[0].seeds.device
     parameters = torch.cat([lane.parameters.row for lane in lanes])
 
-    def column(values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, dtype=parameters.dtype, device=device)[:, None]
+    def stacked(values: Sequence[Sequence[float]]) -> Tensor:
+        return torch.tensor(values, dtype=parameters.dtype, device=device)
 
-    rows = Rows(
-        layout=one.layout,
-        activation=one.config.activation,
-        parameters=parameters,
-        # What fills the rows up between parameters has no gradient; it must be zero, not rubbish.
-        gradients=torch.zeros_like(parameters),
-        statistics=torch.cat([lane.parameters.statistics for lane in lanes]),
-    )
     return Cohort(
         lanes=tuple(lanes),
-        rows=rows,
+        rows=Rows(
+            layout=one.layout,
+            activation=one.config.activation,
+            parameters=parameters,
+            # What fills rows up has no gradient; it must be zero, and not be left unset.
+            gradients=torch.zeros_like(parameters),
+            statistics=torch.cat([lane.parameters.statistics for lane in lanes]),
+        ),
         labels=one.data.labels.to(parameters.dtype),
         orders=tuple(_order(lane) for lane in lanes),
         keep=tuple(_keep(lanes, layer) for layer in range(len(one.config.hidden))),
-        keep_scale=torch.tensor(
-            [[1 / (1 - p) for p in lane.config.dropout_per_layer] for lane in lanes],
-            dtype=parameters.dtype,
-            device=device,
+        keep_scale=stacked(
+            [[1 / (1 - p) for p in lane.config.dropout_per_layer] for lane in lanes]
         ),
-        softness=Softness(
-            smoothing=column([lane.config.label_smoothing for lane in lanes]),
-            focal_gamma=column([lane.config.focal_gamma for lane in lanes]),
-        ),
+        smoothing=stacked([[lane.config.label_smoothing] for lane in lanes]),
+        gamma=stacked([[lane.config.focal_gamma] for lane in lanes]),
         measured=parameters.new_zeros(2, len(lanes), max(len(lane.data.train) for lane in lanes)),
         scratch=scratch,
     )
-
-
-def train_steps(cohort: Cohort) -> Iterator[None]:
-    """Train batch by batch, every lane on its own images."""
-    for batch in _batches(cohort):
-        stop = batch.start + batch.size
-        if len(batch.lanes) == len(cohort.lanes):
-            cohort.measured[:, :, batch.start : stop] = _train_step(cohort, batch)
-        else:
-            some = torch.tensor(batch.lanes, device=cohort.measured.device)
-            part = _pick(cohort, some)
-            cohort.measured[:, some, batch.start : stop] = _train_step(part, batch)
-            cohort.rows.parameters[some] = part.rows.parameters
-            cohort.rows.statistics[some] = part.rows.statistics
-        yield
-
-
-def close_cohort(cohort: Cohort) -> list[Tensor]:
-    """Give the lanes their parameters back; return what `train_epoch` does."""
-    for index, lane in enumerate(cohort.lanes):
-        own = slice(index, index + 1)
-        lane.parameters = Parameters(
-            lane.parameters.first, cohort.rows.parameters[own], cohort.rows.statistics[own]
-        )
-    size = cohort.lanes[0].config.batch_size
-    return [
-        add_up(cohort.measured[:, index], len(order), size)
-        for index, order in enumerate(cohort.orders)
-    ]
 
 
 def _order(lane: Lane) -> Tensor:
@@ -163,17 +123,26 @@ def _keep(lanes: Sequence[Lane], layer: int) -> Tensor | None:
     return keep_mask(seeds, n * width, drop, DROPOUT, epochs, layer).view(len(lanes), n, width)
 
 
-def _batches(cohort: Cohort) -> list[_Batch]:
-    """Return the steps of the epoch; folds may differ in size, so the last ones may be apart."""
-    size = cohort.lanes[0].config.batch_size
-    sizes = [len(order) for order in cohort.orders]
-    found = []
+def train_steps(cohort: Cohort) -> Iterator[None]:
+    """Train batch by batch, every lane on its own images.
+
+    Folds may differ in size: then the last steps are taken by some of the lanes.
+    """
+    size, sizes = cohort.lanes[0].config.batch_size, [len(order) for order in cohort.orders]
     for start in range(0, max(sizes), size):
         lengths = [min(size, n - start) for n in sizes]
         for length in sorted({n for n in lengths if n > 1}, reverse=True):
-            some = tuple(index for index, n in enumerate(lengths) if n == length)
-            found.append(_Batch(some, start, length))
-    return found
+            place = slice(start, start + length)
+            chosen = [index for index, n in enumerate(lengths) if n == length]
+            if len(chosen) == len(sizes):
+                cohort.measured[:, :, place] = _train_step(cohort, place)
+            else:
+                some = torch.tensor(chosen, device=cohort.measured.device)
+                part = _pick(cohort, some)
+                cohort.measured[:, some, place] = _train_step(part, place)
+                cohort.rows.parameters[some] = part.rows.parameters
+                cohort.rows.statistics[some] = part.rows.statistics
+            yield
 
 
 def _pick(cohort: Cohort, some: Tensor) -> Cohort:
@@ -191,78 +160,71 @@ def _pick(cohort: Cohort, some: Tensor) -> Cohort:
         orders=tuple(cohort.orders[index] for index in chosen),
         keep=tuple(None if keep is None else keep[some] for keep in cohort.keep),
         keep_scale=cohort.keep_scale[some],
-        softness=Softness(*(values[some] for values in cohort.softness)),
+        smoothing=cohort.smoothing[some],
+        gamma=cohort.gamma[some],
     )
 
 
 @torch.no_grad()
-def _train_step(cohort: Cohort, batch: _Batch) -> Tensor:
+def _train_step(cohort: Cohort, place: slice) -> Tensor:
     """Train every lane on a batch; return `(2, lanes, batch)`: losses, and 1 for right answers."""
-    place = slice(batch.start, batch.start + batch.size)
     images = [order[place] for order in cohort.orders]
     inputs = [_load(cohort, index, images[index]) for index in range(len(cohort.lanes))]
-    product = _multiply(cohort, inputs)
-    masks = fill_masks(cohort.rows.layout, cohort.keep, cohort.keep_scale, place)
-    logits, traces, last = forward(cohort.rows, product, masks)
-    labels, loss = cohort.labels[torch.stack(images)], cohort.lanes[0].config.loss
-    measured, gradient = compare(loss, logits, labels, cohort.softness)
-    delta = backward(cohort.rows, gradient, traces, last)
+    masks = _masks(cohort, place)
+    logits, traces, last = forward(cohort.rows, _multiply(cohort, inputs), masks)
+    measured, gradient = train_losses(
+        cohort.lanes[0].config.loss,
+        logits,
+        cohort.labels[torch.stack(images)],
+        cohort.smoothing,
+        cohort.gamma,
+    )
+    delta = backward(cohort.rows, gradient, traces, masks, last)
     for index, lane_inputs in enumerate(inputs):
         _update(cohort, index, delta[index], lane_inputs)
     return measured
 
 
-class _Inputs(NamedTuple):
-    """What a lane sees of a batch: whole numbers `(batch, pixels)`, to be multiplied by scale."""
-
-    values: Tensor
-    scale: Tensor | float
-
-
 def _load(cohort: Cohort, index: int, images: Tensor) -> _Inputs:
+    """Return the images `(batch,)` of a lane as augmented in this epoch."""
     lane, scratch = cohort.lanes[index], cohort.scratch
-    everything = lane.data.pixels
-    shape = (len(images), everything.shape[1])
-    pixels = batch_pixels(
-        lane.data,
+    pixels = lane.data.pixels
+    out = scratch.take("pixels", (len(images), pixels.shape[1]), pixels.dtype)
+    changed = augment(
+        torch.index_select(pixels, 0, images, out=out),
         lane.config,
         seeds=lane.seeds,
         epoch=lane.progress.epoch,
-        images=images,
-        out=scratch.take("pixels", shape, everything.dtype),
+        positions=images,
     )
     dtype = lane.device.factor_dtype
-    return _Inputs(*load_values(pixels, f"inputs {index}", dtype, lane.config, scratch))
+    return load_values(changed, f"inputs {index}", dtype, lane.config, scratch)
 
 
 def _multiply(cohort: Cohort, inputs: Sequence[_Inputs]) -> Tensor:
     """Return the products of inputs and first weights `(lanes, batch, units)`."""
-    dtype, width = cohort.rows.parameters.dtype, cohort.rows.layout.widths[0]
-    batch, units = len(inputs[0].values), cohort.rows.layout.filled[0]
-    product = cohort.rows.parameters.new_zeros(len(inputs), batch, units)
+    dtype, [units] = cohort.rows.parameters.dtype, cohort.rows.layout.hidden[0].bias.filled
+    product = cohort.rows.parameters.new_zeros(len(inputs), len(inputs[0][0]), units)
     for index, (values, scale) in enumerate(inputs):
         weight = cohort.lanes[index].parameters.first
         if values.dtype != dtype:
             held = cohort.scratch.take("factor", tuple(weight.shape), values.dtype)
             weight = held.copy_(weight)
-        product[index, :, :width] = F.linear(values, weight).to(dtype) * scale
+        product[index, :, : len(weight)] = F.linear(values, weight).to(dtype) * scale
     return product
 
 
-def fill_masks(
-    layout: Layout, keep: Sequence[Tensor | None], keep_scale: Tensor, place: slice
-) -> list[Tensor | None]:
-    """Return the factors of the hidden units in a batch; units that only fill up have 0.
-
-    `keep` and `keep_scale` are as a cohort has them.
-    """
+def _masks(cohort: Cohort, place: slice) -> list[Tensor | None]:
+    """Return the factors of the hidden units in a batch; units that only fill up have 0."""
     masks: list[Tensor | None] = []
-    for layer, kept in enumerate(keep):
-        width, units = layout.widths[layer], layout.filled[layer]
-        if kept is not None:
-            mask = kept[:, place] * keep_scale[:, layer, None, None]
+    for index, (layer, keep) in enumerate(
+        zip(cohort.rows.layout.hidden, cohort.keep, strict=True)
+    ):
+        [width], [units] = layer.bias.shape, layer.bias.filled
+        if keep is not None:
+            mask = keep[:, place] * cohort.keep_scale[:, index, None, None]
         elif units > width:
-            mask = keep_scale.new_ones(1, 1, width)
+            mask = cohort.keep_scale.new_ones(1, 1, width)
         else:
             masks.append(None)
             continue
@@ -273,24 +235,18 @@ def fill_masks(
 def _update(cohort: Cohort, index: int, delta: Tensor, inputs: _Inputs) -> None:
     """Take an optimizer step of one lane; `delta` is the gradient of its first product."""
     lane, rows, scratch = cohort.lanes[index], cohort.rows, cohort.scratch
-    values, first = inputs.values, lane.parameters.first
-    delta = (delta[:, : len(first)] * inputs.scale).to(values.dtype)
+    (values, scale), first = inputs, lane.parameters.first
+    delta = (delta[:, : len(first)] * scale).to(values.dtype)
     shape = tuple(first.shape)
     gradient = scratch.take("gradient", shape, values.dtype)
     torch.mm(delta.t(), values, out=gradient)
     if gradient.dtype != first.dtype:
         gradient = scratch.take("gradient", shape, first.dtype).copy_(gradient)
-    step = Step(
-        parameters=[first, rows.parameters[index]],
-        gradients=[gradient, rows.gradients[index]],
-        learning_rate=lane.progress.rate,
-        scratch=scratch,
+    update(
+        lane.config,
+        lane.moments,
+        [first, rows.parameters[index]],
+        [gradient, rows.gradients[index]],
+        lane.progress.rate,
+        scratch,
     )
-    update(lane.config, lane.moments, step)
-
-
-def add_up(measured: Tensor, n_images: int, batch_size: int) -> Tensor:
-    """Return the sums of a lane `(3,)` as `train_epoch` does; `measured` is `(2, images)`."""
-    n = n_images - (n_images % batch_size == 1)
-    sums = measured[:, :n].to(torch.float64).sum(1)
-    return torch.cat([sums, torch.full_like(sums[:1], n)])

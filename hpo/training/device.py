@@ -1,18 +1,22 @@
-"""Choosing the device and the precision of the matrix products."""
+"""The device and precision of the matrix products, and what to say when a device fails."""
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 import torch
 
-from hpo.errors import DeviceError
-from hpo.training.device_names import check_names
+from hpo.config import TrainingConfig
+from hpo.errors import DeviceError, OutOfMemoryError, lacks_memory
+from hpo.training.machine import check_names, n_weights
 
 # fp64 is for checking the formulas: no command takes it.
 Precision = Literal["bf16", "fp32", "fp64"]
+
+# Pixels that are evaluated at once: 64 images of 256 x 256.
+EVALUATION_PIXELS: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,21 @@ def choose(name: str = "auto", precision: str = "auto") -> Device:
 
     Raises:
         UsageError: a name that does not exist.
-        DeviceError: a GPU that is not there, or bf16 where the GPU has none.
+        DeviceError: a GPU that this machine does not have, or bf16 where the GPU has none.
     """
     check_names(name, precision)
-    name = _choose_name(name)
+    if name == "auto":
+        name = "cuda:0" if torch.cuda.is_available() else "cpu"
+    if name != "cpu":
+        index, n = int(name.partition(":")[2] or 0), n_gpus()
+        name = f"cuda:{index}"
+        if n == 0:
+            raise DeviceError(
+                "No GPU can be used here: torch.cuda.is_available() is False. Use --device cpu, "
+                "or install a CUDA build of torch (README, Installation)."
+            )
+        if index >= n:
+            raise DeviceError(f"There is no {name}: this machine has {n}, from cuda:0 on.")
     has_bf16 = _has_bf16(name)
     if precision == "auto":
         precision = "bf16" if has_bf16 else "fp32"
@@ -70,7 +85,7 @@ def n_gpus() -> int:
 
 
 def visible_gpus() -> list[str]:
-    """Return the names of the GPUs that this process sees, as it would hand them on."""
+    """Return the names of the GPUs that this process sees, for CUDA_VISIBLE_DEVICES of another."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",") if visible else [str(number) for number in range(n_gpus())]
 
@@ -86,27 +101,47 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-def _choose_name(name: str) -> str:
-    if name == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return name
-    index = name.partition(":")[2]
-    n_there = n_gpus()
-    if n_there == 0:
-        raise DeviceError(
-            "No GPU can be used here: torch.cuda.is_available() is False. Use --device cpu, or "
-            "install a CUDA build of torch (README, Installation)."
-        )
-    if int(index or 0) >= n_there:
-        raise DeviceError(f"There is no {name}: this machine has {n_there}, from cuda:0 on.")
-    return f"cuda:{int(index or 0)}"
+def use_huge_pages() -> None:
+    """Let torch ask Linux for large pages, if it is called before the first tensor.
+
+    A step of Adam on 33 million weights took three times as long through pages of 4 kB.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+@contextmanager
+def translate_errors(config: TrainingConfig, device: Device) -> Iterator[None]:
+    """Turn errors of the device into a message with sizes and what to do.
+
+    Raises:
+        OutOfMemoryError: there is not enough memory on the device.
+        DeviceError: the device is gone.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or lacks_memory(error):
+            weights = n_weights(config) * 4 / 1e6
+            raise OutOfMemoryError(
+                f"There is not enough memory on {device.name} for hidden = {list(config.hidden)}, "
+                f"image_size = {config.image_size}, batch_size = {config.batch_size}: the weights "
+                f"take {weights:,.0f} MB, and four to six times that in training. Use a smaller "
+                "network, smaller images, or a device with more free memory."
+            ) from error
+        # Nothing on the device can be used after such an error; only its text says so.
+        if device.type == "cuda" and "CUDA error" in str(error):
+            raise DeviceError(
+                f"{device.name} stopped working: {str(error).splitlines()[0]}. Finished trainings "
+                "are kept. Check that the GPU is available, or set CUDA_VISIBLE_DEVICES to "
+                "another one, then run the same command again."
+            ) from error
+        raise
 
 
 def _has_bf16(name: str) -> bool:
     """Whether bf16 products are fast here; a CPU without the instructions emulates them."""
     if name == "cpu":
-        # torch 2.11 cannot say what the CPU has: float32 is right everywhere.
+        # torch 2.11 does not know what the CPU has: float32 is right everywhere.
         capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("bf16"))
     return torch.cuda.get_device_capability(name) >= (8, 0)

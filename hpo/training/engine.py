@@ -12,7 +12,7 @@ result = stack.result(lane)
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,17 @@ from hpo.config import TrainingConfig
 
 Probabilities: TypeAlias = NDArray[np.float32]
 Weights: TypeAlias = dict[str, NDArray[np.generic]]
+
+# Raise by hand when the same configuration, seed and data give other numbers than before: finished
+# runs are looked up by it, and results of two generations must not be mixed.
+NUMERICS_VERSION: Final = 2
+
+# Raise by hand when the stress battery changes (docs/stress.md): what was measured under another
+# one is measured again.
+BATTERY_VERSION: Final = 2
+
+SMALLEST_STRESSED: Final = 16
+"""The smallest image size for a stress score: below it a shift of a tenth is under two pixels."""
 
 
 @dataclass(frozen=True, slots=True)

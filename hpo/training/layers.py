@@ -1,47 +1,168 @@
 """The layers behind the first product, for all lanes at once, forward and backward by hand.
 
+Their parameters are in one row of numbers per lane. Rows of lanes with the same network are
+stacked into `(lanes, size)`, and every operation on single numbers runs over all lanes at once. A
+CPU computes such an operation in packets of up to 32 numbers, and what is left over with other
+instructions, which may round otherwise. So widths are filled up to multiples of 32: no lane has
+numbers left over, and none depends on its place. What fills up is zero, and stays zero.
+
 Tensors are `(lanes, batch, units)`. Products of matrices go lane by lane: a batched product may
 add in another order when there are more lanes. All else works on single numbers, or adds up over
 the batch of each unit, and is the same for a lane alone.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
+from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hpo.config import Activation
-from hpo.training.layout import Layer, Layout
+from hpo.config import Activation, TrainingConfig
+
+PACKET: Final = 32
 
 # Defaults of torch.nn.BatchNorm1d.
 EPSILON: Final = 1e-5
 MOMENTUM: Final = 0.1
 
-_Forward: TypeAlias = Callable[[Tensor], Tensor]
-# From the gradient of the result, the input and the result to the gradient of the input.
-_Backward: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-
 _aten = torch.ops.aten
 
-
-class _Function(NamedTuple):
-    forward: _Forward
-    backward: _Backward
-
-
-ACTIVATIONS: Final[dict[Activation, _Function]] = {
-    "relu": _Function(torch.relu, lambda d, _x, y: _aten.threshold_backward(d, y, 0)),
-    "leaky_relu": _Function(
-        F.leaky_relu, lambda d, x, _y: _aten.leaky_relu_backward(d, x, 0.01, False)
-    ),
-    "sigmoid": _Function(torch.sigmoid, lambda d, _x, y: _aten.sigmoid_backward(d, y)),
-    "tanh": _Function(torch.tanh, lambda d, _x, y: _aten.tanh_backward(d, y)),
-    "gelu": _Function(F.gelu, lambda d, x, _y: _aten.gelu_backward(d, x)),
-    "silu": _Function(F.silu, lambda d, x, _y: _aten.silu_backward(d, x)),
+# Forward; and from the gradient of the result, the input and the result to that of the input.
+_Activation: TypeAlias = tuple[
+    Callable[[Tensor], Tensor], Callable[[Tensor, Tensor, Tensor], Tensor]
+]
+ACTIVATIONS: Final[dict[Activation, _Activation]] = {
+    "relu": (torch.relu, lambda d, _x, y: _aten.threshold_backward(d, y, 0)),
+    "leaky_relu": (F.leaky_relu, lambda d, x, _y: _aten.leaky_relu_backward(d, x, 0.01, False)),
+    "sigmoid": (torch.sigmoid, lambda d, _x, y: _aten.sigmoid_backward(d, y)),
+    "tanh": (torch.tanh, lambda d, _x, y: _aten.tanh_backward(d, y)),
+    "gelu": (F.gelu, lambda d, x, _y: _aten.gelu_backward(d, x)),
+    "silu": (F.silu, lambda d, x, _y: _aten.silu_backward(d, x)),
 }
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One parameter: its name in the reports' network, its place, its shape, and as filled up."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+    filled: tuple[int, ...]
+
+    @property
+    def place(self) -> slice:
+        """Where the parameter is in a row."""
+        return slice(self.start, self.start + prod(self.filled))
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Return the parameter `(lanes, *filled)`, a view of the rows."""
+        return rows[:, self.place].view(len(rows), *self.filled)
+
+    def used(self, row: Tensor) -> Tensor:
+        """Return the parameter of one lane without what fills it up, a view of its row."""
+        return row[self.place].view(self.filled)[tuple(slice(n) for n in self.shape)]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A Linear and what follows it; `units` is its place among all hidden units.
+
+    `weight` is None in the first, whose weights are not in the row. With BatchNorm there is
+    `gain`, and `bias` belongs to the BatchNorm.
+    """
+
+    weight: Slot | None
+    gain: Slot | None
+    bias: Slot
+    units: slice
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The rows of one kind of network.
+
+    `size` is the length of a row of parameters; a row of `(2, n_units)` holds the running means
+    and variances of all hidden layers, one after another.
+    """
+
+    hidden: tuple[Layer, ...]
+    output: Layer
+    size: int
+    n_units: int
+
+    def slots(self) -> Iterator[Slot]:
+        """Yield every parameter in a row."""
+        for layer in (*self.hidden, self.output):
+            yield from (slot for slot in (layer.weight, layer.gain, layer.bias) if slot)
+
+
+def fill_up(n: int) -> int:
+    """Return the next multiple of a packet."""
+    return -(-n // PACKET) * PACKET
+
+
+def layout_of(config: TrainingConfig) -> Layout:
+    """Return the layout of a configuration's network."""
+    n_modules = 4 if config.batch_norm else 3
+    hidden: list[Layer] = []
+    size = n_units = 0
+
+    def slot(name: str, shape: tuple[int, ...], filled: tuple[int, ...]) -> Slot:
+        nonlocal size
+        made = Slot(name, size, shape, filled)
+        size += fill_up(prod(filled))
+        return made
+
+    for index, (before, width) in enumerate(pairwise((0, *config.hidden))):
+        full, linear = fill_up(width), 1 + n_modules * index
+        after = linear + 1 if config.batch_norm else linear
+        hidden.append(
+            Layer(
+                weight=slot(f"{linear}.weight", (width, before), (full, fill_up(before)))
+                if index
+                else None,
+                gain=slot(f"{after}.weight", (width,), (full,)) if config.batch_norm else None,
+                bias=slot(f"{after}.bias", (width,), (full,)),
+                units=slice(n_units, n_units + full),
+            )
+        )
+        n_units += full
+    linear, n, width = 1 + n_modules * len(hidden), config.n_outputs, config.hidden[-1]
+    output = Layer(
+        weight=slot(f"{linear}.weight", (n, width), (n, fill_up(width))),
+        gain=None,
+        bias=slot(f"{linear}.bias", (n,), (n,)),
+        units=slice(0, 0),
+    )
+    return Layout(tuple(hidden), output, size, n_units)
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Named buffers that grow to the largest size asked for, and are used again and again.
+
+    The system fills newly allocated memory with zeros page by page: that made steps twice as long.
+    """
+
+    device: torch.device
+    _held: dict[tuple[str, torch.dtype], Tensor] = field(default_factory=dict)
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Return a tensor with arbitrary numbers, good until the same name is taken again."""
+        n, key = prod(shape), (name, dtype)
+        if key not in self._held or len(self._held[key]) < n:
+            self._held.pop(key, None)
+            self._held[key] = torch.empty(n, dtype=dtype, device=self.device)
+        return self._held[key][:n].view(shape)
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._held.clear()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,19 +179,9 @@ class Rows:
     statistics: Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Trace:
-    """What the way back through a hidden layer needs of the way forward.
-
-    `normal` is what BatchNorm made of its input, by `scale`; both None without BatchNorm.
-    """
-
-    inputs: Tensor
-    normal: Tensor | None
-    scale: Tensor | None
-    before: Tensor
-    after: Tensor
-    mask: Tensor | None
+# What the way back through a hidden layer needs of the way forward: the input; what BatchNorm made
+# of its input, and by which scale (None without BatchNorm); before and after the activation.
+_Trace: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor]
 
 
 def forward(
@@ -82,72 +193,71 @@ def forward(
     hidden layer, None where all are 1.
     """
     traces: list[_Trace] = []
-    x = product
-    for index, layer in enumerate(rows.layout.hidden):
+    x, activation = product, ACTIVATIONS[rows.activation][0]
+    for layer, mask in zip(rows.layout.hidden, masks, strict=True):
         inputs = x
         if layer.weight:
             x = _multiply(x, layer.weight.of(rows.parameters))
-        before, normal, scale = _normalize(rows, index, x)
-        after = ACTIVATIONS[rows.activation].forward(before)
-        mask = masks[index]
-        traces.append(
-            _Trace(
-                inputs=inputs, normal=normal, scale=scale, before=before, after=after, mask=mask
-            )
-        )
+        before, normal, scale = _normalize(rows, layer, x)
+        after = activation(before)
+        traces.append((inputs, normal, scale, before, after))
         x = after if mask is None else after * mask
     return _output(rows, x), traces, x
 
 
-def backward(rows: Rows, gradient: Tensor, traces: Sequence[_Trace], last: Tensor) -> Tensor:
+def backward(
+    rows: Rows,
+    gradient: Tensor,
+    traces: Sequence[_Trace],
+    masks: Sequence[Tensor | None],
+    last: Tensor,
+) -> Tensor:
     """Fill the gradients of the rows; return that of the first product `(lanes, batch, units)`.
 
     `gradient` is that of the logits.
     """
-    output = rows.layout.layers[-1]
-    assert output.weight
+    output, activation = rows.layout.output, ACTIVATIONS[rows.activation][1]
     for lane, bias in enumerate(output.bias.of(rows.gradients)):
         torch.sum(gradient[lane], 0, out=bias)
     delta = _multiply_back(rows, output, gradient, last)
     for index in reversed(range(len(traces))):
-        layer, trace = rows.layout.layers[index], traces[index]
-        if trace.mask is not None:
-            delta = delta * trace.mask
-        delta = ACTIVATIONS[rows.activation].backward(delta, trace.before, trace.after)
-        delta = _normalize_back(rows, layer, trace, delta)
+        layer, mask = rows.layout.hidden[index], masks[index]
+        inputs, normal, scale, before, after = traces[index]
+        if mask is not None:
+            delta = delta * mask
+        delta = activation(delta, before, after)
+        delta = _normalize_back(rows, layer, normal, scale, delta)
         if layer.weight:
-            delta = _multiply_back(rows, layer, delta, trace.inputs)
+            delta = _multiply_back(rows, layer, delta, inputs)
     return delta
 
 
 def evaluate(rows: Rows, product: Tensor) -> Tensor:
     """Return the logits in evaluation mode: running statistics, no dropout."""
-    x = product
-    for index, layer in enumerate(rows.layout.hidden):
+    x, activation = product, ACTIVATIONS[rows.activation][0]
+    for layer in rows.layout.hidden:
         if layer.weight:
             x = _multiply(x, layer.weight.of(rows.parameters))
         bias = layer.bias.of(rows.parameters)[:, None]
         if layer.gain:
-            units = rows.statistics[:, :, rows.layout.units(index)]
+            units = rows.statistics[:, :, layer.units]
             scale = (units[:, 1:] + EPSILON).rsqrt()
             x = (x - units[:, :1]) * scale * layer.gain.of(rows.parameters)[:, None] + bias
         else:
             x = x + bias
-        x = ACTIVATIONS[rows.activation].forward(x)
+        x = activation(x)
     return _output(rows, x)
 
 
 def _output(rows: Rows, x: Tensor) -> Tensor:
-    output = rows.layout.layers[-1]
+    output = rows.layout.output
     assert output.weight
-    return (
-        _multiply(x, output.weight.of(rows.parameters)) + output.bias.of(rows.parameters)[:, None]
-    )
+    bias = output.bias.of(rows.parameters)[:, None]
+    return _multiply(x, output.weight.of(rows.parameters)) + bias
 
 
-def _normalize(rows: Rows, index: int, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Apply BatchNorm, or add the bias; return the result, and `normal` and `scale`."""
-    layer = rows.layout.layers[index]
+def _normalize(rows: Rows, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Apply BatchNorm, or add the bias; return the result, and what a trace keeps."""
     bias = layer.bias.of(rows.parameters)[:, None]
     if layer.gain is None:
         return x + bias, None, None
@@ -155,7 +265,7 @@ def _normalize(rows: Rows, index: int, x: Tensor) -> tuple[Tensor, Tensor | None
     mean = x.mean(1, keepdim=True)
     centered = x - mean
     variance = centered.square().mean(1, keepdim=True)
-    running = rows.statistics[:, :, rows.layout.units(index)]
+    running = rows.statistics[:, :, layer.units]
     running[:, :1].lerp_(mean, MOMENTUM)
     running[:, 1:].lerp_(variance * (n / (n - 1)), MOMENTUM)
     scale = (variance + EPSILON).rsqrt_()
@@ -163,20 +273,22 @@ def _normalize(rows: Rows, index: int, x: Tensor) -> tuple[Tensor, Tensor | None
     return normal * layer.gain.of(rows.parameters)[:, None] + bias, normal, scale
 
 
-def _normalize_back(rows: Rows, layer: Layer, trace: _Trace, delta: Tensor) -> Tensor:
+def _normalize_back(
+    rows: Rows, layer: Layer, normal: Tensor | None, scale: Tensor | None, delta: Tensor
+) -> Tensor:
     """Ioffe and Szegedy 2015, section 3, gathered: with the means m over the batch,
 
     dx = gain * scale * (dy - m(dy) - normal * m(dy * normal)).
     """
     bias = layer.bias.of(rows.gradients)
     torch.sum(delta, 1, out=bias)
-    if layer.gain is None or trace.normal is None or trace.scale is None:
+    if layer.gain is None or normal is None or scale is None:
         return delta
     gain = layer.gain.of(rows.gradients)
-    torch.sum(delta * trace.normal, 1, out=gain)
+    torch.sum(delta * normal, 1, out=gain)
     n = delta.shape[1]
-    back = delta - (bias / n)[:, None] - trace.normal * (gain / n)[:, None]
-    return back.mul_(trace.scale * layer.gain.of(rows.parameters)[:, None])
+    back = delta - (bias / n)[:, None] - normal * (gain / n)[:, None]
+    return back.mul_(scale * layer.gain.of(rows.parameters)[:, None])
 
 
 def _multiply(x: Tensor, weight: Tensor) -> Tensor:

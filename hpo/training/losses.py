@@ -1,14 +1,20 @@
-"""Losses over logits `(batch, outputs)` and integer labels `(batch,)`, with one output or two.
+"""Losses of logits `(..., batch, outputs)` against labels `(..., batch)`, with one output or two.
 
-Every loss takes the same logits and labels. A target is a label with smoothing s, as in
-`torch.nn.functional.cross_entropy`: 1 - s/2 for the right class, s/2 for the other.
+A target is a label with smoothing s, as in `torch.nn.functional.cross_entropy`: 1 - s/2 for the
+right class, s/2 for the other.
 
 - bce: cross entropy of sigmoid(z); with two outputs the mean over those of sigmoid(z0) and
   sigmoid(z1), each with its own target.
 - ce: cross entropy of softmax(z0, z1); with one output z, of softmax(0, z).
-- focal: focal loss of the same softmax.
+- focal: focal loss of the same softmax (Lin et al. 2017, equation 4, without class weights):
+  -(1 - p)^gamma log p.
 - l1, mse, smooth_l1: softmax(z0, z1) against the targets of both classes, the mean over both; with
   one output, sigmoid(z) against the target of pneumonia.
+
+Each is written twice. `train_losses` works on the log-odds of pneumonia, number by number, for all
+lanes at once: the losses that are trained. `mean_loss` takes the classes side by side, as the
+formulas have them: the losses that are reported. They round differently, and results of earlier
+versions hold both, so neither can replace the other.
 """
 
 from collections.abc import Callable
@@ -19,73 +25,111 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.config import Loss, TrainingConfig
+from hpo.training.layers import fill_up
 
-_LossFunction: TypeAlias = Callable[[Tensor, Tensor, TrainingConfig], Tensor]
+# Losses of images from logits, the targets of pneumonia and gamma; and their mean from logits, the
+# targets of both classes and gamma.
+_TrainLoss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+_MeanLoss: TypeAlias = Callable[[Tensor, Tensor, float], Tensor]
+
+
+def train_losses(
+    loss: Loss, logits: Tensor, labels: Tensor, smoothing: Tensor, gamma: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return losses, and 1 for right answers, `(2, lanes, batch)`, and the mean's gradient.
+
+    `logits` and the gradient are `(lanes, batch, outputs)`, `labels` `(lanes, batch)` in their
+    precision; label smoothing and the focal loss's gamma are `(lanes, 1)`.
+    """
+    n = logits.shape[1]
+    more = fill_up(n) - n
+    leaf = F.pad(logits, (0, 0, 0, more)).requires_grad_()
+    labels = F.pad(labels, (0, more))
+    with torch.enable_grad():
+        losses = LOSSES[loss][0](leaf, labels * (1 - smoothing) + smoothing / 2, gamma)
+    (gradient,) = torch.autograd.grad(losses, leaf, torch.full_like(losses, 1 / n))
+    is_right = (log_odds(leaf.detach()).sigmoid() > 0.5) == labels
+    return torch.stack([losses.detach(), is_right.to(losses.dtype)])[:, :, :n], gradient[:, :n]
 
 
 def mean_loss(config: TrainingConfig, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the configuration's loss, the mean over the images."""
+    """Return the configuration's loss of logits `(batch, outputs)`, the mean over the images."""
     one_hot = F.one_hot(labels.long(), 2).to(logits.dtype)
     smoothing = config.label_smoothing
-    return LOSSES[config.loss](logits, one_hot * (1 - smoothing) + smoothing / 2, config)
+    return LOSSES[config.loss][1](
+        logits, one_hot * (1 - smoothing) + smoothing / 2, config.focal_gamma
+    )
 
 
 def probabilities(config: TrainingConfig, logits: Tensor) -> Tensor:
-    """Return the probability of pneumonia `(batch,)`, above 0.5 where the second output is higher.
+    """Return the probability of pneumonia `(..., batch)`: above 0.5 where output 2 is higher.
 
     The two sigmoids of bce with two outputs are two estimates of one probability: their log-odds
     z1 and -z0 are averaged. A softmax would add them, and be overconfident.
     """
-    log_odds = _log_odds(logits)
-    if config.loss == "bce" and config.n_outputs == 2:
-        log_odds = log_odds / 2
-    return torch.sigmoid(log_odds)
+    is_pair = config.loss == "bce" and config.n_outputs == 2
+    return torch.sigmoid(log_odds(logits) / 2 if is_pair else log_odds(logits))
 
 
-def _log_odds(logits: Tensor) -> Tensor:
-    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+def log_odds(logits: Tensor) -> Tensor:
+    """Return the log-odds of pneumonia `(..., batch)`, as a softmax has them."""
+    return logits[..., 0] if logits.shape[-1] == 1 else logits[..., 1] - logits[..., 0]
 
 
-def _own_targets(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the targets of the outputs there are: one output is that of pneumonia."""
-    return targets[:, 2 - logits.shape[1] :]
+def _cross_entropy(z: Tensor, targets: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(z, targets, reduction="none")
 
 
-def _class_log_probabilities(logits: Tensor) -> Tensor:
+def _bce(logits: Tensor, targets: Tensor, _: Tensor) -> Tensor:
+    if logits.shape[-1] == 1:
+        return _cross_entropy(logits[..., 0], targets)
+    return _cross_entropy(logits, torch.stack([1 - targets, targets], dim=-1)).sum(-1) / 2
+
+
+def _focal(logits: Tensor, targets: Tensor, gamma: Tensor) -> Tensor:
+    z = log_odds(logits)
+    log_p, log_q = F.logsigmoid(z), F.logsigmoid(-z)
+    positive = targets * (gamma * log_q).exp() * log_p
+    return -(positive + (1 - targets) * (gamma * log_p).exp() * log_q)
+
+
+def _log_probabilities(logits: Tensor) -> Tensor:
     if logits.shape[1] == 1:
         return torch.cat([F.logsigmoid(-logits), F.logsigmoid(logits)], dim=1)
     return F.log_softmax(logits, dim=1)
 
 
-def _bce(logits: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, _own_targets(logits, targets))
-
-
-def _ce(logits: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
-    return -(targets * _class_log_probabilities(logits)).sum(1).mean()
-
-
-def _focal(logits: Tensor, targets: Tensor, config: TrainingConfig) -> Tensor:
-    """Lin et al. 2017, equation 4: -(1 - p)^gamma log p, without class weights."""
-    log_p = _class_log_probabilities(logits)
+def _mean_focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    log_p = _log_probabilities(logits)
     # 1 - p of one class is p of the other: exact where p is close to 1, and its power is smooth.
-    focus = (config.focal_gamma * log_p.flip(1)).exp()
-    return -(targets * focus * log_p).sum(1).mean()
+    return -(targets * (gamma * log_p.flip(1)).exp() * log_p).sum(1).mean()
 
 
-def _compare_probabilities(compare: Callable[[Tensor, Tensor], Tensor]) -> _LossFunction:
-    def loss(logits: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
+def _own(targets: Tensor, logits: Tensor) -> Tensor:
+    """Return the targets of the outputs: one output is that of pneumonia."""
+    return targets[:, 2 - logits.shape[1] :]
+
+
+def _distance(compare: Callable[[Tensor, Tensor], Tensor]) -> tuple[_TrainLoss, _MeanLoss]:
+    def of_images(logits: Tensor, targets: Tensor, _: Tensor) -> Tensor:
+        # The other class is as far from its target: the mean over both is that of one.
+        return compare(log_odds(logits).sigmoid(), targets)
+
+    def mean(logits: Tensor, targets: Tensor, _: float) -> Tensor:
         p = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-        return compare(p, _own_targets(logits, targets))
+        return compare(p, _own(targets, logits)).mean()
 
-    return loss
+    return of_images, mean
 
 
-LOSSES: Final[dict[Loss, _LossFunction]] = {
-    "bce": _bce,
-    "ce": _ce,
-    "focal": _focal,
-    "l1": _compare_probabilities(F.l1_loss),
-    "mse": _compare_probabilities(F.mse_loss),
-    "smooth_l1": _compare_probabilities(F.smooth_l1_loss),
+LOSSES: Final[dict[Loss, tuple[_TrainLoss, _MeanLoss]]] = {
+    "bce": (_bce, lambda z, t, _: _cross_entropy(z, _own(t, z)).mean()),
+    "ce": (
+        lambda z, t, _: _cross_entropy(log_odds(z), t),
+        lambda z, t, _: -(t * _log_probabilities(z)).sum(1).mean(),
+    ),
+    "focal": (_focal, _mean_focal),
+    "l1": _distance(lambda p, t: (p - t).abs()),
+    "mse": _distance(lambda p, t: (p - t).square()),
+    "smooth_l1": _distance(lambda p, t: F.smooth_l1_loss(p, t, reduction="none")),
 }

@@ -1,9 +1,11 @@
-"""Optimizer steps on the tensors of one lane, in place: torch's fused kernels, called directly.
+"""Optimizer steps on the tensors of one lane, and the learning rate of every epoch.
 
-An optimizer object looks through its groups and state at every step, which at small images takes
-as long as the step.
+The steps are torch's fused kernels, in place and called directly: an optimizer object looks
+through its groups and state at every step, which at small images takes as long as the step. Each
+schedule equals torch's scheduler of that name, stepped once after every epoch.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -11,22 +13,30 @@ from typing import Final, TypeAlias
 import torch
 from torch import Tensor
 
-from hpo.config import Optimizer, TrainingConfig
-from hpo.training.layout import Scratch
+from hpo.config import Optimizer, Scheduler, TrainingConfig
+from hpo.training.layers import Scratch
 
 # Defaults of torch.optim.
 BETAS: Final = (0.9, 0.999)
 ALPHA: Final = 0.99
 EPSILON: Final = 1e-8
 
+# Defaults of torch.optim.lr_scheduler.ReduceLROnPlateau.
+_PLATEAU_THRESHOLD: Final = 1e-4
+_PLATEAU_SMALLEST_CHANGE: Final = 1e-8
+
 _Tensors: TypeAlias = list[Tensor]
+_Update: TypeAlias = Callable[
+    [TrainingConfig, "Moments", _Tensors, _Tensors, float, Scratch], None
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
     """What an optimizer remembers of each of a lane's tensors.
 
-    `first` and `second` are moving means of gradients and of their squares; `steps` count.
+    `first` and `second` are moving means of gradients and of their squares, empty where the
+    optimizer has none; `steps` count.
     """
 
     first: _Tensors
@@ -34,21 +44,8 @@ class Moments:
     steps: _Tensors
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """The tensors of one lane and their gradients, which an update may overwrite."""
-
-    parameters: _Tensors
-    gradients: _Tensors
-    learning_rate: float
-    scratch: Scratch
-
-
-_Update: TypeAlias = Callable[[TrainingConfig, Moments, Step], None]
-
-
 def open_moments(config: TrainingConfig, parameters: _Tensors) -> Moments:
-    """Return the moments before the first step; lists are empty where they serve nothing."""
+    """Return the moments before the first step."""
     has_first = config.optimizer in ("adam", "adamw") or config.momentum > 0
     has_second = config.optimizer != "sgd"
     return Moments(
@@ -58,48 +55,62 @@ def open_moments(config: TrainingConfig, parameters: _Tensors) -> Moments:
     )
 
 
-def update(config: TrainingConfig, moments: Moments, step: Step) -> None:
-    """Take one step of the configuration's optimizer."""
-    torch._foreach_add_(moments.steps, 1)
-    UPDATES[config.optimizer](config, moments, step)
-
-
-def _adam(config: TrainingConfig, moments: Moments, step: Step) -> None:
-    _fused_adam(torch._fused_adam_, config, moments, step)
-
-
-def _adamw(config: TrainingConfig, moments: Moments, step: Step) -> None:
-    _fused_adam(torch._fused_adamw_, config, moments, step)
-
-
-def _fused_adam(
-    kernel: Callable[..., None], config: TrainingConfig, moments: Moments, step: Step
+def update(
+    config: TrainingConfig,
+    moments: Moments,
+    parameters: _Tensors,
+    gradients: _Tensors,
+    learning_rate: float,
+    scratch: Scratch,
 ) -> None:
-    kernel(
-        step.parameters,
-        step.gradients,
-        moments.first,
-        moments.second,
-        [],
-        moments.steps,
-        lr=step.learning_rate,
-        beta1=BETAS[0],
-        beta2=BETAS[1],
-        weight_decay=config.weight_decay,
-        eps=EPSILON,
-        amsgrad=False,
-        maximize=False,
-    )
+    """Take one step of the configuration's optimizer; it may overwrite the gradients."""
+    torch._foreach_add_(moments.steps, 1)
+    UPDATES[config.optimizer](config, moments, parameters, gradients, learning_rate, scratch)
 
 
-def _sgd(config: TrainingConfig, moments: Moments, step: Step) -> None:
+def _adam(kernel: Callable[..., None]) -> _Update:
+    def step(
+        config: TrainingConfig,
+        moments: Moments,
+        parameters: _Tensors,
+        gradients: _Tensors,
+        learning_rate: float,
+        _: Scratch,
+    ) -> None:
+        kernel(
+            parameters,
+            gradients,
+            moments.first,
+            moments.second,
+            [],
+            moments.steps,
+            lr=learning_rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=config.weight_decay,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    return step
+
+
+def _sgd(
+    config: TrainingConfig,
+    moments: Moments,
+    parameters: _Tensors,
+    gradients: _Tensors,
+    learning_rate: float,
+    _: Scratch,
+) -> None:
     torch._fused_sgd_(
-        step.parameters,
-        step.gradients,
+        parameters,
+        gradients,
         moments.first,
         weight_decay=config.weight_decay,
         momentum=config.momentum,
-        lr=step.learning_rate,
+        lr=learning_rate,
         dampening=0.0,
         nesterov=False,
         maximize=False,
@@ -108,28 +119,67 @@ def _sgd(config: TrainingConfig, moments: Moments, step: Step) -> None:
     )
 
 
-def _rmsprop(config: TrainingConfig, moments: Moments, step: Step) -> None:
+def _rmsprop(
+    config: TrainingConfig,
+    moments: Moments,
+    parameters: _Tensors,
+    gradients: _Tensors,
+    learning_rate: float,
+    scratch: Scratch,
+) -> None:
     # torch has no fused RMSprop.
-    for index, (parameter, gradient) in enumerate(
-        zip(step.parameters, step.gradients, strict=True)
-    ):
+    for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
         if config.weight_decay:
             gradient.add_(parameter, alpha=config.weight_decay)
         square = moments.second[index]
         square.mul_(ALPHA).addcmul_(gradient, gradient, value=1 - ALPHA)
-        root = step.scratch.take("root", tuple(square.shape), square.dtype)
+        root = scratch.take("root", tuple(square.shape), square.dtype)
         torch.sqrt(square, out=root).add_(EPSILON)
-        if not config.momentum:
-            parameter.addcdiv_(gradient, root, value=-step.learning_rate)
-            continue
-        first = moments.first[index]
-        first.mul_(config.momentum).addcdiv_(gradient, root)
-        parameter.add_(first, alpha=-step.learning_rate)
+        if config.momentum:
+            first = moments.first[index]
+            first.mul_(config.momentum).addcdiv_(gradient, root)
+            parameter.add_(first, alpha=-learning_rate)
+        else:
+            parameter.addcdiv_(gradient, root, value=-learning_rate)
 
 
 UPDATES: Final[dict[Optimizer, _Update]] = {
-    "adam": _adam,
-    "adamw": _adamw,
+    "adam": _adam(torch._fused_adam_),
+    "adamw": _adam(torch._fused_adamw_),
     "sgd": _sgd,
     "rmsprop": _rmsprop,
 }
+
+# The share of the learning rate in an epoch, counted from 0.
+FACTORS: Final[dict[Scheduler, Callable[[TrainingConfig, int], float]]] = {
+    "none": lambda _config, _epoch: 1.0,
+    "cosine": lambda c, epoch: (1 + math.cos(math.pi * epoch / c.epochs)) / 2,
+    "step": lambda c, epoch: math.pow(c.gamma, epoch // c.step_size),
+    "multistep": lambda c, epoch: math.pow(c.gamma, sum(epoch >= n for n in c.milestones)),
+    "polynomial": lambda c, epoch: math.pow(1 - epoch / c.epochs, c.power),
+    "plateau": lambda _config, _epoch: 1.0,
+}
+
+
+def learning_rates(config: TrainingConfig) -> list[float]:
+    """Return the learning rate of every epoch; that of plateau as if it never decayed."""
+    factor = FACTORS[config.scheduler]
+    return [config.learning_rate * factor(config, epoch) for epoch in range(config.epochs)]
+
+
+def plateau_step(
+    config: TrainingConfig, state: tuple[float, int], *, learning_rate: float, loss: float
+) -> tuple[tuple[float, int], float]:
+    """Take in the validation loss of an epoch; return the new state and learning rate.
+
+    The state is the lowest loss and the number of epochs since. The rate is multiplied by `gamma`
+    after more than `step_size` epochs without a lower loss.
+    """
+    best, n_bad = state
+    if loss < best * (1 - _PLATEAU_THRESHOLD):
+        return (loss, 0), learning_rate
+    if n_bad < config.step_size:
+        return (best, n_bad + 1), learning_rate
+    lower = learning_rate * config.gamma
+    is_change = learning_rate - lower > _PLATEAU_SMALLEST_CHANGE
+    return (best, 0), lower if is_change else learning_rate

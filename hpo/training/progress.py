@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import astuple, dataclass, field
+from statistics import fmean
+from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hpo.config import TrainingConfig
@@ -20,28 +22,29 @@ from hpo.training.engine import (
     ValidationMetrics,
     Weights,
 )
-from hpo.training.lane_data import LaneData
-from hpo.training.metrics import mean_metrics, measure
-from hpo.training.schedules import Plateau, learning_rates, plateau_step
-
-ReadUnder: TypeAlias = Callable[[LaneData], Tensor]
+from hpo.training.images import LaneData
+from hpo.training.optimizers import learning_rates, plateau_step
 
 # Ten changes cost as much as an epoch. It must not depend on how many epochs there are to be: a
 # training may go on for more.
 STRESS_EVERY: Final = 10
+
+# A probability of 0 or 1 in float32 stands for one nearer than this; its log must stay finite.
+_SMALLEST: Final = 1e-7
 
 
 @dataclass(kw_only=True)
 class Progress:
     """The past of one training. `kept_epoch` is 0 until early stopping has kept an epoch.
 
-    `rates` holds the learning rate of every epoch, as far as it is known; `stress` what was
-    measured last under the stress battery, after `stress_epoch`.
+    `rates` holds the learning rate of every epoch, as far as it is known, and `plateau` where
+    that schedule is; `stress` is what was measured last under the stress battery, after
+    `stress_epoch`.
     """
 
     config: TrainingConfig
     rates: list[float]
-    plateau: Plateau = field(default_factory=Plateau)
+    plateau: tuple[float, int] = (math.inf, 0)
     epochs: list[EpochMetrics] = field(default_factory=list)
     lowest_loss: float = math.inf
     kept_epoch: int = 0
@@ -60,11 +63,6 @@ class Progress:
         return self.rates[self.epoch]
 
     @property
-    def is_stress_due(self) -> bool:
-        """Whether the stress battery is to be read after the epoch that is under way."""
-        return (self.epoch + 1) % STRESS_EVERY == 0
-
-    @property
     def is_stopped(self) -> bool:
         """Whether early stopping has waited long enough."""
         return 0 < self.config.early_stopping <= self.epoch - self.kept_epoch
@@ -80,7 +78,7 @@ class Progress:
 
 def begin(config: TrainingConfig) -> Progress:
     """Return a training before its first epoch."""
-    return Progress(config=config, rates=list(learning_rates(config)))
+    return Progress(config=config, rates=learning_rates(config))
 
 
 def note_epoch(progress: Progress, metrics: EpochMetrics) -> bool:
@@ -111,32 +109,28 @@ def root_of(config: TrainingConfig) -> str | None:
 
 def prolong(progress: Progress, config: TrainingConfig) -> None:
     """Give a training more epochs; `config` is of the same root."""
-    progress.config, progress.rates = config, list(learning_rates(config))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Readings:
-    """What the kept weights give: loss, then probabilities `(1 + n,)`; of the test images `(n,)`.
-
-    No label of a test image is known, so there is no loss.
-    """
-
-    train: Tensor
-    validation: Tensor
-    test: Tensor
+    progress.config, progress.rates = config, learning_rates(config)
 
 
 def measure_epoch(
-    trained: Tensor, validation: Tensor, *, data: LaneData, progress: Progress
+    progress: Progress,
+    data: LaneData,
+    trained: Tensor,
+    validation: Tensor,
+    read: Callable[[LaneData], Tensor],
 ) -> EpochMetrics:
-    """Return the metrics of the epoch that is under way.
+    """Return the metrics of the epoch that has just been trained and is not noted yet.
 
     `trained` `(3,)` holds sums over its images: loss, right answers, images; `validation`
-    `(1 + n,)` the loss, then the probabilities.
+    `(1 + n,)` the loss, then the probabilities. `read` returns the same of the validation images
+    of other data.
     """
+    epoch = progress.epoch + 1
+    if epoch % STRESS_EVERY == 0:
+        note_stress(progress, data, read, epoch=epoch)
+    is_stressed = progress.stress and progress.stress_epoch == epoch
     # The one reading of the device in an epoch: everything that was measured, in one copy.
     readings = torch.cat([trained, validation.to(trained.dtype)]).cpu().numpy()
-    is_stressed = progress.stress and progress.stress_epoch == progress.epoch + 1
     loss, n_right, n_trained = (float(reading) for reading in readings[:3])
     return EpochMetrics(
         learning_rate=progress.rate,
@@ -146,32 +140,41 @@ def measure_epoch(
     )
 
 
-def note_stress(progress: Progress, read: ReadUnder, *, data: LaneData, epoch: int) -> None:
-    """Read the validation images under every change, with the weights of this epoch.
-
-    `read` returns the loss and the probabilities `(1 + n,)` of the validation images of some data.
-    """
-    if progress.stress_epoch == epoch:
-        return
-    readings = {name: read(changed) for name, changed in data.under_changes().items()}
-    progress.stress_epoch = epoch
-    progress.stress = {
-        name: _measure(reading.cpu().numpy(), data, data.fold.validation)
-        for name, reading in readings.items()
-    }
+def note_stress(
+    progress: Progress, data: LaneData, read: Callable[[LaneData], Tensor], *, epoch: int
+) -> None:
+    """Read the validation images under every change, with the weights of this epoch."""
+    if progress.stress_epoch != epoch:
+        readings = {name: read(changed) for name, changed in data.under_changes().items()}
+        progress.stress_epoch = epoch
+        progress.stress = {
+            name: _measure(reading.cpu().numpy(), data, data.fold.validation)
+            for name, reading in readings.items()
+        }
 
 
 def result_of(
-    progress: Progress, readings: Readings, *, data: LaneData, weights: Weights, since: float
+    progress: Progress,
+    data: LaneData,
+    *,
+    train: Tensor,
+    validation: Tensor,
+    test: Tensor,
+    weights: Weights,
+    since: float,
 ) -> TrainingResult:
-    """Return what a training leaves behind; `since` is when reading it began."""
-    validation = readings.validation.cpu().numpy()
+    """Return what a training leaves behind.
+
+    Its kept weights gave `train` and `validation` `(1 + n,)`, the loss and the probabilities, and
+    `test` `(n,)`: no label of a test image is known, so there is no loss. `since` is when reading
+    them began.
+    """
     return TrainingResult(
         epochs=tuple(progress.epochs),
         kept_epoch=progress.last_kept,
-        train=_measure(readings.train.cpu().numpy(), data, data.fold.train),
-        validation_probabilities=_single(validation[1:]),
-        test_probabilities=_single(readings.test.cpu().numpy()),
+        train=_measure(train.cpu().numpy(), data, data.fold.train),
+        validation_probabilities=validation[1:].cpu().numpy().astype(np.float32, copy=False),
+        test_probabilities=test.cpu().numpy().astype(np.float32, copy=False),
         weights=weights,
         seconds=progress.seconds + time.perf_counter() - since,
         stress=progress.stress,
@@ -179,11 +182,51 @@ def result_of(
 
 
 def _measure(
-    readings: np.ndarray[tuple[int, ...], np.dtype[np.floating]], data: LaneData, images: Indices
+    readings: NDArray[np.floating[Any]], data: LaneData, images: Indices
 ) -> ValidationMetrics:
-    labels = data.known_labels[images]
-    return measure(_single(readings[1:]), labels, loss=float(readings[0]))
+    p = readings[1:].astype(np.float32, copy=False)
+    return measure(p, data.known_labels[images], loss=float(readings[0]))
 
 
-def _single(p: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Probabilities:
-    return p.astype(np.float32, copy=False)
+def measure(
+    probabilities: Probabilities, labels: NDArray[np.uint8], *, loss: float
+) -> ValidationMetrics:
+    """Return every metric of these images, cheaply; `loss` is the configuration's own.
+
+    A probability of 0.5 means normal. Balanced accuracy is the mean over the classes that occur.
+    """
+    p = probabilities.astype(np.float64)
+    is_right = (p > 0.5) == labels
+    right = np.where(labels == 1, p, 1 - p)
+    return ValidationMetrics(
+        loss=loss,
+        accuracy=float(np.mean(is_right)),
+        balanced_accuracy=float(
+            np.mean([is_right[labels == label].mean() for label in np.unique(labels)])
+        ),
+        auroc=auroc(p, labels),
+        log_loss=float(-np.log(np.clip(right, _SMALLEST, 1 - _SMALLEST)).mean()),
+        brier=float(np.mean((p - labels) ** 2)),
+    )
+
+
+def auroc(p: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
+    """Return the share of pairs (pneumonia, normal) in the right order; nan without a pair.
+
+    Ties count as half: the rank statistic of Mann and Whitney (1947).
+    """
+    is_positive = labels.astype(bool)
+    n_positive = int(is_positive.sum())
+    n_pairs = n_positive * (len(labels) - n_positive)
+    if n_pairs == 0 or not np.isfinite(p).all():
+        return float("nan")
+    _, place, counts = np.unique(p, return_inverse=True, return_counts=True)
+    mid_ranks = np.cumsum(counts) - (counts - 1) / 2
+    rank_sum = mid_ranks[place][is_positive].sum()
+    return float((rank_sum - n_positive * (n_positive + 1) / 2) / n_pairs)
+
+
+def mean_metrics(measured: Collection[ValidationMetrics]) -> ValidationMetrics:
+    """Return the mean of each metric."""
+    columns = zip(*map(astuple, measured), strict=True)
+    return ValidationMetrics(*map(fmean, columns))

@@ -43,17 +43,8 @@ def bits(seeds: torch.Tensor, positions: torch.Tensor, *tags: Tag) -> torch.Tens
     return _hash(stream(seeds, *tags), positions)
 
 
-def uniform(seeds: torch.Tensor, n: int, *tags: Tag) -> torch.Tensor:
-    """Return n numbers in [0, 1) per lane, float32 `(lanes, n)`, multiples of 2**-24."""
-    out = torch.empty(len(seeds), n, device=seeds.device)
-    streams = stream(seeds, *tags)
-    for columns, positions in _pieces(n, len(seeds), seeds.device):
-        out[:, columns] = _to_unit(_hash(streams, positions))
-    return out
-
-
 def uniform_at(seeds: torch.Tensor, positions: torch.Tensor, *tags: Tag) -> torch.Tensor:
-    """Return the numbers that `uniform` has at these positions, float32 `(lanes, positions)`."""
+    """Return numbers in [0, 1), float32 `(lanes, positions)`, multiples of 2**-24."""
     return _to_unit(bits(seeds, positions, *tags))
 
 
@@ -82,15 +73,13 @@ def stream(seeds: torch.Tensor, *tags: Tag) -> torch.Tensor:
     """Return the key of each lane `(lanes,)` that the numbers of these tags are counted from."""
     key = _mix(seeds * GOLDEN_GAMMA + 1)
     for tag in tags:
-        key = _mix(key + _wrapped(tag))
+        step = (tag + 1) * GOLDEN_GAMMA
+        # A tensor wraps by itself; a whole number must be one that int64 holds.
+        if isinstance(step, int):
+            step = (step + 2**63) % 2**64 - 2**63
+        key = _mix(key + step)
     # One more turn, or position p of these tags would be the key of (*tags, p).
     return _mix(key ^ MIX_2)
-
-
-def _wrapped(tag: Tag) -> Tag:
-    """Return (tag + 1) * GOLDEN_GAMMA modulo 2**64, as int64 has it."""
-    product = (tag + 1) * GOLDEN_GAMMA
-    return product if isinstance(product, torch.Tensor) else (product + 2**63) % 2**64 - 2**63
 
 
 def _hash(stream: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

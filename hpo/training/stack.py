@@ -2,28 +2,41 @@
 
 Lanes that share shapes and operations train together, in cohorts. What a lane computes does not
 depend on which others are there. A stack of one is the same code, and so is a stack on a GPU.
+Also here: the time and memory that a training takes, from a few timed steps on this device.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from itertools import islice, pairwise
+from statistics import fmean
+from typing import Final
+
+import torch
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.training.cohort import Kind, kind_of, open_cohort, train_epoch, train_steps
-from hpo.training.device import Device, one_thread
+from hpo.training import stress
+from hpo.training.cohort import kind_of, open_cohort, train_epoch, train_steps
+from hpo.training.device import (
+    EVALUATION_PIXELS,
+    Device,
+    one_thread,
+    translate_errors,
+    use_huge_pages,
+)
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
+from hpo.training.images import Images
 from hpo.training.lane import Lane, measure, open_lane, read_losses, read_result
-from hpo.training.lane_data import Images
-from hpo.training.layout import Scratch
-from hpo.training.memory import memory_explained, use_huge_pages
-from hpo.training.progress import note_epoch, prolong, root_of
+from hpo.training.layers import Scratch
+from hpo.training.machine import lane_bytes
+from hpo.training.progress import STRESS_EVERY, note_epoch, prolong, root_of
+
+FOLD: Final = 0
+"""The fold whose images are timed."""
 
 # What finished trainings that may go on can hold in all, in bytes.
 _MOST_IDLE: Final = 1 << 30
-
-_Root: TypeAlias = tuple[str, int, int]
 
 
 def open_stack(data: TrainingData, *, device: Device, joins: bool = False) -> "StackedStack":
@@ -38,11 +51,11 @@ def open_stack(data: TrainingData, *, device: Device, joins: bool = False) -> "S
 
 @dataclass
 class _Member:
-    """A lane of the seam: a training, up to which epoch, and how much of it was told."""
+    """A lane of the seam: a training, up to which epoch, and how many epochs were returned."""
 
     lane: Lane
     config: TrainingConfig
-    n_told: int = 0
+    n_returned: int = 0
 
     @property
     def is_finished(self) -> bool:
@@ -61,7 +74,7 @@ class StackedStack:
         self._images = Images(data, device)
         self._live: dict[int, _Member] = {}
         self._results: dict[int, TrainingResult] = {}
-        self._roots: dict[_Root, Lane] = {}
+        self._roots: dict[tuple[str, int, int], Lane] = {}
         self._n_added = 0
 
     @property
@@ -70,7 +83,7 @@ class StackedStack:
         return tuple(self._live)
 
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
-        """Start a training, or join one that is under way or may go on; return its lane.
+        """Start a training, or join one that has begun and may go on; return its lane.
 
         Raises:
             TrainingError: a batch is larger than the training images of the fold.
@@ -79,7 +92,12 @@ class StackedStack:
         root = root_of(config) if self._joins else None
         lane = self._roots.get((root, seed, fold)) if root else None
         if lane is None or lane.progress.epoch > config.epochs:
-            lane = self._open(config, seed=seed, fold=fold)
+            with translate_errors(config, self._device), one_thread():
+                # Images are shared by all trainings: loading them counts for none.
+                data = self._images.place(config, fold)
+                start = time.perf_counter()
+                lane = open_lane(config, data, seed=seed, device=self._device)
+            lane.progress.seconds += time.perf_counter() - start
         elif config.epochs > lane.config.epochs:
             prolong(lane.progress, config)
         if root:
@@ -90,20 +108,16 @@ class StackedStack:
 
     def step(self) -> list[LaneEpoch]:
         """Train every live lane for one epoch; a lane that has trained its epochs leaves."""
-        # Lanes that joined at their last epoch: before their training goes on for others.
+        # Lanes that joined at their last epoch leave before their training goes on for others.
+        members = list(self._live.items())
         done = [
-            epoch
-            for number, member in list(self._live.items())
-            if member.is_finished
-            for epoch in self._tell(number, member)
+            epoch for n, member in members if member.is_finished for epoch in self._read(n, member)
         ]
-        lanes = self._to_train()
-        for lane, metrics in zip(lanes, self._train(lanes), strict=True):
-            if note_epoch(lane.progress, metrics):
-                with memory_explained(lane.config, self._device):
-                    lane.kept = lane.parameters.copy()
+        # A training is done once, however many lanes wait for it.
+        waiting = {id(m.lane): m.lane for m in self._live.values()}
+        self._train(list(waiting.values()))
         for number, member in list(self._live.items()):
-            done += self._tell(number, member)
+            done += self._read(number, member)
         return done
 
     def drop(self, lane: int) -> None:
@@ -123,28 +137,23 @@ class StackedStack:
         self._images.clear()
         self._scratch.clear()
 
-    def _open(self, config: TrainingConfig, *, seed: int, fold: int) -> Lane:
-        with memory_explained(config, self._device), one_thread():
-            # Images are there for all trainings: their time belongs to none.
-            data = self._images.place(config, fold)
-            start = time.perf_counter()
-            lane = open_lane(config, data, seed=seed, device=self._device)
-        lane.progress.seconds += time.perf_counter() - start
-        return lane
-
-    def _train(self, lanes: Sequence[Lane]) -> list[EpochMetrics]:
-        """Train lanes for their next epoch and read their validation images; note neither."""
+    def _train(self, lanes: Sequence[Lane]) -> None:
+        """Train lanes for their next epoch, read their validation images, and note both."""
         if lanes and not self._is_warm:
             self._warm_up(lanes[0])
-        cohorts: dict[Kind, list[Lane]] = {}
+        cohorts: dict[tuple[object, ...], list[Lane]] = {}
         for lane in lanes:
             cohorts.setdefault(kind_of(lane), []).append(lane)
         measured: dict[int, EpochMetrics] = {}
         for cohort in cohorts.values():
-            with memory_explained(cohort[0].config, self._device), one_thread():
+            with translate_errors(cohort[0].config, self._device), one_thread():
                 found = run_epoch(cohort, self._scratch)
-            measured |= {id(lane): one for lane, one in zip(cohort, found, strict=True)}
-        return [measured[id(lane)] for lane in lanes]
+            measured |= {id(lane): metrics for lane, metrics in zip(cohort, found, strict=True)}
+        # Only now: an error above leaves every training where it was.
+        for lane in lanes:
+            if note_epoch(lane.progress, measured[id(lane)]):
+                with translate_errors(lane.config, self._device):
+                    lane.kept = lane.parameters.copy()
 
     def _warm_up(self, lane: Lane) -> None:
         """Train a small network for a step: the first in a process takes half a second longer.
@@ -153,26 +162,21 @@ class StackedStack:
         """
         self._is_warm = True
         small = lane.config.replace(hidden=(8,) * len(lane.config.hidden))
-        with memory_explained(small, self._device), one_thread():
+        with translate_errors(small, self._device), one_thread():
             spare = open_lane(small, lane.data, seed=0, device=self._device)
             next(train_steps(open_cohort([spare], self._scratch)))
 
-    def _to_train(self) -> list[Lane]:
-        """Return the trainings that a lane still waits for, each once, in the order of lanes."""
-        lanes = {id(m.lane): m.lane for m in self._live.values() if not m.is_finished}
-        return list(lanes.values())
-
-    def _tell(self, number: int, member: _Member) -> list[LaneEpoch]:
-        """Return the epochs of a lane that were not told yet; read its result after the last."""
+    def _read(self, number: int, member: _Member) -> list[LaneEpoch]:
+        """Return the new epochs of a lane; read its result after the last."""
         epochs = member.lane.progress.epochs
-        told = range(member.n_told, len(epochs))
-        member.n_told = len(epochs)
+        new = range(member.n_returned, len(epochs))
+        member.n_returned = len(epochs)
         if member.is_finished:
-            with memory_explained(member.lane.config, self._device), one_thread():
+            with translate_errors(member.lane.config, self._device), one_thread():
                 self._results[number] = read_result(member.lane, self._scratch)
             del self._live[number]
             self._forget_idle()
-        return [LaneEpoch(number, index + 1, epochs[index]) for index in told]
+        return [LaneEpoch(number, index + 1, epochs[index]) for index in new]
 
     def _forget_idle(self) -> None:
         """Forget trainings without a lane, the oldest first, as far as they take much memory."""
@@ -198,3 +202,90 @@ def run_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
     for lane in lanes:
         lane.progress.seconds += (time.perf_counter() - start) / len(lanes)
     return metrics
+
+
+def seconds_per_epoch(
+    data: TrainingData, config: TrainingConfig, *, device: Device, max_seconds: float = 1.0
+) -> float:
+    """Forecast the seconds of a training alone in a stack, divided by its epochs.
+
+    An epoch trains all steps and reads the validation images; opening the lane and reading the
+    result are shared out among the epochs. About `max_seconds` are spent on timed steps.
+
+    Raises:
+        TrainingError: a batch is larger than the training images of the fold.
+        OutOfMemoryError: there is too little memory.
+    """
+    use_huge_pages()
+    with translate_errors(config, device), one_thread():
+        fold = Images(data, device).place(config, FOLD)
+        start = _now(device)
+        lane = open_lane(config, fold, seed=0, device=device)
+        opening = _now(device) - start
+        scratch = Scratch(device.torch)
+        per_image = _time_reading(lane, scratch)
+        if device.type == "cpu":
+            training = _time_training(lane, scratch, max_seconds)
+        else:
+            # Steps of a GPU cannot be timed one by one; the first epochs also load kernels.
+            for _ in range(3):
+                start = _now(device)
+                run_epoch([lane], scratch)
+                training = _now(device) - start
+            training -= per_image * len(fold.validation)
+    n_validation = len(fold.validation)
+    reading_result = per_image * (len(fold.train) + n_validation + len(fold.test))
+    # After every so many epochs, and with the kept weights where those are of another epoch.
+    n_stress = -(-config.epochs // STRESS_EVERY)
+    reading_stress = per_image * n_validation * len(fold.under_changes()) * n_stress
+    once = opening + reading_result + reading_stress
+    return training + per_image * n_validation + once / config.epochs
+
+
+def memory_bytes(
+    data: TrainingData, config: TrainingConfig, *, device: Device, n_lanes: int, n_processes: int
+) -> int:
+    """Estimate the peak memory of this many trainings at a time, in this many processes.
+
+    Pixels, which processes share; weights, moments and a batch of every lane; what the steps of a
+    process work with. What Python and torch take before any training is not in it.
+    """
+    n_pixels, factor = config.image_size**2, device.factor_dtype.itemsize
+    n_changes = len(stress.names()) if data.is_stressed else 0
+    images = ((1 + n_changes) * data.n_pool + data.n_test) * n_pixels
+    lane = lane_bytes(config, factor_bytes=factor) + data.n_pool * sum(config.hidden)
+    # The gradient; with bf16 factors also those, and the gradient before it is widened.
+    step = n_pixels * config.hidden[0] * (4 if factor == 4 else 4 + 2 * factor)
+    reading = min(EVALUATION_PIXELS, images) * 5
+    return images + n_lanes * lane + n_processes * (step + reading)
+
+
+def _time_training(lane: Lane, scratch: Scratch, max_seconds: float) -> float:
+    """Time the first step, which draws the epoch's order and dropout, and some of the others."""
+    list(islice(train_steps(open_cohort([lane], scratch)), 3))
+    n_steps = -(-len(lane.data.train) // lane.config.batch_size)
+    laps = [_now(lane.device)]
+    for _ in train_steps(open_cohort([lane], scratch)):
+        laps.append(_now(lane.device))
+        if laps[-1] - laps[0] > max_seconds:
+            break
+    times = [later - earlier for earlier, later in pairwise(laps)]
+    # The mean and not the median: on a busy machine a real epoch has slow steps too.
+    return times[0] + (n_steps - 1) * fmean(times[1:] or times)
+
+
+def _time_reading(lane: Lane, scratch: Scratch) -> float:
+    """Return the seconds that reading one image takes."""
+    some = lane.data.validation[:256]
+    times = []
+    for _ in range(3):
+        start = _now(lane.device)
+        read_losses(lane, some, scratch)
+        times.append(_now(lane.device) - start)
+    return fmean(times[1:]) / len(some)
+
+
+def _now(device: Device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device.torch)
+    return time.perf_counter()

@@ -24,8 +24,7 @@ from hpo.data import Pixels
 from hpo.errors import WeightsError, fault_list
 from hpo.option_texts import INPUT_SCALES, read_mean_and_deviation
 from hpo.training import losses
-from hpo.training.device import one_thread
-from hpo.training.memory import EVALUATION_PIXELS
+from hpo.training.device import EVALUATION_PIXELS, one_thread
 from hpo.training.model import ACTIVATIONS, compute_logits, scale_pixels
 from hpo.weights.files import read_tensors
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from hpo.training.numerics import NUMERICS_VERSION
+from hpo.training.engine import NUMERICS_VERSION
 from studies.results.claims import MEASURES
 from studies.results.evidence import Result
 from studies.results.levels import distinct_cells

@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 
-from hpo import cores
-from hpo.training import cost, stack
-from hpo.training.processes import crew
-from hpo.training.processes.messages import Reply
-from hpo.training.processes.process import Process
+from hpo.training import machine, pool, stack
 from tests.conftest import SMALL, Answer, Hpo
 
 GRID = ("grid", "--param", "hidden", "--values", "8,16", "--repeats", "2")
@@ -95,13 +91,13 @@ def test_a_machine_of_many_cores_has_no_more_processes_than_trainings(
     """One training needs none beside the command itself."""
     started = []
 
-    class Counted(Process):
-        def __init__(self, on_reply: Callable[[Reply], None], **options: Any) -> None:
+    class Counted(pool.Process):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
             started.append(self)
-            super().__init__(on_reply, **options)
+            super().__init__(*arguments, **options)
 
-    monkeypatch.setattr(crew, "Process", Counted)
-    monkeypatch.setattr(cores, "n_usable", lambda: 16)
+    monkeypatch.setattr(pool, "Process", Counted)
+    monkeypatch.setattr(machine, "n_cores", lambda: 16)
     command = ("grid", "--param", "hidden", "--values", values, "--repeats", "1", *GRID_SMALL)
     assert afresh(*command, "--data", xrays, "--lanes", "64").json["n_trained"] > 0
     assert len(started) == n_processes
@@ -114,8 +110,8 @@ def test_the_course_of_a_search_does_not_depend_on_lanes_cores_and_memory(
     command = (*SEARCH, "--data", xrays, "--trials", "9", "--finalists", "0")
     whole = afresh(*command, "--lanes", "1")
     assert whole.json["window"] == 6
-    monkeypatch.setattr(cores, "n_usable", lambda: 16)
-    monkeypatch.setattr(cost, "available_bytes", lambda _: free)
+    monkeypatch.setattr(machine, "n_cores", lambda: 16)
+    monkeypatch.setattr(machine, "available_bytes", lambda _: free)
     assert numbers(afresh(*command)) == numbers(whole)
     assert numbers(afresh(*command, "--lanes", "8")) == numbers(whole)
 

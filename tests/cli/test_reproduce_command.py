@@ -11,8 +11,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpo import cores, grid
+from hpo import grid
 from hpo.run.plan import Settings
+from hpo.training import machine
 from tests.conftest import SIZE, SMALL, Hpo, make_images
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)
@@ -66,8 +67,8 @@ def test_a_trial_is_equal_to_the_last_bit_and_nothing_is_written(
     assert document["score"]["recorded"] == document["score"]["now"]
     assert (stored(), len(load().trials)) == (before, 4)
     # Another processor and another precision are named.
-    recorded = cores.processor()
-    monkeypatch.setattr(cores, "processor", lambda: "Abacus 3000")
+    recorded = machine.processor()
+    monkeypatch.setattr(machine, "processor", lambda: "Abacus 3000")
     changes = hpo("reproduce", "mine", "--trial", 0, "--json").json["changes"]
     assert changes == [f"processor {recorded} then, Abacus 3000 now"]
     precision = load().user_attrs["hpo"]["precision"]

@@ -5,6 +5,7 @@ augmentation) and what is done with the numbers after an epoch is the engine's o
 """
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -15,19 +16,13 @@ from torch import Tensor, nn, optim
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
+from hpo.training.augmentation import augment
 from hpo.training.device import Device
 from hpo.training.engine import TrainingResult
-from hpo.training.lane_data import Images, LaneData, batch_pixels
+from hpo.training.images import Images, LaneData
 from hpo.training.losses import mean_loss, probabilities
-from hpo.training.model import bound_of, exact_values, plain_model
-from hpo.training.progress import (
-    Readings,
-    begin,
-    measure_epoch,
-    note_epoch,
-    note_stress,
-    result_of,
-)
+from hpo.training.model import exact_values, plain_model
+from hpo.training.progress import begin, measure_epoch, note_epoch, note_stress, result_of
 from hpo.training.randomness import (
     DROPOUT,
     ORDER,
@@ -91,20 +86,20 @@ def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -
             group["lr"] = progress.rate
         trained = torch.stack(list(_train_steps(lane, progress.epoch))).sum(0)
         validation = _read_losses(lane, lane.images.validation)
-        if progress.is_stress_due:
-            note_stress(progress, read, data=lane.images, epoch=progress.epoch + 1)
-        metrics = measure_epoch(trained, validation, data=lane.images, progress=progress)
+        metrics = measure_epoch(progress, lane.images, trained, validation, read)
         if note_epoch(progress, metrics) or not progress.kept_epoch:
             kept = copy.deepcopy(model.state_dict())
     model.load_state_dict(kept)
-    note_stress(progress, read, data=lane.images, epoch=progress.last_kept)
-    readings = Readings(
+    note_stress(progress, lane.images, read, epoch=progress.last_kept)
+    return result_of(
+        progress,
+        lane.images,
         train=_read_losses(lane, lane.images.train),
         validation=_read_losses(lane, lane.images.validation),
         test=probabilities(config, _read_logits(lane, lane.images.test)),
+        weights={name: value.numpy() for name, value in kept.items()},
+        since=start,
     )
-    weights = {name: value.numpy() for name, value in kept.items()}
-    return result_of(progress, readings, data=lane.images, weights=weights, since=start)
 
 
 def open_model(config: TrainingConfig, seeds: Tensor) -> nn.Sequential:
@@ -118,7 +113,7 @@ def open_model(config: TrainingConfig, seeds: Tensor) -> nn.Sequential:
         is_idle = config.batch_norm and linear is not linears[-1]
         parts = (linear.weight,) if is_idle else (linear.weight, linear.bias)
         for kind, part in enumerate(parts):
-            bound = bound_of(linear.in_features)
+            bound = 1 / math.sqrt(linear.in_features)
             fill_uniform(part.detach().view(1, -1), seeds, WEIGHTS, layer, kind, bound=bound)
         if is_idle:
             linear.bias.detach().zero_()
@@ -143,7 +138,9 @@ def _train_steps(lane: _Lane, epoch: int) -> Iterable[Tensor]:
             continue
         for dropout, mask in zip(dropouts, masks, strict=True):
             dropout.mask = mask[start : start + config.batch_size]
-        pixels = batch_pixels(lane.images, config, seeds=lane.seeds, epoch=epoch, images=batch)
+        pixels = augment(
+            lane.images.pixels[batch], config, seeds=lane.seeds, epoch=epoch, positions=batch
+        )
         labels, logits = lane.images.labels[batch], lane.model(_inputs(pixels, config))
         loss = mean_loss(config, logits, labels)
         lane.optimizer.zero_grad()

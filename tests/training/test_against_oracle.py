@@ -1,6 +1,5 @@
 """The engine in float64 against the readable way to train, over all losses, optimizers, …"""
 
-from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any, get_args
 
@@ -8,12 +7,12 @@ import numpy as np
 import pytest
 
 from hpo.config import Activation, Loss, Optimizer, Scheduler, TrainingConfig
-from hpo.data.dataset import TrainingData
 from hpo.training import stack
 from hpo.training.engine import TrainingResult
 from tests.training import oracle
-from tests.training.together import Job, train_together
+from tests.training.together import Job, make_data, numbers, train_together
 
+FEW = make_data(24, 18)
 SMALL = TrainingConfig(
     image_size=8,
     hidden=(6, 5),
@@ -26,36 +25,27 @@ SMALL = TrainingConfig(
     milestones=(1, 2),
     gamma=0.5,
 )
+# Its validation loss falls for seven epochs, then rises.
+OVERFITTING = SMALL.replace(optimizer="sgd", learning_rate=0.1, dropout=0.0, epochs=12)
 
 
-@pytest.fixture(scope="module")
-def few(make_data: Callable[[int, int], TrainingData]) -> TrainingData:
-    return make_data(24, 18)
-
-
-def train_with_both(
-    data: TrainingData, configs: list[TrainingConfig]
-) -> Iterator[tuple[TrainingConfig, TrainingResult, TrainingResult]]:
-    """Yield what the stacked engine found for each configuration, and what was expected."""
+def check(*configs: TrainingConfig) -> list[TrainingResult]:
+    """Train in one stack, compare each lane with the oracle, and return what was found."""
     jobs = [Job(config) for config in configs]
-    found = train_together(stack.open_stack(data, device=oracle.EXACT), jobs)
-    expected = [oracle.train(job.config, data, seed=job.seed, fold=job.fold) for job in jobs]
-    yield from zip(configs, found, expected, strict=True)
-
-
-def assert_close(found: TrainingResult, expected: TrainingResult, name: str) -> None:
-    assert found.kept_epoch == expected.kept_epoch, name
-    assert found.weights.keys() == expected.weights.keys(), name
-    for key, weight in expected.weights.items():
-        assert found.weights[key].dtype == weight.dtype, (name, key)
-        assert distance(found.weights[key], weight) <= 1e-9, (name, key)
-    assert distance(losses(found), losses(expected)) <= 1e-9, name
-    for one, other in (
-        (found.validation_probabilities, expected.validation_probabilities),
-        (found.test_probabilities, expected.test_probabilities),
-    ):
-        # They are float32.
-        assert distance(one, other) <= 1e-6, name
+    results = train_together(stack.open_stack(FEW, device=oracle.EXACT), jobs)
+    for job, found in zip(jobs, results, strict=True):
+        expected = oracle.train(job.config, FEW, seed=job.seed, fold=job.fold)
+        assert found.kept_epoch == expected.kept_epoch
+        assert found.weights.keys() == expected.weights.keys()
+        for key, weight in expected.weights.items():
+            assert found.weights[key].dtype == weight.dtype, key
+            assert distance(found.weights[key], weight) <= 1e-9, key
+        losses = [[[e.train.loss, e.validation.loss] for e in r.epochs] for r in (found, expected)]
+        assert distance(*map(np.array, losses)) <= 1e-9
+        # Probabilities are float32, and so is what is measured of them.
+        assert distance(found.test_probabilities, expected.test_probabilities) <= 1e-6
+        assert distance(numbers(found), numbers(expected)) <= 1e-6
+    return results
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -64,38 +54,20 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).max())
 
 
-def losses(result: TrainingResult) -> np.ndarray:
-    """Return the rate, both losses and both accuracies of every epoch, and the last loss."""
-    epochs = [
-        (
-            epoch.learning_rate,
-            epoch.train.loss,
-            epoch.train.accuracy,
-            epoch.validation.loss,
-            epoch.validation.accuracy,
-        )
-        for epoch in result.epochs
-    ]
-    return np.array([*np.ravel(epochs), result.train.loss])
-
-
 @pytest.mark.parametrize("activation", get_args(Activation))
-def test_both_ways_train_alike_with_every_loss(few: TrainingData, activation: str) -> None:
-    optimizers = cycle(get_args(Optimizer))
-    configs = [
-        SMALL.replace(loss=loss, activation=activation, optimizer=next(optimizers))
-        for loss in get_args(Loss)
-    ]
-    for config, found, expected in train_with_both(few, configs):
-        assert_close(found, expected, f"{config.loss}, {config.optimizer}")
+def test_both_ways_train_alike_with_every_loss(activation: str) -> None:
+    pairs = zip(get_args(Loss), cycle(get_args(Optimizer)), strict=False)
+    check(
+        *(
+            SMALL.replace(loss=loss, activation=activation, optimizer=optimizer)
+            for loss, optimizer in pairs
+        )
+    )
 
 
 @pytest.mark.parametrize("optimizer", get_args(Optimizer))
-def test_both_ways_train_alike_with_every_schedule(few: TrainingData, optimizer: str) -> None:
-    schedulers = get_args(Scheduler)
-    configs = [SMALL.replace(optimizer=optimizer, scheduler=name) for name in schedulers]
-    for config, found, expected in train_with_both(few, configs):
-        assert_close(found, expected, config.scheduler)
+def test_both_ways_train_alike_with_every_schedule(optimizer: str) -> None:
+    check(*(SMALL.replace(optimizer=optimizer, scheduler=s) for s in get_args(Scheduler)))
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -113,42 +85,25 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("optimizer", get_args(Optimizer))
 @pytest.mark.parametrize("fields", CASES.values(), ids=CASES)
-def test_both_ways_train_alike_in_every_setting(
-    few: TrainingData, fields: dict[str, Any], optimizer: str
-) -> None:
-    config = SMALL.replace(optimizer=optimizer, **fields)
-    [(_, found, expected)] = train_with_both(few, [config])
-    assert_close(found, expected, "")
+def test_both_ways_train_alike_in_every_setting(fields: dict[str, Any]) -> None:
+    check(*(SMALL.replace(optimizer=optimizer, **fields) for optimizer in get_args(Optimizer)))
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("loss", get_args(Loss))
-def test_both_ways_train_alike_with_one_output_and_with_two(
-    few: TrainingData, loss: str, outputs: int
-) -> None:
-    configs = [
-        SMALL.replace(loss=loss, outputs=outputs, label_smoothing=0.1, focal_gamma=gamma)
-        for gamma in (0.0, 1.5)
-    ]
-    for config, found, expected in train_with_both(few, configs):
-        assert found.weights["9.weight"].shape == (outputs, 5)
-        assert_close(found, expected, f"gamma = {config.focal_gamma}")
+def test_both_ways_train_alike_with_one_output_and_with_two(loss: str, outputs: int) -> None:
+    config = SMALL.replace(loss=loss, outputs=outputs, label_smoothing=0.1)
+    results = check(*(config.replace(focal_gamma=gamma) for gamma in (0.0, 1.5)))
+    assert {result.weights["9.weight"].shape for result in results} == {(outputs, 5)}
 
 
-# Its validation loss falls for seven epochs, then rises.
-OVERFITTING = SMALL.replace(optimizer="sgd", learning_rate=0.1, dropout=0.0, epochs=12)
+def test_both_ways_keep_the_same_epoch_of_early_stopping() -> None:
+    waits = (1, 2, 3)
+    results = check(*(OVERFITTING.replace(early_stopping=wait) for wait in waits))
+    assert [len(result.epochs) - result.kept_epoch for result in results] == list(waits)
 
 
-def test_both_ways_keep_the_same_epoch_of_early_stopping(few: TrainingData) -> None:
-    configs = [OVERFITTING.replace(early_stopping=n) for n in (1, 2, 3)]
-    for config, found, expected in train_with_both(few, configs):
-        assert_close(found, expected, f"early_stopping = {config.early_stopping}")
-        assert found.kept_epoch == len(found.epochs) - config.early_stopping
-
-
-def test_both_ways_lower_the_rate_on_the_same_plateau(few: TrainingData) -> None:
-    [(_, found, expected)] = train_with_both(few, [OVERFITTING.replace(scheduler="plateau")])
-    assert_close(found, expected, "plateau")
+def test_both_ways_lower_the_rate_on_the_same_plateau() -> None:
+    [found] = check(OVERFITTING.replace(scheduler="plateau"))
     assert len({epoch.learning_rate for epoch in found.epochs}) > 1

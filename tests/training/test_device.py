@@ -1,8 +1,13 @@
 import pytest
 import torch
 
-from hpo.errors import DeviceError, UsageError
-from hpo.training.device import Device, choose, one_thread
+from hpo.config import TrainingConfig
+from hpo.errors import DeviceError, OutOfMemoryError, UsageError
+from hpo.training.device import Device, choose, one_thread, translate_errors
+from hpo.training.machine import n_weights
+from hpo.training.model import plain_model
+
+CONFIG = TrainingConfig(image_size=16, hidden=(7, 5), dropout=0.0, batch_norm=False, outputs=2)
 
 
 @pytest.fixture
@@ -17,41 +22,33 @@ def _with_two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _name: (7, 5))
 
 
-def set_capabilities(monkeypatch: pytest.MonkeyPatch, **capabilities: bool) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-
-
 @pytest.mark.usefixtures("_without_gpu")
-def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
+def test_without_a_gpu_auto_is_the_cpu_and_cuda_says_what_to_do() -> None:
     assert choose("auto", "fp32") == Device("cpu", "fp32")
+    with pytest.raises(DeviceError, match="Use --device cpu"):
+        choose("cuda")
 
 
 @pytest.mark.usefixtures("_with_two_gpus")
 def test_a_gpu_is_named_in_full() -> None:
-    assert choose("auto").name == "cuda:0"
-    assert choose("cuda").name == "cuda:0"
+    assert choose("auto") == choose("cuda") == Device("cuda:0", "fp32")
     assert choose("cuda:1") == Device("cuda:1", "fp32")
     assert choose("cuda:1").type == "cuda"
 
 
-@pytest.mark.parametrize("has_it", [True, False])
-@pytest.mark.parametrize("name", ["avx512_bf16", "bf16"])
-def test_auto_precision_is_what_the_cpu_has(
-    monkeypatch: pytest.MonkeyPatch, name: str, has_it: bool
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [({"avx512_bf16": True}, "bf16"), ({"bf16": True}, "bf16"), ({"avx2": True}, "fp32")],
+)
+def test_auto_precision_is_what_the_cpu_has_and_bf16_is_emulated(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
 ) -> None:
-    set_capabilities(monkeypatch, **{name: has_it, "avx2": True})
-    assert choose("cpu").precision == ("bf16" if has_it else "fp32")
-
-
-def test_a_torch_that_cannot_tell_gets_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    # torch 2.11 has no such function.
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert choose("cpu").precision == "fp32"
-
-
-def test_bf16_is_emulated_on_a_cpu_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_capabilities(monkeypatch)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert choose("cpu").precision == precision
     assert choose("cpu", "bf16").precision == "bf16"
+    # torch 2.11 has no such function.
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert choose("cpu").precision == "fp32"
 
 
 @pytest.mark.usefixtures("_with_two_gpus")
@@ -66,17 +63,11 @@ def test_bf16_is_emulated_on_a_cpu_without_it(monkeypatch: pytest.MonkeyPatch) -
         ("cuda:0", "bf16", DeviceError, r"cuda:0 has no bf16: use --precision fp32"),
     ],
 )
-def test_what_is_not_there_is_refused(
+def test_what_does_not_exist_is_refused(
     name: str, precision: str, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
         choose(name, precision)
-
-
-@pytest.mark.usefixtures("_without_gpu")
-def test_cuda_without_a_gpu_names_the_way_out() -> None:
-    with pytest.raises(DeviceError, match="Use --device cpu"):
-        choose("cuda")
 
 
 def test_one_thread_is_given_back() -> None:
@@ -88,3 +79,30 @@ def test_one_thread_is_given_back() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(n_threads)
+
+
+def test_weights_are_counted() -> None:
+    assert n_weights(CONFIG) == sum(p.numel() for p in plain_model(CONFIG).parameters())
+
+
+def test_a_failed_allocation_is_explained(cpu: Device) -> None:
+    says = r"(?s)memory on cpu.*\[7, 5\].*image_size = 16.*smaller"
+    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")):
+        with pytest.raises(OutOfMemoryError, match=says), translate_errors(CONFIG, cpu):
+            raise error
+    with pytest.raises(OutOfMemoryError, match=says), translate_errors(CONFIG, cpu):
+        torch.empty(2**60, dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="shapes"), translate_errors(CONFIG, cpu):
+        raise RuntimeError("shapes differ")
+
+
+@pytest.mark.parametrize("text", ["CUDA error: unspecified launch failure", "CUDA error: 719\nx"])
+def test_a_gpu_that_is_gone_is_not_one_that_is_full(text: str) -> None:
+    says = r"^cuda:0 stopped working: CUDA error: .*kept"
+    with (
+        pytest.raises(DeviceError, match=says) as caught,
+        translate_errors(CONFIG, Device("cuda:0", "bf16")),
+    ):
+        raise RuntimeError(text)
+    assert not isinstance(caught.value, OutOfMemoryError)
+    assert "\n" not in str(caught.value)

@@ -1,74 +1,71 @@
-"""A stack through its seam: what it is given, what it returns, and when lanes leave."""
+"""A stack through its seam; and bit for bit, a lane computes what it computes alone."""
 
 import itertools
-from collections.abc import Callable
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
-from hpo.config import TrainingConfig
+from hpo.config import Activation, Loss, Optimizer, Scheduler, TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import TrainingError
 from hpo.training import cohort
 from hpo.training import stack as engine
 from hpo.training.device import Device
-from hpo.training.engine import LaneEpoch, Stack, TrainingResult
-from hpo.training.losses import LOSSES
+from hpo.training.engine import EpochMetrics, TrainingResult
+from hpo.training.lane import Lane
+from hpo.training.layers import Scratch
 from hpo.training.model import plain_model, scale_pixels
 from hpo.training.stack import open_stack
-from tests.training.conftest import as_tensors
+from tests.training.conftest import Train
+from tests.training.together import (
+    Job,
+    add,
+    as_tensors,
+    assert_bitwise_equal,
+    train_alone,
+    train_together,
+)
 
 CONFIG = TrainingConfig(
     image_size=16, hidden=(12, 8), dropout=(0.3, 0.1), batch_size=16, epochs=4, learning_rate=0.01
 )
+SHAPES = ((12, 8), (64, 64), (33, 40, 7), (7,), (16,), (32, 12))
+DIVERGING = CONFIG.replace(
+    batch_norm=False,
+    activation="leaky_relu",
+    optimizer="sgd",
+    learning_rate=10.0,
+    normalize="none",
+    epochs=8,
+)
 
 
-def finish(stack: Stack, lane: int) -> TrainingResult:
-    while lane in stack.lanes:
-        stack.step()
-    return stack.result(lane)
-
-
-def train_alone(data: TrainingData, config: TrainingConfig, device: Device) -> TrainingResult:
-    stack = open_stack(data, device=device)
-    return finish(stack, stack.add(config, seed=3, fold=1))
-
-
-def assert_bitwise_equal(first: TrainingResult, second: TrainingResult) -> None:
-    assert first.epochs == second.epochs
-    assert first.train == second.train
-    assert np.array_equal(first.validation_probabilities, second.validation_probabilities)
-    assert np.array_equal(first.test_probabilities, second.test_probabilities)
-    for name, weight in first.weights.items():
-        assert np.array_equal(weight, second.weights[name]), name
-
-
-def test_training_learns(data: TrainingData, device: Device) -> None:
-    result = train_alone(data, CONFIG.replace(epochs=12), device)
+def test_training_learns_and_its_result_fits_the_data(data: TrainingData, device: Device) -> None:
+    config = CONFIG.replace(epochs=12)
+    result = train_alone(data, Job(config), device)
+    assert len(result.epochs) == result.kept_epoch == 12
     assert result.epochs[-1].train.loss < 0.7 * result.epochs[0].train.loss
     assert result.train.accuracy >= 0.9
     assert result.epochs[-1].validation.auroc >= 0.9
     assert result.seconds > 0
-
-
-def test_the_result_fits_the_data_and_the_last_epoch(data: TrainingData, device: Device) -> None:
-    result = train_alone(data, CONFIG, device)
-    assert len(result.epochs) == result.kept_epoch == CONFIG.epochs
     assert result.test_probabilities.shape == (data.n_test,)
     assert result.test_probabilities.dtype == np.float32
-    labels = data.labels[data.fold(1).validation]
-    is_right = (result.validation_probabilities > 0.5) == labels
+    is_right = (result.validation_probabilities > 0.5) == data.labels[data.fold(1).validation]
     assert result.epochs[-1].validation.accuracy == is_right.mean()
 
 
 def test_the_weights_give_the_probabilities_in_the_reports_own_network(
     data: TrainingData, device: Device
 ) -> None:
-    result = train_alone(data, CONFIG, device)
+    result = train_alone(data, Job(CONFIG), device)
     model = plain_model(CONFIG)
     model.load_state_dict(as_tensors(result.weights))
-    pixels = torch.from_numpy(data.pixels_at(16)[-data.n_test :])
+    pixels = torch.from_numpy(data.pixels_at(16)[-data.n_test :].copy())
     scaled = scale_pixels(pixels.flatten(1), CONFIG.normalize).view(-1, 16, 16)
     with torch.no_grad():
         expected = model.eval()(scaled).sigmoid()[:, 0].numpy()
@@ -77,115 +74,28 @@ def test_the_weights_give_the_probabilities_in_the_reports_own_network(
 
 def test_epochs_count_from_one_and_a_finished_lane_leaves(data: TrainingData, cpu: Device) -> None:
     stack = open_stack(data, device=cpu)
-    short = stack.add(CONFIG.replace(epochs=1), seed=0, fold=0)
-    long = stack.add(CONFIG.replace(epochs=2), seed=0, fold=0)
+    short, long = (add(stack, Job(CONFIG.replace(epochs=n))) for n in (1, 2))
     assert stack.lanes == (short, long)
     first, second = stack.step(), stack.step()
     assert [(done.lane, done.epoch) for done in first] == [(short, 1), (long, 1)]
     assert [(done.lane, done.epoch) for done in second] == [(long, 2)]
+    assert first[1].metrics == stack.result(long).epochs[0]
     assert stack.lanes == ()
     assert stack.step() == []
 
 
-def test_a_lane_number_is_never_used_again(data: TrainingData, cpu: Device) -> None:
+def test_a_dropped_lane_is_not_trained_any_further_and_its_number_not_used_again(
+    sizes: list[int], data: TrainingData, cpu: Device
+) -> None:
     stack = open_stack(data, device=cpu)
-    first = stack.add(CONFIG, seed=0, fold=0)
-    stack.drop(first)
-    assert stack.lanes == ()
-    assert stack.add(CONFIG, seed=0, fold=0) != first
-
-
-def test_a_lane_computes_what_it_computes_alone(data: TrainingData, device: Device) -> None:
-    alone = train_alone(data, CONFIG, device)
-    torch.manual_seed(12345)
-    train_alone(data, CONFIG.replace(hidden=[7, 7], optimizer="rmsprop", loss="ce"), device)
-    torch.rand(100)
-    stack = open_stack(data, device=device)
-    stack.add(CONFIG.replace(batch_size=8, augment_pose=0.1), seed=9, fold=0)
-    stack.add(CONFIG, seed=4, fold=1)
+    dropped, kept = add(stack, Job(CONFIG)), add(stack, Job(CONFIG, seed=4))
     stack.step()
-    lane = stack.add(CONFIG, seed=3, fold=1)
-    stack.add(CONFIG.replace(image_size=8), seed=3, fold=2)
-    assert_bitwise_equal(finish(stack, lane), alone)
-
-
-def test_the_number_of_threads_outside_does_not_matter(data: TrainingData, cpu: Device) -> None:
-    alone, n_threads = train_alone(data, CONFIG, cpu), torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        again = train_alone(data, CONFIG, cpu)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(n_threads)
-    assert_bitwise_equal(again, alone)
-
-
-def test_seed_and_fold_each_make_a_difference(data: TrainingData, cpu: Device) -> None:
-    stack = open_stack(data, device=cpu)
-    places = [(0, 0), (1, 0), (0, 1)]
-    added = [stack.add(CONFIG, seed=seed, fold=fold) for seed, fold in places]
-    results = [finish(stack, lane) for lane in added]
-    for first, second in itertools.combinations(results, 2):
-        assert not np.array_equal(first.weights["1.weight"], second.weights["1.weight"])
-
-
-@pytest.mark.parametrize("outputs", [1, 2])
-@pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_trains_with_one_output_and_with_two(
-    data: TrainingData, cpu: Device, loss: str, outputs: int
-) -> None:
-    config = CONFIG.replace(loss=loss, outputs=outputs, epochs=15, dropout=0.0)
-    result = train_alone(data, config, cpu)
-    assert result.epochs[-1].train.loss < result.epochs[0].train.loss
-    assert result.epochs[-1].validation.auroc > 0.8
-    assert result.weights["9.weight"].shape == (outputs, 8)
-
-
-def test_images_of_the_last_smaller_batch_are_trained_on(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
-) -> None:
-    assert batch_sizes(monkeypatch, data, cpu, batch_size=32) == [32, 32, 16]
-
-
-def test_a_last_batch_of_one_image_is_not_trained_on(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
-) -> None:
-    assert batch_sizes(monkeypatch, data, cpu, batch_size=79) == [79]
-    assert batch_sizes(monkeypatch, data, cpu, batch_size=79, batch_norm=False) == [79]
-
-
-def batch_sizes(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device, **fields: int | bool
-) -> list[int]:
-    """Return the sizes of the batches of one epoch."""
-    return [len(images) for images in batches(monkeypatch, data, cpu, epochs=1, **fields)]
-
-
-def batches(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device, **fields: int | bool
-) -> list[list[int]]:
-    """Return the images of every training step."""
-    seen = []
-    batch_pixels = cohort.batch_pixels
-
-    def note_images(*arguments, images, **others):  # type: ignore[no-untyped-def]
-        seen.append(images.tolist())
-        return batch_pixels(*arguments, images=images, **others)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(cohort, "batch_pixels", note_images)
-        train_alone(data, CONFIG.replace(**fields), cpu)
-    return seen[1:]  # The first is that of the network that warms up.
-
-
-def test_an_epoch_takes_every_training_image_once_in_an_order_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
-) -> None:
-    steps = batches(monkeypatch, data, cpu, epochs=2, batch_size=40)
-    first, second = steps[0] + steps[1], steps[2] + steps[3]
-    assert sorted(first) == sorted(second) == data.fold(1).train.tolist()
-    assert first != second
-    assert first != sorted(first)
+    stack.drop(dropped)
+    assert stack.lanes == (kept,)
+    assert [done.lane for done in stack.step()] == [kept]
+    assert sizes == [2, 1]
+    stack.drop(kept)
+    assert add(stack, Job(CONFIG)) not in (dropped, kept)
 
 
 def test_a_batch_larger_than_the_training_images_is_refused(
@@ -193,126 +103,279 @@ def test_a_batch_larger_than_the_training_images_is_refused(
 ) -> None:
     stack = open_stack(data, device=cpu)
     with pytest.raises(TrainingError, match=r"batch_size 81 .* 80 training images .*Leave 81 out"):
-        stack.add(CONFIG.replace(batch_size=81), seed=0, fold=0)
+        add(stack, Job(CONFIG.replace(batch_size=81)))
     assert stack.lanes == ()
-    stack.add(CONFIG.replace(batch_size=80), seed=0, fold=0)
+    add(stack, Job(CONFIG.replace(batch_size=80)))
 
 
-def test_a_diverging_training_is_reported_as_it_is(data: TrainingData, cpu: Device) -> None:
-    config = CONFIG.replace(
-        batch_norm=False,
-        activation="leaky_relu",
-        optimizer="sgd",
-        learning_rate=10.0,
-        normalize="none",
-        epochs=8,
-    )
-    result = train_alone(data, config, cpu)
+def test_seed_and_fold_each_make_a_difference(data: TrainingData, cpu: Device) -> None:
+    jobs = [Job(CONFIG, seed, fold) for seed, fold in ((0, 0), (1, 0), (0, 1))]
+    results = train_together(open_stack(data, device=cpu), jobs)
+    for first, second in itertools.combinations(results, 2):
+        assert not np.array_equal(first.weights["1.weight"], second.weights["1.weight"])
+
+
+def test_pixels_of_a_size_are_loaded_once(data: TrainingData, cpu: Device) -> None:
+    stack = open_stack(data, device=cpu)
+    for seed in range(3):
+        add(stack, Job(CONFIG, seed))
+    assert len({m.lane.data.pixels.data_ptr() for m in stack._live.values()}) == 1
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch, train: Train) -> Callable[..., list[list[int]]]:
+    """Train, and return the images of every step."""
+    seen: list[list[int]] = []
+    augment = cohort.augment
+
+    def note(*arguments: Any, positions: torch.Tensor, **others: Any) -> torch.Tensor:
+        seen.append(positions.tolist())
+        return augment(*arguments, positions=positions, **others)
+
+    def of(**fields: Any) -> list[list[int]]:
+        seen.clear()
+        monkeypatch.setattr(cohort, "augment", note)
+        train(CONFIG.replace(**fields))
+        return seen[1:]  # The first is that of the network that warms up.
+
+    return of
+
+
+def test_a_smaller_last_batch_is_trained_on_but_not_one_of_a_single_image(
+    batches: Callable[..., list[list[int]]],
+) -> None:
+    assert [len(batch) for batch in batches(epochs=1, batch_size=32)] == [32, 32, 16]
+    assert [len(batch) for batch in batches(epochs=1, batch_size=79)] == [79]
+    assert [len(b) for b in batches(epochs=1, batch_size=79, batch_norm=False)] == [79]
+
+
+def test_an_epoch_takes_every_training_image_once_in_its_own_order(
+    batches: Callable[..., list[list[int]]], data: TrainingData
+) -> None:
+    steps = batches(epochs=2, batch_size=40)
+    first, second = steps[0] + steps[1], steps[2] + steps[3]
+    assert sorted(first) == sorted(second) == data.fold(1).train.tolist()
+    assert first != second
+    assert first != sorted(first)
+
+
+def test_a_diverging_training_is_reported_as_it_is(train: Train) -> None:
+    result = train(DIVERGING)
     assert not all(np.isfinite(epoch.train.loss) for epoch in result.epochs)
-    assert len(result.epochs) == config.epochs
-
-
-def losses_of(result: TrainingResult) -> list[float]:
-    return [epoch.validation.loss for epoch in result.epochs]
+    assert len(result.epochs) == DIVERGING.epochs
 
 
 def test_early_stopping_keeps_the_epoch_of_the_lowest_loss(
     data: TrainingData, device: Device
 ) -> None:
     config = CONFIG.replace(epochs=60, early_stopping=4, dropout=0.0)
-    result = train_alone(data, config, device)
-    losses = losses_of(result)
+    result = train_alone(data, Job(config), device)
+    losses = [epoch.validation.loss for epoch in result.epochs]
     assert len(losses) < 60
     assert result.kept_epoch == 1 + int(np.argmin(losses)) == len(losses) - 4
-    until_then = train_alone(data, config.replace(epochs=result.kept_epoch), device)
+    until_then = train_alone(data, Job(config.replace(epochs=result.kept_epoch)), device)
     assert np.array_equal(result.weights["1.weight"], until_then.weights["1.weight"])
     assert np.array_equal(result.test_probabilities, until_then.test_probabilities)
     assert result.train == until_then.train
 
 
-def test_early_stopping_without_any_finite_loss_ends_and_keeps_the_last(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
-) -> None:
-    def lose_numbers(_lane, positions, _scratch):  # type: ignore[no-untyped-def]
-        return torch.full((1 + len(positions),), torch.nan)
+@pytest.fixture
+def give_losses(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterator[float]], None]:
+    """Let the validation losses of the epochs be these."""
 
-    monkeypatch.setattr(engine, "read_losses", lose_numbers)
-    result = train_alone(data, CONFIG.replace(epochs=9, early_stopping=2), cpu)
+    def give(losses: Iterator[float]) -> None:
+        def read(_lane: Lane, positions: torch.Tensor, _scratch: Scratch) -> torch.Tensor:
+            return torch.tensor([next(losses), *[0.5] * len(positions)])
+
+        monkeypatch.setattr(engine, "read_losses", read)
+
+    return give
+
+
+def test_early_stopping_without_any_finite_loss_ends_and_keeps_the_last(
+    give_losses: Callable[[Iterator[float]], None], train: Train
+) -> None:
+    give_losses(itertools.repeat(np.nan))
+    result = train(CONFIG.replace(epochs=9, early_stopping=2))
     assert result.kept_epoch == len(result.epochs) == 2
 
 
-def test_schedules_set_the_rate_of_every_epoch(data: TrainingData, cpu: Device) -> None:
-    result = train_alone(data, CONFIG.replace(scheduler="step", step_size=2, gamma=0.5), cpu)
-    assert [epoch.learning_rate for epoch in result.epochs] == [0.01, 0.01, 0.005, 0.005]
-
-
 def test_plateau_follows_the_validation_loss(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
+    give_losses: Callable[[Iterator[float]], None], train: Train
 ) -> None:
-    losses = itertools.chain([1.0, 0.9, 0.9, 0.9, 0.8], itertools.repeat(0.9))
-
-    def give_losses(_lane, positions, _scratch):  # type: ignore[no-untyped-def]
-        return torch.cat([torch.tensor([next(losses)]), torch.full((len(positions),), 0.5)])
-
-    monkeypatch.setattr(engine, "read_losses", give_losses)
-    config = CONFIG.replace(scheduler="plateau", step_size=1, gamma=0.5, epochs=8)
-    rates = [epoch.learning_rate for epoch in train_alone(data, config, cpu).epochs]
+    give_losses(itertools.chain([1.0, 0.9, 0.9, 0.9, 0.8], itertools.repeat(0.9)))
+    result = train(CONFIG.replace(scheduler="plateau", step_size=1, gamma=0.5, epochs=8))
+    rates = [epoch.learning_rate for epoch in result.epochs]
     assert rates == [0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.005, 0.0025]
 
 
-def test_pixels_are_shared_by_lanes_and_may_be_read_only(
-    make_data: Callable[[int, int], TrainingData], cpu: Device
+def test_what_is_done_once_is_no_time_of_the_training_that_comes_first(
+    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
 ) -> None:
-    data, n_asked = make_data(40, 30), 0
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
 
-    def read_only(size: int) -> np.ndarray:
-        nonlocal n_asked
-        n_asked += 1
-        pixels = data.pixels_at(size)
-        pixels.flags.writeable = False
-        return pixels
+    def slow_at_first(target: Any, name: str) -> None:
+        original, costs = getattr(target, name), itertools.chain([1000.0], itertools.repeat(1.0))
 
-    sealed = TrainingData(
-        fingerprint="x",
-        labels=data.labels,
-        n_test=data.n_test,
-        pixels_at=read_only,
-        fold=data.fold,
+        def slow(*arguments: Any, **options: Any) -> Any:
+            clock[0] += next(costs)
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(target, name, slow)
+
+    slow_at_first(engine.Images, "place")
+    slow_at_first(cohort, "_train_step")
+    stack, jobs = open_stack(data, device=cpu), [Job(CONFIG)]
+    first, second = (train_together(stack, jobs)[0].seconds for _ in range(2))
+    assert first == second < 1000
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fill a list with the size of every cohort that is trained."""
+    found, run_epoch = [], engine.run_epoch
+
+    def note(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
+        found.append(len(lanes))
+        return run_epoch(lanes, scratch)
+
+    monkeypatch.setattr(engine, "run_epoch", note)
+    return found
+
+
+def test_lanes_that_share_a_network_train_in_one_cohort(
+    sizes: list[int], data: TrainingData, cpu: Device
+) -> None:
+    stack = open_stack(data, device=cpu)
+    for fields in ({}, {"learning_rate": 0.1}, {"optimizer": "sgd"}, {"hidden": [12, 6]}):
+        add(stack, Job(CONFIG.replace(**fields)))
+    stack.step()
+    assert sizes == [3, 1]
+
+
+def draw_kind(rng: random.Random) -> TrainingConfig:
+    """Draw all that the lanes of a cohort have in common."""
+    hidden = rng.choice(SHAPES)
+    return CONFIG.replace(
+        image_size=rng.choice([16, 16, 9]),
+        batch_size=rng.choice([16, 16, 27]),
+        hidden=hidden,
+        dropout=0.5,
+        batch_norm=rng.random() < 0.7,
+        activation=rng.choice(get_args(Activation)),
+        loss=rng.choice(get_args(Loss)),
+        outputs=rng.choice([0, 1, 2]),
     )
-    stack = open_stack(sealed, device=cpu)
-    added = [stack.add(CONFIG, seed=seed, fold=0) for seed in range(3)]
-    assert n_asked == 1
-    assert finish(stack, added[0]).seconds > 0
 
 
-def test_epoch_metrics_arrive_as_the_seam_says(data: TrainingData, cpu: Device) -> None:
-    stack: Stack = open_stack(data, device=cpu)
-    stack.add(CONFIG, seed=0, fold=0)
-    [done] = stack.step()
-    assert isinstance(done, LaneEpoch)
-    assert 0 <= done.metrics.train.accuracy <= 1
-    assert done.metrics.train.accuracy * 80 == pytest.approx(
-        round(done.metrics.train.accuracy * 80)
+def draw_job(rng: random.Random, kind: TrainingConfig) -> Job:
+    """Draw all that lanes of a cohort may differ in."""
+    config = kind.replace(
+        learning_rate=10 ** rng.uniform(-4, -1),
+        dropout=[rng.choice([0.0, 0.3, 0.5]) for _ in kind.hidden],
+        optimizer=rng.choice(get_args(Optimizer)),
+        momentum=rng.choice([0.0, 0.9]),
+        weight_decay=rng.choice([0.0, 0.01]),
+        scheduler=rng.choice(get_args(Scheduler)),
+        step_size=1,
+        milestones=(1, 3),
+        label_smoothing=rng.choice([0.0, 0.1]),
+        focal_gamma=rng.choice([0.0, 2.0]),
+        normalize=rng.choice(["unit", "image", "none"]),
+        augment_pose=rng.choice([0.0, 0.0, 0.1]),
+        augment_stretch=rng.choice([0.0, 0.0, 0.2]),
+        augment_exposure=rng.choice([0.0, 0.0, 0.2]),
+        augment_flip=rng.random() < 0.3,
+        epochs=rng.choice([2, 3, 4]),
+        early_stopping=rng.choice([0, 0, 1]),
     )
-    assert done.metrics.validation.loss == pytest.approx(
-        done.metrics.validation.log_loss, rel=1e-5
-    )
+    return Job(config, seed=rng.randrange(9), fold=rng.randrange(5))
 
 
-@pytest.mark.gpu
-def test_a_gpu_repeats_itself_bit_for_bit(data: TrainingData, cuda: Device) -> None:
-    alone = train_alone(data, CONFIG, cuda)
-    torch.manual_seed(12345)
-    stack = open_stack(data, device=cuda)
-    stack.add(CONFIG.replace(hidden=[7, 7]), seed=9, fold=0)
-    assert_bitwise_equal(finish(stack, stack.add(CONFIG, seed=3, fold=1)), alone)
+def train_in_turns(
+    data: TrainingData, jobs: Sequence[Job], device: Device, rng: random.Random
+) -> list[tuple[Job, TrainingResult]]:
+    """Keep five lanes busy; drop some in the middle, and put another job in every free place."""
+    stack, waiting = open_stack(data, device=device), list(jobs)
+    live: dict[int, Job] = {}
+    finished = []
+    while waiting or live:
+        while waiting and len(live) < 5:
+            job = waiting.pop()
+            live[add(stack, job)] = job
+        for lane, _, _ in stack.step():
+            if lane not in stack.lanes:
+                finished.append((live.pop(lane), stack.result(lane)))
+            elif rng.random() < 0.07:
+                stack.drop(lane)
+                del live[lane]
+    return finished
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_lane_computes_what_it_computes_alone(
+    uneven: TrainingData, device: Device, seed: int
+) -> None:
+    rng = random.Random(seed)
+    jobs = [draw_job(rng, kind) for kind in (draw_kind(rng), draw_kind(rng)) for _ in range(4)]
+    rng.shuffle(jobs)
+    finished = train_in_turns(uneven, jobs, device, rng)
+    assert finished
+    torch.manual_seed(seed)  # It plays no part.
+    for job, result in finished:
+        assert_bitwise_equal(result, train_alone(uneven, job, device))
+
+
+def test_lanes_of_different_folds_in_any_order_compute_what_they_compute_alone(
+    sizes: list[int], uneven: TrainingData, device: Device
+) -> None:
+    """One of them has a last batch of one image, which is left out."""
+    jobs = [Job(CONFIG, seed=fold, fold=fold) for fold in range(5)]
+    for order in (jobs, jobs[::-1]):
+        sizes.clear()
+        together = train_together(open_stack(uneven, device=device), order)
+        assert sizes == [5] * CONFIG.epochs
+        for found, job in zip(together, order, strict=True):
+            assert_bitwise_equal(found, train_alone(uneven, job, device))
+            n_steps = {0: 5, 1: 5, 2: 5, 3: 6, 4: 6}[job.fold]
+            assert found.weights["2.num_batches_tracked"] == n_steps * CONFIG.epochs
+
+
+def test_a_lane_that_loses_its_numbers_leaves_its_companions_alone(
+    uneven: TrainingData, device: Device
+) -> None:
+    jobs = [Job(DIVERGING.replace(learning_rate=rate), fold=2) for rate in (1e-5, 10.0, 1e-6)]
+    together = train_together(open_stack(uneven, device=device), jobs)
+    is_finite = [np.isfinite(result.weights["1.weight"]).all() for result in together]
+    assert is_finite == [True, False, True]
+    for found, job in zip(together, jobs, strict=True):
+        assert_bitwise_equal(found, train_alone(uneven, job, device))
+
+
+def test_the_number_of_threads_outside_does_not_matter(uneven: TrainingData, cpu: Device) -> None:
+    # A product of 76 images and 2304 pixels is split among threads and added up otherwise.
+    config = CONFIG.replace(image_size=48, hidden=[7], dropout=0.2, batch_size=76, epochs=2)
+    jobs = [Job(config, seed=seed, fold=seed) for seed in range(3)]
+    results, n_threads = [], torch.get_num_threads()
+    try:
+        for n in (1, 3):
+            torch.set_num_threads(n)
+            results.append(train_together(open_stack(uneven, device=cpu), jobs))
+            assert torch.get_num_threads() == n
+    finally:
+        torch.set_num_threads(n_threads)
+    for found, expected in zip(*results, strict=True):
+        assert_bitwise_equal(found, expected)
 
 
 @pytest.mark.gpu
 def test_a_gpu_agrees_with_the_cpu_after_an_epoch(
     data: TrainingData, cpu: Device, cuda: Device
 ) -> None:
-    config = CONFIG.replace(epochs=1)
-    here = train_alone(data, config, cpu)
-    there = train_alone(data, config, Device(cuda.name, "fp32"))
-    assert here.epochs[0].train.loss == pytest.approx(there.epochs[0].train.loss, rel=1e-3)
+    job = Job(CONFIG.replace(epochs=1))
+    here, there = (
+        train_alone(data, job, where).epochs[0].train.loss
+        for where in (cpu, Device(cuda.name, "fp32"))
+    )
+    assert here == pytest.approx(there, rel=1e-3)

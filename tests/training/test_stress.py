@@ -1,6 +1,7 @@
-"""What is measured under the stress battery: by every engine, alone and together, to the bit."""
+"""The changes of the stress battery; and what is measured under it, the same to the bit."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import astuple, replace
 from pathlib import Path
 from statistics import fmean
@@ -8,26 +9,32 @@ from statistics import fmean
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.training import battery, processes
+from hpo.errors import DataError
+from hpo.training import stress
 from hpo.training.device import Device
-from hpo.training.engine import TrainingResult
-from hpo.training.metrics import accuracy
+from hpo.training.engine import Stack
 from hpo.training.model import compute_logits, plain_model
-from hpo.training.processes import Spread
+from hpo.training.pool import Pool
 from hpo.training.progress import STRESS_EVERY
 from hpo.training.stack import open_stack
 from tests.training import oracle
 from tests.training.together import (
     Job,
+    as_tensors,
     assert_bitwise_equal,
+    make_data,
     train_alone,
     train_together,
 )
 
-EXACT = Device("cpu", "fp64")
+POSITIONS = torch.arange(6)
+GRAY = torch.full((6, 64, 64), 100, dtype=torch.uint8)
+SPOT = GRAY.clone()
+SPOT[:, 24:40, 24:40] = 200
 CONFIG = TrainingConfig(
     image_size=16, hidden=(8,), batch_size=16, epochs=2 * STRESS_EVERY, learning_rate=0.01
 )
@@ -35,94 +42,144 @@ JOBS = [
     Job(CONFIG),
     Job(CONFIG.replace(learning_rate=0.1, dropout=0.0), seed=5, fold=2),
     Job(CONFIG.replace(epochs=3)),
+    Job(CONFIG.replace(epochs=13)),
 ]
 
 
 @pytest.fixture
-def data(
-    make_data: Callable[[int, int], TrainingData], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> TrainingData:
-    monkeypatch.setenv("HPO_CACHE", str(tmp_path))
+def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainingData:
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
     return replace(make_data(60, 40), is_stressed=True)
 
 
-def stress_of(result: TrainingResult) -> list[object]:
-    """Return everything that was measured under stress."""
-    per_epoch = [epoch.stress and astuple(epoch.stress) for epoch in result.epochs]
-    return [*per_epoch, {name: astuple(metrics) for name, metrics in result.stress.items()}]
+@pytest.mark.parametrize("name", stress.names())
+def test_a_change_depends_on_the_position_alone(name: str) -> None:
+    images = torch.randint(0, 256, (6, 32, 32), generator=torch.Generator().manual_seed(1))
+    images = images.to(torch.uint8)
+    together = stress.change(images, POSITIONS, name)
+    one_by_one = [stress.change(images[[i]], POSITIONS[[i]], name)[0] for i in range(6)]
+    assert torch.equal(together, torch.stack(one_by_one))
+    assert not torch.equal(together, images)
 
 
-def test_nothing_is_measured_where_it_is_not_asked_for(data: TrainingData, device: Device) -> None:
-    plain = train_alone(replace(data, is_stressed=False), JOBS[0], device)
-    under_stress = train_alone(data, JOBS[0], device)
+def test_a_spot_grows_and_shrinks_by_a_tenth_also_in_one_direction() -> None:
+    def n_bright(images: Tensor) -> Tensor:
+        return (images > 150).sum((1, 2)).float()
+
+    for name, side in (("larger", 0.9), ("smaller", 1.1)):
+        growth = n_bright(stress.change(SPOT, POSITIONS, name)) / n_bright(SPOT)
+        assert growth.tolist() == pytest.approx([1 / side**2] * len(POSITIONS), rel=0.1)
+    for name, sign in (("wider", 1), ("narrower", -1)):
+        changed = stress.change(SPOT, POSITIONS, name)[0] > 150
+        assert sign * (changed.any(0).sum() - 16) >= 1
+        assert sign * (changed.any(1).sum() - 16) <= -1
+
+
+def test_shifts_differ_and_go_up_to_a_tenth_of_the_side() -> None:
+    images = SPOT[:1].expand(200, 64, 64).contiguous()
+    moved = (stress.change(images, torch.arange(200), "shifted") > 150).float()
+    places = torch.arange(64.0)
+    columns, rows = ((moved.sum(k) * places).sum(1) / moved.sum((1, 2)) - 31.5 for k in (1, 2))
+    for offsets in (columns, rows):
+        assert 5 < offsets.abs().max() < 7
+        assert offsets.mean().abs() < 0.7
+    assert abs(np.corrcoef(columns, rows)[0, 1]) < 0.25
+
+
+def test_brightness_and_contrast_have_their_strength() -> None:
+    for name, sign in (("brighter", 1), ("darker", -1)):
+        mean = float(stress.change(GRAY, POSITIONS, name).float().mean())
+        assert mean == pytest.approx(100 + sign * 0.15 * 255, abs=0.5)
+    mean = float(SPOT.float().mean())
+    for name, factor in (("more contrast", 1.3), ("less contrast", 0.7)):
+        brightest = float(stress.change(SPOT, POSITIONS, name).max())
+        assert brightest == pytest.approx(mean + factor * (200 - mean), abs=0.6)
+
+
+def test_noise_and_blur_have_their_deviation() -> None:
+    noisy = stress.change(GRAY, POSITIONS, "noisy").float()
+    assert noisy.std().item() == pytest.approx(0.06 * 255, rel=0.03)
+    assert (noisy[0] != noisy[1]).float().mean() > 0.9
+    point = torch.zeros(1, 224, 224, dtype=torch.uint8)
+    point[0, 112, 112] = 255
+    row = stress.change(point, POSITIONS[:1], "blurred")[0, 112].double()
+    places = torch.arange(224.0, dtype=torch.float64) - 112
+    assert ((row * places**2).sum() / row.sum()).sqrt() == pytest.approx(1.4, rel=0.1)
+
+
+def test_the_pool_is_changed_once_and_a_cache_that_cannot_be_written_changes_nothing(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = stress.changed_pixels(data, 16)
+    pool = torch.from_numpy(data.pixels_at(16)[:60].copy())
+    expected = [stress.change(pool, torch.arange(60), name).numpy() for name in stress.names()]
+    assert np.array_equal(found, np.stack(expected))
+    with monkeypatch.context() as patch:
+        patch.setattr(stress, "change", None)
+        assert np.array_equal(stress.changed_pixels(data, 16), found)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "file"))
+    assert np.array_equal(stress.changed_pixels(data, 16), found)
+
+
+def test_images_too_small_for_it_are_refused(data: TrainingData) -> None:
+    with pytest.raises(DataError, match="image_size=16"):
+        stress.changed_pixels(data, 8)
+
+
+def test_nothing_is_measured_where_it_is_not_asked_for(data: TrainingData, cpu: Device) -> None:
+    plain = train_alone(replace(data, is_stressed=False), JOBS[0], cpu)
     assert not plain.stress
     assert all(epoch.stress is None for epoch in plain.epochs)
-    assert_bitwise_equal(plain, under_stress)
-
-
-def test_it_is_measured_every_tenth_epoch_and_with_the_kept_weights(
-    data: TrainingData, device: Device
-) -> None:
-    result = train_alone(data, JOBS[0], device)
-    measured = [n for n, epoch in enumerate(result.epochs, start=1) if epoch.stress]
-    assert measured == [STRESS_EVERY, 2 * STRESS_EVERY]
-    assert tuple(result.stress) == battery.names()
-    last = result.epochs[-1].stress
-    assert last is not None
-    assert last.accuracy == fmean(metrics.accuracy for metrics in result.stress.values())
-    assert tuple(train_alone(data, JOBS[2], device).stress) == battery.names()
+    stressed = train_alone(data, JOBS[0], cpu)
+    unmeasured = [replace(epoch, stress=None) for epoch in stressed.epochs]
+    assert_bitwise_equal(replace(stressed, epochs=tuple(unmeasured), stress={}), plain)
 
 
 @pytest.mark.parametrize("config", [CONFIG, CONFIG.replace(early_stopping=3, learning_rate=0.3)])
-def test_the_exported_weights_give_the_same_under_every_change(
+def test_it_is_measured_every_tenth_epoch_and_with_the_exported_weights(
     data: TrainingData, config: TrainingConfig
 ) -> None:
-    result = train_alone(data, Job(config), EXACT)
+    result = train_alone(data, Job(config), oracle.EXACT)
+    measured = [n for n, epoch in enumerate(result.epochs, start=1) if epoch.stress]
+    assert measured == list(range(STRESS_EVERY, len(result.epochs) + 1, STRESS_EVERY))
+    if result.kept_epoch in measured:
+        mean = fmean(metrics.accuracy for metrics in result.stress.values())
+        assert result.epochs[result.kept_epoch - 1].stress.accuracy == mean
     network = plain_model(config)
-    network.load_state_dict({n: torch.from_numpy(w.copy()) for n, w in result.weights.items()})
+    network.load_state_dict(as_tensors(result.weights))
     network.eval()
     images = data.fold(1).validation
-    for name, changed in zip(battery.names(), battery.changed_pixels(data, 16), strict=True):
+    assert tuple(result.stress) == stress.names()
+    for name, changed in zip(stress.names(), stress.changed_pixels(data, 16), strict=True):
         pixels = torch.from_numpy(changed[images].reshape(len(images), -1))
         with torch.no_grad():
             p = torch.sigmoid(compute_logits(network, pixels, config))[:, 0].double().numpy()
-        assert result.stress[name].accuracy == accuracy(p, data.labels[images])
+        assert result.stress[name].accuracy == ((p > 0.5) == data.labels[images]).mean()
         expected = np.mean((p - data.labels[images]) ** 2)
         assert result.stress[name].brier == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_lane_of_a_stack_measures_what_it_measures_alone(
+def stacks(data: TrainingData, device: Device) -> Iterator[Stack]:
+    yield open_stack(data, device=device)
+    yield open_stack(data, device=device, joins=True)
+    if device.type == "cpu":
+        yield Pool(data, device, n_processes=2)
+
+
+def test_every_stack_measures_what_a_lane_measures_alone(
     data: TrainingData, device: Device
 ) -> None:
-    together = train_together(open_stack(data, device=device), JOBS)
-    for job, found in zip(JOBS, together, strict=True):
-        assert stress_of(found) == stress_of(train_alone(data, job, device))
-
-
-def test_joined_trainings_measure_what_each_measures_alone(
-    data: TrainingData, device: Device
-) -> None:
-    jobs = [Job(CONFIG), Job(CONFIG.replace(epochs=3)), Job(CONFIG.replace(epochs=13))]
-    joined = train_together(open_stack(data, device=device, joins=True), jobs)
-    for job, found in zip(jobs, joined, strict=True):
-        assert stress_of(found) == stress_of(train_alone(data, job, device))
-
-
-def test_processes_measure_what_one_process_measures(data: TrainingData) -> None:
-    device = Device("cpu", "fp32")
-    stack = processes.open_stack(data, device=device, spread=Spread(n_processes=2))
-    try:
-        spread = train_together(stack, JOBS)
-    finally:
-        stack.close()
-    for job, found in zip(JOBS, spread, strict=True):
-        assert stress_of(found) == stress_of(train_alone(data, job, device))
+    alone = [train_alone(data, job, device) for job in JOBS]
+    for stack in stacks(data, device):
+        with closing(stack):
+            for found, expected in zip(train_together(stack, JOBS), alone, strict=True):
+                assert_bitwise_equal(found, expected)
 
 
 def test_the_oracle_measures_the_same(data: TrainingData) -> None:
-    job = JOBS[0]
-    found = train_alone(data, job, oracle.EXACT)
-    expected = oracle.train(job.config, data, seed=job.seed, fold=job.fold)
-    for name in battery.names():
+    found = train_alone(data, JOBS[0], oracle.EXACT)
+    expected = oracle.train(CONFIG, data, seed=3, fold=1)
+    for name in stress.names():
         numbers, others = astuple(found.stress[name]), astuple(expected.stress[name])
         assert numbers == pytest.approx(others, abs=1e-6)

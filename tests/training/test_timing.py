@@ -5,33 +5,30 @@ import pytest
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import TrainingError
-from hpo.training import timing
+from hpo.training import stack
 from hpo.training.device import Device
-from hpo.training.timing import memory_bytes, seconds_per_epoch
+from hpo.training.stack import memory_bytes, seconds_per_epoch
 
 CONFIG = TrainingConfig(image_size=16, hidden=(8,), epochs=4, batch_size=20)
 
 
-def test_the_parts_of_an_epoch_add_up(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
+@pytest.mark.parametrize(("batch_size", "n_steps", "most"), [(20, 4, 1e9), (2, 40, 3)])
+def test_the_parts_of_an_epoch_add_up_also_where_a_long_one_is_timed_in_part(
+    monkeypatch: pytest.MonkeyPatch,
+    data: TrainingData,
+    cpu: Device,
+    batch_size: int,
+    n_steps: int,
+    most: float,
 ) -> None:
     # A clock that goes one second at every look: opening, each step and each reading take one.
     clock = itertools.count()
-    monkeypatch.setattr(timing, "_now", lambda _device: float(next(clock)))
-    seconds = seconds_per_epoch(data, CONFIG, device=cpu, max_seconds=1e9)
-    # Four steps, a reading of the 20 validation images; a fourth of the opening and of the result,
+    monkeypatch.setattr(stack, "_now", lambda _device: float(next(clock)))
+    config = CONFIG.replace(batch_size=batch_size)
+    seconds = seconds_per_epoch(data, config, device=cpu, max_seconds=most)
+    # The steps, a reading of the 20 validation images; a fourth of the opening and of the result,
     # which reads all 120 images.
-    assert seconds == pytest.approx(4 + 1 + (1 + 6) / 4)
-
-
-def test_a_long_epoch_is_timed_in_part(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
-) -> None:
-    clock = itertools.count()
-    monkeypatch.setattr(timing, "_now", lambda _device: float(next(clock)))
-    config = CONFIG.replace(batch_size=2)
-    seconds = seconds_per_epoch(data, config, device=cpu, max_seconds=3)
-    assert seconds == pytest.approx(40 + 1 + (1 + 6) / 4)
+    assert seconds == pytest.approx(n_steps + 1 + (1 + 6) / 4)
     assert next(clock) < 20
 
 
@@ -47,26 +44,16 @@ def test_a_batch_that_does_not_fit_has_no_forecast(data: TrainingData, cpu: Devi
 def test_memory_counts_pixels_weights_gradients_and_moments(
     data: TrainingData, cpu: Device
 ) -> None:
-    config = CONFIG.replace(image_size=256, hidden=[512], dropout=0.0)
-    pixels, weights = 120 * 256**2, 4 * 256**2 * 512
-    found = memory_bytes(data, config, device=cpu, n_lanes=1, n_processes=1)
-    assert pixels + 4 * weights < found < 2 * pixels + 4 * weights + 5 * 120 * 256**2
-    sgd = config.replace(optimizer="sgd")
-    less = memory_bytes(data, sgd, device=cpu, n_lanes=1, n_processes=1)
-    assert found - less == pytest.approx(weights, rel=1e-3)
-    keeping = config.replace(early_stopping=3)
-    more = memory_bytes(data, keeping, device=cpu, n_lanes=1, n_processes=1)
-    assert more - found == pytest.approx(weights, rel=1e-3)
+    def memory(n_lanes: int = 1, n_processes: int = 1, **fields: object) -> int:
+        config = CONFIG.replace(image_size=256, hidden=[512], dropout=0.0, **fields)
+        return memory_bytes(data, config, device=cpu, n_lanes=n_lanes, n_processes=n_processes)
 
-
-def test_lanes_share_the_pixels_and_what_a_process_works_with(
-    data: TrainingData, cpu: Device
-) -> None:
-    config = CONFIG.replace(image_size=256, hidden=[512], dropout=0.0)
-    weights, batch = 4 * 256**2 * 512, 4 * 20 * 256**2
-    one = memory_bytes(data, config, device=cpu, n_lanes=1, n_processes=1)
-    two = memory_bytes(data, config, device=cpu, n_lanes=2, n_processes=1)
+    pixels, weights, batch = 120 * 256**2, 4 * 256**2 * 512, 4 * 20 * 256**2
+    one, two = memory(), memory(n_lanes=2)
+    assert pixels + 4 * weights < one < 2 * pixels + 4 * weights + 5 * 120 * 256**2
+    assert one - memory(optimizer="sgd") == pytest.approx(weights, rel=1e-3)
+    assert memory(early_stopping=3) - one == pytest.approx(weights, rel=1e-3)
+    # Lanes share the pixels and what a process works with: 64 images are read at a time.
     assert two - one == pytest.approx(3 * weights + batch, rel=1e-3)
-    apart = memory_bytes(data, config, device=cpu, n_lanes=2, n_processes=2)
-    # 64 images are read at a time.
+    apart = memory(n_lanes=2, n_processes=2)
     assert apart - two == pytest.approx(weights + 5 * 64 * 256**2, rel=1e-3)

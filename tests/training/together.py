@@ -1,20 +1,20 @@
-"""Trainings side by side, trainings alone, and the comparison of both, bit for bit."""
+"""Small images, trainings side by side and alone, and the comparison of both, bit for bit."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import Fold, TrainingData
+from hpo.data.dataset import Fold, Pixels, TrainingData
 from hpo.training import stack
 from hpo.training.device import Device
-from hpo.training.engine import EpochMetrics, Stack, TrainingResult
+from hpo.training.engine import EpochMetrics, Stack, TrainingResult, Weights
 
-# In batches of 16: a last batch of 1 image, none, 13, 4 and 3.
-FOLD_SIZES = (81, 80, 77, 84, 83)
-N_POOL = 103
+N_TEST = 20
 
 
 class Job(NamedTuple):
@@ -25,15 +25,34 @@ class Job(NamedTuple):
     fold: int = 1
 
 
-def uneven_data(make_data: Callable[[int, int], TrainingData]) -> TrainingData:
-    """Return images whose folds differ in size."""
+def make_data(n_pool: int, *n_train: int) -> TrainingData:
+    """Make two classes of noisy images; `n_train` are the training images of each fold in turn."""
 
     def fold(i: int) -> Fold:
-        n = FOLD_SIZES[i % len(FOLD_SIZES)]
-        positions = np.roll(np.arange(N_POOL), 7 * i)
+        n, positions = n_train[i % len(n_train)], np.roll(np.arange(n_pool), 7 * i)
         return Fold(train=np.sort(positions[:n]), validation=np.sort(positions[n:]))
 
-    return dataclasses.replace(make_data(N_POOL, FOLD_SIZES[0]), fold=fold)
+    labels = (np.arange(n_pool) % 3 == 0).astype(np.uint8)
+    return TrainingData(
+        fingerprint="small",
+        labels=labels,
+        n_test=N_TEST,
+        pixels_at=lambda size: _draw_pixels(size, labels),
+        fold=fold,
+    )
+
+
+def _draw_pixels(size: int, labels: np.ndarray) -> Pixels:
+    """Draw the pool and the test images: a brighter disc in the images of label 1."""
+    random = np.random.default_rng(size)
+    all_labels = np.concatenate([labels, np.arange(N_TEST, dtype=np.uint8) % 2])
+    across, along = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size))
+    disc = np.hypot(across - 0.3, along + 0.2) < 0.5
+    images = random.normal(100, 30, (len(all_labels), size, size))
+    images += 40 * disc * all_labels[:, None, None] + random.normal(0, 10, (len(images), 1, 1))
+    pixels = images.clip(0, 255).astype(np.uint8)
+    pixels.flags.writeable = False  # As the cache maps them.
+    return pixels
 
 
 def add(stack: Stack, job: Job) -> int:
@@ -42,7 +61,8 @@ def add(stack: Stack, job: Job) -> int:
 
 def train_alone(data: TrainingData, job: Job, device: Device) -> TrainingResult:
     """Train in a stack that holds nothing else."""
-    return train_together(stack.open_stack(data, device=device), [job])[0]
+    with closing(stack.open_stack(data, device=device)) as alone:
+        return train_together(alone, [job])[0]
 
 
 def train_together(stack: Stack, jobs: Iterable[Job]) -> list[TrainingResult]:
@@ -57,12 +77,9 @@ def assert_bitwise_equal(found: TrainingResult, expected: TrainingResult) -> Non
     """Compare all but the seconds; NaN equals NaN."""
     assert found.kept_epoch == expected.kept_epoch
     assert found.weights.keys() == expected.weights.keys()
+    assert found.stress.keys() == expected.stress.keys()
     pairs = [
-        (numbers(found.epochs), numbers(expected.epochs)),
-        (
-            np.array(dataclasses.astuple(found.train)),
-            np.array(dataclasses.astuple(expected.train)),
-        ),
+        (numbers(found), numbers(expected)),
         (found.validation_probabilities, expected.validation_probabilities),
         (found.test_probabilities, expected.test_probabilities),
         *((weight, expected.weights[name]) for name, weight in found.weights.items()),
@@ -72,15 +89,17 @@ def assert_bitwise_equal(found: TrainingResult, expected: TrainingResult) -> Non
         np.testing.assert_array_equal(one, other)
 
 
-def numbers(epochs: Iterable[EpochMetrics]) -> np.ndarray:
-    """Return everything that was measured, `(epochs, numbers)`."""
-    return np.array(
-        [
-            (
-                epoch.learning_rate,
-                *dataclasses.astuple(epoch.train),
-                *dataclasses.astuple(epoch.validation),
-            )
-            for epoch in epochs
-        ]
-    )
+def numbers(result: TrainingResult) -> np.ndarray:
+    """Return everything that was measured."""
+
+    def flat(epoch: EpochMetrics) -> list[float]:
+        parts = (epoch.train, epoch.validation, *([epoch.stress] if epoch.stress else []))
+        return [epoch.learning_rate, *(x for part in parts for x in dataclasses.astuple(part))]
+
+    last = [dataclasses.astuple(part) for part in (result.train, *result.stress.values())]
+    return np.array([x for part in (*map(flat, result.epochs), *last) for x in part])
+
+
+def as_tensors(weights: Weights) -> dict[str, torch.Tensor]:
+    """Return exported weights as the state that a plain model loads."""
+    return {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
-from hpo.data import open_data, seal
 from hpo.run.plan import Settings, plan_grid
 from hpo.run.session import Session, open_session, plan_resume, processes_of
+from hpo.training import pool
 from hpo.training.device import choose
-from hpo.training.processes import crew
+from tests.training.together import make_data
 
 
 @pytest.fixture(autouse=True)
@@ -29,24 +30,19 @@ def storage(tmp_path: Path) -> str:
 
 @contextmanager
 def grid(xrays: Path, storage: str, device: str) -> Iterator[Session]:
-    settings = Settings(
-        data=xrays,
-        storage=storage,
-        study="s",
-        set={"image_size": 16, "batch_size": 16},
-        device=device,
-    )
+    small = {"image_size": 16, "batch_size": 16}
+    settings = Settings(data=xrays, storage=storage, study="s", set=small, device=device)
     with open_session(plan_grid(["hidden"], settings)) as session:
         yield session
+
+
+def resume(storage: str) -> AbstractContextManager[Session]:
+    return open_session(plan_resume("s", storage))
 
 
 def n_processes(session: AbstractContextManager[Session], *, n_lanes: int = 8) -> int:
     with session as opened:
         return processes_of(opened.record, n_lanes)
-
-
-def resume(storage: str) -> AbstractContextManager[Session]:
-    return open_session(plan_resume("s", storage))
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
@@ -56,25 +52,18 @@ def test_where_no_gpu_is_named_each_has_a_process_and_resume_keeps_to_it(
     assert n_processes(grid(xrays, storage, device)) == 2
     assert n_processes(resume(storage)) == 2
     assert n_processes(resume(storage), n_lanes=1) == 1
+    # One may be named for one call.
+    assert n_processes(grid(xrays, storage, "cuda:0")) == 1
+    assert n_processes(resume(storage)) == 2
 
 
 @pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
 def test_a_gpu_that_is_named_is_the_only_one(xrays: Path, storage: str, device: str) -> None:
-    sessions = (
-        lambda: grid(xrays, storage, device),
-        lambda: resume(storage),
-        lambda: grid(xrays, storage, "auto"),
-    )
-    for session in sessions:
-        with session() as opened:
+    assert n_processes(grid(xrays, storage, device)) == 1
+    for session in (resume(storage), grid(xrays, storage, "auto")):
+        with session as opened:
             assert opened.record.device == device
             assert processes_of(opened.record, 8) == 1
-
-
-def test_a_gpu_may_be_named_for_one_call(xrays: Path, storage: str) -> None:
-    assert n_processes(grid(xrays, storage, "auto")) == 2
-    assert n_processes(grid(xrays, storage, "cuda:0")) == 1
-    assert n_processes(resume(storage)) == 2
 
 
 @pytest.mark.parametrize(
@@ -89,17 +78,17 @@ def test_each_process_sees_one_gpu(
     seen: list[str | None] = []
 
     class Noted:
-        def __init__(self, _on_reply: object, *, pixels: int, gpu: str | None) -> None:  # noqa: ARG002
+        lanes: ClassVar[dict[int, float]] = {}
+
+        def __init__(self, _replies: object, *, gpu: str | None, **_: object) -> None:
             seen.append(gpu)
 
-        def send(self, _request: object) -> None: ...
+        def send(self, *_request: object) -> None: ...
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(crew, "Process", Noted)
-    data = seal(open_data(None))
+    monkeypatch.setattr(pool, "Process", Noted)
     for n_processes, gpus in ((2, expected), (1, [None])):
-        device = choose("cuda:0", "bf16")
-        crew.Crew(data, device=device, n_processes=n_processes).close()
+        pool.Pool(make_data(10, 8), choose("cuda:0", "bf16"), n_processes=n_processes).close()
         assert seen == gpus
         seen.clear()

@@ -17,17 +17,14 @@ from hpo.data import cache
 from hpo.data.dataset import Pixels, TrainingData
 from hpo.errors import DataError
 from hpo.training.augmentation import change_exposure, change_pose
-from hpo.training.numerics import BATTERY_VERSION, SMALLEST_STRESSED
+from hpo.training.engine import BATTERY_VERSION, SMALLEST_STRESSED
 from hpo.training.randomness import bits, seeds_of, uniform_at
 
 # Float images `(images, height, width)` and their positions `(images,)` in; float images out.
 _Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 _SEED: Final = 20_061_996
-_SHIFT: Final = 0.1
-_TILT: Final = 0.1
-_SCALE: Final = 0.1
-_STRETCH: Final = 0.1
+_TENTH: Final = 0.1
 _BRIGHTNESS: Final = 0.15
 _CONTRAST: Final = 0.3
 _NOISE: Final = 0.06
@@ -78,20 +75,12 @@ def _images(pool: Pixels) -> Iterator[Pixels]:
             yield change(piece, torch.arange(start, start + len(piece)), name).numpy()
 
 
-def _draw(positions: Tensor, tag: int) -> Tensor:
-    """Return a number between -1 and 1 for every image."""
-    return 2 * uniform_at(seeds_of(_SEED), positions, tag)[0] - 1
-
-
-def _shift(images: Tensor, positions: Tensor) -> Tensor:
+def _move(images: Tensor, positions: Tensor, *, columns: tuple[int, int], tag: int) -> Tensor:
+    """Draw two of the numbers of a pose for every image: up to a tenth, in both directions."""
     pose = images.new_zeros(len(images), 6)
-    pose[:, 0], pose[:, 1] = _draw(positions, 0) * _SHIFT, _draw(positions, 1) * _SHIFT
-    return change_pose(images, pose)
-
-
-def _tilt(images: Tensor, positions: Tensor) -> Tensor:
-    pose = images.new_zeros(len(images), 6)
-    pose[:, 3], pose[:, 4] = _draw(positions, 2) * _TILT, _draw(positions, 3) * _TILT
+    for offset, column in enumerate(columns):
+        drawn = uniform_at(seeds_of(_SEED), positions, tag + offset)[0]
+        pose[:, column] = (2 * drawn - 1) * _TENTH
     return change_pose(images, pose)
 
 
@@ -130,12 +119,12 @@ def _blur(images: Tensor, _: Tensor) -> Tensor:
 
 
 _CHANGES: Final[dict[str, _Change]] = {
-    "shifted": _shift,
-    "tilted": _tilt,
-    "larger": partial(_resize, zoom=-_SCALE),
-    "smaller": partial(_resize, zoom=_SCALE),
-    "wider": partial(_resize, stretch=-_STRETCH),
-    "narrower": partial(_resize, stretch=_STRETCH),
+    "shifted": partial(_move, columns=(0, 1), tag=0),
+    "tilted": partial(_move, columns=(3, 4), tag=2),
+    "larger": partial(_resize, zoom=-_TENTH),
+    "smaller": partial(_resize, zoom=_TENTH),
+    "wider": partial(_resize, stretch=-_TENTH),
+    "narrower": partial(_resize, stretch=_TENTH),
     "brighter": partial(_expose, by=(_BRIGHTNESS, 0)),
     "darker": partial(_expose, by=(-_BRIGHTNESS, 0)),
     "more contrast": partial(_expose, by=(0, _CONTRAST)),

@@ -11,8 +11,7 @@ from torch import Tensor
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, Pixels, TrainingData
 from hpo.errors import TrainingError
-from hpo.training import battery
-from hpo.training.augmentation import augment, changes_of
+from hpo.training import stress
 from hpo.training.device import Device
 
 
@@ -39,7 +38,7 @@ class LaneData:
         """Return the lane's images under each change of the stress battery, the pool alone."""
         if self.stressed is None:
             return {}
-        changes = zip(battery.names(), self.stressed, strict=True)
+        changes = zip(stress.names(), self.stressed, strict=True)
         return {name: replace(self, pixels=pixels) for name, pixels in changes}
 
 
@@ -75,15 +74,22 @@ class Images:
         """
         check_fits(self._data, config, fold)
         data, split, device = self._data, self._data.fold(fold), self._device.torch
+        size = config.image_size
+        if size not in self._pixels:
+            self._pixels[size] = _place(data.pixels_at(size), self._device)
+        if data.is_stressed and size not in self._stressed:
+            changed = stress.changed_pixels(data, size)
+            placed = _place(changed.reshape(-1, size, size), self._device)
+            self._stressed[size] = placed.view(len(changed), data.n_pool, -1)
         return LaneData(
-            pixels=self._pixels_at(config.image_size),
+            pixels=self._pixels[size],
             labels=torch.tensor(data.labels, dtype=torch.int64, device=device),
             train=torch.tensor(split.train, device=device),
             validation=torch.tensor(split.validation, device=device),
             test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
             fold=split,
             known_labels=data.labels,
-            stressed=self._stressed_at(config.image_size) if data.is_stressed else None,
+            stressed=self._stressed.get(size),
         )
 
     def clear(self) -> None:
@@ -91,47 +97,10 @@ class Images:
         self._pixels.clear()
         self._stressed.clear()
 
-    def _pixels_at(self, image_size: int) -> Tensor:
-        if image_size not in self._pixels:
-            pixels = self._data.pixels_at(image_size)
-            self._pixels[image_size] = _place(pixels, self._device)
-        return self._pixels[image_size]
-
-    def _stressed_at(self, image_size: int) -> Tensor:
-        if image_size not in self._stressed:
-            pixels = battery.changed_pixels(self._data, image_size)
-            placed = _place(pixels.reshape(-1, image_size, image_size), self._device)
-            self._stressed[image_size] = placed.view(len(pixels), self._data.n_pool, -1)
-        return self._stressed[image_size]
-
 
 def _place(pixels: Pixels, device: Device) -> Tensor:
     """Return images on the device, uint8 `(images, height * width)`; shared on the CPU."""
     with warnings.catch_warnings():
-        # Shared pixels may be read-only, which torch has no word for; nothing writes to them.
+        # Shared pixels may be read-only, which torch cannot express; nothing writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(pixels.reshape(len(pixels), -1)).to(device.torch)
-
-
-def batch_pixels(
-    data: LaneData,
-    config: TrainingConfig,
-    *,
-    seeds: Tensor,
-    epoch: int,
-    images: Tensor,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Return the pixels `(batch, height * width)` of a training batch, as augmented in an epoch.
-
-    `images` `(batch,)` are positions among the pixels, `seeds` holds the lane's one seed. `out`
-    has room for the result, which is there if nothing is augmented.
-    """
-    pixels = torch.index_select(data.pixels, 0, images, out=out)
-    changes = changes_of(config)
-    if not changes.is_any:
-        return pixels
-    side = config.image_size
-    squares = pixels.view(-1, side, side)
-    changed = augment(squares, changes, seeds=seeds, epoch=epoch, positions=images)
-    return changed.reshape(-1, side * side)

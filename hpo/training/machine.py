@@ -1,0 +1,195 @@
+"""This machine, read without torch: its cores and memory, and how many trainings suit it.
+
+A container may allow less than the machine has. On Linux control groups say so; the limit of a
+group holds for the groups inside it too, so every group around this process is read. In version 2
+a group is one folder, in version 1 there is one for each controller. A file that is missing or
+holds no number sets no limit.
+"""
+
+import math
+import os
+import platform
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from hpo.config import Optimizer, TrainingConfig
+from hpo.errors import UsageError
+
+PRECISIONS: Final = ("auto", "bf16", "fp32")
+
+# Seconds on a CPU with bf16 instructions, all cores at work (benchmarks/cost.py).
+_SECONDS: Final[Mapping[str, float]] = {
+    "pass over a first weight": 1.3e-9,
+    "product of a first weight": 0.029e-9,
+    "step": 0.6e-3,
+    "layer of a step": 0.8e-3,
+    "changed pixel": 7e-9,
+    "changed image": 20e-6,
+}
+
+# Beyond these a stack gains little (benchmarks/results/stack.json).
+_LANES_PER_CORE: Final = 4
+_LANES_OF_GPU: Final = 8
+_FEWEST_OF_SEARCH: Final = 4
+
+# Tensors the size of the weights: what each optimizer remembers between steps.
+_N_MOMENTS: Final[Mapping[Optimizer, int]] = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}
+
+_PROC: Final = Path("/proc")
+_GROUPS: Final = Path("/sys/fs/cgroup")
+
+# Of version 2 and 1: the limit, what is used of it, and how much of that is cache of files.
+_MEMORY_FILES: Final = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def check_names(device: str, precision: str) -> None:
+    """Check the words alone; `hpo.training.device.choose` asks torch whether the device exists.
+
+    Raises:
+        UsageError: a word that is not the name of a device or precision.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UsageError(f"--device takes auto, cpu, cuda or cuda:N, but got {device!r}.")
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision takes {', '.join(PRECISIONS)}, but got {precision!r}.")
+
+
+def processor() -> str:
+    """Return the name of the processor, or of its architecture where no other is known."""
+    lines = _read(_PROC / "cpuinfo").splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def n_cores() -> int:
+    """Return how many cores this process can keep busy; a container may allow less than it shows.
+
+    Which ones is left to the system: containers that took the first few would share them.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        n_seen = len(os.sched_getaffinity(0))
+    else:
+        n_seen = os.cpu_count() or 1
+    return math.ceil(min([n_seen, *map(_quota, _groups("cpu"))]))
+
+
+def available_bytes(device: str = "cpu") -> int:
+    """Return the memory of a device that may be used without pushing out anything else."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    return int(min([_host_bytes(), *map(_group_bytes, _groups("memory"))]))
+
+
+def epoch_cost(config: TrainingConfig, *, n_train: int) -> float:
+    """Return roughly the seconds of an epoch: good for comparing, not for forecasting."""
+    return sum(_SECONDS[part] * n for part, n in parts(config, n_train=n_train).items())
+
+
+def parts(config: TrainingConfig, *, n_train: int) -> dict[str, int]:
+    """Return what an epoch consists of, and how many of each."""
+    n_weights = config.image_size**2 * config.hidden[0]
+    n_steps = -(-n_train // config.batch_size)
+    n_changed = n_train if config.is_warped else 0
+    return {
+        "pass over a first weight": n_weights * n_steps,
+        "product of a first weight": n_weights * n_train,
+        "step": n_steps,
+        "layer of a step": n_steps * len(config.hidden),
+        "changed pixel": n_changed * config.image_size**2,
+        "changed image": n_changed,
+    }
+
+
+def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> int:
+    """Return how many trainings to run at once: the measured best, as far as memory allows.
+
+    `configs` are those that may run together, as far as they are known. No result depends on the
+    number: the course of a search follows from its window.
+    """
+    best = _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE * n_cores()
+    if kind == "search":
+        best = max(n_cores(), _FEWEST_OF_SEARCH)
+    largest = max(map(lane_bytes, configs), default=1)
+    return max(1, min(best, available_bytes(device) // 2 // largest))
+
+
+def lane_bytes(config: TrainingConfig, *, factor_bytes: int = 2) -> int:
+    """Return roughly the memory that a lane adds: weights, moments and a batch.
+
+    `factor_bytes` is the size of one factor of the first product.
+    """
+    n_copies = 1 + _N_MOMENTS[config.optimizer] + (1 if config.early_stopping else 0)
+    # A batch is uint8 and converted; augmentation adds float images and a grid.
+    is_changed = config.is_warped or config.augment_exposure > 0
+    batch = config.batch_size * config.image_size**2 * (24 if is_changed else factor_bytes)
+    return 4 * n_copies * n_weights(config) + batch
+
+
+def n_weights(config: TrainingConfig) -> int:
+    """Return the number of weights and biases of the Linear layers."""
+    widths = (config.image_size**2, *config.hidden, config.n_outputs)
+    return sum((n + 1) * m for n, m in pairwise(widths))
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """Yield the folder of each control group around this process; some may not exist."""
+    for line in _read(_PROC / "self/cgroup").splitlines():
+        controllers, _, path = line.partition(":")[2].partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        home = _GROUPS / controller if controllers else _GROUPS
+        group = PurePosixPath(path.lstrip("/"))
+        yield from (home / inside for inside in (group, *group.parents))
+
+
+def _quota(group: Path) -> float:
+    names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+    texts = _read(group / "cpu.max").split() or [_read(group / name) for name in names]
+    quota, period, *_ = (*map(_number, texts), math.inf, math.inf)
+    return quota / period if quota and 0 < period < math.inf else math.inf
+
+
+def _group_bytes(group: Path) -> float:
+    """Return how much more memory a group allows; the system drops the cache of files first."""
+    left = []
+    statistics = dict(line.partition(" ")[::2] for line in _lines(group / "memory.stat"))
+    for limit, used, cache in _MEMORY_FILES:
+        most, taken = _number(_read(group / limit)), _number(_read(group / used))
+        if most < math.inf and taken < math.inf:
+            cached = _number(statistics.get(cache, ""))
+            left.append(most - taken + (cached if cached < math.inf else 0))
+    return max(0.0, min(left, default=math.inf))
+
+
+def _host_bytes() -> int:
+    for line in _lines(_PROC / "meminfo"):
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) * 1024
+    # Not Linux: half of all memory, or enough for the trainings of the reports.
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 4 << 30
+
+
+def _lines(path: Path) -> list[str]:
+    return _read(path).splitlines()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _number(text: str) -> float:
+    return float(text) if text.isdecimal() else math.inf

@@ -1,0 +1,267 @@
+"""A pool of processes that train lanes; this process hands lanes out and collects their results.
+
+Each process is `hpo.training.worker`, with one thread or one GPU. A request is the name of what it
+is to do and the arguments, pickled; `train` and `time` are answered, with an exception where they
+failed. All processes map the same file of pixels.
+"""
+
+import contextlib
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from statistics import fmean
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import TrainingData
+from hpo.errors import DeviceError, OutOfMemoryError, OutputError
+from hpo.modules import command
+from hpo.training import stress
+from hpo.training.device import Device, visible_gpus
+from hpo.training.engine import LaneEpoch, TrainingResult
+from hpo.training.images import check_fits
+from hpo.training.machine import epoch_cost
+from hpo.training.progress import root_of
+from hpo.training.stack import FOLD
+
+# Several processes fill the cores already; more threads would wait for each other.
+_ONE_THREAD: Final[Mapping[str, str]] = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+_Replies: TypeAlias = "queue.SimpleQueue[tuple[Process, Any]]"
+
+
+class Process:
+    """A process that trains, its lanes, and the cost of what is left of each.
+
+    Its replies are put into a queue by a thread of its own: while one side sends much, the other
+    must go on reading. The last one, when the process has ended, is an error.
+    """
+
+    def __init__(self, replies: _Replies, *, pixels: int, gpu: str | None) -> None:
+        self.lanes: dict[int, float] = {}
+        self.is_busy = False
+        self._child = subprocess.Popen(
+            command("hpo.training.worker"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ
+            | _ONE_THREAD
+            | {"PYTHONPATH": ""}
+            | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}),
+            pass_fds=[pixels],
+            # Ctrl-C is for the parent, which ends its processes itself.
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, args=[replies], daemon=True)
+        self._reader.start()
+
+    def send(self, *request: object) -> None:
+        """Send a request; a process that has ended says so by its last reply instead."""
+        assert self._child.stdin
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            pickle.dump(request, self._child.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+            self._child.stdin.flush()
+
+    def close(self) -> None:
+        """End the process; what it trains is lost."""
+        self._child.kill()
+        self._child.wait()
+        self._reader.join()
+        for pipe in (self._child.stdin, self._child.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                if pipe:
+                    pipe.close()
+
+    def _read(self, replies: _Replies) -> None:
+        assert self._child.stdout
+        with contextlib.suppress(EOFError, pickle.UnpicklingError, OSError):
+            while True:
+                replies.put((self, pickle.load(self._child.stdout)))
+        code = self._child.wait()
+        if code == -signal.SIGKILL:
+            text = (
+                "A training process was killed, which the system does when memory runs out. Use "
+                "fewer trainings at a time (--lanes), a smaller network or smaller images."
+            )
+            replies.put((self, OutOfMemoryError(text)))
+        else:
+            text = (
+                f"A training process ended with exit code {code}; its last lines above say why. "
+                "Finished trainings are kept: run the same command again to continue."
+            )
+            replies.put((self, DeviceError(text)))
+
+
+class Pool:
+    """Lanes in several processes; see `hpo.training.engine.Stack`.
+
+    `joins` as in `hpo.training.stack.open_stack`.
+    """
+
+    def __init__(
+        self, data: TrainingData, device: Device, *, n_processes: int, joins: bool = False
+    ) -> None:
+        self._data = data
+        self._joins = joins
+        # The file has no name: however these processes end, nothing of it stays on the disk.
+        self._pixels = tempfile.TemporaryFile()  # noqa: SIM115
+        self._offsets: dict[int, int] = {}
+        self._replies: _Replies = queue.SimpleQueue()
+        self._epoch_costs: dict[int, float] = {}
+        self._roots: dict[tuple[str, int, int], Process] = {}
+        self._results: dict[int, TrainingResult] = {}
+        self._n_added = 0
+        # Several on GPUs have one each, which is the first that they see.
+        gpus = visible_gpus() if device.name == "cuda:0" and n_processes > 1 else []
+        pixels = self._pixels.fileno()
+        self._processes = [
+            Process(self._replies, pixels=pixels, gpu=gpus[n % len(gpus)] if gpus else None)
+            for n in range(n_processes)
+        ]
+        # No label of a test image is sent.
+        shared = (data.fingerprint, data.labels, data.n_test, data.is_stressed)
+        for process in self._processes:
+            process.send(*shared, pixels, device, joins)
+
+    @property
+    def lanes(self) -> tuple[int, ...]:
+        """The lanes that still train, in the order they were added."""
+        return tuple(sorted(lane for process in self._processes for lane in process.lanes))
+
+    def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
+        """Start a training, in the process with the least left to do; return its lane.
+
+        Raises:
+            TrainingError: a batch is larger than the training images of the fold.
+            OutputError: the pixels cannot be written where all processes see them.
+        """
+        check_fits(self._data, config, fold)
+        images, offset = self._data.fold(fold), self._share_pixels(config.image_size)
+        process = min(self._processes, key=lambda process: sum(process.lanes.values()))
+        # A training that others join stays in its process.
+        root = root_of(config) if self._joins else None
+        if root:
+            process = self._roots.setdefault((root, seed, fold), process)
+        self._n_added += 1
+        cost = epoch_cost(config, n_train=len(images.train))
+        self._epoch_costs[self._n_added] = cost
+        process.lanes[self._n_added] = cost * config.epochs
+        process.send("add", self._n_added, config, seed, fold, images, offset)
+        return self._n_added
+
+    def step(self) -> list[LaneEpoch]:
+        """Train; return the epochs that are done first: no process waits for another.
+
+        Raises:
+            OutOfMemoryError: there is too little memory; open another stack with fewer lanes.
+            DeviceError: a process has ended.
+        """
+        for process in self._processes:
+            if process.lanes and not process.is_busy:
+                process.send("train")
+                process.is_busy = True
+        done: list[LaneEpoch] = []
+        while any(process.is_busy for process in self._processes):
+            if done and self._replies.empty():
+                break
+            process, (epochs, results) = self._receive()
+            process.is_busy = False
+            for epoch in epochs:
+                # Its lane may have been dropped meanwhile.
+                if epoch.lane in process.lanes:
+                    process.lanes[epoch.lane] -= self._epoch_costs[epoch.lane]
+                    done.append(epoch)
+            for lane in process.lanes.keys() & results.keys():
+                self._results[lane] = results[lane]
+                del process.lanes[lane]
+        return sorted(done)
+
+    def drop(self, lane: int) -> None:
+        """Forget a lane."""
+        self._results.pop(lane, None)
+        for process in self._processes:
+            if process.lanes.pop(lane, None) is not None:
+                process.send("drop", lane)
+
+    def result(self, lane: int) -> TrainingResult:
+        """Return what a finished lane leaves behind, and forget the lane."""
+        return self._results.pop(lane)
+
+    def time(self, configs: Sequence[TrainingConfig]) -> list[float]:
+        """Return the seconds of an epoch of each, the mean of those that each process measures.
+
+        Each process begins with another configuration, so that different ones run side by side.
+        """
+        n, images = len(configs), self._data.fold(FOLD)
+        requests = [(config, self._share_pixels(config.image_size)) for config in configs]
+        firsts = {process: number % n for number, process in enumerate(self._processes)}
+        for process, first in firsts.items():
+            process.send("time", requests[first:] + requests[:first], images)
+        seconds: list[list[float]] = [[] for _ in configs]
+        for _ in self._processes:
+            process, found = self._receive()
+            for index, times in enumerate(seconds):
+                times.append(found[index - firsts[process]])
+        return [fmean(times) for times in seconds]
+
+    def close(self) -> None:
+        """End the processes; what they train is lost."""
+        for process in self._processes:
+            process.close()
+            process.lanes.clear()
+        self._results.clear()
+        with contextlib.suppress(OSError):  # What the disk had no room for is written again here.
+            self._pixels.close()
+
+    def _receive(self) -> tuple[Process, Any]:
+        """Wait for an answer; raise it where it is an error."""
+        process, reply = self._replies.get()
+        if isinstance(reply, Exception):
+            raise reply
+        return process, reply
+
+    def _share_pixels(self, image_size: int) -> int:
+        """Return where the pixels of a size begin in the file: mapped, all share its memory."""
+        if image_size not in self._offsets:
+            if self._data.is_stressed:
+                # Once, into the cache: the processes read it there.
+                stress.changed_pixels(self._data, image_size)
+            pixels = np.ascontiguousarray(self._data.pixels_at(image_size))
+            try:
+                offset = self._pixels.seek(0, os.SEEK_END)
+                self._pixels.write(pixels.data)
+                self._pixels.flush()
+            except OSError as error:
+                raise OutputError(
+                    f"The images cannot be written to {tempfile.gettempdir()}, where the training "
+                    f"processes share them: {error.strerror or error}. Free space there, set "
+                    "TMPDIR to another folder, or train in one process with --lanes 1."
+                ) from error
+            self._offsets[image_size] = offset
+        return self._offsets[image_size]
+
+
+def seconds_side_by_side(
+    data: TrainingData, configs: Sequence[TrainingConfig], *, device: Device, n_processes: int
+) -> list[float]:
+    """Return what `hpo.training.stack.seconds_per_epoch` finds when all processes are at work.
+
+    Cores that share memory and caches are slower together than one alone.
+
+    Raises:
+        TrainingError: a batch is larger than the training images of the fold.
+        OutOfMemoryError: there is too little memory.
+        OutputError: the pixels cannot be written where all processes see them.
+    """
+    for config in configs:
+        check_fits(data, config, FOLD)
+    with closing(Pool(data, device, n_processes=n_processes)) as pool:
+        return pool.time(configs)

@@ -1,0 +1,101 @@
+"""The rows of small parameters, the first weights, and the scratch memory."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import TrainingData
+from hpo.training.device import Device, one_thread
+from hpo.training.images import Images
+from hpo.training.lane import export_weights, open_lane
+from hpo.training.layers import PACKET, Scratch, layout_of
+from hpo.training.progress import note_epoch
+from hpo.training.stack import run_epoch
+
+BASE = TrainingConfig(
+    image_size=16, hidden=(12, 7, 33), dropout=0.2, batch_size=16, learning_rate=0.01
+)
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("hidden", [(1,), (7, 33), (32, 64), (12, 7, 33)])
+def test_slots_are_apart_and_at_whole_packets(hidden: tuple[int, ...], batch_norm: bool) -> None:
+    layout = layout_of(BASE.replace(hidden=hidden, batch_norm=batch_norm))
+    places = [(slot.place.start, slot.place.stop) for slot in layout.slots()]
+    assert all(stop <= start for (_, stop), (start, _) in pairwise(places))
+    assert places[0][0] == 0
+    assert places[-1][1] <= layout.size
+    assert all(n % PACKET == 0 for n in (layout.size, *(start for start, _ in places)))
+    units = [(layer.units.start, layer.units.stop) for layer in layout.hidden]
+    assert [start for start, _ in units] == [0, *(stop for _, stop in units[:-1])]
+    assert layout.n_units == units[-1][1]
+
+
+def test_what_is_written_to_a_slot_changes_no_other() -> None:
+    layout = layout_of(BASE)
+    rows = torch.zeros(2, layout.size)
+    for number, slot in enumerate(layout.slots(), start=1):
+        slot.used(rows[1]).fill_(number)
+    for number, slot in enumerate(layout.slots(), start=1):
+        assert slot.used(rows[1]).shape == slot.shape
+        assert slot.of(rows)[1].sum() == number * np.prod(slot.shape)
+    assert (rows[0] == 0).all()
+
+
+def test_what_fills_up_is_zero_after_training_and_the_rest_is_exported(
+    data: TrainingData, device: Device
+) -> None:
+    images = Images(data, device).place(BASE, 1)
+    lanes = [
+        open_lane(BASE.replace(activation="sigmoid", **fields), images, seed=3, device=device)
+        for fields in (
+            {"optimizer": "sgd", "weight_decay": 0.01},
+            {"optimizer": "adamw", "weight_decay": 0.1},
+            {"optimizer": "rmsprop", "dropout": 0.0},
+        )
+    ]
+    for _ in range(2):
+        with one_thread():
+            measured = run_epoch(lanes, Scratch(device.torch))
+        for lane, metrics in zip(lanes, measured, strict=True):
+            note_epoch(lane.progress, metrics)
+    for lane in lanes:
+        weights, row = export_weights(lane), lane.parameters.row[0]
+        total = sum(np.abs(weights[slot.name]).sum() for slot in lane.layout.slots())
+        assert total == pytest.approx(float(row.abs().sum()), rel=1e-5)
+        assert np.array_equal(weights["1.weight"], lane.parameters.first.cpu().numpy())
+        for slot in lane.layout.slots():
+            slot.used(row).zero_()
+        assert (row == 0).all()
+
+
+def test_first_weights_are_those_of_linear_layers(data: TrainingData, cpu: Device) -> None:
+    config = BASE.replace(image_size=12, batch_norm=False, hidden=(144, 144), dropout=0.0)
+    lane = open_lane(config, Images(data, cpu).place(config, 0), seed=4, device=cpu)
+    drawn = {slot.name: slot.used(lane.parameters.row[0]) for slot in lane.layout.slots()}
+    first, second = lane.parameters.first.flatten(), drawn["4.weight"].flatten()
+    for weights, bias in ((first, drawn["1.bias"]), (second, drawn["4.bias"])):
+        both = torch.cat([weights, bias])
+        assert both.abs().max() <= 1 / 12
+        # The deviation of a uniform distribution, within five standard errors.
+        assert both.std() == pytest.approx(1 / 12 / 3**0.5, rel=5 * len(both) ** -0.5)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 5 / 144
+
+
+def test_scratch_gives_the_same_memory_again_for_the_same_name_and_type() -> None:
+    scratch = Scratch(CPU)
+    large = scratch.take("a", (4, 6), torch.float32).fill_(1)
+    small = scratch.take("a", (5, 2), torch.float32)
+    assert small.shape == (5, 2)
+    assert small.is_contiguous()
+    assert small.data_ptr() == large.data_ptr()
+    assert scratch.take("a", (5, 6), torch.float32).shape == (5, 6)
+    scratch.take("b", (24,), torch.float32).fill_(2)
+    scratch.take("a", (24,), torch.float64).fill_(3)
+    scratch.clear()
+    scratch.take("a", (24,), torch.float32).fill_(4)
+    assert (large == 1).all()

@@ -1,0 +1,224 @@
+"""Lanes in a pool of processes compute what the stacked engine computes in this one."""
+
+import dataclasses
+import functools
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import Pixels, TrainingData
+from hpo.errors import DeviceError, OutOfMemoryError, OutputError, TrainingError
+from hpo.training import pool as pools
+from hpo.training.device import Device
+from hpo.training.engine import LaneEpoch
+from hpo.training.pool import Pool, seconds_side_by_side
+from tests.training.together import Job, add, assert_bitwise_equal, train_alone
+
+BASE = TrainingConfig(
+    image_size=16, hidden=(12, 7), dropout=0.2, batch_size=16, learning_rate=0.01, epochs=3
+)
+JOBS = (
+    Job(BASE),
+    Job(BASE.replace(epochs=5, loss="focal", optimizer="sgd"), seed=4, fold=0),
+    Job(BASE.replace(image_size=9, hidden=[33], early_stopping=1, epochs=6, learning_rate=0.1)),
+    Job(BASE.replace(scheduler="plateau", activation="gelu"), seed=7, fold=2),
+    Job(BASE.replace(epochs=1, augment_pose=0.1)),
+)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["apart", "joins"])
+def two(request: pytest.FixtureRequest, data: TrainingData, cpu: Device) -> Iterator[Pool]:
+    """Two processes."""
+    with closing(Pool(data, cpu, n_processes=2, joins=request.param)) as pool:
+        yield pool
+
+
+@pytest.fixture
+def one(data: TrainingData, cpu: Device) -> Iterator[Pool]:
+    """One process, to be ended."""
+    with closing(Pool(data, cpu, n_processes=1, joins=True)) as pool:
+        yield pool
+
+
+def finish(pool: Pool) -> list[LaneEpoch]:
+    """Train to the end; return every epoch in the order in which it came."""
+    done = []
+    while pool.lanes:
+        done += pool.step()
+    return done
+
+
+def test_lanes_compute_what_they_compute_in_one_process_and_return_it_in_order(
+    two: Pool, data: TrainingData, cpu: Device
+) -> None:
+    added = [add(two, job) for job in JOBS]
+    assert two.lanes == tuple(added)
+    assert all(process.lanes for process in two._processes)
+    returned: list[LaneEpoch] = []
+    while live := two.lanes:
+        done = two.step()
+        assert done == sorted(done)
+        assert {epoch.lane for epoch in done} <= set(live)
+        returned += done
+    for lane, job in zip(added, JOBS, strict=True):
+        result = two.result(lane)
+        own = [(done.epoch, done.metrics) for done in returned if done.lane == lane]
+        assert own == list(enumerate(result.epochs, start=1))
+        assert_bitwise_equal(result, train_alone(data, job, cpu))
+    assert two.step() == []
+
+
+def test_a_process_waits_for_no_other_and_forgets_what_is_dropped_while_it_trains(
+    two: Pool, data: TrainingData, cpu: Device
+) -> None:
+    jobs = [Job(BASE, seed=seed) for seed in range(30, 34)]
+    added = [add(two, job) for job in jobs]
+    slow = two._processes[0]
+    dropped = set(slow.lanes)
+    os.kill(slow._child.pid, signal.SIGSTOP)
+    try:
+        assert {done.lane for done in two.step()} == set(added) - dropped
+        for lane in dropped:
+            two.drop(lane)
+    finally:
+        os.kill(slow._child.pid, signal.SIGCONT)
+    late = add(two, jobs[added.index(min(dropped))])
+    assert late > added[-1]
+    kept = dict(zip(added, jobs, strict=True)) | {late: jobs[added.index(min(dropped))]}
+    kept = {lane: job for lane, job in kept.items() if lane not in dropped}
+    assert two.lanes == tuple(kept)
+    assert {done.lane for done in finish(two)} == set(kept)
+    for lane, job in kept.items():
+        assert_bitwise_equal(two.result(lane), train_alone(data, job, cpu))
+
+
+def test_a_batch_that_does_not_fit_is_refused_before_any_process_is_asked(two: Pool) -> None:
+    with pytest.raises(TrainingError, match=r"batch_size 81 .* 80 training images"):
+        add(two, Job(BASE.replace(batch_size=81)))
+    assert two.lanes == ()
+
+
+@pytest.mark.parametrize("late", [4, 3, 6])
+def test_lanes_that_are_one_training_go_to_one_process_and_catch_up_in_one_step(
+    data: TrainingData, cpu: Device, late: int
+) -> None:
+    jobs = [Job(BASE.replace(epochs=n)) for n in (3, late)]
+    with closing(Pool(data, cpu, n_processes=2, joins=True)) as pool:
+        added = [add(pool, jobs[0])]
+        finish(pool)
+        added.append(add(pool, jobs[1]))
+        assert [len(process.lanes) for process in pool._processes] == [1, 0]
+        done = finish(pool)
+        assert [epoch.epoch for epoch in done] == list(range(1, late + 1))
+        for lane, job in zip(added, jobs, strict=True):
+            assert_bitwise_equal(pool.result(lane), train_alone(data, job, cpu))
+
+
+@pytest.mark.parametrize(
+    ("signal_", "error", "says"),
+    [
+        (signal.SIGKILL, OutOfMemoryError, r"was killed.*memory.*--lanes"),
+        (signal.SIGTERM, DeviceError, r"exit code -15.*run the same command again"),
+    ],
+)
+def test_a_process_that_ends_is_reported(
+    one: Pool, signal_: int, error: type[Exception], says: str
+) -> None:
+    add(one, Job(BASE))
+    os.kill(one._processes[0]._child.pid, signal_)
+    with pytest.raises(error, match=says) as caught:
+        one.step()
+    assert type(caught.value) is error
+
+
+def test_an_unexpected_error_in_a_process_arrives_with_its_trace(
+    data: TrainingData, cpu: Device
+) -> None:
+    spoiled = dataclasses.replace(data, pixels_at=lambda _size: data.pixels_at(8))
+    says = r"(?s)process failed:\nTraceback.*worker\.py"
+    with closing(Pool(spoiled, cpu, n_processes=1)) as pool:
+        add(pool, Job(BASE))
+        with pytest.raises(RuntimeError, match=says):
+            pool.step()
+    with pytest.raises(RuntimeError, match=says):
+        seconds_side_by_side(spoiled, [BASE], device=cpu, n_processes=1)
+
+
+def test_closing_ends_the_processes_and_what_they_share_once_has_no_name(
+    data: TrainingData, cpu: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    asked: list[int] = []
+
+    def note(size: int) -> Pixels:
+        asked.append(size)
+        return data.pixels_at(size)
+
+    pool = Pool(dataclasses.replace(data, pixels_at=note), cpu, n_processes=2)
+    for config in (BASE, BASE.replace(image_size=9), BASE):
+        add(pool, Job(config))
+    assert asked == [16, 9]
+    children = [process._child for process in pool._processes]
+    assert [child.poll() for child in children] == [None, None]
+    assert not list(tmp_path.iterdir())
+    pool.close()
+    assert [child.poll() for child in children] == [-signal.SIGKILL, -signal.SIGKILL]
+    pool.close()
+
+
+def test_no_room_for_the_pixels_says_where_and_what_to_do(
+    data: TrainingData, cpu: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", functools.partial(open, "/dev/full", "wb"))
+    says = rf"{tempfile.gettempdir()}.*No space left.*TMPDIR.*--lanes 1"
+    with closing(Pool(data, cpu, n_processes=1)) as pool:
+        with pytest.raises(OutputError, match=says):
+            add(pool, Job(BASE))
+        assert pool.lanes == ()
+
+
+def test_epochs_are_timed_in_processes(data: TrainingData, cpu: Device) -> None:
+    configs = (BASE, BASE.replace(image_size=9), BASE.replace(hidden=[64]))
+    found = seconds_side_by_side(data, configs, device=cpu, n_processes=2)
+    assert len(found) == 3
+    assert all(0 < seconds < 10 for seconds in found)
+
+
+def test_each_process_times_all_beginning_with_another(
+    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
+) -> None:
+    configs = [BASE.replace(hidden=[n]) for n in (1, 2, 3)]
+    asked: list[list[int]] = []
+
+    class Timed:
+        """A process that takes as many seconds as the network is wide, and ten for its number."""
+
+        def __init__(self, replies: pools._Replies, **_: object) -> None:
+            self.replies, self.lanes = replies, {}
+
+        def send(self, name: str, *arguments: object) -> None:
+            if name == "time":
+                widths = [config.hidden[0] for config, _ in arguments[0]]
+                self.replies.put((self, [10.0 * len(asked) + width for width in widths]))
+                asked.append(widths)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(pools, "Process", Timed)
+    found = seconds_side_by_side(data, configs, device=cpu, n_processes=2)
+    assert asked == [[1, 2, 3], [2, 3, 1]]
+    assert found == [6, 7, 8]
+
+
+def test_a_batch_that_does_not_fit_is_refused_before_a_process_starts(
+    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
+) -> None:
+    monkeypatch.delattr(pools, "Pool")
+    with pytest.raises(TrainingError, match="batch_size 81"):
+        seconds_side_by_side(data, [BASE.replace(batch_size=81)], device=cpu, n_processes=2)
