@@ -1,12 +1,18 @@
 """The library's front door: the commands as functions that return records."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import optuna
 
 from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
 from hpo.run.session import Session, open_session, training_events
+from hpo.storage.database import Database
 from hpo.storage.opening import open_storage
+from hpo.storage.paths import runs_folder, study_folder
+from hpo.storage.runs import RunStore
 from hpo.storage.url import DEFAULT_URL
 from hpo.study.gathering import summarize, with_call
 from hpo.study.study import open_study as find_study
@@ -37,15 +43,43 @@ def search(
     return _finish(plan_search(_names(names), settings or Settings(), search))
 
 
-def open_study(name: str, storage: str = DEFAULT_URL) -> StudySummary:
-    """Read a study that is there.
+@dataclass(frozen=True, kw_only=True)
+class StoredStudy:
+    """A study that is there, with its run store and its folder for page, weights and exports."""
+
+    storage: Database
+    study: optuna.Study
+    summary: StudySummary
+    runs: RunStore
+    folder: Path
+
+
+def read_study(name: str, storage: str = DEFAULT_URL) -> StoredStudy:
+    """Read a study, to look at it or to use what it trained.
 
     Raises:
         StudyError: there is none of this name.
         StorageError: the database cannot be read.
     """
     opened = open_storage(storage, create=False)
-    return summarize(find_study(opened, name), storage_url=storage)
+    study = find_study(opened, name)
+    return StoredStudy(
+        storage=opened,
+        study=study,
+        summary=summarize(study, storage_url=storage),
+        runs=RunStore(runs_folder(storage)),
+        folder=study_folder(storage, name),
+    )
+
+
+def open_study(name: str, storage: str = DEFAULT_URL) -> StudySummary:
+    """Return a study that is there by configuration.
+
+    Raises:
+        StudyError: there is none of this name.
+        StorageError: the database cannot be read.
+    """
+    return read_study(name, storage).summary
 
 
 def with_page(session: Session, summary: StudySummary, *, is_new: bool) -> StudySummary:

@@ -41,6 +41,7 @@ OWNERS = {
         "hpo.evaluate",
         "hpo.plots",
         "hpo.report",
+        "hpo.api",
     ),
     "plotly": ("hpo.plots",),
     "typer": ("hpo.cli",),

@@ -56,7 +56,7 @@ def test_the_baselines_of_a_search_are_of_the_folds_of_its_winner(hpo: Hpo, xray
     shown = hpo(*search)
     of_winner = baselines(sealed, [1, 2])
     assert hpo("show", "s", "--json").json["baselines"] == of_winner
-    searched, finalists = shown.out.split("Finalists, trained again")
+    searched, finalists = shown.out.split("Finalists, retrained")
     told = f"{100 * of_winner['logistic regression']:.1f}"
     assert "logistic regression" not in searched
     (row,) = (line for line in finalists.splitlines() if "logistic regression" in line)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.cli.tables import MOST_ON_PAGE, print_study
+from hpo.cli.output import print_table
 from hpo.plots.axes import thinned
 from hpo.plots.search import history_info, slice_infos
 from hpo.plots.sweep import sweep_info
@@ -20,6 +20,7 @@ from hpo.report.table import MAX_ROWS
 from hpo.storage.runs import RunStore
 from hpo.study.gathering import summarize
 from hpo.study.summary import StudySummary, to_document
+from hpo.views.studies import MOST_ON_PAGE, study_tables
 from tests.fake_studies import fake_grid, fake_search
 from tests.long_studies import LongStudy, in_memory, long_grid, long_search, save_runs
 
@@ -123,7 +124,8 @@ def test_what_is_best_is_in_every_figure(long: Long) -> None:
 def test_the_terminal_shows_the_best_and_where_the_others_are(
     long: Long, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_study(long.summary, long.runs)
+    for table in study_tables(long.summary, long.runs):
+        print_table(table)
     out = capsys.readouterr().out
     assert len(out.splitlines()) < 80
     n = len([c for c in long.summary.configurations if c.score])

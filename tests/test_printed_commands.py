@@ -10,7 +10,6 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpo.cli.tables import notes
 from hpo.config import TrainingConfig
 from hpo.errors import HpoError, OutputError
 from hpo.evaluate import read_evaluation
@@ -25,6 +24,7 @@ from hpo.study import study as studies
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
 from hpo.study.summary import StudySummary
+from hpo.views.studies import notes
 from tests.clocked_studies import Bench, record
 from tests.conftest import SMALL, Hpo
 from tests.fake_studies import fake_grid

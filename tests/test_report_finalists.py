@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.cli.tables import print_studies, print_study
+from hpo.cli.output import print_table
 from hpo.evaluate.studies import compare
 from hpo.plots.search import history_info, slice_infos
 from hpo.report.facts import facts
@@ -15,9 +15,11 @@ from hpo.report.finalists import finalists_section
 from hpo.report.headline import headline
 from hpo.report.page import render
 from hpo.report.table import table
+from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
 from hpo.study.score import SCORES
-from hpo.study.summary import sentences, to_document
+from hpo.study.summary import StudySummary, sentences, to_document
+from hpo.views.studies import studies_table, study_tables
 from tests.fake_studies import (
     PAYLOAD,
     FakeStudy,
@@ -30,6 +32,12 @@ from tests.fake_studies import (
 # The second of the search wins, by far.
 TOPS = (0.90, 0.95, 0.88)
 CURSE = "winner's curse"
+
+
+def print_study(summary: StudySummary, runs: RunStore) -> None:
+    """Print a study as the terminal shows it."""
+    for shown in study_tables(summary, runs):
+        print_table(shown)
 
 
 @pytest.fixture(scope="module", params=SCORES)
@@ -121,10 +129,10 @@ def test_the_terminal_has_a_row_per_finalist_and_the_sentences(
     out = capsys.readouterr().out
     table = out[out.index("Finalists") :].splitlines()
     rows = [[cell.strip() for cell in row.strip("│").split("│")] for row in table if "│" in row]
-    rows = [cells for cells in rows if cells[0].isdigit()]
+    rows = [cells for cells in rows if cells[0][:1] == "#"]
     assert summary.finalists is not None
     for cells, member in zip(rows, summary.finalists.members, strict=True):
-        assert cells[0] == str(member.number)
+        assert cells[0] == member.label
         assert member.fresh.mean is not None
         assert cells[1:3] == [score.number(member.searched), score.number(member.fresh.mean)]
         assert cells[4] == "4"
@@ -173,7 +181,7 @@ def test_while_finalists_are_missing_the_best_is_said_to_be_lucky(
     assert told.score == fake.record.score.text(best.score.mean)
     print_study(fake.summary, fake.runs)
     out = capsys.readouterr().out
-    assert "once 3 finalists are trained again" in out
+    assert "This ranking is provisional: the best 3 still have to be retrained." in out
     assert "fresh mean" not in out
 
 
@@ -240,9 +248,9 @@ def test_the_list_of_studies_says_what_each_is_scored_by(
 ) -> None:
     plain = fake_grid(tmp_path / "a", ["batch_size"], n_repeats=1).summary
     stressed = fake_grid(tmp_path / "b", ["batch_size"], n_repeats=1, metric="log_loss").summary
-    print_studies([plain])
+    print_table(studies_table([plain]))
     assert "log loss" not in capsys.readouterr().out
-    print_studies([plain, stressed])
+    print_table(studies_table([plain, stressed]))
     out = capsys.readouterr().out
     table = [line for line in out.splitlines() if line.startswith("│ fake")]
     rows = [[cell.strip() for cell in line.split("│")] for line in table]

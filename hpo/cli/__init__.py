@@ -10,9 +10,9 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line; the module path and signals are set before anything is imported."""
     sys.path[:] = module_path()
-    from hpo.cli.signals import ends_at_once
+    from hpo.cli.process import end_at_once
 
-    ends_at_once()
+    end_at_once()
     from hpo.cli.app import run
 
     run()

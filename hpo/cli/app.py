@@ -9,9 +9,8 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from hpo.cli import compare, data, evaluate, manage, predict, reproduce, show, train
-from hpo.cli.signals import ends_in_order, is_interrupted
-from hpo.cli.streams import Output, outputs
+from hpo.cli import data, models, studies, train
+from hpo.cli.process import Output, ends_in_order, is_interrupted, outputs
 from hpo.errors import (
     NO_MEMORY,
     HpoError,
@@ -35,6 +34,7 @@ _OTHER_NAMES: Final = {
     "continue": "resume",
     "rm": "delete",
 }
+_LONGEST_SHOWN: Final = 200
 
 
 class _Commands(TyperGroup):
@@ -56,29 +56,18 @@ app = typer.Typer(
     add_completion=False,
 )
 
-_LONGEST_SHOWN: Final = 200
-
-_TRAIN = "Train"
-_LOOK = "Look at studies"
-_USE = "Use what was trained"
-_KEEP = "Keep and clean up"
-
-# Arguments that are too many reach the commands, which say what they may be.
-_ANY_ARGUMENTS = {"allow_extra_args": True}
-
-app.command(rich_help_panel=_TRAIN, context_settings=_ANY_ARGUMENTS)(train.grid)
-app.command(rich_help_panel=_TRAIN, context_settings=_ANY_ARGUMENTS)(train.search)
-app.command(rich_help_panel=_TRAIN)(train.resume)
-app.command(rich_help_panel=_LOOK)(show.show)
-app.command(rich_help_panel=_LOOK)(compare.compare)
-app.command(rich_help_panel=_LOOK)(show.report)
-app.command(rich_help_panel=_LOOK)(show.dashboard)
-app.command(rich_help_panel=_USE)(evaluate.evaluate)
-app.command(rich_help_panel=_USE)(predict.predict)
-app.command(rich_help_panel=_USE)(reproduce.reproduce)
-app.command(rich_help_panel=_KEEP)(manage.export)
-app.command(rich_help_panel=_KEEP)(manage.delete)
-app.add_typer(data.app, name="data", rich_help_panel=_KEEP)
+# Superfluous arguments reach these two, which say what to type instead.
+for _command in (train.grid, train.search):
+    app.command(rich_help_panel="Train", context_settings={"allow_extra_args": True})(_command)
+for _panel, _commands in {
+    "Train": (train.resume,),
+    "Look at studies": (studies.show, studies.compare, studies.report, studies.dashboard),
+    "Use what was trained": (models.evaluate, models.predict, models.reproduce),
+    "Keep and clean up": (studies.export, studies.delete),
+}.items():
+    for _each in _commands:
+        app.command(rich_help_panel=_panel)(_each)
+app.add_typer(data.app, name="data", rich_help_panel="Keep and clean up")
 
 
 def _print_version(is_asked: bool) -> None:
@@ -104,43 +93,42 @@ def _root(
 def run() -> NoReturn:
     """Run the command line; a user's mistake ends in one message and an exit code.
 
-    The work goes on where the output fails, and the exit code is 1. A pipe whose reader has
+    The work continues where the output fails, and the exit code is 1. A pipe whose reader has
     closed it needs no message: the reader has seen enough.
     """
     with outputs() as out:
-        code = _code(out)
+        code = _run_command(out)
         out.flush()
         if out.failure and code == 0:
             code = OutputError.exit_code
             if out.failure.errno != errno.EPIPE:
-                _fail(
-                    OutputError(
-                        f"The output cannot be written: {out.failure.strerror}. What is finished "
-                        "is kept: run the same command again where there is room for its output."
-                    ),
-                    out,
+                message = (
+                    f"The output cannot be written: {out.failure.strerror}. Finished work is "
+                    "saved: run the same command again where there is room for its output."
                 )
+                _print_error(OutputError(message), out)
     sys.exit(code)
 
 
-def _code(out: Output) -> int:
+def _run_command(out: Output) -> int:
     """Run the command, say what went wrong, and return the exit code."""
     try:
-        _check_text()
+        _check_encoding()
         with ends_in_order():
-            code = _run()
+            code = _call()
         if code == Interrupted.exit_code:
             raise KeyboardInterrupt
     except (Exception, KeyboardInterrupt) as error:
-        explained = _explained(error)
-        if explained is None:
+        translated = _translate(error)
+        if translated is None:
             raise
-        return _fail(explained, out)
+        _print_error(translated, out)
+        return translated.exit_code
     return code
 
 
-def _check_text() -> None:
-    """Refuse arguments and settings that are no text: no page and no database takes them.
+def _check_encoding() -> None:
+    """Refuse arguments and settings that are not UTF-8: no page and no database takes them.
 
     Raises:
         UsageError: names the first one.
@@ -151,13 +139,13 @@ def _check_text() -> None:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(
-                f"{text[:_LONGEST_SHOWN]!a} is no text in UTF-8. Rename what it names, or set a "
+                f"{text[:_LONGEST_SHOWN]!a} is not valid UTF-8. Rename what it names, or set a "
                 "UTF-8 locale (LC_ALL=C.UTF-8)."
             ) from None
 
 
-def _run() -> int:
-    """Run the command and return its exit code."""
+def _call() -> int:
+    """Call the command that the arguments name, and return its exit code."""
     try:
         return app(standalone_mode=False) or 0
     except typer.Abort:
@@ -172,9 +160,9 @@ def _run() -> int:
         return int(end.code or 0)
 
 
-def _explained(error: BaseException) -> HpoError | None:
+def _translate(error: BaseException) -> HpoError | None:
     """Return the error with a message for the user; None for a fault of hpo itself."""
-    # An interrupt may come out of a library as another error.
+    # A library may turn an interrupt into another error.
     is_disguised = is_interrupted() and not isinstance(error, Interrupted)
     if is_disguised or isinstance(error, KeyboardInterrupt):
         return Interrupted("Stopped. Finished trainings are saved: the same command continues.")
@@ -185,13 +173,13 @@ def _explained(error: BaseException) -> HpoError | None:
     if isinstance(error, OSError):
         place = error.filename or f"A temporary file in {tempfile.gettempdir()}"
         return OutputError(
-            f"{place} cannot be read or written: {error.strerror or error}. What is finished is "
-            "kept: make room or mend what is wrong, then run the same command again."
+            f"{place} cannot be read or written: {error.strerror or error}. Finished work is "
+            "saved: make room or correct what is wrong, then run the same command again."
         )
     return None
 
 
-def _fail(error: HpoError, out: Output) -> int:
+def _print_error(error: HpoError, out: Output) -> None:
     try:
         from hpo.cli.output import print_json, say
 
@@ -199,9 +187,8 @@ def _fail(error: HpoError, out: Output) -> int:
             print_json({"error": {"kind": error.kind, "message": str(error)}})
             out.flush()
         if "--json" not in sys.argv or out.failure:
-            # Who stopped it knows that it is no error.
+            # Whoever stopped the command knows that it is no error.
             is_wanted = isinstance(error, Interrupted)
             say(f"{'' if is_wanted else 'Error: '}{error}", style="" if is_wanted else "red")
     except MemoryError:  # Not even for colors is there enough.
         sys.stderr.write(f"Error: {error}\n")
-    return error.exit_code

@@ -27,43 +27,44 @@ def info(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what a data set holds: splits, classes, patients, image sizes, folds."""
-    from hpo.cli import data_tables
-    from hpo.cli.output import print_json
-    from hpo.data import open_data
+    """Show what a data set holds: splits, classes, patients, image sizes, folds."""
+    from hpo.cli.output import print_json, print_table
+    from hpo.data import N_FOLDS, open_data, seal
+    from hpo.views.data import info_document, info_table
 
     dataset = open_data(data)
     if sheet:
         from hpo.data.images import contact_sheet
 
         contact_sheet(dataset, sheet)
-    folds = data_tables.folds_of(dataset)
+    sealed = seal(dataset)
+    folds = [sealed.fold(repeat) for repeat in range(1 if dataset.has_validation else N_FOLDS)]
     if json:
-        print_json(data_tables.info_document(dataset, folds))
+        print_json(info_document(dataset, folds))
     else:
-        data_tables.print_info(dataset, folds)
+        print_table(info_table(dataset, folds))
 
 
 @app.command()
 def audit(data: DataOption = None, json: JsonOption = False) -> None:
-    """Count what a random split would leak, patients in train and test, and duplicates."""
-    from hpo.cli import data_tables
-    from hpo.cli.output import print_json
+    """Count duplicates, and patients on both sides of a split."""
+    from hpo.cli.output import print_json, print_table
     from hpo.data import open_data
     from hpo.data.audit import audit as find
+    from hpo.views.data import audit_document, audit_table
 
     dataset = open_data(data)
     findings = find(dataset)
     if json:
-        print_json(data_tables.audit_document(dataset, findings))
+        print_json(audit_document(dataset, findings))
     else:
-        data_tables.print_audit(dataset, findings)
+        print_table(audit_table(dataset, findings))
 
 
 @app.command()
 def generate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other patients.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other patients.")] = 0,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the images.")] = 64,
     json: JsonOption = False,
 ) -> None:

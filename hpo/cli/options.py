@@ -1,42 +1,55 @@
 """Every option is declared once here and spelled the same in every command."""
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
 from hpo.config import Activation
 from hpo.option_texts import read_input_scale
 
-DataOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        envvar="HPO_DATA",
-        help="The X-rays: a folder or an .npz file. Without it, synthetic ones (the phantom).",
-    ),
+StudyArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
 ]
-MovedDataOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("--data", help="Where the study's data are now, if they were moved; recorded."),
-]
-SpaceOption: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--space", envvar="HPO_SPACE", help="A space file, or the name of a shipped one."
-    ),
-]
-SetOption: TypeAlias = Annotated[
+ParamsOption: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Fix a hyperparameter. Repeatable."),
+    typer.Option("--param", metavar="NAME", help="Hyperparameter to vary. Repeatable."),
 ]
 ValuesOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--values",
         metavar="[NAME=]V,V,…",
-        help="Other values for a swept parameter; NAME= where several are swept. Repeatable.",
+        help="Other values for a hyperparameter; NAME= where several vary. Repeatable.",
     ),
+]
+SetOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Fix a hyperparameter. Repeatable."),
+]
+RepeatsOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--repeats", help="Trainings per configuration, each on another fold."),
+]
+EpochsOption: TypeAlias = Annotated[
+    int | None, typer.Option("--epochs", help="Epochs of every training.")
+]
+DataOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="HPO_DATA",
+        help="X-rays: a folder or an .npz file (default: the phantom, synthetic images).",
+    ),
+]
+MovedDataOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--data", help="Where the data of the study are now, if they were moved."),
+]
+SpaceOption: TypeAlias = Annotated[
+    str, typer.Option("--space", envvar="HPO_SPACE", help="A space file, or the name of one.")
 ]
 StudyOption: TypeAlias = Annotated[
     str | None,
@@ -55,22 +68,16 @@ StorageOption: TypeAlias = Annotated[
         help="Database of the studies: sqlite:///FILE or postgresql://…",
     ),
 ]
-RepeatsOption: TypeAlias = Annotated[
-    int | None,
-    typer.Option("--repeats", help="Trainings per configuration, each on its own fold."),
-]
-EpochsOption: TypeAlias = Annotated[
-    int | None, typer.Option("--epochs", help="Epochs of every training.")
-]
 SeedOption: TypeAlias = Annotated[
     int,
-    typer.Option("--seed", min=0, help="Seed and fold of the first repeat, and the sampler's."),
+    typer.Option("--seed", min=0, help="Seed and fold of the first repeat, seed of the sampler."),
 ]
 DeviceOption: TypeAlias = Annotated[
     str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")
 ]
 PrecisionOption: TypeAlias = Annotated[
-    str, typer.Option("--precision", help="Matrix products of the first layer: auto, bf16, fp32.")
+    str,
+    typer.Option("--precision", help="Precision of the first layer: auto, bf16 or fp32."),
 ]
 LanesOption: TypeAlias = Annotated[
     str,
@@ -86,28 +93,29 @@ MetricOption: TypeAlias = Annotated[
     typer.Option(
         "--metric",
         metavar="NAME",
-        help="What to optimize: accuracy, balanced_accuracy, auroc, log_loss or brier of the "
-        "validation images; stress_… is its mean over changed ones (docs/stress.md).",
+        help="Validation metric to optimize: accuracy, balanced_accuracy, auroc, log_loss or "
+        "brier. With stress_ before it: its mean over altered images (docs/stress.md).",
     ),
 ]
+TimeoutOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--timeout", help="Stop starting new trainings after this many seconds."),
+]
 DryRunOption: TypeAlias = Annotated[
-    bool, typer.Option("--dry-run", help="Forecast trainings, time and memory; train nothing.")
+    bool, typer.Option("--dry-run", help="Estimate trainings, time and memory; train nothing.")
 ]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output.")
 ]
-QuietOption: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
-StudyArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
-]
+QuietOption: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 InputScaleOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--input-scale",
         metavar="unit|symmetric|raw|image|MEAN,STD",
         callback=read_input_scale,
-        help="What the network takes: unit, 0..1 (the default), symmetric, -1..1, raw, 0..255, "
-        "image, each image standardized, or MEAN,STD as in torchvision's Normalize.",
+        help="Scale of the network's input: unit (0 to 1, the default), symmetric (-1 to 1), raw "
+        "(0 to 255), image (each image standardized), or MEAN,STD as in torchvision's Normalize.",
         show_default=False,
     ),
 ]
@@ -115,7 +123,7 @@ ActivationOption: TypeAlias = Annotated[
     Activation | None,
     typer.Option(
         "--activation",
-        help="Activation of the hidden layers, which weights do not tell. Default relu.",
+        help="Activation of the hidden layers, which a weights file does not name. Default relu.",
         show_default=False,
     ),
 ]
@@ -126,3 +134,24 @@ HasSigmoidOption: TypeAlias = Annotated[
         help="Use if the network ends in a Sigmoid and a second sigmoid was applied in training.",
     ),
 ]
+
+_PLACES: Final = ("data", "space", "storage")
+
+
+def command_line(context: typer.Context | None = None) -> str:
+    """Return the command line that this process was started with, for the record of a study.
+
+    With its context it names what it took from the environment too, which may differ elsewhere.
+    """
+    words = ["hpo", *sys.argv[1:]]
+    for parameter in context.command.params if context else ():
+        name = parameter.name or ""
+        if context and name in _PLACES and is_from(context, name, "ENVIRONMENT"):
+            words += [parameter.opts[0], str(context.params[name])]
+    return shlex.join(words)
+
+
+def is_from(context: typer.Context, name: str, source: str) -> bool:
+    """Whether the value of a parameter is from this source: COMMANDLINE or ENVIRONMENT."""
+    found = context.get_parameter_source(name)
+    return found is not None and found.name == source

@@ -1,10 +1,9 @@
-"""The commands that train. They are light to import: the work is in `work`."""
+"""The commands that train. They are light to import: the work is in `hpo.cli.work`."""
 
 from typing import Annotated, Literal
 
 import typer
 
-from hpo.cli.command_line import command_line
 from hpo.cli.options import (
     DataOption,
     DeviceOption,
@@ -14,6 +13,7 @@ from hpo.cli.options import (
     LanesOption,
     MetricOption,
     MovedDataOption,
+    ParamsOption,
     PrecisionOption,
     QuietOption,
     RepeatsOption,
@@ -23,20 +23,13 @@ from hpo.cli.options import (
     StorageOption,
     StudyArgument,
     StudyOption,
+    TimeoutOption,
     ValuesOption,
+    command_line,
 )
 from hpo.errors import UsageError
 from hpo.option_texts import read_lanes, read_pairs, read_values
 from hpo.storage.url import DEFAULT_URL
-
-ParamsOption = Annotated[
-    list[str] | None,
-    typer.Option("--param", metavar="NAME", help="The hyperparameter to vary. Repeatable."),
-]
-TimeoutOption = Annotated[
-    float | None,
-    typer.Option("--timeout", help="Stop starting new trainings after this many seconds."),
-]
 
 
 def grid(
@@ -58,13 +51,16 @@ def grid(
     timeout: TimeoutOption = None,
     test: Annotated[
         bool,
-        typer.Option("--test", help="Open the sealed test once the sweep is complete."),
+        typer.Option(
+            "--test",
+            help="Evaluate on the test set when the sweep is finished. This is recorded.",
+        ),
     ] = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run the prescribed sweep of a hyperparameter, each value with repeats.
+    """Run the prescribed sweep of a hyperparameter, with several repeats of each value.
 
     Several --param run every combination. The same command again trains nothing; with more
     --repeats it trains what is missing.
@@ -98,22 +94,25 @@ def grid(
         command=command_line(context),
     )
     plan = with_timeout(plan_grid(names, settings), timeout)
-    from hpo.cli import work
+    from hpo.cli.work import carry_out
 
-    work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet, test=test))
+    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, test=test)
 
 
 def search(
     context: typer.Context,
     trials: Annotated[
-        int, typer.Option("--trials", help="Configurations of the study in all.")
+        int, typer.Option("--trials", help="Number of configurations to try in all.")
     ] = 50,
     param: ParamsOption = None,
     set_: SetOption = None,
-    sampler: Annotated[Literal["tpe", "random"], typer.Option("--sampler")] = "tpe",
+    sampler: Annotated[
+        Literal["tpe", "random"],
+        typer.Option("--sampler", help="How configurations are chosen."),
+    ] = "tpe",
     pruner: Annotated[
         Literal["median", "none"],
-        typer.Option("--pruner", help="End trainings that are behind the median, or none."),
+        typer.Option("--pruner", help="Stop trainings that are worse than the median, or none."),
     ] = "median",
     repeats: RepeatsOption = None,
     epochs: EpochsOption = None,
@@ -136,14 +135,14 @@ def search(
     ] = 5,
     with_baselines: Annotated[
         bool,
-        typer.Option("--with-baselines", help="Train the bases of the five reports beside it."),
+        typer.Option("--with-baselines", help="Also train the networks of the five reports."),
     ] = False,
     window: Annotated[
         int | None,
         typer.Option(
             "--window",
-            help="Most configurations under way at a time, 6 by default. It decides the course "
-            "of the search, --lanes does not; a wider one keeps more cores busy.",
+            help="Number of configurations in progress at once (default: 6). It determines the "
+            "course of the search, which --lanes does not; a larger one keeps more cores busy.",
             show_default=False,
         ),
     ] = None,
@@ -152,11 +151,11 @@ def search(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Search the open space of hyperparameters, the base configuration first.
+    """Search for the best hyperparameters, starting from the base configuration.
 
-    At the end the best few are retrained with new seeds and, where the data have no validation
-    split, on other folds: that names the winner. The same command with more --trials goes on.
-    --param restricts the search to these.
+    At the end the best configurations are retrained with new seeds and, where the data have no
+    validation split, on other folds: this determines the winner. The same command with more
+    --trials continues the search. --param restricts it to these hyperparameters.
 
     Examples:
 
@@ -192,9 +191,9 @@ def search(
         window=window,
     )
     plan = with_timeout(plan_search(param or [], settings, search_settings), timeout)
-    from hpo.cli import work
+    from hpo.cli.work import carry_out
 
-    work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))
+    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet)
 
 
 def resume(
@@ -208,7 +207,7 @@ def resume(
     quiet: QuietOption = False,
 ) -> None:
     """Continue an interrupted study, with the settings it was created with."""
-    from hpo.cli import work
+    from hpo.cli.work import carry_out
     from hpo.run.plan import with_lanes, with_timeout
     from hpo.run.session import move_data, plan_resume
 
@@ -216,11 +215,11 @@ def resume(
     if data is not None:
         move_data(study, storage, data)
     plan = with_lanes(with_timeout(plan_resume(study, storage), timeout), n_lanes)
-    work.carry_out(plan, work.Flags(dry_run=dry_run, json=json, quiet=quiet))
+    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet)
 
 
 def _refuse_arguments(context: typer.Context) -> None:
-    """Refuse what is no option: most often a hyperparameter without its --param."""
+    """Refuse what is not an option: most often a hyperparameter without its --param."""
     if context.args:
         command, first = f"hpo {context.info_name}", context.args[0][:60]
         raise UsageError(

@@ -1,159 +1,154 @@
-"""Carrying out a plan: forecast or training, then the table, the page and the exit code."""
+"""Carrying out a plan: forecast or training with its progress, then table, page and exit code."""
 
-import contextlib
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Final
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
 
 from hpo.api import with_page
-from hpo.cli.evaluation import document, open_if_complete, print_evaluation
-from hpo.cli.output import count, duration, print_json, print_line, print_path, say, size
-from hpo.cli.progress import Tally, train
-from hpo.cli.tables import combinations_note, print_study
+from hpo.cli.options import command_line
+from hpo.cli.output import (
+    count,
+    error_console,
+    print_json,
+    print_line,
+    print_path,
+    print_table,
+    say,
+    size,
+)
+from hpo.cli.process import check_interrupt
 from hpo.errors import Interrupted
-from hpo.evaluate import check_test
+from hpo.evaluate import Evaluation, check_test, open_test
+from hpo.run.forecast import forecast
+from hpo.run.loop import EpochDone, Event, StackShrunk, TrialDone
 from hpo.run.plan import Plan
-from hpo.run.session import Session, open_session
+from hpo.run.session import Session, open_session, training_events
+from hpo.search import Job
 from hpo.search.tpe import all_cells
+from hpo.search.trials import job_of, read_trials
+from hpo.space.records import params_text
 from hpo.storage.url import named
 from hpo.study.gathering import with_call
+from hpo.study.score import Score
 from hpo.study.summary import StudySummary, to_document
+from hpo.tables import duration
+from hpo.untrusted import printable
+from hpo.views.evaluations import evaluation_document, evaluation_table
+from hpo.views.studies import combinations_note, study_tables
+
+_MOST_PARAMS: Final = 4
+_LEAST_EPOCHS: Final = 4
 
 
-@dataclass(frozen=True, kw_only=True)
-class Flags:
-    """How a command that trains behaves."""
-
-    dry_run: bool
-    json: bool
-    quiet: bool
-    test: bool = False
-
-
-def carry_out(plan: Plan, flags: Flags) -> None:
-    """Forecast the plan, or train it to its end and print what came out.
+def carry_out(plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool = False) -> None:
+    """Forecast the plan, or train it to its end and print the result.
 
     Raises:
         HpoError: the study cannot be worked on, or the user interrupted.
     """
-    if flags.dry_run:
-        _print_forecast(plan, flags)
+    if dry_run:
+        _print_forecast(plan, json=json)
         return
-    if flags.test:
+    if test:
         check_test(plan.dataset)
     started = time.monotonic()
     with open_session(plan) as session:
+        name = session.study.study_name
+        resume = f"hpo resume {named(name, session.storage.url)}"
         for note in session.storage.notes:
             say(note)
-        tally = _train(session, flags)
-        _show(session, tally, flags, started=started)
-
-
-def _show(session: Session, tally: Tally, flags: Flags, *, started: float) -> None:
-    summary = with_call(session.summary(), n_trained=tally.n_trained, n_reused=tally.n_reused)
-    evaluation = open_if_complete(session, summary) if flags.test else None
-    if evaluation:
-        summary = replace(summary, openings=session.summary().openings)
-    if not flags.json:
-        # Before the page: that may fail where a disk is full.
-        print_study(summary, session.runs)
-    is_new = bool(tally.n_trained or tally.n_reused or evaluation)
-    summary = with_page(session, summary, is_new=is_new)
-    if flags.json:
-        tested = {"test": document(evaluation, summary)} if evaluation else {}
-        print_json(to_document(summary) | tested)
-    else:
+        if (n_left := session.source.n_left()) and not quiet:
+            say(f"{name}: training {count(n_left, 'network')} …")
+            # They are below the table too, which may be hours away.
+            for note in plan.dataset.notes:
+                say(note)
+        try:
+            tally = train(session, is_quiet=quiet)
+        except KeyboardInterrupt:
+            message = f"Stopped. Finished trainings are saved. To continue: {resume}"
+            raise Interrupted(message) from None
+        summary = with_call(session.summary(), n_trained=tally.n_trained, n_reused=tally.n_reused)
+        evaluation = _evaluate_if_complete(session, summary) if test else None
         if evaluation:
-            print_evaluation(evaluation, summary)
-        _print_call(summary, tally, seconds=time.monotonic() - started)
-    _end(summary, tally, session, is_json=flags.json)
+            summary = replace(summary, openings=session.summary().openings)
+        if not json:
+            # Before the page, which may fail where a disk is full.
+            for table in study_tables(summary, session.runs):
+                print_table(table)
+        is_new = bool(tally.n_trained or tally.n_reused or evaluation)
+        summary = with_page(session, summary, is_new=is_new)
+        if json:
+            tested = {"test": evaluation_document(evaluation, summary)} if evaluation else {}
+            print_json(to_document(summary) | tested)
+        else:
+            if evaluation:
+                print_table(evaluation_table(evaluation, summary))
+            print_line(tally.result(seconds=time.monotonic() - started))
+            if summary.report:
+                print_path(f"Page: {summary.report}")
+        if json and summary.n_open:  # Elsewhere it is below the table.
+            say(f"{count(summary.n_open, 'training')} missing. To continue: `{resume}`")
+        _check_complete(summary, tally)
 
 
-def _train(session: Session, flags: Flags) -> Tally:
-    n_left = session.source.n_left()
-    if n_left and not flags.quiet:
-        say(f"{session.study.study_name}: training {count(n_left, 'network')} …")
-        # They stand below the table too, which may be hours away.
-        for note in session.plan.dataset.notes:
-            say(note)
-    with _interruptible(session):
-        return train(session, is_quiet=flags.quiet)
+def _evaluate_if_complete(session: Session, summary: StudySummary) -> Evaluation | None:
+    """Evaluate a complete sweep on the test set; say so where that has to wait."""
+    n_open = summary.n_open
+    if not n_open and all(c.state == "complete" for c in summary.configurations):
+        return open_test(
+            session.study,
+            session.storage,
+            command=command_line(),
+            dataset=session.plan.dataset,
+        )
+    say(
+        f"The test set was not used: {count(n_open, 'training')} missing and "
+        f"{summary.count('failed')} failed. The same command continues, and uses it at the end."
+    )
+    return None
 
 
-@contextlib.contextmanager
-def _interruptible(session: Session) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"Stopped. Finished trainings are saved. To continue: {resume_command(session)}"
-        ) from None
-
-
-def _print_call(summary: StudySummary, tally: Tally, *, seconds: float) -> None:
-    n_done = tally.n_trained - len(tally.failures)
-    if n_done or tally.n_reused or tally.failures:
-        reused = f", reused {tally.n_reused:,}" if tally.n_reused else ""
-        print_line(f"Trained {n_done:,}{reused}, in {duration(seconds)}.")
-    else:
-        print_line("Nothing to train: all results are already available.")
-    if summary.report:
-        print_path(f"Page: {summary.report}")
-
-
-def _end(summary: StudySummary, tally: Tally, session: Session, *, is_json: bool) -> None:
-    """Say what is lacking; end with 1 where trainings are missing or a cell of a grid failed."""
+def _check_complete(summary: StudySummary, tally: "Tally") -> None:
+    """Say why a study is incomplete, and end with 1 if so: a search may lose some trainings."""
     n_failed = summary.count("failed")
-    if is_json and summary.n_open:
-        # It stands below the table, where there is one.
-        left = count(summary.n_open, "training")
-        say(f"{left} to be done: `{resume_command(session)}` goes on.")
-    if summary.record.kind == "search":
-        _end_search(summary, tally)
-    elif n_failed:
+    if summary.record.kind == "grid" and n_failed:
         say(
-            f"Error: {count(n_failed, 'training')} of {summary.name} failed: "
-            f"{'; '.join(tally.failures[:5])} The same command tries them again; --values and "
-            "--set change what fails.",
+            f"Error: {count(n_failed, 'training')} of {summary.name} failed. "
+            f"{' '.join(tally.failures[:5])} The same command tries again; --values and --set "
+            "change what fails.",
             style="red",
         )
         raise typer.Exit(1)
     if summary.n_open:
         raise typer.Exit(1)
-
-
-def _end_search(summary: StudySummary, tally: Tally) -> None:
-    if summary.n_open:
+    if summary.record.kind == "grid":
         return
     n_tried, cells = len(summary.configurations), all_cells(summary.record, summary.goal)
     if cells and len(cells) < summary.goal.n_trials:
         say(
-            f"The space has no more than {count(len(cells), 'configuration')}: all were tried. A "
-            "range with low and high, or another --param, opens it."
+            f"All {count(len(cells), 'configuration')} of the space were tried. A range with low "
+            "and high, or another --param, adds more."
         )
     if not summary.count("complete"):
         say(
-            f"Error: none of {count(n_tried, 'configuration')} was trained to its end: "
-            f"{summary.count('failed')} failed, {summary.count('pruned')} were pruned. "
-            f"{'; '.join(tally.failures[:3])} Narrow the ranges (learning_rate first), or leave "
-            "the pruner out (--pruner none).",
+            f"Error: No training of {count(n_tried, 'configuration')} was completed: {n_failed} "
+            f"failed, {summary.count('pruned')} were pruned. {' '.join(tally.failures[:3])} "
+            "Narrow the ranges (learning_rate first), or use --pruner none.",
             style="red",
         )
         raise typer.Exit(1)
 
 
-def resume_command(session: Session) -> str:
-    """Return the command that goes on with this study."""
-    return f"hpo resume {named(session.study.study_name, session.storage.url)}"
-
-
-def _print_forecast(plan: Plan, flags: Flags) -> None:
-    from hpo.run.forecast import forecast
-
+def _print_forecast(plan: Plan, *, json: bool) -> None:
     found = forecast(plan)
-    if flags.json:
+    if json:
         print_json(
             {
                 "study": found.study,
@@ -173,9 +168,7 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
             }
         )
         return
-    print_line(
-        f"{found.study} would be trained on {found.device} {found.precision}:", style="bold"
-    )
+    print_line(f"{found.study}, on {found.device} {found.precision}:", style="bold")
     print_line(f"  configurations   {found.n_configurations:,}")
     for note in combinations_note(plan.record):
         print_line(f"                   {note}", indent=19)
@@ -184,10 +177,9 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
         f"{found.n_stored:,} in the run store, {found.n_to_train:,} to train"
     )
     if found.n_to_train:
-        print_line(f"  at a time        {count(found.n_lanes, 'training')}")
+        print_line(f"  in parallel      {count(found.n_lanes, 'training')}")
     least, most = map(duration, found.seconds_range)
-    is_open = least != most
-    span = f" ({least} to {most})" if is_open else ""
+    span = f" ({least} to {most})" if least != most else ""
     print_line(f"  time             about {duration(found.seconds)}{span}")
     print_line(f"  memory           about {size(found.memory_bytes)}")
     if found.too_large_batches:
@@ -196,7 +188,157 @@ def _print_forecast(plan: Plan, flags: Flags) -> None:
             f"  Trainings with batch_size {sizes} will fail: there are {found.n_train} training "
             f"images. Leave {sizes} out of the choices in the space file."
         )
-    if is_open:
+    if span:
         print_line("  The time depends on what is pruned and on which become finalists.")
     for note in plan.dataset.notes:
         print_line(note)
+
+
+@dataclass
+class Tally:
+    """What a call has done so far, and what that says about the rest.
+
+    `scores` holds those of the study by configuration and repeat, without those of finalists,
+    which are judged separately. `top` is the best mean of a configuration that has all of its
+    repeats. `shares` says how far each running trial is.
+    """
+
+    n_left: int
+    score: Score
+    n_repeats: int = 1
+    n_trained: int = 0
+    n_reused: int = 0
+    failures: list[str] = field(default_factory=list)
+    scores: dict[int, dict[int, float]] = field(default_factory=dict)
+    top: float | None = None
+    shares: dict[int, float] = field(default_factory=dict)
+    n_epochs: int = 0
+    begun: tuple[float, float] = (0.0, 0.0)
+
+    def add(self, event: Event) -> str:
+        """Count an event, and return it in words."""
+        if isinstance(event, StackShrunk):
+            return (
+                "Too little memory for this many trainings in parallel: they start again, "
+                f"{event.n_lanes} at a time."
+            )
+        name = _label(event.job)
+        if isinstance(event, EpochDone):
+            self.n_epochs += 1
+            self.shares[event.trial] = event.epoch / event.job.config.epochs
+            # The clock starts when every training of the start had an epoch.
+            if self.n_epochs == len(self.shares) and not self.n_trained:
+                self.begun = time.monotonic(), sum(self.shares.values())
+            score = "" if event.score is None else f": {self.score.text(event.score)}"
+            return f"{name}, epoch {event.epoch}/{event.job.config.epochs}{score}"
+        self.n_reused += event.is_reused
+        self.n_trained += not event.is_reused
+        self.shares.pop(event.trial, None)
+        if event.outcome == "failed":
+            self.failures.append(f"{name}: {event.reason}")
+            return f"{name}: failed, {event.reason}"
+        self.n_left -= 1
+        self.note(event.job, event.score)
+        if event.outcome == "pruned":
+            return f"{name}: pruned"
+        how = " (from the run store)" if event.is_reused else ""
+        return f"{name}: {'' if event.score is None else self.score.text(event.score)}{how}"
+
+    def note(self, job: Job, score: float | None) -> None:
+        """Note the score of a job, unless it is of a finalist or of a report's network."""
+        if score is None or job.repeat >= self.n_repeats or job.report:
+            return
+        scores = self.scores.setdefault(job.ordinal, {})
+        scores[job.repeat] = score
+        if len(scores) == self.n_repeats:
+            means = [fmean(scores.values()), *([] if self.top is None else [self.top])]
+            self.top = max(means, key=self.score.rank)
+
+    @property
+    def best(self) -> str:
+        """The best so far in words; it never gets worse."""
+        if self.top is None:
+            return ""
+        return f"best {'mean ' * (self.n_repeats > 1)}{self.score.text(self.top)}"
+
+    @property
+    def time_left(self) -> str:
+        """The time that the rest will take, at the speed since the first epochs.
+
+        Trainings in parallel end their epochs together: a few of each are needed to estimate.
+        """
+        began, base = self.begun
+        running = sum(self.shares.values())
+        n_done, n_left = self.n_trained + running - base, self.n_left - running
+        if self.n_left <= 0:
+            return ""
+        if self.n_epochs < _LEAST_EPOCHS * max(1, len(self.shares)) or n_done <= 0:
+            return "estimating time"
+        return f"about {duration((time.monotonic() - began) * max(0.0, n_left) / n_done)} left"
+
+    def result(self, *, seconds: float) -> str:
+        """What the call did, in words."""
+        n_done = self.n_trained - len(self.failures)
+        if not (n_done or self.n_reused or self.failures):
+            return "Nothing to train: all results are already available."
+        reused = f", reused {self.n_reused:,}" if self.n_reused else ""
+        return f"Trained {n_done:,}{reused}, in {duration(seconds)}."
+
+
+def train(session: Session, *, is_quiet: bool) -> Tally:
+    """Train what a study lacks, and show it; return what was done."""
+    tally = Tally(
+        n_left=session.source.n_left(),
+        score=session.record.score,
+        n_repeats=session.goal.n_repeats,
+    )
+    for trial in read_trials(session.study, session.record).ours:
+        # A pruned one has a value too: the last it reported.
+        if trial.state.name == "COMPLETE":
+            tally.note(job_of(trial), trial.value)
+    # Closed at once when the caller stops: unfinished trials are re-queued.
+    with closing(training_events(session)) as events:
+        follow(events, tally, is_quiet=is_quiet)
+    return tally
+
+
+def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
+    """Go through the events to the end; a terminal shows one live line, others a line a trial."""
+    total, is_live = tally.n_left, error_console.is_terminal and not is_quiet
+    columns = (
+        BarColumn(min(24, error_console.width // 8)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        # The end of the text is cut where there is no room for it, never the count.
+        TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        ),
+    )
+    with Progress(
+        *columns, console=error_console, transient=True, expand=True, disable=not is_live
+    ) as progress:
+        task = progress.add_task("loading images", total=total)
+        for event in events:
+            text = tally.add(event)
+            n_done = total - tally.n_left
+            if is_live:
+                # What matters comes first: there may be no room for the rest.
+                shown = ", ".join(filter(None, [tally.time_left, tally.best, text]))
+                progress.update(task, completed=n_done, description=printable(shown))
+            if isinstance(event, StackShrunk) and not is_quiet:
+                say(text)
+            elif isinstance(event, TrialDone) and not is_quiet and not is_live:
+                parts = filter(None, [text, tally.best, tally.time_left])
+                say(f"[{n_done}/{total}] {', '.join(parts)}")
+            check_interrupt()
+
+
+def _label(job: Job) -> str:
+    """Write a configuration and its repeat: `batch_size 32, repeat 1`."""
+    params = params_text(job.params)
+    if job.report:
+        params = f"network of {job.report}"
+    elif len(job.params) > _MOST_PARAMS:
+        params = f"configuration {job.ordinal + 1}"
+    return f"{params}, repeat {job.repeat + 1}"

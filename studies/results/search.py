@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hpo.cli.progress import train
+from hpo.cli.work import train
 from hpo.evaluate import Evaluated, Evaluation, open_test, read_evaluation
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_search
 from hpo.run.session import open_session

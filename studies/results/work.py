@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import optuna
 
-from hpo.cli.progress import train
+from hpo.cli.work import train
 from hpo.errors import StudyError, fault_list
 from hpo.evaluate import Evaluation, check_test, open_test, read_evaluation
 from hpo.evaluate.learning_curves import compare_curves

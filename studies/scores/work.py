@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hpo.cli.progress import train as follow_to_end
+from hpo.cli.work import train as follow_to_end
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_search
 from hpo.run.session import open_session
 from hpo.storage.opening import quiet_optuna

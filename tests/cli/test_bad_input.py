@@ -264,12 +264,12 @@ def test_a_setting_that_is_no_text_is_said(
     hpo: Hpo, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "x\udcff")
-    said(hpo(*GRID), 2, name, "is no text in UTF-8")
+    said(hpo(*GRID), 2, name, "is not valid UTF-8")
     assert not Path("studies").exists()
 
 
 def test_an_argument_that_is_no_text_is_said(hpo: Hpo) -> None:
-    said(hpo("show", "x\udcff"), 2, "is no text in UTF-8")
+    said(hpo("show", "x\udcff"), 2, "is not valid UTF-8")
 
 
 def test_a_message_moves_no_cursor(hpo: Hpo) -> None:

@@ -99,7 +99,7 @@ def test_audit_counts_leaks_and_duplicates(hpo: Hpo, tmp_path: Path) -> None:
             "is_across_splits": False,
         }
     ]
-    assert "hpo's folds     0 of" in text
+    assert "the folds of hpo: 0 of" in text
     assert "1 group of equal images, 0 across splits" in text
 
 
@@ -117,7 +117,7 @@ def test_audit_counts_images_that_may_be_inverted(hpo: Hpo, tmp_path: Path) -> N
 
 def test_audit_without_patients_does_not_claim_that_nothing_leaks(hpo: Hpo, xrays: Path) -> None:
     assert hpo("data", "audit", "--data", xrays, "--json").json["random_split"] is None
-    assert "the source does not tell patients" in hpo("data", "audit", "--data", xrays).out
+    assert "Patient leakage: unknown" in hpo("data", "audit", "--data", xrays).out
 
 
 def test_generate_writes_what_the_same_seed_always_gives(hpo: Hpo, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_evaluate_needs_neither_weights_nor_torch() -> None:
 
 def test_grid_test_opens_once_the_sweep_is_complete(hpo: Hpo, xrays: Path) -> None:
     cut = hpo(*GRID, "--data", xrays, "--test", "--timeout", "0.000001", "--json")
-    assert "The test stays sealed: 4 trainings to be done and 0 failed" in cut.err
+    assert "The test set was not used: 4 trainings missing and 0 failed" in cut.err
     assert cut.json["n_openings"] == 0
     assert "test" not in keys(cut.json)
     document = hpo(*GRID, "--data", xrays, "--test", "--json").json
@@ -156,7 +156,7 @@ def test_grid_test_leaves_the_test_of_a_sweep_with_failures_sealed(hpo: Hpo, xra
         *("--data", xrays, "--test", "--json"),
     )
     assert answer.code == 1
-    assert "The test stays sealed: 0 trainings to be done and 1 failed" in answer.err
+    assert "The test set was not used: 0 trainings missing and 1 failed" in answer.err
     assert answer.json["n_openings"] == 0
 
 

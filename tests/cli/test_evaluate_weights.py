@@ -48,7 +48,7 @@ def test_right_answers_are_those_of_the_argmax(
     assert any("under the key state_dict" in note for note in found["notes"])
     assert any("begins with module., which is left out" in note for note in found["notes"])
     shown = hpo(*arguments)
-    assert f"{n_right(xrays, factor)} of 16 right" in shown.out
+    assert f"{n_right(xrays, factor)} of 16 correct" in shown.out
     assert "bootstrap over 16 patients" in shown.out
     assert "left out" in shown.err
     assert ("Every test image is called normal" in shown.out) == (scale == "unit")
@@ -127,11 +127,11 @@ def test_synthetic_images_are_said_to_be(hpo: Hpo) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ((), 2, "takes one of both"),
-        (("mine", "--weights", "weights.pth"), 2, "takes one of both"),
-        (("mine", "--has-sigmoid"), 2, "--has-sigmoid belongs to --weights"),
-        (("--weights", "weights.pth", "--all"), 2, "--all belongs to a study"),
-        (("--weights", "weights.pth", "--threshold", "youden"), 2, "give a number"),
+        ((), 2, "takes either"),
+        (("mine", "--weights", "weights.pth"), 2, "takes either"),
+        (("mine", "--has-sigmoid"), 2, "--has-sigmoid is only for --weights"),
+        (("--weights", "weights.pth", "--all"), 2, "--all is only for a study"),
+        (("--weights", "weights.pth", "--threshold", "youden"), 2, "Use a number"),
         (("--weights", "weights.pth", "--threshold", "2"), 2, "between 0 and 1"),
         (("--weights", "weights.pth", "--data", "nowhere"), 1, "There is no"),
         (("--weights", "nowhere.pth", "--data", "xrays"), 1, "nowhere.pth cannot be read"),

@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from hpo.cli import output, progress
+from hpo.cli import output, work
 from hpo.config import TrainingConfig
 from hpo.run.loop import EpochDone, Event, TrialDone
 from hpo.search import Job
@@ -73,7 +73,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
     )
     monkeypatch.setattr(output, "console", console)
     monkeypatch.setattr(output, "error_console", console)
-    monkeypatch.setattr(progress, "error_console", console)
+    monkeypatch.setattr(work, "error_console", console)
     return shown
 
 
@@ -118,10 +118,10 @@ def done(ordinal: int, repeat: int, score: float) -> TrialDone:
     return TrialDone(trial=0, job=what, outcome="complete", score=score)
 
 
-def followed(events: list[Event], n_repeats: int) -> progress.Tally:
+def followed(events: list[Event], n_repeats: int) -> work.Tally:
     left = sum(isinstance(event, TrialDone) for event in events)
-    tally = progress.Tally(n_left=left, score=SCORES["accuracy"], n_repeats=n_repeats)
-    progress.follow(events, tally, is_quiet=False)
+    tally = work.Tally(n_left=left, score=SCORES["accuracy"], n_repeats=n_repeats)
+    work.follow(events, tally, is_quiet=False)
     return tally
 
 
@@ -142,19 +142,19 @@ def test_the_time_left_is_that_of_epochs_and_not_of_the_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = itertools.count(100.0)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(work, "time", SimpleNamespace(monotonic=lambda: next(clock)))
 
     def epochs() -> Iterator[Event]:
         for epoch in range(1, 11):
             yield EpochDone(trial=0, job=job(0, 0), epoch=epoch, score=None)
         yield done(0, 0, 0.9)
 
-    tally = progress.Tally(n_left=2, score=SCORES["accuracy"])
+    tally = work.Tally(n_left=2, score=SCORES["accuracy"])
     events = epochs()
     for _ in range(3):
-        progress.follow([next(events)], tally, is_quiet=False)
+        work.follow([next(events)], tally, is_quiet=False)
     assert tally.time_left == "estimating time"
-    progress.follow(list(events), tally, is_quiet=False)
+    work.follow(list(events), tally, is_quiet=False)
     # The clock, which begins with the first epoch, goes on a second in the nine that follow.
     assert "about 1.1 s left" in capsys.readouterr().err
 

@@ -163,18 +163,18 @@ def test_a_search_out_of_time_says_how_it_goes_on(hpo: Hpo, xrays: Path) -> None
     search = (*search, "--finalists", "0")
     answer = hpo(*search, "--timeout", "0.000001")
     assert answer.code == 1
-    assert "4 trainings to be done: `hpo resume search-" in answer.out
-    assert f"--storage '{url}'` goes on" in answer.out
-    assert "to be done: `" not in answer.err
+    assert "4 trainings missing. To continue: `hpo resume search-" in answer.out
+    assert f"--storage '{url}'`" in answer.out
+    assert "missing" not in answer.err
     answer = hpo(*search, "--timeout", "0.000001", "--json")
-    assert "4 trainings to be done: `hpo resume search-" in answer.err
-    assert f"--storage '{url}'` goes on" in answer.err
+    assert "4 trainings missing. To continue: `hpo resume search-" in answer.err
+    assert f"--storage '{url}'`" in answer.err
 
 
 def test_a_search_that_has_tried_all_there_is_is_finished(hpo: Hpo, xrays: Path) -> None:
     search = ("search", "--param", "normalize", *SMALL, "--data", xrays, "--finalists", "0")
     answer = hpo(*search, "--trials", "50", "--study", "s")
-    assert "The space has no more than 2 configurations" in answer.err
+    assert "All 2 configurations of the space were tried" in answer.err
     assert " of 50" not in hpo("show").out
     page = Path("studies/s/report.html").read_text()
     assert "hpo show s" in page
@@ -187,7 +187,7 @@ def test_a_search_that_tries_a_configuration_twice_does_not_say_it_is_all(
     search = ("search", "--param", "activation", "--param", "normalize", "--trials", "7", *SMALL)
     answer = hpo(*search, "--sampler", "random", "--finalists", "0", "--data", xrays, "--json")
     assert len(answer.json["configurations"]) < 7
-    assert "The space has no more" not in answer.err
+    assert "of the space were tried" not in answer.err
 
 
 def test_combinations_that_are_one_training_are_told_and_trained_once(

@@ -1,21 +1,164 @@
-"""The tables of a study, made once per view: the terminal prints them, the page shows them."""
+"""Studies as tables: configurations, finalists, learning curves, comparisons."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Final, Literal
 
-from hpo.evaluate import Ensemble, Evaluated, Evaluation
+from hpo import space as spaces
+from hpo.evaluate.checks import check_study, scope
 from hpo.evaluate.learning_curves import LearningCurves
-from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.evaluate.studies import Comparison
-from hpo.evaluate.thresholds import read_rule
 from hpo.space.records import short_text
-from hpo.stats import Interval
-from hpo.study.score import Score
+from hpo.stats import Interval, outcome
+from hpo.storage.runs import RunStore
+from hpo.storage.url import named
+from hpo.study.record import StudyRecord
+from hpo.study.score import SCORES, Score
 from hpo.study.summary import Configuration, StudySummary, sentences
+from hpo.study.test_access import statements
 from hpo.tables import DASH, Column, Row, Table, duration
 
 _MOST_COLUMNS: Final = 3
+_MOST_ROWS: Final = 15
+_MOST_DAMAGED: Final = 5
+_MOST_PAIRS: Final = 30
+MOST_ON_PAGE: Final = 200
+
+
+def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
+    """Yield what the terminal shows of a study: its configurations, then its finalists."""
+    record = summary.record
+    found, n_more = configurations_table(summary, most=_MOST_ROWS)
+    said = []
+    if summary.best and any(column.kind == "long" for column in found.columns):
+        said.append(f"Best: {summary.best.label}")
+    # With finalists, the baselines are in their table.
+    if summary.baselines and not (summary.finalists and summary.shown_baselines):
+        accuracies = (f"{n} {SCORES['accuracy'].text(a)}" for n, a in summary.baselines.items())
+        is_plain = record.score.is_accuracy
+        of_what = "Baselines" if is_plain else "Accuracy of the baselines on unchanged images"
+        said.append(f"{of_what}: {', '.join(accuracies)}.")
+    if summary.verdict:
+        listed = outcome(summary.verdict, most_real=_MOST_PAIRS)
+        said += [pair if isinstance(pair, str) else pair.sentence for pair in listed]
+    last = (
+        *(f"Warning: {sign}" for sign in check_study(summary, runs)),
+        *filter(None, [scope(summary)]),
+        *notes(summary, n_more),
+    )
+    title = (
+        f"{summary.name}: {data_name(summary)}, {record.data.n_train} training and "
+        f"{record.data.n_validation} validation images, {record.device} {record.precision}"
+    )
+    finalists = finalists_table(summary)
+    if finalists is None:
+        yield replace(found, title=title, notes=(*said, *last))
+    else:
+        yield replace(found, title=title, notes=tuple(said))
+        yield replace(finalists, notes=(*finalists.notes, *_finalist_pairs(summary), *last))
+
+
+def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
+    """Compare the winner with each other finalist and report, and name other real differences."""
+    assert summary.finalists
+    pairs, winner = summary.finalists.verdict.pairs, summary.finalists.winner.label
+    listed = [pair for pair in pairs if winner in (pair.a, pair.b) or pair.is_real]
+    yield from (pair.sentence for pair in listed)
+    if n_others := len(pairs) - len(listed):
+        others = "The other pair" if n_others == 1 else f"The other {n_others} pairs"
+        yield f"{others} of finalists: no significant difference."
+    compared = (base.comparison for base in summary.reports if base.comparison)
+    yield from (pair.sentence for pair in compared if pair.n_pairs)
+
+
+def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
+    """Return what a reader must know beside the table; `n_more` configurations are not in it."""
+    data, study = summary.record.data, named(summary.name, summary.storage)
+    said = [*summary.damaged[:_MOST_DAMAGED], *combinations_note(summary.record)]
+    if (n_damaged := len(summary.damaged) - _MOST_DAMAGED) > 0:
+        trials = "1 more damaged trial" if n_damaged == 1 else f"{n_damaged:,} more damaged trials"
+        said.append(f"{trials}: `hpo show {study} --json` names all of them.")
+    if n_more:
+        n_rows = _MOST_ROWS + n_more
+        where = "`hpo report` shows all of them"
+        if n_rows > MOST_ON_PAGE:
+            where = f"`hpo report` has the best {MOST_ON_PAGE}, `hpo show {study} --json` all"
+        said.append(f"The best {_MOST_ROWS} of {n_rows:,} are shown; {where}.")
+    if data.is_phantom:
+        said.append(
+            "These are synthetic images (the phantom), made to try the tool: --data PATH uses "
+            "real X-rays."
+        )
+    said += data.notes
+    if (n := summary.goal.n_finalists) and not summary.finalists:
+        said.append(f"This ranking is provisional: the best {n} still have to be retrained.")
+    n_pruned, n_failed = summary.count("pruned"), summary.count("failed")
+    if n_pruned:
+        said.append(
+            "1 training was stopped early because it was worse than the median."
+            if n_pruned == 1
+            else f"{n_pruned:,} trainings were stopped early because they were worse than the "
+            "median."
+        )
+    missing = [(summary.n_open, "missing"), (n_failed, "failed")]
+    left = [f"{n:,} {'training' if n == 1 else 'trainings'} {how}" for n, how in missing if n]
+    if summary.n_open or (n_failed and summary.record.kind == "grid"):
+        said.append(f"{', '.join(left)}. To continue: `hpo resume {study}`")
+    elif n_failed:
+        said.append(f"{left[0]}.")
+    said += summary.about_others()
+    return said + statements(summary.openings, n_complete=summary.count("complete"))
+
+
+def combinations_note(record: StudyRecord) -> Iterator[str]:
+    """Say how many of the combinations of a grid are different, where some are equal."""
+    if record.kind == "search":
+        return
+    cells = spaces.cells(record.space, record.names)
+    inert = [name for name in record.names if any(name not in cell.params for cell in cells)]
+    if (n := spaces.n_combinations(record.space, record.names)) > len(cells):
+        where = f"where {' or '.join(inert)} has no effect, they" if inert else "some"
+        yield f"{n:,} combinations, {len(cells):,} different: {where} are one training."
+
+
+def data_name(summary: StudySummary) -> str:
+    """Return the name of the data; synthetic ones are always called so."""
+    data = summary.record.data
+    return f"{data.name} (synthetic)" if data.is_phantom else data.name
+
+
+def studies_table(summaries: Sequence[StudySummary]) -> Table:
+    """Return a row per study."""
+    rows, said = [], []
+    for summary in summaries:
+        score, best = summary.record.score, summary.best
+        mean = summary.best_score.mean if summary.best_score else None
+        n_done, n_left = summary.n_done, summary.n_left
+        rows.append(
+            Row(
+                (
+                    summary.name,
+                    data_name(summary),
+                    f"{n_done} of {n_done + n_left}" if n_left else str(n_done),
+                    DASH if mean is None else score.text(mean),
+                    best.label if best else DASH,
+                )
+            )
+        )
+        if not score.is_accuracy:
+            said.append(f"The best of {summary.name} is its {score.title}.")
+        if n := len(summary.openings):
+            times = "once" if n == 1 else f"{n} times"
+            said.append(f"The test of {summary.name} was opened {times}.")
+    columns = (
+        Column("study", "text"),
+        Column("data", "text"),
+        Column("trials"),
+        Column("best"),
+        Column("best configuration", "long"),
+    )
+    return Table(columns, tuple(rows), notes=tuple(said))
 
 
 def configurations_table(
@@ -150,57 +293,6 @@ def comparison_table(comparison: Comparison) -> Table:
     )
 
 
-def test_table(evaluation: Evaluation, shown: Sequence[Evaluated]) -> Table:
-    """Return a row per metric, its interval on a second line, and a column per configuration."""
-    swept = {tuple(c.params) if c.name == c.label else () for c in shown}
-    corner, names = "", [c.name for c in shown]
-    if len(swept) == 1 and len(name := swept.pop()) == 1:
-        corner, names = name[0], [short_text(c.value) for c in shown]
-    rows = [
-        *_metric_rows(evaluation, shown),
-        _row("accuracy gap, points", [c.gap["accuracy"] for c in shown], scale=100, form="+.1f"),
-        _row("AUROC gap", [c.gap["auroc"] for c in shown], form="+.2f"),
-    ]
-    ensembles = [c.ensemble for c in shown]
-    if any(ensembles):
-        sizes = [f"of {e.n} repeats" if e else DASH for e in ensembles]
-        rows.append(Row(("ensemble", *sizes), "heading"))
-        if read_rule(evaluation.threshold).is_chosen:
-            rows.append(
-                Row(("threshold", *(f"{e.threshold:.3f}" if e else DASH for e in ensembles)))
-            )
-        rows += _metric_rows(evaluation, ensembles)
-    return Table(
-        columns=(Column(corner, "text"), *map(Column, names)),
-        rows=tuple(rows),
-        notes=(
-            *(f"{c.name}: {c.label}" for c in shown if c.name != c.label),
-            "Second lines are 95 % intervals over trainings and patients"
-            + (", of an ensemble over patients alone" if any(ensembles) else "")
-            + ". Gap: validation minus test.",
-        ),
-    )
-
-
-def _metric_rows(
-    evaluation: Evaluation, columns: Sequence[Evaluated | Ensemble | None]
-) -> Iterator[Row]:
-    """Yield a row per metric, and the correct answers; a dash where a column is None."""
-    for name, metric in SHARES.items():
-        found = [c.metrics[metric] if c else None for c in columns]
-        yield _row(f"{name}, %", found, scale=100, form=".1f")
-    correct = (f"{c.n_right:.4g} of {evaluation.n_images}" if c else DASH for c in columns)
-    yield Row(("correct answers", *correct))
-    for name, metric in NUMBERS.items():
-        yield _row(name, [c.metrics[metric] if c else None for c in columns])
-
-
-def _row(
-    name: str, found: Sequence[Interval | None], *, scale: float = 1, form: str = ".3f"
-) -> Row:
-    return Row((name, *(interval_text(i, scale=scale, form=form, between="\n") for i in found)))
-
-
 def curves_table(found: LearningCurves) -> Table:
     """Return a row per measure of the learning curves, and a column per configuration."""
     rows = [
@@ -227,16 +319,3 @@ def score_cells(found: Interval | None, score: Score) -> tuple[str, str]:
     if found.low is None or found.high is None:
         return score.number(found.mean), DASH
     return score.number(found.mean), f"{score.number(found.low)} to {score.number(found.high)}"
-
-
-def interval_text(
-    found: Interval | None, *, scale: float = 1, form: str = ".3f", between: str = " "
-) -> str:
-    """Write a mean and, after `between`, its interval; in brackets where both share a line."""
-    if found is None or found.mean is None:
-        return DASH
-    text = f"{scale * found.mean:{form}}"
-    if found.low is None or found.high is None:
-        return text
-    bounds = f"{scale * found.low:{form}} to {scale * found.high:{form}}"
-    return text + between + (bounds if between == "\n" else f"({bounds})")

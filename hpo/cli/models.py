@@ -1,0 +1,352 @@
+"""The commands on what was trained: evaluate, predict, reproduce."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from hpo.cli.options import (
+    ActivationOption,
+    HasSigmoidOption,
+    InputScaleOption,
+    JsonOption,
+    MovedDataOption,
+    QuietOption,
+    StorageOption,
+    StudyArgument,
+    command_line,
+    is_from,
+)
+from hpo.errors import StorageError, StudyError, UsageError
+from hpo.files import at_home
+from hpo.storage.url import DEFAULT_URL
+
+_OF_WEIGHTS: Final = ("input_scale", "activation", "has_sigmoid")
+_OF_STUDIES: Final = ("all_", "storage")
+_SECONDS_BETWEEN_LINES: Final = 3.0
+
+
+def evaluate(
+    context: typer.Context,
+    study: Annotated[
+        str | None,
+        typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            parser=at_home,
+            metavar="MODEL",
+            help="Evaluate a weights file (or a folder of them) instead of a study.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            envvar="HPO_DATA",
+            help="With --weights: the X-rays. With a study: where its data are now, if they were "
+            "moved (HPO_DATA is not used).",
+        ),
+    ] = None,
+    input_scale: InputScaleOption = None,
+    activation: ActivationOption = None,
+    has_sigmoid: HasSigmoidOption = False,
+    all_: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Evaluate every configuration of a search, not only the winner."
+        ),
+    ] = False,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            "--threshold",
+            metavar="0.5|youden|sensitivity=X",
+            help="A probability above it means pneumonia. The last two are chosen on the "
+            "validation images of each repeat.",
+        ),
+    ] = "0.5",
+    storage: StorageOption = DEFAULT_URL,
+    json: JsonOption = False,
+) -> None:
+    """Evaluate a study on its test set: accuracy, sensitivity, AUROC …, each with an interval.
+
+    Nothing is trained. Every use of the test set is recorded and shown in later tables and pages.
+
+    The result of a configuration is the mean of its repeats and, separately, their ensemble: one
+    model that averages their probabilities.
+
+    With --weights, a file from elsewhere is evaluated on --data, or the ensemble of a folder. Its
+    architecture follows from the shapes; --input-scale, --activation and --has-sigmoid describe
+    what a weights file does not contain.
+
+    Examples:
+
+        hpo evaluate STUDY
+
+        hpo evaluate STUDY --threshold sensitivity=0.95 --json
+
+        hpo evaluate --weights weights.pt --data chest_xray --input-scale raw
+    """
+    if (study is None) == (weights is None):
+        raise UsageError(
+            "hpo evaluate takes either the name of a study (`hpo show` lists them) or "
+            "--weights MODEL."
+        )
+    others, home = (_OF_WEIGHTS, "--weights") if weights is None else (_OF_STUDIES, "a study")
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in others and is_from(context, name, "COMMANDLINE"):
+            raise UsageError(f"{parameter.opts[0]} is only for {home}. Leave it out.")
+    if study is not None:
+        if data is not None and is_from(context, "data", "COMMANDLINE"):
+            from hpo.run.session import move_data
+
+            move_data(study, storage, data)
+        _evaluate_study(study, storage, threshold=threshold, is_all=all_, json=json)
+        return
+    from hpo.cli.output import print_json, print_table, say
+    from hpo.data import open_data
+    from hpo.evaluate.thresholds import read_rule
+    from hpo.views.weights import weights_table
+    from hpo.weights import Unseen
+    from hpo.weights.predict import evaluate_weights, to_document
+
+    assert weights
+    rule = read_rule(threshold)
+    if rule.is_chosen:
+        raise UsageError(
+            f"--threshold {rule.text} is chosen on validation images, which are not known for "
+            "weights from elsewhere. Use a number, such as 0.5."
+        )
+    how = None
+    if input_scale is not None or activation is not None or has_sigmoid:
+        how = Unseen(
+            input_scale=input_scale or "unit",
+            activation=activation or "relu",
+            has_sigmoid=has_sigmoid,
+        )
+    evaluation = evaluate_weights(weights, open_data(data), unseen=how, threshold=rule.value)
+    if json:
+        print_json(to_document(evaluation))
+        return
+    for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
+        say(note, style="dim")
+    print_table(weights_table(evaluation))
+
+
+def _evaluate_study(study: str, storage: str, *, threshold: str, is_all: bool, json: bool) -> None:
+    from hpo.api import read_study
+    from hpo.cli.output import print_json, print_line, print_path, print_table
+    from hpo.evaluate import open_test
+    from hpo.report import write_report
+    from hpo.study.test_access import statements
+    from hpo.views.evaluations import evaluation_document, evaluation_table
+
+    stored = read_study(study, storage)
+    evaluation = open_test(
+        stored.study, stored.storage, threshold=threshold, is_all=is_all, command=command_line()
+    )
+    summary = read_study(study, storage).summary
+    if not json:
+        print_table(evaluation_table(evaluation, summary))
+        for line in statements(summary.openings, n_complete=summary.count("complete")):
+            print_line(line)
+    page = write_report(summary, stored.study, stored.runs, stored.folder)
+    if json:
+        print_json(evaluation_document(evaluation, summary) | {"report": str(page)})
+    else:
+        print_path(f"Page: {page}")
+
+
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A weights file, a folder of them, or the name of a study."
+        ),
+    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files.")],
+    input_scale: InputScaleOption = None,
+    activation: ActivationOption = None,
+    has_sigmoid: HasSigmoidOption = False,
+    storage: StorageOption = DEFAULT_URL,
+    json: JsonOption = False,
+) -> None:
+    """Print the probability of pneumonia for each image file.
+
+    Several weights files make an ensemble: the mean of their probabilities, with the lowest and
+    the highest of them. A folder holds the repeats of a configuration, as hpo export writes it, or
+    weights from elsewhere; of a study, the repeats of its best configuration are used. The options
+    are for weights that hpo export did not write.
+
+    Examples:
+
+        hpo predict STUDY chest_xray/test/NORMAL/*.jpeg
+
+        hpo predict studies/STUDY/export/001_batch_size-32 image.jpeg
+
+        hpo predict weights.pt image.png --input-scale raw
+    """
+    from hpo.cli.output import print_json, print_path, say
+    from hpo.weights import SUFFIXES, Unseen, notes_of, open_model, open_winner, text_of
+    from hpo.weights import predict as predict_files
+
+    has_options = input_scale is not None or activation is not None or has_sigmoid
+    how = None
+    if has_options:
+        how = Unseen(
+            input_scale=input_scale or "unit",
+            activation=activation or "relu",
+            has_sigmoid=has_sigmoid,
+        )
+    is_name = len(model.parts) == 1 and model.suffix not in SUFFIXES
+    if model.exists() or not is_name:
+        networks = open_model(model, how)
+    elif has_options:
+        raise UsageError(
+            "--input-scale, --activation and --has-sigmoid are for weights, but there is no file "
+            f"or folder {model}. If it is a study, leave them out."
+        )
+    else:
+        try:
+            networks = open_winner(model.name, storage)
+        except (StudyError, StorageError) as error:
+            message = f"There is no file or folder {model}. As a study: {error}"
+            raise type(error)(message) from None
+    found = list(predict_files(networks, images))
+    if json:
+        documents: list[dict[str, object]] = [
+            {"file": str(one.file), "error": one.problem}
+            if one.problem
+            else {
+                "file": str(one.file),
+                "probability": one.probability,
+                "lowest": one.lowest,
+                "highest": one.highest,
+                "repeats": list(one.repeats),
+            }
+            for one in found
+        ]
+        print_json(
+            {
+                "model": str(model),
+                "weights": [str(network.path) for network in networks],
+                "architecture": text_of(networks),
+                "notes": list(notes_of(networks)),
+                "images": documents,
+            }
+        )
+    else:
+        for one in found:
+            if one.problem:
+                say(f"Error: {one.problem}", style="red")
+        read = [one for one in found if not one.problem]
+        if read:
+            for note in (f"Network: {text_of(networks)}", *notes_of(networks)):
+                say(note, style="dim")
+            names = ["pneumonia"]
+            if len(networks) > 1:
+                say(f"Ensemble: the mean of {len(networks)} networks.", style="dim")
+                names += ["lowest", "highest"]
+            print_path("  ".join([*names, "image"]))
+        for one in read:
+            values = (one.probability, one.lowest, one.highest)
+            cells = (f"{value:{len(name)}.4f}" for name, value in zip(names, values, strict=False))
+            print_path("  ".join([*cells, str(one.file)]))
+    if any(one.problem for one in found):
+        raise typer.Exit(1)
+
+
+def reproduce(
+    study: StudyArgument,
+    configuration: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="CONFIGURATION",
+            help="Number of a configuration: its # on the page, in exports and in --json.",
+            show_default=False,
+        ),
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", help="Number of its repeat, from 1.")] = 1,
+    trial: Annotated[
+        int | None,
+        typer.Option(
+            "--trial",
+            help="Optuna's number of a trial, from 0, instead of a configuration.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="auto, cpu, cuda or cuda:1 (default: as recorded)."),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="auto, bf16 or fp32 (default: as recorded).")
+    ] = None,
+    data: MovedDataOption = None,
+    storage: StorageOption = DEFAULT_URL,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a repeat of a configuration again, and compare every recorded number.
+
+    The run store is not used. The exit code is 0 if the numbers are equal, or equal within
+    rounding, and 1 if they differ.
+
+    Example:
+
+        hpo reproduce grid-batch_size-90aa3f32 2 --repeat 3
+    """
+    if (configuration is None) == (trial is None):
+        raise UsageError(
+            "hpo reproduce needs either the number of a configuration or --trial NUMBER."
+        )
+    from hpo.api import read_study
+    from hpo.cli.output import print_json, print_line, say
+    from hpo.run.reproduce import Reproduction
+    from hpo.run.reproduce import reproduce as train_again
+    from hpo.run.session import move_data
+
+    if data is not None:
+        move_data(study, storage, data)
+    stored = read_study(study, storage)
+    repeats = {
+        (c.number, r.number): r.trial for c in stored.summary.configurations for r in c.repeats
+    }
+    if trial is None:
+        trial = repeats.get((configuration or 0, repeat))
+    if trial is None:
+        recorded = [r for c, r in repeats if c == configuration]
+        if recorded:
+            raise StudyError(
+                f"Configuration {configuration} of {study} has no repeat {repeat}: it has 1 to "
+                f"{max(recorded)}."
+            )
+        last = max((c for c, _ in repeats), default=0)
+        raise StudyError(
+            f"The study {study} has no configuration {configuration}: its numbers go up to {last}."
+        )
+    place = next((place for place, number in repeats.items() if number == trial), None)
+    name = f"Configuration {place[0]}, repeat {place[1]}," if place else ""
+    shown = time.monotonic()
+    for event in train_again(
+        stored.study, trial, stored.runs, name=name, device=device, precision=precision
+    ):
+        if isinstance(event, Reproduction):
+            found = event
+        elif not quiet and time.monotonic() - shown > _SECONDS_BETWEEN_LINES:
+            shown = time.monotonic()
+            epoch, n_epochs, is_equal = event
+            say(f"epoch {epoch}/{n_epochs}: {'as recorded' if is_equal else 'not as recorded'}")
+    if json:
+        number, repeat_number = place or (None, None)
+        print_json(found.to_document() | {"number": number, "repeat": repeat_number})
+    else:
+        for line in found.sentences():
+            print_line(line)
+    if found.result == "different":
+        raise typer.Exit(1)

@@ -1,0 +1,169 @@
+"""The process of a command: how signals end it, and outputs that may be closed or full."""
+
+import codecs
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, Final, NoReturn, TextIO, cast
+
+from hpo.errors import Interrupted
+
+# Windows has no SIGHUP.
+_SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+_AGAIN_S: Final = 0.01
+
+_is_interrupted = False
+
+
+def end_at_once() -> None:
+    """Let SIGINT, SIGTERM and SIGHUP end this process at once: before and after the work."""
+    _listen(_end)
+
+
+@contextlib.contextmanager
+def ends_in_order() -> Iterator[None]:
+    """Let the first SIGINT, SIGTERM or SIGHUP raise KeyboardInterrupt: open trials are re-queued.
+
+    A second one ends the process at once; the next command finds what it left. Python drops an
+    exception that is raised in a destructor or in a callback of the garbage collector: it is
+    raised again a moment later.
+    """
+    global _is_interrupted
+    _is_interrupted = False
+    hook = sys.unraisablehook
+
+    def raise_dropped(dropped: Any) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            hook(dropped)
+        elif threading.current_thread() is threading.main_thread():
+            _raise_again(_AGAIN_S)
+
+    sys.unraisablehook = raise_dropped
+    _listen(_interrupt)
+    try:
+        yield
+    finally:
+        _raise_again(0)
+        _listen(_end)
+        sys.unraisablehook = hook
+
+
+def is_interrupted() -> bool:
+    """Whether a signal asked this command to end."""
+    return _is_interrupted
+
+
+def check_interrupt() -> None:
+    """Raise KeyboardInterrupt if a signal asked for it and a library dropped the first one."""
+    if _is_interrupted:
+        _raise_again(0)
+        raise KeyboardInterrupt
+
+
+def _raise_again(seconds: float) -> None:
+    """Raise KeyboardInterrupt after this time, never with 0; Windows has no such timer."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _listen(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
+    """Set the handler of all signals, except those ignored from the start, as under nohup."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    global _is_interrupted
+    _is_interrupted = True
+    _listen(_end)
+    raise KeyboardInterrupt
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    with contextlib.suppress(OSError):
+        os.write(2, b"Stopped at once. Finished trainings are saved.\n")
+    os._exit(Interrupted.exit_code)
+
+
+_MISSING: Final = (
+    (0, "stdin", "r", os.O_RDONLY),
+    (1, "stdout", "w", os.O_RDONLY),  # Whatever is written fails, as it should.
+    (2, "stderr", "w", os.O_WRONLY),
+)
+# Where an encoding lacks a character, one of the same width: tables stay straight.
+_PLAIN: Final = {"\xa0": " ", "–": "-", "−": "-", "…": ".", "×": "x"}  # noqa: RUF001
+
+
+def _write_plainly(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    character = error.object[error.start]
+    escaped = character.encode("ascii", "backslashreplace").decode()
+    return _PLAIN.get(character, escaped), error.start + 1
+
+
+codecs.register_error("hpo-plain", _write_plainly)
+
+
+class Output:
+    """A text stream whose failures do not stop the work; `failure` keeps the first."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.failure: OSError | None = None
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="hpo-plain")
+
+    def write(self, text: str) -> int:
+        """Write a text; a failure is kept, not raised."""
+        if self.failure is None:
+            try:
+                self._stream.write(text)
+            except OSError as error:
+                self._fail(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream; a failure is kept, not raised."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._fail(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _fail(self, error: OSError) -> None:
+        self.failure = self.failure or error
+        # Python writes what is left in its buffer as it ends, which would fail once more.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+@contextlib.contextmanager
+def outputs() -> Iterator[Output]:
+    """Replace both output streams by an Output; yield that of standard output."""
+    for number, name, mode, flags in _MISSING:
+        # A stream that was closed from the start: a file of the study would get its number.
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, flags), number)
+                os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    out, err = Output(sys.stdout), Output(sys.stderr)
+    with (
+        contextlib.redirect_stdout(cast(TextIO, out)),
+        contextlib.redirect_stderr(cast(TextIO, err)),
+    ):
+        yield out
+        out.flush()
+        err.flush()

@@ -1,0 +1,304 @@
+"""The commands on studies: show, compare, report, dashboard, export, delete."""
+
+import contextlib
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hpo.cli.options import (
+    JsonOption,
+    LanesOption,
+    MovedDataOption,
+    StorageOption,
+    StudyArgument,
+)
+from hpo.errors import StudyError, UsageError
+from hpo.files import at_home
+from hpo.option_texts import check_lanes, read_lanes
+from hpo.storage.url import DEFAULT_URL
+from hpo.untrusted import printable
+
+
+def show(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="Name of a study (default: all).")
+    ] = None,
+    curves: Annotated[
+        bool,
+        typer.Option(
+            "--curves", help="Also compare learning curves: convergence, stability, overfitting."
+        ),
+    ] = False,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            "--target",
+            metavar="SHARE",
+            help="With --curves: validation accuracy that counts as convergence, such as 0.93 "
+            "(default: chosen from the study).",
+            show_default=False,
+        ),
+    ] = None,
+    storage: StorageOption = DEFAULT_URL,
+    json: JsonOption = False,
+) -> None:
+    """List the studies, or show one: its table, its verdict, its learning curves."""
+    has_curves = curves or target is not None
+    if has_curves and study is None:
+        raise UsageError("--curves and --target need a study: hpo show STUDY --curves.")
+    if target is not None and not 0 < target <= 1:
+        raise UsageError(
+            f"--target must be a validation accuracy above 0 and at most 1, but got {target:g}: "
+            "for 93 % write --target 0.93."
+        )
+    if study is None:
+        _show_all(storage, json=json)
+        return
+    from hpo.api import read_study
+    from hpo.cli.output import print_json, print_line, print_table
+    from hpo.evaluate import read_evaluation
+    from hpo.evaluate.learning_curves import compare_curves
+    from hpo.study.summary import to_document
+    from hpo.views.evaluations import evaluation_document, evaluation_sentence
+    from hpo.views.studies import curves_table, study_tables
+
+    stored = read_study(study, storage)
+    tested = None
+    with contextlib.suppress(StudyError):  # A damaged record of the test: the rest is shown.
+        tested = read_evaluation(stored.study)
+    summary = stored.summary
+    found = compare_curves(summary, stored.runs, target=target) if has_curves else None
+    if json:
+        document = to_document(summary)
+        if has_curves:
+            document["curves"] = found.to_document() if found else None
+        if tested:
+            document["test"] = evaluation_document(tested, summary)
+        print_json(document)
+        return
+    for table in study_tables(summary, stored.runs):
+        print_table(table)
+    if tested and (sentence := evaluation_sentence(tested, summary)):
+        print_line(sentence)
+    if found:
+        print_table(curves_table(found))
+
+
+def _show_all(storage: str, *, json: bool) -> None:
+    from hpo.cli.output import print_json, print_line, print_table, say
+    from hpo.storage.opening import open_storage
+    from hpo.study.gathering import summarize_all
+    from hpo.study.summary import to_document
+    from hpo.views.studies import studies_table
+
+    opened = open_storage(storage, create=False)
+    summaries, unreadable, n_foreign = summarize_all(opened)
+    if json:
+        documents = [to_document(summary) for summary in summaries]
+        print_json({"studies": documents, "unreadable": unreadable})
+    elif summaries:
+        print_table(studies_table(summaries))
+    elif not unreadable:
+        print_line("No studies yet: `hpo grid --param batch_size` makes the first one.")
+    if not json:
+        for message in unreadable.values():
+            say(message, style="red")
+    if n_foreign:
+        owners = "another program" if n_foreign == 1 else "other programs"
+        studies = "study" if n_foreign == 1 else "studies"
+        say(f"Not shown: {n_foreign:,} {studies} of {owners} in {opened.shown_url}.")
+
+
+def compare(
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY STUDY…", help="Studies on the same data.")
+    ],
+    best: Annotated[
+        bool | None,
+        typer.Option(
+            "--best/--all",
+            help="Compare the best configuration of each study, or all (default: the best of "
+            "studies with more than six).",
+            show_default=False,
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Validation metric to compare by (default: the metric that all of them "
+            "optimize, else accuracy).",
+            show_default=False,
+        ),
+    ] = None,
+    storage: StorageOption = DEFAULT_URL,
+    json: JsonOption = False,
+) -> None:
+    """Compare studies: learning curves in one figure, configurations pair by pair.
+
+    Repeats with the same seed and fold are compared with each other.
+
+    Example:
+
+        hpo compare grid-loss-1f0c5a7e grid-activation-93b1d2c4
+    """
+    names = list(dict.fromkeys(studies))
+    if len(names) < 2:
+        raise UsageError(
+            f"hpo compare needs two studies or more, but got {names[0]} alone: hpo compare "
+            f"{names[0]} OTHER. `hpo show` lists them."
+        )
+    from hpo.api import read_study
+    from hpo.cli.output import print_json, print_path, print_table
+    from hpo.evaluate.studies import compare as put_side_by_side
+    from hpo.evaluate.studies import to_document
+    from hpo.report import write_comparison
+    from hpo.storage.paths import comparison_page
+    from hpo.views.studies import comparison_table
+
+    stored = [read_study(name, storage) for name in names]
+    comparison = put_side_by_side([one.summary for one in stored], best=best, metric=metric)
+    path = comparison_page(storage, names)
+    write_comparison(comparison, stored[0].runs, path)
+    if json:
+        print_json(to_document(comparison) | {"report": str(path)})
+    else:
+        print_table(comparison_table(comparison))
+        print_path(f"Page: {path}")
+
+
+def report(
+    study: StudyArgument, storage: StorageOption = DEFAULT_URL, json: JsonOption = False
+) -> None:
+    """Write the page of a study: studies/STUDY/report.html."""
+    from hpo.api import read_study
+    from hpo.cli.output import print_json, print_path
+    from hpo.report import write_report
+    from hpo.storage.opening import translate_errors
+
+    stored = read_study(study, storage)
+    with translate_errors(storage):
+        path = write_report(stored.summary, stored.study, stored.runs, stored.folder)
+    if json:
+        print_json({"study": study, "path": str(path)})
+    else:
+        print_path(f"Page: {path}")
+
+
+def dashboard(
+    storage: StorageOption = DEFAULT_URL,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")
+    ] = 8080,
+) -> None:
+    """Open optuna-dashboard on the studies, with their curves as artifacts."""
+    import secrets
+    import socket
+
+    from hpo.cli.output import say
+    from hpo.cli.process import check_interrupt
+    from hpo.run.dashboard import open_server
+    from hpo.storage.opening import open_storage
+    from hpo.storage.paths import artifacts_folder
+
+    opened = open_storage(storage, create=False)
+    token, folder = secrets.token_urlsafe(), artifacts_folder(storage)
+    with open_server(opened, folder=folder, host=host, port=port, token=token) as server:
+        if not server.address.is_loopback:
+            say(
+                f"Warning: everyone who reaches this machine on port {port} can read the studies. "
+                "Whoever has the link below can change and delete them."
+            )
+        name = socket.gethostname() if server.address.is_unspecified else host
+        shown = f"[{name}]" if ":" in name else name
+        say(f"optuna-dashboard: http://{shown}:{port}/?token={token} (Ctrl-C stops it)")
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                server.handle_request()
+                check_interrupt()
+
+
+def export(
+    study: StudyArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=at_home,
+            metavar="PATH",
+            help="Folder to write (default: studies/STUDY/export).",
+        ),
+    ] = None,
+    weights: Annotated[
+        Literal["best", "all", "none"],
+        typer.Option(
+            "--weights",
+            help="Configurations whose weights are written; retrained where they were not kept.",
+        ),
+    ] = "best",
+    data: MovedDataOption = None,
+    lanes: LanesOption = "auto",
+    storage: StorageOption = DEFAULT_URL,
+    json: JsonOption = False,
+) -> None:
+    """Write a study as CSV, and a folder per configuration: curves, weights, test results."""
+    from hpo.api import read_study
+    from hpo.cli.output import print_json, print_path, say
+    from hpo.evaluate import read_evaluation
+    from hpo.export import Exporter
+    from hpo.export import export as write
+    from hpo.run.reproduce import retrain
+    from hpo.run.session import move_data
+
+    n_lanes = read_lanes(lanes)
+    check_lanes(n_lanes)
+    if data is not None:
+        move_data(study, storage, data)
+    stored = read_study(study, storage)
+    exporter = Exporter(
+        summary=stored.summary,
+        runs=stored.runs,
+        weights=stored.folder / "weights",
+        train=partial(retrain, stored.study, lanes=n_lanes),
+        evaluation=read_evaluation(stored.study),
+    )
+    folder = out or stored.folder / "export"
+    for line in write(exporter, folder, which=weights):
+        say(line)
+    if json:
+        print_json({"study": study, "path": str(folder)})
+    else:
+        print_path(f"Exported to {folder}")
+
+
+def delete(
+    study: StudyArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    storage: StorageOption = DEFAULT_URL,
+) -> None:
+    """Delete a study and its folder; its trained results stay in the cache."""
+    from hpo.cli.output import count, print_line
+    from hpo.run.session import delete_study
+    from hpo.storage.opening import open_storage
+    from hpo.storage.paths import has_other_database, runs_folder, study_folder
+    from hpo.study.study import count_trials
+
+    opened = open_storage(storage, create=False)
+    n_trials = count_trials(opened, study)
+    if not yes:
+        question = f"Delete {printable(study)} with its {count(n_trials, 'trial')}?"
+        typer.confirm(question, abort=True, err=True)
+    delete_study(opened, study)
+    print_line(
+        f"Deleted {study}. Its trained results stay in the cache ({runs_folder(storage)}) and "
+        "will be reused."
+    )
+    if (folder := study_folder(storage, study)).is_dir():
+        why = "hpo did not write them, they were changed, or they are behind a link"
+        if has_other_database(storage):
+            why = "there is another database beside this one, which may use them too"
+        print_line(f"Files in {folder} stay: {why}.")

@@ -1,0 +1,135 @@
+"""What the test of a study says, as a table."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from hpo.evaluate import Ensemble, Evaluated, Evaluation, to_document
+from hpo.evaluate.records import NUMBERS, SHARES
+from hpo.evaluate.thresholds import read_rule
+from hpo.space.records import short_text
+from hpo.stats import Interval
+from hpo.study.summary import StudySummary
+from hpo.study.test_access import to_documents
+from hpo.tables import DASH, Column, Row, Table
+from hpo.views.studies import data_name
+
+_MOST_PAIRS: Final = 10
+
+
+def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int = 12) -> Table:
+    """Return a row per metric, its interval on a second line, and a column per configuration."""
+    shown = evaluation.configurations[:most]
+    swept = {tuple(c.params) if c.name == c.label else () for c in shown}
+    corner, names = "", [c.name for c in shown]
+    if len(swept) == 1 and len(name := swept.pop()) == 1:
+        corner, names = name[0], [short_text(c.value) for c in shown]
+    rows = [
+        *_metric_rows(evaluation, shown),
+        _row("accuracy gap, points", [c.gap["accuracy"] for c in shown], scale=100, form="+.1f"),
+        _row("AUROC gap", [c.gap["auroc"] for c in shown], form="+.2f"),
+    ]
+    ensembles = [c.ensemble for c in shown]
+    if any(ensembles):
+        sizes = [f"of {e.n} repeats" if e else DASH for e in ensembles]
+        rows.append(Row(("ensemble", *sizes), "heading"))
+        if read_rule(evaluation.threshold).is_chosen:
+            thresholds = [f"{e.threshold:.3f}" if e else DASH for e in ensembles]
+            rows.append(Row(("threshold", *thresholds)))
+        rows += _metric_rows(evaluation, ensembles)
+    of_ensemble = "; of an ensemble, over patients alone" if any(ensembles) else ""
+    notes = [
+        f"Second lines are 95 % intervals over trainings and patients{of_ensemble}. Gap = "
+        "validation minus test."
+    ]
+    if n_hidden := len(evaluation.configurations) - len(shown):
+        notes.append(f"{n_hidden:,} more configurations are in --json.")
+    return Table(
+        columns=(Column(corner, "text"), *map(Column, names)),
+        rows=tuple(rows),
+        notes=(*notes, *_sentences(evaluation, shown)),
+        title=f"Test of {evaluation.study}: {data_name(summary)}, {evaluation.n_normal} normal "
+        f"and {evaluation.n_pneumonia} pneumonia images, threshold {_threshold(evaluation)}",
+    )
+
+
+def _metric_rows(
+    evaluation: Evaluation, columns: Sequence[Evaluated | Ensemble | None]
+) -> Iterator[Row]:
+    """Yield a row per metric, and the correct answers; a dash where a column is None."""
+    for name, metric in SHARES.items():
+        found = [c.metrics[metric] if c else None for c in columns]
+        yield _row(f"{name}, %", found, scale=100, form=".1f")
+    correct = (f"{c.n_right:.4g} of {evaluation.n_images}" if c else DASH for c in columns)
+    yield Row(("correct answers", *correct))
+    for name, metric in NUMBERS.items():
+        yield _row(name, [c.metrics[metric] if c else None for c in columns])
+
+
+def _row(
+    name: str, found: Sequence[Interval | None], *, scale: float = 1, form: str = ".3f"
+) -> Row:
+    return Row((name, *(interval_text(i, "{}\n{} to {}", scale, form) for i in found)))
+
+
+def interval_text(found: Interval | None, pattern: str, scale: float, form: str) -> str:
+    """Write a mean with its interval into a pattern; the mean alone where there is none."""
+    if found is None or found.mean is None:
+        return DASH
+    if found.low is None or found.high is None:
+        return f"{scale * found.mean:{form}}"
+    return pattern.format(*(f"{scale * x:{form}}" for x in (found.mean, found.low, found.high)))
+
+
+def _threshold(evaluation: Evaluation) -> str:
+    chosen = [t for c in evaluation.configurations for t in c.thresholds]
+    if len(set(chosen)) == 1:
+        return evaluation.threshold
+    low, high = min(chosen), max(chosen)
+    return (
+        f"{evaluation.threshold} on the validation images of each repeat ({low:.3f} to {high:.3f})"
+    )
+
+
+def _sentences(evaluation: Evaluation, shown: Sequence[Evaluated]) -> Iterator[str]:
+    """Yield confusion, gaps and warnings of each configuration, then the verdict."""
+    for one in shown:
+        if one.name != one.label:
+            yield f"{one.name}: {one.label}"
+        counts, n = one.confusion, len(one.trials)
+        over = "" if n == 1 else f" (means over {n} repeats)"
+        yield (
+            f"{one.name}: {counts.true_positive / n:.4g} of {evaluation.n_pneumonia} pneumonia "
+            f"images found, {counts.true_negative / n:.4g} of {evaluation.n_normal} normal ones "
+            f"recognized; {counts.false_negative / n:.4g} missed, "
+            f"{counts.false_positive / n:.4g} false alarms{over}."
+        )
+        yield from (f"{one.name}: {line}" for line in one.notes)
+        yield from (f"Warning ({one.name}): {line}" for line in one.signs)
+    pairs = evaluation.pairs
+    differing = [pair for pair in pairs if pair.is_real]
+    listed = pairs if len(pairs) <= _MOST_PAIRS else differing
+    yield from (pair.sentence for pair in listed)
+    if len(listed) < len(pairs):
+        n_others = len(pairs) - len(differing)
+        yield f"On the test the other {n_others} pairs have no significant difference."
+    yield from evaluation.notes
+
+
+def evaluation_document(evaluation: Evaluation, summary: StudySummary) -> dict[str, Any]:
+    """Return the JSON of a test, with the record of every access to it."""
+    return to_document(evaluation) | {
+        "n_openings": len(summary.openings),
+        "openings": to_documents(summary.openings),
+    }
+
+
+def evaluation_sentence(evaluation: Evaluation, summary: StudySummary) -> str | None:
+    """Say how the best configuration did in the last evaluation; None where it was left out."""
+    found = evaluation.of(summary.best)
+    if found is None:
+        return None
+    accuracy = interval_text(found.metrics["accuracy"], "{} ({} to {})", 100, ".1f")
+    auroc = interval_text(found.metrics["auroc"], "{} ({} to {})", 1, ".3f")
+    return (
+        f"Test result of {found.name}, with 95 % intervals: accuracy {accuracy} %, AUROC {auroc}."
+    )
