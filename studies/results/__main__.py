@@ -11,7 +11,7 @@ from typing import Final
 from hpo.errors import HpoError, UsageError
 from hpo.files import write_atomic
 from hpo.option_texts import read_lanes, read_pairs
-from hpo.run.plan import Settings
+from hpo.run.plan import Settings, plan_search
 from hpo.storage.url import DEFAULT_URL
 from studies.results.reports import SWEEPS, Sweep
 
@@ -33,8 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _results(asked: argparse.Namespace) -> int:
     out = _out(asked)
+    if not asked.data:
+        raise UsageError("Say where the X-rays are: --data PATH, or make results DATA=PATH.")
     settings = Settings(
-        data=_data(asked.data),
+        data=asked.data,
         set=read_pairs("--set", asked.set),
         epochs=asked.epochs,
         storage=asked.storage,
@@ -43,16 +45,20 @@ def _results(asked: argparse.Namespace) -> int:
         lanes=read_lanes(asked.lanes),
     )
     sweeps = _chosen(asked.only, without_epochs=asked.epochs is not None)
-    # after the usage is checked: Optuna and scikit-learn take a second to import
-    from studies.results import search
+    # After the usage is checked: Optuna and scikit-learn take a second to import.
+    from studies.results import work
     from studies.results.document import document
-    from studies.results.work import finish, prepare, tell
 
-    tasks = prepare(sweeps, settings)
-    plan = search.plan(settings) if out == RESULTS or asked.search else None
-    finish(tasks)
-    results = [tell(task) for task in tasks]
-    _write(document(results, search.finish(plan) if plan else None), out)
+    tasks = work.prepare(sweeps, settings)
+    search = plan_search([], settings, work.SEARCH) if out == RESULTS or asked.search else None
+    results = work.finish(tasks)
+    text = document(results, work.finish_search(search) if search else None)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        hint = "--out names another file; nothing has to be trained again."
+        write_atomic(out, text.encode(), hint=hint)
+        print(f"Written: {out}", file=sys.stderr)
     n_failed = sum(result.summary.count("failed") for result in results)
     if n_failed:
         print(f"{n_failed} trainings failed: their rows say why.", file=sys.stderr)
@@ -92,12 +98,6 @@ def _out(asked: argparse.Namespace) -> Path | None:
     return out
 
 
-def _data(path: str | None) -> str:
-    if not path:
-        raise UsageError("Say where the X-rays are: --data PATH, or make results DATA=PATH.")
-    return path
-
-
 def _chosen(only: Sequence[str], *, without_epochs: bool) -> list[Sweep]:
     unknown = [name for name in only if not any(name in (s.key, s.space) for s in SWEEPS)]
     if unknown:
@@ -110,18 +110,6 @@ def _chosen(only: Sequence[str], *, without_epochs: bool) -> list[Sweep]:
     if not kept:
         raise UsageError("--epochs leaves nothing of a sweep of epochs: drop one of the two.")
     return kept
-
-
-def _write(text: str, out: Path | None) -> None:
-    if out is None:
-        sys.stdout.write(text)
-        return
-    write_atomic(
-        out,
-        text.encode(),
-        hint="--out names another file; nothing has to be trained again.",
-    )
-    print(f"Written: {out}", file=sys.stderr)
 
 
 def _end(_signal: int, _frame: object) -> None:

@@ -1,34 +1,35 @@
-"""Claims of reports as data, and what becomes of each: seen here, not seen here, can't be told.
+"""Claims of reports as data, and what becomes of each: seen here, not seen here, undecided.
 
-A claim has one part or several: a difference between two values (`Better`), none that matters
-(`Alike`), or an amount (`Above`). Each part is checked against measured intervals:
+Each part of a claim is checked against measured intervals:
 
-- Better: seen where the difference is real (p < 0.05, Holm) and in the claimed direction. Not
-  seen where it is real the other way, or where the interval leaves no room for a difference that
-  matters in the claimed direction: its upper end is below the margin of the measure.
-- Alike: seen where the whole interval lies within the margin. Not seen where a difference is real
-  and reaches beyond it.
-- Above: seen where the interval lies above the amount, not seen where it lies below.
+- better: seen where the difference is significant (p < 0.05, Holm) and in the claimed direction.
+  Not seen where it is significant the other way, or where the interval leaves no room for a
+  difference that matters in the claimed direction: its upper end is below the measure's margin.
+- alike: seen where the whole interval lies within the margin. Not seen where a difference is
+  significant and reaches beyond it.
+- above: seen where the interval lies above the amount, not seen where it lies below.
 
-Everything else can't be told. A claim is seen where all its parts are, not seen where one is not.
+Everything else is undecided. A claim is seen where all its parts are, not seen where one is not.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 from hpo.config import Scalar
 from hpo.stats import Interval, PairComparison
 from hpo.stats.sentences import label
 
-Outcome = Literal["seen here", "not seen here", "can't be told"]
+Outcome = Literal["seen here", "not seen here", "undecided"]
 
 SEEN: Final = "seen here"
 NOT_SEEN: Final = "not seen here"
-OPEN: Final = "can't be told"
+OPEN: Final = "undecided"
+
+_FACTORS: Final = {"points": 100, "epochs": 1}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Measure:
     """What is compared. `margin` is the smallest difference that matters, in its own unit."""
 
@@ -39,62 +40,30 @@ class Measure:
 
     def amount(self, size: float) -> str:
         """Write a size without its unit."""
-        return {
-            "points": f"{100 * size:.1f}",
-            "nats": f"{size:.3f}",
-            "epochs": f"{size:.1f}",
-        }[self.unit]
+        return f"{size:.3f}" if self.unit == "nats" else f"{size * _FACTORS[self.unit]:.1f}"
 
 
-TEST: Final = Measure(name="test accuracy", margin=0.01, unit="points", is_better_high=True)
-VALIDATION: Final = Measure(
-    name="validation accuracy", margin=0.01, unit="points", is_better_high=True
-)
-VALIDATION_LOSS: Final = Measure(name="validation log loss", margin=0.02, unit="nats")
-TRAINING_LOSS: Final = Measure(name="training log loss", margin=0.02, unit="nats")
-CONVERGENCE: Final = Measure(name="epochs to converge", margin=1, unit="epochs")
-FLUCTUATION: Final = Measure(name="fluctuation", margin=0.005, unit="points")
-GAP: Final = Measure(name="training minus validation accuracy", margin=0.01, unit="points")
-
+TEST: Final = Measure("test accuracy", 0.01, "points", is_better_high=True)
+VALIDATION: Final = Measure("validation accuracy", 0.01, "points", is_better_high=True)
+VALIDATION_LOSS: Final = Measure("validation log loss", 0.02, "nats")
+TRAINING_LOSS: Final = Measure("training log loss", 0.02, "nats")
+CONVERGENCE: Final = Measure("epochs to converge", 1, "epochs")
+FLUCTUATION: Final = Measure("fluctuation", 0.005, "points")
+GAP: Final = Measure("training minus validation accuracy", 0.01, "points")
 MEASURES: Final = (
-    TEST,
-    VALIDATION,
-    VALIDATION_LOSS,
-    TRAINING_LOSS,
-    CONVERGENCE,
-    FLUCTUATION,
-    GAP,
-)
+    TEST, VALIDATION, VALIDATION_LOSS, TRAINING_LOSS, CONVERGENCE, FLUCTUATION, GAP
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Better:
-    """One value does better than another."""
+class Part:
+    """`a` is better than `b`, differs from it by less than what matters, or is above `amount`."""
 
-    measure: Measure
-    better: Scalar
-    worse: Scalar
-
-
-@dataclass(frozen=True)
-class Alike:
-    """Two values do not differ by what matters."""
-
+    kind: Literal["better", "alike", "above"]
     measure: Measure
     a: Scalar
-    b: Scalar
-
-
-@dataclass(frozen=True)
-class Above:
-    """One value has more than an amount."""
-
-    measure: Measure
-    value: Scalar
-    amount: float
-
-
-Part: TypeAlias = Better | Alike | Above
+    b: Scalar = ""
+    amount: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,14 +72,6 @@ class Claim:
 
     text: str
     parts: tuple[Part, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """Per measure what is known: its name as in `MEASURES`; one that is missing is not known."""
-
-    pairs: Mapping[str, Sequence[PairComparison]]
-    values: Mapping[str, Mapping[Scalar, Interval]]
 
 
 @dataclass(frozen=True)
@@ -122,68 +83,64 @@ class Verdict:
     grounds: tuple[str, ...]
 
 
-def better(measure: Measure, winner: Scalar, *others: Scalar) -> tuple[Better, ...]:
+def better(measure: Measure, winner: Scalar, *others: Scalar) -> tuple[Part, ...]:
     """Claim that a value does better than each of the others."""
-    return tuple(Better(measure, winner, other) for other in others)
+    return tuple(Part("better", measure, winner, other) for other in others)
 
 
-def above(measure: Measure, amount: float, *values: Scalar) -> tuple[Above, ...]:
+def alike(measure: Measure, a: Scalar, b: Scalar) -> tuple[Part, ...]:
+    """Claim that two values do not differ by what matters."""
+    return (Part("alike", measure, a, b),)
+
+
+def above(measure: Measure, amount: float, *values: Scalar) -> tuple[Part, ...]:
     """Claim that each of the values has more than an amount."""
-    return tuple(Above(measure, value, amount) for value in values)
+    return tuple(Part("above", measure, value, amount=amount) for value in values)
 
 
-def check(claim: Claim, evidence: Evidence) -> Verdict:
-    """Return what becomes of a claim by the evidence."""
-    checked = [_check(part, evidence) for part in claim.parts]
-    outcomes = [outcome for outcome, _ in checked]
-    outcome: Outcome = OPEN
+def check(
+    claim: Claim,
+    pairs: Mapping[str, Sequence[PairComparison]],
+    values: Mapping[str, Mapping[Scalar, Interval]],
+) -> Verdict:
+    """Return what becomes of a claim by comparisons and intervals, by the name of the measure."""
+    checked = [
+        _above(part, values.get(part.measure.name, {}).get(part.a))
+        if part.kind == "above"
+        else _compared(part, pairs.get(part.measure.name, ()))
+        for part in claim.parts
+    ]
+    outcomes = {outcome for outcome, _ in checked}
+    outcome: Outcome = SEEN if outcomes == {SEEN} else OPEN
     if NOT_SEEN in outcomes:
         outcome = NOT_SEEN
-    elif all(found == SEEN for found in outcomes):
-        outcome = SEEN
     return Verdict(claim, outcome, tuple(sentence for _, sentence in checked))
 
 
-def _check(part: Part, evidence: Evidence) -> tuple[Outcome, str]:
-    if isinstance(part, Above):
-        return _check_above(part, evidence)
-    if isinstance(part, Better):
-        pair = _pair(part.measure, part.better, part.worse, evidence)
-        names = f"{label(part.better)} and {label(part.worse)}"
-    else:
-        pair = _pair(part.measure, part.a, part.b, evidence)
-        names = f"{label(part.a)} and {label(part.b)}"
+def _compared(part: Part, pairs: Sequence[PairComparison]) -> tuple[Outcome, str]:
+    name, margin = part.measure.name, part.measure.margin
+    pair = next((p for p in pairs if {p.a, p.b} == {part.a, part.b}), None)
     if pair is None:
-        return OPEN, f"{part.measure.name}: nothing is known of {names}"
-    grounds = f"{part.measure.name}: {pair.sentence}"
-    interval = _interval(pair)
-    if interval is None:
-        return OPEN, grounds
-    if isinstance(part, Alike):
-        return _alike(interval, part.measure.margin, is_real=pair.is_real), grounds
-    sign = 1 if (part.better == pair.b) == part.measure.is_better_high else -1
-    low, high = sorted(sign * bound for bound in interval)
-    return _better(low, high, part.measure.margin, is_real=pair.is_real), grounds
+        return OPEN, f"{name}: nothing is known of {label(part.a)} and {label(part.b)}"
+    grounds = f"{name}: {pair.sentence}"
+    low, high = pair.low, pair.high
+    if low is None or high is None:
+        # Models that give the same answers everywhere have no interval, but 0.
+        if pair.difference != 0 or pair.p_value != 1:
+            return OPEN, grounds
+        low = high = 0.0
+    if part.kind == "alike":
+        is_within = max(abs(low), abs(high)) < margin
+        return SEEN if is_within else NOT_SEEN if pair.is_real else OPEN, grounds
+    sign = 1 if (part.a == pair.b) == part.measure.is_better_high else -1
+    low, high = sorted((sign * low, sign * high))
+    if pair.is_real and low > 0:
+        return SEEN, grounds
+    return NOT_SEEN if pair.is_real or high < margin else OPEN, grounds
 
 
-def _better(low: float, high: float, margin: float, *, is_real: bool) -> Outcome:
-    """Judge the interval of the gain that is claimed."""
-    if is_real and low > 0:
-        return SEEN
-    if is_real or high < margin:
-        return NOT_SEEN
-    return OPEN
-
-
-def _alike(interval: tuple[float, float], margin: float, *, is_real: bool) -> Outcome:
-    if max(map(abs, interval)) < margin:
-        return SEEN
-    return NOT_SEEN if is_real else OPEN
-
-
-def _check_above(part: Above, evidence: Evidence) -> tuple[Outcome, str]:
-    measure, name = part.measure, f"{part.measure.name} of {label(part.value)}"
-    interval = evidence.values.get(measure.name, {}).get(part.value)
+def _above(part: Part, interval: Interval | None) -> tuple[Outcome, str]:
+    measure, name = part.measure, f"{part.measure.name} of {label(part.a)}"
     if interval is None or interval.mean is None:
         return OPEN, f"{name}: nothing is known"
     mean, asked = measure.amount(interval.mean), measure.amount(part.amount)
@@ -194,15 +151,3 @@ def _check_above(part: Above, evidence: Evidence) -> tuple[Outcome, str]:
     if interval.low > part.amount:
         return SEEN, grounds
     return (NOT_SEEN if interval.high < part.amount else OPEN), grounds
-
-
-def _pair(measure: Measure, a: Scalar, b: Scalar, evidence: Evidence) -> PairComparison | None:
-    found = (p for p in evidence.pairs.get(measure.name, ()) if {p.a, p.b} == {a, b})
-    return next(found, None)
-
-
-def _interval(pair: PairComparison) -> tuple[float, float] | None:
-    """Return the interval; models that give the same answers everywhere have none, but 0."""
-    if pair.low is not None and pair.high is not None:
-        return pair.low, pair.high
-    return (0.0, 0.0) if pair.difference == 0 and pair.p_value == 1 else None

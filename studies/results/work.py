@@ -1,124 +1,182 @@
-"""Every sweep to its end; then its test, opened on record."""
+"""Every sweep to its end; then its test, opened on record, and its claims, checked."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import optuna
+from typing import Final
 
 from hpo.cli.work import train
-from hpo.errors import StudyError, fault_list
-from hpo.evaluate import Evaluation, check_test, open_test, read_evaluation
-from hpo.evaluate.learning_curves import compare_curves
-from hpo.evaluate.thresholds import DEFAULT
-from hpo.run.plan import Plan, Settings, plan_grid
+from hpo.config import Scalar
+from hpo.evaluate import Evaluated, Evaluation, check_test, open_test
+from hpo.evaluate.learning_curves import LearningCurves, compare_curves
+from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid
 from hpo.run.session import open_session
-from hpo.storage.database import Database
+from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep
 from hpo.storage.opening import open_storage, quiet_optuna
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from hpo.study.gathering import summarize
-from hpo.study.summary import StudySummary
-from studies.results.evidence import Result, conclude
+from hpo.study.summary import Configuration, StudySummary
+from studies.results.claims import (
+    CONVERGENCE,
+    FLUCTUATION,
+    GAP,
+    TEST,
+    TRAINING_LOSS,
+    VALIDATION,
+    VALIDATION_LOSS,
+    Verdict,
+    check,
+)
 from studies.results.reports import Sweep
+
+SEARCH = SearchSettings(trials=50, finalists=5, final_repeats=5, with_baselines=True)
+
+_COMMAND: Final = "python -m studies.results"
+_CURVES: Final = {
+    "epochs_to_target": CONVERGENCE,
+    "fluctuation": FLUCTUATION,
+    "accuracy_gap": GAP,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """A sweep with the request for it, checked."""
+class Result:
+    """A sweep with everything that is known of it. `evaluation` is None while it is sealed."""
 
     sweep: Sweep
-    settings: Settings
-    plan: Plan
+    summary: StudySummary
+    evaluation: Evaluation | None
+    curves: LearningCurves | None
+    verdicts: tuple[Verdict, ...]
+    versions: tuple[Mapping[str, str], ...]
+
+    @property
+    def pairs(self) -> tuple[PairComparison, ...]:
+        """What validation says of each pair of values."""
+        return self.summary.verdict.pairs if self.summary.verdict else ()
+
+    @property
+    def test_pairs(self) -> tuple[PairComparison, ...]:
+        """What the test says of each pair of values."""
+        return self.evaluation.pairs if self.evaluation else ()
+
+    def tested(self, configuration: Configuration) -> Evaluated | None:
+        """Return what the test says of a configuration."""
+        return self.evaluation.of(configuration) if self.evaluation else None
 
 
-def prepare(sweeps: Sequence[Sweep], settings: Settings) -> list[Task]:
+def prepare(sweeps: Sequence[Sweep], settings: Settings) -> list[tuple[Sweep, Plan]]:
     """Check what every sweep needs before anything is trained.
 
     Raises:
         HpoError: the request or the data cannot be used, or the data have no test.
     """
-    tasks = []
-    for sweep in sweeps:
-        own = replace(settings, space=sweep.space)
-        tasks.append(Task(sweep=sweep, settings=own, plan=plan_grid([sweep.name], own)))
-    check_test(tasks[0].plan.dataset)
+    tasks = [
+        (sweep, plan_grid([sweep.name], replace(settings, space=sweep.space))) for sweep in sweeps
+    ]
+    check_test(tasks[0][1].dataset)
     return tasks
 
 
-def finish(tasks: Sequence[Task]) -> None:
-    """Train what is missing, sweep by sweep; what the run store has is told without training.
+def finish(tasks: Sequence[tuple[Sweep, Plan]]) -> list[Result]:
+    """Train what is missing, sweep by sweep, then open the tests.
 
     Raises:
-        HpoError: a sweep cannot be trained.
-        StudyError: trainings are missing at the end: they failed.
+        HpoError: a sweep cannot be trained or evaluated.
     """
     quiet_optuna()
-    storage = open_storage(tasks[0].plan.storage)
-    ahead = [task for task in tasks if not _is_complete(task, storage)]
-    for number, task in enumerate(ahead, start=1):
-        print(f"{task.sweep.key}, {number} of {len(ahead)}", file=sys.stderr, flush=True)
-        with open_session(task.plan) as session:
+    ahead = [(sweep, plan) for sweep, plan in tasks if not _is_complete(plan)]
+    for number, (sweep, plan) in enumerate(ahead, start=1):
+        print(f"{sweep.key}, {number} of {len(ahead)}", file=sys.stderr, flush=True)
+        with open_session(plan) as session:
             train(session, is_quiet=False)
-    faults = [_fault(task, storage) for task in ahead]
-    if any(faults):
-        raise StudyError(
-            fault_list("Trainings are missing, by sweep:", [f for f in faults if f])
-            + "\nWhat is finished is kept: the same command goes on."
-        )
+    return [_tell(sweep, plan) for sweep, plan in tasks]
 
 
-def tell(task: Task) -> Result:
-    """Open the test of a sweep if it is complete, and say what is known of it."""
-    storage = open_storage(task.plan.storage, create=False)
-    study = studies.open_study(storage, task.plan.name)
-    summary = summarize(study, storage_url=storage.url)
-    runs = RunStore(runs_folder(storage.url))
-    return conclude(
-        task.sweep,
-        summary,
-        evaluation=_evaluate(study, summary, storage),
-        curves=compare_curves(summary, runs),
-        versions=_versions(summary, runs),
-    )
+def finish_search(plan: Plan) -> tuple[StudySummary, Evaluation]:
+    """Train what a search lacks, then open its test for the winner and the bases.
+
+    Raises:
+        HpoError: something cannot be trained or evaluated.
+    """
+    print("the default search", file=sys.stderr, flush=True)
+    with open_session(plan) as session:
+        train(session, is_quiet=False)
+    storage = open_storage(plan.storage, create=False)
+    study = studies.open_study(storage, plan.name)
+    evaluation = open_test(study, storage, command=_COMMAND, dataset=plan.dataset)
+    return summarize(study, storage_url=storage.url), evaluation
 
 
-def _is_complete(task: Task, storage: Database) -> bool:
-    study = studies.find(storage, task.plan.name)
+def _is_complete(plan: Plan) -> bool:
+    storage = open_storage(plan.storage)
+    study = studies.find(storage, plan.name)
     if study is None:
         return False
-    summary = summarize(study, storage_url=storage.url)
-    n_repeats = task.plan.goal.n_repeats
-    return bool(summary.configurations) and all(
-        c.state == "complete" and len(c.repeats) >= n_repeats for c in summary.configurations
+    every = summarize(study, storage_url=storage.url).configurations
+    return bool(every) and all(
+        c.state == "complete" and len(c.repeats) >= plan.goal.n_repeats for c in every
     )
 
 
-def _fault(task: Task, storage: Database) -> str:
-    """Say what of a sweep is neither finished nor failed; nothing where nothing is."""
-    study = studies.open_study(storage, task.plan.name)
+def _tell(sweep: Sweep, plan: Plan) -> Result:
+    """Open the test of a sweep if it is complete, and say what is known of it."""
+    storage = open_storage(plan.storage, create=False)
+    study = studies.open_study(storage, plan.name)
     summary = summarize(study, storage_url=storage.url)
-    n_waiting, n_running = summary.count("waiting"), summary.count("running")
-    if not (n_waiting or n_running):
-        return ""
-    return f"{task.sweep.key}: {n_waiting} to do, {n_running} under way elsewhere"
-
-
-def _evaluate(study: optuna.Study, summary: StudySummary, storage: Database) -> Evaluation | None:
-    """Return what the test says at a threshold of 0.5, None while the sweep is not complete.
-
-    The last opening serves again where it was of the same trials.
-    """
-    if not all(c.state == "complete" for c in summary.configurations):
-        return None
-    last = read_evaluation(study)
-    trials = {r.trial for c in summary.configurations for r in c.repeats}
-    if last and last.threshold == DEFAULT and last.trials == trials:
-        return last
-    return open_test(study, storage, command="python -m studies.results")
-
-
-def _versions(summary: StudySummary, runs: RunStore) -> list[Mapping[str, str]]:
+    evaluation = None
+    if all(c.state == "complete" for c in summary.configurations):
+        evaluation = open_test(study, storage, command=_COMMAND, dataset=plan.dataset)
+    runs = RunStore(runs_folder(storage.url))
     names = [r.run for c in summary.configurations for r in c.repeats if r.run]
-    return [found.versions for name in names if (found := runs.read(name))]
+    return conclude(
+        sweep,
+        summary,
+        evaluation=evaluation,
+        curves=compare_curves(summary, runs),
+        versions=[run.versions for name in names if (run := runs.read(name))],
+    )
+
+
+def conclude(
+    sweep: Sweep,
+    summary: StudySummary,
+    *,
+    evaluation: Evaluation | None,
+    curves: LearningCurves | None,
+    versions: Sequence[Mapping[str, str]] = (),
+) -> Result:
+    """Check what a report claims against what its sweep gave here."""
+    pairs: dict[str, Sequence[PairComparison]] = {}
+    values: dict[str, Mapping[Scalar, Interval]] = {}
+    if summary.verdict:
+        pairs[VALIDATION.name] = summary.verdict.pairs
+        values[VALIDATION.name] = {c.value: c.score for c in summary.configurations if c.score}
+    for split, measure in (("train", TRAINING_LOSS), ("validation", VALIDATION_LOSS)):
+        losses = {c.value: _log_losses(c, split) for c in summary.configurations}
+        kind = ScoreKind("minimize", is_share=False)
+        found = compare_sweep(losses, overlap=summary.record.data.overlap, kind=kind)
+        pairs[measure.name] = found.pairs
+    if evaluation:
+        pairs[TEST.name] = evaluation.pairs
+        values[TEST.name] = {e.value: e.metrics["accuracy"] for e in evaluation.configurations}
+    for one in curves.comparisons if curves else ():
+        if one.measure.name in _CURVES:
+            name = _CURVES[one.measure.name].name
+            pairs[name], values[name] = one.pairs, one.intervals
+    return Result(
+        sweep=sweep,
+        summary=summary,
+        evaluation=evaluation,
+        curves=curves,
+        verdicts=tuple(check(claim, pairs, values) for claim in sweep.claims),
+        versions=tuple(versions),
+    )
+
+
+def _log_losses(configuration: Configuration, split: str) -> list[float | None]:
+    """Return the log loss of the kept weights, which all losses have in common, by repeat."""
+    by_repeat = {r.repeat: r.metrics.get(split, {}).get("log_loss") for r in configuration.repeats}
+    return [by_repeat.get(i) for i in range(max(by_repeat, default=-1) + 1)]

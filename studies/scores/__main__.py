@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from hpo.data import TEST, load
 from hpo.errors import HpoError
 from hpo.files import write_atomic
+from hpo.storage.runs import Run
 from hpo.storage.url import DEFAULT_URL
 from studies.scores.document import choose, document
-from studies.scores.rules import Judged, judge
-from studies.scores.shifted import SHIFTS, write
-from studies.scores.targets import gather, halves
-from studies.scores.work import Part, Trained, train
+from studies.scores.rules import Judged, gather, halves, judge
+from studies.scores.work import SHIFTS, Part, train, write_shifted_phantom
 
 NAMES: Final = ("x-rays", "medmnist", "phantom")
 SCORES: Final = Path(__file__).parents[1] / "SCORES.md"
@@ -60,11 +59,11 @@ def _parts(asked: argparse.Namespace) -> Iterator[Part]:
         size = (("image_size", "28"),)
         yield Part(name="medmnist", data=asked.medmnist, n_configurations=n, n_repeats=1, set=size)
     if not asked.without_phantom:
-        phantom = write(Path("studies") / "shifted-phantom")
+        phantom = write_shifted_phantom(Path("studies") / "shifted-phantom")
         yield Part(name="phantom", data=phantom, n_configurations=n, n_repeats=1)
 
 
-def _write(parts: dict[Part, list[Trained]], *, is_open: bool, out: Path) -> None:
+def _write(parts: dict[Part, list[list[Run]]], *, is_open: bool, out: Path) -> None:
     tables: dict[str, list[Judged]] = {}
     notes: dict[str, str] = {}
     for part, trained in parts.items():

@@ -5,15 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from PIL import Image
+
 from hpo.cli.work import train as follow_to_end
-from hpo.run.plan import Plan, SearchSettings, Settings, plan_search
+from hpo.data import NORMAL, PNEUMONIA, TEST, open_phantom
+from hpo.data.dataset import Pixels
+from hpo.run.plan import SearchSettings, Settings, plan_search
 from hpo.run.session import open_session
 from hpo.storage.opening import quiet_optuna
 from hpo.storage.runs import Run
 from hpo.study.gathering import summarize
-from hpo.study.summary import Configuration
 
 SPACE: Final = Path(__file__).parent / "space.toml"
+SHIFTS: Final = ("other bodies and exposure", "other pose", "other detector")
+
+_SIZE: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,34 +34,12 @@ class Part:
     set: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A configuration with the runs of its repeats."""
-
-    configuration: Configuration
-    runs: tuple[Run, ...]
-
-
-def train(part: Part, *, storage: str) -> list[Trained]:
-    """Train what is missing; return every configuration whose repeats are all there.
+def train(part: Part, *, storage: str) -> list[list[Run]]:
+    """Train what is missing; return the runs of every configuration whose repeats are all there.
 
     Raises:
         HpoError: the data or the storage cannot be used.
     """
-    with open_session(_plan(part, storage)) as session:
-        print(f"{part.name}: {session.source.n_left()} to do", file=sys.stderr, flush=True)
-        follow_to_end(session, is_quiet=False)
-        summary = summarize(session.study, storage_url=session.storage.url)
-    found = []
-    for configuration in summary.configurations:
-        names = [r.run for r in configuration.repeats if r.state == "complete" and r.run]
-        runs = [of_one for name in names if (of_one := session.runs.read(name))]
-        if len(runs) >= part.n_repeats:
-            found.append(Trained(configuration=configuration, runs=tuple(runs)))
-    return found
-
-
-def _plan(part: Part, storage: str) -> Plan:
     quiet_optuna()
     settings = Settings(
         data=part.data,
@@ -67,7 +52,47 @@ def _plan(part: Part, storage: str) -> Plan:
         metric="stress_accuracy",
         command="python -m studies.scores",
     )
-    search = SearchSettings(
-        trials=part.n_configurations, sampler="random", pruner="none", finalists=0
-    )
-    return plan_search([], settings, search)
+    n = part.n_configurations
+    search = SearchSettings(trials=n, sampler="random", pruner="none", finalists=0)
+    with open_session(plan_search([], settings, search)) as session:
+        print(f"{part.name}: {session.source.n_left()} to do", file=sys.stderr, flush=True)
+        follow_to_end(session, is_quiet=False)
+        summary = summarize(session.study, storage_url=session.storage.url)
+    found = []
+    for configuration in summary.configurations:
+        names = [r.run for r in configuration.repeats if r.state == "complete" and r.run]
+        runs = [run for name in names if (run := session.runs.read(name))]
+        if len(runs) >= part.n_repeats:
+            found.append(runs)
+    return found
+
+
+def write_shifted_phantom(folder: Path) -> Path:
+    """Write the phantom's pool and three tests in a row, as the four files of the course.
+
+    The tests are its own, another pose and another detector.
+    """
+    if not folder.is_dir():
+        phantom = open_phantom()
+        pixels, labels = phantom.pixels_at(_SIZE), phantom.labels
+        is_test = phantom.split == TEST
+        folder.mkdir(parents=True)
+        for label, name in ((NORMAL, "normal"), (PNEUMONIA, "pneumonia")):
+            np.save(folder / f"{name}.npy", pixels[~is_test & (labels == label)])
+            own = pixels[is_test & (labels == label)]
+            shifted = [own, _other_pose(own), _other_detector(own)]
+            np.save(folder / f"test_{name}.npy", np.concatenate(shifted))
+    return folder
+
+
+def _other_pose(images: Pixels) -> Pixels:
+    """Cut the left 5 and the upper 15 % off, as of a child who slipped down and leans."""
+    left, top = round(0.05 * _SIZE), round(0.15 * _SIZE)
+    cut = (Image.fromarray(image[top:, left:]) for image in images)
+    return np.stack([np.asarray(image.resize((_SIZE, _SIZE))) for image in cut])
+
+
+def _other_detector(images: Pixels) -> Pixels:
+    """Bend the gray scale (gamma 1.6) and let it fall off towards the right by a fifth."""
+    bent = 255 * (images / 255) ** 1.6 * np.linspace(1.0, 0.8, _SIZE)
+    return np.clip(np.round(bent), 0, 255).astype(np.uint8)

@@ -13,11 +13,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def points(share: float) -> str:
-    """Write a difference of shares: `1.3 points`."""
-    return f"{percent(share)} points"
-
-
 def estimate(interval: Interval | None, *, decimals: int = 1, factor: float = 100) -> str:
     """Write a mean with its interval: `95.3 (94.8 to 95.8)`."""
     if interval is None or interval.mean is None:
@@ -29,9 +24,9 @@ def estimate(interval: Interval | None, *, decimals: int = 1, factor: float = 10
     return f"{mean} ({low} to {high})"
 
 
-def count(n: int, noun: str, plural: str = "") -> str:
+def count(n: int, noun: str) -> str:
     """Write `1 sweep`, `16 sweeps`, `no sweeps`."""
-    return f"{n or 'no'} {noun if n == 1 else plural or noun + 's'}"
+    return f"{n or 'no'} {noun if n == 1 else noun + 's'}"
 
 
 def listed(items: Sequence[str]) -> str:
@@ -51,19 +46,16 @@ def sentence(text: str) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of a table; what would end a cell is escaped."""
-    lines = [_row(header), "|" + " --- |" * len(header)]
-    return [*lines, *(_row(row) for row in rows)]
+    lines = [[_plain(cell).replace("|", r"\|") for cell in cells] for cells in (header, *rows)]
+    first, *others = (f"| {' | '.join(cells)} |" for cells in lines)
+    return [first, "|" + " --- |" * len(header), *others]
 
 
 def bullets(items: Iterable[str]) -> list[str]:
     """Return the lines of a list."""
-    return [f"- {plain(item)}" for item in items]
+    return [f"- {_plain(item)}" for item in items]
 
 
-def plain(text: str) -> str:
+def _plain(text: str) -> str:
     """Return text from outside on one line, so that it ends no list and no table."""
     return " ".join(text.split())
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(plain(cell).replace("|", r"\|") for cell in cells) + " |"
