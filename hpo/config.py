@@ -1,286 +1,162 @@
 """TrainingConfig: the whole description of one training.
 
-A field is declared once: its default, what it may hold and what it means stand side by side. The
-same declaration checks a space file, the command line and a record read back from a study.
+A field is declared once: its type, its bounds, its default and what it means. The same
+declaration checks a space file, the command line and a record read back from a study.
 """
 
 import difflib
 import json
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass
-from typing import Annotated, Final, Literal, TypeAlias, get_args, get_type_hints
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Annotated, Final, Self, TypeAlias
 
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ModelWrapValidatorHandler,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from hpo.choices import Activation, Loss, Normalize, Optimizer, Scheduler
 from hpo.errors import ConfigError, fault_list
 
 Scalar: TypeAlias = bool | int | float | str
 Value: TypeAlias = Scalar | tuple[int, ...] | tuple[float, ...]
 
-Activation = Literal["relu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu"]
-Loss = Literal["bce", "ce", "focal", "l1", "mse", "smooth_l1"]
-Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
-Scheduler = Literal["none", "cosine", "step", "multistep", "polynomial", "plateau"]
-Normalize = Literal["unit", "none", "image"]
-
-Many = Literal["no", "yes", "allowed"]
+_LONGEST_VALUE: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSpec:
-    """What one field of a configuration may hold.
-
-    `many` says whether the field holds one value, several, or either. `low` and `high` bound each
-    value; `above_low` and `below_high` exclude the bound itself.
-    """
-
-    help: str
-    kind: type[bool] | type[int] | type[float] | type[str]
-    _: KW_ONLY
-    low: float = -math.inf
-    high: float = math.inf
-    above_low: bool = False
-    below_high: bool = False
-    choices: tuple[str, ...] = ()
-    many: Many = "no"
-    max_length: int = 64
-
-    @property
-    def allowed(self) -> str:
-        """Say in words what the field takes."""
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        if self.kind is bool:
-            return "true or false"
-        noun = "a whole number" if self.kind is int else "a number"
-        if self.many == "yes":
-            noun = f"a list of 1 to {self.max_length} {noun[2:]}s"
-        elif self.many == "allowed":
-            noun += " or a list of them"
-        return f"{noun} {self._bounds()}".strip()
-
-    def read(self, value: object) -> Value:
-        """Return the value in its canonical type.
-
-        Raises:
-            ValueError: the value is of the wrong type or out of bounds; says what is allowed.
-        """
-        if isinstance(value, list | tuple):
-            if self.many == "no" or not 1 <= len(value) <= self.max_length:
-                raise ValueError(f"takes {self.allowed}, but got {describe(value)}")
-            return tuple(self._read_one(item) for item in value)  # type: ignore[return-value]
-        if self.many == "yes":
-            return (self._read_one(value),)  # type: ignore[return-value]
-        return self._read_one(value)
-
-    def parse(self, text: str) -> Value:
-        """Read the value from the command line: `0.5`, `true`, `64-64-64` or `[0.9, 0.8]`."""
-        text = text.strip()
-        if self.many != "no":
-            is_bracketed = text.startswith("[") and text.endswith("]")
-            inner = text[1:-1] if is_bracketed else text
-            separator = "," if "," in inner else r"(?<=[\d.])-"
-            parts = [part.strip() for part in re.split(separator, inner)]
-            if len(parts) > 1 or is_bracketed or self.many == "yes":
-                return self.read([self._parse_one(part) for part in parts])
-        return self.read(self._parse_one(text))
-
-    def _read_one(self, value: object) -> Scalar:
-        if self.kind is bool or self.kind is str:
-            if not isinstance(value, self.kind) or (self.choices and value not in self.choices):
-                raise self._problem(value)
-            return value
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._problem(value)
-        if not abs(value) < 1e300 or (self.kind is int and value != int(value)):
-            raise self._problem(value)
-        number = float(value) if self.kind is float else int(value)
-        is_low = number < self.low or (self.above_low and number == self.low)
-        is_high = number > self.high or (self.below_high and number == self.high)
-        if is_low or is_high:
-            raise self._problem(value)
-        return number
-
-    def _problem(self, value: object) -> ValueError:
-        return ValueError(f"takes {self.allowed}, but got {describe(value)}")
-
-    def _parse_one(self, text: str) -> Scalar:
-        if self.kind is bool and text.lower() in {"true", "false"}:
-            return text.lower() == "true"
-        if self.kind in (int, float):
-            for number in (int, float):
-                try:
-                    return number(text)
-                except ValueError:
-                    continue
-        return text
-
-    def _bounds(self) -> str:
-        low = "" if math.isinf(self.low) else ("above " if self.above_low else "from ")
-        high = "" if math.isinf(self.high) else ("below " if self.below_high else "to ")
-        parts = [f"{low}{self.low:g}" if low else "", f"{high}{self.high:g}" if high else ""]
-        return " ".join(part for part in parts if part)
+STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+MIN_SIDE: Final = 8
+MAX_SIDE: Final = 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+def _whole(value: object) -> object:
+    """Take 3.0 for 3: some programs write every number of a TOML or JSON file with a point."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _increasing(values: tuple[int, ...]) -> tuple[int, ...]:
+    if list(values) != sorted(set(values)):
+        raise ValueError(f"The values must increase, but are {describe(values)}.")
+    return values
+
+
+Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
+Width: TypeAlias = Annotated[Whole, Field(ge=1, le=4096)]
+_UpTo8: Final = Field(min_length=1, max_length=8, fail_fast=True)
+Widths: TypeAlias = Annotated[tuple[Width, ...], _UpTo8, BeforeValidator(_as_tuple)]
+_Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+_Probability: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+_Probabilities: TypeAlias = Annotated[tuple[_Probability, ...], _UpTo8, BeforeValidator(_as_tuple)]
+_Dropout: TypeAlias = Annotated[
+    Annotated[_Probability, Tag("one")] | Annotated[_Probabilities, Tag("list")],
+    Discriminator(lambda value: "list" if isinstance(value, list | tuple) else "one"),
+]
+_Milestones: TypeAlias = Annotated[
+    tuple[Annotated[Whole, Field(ge=1, le=100_000)], ...],
+    Field(min_length=1, max_length=64, fail_fast=True),
+    BeforeValidator(_as_tuple),
+    AfterValidator(_increasing),
+]
+
+
+class TrainingConfig(BaseModel):
     """One training: network, loss, optimizer, schedule, data handling.
 
     Raises:
         ConfigError: every fault at once, each with the field, its value and what is allowed.
     """
 
-    hidden: Annotated[
-        tuple[int, ...],
-        FieldSpec("width of each hidden layer", int, low=1, high=4096, many="yes", max_length=8),
-    ] = (64, 64, 64)
-    activation: Annotated[
-        Activation, FieldSpec("activation of the hidden layers", str, choices=get_args(Activation))
-    ] = "relu"
-    batch_norm: Annotated[
-        bool, FieldSpec("BatchNorm between each hidden Linear and its activation", bool)
-    ] = True
-    dropout: Annotated[
-        float | tuple[float, ...],
-        FieldSpec(
-            "probability to drop a hidden unit; one value, or one per hidden layer",
-            float, low=0, high=1, below_high=True, many="allowed", max_length=8,
-        ),
-    ] = 0.5  # fmt: skip
-    loss: Annotated[
-        Loss,
-        FieldSpec(
-            "loss of a training step; l1, mse and smooth_l1 compare probabilities",
-            str, choices=get_args(Loss),
-        ),
-    ] = "bce"  # fmt: skip
-    outputs: Annotated[
-        int,
-        FieldSpec(
-            "outputs of the network, 1 or 2; 0: one for bce, two for every other loss",
-            int, low=0, high=2,
-        ),
-    ] = 0  # fmt: skip
-    focal_gamma: Annotated[
-        float, FieldSpec("focusing exponent of the focal loss", float, low=0, high=10)
-    ] = 2.0
-    label_smoothing: Annotated[
-        float,
-        FieldSpec(
-            "share of the target spread evenly over both classes",
-            float, low=0, high=1, below_high=True,
-        ),
-    ] = 0.0  # fmt: skip
-    optimizer: Annotated[Optimizer, FieldSpec("optimizer", str, choices=get_args(Optimizer))] = (
-        "adam"
-    )
-    learning_rate: Annotated[
-        float,
-        FieldSpec("learning rate of the first epoch", float, low=0, above_low=True, high=10),
-    ] = 1e-3
-    momentum: Annotated[
-        float,
-        FieldSpec("momentum of sgd and rmsprop", float, low=0, high=1, below_high=True),
-    ] = 0.9
-    weight_decay: Annotated[
-        float, FieldSpec("L2 penalty (adamw: decoupled weight decay)", float, low=0, high=1)
-    ] = 0.0
-    scheduler: Annotated[
-        Scheduler,
-        FieldSpec(
-            "how the learning rate changes from epoch to epoch", str, choices=get_args(Scheduler)
-        ),
-    ] = "none"
-    step_size: Annotated[
-        int,
-        FieldSpec(
-            "step: epochs between two decays; plateau: epochs to wait for a lower loss",
-            int, low=1, high=10_000,
-        ),
-    ] = 10  # fmt: skip
-    gamma: Annotated[
-        float,
-        FieldSpec(
-            "factor of a decay (step, multistep, plateau)", float, low=0, above_low=True, high=1
-        ),
-    ] = 0.1
-    milestones: Annotated[
-        tuple[int, ...],
-        FieldSpec("epochs after which multistep decays", int, low=1, high=100_000, many="yes"),
-    ] = (15, 25)
-    power: Annotated[
-        float,
-        FieldSpec("exponent of the polynomial schedule", float, low=0, above_low=True, high=10),
-    ] = 1.0
-    batch_size: Annotated[int, FieldSpec("images per step", int, low=2, high=65_536)] = 32
-    epochs: Annotated[
-        int, FieldSpec("passes over the training images", int, low=1, high=10_000)
-    ] = 30
-    image_size: Annotated[
-        int, FieldSpec("side of the square images in pixels", int, low=8, high=1024)
-    ] = 256
-    normalize: Annotated[
-        Normalize,
-        FieldSpec(
-            "unit: pixels / 255; none: 0..255; image: zero mean, unit deviation per image",
-            str, choices=get_args(Normalize),
-        ),
-    ] = "unit"  # fmt: skip
-    augment_pose: Annotated[
-        float,
-        FieldSpec(
-            "largest random shift, scaling and shear (shares) and rotation (radians) "
-            "of training images",
-            float, low=0, high=1,
-        ),
-    ] = 0.0  # fmt: skip
-    augment_stretch: Annotated[
-        float,
-        FieldSpec(
-            "largest random change of width against height (shares) of training images, which "
-            "were squeezed into squares",
-            float, low=0, high=0.9,
-        ),
-    ] = 0.0  # fmt: skip
-    augment_exposure: Annotated[
-        float,
-        FieldSpec(
-            "largest random change of brightness and contrast (shares) of training images",
-            float, low=0, high=1,
-        ),
-    ] = 0.0  # fmt: skip
-    augment_flip: Annotated[bool, FieldSpec("mirror half of the training images", bool)] = False
-    early_stopping: Annotated[
-        int,
-        FieldSpec(
-            "stop after so many epochs without a lower validation loss and keep the best "
-            "epoch's weights; 0: off",
-            int, low=0, high=10_000,
-        ),
-    ] = 0  # fmt: skip
+    model_config = STRICT
 
-    def __post_init__(self) -> None:
-        faults = []
-        for name, spec in FIELDS.items():
-            try:
-                object.__setattr__(self, name, spec.read(getattr(self, name)))
-            except ValueError as problem:
-                faults.append(f"{name} {problem}")
-        faults += [] if faults else _cross_check(self)
-        if faults:
-            raise ConfigError(fault_list("The configuration cannot be used:", faults))
+    hidden: Widths = Field(default=(64, 64, 64), description="width of each hidden layer")
+    activation: Activation = Field(default="relu", description="activation of the hidden layers")
+    batch_norm: bool = Field(default=True, description="BatchNorm between Linear and activation")
+    dropout: _Dropout = Field(
+        default=0.5, description="probability to drop a hidden unit: one, or one per hidden layer"
+    )
+    loss: Loss = Field(
+        default="bce", description="training loss; l1, mse and smooth_l1 compare probabilities"
+    )
+    outputs: Whole = Field(
+        default=0, ge=0, le=2, description="outputs of the network; 0: one for bce, two otherwise"
+    )
+    focal_gamma: float = Field(default=2.0, ge=0, le=10, description="exponent of the focal loss")
+    label_smoothing: _Probability = Field(
+        default=0.0, description="share of the target spread evenly over both classes"
+    )
+    optimizer: Optimizer = Field(default="adam", description="optimizer")
+    learning_rate: float = Field(default=1e-3, gt=0, le=10, description="initial learning rate")
+    momentum: _Probability = Field(default=0.9, description="momentum of sgd and rmsprop")
+    weight_decay: _Share = Field(default=0.0, description="L2 penalty; decoupled for adamw")
+    scheduler: Scheduler = Field(default="none", description="schedule of the learning rate")
+    step_size: Whole = Field(
+        default=10, ge=1, le=10_000, description="step: epochs between decays; plateau: patience"
+    )
+    gamma: float = Field(
+        default=0.1, gt=0, le=1, description="factor of a decay (step, multistep, plateau)"
+    )
+    milestones: _Milestones = Field(
+        default=(15, 25), description="epochs after which multistep decays"
+    )
+    power: float = Field(default=1.0, gt=0, le=10, description="exponent of polynomial decay")
+    batch_size: Whole = Field(default=32, ge=2, le=65_536, description="images per step")
+    epochs: Whole = Field(default=30, ge=1, le=10_000, description="passes over the images")
+    image_size: Whole = Field(
+        default=256, ge=MIN_SIDE, le=MAX_SIDE, description="side of the square images in pixels"
+    )
+    normalize: Normalize = Field(
+        default="unit", description="unit: pixels / 255; none: 0..255; image: standardized"
+    )
+    augment_pose: _Share = Field(
+        default=0.0, description="largest shift, scaling and shear (shares), rotation (radians)"
+    )
+    augment_stretch: float = Field(
+        default=0.0, ge=0, le=0.9, description="largest change of width against height (share)"
+    )
+    augment_exposure: _Share = Field(
+        default=0.0, description="largest change of brightness and contrast (shares)"
+    )
+    augment_flip: bool = Field(default=False, description="mirror half of the training images")
+    early_stopping: Whole = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="patience in epochs for the validation loss; 0: off",
+    )
+
+    @model_validator(mode="after")
+    def _one_dropout_per_layer(self) -> Self:
+        n_layers = len(self.hidden)
+        if isinstance(self.dropout, tuple) and len(self.dropout) != n_layers:
+            raise ValueError(
+                f"dropout = {describe(self.dropout)} has {len(self.dropout)} values for "
+                f"{n_layers} hidden layers. Give one value, or {n_layers}."
+            )
+        return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, raw: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(raw)
+        except ValidationError as error:
+            raise ConfigError(fault_list("The configuration is invalid:", faults(error))) from None
 
     @classmethod
-    def from_mapping(cls, raw: Mapping[str, object]) -> "TrainingConfig":
-        """Build a configuration from names and plain values, all faults in one message."""
-        unknown = [unknown_field(name) for name in raw if name not in FIELDS]
-        try:
-            config = cls(**{name: value for name, value in raw.items() if name in FIELDS})  # type: ignore[arg-type]
-        except ConfigError as error:
-            raise ConfigError("\n".join([str(error), *(f"  - {f}" for f in unknown)])) from None
-        if unknown:
-            raise ConfigError(fault_list("The configuration cannot be used:", unknown))
-        return config
+    def from_mapping(cls, raw: Mapping[str, object]) -> Self:
+        """Build a configuration from names and plain values, as a file or a database has them."""
+        return cls.model_validate(dict(raw))
 
     @property
     def n_outputs(self) -> int:
@@ -299,36 +175,28 @@ class TrainingConfig:
             return self.dropout
         return (self.dropout,) * len(self.hidden)
 
-    def replace(self, **changes: Value) -> "TrainingConfig":
+    def replace(self, **changes: Value) -> Self:
         """Return a copy with the given fields changed, validated again."""
-        return TrainingConfig.from_mapping(self.to_mapping() | changes)
+        return self.from_mapping(self.to_mapping() | changes)
 
     def to_mapping(self) -> dict[str, Value]:
         """Return every field, active or not."""
-        return {name: getattr(self, name) for name in FIELDS}
+        return self.model_dump()
 
     def active_fields(self) -> dict[str, Value]:
         """Return the fields that have an effect, in canonical form.
 
         Two configurations with equal active fields are the same training.
         """
-        fields = self.to_mapping()
-        for name, is_active in _ACTIVE_WHEN.items():
-            if not is_active(self):
-                del fields[name]
-        fields["dropout"] = self.dropout_per_layer
-        fields["outputs"] = self.n_outputs
-        return fields
+        fields = self.model_dump(
+            exclude={name for name, is_active in _ACTIVE_WHEN.items() if not is_active(self)}
+        )
+        return fields | {"dropout": self.dropout_per_layer, "outputs": self.n_outputs}
 
     def identity(self) -> str:
         """Return the active fields as canonical JSON: equal where trainings are alike."""
         return json.dumps(self.active_fields(), sort_keys=True, separators=(",", ":"))
 
-
-FIELDS: Final[dict[str, FieldSpec]] = {
-    name: hint.__metadata__[0]
-    for name, hint in get_type_hints(TrainingConfig, include_extras=True).items()
-}
 
 _ACTIVE_WHEN: Final[dict[str, Callable[[TrainingConfig], bool]]] = {
     "focal_gamma": lambda c: c.loss == "focal",
@@ -340,46 +208,101 @@ _ACTIVE_WHEN: Final[dict[str, Callable[[TrainingConfig], bool]]] = {
     "augment_stretch": lambda c: c.augment_stretch > 0,
 }
 
+_NAMES: Final = frozenset(TrainingConfig.model_fields)
+# What scripts and other tools call them, where no spelling is near.
+_OTHER_NAMES: Final = {
+    "lr": "learning_rate", "eta": "learning_rate", "bs": "batch_size", "batch": "batch_size",
+    "wd": "weight_decay", "l2": "weight_decay", "decay": "weight_decay", "mom": "momentum",
+    "act": "activation", "opt": "optimizer", "sched": "scheduler", "lr_scheduler": "scheduler",
+    "bn": "batch_norm", "size": "image_size", "img_size": "image_size",
+    "resolution": "image_size", "units": "width", "neurons": "width", "hidden_size": "width",
+    "depth": "layers", "patience": "early_stopping",
+}  # fmt: skip
 
-def _cross_check(config: TrainingConfig) -> list[str]:
-    faults = []
-    n_layers = len(config.hidden)
-    if isinstance(config.dropout, tuple) and len(config.dropout) != n_layers:
-        faults.append(
-            f"dropout = {describe(config.dropout)} has {len(config.dropout)} values for "
-            f"{n_layers} hidden layers: give one value, or {n_layers}"
-        )
-    if list(config.milestones) != sorted(set(config.milestones)):
-        faults.append(f"milestones = {describe(config.milestones)} must rise from one to the next")
-    return faults
+_ALLOWED: Final = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a number",
+    "literal_error": "one of {expected}",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "too_short": "a list with at least {min_length} value",
+    "too_long": "a list with at most {max_length} values",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+}
+"""What a value must be, by the type of pydantic's error and filled in from its context."""
 
 
-def unknown_field(name: str, meant: str | None = None) -> str:
+def unknown_field(name: str, names: Collection[str] = _NAMES) -> str:
     """Say that a hyperparameter does not exist, with the one that was probably meant."""
-    meant = meant or nearest(name, FIELDS)
-    hint = f"Did you mean {meant}?" if meant else "Run `hpo grid` to see what can be varied."
-    return f"Unknown hyperparameter {name[:60]!r}. {hint}"
+    meant = _OTHER_NAMES.get(name.lower().replace("-", "_"))
+    hint = f"Did you mean {meant}?" if meant in names else did_you_mean(name, names)
+    return f"Unknown hyperparameter {name[:60]!r}. {hint or 'Run `hpo grid` to see them all.'}"
+
+
+def faults(
+    error: ValueError | ConfigError,
+    place: str = "",
+    *,
+    unknown: Callable[[str], str] = unknown_field,
+) -> list[str]:
+    """Return a sentence for each fault that an error stands for; pydantic's in hpo's words.
+
+    `place` is where the value stands in a file; `unknown` writes the sentence on an unknown name.
+    A ValueError may hold several sentences.
+    """
+    start = f"{place}: " if place else ""
+    if isinstance(error, ConfigError):
+        return [start + fault for fault in error.faults]
+    if not isinstance(error, ValidationError):
+        return [start + str(sentence) for sentence in error.args]
+    found = []
+    for fault in error.errors(include_url=False):
+        path, context = fault["loc"], fault.get("ctx", {})
+        name = path[0] if path else "The value"
+        if fault["type"] == "value_error":
+            found += faults(context["error"], _place(place, *path))
+        elif fault["type"] == "extra_forbidden":
+            found.append(start + unknown(str(name)))
+        elif fault["type"] == "missing":
+            found.append(f"{start}{name} is missing.")
+        elif fault["type"] != "too_short" or not fault["input"]:  # It counts only right values.
+            allowed = _ALLOWED.get(fault["type"], "another value").format(**context)
+            found.append(f"{start}{name} must be {allowed}, but is {describe(fault['input'])}.")
+    return found
+
+
+def _place(place: str, *path: str | int) -> str:
+    """Write where a value stands: `search.gamma.low`, `sweep.loss, value 2`."""
+    if len(path) > 1 and isinstance(path[1], int):
+        return f"{place}, value {path[1] + 1}"
+    return ".".join(part for part in (place, *map(str, path[:1])) if part)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return `: did you mean X?` for the nearest name, or the names there are."""
-    known = list(names)
-    if near := nearest(name, known):
-        return f": did you mean {near}?"
-    return f"; there are: {', '.join(known)}" if known else ""
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the name that is spelled most like this one, None where none is near."""
-    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.6)), None)
+    """Ask for the name that is spelled most like this one; nothing where none is near."""
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"Did you mean {near[0]}?" if near else ""
 
 
 def describe(value: object) -> str:
-    """Write a value as a space file would: `true`, `[64, 64]`, `"relu"`."""
+    """Write a value as a space file would, and not at length: `true`, `[64, 64]`, `"relu"`."""
+    text = _toml(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"
+
+
+def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(describe(item) for item in value) + "]"
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in value.items())} }}"
     if isinstance(value, str):
         return json.dumps(value)
     if isinstance(value, float):

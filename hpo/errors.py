@@ -36,7 +36,10 @@ class UsageError(HpoError):
 
 
 class ConfigError(UsageError):
-    pass
+    @property
+    def faults(self) -> list[str]:
+        """The single faults, without the line that introduces them."""
+        return [line.strip().removeprefix("- ") for line in str(self).splitlines()[1:]]
 
 
 class SpaceError(UsageError):

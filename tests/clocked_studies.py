@@ -11,7 +11,7 @@ from hpo.config import TrainingConfig
 from hpo.run.kept_weights import KeptWeights
 from hpo.run.loop import Event, TrainingLoop, TrialDone
 from hpo.run.session import open_source
-from hpo.space import Choices, FloatRange, IntRange, Parameter, Space, Sweep, SweepValue
+from hpo.space import Choices, Range, Space, Sweep
 from hpo.storage.database import Database
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
@@ -23,18 +23,13 @@ SPACE = Space(
     "small",
     TrainingConfig(epochs=3),
     {
-        "batch_size": Sweep(
-            "batch_size", tuple(SweepValue(n, (("batch_size", n),)) for n in (16, 32, 64))
-        ),
-        "learning_rate": Sweep(
-            "learning_rate",
-            tuple(SweepValue(rate, (("learning_rate", rate),)) for rate in (1e-3, 10.0)),
-        ),
+        "batch_size": Sweep(name="batch_size", values=(16, 32, 64)),
+        "learning_rate": Sweep(name="learning_rate", values=(1e-3, 10.0)),
     },
     (
-        Parameter("learning_rate", FloatRange(1e-6, 1.0, log=True)),
-        Parameter("scheduler", Choices(("none", "cosine", "step"))),
-        Parameter("step_size", IntRange(1, 10), when=(("scheduler", ("step",)),)),
+        Range(name="learning_rate", low=1e-6, high=1.0, log=True),
+        Choices(name="scheduler", choices=("none", "cosine", "step")),
+        Range(name="step_size", low=1, high=10, when={"scheduler": "step"}),
     ),
 )
 

@@ -15,7 +15,7 @@ from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.search.tpe import finalist_jobs
 from hpo.search.trials import suggest
-from hpo.space.reading import read_space
+from hpo.space import read_space
 from hpo.storage.runs import Epoch, Run, RunKey, RunStore
 from hpo.study.gathering import summarize
 from hpo.study.record import DataInfo, Goal, StudyRecord
@@ -106,8 +106,7 @@ class FakeStudy:
         if self.record.kind == "search":
             suggest(trial, self.record.space)
         for name in self.record.names if self.record.kind == "grid" else ():
-            labels = [value.label for value in self.record.space.sweeps[name].values]
-            trial.suggest_categorical(name, labels)
+            trial.suggest_categorical(name, self.record.space.sweeps[name].labels)
         return trial
 
     def complete(self, trial: optuna.Trial, curve: list[float], *, has_run: bool = True) -> None:
@@ -208,10 +207,10 @@ def fake_search(
     record = fake_record("search", names, metric=metric)
     fake = FakeStudy(record, RunStore(folder), Goal(n_repeats, n_configurations), name="search-1")
     chance, noise = random.Random(2), random.Random(3)
-    base = spaces.params_of(space, space.base)
+    base = spaces.complete(space, {})
     assert base is not None
     for number in range(n_configurations):
-        params = base if number == 0 else _draw(chance)
+        params = base.params if number == 0 else _draw(chance)
         config = spaces.resolve(space, params)
         distance = abs(math.log10(float(params["learning_rate"])) + 3)
         top = max(0.5, 0.96 - 0.05 * distance - 0.02 * float(params["dropout"]))

@@ -12,8 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import space as spaces
 from hpo.search.trials import Job, distributions, first_repeat, run_key, suggest
-from hpo.space import Cell
-from hpo.space.reading import read_space
+from hpo.space import Cell, read_space
 from hpo.storage.runs import RunStore
 from hpo.study.record import DataInfo, Goal, StudyRecord
 from hpo.study.study import check_fits, raise_goal

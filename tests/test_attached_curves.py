@@ -17,13 +17,13 @@ GRID = (
 ARTIFACTS = Path("studies/artifacts")
 
 
-def load(name: str = "mine") -> optuna.Study:
-    return optuna.load_study(study_name=name, storage="sqlite:///studies/hpo.db")
+def load() -> optuna.Study:
+    return optuna.load_study(study_name="mine", storage="sqlite:///studies/hpo.db")
 
 
-def attached(name: str = "mine") -> list[list[str]]:
+def attached() -> list[list[str]]:
     """Return the artifacts of every trial; each has three lines, and there are no other files."""
-    study = load(name)
+    study = load()
     by_trial = [get_all_artifact_meta(t, storage=study._storage) for t in study.get_trials()]
     names = [artifact.artifact_id for found in by_trial for artifact in found]
     assert sorted(path.name for path in ARTIFACTS.iterdir()) == sorted(names)
@@ -69,16 +69,6 @@ def test_a_trial_that_was_cut_off_waits_again_and_has_its_curves_once(
     )
     assert hpo(*GRID, "--data", xrays).code == 0
     assert attached() == [["curves.csv", "notes.txt"], ["curves.csv"]]
-
-
-def test_curves_that_another_study_has_too_stay_when_one_is_deleted(hpo: Hpo, xrays: Path) -> None:
-    for name in ("mine", "other"):
-        assert hpo(*GRID, "--data", xrays, "--study", name).code == 0
-    assert attached("mine") == attached("other") == [["curves.csv"]] * 2
-    assert hpo("delete", "mine", "--yes").code == 0
-    assert attached("other") == [["curves.csv"]] * 2
-    assert hpo("delete", "other", "--yes").code == 0
-    assert list(ARTIFACTS.iterdir()) == []
 
 
 def test_a_study_whose_curves_are_gone_or_cannot_be_removed_is_deleted(

@@ -42,7 +42,7 @@ def grid(
     chance = random.Random(name)
     cells = space.cells(record.space, record.names)
     for cell, top in zip(cells, tops, strict=False):
-        config = dataclasses.replace(cell.config, learning_rate=RATES[name])
+        config = cell.config.replace(learning_rate=RATES[name])
         for repeat in range(n_repeats):
             trial = fake.ask(cell.params, config, first_seed + repeat)
             score = round(400 * (top + chance.gauss(0, 0.003))) / 400

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from hpo.run.loop import TrialDone
-from hpo.space import Choices, Parameter, Sweep, SweepValue
+from hpo.space import Choices, Sweep
 from hpo.study.gathering import summarize, summarize_all
 from hpo.study.record import Goal
 from hpo.study.study import raise_goal
@@ -76,7 +76,7 @@ def test_studies_of_other_programs_are_counted_and_left_out(bench: Bench) -> Non
 
 
 def test_a_search_of_a_small_space_is_over_when_all_of_it_is_tried(bench: Bench) -> None:
-    few = (Parameter("batch_size", Choices((8, 16, 128))),)
+    few = (Choices(name="batch_size", choices=(8, 16, 128)),)
     study = bench.study(record("search", "batch_size", space=replace(SPACE, search=few)))
     raise_goal(study, Goal(1, 50))
     assert read(study).n_left == 3
@@ -108,11 +108,7 @@ def test_what_is_left_of_a_grid_counts_what_is_not_asked_for_and_what_failed(
 
 
 def test_a_configuration_is_told_in_the_words_it_is_typed_in(bench: Bench) -> None:
-    values = (
-        SweepValue(True, (("batch_norm", True),)),
-        SweepValue(False, (("batch_norm", False),)),
-    )
-    sweeps = SPACE.sweeps | {"batch_norm": Sweep("batch_norm", values)}
+    sweeps = SPACE.sweeps | {"batch_norm": Sweep(name="batch_norm", values=(True, False))}
     names = ("batch_norm", "learning_rate")
     study = bench.study(record("grid", *names, space=replace(SPACE, sweeps=sweeps)))
     bench.train(study, Goal(1))
@@ -122,8 +118,7 @@ def test_a_configuration_is_told_in_the_words_it_is_typed_in(bench: Bench) -> No
 
 def test_values_that_differ_in_a_late_digit_stay_apart_in_the_verdict(bench: Bench) -> None:
     rates = (0.00012345678, 0.00012345679)
-    values = tuple(SweepValue(rate, (("learning_rate", rate),)) for rate in rates)
-    sweeps = SPACE.sweeps | {"learning_rate": Sweep("learning_rate", values)}
+    sweeps = SPACE.sweeps | {"learning_rate": Sweep(name="learning_rate", values=rates)}
     names = ("learning_rate", "batch_size")
     study = bench.study(record("grid", *names, space=replace(SPACE, sweeps=sweeps)))
     bench.train(study, Goal(2))

@@ -7,7 +7,7 @@ from typing import Annotated, Final, TypeAlias
 
 import typer
 
-from hpo.config import Activation
+from hpo.choices import Activation
 from hpo.option_texts import read_input_scale
 
 StudyArgument: TypeAlias = Annotated[

@@ -15,7 +15,7 @@ from plotly.graph_objects import Figure
 
 from hpo.config import Scalar
 from hpo.plots import axes
-from hpo.space import Choices, Domain, IntRange, Parameter
+from hpo.space import Choices, Parameter
 from hpo.space.records import params_lines, value_text
 from hpo.study.summary import Configuration, StudySummary
 
@@ -282,12 +282,12 @@ def slice_infos(summary: StudySummary) -> tuple[list[SliceInfo], str]:
 
 def draw_slice(info: SliceInfo) -> Figure:
     """Draw one small figure; the page puts them side by side."""
-    name, domain, score = info.parameter.name, info.parameter.domain, info.axis.score
-    figure = axes.empty(height=250, x_title=name, y_title=score.title)
+    parameter, score = info.parameter, info.axis.score
+    figure = axes.empty(height=250, x_title=parameter.name, y_title=score.title)
     figure.update_yaxes(info.axis.layout, nticks=6)
     figure.update_layout(margin_t=10, font_size=11)
-    places: list[Scalar] = [c.params[name] for c in info.configurations]
-    choices = _choices(domain)
+    places: list[Scalar] = [c.params[parameter.name] for c in info.configurations]
+    choices = _choices(parameter)
     if choices:
         figure.update_xaxes(axes.label_axis(choices))
         # The golden ratio spreads points over the column of a value, the same way each time.
@@ -295,7 +295,7 @@ def draw_slice(info: SliceInfo) -> Figure:
             choices.index(value_text(value)) + (i * 0.618 % 1 - 0.5) * 0.5
             for i, value in enumerate(places)
         ]
-    elif not isinstance(domain, Choices) and domain.log:
+    elif not isinstance(parameter, Choices) and parameter.log:
         # The tick labels between the powers of ten would touch on a small figure.
         decades = math.log10(max(map(float, places)) / min(map(float, places)))
         figure.update_xaxes(type="log", exponentformat="power", dtick=1 if decades > 2 else None)
@@ -311,14 +311,13 @@ def draw_slice(info: SliceInfo) -> Figure:
     return figure.add_trace(axes.points(dots, look))
 
 
-def _choices(domain: Domain) -> list[str]:
+def _choices(parameter: Parameter) -> list[str]:
     """Return the values in order where they are few; others have an axis of numbers."""
-    if isinstance(domain, Choices):
-        return list(map(value_text, domain.labels))
-    if isinstance(domain, IntRange) and not domain.log:
-        steps = range(domain.low, domain.high + 1, domain.step)
-        return list(map(str, steps)) if len(steps) <= MAX_COLUMNS else []
-    return []
+    labels = parameter.labels or ()
+    if not isinstance(parameter, Choices):
+        is_few = isinstance(parameter.low, int) and len(labels) <= MAX_COLUMNS
+        labels = labels if is_few and not parameter.log else ()
+    return list(map(value_text, labels))
 
 
 def _scored(summary: StudySummary) -> list[Configuration]:

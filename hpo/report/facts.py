@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from hpo.config import FIELDS, TrainingConfig
+from hpo.config import TrainingConfig
 from hpo.space.records import value_text
 from hpo.storage.url import named
 from hpo.study.record import LIBRARY
@@ -65,7 +65,7 @@ def settings(summary: StudySummary) -> tuple[Setting, ...]:
     """Return every field of the base configuration and of the best one."""
     base = summary.record.space.base
     best = summary.best.config if summary.best else base
-    return tuple(_setting(name, base, best) for name in FIELDS)
+    return tuple(_setting(name, base, best) for name in TrainingConfig.model_fields)
 
 
 def commands(summary: StudySummary) -> tuple[Command, ...]:
@@ -106,7 +106,8 @@ def _setting(name: str, base: TrainingConfig, best: TrainingConfig) -> Setting:
         value_text(getattr(config, name)) if name in config.active_fields() else _NO_EFFECT
         for config in (base, best)
     ]
-    return Setting(name, FIELDS[name].help, texts[0], texts[1], texts[0] != texts[1])
+    help_text = TrainingConfig.model_fields[name].description or ""
+    return Setting(name, help_text, texts[0], texts[1], texts[0] != texts[1])
 
 
 def _commands(summary: StudySummary) -> Iterator[tuple[str, str]]:

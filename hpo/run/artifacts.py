@@ -34,15 +34,23 @@ def curves_to_csv(run: Run) -> str:
 
     Means over the stress battery follow where it was read, with empty cells in other epochs.
     """
-    rows = [
-        {"epoch": number, "learning_rate": epoch.learning_rate}
-        | {f"train_{name}": value for name, value in epoch.train.items()}
-        | {f"validation_{name}": value for name, value in epoch.validation.items()}
-        | {f"stress_{name}": value for name, value in epoch.stress.items()}
+    first = run.epochs[0]
+    stress = list(next((epoch.stress for epoch in run.epochs if epoch.stress), {}))
+    header = ["epoch", "learning_rate"]
+    header += [f"train_{name}" for name in first.train]
+    header += [f"validation_{name}" for name in first.validation]
+    header += [f"stress_{name}" for name in stress]
+    rows = (
+        [
+            number,
+            epoch.learning_rate,
+            *epoch.train.values(),
+            *epoch.validation.values(),
+            *(epoch.stress.get(name) for name in stress),
+        ]
         for number, epoch in enumerate(run.epochs, start=1)
-    ]
-    header = list(dict.fromkeys(name for row in rows for name in row))
-    return table_to_csv(header, [[row.get(name) for name in header] for row in rows])
+    )
+    return table_to_csv(header, rows)
 
 
 def battery_to_csv(run: Run) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpo import space as spaces
-from hpo.config import TrainingConfig, Value, describe
+from hpo.config import TrainingConfig, Value
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError
 from hpo.option_texts import check_lanes
@@ -232,8 +232,7 @@ def _read_space(settings: Settings) -> Space:
             f"--seed takes a whole number from 0 to {_MOST:,}, but got {settings.seed}."
         )
     space = spaces.with_values(spaces.load_space(settings.space), settings.values)
-    texts = {n: v if isinstance(v, str) else describe(v) for n, v in settings.set.items()}
-    return spaces.override(space, texts, epochs=settings.epochs)
+    return spaces.override(space, settings.set, epochs=settings.epochs)
 
 
 def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
@@ -280,10 +279,10 @@ def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, space: Spa
 def _check_stress(score: Score, sizes: Sequence[int], space: Space) -> None:
     """Refuse a stress score of images that are too small for its changes."""
     for parameter in space.search:
-        match parameter.name, parameter.domain:
-            case "image_size", spaces.Choices(values=values):
-                sizes = [size for size in values if isinstance(size, int)]
-            case "image_size", spaces.IntRange(low=low):
+        match parameter:
+            case spaces.Choices(name="image_size", choices=choices):
+                sizes = choices
+            case spaces.Range(name="image_size", low=low):
                 sizes = [low]
     if score.is_stressed and min(sizes) < SMALLEST_STRESSED:
         raise UsageError(

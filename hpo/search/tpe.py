@@ -218,7 +218,7 @@ class SearchSource:
     def _next_cell(self, progress: SearchProgress) -> Cell | None:
         """Return what needs no proposal: the base to begin with, or the next of a small space."""
         if self.cells is None:
-            return None if progress.configurations else spaces.first_cell(self.record.space)
+            return None if progress.configurations else spaces.complete(self.record.space, {})
         for ordinal, trials in enumerate(progress.configurations):
             if ordinal not in self._identities:
                 self._identities[ordinal] = job_of(trials[0]).config.identity()

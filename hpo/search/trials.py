@@ -21,7 +21,7 @@ from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import StudyError
 from hpo.search.pruning import Limits
-from hpo.space import Cell, Choices, Domain, FloatRange, IntRange, Space
+from hpo.space import Cell, Choices, Parameter, Range, Space, is_active
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import RunKey
@@ -239,15 +239,15 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
     """Let the trial choose a value for each parameter of the space whose conditions hold."""
     params: dict[str, Scalar] = {}
     for parameter in space.search:
-        if not parameter.is_active(params):
+        if not is_active(parameter, params):
             continue
         name = parameter.name
-        match parameter.domain:
+        match parameter:
             case Choices(labels=labels):
                 params[name] = cast(Scalar, trial.suggest_categorical(name, labels))
-            case IntRange(low, high, log=log, step=step):
+            case Range(low=int(low), high=high, log=log, step=step):
                 params[name] = trial.suggest_int(name, low, high, step=step, log=log)
-            case FloatRange(low, high, log=log):
+            case Range(low=low, high=high, log=log):
                 params[name] = trial.suggest_float(name, low, high, log=log)
     return params
 
@@ -259,18 +259,18 @@ def distributions(
     space = record.space
     if record.kind == "grid":
         return {name: CategoricalDistribution(space.sweeps[name].labels) for name in params}
-    domains = {parameter.name: parameter.domain for parameter in space.search}
-    return {name: _distribution(domains[name]) for name in params}
+    parameters = {parameter.name: parameter for parameter in space.search}
+    return {name: _distribution(parameters[name]) for name in params}
 
 
-def _distribution(domain: Domain) -> BaseDistribution:
-    match domain:
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    match parameter:
         case Choices():
-            return CategoricalDistribution(domain.labels)
-        case IntRange():
-            return IntDistribution(domain.low, domain.high, domain.log, domain.step)
-        case FloatRange():
-            return FloatDistribution(domain.low, domain.high, domain.log)
+            return CategoricalDistribution(parameter.labels)
+        case Range(low=int(low), high=high, log=log, step=step):
+            return IntDistribution(low, high, log, step)
+        case Range(low=low, high=high, log=log):
+            return FloatDistribution(low, high, log)
 
 
 def _is_finished_by_others(trial: FrozenTrial, record: StudyRecord) -> bool:

@@ -1,47 +1,21 @@
 """Space files: a base configuration, prescribed sweeps around it, open ranges to search."""
 
-from hpo.space.documents import from_document, space_differences, to_document
-from hpo.space.editing import override, restrict, with_values
-from hpo.space.files import load_space, space_names
-from hpo.space.grid import cells, n_combinations
-from hpo.space.records import (
-    Cell,
-    Choices,
-    Domain,
-    FloatRange,
-    IntRange,
-    Parameter,
-    Space,
-    Sweep,
-    SweepValue,
-    value_text,
+from hpo.space.edit import override, restrict, with_values
+from hpo.space.files import (
+    from_document,
+    load_space,
+    read_space,
+    space_differences,
+    space_names,
+    to_document,
 )
-from hpo.space.resolving import complete, first_cell, params_of, resolve, search_cells
+from hpo.space.grid import cells, n_combinations
+from hpo.space.records import Cell, Choices, Parameter, Range, Space, Sweep, is_active
+from hpo.space.search import complete, resolve, search_cells
 
 __all__ = [
-    "Cell",
-    "Choices",
-    "Domain",
-    "FloatRange",
-    "IntRange",
-    "Parameter",
-    "Space",
-    "Sweep",
-    "SweepValue",
-    "cells",
-    "complete",
-    "first_cell",
-    "from_document",
-    "load_space",
-    "n_combinations",
-    "override",
-    "params_of",
-    "resolve",
-    "restrict",
-    "search_cells",
-    "space_differences",
-    "space_names",
-    "to_document",
-    "value_text",
+    "Cell", "Choices", "Parameter", "Range", "Space", "Sweep", "cells", "complete",
+    "from_document", "is_active", "load_space", "n_combinations", "override", "read_space",
+    "resolve", "restrict", "search_cells", "space_differences", "space_names", "to_document",
     "with_values",
-]
+]  # fmt: skip

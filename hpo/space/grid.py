@@ -2,17 +2,25 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final
 
-from hpo.config import Scalar, TrainingConfig, Value, describe
+from hpo.config import Scalar, Value, describe
 from hpo.errors import ConfigError, UsageError, fault_list
-from hpo.space.fields import NAMES, apply, overlapping, reasons, unknown_name
-from hpo.space.records import Cell, Space, Sweep, SweepValue, value_text
+from hpo.space.records import (
+    NAMES,
+    Cell,
+    Space,
+    Sweep,
+    apply,
+    overlapping,
+    params_text,
+    unknown_name,
+    value_text,
+)
 
 _MOST_CELLS: Final = 10_000
-_Params: TypeAlias = tuple[tuple[str, Scalar], ...]
 
 _NEEDS: Final = {
     "focal_gamma": "loss=focal",
@@ -37,31 +45,22 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
     """
     if not names:
         raise UsageError(f"Name what to vary with --param NAME. {_overview(space)}")
-    faults = _name_faults(space, names)
-    if not faults:
-        sweeps = [space.sweeps[name] for name in names]
-        faults = _clashes(space, sweeps)
-        n_cells = n_combinations(space, names)
-        if n_cells > _MOST_CELLS:
-            faults.append(
-                f"it has {n_cells:,} configurations; at most {_MOST_CELLS:,} are trained"
-            )
-    if faults:
-        raise UsageError(fault_list("This grid cannot be made:", faults))
-    base = _grid_base(space, sweeps)
-    grid = [
-        replace(_cell(base, sweeps, values), ordinal=ordinal)
-        for ordinal, values in enumerate(itertools.product(*(s.values for s in sweeps)))
-    ]
-    trainings = [cell.config.identity() for cell in grid]
-    if inert := [fault for name in names if (fault := _inert(name, grid, trainings))]:
-        raise UsageError(fault_list("This grid would compare a training with itself:", inert))
-    for name in names:
-        grid = _without_effect(name, grid, trainings)
-    firsts: dict[str, Cell] = {}
+    if found := _name_faults(space, names) or _clashes(space, [space.sweeps[n] for n in names]):
+        raise UsageError(fault_list("This grid cannot be trained:", found))
+    grid = _combinations(space, [space.sweeps[name] for name in names])
+    trainings: dict[str, list[Cell]] = {}
     for cell in grid:
-        firsts.setdefault(trainings[cell.ordinal], cell)
-    return tuple(firsts.values())
+        trainings.setdefault(cell.config.identity(), []).append(cell)
+    sizes = {name: len(space.sweeps[name].values) for name in names}
+    inert = []
+    for name in names:
+        n_distinct = sum(len({_rest(cell, {name}) for cell in t}) for t in trainings.values())
+        if sizes[name] > 1 and n_distinct * sizes[name] == len(grid):
+            hint = f"Add --set {_NEEDS[name]}." if name in _NEEDS else "Vary something else."
+            inert.append(f"--param {name} has no effect with the other values as they are. {hint}")
+    if inert:
+        raise UsageError(fault_list("This grid would compare a training with itself:", inert))
+    return tuple(_merged(alike, sizes) for alike in trainings.values())
 
 
 def n_combinations(space: Space, names: Sequence[str]) -> int:
@@ -71,7 +70,7 @@ def n_combinations(space: Space, names: Sequence[str]) -> int:
 
 def _overview(space: Space) -> str:
     if not space.sweeps:
-        return f"The space {space.name} prescribes no values: give some with --values NAME=V,V,V."
+        return f"The space {space.name} prescribes no values. Add --values NAME=V,V,V."
     lines = [
         f"{name}: {', '.join(value_text(label) for label in sweep.labels)}"
         for name, sweep in space.sweeps.items()
@@ -80,19 +79,19 @@ def _overview(space: Space) -> str:
 
 
 def _name_faults(space: Space, names: Sequence[str]) -> list[str]:
-    faults = []
+    found = []
     for index, name in enumerate(names):
         if name not in NAMES:
-            faults.append(unknown_name(name))
+            found.append(unknown_name(name))
         elif name not in space.sweeps:
-            faults.append(
-                f"--param {name} has no prescribed values: give some with --values {name}=V,V,V"
-            )
+            found.append(f"--param {name} has no prescribed values. Add --values {name}=V,V,V.")
         elif pinned := overlapping(space.pinned, [name]):
-            faults.append(f"--param {name} varies what {_pin(pinned)} fixes: drop one of the two")
+            found.append(f"--param {name} varies what {_pin(pinned)} fixes. Drop one of the two.")
         if twice := overlapping(names[:index], [name]):
-            faults.append(f"--param {twice[0]} and --param {name} vary the same: drop one of them")
-    return faults
+            found.append(f"--param {twice[0]} and --param {name} vary the same. Drop one of them.")
+    if not found and (n_cells := n_combinations(space, names)) > _MOST_CELLS:
+        found.append(f"It has {n_cells:,} configurations. The limit is {_MOST_CELLS:,}.")
+    return found
 
 
 def _pin(names: Sequence[str]) -> str:
@@ -102,87 +101,65 @@ def _pin(names: Sequence[str]) -> str:
 
 def _clashes(space: Space, sweeps: Sequence[Sweep]) -> list[str]:
     """Return a fault for each field that is set from two sides."""
-    names = [sweep.name for sweep in sweeps]
-    faults = []
+    found = []
     for sweep in sweeps:
-        for value in sweep.values:
-            further = [name for name, _ in value.fields if name != sweep.name]
-            for name in overlapping(space.pinned, further):
-                faults.append(
-                    f"--param {sweep.name}: its value {value_text(value.label)} sets {name}, "
-                    f"which {_pin([name])} fixes: drop one of the two"
-                )
+        for value, label in zip(sweep.values, sweep.labels, strict=True):
+            further = [name for name in value if name != sweep.name]
+            found += [
+                f"--param {sweep.name}: Its value {value_text(label)} sets {name}, which "
+                f"{_pin([name])} fixes. Drop one of the two."
+                for name in overlapping(space.pinned, further)
+            ]
     for a, b in itertools.combinations(sweeps, 2):
-        if both := overlapping(_varied(a), _varied(b)):
-            faults.append(
-                f"--param {a.name} and --param {b.name} both set {', '.join(both)}: "
-                "vary them one at a time, or give other values with --values"
+        varied_by_b = {name for value in b.values for name in value}
+        varied_by_a = dict.fromkeys(name for value in a.values for name in value)
+        if both := overlapping(varied_by_a, varied_by_b):
+            found.append(
+                f"--param {a.name} and --param {b.name} both set {', '.join(both)}. Vary them one "
+                "at a time, or give other values with --values."
             )
-        for name, wanted in a.set:
-            other = dict(b.set).get(name, wanted)
-            if other != wanted and not overlapping([name], names):
-                faults.append(
+        for name, wanted in a.set.items():
+            other = b.set.get(name, wanted)
+            if other != wanted and not overlapping([name], [sweep.name for sweep in sweeps]):
+                found.append(
                     f"--param {a.name} is prescribed with {name} = {describe(wanted)}, --param "
-                    f"{b.name} with {describe(other)}: fix it with --set {name}=V"
+                    f"{b.name} with {describe(other)}. Fix it with --set {name}=V."
                 )
-    return faults
+    return found
 
 
-def _varied(sweep: Sweep) -> list[str]:
-    """Return the names that the values of a sweep set."""
-    return list(dict.fromkeys(name for value in sweep.values for name, _ in value.fields))
-
-
-def _grid_base(space: Space, sweeps: Sequence[Sweep]) -> TrainingConfig:
-    changes: dict[str, Value] = {}
+def _combinations(space: Space, sweeps: Sequence[Sweep]) -> list[Cell]:
+    common: dict[str, Value] = {}
     for sweep in sweeps:
-        changes |= dict(sweep.set)
-    return _apply(space.base, changes, "the base of this grid")
+        common |= sweep.set
+    grid = []
+    options = [zip(sweep.labels, sweep.values, strict=True) for sweep in sweeps]
+    for ordinal, chosen in enumerate(itertools.product(*options)):
+        params = {sweep.name: label for sweep, (label, _) in zip(sweeps, chosen, strict=True)}
+        changes = {name: item for _, value in chosen for name, item in value.items()}
+        try:
+            config = apply(apply(space.base, common), changes)
+        except ConfigError as error:
+            place = f"{params_text(params)} cannot be trained:"
+            raise UsageError(fault_list(place, error.faults)) from None
+        grid.append(Cell(params, config, ordinal))
+    return grid
 
 
-def _cell(base: TrainingConfig, sweeps: Sequence[Sweep], values: Sequence[SweepValue]) -> Cell:
-    params = {sweep.name: value.label for sweep, value in zip(sweeps, values, strict=True)}
-    changes = {name: item for value in values for name, item in value.fields}
-    place = ", ".join(f"{name} = {value_text(label)}" for name, label in params.items())
-    return Cell(params, _apply(base, changes, place))
+def _merged(alike: Sequence[Cell], sizes: Mapping[str, int]) -> Cell:
+    """Return the first of cells that are one training, without the parameters of no effect.
+
+    A parameter has no effect where each of its values gives this training.
+    """
+    first = alike[0]
+    dropped: set[str] = set()
+    for name, size in sizes.items():
+        without = dropped | {name}
+        n_same = sum(_rest(cell, without) == _rest(first, without) for cell in alike)
+        if size > 1 and n_same == math.prod(sizes[other] for other in without):
+            dropped = without
+    return replace(first, params=dict(_rest(first, dropped)))
 
 
-def _apply(base: TrainingConfig, changes: Mapping[str, Value], place: str) -> TrainingConfig:
-    try:
-        return apply(base, changes)
-    except ConfigError as error:
-        raise UsageError(fault_list(f"{place} cannot be trained:", reasons(error))) from None
-
-
-def _inert(name: str, grid: Sequence[Cell], trainings: Sequence[str]) -> str | None:
-    """Return the fault of a parameter that changes no training of the grid."""
-    n_values = len({cell.params[name] for cell in grid})
-    groups = _by_rest(name, grid).values()
-    if n_values == 1 or not all(_are_one(group, trainings) for group in groups):
-        return None
-    way_out = f"add --set {_NEEDS[name]}" if name in _NEEDS else "vary something else"
-    return f"--param {name} has no effect with the other values as they are: {way_out}"
-
-
-def _without_effect(name: str, grid: Sequence[Cell], trainings: Sequence[str]) -> list[Cell]:
-    """Make one cell of those that only this parameter tells apart, where it changes nothing."""
-    left = []
-    for rest, group in _by_rest(name, grid).items():
-        if len(group) > 1 and _are_one(group, trainings):
-            left.append(replace(group[0], params=dict(rest)))
-        else:
-            left += group
-    return sorted(left, key=lambda cell: cell.ordinal)
-
-
-def _by_rest(name: str, grid: Sequence[Cell]) -> Mapping[_Params, list[Cell]]:
-    """Group the cells that differ in nothing but this parameter."""
-    groups: dict[_Params, list[Cell]] = {}
-    for cell in grid:
-        rest = tuple(item for item in cell.params.items() if item[0] != name)
-        groups.setdefault(rest, []).append(cell)
-    return groups
-
-
-def _are_one(group: Sequence[Cell], trainings: Sequence[str]) -> bool:
-    return len({trainings[cell.ordinal] for cell in group}) == 1
+def _rest(cell: Cell, names: Collection[str]) -> tuple[tuple[str, Scalar], ...]:
+    return tuple(item for item in cell.params.items() if item[0] not in names)

@@ -1,10 +1,168 @@
-"""The records of a space: what is swept, what is searched, around which configuration."""
+"""The records of a space: its hyperparameters, what is swept and what is searched.
 
-from collections.abc import Mapping
+`layers` and `width` are hyperparameters of spaces only: together they write `hidden`, as a number
+of layers of one width.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Annotated, Any, Final, Self, TypeAlias
 
-from hpo.config import Scalar, TrainingConfig, Value, describe
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
+
+from hpo.config import (
+    STRICT,
+    Scalar,
+    TrainingConfig,
+    Value,
+    Whole,
+    Width,
+    describe,
+    faults,
+    unknown_field,
+)
+from hpo.errors import ConfigError, fault_list
+
+Fields: TypeAlias = dict[str, Value]
+
+_FIELDS: Final[dict[str, Any]] = {
+    name: (field.annotation, field) for name, field in TrainingConfig.model_fields.items()
+}
+_Layers: Any = Annotated[Whole, Field(ge=1, le=8)]
+_Fields: Final = create_model(
+    "_Fields",
+    __config__=STRICT,
+    hidden=_FIELDS.pop("hidden"),
+    layers=(_Layers, 1),
+    width=(Width, 1),
+    **_FIELDS,
+)
+NAMES: Final = tuple(_Fields.model_fields)
+"""Every name that a space may use, in the one order that no file's order changes."""
+_LISTS: Final = ("hidden", "dropout", "milestones")
+_SHAPE: Final = ("layers", "width")
+
+
+def unknown_name(name: str) -> str:
+    """Say that a name does not exist, with the one that was probably meant."""
+    name, sign, values = name.partition("=")
+    if sign and name in NAMES:
+        return f"--param takes a name only. Use --param {name} --values {values or 'V,V'}."
+    return unknown_field(name, NAMES)
+
+
+def parse_value(name: str, text: str) -> object:
+    """Read a value from the command line: `0.5`, `true`, `64-64-64` or `[0.9, 0.8]`.
+
+    What it may be is checked by `read_fields`.
+    """
+    text = text.strip()
+    if name in _LISTS:
+        inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+        parts = re.split("," if "," in inner else r"(?<=[\d.])-", inner)
+        if len(parts) > 1 or inner != text:
+            return [_parse_scalar(part.strip()) for part in parts]
+    return _parse_scalar(text)
+
+
+def _parse_scalar(text: str) -> Scalar:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def read_fields(raw: object) -> Fields:
+    """Check some hyperparameters and return them in their canonical types and order.
+
+    Raises:
+        ValueError: every fault at once, a sentence each.
+    """
+    found = both_forms(raw) if isinstance(raw, Mapping) else []
+    try:
+        fields: Fields = _Fields.model_validate(raw).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise ValueError(*faults(error, unknown=unknown_name), *found) from None
+    if found:
+        raise ValueError(*found)
+    return fields
+
+
+def read_value(name: str, raw: object) -> Value:
+    """Check one hyperparameter; raises ValueError like `read_fields`."""
+    return read_fields({name: raw})[name]
+
+
+def both_forms(names: Collection[str]) -> list[str]:
+    """Return the fault of names that set the hidden layers in both forms at once."""
+    parts = [name for name in _SHAPE if name in names]
+    if not parts or "hidden" not in names:
+        return []
+    return [f"Both hidden and {' and '.join(parts)} set the hidden layers. Keep one form."]
+
+
+def uniform_width(config: TrainingConfig) -> int | None:
+    """Return the one width of all hidden layers, None where they differ."""
+    return config.hidden[0] if len(set(config.hidden)) == 1 else None
+
+
+def fit_dropout(dropout: Value, n_layers: int) -> Value:
+    """Return a dropout per layer for another number of layers.
+
+    Each layer keeps its probability, and layers that are added take that of the last one.
+    """
+    if not isinstance(dropout, tuple):
+        return dropout
+    return (dropout + dropout[-1:] * n_layers)[:n_layers]
+
+
+def apply(base: TrainingConfig, changes: Mapping[str, Value]) -> TrainingConfig:
+    """Return the configuration with changes, `layers` and `width` among them.
+
+    A dropout per layer that is not itself changed follows the number of layers (`fit_dropout`).
+
+    Raises:
+        ConfigError: the changed configuration does not make sense.
+    """
+    fields: dict[str, Any] = {n: value for n, value in changes.items() if n not in _SHAPE}
+    if changes.keys() & set(_SHAPE):
+        layers = changes.get("layers", len(base.hidden))
+        width = changes.get("width", uniform_width(base))
+        if width is None:
+            fault = (
+                f"layers = {layers} needs one width, but hidden = {describe(base.hidden)}. "
+                "Set width too, or set hidden instead."
+            )
+            raise ConfigError(fault_list("The configuration is invalid:", [fault]))
+        fields["hidden"] = (width,) * int(layers)  # type: ignore[arg-type]
+    if "hidden" in fields and "dropout" not in fields:
+        fields["dropout"] = fit_dropout(base.dropout, len(fields["hidden"]))
+    return base.replace(**fields)
+
+
+def overlapping(names: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Return those names that set the same thing as one of the others: `width` sets `hidden`."""
+    taken = set(others)
+    if "hidden" in taken:
+        taken.update(_SHAPE)
+    elif taken & set(_SHAPE):
+        taken.add("hidden")
+    return [name for name in names if name in taken]
 
 
 def value_text(value: Value) -> str:
@@ -17,6 +175,13 @@ def value_text(value: Value) -> str:
 def label_of(value: Value) -> Scalar:
     """Return what is recorded for a value: itself, or the text of a list."""
     return value_text(value) if isinstance(value, tuple) else value
+
+
+def current_label(config: TrainingConfig, name: str) -> Scalar | None:
+    """Return the label of what a configuration holds; None: it has layers of several widths."""
+    if name == "layers":
+        return len(config.hidden)
+    return uniform_width(config) if name == "width" else label_of(getattr(config, name))
 
 
 def short_text(value: Scalar) -> str:
@@ -35,103 +200,187 @@ def params_text(params: Mapping[str, Scalar]) -> str:
     return ", ".join(params_lines(params)) or "base"
 
 
-@dataclass(frozen=True)
-class IntRange:
-    """Whole numbers from low to high, both included, in steps of `step`."""
-
-    low: int
-    high: int
-    log: bool = False
-    step: int = 1
-
-    def contains(self, label: Scalar) -> bool:
-        if isinstance(label, bool) or not isinstance(label, int):
-            return False
-        return self.low <= label <= self.high and (label - self.low) % self.step == 0
-
-    @property
-    def allowed(self) -> str:
-        """Say in words what the range takes."""
-        steps = f" in steps of {self.step}" if self.step > 1 else ""
-        return f"a whole number from {self.low} to {self.high}{steps}"
+_SomeFields: TypeAlias = Annotated[dict[str, Any], PlainValidator(read_fields)]
 
 
-@dataclass(frozen=True)
-class FloatRange:
-    """Numbers from low to high, both included."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    def contains(self, label: Scalar) -> bool:
-        if isinstance(label, bool) or not isinstance(label, int | float):
-            return False
-        return self.low <= label <= self.high
-
-    @property
-    def allowed(self) -> str:
-        """Say in words what the range takes."""
-        return f"a number from {describe(self.low)} to {describe(self.high)}"
+def _check_unique(labels: Sequence[Scalar], hint: str = "") -> None:
+    label, n = Counter(labels).most_common(1)[0]
+    if n > 1:
+        raise ValueError(f"The value {value_text(label)} occurs twice.{hint}")
 
 
-@dataclass(frozen=True)
-class Choices:
-    """Separate values in no order. A sampler chooses among the labels."""
+class Sweep(BaseModel):
+    """The prescribed values of one hyperparameter; `set` changes the base for this sweep.
 
-    values: tuple[Value, ...]
+    Each value is the fields that it sets: most set the hyperparameter alone.
+    """
+
+    model_config = STRICT
+
+    name: str
+    values: tuple[_SomeFields, ...] = Field(min_length=1, strict=False)
+    set: _SomeFields = {}
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _spell_out(cls, values: object, info: ValidationInfo) -> object:
+        """Take plain values for tables that set the hyperparameter alone."""
+        if not isinstance(values, list | tuple):
+            return values
+        return [v if isinstance(v, Mapping) else {info.data["name"]: v} for v in values]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not all(self.name in value for value in self.values):
+            raise ValueError(f"Each of its values must set {self.name}.")
+        if own := overlapping(self.set, [self.name]):
+            raise ValueError(f"Take {', '.join(own)} out of set: this sweep varies it.")
+        hint = " Write a list of layers as [[64, 64], [128]]." if self.name == "hidden" else ""
+        _check_unique(self.labels, hint)
+        return self
 
     @property
     def labels(self) -> tuple[Scalar, ...]:
-        return tuple(label_of(value) for value in self.values)
+        """What a study records of each value.
 
-    def contains(self, label: Scalar) -> bool:
-        return label in self.labels
+        A value that sets further fields names them, as in `256 (batch_norm=false, dropout=0)`: a
+        label must mean the same configuration in every study.
+        """
+        labels = []
+        for value in self.values:
+            further = [f"{n}={value_text(v)}" for n, v in value.items() if n != self.name]
+            own = value[self.name]
+            labels.append(
+                f"{value_text(own)} ({', '.join(further)})" if further else label_of(own)
+            )
+        return tuple(labels)
+
+
+Conditions: TypeAlias = dict[str, tuple[Scalar, ...]]
+
+
+def _read_conditions(raw: object) -> Conditions:
+    """Read `{ scheduler = "step", layers = [2, 3] }` into labels, in an order no file changes."""
+    if not isinstance(raw, Mapping):
+        raise ValueError(f'Write it as when = {{ scheduler = "step" }}, not {describe(raw)}.')
+    labels: dict[str, set[Scalar]] = {name: set() for name in raw}
+    found: list[str] = []
+    for name, items in raw.items():
+        for item in items if isinstance(items, list | tuple) else [items]:
+            try:  # A list is written as its label, `64-64`.
+                value = parse_value(name, item) if isinstance(item, str) else item
+                labels[name].add(label_of(read_value(name, value)))
+            except ValueError as error:
+                found += error.args
+        if items in ([], ()):
+            found.append(f"The list of {name} is empty, so the condition never holds.")
+    if found:
+        raise ValueError(*found)
+    return {
+        name: tuple(sorted(labels[name], key=lambda label: (str(type(label)), label)))
+        for name in NAMES
+        if name in labels
+    }
+
+
+def _read_own(raw: object, info: ValidationInfo) -> Value:
+    """Read a value of the parameter that the record is about."""
+    return read_value(info.data["name"], raw)
+
+
+_Own: TypeAlias = Annotated[Any, PlainValidator(_read_own)]
+_When: TypeAlias = Annotated[dict[str, Any], PlainValidator(_read_conditions)]
+
+
+class Range(BaseModel):
+    """A parameter that is searched between two numbers, both included.
+
+    Of whole numbers only every `step`-th is tried. `when` names other parameters and the labels
+    that they must have; all of them must hold.
+    """
+
+    model_config = STRICT
+
+    name: str
+    low: _Own
+    high: _Own
+    log: bool = False
+    step: int = Field(default=1, ge=1)
+    when: _When = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high, step = self.low, self.high, self.step
+        ends = f"low is {describe(low)} and high is {describe(high)}"
+        if not all(type(end) in (int, float) for end in (low, high)):
+            raise ValueError("low and high must be numbers. List other values as choices = [...].")
+        if low > high:
+            raise ValueError(f"low must not be above high, but {ends}.")
+        if self.log and low <= 0:
+            raise ValueError(f"With log = true, low must be above 0, but is {describe(low)}.")
+        if step > 1 and (self.log or isinstance(low, float)):
+            other = "log = true" if self.log else "a range of fractions"
+            raise ValueError(f"step = {step} cannot be combined with {other}.")
+        if rest := (high - low) % step if step > 1 else 0:
+            raise ValueError(
+                f"Steps of {step} do not reach high, as {ends}. Use high = {high - rest} or "
+                f"{high - rest + step}."
+            )
+        return self
+
+    @property
+    def labels(self) -> Sequence[Scalar] | None:
+        """Every value of the range, None if there are too many to count."""
+        if isinstance(self.low, int):
+            return range(self.low, self.high + 1, self.step)
+        return [self.low] if self.low == self.high else None
+
+    @property
+    def allowed(self) -> str:
+        """Say in words what the parameter takes."""
+        kind = "a whole number" if isinstance(self.low, int) else "a number"
+        steps = f" in steps of {self.step}" if self.step > 1 else ""
+        return f"{kind} from {describe(self.low)} to {describe(self.high)}{steps}"
+
+    def contains(self, label: object) -> bool:
+        if isinstance(self.low, int):
+            return type(label) is int and label in range(self.low, self.high + 1, self.step)
+        return type(label) in (int, float) and bool(self.low <= label <= self.high)
+
+
+class Choices(BaseModel):
+    """A parameter that is searched among separate values in no order; `when` as in a range."""
+
+    model_config = STRICT
+
+    name: str
+    choices: tuple[_Own, ...] = Field(min_length=1, strict=False)
+    when: _When = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_unique(self.labels)
+        return self
+
+    @property
+    def labels(self) -> tuple[Scalar, ...]:
+        return tuple(label_of(value) for value in self.choices)
 
     @property
     def allowed(self) -> str:
         """Say in words what there is to choose from."""
-        return "one of " + ", ".join(value_text(value) for value in self.values)
+        return f"one of {', '.join(map(value_text, self.choices))}"
+
+    def contains(self, label: object) -> bool:
+        return label in self.labels
 
 
-Domain: TypeAlias = IntRange | FloatRange | Choices
+Parameter: TypeAlias = Range | Choices
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One searched parameter: a field of the configuration, `layers` or `width`.
-
-    `when` names other parameters and the labels they must have; all of them must hold.
-    """
-
-    name: str
-    domain: Domain
-    when: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
-
-    def is_active(self, params: Mapping[str, Scalar]) -> bool:
-        """Say whether the parameter is searched, given those that were chosen before it."""
-        return all(name in params and params[name] in labels for name, labels in self.when)
-
-
-@dataclass(frozen=True)
-class SweepValue:
-    """One value of a sweep: its label in a study, and the fields that it sets."""
-
-    label: Scalar
-    fields: tuple[tuple[str, Value], ...]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """The prescribed values of one hyperparameter; `set` changes the base for this sweep."""
-
-    name: str
-    values: tuple[SweepValue, ...]
-    set: tuple[tuple[str, Value], ...] = ()
-
-    @property
-    def labels(self) -> tuple[Scalar, ...]:
-        return tuple(value.label for value in self.values)
+def is_active(parameter: Parameter, params: Mapping[str, Scalar]) -> bool:
+    """Say whether a parameter is searched, given those that were chosen before it."""
+    return all(params.get(name) in labels for name, labels in parameter.when.items())
 
 
 @dataclass(frozen=True)
@@ -152,10 +401,9 @@ class Space:
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration of a grid or a small space, and the labels that tell it from the others.
+    """One configuration of a grid or a small space, with the labels of its parameters.
 
-    `ordinal` is its place among all combinations of a grid; those that are no other training than
-    an earlier one have no cell.
+    `ordinal` is its place among all combinations of a grid.
     """
 
     params: Mapping[str, Scalar]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-from hpo.config import nearest
+from hpo.config import did_you_mean
 from hpo.errors import UsageError
 from hpo.stats import ScoreKind
 
@@ -103,7 +103,6 @@ SCORES: Final[Mapping[str, Score]] = {
 def read_score(name: str) -> Score:
     """Return the score of this name, or raise UsageError where there is none."""
     if name not in SCORES:
-        near = nearest(name, SCORES)
-        hint = f"Did you mean {near}?" if near else f"It takes {', '.join(SCORES)}."
+        hint = did_you_mean(name, SCORES) or f"Use one of {', '.join(SCORES)}."
         raise UsageError(f"--metric cannot be {name[:60]!r}. {hint}")
     return SCORES[name]

@@ -9,7 +9,7 @@ import optuna
 from pydantic import Field, TypeAdapter, ValidationError
 
 from hpo import space as spaces
-from hpo.config import nearest
+from hpo.config import did_you_mean
 from hpo.errors import StudyError, fault_list, first_fault
 from hpo.option_texts import set_option
 from hpo.storage.database import DAMAGE, Database, damaged_study
@@ -119,12 +119,10 @@ def count_trials(storage: Database, name: str) -> int:
 def _load(storage: Database, name: str) -> optuna.Study:
     if study := find(storage, name):
         return study
-    near = nearest(name, study_names(storage))
-    hint = f" Did you mean {near}?" if near else ""
-    raise StudyError(
-        f"There is no study {name[:120]!r} in {storage.shown_url}.{hint} "
-        f"`hpo show{storage_option(storage.url)}` lists the studies."
-    )
+    hint = f"`hpo show{storage_option(storage.url)}` lists the studies."
+    if near := did_you_mean(name, study_names(storage)):
+        hint = f"{near} {hint}"
+    raise StudyError(f"There is no study {name[:120]!r} in {storage.shown_url}. {hint}")
 
 
 def study_names(storage: Database) -> list[str]:

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hpo.config import Activation, TrainingConfig
+from hpo.choices import Activation
+from hpo.config import TrainingConfig
 
 PACKET: Final = 32
 

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hpo.config import Loss, TrainingConfig
+from hpo.choices import Loss
+from hpo.config import TrainingConfig
 from hpo.training.layers import fill_up
 
 # Losses of images from logits, the targets of pneumonia and gamma; and their mean from logits, the

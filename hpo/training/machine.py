@@ -15,7 +15,8 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from hpo.config import Optimizer, TrainingConfig
+from hpo.choices import Optimizer
+from hpo.config import TrainingConfig
 from hpo.errors import UsageError
 
 PRECISIONS: Final = ("auto", "bf16", "fp32")

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hpo.config import Activation, Normalize, TrainingConfig
+from hpo.choices import Activation, Normalize
+from hpo.config import TrainingConfig
 
 ACTIVATIONS: Final[dict[Activation, Callable[[], nn.Module]]] = {
     "relu": nn.ReLU,

@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 import torch
 from torch import Tensor
 
-from hpo.config import Optimizer, Scheduler, TrainingConfig
+from hpo.choices import Optimizer, Scheduler
+from hpo.config import TrainingConfig
 from hpo.training.layers import Scratch
 
 # Defaults of torch.optim.

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hpo.config import FIELDS, Activation, Normalize, TrainingConfig
+from hpo.choices import Activation, Normalize
+from hpo.config import MAX_SIDE, MIN_SIDE, TrainingConfig
 from hpo.data import Pixels
 from hpo.errors import WeightsError, fault_list
 from hpo.option_texts import INPUT_SCALES, read_mean_and_deviation
@@ -35,7 +36,6 @@ _KEY: Final = re.compile(r"(?P<prefix>.*\.)?(?P<number>[0-9]{1,9})\.(?P<name>[^.
 _STATISTICS: Final = ("running_mean", "running_var", "num_batches_tracked")
 _WIDER: Final = {3: ", a Conv1d", 4: ", a Conv2d", 5: ", a Conv3d"}
 _MOST_FAULTS: Final = 20
-_SIDE: Final = FIELDS["image_size"]
 _ALLOWED: Final = (
     "What is read is an nn.Sequential of Linear and BatchNorm1d with activations and Dropout "
     "between them, as in the reports."
@@ -300,10 +300,10 @@ def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
             f"{names[0]} takes {n_inputs:,} values: no square image has this number of pixels"
             f"{hint * (3 * color**2 == n_inputs)}"
         )
-    elif not _SIDE.low <= side <= _SIDE.high:
+    elif not MIN_SIDE <= side <= MAX_SIDE:
         yield (
             f"{names[0]} takes {n_inputs:,} values: {side} x {side} pixels; sides from "
-            f"{_SIDE.low} to {_SIDE.high} are read"
+            f"{MIN_SIDE} to {MAX_SIDE} are read"
         )
     for (one, (_, given)), (other, (taken, _)) in pairwise(zip(names, sizes, strict=True)):
         if given != taken:

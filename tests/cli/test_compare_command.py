@@ -42,7 +42,7 @@ def test_two_studies_end_in_a_table_a_page_and_json(hpo: Hpo) -> None:
 def test_what_does_not_compare_is_refused_with_the_way_out(hpo: Hpo, xrays: Path) -> None:
     unknown = hpo("compare", "one", "twoo", "--json")
     assert unknown.code == 1
-    assert "did you mean two?" in unknown.json["error"]["message"]
+    assert "Did you mean two?" in unknown.json["error"]["message"]
 
     other = xrays.parent / "other"
     other.mkdir()

@@ -48,16 +48,11 @@ def test_a_grid_is_the_same_whatever_the_lanes_are(afresh: Afresh, xrays: Path) 
     assert numbers(afresh(*command, "--lanes", "3")) == numbers(alone)
 
 
-def test_a_search_keeps_its_course_in_other_lanes_on_other_cores_with_other_memory(
+def test_a_search_keeps_its_course_when_it_goes_on_in_other_lanes(
     afresh: Afresh, hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = (*SEARCH, "--data", xrays, "--lanes", "3", "--finalists", "0")
     whole = afresh(*command)
-    assert whole.json["window"] == 6
-    with monkeypatch.context() as patch:
-        patch.setattr(machine, "n_cores", lambda: 16)
-        patch.setattr(machine, "available_bytes", lambda _: 1)
-        assert numbers(afresh(*command, "--lanes", "auto")) == numbers(whole)
     monkeypatch.setenv("HPO_RUNS", str(tmp_path / "parts" / "runs"))
     parts = (*command, "--storage", f"sqlite:///{tmp_path}/parts/hpo.db", "--json")
     assert hpo(*parts, "--trials", "3").code == 0
@@ -106,6 +101,19 @@ def test_a_machine_of_many_cores_has_no_more_processes_than_trainings(
     command = ("grid", "--param", "hidden", "--values", values, "--repeats", "1", *GRID_SMALL)
     assert afresh(*command, "--data", xrays, "--lanes", "64").json["n_trained"] > 0
     assert len(started) == n_processes
+
+
+@pytest.mark.parametrize("free", [1, 1 << 40], ids=["little memory", "much memory"])
+def test_the_course_of_a_search_does_not_depend_on_lanes_cores_and_memory(
+    afresh: Afresh, xrays: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    command = (*SEARCH, "--data", xrays, "--trials", "9", "--finalists", "0")
+    whole = afresh(*command, "--lanes", "1")
+    assert whole.json["window"] == 6
+    monkeypatch.setattr(machine, "n_cores", lambda: 16)
+    monkeypatch.setattr(machine, "available_bytes", lambda _: free)
+    assert numbers(afresh(*command)) == numbers(whole)
+    assert numbers(afresh(*command, "--lanes", "8")) == numbers(whole)
 
 
 def test_another_window_is_another_study(hpo: Hpo, xrays: Path) -> None:

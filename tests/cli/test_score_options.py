@@ -113,7 +113,7 @@ def test_an_unknown_metric_is_refused_with_the_nearest(hpo: Hpo, xrays: Path) ->
     answer = hpo(*SEARCH, "--data", xrays, "--metric", "stress_acuracy")
     assert answer.code == 2
     assert "stress_acuracy" in answer.err
-    assert "did you mean stress_accuracy?" in answer.err
+    assert "Did you mean stress_accuracy?" in answer.err
 
 
 def test_a_stress_score_of_images_too_small_for_it_is_refused(hpo: Hpo, xrays: Path) -> None:

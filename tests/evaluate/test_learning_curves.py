@@ -154,7 +154,7 @@ def test_configurations_that_differ_in_epochs_or_loss_are_compared_by_what_they_
 ) -> None:
     fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
     short, long, _ = fake.summary.configurations
-    long = replace(long, config=replace(long.config, epochs=40, loss="mse"))
+    long = replace(long, config=long.config.replace(epochs=40, loss="mse"))
     found = compare_curves(replace(fake.summary, configurations=(short, long)), fake.runs)
     assert found is not None
     assert found.horizon == 12

@@ -4,7 +4,9 @@ import ctypes
 import datetime
 import errno
 import os
+import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -84,6 +86,25 @@ class Database:
             return connect(*arguments, factory=Connection, **options)
 
         sqlite3.connect = connected
+
+
+@dataclass(frozen=True)
+class SmallFiles:
+    """A process whose files can be no larger than this: the system itself refuses the rest."""
+
+    n_bytes: int
+
+    def __call__(self) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.n_bytes, self.n_bytes))
+
+
+@dataclass(frozen=True)
+class FullOutput:
+    """A process whose output goes to a file that takes nothing."""
+
+    def __call__(self) -> None:
+        sys.stdout = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w", encoding="utf-8")
 
 
 def _has_mounts() -> bool:

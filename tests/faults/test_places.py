@@ -13,9 +13,11 @@ from tests.faults.faults import (
     ClockSetBack,
     Database,
     Disk,
+    FullOutput,
     Impatience,
     ReadOnly,
     SmallDisk,
+    SmallFiles,
     has_mounts,
 )
 from tests.faults.studies import Study
@@ -75,6 +77,15 @@ def test_training_on_a_disk_that_is_too_small_goes_on_where_there_is_room(
     assert len(study.scores()) == 2
 
 
+@pytest.mark.parametrize("kilobytes", [1, 1024])
+def test_files_that_may_not_grow_further_are_said_and_training_goes_on(
+    study: Study, undisturbed: Any, kilobytes: int
+) -> None:
+    said(study.train(fault=SmallFiles(1024 * kilobytes)), "What is finished is kept")
+    assert study.train().code == 0
+    assert study.shown() == undisturbed
+
+
 @pytest.mark.parametrize(
     ("command", "step", "written"),
     [
@@ -113,6 +124,16 @@ def test_what_the_database_does_not_take_has_not_happened(
     assert (trained.home / "mine" / "report.html").exists()
     assert trained.call("evaluate", "mine", "--json").json["n_openings"] == 1
     assert trained.call("delete", "mine", "--yes").code == 0
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_a_result_that_could_not_be_printed_is_said(
+    study: Study, undisturbed: Any, option: tuple[str, ...]
+) -> None:
+    answer = study.call(*study.grid, *option, fault=FullOutput())
+    said(answer, "The output", "cannot be written: No space left on device")
+    assert study.call(*study.grid, "--json").json["n_trained"] == 0
+    assert study.shown() == undisturbed
 
 
 def test_training_needs_no_room_for_what_only_saves_time(

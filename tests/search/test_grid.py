@@ -10,7 +10,7 @@ from hpo.config import Scalar
 from hpo.errors import DeviceError, OutOfMemoryError
 from hpo.run.loop import EpochDone, StackShrunk
 from hpo.search.trials import first_repeat, requeue_running, start
-from hpo.space import Cell, Sweep, SweepValue
+from hpo.space import Cell, Sweep
 from hpo.study.gathering import summarize
 from hpo.study.record import Goal
 from tests.clocked import ClockedStack
@@ -116,10 +116,8 @@ def test_a_grid_that_has_begun_is_not_taken_for_complete(bench: Bench) -> None:
 SOME_ALIKE = replace(
     SPACE,
     sweeps={
-        "scheduler": Sweep(
-            "scheduler", tuple(SweepValue(s, (("scheduler", s),)) for s in ("none", "step"))
-        ),
-        "step_size": Sweep("step_size", tuple(SweepValue(n, (("step_size", n),)) for n in (1, 2))),
+        "scheduler": Sweep(name="scheduler", values=("none", "step")),
+        "step_size": Sweep(name="step_size", values=(1, 2)),
     },
 )
 

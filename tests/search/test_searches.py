@@ -14,7 +14,7 @@ from hpo.errors import StudyError
 from hpo.search.proposals import SAMPLERS
 from hpo.search.pruning import PRUNERS
 from hpo.search.tpe import REPORTS
-from hpo.space import Choices, FloatRange, IntRange, Parameter
+from hpo.space import Choices, Parameter, Range
 from hpo.study.gathering import summarize
 from hpo.study.record import PRUNERS as PRUNER_NAMES
 from hpo.study.record import SAMPLERS as SAMPLER_NAMES
@@ -56,7 +56,7 @@ def by_ordinal(study: optuna.Study, *, fresh: bool) -> dict[int, list[float]]:
     [
         (search(), {"learning_rate": 1e-3, "scheduler": "none"}),
         # A base outside of the ranges is moved into them.
-        (over(Parameter("learning_rate", FloatRange(0.1, 0.2))), {"learning_rate": 0.1}),
+        (over(Range(name="learning_rate", low=0.1, high=0.2)), {"learning_rate": 0.1}),
     ],
 )
 def test_a_search_begins_with_the_base_configuration(
@@ -68,8 +68,8 @@ def test_a_search_begins_with_the_base_configuration(
 
 
 def test_a_base_that_the_ranges_cannot_express_is_left_out(bench: Bench) -> None:
-    others = Parameter("optimizer", Choices(("sgd", "rmsprop")))
-    study = bench.study(over(others, Parameter("dropout", FloatRange(0.1, 0.2))))
+    others = Choices(name="optimizer", choices=("sgd", "rmsprop"))
+    study = bench.study(over(others, Range(name="dropout", low=0.1, high=0.2)))
     bench.train(study, Goal(1, 3))
     assert all(t.params["optimizer"] in ("sgd", "rmsprop") for t in study.trials)
     assert study.trials[0].params["dropout"] != 0.2
@@ -101,7 +101,7 @@ def test_a_search_in_parts_is_the_search_in_one_and_another_seed_is_another(
 
 
 def test_a_failed_configuration_is_replaced_by_another(bench: Bench) -> None:
-    wide = Parameter("learning_rate", FloatRange(1e-3, 10.0, log=True))
+    wide = Range(name="learning_rate", low=1e-3, high=10.0, log=True)
     study = bench.study(over(wide, learning_rate=10.0))
     done = bench.train(study, Goal(1, 4))
     assert [d.outcome for d in done].count("complete") == 4
@@ -112,10 +112,10 @@ def test_a_failed_configuration_is_replaced_by_another(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("of", "reason"),
     [
-        (over(Parameter("learning_rate", FloatRange(10.0, 10.0)),
-              Parameter("dropout", FloatRange(0.0, 0.5)), learning_rate=10.0),
+        (over(Range(name="learning_rate", low=10.0, high=10.0),
+              Range(name="dropout", low=0.0, high=0.5), learning_rate=10.0),
          "not finite in epoch 2"),
-        (over(Parameter("learning_rate", FloatRange(1e-6, 1.0, log=True)), batch_size=128),
+        (over(Range(name="learning_rate", low=1e-6, high=1.0, log=True), batch_size=128),
          "batch_size 128 is larger than 64 images"),
     ],
 )  # fmt: skip
@@ -231,7 +231,9 @@ def test_a_larger_goal_chooses_finalists_anew_and_keeps_what_is_trained(bench: B
 def test_a_space_with_fewer_configurations_than_the_goal_is_gone_through_once(
     bench: Bench, sizes: tuple[int, ...], n_failed: int
 ) -> None:
-    few = over(Parameter("batch_size", Choices(sizes)), Parameter("dropout", Choices((0.0, 0.5))))
+    few = over(
+        Choices(name="batch_size", choices=sizes), Choices(name="dropout", choices=(0.0, 0.5))
+    )
     study, goal = bench.study(few), Goal(1, 50)
     assert open_source(study, few, goal).n_left() == 6
     done = bench.train(study, goal)
@@ -243,7 +245,7 @@ def test_a_space_with_fewer_configurations_than_the_goal_is_gone_through_once(
 def test_a_larger_goal_completes_a_small_space_of_which_one_was_tried_twice(
     bench: Bench,
 ) -> None:
-    study = bench.study(over(Parameter("batch_size", Choices((8, 16, 64)))))
+    study = bench.study(over(Choices(name="batch_size", choices=(8, 16, 64))))
     bench.train(study, Goal(1, 2))
     assert [t.params["batch_size"] for t in study.trials] == [16, 16]
     bench.train(study, Goal(1, 3))
@@ -254,9 +256,9 @@ def test_a_larger_goal_completes_a_small_space_of_which_one_was_tried_twice(
     ("parameters", "most", "expected"),
     [
         (SPACE.search, 1000, None),
-        ((Parameter("batch_size", IntRange(8, 12, step=2)),), 3, [8, 10, 12]),
-        ((Parameter("batch_size", IntRange(8, 12, step=2)),), 2, None),
-        ((Parameter("dropout", FloatRange(0.5, 0.5)),), 1, [0.5]),
+        ((Range(name="batch_size", low=8, high=12, step=2),), 3, [8, 10, 12]),
+        ((Range(name="batch_size", low=8, high=12, step=2),), 2, None),
+        ((Range(name="dropout", low=0.5, high=0.5),), 1, [0.5]),
     ],
 )
 def test_an_open_range_has_no_end(

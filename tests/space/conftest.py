@@ -30,7 +30,7 @@ def faults_of(space_from: SpaceFrom) -> FaultsOf:
         with pytest.raises(SpaceError) as caught:
             space_from(text)
         summary, *lines = str(caught.value).splitlines()
-        assert summary.endswith("mine.toml cannot be used as a space:")
+        assert summary.endswith("mine.toml is not valid:")
         return [line.removeprefix("  - ") for line in lines]
 
     return faults

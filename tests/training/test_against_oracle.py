@@ -6,7 +6,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from hpo.config import Activation, Loss, Optimizer, Scheduler, TrainingConfig
+from hpo.choices import Activation, Loss, Optimizer, Scheduler
+from hpo.config import TrainingConfig
 from hpo.training import stack
 from hpo.training.engine import TrainingResult
 from tests.training import oracle

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from hpo.config import Activation, Loss, Optimizer, Scheduler, TrainingConfig
+from hpo.choices import Activation, Loss, Optimizer, Scheduler
+from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import TrainingError
 from hpo.training import cohort

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hpo.config import Activation
+from hpo.choices import Activation
 from hpo.data import Pixels
 from hpo.errors import WeightsError
 from hpo.training.model import ACTIVATIONS

@@ -1,0 +1,170 @@
+"""Changes of a space from the command line: `--set`, `--epochs`, `--values`, `--param`."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
+from typing import Final
+
+from pydantic import ValidationError
+
+from hpo.config import TrainingConfig, Value, faults
+from hpo.errors import ConfigError, UsageError, fault_list
+from hpo.space.files import order_by_conditions
+from hpo.space.records import (
+    NAMES,
+    Conditions,
+    Parameter,
+    Space,
+    Sweep,
+    apply,
+    current_label,
+    overlapping,
+    parse_value,
+    read_fields,
+    unknown_name,
+    value_text,
+)
+
+# A comma between values: one that stands in no brackets.
+_COMMA: Final = re.compile(r",(?![^\[\]]*\])")
+
+
+def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = None) -> Space:
+    """Pin fields (`--set NAME=VALUE`, `--epochs N`): base has them, and no search varies them.
+
+    Values may be texts of the command line. Conditions on a pinned parameter are settled:
+    searched parameters that can no longer have an effect leave the search. A sweep's `set` gives
+    way to what is pinned.
+
+    Raises:
+        UsageError: unknown names, values that cannot be used; all faults at once.
+    """
+    raw = {n: parse_value(n, v) if isinstance(v, str) else v for n, v in values.items()}
+    found: list[str] = []
+    if epochs is not None and raw.setdefault("epochs", epochs) != epochs:
+        found.append(f"--set epochs={values['epochs']} and --epochs {epochs} differ. Keep one.")
+    try:
+        changes = read_fields(raw)
+        base = apply(space.base, changes)
+    except (ValueError, ConfigError) as error:
+        found += faults(error)
+    if found:
+        raise UsageError(fault_list("--set or --epochs is invalid:", found))
+    sweeps = {name: _without(sweep, changes) for name, sweep in space.sweeps.items()}
+    taken = set(overlapping((parameter.name for parameter in space.search), changes))
+    search = _settle(space.search, taken, base)
+    pinned = tuple(dict.fromkeys([*space.pinned, *changes]))
+    return Space(space.name, base, sweeps, search, pinned)
+
+
+def with_values(space: Space, texts: Mapping[str, str]) -> Space:
+    """Replace the values of sweeps (`--values NAME=V,V,V`), or begin a sweep with them.
+
+    A list is one value: `hidden=64-64,128` or `dropout=0.5,[0.9,0.9,0.8]`. What the space
+    prescribes beside the values (`set`) stays.
+
+    Raises:
+        UsageError: unknown names, values that cannot be used; all faults at once.
+    """
+    sweeps, found = dict(space.sweeps), []
+    for name, text in texts.items():
+        if name not in NAMES:
+            found.append(unknown_name(name))
+            continue
+        values = [parse_value(name, part) for part in _COMMA.split(text)]
+        changes = sweeps[name].set if name in sweeps else {}
+        try:
+            sweeps[name] = Sweep.model_validate({"name": name, "values": values, "set": changes})
+        except ValidationError as error:
+            found += faults(error, name)
+    if found:
+        raise UsageError(fault_list("--values is invalid:", found))
+    return replace(space, sweeps={name: sweeps[name] for name in NAMES if name in sweeps})
+
+
+def restrict(space: Space, names: Sequence[str]) -> Space:
+    """Search the named parameters only (`--param` in a search); the rest stays at the base.
+
+    `hidden` stands for `layers` and `width` where those are searched.
+
+    Raises:
+        UsageError: a name is not searched, or has no effect while the rest stays at the base.
+    """
+    searched = {parameter.name: parameter for parameter in space.search}
+    found: list[str] = []
+    kept: set[str] = set()
+    for name in names:
+        own = [name] if name in searched else overlapping(searched, {name} & {"hidden"})
+        kept.update(own)
+        if not own:
+            found.append(_not_searched(space, name))
+    search = _settle(space.search, searched.keys() - kept, space.base)
+    lost = kept - {parameter.name for parameter in search}
+    found += [_without_effect(searched[name]) for name in searched if name in lost]
+    if found:
+        raise UsageError(fault_list("--param is invalid:", found))
+    return replace(space, search=search)
+
+
+def _without(sweep: Sweep, pinned: Iterable[str]) -> Sweep:
+    overruled = overlapping(sweep.set, pinned)
+    left = {name: value for name, value in sweep.set.items() if name not in overruled}
+    return sweep.model_copy(update={"set": left})
+
+
+def _settle(
+    search: Iterable[Parameter], taken: Set[str], base: TrainingConfig
+) -> tuple[Parameter, ...]:
+    """Take parameters out of a search; they have the base's values from now on.
+
+    A condition on one of them holds or does not, once for all. Where it holds, the conditions
+    of the parameter that was taken out are inherited; a parameter with a condition that does not
+    hold leaves the search too.
+    """
+    left: list[Parameter] = []
+    inherited: dict[str, Conditions | None] = {}
+    for parameter in search:
+        when = _settled_conditions(parameter, inherited, base)
+        if parameter.name in taken or when is None:
+            inherited[parameter.name] = when
+        else:
+            ordered = {name: when[name] for name in NAMES if name in when}
+            left.append(parameter.model_copy(update={"when": ordered}))
+    return order_by_conditions(left)
+
+
+def _settled_conditions(
+    parameter: Parameter, inherited: Mapping[str, Conditions | None], base: TrainingConfig
+) -> Conditions | None:
+    """Return the conditions that are left, None if they can never hold."""
+    left: Conditions = {}
+    for name, labels in parameter.when.items():
+        more: Conditions | None = {name: labels}
+        if name in inherited:
+            more = inherited[name] if current_label(base, name) in labels else None
+        if more is None:
+            return None
+        for other, allowed in more.items():
+            before = left.get(other, allowed)
+            left[other] = tuple(label for label in before if label in allowed)
+    return left if all(left.values()) else None
+
+
+def _not_searched(space: Space, name: str) -> str:
+    if name not in NAMES:
+        return unknown_name(name)
+    if overlapping(space.pinned, [name]):
+        return f"--param {name} is fixed by --set or --epochs. Drop one of the two."
+    return f"--param {name} is not searched in the space {space.name}."
+
+
+def _without_effect(parameter: Parameter) -> str:
+    conditions = " and ".join(
+        f"{name} = {' or '.join(map(value_text, labels))}"
+        for name, labels in parameter.when.items()
+    )
+    name, labels = next(iter(parameter.when.items()))
+    return (
+        f"--param {parameter.name} is searched only where {conditions}, and the base differs. "
+        f"Add --param {name}, or --set {name}={value_text(labels[0])}."
+    )
