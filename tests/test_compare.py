@@ -11,7 +11,7 @@ import pytest
 from hpo import space
 from hpo.errors import StudyError, UsageError
 from hpo.evaluate.studies import Comparison, compare, to_document
-from hpo.report.comparison import render_comparison
+from hpo.report.page import render_comparison
 from hpo.stats import outcome
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
@@ -214,7 +214,7 @@ def test_studies_with_different_scores_are_compared_by_accuracy_and_that_is_said
     assert "search-1 by accuracy under stress" in both.notes[0]
     assert to_document(both)["score"]["name"] == "accuracy"
     page = render_comparison(both, RunStore(tmp_path / "b"))
-    assert f"#{search.best.number}: " in page
+    assert f"#{search.best.number} of search-1: " in page
     with pytest.raises(StudyError, match="has no stress_brier on record"):
         compare([swept, search], metric="stress_brier")
     with pytest.raises(UsageError, match="--metric cannot be"):

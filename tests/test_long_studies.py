@@ -16,7 +16,7 @@ from hpo.plots.axes import thinned
 from hpo.plots.search import history_info, slice_infos
 from hpo.plots.sweep import sweep_info
 from hpo.report.page import render
-from hpo.report.table import MAX_ROWS
+from hpo.report.sections import MAX_ROWS
 from hpo.storage.runs import RunStore
 from hpo.study.gathering import summarize
 from hpo.study.summary import StudySummary, to_document
@@ -88,10 +88,9 @@ def test_a_search_says_what_its_figures_and_tables_leave_out(search: Long) -> No
         "Of 1,050 crosses 189 are drawn: the best 66 and one in 8 of the others.",
         "Of 1,800 configurations 237 are drawn: the best 80 and one in 11 of the others.",
         "Of 1800 configurations, the best 5 are shown.",
-        "200 configurations with a score",
         "1600 more configurations are left out here",
         "Pruned (1050)",
-        "850 more are left out here; hpo show search --json has them all.",
+        "850 more are left out here; hpo show search --json has all of them.",
     ):
         assert said in search.text
 

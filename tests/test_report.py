@@ -1,23 +1,33 @@
-"""The page of a study: what it says, what it escapes, how it is written."""
+"""The page of a study: what it says, what it escapes, how it looks, how it is written."""
 
 import dataclasses
+import json
 import re
+from collections import defaultdict
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import hpo.report
 from hpo.errors import HpoError
+from hpo.evaluate.learning_curves import compare_curves
+from hpo.evaluate.studies import compare
+from hpo.plots.axes import GRAY, PALETTE
 from hpo.report import write_report
-from hpo.report.page import render
-from hpo.report.table import table
+from hpo.report.page import render, render_comparison
+from hpo.report.sections import CHANGES, facts
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
+from hpo.study.score import SCORES
 from hpo.study.summary import StudySummary
+from hpo.training import battery
 from tests.fake_studies import (
     PAYLOAD,
     PHANTOM,
     FakeStudy,
+    add_finalists,
     fake_grid,
     fake_record,
     fake_search,
@@ -25,6 +35,10 @@ from tests.fake_studies import (
 )
 
 VOID = {"meta", "img", "br", "link"}
+CSS = (Path(hpo.report.__file__).parent / "page.css").read_text()
+MODES = dict(
+    zip(("light", "dark"), CSS.split("@media (prefers-color-scheme: dark)")[:2], strict=True)
+)
 
 
 class Outline(HTMLParser):
@@ -71,69 +85,68 @@ def empty_study(folder: Path, kind: str = "grid") -> FakeStudy:
     return FakeStudy(fake_record(kind, names), RunStore(folder), Goal(5, 30))
 
 
-def test_a_grid_has_its_short_answer_figures_table_and_commands(tmp_path: Path) -> None:
-    page = outline(fake_grid(tmp_path, ["batch_size"]))
-    for heading in ("In short", "The sweep", "History", "Curves", "Configurations"):
-        assert heading in page.text
-    assert "3 configurations of batch_size, 5 repeats each, on chest_xray" in page.text
-    assert "1600 training and 400 validation" in page.text
-    assert "15 finished" in page.text
-    assert "hpo show fake" in page.text
-    assert "hpo grid --param batch_size --data data/chest_xray" in page.text
-
-
-def test_the_best_is_told_with_its_interval_and_the_baselines(tmp_path: Path) -> None:
+def test_a_grid_has_its_short_answer_verdict_figures_table_and_commands(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path, ["batch_size"])
-    best = fake.summary.best
+    best, verdict = fake.summary.best, fake.summary.verdict
     assert best is not None
     assert best.score is not None
     assert best.score.mean is not None
     assert best.score.low is not None
-    text = outline(fake).text
-    assert f"Best configuration by mean batch_size {best.params['batch_size']}" in text
-    assert f"Validation accuracy {100 * best.score.mean:.1f} %" in text
-    assert f"95 % interval {100 * best.score.low:.1f} to" in text
-    assert f"{100 * (best.score.mean - 0.734):.1f} points above majority class" in text
-    assert "baseline: logistic regression" in text
-
-
-def test_a_grid_states_its_verdict_on_every_pair(tmp_path: Path) -> None:
-    fake = fake_grid(tmp_path, ["batch_size"])
-    verdict = fake.summary.verdict
     assert verdict is not None
     text = outline(fake).text
+    mean, low = best.score.mean, best.score.low
+    for said in (
+        "3 configurations of batch_size, 5 repeats each, on chest_xray",
+        "1600 training and 400 validation",
+        f"Best configuration by mean batch_size {best.params['batch_size']}",
+        f"Validation accuracy {100 * mean:.1f} %",
+        f"95 % interval {100 * low:.1f} to",
+        f"{100 * (mean - 0.734):.1f} points above majority class",
+        "15 finished",
+        "baseline: logistic regression",
+        "hpo show fake",
+        "hpo grid --param batch_size --data data/chest_xray",
+        *(pair.sentence for pair in verdict.pairs),
+        *("Sweep", "History", "Curves", "Learning curves", "Configurations"),
+    ):
+        assert said in text
     assert len(verdict.pairs) == 3
-    for pair in verdict.pairs:
-        assert pair.sentence in text
-    assert "Intervals that overlap tell no winner" not in text
+    assert "hpo resume" not in text
+    assert "Importance" not in text
+
+
+@pytest.mark.parametrize("metric", SCORES)
+def test_a_search_is_told_by_its_score_beside_the_accuracy_of_the_baselines(
+    tmp_path: Path, metric: str
+) -> None:
+    fake = fake_search(tmp_path, 20, metric=metric)
+    best, score, text = fake.summary.best, SCORES[metric], outline(fake).text
+    assert best is not None
+    assert best.score is not None
+    assert best.score.mean is not None
+    accuracy = best.repeats[0].accuracy
+    assert accuracy is not None
+    mean = score.text(best.score.mean).replace("\u00a0", " ")
+    assert f"Validation {score.title} {mean}" in text
+    assert f"{100 * (accuracy - 0.734):.1f} points above majority class" in text
+    assert re.search(r"Baseline: logistic regression(, accuracy)? 92\.1 %", text)
+    for said in ("tpe, pruner: median", "Score by parameter", "Importance of the parameters"):
+        assert said in text
+    assert "so its score is partly luck" in text
+    assert ("baseline: logistic regression" in text) is score.is_accuracy
 
 
 def test_without_a_verdict_no_sentence_calls_a_difference_real(tmp_path: Path) -> None:
     text = outline(fake_search(tmp_path, 30)).text
     assert "Verdict" not in text
+    assert "One repeat gives no interval" in text
     # What is said of one configuration alone compares its validation with its training.
     before, _, rest = text.partition("Warnings")
     text = before + rest[rest.index("History") :]
     assert not re.search(r"significan|beats|better than|really|proves|winner is", text)
 
 
-def test_a_search_names_its_sampler_and_says_that_the_best_is_lucky(tmp_path: Path) -> None:
-    text = outline(fake_search(tmp_path, 30)).text
-    assert "tpe, pruner: median" in text
-    assert "Score by parameter" in text
-    assert "Importance of the parameters" in text
-    assert "part of that score is luck" in text
-    assert "With one repeat there is no interval" in text
-
-
-def test_the_rows_of_a_search_stand_by_score_those_of_a_grid_in_its_order(tmp_path: Path) -> None:
-    found, swept = fake_search(tmp_path, 20), fake_grid(tmp_path, ["learning_rate"], n_repeats=2)
-    means = [row.cells[0] for row in table(found.summary).rows if row.kind != "baseline"]
-    assert means == sorted(means, reverse=True)
-    assert [row.cells[0] for row in table(swept.summary).rows][:3] == ["0.1", "0.01", "0.001"]
-
-
-def test_pruned_and_failed_trainings_are_told_with_their_reasons(tmp_path: Path) -> None:
+def test_pruned_and_failed_trainings_are_listed_with_their_reasons(tmp_path: Path) -> None:
     fake = fake_search(tmp_path, 40)
     text = outline(fake).text
     assert fake.summary.count("failed") == 4
@@ -142,20 +155,33 @@ def test_pruned_and_failed_trainings_are_told_with_their_reasons(tmp_path: Path)
     assert text.count("pruned in epoch 4 at") == fake.summary.count("pruned")
 
 
-def test_a_conditional_parameter_has_a_dash_where_it_is_not(tmp_path: Path) -> None:
-    fake = fake_search(tmp_path, 10)
-    n_without = sum("momentum" not in c.params for c in fake.summary.configurations if c.scores)
-    page = render(fake.summary, fake.study, fake.runs)
-    assert n_without > 0
-    assert len(re.findall(r"<td>–</td>", page)) >= n_without
+def test_a_grid_has_a_row_per_measure_of_its_learning_curves(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"])
+    found = compare_curves(fake.summary, fake.runs)
+    assert found is not None
+    text = outline(fake).text
+    measures = ("epochs to 93 %", "fluctuation, points", "one point below the lowest")
+    for said in (*measures, found.comparisons[0].pairs[0].sentence, found.outcome[-1]):
+        assert said in text
+    assert "All comparisons" not in outline(fake_search(tmp_path / "b", 12)).text
+
+
+def test_robustness_is_there_where_the_battery_was_measured(tmp_path: Path) -> None:
+    assert "Robustness" not in outline(fake_grid(tmp_path / "a", ["learning_rate"])).text
+    fake = fake_grid(tmp_path / "b", ["learning_rate"], n_repeats=2, metric="stress_accuracy")
+    text = outline(fake).text
+    for change in ("shifted", "noisy", "blurred"):
+        assert CHANGES[change] in text
+    assert 'is "noisy": accuracy' in text
+    assert tuple(CHANGES) == battery.names()
 
 
 @pytest.mark.parametrize("kind", ["grid", "search"])
 def test_a_study_without_a_finished_trial_has_a_page(tmp_path: Path, kind: str) -> None:
     text = outline(empty_study(tmp_path, kind)).text
-    assert "none yet" in text
-    assert "0 finished" in text
-    assert "hpo resume fake" in text
+    for said in ("none yet", "0 finished", "hpo resume fake"):
+        assert said in text
+    assert "Learning curves" not in text
 
 
 def test_an_unfinished_grid_says_how_to_finish_it(tmp_path: Path) -> None:
@@ -163,55 +189,61 @@ def test_an_unfinished_grid_says_how_to_finish_it(tmp_path: Path) -> None:
     fake.complete(fake.ask({"batch_size": 32}, fake.record.space.base, 0), [0.8, 0.9])
     text = outline(fake).text
     assert "No configuration has all its repeats yet" in text
-    assert "1 of 5" in text
     assert "hpo resume fake" in text
-    assert "hpo resume" not in outline(fake_grid(tmp_path, ["batch_size"])).text
 
 
-def test_the_phantom_is_said_loudly_and_real_data_are_not_called_that(tmp_path: Path) -> None:
+def test_the_phantom_is_named_loudly_and_real_data_are_not(tmp_path: Path) -> None:
     phantom = fake_grid(tmp_path / "a", ["batch_size"], n_repeats=1, data=PHANTOM)
     real = fake_grid(tmp_path / "b", ["batch_size"], n_repeats=1)
     assert "Synthetic data." in outline(phantom).text
     assert "Synthetic data." not in outline(real).text
 
 
-def test_what_the_last_call_did_is_told(tmp_path: Path) -> None:
+def test_the_last_call_and_another_database_are_named(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
-    summary = dataclasses.replace(fake.summary, n_trained=2, n_reused=1)
-    assert "the last call trained 2, reused 1" in outline(fake, summary).text
-
-
-def test_another_database_is_named_in_every_command(tmp_path: Path) -> None:
-    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
-    summary = dataclasses.replace(fake.summary, storage="sqlite:///my studies/a.db")
-    assert "hpo export fake --storage 'sqlite:///my studies/a.db'" in outline(fake, summary).text
+    storage = "sqlite:///my studies/a.db"
+    summary = dataclasses.replace(fake.summary, n_trained=2, n_reused=1, storage=storage)
+    text = outline(fake, summary).text
+    assert "the last call trained 2, reused 1" in text
+    assert f"hpo export fake --storage '{storage}'" in text
     assert "--storage" not in outline(fake).text
 
 
-def test_the_page_is_valid_enough_to_be_read_aloud(tmp_path: Path) -> None:
-    fake = fake_search(tmp_path, 30)
+def test_how_many_finalists_were_asked_for_is_a_fact_of_the_study(tmp_path: Path) -> None:
+    fake = add_finalists(fake_search(tmp_path, 14, metric="stress_brier"), 0.90, 0.95, 0.88)
+    stated = dict(facts(fake.summary))
+    assert stated["Finalists"] == "3, each with 4 new repeats"
+    assert stated["Score"] == "stress_brier, mean brier over the stress battery, lower is better"
+
+
+def test_the_page_is_valid_and_can_be_read_aloud(tmp_path: Path) -> None:
+    fake = add_finalists(fake_search(tmp_path, 50, metric="stress_auroc"), 0.90, 0.95, 0.88)
     html = render(fake.summary, fake.study, fake.runs)
     page = Outline(html)
     assert html.startswith('<!DOCTYPE html>\n<html lang="en">')
     assert page.tags.count("h1") == 1
-    assert page.tags.count("caption") == page.tags.count("table")
+    assert page.tags.count("caption") == page.tags.count("table") > 3
+    assert page.tags.count("figcaption") == page.tags.count("figure") > 3
     assert len(page.ids) == len(set(page.ids))
     assert set(page.references) <= set(page.ids)
-
-
-def test_the_page_holds_plotly_once_loads_nothing_and_is_small(tmp_path: Path) -> None:
-    fake = fake_search(tmp_path, 50)
-    html = render(fake.summary, fake.study, fake.runs)
     assert len(html.encode()) < 6_000_000
     assert html.count("plotly.js v") == 1
     assert "default-src 'none'" in html
-    Outline(html)
 
 
-def test_nothing_from_outside_gets_into_the_markup(tmp_path: Path) -> None:
-    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
-    fake.fail(fake.ask({"batch_size": 32}, fake.record.space.base, 2), PAYLOAD)
-    html = render(hostile(fake.summary), fake.study, fake.runs)
+@pytest.mark.parametrize("kind", ["grid", "finalists"])
+def test_nothing_from_outside_gets_into_the_markup(tmp_path: Path, kind: str) -> None:
+    if kind == "grid":
+        fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
+        fake.fail(fake.ask({"batch_size": 32}, fake.record.space.base, 2), PAYLOAD)
+        summary = hostile(fake.summary)
+    else:
+        fake = add_finalists(fake_search(tmp_path, 14), 0.90, 0.95, 0.88)
+        summary = hostile(fake.summary)
+        # A name of a searched parameter comes from the space file, which is read; these do not.
+        record = dataclasses.replace(summary.record, kind="grid", names=("batch_size",))
+        summary = dataclasses.replace(summary, record=record)
+    html = render(summary, fake.study, fake.runs)
     Outline(html)
     assert html.count("&lt;script&gt;document.body") > 8
     assert "<img" not in html
@@ -228,14 +260,8 @@ def test_the_report_is_written_whole_and_again(tmp_path: Path) -> None:
     write_report(fake.summary, fake.study, fake.runs, folder)
     assert path.read_text(encoding="utf-8") == first
     assert [p.name for p in folder.iterdir()] == ["report.html"]
-
-
-def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
-    fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(HpoError, match=r"cannot be written: .*hpo report fake") as error:
-        write_report(fake.summary, fake.study, fake.runs, tmp_path / "file" / "fake")
-    assert "HPO_RUNS" not in str(error.value)
+    with pytest.raises(HpoError, match=r"cannot be written: .*hpo report fake"):
+        write_report(fake.summary, fake.study, fake.runs, path / "fake")
 
 
 def test_a_very_large_study_shows_the_best_and_says_what_is_left_out(tmp_path: Path) -> None:
@@ -243,6 +269,64 @@ def test_a_very_large_study_shows_the_best_and_says_what_is_left_out(tmp_path: P
     fake.complete(fake.ask({"dropout": 0.5}, fake.record.space.base, 0), [0.9], has_run=False)
     one = fake.summary.configurations[0]
     summary = dataclasses.replace(fake.summary, configurations=(one,) * 260)
-    text = outline(fake, summary).text
-    assert "200 configurations with a score" in text
-    assert "60 more configurations are left out here" in text
+    assert "60 more configurations are left out here" in outline(fake, summary).text
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_a_comparison_is_written_in_its_score(tmp_path: Path, metric: str) -> None:
+    one = fake_grid(tmp_path / "a", ["batch_size"], n_repeats=2, metric=metric)
+    other = fake_grid(tmp_path / "b", ["learning_rate"], n_repeats=2, metric=metric)
+    both = compare([one.summary, other.summary])
+    assert both.best.rank == max(entry.rank for entry in both.entries)
+    text = Outline(render_comparison(both, other.runs)).text
+    assert f"Mean validation {both.score.title}" in text
+    assert ("of the difference in points" in text) is both.score.kind.is_share
+    assert (f"A lower {both.score.title} is better" in text) is not both.score.kind.is_share
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance of `#rrggbb` by WCAG 2."""
+    shares = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_points_and_texts_are_seen_on_a_light_page_and_on_a_dark_one(mode: str) -> None:
+    color = dict(re.findall(r"--(\w+): (#\w{6});", MODES[mode]))
+    assert min(contrast(shade, color["card"]) for shade in (*PALETTE, GRAY)) >= 3
+    texts, grounds = ("ink", "muted", "accent"), ("card", "page")
+    pairs = [(text, ground) for text in texts for ground in grounds]
+    pairs += [("ink", "best"), ("ink", "warning")]
+    assert min(contrast(color[text], color[ground]) for text, ground in pairs) >= 4.5
+    # A filter would make other colors of these.
+    assert "filter:" not in CSS
+
+
+@pytest.mark.parametrize("kind", ["grid", "search"])
+def test_no_point_is_pale_and_a_line_style_means_the_same_in_every_figure(
+    tmp_path: Path, kind: str
+) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=3)
+    if kind == "search":
+        fake = add_finalists(fake_search(tmp_path, 14), 0.90, 0.95, 0.88)
+    page = render(fake.summary, fake.study, fake.runs)
+    figures = re.findall(r"<script[^>]*data-figure[^>]*>(.*?)</script>", page, re.DOTALL)
+    traces: list[dict[str, Any]] = [t for figure in figures for t in json.loads(figure)["data"]]
+    marked = [t["marker"]["color"] for t in traces if "color" in t.get("marker", {})]
+    shades = {c for color in marked for c in (color if isinstance(color, list) else [color])}
+    assert shades
+    assert all(c == GRAY or c.endswith(",1)") for c in shades)
+    meanings: defaultdict[str, set[str]] = defaultdict(set)
+    for trace in traces:
+        dash = trace.get("line", {}).get("dash", "solid")
+        if trace.get("line", {}).get("color") == GRAY and dash != "solid":
+            meanings[dash].add(re.sub(r" [\d.]+\s%$", "", trace["name"]))
+    assert {"training"} in meanings.values()
+    assert all(len(names) == 1 for names in meanings.values()), meanings
+    assert sum(map(len, meanings.values())) == len(set().union(*meanings.values()))

@@ -7,8 +7,7 @@ import pytest
 
 from hpo.evaluate.studies import compare
 from hpo.report import write_report
-from hpo.report.comparison import render_comparison
-from hpo.report.page import render
+from hpo.report.page import render, render_comparison
 from tests.browser import BROWSER, POLICY, visit
 from tests.fake_studies import add_finalists, fake_grid, fake_search, hostile
 

@@ -14,6 +14,7 @@ from hpo.space.records import short_text
 from hpo.stats import Interval
 from hpo.study.score import SCORES, Score
 from hpo.study.summary import Configuration, StudySummary
+from hpo.tables import DASH
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ def label_axis(names: Sequence[str]) -> dict[str, object]:
 def parameter_text(configuration: Configuration, name: str) -> str:
     """Return the value of one parameter; a dash where the configuration does not have it."""
     value = configuration.params.get(name)
-    return "–" if value is None else short_text(value)
+    return DASH if value is None else short_text(value)
 
 
 def name_of(summary: StudySummary, configuration: Configuration) -> str:
@@ -118,25 +119,14 @@ def name_of(summary: StudySummary, configuration: Configuration) -> str:
     return f"#{configuration.number}" if summary.record.kind == "search" else configuration.label
 
 
-def mean_text(found: Interval | None, score: Score) -> str:
-    """Write a mean; a dash where there is none."""
-    return "–" if found is None or found.mean is None else score.text(found.mean)
-
-
-def interval_text(found: Interval | None, score: Score) -> str:
-    """Write the interval of a mean; a dash below two repeats."""
-    if found is None or found.low is None or found.high is None:
-        return "–"
-    return score.range_text(found.low, found.high)
-
-
 def score_text(found: Interval, score: Score) -> str:
     """Return a mean with its interval and the number of repeats."""
     if found.mean is None:
         return "no score"
-    if found.low is None:
+    if found.low is None or found.high is None:
         return f"{score.text(found.mean)} (one repeat: no interval)"
-    return f"{score.text(found.mean)} ({interval_text(found, score)}, {found.n} repeats)"
+    interval = score.range_text(found.low, found.high)
+    return f"{score.text(found.mean)} ({interval}, {found.n} repeats)"
 
 
 def direction_text(score: Score) -> str:

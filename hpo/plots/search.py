@@ -17,6 +17,7 @@ from hpo.config import Scalar
 from hpo.plots import axes
 from hpo.space import Choices, Parameter
 from hpo.space.records import params_lines, value_text
+from hpo.storage.opening import quiet_optuna
 from hpo.study.summary import Configuration, StudySummary
 
 MAX_SCORES: Final = 600
@@ -211,6 +212,7 @@ def importance_info(study: optuna.Study, summary: StudySummary) -> ImportanceInf
 def _by_configuration(study: optuna.Study, summary: StudySummary) -> optuna.Study:
     """Return a study in memory with one trial per configuration."""
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    quiet_optuna()
     copied = optuna.create_study(direction=summary.record.score.kind.direction)
     for configuration in _scored(summary):
         first = trials[next(r.trial for r in configuration.repeats if r.score is not None)]

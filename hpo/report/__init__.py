@@ -1,6 +1,5 @@
 """Pages that need no network: of a study, and of several compared."""
 
-from hpo.report.comparison import write_comparison
-from hpo.report.page import write_report
+from hpo.report.page import write_comparison, write_report
 
 __all__ = ["write_comparison", "write_report"]

@@ -1,26 +1,40 @@
-"""Putting the page together and writing it whole."""
+"""The page of a study, and of several compared: one file that needs nothing else."""
 
+import base64
+import hashlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
+import jinja2
 import optuna
 
-from hpo.evaluate import read_evaluation
+from hpo.evaluate import Evaluation, read_evaluation
 from hpo.evaluate.checks import check_study, scope
-from hpo.evaluate.learning_curves import compare_curves
+from hpo.evaluate.learning_curves import LearningCurves, compare_curves
+from hpo.evaluate.studies import Comparison
 from hpo.files import write_page
-from hpo.report.battery import battery_section
-from hpo.report.facts import commands, facts, settings
-from hpo.report.figures import figures
-from hpo.report.finalists import finalists_section
-from hpo.report.headline import headline
-from hpo.report.sealed_test import sealed_test
-from hpo.report.table import table, unfinished
-from hpo.report.template import fill
-from hpo.report.verdict import verdict
+from hpo.plots.axes import PALETTE, plotly_script
+from hpo.plots.curves import draw_curves, overlay_info
+from hpo.plots.stress import stress_info
+from hpo.report import sections
+from hpo.report.sections import MAX_ROWS, block
+from hpo.stats import outcome
 from hpo.storage.runs import RunStore
-from hpo.storage.url import named
+from hpo.storage.url import named, storage_option
 from hpo.study.summary import StudySummary
+from hpo.study.test_access import statements
+from hpo.tables import Table
+from hpo.views import (
+    comparison_table,
+    configurations_table,
+    curves_table,
+    finalists_table,
+    test_table,
+)
 
 FILE_NAME: Final = "report.html"
 
@@ -37,26 +51,120 @@ def write_report(summary: StudySummary, study: optuna.Study, runs: RunStore, fol
     return path
 
 
+def write_comparison(comparison: Comparison, runs: RunStore, path: Path) -> None:
+    """Write the page of a comparison.
+
+    Raises:
+        OutputError: another file has its name, the folder cannot be written, the disk is full.
+    """
+    studies = comparison.summaries
+    names = shlex.join(summary.name for summary in studies) + storage_option(studies[0].storage)
+    write_page(path, render_comparison(comparison, runs), again=f"hpo compare {names}")
+
+
 def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
-    """Return the page as HTML."""
-    return fill(
+    """Return the page of a study as HTML."""
+    evaluation = read_evaluation(study) if summary.openings else None
+    stress, curves = stress_info(summary, runs), compare_curves(summary, runs)
+    table, n_hidden = configurations_table(summary, most=MAX_ROWS, is_full=True)
+    return _fill(
         "page.html",
         {
             "summary": summary,
             "score": summary.record.score,
-            "headline": headline(summary, read_evaluation(study)),
-            "finalists": finalists_section(summary),
-            "battery": battery_section(summary, runs),
-            "signs": check_study(summary, runs),
-            "scope": scope(summary),
-            "verdict": verdict(summary),
-            "figures": figures(summary, study, runs),
-            "curves": compare_curves(summary, runs),
-            "test": sealed_test(summary, study),
-            "table": table(summary),
-            "unfinished": unfinished(summary),
-            "facts": facts(summary),
-            "settings": settings(summary),
-            "commands": commands(summary),
+            "data": summary.record.data,
+            "done": sections.done(summary),
+            "tiles": sections.tiles(summary, evaluation),
+            "notes": sections.notes(summary),
+            "finalists": finalists_table(summary),
+            "finalists_verdict": sections.finalists_verdict(summary),
+            "signs": [*check_study(summary, runs), *filter(None, [scope(summary)])],
+            "verdict": sections.verdict(summary),
+            "stress": stress,
+            "stress_figure": sections.stress_figure(stress) if stress else None,
+            "stress_table": sections.stress_table(stress) if stress else None,
+            "figures": sections.figures(summary, study, runs),
+            "curves": curves,
+            "curves_table": _with_meanings(curves) if curves else None,
+            "openings": statements(summary.openings, n_complete=summary.count("complete")),
+            "evaluation": evaluation,
+            "table": table,
+            "n_hidden": n_hidden,
+            "failed": sections.unfinished(summary, "failed"),
+            "pruned": sections.unfinished(summary, "pruned"),
+            "most": MAX_ROWS,
+            "facts": sections.facts(summary),
+            "settings": sections.settings(summary),
+            "commands": sections.commands(summary),
+        }
+        | (_tested(evaluation, summary) if evaluation else {}),
+    )
+
+
+def _tested(evaluation: Evaluation, summary: StudySummary) -> dict[str, object]:
+    return {
+        "test_table": test_table(evaluation, evaluation.configurations),
+        "test_verdict": sections.sentences(evaluation.pairs),
+        "test_figures": sections.test_figures(evaluation, summary),
+    }
+
+
+def _with_meanings(curves: LearningCurves) -> Table:
+    """Return the table of the curves with what each measure is, below its name."""
+    table = curves_table(curves)
+    rows = [
+        replace(row, cells=(f"{row.cells[0]}\n{one.measure.about}", *row.cells[1:]))
+        for row, one in zip(table.rows, curves.comparisons, strict=True)
+    ]
+    measure = replace(table.columns[0], kind="long")
+    return replace(table, columns=(measure, *table.columns[1:]), rows=tuple(rows))
+
+
+def render_comparison(comparison: Comparison, runs: RunStore) -> str:
+    """Return the page of a comparison as HTML, with the curves of the best in one figure."""
+    entries = comparison.entries
+    best = sorted(entries, key=lambda entry: entry.rank, reverse=True)[: len(PALETTE)]
+    shown = [(entry.name, entry.configuration) for entry in entries if entry in best]
+    left_out = ""
+    if len(shown) < len(entries):
+        left_out = f" Of {len(entries)} configurations, the best {len(shown)} are shown."
+    curves = overlay_info(shown, runs, score=comparison.score, left_out=left_out)
+    return _fill(
+        "comparison.html",
+        {
+            "summaries": comparison.summaries,
+            "data": comparison.summaries[0].record.data,
+            "n_entries": len(entries),
+            "score": comparison.score,
+            "verdict": sections.sentences(outcome(comparison.verdict)),
+            "curves": curves and block("curves", "Curves", curves.caption, draw_curves(curves)),
+            "table": comparison_table(comparison),
         },
     )
+
+
+def _fill(name: str, content: Mapping[str, object]) -> str:
+    """Return a page as HTML.
+
+    Everything from outside is escaped by the template. The policy in the page's head lets only
+    its own two scripts run, so that what slipped through would still do nothing.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scripts = [plotly_script(), _file("page.js")]
+    frame = {"style": _file("page.css"), "scripts": scripts, "script_hashes": map(_hash, scripts)}
+    return environment.get_template(name).render(frame | dict(content))
+
+
+def _file(name: str) -> str:
+    return resources.files("hpo.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"'sha256-{digest}'"

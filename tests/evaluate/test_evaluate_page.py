@@ -26,7 +26,7 @@ def found(grid: Finished) -> Evaluation:
 def test_the_section_is_there_only_once_the_test_was_opened(grid: Finished) -> None:
     before = page(grid)
     assert "test" not in before.ids
-    assert "Test images 16, kept apart" in before.text
+    assert "Test images 16, not used" in before.text
     grid.open(command="hpo evaluate <script>alert(1)</script>")
     after = page(grid)
     assert "by `hpo evaluate <script>alert(1)</script>`: 6 trials, threshold 0.5" in after.text

@@ -1,0 +1,327 @@
+"""What the page of a study says, section by section; the templates lay it out."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Final
+
+import optuna
+
+from hpo.config import FIELDS
+from hpo.evaluate import Evaluation
+from hpo.plots import axes, search
+from hpo.plots.curves import curve_colors, curves_info, draw_curves
+from hpo.plots.stress import StressInfo, draw_stress
+from hpo.plots.sweep import draw_sweep, sweep_info
+from hpo.plots.test import draw_calibration, draw_roc, evaluation_info
+from hpo.space.records import value_text
+from hpo.stats import Interval, PairComparison, outcome
+from hpo.storage.runs import RunStore
+from hpo.storage.url import named
+from hpo.study.record import LIBRARY
+from hpo.study.score import SCORES, Score
+from hpo.study.summary import Configuration, StudySummary
+from hpo.tables import DASH, Column, Row, Table
+
+MAX_ROWS: Final = 200
+MAX_PAIRS: Final = 500
+
+CHANGES: Final[Mapping[str, str]] = {
+    "shifted": "right and down, each by up to a tenth of the side",
+    "tilted": "turned by up to 5.7 degrees and sheared by up to a tenth",
+    "larger": "the chest takes 10 % more of the side",
+    "smaller": "the chest takes 10 % less of the side",
+    "wider": "width against height 10 % more",
+    "narrower": "width against height 10 % less",
+    "brighter": "by 15 % of the range of gray",
+    "darker": "by 15 % of the range of gray",
+    "more contrast": "by a factor of 1.3",
+    "less contrast": "by a factor of 0.7",
+    "noisy": "normal noise with a deviation of 6 % of the range of gray",
+    "blurred": "a normal blur with a deviation of 0.6 % of the side",
+}
+"""What each change of the stress battery is, in short (docs/stress.md)."""
+
+
+@dataclass(frozen=True)
+class FigureBlock:
+    """One heading with its caption and its drawings as JSON; there may be none to draw."""
+
+    key: str
+    title: str
+    caption: str
+    drawings: tuple[str, ...]
+
+
+def block(key: str, title: str, caption: str, *drawings: object) -> FigureBlock:
+    """Return a figure of the page; the caption is its text alternative."""
+    return FigureBlock(key, title, caption, tuple(map(axes.figure_json, drawings)))
+
+
+def figures(summary: StudySummary, study: optuna.Study, runs: RunStore) -> Iterator[FigureBlock]:
+    """Yield every figure that the study has something to show in."""
+    if summary.record.kind == "grid" and (sweep := sweep_info(summary)):
+        yield block("sweep", "Sweep", sweep.caption, draw_sweep(sweep))
+    if history := search.history_info(summary):
+        yield block("history", "History", history.caption, search.draw_history(history))
+    if found := search.importance_info(study, summary):
+        drawn = [search.draw_importances(found)] if found.shares else []
+        yield block("importances", "Importance of the parameters", found.caption, *drawn)
+    slices, caption = search.slice_infos(summary)
+    if slices:
+        yield block("slices", "Score by parameter", caption, *map(search.draw_slice, slices))
+    if curves := curves_info(summary, runs):
+        yield block("curves", "Curves", curves.caption, draw_curves(curves))
+
+
+def stress_figure(info: StressInfo) -> FigureBlock:
+    """Return the figure of the stress battery."""
+    return block("stress", "Robustness", info.caption, draw_stress(info))
+
+
+def stress_table(info: StressInfo) -> Table:
+    """Return a row per change: the metric, what it loses to the unchanged images, what it is."""
+    score = info.axis.score
+    columns = (Column(score.title), Column("loss"), Column("what it is", "long"))
+    return Table(
+        columns=(Column("change", "text"), *columns),
+        rows=tuple(
+            Row((change, *info.texts(change), CHANGES.get(change, ""))) for change in info.scores
+        ),
+        title=f"On unchanged images: {score.title} {score.text(info.unchanged)}",
+    )
+
+
+def test_figures(evaluation: Evaluation, summary: StudySummary) -> list[FigureBlock]:
+    """Return ROC and calibration of the test, in the colors of the curves."""
+    info = evaluation_info(evaluation, curve_colors(summary))
+    return [
+        block("roc", "ROC", info.roc_caption, draw_roc(info)),
+        block("calibration", "Calibration", info.calibration_caption, draw_calibration(info)),
+    ]
+
+
+def sentences(said: Iterable[PairComparison | str]) -> list[tuple[str, bool]]:
+    """Return each sentence of a verdict, and whether it states a difference."""
+    return [(s, False) if isinstance(s, str) else (s.sentence, s.is_real) for s in said]
+
+
+def verdict(summary: StudySummary) -> list[tuple[str, bool]]:
+    """Return every pair of a grid as a sentence; of very many, those that differ."""
+    if summary.verdict is None or not summary.verdict.pairs:
+        return []
+    return sentences(outcome(summary.verdict, most=MAX_PAIRS, most_real=MAX_PAIRS))
+
+
+def finalists_verdict(summary: StudySummary) -> list[tuple[str, bool]]:
+    """Return every pair of finalists as a sentence, then the winner and each report."""
+    if summary.finalists is None:
+        return []
+    reports = (base.comparison for base in summary.reports if base.comparison)
+    return sentences([*outcome(summary.finalists.verdict), *reports])
+
+
+def done(summary: StudySummary) -> str:
+    """Say in one line what was trained."""
+    record = summary.record
+    what = f"of {' x '.join(record.names)}"
+    if record.kind == "search":
+        what = f"over {_count(len(record.names), 'parameter')}"
+    return (
+        f"{_count(len(summary.configurations), 'configuration')} {what}, "
+        f"{_count(summary.goal.n_repeats, 'repeat')} each"
+    )
+
+
+def tiles(summary: StudySummary, evaluation: Evaluation | None) -> Iterator[tuple[str, str, bool]]:
+    """Yield the short answer: names and texts, and whether one takes a whole line."""
+    best, found, score = summary.best, summary.best_score, summary.record.score
+    title = "Best configuration by mean"
+    if summary.finalists:
+        n = len(summary.finalists.members)
+        title = f"Winner of {n} finalists: {summary.finalists.winner.label}"
+    yield title, best.label if best else "none yet", True
+    retrained = ", retrained" if summary.finalists else ""
+    yield from _interval_tiles(f"Validation {score.title}{retrained}", found, score)
+    accuracy = SCORES["accuracy"]
+    if evaluation and (tested := evaluation.of(best)):
+        yield from _interval_tiles("Test accuracy", tested.metrics["accuracy"], accuracy)
+    for name, value in summary.baselines.items():
+        metric = "" if score.is_accuracy else ", accuracy"
+        yield f"Baseline: {name}{metric}", accuracy.text(value), False
+    yield "Trainings", _trainings(summary), True
+
+
+def _interval_tiles(
+    title: str, found: Interval | None, score: Score
+) -> Iterator[tuple[str, str, bool]]:
+    if found is None or found.mean is None:
+        yield title, DASH, False
+        return
+    yield title, score.text(found.mean), False
+    interval = "needs repeats"
+    if found.low is not None and found.high is not None:
+        interval = score.range_text(found.low, found.high)
+    yield f"{title}, 95 % interval", interval, False
+
+
+def _trainings(summary: StudySummary) -> str:
+    n_reused = sum(r.is_reused for c in summary.configurations for r in c.repeats)
+    words = [f"{summary.count('complete')} finished"]
+    words += [f"{n_reused} of them from the run store"] if n_reused else []
+    words += [f"{n} {state}" for state in ("pruned", "failed") if (n := summary.count(state))]
+    words += [f"{summary.n_open} still to finish"] if summary.n_open else []
+    if summary.n_trained or summary.n_reused:
+        words.append(f"the last call trained {summary.n_trained}, reused {summary.n_reused}")
+    return ", ".join(words)
+
+
+def notes(summary: StudySummary) -> Iterator[str]:
+    """Say what to make of the best. No difference is called real: that is for the verdict."""
+    best, score = summary.best, summary.record.score
+    if best is None or best.score is None:
+        yield "No configuration has all its repeats yet; what is finished is shown below."
+        return
+    accuracies = [r.accuracy for r in best.judged if r.accuracy is not None]
+    if summary.baselines and accuracies:
+        mean = fmean(accuracies)
+        which = "" if score.is_accuracy else f" on unchanged images, {_percent(mean)},"
+        apart = {n: SCORES["accuracy"].difference(mean, x) for n, x in summary.baselines.items()}
+        compared = " and ".join(f"{_distance(points)} {name}" for name, points in apart.items())
+        yield f"Its mean validation accuracy{which} is {compared}."
+    if summary.finalists:
+        return
+    others = [c for c in summary.configurations if c.score and c is not best]
+    if summary.verdict is None or not summary.verdict.pairs:
+        yield from _on_intervals(best, others)
+    if summary.record.kind == "search" and others:
+        said = (
+            f"It has the best of {len(summary.configurations)} scores, so its score is partly "
+            "luck (selection bias): expect a worse one when it is retrained."
+        )
+        if n := summary.goal.n_finalists:
+            said += f" The {n} finalists that show how much worse are not all retrained yet."
+        yield said
+
+
+def _percent(accuracy: float) -> str:
+    return SCORES["accuracy"].text(accuracy)
+
+
+def _distance(points: float) -> str:
+    if abs(points) < 0.05:
+        return "level with"
+    return f"{abs(points):.1f} points {'above' if points > 0 else 'below'}"
+
+
+def _on_intervals(best: Configuration, others: list[Configuration]) -> Iterator[str]:
+    found = best.score
+    if found is None or found.low is None or found.high is None:
+        yield "One repeat gives no interval, so the order may be luck; add repeats."
+        return
+    bounds = [(c.score.low, c.score.high) for c in others if c.score]
+    known = [(low, high) for low, high in bounds if low is not None and high is not None]
+    n_overlap = sum(low <= found.high and high >= found.low for low, high in known)
+    if known:
+        yield (
+            f"{n_overlap} of {len(known)} other intervals overlap with this one. Intervals that "
+            "overlap name no winner, and this page tests no difference."
+        )
+
+
+def unfinished(summary: StudySummary, state: str) -> list[str]:
+    """Return a line for each training that was pruned, or that failed."""
+    lines = []
+    for configuration in summary.configurations:
+        name = axes.name_of(summary, configuration)
+        for repeat in configuration.repeats:
+            if repeat.state != state:
+                continue
+            said = repeat.reason or "no reason is on record"
+            if state == "pruned":
+                last = repeat.last_reported
+                at = "" if last is None else f" at {summary.record.score.text(last)}"
+                said = f"pruned in epoch {repeat.n_epochs}{at}" if at else "pruned"
+            lines.append(f"{name}, repeat {repeat.number}: {said}")
+    return lines
+
+
+def facts(summary: StudySummary) -> Iterator[tuple[str, str]]:
+    """Yield how the study was made, as names and texts."""
+    record, data, goal = summary.record, summary.record.data, summary.goal
+    split = " (the source's own split)" if data.has_own_validation else " (mean of the folds)"
+    score, n_openings = record.score, len(summary.openings)
+    times = "once" if n_openings == 1 else f"{n_openings} times"
+    better = "higher" if score.kind.direction == "maximize" else "lower"
+    of = f", mean {score.metric} over the stress battery" if score.is_stressed else ""
+    yield "Kind", f"{record.kind} over {', '.join(record.names)}"
+    yield (
+        "Data",
+        f"{data.name} ({'synthetic images, the phantom' if data.is_phantom else data.path})",
+    )
+    yield "Images", f"{data.n_train} training, {data.n_validation} validation{split}"
+    used = f"test opened {times}" if n_openings else "not used for anything on this page"
+    yield "Test images", f"{data.n_test}, {used}"
+    yield from (("Note on the data", note) for note in data.notes)
+    yield "Fingerprint of the data", data.fingerprint
+    yield "Score", f"{score.name}{of}, {better} is better"
+    yield "Epochs", "varied" if "epochs" in record.names else str(record.space.base.epochs)
+    yield "Repeats", f"{goal.n_repeats} per configuration"
+    if record.kind == "search":
+        yield (
+            "Sampler",
+            f"{record.sampler}, pruner: {record.pruner}, window: {record.window}, goal: "
+            f"{goal.n_trials} configurations",
+        )
+        if goal.n_finalists:
+            yield "Finalists", f"{goal.n_finalists}, each with {goal.n_final_repeats} new repeats"
+    yield from (("Left out", note) for note in summary.damaged)
+    if others := summary.about_others():
+        yield "Trials of other programs", " ".join(others)
+    yield "Device", f"{record.device}, {record.precision}"
+    yield "Seed", str(record.seed)
+    yield "Versions", ", ".join(f"{name} {text}" for name, text in record.versions.items())
+    yield "Storage", summary.storage
+    yield "Command", record.command
+
+
+def settings(summary: StudySummary) -> Table:
+    """Return every hyperparameter of the base configuration and of the best one."""
+    base = summary.record.space.base
+    best = summary.best.config if summary.best else base
+    rows = []
+    for name, field in FIELDS.items():
+        one, other = (
+            value_text(getattr(config, name)) if name in config.active_fields() else "no effect"
+            for config in (base, best)
+        )
+        rows.append(Row((name, one, other, field.help), "plain" if one == other else "best"))
+    return Table(
+        columns=(
+            *(Column(name, "text") for name in ("name", "base", "best")),
+            Column("meaning", "long"),
+        ),
+        rows=tuple(rows),
+        title="In bold, where the best differs from the base.",
+    )
+
+
+def commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
+    """Yield the commands that continue from here, each with what it does."""
+    study, record = named(summary.name, summary.storage), summary.record
+    if summary.n_left:
+        yield f"hpo resume {study}", "Trains what is missing."
+    yield f"hpo show {study}", "Prints the table in the terminal."
+    yield (
+        f"hpo export {study}",
+        "Writes CSV files, curves and weights, a folder per configuration.",
+    )
+    yield f"hpo report {study}", "Writes this page again."
+    if record.command != LIBRARY:
+        is_grid = record.kind == "grid"
+        more = "--repeats adds repeats" if is_grid else "--trials continues the search"
+        yield record.command, f"A larger {more}; nothing is trained twice."
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
