@@ -22,7 +22,7 @@ from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
 from hpo.study.score import SCORES
 from hpo.study.summary import StudySummary
-from hpo.training import battery
+from hpo.training import stress
 from tests.fake_studies import (
     PAYLOAD,
     PHANTOM,
@@ -173,7 +173,7 @@ def test_robustness_is_there_where_the_battery_was_measured(tmp_path: Path) -> N
     for change in ("shifted", "noisy", "blurred"):
         assert CHANGES[change] in text
     assert 'is "noisy": accuracy' in text
-    assert tuple(CHANGES) == battery.names()
+    assert tuple(CHANGES) == stress.names()
 
 
 @pytest.mark.parametrize("kind", ["grid", "search"])

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hpo.cli.tables import print_studies, print_study
+from hpo.cli.output import print_table
 from hpo.evaluate.studies import compare
 from hpo.report.page import render
 from hpo.study.record import Goal
 from hpo.study.score import SCORES
 from hpo.study.summary import sentences, to_document
-from hpo.views import finalists_table
+from hpo.views.studies import finalists_table, studies_table, study_tables
 from tests.fake_studies import FakeStudy, add_finalists, fake_grid, fake_search
 
 # The second of the search wins, by far.
@@ -63,7 +63,8 @@ def test_the_page_and_the_terminal_name_the_winner_and_say_every_sentence(
     pairs = [pair.sentence for pair in finalists.verdict.pairs]
     said = [*sentences(finalists, decided.record), *pairs]
     assert all(line.replace("\u00a0", " ") in text for line in said)
-    print_study(summary, decided.runs)
+    for table in study_tables(summary, decided.runs):
+        print_table(table)
     out = capsys.readouterr().out
     assert "is the best of 3 finalists" in out
     assert f"{winner.label} beats" in out
@@ -158,9 +159,9 @@ def test_the_list_of_studies_says_what_each_is_scored_by(
 ) -> None:
     plain = fake_grid(tmp_path / "a", ["batch_size"], n_repeats=1).summary
     stressed = fake_grid(tmp_path / "b", ["batch_size"], n_repeats=1, metric="log_loss").summary
-    print_studies([plain])
+    print_table(studies_table([plain]))
     assert "log loss" not in capsys.readouterr().out
-    print_studies([plain, stressed])
+    print_table(studies_table([plain, stressed]))
     assert "The best of fake is its log loss." in capsys.readouterr().out
 
 

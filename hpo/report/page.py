@@ -21,19 +21,20 @@ from hpo.plots.axes import PALETTE, plotly_script
 from hpo.plots.curves import draw_curves, overlay_info
 from hpo.plots.stress import stress_info
 from hpo.report import sections
-from hpo.report.sections import MAX_ROWS, block
+from hpo.report.sections import block
 from hpo.stats import outcome
 from hpo.storage.runs import RunStore
 from hpo.storage.url import named, storage_option
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import statements
 from hpo.tables import Table
-from hpo.views import (
+from hpo.views.evaluations import evaluation_table
+from hpo.views.studies import (
+    MOST_ON_PAGE,
     comparison_table,
     configurations_table,
     curves_table,
     finalists_table,
-    test_table,
 )
 
 FILE_NAME: Final = "report.html"
@@ -66,7 +67,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
     """Return the page of a study as HTML."""
     evaluation = read_evaluation(study) if summary.openings else None
     stress, curves = stress_info(summary, runs), compare_curves(summary, runs)
-    table, n_hidden = configurations_table(summary, most=MAX_ROWS, is_full=True)
+    table, n_hidden = configurations_table(summary, most=MOST_ON_PAGE, is_full=True)
     return _fill(
         "page.html",
         {
@@ -92,7 +93,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
             "n_hidden": n_hidden,
             "failed": sections.unfinished(summary, "failed"),
             "pruned": sections.unfinished(summary, "pruned"),
-            "most": MAX_ROWS,
+            "most": MOST_ON_PAGE,
             "facts": sections.facts(summary),
             "settings": sections.settings(summary),
             "commands": sections.commands(summary),
@@ -102,9 +103,11 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
 
 
 def _tested(evaluation: Evaluation, summary: StudySummary) -> dict[str, object]:
+    table = evaluation_table(evaluation, summary, most=MOST_ON_PAGE)
+    real = {pair.sentence for pair in evaluation.pairs if pair.is_real}
     return {
-        "test_table": test_table(evaluation, evaluation.configurations),
-        "test_verdict": sections.sentences(evaluation.pairs),
+        "test_table": table,
+        "test_lines": [(note, note in real) for note in table.notes],
         "test_figures": sections.test_figures(evaluation, summary),
     }
 

@@ -23,7 +23,6 @@ from hpo.study.score import SCORES, Score
 from hpo.study.summary import Configuration, StudySummary
 from hpo.tables import DASH, Column, Row, Table
 
-MAX_ROWS: Final = 200
 MAX_PAIRS: Final = 500
 
 CHANGES: Final[Mapping[str, str]] = {
