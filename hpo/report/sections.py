@@ -7,7 +7,7 @@ from typing import Final
 
 import optuna
 
-from hpo.config import FIELDS
+from hpo.config import TrainingConfig
 from hpo.evaluate import Evaluation
 from hpo.plots import axes, search
 from hpo.plots.curves import curve_colors, curves_info, draw_curves
@@ -289,12 +289,14 @@ def settings(summary: StudySummary) -> Table:
     base = summary.record.space.base
     best = summary.best.config if summary.best else base
     rows = []
-    for name, field in FIELDS.items():
+    for name, field in TrainingConfig.model_fields.items():
         one, other = (
             value_text(getattr(config, name)) if name in config.active_fields() else "no effect"
             for config in (base, best)
         )
-        rows.append(Row((name, one, other, field.help), "plain" if one == other else "best"))
+        rows.append(
+            Row((name, one, other, field.description or ""), "plain" if one == other else "best")
+        )
     return Table(
         columns=(
             *(Column(name, "text") for name in ("name", "base", "best")),
