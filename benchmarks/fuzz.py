@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT, describe_machine
-from tests.rubbish.attempts import HANG_S
-from tests.rubbish.counts import Count, as_row
-from tests.rubbish.guided import INSTRUMENTED
-from tests.rubbish.readers import READERS
+from benchmarks.rubbish.attempts import HANG_S
+from benchmarks.rubbish.counts import Count, as_row
+from benchmarks.rubbish.guided import INSTRUMENTED
+from benchmarks.rubbish.readers import READERS
 
 RESULTS = Path(__file__).parent / "results" / "fuzz.json"
 SEED = 20_261
@@ -105,7 +105,7 @@ def _run(task: list[str], folder: Path, seconds: int) -> str:
         f"-artifact_prefix={folder}/",
         str(folder / "corpus"),
     ]
-    command = [sys.executable, "-m", "tests.rubbish.guided", *task, *options]
+    command = [sys.executable, "-m", "benchmarks.rubbish.guided", *task, *options]
     with (folder / "log").open("wb") as log:
         try:
             code = subprocess.run(

@@ -5,10 +5,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from benchmarks.rubbish import of_data, of_records, of_texts, of_weights
+from benchmarks.rubbish.attempts import Reader
+from benchmarks.rubbish.mutations import damaged, distorted, json_files, misspelled
 from hpo import space as spaces
-from tests.rubbish import of_data, of_records, of_texts, of_weights
-from tests.rubbish.attempts import Reader
-from tests.rubbish.mutations import damaged, distorted, json_files, misspelled
 
 
 def _files(seeds: Callable[[], list[bytes]]) -> st.SearchStrategy[bytes]:

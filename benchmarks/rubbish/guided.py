@@ -1,6 +1,6 @@
 """One reader under atheris: libFuzzer changes bytes, hypothesis makes rubbish of them.
 
-    python -m tests.rubbish.guided READER N FOLDER [options of libFuzzer]
+    python -m benchmarks.rubbish.guided READER N FOLDER [options of libFuzzer]
 
 It ends after N different pieces of rubbish. libFuzzer ends the process in its own way, so that all
 is written each time: `row.json`, what became of the rubbish so far, and `last`, the bytes at work.
@@ -28,7 +28,7 @@ def main() -> None:
     folder = Path(place).resolve()
     # All is imported and done in here, so that what a library loads late is instrumented too.
     with atheris.instrument_imports(include=list(INSTRUMENTED)):
-        from tests.rubbish.counts import surroundings
+        from benchmarks.rubbish.counts import surroundings
 
         with surroundings() as around:
             read = _reading(name, around)
@@ -48,8 +48,8 @@ def _reading(name: str, folder: Path) -> Callable[[bytes], dict[str, Any]]:
     """Return what reads the rubbish that bytes stand for, unless it has, and counts."""
     from hypothesis import given, settings
 
-    from tests.rubbish.counts import Count, as_row, attempt_and_count
-    from tests.rubbish.readers import READERS
+    from benchmarks.rubbish.counts import Count, as_row, attempt_and_count
+    from benchmarks.rubbish.readers import READERS
 
     count = Count()
     seen: Counter[int] = Counter()

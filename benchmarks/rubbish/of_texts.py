@@ -5,11 +5,11 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from benchmarks.rubbish.attempts import message_of
 from hpo import space as spaces
 from hpo.storage.paths import study_folder
 from hpo.storage.url import backend_of, mask, mask_command, sqlite_path, storage_option
 from hpo.study.record import check_name
-from tests.rubbish.attempts import message_of
 
 SECRET = "s3cr3tPW"
 _SHIPPED = Path(__file__).parents[2] / "search_spaces"

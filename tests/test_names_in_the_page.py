@@ -21,7 +21,7 @@ def test_names_of_data_and_space_run_nothing_even_without_the_policy(
 ) -> None:
     data = xrays.rename(tmp_path / f"<img src=x onerror={ATTACK}>")
     space = tmp_path / f"\"'><svg onload={ATTACK}>.toml"
-    shutil.copy(Path(__file__).parents[2] / "search_spaces" / "chest_xray.toml", space)
+    shutil.copy(Path(__file__).parents[1] / "search_spaces" / "chest_xray.toml", space)
     given = ("--data", data, "--space", space, "--values", "8,16", "--repeats", "1")
     answer = hpo("grid", "--param", "batch_size", *given, *SMALL, "--study", "mine", "--json")
     assert answer.code == 0, answer

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.rubbish.of_data import archive, noise, npy_bytes
+from benchmarks.rubbish.of_texts import use_space
 from hpo import space as spaces
 from hpo.data import load
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import Run, RunStore
-from tests.rubbish.of_data import archive, noise, npy_bytes
-from tests.rubbish.of_texts import use_space
 
 _DIGEST = "0" * 32
 

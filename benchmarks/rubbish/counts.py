@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.rubbish.attempts import Hang, Reader, attempt
+from benchmarks.rubbish.attempts import Hang, Reader, attempt
 
 _MOST_SHOWN = 5
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.rubbish [--share 0.1] [--json FILE]
 
-The tests in `tests/rubbish` are the same in short. Hypothesis damages files, documents and texts
-that are right, by a fixed seed. Counted is what each reader made of them: a result, one message,
-a traceback, a hang (10 s of processor time, or waiting). About twenty minutes on one core.
+`tests/test_rubbish.py` is the same in short. Hypothesis damages files, documents and texts that
+are right, by a fixed seed. Counted is what each reader made of them: a result, one message, a
+traceback, a hang (10 s of processor time, or waiting). About twenty minutes on one core.
 """
 
 import argparse
@@ -22,11 +22,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from hypothesis import HealthCheck, given, seed, settings
 
 from benchmarks.machine import describe_machine
-from tests.rubbish.attempts import HANG_S, Reader
-from tests.rubbish.counts import Count, as_row, attempt_and_count, surroundings
-from tests.rubbish.readers import READERS
+from benchmarks.rubbish.attempts import HANG_S, Reader
+from benchmarks.rubbish.counts import Count, as_row, attempt_and_count, surroundings
+from benchmarks.rubbish.readers import READERS
 
-RESULTS = Path(__file__).parent / "results" / "rubbish.json"
+RESULTS = Path(__file__).parents[1] / "results" / "rubbish.json"
 SEED = 20_261
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from safetensors.torch import save as to_safetensors
 
+from benchmarks.rubbish.attempts import trap
 from hpo.config import TrainingConfig
 from hpo.training.model import plain_model
 from hpo.weights import Unseen, open_model
-from tests.rubbish.attempts import trap
 
 _CONFIG = TrainingConfig(hidden=(3,), image_size=8)
 
