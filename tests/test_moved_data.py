@@ -72,12 +72,15 @@ def test_the_test_is_opened_on_the_data_that_were_trained_on(
 
 
 @pytest.mark.parametrize("command", ASKED)
-def test_every_command_that_reads_the_data_takes_their_new_place(
+def test_every_command_that_reads_the_data_refuses_others_and_takes_their_new_place(
     hpo: Hpo, moved: Path, command: str
 ) -> None:
-    lost = said(hpo(*ASKED[command]))
-    assert "There is no" in lost
-    assert "HPO_DATA" not in lost
+    before, images = recorded(), np.load(moved / "test_normal.npy")
+    np.save(moved / "test_normal.npy", make_images(8, is_ill=False, seed=77))
+    assert "are not what they were" in said(hpo(*ASKED[command], "--data", moved))
+    assert recorded() == before
+    assert hpo("show", "mine", "--json").json["n_openings"] == 0
+    np.save(moved / "test_normal.npy", images)
     answer = hpo(*ASKED[command], "--data", moved)
     assert answer.code == 0, answer.err
     assert recorded()["data"]["path"] == str(moved)
@@ -88,19 +91,13 @@ def test_every_command_that_reads_the_data_takes_their_new_place(
 def test_the_command_that_a_message_offers_puts_the_new_place_on_record(
     hpo: Hpo, moved: Path, command: str
 ) -> None:
-    offer = said(hpo(*ASKED[command])).rpartition("trains nothing: hpo ")[2]
+    lost = said(hpo(*ASKED[command]))
+    assert "There is no" in lost
+    assert "HPO_DATA" not in lost
+    offer = lost.rpartition("trains nothing: hpo ")[2]
     words = [str(moved) if word == "PATH" else word for word in shlex.split(offer)]
     assert hpo(*words).code == 0
     assert hpo(*ASKED[command]).code == 0
-
-
-@pytest.mark.parametrize("command", ASKED)
-def test_other_data_at_the_new_place_are_refused(hpo: Hpo, moved: Path, command: str) -> None:
-    before = recorded()
-    np.save(moved / "test_normal.npy", make_images(8, is_ill=False, seed=77))
-    assert "are not what they were" in said(hpo(*ASKED[command], "--data", moved))
-    assert recorded() == before
-    assert hpo("show", "mine", "--json").json["n_openings"] == 0
 
 
 def test_the_environment_does_not_move_the_data_of_a_study(
