@@ -1,93 +1,114 @@
 """How often a verdict claims what is not there, and how often it finds what is.
 
-    python benchmarks/power.py
+    python -m benchmarks.power
 
-Simulates sweeps of three values image by image, draws others from measured scores, and judges both
-with the arithmetic of `compare_sweep`. Writes results/power.json; docs/verdicts.md has its tables.
-About three minutes on one core.
+Simulates sweeps image by image, draws others from measured scores, and judges both with
+`hpo.stats.paired` as `compare_sweep` does, beside the test of version 0.1 on the same scores.
+Writes results/power.json; docs/verdicts.md has its tables. A quarter of an hour on two cores.
 """
 
 import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtr
 
-from hpo.stats.paired import PairedTests, paired_tests
+from hpo.stats import ScoreKind, compare_sweep
+from hpo.stats.images import image_variance
+from hpo.stats.paired import ImageVariance, paired_tests
 
 Floats = NDArray[np.float64]
 
 RESULTS = Path(__file__).parent / "results"
 LEVEL = 0.95
 ACCURACY = 0.95
-N_VALUES = 3
 N_FOLDS = 5
-MAX_REPEATS = 20
-PAIRS = ((0, 1), (0, 2), (1, 2))
-REPEATS = (3, 5, 10, 20)
-CHUNK = 100
-N_SWEEPS = 10_000
+MAX_REPEATS = 40
+REPEATS = (2, 3, 5, 10, 20, 40)
+N_SWEEPS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """Sweeps of three values with the same expected accuracy.
+    """Sweeps of values with the same expected accuracy.
 
     An image is answered rightly when a sum of normal terms is above a threshold. The terms, by
     their shares of the variance: the image is hard for all values; it is hard for this value
     (`value_on_image`); this repeat went badly (`repeat`); chance. Of the term of the repeat a
-    share `shared` is common to all repeats of a value, as they share most training images: the
-    correlation that Nadeau and Bengio assume is n_validation / (n_validation + n_train), 0.2.
-    With `tail` the term of the repeat is never good and has the tail of Student's t with so many
-    degrees. `collapse` is the chance that a repeat ends at 0.5, `fail` that it has no score.
+    share `shared` is common to all repeats of a value, as they share training images. With `tail`
+    the term of the repeat is never good and has the tail of Student's t with so many degrees.
+    `noisy` multiplies the variance of the first value's term. `collapse` is the chance that a
+    repeat answers all images alike, `fail` that it has no score. With `by_patient` images come in
+    pairs that are equally hard. `is_known` says that the judge sees the answers, not the scores
+    alone.
     """
 
     name: str
-    overlap: float = 0.25
+    n_values: int = 3
     n_validation: int = 400
     is_fixed: bool = False
     image: float = 0.6
-    value_on_image: float = 0.05
+    value_on_image: float = 0.02
     repeat: float = 0.02
-    shared: float = 0.2
+    shared: float = 0.0
     tail: int = 0
+    noisy: float = 1.0
     collapse: float = 0.0
     fail: float = 0.0
-    is_gaussian: bool = False
+    by_patient: bool = False
+    is_known: bool = True
     measured: str = ""
+
+    @property
+    def n_images(self) -> int:
+        return self.n_validation * (1 if self.is_fixed else N_FOLDS)
+
+    @property
+    def pairs(self) -> NDArray[np.intp]:
+        return np.array(list(combinations(range(self.n_values), 2)))
 
 
 FOLDS = Scenario(name="five folds of 400 images")
-FIXED = Scenario(
-    name="the same 400 validation images",
-    overlap=0.0,
-    is_fixed=True,
-    value_on_image=0.0,
-    shared=0.0,
-)
+FIXED = replace(FOLDS, name="the same 400 validation images", is_fixed=True)
+STEADY = replace(FOLDS, name="folds of 400, steady repeats", image=0.8, repeat=0.001)
 WITHOUT_DIFFERENCE = (
-    replace(FOLDS, name="normal scores, not counted", is_gaussian=True),
     FOLDS,
+    replace(FOLDS, name="scores alone", is_known=False),
+    replace(FOLDS, name="two values", n_values=2),
+    replace(FOLDS, name="five values", n_values=5),
+    replace(FOLDS, name="nine values", n_values=9),
     replace(FOLDS, name="five folds of 80 images", n_validation=80),
-    replace(FOLDS, name="folds of 400, noisy repeats", repeat=0.2),
-    replace(FOLDS, name="folds of 400, noisy repeats that share 30 %", repeat=0.2, shared=0.3),
-    replace(FOLDS, name="folds of 400, heavy tail", repeat=0.05, tail=2),
-    replace(FOLDS, name="folds of 400, 1 in 10 fails", fail=0.1),
-    replace(FOLDS, name="folds of 400, 1 in 20 collapses", collapse=0.05),
+    replace(FOLDS, name="five folds of 16 images", n_validation=16),
+    replace(FOLDS, name="noisy repeats", repeat=0.2),
+    replace(FOLDS, name="noisy repeats that share 5 %", repeat=0.2, shared=0.05),
+    STEADY,
+    replace(STEADY, name="steady, own hard images", value_on_image=0.1),
+    replace(STEADY, name="steady, two images a patient", value_on_image=0.1, by_patient=True),
+    replace(STEADY, name="steady, scores alone", is_known=False),
+    replace(FOLDS, name="heavy tail", repeat=0.05, tail=2),
+    replace(FOLDS, name="one value 6 times as noisy", repeat=0.02, noisy=6),
+    replace(FOLDS, name="one of five values 6 times as noisy", repeat=0.02, noisy=6, n_values=5),
+    replace(FOLDS, name="one value a 25th as noisy", repeat=0.2, noisy=0.04),
+    replace(FOLDS, name="1 in 10 fails", fail=0.1),
+    replace(FOLDS, name="1 in 20 collapses", collapse=0.05),
     replace(FOLDS, name="folds of 80, 1 in 20 collapses", collapse=0.05, n_validation=80),
-    replace(FOLDS, name="folds of 400, 1 in 5 collapses", collapse=0.2),
+    replace(FOLDS, name="1 in 5 collapses", collapse=0.2),
+    replace(FOLDS, name="half of them collapse", collapse=0.5),
     FIXED,
+    replace(FIXED, name="the same 400, nine values", n_values=9),
     replace(FIXED, name="the same 80 validation images", n_validation=80),
-    replace(FIXED, name="the same 400, steady values", image=0.97, repeat=0.002),
-    replace(FIXED, name="the same 80, steady values", image=0.97, repeat=0.002, n_validation=80),
+    replace(FIXED, name="the same 16 validation images", n_validation=16),
+    replace(FIXED, name="the same 400, own hard images", value_on_image=0.1),
+    replace(FIXED, name="the same 400, steady values", image=0.95, repeat=0.002),
     replace(FIXED, name="the same 400, heavy tail", repeat=0.05, tail=2),
     replace(FIXED, name="the same 400, 1 in 10 collapses", collapse=0.1),
     replace(FOLDS, name="measured, constant learning rate", measured="constant learning rate"),
@@ -95,204 +116,266 @@ WITHOUT_DIFFERENCE = (
     replace(FOLDS, name="measured, sometimes collapses", measured="sometimes collapses"),
 )
 BEYOND = (
-    replace(FIXED, name="the same 400, 3 in 10 collapse", collapse=0.3),
-    replace(FIXED, name="the same 400, half of them collapse", collapse=0.5),
-    replace(FOLDS, name="folds of 400, judged with overlap 0", overlap=0.0),
-    replace(
-        FOLDS, name="noisy folds that share 30 %, overlap 0", repeat=0.2, shared=0.3, overlap=0
-    ),
-    replace(FIXED, name="the same 400, claims on other images", value_on_image=0.05, shared=0.2),
+    replace(FOLDS, name="one value 25 times as noisy", repeat=0.01, noisy=25),
+    replace(FOLDS, name="one of five values 25 times as noisy", repeat=0.01, noisy=25, n_values=5),
+    replace(FOLDS, name="noisy repeats that share 30 %", repeat=0.2, shared=0.3),
+    replace(FIXED, name="the same 400, scores alone, overlap 0", is_known=False),
 )
 WITH_DIFFERENCE = (
+    STEADY,
+    replace(STEADY, name="steady, scores alone", is_known=False),
+    replace(STEADY, name="steady, five values", n_values=5),
     FOLDS,
     replace(FOLDS, name="five folds of 80 images", n_validation=80),
-    replace(
-        FOLDS, name="folds of 400, steady repeats", image=0.8, value_on_image=0.02, repeat=0.005
-    ),
-    replace(FOLDS, name="folds of 400, heavy tail", repeat=0.05, tail=2),
-    replace(FOLDS, name="folds of 400, 1 in 20 collapses", collapse=0.05),
+    replace(FOLDS, name="noisy repeats", repeat=0.2),
+    replace(FOLDS, name="1 in 20 collapses", collapse=0.05),
     FIXED,
-    replace(FIXED, name="the same 400, steady values", image=0.97, repeat=0.002),
     replace(FOLDS, name="measured, constant learning rate", measured="constant learning rate"),
     replace(FOLDS, name="measured, cosine schedule", measured="cosine schedule"),
 )
 
 
-def simulate(scenario: Scenario, *, n_sweeps: int, worse_by: float = 0.0, seed: int = 0) -> Floats:
-    """Return scores `(sweeps, values, repeats)`; the first value is worse by so much."""
+@dataclass(frozen=True)
+class Sweeps:
+    """Scores `(sweeps, values, repeats)`, and per number of repeats what the images decide."""
+
+    scores: Floats
+    images: dict[int, ImageVariance]
+
+
+def simulate(scenario: Scenario, *, n_sweeps: int, worse_by: float = 0.0, seed: int = 0) -> Sweeps:
+    """Return sweeps in which the first value is worse by so much."""
     rng = np.random.default_rng(seed)
-    chunks = [_chunk(scenario, size, rng) for size in _sizes(n_sweeps)]
-    n_right = np.concatenate(chunks)
-    if worse_by:
-        n_right[:, 0] -= _turned_wrong(n_right[:, 0], scenario, worse_by, rng)
-    if scenario.collapse:
-        is_lost = rng.random(n_right.shape) < scenario.collapse
-        n_right[is_lost] = scenario.n_validation / 2
-    if scenario.fail:
-        n_right[rng.random(n_right.shape) < scenario.fail] = np.nan
-    return n_right / scenario.n_validation
-
-
-def judge(scores: Floats, scenario: Scenario, *, n_repeats: int) -> PairedTests:
-    """Judge the first repeats of each sweep as `compare_sweep` does."""
-    values = scores[:, :, :n_repeats].swapaxes(0, 1)
-    differences = np.stack([values[b] - values[a] for a, b in PAIRS], axis=1)
-    resolution = 0.0 if scenario.is_gaussian else 1 / scenario.n_validation
-    return paired_tests(differences, overlap=scenario.overlap, level=LEVEL, resolution=resolution)
-
-
-def error_rates(scenario: Scenario, *, n_sweeps: int, seed: int = 0) -> dict[int, float]:
-    """Return for each number of repeats the share of sweeps with any claim."""
-    scores = simulate(scenario, n_sweeps=n_sweeps, seed=seed)
-    return {n: float(judge(scores, scenario, n_repeats=n).is_real.any(-1).mean()) for n in REPEATS}
-
-
-def spread_of_differences(scenario: Scenario) -> float:
-    """Return the standard deviation of paired differences over sweeps and repeats."""
-    scores = simulate(scenario, n_sweeps=500)
-    return float(np.nanstd(scores[:, 1] - scores[:, 0]))
-
-
-def powers(scenario: Scenario, *, worse_by: float, n_sweeps: int) -> dict[int, float]:
-    """Return for each number of repeats how often the first value is told to be worse."""
-    scores = simulate(scenario, n_sweeps=n_sweeps, worse_by=worse_by)
-    tests = {n: judge(scores, scenario, n_repeats=n) for n in REPEATS}
-    is_right = {n: t.is_real & (t.difference > 0) for n, t in tests.items()}
-    return {n: float(found[:, :2].mean()) for n, found in is_right.items()}
-
-
-def partial_error_rates(scenario: Scenario, *, worse_by: float, n_sweeps: int) -> dict[int, float]:
-    """Return how often the two equal values are told apart beside a third that is worse."""
-    scores = simulate(scenario, n_sweeps=n_sweeps, worse_by=worse_by)
-    return {n: float(judge(scores, scenario, n_repeats=n).is_real[:, 2].mean()) for n in REPEATS}
-
-
-def joint_coverage(scenario: Scenario, *, worse_by: float, n_sweeps: int) -> dict[int, float]:
-    """Return how often all three intervals hold the truth."""
-    scores = simulate(scenario, n_sweeps=n_sweeps, worse_by=worse_by)
-    truth = np.array([worse_by, worse_by, 0.0])
-    tests = {n: judge(scores, scenario, n_repeats=n) for n in REPEATS}
-    is_held = {n: (t.low <= truth) & (truth <= t.high) for n, t in tests.items()}
-    return {n: float(held.all(-1).mean()) for n, held in is_held.items()}
-
-
-def _sizes(n_sweeps: int) -> Iterator[int]:
-    for start in range(0, n_sweeps, CHUNK):
-        yield min(CHUNK, n_sweeps - start)
-
-
-def _chunk(scenario: Scenario, size: int, rng: np.random.Generator) -> Floats:
     if scenario.measured:
-        return _measured(scenario, size, rng)
-    if scenario.is_gaussian:
-        return scenario.n_validation * (ACCURACY + 0.02 * _luck(scenario, size, rng))
-    return _counted(scenario, size, rng)
+        return Sweeps(_measured(scenario, n_sweeps, worse_by, rng), {})
+    scores, images = [], {n: [] for n in REPEATS if n <= MAX_REPEATS}
+    for _ in range(n_sweeps):
+        right, patients = _answers(scenario, worse_by, rng)
+        scores.append(np.nanmean(right, axis=-1))
+        if scenario.fail:
+            scores[-1][rng.random(scores[-1].shape) < scenario.fail] = np.nan
+        if scenario.is_known:
+            for n, found in images.items():
+                found.append(image_variance(right[:, :n], scenario.pairs, patients))
+    stacked = {
+        n: ImageVariance(
+            np.array([one.persistent for one in found]), np.array([one.sampled for one in found])
+        )
+        for n, found in images.items()
+        if found
+    }
+    return Sweeps(np.array(scores), stacked)
 
 
-def _luck(scenario: Scenario, size: int, rng: np.random.Generator) -> Floats:
-    """Return how each repeat goes, `(sweeps, values, repeats)`, with variance 1."""
-    common = rng.standard_normal((size, N_VALUES, 1))
-    shape = (size, N_VALUES, MAX_REPEATS)
+def _answers(
+    scenario: Scenario, worse_by: float, rng: np.random.Generator
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Return `(values, repeats, images)` of one sweep, NaN where an image is not validated."""
+    k, n_images = scenario.n_values, scenario.n_images
+    chance = 1 - scenario.image - scenario.value_on_image - scenario.repeat
+    patients = np.arange(n_images) // (2 if scenario.by_patient else 1)
+    n_patients = patients[-1] + 1
+    ease = ndtri(ACCURACY) + _normal((1, n_patients), scenario.image, rng)[:, patients]
+    ease = ease + _normal((k, n_patients), scenario.value_on_image, rng)[:, patients]
+    repeats = np.repeat([[scenario.repeat]], k, axis=0)
+    repeats[0] *= scenario.noisy
+    luck = np.sqrt(repeats) * _luck(scenario, rng)
+    # A noisier value would be worse on average: its threshold moves as far.
+    scale = np.sqrt(1 - scenario.repeat + repeats)
+    ease = ease + ndtri(ACCURACY) * (scale - 1)
+    right = np.full((k, MAX_REPEATS, n_images), np.nan)
+    folds = [np.arange(n_images)]
+    for repeat in range(MAX_REPEATS):
+        if not scenario.is_fixed and repeat % N_FOLDS == 0:
+            of_patients = np.split(rng.permutation(n_patients), N_FOLDS)
+            folds = [np.flatnonzero(np.isin(patients, some)) for some in of_patients]
+        images = folds[repeat % len(folds)]
+        noise = _normal((k, len(images)), chance, rng)
+        answers = ease[:, images] + luck[:, repeat, None] + noise > 0
+        answers[0] &= rng.random(len(images)) >= worse_by / ACCURACY
+        if scenario.collapse:
+            # One answer for all: right for one half of the images.
+            is_lost = rng.random(k) < scenario.collapse
+            answers[is_lost] = images % 2 == rng.integers(2)
+        right[:, repeat, images] = answers
+    return right, patients
+
+
+def _luck(scenario: Scenario, rng: np.random.Generator) -> Floats:
+    """Return how each repeat goes, `(values, repeats)`, with variance 1."""
+    shape = (scenario.n_values, MAX_REPEATS)
+    common = rng.standard_normal((scenario.n_values, 1))
     own = (
         -np.abs(rng.standard_t(scenario.tail, shape)) if scenario.tail else rng.normal(size=shape)
     )
     return np.sqrt(scenario.shared) * common + np.sqrt(1 - scenario.shared) * own
 
 
-def _counted(scenario: Scenario, size: int, rng: np.random.Generator) -> Floats:
-    """Count right answers image by image."""
-    n_images = N_FOLDS * scenario.n_validation
-    chance = 1 - scenario.image - scenario.value_on_image - scenario.repeat
-    ease = ndtri(ACCURACY) + _normal((size, 1, n_images), scenario.image, rng)
-    ease = ease + _normal((size, N_VALUES, n_images), scenario.value_on_image, rng)
-    luck = (np.sqrt(scenario.repeat) * _luck(scenario, size, rng)).astype(np.float32)
-    n_right = np.empty(luck.shape)
-    for repeat in range(MAX_REPEATS):
-        if repeat % N_FOLDS == 0:
-            folds = np.split(rng.permutation(n_images), N_FOLDS)
-        own = folds[repeat % N_FOLDS]
-        images = np.arange(scenario.n_validation) if scenario.is_fixed else own
-        noise = _normal((size, N_VALUES, len(images)), chance, rng)
-        is_right = ease[:, :, images] + luck[:, :, repeat, None] + noise > 0
-        n_right[:, :, repeat] = is_right.sum(axis=-1)
-    return n_right
+def _normal(shape: tuple[int, ...], variance: float, rng: np.random.Generator) -> Floats:
+    return rng.standard_normal(shape) * np.sqrt(variance)
 
 
-def _normal(
-    shape: tuple[int, ...], variance: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    return rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(variance))
-
-
-def _measured(scenario: Scenario, size: int, rng: np.random.Generator) -> Floats:
-    """Draw repeat i of three values from the trainings of fold i: three different seeds."""
+def _measured(scenario: Scenario, size: int, worse_by: float, rng: np.random.Generator) -> Floats:
+    """Draw repeat i of the values from the trainings of fold i: different seeds."""
     document = json.loads((RESULTS / "measured_scores.json").read_text())
     right = np.array(document["configurations"][scenario.measured]["right"], dtype=np.float64)
-    draws = rng.random((size, *right.shape)).argsort(axis=-1)[:, :, :N_VALUES]
-    return np.take_along_axis(right[None], draws, axis=-1).transpose(0, 2, 1)
+    draws = rng.random((size, *right.shape)).argsort(axis=-1)[:, :, : scenario.n_values]
+    n_right = np.take_along_axis(right[None], draws, axis=-1).transpose(0, 2, 1)
+    if worse_by:
+        share = worse_by * scenario.n_validation / n_right[:, 0].mean()
+        n_right[:, 0] -= rng.binomial(n_right[:, 0].astype(np.int64), share)
+    return n_right / scenario.n_validation
 
 
-def _turned_wrong(
-    n_right: Floats, scenario: Scenario, worse_by: float, rng: np.random.Generator
-) -> Floats:
-    """Return how many right answers go wrong, so that the mean falls by `worse_by`."""
-    if scenario.is_gaussian:
-        return np.full_like(n_right, worse_by * scenario.n_validation)
-    share = worse_by * scenario.n_validation / n_right.mean()
-    return rng.binomial(n_right.astype(np.int64), share).astype(np.float64)
+def claims(sweeps: Sweeps, scenario: Scenario, n: int) -> tuple[Floats, Floats, Floats]:
+    """Return which pairs are called different after n repeats, and their intervals."""
+    share = 0.0 if scenario.is_fixed else 1 / N_FOLDS
+    found = paired_tests(
+        sweeps.scores[:, :, :n],
+        scenario.pairs,
+        level=LEVEL,
+        share=share,
+        images=sweeps.images.get(n),
+        step=1 / scenario.n_validation,
+    )
+    return found.is_real * np.sign(found.difference), found.low, found.high
+
+
+def claims_before(sweeps: Sweeps, scenario: Scenario, n: int) -> Floats:
+    """Return which pairs version 0.1 called different: t on each pair alone, after Nadeau and
+    Bengio, with Holm's correction, and the largest deviation of the sweep at three repeats."""
+    overlap = 0.0 if scenario.is_fixed else 0.25
+    values = sweeps.scores[:, :, :n]
+    differences = values[:, scenario.pairs[:, 1]] - values[:, scenario.pairs[:, 0]]
+    count = np.maximum(np.isfinite(differences).sum(axis=-1), 2)
+    mean = np.nanmean(differences, axis=-1)
+    variance = np.nansum((differences - mean[..., None]) ** 2, axis=-1) / (count - 1)
+    step = np.where(count == 2, np.maximum(np.abs(mean), 1 / scenario.n_validation), 0)
+    variance = np.maximum(variance, np.maximum(step, 1 / scenario.n_validation) ** 2 / 2)
+    if n <= 3:
+        variance = variance.max(axis=-1, keepdims=True)
+    t = np.abs(mean) / np.sqrt(variance * (1 / count + overlap))
+    p = 2 * stdtr(count - 1, -t)
+    order = p.argsort(axis=-1)
+    left = p.shape[-1] - np.arange(p.shape[-1])
+    corrected = np.maximum.accumulate(np.take_along_axis(p, order, -1) * left, axis=-1)
+    is_real = np.take_along_axis(corrected <= 1 - LEVEL, order.argsort(axis=-1), -1)
+    return is_real * np.sign(mean)
+
+
+def row_without(scenario: Scenario) -> dict[str, object]:
+    """Return the shares of sweeps with any claim, and with all intervals around the truth."""
+    start = time.perf_counter()
+    sweeps = simulate(scenario, n_sweeps=N_SWEEPS)
+    counts = [n for n in REPEATS if n <= sweeps.scores.shape[-1]]
+    now, before, held = {}, {}, {}
+    for n in counts:
+        found, low, high = claims(sweeps, scenario, n)
+        now[n] = float((found != 0).any(-1).mean())
+        held[n] = float(((low <= 0) & (high >= 0)).all(-1).mean())
+        before[n] = float((claims_before(sweeps, scenario, n) != 0).any(-1).mean())
+    spread = float(np.nanstd(sweeps.scores[:, 1] - sweeps.scores[:, 0], axis=-1).mean())
+    seconds = round(time.perf_counter() - start)
+    return {
+        "scenario": scenario.name,
+        "spread": spread,
+        "now": now,
+        "before": before,
+        "held": held,
+        "seconds": seconds,
+    }
+
+
+def row_with(scenario: Scenario, points: float) -> dict[str, object]:
+    """Return how often the first value is called worse, and falsely one of the others."""
+    sweeps = simulate(scenario, n_sweeps=N_SWEEPS // 2, worse_by=points / 100, seed=1)
+    counts = [n for n in REPEATS if n <= sweeps.scores.shape[-1]]
+    is_of_first = scenario.pairs[:, 0] == 0
+    now, before, false, half = {}, {}, {}, {}
+    for n in counts:
+        found, low, high = claims(sweeps, scenario, n)
+        now[n] = float((found[:, is_of_first] > 0).mean())
+        false[n] = float((found[:, ~is_of_first] != 0).any(-1).mean())
+        half[n] = float(np.median((high - low) / 2))
+        before[n] = float((claims_before(sweeps, scenario, n)[:, is_of_first] > 0).mean())
+    return {
+        "scenario": scenario.name,
+        "points": points,
+        "now": now,
+        "before": before,
+        "false": false,
+        "half_width": half,
+    }
+
+
+def span_row(spread: float, apart: float, n_values: int) -> dict[str, object]:
+    """Return how often the repeats that a sweep needs lie in the range that was said after five.
+
+    Of pairs that are undecided after five repeats; each goes on to 200.
+    """
+    rng = np.random.default_rng(int(1e4 * (spread + apart)) + n_values)
+    kind = ScoreKind()
+    n_in, n_open, n_said = 0, 0, 0
+    looks = [*range(10, 50, 5), *range(50, 100, 10), *range(100, 201, 25)]
+    for _ in range(500 // n_values):
+        scores = 0.9 + spread / np.sqrt(2) * rng.standard_normal((n_values, 200))
+        scores[0] -= apart
+        first = compare_sweep({i: list(s[:5]) for i, s in enumerate(scores)}, kind=kind)
+        said = {(p.a, p.b): p.repeats for p in first.pairs if p.repeats}
+        ends = dict.fromkeys(said, 201)
+        for n in looks:
+            if not (left := [pair for pair, end in ends.items() if end == 201]):
+                break
+            found = compare_sweep({i: list(s[:n]) for i, s in enumerate(scores)}, kind=kind)
+            answers = {(p.a, p.b): p.answer for p in found.pairs}
+            for pair in left:
+                if answers[pair] != "undecided":
+                    ends[pair] = n
+        for pair, (low, high) in said.items():
+            n_said += 1
+            n_open += high is None
+            n_in += low <= ends[pair] <= (high or 10_000)
+    return {
+        "spread": spread,
+        "apart": apart,
+        "n_values": n_values,
+        "n": n_said,
+        "in_range": n_in / n_said if n_said else None,
+        "without_end": n_open / n_said if n_said else None,
+    }
 
 
 def main() -> None:
     start = time.perf_counter()
+    with ProcessPoolExecutor(2) as pool:
+        without = list(pool.map(row_without, WITHOUT_DIFFERENCE))
+        beyond = list(pool.map(row_without, BEYOND))
+        with_difference = [(s, points) for s in WITH_DIFFERENCE for points in (1, 2, 4)]
+        found = list(pool.map(row_with, *zip(*with_difference, strict=True)))
+        spans = [(s, d, k) for k in (2, 3) for s in (0.005, 0.01, 0.02) for d in (0, 0.005, 0.02)]
+        said = list(pool.map(span_row, *zip(*spans, strict=True)))
     document = {
-        "command": "python benchmarks/power.py",
+        "command": "python -m benchmarks.power",
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
-        "n_sweeps": {"error": N_SWEEPS, "error, normal scores": 10 * N_SWEEPS, "power": 2_000},
-        "error": [_row(s, error_rates(s, n_sweeps=_n_sweeps(s))) for s in WITHOUT_DIFFERENCE],
-        "error_beside_a_real_difference": [
-            _row(s, partial_error_rates(s, worse_by=0.04, n_sweeps=N_SWEEPS))
-            for s in (FOLDS, FIXED)
-        ],
-        "error_beyond": [_row(s, error_rates(s, n_sweeps=N_SWEEPS)) for s in BEYOND],
-        "joint_coverage": [
-            {"points": points, **_row(s, joint_coverage(s, worse_by=points / 100, n_sweeps=4_000))}
-            for s in (FOLDS, FIXED)
-            for points in (0, 1, 2, 4)
-        ],
-        "power": [
-            {"points": points, **_row(s, powers(s, worse_by=points / 100, n_sweeps=2_000))}
-            for s in WITH_DIFFERENCE
-            for points in (1, 2, 4)
-        ],
+        "n_sweeps": N_SWEEPS,
+        "without_difference": without,
+        "beyond": beyond,
+        "with_difference": found,
+        "repeats_to_decide": said,
+        "seconds": round(time.perf_counter() - start),
     }
-    document["seconds"] = round(time.perf_counter() - start)
     (RESULTS / "power.json").write_text(json.dumps(document, indent=1) + "\n")
-    for name, rows in document.items():
-        if isinstance(rows, list):
-            print(f"\n{name}\n")
-            _print_table(rows)
-
-
-def _n_sweeps(scenario: Scenario) -> int:
-    return 10 * N_SWEEPS if scenario.is_gaussian else N_SWEEPS
-
-
-def _row(scenario: Scenario, rates: dict[int, float]) -> dict[str, object]:
-    spread = spread_of_differences(scenario)
-    return {
-        "scenario": scenario.name,
-        "overlap": scenario.overlap,
-        "spread": spread,
-        "rates": rates,
-    }
-
-
-def _print_table(rows: list[dict[str, object]]) -> None:
-    for row in rows:
-        rates = " | ".join(f"{100 * rate:.1f}" for rate in row["rates"].values())
-        points = f" {row['points']} |" if "points" in row else ""
-        name = f"{row['scenario']} | {row['overlap']:g} | {100 * row['spread']:.1f}"
-        print(f"| {name} |{points} {rates} |")
+    for rows in (without, beyond, found):
+        for row in rows:
+            name = f"{row['scenario']} | {row.get('points', 100 * row.get('spread', 0)):.1f}"
+            pairs = zip(row["before"].values(), row["now"].values(), strict=True)
+            print(
+                f"| {name} | "
+                + " | ".join(f"{100 * b:.1f} / {100 * a:.1f}" for b, a in pairs)
+                + " |"
+            )
+    for row in said:
+        print(row)
 
 
 if __name__ == "__main__":

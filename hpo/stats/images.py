@@ -1,4 +1,4 @@
-"""Fixed models on the same images: the exact McNemar test, and statistics for the bootstrap.
+"""Answers image by image: McNemar's test, statistics for the bootstrap, what images decide.
 
 A statistic is a function of image weights `(resamples, images)` that returns `(resamples,)`: an
 image that a resample holds twice has weight 2. So a statistic of 2,000 resamples is one call, and
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpo.errors import UsageError
 from hpo.stats.intervals import Floats
+from hpo.stats.paired import ImageVariance, Pairs
 
 Statistic: TypeAlias = Callable[[Floats], Floats]
 
@@ -71,6 +72,50 @@ def auroc(labels: ArrayLike, probabilities: ArrayLike) -> Statistic:
 def difference_of(one: Statistic, other: Statistic) -> Statistic:
     """Return the statistic: `one` minus `other` on the same resample."""
     return lambda weights: one(weights) - other(weights)
+
+
+def image_variance(right: Floats, pairs: Pairs, patients: ArrayLike) -> ImageVariance:
+    """Measure what the images add to the variance of the differences between values.
+
+    `right` `(values, repeats, images)` is 1 where an image was answered rightly, 0 where wrongly,
+    NaN where the repeat was not scored on it; `patients` `(images,)` names the patient of each.
+
+    An image that was answered in two repeats or more shows what stays of its difference: the mean
+    product of different repeats' differences, without the mean of all images. Over folds the
+    differences between repeats hold a part of that already, `1 / rounds`, and it is left out; all
+    of it counts where every repeat is scored on the same images.
+    """
+    _, patient = np.unique(np.asarray(patients), return_inverse=True)
+    found = [_of_pair(right[b] - right[a], patient) for a, b in pairs]
+    persistent, sampled = np.array(found).reshape(-1, 2).T
+    return ImageVariance(persistent, sampled)
+
+
+def _of_pair(differences: Floats, patient: NDArray[np.intp]) -> tuple[float, float]:
+    is_there = np.isfinite(differences)
+    n_answers = is_there.sum(axis=0)
+    n_repeats, n_images = is_there.any(axis=1).sum(), (n_answers > 0).sum()
+    if not n_repeats:
+        return np.nan, np.nan
+    starts = np.flatnonzero(np.diff(np.sort(patient), prepend=-1))
+    order = np.argsort(patient, kind="stable")
+    known = np.nan_to_num(differences)
+    mean = known.sum() / is_there.sum()
+    # Of each repeat the sum over a patient's images, beyond what their number lets expect.
+    by_patient = np.add.reduceat((known - mean * is_there)[:, order], starts, axis=1)
+    n_rounds = np.add.reduceat(n_answers[order], starts) / np.add.reduceat(
+        (n_answers > 0)[order], starts
+    ).clip(1)
+    is_again = n_rounds > 1
+    total, squares = by_patient.sum(axis=0), (by_patient**2).sum(axis=0)
+    products = (total**2 - squares)[is_again] / (n_rounds * (n_rounds - 1))[is_again]
+    n_again = np.add.reduceat((n_answers > 0)[order], starts)[is_again].sum()
+    rounds = is_there.sum() / n_images
+    is_fixed = rounds == n_repeats
+    stays = max(0.0, products.sum() / n_again) / n_images if n_again else 0.0
+    per_repeat = is_there.sum() / n_repeats
+    sampled = squares.sum() / n_repeats / per_repeat**2
+    return float(stays if is_fixed else stays * (1 - 1 / rounds)), float(sampled)
 
 
 def _sum_groups(values: Floats, starts: NDArray[np.intp]) -> Floats:

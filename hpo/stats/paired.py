@@ -1,31 +1,44 @@
 """The arithmetic of paired comparisons, for one sweep or for thousands at once.
 
-Arrays end in the axes `(pairs, repeats)` or `(pairs,)`. A pair of values is judged by the
-differences of its repeats: repeat i has the same images, folds and seeds under every value, so
-what is easy or hard about a repeat drops out of the difference.
+Arrays end in the axes `(values, repeats)`, `(pairs, repeats)` or `(pairs,)`. A pair of values is
+judged by the differences of its repeats: repeat i has the same images, folds and seeds under every
+value, so what is easy or hard about a repeat drops out of the difference.
+
+The variance of a mean difference has two parts. What trainings vary by falls with the number of
+repeats. What the images decide falls with the number of images alone; it is measured where the
+images are known that were answered (`hpo.stats.images`), and bounded where they are not.
 """
 
-import math
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hpo.stats.intervals import Floats, t_quantile, t_tail
 
-_LARGEST_DENOMINATOR: Final = 2000
+Pairs = NDArray[np.intp]
+
+MOST_SHAFFER: Final = 30
 _ROUNDING: Final = 1e-9
-_FEW: Final = 3
+_FEW: Final = 4
+_SHARED_TRAINING: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class PairedTests:
-    """Arrays `(..., pairs)`; NaN, and False, where fewer than two repeats pair up."""
+    """Arrays `(..., pairs)`; NaN, and False, where fewer than two repeats pair up.
+
+    `variance` is that of one repeat, `floor` the part of the mean's that no repeat lowers.
+    `quantile` is the one of Student's t at which the pair was tested, with `degrees` of freedom.
+    """
 
     difference: Floats
-    deviation: Floats
+    variance: Floats
+    floor: Floats
+    degrees: Floats
+    quantile: Floats
     low: Floats
     high: Floats
     p_value: Floats
@@ -33,48 +46,75 @@ class PairedTests:
     n: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class ImageVariance:
+    """What the images add to the variance of a mean difference, `(..., pairs)` each.
+
+    `persistent` is the part that stays however often the same images are answered again, beyond
+    what differences between repeats show of it. `sampled` is the variance of one repeat's
+    difference by the choice of its images. NaN where they were not measured.
+    """
+
+    persistent: Floats
+    sampled: Floats
+
+
 def paired_tests(
-    differences: Floats,
+    scores: Floats,
+    pairs: Pairs,
     *,
-    overlap: float,
     level: float,
-    resolution: float,
+    share: float = 0.0,
+    images: ImageVariance | None = None,
+    step: float = 0.0,
     n_tests: int | None = None,
 ) -> PairedTests:
-    """Test for each pair whether the mean of `differences` `(..., pairs, repeats)` is zero.
+    """Test for each pair of values whether the mean difference of its repeats is zero.
 
-    Student's t with the variance of Nadeau and Bengio (2003) and the p-values of Holm (1979). NaN
-    marks a repeat without partner. `resolution` is the step of the scores, 1 / n_images for a
-    share of right answers, 0 where they have none.
+    `scores` is `(..., values, repeats)`, NaN where there is none; `pairs` `(pairs, 2)` holds
+    indices of values. `share` is the part of all validation images that one repeat is scored on
+    (0.2 with five folds), 0 where every repeat is scored on the same images and nothing is said of
+    others. `step` is the least that a score can change by, 1 / n_images for an accuracy.
 
-    A pair's interval is taken at the level at which Holm's procedure tested the pair (for all
-    pairs that were left when it stopped: the level of the stop). So it excludes zero exactly where
-    the corrected p-value is below 1 - level. Intervals of Bonferroni's level would now and then
-    hold zero for a pair that Holm's procedure calls different.
+    The variance of a pair is the larger of its own, over its repeats, and of the one that all
+    values share: the residual of the additive model value + repeat, which has more degrees of
+    freedom. Of fewer than five repeats the largest variance of any pair is taken, because values
+    that collapse half of the time look steady by chance.
 
-    Where the deviation of a pair cannot be trusted, it is raised: see `_deviation`, `_caution`.
-
-    `n_tests` says that these pairs are some of so many, chosen by their scores: they are then
-    corrected for all of them as Bonferroni did, which takes no p-value of the others.
+    p-values are corrected for the number of pairs by Holm's procedure (1979), where all pairs are
+    tested with the steps of Shaffer (1986), or, where these pairs were chosen by their scores
+    among `n_tests`, by Bonferroni's. A pair's interval is taken at the level at which the
+    procedure tested it (for all pairs that were left when it stopped: the level of the stop). So
+    it excludes zero exactly where the corrected p-value is below 1 - level.
     """
+    differences = scores[..., pairs[:, 1], :] - scores[..., pairs[:, 0], :]
     n = np.isfinite(differences).sum(axis=-1)
     is_testable = n >= 2
-    degrees = np.where(is_testable, n - 1, 1).astype(np.float64)
-    mean = _mean(differences, n)
-    deviation = np.where(is_testable, _deviation(differences, mean, degrees, resolution), np.nan)
-    deviation = _caution(deviation, n)
-    error = deviation * np.sqrt(1 / np.maximum(n, 1) + overlap)
+    mean = _mean(differences)
+    own = np.nansum((differences - mean[..., None]) ** 2, axis=-1) / np.maximum(n - 1, 1)
+    own = np.where(is_testable, _at_least_a_step(own, mean, n, step), np.nan)
+    shared, shared_degrees = _shared_variance(scores)
+    largest = np.max(np.nan_to_num(own), axis=-1, keepdims=True, initial=0.0)
+    variance = np.where(n <= _FEW, np.maximum(largest, shared), np.maximum(own, shared))
+    variance = np.where(is_testable, variance, np.nan)
+    degrees = np.where(is_testable, np.maximum(n - 1, shared_degrees), 1).astype(np.float64)
+    floor = _floor(variance, n, share, images)
+    error = np.sqrt(variance / np.maximum(n, 1) + floor)
     size = np.abs(mean)
     statistic = np.divide(size, error, out=np.zeros_like(error), where=error > 0)
     raw = np.where(is_testable, 2 * t_tail(statistic, degrees), np.nan)
     if n_tests is None:
-        p_value, n_left = holm(raw, alpha=1 - level)
+        p_value, n_left = step_down(raw, alpha=1 - level, n_values=_n_values(scores, pairs))
     else:
         p_value, n_left = np.minimum(raw * n_tests, 1.0), np.full_like(raw, n_tests)
-    half = t_quantile(1 - (1 - level) / (2 * n_left), degrees) * error
+    quantile = t_quantile(1 - (1 - level) / (2 * n_left), degrees)
+    half = quantile * error
     return PairedTests(
         difference=mean,
-        deviation=deviation,
+        variance=variance,
+        floor=floor,
+        degrees=degrees,
+        quantile=quantile,
         low=mean - half,
         high=mean + half,
         p_value=p_value,
@@ -83,71 +123,123 @@ def paired_tests(
     )
 
 
-def holm(p_values: Floats, *, alpha: float) -> tuple[Floats, Floats]:
+def step_down(p_values: Floats, *, alpha: float, n_values: int = 0) -> tuple[Floats, Floats]:
     """Correct the p-values along the last axis for their number (Holm 1979); NaN stays NaN.
 
-    Also returns by how many hypotheses alpha was divided when each had its turn: as many as were
-    left then, or, after the procedure stopped, as many as were left at the stop.
+    Also returns by how many hypotheses alpha was divided when each had its turn: as many as could
+    be true then, or, after the procedure stopped, as many as could be true at the stop. Those are
+    all that were left, or fewer where the hypotheses are all pairs of `n_values` values: if one
+    pair differs, not every other pair can be equal (Shaffer 1986).
     """
     order = np.argsort(p_values, axis=-1)
     ascending = np.take_along_axis(p_values, order, axis=-1)
     n_hypotheses = np.isfinite(p_values).sum(axis=-1, keepdims=True)
-    n_left = np.maximum(n_hypotheses - np.arange(p_values.shape[-1]), 1)
+    n_left = np.maximum(n_hypotheses - np.arange(p_values.shape[-1]), 1).astype(np.float64)
+    if n_values:
+        is_whole = n_hypotheses == p_values.shape[-1]
+        n_left = np.where(is_whole, _shaffer(n_values), n_left)
     corrected = np.minimum(np.maximum.accumulate(ascending * n_left, axis=-1), 1.0)
-    is_rejected = corrected <= alpha
-    n_at_stop = np.maximum(n_hypotheses - is_rejected.sum(axis=-1, keepdims=True), 1)
-    divisor = np.where(is_rejected, n_left, n_at_stop).astype(np.float64)
+    n_rejected = (corrected <= alpha).sum(axis=-1, keepdims=True)
+    at_stop = np.minimum(n_rejected, p_values.shape[-1] - 1)
+    is_tested_later = np.arange(p_values.shape[-1]) >= n_rejected
+    divisor = np.where(is_tested_later, np.take_along_axis(n_left, at_stop, axis=-1), n_left)
     undo = np.argsort(order, axis=-1)
     return np.take_along_axis(corrected, undo, axis=-1), np.take_along_axis(divisor, undo, axis=-1)
 
 
-def find_resolution(differences: Floats) -> float:
-    """Return the step of differences `(pairs, repeats)` of shares: 1 / n_images, or 0 for none.
-
-    Shares of n images differ by multiples of 1 / n, rounded scores by multiples of their last
-    digit. Each repeat may have another n, so each is looked at alone. What shifts all scores
-    leaves the step as it is.
-    """
-    if not (np.abs(differences) > 0).any():
-        return 0.0
-    denominators = []
-    for column in differences.T:
-        finite = [float(difference) for difference in column if math.isfinite(difference)]
-        exact = [Fraction(d).limit_denominator(_LARGEST_DENOMINATOR) for d in finite]
-        if any(abs(d - float(f)) > _ROUNDING for d, f in zip(finite, exact, strict=True)):
-            return 0.0
-        denominators.append(math.lcm(*(fraction.denominator for fraction in exact)))
-    return 1 / max(denominators)
+def _n_values(scores: Floats, pairs: Pairs) -> int:
+    """Return the number of values where these are all of their pairs, else 0."""
+    n = scores.shape[-2]
+    return n if len(pairs) == n * (n - 1) // 2 and n <= MOST_SHAFFER else 0
 
 
-def _mean(differences: Floats, n: NDArray[np.int64]) -> Floats:
+@cache
+def _shaffer(n_values: int) -> Floats:
+    """Return how many pairs can be equal at most when 0, 1, … pairs are known to differ."""
+    n_pairs = n_values * (n_values - 1) // 2
+    possible = sorted(_numbers_of_equal_pairs(n_values))
+    most = [max(n for n in possible if n <= n_pairs - j) for j in range(n_pairs)]
+    return np.maximum(np.array(most, dtype=np.float64), 1.0)
+
+
+@cache
+def _numbers_of_equal_pairs(n_values: int) -> frozenset[int]:
+    """Return how many pairs can be equal: values fall into groups of equal ones."""
+    if n_values == 0:
+        return frozenset({0})
+    return frozenset(
+        size * (size - 1) // 2 + others
+        for size in range(1, n_values + 1)
+        for others in _numbers_of_equal_pairs(n_values - size)
+    )
+
+
+def _mean(differences: Floats) -> Floats:
+    n = np.isfinite(differences).sum(axis=-1)
     total = np.nansum(differences, axis=-1)
     mean: Floats = np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0)
     return mean
 
 
-def _deviation(differences: Floats, mean: Floats, degrees: Floats, resolution: float) -> Floats:
-    """Return the standard deviation over repeats, but at least that of 0 and one step.
+def _at_least_a_step(own: Floats, mean: Floats, n: NDArray[np.int64], step: float) -> Floats:
+    """Return the variance over repeats, but at least that of 0 and one step.
 
-    Scores that are counts agree to the last image now and then by chance, and a deviation of 0
+    Scores that are counts agree to the last image now and then by chance, and a variance of 0
     would make any difference certain. Two repeats agree by chance too often to show their own
-    deviation: there, and where all differences are equal and no step is known, the step is the
+    variance: there, and where all differences are equal and no step is known, the step is the
     difference itself.
     """
-    variance: Floats = np.nansum((differences - mean[..., None]) ** 2, axis=-1) / degrees
-    is_constant = variance <= (_ROUNDING * mean) ** 2
-    is_unknown = (degrees == 1) | (is_constant & (resolution == 0))
-    step = np.where(is_unknown, np.maximum(np.abs(mean), resolution), resolution)
-    deviation: Floats = np.sqrt(np.maximum(variance, step**2 / 2))
-    return deviation
+    is_constant = own <= (_ROUNDING * mean) ** 2
+    is_unknown = (n == 2) | (is_constant & (step == 0))
+    least = np.where(is_unknown, np.maximum(np.abs(mean), step), step)
+    return np.asarray(np.maximum(own, least**2 / 2), dtype=np.float64)
 
 
-def _caution(deviation: Floats, n: NDArray[np.int64]) -> Floats:
-    """Judge a pair of three repeats by the largest deviation in its sweep.
+def _shared_variance(scores: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the variance of a paired difference that all values share, and its degrees.
 
-    Where trainings collapse half of the time, one value in eight collapses in all three repeats,
-    one in eight in none, and the pair looks steady. With measured scores of such a configuration
-    the plain test claimed a difference in 9 % of sweeps without one; with four repeats in 3 %.
+    That is twice the residual variance of the additive model value + repeat, `(..., 1)` each; 0
+    where nothing is left to estimate it from.
     """
-    largest = np.max(np.nan_to_num(deviation), axis=-1, keepdims=True, initial=0.0)
-    return np.where((n <= _FEW) & np.isfinite(deviation), largest, deviation)
+    is_there = np.isfinite(scores)
+    n_of_values = is_there.sum(axis=-1, keepdims=True)
+    n_of_repeats = is_there.sum(axis=-2, keepdims=True)
+    residual = np.where(is_there, scores, 0.0)
+    # Exact at once where no score is missing; else the means of rows and columns take turns.
+    for _ in range(1 if is_there.all() else 50):
+        for axis, n in ((-1, n_of_values), (-2, n_of_repeats)):
+            of_one = residual.sum(axis=axis, keepdims=True) / np.maximum(n, 1)
+            residual = np.where(is_there, residual - of_one, 0.0)
+    degrees = (
+        is_there.sum(axis=(-1, -2))
+        - (n_of_values[..., 0] > 0).sum(axis=-1)
+        - (n_of_repeats[..., 0, :] > 0).sum(axis=-1)
+        + 1
+    )
+    variance = 2 * (residual**2).sum(axis=(-1, -2)) / np.maximum(degrees, 1)
+    return np.where(degrees > 0, variance, 0.0)[..., None], degrees[..., None]
+
+
+def _floor(
+    variance: Floats, n: NDArray[np.int64], share: float, images: ImageVariance | None
+) -> Floats:
+    """Return the part of the variance of a mean difference that no repeat lowers.
+
+    A little is added for training images that repeats share: 5 % of the smaller of both parts,
+    which measured trainings did not exceed (docs/verdicts.md).
+    """
+    unknown = variance * unmeasured_floor(n, share)
+    if images is None:
+        return unknown
+    known = images.persistent + _SHARED_TRAINING * np.minimum(images.sampled, variance)
+    return np.where(np.isfinite(known), known, unknown)
+
+
+def unmeasured_floor(n: ArrayLike, share: float) -> Floats:
+    """Return the floor as a part of one repeat's variance where no images are known.
+
+    What the images decide is at most all of the variance of a repeat, which is scored on `share`
+    of them; the variance between repeats over the number of repeats holds some of it already.
+    """
+    more = np.maximum(share - 1 / np.maximum(n, 1), 0.0)
+    return np.asarray(more + _SHARED_TRAINING * (share > 0), dtype=np.float64)

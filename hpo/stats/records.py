@@ -1,18 +1,25 @@
-"""What a comparison of the values of a sweep says."""
+"""What a comparison of scores found, as records."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from hpo.stats.intervals import Interval
+
+Span: TypeAlias = tuple[int, int | None]
+Answer = Literal["better", "same", "undecided", "untested"]
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreKind:
-    """Which way a score is better, and whether it is a share, told in points: hundredths."""
+    """Which way a score is better, and whether it is a share, written in points: hundredths.
+
+    `margin` is the difference that is too small to matter; None where no difference is.
+    """
 
     direction: Literal["maximize", "minimize"] = "maximize"
     is_share: bool = True
+    margin: float | None = 0.01
 
 
 ACCURACY: Final = ScoreKind()
@@ -23,9 +30,14 @@ class PairComparison:
     """Two values of a sweep.
 
     `difference` is the mean score of `b` minus that of `a` over the `n_pairs` repeats that both
-    have; above zero, b scored higher. `is_real` says that the difference is told: then, and only
-    then, `low` to `high` holds no zero and `p_value`, corrected for the number of pairs, is below
-    1 - level. Without two such repeats there is no interval and no p-value.
+    have; above zero, b scored higher. `is_real` says that `low` to `high` holds no zero and that
+    `p_value`, corrected for the number of pairs, is below 1 - level. Without two such repeats
+    there is no interval and no p-value.
+
+    `answer` is "same" where the whole interval is within the margin, else "better" where it holds
+    no zero, else "undecided"; "untested" below two repeats. `repeats` says from and to how many
+    repeats, with those there are, an undecided pair is decided in four of five sweeps; the end is
+    None where it is far away.
     """
 
     a: Hashable
@@ -37,6 +49,8 @@ class PairComparison:
     is_real: bool
     n_pairs: int
     sentence: str
+    answer: Answer = "undecided"
+    repeats: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,7 @@ class SweepComparison:
     values: Mapping[Hashable, Interval]
     pairs: tuple[PairComparison, ...]
     n_left_out: int = 0
+    kind: ScoreKind = ACCURACY
 
     @property
     def n_pairs(self) -> int:

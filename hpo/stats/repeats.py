@@ -1,57 +1,61 @@
-"""How many repeats it takes to tell a difference of a given size."""
+"""How many repeats decide a pair of values."""
 
-import math
 from typing import Final
 
 import numpy as np
 
-from hpo.stats.intervals import check_level_and_overlap, t_quantile
+from hpo.stats.intervals import t_quantile, t_tail
+from hpo.stats.paired import PairedTests, unmeasured_floor
+from hpo.stats.records import Span
 
-POWER: Final = 0.8
-# two repeats are never proof of a difference: see paired.py
-_FEWEST: Final = 3
-_LARGEST_TABLE: Final = 1000
+MOST: Final = 200
+"""More repeats than anyone looks forward to."""
+
+_N_COURSES: Final = 400
+_IN_RANGE: Final = (0.1, 0.9)
 
 
-def needed_repeats(
-    difference: float,
-    *,
-    deviation: float,
-    overlap: float = 0.0,
-    level: float = 0.95,
-    n_pairs: int = 1,
-) -> int | None:
-    """Return the repeats with which a difference is told in four of five sweeps.
+def repeats_to_decide(
+    tests: PairedTests, index: int, *, margin: float | None, share: float, is_measured: bool
+) -> Span:
+    """Return from and to how many repeats, with those there are, the pair is decided.
 
-    None where no number of repeats is enough: with overlapping training sets the variance of a
-    mean does not fall below deviation^2 * overlap. `deviation` is that of the paired differences;
-    the level is shared among `n_pairs` pairs.
+    The repeats to come are drawn 400 times as those there are let expect: the true difference from
+    its normal distribution about the mean, the variance by its chi-square. After every five
+    repeats each course is judged as `paired_tests` would, at the level of today. The range holds
+    80 % of the courses; its end is None where more than a tenth of them is undecided after 200.
     """
-    check_level_and_overlap(level, overlap)
-    size = abs(difference)
-    if size <= smallest_difference(
-        deviation=deviation, overlap=overlap, level=level, n_pairs=n_pairs
-    ):
-        return None
-    n = np.arange(_FEWEST, _LARGEST_TABLE + 1, dtype=np.float64)
-    quantiles = t_quantile(_upper(level, n_pairs), n - 1) + t_quantile(POWER, n - 1)
-    is_enough = quantiles * deviation * np.sqrt(1 / n + overlap) <= size
-    if is_enough.any():
-        return int(n[np.argmax(is_enough)])
-    return math.ceil(1 / ((size / (_normal_sum(level, n_pairs) * deviation)) ** 2 - overlap))
+    mean, variance, floor, degrees, quantile = (
+        float(array[index])
+        for array in (tests.difference, tests.variance, tests.floor, tests.degrees, tests.quantile)
+    )
+    n = int(tests.n[index])
+    looks = np.array([k for k in _looks() if k > n], dtype=np.float64)
+    if not len(looks):
+        return n + 1, None
+    rng = np.random.default_rng(0)
+    true_variance = variance * degrees / rng.chisquare(degrees, (_N_COURSES, 1))
+    error = np.sqrt(true_variance / n + floor)
+    true_difference = mean + error * rng.standard_normal((_N_COURSES, 1))
+    n_new = np.diff(looks, prepend=n)
+    sums = n_new * true_difference + np.sqrt(n_new * true_variance) * rng.standard_normal(
+        (_N_COURSES, len(looks))
+    )
+    means = (n * mean + np.cumsum(sums, axis=1)) / looks
+    upper = 1 - t_tail(np.array(quantile), np.array(degrees))
+    quantiles = t_quantile(upper, degrees * (looks - 1) / (n - 1))
+    floors = floor if is_measured else true_variance * unmeasured_floor(looks, share)
+    half = quantiles * np.sqrt(true_variance / looks + floors)
+    is_decided = np.abs(means) > half
+    if margin is not None:
+        is_decided |= np.abs(means) + half <= margin
+    first = np.where(is_decided.any(axis=1), looks[is_decided.argmax(axis=1)], np.inf)
+    low, high = np.quantile(first, _IN_RANGE, method="inverted_cdf")
+    return (
+        int(low) if np.isfinite(low) else MOST + 1,
+        int(high) if np.isfinite(high) else None,
+    )
 
 
-def smallest_difference(
-    *, deviation: float, overlap: float, level: float = 0.95, n_pairs: int = 1
-) -> float:
-    """Return the difference that not even endless repeats would tell in four of five sweeps."""
-    return _normal_sum(level, n_pairs) * deviation * math.sqrt(overlap)
-
-
-def _normal_sum(level: float, n_pairs: int) -> float:
-    degrees = math.inf
-    return float(t_quantile(_upper(level, n_pairs), degrees) + t_quantile(POWER, degrees))
-
-
-def _upper(level: float, n_pairs: int) -> float:
-    return 1 - (1 - level) / (2 * n_pairs)
+def _looks() -> list[int]:
+    return [*range(5, 50, 5), *range(50, 100, 10), *range(100, MOST + 1, 25)]

@@ -1,62 +1,123 @@
-"""A comparison in one sentence."""
+"""Comparisons in plain sentences: the only place that turns one into words."""
 
 import math
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
 from typing import Final
 
-from hpo.stats.records import ScoreKind
-from hpo.stats.repeats import needed_repeats, smallest_difference
+from hpo.stats.records import PairComparison, ScoreKind, Span, SweepComparison
+from hpo.stats.repeats import MOST
 
-HALF_A_POINT: Final = 0.005
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """What was found for one pair; NaN where there is nothing. `n_alone`: without a partner."""
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    deviation: float
-    is_real: bool
-    is_same: bool
-    n_pairs: int
-    n_alone: int
+_FEW: Final = 5
+_MOST_PAIRS: Final = 10
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Judgment:
-    """How the pairs of a sweep were judged: corrected for `n_tests` of them."""
+def pair_sentence(
+    pair: PairComparison, kind: ScoreKind, *, is_identical: bool = False, n_alone: int = 0
+) -> str:
+    """Say what is known of the difference between two values, the better one first.
 
-    level: float
-    overlap: float
-    kind: ScoreKind
-    n_images: int | None
-    n_tests: int = 0
-
-
-def sentence(a: Hashable, b: Hashable, finding: Finding, judgment: Judgment) -> str:
-    """Say what is known of the difference between two values, the winner first."""
-    first, second = label(a), label(b)
-    if finding.n_pairs < 2:
-        text = _no_verdict(first, second, finding.n_pairs)
-    elif finding.is_same:
-        text = (
-            f"no difference between {first} and {second}: "
-            f"the same score in each of {finding.n_pairs} repeats"
-        )
-    elif finding.is_real:
-        text = _beats(first, second, finding, judgment.kind)
+    `n_alone` repeats of one value have no partner.
+    """
+    first, second = label(pair.a), label(pair.b)
+    if pair.low is None or pair.high is None or pair.difference is None:
+        have = f"{_count(pair.n_pairs)} of both" if pair.n_pairs else "no repeat of both"
+        text = f"{first} and {second}: {have} is not enough to compare. Train 5 (--repeats 5)"
+    elif is_identical:
+        text = f"{first} and {second}: the same score in each of {pair.n_pairs} repeats"
+    elif pair.is_real:
+        is_second = (pair.difference > 0) == (kind.direction == "maximize")
+        better, worse = (second, first) if is_second else (first, second)
+        bounds = sorted(map(abs, (pair.low, pair.high)))
+        # Enough decimals that a bound above zero does not look like zero.
+        size, low, high = _amounts((abs(pair.difference), *bounds), kind, least=bounds[0])
+        interval = f"95 % interval {low} to {high}"
+        text = f"{better} is better than {worse} by {size}{unit(kind)} ({interval})"
+        if pair.answer == "same":
+            text += f". That is too little to matter: less than {margin_text(kind)}"
     else:
-        bounds = _possible((finding.low, finding.high), judgment.kind)
-        low, high = _amounts(bounds, judgment.kind, least=max(map(abs, bounds)), sign="+")
-        text = f"no difference between {first} and {second} can be told ({low} to {high})"
-        text += _outlook(finding, judgment)
-    if finding.n_alone:
-        text += f"; {_count(finding.n_alone)} without a partner left out"
-    return text
+        ends = (pair.low, pair.high)
+        low, high = _amounts(ends, kind, least=max(map(abs, ends)), sign="+")
+        interval = f"95 % interval {low} to {high}{unit(kind)}"
+        if pair.answer == "same":
+            text = f"{first} and {second}: no difference that matters ({interval})"
+        else:
+            few = f" with {pair.n_pairs} repeats" if pair.n_pairs < _FEW else ""
+            text = f"{first} and {second}: undecided{few} ({interval})"
+            if pair.repeats:
+                text += f". {repeats_text(pair.repeats)}"
+    if n_alone:
+        text += f". {_count(n_alone)} of one value alone left out"
+    return text + "."
+
+
+def headline(found: SweepComparison, name: str) -> str | None:
+    """Say in one sentence what a sweep of `name` found; None where nothing is compared."""
+    tested = [pair for pair in found.pairs if pair.answer != "untested"]
+    if not tested or found.n_left_out:
+        return None
+    undecided = [pair for pair in tested if pair.answer == "undecided"]
+    better = [pair for pair in tested if pair.answer == "better"]
+    if not better and not undecided:
+        return f"{name} does not matter here: all differences are below {margin_text(found.kind)}."
+    best, worse = _best_first(found, better)
+    if undecided:
+        if len(undecided) == len(tested):
+            text = f"It is undecided whether {name} matters."
+        else:
+            worse_ones = f"{_listed(worse)} {_verb(worse)} worse. " if worse else ""
+            text = f"{worse_ones}{len(undecided)} of {len(tested)} pairs are undecided."
+        spans = [pair.repeats for pair in undecided if pair.repeats]
+        return text + (f" {repeats_text(longest(spans))}." if spans else "")
+    if len(found.values) == 2:
+        return f"The better {name} is {label(best[0])}."
+    if len(best) == 1:
+        return f"The best {name} is {label(best[0])}: it is better than every other value."
+    return (
+        f"The best {name} is any of {_listed(best)}, between which no difference matters; "
+        f"{_listed(worse)} {_verb(worse)} worse."
+    )
+
+
+def outcome(
+    found: SweepComparison, *, most: int = _MOST_PAIRS, most_real: int | None = None
+) -> list[PairComparison | str]:
+    """Return what to say: every pair, or of more than `most` those that differ.
+
+    Of these too no more than `most_real`, where it is given; a line counts what is left out.
+    """
+    left_out = (
+        [
+            f"Only the {len(found.values)} values with the best means are compared, corrected for "
+            f"all {found.n_pairs:,} pairs."
+        ]
+        if found.n_left_out
+        else []
+    )
+    if len(found.pairs) <= most:
+        return [*found.pairs, *left_out]
+    better = [pair for pair in found.pairs if pair.answer == "better"]
+    shown = better[:most_real]
+    counts = {
+        "{} more pairs differ.": len(better) - len(shown),
+        "{} pairs have no difference that matters.": _n(found, "same"),
+        "{} pairs are undecided.": _n(found, "undecided"),
+        "{} pairs have fewer than two repeats of both.": _n(found, "untested"),
+    }
+    return [*shown, *(text.format(f"{n:,}") for text, n in counts.items() if n), *left_out]
+
+
+def longest(spans: Iterable[Span]) -> Span:
+    """Return from and to how many repeats decide all of several pairs."""
+    lows, highs = zip(*spans, strict=True)
+    return max(lows), None if None in highs else max(highs)
+
+
+def repeats_text(span: Span) -> str:
+    """Say how many repeats decide: `About 15 to 30 repeats would decide`."""
+    low, high = span
+    if high is None:
+        return f"It takes more than {min(low, MOST)} repeats to decide"
+    return f"About {low if low == high else f'{low} to {high}'} repeats would decide"
 
 
 def label(value: Hashable) -> str:
@@ -68,78 +129,44 @@ def label(value: Hashable) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _no_verdict(first: str, second: str, n_pairs: int) -> str:
-    have = f"only {_count(n_pairs)} of both" if n_pairs else "no repeat of both"
-    return f"no verdict on {first} and {second}: {have}, and it takes two (--repeats 5)"
+def margin_text(kind: ScoreKind) -> str:
+    """Write the margin with its unit: `1 point`, `0.5 points`, `0.02`."""
+    if kind.margin is None:
+        return "0"
+    if not kind.is_share:
+        return f"{kind.margin:g}"
+    return f"{100 * kind.margin:g} point" + "s" * (not math.isclose(kind.margin, 0.01))
 
 
-def _beats(first: str, second: str, finding: Finding, kind: ScoreKind) -> str:
-    is_second = (finding.difference > 0) == (kind.direction == "maximize")
-    winner, loser = (second, first) if is_second else (first, second)
-    bounds = sorted(map(abs, _possible((finding.low, finding.high), kind)))
-    # enough decimals that a bound above zero does not look like zero
-    size, low, high = _amounts((abs(finding.difference), *bounds), kind, least=bounds[0])
-    return f"{winner} beats {loser} by {size}{_unit(kind)} ({low} to {high})"
+def unit(kind: ScoreKind) -> str:
+    """Return the unit as it follows a difference."""
+    return " points" if kind.is_share else ""
 
 
-def _possible(bounds: tuple[float, float], kind: ScoreKind) -> tuple[float, float]:
-    """Return the part of an interval that a difference can be in: of shares at most 1 apart."""
-    most = 1.0 if kind.is_share else math.inf
-    low, high = bounds
-    return max(low, -most), min(high, most)
+def _best_first(
+    found: SweepComparison, better: list[PairComparison]
+) -> tuple[list[Hashable], list[Hashable]]:
+    """Return the values that no other is better than, and those that another is better than."""
+    is_higher = found.kind.direction == "maximize"
+    beaten = {
+        pair.a if (pair.difference or 0) * (1 if is_higher else -1) > 0 else pair.b
+        for pair in better
+    }
+    values = list(found.values)
+    return [v for v in values if v not in beaten], [v for v in values if v in beaten]
 
 
-def _outlook(finding: Finding, judgment: Judgment) -> str:
-    """Say with how many repeats a difference worth telling would be told."""
-    size = _worth_telling(finding, judgment.kind)
-    if size > (finding.high - finding.low) / 2:
-        return ""
-    n = needed_repeats(
-        size,
-        deviation=finding.deviation,
-        overlap=judgment.overlap,
-        level=judgment.level,
-        n_pairs=judgment.n_tests,
-    )
-    (amount,) = _amounts((size,), judgment.kind, least=size)
-    told = f"would tell one of {amount}{_unit(judgment.kind)}"
-    if n is not None:
-        return f"; about {_about(n):,} repeats {told}"
-    images = "these images" if judgment.n_images is None else f"these {judgment.n_images:,} images"
-    least = smallest_difference(
-        deviation=finding.deviation,
-        overlap=judgment.overlap,
-        level=judgment.level,
-        n_pairs=judgment.n_tests,
-    )
-    (amount,) = _amounts((least,), judgment.kind, least=least)
-    return f"; no number of repeats on {images} {told}, only one above {amount}"
+def _listed(values: list[Hashable]) -> str:
+    *others, last = map(label, values)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
-def _worth_telling(finding: Finding, kind: ScoreKind) -> float:
-    """Return the difference that was seen, but at least half a point.
-
-    A score without points has no such measure: there it is a round number below what can be told
-    now.
-    """
-    seen = abs(finding.difference)
-    if kind.is_share:
-        return max(seen, HALF_A_POINT)
-    return max(seen, _round_below((finding.high - finding.low) / 3))
+def _verb(values: list[Hashable]) -> str:
+    return "is" if len(values) == 1 else "are"
 
 
-def _round_below(size: float) -> float:
-    """Return the largest of 1, 2, 5, 10, 20, … (and their tenths) that is not above `size`."""
-    power = 10.0 ** math.floor(math.log10(size))
-    return max(step * power for step in (1, 2, 5) if step * power <= size or step == 1)
-
-
-def _about(n: int) -> int:
-    """Round up: to fives from 20, to two digits from 100."""
-    if n < 20:
-        return n
-    step = 5 if n < 100 else 10 ** (len(str(n)) - 2)
-    return math.ceil(n / step) * step
+def _n(found: SweepComparison, answer: str) -> int:
+    return sum(pair.answer == answer for pair in found.pairs)
 
 
 def _amounts(
@@ -150,10 +177,6 @@ def _amounts(
     if least > 0:
         decimals = max(decimals, math.ceil(-math.log10(factor * least)))
     return [f"{factor * size:{sign}.{decimals}f}" for size in sizes]
-
-
-def _unit(kind: ScoreKind) -> str:
-    return " points" if kind.is_share else ""
 
 
 def _count(n: int) -> str:

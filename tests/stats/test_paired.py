@@ -1,115 +1,162 @@
-"""Holm's procedure, the paired t test, and the step of scores."""
+"""The arithmetic of paired comparisons."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.stats.paired import PairedTests, find_resolution, holm, paired_tests
+from hpo.stats.images import image_variance
+from hpo.stats.paired import PairedTests, paired_tests, step_down
+
+ONE_PAIR = np.array([[0, 1]])
+
+
+def judge(*values: list[float], **options: object) -> PairedTests:
+    pairs = np.array(list(combinations(range(len(values)), 2)))
+    return paired_tests(np.array(values), pairs, level=0.95, **options)
 
 
 def test_holm_corrects_the_published_example() -> None:
-    # the example of Wikipedia's "Holm-Bonferroni method"; R: p.adjust(p, "holm")
-    corrected, _ = holm(np.array([0.01, 0.04, 0.03, 0.005]), alpha=0.05)
+    # The example of Wikipedia's "Holm-Bonferroni method"; R: p.adjust(p, "holm").
+    corrected, divisors = step_down(np.array([0.01, 0.04, 0.03, 0.005]), alpha=0.05)
     assert corrected == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-
-def test_holm_divides_alpha_by_what_is_left_until_it_stops() -> None:
-    _, divisors = holm(np.array([0.01, 0.04, 0.03, 0.005]), alpha=0.05)
     assert list(divisors) == [3, 2, 2, 4]
 
 
-def test_holm_leaves_out_what_could_not_be_tested() -> None:
-    corrected, _ = holm(np.array([0.02, math.nan, 0.01]), alpha=0.05)
+def test_what_could_not_be_tested_costs_the_others_nothing() -> None:
+    corrected, _ = step_down(np.array([0.02, math.nan, 0.01]), alpha=0.05, n_values=3)
     assert corrected[[0, 2]] == pytest.approx([0.02, 0.02])
     assert math.isnan(corrected[1])
 
 
-def test_holm_works_on_many_sweeps_at_once() -> None:
-    p_values = np.random.default_rng(0).random((50, 3)) ** 4
-    corrected, _ = holm(p_values, alpha=0.05)
-    alone = [holm(row, alpha=0.05)[0] for row in p_values]
-    assert corrected == pytest.approx(np.array(alone))
+@pytest.mark.parametrize(
+    ("n_values", "expected"),
+    [(3, [3, 1, 1]), (4, [6, 3, 3, 3, 2, 1]), (5, [10, 6, 6, 6, 6, 4, 4, 3, 2, 1])],
+)
+def test_the_steps_are_those_that_shaffer_published(n_values: int, expected: list[int]) -> None:
+    # Shaffer 1986, Modified sequentially rejective multiple test procedures, table 1.
+    _, divisors = step_down(np.zeros(len(expected)), alpha=0.05, n_values=n_values)
+    assert sorted(divisors, reverse=True) == expected
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
-def test_holm_never_lowers_a_p_value(p_values: list[float]) -> None:
-    corrected, _ = holm(np.array(p_values), alpha=0.05)
-    assert (corrected >= p_values).all()
-    assert (corrected <= 1).all()
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
+def test_many_sweeps_at_once_are_judged_like_each_alone(p_values: list[float]) -> None:
+    p = np.array([p_values, [0.5, 0.01, 0.02]])
+    corrected, divisors = step_down(p, alpha=0.05, n_values=3)
+    alone, own = step_down(p[0], alpha=0.05, n_values=3)
+    assert (corrected[0] == alone).all()
+    assert (divisors[0] == own).all()
+    assert (alone >= p[0]).all()
 
 
-def test_one_pair_is_students_paired_test() -> None:
+def test_two_values_are_students_paired_test() -> None:
     # Student 1908, sleep data: R's t.test(..., paired = TRUE) prints t = 4.0621, df = 9,
-    # p-value = 0.002833
-    differences = np.array([[1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]])
-    tests = _test(differences, resolution=0.1)
-    assert tests.p_value[0] == pytest.approx(0.002833, abs=5e-7)
-    assert (tests.low[0], tests.high[0]) == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
+    # p-value = 0.002833.
+    found = judge([0.0] * 10, [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4], step=0.1)
+    assert found.p_value[0] == pytest.approx(0.002833, abs=5e-7)
+    assert (found.low[0], found.high[0]) == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
+
+
+def test_values_share_the_residual_variance_of_a_published_block_design() -> None:
+    # Montgomery, Design and Analysis of Experiments, vascular grafts: four pressures in six
+    # batches; the error has a mean square of 7.33 and 15 degrees of freedom.
+    found = judge(
+        [90.3, 89.2, 98.2, 93.9, 87.4, 97.9],
+        [92.5, 89.5, 90.6, 94.7, 87.0, 95.8],
+        [85.5, 90.8, 89.6, 86.2, 88.0, 93.4],
+        [82.5, 89.5, 85.6, 87.4, 78.9, 90.7],
+    )
+    assert set(found.degrees) == {15}
+    assert found.variance.min() / 2 == pytest.approx(7.33, abs=0.005)
+
+
+def test_a_missing_score_leaves_the_others_their_shared_variance() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(3, 6))
+    scores[0, 5] = np.nan
+    design = np.zeros((17, 9))
+    cells = list(zip(*np.nonzero(np.isfinite(scores)), strict=True))
+    for row, (value, repeat) in zip(design, cells, strict=True):
+        row[[value, 3 + repeat]] = 1
+    _, squares, rank, _ = np.linalg.lstsq(design, np.array([scores[c] for c in cells]), rcond=None)
+    if not len(squares):
+        fitted = design @ np.linalg.pinv(design) @ np.array([scores[c] for c in cells])
+        squares = [((np.array([scores[c] for c in cells]) - fitted) ** 2).sum()]
+    found = judge(*scores)
+    assert (found.degrees == 17 - rank).all()
+    assert found.variance.min() == pytest.approx(2 * squares[0] / (17 - rank), rel=1e-6)
+
+
+def test_a_pair_that_varies_more_keeps_its_own_variance() -> None:
+    steady, other = [0.50, 0.51, 0.50, 0.51, 0.50], [0.51, 0.50, 0.50, 0.51, 0.51]
+    wild = [0.9, 0.2, 0.7, 0.4, 0.6]
+    found = judge(steady, other, wild)
+    assert found.variance[1] == pytest.approx(np.var(np.subtract(wild, steady), ddof=1))
+    assert found.variance[0] > np.var(np.subtract(other, steady), ddof=1)
+
+
+def test_few_repeats_are_judged_by_the_pair_that_varies_most() -> None:
+    found = judge([0.50, 0.51, 0.50], [0.55, 0.57, 0.55], [0.9, 0.2, 0.7])
+    assert len(set(found.variance)) == 1
 
 
 def test_two_repeats_never_prove_a_difference() -> None:
-    assert not _test(np.array([[0.4500, 0.4525]]), resolution=1 / 400).is_real[0]
+    assert not judge([0.0, 0.0], [0.45, 0.4525], step=1 / 400).is_real[0]
+    assert not judge([0.0, 0.0], [0.0, 0.001], [0.9, 0.9], step=1 / 400).is_real.any()
 
 
-def test_equal_differences_of_one_image_are_not_proof() -> None:
-    # without a least deviation the deviation would be 0, and p as well
-    differences = np.full((1, 3), 1 / 400)
-    assert _test(differences, resolution=1 / 400).p_value[0] == pytest.approx(0.1340, abs=5e-5)
+def test_equal_differences_are_no_proof_beyond_one_step() -> None:
+    # Without a least variance it would be 0, and p as well.
+    one_image = judge([0.0] * 3, [1 / 400] * 3, step=1 / 400)
+    assert one_image.p_value[0] == pytest.approx(0.1340, abs=5e-5)
+    assert not judge([0.0] * 3, [1 / math.e] * 3).is_real[0]
 
 
-def test_equal_differences_are_not_proof_where_no_step_is_known() -> None:
-    difference = 1 / math.e
-    assert not _test(np.full((1, 3), difference)).is_real[0]
-    almost = np.full((1, 3), difference) * (1 + np.array([0, 1e-15, -1e-15]))
-    assert not _test(almost).is_real[0]
+def test_scores_over_folds_alone_are_given_the_most_that_images_can_decide() -> None:
+    scores = np.random.default_rng(0).normal(size=(2, 20))
+    alone = paired_tests(scores, ONE_PAIR, level=0.95)
+    folds = paired_tests(scores, ONE_PAIR, level=0.95, share=0.2)
+    assert alone.floor[0] == 0
+    assert folds.floor[0] == pytest.approx((0.2 - 1 / 20 + 0.05) * folds.variance[0])
 
 
-def test_a_small_deviation_is_raised_to_that_of_one_step() -> None:
-    tests = _test(np.array([[0.0500, 0.0501, 0.0500]]), resolution=0.0025)
-    assert tests.deviation[0] == pytest.approx(np.std([0, 0.0025], ddof=1))
+def answers(persistent: float, *, n_rounds: int, n_folds: int, seed: int) -> np.ndarray:
+    """Return answers `(2, repeats, 1000)` of two values that differ on the same images."""
+    rng = np.random.default_rng(seed)
+    chance = np.full((2, 1000), 0.7)
+    chance[1] += persistent * rng.choice([-1, 1], 1000)
+    right = np.full((2, n_rounds * n_folds, 1000), np.nan)
+    for a_round in range(n_rounds):
+        for i, images in enumerate(np.split(rng.permutation(1000), n_folds)):
+            drawn = rng.random((2, len(images))) < chance[:, images]
+            right[:, a_round * n_folds + i, images] = drawn
+    return right
 
 
-def test_three_repeats_are_judged_by_the_least_steady_pair() -> None:
-    steady, unsteady = [0.05, 0.06, 0.05], [0.10, -0.20, 0.30]
-    tests = _test(np.array([steady, unsteady]))
-    assert tests.deviation == pytest.approx(np.full(2, np.std(unsteady, ddof=1)))
-    four = _test(np.array([[*steady, 0.05], [*unsteady, 0.1]]))
-    assert four.deviation[0] == pytest.approx(np.std([*steady, 0.05], ddof=1))
+@pytest.mark.parametrize("n_folds", [1, 5])
+def test_what_stays_of_the_images_difference_is_measured(n_folds: int) -> None:
+    found = [
+        image_variance(
+            answers(0.2, n_rounds=4, n_folds=n_folds, seed=seed), ONE_PAIR, np.arange(1000)
+        ).persistent[0]
+        for seed in range(40)
+    ]
+    seen_already = 1 / 4 if n_folds > 1 else 0
+    assert np.mean(found) == pytest.approx(0.2**2 / 1000 * (1 - seen_already), rel=0.05)
 
 
-def test_a_large_deviation_is_left_alone() -> None:
-    tests = _test(np.array([[0.05, 0.06, 0.10]]), resolution=0.0025)
-    assert tests.deviation[0] == pytest.approx(np.std([0.05, 0.06, 0.10], ddof=1))
+def test_one_answer_an_image_shows_nothing_that_stays() -> None:
+    found = image_variance(answers(0.0, n_rounds=1, n_folds=5, seed=0), ONE_PAIR, np.arange(1000))
+    assert found.persistent[0] == 0
+    # Two answers that are right with chance 0.7, on 200 images.
+    assert found.sampled[0] == pytest.approx(2 * 0.7 * 0.3 / 200, rel=0.1)
 
 
-@pytest.mark.parametrize(
-    ("differences", "step"),
-    [
-        ([[0.0025, -0.0075], [0.01, 0.0]], 1 / 400),
-        ([[3 / 398, 5 / 401]], 1 / 401),
-        ([[0.95 - 0.93, 0.96 - 0.91]], 1 / 50),
-        ([[1 / math.e, 1 / math.pi]], 0.0),
-        ([[0.0, 0.0]], 0.0),
-        ([[math.nan, 0.0125]], 1 / 80),
-        ([[math.nan, math.nan]], 0.0),
-    ],
-)
-def test_the_step_of_scores_is_found(differences: list[list[float]], step: float) -> None:
-    assert find_resolution(np.array(differences)) == pytest.approx(step)
-
-
-@given(st.data(), st.integers(2, 1000), st.integers(-100, 100))
-def test_the_step_does_not_change_when_scores_are_shifted(
-    data: st.DataObject, n: int, shift: int
-) -> None:
-    counts = data.draw(st.lists(st.integers(0, n), min_size=4, max_size=4))
-    a, b = np.array(counts[:2]) / n, np.array(counts[2:]) / n
-    shifted = (b + shift / 7) - (a + shift / 7)
-    assert find_resolution(shifted[None]) == find_resolution((b - a)[None])
-
-
-def _test(differences: np.ndarray, *, resolution: float = 0.0) -> PairedTests:
-    return paired_tests(differences, overlap=0.0, level=0.95, resolution=resolution)
+def test_images_of_a_patient_count_together() -> None:
+    right = np.repeat(answers(0.2, n_rounds=8, n_folds=1, seed=0), 2, axis=-1)
+    by_image = image_variance(right, ONE_PAIR, np.arange(2000)).persistent[0]
+    by_patient = image_variance(right, ONE_PAIR, np.arange(2000) // 2).persistent[0]
+    assert by_patient == pytest.approx(2 * by_image, rel=0.01)

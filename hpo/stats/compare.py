@@ -1,0 +1,192 @@
+"""The verdict of a sweep: which of its values differ, and by how much."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hpo.stats.images import image_variance
+from hpo.stats.intervals import (
+    Floats,
+    Scores,
+    as_floats,
+    check_level_and_overlap,
+    mean_interval,
+)
+from hpo.stats.paired import PairedTests, paired_tests
+from hpo.stats.records import ACCURACY, Answer, PairComparison, ScoreKind, SweepComparison
+from hpo.stats.repeats import repeats_to_decide
+from hpo.stats.sentences import pair_sentence
+
+V = TypeVar("V", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers to validation images: of each value's repeats, in the order of its scores.
+
+    `right` is `(values, repeats, images)`: 1 where an image was answered rightly, 0 where wrongly,
+    NaN where the repeat was not scored on it. `patients` `(images,)` names the patient of each.
+    """
+
+    right: Floats
+    patients: ArrayLike
+
+
+def compare_sweep(
+    scores: Mapping[V, Scores],
+    *,
+    overlap: float = 0.0,
+    level: float = 0.95,
+    kind: ScoreKind = ACCURACY,
+    n_images: int | None = None,
+    answers: Answers | None = None,
+) -> SweepComparison:
+    """Compare every pair of values of a sweep by its repeats, and say which differ.
+
+    `scores` holds per value the score of repeat 0, 1, …; None or NaN where a repeat is missing or
+    failed. Repeat i of one value is compared with repeat i of the other, so both must have had
+    the same images and seeds. `overlap` is n_validation / n_train where the training sets of
+    repeats overlap. `n_images` is the number of images that a repeat is scored on: a share cannot
+    change by less than one of them. `answers` tell what the images decide; without them it is
+    bounded from above.
+
+    Raises:
+        UsageError: level not between 0 and 1, or overlap below 0.
+    """
+    return compare_pairs(
+        scores,
+        tuple(combinations(scores, 2)),
+        overlap=overlap,
+        level=level,
+        kind=kind,
+        n_images=n_images,
+        answers=answers,
+    )
+
+
+def compare_best(
+    scores: Mapping[V, Scores],
+    *,
+    most: int,
+    overlap: float = 0.0,
+    kind: ScoreKind = ACCURACY,
+    n_images: int | None = None,
+) -> SweepComparison:
+    """Compare the values with the best means, at most so many, corrected for every pair of all.
+
+    These very scores say which are best: corrected for the pairs of the best alone, the lead of
+    a lucky one would now and then be called real.
+    """
+    table = _table(scores)
+    sign = 1 if kind.direction == "maximize" else -1
+    means = {v: sign * float(np.nanmean(a)) for v, a in table.items() if np.isfinite(a).any()}
+    best = set(sorted(means, key=lambda value: -means[value])[:most])
+    n_pairs = math.comb(len(means), 2)
+    chosen = {value: array for value, array in scores.items() if value in best}
+    pairs = tuple(combinations(chosen, 2))
+    found = compare_pairs(
+        chosen, pairs, overlap=overlap, kind=kind, n_images=n_images, n_tests=n_pairs
+    )
+    return replace(found, n_left_out=n_pairs - len(found.pairs))
+
+
+def compare_pairs(
+    scores: Mapping[V, Scores],
+    pairs: Sequence[tuple[V, V]],
+    *,
+    overlap: float = 0.0,
+    level: float = 0.95,
+    kind: ScoreKind = ACCURACY,
+    n_images: int | None = None,
+    answers: Answers | None = None,
+    n_tests: int | None = None,
+) -> SweepComparison:
+    """Compare only these pairs of values, as `compare_sweep` does all; corrected for so many.
+
+    `n_tests` says that these pairs were chosen by their scores among so many.
+    """
+    check_level_and_overlap(level, overlap)
+    table = _table(scores)
+    values = list(table)
+    indices = np.array([[values.index(a), values.index(b)] for a, b in pairs], dtype=np.intp)
+    share = overlap / (1 + overlap)
+    found: list[PairComparison] = []
+    if len(indices):
+        tests = paired_tests(
+            np.stack(list(table.values())),
+            indices,
+            level=level,
+            share=share,
+            images=image_variance(answers.right, indices, answers.patients) if answers else None,
+            step=1 / n_images if n_images and kind.is_share else 0.0,
+            n_tests=n_tests,
+        )
+        found = [
+            _pair(names, table, tests, i, kind=kind, share=share, is_measured=answers is not None)
+            for i, names in enumerate(pairs)
+        ]
+    return SweepComparison(
+        values={v: mean_interval(s, level=level, overlap=overlap) for v, s in table.items()},
+        pairs=tuple(found),
+        kind=kind,
+    )
+
+
+def _table(scores: Mapping[V, Scores]) -> dict[V, Floats]:
+    """Return arrays of equal length: what a value has no score for is NaN."""
+    arrays = {value: as_floats(repeats) for value, repeats in scores.items()}
+    length = max((len(array) for array in arrays.values()), default=0)
+    return {
+        value: np.concatenate(
+            [np.where(np.isfinite(array), array, np.nan), np.full(length - len(array), np.nan)]
+        )
+        for value, array in arrays.items()
+    }
+
+
+def _pair(
+    names: tuple[V, V],
+    table: Mapping[V, Floats],
+    tests: PairedTests,
+    index: int,
+    *,
+    kind: ScoreKind,
+    share: float,
+    is_measured: bool,
+) -> PairComparison:
+    a, b = (table[name] for name in names)
+    n = int(tests.n[index])
+    is_testable = n >= 2
+    is_same = is_testable and not np.nan_to_num(b - a).any()
+    difference, low, high = (float(x[index]) for x in (tests.difference, tests.low, tests.high))
+    # Shares are at most 1 apart: what reaches beyond is cut, in numbers as in words.
+    most = 1.0 if kind.is_share else math.inf
+    low, high = max(low, -most), min(high, most)
+    answer: Answer = "untested"
+    if is_testable:
+        is_small = kind.margin is not None and max(-low, high) <= kind.margin and n > 2
+        answer = "same" if is_small else "better" if tests.is_real[index] else "undecided"
+    pair = PairComparison(
+        a=names[0],
+        b=names[1],
+        difference=difference if n else None,
+        low=low if is_testable else None,
+        high=high if is_testable else None,
+        p_value=float(tests.p_value[index]) if is_testable else None,
+        is_real=bool(tests.is_real[index]),
+        n_pairs=n,
+        sentence="",
+        answer=answer,
+    )
+    if answer == "undecided":
+        span = repeats_to_decide(
+            tests, index, margin=kind.margin, share=share, is_measured=is_measured
+        )
+        pair = replace(pair, repeats=span)
+    n_alone = int((np.isfinite(a) ^ np.isfinite(b)).sum())
+    return replace(pair, sentence=pair_sentence(pair, kind, is_identical=is_same, n_alone=n_alone))

@@ -1,0 +1,314 @@
+"""The verdict of a sweep: numbers, answers and sentences."""
+
+import json
+import math
+import random
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import power
+from hpo.errors import UsageError
+from hpo.stats import (
+    ScoreKind,
+    compare_best,
+    compare_pairs,
+    compare_sweep,
+    headline,
+    mean_interval,
+    outcome,
+)
+from hpo.stats.sentences import label
+
+STEADY = [0.9525, 0.9475, 0.9550, 0.9500, 0.9450]
+BETTER = [0.9725, 0.9700, 0.9725, 0.9725, 0.9650]
+MIXED = [0.9475, 0.9550, 0.9525, 0.9475, 0.9500]
+NOISY = [0.99, 0.80, 0.93, 0.85, 0.90]
+LOSS = ScoreKind(direction="minimize", is_share=False, margin=0.02)
+
+
+@st.composite
+def sweeps(draw: st.DrawFn) -> dict[int, list[float]]:
+    n = draw(st.integers(2, 8))
+    column = st.lists(st.integers(300, 400), min_size=n, max_size=n)
+    return {v: [k / 400 for k in draw(column)] for v in (32, 64, 128)}
+
+
+def sentence(scores: dict, **options: object) -> str:
+    return compare_sweep(scores, **options).pairs[0].sentence
+
+
+def shifted(by: float) -> list[float]:
+    """Return scores that differ from STEADY by almost the same in each repeat."""
+    return [score + by + 0.0005 * (-1) ** i for i, score in enumerate(STEADY)]
+
+
+def test_every_value_has_its_mean_and_every_pair_its_difference() -> None:
+    found = compare_sweep({64: STEADY, 32: [0.9, None, 0.8], 128: BETTER}, overlap=0.25, level=0.9)
+    assert found.values[32] == mean_interval([0.9, 0.8], overlap=0.25, level=0.9)
+    assert [(p.a, p.b) for p in found.pairs] == [(64, 32), (64, 128), (32, 128)]
+    assert found.pairs[1].difference == pytest.approx(fmean(BETTER) - fmean(STEADY))
+
+
+@pytest.mark.parametrize(
+    ("scores", "answer", "text"),
+    [
+        (
+            {32: STEADY, 128: shifted(0.03)},
+            "better",
+            "128 is better than 32 by 3.0 points (95 % interval 2.9 to 3.1).",
+        ),
+        (
+            {32: STEADY, 64: shifted(0)},
+            "same",
+            "32 and 64: no difference that matters (95 % interval -0.06 to +0.08 points).",
+        ),
+        (
+            {32: STEADY, 64: shifted(0.005)},
+            "same",
+            "64 is better than 32 by 0.5 points (95 % interval 0.4 to 0.6). That is too little to "
+            "matter: less than 1 point.",
+        ),
+        ({32: [0.9], 64: [0.8]}, "untested", "32 and 64: 1 repeat of both is not enough"),
+        (
+            {32: [0.5] * 5, 64: [0.5] * 5},
+            "same",
+            "32 and 64: the same score in each of 5 repeats.",
+        ),
+    ],
+)
+def test_a_pair_has_one_of_three_answers(scores: dict, answer: str, text: str) -> None:
+    (pair,) = compare_sweep(scores).pairs
+    assert pair.answer == answer
+    assert pair.sentence.startswith(text)
+
+
+def test_an_undecided_pair_says_how_many_repeats_would_decide() -> None:
+    (pair,) = compare_sweep({32: STEADY, 64: NOISY}).pairs
+    assert pair.answer == "undecided"
+    assert pair.repeats is not None
+    low, high = pair.repeats
+    assert low > 5
+    assert high is None or low <= high
+    assert f"{low}" in pair.sentence
+    assert "decide." in pair.sentence
+
+
+def test_few_repeats_are_said_to_be_few() -> None:
+    assert "undecided with 3 repeats (" in sentence({32: STEADY[:3], 64: NOISY[:3]})
+    assert "undecided (" in sentence({32: STEADY, 64: NOISY})
+
+
+def test_losses_have_their_own_direction_unit_and_margin() -> None:
+    assert sentence({32: STEADY, 128: shifted(0.03)}, kind=LOSS) == (
+        "32 is better than 128 by 0.030 (95 % interval 0.029 to 0.031)."
+    )
+    assert "less than 0.02." in sentence({32: STEADY, 128: shifted(0.01)}, kind=LOSS)
+    never = ScoreKind(margin=None)
+    assert compare_sweep({32: STEADY, 64: shifted(0)}, kind=never).pairs[0].answer == "undecided"
+
+
+def test_an_interval_ends_where_shares_do() -> None:
+    (pair,) = compare_sweep({32: [0.5, 0.7], 64: [0.7, 0.5]}).pairs
+    assert (pair.low, pair.high) == (-1, 1)
+    (loss,) = compare_sweep({32: [0.5, 0.7], 64: [0.7, 0.5]}, kind=LOSS).pairs
+    assert (loss.low or 0) < -2
+
+
+def test_only_the_named_pairs_are_compared_and_corrected_for() -> None:
+    scores = {"a": STEADY, "b": BETTER, "c": MIXED}
+    (one,) = compare_pairs(scores, [("c", "b")]).pairs
+    of_all = compare_sweep(scores).pairs[2]
+    assert (of_all.a, of_all.b) == ("b", "c")
+    assert one.p_value is not None
+    assert one.p_value < (of_all.p_value or 0) + 1e-12
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, math.inf])
+def test_a_repeat_without_partner_is_left_out(missing: float | None) -> None:
+    (pair,) = compare_sweep({32: [0.1, *STEADY], 128: [missing, *BETTER]}).pairs
+    (whole,) = compare_sweep({32: STEADY, 128: BETTER}).pairs
+    assert pair.n_pairs == 5
+    assert (pair.low, pair.high) == pytest.approx((whole.low, whole.high))
+    assert pair.sentence.endswith(" 1 repeat of one value alone left out.")
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [([0.9], [0.95]), ([], []), ([None, 0.9], [0.95, None]), ([0.9, None], [0.95, 0.9])],
+)
+def test_fewer_than_two_pairs_make_no_verdict(a: list, b: list) -> None:
+    (pair,) = compare_sweep({32: a, 64: b}).pairs
+    assert (pair.low, pair.high, pair.p_value, pair.is_real) == (None, None, None, False)
+    assert pair.answer == "untested"
+
+
+def test_one_value_has_no_pairs() -> None:
+    for scores in ({32: STEADY}, {}):
+        found = compare_sweep(scores)
+        assert found.pairs == ()
+        assert headline(found, "batch_size") is None
+
+
+@pytest.mark.parametrize("wrong", [{"level": 1.5}, {"overlap": -1.0}])
+def test_what_makes_no_verdict_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError):
+        compare_sweep({32: STEADY, 64: MIXED}, **wrong)
+
+
+@given(sweeps(), st.sampled_from([0.0, 0.25]), st.sampled_from([0.8, 0.95, 0.99]))
+def test_answer_interval_and_p_value_never_contradict(
+    scores: dict[int, list[float]], overlap: float, level: float
+) -> None:
+    for pair in compare_sweep(scores, overlap=overlap, level=level, n_images=400).pairs:
+        assert pair.low is not None
+        assert pair.high is not None
+        assert pair.p_value is not None
+        assert pair.is_real == (pair.low > 0 or pair.high < 0) == (pair.p_value <= 1 - level)
+        assert pair.is_real == (" is better than " in pair.sentence)
+        assert (pair.answer == "better") <= pair.is_real
+        if pair.is_real:
+            winner = pair.b if (pair.difference or 0) > 0 else pair.a
+            assert pair.sentence.startswith(f"{winner} is better")
+
+
+@given(sweeps(), st.randoms(use_true_random=False), st.floats(-1, 1))
+def test_the_order_of_repeats_and_a_constant_change_nothing(
+    scores: dict[int, list[float]], rng: random.Random, constant: float
+) -> None:
+    order = list(range(len(scores[32])))
+    rng.shuffle(order)
+    other = {value: [column[i] + constant for i in order] for value, column in scores.items()}
+    for one, two in zip(compare_sweep(scores).pairs, compare_sweep(other).pairs, strict=True):
+        for name in ("difference", "low", "high", "p_value"):
+            assert getattr(one, name) == pytest.approx(getattr(two, name), abs=1e-6)
+
+
+@given(sweeps())
+def test_a_score_to_minimize_has_the_other_winner(scores: dict[int, list[float]]) -> None:
+    losses = {value: [-score for score in column] for value, column in scores.items()}
+    found = compare_sweep(losses, kind=ScoreKind(direction="minimize"))
+    for gain, loss in zip(compare_sweep(scores).pairs, found.pairs, strict=True):
+        assert (gain.answer, gain.is_real) == (loss.answer, loss.is_real)
+        if gain.is_real:
+            assert gain.sentence == loss.sentence
+
+
+@given(sweeps())
+def test_overlap_claims_no_more(scores: dict[int, list[float]]) -> None:
+    plain, overlapping = compare_sweep(scores), compare_sweep(scores, overlap=0.25)
+    for pair, wider in zip(plain.pairs, overlapping.pairs, strict=True):
+        assert pair.is_real >= wider.is_real
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        (
+            {32: STEADY, 64: shifted(0), 128: shifted(0.001)},
+            "batch_size does not matter here: all differences are below 1 point.",
+        ),
+        (
+            {32: STEADY, 64: shifted(0.02), 128: shifted(0.04)},
+            "The best batch_size is 128: it is better than every other value.",
+        ),
+        ({32: STEADY, 64: shifted(0.02)}, "The better batch_size is 64."),
+        (
+            {32: STEADY, 64: shifted(0), 128: shifted(-0.3)},
+            "The best batch_size is any of 32 and 64, between which no difference matters; 128 is "
+            "worse.",
+        ),
+    ],
+)
+def test_a_sweep_has_one_sentence(scores: dict, text: str) -> None:
+    assert headline(compare_sweep(scores), "batch_size") == text
+
+
+def test_an_undecided_sweep_says_what_would_decide_it() -> None:
+    text = headline(compare_sweep({32: STEADY, 64: NOISY}), "batch_size") or ""
+    assert text.startswith("It is undecided whether batch_size matters.")
+    assert text.endswith("decide.")
+    wild = [score - 0.6 for score in NOISY]
+    beside = headline(compare_sweep({32: STEADY, 64: NOISY, 128: wild}), "batch_size") or ""
+    assert beside.startswith("128 is worse. 1 of 3 pairs are undecided.")
+
+
+def test_the_best_of_many_are_compared_and_corrected_for_every_pair() -> None:
+    chance = random.Random(0)
+    scores = {i: [0.5 + 0.001 * i + chance.gauss(0, 0.002) for _ in range(5)] for i in range(40)}
+    best = compare_best(scores, most=4)
+    assert set(best.values) == set(sorted(scores, key=lambda i: -fmean(scores[i]))[:4])
+    assert (len(best.pairs), best.n_left_out, best.n_pairs) == (6, 774, 780)
+    assert all(pair.is_real == ((pair.p_value or 0) < 0.05) for pair in best.pairs)
+    *_, last = outcome(best)
+    assert last == (
+        "Only the 4 values with the best means are compared, corrected for all 780 pairs."
+    )
+
+
+def test_which_are_best_follows_the_direction_and_needs_a_score() -> None:
+    scores = {i: [float(i), i + 0.5] for i in range(5)} | {"none": [None, None]}
+    assert set(compare_best(scores, most=2, kind=LOSS).values) == {0, 1}
+    assert set(compare_best(scores, most=2).values) == {3, 4}
+
+
+def test_the_luckiest_of_many_equal_values_seldom_beats_another() -> None:
+    n_wrong = 0
+    for seed in range(100):
+        chance = random.Random(seed)
+        scores = {i: [chance.gauss(0.9, 0.01) for _ in range(5)] for i in range(60)}
+        n_wrong += any(pair.is_real for pair in compare_best(scores, most=10).pairs)
+    assert n_wrong <= 8
+
+
+def test_of_many_pairs_the_better_ones_are_listed_and_the_others_counted() -> None:
+    chance = random.Random(0)
+    means = [0.5] * 5 + [0.6]
+    scores = {i: [m + chance.gauss(0, 0.001) for _ in range(5)] for i, m in enumerate(means)}
+    found = outcome(compare_sweep(scores), most_real=2)
+    assert [getattr(said, "answer", said) for said in found] == [
+        "better",
+        "better",
+        "3 more pairs differ.",
+        "10 pairs have no difference that matters.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.001, "0.001"), (1e-6, "1e-06"), (True, "true"), ((64, 32), "64-32"), ("x", "x")],
+)
+def test_values_are_written_as_on_the_command_line(value: object, text: str) -> None:
+    assert label(value) == text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["five folds of 80 images", "one value 6 times as noisy", "measured, sometimes collapses"],
+)
+def test_a_difference_that_is_not_there_is_rarely_claimed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(power, "N_SWEEPS", 300)
+    monkeypatch.setattr(power, "MAX_REPEATS", 10)
+    monkeypatch.setattr(power, "REPEATS", (3, 5, 10))
+    (scenario,) = (s for s in power.WITHOUT_DIFFERENCE if s.name == name)
+    found = power.row_without(scenario)["now"]
+    # A rate of 5 % in 300 sweeps, and three standard errors for what another seed would bring.
+    assert max(found.values()) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+
+
+def test_the_committed_error_rates_are_at_most_five_percent() -> None:
+    path = Path(power.RESULTS) / "power.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    names = [row["scenario"] for row in document["without_difference"]]
+    assert names == [scenario.name for scenario in power.WITHOUT_DIFFERENCE]
+    too_many = {
+        row["scenario"]: row["now"]
+        for row in document["without_difference"]
+        if max(row["now"].values()) > 0.05
+    }
+    assert too_many == {}
