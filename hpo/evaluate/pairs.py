@@ -22,7 +22,7 @@ from hpo.evaluate.intervals import LEVEL, Estimate, difference_interval, estimat
 from hpo.evaluate.metrics import Bools
 from hpo.stats import Interval, PairComparison, mcnemar
 from hpo.stats.intervals import Floats
-from hpo.stats.paired import holm
+from hpo.stats.paired import step_down
 from hpo.stats.sentences import label
 
 Answers: TypeAlias = Mapping[int, tuple[Floats, Bools]]
@@ -60,7 +60,7 @@ def compare(
     if n_tests is not None:
         p_values = np.minimum(p_values * n_tests, 1.0)
     elif pairs:
-        p_values, divisors = holm(p_values, alpha=_ALPHA)
+        p_values, divisors = step_down(p_values, alpha=_ALPHA)
     return tuple(
         _comparison(a, b, one, p=float(p), level=1 - _ALPHA / float(divisor))
         for (a, b), (one, _), p, divisor in zip(pairs, found, p_values, divisors, strict=True)
@@ -110,6 +110,7 @@ def _comparison(
         is_real=is_real,
         n_pairs=interval.n,
         sentence=_sentence(label(a), label(b), interval, is_real=is_real),
+        answer="better" if is_real else "undecided",
     )
 
 

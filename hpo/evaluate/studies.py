@@ -206,7 +206,7 @@ def _verdict(entries: Sequence[Entry]) -> SweepComparison:
         pairs,
         overlap=record.data.overlap,
         kind=record.score.kind,
-        n_images=record.data.n_train,
+        n_images=record.data.n_validation,
     )
     return replace(found, pairs=tuple(map(_reworded, found.pairs)))
 
@@ -215,7 +215,7 @@ def _reworded(pair: PairComparison) -> PairComparison:
     """Say of configurations that share no repeat that more repeats would not help."""
     if pair.n_pairs:
         return pair
-    sentence = f"no verdict on {pair.a} and {pair.b}: their repeats do not pair up"
+    sentence = f"{pair.a} and {pair.b}: their repeats do not pair up, so they cannot be compared."
     return replace(pair, sentence=sentence)
 
 

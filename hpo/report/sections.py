@@ -102,7 +102,7 @@ def test_figures(evaluation: Evaluation, summary: StudySummary) -> list[FigureBl
 
 def sentences(said: Iterable[PairComparison | str]) -> list[tuple[str, bool]]:
     """Return each sentence of a verdict, and whether it states a difference."""
-    return [(s, False) if isinstance(s, str) else (s.sentence, s.is_real) for s in said]
+    return [(s, False) if isinstance(s, str) else (s.sentence, s.answer == "better") for s in said]
 
 
 def verdict(summary: StudySummary) -> list[tuple[str, bool]]:

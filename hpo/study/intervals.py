@@ -54,7 +54,7 @@ def compare(
     for name, configuration in configurations.items():
         by_repeat = {r.repeat: r.score for r in configuration.repeats}
         scores[name] = [by_repeat.get(i) for i in range(first, max(by_repeat, default=-1) + 1)]
-    overlap, kind, n_images = record.data.overlap, record.score.kind, record.data.n_train
+    overlap, kind, n_images = record.data.overlap, record.score.kind, record.data.n_validation
     if pairs is None and len(scores) > _MOST_COMPARED:
         return compare_best(scores, most=_N_BEST, overlap=overlap, kind=kind, n_images=n_images)
     pairs = list(combinations(scores, 2)) if pairs is None else pairs

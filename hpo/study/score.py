@@ -9,14 +9,16 @@ from hpo.config import did_you_mean
 from hpo.errors import UsageError
 from hpo.stats import ScoreKind
 
-_HIGHER: Final = ScoreKind("maximize", is_share=True)
-_LOWER: Final = ScoreKind("minimize", is_share=False)
+# A difference below the margin does not matter: one point, or what comes to about as much.
+_HIGHER: Final = ScoreKind("maximize", is_share=True, margin=0.01)
+_LOG_LOSS: Final = ScoreKind("minimize", is_share=False, margin=0.02)
+_BRIER: Final = ScoreKind("minimize", is_share=False, margin=0.005)
 _METRICS: Final = {
     "accuracy": _HIGHER,
     "balanced_accuracy": _HIGHER,
     "auroc": _HIGHER,
-    "log_loss": _LOWER,
-    "brier": _LOWER,
+    "log_loss": _LOG_LOSS,
+    "brier": _BRIER,
 }
 _STRESS: Final = "stress_"
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from hpo.config import Scalar, TrainingConfig
 from hpo.space.records import params_text, value_text
-from hpo.stats import Interval, PairComparison, SweepComparison
+from hpo.stats import Interval, PairComparison, SweepComparison, headline
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import Score
 from hpo.study.test_access import Opening, to_documents
@@ -227,6 +227,13 @@ class StudySummary:
         return self.best.fresh if self.finalists else self.best.score
 
     @property
+    def headline(self) -> str | None:
+        """What the grid found in one sentence; None for a search, or where nothing is compared."""
+        names = self.record.names
+        what = names[0] if len(names) == 1 else "configuration"
+        return headline(self.verdict, what) if self.verdict else None
+
+    @property
     def shown_baselines(self) -> Mapping[str, float]:
         """The baselines in a table of scores: none where the scores are not accuracies."""
         return self.baselines if self.record.score.is_accuracy else {}
@@ -330,7 +337,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
             "score": summary.best_score.mean,
         },
         "verdict": verdict
-        and {"pairs": [asdict(pair) for pair in verdict.pairs]}
+        and {"headline": summary.headline, "pairs": [asdict(pair) for pair in verdict.pairs]}
         | ({"n_pairs_left_out": verdict.n_left_out} if verdict.n_left_out else {}),
         "finalists": finalists
         and {

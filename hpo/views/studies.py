@@ -41,6 +41,7 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
         said.append(f"{of_what}: {', '.join(accuracies)}.")
     if summary.verdict:
         listed = outcome(summary.verdict, most_real=_MOST_PAIRS)
+        said += [summary.headline] if summary.headline else []
         said += [pair if isinstance(pair, str) else pair.sentence for pair in listed]
     last = (
         *(f"Warning: {sign}" for sign in check_study(summary, runs)),
@@ -67,7 +68,7 @@ def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
     yield from (pair.sentence for pair in listed)
     if n_others := len(pairs) - len(listed):
         others = "The other pair" if n_others == 1 else f"The other {n_others} pairs"
-        yield f"{others} of finalists: no significant difference."
+        yield f"{others} of finalists: undecided, or no difference that matters."
     compared = (base.comparison for base in summary.reports if base.comparison)
     yield from (pair.sentence for pair in compared if pair.n_pairs)
 
