@@ -67,7 +67,7 @@ def test_the_page_and_the_terminal_name_the_winner_and_say_every_sentence(
         print_table(table)
     out = capsys.readouterr().out
     assert "is the best of 3 finalists" in out
-    assert f"{winner.label} beats" in out
+    assert f"{winner.label} is better than" in out
 
 
 def test_the_table_has_the_finalists_best_first_with_both_scores(decided: FakeStudy) -> None:
