@@ -1,9 +1,47 @@
 """What fields and options choose from. Light to import: the help of the command line needs it."""
 
-from typing import Literal
+import math
+from typing import Final, Literal
+
+from hpo.errors import UsageError
 
 Activation = Literal["relu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu"]
 Loss = Literal["bce", "ce", "focal", "l1", "mse", "smooth_l1"]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Scheduler = Literal["none", "cosine", "step", "multistep", "polynomial", "plateau"]
 Normalize = Literal["unit", "none", "image"]
+
+INPUT_SCALES: Final = ("unit", "symmetric", "raw", "image")
+_MOST_LANES: Final = 256
+
+
+def read_lanes(lanes: str | int | None) -> int | None:
+    """Return the number of trainings to run in parallel, None for `auto`.
+
+    Raises:
+        UsageError: it is neither `auto` nor a whole number from 1 to 256.
+    """
+    if lanes is None or lanes == "auto":
+        return None
+    text = str(lanes)
+    if text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= _MOST_LANES:
+        return int(text)
+    raise UsageError(f"--lanes must be auto or from 1 to {_MOST_LANES}, but is {text[:20]!r}.")
+
+
+def read_mean_and_deviation(text: str) -> tuple[float, float]:
+    """Read `MEAN,STD` of pixels / 255, as torchvision's Normalize takes them.
+
+    Raises:
+        UsageError: these are not two numbers, or the deviation is not above 0.
+    """
+    try:
+        mean, deviation = map(float, text.split(","))
+    except ValueError:
+        mean, deviation = math.nan, math.nan
+    if not (math.isfinite(mean) and 0 < deviation < math.inf):
+        raise UsageError(
+            f"--input-scale must be {', '.join(INPUT_SCALES)}, or MEAN,STD of pixels / 255 (such "
+            f"as 0.48,0.24), but is {text[:40]!r}."
+        )
+    return mean, deviation

@@ -13,8 +13,9 @@ PACKAGE = ROOT / "hpo"
 
 # A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
 LAYERS = (
-    {"hpo", "hpo.choices", "hpo.errors", "hpo.modules"},
-    {"hpo.config", "hpo.files", "hpo.option_texts", "hpo.tables", "hpo.untrusted"},
+    {"hpo", "hpo.errors", "hpo.modules"},
+    {"hpo.choices"},
+    {"hpo.config", "hpo.files", "hpo.tables", "hpo.untrusted"},
     {"hpo.data", "hpo.stats", "hpo.training.engine"},
     {"hpo.training", "hpo.space", "hpo.storage"},
     {"hpo.study"},

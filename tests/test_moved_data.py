@@ -10,9 +10,9 @@ import optuna
 import pytest
 
 from hpo.evaluate import test as opening
-from hpo.option_texts import set_option
 from hpo.run.plan import Settings, plan_grid
 from hpo.storage.runs import RunStore
+from hpo.study.study import set_option
 from tests.conftest import SMALL, Answer, Hpo, make_images
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--study", "mine", *SMALL)

@@ -257,7 +257,7 @@ def test_the_run_store_alone_gives_the_same_file_again(
         (["--epochs", "2", "--out", str(RESULTS)], "give --out another file"),
         (["--only", "report_f"], "There are: report_a:loss"),
         (["--only", "report_a:epochs", "--epochs", "2"], "drop one of the two"),
-        (["--lanes", "0"], "--lanes takes auto or 1 to 256"),
+        (["--lanes", "0"], "--lanes must be auto or from 1 to 256"),
         (["--set", "hidden"], "is not of the form NAME=VALUE"),
         (["--data", ""], "make results DATA=PATH"),
     ],

@@ -2,13 +2,21 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import typer
 
-from hpo.choices import Activation
-from hpo.option_texts import read_input_scale
+from hpo.choices import INPUT_SCALES, Activation, read_mean_and_deviation
+from hpo.errors import UsageError, fault_list
+
+
+def _check_input_scale(text: str | None) -> str | None:
+    if text is not None and text not in INPUT_SCALES:
+        read_mean_and_deviation(text)
+    return text
+
 
 StudyArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
@@ -113,7 +121,7 @@ InputScaleOption: TypeAlias = Annotated[
     typer.Option(
         "--input-scale",
         metavar="unit|symmetric|raw|image|MEAN,STD",
-        callback=read_input_scale,
+        callback=_check_input_scale,
         help="Scale of the network's input: unit (0 to 1, the default), symmetric (-1 to 1), raw "
         "(0 to 255), image (each image standardized), or MEAN,STD as in torchvision's Normalize.",
         show_default=False,
@@ -155,3 +163,38 @@ def is_from(context: typer.Context, name: str, source: str) -> bool:
     """Whether the value of a parameter is from this source: COMMANDLINE or ENVIRONMENT."""
     found = context.get_parameter_source(name)
     return found is not None and found.name == source
+
+
+def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Read `NAME=VALUE` of a repeatable option.
+
+    Raises:
+        UsageError: a text without `=`, or a name given twice; all faults at once.
+    """
+    pairs: dict[str, str] = {}
+    faults = []
+    for text in texts:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if not name or not value:
+            faults.append(f"{text!r} is not of the form NAME=VALUE.")
+        elif name in pairs:
+            faults.append(f"{name} is given twice.")
+        pairs[name] = value
+    if faults:
+        raise UsageError(fault_list(f"{option} is invalid:", faults))
+    return pairs
+
+
+def read_values(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Read `--values`: `NAME=V,V`, or `V,V` alone where one hyperparameter is varied.
+
+    Raises:
+        UsageError: it is not clear which the values are for, or it is not varied.
+    """
+    if len(names) == 1:
+        texts = [text if "=" in text else f"{names[0]}={text}" for text in texts]
+    pairs = read_pairs("--values", texts)
+    faults = [f"{name} is not varied. Add --param {name}." for name in pairs if name not in names]
+    if faults:
+        raise UsageError(fault_list("--values is invalid:", faults))
+    return pairs

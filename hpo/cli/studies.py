@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hpo.choices import read_lanes
 from hpo.cli.options import (
     JsonOption,
     LanesOption,
@@ -16,7 +17,6 @@ from hpo.cli.options import (
 )
 from hpo.errors import StudyError, UsageError
 from hpo.files import at_home
-from hpo.option_texts import check_lanes, read_lanes
 from hpo.storage.url import DEFAULT_URL
 from hpo.untrusted import printable
 
@@ -255,7 +255,6 @@ def export(
     from hpo.run.session import move_data
 
     n_lanes = read_lanes(lanes)
-    check_lanes(n_lanes)
     if data is not None:
         move_data(study, storage, data)
     stored = read_study(study, storage)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hpo.choices import read_lanes
 from hpo.cli.options import (
     DataOption,
     DeviceOption,
@@ -26,9 +27,10 @@ from hpo.cli.options import (
     TimeoutOption,
     ValuesOption,
     command_line,
+    read_pairs,
+    read_values,
 )
 from hpo.errors import UsageError
-from hpo.option_texts import read_lanes, read_pairs, read_values
 from hpo.storage.url import DEFAULT_URL
 
 

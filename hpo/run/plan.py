@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpo import space as spaces
+from hpo.choices import read_lanes
 from hpo.config import TrainingConfig, Value
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError
-from hpo.option_texts import check_lanes
 from hpo.space import Space
 from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import study_folder
@@ -166,8 +166,7 @@ def with_timeout(plan: Plan, seconds: float | None) -> Plan:
 
 def with_lanes(plan: Plan, lanes: int | None) -> Plan:
     """Return the plan with the number of trainings at once; None is auto."""
-    check_lanes(lanes)
-    return replace(plan, lanes=lanes)
+    return replace(plan, lanes=read_lanes(lanes))
 
 
 def _plan(
@@ -226,7 +225,7 @@ def _plan(
 
 def _read_space(settings: Settings) -> Space:
     check_names(settings.device, settings.precision)
-    check_lanes(settings.lanes)
+    read_lanes(settings.lanes)
     if not 0 <= settings.seed <= _MOST:
         raise UsageError(
             f"--seed takes a whole number from 0 to {_MOST:,}, but got {settings.seed}."

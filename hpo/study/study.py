@@ -1,5 +1,6 @@
 """Creating and opening studies, only where they fit the request."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -11,7 +12,6 @@ from pydantic import Field, TypeAdapter, ValidationError
 from hpo import space as spaces
 from hpo.config import did_you_mean
 from hpo.errors import StudyError, fault_list, first_fault
-from hpo.option_texts import set_option
 from hpo.storage.database import DAMAGE, Database, damaged_study
 from hpo.storage.opening import database_of, in_command, translate_errors, url_of
 from hpo.storage.url import storage_option
@@ -89,6 +89,20 @@ def move_data(study: optuna.Study, data: DataInfo) -> StudyRecord:
     record = replace(record, data=data, command=command)
     study.set_user_attr(_ATTRIBUTE, record.to_document())
     return record
+
+
+def set_option(command: str, option: str, value: str) -> str:
+    """Return a recorded command line with another value of an option that it has."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    for place, word in enumerate(words):
+        if word == option and place + 1 < len(words):
+            words[place + 1] = value
+        elif word.startswith(f"{option}="):
+            words[place] = f"{option}={value}"
+    return shlex.join(words)
 
 
 def open_study(storage: Database, name: str) -> optuna.Study:

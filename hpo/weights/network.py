@@ -19,11 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hpo.choices import Activation, Normalize
+from hpo.choices import INPUT_SCALES, Activation, Normalize, read_mean_and_deviation
 from hpo.config import MAX_SIDE, MIN_SIDE, TrainingConfig
 from hpo.data import Pixels
 from hpo.errors import WeightsError, fault_list
-from hpo.option_texts import INPUT_SCALES, read_mean_and_deviation
 from hpo.training import losses
 from hpo.training.device import EVALUATION_PIXELS, one_thread
 from hpo.training.model import ACTIVATIONS, compute_logits, scale_pixels
@@ -59,7 +58,7 @@ class Unseen:
 
     `has_sigmoid` says that the network ended in a Sigmoid and its output was taken for a logit all
     the same, by a loss or by a second sigmoid, as in report A. `input_scale` is one of
-    `hpo.option_texts.INPUT_SCALES`, or the mean and deviation of pixels / 255 as "0.48,0.24".
+    `hpo.choices.INPUT_SCALES`, or the mean and deviation of pixels / 255 as "0.48,0.24".
     """
 
     input_scale: str = "unit"

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from hpo.choices import read_lanes
+from hpo.cli.options import read_pairs
 from hpo.errors import HpoError, UsageError
 from hpo.files import write_atomic
-from hpo.option_texts import read_lanes, read_pairs
 from hpo.run.plan import Settings, plan_search
 from hpo.storage.url import DEFAULT_URL
 from studies.results.reports import SWEEPS, Sweep

@@ -132,7 +132,7 @@ def test_another_window_is_another_study(hpo: Hpo, xrays: Path) -> None:
 def test_lanes_that_make_no_sense_are_refused(hpo: Hpo, xrays: Path, lanes: str) -> None:
     answer = hpo(*GRID, *GRID_SMALL, "--data", xrays, "--lanes", lanes)
     assert answer.code == 2
-    assert "--lanes takes auto or 1 to 256" in answer.err
+    assert "--lanes must be auto or from 1 to 256" in answer.err
 
 
 def test_a_dry_run_says_how_many_go_on_at_a_time(hpo: Hpo, xrays: Path) -> None:
