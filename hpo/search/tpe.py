@@ -5,7 +5,7 @@ again on other folds with other seeds. The networks of the course reports may fo
 sampler does not see: most of them lie outside the ranges.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -159,24 +159,17 @@ class SearchSource:
         return SearchProgress(trials, self.record, self.goal, cells=self.cells)
 
     def _missing(self, progress: SearchProgress) -> list[Job]:
-        """Return the jobs that follow from what is there; finalists when all else is over."""
-        missing = list(self._repeats(progress))
-        if missing or progress.is_open or progress.n_to_try:
-            return missing
-        jobs = finalist_jobs(progress.of_search, self.record, self.goal)
-        jobs += report_jobs(self.record, self.goal)
+        """Return the repeats that are not there yet; those of finalists when all else is over."""
+        jobs = [
+            job_of(trials[0]).with_repeat(repeat)
+            for trials in progress.configurations
+            if trials[0].state == TrialState.COMPLETE and len(trials) < self.goal.n_repeats
+            for repeat in range(1, self.goal.n_repeats)
+        ]
+        if not (jobs or progress.is_open or progress.n_to_try):
+            jobs = finalist_jobs(progress.of_search, self.record, self.goal)
+            jobs += report_jobs(self.record, self.goal)
         return [job for job in jobs if job.place not in progress.places]
-
-    def _repeats(self, progress: SearchProgress) -> Iterator[Job]:
-        """Yield the further repeats of complete configurations that are not there yet."""
-        for trials in progress.configurations:
-            first = trials[0]
-            if first.state != TrialState.COMPLETE or len(trials) >= self.goal.n_repeats:
-                continue
-            job = job_of(first)
-            for repeat in range(1, self.goal.n_repeats):
-                if (job.ordinal, repeat) not in progress.places:
-                    yield job.with_repeat(repeat)
 
     def _proposal(
         self, progress: SearchProgress, trials: Trials
@@ -184,7 +177,10 @@ class SearchSource:
         """Begin the next configuration; none where enough are tried or its window is open."""
         _check_failures(progress)
         ordinal = progress.next_ordinal
-        if not progress.n_to_try or not self._may_begin(ordinal, progress):
+        is_decided = not self.record.is_decided_on_the_way or all(
+            map(self._has_ended, self._known(ordinal, progress))
+        )
+        if not progress.n_to_try or not is_decided:
             return None
         for enqueued, asked in trials.enqueued if ordinal else ():
             job = first_repeat(self.record, asked, ordinal=ordinal)
@@ -202,12 +198,6 @@ class SearchSource:
     def _known(self, ordinal: int, progress: SearchProgress) -> list[list[FrozenTrial]]:
         """Return the configurations that decide about this one: those outside of its window."""
         return progress.configurations[: max(0, ordinal - self.record.window + 1)]
-
-    def _may_begin(self, ordinal: int, progress: SearchProgress) -> bool:
-        """Whether the configurations that decide about this one have ended."""
-        if not self.record.is_decided_on_the_way:
-            return True
-        return all(map(self._has_ended, self._known(ordinal, progress)))
 
     def _has_ended(self, trials: list[FrozenTrial]) -> bool:
         if is_dead_end(trials[0]):
