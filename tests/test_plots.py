@@ -128,9 +128,10 @@ class TestSweep:
         fake = fake_grid(tmp_path, ["batch_size"])
         fake.study.set_user_attr("baselines", {"majority": 0.7, HOSTILE: 0.935})
         info = sweep_of(fake)
-        low, high = info.axis.range
+        figure = draw_sweep(info)
+        low, high = figure.layout.yaxis.range
         assert 0.9 < low < 0.935 < high < 1
-        names = [trace.name for trace in draw_sweep(info).data if trace.name]
+        names = [trace.name for trace in figure.data if trace.name]
         assert len(names) == 1
         assert names[0].startswith("&lt;img src=x")
 
@@ -382,7 +383,7 @@ class TestStress:
         assert fmean(map(fmean, info.scores.values())) == pytest.approx(best.score.mean)
         one, other = (metrics_of(accuracy)[metric] for accuracy in (0.5, 0.62))
         mean, loss = (float(text.split()[0].rstrip("\u00a0%")) for text in info.texts("noisy"))
-        scale = 100 if info.axis.score.kind.is_share else 1
+        scale = 100 if info.score.kind.is_share else 1
         assert loss == pytest.approx(scale * abs(one - other), abs=0.06)
         assert info.sentence.startswith(f'The worst change for {best.label} is "noisy": ')
         assert str(mean) in info.sentence
@@ -394,7 +395,7 @@ class TestStress:
         info = stress_of(swept)
         figure = draw_stress(info)
         assert figure.layout.yaxis.ticktext == ("shifted", "blurred", "noisy")
-        assert figure.layout.xaxis.title.text == f"validation {info.axis.score.title}"
+        assert figure.layout.xaxis.title.text == f"validation {info.score.title}"
         assert list(figure.data[-1].x) == [fmean(x) for x in info.scores.values()][::-1]
         (line,) = [trace for trace in figure.data if trace.name]
         assert set(line.x) == {info.unchanged}

@@ -3,7 +3,6 @@
 import html
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from plotly import io as pio
@@ -30,6 +29,7 @@ DASHES: Final = {
     "majority class": "dot",
     "logistic regression": "dashdot",
 }
+LONG_DASH: Final = "longdash"
 PERCENT_TICKS: Final = ".1~%"
 _SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 _LONGEST_LABEL: Final = 44
@@ -37,55 +37,16 @@ _LEAST_SPAN: Final = 0.02
 _LOG_FROM: Final = 10.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoreAxis:
-    """The axis of a score, and the baselines that are drawn on it."""
-
-    score: Score
-    range: tuple[float, float]
-    is_log: bool = False
-    references: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """What it shows."""
-        return f"validation {self.score.title}"
-
-    @property
-    def layout(self) -> dict[str, object]:
-        """What plotly takes, besides the title."""
-        if self.is_log:
-            return {"type": "log", "range": [math.log10(end) for end in self.range]}
-        return {"range": self.range, "tickformat": ticks(self.score)}
-
-
-def score_axis(summary: StudySummary, scores: Sequence[float]) -> ScoreAxis:
-    """Return the axis of a study's scores, with the baselines where the score is accuracy.
-
-    A baseline is drawn only where at least half of the axis is left to the scores.
-    """
-    if not summary.record.score.is_accuracy:
-        return plain_axis(summary.record.score, scores)
-    low, high = min(scores), max(scores)
-    reach = max(high - low, _LEAST_SPAN)
-    drawn = {n: x for n, x in summary.baselines.items() if low - reach <= x <= high + reach}
-    shown = _padded([low, high, *drawn.values()])
-    return ScoreAxis(score=summary.record.score, range=shown, references=drawn)
-
-
-def plain_axis(score: Score, scores: Sequence[float]) -> ScoreAxis:
-    """Return an axis that holds the scores with a margin; a loss may need a logarithmic one."""
-    low, high = min(scores), max(scores)
+def score_axis(score: Score, values: Sequence[float]) -> dict[str, object]:
+    """Return an axis that holds the values with a margin; a loss may need a logarithmic one."""
+    low, high = min(values), max(values)
+    axis = {"title_text": f"validation {score.title}", "tickformat": ticks(score)}
     if not score.kind.is_share and high > _LOG_FROM * low > 0:
         margin = (high / low) ** 0.08
-        return ScoreAxis(score=score, range=(low / margin, high * margin), is_log=True)
-    return ScoreAxis(score=score, range=_padded(scores))
-
-
-def _padded(scores: Sequence[float]) -> tuple[float, float]:
-    low, high = min(scores), max(scores)
+        ends = (low / margin, high * margin)
+        return axis | {"type": "log", "range": [math.log10(end) for end in ends]}
     margin = 0.08 * max(high - low, _LEAST_SPAN)
-    return low - margin, high + margin
+    return axis | {"range": [low - margin, high + margin]}
 
 
 def ticks(score: Score) -> str | None:
@@ -215,9 +176,7 @@ def line(
     )
 
 
-def reference(
-    name: str, x: Sequence[float], y: Sequence[float], *, dash: str = "longdash"
-) -> Scatter:
+def reference(name: str, x: Sequence[float], y: Sequence[float], *, dash: str) -> Scatter:
     """Return a gray line of what something is compared with."""
     look = {"color": GRAY, "width": 1.5, "dash": dash}
     return Scatter(x=x, y=y, mode="lines", line=look, name=name, hoverinfo="skip", showlegend=True)
@@ -240,17 +199,28 @@ def band(
     )
 
 
-def empty(*, height: int, x_title: str, y_title: str) -> Figure:
+def empty(*, height: int, x_title: str = "", y_title: str = "") -> Figure:
     """Return an empty figure. Its width and its look are those of the page (page.js)."""
     figure = Figure(layout={"template": "none", "height": height})
     return figure.update_xaxes(title_text=label(x_title)).update_yaxes(title_text=label(y_title))
 
 
-def draw_references(figure: Figure, axis: ScoreAxis, x: tuple[float, float]) -> None:
-    """Draw the baselines from end to end; the legend has room for their names."""
-    for name, score in axis.references.items():
-        text = f"{label(name)} {SCORES['accuracy'].text(score)}"
-        figure.add_trace(reference(text, x, (score, score), dash=DASHES.get(name, "longdash")))
+def set_scores(
+    figure: Figure,
+    score: Score,
+    values: Sequence[float],
+    baselines: Mapping[str, float],
+    span: tuple[float, float],
+) -> None:
+    """Set the vertical axis, and draw the baselines that leave half of it to the values."""
+    low, high = min(values), max(values)
+    reach = max(high - low, _LEAST_SPAN)
+    seen = {name: x for name, x in baselines.items() if low - reach <= x <= high + reach}
+    figure.update_yaxes(score_axis(score, [*values, *seen.values()]))
+    for name, accuracy in seen.items():
+        text = f"{label(name)} {SCORES['accuracy'].text(accuracy)}"
+        dash = DASHES.get(name, LONG_DASH)
+        figure.add_trace(reference(text, span, (accuracy, accuracy), dash=dash))
 
 
 def figure_json(figure: Figure) -> str:

@@ -175,7 +175,7 @@ def _values(repeat: Repeat, run: Run | None, metric: Metric, split: Split) -> tu
 def draw_curves(info: CurvesInfo) -> Figure:
     """Draw accuracy above loss, a color per configuration, training dashed."""
     metrics = [m for m in METRICS if any(curve.metric == m for curve in info.curves)]
-    figure = axes.empty(height=120 + 260 * len(metrics), x_title="", y_title="")
+    figure = axes.empty(height=120 + 260 * len(metrics))
     figure.set_subplots(rows=len(metrics), cols=1, shared_xaxes=True, vertical_spacing=0.05)
     for row, metric in enumerate(metrics, start=1):
         score = info.score if metric == "score" else SCORES["accuracy"]

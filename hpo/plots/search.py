@@ -18,6 +18,7 @@ from hpo.plots import axes
 from hpo.space import Choices, Parameter
 from hpo.space.records import params_lines, value_text
 from hpo.storage.opening import quiet_optuna
+from hpo.study.score import Score
 from hpo.study.summary import Configuration, StudySummary
 
 MAX_SCORES: Final = 600
@@ -60,7 +61,8 @@ class HistoryInfo:
     n_configurations: int
     points: tuple[HistoryPoint, ...]
     best: tuple[tuple[int, float], ...]
-    axis: axes.ScoreAxis
+    score: Score
+    baselines: Mapping[str, float]
     caption: str
 
 
@@ -89,7 +91,6 @@ def history_info(summary: StudySummary) -> HistoryInfo | None:
         is_better = not best or score.rank(point.score) > score.rank(best[-1][1])
         if point.state == "complete" and is_better:
             best.append((point.number, point.score))
-    axis = axes.score_axis(summary, [point.score for point in (*points, *finalists)])
     caption = (
         f"Each point is the mean score of a configuration, in the order of the "
         f"{summary.record.kind}; the line is the best so far, which also gets better by luck the "
@@ -104,7 +105,8 @@ def history_info(summary: StudySummary) -> HistoryInfo | None:
         n_configurations=summary.configurations[-1].number,
         points=(*sorted([*dots, *crosses], key=lambda point: point.number), *finalists),
         best=tuple(best),
-        axis=axis,
+        score=score,
+        baselines=summary.shown_baselines,
         caption=caption,
     )
 
@@ -128,16 +130,17 @@ def _point(summary: StudySummary, configuration: Configuration) -> HistoryPoint 
 
 def draw_history(info: HistoryInfo) -> Figure:
     """Draw the points by state and the best so far as steps."""
-    figure = axes.empty(height=380, x_title="configuration, in order", y_title=info.axis.title)
+    figure = axes.empty(height=380, x_title="configuration, in order")
     margin = 0.5 + 0.01 * info.n_configurations
     span = (1 - margin, info.n_configurations + margin)
-    figure.update_xaxes(axes.count_axis(*span)).update_yaxes(info.axis.layout)
-    axes.draw_references(figure, info.axis, span)
+    figure.update_xaxes(axes.count_axis(*span))
+    scores = [point.score for point in info.points]
+    axes.set_scores(figure, info.score, scores, info.baselines, span)
     if info.best:
-        numbers, scores = zip(*info.best, strict=True)
+        numbers, best = zip(*info.best, strict=True)
         figure.add_scatter(
             x=[*numbers, info.n_configurations],
-            y=[*scores, scores[-1]],
+            y=[*best, best[-1]],
             mode="lines",
             line={"shape": "hv", "color": axes.color(1), "width": 2},
             name="best so far",
@@ -229,7 +232,7 @@ def draw_importances(info: ImportanceInfo) -> Figure:
     """Draw a bar per parameter, the most important on top."""
     names = list(info.shares)[::-1]
     height = 90 + 32 * len(names)
-    figure = axes.empty(height=height, x_title="share of the importance", y_title="")
+    figure = axes.empty(height=height, x_title="share of the importance")
     figure.add_bar(
         x=[info.shares[name] for name in names],
         y=list(map(axes.label, names)),
@@ -252,7 +255,8 @@ class SliceInfo:
     parameter: Parameter
     configurations: tuple[Configuration, ...]
     best: Configuration | None
-    axis: axes.ScoreAxis
+    score: Score
+    axis: Mapping[str, object]
 
 
 def slice_infos(summary: StudySummary) -> tuple[list[SliceInfo], str]:
@@ -263,20 +267,27 @@ def slice_infos(summary: StudySummary) -> tuple[list[SliceInfo], str]:
     shown, left_out = axes.thinned(
         scored, summary.full_rank, most=MAX_SLICED, noun="configurations"
     )
-    axis = axes.plain_axis(summary.record.score, [_mean(c) for c in shown])
+    score = summary.record.score
+    axis = axes.score_axis(score, [_mean(c) for c in shown]) | {"title_text": score.title}
     infos = []
     for parameter in summary.record.space.search:
         active = tuple(c for c in shown if parameter.name in c.params)
         is_varied = len({c.params[parameter.name] for c in active}) > 1
         if parameter.name in summary.record.names and is_varied:
             infos.append(
-                SliceInfo(parameter=parameter, configurations=active, best=summary.best, axis=axis)
+                SliceInfo(
+                    parameter=parameter,
+                    configurations=active,
+                    best=summary.best,
+                    score=score,
+                    axis=axis,
+                )
             )
     winner = "winner of the finalists, with its score in the search"
     caption = (
         "Each point is the mean score of one configuration that was not pruned; the large one is "
         f"the {winner if summary.finalists else 'best'}."
-        f"{axes.direction_text(summary.record.score)} All parameters varied at once, so a slope "
+        f"{axes.direction_text(score)} All parameters varied at once, so a slope "
         f"here can belong to another parameter.{left_out}"
     )
     return infos, caption
@@ -284,42 +295,31 @@ def slice_infos(summary: StudySummary) -> tuple[list[SliceInfo], str]:
 
 def draw_slice(info: SliceInfo) -> Figure:
     """Draw one small figure; the page puts them side by side."""
-    parameter, score = info.parameter, info.axis.score
-    figure = axes.empty(height=250, x_title=parameter.name, y_title=score.title)
-    figure.update_yaxes(info.axis.layout, nticks=6)
+    parameter, found = info.parameter, info.configurations
+    figure = axes.empty(height=250, x_title=parameter.name).update_yaxes(info.axis, nticks=6)
     figure.update_layout(margin_t=10, font_size=11)
-    places: list[Scalar] = [c.params[parameter.name] for c in info.configurations]
-    choices = _choices(parameter)
-    if choices:
-        figure.update_xaxes(axes.label_axis(choices))
+    places: list[Scalar] = [c.params[parameter.name] for c in found]
+    is_log = not isinstance(parameter, Choices) and parameter.log
+    labels = () if is_log else parameter.labels or ()
+    if isinstance(parameter, Choices) or 0 < len(labels) <= MAX_COLUMNS:
+        columns = list(map(value_text, labels))
+        figure.update_xaxes(axes.label_axis(columns))
         # The golden ratio spreads points over the column of a value, the same way each time.
         places = [
-            choices.index(value_text(value)) + (i * 0.618 % 1 - 0.5) * 0.5
+            columns.index(value_text(value)) + (i * 0.618 % 1 - 0.5) * 0.5
             for i, value in enumerate(places)
         ]
-    elif not isinstance(parameter, Choices) and parameter.log:
+    elif is_log:
         # The tick labels between the powers of ten would touch on a small figure.
         decades = math.log10(max(map(float, places)) / min(map(float, places)))
         figure.update_xaxes(type="log", exponentformat="power", dtick=1 if decades > 2 else None)
-    is_best = [c is info.best for c in info.configurations]
+    hover = [f"#{c.number}: {info.score.text(_mean(c))}" for c in found]
+    dots = list(zip(map(float, places), map(_mean, found), hover, strict=True))
     look = axes.marker(0, size=8, is_open=True) | {
-        "color": [axes.color(1 if best else 0) for best in is_best],
-        "size": [14 if best else 8 for best in is_best],
+        "color": [axes.color(1 if c is info.best else 0) for c in found],
+        "size": [14 if c is info.best else 8 for c in found],
     }
-    dots = [
-        (float(x), _mean(c), f"#{c.number}: {score.text(_mean(c))}")
-        for x, c in zip(places, info.configurations, strict=True)
-    ]
     return figure.add_trace(axes.points(dots, look))
-
-
-def _choices(parameter: Parameter) -> list[str]:
-    """Return the values in order where they are few; others have an axis of numbers."""
-    labels = parameter.labels or ()
-    if not isinstance(parameter, Choices):
-        is_few = isinstance(parameter.low, int) and len(labels) <= MAX_COLUMNS
-        labels = labels if is_few and not parameter.log else ()
-    return list(map(value_text, labels))
 
 
 def _scored(summary: StudySummary) -> list[Configuration]:

@@ -1,13 +1,14 @@
 """The best configuration under each change of the stress battery, and on the unchanged images."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 from plotly.graph_objects import Figure
 
 from hpo.plots import axes
 from hpo.storage.runs import RunStore
+from hpo.study.score import Score
 from hpo.study.summary import StudySummary
 
 
@@ -18,18 +19,31 @@ class StressInfo:
     `unchanged` is its mean over the same repeats on the unchanged images.
     """
 
+    name: str
     scores: Mapping[str, tuple[float, ...]]
     unchanged: float
-    axis: axes.ScoreAxis
+    score: Score
     caption: str
-    sentence: str = ""
 
     def texts(self, change: str) -> tuple[str, str]:
         """Write the mean under a change, and by how much it is worse than on unchanged images."""
-        score, mean = self.axis.score, fmean(self.scores[change])
-        is_better_high = score.kind.direction == "maximize"
+        mean = fmean(self.scores[change])
+        is_better_high = self.score.kind.direction == "maximize"
         pair = (self.unchanged, mean) if is_better_high else (mean, self.unchanged)
-        return score.text(mean), score.difference_text(*pair)
+        return self.score.text(mean), self.score.difference_text(*pair)
+
+    @property
+    def sentence(self) -> str:
+        """What the worst change costs."""
+        worst, title, unchanged = next(iter(self.scores)), self.score.title, self.unchanged
+        text = self.score.text(unchanged)
+        if self.score.rank(fmean(self.scores[worst])) >= self.score.rank(unchanged):
+            return f"No change makes the {title} of {self.name} worse than {text}."
+        mean, loss = self.texts(worst)
+        return (
+            f'The worst change for {self.name} is "{worst}": {title} {mean} instead of {text}, a '
+            f"loss of {loss}."
+        )
 
 
 def stress_info(summary: StudySummary, runs: RunStore) -> StressInfo | None:
@@ -63,31 +77,24 @@ def stress_info(summary: StudySummary, runs: RunStore) -> StressInfo | None:
     if n_missing := len(best.judged) - n:
         more = "1 more repeat has" if n_missing == 1 else f"{n_missing} more repeats have"
         caption += f" {more} no battery on record."
-    info = StressInfo(
+    return StressInfo(
+        name=name,
         scores={change: scores[change] for change in changes},
         unchanged=unchanged,
-        axis=axes.plain_axis(
-            score, [unchanged, *(x for of_one in scores.values() for x in of_one)]
-        ),
+        score=score,
         caption=caption,
     )
-    mean, loss = info.texts(changes[0])
-    said = f"No change makes the {score.title} of {name} worse than {score.text(unchanged)}."
-    if score.rank(fmean(scores[changes[0]])) < score.rank(unchanged):
-        said = (
-            f'The worst change for {name} is "{changes[0]}": {score.title} {mean} instead of '
-            f"{score.text(unchanged)}, a loss of {loss}."
-        )
-    return replace(info, sentence=said)
 
 
 def draw_stress(info: StressInfo) -> Figure:
     """Draw a row per change, the worst on top: from the unchanged images to the mean."""
-    score, changes = info.axis.score, list(info.scores)[::-1]
+    changes = list(info.scores)[::-1]
     means = [fmean(info.scores[change]) for change in changes]
     rows = list(enumerate(changes))
-    figure = axes.empty(height=130 + 34 * len(rows), x_title=info.axis.title, y_title="")
-    figure.update_xaxes(info.axis.layout).update_yaxes(axes.label_axis(changes), ticks="")
+    shown = [info.unchanged, *(x for of_one in info.scores.values() for x in of_one)]
+    figure = axes.empty(height=130 + 34 * len(rows))
+    figure.update_xaxes(axes.score_axis(info.score, shown))
+    figure.update_yaxes(axes.label_axis(changes), ticks="")
     figure.add_scatter(
         x=[x for mean in means for x in (info.unchanged, mean, None)],
         y=[y for row, _ in rows for y in (row, row, None)],
@@ -96,9 +103,9 @@ def draw_stress(info: StressInfo) -> Figure:
         hoverinfo="skip",
         showlegend=False,
     )
-    name = f"unchanged images: {score.text(info.unchanged)}"
-    ends = (-0.5, len(rows) - 0.5)
-    figure.add_trace(axes.reference(name, (info.unchanged, info.unchanged), ends))
+    name = f"unchanged images: {info.score.text(info.unchanged)}"
+    x, y = (info.unchanged, info.unchanged), (-0.5, len(rows) - 0.5)
+    figure.add_trace(axes.reference(name, x, y, dash=axes.LONG_DASH))
     repeats = [(x, row, change) for row, change in rows for x in info.scores[change]]
     if len(repeats) > len(rows):
         figure.add_trace(axes.points(repeats, axes.marker(0, size=6, is_open=True)))

@@ -1,6 +1,6 @@
 """The sweep of a grid: every repeat as a point, mean and interval per configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +8,7 @@ from plotly.graph_objects import Figure
 
 from hpo.plots import axes
 from hpo.space.records import params_text
+from hpo.study.score import Score
 from hpo.study.summary import Configuration, StudySummary
 
 # All combinations of five parameters with three values each are drawn.
@@ -38,7 +39,8 @@ class SweepInfo:
     values: tuple[str, ...]
     groups: tuple[str, ...]
     cells: tuple[SweepCell, ...]
-    axis: axes.ScoreAxis
+    score: Score
+    baselines: Mapping[str, float]
     caption: str
 
 
@@ -57,12 +59,8 @@ def sweep_info(summary: StudySummary) -> SweepInfo | None:
     cells = [
         SweepCell(axes.parameter_text(c, first), _group(c, others), c) for c in columns if c.scores
     ]
-    intervals = [cell.configuration.score for cell in cells if cell.configuration.score]
-    ends = [end for i in intervals for end in (i.low, i.high) if end is not None]
-    scores = [score for cell in cells for _, score in cell.scores]
-    axis = axes.score_axis(summary, scores + ends)
     caption = "Each small open point is one training"
-    if ends:
+    if any(len(cell.scores) > 1 for cell in cells):
         caption += (
             ", each marker with a bar the mean of a configuration and its 95 % interval; where "
             "intervals overlap, this figure names no winner"
@@ -76,7 +74,8 @@ def sweep_info(summary: StudySummary) -> SweepInfo | None:
         values=tuple(dict.fromkeys(axes.parameter_text(c, first) for c in columns)),
         groups=tuple(dict.fromkeys(cell.group for cell in cells)),
         cells=tuple(cells),
-        axis=axis,
+        score=summary.record.score,
+        baselines=summary.shown_baselines,
         caption=caption,
     )
 
@@ -89,10 +88,13 @@ def _group(configuration: Configuration, others: Sequence[str]) -> str:
 
 def draw_sweep(info: SweepInfo) -> Figure:
     """Draw one series per group, side by side over each value."""
-    height = 420 + 12 * len(info.groups)
-    figure = axes.empty(height=height, x_title=info.parameter, y_title=info.axis.title)
-    figure.update_xaxes(axes.label_axis(info.values)).update_yaxes(info.axis.layout)
-    axes.draw_references(figure, info.axis, (-0.5, len(info.values) - 0.5))
+    figure = axes.empty(height=420 + 12 * len(info.groups), x_title=info.parameter)
+    figure.update_xaxes(axes.label_axis(info.values))
+    found = [cell.configuration.score for cell in info.cells if cell.configuration.score]
+    ends = [end for interval in found for end in (interval.low, interval.high) if end is not None]
+    shown = [*(score for cell in info.cells for _, score in cell.scores), *ends]
+    span = (-0.5, len(info.values) - 0.5)
+    axes.set_scores(figure, info.score, shown, info.baselines, span)
     slot = _WIDTH / len(info.groups)
     for index, group in enumerate(info.groups):
         cells = [cell for cell in info.cells if cell.group == group]
@@ -117,11 +119,11 @@ def _add_series(
         called = ", ".join(filter(None, [f"{info.parameter} {cell.value}", cell.group]))
         for place, (repeat, score) in enumerate(cell.scores):
             x = center if n == 1 else center + slot * (0.12 + 0.3 * place / (n - 1))
-            text = axes.lines(called, f"repeat {repeat}: {info.axis.score.text(score)}")
+            text = axes.lines(called, f"repeat {repeat}: {info.score.text(score)}")
             repeats.append((x, score, text))
         found = cell.configuration.score
         if found and found.mean is not None and found.low is not None and found.high is not None:
-            text = axes.lines(called, axes.score_text(found, info.axis.score))
+            text = axes.lines(called, axes.score_text(found, info.score))
             # An interval ends where scores end, so its two halves may differ.
             halves.append((found.high - found.mean, found.mean - found.low))
             means.append((center, found.mean, text))

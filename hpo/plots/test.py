@@ -105,4 +105,4 @@ def _square(diagonal: str, x_title: str, y_title: str) -> Figure:
     figure = axes.empty(height=460, x_title=x_title, y_title=y_title)
     figure.update_xaxes(range=[-0.03, 1.03], tickformat=axes.PERCENT_TICKS)
     figure.update_yaxes(range=[-0.03, 1.03], tickformat=axes.PERCENT_TICKS)
-    return figure.add_trace(axes.reference(diagonal, (0, 1), (0, 1)))
+    return figure.add_trace(axes.reference(diagonal, (0, 1), (0, 1), dash=axes.LONG_DASH))

@@ -80,7 +80,7 @@ def stress_figure(info: StressInfo) -> FigureBlock:
 
 def stress_table(info: StressInfo) -> Table:
     """Return a row per change: the metric, what it loses to the unchanged images, what it is."""
-    score = info.axis.score
+    score = info.score
     columns = (Column(score.title), Column("loss"), Column("what it is", "long"))
     return Table(
         columns=(Column("change", "text"), *columns),
