@@ -12,24 +12,14 @@ learning_curves  convergence, steadiness, overfitting
 studies          several studies on the same data
 """
 
-from hpo.evaluate.records import (
-    METRICS,
-    CalibrationBin,
-    Ensemble,
-    Evaluated,
-    Evaluation,
-    Roc,
-    to_document,
-)
+from hpo.evaluate.records import METRICS, Ensemble, Evaluated, Evaluation, to_document
 from hpo.evaluate.test import check_test, open_test, read_evaluation
 
 __all__ = [
     "METRICS",
-    "CalibrationBin",
     "Ensemble",
     "Evaluated",
     "Evaluation",
-    "Roc",
     "check_test",
     "open_test",
     "read_evaluation",

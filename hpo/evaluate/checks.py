@@ -2,7 +2,7 @@
 
 A check is one line, however many trainings it names. What rests on an accuracy is said only where
 chance would hardly give it: the binomial tail of that many images, times the number of trainings
-that were looked at, is below `CHANCE`. The line states that number.
+that were looked at, is below 1 %. The line states that number.
 """
 
 import math
@@ -16,15 +16,11 @@ from hpo.study.summary import StudySummary
 Training: TypeAlias = tuple[str, int, Run]
 """The name of its configuration, "" where there is only one, the number of its repeat, its run."""
 
-CHANCE: Final = 0.01
-"""From this chance of being wrong on, a check says nothing."""
-
-FAR: Final = 0.05
-"""Validation is far better than training from 5 points on."""
-
 MOST: Final = 100
 """The number of configurations of a grid that are checked."""
 
+_CHANCE: Final = 0.01
+_FAR: Final = 0.05
 _MOST_NAMED: Final = 6
 _LEARNED: Final = 0.1
 _LEAST_SPREAD: Final = 0.1
@@ -70,11 +66,11 @@ def check_trainings(trainings: Sequence[Training], *, majority: float | None) ->
         best[name] = max(best.get(name, run), run, key=_accuracy)
     for chance_of, text in _CHECKS if majority is not None else _CHECKS[-1:]:
         chances = [len(varied) * chance_of(run, best[n], majority or 0.0) for n, _, run in varied]
-        found = [t for t, chance in zip(varied, chances, strict=True) if chance < CHANCE]
+        found = [t for t, chance in zip(varied, chances, strict=True) if chance < _CHANCE]
         if found:
             accuracies = sorted(_accuracy(run) for *_, run in found)
             low, high = accuracies[0], accuracies[-1]
-            highest = max(chance for chance in chances if chance < CHANCE)
+            highest = max(chance for chance in chances if chance < _CHANCE)
             said.append(
                 text.format(
                     where=_where(found),
@@ -139,7 +135,7 @@ def _behind(run: Run, best: Run, majority: float) -> float:
 def _better_than_training(run: Run, _: Run, majority: float) -> float:
     """Look for validation far above training, both in evaluation mode, in what has learned."""
     train = run.train.get("accuracy", math.nan)
-    if _accuracy(run) > majority and _accuracy(run) - train >= FAR:
+    if _accuracy(run) > majority and _accuracy(run) - train >= _FAR:
         return _chance_of_at_most(_n_images(run) - _n_right(run), run, 1 - train)
     return math.inf
 

@@ -1,18 +1,12 @@
 """What a number would be with other trainings and other patients, both at once.
 
-Repeats and images are crossed: every trained model answers the same images. That is the design of
-reader studies, where several readers judge the same cases, with repeats for readers; the variances
-are taken as there (Obuchowski and Rockette 1995, Communications in Statistics 24; Hillis 2007,
-Statistics in Medicine 26):
-
-- trainings: the variance of the numbers over repeats, as `hpo.stats.mean_interval` takes it, with
-  Nadeau and Bengio's correction for training images that repeats share;
-- images: the covariance between repeats under a bootstrap by patient, which is what all repeats
-  owe to the same images. What an image owes to one training alone is in the first part already.
-
-The two margins, Student's t for each part, add in squares (Howe 1974, Journal of the American
-Statistical Association 69). A share is taken on the logit scale, so its interval ends between 0
-and 1. docs/evaluation.md has the measured coverage.
+Repeats and images are crossed, as readers and cases are in reader studies, and the variances are
+taken as there (Obuchowski and Rockette 1995, Communications in Statistics 24; Hillis 2007,
+Statistics in Medicine 26): over repeats the variance that `hpo.stats.mean_interval` takes, over
+images the covariance between repeats under a bootstrap by patient. What an image owes to one
+training alone is in the first part already. The two margins, Student's t for each, add in squares
+(Howe 1974, Journal of the American Statistical Association 69). docs/evaluation.md has the
+measured coverage.
 """
 
 import math

@@ -37,18 +37,13 @@ class Measure:
     """
 
     name: str
-    title: str
+    heading: str
     unit: Literal["epochs", "points", "loss"]
     about: str
     better: str
     is_better_high: bool = False
     event: str = ""
     lowest: float = -math.inf
-
-    @property
-    def heading(self) -> str:
-        """The heading of a row of a table, with the unit where it needs one."""
-        return f"{self.title}, points" if self.unit == "points" else self.title
 
     def amount(self, size: float, *, least: float = math.inf, sign: str = "") -> str:
         """Write a size in its unit, with enough decimals that `least` does not look like zero."""
@@ -64,11 +59,11 @@ MEASURES: Final = (
             "the first epoch with a validation accuracy of {target} or more",
             "{winner} reaches {target} accuracy earlier than {loser}, by {size}.",
             event="reach it", lowest=1),
-    Measure("fluctuation", "fluctuation", "points",
+    Measure("fluctuation", "fluctuation, points", "points",
             "standard deviation of the validation accuracy around its linear trend over the last "
             "half of the epochs",
             "{winner} is steadier than {loser}, by {size}.", lowest=0),
-    Measure("accuracy_gap", "gap in accuracy", "points",
+    Measure("accuracy_gap", "gap in accuracy, points", "points",
             "training minus validation accuracy of the kept weights, both in evaluation mode",
             "{winner} overfits less than {loser}: its gap in accuracy is smaller by {size}."),
     Measure("loss_gap", "gap in loss", "loss",
@@ -275,8 +270,8 @@ def turning_epoch(losses: Sequence[float]) -> float | None:
 def _choose_configurations(summary: StudySummary) -> dict[Scalar, Configuration]:
     """Return the configurations with a score, in the order of the study: of many, the best."""
     scored: dict[Scalar, Configuration] = {
-        (f"#{number}" if summary.record.kind == "search" else c.value): c
-        for number, c in enumerate(summary.configurations, start=1)
+        (f"#{c.number}" if summary.record.kind == "search" else c.value): c
+        for c in summary.configurations
         if c.scores
     }
     ranks = {value: (c is summary.best, summary.rank(c)) for value, c in scored.items()}
@@ -337,7 +332,7 @@ def _compare(
 ) -> CurveComparison:
     measure = replace(
         measure,
-        title=measure.title.format(target=_percent(target)),
+        heading=measure.heading.format(target=_percent(target)),
         about=measure.about.format(target=_percent(target)),
     )
     highest = horizon if measure.event else math.inf

@@ -1,14 +1,10 @@
 """Which differences of test accuracy between configurations are significant.
 
 Repeat i has the same seed, fold and test images in every configuration, so a pair is judged by
-the differences of its repeats, with the errors of `intervals`: other trainings and other patients.
-p-values are corrected for the number of pairs (Holm 1979), and each interval is taken at the level
-at which Holm's procedure tested its pair, as `hpo.stats.compare_sweep` does. The pairs
-of the best are corrected for those of all, as `hpo.stats.compare_best` does.
-
-With one training each only these two models are compared, on the same images: there the exact
-McNemar test is made as well, and the larger p-value counts. McNemar's test over the pooled answers
-of several repeats would take one test set for many, and is not done.
+the differences of its repeats, with the errors of `intervals`. p-values are corrected for the
+number of pairs (Holm 1979), and each interval is taken at the level at which its pair was tested.
+With one training each, the exact McNemar test is made as well, and the larger p-value counts; over
+the pooled answers of several repeats it would take one test set for many.
 """
 
 import math

@@ -1,13 +1,6 @@
 """The threshold above which a probability means pneumonia, and what is said of it.
 
-A configuration is said to have a wrong threshold, rather than a ranking that fails on the test,
-where all of this holds for the means over its repeats:
-
-- the interval of validation minus test accuracy lies above zero, and the gap is at least `FALL`;
-- AUROC falls by at most half as much as accuracy;
-- sensitivity and specificity differ by at least `LOPSIDED`;
-- at the Youden point of the test's own ROC curve the accuracy would be higher by at least a third
-  of the gap. That point is chosen on the test labels: it is a bound, and no result.
+docs/evaluation.md says when a threshold, rather than the ranking, is blamed for a gap.
 """
 
 import math
