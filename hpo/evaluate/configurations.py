@@ -139,8 +139,8 @@ def evaluate_configuration(
 ) -> tuple[Evaluated, Answers]:
     """Evaluate every repeat of a configuration, and return its answers for comparisons."""
     thresholds, probabilities, majorities = [], [], []
-    on_test: list[dict[str, Floats]] = []
-    on_validation: list[dict[str, Floats]] = []
+    draws: dict[str, list[Floats]] = {name: [] for name in METRICS}
+    falls: dict[str, list[Floats]] = {name: [] for name in GAPS}
     for repeat, run in candidate.runs:
         images = test.fold(repeat.fold).validation
         labels, validation = test.pool_labels[images], np.array(run.validation_probabilities)
@@ -148,19 +148,17 @@ def evaluate_configuration(
         thresholds.append(threshold)
         probabilities.append(np.array(run.test_probabilities))
         majorities.append(labels.mean())
-        found = statistics(test.labels, probabilities[-1], threshold=threshold)
-        on_test.append({name: found[name](test.weights) for name in METRICS})
-        found, weights = statistics(labels, validation, threshold=threshold), test.pool_weights
-        on_validation.append({name: found[name](weights[:, images]) for name in GAPS})
-    metrics = {
-        name: share_interval(_estimate([one[name] for one in on_test], test)) for name in METRICS
-    }
-    differences = {
-        name: [a[name] - b[name] for a, b in zip(on_validation, on_test, strict=True)]
-        for name in GAPS
-    }
-    gap = {name: difference_interval(_estimate(differences[name], test)) for name in GAPS}
+        on_test = statistics(test.labels, probabilities[-1], threshold=threshold)
+        on_validation = statistics(labels, validation, threshold=threshold)
+        for name, of_repeats in draws.items():
+            of_repeats.append(on_test[name](test.weights))
+        for name, of_repeats in falls.items():
+            fall = on_validation[name](test.pool_weights[:, images]) - draws[name][-1]
+            of_repeats.append(fall)
+    metrics = {name: share_interval(_estimate(found, test)) for name, found in draws.items()}
+    gap = {name: difference_interval(_estimate(found, test)) for name, found in falls.items()}
     predicted = np.stack([p > t for p, t in zip(probabilities, thresholds, strict=True)])
+    confusion = count_answers(predicted, test.labels)
     best = best_accuracy(test.labels, probabilities)
     notes = (
         gap_sentence(metrics["accuracy"], gap["accuracy"]),
@@ -169,8 +167,7 @@ def evaluate_configuration(
     trainings = [("", repeat.number, run) for repeat, run in candidate.runs]
     majority = float(np.mean(majorities))
     signs = check_trainings(trainings, majority=max(majority, 1 - majority))
-    answers = [run.test_probabilities for _, run in candidate.runs]
-    confusion = count_answers(predicted, test.labels)
+    told = [run.test_probabilities for _, run in candidate.runs]
     evaluated = Evaluated(
         name=candidate.name,
         value=candidate.configuration.value,
@@ -184,12 +181,11 @@ def evaluate_configuration(
         roc=roc(test.labels, probabilities),
         calibration=calibration(test.labels, probabilities),
         notes=tuple(note for note in notes if note),
-        signs=(*signs, *check_answers(trainings, answers, thresholds, images="test")),
+        signs=(*signs, *check_answers(trainings, told, thresholds, images="test")),
         ensemble=_ensemble(probabilities, choose_shared(rule, thresholds), test),
     )
-    repeats = [repeat.repeat for repeat, _ in candidate.runs]
-    accuracies, right = (one["accuracy"] for one in on_test), predicted == (test.labels == 1)
-    return evaluated, dict(zip(repeats, zip(accuracies, right, strict=True), strict=True))
+    rows = zip(candidate.runs, draws["accuracy"], predicted == (test.labels == 1), strict=True)
+    return evaluated, {repeat.repeat: (accuracy, right) for (repeat, _), accuracy, right in rows}
 
 
 def _ensemble(probabilities: Sequence[Floats], threshold: float, test: TestSet) -> Ensemble | None:

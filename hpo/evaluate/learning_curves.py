@@ -21,11 +21,11 @@ from hpo.study.summary import Configuration, Repeat, StudySummary
 MOST: Final = 6
 """Configurations that are compared; of more, those with the best mean score."""
 
+# From the unit of a measure to factor, decimals, and how it follows a number.
 _UNITS: Final = {"epochs": (1, 1, " epochs"), "points": (100, 1, " points"), "loss": (1, 3, "")}
-"""From the unit of a measure to factor, decimals, and how it follows a number."""
 
+# A finished training; its file may be gone.
 _Finished: TypeAlias = tuple[Repeat, Run | None]
-"""A finished training; its file may be gone."""
 
 
 @dataclass(frozen=True)
@@ -97,27 +97,23 @@ class CurveComparison:
     pairs: tuple[PairComparison, ...]
 
     @property
-    def cells(self) -> list[tuple[str, ...]]:
+    def cells(self) -> Iterator[list[str]]:
         """The lines of a table's cells: the mean, its interval, repeats without the event."""
-        return [self._cell(interval, self.n_never[v]) for v, interval in self.intervals.items()]
+        for value, interval in self.intervals.items():
+            n_never = self.n_never[value]
+            if interval.mean is None or n_never == interval.n:
+                yield ["-" if interval.mean is None else "never"]
+                continue
+            lines = [self.measure.amount(interval.mean) + " or more" * (n_never > 0)]
+            if interval.low is not None and interval.high is not None:
+                low, high = map(self.measure.amount, (interval.low, interval.high))
+                lines.append(f"{low} to {high}")
+            yield lines + [f"{n_never} of {interval.n} never"] * (n_never > 0)
 
     @property
     def tested(self) -> list[PairComparison]:
         """The pairs that have enough repeats."""
         return [pair for pair in self.pairs if pair.low is not None]
-
-    def _cell(self, interval: Interval, n_never: int) -> tuple[str, ...]:
-        if interval.mean is None:
-            return ("-",)
-        if n_never == interval.n:
-            return ("never",)
-        lines = [self.measure.amount(interval.mean) + (" or more" if n_never else "")]
-        if interval.low is not None and interval.high is not None:
-            low, high = map(self.measure.amount, (interval.low, interval.high))
-            lines.append(f"{low} to {high}")
-        if n_never:
-            lines.append(f"{n_never} of {interval.n} never")
-        return tuple(lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +137,8 @@ class LearningCurves:
         """The significant differences, then a line on the others; nothing where none is tested."""
         tested = [pair for one in self.comparisons for pair in one.tested]
         real = [pair.sentence for pair in tested if pair.is_real]
-        n_others = len(tested) - len(real)
-        which = "the other" if real else "any of"
-        others = f"No significant difference in {which} {n_others} comparisons."
-        return [*real, others] if n_others else real
+        others = f"{'the other' if real else 'any of'} {len(tested) - len(real)} comparisons"
+        return real + [f"No significant difference in {others}."] * (len(tested) > len(real))
 
     @property
     def about(self) -> list[str]:
@@ -306,9 +300,8 @@ def _difference(one: Mapping[str, float], other: Mapping[str, float], name: str)
 def _choose_target(means: Mapping[Scalar, float], baselines: Iterable[float]) -> tuple[float, str]:
     """Choose an accuracy that every configuration that learned reaches; return it and why.
 
-    It is a point below the lowest mean, rounded down to a whole percent. A configuration that did
-    not get half way from the majority class to the best would make every other one "converge" in
-    its first epoch, and does not count.
+    One that did not get half way from the majority class to the best does not count: every other
+    one would "converge" in its first epoch.
     """
     best = max(means.values())
     half_way = min((min(baselines, default=0.5) + best) / 2, best)

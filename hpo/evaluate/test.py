@@ -127,8 +127,7 @@ def _evaluate(
     for candidate in candidates:
         found, answers[candidate.verdict_name] = evaluate_configuration(candidate, test, rule)
         evaluated.append(found)
-    names = list(answers)
-    verdict = summary.verdict
+    verdict, names = summary.verdict, list(answers)
     if verdict:
         # Those of a grid that validation compares: of very many, the best there.
         pairs = list(combinations([name for name in names if name in verdict.values], 2))
@@ -150,28 +149,28 @@ def _evaluate(
             n_patients=test.n_patients,
             n_tests=verdict.n_pairs if verdict and verdict.n_left_out else None,
         ),
-        notes=tuple(_notes(summary, candidates, test, rule)),
+        notes=tuple(_notes(summary, [len(c.runs) for c in candidates], test, rule)),
     )
 
 
 def _notes(
-    summary: StudySummary, candidates: Sequence[Candidate], test: TestSet, rule: ThresholdRule
+    summary: StudySummary, n_repeats: Sequence[int], test: TestSet, rule: ThresholdRule
 ) -> Iterator[str]:
-    if summary.verdict and summary.verdict.n_left_out:
+    verdict, every = summary.verdict, summary.configurations
+    if verdict and verdict.n_left_out:
         yield (
-            f"Only the {len(summary.verdict.values)} with the best means on validation are "
-            f"compared, corrected for all {summary.verdict.n_pairs:,} pairs."
+            f"Only the {len(verdict.values)} with the best means on validation are compared, "
+            f"corrected for all {verdict.n_pairs:,} pairs."
         )
     if summary.record.data.is_phantom:
         yield "These are synthetic images (the phantom): the results do not apply to X-rays."
-    n_repeats = [len(c.runs) for c in candidates]
     if min(n_repeats) < 2:
         yield "With one repeat, an interval covers other patients but not other trainings."
-    n_open = sum(c.state != "complete" for c in summary.configurations)
+    n_open = sum(c.state != "complete" for c in every)
     if summary.record.kind == "grid" and n_open:
         yield (
-            f"{n_open} of {len(summary.configurations)} configurations lack repeats. Trainings "
-            "that are added from now on are no longer blind to the test."
+            f"{n_open} of {len(every)} configurations lack repeats. Trainings that are added from "
+            "now on are no longer blind to the test."
         )
     if rule.is_chosen:
         yield (

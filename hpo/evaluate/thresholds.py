@@ -34,9 +34,8 @@ class ThresholdRule:
     @property
     def text(self) -> str:
         """The rule as it is typed: `0.5`, `youden`, `sensitivity=0.95`."""
-        if self.kind == "youden":
-            return self.kind
-        return f"{self.value:g}" if self.kind == "fixed" else f"sensitivity={self.value:g}"
+        prefix = {"fixed": "", "youden": "youden", "sensitivity": "sensitivity="}[self.kind]
+        return prefix if self.kind == "youden" else f"{prefix}{self.value:g}"
 
     @property
     def is_chosen(self) -> bool:
@@ -50,21 +49,20 @@ def read_rule(text: str) -> ThresholdRule:
     Raises:
         UsageError: it is no number between 0 and 1, not `youden`, and no `sensitivity=X`.
     """
-    name, _, value = text.strip().partition("=")
-    if name == "youden" and not value:
+    name, _, share = text.strip().partition("=")
+    if (name, share) == ("youden", ""):
         return ThresholdRule("youden")
-    is_sensitivity = name == "sensitivity"
     try:
-        number = float(value if is_sensitivity else text)
+        number = float(share if name == "sensitivity" else text)
     except ValueError:
         number = math.nan
-    if is_sensitivity:
-        if not 0 < number <= 1:
-            raise UsageError(
-                f"--threshold sensitivity=X takes a share above 0 and up to 1, but got "
-                f"{value[:40]!r}. For 95 % write sensitivity=0.95."
-            )
+    if name == "sensitivity" and 0 < number <= 1:
         return ThresholdRule("sensitivity", number)
+    if name == "sensitivity":
+        raise UsageError(
+            f"--threshold sensitivity=X takes a share above 0 and up to 1, but got "
+            f"{share[:40]!r}. For 95 % write sensitivity=0.95."
+        )
     if not 0 < number < 1:
         raise UsageError(
             f"--threshold takes a number between 0 and 1, youden or sensitivity=X, but got "
@@ -126,27 +124,29 @@ def gap_sentence(test: Interval, gap: Interval) -> str:
     """Say how far the test accuracy lies from that of validation."""
     if gap.mean is None or test.mean is None:
         return "The gap between validation and test accuracy is not defined."
-    text = f"Accuracy: {_percent(test.mean + gap.mean)} on validation, {_percent(test.mean)} on "
+    validation = test.mean + gap.mean
+    text = f"Accuracy: {100 * validation:.1f} % on validation, {100 * test.mean:.1f} % on the test"
     if gap.low is None or gap.high is None:
-        return text + "the test. The gap has no interval."
-    if gap.low <= 0 <= gap.high:
-        bounds = f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}"
-        return text + f"the test. No significant gap (95 % interval {bounds} points)."
-    low, high = sorted((test.mean, test.mean + gap.mean))
-    size = SCORES["accuracy"].difference_text(high, low)
+        return f"{text}. The gap has no interval."
+    low, high = 100 * gap.low, 100 * gap.high
+    if low <= 0 <= high:
+        return f"{text}. No significant gap (95 % interval {low:+.1f} to {high:+.1f} points)."
+    size = SCORES["accuracy"].difference_text(*sorted((test.mean, validation), reverse=True))
     way = "lower" if gap.mean > 0 else "higher"
-    least, most = sorted((100 * abs(gap.low), 100 * abs(gap.high)))
-    bounds = f"95 % interval {least:.1f} to {most:.1f}"
-    return text + f"the test, which is {size} {way} ({bounds})."
+    low, high = sorted((abs(low), abs(high)))
+    return f"{text}, which is {size} {way} (95 % interval {low:.1f} to {high:.1f})."
 
 
 def threshold_sentence(
     metrics: Mapping[str, Interval], gap: Mapping[str, Interval], *, best_accuracy: float
 ) -> str | None:
-    """Say that the ranking holds and the threshold does not fit, where the rule above says so."""
-    fall, rank_fall = _mean(gap["accuracy"]), _mean(gap["auroc"])
-    accuracy, auroc, sensitivity, specificity = (
-        _mean(metrics[name]) for name in ("accuracy", "auroc", "sensitivity", "specificity")
+    """Say that the ranking holds and the threshold does not fit, where that is so."""
+    accuracy, auroc, sensitivity, specificity, fall, rank_fall = (
+        math.nan if interval.mean is None else interval.mean
+        for interval in (
+            *(metrics[n] for n in ("accuracy", "auroc", "sensitivity", "specificity")),
+            *(gap[name] for name in ("accuracy", "auroc")),
+        )
     )
     is_misplaced = (
         (gap["accuracy"].low or 0) > 0
@@ -160,14 +160,6 @@ def threshold_sentence(
     return (
         f"The model ranks test images well (AUROC {auroc:.3f}, on validation "
         f"{auroc + rank_fall:.3f}), but its threshold does not fit them (sensitivity "
-        f"{_percent(sensitivity)}, specificity {_percent(specificity)}). The best threshold for "
-        f"the test labels would reach {_percent(best_accuracy)}; do not report that number."
+        f"{100 * sensitivity:.1f} %, specificity {100 * specificity:.1f} %). The best threshold "
+        f"for the test labels would reach {100 * best_accuracy:.1f} %; do not report that number."
     )
-
-
-def _mean(interval: Interval) -> float:
-    return math.nan if interval.mean is None else interval.mean
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

@@ -139,11 +139,12 @@ def test_a_training_that_never_arrives_counts_as_the_last_epoch_and_is_said(
     fake = study(tmp_path, rising(2), late)
     converged = measure(said(fake), "epochs_to_target")
     assert (converged.n_never[64], converged.repeats[64][0]) == (1, 12)
-    assert converged.cells[1][0] == "9.2 or more"
-    assert converged.cells[1][-1] == "1 of 5 never"
+    _, cell = converged.cells
+    assert cell[0] == "9.2 or more"
+    assert cell[-1] == "1 of 5 never"
     assert converged.pairs[0].sentence.endswith(" 64 does not reach it in 1 of 5 repeats.")
     none = measure(said(fake, target=0.99), "epochs_to_target")
-    assert none.cells == [("never",)] * 2
+    assert list(none.cells) == [["never"]] * 2
     (pair,) = none.pairs
     assert not pair.is_real
     assert pair.sentence == "32 vs 64: both never reach it in any repeat."
@@ -171,7 +172,7 @@ def test_one_repeat_or_too_few_epochs_have_no_verdict(tmp_path: Path) -> None:
     found = said(study(tmp_path, rising(2), lambda *_: [0.8, 0.9], n_repeats=1))
     assert found.outcome == []
     assert "One repeat allows no interval" in " ".join(found.notes)
-    assert measure(found, "fluctuation").cells[1] == ("-",)
+    assert list(measure(found, "fluctuation").cells)[1] == ["-"]
 
 
 def test_missing_run_files_are_said_and_leave_what_the_trials_hold(tmp_path: Path) -> None:
