@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpo.data.dataset import (
     NORMAL,
@@ -51,6 +52,8 @@ _LONGEST_REASON: Final = 200
 _MOST_NAMED: Final = 5
 
 _Open: TypeAlias = Callable[[str], IO[bytes]]
+_Part: TypeAlias = tuple[int, NDArray[np.uint8]]
+"""The split of an array of images, and their labels."""
 
 
 class _Header(NamedTuple):
@@ -76,6 +79,10 @@ def read_npy_folder(path: Path) -> Source:
     Raises:
         DataError: every missing or unfit file.
     """
+
+    def open_file(name: str) -> IO[bytes]:
+        return (path / name).open("rb")
+
     present = [name for name in _FILES if (path / name).is_file()]
     is_tested = any(_FILES[name][0] == TEST for name in present)
     needed = [name for name, (split, _) in _FILES.items() if split != TEST or is_tested]
@@ -83,7 +90,7 @@ def read_npy_folder(path: Path) -> Source:
     shapes: dict[str, tuple[int, ...]] = {}
     for name in present:
         try:
-            header = _read_header(name, lambda name: (path / name).open("rb"))
+            header = _read_header(name, open_file)
         except (OSError, ValueError) as problem:
             faults.append(str(problem))
         else:
@@ -98,19 +105,12 @@ def read_npy_folder(path: Path) -> Source:
     if len(set(sizes.values())) > 1:
         each = ", ".join(f"{size} in {name}" for name, size in sizes.items())
         notes.append(f"Image sizes differ between files ({each}); a network may learn the size.")
-    split, label = np.array([_FILES[name] for name in shapes], np.uint8).T
-    counts = [shape[0] for shape in shapes.values()]
-    return Source(
-        name=path.name,
-        location=str(path),
-        format="npy files",
-        labels=np.repeat(label, counts),
-        split=np.repeat(split, counts),
-        files=_numbered(shapes, counts),
-        paths=tuple(path / name for name in shapes),
-        originals=lambda rows: _read(path, shapes, rows, lambda name: (path / name).open("rb")),
-        notes=tuple(notes),
-    )
+    parts = {
+        name: (_FILES[name][0], np.full(n, _FILES[name][1], np.uint8))
+        for name, (n, *_) in shapes.items()
+    }
+    paths = tuple(path / name for name in shapes)
+    return _source(path, path.name, "npy files", parts, paths, open_file, notes)
 
 
 def is_archive(path: Path) -> bool:
@@ -132,14 +132,13 @@ def read_archive(path: Path) -> Source:
             return archive.open(f"{name}.npy")  # It keeps the file open for itself.
 
     faults: list[str] = []
-    shapes: dict[str, tuple[int, ...]] = {}
-    labels: dict[str, Pixels] = {}
+    parts: dict[str, _Part] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy") for name in archive.namelist()}
         known = {f"{split}_{kind}" for split in _SPLITS for kind in ("images", "labels")}
         headers = {name: _read_header(name, open_member) for name in known & members}
-        for split in _SPLITS:
+        for split, code in _SPLITS.items():
             images, column = headers.get(f"{split}_images"), headers.get(f"{split}_labels")
             if split != "train" and not images and not column:
                 continue
@@ -151,25 +150,38 @@ def read_archive(path: Path) -> Source:
                     wrong = [
                         f"{split}_labels holds values other than 0 (normal) and 1 (pneumonia)"
                     ]
-                shapes[f"{split}_images"], labels[split] = images.shape, values.astype(np.uint8)
+                parts[f"{split}_images"] = (code, values.astype(np.uint8))
             faults += wrong
     except Exception as problem:  # Archives are damaged, encrypted, … in any way.
         raise _damaged(path, problem) from None
     if faults:
         raise DataError(fault_list(f"{path} is no MedMNIST archive of two classes:", faults))
 
-    counts = [len(column) for column in labels.values()]
-    only = "Only images and labels of train, val and test are read."
+    notes = _left_out(members - known, "Only images and labels of train, val and test are read.")
+    return _source(path, path.stem, "MedMNIST archive", parts, (path,), open_member, notes)
+
+
+def _source(
+    path: Path,
+    name: str,
+    format: str,
+    parts: Mapping[str, _Part],
+    paths: tuple[Path, ...],
+    open_array: _Open,
+    notes: Iterable[str],
+) -> Source:
+    rows = [(name, i) for name, (_, labels) in parts.items() for i in range(len(labels))]
+    splits = [np.full(len(labels), split, np.uint8) for split, labels in parts.values()]
     return Source(
-        name=path.stem,
+        name=name,
         location=str(path),
-        format="MedMNIST archive",
-        labels=np.concatenate(list(labels.values())),
-        split=np.repeat(np.array([_SPLITS[split] for split in labels], np.uint8), counts),
-        files=_numbered(shapes, counts),
-        paths=(path,),
-        originals=lambda rows: _read(path, shapes, rows, open_member),
-        notes=tuple(_left_out(members - known, only)),
+        format=format,
+        labels=np.concatenate([labels for _, labels in parts.values()]),
+        split=np.concatenate(splits),
+        files=tuple(f"{name}[{i}]" for name, i in rows),
+        paths=paths,
+        originals=lambda positions: _read(path, [rows[p] for p in positions], open_array),
+        notes=tuple(notes),
     )
 
 
@@ -221,10 +233,6 @@ def _left_out(names: Iterable[str], only: str) -> Iterator[str]:
         yield f"Left out: {arrays} ({named}). {only}"
 
 
-def _numbered(names: Iterable[str], counts: Iterable[int]) -> tuple[str, ...]:
-    return tuple(f"{name}[{i}]" for name, n in zip(names, counts, strict=True) for i in range(n))
-
-
 def _damaged(path: Path, problem: Exception) -> DataError:
     return DataError(
         f"{path} is damaged or cannot be read: {str(problem)[:_LONGEST_REASON]}. Copy or download "
@@ -247,19 +255,12 @@ def _read_header(name: str, open_array: _Open) -> _Header:
     return _Header(dtype, shape, is_fortran, start.tell())
 
 
-def _read(
-    path: Path,
-    shapes: Mapping[str, tuple[int, ...]],
-    positions: Sequence[int],
-    open_array: _Open,
-) -> Iterator[Pixels]:
-    """Yield gray images by their positions in the arrays one after another."""
-    rows = [(name, i) for name, shape in shapes.items() for i in range(shape[0])]
+def _read(path: Path, rows: Sequence[tuple[str, int]], open_array: _Open) -> Iterator[Pixels]:
+    """Yield gray images by the names of their arrays and their places in them."""
     current, at = "", 0
     images: Iterator[Pixels] = iter(())
     try:
-        for position in positions:
-            name, i = rows[position]
+        for name, i in rows:
             if name != current or i < at:
                 images, current, at = _stream(name, open_array), name, 0
             yield _to_gray(next(islice(images, i - at, None)))

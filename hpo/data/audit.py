@@ -32,25 +32,17 @@ class Leak:
 
     n_validation: float
     n_with_sibling: float
-
-    @property
-    def share(self) -> float:
-        """The share of validation images with a sibling in training."""
-        return self.n_with_sibling / self.n_validation
+    share: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicates:
-    """Images with equal pixels: all of them, by file name."""
+    """Images with equal pixels: all of them, by file name, and the splits they are in."""
 
     files: tuple[str, ...]
     splits: tuple[str, ...]
     has_different_labels: bool
-
-    @property
-    def is_across_splits(self) -> bool:
-        """Whether the same image lies in more than one split."""
-        return len(self.splits) > 1
+    is_across_splits: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +59,8 @@ class Audit:
     random_split: Leak | None
     own_folds: Leak | None
     shared_patients: tuple[str, ...]
-    duplicates: tuple[Duplicates, ...]
     n_bright_borders: int
+    duplicates: tuple[Duplicates, ...]
 
 
 def audit(dataset: Dataset) -> Audit:
@@ -120,13 +112,13 @@ def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
 
 
 def _leak(patients: NDArray[np.int64], validations: Sequence[Indices]) -> Leak:
-    n_with_sibling = [
-        np.isin(patients[validation], np.delete(patients, validation)).sum()
+    n_with_sibling = fmean(
+        int(np.isin(patients[validation], np.delete(patients, validation)).sum())
         for validation in validations
-    ]
-    return Leak(
-        n_validation=fmean(map(len, validations)), n_with_sibling=fmean(map(int, n_with_sibling))
     )
+    n_validation = fmean(map(len, validations))
+    share = n_with_sibling / n_validation
+    return Leak(n_validation=n_validation, n_with_sibling=n_with_sibling, share=share)
 
 
 def _duplicates(dataset: Dataset) -> Iterator[Duplicates]:
@@ -135,10 +127,12 @@ def _duplicates(dataset: Dataset) -> Iterator[Duplicates]:
         alike[digest].append(position)
     for positions in alike.values():
         if len(positions) > 1:
+            splits = tuple(SPLITS[split] for split in np.unique(dataset.split[positions]))
             yield Duplicates(
                 files=tuple(dataset.files[position] for position in positions),
-                splits=tuple(SPLITS[split] for split in np.unique(dataset.split[positions])),
+                splits=splits,
                 has_different_labels=len(np.unique(dataset.labels[positions])) > 1,
+                is_across_splits=len(splits) > 1,
             )
 
 

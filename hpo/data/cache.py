@@ -58,28 +58,19 @@ def remove_cut_off() -> None:
 
 def read_index(key: str) -> Any:
     """Return what `write_index` kept under this key, or None."""
-    try:
-        path = _index_path(key)
-        if not path.is_file() or path.stat().st_size > _MAX_INDEX_BYTES:
-            return None
-        content = path.read_bytes()
-    except OSError:
-        return None
+    content = b""
+    with suppress(OSError):
+        path = folder() / "index" / f"{key}.index"
+        if path.is_file() and path.stat().st_size <= _MAX_INDEX_BYTES:
+            content = path.read_bytes()
     text, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     return json.loads(text) if hashlib.sha256(key.encode() + text).digest() == digest else None
 
 
 def write_index(key: str, index: object) -> None:
-    """Keep a JSON document under a key, where the cache can be written."""
-    text = json.dumps(index).encode()
+    """Keep a JSON document under a key, where the cache can be written; None forgets it."""
     with suppress(OSError):
-        _write(_index_path(key), key, [text])
-
-
-def remove_index(key: str) -> None:
-    """Remove what `write_index` kept under this key."""
-    with suppress(OSError):
-        _index_path(key).unlink(missing_ok=True)
+        _write(folder() / "index" / f"{key}.index", key, [json.dumps(index).encode()])
 
 
 def pixels(name: str, shape: tuple[int, int, int], make: Callable[[], Iterable[Pixels]]) -> Pixels:
@@ -170,7 +161,3 @@ def _npy_header(shape: tuple[int, int, int]) -> bytes:
     fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, fields)
     return file.getvalue()
-
-
-def _index_path(key: str) -> Path:
-    return folder() / "index" / f"{key}.index"

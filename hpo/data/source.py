@@ -7,7 +7,7 @@ whatever is read later is compared with them: what changed meanwhile is not used
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache as memoize
 from functools import partial
@@ -122,7 +122,7 @@ def open_source(source: Source) -> Dataset:
         for position, image in zip(positions, source.originals(positions), strict=True):
             pixels = to_8_bits(image, bits)
             if _digest(pixels) != index.digests[position]:
-                cache.remove_index(stamp)
+                cache.write_index(stamp, None)
                 raise DataError(
                     f"{source.location} has changed since it was opened: {source.files[position]} "
                     "is another image now. Nothing of it was kept. Put the old files back and run "
@@ -131,8 +131,12 @@ def open_source(source: Source) -> Dataset:
             yield pixels
 
     def pixels_at(size: int) -> Pixels:
-        name, shape = f"{fingerprint}-{size}", (n, size, size)
-        return cache.pixels(name, shape, lambda: _resized(originals(range(n)), size))
+        def resized() -> Iterator[Pixels]:
+            from hpo.data.images import resize  # Pillow is not needed where they are cached.
+
+            return (resize(image, size) for image in originals(range(n)))
+
+        return cache.pixels(f"{fingerprint}-{size}", (n, size, size), resized)
 
     return Dataset(
         name=source.name,
@@ -256,13 +260,6 @@ def _digest(image: Pixels) -> str:
     hasher = hashlib.sha256(f"{image.shape[0]} {image.shape[1]} ".encode())
     hasher.update(np.ascontiguousarray(image).data)
     return hasher.hexdigest()[:32]
-
-
-def _resized(images: Iterable[Pixels], size: int) -> Iterator[Pixels]:
-    from hpo.data.images import resize  # Pillow is not needed where the pixels are cached.
-
-    for image in images:
-        yield resize(image, size)
 
 
 def _notes(source: Source, brightest: Sequence[int], bits: int) -> Iterator[str]:

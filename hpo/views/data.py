@@ -81,18 +81,7 @@ def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
 
 def audit_document(dataset: Dataset, audit: Audit) -> dict[str, object]:
     """Return what `hpo data audit --json` prints."""
-    return {
-        **_identity(dataset),
-        "splits": [asdict(counts) for counts in audit.splits],
-        "random_split": _leak_document(audit.random_split),
-        "own_folds": _leak_document(audit.own_folds),
-        "shared_patients": audit.shared_patients,
-        "n_bright_borders": audit.n_bright_borders,
-        "duplicates": [
-            {**asdict(found), "is_across_splits": found.is_across_splits}
-            for found in audit.duplicates
-        ],
-    }
+    return _identity(dataset) | asdict(audit)
 
 
 def _identity(dataset: Dataset) -> dict[str, object]:
@@ -120,10 +109,6 @@ def _splits_table(dataset: Dataset, splits: Sequence[SplitCounts], notes: Sequen
         notes=tuple(notes),
         title=f"{dataset.name} ({origin})",
     )
-
-
-def _leak_document(leak: Leak | None) -> dict[str, float] | None:
-    return {**asdict(leak), "share": leak.share} if leak else None
 
 
 def _leak_text(leak: Leak) -> str:

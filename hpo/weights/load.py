@@ -7,8 +7,8 @@ be moved elsewhere.
 
 import json
 import re
-import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -140,12 +140,12 @@ def _files(folder: Path) -> list[Path]:
             f"{folder} holds no weights, no file that ends in {', '.join(SUFFIXES[::-1])}. `hpo "
             "export STUDY --weights all` writes a folder of them for every configuration."
         )
-    by_number = {
-        stem: [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-        for stem in found
-        if (parts := re.findall(r"\d+|\D+", stem))
-    }
-    return [found[stem] for stem in sorted(found, key=lambda stem: by_number[stem])]
+
+    def by_number(stem: str) -> list[tuple[int, str]]:
+        parts = re.findall(r"\d+|\D+", stem)
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+    return [found[stem] for stem in sorted(found, key=by_number)]
 
 
 def _open_file(path: Path, unseen: Unseen | None, described: _Description | None) -> Network:
@@ -191,19 +191,16 @@ def _own_fields(path: Path) -> dict[str, Any] | None:
     Raises:
         WeightsError: what it says is no configuration.
     """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return None
-        with safe_open(path, framework="numpy") as file:
-            text: str | None = (file.metadata() or {}).get(CONFIG_KEY)
-    except (SafetensorError, OSError, ValueError):
-        return None
+    text = None
+    with suppress(SafetensorError, OSError, ValueError):
+        if path.is_file():  # A pipe would be waited for.
+            with safe_open(path, framework="numpy") as file:
+                text = (file.metadata() or {}).get(CONFIG_KEY)
     if text is None:
         return None
-    try:
+    fields = None
+    with suppress(ValueError, RecursionError):
         fields = json.loads(text[:_MAX_CONFIG_BYTES])
-    except (ValueError, RecursionError):
-        fields = None
     if not isinstance(fields, dict):
         raise WeightsError(f"{path}: its configuration is damaged. Export the study again.")
     return fields
