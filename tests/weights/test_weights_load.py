@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -113,32 +114,36 @@ def test_a_file_is_read_by_the_config_beside_it_unless_options_are_given(export:
     np.testing.assert_array_equal(alone.probabilities(PIXELS), other.probabilities(PIXELS))
 
 
-def test_options_for_a_folder_are_wrong_usage(export: Export) -> None:
-    with pytest.raises(UsageError, match=r"config\.json says what --input-scale"):
-        open_model(export(CONFIG), Unseen())
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("{", "damaged"),
+        ("[" * 100_000, "damaged"),
+        ("{}", "damaged"),
+        ('{"config": []}', "damaged"),
         ('{"model_type": "of another program"}', "not from `hpo export`"),
         ('{"config": {"hidden": "many"}}', "hidden"),
         ('{"config": {"hidden": [6, 6], "image_size": 8}}', "does not hold the network"),
+        (None, "damaged"),
     ],
 )
-def test_a_config_that_is_damaged_or_of_another_network_is_said(
-    export: Export, text: str, words: str
+def test_a_config_that_is_damaged_or_of_another_network_is_refused(
+    export: Export, text: str | None, words: str
 ) -> None:
-    folder = export(CONFIG)
-    (folder / "config.json").write_text(text)
+    config = export(CONFIG) / "config.json"
+    with pytest.raises(UsageError, match=r"config\.json says what --input-scale"):
+        open_model(config.parent, Unseen())
+    config.unlink()
+    if text is None:
+        os.mkfifo(config)  # A pipe is not waited for.
+    else:
+        config.write_text(text)
     with pytest.raises(WeightsError, match=words):
-        open_model(folder, None)
-
-
-def test_a_folder_without_weights_says_which_command_writes_them(export: Export) -> None:
+        open_model(config.parent, None)
+    shutil.rmtree(config.parent)
+    config.parent.mkdir()
     with pytest.raises(WeightsError, match="hpo export STUDY --weights all"):
-        open_model(export(CONFIG, suffixes=()), None)
+        open_model(config.parent, None)
 
 
 def test_safetensors_say_their_configuration_wherever_they_lie(tmp_path: Path) -> None:
@@ -161,24 +166,11 @@ def test_a_configuration_of_another_version_in_a_file_is_said(tmp_path: Path, te
         open_model(path, None)
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu"])
-def test_the_script_builds_the_network_and_loads_the_weights(
-    export: Export, activation: str
-) -> None:
-    config = CONFIG.replace(activation=activation)
-    script = export(config) / "network.py"
-    script.write_text(network_script(config, FILES))
-    names: dict[str, object] = {"__file__": str(script)}
-    exec(script.read_text(), names)
-    network = names["network"]
-    assert isinstance(network, torch.nn.Sequential)
-    with torch.no_grad():
-        logits = network(torch.from_numpy(PIXELS).float() / 255).squeeze(1)
-    np.testing.assert_allclose(logits.sigmoid().numpy(), recorded(config, 0), rtol=1e-4)
-
-
-@pytest.mark.parametrize("changes", [{}, {"loss": "ce"}, {"loss": "bce", "outputs": 2}])
-def test_the_script_averages_the_probabilities_of_every_file_beside_it(
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"activation": "leaky_relu"}, {"loss": "ce"}, {"loss": "bce", "outputs": 2}],
+)
+def test_the_script_averages_the_probabilities_of_every_file_beside_it_without_hpo(
     export: Export, changes: dict[str, str]
 ) -> None:
     config = CONFIG.replace(**changes)
@@ -188,34 +180,18 @@ def test_the_script_averages_the_probabilities_of_every_file_beside_it(
     program = (
         "import sys, numpy, torch\n"
         f"sys.path.insert(0, {str(script.parent)!r})\n"
-        "from network import ensemble\n"
+        "from network import ensemble, network\n"
         f"images = torch.from_numpy(numpy.load({str(script.with_name('images.npy'))!r}))\n"
         "assert 'hpo' not in sys.modules\n"
+        "assert isinstance(network, torch.nn.Sequential)\n"
         "print(*ensemble(images).tolist())\n"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    told = [float(p) for p in done.stdout.split()]
     expected = (recorded(config, 0) + recorded(config, 1)) / 2
-    np.testing.assert_allclose(told, expected, rtol=1e-4)
-
-
-@pytest.mark.parametrize("content", ["[" * 100_000, "{}", '{"config": []}', "\x00"])
-def test_a_config_of_rubbish_is_said(export: Export, content: str) -> None:
-    folder = export(CONFIG)
-    (folder / "config.json").write_text(content)
-    with pytest.raises(WeightsError, match=r"config\.json is damaged"):
-        open_model(folder, None)
-
-
-def test_a_config_that_is_a_pipe_is_not_waited_for(export: Export) -> None:
-    folder = export(CONFIG)
-    (folder / "config.json").unlink()
-    os.mkfifo(folder / "config.json")
-    with pytest.raises(WeightsError, match=r"config\.json is damaged"):
-        open_model(folder, None)
+    np.testing.assert_allclose([float(p) for p in done.stdout.split()], expected, rtol=1e-4)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="its memory is not told")
