@@ -343,7 +343,9 @@ def _compare(
             mean = replace(mean, low=low, high=high)
         intervals[value] = mean
     kind = ScoreKind(
-        "maximize" if measure.is_better_high else "minimize", is_share=measure.unit == "points"
+        "maximize" if measure.is_better_high else "minimize",
+        is_share=measure.unit == "points",
+        margin=None,
     )
     unsaid = CurveComparison(
         measure=measure,

@@ -106,7 +106,7 @@ def _comparison(
         is_real=is_real,
         n_pairs=interval.n,
         sentence=_sentence(label(a), label(b), interval, is_real=is_real),
-        answer="better" if is_real else "undecided",
+        answer="better" if is_real else "undecided" if interval.n else "untested",
     )
 
 

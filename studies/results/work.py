@@ -156,7 +156,7 @@ def conclude(
         values[VALIDATION.name] = {c.value: c.score for c in summary.configurations if c.score}
     for split, measure in (("train", TRAINING_LOSS), ("validation", VALIDATION_LOSS)):
         losses = {c.value: _log_losses(c, split) for c in summary.configurations}
-        kind = ScoreKind("minimize", is_share=False)
+        kind = ScoreKind("minimize", is_share=False, margin=measure.margin)
         found = compare_sweep(losses, overlap=summary.record.data.overlap, kind=kind)
         pairs[measure.name] = found.pairs
     if evaluation:
