@@ -8,7 +8,7 @@ import optuna
 
 from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
-from hpo.run.session import Session, open_session, training_events
+from hpo.run.session import Session, move_data, open_session, training_events
 from hpo.storage.database import Database
 from hpo.storage.opening import open_storage
 from hpo.storage.paths import runs_folder, study_folder
@@ -54,13 +54,18 @@ class StoredStudy:
     folder: Path
 
 
-def read_study(name: str, storage: str = DEFAULT_URL) -> StoredStudy:
-    """Read a study, to look at it or to use what it trained.
+def read_study(
+    name: str, storage: str = DEFAULT_URL, *, moved_data: Path | None = None
+) -> StoredStudy:
+    """Read a study, to look at it or to use what it trained; record where its data are now.
 
     Raises:
         StudyError: there is none of this name.
         StorageError: the database cannot be read.
+        DataError: the data are not at `moved_data`, or differ.
     """
+    if moved_data is not None:
+        move_data(name, storage, moved_data)
     opened = open_storage(storage, create=False)
     study = find_study(opened, name)
     return StoredStudy(

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from hpo.cli.options import DataOption, JsonOption
+from hpo.cli import options
 from hpo.files import at_home
 
 app = typer.Typer(
@@ -16,16 +17,16 @@ app = typer.Typer(
 
 @app.command()
 def info(
-    data: DataOption = None,
+    data: options.Data = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             parser=at_home,
             metavar="PATH",
             help="Write a contact sheet of the images to this PNG file.",
         ),
     ] = None,
-    json: JsonOption = False,
+    json: options.Json = False,
 ) -> None:
     """Show what a data set holds: splits, classes, patients, image sizes, folds."""
     from hpo.cli.output import print_json, print_table
@@ -46,7 +47,7 @@ def info(
 
 
 @app.command()
-def audit(data: DataOption = None, json: JsonOption = False) -> None:
+def audit(data: options.Data = None, json: options.Json = False) -> None:
     """Count duplicates, and patients on both sides of a split."""
     from hpo.cli.output import print_json, print_table
     from hpo.data import open_data
@@ -63,10 +64,10 @@ def audit(data: DataOption = None, json: JsonOption = False) -> None:
 
 @app.command()
 def generate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other patients.")] = 0,
-    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the images.")] = 64,
-    json: JsonOption = False,
+    folder: Annotated[Path, Argument(metavar="DIR", help="A new folder.")],
+    seed: Annotated[int, Option(min=0, help="Another seed makes other patients.")] = 0,
+    size: Annotated[int, Option(min=16, max=1024, help="Side of the images.")] = 64,
+    json: options.Json = False,
 ) -> None:
     """Write the phantom, synthetic X-rays, as PNG files in the layout of the public release."""
     from hpo.data.phantom import write_phantom
@@ -77,9 +78,9 @@ def generate(
 
 @app.command()
 def download(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put the file.")],
-    size: Annotated[int, typer.Option(help="Side of the images: 28, 64, 128 or 224.")] = 28,
-    json: JsonOption = False,
+    folder: Annotated[Path, Argument(metavar="DIR", help="Where to put the file.")],
+    size: Annotated[int, Option(help="Side of the images: 28, 64, 128 or 224.")] = 28,
+    json: options.Json = False,
 ) -> None:
     """Fetch PneumoniaMNIST, 5,856 real chest X-rays, from Zenodo."""
     from hpo.data.cache import download as fetch

@@ -5,19 +5,9 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from typer import Argument, Option
 
-from hpo.cli.options import (
-    ActivationOption,
-    HasSigmoidOption,
-    InputScaleOption,
-    JsonOption,
-    MovedDataOption,
-    QuietOption,
-    StorageOption,
-    StudyArgument,
-    command_line,
-    is_from,
-)
+from hpo.cli import options
 from hpo.errors import StorageError, StudyError, UsageError
 from hpo.files import at_home
 from hpo.storage.url import DEFAULT_URL
@@ -31,11 +21,11 @@ def evaluate(
     context: typer.Context,
     study: Annotated[
         str | None,
-        typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them."),
+        Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them."),
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--weights",
             parser=at_home,
             metavar="MODEL",
@@ -44,33 +34,31 @@ def evaluate(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--data",
             envvar="HPO_DATA",
             help="With --weights: the X-rays. With a study: where its data are now, if they were "
             "moved (HPO_DATA is not used).",
         ),
     ] = None,
-    input_scale: InputScaleOption = None,
-    activation: ActivationOption = None,
-    has_sigmoid: HasSigmoidOption = False,
+    input_scale: options.InputScale = None,
+    activation: options.HiddenActivation = None,
+    has_sigmoid: options.HasSigmoid = False,
     all_: Annotated[
         bool,
-        typer.Option(
-            "--all", help="Evaluate every configuration of a search, not only the winner."
-        ),
+        Option("--all", help="Evaluate every configuration of a search, not only the winner."),
     ] = False,
     threshold: Annotated[
         str,
-        typer.Option(
+        Option(
             "--threshold",
             metavar="0.5|youden|sensitivity=X",
             help="A probability above it means pneumonia. The last two are chosen on the "
             "validation images of each repeat.",
         ),
     ] = "0.5",
-    storage: StorageOption = DEFAULT_URL,
-    json: JsonOption = False,
+    storage: options.Storage = DEFAULT_URL,
+    json: options.Json = False,
 ) -> None:
     """Evaluate a study on its test set: accuracy, sensitivity, AUROC …, each with an interval.
 
@@ -99,10 +87,10 @@ def evaluate(
     others, home = (_OF_WEIGHTS, "--weights") if weights is None else (_OF_STUDIES, "a study")
     for parameter in context.command.params:
         name = parameter.name or ""
-        if name in others and is_from(context, name, "COMMANDLINE"):
+        if name in others and options.is_from(context, name, "COMMANDLINE"):
             raise UsageError(f"{parameter.opts[0]} is only for {home}. Leave it out.")
     if study is not None:
-        if data is not None and is_from(context, "data", "COMMANDLINE"):
+        if data is not None and options.is_from(context, "data", "COMMANDLINE"):
             from hpo.run.session import move_data
 
             move_data(study, storage, data)
@@ -148,7 +136,11 @@ def _evaluate_study(study: str, storage: str, *, threshold: str, is_all: bool, j
 
     stored = read_study(study, storage)
     evaluation = open_test(
-        stored.study, stored.storage, threshold=threshold, is_all=is_all, command=command_line()
+        stored.study,
+        stored.storage,
+        threshold=threshold,
+        is_all=is_all,
+        command=options.command_line(),
     )
     summary = read_study(study, storage).summary
     if not json:
@@ -165,16 +157,16 @@ def _evaluate_study(study: str, storage: str, *, threshold: str, is_all: bool, j
 def predict(
     model: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             metavar="MODEL", help="A weights file, a folder of them, or the name of a study."
         ),
     ],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files.")],
-    input_scale: InputScaleOption = None,
-    activation: ActivationOption = None,
-    has_sigmoid: HasSigmoidOption = False,
-    storage: StorageOption = DEFAULT_URL,
-    json: JsonOption = False,
+    images: Annotated[list[Path], Argument(metavar="IMAGE…", help="Image files.")],
+    input_scale: options.InputScale = None,
+    activation: options.HiddenActivation = None,
+    has_sigmoid: options.HasSigmoid = False,
+    storage: options.Storage = DEFAULT_URL,
+    json: options.Json = False,
 ) -> None:
     """Print the probability of pneumonia for each image file.
 
@@ -262,19 +254,19 @@ def predict(
 
 
 def reproduce(
-    study: StudyArgument,
+    study: options.StudyArgument,
     configuration: Annotated[
         int | None,
-        typer.Argument(
+        Argument(
             metavar="CONFIGURATION",
             help="Number of a configuration: its # on the page, in exports and in --json.",
             show_default=False,
         ),
     ] = None,
-    repeat: Annotated[int, typer.Option("--repeat", help="Number of its repeat, from 1.")] = 1,
+    repeat: Annotated[int, Option("--repeat", help="Number of its repeat, from 1.")] = 1,
     trial: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--trial",
             help="Optuna's number of a trial, from 0, instead of a configuration.",
             show_default=False,
@@ -282,15 +274,15 @@ def reproduce(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option("--device", help="auto, cpu, cuda or cuda:1 (default: as recorded)."),
+        Option("--device", help="auto, cpu, cuda or cuda:1 (default: as recorded)."),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option("--precision", help="auto, bf16 or fp32 (default: as recorded).")
+        str | None, Option("--precision", help="auto, bf16 or fp32 (default: as recorded).")
     ] = None,
-    data: MovedDataOption = None,
-    storage: StorageOption = DEFAULT_URL,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    data: options.MovedData = None,
+    storage: options.Storage = DEFAULT_URL,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a repeat of a configuration again, and compare every recorded number.
 
@@ -309,11 +301,8 @@ def reproduce(
     from hpo.cli.output import print_json, print_line, say
     from hpo.run.reproduce import Reproduction
     from hpo.run.reproduce import reproduce as train_again
-    from hpo.run.session import move_data
 
-    if data is not None:
-        move_data(study, storage, data)
-    stored = read_study(study, storage)
+    stored = read_study(study, storage, moved_data=data)
     repeats = {
         (c.number, r.number): r.trial for c in stored.summary.configurations for r in c.repeats
     }

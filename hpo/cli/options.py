@@ -4,9 +4,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
-import typer
+from typer import Argument, Context, Option
 
 from hpo.choices import INPUT_SCALES, Activation, read_mean_and_deviation
 from hpo.errors import UsageError, fault_list
@@ -18,108 +18,82 @@ def _check_input_scale(text: str | None) -> str | None:
     return text
 
 
-StudyArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
+StudyArgument = Annotated[
+    str, Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
 ]
-ParamsOption: TypeAlias = Annotated[
+Params = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="NAME", help="Hyperparameter to vary. Repeatable."),
+    Option("--param", metavar="NAME", help="Hyperparameter to vary. Repeatable."),
 ]
-ValuesOption: TypeAlias = Annotated[
+Values = Annotated[
     list[str] | None,
-    typer.Option(
-        "--values",
+    Option(
         metavar="[NAME=]V,V,…",
         help="Other values for a hyperparameter; NAME= where several vary. Repeatable.",
     ),
 ]
-SetOption: TypeAlias = Annotated[
+Fixed = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Fix a hyperparameter. Repeatable."),
+    Option("--set", metavar="NAME=VALUE", help="Fix a hyperparameter. Repeatable."),
 ]
-RepeatsOption: TypeAlias = Annotated[
-    int | None,
-    typer.Option("--repeats", help="Trainings per configuration, each on another fold."),
-]
-EpochsOption: TypeAlias = Annotated[
-    int | None, typer.Option("--epochs", help="Epochs of every training.")
-]
-DataOption: TypeAlias = Annotated[
+Repeats = Annotated[int | None, Option(help="Trainings per configuration, each on another fold.")]
+Epochs = Annotated[int | None, Option(help="Epochs of every training.")]
+Data = Annotated[
     Path | None,
-    typer.Option(
-        "--data",
+    Option(
         envvar="HPO_DATA",
         help="X-rays: a folder or an .npz file (default: the phantom, synthetic images).",
     ),
 ]
-MovedDataOption: TypeAlias = Annotated[
+MovedData = Annotated[
     Path | None,
-    typer.Option("--data", help="Where the data of the study are now, if they were moved."),
+    Option("--data", help="Where the data of the study are now, if they were moved."),
 ]
-SpaceOption: TypeAlias = Annotated[
-    str, typer.Option("--space", envvar="HPO_SPACE", help="A space file, or the name of one.")
-]
-StudyOption: TypeAlias = Annotated[
+SpaceName = Annotated[str, Option(envvar="HPO_SPACE", help="A space file, or the name of one.")]
+StudyName = Annotated[
     str | None,
-    typer.Option(
-        "--study",
-        metavar="NAME",
-        help="Name for this study (default: generated from the settings).",
-    ),
+    Option(metavar="NAME", help="Name for this study (default: generated from the settings)."),
 ]
-StorageOption: TypeAlias = Annotated[
+Storage = Annotated[
     str,
-    typer.Option(
-        "--storage",
+    Option(
         metavar="URL",
         envvar="HPO_STORAGE",
         help="Database of the studies: sqlite:///FILE or postgresql://…",
     ),
 ]
-SeedOption: TypeAlias = Annotated[
-    int,
-    typer.Option("--seed", min=0, help="Seed and fold of the first repeat, seed of the sampler."),
+Seed = Annotated[
+    int, Option(min=0, help="Seed and fold of the first repeat, and seed of the sampler.")
 ]
-DeviceOption: TypeAlias = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")
-]
-PrecisionOption: TypeAlias = Annotated[
+Device = Annotated[str, Option(help="auto, cpu, cuda or cuda:1.")]
+Precision = Annotated[str, Option(help="Precision of the first layer: auto, bf16 or fp32.")]
+Lanes = Annotated[
     str,
-    typer.Option("--precision", help="Precision of the first layer: auto, bf16 or fp32."),
-]
-LanesOption: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--lanes",
+    Option(
         envvar="HPO_LANES",
         metavar="auto|N",
-        help="Number of trainings to run in parallel (default: auto).",
+        help="Number of trainings to run in parallel.",
     ),
 ]
-MetricOption: TypeAlias = Annotated[
+Metric = Annotated[
     str | None,
-    typer.Option(
-        "--metric",
+    Option(
         metavar="NAME",
         help="Validation metric to optimize: accuracy, balanced_accuracy, auroc, log_loss or "
         "brier. With stress_ before it: its mean over altered images (docs/stress.md).",
     ),
 ]
-TimeoutOption: TypeAlias = Annotated[
-    float | None,
-    typer.Option("--timeout", help="Stop starting new trainings after this many seconds."),
+Timeout = Annotated[
+    float | None, Option(help="Stop starting new trainings after this many seconds.")
 ]
-DryRunOption: TypeAlias = Annotated[
-    bool, typer.Option("--dry-run", help="Estimate trainings, time and memory; train nothing.")
+DryRun = Annotated[
+    bool, Option("--dry-run", help="Estimate trainings, time and memory; train nothing.")
 ]
-JsonOption: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on standard output.")
-]
-QuietOption: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-InputScaleOption: TypeAlias = Annotated[
+Json = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
+Quiet = Annotated[bool, Option("--quiet", help="Show no progress.")]
+InputScale = Annotated[
     str | None,
-    typer.Option(
-        "--input-scale",
+    Option(
         metavar="unit|symmetric|raw|image|MEAN,STD",
         callback=_check_input_scale,
         help="Scale of the network's input: unit (0 to 1, the default), symmetric (-1 to 1), raw "
@@ -127,17 +101,17 @@ InputScaleOption: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-ActivationOption: TypeAlias = Annotated[
+HiddenActivation = Annotated[
     Activation | None,
-    typer.Option(
+    Option(
         "--activation",
         help="Activation of the hidden layers, which a weights file does not name. Default relu.",
         show_default=False,
     ),
 ]
-HasSigmoidOption: TypeAlias = Annotated[
+HasSigmoid = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--has-sigmoid",
         help="Use if the network ends in a Sigmoid and a second sigmoid was applied in training.",
     ),
@@ -146,7 +120,7 @@ HasSigmoidOption: TypeAlias = Annotated[
 _PLACES: Final = ("data", "space", "storage")
 
 
-def command_line(context: typer.Context | None = None) -> str:
+def command_line(context: Context | None = None) -> str:
     """Return the command line that this process was started with, for the record of a study.
 
     With its context it names what it took from the environment too, which may differ elsewhere.
@@ -159,7 +133,7 @@ def command_line(context: typer.Context | None = None) -> str:
     return shlex.join(words)
 
 
-def is_from(context: typer.Context, name: str, source: str) -> bool:
+def is_from(context: Context, name: str, source: str) -> bool:
     """Whether the value of a parameter is from this source: COMMANDLINE or ENVIRONMENT."""
     found = context.get_parameter_source(name)
     return found is not None and found.name == source

@@ -6,15 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
 from hpo.choices import read_lanes
-from hpo.cli.options import (
-    JsonOption,
-    LanesOption,
-    MovedDataOption,
-    StorageOption,
-    StudyArgument,
-)
+from hpo.cli import options
 from hpo.errors import StudyError, UsageError
 from hpo.files import at_home
 from hpo.storage.url import DEFAULT_URL
@@ -23,17 +18,17 @@ from hpo.untrusted import printable
 
 def show(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="Name of a study (default: all).")
+        str | None, Argument(metavar="[STUDY]", help="Name of a study (default: all).")
     ] = None,
     curves: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--curves", help="Also compare learning curves: convergence, stability, overfitting."
         ),
     ] = False,
     target: Annotated[
         float | None,
-        typer.Option(
+        Option(
             "--target",
             metavar="SHARE",
             help="With --curves: validation accuracy that counts as convergence, such as 0.93 "
@@ -41,8 +36,8 @@ def show(
             show_default=False,
         ),
     ] = None,
-    storage: StorageOption = DEFAULT_URL,
-    json: JsonOption = False,
+    storage: options.Storage = DEFAULT_URL,
+    json: options.Json = False,
 ) -> None:
     """List the studies, or show one: its table, its verdict, its learning curves."""
     has_curves = curves or target is not None
@@ -113,11 +108,11 @@ def _show_all(storage: str, *, json: bool) -> None:
 
 def compare(
     studies: Annotated[
-        list[str], typer.Argument(metavar="STUDY STUDY…", help="Studies on the same data.")
+        list[str], Argument(metavar="STUDY STUDY…", help="Studies on the same data.")
     ],
     best: Annotated[
         bool | None,
-        typer.Option(
+        Option(
             "--best/--all",
             help="Compare the best configuration of each study, or all (default: the best of "
             "studies with more than six).",
@@ -126,7 +121,7 @@ def compare(
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--metric",
             metavar="NAME",
             help="Validation metric to compare by (default: the metric that all of them "
@@ -134,8 +129,8 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    storage: StorageOption = DEFAULT_URL,
-    json: JsonOption = False,
+    storage: options.Storage = DEFAULT_URL,
+    json: options.Json = False,
 ) -> None:
     """Compare studies: learning curves in one figure, configurations pair by pair.
 
@@ -171,7 +166,9 @@ def compare(
 
 
 def report(
-    study: StudyArgument, storage: StorageOption = DEFAULT_URL, json: JsonOption = False
+    study: options.StudyArgument,
+    storage: options.Storage = DEFAULT_URL,
+    json: options.Json = False,
 ) -> None:
     """Write the page of a study: studies/STUDY/report.html."""
     from hpo.api import read_study
@@ -189,11 +186,9 @@ def report(
 
 
 def dashboard(
-    storage: StorageOption = DEFAULT_URL,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")
-    ] = 8080,
+    storage: options.Storage = DEFAULT_URL,
+    host: Annotated[str, Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Open optuna-dashboard on the studies, with their curves as artifacts."""
     import secrets
@@ -223,10 +218,10 @@ def dashboard(
 
 
 def export(
-    study: StudyArgument,
+    study: options.StudyArgument,
     out: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--out",
             parser=at_home,
             metavar="PATH",
@@ -235,15 +230,15 @@ def export(
     ] = None,
     weights: Annotated[
         Literal["best", "all", "none"],
-        typer.Option(
+        Option(
             "--weights",
             help="Configurations whose weights are written; retrained where they were not kept.",
         ),
     ] = "best",
-    data: MovedDataOption = None,
-    lanes: LanesOption = "auto",
-    storage: StorageOption = DEFAULT_URL,
-    json: JsonOption = False,
+    data: options.MovedData = None,
+    lanes: options.Lanes = "auto",
+    storage: options.Storage = DEFAULT_URL,
+    json: options.Json = False,
 ) -> None:
     """Write a study as CSV, and a folder per configuration: curves, weights, test results."""
     from hpo.api import read_study
@@ -252,12 +247,9 @@ def export(
     from hpo.export import Exporter
     from hpo.export import export as write
     from hpo.run.reproduce import retrain
-    from hpo.run.session import move_data
 
     n_lanes = read_lanes(lanes)
-    if data is not None:
-        move_data(study, storage, data)
-    stored = read_study(study, storage)
+    stored = read_study(study, storage, moved_data=data)
     exporter = Exporter(
         summary=stored.summary,
         runs=stored.runs,
@@ -275,9 +267,9 @@ def export(
 
 
 def delete(
-    study: StudyArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    storage: StorageOption = DEFAULT_URL,
+    study: options.StudyArgument,
+    yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False,
+    storage: options.Storage = DEFAULT_URL,
 ) -> None:
     """Delete a study and its folder; its trained results stay in the cache."""
     from hpo.cli.output import count, print_line

@@ -3,64 +3,41 @@
 from typing import Annotated, Literal
 
 import typer
+from typer import Option
 
 from hpo.choices import read_lanes
-from hpo.cli.options import (
-    DataOption,
-    DeviceOption,
-    DryRunOption,
-    EpochsOption,
-    JsonOption,
-    LanesOption,
-    MetricOption,
-    MovedDataOption,
-    ParamsOption,
-    PrecisionOption,
-    QuietOption,
-    RepeatsOption,
-    SeedOption,
-    SetOption,
-    SpaceOption,
-    StorageOption,
-    StudyArgument,
-    StudyOption,
-    TimeoutOption,
-    ValuesOption,
-    command_line,
-    read_pairs,
-    read_values,
-)
+from hpo.cli import options
 from hpo.errors import UsageError
 from hpo.storage.url import DEFAULT_URL
 
 
 def grid(
     context: typer.Context,
-    param: ParamsOption = None,
-    values: ValuesOption = None,
-    set_: SetOption = None,
-    repeats: RepeatsOption = None,
-    epochs: EpochsOption = None,
-    data: DataOption = None,
-    space: SpaceOption = "chest_xray",
-    study: StudyOption = None,
-    storage: StorageOption = DEFAULT_URL,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    lanes: LanesOption = "auto",
-    metric: MetricOption = None,
-    timeout: TimeoutOption = None,
+    param: options.Params = None,
+    values: options.Values = None,
+    set_: options.Fixed = None,
+    repeats: options.Repeats = None,
+    epochs: options.Epochs = None,
+    data: options.Data = None,
+    space: options.SpaceName = "chest_xray",
+    study: options.StudyName = None,
+    storage: options.Storage = DEFAULT_URL,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    lanes: options.Lanes = "auto",
+    metric: options.Metric = None,
+    timeout: options.Timeout = None,
     test: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--test",
             help="Evaluate on the test set when the sweep is finished. This is recorded.",
         ),
     ] = False,
-    dry_run: DryRunOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run the prescribed sweep of a hyperparameter, with several repeats of each value.
 
@@ -82,8 +59,8 @@ def grid(
     settings = Settings(
         data=data,
         space=space,
-        set=read_pairs("--set", set_ or []),
-        values=read_values(values or [], names),
+        set=options.read_pairs("--set", set_ or []),
+        values=options.read_values(values or [], names),
         study=study,
         storage=storage,
         repeats=repeats,
@@ -93,7 +70,7 @@ def grid(
         precision=precision,
         lanes=read_lanes(lanes),
         metric=metric,
-        command=command_line(context),
+        command=options.command_line(context),
     )
     plan = with_timeout(plan_grid(names, settings), timeout)
     from hpo.cli.work import carry_out
@@ -104,54 +81,54 @@ def grid(
 def search(
     context: typer.Context,
     trials: Annotated[
-        int, typer.Option("--trials", help="Number of configurations to try in all.")
+        int, Option("--trials", help="Number of configurations to try in all.")
     ] = 50,
-    param: ParamsOption = None,
-    set_: SetOption = None,
+    param: options.Params = None,
+    set_: options.Fixed = None,
     sampler: Annotated[
         Literal["tpe", "random"],
-        typer.Option("--sampler", help="How configurations are chosen."),
+        Option("--sampler", help="How configurations are chosen."),
     ] = "tpe",
     pruner: Annotated[
         Literal["median", "none"],
-        typer.Option("--pruner", help="Stop trainings that are worse than the median, or none."),
+        Option("--pruner", help="Stop trainings that are worse than the median, or none."),
     ] = "median",
-    repeats: RepeatsOption = None,
-    epochs: EpochsOption = None,
-    data: DataOption = None,
-    space: SpaceOption = "chest_xray",
-    study: StudyOption = None,
-    storage: StorageOption = DEFAULT_URL,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    lanes: LanesOption = "auto",
-    metric: MetricOption = None,
+    repeats: options.Repeats = None,
+    epochs: options.Epochs = None,
+    data: options.Data = None,
+    space: options.SpaceName = "chest_xray",
+    study: options.StudyName = None,
+    storage: options.Storage = DEFAULT_URL,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    lanes: options.Lanes = "auto",
+    metric: options.Metric = None,
     finalists: Annotated[
         int,
-        typer.Option("--finalists", help="Number of top configurations to retrain at the end."),
+        Option("--finalists", help="Number of top configurations to retrain at the end."),
     ] = 5,
     final_repeats: Annotated[
         int,
-        typer.Option("--final-repeats", help="Number of new trainings of each finalist."),
+        Option("--final-repeats", help="Number of new trainings of each finalist."),
     ] = 5,
     with_baselines: Annotated[
         bool,
-        typer.Option("--with-baselines", help="Also train the networks of the five reports."),
+        Option("--with-baselines", help="Also train the networks of the five reports."),
     ] = False,
     window: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--window",
             help="Number of configurations in progress at once (default: 6). It determines the "
             "course of the search, which --lanes does not; a larger one keeps more cores busy.",
             show_default=False,
         ),
     ] = None,
-    timeout: TimeoutOption = None,
-    dry_run: DryRunOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    timeout: options.Timeout = None,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Search for the best hyperparameters, starting from the base configuration.
 
@@ -171,7 +148,7 @@ def search(
     settings = Settings(
         data=data,
         space=space,
-        set=read_pairs("--set", set_ or []),
+        set=options.read_pairs("--set", set_ or []),
         study=study,
         storage=storage,
         repeats=repeats,
@@ -181,7 +158,7 @@ def search(
         precision=precision,
         lanes=read_lanes(lanes),
         metric=metric,
-        command=command_line(context),
+        command=options.command_line(context),
     )
     search_settings = SearchSettings(
         trials=trials,
@@ -199,14 +176,14 @@ def search(
 
 
 def resume(
-    study: StudyArgument,
-    data: MovedDataOption = None,
-    storage: StorageOption = DEFAULT_URL,
-    lanes: LanesOption = "auto",
-    timeout: TimeoutOption = None,
-    dry_run: DryRunOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    study: options.StudyArgument,
+    data: options.MovedData = None,
+    storage: options.Storage = DEFAULT_URL,
+    lanes: options.Lanes = "auto",
+    timeout: options.Timeout = None,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Continue an interrupted study, with the settings it was created with."""
     from hpo.cli.work import carry_out

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
 from typing import Final
 
@@ -149,24 +149,9 @@ def _check_complete(summary: StudySummary, tally: "Tally") -> None:
 def _print_forecast(plan: Plan, *, json: bool) -> None:
     found = forecast(plan)
     if json:
-        print_json(
-            {
-                "study": found.study,
-                "device": found.device,
-                "precision": found.precision,
-                "n_configurations": found.n_configurations,
-                "n_trainings": found.n_trainings,
-                "n_done": found.n_done,
-                "n_stored": found.n_stored,
-                "n_to_train": found.n_to_train,
-                "n_lanes": found.n_lanes,
-                "seconds": found.seconds,
-                "seconds_range": list(found.seconds_range),
-                "memory_bytes": found.memory_bytes,
-                "data": {"notes": list(plan.dataset.notes)},
-                "too_large_batches": list(found.too_large_batches),
-            }
-        )
+        document = {name: value for name, value in asdict(found).items() if name != "n_train"}
+        notes = {"data": {"notes": list(plan.dataset.notes)}, "n_to_train": found.n_to_train}
+        print_json(document | notes)
         return
     print_line(f"{found.study}, on {found.device} {found.precision}:", style="bold")
     print_line(f"  configurations   {found.n_configurations:,}")
