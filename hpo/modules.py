@@ -1,4 +1,4 @@
-"""Where modules come from: not the working folder, whose files may be a stranger's."""
+"""Where modules are imported from: never the working folder, whose files may be a stranger's."""
 
 # pathlib imports modules of which that folder may have its own.
 # ruff: noqa: PTH100, PTH109, PTH117, PTH120

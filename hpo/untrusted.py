@@ -9,26 +9,25 @@ _FORMULA: Final = re.compile("(^|;)(?=[-=+@＝＋－＠])")  # noqa: RUF001
 
 
 def printable(text: str) -> str:
-    r"""Return text with every sign that a terminal obeys or hides written out, such as `\x1b`.
+    r"""Return text with control characters escaped, such as `\x1b`, so that a terminal shows them.
 
-    Those are control characters, line breaks, marks that turn the direction of writing, and what
-    is no character in UTF-8.
+    Also escaped are line breaks, marks that turn the direction of writing, and invalid UTF-8.
     """
     if text.isprintable():
         return text
     return "".join(
-        sign if sign.isprintable() or unicodedata.category(sign) == "Zs" else ascii(sign)[1:-1]
-        for sign in text
+        char if char.isprintable() or unicodedata.category(char) == "Zs" else ascii(char)[1:-1]
+        for char in text
     )
 
 
 def printable_lines(text: str) -> str:
-    """Return text of ours, whose line breaks are meant, with the rest made `printable`."""
+    """Return our own text, whose line breaks are intended, with the rest made `printable`."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def csv_cell(value: object) -> object:
-    """Return a value as a cell of a CSV file, which no spreadsheet takes for a formula."""
+    """Return a value as a cell of a CSV file that no spreadsheet takes for a formula."""
     if not isinstance(value, str):
         return value
     text = printable(value)

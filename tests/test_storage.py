@@ -97,50 +97,36 @@ def test_processes_that_make_the_same_database_at_once_all_open_it(tmp_path: Pat
     assert [process.returncode for process in both] == [0] * 4, answers
 
 
+NOT_OPTUNAS = "holds the {} that Optuna does not make"
+OTHER_VERSION = "another version of Optuna than"
+COMPUTED = "CREATE TABLE trial_values (trial_id, value AS (hex(zeroblob(100000000))))"
+TRIGGER = f"CREATE TRIGGER t BEFORE DELETE ON trials BEGIN {WORK}; END"
+
+
 @pytest.mark.parametrize(
-    ("odd", "named"),
+    ("changes", "said"),
     [
-        (["DROP TABLE trials", f"CREATE VIEW trials AS {ENDLESS}"], "the view 'trials'"),
-        (["DROP TABLE trials", f"CREATE VIEW Trials AS {ENDLESS}"], "the view 'Trials'"),
-        ([f"CREATE TRIGGER t BEFORE DELETE ON trials BEGIN {WORK}; END"], "the trigger 't'"),
-        (["CREATE INDEX i ON trials (hex(zeroblob(number)))"], "the index 'i'"),
-        (
-            [
-                "DROP TABLE trial_values",
-                "CREATE TABLE trial_values (trial_id, value AS (hex(zeroblob(100000000))))",
-            ],
-            "the table 'trial_values'",
-        ),
+        (["DROP TABLE trials", f"CREATE VIEW trials AS {ENDLESS}"], "view 'trials'"),
+        (["DROP TABLE trials", f"CREATE VIEW Trials AS {ENDLESS}"], "view 'Trials'"),
+        ([TRIGGER], "trigger 't'"),
+        (["CREATE INDEX i ON trials (hex(zeroblob(number)))"], "index 'i'"),
+        (["DROP TABLE trial_values", COMPUTED], "table 'trial_values'"),
+        (["UPDATE alembic_version SET version_num = 'v9.0.0.a'"], ""),
+        (["UPDATE alembic_version SET version_num = 'v2.6.0.a'"], ""),
+        (["INSERT INTO alembic_version VALUES ('v2.6.0.a')"], ""),
+        (["UPDATE alembic_version SET version_num = ''"], ""),
     ],
 )
-def test_a_database_that_computes_what_it_holds_is_not_opened(
-    tmp_path: Path, odd: list[str], named: str
+def test_a_database_that_computes_what_it_holds_or_is_of_another_version_is_not_opened(
+    tmp_path: Path, changes: list[str], said: str
 ) -> None:
     path = tmp_path / "hpo.db"
     open_storage(url(path)).engine.dispose()
     with sqlite3.connect(path) as connection:
-        for statement in odd:
-            connection.execute(statement)
-    with pytest.raises(StorageError, match=f"holds {named} that Optuna does not make"):
+        for change in changes:
+            connection.execute(change)
+    with pytest.raises(StorageError, match=NOT_OPTUNAS.format(said) if said else OTHER_VERSION):
         open_storage(url(path), create=False)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE alembic_version SET version_num = 'v9.0.0.a'",
-        "UPDATE alembic_version SET version_num = 'v2.6.0.a'",
-        "INSERT INTO alembic_version VALUES ('v2.6.0.a')",
-        "UPDATE alembic_version SET version_num = ''",
-    ],
-)
-def test_a_schema_of_another_version_is_said_to_be_one(tmp_path: Path, change: str) -> None:
-    path = tmp_path / "hpo.db"
-    open_storage(url(path)).engine.dispose()
-    with sqlite3.connect(path) as connection:
-        connection.execute(change)
-    with pytest.raises(StorageError, match="another version of Optuna than"):
-        open_storage(url(path))
 
 
 @pytest.mark.parametrize(

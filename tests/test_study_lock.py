@@ -39,27 +39,17 @@ def holder(url: str) -> subprocess.Popen[str]:
 
 
 @every_storage
-def test_a_second_driver_is_told_who_has_the_study_since_when_and_what_to_do(
-    storage_url: str,
+@pytest.mark.parametrize("end", [subprocess.Popen.kill, subprocess.Popen.terminate])
+def test_a_second_driver_is_refused_until_the_first_ends_however_it_does(
+    storage_url: str, end: Callable[[subprocess.Popen[str]], None]
 ) -> None:
     child = holder(storage_url)
     with pytest.raises(StudyError) as refused, study_lock(open_storage(storage_url), "study"):
         pass
-    child.communicate()
     said = str(refused.value)
     assert f"The study study is in use by process {child.pid} on {socket.gethostname()}" in said
     assert " since 20" in said
     assert "Wait until it ends, or stop it" in said
-    with study_lock(open_storage(storage_url), "study"):
-        pass
-
-
-@every_storage
-@pytest.mark.parametrize("end", [subprocess.Popen.kill, subprocess.Popen.terminate])
-def test_the_lock_of_a_killed_process_is_free(
-    storage_url: str, end: Callable[[subprocess.Popen[str]], None]
-) -> None:
-    child = holder(storage_url)
     end(child)
     child.communicate()
     with study_lock(open_storage(storage_url), "study") as check:

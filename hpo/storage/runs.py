@@ -116,7 +116,7 @@ class RunStore:
         return self.folder / f"{key.digest()}.json"
 
     def check_writable(self) -> None:
-        """Make the folder and try to write there, before anything is trained in vain.
+        """Create the folder and try to write there, before anything is trained for nothing.
 
         Raises:
             OutputError: the folder cannot be written, or the disk is full.

@@ -1,1 +1,1 @@
-"""What the database holds of a study, as records, and who may write it."""
+"""What the database holds of a study, as records: its request, its goal, and its summary."""

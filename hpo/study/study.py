@@ -73,8 +73,8 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
     if faults:
         name = study.study_name
         raise StudyError(
-            fault_list(f"There is a study {name} already, and it is another one:", faults)
-            + "\nGive this one another name with --study, or remove the old: hpo delete "
+            fault_list(f"The study {name} exists and differs from this request:", faults)
+            + "\nGive the new study another name with --study, or remove the old one: hpo delete "
             + in_command(study)
         )
 
