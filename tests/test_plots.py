@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import cast
 
 import pytest
 
@@ -37,33 +38,23 @@ def studied(folder: Path, *names: str, n_repeats: int = 1) -> FakeStudy:
 
 
 def sweep_of(fake: FakeStudy) -> SweepInfo:
-    info = sweep_info(fake.summary)
-    assert info is not None
-    return info
+    return cast(SweepInfo, sweep_info(fake.summary))
 
 
 def history_of(fake: FakeStudy) -> search.HistoryInfo:
-    info = search.history_info(fake.summary)
-    assert info is not None
-    return info
+    return cast(search.HistoryInfo, search.history_info(fake.summary))
 
 
 def importances_of(fake: FakeStudy) -> search.ImportanceInfo:
-    info = search.importance_info(fake.study, fake.summary)
-    assert info is not None
-    return info
+    return cast(search.ImportanceInfo, search.importance_info(fake.study, fake.summary))
 
 
 def curves_of(fake: FakeStudy) -> CurvesInfo:
-    info = curves_info(fake.summary, fake.runs)
-    assert info is not None
-    return info
+    return cast(CurvesInfo, curves_info(fake.summary, fake.runs))
 
 
 def stress_of(fake: FakeStudy) -> StressInfo:
-    info = stress_info(fake.summary, fake.runs)
-    assert info is not None
-    return info
+    return cast(StressInfo, stress_info(fake.summary, fake.runs))
 
 
 @pytest.fixture(scope="module", params=METRICS)
@@ -116,7 +107,6 @@ class TestSweep:
         first, *others = summary.configurations
         first = replace(first, params={"batch_size": 32})
         info = sweep_info(replace(summary, configurations=(first, *others)))
-        assert info is not None
         assert (info.cells[0].value, info.cells[0].group) == ("32", "no hidden")
 
     def test_one_repeat_has_no_interval_and_says_so(self, tmp_path: Path) -> None:
@@ -142,8 +132,6 @@ class TestHistory:
         ranks = [score.rank(value) for _, value in info.best]
         assert ranks == sorted(ranks)
         assert len(ranks) > 1
-        assert best is not None
-        assert best.score is not None
         assert info.best[-1][1] == best.score.mean
         assert ("lower" in info.caption) is (score.kind.direction == "minimize")
         figure = search.draw_history(info)
@@ -170,7 +158,6 @@ class TestHistory:
     def test_a_retrained_finalist_has_a_second_point(self, tmp_path: Path) -> None:
         fake = add_finalists(fake_search(tmp_path, 14), 0.90, 0.95, 0.88)
         finalists = fake.summary.finalists
-        assert finalists is not None
         shown = {p.number: p.score for p in history_of(fake).points if p.state == "finalist"}
         assert shown == {member.number: member.fresh.mean for member in finalists.members}
 
@@ -265,7 +252,6 @@ class TestSlices:
             (trace,) = search.draw_slice(info).data
             shown = zip(trace.hovertext, trace.marker.size, strict=True)
             large = [text.partition(":")[0] for text, size in shown if size > 8]
-            assert best is not None
             assert large == [f"#{best.number}"] * (info.parameter.name in best.params)
 
     def test_a_grid_has_none(self, tmp_path: Path) -> None:
@@ -326,13 +312,10 @@ class TestCurves:
         fake = fake_search(tmp_path, 40)
         summary = fake.summary
         first, *others = summary.configurations
-        assert first.score is not None
         worst = replace(first, score=replace(first.score, mean=0.1))
         info = curves_info(replace(summary, configurations=(worst, *others)), fake.runs)
-        assert info is not None
         names = list(dict.fromkeys(curve.label for curve in info.curves))
         assert (len(names), names[0]) == (6, "#1")
-        assert summary.best is not None
         assert f"#{summary.best.number}" in names
         assert "best 5 and the base configuration" in info.caption
 
@@ -371,8 +354,6 @@ class TestStress:
         self, swept: FakeStudy
     ) -> None:
         info, best = stress_of(swept), swept.summary.best
-        assert best is not None
-        assert best.score is not None
         runs = [run for repeat in best.repeats if (run := swept.runs.read(repeat.run or ""))]
         metric = swept.record.score.metric
         assert info.unchanged == pytest.approx(fmean(r.kept.validation[metric] for r in runs))
@@ -412,7 +393,6 @@ class TestStress:
         assert stress_info(fake.summary, fake.runs) is None
         fake_grid(tmp_path, ["learning_rate"], n_repeats=3, metric="stress_accuracy")
         best = fake.summary.best
-        assert best is not None
         (tmp_path / f"{best.repeats[0].run}.json").unlink()
         info = stress_of(fake)
         assert len(info.scores["noisy"]) == 2
@@ -421,7 +401,6 @@ class TestStress:
     def test_a_model_that_stands_everything_is_said_to(self, tmp_path: Path) -> None:
         fake = fake_grid(tmp_path, ["learning_rate"], n_repeats=1, metric="stress_accuracy")
         best = fake.summary.best
-        assert best is not None
         path = tmp_path / f"{best.repeats[0].run}.json"
         document = json.loads(path.read_text())
         stress = {"noisy": document["epochs"][-1]["validation"]}

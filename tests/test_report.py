@@ -88,11 +88,6 @@ def empty_study(folder: Path, kind: str = "grid") -> FakeStudy:
 def test_a_grid_has_its_short_answer_verdict_figures_table_and_commands(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path, ["batch_size"])
     best, verdict = fake.summary.best, fake.summary.verdict
-    assert best is not None
-    assert best.score is not None
-    assert best.score.mean is not None
-    assert best.score.low is not None
-    assert verdict is not None
     text = outline(fake).text
     mean, low = best.score.mean, best.score.low
     for said in (
@@ -121,11 +116,7 @@ def test_a_search_is_told_by_its_score_beside_the_accuracy_of_the_baselines(
 ) -> None:
     fake = fake_search(tmp_path, 20, metric=metric)
     best, score, text = fake.summary.best, SCORES[metric], outline(fake).text
-    assert best is not None
-    assert best.score is not None
-    assert best.score.mean is not None
     accuracy = best.repeats[0].accuracy
-    assert accuracy is not None
     mean = score.text(best.score.mean).replace("\u00a0", " ")
     assert f"Validation {score.title} {mean}" in text
     assert f"{100 * (accuracy - 0.734):.1f} points above majority class" in text
@@ -158,7 +149,6 @@ def test_pruned_and_failed_trainings_are_listed_with_their_reasons(tmp_path: Pat
 def test_a_grid_has_a_row_per_measure_of_its_learning_curves(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path, ["batch_size"])
     found = compare_curves(fake.summary, fake.runs)
-    assert found is not None
     text = outline(fake).text
     measures = ("epochs to 93 %", "fluctuation, points", "one point below the lowest")
     for said in (*measures, found.comparisons[0].pairs[0].sentence, found.outcome[-1]):

@@ -43,10 +43,8 @@ def page(fake: FakeStudy) -> str:
 
 def test_page_terminal_and_document_name_the_winner_by_its_new_score(decided: FakeStudy) -> None:
     summary, score, finalists = decided.summary, decided.record.score, decided.summary.finalists
-    assert finalists is not None
     winner, text = finalists.winner, page(decided)
     assert winner is not finalists.favorite(score)
-    assert winner.fresh.mean is not None
     mean = " ".join(score.text(winner.fresh.mean).split())
     assert f"Winner of 3 finalists: {winner.label}" in text
     assert f"Validation {score.title}, retrained {mean}" in text
@@ -63,13 +61,10 @@ def test_page_terminal_and_document_name_the_winner_by_its_new_score(decided: Fa
 
 def test_the_table_has_the_finalists_best_first_with_both_scores(decided: FakeStudy) -> None:
     table, finalists = finalists_table(decided.summary), decided.summary.finalists
-    assert table is not None
-    assert finalists is not None
     number = decided.record.score.number
     rows = [row for row in table.rows if row.kind != "reference"]
     assert [row.kind for row in rows] == ["best", "plain", "plain"]
     for row, member in zip(rows, finalists.members, strict=True):
-        assert member.fresh.mean is not None
         assert row.cells[:3] == (member.label, number(member.searched), number(member.fresh.mean))
     assert (len(table.rows) > 3) is decided.record.score.is_accuracy
 
@@ -78,7 +73,6 @@ def test_how_far_the_search_was_off_is_the_difference_of_the_figures_beside_it(
     decided: FakeStudy,
 ) -> None:
     finalists = decided.summary.finalists
-    assert finalists is not None
     (said,) = (s for s in sentences(finalists, decided.record) if "scored best in the search" in s)
     searched, fresh, off = map(float, re.findall(r"\d+\.\d+", said))
     assert off == pytest.approx(abs(searched - fresh))
@@ -86,7 +80,6 @@ def test_how_far_the_search_was_off_is_the_difference_of_the_figures_beside_it(
 
 def test_data_with_one_validation_split_have_no_other_folds(decided: FakeStudy) -> None:
     finalists, record = decided.summary.finalists, decided.record
-    assert finalists is not None
     assert "on other folds: " in sentences(finalists, record)[0]
     data = dataclasses.replace(record.data, has_own_validation=True)
     assert "fold" not in " ".join(sentences(finalists, dataclasses.replace(record, data=data)))
@@ -95,7 +88,6 @@ def test_data_with_one_validation_split_have_no_other_folds(decided: FakeStudy) 
 def test_a_winner_is_compared_by_its_new_repeats(tmp_path: Path) -> None:
     found = add_finalists(fake_search(tmp_path / "a", 14), *TOPS).summary
     both = compare([found, fake_grid(tmp_path / "b", ["batch_size"]).summary], best=True)
-    assert found.finalists is not None
     assert both.entries[0].configuration.number == found.finalists.winner.number
     assert both.entries[0].found == found.finalists.winner.fresh
     assert both.verdict.pairs[0].n_pairs == 4
@@ -108,10 +100,8 @@ def test_the_bases_of_the_reports_are_in_the_table_and_compared(tmp_path: Path) 
         trial.set_user_attr("report", "report_a")
         fake.complete(trial, [0.5, 0.6 + 0.001 * repeat])
     table = finalists_table(fake.summary)
-    assert table is not None
     assert (table.rows[-1].kind, table.rows[-1].cells[0]) == ("reference", "report_a")
     (base,) = fake.summary.reports
-    assert base.comparison is not None
     assert base.comparison.is_real
     assert " ".join(base.comparison.sentence.split()) in page(fake)
 
@@ -125,10 +115,8 @@ def test_while_finalists_are_missing_the_best_is_called_lucky(undecided: FakeStu
 
 def test_a_finalist_that_fails_keeps_its_place_in_the_search(undecided: FakeStudy) -> None:
     before = undecided.summary.best
-    assert before is not None
     undecided.fail(undecided.ask(before.params, before.config, 5), "it was interrupted.")
     after = undecided.summary.best
-    assert after is not None
     assert (after.config, after.state) == (before.config, "complete")
 
 

@@ -95,24 +95,24 @@ def overlay_info(
 
     `score` is what their studies optimize; `left_out` says which others are not shown.
     """
-    by_name = {
-        name: [(r, runs.read(r.run) if r.run else None) for r in c.repeats if r.score is not None]
-        for name, c in named
-    }
+    trainings = [
+        [(r, runs.read(r.run) if r.run else None) for r in c.repeats if r.score is not None]
+        for _, c in named
+    ]
     curves = [
         curve
-        for index, (name, trainings) in enumerate(by_name.items())
+        for index, (name, _) in enumerate(named)
         for metric in METRICS[score.is_accuracy :]
-        for curve in _curves(name, index, metric, trainings)
+        for curve in _curves(name, index, metric, trainings[index])
     ]
     if not curves:
         return None
-    every = [training for of_one in by_name.values() for training in of_one]
+    every = [training for of_one in trainings for training in of_one]
     caption = (
         "Solid lines are validation, dashed ones training (measured while training, with dropout "
         "on, so it can be below validation)."
     )
-    if any(len(of_one) > 1 for of_one in by_name.values()):
+    if any(len(of_one) > 1 for of_one in trainings):
         caption += " Lines are means over repeats, bands reach from the lowest to the highest."
     if score.is_stressed and any(curve.metric == "score" for curve in curves):
         caption += f" Dots show the epochs in which the {score.title} was measured."
