@@ -90,21 +90,21 @@ def check_answers(
     *,
     images: str,
 ) -> Iterator[str]:
-    """Say in which trainings every image is called the same class, which is not by chance."""
+    """Say in which trainings every image gets the same class, which is not by chance."""
     rows = zip(trainings, answers, thresholds, strict=True)
-    found = [(t, told, at) for t, told, at in rows if is_one_answer(told, at)]
+    found = [(training, ps, at) for training, ps, at in rows if is_one_answer(ps, at)]
     if found:
-        low, high = min(min(told) for _, told, _ in found), max(max(told) for _, told, _ in found)
-        classes = {"pneumonia" if told[0] > at else "normal" for _, told, at in found}
-        called = classes.pop() if len(classes) == 1 else "the same class"
+        low, high = min(min(ps) for _, ps, _ in found), max(max(ps) for _, ps, _ in found)
+        classes = {"pneumonia" if ps[0] > at else "normal" for _, ps, at in found}
+        name = classes.pop() if len(classes) == 1 else "the same class"
         yield (
-            f"Every {images} image is called {called} (probabilities {low:.3f} to {high:.3f}): "
-            f"{_where([t for t, *_ in found])}."
+            f"Every {images} image is classified as {name} (probabilities {low:.3f} to "
+            f"{high:.3f}): {_where([training for training, *_ in found])}."
         )
 
 
 def is_one_answer(probabilities: Sequence[float], threshold: float) -> bool:
-    """Whether every image is called the same class."""
+    """Whether every image gets the same class."""
     return len({probability > threshold for probability in probabilities}) == 1
 
 
@@ -142,15 +142,15 @@ def _better_than_training(run: Run, _: Run, majority: float) -> float:
 
 _FAR_BEHIND: Final = (
     "{where}, with an accuracy of {accuracies}, nearer to the majority class ({majority}) than to "
-    "the best repeat. Networks like the best would differ so by chance in {chance} of such "
+    "the best repeat. Networks like the best would differ this much by chance in {chance} of such "
     "studies."
 )
 _CHECKS: Final[tuple[tuple[Callable[[Run, Run, float], float], str], ...]] = (
     (
         _at_majority,
         "The validation accuracy ({accuracies}) is no better than always answering the commonest "
-        "class ({majority}): {where}. A network 10 points better would score so low by chance in "
-        "{chance} of such studies.",
+        "class ({majority}): {where}. A network 10 points better would score this low by chance "
+        "in {chance} of such studies.",
     ),
     (_collapsed, "Training collapsed: " + _FAR_BEHIND),
     (

@@ -167,7 +167,7 @@ def evaluate_configuration(
     trainings = [("", repeat.number, run) for repeat, run in candidate.runs]
     majority = float(np.mean(majorities))
     signs = check_trainings(trainings, majority=max(majority, 1 - majority))
-    told = [run.test_probabilities for _, run in candidate.runs]
+    answers = [run.test_probabilities for _, run in candidate.runs]
     evaluated = Evaluated(
         name=candidate.name,
         value=candidate.configuration.value,
@@ -181,7 +181,7 @@ def evaluate_configuration(
         roc=roc(test.labels, probabilities),
         calibration=calibration(test.labels, probabilities),
         notes=tuple(note for note in notes if note),
-        signs=(*signs, *check_answers(trainings, told, thresholds, images="test")),
+        signs=(*signs, *check_answers(trainings, answers, thresholds, images="test")),
         ensemble=_ensemble(probabilities, choose_shared(rule, thresholds), test),
     )
     rows = zip(candidate.runs, draws["accuracy"], predicted == (test.labels == 1), strict=True)

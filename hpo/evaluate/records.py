@@ -119,7 +119,7 @@ class Evaluated:
     calibration: tuple[CalibrationBin, ...]
     notes: tuple[str, ...]
     signs: tuple[str, ...]
-    # Evaluations of before there were ensembles have none.
+    # Older evaluations have none.
     ensemble: Ensemble | None = None
 
     @property

@@ -66,11 +66,11 @@ def open_test(
 ) -> Evaluation:
     """Open the sealed test of a study from its run store, and put the opening on record.
 
-    What the last opening found of the same trials at the same threshold is returned again: that is
-    no other look at the test. Nothing is trained, and no weights are needed. The record is written
-    before the first label is read; where something is missing, the test stays sealed. `is_all`
-    takes every complete configuration of a search. `dataset` are the data of the study where they
-    are open already.
+    What the last opening found of the same trials at the same threshold is returned again: that
+    does not count as another use of the test. Nothing is trained, and no weights are needed. The
+    record is written before the first label is read; where something is missing, the test stays
+    sealed. `is_all` takes every complete configuration of a search. `dataset` is the data of the
+    study where it is open already.
 
     Raises:
         UsageError: the threshold cannot be read.
@@ -86,7 +86,7 @@ def open_test(
             dataset = open_recorded_data(study, summary.record)
         check_test(dataset)
         trials = tuple(trial for c in candidates for trial in c.trials)
-        with contextlib.suppress(StudyError):  # A damaged record is made anew.
+        with contextlib.suppress(StudyError):  # A damaged record is replaced.
             last = read_evaluation(study)
             if last and (last.threshold, last.trials) == (rule.text, set(trials)):
                 return last

@@ -227,7 +227,8 @@ def _answer_signs(probabilities: Probabilities, threshold: float) -> Iterator[st
     low, high = float(probabilities.min()), float(probabilities.max())
     if is_one_answer(probabilities.tolist(), threshold):
         called = "pneumonia" if low > threshold else "normal"
-        yield f"Every test image is called {called} (probabilities {low:.3f} to {high:.3f})."
+        bounds = f"probabilities {low:.3f} to {high:.3f}"
+        yield f"Every test image is classified as {called} ({bounds})."
     # A network that has not learned gives such values too, but in a narrow range.
     if low >= 0.5 and high <= _SIGMOID_OF_ONE and high - low >= _LEARNED_RANGE:
         yield (

@@ -42,13 +42,10 @@ def said(answer: Answer, code: int, *words: str) -> None:
 
 
 @pytest.mark.usefixtures("mine")
-def test_evaluate_prints_the_document_of_the_design(hpo: Hpo) -> None:
+def test_evaluate_prints_the_document_and_tables_and_writes_the_page(hpo: Hpo) -> None:
     document = hpo("evaluate", "mine", "--json").json
     assert (document["study"], document["n_openings"]) == ("mine", 1)
-    assert [c["params"] for c in document["configurations"]] == [
-        {"batch_size": 8},
-        {"batch_size": 16},
-    ]
+    assert [c["params"]["batch_size"] for c in document["configurations"]] == [8, 16]
     for configuration in document["configurations"]:
         assert set(configuration["metrics"]["sensitivity"]) >= {"value", "low", "high"}
         assert sum(configuration["confusion"]["sum"].values()) == 2 * 16
@@ -61,24 +58,16 @@ def test_evaluate_prints_the_document_of_the_design(hpo: Hpo) -> None:
     # The same look again is no other look; another threshold is.
     again = hpo("evaluate", "mine", "--json").json
     assert (again["n_openings"], again["configurations"]) == (1, document["configurations"])
-    youden = hpo("evaluate", "mine", "--threshold", "youden", "--json").json
-    assert youden["n_openings"] == 2
-
-
-@pytest.mark.usefixtures("mine")
-def test_evaluate_prints_tables_and_writes_the_page(hpo: Hpo) -> None:
     answer = hpo("evaluate", "mine", "--threshold", "sensitivity=0.9")
-    assert answer.code == 0
     for word in (
         *("sensitivity, %", "AUROC", "calibration error", "of 16", "batch_size 16"),
-        *("8 normal and 8 pneumonia images", "sensitivity=0.9", "The test was opened on"),
-        *("of 2 repeats", "Its threshold is the mean"),
+        *("8 normal and 8 pneumonia images", "sensitivity=0.9", "of 2 repeats"),
     ):
         assert word in answer.out
+    assert hpo("show", "mine", "--json").json["n_openings"] == 2
     page = Path("studies/mine/report.html").read_text()
-    for word in ("hpo evaluate mine --threshold", "Calibration", "opened once"):
-        assert word in page
-    assert "nothing on this page has seen them" not in page
+    assert "hpo evaluate mine --threshold" in page
+    assert "Calibration" in page
 
 
 def test_every_later_table_states_the_opening_and_what_came_after(

@@ -51,7 +51,7 @@ def test_right_answers_are_those_of_the_argmax(
     assert f"{n_right(xrays, factor)} of 16 correct" in shown.out
     assert "bootstrap over 16 patients" in shown.out
     assert "left out" in shown.err
-    assert ("Every test image is called normal" in shown.out) == (scale == "unit")
+    assert ("Every test image is classified as normal" in shown.out) == (scale == "unit")
 
 
 @pytest.mark.parametrize(

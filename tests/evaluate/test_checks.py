@@ -82,8 +82,8 @@ def test_one_answer_for_all_images_is_said_once_without_guessing_why(
     (sentence,) = said(run(0.5, low=low, high=high), run(0.5, low=low, high=high))
     called = "pneumonia" if low > 0.5 else "normal"
     assert sentence == (
-        f"Every validation image is called {called} (probabilities {low:.3f} to {high:.3f}): "
-        "repeats 1 and 2."
+        f"Every validation image is classified as {called} (probabilities {low:.3f} to "
+        f"{high:.3f}): repeats 1 and 2."
     )
 
 
@@ -91,7 +91,7 @@ def test_one_answer_depends_on_the_threshold_of_each_training() -> None:
     training = ("", 3, run())
     answers = [tuple(np.linspace(0.3, 0.7, N))]
     assert list(check_answers([training], answers, [0.2], images="test")) == [
-        "Every test image is called pneumonia (probabilities 0.300 to 0.700): repeat 3."
+        "Every test image is classified as pneumonia (probabilities 0.300 to 0.700): repeat 3."
     ]
     assert not list(check_answers([training], answers, [0.6], images="test"))
 

@@ -187,7 +187,7 @@ def test_what_limits_the_results_is_said(
     assert "With one repeat" in " ".join(alone.notes)
     assert "8 patients" not in " ".join(alone.notes)
     (sign,) = alone.configurations[0].signs
-    assert "Every test image is called pneumonia (probabilities 0.5" in sign
+    assert "Every test image is classified as pneumonia (probabilities 0.5" in sign
     config = TrainingConfig(batch_size=64)
     attributes = {"params": {"batch_size": 64}, "config": config.to_mapping()}
     attributes |= {"ordinal": 0, "repeat": 0, "seed": 0, "fold": 0}

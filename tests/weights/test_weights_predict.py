@@ -108,7 +108,7 @@ def test_one_sided_answers_a_wrong_threshold_and_a_second_sigmoid_are_said(
 ) -> None:
     data = dataset([50, 60, 70], [110, 120, 150])
     signs = " ".join(evaluate_weights(weights(20), data).signs)
-    assert "Every test image is called pneumonia" in signs
+    assert "Every test image is classified as pneumonia" in signs
     assert "the threshold does not fit" in signs
     assert "accuracy would be 100.0 %" in signs
     assert evaluate_weights(weights(100), data).signs == ()
