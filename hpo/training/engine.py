@@ -103,7 +103,6 @@ class Stack(Protocol):
     @property
     def lanes(self) -> tuple[int, ...]:
         """The lanes that still train, in the order they were added."""
-        ...
 
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
         """Start a training and return its lane: an id that is never used again.
@@ -111,7 +110,6 @@ class Stack(Protocol):
         Raises:
             TrainingError: the configuration cannot be trained on this data.
         """
-        ...
 
     def step(self) -> list[LaneEpoch]:
         """Train live lanes for an epoch; a lane that has trained its epochs leaves.
@@ -122,16 +120,12 @@ class Stack(Protocol):
         Raises:
             OutOfMemoryError: this stack cannot go on; open another one with fewer lanes.
         """
-        ...
 
     def drop(self, lane: int) -> None:
         """Forget a lane."""
-        ...
 
     def result(self, lane: int) -> TrainingResult:
         """Return what a finished lane leaves behind, and forget the lane."""
-        ...
 
     def close(self) -> None:
         """Give back memory and processes; every lane is forgotten."""
-        ...

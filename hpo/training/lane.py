@@ -10,14 +10,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.config import TrainingConfig
+from hpo.data.dataset import Indices
 from hpo.training.device import EVALUATION_PIXELS, Device
-from hpo.training.engine import EpochMetrics, TrainingResult, Weights
+from hpo.training.engine import (
+    EpochMetrics,
+    TrainingResult,
+    TrainMetrics,
+    ValidationMetrics,
+    Weights,
+)
 from hpo.training.images import LaneData
 from hpo.training.layers import Layout, Rows, Scratch, evaluate, layout_of
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.model import exact_values
 from hpo.training.optimizers import Moments, open_moments
-from hpo.training.progress import Progress, begin, measure_epoch, note_stress, result_of
+from hpo.training.progress import STRESS_EVERY, Progress, begin, mean_metrics, measure
 from hpo.training.randomness import WEIGHTS, fill_uniform, seeds_of
 
 
@@ -140,13 +147,24 @@ def read_losses(lane: Lane, positions: Tensor, scratch: Scratch) -> Tensor:
     return torch.cat([loss[None], probabilities(lane.config, logits)])
 
 
-def measure(lane: Lane, trained: Tensor, validation: Tensor, scratch: Scratch) -> EpochMetrics:
-    """Return the metrics of the epoch that has just been trained.
+def measure_epoch(lane: Lane, trained: Tensor, scratch: Scratch) -> EpochMetrics:
+    """Return the metrics of the epoch that has just been trained and is not noted yet.
 
-    `trained` `(3,)` holds sums over its images, `validation` `(1 + n,)` what `read_losses` found.
+    `trained` `(3,)` holds sums over its images: loss, right answers, images.
     """
-    return measure_epoch(
-        lane.progress, lane.data, trained, validation, lambda data: _read(lane, data, scratch)
+    progress, data, epoch = lane.progress, lane.data, lane.progress.epoch + 1
+    validation = read_losses(lane, data.validation, scratch)
+    if epoch % STRESS_EVERY == 0:
+        _note_stress(lane, epoch, scratch)
+    is_stressed = progress.stress and progress.stress_epoch == epoch
+    # The one reading of the device in an epoch: everything that was measured, in one copy.
+    readings = torch.cat([trained, validation.to(trained.dtype)]).cpu()
+    loss, n_right, n_trained = readings[:3].tolist()
+    return EpochMetrics(
+        learning_rate=progress.rate,
+        train=TrainMetrics(loss=loss / n_trained, accuracy=n_right / n_trained),
+        validation=metrics_of(readings[3:], data, data.fold.validation),
+        stress=mean_metrics(progress.stress.values()) if is_stressed else None,
     )
 
 
@@ -155,21 +173,39 @@ def read_result(lane: Lane, scratch: Scratch) -> TrainingResult:
     start, data, progress = time.perf_counter(), lane.data, lane.progress
     # A copy of the record: the training may go on from its last weights, not from the kept ones.
     lane = replace(lane, parameters=lane.kept or lane.parameters)
-    note_stress(progress, data, lambda data: _read(lane, data, scratch), epoch=progress.last_kept)
-    return result_of(
-        progress,
-        data,
-        train=read_losses(lane, data.train, scratch),
-        validation=read_losses(lane, data.validation, scratch),
-        test=probabilities(lane.config, read_logits(lane, data.test, scratch)),
-        weights=export_weights(lane),
-        since=start,
+    _note_stress(lane, progress.last_kept, scratch)
+    train, validation = (read_losses(lane, n, scratch) for n in (data.train, data.validation))
+    test = probabilities(lane.config, read_logits(lane, data.test, scratch))
+    weights = export_weights(lane)
+    return TrainingResult(
+        epochs=tuple(progress.epochs),
+        kept_epoch=progress.last_kept,
+        train=metrics_of(train, data, data.fold.train),
+        validation_probabilities=validation[1:].to("cpu", torch.float32).numpy(),
+        test_probabilities=test.to("cpu", torch.float32).numpy(),
+        weights=weights,
+        seconds=progress.seconds + time.perf_counter() - start,
+        stress=progress.stress,
     )
 
 
-def _read(lane: Lane, data: LaneData, scratch: Scratch) -> Tensor:
-    """Return what `read_losses` finds for the validation images of other data."""
-    return read_losses(replace(lane, data=data), data.validation, scratch)
+def _note_stress(lane: Lane, epoch: int, scratch: Scratch) -> None:
+    """Read the validation images under every change, with the weights of this epoch."""
+    progress, data = lane.progress, lane.data
+    if progress.stress_epoch != epoch:
+        progress.stress_epoch = epoch
+        readings = {
+            name: read_losses(replace(lane, data=changed), data.validation, scratch)
+            for name, changed in data.under_changes().items()
+        }
+        images = data.fold.validation
+        progress.stress = {n: metrics_of(found, data, images) for n, found in readings.items()}
+
+
+def metrics_of(readings: Tensor, data: LaneData, images: Indices) -> ValidationMetrics:
+    """Return the metrics of some images; `readings` `(1 + n,)` as `read_losses` returns them."""
+    p = readings[1:].to("cpu", torch.float32).numpy()
+    return measure(p, data.known_labels[images], loss=float(readings[0]))
 
 
 def load_values(

@@ -36,20 +36,15 @@ ACTIVATIONS: Final[dict[Activation, Callable[[], nn.Module]]] = {
 _Values: TypeAlias = tuple[Tensor, Tensor | float]
 
 
-def plain_model(config: TrainingConfig) -> nn.Sequential:
-    """Return the network as the reports write it, with unset weights, on the CPU.
+def plain_model(config: TrainingConfig, *, device: str = "cpu") -> nn.Sequential:
+    """Return the network as the reports write it, with unset weights.
 
     It loads exported weights strictly and takes float images `(batch, height, width)` as
-    `scale_pixels` returns them.
+    `scale_pixels` returns them. On the device "meta" weights take no memory: they are assigned.
     """
-    return unallocated_model(config).to_empty(device="cpu")
-
-
-def unallocated_model(config: TrainingConfig) -> nn.Sequential:
-    """Return the plain model without memory for its weights, however large: they are assigned."""
     n_inputs = config.image_size**2
     modules: list[nn.Module] = [nn.Flatten()]
-    # On the meta device nothing is allocated, and torch's own generator draws no weight.
+    # Made without memory at first, so that torch's own generator draws no weight.
     with torch.device("meta"):
         for width, dropout in zip(config.hidden, config.dropout_per_layer, strict=True):
             modules.append(nn.Linear(n_inputs, width))
@@ -58,12 +53,7 @@ def unallocated_model(config: TrainingConfig) -> nn.Sequential:
             modules += [ACTIVATIONS[config.activation](), nn.Dropout(dropout)]
             n_inputs = width
         modules.append(nn.Linear(n_inputs, config.n_outputs))
-    return nn.Sequential(*modules)
-
-
-def bound_of(n_inputs: int) -> float:
-    """Return the largest first weight of an nn.Linear with so many inputs."""
-    return 1 / math.sqrt(n_inputs)
+    return nn.Sequential(*modules).to_empty(device=device)
 
 
 def compute_logits(network: nn.Sequential, pixels: Tensor, config: TrainingConfig) -> Tensor:
@@ -93,14 +83,6 @@ def scale_pixels(pixels: Tensor, normalize: Normalize) -> Tensor:
     return values.to(torch.float32) * scale
 
 
-def _unit(pixels: Tensor) -> _Values:
-    return pixels, 1 / 255
-
-
-def _none(pixels: Tensor) -> _Values:
-    return pixels, 1.0
-
-
 def _image(pixels: Tensor) -> _Values:
     """Center each image on its mean, rounded to a gray level, and divide by its deviation.
 
@@ -118,7 +100,7 @@ def _image(pixels: Tensor) -> _Values:
 
 
 _NORMALIZE: Final[dict[Normalize, Callable[[Tensor], _Values]]] = {
-    "unit": _unit,
-    "none": _none,
+    "unit": lambda pixels: (pixels, 1 / 255),
+    "none": lambda pixels: (pixels, 1.0),
     "image": _image,
 }

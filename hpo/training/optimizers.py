@@ -8,28 +8,25 @@ schedule equals torch's scheduler of that name, stepped once after every epoch.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch import Tensor
 
-from hpo.choices import Optimizer, Scheduler
+from hpo.choices import Scheduler
 from hpo.config import TrainingConfig
 from hpo.training.layers import Scratch
 
 # Defaults of torch.optim.
-BETAS: Final = (0.9, 0.999)
 ALPHA: Final = 0.99
 EPSILON: Final = 1e-8
+_ADAM: Final[dict[str, Any]] = {"beta1": 0.9, "beta2": 0.999, "eps": EPSILON, "amsgrad": False}
 
 # Defaults of torch.optim.lr_scheduler.ReduceLROnPlateau.
 _PLATEAU_THRESHOLD: Final = 1e-4
 _PLATEAU_SMALLEST_CHANGE: Final = 1e-8
 
 _Tensors: TypeAlias = list[Tensor]
-_Update: TypeAlias = Callable[
-    [TrainingConfig, "Moments", _Tensors, _Tensors, float, Scratch], None
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,91 +62,33 @@ def update(
     scratch: Scratch,
 ) -> None:
     """Take one step of the configuration's optimizer; it may overwrite the gradients."""
-    torch._foreach_add_(moments.steps, 1)
-    UPDATES[config.optimizer](config, moments, parameters, gradients, learning_rate, scratch)
+    first, second, steps = moments.first, moments.second, moments.steps
+    torch._foreach_add_(steps, 1)
+    decay = config.weight_decay
+    shared: dict[str, Any] = {"lr": learning_rate, "weight_decay": decay, "maximize": False}
+    match config.optimizer:
+        case "adam":
+            torch._fused_adam_(parameters, gradients, first, second, [], steps, **_ADAM, **shared)
+        case "adamw":
+            torch._fused_adamw_(parameters, gradients, first, second, [], steps, **_ADAM, **shared)
+        case "sgd":
+            shared |= {"momentum": config.momentum, "dampening": 0.0, "nesterov": False}
+            # Moments that begin as zeros take in the first gradient whole, as torch's do.
+            torch._fused_sgd_(parameters, gradients, first, is_first_step=False, **shared)
+        case "rmsprop":  # torch has no fused kernel.
+            for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+                if decay:
+                    gradient.add_(parameter, alpha=decay)
+                square = second[index]
+                square.mul_(ALPHA).addcmul_(gradient, gradient, value=1 - ALPHA)
+                root = scratch.take("root", tuple(square.shape), square.dtype)
+                torch.sqrt(square, out=root).add_(EPSILON)
+                if config.momentum:
+                    first[index].mul_(config.momentum).addcdiv_(gradient, root)
+                    parameter.add_(first[index], alpha=-learning_rate)
+                else:
+                    parameter.addcdiv_(gradient, root, value=-learning_rate)
 
-
-def _adam(kernel: Callable[..., None]) -> _Update:
-    def step(
-        config: TrainingConfig,
-        moments: Moments,
-        parameters: _Tensors,
-        gradients: _Tensors,
-        learning_rate: float,
-        _: Scratch,
-    ) -> None:
-        kernel(
-            parameters,
-            gradients,
-            moments.first,
-            moments.second,
-            [],
-            moments.steps,
-            lr=learning_rate,
-            beta1=BETAS[0],
-            beta2=BETAS[1],
-            weight_decay=config.weight_decay,
-            eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
-
-    return step
-
-
-def _sgd(
-    config: TrainingConfig,
-    moments: Moments,
-    parameters: _Tensors,
-    gradients: _Tensors,
-    learning_rate: float,
-    _: Scratch,
-) -> None:
-    torch._fused_sgd_(
-        parameters,
-        gradients,
-        moments.first,
-        weight_decay=config.weight_decay,
-        momentum=config.momentum,
-        lr=learning_rate,
-        dampening=0.0,
-        nesterov=False,
-        maximize=False,
-        # Moments that begin as zeros take in the first gradient whole, as torch's first step does.
-        is_first_step=False,
-    )
-
-
-def _rmsprop(
-    config: TrainingConfig,
-    moments: Moments,
-    parameters: _Tensors,
-    gradients: _Tensors,
-    learning_rate: float,
-    scratch: Scratch,
-) -> None:
-    # torch has no fused RMSprop.
-    for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
-        if config.weight_decay:
-            gradient.add_(parameter, alpha=config.weight_decay)
-        square = moments.second[index]
-        square.mul_(ALPHA).addcmul_(gradient, gradient, value=1 - ALPHA)
-        root = scratch.take("root", tuple(square.shape), square.dtype)
-        torch.sqrt(square, out=root).add_(EPSILON)
-        if config.momentum:
-            first = moments.first[index]
-            first.mul_(config.momentum).addcdiv_(gradient, root)
-            parameter.add_(first, alpha=-learning_rate)
-        else:
-            parameter.addcdiv_(gradient, root, value=-learning_rate)
-
-
-UPDATES: Final[dict[Optimizer, _Update]] = {
-    "adam": _adam(torch._fused_adam_),
-    "adamw": _adam(torch._fused_adamw_),
-    "sgd": _sgd,
-    "rmsprop": _rmsprop,
-}
 
 # The share of the learning rate in an epoch, counted from 0.
 FACTORS: Final[dict[Scheduler, Callable[[TrainingConfig, int], float]]] = {

@@ -103,7 +103,8 @@ class Process:
 class Pool:
     """Lanes in several processes; see `hpo.training.engine.Stack`.
 
-    `joins` as in `hpo.training.stack.open_stack`.
+    `joins` as in `hpo.training.stack.open_stack`. Also raised: DeviceError, where a process has
+    ended, and OutputError, where the pixels cannot be written where all processes see them.
     """
 
     def __init__(
@@ -133,16 +134,10 @@ class Pool:
 
     @property
     def lanes(self) -> tuple[int, ...]:
-        """The lanes that still train, in the order they were added."""
         return tuple(sorted(lane for process in self._processes for lane in process.lanes))
 
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
-        """Start a training, in the process with the least left to do; return its lane.
-
-        Raises:
-            TrainingError: a batch is larger than the training images of the fold.
-            OutputError: the pixels cannot be written where all processes see them.
-        """
+        """Start a training in the process with the least left to do."""
         check_fits(self._data, config, fold)
         images, offset = self._data.fold(fold), self._share_pixels(config.image_size)
         process = min(self._processes, key=lambda process: sum(process.lanes.values()))
@@ -158,12 +153,7 @@ class Pool:
         return self._n_added
 
     def step(self) -> list[LaneEpoch]:
-        """Train; return the epochs that are done first: no process waits for another.
-
-        Raises:
-            OutOfMemoryError: there is too little memory; open another stack with fewer lanes.
-            DeviceError: a process has ended.
-        """
+        """Train; return the epochs that are done first: no process waits for another."""
         for process in self._processes:
             if process.lanes and not process.is_busy:
                 process.send("train")
@@ -185,14 +175,12 @@ class Pool:
         return sorted(done)
 
     def drop(self, lane: int) -> None:
-        """Forget a lane."""
         self._results.pop(lane, None)
         for process in self._processes:
             if process.lanes.pop(lane, None) is not None:
                 process.send("drop", lane)
 
     def result(self, lane: int) -> TrainingResult:
-        """Return what a finished lane leaves behind, and forget the lane."""
         return self._results.pop(lane)
 
     def time(self, configs: Sequence[TrainingConfig]) -> list[float]:
@@ -213,7 +201,6 @@ class Pool:
         return [fmean(times) for times in seconds]
 
     def close(self) -> None:
-        """End the processes; what they train is lost."""
         for process in self._processes:
             process.close()
             process.lanes.clear()

@@ -1,28 +1,16 @@
-"""What a training has measured so far, what follows from it, and what it leaves behind."""
+"""What a training has measured so far, what follows from it, and how it is measured."""
 
 import math
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass, field
 from statistics import fmean
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import Indices
-from hpo.training.engine import (
-    EpochMetrics,
-    Probabilities,
-    TrainingResult,
-    TrainMetrics,
-    ValidationMetrics,
-    Weights,
-)
-from hpo.training.images import LaneData
+from hpo.training.engine import EpochMetrics, Probabilities, ValidationMetrics
 from hpo.training.optimizers import learning_rates, plateau_step
 
 # Ten changes cost as much as an epoch. It must not depend on how many epochs there are to be: a
@@ -110,82 +98,6 @@ def root_of(config: TrainingConfig) -> str | None:
 def prolong(progress: Progress, config: TrainingConfig) -> None:
     """Give a training more epochs; `config` is of the same root."""
     progress.config, progress.rates = config, learning_rates(config)
-
-
-def measure_epoch(
-    progress: Progress,
-    data: LaneData,
-    trained: Tensor,
-    validation: Tensor,
-    read: Callable[[LaneData], Tensor],
-) -> EpochMetrics:
-    """Return the metrics of the epoch that has just been trained and is not noted yet.
-
-    `trained` `(3,)` holds sums over its images: loss, right answers, images; `validation`
-    `(1 + n,)` the loss, then the probabilities. `read` returns the same of the validation images
-    of other data.
-    """
-    epoch = progress.epoch + 1
-    if epoch % STRESS_EVERY == 0:
-        note_stress(progress, data, read, epoch=epoch)
-    is_stressed = progress.stress and progress.stress_epoch == epoch
-    # The one reading of the device in an epoch: everything that was measured, in one copy.
-    readings = torch.cat([trained, validation.to(trained.dtype)]).cpu().numpy()
-    loss, n_right, n_trained = (float(reading) for reading in readings[:3])
-    return EpochMetrics(
-        learning_rate=progress.rate,
-        train=TrainMetrics(loss=loss / n_trained, accuracy=n_right / n_trained),
-        validation=_measure(readings[3:], data, data.fold.validation),
-        stress=mean_metrics(progress.stress.values()) if is_stressed else None,
-    )
-
-
-def note_stress(
-    progress: Progress, data: LaneData, read: Callable[[LaneData], Tensor], *, epoch: int
-) -> None:
-    """Read the validation images under every change, with the weights of this epoch."""
-    if progress.stress_epoch != epoch:
-        readings = {name: read(changed) for name, changed in data.under_changes().items()}
-        progress.stress_epoch = epoch
-        progress.stress = {
-            name: _measure(reading.cpu().numpy(), data, data.fold.validation)
-            for name, reading in readings.items()
-        }
-
-
-def result_of(
-    progress: Progress,
-    data: LaneData,
-    *,
-    train: Tensor,
-    validation: Tensor,
-    test: Tensor,
-    weights: Weights,
-    since: float,
-) -> TrainingResult:
-    """Return what a training leaves behind.
-
-    Its kept weights gave `train` and `validation` `(1 + n,)`, the loss and the probabilities, and
-    `test` `(n,)`: no label of a test image is known, so there is no loss. `since` is when reading
-    them began.
-    """
-    return TrainingResult(
-        epochs=tuple(progress.epochs),
-        kept_epoch=progress.last_kept,
-        train=_measure(train.cpu().numpy(), data, data.fold.train),
-        validation_probabilities=validation[1:].cpu().numpy().astype(np.float32, copy=False),
-        test_probabilities=test.cpu().numpy().astype(np.float32, copy=False),
-        weights=weights,
-        seconds=progress.seconds + time.perf_counter() - since,
-        stress=progress.stress,
-    )
-
-
-def _measure(
-    readings: NDArray[np.floating[Any]], data: LaneData, images: Indices
-) -> ValidationMetrics:
-    p = readings[1:].astype(np.float32, copy=False)
-    return measure(p, data.known_labels[images], loss=float(readings[0]))
 
 
 def measure(

@@ -27,7 +27,7 @@ from hpo.training.device import (
 )
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
 from hpo.training.images import Images
-from hpo.training.lane import Lane, measure, open_lane, read_losses, read_result
+from hpo.training.lane import Lane, measure_epoch, open_lane, read_losses, read_result
 from hpo.training.layers import Scratch
 from hpo.training.machine import lane_bytes
 from hpo.training.progress import STRESS_EVERY, note_epoch, prolong, root_of
@@ -79,16 +79,10 @@ class StackedStack:
 
     @property
     def lanes(self) -> tuple[int, ...]:
-        """The lanes that still train, in the order they were added."""
         return tuple(self._live)
 
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
-        """Start a training, or join one that has begun and may go on; return its lane.
-
-        Raises:
-            TrainingError: a batch is larger than the training images of the fold.
-            OutOfMemoryError: there is too little memory.
-        """
+        """Start a training, or join one that has begun and may go on."""
         root = root_of(config) if self._joins else None
         lane = self._roots.get((root, seed, fold)) if root else None
         if lane is None or lane.progress.epoch > config.epochs:
@@ -107,7 +101,6 @@ class StackedStack:
         return self._n_added
 
     def step(self) -> list[LaneEpoch]:
-        """Train every live lane for one epoch; a lane that has trained its epochs leaves."""
         # Lanes that joined at their last epoch leave before their training goes on for others.
         members = list(self._live.items())
         done = [
@@ -121,17 +114,14 @@ class StackedStack:
         return done
 
     def drop(self, lane: int) -> None:
-        """Forget a lane."""
         self._live.pop(lane, None)
         self._results.pop(lane, None)
         self._forget_idle()
 
     def result(self, lane: int) -> TrainingResult:
-        """Return what a finished lane leaves behind, and forget the lane."""
         return self._results.pop(lane)
 
     def close(self) -> None:
-        """Give back the memory; every lane is forgotten."""
         for held in (self._live, self._results, self._roots):
             held.clear()
         self._images.clear()
@@ -144,14 +134,12 @@ class StackedStack:
         cohorts: dict[tuple[object, ...], list[Lane]] = {}
         for lane in lanes:
             cohorts.setdefault(kind_of(lane), []).append(lane)
-        measured: dict[int, EpochMetrics] = {}
+        measured: list[tuple[Lane, EpochMetrics]] = []
         for cohort in cohorts.values():
             with translate_errors(cohort[0].config, self._device), one_thread():
-                found = run_epoch(cohort, self._scratch)
-            measured |= {id(lane): metrics for lane, metrics in zip(cohort, found, strict=True)}
-        # Only now: an error above leaves every training where it was.
-        for lane in lanes:
-            if note_epoch(lane.progress, measured[id(lane)]):
+                measured += zip(cohort, run_epoch(cohort, self._scratch), strict=True)
+        for lane, metrics in measured:
+            if note_epoch(lane.progress, metrics):
                 with translate_errors(lane.config, self._device):
                     lane.kept = lane.parameters.copy()
 
@@ -195,10 +183,8 @@ def run_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
     The time is shared out evenly among the lanes.
     """
     start = time.perf_counter()
-    metrics = []
-    for lane, trained in zip(lanes, train_epoch(lanes, scratch), strict=True):
-        validation = read_losses(lane, lane.data.validation, scratch)
-        metrics.append(measure(lane, trained, validation, scratch))
+    sums = train_epoch(lanes, scratch)
+    metrics = [measure_epoch(*pair, scratch) for pair in zip(lanes, sums, strict=True)]
     for lane in lanes:
         lane.progress.seconds += (time.perf_counter() - start) / len(lanes)
     return metrics

@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from hpo.config import TrainingConfig
 from hpo.training.engine import Weights
-from hpo.training.model import unallocated_model
+from hpo.training.model import plain_model
 
 CONFIG_KEY: Final = "hpo.config"
 """Under which safetensors hold the configuration of their network, as JSON."""
@@ -44,7 +44,7 @@ def network_script(config: TrainingConfig, files: Sequence[str]) -> str:
 
     `files` are those of its repeats, beside the script.
     """
-    modules = "".join(f"        nn.{module},\n" for module in unallocated_model(config))
+    modules = "".join(f"        nn.{module},\n" for module in plain_model(config, device="meta"))
     paths = "".join(f'    folder / "{file}",\n' for file in files)
     side = config.image_size
     return f'''\

@@ -23,7 +23,7 @@ from hpo.storage.paths import study_folder
 from hpo.storage.url import named
 from hpo.study.gathering import summarize
 from hpo.study.study import open_study
-from hpo.training.model import unallocated_model
+from hpo.training.model import plain_model
 from hpo.weights.export import BITS_KEY, CONFIG_KEY
 from hpo.weights.files import is_folder, read_tensors
 from hpo.weights.network import Network, Unseen, open_network
@@ -159,7 +159,7 @@ def _open_file(path: Path, unseen: Unseen | None, described: _Description | None
         return open_network(path, unseen or Unseen())
     tensors, _ = read_tensors(path)
     # It may describe a network that no memory holds: that has none before its weights fit.
-    model = unallocated_model(described.config)
+    model = plain_model(described.config, device="meta")
     # Copied, as a product may be rounded otherwise where a tensor stays as it was in a file.
     floats = {
         key: value

@@ -6,7 +6,6 @@ augmentation) and what is done with the numbers after an epoch is the engine's o
 
 import copy
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,11 +17,12 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.augmentation import augment
 from hpo.training.device import Device
-from hpo.training.engine import TrainingResult
+from hpo.training.engine import EpochMetrics, TrainingResult, TrainMetrics, ValidationMetrics
 from hpo.training.images import Images, LaneData
+from hpo.training.lane import metrics_of
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.model import exact_values, plain_model
-from hpo.training.progress import begin, measure_epoch, note_epoch, note_stress, result_of
+from hpo.training.progress import STRESS_EVERY, begin, mean_metrics, note_epoch
 from hpo.training.randomness import (
     DROPOUT,
     ORDER,
@@ -71,35 +71,49 @@ class _GivenDropout(nn.Module):
 
 def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -> TrainingResult:
     """Train a configuration by the book; return what the engine would."""
-    start, progress, seeds = time.perf_counter(), begin(config), seeds_of(seed)
+    progress, seeds = begin(config), seeds_of(seed)
     model = open_model(config, seeds)
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer = OPTIMIZERS[config.optimizer](learned, config)
     lane = _Lane(config, Images(data, EXACT).place(config, fold), seeds, model, optimizer)
     kept = model.state_dict()
 
-    def read(changed: LaneData) -> Tensor:
-        return _read_losses(replace(lane, images=changed), changed.validation)
-
     while not progress.is_stopped and progress.epoch < config.epochs:
         for group in optimizer.param_groups:
             group["lr"] = progress.rate
-        trained = torch.stack(list(_train_steps(lane, progress.epoch))).sum(0)
-        validation = _read_losses(lane, lane.images.validation)
-        metrics = measure_epoch(progress, lane.images, trained, validation, read)
+        loss, n_right, n = torch.stack(list(_train_steps(lane, progress.epoch))).sum(0).tolist()
+        is_stressed = data.is_stressed and (progress.epoch + 1) % STRESS_EVERY == 0
+        metrics = EpochMetrics(
+            learning_rate=progress.rate,
+            train=TrainMetrics(loss=loss / n, accuracy=n_right / n),
+            validation=_measure(lane, lane.images),
+            stress=mean_metrics(_measure_stress(lane).values()) if is_stressed else None,
+        )
         if note_epoch(progress, metrics) or not progress.kept_epoch:
             kept = copy.deepcopy(model.state_dict())
     model.load_state_dict(kept)
-    note_stress(progress, lane.images, read, epoch=progress.last_kept)
-    return result_of(
-        progress,
-        lane.images,
-        train=_read_losses(lane, lane.images.train),
-        validation=_read_losses(lane, lane.images.validation),
-        test=probabilities(config, _read_logits(lane, lane.images.test)),
+    train = _read_losses(lane, lane.images.train)
+    test = probabilities(config, _read_logits(lane, lane.images.test))
+    return TrainingResult(
+        epochs=tuple(progress.epochs),
+        kept_epoch=progress.last_kept,
+        train=metrics_of(train, lane.images, lane.images.fold.train),
+        validation_probabilities=_read_losses(lane, lane.images.validation)[1:].float().numpy(),
+        test_probabilities=test.float().numpy(),
         weights={name: value.numpy() for name, value in kept.items()},
-        since=start,
+        seconds=0.0,
+        stress=_measure_stress(lane),
     )
+
+
+def _measure(lane: _Lane, images: LaneData) -> ValidationMetrics:
+    readings = _read_losses(replace(lane, images=images), images.validation)
+    return metrics_of(readings, images, images.fold.validation)
+
+
+def _measure_stress(lane: _Lane) -> dict[str, ValidationMetrics]:
+    changed = lane.images.under_changes()
+    return {name: _measure(lane, images) for name, images in changed.items()}
 
 
 def open_model(config: TrainingConfig, seeds: Tensor) -> nn.Sequential:

@@ -15,6 +15,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import TrainingError
 from hpo.training import cohort
+from hpo.training import lane as lanes
 from hpo.training import stack as engine
 from hpo.training.device import Device
 from hpo.training.engine import EpochMetrics, TrainingResult
@@ -188,7 +189,7 @@ def give_losses(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterator[float]], 
         def read(_lane: Lane, positions: torch.Tensor, _scratch: Scratch) -> torch.Tensor:
             return torch.tensor([next(losses), *[0.5] * len(positions)])
 
-        monkeypatch.setattr(engine, "read_losses", read)
+        monkeypatch.setattr(lanes, "read_losses", read)
 
     return give
 
