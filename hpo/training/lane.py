@@ -24,7 +24,7 @@ from hpo.training.layers import Layout, Rows, Scratch, evaluate, layout_of
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.model import exact_values
 from hpo.training.optimizers import Moments, open_moments
-from hpo.training.progress import STRESS_EVERY, Progress, begin, mean_metrics, measure
+from hpo.training.progress import STRESS_EVERY, Progress, mean_metrics, measure
 from hpo.training.randomness import WEIGHTS, fill_uniform, seeds_of
 
 
@@ -81,7 +81,7 @@ def open_lane(config: TrainingConfig, data: LaneData, *, seed: int, device: Devi
         layout=layout,
         parameters=parameters,
         moments=open_moments(config, [parameters.first, parameters.row[0]]),
-        progress=begin(config),
+        progress=Progress(config),
     )
 
 

@@ -21,7 +21,7 @@ STRESS_EVERY: Final = 10
 _SMALLEST: Final = 1e-7
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Progress:
     """The past of one training. `kept_epoch` is 0 until early stopping has kept an epoch.
 
@@ -31,7 +31,7 @@ class Progress:
     """
 
     config: TrainingConfig
-    rates: list[float]
+    rates: list[float] = field(init=False)
     plateau: tuple[float, int] = (math.inf, 0)
     epochs: list[EpochMetrics] = field(default_factory=list)
     lowest_loss: float = math.inf
@@ -39,6 +39,13 @@ class Progress:
     seconds: float = 0.0
     stress: Mapping[str, ValidationMetrics] = field(default_factory=dict)
     stress_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        self.prolong(self.config)
+
+    def prolong(self, config: TrainingConfig) -> None:
+        """Give the training more epochs; `config` is of the same root."""
+        self.config, self.rates = config, learning_rates(config)
 
     @property
     def epoch(self) -> int:
@@ -62,11 +69,6 @@ class Progress:
         Without early stopping, or where no validation loss was a number, the last one.
         """
         return self.kept_epoch or self.epoch
-
-
-def begin(config: TrainingConfig) -> Progress:
-    """Return a training before its first epoch."""
-    return Progress(config=config, rates=learning_rates(config))
 
 
 def note_epoch(progress: Progress, metrics: EpochMetrics) -> bool:
@@ -93,11 +95,6 @@ def root_of(config: TrainingConfig) -> str | None:
     if config.scheduler not in ("none", "step", "multistep"):
         return None
     return config.replace(epochs=1).identity()
-
-
-def prolong(progress: Progress, config: TrainingConfig) -> None:
-    """Give a training more epochs; `config` is of the same root."""
-    progress.config, progress.rates = config, learning_rates(config)
 
 
 def measure(

@@ -30,7 +30,7 @@ from hpo.training.images import Images
 from hpo.training.lane import Lane, measure_epoch, open_lane, read_losses, read_result
 from hpo.training.layers import Scratch
 from hpo.training.machine import lane_bytes
-from hpo.training.progress import STRESS_EVERY, note_epoch, prolong, root_of
+from hpo.training.progress import STRESS_EVERY, note_epoch, root_of
 
 FOLD: Final = 0
 """The fold whose images are timed."""
@@ -93,7 +93,7 @@ class StackedStack:
                 lane = open_lane(config, data, seed=seed, device=self._device)
             lane.progress.seconds += time.perf_counter() - start
         elif config.epochs > lane.config.epochs:
-            prolong(lane.progress, config)
+            lane.progress.prolong(config)
         if root:
             self._roots[root, seed, fold] = lane
         self._n_added += 1

@@ -22,7 +22,7 @@ from hpo.training.images import Images, LaneData
 from hpo.training.lane import metrics_of
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.model import exact_values, plain_model
-from hpo.training.progress import STRESS_EVERY, begin, mean_metrics, note_epoch
+from hpo.training.progress import STRESS_EVERY, Progress, mean_metrics, note_epoch
 from hpo.training.randomness import (
     DROPOUT,
     ORDER,
@@ -71,7 +71,7 @@ class _GivenDropout(nn.Module):
 
 def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -> TrainingResult:
     """Train a configuration by the book; return what the engine would."""
-    progress, seeds = begin(config), seeds_of(seed)
+    progress, seeds = Progress(config), seeds_of(seed)
     model = open_model(config, seeds)
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer = OPTIMIZERS[config.optimizer](learned, config)

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.config import TrainingConfig
-from hpo.training.augmentation import augment, change_exposure, change_pose, find_places
+from hpo.training.augmentation import augment, change_pose, find_places
 from hpo.training.device import Device
 from hpo.training.randomness import seeds_of
 
@@ -96,15 +96,7 @@ def test_a_pose_moves_pixels(before: Tensor, moved: Tensor, after: Tensor) -> No
     torch.testing.assert_close(change_pose(before, moved), after, atol=1e-2, rtol=0)
 
 
-def test_zoom_stretch_and_shear_change_sizes_and_rows() -> None:
-    image = torch.zeros(1, SIDE, SIDE)
-    image[0, 8:16, 8:16] = 100
-    smaller, larger = (change_pose(image, pose(zoom=zoom)).sum() for zoom in (0.25, -0.25))
-    assert smaller / image.sum() == pytest.approx(0.8**2, abs=0.05)
-    assert larger / image.sum() == pytest.approx((4 / 3) ** 2, abs=0.05)
-    stretched = change_pose(image, pose(stretch=-0.25))[0] > 50
-    assert stretched.any(0).sum() == pytest.approx(8 / 0.75, abs=1)
-    assert stretched.any(1).sum() == pytest.approx(8 / 1.25, abs=1)
+def test_shear_moves_rows_against_each_other() -> None:
     column = torch.zeros(1, SIDE, SIDE)
     column[0, :, 12] = 100
     peaks = change_pose(column, pose(shear=0.5))[0].argmax(1)
@@ -117,13 +109,6 @@ def test_places_are_those_of_affine_grid() -> None:
     expected = F.affine_grid(matrices, [3, 1, 7, 10], align_corners=False)
     found = find_places(matrices[:, 0], matrices[:, 1], torch.empty(3, 7, 10))
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
-
-
-def test_brightness_adds_and_contrast_stretches_around_the_mean() -> None:
-    image = torch.tensor([[[40.0, 60.0], [80.0, 100.0]]])
-    changed = change_exposure(image, torch.tensor([[0.1, 0.5]]))
-    assert changed.mean() == pytest.approx(70 + 25.5)
-    torch.testing.assert_close(changed - changed.mean(), 1.5 * (image - 70))
 
 
 def test_exposure_is_cut_off_at_black_and_white() -> None:

@@ -67,13 +67,3 @@ def test_a_field_changes_the_training(train: Train, name: str) -> None:
 )
 def test_an_inactive_field_changes_nothing(train: Train, name: str) -> None:
     assert are_equal(train(BASE), train(BASE.replace(**{name: CASES[name][0]})))
-
-
-def test_rmsprop_has_the_momentum_and_plateau_the_steps(train: Train) -> None:
-    rmsprop = BASE.replace(optimizer="rmsprop")
-    assert not are_equal(train(rmsprop), train(rmsprop.replace(momentum=0.5)))
-    # A rate this high lets no loss fall for long.
-    plateau = BASE.replace(scheduler="plateau", step_size=1, learning_rate=0.5, epochs=15)
-    first = train(plateau)
-    assert not are_equal(first, train(plateau.replace(step_size=5)))
-    assert not are_equal(first, train(plateau.replace(gamma=0.5)))

@@ -40,30 +40,33 @@ def resume(storage: str) -> AbstractContextManager[Session]:
     return open_session(plan_resume("s", storage))
 
 
-def n_processes(session: AbstractContextManager[Session], *, n_lanes: int = 8) -> int:
+def n_processes(session: AbstractContextManager[Session]) -> int:
     with session as opened:
-        return processes_of(opened.record, n_lanes)
+        return processes_of(opened.record, 8)
 
 
-@pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_where_no_gpu_is_named_each_has_a_process_and_resume_keeps_to_it(
-    xrays: Path, storage: str, device: str
+@pytest.mark.parametrize(
+    ("device", "n", "name"),
+    [
+        ("auto", 2, "cuda:0"),
+        ("cuda", 2, "cuda:0"),
+        ("cuda:0", 1, "cuda:0"),
+        ("cuda:1", 1, "cuda:1"),
+    ],
+)
+def test_each_gpu_has_a_process_unless_one_is_named_and_resume_keeps_to_it(
+    xrays: Path, storage: str, device: str, n: int, name: str
 ) -> None:
-    assert n_processes(grid(xrays, storage, device)) == 2
-    assert n_processes(resume(storage)) == 2
-    assert n_processes(resume(storage), n_lanes=1) == 1
-    # One may be named for one call.
-    assert n_processes(grid(xrays, storage, "cuda:0")) == 1
-    assert n_processes(resume(storage)) == 2
-
-
-@pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
-def test_a_gpu_that_is_named_is_the_only_one(xrays: Path, storage: str, device: str) -> None:
-    assert n_processes(grid(xrays, storage, device)) == 1
+    assert n_processes(grid(xrays, storage, device)) == n
     for session in (resume(storage), grid(xrays, storage, "auto")):
         with session as opened:
-            assert opened.record.device == device
-            assert processes_of(opened.record, 8) == 1
+            assert opened.record.device == name
+            assert processes_of(opened.record, 8) == n
+            assert processes_of(opened.record, 1) == 1
+    # One may be named for one call.
+    if n == 2:
+        assert n_processes(grid(xrays, storage, "cuda:0")) == 1
+        assert n_processes(resume(storage)) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """The rows of small parameters, the first weights, and the scratch memory."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -22,21 +20,13 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-@pytest.mark.parametrize("hidden", [(1,), (7, 33), (32, 64), (12, 7, 33)])
-def test_slots_are_apart_and_at_whole_packets(hidden: tuple[int, ...], batch_norm: bool) -> None:
-    layout = layout_of(BASE.replace(hidden=hidden, batch_norm=batch_norm))
-    places = [(slot.place.start, slot.place.stop) for slot in layout.slots()]
-    assert all(stop <= start for (_, stop), (start, _) in pairwise(places))
-    assert places[0][0] == 0
-    assert places[-1][1] <= layout.size
-    assert all(n % PACKET == 0 for n in (layout.size, *(start for start, _ in places)))
-    units = [(layer.units.start, layer.units.stop) for layer in layout.hidden]
-    assert [start for start, _ in units] == [0, *(stop for _, stop in units[:-1])]
-    assert layout.n_units == units[-1][1]
-
-
-def test_what_is_written_to_a_slot_changes_no_other() -> None:
-    layout = layout_of(BASE)
+def test_slots_begin_at_whole_packets_and_writing_to_one_changes_no_other(
+    batch_norm: bool,
+) -> None:
+    layout = layout_of(BASE.replace(batch_norm=batch_norm))
+    assert all(n % PACKET == 0 for n in (layout.size, *(slot.start for slot in layout.slots())))
+    assert [layer.units.start for layer in layout.hidden] == [0, 32, 64]
+    assert layout.n_units == 128
     rows = torch.zeros(2, layout.size)
     for number, slot in enumerate(layout.slots(), start=1):
         slot.used(rows[1]).fill_(number)

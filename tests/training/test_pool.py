@@ -66,6 +66,8 @@ def test_lanes_compute_what_they_compute_in_one_process_and_return_it_in_order(
         assert done == sorted(done)
         assert {epoch.lane for epoch in done} <= set(live)
         returned += done
+    with pytest.raises(TrainingError, match=r"batch_size 81"):
+        add(two, Job(BASE.replace(batch_size=81)))
     for lane, job in zip(added, JOBS, strict=True):
         result = two.result(lane)
         own = [(done.epoch, done.metrics) for done in returned if done.lane == lane]
@@ -96,12 +98,6 @@ def test_a_process_waits_for_no_other_and_forgets_what_is_dropped_while_it_train
     assert {done.lane for done in finish(two)} == set(kept)
     for lane, job in kept.items():
         assert_bitwise_equal(two.result(lane), train_alone(data, job, cpu))
-
-
-def test_a_batch_that_does_not_fit_is_refused_before_any_process_is_asked(two: Pool) -> None:
-    with pytest.raises(TrainingError, match=r"batch_size 81 .* 80 training images"):
-        add(two, Job(BASE.replace(batch_size=81)))
-    assert two.lanes == ()
 
 
 @pytest.mark.parametrize("late", [4, 3, 6])
@@ -183,13 +179,6 @@ def test_no_room_for_the_pixels_says_where_and_what_to_do(
         assert pool.lanes == ()
 
 
-def test_epochs_are_timed_in_processes(data: TrainingData, cpu: Device) -> None:
-    configs = (BASE, BASE.replace(image_size=9), BASE.replace(hidden=[64]))
-    found = seconds_side_by_side(data, configs, device=cpu, n_processes=2)
-    assert len(found) == 3
-    assert all(0 < seconds < 10 for seconds in found)
-
-
 def test_each_process_times_all_beginning_with_another(
     monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
 ) -> None:
@@ -211,14 +200,8 @@ def test_each_process_times_all_beginning_with_another(
         def close(self) -> None: ...
 
     monkeypatch.setattr(pools, "Process", Timed)
+    with pytest.raises(TrainingError, match="batch_size 81 .* 80 training images"):
+        seconds_side_by_side(data, [BASE.replace(batch_size=81)], device=cpu, n_processes=2)
     found = seconds_side_by_side(data, configs, device=cpu, n_processes=2)
     assert asked == [[1, 2, 3], [2, 3, 1]]
     assert found == [6, 7, 8]
-
-
-def test_a_batch_that_does_not_fit_is_refused_before_a_process_starts(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
-) -> None:
-    monkeypatch.delattr(pools, "Pool")
-    with pytest.raises(TrainingError, match="batch_size 81"):
-        seconds_side_by_side(data, [BASE.replace(batch_size=81)], device=cpu, n_processes=2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -175,11 +175,3 @@ def test_every_stack_measures_what_a_lane_measures_alone(
         with closing(stack):
             for found, expected in zip(train_together(stack, JOBS), alone, strict=True):
                 assert_bitwise_equal(found, expected)
-
-
-def test_the_oracle_measures_the_same(data: TrainingData) -> None:
-    found = train_alone(data, JOBS[0], oracle.EXACT)
-    expected = oracle.train(CONFIG, data, seed=3, fold=1)
-    for name in stress.names():
-        numbers, others = astuple(found.stress[name]), astuple(expected.stress[name])
-        assert numbers == pytest.approx(others, abs=1e-6)
