@@ -200,7 +200,7 @@ def test_each_process_times_all_beginning_with_another(
         def close(self) -> None: ...
 
     monkeypatch.setattr(pools, "Process", Timed)
-    with pytest.raises(TrainingError, match="batch_size 81 .* 80 training images"):
+    with pytest.raises(TrainingError, match=r"batch_size 81 .* 80 training images"):
         seconds_side_by_side(data, [BASE.replace(batch_size=81)], device=cpu, n_processes=2)
     found = seconds_side_by_side(data, configs, device=cpu, n_processes=2)
     assert asked == [[1, 2, 3], [2, 3, 1]]
