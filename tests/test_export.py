@@ -1,25 +1,32 @@
-"""What an export holds: weights that the reports' own network loads, curves, tables."""
+"""What an export holds: tables, curves, test results, and weights that plain torch loads."""
 
+import csv
+import io
 import json
 import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.numpy import load_file
 from torch import nn
 
-from hpo.evaluate.test import ATTRIBUTE
-from hpo.storage.opening import open_storage
-from hpo.storage.url import DEFAULT_URL
-from hpo.study.study import open_study
+from hpo.errors import OutputError, StudyError
+from hpo.export import export, folder_name
+from hpo.run.reproduce import Retrained
+from hpo.search import Job
+from hpo.study.score import SCORES
 from tests.conftest import SIZE, SMALL, Hpo
+from tests.fake_studies import CHANGES, FakeStudy, add_finalists, fake_grid, fake_search
 
 GRID = (
     "grid", "--param", "loss", "--values", "bce,ce", "--repeats", "2", "--epochs", "2",
@@ -35,8 +42,8 @@ def exported(hpo: Hpo, xrays: Path) -> Path:
     return Path("out")
 
 
-def reports_network(n_outputs: int) -> nn.Sequential:
-    """The network as the reports write it, line by line."""
+def course_network(n_outputs: int) -> nn.Sequential:
+    """The network as the course reports write it, line by line."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(SIZE * SIZE, 8),
@@ -51,67 +58,79 @@ def reports_network(n_outputs: int) -> nn.Sequential:
     )
 
 
-def test_the_reports_own_sequential_loads_every_state_dict_strictly(
-    exported: Path, xrays: Path, hpo: Hpo
-) -> None:
-    images = np.load(xrays / "test_pneumonia.npy")[:4]
-    for folder, n_outputs in (("001_loss-bce", 1), ("002_loss-ce", 2)):
-        for repeat in (1, 2):
-            path = exported / folder / f"weights-repeat-{repeat}.pt"
-            network = reports_network(n_outputs)
-            network.load_state_dict(torch.load(path, weights_only=True), strict=True)
-            told = answers(network.eval(), images)
-            assert told == pytest.approx(predicted(hpo, path, images), abs=1e-5)
+def probabilities(path: Path, n_outputs: int, images: np.ndarray) -> np.ndarray:
+    """Return what the network of the course answers with exported weights."""
+    network = course_network(n_outputs)
+    network.load_state_dict(torch.load(path, weights_only=True), strict=True)
+    with torch.no_grad():
+        z = network.eval()(torch.from_numpy(images).float() / 255)
+    return (z.softmax(1)[:, 1] if z.shape[1] == 2 else z.sigmoid()[:, 0]).numpy()
 
 
 def predicted(hpo: Hpo, path: Path, images: np.ndarray) -> list[float]:
-    from PIL import Image
-
     files = [Path(f"{i}.png") for i in range(len(images))]
     for file, image in zip(files, images, strict=True):
         Image.fromarray(image).save(file)
     return [one["probability"] for one in hpo("predict", path, *files, "--json").json["images"]]
 
 
-def test_both_formats_hold_the_same_weights(exported: Path) -> None:
-    paths = sorted(exported.rglob("*.safetensors"))
-    assert len(paths) == 4
-    for path in paths:
-        one, other = load_file(path), torch.load(path.with_suffix(".pt"), weights_only=True)
-        assert one.keys() == other.keys()
-        for key, value in one.items():
-            np.testing.assert_array_equal(value, other[key].numpy(), strict=True)
+def home_of(params: object, folder: Path) -> Path:
+    """Return the folder of a configuration in an export."""
+    (home,) = (
+        path.parent
+        for path in folder.rglob("config.json")
+        if json.loads(path.read_text())["params"] == params
+    )
+    return home
 
 
-def test_a_configuration_has_settings_curves_weights_and_a_script(exported: Path) -> None:
+def test_an_export_loads_in_plain_torch_and_runs_as_a_script(
+    exported: Path, xrays: Path, hpo: Hpo
+) -> None:
     folder = exported / "001_loss-bce"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "config.json",
-        "curves-repeat-1.csv",
-        "curves-repeat-2.csv",
-        "network.py",
-        "weights-repeat-1.pt",
-        "weights-repeat-1.safetensors",
-        "weights-repeat-2.pt",
-        "weights-repeat-2.safetensors",
-    ]
+        "config.json", "curves-repeat-1.csv", "curves-repeat-2.csv", "network.py",
+        "weights-repeat-1.pt", "weights-repeat-1.safetensors",
+        "weights-repeat-2.pt", "weights-repeat-2.safetensors",
+    ]  # fmt: skip
     config = json.loads((folder / "config.json").read_text())
-    assert config["params"] == {"loss": "bce"}
-    assert config["config"]["hidden"] == [8, 6]
+    assert (config["params"], config["config"]["hidden"]) == ({"loss": "bce"}, [8, 6])
     header, *epochs = (folder / "curves-repeat-2.csv").read_text().splitlines()
     assert header.startswith("epoch,learning_rate,train_loss,train_accuracy,validation_loss")
     assert [line.split(",")[0] for line in epochs] == ["1", "2"]
+    assert not list(exported.rglob("test.txt"))
+
+    images = np.load(xrays / "test_pneumonia.npy")[:4]
+    for name, n_outputs in (("001_loss-bce", 1), ("002_loss-ce", 2)):
+        for repeat in (1, 2):
+            path = exported / name / f"weights-repeat-{repeat}.pt"
+            found = probabilities(path, n_outputs, images)
+            assert found == pytest.approx(predicted(hpo, path, images), abs=1e-5)
+            state = torch.load(path, weights_only=True)
+            tensors = load_file(path.with_suffix(".safetensors"))
+            assert tensors.keys() == state.keys()
+            for key, value in tensors.items():
+                np.testing.assert_array_equal(value, state[key].numpy(), strict=True)
+        script = [sys.executable, "-W", "error", exported / name / "network.py"]
+        done = subprocess.run(script, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_script_runs_as_it_is(exported: Path) -> None:
-    script = exported / "002_loss-ce" / "network.py"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+def test_the_ensemble_is_of_the_repeats_alone_whatever_lies_beside_them(
+    exported: Path, hpo: Hpo, xrays: Path
+) -> None:
+    home = exported / "001_loss-bce"
+    stranger = home / "from-elsewhere.pt"
+    torch.save({"1.weight": torch.zeros(2, 2)}, stranger)
+    image = np.load(xrays / "test_pneumonia.npy")[:1]
+    names: dict[str, Any] = {"__file__": str(home / "network.py")}
+    exec((home / "network.py").read_text(), names)
+    found = names["ensemble"](torch.from_numpy(image).float() / 255)
+    stranger.unlink()
+    assert found.tolist() == pytest.approx(predicted(hpo, home, image), abs=1e-5)
 
 
-def test_an_opened_test_is_written_beside_the_weights(
+def test_a_test_result_is_written_beside_the_weights(
     hpo: Hpo, exported: Path, xrays: Path
 ) -> None:
     assert hpo("evaluate", "mine").code == 0
@@ -122,36 +141,29 @@ def test_an_opened_test_is_written_beside_the_weights(
     )
     for folder, n_outputs in (("001_loss-bce", 1), ("002_loss-ce", 2)):
         text = (Path("opened") / folder / "test.txt").read_text()
-        told = []
-        for repeat in (1, 2):
-            state = torch.load(
-                exported / folder / f"weights-repeat-{repeat}.pt", weights_only=True
-            )
-            network = reports_network(n_outputs)
-            network.load_state_dict(state)
-            told.append(answers(network.eval(), images))
-        mean = sum(int(((p > 0.5) == labels).sum()) for p in told) / 2
-        of_ensemble = int(((sum(told) / 2 > 0.5) == labels).sum())
+        paths = [exported / folder / f"weights-repeat-{repeat}.pt" for repeat in (1, 2)]
+        found = [probabilities(path, n_outputs, images) for path in paths]
+        mean = sum(int(((p > 0.5) == labels).sum()) for p in found) / 2
+        of_ensemble = int(((sum(found) / 2 > 0.5) == labels).sum())
         assert f"right: {mean:.4g} of 16 images, mean of 2 repeats\n" in text
         assert f"accuracy: {100 * mean / 16:.2f} %" in text
-        assert "The test was opened on" in text
         assert f"\nensemble right: {of_ensemble} of 16 images\n" in text
         assert "\nensemble auroc: " in text
         assert "\nensemble threshold: 0.5\n" in text
 
 
-def test_weights_of_the_search_leave_when_finalists_speak(hpo: Hpo, xrays: Path) -> None:
-    search = (
-        "search",
-        "--trials",
-        "2",
-        "--final-repeats",
-        "2",
-        "--param",
-        "learning_rate",
-        *SMALL,
-    )
-    search += ("--data", str(xrays), "--study", "s", "--quiet")
+def test_one_repeat_is_exported_without_an_ensemble(hpo: Hpo, xrays: Path) -> None:
+    hpo(*GRID, "--repeats", "1", "--data", xrays, "--study", "one", "--quiet")
+    hpo("evaluate", "one")
+    hpo("export", "one", "--out", "one")
+    text = Path("one/001_loss-bce/test.txt").read_text()
+    assert "accuracy: " in text
+    assert "ensemble" not in text
+
+
+def test_weights_of_the_search_leave_when_finalists_decide(hpo: Hpo, xrays: Path) -> None:
+    search = ("search", "--trials", "2", "--final-repeats", "2", "--param", "learning_rate")
+    search += (*SMALL, "--data", str(xrays), "--study", "s", "--quiet")
     assert hpo(*search, "--finalists", "0").code == 0
     assert hpo("export", "s", "--out", "out", "--weights", "all").code == 0
     ours = sorted(Path("out").rglob("weights-repeat-1.*"))
@@ -171,91 +183,148 @@ def test_weights_of_the_search_leave_when_finalists_speak(hpo: Hpo, xrays: Path)
     assert len([path for path in ours if path.exists()]) == 2
 
 
-def test_the_ensemble_is_of_the_repeats_alone_whatever_lies_beside_them(
-    exported: Path, hpo: Hpo, xrays: Path
-) -> None:
-    home = exported / "001_loss-bce"
-    stranger = home / "from-elsewhere.pt"
-    torch.save({"1.weight": torch.zeros(2, 2)}, stranger)
-    image = np.load(xrays / "test_pneumonia.npy")[:1]
-    names: dict[str, Any] = {"__file__": str(home / "network.py")}
-    exec((home / "network.py").read_text(), names)
-    told = names["ensemble"](torch.from_numpy(image).float() / 255)
-    stranger.unlink()
-    assert told.tolist() == pytest.approx(predicted(hpo, home, image), abs=1e-5)
-
-
 @pytest.mark.parametrize("run", ["../../outside", None])
 def test_a_run_that_is_no_run_leads_nowhere(hpo: Hpo, exported: Path, run: object) -> None:
     shown = hpo("show", "mine", "--json").json
     best = shown["best"]["params"]
     (repeats,) = (c["repeats"] for c in shown["configurations"] if c["params"] == best)
-    trial = repeats[0]["trial"]
     with closing(sqlite3.connect("studies/hpo.db")) as database, database:
         database.execute(
             "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'run' AND trial_id = "
             "(SELECT trial_id FROM trials WHERE number = ?)",
-            (json.dumps(run), trial),
+            (json.dumps(run), repeats[0]["trial"]),
         )
-    before = written()
+    before = {path: path.stat().st_mtime_ns for path in Path().rglob("*.safetensors")}
     again = hpo("export", "mine", "--out", "again")
     assert again.code == 0, again.err
     for path in home_of(best, exported).glob("*.safetensors"):
         assert path.read_bytes() == (home_of(best, Path("again")) / path.name).read_bytes()
     shutil.rmtree("again")
-    assert written() == before
+    assert {path: path.stat().st_mtime_ns for path in Path().rglob("*.safetensors")} == before
     answer = hpo("predict", "mine", "image.png")
     assert answer.code == 1
     assert f"repeat 1 of loss {best['loss']} names no run" in " ".join(answer.err.split())
 
 
-def written() -> dict[Path, int]:
-    """Return when every file of weights was written."""
-    return {path: path.stat().st_mtime_ns for path in Path().rglob("*.safetensors")}
+def untrained(_: Sequence[Job]) -> Retrained:
+    raise StudyError("Nothing is to be trained.")
 
 
-def home_of(params: object, folder: Path) -> Path:
-    """Return the folder of a configuration in an export."""
-    (home,) = (
-        path.parent
-        for path in folder.rglob("config.json")
-        if json.loads(path.read_text())["params"] == params
+def tables_of(fake: FakeStudy, folder: Path) -> Path:
+    """Export a study without weights."""
+    paths = {"runs": fake.runs, "weights": folder / "weights"}
+    lines = export(fake.summary, folder / "out", **paths, train=untrained, which="none")
+    assert list(lines) == []
+    return folder / "out"
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("metric", SCORES)
+def test_the_score_is_beside_its_name(tmp_path: Path, metric: str) -> None:
+    fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=2, metric=metric)
+    out = tables_of(fake, tmp_path)
+    found = rows(out / "configurations.csv")
+    assert {row["metric"] for row in found} == {metric}
+    means = [c.score.mean for c in fake.summary.configurations if c.score]
+    assert [float(row["score"]) for row in found] == means
+    assert [row["n_repeats"] for row in found] == ["2", "2", "2"]
+    assert "fresh" not in found[0]
+    assert bool(list(out.rglob("stress*"))) == metric.startswith("stress")
+
+
+def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1)
+    first, *others = fake.summary.configurations
+    signs = ["=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "a;=1", "-0.5", "\x1b[2J", "a-b"]
+    configurations = [
+        replace(
+            first,
+            params={"batch_size": sign},
+            repeats=tuple(replace(repeat, reason=sign) for repeat in first.repeats),
+        )
+        for sign in signs
+    ]
+    summary = replace(
+        fake.summary,
+        configurations=(*configurations, *others),
+        record=replace(fake.record, names=("batch_size", "=1")),
     )
-    return home
+    paths = {"runs": fake.runs, "weights": tmp_path}
+    list(export(summary, tmp_path / "out", **paths, train=untrained, which="none"))
+    found = rows(tmp_path / "out" / "configurations.csv")
+    shown = ["'=1+1", "'+1+1", "'-1+1", "'@SUM(1)", r"\t=1", r"\r=1", "a;'=1", "-0.5"]
+    shown += [r"\x1b[2J", "a-b"]
+    assert [row["batch_size"] for row in found[: len(signs)]] == shown
+    assert "'=1" in found[0]
+    failed = rows(tmp_path / "out" / "trials.csv")
+    assert [row["reason"] for row in failed[: len(signs)]] == shown
 
 
-def test_one_repeat_is_exported_without_an_ensemble(hpo: Hpo, xrays: Path) -> None:
-    hpo(*GRID, "--repeats", "1", "--data", xrays, "--study", "one", "--quiet")
-    hpo("evaluate", "one")
-    hpo("export", "one", "--out", "one")
-    text = Path("one/001_loss-bce/test.txt").read_text()
-    assert "accuracy: " in text
-    assert "ensemble" not in text
+@pytest.mark.parametrize("pattern", ["trials.csv", "*/config.json"])
+def test_files_of_others_are_never_written_over(tmp_path: Path, pattern: str) -> None:
+    fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1)
+    out = tables_of(fake, tmp_path)
+    names = sorted(path.relative_to(out) for path in out.glob(pattern))
+    shutil.rmtree(out)
+    for path in (out / "notes.txt", *(out / name for name in names)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    before = files_in(out)
+    n_files = "1 file" if len(names) == 1 else "3 files"
+    with pytest.raises(OutputError, match=f"overwrite {n_files} in .*, first {names[0]}"):
+        tables_of(fake, tmp_path)
+    assert files_in(out) == before
+    for name in names:
+        (out / name).unlink()
+    tables_of(fake, tmp_path)
+    assert (out / "notes.txt").read_text() == "mine"
+    # Its own files are written again until somebody changes them.
+    tables_of(fake, tmp_path)
+    (out / names[0]).write_text("my own column")
+    with pytest.raises(OutputError, match=f"overwrite 1 file in .*, first {names[0]}"):
+        tables_of(fake, tmp_path)
 
 
-def test_an_opening_is_exported_whatever_its_configurations_were_called(
-    hpo: Hpo, xrays: Path
-) -> None:
-    hpo(*GRID, "--repeats", "1", "--data", xrays, "--study", "one", "--quiet")
-    hpo("evaluate", "one")
-    study = open_study(open_storage(DEFAULT_URL), "one")
-    document = study.user_attrs[ATTRIBUTE]
-    for evaluated in document["configurations"]:
-        evaluated["value"] = f"as it was called before: {evaluated['value']}"
-    study.set_user_attr(ATTRIBUTE, document)
-    hpo("export", "one", "--out", "one")
-    for name in ("001_loss-bce", "002_loss-ce"):
-        assert "accuracy: " in (Path("one") / name / "test.txt").read_text()
+def test_the_list_of_what_was_exported_is_written_through_no_link(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "profile").write_text("mine")
+    (tmp_path / "out" / ".hpo-files").symlink_to(tmp_path / "profile")
+    with pytest.raises(OutputError):
+        tables_of(fake, tmp_path)
+    assert (tmp_path / "profile").read_text() == "mine"
 
 
-def answers(network: nn.Sequential, images: np.ndarray) -> np.ndarray:
-    """Return the probabilities that a network gives to images, pixels / 255."""
-    with torch.no_grad():
-        z = network(torch.from_numpy(images).float() / 255)
-    return (z.softmax(1)[:, 1] if z.shape[1] == 2 else z.sigmoid()[:, 0]).numpy()
+def test_finalists_have_their_fresh_means_and_others_none(tmp_path: Path) -> None:
+    fake = add_finalists(fake_search(tmp_path / "runs", 14), 0.90, 0.95, 0.88)
+    found = rows(tables_of(fake, tmp_path) / "configurations.csv")
+    finalists = fake.summary.finalists
+    assert finalists is not None
+    fresh = {number: row for number, row in enumerate(found, start=1) if row["fresh"]}
+    assert set(fresh) == {member.number for member in finalists.members}
+    for member in finalists.members:
+        row = fresh[member.number]
+        assert float(row["fresh"]) == member.fresh.mean
+        assert float(row["fresh_low"]) == member.fresh.low
+        assert (row["n_repeats"], row["n_fresh"]) == ("1", "4")
 
 
-def test_nothing_of_the_test_is_exported_while_it_is_sealed(exported: Path) -> None:
-    assert not list(exported.rglob("test.txt"))
-    for path in exported.rglob("*.csv"):
-        assert "test" not in path.read_text().splitlines()[0]
+def test_what_was_measured_under_stress_is_exported(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1, metric="stress_accuracy")
+    first = fake.summary.configurations[0]
+    home = tables_of(fake, tmp_path) / folder_name(first)
+    curves = rows(home / "curves-repeat-1.csv")
+    assert [row["epoch"] for row in curves if row["stress_accuracy"]] == ["4", "8", "12"]
+    assert float(curves[3]["stress_accuracy"]) == pytest.approx(first.repeats[0].reported[4])
+    battery = rows(home / "stress-repeat-1.csv")
+    assert [row["change"] for row in battery] == ["unchanged", *CHANGES]
+    under = [float(row["accuracy"]) for row in battery[1:]]
+    assert sum(under) / len(under) == pytest.approx(first.repeats[0].score)

@@ -15,7 +15,7 @@ from hpo.errors import HpoError, OutputError
 from hpo.evaluate import read_evaluation
 from hpo.evaluate.configurations import gather
 from hpo.evaluate.studies import compare
-from hpo.export import Exporter, export
+from hpo.export import export
 from hpo.report.page import write_comparison
 from hpo.report.sections import commands
 from hpo.run.reproduce import reproduce
@@ -71,13 +71,8 @@ def compare_other_data(study: optuna.Study, bench: Bench) -> None:
 
 
 def export_unfinished(study: optuna.Study, bench: Bench) -> None:
-    exporter = Exporter(
-        summary=summary_of(study, bench),
-        runs=bench.runs,
-        weights=bench.folder,
-        train=lambda _: {},
-    )
-    list(export(exporter, bench.folder / "out"))
+    summary, folder = summary_of(study, bench), bench.folder
+    list(export(summary, folder / "out", runs=bench.runs, weights=folder, train=lambda _: {}))
 
 
 def evaluate_unfinished(study: optuna.Study, bench: Bench) -> None:

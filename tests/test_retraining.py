@@ -72,7 +72,7 @@ def test_an_export_trains_all_that_it_lacks_in_one_stack(
     assert answer.code == 0
     assert [stack.n_live for stack in stacks] == [[4, 4, 2, 2]]
     assert len(list(Path("out").rglob("*.safetensors"))) == 6
-    assert answer.err.count("its weights are trained again (") == 6
+    assert answer.err.count("Retrained ") == 6
     # Those of the best configuration are kept from now on.
     assert hpo("export", "mine", "--out", "out").code == 0
     assert len(stacks) == 1

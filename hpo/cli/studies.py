@@ -244,21 +244,22 @@ def export(
     from hpo.api import read_study
     from hpo.cli.output import print_json, print_path, say
     from hpo.evaluate import read_evaluation
-    from hpo.export import Exporter
     from hpo.export import export as write
     from hpo.run.reproduce import retrain
 
     n_lanes = read_lanes(lanes)
     stored = read_study(study, storage, moved_data=data)
-    exporter = Exporter(
-        summary=stored.summary,
+    folder = out or stored.folder / "export"
+    lines = write(
+        stored.summary,
+        folder,
         runs=stored.runs,
         weights=stored.folder / "weights",
         train=partial(retrain, stored.study, lanes=n_lanes),
         evaluation=read_evaluation(stored.study),
+        which=weights,
     )
-    folder = out or stored.folder / "export"
-    for line in write(exporter, folder, which=weights):
+    for line in lines:
         say(line)
     if json:
         print_json({"study": study, "path": str(folder)})

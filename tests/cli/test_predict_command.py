@@ -125,10 +125,10 @@ def test_weights_that_a_study_did_not_keep_are_said_to_come_from_an_export(
     text = " ".join(answer.err.split())
     assert "2 of 2 repeats of the best configuration of again (batch_size 8)" in text
     assert "`hpo export again` trains them again" in text
-    assert "its weights are trained again" in hpo("export", "again").err
+    assert "Retrained" in hpo("export", "again").err
     told = probabilities(hpo("predict", "again", *images, "--json"))
     assert told == probabilities(hpo("predict", "mine", *images, "--json"))
-    assert "trained again" not in hpo("export", "again").err
+    assert "Retrained" not in hpo("export", "again").err
 
 
 def test_a_study_without_a_complete_configuration_has_no_winner(

@@ -94,7 +94,7 @@ def test_exported_weights_give_the_recorded_probabilities_and_are_retrained_to_t
         path.unlink()
     # In processes, where this machine has two cores.
     answer = hpo("export", "mine", "--out", "again", "--weights", "all", "--lanes", "2")
-    assert "trained again" in answer.err
+    assert "Retrained" in answer.err
     kept, again = (
         {p.relative_to(home): p.read_bytes() for p in Path(home).rglob("*.safetensors")}
         for home in ("out", "again")
