@@ -6,7 +6,7 @@ declaration checks a space file, the command line and a record read back from a 
 
 import difflib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Final, Self, TypeAlias
 
 from pydantic import (
@@ -58,9 +58,10 @@ Widths: TypeAlias = Annotated[tuple[Width, ...], _UpTo8, BeforeValidator(_as_tup
 _Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 _Probability: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 _Probabilities: TypeAlias = Annotated[tuple[_Probability, ...], _UpTo8, BeforeValidator(_as_tuple)]
+_TAGS: Final = ("one value", "a list")
 _Dropout: TypeAlias = Annotated[
-    Annotated[_Probability, Tag("one")] | Annotated[_Probabilities, Tag("list")],
-    Discriminator(lambda value: "list" if isinstance(value, list | tuple) else "one"),
+    Annotated[_Probability, Tag(_TAGS[0])] | Annotated[_Probabilities, Tag(_TAGS[1])],
+    Discriminator(lambda value: _TAGS[isinstance(value, list | tuple)]),
 ]
 _Milestones: TypeAlias = Annotated[
     tuple[Annotated[Whole, Field(ge=1, le=100_000)], ...],
@@ -256,32 +257,38 @@ def faults(
     `place` is where the value stands in a file; `unknown` writes the sentence on an unknown name.
     A ValueError may hold several sentences.
     """
-    start = f"{place}: " if place else ""
     if isinstance(error, ConfigError):
-        return [start + fault for fault in error.faults]
+        return _in(place, error.faults)
     if not isinstance(error, ValidationError):
-        return [start + str(sentence) for sentence in error.args]
+        return _in(place, error.args)
     found = []
     for fault in error.errors(include_url=False):
-        path, context = fault["loc"], fault.get("ctx", {})
-        name = path[0] if path else "The value"
-        if fault["type"] == "value_error":
-            found += faults(context["error"], _place(place, *path))
-        elif fault["type"] == "extra_forbidden":
-            found.append(start + unknown(str(name)))
-        elif fault["type"] == "missing":
-            found.append(f"{start}{name} is missing.")
-        elif fault["type"] != "too_short" or not fault["input"]:  # It counts only right values.
-            allowed = _ALLOWED.get(fault["type"], "another value").format(**context)
-            found.append(f"{start}{name} must be {allowed}, but is {describe(fault['input'])}.")
+        path = [part for part in fault["loc"] if part not in _TAGS]
+        kind, context = fault["type"], fault.get("ctx", {})
+        *parents, name = [part for part in path if isinstance(part, str)] or ["The value"]
+        where = _place(place, parents)
+        if kind == "value_error":
+            found += faults(context["error"], _place(place, path), unknown=unknown)
+        elif kind == "extra_forbidden":
+            found += _in(where, [unknown(name)])
+        elif kind == "missing":
+            found += _in(where, [f"{name} is missing."])
+        elif kind != "too_short" or not fault["input"]:  # It counts only right values.
+            allowed = _ALLOWED.get(kind, "another value").format(**context)
+            found += _in(where, [f"{name} must be {allowed}, but is {describe(fault['input'])}."])
     return found
 
 
-def _place(place: str, *path: str | int) -> str:
+def _in(place: str, sentences: Iterable[str]) -> list[str]:
+    return [f"{place}: {sentence}" if place else sentence for sentence in sentences]
+
+
+def _place(place: str, path: Sequence[str | int]) -> str:
     """Write where a value stands: `search.gamma.low`, `sweep.loss, value 2`."""
-    if len(path) > 1 and isinstance(path[1], int):
-        return f"{place}, value {path[1] + 1}"
-    return ".".join(part for part in (place, *map(str, path[:1])) if part)
+    match path:
+        case [*parents, _, int(index)]:
+            return f"{_place(place, parents)}, value {index + 1}"
+    return ".".join(part for part in (place, *map(str, path)) if part)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -50,7 +50,11 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
         found += faults(error)
     if found:
         raise UsageError(fault_list("--set or --epochs is invalid:", found))
-    sweeps = {name: _without(sweep, changes) for name, sweep in space.sweeps.items()}
+    sweeps = {}
+    for name, sweep in space.sweeps.items():
+        overruled = overlapping(sweep.set, changes)
+        left = {n: value for n, value in sweep.set.items() if n not in overruled}
+        sweeps[name] = sweep.model_copy(update={"set": left})
     taken = set(overlapping((parameter.name for parameter in space.search), changes))
     search = _settle(space.search, taken, base)
     pinned = tuple(dict.fromkeys([*space.pinned, *changes]))
@@ -96,20 +100,18 @@ def restrict(space: Space, names: Sequence[str]) -> Space:
     for name in names:
         own = [name] if name in searched else overlapping(searched, {name} & {"hidden"})
         kept.update(own)
-        if not own:
-            found.append(_not_searched(space, name))
+        if name not in NAMES:
+            found.append(unknown_name(name))
+        elif not own and overlapping(space.pinned, [name]):
+            found.append(f"--param {name} is fixed by --set or --epochs. Drop one of the two.")
+        elif not own:
+            found.append(f"--param {name} is not searched in the space {space.name}.")
     search = _settle(space.search, searched.keys() - kept, space.base)
     lost = kept - {parameter.name for parameter in search}
     found += [_without_effect(searched[name]) for name in searched if name in lost]
     if found:
         raise UsageError(fault_list("--param is invalid:", found))
     return replace(space, search=search)
-
-
-def _without(sweep: Sweep, pinned: Iterable[str]) -> Sweep:
-    overruled = overlapping(sweep.set, pinned)
-    left = {name: value for name, value in sweep.set.items() if name not in overruled}
-    return sweep.model_copy(update={"set": left})
 
 
 def _settle(
@@ -148,14 +150,6 @@ def _settled_conditions(
             before = left.get(other, allowed)
             left[other] = tuple(label for label in before if label in allowed)
     return left if all(left.values()) else None
-
-
-def _not_searched(space: Space, name: str) -> str:
-    if name not in NAMES:
-        return unknown_name(name)
-    if overlapping(space.pinned, [name]):
-        return f"--param {name} is fixed by --set or --epochs. Drop one of the two."
-    return f"--param {name} is not searched in the space {space.name}."
 
 
 def _without_effect(parameter: Parameter) -> str:

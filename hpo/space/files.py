@@ -4,11 +4,11 @@ import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import BaseModel, BeforeValidator, PlainValidator
 
-from hpo.config import TrainingConfig, describe, did_you_mean, faults
+from hpo.config import STRICT, TrainingConfig, describe, did_you_mean, faults
 from hpo.errors import ConfigError, SpaceError, fault_list
 from hpo.files import at_home
 from hpo.space.records import (
@@ -16,11 +16,11 @@ from hpo.space.records import (
     Choices,
     Parameter,
     Range,
+    SomeFields,
     Space,
     Sweep,
     apply,
     both_forms,
-    read_fields,
     uniform_width,
     unknown_name,
     value_text,
@@ -35,6 +35,33 @@ _LONGEST_NAME: Final = 200
 # tomllib takes minutes for one line of 40,000 dots.
 _LONGEST_LINE: Final = 2_000
 _MOST_FAULTS: Final = 100
+
+
+def _with_names(entries: object) -> object:
+    """Write the name of each entry into it, in the canonical order; a list is short for values."""
+    if not isinstance(entries, Mapping):
+        return entries
+    known = {name: entries[name] for name in NAMES if name in entries}
+    forms = {n: e if isinstance(e, Mapping) else {"values": e} for n, e in known.items()}
+    return {name: {**form, "name": name} for name, form in forms.items()}
+
+
+def _read_parameter(entry: dict[str, Any]) -> Parameter:
+    if not entry.keys() & {"low", "high", "choices"}:
+        raise ValueError("It must be a table with low and high, or with choices.")
+    return (Choices if "choices" in entry else Range).model_validate(entry)
+
+
+class _Tables(BaseModel):
+    """The tables of a space file, each entry checked by itself."""
+
+    model_config = STRICT
+
+    base: SomeFields = {}
+    sweep: Annotated[dict[str, Sweep], BeforeValidator(_with_names)] = {}
+    search: Annotated[
+        dict[str, Annotated[Any, PlainValidator(_read_parameter)]], BeforeValidator(_with_names)
+    ] = {}
 
 
 def space_names() -> list[str]:
@@ -61,23 +88,28 @@ def read_space(raw: Mapping[str, object], *, name: str, source: str) -> Space:
     Names come in one canonical order, whatever their order in the file.
 
     Raises:
-        SpaceError: every fault at once; `source` says where they are.
+        SpaceError: every fault at once, or what does not fit together; `source` says where.
     """
-    found = [_unknown_table(key) for key in raw if key not in _TABLES]
-    tables: dict[str, Mapping[str, object]] = {}
-    for key in _TABLES:
-        table = raw.get(key, {})
-        tables[key] = table if isinstance(table, Mapping) else {}
-        if not isinstance(table, Mapping):
-            found.append(f"{key} must be a table, written [{key}], but is {describe(table)}.")
-    base = _read_base(tables["base"], found)
-    sweeps = _read_sweeps(tables["sweep"], base, found)
-    search = _read_search(tables["search"], base, found)
-    if found or base is None:
-        more = [f"{len(found) - _MOST_FAULTS} more faults."] if len(found) > _MOST_FAULTS else []
-        shown = [*found[:_MOST_FAULTS], *more]
-        raise SpaceError(fault_list(f"{source} is not valid:", shown))
-    return Space(name=name, base=base, sweeps=sweeps, search=search)
+    found = [
+        f"{table}: {unknown_name(key)}"
+        for table in ("sweep", "search")
+        if isinstance(entries := raw.get(table), Mapping)
+        for key in entries
+        if key not in NAMES
+    ]
+    try:
+        tables = _Tables.model_validate(raw)
+        base = apply(TrainingConfig(), tables.base)
+        found += [*_faults_of_sweeps(tables.sweep, base), *_faults_of_search(tables.search, base)]
+        if not found:
+            search = order_by_conditions(tables.search.values())
+            return Space(name=name, base=base, sweeps=tables.sweep, search=search)
+    except ConfigError as error:
+        found += faults(error, "base")
+    except ValueError as error:
+        found += faults(error, unknown=_unknown_key)
+    more = [f"{len(found) - _MOST_FAULTS} more faults."] if len(found) > _MOST_FAULTS else []
+    raise SpaceError(fault_list(f"{source} is not valid:", [*found[:_MOST_FAULTS], *more]))
 
 
 def to_document(space: Space) -> Document:
@@ -97,7 +129,7 @@ def from_document(document: object) -> Space:
         SpaceError: this is no document of a space; all faults at once.
     """
     if not isinstance(document, Mapping):
-        raise SpaceError(f"The recorded space must be a table, but is {describe(document)[:200]}.")
+        raise SpaceError(f"The recorded space must be a table, but is {describe(document)}.")
     tables = {key: value for key, value in document.items() if key != "name"}
     name = str(document.get("name", "recorded"))
     return read_space(tables, name=name, source=f"The recorded space {name}")
@@ -127,92 +159,45 @@ def order_by_conditions(parameters: Iterable[Parameter]) -> tuple[Parameter, ...
     while left:
         ready = [p for p in left.values() if not p.when.keys() & left.keys()]
         if not ready:
-            raise ValueError(f"The conditions of {', '.join(left)} run in a circle.")
+            raise ValueError(f"search: The conditions of {', '.join(left)} run in a circle.")
         ordered += ready
         left = {name: p for name, p in left.items() if p not in ready}
     return tuple(ordered)
 
 
-def _unknown_table(key: str) -> str:
-    if key in NAMES:
-        return f"Put {key} under [base], [sweep] or [search]."
-    hint = did_you_mean(key, _TABLES) or "A space file has [base], [sweep] and [search]."
-    return f"Unknown table {key[:60]!r}. {hint}"
-
-
 def _unknown_key(key: str) -> str:
-    hint = did_you_mean(key, [*Sweep.model_fields, *Range.model_fields, *Choices.model_fields])
+    known = [*_TABLES, *Sweep.model_fields, *Range.model_fields, *Choices.model_fields]
+    hint = did_you_mean(key, known)
+    if key in NAMES:
+        hint = "Hyperparameters belong under [base], [sweep] or [search]."
     return f"Unknown key {key[:60]!r}. {hint}".strip()
 
 
-def _read_base(table: Mapping[str, object], found: list[str]) -> TrainingConfig | None:
-    try:
-        return apply(TrainingConfig(), read_fields(table))
-    except (ValueError, ConfigError) as error:
-        found += faults(error, "base")
-        return None
-
-
-def _read_sweeps(
-    table: Mapping[str, object], base: TrainingConfig | None, found: list[str]
-) -> dict[str, Sweep]:
-    found += [f"sweep: {unknown_name(name)}" for name in table if name not in NAMES]
-    sweeps = {}
-    for name in (name for name in NAMES if name in table):
-        entry = table[name]
-        form = entry if isinstance(entry, Mapping) else {"values": entry}
-        try:
-            sweeps[name] = Sweep.model_validate({**form, "name": name})
-        except ValidationError as error:
-            found += faults(error, f"sweep.{name}", unknown=_unknown_key)
-            continue
-        for value, label in zip(sweeps[name].values, sweeps[name].labels, strict=True):
+def _faults_of_sweeps(sweeps: Mapping[str, Sweep], base: TrainingConfig) -> Iterator[str]:
+    for name, sweep in sweeps.items():
+        for value, label in zip(sweep.values, sweep.labels, strict=True):
             try:
-                apply(apply(base or TrainingConfig(), sweeps[name].set), value)
+                apply(apply(base, sweep.set), value)
             except ConfigError as error:
-                place = f"sweep.{name}, value {value_text(label)}"
-                found += faults(error, place) if base else []
-    return sweeps
+                yield from faults(error, f"sweep.{name}, value {value_text(label)}")
 
 
-def _read_search(
-    table: Mapping[str, object], base: TrainingConfig | None, found: list[str]
-) -> tuple[Parameter, ...]:
-    found += [f"search: {unknown_name(name)}" for name in table if name not in NAMES]
-    found += [f"search: {fault}" for fault in both_forms(table)]
-    if base and "layers" in table and "width" not in table and not uniform_width(base):
-        found.append(
+def _faults_of_search(search: Mapping[str, Parameter], base: TrainingConfig) -> Iterator[str]:
+    yield from (f"search: {fault}" for fault in both_forms(search))
+    if "layers" in search and "width" not in search and not uniform_width(base):
+        yield (
             f"search.layers: It needs one width, but base.hidden = {describe(base.hidden)}. "
             "Search width too."
         )
-    searched: dict[str, Parameter] = {}
-    for name in (name for name in NAMES if name in table):
-        place, entry = f"search.{name}", table[name]
-        if not isinstance(entry, Mapping) or not entry.keys() & {"low", "high", "choices"}:
-            wanted = "a table with low and high, or with choices"
-            found.append(f"{place} must be {wanted}, but is {describe(entry)}.")
-            continue
-        kind = Choices if "choices" in entry else Range
-        try:
-            searched[name] = kind.model_validate({**entry, "name": name})
-        except ValidationError as error:
-            found += faults(error, place, unknown=_unknown_key)
-    for parameter in searched.values():
+    for name, parameter in search.items():
         for other, labels in parameter.when.items():
-            place = f"search.{parameter.name}.when: {other}"
-            if other not in table:
-                found.append(f"{place} is not searched. Add it to [search].")
-            elif other in searched:
-                found += [
-                    f"{place} must be {searched[other].allowed}, but is {value_text(label)}."
-                    for label in labels
-                    if not searched[other].contains(label)
-                ]
-    try:
-        return order_by_conditions(searched.values())
-    except ValueError as error:
-        found += faults(error, "search")
-        return ()
+            place = f"search.{name}.when: {other}"
+            if other not in search:
+                yield f"{place} is not searched. Add it to [search]."
+                continue
+            for label in labels:
+                if not search[other].contains(label):
+                    yield f"{place} = {value_text(label)} is not among the searched values."
 
 
 def _sweep_document(sweep: Sweep) -> Document:

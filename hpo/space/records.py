@@ -200,7 +200,7 @@ def params_text(params: Mapping[str, Scalar]) -> str:
     return ", ".join(params_lines(params)) or "base"
 
 
-_SomeFields: TypeAlias = Annotated[dict[str, Any], PlainValidator(read_fields)]
+SomeFields: TypeAlias = Annotated[dict[str, Any], PlainValidator(read_fields)]
 
 
 def _check_unique(labels: Sequence[Scalar], hint: str = "") -> None:
@@ -218,8 +218,8 @@ class Sweep(BaseModel):
     model_config = STRICT
 
     name: str
-    values: tuple[_SomeFields, ...] = Field(min_length=1, strict=False)
-    set: _SomeFields = {}
+    values: tuple[SomeFields, ...] = Field(min_length=1, strict=False)
+    set: SomeFields = {}
 
     @field_validator("values", mode="before")
     @classmethod
@@ -335,13 +335,6 @@ class Range(BaseModel):
             return range(self.low, self.high + 1, self.step)
         return [self.low] if self.low == self.high else None
 
-    @property
-    def allowed(self) -> str:
-        """Say in words what the parameter takes."""
-        kind = "a whole number" if isinstance(self.low, int) else "a number"
-        steps = f" in steps of {self.step}" if self.step > 1 else ""
-        return f"{kind} from {describe(self.low)} to {describe(self.high)}{steps}"
-
     def contains(self, label: object) -> bool:
         if isinstance(self.low, int):
             return type(label) is int and label in range(self.low, self.high + 1, self.step)
@@ -365,11 +358,6 @@ class Choices(BaseModel):
     @property
     def labels(self) -> tuple[Scalar, ...]:
         return tuple(label_of(value) for value in self.choices)
-
-    @property
-    def allowed(self) -> str:
-        """Say in words what there is to choose from."""
-        return f"one of {', '.join(map(value_text, self.choices))}"
 
     def contains(self, label: object) -> bool:
         return label in self.labels

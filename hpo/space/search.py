@@ -102,7 +102,7 @@ def _all_params(
 def _value(parameter: Parameter, label: Scalar) -> Value:
     if not parameter.contains(label):
         raise UsageError(
-            f"{parameter.name} must be {parameter.allowed}, but is {value_text(label)}."
+            f"{parameter.name} = {value_text(label)} is not among the searched values."
         )
     if isinstance(parameter, Choices):
         value: Value = parameter.choices[parameter.labels.index(label)]
