@@ -68,11 +68,12 @@ def read_study(
         move_data(name, storage, moved_data)
     opened = open_storage(storage, create=False)
     study = find_study(opened, name)
+    runs = RunStore(runs_folder(storage))
     return StoredStudy(
         storage=opened,
         study=study,
-        summary=summarize(study, storage_url=storage),
-        runs=RunStore(runs_folder(storage)),
+        summary=summarize(study, storage_url=storage, runs=runs),
+        runs=runs,
         folder=study_folder(storage, name),
     )
 

@@ -5,9 +5,11 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 
 from hpo.config import TrainingConfig
+from hpo.data.dataset import Fold, TrainingData
 from hpo.run.kept_weights import KeptWeights
 from hpo.run.loop import Event, TrainingLoop, TrialDone
 from hpo.run.session import open_source
@@ -64,6 +66,16 @@ def record(kind: str = "grid", *names: str, **changes: object) -> StudyRecord:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+_IMAGES = np.arange(2)
+_DATA = TrainingData(
+    fingerprint="clocked",
+    labels=np.array([0, 1], dtype=np.uint8),
+    n_test=0,
+    pixels_at=lambda size: np.zeros((2, size, size), dtype=np.uint8),
+    fold=lambda _: Fold(train=_IMAGES, validation=_IMAGES),
+)
+
+
 @dataclass
 class Bench:
     """A database, a run store, and studies on them that are trained by the clocked engine."""
@@ -106,6 +118,7 @@ class Bench:
             study,
             record,
             open_source(study, record, goal),
+            data=_DATA,
             runs=self.runs,
             weights=KeptWeights(self.folder / "weights", goal, record.score),
             artifacts=self.folder / "artifacts",

@@ -155,9 +155,11 @@ def compare(
     from hpo.views.studies import comparison_table
 
     stored = [read_study(name, storage) for name in names]
-    comparison = put_side_by_side([one.summary for one in stored], best=best, metric=metric)
+    runs = stored[0].runs
+    summaries = [one.summary for one in stored]
+    comparison = put_side_by_side(summaries, best=best, metric=metric, runs=runs)
     path = comparison_page(storage, names)
-    write_comparison(comparison, stored[0].runs, path)
+    write_comparison(comparison, runs, path)
     if json:
         print_json(to_document(comparison) | {"report": str(path)})
     else:

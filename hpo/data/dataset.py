@@ -114,7 +114,8 @@ class TrainingData:
     returns uint8 `(n_pool + n_test, size, size)`: the pool, then the test images. `fold(i)` is the
     split into training and validation of repeat i: fold i mod 5 of the five-fold split by patient
     and class drawn with seed i // 5, or the source's own validation split. Where `is_stressed`,
-    trainings are measured under the stress battery too.
+    trainings are measured under the stress battery too. `patients` `(n_pool,)` numbers the patient
+    of each image; without it each image counts as a patient.
     """
 
     fingerprint: str
@@ -123,6 +124,7 @@ class TrainingData:
     pixels_at: Callable[[int], Pixels]
     fold: Callable[[int], Fold]
     is_stressed: bool = False
+    patients: NDArray[np.int64] | None = None
 
     @property
     def n_pool(self) -> int:

@@ -42,6 +42,7 @@ def seal(dataset: Dataset) -> TrainingData:
     return TrainingData(
         fingerprint=dataset.fingerprint,
         labels=labels,
+        patients=dataset.patients[pool],
         n_test=len(test),
         pixels_at=pixels_at,
         fold=_own_split(labels, own) if len(own) else _folds(labels, dataset.patients[pool]),

@@ -8,7 +8,9 @@ from typing import Any, Final, TypeAlias
 from hpo.errors import StudyError, fault_list
 from hpo.space.records import value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, compare_pairs
+from hpo.storage.runs import RunStore
 from hpo.storage.url import named, storage_option
+from hpo.study.evidence import gather_evidence
 from hpo.study.intervals import mean_score
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score, read_score
@@ -60,7 +62,11 @@ class Comparison:
 
 
 def compare(
-    summaries: Sequence[StudySummary], *, best: bool | None = None, metric: str | None = None
+    summaries: Sequence[StudySummary],
+    *,
+    best: bool | None = None,
+    metric: str | None = None,
+    runs: RunStore | None = None,
 ) -> Comparison:
     """Put the configurations of several studies side by side, by one metric of all of them.
 
@@ -81,11 +87,13 @@ def compare(
     entries = tuple(
         entry for pair in zip(summaries, scored, strict=True) for entry in _entries(*pair, best)
     )
+    verdict = _verdict(entries, runs)
+    basis = [verdict.basis] if verdict.basis else []
     return Comparison(
         summaries=tuple(scored),
         entries=entries,
-        verdict=_verdict(entries),
-        notes=(*_on_score(summaries, score), *_notes(scored, entries)),
+        verdict=verdict,
+        notes=(*_on_score(summaries, score), *basis, *_notes(scored, entries)),
     )
 
 
@@ -188,27 +196,26 @@ def _entries(summary: StudySummary, scored: StudySummary, best: bool | None) -> 
         yield Entry(name=name, summary=scored, configuration=scored.numbered[c.number])
 
 
-def _verdict(entries: Sequence[Entry]) -> SweepComparison:
+def _verdict(entries: Sequence[Entry], runs: RunStore | None) -> SweepComparison:
     finished = {entry.name: _by_key(entry) for entry in entries}
     keys = sorted({key for of_one in finished.values() for key in of_one})
-    scores = {
-        name: [of_one[key].score if key in of_one else None for key in keys]
-        for name, of_one in finished.items()
-    }
+    repeats = {name: [of_one.get(key) for key in keys] for name, of_one in finished.items()}
     pairs = [
         (a.name, b.name)
         for a, b in combinations(entries, 2)
         if a.summary is not b.summary and not _are_same(a, b)
     ]
     record = entries[0].summary.record
+    evidence = gather_evidence(repeats, record.score, runs)
     found = compare_pairs(
-        scores,
+        evidence.scores,
         pairs,
         overlap=record.data.overlap,
         kind=record.score.kind,
         n_images=record.data.n_validation,
+        answers=evidence.answers,
     )
-    return replace(found, pairs=tuple(map(_reworded, found.pairs)))
+    return replace(found, pairs=tuple(map(_reworded, found.pairs)), basis=evidence.basis)
 
 
 def _reworded(pair: PairComparison) -> PairComparison:

@@ -13,14 +13,15 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 from safetensors.numpy import save as to_safetensors
 
+from hpo.data.dataset import TrainingData
 from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.run.artifacts import attach_curves
 from hpo.run.kept_weights import KeptWeights
 from hpo.search import Job, RunningTrial, Source, run_key
 from hpo.search.pruning import is_behind
 from hpo.storage.runs import Epoch, Run, RunStore
+from hpo.study.evidence import epoch_score
 from hpo.study.record import StudyRecord, versions
-from hpo.study.score import Score
 from hpo.training.engine import EpochMetrics, Stack, TrainingResult
 
 _REPORT_EVERY_S: Final = 0.5
@@ -74,6 +75,7 @@ class TrainingLoop:
         record: StudyRecord,
         source: Source,
         *,
+        data: TrainingData,
         runs: RunStore,
         weights: KeptWeights,
         artifacts: Path,
@@ -82,7 +84,7 @@ class TrainingLoop:
         deadline: float = math.inf,
         check: Callable[[], object] = lambda: None,
     ) -> None:
-        self.study, self.record, self.source = study, record, source
+        self.study, self.record, self.source, self.data = study, record, source, data
         self.runs, self.weights, self.artifacts = runs, weights, artifacts
         self.n_lanes, self.deadline, self.check = n_lanes, deadline, check
         self._open_stack = open_stack
@@ -196,7 +198,7 @@ class TrainingLoop:
 
         Weights of course networks are not kept.
         """
-        run, key = to_run(result), run_key(self.record, one.job)
+        run, key = to_run(result, self.data, fold=one.job.fold), run_key(self.record, one.job)
         if not one.job.report:
             self.weights.write(key.digest(), to_safetensors(result.weights))
         self.runs.save(key, run)
@@ -267,13 +269,10 @@ class TrainingLoop:
         self._is_idle = False
 
 
-def epoch_score(score: Score, epoch: Epoch) -> float | None:
-    """Return the score of an epoch; None where it was not measured under stress."""
-    return score.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
-
-
-def to_run(result: TrainingResult) -> Run:
+def to_run(result: TrainingResult, data: TrainingData, *, fold: int) -> Run:
     """Return what the run store keeps of a finished training: all but its weights."""
+    images = data.fold(fold).validation
+    patients = images if data.patients is None else data.patients[images]
     return Run(
         epochs=tuple(to_epoch(metrics) for metrics in result.epochs),
         kept_epoch=result.kept_epoch,
@@ -283,6 +282,9 @@ def to_run(result: TrainingResult) -> Run:
         seconds=result.seconds,
         versions=versions(),
         stress={name: asdict(metrics) for name, metrics in result.stress.items()},
+        validation_images=tuple(images.tolist()),
+        validation_labels=tuple(data.labels[images].tolist()),
+        validation_patients=tuple(patients.tolist()),
     )
 
 

@@ -17,13 +17,14 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import OutOfMemoryError, StudyError
-from hpo.run.loop import epoch_score, to_epoch, to_run
+from hpo.run.loop import to_epoch, to_run
 from hpo.run.session import lanes_of, open_recorded_data, open_stack, sealed, with_device
 from hpo.search import Job, run_key
 from hpo.search.trials import has_job, job_of, read_trials
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import Epoch, Run, RunStore
+from hpo.study.evidence import epoch_score
 from hpo.study.record import StudyRecord, versions
 from hpo.study.score import Score
 from hpo.study.study import read_record
@@ -268,7 +269,7 @@ def reproduce(
                 known = {key: value for key, value in recorded.items() if key[0] == epoch}
                 yield epoch, n_epochs, not differences(known, found)
         if is_complete:
-            now |= _numbers_of_end(to_run(stack.result(lane)), score)
+            now |= _numbers_of_end(to_run(stack.result(lane), data, fold=job.fold), score)
     yield Reproduction(
         study=study.study_name,
         name=name,

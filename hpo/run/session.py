@@ -71,7 +71,7 @@ class Session:
 
     def summary(self) -> StudySummary:
         """Return what the study holds now."""
-        return summarize(self.study, storage_url=self.storage.url)
+        return summarize(self.study, storage_url=self.storage.url, runs=self.runs)
 
 
 @contextlib.contextmanager
@@ -191,6 +191,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
             session.study,
             session.record,
             session.source,
+            data=session.training_data,
             runs=session.runs,
             weights=weights,
             artifacts=artifacts,

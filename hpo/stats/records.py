@@ -58,13 +58,15 @@ class SweepComparison:
     """Per value the mean, interval and deviation of its scores; every pair of values compared.
 
     Of very many values the best are there, with the pairs of these; `n_left_out` counts the other
-    pairs, which the p-values are corrected for as well.
+    pairs, which the p-values are corrected for as well. `basis` says in a sentence which scores
+    were compared, where these are not the ones in the tables.
     """
 
     values: Mapping[Hashable, Interval]
     pairs: tuple[PairComparison, ...]
     n_left_out: int = 0
     kind: ScoreKind = ACCURACY
+    basis: str = ""
 
     @property
     def n_pairs(self) -> int:

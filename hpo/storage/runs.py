@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, TypeGuard
 
-from pydantic import Strict, TypeAdapter
+from pydantic import Field, Strict, TypeAdapter
 
 from hpo.config import TrainingConfig
 from hpo.errors import RunStoreError
@@ -84,7 +84,9 @@ class Run:
     `train` is measured with the kept weights in evaluation mode. Probabilities are those of
     pneumonia; the validation ones in the order of the fold, the test ones in the data set's.
     `stress` holds the validation metrics under each change of the stress battery, measured with
-    the kept weights where the study asked for it.
+    the kept weights where the study asked for it. `validation_images` are the positions of the
+    validation images among those that are not test, with their labels and patients; empty in runs
+    of version 0.1.
     """
 
     epochs: tuple[Epoch, ...]
@@ -95,6 +97,9 @@ class Run:
     seconds: Number
     versions: dict[str, str]
     stress: dict[str, Metrics] = field(default_factory=dict)
+    validation_images: tuple[Annotated[int, Strict(), Field(ge=0)], ...] = ()
+    validation_labels: tuple[Annotated[int, Strict()], ...] = ()
+    validation_patients: tuple[Annotated[int, Strict()], ...] = ()
 
     @property
     def kept(self) -> Epoch:

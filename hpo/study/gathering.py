@@ -15,7 +15,7 @@ from hpo.search.trials import read_trials
 from hpo.storage.database import Database
 from hpo.storage.opening import in_command, translate_errors
 from hpo.storage.paths import study_folder
-from hpo.storage.runs import is_digest
+from hpo.storage.runs import RunStore, is_digest
 from hpo.storage.url import mask
 from hpo.study.intervals import compare, mean_score, with_way_on
 from hpo.study.record import Goal, StudyRecord
@@ -47,8 +47,12 @@ _STATES: Final[dict[TrialState, State]] = {
 }
 
 
-def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
+def summarize(
+    study: optuna.Study, *, storage_url: str, runs: RunStore | None = None
+) -> StudySummary:
     """Read a study and gather its trials by configuration, in the order they were asked for.
+
+    With `runs` configurations are compared by what the run store holds of their trainings.
 
     Raises:
         StudyError: hpo did not make it, or it is damaged.
@@ -68,9 +72,9 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
     order = {cell.config.identity(): i for i, cell in enumerate(cells)}
     by_identity = _gather(trials, record, goal, order=order)
     configurations = tuple(by_identity.values())
-    finalists = _finalists(by_identity, trials, record, goal)
+    finalists = _finalists(by_identity, trials, record, goal, runs)
     if is_grid:
-        verdict = compare({c.value: c for c in configurations}, record)
+        verdict = compare({c.value: c for c in configurations}, record, runs=runs)
         n_open = _n_of_grid(configurations, n_cells=len(cells), goal=goal)
         if n_open and goal.n_repeats > 1:
             verdict = with_way_on(verdict, f"hpo resume {in_command(study)}")
@@ -91,7 +95,7 @@ def summarize(study: optuna.Study, *, storage_url: str) -> StudySummary:
         configurations=configurations,
         verdict=verdict,
         finalists=finalists,
-        reports=_reports(of_reports, record, goal, winner=winner),
+        reports=_reports(of_reports, record, goal, winner=winner, runs=runs),
         openings=openings,
         damaged=found.damaged,
         report=str(page) if page.is_file() else None,
@@ -203,6 +207,7 @@ def _finalists(
     trials: Sequence[FrozenTrial],
     record: StudyRecord,
     goal: Goal,
+    runs: RunStore | None,
 ) -> Finalists | None:
     """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
     chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
@@ -222,7 +227,7 @@ def _finalists(
     compared: dict[Scalar, Configuration] = {m.label: retrained[m.number] for m in members}
     return Finalists(
         members=tuple(members),
-        verdict=compare(compared, record, first=goal.n_repeats),
+        verdict=compare(compared, record, runs=runs, first=goal.n_repeats),
         n_wanted=goal.n_finalists,
         n_repeats=goal.n_final_repeats,
     )
@@ -234,6 +239,7 @@ def _reports(
     goal: Goal,
     *,
     winner: Configuration | None,
+    runs: RunStore | None,
 ) -> tuple[ReportBase, ...]:
     """Gather the course networks, and compare each with the winner by their equal repeats."""
     named: dict[str, list[FrozenTrial]] = {}
@@ -248,6 +254,7 @@ def _reports(
         verdict = compare(
             {"the winner": winner, **bases},
             record,
+            runs=runs,
             first=goal.n_repeats,
             pairs=[("the winner", name) for name in bases],
         )

@@ -8,6 +8,8 @@ from typing import Final
 from hpo.config import Scalar
 from hpo.stats import Interval, SweepComparison, compare_best, compare_pairs, mean_interval, wilson
 from hpo.stats.sentences import label
+from hpo.storage.runs import RunStore
+from hpo.study.evidence import gather_evidence
 from hpo.study.record import StudyRecord
 from hpo.study.summary import Configuration, Repeat
 
@@ -43,22 +45,35 @@ def compare(
     configurations: Mapping[Scalar, Configuration],
     record: StudyRecord,
     *,
+    runs: RunStore | None,
     first: int = 0,
     pairs: Sequence[tuple[Scalar, Scalar]] | None = None,
 ) -> SweepComparison:
     """Compare configurations by the repeats from `first` on that both have.
 
-    Every pair of them (of more than a hundred, of the best), or only these `pairs`.
+    Every pair of them (of more than a hundred, of the best), or only these `pairs`; by what the
+    run store holds of them, or without one, and of very many, by the scores of their trials.
     """
-    scores: dict[Scalar, Sequence[float | None]] = {}
+    repeats: dict[Scalar, Sequence[Repeat | None]] = {}
     for name, configuration in configurations.items():
-        by_repeat = {r.repeat: r.score for r in configuration.repeats}
-        scores[name] = [by_repeat.get(i) for i in range(first, max(by_repeat, default=-1) + 1)]
+        by_repeat = {r.repeat: r for r in configuration.repeats}
+        repeats[name] = [by_repeat.get(i) for i in range(first, max(by_repeat, default=-1) + 1)]
+    is_of_best = pairs is None and len(repeats) > _MOST_COMPARED
+    found = gather_evidence(repeats, record.score, None if is_of_best else runs)
     overlap, kind, n_images = record.data.overlap, record.score.kind, record.data.n_validation
-    if pairs is None and len(scores) > _MOST_COMPARED:
-        return compare_best(scores, most=_N_BEST, overlap=overlap, kind=kind, n_images=n_images)
-    pairs = list(combinations(scores, 2)) if pairs is None else pairs
-    return compare_pairs(scores, pairs, overlap=overlap, kind=kind, n_images=n_images)
+    if is_of_best:
+        return compare_best(
+            found.scores, most=_N_BEST, overlap=overlap, kind=kind, n_images=n_images
+        )
+    compared = compare_pairs(
+        found.scores,
+        list(combinations(repeats, 2)) if pairs is None else pairs,
+        overlap=overlap,
+        kind=kind,
+        n_images=n_images,
+        answers=found.answers,
+    )
+    return replace(compared, basis=found.basis)
 
 
 def with_way_on(verdict: SweepComparison, command: str) -> SweepComparison:

@@ -337,7 +337,11 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
             "score": summary.best_score.mean,
         },
         "verdict": verdict
-        and {"headline": summary.headline, "pairs": [asdict(pair) for pair in verdict.pairs]}
+        and {
+            "headline": summary.headline,
+            "pairs": [asdict(pair) for pair in verdict.pairs],
+            "basis": verdict.basis,
+        }
         | ({"n_pairs_left_out": verdict.n_left_out} if verdict.n_left_out else {}),
         "finalists": finalists
         and {

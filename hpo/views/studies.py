@@ -43,6 +43,7 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
         listed = outcome(summary.verdict, most_real=_MOST_PAIRS)
         said += [summary.headline] if summary.headline else []
         said += [pair if isinstance(pair, str) else pair.sentence for pair in listed]
+        said += [summary.verdict.basis] if summary.verdict.basis and summary.headline else []
     last = (
         *(f"Warning: {sign}" for sign in check_study(summary, runs)),
         *filter(None, [scope(summary)]),
@@ -66,6 +67,8 @@ def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
     pairs, winner = summary.finalists.verdict.pairs, summary.finalists.winner.label
     listed = [pair for pair in pairs if winner in (pair.a, pair.b) or pair.is_real]
     yield from (pair.sentence for pair in listed)
+    if basis := summary.finalists.verdict.basis:
+        yield basis
     if n_others := len(pairs) - len(listed):
         others = "The other pair" if n_others == 1 else f"The other {n_others} pairs"
         yield f"{others} of finalists: undecided, or no difference that matters."

@@ -1,0 +1,110 @@
+"""What the run store says of repeats that are compared: settled scores, and answers by image."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from statistics import fmean
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+
+from hpo.stats import Answers
+from hpo.storage.runs import Epoch, Run, RunStore
+from hpo.study.score import Score
+from hpo.study.summary import Repeat
+
+# Rates at most this much of the highest hardly move the weights any more.
+_SETTLED_RATE: Final = 0.05
+_MOST_ANSWERS: Final = 50_000_000
+
+
+Name = TypeVar("Name", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Evidence(Generic[Name]):
+    """Per configuration a score of each repeat, None where there is none; `basis` says which.
+
+    `answers` are there for accuracies, where every run tells its validation images.
+    """
+
+    scores: Mapping[Name, Sequence[float | None]]
+    answers: Answers | None
+    basis: str
+
+
+def gather_evidence(
+    repeats: Mapping[Name, Sequence[Repeat | None]], score: Score, runs: RunStore | None
+) -> Evidence[Name]:
+    """Return what the repeats are compared by.
+
+    That is the mean score of the epochs in which the learning rate has settled, which differs less
+    from training to training than that of the last epoch does; and the score of the last epoch
+    where some training is not in the run store: both are never mixed in one comparison.
+    """
+    last = {name: [r.score if r else None for r in of_one] for name, of_one in repeats.items()}
+    scored = [r for of_one in repeats.values() for r in of_one if r and r.score is not None]
+    found = {r.run: runs.read(r.run) if runs and r.run else None for r in scored}
+    n_missing = sum(found[r.run] is None for r in scored)
+    if not scored or runs is None:
+        return Evidence(last, None, "")
+    if n_missing:
+        basis = (
+            f"Compared by the {score.title} of the last epoch: {n_missing} of {len(scored)} "
+            "trainings are not in the run store."
+        )
+        return Evidence(last, None, basis)
+    by_run = {digest: run for digest, run in found.items() if run}
+    settled = {digest: settled_score(run, score) for digest, run in by_run.items()}
+    scores = {
+        name: [settled[r.run] if r and r.run in settled else None for r in of_one]
+        for name, of_one in repeats.items()
+    }
+    basis = (
+        f"Compared by the mean {score.title} of each training's last epochs, at most half of "
+        "them: it varies less than that of the last epoch alone."
+    )
+    return Evidence(scores, _answers(repeats, by_run) if score.is_accuracy else None, basis)
+
+
+def settled_score(run: Run, score: Score) -> float | None:
+    """Return the mean score of the last epochs, at most half, whose learning rate has settled.
+
+    Those are the epochs at the end whose rate is at most that of the last one, or 5 % of the
+    highest.
+    """
+    rates = [epoch.learning_rate for epoch in run.epochs]
+    most = max(rates[-1], _SETTLED_RATE * max(rates))
+    half = run.epochs[len(run.epochs) // 2 :]
+    last = takewhile(lambda epoch: epoch.learning_rate <= most, reversed(half))
+    measured = [s for s in (epoch_score(score, epoch) for epoch in last) if s is not None]
+    return fmean(measured) if measured else score.of(run.kept.validation, run.stress)
+
+
+def epoch_score(score: Score, epoch: Epoch) -> float | None:
+    """Return the score of an epoch; None where it was not measured under stress."""
+    return score.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
+
+
+def _answers(
+    repeats: Mapping[Name, Sequence[Repeat | None]], runs: Mapping[str | None, Run]
+) -> Answers | None:
+    """Return which images each repeat answered rightly; None where older runs do not tell."""
+    every = list(runs.values())
+    if not all(len(r.validation_images) == len(r.validation_probabilities) for r in every):
+        return None
+    n_images = 1 + max(max(run.validation_images) for run in every)
+    n_repeats = max(map(len, repeats.values()))
+    if len(repeats) * n_repeats * n_images > _MOST_ANSWERS:
+        return None
+    right = np.full((len(repeats), n_repeats, n_images), np.nan)
+    patients = np.arange(n_images)
+    for i, of_one in enumerate(repeats.values()):
+        for j, repeat in enumerate(of_one):
+            if repeat is None or (run := runs.get(repeat.run)) is None:
+                continue
+            images = list(run.validation_images)
+            is_positive = np.array(run.validation_probabilities) > 0.5
+            right[i, j, images] = is_positive == np.array(run.validation_labels, dtype=bool)
+            patients[images] = run.validation_patients
+    return Answers(right, patients)

@@ -1,0 +1,119 @@
+"""What the run store says of repeats that are compared."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo.storage.runs import Epoch, Run, RunStore
+from hpo.study.evidence import gather_evidence, settled_score
+from hpo.study.score import SCORES
+from hpo.study.summary import Repeat
+
+ACCURACY, STRESS = SCORES["accuracy"], SCORES["stress_accuracy"]
+
+
+def run(accuracies: list[float], rates: list[float] | None = None) -> Run:
+    epochs = tuple(
+        Epoch(
+            learning_rate=rate,
+            train={"accuracy": 0.5},
+            validation={"accuracy": accuracy},
+            stress={"accuracy": accuracy / 2} if i % 2 else {},
+        )
+        for i, (accuracy, rate) in enumerate(
+            zip(accuracies, rates or [0.1] * len(accuracies), strict=True)
+        )
+    )
+    return Run(
+        epochs=epochs,
+        kept_epoch=len(epochs),
+        train={},
+        validation_probabilities=(0.9, 0.2, 0.6),
+        test_probabilities=(),
+        seconds=1.0,
+        versions={},
+        stress={"one": {"accuracy": 0.4}},
+        validation_images=(1, 4, 6),
+        validation_labels=(1, 1, 1),
+        validation_patients=(0, 2, 2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ([0.1, 0.1, 0.1, 0.1, 0.1, 0.1], 0.8),  # The last half.
+        ([0.1, 0.1, 0.1, 0.1, 0.1, 0.01], 0.9),  # Only the last epoch has the last rate.
+        ([1.0, 1.0, 1.0, 1.0, 0.04, 0.01], 0.85),  # Two have 5 % of the highest, or less.
+    ],
+)
+def test_a_settled_score_is_the_mean_of_the_last_epochs(rates: list, expected: float) -> None:
+    found = settled_score(run([0.4, 0.5, 0.6, 0.7, 0.8, 0.9], rates), ACCURACY)
+    assert found == pytest.approx(expected)
+
+
+def test_of_a_score_under_stress_only_measured_epochs_count() -> None:
+    assert settled_score(run([0.4, 0.5, 0.6, 0.7, 0.8, 0.9]), STRESS) == pytest.approx(0.4)
+    assert settled_score(run([0.4]), STRESS) == pytest.approx(0.4)
+
+
+def repeat(number: int, score: float) -> Repeat:
+    return Repeat(
+        trial=number,
+        repeat=number,
+        seed=number,
+        fold=number,
+        state="complete",
+        score=score,
+        reported={},
+        accuracies=(),
+        n_epochs=2,
+        seconds=1.0,
+        is_reused=False,
+        run=f"{number:032x}",
+        reason=None,
+        metrics={},
+    )
+
+
+class Runs(RunStore):
+    """A run store in memory."""
+
+    def __init__(self, runs: dict[str, Run]) -> None:
+        object.__setattr__(self, "folder", Path())
+        object.__setattr__(self, "runs", runs)
+
+    def read(self, digest: str) -> Run | None:
+        return self.runs.get(digest)  # type: ignore[attr-defined]
+
+
+def test_settled_scores_and_the_answers_of_every_image_are_gathered() -> None:
+    repeats = {"a": [repeat(1, 0.9), None], "b": [repeat(2, 0.8), repeat(3, 0.7)]}
+    runs = Runs({f"{i:032x}": run([0.5, 0.6 + i / 100]) for i in (1, 2, 3)})
+    found = gather_evidence(repeats, ACCURACY, runs)
+    assert found.scores == {"a": [0.61, None], "b": [0.62, 0.63]}
+    assert "last epochs" in found.basis
+    assert found.answers is not None
+    assert np.isnan(found.answers.right[0, 1]).all()
+    assert list(found.answers.right[1, 0][[1, 4, 6]]) == [1, 0, 1]
+    assert np.isnan(found.answers.right[1, 0][[0, 2, 3, 5]]).all()
+    assert list(np.asarray(found.answers.patients)[[1, 4, 6]]) == [0, 2, 2]
+
+
+def test_settled_and_last_scores_are_never_mixed() -> None:
+    repeats = {"a": [repeat(1, 0.9)], "b": [repeat(2, 0.8)]}
+    runs = Runs({f"{1:032x}": run([0.5, 0.6])})
+    found = gather_evidence(repeats, ACCURACY, runs)
+    assert found.scores == {"a": [0.9], "b": [0.8]}
+    assert "1 of 2 trainings are not in the run store" in found.basis
+    assert gather_evidence(repeats, ACCURACY, None).basis == ""
+
+
+def test_runs_that_do_not_tell_their_images_have_settled_scores_alone() -> None:
+    old = replace(
+        run([0.5, 0.6]), validation_images=(), validation_labels=(), validation_patients=()
+    )
+    found = gather_evidence({"a": [repeat(1, 0.9)]}, ACCURACY, Runs({f"{1:032x}": old}))
+    assert (found.scores, found.answers) == ({"a": [0.6]}, None)
