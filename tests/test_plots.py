@@ -12,7 +12,7 @@ from hpo import space
 from hpo.plots import axes, search
 from hpo.plots.curves import Curve, CurvesInfo, curves_info, draw_curves
 from hpo.plots.stress import StressInfo, draw_stress, stress_info
-from hpo.plots.sweep import SweepInfo, draw_sweep, sweep_info
+from hpo.plots.sweep import draw_sweep, sweep_info
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
 from hpo.study.score import SCORES
@@ -35,14 +35,6 @@ def studied(folder: Path, *names: str, n_repeats: int = 1) -> FakeStudy:
     """Return a grid without a trial."""
     record = fake_record("grid", names or ["batch_size"])
     return FakeStudy(record, RunStore(folder), Goal(n_repeats))
-
-
-def sweep_of(fake: FakeStudy) -> SweepInfo:
-    return cast(SweepInfo, sweep_info(fake.summary))
-
-
-def history_of(fake: FakeStudy) -> search.HistoryInfo:
-    return cast(search.HistoryInfo, search.history_info(fake.summary))
 
 
 def importances_of(fake: FakeStudy) -> search.ImportanceInfo:
@@ -74,7 +66,7 @@ class TestSweep:
     def test_every_repeat_is_a_point_and_every_configuration_a_mean(
         self, swept: FakeStudy
     ) -> None:
-        info, score = sweep_of(swept), swept.record.score
+        info, score = sweep_info(swept.summary), swept.record.score
         figure = draw_sweep(info)
         points, means = figure.data[-2:]
         assert info.values == ("0.1", "0.01", "0.001")
@@ -85,7 +77,7 @@ class TestSweep:
     def test_the_bars_end_where_the_intervals_end(self, tmp_path: Path) -> None:
         # Two repeats only: the interval is cut where a share ends, and its halves differ.
         fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
-        means = draw_sweep(sweep_of(fake)).data[-1]
+        means = draw_sweep(sweep_info(fake.summary)).data[-1]
         bar, found = means.error_y, [c.score for c in fake.summary.configurations if c.score]
         highs = [mean + part for mean, part in zip(means.y, bar.array, strict=True)]
         lows = [mean - part for mean, part in zip(means.y, bar.arrayminus, strict=True)]
@@ -95,7 +87,7 @@ class TestSweep:
     def test_a_second_parameter_groups_the_configurations_side_by_side(
         self, tmp_path: Path
     ) -> None:
-        info = sweep_of(fake_grid(tmp_path, ["batch_size", "hidden"], n_repeats=2))
+        info = sweep_info(fake_grid(tmp_path, ["batch_size", "hidden"], n_repeats=2).summary)
         figure = draw_sweep(info)
         assert info.groups == ("hidden 64", "hidden 64-64-64", "hidden 512-256-256")
         assert [t.name for t in figure.data if t.showlegend][-3:] == list(info.groups)
@@ -110,14 +102,14 @@ class TestSweep:
         assert (info.cells[0].value, info.cells[0].group) == ("32", "no hidden")
 
     def test_one_repeat_has_no_interval_and_says_so(self, tmp_path: Path) -> None:
-        info = sweep_of(fake_grid(tmp_path, ["batch_size"], n_repeats=1))
+        info = sweep_info(fake_grid(tmp_path, ["batch_size"], n_repeats=1).summary)
         assert "no interval" in info.caption
         assert all(trace.error_y.array is None for trace in draw_sweep(info).data)
 
     def test_a_far_baseline_does_not_squeeze_the_differences(self, tmp_path: Path) -> None:
         fake = fake_grid(tmp_path, ["batch_size"])
         fake.study.set_user_attr("baselines", {"majority": 0.7, HOSTILE: 0.935})
-        info = sweep_of(fake)
+        info = sweep_info(fake.summary)
         figure = draw_sweep(info)
         low, high = figure.layout.yaxis.range
         assert 0.9 < low < 0.935 < high < 1
@@ -128,7 +120,11 @@ class TestSweep:
 
 class TestHistory:
     def test_the_best_so_far_gets_better_and_ends_at_the_best(self, found: FakeStudy) -> None:
-        info, score, best = history_of(found), found.record.score, found.summary.best
+        info, score, best = (
+            search.history_info(found.summary),
+            found.record.score,
+            found.summary.best,
+        )
         ranks = [score.rank(value) for _, value in info.best]
         assert ranks == sorted(ranks)
         assert len(ranks) > 1
@@ -149,7 +145,7 @@ class TestHistory:
             fake.complete(fake.ask({"batch_size": 32}, base, repeat), [0.8, 0.9])
         fake.prune(fake.ask({"batch_size": 64}, base.replace(batch_size=64), 0), [0.95, 0.97])
         fake.complete(fake.ask({"batch_size": 128}, base.replace(batch_size=128), 0), [0.93])
-        info = history_of(fake)
+        info = search.history_info(fake.summary)
         seen = [(point.number, point.state, point.score) for point in info.points]
         assert seen == [(1, "complete", 0.9), (2, "pruned", 0.97), (3, "unfinished", 0.93)]
         assert info.best == ((1, 0.9),)
@@ -158,16 +154,20 @@ class TestHistory:
     def test_a_retrained_finalist_has_a_second_point(self, tmp_path: Path) -> None:
         fake = add_finalists(fake_search(tmp_path, 14), 0.90, 0.95, 0.88)
         finalists = fake.summary.finalists
-        shown = {p.number: p.score for p in history_of(fake).points if p.state == "finalist"}
+        shown = {
+            p.number: p.score
+            for p in search.history_info(fake.summary).points
+            if p.state == "finalist"
+        }
         assert shown == {member.number: member.fresh.mean for member in finalists.members}
 
     def test_a_loss_far_above_the_others_gets_a_log_axis(self, tmp_path: Path) -> None:
         fake = fake_grid(tmp_path, ["learning_rate"], n_repeats=1, metric="log_loss")
         far = fake.record.space.base.replace(batch_size=16)
         trial = fake.ask({"learning_rate": 0.1}, far, 0)
-        assert search.draw_history(history_of(fake)).layout.yaxis.type != "log"
+        assert search.draw_history(search.history_info(fake.summary)).layout.yaxis.type != "log"
         fake.complete(trial, [0.5, -9.0], has_run=False)
-        axis = search.draw_history(history_of(fake)).layout.yaxis
+        axis = search.draw_history(search.history_info(fake.summary)).layout.yaxis
         assert axis.type == "log"
         assert axis.range[0] < -0.6 < 1 < axis.range[1]
 
@@ -221,10 +221,6 @@ class TestImportances:
         assert info.shares == {}
         assert reason in info.caption
 
-    def test_of_one_parameter_they_are_no_question(self, tmp_path: Path) -> None:
-        fake = fake_grid(tmp_path, ["batch_size"])
-        assert search.importance_info(fake.study, fake.summary) is None
-
 
 class TestSlices:
     def test_each_searched_parameter_has_one_with_its_axis(self, found: FakeStudy) -> None:
@@ -253,9 +249,6 @@ class TestSlices:
             shown = zip(trace.hovertext, trace.marker.size, strict=True)
             large = [text.partition(":")[0] for text, size in shown if size > 8]
             assert large == [f"#{best.number}"] * (info.parameter.name in best.params)
-
-    def test_a_grid_has_none(self, tmp_path: Path) -> None:
-        assert search.slice_infos(fake_grid(tmp_path, ["batch_size"]).summary) == ([], "")
 
 
 class TestCurves:
@@ -408,13 +401,18 @@ class TestStress:
         assert stress_of(fake).sentence.startswith("No change makes the accuracy")
 
 
-def test_without_a_score_there_is_no_figure(tmp_path: Path) -> None:
+def test_without_a_score_there_is_no_figure_and_of_one_parameter_no_importance(
+    tmp_path: Path,
+) -> None:
     fake = studied(tmp_path)
     fake.prune(fake.ask({"batch_size": 32}, fake.record.space.base, 0), [])
     assert sweep_info(fake.summary) is None
     assert search.history_info(fake.summary) is None
     assert curves_info(fake.summary, fake.runs) is None
     assert stress_info(fake.summary, fake.runs) is None
+    finished = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
+    assert search.importance_info(finished.study, finished.summary) is None
+    assert search.slice_infos(finished.summary) == ([], "")
 
 
 def test_json_of_a_figure_cannot_end_its_script_and_has_null_for_what_is_not_finite() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from hpo.evaluate.studies import compare
 from hpo.report.page import render
 from hpo.study.record import Goal
 from hpo.study.summary import sentences, to_document
@@ -83,14 +82,6 @@ def test_data_with_one_validation_split_have_no_other_folds(decided: FakeStudy) 
     assert "on other folds: " in sentences(finalists, record)[0]
     data = dataclasses.replace(record.data, has_own_validation=True)
     assert "fold" not in " ".join(sentences(finalists, dataclasses.replace(record, data=data)))
-
-
-def test_a_winner_is_compared_by_its_new_repeats(tmp_path: Path) -> None:
-    found = add_finalists(fake_search(tmp_path / "a", 14), *TOPS).summary
-    both = compare([found, fake_grid(tmp_path / "b", ["batch_size"]).summary], best=True)
-    assert both.entries[0].configuration.number == found.finalists.winner.number
-    assert both.entries[0].found == found.finalists.winner.fresh
-    assert both.verdict.pairs[0].n_pairs == 4
 
 
 def test_the_bases_of_the_reports_are_in_the_table_and_compared(tmp_path: Path) -> None:
