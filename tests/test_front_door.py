@@ -22,9 +22,6 @@ GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", "
     "lines",
     [
         "from hpo import Settings, grid, open_study, search",
-        "from hpo import search",
-        "from hpo import open_study\nimport hpo\nsearch = hpo.search",
-        "import hpo\nsearch = hpo.search",
         "import hpo.search.grid\nfrom hpo import search",
         "import hpo\nhpo.grid\nimport hpo.search.trials\nsearch = hpo.search",
     ],

@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
@@ -12,14 +11,12 @@ from optuna.trial import TrialState, create_trial
 
 from hpo.config import TrainingConfig
 from hpo.errors import HpoError, OutputError
-from hpo.evaluate import read_evaluation
-from hpo.evaluate.configurations import gather
 from hpo.evaluate.studies import compare
 from hpo.export import export
 from hpo.report.page import write_comparison
 from hpo.report.sections import commands
 from hpo.run.reproduce import reproduce
-from hpo.storage.url import DEFAULT_URL, storage_option
+from hpo.storage.url import DEFAULT_URL
 from hpo.study import study as studies
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
@@ -36,27 +33,13 @@ def summary_of(study: optuna.Study, bench: Bench) -> StudySummary:
     return summarize(study, storage_url=bench.url)
 
 
-def damage(study: optuna.Study, attribute: str, value: object) -> None:
-    study.set_user_attr(attribute, value)
-
-
 def create_another(study: optuna.Study, _: Bench) -> None:
     studies.check_fits(study, replace(record(), seed=3))
 
 
-def read_damaged(study: optuna.Study, _: Bench) -> None:
-    damage(study, "hpo", study.user_attrs["hpo"] | {"names": 5})
-    studies.read_record(study)
-
-
 def read_damaged_openings(study: optuna.Study, bench: Bench) -> None:
-    damage(study, "openings", [3])
+    study.set_user_attr("openings", [3])
     summary_of(study, bench)
-
-
-def read_damaged_test(study: optuna.Study, _: Bench) -> None:
-    damage(study, "test", {"study": 3})
-    read_evaluation(study)
 
 
 def compare_unfinished(study: optuna.Study, bench: Bench) -> None:
@@ -75,16 +58,8 @@ def export_unfinished(study: optuna.Study, bench: Bench) -> None:
     list(export(summary, folder / "out", runs=bench.runs, weights=folder, train=lambda _: {}))
 
 
-def evaluate_unfinished(study: optuna.Study, bench: Bench) -> None:
-    gather(summary_of(study, bench), bench.runs, is_all=False)
-
-
 def open_misspelled(_: optuna.Study, bench: Bench) -> None:
     studies.open_study(bench.storage, "studi")
-
-
-def reproduce_what_is_not_there(study: optuna.Study, bench: Bench) -> None:
-    list(reproduce(study, 99, bench.runs))
 
 
 def reproduce_failed(study: optuna.Study, bench: Bench) -> None:
@@ -94,26 +69,14 @@ def reproduce_failed(study: optuna.Study, bench: Bench) -> None:
     list(reproduce(study, 0, bench.runs))
 
 
-def reproduce_unfinished(study: optuna.Study, bench: Bench) -> None:
-    attributes = {"params": {}, "config": TrainingConfig().to_mapping(), "ordinal": 0}
-    attributes |= {"repeat": 0, "seed": 0, "fold": 0}
-    study.enqueue_trial({}, user_attrs=attributes)
-    list(reproduce(study, 0, bench.runs))
-
-
 OFFERS: tuple[tuple[Callable[[optuna.Study, Bench], None], str], ...] = (
     (create_another, "hpo delete study{}"),
-    (read_damaged, "hpo delete study{}"),
     (read_damaged_openings, "hpo delete study{}"),
-    (read_damaged_test, "hpo evaluate study{}"),
     (compare_unfinished, "hpo resume study{}"),
     (compare_other_data, "`hpo show{}`"),
     (export_unfinished, "hpo resume study{}"),
-    (evaluate_unfinished, "hpo resume study{}"),
     (open_misspelled, "`hpo show{}`"),
-    (reproduce_what_is_not_there, "`hpo export study{} --weights none`"),
     (reproduce_failed, "hpo resume study{} trains"),
-    (reproduce_unfinished, "hpo resume study{}"),
 )
 
 
@@ -139,31 +102,23 @@ def test_a_page_that_cannot_be_written_is_compared_again_in_its_database(tmp_pat
         write_comparison(comparison, fake.runs, tmp_path / "file" / "page.html")
 
 
-def test_the_note_of_a_long_table_names_the_database(tmp_path: Path) -> None:
-    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
-    summary = replace(fake.summary, storage="sqlite:///b.db")
-    assert "`hpo show fake --storage sqlite:///b.db --json` all" in notes(summary, 1_000)[0]
-
-
 @pytest.mark.parametrize("name", ["a; touch b", "$(touch b)", "a b"])
 def test_whatever_a_study_is_called_its_name_is_one_word_of_an_offered_command(
-    tmp_path: Path, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
-    summary = replace(fake.summary, name=name)
-    offered = [text for text, _ in commands(summary)][:-1]
+    monkeypatch.setenv("HPO_STORAGE", "sqlite:///b.db")
+    summary = replace(fake_grid(tmp_path, ["batch_size"], n_repeats=1).summary, name=name)
+    summary = replace(summary, storage=DEFAULT_URL)
+    offered = [text for text, _ in commands(summary)]
+    assert offered.pop() == summary.record.command
     offered.append(notes(summary, 1_000)[0].split("`")[3])
     for command in offered:
-        program, _, study, *_ = shlex.split(command)
+        program, _, study, *options = shlex.split(command)
         assert (program, study) == ("hpo", name)
-
-
-def test_the_default_database_is_named_where_the_environment_names_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert storage_option(DEFAULT_URL) == ""
-    monkeypatch.setenv("HPO_STORAGE", "sqlite:///b.db")
-    assert storage_option(DEFAULT_URL) == f" --storage {DEFAULT_URL}"
+        assert options[:2] == ["--storage", DEFAULT_URL]
+    # One that was made in Python has no command that made it.
+    summary = replace(summary, record=replace(summary.record, command=LIBRARY))
+    assert [text for text, _ in commands(summary)] == offered[:-1]
 
 
 def test_the_offered_delete_removes_the_study_it_is_about(hpo: Hpo, xrays: Path) -> None:
@@ -178,39 +133,21 @@ def test_the_offered_delete_removes_the_study_it_is_about(hpo: Hpo, xrays: Path)
     assert hpo("show", "mine", *other).code == 1
 
 
-def test_a_study_made_in_python_offers_no_command_that_made_it(tmp_path: Path) -> None:
-    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
-    summary = fake.summary
-    offered = list(commands(summary))
-    assert offered[-1][0] == summary.record.command
-    library = replace(summary, record=replace(summary.record, command=LIBRARY))
-    assert list(commands(library)) == offered[:-1]
-
-
-def test_what_the_environment_gave_is_in_the_recorded_command(
+def test_the_recorded_command_holds_what_was_typed_and_what_the_environment_gave(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HPO_DATA", str(xrays))
-    monkeypatch.setenv("HPO_SPACE", "report_a")
-    monkeypatch.setenv("HPO_STORAGE", "sqlite:///other/b.db")
+    for name, value in (("DATA", xrays), ("SPACE", "report_a"), ("STORAGE", "sqlite:///b.db")):
+        monkeypatch.setenv(f"HPO_{name}", str(value))
     first = hpo(*GRID, "--json").json
-    for name in ("HPO_DATA", "HPO_SPACE", "HPO_STORAGE"):
-        monkeypatch.delenv(name)
-    again = hpo(*shlex.split(recorded("other/b.db", first["study"])["command"])[1:]).json
+    typed = ["hpo", *GRID, "--data", str(xrays), "--study", "mine"]
+    hpo(*typed[1:])
+    for name in ("DATA", "SPACE", "STORAGE"):
+        monkeypatch.delenv(f"HPO_{name}")
+    studies = {
+        name: optuna.load_study(study_name=name, storage="sqlite:///b.db").user_attrs["hpo"]
+        for name in (first["study"], "mine")
+    }
+    again = hpo(*shlex.split(studies[first["study"]]["command"])[1:]).json
     assert (again["study"], again["n_trained"]) == (first["study"], 0)
-
-
-def test_what_was_typed_is_recorded_once(
-    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HPO_DATA", "elsewhere")
-    hpo(*GRID, "--data", xrays, "--study", "mine")
-    typed = shlex.join(["hpo", *GRID, "--data", str(xrays), "--study", "mine"])
-    assert recorded("studies/hpo.db", "mine")["command"] == typed
-
-
-def recorded(database: str, name: str) -> dict[str, Any]:
-    """Return the record of a study."""
-    study = optuna.load_study(study_name=name, storage=f"sqlite:///{database}")
-    found: dict[str, Any] = study.user_attrs["hpo"]
-    return found
+    from_environment = ["--space", "report_a", "--storage", "sqlite:///b.db"]
+    assert shlex.split(studies["mine"]["command"]) == [*typed, *from_environment]

@@ -1,4 +1,4 @@
-"""hpo compare, as a user types it."""
+"""hpo compare and hpo show --curves, as a user types them."""
 
 from pathlib import Path
 
@@ -61,8 +61,24 @@ def test_what_does_not_compare_is_refused_with_the_way_out(hpo: Hpo, xrays: Path
     assert "hpo compare one two" in unwritable.err
 
 
-def test_one_study_alone_is_a_usage_error(hpo: Hpo) -> None:
-    for studies in (("one",), ("one", "one")):
-        answer = hpo("compare", *studies)
-        assert answer.code == 2
-        assert "two studies or more" in answer.err
+def test_the_curves_are_shown_on_demand_with_the_warnings(hpo: Hpo, xrays: Path) -> None:
+    grid = (*GRID, "--data", xrays, "--study", "mine")
+    hpo(*grid, "--timeout", "0.000001")
+    assert hpo("show", "mine", "--curves", "--json").json["curves"] is None
+    stuck = ("--epochs", "1", "--set", "learning_rate=0.000001")
+    warnings = [line for line in hpo(*grid[:-1], "stuck", *stuck).out.splitlines()
+                if line.startswith("Warning: ")]  # fmt: skip
+    assert warnings
+    assert len({line[:40] for line in warnings}) == len(warnings)
+    hpo(*grid)
+    assert "Learning curves" not in hpo("show", "mine").out
+    assert "curves" not in hpo("show", "mine", "--json").json
+    shown = hpo("show", "mine", "--curves")
+    assert shown.code == 0
+    for text in ("Learning curves", "epochs to", "fluctuation", "gap in accuracy, points"):
+        assert text in shown.out
+    curves = hpo("show", "mine", "--target", "0.25", "--json").json["curves"]
+    assert curves["target"] == {"accuracy": 0.25, "chosen": "as given"}
+    assert curves["claims"][0]["about"].endswith("validation accuracy of 25 % or more")
+    params = [c["params"] for c in curves["claims"][0]["configurations"]]
+    assert params == [{"batch_size": 8}, {"batch_size": 16}]

@@ -58,13 +58,6 @@ def test_every_table_is_whole_at_80_60_and_40_columns(
             assert number in narrow, (width, command)
 
 
-def test_the_names_of_baselines_take_no_room_in_the_table(hpo: Hpo, xrays: Path) -> None:
-    answer = hpo(*GRID, "--data", xrays)
-    baselines = [line for line in answer.out.splitlines() if "logistic regression" in line]
-    assert baselines == [line for line in baselines if line.startswith("Baselines: majority ")]
-    assert len(baselines) == 1
-
-
 def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
     """Put a terminal of this width in the place of both outputs, and return what it shows."""
     shown = io.StringIO()
