@@ -1,6 +1,6 @@
 """optuna-dashboard behind a guard: pages of other hosts neither read nor change studies.
 
-Any page in a browser can send requests to 127.0.0.1, even under a host name of its own (DNS
+Any page in a browser can send requests to 127.0.0.1, even under its own host name (DNS
 rebinding). So every request must name this host, and one that writes must come from a page of the
 dashboard and carry the token of the printed link, which the browser keeps as a cookie.
 """

@@ -1,7 +1,7 @@
 """Training recorded jobs again, never from the run store: for their weights, or to compare.
 
-A number of a training is known by its epoch and its name; epoch `AFTER` is after the last. What
-the trial holds has names of its own: it is recorded a second time, and either may be wrong.
+A number of a training is identified by its epoch and its name; epoch `AFTER` is after the last.
+What the trial holds is recorded a second time, under other names: either record may be wrong.
 """
 
 import math
@@ -370,7 +370,7 @@ def _finished_trial(
             f"compare. `hpo show {in_command(study)} --json` lists the trials that count."
         )
     if trial.state == TrialState.FAIL or not has_job(trial):
-        reason = trial.user_attrs.get("reason") or damage_of(trial) or "no reason is on record"
+        reason = trial.user_attrs.get("reason") or damage_of(trial) or "the reason is not recorded"
         raise StudyError(
             f"{name} of {study.study_name} failed ({reason.rstrip('.')}), so there is nothing to "
             f"compare: hpo resume {in_command(study)} trains it again."

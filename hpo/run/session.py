@@ -111,7 +111,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 check=check,
             )
         finally:
-            # What this driver was told to stop waits again, also a trial that had just begun.
+            # Whatever was interrupted waits again, also a trial that had just begun.
             # Where that fails, the next driver does it.
             with contextlib.suppress(Exception):
                 check()

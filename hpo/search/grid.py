@@ -24,7 +24,7 @@ from hpo.study.record import StudyRecord
 class GridSource:
     """Hands out the cells and repeats of a grid that the study does not hold yet.
 
-    Repeats of one cell stand next to each other; cells that another program enqueued come first.
+    Repeats of one cell follow each other; cells that another program enqueued come first.
     One that failed in an earlier call is trained again.
     """
 

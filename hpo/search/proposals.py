@@ -35,8 +35,8 @@ SAMPLERS: Final[dict[str, Callable[[int], BaseSampler]]] = {
 def make_sampler(name: str, *, seed: int, ordinal: int) -> BaseSampler:
     """Return the sampler that proposes configuration number `ordinal`.
 
-    Its seed comes from the study's seed and the ordinal: a search that is resumed goes on as it
-    would have without a stop, instead of repeating its first proposals.
+    Its seed comes from the study's seed and the ordinal: a search that is resumed continues as
+    it would have without a stop, instead of repeating its first proposals.
     """
     digest = hashlib.sha256(f"{seed}/{ordinal}".encode()).digest()
     return SAMPLERS[name](int.from_bytes(digest[:4], "big"))

@@ -2,7 +2,7 @@
 
 The best of many single trainings owes part of its score to luck, so the finalists are trained
 again on other folds with other seeds. The networks of the course reports may follow, which the
-sampler does not see: most of them lie outside the ranges.
+sampler does not see: most of them are outside of the ranges.
 """
 
 from collections.abc import Collection, Sequence
@@ -74,8 +74,8 @@ class SearchProgress:
     def n_tried(self) -> int:
         """The number of configurations; one that failed is replaced, where there are others.
 
-        Of a space that is gone through each counts once, even if a sampler proposed it twice
-        while the goal was lower.
+        In a small space each counts once, even if a sampler proposed it twice while the goal was
+        lower.
         """
         firsts = [trials[0] for trials in self.configurations]
         if self.cells is None:
@@ -110,8 +110,8 @@ class SearchSource:
 
     A configuration counts when its first repeat is complete or pruned; its further repeats follow
     once that one is complete. A configuration that fails is replaced by another proposal; a
-    further repeat that fails is not tried again. Of a space that has no more configurations than
-    the goal, each is trained once. What another program enqueued is the next to be proposed.
+    further repeat that fails is not tried again. Each configuration of a small space is trained
+    once. What another program enqueued is the next to be proposed.
 
     A configuration begins when those of its window (`StudyRecord.window`) have ended: what is
     proposed and pruned is then the same, however many train at a time.

@@ -1,4 +1,4 @@
-"""The trials of a study: what hpo trains in them, and what other programs put beside them."""
+"""The trials of a study: what hpo trains in them, and what other programs add."""
 
 import contextlib
 import copy
