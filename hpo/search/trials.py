@@ -139,7 +139,7 @@ def job_of(trial: optuna.Trial | FrozenTrial) -> Job:
 def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
     """Read the trials of a study, in the order of their numbers."""
     ours: list[FrozenTrial] = []
-    taken: list[FrozenTrial] = []
+    taken: dict[tuple[int, int], FrozenTrial] = {}
     enqueued, foreign, left_alone, damaged = [], [], [], []
     for trial in study.get_trials(deepcopy=False):
         if fault := damage_of(trial):
@@ -147,7 +147,7 @@ def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
         elif has_job(trial):
             if _is_finished_by_others(trial, record):
                 foreign.append(trial.number)
-                taken.append(trial)
+                taken[_place(trial)] = trial
             else:
                 ours.append(trial)
         elif trial.state != TrialState.WAITING:
@@ -157,10 +157,9 @@ def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
         else:
             left_alone.append(trial.number)
     if taken:
-        places = {_place(trial): trial for trial in taken}
-        for place in map(_place, ours):
-            places.pop(place, None)
-        ours = sorted([*ours, *map(_waiting, places.values())], key=lambda trial: trial.number)
+        there = set(map(_place, ours))
+        ours += [_waiting(trial) for place, trial in taken.items() if place not in there]
+        ours.sort(key=lambda trial: trial.number)
     return Trials(
         ours=ours,
         enqueued=enqueued,
