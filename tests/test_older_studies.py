@@ -45,12 +45,18 @@ def test_an_older_study_is_shown_with_its_numbers(
 
 
 @pytest.mark.parametrize("study", ["sweep", "search"])
-def test_an_older_study_goes_on_without_training_again(
+def test_an_older_study_has_the_same_test_result_and_trains_nothing_again(
     hpo: Hpo, here: tuple[object, ...], study: str
 ) -> None:
     resumed = hpo("resume", study, *here, "--json")
-    assert resumed.code == 0
-    assert resumed.json["n_trained"] == 0
+    assert (resumed.code, resumed.json["n_trained"]) == (0, 0)
+    found = hpo("evaluate", study, *here, "--json").json["configurations"]
+    for one, was in zip(found, _EXPECTED[study]["test"], strict=True):
+        assert one["params"] == was["params"]
+        values = {name: metric["value"] for name, metric in one["metrics"].items()}
+        assert {name: values[name] for name in was["metrics"]} == pytest.approx(
+            was["metrics"], rel=1e-9
+        )
 
 
 def test_an_older_study_takes_more_repeats(hpo: Hpo, here: tuple[object, ...]) -> None:
@@ -62,28 +68,12 @@ def test_an_older_study_takes_more_repeats(hpo: Hpo, here: tuple[object, ...]) -
     assert (more.json["n_trained"], more.json["n_reused"]) == (1, 1)
 
 
-@pytest.mark.parametrize("study", ["sweep", "search"])
-def test_an_older_study_has_the_same_test_result(
-    hpo: Hpo, here: tuple[object, ...], study: str
+def test_an_older_study_is_reproduced_and_has_a_page_and_an_export(
+    hpo: Hpo, here: tuple[object, ...], tmp_path: Path
 ) -> None:
-    found = hpo("evaluate", study, *here, "--json").json["configurations"]
-    for one, was in zip(found, _EXPECTED[study]["test"], strict=True):
-        assert one["params"] == was["params"]
-        values = {name: metric["value"] for name, metric in one["metrics"].items()}
-        assert {name: values[name] for name in was["metrics"]} == pytest.approx(
-            was["metrics"], rel=1e-9
-        )
-
-
-def test_an_older_training_is_reproduced(hpo: Hpo, here: tuple[object, ...]) -> None:
     found = hpo("reproduce", "sweep", 1, *here, "--json")
     # Another kind of processor rounds otherwise.
     assert found.json["result"] in ("equal", "equal_within_rounding")
-
-
-def test_an_older_study_has_a_page_and_an_export(
-    hpo: Hpo, here: tuple[object, ...], tmp_path: Path
-) -> None:
     assert hpo("report", "search", *here[:2]).code == 0
     assert (tmp_path / "studies/search/report.html").is_file()
     assert hpo("export", "sweep", *here, "--out", tmp_path / "out").code == 0

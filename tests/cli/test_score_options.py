@@ -147,7 +147,7 @@ def test_a_space_that_is_exhausted_says_so(hpo: Hpo, xrays: Path, tmp_path: Path
     search = ("search", "--trials", "9", "--finalists", "5", "--final-repeats", "1", *SMALL)
     answer = hpo(*search, "--space", space, "--data", xrays)
     assert answer.code == 0
-    assert "no more than 2 configurations" in answer.err
+    assert "All 2 configurations of the space were tried" in answer.err
     assert "5 finalists were requested; 2 are available" in answer.out
 
 

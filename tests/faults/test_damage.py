@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from hpo.storage.opening import open_storage
@@ -66,24 +65,19 @@ def test_runs_that_are_damaged_or_gone_leave_the_study_as_it_is(
     assert trained.call("evaluate", "mine").code == 0
 
 
-@pytest.mark.parametrize("fault", ["changed", "gone", "cut short", "no folder"])
-def test_data_that_are_not_what_they_were_are_said_by_every_command_that_needs_them(
+@pytest.mark.parametrize("fault", ["cut short", "no folder"])
+def test_data_that_cannot_be_read_are_said_by_every_command_that_needs_them(
     trained: Study, undisturbed: Any, fault: str
 ) -> None:
-    images = trained.data / "normal.npy"
-    kept = trained.folder / "kept"
-    shutil.copytree(trained.data, kept)
-    if fault == "changed":
-        np.save(images, np.load(images) + np.uint8(1))
-    elif fault == "gone":
-        images.unlink()
-    elif fault == "cut short":
+    kept = shutil.copytree(trained.data, trained.folder / "kept")
+    if fault == "cut short":
+        images = trained.data / "normal.npy"
         images.write_bytes(images.read_bytes()[:1000])
     else:
         shutil.rmtree(trained.data)
     (trained.home / "mine" / "weights").rename(trained.folder / "weights")
-    for command in (("resume",), ("evaluate",), ("export",)):
-        said(trained.call(*command, "mine"), "xrays")
+    for command in ("resume", "evaluate", "export"):
+        said(trained.call(command, "mine"), "xrays")
     said(trained.call("reproduce", "mine", "1"), "xrays")
     assert trained.shown() == undisturbed
     shutil.rmtree(trained.data, ignore_errors=True)
