@@ -315,15 +315,10 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "storage": summary.storage,
         "score": {"name": summary.record.metric, "direction": score.kind.direction},
         "window": summary.record.window or None,
-        "data": {
-            "name": data.name,
-            "fingerprint": data.fingerprint,
-            "is_phantom": data.is_phantom,
-            "n_train": data.n_train,
-            "n_validation": data.n_validation,
-            "n_test": data.n_test,
-            "notes": list(data.notes),
-        },
+        "data": _fields(
+            data,
+            *("name", "fingerprint", "is_phantom", "n_train", "n_validation", "n_test", "notes"),
+        ),
         "baselines": dict(summary.baselines),
         "configurations": [
             {"number": c.number, **_configuration(c)} for c in summary.configurations
@@ -383,21 +378,15 @@ def _configuration(configuration: Configuration) -> dict[str, Any]:
         "high": score.high if score else None,
         "fresh": configuration.fresh and _interval(configuration.fresh),
         "repeats": [
-            {
-                "trial": r.trial,
-                "repeat": r.number,
-                "seed": r.seed,
-                "fold": r.fold,
-                "state": r.state,
-                "score": r.score,
-                "epochs": r.n_epochs,
-                "seconds": r.seconds,
-                "reason": r.reason,
-                "metrics": {split: dict(values) for split, values in r.metrics.items()},
-            }
+            {"repeat": r.number, "epochs": r.n_epochs}
+            | _fields(r, "trial", "seed", "fold", "state", "score", "seconds", "reason", "metrics")
             for r in configuration.repeats
         ],
     }
+
+
+def _fields(record: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
 
 
 def _interval(interval: Interval) -> dict[str, Any]:
