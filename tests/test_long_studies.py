@@ -97,9 +97,9 @@ def test_a_search_says_what_its_figures_and_tables_leave_out(search: Long) -> No
 def test_a_grid_says_what_its_figures_its_verdict_and_its_signs_leave_out(grid: Long) -> None:
     for said in (
         "Of 400 configurations the best 81 are drawn.",
-        "only the 15 with the best means are compared here, corrected for all 79,800 pairs",
+        "Only the 15 values with the best means are compared, corrected for all 79,800 pairs",
         "corrected for the number of pairs (Bonferroni)",
-        "Only the best 100 of 400 configurations were checked for signs of trouble.",
+        "Only the best 100 of 400 configurations were checked.",
         "200 more configurations are left out here",
     ):
         assert said in grid.text

@@ -28,11 +28,11 @@ _LEAST_SPREAD: Final = 0.1
 
 def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
     """Return what is suspicious about a grid's configurations, or a search's best."""
-    is_grid = summary.record.kind == "grid"
+    is_grid, n = summary.record.kind == "grid", len(summary.configurations)
     chosen = list(summary.configurations)
     if not is_grid:
         chosen = [summary.best] if summary.best else []
-    elif len(chosen) > MOST:
+    elif n > MOST:
         # Each has its run files, which have to be read.
         chosen = sorted(chosen, key=summary.rank, reverse=True)[:MOST]
     trainings = [
@@ -41,15 +41,10 @@ def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
         for repeat in c.repeats
         if repeat.run and (run := runs.read(repeat.run))
     ]
-    return check_trainings(trainings, majority=summary.baselines.get("majority class"))
-
-
-def scope(summary: StudySummary) -> str:
-    """Say how many configurations of a very large grid are checked; "" where all are."""
-    n = len(summary.configurations)
-    if summary.record.kind != "grid" or n <= MOST:
-        return ""
-    return f"Only the best {MOST} of {n:,} configurations were checked for signs of trouble."
+    said = check_trainings(trainings, majority=summary.baselines.get("majority class"))
+    if is_grid and n > MOST:
+        said.append(f"Only the best {MOST} of {n:,} configurations were checked.")
+    return said
 
 
 def check_trainings(trainings: Sequence[Training], *, majority: float | None) -> list[str]:

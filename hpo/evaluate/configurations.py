@@ -218,7 +218,7 @@ def _read(store: RunStore, repeat: Repeat, n_test: int) -> Run | str:
         if len(run.test_probabilities) != n_test:
             n_answers = len(run.test_probabilities)
             return f"{path} has answers to {n_answers} of {n_test} test images."
-        if not all(map(math.isfinite, run.test_probabilities)):
+        if not all(map(math.isfinite, run.validation_probabilities + run.test_probabilities)):
             return f"{path} has probabilities that are not finite: the training diverged."
         return run
     if not path.is_file():

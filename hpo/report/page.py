@@ -13,7 +13,7 @@ import jinja2
 import optuna
 
 from hpo.evaluate import Evaluation, read_evaluation
-from hpo.evaluate.checks import check_study, scope
+from hpo.evaluate.checks import check_study
 from hpo.evaluate.learning_curves import LearningCurves, compare_curves
 from hpo.evaluate.studies import Comparison
 from hpo.files import write_page
@@ -79,7 +79,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
             "notes": sections.notes(summary),
             "finalists": finalists_table(summary),
             "finalists_verdict": sections.finalists_verdict(summary),
-            "signs": [*check_study(summary, runs), *filter(None, [scope(summary)])],
+            "signs": check_study(summary, runs),
             "verdict": sections.verdict(summary),
             "stress": stress,
             "stress_figure": sections.stress_figure(stress) if stress else None,

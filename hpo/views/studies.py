@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Final, Literal
 
 from hpo import space as spaces
-from hpo.evaluate.checks import check_study, scope
+from hpo.evaluate.checks import check_study
 from hpo.evaluate.learning_curves import LearningCurves
 from hpo.evaluate.studies import Comparison
 from hpo.space.records import short_text
@@ -46,7 +46,6 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
         said += [summary.verdict.basis] if summary.verdict.basis and summary.headline else []
     last = (
         *(f"Warning: {sign}" for sign in check_study(summary, runs)),
-        *filter(None, [scope(summary)]),
         *notes(summary, n_more),
     )
     title = (

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", action="append", default=[], metavar="SWEEP", help="report_a:loss or report_a")
     add("--epochs", type=int, help="for a quick try; leaves out the sweeps of epochs")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="for a quick try")
-    add("--search", action="store_true", help="with a part too: a search beside the reports")
+    add("--search", action="store_true", help="add the default search to a part as well")
     add("--out", type=Path, help="default: RESULTS.md; a part or a quick try is printed")
     add("--storage", default=os.environ.get("HPO_STORAGE", DEFAULT_URL), metavar="URL")
     add("--device", default="auto")
