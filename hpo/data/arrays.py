@@ -155,7 +155,7 @@ def read_archive(path: Path) -> Source:
     except Exception as problem:  # Archives are damaged, encrypted, … in any way.
         raise _damaged(path, problem) from None
     if faults:
-        raise DataError(fault_list(f"{path} is no MedMNIST archive of two classes:", faults))
+        raise DataError(fault_list(f"{path} is not a MedMNIST archive of two classes:", faults))
 
     notes = _left_out(members - known, "Only images and labels of train, val and test are read.")
     return _source(path, path.stem, "MedMNIST archive", parts, (path,), open_member, notes)
@@ -249,9 +249,9 @@ def _read_header(name: str, open_array: _Open) -> _Header:
             reader = _READERS[np.lib.format.read_magic(start)]
             shape, is_fortran, dtype = reader(start)
     except Exception:  # NumPy's parser raises whatever a header makes it stumble over.
-        raise ValueError(f"{name} is no array, or is damaged: its header makes no sense") from None
+        raise ValueError(f"{name} is damaged or not a NumPy array: invalid header") from None
     if not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
-        raise ValueError(f"{name} is damaged: its header claims a shape that no array has")
+        raise ValueError(f"{name} is damaged: its header claims an impossible shape")
     return _Header(dtype, shape, is_fortran, start.tell())
 
 

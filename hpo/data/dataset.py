@@ -133,11 +133,11 @@ class TrainingData:
 
 
 def limit_fault(height: int, width: int, n_images: int = 1) -> str | None:
-    """Say that images are larger or more than are read, None where they are not."""
+    """Say that images are too large or too many; None where they are not."""
     if height * width > MAX_PIXELS:
-        return f"{width} x {height} pixels; at most {MAX_PIXELS:,} are read"
+        return f"{width} x {height} pixels; the limit is {MAX_PIXELS:,} pixels"
     if max(height, width) > MAX_SIDE:
-        return f"{width} x {height} pixels; sides of at most {MAX_SIDE:,} are read"
+        return f"{width} x {height} pixels; the limit is {MAX_SIDE:,} pixels a side"
     if n_images > MAX_IMAGES:
-        return f"{n_images:,} images; at most {MAX_IMAGES:,} are read"
+        return f"{n_images:,} images; the limit is {MAX_IMAGES:,}"
     return None

@@ -54,7 +54,7 @@ def decode(path: Path) -> Stored:
     Colors become the luma of ITU-R 601, and what is transparent is put on black.
 
     Raises:
-        DataError: no image, a damaged one, or one of more pixels than are read.
+        DataError: not an image, or one that is damaged or too large.
     """
     try:
         status = path.stat()
@@ -62,8 +62,7 @@ def decode(path: Path) -> Stored:
             raise ValueError("it is not a regular file")  # A pipe would never end.
         if status.st_size > _MAX_BYTES:
             raise ValueError(
-                f"it has {status.st_size / 1e6:,.0f} MB; at most {_MAX_BYTES / 1e6:.0f} MB are "
-                "read"
+                f"it has {status.st_size / 1e6:,.0f} MB; the limit is {_MAX_BYTES / 1e6:.0f} MB"
             )
         # An open file is not mapped by Pillow, which turns mapped TIFF files wrongly (13.0).
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
@@ -81,7 +80,7 @@ def decode(path: Path) -> Stored:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         reason = f"it has more than {MAX_PIXELS:,} pixels"
     except UnidentifiedImageError:
-        reason = f"it is none of {', '.join(_FORMATS)}"
+        reason = f"its format is not {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
     except FileNotFoundError:
         if not path.is_symlink():
             raise DataError(f"There is no file {path}.") from None
@@ -198,7 +197,7 @@ def _strip_to_gray(image: Image.Image) -> Stored:
             raise ValueError("it holds values outside 0..65535")
         return wide.astype(np.uint16)
     if image.mode == "F":
-        raise ValueError("it holds floating-point values; 8 and 16 bits are read")
+        raise ValueError("it holds floating-point values; save it with 8 or 16 bits")
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, "black")
         return np.asarray(Image.alpha_composite(black, image.convert("RGBA")).convert("L"))

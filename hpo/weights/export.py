@@ -70,8 +70,8 @@ def load(file):
 @torch.inference_mode()
 def ensemble(images):
     """Return the probability of pneumonia (n,): the mean over all repeats."""
-    told = [{_probability(config)} for z in (load(file)(images) for file in files)]
-    return torch.stack(told).mean(0)
+    each = [{_probability(config)} for z in (load(file)(images) for file in files)]
+    return torch.stack(each).mean(0)
 
 
 folder = Path(__file__).parent

@@ -56,8 +56,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     tensors, notes = _find_state(path, _read(path))
     if len(tensors) > MAX_TENSORS:
         raise WeightsError(
-            f"{path} holds {len(tensors):,} tensors; at most {MAX_TENSORS:,} are read: is this "
-            f"the file? {_SAVE_AGAIN}"
+            f"{path} holds {len(tensors):,} tensors; the limit is {MAX_TENSORS:,}. Is this the "
+            f"right file? {_SAVE_AGAIN}"
         )
     for key, tensor in tensors.items():
         if len(key) > _LONGEST_KEY or not key.isprintable():
@@ -131,8 +131,8 @@ def _load(path: Path) -> object:
             named = re.search(r"GLOBAL ([\w.]+)", str(problem))
             what = f"the Python object {named[1]}" if named else "a pickle of Python objects"
             raise WeightsError(
-                f"{path} holds {what}. To read it is to run code from the file: it is refused, "
-                f"and nothing in it was run. {_SAVE_AGAIN}"
+                f"{path} holds {what}. Reading it would run code from the file, so it is "
+                f"refused, and nothing in it was run. {_SAVE_AGAIN}"
             ) from None
 
 
@@ -150,7 +150,7 @@ def _check_archive(path: Path) -> None:
             if entry.file_size > _MAX_PICKLE_BYTES:
                 raise WeightsError(
                     f"{path} holds more than {_MAX_PICKLE_BYTES / 1e6:.0f} MB beside its tensors: "
-                    f"is this the file? {_SAVE_AGAIN}"
+                    f"is this the right file? {_SAVE_AGAIN}"
                 )
             _check_pickle(io.BytesIO(archive.read(entry)))
 
@@ -221,6 +221,7 @@ def _is_state(content: object) -> bool:
 def _check_size(path: Path, n_bytes: int) -> None:
     if n_bytes > MAX_BYTES:
         raise WeightsError(
-            f"{path} holds {n_bytes / 1e9:,.1f} GB; at most {MAX_BYTES / 1e9:.1f} GB are read. A "
-            f"network for X-rays of 256 x 256 pixels has some MB: is this the file? {_SAVE_AGAIN}"
+            f"{path} holds {n_bytes / 1e9:,.1f} GB; the limit is {MAX_BYTES / 1e9:.1f} GB. A "
+            f"network for X-rays of 256 x 256 pixels has some MB: is this the right file? "
+            f"{_SAVE_AGAIN}"
         )

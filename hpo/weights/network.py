@@ -36,7 +36,7 @@ _STATISTICS: Final = ("running_mean", "running_var", "num_batches_tracked")
 _WIDER: Final = {3: ", a Conv1d", 4: ", a Conv2d", 5: ", a Conv3d"}
 _MOST_FAULTS: Final = 20
 _ALLOWED: Final = (
-    "What is read is an nn.Sequential of Linear and BatchNorm1d with activations and Dropout "
+    "Supported is an nn.Sequential of Linear and BatchNorm1d with activations and Dropout "
     "between them, as in the reports."
 )
 
@@ -129,14 +129,15 @@ def open_network(path: Path, unseen: Unseen) -> Network:
         WeightsError: the file cannot be read, or holds another kind of network.
     """
     tensors, notes = read_tensors(path)
-    prefix, layers = _read_layers(path, tensors)
-    faults = list(_faults(prefix, layers))
-    if faults:
-        summary = f"{path} holds tensors that make no network for X-rays:"
-        raise WeightsError(fault_list(summary, _shorten(faults)))
+    prefix, layers, faults = _read_layers(path, tensors)
+    if faults := faults or list(_faults(prefix, layers)):
+        if n_more := len(faults[_MOST_FAULTS:]):  # Of a file that is no network at all.
+            faults[_MOST_FAULTS:] = [f"and {n_more} more"]
+        summary = f"{path} holds another network than those that are supported:"
+        raise WeightsError(f"{fault_list(summary, faults)}\n{_ALLOWED}")
     model, assumed = _assemble(layers, unseen.activation)
     if prefix:
-        assumed.insert(0, f"Every key begins with {prefix}, which is left out.")
+        assumed.insert(0, f"Every key begins with {prefix}: this prefix is ignored.")
     sizes = [_sizes(layer) for layer in layers.values()]
     return Network(
         path=path,
@@ -196,12 +197,13 @@ def _sigmoid_of(outputs: Tensor, unseen: Unseen) -> Tensor:
     return log_odds.sigmoid()
 
 
-def _read_layers(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, dict[int, _Layer]]:
-    """Return what stands before every number, and the layers by their numbers, in order.
+def _read_layers(
+    path: Path, tensors: Mapping[str, Tensor]
+) -> tuple[str, dict[int, _Layer], list[str]]:
+    """Return what every key begins with, the layers by their numbers, and what makes no layer.
 
     Raises:
-        WeightsError: every tensor that belongs to no Linear or BatchNorm1d, every missing one, or
-            keys that are not those of one nn.Sequential.
+        WeightsError: the keys are not those of one nn.Sequential.
     """
     faults = [
         f"{key} {tuple(t.shape)}: {t.dim()} dimensions{_WIDER.get(t.dim(), '')}"
@@ -231,10 +233,7 @@ def _read_layers(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, dict[i
             # torch names each missing, unexpected or unfit tensor on a line after the first.
             reason = str(problem).partition("\n\t")[2].replace("\n\t", " ") or str(problem)
             faults.append(f"{each}: {reason}")
-    if faults:
-        summary = f"{path} holds another kind of network:"
-        raise WeightsError(fault_list(summary, _shorten(faults)) + f"\n{_ALLOWED}")
-    return prefix, layers
+    return prefix, layers, faults
 
 
 def _layer(parts: Mapping[str, Tensor]) -> _Layer:
@@ -270,12 +269,6 @@ def _layer(parts: Mapping[str, Tensor]) -> _Layer:
     return layer
 
 
-def _shorten(faults: list[str]) -> list[str]:
-    """Keep a message readable where the file is no network at all."""
-    rest = len(faults) - _MOST_FAULTS
-    return [*faults[:_MOST_FAULTS], f"and {rest} more"] if rest > 0 else faults
-
-
 def _sizes(layer: _Layer) -> tuple[int, int]:
     """Return how many values a layer takes and gives."""
     if isinstance(layer, nn.Linear):
@@ -302,7 +295,7 @@ def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
     elif not MIN_SIDE <= side <= MAX_SIDE:
         yield (
             f"{names[0]} takes {n_inputs:,} values: {side} x {side} pixels; sides from "
-            f"{MIN_SIDE} to {MAX_SIDE} are read"
+            f"{MIN_SIDE} to {MAX_SIDE} are supported"
         )
     for (one, (_, given)), (other, (taken, _)) in pairwise(zip(names, sizes, strict=True)):
         if given != taken:
@@ -312,8 +305,8 @@ def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
         yield f"{names[-1]} is the last: a Linear with 1 or 2 outputs is missing after it"
     elif last.out_features not in (1, 2):
         yield (
-            f"{names[-1]} gives {last.out_features:,} values: 1 output or 2 (normal, pneumonia) "
-            "are read"
+            f"{names[-1]} gives {last.out_features:,} values: supported are 1 output, or 2 (normal, "
+            "pneumonia)"
         )
 
 
@@ -344,16 +337,22 @@ def _assemble(
         if number in activated:
             modules.append(ACTIVATIONS[activation]())
     notes = [
-        (activated, f"Activation: {activation}, behind {{}}. Weights do not say which."),
-        (bare, "No activation behind {}: the numbers leave no place for one."),
-        (unclear, "Behind {} the activation may stand on either side of BatchNorm: before it."),
-        (crowded, "Behind {} are more than two modules without weights: one activation, Dropout."),
+        (activated, f"Activation: {activation}, after {{}}. Weights do not store which one."),
+        (bare, "No activation after {}: the module numbers leave no room for one."),
+        (
+            unclear,
+            "After {} the activation may be on either side of BatchNorm: assumed before it.",
+        ),
+        (
+            crowded,
+            "More than two modules without weights after {}: assumed one activation, and Dropout.",
+        ),
     ]
     assumed = [text.format(_listed(some)) for some, text in notes if some]
     if first := numbers[0]:
-        before = "a module without weights, taken as Flatten"
+        before = "a module without weights, assumed to be Flatten"
         if first > 1:
-            before = f"{first} modules without weights, taken as Flatten and Dropout"
+            before = f"{first} modules without weights, assumed to be Flatten and Dropout"
         assumed.insert(0, f"Before module {first}: {before}.")
     return nn.Sequential(*modules).eval(), assumed
 
@@ -369,11 +368,11 @@ def _assumed_of_ends(unseen: Unseen, n_outputs: int) -> Iterator[str]:
     text = _SCALE_WORDS.get(scale) or "(pixels / 255 - {}) / {}".format(*scale.split(","))
     yield f"Input: {text} (--input-scale {scale})."
     if unseen.has_sigmoid:
-        yield "A Sigmoid behind the last Linear, and another on top of it (--has-sigmoid)."
+        yield "The network ends in a Sigmoid, and a second sigmoid is applied (--has-sigmoid)."
     elif n_outputs == 1:
         yield (
             "The probability is the sigmoid of the one output, once, whether or not the network "
-            "itself ended in a Sigmoid: weights do not say."
+            "itself ended in a Sigmoid: weights do not store that."
         )
     else:
         yield "The probability is the softmax of the two outputs, the second being pneumonia."

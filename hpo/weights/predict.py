@@ -232,8 +232,9 @@ def _answer_signs(probabilities: Probabilities, threshold: float) -> Iterator[st
     # A network that has not learned gives such values too, but in a narrow range.
     if low >= 0.5 and high <= _SIGMOID_OF_ONE and high - low >= _LEARNED_RANGE:
         yield (
-            f"All probabilities are between {low:.3f} and {high:.3f}, as where a sigmoid is "
-            "applied twice: 0.731 is the sigmoid of 1, 0.5 that of 0. See --has-sigmoid."
+            f"All probabilities are between {low:.3f} and {high:.3f}. This pattern "
+            "appears when a sigmoid is applied twice (0.731 is the sigmoid of 1, 0.5 that of 0): "
+            "see --has-sigmoid."
         )
 
 

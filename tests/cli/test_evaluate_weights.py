@@ -46,11 +46,11 @@ def test_right_answers_are_those_of_the_argmax(
     assert found["metrics"]["accuracy"]["value"] == pytest.approx(n_right(xrays, factor) / 16)
     assert found["architecture"] == "Flatten -> Linear(256, 2)"
     assert any("under the key state_dict" in note for note in found["notes"])
-    assert any("begins with module., which is left out" in note for note in found["notes"])
+    assert any("begins with module.: this prefix is ignored" in note for note in found["notes"])
     shown = hpo(*arguments)
     assert f"{n_right(xrays, factor)} of 16 correct" in shown.out
     assert "bootstrap over 16 patients" in shown.out
-    assert "left out" in shown.err
+    assert "prefix is ignored" in shown.err
     assert ("Every test image is classified as normal" in shown.out) == (scale == "unit")
 
 

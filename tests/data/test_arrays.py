@@ -180,17 +180,17 @@ def _header(shape: str, version: bytes = b"\x01\x00") -> bytes:
 
 
 CLAIMS = [
-    (_header("(-6, 9, 9)"), "claims a shape that no array has"),
-    (_header("(True, 9, 9)"), "claims a shape that no array has"),
-    (_header(f"({'9' * 300}, 9, 9)"), "claims a shape that no array has"),
-    (_header("(100000000000, 9, 9)"), "holds 100,000,000,000 images; at most 500,000"),
-    (_header("(6, 100000, 100000)"), "holds 100000 x 100000 pixels; at most 64,000,000"),
-    (_header("(6, 1, 60000000)"), "holds 60000000 x 1 pixels; sides of at most 20,000"),
-    (_header("(6, 9, 9)", b"\x09\x00"), "its header makes no sense"),
-    (_header("__import__('os').mkdir('exploded')"), "its header makes no sense"),
-    (_header("(" * 3000), "its header makes no sense"),
-    (b"PK\x03\x04", "its header makes no sense"),
-    (b"", "its header makes no sense"),
+    (_header("(-6, 9, 9)"), "claims an impossible shape"),
+    (_header("(True, 9, 9)"), "claims an impossible shape"),
+    (_header(f"({'9' * 300}, 9, 9)"), "claims an impossible shape"),
+    (_header("(100000000000, 9, 9)"), "holds 100,000,000,000 images; the limit is 500,000"),
+    (_header("(6, 100000, 100000)"), "holds 100000 x 100000 pixels; the limit is 64,000,000"),
+    (_header("(6, 1, 60000000)"), "holds 60000000 x 1 pixels; the limit is 20,000"),
+    (_header("(6, 9, 9)", b"\x09\x00"), "invalid header"),
+    (_header("__import__('os').mkdir('exploded')"), "invalid header"),
+    (_header("(" * 3000), "invalid header"),
+    (b"PK\x03\x04", "invalid header"),
+    (b"", "invalid header"),
 ]
 
 
@@ -219,7 +219,7 @@ def test_a_header_that_claims_4_gb_is_not_read_whole(course: Path) -> None:
     with (course / "normal.npy").open("wb") as file:
         file.write(b"\x93NUMPY\x02\x00\xff\xff\xff\xff")
         file.truncate(4 << 30)
-    assert "its header makes no sense" in refusal(course)
+    assert "invalid header" in refusal(course)
 
 
 def test_a_cut_file_is_named(course: Path) -> None:

@@ -103,7 +103,7 @@ def _write_png(file: Path, header: bytes, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("side", "reason"),
     [
-        (8_001, "it has 8001 x 8001 pixels; at most 64,000,000"),
+        (8_001, "it has 8001 x 8001 pixels; the limit is 64,000,000"),
         (10_000, "it has more than 64,000,000 pixels"),
         (100_000, "it has more than 64,000,000 pixels"),
     ],
@@ -129,7 +129,7 @@ def test_16_bit_colors_of_fewer_bits_are_refused(tmp_path: Path) -> None:
         (np.full((2, 2), 0.5, np.float32), "floating-point values"),
         (np.full((2, 2), 1 << 20, np.int32), "outside 0..65535"),
         (np.full((2, 2), -1, np.int32), "outside 0..65535"),
-        (np.zeros((1, 20_001), np.uint8), "20001 x 1 pixels; sides of at most 20,000"),
+        (np.zeros((1, 20_001), np.uint8), "20001 x 1 pixels; the limit is 20,000"),
     ],
 )
 def test_pixels_that_would_wrap_vanish_or_take_memory_are_refused(
@@ -142,9 +142,9 @@ def test_pixels_that_would_wrap_vanish_or_take_memory_are_refused(
 def test_what_is_no_image_is_refused_and_never_run_or_waited_for(tmp_path: Path) -> None:
     file = tmp_path / "x.png"
     file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
-    assert "cannot be read as an image: it is none of JPEG" in refusal(file)
+    assert "cannot be read as an image: its format is not JPEG" in refusal(file)
     os.truncate(file, 10**12)
-    assert "1,000,000 MB; at most 40 MB" in refusal(file)
+    assert "1,000,000 MB; the limit is 40 MB" in refusal(file)
     file.unlink()
     assert refusal(file) == f"There is no file {file}."
     os.mkfifo(file)

@@ -112,8 +112,11 @@ def test_a_plain_pickle_with_code_is_refused_and_not_run(tmp_path: Path, protoco
         ({"1.weight": torch.zeros(2, 2).to_sparse()}, "torch.sparse_coo"),
         ({"1.weight": torch.zeros(2, device="meta")}, "on meta"),
         ({"1.weight": torch.zeros(2, dtype=torch.complex64)}, "torch.complex64"),
-        ({"1.weight": torch.zeros(1).as_strided((1 << 20, 1 << 20), (0, 0))}, "at most 1.2 GB"),
-        ({f"{i}.bias": torch.zeros(1) for i in range(1_001)}, "1,001 tensors; at most 1,000"),
+        (
+            {"1.weight": torch.zeros(1).as_strided((1 << 20, 1 << 20), (0, 0))},
+            "the limit is 1.2 GB",
+        ),
+        ({f"{i}.bias": torch.zeros(1) for i in range(1_001)}, "1,001 tensors; the limit is 1,000"),
         ({"9" * 5000 + ".weight": torch.zeros(1, 64)}, "holds a tensor named '999"),
         ({"\x1b[2J.weight": torch.zeros(1, 64)}, r"holds a tensor named '\x1b[2J"),
     ],
@@ -163,12 +166,12 @@ def test_too_large_a_file_is_refused_before_it_is_read(
     large, packed = tmp_path / "large.pt", tmp_path / "packed.pt"
     with large.open("wb") as file:
         file.truncate(files.MAX_BYTES + 1)
-    assert "at most 1.2 GB" in refusal(large)
+    assert "the limit is 1.2 GB" in refusal(large)
     replace_pickle(save(STATE), packed, b"\x80\x02" + b"]" * 3_000_000)
     assert packed.stat().st_size < 100_000
     assert "more than 2 MB beside its tensors" in refusal(packed)
     monkeypatch.setattr(files, "MAX_BYTES", 1_000_000)
-    assert "at most 0.0 GB" in refusal(packed)
+    assert "the limit is 0.0 GB" in refusal(packed)
 
 
 def test_safetensors_whose_header_begins_like_a_pickle_are_read(tmp_path: Path) -> None:

@@ -73,7 +73,9 @@ def test_it_gives_what_the_sequential_gives(
     log_odds = z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
     wanted = 1 / (1 + np.exp(-log_odds))
     np.testing.assert_allclose(found.probabilities(PIXELS), wanted, rtol=1e-4, atol=1e-6)
-    assert (f"Every key begins with {prefix}, which is left out." in found.notes) == bool(prefix)
+    assert (f"Every key begins with {prefix}: this prefix is ignored." in found.notes) == bool(
+        prefix
+    )
 
 
 def test_the_network_of_the_reports_is_found() -> None:
@@ -84,8 +86,8 @@ def test_the_network_of_the_reports_is_found() -> None:
     )
     assert network.side == 8
     assert network.notes[:2] == (
-        "Before module 1: a module without weights, taken as Flatten.",
-        "Activation: relu, behind modules 2 and 6. Weights do not say which.",
+        "Before module 1: a module without weights, assumed to be Flatten.",
+        "Activation: relu, after modules 2 and 6. Weights do not store which one.",
     )
 
 
@@ -102,23 +104,23 @@ HIDDEN, LAST = nn.Linear(64, 6), nn.Linear(6, 1)
         (
             [HIDDEN, nn.ReLU(), _norm(), LAST],
             "relu -> BatchNorm1d(6) -> Linear",
-            "behind module 0",
+            "after module 0",
         ),
         (
             [HIDDEN, nn.ReLU(), _norm(), nn.Dropout(), LAST],
             "relu -> BatchNorm1d",
-            "Behind module 0 the activation may stand on either side",
+            "After module 0 the activation may be on either side",
         ),
-        ([HIDDEN, _norm(), LAST], "(6) -> Linear", "No activation behind module 1: the numbers"),
+        ([HIDDEN, _norm(), LAST], "(6) -> Linear", "No activation after module 1: the module"),
         (
             [nn.Flatten(), nn.Dropout(), HIDDEN, nn.ReLU(), nn.Dropout(), nn.Identity(), LAST],
             "Flatten -> Linear(64, 6) -> relu -> Linear",
-            "Behind module 2 are more than two modules",
+            "More than two modules without weights after module 2",
         ),
         (
             [nn.Flatten(), nn.Dropout(), HIDDEN, nn.ReLU(), LAST],
             "Flatten -> Linear(64, 6)",
-            "Before module 2: 2 modules without weights, taken as Flatten and Dropout.",
+            "Before module 2: 2 modules without weights, assumed to be Flatten and Dropout.",
         ),
         (
             [nn.Flatten(), _norm(64), nn.Dropout(), nn.Linear(64, 1)],
@@ -141,7 +143,7 @@ def test_what_was_assumed_is_said(has_sigmoid: bool) -> None:
     notes = " ".join(opened(reports_network(), unseen).notes)
     assert "Activation: gelu" in notes
     assert "pixels 0..255 (--input-scale raw)" in notes
-    assert ("another on top of it" in notes) == has_sigmoid
+    assert ("a second sigmoid" in notes) == has_sigmoid
 
 
 def test_half_precision_becomes_float32() -> None:
@@ -155,7 +157,7 @@ def test_half_precision_becomes_float32() -> None:
         ([nn.Linear(60, 1)], ["0.weight (1, 60)", "no square image"]),
         ([nn.Linear(3 * 32 * 32, 1)], ["3,072", "3 x 32 x 32 would be color images"]),
         ([nn.Linear(9, 1)], ["3 x 3 pixels", "from 8 to 1024"]),
-        ([nn.Linear(64, 3)], ["0.weight (3, 64) gives 3 values", "1 output or 2"]),
+        ([nn.Linear(64, 3)], ["0.weight (3, 64) gives 3 values", "supported are 1 output, or 2"]),
         (
             [nn.Linear(64, 5), nn.ReLU(), nn.Linear(6, 1)],
             ["2.weight (1, 6) takes 6 values, but 0.weight (5, 64) before it gives 5"],

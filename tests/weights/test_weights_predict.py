@@ -113,7 +113,7 @@ def test_one_sided_answers_a_wrong_threshold_and_a_second_sigmoid_are_said(
     assert "accuracy would be 100.0 %" in signs
     assert evaluate_weights(weights(100), data).signs == ()
     signs = " ".join(evaluate_weights(weights(100), data, unseen=Unseen(has_sigmoid=True)).signs)
-    assert "as where a sigmoid is applied twice" in signs
+    assert "appears when a sigmoid is applied twice" in signs
 
 
 def test_a_test_split_that_is_empty_or_has_one_class_is_refused(
