@@ -71,27 +71,32 @@ def test_the_test_is_opened_on_the_data_that_were_trained_on(
         assert hpo(*GRID, *ONE, "--data", xrays, "--test", "--json").json["n_openings"] == 1
 
 
-@pytest.mark.parametrize("command", ASKED)
-def test_every_command_that_reads_the_data_refuses_others_and_offers_to_record_the_new_place(
-    hpo: Hpo, moved: Path, command: str
+def test_every_command_that_reads_the_data_offers_and_takes_their_new_place(
+    hpo: Hpo, moved: Path
 ) -> None:
-    before, images = recorded(), np.load(moved / "test_normal.npy")
-    np.save(moved / "test_normal.npy", make_images(8, is_ill=False, seed=77))
-    assert "are not what they were" in said(hpo(*ASKED[command], "--data", moved))
-    assert hpo(*GRID, *TWO, "--data", moved, "--dry-run").code == 1
-    np.save(moved / "test_normal.npy", images)
-    assert hpo(*GRID, *TWO, "--data", moved, "--dry-run").code == 0
-    assert recorded() == before
-    assert hpo("show", "mine", "--json").json["n_openings"] == 0
-    lost = said(hpo(*ASKED[command]))
-    assert "There is no" in lost
-    assert "HPO_DATA" not in lost
-    offer = shlex.split(lost.rpartition("trains nothing: hpo ")[2])
-    if command == "resume":  # The option by itself records the new place as well.
-        offer = [*ASKED[command], "--data", "PATH"]
-    assert hpo(*(str(moved) if word == "PATH" else word for word in offer)).code == 0
-    assert recorded()["data"]["path"] == str(moved)
-    assert hpo(*ASKED[command]).code == 0
+    for n, command in enumerate(ASKED.values()):
+        moved = moved.rename(moved.with_name(f"offered place {n}"))
+        lost = said(hpo(*command))
+        assert "There is no" in lost
+        assert "HPO_DATA" not in lost
+        offer = shlex.split(lost.rpartition("trains nothing: hpo ")[2])
+        assert hpo(*[str(moved) if word == "PATH" else word for word in offer]).code == 0
+        assert hpo(*command).code == 0
+
+        before, n_openings = recorded(), hpo("show", "mine", "--json").json["n_openings"]
+        moved = moved.rename(moved.with_name(f"other place {n}"))
+        images = np.load(moved / "test_normal.npy")
+        np.save(moved / "test_normal.npy", make_images(8, is_ill=False, seed=77))
+        assert "are not what they were" in said(hpo(*command, "--data", moved))
+        assert hpo(*GRID, *TWO, "--data", moved, "--dry-run").code == 1
+        np.save(moved / "test_normal.npy", images)
+        assert hpo(*GRID, *TWO, "--data", moved, "--dry-run").code == 0
+        assert recorded() == before
+        assert hpo("show", "mine", "--json").json["n_openings"] == n_openings
+        answer = hpo(*command, "--data", moved)
+        assert answer.code == 0, answer.err
+        assert recorded()["data"]["path"] == str(moved)
+        assert hpo(*command).code == 0
 
 
 def test_the_environment_does_not_move_the_data_of_a_study(

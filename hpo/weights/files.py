@@ -98,42 +98,37 @@ def _read(path: Path) -> object:
         raise WeightsError(f"{path} cannot be read: {problem.strerror}. {_ALLOWED}") from None
     _check_size(path, n_bytes)
     try:
-        if head.startswith(b"PK\x03\x04"):
-            _check_archive(path)
-            return _load(path)
-        # The length of the header comes first, and may begin with the byte of a pickle.
+        # The length of a header comes first, and may begin with the byte of a pickle.
         if head[8:] == b"{" and int.from_bytes(head[:8], "little") < _LONGEST_HEADER:
             return load_file(path)
-        if head.startswith(b"\x80"):
+        if head.startswith(b"PK\x03\x04"):
+            _check_archive(path)
+        elif head.startswith(b"\x80"):
             with path.open("rb") as file:
                 start = io.BytesIO(file.read(_MAX_PICKLE_BYTES))
             for _ in range(_N_LEGACY):
                 _check_pickle(start)
-            return _load(path)
+        else:
+            what = "holds no weights that can be read" if n_bytes else "is empty"
+            raise WeightsError(f"{path} {what}. {_ALLOWED}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
-    except Exception as problem:  # Readers stumble over damage in any way.
+    except pickle.UnpicklingError as problem:
+        named = re.search(r"GLOBAL ([\w.]+)", str(problem))
+        what = f"the Python object {named[1]}" if named else "a pickle of Python objects"
+        raise WeightsError(
+            f"{path} holds {what}. Reading it would run code from the file, so it is refused, and "
+            f"nothing in it was run. {_SAVE_AGAIN}"
+        ) from None
+    except Exception as problem:  # Readers raise whatever damage makes them stumble over.
         reason = str(problem).partition("\n")[0][:_LONGEST_REASON] or type(problem).__name__
         raise WeightsError(
             f"{path} is cut short, damaged or was not written by torch.save: {reason}. Nothing in "
             f"it was run. Copy or download it again. {_SAVE_AGAIN}"
         ) from None
-    what = "holds no weights that can be read" if n_bytes else "is empty"
-    raise WeightsError(f"{path} {what}. {_ALLOWED}")
-
-
-def _load(path: Path) -> object:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as problem:
-            named = re.search(r"GLOBAL ([\w.]+)", str(problem))
-            what = f"the Python object {named[1]}" if named else "a pickle of Python objects"
-            raise WeightsError(
-                f"{path} holds {what}. Reading it would run code from the file, so it is "
-                f"refused, and nothing in it was run. {_SAVE_AGAIN}"
-            ) from None
 
 
 def _check_archive(path: Path) -> None:

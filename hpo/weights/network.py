@@ -305,8 +305,8 @@ def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
         yield f"{names[-1]} is the last: a Linear with 1 or 2 outputs is missing after it"
     elif last.out_features not in (1, 2):
         yield (
-            f"{names[-1]} gives {last.out_features:,} values: supported are 1 output, or 2 (normal, "
-            "pneumonia)"
+            f"{names[-1]} gives {last.out_features:,} values: supported are 1 output, or 2 "
+            "(normal, pneumonia)"
         )
 
 
