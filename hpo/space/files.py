@@ -196,7 +196,7 @@ def _faults_of_search(search: Mapping[str, Parameter], base: TrainingConfig) -> 
                 yield f"{place} is not searched. Add it to [search]."
                 continue
             for label in labels:
-                if not search[other].contains(label):
+                if search[other].find(label) is None:
                     yield f"{place} = {value_text(label)} is not among the searched values."
 
 

@@ -335,10 +335,16 @@ class Range(BaseModel):
             return range(self.low, self.high + 1, self.step)
         return [self.low] if self.low == self.high else None
 
-    def contains(self, label: object) -> bool:
+    def find(self, label: object) -> Scalar | None:
+        """Return the label in the parameter's own type, None where it does not have it."""
+        if isinstance(label, bool) or not isinstance(label, int | float):
+            return None
         if isinstance(self.low, int):
-            return type(label) is int and label in range(self.low, self.high + 1, self.step)
-        return type(label) in (int, float) and bool(self.low <= label <= self.high)
+            is_there = isinstance(label, int) and label in range(
+                self.low, self.high + 1, self.step
+            )
+            return int(label) if is_there else None
+        return float(label) if self.low <= label <= self.high else None
 
 
 class Choices(BaseModel):
@@ -359,8 +365,9 @@ class Choices(BaseModel):
     def labels(self) -> tuple[Scalar, ...]:
         return tuple(label_of(value) for value in self.choices)
 
-    def contains(self, label: object) -> bool:
-        return label in self.labels
+    def find(self, label: object) -> Scalar | None:
+        """Return the label in the parameter's own type, None where it does not have it."""
+        return next((own for own in self.labels if own == label), None)
 
 
 Parameter: TypeAlias = Range | Choices

@@ -34,7 +34,13 @@ def resolve(space: Space, params: Mapping[str, Scalar]) -> TrainingConfig:
     for name, label in params.items():
         if name not in searched:
             raise UsageError(f"{name} is not searched in the space {space.name}.")
-        changes[name] = _value(searched[name], label)
+        parameter = searched[name]
+        if parameter.find(label) is None:
+            raise UsageError(f"{name} = {value_text(label)} is not among the searched values.")
+        if isinstance(parameter, Choices):
+            changes[name] = parameter.choices[parameter.labels.index(label)]
+        else:
+            changes[name] = read_value(name, label)
     if "dropout" in changes:
         n_layers = len(apply(space.base, changes | {"dropout": 0.0}).hidden)
         changes["dropout"] = fit_dropout(changes["dropout"], n_layers)
@@ -54,15 +60,11 @@ def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
     for parameter in space.search:
         if not is_active(parameter, params):
             continue
-        if parameter.name in asked:
-            label = _as_recorded(parameter, asked[parameter.name])
-        else:
-            label = _label(parameter, space.base)
-            if label is None:
-                label = _nearest(parameter, space.base)
+        name = parameter.name
+        label = parameter.find(asked[name]) if name in asked else _nearest(parameter, space.base)
         if label is None:
             return None
-        params[parameter.name] = label
+        params[name] = label
     try:
         return Cell(params, resolve(space, params))
     except ConfigError:
@@ -99,42 +101,18 @@ def _all_params(
             yield from _all_params(rest, {**chosen, first.name: label})
 
 
-def _value(parameter: Parameter, label: Scalar) -> Value:
-    if not parameter.contains(label):
-        raise UsageError(
-            f"{parameter.name} = {value_text(label)} is not among the searched values."
-        )
-    if isinstance(parameter, Choices):
-        value: Value = parameter.choices[parameter.labels.index(label)]
-        return value
-    return read_value(parameter.name, label)
-
-
-def _label(parameter: Parameter, config: TrainingConfig) -> Scalar | None:
-    """Return the label that the parameter has in a configuration, None if it cannot have it.
+def _nearest(parameter: Parameter, base: TrainingConfig) -> Scalar | None:
+    """Return the label that the base has, else the nearest number, None where there is none.
 
     A dropout per layer that is the same in every layer also counts as that one number.
     """
-    labels = [current_label(config, parameter.name)]
-    if parameter.name == "dropout" and len(set(config.dropout_per_layer)) == 1:
-        labels.append(config.dropout_per_layer[0])
-    return next((label for label in labels if parameter.contains(label)), None)
-
-
-def _as_recorded(parameter: Parameter, value: Any) -> Scalar | None:
-    """Return a value in the parameter's own type, None where it cannot have it."""
-    if not parameter.contains(value):
-        return None
-    if isinstance(parameter, Choices):
-        return parameter.labels[parameter.labels.index(value)]
-    label: Scalar = type(parameter.low)(value)
-    return label
-
-
-def _nearest(parameter: Parameter, base: TrainingConfig) -> Scalar | None:
-    """Return the number of a domain that is nearest to the base's; None for other values."""
-    value = current_label(base, parameter.name)
-    labels = parameter.labels
+    own = [current_label(base, parameter.name)]
+    if parameter.name == "dropout" and len(set(base.dropout_per_layer)) == 1:
+        own.append(base.dropout_per_layer[0])
+    for label in own:
+        if (found := parameter.find(label)) is not None:
+            return found
+    labels, value = parameter.labels, own[0]
     if labels is None and isinstance(parameter, Range):
         labels = [parameter.low, parameter.high]  # A value outside is beyond one of the ends.
     if isinstance(value, bool | str | None):

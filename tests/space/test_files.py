@@ -113,8 +113,8 @@ def test_a_parameter_comes_after_those_its_conditions_name(space_from: SpaceFrom
 def test_a_parameter_knows_what_it_contains(
     parameter: Range | Choices, inside: list[object], outside: list[object]
 ) -> None:
-    assert [label for label in inside if not parameter.contains(label)] == []
-    assert [label for label in outside if parameter.contains(label)] == []
+    assert [parameter.find(label) for label in inside] == inside
+    assert [label for label in outside if parameter.find(label) is not None] == []
 
 
 @pytest.mark.parametrize(
