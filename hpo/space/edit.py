@@ -39,7 +39,7 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
     Raises:
         UsageError: unknown names, values that cannot be used; all faults at once.
     """
-    raw = {n: parse_value(n, v) if isinstance(v, str) else v for n, v in values.items()}
+    raw = {n: parse_value(v) if isinstance(v, str) else v for n, v in values.items()}
     found: list[str] = []
     if epochs is not None and raw.setdefault("epochs", epochs) != epochs:
         found.append(f"--set epochs={values['epochs']} and --epochs {epochs} differ. Keep one.")
@@ -75,7 +75,7 @@ def with_values(space: Space, texts: Mapping[str, str]) -> Space:
         if name not in NAMES:
             found.append(unknown_name(name))
             continue
-        values = [parse_value(name, part) for part in _COMMA.split(text)]
+        values = [parse_value(part) for part in _COMMA.split(text)]
         changes = sweeps[name].set if name in sweeps else {}
         try:
             sweeps[name] = Sweep.model_validate({"name": name, "values": values, "set": changes})

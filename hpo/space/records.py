@@ -50,7 +50,6 @@ _Fields: Final = create_model(
 )
 NAMES: Final = tuple(_Fields.model_fields)
 """Every name that a space may use, in the one order that no file's order changes."""
-_LISTS: Final = ("hidden", "dropout", "milestones")
 _SHAPE: Final = ("layers", "width")
 
 
@@ -62,17 +61,16 @@ def unknown_name(name: str) -> str:
     return unknown_field(name, NAMES)
 
 
-def parse_value(name: str, text: str) -> object:
+def parse_value(text: str) -> object:
     """Read a value from the command line: `0.5`, `true`, `64-64-64` or `[0.9, 0.8]`.
 
     What it may be is checked by `read_fields`.
     """
     text = text.strip()
-    if name in _LISTS:
-        inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-        parts = re.split("," if "," in inner else r"(?<=[\d.])-", inner)
-        if len(parts) > 1 or inner != text:
-            return [_parse_scalar(part.strip()) for part in parts]
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    parts = re.split("," if "," in inner else r"(?<=[\d.])-", inner)
+    if len(parts) > 1 or inner != text:
+        return [_parse_scalar(part.strip()) for part in parts]
     return _parse_scalar(text)
 
 
@@ -268,7 +266,7 @@ def _read_conditions(raw: object) -> Conditions:
     for name, items in raw.items():
         for item in items if isinstance(items, list | tuple) else [items]:
             try:  # A list is written as its label, `64-64`.
-                value = parse_value(name, item) if isinstance(item, str) else item
+                value = parse_value(item) if isinstance(item, str) else item
                 labels[name].add(label_of(read_value(name, value)))
             except ValueError as error:
                 found += error.args
