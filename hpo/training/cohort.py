@@ -78,6 +78,7 @@ def open_cohort(lanes: Sequence[Lane], scratch: Scratch) -> Cohort:
     """Stack the lanes, and draw the order and the dropout of their next epoch."""
     one, device = lanes[0], lanes[0].seeds.device
     parameters = torch.cat([lane.parameters.row for lane in lanes])
+    trains = [lane.data.train for lane in lanes]
 
     def stacked(values: Sequence[Sequence[float]]) -> Tensor:
         return torch.tensor(values, dtype=parameters.dtype, device=device)
@@ -93,22 +94,19 @@ def open_cohort(lanes: Sequence[Lane], scratch: Scratch) -> Cohort:
             statistics=torch.cat([lane.parameters.statistics for lane in lanes]),
         ),
         labels=one.data.labels.to(parameters.dtype),
-        orders=tuple(_order(lane) for lane in lanes),
+        orders=tuple(
+            train[order(lane.seeds, len(train), ORDER, lane.progress.epoch)[0]]
+            for lane, train in zip(lanes, trains, strict=True)
+        ),
         keep=tuple(_keep(lanes, layer) for layer in range(len(one.config.hidden))),
         keep_scale=stacked(
             [[1 / (1 - p) for p in lane.config.dropout_per_layer] for lane in lanes]
         ),
         smoothing=stacked([[lane.config.label_smoothing] for lane in lanes]),
         gamma=stacked([[lane.config.focal_gamma] for lane in lanes]),
-        measured=parameters.new_zeros(2, len(lanes), max(len(lane.data.train) for lane in lanes)),
+        measured=parameters.new_zeros(2, len(lanes), max(map(len, trains))),
         scratch=scratch,
     )
-
-
-def _order(lane: Lane) -> Tensor:
-    """Return the lane's training images in the order of this epoch."""
-    train = lane.data.train
-    return train[order(lane.seeds, len(train), ORDER, lane.progress.epoch)[0]]
 
 
 def _keep(lanes: Sequence[Lane], layer: int) -> Tensor | None:

@@ -111,12 +111,7 @@ def use_huge_pages() -> None:
 
 @contextmanager
 def translate_errors(config: TrainingConfig, device: Device) -> Iterator[None]:
-    """Turn errors of the device into a message with sizes and what to do.
-
-    Raises:
-        OutOfMemoryError: there is not enough memory on the device.
-        DeviceError: the device is gone.
-    """
+    """Turn a lack of memory, and a device that is gone, into an error that says what to do."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -43,11 +43,7 @@ class LaneData:
 
 
 def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
-    """Check that the configuration can be trained on this fold.
-
-    Raises:
-        TrainingError: a batch is larger than the training images.
-    """
+    """Raise a TrainingError where a batch is larger than the training images of this fold."""
     n_train = len(data.fold(fold).train)
     if config.batch_size > n_train:
         raise TrainingError(
@@ -67,11 +63,7 @@ class Images:
         self._stressed: dict[int, Tensor] = {}
 
     def place(self, config: TrainingConfig, fold: int) -> LaneData:
-        """Return the images of one lane.
-
-        Raises:
-            TrainingError: a batch is larger than the training images of the fold.
-        """
+        """Return the images of one lane."""
         check_fits(self._data, config, fold)
         data, split, device = self._data, self._data.fold(fold), self._device.torch
         size = config.image_size

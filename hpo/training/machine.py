@@ -50,11 +50,7 @@ _MEMORY_FILES: Final = (
 
 
 def check_names(device: str, precision: str) -> None:
-    """Check the words alone; `hpo.training.device.choose` asks torch whether the device exists.
-
-    Raises:
-        UsageError: a word that is not the name of a device or precision.
-    """
+    """Check the words alone; `hpo.training.device.choose` asks torch whether the device exists."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UsageError(f"--device takes auto, cpu, cuda or cuda:N, but got {device!r}.")
     if precision not in PRECISIONS:
@@ -161,7 +157,9 @@ def _quota(group: Path) -> float:
 def _group_bytes(group: Path) -> float:
     """Return how much more memory a group allows; the system drops the cache of files first."""
     left = []
-    statistics = dict(line.partition(" ")[::2] for line in _lines(group / "memory.stat"))
+    statistics = dict(
+        line.partition(" ")[::2] for line in _read(group / "memory.stat").splitlines()
+    )
     for limit, used, cache in _MEMORY_FILES:
         most, taken = _number(_read(group / limit)), _number(_read(group / used))
         if most < math.inf and taken < math.inf:
@@ -171,7 +169,7 @@ def _group_bytes(group: Path) -> float:
 
 
 def _host_bytes() -> int:
-    for line in _lines(_PROC / "meminfo"):
+    for line in _read(_PROC / "meminfo").splitlines():
         name, _, value = line.partition(":")
         if name == "MemAvailable":
             return int(value.split()[0]) * 1024
@@ -179,10 +177,6 @@ def _host_bytes() -> int:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return 4 << 30
-
-
-def _lines(path: Path) -> list[str]:
-    return _read(path).splitlines()
 
 
 def _read(path: Path) -> str:

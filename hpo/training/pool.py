@@ -13,10 +13,10 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from statistics import fmean
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -32,9 +32,6 @@ from hpo.training.machine import epoch_cost
 from hpo.training.progress import root_of
 from hpo.training.stack import FOLD
 
-# Several processes fill the cores already; more threads would wait for each other.
-_ONE_THREAD: Final[Mapping[str, str]] = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
 _Replies: TypeAlias = "queue.SimpleQueue[tuple[Process, Any]]"
 
 
@@ -48,14 +45,15 @@ class Process:
     def __init__(self, replies: _Replies, *, pixels: int, gpu: str | None) -> None:
         self.lanes: dict[int, float] = {}
         self.is_busy = False
+        # Processes fill the cores already; several threads in each would wait for one another.
+        own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": ""}
+        if gpu:
+            own["CUDA_VISIBLE_DEVICES"] = gpu
         self._child = subprocess.Popen(
             command("hpo.training.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ
-            | _ONE_THREAD
-            | {"PYTHONPATH": ""}
-            | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}),
+            env=os.environ | own,
             pass_fds=[pixels],
             # Ctrl-C is for the parent, which ends its processes itself.
             start_new_session=True,
@@ -86,18 +84,16 @@ class Process:
             while True:
                 replies.put((self, pickle.load(self._child.stdout)))
         code = self._child.wait()
+        error = DeviceError(
+            f"A training process ended with exit code {code}; its last lines above say why. "
+            "Finished trainings are kept: run the same command again to continue."
+        )
         if code == -signal.SIGKILL:
-            text = (
+            error = OutOfMemoryError(
                 "A training process was killed, which the system does when memory runs out. Use "
                 "fewer trainings at a time (--lanes), a smaller network or smaller images."
             )
-            replies.put((self, OutOfMemoryError(text)))
-        else:
-            text = (
-                f"A training process ended with exit code {code}; its last lines above say why. "
-                "Finished trainings are kept: run the same command again to continue."
-            )
-            replies.put((self, DeviceError(text)))
+        replies.put((self, error))
 
 
 class Pool:
@@ -242,11 +238,6 @@ def seconds_side_by_side(
     """Return what `hpo.training.stack.seconds_per_epoch` finds when all processes are at work.
 
     Cores that share memory and caches are slower together than one alone.
-
-    Raises:
-        TrainingError: a batch is larger than the training images of the fold.
-        OutOfMemoryError: there is too little memory.
-        OutputError: the pixels cannot be written where all processes see them.
     """
     for config in configs:
         check_fits(data, config, FOLD)

@@ -196,11 +196,8 @@ def seconds_per_epoch(
     """Forecast the seconds of a training alone in a stack, divided by its epochs.
 
     An epoch trains all steps and reads the validation images; opening the lane and reading the
-    result are shared out among the epochs. About `max_seconds` are spent on timed steps.
-
-    Raises:
-        TrainingError: a batch is larger than the training images of the fold.
-        OutOfMemoryError: there is too little memory.
+    result are shared out among the epochs. About `max_seconds` are spent on timed steps. Raises
+    what adding and training a lane raise.
     """
     use_huge_pages()
     with translate_errors(config, device), one_thread():

@@ -40,11 +40,7 @@ def names() -> tuple[str, ...]:
 
 
 def changed_pixels(data: TrainingData, image_size: int) -> Pixels:
-    """Return the pool under every change, uint8 `(changes, pool, size, size)`; cached by content.
-
-    Raises:
-        DataError: the images are too small for the changes to mean anything.
-    """
+    """Return the pool under every change, uint8 `(changes, pool, size, size)`; cached by content."""
     if image_size < SMALLEST_STRESSED:
         raise DataError(
             f"Images of {image_size} x {image_size} pixels are too small for a stress score: use "

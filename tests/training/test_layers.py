@@ -6,12 +6,10 @@ import torch
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.training.device import Device, one_thread
+from hpo.training.device import Device
 from hpo.training.images import Images
-from hpo.training.lane import export_weights, open_lane
+from hpo.training.lane import open_lane
 from hpo.training.layers import PACKET, Scratch, layout_of
-from hpo.training.progress import note_epoch
-from hpo.training.stack import run_epoch
 
 BASE = TrainingConfig(
     image_size=16, hidden=(12, 7, 33), dropout=0.2, batch_size=16, learning_rate=0.01
@@ -34,33 +32,6 @@ def test_slots_begin_at_whole_packets_and_writing_to_one_changes_no_other(
         assert slot.used(rows[1]).shape == slot.shape
         assert slot.of(rows)[1].sum() == number * np.prod(slot.shape)
     assert (rows[0] == 0).all()
-
-
-def test_what_fills_up_is_zero_after_training_and_the_rest_is_exported(
-    data: TrainingData, device: Device
-) -> None:
-    images = Images(data, device).place(BASE, 1)
-    lanes = [
-        open_lane(BASE.replace(activation="sigmoid", **fields), images, seed=3, device=device)
-        for fields in (
-            {"optimizer": "sgd", "weight_decay": 0.01},
-            {"optimizer": "adamw", "weight_decay": 0.1},
-            {"optimizer": "rmsprop", "dropout": 0.0},
-        )
-    ]
-    for _ in range(2):
-        with one_thread():
-            measured = run_epoch(lanes, Scratch(device.torch))
-        for lane, metrics in zip(lanes, measured, strict=True):
-            note_epoch(lane.progress, metrics)
-    for lane in lanes:
-        weights, row = export_weights(lane), lane.parameters.row[0]
-        total = sum(np.abs(weights[slot.name]).sum() for slot in lane.layout.slots())
-        assert total == pytest.approx(float(row.abs().sum()), rel=1e-5)
-        assert np.array_equal(weights["1.weight"], lane.parameters.first.cpu().numpy())
-        for slot in lane.layout.slots():
-            slot.used(row).zero_()
-        assert (row == 0).all()
 
 
 def test_first_weights_are_those_of_linear_layers(data: TrainingData, cpu: Device) -> None:
