@@ -40,7 +40,7 @@ def names() -> tuple[str, ...]:
 
 
 def changed_pixels(data: TrainingData, image_size: int) -> Pixels:
-    """Return the pool under every change, uint8 `(changes, pool, size, size)`; cached by content."""
+    """Return the pool under every change, uint8 `(changes, pool, size, size)`; it is cached."""
     if image_size < SMALLEST_STRESSED:
         raise DataError(
             f"Images of {image_size} x {image_size} pixels are too small for a stress score: use "
