@@ -16,7 +16,7 @@ from torch import Tensor, nn, optim
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.augmentation import augment
-from hpo.training.device import Device
+from hpo.training.device import Device, one_thread
 from hpo.training.engine import EpochMetrics, TrainingResult, TrainMetrics, ValidationMetrics
 from hpo.training.images import Images, LaneData
 from hpo.training.lane import metrics_of
@@ -69,6 +69,7 @@ class _GivenDropout(nn.Module):
         return x * self.mask / (1 - self.p) if self.training else x
 
 
+@one_thread()
 def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -> TrainingResult:
     """Train a configuration by the book; return what the engine would."""
     progress, seeds = Progress(config), seeds_of(seed)
