@@ -6,7 +6,7 @@ pair by pair with the test of `hpo.stats.compare_sweep`. Epochs count from 1.
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
 from typing import Any, Final, Literal, TypeAlias
 
@@ -30,10 +30,14 @@ _Finished: TypeAlias = tuple[Repeat, Run | None]
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that is read off a curve.
+    """A number that is read off a curve, and what was found of it in a study.
 
     `better` is a sentence with the places winner, loser, size. Where there is an `event`, the
     number is its epoch, infinite where it does not happen. No number is below `lowest`.
+
+    `repeats` holds the numbers of each configuration by repeat, None where one is not known. Where
+    the event does not happen up to the horizon, the horizon stands for it: `n_never` counts these,
+    and the mean in `intervals` is then a lower bound.
     """
 
     name: str
@@ -44,6 +48,28 @@ class Measure:
     is_better_high: bool = False
     event: str = ""
     lowest: float = -math.inf
+    repeats: Mapping[Hashable, Sequence[float | None]] = field(default_factory=dict)
+    n_never: Mapping[Hashable, int] = field(default_factory=dict)
+    intervals: Mapping[Hashable, Interval] = field(default_factory=dict)
+    pairs: tuple[PairComparison, ...] = ()
+
+    @property
+    def cells(self) -> Iterator[list[str]]:
+        """The lines of a table's cells: the mean, its interval, repeats without the event."""
+        for value, interval in self.intervals.items():
+            n_never = self.n_never[value]
+            if interval.mean is None or n_never == interval.n:
+                yield ["-" if interval.mean is None else "never"]
+                continue
+            lines = [self.amount(interval.mean) + " or more" * (n_never > 0)]
+            if interval.low is not None and interval.high is not None:
+                lines.append(f"{self.amount(interval.low)} to {self.amount(interval.high)}")
+            yield lines + [f"{n_never} of {interval.n} never"] * (n_never > 0)
+
+    @property
+    def tested(self) -> list[PairComparison]:
+        """The pairs that have enough repeats."""
+        return [pair for pair in self.pairs if pair.low is not None]
 
     def amount(self, size: float, *, least: float = math.inf, sign: str = "") -> str:
         """Write a size in its unit, with enough decimals that `least` does not look like zero."""
@@ -82,41 +108,6 @@ MEASURES: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurveComparison:
-    """One measure for every configuration and every pair of them.
-
-    `repeats` holds the measure by repeat, None where it is not known. Where the event does not
-    happen up to the horizon, the horizon stands for it: `n_never` counts these, and the mean in
-    `intervals` is then a lower bound.
-    """
-
-    measure: Measure
-    repeats: Mapping[Hashable, Sequence[float | None]]
-    n_never: Mapping[Hashable, int]
-    intervals: Mapping[Hashable, Interval]
-    pairs: tuple[PairComparison, ...]
-
-    @property
-    def cells(self) -> Iterator[list[str]]:
-        """The lines of a table's cells: the mean, its interval, repeats without the event."""
-        for value, interval in self.intervals.items():
-            n_never = self.n_never[value]
-            if interval.mean is None or n_never == interval.n:
-                yield ["-" if interval.mean is None else "never"]
-                continue
-            lines = [self.measure.amount(interval.mean) + " or more" * (n_never > 0)]
-            if interval.low is not None and interval.high is not None:
-                low, high = map(self.measure.amount, (interval.low, interval.high))
-                lines.append(f"{low} to {high}")
-            yield lines + [f"{n_never} of {interval.n} never"] * (n_never > 0)
-
-    @property
-    def tested(self) -> list[PairComparison]:
-        """The pairs that have enough repeats."""
-        return [pair for pair in self.pairs if pair.low is not None]
-
-
-@dataclass(frozen=True, kw_only=True)
 class LearningCurves:
     """What the curves of a study say. `horizon` is the last epoch that every configuration has."""
 
@@ -124,7 +115,7 @@ class LearningCurves:
     target: float
     target_reason: str
     horizon: int
-    comparisons: tuple[CurveComparison, ...]
+    comparisons: tuple[Measure, ...]
     notes: tuple[str, ...]
 
     @property
@@ -152,15 +143,15 @@ class LearningCurves:
             "horizon": self.horizon,
             "claims": [
                 {
-                    "name": one.measure.name,
-                    "about": one.measure.about,
-                    "unit": one.measure.unit,
-                    "better": "high" if one.measure.is_better_high else "low",
+                    "name": one.name,
+                    "about": one.about,
+                    "unit": one.unit,
+                    "better": "high" if one.is_better_high else "low",
                     "configurations": [
                         {"params": dict(configuration.params)}
                         | asdict(one.intervals[value])
                         | {"repeats": list(one.repeats[value])}
-                        | ({"n_never": one.n_never[value]} if one.measure.event else {})
+                        | ({"n_never": one.n_never[value]} if one.event else {})
                         for value, configuration in self.configurations.items()
                     ],
                     "verdict": {"pairs": [asdict(pair) for pair in one.pairs]},
@@ -322,12 +313,7 @@ def _compare(
     target: float,
     horizon: int,
     overlap: float,
-) -> CurveComparison:
-    measure = replace(
-        measure,
-        heading=measure.heading.format(target=_percent(target)),
-        about=measure.about.format(target=_percent(target)),
-    )
+) -> Measure:
     highest = horizon if measure.event else math.inf
     repeats: dict[Hashable, list[float | None]] = {}
     n_never: dict[Hashable, int] = {}
@@ -342,42 +328,40 @@ def _compare(
             low, high = max(measure.lowest, mean.low), min(highest, mean.high)
             mean = replace(mean, low=low, high=high)
         intervals[value] = mean
-    kind = ScoreKind(
-        "maximize" if measure.is_better_high else "minimize",
-        is_share=measure.unit == "points",
-        margin=None,
-    )
-    unsaid = CurveComparison(
-        measure=measure,
+    direction: Literal["maximize", "minimize"]
+    direction = "maximize" if measure.is_better_high else "minimize"
+    kind = ScoreKind(direction, is_share=measure.unit == "points", margin=None)
+    measure = replace(
+        measure,
+        heading=measure.heading.replace("{target}", _percent(target)),
+        about=measure.about.replace("{target}", _percent(target)),
+        better=measure.better.replace("{target}", _percent(target)),
         repeats=repeats,
         n_never=n_never,
         intervals=intervals,
-        pairs=compare_sweep(repeats, overlap=overlap, kind=kind).pairs,
     )
-    pairs = (replace(pair, sentence=_sentence(unsaid, pair, target)) for pair in unsaid.pairs)
-    return replace(unsaid, pairs=tuple(pairs))
+    pairs = compare_sweep(repeats, overlap=overlap, kind=kind).pairs
+    said = (replace(pair, sentence=_sentence(measure, pair)) for pair in pairs)
+    return replace(measure, pairs=tuple(said))
 
 
-def _sentence(found: CurveComparison, pair: PairComparison, target: float) -> str:
+def _sentence(measure: Measure, pair: PairComparison) -> str:
     """Say what is known of a measure of two configurations, the winner first."""
-    measure, both = found.measure, (pair.a, pair.b)
+    both, n_never = (pair.a, pair.b), measure.n_never
     names = f"{label(pair.a)} vs {label(pair.b)}"
     if pair.difference is None or pair.low is None or pair.high is None:
         return f"{names}: too few repeats to compare; at least 2 of both are needed."
-    if measure.event and all(found.n_never[v] == found.intervals[v].n for v in both):
+    n = {value: measure.intervals[value].n for value in both}
+    if measure.event and all(n_never[value] == n[value] for value in both):
         return f"{names}: both never {measure.event} in any repeat."
     unit = _UNITS[measure.unit][2]
     if pair.is_real:
         low, high = sorted((abs(pair.low), abs(pair.high)))
         size, *bounds = (measure.amount(x, least=low) for x in (abs(pair.difference), low, high))
         is_first = (pair.difference > 0) != measure.is_better_high
-        winner, loser = both if is_first else both[::-1]
-        text = measure.better.format(
-            winner=label(winner),
-            loser=label(loser),
-            target=_percent(target),
-            size=f"{size}{unit} (95 % interval {' to '.join(bounds)})",
-        )
+        winner, loser = map(label, both if is_first else both[::-1])
+        size = f"{size}{unit} (95 % interval {' to '.join(bounds)})"
+        text = measure.better.format(winner=winner, loser=loser, size=size)
     elif pair.low == pair.high:
         text = f"{names}: the same in every repeat."
     else:
@@ -385,9 +369,9 @@ def _sentence(found: CurveComparison, pair: PairComparison, target: float) -> st
         interval = f"95 % interval {low_text} to {high_text}{unit}"
         text = f"{names}: no significant difference ({interval})."
     never = [
-        f"{label(v)} does not {measure.event} in {n} of {found.intervals[v].n} repeats."
-        for v in both
-        if (n := found.n_never[v])
+        f"{label(value)} does not {measure.event} in {n_never[value]} of {n[value]} repeats."
+        for value in both
+        if n_never[value]
     ]
     return " ".join([text, *never])
 

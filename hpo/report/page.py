@@ -116,7 +116,7 @@ def _with_meanings(curves: LearningCurves) -> Table:
     """Return the table of the curves with what each measure is, below its name."""
     table = curves_table(curves)
     rows = [
-        replace(row, cells=(f"{row.cells[0]}\n{one.measure.about}", *row.cells[1:]))
+        replace(row, cells=(f"{row.cells[0]}\n{one.about}", *row.cells[1:]))
         for row, one in zip(table.rows, curves.comparisons, strict=True)
     ]
     measure = replace(table.columns[0], kind="long")

@@ -299,8 +299,7 @@ def comparison_table(comparison: Comparison) -> Table:
 def curves_table(found: LearningCurves) -> Table:
     """Return a row per measure of the learning curves, and a column per configuration."""
     rows = [
-        Row((one.measure.heading, *("\n".join(lines) for lines in one.cells)))
-        for one in found.comparisons
+        Row((one.heading, *("\n".join(lines) for lines in one.cells))) for one in found.comparisons
     ]
     labels = (
         f"{value}: {configuration.label}"

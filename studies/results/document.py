@@ -157,7 +157,7 @@ def _curves(curves: LearningCurves) -> list[str]:
         cells = (
             f"{mean} ({'; '.join(bounds)})" if bounds else mean for mean, *bounds in one.cells
         )
-        rows.append([one.measure.heading, *cells])
+        rows.append([one.heading, *cells])
     said = bullets([*curves.outcome, *curves.about])
     return ["**The curves**", "", *table(["curves", *curves.names], rows), "", *said]
 

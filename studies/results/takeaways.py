@@ -105,8 +105,8 @@ def _curves(results: Sequence[Result]) -> list[str]:
     real: dict[str, list[str]] = {}
     for result in results:
         for one in result.curves.comparisons if result.curves else ():
-            if one.measure.name in _CURVES and (pairs := _largest_first(one.pairs)):
-                texts = real.setdefault(_CURVES[one.measure.name], [])
+            if one.name in _CURVES and (pairs := _largest_first(one.pairs)):
+                texts = real.setdefault(_CURVES[one.name], [])
                 texts.append(f"{_place(result)}, {pairs[0].sentence.rstrip('.')}")
     if not real:
         return []

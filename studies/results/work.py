@@ -163,8 +163,8 @@ def conclude(
         pairs[TEST.name] = evaluation.pairs
         values[TEST.name] = {e.value: e.metrics["accuracy"] for e in evaluation.configurations}
     for one in curves.comparisons if curves else ():
-        if one.measure.name in _CURVES:
-            name = _CURVES[one.measure.name].name
+        if one.name in _CURVES:
+            name = _CURVES[one.name].name
             pairs[name], values[name] = one.pairs, one.intervals
     return Result(
         sweep=sweep,

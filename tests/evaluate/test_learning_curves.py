@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from hpo import space
 from hpo.evaluate.learning_curves import (
-    CurveComparison,
     LearningCurves,
+    Measure,
     compare_curves,
     epochs_to,
     fluctuation,
@@ -66,8 +66,8 @@ def said(fake: FakeStudy, **options: float) -> LearningCurves:
     return found
 
 
-def measure(found: LearningCurves, name: str) -> CurveComparison:
-    return next(c for c in found.comparisons if c.measure.name == name)
+def measure(found: LearningCurves, name: str) -> Measure:
+    return next(c for c in found.comparisons if c.name == name)
 
 
 def test_the_measures_of_a_curve() -> None:
