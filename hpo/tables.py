@@ -45,3 +45,8 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def count(number: int, noun: str) -> str:
+    """Write `1 training`, `15 trainings`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

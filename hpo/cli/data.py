@@ -29,7 +29,7 @@ def info(
     json: options.Json = False,
 ) -> None:
     """Show what a data set holds: splits, classes, patients, image sizes, folds."""
-    from hpo.cli.output import print_json, print_table
+    from hpo.cli.output import emit
     from hpo.data import N_FOLDS, open_data, seal
     from hpo.views.data import info_document, info_table
 
@@ -40,26 +40,20 @@ def info(
         contact_sheet(dataset, sheet)
     sealed = seal(dataset)
     folds = [sealed.fold(repeat) for repeat in range(1 if dataset.has_validation else N_FOLDS)]
-    if json:
-        print_json(info_document(dataset, folds))
-    else:
-        print_table(info_table(dataset, folds))
+    emit(info_document(dataset, folds), info_table(dataset, folds), json=json)
 
 
 @app.command()
 def audit(data: options.Data = None, json: options.Json = False) -> None:
     """Count duplicates, and patients on both sides of a split."""
-    from hpo.cli.output import print_json, print_table
+    from hpo.cli.output import emit
     from hpo.data import open_data
     from hpo.data.audit import audit as find
     from hpo.views.data import audit_document, audit_table
 
     dataset = open_data(data)
     findings = find(dataset)
-    if json:
-        print_json(audit_document(dataset, findings))
-    else:
-        print_table(audit_table(dataset, findings))
+    emit(audit_document(dataset, findings), audit_table(dataset, findings), json=json)
 
 
 @app.command()
@@ -70,10 +64,11 @@ def generate(
     json: options.Json = False,
 ) -> None:
     """Write the phantom, synthetic X-rays, as PNG files in the layout of the public release."""
+    from hpo.cli.output import emit
     from hpo.data.phantom import write_phantom
 
     write_phantom(folder, seed=seed, size=size)
-    _print_path(folder, json=json)
+    emit({"path": str(folder)}, f"{folder} is ready: --data {folder}", json=json)
 
 
 @app.command()
@@ -83,16 +78,8 @@ def download(
     json: options.Json = False,
 ) -> None:
     """Fetch PneumoniaMNIST, 5,856 real chest X-rays, from Zenodo."""
+    from hpo.cli.output import emit
     from hpo.data.cache import download as fetch
 
     path = fetch(folder, size=size, show_progress=sys.stderr.isatty())
-    _print_path(path, json=json)
-
-
-def _print_path(path: Path, *, json: bool) -> None:
-    from hpo.cli.output import print_json, print_path
-
-    if json:
-        print_json({"path": str(path)})
-    else:
-        print_path(f"{path} is ready: --data {path}")
+    emit({"path": str(path)}, f"{path} is ready: --data {path}", json=json)

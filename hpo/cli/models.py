@@ -96,7 +96,7 @@ def evaluate(
             move_data(study, storage, data)
         _evaluate_study(study, storage, threshold=threshold, is_all=all_, json=json)
         return
-    from hpo.cli.output import print_json, print_table, say
+    from hpo.cli.output import emit, say
     from hpo.data import open_data
     from hpo.evaluate.thresholds import read_rule
     from hpo.views.weights import weights_table
@@ -118,12 +118,10 @@ def evaluate(
             has_sigmoid=has_sigmoid,
         )
     evaluation = evaluate_weights(weights, open_data(data), unseen=how, threshold=rule.value)
-    if json:
-        print_json(to_document(evaluation))
-        return
-    for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
-        say(note, style="dim")
-    print_table(weights_table(evaluation))
+    if not json:
+        for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
+            say(note, style="dim")
+    emit(to_document(evaluation), weights_table(evaluation), json=json)
 
 
 def _evaluate_study(study: str, storage: str, *, threshold: str, is_all: bool, json: bool) -> None:

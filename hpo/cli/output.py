@@ -1,6 +1,6 @@
 """What commands print: JSON, lines, and tables that fit the screen."""
 
-import json
+import json as json_module
 import math
 import re
 import sys
@@ -31,9 +31,21 @@ _LEAST_SCREEN: Final = 20
 _STYLES: Final = {"plain": "", "best": "bold green", "reference": "dim", "heading": "bold"}
 
 
+def emit(document: Mapping[str, object], *shown: Table | str, json: bool) -> None:
+    """Print one JSON document or, for a reader, tables and lines that end with a path."""
+    if json:
+        print_json(document)
+        return
+    for one in shown:
+        if isinstance(one, Table):
+            print_table(one)
+        else:
+            print_path(one)
+
+
 def print_json(document: Mapping[str, object]) -> None:
     """Print one JSON document, in ASCII for any terminal; a number that is not finite is null."""
-    text = json.dumps(_plain(document), indent=2).replace("\x7f", "\\u007f")
+    text = json_module.dumps(_plain(document), indent=2).replace("\x7f", "\\u007f")
     sys.stdout.write(f"{text}\n")
 
 
@@ -151,18 +163,3 @@ def _cell(column: Column, text: str, width: int) -> Text:
     if column.kind == "long":
         cell.truncate(width, overflow="ellipsis")
     return cell
-
-
-def size(n_bytes: float) -> str:
-    """Write a number of bytes in MB or GB."""
-    return f"{n_bytes / 1e6:.0f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:.1f} GB"
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """Write a share of one as a percentage, a dash where there is none."""
-    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.{digits}f}"
-
-
-def count(number: int, noun: str) -> str:
-    """Write `1 training`, `15 trainings`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -13,6 +13,7 @@ from hpo.cli import options
 from hpo.errors import StudyError, UsageError
 from hpo.files import at_home
 from hpo.storage.url import DEFAULT_URL
+from hpo.tables import count
 from hpo.untrusted import printable
 
 
@@ -147,7 +148,7 @@ def compare(
             f"{names[0]} OTHER. `hpo show` lists them."
         )
     from hpo.api import read_study
-    from hpo.cli.output import print_json, print_path, print_table
+    from hpo.cli.output import emit
     from hpo.evaluate.studies import compare as put_side_by_side
     from hpo.evaluate.studies import to_document
     from hpo.report import write_comparison
@@ -160,11 +161,8 @@ def compare(
     comparison = put_side_by_side(summaries, best=best, metric=metric, runs=runs)
     path = comparison_page(storage, names)
     write_comparison(comparison, runs, path)
-    if json:
-        print_json(to_document(comparison) | {"report": str(path)})
-    else:
-        print_table(comparison_table(comparison))
-        print_path(f"Page: {path}")
+    document = to_document(comparison) | {"report": str(path)}
+    emit(document, comparison_table(comparison), f"Page: {path}", json=json)
 
 
 def report(
@@ -174,17 +172,14 @@ def report(
 ) -> None:
     """Write the page of a study: studies/STUDY/report.html."""
     from hpo.api import read_study
-    from hpo.cli.output import print_json, print_path
+    from hpo.cli.output import emit
     from hpo.report import write_report
     from hpo.storage.opening import translate_errors
 
     stored = read_study(study, storage)
     with translate_errors(storage):
         path = write_report(stored.summary, stored.study, stored.runs, stored.folder)
-    if json:
-        print_json({"study": study, "path": str(path)})
-    else:
-        print_path(f"Page: {path}")
+    emit({"study": study, "path": str(path)}, f"Page: {path}", json=json)
 
 
 def dashboard(
@@ -244,7 +239,7 @@ def export(
 ) -> None:
     """Write a study as CSV, and a folder per configuration: curves, weights, test results."""
     from hpo.api import read_study
-    from hpo.cli.output import print_json, print_path, say
+    from hpo.cli.output import emit, say
     from hpo.evaluate import read_evaluation
     from hpo.export import export as write
     from hpo.run.reproduce import retrain
@@ -263,10 +258,8 @@ def export(
     )
     for line in lines:
         say(line)
-    if json:
-        print_json({"study": study, "path": str(folder)})
-    else:
-        print_path(f"Exported to {folder}")
+    document = {"study": study, "path": str(folder)}
+    emit(document, f"Exported to {folder}", json=json)
 
 
 def delete(
@@ -275,7 +268,7 @@ def delete(
     storage: options.Storage = DEFAULT_URL,
 ) -> None:
     """Delete a study and its folder; its trained results stay in the cache."""
-    from hpo.cli.output import count, print_line
+    from hpo.cli.output import print_line
     from hpo.run.session import delete_study
     from hpo.storage.opening import open_storage
     from hpo.storage.paths import has_other_database, runs_folder, study_folder

@@ -14,14 +14,12 @@ from rich.table import Column
 from hpo.api import with_page
 from hpo.cli.options import command_line
 from hpo.cli.output import (
-    count,
     error_console,
     print_json,
     print_line,
     print_path,
     print_table,
     say,
-    size,
 )
 from hpo.cli.process import check_interrupt
 from hpo.errors import Interrupted
@@ -38,7 +36,7 @@ from hpo.storage.url import named
 from hpo.study.gathering import with_call
 from hpo.study.score import Score
 from hpo.study.summary import StudySummary, to_document
-from hpo.tables import duration
+from hpo.tables import count, duration
 from hpo.untrusted import printable
 from hpo.views.evaluations import evaluation_document, evaluation_table
 from hpo.views.studies import combinations_note, study_tables
@@ -166,7 +164,7 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
     least, most = map(duration, found.seconds_range)
     span = f" ({least} to {most})" if least != most else ""
     print_line(f"  time             about {duration(found.seconds)}{span}")
-    print_line(f"  memory           about {size(found.memory_bytes)}")
+    print_line(f"  memory           about {found.memory_bytes / 1e6:,.0f} MB")
     if found.too_large_batches:
         sizes = " and ".join(map(str, found.too_large_batches))
         print_line(

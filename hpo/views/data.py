@@ -6,7 +6,7 @@ from typing import Final
 
 from hpo.data import Dataset, Fold
 from hpo.data.audit import Audit, Leak, SplitCounts, count_splits
-from hpo.tables import DASH, Column, Row, Table
+from hpo.tables import DASH, Column, Row, Table, count
 
 _MOST_LINES: Final = 10
 _MOST_INVERTED: Final = 0.1
@@ -68,8 +68,8 @@ def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
     across = sum(found.is_across_splits for found in audit.duplicates)
     differing = sum(found.has_different_labels for found in audit.duplicates)
     yield (
-        f"Duplicates: {_groups(len(audit.duplicates))} of equal images, {across} across splits, "
-        f"{differing} with different labels"
+        f"Duplicates: {count(len(audit.duplicates), 'group')} of equal images, {across} across "
+        f"splits, {differing} with different labels"
     )
     yield from _some(" = ".join(found.files) for found in audit.duplicates)
     if audit.n_bright_borders > _MOST_INVERTED * len(dataset):
@@ -114,10 +114,6 @@ def _splits_table(dataset: Dataset, splits: Sequence[SplitCounts], notes: Sequen
 def _leak_text(leak: Leak) -> str:
     number = f"{leak.n_with_sibling:.1f}".removesuffix(".0")
     return f"{number} of {leak.n_validation:.0f} ({100 * leak.share:.1f} %)"
-
-
-def _groups(n: int) -> str:
-    return f"{n:,} group" if n == 1 else f"{n:,} groups"
 
 
 def _some(lines: Iterable[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from hpo.study.record import StudyRecord
 from hpo.study.score import SCORES, Score
 from hpo.study.summary import Configuration, StudySummary, sentences
 from hpo.study.test_access import statements
-from hpo.tables import DASH, Column, Row, Table, duration
+from hpo.tables import DASH, Column, Row, Table, count, duration
 
 _MOST_COLUMNS: Final = 3
 _MOST_ROWS: Final = 15
@@ -80,7 +80,7 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
     data, study = summary.record.data, named(summary.name, summary.storage)
     said = [*summary.damaged[:_MOST_DAMAGED], *combinations_note(summary.record)]
     if (n_damaged := len(summary.damaged) - _MOST_DAMAGED) > 0:
-        trials = "1 more damaged trial" if n_damaged == 1 else f"{n_damaged:,} more damaged trials"
+        trials = count(n_damaged, "more damaged trial")
         said.append(f"{trials}: `hpo show {study} --json` names all of them.")
     if n_more:
         n_rows = _MOST_ROWS + n_more
@@ -105,7 +105,7 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
             "median."
         )
     missing = [(summary.n_open, "missing"), (n_failed, "failed")]
-    left = [f"{n:,} {'training' if n == 1 else 'trainings'} {how}" for n, how in missing if n]
+    left = [f"{count(n, 'training')} {how}" for n, how in missing if n]
     if summary.n_open or (n_failed and summary.record.kind == "grid"):
         said.append(f"{', '.join(left)}. To continue: `hpo resume {study}`")
     elif n_failed:
