@@ -98,12 +98,8 @@ def test_audit_without_patients_does_not_claim_that_nothing_leaks(hpo: Hpo, xray
 
 def test_generate_writes_what_the_same_seed_always_gives(hpo: Hpo, xrays: Path) -> None:
     assert hpo("data", "generate", "one", "--json").json == {"path": "one"}
-    hpo("data", "generate", "other", "--seed", 1)
-    built_in, one, other = (
-        hpo("data", "info", "--json", *arguments).json
-        for arguments in ([], ["--data", "one"], ["--data", "other"])
-    )
-    assert one["fingerprint"] == built_in["fingerprint"] != other["fingerprint"]
+    built_in, one = (hpo("data", "info", "--json", *a).json for a in ([], ["--data", "one"]))
+    assert one["fingerprint"] == built_in["fingerprint"]
     assert one["is_phantom"]
     answer = hpo("data", "generate", xrays)
     assert answer.code == 1

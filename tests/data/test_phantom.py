@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data import PNEUMONIA, TEST, TRAIN, Dataset, load, open_phantom, seal
+from hpo.data import PNEUMONIA, TEST, TRAIN, Dataset, load, open_data, open_phantom, seal
 from hpo.data.phantom import write_phantom
 from hpo.errors import DataError
 from hpo.study.baselines import baselines
@@ -15,11 +15,12 @@ FINGERPRINT = "2b8e8a30c252c8f8d1e81f5273b7baa0"
 
 @pytest.fixture(scope="module")
 def phantom() -> Dataset:
-    return open_phantom()
+    return open_data(None)
 
 
 def test_the_same_seed_gives_the_same_bits_everywhere(phantom: Dataset) -> None:
     assert phantom.fingerprint == FINGERPRINT
+    assert (phantom.name, phantom.source) == ("phantom", "phantom")
 
 
 def test_another_seed_gives_other_images() -> None:
@@ -65,16 +66,12 @@ def test_it_is_hard_but_not_too_hard(phantom: Dataset) -> None:
     assert 0.75 < baselines(seal(phantom), range(5))["logistic regression"] < 0.90
 
 
-def test_a_written_phantom_is_the_same_data_and_still_says_so(
-    phantom: Dataset, tmp_path: Path
-) -> None:
-    write_phantom(tmp_path / "phantom")
-
-    written = load(tmp_path / "phantom")
-
+def test_a_written_phantom_is_the_same_data_and_still_says_so(tmp_path: Path) -> None:
+    write_phantom(tmp_path / "phantom", size=16)
+    written, drawn = load(tmp_path / "phantom"), open_phantom(size=16)
     assert written.is_phantom
-    assert written.fingerprint == phantom.fingerprint
-    assert written.files == phantom.files
+    assert written.fingerprint == drawn.fingerprint
+    assert written.files == drawn.files
 
 
 def test_nothing_is_written_into_a_folder_that_is_not_empty(release: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data import cache, images, load, open_data
+from hpo.data import cache, images, load
 from hpo.errors import DataError
 from tests.data.conftest import make_dataset
 
@@ -35,12 +35,6 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(images, "decode", watch)
     return files
-
-
-def test_without_a_path_there_is_the_phantom() -> None:
-    dataset = open_data(None)
-    assert dataset.is_phantom
-    assert (dataset.name, dataset.source) == ("phantom", "phantom")
 
 
 def test_a_path_without_data_says_what_is_read(tmp_path: Path) -> None:

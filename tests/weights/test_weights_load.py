@@ -168,7 +168,7 @@ def test_a_configuration_of_another_version_in_a_file_is_said(tmp_path: Path, te
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"activation": "leaky_relu"}, {"loss": "ce"}, {"loss": "bce", "outputs": 2}],
+    [{"activation": "leaky_relu"}, {"loss": "ce"}, {"loss": "bce", "outputs": 2}],
 )
 def test_the_script_averages_the_probabilities_of_every_file_beside_it_without_hpo(
     export: Export, changes: dict[str, str]

@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -62,6 +62,7 @@ def networks(draw: st.DrawFn) -> tuple[nn.Sequential, Activation]:
     return sequential(*modules, seed=draw(st.integers(0, 5))), activation
 
 
+@settings(max_examples=40)
 @given(networks(), st.sampled_from(["", "module.", "net.", "module._orig_mod.net."]))
 def test_it_gives_what_the_sequential_gives(
     drawn: tuple[nn.Sequential, Activation], prefix: str
