@@ -78,7 +78,7 @@ def test_a_cell_that_is_enqueued_counts_as_that_cell(
 ) -> None:
     unfinished = made.call(*GRID, "--repeats", n_repeats, *NOTHING_YET)
     assert unfinished.code == 1
-    assert f"{2 * n_repeats} trainings to be done: `hpo resume s`" in unfinished.out
+    assert f"{2 * n_repeats} trainings missing. To continue: `hpo resume s`" in unfinished.out
     put(opened())
     found = made.json(*GRID, "--repeats", n_repeats)
     assert [len(c["repeats"]) for c in found["configurations"]] == [n_repeats] * 2
