@@ -8,7 +8,6 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
@@ -38,25 +37,11 @@ def said(answer: Answer, *words: str) -> None:
     assert all(word in text for word in words), text
 
 
-@dataclass(frozen=True)
-class Started:
-    """A command that runs."""
+def call(folder: Path, arguments: tuple[object, ...], fault: Fault | None = None) -> Answer:
+    """Run a command in a folder to its end, after a fault was put into its process.
 
-    process: multiprocessing.process.BaseProcess
-    connection: Connection
-
-    def answer(self) -> Answer:
-        """Wait for its end. A process that ended without an answer has -1 as its code."""
-        answer = Answer(-1, "", "no answer")
-        with contextlib.suppress(EOFError):
-            if self.connection.poll(_LIMIT_S):
-                answer = self.connection.recv()
-        self.process.join(_LIMIT_S)
-        return answer
-
-
-def start(folder: Path, arguments: tuple[object, ...], fault: Fault | None = None) -> Started:
-    """Start a command in a folder, after a fault was put into its process."""
+    A process that ended without an answer has -1 as its code.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     ours, theirs = context.Pipe()
@@ -65,7 +50,12 @@ def start(folder: Path, arguments: tuple[object, ...], fault: Fault | None = Non
     process = context.Process(target=_serve, args=(theirs, words, place, fault))
     process.start()
     theirs.close()
-    return Started(process, ours)
+    answer = Answer(-1, "", "no answer")
+    with contextlib.suppress(EOFError):
+        if ours.poll(_LIMIT_S):
+            answer = ours.recv()
+    process.join(_LIMIT_S)
+    return answer
 
 
 def _serve(

@@ -15,7 +15,7 @@ from hpo.storage.runs import Run, RunKey, RunStore
 from tests.cli.test_bad_input import said
 from tests.conftest import SMALL, Hpo
 from tests.postgres import PASSWORD, Server, running
-from tests.processes import start
+from tests.processes import call
 
 pytestmark = pytest.mark.postgres
 
@@ -151,12 +151,12 @@ def test_a_server_that_goes_away_is_said_and_the_study_goes_on_when_it_is_back(
 ) -> None:
     url = own_server.new_database()
     grid = (*GRID, *MINE, "--data", xrays, "--storage", url)
-    answer = start(tmp_path, grid, ServerGone(own_server)).answer()
+    answer = call(tmp_path, grid, ServerGone(own_server))
     said(answer, 1, "cannot be reached", "start the server")
     assert "Traceback" not in answer.err
     assert PASSWORD not in answer.err
-    said(start(tmp_path, grid).answer(), 1, "cannot be reached")
+    said(call(tmp_path, grid), 1, "cannot be reached")
     own_server.start()
-    again = start(tmp_path, (*grid, "--json")).answer().json
+    again = call(tmp_path, (*grid, "--json")).json
     assert (again["n_trained"], again["n_reused"]) == (0, 1)
     assert [c["state"] for c in again["configurations"]] == ["complete", "complete"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.conftest import SMALL, Answer
-from tests.processes import Fault, Started, start
+from tests.processes import Fault, call
 
 MINE: Final = ("--study", "mine")
 
@@ -28,13 +28,9 @@ class Study:
         """Where everything of the studies lies."""
         return self.folder / "studies"
 
-    def start(self, *arguments: object, fault: Fault | None = None) -> Started:
-        """Start a command in the folder."""
-        return start(self.folder, arguments, fault)
-
     def call(self, *arguments: object, fault: Fault | None = None) -> Answer:
         """Run a command in the folder to its end."""
-        return self.start(*arguments, fault=fault).answer()
+        return call(self.folder, arguments, fault)
 
     @property
     def grid(self) -> tuple[object, ...]:
