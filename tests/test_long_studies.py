@@ -116,7 +116,7 @@ def test_what_is_best_is_in_every_figure(long: Long) -> None:
     for info in slice_infos(long.summary)[0]:
         assert (best in info.configurations) is (info.parameter.name in best.params)
     if sweep := sweep_info(long.summary):
-        assert best in [cell.configuration for cell in sweep.cells]
+        assert best in [c for *_, c in sweep.cells]
 
 
 def test_the_terminal_shows_the_best_and_where_the_others_are(
@@ -151,7 +151,7 @@ def test_a_grid_of_one_long_sweep_draws_its_best_values(tmp_path: Path) -> None:
     )
     info = sweep_info(replace(fake.summary, configurations=many))
     assert info is not None
-    assert [int(cell.value) for cell in info.cells] == list(range(319, 400))
+    assert [int(value) for value, *_ in info.cells] == list(range(319, 400))
     assert "Of 400 configurations the best 81 are drawn." in info.caption
 
 

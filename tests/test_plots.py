@@ -99,7 +99,7 @@ class TestSweep:
         first, *others = summary.configurations
         first = replace(first, params={"batch_size": 32})
         info = sweep_info(replace(summary, configurations=(first, *others)))
-        assert (info.cells[0].value, info.cells[0].group) == ("32", "no hidden")
+        assert info.cells[0][:2] == ("32", "no hidden")
 
     def test_one_repeat_has_no_interval_and_says_so(self, tmp_path: Path) -> None:
         info = sweep_info(fake_grid(tmp_path, ["batch_size"], n_repeats=1).summary)

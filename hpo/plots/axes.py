@@ -9,11 +9,9 @@ from plotly import io as pio
 from plotly.graph_objects import Figure, Scatter
 from plotly.offline import get_plotlyjs
 
-from hpo.space.records import short_text
 from hpo.stats import Interval
 from hpo.study.score import SCORES, Score
 from hpo.study.summary import Configuration, StudySummary
-from hpo.tables import DASH
 
 T = TypeVar("T")
 
@@ -67,12 +65,6 @@ def label_axis(names: Sequence[str]) -> dict[str, object]:
         "range": [-0.5, len(names) - 0.5],
         "showgrid": False,
     }
-
-
-def parameter_text(configuration: Configuration, name: str) -> str:
-    """Return the value of one parameter; a dash where the configuration does not have it."""
-    value = configuration.params.get(name)
-    return DASH if value is None else short_text(value)
 
 
 def name_of(summary: StudySummary, configuration: Configuration) -> str:

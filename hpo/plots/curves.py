@@ -152,13 +152,7 @@ def _curves(
         if sum(math.isfinite(mean) for mean, *_ in columns) > (metric == "score"):
             mean, low, high = zip(*columns, strict=True)
             yield Curve(
-                label=name,
-                color=index,
-                metric=metric,
-                split=split,
-                mean=mean,
-                low=low,
-                high=high,
+                label=name, color=index, metric=metric, split=split, mean=mean, low=low, high=high
             )
 
 

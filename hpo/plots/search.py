@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import optuna
+from optuna.trial import create_trial
 from plotly.graph_objects import Figure
 
 from hpo.config import Scalar
@@ -219,12 +220,8 @@ def _by_configuration(study: optuna.Study, summary: StudySummary) -> optuna.Stud
     copied = optuna.create_study(direction=summary.record.score.kind.direction)
     for configuration in _scored(summary):
         first = trials[next(r.trial for r in configuration.repeats if r.score is not None)]
-        params, distributions = first.params, first.distributions
-        copied.add_trial(
-            optuna.trial.create_trial(
-                params=params, distributions=distributions, value=_mean(configuration)
-            )
-        )
+        mean, drawn_from = _mean(configuration), first.distributions
+        copied.add_trial(create_trial(params=first.params, distributions=drawn_from, value=mean))
     return copied
 
 
@@ -248,7 +245,7 @@ def draw_importances(info: ImportanceInfo) -> Figure:
     return figure.update_yaxes(showgrid=False, ticks="")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SliceInfo:
     """One parameter against the mean score of the configurations that have it."""
 
@@ -274,15 +271,7 @@ def slice_infos(summary: StudySummary) -> tuple[list[SliceInfo], str]:
         active = tuple(c for c in shown if parameter.name in c.params)
         is_varied = len({c.params[parameter.name] for c in active}) > 1
         if parameter.name in summary.record.names and is_varied:
-            infos.append(
-                SliceInfo(
-                    parameter=parameter,
-                    configurations=active,
-                    best=summary.best,
-                    score=score,
-                    axis=axis,
-                )
-            )
+            infos.append(SliceInfo(parameter, active, summary.best, score, axis))
     winner = "winner of the finalists, with its score in the search"
     caption = (
         "Each point is the mean score of one configuration that was not pruned; the large one is "

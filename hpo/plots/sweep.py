@@ -7,9 +7,10 @@ from typing import Final
 from plotly.graph_objects import Figure
 
 from hpo.plots import axes
-from hpo.space.records import params_text
+from hpo.space.records import params_text, short_text
 from hpo.study.score import Score
 from hpo.study.summary import Configuration, StudySummary
+from hpo.tables import DASH
 
 # All combinations of five parameters with three values each are drawn.
 MAX_CELLS: Final = 300
@@ -17,28 +18,17 @@ MAX_GROUPS: Final = 81
 _WIDTH: Final = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class SweepCell:
-    """A configuration with its value of the first parameter and its group, both as texts."""
-
-    value: str
-    group: str
-    configuration: Configuration
-
-    @property
-    def scores(self) -> list[tuple[int, float]]:
-        """The number and the score of each repeat that has one."""
-        return [(r.number, r.score) for r in self.configuration.repeats if r.score is not None]
-
-
 @dataclass(frozen=True, kw_only=True)
 class SweepInfo:
-    """A grid by its first parameter; `groups` are the combinations of all others, "" for none."""
+    """A grid by its first parameter; `groups` are the combinations of all others, "" for none.
+
+    A cell is a configuration with its value and its group.
+    """
 
     parameter: str
     values: tuple[str, ...]
     groups: tuple[str, ...]
-    cells: tuple[SweepCell, ...]
+    cells: tuple[tuple[str, str, Configuration], ...]
     score: Score
     baselines: Mapping[str, float]
     caption: str
@@ -56,11 +46,9 @@ def sweep_info(summary: StudySummary) -> SweepInfo | None:
         ranked = sorted(range(n_finished), key=lambda i: summary.full_rank(finished[i]))
         columns = tuple(finished[i] for i in sorted(ranked[-MAX_GROUPS:]))
         left_out = f" Of {n_finished:,} configurations the best {len(columns)} are drawn."
-    cells = [
-        SweepCell(axes.parameter_text(c, first), _group(c, others), c) for c in columns if c.scores
-    ]
+    cells = [(_value(c, first), _group(c, others), c) for c in columns if c.scores]
     caption = "Each small open point is one training"
-    if any(len(cell.scores) > 1 for cell in cells):
+    if any(len(c.scores) > 1 for *_, c in cells):
         caption += (
             ", each marker with a bar the mean of a configuration and its 95 % interval; where "
             "intervals overlap, this figure names no winner"
@@ -71,13 +59,18 @@ def sweep_info(summary: StudySummary) -> SweepInfo | None:
     caption += f". The axis does not begin at 0.{left_out}"
     return SweepInfo(
         parameter=first,
-        values=tuple(dict.fromkeys(axes.parameter_text(c, first) for c in columns)),
-        groups=tuple(dict.fromkeys(cell.group for cell in cells)),
+        values=tuple(dict.fromkeys(_value(c, first) for c in columns)),
+        groups=tuple(dict.fromkeys(group for _, group, _ in cells)),
         cells=tuple(cells),
         score=summary.record.score,
         baselines=summary.shown_baselines,
         caption=caption,
     )
+
+
+def _value(configuration: Configuration, name: str) -> str:
+    value = configuration.params.get(name)
+    return DASH if value is None else short_text(value)
 
 
 def _group(configuration: Configuration, others: Sequence[str]) -> str:
@@ -90,45 +83,39 @@ def draw_sweep(info: SweepInfo) -> Figure:
     """Draw one series per group, side by side over each value."""
     figure = axes.empty(height=420 + 12 * len(info.groups), x_title=info.parameter)
     figure.update_xaxes(axes.label_axis(info.values))
-    found = [cell.configuration.score for cell in info.cells if cell.configuration.score]
+    found = [c.score for *_, c in info.cells if c.score]
     ends = [end for interval in found for end in (interval.low, interval.high) if end is not None]
-    shown = [*(score for cell in info.cells for _, score in cell.scores), *ends]
+    shown = [*(score for *_, c in info.cells for score in c.scores), *ends]
     span = (-0.5, len(info.values) - 0.5)
     axes.set_scores(figure, info.score, shown, info.baselines, span)
     slot = _WIDTH / len(info.groups)
     for index, group in enumerate(info.groups):
-        cells = [cell for cell in info.cells if cell.group == group]
         offset = slot * (index - (len(info.groups) - 1) / 2)
-        _add_series(figure, info, cells, index, offset=offset, slot=slot)
+        _add_series(figure, info, group, index, offset=offset, slot=slot)
     return figure
 
 
 def _add_series(
-    figure: Figure,
-    info: SweepInfo,
-    cells: Sequence[SweepCell],
-    index: int,
-    *,
-    offset: float,
-    slot: float,
+    figure: Figure, info: SweepInfo, group: str, index: int, *, offset: float, slot: float
 ) -> None:
     """Add the repeats of a group in their order, and to the left of them the means."""
     repeats, means, halves = [], [], []
-    for cell in cells:
-        center, n = info.values.index(cell.value) + offset, len(cell.scores)
-        called = ", ".join(filter(None, [f"{info.parameter} {cell.value}", cell.group]))
-        for place, (repeat, score) in enumerate(cell.scores):
+    for value, _, configuration in (cell for cell in info.cells if cell[1] == group):
+        scored = [(r.number, r.score) for r in configuration.repeats if r.score is not None]
+        center, n = info.values.index(value) + offset, len(scored)
+        called = ", ".join(filter(None, [f"{info.parameter} {value}", group]))
+        for place, (repeat, score) in enumerate(scored):
             x = center if n == 1 else center + slot * (0.12 + 0.3 * place / (n - 1))
             text = axes.lines(called, f"repeat {repeat}: {info.score.text(score)}")
             repeats.append((x, score, text))
-        found = cell.configuration.score
+        found = configuration.score
         if found and found.mean is not None and found.low is not None and found.high is not None:
             text = axes.lines(called, axes.score_text(found, info.score))
             # An interval ends where scores end, so its two halves may differ.
             halves.append((found.high - found.mean, found.mean - found.low))
             means.append((center, found.mean, text))
     # A legend entry for each group, from its means where it has any.
-    legend = axes.label(cells[0].group) if len(info.groups) > 1 else None
+    legend = axes.label(group) if len(info.groups) > 1 else None
     ring, name = axes.marker(index, size=7, is_open=True), None if halves else legend
     figure.add_trace(axes.points(repeats, ring, name=name, index=index))
     if halves:

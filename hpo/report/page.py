@@ -19,7 +19,7 @@ from hpo.evaluate.studies import Comparison
 from hpo.files import write_page
 from hpo.plots.axes import PALETTE, plotly_script
 from hpo.plots.curves import draw_curves, overlay_info
-from hpo.plots.stress import stress_info
+from hpo.plots.stress import StressInfo, draw_stress, stress_info
 from hpo.report import sections
 from hpo.report.sections import block
 from hpo.stats import outcome
@@ -82,8 +82,6 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
             "signs": check_study(summary, runs),
             "verdict": sections.verdict(summary),
             "stress": stress,
-            "stress_figure": sections.stress_figure(stress) if stress else None,
-            "stress_table": sections.stress_table(stress) if stress else None,
             "figures": sections.figures(summary, study, runs),
             "curves": curves,
             "curves_table": _with_meanings(curves) if curves else None,
@@ -98,8 +96,14 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
             "settings": sections.settings(summary),
             "commands": sections.commands(summary),
         }
+        | (_stressed(stress) if stress else {})
         | (_tested(evaluation, summary) if evaluation else {}),
     )
+
+
+def _stressed(info: StressInfo) -> dict[str, object]:
+    figure = block("stress", "Robustness", info.caption, draw_stress(info))
+    return {"stress_figure": figure, "stress_table": sections.stress_table(info)}
 
 
 def _tested(evaluation: Evaluation, summary: StudySummary) -> dict[str, object]:

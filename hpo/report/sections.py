@@ -11,7 +11,7 @@ from hpo.config import TrainingConfig
 from hpo.evaluate import Evaluation
 from hpo.plots import axes, search
 from hpo.plots.curves import curve_colors, curves_info, draw_curves
-from hpo.plots.stress import StressInfo, draw_stress
+from hpo.plots.stress import StressInfo
 from hpo.plots.sweep import draw_sweep, sweep_info
 from hpo.plots.test import draw_calibration, draw_roc, evaluation_info
 from hpo.space.records import value_text
@@ -71,11 +71,6 @@ def figures(summary: StudySummary, study: optuna.Study, runs: RunStore) -> Itera
         yield block("slices", "Score by parameter", caption, *map(search.draw_slice, slices))
     if curves := curves_info(summary, runs):
         yield block("curves", "Curves", curves.caption, draw_curves(curves))
-
-
-def stress_figure(info: StressInfo) -> FigureBlock:
-    """Return the figure of the stress battery."""
-    return block("stress", "Robustness", info.caption, draw_stress(info))
 
 
 def stress_table(info: StressInfo) -> Table:
@@ -184,8 +179,9 @@ def notes(summary: StudySummary) -> Iterator[str]:
     accuracies = [r.accuracy for r in best.judged if r.accuracy is not None]
     if summary.baselines and accuracies:
         mean = fmean(accuracies)
-        which = "" if score.is_accuracy else f" on unchanged images, {_percent(mean)},"
-        apart = {n: SCORES["accuracy"].difference(mean, x) for n, x in summary.baselines.items()}
+        accuracy = SCORES["accuracy"]
+        which = "" if score.is_accuracy else f" on unchanged images, {accuracy.text(mean)},"
+        apart = {n: accuracy.difference(mean, x) for n, x in summary.baselines.items()}
         compared = " and ".join(f"{_distance(points)} {name}" for name, points in apart.items())
         yield f"Its mean validation accuracy{which} is {compared}."
     if summary.finalists:
@@ -201,10 +197,6 @@ def notes(summary: StudySummary) -> Iterator[str]:
         if n := summary.goal.n_finalists:
             said += f" The {n} finalists that show how much worse are not all retrained yet."
         yield said
-
-
-def _percent(accuracy: float) -> str:
-    return SCORES["accuracy"].text(accuracy)
 
 
 def _distance(points: float) -> str:
