@@ -158,7 +158,7 @@ def test_a_grid_of_one_long_sweep_draws_its_best_values(tmp_path: Path) -> None:
 def test_of_a_small_study_nothing_is_left_out(tmp_path: Path) -> None:
     for fake in (fake_search(tmp_path, 40), fake_grid(tmp_path, ["batch_size", "hidden"])):
         text = words_of(render(fake.summary, fake.study, fake.runs))
-        for said in ("are drawn", "left out here", "Bonferroni", "were checked", "only the 15"):
+        for said in ("are drawn", "left out here", "Bonferroni", "were checked", "Only the 15"):
             assert said not in text
 
 
