@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import fields
 from statistics import fmean
 from typing import Any, TypeAlias
 
@@ -123,10 +124,11 @@ class Pool:
             Process(self._replies, pixels=pixels, gpu=gpus[n % len(gpus)] if gpus else None)
             for n in range(n_processes)
         ]
-        # No label of a test image is sent.
-        shared = (data.fingerprint, data.labels, data.n_test, data.is_stressed)
+        # Everything but the functions that read pixels and folds.
+        shared = {f.name: getattr(data, f.name) for f in fields(data)}
+        shared = {name: value for name, value in shared.items() if not callable(value)}
         for process in self._processes:
-            process.send(*shared, pixels, device, joins)
+            process.send(shared, pixels, device, joins)
 
     @property
     def lanes(self) -> tuple[int, ...]:

@@ -57,11 +57,6 @@ class _Member:
     config: TrainingConfig
     n_returned: int = 0
 
-    @property
-    def is_finished(self) -> bool:
-        progress = self.lane.progress
-        return progress.is_stopped or progress.epoch >= self.config.epochs
-
 
 class StackedStack:
     """Trains its lanes cohort by cohort; see `hpo.training.engine.Stack`."""
@@ -102,16 +97,11 @@ class StackedStack:
 
     def step(self) -> list[LaneEpoch]:
         # Lanes that joined at their last epoch leave before their training goes on for others.
-        members = list(self._live.items())
-        done = [
-            epoch for n, member in members if member.is_finished for epoch in self._read(n, member)
-        ]
+        done = self._collect()
         # A training is done once, however many lanes wait for it.
-        waiting = {id(m.lane): m.lane for m in self._live.values()}
+        waiting = {id(member.lane): member.lane for member in self._live.values()}
         self._train(list(waiting.values()))
-        for number, member in list(self._live.items()):
-            done += self._read(number, member)
-        return done
+        return done + self._collect()
 
     def drop(self, lane: int) -> None:
         self._live.pop(lane, None)
@@ -154,17 +144,20 @@ class StackedStack:
             spare = open_lane(small, lane.data, seed=0, device=self._device)
             next(train_steps(open_cohort([spare], self._scratch)))
 
-    def _read(self, number: int, member: _Member) -> list[LaneEpoch]:
-        """Return the new epochs of a lane; read its result after the last."""
-        epochs = member.lane.progress.epochs
-        new = range(member.n_returned, len(epochs))
-        member.n_returned = len(epochs)
-        if member.is_finished:
-            with translate_errors(member.lane.config, self._device), one_thread():
-                self._results[number] = read_result(member.lane, self._scratch)
-            del self._live[number]
-            self._forget_idle()
-        return [LaneEpoch(number, index + 1, epochs[index]) for index in new]
+    def _collect(self) -> list[LaneEpoch]:
+        """Return the new epochs of all lanes; read the results of those that have finished."""
+        done = []
+        for number, member in list(self._live.items()):
+            lane, epochs = member.lane, member.lane.progress.epochs
+            new = range(member.n_returned, len(epochs))
+            done += [LaneEpoch(number, index + 1, epochs[index]) for index in new]
+            member.n_returned = len(epochs)
+            if lane.progress.is_stopped or len(epochs) >= member.config.epochs:
+                with translate_errors(lane.config, self._device), one_thread():
+                    self._results[number] = read_result(lane, self._scratch)
+                del self._live[number]
+                self._forget_idle()
+        return done
 
     def _forget_idle(self) -> None:
         """Forget trainings without a lane, the oldest first, as far as they take much memory."""

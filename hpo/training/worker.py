@@ -12,10 +12,9 @@ import pickle
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, Pixels, TrainingData
@@ -57,32 +56,18 @@ def _sendable(error: Exception) -> Exception:
 class Worker:
     """A stack, the pixels it reads, and its lanes under the numbers that the parent gave them.
 
-    `pixels` is the number of an open file: pool and test images of one size after another.
+    `shared` are the fields of the data that are no functions; `pixels` is the number of an open
+    file: pool and test images of one size after another.
     """
 
-    def __init__(
-        self,
-        fingerprint: str,
-        labels: NDArray[np.uint8],
-        n_test: int,
-        is_stressed: bool,
-        pixels: int,
-        device: Device,
-        joins: bool,
-    ) -> None:
+    def __init__(self, shared: dict[str, Any], pixels: int, device: Device, joins: bool) -> None:
         self._device = device
         self._file = pixels
         self._pixels: dict[int, Pixels] = {}
         self._folds: dict[int, Fold] = {}
         self._names: dict[int, int] = {}
-        self._data = TrainingData(
-            fingerprint=fingerprint,
-            labels=labels,
-            n_test=n_test,
-            pixels_at=self._pixels.__getitem__,
-            fold=self._folds.__getitem__,
-            is_stressed=is_stressed,
-        )
+        pixels_at, fold_of = self._pixels.__getitem__, self._folds.__getitem__
+        self._data = TrainingData(pixels_at=pixels_at, fold=fold_of, **shared)
         self._stack = open_stack(self._data, device=device, joins=joins)
 
     def add(
