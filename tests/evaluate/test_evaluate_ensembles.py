@@ -79,15 +79,13 @@ def test_it_is_one_model_with_these_answers_in_the_same_opening(two: Finished) -
     (opening,) = read_openings(two.study)
     assert opening.trials == (0, 1, 2)
     assert read_evaluation(two.study) == found
-    text = page(two).text
-    assert text.index("batch_size 16, ensemble of 2 ") < text.index("14 of 16")
-    assert "batch_size 32, ensemble" not in text
+    assert "ensemble of 2 repeats \u2013 " in page(two).text
 
 
 def test_without_several_repeats_nothing_is_said_of_ensembles(finished: Finished) -> None:
     finished.add(16, 0)
     assert "ensemble" not in " ".join(finished.open().notes)
-    assert "ensemble of" not in page(finished).text
+    assert "ensemble" not in page(finished).text
     finished.add(16, 1)
     assert "ensemble averages" in " ".join(finished.open().notes)
 
@@ -107,7 +105,7 @@ def test_its_threshold_is_the_mean_of_those_its_repeats_chose(
     assert evaluated.metrics["accuracy"].mean == 0.5
     assert evaluated.ensemble.metrics["accuracy"].mean == 1.0
     assert "Its threshold is the mean" in " ".join(found.notes)
-    assert "ensemble of 2, threshold 0.165" in page(finished).text
+    assert "ensemble of 2 repeats threshold 0.165" in page(finished).text
 
 
 def test_evaluations_of_before_there_were_ensembles_are_read(two: Finished) -> None:
@@ -116,4 +114,4 @@ def test_evaluations_of_before_there_were_ensembles_are_read(two: Finished) -> N
         del configuration["ensemble"]
     assert [c.ensemble for c in from_document(document).configurations] == [None, None]
     two.study.set_user_attr("test", document)
-    assert "ensemble of" not in page(two).text
+    assert "ensemble of 2" not in page(two).text
