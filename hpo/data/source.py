@@ -97,14 +97,7 @@ def open_source(source: Source) -> Dataset:
     Raises:
         DataError: an image that cannot be read, or fewer than two classes to train on.
     """
-    pool = source.labels[source.split != TEST]
-    counts = {name: int((pool == label).sum()) for label, name in CLASSES.items()}
-    if not all(counts.values()):
-        found = ", ".join(f"{n} {name}" for name, n in counts.items())
-        raise DataError(
-            f"{source.location} has fewer than two classes to train on: {found}. Training needs "
-            "images of both classes outside the test split."
-        )
+    _check_classes(source)
     stamp = _stamp(source.paths) if source.paths else ""
     index = _index(source, stamp)
     bits = bits_in_use(max(index.brightest))
@@ -156,6 +149,17 @@ def open_source(source: Source) -> Dataset:
         notes=(*source.notes, *_notes(source, index.brightest, bits)),
         bits=bits if any(index.brightest) else 0,
     )
+
+
+def _check_classes(source: Source) -> None:
+    pool = source.labels[source.split != TEST]
+    counts = {name: int((pool == label).sum()) for label, name in CLASSES.items()}
+    if not all(counts.values()):
+        found = ", ".join(f"{n} {name}" for name, n in counts.items())
+        raise DataError(
+            f"{source.location} has fewer than two classes to train on: {found}. Training needs "
+            "images of both classes outside the test split."
+        )
 
 
 def bits_in_use(brightest: int) -> int:

@@ -33,7 +33,7 @@ _Layer: TypeAlias = nn.Linear | nn.BatchNorm1d
 
 _KEY: Final = re.compile(r"(?P<prefix>.*\.)?(?P<number>[0-9]{1,9})\.(?P<name>[^.]+)")
 _STATISTICS: Final = ("running_mean", "running_var", "num_batches_tracked")
-_WIDER: Final = {3: ", a Conv1d", 4: ", a Conv2d", 5: ", a Conv3d"}
+_WIDER: Final = {3: ", but a Conv1d", 4: ", but a Conv2d", 5: ", but a Conv3d"}
 _MOST_FAULTS: Final = 20
 _ALLOWED: Final = (
     "Supported is an nn.Sequential of Linear and BatchNorm1d with activations and Dropout "
@@ -205,34 +205,38 @@ def _read_layers(
     Raises:
         WeightsError: the keys are not those of one nn.Sequential.
     """
-    faults = [
-        f"{key} {tuple(t.shape)}: {t.dim()} dimensions{_WIDER.get(t.dim(), '')}"
-        for key, t in tensors.items()
-        if t.dim() > 2
-    ]
+    if wide := {key: tensor for key, tensor in tensors.items() if tensor.dim() > 2}:
+        return (
+            "",
+            {},
+            [
+                f"{key} {tuple(tensor.shape)}: not of a Linear{_WIDER.get(tensor.dim(), '')}"
+                for key, tensor in wide.items()
+            ],
+        )
     matches = {key: _KEY.fullmatch(key) for key in tensors}
     prefixes = {match["prefix"] or "" for match in matches.values() if match}
-    if not faults and (len(prefixes) != 1 or not all(matches.values())):
+    if len(prefixes) != 1 or not all(matches.values()):
         shown = ", ".join(list(matches)[:6]) + (", …" if len(matches) > 6 else "")
         raise WeightsError(
             f"{path}: the keys {shown} are not those of one nn.Sequential (1.weight, 1.bias, "
             "2.running_mean, …), so the order of the layers is unknown. Build the same layers as "
             "one nn.Sequential, give it these tensors, and save its state_dict()."
         )
-    modules: defaultdict[int, dict[str, Tensor]] = defaultdict(dict)
+    prefix, modules = prefixes.pop(), defaultdict[int, dict[str, Tensor]](dict)
     for key, match in matches.items():
         if match:
             modules[int(match["number"])][match["name"]] = tensors[key]
-    prefix = min(prefixes, default="")
+    faults = []
     layers: dict[int, _Layer] = {}
-    for number, parts in sorted(modules.items()) if not faults else ():
+    for number, parts in sorted(modules.items()):
         try:
             layers[number] = _layer(parts)
         except (ValueError, RuntimeError) as problem:
-            each = ", ".join(f"{prefix}{number}.{n} {tuple(t.shape)}" for n, t in parts.items())
+            named = ", ".join(f"{prefix}{number}.{n} {tuple(t.shape)}" for n, t in parts.items())
             # torch names each missing, unexpected or unfit tensor on a line after the first.
             reason = str(problem).partition("\n\t")[2].replace("\n\t", " ") or str(problem)
-            faults.append(f"{each}: {reason}")
+            faults.append(f"{named}: {reason}")
     return prefix, layers, faults
 
 

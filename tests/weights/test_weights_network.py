@@ -173,7 +173,7 @@ def test_half_precision_becomes_float32() -> None:
         ),
         (
             [nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 1)],
-            ["0.weight (4, 1, 3, 3): 4 dimensions, a Conv2d"],
+            ["0.weight (4, 1, 3, 3): not of a Linear, but a Conv2d"],
         ),
     ],
 )
