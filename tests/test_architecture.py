@@ -167,13 +167,15 @@ def test_nothing_is_hidden_under_type_checking() -> None:
     ],
 )
 def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    # typer itself checks the arguments of a command with pydantic.
+    heavy = (*HEAVY, "pydantic") if arguments == ["--help"] else HEAVY
     program = (
         "import sys\n"
         f"sys.argv = ['hpo', *{arguments!r}]\n"
         "from hpo.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n    code = end.code or 0\n"
-        f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        f"heavy = [name for name in {heavy!r} if name in sys.modules]\n"
         "print('heavy:', heavy, 'code:', code)\n"
     )
     done = subprocess.run(
