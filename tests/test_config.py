@@ -131,10 +131,6 @@ def test_the_number_of_outputs_follows_the_loss(loss: str, outputs: int, n_outpu
     assert BASE.replace(loss=loss, outputs=outputs).n_outputs == n_outputs
 
 
-def test_every_field_says_what_it_means() -> None:
-    assert all(field.description for field in TrainingConfig.model_fields.values())
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -17,11 +17,8 @@ from hpo.space import (
     Choices,
     Range,
     Space,
-    cells,
     from_document,
     load_space,
-    override,
-    restrict,
     space_differences,
     space_names,
     to_document,
@@ -125,18 +122,13 @@ def test_a_parameter_knows_what_it_contains(
         ("base = 3", "base: The value must be a table, but is 3."),
         ("[base]\nbatch_siz = 3", "base: Unknown hyperparameter 'batch_siz'. Did you mean batch"),
         ("[base]\nbatch_size = 1", "base: batch_size must be at least 2, but is 1."),
-        ("[base]\nbatch_size = [32]", "base: batch_size must be a whole number, but is [32]."),
-        ("[base]\ndropout = nan", "base: dropout must be a number, but is nan."),
         ("[base]\ndropout = 2020-01-01", "base: dropout must be a number, but is 2020-01-01."),
-        ("[base]\nlayers = 0", "base: layers must be at least 1, but is 0."),
         ("[base]\nhidden = [8]\nwidth = 3", "base: Both hidden and width set the hidden layers."),
-        ("[base]\nhidden = [8, 9]\nlayers = 3", "base: Both hidden and layers set the hidden"),
         ("[base]\ndropout = [0.1, 0.2]", "base: dropout = [0.1, 0.2] has 2 values for 3 hidden"),
         ("[base]\nmilestones = [9, 3]", "base: milestones: The values must increase"),
         ("[sweep]\nepoch = [3]", "sweep: Unknown hyperparameter 'epoch'. Did you mean epochs?"),
         ("[sweep]\nepochs = []", "sweep.epochs: values must be a list with at least 1 value"),
         ("[sweep]\nepochs = 3", "sweep.epochs: values must be a list, but is 3."),
-        ("[sweep]\nepochs = {}", "sweep.epochs: values is missing."),
         ("[sweep]\nepochs = [3, 3.0]", "sweep.epochs: The value 3 occurs twice."),
         ("[sweep]\nepochs = [3, 'x']", "sweep.epochs, value 2: epochs must be a whole number, b"),
         ("[sweep]\nhidden = [64, 64]", "sweep.hidden: The value 64 occurs twice. Write a list"),
@@ -160,7 +152,6 @@ def test_a_fault_of_base_or_sweep(faults_of: FaultsOf, text: str, fault: str) ->
     [
         ("gama = { low = 1, high = 2 }", "search: Unknown hyperparameter 'gama'. Did you mean g"),
         ("gamma = 0.1", "search.gamma: It must be a table with low and high, or with choices."),
-        ("gamma = {}", "search.gamma: It must be a table with low and high, or with choices."),
         ("gamma = { low = 0.1 }", "search.gamma: high is missing."),
         ("gamma = { low = 0.1, high = 1, hihg = 1 }", "search.gamma: Unknown key 'hihg'. Did yo"),
         ("gamma = { low = 'a', high = 1 }", "search.gamma.low: gamma must be a number, but is "),
@@ -173,7 +164,6 @@ def test_a_fault_of_base_or_sweep(faults_of: FaultsOf, text: str, fault: str) ->
         ("weight_decay = { low = 0, high = 1, log = true }", "search.weight_decay: With log = t"),
         ("epochs = { low = 1, high = 9, step = 0 }", "search.epochs: step must be at least 1, b"),
         ("epochs = { low = 1, high = 9, step = 3 }", "search.epochs: Steps of 3 do not reach hi"),
-        ("epochs = { low = 1, high = 9, step = 2, log = true }", "search.epochs: step = 2 canno"),
         ("hidden = { low = 1, high = 3 }", "search.hidden: low and high must be numbers. List o"),
         ("loss = { choices = [] }", "search.loss: choices must be a list with at least 1 value"),
         ("loss = { choices = 'ce' }", 'search.loss: choices must be a list, but is "ce".'),
@@ -201,7 +191,6 @@ def test_a_fault_of_a_range(faults_of: FaultsOf, search: str, fault: str) -> Non
         ("{ scheduler = [] }", "search.power.when: The list of scheduler is empty, so the condit"),
         ("{ layers = 4 }", "search.power.when: layers = 4 is not among the searched values."),
         ("{ power = 1 }", "search: The conditions of gamma, power run in a circle."),
-        ("{ gamma = 0.5 }", "search: The conditions of gamma, power run in a circle."),
     ],
 )
 def test_a_fault_of_a_condition(faults_of: FaultsOf, when: str, fault: str) -> None:
@@ -382,14 +371,6 @@ def test_spaces_differ_where_their_documents_do(
 def test_a_shipped_space_comes_back_from_its_document(name: str) -> None:
     space = load_space(name)
     assert from_document(json.loads(json.dumps(to_document(space)))) == space
-
-
-def test_a_changed_space_comes_back_in_the_same_order_with_the_same_cells() -> None:
-    pinned = override(load_space("chest_xray"), {"scheduler": "step"}, epochs=3)
-    space = restrict(pinned, ["step_size", "gamma", "width"])
-    back = from_document(to_document(space))
-    assert back == space
-    assert cells(back, ["batch_size"]) == cells(space, ["batch_size"])
 
 
 def test_differences_are_spelled_out() -> None:
