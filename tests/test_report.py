@@ -320,3 +320,14 @@ def test_no_point_is_pale_and_a_line_style_means_the_same_in_every_figure(
     assert {"training"} in meanings.values()
     assert all(len(names) == 1 for names in meanings.values()), meanings
     assert sum(map(len, meanings.values())) == len(set().union(*meanings.values()))
+
+
+def test_of_many_pairs_those_without_a_difference_are_folded_away(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path, ["batch_size", "hidden"], n_repeats=2)
+    page = render(fake.summary, fake.study, fake.runs)
+    section = page[page.index('<h2 id="verdict">') :]
+    shown, folded = section[: section.index("</section>")].split("<details>")
+    pairs = fake.summary.verdict.pairs
+    assert len(pairs) == 36
+    assert shown.count("<li") == sum(pair.is_real for pair in pairs)
+    assert folded.count("<li>") == sum(not pair.is_real for pair in pairs)
