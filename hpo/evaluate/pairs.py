@@ -88,20 +88,21 @@ def _difference(
 def _comparison(
     a: Hashable, b: Hashable, found: Estimate | None, *, p: float, level: float
 ) -> PairComparison:
-    interval = Interval(None, None, None, None, 0)
     is_real = found is not None and p < _ALPHA
+    interval = Interval(None, None, None, None, 0)
     if found:
         interval = difference_interval(found, level=level)
-        if not is_real and interval.low is not None and interval.high is not None:
-            # McNemar's test may find less than the interval does: they must not contradict.
-            low, high = min(interval.low, 0.0), max(interval.high, 0.0)
-            interval = replace(interval, low=low, high=high)
+    low, high = interval.low, interval.high
+    if not is_real and low is not None and high is not None:
+        # McNemar's test may find less than the interval does: they must not contradict.
+        low, high = min(low, 0.0), max(high, 0.0)
+    interval = replace(interval, low=low, high=high)
     return PairComparison(
         a=a,
         b=b,
         difference=interval.mean,
-        low=interval.low,
-        high=interval.high,
+        low=low,
+        high=high,
         p_value=p if math.isfinite(p) else None,
         is_real=is_real,
         n_pairs=interval.n,

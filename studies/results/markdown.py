@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hpo.stats import Interval
+from hpo.tables import DASH
+from hpo.views.evaluations import interval_text
 
-NONE: Final = "–"
+NONE: Final = DASH
 
 
 def percent(share: float) -> str:
@@ -15,13 +17,7 @@ def percent(share: float) -> str:
 
 def estimate(interval: Interval | None, *, decimals: int = 1, factor: float = 100) -> str:
     """Write a mean with its interval: `95.3 (94.8 to 95.8)`."""
-    if interval is None or interval.mean is None:
-        return NONE
-    mean = f"{factor * interval.mean:.{decimals}f}"
-    if interval.low is None or interval.high is None:
-        return mean
-    low, high = (f"{factor * bound:.{decimals}f}" for bound in (interval.low, interval.high))
-    return f"{mean} ({low} to {high})"
+    return interval_text(interval, "{} ({} to {})", factor, f".{decimals}f")
 
 
 def count(n: int, noun: str) -> str:
