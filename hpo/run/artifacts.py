@@ -110,11 +110,7 @@ def all_attached(storage: Database) -> set[str]:
 
 
 def remove_attached(artifacts: Iterable[str], *, folder: Path) -> None:
-    """Remove artifacts of a study that is deleted, unless the folder is a link to another.
-
-    Raises:
-        OutputError: a file cannot be removed.
-    """
+    """Remove artifacts of a study that is deleted, unless the folder is a link to another."""
     hint = "The study is deleted from the database; its curves here are no longer used."
     with writing(folder, hint=hint):
         for artifact in () if folder.is_symlink() else artifacts:

@@ -17,7 +17,7 @@ class KeptWeights:
 
     A configuration whose repeats are not all there yet keeps its weights until they are. Finalists
     go before all others, by their new repeats. Of equal configurations the first one wins, as in
-    the summary.
+    the summary. A folder that cannot be written is an OutputError.
     """
 
     def __init__(self, folder: Path, goal: Goal, score: Score) -> None:
@@ -40,29 +40,17 @@ class KeptWeights:
         return made
 
     def write(self, run: str, content: bytes) -> None:
-        """Keep the weights of a run, for now.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
+        """Keep the weights of a run, for now."""
         write_atomic(self.folder / f"{run}.safetensors", content, hint=MAKE_ROOM)
 
     def add(self, identity: str, repeat: int, run: str, score: float, *, place: int) -> None:
-        """Note a finished repeat of configuration number `place`, and drop what has lost by it.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
+        """Note a finished repeat of configuration number `place`, and drop what has lost by it."""
         self._note(identity, repeat, run, score, place=place)
         if identity in self._ranks:
             self.tidy()
 
     def tidy(self) -> None:
-        """Drop the weights of complete configurations that have lost.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
+        """Drop the weights of complete configurations that have lost."""
         if not self._ranks:
             return
         best = max(self._ranks, key=lambda one: self._ranks[one])

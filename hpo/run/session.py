@@ -19,16 +19,10 @@ from hpo.run.loop import Event, TrainingLoop
 from hpo.run.plan import Plan, describe_data
 from hpo.search import GridSource, SearchSource, Source
 from hpo.search.trials import requeue_running
+from hpo.storage import paths
 from hpo.storage.database import Database
 from hpo.storage.lock import Check, study_lock
 from hpo.storage.opening import in_command, open_storage, quiet_optuna, translate_errors
-from hpo.storage.paths import (
-    artifacts_folder,
-    clear_study_folder,
-    has_other_database,
-    runs_folder,
-    study_folder,
-)
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from hpo.study.baselines import baselines
@@ -62,12 +56,12 @@ class Session:
     @property
     def runs(self) -> RunStore:
         """The run store of this storage."""
-        return RunStore(runs_folder(self.storage.url))
+        return RunStore(paths.runs_folder(self.storage.url))
 
     @property
     def folder(self) -> Path:
         """The folder of this study, for its page, weights and exports."""
-        return study_folder(self.storage.url, self.study.study_name)
+        return paths.study_folder(self.storage.url, self.study.study_name)
 
     def summary(self) -> StudySummary:
         """Return what the study holds now."""
@@ -176,7 +170,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         session.runs.check_writable()
     # A command that was killed may have left weights that lost, and files half written.
     weights.tidy()
-    artifacts = artifacts_folder(session.storage.url)
+    artifacts = paths.artifacts_folder(session.storage.url)
     for folder in (session.folder, weights.folder, session.runs.folder, artifacts):
         remove_leftovers(folder)
     cache.remove_cut_off()
@@ -214,12 +208,12 @@ def delete_study(storage: Database, name: str) -> None:
             attached = attached_to(study, storage)
             optuna.delete_study(study_name=name, storage=storage)
             attached -= all_attached(storage)  # What a copy of the study has as well.
-        if has_other_database(storage.url):
+        if paths.has_other_database(storage.url):
             return
         try:
-            remove_attached(attached, folder=artifacts_folder(storage.url))
+            remove_attached(attached, folder=paths.artifacts_folder(storage.url))
         finally:
-            clear_study_folder(study_folder(storage.url, name))
+            paths.clear_study_folder(paths.study_folder(storage.url, name))
 
 
 def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:

@@ -188,11 +188,7 @@ def start(study: optuna.Study, record: StudyRecord, job: Job) -> optuna.Trial:
 def start_enqueued(
     study: optuna.Study, record: StudyRecord, trial: FrozenTrial, job: Job
 ) -> optuna.Trial | None:
-    """Begin a trial that another program enqueued; None where it was finished just now.
-
-    Raises:
-        StudyError: another program uses one of its parameters with another type.
-    """
+    """Begin a trial that another program enqueued, as `start`; None where it is finished."""
     storage, trial_id = study._storage, trial._trial_id
     try:
         with _types_explained(study):
