@@ -209,7 +209,7 @@ _ACTIVE_WHEN: Final[dict[str, Callable[[TrainingConfig], bool]]] = {
     "augment_stretch": lambda c: c.augment_stretch > 0,
 }
 
-_NAMES: Final = frozenset(TrainingConfig.model_fields)
+_NAMES: Final = tuple(TrainingConfig.model_fields)
 # What scripts and other tools call them, where no spelling is near.
 _OTHER_NAMES: Final = {
     "lr": "learning_rate", "eta": "learning_rate", "bs": "batch_size", "batch": "batch_size",
