@@ -7,6 +7,7 @@ declaration checks a space file, the command line and a record read back from a 
 import difflib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Annotated, Final, Self, TypeAlias
 
 from pydantic import (
@@ -37,8 +38,10 @@ MAX_SIDE: Final = 1024
 
 
 def _whole(value: object) -> object:
-    """Take 3.0 for 3: some programs write every number of a TOML or JSON file with a point."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """Take 3.0 and numpy's integers for 3: some programs write every number with a point."""
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    is_whole = is_whole or (isinstance(value, float) and value.is_integer())
+    return int(value) if is_whole else value  # type: ignore[call-overload]
 
 
 def _as_tuple(value: object) -> object:

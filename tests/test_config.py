@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,8 +118,9 @@ def test_a_fault_says_what_is_allowed_and_what_is_there(
 
 
 def test_a_whole_number_is_taken_for_a_number_and_one_value_for_a_list() -> None:
-    config = TrainingConfig(learning_rate=1, epochs=3.0, hidden=8)  # type: ignore[arg-type]
+    config = TrainingConfig(learning_rate=1, epochs=3.0, hidden=8, batch_size=np.int64(4))  # type: ignore[arg-type]
     assert (type(config.learning_rate), type(config.epochs)) == (float, int)
+    assert type(config.batch_size) is int
     assert config.hidden == (8,)
     assert config.dropout_per_layer == (0.5,)
 
