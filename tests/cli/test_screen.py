@@ -62,7 +62,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
     """Put a terminal of this width in the place of both outputs, and return what it shows."""
     shown = io.StringIO()
     console = Console(
-        file=shown, force_terminal=True, width=width, color_system=None, highlight=False
+        file=shown, force_terminal=True, width=width, color_system=None, markup=False
     )
     monkeypatch.setattr(output, "console", console)
     monkeypatch.setattr(output, "error_console", console)
