@@ -90,11 +90,8 @@ def evaluate(
         if name in others and options.is_from(context, name, "COMMANDLINE"):
             raise UsageError(f"{parameter.opts[0]} is only for {home}. Leave it out.")
     if study is not None:
-        if data is not None and options.is_from(context, "data", "COMMANDLINE"):
-            from hpo.run.session import move_data
-
-            move_data(study, storage, data)
-        _evaluate_study(study, storage, threshold=threshold, is_all=all_, json=json)
+        moved = data if options.is_from(context, "data", "COMMANDLINE") else None
+        _evaluate_study(study, storage, moved, threshold=threshold, is_all=all_, json=json)
         return
     from hpo.cli.output import emit, say
     from hpo.data import open_data
@@ -124,15 +121,17 @@ def evaluate(
     emit(to_document(evaluation), weights_table(evaluation), json=json)
 
 
-def _evaluate_study(study: str, storage: str, *, threshold: str, is_all: bool, json: bool) -> None:
+def _evaluate_study(
+    study: str, storage: str, moved: Path | None, *, threshold: str, is_all: bool, json: bool
+) -> None:
     from hpo.api import read_study
-    from hpo.cli.output import print_json, print_line, print_path, print_table
+    from hpo.cli.output import emit, print_line, print_table
     from hpo.evaluate import open_test
     from hpo.report import write_report
     from hpo.study.test_access import statements
     from hpo.views.evaluations import evaluation_document, evaluation_table
 
-    stored = read_study(study, storage)
+    stored = read_study(study, storage, moved_data=moved)
     evaluation = open_test(
         stored.study,
         stored.storage,
@@ -146,10 +145,8 @@ def _evaluate_study(study: str, storage: str, *, threshold: str, is_all: bool, j
         for line in statements(summary.openings, n_complete=summary.count("complete")):
             print_line(line)
     page = write_report(summary, stored.study, stored.runs, stored.folder)
-    if json:
-        print_json(evaluation_document(evaluation, summary) | {"report": str(page)})
-    else:
-        print_path(f"Page: {page}")
+    document = evaluation_document(evaluation, summary) | {"report": str(page)}
+    emit(document, f"Page: {page}", json=json)
 
 
 def predict(
