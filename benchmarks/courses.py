@@ -17,10 +17,10 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.drawing import draw
 from benchmarks.machine import describe_machine
 from hpo.config import TrainingConfig
-from hpo.search.trials import job_of
 from hpo.storage.opening import open_storage, quiet_optuna
 from hpo.study.record import StudyRecord
 from hpo.study.study import read_goal, read_record
+from hpo.study.trials import job_of
 from hpo.training.machine import epoch_cost
 
 RESULTS = Path(__file__).parent / "results" / "courses.json"

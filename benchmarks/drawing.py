@@ -4,8 +4,8 @@ import optuna
 
 from hpo import space as spaces
 from hpo.config import TrainingConfig
-from hpo.search.trials import suggest
 from hpo.space import Space
+from hpo.study.trials import suggest
 
 
 def draw(space: Space, n: int, *, seed: int) -> list[TrainingConfig]:

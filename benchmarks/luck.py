@@ -15,10 +15,10 @@ from benchmarks.machine import describe_machine
 from hpo.run.loop import to_run
 from hpo.run.plan import SearchSettings, Settings, plan_search
 from hpo.run.session import Session, open_session, open_stack, training_events
-from hpo.search.trials import first_repeat
 from hpo.space import Cell
 from hpo.storage.opening import quiet_optuna
 from hpo.study.summary import Configuration
+from hpo.study.trials import first_repeat
 
 RESULTS = Path(__file__).parent / "results" / "luck.json"
 N_FRESH = 10

@@ -48,7 +48,7 @@ class _Package(ModuleType):
     """This package. `hpo.search` is the function, although a package of that name is inside.
 
     Importing a package binds its name in the one around it, whenever that happens: here it does
-    not. Its modules are imported from it as ever: `from hpo.search.trials import Job`.
+    not. Its modules are imported from it as ever: `from hpo.study.trials import Job`.
     """
 
     def __setattr__(self, name: str, value: object) -> None:

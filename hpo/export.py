@@ -16,12 +16,12 @@ from hpo.evaluate import Ensemble, Evaluated, Evaluation
 from hpo.files import WrittenFiles, remove_leftovers, write_atomic, writing
 from hpo.run.artifacts import battery_to_csv, curves_to_csv, table_to_csv
 from hpo.run.reproduce import Retrained
-from hpo.search import Job
 from hpo.stats import Interval
 from hpo.storage.runs import RunStore
 from hpo.storage.url import named
 from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.study.test_access import statements
+from hpo.study.trials import Job
 from hpo.training.engine import Weights
 from hpo.untrusted import printable
 

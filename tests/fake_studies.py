@@ -13,15 +13,15 @@ from optuna.trial import TrialState
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
-from hpo.search.tpe import finalist_jobs
-from hpo.search.trials import suggest
 from hpo.space import read_space
 from hpo.storage.runs import Epoch, Run, RunKey, RunStore
 from hpo.study.gathering import summarize
+from hpo.study.progress import finalist_jobs
 from hpo.study.record import DataInfo, Goal, StudyRecord
 from hpo.study.score import Score
 from hpo.study.study import check_fits, raise_goal
 from hpo.study.summary import StudySummary
+from hpo.study.trials import suggest
 
 PAYLOAD: Final = (
     '"><script>document.body.dataset.hacked=1</script>'

@@ -11,11 +11,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import space as spaces
-from hpo.search.trials import Job, distributions, first_repeat, run_key, suggest
 from hpo.space import Cell, read_space
 from hpo.storage.runs import RunStore
 from hpo.study.record import DataInfo, Goal, StudyRecord
 from hpo.study.study import check_fits, raise_goal
+from hpo.study.trials import Job, distributions, first_repeat, run_key, suggest
 from tests.fake_studies import DATA, fake_record, fake_run, rising_curve
 
 _DEFAULT: Final = Path(__file__).parents[1] / "search_spaces" / "chest_xray.toml"

@@ -20,7 +20,6 @@ LAYERS = (
     {"hpo.training", "hpo.space", "hpo.storage"},
     {"hpo.study"},
     {"hpo.search"},
-    {"hpo.study.gathering"},
     {"hpo.run"},
     {"hpo.evaluate"},
     {"hpo.weights"},

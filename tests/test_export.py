@@ -23,8 +23,8 @@ from torch import nn
 from hpo.errors import OutputError, StudyError
 from hpo.export import export, folder_name
 from hpo.run.reproduce import Retrained
-from hpo.search import Job
 from hpo.study.score import SCORES
+from hpo.study.trials import Job
 from tests.conftest import SIZE, SMALL, Hpo
 from tests.fake_studies import CHANGES, FakeStudy, add_finalists, fake_grid, fake_search
 

@@ -23,7 +23,7 @@ GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", "
     [
         "from hpo import Settings, grid, open_study, search",
         "import hpo.search.grid\nfrom hpo import search",
-        "import hpo\nhpo.grid\nimport hpo.search.trials\nsearch = hpo.search",
+        "import hpo\nhpo.grid\nimport hpo.study.trials\nsearch = hpo.search",
     ],
 )
 def test_search_is_the_function_and_not_the_package_of_that_name(lines: str) -> None:

@@ -10,9 +10,9 @@ from hpo.errors import OutOfMemoryError
 from hpo.run import reproduce
 from hpo.run.reproduce import retrain
 from hpo.run.session import lanes_of
-from hpo.search.trials import job_of
 from hpo.storage.opening import open_storage
 from hpo.study.study import open_study, read_record
+from hpo.study.trials import job_of
 from hpo.training.engine import LaneEpoch
 from tests.clocked import ClockedStack
 from tests.conftest import SMALL, Hpo

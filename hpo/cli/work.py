@@ -28,14 +28,13 @@ from hpo.run.forecast import forecast
 from hpo.run.loop import EpochDone, Event, StackShrunk, TrialDone
 from hpo.run.plan import Plan
 from hpo.run.session import Session, open_session, training_events
-from hpo.search import Job
-from hpo.search.tpe import all_cells
-from hpo.search.trials import job_of, read_trials
 from hpo.space.records import params_text
 from hpo.storage.url import named
 from hpo.study.gathering import with_call
+from hpo.study.progress import all_cells
 from hpo.study.score import Score
 from hpo.study.summary import StudySummary, to_document
+from hpo.study.trials import Job, job_of, read_trials
 from hpo.tables import count, duration
 from hpo.untrusted import printable
 from hpo.views.evaluations import evaluation_document, evaluation_table

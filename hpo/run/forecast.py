@@ -20,14 +20,14 @@ from hpo.run.plan import Plan
 from hpo.run.session import joins, lanes_of, processes_of, sealed
 from hpo.search.grid import grid_jobs
 from hpo.search.proposals import make_sampler
-from hpo.search.tpe import SearchProgress, all_cells
-from hpo.search.trials import Job, Trials, job_of, read_trials, run_key, suggest
 from hpo.storage.opening import open_storage, quiet_optuna, translate_errors
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import sqlite_path
 from hpo.study import study as studies
+from hpo.study.progress import SearchProgress, all_cells
 from hpo.study.record import Goal, StudyRecord
+from hpo.study.trials import Job, Trials, job_of, read_trials, run_key, suggest
 from hpo.training import device as devices
 from hpo.training.device import Device
 from hpo.training.machine import epoch_cost

@@ -17,11 +17,12 @@ from hpo.data.dataset import TrainingData
 from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.run.artifacts import attach_curves
 from hpo.run.kept_weights import KeptWeights
-from hpo.search import Job, RunningTrial, Source, run_key
+from hpo.search import Source
 from hpo.search.pruning import is_behind
 from hpo.storage.runs import Epoch, Run, RunStore
 from hpo.study.evidence import epoch_score
 from hpo.study.record import StudyRecord, versions
+from hpo.study.trials import Job, RunningTrial, run_key
 from hpo.training.engine import EpochMetrics, Stack, TrainingResult
 
 _REPORT_EVERY_S: Final = 0.5

@@ -19,8 +19,6 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.errors import OutOfMemoryError, StudyError
 from hpo.run.loop import to_epoch, to_run
 from hpo.run.session import lanes_of, open_recorded_data, open_stack, sealed, with_device
-from hpo.search import Job, run_key
-from hpo.search.trials import has_job, job_of, read_trials
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import Epoch, Run, RunStore
@@ -28,6 +26,7 @@ from hpo.study.evidence import epoch_score
 from hpo.study.record import StudyRecord, versions
 from hpo.study.score import Score
 from hpo.study.study import read_record
+from hpo.study.trials import Job, has_job, job_of, read_trials, run_key
 from hpo.training.engine import TrainingResult
 
 Retrained: TypeAlias = Generator[tuple[Job, TrainingResult], None, None]

@@ -18,7 +18,6 @@ from hpo.run.kept_weights import KeptWeights
 from hpo.run.loop import Event, TrainingLoop
 from hpo.run.plan import Plan, describe_data
 from hpo.search import GridSource, SearchSource, Source
-from hpo.search.trials import requeue_running
 from hpo.storage import paths
 from hpo.storage.database import Database
 from hpo.storage.lock import Check, study_lock
@@ -29,6 +28,7 @@ from hpo.study.baselines import baselines
 from hpo.study.gathering import summarize
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.summary import StudySummary
+from hpo.study.trials import requeue_running
 from hpo.training import machine
 from hpo.training.engine import Stack
 

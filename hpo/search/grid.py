@@ -8,7 +8,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
-from hpo.search.trials import (
+from hpo.study.record import StudyRecord
+from hpo.study.trials import (
     Job,
     RunningTrial,
     first_repeat,
@@ -17,7 +18,6 @@ from hpo.search.trials import (
     start_enqueued,
     start_open,
 )
-from hpo.study.record import StudyRecord
 
 
 @dataclass(kw_only=True)

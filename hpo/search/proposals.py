@@ -12,8 +12,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.config import Scalar
-from hpo.search.trials import distributions, suggest
 from hpo.study.record import StudyRecord
+from hpo.study.trials import distributions, suggest
 
 _MOST_SEEN: Final = 1_000
 """The sampler sees the last 1,000 to 2,000 configurations: its time grows with their number."""

@@ -6,16 +6,14 @@ then: that depends on the clock. This one compares with the configurations that 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Final
 
 from optuna.trial import FrozenTrial
 
 from hpo.study.score import Score
-
-Limits = Mapping[int, float]
-"""By epoch, the score that the best one so far must reach."""
+from hpo.study.trials import Limits
 
 _N_STARTUP: Final = 5
 

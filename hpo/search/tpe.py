@@ -5,10 +5,9 @@ again on other folds with other seeds. The networks of the course reports may fo
 sampler does not see: most of them are outside of the ranges.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean
 from typing import Final
 
 import optuna
@@ -17,9 +16,13 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import space as spaces
 from hpo.errors import StudyError
 from hpo.search.proposals import Proposals
-from hpo.search.pruning import PRUNERS, Limits
-from hpo.search.trials import (
+from hpo.search.pruning import PRUNERS
+from hpo.space import Cell
+from hpo.study.progress import SearchProgress, all_cells, finalist_jobs, is_dead_end, report_jobs
+from hpo.study.record import Goal, StudyRecord
+from hpo.study.trials import (
     Job,
+    Limits,
     RunningTrial,
     Trials,
     first_repeat,
@@ -29,79 +32,8 @@ from hpo.search.trials import (
     start_enqueued,
     start_open,
 )
-from hpo.space import Cell
-from hpo.study.record import Goal, StudyRecord
 
-REPORTS: Final = ("report_a", "report_b", "report_c", "report_d", "report_e")
 _MOST_FAILURES_IN_A_ROW: Final = 20
-
-
-class SearchProgress:
-    """What a search has: the trials of each configuration, and those of the course networks.
-
-    `places` holds the trials by ordinal and repeat, the later of two tries; `configurations` the
-    trials by ordinal, the first repeat first. `is_open` says that one of them runs or waits,
-    finalists aside. `cells` are all configurations of a small space (`all_cells`).
-    """
-
-    def __init__(
-        self, trials: Trials, record: StudyRecord, goal: Goal, *, cells: list[Cell] | None
-    ) -> None:
-        self.record, self.goal, self.cells = record, goal, cells
-        self.n_enqueued = len(trials.enqueued)
-        self.of_search = [t for t in trials.ours if not t.user_attrs.get("report")]
-        self.is_open = any(
-            not t.state.is_finished() and t.user_attrs["repeat"] < goal.n_repeats
-            for t in self.of_search
-        )
-        self.places = {(t.user_attrs["ordinal"], t.user_attrs["repeat"]): t for t in trials.ours}
-        by_ordinal: dict[int, list[FrozenTrial]] = {}
-        for (ordinal, _), trial in sorted(self.places.items(), key=lambda item: item[0]):
-            if ordinal >= 0:
-                by_ordinal.setdefault(ordinal, []).append(trial)
-        # Where the first repeat cannot be read, another configuration is tried instead.
-        self.configurations = [
-            trials for ordinal, trials in by_ordinal.items() if (ordinal, 0) in self.places
-        ]
-        self.next_ordinal = 1 + max(by_ordinal, default=-1)
-
-    @property
-    def n_wanted(self) -> int:
-        """The number of configurations to be tried: the goal, or all there are."""
-        return self.goal.n_trials if self.cells is None else len(self.cells)
-
-    @property
-    def n_tried(self) -> int:
-        """The number of configurations; one that failed is replaced, where there are others.
-
-        In a small space each counts once, even if a sampler proposed it twice while the goal was
-        lower.
-        """
-        firsts = [trials[0] for trials in self.configurations]
-        if self.cells is None:
-            return sum(t.state != TrialState.FAIL for t in firsts)
-        return len({tuple(sorted(t.user_attrs["params"].items())) for t in firsts})
-
-    @property
-    def n_to_try(self) -> int:
-        """The number of configurations still to be proposed: those enqueued whatever the goal."""
-        return max(self.n_enqueued, self.n_wanted - self.n_tried)
-
-    @property
-    def n_left(self) -> int:
-        """The number of trainings left if nothing is pruned, those that run included."""
-        goal = self.goal
-        n_left = self.n_to_try * goal.n_repeats
-        for trials in self.configurations:
-            n_ended = sum(t.state.is_finished() for t in trials[: goal.n_repeats])
-            n_left += 0 if is_dead_end(trials[0]) else goal.n_repeats - n_ended
-        last = report_jobs(self.record, goal)
-        if n_left:
-            n_left += min(goal.n_finalists, self.n_wanted) * goal.n_final_repeats
-        else:
-            last += finalist_jobs(self.of_search, self.record, goal)
-        ended = {place for place, trial in self.places.items() if trial.state.is_finished()}
-        return n_left + sum(job.place not in ended for job in last)
 
 
 @dataclass(kw_only=True)
@@ -222,67 +154,6 @@ class SearchSource:
         firsts = [trials[0] for trials in self._known(job.ordinal, progress)]
         complete = [trial for trial in firsts if trial.state == TrialState.COMPLETE]
         return PRUNERS[self.record.pruner](complete, self.record.space.base.epochs)
-
-
-def all_cells(record: StudyRecord, goal: Goal) -> list[Cell] | None:
-    """Return every configuration of the space, None where there are more than the goal."""
-    return spaces.search_cells(record.space, most=goal.n_trials)
-
-
-def is_dead_end(first: FrozenTrial) -> bool:
-    """Whether no repeats follow the first."""
-    return first.state in (TrialState.PRUNED, TrialState.FAIL)
-
-
-def choose_finalists(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Job]:
-    """Return the first repeats of the configurations with the best mean scores in the search.
-
-    Equal configurations are one; of equal scores the first configuration goes first.
-    """
-    if not goal.n_finalists:
-        return []
-    scores: dict[str, list[float]] = {}
-    firsts: dict[str, Job] = {}
-    for trial in trials:
-        if trial.state != TrialState.COMPLETE:
-            continue
-        job = job_of(trial)
-        if job.report or job.repeat >= goal.n_repeats:
-            continue
-        assert trial.value is not None
-        scores.setdefault(job.config.identity(), []).append(trial.value)
-        if job.repeat == 0:
-            firsts.setdefault(job.config.identity(), job)
-    means = {name: record.score.rank(fmean(scores[name])) for name in firsts}
-    ranked = sorted(firsts, key=lambda name: (-means[name], firsts[name].ordinal))
-    return [firsts[name] for name in ranked[: goal.n_finalists]]
-
-
-def finalist_jobs(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Job]:
-    """Return the trainings of the finalists, the best configuration first.
-
-    Call it when every configuration has its `goal.n_repeats`: the repeats of the finalists follow
-    these, so no seed and no fold that chose them serves again.
-    """
-    return [
-        job.with_repeat(repeat)
-        for job in choose_finalists(trials, record, goal)
-        for repeat in goal.fresh_repeats
-    ]
-
-
-def report_jobs(record: StudyRecord, goal: Goal) -> list[Job]:
-    """Return the trainings of the course networks: the same repeats as those of the finalists.
-
-    Their ordinals are below 0, so that they count as no configuration of the search.
-    """
-    if not goal.with_baselines:
-        return []
-    networks = [
-        first_repeat(record, Cell({}, spaces.load_space(name).base), ordinal=-place, report=name)
-        for place, name in enumerate(REPORTS, start=1)
-    ]
-    return [job.with_repeat(repeat) for job in networks for repeat in goal.fresh_repeats]
 
 
 def _check_failures(progress: SearchProgress) -> None:

@@ -10,14 +10,13 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
-from hpo.search.tpe import SearchProgress, all_cells, choose_finalists
-from hpo.search.trials import read_trials
 from hpo.storage.database import Database
 from hpo.storage.opening import in_command, translate_errors
 from hpo.storage.paths import study_folder
 from hpo.storage.runs import RunStore, is_digest
 from hpo.storage.url import mask
 from hpo.study.intervals import compare, mean_score, with_way_on
+from hpo.study.progress import SearchProgress, all_cells, choose_finalists
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.study import (
     damaged,
@@ -37,6 +36,7 @@ from hpo.study.summary import (
     StudySummary,
 )
 from hpo.study.test_access import read_openings
+from hpo.study.trials import read_trials
 
 _STATES: Final[dict[TrialState, State]] = {
     TrialState.COMPLETE: "complete",

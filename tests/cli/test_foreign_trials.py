@@ -16,8 +16,8 @@ from hpo import space as spaces
 from hpo.errors import StorageError
 from hpo.run.plan import Settings, plan_grid
 from hpo.run.session import open_session, training_events
-from hpo.search.trials import first_repeat, requeue_running, start
 from hpo.study.study import read_record
+from hpo.study.trials import first_repeat, requeue_running, start
 from tests.conftest import SMALL, Answer, Hpo
 
 URL = "sqlite:///studies/hpo.db"

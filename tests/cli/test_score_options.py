@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from hpo.config import TrainingConfig
-from hpo.search import Job, tpe
-from hpo.search.trials import first_repeat
+from hpo.search import tpe
 from hpo.space import Cell
+from hpo.study import progress
 from hpo.study.record import Goal, StudyRecord
+from hpo.study.trials import Job, first_repeat
 from tests.conftest import SMALL, Hpo
 
 STRESSED = ("--set", "image_size=16", "--set", "hidden=8", "--epochs", "2")
@@ -79,7 +80,8 @@ def small_bases(monkeypatch: pytest.MonkeyPatch) -> None:
         n_repeats = goal.n_final_repeats if goal.with_baselines else 0
         return [b.with_repeat(1 + i) for b in bases for i in range(n_repeats)]
 
-    monkeypatch.setattr(tpe, "report_jobs", jobs)
+    for module in (tpe, progress):
+        monkeypatch.setattr(module, "report_jobs", jobs)
 
 
 @pytest.mark.usefixtures("small_bases")

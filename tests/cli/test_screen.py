@@ -14,8 +14,8 @@ from rich.console import Console
 from hpo.cli import output, work
 from hpo.config import TrainingConfig
 from hpo.run.loop import EpochDone, Event, TrialDone
-from hpo.search import Job
 from hpo.study.score import SCORES
+from hpo.study.trials import Job
 from tests.conftest import SMALL, Hpo
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)

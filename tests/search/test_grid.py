@@ -9,10 +9,10 @@ from optuna.trial import TrialState
 from hpo.config import Scalar
 from hpo.errors import DeviceError, OutOfMemoryError
 from hpo.run.loop import EpochDone, StackShrunk
-from hpo.search.trials import first_repeat, requeue_running, start
 from hpo.space import Cell, Sweep
 from hpo.study.gathering import summarize
 from hpo.study.record import Goal
+from hpo.study.trials import first_repeat, requeue_running, start
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, open_source, record
 from tests.conftest import EVERY_STORAGE

@@ -13,9 +13,9 @@ from hpo import space as spaces
 from hpo.errors import StudyError
 from hpo.search.proposals import SAMPLERS
 from hpo.search.pruning import PRUNERS
-from hpo.search.tpe import REPORTS
 from hpo.space import Choices, Parameter, Range
 from hpo.study.gathering import summarize
+from hpo.study.progress import REPORTS
 from hpo.study.record import PRUNERS as PRUNER_NAMES
 from hpo.study.record import SAMPLERS as SAMPLER_NAMES
 from hpo.study.record import Goal, StudyRecord

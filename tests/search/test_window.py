@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.run.loop import EpochDone, TrialDone
 from hpo.search.proposals import Proposals, make_sampler
 from hpo.search.pruning import PRUNERS, is_behind
-from hpo.search.trials import suggest
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import read_score
+from hpo.study.trials import suggest
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, record
 

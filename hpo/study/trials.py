@@ -20,12 +20,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import StudyError
-from hpo.search.pruning import Limits
 from hpo.space import Cell, Choices, Parameter, Range, Space, is_active
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import RunKey
 from hpo.study.record import StudyRecord
+
+Limits = Mapping[int, float]
+"""By epoch, the score that the best one so far must reach."""
 
 _RECORDED: Final = {"ordinal", "params", "config", "repeat", "seed", "fold"}
 _MARKS: Final = {"run", "seconds", "n_epochs", "metrics", "reason"}
