@@ -127,7 +127,7 @@ def test_the_offered_delete_removes_the_study_it_is_about(hpo: Hpo, xrays: Path)
     assert hpo(*named).code == hpo(*named, *other).code == 0
     refused = hpo(*named, *other, "--seed", "3")
     assert refused.code == 1
-    offer = "hpo " + " ".join(refused.err.split()).rpartition("remove the old: hpo ")[2]
+    offer = "hpo " + " ".join(refused.err.split()).rpartition("remove the old one: hpo ")[2]
     assert hpo(*shlex.split(offer)[1:], "--yes").code == 0
     assert hpo("show", "mine").code == 0
     assert hpo("show", "mine", *other).code == 1

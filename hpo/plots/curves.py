@@ -1,6 +1,6 @@
 """Accuracy and loss over the epochs, training and validation, several configurations overlaid.
 
-Where a study optimizes another score than accuracy, that stands above them.
+Where a study optimizes another score than accuracy, that score is above them.
 """
 
 import math
@@ -189,7 +189,7 @@ def draw_curves(info: CurvesInfo) -> Figure:
             figure.add_trace(trace, row=row, col=1)
         named.add(curve.color)
     for split in SPLITS:
-        # An entry of the legend that stands for no curve: what the dashes mean.
+        # A legend entry without a curve says what the dashes mean.
         line = {"color": axes.GRAY, "width": 2, "dash": axes.DASHES[split]}
         figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=split, row=1, col=1)
     return figure

@@ -46,7 +46,7 @@ def evaluation_info(evaluation: Evaluation, colors: Mapping[str, int]) -> Evalua
     calibration = (
         "The share of images with pneumonia against their predicted probability, in ten bins of "
         "equal width over all repeats. On the long-dashed line both are equal; below it pneumonia "
-        "is predicted too often. Larger points stand for more predictions."
+        "is predicted too often. Larger points hold more predictions."
     )
     return EvaluationInfo(
         shown=tuple((c, colors[c.name] if c.name in colors else next(free)) for c in shown),
