@@ -31,7 +31,7 @@ def dashboard(*options: str) -> Iterator[str]:
 
 def fetch(url: str) -> Any:
     """Fetch JSON from a server that is about to start."""
-    for _ in range(200):
+    for _ in range(600):
         try:
             with urllib.request.urlopen(url) as answer:
                 return json.load(answer)
