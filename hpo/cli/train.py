@@ -17,6 +17,17 @@ def grid(
     values: options.Values = None,
     set_: options.Fixed = None,
     repeats: options.Repeats = None,
+    until_decided: Annotated[
+        bool,
+        Option(
+            "--until-decided",
+            help="Add repeats, five at a time, until every pair of values is decided.",
+        ),
+    ] = False,
+    max_repeats: Annotated[
+        int | None,
+        Option("--max-repeats", help="Limit of --until-decided (default: 20)."),
+    ] = None,
     epochs: options.Epochs = None,
     data: options.Data = None,
     space: options.SpaceName = "chest_xray",
@@ -51,6 +62,8 @@ def grid(
         hpo grid --param batch_size --data chest_xray --repeats 3 --epochs 10
 
         hpo grid --param learning_rate --values 0.01,0.001 --set batch_size=64
+
+        hpo grid --param batch_size --data chest_xray --until-decided
     """
     _refuse_arguments(context)
     from hpo.run.plan import Settings, plan_grid, with_timeout
@@ -64,6 +77,8 @@ def grid(
         study=study,
         storage=storage,
         repeats=repeats,
+        until_decided=until_decided,
+        max_repeats=max_repeats,
         epochs=epochs,
         seed=seed,
         device=device,

@@ -25,7 +25,7 @@ from hpo.cli.process import check_interrupt
 from hpo.errors import Interrupted
 from hpo.evaluate import Evaluation, check_test, open_test
 from hpo.run.forecast import forecast
-from hpo.run.loop import EpochDone, Event, StackShrunk, TrialDone
+from hpo.run.loop import EpochDone, Event, RepeatsAdded, StackShrunk, TrialDone
 from hpo.run.plan import Plan
 from hpo.run.session import Session, open_session, training_events
 from hpo.space.records import params_text
@@ -171,7 +171,11 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
             f"images. Leave {sizes} out of the choices in the space file."
         )
     if span:
-        print_line("  The time depends on what is pruned and on which become finalists.")
+        depends = "what is pruned and on which become finalists"
+        if plan.record.kind == "grid":
+            n = plan.goal.most_repeats
+            depends = f"how many repeats decide every pair: {plan.goal.n_repeats} to {n}"
+        print_line(f"  The time depends on {depends}.")
     for note in plan.dataset.notes:
         print_line(note)
 
@@ -204,6 +208,9 @@ class Tally:
                 "Too little memory for this many trainings in parallel: they start again, "
                 f"{event.n_lanes} at a time."
             )
+        if isinstance(event, RepeatsAdded):
+            self.n_left, self.n_repeats = event.n_left, event.n_repeats
+            return f"Not every pair is decided yet: going on to {event.n_repeats} repeats."
         name = _label(event.job)
         if isinstance(event, EpochDone):
             self.n_epochs += 1
@@ -302,13 +309,17 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
     ) as progress:
         task = progress.add_task("loading images", total=total)
         for event in events:
+            n_done = total - tally.n_left
             text = tally.add(event)
+            if isinstance(event, RepeatsAdded):
+                total = n_done + tally.n_left
+                progress.update(task, total=total)
             n_done = total - tally.n_left
             if is_live:
                 # What matters comes first: there may be no room for the rest.
                 shown = ", ".join(filter(None, [tally.time_left, tally.best, text]))
                 progress.update(task, completed=n_done, description=printable(shown))
-            if isinstance(event, StackShrunk) and not is_quiet:
+            if isinstance(event, StackShrunk | RepeatsAdded) and not is_quiet:
                 say(text)
             elif isinstance(event, TrialDone) and not is_quiet and not is_live:
                 parts = filter(None, [text, tally.best, tally.time_left])

@@ -58,8 +58,9 @@ class Forecast:
     """What a plan would cost.
 
     `n_done` trainings are in the study, `n_stored` of a grid's in the run store. A search takes
-    `seconds_range`, depending on what it finds. Trainings with one of `too_large_batches` will
-    fail: they are larger than the `n_train` training images.
+    `seconds_range`, depending on what it finds; so does a grid that gets repeats until it is
+    decided. Trainings with one of `too_large_batches` will fail: they are larger than the
+    `n_train` training images.
     """
 
     study: str
@@ -100,7 +101,11 @@ def forecast(plan: Plan) -> Forecast:
     else:
         work = _of_search(record, goal, trials)
     n_configurations, n_trainings, n_done, n_stored, every = work
-    n_to_train = n_trainings - n_done - n_stored
+    n_to_train, first = n_trainings - n_done - n_stored, 1.0
+    if goal.most_repeats > goal.n_repeats:
+        further = replace(goal, n_repeats=goal.most_repeats)
+        every = _of_grid(record, further, trials, RunStore(runs_folder(plan.storage)))[-1]
+        first = n_to_train / max(1, len(every))
     n_lanes = min(lanes_of(record, plan.lanes), max(1, n_to_train))
     n_processes = processes_of(record, n_lanes)
     data = sealed(plan.dataset, record)
@@ -109,7 +114,7 @@ def forecast(plan: Plan) -> Forecast:
     configs = [config for config in every if config.batch_size <= n_train]
     times = training_seconds(data, configs, device=device, n_processes=n_processes)
     if record.kind == "grid":
-        shares, total, longest = (1.0, 1.0, 1.0), sum(times), max(times, default=0.0)
+        shares, total, longest = (first, first, 1.0), sum(times), max(times, default=0.0)
     else:
         shares = _UNPRUNED if record.pruner == "none" else _PRUNED
         total, longest = n_to_train * fmean(times or [0.0]), 0.0

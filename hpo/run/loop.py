@@ -57,7 +57,15 @@ class StackShrunk:
     n_lanes: int
 
 
-Event: TypeAlias = EpochDone | TrialDone | StackShrunk
+@dataclass(frozen=True)
+class RepeatsAdded:
+    """Values of a grid were undecided: it goes on to `n_repeats`, with `n_left` trainings."""
+
+    n_repeats: int
+    n_left: int
+
+
+Event: TypeAlias = EpochDone | TrialDone | StackShrunk | RepeatsAdded
 
 
 class TrainingLoop:

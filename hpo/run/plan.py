@@ -32,6 +32,7 @@ from hpo.training.machine import check_names
 
 GRID_REPEATS = 5
 SEARCH_REPEATS = 1
+MAX_REPEATS = 20
 _N_FOLDS = 5
 _MOST = 1_000_000
 
@@ -41,7 +42,8 @@ class Settings:
     """What every command takes. `data` None is the phantom.
 
     `set` holds values or their texts, `values` texts such as `16,32`. `repeats` None is 5 for a
-    grid, 1 for a search. `lanes` is how many trainings run at once, None for auto. `metric` is
+    grid, 1 for a search. A grid gets more of them `until_decided`, `max_repeats` at most, None for
+    20. `lanes` is how many trainings run at once, None for auto. `metric` is
     what the study optimizes (`hpo.study.score.SCORES`), None for the default of its kind.
     `command` is what the study records as having created it.
     """
@@ -53,6 +55,8 @@ class Settings:
     study: str | None = None
     storage: str = DEFAULT_URL
     repeats: int | None = None
+    until_decided: bool = False
+    max_repeats: int | None = None
     epochs: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -101,7 +105,12 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
     """
     space = _read_space(settings)
     configs = [cell.config for cell in spaces.cells(space, names)]
-    goal = Goal(_count("--repeats", settings.repeats, GRID_REPEATS))
+    n_repeats, most = _count("--repeats", settings.repeats, GRID_REPEATS), 0
+    if settings.until_decided:
+        most = max(n_repeats, _count("--max-repeats", settings.max_repeats, MAX_REPEATS))
+    elif settings.max_repeats is not None:
+        raise UsageError("--max-repeats is the limit of --until-decided: give both.")
+    goal = Goal(n_repeats, most_repeats=most)
     return _plan(
         settings,
         goal,
@@ -109,7 +118,7 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
         kind="grid",
         names=tuple(names),
         space=replace(space, sweeps={name: space.sweeps[name] for name in names}, search=()),
-        n_trainings=len(configs) * goal.n_trainings,
+        n_trainings=len(configs) * max(goal.n_trainings, most),
     )
 
 

@@ -15,7 +15,7 @@ from hpo.errors import DataError, StudyError
 from hpo.files import remove_leftovers
 from hpo.run.artifacts import all_attached, attached_to, remove_attached
 from hpo.run.kept_weights import KeptWeights
-from hpo.run.loop import Event, TrainingLoop
+from hpo.run.loop import Event, RepeatsAdded, TrainingLoop
 from hpo.run.plan import Plan, describe_data
 from hpo.search import GridSource, SearchSource, Source
 from hpo.storage import paths
@@ -26,7 +26,7 @@ from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from hpo.study.baselines import baselines
 from hpo.study.gathering import summarize
-from hpo.study.record import Goal, StudyRecord
+from hpo.study.record import LOOK_EVERY, Goal, StudyRecord
 from hpo.study.summary import StudySummary
 from hpo.study.trials import requeue_running
 from hpo.training import machine
@@ -164,7 +164,37 @@ def move_data(name: str, storage_url: str, path: Path) -> None:
 
 
 def training_events(session: Session) -> Generator[Event, None, None]:
-    """Train what the study lacks, event by event; nothing where nothing is missing."""
+    """Train what the study lacks, event by event; nothing where nothing is missing.
+
+    Where its goal says so, a grid gets more repeats until every pair of values is decided.
+    """
+    deadline = time.monotonic() + session.plan.timeout_s
+    yield from _events_to_goal(session, deadline)
+    while time.monotonic() < deadline and (goal := _next_goal(session)):
+        with translate_errors(session.storage.url):
+            goal = studies.raise_goal(session.study, goal)
+            source = open_source(session.study, session.record, goal)
+        session = replace(session, goal=goal, source=source)
+        yield RepeatsAdded(goal.n_repeats, source.n_left())
+        yield from _events_to_goal(session, deadline)
+    with translate_errors(session.storage.url):
+        _record_baselines(session)
+
+
+def _next_goal(session: Session) -> Goal | None:
+    """Return the goal with more repeats; None where all is decided, or training has to wait."""
+    goal = session.goal
+    if goal.n_repeats >= goal.most_repeats or session.source.n_left():
+        return None
+    summary = session.summary()
+    pairs = summary.verdict.pairs if summary.verdict else ()
+    if not any(pair.answer in ("undecided", "untested") for pair in pairs):
+        return None
+    n = min(goal.most_repeats, LOOK_EVERY * (goal.n_repeats // LOOK_EVERY + 1))
+    return replace(goal, n_repeats=n)
+
+
+def _events_to_goal(session: Session, deadline: float) -> Generator[Event, None, None]:
     weights = KeptWeights.of(session.summary(), session.folder / "weights")
     if session.source.n_left():
         session.runs.check_writable()
@@ -191,10 +221,9 @@ def training_events(session: Session) -> Generator[Event, None, None]:
             artifacts=artifacts,
             open_stack=opened,
             n_lanes=lanes_of(session.record, session.plan.lanes),
-            deadline=time.monotonic() + session.plan.timeout_s,
+            deadline=deadline,
             check=session.check,
         ).events()
-        _record_baselines(session)
 
 
 def delete_study(storage: Database, name: str) -> None:

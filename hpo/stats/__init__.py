@@ -10,7 +10,13 @@ bootstrap   their intervals over patients
 """
 
 from hpo.stats.bootstrap import bootstrap_by_patient
-from hpo.stats.compare import Answers, compare_best, compare_pairs, compare_sweep
+from hpo.stats.compare import (
+    Answers,
+    compare_best,
+    compare_pairs,
+    compare_sweep,
+    level_of_looks,
+)
 from hpo.stats.images import Statistic, auroc, difference_of, mcnemar, share
 from hpo.stats.intervals import Interval, mean_interval, wilson
 from hpo.stats.records import ACCURACY, PairComparison, ScoreKind, SweepComparison
@@ -31,6 +37,7 @@ __all__ = [
     "compare_sweep",
     "difference_of",
     "headline",
+    "level_of_looks",
     "mcnemar",
     "mean_interval",
     "outcome",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +23,9 @@ from hpo.stats.repeats import repeats_to_decide
 from hpo.stats.sentences import pair_sentence
 
 V = TypeVar("V", bound=Hashable)
+
+# Pocock 1977, Group sequential methods, table 1: what each of so many looks may claim falsely.
+_POCOCK: Final = (0.05, 0.0294, 0.0221, 0.0182, 0.0158, 0.0142, 0.0130, 0.0120, 0.0112, 0.0106)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,17 @@ def compare_sweep(
     )
 
 
+def level_of_looks(n_looks: int) -> float:
+    """Return the level of each of so many comparisons that all of them together hold 95 %."""
+    return 1 - (_POCOCK[n_looks - 1] if n_looks <= len(_POCOCK) else _POCOCK[0] / n_looks)
+
+
 def compare_best(
     scores: Mapping[V, Scores],
     *,
     most: int,
     overlap: float = 0.0,
+    level: float = 0.95,
     kind: ScoreKind = ACCURACY,
     n_images: int | None = None,
 ) -> SweepComparison:
@@ -90,7 +99,13 @@ def compare_best(
     chosen = {value: array for value, array in scores.items() if value in best}
     pairs = tuple(combinations(chosen, 2))
     found = compare_pairs(
-        chosen, pairs, overlap=overlap, kind=kind, n_images=n_images, n_tests=n_pairs
+        chosen,
+        pairs,
+        overlap=overlap,
+        level=level,
+        kind=kind,
+        n_images=n_images,
+        n_tests=n_pairs,
     )
     return replace(found, n_left_out=n_pairs - len(found.pairs))
 

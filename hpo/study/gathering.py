@@ -74,7 +74,9 @@ def summarize(
     configurations = tuple(by_identity.values())
     finalists = _finalists(by_identity, trials, record, goal, runs)
     if is_grid:
-        verdict = compare({c.value: c for c in configurations}, record, runs=runs)
+        verdict = compare(
+            {c.value: c for c in configurations}, record, runs=runs, n_looks=goal.n_looks
+        )
         n_open = _n_of_grid(configurations, n_cells=len(cells), goal=goal)
         if n_open and goal.n_repeats > 1:
             verdict = with_way_on(verdict, f"hpo resume {in_command(study)}")

@@ -6,7 +6,15 @@ from itertools import combinations
 from typing import Final
 
 from hpo.config import Scalar
-from hpo.stats import Interval, SweepComparison, compare_best, compare_pairs, mean_interval, wilson
+from hpo.stats import (
+    Interval,
+    SweepComparison,
+    compare_best,
+    compare_pairs,
+    level_of_looks,
+    mean_interval,
+    wilson,
+)
 from hpo.stats.sentences import label
 from hpo.storage.runs import RunStore
 from hpo.study.evidence import gather_evidence
@@ -48,11 +56,13 @@ def compare(
     runs: RunStore | None,
     first: int = 0,
     pairs: Sequence[tuple[Scalar, Scalar]] | None = None,
+    n_looks: int = 1,
 ) -> SweepComparison:
     """Compare configurations by the repeats from `first` on that both have.
 
     Every pair of them (of more than a hundred, of the best), or only these `pairs`; by what the
     run store holds of them, or without one, and of very many, by the scores of their trials.
+    The intervals hold together over `n_looks` comparisons on the way.
     """
     repeats: dict[Scalar, Sequence[Repeat | None]] = {}
     for name, configuration in configurations.items():
@@ -60,20 +70,28 @@ def compare(
         repeats[name] = [by_repeat.get(i) for i in range(first, max(by_repeat, default=-1) + 1)]
     is_of_best = pairs is None and len(repeats) > _MOST_COMPARED
     found = gather_evidence(repeats, record.score, None if is_of_best else runs)
+    level = level_of_looks(n_looks)
     overlap, kind, n_images = record.data.overlap, record.score.kind, record.data.n_validation
     if is_of_best:
         return compare_best(
-            found.scores, most=_N_BEST, overlap=overlap, kind=kind, n_images=n_images
+            found.scores,
+            most=_N_BEST,
+            overlap=overlap,
+            level=level,
+            kind=kind,
+            n_images=n_images,
         )
     compared = compare_pairs(
         found.scores,
         list(combinations(repeats, 2)) if pairs is None else pairs,
         overlap=overlap,
+        level=level,
         kind=kind,
         n_images=n_images,
         answers=found.answers,
     )
-    return replace(compared, basis=found.basis)
+    looks = f"The intervals hold over {n_looks} looks." if n_looks > 1 else ""
+    return replace(compared, basis=" ".join(filter(None, [found.basis, looks])))
 
 
 def with_way_on(verdict: SweepComparison, command: str) -> SweepComparison:

@@ -152,12 +152,17 @@ class StudyRecord:
         return "-".join([self.kind, *shown])[:80] + f"-{digest}"
 
 
+LOOK_EVERY: Final = 5
+"""After so many repeats more the values of a grid are compared again, where that was asked for."""
+
+
 @dataclass(frozen=True)
 class Goal:
     """How far the study is meant to go; raised by later calls.
 
     `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid), whose best
-    `n_finalists` get `n_final_repeats` more, and so do the course networks `with_baselines`.
+    `n_finalists` get `n_final_repeats` more, and so do the course networks `with_baselines`. With
+    `most_repeats` a grid gets repeats until every pair of values is decided, up to so many.
     """
 
     n_repeats: Annotated[Count, Field(ge=1)] = 1
@@ -165,6 +170,12 @@ class Goal:
     n_finalists: Count = 0
     n_final_repeats: Count = 0
     with_baselines: bool = False
+    most_repeats: Count = 0
+
+    @property
+    def n_looks(self) -> int:
+        """How often the values of a grid are compared at most before it is decided."""
+        return max(1, -(-self.most_repeats // LOOK_EVERY))
 
     @classmethod
     def from_document(cls, document: object) -> "Goal":

@@ -226,3 +226,26 @@ def test_the_interval_of_equal_scores_has_the_width_of_its_images(
         low, mean, high = (configuration[key] for key in ("low", "score", "high"))
         assert 0 <= low <= mean <= high <= 1
         assert high - low > 0.04
+
+
+def test_a_grid_gets_repeats_until_every_pair_is_decided(hpo: Hpo, xrays: Path) -> None:
+    command = (*GRID, "--data", xrays, "--until-decided", "--max-repeats", "7")
+    forecast = hpo(*command, "--dry-run")
+    assert "depends on how many repeats decide every pair: 2 to 7." in forecast.out
+    answer = hpo(*command, "--json")
+    (pair,) = answer.json["verdict"]["pairs"]
+    n = len(answer.json["configurations"][0]["repeats"])
+    assert answer.code == 0
+    assert n in (2, 5, 7)
+    assert (pair["answer"] != "undecided") or n == 7
+    if n > 2:
+        assert "going on to 5 repeats." in answer.err
+    assert "hold over 2 looks." in answer.json["verdict"]["basis"]
+    again = hpo("resume", answer.json["study"], "--json").json
+    assert (again["n_trained"], len(again["configurations"][0]["repeats"])) == (0, n)
+
+
+def test_a_limit_of_repeats_alone_is_refused(hpo: Hpo, xrays: Path) -> None:
+    answer = hpo(*GRID, "--data", xrays, "--max-repeats", "7")
+    assert answer.code == 2
+    assert "--until-decided" in answer.err
