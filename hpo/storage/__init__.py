@@ -1,4 +1,12 @@
-"""The database of studies with its lock, the run store, and where files are."""
+"""The database of studies with its lock, the run store, and where files are.
+
+database  Optuna's database, read so that damage is named and harms nothing else
+opening   opening it, and what its errors mean
+url       its URL, with passwords hidden
+lock      one driver per study
+runs      the run store: one file per finished training
+paths     the folders and pages beside the database
+"""
 
 from typing import Final
 
