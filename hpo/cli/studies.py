@@ -1,6 +1,7 @@
 """The commands on studies: show, compare, report, dashboard, export, delete."""
 
 import contextlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -79,7 +80,9 @@ def show(
     if tested and (sentence := evaluation_sentence(tested, summary)):
         print_line(sentence)
     if found:
-        print_table(curves_table(found))
+        # A page has what was found above its table; below it are the notes alone.
+        table = curves_table(found)
+        print_table(replace(table, notes=(*found.outcome, *table.notes)))
 
 
 def _show_all(storage: str, *, json: bool) -> None:
@@ -152,8 +155,9 @@ def compare(
     from hpo.evaluate.studies import compare as put_side_by_side
     from hpo.evaluate.studies import to_document
     from hpo.report import write_comparison
+    from hpo.stats import outcome
     from hpo.storage.paths import comparison_page
-    from hpo.views.studies import comparison_table
+    from hpo.views.studies import comparison_table, data_name
 
     stored = [read_study(name, storage) for name in names]
     runs = stored[0].runs
@@ -162,7 +166,15 @@ def compare(
     path = comparison_page(storage, names)
     write_comparison(comparison, runs, path)
     document = to_document(comparison) | {"report": str(path)}
-    emit(document, comparison_table(comparison), f"Page: {path}", json=json)
+    table, data = comparison_table(comparison), summaries[0].record.data
+    said = (s if isinstance(s, str) else s.sentence for s in outcome(comparison.verdict))
+    table = replace(
+        table,
+        title=f"{len(summaries)} studies on {data_name(summaries[0])}, {data.n_train} training "
+        f"and {data.n_validation} validation images",
+        notes=(*said, *table.notes),
+    )
+    emit(document, table, f"Page: {path}", json=json)
 
 
 def report(

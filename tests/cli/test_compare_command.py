@@ -33,7 +33,8 @@ def test_two_studies_end_in_a_table_a_page_and_json(hpo: Hpo) -> None:
     assert page == Path("studies/compare-one-two.html")
     assert page.read_text().startswith("<!DOCTYPE html>")
     shown = hpo("compare", "one", "two")
-    for text in ("8 of one", "16 of two", "95 % interval", str(page)):
+    sentences = [pair["sentence"] for pair in document["verdict"]["pairs"]]
+    for text in ("2 studies on", "8 of one", "16 of two", "95 % interval", str(page), *sentences):
         assert text in shown.out
     assert len(hpo("compare", "one", "two", "--best", "--json").json["configurations"]) == 2
 
@@ -77,6 +78,7 @@ def test_the_curves_are_shown_on_demand_with_the_warnings(hpo: Hpo, xrays: Path)
     assert shown.code == 0
     for text in ("Learning curves", "epochs to", "fluctuation", "gap in accuracy, points"):
         assert text in shown.out
+    assert "No significant difference in" in shown.out
     curves = hpo("show", "mine", "--target", "0.25", "--json").json["curves"]
     assert curves["target"] == {"accuracy": 0.25, "chosen": "as given"}
     assert curves["claims"][0]["about"].endswith("validation accuracy of 25 % or more")
