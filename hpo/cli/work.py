@@ -269,6 +269,8 @@ class Tally:
         """What the call did, in words."""
         n_done = self.n_trained - len(self.failures)
         if not (n_done or self.n_reused or self.failures):
+            if self.n_left:
+                return "No training was finished in this call."
             return "Nothing to train: all results are already available."
         reused = f", reused {self.n_reused:,}" if self.n_reused else ""
         return f"Trained {n_done:,}{reused}, in {duration(seconds)}."
