@@ -340,7 +340,8 @@ def _compare(
         n_never=n_never,
         intervals=intervals,
     )
-    pairs = compare_sweep(repeats, overlap=overlap, kind=kind).pairs
+    step = 1.0 if measure.event else 0.0  # Epochs are counted.
+    pairs = compare_sweep(repeats, overlap=overlap, kind=kind, step=step).pairs
     said = (replace(pair, sentence=_sentence(measure, pair)) for pair in pairs)
     return replace(measure, pairs=tuple(said))
 

@@ -47,6 +47,7 @@ def compare_sweep(
     level: float = 0.95,
     kind: ScoreKind = ACCURACY,
     n_images: int | None = None,
+    step: float = 0.0,
     answers: Answers | None = None,
 ) -> SweepComparison:
     """Compare every pair of values of a sweep by its repeats, and say which differ.
@@ -55,8 +56,8 @@ def compare_sweep(
     failed. Repeat i of one value is compared with repeat i of the other, so both must have had
     the same images and seeds. `overlap` is n_validation / n_train where the training sets of
     repeats overlap. `n_images` is the number of images that a repeat is scored on: a share cannot
-    change by less than one of them. `answers` tell what the images decide; without them it is
-    bounded from above.
+    change by less than one of them; `step` says the same of other scores. `answers` tell what the
+    images decide; without them it is bounded from above.
 
     Raises:
         UsageError: level not between 0 and 1, or overlap below 0.
@@ -68,6 +69,7 @@ def compare_sweep(
         level=level,
         kind=kind,
         n_images=n_images,
+        step=step,
         answers=answers,
     )
 
@@ -118,6 +120,7 @@ def compare_pairs(
     level: float = 0.95,
     kind: ScoreKind = ACCURACY,
     n_images: int | None = None,
+    step: float = 0.0,
     answers: Answers | None = None,
     n_tests: int | None = None,
 ) -> SweepComparison:
@@ -138,7 +141,7 @@ def compare_pairs(
             level=level,
             share=share,
             images=image_variance(answers.right, indices, answers.patients) if answers else None,
-            step=1 / n_images if n_images and kind.is_share else 0.0,
+            step=1 / n_images if n_images and kind.is_share else step,
             n_tests=n_tests,
         )
         found = [
