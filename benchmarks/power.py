@@ -89,7 +89,6 @@ WITHOUT_DIFFERENCE = (
     replace(FOLDS, name="five folds of 80 images", n_validation=80),
     replace(FOLDS, name="five folds of 16 images", n_validation=16),
     replace(FOLDS, name="noisy repeats", repeat=0.2),
-    replace(FOLDS, name="noisy repeats that share 5 %", repeat=0.2, shared=0.05),
     STEADY,
     replace(STEADY, name="steady, own hard images", value_on_image=0.1),
     replace(STEADY, name="steady, two images a patient", value_on_image=0.1, by_patient=True),
@@ -118,6 +117,7 @@ WITHOUT_DIFFERENCE = (
 BEYOND = (
     replace(FOLDS, name="one value 25 times as noisy", repeat=0.01, noisy=25),
     replace(FOLDS, name="one of five values 25 times as noisy", repeat=0.01, noisy=25, n_values=5),
+    replace(FOLDS, name="noisy repeats that share 5 %", repeat=0.2, shared=0.05),
     replace(FOLDS, name="noisy repeats that share 30 %", repeat=0.2, shared=0.3),
     replace(FIXED, name="the same 400, scores alone, overlap 0", is_known=False),
 )
