@@ -238,7 +238,7 @@ def claims(sweeps: Sweeps, scenario: Scenario, n: int) -> tuple[Floats, Floats, 
         images=sweeps.images.get(n),
         step=1 / scenario.n_validation,
     )
-    return found.is_real * np.sign(found.difference), found.low, found.high
+    return found.is_real * np.sign(np.nan_to_num(found.difference)), found.low, found.high
 
 
 def claims_before(sweeps: Sweeps, scenario: Scenario, n: int) -> Floats:
@@ -248,7 +248,8 @@ def claims_before(sweeps: Sweeps, scenario: Scenario, n: int) -> Floats:
     values = sweeps.scores[:, :, :n]
     differences = values[:, scenario.pairs[:, 1]] - values[:, scenario.pairs[:, 0]]
     count = np.maximum(np.isfinite(differences).sum(axis=-1), 2)
-    mean = np.nanmean(differences, axis=-1)
+    n = np.isfinite(differences).sum(axis=-1)
+    mean = np.where(n > 0, np.nansum(differences, axis=-1) / np.maximum(n, 1), np.nan)
     variance = np.nansum((differences - mean[..., None]) ** 2, axis=-1) / (count - 1)
     step = np.where(count == 2, np.maximum(np.abs(mean), 1 / scenario.n_validation), 0)
     variance = np.maximum(variance, np.maximum(step, 1 / scenario.n_validation) ** 2 / 2)
@@ -260,7 +261,7 @@ def claims_before(sweeps: Sweeps, scenario: Scenario, n: int) -> Floats:
     left = p.shape[-1] - np.arange(p.shape[-1])
     corrected = np.maximum.accumulate(np.take_along_axis(p, order, -1) * left, axis=-1)
     is_real = np.take_along_axis(corrected <= 1 - LEVEL, order.argsort(axis=-1), -1)
-    return is_real * np.sign(mean)
+    return is_real * np.sign(np.nan_to_num(mean))
 
 
 def row_without(scenario: Scenario) -> dict[str, object]:
@@ -272,7 +273,7 @@ def row_without(scenario: Scenario) -> dict[str, object]:
     for n in counts:
         found, low, high = claims(sweeps, scenario, n)
         now[n] = float((found != 0).any(-1).mean())
-        held[n] = float(((low <= 0) & (high >= 0)).all(-1).mean())
+        held[n] = float((~(low > 0) & ~(high < 0)).all(-1).mean())
         before[n] = float((claims_before(sweeps, scenario, n) != 0).any(-1).mean())
     spread = float(np.nanstd(sweeps.scores[:, 1] - sweeps.scores[:, 0], axis=-1).mean())
     seconds = round(time.perf_counter() - start)
