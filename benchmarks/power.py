@@ -248,8 +248,8 @@ def claims_before(sweeps: Sweeps, scenario: Scenario, n: int) -> Floats:
     values = sweeps.scores[:, :, :n]
     differences = values[:, scenario.pairs[:, 1]] - values[:, scenario.pairs[:, 0]]
     count = np.maximum(np.isfinite(differences).sum(axis=-1), 2)
-    n = np.isfinite(differences).sum(axis=-1)
-    mean = np.where(n > 0, np.nansum(differences, axis=-1) / np.maximum(n, 1), np.nan)
+    is_there = np.isfinite(differences).any(axis=-1)
+    mean = np.where(is_there, np.nansum(differences, axis=-1) / count, np.nan)
     variance = np.nansum((differences - mean[..., None]) ** 2, axis=-1) / (count - 1)
     step = np.where(count == 2, np.maximum(np.abs(mean), 1 / scenario.n_validation), 0)
     variance = np.maximum(variance, np.maximum(step, 1 / scenario.n_validation) ** 2 / 2)
