@@ -9,9 +9,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 MOST_FILES: Final = 129
-MOST_LINES: Final = 21_423
+MOST_LINES: Final = 21_450
 MOST_RECORDS: Final = 110
-MOST_LINES_OF_TESTS: Final = 19_274
+MOST_LINES_OF_TESTS: Final = 19_287
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 

@@ -112,7 +112,7 @@ def test_a_blank_study_of_other_directions_is_refused(
     optuna.create_study(study_name="mine", storage=storage, directions=directions)
     for command in ((*GRID, "--data", xrays), ("search", "--trials", "2", *SMALL)):
         answer = hpo(*command, "--study", "mine")
-        said(answer, 1, "There is a study mine already", f"its direction is {directions}")
+        said(answer, 1, "The study mine exists and differs", f"its direction is {directions}")
     assert hpo("delete", "mine", "--yes").code == 0
 
 

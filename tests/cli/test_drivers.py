@@ -34,7 +34,8 @@ def driven(
     case = Case(tmp_path / "case", xrays, GRID, storage_url)
     monkeypatch.setenv("HPO_STORAGE", case.url)
     child = case.start(epoch_s=0.5)
-    until_it_trains(case)
+    # A run is stored before its trial ends: where there are two, the first trial has ended.
+    until_it_trains(case, n_runs=2)
     yield case, child
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=120)
