@@ -66,12 +66,12 @@ def record(kind: str = "grid", *names: str, **changes: object) -> StudyRecord:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-_IMAGES = np.arange(2)
+_IMAGES = np.arange(4)
 _DATA = TrainingData(
     fingerprint="clocked",
-    labels=np.array([0, 1], dtype=np.uint8),
+    labels=np.array([0, 1, 0, 1], dtype=np.uint8),
     n_test=0,
-    pixels_at=lambda size: np.zeros((2, size, size), dtype=np.uint8),
+    pixels_at=lambda size: np.zeros((4, size, size), dtype=np.uint8),
     fold=lambda _: Fold(train=_IMAGES, validation=_IMAGES),
 )
 

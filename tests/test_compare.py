@@ -135,7 +135,7 @@ def test_of_many_pairs_those_that_differ_are_named(tmp_path: Path) -> None:
     assert 0 < len(better) < len(both.verdict.pairs) == 15
     said = outcome(both.verdict)
     assert said[: len(better)] == better
-    counts = [int(str(line).split()[0]) for line in said[len(better) :]]
+    counts = [int(str(line).split()[-1].rstrip(".")) for line in said[len(better) :]]
     assert sum(counts) == 15 - len(better)
 
 

@@ -54,6 +54,11 @@ def test_a_settled_score_is_the_mean_of_the_last_epochs(rates: list, expected: f
     assert found == pytest.approx(expected)
 
 
+def test_a_training_that_kept_earlier_weights_is_scored_by_these() -> None:
+    stopped = replace(run([0.4, 0.9, 0.6, 0.5]), kept_epoch=2)
+    assert settled_score(stopped, ACCURACY) == 0.9
+
+
 def test_of_a_score_under_stress_only_measured_epochs_count() -> None:
     assert settled_score(run([0.4, 0.5, 0.6, 0.7, 0.8, 0.9]), STRESS) == pytest.approx(0.4)
     assert settled_score(run([0.4]), STRESS) == pytest.approx(0.4)
@@ -117,3 +122,11 @@ def test_runs_that_do_not_tell_their_images_have_settled_scores_alone() -> None:
     )
     found = gather_evidence({"a": [repeat(1, 0.9)]}, ACCURACY, Runs({f"{1:032x}": old}))
     assert (found.scores, found.answers) == ({"a": [0.6]}, None)
+    assert "Older runs do not say which images" in found.basis
+
+
+def test_a_run_without_the_score_counts_as_missing() -> None:
+    bare = run([0.5, 0.6])
+    bare = replace(bare, epochs=(replace(bare.epochs[0], validation={}), bare.epochs[1]))
+    found = gather_evidence({"a": [repeat(1, 0.9)]}, ACCURACY, Runs({f"{1:032x}": bare}))
+    assert found.scores == {"a": [0.9]}

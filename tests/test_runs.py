@@ -118,6 +118,9 @@ def test_a_file_cut_short_anywhere_counts_as_absent(store: RunStore) -> None:
         ("kept_epoch", float("inf")),
         ("kept_epoch", 7),
         ("versions", 3),
+        ("validation_images", [0]),
+        ("validation_labels", [1]),
+        ("validation_patients", [2**70]),
     ],
 )
 def test_invalid_values_count_as_damage(store: RunStore, field: str, value: object) -> None:

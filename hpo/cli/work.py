@@ -173,8 +173,8 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
     if span:
         depends = "what is pruned and on which become finalists"
         if plan.record.kind == "grid":
-            n = plan.goal.most_repeats
-            depends = f"how many repeats decide every pair: {plan.goal.n_repeats} to {n}"
+            fewest, most_repeats = found.repeats
+            depends = f"how many repeats decide every pair: {fewest} to {most_repeats}"
         print_line(f"  The time depends on {depends}.")
     for note in plan.dataset.notes:
         print_line(note)
@@ -216,7 +216,7 @@ class Tally:
             self.n_epochs += 1
             self.shares[event.trial] = event.epoch / event.job.config.epochs
             # The clock starts when every training of the start had an epoch.
-            if self.n_epochs == len(self.shares) and not self.n_trained:
+            if self.n_epochs >= len(self.shares) and not self.begun[0]:
                 self.begun = time.monotonic(), sum(self.shares.values())
             score = "" if event.score is None else f": {self.score.text(event.score)}"
             return f"{name}, epoch {event.epoch}/{event.job.config.epochs}{score}"

@@ -60,7 +60,7 @@ class Forecast:
     `n_done` trainings are in the study, `n_stored` of a grid's in the run store. A search takes
     `seconds_range`, depending on what it finds; so does a grid that gets repeats until it is
     decided. Trainings with one of `too_large_batches` will fail: they are larger than the
-    `n_train` training images.
+    `n_train` training images. `repeats` are those of a configuration, at least and at most.
     """
 
     study: str
@@ -76,6 +76,7 @@ class Forecast:
     memory_bytes: int
     too_large_batches: tuple[int, ...]
     n_train: int
+    repeats: tuple[int, int]
 
     @property
     def n_to_train(self) -> int:
@@ -104,9 +105,10 @@ def forecast(plan: Plan) -> Forecast:
     n_to_train, first = n_trainings - n_done - n_stored, 1.0
     if goal.most_repeats > goal.n_repeats:
         further = replace(goal, n_repeats=goal.most_repeats)
+        n_first = len(every)
         every = _of_grid(record, further, trials, RunStore(runs_folder(plan.storage)))[-1]
-        first = n_to_train / max(1, len(every))
-    n_lanes = min(lanes_of(record, plan.lanes), max(1, n_to_train))
+        first = n_first / max(1, len(every))
+    n_lanes = min(lanes_of(record, plan.lanes), max(1, n_to_train, len(every) if first < 1 else 0))
     n_processes = processes_of(record, n_lanes)
     data = sealed(plan.dataset, record)
     # A batch larger than the training images fails as one training: there is nothing to time.
@@ -138,6 +140,7 @@ def forecast(plan: Plan) -> Forecast:
         memory_bytes=max(memory, default=0),
         too_large_batches=tuple(sorted({c.batch_size for c in every if c.batch_size > n_train})),
         n_train=n_train,
+        repeats=(goal.n_repeats, max(goal.n_repeats, goal.most_repeats)),
     )
 
 

@@ -11,11 +11,13 @@ from hpo.config import TrainingConfig, Value
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError
 from hpo.space import Space
+from hpo.stats import MOST_LOOKS
 from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import study_folder
 from hpo.storage.url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study.record import (
     LIBRARY,
+    LOOK_EVERY,
     PRUNERS,
     SAMPLERS,
     WINDOW,
@@ -107,7 +109,14 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
     configs = [cell.config for cell in spaces.cells(space, names)]
     n_repeats, most = _count("--repeats", settings.repeats, GRID_REPEATS), 0
     if settings.until_decided:
-        most = max(n_repeats, _count("--max-repeats", settings.max_repeats, MAX_REPEATS))
+        most = _count("--max-repeats", settings.max_repeats, MAX_REPEATS)
+        if most > LOOK_EVERY * MOST_LOOKS:
+            raise UsageError(
+                f"--max-repeats takes {LOOK_EVERY * MOST_LOOKS} at most, but got {most}: after so "
+                "many looks the answer would hardly change."
+            )
+        n_repeats = max(n_repeats, min(LOOK_EVERY, most))
+        most = max(n_repeats, most)
     elif settings.max_repeats is not None:
         raise UsageError("--max-repeats is the limit of --until-decided: give both.")
     goal = Goal(n_repeats, most_repeats=most)

@@ -173,7 +173,8 @@ def training_events(session: Session) -> Generator[Event, None, None]:
     while time.monotonic() < deadline and (goal := _next_goal(session)):
         with translate_errors(session.storage.url):
             goal = studies.raise_goal(session.study, goal)
-            source = open_source(session.study, session.record, goal)
+            assert isinstance(session.source, GridSource)
+            source = session.source.further(goal.n_repeats)
         session = replace(session, goal=goal, source=source)
         yield RepeatsAdded(goal.n_repeats, source.n_left())
         yield from _events_to_goal(session, deadline)
@@ -188,14 +189,16 @@ def _next_goal(session: Session) -> Goal | None:
         return None
     summary = session.summary()
     pairs = summary.verdict.pairs if summary.verdict else ()
-    if not any(pair.answer in ("undecided", "untested") for pair in pairs):
+    # A value that fails in every repeat stays untested.
+    if not any(pair.answer == "undecided" for pair in pairs) and goal.n_repeats > 1:
         return None
     n = min(goal.most_repeats, LOOK_EVERY * (goal.n_repeats // LOOK_EVERY + 1))
     return replace(goal, n_repeats=n)
 
 
 def _events_to_goal(session: Session, deadline: float) -> Generator[Event, None, None]:
-    weights = KeptWeights.of(session.summary(), session.folder / "weights")
+    summary = summarize(session.study, storage_url=session.storage.url)
+    weights = KeptWeights.of(summary, session.folder / "weights")
     if session.source.n_left():
         session.runs.check_writable()
     # A command that was killed may have left weights that lost, and files half written.

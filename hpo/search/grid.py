@@ -35,6 +35,12 @@ class GridSource:
     def __post_init__(self) -> None:
         self._n_before = len(self.study.get_trials(deepcopy=False))
 
+    def further(self, n_repeats: int) -> "GridSource":
+        """Return the source of the same call with more repeats."""
+        source = GridSource(study=self.study, record=self.record, n_repeats=n_repeats)
+        source._n_before = self._n_before
+        return source
+
     def next(self, running: Collection[int] = ()) -> RunningTrial | None:
         """Return a trial that waits, else the next that is missing; None where there is none.
 

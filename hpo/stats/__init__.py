@@ -11,6 +11,7 @@ bootstrap   their intervals over patients
 
 from hpo.stats.bootstrap import bootstrap_by_patient
 from hpo.stats.compare import (
+    MOST_LOOKS,
     Answers,
     compare_best,
     compare_pairs,
@@ -24,6 +25,7 @@ from hpo.stats.sentences import headline, outcome
 
 __all__ = [
     "ACCURACY",
+    "MOST_LOOKS",
     "Answers",
     "Interval",
     "PairComparison",

@@ -26,6 +26,10 @@ V = TypeVar("V", bound=Hashable)
 
 # Pocock 1977, Group sequential methods, table 1: what each of so many looks may claim falsely.
 _POCOCK: Final = (0.05, 0.0294, 0.0221, 0.0182, 0.0158, 0.0142, 0.0130, 0.0120, 0.0112, 0.0106)
+MOST_LOOKS: Final = len(_POCOCK)
+
+# What would decide takes a millisecond a pair, and nobody reads it for more.
+_MOST_OUTLOOKS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def compare_sweep(
 
 def level_of_looks(n_looks: int) -> float:
     """Return the level of each of so many comparisons that all of them together hold 95 %."""
-    return 1 - (_POCOCK[n_looks - 1] if n_looks <= len(_POCOCK) else _POCOCK[0] / n_looks)
+    return 1 - _POCOCK[min(n_looks, MOST_LOOKS) - 1]
 
 
 def compare_best(
@@ -144,10 +148,22 @@ def compare_pairs(
             step=1 / n_images if n_images and kind.is_share else step,
             n_tests=n_tests,
         )
-        found = [
-            _pair(names, table, tests, i, kind=kind, share=share, is_measured=answers is not None)
-            for i, names in enumerate(pairs)
-        ]
+        for i, names in enumerate(pairs):
+            pair = _pair(names, tests, i, kind)
+            if pair.answer == "undecided" and len(pairs) <= _MOST_OUTLOOKS:
+                span = repeats_to_decide(
+                    tests, i, margin=kind.margin, share=share, has_answers=answers is not None
+                )
+                pair = replace(pair, repeats=span)
+            a, b = (table[name] for name in names)
+            sentence = pair_sentence(
+                pair,
+                kind,
+                level=level,
+                is_identical=pair.n_pairs >= 2 and not np.nan_to_num(b - a).any(),
+                n_alone=int((np.isfinite(a) ^ np.isfinite(b)).sum()),
+            )
+            found.append(replace(pair, sentence=sentence))
     return SweepComparison(
         values={v: mean_interval(s, level=level, overlap=overlap) for v, s in table.items()},
         pairs=tuple(found),
@@ -167,20 +183,9 @@ def _table(scores: Mapping[V, Scores]) -> dict[V, Floats]:
     }
 
 
-def _pair(
-    names: tuple[V, V],
-    table: Mapping[V, Floats],
-    tests: PairedTests,
-    index: int,
-    *,
-    kind: ScoreKind,
-    share: float,
-    is_measured: bool,
-) -> PairComparison:
-    a, b = (table[name] for name in names)
+def _pair(names: tuple[V, V], tests: PairedTests, index: int, kind: ScoreKind) -> PairComparison:
     n = int(tests.n[index])
     is_testable = n >= 2
-    is_same = is_testable and not np.nan_to_num(b - a).any()
     difference, low, high = (float(x[index]) for x in (tests.difference, tests.low, tests.high))
     # Shares are at most 1 apart: what reaches beyond is cut, in numbers as in words.
     most = 1.0 if kind.is_share else math.inf
@@ -189,7 +194,7 @@ def _pair(
     if is_testable:
         is_small = kind.margin is not None and max(-low, high) <= kind.margin and n > 2
         answer = "same" if is_small else "better" if tests.is_real[index] else "undecided"
-    pair = PairComparison(
+    return PairComparison(
         a=names[0],
         b=names[1],
         difference=difference if n else None,
@@ -201,10 +206,3 @@ def _pair(
         sentence="",
         answer=answer,
     )
-    if answer == "undecided":
-        span = repeats_to_decide(
-            tests, index, margin=kind.margin, share=share, is_measured=is_measured
-        )
-        pair = replace(pair, repeats=span)
-    n_alone = int((np.isfinite(a) ^ np.isfinite(b)).sum())
-    return replace(pair, sentence=pair_sentence(pair, kind, is_identical=is_same, n_alone=n_alone))

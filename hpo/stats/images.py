@@ -86,30 +86,30 @@ def image_variance(right: Floats, pairs: Pairs, patients: ArrayLike) -> ImageVar
     of it counts where every repeat is scored on the same images.
     """
     _, patient = np.unique(np.asarray(patients), return_inverse=True)
-    found = [_of_pair(right[b] - right[a], patient) for a, b in pairs]
+    order = np.argsort(patient, kind="stable")
+    starts = np.flatnonzero(np.diff(patient[order], prepend=-1))
+    ordered = right[..., order]
+    found = [_of_pair(ordered[b] - ordered[a], starts) for a, b in pairs]
     persistent, sampled = np.array(found).reshape(-1, 2).T
     return ImageVariance(persistent, sampled)
 
 
-def _of_pair(differences: Floats, patient: NDArray[np.intp]) -> tuple[float, float]:
+def _of_pair(differences: Floats, starts: NDArray[np.intp]) -> tuple[float, float]:
+    """Return both parts of one pair; the images are in the order of patients."""
     is_there = np.isfinite(differences)
     n_answers = is_there.sum(axis=0)
     n_repeats, n_images = is_there.any(axis=1).sum(), (n_answers > 0).sum()
     if not n_repeats:
         return np.nan, np.nan
-    starts = np.flatnonzero(np.diff(np.sort(patient), prepend=-1))
-    order = np.argsort(patient, kind="stable")
     known = np.nan_to_num(differences)
     mean = known.sum() / is_there.sum()
     # Of each repeat the sum over a patient's images, beyond what their number lets expect.
-    by_patient = np.add.reduceat((known - mean * is_there)[:, order], starts, axis=1)
-    n_rounds = np.add.reduceat(n_answers[order], starts) / np.add.reduceat(
-        (n_answers > 0)[order], starts
-    ).clip(1)
+    by_patient = np.add.reduceat(known - mean * is_there, starts, axis=1)
+    n_rounds = np.add.reduceat(n_answers, starts) / np.add.reduceat(n_answers > 0, starts).clip(1)
     is_again = n_rounds > 1
     total, squares = by_patient.sum(axis=0), (by_patient**2).sum(axis=0)
     products = (total**2 - squares)[is_again] / (n_rounds * (n_rounds - 1))[is_again]
-    n_again = np.add.reduceat((n_answers > 0)[order], starts)[is_again].sum()
+    n_again = np.add.reduceat(n_answers > 0, starts)[is_again].sum()
     rounds = is_there.sum() / n_images
     is_fixed = rounds == n_repeats
     stays = max(0.0, products.sum() / n_again) / n_images if n_again else 0.0

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from hpo.stats.intervals import t_quantile, t_tail
+from hpo.stats.intervals import Floats, t_quantile, t_tail
 from hpo.stats.paired import PairedTests, unmeasured_floor
 from hpo.stats.records import Span
 
@@ -16,14 +16,16 @@ _IN_RANGE: Final = (0.1, 0.9)
 
 
 def repeats_to_decide(
-    tests: PairedTests, index: int, *, margin: float | None, share: float, is_measured: bool
+    tests: PairedTests, index: int, *, margin: float | None, share: float, has_answers: bool
 ) -> Span:
     """Return from and to how many repeats, with those there are, the pair is decided.
 
     The repeats to come are drawn 400 times as those there are let expect: the true difference from
     its normal distribution about the mean, the variance by its chi-square. After every five
-    repeats each course is judged as `paired_tests` would, at the level of today. The range holds
-    80 % of the courses; its end is None where more than a tenth of them is undecided after 200.
+    repeats each course is judged as `paired_tests` would, at the level of today. What the images
+    decide shows when they are answered twice; until then each course draws a part of the most that
+    it can be. The range holds 80 % of the courses; its end is None where more than a tenth of them
+    is undecided after 200.
     """
     mean, variance, floor, degrees, quantile = (
         float(array[index])
@@ -44,7 +46,11 @@ def repeats_to_decide(
     means = (n * mean + np.cumsum(sums, axis=1)) / looks
     upper = 1 - t_tail(np.array(quantile), np.array(degrees))
     quantiles = t_quantile(upper, degrees * (looks - 1) / (n - 1))
-    floors = floor if is_measured else true_variance * unmeasured_floor(looks, share)
+    floors: Floats | float = true_variance * unmeasured_floor(looks, share)
+    if has_answers:
+        most = true_variance * np.maximum(share - 1 / looks, 0.0)
+        is_answered_twice = n * share >= 2 or not share
+        floors = floor + (0.0 if is_answered_twice else rng.random((_N_COURSES, 1)) * most)
     half = quantiles * np.sqrt(true_variance / looks + floors)
     is_decided = np.abs(means) > half
     if margin is not None:

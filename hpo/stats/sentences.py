@@ -12,16 +12,22 @@ _MOST_PAIRS: Final = 10
 
 
 def pair_sentence(
-    pair: PairComparison, kind: ScoreKind, *, is_identical: bool = False, n_alone: int = 0
+    pair: PairComparison,
+    kind: ScoreKind,
+    *,
+    level: float,
+    is_identical: bool = False,
+    n_alone: int = 0,
 ) -> str:
     """Say what is known of the difference between two values, the better one first.
 
     `n_alone` repeats of one value have no partner.
     """
+    interval_of = f"{100 * level:.3g} % interval"
     first, second = label(pair.a), label(pair.b)
     if pair.low is None or pair.high is None or pair.difference is None:
-        have = f"{_count(pair.n_pairs)} of both" if pair.n_pairs else "no repeat of both"
-        text = f"{first} and {second}: {have} is not enough to compare. Train 5 (--repeats 5)"
+        have = f"only {_count(pair.n_pairs)}" if pair.n_pairs else "no repeat"
+        text = f"{first} and {second}: not compared, {have} of both. It takes 2 (--repeats 5)"
     elif is_identical:
         text = f"{first} and {second}: the same score in each of {pair.n_pairs} repeats"
     elif pair.is_real:
@@ -30,14 +36,14 @@ def pair_sentence(
         bounds = sorted(map(abs, (pair.low, pair.high)))
         # Enough decimals that a bound above zero does not look like zero.
         size, low, high = _amounts((abs(pair.difference), *bounds), kind, least=bounds[0])
-        interval = f"95 % interval {low} to {high}"
+        interval = f"{interval_of} {low} to {high}"
         text = f"{better} is better than {worse} by {size}{unit(kind)} ({interval})"
         if pair.answer == "same":
             text += f". That is too little to matter: less than {margin_text(kind)}"
     else:
         ends = (pair.low, pair.high)
         low, high = _amounts(ends, kind, least=max(map(abs, ends)), sign="+")
-        interval = f"95 % interval {low} to {high}{unit(kind)}"
+        interval = f"{interval_of} {low} to {high}{unit(kind)}"
         if pair.answer == "same":
             text = f"{first} and {second}: no difference that matters ({interval})"
         else:
@@ -51,24 +57,40 @@ def pair_sentence(
 
 
 def headline(found: SweepComparison, name: str) -> str | None:
-    """Say in one sentence what a sweep of `name` found; None where nothing is compared."""
+    """Say in a sentence or two what a sweep of `name` found; None where nothing is compared."""
     tested = [pair for pair in found.pairs if pair.answer != "untested"]
     if not tested or found.n_left_out:
         return None
+    compared = {value for pair in tested for value in (pair.a, pair.b)}
+    left_out = [value for value in found.values if value not in compared]
+    text = _headline(found, tested, name, [v for v in found.values if v in compared])
+    return f"{text} {_listed(left_out)} {_verb(left_out)} not compared." if left_out else text
+
+
+def _headline(
+    found: SweepComparison, tested: list[PairComparison], name: str, values: list[Hashable]
+) -> str:
     undecided = [pair for pair in tested if pair.answer == "undecided"]
     better = [pair for pair in tested if pair.answer == "better"]
     if not better and not undecided:
         return f"{name} does not matter here: all differences are below {margin_text(found.kind)}."
-    best, worse = _best_first(found, better)
+    is_higher = found.kind.direction == "maximize"
+    beaten = {
+        pair.a if (pair.difference or 0) * (1 if is_higher else -1) > 0 else pair.b
+        for pair in better
+    }
+    best = [value for value in values if value not in beaten]
+    worse = [value for value in values if value in beaten]
     if undecided:
         if len(undecided) == len(tested):
             text = f"It is undecided whether {name} matters."
         else:
             worse_ones = f"{_listed(worse)} {_verb(worse)} worse. " if worse else ""
-            text = f"{worse_ones}{len(undecided)} of {len(tested)} pairs are undecided."
+            verb = "is" if len(undecided) == 1 else "are"
+            text = f"{worse_ones}{len(undecided)} of {len(tested)} pairs {verb} undecided."
         spans = [pair.repeats for pair in undecided if pair.repeats]
         return text + (f" {repeats_text(longest(spans))}." if spans else "")
-    if len(found.values) == 2:
+    if len(values) == 2:
         return f"The better {name} is {label(best[0])}."
     if len(best) == 1:
         return f"The best {name} is {label(best[0])}: it is better than every other value."
@@ -98,10 +120,10 @@ def outcome(
     better = [pair for pair in found.pairs if pair.answer == "better"]
     shown = better[:most_real]
     counts = {
-        "{} more pairs differ.": len(better) - len(shown),
-        "{} pairs have no difference that matters.": _n(found, "same"),
-        "{} pairs are undecided.": _n(found, "undecided"),
-        "{} pairs have fewer than two repeats of both.": _n(found, "untested"),
+        "Different pairs that are not listed: {}.": len(better) - len(shown),
+        "Pairs without a difference that matters: {}.": _n(found, "same"),
+        "Undecided pairs: {}.": _n(found, "undecided"),
+        "Pairs with fewer than two repeats of both: {}.": _n(found, "untested"),
     }
     return [*shown, *(text.format(f"{n:,}") for text, n in counts.items() if n), *left_out]
 
@@ -116,7 +138,7 @@ def repeats_text(span: Span) -> str:
     """Say how many repeats decide: `About 15 to 30 repeats would decide`."""
     low, high = span
     if high is None:
-        return f"It takes more than {min(low, MOST)} repeats to decide"
+        return f"To decide takes {min(low, MOST)} repeats or more, perhaps over {MOST}"
     return f"About {low if low == high else f'{low} to {high}'} repeats would decide"
 
 
@@ -141,19 +163,6 @@ def margin_text(kind: ScoreKind) -> str:
 def unit(kind: ScoreKind) -> str:
     """Return the unit as it follows a difference."""
     return " points" if kind.is_share else ""
-
-
-def _best_first(
-    found: SweepComparison, better: list[PairComparison]
-) -> tuple[list[Hashable], list[Hashable]]:
-    """Return the values that no other is better than, and those that another is better than."""
-    is_higher = found.kind.direction == "maximize"
-    beaten = {
-        pair.a if (pair.difference or 0) * (1 if is_higher else -1) > 0 else pair.b
-        for pair in better
-    }
-    values = list(found.values)
-    return [v for v in values if v not in beaten], [v for v in values if v in beaten]
 
 
 def _listed(values: list[Hashable]) -> str:

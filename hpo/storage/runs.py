@@ -27,6 +27,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 _HINT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
 
 Number: TypeAlias = Annotated[float, Strict()]
+Index: TypeAlias = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
 Metrics: TypeAlias = dict[str, Number]
 
 
@@ -97,9 +98,9 @@ class Run:
     seconds: Number
     versions: dict[str, str]
     stress: dict[str, Metrics] = field(default_factory=dict)
-    validation_images: tuple[Annotated[int, Strict(), Field(ge=0)], ...] = ()
-    validation_labels: tuple[Annotated[int, Strict()], ...] = ()
-    validation_patients: tuple[Annotated[int, Strict()], ...] = ()
+    validation_images: tuple[Index, ...] = ()
+    validation_labels: tuple[Index, ...] = ()
+    validation_patients: tuple[Index, ...] = ()
 
     @property
     def kept(self) -> Epoch:
@@ -170,7 +171,15 @@ class RunStore:
                 f"There is too little memory to read {path}. End other programs, or raise the "
                 "limit of memory (ulimit -v), then run the same command again."
             ) from None
-        return run if 1 <= run.kept_epoch <= len(run.epochs) else None
+        images = run.validation_images
+        n_of_each = {len(run.validation_labels), len(run.validation_patients), len(images)}
+        is_whole = (
+            1 <= run.kept_epoch <= len(run.epochs)
+            and len(n_of_each) == 1
+            and (not images or len(images) == len(run.validation_probabilities))
+            and len(set(images)) == len(images)
+        )
+        return run if is_whole else None
 
     def save(self, key: RunKey, run: Run) -> None:
         """Write the file of a finished training.

@@ -39,18 +39,18 @@ def gather_evidence(
     """Return what the repeats are compared by.
 
     That is the mean score of the epochs in which the learning rate has settled, which differs less
-    from training to training than that of the last epoch does; and the score of the last epoch
+    from training to training than that of the last epoch does; and the score of the kept weights
     where some training is not in the run store: both are never mixed in one comparison.
     """
     last = {name: [r.score if r else None for r in of_one] for name, of_one in repeats.items()}
     scored = [r for of_one in repeats.values() for r in of_one if r and r.score is not None]
-    found = {r.run: runs.read(r.run) if runs and r.run else None for r in scored}
+    found = {r.run: _read(runs, r.run, score) if runs and r.run else None for r in scored}
     n_missing = sum(found[r.run] is None for r in scored)
     if not scored or runs is None:
         return Evidence(last, None, "")
     if n_missing:
         basis = (
-            f"Compared by the {score.title} of the last epoch: {n_missing} of {len(scored)} "
+            f"Compared by the {score.title} of the kept weights: {n_missing} of {len(scored)} "
             "trainings are not in the run store."
         )
         return Evidence(last, None, basis)
@@ -64,21 +64,33 @@ def gather_evidence(
         f"Compared by the mean {score.title} of each training's last epochs, at most half of "
         "them: it varies less than that of the last epoch alone."
     )
-    return Evidence(scores, _answers(repeats, by_run) if score.is_accuracy else None, basis)
+    answers = _answers(repeats, by_run) if score.is_accuracy else None
+    if score.is_accuracy and answers is None:
+        basis += " Older runs do not say which images they answered, so intervals are wider."
+    return Evidence(scores, answers, basis)
 
 
 def settled_score(run: Run, score: Score) -> float | None:
     """Return the mean score of the last epochs, at most half, whose learning rate has settled.
 
     Those are the epochs at the end whose rate is at most that of the last one, or 5 % of the
-    highest.
+    highest. Where early stopping kept the weights of an epoch before, it is the score of these.
     """
+    if run.kept_epoch < len(run.epochs):
+        return score.of(run.kept.validation, run.stress)
     rates = [epoch.learning_rate for epoch in run.epochs]
     most = max(rates[-1], _SETTLED_RATE * max(rates))
     half = run.epochs[len(run.epochs) // 2 :]
     last = takewhile(lambda epoch: epoch.learning_rate <= most, reversed(half))
     measured = [s for s in (epoch_score(score, epoch) for epoch in last) if s is not None]
     return fmean(measured) if measured else score.of(run.kept.validation, run.stress)
+
+
+def _read(runs: RunStore, digest: str, score: Score) -> Run | None:
+    """Return a run if it holds the score of every epoch."""
+    run = runs.read(digest)
+    is_whole = run and all(score.metric in epoch.validation for epoch in run.epochs)
+    return run if is_whole else None
 
 
 def epoch_score(score: Score, epoch: Epoch) -> float | None:
@@ -91,7 +103,7 @@ def _answers(
 ) -> Answers | None:
     """Return which images each repeat answered rightly; None where older runs do not tell."""
     every = list(runs.values())
-    if not all(len(r.validation_images) == len(r.validation_probabilities) for r in every):
+    if not all(r.validation_images for r in every):
         return None
     n_images = 1 + max(max(run.validation_images) for run in every)
     n_repeats = max(map(len, repeats.values()))

@@ -90,7 +90,14 @@ def compare(
         n_images=n_images,
         answers=found.answers,
     )
-    looks = f"The intervals hold over {n_looks} looks." if n_looks > 1 else ""
+    looks = (
+        f"Each interval is one of {100 * level:.3g} %, so that those of {n_looks} looks hold 95 % "
+        "together."
+        if n_looks > 1
+        else ""
+    )
+    if record.data.has_own_validation and found.answers is None:
+        looks += " The answers are about these validation images, not about others."
     return replace(compared, basis=" ".join(filter(None, [found.basis, looks])))
 
 

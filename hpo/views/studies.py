@@ -110,6 +110,13 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
         said.append(f"{', '.join(left)}. To continue: `hpo resume {study}`")
     elif n_failed:
         said.append(f"{left[0]}.")
+    goal, pairs = summary.goal, summary.verdict.pairs if summary.verdict else ()
+    is_open = any(pair.answer == "undecided" for pair in pairs)
+    if is_open and not summary.n_open and goal.n_repeats < goal.most_repeats:
+        said.append(
+            f"Undecided after {goal.n_repeats} of at most {goal.most_repeats} repeats. To "
+            f"continue: `hpo resume {study}`"
+        )
     said += summary.about_others()
     return said + statements(summary.openings, n_complete=summary.count("complete"))
 

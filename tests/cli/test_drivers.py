@@ -33,7 +33,7 @@ def driven(
     """A study that a living command trains, slowly; it ends as soon as it is told to."""
     case = Case(tmp_path / "case", xrays, GRID, storage_url)
     monkeypatch.setenv("HPO_STORAGE", case.url)
-    child = case.start(epoch_s=0.5)
+    child = case.start(epoch_s=1.5)
     # A run is stored before its trial ends: where there are two, the first trial has ended.
     until_it_trains(case, n_runs=2)
     yield case, child

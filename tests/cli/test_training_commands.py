@@ -231,16 +231,16 @@ def test_the_interval_of_equal_scores_has_the_width_of_its_images(
 def test_a_grid_gets_repeats_until_every_pair_is_decided(hpo: Hpo, xrays: Path) -> None:
     command = (*GRID, "--data", xrays, "--until-decided", "--max-repeats", "7")
     forecast = hpo(*command, "--dry-run")
-    assert "depends on how many repeats decide every pair: 2 to 7." in forecast.out
+    assert "depends on how many repeats decide every pair: 5 to 7." in forecast.out
     answer = hpo(*command, "--json")
     (pair,) = answer.json["verdict"]["pairs"]
     n = len(answer.json["configurations"][0]["repeats"])
     assert answer.code == 0
-    assert n in (2, 5, 7)
+    assert n in (5, 7)
     assert (pair["answer"] != "undecided") or n == 7
-    if n > 2:
-        assert "going on to 5 repeats." in answer.err
-    assert "hold over 2 looks." in answer.json["verdict"]["basis"]
+    assert ("going on to 7 repeats." in answer.err) == (n == 7)
+    assert "97.1 %, so that those of 2 looks hold 95 %" in answer.json["verdict"]["basis"]
+    assert "97.1 % interval" in pair["sentence"]
     again = hpo("resume", answer.json["study"], "--json").json
     assert (again["n_trained"], len(again["configurations"][0]["repeats"])) == (0, n)
 

@@ -72,7 +72,7 @@ def test_every_value_has_its_mean_and_every_pair_its_difference() -> None:
             "64 is better than 32 by 0.5 points (95 % interval 0.4 to 0.6). That is too little to "
             "matter: less than 1 point.",
         ),
-        ({32: [0.9], 64: [0.8]}, "untested", "32 and 64: 1 repeat of both is not enough"),
+        ({32: [0.9], 64: [0.8]}, "untested", "32 and 64: not compared, only 1 repeat of both. It takes 2"),
         (
             {32: [0.5] * 5, 64: [0.5] * 5},
             "same",
@@ -236,13 +236,28 @@ def test_a_sweep_has_one_sentence(scores: dict, text: str) -> None:
     assert headline(compare_sweep(scores), "batch_size") == text
 
 
+def test_a_value_that_always_fails_is_named_as_not_compared() -> None:
+    scores = {32: STEADY, 64: shifted(0), 128: [None] * 5}
+    assert headline(compare_sweep(scores), "batch_size") == (
+        "batch_size does not matter here: all differences are below 1 point. 128 is not compared."
+    )
+    scores = {32: STEADY, 64: shifted(-0.3), 128: [None] * 5}
+    assert headline(compare_sweep(scores), "batch_size") == (
+        "The better batch_size is 32. 128 is not compared."
+    )
+
+
+def test_a_level_is_written_as_it_is() -> None:
+    assert "(90 % interval " in sentence({32: STEADY, 64: NOISY}, level=0.9)
+
+
 def test_an_undecided_sweep_says_what_would_decide_it() -> None:
     text = headline(compare_sweep({32: STEADY, 64: NOISY}), "batch_size") or ""
     assert text.startswith("It is undecided whether batch_size matters.")
     assert text.endswith("decide.")
     wild = [score - 0.6 for score in NOISY]
     beside = headline(compare_sweep({32: STEADY, 64: NOISY, 128: wild}), "batch_size") or ""
-    assert beside.startswith("128 is worse. 1 of 3 pairs are undecided.")
+    assert beside.startswith("128 is worse. 1 of 3 pairs is undecided.")
 
 
 def test_the_best_of_many_are_compared_and_corrected_for_every_pair() -> None:
@@ -281,8 +296,8 @@ def test_of_many_pairs_the_better_ones_are_listed_and_the_others_counted() -> No
     assert [getattr(said, "answer", said) for said in found] == [
         "better",
         "better",
-        "3 more pairs differ.",
-        "10 pairs have no difference that matters.",
+        "Different pairs that are not listed: 3.",
+        "Pairs without a difference that matters: 10.",
     ]
 
 
