@@ -148,6 +148,7 @@ def test_a_test_result_is_written_beside_the_weights(
         assert f"right: {mean:.4g} of 16 images, mean of 2 repeats\n" in text
         assert f"accuracy: {100 * mean / 16:.2f} %" in text
         assert f"\nensemble right: {of_ensemble} of 16 images\n" in text
+        assert "The test was opened on " in text
         assert "\nensemble auroc: " in text
         assert "\nensemble threshold: 0.5\n" in text
 

@@ -30,6 +30,9 @@ RUN = Run(
     test_probabilities=(0.3,),
     seconds=1.5,
     versions={"torch": "2"},
+    validation_images=(0, 3),
+    validation_labels=(1, 0),
+    validation_patients=(7, 7),
 )
 
 

@@ -251,3 +251,12 @@ def test_what_a_library_says_is_quoted_unless_the_password_stands_in_it(secret: 
     assert secret not in str(caught.value)
     with pytest.raises(StorageError, match="no route for you"), translate_errors(url):
         raise sqlite3.OperationalError("no route for you")
+
+
+@pytest.mark.parametrize("password", ["a", "hpo", "again"])
+def test_a_password_that_is_a_word_leaves_the_words_of_a_message(password: str) -> None:
+    url = f"postgresql://me:{password}@host/db"
+    with pytest.raises(StorageError) as caught, translate_errors(url):
+        raise sqlite3.OperationalError("database is locked by hpo")
+    assert str(caught.value).count("***") == 1
+    assert "again" in str(caught.value)

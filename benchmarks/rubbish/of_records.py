@@ -34,6 +34,9 @@ def run() -> dict[str, Any]:
         "test_probabilities": [0.5],
         "seconds": 1.5,
         "versions": {"torch": "2"},
+        "validation_images": [3, 7],
+        "validation_labels": [0, 1],
+        "validation_patients": [1, 1],
     }
 
 

@@ -1,9 +1,11 @@
 """hpo grid, search and resume, as a user types them."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from hpo.data import open_data, seal
 from hpo.training.stack import StackedStack
 from tests.conftest import SMALL, Hpo
 
@@ -39,6 +41,14 @@ def test_a_grid_ends_in_a_table_a_page_and_json_and_trains_nothing_twice(
     progress = [line for line in answer.err.splitlines() if line.startswith("[")]
     assert len(progress) == 4
     assert progress[-1].startswith("[4/4] batch_size 16, repeat 2: ")
+
+    for run in (json.loads(path.read_text()) for path in Path("studies/runs").glob("*.json")):
+        images = open_data(xrays)
+        data = seal(images)
+        validated = data.fold(run["key"]["fold"]).validation
+        assert run["validation_images"] == validated.tolist()
+        assert run["validation_labels"] == data.labels[validated].tolist()
+        assert run["validation_patients"] == images.patients[validated].tolist()
 
     shown = hpo(*GRID, "--data", xrays)
     assert "Nothing to train: all results are already available." in shown.out

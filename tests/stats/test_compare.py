@@ -18,6 +18,7 @@ from hpo.stats import (
     compare_pairs,
     compare_sweep,
     headline,
+    level_of_looks,
     mean_interval,
     outcome,
 )
@@ -72,7 +73,11 @@ def test_every_value_has_its_mean_and_every_pair_its_difference() -> None:
             "64 is better than 32 by 0.5 points (95 % interval 0.4 to 0.6). That is too little to "
             "matter: less than 1 point.",
         ),
-        ({32: [0.9], 64: [0.8]}, "untested", "32 and 64: not compared, only 1 repeat of both. It takes 2"),
+        (
+            {32: [0.9], 64: [0.8]},
+            "untested",
+            "32 and 64: not compared, only 1 repeat of both. It takes 2",
+        ),
         (
             {32: [0.5] * 5, 64: [0.5] * 5},
             "same",
@@ -234,6 +239,12 @@ def test_overlap_claims_no_more(scores: dict[int, list[float]]) -> None:
 )
 def test_a_sweep_has_one_sentence(scores: dict, text: str) -> None:
     assert headline(compare_sweep(scores), "batch_size") == text
+
+
+def test_several_looks_are_each_held_to_more() -> None:
+    assert level_of_looks(1) == 0.95
+    assert level_of_looks(4) == pytest.approx(1 - 0.0182)
+    assert level_of_looks(10) > level_of_looks(9) > level_of_looks(2)
 
 
 def test_a_value_that_always_fails_is_named_as_not_compared() -> None:
