@@ -17,12 +17,6 @@ class Work:
         return self.epoch * self.n_epochs
 
 
-def seconds_freely(works: Sequence[Work], *, n_processes: int) -> float:
-    """Return the time where no process waits; nothing ends before its longest has ended."""
-    seconds = [work.seconds for work in works]
-    return max(sum(seconds) / n_processes, max(seconds, default=0.0))
-
-
 def seconds_in_window(
     works: Sequence[Work], *, n_lanes: int, n_processes: int, window: int
 ) -> float:

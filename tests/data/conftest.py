@@ -1,9 +1,8 @@
 """Small data sets on disk, and a cache for each test."""
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -11,8 +10,6 @@ from PIL import Image
 
 from hpo.data.dataset import Dataset, Pixels, Source
 from hpo.data.source import open_source
-
-WriteImages: TypeAlias = Callable[[Path, Iterable[str]], None]
 
 REAL = Path(__file__).parents[2] / ".." / "shared" / "data"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real X-rays are not here")
