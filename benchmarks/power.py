@@ -120,6 +120,13 @@ BEYOND = (
     replace(FOLDS, name="noisy repeats that share 5 %", repeat=0.2, shared=0.05),
     replace(FOLDS, name="noisy repeats that share 30 %", repeat=0.2, shared=0.3),
     replace(FIXED, name="the same 400, scores alone, overlap 0", is_known=False),
+    replace(
+        FIXED,
+        name="the same 400, steady, scores alone, overlap 0",
+        image=0.95,
+        repeat=0.002,
+        is_known=False,
+    ),
 )
 WITH_DIFFERENCE = (
     STEADY,
