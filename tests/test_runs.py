@@ -121,7 +121,7 @@ def test_a_file_cut_short_anywhere_counts_as_absent(store: RunStore) -> None:
         ("kept_epoch", float("inf")),
         ("kept_epoch", 7),
         ("versions", 3),
-        ("validation_images", [0]),
+        ("validation_images", [0, 0]),
         ("validation_labels", [1]),
         ("validation_patients", [2**70]),
     ],

@@ -105,9 +105,10 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 check=check,
             )
         finally:
-            # Whatever was interrupted waits again, also a trial that had just begun.
-            # Where that fails, the next driver does it.
+            # Whatever was interrupted waits again, also a trial that had just begun. Where that
+            # fails, the next driver does it.
             with contextlib.suppress(Exception):
+                storage.close_interrupted()
                 check()
                 requeue_running(study)
 

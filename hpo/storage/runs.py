@@ -176,7 +176,6 @@ class RunStore:
         is_whole = (
             1 <= run.kept_epoch <= len(run.epochs)
             and len(n_of_each) == 1
-            and (not images or len(images) == len(run.validation_probabilities))
             and len(set(images)) == len(images)
         )
         return run if is_whole else None

@@ -103,7 +103,8 @@ def _answers(
 ) -> Answers | None:
     """Return which images each repeat answered rightly; None where older runs do not tell."""
     every = list(runs.values())
-    if not all(r.validation_images for r in every):
+    n_answers = [(len(r.validation_images), len(r.validation_probabilities)) for r in every]
+    if not all(n == m > 0 for n, m in n_answers):
         return None
     n_images = 1 + max(max(run.validation_images) for run in every)
     n_repeats = max(map(len, repeats.values()))
