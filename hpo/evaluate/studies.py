@@ -7,14 +7,13 @@ from typing import Any, Final, TypeAlias
 
 from hpo.errors import StudyError, fault_list
 from hpo.space.records import value_text
-from hpo.stats import Interval, PairComparison, SweepComparison, compare_pairs
+from hpo.stats import Interval, PairComparison, SweepComparison
 from hpo.storage.runs import RunStore
 from hpo.storage.url import named, storage_option
-from hpo.study.evidence import gather_evidence
-from hpo.study.intervals import mean_score
+from hpo.study.intervals import compare_repeats, mean_score
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score, read_score
-from hpo.study.summary import Configuration, Repeat, StudySummary
+from hpo.study.summary import Configuration, Repeat, StudySummary, scored_document
 
 MOST: Final = 6
 
@@ -206,16 +205,8 @@ def _verdict(entries: Sequence[Entry], runs: RunStore | None) -> SweepComparison
         if a.summary is not b.summary and not _are_same(a, b)
     ]
     record = entries[0].summary.record
-    evidence = gather_evidence(repeats, record.score, runs)
-    found = compare_pairs(
-        evidence.scores,
-        pairs,
-        overlap=record.data.overlap,
-        kind=record.score.kind,
-        n_images=record.data.n_validation,
-        answers=evidence.answers,
-    )
-    return replace(found, pairs=tuple(map(_reworded, found.pairs)), basis=evidence.basis)
+    found = compare_repeats(repeats, pairs, record, runs=runs)
+    return replace(found, pairs=tuple(map(_reworded, found.pairs)))
 
 
 def _reworded(pair: PairComparison) -> PairComparison:
@@ -285,16 +276,11 @@ def _unpaired(summaries: Sequence[StudySummary], entries: Sequence[Entry]) -> It
 
 
 def _entry_document(entry: Entry) -> dict[str, Any]:
-    configuration, score = entry.configuration, entry.found
+    configuration = entry.configuration
     return {
         "name": entry.name,
         "study": entry.summary.name,
         "number": configuration.number,
-        "params": dict(configuration.params),
-        "config": configuration.config.to_mapping(),
-        "state": configuration.state,
-        "score": score.mean if score else None,
-        "low": score.low if score else None,
-        "high": score.high if score else None,
+        **scored_document(configuration, entry.found),
         "n_repeats": len(configuration.judged),
     }

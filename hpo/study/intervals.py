@@ -17,7 +17,7 @@ from hpo.stats import (
 )
 from hpo.stats.sentences import label
 from hpo.storage.runs import RunStore
-from hpo.study.evidence import gather_evidence
+from hpo.study.evidence import Name, gather_evidence
 from hpo.study.record import StudyRecord
 from hpo.study.summary import Configuration, Repeat
 
@@ -68,37 +68,49 @@ def compare(
     for name, configuration in configurations.items():
         by_repeat = {r.repeat: r for r in configuration.repeats}
         repeats[name] = [by_repeat.get(i) for i in range(first, max(by_repeat, default=-1) + 1)]
-    is_of_best = pairs is None and len(repeats) > _MOST_COMPARED
-    found = gather_evidence(repeats, record.score, None if is_of_best else runs)
     level = level_of_looks(n_looks)
-    overlap, kind, n_images = record.data.overlap, record.score.kind, record.data.n_validation
-    if is_of_best:
+    if pairs is None and len(repeats) > _MOST_COMPARED:
         return compare_best(
-            found.scores,
+            gather_evidence(repeats, record.score, None).scores,
             most=_N_BEST,
-            overlap=overlap,
+            overlap=record.data.overlap,
             level=level,
-            kind=kind,
-            n_images=n_images,
+            kind=record.score.kind,
+            n_images=record.data.n_validation,
         )
-    compared = compare_pairs(
-        found.scores,
-        list(combinations(repeats, 2)) if pairs is None else pairs,
-        overlap=overlap,
-        level=level,
-        kind=kind,
-        n_images=n_images,
-        answers=found.answers,
-    )
+    pairs = list(combinations(repeats, 2)) if pairs is None else pairs
+    found = compare_repeats(repeats, pairs, record, runs=runs, level=level)
+    if n_looks == 1:
+        return found
     looks = (
         f"Each interval is one of {100 * level:.3g} %, so that those of {n_looks} looks hold 95 % "
         "together."
-        if n_looks > 1
-        else ""
     )
-    if record.data.has_own_validation and found.answers is None:
-        looks += " The answers are about these validation images, not about others."
-    return replace(compared, basis=" ".join(filter(None, [found.basis, looks])))
+    return replace(found, basis=" ".join(filter(None, [found.basis, looks])))
+
+
+def compare_repeats(
+    repeats: Mapping[Name, Sequence[Repeat | None]],
+    pairs: Sequence[tuple[Name, Name]],
+    record: StudyRecord,
+    *,
+    runs: RunStore | None,
+    level: float = 0.95,
+) -> SweepComparison:
+    """Compare pairs by their repeats, in order, by what the run store holds of them."""
+    evidence = gather_evidence(repeats, record.score, runs)
+    found = compare_pairs(
+        evidence.scores,
+        pairs,
+        overlap=record.data.overlap,
+        level=level,
+        kind=record.score.kind,
+        n_images=record.data.n_validation,
+        answers=evidence.answers,
+    )
+    about = "The answers are about these validation images, not about others."
+    is_bound = record.data.has_own_validation and evidence.answers is None
+    return replace(found, basis=" ".join(filter(None, [evidence.basis, about * is_bound])))
 
 
 def with_way_on(verdict: SweepComparison, command: str) -> SweepComparison:

@@ -367,8 +367,8 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
     }
 
 
-def _configuration(configuration: Configuration) -> dict[str, Any]:
-    score = configuration.score
+def scored_document(configuration: Configuration, score: Interval | None) -> dict[str, Any]:
+    """Return a configuration with a score of it as JSON documents have it."""
     return {
         "params": dict(configuration.params),
         "config": configuration.config.to_mapping(),
@@ -376,6 +376,12 @@ def _configuration(configuration: Configuration) -> dict[str, Any]:
         "score": score.mean if score else None,
         "low": score.low if score else None,
         "high": score.high if score else None,
+    }
+
+
+def _configuration(configuration: Configuration) -> dict[str, Any]:
+    return {
+        **scored_document(configuration, configuration.score),
         "fresh": configuration.fresh and _interval(configuration.fresh),
         "repeats": [
             {"repeat": r.number, "epochs": r.n_epochs}
