@@ -34,6 +34,7 @@ from hpo.study.gathering import with_call
 from hpo.study.progress import all_cells
 from hpo.study.score import Score
 from hpo.study.summary import StudySummary, to_document
+from hpo.study.test_access import read_openings
 from hpo.study.trials import Job, job_of, read_trials
 from hpo.tables import count, duration
 from hpo.untrusted import printable
@@ -74,7 +75,7 @@ def carry_out(plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool 
         summary = with_call(session.summary(), n_trained=tally.n_trained, n_reused=tally.n_reused)
         evaluation = _evaluate_if_complete(session, summary) if test else None
         if evaluation:
-            summary = replace(summary, openings=session.summary().openings)
+            summary = replace(summary, openings=read_openings(session.study))
         if not json:
             # Before the page, which may fail where a disk is full.
             for table in study_tables(summary, session.runs):

@@ -170,23 +170,33 @@ def training_events(session: Session) -> Generator[Event, None, None]:
     Where its goal says so, a grid gets more repeats until every pair of values is decided.
     """
     deadline = time.monotonic() + session.plan.timeout_s
-    yield from _events_to_goal(session, deadline)
-    while time.monotonic() < deadline and (goal := _next_goal(session)):
+    goal, source = session.goal, session.source
+    if source.n_left():
+        session.runs.check_writable()
+    # A command that was killed may have left weights that lost, and files half written.
+    weights = _kept_weights(session)
+    weights.tidy()
+    artifacts = paths.artifacts_folder(session.storage.url)
+    for folder in (session.folder, weights.folder, session.runs.folder, artifacts):
+        remove_leftovers(folder)
+    cache.remove_cut_off()
+    yield from _train(session, source, weights, deadline)
+    while time.monotonic() < deadline and not source.n_left():
+        if (further := _next_goal(session, goal)) is None:
+            break
         with translate_errors(session.storage.url):
-            goal = studies.raise_goal(session.study, goal)
-            assert isinstance(session.source, GridSource)
-            source = session.source.further(goal.n_repeats)
-        session = replace(session, goal=goal, source=source)
+            goal = studies.raise_goal(session.study, further)
+            assert isinstance(source, GridSource)
+            source = source.further(goal.n_repeats)
         yield RepeatsAdded(goal.n_repeats, source.n_left())
-        yield from _events_to_goal(session, deadline)
+        yield from _train(session, source, _kept_weights(session), deadline)
     with translate_errors(session.storage.url):
-        _record_baselines(session)
+        _record_baselines(session, goal)
 
 
-def _next_goal(session: Session) -> Goal | None:
-    """Return the goal with more repeats; None where all is decided, or training has to wait."""
-    goal = session.goal
-    if goal.n_repeats >= goal.most_repeats or session.source.n_left():
+def _next_goal(session: Session, goal: Goal) -> Goal | None:
+    """Return the goal with more repeats; None where there are most, or all is decided."""
+    if goal.n_repeats >= goal.most_repeats:
         return None
     summary = session.summary()
     pairs = summary.verdict.pairs if summary.verdict else ()
@@ -197,32 +207,29 @@ def _next_goal(session: Session) -> Goal | None:
     return replace(goal, n_repeats=n)
 
 
-def _events_to_goal(session: Session, deadline: float) -> Generator[Event, None, None]:
+def _kept_weights(session: Session) -> KeptWeights:
+    # Scores of trials are enough: no run is read.
     summary = summarize(session.study, storage_url=session.storage.url)
-    weights = KeptWeights.of(summary, session.folder / "weights")
-    if session.source.n_left():
-        session.runs.check_writable()
-    # A command that was killed may have left weights that lost, and files half written.
-    weights.tidy()
-    artifacts = paths.artifacts_folder(session.storage.url)
-    for folder in (session.folder, weights.folder, session.runs.folder, artifacts):
-        remove_leftovers(folder)
-    cache.remove_cut_off()
+    return KeptWeights.of(summary, session.folder / "weights")
 
+
+def _train(
+    session: Session, source: Source, weights: KeptWeights, deadline: float
+) -> Generator[Event, None, None]:
     def opened(n_lanes: int) -> Stack:
         # Lanes beyond the trainings that are left get no process.
-        n_used = min(n_lanes, max(1, session.source.n_left()))
+        n_used = min(n_lanes, max(1, source.n_left()))
         return open_stack(session.record, session.training_data, n_lanes=n_used)
 
     with translate_errors(session.storage.url):
         yield from TrainingLoop(
             session.study,
             session.record,
-            session.source,
+            source,
             data=session.training_data,
             runs=session.runs,
             weights=weights,
-            artifacts=artifacts,
+            artifacts=paths.artifacts_folder(session.storage.url),
             open_stack=opened,
             n_lanes=lanes_of(session.record, session.plan.lanes),
             deadline=deadline,
@@ -270,10 +277,12 @@ def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:
             )
 
 
-def _record_baselines(session: Session) -> None:
+def _record_baselines(session: Session, goal: Goal) -> None:
     """Score the baselines on the folds that speak for the best configuration."""
-    best, first = session.summary().best, session.record.seed
-    folds = list(range(first, first + session.goal.n_repeats))
+    # Scores of trials name the best: no run is read.
+    best = summarize(session.study, storage_url=session.storage.url).best
+    first = session.record.seed
+    folds = list(range(first, first + goal.n_repeats))
     if best:
         folds = [repeat.fold for repeat in best.judged]
     if session.record.data.has_own_validation:
