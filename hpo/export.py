@@ -22,6 +22,7 @@ from hpo.storage.url import named
 from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.study.test_access import statements
 from hpo.study.trials import Job
+from hpo.tables import count
 from hpo.training.engine import Weights
 from hpo.untrusted import printable
 
@@ -117,7 +118,7 @@ def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
         elif os.path.lexists(home):
             taken.append(home)
     if taken:
-        n_files = "1 file" if len(taken) == 1 else f"{len(taken):,} files"
+        n_files = count(len(taken), "file")
         raise OutputError(
             f"Nothing was exported: it would overwrite {n_files} in {files.folder} that hpo did "
             f"not write or that changed since, first {taken[0].relative_to(files.folder)}. "

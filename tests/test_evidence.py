@@ -122,7 +122,7 @@ def test_runs_that_do_not_tell_their_images_have_settled_scores_alone() -> None:
     )
     found = gather_evidence({"a": [repeat(1, 0.9)]}, ACCURACY, Runs({f"{1:032x}": old}))
     assert (found.scores, found.answers) == ({"a": [0.6]}, None)
-    assert "Older runs do not say which images" in found.basis
+    assert "answers to single images are not used" in found.basis
 
 
 def test_a_run_without_the_score_counts_as_missing() -> None:

@@ -28,6 +28,7 @@ from hpo.data.dataset import (
     limit_fault,
 )
 from hpo.errors import DataError, fault_list
+from hpo.tables import count
 
 # In the order of the data set. Only the test files may be absent, both together.
 _FILES: Final = {
@@ -229,7 +230,7 @@ def _left_out(names: Iterable[str], only: str) -> Iterator[str]:
     others = sorted(names)
     if others:
         named = ", ".join(map(ascii, others[:_MOST_NAMED])) + ", …" * (len(others) > _MOST_NAMED)
-        arrays = "1 array" if len(others) == 1 else f"{len(others):,} arrays"
+        arrays = count(len(others), "array")
         yield f"Left out: {arrays} ({named}). {only}"
 
 

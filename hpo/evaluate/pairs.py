@@ -43,7 +43,7 @@ def compare(
     """
     found = [_difference(answers[a], answers[b], overlap, n_patients) for a, b in pairs]
     # Trainings that collapse half of the time look steady in three repeats now and then: few
-    # repeats are judged by the largest error in the sweep, as `hpo.stats.compare_sweep` does.
+    # repeats are judged by the largest error in the sweep, much as in `hpo.stats.paired`.
     largest = max((one.repeat_error for one, _ in found if one), default=0.0)
     found = [
         (replace(one, repeat_error=largest) if one and 1 < one.n_repeats <= _FEW else one, exact)

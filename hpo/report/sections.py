@@ -21,7 +21,7 @@ from hpo.storage.url import named
 from hpo.study.record import LIBRARY
 from hpo.study.score import SCORES, Score
 from hpo.study.summary import Configuration, StudySummary
-from hpo.tables import DASH, Column, Row, Table
+from hpo.tables import DASH, Column, Row, Table, count
 
 MAX_PAIRS: Final = 500
 
@@ -120,10 +120,10 @@ def done(summary: StudySummary) -> str:
     record = summary.record
     what = f"of {' x '.join(record.names)}"
     if record.kind == "search":
-        what = f"over {_count(len(record.names), 'parameter')}"
+        what = f"over {count(len(record.names), 'parameter')}"
     return (
-        f"{_count(len(summary.configurations), 'configuration')} {what}, "
-        f"{_count(summary.goal.n_repeats, 'repeat')} each"
+        f"{count(len(summary.configurations), 'configuration')} {what}, "
+        f"{count(summary.goal.n_repeats, 'repeat')} each"
     )
 
 
@@ -314,7 +314,3 @@ def commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
         is_grid = record.kind == "grid"
         more = "--repeats adds repeats" if is_grid else "--trials continues the search"
         yield record.command, f"A larger {more}; nothing is trained twice."
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -20,7 +20,7 @@ from hpo.stats.intervals import Floats, t_quantile, t_tail
 
 Pairs = NDArray[np.intp]
 
-MOST_SHAFFER: Final = 30
+_MOST_SHAFFER: Final = 30
 _ROUNDING: Final = 1e-9
 _FEW: Final = 4
 _SHARED_TRAINING: Final = 0.05
@@ -150,7 +150,7 @@ def step_down(p_values: Floats, *, alpha: float, n_values: int = 0) -> tuple[Flo
 def _n_values(scores: Floats, pairs: Pairs) -> int:
     """Return the number of values where these are all of their pairs, else 0."""
     n = scores.shape[-2]
-    return n if len(pairs) == n * (n - 1) // 2 and n <= MOST_SHAFFER else 0
+    return n if len(pairs) == n * (n - 1) // 2 and n <= _MOST_SHAFFER else 0
 
 
 @cache

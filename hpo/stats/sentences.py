@@ -6,6 +6,7 @@ from typing import Final
 
 from hpo.stats.records import PairComparison, ScoreKind, Span, SweepComparison
 from hpo.stats.repeats import MOST
+from hpo.tables import count
 
 _FEW: Final = 5
 _MOST_PAIRS: Final = 10
@@ -26,7 +27,7 @@ def pair_sentence(
     interval_of = f"{100 * level:.3g} % interval"
     first, second = label(pair.a), label(pair.b)
     if pair.low is None or pair.high is None or pair.difference is None:
-        have = f"only {_count(pair.n_pairs)}" if pair.n_pairs else "no repeat"
+        have = f"only {count(pair.n_pairs, 'repeat')}" if pair.n_pairs else "no repeat"
         text = f"{first} and {second}: not compared, {have} of both. It takes 2 (--repeats 5)"
     elif is_identical:
         text = f"{first} and {second}: the same score in each of {pair.n_pairs} repeats"
@@ -52,7 +53,7 @@ def pair_sentence(
             if pair.repeats:
                 text += f". {repeats_text(pair.repeats)}"
     if n_alone:
-        text += f". {_count(n_alone)} of one value alone left out"
+        text += f". {count(n_alone, 'repeat')} of one value alone left out"
     return text + "."
 
 
@@ -186,7 +187,3 @@ def _amounts(
     if least > 0:
         decimals = max(decimals, math.ceil(-math.log10(factor * least)))
     return [f"{factor * size:{sign}.{decimals}f}" for size in sizes]
-
-
-def _count(n: int) -> str:
-    return "1 repeat" if n == 1 else f"{n} repeats"

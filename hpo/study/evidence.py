@@ -66,7 +66,7 @@ def gather_evidence(
     )
     answers = _answers(repeats, by_run) if score.is_accuracy else None
     if score.is_accuracy and answers is None:
-        basis += " Older runs do not say which images they answered, so intervals are wider."
+        basis += " Their answers to single images are not used, so intervals are wider."
     return Evidence(scores, answers, basis)
 
 
