@@ -139,7 +139,7 @@ def repeats_text(span: Span) -> str:
     """Say how many repeats decide: `About 15 to 30 repeats would decide`."""
     low, high = span
     if high is None:
-        return f"To decide takes {min(low, MOST)} repeats or more, perhaps over {MOST}"
+        return f"It takes at least {min(low, MOST)} repeats to decide, perhaps more than {MOST}"
     return f"About {low if low == high else f'{low} to {high}'} repeats would decide"
 
 

@@ -61,8 +61,8 @@ def gather_evidence(
         for name, of_one in repeats.items()
     }
     basis = (
-        f"Compared by the mean {score.title} of each training's last epochs, at most half of "
-        "them: it varies less than that of the last epoch alone."
+        f"Compared by the mean {score.title} of the last epochs of each training (at most half of "
+        "them), which varies less than that of the last epoch."
     )
     answers = _answers(repeats, by_run) if score.is_accuracy else None
     if score.is_accuracy and answers is None:

@@ -83,8 +83,8 @@ def compare(
     if n_looks == 1:
         return found
     looks = (
-        f"Each interval is one of {100 * level:.3g} %, so that those of {n_looks} looks hold 95 % "
-        "together."
+        f"The values are compared up to {n_looks} times, so each interval is a "
+        f"{100 * level:.3g} % interval: all of them together hold 95 %."
     )
     return replace(found, basis=" ".join(filter(None, [found.basis, looks])))
 

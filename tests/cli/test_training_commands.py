@@ -249,7 +249,10 @@ def test_a_grid_gets_repeats_until_every_pair_is_decided(hpo: Hpo, xrays: Path) 
     assert n in (5, 7)
     assert (pair["answer"] != "undecided") or n == 7
     assert ("going on to 7 repeats." in answer.err) == (n == 7)
-    assert "97.1 %, so that those of 2 looks hold 95 %" in answer.json["verdict"]["basis"]
+    assert (
+        "up to 2 times, so each interval is a 97.1 % interval: all of them together hold 95 %."
+        in answer.json["verdict"]["basis"]
+    )
     assert "97.1 % interval" in pair["sentence"]
     again = hpo("resume", answer.json["study"], "--json").json
     assert (again["n_trained"], len(again["configurations"][0]["repeats"])) == (0, n)
