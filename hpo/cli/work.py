@@ -171,12 +171,12 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
             f"  Trainings with batch_size {sizes} will fail: there are {found.n_train} training "
             f"images. Leave {sizes} out of the choices in the space file."
         )
-    if span:
-        depends = "what is pruned and on which become finalists"
-        if plan.record.kind == "grid":
-            fewest, most_repeats = found.repeats
-            depends = f"how many repeats decide every pair: {fewest} to {most_repeats}"
-        print_line(f"  The time depends on {depends}.")
+    fewest_repeats, most_repeats = found.repeats
+    if fewest_repeats < most_repeats:
+        span = f"{fewest_repeats} to {most_repeats}"
+        print_line(f"  The time depends on how many repeats decide every pair: {span}.")
+    elif span:
+        print_line("  The time depends on what is pruned and on which become finalists.")
     for note in plan.dataset.notes:
         print_line(note)
 
