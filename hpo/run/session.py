@@ -104,11 +104,13 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 source=source,
                 check=check,
             )
+        except BaseException as error:
+            storage.close_interrupted(error)
+            raise
         finally:
             # Whatever was interrupted waits again, also a trial that had just begun. Where that
             # fails, the next driver does it.
             with contextlib.suppress(Exception):
-                storage.close_interrupted()
                 check()
                 requeue_running(study)
 

@@ -4,9 +4,7 @@ Optuna reads all trials of a study at once and fails with whatever the first dam
 Here a damaged trial becomes a failed one without content, which says what is wrong with it.
 """
 
-import gc
 import json
-import sys
 import traceback
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -76,13 +74,16 @@ class Database(RDBStorage):
         """The URL as it may be printed: without a password."""
         return mask(self.url)
 
-    def close_interrupted(self) -> None:
-        """Close what an interrupt left open: its transaction would lock the database."""
-        if error := sys.exc_info()[1]:
+    def close_interrupted(self, error: BaseException | None) -> None:
+        """Close what an interrupt left open: its transaction would lock the database.
+
+        The frames that an interrupt cut off may hold a session that nobody closes any more.
+        """
+        while error:
             traceback.clear_frames(error.__traceback__)
+            error = error.__context__
         self.scoped_session.remove()
         self.engine.dispose()
-        gc.collect()
 
     def study_names(self) -> list[str]:
         """Return the names of all studies, the oldest first."""
