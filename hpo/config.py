@@ -30,8 +30,6 @@ Scalar: TypeAlias = bool | int | float | str
 Value: TypeAlias = Scalar | tuple[int, ...] | tuple[float, ...]
 
 _LONGEST_VALUE: Final = 200
-
-
 STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 MIN_SIDE: Final = 8
 MAX_SIDE: Final = 1024
@@ -260,30 +258,28 @@ def faults(
     `place` is where the value stands in a file; `unknown` writes the sentence on an unknown name.
     A ValueError may hold several sentences.
     """
-    if isinstance(error, ConfigError):
-        return _in(place, error.faults)
     if not isinstance(error, ValidationError):
-        return _in(place, error.args)
+        sentences = error.faults if isinstance(error, ConfigError) else error.args
+        return [f"{place}: {sentence}" if place else sentence for sentence in sentences]
     found = []
     for fault in error.errors(include_url=False):
         path = [part for part in fault["loc"] if part not in _TAGS]
         kind, context = fault["type"], fault.get("ctx", {})
         *parents, name = [part for part in path if isinstance(part, str)] or ["The value"]
-        where = _place(place, parents)
         if kind == "value_error":
             found += faults(context["error"], _place(place, path), unknown=unknown)
-        elif kind == "extra_forbidden":
-            found += _in(where, [unknown(name)])
+            continue
+        if kind == "too_short" and fault["input"]:  # It counts only right values.
+            continue
+        if kind == "extra_forbidden":
+            sentence = unknown(name)
         elif kind == "missing":
-            found += _in(where, [f"{name} is missing."])
-        elif kind != "too_short" or not fault["input"]:  # It counts only right values.
+            sentence = f"{name} is missing."
+        else:
             allowed = _ALLOWED.get(kind, "another value").format(**context)
-            found += _in(where, [f"{name} must be {allowed}, but is {describe(fault['input'])}."])
+            sentence = f"{name} must be {allowed}, but is {describe(fault['input'])}."
+        found += faults(ValueError(sentence), _place(place, parents))
     return found
-
-
-def _in(place: str, sentences: Iterable[str]) -> list[str]:
-    return [f"{place}: {sentence}" if place else sentence for sentence in sentences]
 
 
 def _place(place: str, path: Sequence[str | int]) -> str:
