@@ -8,9 +8,6 @@ from hpo.study.record import Goal
 from hpo.study.score import Score
 from hpo.study.summary import StudySummary
 
-_Repeats = dict[int, tuple[str, float]]
-"""Of one configuration: the run and the score of each finished repeat."""
-
 
 class KeptWeights:
     """The folder of weights of one study, a file per trained repeat, named by its run.
@@ -22,11 +19,13 @@ class KeptWeights:
 
     def __init__(self, folder: Path, goal: Goal, score: Score) -> None:
         self.folder, self.goal, self.score = folder, goal, score
-        # All by identity of the configuration, but the last by run.
-        self._repeats: dict[str, _Repeats] = {}
+        # By identity of the configuration: run and score of each repeat, the lowest number, and of
+        # complete ones the rank and the runs that speak for them.
+        self._repeats: dict[str, dict[int, tuple[str, float]]] = {}
         self._places: dict[str, int] = {}
-        self._ranks: dict[str, tuple[bool, float, int]] = {}  # of complete configurations
-        self._owners: dict[str, str] = {}
+        self._ranks: dict[str, tuple[bool, float, int]] = {}
+        self._judged: dict[str, set[str]] = {}
+        self._owners: dict[str, str] = {}  # The identity, by run.
 
     @classmethod
     def of(cls, summary: StudySummary, folder: Path) -> "KeptWeights":
@@ -53,8 +52,7 @@ class KeptWeights:
         """Drop the weights of complete configurations that have lost."""
         if not self._ranks:
             return
-        best = max(self._ranks, key=lambda one: self._ranks[one])
-        kept = {run for run, _ in self._judged(self._repeats[best])}
+        kept = self._judged[max(self._ranks, key=self._ranks.__getitem__)]
         with writing(self.folder, hint=MAKE_ROOM):
             for path in self.folder.glob("*.safetensors"):
                 if path.stem not in kept and self._owners.get(path.stem) in self._ranks:
@@ -65,20 +63,13 @@ class KeptWeights:
         repeats[repeat] = run, score
         self._owners[run] = identity
         place = self._places[identity] = min(place, self._places.get(identity, place))
-        n_new = len(self._new(repeats))
+        # Of finalists the new repeats decide, which did not choose them.
+        new = [found for n, found in repeats.items() if n >= self.goal.n_repeats]
+        new = new if self.goal.n_finalists else []
+        judged = new or list(repeats.values())
         self._ranks.pop(identity, None)
-        if len(repeats) - n_new >= self.goal.n_repeats and (
-            n_new == 0 or n_new >= self.goal.n_final_repeats
-        ):
-            mean = fmean(score for _, score in self._judged(repeats))
-            self._ranks[identity] = n_new > 0, self.score.rank(mean), -place
-
-    def _judged(self, repeats: _Repeats) -> list[tuple[str, float]]:
-        """Return the repeats that speak for a configuration: the new ones, else all."""
-        return self._new(repeats) or list(repeats.values())
-
-    def _new(self, repeats: _Repeats) -> list[tuple[str, float]]:
-        """Return the repeats of a finalist that did not choose it."""
-        if not self.goal.n_finalists:
-            return []
-        return [found for repeat, found in repeats.items() if repeat >= self.goal.n_repeats]
+        has_first = len(repeats) - len(new) >= self.goal.n_repeats
+        if has_first and (not new or len(new) >= self.goal.n_final_repeats):
+            mean = fmean(score for _, score in judged)
+            self._ranks[identity] = bool(new), self.score.rank(mean), -place
+            self._judged[identity] = {run for run, _ in judged}

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import fields
+from itertools import cycle, islice
 from statistics import fmean
 from typing import Any, TypeAlias
 
@@ -107,8 +107,7 @@ class Pool:
     def __init__(
         self, data: TrainingData, device: Device, *, n_processes: int, joins: bool = False
     ) -> None:
-        self._data = data
-        self._joins = joins
+        self._data, self._joins = data, joins
         # The file has no name: however these processes end, nothing of it stays on the disk.
         self._pixels = tempfile.TemporaryFile()  # noqa: SIM115
         self._offsets: dict[int, int] = {}
@@ -118,15 +117,14 @@ class Pool:
         self._results: dict[int, TrainingResult] = {}
         self._n_added = 0
         # Several on GPUs have one each, which is the first that they see.
-        gpus = visible_gpus() if device.name == "cuda:0" and n_processes > 1 else []
+        is_shared_out = device.name == "cuda:0" and n_processes > 1
+        gpus = cycle(visible_gpus() if is_shared_out else [None])
         pixels = self._pixels.fileno()
         self._processes = [
-            Process(self._replies, pixels=pixels, gpu=gpus[n % len(gpus)] if gpus else None)
-            for n in range(n_processes)
+            Process(self._replies, pixels=pixels, gpu=gpu) for gpu in islice(gpus, n_processes)
         ]
         # Everything but the functions that read pixels and folds.
-        shared = {f.name: getattr(data, f.name) for f in fields(data)}
-        shared = {name: value for name, value in shared.items() if not callable(value)}
+        shared = {name: value for name, value in vars(data).items() if not callable(value)}
         for process in self._processes:
             process.send(shared, pixels, device, joins)
 
@@ -157,9 +155,7 @@ class Pool:
                 process.send("train")
                 process.is_busy = True
         done: list[LaneEpoch] = []
-        while any(process.is_busy for process in self._processes):
-            if done and self._replies.empty():
-                break
+        while any(p.is_busy for p in self._processes) and not (done and self._replies.empty()):
             process, (epochs, results) = self._receive()
             process.is_busy = False
             for epoch in epochs:
@@ -186,17 +182,16 @@ class Pool:
 
         Each process begins with another configuration, so that different ones run side by side.
         """
-        n, images = len(configs), self._data.fold(FOLD)
         requests = [(config, self._share_pixels(config.image_size)) for config in configs]
-        firsts = {process: number % n for number, process in enumerate(self._processes)}
+        firsts = {process: n % len(configs) for n, process in enumerate(self._processes)}
         for process, first in firsts.items():
+            images = self._data.fold(FOLD)
             process.send("time", requests[first:] + requests[:first], images)
-        seconds: list[list[float]] = [[] for _ in configs]
-        for _ in self._processes:
-            process, found = self._receive()
-            for index, times in enumerate(seconds):
-                times.append(found[index - firsts[process]])
-        return [fmean(times) for times in seconds]
+        answers = [self._receive() for _ in firsts]
+        return [
+            fmean(seconds[index - firsts[process]] for process, seconds in answers)
+            for index in range(len(configs))
+        ]
 
     def close(self) -> None:
         for process in self._processes:

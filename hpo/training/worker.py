@@ -12,7 +12,7 @@ import pickle
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +23,6 @@ from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, TrainingResult
 from hpo.training.stack import FOLD, open_stack, seconds_per_epoch
 
-_Trained: TypeAlias = tuple[list[LaneEpoch], dict[int, TrainingResult]]
-
 
 def main() -> None:
     """Serve until the input ends, a request fails, or the reader of the output is gone."""
@@ -32,25 +30,20 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with contextlib.suppress(EOFError, BrokenPipeError):
         worker = Worker(*pickle.load(sys.stdin.buffer))
-        is_done = False
-        while not is_done:
+        reply: object = None
+        while not isinstance(reply, Exception):
             name, *arguments = pickle.load(sys.stdin.buffer)
             try:
                 reply = getattr(worker, name)(*arguments)
-            except Exception as error:
-                reply, is_done = _sendable(error), True
+            except HpoError as error:
+                reply = error
+            except Exception as error:  # Not every one can be unpickled: its trace can.
+                reply = RuntimeError(f"A training process failed:\n{traceback.format_exc()}")
+                if lacks_memory(error):
+                    reply = OutOfMemoryError(NO_MEMORY)
             if reply is not None:
                 pickle.dump(reply, replies, protocol=pickle.HIGHEST_PROTOCOL)
                 replies.flush()
-
-
-def _sendable(error: Exception) -> Exception:
-    """Return the error, or one with its trace: not every exception can be unpickled."""
-    if isinstance(error, HpoError):
-        return error
-    if lacks_memory(error):
-        return OutOfMemoryError(NO_MEMORY)
-    return RuntimeError(f"A training process failed:\n{traceback.format_exc()}")
 
 
 class Worker:
@@ -66,8 +59,9 @@ class Worker:
         self._pixels: dict[int, Pixels] = {}
         self._folds: dict[int, Fold] = {}
         self._names: dict[int, int] = {}
-        pixels_at, fold_of = self._pixels.__getitem__, self._folds.__getitem__
-        self._data = TrainingData(pixels_at=pixels_at, fold=fold_of, **shared)
+        self._data = TrainingData(
+            pixels_at=self._pixels.__getitem__, fold=self._folds.__getitem__, **shared
+        )
         self._stack = open_stack(self._data, device=device, joins=joins)
 
     def add(
@@ -84,7 +78,7 @@ class Worker:
             self._stack.drop(lane)
             del self._names[lane]
 
-    def train(self) -> _Trained:
+    def train(self) -> tuple[list[LaneEpoch], dict[int, TrainingResult]]:
         """Train every lane for an epoch; return also what finished lanes leave behind."""
         trained = self._stack.step()
         epochs = [done._replace(lane=self._names[done.lane]) for done in trained]
