@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from hpo.cli.output import print_table
 from hpo.plots.axes import thinned
-from hpo.plots.search import history_info, slice_infos
-from hpo.plots.sweep import sweep_info
+from hpo.plots.search import plot_history, plot_slices
+from hpo.plots.sweep import plot_sweep
 from hpo.report.page import render
 from hpo.storage.runs import RunStore
 from hpo.study.gathering import summarize
@@ -109,14 +109,14 @@ def test_what_is_best_is_in_every_figure(long: Long) -> None:
     best = long.summary.best
     assert best is not None
     assert best.score is not None
-    history = history_info(long.summary)
-    assert history is not None
-    assert best.score.mean in [point.score for point in history.points]
-    assert history.best[-1][1] == best.score.mean
-    for info in slice_infos(long.summary)[0]:
-        assert (best in info.configurations) is (info.parameter.name in best.params)
-    if sweep := sweep_info(long.summary):
-        assert best in [c for *_, c in sweep.cells]
+    score = best.score.mean
+    plots = [plot_history(long.summary), plot_sweep(long.summary)]
+    if long.study.study_name == "search":
+        plots = [plots[0], plot_slices(long.summary)]
+    for figure in (figure for plot in plots for figure in plot.figures):
+        name = figure.layout.xaxis.title.text
+        is_slice = name in long.summary.record.names and name not in best.params
+        assert is_slice or any(score in (trace.y or ()) for trace in figure.data), name
 
 
 def test_the_terminal_shows_the_best_and_where_the_others_are(
@@ -149,10 +149,9 @@ def test_a_grid_of_one_long_sweep_draws_its_best_values(tmp_path: Path) -> None:
         replace(one, params={"batch_size": n}, score=replace(one.score, mean=n / 1_000))
         for n in range(400)
     )
-    info = sweep_info(replace(fake.summary, configurations=many))
-    assert info is not None
-    assert [int(value) for value, *_ in info.cells] == list(range(319, 400))
-    assert "Of 400 configurations the best 81 are drawn." in info.caption
+    plot = plot_sweep(replace(fake.summary, configurations=many))
+    assert [int(n) for n in plot.figures[0].layout.xaxis.ticktext] == list(range(319, 400))
+    assert "Of 400 configurations the best 81 are drawn." in plot.caption
 
 
 def test_of_a_small_study_nothing_is_left_out(tmp_path: Path) -> None:

@@ -1,5 +1,10 @@
-"""Figures of a study, each in two steps: gather a record, then draw it.
+"""Figures of a study: each `plot_…` returns a `Plot` with its caption, None without data.
 
-`…_info` is pure and returns a frozen record with its caption; `draw_…` takes the record and knows
-nothing of studies. Names from outside are made harmless where a record is drawn.
+sweep    every repeat of a grid, and the mean of each configuration
+search   the history of a search, the importance of its parameters, the score by each of them
+curves   accuracy and loss over the epochs
+stress   the best configuration under each change of the stress battery
+test     ROC and calibration of the opened test
+
+Names from outside are made harmless where they are drawn.
 """

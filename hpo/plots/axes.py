@@ -3,6 +3,7 @@
 import html
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from plotly import io as pio
@@ -29,10 +30,21 @@ DASHES: Final = {
 }
 LONG_DASH: Final = "longdash"
 PERCENT_TICKS: Final = ".1~%"
+OF_REPEATS: Final = " Lines are means over repeats, bands reach from the lowest to the highest."
 _SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 _LONGEST_LABEL: Final = 44
 _LEAST_SPAN: Final = 0.02
 _LOG_FROM: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Figures under one heading, and the caption that says the same; there may be none to draw."""
+
+    key: str
+    title: str
+    caption: str
+    figures: tuple[Figure, ...]
 
 
 def score_axis(score: Score, values: Sequence[float]) -> dict[str, object]:

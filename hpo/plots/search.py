@@ -1,14 +1,13 @@
 """What a search tried: its history, the importance of its parameters, the score by each of them.
 
-The history and the slices are not those of `optuna.visualization`, which knows no repeats,
-finalists or pruned scores, and names a choice by its Python text.
+They are not those of `optuna.visualization`, which knows no repeats, finalists or pruned scores,
+and names a choice by its Python text.
 """
 
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, TypeAlias
 
 import optuna
 from optuna.trial import create_trial
@@ -16,6 +15,7 @@ from plotly.graph_objects import Figure
 
 from hpo.config import Scalar
 from hpo.plots import axes
+from hpo.plots.axes import Plot
 from hpo.space import Choices, Parameter
 from hpo.space.records import params_lines, value_text
 from hpo.storage.opening import quiet_optuna
@@ -31,67 +31,69 @@ MIN_CONFIGURATIONS: Final = 10
 _N_BEST: Final = 5
 _QUANTILE: Final = 0.1
 
-PointState = Literal["complete", "unfinished", "pruned", "finalist"]
-
-_LOOKS: Final[Mapping[PointState, tuple[str, str, str]]] = {
+_LOOKS: Final[Mapping[str, tuple[str, str, str]]] = {
     "complete": ("complete", axes.color(0), "circle"),
     "unfinished": ("with repeats missing", axes.color(0), "circle-open"),
     "pruned": ("pruned, at its last epoch", axes.GRAY, "x-thin-open"),
     "finalist": ("finalist, retrained", axes.color(2), "diamond"),
 }
+# State, number, score, and the text over the point.
+_Point: TypeAlias = tuple[str, int, float, str]
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryPoint:
-    """A configuration by its number, from 1; `hover` is what a reader sees over it."""
-
-    number: int
-    state: PointState
-    score: float
-    hover: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryInfo:
-    """The scores in order; `best` holds (number, score) where the best so far changes.
+def plot_history(summary: StudySummary) -> Plot | None:
+    """Plot the scores in order, by state, and the best so far; None while there is no score.
 
     A finalist has two points, of the search and of its new repeats. Of very many points some are
-    left out; `best` is that of all.
+    left out; the best so far is that of all.
     """
-
-    n_configurations: int
-    points: tuple[HistoryPoint, ...]
-    best: tuple[tuple[int, float], ...]
-    score: Score
-    baselines: Mapping[str, float]
-    caption: str
-
-
-def history_info(summary: StudySummary) -> HistoryInfo | None:
-    """Gather the history; None while there is no score."""
+    score = summary.record.score
     points = [point for c in summary.configurations if (point := _point(summary, c))]
     if not points:
         return None
-    score = summary.record.score
-    scored = [point for point in points if point.state != "pruned"]
-    pruned = [point for point in points if point.state == "pruned"]
-    finalists = [
-        HistoryPoint(m.number, "finalist", m.fresh.mean, axes.lines(m.label, f"retrained: {text}"))
+    last = summary.configurations[-1].number
+    finalists: list[_Point] = [
+        ("finalist", m.number, m.fresh.mean, axes.lines(m.label, f"retrained: {text}"))
         for m in (summary.finalists.members if summary.finalists else ())
         if m.fresh.mean is not None and (text := axes.score_text(m.fresh, score))
     ]
 
-    def rank(point: HistoryPoint) -> tuple[float, ...]:
-        is_best = summary.numbered[point.number] is summary.best
-        return is_best, score.rank(point.score)
+    def rank(point: _Point) -> tuple[float, ...]:
+        is_best = summary.numbered[point[1]] is summary.best
+        return is_best, score.rank(point[2])
 
+    scored = [point for point in points if point[0] != "pruned"]
+    pruned = [point for point in points if point[0] == "pruned"]
     dots, dots_left_out = axes.thinned(scored, rank, most=MAX_SCORES, noun="scores")
     crosses, crosses_left_out = axes.thinned(pruned, rank, most=MAX_PRUNED, noun="crosses")
     best: list[tuple[int, float]] = []
-    for point in scored:
-        is_better = not best or score.rank(point.score) > score.rank(best[-1][1])
-        if point.state == "complete" and is_better:
-            best.append((point.number, point.score))
+    for state, number, value, _ in points:
+        if state == "complete" and (not best or score.rank(value) > score.rank(best[-1][1])):
+            best.append((number, value))
+
+    shown = [*sorted([*dots, *crosses], key=lambda point: point[1]), *finalists]
+    figure = axes.empty(height=380, x_title="configuration, in order")
+    margin = 0.5 + 0.01 * last
+    span = (1 - margin, last + margin)
+    figure.update_xaxes(axes.count_axis(*span))
+    values = [value for _, _, value, _ in shown]
+    axes.set_scores(figure, score, values, summary.shown_baselines, span)
+    if best:
+        numbers, steps = zip(*best, strict=True)
+        figure.add_scatter(
+            x=[*numbers, last],
+            y=[*steps, steps[-1]],
+            mode="lines",
+            line={"shape": "hv", "color": axes.color(1), "width": 2},
+            name="best so far",
+            hoverinfo="skip",
+        )
+    for state, (name, shade, symbol) in _LOOKS.items():
+        ring = {"width": 2, "color": shade}
+        look = {"color": shade, "symbol": symbol, "size": 9, "line": ring}
+        if places := [(n, value, hover) for of, n, value, hover in shown if of == state]:
+            figure.add_trace(axes.points(places, look, name=name))
+
     caption = (
         f"Each point is the mean score of a configuration, in the order of the "
         f"{summary.record.kind}; the line is the best so far, which also gets better by luck the "
@@ -102,17 +104,10 @@ def history_info(summary: StudySummary) -> HistoryInfo | None:
     caption += dots_left_out + crosses_left_out
     if finalists:
         caption += " Diamonds are the means of the retrained finalists, without that luck."
-    return HistoryInfo(
-        n_configurations=summary.configurations[-1].number,
-        points=(*sorted([*dots, *crosses], key=lambda point: point.number), *finalists),
-        best=tuple(best),
-        score=score,
-        baselines=summary.shown_baselines,
-        caption=caption,
-    )
+    return Plot("history", "History", caption, (figure,))
 
 
-def _point(summary: StudySummary, configuration: Configuration) -> HistoryPoint | None:
+def _point(summary: StudySummary, configuration: Configuration) -> _Point | None:
     score, found = summary.record.score, configuration.score
     name, params = axes.name_of(summary, configuration), params_lines(configuration.params)
     if configuration.state == "pruned":
@@ -121,58 +116,19 @@ def _point(summary: StudySummary, configuration: Configuration) -> HistoryPoint 
         if last is None or not math.isfinite(last):
             return None
         said = f"pruned in epoch {repeat.n_epochs} at {score.text(last)}"
-        return HistoryPoint(configuration.number, "pruned", last, axes.lines(name, said, *params))
+        return "pruned", configuration.number, last, axes.lines(name, said, *params)
     if found is None or found.mean is None:
         return None
-    state: PointState = "complete" if configuration.state == "complete" else "unfinished"
+    state = "complete" if configuration.state == "complete" else "unfinished"
     text = axes.lines(name, axes.score_text(found, score), *params)
-    return HistoryPoint(configuration.number, state, found.mean, text)
+    return state, configuration.number, found.mean, text
 
 
-def draw_history(info: HistoryInfo) -> Figure:
-    """Draw the points by state and the best so far as steps."""
-    figure = axes.empty(height=380, x_title="configuration, in order")
-    margin = 0.5 + 0.01 * info.n_configurations
-    span = (1 - margin, info.n_configurations + margin)
-    figure.update_xaxes(axes.count_axis(*span))
-    scores = [point.score for point in info.points]
-    axes.set_scores(figure, info.score, scores, info.baselines, span)
-    if info.best:
-        numbers, best = zip(*info.best, strict=True)
-        figure.add_scatter(
-            x=[*numbers, info.n_configurations],
-            y=[*best, best[-1]],
-            mode="lines",
-            line={"shape": "hv", "color": axes.color(1), "width": 2},
-            name="best so far",
-            hoverinfo="skip",
-        )
-    for state, (name, shade, symbol) in _LOOKS.items():
-        ring = {"width": 2, "color": shade}
-        look = {"color": shade, "symbol": symbol, "size": 9, "line": ring}
-        points = [(p.number, p.score, p.hover) for p in info.points if p.state == state]
-        if points:
-            figure.add_trace(axes.points(points, look, name=name))
-    return figure
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportanceInfo:
-    """Shares that add up to 1, the largest first; none where they would mean nothing.
-
-    `n_active` counts the configurations in which a parameter had an effect.
-    """
-
-    shares: Mapping[str, float]
-    n_active: Mapping[str, int]
-    caption: str
-
-
-def importance_info(study: optuna.Study, summary: StudySummary) -> ImportanceInfo | None:
-    """Gather the importances (PED-ANOVA) over the means of configurations; None of one parameter.
+def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
+    """Plot the importances (PED-ANOVA) over the means of configurations; None of one parameter.
 
     Repeats of a configuration count once: as separate trials, they would make what was repeated
-    most look like what was tried most.
+    most look like what was tried most. Where importances would mean nothing, the caption says why.
     """
     if len(summary.record.names) < 2:
         return None
@@ -180,18 +136,14 @@ def importance_info(study: optuna.Study, summary: StudySummary) -> ImportanceInf
     n = len(scored)
     values = {name: {c.params.get(name) for c in scored} for name in summary.record.names}
     varied = [name for name, of_one in values.items() if len(of_one) > 1]
-    reason = ""
-    if n < MIN_CONFIGURATIONS:
+    key, title = "importances", "Importance of the parameters"
+    if n < MIN_CONFIGURATIONS or len(varied) < 2 or len({_mean(c) for c in scored}) == 1:
         reason = (
-            f"{n} configurations have a score: with fewer than {MIN_CONFIGURATIONS}, importances "
-            "are noise and are not shown."
+            f"{n} configurations have a score. Importances need {MIN_CONFIGURATIONS} with "
+            "different scores, and two parameters that vary: with less they are noise and are "
+            "not shown."
         )
-    elif len(varied) < 2:
-        reason = "Fewer than two parameters varied among the configurations that have a score."
-    elif len({_mean(c) for c in scored}) == 1:
-        reason = "All configurations have the same score, so no parameter is important."
-    if reason:
-        return ImportanceInfo(shares={}, n_active={}, caption=reason)
+        return Plot(key, title, reason, ())
     n_best = max(_N_BEST, math.ceil(_QUANTILE * n))
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=n_best / n)
     with warnings.catch_warnings():
@@ -210,7 +162,7 @@ def importance_info(study: optuna.Study, summary: StudySummary) -> ImportanceInf
         caption += f" Pruned configurations ({n_pruned}) are left out."
     if rare := [name for name in shares if n_active[name] < MIN_CONFIGURATIONS]:
         caption += f" Uncertain, as active in fewer than {MIN_CONFIGURATIONS}: {', '.join(rare)}."
-    return ImportanceInfo(shares=shares, n_active=n_active, caption=caption)
+    return Plot(key, title, caption, (_draw_importances(shares, n_active),))
 
 
 def _by_configuration(study: optuna.Study, summary: StudySummary) -> optuna.Study:
@@ -225,53 +177,42 @@ def _by_configuration(study: optuna.Study, summary: StudySummary) -> optuna.Stud
     return copied
 
 
-def draw_importances(info: ImportanceInfo) -> Figure:
+def _draw_importances(shares: Mapping[str, float], n_active: Mapping[str, int]) -> Figure:
     """Draw a bar per parameter, the most important on top."""
-    names = list(info.shares)[::-1]
-    height = 90 + 32 * len(names)
-    figure = axes.empty(height=height, x_title="share of the importance")
+    names = list(shares)[::-1]
+    figure = axes.empty(height=90 + 32 * len(names), x_title="share of the importance")
     figure.add_bar(
-        x=[info.shares[name] for name in names],
+        x=[shares[name] for name in names],
         y=list(map(axes.label, names)),
         orientation="h",
         marker={"color": axes.color(0)},
         texttemplate="%{x:.0%}",
         textposition="outside",
         cliponaxis=False,
-        customdata=[info.n_active[name] for name in names],
+        customdata=[n_active[name] for name in names],
         hovertemplate="%{y}: %{x:.1%}<br>active in %{customdata} configurations<extra></extra>",
     )
-    figure.update_xaxes(tickformat=".0%", range=[0, 1.12 * max(info.shares.values())])
+    figure.update_xaxes(tickformat=".0%", range=[0, 1.12 * max(shares.values())])
     return figure.update_yaxes(showgrid=False, ticks="")
 
 
-@dataclass(frozen=True)
-class SliceInfo:
-    """One parameter against the mean score of the configurations that have it."""
-
-    parameter: Parameter
-    configurations: tuple[Configuration, ...]
-    best: Configuration | None
-    score: Score
-    axis: Mapping[str, object]
-
-
-def slice_infos(summary: StudySummary) -> tuple[list[SliceInfo], str]:
-    """Gather a slice per searched parameter with at least two values, and their caption."""
-    scored = _scored(summary)
+def plot_slices(summary: StudySummary) -> Plot | None:
+    """Plot the score by each parameter of a search that has at least two values."""
+    scored, score = _scored(summary), summary.record.score
     if summary.record.kind != "search" or not scored:
-        return [], ""
+        return None
     shown, left_out = axes.thinned(
         scored, summary.full_rank, most=MAX_SLICED, noun="configurations"
     )
-    score = summary.record.score
     axis = axes.score_axis(score, [_mean(c) for c in shown]) | {"title_text": score.title}
-    infos = []
+    figures = []
     for parameter in summary.record.space.search:
-        active = tuple(c for c in shown if parameter.name in c.params)
+        active = [c for c in shown if parameter.name in c.params]
         is_varied = len({c.params[parameter.name] for c in active}) > 1
         if parameter.name in summary.record.names and is_varied:
-            infos.append(SliceInfo(parameter, active, summary.best, score, axis))
+            figures.append(_draw_slice(parameter, active, summary.best, score).update_yaxes(axis))
+    if not figures:
+        return None
     winner = "winner of the finalists, with its score in the search"
     caption = (
         "Each point is the mean score of one configuration that was not pruned; the large one is "
@@ -279,13 +220,14 @@ def slice_infos(summary: StudySummary) -> tuple[list[SliceInfo], str]:
         f"{axes.direction_text(score)} All parameters varied at once, so a slope "
         f"here can belong to another parameter.{left_out}"
     )
-    return infos, caption
+    return Plot("slices", "Score by parameter", caption, tuple(figures))
 
 
-def draw_slice(info: SliceInfo) -> Figure:
+def _draw_slice(
+    parameter: Parameter, found: list[Configuration], best: Configuration | None, score: Score
+) -> Figure:
     """Draw one small figure; the page puts them side by side."""
-    parameter, found = info.parameter, info.configurations
-    figure = axes.empty(height=250, x_title=parameter.name).update_yaxes(info.axis, nticks=6)
+    figure = axes.empty(height=250, x_title=parameter.name).update_yaxes(nticks=6)
     figure.update_layout(margin_t=10, font_size=11)
     places: list[Scalar] = [c.params[parameter.name] for c in found]
     is_log = not isinstance(parameter, Choices) and parameter.log
@@ -302,11 +244,11 @@ def draw_slice(info: SliceInfo) -> Figure:
         # The tick labels between the powers of ten would touch on a small figure.
         decades = math.log10(max(map(float, places)) / min(map(float, places)))
         figure.update_xaxes(type="log", exponentformat="power", dtick=1 if decades > 2 else None)
-    hover = [f"#{c.number}: {info.score.text(_mean(c))}" for c in found]
+    hover = [f"#{c.number}: {score.text(_mean(c))}" for c in found]
     dots = list(zip(map(float, places), map(_mean, found), hover, strict=True))
     look = axes.marker(0, size=8, is_open=True) | {
-        "color": [axes.color(1 if c is info.best else 0) for c in found],
-        "size": [14 if c is info.best else 8 for c in found],
+        "color": [axes.color(1 if c is best else 0) for c in found],
+        "size": [14 if c is best else 8 for c in found],
     }
     return figure.add_trace(axes.points(dots, look))
 

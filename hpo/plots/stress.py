@@ -4,26 +4,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from plotly.graph_objects import Figure
-
 from hpo.plots import axes
+from hpo.plots.axes import Plot
 from hpo.storage.runs import RunStore
 from hpo.study.score import Score
 from hpo.study.summary import StudySummary
+from hpo.tables import count
 
 
 @dataclass(frozen=True, kw_only=True)
 class StressInfo:
     """The metric by repeat under each change, the worst change first.
 
-    `unchanged` is its mean over the same repeats on the unchanged images.
+    `unchanged` is its mean over the same repeats on the unchanged images; `n_missing` further ones
+    have no battery on record.
     """
 
     name: str
     scores: Mapping[str, tuple[float, ...]]
     unchanged: float
     score: Score
-    caption: str
+    n_missing: int
 
     def texts(self, change: str) -> tuple[str, str]:
         """Write the mean under a change, and by how much it is worse than on unchanged images."""
@@ -51,43 +52,28 @@ def stress_info(summary: StudySummary, runs: RunStore) -> StressInfo | None:
 
     Of a winner of the finalists, the new repeats count.
     """
-    best = summary.best
+    best, score = summary.best, summary.record.score.plain
     read = [runs.read(r.run) for r in best.judged if r.run] if best else []
     stressed = [run for run in read if run is not None and run.stress]
     if best is None or not stressed:
         return None
-    score = summary.record.score.plain
-    unchanged = fmean(run.kept.validation[score.metric] for run in stressed)
     # An older battery may have had other changes: those that all of them have are compared.
     scores = {
         change: tuple(run.stress[change][score.metric] for run in stressed)
         for change in stressed[0].stress
         if all(change in run.stress for run in stressed)
     }
-    changes = sorted(scores, key=lambda change: score.rank(fmean(scores[change])))
-    name, n = axes.name_of(summary, best), len(stressed)
-    caption = (
-        f"Validation {score.title} of {name} under each of {len(scores)} fixed changes of the "
-        f"validation images, mean of {'one repeat' if n == 1 else f'{n} repeats'}, the worst on "
-        "top. The long-dashed line is the same model on the unchanged images; further to the "
-        f"{'left' if score.kind.direction == 'maximize' else 'right'} is worse."
-    )
-    if n > 1:
-        caption += " Small open points are single repeats."
-    if n_missing := len(best.judged) - n:
-        more = "1 more repeat has" if n_missing == 1 else f"{n_missing} more repeats have"
-        caption += f" {more} no battery on record."
     return StressInfo(
-        name=name,
-        scores={change: scores[change] for change in changes},
-        unchanged=unchanged,
+        name=axes.name_of(summary, best),
+        scores=dict(sorted(scores.items(), key=lambda item: score.rank(fmean(item[1])))),
+        unchanged=fmean(run.kept.validation[score.metric] for run in stressed),
         score=score,
-        caption=caption,
+        n_missing=len(best.judged) - len(stressed),
     )
 
 
-def draw_stress(info: StressInfo) -> Figure:
-    """Draw a row per change, the worst on top: from the unchanged images to the mean."""
+def plot_stress(info: StressInfo) -> Plot:
+    """Plot a row per change, the worst on top: from the unchanged images to the mean."""
     changes = list(info.scores)[::-1]
     means = [fmean(info.scores[change]) for change in changes]
     rows = list(enumerate(changes))
@@ -106,11 +92,23 @@ def draw_stress(info: StressInfo) -> Figure:
     name = f"unchanged images: {info.score.text(info.unchanged)}"
     x, y = (info.unchanged, info.unchanged), (-0.5, len(rows) - 0.5)
     figure.add_trace(axes.reference(name, x, y, dash=axes.LONG_DASH))
-    repeats = [(x, row, change) for row, change in rows for x in info.scores[change]]
-    if len(repeats) > len(rows):
+    n = len(info.scores[changes[0]])
+    if n > 1:
+        repeats = [(x, row, change) for row, change in rows for x in info.scores[change]]
         figure.add_trace(axes.points(repeats, axes.marker(0, size=6, is_open=True)))
     dots = [
         (mean, row, axes.lines(change, "{}, a loss of {}".format(*info.texts(change))))
         for mean, (row, change) in zip(means, rows, strict=True)
     ]
-    return figure.add_trace(axes.points(dots, axes.marker(0, size=12)))
+    figure.add_trace(axes.points(dots, axes.marker(0, size=12)))
+    caption = (
+        f"Validation {info.score.title} of {info.name} under each of {len(rows)} fixed changes of "
+        f"the validation images, mean of {'one repeat' if n == 1 else f'{n} repeats'}, the worst "
+        "on top. The long-dashed line is the same model on the unchanged images; further to the "
+        f"{'left' if info.score.kind.direction == 'maximize' else 'right'} is worse."
+    )
+    if n > 1:
+        caption += " Small open points are single repeats."
+    if info.n_missing:
+        caption += f" No battery is on record for {count(info.n_missing, 'more repeat')}."
+    return Plot("stress", "Robustness", caption, (figure,))

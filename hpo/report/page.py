@@ -4,7 +4,6 @@ import base64
 import hashlib
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -12,22 +11,23 @@ from typing import Final
 import jinja2
 import optuna
 
-from hpo.evaluate import Evaluation, read_evaluation
+from hpo.evaluate import read_evaluation
 from hpo.evaluate.checks import check_study
-from hpo.evaluate.learning_curves import LearningCurves, compare_curves
+from hpo.evaluate.learning_curves import compare_curves
 from hpo.evaluate.studies import Comparison
 from hpo.files import write_page
-from hpo.plots.axes import PALETTE, plotly_script
-from hpo.plots.curves import draw_curves, overlay_info
-from hpo.plots.stress import StressInfo, draw_stress, stress_info
+from hpo.plots.axes import PALETTE, figure_json, plotly_script
+from hpo.plots.curves import curve_colors, plot_curves, plot_study_curves
+from hpo.plots.search import plot_history, plot_importances, plot_slices
+from hpo.plots.stress import plot_stress, stress_info
+from hpo.plots.sweep import plot_sweep
+from hpo.plots.test import plot_test
 from hpo.report import sections
-from hpo.report.sections import block
 from hpo.stats import outcome
 from hpo.storage.runs import RunStore
 from hpo.storage.url import named, storage_option
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import statements
-from hpo.tables import Table
 from hpo.views.evaluations import evaluation_table
 from hpo.views.studies import (
     MOST_ON_PAGE,
@@ -68,63 +68,49 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
     evaluation = read_evaluation(study) if summary.openings else None
     stress, curves = stress_info(summary, runs), compare_curves(summary, runs)
     table, n_hidden = configurations_table(summary, most=MOST_ON_PAGE, is_full=True)
-    return _fill(
-        "page.html",
-        {
-            "summary": summary,
-            "score": summary.record.score,
-            "data": summary.record.data,
-            "done": sections.done(summary),
-            "tiles": sections.tiles(summary, evaluation),
-            "notes": sections.notes(summary),
-            "finalists": finalists_table(summary),
-            "finalists_verdict": sections.finalists_verdict(summary),
-            "signs": check_study(summary, runs),
-            "verdict": sections.verdict(summary),
-            "stress": stress,
-            "figures": sections.figures(summary, study, runs),
-            "curves": curves,
-            "curves_table": _with_meanings(curves) if curves else None,
-            "openings": statements(summary.openings, n_complete=summary.count("complete")),
-            "evaluation": evaluation,
-            "table": table,
-            "n_hidden": n_hidden,
-            "failed": sections.unfinished(summary, "failed"),
-            "pruned": sections.unfinished(summary, "pruned"),
-            "most": MOST_ON_PAGE,
-            "facts": sections.facts(summary),
-            "settings": sections.settings(summary),
-            "commands": sections.commands(summary),
-        }
-        | (_stressed(stress) if stress else {})
-        | (_tested(evaluation, summary) if evaluation else {}),
-    )
-
-
-def _stressed(info: StressInfo) -> dict[str, object]:
-    figure = block("stress", "Robustness", info.caption, draw_stress(info))
-    return {"stress_figure": figure, "stress_table": sections.stress_table(info)}
-
-
-def _tested(evaluation: Evaluation, summary: StudySummary) -> dict[str, object]:
-    table = evaluation_table(evaluation, summary, most=MOST_ON_PAGE)
-    real = {pair.sentence for pair in evaluation.pairs if pair.is_real}
-    return {
-        "test_table": table,
-        "test_lines": [(note, note in real) for note in table.notes],
-        "test_figures": sections.test_figures(evaluation, summary),
-    }
-
-
-def _with_meanings(curves: LearningCurves) -> Table:
-    """Return the table of the curves with what each measure is, below its name."""
-    table = curves_table(curves)
-    rows = [
-        replace(row, cells=(f"{row.cells[0]}\n{one.about}", *row.cells[1:]))
-        for row, one in zip(table.rows, curves.comparisons, strict=True)
+    plots = [
+        plot_sweep(summary) if summary.record.kind == "grid" else None,
+        plot_history(summary),
+        plot_importances(study, summary),
+        plot_slices(summary),
+        plot_study_curves(summary, runs),
     ]
-    measure = replace(table.columns[0], kind="long")
-    return replace(table, columns=(measure, *table.columns[1:]), rows=tuple(rows))
+    content = {
+        "summary": summary,
+        "score": summary.record.score,
+        "data": summary.record.data,
+        "done": sections.done(summary),
+        "tiles": sections.tiles(summary, evaluation),
+        "notes": sections.notes(summary),
+        "finalists": finalists_table(summary),
+        "finalists_verdict": sections.finalists_verdict(summary),
+        "signs": check_study(summary, runs),
+        "verdict": sections.verdict(summary),
+        "stress": stress,
+        "plots": filter(None, plots),
+        "curves": curves,
+        "openings": statements(summary.openings, n_complete=summary.count("complete")),
+        "evaluation": evaluation,
+        "table": table,
+        "n_hidden": n_hidden,
+        "failed": sections.unfinished(summary, "failed"),
+        "pruned": sections.unfinished(summary, "pruned"),
+        "most": MOST_ON_PAGE,
+        "facts": sections.facts(summary),
+        "settings": sections.settings(summary),
+        "commands": sections.commands(summary),
+    }
+    if stress:
+        content["stress_plot"] = plot_stress(stress)
+        content["stress_table"] = sections.stress_table(stress)
+    if curves:
+        content["curves_table"] = curves_table(curves, with_meanings=True)
+    if evaluation:
+        content["test_table"] = tested = evaluation_table(evaluation, summary, most=MOST_ON_PAGE)
+        real = {pair.sentence for pair in evaluation.pairs if pair.is_real}
+        content["test_lines"] = [(note, note in real) for note in tested.notes]
+        content["test_plots"] = plot_test(evaluation, curve_colors(summary))
+    return _fill("page.html", content)
 
 
 def render_comparison(comparison: Comparison, runs: RunStore) -> str:
@@ -135,16 +121,14 @@ def render_comparison(comparison: Comparison, runs: RunStore) -> str:
     left_out = ""
     if len(shown) < len(entries):
         left_out = f" Of {len(entries)} configurations, the best {len(shown)} are shown."
-    curves = overlay_info(shown, runs, score=comparison.score, left_out=left_out)
     return _fill(
         "comparison.html",
         {
             "summaries": comparison.summaries,
             "data": comparison.summaries[0].record.data,
-            "n_entries": len(entries),
             "score": comparison.score,
             "verdict": sections.sentences(outcome(comparison.verdict)),
-            "curves": curves and block("curves", "Curves", curves.caption, draw_curves(curves)),
+            "curves": plot_curves(shown, runs, score=comparison.score, left_out=left_out),
             "table": comparison_table(comparison),
         },
     )
@@ -163,6 +147,7 @@ def _fill(name: str, content: Mapping[str, object]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["figure_json"] = figure_json
     scripts = [plotly_script(), _file("page.js")]
     frame = {"style": _file("page.css"), "scripts": scripts, "script_hashes": map(_hash, scripts)}
     return environment.get_template(name).render(frame | dict(content))

@@ -1,22 +1,15 @@
 """What the page of a study says, section by section; the templates lay it out."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-import optuna
-
 from hpo.config import TrainingConfig
 from hpo.evaluate import Evaluation
-from hpo.plots import axes, search
-from hpo.plots.curves import curve_colors, curves_info, draw_curves
+from hpo.plots import axes
 from hpo.plots.stress import StressInfo
-from hpo.plots.sweep import draw_sweep, sweep_info
-from hpo.plots.test import draw_calibration, draw_roc, evaluation_info
 from hpo.space.records import value_text
 from hpo.stats import Interval, PairComparison, outcome
-from hpo.storage.runs import RunStore
 from hpo.storage.url import named
 from hpo.study.record import LIBRARY
 from hpo.study.score import SCORES, Score
@@ -42,37 +35,6 @@ CHANGES: Final[Mapping[str, str]] = {
 """What each change of the stress battery is, in short (docs/stress.md)."""
 
 
-@dataclass(frozen=True)
-class FigureBlock:
-    """One heading with its caption and its drawings as JSON; there may be none to draw."""
-
-    key: str
-    title: str
-    caption: str
-    drawings: tuple[str, ...]
-
-
-def block(key: str, title: str, caption: str, *drawings: object) -> FigureBlock:
-    """Return a figure of the page; the caption is its text alternative."""
-    return FigureBlock(key, title, caption, tuple(map(axes.figure_json, drawings)))
-
-
-def figures(summary: StudySummary, study: optuna.Study, runs: RunStore) -> Iterator[FigureBlock]:
-    """Yield every figure that the study has something to show in."""
-    if summary.record.kind == "grid" and (sweep := sweep_info(summary)):
-        yield block("sweep", "Sweep", sweep.caption, draw_sweep(sweep))
-    if history := search.history_info(summary):
-        yield block("history", "History", history.caption, search.draw_history(history))
-    if found := search.importance_info(study, summary):
-        drawn = [search.draw_importances(found)] if found.shares else []
-        yield block("importances", "Importance of the parameters", found.caption, *drawn)
-    slices, caption = search.slice_infos(summary)
-    if slices:
-        yield block("slices", "Score by parameter", caption, *map(search.draw_slice, slices))
-    if curves := curves_info(summary, runs):
-        yield block("curves", "Curves", curves.caption, draw_curves(curves))
-
-
 def stress_table(info: StressInfo) -> Table:
     """Return a row per change: the metric, what it loses to the unchanged images, what it is."""
     score = info.score
@@ -84,15 +46,6 @@ def stress_table(info: StressInfo) -> Table:
         ),
         title=f"On unchanged images: {score.title} {score.text(info.unchanged)}",
     )
-
-
-def test_figures(evaluation: Evaluation, summary: StudySummary) -> list[FigureBlock]:
-    """Return ROC and calibration of the test, in the colors of the curves."""
-    info = evaluation_info(evaluation, curve_colors(summary))
-    return [
-        block("roc", "ROC", info.roc_caption, draw_roc(info)),
-        block("calibration", "Calibration", info.calibration_caption, draw_calibration(info)),
-    ]
 
 
 def sentences(said: Iterable[PairComparison | str]) -> list[tuple[str, bool]]:
@@ -117,10 +70,9 @@ def finalists_verdict(summary: StudySummary) -> list[tuple[str, bool]]:
 
 def done(summary: StudySummary) -> str:
     """Say in one line what was trained."""
-    record = summary.record
-    what = f"of {' x '.join(record.names)}"
-    if record.kind == "search":
-        what = f"over {count(len(record.names), 'parameter')}"
+    names = summary.record.names
+    is_search = summary.record.kind == "search"
+    what = f"over {count(len(names), 'parameter')}" if is_search else f"of {' x '.join(names)}"
     return (
         f"{count(len(summary.configurations), 'configuration')} {what}, "
         f"{count(summary.goal.n_repeats, 'repeat')} each"

@@ -303,18 +303,20 @@ def comparison_table(comparison: Comparison) -> Table:
     )
 
 
-def curves_table(found: LearningCurves) -> Table:
+def curves_table(found: LearningCurves, *, with_meanings: bool = False) -> Table:
     """Return a row per measure of the learning curves, and a column per configuration."""
-    rows = [
-        Row((one.heading, *("\n".join(lines) for lines in one.cells))) for one in found.comparisons
-    ]
+    rows = []
+    for one in found.comparisons:
+        name = f"{one.heading}\n{one.about}" if with_meanings else one.heading
+        rows.append(Row((name, *("\n".join(lines) for lines in one.cells))))
     labels = (
         f"{value}: {configuration.label}"
         for value, configuration in found.configurations.items()
         if value != configuration.value
     )
+    measure = Column("measure", "long" if with_meanings else "text")
     return Table(
-        columns=(Column("measure", "text"), *map(Column, found.names)),
+        columns=(measure, *map(Column, found.names)),
         rows=tuple(rows),
         notes=(*labels, *found.about),
         title="Learning curves",

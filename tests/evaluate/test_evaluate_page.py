@@ -1,12 +1,14 @@
 """The opened test in figures and on the page."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from hpo.evaluate import Evaluation
+from hpo.plots import axes
 from hpo.plots.curves import curve_colors
-from hpo.plots.test import draw_calibration, draw_roc, evaluation_info
+from hpo.plots.test import plot_test
 from hpo.report.page import render
 from hpo.study.gathering import summarize
 from tests.evaluate.conftest import Finished
@@ -43,11 +45,16 @@ def test_an_opening_whose_results_were_never_kept_is_stated_all_the_same(grid: F
     assert "Calibration" not in text
 
 
+def plots(found: Evaluation, colors: dict[str, int] | None = None) -> tuple[Any, Any]:
+    """Return the figures of ROC and calibration."""
+    roc, calibration = plot_test(found, colors or {})
+    return roc.figures[0], calibration.figures[0]
+
+
 def test_the_roc_figure_has_curve_band_and_mark_of_each_configuration(found: Evaluation) -> None:
-    info, first = evaluation_info(found, {}), found.configurations[0]
-    assert [one.name for one, _ in info.shown] == ["batch_size 16", "batch_size 32"]
-    assert "youden" in info.roc_caption
-    figure = draw_roc(info)
+    first = found.configurations[0]
+    assert "youden" in next(plot_test(found, {})).caption
+    figure, _ = plots(found)
     assert len(figure.data) == 1 + 2 * 3
     _, band, line, mark, *_ = figure.data
     assert band.fill == "toself"
@@ -56,11 +63,11 @@ def test_the_roc_figure_has_curve_band_and_mark_of_each_configuration(found: Eva
     assert (1 - mark.x[0], mark.y[0]) == pytest.approx((specificity, sensitivity))
     roc = replace(first.roc, low=first.roc.mean, high=first.roc.mean)
     alone = replace(found, configurations=(replace(first, roc=roc),))
-    assert len(draw_roc(evaluation_info(alone, {})).data) == 1 + 2
+    assert len(plots(alone)[0].data) == 1 + 2
 
 
 def test_the_calibration_figure_has_a_point_per_bin(found: Evaluation) -> None:
-    figure = draw_calibration(evaluation_info(found, {}))
+    _, figure = plots(found)
     assert len(figure.data) == 3
     bins = found.configurations[1].calibration
     assert list(figure.data[2].x) == [one.predicted for one in bins]
@@ -71,21 +78,22 @@ def test_of_many_configurations_those_best_on_validation_are_drawn(found: Evalua
     one = found.configurations[0]
     gap = one.gap | {"accuracy": replace(one.gap["accuracy"], mean=-0.9)}
     weak = replace(one, name="batch_size 99", gap=gap)
-    info = evaluation_info(replace(found, configurations=(weak, *[one] * 7)), {})
-    assert [one.name for one, _ in info.shown] == ["batch_size 16"] * 6
-    for caption in (info.roc_caption, info.calibration_caption):
-        assert "Of 8 configurations, the 6 best on validation are shown" in caption
+    many = replace(found, configurations=(weak, *[one] * 7))
+    _, figure = plots(many)
+    assert [t.name.partition(",")[0] for t in figure.data[1:]] == ["batch_size 16"] * 6
+    said = "Of 8 configurations, the 6 best on validation are shown"
+    assert all(said in plot.caption for plot in plot_test(many, {}))
 
 
 def test_a_configuration_has_one_color_in_all_figures(grid: Finished, found: Evaluation) -> None:
     colors = curve_colors(summarize(grid.study, storage_url=grid.storage.url))
     first, last = found.configurations
     # The last one alone, as the winner of a search is, would have had the first color.
-    ((_, color),) = evaluation_info(replace(found, configurations=(last,)), colors).shown
-    assert color == colors[last.name] > 0
+    _, figure = plots(replace(found, configurations=(last,)), colors)
+    assert figure.data[1].line.color == axes.color(colors[last.name]) != axes.color(0)
     renamed = replace(found, configurations=(replace(first, name="<b> <img src=x>"), last))
-    info = evaluation_info(renamed, colors)
-    assert len({color for _, color in info.shown}) == 2
-    for figure in (draw_roc(info), draw_calibration(info)):
+    roc, calibration = plots(renamed, colors)
+    assert len({trace.line.color for trace in calibration.data[1:]}) == 2
+    for figure in (roc, calibration):
         texts = [(t.name, t.hovertext, t.hovertemplate) for t in figure.data]
         assert "<img" not in str(texts)
