@@ -55,9 +55,15 @@ class StoredStudy:
 
 
 def read_study(
-    name: str, storage: str = DEFAULT_URL, *, moved_data: Path | None = None
+    name: str,
+    storage: str = DEFAULT_URL,
+    *,
+    moved_data: Path | None = None,
+    margin: float | None = None,
 ) -> StoredStudy:
     """Read a study, to look at it or to use what it trained; record where its data are now.
+
+    `margin` is another smallest difference that matters than the study has recorded.
 
     Raises:
         StudyError: there is none of this name.
@@ -72,7 +78,7 @@ def read_study(
     return StoredStudy(
         storage=opened,
         study=study,
-        summary=summarize(study, storage_url=storage, runs=runs),
+        summary=summarize(study, storage_url=storage, runs=runs, margin=margin),
         runs=runs,
         folder=study_folder(storage, name),
     )
@@ -94,6 +100,7 @@ def with_page(session: Session, summary: StudySummary, *, is_new: bool) -> Study
     Drawing it takes a second.
     """
     path = session.folder / "report.html"
+    is_new = is_new or session.record.margin is not None  # This call may have changed it.
     if summary.count("complete") and (is_new or not path.exists()):
         from hpo.report import write_report
 

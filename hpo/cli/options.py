@@ -83,6 +83,15 @@ Metric = Annotated[
         "brier. With stress_ before it: its mean over altered images (docs/stress.md).",
     ),
 ]
+Margin = Annotated[
+    float | None,
+    Option(
+        metavar="DIFFERENCE",
+        help="Smallest difference that matters, as scores are printed (default: 1 point of an "
+        "accuracy or AUROC, 0.02 of the log loss, 0.005 of the Brier score).",
+        show_default=False,
+    ),
+]
 Timeout = Annotated[
     float | None, Option(help="Stop starting new trainings after this many seconds.")
 ]

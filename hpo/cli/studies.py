@@ -38,6 +38,7 @@ def show(
             show_default=False,
         ),
     ] = None,
+    margin: options.Margin = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
@@ -45,6 +46,8 @@ def show(
     has_curves = curves or target is not None
     if has_curves and study is None:
         raise UsageError("--curves and --target need a study: hpo show STUDY --curves.")
+    if margin is not None and study is None:
+        raise UsageError(f"--margin needs a study: hpo show STUDY --margin {margin:g}.")
     if target is not None and not 0 < target <= 1:
         raise UsageError(
             f"--target must be a validation accuracy above 0 and at most 1, but got {target:g}: "
@@ -61,7 +64,7 @@ def show(
     from hpo.views.evaluations import evaluation_document, evaluation_sentence
     from hpo.views.studies import curves_table, study_tables
 
-    stored = read_study(study, storage)
+    stored = read_study(study, storage, margin=margin)
     tested = None
     with contextlib.suppress(StudyError):  # A damaged record of the test: the rest is shown.
         tested = read_evaluation(stored.study)
@@ -133,6 +136,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    margin: options.Margin = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
@@ -162,7 +166,7 @@ def compare(
     stored = [read_study(name, storage) for name in names]
     runs = stored[0].runs
     summaries = [one.summary for one in stored]
-    comparison = put_side_by_side(summaries, best=best, metric=metric, runs=runs)
+    comparison = put_side_by_side(summaries, best=best, metric=metric, margin=margin, runs=runs)
     path = comparison_page(storage, names)
     write_comparison(comparison, runs, path)
     document = to_document(comparison) | {"report": str(path)}
@@ -179,6 +183,7 @@ def compare(
 
 def report(
     study: options.StudyArgument,
+    margin: options.Margin = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
@@ -188,7 +193,7 @@ def report(
     from hpo.report import write_report
     from hpo.storage.opening import translate_errors
 
-    stored = read_study(study, storage)
+    stored = read_study(study, storage, margin=margin)
     with translate_errors(storage):
         path = write_report(stored.summary, stored.study, stored.runs, stored.folder)
     emit({"study": study, "path": str(path)}, f"Page: {path}", json=json)

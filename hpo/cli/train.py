@@ -38,6 +38,7 @@ def grid(
     precision: options.Precision = "auto",
     lanes: options.Lanes = "auto",
     metric: options.Metric = None,
+    margin: options.Margin = None,
     timeout: options.Timeout = None,
     test: Annotated[
         bool,
@@ -85,6 +86,7 @@ def grid(
         precision=precision,
         lanes=read_lanes(lanes),
         metric=metric,
+        margin=margin,
         command=options.command_line(context),
     )
     plan = with_timeout(plan_grid(names, settings), timeout)
@@ -119,6 +121,7 @@ def search(
     precision: options.Precision = "auto",
     lanes: options.Lanes = "auto",
     metric: options.Metric = None,
+    margin: options.Margin = None,
     finalists: Annotated[
         int,
         Option("--finalists", help="Number of top configurations to retrain at the end."),
@@ -173,6 +176,7 @@ def search(
         precision=precision,
         lanes=read_lanes(lanes),
         metric=metric,
+        margin=margin,
         command=options.command_line(context),
     )
     search_settings = SearchSettings(
@@ -193,6 +197,7 @@ def search(
 def resume(
     study: options.StudyArgument,
     data: options.MovedData = None,
+    margin: options.Margin = None,
     storage: options.Storage = DEFAULT_URL,
     lanes: options.Lanes = "auto",
     timeout: options.Timeout = None,
@@ -208,7 +213,8 @@ def resume(
     n_lanes = read_lanes(lanes)
     if data is not None:
         move_data(study, storage, data)
-    plan = with_lanes(with_timeout(plan_resume(study, storage), timeout), n_lanes)
+    plan = plan_resume(study, storage, margin=margin)
+    plan = with_lanes(with_timeout(plan, timeout), n_lanes)
     carry_out(plan, dry_run=dry_run, json=json, quiet=quiet)
 
 

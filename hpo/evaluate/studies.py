@@ -13,7 +13,13 @@ from hpo.storage.url import named, storage_option
 from hpo.study.intervals import compare_repeats, mean_score
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score, read_score
-from hpo.study.summary import Configuration, Repeat, StudySummary, scored_document
+from hpo.study.summary import (
+    Configuration,
+    Repeat,
+    StudySummary,
+    score_document,
+    scored_document,
+)
 
 MOST: Final = 6
 
@@ -65,16 +71,18 @@ def compare(
     *,
     best: bool | None = None,
     metric: str | None = None,
+    margin: float | None = None,
     runs: RunStore | None = None,
 ) -> Comparison:
     """Put the configurations of several studies side by side, by one metric of all of them.
 
     That is `metric`, else the score that all optimize, else the accuracy. Every pair from two
     studies is compared, by the repeats that have the same seed and fold. With `best` only the best
-    of each study, by its own score; None takes that of studies with more than six.
+    of each study, by its own score; None takes that of studies with more than six. `margin` is the
+    smallest difference that matters, None for that of the studies where they agree in one.
 
     Raises:
-        UsageError: there is no such metric.
+        UsageError: there is no such metric, or `margin` is not a difference.
         StudyError: the studies are on different data, one has nothing finished, or no record of
             the metric.
     """
@@ -83,6 +91,11 @@ def compare(
     own = {summary.record.metric for summary in summaries}
     score = read_score(metric or (own.pop() if len(own) == 1 else "accuracy"))
     scored = [_by_score(summary, score) for summary in summaries]
+    margins = {summary.record.margin for summary in scored}
+    margin = margins.pop() if margin is None and len(margins) == 1 else margin
+    scored = [
+        replace(s, record=replace(s.record, margin=None).with_margin(margin)) for s in scored
+    ]
     entries = tuple(
         entry for pair in zip(summaries, scored, strict=True) for entry in _entries(*pair, best)
     )
@@ -103,7 +116,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
     return {
         "studies": [summary.name for summary in comparison.summaries],
         "storage": comparison.summaries[0].storage,
-        "score": {"name": comparison.score.name, "direction": comparison.score.kind.direction},
+        "score": score_document(comparison.score),
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,
@@ -133,7 +146,7 @@ def _by_score(summary: StudySummary, score: Score) -> StudySummary:
     """Return a study as if it had been scored so, by the metrics that its trials recorded."""
     if score.name == summary.record.metric:
         return summary
-    record = replace(summary.record, metric=score.name)
+    record = replace(summary.record, metric=score.name, margin=None)
     scored = replace(
         summary,
         record=record,

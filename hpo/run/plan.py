@@ -46,8 +46,10 @@ class Settings:
     `set` holds values or their texts, `values` texts such as `16,32`. `repeats` None is 5 for a
     grid, 1 for a search. A grid gets more of them `until_decided`, `max_repeats` at most, None for
     20. `lanes` is how many trainings run at once, None for auto. `metric` is
-    what the study optimizes (`hpo.study.score.SCORES`), None for the default of its kind.
-    `command` is what the study records as having created it.
+    what the study optimizes (`hpo.study.score.SCORES`), None for the default of its kind. `margin`
+    is the smallest difference that matters, as scores are printed (1.0 is one point of accuracy);
+    None for what the study has recorded, else for the default of the metric. `command` is what the
+    study records as having created it.
     """
 
     data: Path | str | None = None
@@ -65,6 +67,7 @@ class Settings:
     precision: str = "auto"
     lanes: int | None = None
     metric: str | None = None
+    margin: float | None = None
     command: str = LIBRARY
 
 
@@ -226,7 +229,7 @@ def _plan(
         versions=versions(),
         metric=score.name,
         window=window,
-    )
+    ).with_margin(settings.margin)
     name = record.default_name() if settings.study is None else check_name(settings.study)
     home = study_folder(settings.storage, name)
     if home.is_file() or home == sqlite_path(settings.storage):

@@ -72,7 +72,7 @@ class Session:
 def open_session(plan: Plan) -> Iterator[Session]:
     """Open or create the study of a plan, as its only driver until the end.
 
-    Where the plan has the study's data at another path, that path is recorded.
+    Where the plan has the study's data at another path, or another margin, that is recorded.
 
     Raises:
         StudyError: another process drives the study, or it is there and does not fit the plan.
@@ -87,7 +87,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 study = studies.create(storage, plan.name, with_device(plan.record))
             studies.check_fits(study, plan.record)
             _check_device(study.study_name, studies.read_record(study), plan.record)
-            record = studies.move_data(study, plan.record.data)
+            record = studies.renew_record(study, plan.record.data, margin=plan.record.margin)
             is_gpu_named = record.is_gpu_named or plan.record.is_gpu_named
             record = replace(record, is_gpu_named=is_gpu_named)
             goal = studies.raise_goal(study, plan.goal)
@@ -115,11 +115,11 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 requeue_running(study)
 
 
-def plan_resume(name: str, storage_url: str) -> Plan:
-    """Plan to continue a study with its own data, space, device and goal."""
+def plan_resume(name: str, storage_url: str, *, margin: float | None = None) -> Plan:
+    """Plan to continue a study with its own data, space, device and goal; `margin` if not None."""
     study = studies.open_study(open_storage(storage_url, create=False), name)
     with translate_errors(storage_url):
-        record, goal = studies.read_record(study), studies.read_goal(study)
+        record, goal = studies.read_record(study).with_margin(margin), studies.read_goal(study)
     return Plan(
         name=name,
         record=record,
@@ -163,7 +163,7 @@ def move_data(name: str, storage_url: str, path: Path) -> None:
     with translate_errors(storage_url):
         dataset = open_recorded_data(study, studies.read_record(study), moved=path)
     with study_lock(storage, name), translate_errors(storage_url):
-        studies.move_data(study, describe_data(dataset, path))
+        studies.renew_record(study, describe_data(dataset, path))
 
 
 def training_events(session: Session) -> Generator[Event, None, None]:

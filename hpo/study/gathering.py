@@ -48,11 +48,16 @@ _STATES: Final[dict[TrialState, State]] = {
 
 
 def summarize(
-    study: optuna.Study, *, storage_url: str, runs: RunStore | None = None
+    study: optuna.Study,
+    *,
+    storage_url: str,
+    runs: RunStore | None = None,
+    margin: float | None = None,
 ) -> StudySummary:
     """Read a study and gather its trials by configuration, in the order they were asked for.
 
-    With `runs` configurations are compared by what the run store holds of their trainings.
+    With `runs` configurations are compared by what the run store holds of their trainings; with
+    `margin` by another smallest difference that matters than the study has recorded.
 
     Raises:
         StudyError: hpo did not make it, or it is damaged.
@@ -60,7 +65,7 @@ def summarize(
     """
     with translate_errors(storage_url):
         record, goal, baselines = read_record(study), read_goal(study), read_baselines(study)
-        openings = read_openings(study)
+        record, openings = record.with_margin(margin), read_openings(study)
         found = read_trials(study, record)
         is_grid = record.kind == "grid"
         try:

@@ -15,7 +15,7 @@ from hpo.stats import (
     mean_interval,
     wilson,
 )
-from hpo.stats.sentences import label
+from hpo.stats.sentences import label, margin_text
 from hpo.storage.runs import RunStore
 from hpo.study.evidence import Name, gather_evidence
 from hpo.study.record import StudyRecord
@@ -108,9 +108,12 @@ def compare_repeats(
         n_images=record.data.n_validation,
         answers=evidence.answers,
     )
-    about = "The answers are about these validation images, not about others."
-    is_bound = record.data.has_own_validation and evidence.answers is None
-    return replace(found, basis=" ".join(filter(None, [evidence.basis, about * is_bound])))
+    said = [evidence.basis]
+    if record.data.has_own_validation and evidence.answers is None:
+        said.append("The answers are about these validation images, not about others.")
+    if record.margin is not None:
+        said.append(f"A difference below {margin_text(record.score.kind)} does not matter.")
+    return replace(found, basis=" ".join(filter(None, said)))
 
 
 def with_way_on(verdict: SweepComparison, command: str) -> SweepComparison:

@@ -4,7 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator, TypeAdapter
@@ -66,7 +66,8 @@ class StudyRecord:
     `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search, and
     so is `window`: configuration k is decided by the results of those up to `k - window`, whatever
     the cores, lanes and memory; 0 for a grid. `is_gpu_named` says that `device` is the one GPU
-    that was asked for, and no other will do.
+    that was asked for, and no other will do. `margin` is the smallest difference in the score that
+    matters, in points or plain as scores are printed; None for the default of the metric.
     """
 
     kind: Kind
@@ -83,6 +84,7 @@ class StudyRecord:
     metric: str = "accuracy"
     window: Count = 0
     is_gpu_named: bool = False
+    margin: float | None = None
 
     @classmethod
     def from_document(cls, document: Any) -> "StudyRecord":
@@ -107,6 +109,7 @@ class StudyRecord:
         known = space.sweeps.keys() if record.kind == "grid" else {p.name for p in space.search}
         if not known >= set(record.names):
             raise ValueError("names are not those of its space")
+        record.with_margin(record.margin)
         return record
 
     def to_document(self) -> dict[str, Any]:
@@ -122,7 +125,19 @@ class StudyRecord:
     @property
     def score(self) -> Score:
         """What the study optimizes."""
-        return read_score(self.metric)
+        score = read_score(self.metric)
+        return score if self.margin is None else score.with_margin(self.margin)
+
+    def with_margin(self, margin: float | None) -> "StudyRecord":
+        """Return the record with another margin; None changes nothing.
+
+        Raises:
+            UsageError: it is not above 0, or so large that hardly any difference would matter.
+        """
+        if margin is None:
+            return self
+        read_score(self.metric).with_margin(margin)
+        return replace(self, margin=margin)
 
     @property
     def is_decided_on_the_way(self) -> bool:

@@ -1,7 +1,7 @@
 """What a study can optimize: a metric of the validation images, plain or under stress."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Final
 
@@ -13,6 +13,8 @@ from hpo.stats import ScoreKind
 _HIGHER: Final = ScoreKind("maximize", is_share=True, margin=0.01)
 _LOG_LOSS: Final = ScoreKind("minimize", is_share=False, margin=0.02)
 _BRIER: Final = ScoreKind("minimize", is_share=False, margin=0.005)
+# So many default margins tell a network that knows nothing from a perfect one.
+_MOST_MARGINS: Final = 50
 _METRICS: Final = {
     "accuracy": _HIGHER,
     "balanced_accuracy": _HIGHER,
@@ -72,6 +74,22 @@ class Score:
         """Write by how much `a` is above `b`: in points, or as it is."""
         apart = self.difference(a, b)
         return f"{apart:.1f} points" if self.kind.is_share else f"{apart:.3f}"
+
+    def with_margin(self, margin: float) -> "Score":
+        """Return the score with another smallest difference that matters, in points or plain.
+
+        Raises:
+            UsageError: it is not above 0, or so large that hardly any difference would matter.
+        """
+        factor, unit = (100, " points") if self.kind.is_share else (1, "")
+        default = factor * (SCORES[self.name].kind.margin or 0.0)
+        most = _MOST_MARGINS * default
+        if not 0 < margin <= most:
+            raise UsageError(
+                f"--margin takes a difference in {self.title} above 0, at most {most:g}{unit}, "
+                f"but got {margin:g}. The default is --margin {default:g}."
+            )
+        return replace(self, kind=replace(self.kind, margin=margin / factor))
 
     @property
     def title(self) -> str:

@@ -79,15 +79,18 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
         )
 
 
-def move_data(study: optuna.Study, data: DataInfo) -> StudyRecord:
-    """Record where the data of the study are now and what is noted of them; return the record."""
-    record = read_record(study)
-    if data.path is None or (data.path, data.notes) == (record.data.path, record.data.notes):
-        return record
-    is_moved = data.path != record.data.path
-    command = set_option(record.command, "--data", data.path) if is_moved else record.command
-    record = replace(record, data=data, command=command)
-    study.set_user_attr(_ATTRIBUTE, record.to_document())
+def renew_record(
+    study: optuna.Study, data: DataInfo, *, margin: float | None = None
+) -> StudyRecord:
+    """Record where the data of the study are now, what is noted of them, and another margin."""
+    old = read_record(study)
+    record = old.with_margin(margin)
+    if data.path is not None and (data.path, data.notes) != (old.data.path, old.data.notes):
+        is_moved = data.path != old.data.path
+        command = set_option(old.command, "--data", data.path) if is_moved else old.command
+        record = replace(record, data=data, command=command)
+    if record != old:
+        study.set_user_attr(_ATTRIBUTE, record.to_document())
     return record
 
 

@@ -313,7 +313,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "study": summary.name,
         "kind": summary.record.kind,
         "storage": summary.storage,
-        "score": {"name": summary.record.metric, "direction": score.kind.direction},
+        "score": score_document(score),
         "window": summary.record.window or None,
         "data": _fields(
             data,
@@ -364,6 +364,15 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "n_trained": summary.n_trained,
         "n_reused": summary.n_reused,
         "report": summary.report,
+    }
+
+
+def score_document(score: Score) -> dict[str, Any]:
+    """Return what is optimized as JSON documents have it; the margin is a share of 1, or plain."""
+    return {
+        "name": score.name,
+        "direction": score.kind.direction,
+        "margin": score.kind.margin,
     }
 
 

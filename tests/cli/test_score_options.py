@@ -46,7 +46,7 @@ def test_a_grid_by_another_metric_says_so(
 ) -> None:
     grid = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *STRESSED)
     answer = hpo(*grid, "--data", xrays, "--metric", metric, "--json")
-    assert answer.json["score"] == {"name": metric, "direction": direction}
+    assert answer.json["score"].items() >= {"name": metric, "direction": direction}.items()
     means = [c["score"] for c in answer.json["configurations"]]
     expected = max(means) if direction == "maximize" else min(means)
     assert answer.json["best"]["score"] == expected

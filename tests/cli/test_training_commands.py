@@ -23,7 +23,7 @@ def test_a_grid_ends_in_a_table_a_page_and_json_and_trains_nothing_twice(
     assert answer.code == 0
     first = answer.json
     assert (first["kind"], first["n_trained"]) == ("grid", 4)
-    assert first["score"] == {"name": "accuracy", "direction": "maximize"}
+    assert first["score"] == {"name": "accuracy", "direction": "maximize", "margin": 0.01}
     assert (first["data"]["n_train"], first["data"]["is_phantom"]) == (64, False)
     assert [c["params"] for c in first["configurations"]] == [
         {"batch_size": 8},
