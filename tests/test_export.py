@@ -204,7 +204,7 @@ def test_a_run_that_is_no_run_leads_nowhere(hpo: Hpo, exported: Path, run: objec
     assert {path: path.stat().st_mtime_ns for path in Path().rglob("*.safetensors")} == before
     answer = hpo("predict", "mine", "image.png")
     assert answer.code == 1
-    assert f"repeat 1 of loss {best['loss']} names no run" in " ".join(answer.err.split())
+    assert "1 of 2 repeats of the best configuration of mine" in " ".join(answer.err.split())
 
 
 def untrained(_: Sequence[Job]) -> Retrained:

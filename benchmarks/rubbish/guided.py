@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-INSTRUMENTED = ("hpo", "PIL", "numpy", "pickletools", "tomllib", "zipfile")
+INSTRUMENTED = ("hpo", "PIL", "numpy", "tomllib", "zipfile")
 # Zeros are the least of every choice: rubbish for which the bytes do not suffice ends in them.
 _ZEROS = bytes(8192)
 

@@ -35,12 +35,6 @@ def _torch_file(content: object, *, is_zip: bool = True) -> bytes:
     return file.getvalue()
 
 
-def _nested() -> bytes:
-    """Return a pickle of a key that takes 2^60 steps to hash."""
-    levels = b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(60))
-    return b"\x80\x02})" + levels + b"K\x01s."
-
-
 def torch_seeds() -> list[bytes]:
     return [
         _torch_file(_state()),
@@ -50,7 +44,6 @@ def torch_seeds() -> list[bytes]:
         _torch_file(trap(), is_zip=False),
         _torch_file({"1.weight": torch.zeros(1).as_strided((1 << 20, 1 << 20), (0, 0))}),
         *(pickle.dumps(trap(), protocol) for protocol in (0, 2, 4)),
-        _nested(),
     ]
 
 

@@ -16,7 +16,7 @@ def weights_table(evaluation: WeightsEvaluation) -> Table:
     for names, scale, form in ((SHARES, 100, ".1f"), (NUMBERS, 1, ".3f")):
         for name, metric in names.items():
             found = evaluation.metrics[metric]
-            alone = [member.metrics[metric] for member in members]
+            alone = [metrics[metric] for _, metrics in members]
             ranges = [(found.low, found.high), *([(min(alone), max(alone))] if members else [])]
             rows.append(
                 Row(

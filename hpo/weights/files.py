@@ -5,17 +5,15 @@ plain containers out of them with an unpickler of its own; a file that needs any
 object is refused, for to make one is to call code that the file names.
 """
 
-import io
 import os
 import pickle
-import pickletools
 import re
 import stat
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import torch
 from safetensors.torch import load_file
@@ -28,13 +26,8 @@ MAX_BYTES: Final = 1_200_000_000
 MAX_TENSORS: Final = 1_000
 
 _MAX_PICKLE_BYTES: Final = 2_000_000
-_MOST_PARTS: Final = 100_000
-# What a file of torch's older format begins with: a magic number, a version, the system, the
-# content and the names of the storages.
-_N_LEGACY: Final = 5
 _LONGEST_HEADER: Final = 100_000_000
-_LONGEST_KEY: Final = 200
-_LONGEST_REASON: Final = 300
+_LONGEST_TEXT: Final = 300
 _DTYPES: Final = {
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool),
     *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
@@ -60,11 +53,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
             f"right file? {_SAVE_AGAIN}"
         )
     for key, tensor in tensors.items():
-        if len(key) > _LONGEST_KEY or not key.isprintable():
-            raise WeightsError(
-                f"{path} holds a tensor named {key[:_LONGEST_KEY]!a}, as no network does. "
-                f"{_SAVE_AGAIN}"
-            )
         # Sparse, quantized, complex and meta tensors have no ordinary numbers in memory.
         is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
         if not is_plain or tensor.dtype not in _DTYPES:
@@ -76,18 +64,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     return tensors, notes
 
 
-def is_folder(path: Path) -> bool:
-    """Whether a folder is there; False for a path that is not possible."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
 def _read(path: Path) -> object:
     """Read a file by its first bytes; its name may say anything."""
-    if is_folder(path):
-        raise WeightsError(f"{path} is a folder. {_ALLOWED}")
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise WeightsError(f"{path} is not a regular file. {_ALLOWED}")
@@ -103,12 +81,7 @@ def _read(path: Path) -> object:
             return load_file(path)
         if head.startswith(b"PK\x03\x04"):
             _check_archive(path)
-        elif head.startswith(b"\x80"):
-            with path.open("rb") as file:
-                start = io.BytesIO(file.read(_MAX_PICKLE_BYTES))
-            for _ in range(_N_LEGACY):
-                _check_pickle(start)
-        else:
+        elif not head.startswith(b"\x80"):
             what = "holds no weights that can be read" if n_bytes else "is empty"
             raise WeightsError(f"{path} {what}. {_ALLOWED}")
         with warnings.catch_warnings():
@@ -124,7 +97,7 @@ def _read(path: Path) -> object:
             f"nothing in it was run. {_SAVE_AGAIN}"
         ) from None
     except Exception as problem:  # Readers raise whatever damage makes them stumble over.
-        reason = str(problem).partition("\n")[0][:_LONGEST_REASON] or type(problem).__name__
+        reason = str(problem).partition("\n")[0][:_LONGEST_TEXT] or type(problem).__name__
         raise WeightsError(
             f"{path} is cut short, damaged or was not written by torch.save: {reason}. Nothing in "
             f"it was run. Copy or download it again. {_SAVE_AGAIN}"
@@ -135,55 +108,15 @@ def _check_archive(path: Path) -> None:
     """Check an archive before anything is unpacked: a small one may hold a large one."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
-        _check_size(path, sum(entry.file_size for entry in entries))
-        pickles = [entry for entry in entries if entry.filename.endswith("data.pkl")]
-        if not pickles:
-            raise WeightsError(f"{path} is an archive without weights. {_ALLOWED}")
-        if any(entry.filename.endswith("constants.pkl") for entry in entries):
-            raise WeightsError(f"{path} is a TorchScript program, which is not run. {_SAVE_AGAIN}")
-        for entry in pickles:
-            if entry.file_size > _MAX_PICKLE_BYTES:
-                raise WeightsError(
-                    f"{path} holds more than {_MAX_PICKLE_BYTES / 1e6:.0f} MB beside its tensors: "
-                    f"is this the right file? {_SAVE_AGAIN}"
-                )
-            _check_pickle(io.BytesIO(archive.read(entry)))
-
-
-def _check_pickle(file: IO[bytes]) -> None:
-    """Refuse tuples that hold one another without bound, before anything makes objects of them.
-
-    A key of such tuples, forty levels deep, takes 2^40 steps. The stack and the memo of the pickle
-    are followed, with the number of its parts in the place of each object.
-
-    Raises:
-        ValueError: it is damaged, or holds such a tuple.
-    """
-    mark = -1
-    stack: list[int] = []
-    memo: dict[object, int] = {}
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name in {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
-            memo[len(memo) if argument is None else argument] = stack[-1] if stack else 1
-        elif opcode.name in {"GET", "BINGET", "LONG_BINGET"}:
-            stack.append(memo.get(argument, 1))
-        elif opcode.name == "MARK":
-            stack.append(mark)
-        elif opcode.name == "DUP":
-            stack += stack[-1:]
-        else:
-            n_parts = 0
-            for taken in reversed(opcode.stack_before):
-                if taken is pickletools.markobject:
-                    while stack and (parts := stack.pop()) != mark:
-                        n_parts += parts
-                elif taken is not pickletools.stackslice:
-                    n_parts += stack.pop() if stack else 0
-            if opcode.name not in {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET"}:
-                n_parts = 0  # Lists, dictionaries and tensors are no keys.
-            elif n_parts > _MOST_PARTS:
-                raise ValueError("its tuples hold one another without bound")
-            stack += [1 + n_parts] * len(opcode.stack_after)
+    _check_size(path, sum(entry.file_size for entry in entries))
+    if any(entry.filename.endswith("constants.pkl") for entry in entries):
+        raise WeightsError(f"{path} is a TorchScript program, which is not run. {_SAVE_AGAIN}")
+    pickled = (entry.file_size for entry in entries if entry.filename.endswith(".pkl"))
+    if sum(pickled) > _MAX_PICKLE_BYTES:
+        raise WeightsError(
+            f"{path} holds more than {_MAX_PICKLE_BYTES / 1e6:.0f} MB beside its tensors: is this "
+            f"the right file? {_SAVE_AGAIN}"
+        )
 
 
 def _find_state(path: Path, content: object) -> tuple[dict[str, Tensor], tuple[str, ...]]:
@@ -196,12 +129,10 @@ def _find_state(path: Path, content: object) -> tuple[dict[str, Tensor], tuple[s
     for key in _STATE_KEYS:
         if _is_state(content.get(key)):
             return dict(content[key]), (f"The weights are under the key {key} of a checkpoint.",)
-    # A key may be a tuple that takes hours to write.
-    names = [key[:_LONGEST_KEY] if isinstance(key, str) else str(type(key)) for key in content]
-    found = ascii(", ".join(sorted(names)[:8]))[1:-1] or "nothing"
+    found = ", ".join(sorted(key for key in content if isinstance(key, str)))[:_LONGEST_TEXT]
     raise WeightsError(
         f"{path} holds no state dict, neither itself nor under {', '.join(_STATE_KEYS)}. It holds "
-        f"{found}. {_SAVE_AGAIN}"
+        f"{found or 'nothing'}. {_SAVE_AGAIN}"
     )
 
 

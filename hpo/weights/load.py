@@ -6,11 +6,10 @@ be moved elsewhere.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,7 +24,7 @@ from hpo.study.gathering import summarize
 from hpo.study.study import open_study
 from hpo.training.model import plain_model
 from hpo.weights.export import BITS_KEY, CONFIG_KEY
-from hpo.weights.files import is_folder, read_tensors
+from hpo.weights.files import read_tensors
 from hpo.weights.network import Network, Unseen, open_network
 
 # Of one name in two formats the last is taken.
@@ -33,14 +32,6 @@ SUFFIXES: Final = (".pth", ".pt", ".safetensors")
 
 _CONFIG: Final = "config.json"
 _MAX_CONFIG_BYTES: Final = 1_000_000
-
-
-class _Description(NamedTuple):
-    """The configuration that weights were trained with, what says so, and `Network.bits`."""
-
-    config: TrainingConfig
-    source: str
-    bits: int
 
 
 def open_model(path: Path, unseen: Unseen | None) -> tuple[Network, ...]:
@@ -53,26 +44,18 @@ def open_model(path: Path, unseen: Unseen | None) -> tuple[Network, ...]:
         UsageError: `unseen` for a folder whose config.json says all of it.
         WeightsError: no weights there, or weights that cannot be read; all of them are named.
     """
-    if not is_folder(path):
-        return (_open_file(path, unseen, None),)
-    files, described = _files(path), None
-    config = path / _CONFIG
-    if config.exists():
-        if unseen is not None:
-            raise UsageError(
-                f"{config} says what --input-scale, --activation and --has-sigmoid say: leave "
-                "them out, or give one file of weights."
-            )
-        if (fields := _fields(config)) is None:
-            raise WeightsError(
-                f"{config} is damaged, or not from `hpo export`: export the study again, or give "
-                "one file of weights with --input-scale."
-            )
-        described = _describe(config, fields, str(config))
+    if not path.is_dir():
+        return (_open_file(path, unseen),)
+    files, config = _files(path), path / _CONFIG
+    if config.exists() and unseen is not None:
+        raise UsageError(
+            f"{config} says what --input-scale, --activation and --has-sigmoid say: leave them "
+            "out, or give one file of weights."
+        )
     networks, faults = [], []
     for file in files:
         try:
-            networks.append(_open_file(file, unseen, described))
+            networks.append(_open_file(file, unseen))
         except WeightsError as fault:
             faults.append(str(fault))
     if faults:
@@ -95,12 +78,6 @@ def open_winner(name: str, storage_url: str) -> tuple[Network, ...]:
     best, shown = summary.best, named(name, storage_url)
     if best is None:
         raise StudyError(f"No configuration of {name} is complete yet: hpo resume {shown}")
-    if unnamed := [str(r.number) for r in best.judged if r.run is None]:
-        raise WeightsError(
-            f"The record of {name} is damaged: repeat {', '.join(unnamed)} of {best.label} names "
-            f"no run, so its weights cannot be found. `hpo export {shown} --out FOLDER` trains it "
-            f"again: then give the folder of {best.label} in FOLDER instead of {name}."
-        )
     folder = study_folder(storage_url, name) / "weights"
     files = {r.number: folder / f"{r.run}.safetensors" for r in best.judged}
     if missing := [str(number) for number, file in files.items() if not file.is_file()]:
@@ -111,8 +88,8 @@ def open_winner(name: str, storage_url: str) -> tuple[Network, ...]:
             "works."
         )
     source = f"{name} (its best configuration, {best.label})"
-    described = _Description(best.config, source, summary.record.data.bits)
-    return tuple(_open_file(file, None, described) for file in files.values())
+    bits = summary.record.data.bits
+    return tuple(_open_known(file, best.config, bits, source) for file in files.values())
 
 
 def text_of(networks: Sequence[Network]) -> str:
@@ -140,26 +117,31 @@ def _files(folder: Path) -> list[Path]:
             f"{folder} holds no weights, no file that ends in {', '.join(SUFFIXES[::-1])}. `hpo "
             "export STUDY --weights all` writes a folder of them for every configuration."
         )
-
-    def by_number(stem: str) -> list[tuple[int, str]]:
-        parts = re.findall(r"\d+|\D+", stem)
-        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-    return [found[stem] for stem in sorted(found, key=by_number)]
+    return [found[stem] for stem in sorted(found, key=lambda stem: (len(stem), stem))]
 
 
-def _open_file(path: Path, unseen: Unseen | None, described: _Description | None) -> Network:
-    if described is None and unseen is None:
-        if fields := _own_fields(path):
-            described = _describe(path, fields, "The file itself")
-        elif fields := _fields(path.parent / _CONFIG):
-            config = path.parent / _CONFIG
-            described = _describe(config, fields, str(config))
-    if described is None:
+def _open_file(path: Path, unseen: Unseen | None) -> Network:
+    """Open a file by the configuration in it or beside it; by its shapes where there is none."""
+    fields = None
+    if unseen is None:
+        source, fields = "The file itself", _fields_inside(path)
+        if fields is None:
+            source, fields = str(path.with_name(_CONFIG)), _fields_beside(path)
+    if not isinstance(fields, dict):
         return open_network(path, unseen or Unseen())
+    bits = fields.pop(BITS_KEY, 0)
+    try:
+        config = TrainingConfig.from_mapping(fields)
+    except ConfigError as error:
+        raise WeightsError(f"{path}: {error}\nExport the study again.") from None
+    return _open_known(path, config, bits if bits in range(17) else 0, source)
+
+
+def _open_known(path: Path, config: TrainingConfig, bits: int, source: str) -> Network:
+    """Open weights of this configuration, which `source` states."""
     tensors, _ = read_tensors(path)
     # It may describe a network that no memory holds: that has none before its weights fit.
-    model = plain_model(described.config, device="meta")
+    model = plain_model(config, device="meta")
     # Copied, as a product may be rounded otherwise where a tensor stays as it was in a file.
     floats = {
         key: value
@@ -171,55 +153,42 @@ def _open_file(path: Path, unseen: Unseen | None, described: _Description | None
         model.load_state_dict(floats, assign=True)
     except RuntimeError as error:
         raise WeightsError(
-            f"{path} does not hold the network that {described.source} describes. Export the "
-            f"study again, or give the file with --input-scale. {error}"
+            f"{path} does not hold the network that {source} describes. Export the study again, "
+            f"or give the file with --input-scale. {error}"
         ) from None
-    scale = described.config.normalize
     return Network(
         path=path,
         model=model.eval(),
-        settings=described.config,
-        side=described.config.image_size,
-        notes=(f"{described.source} says how pixels are scaled ({scale}).",),
-        bits=described.bits,
+        settings=config,
+        side=config.image_size,
+        notes=(f"{source} says how pixels are scaled ({config.normalize}).",),
+        bits=bits,
     )
 
 
-def _own_fields(path: Path) -> dict[str, Any] | None:
-    """Return what a safetensors file says of its configuration; damage is reported elsewhere.
-
-    Raises:
-        WeightsError: what it says is no configuration.
-    """
-    text = None
-    with suppress(SafetensorError, OSError, ValueError):
+def _fields_inside(path: Path) -> object:
+    """Return the configuration that a safetensors file holds; its damage is reported elsewhere."""
+    with suppress(SafetensorError, OSError, ValueError, LookupError, RecursionError):
         if path.is_file():  # A pipe would be waited for.
             with safe_open(path, framework="numpy") as file:
-                text = (file.metadata() or {}).get(CONFIG_KEY)
-    if text is None:
-        return None
-    fields = None
-    with suppress(ValueError, RecursionError):
-        fields = json.loads(text[:_MAX_CONFIG_BYTES])
-    if not isinstance(fields, dict):
-        raise WeightsError(f"{path}: its configuration is damaged. Export the study again.")
-    return fields
+                return json.loads((file.metadata() or {})[CONFIG_KEY])
+    return None
 
 
-def _fields(path: Path) -> dict[str, Any] | None:
-    """Return the configuration in a config.json of ours, None where there is none."""
+def _fields_beside(path: Path) -> object:
+    """Return the configuration in the config.json beside weights; another program's has none.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    config = path.with_name(_CONFIG)
     try:
-        document = read_json(path, most=_MAX_CONFIG_BYTES)
+        document = read_json(config, most=_MAX_CONFIG_BYTES)
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError):
-        return None
-    fields = document.get("config") if isinstance(document, dict) else None
-    return fields if isinstance(fields, dict) else None
-
-
-def _describe(path: Path, fields: dict[str, Any], source: str) -> _Description:
-    bits = fields.pop(BITS_KEY, 0)
-    try:
-        config = TrainingConfig.from_mapping(fields)
-    except ConfigError as error:
-        raise WeightsError(f"{path}: {error}\nExport the study again.") from None
-    return _Description(config, source, bits if bits in range(17) else 0)
+        raise WeightsError(
+            f"{config} is damaged: export the study again, or give one file of weights with "
+            "--input-scale."
+        ) from None
+    return document.get("config") if isinstance(document, dict) else None

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hpo.choices import INPUT_SCALES, Activation, Normalize, read_mean_and_deviation
+from hpo.choices import Activation, Normalize, read_mean_and_deviation
 from hpo.config import MAX_SIDE, MIN_SIDE, TrainingConfig
 from hpo.data import Pixels
 from hpo.errors import WeightsError, fault_list
@@ -32,9 +32,9 @@ Probabilities: TypeAlias = NDArray[np.float64]
 _Layer: TypeAlias = nn.Linear | nn.BatchNorm1d
 
 _KEY: Final = re.compile(r"(?P<prefix>.*\.)?(?P<number>[0-9]{1,9})\.(?P<name>[^.]+)")
-_STATISTICS: Final = ("running_mean", "running_var", "num_batches_tracked")
-_WIDER: Final = {3: ", but a Conv1d", 4: ", but a Conv2d", 5: ", but a Conv3d"}
+_STATISTICS: Final = {"running_mean", "running_var", "num_batches_tracked"}
 _MOST_FAULTS: Final = 20
+_LONGEST_TEXT: Final = 300
 _ALLOWED: Final = (
     "Supported is an nn.Sequential of Linear and BatchNorm1d with activations and Dropout "
     "between them, as in the reports."
@@ -47,9 +47,6 @@ _SCALE_WORDS: Final = {
     "symmetric": "pixels / 127.5 - 1",
     "image": "(pixels - mean) / deviation of each image",
 }
-# Whole scripts agree on these: the names, -0.5..0.5, and the gray mean of ImageNet.
-USUAL_SCALES: Final = (*INPUT_SCALES, "0.5,1", "0.449,0.226")
-_N_CHECKED: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +108,11 @@ class Network:
                 found = losses.probabilities(settings, torch.cat(logits)).double()
             else:
                 scale = input_scale or settings.input_scale
-                logits = [self.model(_scaled(rows, scale)) for rows in _in_pieces(pixels)]
-                found = _sigmoid_of(torch.cat(logits).double(), settings)
+                outputs = [self.model(_scaled(rows, scale)) for rows in _in_pieces(pixels)]
+                # In float64: above 0.5 exactly where the second of two outputs is the higher one.
+                z = torch.cat(outputs).double()
+                z = z.sigmoid() if settings.has_sigmoid else z
+                found = losses.log_odds(z).sigmoid()
         if n_lost := int((~found.isfinite()).sum()):
             raise WeightsError(
                 f"{self.path} gives no number for {n_lost} of {len(found)} images: its values "
@@ -129,46 +129,30 @@ def open_network(path: Path, unseen: Unseen) -> Network:
         WeightsError: the file cannot be read, or holds another kind of network.
     """
     tensors, notes = read_tensors(path)
-    prefix, layers, faults = _read_layers(path, tensors)
+    prefix, modules = _modules(path, tensors)
+    layers: dict[int, _Layer] = {}
+    faults = []
+    for number, parts in sorted(modules.items()):
+        try:
+            layers[number] = _layer(parts)
+        except (ValueError, RuntimeError) as problem:
+            named = ", ".join(f"{prefix}{number}.{n} {tuple(t.shape)}" for n, t in parts.items())
+            # torch names each missing, unexpected or unfit tensor on a line after the first.
+            reason = str(problem).partition("\n\t")[2].replace("\n\t", " ") or str(problem)
+            faults.append(f"{named}: {reason}")
     if faults := faults or list(_faults(prefix, layers)):
-        if n_more := len(faults[_MOST_FAULTS:]):  # Of a file that is no network at all.
-            faults[_MOST_FAULTS:] = [f"and {n_more} more"]
         summary = f"{path} holds another network than those that are supported:"
-        raise WeightsError(f"{fault_list(summary, faults)}\n{_ALLOWED}")
-    model, assumed = _assemble(layers, unseen.activation)
-    if prefix:
-        assumed.insert(0, f"Every key begins with {prefix}: this prefix is ignored.")
+        raise WeightsError(f"{fault_list(summary, faults[:_MOST_FAULTS])}\n{_ALLOWED}")
+    model, assumed = _assemble(layers, unseen)
+    ignored = [f"Every key begins with {prefix}: this prefix is ignored."] if prefix else []
     sizes = [_sizes(layer) for layer in layers.values()]
     return Network(
         path=path,
         model=model,
         settings=unseen,
         side=math.isqrt(sizes[0][0]),
-        notes=(*notes, *assumed, *_assumed_of_ends(unseen, sizes[-1][1])),
+        notes=(*notes, *ignored, *assumed, *_ends(unseen, sizes[-1][1])),
     )
-
-
-@torch.inference_mode()
-def check_scale(network: Network, pixels: Pixels) -> Iterator[str]:
-    """Compare what the first BatchNorm sees with the variance it saw in training.
-
-    A wrong scale is off by 255 squared. Half of that, on a log scale, tells one from the other.
-    """
-    first, second = network.model[1], network.model[-1 if len(network.model) < 3 else 2]
-    if not isinstance(network.settings, Unseen) or len(pixels) < 2:
-        return
-    if not isinstance(second, nn.BatchNorm1d) or second.running_var is None:
-        return
-    some = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), _N_CHECKED)).astype(int)]
-    rows = torch.cat(list(_in_pieces(some)))
-    values = first(_scaled(rows, network.settings.input_scale))
-    ratio = float((values.var(0) / second.running_var.clamp(min=second.eps)).median())
-    likely = "unit" if ratio > 255 else "raw" if ratio < 1 / 255 else None
-    if likely and likely != network.settings.input_scale:
-        yield (
-            f"The first BatchNorm saw values of another size in training: these weights seem to "
-            f"be made for {_SCALE_WORDS[likely]}. Try --input-scale {likely}."
-        )
 
 
 def _in_pieces(pixels: Pixels) -> Iterator[Tensor]:
@@ -189,55 +173,28 @@ def _scaled(rows: Tensor, scale: str) -> Tensor:
     return (scale_pixels(rows, "unit") - mean) / deviation
 
 
-def _sigmoid_of(outputs: Tensor, unseen: Unseen) -> Tensor:
-    if unseen.has_sigmoid:
-        outputs = outputs.sigmoid()
-    # In float64 a probability is above 0.5 exactly where the second output is the higher one.
-    log_odds = outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, 1] - outputs[:, 0]
-    return log_odds.sigmoid()
-
-
-def _read_layers(
+def _modules(
     path: Path, tensors: Mapping[str, Tensor]
-) -> tuple[str, dict[int, _Layer], list[str]]:
-    """Return what every key begins with, the layers by their numbers, and what makes no layer.
+) -> tuple[str, Mapping[int, dict[str, Tensor]]]:
+    """Return what every key begins with, and the tensors of each module by its number.
 
     Raises:
         WeightsError: the keys are not those of one nn.Sequential.
     """
-    if wide := {key: tensor for key, tensor in tensors.items() if tensor.dim() > 2}:
-        return (
-            "",
-            {},
-            [
-                f"{key} {tuple(tensor.shape)}: not of a Linear{_WIDER.get(tensor.dim(), '')}"
-                for key, tensor in wide.items()
-            ],
-        )
     matches = {key: _KEY.fullmatch(key) for key in tensors}
     prefixes = {match["prefix"] or "" for match in matches.values() if match}
-    if len(prefixes) != 1 or not all(matches.values()):
-        shown = ", ".join(list(matches)[:6]) + (", …" if len(matches) > 6 else "")
-        raise WeightsError(
-            f"{path}: the keys {shown} are not those of one nn.Sequential (1.weight, 1.bias, "
-            "2.running_mean, …), so the order of the layers is unknown. Build the same layers as "
-            "one nn.Sequential, give it these tensors, and save its state_dict()."
-        )
-    prefix, modules = prefixes.pop(), defaultdict[int, dict[str, Tensor]](dict)
+    modules = defaultdict[int, dict[str, Tensor]](dict)
     for key, match in matches.items():
-        if match:
-            modules[int(match["number"])][match["name"]] = tensors[key]
-    faults = []
-    layers: dict[int, _Layer] = {}
-    for number, parts in sorted(modules.items()):
-        try:
-            layers[number] = _layer(parts)
-        except (ValueError, RuntimeError) as problem:
-            named = ", ".join(f"{prefix}{number}.{n} {tuple(t.shape)}" for n, t in parts.items())
-            # torch names each missing, unexpected or unfit tensor on a line after the first.
-            reason = str(problem).partition("\n\t")[2].replace("\n\t", " ") or str(problem)
-            faults.append(f"{named}: {reason}")
-    return prefix, layers, faults
+        if match is None or len(prefixes) > 1:
+            shown = ", ".join(list(matches)[:6])[:_LONGEST_TEXT]
+            raise WeightsError(
+                f"{path}: the keys {shown}, … are not those of one nn.Sequential (1.weight, "
+                "1.bias, 2.running_mean, …), so the order of the layers is unknown. Build the "
+                "same layers as one nn.Sequential, give it these tensors, and save its "
+                "state_dict()."
+            )
+        modules[int(match["number"])][match["name"]] = tensors[key]
+    return prefixes.pop(), modules
 
 
 def _layer(parts: Mapping[str, Tensor]) -> _Layer:
@@ -246,30 +203,26 @@ def _layer(parts: Mapping[str, Tensor]) -> _Layer:
     Raises:
         ValueError, RuntimeError: say what is wrong.
     """
-    floats = {name: value for name, value in parts.items() if name != "num_batches_tracked"}
-    for name, value in floats.items():
+    values = {}
+    for name, value in parts.items():
+        if name == "num_batches_tracked":
+            continue
         if not value.is_floating_point():
             raise ValueError(f"{name} holds {value.dtype}, no floats")
-        # Without an array of answers as large as the tensor.
-        if value.numel() and not torch.isfinite(torch.stack(value.aminmax())).all():
+        values[name] = value.detach().to(torch.float32)
+        if not values[name].isfinite().all():
             raise ValueError(f"{name} holds values that are not finite")
     layer: _Layer
     weight = parts.get("weight")
-    if any(name in parts for name in _STATISTICS):
-        n = max((value.numel() for value in floats.values()), default=0)
+    if _STATISTICS & parts.keys():
+        n = max((value.numel() for value in values.values()), default=0)
         layer = nn.BatchNorm1d(n, affine="weight" in parts, device="meta")
     elif weight is not None and weight.dim() == 2 and weight.numel():
         n_outputs, n_inputs = weight.shape
         layer = nn.Linear(n_inputs, n_outputs, bias="bias" in parts, device="meta")
     else:
-        raise ValueError(
-            "not of a Linear, nor of a BatchNorm1d, whose running_mean and running_var are missing"
-        )
-    values = {name: value.detach().to(torch.float32) for name, value in floats.items()}
-    counts = {name: value for name, value in parts.items() if name not in floats}
-    layer.load_state_dict(values | counts, assign=True)
-    if "running_var" in values and (values["running_var"] < 0).any():
-        raise ValueError("running_var holds negative variances")
+        raise ValueError("of no Linear, nor of a BatchNorm1d with running_mean and running_var")
+    layer.load_state_dict({**parts, **values}, assign=True)
     return layer
 
 
@@ -289,17 +242,11 @@ def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
     ]
     sizes = [_sizes(layer) for layer in layers.values()]
     n_inputs = sizes[0][0]
-    side, color = math.isqrt(n_inputs), math.isqrt(n_inputs // 3)
-    if side**2 != n_inputs:
-        hint = f" (3 x {color} x {color} would be color images; X-rays are gray)"
+    side = math.isqrt(n_inputs)
+    if side**2 != n_inputs or not MIN_SIDE <= side <= MAX_SIDE:
         yield (
-            f"{names[0]} takes {n_inputs:,} values: no square image has this number of pixels"
-            f"{hint * (3 * color**2 == n_inputs)}"
-        )
-    elif not MIN_SIDE <= side <= MAX_SIDE:
-        yield (
-            f"{names[0]} takes {n_inputs:,} values: {side} x {side} pixels; sides from "
-            f"{MIN_SIDE} to {MAX_SIDE} are supported"
+            f"{names[0]} takes {n_inputs:,} values: supported are those of a square gray image, "
+            f"{MIN_SIDE} x {MIN_SIDE} to {MAX_SIDE} x {MAX_SIDE} pixels"
         )
     for (one, (_, given)), (other, (taken, _)) in pairwise(zip(names, sizes, strict=True)):
         if given != taken:
@@ -314,51 +261,37 @@ def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
         )
 
 
-def _assemble(
-    layers: Mapping[int, _Layer], activation: Activation
-) -> tuple[nn.Sequential, list[str]]:
-    """Put an activation into each gap between two Linear, the first one where there are two.
+def _assemble(layers: Mapping[int, _Layer], unseen: Unseen) -> tuple[nn.Sequential, Iterator[str]]:
+    """Put an activation into the first gap between two Linear.
 
-    Returns the network with a sentence for each thing that weights do not say.
+    Returns the network, and a sentence for each thing that weights do not say.
     """
     numbers = list(layers)
     gaps = {before: after - before - 1 for before, after in pairwise(numbers)}
     linear = [number for number, layer in layers.items() if isinstance(layer, nn.Linear)]
-    activated, bare, unclear, crowded = [], [], [], []
+    activated, unclear = [], []
     for start, stop in pairwise(linear):
         block = [number for number in numbers if start <= number < stop]
         with_gap = [number for number in block if gaps[number]]
         activated += with_gap[:1]
-        if not with_gap:
-            bare.append(block[-1])
-        if len(with_gap) > 1:
+        # An activation and Dropout fit into a gap of two.
+        if len(with_gap) > 1 or sum(gaps[number] for number in block) > 2:
             unclear.append(start)
-        if sum(gaps[number] for number in block) > 2:
-            crowded.append(start)
     modules: list[nn.Module] = [nn.Flatten()]
     for number, layer in layers.items():
         modules.append(layer)
         if number in activated:
-            modules.append(ACTIVATIONS[activation]())
-    notes = [
-        (activated, f"Activation: {activation}, after {{}}. Weights do not store which one."),
-        (bare, "No activation after {}: the module numbers leave no room for one."),
-        (
-            unclear,
-            "After {} the activation may be on either side of BatchNorm: assumed before it.",
-        ),
-        (
-            crowded,
-            "More than two modules without weights after {}: assumed one activation, and Dropout.",
-        ),
-    ]
-    assumed = [text.format(_listed(some)) for some, text in notes if some]
-    if first := numbers[0]:
-        before = "a module without weights, assumed to be Flatten"
-        if first > 1:
-            before = f"{first} modules without weights, assumed to be Flatten and Dropout"
-        assumed.insert(0, f"Before module {first}: {before}.")
-    return nn.Sequential(*modules).eval(), assumed
+            modules.append(ACTIVATIONS[unseen.activation]())
+    notes = {
+        f"Activation: {unseen.activation}, after {{}}. Weights do not store which one.": activated,
+        "After {} the numbers leave room for an activation at several places: assumed at the "
+        "first.": unclear,
+        "Before {} are modules without weights: assumed Flatten and Dropout.": [
+            first for first in numbers[:1] if first > 1
+        ],
+    }
+    found = (text.format(_listed(some)) for text, some in notes.items() if some)
+    return nn.Sequential(*modules).eval(), found
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -367,16 +300,17 @@ def _listed(numbers: Sequence[int]) -> str:
     return f"modules {', '.join(others)} and {last}" if others else f"module {last}"
 
 
-def _assumed_of_ends(unseen: Unseen, n_outputs: int) -> Iterator[str]:
+def _ends(unseen: Unseen, n_outputs: int) -> tuple[str, str]:
+    """Say how pixels are read, and what the outputs are taken for."""
     scale = unseen.input_scale
     text = _SCALE_WORDS.get(scale) or "(pixels / 255 - {}) / {}".format(*scale.split(","))
-    yield f"Input: {text} (--input-scale {scale})."
     if unseen.has_sigmoid:
-        yield "The network ends in a Sigmoid, and a second sigmoid is applied (--has-sigmoid)."
+        end = "The network ends in a Sigmoid, and a second sigmoid is applied (--has-sigmoid)."
     elif n_outputs == 1:
-        yield (
+        end = (
             "The probability is the sigmoid of the one output, once, whether or not the network "
             "itself ended in a Sigmoid: weights do not store that."
         )
     else:
-        yield "The probability is the softmax of the two outputs, the second being pneumonia."
+        end = "The probability is the softmax of the two outputs, the second being pneumonia."
+    return f"Input: {text} (--input-scale {scale}).", end

@@ -1,6 +1,7 @@
 """The probability of pneumonia for image files, and what weights are worth on test images."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -8,19 +9,22 @@ from typing import Any, Final
 
 import numpy as np
 
+from hpo.choices import INPUT_SCALES
 from hpo.data import TEST, Dataset
 from hpo.data.images import decode_all, resize
 from hpo.data.source import bits_in_use, to_8_bits
 from hpo.errors import DataError, WeightsError
 from hpo.evaluate.checks import is_one_answer
-from hpo.evaluate.metrics import Labels, count_answers, statistics
+from hpo.evaluate.metrics import count_answers, statistics
 from hpo.evaluate.records import Confusion
 from hpo.evaluate.test import check_test
 from hpo.evaluate.thresholds import FALL, LOPSIDED, best_accuracy
 from hpo.stats import Interval, bootstrap_by_patient
 from hpo.weights.load import notes_of, open_model, text_of
-from hpo.weights.network import USUAL_SCALES, Network, Probabilities, Unseen, check_scale
+from hpo.weights.network import Network, Probabilities, Unseen
 
+# Most scripts use one of these: also -0.5..0.5, and the gray mean of ImageNet.
+_USUAL_SCALES: Final = (*INPUT_SCALES, "0.5,1", "0.449,0.226")
 _MOST_TRIED: Final = 500
 _LEAST_GAIN: Final = 0.1
 _SIGMOID_OF_ONE: Final = 0.7312
@@ -55,24 +59,13 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
-    """A network of an ensemble by itself: its metrics at the ensemble's threshold.
-
-    A metric is NaN where it is not defined.
-    """
-
-    path: Path
-    architecture: str
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
 class WeightsEvaluation:
     """A network that was read from a file, or the ensemble of a folder, on the test images.
 
     Intervals are those of the bootstrap by patient: this model, other patients. `members` are the
-    networks of an ensemble, one alone has none. `notes` say what was found and assumed of the
-    networks, `signs` what looks broken.
+    networks of an ensemble, each with its metrics alone at the same threshold, NaN where one is
+    not defined; a single network has none. `notes` say what was found and assumed of the networks,
+    `signs` what looks broken.
     """
 
     path: Path
@@ -84,7 +77,7 @@ class WeightsEvaluation:
     threshold: float
     metrics: Mapping[str, Interval]
     confusion: Confusion
-    members: tuple[Member, ...]
+    members: tuple[tuple[Network, Mapping[str, float]], ...]
     notes: tuple[str, ...]
     signs: tuple[str, ...]
 
@@ -126,12 +119,13 @@ def evaluate_weights(
     mean = np.mean(each, axis=0)
     found = statistics(labels, mean, threshold=threshold)
     metrics = {name: bootstrap_by_patient(found[name], patients) for name in found}
-    members = [_alone(n, p, labels, threshold) for n, p in zip(networks, each, strict=True)]
-    signs = [
-        (f"{network.path.name}: " if len(networks) > 1 else "") + sign
-        for network in networks
-        for sign in _scale_signs(network, dataset, threshold)
-    ]
+    members, signs = [], []
+    for network, answers in zip(networks, each, strict=True):
+        of_one = statistics(labels, answers, threshold=threshold)
+        every = np.ones((1, len(labels)))
+        members.append((network, {name: float(of_one[name](every)[0]) for name in of_one}))
+        name = f"{network.path.name}: " if len(networks) > 1 else ""
+        signs += [name + sign for sign in _scale_sign(network, dataset, threshold)]
     signs += _answer_signs(mean, threshold)
     signs += _threshold_sign(metrics, best_accuracy(labels, [mean]))
     return WeightsEvaluation(
@@ -170,57 +164,38 @@ def to_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
         "n_right": evaluation.confusion.n_right,
         "n_images": evaluation.n_images,
         "members": [
-            {"weights": str(m.path), "architecture": m.architecture, "metrics": dict(m.metrics)}
-            for m in evaluation.members
+            {"weights": str(network.path), "architecture": network.text, "metrics": metrics}
+            for network, metrics in evaluation.members
         ],
         "notes": list(evaluation.notes),
         "signs": list(evaluation.signs),
     }
 
 
-def _alone(
-    network: Network, probabilities: Probabilities, labels: Labels, threshold: float
-) -> Member:
-    every = np.ones((1, len(labels)))
-    found = statistics(labels, probabilities, threshold=threshold)
-    return Member(
-        path=network.path,
-        architecture=network.text,
-        metrics={name: float(statistic(every)[0]) for name, statistic in found.items()},
-    )
+def _scale_sign(network: Network, dataset: Dataset, threshold: float) -> Iterator[str]:
+    """Say that another input scale fits the images outside the test far better.
 
-
-def _scale_signs(network: Network, dataset: Dataset, threshold: float) -> list[str]:
-    """Say that the input scale of a network does not fit the images.
-
-    Where its first layer shows nothing, that another scale fits the images outside the test far
-    better: four standard errors of the difference are chance in one of 5,000 cases.
+    Four standard errors of the difference are chance in one of 5,000 cases.
     """
-    pixels = dataset.pixels_at(network.side)
     if not isinstance(network.settings, Unseen):
-        return []
-    if signs := list(check_scale(network, pixels[dataset.where(TEST)])):
-        return signs
+        return
+    own, pixels = network.settings.input_scale, dataset.pixels_at(network.side)
     pool = np.setdiff1d(np.arange(len(dataset)), dataset.where(TEST))
     pool = pool[np.linspace(0, len(pool) - 1, min(len(pool), _MOST_TRIED)).astype(int)]
-    own = network.settings.input_scale
     is_right = {}
-    for scale in dict.fromkeys((own, *USUAL_SCALES)):
-        try:
+    for scale in dict.fromkeys((own, *_USUAL_SCALES)):
+        with suppress(WeightsError):  # It overflows: this is not the scale.
             found = network.probabilities(pixels[pool], input_scale=scale)
-        except WeightsError:  # It overflows: this is not the scale.
-            continue
-        is_right[scale] = (found > threshold) == dataset.labels[pool]
+            is_right[scale] = (found > threshold) == dataset.labels[pool]
     most = max(int(right.sum()) for right in is_right.values())
     best = [scale for scale, right in is_right.items() if right.sum() == most]
     gain = is_right[best[0]].astype(int) - is_right[own]
-    if gain.mean() < _LEAST_GAIN or gain.sum() <= 4 * np.sqrt(np.abs(gain).sum()):
-        return []
-    return [
-        f"Of {len(pool)} training images {100 * is_right[own].mean():.1f} % are right with "
-        f"--input-scale {own}, and {100 * most / len(pool):.1f} % with {' or '.join(best)}. Use "
-        "the scale that the network was trained with."
-    ]
+    if gain.mean() >= _LEAST_GAIN and gain.sum() > 4 * np.sqrt(np.abs(gain).sum()):
+        yield (
+            f"Of {len(pool)} training images {100 * is_right[own].mean():.1f} % are right with "
+            f"--input-scale {own}, and {100 * most / len(pool):.1f} % with {' or '.join(best)}. "
+            "Use the scale that the network was trained with."
+        )
 
 
 def _answer_signs(probabilities: Probabilities, threshold: float) -> Iterator[str]:

@@ -119,9 +119,6 @@ def test_a_file_is_read_by_the_config_beside_it_unless_options_are_given(export:
     [
         ("{", "damaged"),
         ("[" * 100_000, "damaged"),
-        ("{}", "damaged"),
-        ('{"config": []}', "damaged"),
-        ('{"model_type": "of another program"}', "not from `hpo export`"),
         ('{"config": {"hidden": "many"}}', "hidden"),
         ('{"config": {"hidden": [6, 6], "image_size": 8}}', "does not hold the network"),
         (None, "damaged"),
@@ -130,7 +127,7 @@ def test_a_file_is_read_by_the_config_beside_it_unless_options_are_given(export:
 def test_a_config_that_is_damaged_or_of_another_network_is_refused(
     export: Export, text: str | None, words: str
 ) -> None:
-    config = export(CONFIG) / "config.json"
+    config = export(CONFIG, suffixes=("pt",)) / "config.json"
     with pytest.raises(UsageError, match=r"config\.json says what --input-scale"):
         open_model(config.parent, Unseen())
     config.unlink()
@@ -158,10 +155,11 @@ def test_safetensors_say_their_configuration_wherever_they_lie(tmp_path: Path) -
     assert "Activation: relu" in " ".join(other.notes)
 
 
-@pytest.mark.parametrize("text", ["{", '{"hidden": "many"}', '{"swirl": 3}'])
-def test_a_configuration_of_another_version_in_a_file_is_said(tmp_path: Path, text: str) -> None:
+def test_a_configuration_of_another_version_in_a_file_is_said(tmp_path: Path) -> None:
     path = tmp_path / "moved.safetensors"
-    path.write_bytes(save(weights_of(network_of(CONFIG, 0)), metadata={CONFIG_KEY: text}))
+    path.write_bytes(
+        save(weights_of(network_of(CONFIG, 0)), metadata={CONFIG_KEY: '{"swirl": 3}'})
+    )
     with pytest.raises(WeightsError, match="Export the study again"):
         open_model(path, None)
 

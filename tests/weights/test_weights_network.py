@@ -16,7 +16,6 @@ from hpo.data import Pixels
 from hpo.errors import WeightsError
 from hpo.training.model import ACTIVATIONS
 from hpo.weights import Network, Unseen, open_network
-from hpo.weights.network import check_scale
 from tests.weights.conftest import SIDE, reports_network, sequential
 
 PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE), dtype=np.uint8)
@@ -86,9 +85,8 @@ def test_the_network_of_the_reports_is_found() -> None:
         "relu -> Linear(5, 2)"
     )
     assert network.side == 8
-    assert network.notes[:2] == (
-        "Before module 1: a module without weights, assumed to be Flatten.",
-        "Activation: relu, after modules 2 and 6. Weights do not store which one.",
+    assert network.notes[0] == (
+        "Activation: relu, after modules 2 and 6. Weights do not store which one."
     )
 
 
@@ -102,31 +100,27 @@ HIDDEN, LAST = nn.Linear(64, 6), nn.Linear(6, 1)
 @pytest.mark.parametrize(
     ("modules", "text", "note"),
     [
-        (
-            [HIDDEN, nn.ReLU(), _norm(), LAST],
-            "relu -> BatchNorm1d(6) -> Linear",
-            "after module 0",
-        ),
+        ([HIDDEN, nn.ReLU(), _norm(), LAST], "relu -> BatchNorm1d(6)", "relu, after module 0"),
         (
             [HIDDEN, nn.ReLU(), _norm(), nn.Dropout(), LAST],
             "relu -> BatchNorm1d",
-            "After module 0 the activation may be on either side",
+            "After module 0 the numbers leave room for an activation at several places",
         ),
-        ([HIDDEN, _norm(), LAST], "(6) -> Linear", "No activation after module 1: the module"),
+        ([HIDDEN, _norm(), LAST], "(64, 6) -> BatchNorm1d(6) -> Linear(6, 1)", "Input: "),
         (
-            [nn.Flatten(), nn.Dropout(), HIDDEN, nn.ReLU(), nn.Dropout(), nn.Identity(), LAST],
+            [nn.Flatten(), HIDDEN, nn.ReLU(), nn.Dropout(), nn.Identity(), LAST],
             "Flatten -> Linear(64, 6) -> relu -> Linear",
-            "More than two modules without weights after module 2",
+            "After module 1 the numbers leave room",
         ),
         (
             [nn.Flatten(), nn.Dropout(), HIDDEN, nn.ReLU(), LAST],
             "Flatten -> Linear(64, 6)",
-            "Before module 2: 2 modules without weights, assumed to be Flatten and Dropout.",
+            "Before module 2 are modules without weights: assumed Flatten and Dropout.",
         ),
         (
             [nn.Flatten(), _norm(64), nn.Dropout(), nn.Linear(64, 1)],
             "Flatten -> BatchNorm1d(64) -> Linear(64, 1)",
-            "Before module 1",
+            "Input: pixels / 255",
         ),
     ],
 )
@@ -138,13 +132,12 @@ def test_what_the_numbers_show_is_found_and_the_rest_is_said(
     assert any(note in one for one in network.notes)
 
 
-@pytest.mark.parametrize("has_sigmoid", [False, True])
-def test_what_was_assumed_is_said(has_sigmoid: bool) -> None:
-    unseen = Unseen(input_scale="raw", activation="gelu", has_sigmoid=has_sigmoid)
+def test_what_was_assumed_is_said() -> None:
+    unseen = Unseen(input_scale="raw", activation="gelu", has_sigmoid=True)
     notes = " ".join(opened(reports_network(), unseen).notes)
     assert "Activation: gelu" in notes
     assert "pixels 0..255 (--input-scale raw)" in notes
-    assert ("a second sigmoid" in notes) == has_sigmoid
+    assert "a second sigmoid" in notes
 
 
 def test_half_precision_becomes_float32() -> None:
@@ -155,40 +148,33 @@ def test_half_precision_becomes_float32() -> None:
 @pytest.mark.parametrize(
     ("modules", "words"),
     [
-        ([nn.Linear(60, 1)], ["0.weight (1, 60)", "no square image"]),
-        ([nn.Linear(3 * 32 * 32, 1)], ["3,072", "3 x 32 x 32 would be color images"]),
-        ([nn.Linear(9, 1)], ["3 x 3 pixels", "from 8 to 1024"]),
-        ([nn.Linear(64, 3)], ["0.weight (3, 64) gives 3 values", "supported are 1 output, or 2"]),
+        ([nn.Linear(60, 1)], "0.weight (1, 60) takes 60 values: supported are those of a square"),
+        ([nn.Linear(9, 1)], "8 x 8 to 1024 x 1024 pixels"),
+        ([nn.Linear(64, 3)], "0.weight (3, 64) gives 3 values: supported are 1 output, or 2"),
         (
             [nn.Linear(64, 5), nn.ReLU(), nn.Linear(6, 1)],
-            ["2.weight (1, 6) takes 6 values, but 0.weight (5, 64) before it gives 5"],
-        ),
-        (
-            [nn.Linear(64, 5), nn.BatchNorm1d(6), nn.Linear(5, 1)],
-            ["1.running_mean (6,) takes 6", "2.weight (1, 5) takes 5 values, but"],
+            "2.weight (1, 6) takes 6 values, but 0.weight (5, 64) before it gives 5",
         ),
         (
             [nn.Linear(64, 5), nn.BatchNorm1d(5)],
-            ["1.running_mean (5,) is the last", "a Linear with 1 or 2 outputs is missing"],
+            "1.running_mean (5,) is the last: a Linear with 1 or 2 outputs is missing",
         ),
         (
             [nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 1)],
-            ["0.weight (4, 1, 3, 3): not of a Linear, but a Conv2d"],
+            "0.weight (4, 1, 3, 3), 0.bias (4,): of no Linear",
         ),
     ],
 )
 def test_layers_that_make_no_network_are_named_with_key_and_shape(
-    modules: list[nn.Module], words: list[str]
+    modules: list[nn.Module], words: str
 ) -> None:
-    text = refusal(sequential(*modules))
-    for word in words:
-        assert word in text
+    assert words in refusal(sequential(*modules))
 
 
 def test_every_fault_is_said_at_once() -> None:
     tensors = {k: v for k, v in STATE.items() if k not in ("1.weight", "6.running_var")}
     text = refusal(tensors | {"9.bias": torch.zeros(7)})
-    assert "1.bias (6,): not of a Linear" in text
+    assert "1.bias (6,): of no Linear" in text
     assert 'Missing key(s) in state_dict: "running_var"' in text
     assert "9.weight (1, 5), 9.bias (7,): size mismatch for bias" in text
 
@@ -196,8 +182,8 @@ def test_every_fault_is_said_at_once() -> None:
 @pytest.mark.parametrize(
     ("number", "module", "words"),
     [
-        (2, nn.LayerNorm(6), "whose running_mean and running_var are missing"),
-        (3, nn.PReLU(), "3.weight (1,): not of a Linear"),
+        (2, nn.LayerNorm(6), "nor of a BatchNorm1d with running_mean and running_var"),
+        (3, nn.PReLU(), "3.weight (1,): of no Linear"),
         (3, nn.LSTM(4, 2), "3.weight_ih_l0 (8, 4)"),
         (3, nn.MultiheadAttention(4, 2), "not those of one nn.Sequential"),
     ],
@@ -211,8 +197,6 @@ def test_other_modules_are_named(number: int, module: nn.Module, words: str) -> 
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("2.running_mean", torch.zeros(5), "size mismatch for running_mean"),
-        ("2.running_var", -torch.ones(6), "negative variances"),
         ("5.weight", torch.full((5, 6), torch.nan), "not finite"),
         ("5.weight", torch.zeros(5, 6, dtype=torch.int8), "torch.int8, no floats"),
         ("5.weight", torch.zeros(0, 6), "5.weight (0, 6)"),
@@ -225,14 +209,7 @@ def test_values_that_make_no_layer_are_refused(key: str, value: Tensor, words: s
     assert words in text
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        ("fc1.weight", "fc2.weight"),
-        ("features.0.weight", "classifier.0.weight"),
-        ("weight", "bias"),
-    ],
-)
+@pytest.mark.parametrize("keys", [("fc1.weight", "fc2.weight"), ("a.0.weight", "b.0.weight")])
 def test_keys_of_anything_but_one_sequential_are_refused(keys: tuple[str, ...]) -> None:
     text = refusal({key: torch.zeros(4, 4) for key in keys})
     assert keys[0] in text
@@ -276,30 +253,6 @@ def test_a_second_sigmoid_keeps_probabilities_above_one_half_as_in_report_a() ->
     assert 0.5 < found.min() < found.max() < 0.7311
     order = np.argsort(once.probabilities(PIXELS))
     assert (np.diff(found[order]) >= 0).all()
-
-
-def fitted(scale: float) -> nn.Sequential:
-    """Return a network whose first BatchNorm has seen the pixels at a scale."""
-    network = reports_network()
-    with torch.no_grad():
-        values = network[1](network[0](RAW * scale))
-        network[2].running_mean.copy_(values.mean(0))
-        network[2].running_var.copy_(values.var(0))
-    return network
-
-
-@pytest.mark.parametrize(("scale", "right"), [(1 / 255, "unit"), (1.0, "raw")])
-def test_the_first_batch_norm_shows_a_wrong_input_scale(scale: float, right: str) -> None:
-    for given_scale in ("unit", "raw"):
-        network = opened(fitted(scale), Unseen(input_scale=given_scale))
-        warned = list(check_scale(network, PIXELS))
-        assert len(warned) == (given_scale != right)
-        assert all(f"--input-scale {right}" in warning for warning in warned)
-        assert not list(check_scale(network, PIXELS[:1]))
-
-
-def test_images_of_another_exposure_are_no_wrong_scale() -> None:
-    assert not list(check_scale(opened(fitted(1 / 255)), PIXELS // 4))
 
 
 def test_pieces_do_not_change_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
