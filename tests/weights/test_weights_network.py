@@ -61,7 +61,7 @@ def networks(draw: st.DrawFn) -> tuple[nn.Sequential, Activation]:
     return sequential(*modules, seed=draw(st.integers(0, 5))), activation
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(networks(), st.sampled_from(["", "module.", "net.", "module._orig_mod.net."]))
 def test_it_gives_what_the_sequential_gives(
     drawn: tuple[nn.Sequential, Activation], prefix: str
