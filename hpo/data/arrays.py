@@ -97,11 +97,15 @@ def read_npy_folder(path: Path) -> Source:
         else:
             shapes[name] = header.shape
             faults += _image_faults(name, header, may_have_color=False)
-    if faults := faults or list(_transposed(shapes)):
+    if not faults and all(n == height != width for n, height, width in shapes.values()):
+        faults = [
+            "Their shapes look like (height, width, n). Save np.ascontiguousarray(np.moveaxis("
+            "array, -1, 0))."
+        ]
+    if faults:
         raise DataError(fault_list(f"The .npy files in {path} cannot be used:", faults))
 
-    others = {file.name for file in path.glob("*.npy")} - set(_FILES)
-    notes = list(_left_out(others, f"Only {', '.join(_FILES)} are read."))
+    notes = _left_out({file.name for file in path.glob("*.npy")} - set(_FILES), _FILES)
     sizes = {name: f"{width} x {height}" for name, (_, height, width) in shapes.items()}
     if len(set(sizes.values())) > 1:
         each = ", ".join(f"{size} in {name}" for name, size in sizes.items())
@@ -132,33 +136,32 @@ def read_archive(path: Path) -> Source:
                 raise ValueError(f"{name} is compressed in a way that NumPy does not use")
             return archive.open(f"{name}.npy")  # It keeps the file open for itself.
 
+    known = [f"{split}_{kind}" for split in _SPLITS for kind in ("images", "labels")]
     faults: list[str] = []
     parts: dict[str, _Part] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy") for name in archive.namelist()}
-        known = {f"{split}_{kind}" for split in _SPLITS for kind in ("images", "labels")}
-        headers = {name: _read_header(name, open_member) for name in known & members}
+        headers = {name: _read_header(name, open_member) for name in known if name in members}
         for split, code in _SPLITS.items():
             images, column = headers.get(f"{split}_images"), headers.get(f"{split}_labels")
             if split != "train" and not images and not column:
                 continue
-            wrong = list(_archive_faults(split, images, column))
-            if images and not wrong:
+            found = list(_archive_faults(split, images, column))
+            if images and not found:
                 with open_member(f"{split}_labels") as file:
                     values = np.lib.format.read_array(file, allow_pickle=False).ravel()
                 if not np.isin(values, (0, 1)).all():
-                    wrong = [
+                    found = [
                         f"{split}_labels holds values other than 0 (normal) and 1 (pneumonia)"
                     ]
                 parts[f"{split}_images"] = (code, values.astype(np.uint8))
-            faults += wrong
+            faults += found
     except Exception as problem:  # Archives are damaged, encrypted, … in any way.
         raise _damaged(path, problem) from None
     if faults:
         raise DataError(fault_list(f"{path} is not a MedMNIST archive of two classes:", faults))
-
-    notes = _left_out(members - known, "Only images and labels of train, val and test are read.")
+    notes = _left_out(members.difference(known), known)
     return _source(path, path.stem, "MedMNIST archive", parts, (path,), open_member, notes)
 
 
@@ -169,7 +172,7 @@ def _source(
     parts: Mapping[str, _Part],
     paths: tuple[Path, ...],
     open_array: _Open,
-    notes: Iterable[str],
+    notes: list[str],
 ) -> Source:
     rows = [(name, i) for name, (_, labels) in parts.items() for i in range(len(labels))]
     splits = [np.full(len(labels), split, np.uint8) for split, labels in parts.values()]
@@ -202,7 +205,7 @@ def _archive_faults(split: str, images: _Header | None, labels: _Header | None) 
 def _image_faults(name: str, header: _Header, *, may_have_color: bool) -> Iterator[str]:
     shape = header.shape
     is_image = len(shape) == 3 or (may_have_color and len(shape) == 4 and shape[3] in {1, 3})
-    if header.dtype != np.uint8 or not is_image or 0 in shape[1:]:
+    if header.dtype != np.uint8 or not is_image or min(shape) < 0 or 0 in shape[1:]:
         color = " or (n, height, width, 3)" * may_have_color
         yield f"{name} takes uint8 of shape (n, height, width){color}, but is {header}"
     elif fault := limit_fault(shape[1], shape[2], shape[0]):
@@ -211,27 +214,14 @@ def _image_faults(name: str, header: _Header, *, may_have_color: bool) -> Iterat
         yield f"{name} is in Fortran order: save np.ascontiguousarray of it"
 
 
-def _transposed(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
-    """Name arrays that look like (height, width, n): their images would be slices of all."""
-    squares = {side for _, side, last in shapes.values() if side == last}
-    odd = [name for name, (n, side, last) in shapes.items() if n == side != last]
-    is_one_side = len({shape[:2] for shape in shapes.values()}) == 1
-    if is_one_side and len({shape[2] for shape in shapes.values()}) > 1:
-        odd = list(shapes)
-    for name in odd:
-        if len(odd) == len(shapes) or shapes[name][0] in squares:
-            yield (
-                f"{name} has shape {shapes[name]}, which looks like (height, width, n): save "
-                "np.ascontiguousarray(np.moveaxis(array, -1, 0))"
-            )
-
-
-def _left_out(names: Iterable[str], only: str) -> Iterator[str]:
-    others = sorted(names)
-    if others:
-        named = ", ".join(map(ascii, others[:_MOST_NAMED])) + ", …" * (len(others) > _MOST_NAMED)
-        arrays = count(len(others), "array")
-        yield f"Left out: {arrays} ({named}). {only}"
+def _left_out(others: set[str], known: Iterable[str]) -> list[str]:
+    """Return a note on arrays that are not read, and nothing where there are none."""
+    if not others:
+        return []
+    named = ", ".join(map(ascii, sorted(others)[:_MOST_NAMED]))
+    more = ", …" * (len(others) > _MOST_NAMED)
+    only = f"Only {', '.join(known)} are read."
+    return [f"Left out: {count(len(others), 'array')} ({named}{more}). {only}"]
 
 
 def _damaged(path: Path, problem: Exception) -> DataError:
@@ -251,9 +241,7 @@ def _read_header(name: str, open_array: _Open) -> _Header:
             shape, is_fortran, dtype = reader(start)
     except Exception:  # NumPy's parser raises whatever a header makes it stumble over.
         raise ValueError(f"{name} is damaged or not a NumPy array: invalid header") from None
-    if not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
-        raise ValueError(f"{name} is damaged: its header claims an impossible shape")
-    return _Header(dtype, shape, is_fortran, start.tell())
+    return _Header(dtype, tuple(map(int, shape)), is_fortran, start.tell())
 
 
 def _read(path: Path, rows: Sequence[tuple[str, int]], open_array: _Open) -> Iterator[Pixels]:

@@ -7,7 +7,6 @@ from statistics import fmean
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpo.data.dataset import NORMAL, PNEUMONIA, SPLITS, TEST, Dataset, Indices
 from hpo.data.folds import N_FOLDS, seal
@@ -70,16 +69,19 @@ def audit(dataset: Dataset) -> Audit:
         DataError: the data set cannot be split into folds.
     """
     random_split, own_folds = _leaks(dataset) if dataset.has_patients else (None, None)
-    is_test = dataset.split == TEST
-    shared = np.intersect1d(dataset.patients[is_test], dataset.patients[~is_test])
-    firsts = [np.flatnonzero(is_test & (dataset.patients == patient))[0] for patient in shared]
+    test = dataset.where(TEST)
+    tested, firsts = np.unique(dataset.patients[test], return_index=True)
+    is_shared = np.isin(tested, dataset.patients[dataset.split != TEST])
+    pixels = dataset.pixels_at(_SIDE).astype(np.float64)
+    center = pixels[:, 8:-8, 8:-8].mean((1, 2))
+    pixels[:, 2:-2, 2:-2] = np.nan
     return Audit(
         splits=count_splits(dataset),
         random_split=random_split,
         own_folds=own_folds,
-        shared_patients=tuple(dataset.files[first] for first in firsts),
+        shared_patients=tuple(dataset.files[i] for i in test[firsts[is_shared]]),
         duplicates=tuple(_duplicates(dataset)),
-        n_bright_borders=_n_bright_borders(dataset),
+        n_bright_borders=int((np.nanmean(pixels, (1, 2)) > center).sum()),
     )
 
 
@@ -101,24 +103,23 @@ def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
     """Measure random splits, each with a fifth of each class as most scripts draw, and our own."""
     data = seal(dataset)
     patients = dataset.patients[dataset.split != TEST]
+
+    def leak(validations: Sequence[Indices]) -> Leak:
+        n_with_sibling = fmean(
+            int(np.isin(patients[validation], np.delete(patients, validation)).sum())
+            for validation in validations
+        )
+        n_validation = fmean(map(len, validations))
+        share = n_with_sibling / n_validation
+        return Leak(n_validation=n_validation, n_with_sibling=n_with_sibling, share=share)
+
     drawn = []
     for seed in range(_N_DRAWS):
         random = np.random.default_rng(seed)
         parts = [np.flatnonzero(data.labels == label) for label in (NORMAL, PNEUMONIA)]
         fifths = [random.permutation(part)[: round(len(part) / 5)] for part in parts]
         drawn.append(np.concatenate(fifths))
-    own = [data.fold(repeat).validation for repeat in range(N_FOLDS)]
-    return _leak(patients, drawn), _leak(patients, own)
-
-
-def _leak(patients: NDArray[np.int64], validations: Sequence[Indices]) -> Leak:
-    n_with_sibling = fmean(
-        int(np.isin(patients[validation], np.delete(patients, validation)).sum())
-        for validation in validations
-    )
-    n_validation = fmean(map(len, validations))
-    share = n_with_sibling / n_validation
-    return Leak(n_validation=n_validation, n_with_sibling=n_with_sibling, share=share)
+    return leak(drawn), leak([data.fold(repeat).validation for repeat in range(N_FOLDS)])
 
 
 def _duplicates(dataset: Dataset) -> Iterator[Duplicates]:
@@ -134,10 +135,3 @@ def _duplicates(dataset: Dataset) -> Iterator[Duplicates]:
                 has_different_labels=len(np.unique(dataset.labels[positions])) > 1,
                 is_across_splits=len(splits) > 1,
             )
-
-
-def _n_bright_borders(dataset: Dataset) -> int:
-    pixels = dataset.pixels_at(_SIDE).astype(np.float64)
-    center = pixels[:, 8:-8, 8:-8].mean((1, 2))
-    pixels[:, 2:-2, 2:-2] = np.nan
-    return int((np.nanmean(pixels, (1, 2)) > center).sum())

@@ -20,7 +20,6 @@ from hpo.data.dataset import Pixels
 from hpo.errors import DataError, UsageError
 from hpo.files import at_home, remove_leftovers, replacing
 
-_MAX_INDEX_BYTES: Final = 100_000_000
 _DIGEST_BYTES: Final = 32
 
 BASE_URL: Final = "https://zenodo.org/records/10519652/files"
@@ -58,19 +57,13 @@ def remove_cut_off() -> None:
 
 def read_index(key: str) -> Any:
     """Return what `write_index` kept under this key, or None."""
-    content = b""
-    with suppress(OSError):
-        path = folder() / "index" / f"{key}.index"
-        if path.is_file() and path.stat().st_size <= _MAX_INDEX_BYTES:
-            content = path.read_bytes()
-    text, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
-    return json.loads(text) if hashlib.sha256(key.encode() + text).digest() == digest else None
+    content = _read(f"index/{key}.index", key)
+    return None if content is None else json.loads(content.tobytes())
 
 
 def write_index(key: str, index: object) -> None:
     """Keep a JSON document under a key, where the cache can be written; None forgets it."""
-    with suppress(OSError):
-        _write(folder() / "index" / f"{key}.index", key, [json.dumps(index).encode()])
+    _write(f"index/{key}.index", key, [json.dumps(index).encode()])
 
 
 def pixels(name: str, shape: tuple[int, int, int], make: Callable[[], Iterable[Pixels]]) -> Pixels:
@@ -78,11 +71,16 @@ def pixels(name: str, shape: tuple[int, int, int], make: Callable[[], Iterable[P
 
     They are mapped from the cache, or stay in memory where it cannot be written.
     """
-    found = _read_pixels(name, shape)
+    header, n = _npy_header(shape), math.prod(shape)
+
+    def kept() -> Pixels | None:
+        content = _read(f"pixels/{name}.npy", name, len(header))
+        return content.reshape(shape) if content is not None and content.size == n else None
+
+    found = kept()
     if found is None:
-        with suppress(OSError):
-            _write(folder() / "pixels" / f"{name}.npy", name, make(), _npy_header(shape))
-        found = _read_pixels(name, shape)
+        _write(f"pixels/{name}.npy", name, make(), header)
+        found = kept()
     if found is None:
         found = np.empty(shape, np.uint8)
         n_filled = 0
@@ -123,36 +121,38 @@ def download(
     return Path(fetched)
 
 
-def _read_pixels(name: str, shape: tuple[int, int, int]) -> Pixels | None:
-    n_header, n_bytes = len(_npy_header(shape)), math.prod(shape)
+def _read(place: str, name: str, n_header: int = 0) -> Pixels | None:
+    """Map what `_write` wrote under this name, past the header; None where it is not whole."""
     try:
-        path = folder() / "pixels" / f"{name}.npy"
-        if not path.is_file() or path.stat().st_size != n_header + n_bytes + _DIGEST_BYTES:
+        path = folder() / place
+        if not path.is_file():  # A pipe would never end.
             return None
         mapped = np.asarray(np.memmap(path, np.uint8, "r", n_header))
     except (OSError, ValueError):
         return None
+    content, digest = mapped[:-_DIGEST_BYTES], mapped[-_DIGEST_BYTES:]
     hasher = hashlib.sha256(name.encode())
-    hasher.update(mapped[:n_bytes].data)
-    is_whole = hasher.digest() == mapped[n_bytes:].tobytes()
-    return mapped[:n_bytes].reshape(shape) if is_whole else None
+    hasher.update(content.data)
+    return content if hasher.digest() == digest.tobytes() else None
 
 
-def _write(path: Path, name: str, pieces: Iterable[Pixels | bytes], header: bytes = b"") -> None:
-    """Write a file that ends with a SHA-256 of name and pieces.
+def _write(place: str, name: str, pieces: Iterable[Pixels | bytes], header: bytes = b"") -> None:
+    """Write a file that ends with a SHA-256 of name and pieces, if the cache can be written.
 
     It is written, never mapped for writing: on a full disk a write fails, while a mapped page
     kills the process. Its folder is for this user alone.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     hasher = hashlib.sha256(name.encode())
-    with replacing(path) as file:
-        file.write(header)
-        for piece in pieces:
-            data = np.ascontiguousarray(piece).data if isinstance(piece, np.ndarray) else piece
-            hasher.update(data)
-            file.write(data)
-        file.write(hasher.digest())
+    with suppress(OSError):
+        path = folder() / place
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(header)
+            for piece in pieces:
+                data = np.ascontiguousarray(piece).data if isinstance(piece, np.ndarray) else piece
+                hasher.update(data)
+                file.write(data)
+            file.write(hasher.digest())
 
 
 def _npy_header(shape: tuple[int, int, int]) -> bytes:

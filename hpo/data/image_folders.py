@@ -15,31 +15,22 @@ import numpy as np
 
 from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, Source, Stored
 from hpo.errors import DataError, fault_list
+from hpo.tables import count
 from hpo.untrusted import printable
 
 _SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
 _CLASSES: Final = {"NORMAL": NORMAL, "PNEUMONIA": PNEUMONIA}
 _SUFFIXES: Final = {".jpeg", ".jpg", ".png"}
-# Every folder that is looked into, and the names in it that are looked into as well.
-_LAYOUT: Final[dict[str, tuple[str, ...]]] = {
-    "": tuple(_SPLITS),
-    **{split: tuple(_CLASSES) for split in _SPLITS},
-    **{f"{split}/{kind}": () for split in _SPLITS for kind in _CLASSES},
-}
-
+# The folders that are read, and those around them.
+_PLACES: Final = tuple(f"{split}/{kind}" for split in _SPLITS for kind in _CLASSES)
+_AROUND: Final = (".", *_SPLITS)
 # What else may be a picture.
 _PICTURES: Final = _SUFFIXES | {
     *(".jfif", ".jpe", ".jp2", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
     *(".pgm", ".pnm", ".dcm", ".dicom", ".npy", ".nii"),
 }
-_OTHER_NAMES: Final = {split: split for split in _SPLITS} | {
-    **dict.fromkeys(("valid", "validation", "dev"), "val"),
-    "training": "train",
-    "testing": "test",
-}
 # What Windows and Macs leave in folders, beside hidden files.
 _OF_SYSTEMS: Final = {"thumbs.db", "desktop.ini", "__macosx"}
-_OF_A_SYSTEM: Final = "."
 _MOST_NAMED: Final = 5
 
 # Control characters, and bytes that are not UTF-8.
@@ -73,13 +64,6 @@ _MOST_COPIES: Final = 20
 def looks_like(path: Path) -> bool:
     """Whether a folder holds `train` or `test`."""
     return any((path / name).is_dir() for name in _SPLITS)
-
-
-def hint(path: Path) -> str:
-    """Say how folders that are nearly a data set become one; nothing where there are none."""
-    classes = [f.name for f in _folders(path) if f.name.upper() in _CLASSES]
-    into_train = f" Put {printable(' and '.join(classes))} into a folder train." * bool(classes)
-    return _renames(path) or into_train
 
 
 def read(path: Path) -> Source:
@@ -149,42 +133,42 @@ def _original(name: str, names: dict[str, str]) -> str | None:
 
 
 def _list(path: Path) -> tuple[list[str], list[str]]:
-    """Return the images in order, and a note on other files and folders that may hold images."""
+    """Return the images in order, and a note on other files that may be pictures."""
+
+    def stop(problem: OSError) -> None:
+        raise problem
+
     files: list[str] = []
     left_out: Counter[tuple[str, str]] = Counter()
-    for place, inner in _LAYOUT.items():
-        # Files of hospitals often have no suffix; beside train it is other things that have none.
-        pictures = _PICTURES | {""} if place else _PICTURES
-        entries = os.scandir(path / place) if (path / place).is_dir() else ()
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            name, suffix = f"{place}/{entry.name}".lstrip("/"), _suffix(entry.name)
-            if entry.name in inner or suffix == _OF_A_SYSTEM:
-                continue
-            if entry.is_dir():
-                inside = [_suffix(file) for *_, names in os.walk(entry.path) for file in names]
-                left_out[name, ""] += sum(suffix in pictures for suffix in inside)
-            elif "/" in place and suffix in _SUFFIXES:
-                files.append(name)
-            elif place or suffix in pictures:
-                left_out[place or "the folder", f"{suffix or 'other'} "] += 1
+    tops = [*_PLACES, *_AROUND]
+    for top in filter(lambda top: (path / top).is_dir(), tops):
+        for parent, folders, names in os.walk(path / top, onerror=stop):
+            place = PurePosixPath(Path(parent).relative_to(path))
+            folders[:] = [
+                name for name in folders if is_shown(name) and str(place / name) not in tops
+            ]
+            for name in sorted(filter(is_shown, names)):
+                suffix = PurePosixPath(name).suffix.lower()
+                if str(place) in _PLACES and suffix in _SUFFIXES:
+                    files.append(f"{place}/{name}")
+                elif suffix in _PICTURES:
+                    left_out[str(place), suffix] += 1
     each = [
-        f"{place} ({n:,} {kind}{'file' if n == 1 else 'files'})"
-        for (place, kind), n in left_out.items()
-        if n
+        f"{'the folder' if place == '.' else place} ({count(n, f'{suffix} file')})"
+        for (place, suffix), n in left_out.items()
     ]
     if n_more := len(each[_MOST_NAMED:]):
         each[_MOST_NAMED:] = [f"and files in {n_more:,} more places"]
     note = (
         f"Left out: {printable(', '.join(each))}. Only .jpeg, .jpg and .png files in NORMAL and "
-        f"PNEUMONIA of train, val and test are read.{_renames(path)}"
+        "PNEUMONIA of train, val and test are read, spelled like this."
     )
     return files, [note] if each else []
 
 
-def _suffix(name: str) -> str:
-    """Return the suffix of a file in lower case; `_OF_A_SYSTEM` for what systems leave behind."""
-    is_of_system = name.startswith(".") or name.lower() in _OF_SYSTEMS
-    return _OF_A_SYSTEM if is_of_system else PurePosixPath(name).suffix.lower()
+def is_shown(name: str) -> bool:
+    """Whether a file or folder is neither hidden nor left behind by a system."""
+    return not name.startswith(".") and name.lower() not in _OF_SYSTEMS
 
 
 def _check(path: Path, files: Sequence[str], left_out: Sequence[str]) -> None:
@@ -198,36 +182,17 @@ def _check(path: Path, files: Sequence[str], left_out: Sequence[str]) -> None:
     splits = {place.partition("/")[0] for place in present} | {"train"}
     faults = [
         f"{place} " + ("has no such file" if (path / place).is_dir() else "does not exist")
-        for place in _LAYOUT
-        if "/" in place and place.partition("/")[0] in splits and place not in present
+        for place in _PLACES
+        if place.partition("/")[0] in splits and place not in present
     ]
     if faults:
         raise DataError(
             fault_list(
-                f"{path} lacks images.{_renames(path)} Looked for .jpeg, .jpg and .png files in "
-                "train/NORMAL and train/PNEUMONIA, and likewise in test and val where there are "
-                "any:",
+                f"{path} lacks images. Looked for .jpeg, .jpg and .png files in train/NORMAL and "
+                "train/PNEUMONIA, and likewise in test and val where there are any:",
                 [*faults, *left_out],
             )
         )
-
-
-def _renames(path: Path) -> str:
-    """Say which folders nearly have a name that is read; nothing where there are none."""
-    renames = []
-    for folder in _folders(path):
-        split = _OTHER_NAMES.get(folder.name.casefold())
-        if split and not (path / split).exists():
-            renames.append(f"{folder.name} to {split}")
-        for kind in _folders(folder) if split else ():
-            name = kind.name.upper()
-            if name in _CLASSES and not (folder / name).exists():
-                renames.append(f"{folder.name}/{kind.name} to {split}/{name}")
-    return f" Rename {printable(' and '.join(renames))} to use it." if renames else ""
-
-
-def _folders(path: Path) -> list[Path]:
-    return [child for child in sorted(path.iterdir()) if child.is_dir()]
 
 
 def _images(files: Sequence[Path]) -> Iterator[Stored]:

@@ -21,7 +21,6 @@ from hpo.data.dataset import (
     MAX_PIXELS,
     SPLITS,
     Dataset,
-    Indices,
     Pixels,
     Stored,
     limit_fault,
@@ -147,21 +146,17 @@ def contact_sheet(dataset: Dataset, path: Path) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    rows: list[tuple[str, Indices]] = []
-    for split, split_name in SPLITS.items():
-        for label, label_name in CLASSES.items():
-            where = np.flatnonzero((dataset.split == split) & (dataset.labels == label))
-            if n := len(where):
-                shown = np.linspace(0, n - 1, min(_N_ACROSS, n)).astype(np.int64)
-                caption = f"{dataset.name}: {split_name}, {label_name}, {n:,} images"
-                rows.append((caption, where[shown]))
+    groups = sorted(set(zip(dataset.split.tolist(), dataset.labels.tolist(), strict=True)))
     width = _N_ACROSS * (_TILE + _GAP) + _GAP
-    sheet = Image.new("L", (width, len(rows) * (_CAPTION + _TILE)), "black")
+    sheet = Image.new("L", (width, len(groups) * (_CAPTION + _TILE)), "black")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
-    for row, (caption, positions) in enumerate(rows):
+    for row, (split, label) in enumerate(groups):
+        where = np.flatnonzero((dataset.split == split) & (dataset.labels == label))
+        shown = np.linspace(0, len(where) - 1, min(_N_ACROSS, len(where))).astype(np.int64)
         top = row * (_CAPTION + _TILE)
-        draw.text((_GAP, top + _GAP), caption, fill="white", font=font)
-        for column, pixels in enumerate(dataset.originals(positions.tolist())):
+        text = f"{dataset.name}: {SPLITS[split]}, {CLASSES[label]}, {len(where):,} images"
+        draw.text((_GAP, top + _GAP), text, fill="white", font=font)
+        for column, pixels in enumerate(dataset.originals(where[shown].tolist())):
             tile = ImageOps.pad(Image.fromarray(pixels), (_TILE, _TILE))
             sheet.paste(tile, (_GAP + column * (_TILE + _GAP), top + _CAPTION))
     try:

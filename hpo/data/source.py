@@ -13,7 +13,7 @@ from functools import cache as memoize
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple, cast
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 
@@ -39,8 +39,7 @@ _LONGEST_PATH: Final = 200
 _INDEX_VERSION: Final = 3
 # Hashed in a third of a second; most data sets are smaller.
 _SAMPLE_BYTES: Final = 256_000_000
-_PIECE: Final = 4_096
-_MOST_PIECES: Final = 32
+_LEAST_BYTES: Final = 8_192
 
 # Scanners of 10, 12 and 14 bits are exported as 16-bit files.
 _BITS: Final = (8, 10, 12, 14, 16)
@@ -50,13 +49,8 @@ _MAY_LEAK: Final = (
     "validation, and scores may be too high."
 )
 
-
-class _Index(NamedTuple):
-    """Height and width, digest, and highest value of each image (0 for 8-bit images)."""
-
-    sizes: list[list[int]]
-    digests: list[str]
-    brightest: list[int]
+_Index: TypeAlias = tuple[list[list[int]], list[str], list[int]]
+"""Height and width, digest, and highest value of each image (0 for 8-bit images)."""
 
 
 def open_data(path: Path | None, *, hint: str = _HINT) -> Dataset:
@@ -99,14 +93,14 @@ def open_source(source: Source) -> Dataset:
     """
     _check_classes(source)
     stamp = _stamp(source.paths) if source.paths else ""
-    index = _index(source, stamp)
-    bits = bits_in_use(max(index.brightest))
+    sizes, digests, brightest = _index(source, stamp)
+    bits = bits_in_use(max(brightest))
     n = len(source.labels)
     # Patients are numbered by first appearance, so that equal groups give equal folds.
     numbers: dict[str, int] = {}
     keys = source.patients or source.files
     patients = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
-    hasher = hashlib.sha256("".join(index.digests).encode())
+    hasher = hashlib.sha256("".join(digests).encode())
     for column in (source.labels, source.split, patients.astype("<i8")):
         hasher.update(column.tobytes())
     fingerprint = hasher.hexdigest()[:32]
@@ -114,7 +108,7 @@ def open_source(source: Source) -> Dataset:
     def originals(positions: Sequence[int]) -> Iterator[Pixels]:
         for position, image in zip(positions, source.originals(positions), strict=True):
             pixels = to_8_bits(image, bits)
-            if _digest(pixels) != index.digests[position]:
+            if _digest(pixels) != digests[position]:
                 cache.write_index(stamp, None)
                 raise DataError(
                     f"{source.location} has changed since it was opened: {source.files[position]} "
@@ -142,12 +136,12 @@ def open_source(source: Source) -> Dataset:
         patients=patients,
         split=source.split,
         files=source.files,
-        sizes=np.array(index.sizes, np.int64),
-        digests=tuple(index.digests),
+        sizes=np.array(sizes, np.int64),
+        digests=tuple(digests),
         originals=originals,
         pixels_at=memoize(pixels_at),
-        notes=(*source.notes, *_notes(source, index.brightest, bits)),
-        bits=bits if any(index.brightest) else 0,
+        notes=(*source.notes, *_notes(source, brightest, bits)),
+        bits=bits if any(brightest) else 0,
     )
 
 
@@ -172,36 +166,30 @@ def to_8_bits(image: Stored, bits: int) -> Pixels:
     if image.dtype == np.uint8:
         return cast(Pixels, image)
     most = (1 << bits) - 1
-    pixels = np.empty(image.shape, np.uint8)
-    for row, values in zip(pixels, image, strict=True):  # At once it takes four times the memory.
-        row[:] = (values.astype(np.uint32) * 255 + most // 2) // most
-    return pixels
+    return ((image.astype(np.uint32) * 255 + most // 2) // most).astype(np.uint8)
 
 
 def _nothing_at(path: Path) -> str:
+    """Say that there is no data set, what there is, and the nearest data set further down."""
     if not path.exists():
         return f"There is no {path}."
     nothing = f"{path} holds no data set that can be read."
     for pattern in ("*", "*/*", "*/*/*"):
         for place in sorted(islice(path.glob(pattern), _MOST_PLACES)):
-            if not _is_hidden(place) and any(looks_like(place) for looks_like, _ in _FORMATS):
+            is_shown = all(map(image_folders.is_shown, place.relative_to(path).parts))
+            if is_shown and any(looks_like(place) for looks_like, _ in _FORMATS):
                 return f"{nothing} Did you mean {place}?"
-    names = [repr(child.name)[1:-1] for child in sorted(path.glob("*")) if not _is_hidden(child)]
-    if not names:
-        return nothing
-    held = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
-    return f"{nothing} It holds {held}.{image_folders.hint(path)}"
-
-
-def _is_hidden(place: Path) -> bool:
-    """Whether this is hidden, or in what a Mac leaves in archives."""
-    return place.name.startswith(".") or "__MACOSX" in place.parts
+    shown = filter(image_folders.is_shown, sorted(child.name for child in path.glob("*")))
+    names = [repr(name)[1:-1] for name in shown]
+    more = ", …" * (len(names) > _MOST_NAMED)
+    return f"{nothing} It holds {', '.join(names[:_MOST_NAMED])}{more}." if names else nothing
 
 
 def _index(source: Source, stamp: str) -> _Index:
     """Return what is kept of the images under this stamp, or read all of them."""
     if stamp and (kept := cache.read_index(stamp)):
-        return _Index(*kept)
+        sizes, digests, brightest = kept
+        return sizes, digests, brightest
     index = _read_all(source)
     if stamp:
         if _stamp(source.paths) != stamp:
@@ -214,47 +202,43 @@ def _index(source: Source, stamp: str) -> _Index:
 
 
 def _read_all(source: Source) -> _Index:
-    index = _Index([], [], [])
+    sizes, digests, brightest = [], [], []
     for image in source.originals(range(len(source.labels))):
-        index.sizes.append(list(image.shape))
-        index.digests.append(_digest(to_8_bits(image, _BITS[-1])))
-        index.brightest.append(0 if image.dtype == np.uint8 else int(image.max()))
-    bits = bits_in_use(max(index.brightest))
+        sizes.append(list(image.shape))
+        digests.append(_digest(to_8_bits(image, _BITS[-1])))
+        brightest.append(0 if image.dtype == np.uint8 else int(image.max()))
+    bits = bits_in_use(max(brightest))
     if bits != _BITS[-1]:  # The depth in use is known now: 16-bit images are scaled by that.
-        wide = np.flatnonzero(index.brightest).tolist()
+        wide = np.flatnonzero(brightest).tolist()
         for position, image in zip(wide, source.originals(wide), strict=True):
-            index.digests[position] = _digest(to_8_bits(image, bits))
-    return index
+            digests[position] = _digest(to_8_bits(image, bits))
+    return sizes, digests, brightest
 
 
 def _stamp(paths: Sequence[Path]) -> str:
     """Digest what the system says of the files, and their content up to `_SAMPLE_BYTES`.
 
     Sizes and times alone may be wrong: archives, `rsync -t` and containers set them. Of larger
-    sets it is evenly spread pieces of every file.
+    sets it is the beginning of every file.
     """
     hasher = hashlib.sha256(str(_INDEX_VERSION).encode())
-    share = max(2 * _PIECE, _SAMPLE_BYTES // len(paths))
+    sample = partial(_sample, n_bytes=max(_LEAST_BYTES, _SAMPLE_BYTES // len(paths)))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for found in pool.map(partial(_sample, share=share), paths):
+        for found in pool.map(sample, paths):
             hasher.update(found)
     return hasher.hexdigest()[:32]
 
 
-def _sample(path: Path, *, share: int) -> bytes:
-    """Digest what the system says of a file, and at most `share` bytes of its content."""
+def _sample(path: Path, *, n_bytes: int) -> bytes:
+    """Digest what the system says of a file, and the first bytes of its content."""
     hasher = hashlib.sha256(f"{path}\0".encode())
     try:
         found = path.stat()
         facts = (found.st_size, found.st_ino, found.st_ctime_ns, found.st_mtime_ns)
         hasher.update(repr(facts).encode())
         if stat.S_ISREG(found.st_mode):  # A pipe would never end.
-            size, n_bytes = found.st_size, max(_PIECE, share // _MOST_PIECES)
-            spread = np.linspace(0, size - n_bytes, share // n_bytes)
             with path.open("rb", buffering=0) as file:
-                for start in range(0, size, n_bytes) if size <= share else spread:
-                    file.seek(int(start))
-                    hasher.update(file.read(n_bytes))
+                hasher.update(file.read(min(n_bytes, found.st_size)))
     except OSError as problem:  # Reading the images says which of them cannot be read.
         hasher.update(str(problem).encode())
     return hasher.digest()

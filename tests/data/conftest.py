@@ -42,15 +42,19 @@ def write_images(folder: Path, names: Iterable[str]) -> None:
         Image.fromarray(noise(Path(name).stem, 12, 16)).save(folder / name)
 
 
-@pytest.fixture
-def release(data_folder: Path) -> Path:
-    """The release's layout in small: six patients per class with two images each, two in test."""
+def write_release(folder: Path) -> Path:
+    """Write the release's layout in small: six patients a class with two images, two in test."""
     for i, image in ((i, image) for i in range(1, 7) for image in (1, 2)):
         names = (f"NORMAL/IM-{i:04}-{image:04}", f"PNEUMONIA/person{i}_virus_{10 * i + image}")
-        write_images(data_folder, [f"train/{name}.png" for name in names])
+        write_images(folder, [f"train/{name}.png" for name in names])
     for name in ("NORMAL/IM-0099-0001", "PNEUMONIA/person99_virus_1"):
-        write_images(data_folder, [f"test/{name}.png"])
-    return data_folder
+        write_images(folder, [f"test/{name}.png"])
+    return folder
+
+
+@pytest.fixture
+def release(data_folder: Path) -> Path:
+    return write_release(data_folder)
 
 
 def make_dataset(

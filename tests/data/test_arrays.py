@@ -10,7 +10,6 @@ import pytest
 
 from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, load
 from hpo.errors import DataError
-from tests.data.conftest import REAL, needs_real
 
 NAMES = ("normal.npy", "pneumonia.npy", "test_normal.npy", "test_pneumonia.npy")
 Arrays = dict[str, np.ndarray]
@@ -54,7 +53,6 @@ def refusal(path: Path) -> str:
 
 def test_the_four_files_make_a_data_set(course: Path) -> None:
     dataset = load(course)
-    assert dataset.format == "npy files"
     assert list(dataset.labels) == [NORMAL] * 5 + [PNEUMONIA] * 6 + [NORMAL] * 2 + [PNEUMONIA] * 3
     assert list(dataset.split) == [TRAIN] * 11 + [TEST] * 5
     assert not dataset.has_patients
@@ -69,36 +67,24 @@ def test_an_archive_makes_a_data_set(arrays: Arrays, write: Write) -> None:
     assert (dataset.format, dataset.name) == ("MedMNIST archive", "mnist")
     assert list(dataset.split) == [TRAIN] * 6 + [VALIDATION] * 4 + [TEST] * 2
     assert list(dataset.labels) == [0, 1] * 6
-    assert not dataset.has_patients
     assert dataset.files[7] == "val_images[1]"
     places = {11: ("test", 1), 0: ("train", 0), 6: ("val", 0)}
     for image, (split, i) in zip(dataset.originals(list(places)), places.values(), strict=True):
         np.testing.assert_array_equal(image, arrays[f"{split}_images"][i])
 
 
-@needs_real
-def test_a_real_archive_is_read_whole() -> None:
-    dataset = load(REAL / "pneumoniamnist_28.npz")
-    assert [len(dataset.where(split)) for split in (TRAIN, VALIDATION, TEST)] == [3882, 524, 624]
-
-
-def test_test_files_may_be_absent_or_empty(course: Path) -> None:
+def test_splits_beside_training_may_be_absent_or_empty(
+    course: Path, arrays: Arrays, write: Write
+) -> None:
     np.save(course / "test_normal.npy", np.empty((0, 10, 12), np.uint8))
     assert len(load(course).where(TEST)) == 3
     (course / "test_normal.npy").unlink()
     assert "test_normal.npy is missing" in refusal(course)
     (course / "test_pneumonia.npy").unlink()
     assert len(load(course).where(TEST)) == 0
-
-
-def test_validation_and_test_of_an_archive_may_be_absent_or_empty(
-    arrays: Arrays, write: Write
-) -> None:
     arrays |= {"test_images": np.empty((0, 9, 9), np.uint8), "test_labels": np.empty((0, 1), int)}
     del arrays["val_images"], arrays["val_labels"]
-    dataset = load(write(arrays))
-    assert len(dataset) == 6
-    assert not dataset.has_validation
+    assert len(load(write(arrays))) == 6
 
 
 @pytest.mark.parametrize(
@@ -118,38 +104,26 @@ def test_other_forms_of_the_same_arrays_are_the_same_data(
     assert load(write({key: change(key, a) for key, a in arrays.items()})).fingerprint == plain
 
 
-@pytest.mark.parametrize(
-    ("array", "found"),
-    [
-        (np.zeros((5, 10, 12)), "float64 of shape (5, 10, 12)"),
-        (np.zeros((5, 120), np.uint8), "uint8 of shape (5, 120)"),
-        (np.zeros((5, 10, 12, 3), np.uint8), "uint8 of shape (5, 10, 12, 3)"),
-        (np.zeros((5, 0, 12), np.uint8), "uint8 of shape (5, 0, 12)"),
-    ],
-)
-def test_every_fault_of_the_files_is_named_with_what_is_allowed(
-    course: Path, array: np.ndarray, found: str
-) -> None:
-    np.save(course / "pneumonia.npy", array)
+def test_every_fault_of_the_files_is_named_with_what_is_allowed(course: Path) -> None:
+    np.save(course / "pneumonia.npy", np.zeros((5, 10, 12, 3), np.uint8))
+    np.save(course / "test_normal.npy", np.zeros((5, 0, 12), np.uint8))
     (course / "normal.npy").unlink()
-    text = refusal(course)
+    text, takes = refusal(course), "takes uint8 of shape (n, height, width), but is uint8 of shape"
     assert "normal.npy is missing" in text
-    assert f"pneumonia.npy takes uint8 of shape (n, height, width), but is {found}" in text
+    assert f"pneumonia.npy {takes} (5, 10, 12, 3)" in text
+    assert f"test_normal.npy {takes} (5, 0, 12)" in text
 
 
 @pytest.mark.parametrize(
     ("key", "array", "fault"),
     [
         ("train_images", np.zeros((6, 9, 9)), "train_images takes uint8 of shape"),
-        ("val_images", np.zeros((4, 81), np.uint8), "is uint8 of shape (4, 81)"),
         ("train_images", np.zeros((6, 9, 9, 2), np.uint8), "shape (6, 9, 9, 2)"),
         ("test_labels", np.zeros((2, 3), np.uint8), "test_labels takes whole numbers"),
         ("test_labels", np.array(1, np.uint8), "is uint8 of shape ()"),
-        ("val_labels", np.array(list("abcd")), "val_labels takes whole numbers"),
         ("val_labels", np.array([0, 1, 2, 0]), "val_labels holds values other than 0"),
         ("train_labels", np.array([0, 1]), "train_labels is int64 of shape (2,), but train_im"),
         ("train_labels", np.array([{}] * 6, object), "but is object of shape (6,)"),
-        ("train_images", np.array([{}] * 6, object), "but is object of shape (6,)"),
     ],
 )
 def test_every_fault_of_an_archive_is_named(
@@ -174,27 +148,23 @@ def test_a_pickled_array_is_refused_and_never_unpickled(course: Path) -> None:
     assert "normal.npy takes uint8 of shape (n, height, width), but is object" in refusal(course)
 
 
-def _header(shape: str, version: bytes = b"\x01\x00") -> bytes:
+def _header(shape: str) -> bytes:
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
-    return b"\x93NUMPY" + version + len(text).to_bytes(2, "little") + text + bytes(1000)
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(1000)
 
 
-CLAIMS = [
-    (_header("(-6, 9, 9)"), "claims an impossible shape"),
-    (_header("(True, 9, 9)"), "claims an impossible shape"),
-    (_header(f"({'9' * 300}, 9, 9)"), "claims an impossible shape"),
-    (_header("(100000000000, 9, 9)"), "holds 100,000,000,000 images; the limit is 500,000"),
-    (_header("(6, 100000, 100000)"), "holds 100000 x 100000 pixels; the limit is 64,000,000"),
-    (_header("(6, 1, 60000000)"), "holds 60000000 x 1 pixels; the limit is 20,000"),
-    (_header("(6, 9, 9)", b"\x09\x00"), "invalid header"),
-    (_header("__import__('os').mkdir('exploded')"), "invalid header"),
-    (_header("(" * 3000), "invalid header"),
-    (b"PK\x03\x04", "invalid header"),
-    (b"", "invalid header"),
-]
-
-
-@pytest.mark.parametrize(("content", "fault"), CLAIMS)
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (_header("(-6, 9, 9)"), "is uint8 of shape (-6, 9, 9)"),
+        (_header(f"({'9' * 300}, 9, 9)"), "images; the limit is 500,000"),
+        (_header("(6, 100000, 100000)"), "holds 100000 x 100000 pixels; the limit is 64,000,000"),
+        (_header("(6, 1, 60000000)"), "holds 60000000 x 1 pixels; the limit is 20,000"),
+        (_header("__import__('os').mkdir('exploded')"), "invalid header"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "invalid header"),
+        (b"", "invalid header"),
+    ],
+)
 def test_what_a_header_claims_is_not_believed(
     course: Path,
     arrays: Arrays,
@@ -215,34 +185,16 @@ def test_what_a_header_claims_is_not_believed(
     assert not (course / "exploded").exists()
 
 
-def test_a_header_that_claims_4_gb_is_not_read_whole(course: Path) -> None:
-    with (course / "normal.npy").open("wb") as file:
-        file.write(b"\x93NUMPY\x02\x00\xff\xff\xff\xff")
-        file.truncate(4 << 30)
-    assert "invalid header" in refusal(course)
-
-
 def test_a_cut_file_is_named(course: Path) -> None:
     file = course / "normal.npy"
     file.write_bytes(file.read_bytes()[:-1])
     assert "normal.npy is cut short" in refusal(course)
 
 
-@pytest.mark.parametrize(
-    "shapes",
-    [
-        [(32, 32, 20), (32, 32, 20), (32, 32, 6), (32, 32, 6)],
-        [(32, 32, 20), (32, 32, 20)],
-        [(28, 32, 20), (28, 32, 18)],
-        [(20, 32, 32), (32, 32, 20)],
-    ],
-)
-def test_arrays_with_the_images_along_the_last_axis_are_refused(
-    data_folder: Path, shapes: list[tuple[int, int, int]]
-) -> None:
-    for name, shape in zip(NAMES, shapes, strict=False):
-        np.save(data_folder / name, np.zeros(shape, np.uint8))
-    assert "looks like (height, width, n): save np.ascont" in refusal(data_folder)
+def test_arrays_with_the_images_along_the_last_axis_are_refused(data_folder: Path) -> None:
+    for name, n in (("normal", 20), ("pneumonia", 6)):
+        np.save(data_folder / f"{name}.npy", np.zeros((32, 32, n), np.uint8))
+    assert "look like (height, width, n). Save np.ascontiguous" in refusal(data_folder)
 
 
 def test_arrays_that_are_not_read_and_sizes_that_differ_are_said(data_folder: Path) -> None:
@@ -254,12 +206,8 @@ def test_arrays_that_are_not_read_and_sizes_that_differ_are_said(data_folder: Pa
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "encrypted", "compression"])
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_a_damaged_archive_is_named(
-    arrays: Arrays, tmp_path: Path, damage: str, save: Callable[..., None]
-) -> None:
-    path = tmp_path / "mnist.npz"
-    save(path, **arrays)
+def test_a_damaged_archive_is_named(arrays: Arrays, write: Write, damage: str) -> None:
+    path = write(arrays)
     content = bytearray(path.read_bytes())
     if damage in {"empty", "cut"}:
         content = content[: len(content) // 3 if damage == "cut" else 0]

@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, load
 from hpo.data.audit import audit
 from hpo.data.image_folders import patients_of
 from hpo.errors import DataError
-from tests.data.conftest import REAL, needs_real, write_images
+from tests.data.conftest import write_images
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -38,23 +37,17 @@ def test_folders_tell_split_and_class_and_names_tell_patients(release: Path) -> 
     [
         ("person7_bacteria_20.jpeg", "person7_bacteria_21.jpeg", True),
         ("person7_bacteria_20.jpeg", "person7_virus_21.jpeg", False),
-        ("person7_bacteria_20.jpeg", "person70_bacteria_20.jpeg", False),
         ("IM-0115-0001.jpeg", "IM-0115-0002.jpeg", True),
         ("IM-0115-0001.jpeg", "IM-0115-0001-0002.jpeg", True),
         ("IM-0115-0001.jpeg", "NORMAL2-IM-0115-0001.jpeg", False),
         ("NORMAL2-IM-0115-0001.jpeg", "NORMAL2-IM-0115-0001-0003.jpeg", True),
-        ("IM-0115-0001.jpeg", "IM-0116-0001.jpeg", False),
         ("scan1.png", "scan1.jpg", False),
         ("BACTERIA-1008087-0001.jpeg", "BACTERIA-1008087-0002.jpeg", True),
-        ("NORMAL-1234-0001.jpeg", "NORMAL-12345-0001.jpeg", False),
         ("VIRUS-1234-0001.jpeg", "BACTERIA-1234-0002.jpeg", True),
-        ("person7_bacteria_20.jpeg", "person7_bacteria_20_aug.png", True),
         ("person7_bacteria_20.jpeg", "person7_bacteria_21 (1).jpeg", True),
         ("person7_bacteria_20.jpeg", "chest_person7_bacteria_21.jpeg", True),
-        ("IM-0115-0001.jpeg", "IM-0115-0001_flip.jpeg", True),
         ("IM-0115-0001.jpeg", "IM-0115-0002_jpeg.rf.0a1b2c3d4e5f.jpg", True),
         ("NORMAL2-IM-0115-0001.jpeg", "0007_NORMAL2-IM-0115-0002 - Copy.jpeg", True),
-        ("scan1.png", "scan1_aug.png", True),
         ("scan1.png", "scan1 (1).png", True),
         ("scan1.png", "scan1_flip_2.jpeg", True),
         ("scan1.png", "scan1 - Copy.png", True),
@@ -77,11 +70,7 @@ def test_files_that_are_only_numbered_alike_are_no_copies() -> None:
 
 def test_a_val_folder_is_the_validation_split(release: Path) -> None:
     write_images(release, [f"val/{kind}/IM-0050-0001.png" for kind in CLASSES])
-
-    dataset = load(release)
-
-    assert dataset.has_validation
-    assert list(dataset.split[24:]) == [VALIDATION, VALIDATION, TEST, TEST]
+    assert list(load(release).split[24:]) == [VALIDATION, VALIDATION, TEST, TEST]
 
 
 def test_one_name_that_fits_does_not_make_all_patients_known(data_folder: Path) -> None:
@@ -110,61 +99,38 @@ def test_hidden_files_are_left_alone(release: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "note"),
     [
-        ("train/COVID/x.png", "Left out: train/COVID (1 file)."),
-        ("COVID/x.png", "Left out: COVID (1 file)."),
-        ("valid/NORMAL/x.png", "Rename valid to val to use it."),
-        ("Validation/NORMAL/x.png", "Rename Validation to val to use it."),
+        ("train/COVID/x.png", "Left out: train/COVID (1 .png file)."),
+        ("valid/NORMAL/x.png", "Left out: valid/NORMAL (1 .png file)."),
         ("train/NORMAL/x.tif", "Left out: train/NORMAL (1 .tif file). Only .jpeg, .jpg and"),
-        ("train/NORMAL/x.dcm", "Left out: train/NORMAL (1 .dcm file)."),
-        ("test/PNEUMONIA/00012345", "Left out: test/PNEUMONIA (1 other file)."),
-        ("train/x.png", "Left out: train (1 .png file)."),
         ("x.png", "Left out: the folder (1 .png file)."),
-        ("train/NORMAL/patient7/day1/x.png", "Left out: train/NORMAL/patient7 (1 file)."),
-        ("train/normal/x.png", "Left out: train/normal (1 file)."),
+        ("train/NORMAL/day1/x.png", "Left out: train/NORMAL/day1 (1 .png file)."),
+        ("train/normal/x.png", "of train, val and test are read, spelled like this."),
     ],
 )
 def test_what_is_left_out_is_said_and_counted(release: Path, file: str, note: str) -> None:
     (release / file).parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (12, 12)).save(release / file, format="PNG")
-
     dataset = load(release)
-
     assert len(dataset) == 26
     assert note in " ".join(dataset.notes)
 
 
-def test_folders_of_other_images_and_in_another_case_are_not_called_empty(release: Path) -> None:
+def test_folders_of_other_images_and_under_other_names_are_not_called_empty(
+    release: Path,
+) -> None:
     for file in release.glob("train/NORMAL/*"):
         file.rename(file.with_suffix(".tif"))
     with pytest.raises(DataError, match=r"train/NORMAL has no such file(.|\n)*12 \.tif files"):
         load(release)
-    (release / "train/NORMAL").rename(release / "train/Normal")
-    with pytest.raises(DataError, match=r"images\. Rename train/Normal to train/NORMAL to use"):
+    (release / "train").rename(release / "Training")
+    with pytest.raises(DataError, match=r"NORMAL does not exist(.|\n)*Training/PNEUMONIA \(12"):
+        load(release)
+    (release / "test").rename(release / "Testing")
+    with pytest.raises(DataError, match=r"It holds Testing, Training\."):
         load(release)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "hint"),
-    [
-        ("train", "Train", "Rename Train to train"),
-        ("train", "training", "Rename training to train"),
-        ("train/NORMAL", "Normal", "Put Normal into a folder train."),
-    ],
-)
-def test_folders_that_are_nearly_a_data_set_are_named(
-    release: Path, old: str, new: str, hint: str
-) -> None:
-    (release / old).rename(release / new)
-    for split in ("train", "test"):
-        if (release / split).exists():
-            shutil.rmtree(release / split)
-
-    with pytest.raises(DataError, match="holds no data set that can be read") as error:
-        load(release)
-    assert hint in str(error.value)
-
-
-@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("bits", [10, 12, 16])
 def test_16_bit_files_are_scaled_by_the_bits_that_are_used(data_folder: Path, bits: int) -> None:
     write_images(data_folder, [f"train/{kind}/{i}.png" for kind in CLASSES for i in range(6)])
     stored = list(load(data_folder).originals(range(12)))
@@ -196,7 +162,7 @@ def test_links_are_followed_and_a_broken_one_is_named(release: Path, tmp_path: P
         load(link)
 
 
-@pytest.mark.parametrize("split", ["train", "test", "val"])
+@pytest.mark.parametrize("split", ["train", "val"])
 def test_a_split_without_a_class_says_what_was_looked_for(release: Path, split: str) -> None:
     write_images(release, [f"{split}/NORMAL/IM-0070-0001.png"])
     for file in release.glob(f"{split}/PNEUMONIA/*"):
@@ -207,14 +173,6 @@ def test_a_split_without_a_class_says_what_was_looked_for(release: Path, split: 
 
     assert f"{split}/PNEUMONIA" in str(error.value)
     assert f"{split}/NORMAL" not in str(error.value).splitlines()[-1]
-
-
-@needs_real
-def test_the_real_release_is_read_whole() -> None:
-    dataset = load(REAL / "chest_xray")
-
-    assert len(dataset) == 2400
-    assert dataset.pixels_at(64).shape == (2400, 64, 64)
 
 
 @pytest.mark.parametrize("name", ["\udcff.png", "\x1b[2J.png", "a\nb.png"])

