@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from hpo.config import Scalar, Value, describe
+from hpo.config import Value, describe
 from hpo.errors import ConfigError, UsageError, fault_list
 from hpo.space.records import (
     NAMES,
@@ -47,20 +47,20 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
         raise UsageError(f"Name what to vary with --param NAME. {_overview(space)}")
     if found := _name_faults(space, names) or _clashes(space, [space.sweeps[n] for n in names]):
         raise UsageError(fault_list("This grid cannot be trained:", found))
-    grid = _combinations(space, [space.sweeps[name] for name in names])
     trainings: dict[str, list[Cell]] = {}
-    for cell in grid:
+    for cell in _combinations(space, [space.sweeps[name] for name in names]):
         trainings.setdefault(cell.config.identity(), []).append(cell)
     sizes = {name: len(space.sweeps[name].values) for name in names}
-    inert = []
-    for name in names:
-        n_distinct = sum(len({_rest(cell, {name}) for cell in t}) for t in trainings.values())
-        if sizes[name] > 1 and n_distinct * sizes[name] == len(grid):
-            hint = f"Add --set {_NEEDS[name]}." if name in _NEEDS else "Vary something else."
-            inert.append(f"--param {name} has no effect with the other values as they are. {hint}")
+    merged = tuple(_merged(alike, sizes) for alike in trainings.values())
+    inert = [
+        f"--param {name} has no effect with the other values as they are. "
+        + (f"Add --set {_NEEDS[name]}." if name in _NEEDS else "Vary something else.")
+        for name in names
+        if not any(name in cell.params for cell in merged)
+    ]
     if inert:
         raise UsageError(fault_list("This grid would compare a training with itself:", inert))
-    return tuple(_merged(alike, sizes) for alike in trainings.values())
+    return merged
 
 
 def n_combinations(space: Space, names: Sequence[str]) -> int:
@@ -71,10 +71,7 @@ def n_combinations(space: Space, names: Sequence[str]) -> int:
 def _overview(space: Space) -> str:
     if not space.sweeps:
         return f"The space {space.name} prescribes no values. Add --values NAME=V,V,V."
-    lines = [
-        f"{name}: {', '.join(value_text(label) for label in sweep.labels)}"
-        for name, sweep in space.sweeps.items()
-    ]
+    lines = [f"{n}: {', '.join(map(value_text, s.labels))}" for n, s in space.sweeps.items()]
     return fault_list(f"The space {space.name} prescribes values for:", lines)
 
 
@@ -101,18 +98,15 @@ def _pin(names: Sequence[str]) -> str:
 
 def _clashes(space: Space, sweeps: Sequence[Sweep]) -> list[str]:
     """Return a fault for each field that is set from two sides."""
-    found = []
-    for sweep in sweeps:
-        for value, label in zip(sweep.values, sweep.labels, strict=True):
-            further = [name for name in value if name != sweep.name]
-            found += [
-                f"--param {sweep.name}: Its value {value_text(label)} sets {name}, which "
-                f"{_pin([name])} fixes. Drop one of the two."
-                for name in overlapping(space.pinned, further)
-            ]
+    found = [
+        f"--param {sweep.name}: Its value {value_text(label)} sets {name}, which {_pin([name])} "
+        "fixes. Drop one of the two."
+        for sweep in sweeps
+        for value, label in zip(sweep.values, sweep.labels, strict=True)
+        for name in overlapping(space.pinned, value.keys() - {sweep.name})
+    ]
     for a, b in itertools.combinations(sweeps, 2):
-        varied_by_b = {name for value in b.values for name in value}
-        varied_by_a = dict.fromkeys(name for value in a.values for name in value)
+        varied_by_a, varied_by_b = (dict.fromkeys(n for v in s.values for n in v) for s in (a, b))
         if both := overlapping(varied_by_a, varied_by_b):
             found.append(
                 f"--param {a.name} and --param {b.name} both set {', '.join(both)}. Vary them one "
@@ -151,15 +145,10 @@ def _merged(alike: Sequence[Cell], sizes: Mapping[str, int]) -> Cell:
 
     A parameter has no effect where each of its values gives this training.
     """
-    first = alike[0]
-    dropped: set[str] = set()
+    first, kept = alike[0], dict(alike[0].params)
     for name, size in sizes.items():
-        without = dropped | {name}
-        n_same = sum(_rest(cell, without) == _rest(first, without) for cell in alike)
-        if size > 1 and n_same == math.prod(sizes[other] for other in without):
-            dropped = without
-    return replace(first, params=dict(_rest(first, dropped)))
-
-
-def _rest(cell: Cell, names: Collection[str]) -> tuple[tuple[str, Scalar], ...]:
-    return tuple(item for item in cell.params.items() if item[0] not in names)
+        rest = {other: label for other, label in kept.items() if other != name}
+        n_alike = sum(rest.items() <= cell.params.items() for cell in alike)
+        if size > 1 and n_alike == math.prod(n for other, n in sizes.items() if other not in rest):
+            kept = rest
+    return replace(first, params=kept)

@@ -7,6 +7,7 @@ of layers of one width.
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Self, TypeAlias
 
@@ -78,10 +79,8 @@ def _parse_scalar(text: str) -> Scalar:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for number in (int, float):
-        try:
+        with suppress(ValueError):
             return number(text)
-        except ValueError:
-            continue
     return text
 
 
@@ -92,18 +91,14 @@ def read_fields(raw: object) -> Fields:
         ValueError: every fault at once, a sentence each.
     """
     found = both_forms(raw) if isinstance(raw, Mapping) else []
+    fields: Fields = {}
     try:
-        fields: Fields = _Fields.model_validate(raw).model_dump(exclude_unset=True)
+        fields = _Fields.model_validate(raw).model_dump(exclude_unset=True)
     except ValidationError as error:
-        raise ValueError(*faults(error, unknown=unknown_name), *found) from None
+        found = faults(error, unknown=unknown_name) + found
     if found:
         raise ValueError(*found)
     return fields
-
-
-def read_value(name: str, raw: object) -> Value:
-    """Check one hyperparameter; raises ValueError like `read_fields`."""
-    return read_fields({name: raw})[name]
 
 
 def both_forms(names: Collection[str]) -> list[str]:
@@ -267,7 +262,7 @@ def _read_conditions(raw: object) -> Conditions:
         for item in items if isinstance(items, list | tuple) else [items]:
             try:  # A list is written as its label, `64-64`.
                 value = parse_value(item) if isinstance(item, str) else item
-                labels[name].add(label_of(read_value(name, value)))
+                labels[name].add(label_of(read_fields({name: value})[name]))
             except ValueError as error:
                 found += error.args
         if items in ([], ()):
@@ -283,7 +278,8 @@ def _read_conditions(raw: object) -> Conditions:
 
 def _read_own(raw: object, info: ValidationInfo) -> Value:
     """Read a value of the parameter that the record is about."""
-    return read_value(info.data["name"], raw)
+    name = info.data["name"]
+    return read_fields({name: raw})[name]
 
 
 _Own: TypeAlias = Annotated[Any, PlainValidator(_read_own)]
@@ -335,14 +331,11 @@ class Range(BaseModel):
 
     def find(self, label: object) -> Scalar | None:
         """Return the label in the parameter's own type, None where it does not have it."""
-        if isinstance(label, bool) or not isinstance(label, int | float):
+        kind = type(self.low)
+        is_number = isinstance(label, int | kind) and not isinstance(label, bool)
+        if not is_number or not self.low <= label <= self.high:
             return None
-        if isinstance(self.low, int):
-            is_there = isinstance(label, int) and label in range(
-                self.low, self.high + 1, self.step
-            )
-            return int(label) if is_there else None
-        return float(label) if self.low <= label <= self.high else None
+        return kind(label) if kind is float or (label - self.low) % self.step == 0 else None
 
 
 class Choices(BaseModel):

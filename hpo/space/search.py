@@ -15,7 +15,7 @@ from hpo.space.records import (
     current_label,
     fit_dropout,
     is_active,
-    read_value,
+    read_fields,
     value_text,
 )
 
@@ -40,7 +40,7 @@ def resolve(space: Space, params: Mapping[str, Scalar]) -> TrainingConfig:
         if isinstance(parameter, Choices):
             changes[name] = parameter.choices[parameter.labels.index(label)]
         else:
-            changes[name] = read_value(name, label)
+            changes |= read_fields({name: label})
     if "dropout" in changes:
         n_layers = len(apply(space.base, changes | {"dropout": 0.0}).hidden)
         changes["dropout"] = fit_dropout(changes["dropout"], n_layers)
