@@ -14,11 +14,6 @@ from typing import IO, Any, Final
 
 from hpo.errors import OutputError, UsageError
 
-try:
-    import fcntl
-except ImportError:  # Windows: what is left half written is recognized by its age.
-    fcntl = None  # type: ignore[assignment]
-
 MAKE_ROOM: Final = "Make room, then run the same command again."
 """What to do where a disk is full and no other folder can be named."""
 
@@ -29,7 +24,6 @@ _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.hpo")
 
 _LIST: Final = ".hpo-files"
 _NEITHER_LINK_NOR_PIPE: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_LONGEST_LIST: Final = 100_000_000
 _PAGE: Final = b" - hpo</title>"
 _HEAD: Final = 10_000
 
@@ -71,60 +65,26 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         OSError: the folder cannot be written, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = _temporary_for(path)
-    temporary = Path(file.name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.hpo")
     try:
-        with file:
+        with temporary.open("xb") as file:
             yield file
-            file.flush()
-            if not fcntl:
-                file.close()  # Windows renames no open file.
-            temporary.replace(path)  # While it is locked: what is not is a leftover.
+        temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _temporary_for(path: Path) -> IO[bytes]:
-    """Open a new file under a temporary name, locked for as long as this process writes it."""
-    while True:
-        file = path.with_name(f".{path.name}.{secrets.token_hex(4)}.hpo").open("xb")
-        with contextlib.suppress(OSError):  # Not every file system knows locks.
-            _lock(file, "LOCK_EX")
-        if os.fstat(file.fileno()).st_nlink:
-            return file
-        file.close()  # It was swept before it was locked.
-
-
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half written: temporary files that nobody writes."""
+    """Remove what killed processes left half written: temporary files that are a day old."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             if not _TEMPORARY.fullmatch(path.name) or path.is_symlink() or not path.is_file():
                 continue
             # One that cannot be removed does not keep the others.
-            with contextlib.suppress(OSError), path.open("r+b") as file:
-                try:
-                    _lock(file, "LOCK_EX", "LOCK_NB")
-                except BlockingIOError:
-                    continue
-                except OSError:  # Without locks, a file that is a day old belongs to nobody.
-                    if time.time() - os.fstat(file.fileno()).st_mtime < _A_DAY_S:
-                        continue
-                if not fcntl:
-                    file.close()  # Windows removes no open file.
-                path.unlink()  # While it is locked: a writer that waits sees that it is gone.
-
-
-def _lock(file: IO[bytes], *modes: str) -> None:
-    """Lock an open file.
-
-    Raises:
-        OSError: it is locked, or there are no locks.
-    """
-    if not fcntl:
-        raise OSError("no locks")
-    fcntl.flock(file, sum(getattr(fcntl, mode) for mode in modes))
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _A_DAY_S:
+                    path.unlink()
 
 
 class WrittenFiles:
@@ -139,9 +99,7 @@ class WrittenFiles:
         self._digests: dict[str, set[str]] = {}
         if self._list.is_symlink() or not self._list.is_file():
             return
-        with self._list.open("rb") as file:
-            text = file.read(_LONGEST_LIST).decode(errors="replace")
-        for line in text.splitlines():
+        for line in self._list.read_text(errors="replace").splitlines():
             # Where a disk was full, a line may begin with the half of another.
             digest, _, name = line.rpartition("  ")
             self._digests.setdefault(name, set()).add(digest[-64:])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.errors import StorageError, StudyError
+from hpo.errors import StudyError
 from hpo.storage.lock import study_lock
 from hpo.storage.opening import open_storage
 from tests.conftest import EVERY_STORAGE
@@ -86,15 +86,3 @@ def test_only_those_can_take_the_lock_who_may_write_the_database(
         (lock,) = tmp_path.glob("*.lock")
         assert lock.stat().st_mode & 0o777 == expected
     assert not list(tmp_path.glob("*.lock"))
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    storage = open_storage(f"sqlite:///{tmp_path}/hpo.db")
-    with study_lock(storage, "s"):
-        (lock,) = tmp_path.glob("*.lock")
-    lock.mkdir()
-    with (
-        pytest.raises(StorageError, match=r"hpo\.db-\w+\.lock cannot be written"),
-        study_lock(storage, "s"),
-    ):
-        pass

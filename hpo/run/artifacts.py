@@ -3,7 +3,6 @@
 optuna-dashboard shows an artifact of a trial as a table.
 """
 
-import contextlib
 import csv
 import io
 import json
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 import optuna
-import sqlalchemy
 from optuna.artifacts import ArtifactMeta
 
 from hpo.files import MAKE_ROOM, write_atomic, writing
@@ -84,29 +82,22 @@ def attach_curves(trial: optuna.Trial, run: Run, *, name: str, folder: Path) -> 
 
 
 def attached_to(study: optuna.Study, storage: Database) -> set[str]:
-    """Return the curves of a study's trials, also of those that cannot be read."""
-    attached = storage.trial_attributes(study._study_id, _KEY)
+    """Return the curves that trials of a study have, and no trial of another study.
+
+    Those of trials that cannot be read are among them.
+    """
+    rows = storage.rows(
+        "SELECT key, value_json, study_id FROM trial_system_attributes JOIN trials "
+        f"USING (trial_id) WHERE key LIKE '{_KEY}%'"
+    )
+    others = {key for key, _, study_id in rows if study_id != study._study_id}
     return {
         name
-        for key, value in attached.items()
-        if _NAME.fullmatch(name := key.removeprefix(_KEY)) and _is_curves(value)
+        for key, value, _ in rows
+        if key not in others
+        and _NAME.fullmatch(name := key.removeprefix(_KEY))
+        and _CURVES in str(value)
     }
-
-
-def _is_curves(value: str) -> bool:
-    """Whether an artifact is one of ours, as far as its record can be read."""
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        return bool(json.loads(json.loads(value))["filename"] == _CURVES)
-    return True
-
-
-def all_attached(storage: Database) -> set[str]:
-    """Return every artifact that a study or a trial of the database has."""
-    tables = ("trial_system_attributes", "study_system_attributes")
-    queries = (f"SELECT key FROM {table} WHERE key LIKE '{_KEY}%'" for table in tables)
-    with storage.engine.connect() as connection:
-        keys = connection.scalars(sqlalchemy.text(" UNION ".join(queries)))
-        return {key.removeprefix(_KEY) for key in keys}
 
 
 def remove_attached(artifacts: Iterable[str], *, folder: Path) -> None:

@@ -13,7 +13,7 @@ from hpo import space as spaces
 from hpo.data import Dataset, TrainingData, cache, open_data, seal
 from hpo.errors import DataError, StudyError
 from hpo.files import remove_leftovers
-from hpo.run.artifacts import all_attached, attached_to, remove_attached
+from hpo.run.artifacts import attached_to, remove_attached
 from hpo.run.kept_weights import KeptWeights
 from hpo.run.loop import Event, RepeatsAdded, TrainingLoop
 from hpo.run.plan import Plan, describe_data
@@ -249,7 +249,6 @@ def delete_study(storage: Database, name: str) -> None:
             study = optuna.load_study(study_name=name, storage=storage)
             attached = attached_to(study, storage)
             optuna.delete_study(study_name=name, storage=storage)
-            attached -= all_attached(storage)  # What a copy of the study has as well.
         if paths.has_other_database(storage.url):
             return
         try:

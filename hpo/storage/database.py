@@ -6,7 +6,7 @@ Here a damaged trial becomes a failed one without content, which says what is wr
 
 import json
 import traceback
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -16,7 +16,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import text
-from sqlalchemy.exc import DataError
 
 from hpo.config import TrainingConfig
 from hpo.errors import HpoError, StudyError, first_fault
@@ -29,28 +28,16 @@ DAMAGE: Final = (
 )
 """What Optuna, SQLAlchemy and the checks of hpo raise on invalid values."""
 
-MOST_TEXT: Final = 100_000_000
-_MOST_ROWS: Final = 1_000_000
 _PORTION: Final = 1_000  # Trials: until they are read, each of their rows takes 2 kB of memory.
-
 _NOTE: Final = "hpo:damaged"
-_NO_NUMBER: Final = 1_000_000_000
 
 _OF_STUDY: Final = "SELECT trial_id FROM trials WHERE study_id = :id"
-
-
-def _tables() -> Iterator[tuple[str, str, str]]:
-    """Yield each table of a study, the deepest first: its name, its rows, their long text."""
-    for table in reversed(models.BaseModel.metadata.sorted_tables):
-        columns = set(table.columns.keys())
-        long = next(iter(columns & {"value_json", "distribution_json"}), "''")
-        if "study_id" in columns:
-            yield table.name, "study_id = :id", long
-        elif "trial_id" in columns:
-            yield table.name, f"trial_id IN ({_OF_STUDY})", long
-
-
-TABLES: Final = tuple(_tables())
+TABLES: Final = {
+    table.name: "study_id = :id" if "study_id" in table.columns else f"trial_id IN ({_OF_STUDY})"
+    for table in reversed(models.BaseModel.metadata.sorted_tables)
+    if {"study_id", "trial_id"} & set(table.columns.keys())
+}
+"""The tables of a study, the deepest first, and which rows of them are its own."""
 
 
 class Database(RDBStorage):
@@ -61,8 +48,6 @@ class Database(RDBStorage):
 
     def __init__(self, url: str, *, engine_kwargs: dict[str, Any]) -> None:
         self.notes: tuple[str, ...] = ()
-        self._measured: set[int] = set()
-        self._of_hpo: set[int] = set()
         super().__init__(url, engine_kwargs=engine_kwargs)
 
     @staticmethod
@@ -87,8 +72,7 @@ class Database(RDBStorage):
 
     def study_names(self) -> list[str]:
         """Return the names of all studies, the oldest first."""
-        found = self._rows("SELECT study_name FROM studies ORDER BY study_id")
-        return [name for (name,) in found if isinstance(name, str)]
+        return [name for (name,) in self.rows("SELECT study_name FROM studies ORDER BY study_id")]
 
     def is_of_hpo(self, study_id: int) -> bool:
         """Whether hpo wrote into the study, as far as anything of that is left."""
@@ -97,24 +81,17 @@ class Database(RDBStorage):
             "UNION ALL SELECT 1 FROM trial_user_attributes WHERE key = 'ordinal' "
             f"AND trial_id IN ({_OF_STUDY}) LIMIT 1"
         )
-        return bool(self._rows(query, id=study_id))
+        return bool(self.rows(query, id=study_id))
 
     def n_trials(self, study_id: int) -> int:
         """Count the trials of a study without reading them."""
-        found = self._rows("SELECT count(*) FROM trials WHERE study_id = :id", id=study_id)
+        found = self.rows("SELECT count(*) FROM trials WHERE study_id = :id", id=study_id)
         return int(found[0][0])
-
-    def trial_attributes(self, study_id: int, prefix: str) -> dict[str, str]:
-        """Return the texts of trials' system attributes whose names begin with a prefix."""
-        columns = "key, value_json FROM trial_system_attributes"
-        query = f"SELECT {columns} WHERE trial_id IN ({_OF_STUDY}) AND key LIKE :pattern"
-        found = self._rows(query, id=study_id, pattern=f"{prefix}%")
-        return {str(key): str(value) for key, value in found}
 
     def delete_study(self, study_id: int) -> None:
         """Delete a study row by row, whatever in it cannot be read."""
         with self.engine.begin() as connection:
-            for name, rows, _ in TABLES:
+            for name, rows in TABLES.items():
                 connection.execute(text(f"DELETE FROM {name} WHERE {rows}"), {"id": study_id})
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
@@ -127,22 +104,11 @@ class Database(RDBStorage):
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the user attributes of a study, or raise StudyError where one is damaged."""
-        return self._attributes("study_user_attributes", study_id)
-
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return the system attributes of a study, or raise StudyError where one is damaged."""
-        return self._attributes("study_system_attributes", study_id)
-
-    def _attributes(self, table: str, study_id: int) -> dict[str, Any]:
-        name = self.get_study_name_from_id(study_id)
-        self._measure(study_id)
-        found = {}
-        query = f"SELECT key, value_json FROM {table} WHERE study_id = :id"
-        for key, value in self._rows(query, id=study_id):
-            if not _is_json(value):
-                raise damaged_study(name, self.url, f"{key!r} is not valid JSON")
-            found[key] = json.loads(value)
-        return found
+        try:
+            return super().get_study_user_attrs(study_id)
+        except (ValueError, RecursionError):
+            name = self.get_study_name_from_id(study_id)
+            raise damaged_study(name, self.url, "an attribute is not valid JSON") from None
 
     def _get_trials(
         self,
@@ -151,20 +117,22 @@ class Database(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        self._measure(study_id)
-        if study_id not in self._of_hpo and self.is_of_hpo(study_id):
-            self._of_hpo.add(study_id)
         query = f"{_OF_STUDY} AND trial_id > :last ORDER BY trial_id"
-        new = [i for (i,) in self._rows(query, id=study_id, last=trial_id_greater_than)]
-        ids = sorted(i for i in included_trial_ids if i <= trial_id_greater_than) + new
+        ids = sorted(i for i in included_trial_ids if i <= trial_id_greater_than)
+        ids += [i for (i,) in self.rows(query, id=study_id, last=trial_id_greater_than)]
+        if len(ids) > MOST_TRIALS:
+            fault = f"{len(ids):,} trials are more than {MOST_TRIALS:,}"
+            raise damaged_study(self.get_study_name_from_id(study_id), self.url, fault)
         last = max(ids, default=trial_id_greater_than)
-        found: list[FrozenTrial] = []
+        # By id: one that begins meanwhile is in every portion.
+        found: dict[int, FrozenTrial] = {}
         for begin in range(0, len(ids) or 1, _PORTION):
-            found += self._read(study_id, ids[begin : begin + _PORTION], last)
-        return [t for t in _numbered(found) if states is None or t.state in states]
+            read = self._read(study_id, ids[begin : begin + _PORTION], last)
+            found |= {trial._trial_id: trial for trial in read}
+        return [t for t in found.values() if states is None or t.state in states]
 
     def _read(self, study_id: int, ids: Sequence[int], last: int) -> list[FrozenTrial]:
-        """Read some trials, by halves where a value keeps Optuna from reading them at once."""
+        """Read some trials, one by one where a value keeps Optuna from reading them at once."""
         try:
             return super()._get_trials(study_id, None, set(ids), last)
         except DAMAGE as error:
@@ -172,50 +140,19 @@ class Database(RDBStorage):
                 raise
             if len(ids) == 1:
                 query = "SELECT number FROM trials WHERE trial_id = :id"
-                return [_failed(ids[0], self._rows(query, id=ids[0])[0][0], _words(error))]
-        half = len(ids) // 2
-        return self._read(study_id, ids[:half], last) + self._read(study_id, ids[half:], last)
+                return [_failed(ids[0], self.rows(query, id=ids[0])[0][0], error)]
+        return [trial for i in ids for trial in self._read(study_id, [i], last)]
 
     def _build_frozen_trial_from_trial_model(self, trial: Any) -> FrozenTrial:
         try:
             built = super()._build_frozen_trial_from_trial_model(trial)
-            _check_values(built)
-            if trial.study_id in self._of_hpo:
-                scores = [*(built.values or ()), *built.intermediate_values.values()]
-                _check_trial(built.user_attrs, built.params, scores)
+            _check_trial(built)
         except DAMAGE as error:
-            attributes = (*trial.user_attributes, *trial.system_attributes)
-            broken = [a.key for a in attributes if not _is_json(a.value_json)]
-            fault = f"{broken[0]!r} is not valid JSON" if broken else _words(error)
-            return _failed(trial.trial_id, trial.number, fault)
+            return _failed(trial.trial_id, trial.number, error)
         return built
 
-    def _measure(self, study_id: int) -> None:
-        """Refuse a study that would fill the memory; each is measured once."""
-        if study_id in self._measured:
-            return
-        sizes = " UNION ALL ".join(
-            f"SELECT count(*) AS n, sum(length({long})) AS size FROM {name} WHERE {rows}"
-            for name, rows, long in TABLES
-        )
-        query = f"SELECT sum(n), coalesce(sum(size), 0) FROM ({sizes}) AS tables"
-        fault = ""
-        try:
-            n_rows, size = self._rows(query, id=study_id)[0]
-        except DataError:
-            fault = f"a value is larger than {MOST_TEXT / 1e6:.0f} MB"
-        else:
-            n_trials = self.n_trials(study_id)
-            if n_trials > MOST_TRIALS or n_rows > _MOST_ROWS or size > MOST_TEXT:
-                fault = (
-                    f"{n_trials:,} trials in {n_rows:,} rows, with {size / 1e6:,.0f} MB of text, "
-                    f"are more than {MOST_TRIALS:,}, {_MOST_ROWS:,} or {MOST_TEXT / 1e6:.0f} MB"
-                )
-        if fault:
-            raise damaged_study(self.get_study_name_from_id(study_id), self.url, fault)
-        self._measured.add(study_id)
-
-    def _rows(self, query: str, **values: object) -> Sequence[Any]:
+    def rows(self, query: str, **values: object) -> Sequence[Any]:
+        """Return the rows that a query finds."""
         with self.engine.connect() as connection:
             return connection.execute(text(query), values).all()
 
@@ -231,48 +168,21 @@ def damaged_study(name: str, url: str, fault: str) -> StudyError:
 
 def damage_of(trial: FrozenTrial) -> str | None:
     """Say how a trial is damaged, None where it is not."""
-    fault = trial.system_attrs.get(_NOTE)
-    if fault is None:
-        return None
-    which = f"{trial.number}" if trial.number < _NO_NUMBER else f"of id {trial._trial_id}"
-    return f"Trial {which} is damaged ({fault}) and is left out."
+    return trial.system_attrs.get(_NOTE)
 
 
-def _failed(trial_id: int, number: object, fault: str) -> FrozenTrial:
+def _failed(trial_id: int, number: int, error: Exception) -> FrozenTrial:
     """Return what stands for a damaged trial: one that failed and has nothing else."""
-    failed = create_trial(state=TrialState.FAIL, system_attrs={_NOTE: fault[:120]})
+    is_of_field = isinstance(error, ValidationError)
+    fault = first_fault(error) if is_of_field else " ".join(str(error).split())
+    note = f"Trial {number} is damaged ({fault[:120]}) and is left out."
+    failed = create_trial(state=TrialState.FAIL, system_attrs={_NOTE: note})
     failed.datetime_start = failed.datetime_complete = None
-    failed.number = number if type(number) is int and number >= 0 else _NO_NUMBER + trial_id
-    failed._trial_id = trial_id
+    failed.number, failed._trial_id = number, trial_id
     return failed
 
 
-def _numbered(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Return each trial once; of two with one number the later is damaged."""
-    by_id = {trial._trial_id: trial for trial in trials}
-    by_number: dict[int, FrozenTrial] = {}
-    for trial_id, trial in by_id.items():
-        if trial.number in by_number:
-            trial = _failed(trial_id, None, f"another trial has its number {trial.number}")
-        by_number[trial.number] = trial
-    return list(by_number.values())
-
-
-def _check_values(trial: FrozenTrial) -> None:
-    """Refuse what SQLite keeps in a column of another type."""
-    if type(trial.number) is not int or trial.number < 0:
-        raise ValueError("its number is not a whole number")
-    if trial.state == TrialState.COMPLETE and not trial.values:
-        raise ValueError("it is complete without a value")
-    numbers = [*(trial.values or ()), *trial.intermediate_values.values()]
-    if not all(type(value) in (int, float) for value in numbers):
-        raise ValueError("a value is not a number")
-    if not all(type(step) is int for step in trial.intermediate_values):
-        raise ValueError("a step is not a whole number")
-
-
-_Count: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
-_Place: TypeAlias = Annotated[int, Field(ge=0, le=2_000_000)]
+_Count: TypeAlias = Annotated[int, Field(ge=0, le=2_000_000)]
 
 
 class _TrialAttributes(BaseModel):
@@ -281,9 +191,9 @@ class _TrialAttributes(BaseModel):
     model_config = ConfigDict(strict=True)
 
     ordinal: int = Field(ge=-1_000_000, le=1_000_000)
-    repeat: _Place
-    seed: _Place
-    fold: _Place
+    repeat: _Count
+    seed: _Count
+    fold: _Count
     params: dict[str, Any]
     config: dict[str, Any]
     report: str = ""
@@ -294,47 +204,33 @@ class _TrialAttributes(BaseModel):
     metrics: dict[str, dict[str, float]] = {}
 
 
-def _check_trial(
-    attributes: Mapping[str, Any], params: Mapping[str, Any], scores: Collection[float]
-) -> None:
-    """Check what hpo recorded in a trial; one of another program may hold anything.
-
-    `params` are those that Optuna recorded, `scores` all that were reported.
+def _check_trial(trial: FrozenTrial) -> None:
+    """Check a trial, and in one of hpo what hpo recorded; another program may record anything.
 
     Raises:
         ValueError: the first field that is damaged.
         ConfigError: the configuration cannot be trained.
     """
-    if not attributes.keys() & {"config", "ordinal"}:
+    if trial.state == TrialState.COMPLETE and not trial.values:
+        raise ValueError("it is complete without a value")
+    scores = [*(trial.values or ()), *trial.intermediate_values.values()]
+    # SQLite keeps a text in any column.
+    if not all(
+        isinstance(number, int | float) for number in (*scores, *trial.intermediate_values)
+    ):
+        raise ValueError("a value is not a number")
+    if not trial.user_attrs.keys() >= {"config", "ordinal"}:
         return
-    recorded = _TrialAttributes.model_validate(attributes)
-    if recorded.params != params:
+    recorded = _TrialAttributes.model_validate(trial.user_attrs)
+    if recorded.params != trial.params:
         raise ValueError("params are not those of the trial")
     _check_config(json.dumps(recorded.config))
     # The loss of a training that diverged may be anything; without one class the AUROC is NaN.
     measured = [v for m in recorded.metrics.values() for name, v in m.items() if name != "loss"]
-    if any(abs(value) > 1e9 for value in measured):
-        raise ValueError("metrics hold a value above 1e9")
-    if not all(abs(score) < 1e9 for score in scores):
-        raise ValueError("a score is not finite")
+    if any(abs(value) > 1e9 for value in measured) or not all(abs(s) < 1e9 for s in scores):
+        raise ValueError("a score is above 1e9 or not finite")
 
 
 @lru_cache(maxsize=1_000)
 def _check_config(text: str) -> None:
     TrainingConfig.from_mapping(json.loads(text))
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        json.loads(value)
-    except DAMAGE:
-        return False
-    return True
-
-
-def _words(error: Exception) -> str:
-    """Return the first line that is about one value."""
-    if isinstance(error, ValidationError):
-        return first_fault(error)
-    lines = [line.strip(" -") for line in str(error).splitlines() if not line.endswith(":")]
-    return lines[0] if lines and len(lines[0]) > 3 else "a value that cannot be read"

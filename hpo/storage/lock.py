@@ -43,7 +43,8 @@ def study_lock(storage: Database, name: str) -> Iterator[Check]:
 
     Raises:
         StudyError: another process has it.
-        StorageError: the lock cannot be written, or the database cannot be used.
+        StorageError: the database cannot be written or used.
+        OSError: the lock cannot be written.
     """
     path = sqlite_path(storage.url)
     locked = _on_server(storage, name) if path is None else _in_file(path.resolve(), storage, name)
@@ -67,11 +68,6 @@ def _in_file(database: Path, storage: Database, name: str) -> Iterator[Check]:
         lock.acquire()
     except Timeout:
         raise _in_use(storage, name, *_read(about)) from None
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror or error}. Change its permissions, or "
-            "name another database with --storage."
-        ) from error
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         with contextlib.suppress(OSError):  # It only informs.

@@ -5,7 +5,7 @@ import re
 import sqlite3
 import time
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -17,93 +17,71 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from hpo.errors import StorageError, UsageError
-from hpo.storage.database import MOST_TEXT, TABLES, Database
+from hpo.storage.database import TABLES, Database
 from hpo.storage.url import DEFAULT_URL, backend_of, mask, named, secrets_of, sqlite_path
 
 BUSY_TIMEOUT_S: Final = 60.0
 """How long a command waits for another program that holds a lock."""
 
-_LOOK_S: Final = 20.0
-"""How long a look at the tables of a database may take."""
-
+_MOST_TEXT: Final = 100_000_000
 _CREATION_S: Final = 1.0
 """Longer than another process takes to make the tables of a new database."""
 
-_LOCAL_FILE_SYSTEMS: Final = {
-    *("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "reiserfs"),
-    *("nilfs2", "ufs", "apfs", "hfs", "hfsplus", "ntfs", "ntfs3", "fuseblk", "vfat", "exfat"),
-    *("msdos", "tmpfs", "ramfs", "rootfs", "devtmpfs", "overlay", "aufs", "ecryptfs", "udf"),
-    *("squashfs", "iso9660", "erofs", "fuse.fuse-overlayfs", ""),
-}
-"""Every other one counts as a network's: a local one that is missing here costs speed, a network's
-that is taken for local would cost the database."""
+_NETWORKS: Final = re.compile(r"nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|fuse\.")
+"""File systems where SQLite's write-ahead log would lack the memory that its processes share."""
 
-_OURS: Final = {"alembic_version", "version_info", *(name for name, _, _ in TABLES)}
+_OURS: Final = {"alembic_version", "version_info", *TABLES}
 _COMPUTED: Final = re.compile(r"\b(virtual|as)\b", re.IGNORECASE)
-_PLAIN_INDEX: Final = re.compile(
-    r'create (unique )?index [\w"]+ on [\w"]+\s*\([\w", ]+\)', re.IGNORECASE
-)
 
 _OTHER: Final = "--storage names another database."
 _AGAIN: Final = "then run the same command again."
 _KEPT: Final = "What is finished is kept:"
-_LOCKED: Final = (
-    f"is locked by another program for more than {BUSY_TIMEOUT_S:.0f} s. {_KEPT} end that "
-    f"program, {_AGAIN}"
-)
-_READ_ONLY: Final = "is read-only. Change its permissions, or name another with --storage."
-_CORRUPT: Final = (
-    "is corrupt. Move it away and run the same command again: what the run store holds is not "
-    "trained again."
-)
-_FULL: Final = f"cannot be written: the disk is full. {_KEPT} make room, {_AGAIN}"
-_REFUSED: Final = "refuses this user or password. Correct them in --storage or HPO_STORAGE."
-_UNREACHED: Final = (
-    f"cannot be reached: {{}}. {_KEPT} start the server, or correct its host and port in "
-    f"--storage, {_AGAIN}"
-)
 _DELETED: Final = (
     "no longer holds this study: another program deleted it. What the run store holds is kept: "
     "run the same command again to create it anew."
 )
-_OTHER_TABLES: Final = (
-    f"has other tables than Optuna makes: it was changed, or is of another version. {_OTHER}"
+_REASONS: Final = (
+    (
+        "locked|lock timeout",
+        f"is locked by another program for more than {BUSY_TIMEOUT_S:.0f} s. {_KEPT} end that "
+        f"program, {_AGAIN}",
+    ),
+    (
+        "readonly|read-only|permission denied for",
+        "is read-only. Change its permissions, or name another with --storage.",
+    ),
+    (
+        "unable to open",
+        "cannot be opened: its folder is missing or cannot be written, which SQLite needs even to "
+        f"read. Copy the folder to where you may write. {_OTHER}",
+    ),
+    ("not a database", "is not an SQLite database. Move it away or name another with --storage."),
+    (
+        "malformed",
+        "is corrupt. Move it away and run the same command again: what the run store holds is not "
+        "trained again.",
+    ),
+    (
+        "disk is full|no space left|disk i/o",
+        f"cannot be written: the disk is full or broken ({{}}). {_KEPT} make room, {_AGAIN}",
+    ),
+    (
+        'authentication failed|no password supplied|role "',
+        "refuses this user or password. Correct them in --storage or HPO_STORAGE.",
+    ),
+    ('fatal:  database "', f"does not exist. Create it: createdb DATABASE. {_OTHER}"),
+    (
+        "connection|resolve|can't reconnect",
+        f"cannot be reached: {{}}. {_KEPT} start the server, or correct its host and port in "
+        f"--storage, {_AGAIN}",
+    ),
+    ("were matched|foreign key|has been deleted", _DELETED),
+    (
+        'no such table|no such column|has no column|relation "|column "',
+        f"has other tables than Optuna makes: it was changed, or is of another version. {_OTHER}",
+    ),
+    ("", f"gave an error ({{}}). {_KEPT} run the same command again. {_OTHER}"),
 )
-_REASONS: Final = {
-    "lock timeout": _LOCKED,
-    "locked": _LOCKED,
-    "readonly": _READ_ONLY,
-    "read-only": _READ_ONLY,
-    "unable to open": "cannot be opened: its folder is missing or cannot be written, which SQLite "
-    "needs even to read. Copy the folder to where you may write, or name another database with "
-    "--storage.",
-    "not a database": "is not an SQLite database. Move it away or name another with --storage.",
-    "malformed": _CORRUPT,
-    "disk is full": _FULL,
-    "no space left": _FULL,
-    "disk i/o": "cannot be read or written (disk I/O error): its disk is full or broken. "
-    f"{_KEPT} make room or repair it, {_AGAIN}",
-    "authentication failed": _REFUSED,
-    "no password supplied": _REFUSED,
-    'role "': _REFUSED,
-    "permission denied": "gives this user no right to write. Grant it, or name another with "
-    "--storage.",
-    'fatal:  database "': "does not exist. Create it (createdb DATABASE), or name another with "
-    "--storage.",
-    "failed to resolve": _UNREACHED,
-    "connection": _UNREACHED,
-    "can't reconnect": _UNREACHED.replace("{}", "the connection ended"),
-    "were matched": _DELETED,
-    "foreign key": _DELETED,
-    "has been deleted": _DELETED,
-    "no such table": _OTHER_TABLES,
-    "no such column": _OTHER_TABLES,
-    "has no column": _OTHER_TABLES,
-    'relation "': _OTHER_TABLES,
-    'column "': _OTHER_TABLES,
-    "too big": f"holds a value too large to be read. {_OTHER}",
-    "interrupted": f"takes more than {_LOOK_S:.0f} s to open. {_OTHER}",
-}
 """By what a database library says, the first that fits: what it means and what to do."""
 
 
@@ -116,6 +94,7 @@ def open_storage(
         UsageError: the URL is of neither kind.
         StorageError: the database is missing (without `create`), locked, corrupt, read-only or
             another program's.
+        OSError: its folder cannot be created or looked into.
     """
     notes: tuple[str, ...] = ()
     if backend_of(url) == "postgresql":
@@ -153,26 +132,17 @@ def translate_errors(url: str) -> Iterator[None]:
             raise
         raise StorageError(f"{mask(url)} {_DELETED}") from error
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
-        raise StorageError(f"{mask(url)} {_reason_of(error, secrets_of(url))}") from error
-
-
-def _reason_of(error: BaseException, secrets: Collection[str]) -> str:
-    """Return what is wrong and what to do, to stand after the URL of the database.
-
-    What a library says is quoted unless one of the secrets stands in it.
-    """
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = str(error).strip().partition("\n")[0]
-    quoted = text.rstrip(".")
-    if any(secret in text for secret in secrets):
-        quoted = "its text holds the password and is not shown"
-    elif type(error).__module__.startswith(("sqlalchemy", "optuna")):
-        quoted = type(error).__name__
-    for sign, reason in _REASONS.items():
-        if sign in text.lower():
-            return reason.replace("{}", quoted)
-    return f"gave an error ({quoted}). {_KEPT} run the same command again. {_OTHER}"
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        said = str(cause).strip().partition("\n")[0]
+        quoted = said.rstrip(".")
+        if any(secret in said for secret in secrets_of(url)):
+            quoted = "its text holds the password and is not shown"
+        elif type(cause).__module__.startswith(("sqlalchemy", "optuna")):
+            quoted = type(cause).__name__
+        reason = next(reason for signs, reason in _REASONS if re.search(signs, said.lower()))
+        raise StorageError(f"{mask(url)} {reason.replace('{}', quoted)}") from error
 
 
 def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[str, Any]:
@@ -190,12 +160,8 @@ def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[
             "postgresql+psycopg://USER@HOST:PORT/DATABASE."
         ) from None
     with translate_errors(url), engine.connect() as connection:
-        schema = sqlalchemy.inspect(connection)
-        tables = schema.get_table_names()
-        views = _OURS & {*schema.get_view_names(), *schema.get_materialized_view_names()}
+        tables = sqlalchemy.inspect(connection).get_table_names()
     engine.dispose()
-    if views:
-        raise _not_optunas(mask(url), f"the view {min(views)!r}")
     if not create and "studies" not in tables:
         raise _no_studies(f"{mask(url)} is empty")
     arguments: dict[str, Any] = {"pool_pre_ping": True}
@@ -213,46 +179,33 @@ def _prepare_sqlite(
     path = sqlite_path(url)
     if path is None:
         raise UsageError(f"{mask(url)} names no file: --storage takes sqlite:///FOLDER/FILE.db.")
-    try:
-        is_there, is_folder = path.exists(), path.is_dir()
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be opened: {error.strerror or error}. {_OTHER}"
-        ) from error
-    if is_folder:
+    if path.is_dir():
         raise StorageError(f"{path} is a folder: --storage takes sqlite:///{path}/hpo.db.")
-    if not is_there and not create:
-        raise _no_studies(f"{path} does not exist")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"The folder {path.parent} cannot be created: {error.strerror}. {_OTHER}"
-        ) from error
-    if is_there:
+    if path.exists():
         with (
             translate_errors(f"sqlite:///{path}"),
             contextlib.closing(sqlite3.connect(path, timeout=busy_timeout_s)) as connection,
         ):
-            _look_at(path, connection)
-    if not _is_on_network(path):
-        return {"creator": partial(_connect_sqlite, path, busy_timeout_s, "WAL")}, ()
-    note = (
-        f"{path.parent} is a network drive: SQLite uses its rollback journal there, which is "
-        "slower and serves one process at a time."
-    )
-    return {"creator": partial(_connect_sqlite, path, busy_timeout_s, "DELETE")}, (note,)
+            _check_schema(path, connection)
+    elif not create:
+        raise _no_studies(f"{path} does not exist")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    journal: str = "WAL"
+    notes: tuple[str, ...] = ()
+    if _NETWORKS.match(_file_system(path)):
+        journal = "DELETE"
+        notes = (
+            f"{path.parent} is a network drive: SQLite uses its rollback journal there, which is "
+            "slower and serves one process at a time.",
+        )
+    return {"creator": partial(_connect_sqlite, path, busy_timeout_s, journal)}, notes
 
 
-def _look_at(path: Path, connection: sqlite3.Connection) -> None:
-    """Look at the schema before Optuna does: a file may be a stranger's.
+def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse the database of another program, and one that computes what it holds.
 
     A view may have rows without end, and a trigger or an expression may compute for ever.
     """
-    end = time.monotonic() + _LOOK_S
-    connection.set_progress_handler(lambda: int(time.monotonic() > end), 1_000_000)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_TEXT)
-    connection.execute("PRAGMA query_only = ON")
     entries = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
     tables = {name for kind, name, _, _ in entries if kind == "table"}
     if tables and "studies" not in tables:
@@ -261,18 +214,15 @@ def _look_at(path: Path, connection: sqlite3.Connection) -> None:
             "studies). --storage names another file."
         )
     for kind, name, table, sql in entries:
+        # The only parentheses of an index of Optuna's are those around its columns.
         is_plain = (kind == "table" and not _COMPUTED.search(str(sql))) or (
-            kind == "index" and (sql is None or _PLAIN_INDEX.fullmatch(str(sql)))
+            kind == "index" and str(sql).count("(") <= 1
         )
         if not is_plain and {str(name).lower(), str(table).lower()} & _OURS:
-            raise _not_optunas(str(path), f"the {kind} {name!r}")
-
-
-def _not_optunas(shown: str, what: str) -> StorageError:
-    return StorageError(
-        f"{shown} holds {what} that Optuna does not make, so it is not opened: it was changed, or "
-        f"made by another program. {_OTHER}"
-    )
+            raise StorageError(
+                f"{path} holds the {kind} {name!r} that Optuna does not make, and is not opened: "
+                f"it was changed, or made by another program. {_OTHER}"
+            )
 
 
 def _no_studies(reason: str) -> StorageError:
@@ -284,30 +234,26 @@ def _no_studies(reason: str) -> StorageError:
 
 def _connect_sqlite(path: Path, timeout_s: float, journal: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=timeout_s, check_same_thread=False)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_TEXT)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_TEXT)
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-    try:
-        connection.execute(f"PRAGMA journal_mode={journal}")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA foreign_keys=ON")
-    except sqlite3.Error:
-        connection.close()
-        raise
+    connection.execute(f"PRAGMA journal_mode={journal}")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
     return connection
 
 
-def _is_on_network(path: Path) -> bool:
-    """Whether the file is on a network drive, where SQLite's WAL lacks its shared memory."""
+def _file_system(path: Path) -> str:
+    """Return the kind of the file system that a file is on, "" where the system does not tell."""
     mounts = Path("/proc/mounts")
     if not mounts.exists():
-        return False
-    place, best, file_system = path.resolve(), "", ""
+        return ""
+    place, best, kind = path.resolve(), "", ""
     for line in mounts.read_text().splitlines():
-        _, point, kind, *_ = line.split(" ")
-        point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)
+        _, point, kind_there, *_ = line.split(" ")
+        point = point.replace(r"\040", " ")
         if place.is_relative_to(point) and len(point) >= len(best):
-            best, file_system = point, kind
-    return file_system not in _LOCAL_FILE_SYSTEMS
+            best, kind = point, kind_there
+    return kind
 
 
 def database_of(study: optuna.Study) -> Database | None:

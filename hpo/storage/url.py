@@ -14,15 +14,12 @@ DEFAULT_URL: Final = "sqlite:///studies/hpo.db"
 
 _HIDDEN: Final = "***"
 _OPTION: Final = re.compile(r"(?<=[?&])([^=&]*)=([^&]*)")
-_SECRET_OPTION: Final = re.compile(r"pass(?!file)|secret|token|scram", re.IGNORECASE)
-_IN_DSN: Final = re.compile(
-    r"(\w*(?:pass(?!file)|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*'?|\S+)", re.IGNORECASE
+_SECRET: Final = re.compile(r"pass(?!file)|secret|token|scram", re.IGNORECASE)
+# A password of libpq, as in `host=h password=x`, wherever it stands.
+_IN_TEXT: Final = re.compile(
+    r"(?:pass(?!file)|secret|token|scram)\w*\s*=(?!\*\*\*)", re.IGNORECASE
 )
-"""A password of libpq in `host=… password=…`, its value perhaps in quotes."""
-
 _NO_PORT: Final = re.compile(r"^((?:\[[^\]]*\]|[^:/?#\[])*):(?!\d*(?:[/?#]|$)).*", re.DOTALL)
-_LONGEST_PATH: Final = 4_000
-_LONGEST_NAME: Final = 255
 
 
 def mask(url: str) -> str:
@@ -30,32 +27,27 @@ def mask(url: str) -> str:
 
     Of an invalid URL more than the password may be hidden, never less.
     """
+    if url.startswith("sqlite:///"):
+        return url
 
     def hide(match: re.Match[str]) -> str:
-        is_secret = _is_secret(match[1]) or _IN_DSN.search(_plain(match[2]))
-        return f"{match[1]}={_HIDDEN}" if is_secret else match[0]
+        return f"{match[1]}={_HIDDEN}" if _SECRET.search(_plain(match[1])) else match[0]
 
-    url = _OPTION.sub(hide, url)
-    head, sign, options = url.partition("?") if "://" in url else (url, "", "")
-    if not url.startswith("sqlite:") and _IN_DSN.search(_plain(head)):
-        url = _IN_DSN.sub(rf"\1{_HIDDEN}", _plain(head)) + sign + options
-    scheme, sign, place = url.rpartition("://") if "://" in url else ("", "", url)
-    if scheme.startswith("sqlite") and place.startswith("/"):
-        return url
+    scheme, sign, place = _OPTION.sub(hide, url).rpartition("://")
     user, at, host = place.rpartition("@")
-    if at:
-        name, colon, _ = user.partition(":")
-        place = f"{name}:{_HIDDEN}@{host}" if colon else place
-    elif sign:
+    name, colon, _ = user.partition(":")
+    if colon:
+        place = f"{name}:{_HIDDEN}@{host}"
+    elif sign and not at:
         place = _NO_PORT.sub(rf"\1:{_HIDDEN}", place)
-    return f"{scheme}{sign}{place}"
+    return scheme + sign + (_HIDDEN if _IN_TEXT.search(_plain(place)) else place)
 
 
 def secrets_of(url: str) -> set[str]:
     """Return the passwords of a URL, as they stand there and as they are meant."""
     user = url.partition("://")[2].rpartition("@")[0]
-    found = {user.partition(":")[2], *(v for name, v in _OPTION.findall(url) if _is_secret(name))}
-    found |= {match[2].strip("'") for match in _IN_DSN.finditer(unquote(url))}
+    found = {user.partition(":")[2]}
+    found |= {value for name, value in _OPTION.findall(url) if _SECRET.search(_plain(name))}
     return {form for secret in found for form in (secret, unquote(secret)) if form}
 
 
@@ -77,30 +69,15 @@ def mask_command(command: str) -> str:
     except ValueError:
         words = command.split()
     masked = [mask(word) for word in words]
-    for word, hidden in zip(words, masked, strict=True):
-        if word not in command and word != hidden:
-            return shlex.join(masked)  # Quotes stand within the password.
-        command = command.replace(word, hidden) if word != hidden else command
-    return command
+    return command if masked == words else shlex.join(masked)
 
 
 def sqlite_path(url: str) -> Path | None:
-    """Return the file of an SQLite URL, None for every other URL.
-
-    Raises:
-        UsageError: no file can have such a name.
-    """
+    """Return the file of an SQLite URL, None for every other URL."""
     if not url.startswith("sqlite:///") or ":memory:" in url:
         return None
     name = url.removeprefix("sqlite:///").partition("?")[0]
-    name = str(at_home(name)) if name else name
-    longest = max(len(os.fsencode(part)) for part in name.split("/"))
-    if len(os.fsencode(name)) > _LONGEST_PATH or longest > _LONGEST_NAME or "\0" in name:
-        raise UsageError(
-            f"--storage takes sqlite:///FILE, but no file can be called {name[:60]!r}…: choose a "
-            "shorter name."
-        )
-    return Path(name) if name else None
+    return at_home(name) if name else None
 
 
 def backend_of(url: str) -> str:
@@ -121,10 +98,6 @@ def backend_of(url: str) -> str:
     if backend == "postgresql" and "@" in place.rpartition("@")[0].partition(":")[2]:
         raise UsageError(f"{mask(url)!r}: write an @ in a password as %40.")
     return backend
-
-
-def _is_secret(option: str) -> bool:
-    return bool(_SECRET_OPTION.search(_plain(option)))
 
 
 def _plain(text: str) -> str:

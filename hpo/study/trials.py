@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
@@ -236,16 +235,9 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
     """Let the trial choose a value for each parameter of the space whose conditions hold."""
     params: dict[str, Scalar] = {}
     for parameter in space.search:
-        if not is_active(parameter, params):
-            continue
-        name = parameter.name
-        match parameter:
-            case Choices(labels=labels):
-                params[name] = cast(Scalar, trial.suggest_categorical(name, labels))
-            case Range(low=int(low), high=high, log=log, step=step):
-                params[name] = trial.suggest_int(name, low, high, step=step, log=log)
-            case Range(low=low, high=high, log=log):
-                params[name] = trial.suggest_float(name, low, high, log=log)
+        if is_active(parameter, params):
+            value = trial._suggest(parameter.name, _distribution(parameter))
+            params[parameter.name] = cast(Scalar, value)
     return params
 
 
@@ -314,8 +306,6 @@ def _asked_for(trial: FrozenTrial, record: StudyRecord) -> Cell | None:
 def _types_explained(study: optuna.Study) -> Iterator[None]:
     try:
         yield
-    except json.JSONDecodeError:  # A damaged database.
-        raise
     except ValueError as error:
         raise StudyError(
             f"Another program put trials into the study {study.study_name} whose parameters are "

@@ -11,12 +11,12 @@ from tests.chaos.studies import GRID, SEARCH, Case
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 
 
-@pytest.mark.parametrize(("kind", "step"), [("search", 67), ("grid", 41)])
+@pytest.mark.parametrize(("kind", "step"), [("search", 131), ("grid", 83)])
 def test_killed_at_a_write_a_study_becomes_the_undisturbed_one(
     xrays: Path, tmp_path: Path, kind: str, step: int
 ) -> None:
     differences = list(killed_everywhere(kind, xrays, tmp_path / "studies", step=step))
-    assert len(differences) >= 4
+    assert len(differences) >= 2
     assert [found for found in differences if found] == []
 
 
@@ -27,5 +27,5 @@ def test_killed_at_random_a_study_becomes_the_undisturbed_one(
     whole = Case(tmp_path / "whole", xrays, command)
     whole.finish()
     case = Case(tmp_path / "killed", xrays, command)
-    found = disturb(case, whole.described(), n_kills=4, seed=1)
+    found = disturb(case, whole.described(), n_kills=2, seed=1)
     assert (found.n_lost, found.n_double, found.differences) == (0, 0, ())
