@@ -126,14 +126,6 @@ def test_a_whole_number_is_taken_for_a_number_and_one_value_for_a_list() -> None
 
 
 @pytest.mark.parametrize(
-    ("loss", "outputs", "n_outputs"),
-    [("bce", 0, 1), ("ce", 0, 2), ("mse", 0, 2), ("bce", 2, 2), ("ce", 1, 1)],
-)
-def test_the_number_of_outputs_follows_the_loss(loss: str, outputs: int, n_outputs: int) -> None:
-    assert BASE.replace(loss=loss, outputs=outputs).n_outputs == n_outputs
-
-
-@pytest.mark.parametrize(
     ("value", "text"),
     [
         (True, "true"),

@@ -41,10 +41,8 @@ def faults(call: Callable[..., Space], *arguments: object, **keywords: Any) -> l
     [
         ("hidden", "64-32", (64, 32)),
         ("hidden", "[64, 32]", (64, 32)),
-        ("hidden", "64,32", (64, 32)),
         ("hidden", "64", (64,)),
         ("dropout", ".3", 0.3),
-        ("dropout", "[0.3,0.2,0.1]", (0.3, 0.2, 0.1)),
         ("dropout", "0.3-0.2-1e-05", (0.3, 0.2, 1e-5)),
         ("milestones", "10-20", (10, 20)),
         ("batch_norm", "False", False),

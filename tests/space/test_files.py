@@ -125,15 +125,12 @@ def test_a_parameter_knows_what_it_contains(
         ("[base]\ndropout = 2020-01-01", "base: dropout must be a number, but is 2020-01-01."),
         ("[base]\nhidden = [8]\nwidth = 3", "base: Both hidden and width set the hidden layers."),
         ("[base]\ndropout = [0.1, 0.2]", "base: dropout = [0.1, 0.2] has 2 values for 3 hidden"),
-        ("[base]\nmilestones = [9, 3]", "base: milestones: The values must increase"),
         ("[sweep]\nepoch = [3]", "sweep: Unknown hyperparameter 'epoch'. Did you mean epochs?"),
         ("[sweep]\nepochs = []", "sweep.epochs: values must be a list with at least 1 value"),
-        ("[sweep]\nepochs = 3", "sweep.epochs: values must be a list, but is 3."),
         ("[sweep]\nepochs = [3, 3.0]", "sweep.epochs: The value 3 occurs twice."),
         ("[sweep]\nepochs = [3, 'x']", "sweep.epochs, value 2: epochs must be a whole number, b"),
         ("[sweep]\nhidden = [64, 64]", "sweep.hidden: The value 64 occurs twice. Write a list"),
         ("[sweep.hidden]\nvalues = [2]\nsets = {}", "sweep.hidden: Unknown key 'sets'. Did you "),
-        ("[sweep.hidden]\nvalues = [2]\nset = 3", "sweep.hidden.set: The value must be a table"),
         ("[sweep.hidden]\nvalues = [2]\nset = { epohs = 3 }", "sweep.hidden.set: Unknown hyperp"),
         ("[sweep.hidden]\nvalues = [2]\nset = { width = 3 }", "sweep.hidden: Take width out of "),
         ("[sweep]\nhidden = [{ dropout = 0.1 }]", "sweep.hidden: Each of its values must set hi"),
@@ -157,18 +154,14 @@ def test_a_fault_of_base_or_sweep(faults_of: FaultsOf, text: str, fault: str) ->
         ("gamma = { low = 'a', high = 1 }", "search.gamma.low: gamma must be a number, but is "),
         ("gamma = { low = 0.1, high = 2 }", "search.gamma.high: gamma must be at most 1, but is"),
         ("gamma = { low = 0.9, high = 0.1 }", "search.gamma: low must not be above high, but lo"),
-        ("gamma = { low = 0.1, high = 1, log = 1 }", "search.gamma: log must be true or false, "),
         ("gamma = { low = 0.1, high = 1, step = 2 }", "search.gamma: step = 2 cannot be combine"),
         ("gamma = { low = 0.1, choices = [1] }", "search.gamma: Unknown key 'low'."),
         ("dropout = { low = [0.1], high = 0.5 }", "search.dropout: low and high must be numbers"),
         ("weight_decay = { low = 0, high = 1, log = true }", "search.weight_decay: With log = t"),
         ("epochs = { low = 1, high = 9, step = 0 }", "search.epochs: step must be at least 1, b"),
         ("epochs = { low = 1, high = 9, step = 3 }", "search.epochs: Steps of 3 do not reach hi"),
-        ("hidden = { low = 1, high = 3 }", "search.hidden: low and high must be numbers. List o"),
         ("loss = { choices = [] }", "search.loss: choices must be a list with at least 1 value"),
-        ("loss = { choices = 'ce' }", 'search.loss: choices must be a list, but is "ce".'),
         ("loss = { choices = ['bce', 'cee'] }", "search.loss, value 2: loss must be one of 'bce"),
-        ("loss = { choices = ['bce', 'bce'] }", "search.loss: The value bce occurs twice."),
         ("hidden = { choices = [8] }\nlayers = { choices = [1] }", "search: Both hidden and lay"),
     ],
 )
@@ -189,7 +182,6 @@ def test_a_fault_of_a_range(faults_of: FaultsOf, search: str, fault: str) -> Non
         ),
         ("{ scheduler = 'stp' }", "search.power.when: scheduler must be one of 'none', 'cosine'"),
         ("{ scheduler = [] }", "search.power.when: The list of scheduler is empty, so the condit"),
-        ("{ layers = 4 }", "search.power.when: layers = 4 is not among the searched values."),
         ("{ power = 1 }", "search: The conditions of gamma, power run in a circle."),
     ],
 )
@@ -365,12 +357,6 @@ def test_spaces_differ_where_their_documents_do(
     differences = space_differences(to_document(a), to_document(b))
     assert (differences == []) == (a == b)
     assert all(line.startswith(f"{table}.") for line in differences)
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_space_comes_back_from_its_document(name: str) -> None:
-    space = load_space(name)
-    assert from_document(json.loads(json.dumps(to_document(space)))) == space
 
 
 def test_differences_are_spelled_out() -> None:
