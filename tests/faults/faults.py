@@ -4,9 +4,7 @@ import ctypes
 import datetime
 import errno
 import os
-import resource
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -86,17 +84,6 @@ class Database:
             return connect(*arguments, factory=Connection, **options)
 
         sqlite3.connect = connected
-
-
-@dataclass(frozen=True)
-class SmallFiles:
-    """A process whose files can be no larger than this: the system itself refuses the rest."""
-
-    n_bytes: int
-
-    def __call__(self) -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (self.n_bytes, self.n_bytes))
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def test_told_twice_it_ends_at_once_and_nothing_is_lost(tmp_path: Path, xrays: P
     assert case.described() == whole.described()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGHUP])
 def test_what_is_ignored_from_the_start_as_under_nohup_ends_nothing(
     tmp_path: Path, xrays: Path, number: signal.Signals
 ) -> None:
