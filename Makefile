@@ -27,10 +27,11 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
-# The 16 sweeps of the reports on real X-rays into studies/RESULTS.md: an hour or two on two cores;
-# what is trained is not trained again. make results DATA=chest_xray
+# studies/RESULTS.md and SCORES.md from the figures in the .json beside them. With DATA=chest_xray the
+# 16 sweeps of the reports are trained first, what is missing of them: hours on two cores.
 results: install
 	$(BIN)/python -m studies.results --data "$(DATA)"
+	$(BIN)/python -m studies.scores
 
 # Timings as ratios within one run; they need real X-rays: make bench DATA=chest_xray
 bench: install

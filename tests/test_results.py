@@ -1,4 +1,4 @@
-"""`make results`: claims of reports, the file, and that nothing is trained twice."""
+"""`make results`: claims of reports, the page, and that nothing is trained twice."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,6 @@ from studies.results.claims import (
     SEEN,
     TEST,
     VALIDATION,
-    VALIDATION_LOSS,
     Claim,
     Measure,
     Part,
@@ -34,24 +33,12 @@ from studies.results.claims import (
     better,
     check,
 )
-from studies.results.document import document, overview
-from studies.results.reports import SWEEPS, Sweep
-from studies.results.work import Result, conclude
+from studies.results.document import overview
+from studies.results.figures import Result
+from studies.results.reports import SWEEPS
+from studies.results.takeaways import takeaways
+from studies.results.work import conclude
 from tests.fake_studies import FakeStudy, fake_record
-
-TINY = ("--epochs", "2", "--set", "hidden=8", "--set", "image_size=16")
-BATCHES = Sweep(
-    report="X",
-    name="batch_size",
-    found="128 is best",
-    split=VALIDATION,
-    figures={32: 90, 128: 92},
-    claims=(
-        Claim("128 beats 32", better(VALIDATION, 128, 32)),
-        Claim("32 beats 128", better(VALIDATION, 32, 128)),
-        Claim("all overfit", above(GAP, 0.01, 32, 64, 128)),
-    ),
-)
 
 
 def pair(low: float, high: float, *, is_real: bool) -> PairComparison:
@@ -60,15 +47,14 @@ def pair(low: float, high: float, *, is_real: bool) -> PairComparison:
     return PairComparison("a", "b", (low + high) / 2, low, high, p, is_real, 5, "what was found")
 
 
-def outcome(parts: tuple[Part, ...], found: PairComparison) -> str:
-    return check(Claim("claimed", parts), {parts[0].measure.name: [found]}, {}).outcome
+def outcome(parts: tuple[Part, ...], *found: PairComparison) -> str:
+    return check(Claim("claimed", parts), {parts[0].measure.name: found}, {})[0]
 
 
 @pytest.mark.parametrize(
     ("measure", "low", "high", "is_real", "of_b", "of_a"),
     [
         (TEST, 0.002, 0.030, True, SEEN, NOT_SEEN),
-        (TEST, -0.030, -0.002, True, NOT_SEEN, SEEN),
         (TEST, -0.020, 0.030, False, OPEN, OPEN),
         (TEST, -0.004, 0.006, False, NOT_SEEN, NOT_SEEN),
         (TEST, -0.030, 0.009, False, NOT_SEEN, OPEN),
@@ -86,12 +72,7 @@ def test_a_difference_is_seen_if_significant_and_not_if_none_that_matters_has_ro
 
 @pytest.mark.parametrize(
     ("low", "high", "is_real", "expected"),
-    [
-        (-0.005, 0.004, False, SEEN),
-        (0.001, 0.008, True, SEEN),
-        (-0.020, 0.004, False, OPEN),
-        (0.002, 0.030, True, NOT_SEEN),
-    ],
+    [(0.001, 0.008, True, SEEN), (-0.02, 0.004, False, OPEN), (0.002, 0.03, True, NOT_SEEN)],
 )
 def test_values_are_alike_within_the_margin(
     low: float, high: float, is_real: bool, expected: str
@@ -107,29 +88,18 @@ def test_an_amount_is_seen_above_and_not_seen_below(
     low: float | None, high: float | None, expected: str
 ) -> None:
     values = {GAP.name: {"a": Interval(0.02, low, high, None, 5)}}
-    assert check(Claim("overfits", above(GAP, 0.01, "a")), {}, values).outcome == expected
+    assert check(Claim("overfits", above(GAP, 0.01, "a")), {}, values)[0] == expected
 
 
 def test_all_parts_must_be_seen_and_one_that_is_not_decides() -> None:
-    pairs = {
-        TEST.name: [pair(0.002, 0.03, is_real=True)],
-        VALIDATION.name: [pair(-0.02, 0.03, is_real=False)],
-    }
-    seen, open_, wrong = (
-        better(TEST, "b", "a"),
-        better(VALIDATION, "b", "a"),
-        better(TEST, "a", "b"),
-    )
-    for parts, expected in ((seen, SEEN), (seen + open_, OPEN), (seen + open_ + wrong, NOT_SEEN)):
-        assert check(Claim("", parts), pairs, {}).outcome == expected
-    unknown = check(Claim("", seen), {}, {})
-    assert (unknown.outcome, unknown.grounds) == (
-        OPEN,
-        ("test accuracy: nothing is known of b and a",),
-    )
-    same = PairComparison("a", "b", 0.0, None, None, 1.0, False, 5, "the same answers")
-    assert outcome(seen, same) == NOT_SEEN
-    assert outcome(alike(TEST, "b", "a"), same) == SEEN
+    seen, unknown, wrong = (better(TEST, *names) for names in ("ba", "bc", "ab"))
+    found = pair(0.002, 0.03, is_real=True)
+    for parts, expected in (
+        (seen, SEEN),
+        (seen + unknown, OPEN),
+        (seen + unknown + wrong, NOT_SEEN),
+    ):
+        assert outcome(parts, found) == expected
 
 
 def test_sweeps_claims_and_figures_are_those_of_the_space_files() -> None:
@@ -145,45 +115,44 @@ def test_sweeps_claims_and_figures_are_those_of_the_space_files() -> None:
         assert {part.measure for part in parts} <= set(MEASURES)
 
 
-def concluded(fake: FakeStudy) -> Result:
-    curves = compare_curves(fake.summary, fake.runs)
-    return conclude(BATCHES, fake.summary, evaluation=None, curves=curves)
-
-
-def study(folder: Path, *tops: float, wobble: float = 0.001, failed: int = 0) -> FakeStudy:
-    """Return a grid over the batch size with five repeats around a top for each value.
-
-    The first so many trainings fail.
-    """
+def swept(folder: Path, *tops: float, wobble: float = 0.001, n_failed: int = 0) -> Result:
+    """Return a sweep of the batch size with five repeats around a top for each value."""
     fake = FakeStudy(fake_record("grid", ["batch_size"]), RunStore(folder), Goal(5))
     cells = space.cells(fake.record.space, fake.record.names)
-    jobs = [
-        (cell, top, repeat) for cell, top in zip(cells, tops, strict=True) for repeat in range(5)
-    ]
-    for number, (cell, top, repeat) in enumerate(jobs):
-        trial = fake.ask(cell.params, cell.config, repeat)
-        if number < failed:
-            fake.fail(trial, "its loss | was not finite in epoch 2.")
-        else:
+    for cell, top in zip(cells, tops, strict=True):
+        for repeat in range(5):
+            trial = fake.ask(cell.params, cell.config, repeat)
+            if trial.number < n_failed:
+                fake.fail(trial, "its loss | was not finite in epoch 2.")
+                continue
             noise = wobble * ((repeat * cell.config.batch_size // 32) % 3)
             fake.complete(trial, [round(top - 0.1 / epoch + noise, 4) for epoch in range(1, 9)])
-    return fake
+    (sweep,) = (sweep for sweep in SWEEPS if sweep.key == "report_c:batch_size")
+    curves = compare_curves(fake.summary, fake.runs)
+    return conclude(sweep, fake.summary, evaluation=None, curves=curves)
 
 
-def test_the_file_begins_with_what_to_take_from_it(tmp_path: Path) -> None:
-    result = concluded(study(tmp_path / "one", 0.80, 0.85, 0.95))
-    lines = document([result]).splitlines()
-    assert lines[2] == "## What to take from it"
-    assert lines[4] == "**What made a real difference on validation: 1 of 1 sweeps.**"
-    assert len([pair for pair in result.pairs if pair.is_real]) == 3
-    assert all(pair.sentence.rstrip(".") in lines[6] for pair in result.pairs)
+def test_the_page_begins_with_what_matters_what_does_not_and_what_is_undecided(
+    tmp_path: Path,
+) -> None:
+    clear = swept(tmp_path / "clear", 0.80, 0.85, 0.95)
+    equal = swept(tmp_path / "equal", 0.95, 0.95, 0.95)
+    open_ = swept(tmp_path / "open", 0.95, 0.95, 0.95, wobble=0.05)
+    lines = takeaways([clear, equal, open_])
+    assert lines[0].startswith("**If you train such a network**: choose with care: batch_size")
+    for result, title in ((clear, "Matters"), (equal, "Does not matter"), (open_, "Undecided")):
+        place = lines.index(f"**{title}: 1 of 3 sweeps.**")
+        assert result.verdict
+        assert lines[place + 2] == (
+            f"- batch_size (report C), 5 repeats: {result.verdict.headline}"
+        )
     # The training accuracy of the fake study is always two points above.
-    claims = "128 beats 32: **seen here**; 32 beats 128: **not seen here**; all overfit: **seen"
-    assert claims in overview([result])[-1]
-    equal = concluded(study(tmp_path / "two", 0.95, 0.95, 0.95, wobble=0.01))
-    bounds = [max(abs(pair.low or 0), abs(pair.high or 0)) for pair in equal.pairs]
-    expected = f"if there is a difference, it is at most {100 * max(bounds):.1f} points."
-    assert f"- batch_size (report X): {expected}" in document([equal]).splitlines()
+    assert "64 and 128 overfit: **seen here**" in overview([clear])[-1]
+    assert clear.verdict
+    assert clear.verdict.headline in overview([clear])[-1]
+    other = replace(clear, verdicts={"last": clear.verdict, "average": equal.verdicts["last"]})
+    assert f"By the last weights: {clear.verdict.headline}" in "".join(takeaways([other]))
+    assert "Verdict by averaged weights | Verdict by last weights" in overview([other])[0]
 
 
 @pytest.mark.parametrize(
@@ -193,77 +162,57 @@ def test_the_file_begins_with_what_to_take_from_it(tmp_path: Path) -> None:
         (5, "32: – [5 of 5 repeats failed"),
     ],
 )
-def test_the_file_says_what_failed_and_that_the_test_is_sealed(
+def test_the_page_says_what_failed_and_that_the_test_is_sealed(
     tmp_path: Path, n_failed: int, words: str
 ) -> None:
-    text = document([concluded(study(tmp_path, 0.9, 0.9, 0.9, failed=n_failed))])
-    assert words in text
-    assert f"| sealed: {n_failed} trainings failed |" in text
-    tables = [b.splitlines() for b in text.replace(r"\|", "").split("\n\n") if b[:1] == "|"]
-    assert len(tables) == 3
-    for rows in tables:
-        assert len({row.count("|") for row in rows}) == 1
+    rows = overview([swept(tmp_path, 0.9, 0.9, 0.9, n_failed=n_failed)])
+    assert words in rows[-1]
+    assert f"| sealed: {n_failed} trainings failed |" in rows[-1]
+    assert len({row.replace(r"\|", "").count("|") for row in rows}) == 1
 
 
-def test_the_lower_loss_is_found_by_repeat(tmp_path: Path) -> None:
-    summary = study(tmp_path, 0.80, 0.85, 0.95).summary
-    lossy = []
-    for configuration in summary.configurations:
-        # A log loss that falls as the scores rise.
-        repeats = (
-            replace(r, metrics={"validation": {"log_loss": 1 - (r.score or 0.0)}})
-            for r in configuration.repeats
-        )
-        lossy.append(replace(configuration, repeats=tuple(repeats)))
-    claim = Claim("128 has the lower loss", better(VALIDATION_LOSS, 128, 32))
-    sweep = Sweep(report="X", name="batch_size", found="", claims=(claim,))
-    both = (replace(summary, configurations=tuple(lossy)), summary)
-    found = [conclude(sweep, s, evaluation=None, curves=None).verdicts[0].outcome for s in both]
-    assert found == [SEEN, OPEN]
-
-
-def test_the_run_store_alone_gives_the_same_file_again(
+def test_the_figures_alone_give_the_same_page_and_nothing_is_trained_again(
     xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPO_DATA", raising=False)
     monkeypatch.setattr(work, "SEARCH", SearchSettings(trials=3, finalists=2, final_repeats=2))
-    out = tmp_path / "out.md"
-    part = ["--only", "report_a:loss", *TINY, "--set", "augment_pose=0.1", "--search"]
-    asked = ["--data", str(xrays), *part, "--out", str(out)]
+    out = ["--out", str(tmp_path / "out.md")]
+    tiny = ("--epochs", "2", "--set", "hidden=8", "--set", "image_size=16", "--max-repeats", "5")
+    asked = ["--data", str(xrays), "--only", "report_a:loss", *tiny, "--search", *out]
     assert main(asked) == 0
-    first = out.read_text()
-    assert "| A | [loss](#report-a-loss) |" in first
-    told = first[first.index("## The default search") :]
-    assert "| the winner, #" in told
-    assert "| its ensemble of 2 | – | " in told
+    first = Path("out.md").read_text()
+    assert "| A | [loss](#report-a-loss) | 5 |" in first
+    searched = first[first.index("## The default search") :]
+    assert "| the winner, #" in searched
+    assert "| its ensemble of 2 | – | " in searched
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("something was trained")
 
     monkeypatch.setattr(StackedStack, "step", refuse)
+    Path("out.md").unlink()
+    assert main(out) == 0
+    assert Path("out.md").read_text() == first
     assert main(asked) == 0
-    assert out.read_text() == first
+    assert Path("out.md").read_text() == first
     summaries, _, _ = summarize_all(open_storage("sqlite:///studies/hpo.db", create=False))
     assert [len(s.openings) for s in summaries] == [1, 1]
-    for path in (tmp_path / "studies").glob("hpo.db*"):
-        path.unlink()
-    assert main([*asked[:-3], "--out", str(out)]) == 0
-    assert out.read_text().partition("## How")[2] == first.partition("## How")[2]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "said"),
     [
         (["--epochs", "2", "--out", str(RESULTS)], "give --out another file"),
         (["--only", "report_f"], "There are: report_a:loss"),
         (["--only", "report_a:epochs", "--epochs", "2"], "drop one of the two"),
         (["--lanes", "0"], "--lanes must be auto or from 1 to 256"),
         (["--set", "hidden"], "is not of the form NAME=VALUE"),
-        (["--data", ""], "make results DATA=PATH"),
+        (["--data", "", "--out", "nowhere.md"], "no figures in nowhere.json"),
     ],
 )
 def test_a_wrong_request_gets_one_message(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--data", "nowhere", *arguments]) == 2
-    assert told in capsys.readouterr().err
+    assert said in capsys.readouterr().err

@@ -1,8 +1,12 @@
 """The experiment on scores judges rules as its plan says."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 
-from studies.scores.document import choose, document
+from studies.scores.__main__ import SCORES, main
+from studies.scores.document import choose
 from studies.scores.rules import TARGETS, Answers, Judged
 
 
@@ -20,14 +24,13 @@ def test_the_rule_with_least_regret_is_chosen_unless_auroc_pays_for_it() -> None
     stress, dear = judged("stress_accuracy", 0.02, 0.03), judged("stress_auroc", 0.01, 0.05)
     assert choose([plain, stress, dear]) == "stress_accuracy"
     assert choose([plain, dear]) == "accuracy"
-    tables = {"here": [plain, stress, dear], "there": [stress, judged("accuracy", 0.01, 0.02)]}
-    page = document(tables, dict.fromkeys(tables, "A note."), ["phantom"])
-    row = "| here | accuracy under stress: 2.0 (1.0, 4.0) | 2.0 (1.0, 4.0) | 7.0 (3.5, 14.0) |"
-    assert row in page
-    assert "| there | accuracy: 1.0 (0.5, 2.0) |" in page
-    assert "| AUROC under stress | +0.50 (+0.10, +0.90) |" in page
-    assert "in 1 of 2 tables" in page
-    assert "Not trained yet: phantom" in page
+
+
+def test_the_page_is_written_from_its_figures_alone(tmp_path: Path) -> None:
+    shutil.copy(SCORES.with_suffix(".json"), tmp_path / "here.json")
+    assert main(["--out", str(tmp_path / "here.md")]) == 0
+    assert (tmp_path / "here.md").read_bytes() == SCORES.read_bytes()
+    assert main(["--out", str(tmp_path / "there.md")]) == 2
 
 
 def test_targets_are_those_of_each_configuration_and_follow_the_weights() -> None:

@@ -1,4 +1,7 @@
-"""`python -m studies.results --data PATH`: run what is missing, then write RESULTS.md."""
+"""`python -m studies.results --data PATH`: run what is missing, then write RESULTS.json and .md.
+
+Without --data the .md is written again from the .json.
+"""
 
 import argparse
 import os
@@ -12,11 +15,14 @@ from hpo.choices import read_lanes
 from hpo.cli.options import read_pairs
 from hpo.errors import HpoError, UsageError
 from hpo.files import write_atomic
-from hpo.run.plan import Settings, plan_search
+from hpo.run.plan import MAX_REPEATS, Settings, plan_search
 from hpo.storage.url import DEFAULT_URL
+from studies.results.document import document
+from studies.results.figures import Figures, read_figures, to_json
 from studies.results.reports import SWEEPS, Sweep
 
 RESULTS: Final = Path(__file__).parents[1] / "RESULTS.md"
+_HINT: Final = "--out names another file; nothing has to be trained again."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,11 +40,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _results(asked: argparse.Namespace) -> int:
     out = _out(asked)
-    if not asked.data:
-        raise UsageError("Say where the X-rays are: --data PATH, or make results DATA=PATH.")
+    if asked.data:
+        figures = _run(asked, is_whole=out == RESULTS)
+        if out:
+            write_atomic(out.with_suffix(".json"), to_json(figures), hint=_HINT)
+    else:
+        figures = read_figures((out or RESULTS).with_suffix(".json"))
+    text = document(figures)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_atomic(out, text.encode(), hint=_HINT)
+        print(f"Written: {out}", file=sys.stderr)
+    n_failed = sum(result.n_failed for result in figures.results)
+    if n_failed:
+        print(f"{n_failed} trainings failed: their rows say why.", file=sys.stderr)
+    return 1 if n_failed else 0
+
+
+def _run(asked: argparse.Namespace, *, is_whole: bool) -> Figures:
     settings = Settings(
         data=asked.data,
         set=read_pairs("--set", asked.set),
+        until_decided=True,
+        max_repeats=asked.max_repeats,
         epochs=asked.epochs,
         storage=asked.storage,
         device=asked.device,
@@ -48,22 +73,10 @@ def _results(asked: argparse.Namespace) -> int:
     sweeps = _chosen(asked.only, without_epochs=asked.epochs is not None)
     # After the usage is checked: Optuna and scikit-learn take a second to import.
     from studies.results import work
-    from studies.results.document import document
 
     tasks = work.prepare(sweeps, settings)
-    search = plan_search([], settings, work.SEARCH) if out == RESULTS or asked.search else None
-    results = work.finish(tasks)
-    text = document(results, work.finish_search(search) if search else None)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        hint = "--out names another file; nothing has to be trained again."
-        write_atomic(out, text.encode(), hint=hint)
-        print(f"Written: {out}", file=sys.stderr)
-    n_failed = sum(result.summary.count("failed") for result in results)
-    if n_failed:
-        print(f"{n_failed} trainings failed: their rows say why.", file=sys.stderr)
-    return 1 if n_failed else 0
+    is_searched = is_whole or asked.search
+    return work.finish(tasks, plan_search([], settings, work.SEARCH) if is_searched else None)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     lanes = os.environ.get("HPO_LANES", "auto")
     add("--lanes", default=lanes, metavar="auto|N", help="trainings at a time (HPO_LANES)")
     add("--only", action="append", default=[], metavar="SWEEP", help="report_a:loss or report_a")
+    add("--max-repeats", type=int, default=MAX_REPEATS, help="the most, where pairs are undecided")
     add("--epochs", type=int, help="for a quick try; leaves out the sweeps of epochs")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="for a quick try")
     add("--search", action="store_true", help="add the default search to a part as well")

@@ -12,7 +12,7 @@ Each part of a claim is checked against measured intervals:
 Everything else is undecided. A claim is seen where all its parts are, not seen where one is not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -74,15 +74,6 @@ class Claim:
     parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a claim; `grounds` holds a sentence per part."""
-
-    claim: Claim
-    outcome: Outcome
-    grounds: tuple[str, ...]
-
-
 def better(measure: Measure, winner: Scalar, *others: Scalar) -> tuple[Part, ...]:
     """Claim that a value does better than each of the others."""
     return tuple(Part("better", measure, winner, other) for other in others)
@@ -101,9 +92,12 @@ def above(measure: Measure, amount: float, *values: Scalar) -> tuple[Part, ...]:
 def check(
     claim: Claim,
     pairs: Mapping[str, Sequence[PairComparison]],
-    values: Mapping[str, Mapping[Scalar, Interval]],
-) -> Verdict:
-    """Return what becomes of a claim by comparisons and intervals, by the name of the measure."""
+    values: Mapping[str, Mapping[Hashable, Interval]],
+) -> tuple[Outcome, tuple[str, ...]]:
+    """Return what becomes of a claim by comparisons and intervals, by the name of the measure.
+
+    With it comes a sentence per part, the grounds.
+    """
     checked = [
         _above(part, values.get(part.measure.name, {}).get(part.a))
         if part.kind == "above"
@@ -114,7 +108,7 @@ def check(
     outcome: Outcome = SEEN if outcomes == {SEEN} else OPEN
     if NOT_SEEN in outcomes:
         outcome = NOT_SEEN
-    return Verdict(claim, outcome, tuple(sentence for _, sentence in checked))
+    return outcome, tuple(sentence for _, sentence in checked)
 
 
 def _compared(part: Part, pairs: Sequence[PairComparison]) -> tuple[Outcome, str]:

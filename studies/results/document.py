@@ -1,15 +1,12 @@
-"""RESULTS.md: nothing in it changes from call to call, so the same runs give the same bytes."""
+"""RESULTS.md, from the figures alone: the same figures give the same bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from hpo.evaluate import Evaluated, Evaluation
-from hpo.evaluate.learning_curves import LearningCurves
-from hpo.stats import Interval
-from hpo.stats.sentences import label
-from hpo.study.summary import Configuration, StudySummary, sentences
-from hpo.training.engine import NUMERICS_VERSION
+from hpo.stats import PairComparison
+from hpo.tables import duration
 from studies.results.claims import MEASURES, OPEN
+from studies.results.figures import WEIGHTS, Figures, Result, Search, Value, Verdict
 from studies.results.markdown import (
     NONE,
     bullets,
@@ -20,203 +17,163 @@ from studies.results.markdown import (
     sentence,
     stopped,
     table,
+    test_cells,
 )
-from studies.results.takeaways import distinct_cells, takeaways
-from studies.results.work import SEARCH, Result
+from studies.results.takeaways import distinct_values, takeaways
 
-_INTERVALS: Final = (
-    "Validation is what decides: repeat i has the same seed and fold under every value, pairs of "
-    "values are compared by their repeats (Student's t with Nadeau and Bengio's correction for "
-    "folds that share training images), p-values are corrected for the number of pairs of a sweep "
-    "(Holm). A difference is called real where its corrected p-value is below 0.05. Intervals are "
-    "of 95 %.",
+_HOW: Final = (
+    "Validation decides: repeat i has the same seed and fold under every value, and the values of "
+    "a sweep are compared pair by pair by their repeats, with intervals of 95 % that hold over "
+    "all pairs and all looks (docs/verdicts.md). Of two values one is better, or no difference "
+    "matters (the whole interval is within one point), or they are undecided. Every sweep got "
+    "five repeats, and more, five at a time, while a pair was undecided.",
     "The test was opened after a sweep was complete, on record, at the fixed threshold 0.5; "
     "nothing was chosen by it. Its intervals count both other trainings and other patients.",
 )
-_OVERVIEW: Final = (
-    "Report",
-    "Sweep",
-    "What the report found",
-    "Here, on validation",
-    "Here, on the test",
-    "What became of its claims",
-)
 
 
-def document(
-    results: Sequence[Result], searched: tuple[StudySummary, Evaluation] | None = None
-) -> str:
-    """Write the file; with what the default search found where there was one."""
-    summary = results[0].summary
-    repeats = count(summary.goal.n_repeats, "repeat")
+def document(figures: Figures) -> str:
+    """Write the file."""
+    results = figures.results
     phantom = "These are synthetic images (the phantom): the results do not apply to X-rays."
     lines = [
         f"# {count(len(results), 'sweep')} of five reports, run again",
         "",
-        *([phantom, ""] if summary.record.data.is_phantom else []),
+        *([phantom, ""] if figures.is_phantom else []),
         "## What to take from it",
         "",
         *takeaways(results),
         "## The sweeps",
         "",
-        f"Accuracies in percent: means of {repeats} with their 95 % intervals.",
+        "Accuracies in percent: means of the repeats with their 95 % intervals.",
         "",
         *overview(results),
         "",
         "## Sweep by sweep",
         "",
         *(line for result in results for line in _section(result)),
-        *(_search(*searched) if searched else []),
+        *(_search(figures.search) if figures.search else []),
         "## How it was made",
         "",
-        *bullets(_facts(results)),
+        *bullets(_facts(figures)),
     ]
     return "\n".join(lines) + "\n"
 
 
 def overview(results: Sequence[Result]) -> list[str]:
-    """Return the table of all sweeps."""
+    """Return the table of all sweeps, with a column per kind of weights."""
+    kinds = [kind for kind in WEIGHTS if any(kind in result.verdicts for result in results)]
     rows = []
     for result in results:
-        sweep, every = result.sweep, result.summary.configurations
+        sweep = result.sweep
         anchor = _title(result).lower().replace(",", "").replace(" ", "-")
         validation = [
-            f"{label(c.value)}: {estimate(c.score)}" + (f" [{f}]" if (f := _failures(c)) else "")
-            for c in every
+            f"{v.label}: {estimate(v.score)}" + (f" [{v.failures}]" if v.failures else "")
+            for v in result.values
         ]
-        n_failed = result.summary.count("failed")
-        test = "sealed" + (f": {count(n_failed, 'training')} failed" if n_failed else "")
-        if result.evaluation:
+        test = "sealed" + (f": {count(n, 'training')} failed" if (n := result.n_failed) else "")
+        if any(value.test for value in result.values):
             test = "; ".join(
-                f"{label(e.value)}: {estimate(e.metrics['accuracy'])}"
-                for e in result.evaluation.configurations
+                f"{v.label}: {estimate(v.test.get('accuracy'))}" for v in result.values
             )
-        claims = "; ".join(f"{v.claim.text}: **{v.outcome}**" for v in result.verdicts) or NONE
+        verdicts = [_headline(result.verdicts.get(kind)) for kind in kinds]
+        claims = "; ".join(f"{c.text}: **{c.outcome}**" for c in result.claims) or NONE
+        work = (str(result.n_repeats), duration(result.seconds))
         link = f"[{sweep.name}](#{anchor})"
-        rows.append([sweep.report, link, sweep.found, "; ".join(validation), test, claims])
-    return table(_OVERVIEW, rows)
+        found = (sweep.found, *verdicts, "; ".join(validation), test, claims)
+        rows.append([sweep.report, link, *work, *found])
+    header = ("Report", "Sweep", "Repeats", "Trained in", "What the report found")
+    verdict_columns = (f"Verdict by {WEIGHTS[kind]}" for kind in kinds)
+    last = ("Here, on validation", "Here, on the test", "What became of its claims")
+    return table([*header, *verdict_columns, *last], rows)
+
+
+def _headline(verdict: Verdict | None) -> str:
+    return (verdict.headline if verdict else None) or NONE
 
 
 def _title(result: Result) -> str:
     return f"Report {result.sweep.report}, {result.sweep.name}"
 
 
-def _failures(configuration: Configuration) -> str:
-    """Say how many repeats failed and why; nothing where none did."""
-    failed = [r for r in configuration.repeats if r.state == "failed"]
-    if not failed:
-        return ""
-    reasons = dict.fromkeys((r.reason or "the reason is not known").rstrip(".") for r in failed)
-    return f"{len(failed)} of {len(configuration.repeats)} repeats failed: {'; '.join(reasons)}"
-
-
 def _section(result: Result) -> list[str]:
-    """Return a sweep's values, its claims, its differences and what its curves say."""
-    every = [(c, result.tested(c)) for c in result.summary.configurations]
-    columns = ("validation accuracy", "its repeats", "test accuracy", "sensitivity")
+    """Return a sweep's values, its verdicts, its claims and what its curves say."""
+    kinds = [kind for kind in WEIGHTS if kind in result.verdicts]
+    compared = (f"compared by {WEIGHTS[kind]}" for kind in kinds)
+    columns = ("validation accuracy", *compared, "its repeats", "test accuracy", "sensitivity")
     header = [result.sweep.name, *columns, "specificity", "AUROC", "validation minus test"]
-    lines = [f"### {_title(result)}", "", sentence(f"The report: {result.sweep.found}"), ""]
-    lines += [*table(header, [_values(*pair) for pair in every]), ""]
-    if result.verdicts:
+    n_trained = sum(len(value.scores) for value in result.values)
+    work = f"{count(n_trained, 'training')}, {count(result.n_repeats, 'repeat')} of each value"
+    lines = [
+        *(f"### {_title(result)}", ""),
+        *(sentence(f"The report: {result.sweep.found}"), ""),
+        *(f"{work}, trained in {duration(result.seconds)}.", ""),
+        *table(header, [_cells(result, value) for value in result.values]),
+        "",
+    ]
+    for kind in kinds:
+        verdict = result.verdicts[kind]
+        said = filter(None, (verdict.headline, *_said(verdict.pairs), verdict.basis))
+        lines += [f"**On validation, by {WEIGHTS[kind]}**", "", *bullets(said), ""]
+    if result.test_pairs:
+        lines += ["**On the test**", "", *bullets(_said(result.test_pairs)), ""]
+    if result.claims:
         claims = (
-            f"{v.claim.text}: **{v.outcome}**. {' '.join(map(sentence, v.grounds))}"
-            for v in result.verdicts
+            f"{c.text}: **{c.outcome}**. {' '.join(map(sentence, c.grounds))}"
+            for c in result.claims
         )
         lines += ["**Its claims**", "", *bullets(claims), ""]
-    for where, pairs in (("validation", result.pairs), ("the test", result.test_pairs)):
-        if pairs:
-            said = (
-                f"**{p.sentence.rstrip('.')}**." if p.is_real else stopped(p.sentence)
-                for p in pairs
-            )
-            lines += [f"**Differences on {where}**", "", *bullets(said), ""]
-    if result.curves:
-        lines += [*_curves(result.curves), ""]
-    if signs := [f"{label(c.value)}: {sign}" for c, one in every if one for sign in one.signs]:
+    if curves := result.curves:
+        rows = table(curves.header, curves.rows)
+        lines += ["**The curves**", "", *rows, "", *bullets(curves.said), ""]
+    if signs := [f"{value.label}: {sign}" for value in result.values for sign in value.signs]:
         lines += ["**To be careful with**", "", *bullets(signs), ""]
     return lines
 
 
-def _values(configuration: Configuration, tested: Evaluated | None) -> list[str]:
-    scores = ", ".join(percent(score) for score in configuration.scores)
-    repeats = "; ".join(filter(None, (scores, _failures(configuration)))) or NONE
-    found = [label(configuration.value), estimate(configuration.score), repeats]
-    if tested is None:
-        return [*found, "sealed", *[NONE] * 4]
-    return [*found, *_metrics(tested.metrics), estimate(tested.gap["accuracy"])]
+def _said(pairs: Sequence[PairComparison]) -> list[str]:
+    """Return the sentence of each pair, in bold where it states a difference."""
+    texts = ((pair, stopped(pair.sentence)) for pair in pairs)
+    return [f"**{text}**" if pair.is_real else text for pair, text in texts]
 
 
-def _metrics(metrics: Mapping[str, Interval]) -> list[str]:
-    shares = [estimate(metrics[name]) for name in ("accuracy", "sensitivity", "specificity")]
-    return [*shares, estimate(metrics["auroc"], decimals=3, factor=1)]
+def _cells(result: Result, value: Value) -> list[str]:
+    compared = [estimate(v.means.get(value.label)) for v in result.verdicts.values()]
+    repeats = "; ".join(filter(None, (", ".join(map(percent, value.scores)), value.failures)))
+    found = [value.label, estimate(value.score), *compared, repeats or NONE]
+    test = test_cells(value.test) if value.test else ["sealed", *[NONE] * 3]
+    return [*found, *test, estimate(value.gap.get("accuracy"))]
 
 
-def _curves(curves: LearningCurves) -> list[str]:
-    rows = []
-    for one in curves.comparisons:
-        cells = (
-            f"{mean} ({'; '.join(bounds)})" if bounds else mean for mean, *bounds in one.cells
-        )
-        rows.append([one.heading, *cells])
-    said = bullets([*curves.outcome, *curves.about])
-    return ["**The curves**", "", *table(["curves", *curves.names], rows), "", *said]
-
-
-def _search(summary: StudySummary, evaluation: Evaluation) -> list[str]:
+def _search(search: Search) -> list[str]:
     """Return the section on the default search, whose bases are those of the reports."""
-    bases = {base.name: base.configuration for base in summary.reports}
-    rows = []
-    for one in evaluation.configurations:
-        configuration = bases.get(one.name, summary.best)
-        score = configuration.judged_score if configuration else None
-        name = one.name if one.name in bases else f"the winner, {one.name}"
-        rows.append([name, estimate(score), *_metrics(one.metrics)])
-    if ensemble := evaluation.configurations[0].ensemble:
-        name = f"its ensemble of {ensemble.n}"
-        rows.insert(1, [name, NONE, *_metrics(ensemble.metrics)])
     columns = ("test accuracy", "sensitivity", "specificity", "AUROC")
-    header = ["", f"{summary.record.score.title}, fresh repeats", *columns]
-    said = sentences(summary.finalists, summary.record) if summary.finalists else []
     return [
         "## The default search",
         "",
-        f"`hpo search --trials {SEARCH.trials} --with-baselines`: "
-        f"{len(summary.configurations)} configurations, the best {SEARCH.finalists} trained "
+        f"`{search.command}`: {count(search.n_configurations, 'configuration')}, the best trained "
         "again, the bases of the five reports with the same seeds and folds.",
         "",
-        *table(header, rows),
+        *table(["", f"{search.title}, fresh repeats", *columns], search.rows),
         "",
-        *bullets(sentence(line) for line in said),
-        *bullets(stopped(pair.sentence) for pair in evaluation.pairs),
+        *bullets(map(sentence, search.said)),
         "",
     ]
 
 
-def _facts(results: Sequence[Result]) -> list[str]:
-    data = results[0].summary.record.data
+def _facts(figures: Figures) -> list[str]:
     margins = [f"{m.amount(m.margin)} {m.unit} ({m.name})" for m in MEASURES]
-    devices = sorted({f"{r.summary.record.device} {r.summary.record.precision}" for r in results})
-    cells = distinct_cells(results)
-    n_runs = sum(len(configuration.scores) for _, configuration, _ in cells)
-    test = next((r.evaluation for r in results if r.evaluation), None)
-    images = f"{data.n_train + data.n_validation:,} images in five folds by patient and class"
-    if test:
-        images += (
-            f"; {test.n_normal} normal and {test.n_pneumonia} pneumonia test images of "
-            f"{test.n_patients} patients"
-        )
-    # Those of the runs themselves; several where they were made with several.
-    versions: dict[str, set[str]] = {}
-    for name, version in (v for r in results for one in r.versions for v in one.items()):
-        versions.setdefault(name, set()).add(version)
-    named = [f"{name} {listed(sorted(found))}" for name, found in sorted(versions.items())]
+    values = distinct_values(figures.results)
+    n_trained = sum(len(value.scores) for _, value in values)
+    versions = [f"{name} {listed(found)}" for name, found in figures.versions.items()]
     return [
-        f"Data: {data.name}, {images}; fingerprint `{data.fingerprint}`.",
-        f"{count(n_runs, 'training')} of {count(len(cells), 'configuration')}; a configuration "
-        "that several sweeps share was trained once for all.",
-        f"Device and precision: {listed(devices)}. Versions: {', '.join(named) or 'unknown'}; "
-        f"numerics {NUMERICS_VERSION}.",
-        *_INTERVALS,
+        f"Data: {figures.data}, {figures.images}; fingerprint `{figures.fingerprint}`.",
+        f"{count(n_trained, 'training')} of {count(len(values), 'configuration')}; a "
+        "configuration that several sweeps share was trained once for all, and its time counts in "
+        "each.",
+        f"Device and precision: {listed(figures.devices)}. Versions: "
+        f"{', '.join(versions) or 'unknown'}; numerics {figures.numerics}.",
+        *_HOW,
         "A claim of a report is *seen here* where the difference is real and in the claimed "
         "direction; *not seen here* where it is real the other way, or where the interval leaves "
         f"no room for a difference that matters: {', '.join(margins)}. All else is *{OPEN}*. "
@@ -224,6 +181,7 @@ def _facts(results: Sequence[Result]) -> list[str]:
         "To oscillate strongly is to fluctuate by more than a point from epoch to epoch; to "
         "overfit is to have a training accuracy, measured like validation, more than a point "
         "above it.",
-        f"Made by `make results DATA={data.name}`. It continues where it stopped, and reuses what "
-        "the run store has.",
+        f"Made by `make results DATA={figures.data}`, which continues where it stopped and reuses "
+        "what the run store has. `make results` alone writes this file again from RESULTS.json, "
+        "which has every figure.",
     ]

@@ -1,6 +1,6 @@
 """Numbers, lists and tables as Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from hpo.stats import Interval
@@ -18,6 +18,12 @@ def percent(share: float) -> str:
 def estimate(interval: Interval | None, *, decimals: int = 1, factor: float = 100) -> str:
     """Write a mean with its interval: `95.3 (94.8 to 95.8)`."""
     return interval_text(interval, "{} ({} to {})", factor, f".{decimals}f")
+
+
+def test_cells(metrics: Mapping[str, Interval]) -> list[str]:
+    """Write accuracy, sensitivity, specificity and AUROC; dashes while the test is sealed."""
+    shares = [estimate(metrics.get(name)) for name in ("accuracy", "sensitivity", "specificity")]
+    return [*shares, estimate(metrics.get("auroc"), decimals=3, factor=1)]
 
 
 def count(n: int, noun: str) -> str:

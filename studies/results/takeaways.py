@@ -1,27 +1,21 @@
 """What somebody who trains such a network should take from the sweeps, said by the results."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 from typing import Final, TypeAlias
 
-from hpo.evaluate import Evaluated
-from hpo.stats import PairComparison
-from hpo.stats.sentences import label
-from hpo.study.summary import Configuration
 from studies.results.claims import NOT_SEEN, OPEN, SEEN, TEST
+from studies.results.figures import WEIGHTS, Answer, Result, Value
 from studies.results.markdown import bullets, count, estimate, listed, percent, stopped
-from studies.results.work import Result
 
-Cell: TypeAlias = tuple[Result, Configuration, Evaluated | None]
-"""A configuration with the sweep where it first appears, and its test result."""
+Cell: TypeAlias = tuple[Result, Value]
+"""A configuration with the sweep where it first appears."""
 
-_MOST_PAIRS: Final = 3
-_POINT: Final = 0.01
-_CURVES: Final = {
-    "epochs_to_target": "Convergence",
-    "fluctuation": "Steadiness",
-    "accuracy_gap": "Overfitting",
+_ANSWERS: Final[dict[Answer, str]] = {
+    "matters": "Matters",
+    "does not matter": "Does not matter",
+    "undecided": "Undecided",
 }
 # Two single runs of one cell differ by less than this many deviations in 19 of 20 cases: the
 # repeatability limit of ISO 5725, 1.96 times the square root of 2.
@@ -32,11 +26,10 @@ _RANKS_WELL: Final = ("The model ranks test images well", "The ranking holds")
 
 def takeaways(results: Sequence[Result]) -> list[str]:
     """Return the lines of the first section."""
-    cells = distinct_cells(results)
+    cells = distinct_values(results)
     parts = (
-        _real(results, "validation", lambda r: r.pairs),
-        _real(results, "the test", lambda r: r.test_pairs),
-        _open(results),
+        _answers(results),
+        _test(results),
         _curves(results),
         _levels(cells),
         _gaps(cells),
@@ -46,68 +39,80 @@ def takeaways(results: Sequence[Result]) -> list[str]:
     return [line for part in parts if part for line in (*part, "")]
 
 
-def distinct_cells(results: Sequence[Result]) -> list[Cell]:
+def distinct_values(results: Sequence[Result]) -> list[Cell]:
     """Return every configuration once; several sweeps share some."""
     cells: dict[str, Cell] = {}
     for result in results:
-        for configuration in result.summary.configurations:
-            cell = (result, configuration, result.tested(configuration))
-            cells.setdefault(configuration.config.identity(), cell)
+        for value in result.values:
+            cells.setdefault(value.identity, (result, value))
     return list(cells.values())
 
 
-def _real(
-    results: Sequence[Result],
-    where: str,
-    pairs_of: Callable[[Result], Sequence[PairComparison]],
-) -> list[str]:
-    """Say which hyperparameters made a significant difference, the largest first."""
-    judged = [(result, pairs) for result in results if (pairs := pairs_of(result))]
-    if not judged:
-        return []
-    found = [(result, real) for result, pairs in judged if (real := _largest_first(pairs))]
-    found.sort(key=lambda item: -_size(item[1][0]))
-    head = f"**What made a real difference on {where}: {len(found)} of {len(judged)} sweeps.**"
-    items = []
-    for result, pairs in found:
-        shown = "; ".join(pair.sentence.rstrip(".") for pair in pairs[:_MOST_PAIRS])
-        n_more = len(pairs) - _MOST_PAIRS
-        items.append(stopped(f"{_place(result)}: {shown}" + f"; and {n_more} more" * (n_more > 0)))
-    return [head, "", *bullets(items)] if items else [head]
-
-
-def _open(results: Sequence[Result]) -> list[str]:
-    """Say which sweeps show no difference on validation, and how large one could still be."""
-    limits = []
+def _answers(results: Sequence[Result]) -> list[str]:
+    """Say what to do with each hyperparameter: choose it, leave it, or expect no answer."""
+    by_answer: dict[Answer, list[Result]] = {answer: [] for answer in _ANSWERS}
     for result in results:
-        bounds = [
-            (p.low, p.high) for p in result.pairs if p.low is not None and p.high is not None
-        ]
-        if bounds and not any(pair.is_real for pair in result.pairs):
-            limits.append((max(abs(bound) for pair in bounds for bound in pair), _place(result)))
-    if not limits:
+        if result.verdict and result.verdict.headline:
+            by_answer[result.verdict.answer].append(result)
+    do = {
+        "matters": "choose with care: {}",
+        "does not matter": "leave at any of the values tried: {}",
+        "undecided": "do not tune by a few trainings, which cannot tell the values apart: {}",
+    }
+    said = [do[answer].format(_named(found)) for answer, found in by_answer.items() if found]
+    if not said:
         return []
-    items = [
-        f"{place}: if there is a difference, it is at most {percent(limit)} points."
-        for limit, place in sorted(limits, key=lambda item: item[0])
-    ]
-    n_small = sum(limit < _POINT for limit, _ in limits)
-    head = (
-        f"**What remains open on validation: {len(limits)} of {len(results)} sweeps.** Where the "
-        f"intervals leave no room for a difference of a point ({n_small} of them), the choice "
-        "does not matter; elsewhere there may be a difference that these trainings cannot show."
+    lines = [f"**If you train such a network**: {'; '.join(said)}."]
+    for answer, found in by_answer.items():
+        lines += ["", f"**{_ANSWERS[answer]}: {len(found)} of {len(results)} sweeps.**"]
+        lines += ["", *bullets(map(_said, found))] if found else []
+    return lines
+
+
+def _named(results: Sequence[Result]) -> str:
+    """Write `loss (report A), batch_size (reports C and E)`."""
+    reports: dict[str, list[str]] = {}
+    for result in results:
+        reports.setdefault(result.sweep.name, []).append(result.sweep.report)
+    return ", ".join(
+        f"{name} ({'report' if len(found) == 1 else 'reports'} {listed(found)})"
+        for name, found in reports.items()
     )
-    return [head, "", *bullets(items)]
+
+
+def _said(result: Result) -> str:
+    """Say what a sweep found, and where the other weights say something else."""
+    assert result.verdict
+    others = [
+        f"By the {WEIGHTS[kind]}: {verdict.headline}"
+        for kind, verdict in result.verdicts.items()
+        if verdict.headline and verdict.answer != result.verdict.answer
+    ]
+    first = f"{_place(result)}, {count(result.n_repeats, 'repeat')}: {result.verdict.headline}"
+    return " ".join((first, *others))
+
+
+def _test(results: Sequence[Result]) -> list[str]:
+    """Say which differences the test shows, the largest of each sweep."""
+    tested = [result for result in results if result.test_pairs]
+    if not tested:
+        return []
+    items = []
+    for result in tested:
+        real = [pair for pair in result.test_pairs if pair.is_real]
+        if real:
+            largest = max(real, key=lambda pair: abs(pair.difference or 0.0))
+            items.append(stopped(f"{_place(result)}: {largest.sentence}"))
+    head = f"**Different on the test: {len(items)} of {len(tested)} sweeps.**"
+    return [head, "", *bullets(items)] if items else [head]
 
 
 def _curves(results: Sequence[Result]) -> list[str]:
     """Say which differences of the curves are significant: the largest of each, by measure."""
     real: dict[str, list[str]] = {}
     for result in results:
-        for one in result.curves.comparisons if result.curves else ():
-            if one.name in _CURVES and (pairs := _largest_first(one.pairs)):
-                texts = real.setdefault(_CURVES[one.name], [])
-                texts.append(f"{_place(result)}, {pairs[0].sentence.rstrip('.')}")
+        for name, text in result.curves.largest.items() if result.curves else ():
+            real.setdefault(name, []).append(f"{_place(result)}, {text.rstrip('.')}")
     if not real:
         return []
     head = "**What is real of the curves**, the largest difference of each sweep:"
@@ -116,7 +121,7 @@ def _curves(results: Sequence[Result]) -> list[str]:
 
 def _levels(cells: Sequence[Cell]) -> list[str]:
     """Say how good these networks are at all, compared with a model that needs no network."""
-    scored = [(mean, r, c) for r, c, _ in cells if c.score and (mean := c.score.mean) is not None]
+    scored = [(mean, r, v) for r, v in cells if v.score and (mean := v.score.mean) is not None]
     if not scored:
         return []
     means = [mean for mean, *_ in scored]
@@ -126,9 +131,9 @@ def _levels(cells: Sequence[Cell]) -> list[str]:
         f"**How good they get.** Over {count(len(scored), 'configuration')} the validation "
         f"accuracy is {percent(min(means))} to {percent(max(means))} %, the median "
         f"{percent(median(means))} %; the best mean is that of report {sweep.report}, "
-        f"{sweep.name} {label(best.value)}: {estimate(best.score)} %."
+        f"{sweep.name} {best.label}: {estimate(best.score)} %."
     )
-    if baselines := result.summary.baselines:
+    if baselines := result.baselines:
         named = [f"{name} {percent(value)} %" for name, value in baselines.items()]
         n_above = sum(mean > max(baselines.values()) for mean in means)
         text += (
@@ -140,13 +145,13 @@ def _levels(cells: Sequence[Cell]) -> list[str]:
 
 def _gaps(cells: Sequence[Cell]) -> list[str]:
     """Say how far the test lies below validation, and whether threshold or ranking fail."""
-    tested = [(result, one) for result, _, one in cells if one]
+    tested = [(result, value) for result, value in cells if value.test]
     gaps = [m for _, one in tested if (m := one.gap["accuracy"].mean) is not None]
     if not gaps:
         return []
-    every = [one for _, one in tested]
+    every = [value for _, value in tested]
     auroc, sensitivity, specificity = (
-        fmean(m for one in every if (m := one.metrics[name].mean) is not None)
+        fmean(m for one in every if (m := one.test[name].mean) is not None)
         for name in ("auroc", "sensitivity", "specificity")
     )
     auroc_gap = fmean(m for one in every if (m := one.gap["auroc"].mean) is not None)
@@ -160,7 +165,7 @@ def _gaps(cells: Sequence[Cell]) -> list[str]:
         f"{percent(specificity)} %."
     )
     reasons = [
-        f"report {result.sweep.report}, {result.sweep.name} {label(one.value)}: {note}"
+        f"report {result.sweep.report}, {result.sweep.name} {one.label}: {note}"
         for result, one in tested
         for note in one.notes
         if note.startswith(_RANKS_WELL)
@@ -182,8 +187,8 @@ def _gaps(cells: Sequence[Cell]) -> list[str]:
 
 def _repeatability(results: Sequence[Result], cells: Sequence[Cell]) -> list[str]:
     """Say how much one cell moves from run to run, compared with what the winners lead by."""
-    scores = [c.score.deviation for _, c, _ in cells if c.score]
-    tests = [one.metrics["accuracy"].deviation for *_, one in cells if one]
+    scores = [value.score.deviation for _, value in cells if value.score]
+    tests = [value.test["accuracy"].deviation for _, value in cells if value.test]
     limits = [
         f"{percent(limit)} points on {where}"
         for where, deviations in (("validation", scores), ("the test", tests))
@@ -199,10 +204,9 @@ def _repeatability(results: Sequence[Result], cells: Sequence[Cell]) -> list[str
     leads = []
     for result in results:
         figures = sorted(result.sweep.figures.values(), reverse=True)
-        deviations = [c.score.deviation for c in result.summary.configurations if c.score]
+        deviations = [value.score.deviation for value in result.values if value.score]
         if result.sweep.split == TEST:
-            every = result.evaluation.configurations if result.evaluation else ()
-            deviations = [one.metrics["accuracy"].deviation for one in every]
+            deviations = [v.test["accuracy"].deviation for v in result.values if v.test]
         limit = _limit(deviations)
         # The lead of a report's winner, where there is one, and what two results as made there
         # differ by here.
@@ -220,23 +224,15 @@ def _repeatability(results: Sequence[Result], cells: Sequence[Cell]) -> list[str
 
 
 def _claims(results: Sequence[Result]) -> list[str]:
-    verdicts = [(result, verdict) for result in results for verdict in result.verdicts]
-    if not verdicts:
+    claims = [(result.sweep.report, claim) for result in results for claim in result.claims]
+    if not claims:
         return []
     items = []
     for outcome in (SEEN, NOT_SEEN, OPEN):
-        texts = [f"{r.sweep.report}: {v.claim.text}" for r, v in verdicts if v.outcome == outcome]
+        texts = [f"{report}: {claim.text}" for report, claim in claims if claim.outcome == outcome]
         items.append(f"**{outcome}** ({len(texts)}): {'; '.join(texts) or 'none'}.")
-    head = f"**What became of the reports' {count(len(verdicts), 'claim')}.**"
+    head = f"**What became of the reports' {count(len(claims), 'claim')}.**"
     return [head, "", *bullets(items)]
-
-
-def _largest_first(pairs: Iterable[PairComparison]) -> list[PairComparison]:
-    return sorted((pair for pair in pairs if pair.is_real), key=lambda pair: -_size(pair))
-
-
-def _size(pair: PairComparison) -> float:
-    return abs(pair.difference or 0.0)
 
 
 def _limit(deviations: Iterable[float | None]) -> float | None:

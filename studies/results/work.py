@@ -1,23 +1,21 @@
 """Every sweep to its end; then its test, opened on record, and its claims, checked."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from hpo.cli.work import train
-from hpo.config import Scalar
-from hpo.evaluate import Evaluated, Evaluation, check_test, open_test
+from hpo.evaluate import Evaluation, check_test, open_test
 from hpo.evaluate.learning_curves import LearningCurves, compare_curves
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid
 from hpo.run.session import open_session
 from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep
-from hpo.storage.opening import open_storage, quiet_optuna
-from hpo.storage.paths import runs_folder
+from hpo.stats.sentences import label
+from hpo.storage.opening import quiet_optuna
 from hpo.storage.runs import RunStore
-from hpo.study import study as studies
-from hpo.study.gathering import summarize
-from hpo.study.summary import Configuration, StudySummary
+from hpo.study.summary import Configuration, StudySummary, sentences
+from hpo.training.engine import NUMERICS_VERSION
 from studies.results.claims import (
     CONVERGENCE,
     FLUCTUATION,
@@ -26,45 +24,29 @@ from studies.results.claims import (
     TRAINING_LOSS,
     VALIDATION,
     VALIDATION_LOSS,
-    Verdict,
     check,
 )
+from studies.results.figures import (
+    Checked,
+    Curves,
+    Figures,
+    Result,
+    Search,
+    Value,
+    Verdict,
+    Weights,
+)
+from studies.results.markdown import NONE, estimate, test_cells
 from studies.results.reports import Sweep
 
 SEARCH = SearchSettings(trials=50, finalists=5, final_repeats=5, with_baselines=True)
 
 _COMMAND: Final = "python -m studies.results"
 _CURVES: Final = {
-    "epochs_to_target": CONVERGENCE,
-    "fluctuation": FLUCTUATION,
-    "accuracy_gap": GAP,
+    "epochs_to_target": ("Convergence", CONVERGENCE),
+    "fluctuation": ("Steadiness", FLUCTUATION),
+    "accuracy_gap": ("Overfitting", GAP),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """A sweep with everything that is known of it. `evaluation` is None while it is sealed."""
-
-    sweep: Sweep
-    summary: StudySummary
-    evaluation: Evaluation | None
-    curves: LearningCurves | None
-    verdicts: tuple[Verdict, ...]
-    versions: tuple[Mapping[str, str], ...]
-
-    @property
-    def pairs(self) -> tuple[PairComparison, ...]:
-        """What validation says of each pair of values."""
-        return self.summary.verdict.pairs if self.summary.verdict else ()
-
-    @property
-    def test_pairs(self) -> tuple[PairComparison, ...]:
-        """What the test says of each pair of values."""
-        return self.evaluation.pairs if self.evaluation else ()
-
-    def tested(self, configuration: Configuration) -> Evaluated | None:
-        """Return what the test says of a configuration."""
-        return self.evaluation.of(configuration) if self.evaluation else None
 
 
 def prepare(sweeps: Sequence[Sweep], settings: Settings) -> list[tuple[Sweep, Plan]]:
@@ -80,64 +62,61 @@ def prepare(sweeps: Sequence[Sweep], settings: Settings) -> list[tuple[Sweep, Pl
     return tasks
 
 
-def finish(tasks: Sequence[tuple[Sweep, Plan]]) -> list[Result]:
-    """Train what is missing, sweep by sweep, then open the tests.
+def finish(tasks: Sequence[tuple[Sweep, Plan]], search: Plan | None = None) -> Figures:
+    """Train what is missing and open the tests, sweep by sweep; then the same of the search.
+
+    Each is a study in the database: what is trained is not trained again.
 
     Raises:
         HpoError: a sweep cannot be trained or evaluated.
     """
     quiet_optuna()
-    ahead = [(sweep, plan) for sweep, plan in tasks if not _is_complete(plan)]
-    for number, (sweep, plan) in enumerate(ahead, start=1):
-        print(f"{sweep.key}, {number} of {len(ahead)}", file=sys.stderr, flush=True)
-        with open_session(plan) as session:
-            train(session, is_quiet=False)
-    return [_tell(sweep, plan) for sweep, plan in tasks]
+    results: list[Result] = []
+    devices: set[str] = set()
+    versions: dict[str, set[str]] = {}
+    n_test = ""
+    for number, (sweep, plan) in enumerate(tasks, start=1):
+        title = f"{sweep.key}, {number} of {len(tasks)}"
+        summary, evaluation, runs = _finish(plan, title)
+        curves = compare_curves(summary, runs)
+        results.append(conclude(sweep, summary, evaluation=evaluation, curves=curves))
+        devices.add(f"{summary.record.device} {summary.record.precision}")
+        for name in [r.run for c in summary.configurations for r in c.repeats if r.run]:
+            run = runs.read(name)
+            for library, version in run.versions.items() if run else ():
+                versions.setdefault(library, set()).add(version)
+        if evaluation:
+            n_test = (
+                f"; {evaluation.n_normal} normal and {evaluation.n_pneumonia} pneumonia test "
+                f"images of {evaluation.n_patients} patients"
+            )
+    data = tasks[0][1].record.data
+    n_images = data.n_train + data.n_validation
+    return Figures(
+        data=data.name,
+        is_phantom=data.is_phantom,
+        images=f"{n_images:,} images in five folds by patient and class{n_test}",
+        fingerprint=data.fingerprint,
+        devices=tuple(sorted(devices)),
+        versions={name: tuple(sorted(found)) for name, found in sorted(versions.items())},
+        numerics=NUMERICS_VERSION,
+        results=tuple(results),
+        search=_search(*_finish(search, "the default search")[:2]) if search else None,
+    )
 
 
-def finish_search(plan: Plan) -> tuple[StudySummary, Evaluation]:
-    """Train what a search lacks, then open its test for the winner and the bases.
-
-    Raises:
-        HpoError: something cannot be trained or evaluated.
-    """
-    print("the default search", file=sys.stderr, flush=True)
+def _finish(plan: Plan, title: str) -> tuple[StudySummary, Evaluation | None, RunStore]:
+    """Train what a study lacks, and open its test if nothing is missing then."""
+    print(title, file=sys.stderr, flush=True)
     with open_session(plan) as session:
         train(session, is_quiet=False)
-    storage = open_storage(plan.storage, create=False)
-    study = studies.open_study(storage, plan.name)
-    evaluation = open_test(study, storage, command=_COMMAND, dataset=plan.dataset)
-    return summarize(study, storage_url=storage.url), evaluation
-
-
-def _is_complete(plan: Plan) -> bool:
-    storage = open_storage(plan.storage)
-    study = studies.find(storage, plan.name)
-    if study is None:
-        return False
-    every = summarize(study, storage_url=storage.url).configurations
-    return bool(every) and all(
-        c.state == "complete" and len(c.repeats) >= plan.goal.n_repeats for c in every
-    )
-
-
-def _tell(sweep: Sweep, plan: Plan) -> Result:
-    """Open the test of a sweep if it is complete, and say what is known of it."""
-    storage = open_storage(plan.storage, create=False)
-    study = studies.open_study(storage, plan.name)
-    summary = summarize(study, storage_url=storage.url)
-    evaluation = None
-    if all(c.state == "complete" for c in summary.configurations):
-        evaluation = open_test(study, storage, command=_COMMAND, dataset=plan.dataset)
-    runs = RunStore(runs_folder(storage.url))
-    names = [r.run for c in summary.configurations for r in c.repeats if r.run]
-    return conclude(
-        sweep,
-        summary,
-        evaluation=evaluation,
-        curves=compare_curves(summary, runs),
-        versions=[run.versions for name in names if (run := runs.read(name))],
-    )
+        summary, evaluation = session.summary(), None
+        is_grid = summary.record.kind == "grid"
+        if not is_grid or all(c.state == "complete" for c in summary.configurations):
+            evaluation = open_test(
+                session.study, session.storage, command=_COMMAND, dataset=plan.dataset
+            )
+        return summary, evaluation, session.runs
 
 
 def conclude(
@@ -146,33 +125,73 @@ def conclude(
     *,
     evaluation: Evaluation | None,
     curves: LearningCurves | None,
-    versions: Sequence[Mapping[str, str]] = (),
 ) -> Result:
     """Check what a report claims against what its sweep gave here."""
+    every = summary.configurations
     pairs: dict[str, Sequence[PairComparison]] = {}
-    values: dict[str, Mapping[Scalar, Interval]] = {}
+    intervals: dict[str, Mapping[Hashable, Interval]] = {}
     if summary.verdict:
         pairs[VALIDATION.name] = summary.verdict.pairs
-        values[VALIDATION.name] = {c.value: c.score for c in summary.configurations if c.score}
+        intervals[VALIDATION.name] = {c.value: c.score for c in every if c.score}
     for split, measure in (("train", TRAINING_LOSS), ("validation", VALIDATION_LOSS)):
-        losses = {c.value: _log_losses(c, split) for c in summary.configurations}
+        losses = {c.value: _log_losses(c, split) for c in every}
         kind = ScoreKind("minimize", is_share=False, margin=measure.margin)
         found = compare_sweep(losses, overlap=summary.record.data.overlap, kind=kind)
         pairs[measure.name] = found.pairs
     if evaluation:
         pairs[TEST.name] = evaluation.pairs
-        values[TEST.name] = {e.value: e.metrics["accuracy"] for e in evaluation.configurations}
+        intervals[TEST.name] = {e.value: e.metrics["accuracy"] for e in evaluation.configurations}
     for one in curves.comparisons if curves else ():
         if one.name in _CURVES:
-            name = _CURVES[one.name].name
-            pairs[name], values[name] = one.pairs, one.intervals
+            name = _CURVES[one.name][1].name
+            pairs[name], intervals[name] = one.pairs, one.intervals
+    outcomes = ((claim, check(claim, pairs, intervals)) for claim in sweep.claims)
     return Result(
-        sweep=sweep,
-        summary=summary,
-        evaluation=evaluation,
-        curves=curves,
-        verdicts=tuple(check(claim, pairs, values) for claim in sweep.claims),
-        versions=tuple(versions),
+        key=sweep.key,
+        n_repeats=summary.goal.n_repeats,
+        seconds=sum(r.seconds or 0.0 for c in every for r in c.repeats),
+        values=tuple(_value(c, evaluation) for c in every),
+        verdicts=_verdicts(summary),
+        test_pairs=evaluation.pairs if evaluation else (),
+        claims=tuple(
+            Checked(text=claim.text, outcome=outcome, grounds=grounds)
+            for claim, (outcome, grounds) in outcomes
+        ),
+        curves=_curves(curves) if curves else None,
+        baselines=summary.baselines,
+    )
+
+
+def _verdicts(summary: StudySummary) -> dict[Weights, Verdict]:
+    verdict = summary.verdict
+    if verdict is None:
+        return {}
+    return {
+        "last": Verdict(
+            headline=summary.headline,
+            pairs=verdict.pairs,
+            means={label(value): mean for value, mean in verdict.values.items()},
+            basis=verdict.basis,
+        )
+    }
+
+
+def _value(configuration: Configuration, evaluation: Evaluation | None) -> Value:
+    tested = evaluation.of(configuration) if evaluation else None
+    failed = [r for r in configuration.repeats if r.state == "failed"]
+    reasons = dict.fromkeys((r.reason or "the reason is not known").rstrip(".") for r in failed)
+    about = f"{len(failed)} of {len(configuration.repeats)} repeats failed: {'; '.join(reasons)}"
+    return Value(
+        label=label(configuration.value),
+        identity=configuration.config.identity(),
+        score=configuration.score,
+        scores=configuration.scores,
+        n_failed=len(failed),
+        failures=about if failed else "",
+        test=tested.metrics if tested else {},
+        gap=tested.gap if tested else {},
+        notes=tested.notes if tested else (),
+        signs=tested.signs if tested else (),
     )
 
 
@@ -180,3 +199,46 @@ def _log_losses(configuration: Configuration, split: str) -> list[float | None]:
     """Return the log loss of the kept weights, which all losses have in common, by repeat."""
     by_repeat = {r.repeat: r.metrics.get(split, {}).get("log_loss") for r in configuration.repeats}
     return [by_repeat.get(i) for i in range(max(by_repeat, default=-1) + 1)]
+
+
+def _curves(found: LearningCurves) -> Curves:
+    rows = []
+    for one in found.comparisons:
+        cells = (
+            f"{mean} ({'; '.join(bounds)})" if bounds else mean for mean, *bounds in one.cells
+        )
+        rows.append((one.heading, *cells))
+    largest = {
+        _CURVES[one.name][0]: max(real, key=lambda pair: abs(pair.difference or 0.0)).sentence
+        for one in found.comparisons
+        if one.name in _CURVES and (real := [pair for pair in one.pairs if pair.is_real])
+    }
+    return Curves(
+        header=("curves", *found.names),
+        rows=tuple(rows),
+        said=(*found.outcome, *found.about),
+        largest=largest,
+    )
+
+
+def _search(summary: StudySummary, evaluation: Evaluation | None) -> Search | None:
+    """Return what the default search found, beside the bases of the reports."""
+    if evaluation is None:
+        return None
+    bases = {base.name: base.configuration for base in summary.reports}
+    rows = []
+    for one in evaluation.configurations:
+        configuration = bases.get(one.name, summary.best)
+        score = configuration.judged_score if configuration else None
+        name = one.name if one.name in bases else f"the winner, {one.name}"
+        rows.append((name, estimate(score), *test_cells(one.metrics)))
+    if ensemble := evaluation.configurations[0].ensemble:
+        rows.insert(1, (f"its ensemble of {ensemble.n}", NONE, *test_cells(ensemble.metrics)))
+    said = sentences(summary.finalists, summary.record) if summary.finalists else []
+    return Search(
+        command=f"hpo search --trials {SEARCH.trials} --with-baselines",
+        title=summary.record.score.title,
+        n_configurations=len(summary.configurations),
+        rows=tuple(rows),
+        said=(*said, *(pair.sentence for pair in evaluation.pairs)),
+    )

@@ -1,4 +1,7 @@
-"""`python -m studies.scores --data PATH --medmnist FILE`: train and write SCORES.md."""
+"""`python -m studies.scores --data PATH --medmnist FILE`: train, write SCORES.json and SCORES.md.
+
+Without both options the .md is written again from the .json.
+"""
 
 import argparse
 import os
@@ -15,20 +18,24 @@ from hpo.errors import HpoError
 from hpo.files import write_atomic
 from hpo.storage.runs import Run
 from hpo.storage.url import DEFAULT_URL
-from studies.scores.document import choose, document
+from studies.scores.document import Findings, choose, document, read_findings, to_json
 from studies.scores.rules import Judged, gather, halves, judge
 from studies.scores.work import SHIFTS, Part, train, write_shifted_phantom
 
 NAMES: Final = ("x-rays", "medmnist", "phantom")
 SCORES: Final = Path(__file__).parents[1] / "SCORES.md"
+_HINT: Final = "Give another file with --out."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command and return its exit code."""
     asked = _parser().parse_args(arguments)
     try:
-        parts = {part: train(part, storage=asked.storage) for part in _parts(asked)}
-        _write(parts, is_open=asked.open, out=asked.out)
+        figures = asked.out.with_suffix(".json")
+        if asked.data or asked.medmnist:
+            parts = {part: train(part, storage=asked.storage) for part in _parts(asked)}
+            write_atomic(figures, to_json(_judge(parts, is_open=asked.open)), hint=_HINT)
+        write_atomic(asked.out, document(read_findings(figures)).encode(), hint=_HINT)
     except HpoError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
@@ -41,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m studies.scores", description=__doc__)
     add = parser.add_argument
-    add("--data", type=Path, default=os.environ.get("HPO_DATA"), help="the X-rays (HPO_DATA)")
+    add("--data", type=Path, help="the X-rays")
     add("--medmnist", type=Path, help="PneumoniaMNIST's file, or one like it")
     add("--configurations", type=int, default=300, help="fewer for a quick try")
     add("--without-phantom", action="store_true", help="for now; the same command adds it")
@@ -63,8 +70,8 @@ def _parts(asked: argparse.Namespace) -> Iterator[Part]:
         yield Part(name="phantom", data=phantom, n_configurations=n, n_repeats=1)
 
 
-def _write(parts: dict[Part, list[list[Run]]], *, is_open: bool, out: Path) -> None:
-    tables: dict[str, list[Judged]] = {}
+def _judge(parts: dict[Part, list[list[Run]]], *, is_open: bool) -> Findings:
+    tables: dict[str, tuple[Judged, ...]] = {}
     notes: dict[str, str] = {}
     for part, trained in parts.items():
         dataset = load(part.data)
@@ -73,7 +80,7 @@ def _write(parts: dict[Part, list[list[Run]]], *, is_open: bool, out: Path) -> N
                 if half == "kept_back" and not is_open:
                     continue
                 title = f"{part.name}{shift}, {half.replace('_', ' ')}"
-                tables[title] = judge(trained, gather(trained, dataset, chosen))
+                tables[title] = tuple(judge(trained, gather(trained, dataset, chosen)))
                 notes[title] = (
                     f"{len(trained)} configurations, {part.n_repeats} trainings of each, "
                     f"{len(chosen)} test images. By the plan's rule this table would choose "
@@ -81,8 +88,7 @@ def _write(parts: dict[Part, list[list[Run]]], *, is_open: bool, out: Path) -> N
                 )
                 print(title, notes[title], file=sys.stderr, flush=True)
     there = {part.name for part in parts}
-    text = document(tables, notes, [name for name in NAMES if name not in there])
-    write_atomic(out, text.encode(), hint="Give another file with --out.")
+    return Findings(tables, notes, tuple(name for name in NAMES if name not in there))
 
 
 def _tests(part: Part, n_test: int) -> Iterator[tuple[str, NDArray[np.int64]]]:

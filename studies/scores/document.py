@@ -1,9 +1,14 @@
 """SCORES.md: the plan, a table for each data set and half of its test, and what follows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from pydantic import TypeAdapter, ValidationError
+
 import studies.scores
+from hpo.errors import UsageError, first_fault
 from hpo.study.score import DEFAULT_METRICS, SCORES
 from studies.scores.rules import N_DRAWS, SEARCH_SIZE, TARGETS, Estimate, Judged
 
@@ -11,25 +16,57 @@ _HEAD: Final = """\
 # Which score chooses models that hold up on images from elsewhere
 
 `python -m studies.scores --data CHEST_XRAY --medmnist FILE.npz --open` trains what is missing and
-writes this file; with the same run store it is the same file.
+writes this file, and its figures into SCORES.json, from which `python -m studies.scores` writes it
+again.
 
 ## The plan, as it stood before the first training
 """
 
 
-def document(
-    tables: Mapping[str, Sequence[Judged]], notes: Mapping[str, str], missing: Sequence[str]
-) -> str:
-    """Return the page: a table for each title, with a note on what it is made from.
+@dataclass(frozen=True)
+class Findings:
+    """Every rule judged, by the title of the test; a note says what that is made from.
 
     `missing` names the data sets of the plan that are not there yet.
     """
+
+    tables: Mapping[str, tuple[Judged, ...]]
+    notes: Mapping[str, str]
+    missing: tuple[str, ...]
+
+
+_FINDINGS: Final = TypeAdapter(Findings)
+
+
+def to_json(findings: Findings) -> bytes:
+    """Return the findings as a JSON document."""
+    return _FINDINGS.dump_json(findings, indent=1) + b"\n"
+
+
+def read_findings(path: Path) -> Findings:
+    """Read what `to_json` wrote.
+
+    Raises:
+        UsageError: it is not there, or is not such a document.
+    """
+    try:
+        return _FINDINGS.validate_json(path.read_bytes())
+    except OSError:
+        raise UsageError(
+            f"There are no findings in {path} yet: give --data or --medmnist."
+        ) from None
+    except ValidationError as error:
+        raise UsageError(f"{path} cannot be read: {first_fault(error)}") from None
+
+
+def document(findings: Findings) -> str:
+    """Return the page: a table for each title."""
     plan = (studies.scores.__doc__ or "").split(" is told here:\n")[-1]
-    parts = [_HEAD, plan.strip(), "## What came out", _summary(tables)]
-    for title, judged in tables.items():
-        parts += [f"### {title}", notes[title], _table(judged)]
-    if missing:
-        parts.append(f"Not trained yet: {', '.join(missing)}.")
+    parts = [_HEAD, plan.strip(), "## What came out", _summary(findings.tables)]
+    for title, judged in findings.tables.items():
+        parts += [f"### {title}", findings.notes[title], _table(judged)]
+    if findings.missing:
+        parts.append(f"Not trained yet: {', '.join(findings.missing)}.")
     return "\n\n".join(parts) + "\n"
 
 
