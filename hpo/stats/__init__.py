@@ -10,14 +10,7 @@ bootstrap   their intervals over patients
 """
 
 from hpo.stats.bootstrap import bootstrap_by_patient
-from hpo.stats.compare import (
-    MOST_LOOKS,
-    Answers,
-    compare_best,
-    compare_pairs,
-    compare_sweep,
-    level_of_looks,
-)
+from hpo.stats.compare import MOST_LOOKS, Answers, compare_sweep, level_of_looks
 from hpo.stats.images import Statistic, auroc, difference_of, mcnemar, share
 from hpo.stats.intervals import Interval, mean_interval, wilson
 from hpo.stats.records import ACCURACY, PairComparison, ScoreKind, SweepComparison
@@ -34,8 +27,6 @@ __all__ = [
     "SweepComparison",
     "auroc",
     "bootstrap_by_patient",
-    "compare_best",
-    "compare_pairs",
     "compare_sweep",
     "difference_of",
     "headline",

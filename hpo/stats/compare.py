@@ -47,6 +47,8 @@ class Answers:
 def compare_sweep(
     scores: Mapping[V, Scores],
     *,
+    pairs: Sequence[tuple[V, V]] | None = None,
+    most: int | None = None,
     overlap: float = 0.0,
     level: float = 0.95,
     kind: ScoreKind = ACCURACY,
@@ -63,77 +65,21 @@ def compare_sweep(
     change by less than one of them; `step` says the same of other scores. `answers` tell what the
     images decide; without them it is bounded from above.
 
+    Only `pairs` are compared, and corrected for, where they are given. Of more than `most` values
+    those with the best means are, corrected for every pair of all: these very scores say which are
+    best, and the lead of a lucky one would now and then be called real.
+
     Raises:
         UsageError: level not between 0 and 1, or overlap below 0.
     """
-    return compare_pairs(
-        scores,
-        tuple(combinations(scores, 2)),
-        overlap=overlap,
-        level=level,
-        kind=kind,
-        n_images=n_images,
-        step=step,
-        answers=answers,
-    )
-
-
-def level_of_looks(n_looks: int) -> float:
-    """Return the level of each of so many comparisons that all of them together hold 95 %."""
-    return 1 - _POCOCK[min(n_looks, MOST_LOOKS) - 1]
-
-
-def compare_best(
-    scores: Mapping[V, Scores],
-    *,
-    most: int,
-    overlap: float = 0.0,
-    level: float = 0.95,
-    kind: ScoreKind = ACCURACY,
-    n_images: int | None = None,
-) -> SweepComparison:
-    """Compare the values with the best means, at most so many, corrected for every pair of all.
-
-    These very scores say which are best: corrected for the pairs of the best alone, the lead of
-    a lucky one would now and then be called real.
-    """
-    table = _table(scores)
-    sign = 1 if kind.direction == "maximize" else -1
-    means = {v: sign * float(np.nanmean(a)) for v, a in table.items() if np.isfinite(a).any()}
-    best = set(sorted(means, key=lambda value: -means[value])[:most])
-    n_pairs = math.comb(len(means), 2)
-    chosen = {value: array for value, array in scores.items() if value in best}
-    pairs = tuple(combinations(chosen, 2))
-    found = compare_pairs(
-        chosen,
-        pairs,
-        overlap=overlap,
-        level=level,
-        kind=kind,
-        n_images=n_images,
-        n_tests=n_pairs,
-    )
-    return replace(found, n_left_out=n_pairs - len(found.pairs))
-
-
-def compare_pairs(
-    scores: Mapping[V, Scores],
-    pairs: Sequence[tuple[V, V]],
-    *,
-    overlap: float = 0.0,
-    level: float = 0.95,
-    kind: ScoreKind = ACCURACY,
-    n_images: int | None = None,
-    step: float = 0.0,
-    answers: Answers | None = None,
-    n_tests: int | None = None,
-) -> SweepComparison:
-    """Compare only these pairs of values, as `compare_sweep` does all; corrected for so many.
-
-    `n_tests` says that these pairs were chosen by their scores among so many.
-    """
     check_level_and_overlap(level, overlap)
-    table = _table(scores)
+    table, n_tests = _table(scores), None
+    if most is not None and len(table) > most:
+        sign = 1 if kind.direction == "maximize" else -1
+        means = {v: sign * float(np.nanmean(a)) for v, a in table.items() if np.isfinite(a).any()}
+        best = set(sorted(means, key=lambda value: -means[value])[:most])
+        table, n_tests = {v: a for v, a in table.items() if v in best}, math.comb(len(means), 2)
+    pairs = list(combinations(table, 2)) if pairs is None else pairs
     values = list(table)
     indices = np.array([[values.index(a), values.index(b)] for a, b in pairs], dtype=np.intp)
     share = overlap / (1 + overlap)
@@ -167,8 +113,14 @@ def compare_pairs(
     return SweepComparison(
         values={v: mean_interval(s, level=level, overlap=overlap) for v, s in table.items()},
         pairs=tuple(found),
+        n_left_out=n_tests - len(found) if n_tests else 0,
         kind=kind,
     )
+
+
+def level_of_looks(n_looks: int) -> float:
+    """Return the level of each of so many comparisons that all of them together hold 95 %."""
+    return 1 - _POCOCK[min(n_looks, MOST_LOOKS) - 1]
 
 
 def _table(scores: Mapping[V, Scores]) -> dict[V, Floats]:

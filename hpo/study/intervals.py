@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 from typing import Final
 
 from hpo.config import Scalar
 from hpo.stats import (
     Interval,
     SweepComparison,
-    compare_best,
-    compare_pairs,
+    compare_sweep,
     level_of_looks,
     mean_interval,
     wilson,
@@ -69,17 +67,15 @@ def compare(
         by_repeat = {r.repeat: r for r in configuration.repeats}
         repeats[name] = [by_repeat.get(i) for i in range(first, max(by_repeat, default=-1) + 1)]
     level = level_of_looks(n_looks)
-    if pairs is None and len(repeats) > _MOST_COMPARED:
-        return compare_best(
-            gather_evidence(repeats, record.score, None).scores,
-            most=_N_BEST,
-            overlap=record.data.overlap,
-            level=level,
-            kind=record.score.kind,
-            n_images=record.data.n_validation,
-        )
-    pairs = list(combinations(repeats, 2)) if pairs is None else pairs
-    found = compare_repeats(repeats, pairs, record, runs=runs, level=level)
+    is_large = pairs is None and len(repeats) > _MOST_COMPARED
+    found = compare_repeats(
+        repeats,
+        pairs,
+        record,
+        runs=None if is_large else runs,
+        level=level,
+        most=_N_BEST if is_large else None,
+    )
     if n_looks == 1:
         return found
     looks = (
@@ -91,17 +87,22 @@ def compare(
 
 def compare_repeats(
     repeats: Mapping[Name, Sequence[Repeat | None]],
-    pairs: Sequence[tuple[Name, Name]],
+    pairs: Sequence[tuple[Name, Name]] | None,
     record: StudyRecord,
     *,
     runs: RunStore | None,
     level: float = 0.95,
+    most: int | None = None,
 ) -> SweepComparison:
-    """Compare pairs by their repeats, in order, by what the run store holds of them."""
+    """Compare pairs by their repeats, in order, by what the run store holds of them.
+
+    `pairs` None are all, or of more than `most` configurations those of the best.
+    """
     evidence = gather_evidence(repeats, record.score, runs)
-    found = compare_pairs(
+    found = compare_sweep(
         evidence.scores,
-        pairs,
+        pairs=pairs,
+        most=most,
         overlap=record.data.overlap,
         level=level,
         kind=record.score.kind,

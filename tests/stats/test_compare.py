@@ -14,11 +14,8 @@ from benchmarks import power
 from hpo.errors import UsageError
 from hpo.stats import (
     ScoreKind,
-    compare_best,
-    compare_pairs,
     compare_sweep,
     headline,
-    level_of_looks,
     mean_interval,
     outcome,
 )
@@ -74,10 +71,12 @@ def test_every_value_has_its_mean_and_every_pair_its_difference() -> None:
             "matter: less than 1 point.",
         ),
         (
-            {32: [0.9], 64: [0.8]},
+            {32: [0.9, None], 64: [0.8, 0.9]},
             "untested",
             "32 and 64: not compared, only 1 repeat of both. It takes 2",
         ),
+        ({32: [], 64: []}, "untested", "32 and 64: not compared, no repeat of both. It takes 2"),
+        ({32: STEADY[:3], 64: NOISY[:3]}, "undecided", "32 and 64: undecided with 3 repeats (95"),
         (
             {32: [0.5] * 5, 64: [0.5] * 5},
             "same",
@@ -102,11 +101,6 @@ def test_an_undecided_pair_says_how_many_repeats_would_decide() -> None:
     assert "decide." in pair.sentence
 
 
-def test_few_repeats_are_said_to_be_few() -> None:
-    assert "undecided with 3 repeats (" in sentence({32: STEADY[:3], 64: NOISY[:3]})
-    assert "undecided (" in sentence({32: STEADY, 64: NOISY})
-
-
 def test_losses_have_their_own_direction_unit_and_margin() -> None:
     assert sentence({32: STEADY, 128: shifted(0.03)}, kind=LOSS) == (
         "32 is better than 128 by 0.030 (95 % interval 0.029 to 0.031)."
@@ -125,7 +119,7 @@ def test_an_interval_ends_where_shares_do() -> None:
 
 def test_only_the_named_pairs_are_compared_and_corrected_for() -> None:
     scores = {"a": STEADY, "b": BETTER, "c": MIXED}
-    (one,) = compare_pairs(scores, [("c", "b")]).pairs
+    (one,) = compare_sweep(scores, pairs=[("c", "b")]).pairs
     of_all = compare_sweep(scores).pairs[2]
     assert (of_all.a, of_all.b) == ("b", "c")
     assert one.p_value is not None
@@ -141,21 +135,10 @@ def test_a_repeat_without_partner_is_left_out(missing: float | None) -> None:
     assert pair.sentence.endswith(" 1 repeat of one value alone left out.")
 
 
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [([0.9], [0.95]), ([], []), ([None, 0.9], [0.95, None]), ([0.9, None], [0.95, 0.9])],
-)
-def test_fewer_than_two_pairs_make_no_verdict(a: list, b: list) -> None:
-    (pair,) = compare_sweep({32: a, 64: b}).pairs
-    assert (pair.low, pair.high, pair.p_value, pair.is_real) == (None, None, None, False)
-    assert pair.answer == "untested"
-
-
 def test_one_value_has_no_pairs() -> None:
-    for scores in ({32: STEADY}, {}):
-        found = compare_sweep(scores)
-        assert found.pairs == ()
-        assert headline(found, "batch_size") is None
+    found = compare_sweep({32: STEADY})
+    assert found.pairs == ()
+    assert headline(found, "batch_size") is None
 
 
 def test_equal_differences_of_counts_are_real_beyond_their_step() -> None:
@@ -189,18 +172,6 @@ def test_answer_interval_and_p_value_never_contradict(
             assert pair.sentence.startswith(f"{winner} is better")
 
 
-@given(sweeps(), st.randoms(use_true_random=False), st.floats(-1, 1))
-def test_the_order_of_repeats_and_a_constant_change_nothing(
-    scores: dict[int, list[float]], rng: random.Random, constant: float
-) -> None:
-    order = list(range(len(scores[32])))
-    rng.shuffle(order)
-    other = {value: [column[i] + constant for i in order] for value, column in scores.items()}
-    for one, two in zip(compare_sweep(scores).pairs, compare_sweep(other).pairs, strict=True):
-        for name in ("difference", "low", "high", "p_value"):
-            assert getattr(one, name) == pytest.approx(getattr(two, name), abs=1e-6)
-
-
 @given(sweeps())
 def test_a_score_to_minimize_has_the_other_winner(scores: dict[int, list[float]]) -> None:
     losses = {value: [-score for score in column] for value, column in scores.items()}
@@ -209,13 +180,6 @@ def test_a_score_to_minimize_has_the_other_winner(scores: dict[int, list[float]]
         assert (gain.answer, gain.is_real) == (loss.answer, loss.is_real)
         if gain.is_real:
             assert gain.sentence == loss.sentence
-
-
-@given(sweeps())
-def test_overlap_claims_no_more(scores: dict[int, list[float]]) -> None:
-    plain, overlapping = compare_sweep(scores), compare_sweep(scores, overlap=0.25)
-    for pair, wider in zip(plain.pairs, overlapping.pairs, strict=True):
-        assert pair.is_real >= wider.is_real
 
 
 @pytest.mark.parametrize(
@@ -241,12 +205,6 @@ def test_a_sweep_has_one_sentence(scores: dict, text: str) -> None:
     assert headline(compare_sweep(scores), "batch_size") == text
 
 
-def test_several_looks_are_each_held_to_more() -> None:
-    assert level_of_looks(1) == 0.95
-    assert level_of_looks(4) == pytest.approx(1 - 0.0182)
-    assert level_of_looks(10) > level_of_looks(9) > level_of_looks(2)
-
-
 def test_a_value_that_always_fails_is_named_as_not_compared() -> None:
     scores = {32: STEADY, 64: shifted(0), 128: [None] * 5}
     assert headline(compare_sweep(scores), "batch_size") == (
@@ -256,10 +214,6 @@ def test_a_value_that_always_fails_is_named_as_not_compared() -> None:
     assert headline(compare_sweep(scores), "batch_size") == (
         "The better batch_size is 32. 128 is not compared."
     )
-
-
-def test_a_level_is_written_as_it_is() -> None:
-    assert "(90 % interval " in sentence({32: STEADY, 64: NOISY}, level=0.9)
 
 
 def test_an_undecided_sweep_says_what_would_decide_it() -> None:
@@ -274,7 +228,7 @@ def test_an_undecided_sweep_says_what_would_decide_it() -> None:
 def test_the_best_of_many_are_compared_and_corrected_for_every_pair() -> None:
     chance = random.Random(0)
     scores = {i: [0.5 + 0.001 * i + chance.gauss(0, 0.002) for _ in range(5)] for i in range(40)}
-    best = compare_best(scores, most=4)
+    best = compare_sweep(scores, most=4)
     assert set(best.values) == set(sorted(scores, key=lambda i: -fmean(scores[i]))[:4])
     assert (len(best.pairs), best.n_left_out, best.n_pairs) == (6, 774, 780)
     assert all(pair.is_real == ((pair.p_value or 0) < 0.05) for pair in best.pairs)
@@ -286,8 +240,8 @@ def test_the_best_of_many_are_compared_and_corrected_for_every_pair() -> None:
 
 def test_which_are_best_follows_the_direction_and_needs_a_score() -> None:
     scores = {i: [float(i), i + 0.5] for i in range(5)} | {"none": [None, None]}
-    assert set(compare_best(scores, most=2, kind=LOSS).values) == {0, 1}
-    assert set(compare_best(scores, most=2).values) == {3, 4}
+    assert set(compare_sweep(scores, most=2, kind=LOSS).values) == {0, 1}
+    assert set(compare_sweep(scores, most=2).values) == {3, 4}
 
 
 def test_the_luckiest_of_many_equal_values_seldom_beats_another() -> None:
@@ -295,7 +249,7 @@ def test_the_luckiest_of_many_equal_values_seldom_beats_another() -> None:
     for seed in range(100):
         chance = random.Random(seed)
         scores = {i: [chance.gauss(0.9, 0.01) for _ in range(5)] for i in range(60)}
-        n_wrong += any(pair.is_real for pair in compare_best(scores, most=10).pairs)
+        n_wrong += any(pair.is_real for pair in compare_sweep(scores, most=10).pairs)
     assert n_wrong <= 8
 
 

@@ -26,12 +26,6 @@ def test_holm_corrects_the_published_example() -> None:
     assert list(divisors) == [3, 2, 2, 4]
 
 
-def test_what_could_not_be_tested_costs_the_others_nothing() -> None:
-    corrected, _ = step_down(np.array([0.02, math.nan, 0.01]), alpha=0.05, n_values=3)
-    assert corrected[[0, 2]] == pytest.approx([0.02, 0.02])
-    assert math.isnan(corrected[1])
-
-
 @pytest.mark.parametrize(
     ("n_values", "expected"),
     [(3, [3, 1, 1]), (4, [6, 3, 3, 3, 2, 1]), (5, [10, 6, 6, 6, 6, 4, 4, 3, 2, 1])],
@@ -74,20 +68,16 @@ def test_values_share_the_residual_variance_of_a_published_block_design() -> Non
 
 
 def test_a_missing_score_leaves_the_others_their_shared_variance() -> None:
-    rng = np.random.default_rng(0)
-    scores = rng.normal(size=(3, 6))
+    scores = np.random.default_rng(0).normal(size=(3, 6))
     scores[0, 5] = np.nan
-    design = np.zeros((17, 9))
-    cells = list(zip(*np.nonzero(np.isfinite(scores)), strict=True))
-    for row, (value, repeat) in zip(design, cells, strict=True):
-        row[[value, 3 + repeat]] = 1
-    _, squares, rank, _ = np.linalg.lstsq(design, np.array([scores[c] for c in cells]), rcond=None)
-    if not len(squares):
-        fitted = design @ np.linalg.pinv(design) @ np.array([scores[c] for c in cells])
-        squares = [((np.array([scores[c] for c in cells]) - fitted) ** 2).sum()]
+    is_there = np.isfinite(scores)
+    values, repeats = np.nonzero(is_there)
+    design = np.hstack([values[:, None] == np.arange(3), repeats[:, None] == np.arange(6)])
+    residual = scores[is_there] - design @ np.linalg.pinv(design) @ scores[is_there]
     found = judge(*scores)
-    assert (found.degrees == 17 - rank).all()
-    assert found.variance.min() == pytest.approx(2 * squares[0] / (17 - rank), rel=1e-6)
+    # 17 scores; three values and six repeats take eight degrees of freedom.
+    assert set(found.degrees) == {9}
+    assert found.variance.min() == pytest.approx(2 * (residual**2).sum() / 9, rel=1e-6)
 
 
 def test_a_pair_that_varies_more_keeps_its_own_variance() -> None:
@@ -96,11 +86,6 @@ def test_a_pair_that_varies_more_keeps_its_own_variance() -> None:
     found = judge(steady, other, wild)
     assert found.variance[1] == pytest.approx(np.var(np.subtract(wild, steady), ddof=1))
     assert found.variance[0] > np.var(np.subtract(other, steady), ddof=1)
-
-
-def test_few_repeats_are_judged_by_the_pair_that_varies_most() -> None:
-    found = judge([0.50, 0.51, 0.50], [0.55, 0.57, 0.55], [0.9, 0.2, 0.7])
-    assert len(set(found.variance)) == 1
 
 
 def test_two_repeats_never_prove_a_difference() -> None:
