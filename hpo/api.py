@@ -14,7 +14,7 @@ from hpo.storage.opening import open_storage
 from hpo.storage.paths import runs_folder, study_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import DEFAULT_URL
-from hpo.study.gathering import summarize, with_call
+from hpo.study.gathering import summarize
 from hpo.study.study import open_study as find_study
 from hpo.study.summary import StudySummary
 
@@ -117,6 +117,6 @@ def _finish(plan: Plan) -> StudySummary:
     with open_session(plan) as session:
         done = [event for event in training_events(session) if isinstance(event, TrialDone)]
         n_reused = sum(event.is_reused for event in done)
-        n_trained = len(done) - n_reused
-        summary = with_call(session.summary(), n_trained=n_trained, n_reused=n_reused)
+        summary = session.summary()
+        summary = replace(summary, n_trained=len(done) - n_reused, n_reused=n_reused)
         return with_page(session, summary, is_new=bool(done))

@@ -45,14 +45,14 @@ def test_page_terminal_and_document_name_the_winner_by_its_new_score(decided: Fa
     winner, text = finalists.winner, page(decided)
     assert winner is not finalists.favorite(score)
     mean = " ".join(score.text(winner.fresh.mean).split())
-    assert f"Winner of 3 finalists: {winner.label}" in text
+    assert f"Winner of 3 finalists: {winner.tag}" in text
     assert f"Validation {score.title}, retrained {mean}" in text
     assert "winner's curse" in text
     pairs = [pair.sentence for pair in finalists.verdict.pairs]
-    for said in (*sentences(finalists, decided.record), *pairs):
+    for said in (*sentences(summary), *pairs):
         assert " ".join(said.split()) in text
     *_, shown = study_tables(summary, decided.runs)
-    assert set(sentences(finalists, decided.record)) <= set(shown.notes)
+    assert set(sentences(summary)) <= set(shown.notes)
     document = to_document(summary)
     assert document["finalists"]["winner"] == winner.number
     assert document["best"]["score"] == winner.fresh.mean
@@ -64,24 +64,24 @@ def test_the_table_has_the_finalists_best_first_with_both_scores(decided: FakeSt
     rows = [row for row in table.rows if row.kind != "reference"]
     assert [row.kind for row in rows] == ["best", "plain", "plain"]
     for row, member in zip(rows, finalists.members, strict=True):
-        assert row.cells[:3] == (member.label, number(member.searched), number(member.fresh.mean))
+        assert row.cells[:3] == (member.tag, number(member.searched), number(member.fresh.mean))
     assert (len(table.rows) > 3) is decided.record.score.is_accuracy
 
 
 def test_how_far_the_search_was_off_is_the_difference_of_the_figures_beside_it(
     decided: FakeStudy,
 ) -> None:
-    finalists = decided.summary.finalists
-    (said,) = (s for s in sentences(finalists, decided.record) if "scored best in the search" in s)
+    (said,) = (s for s in sentences(decided.summary) if "scored best in the search" in s)
     searched, fresh, off = map(float, re.findall(r"\d+\.\d+", said))
     assert off == pytest.approx(abs(searched - fresh))
 
 
 def test_data_with_one_validation_split_have_no_other_folds(decided: FakeStudy) -> None:
-    finalists, record = decided.summary.finalists, decided.record
-    assert "on other folds: " in sentences(finalists, record)[0]
+    summary, record = decided.summary, decided.record
+    assert "on other folds: " in sentences(summary)[0]
     data = dataclasses.replace(record.data, has_own_validation=True)
-    assert "fold" not in " ".join(sentences(finalists, dataclasses.replace(record, data=data)))
+    record = dataclasses.replace(record, data=data)
+    assert "fold" not in " ".join(sentences(dataclasses.replace(summary, record=record)))
 
 
 def test_the_bases_of_the_reports_are_in_the_table_and_compared(tmp_path: Path) -> None:

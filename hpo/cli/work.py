@@ -30,7 +30,6 @@ from hpo.run.plan import Plan
 from hpo.run.session import Session, open_session, training_events
 from hpo.space.records import params_text
 from hpo.storage.url import named
-from hpo.study.gathering import with_call
 from hpo.study.progress import all_cells
 from hpo.study.score import Score
 from hpo.study.summary import StudySummary, to_document
@@ -72,7 +71,8 @@ def carry_out(plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool 
         except KeyboardInterrupt:
             message = f"Stopped. Finished trainings are saved. To continue: {resume}"
             raise Interrupted(message) from None
-        summary = with_call(session.summary(), n_trained=tally.n_trained, n_reused=tally.n_reused)
+        summary = session.summary()
+        summary = replace(summary, n_trained=tally.n_trained, n_reused=tally.n_reused)
         evaluation = _evaluate_if_complete(session, summary) if test else None
         if evaluation:
             summary = replace(summary, openings=read_openings(session.study))

@@ -53,9 +53,9 @@ def plot_history(summary: StudySummary) -> Plot | None:
         return None
     last = summary.configurations[-1].number
     finalists: list[_Point] = [
-        ("finalist", m.number, m.fresh.mean, axes.lines(m.label, f"retrained: {text}"))
+        ("finalist", m.number, m.fresh.mean, axes.lines(m.tag, f"retrained: {text}"))
         for m in (summary.finalists.members if summary.finalists else ())
-        if m.fresh.mean is not None and (text := axes.score_text(m.fresh, score))
+        if m.fresh and m.fresh.mean is not None and (text := axes.score_text(m.fresh, score))
     ]
 
     def rank(point: _Point) -> tuple[float, ...]:

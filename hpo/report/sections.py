@@ -85,7 +85,7 @@ def tiles(summary: StudySummary, evaluation: Evaluation | None) -> Iterator[tupl
     title = "Best configuration by mean"
     if summary.finalists:
         n = len(summary.finalists.members)
-        title = f"Winner of {n} finalists: {summary.finalists.winner.label}"
+        title = f"Winner of {n} finalists: {summary.finalists.winner.tag}"
     yield title, best.label if best else "none yet", True
     retrained = ", retrained" if summary.finalists else ""
     yield from _interval_tiles(f"Validation {score.title}{retrained}", found, score)

@@ -1,7 +1,6 @@
 """Reading a study and gathering its trials by configuration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import optuna
@@ -28,7 +27,6 @@ from hpo.study.study import (
 )
 from hpo.study.summary import (
     Configuration,
-    Finalist,
     Finalists,
     Repeat,
     ReportBase,
@@ -88,9 +86,6 @@ def summarize(
     else:
         verdict = None
         n_open = SearchProgress(found, record, goal, cells=all_cells(record, goal)).n_left
-    winner = next(
-        (c for c in configurations if finalists and c.number == finalists.winner.number), None
-    )
     surplus = [] if n_open else [trial.number for trial, _ in found.enqueued]
     page = study_folder(storage_url, study.study_name) / "report.html"
     return StudySummary(
@@ -102,7 +97,7 @@ def summarize(
         configurations=configurations,
         verdict=verdict,
         finalists=finalists,
-        reports=_reports(of_reports, record, goal, winner=winner, runs=runs),
+        reports=_reports(of_reports, record, goal, finalists, runs),
         openings=openings,
         damaged=found.damaged,
         report=str(page) if page.is_file() else None,
@@ -130,11 +125,6 @@ def summarize_all(storage: Database) -> tuple[list[StudySummary], dict[str, str]
             except StudyError as error:
                 unreadable[name] = str(error)
     return summaries, unreadable, n_foreign
-
-
-def with_call(summary: StudySummary, *, n_trained: int, n_reused: int) -> StudySummary:
-    """Return the summary with what the last call trained and reused."""
-    return replace(summary, n_trained=n_trained, n_reused=n_reused)
 
 
 def _gather(
@@ -218,34 +208,29 @@ def _finalists(
 ) -> Finalists | None:
     """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
     chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
-    retrained = {c.number: c for identity, c in configurations.items() if identity in chosen}
-    for configuration in retrained.values():
+    retrained = [c for identity, c in configurations.items() if identity in chosen]
+    for configuration in retrained:
         fresh = [r for r in configuration.repeats if r.repeat >= goal.n_repeats]
         if sum(r.state in ("complete", "failed") for r in fresh) < goal.n_final_repeats:
             return None
-    members = [
-        Finalist(number=number, searched=c.score.mean, fresh=c.fresh)
-        for number, c in retrained.items()
-        if c.score and c.score.mean is not None and c.fresh
+    ranked = [
+        (record.score.rank(c.fresh.mean), c)
+        for c in retrained
+        if c.searched is not None and c.fresh
     ]
+    members = [c for _, c in sorted(ranked, key=lambda item: -item[0])]
     if not members:
         return None
-    members.sort(key=lambda member: -record.score.rank(member.fresh.mean))
-    compared: dict[Scalar, Configuration] = {m.label: retrained[m.number] for m in members}
-    return Finalists(
-        members=tuple(members),
-        verdict=compare(compared, record, runs=runs, first=goal.n_repeats),
-        n_wanted=goal.n_finalists,
-        n_repeats=goal.n_final_repeats,
-    )
+    compared: dict[Scalar, Configuration] = {member.tag: member for member in members}
+    verdict = compare(compared, record, runs=runs, first=goal.n_repeats)
+    return Finalists(members=tuple(members), verdict=verdict)
 
 
 def _reports(
     trials: Sequence[FrozenTrial],
     record: StudyRecord,
     goal: Goal,
-    *,
-    winner: Configuration | None,
+    finalists: Finalists | None,
     runs: RunStore | None,
 ) -> tuple[ReportBase, ...]:
     """Gather the course networks, and compare each with the winner by their equal repeats."""
@@ -257,9 +242,9 @@ def _reports(
         config = TrainingConfig.from_mapping(of_one[0].user_attrs["config"])
         bases[name] = _configuration(config, of_one, record, goal)
     pairs = {}
-    if winner and bases:
+    if finalists and bases:
         verdict = compare(
-            {"the winner": winner, **bases},
+            {"the winner": finalists.winner, **bases},
             record,
             runs=runs,
             first=goal.n_repeats,

@@ -10,7 +10,7 @@ from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, headline
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import Score
-from hpo.study.test_access import Opening, to_documents
+from hpo.study.test_access import Opening
 
 _MOST_NAMED: Final = 10
 
@@ -91,6 +91,16 @@ class Configuration:
         return params_text(self.params)
 
     @property
+    def tag(self) -> str:
+        """The number as it is written: `#7`."""
+        return f"#{self.number}"
+
+    @property
+    def searched(self) -> float | None:
+        """The mean score without the repeats of a finalist."""
+        return self.score.mean if self.score else None
+
+    @property
     def value(self) -> Scalar:
         """Its name in a verdict, unique in a grid: the value of the one parameter, else all."""
         if self.n_varied == 1:
@@ -117,45 +127,26 @@ class Configuration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finalist:
-    """A configuration that was retrained: its mean score in the search, and of its new repeats."""
-
-    number: int
-    searched: float
-    fresh: Interval
-
-    @property
-    def label(self) -> str:
-        """Its name in a verdict."""
-        return f"#{self.number}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Finalists:
-    """The finalists, best first by their fresh repeats, compared pair by pair.
+    """The finalists, best first by their fresh repeats, compared pair by pair as `#7`, `#9`."""
 
-    `n_wanted` is the number that the goal asks for.
-    """
-
-    members: tuple[Finalist, ...]
+    members: tuple[Configuration, ...]
     verdict: SweepComparison
-    n_wanted: int
-    n_repeats: int
 
     @property
-    def winner(self) -> Finalist:
+    def winner(self) -> Configuration:
         """The one with the best mean of fresh repeats."""
         return self.members[0]
 
-    def favorite(self, score: Score) -> Finalist:
+    def favorite(self, score: Score) -> Configuration:
         """Return the one that the search alone would have named."""
         return max(self.members, key=lambda member: score.rank(member.searched))
 
     def luck(self, score: Score) -> float:
         """Return the selection bias: how much better the search scored its favorite."""
         favorite = self.favorite(score)
-        assert favorite.fresh.mean is not None
-        return score.rank(favorite.searched) - score.rank(favorite.fresh.mean)
+        fresh = favorite.fresh.mean if favorite.fresh else None
+        return score.rank(favorite.searched) - score.rank(fresh)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,28 +270,31 @@ class StudySummary:
         return said
 
 
-def sentences(finalists: Finalists, record: StudyRecord) -> list[str]:
-    """Say who won, and what the search alone would have announced."""
-    score = record.score
+def sentences(summary: StudySummary) -> list[str]:
+    """Say which finalist won, and what the search alone would have announced."""
+    finalists, score, goal = summary.finalists, summary.record.score, summary.goal
+    if finalists is None:
+        return []
     winner, favorite = finalists.winner, finalists.favorite(score)
-    assert winner.fresh.mean is not None
-    assert favorite.fresh.mean is not None
+    best, fresh = (c.fresh.mean if c.fresh else None for c in (winner, favorite))
+    searched = favorite.searched
+    if best is None or fresh is None or searched is None:
+        return []
     n = len(finalists.members)
     again = "retrained with new seeds"
-    again += "" if record.data.has_own_validation else " on other folds"
+    again += "" if summary.record.data.has_own_validation else " on other folds"
     said = [
-        f"{winner.label} is the best of {n} finalists, {again}: "
-        f"{score.text(winner.fresh.mean)} (mean of {finalists.n_repeats} repeats)."
+        f"{winner.tag} is the best of {n} finalists, {again}: {score.text(best)} (mean of "
+        f"{goal.n_final_repeats} repeats)."
     ]
-    if n < finalists.n_wanted:
-        said.append(f"{finalists.n_wanted} finalists were requested; {n} are available.")
+    if n < goal.n_finalists:
+        said.append(f"{goal.n_finalists} finalists were requested; {n} are available.")
     also = "also " if favorite is winner else ""
-    low, high = sorted((favorite.searched, favorite.fresh.mean))
-    size = score.difference_text(high, low)
+    size = score.difference_text(*sorted((searched, fresh), reverse=True))
     way = "too optimistic" if finalists.luck(score) > 0 else "too pessimistic"
     said.append(
-        f"{favorite.label} {also}scored best in the search: {score.text(favorite.searched)}, and "
-        f"{score.text(favorite.fresh.mean)} when retrained. The search was {size} {way}."
+        f"{favorite.tag} {also}scored best in the search: {score.text(searched)}, and "
+        f"{score.text(fresh)} when retrained. The search was {size} {way}."
     )
     return said
 
@@ -343,6 +337,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
             "configurations": [
                 {"number": m.number, "searched": m.searched, "fresh": _interval(m.fresh)}
                 for m in finalists.members
+                if m.fresh
             ],
             "winner": finalists.winner.number,
             "luck": finalists.luck(score),
@@ -357,7 +352,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
             for base in summary.reports
         ],
         "n_openings": len(summary.openings),
-        "openings": to_documents(summary.openings),
+        "openings": list(map(asdict, summary.openings)),
         "damaged": list(summary.damaged),
         "foreign_trials": list(summary.foreign),
         "left_alone_trials": list(summary.left_alone),

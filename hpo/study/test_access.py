@@ -1,10 +1,10 @@
 """The log of every opening of the sealed test, kept in the study."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 from uuid import uuid4
 
 import optuna
@@ -73,11 +73,6 @@ def record_opening(study: optuna.Study, opening: Opening) -> None:
     """
     n_before = sum(name.startswith(_PREFIX) for name in study.user_attrs)
     study.set_user_attr(f"{_PREFIX}{n_before:06}:{uuid4().hex}", asdict(opening))
-
-
-def to_documents(openings: Iterable[Opening]) -> list[dict[str, Any]]:
-    """Return openings as plain data for JSON."""
-    return [asdict(opening) | {"trials": list(opening.trials)} for opening in openings]
 
 
 def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:

@@ -1,6 +1,7 @@
 """What the test of a study says, as a table."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from hpo.evaluate import Ensemble, Evaluated, Evaluation, to_document
@@ -9,7 +10,6 @@ from hpo.evaluate.thresholds import read_rule
 from hpo.space.records import short_text
 from hpo.stats import Interval
 from hpo.study.summary import StudySummary
-from hpo.study.test_access import to_documents
 from hpo.tables import DASH, Column, Row, Table
 from hpo.views.studies import data_name
 
@@ -119,7 +119,7 @@ def evaluation_document(evaluation: Evaluation, summary: StudySummary) -> dict[s
     """Return the JSON of a test, with the record of every access to it."""
     return to_document(evaluation) | {
         "n_openings": len(summary.openings),
-        "openings": to_documents(summary.openings),
+        "openings": list(map(asdict, summary.openings)),
     }
 
 

@@ -63,7 +63,7 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
 def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
     """Compare the winner with each other finalist and report, and name other real differences."""
     assert summary.finalists
-    pairs, winner = summary.finalists.verdict.pairs, summary.finalists.winner.label
+    pairs, winner = summary.finalists.verdict.pairs, summary.finalists.winner.tag
     listed = [pair for pair in pairs if winner in (pair.a, pair.b) or pair.is_real]
     yield from (pair.sentence for pair in listed)
     if basis := summary.finalists.verdict.basis:
@@ -257,10 +257,11 @@ def finalists_table(summary: StudySummary) -> Table | None:
         return None
     rows = []
     for member in finalists.members:
+        assert member.searched is not None
+        assert member.fresh
         cells = (score.number(member.searched), *score_cells(member.fresh, score))
         kind: Literal["best", "plain"] = "best" if member is finalists.winner else "plain"
-        label = summary.numbered[member.number].label
-        rows.append(Row((member.label, *cells, str(member.fresh.n), label), kind))
+        rows.append(Row((member.tag, *cells, str(member.fresh.n), member.label), kind))
     for base in summary.reports:
         configuration = base.configuration
         cells = (DASH, *score_cells(configuration.judged_score, score))
@@ -280,7 +281,7 @@ def finalists_table(summary: StudySummary) -> Table | None:
             Column("configuration", "long"),
         ),
         rows=tuple(rows),
-        notes=tuple(sentences(finalists, summary.record)),
+        notes=tuple(sentences(summary)),
         title=f"Finalists, retrained: {score.column}",
     )
 

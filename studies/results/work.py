@@ -234,11 +234,10 @@ def _search(summary: StudySummary, evaluation: Evaluation | None) -> Search | No
         rows.append((name, estimate(score), *test_cells(one.metrics)))
     if ensemble := evaluation.configurations[0].ensemble:
         rows.insert(1, (f"its ensemble of {ensemble.n}", NONE, *test_cells(ensemble.metrics)))
-    said = sentences(summary.finalists, summary.record) if summary.finalists else []
     return Search(
         command=f"hpo search --trials {SEARCH.trials} --with-baselines",
         title=summary.record.score.title,
         n_configurations=len(summary.configurations),
         rows=tuple(rows),
-        said=(*said, *(pair.sentence for pair in evaluation.pairs)),
+        said=(*sentences(summary), *(pair.sentence for pair in evaluation.pairs)),
     )
