@@ -1,6 +1,7 @@
 """Comparisons in plain sentences: the only place that turns one into words."""
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Final
 
@@ -25,6 +26,7 @@ def pair_sentence(
     `n_alone` repeats of one value have no partner.
     """
     interval_of = f"{100 * level:.3g} % interval"
+    unit = " points" if kind.is_share else ""
     first, second = label(pair.a), label(pair.b)
     if pair.low is None or pair.high is None or pair.difference is None:
         have = f"only {count(pair.n_pairs, 'repeat')}" if pair.n_pairs else "no repeat"
@@ -38,13 +40,13 @@ def pair_sentence(
         # Enough decimals that a bound above zero does not look like zero.
         size, low, high = _amounts((abs(pair.difference), *bounds), kind, least=bounds[0])
         interval = f"{interval_of} {low} to {high}"
-        text = f"{better} is better than {worse} by {size}{unit(kind)} ({interval})"
+        text = f"{better} is better than {worse} by {size}{unit} ({interval})"
         if pair.answer == "same":
             text += f". That is too little to matter: less than {margin_text(kind)}"
     else:
         ends = (pair.low, pair.high)
         low, high = _amounts(ends, kind, least=max(map(abs, ends)), sign="+")
-        interval = f"{interval_of} {low} to {high}{unit(kind)}"
+        interval = f"{interval_of} {low} to {high}{unit}"
         if pair.answer == "same":
             text = f"{first} and {second}: no difference that matters ({interval})"
         else:
@@ -120,13 +122,15 @@ def outcome(
         return [*found.pairs, *left_out]
     better = [pair for pair in found.pairs if pair.answer == "better"]
     shown = better[:most_real]
+    n = Counter(pair.answer for pair in found.pairs)
     counts = {
         "Different pairs that are not listed: {}.": len(better) - len(shown),
-        "Pairs without a difference that matters: {}.": _n(found, "same"),
-        "Undecided pairs: {}.": _n(found, "undecided"),
-        "Pairs with fewer than two repeats of both: {}.": _n(found, "untested"),
+        "Pairs without a difference that matters: {}.": n["same"],
+        "Undecided pairs: {}.": n["undecided"],
+        "Pairs with fewer than two repeats of both: {}.": n["untested"],
     }
-    return [*shown, *(text.format(f"{n:,}") for text, n in counts.items() if n), *left_out]
+    said = (text.format(f"{n_of:,}") for text, n_of in counts.items() if n_of)
+    return [*shown, *said, *left_out]
 
 
 def longest(spans: Iterable[Span]) -> Span:
@@ -161,11 +165,6 @@ def margin_text(kind: ScoreKind) -> str:
     return f"{100 * kind.margin:g} point" + "s" * (not math.isclose(kind.margin, 0.01))
 
 
-def unit(kind: ScoreKind) -> str:
-    """Return the unit as it follows a difference."""
-    return " points" if kind.is_share else ""
-
-
 def _listed(values: list[Hashable]) -> str:
     *others, last = map(label, values)
     return f"{', '.join(others)} and {last}" if others else last
@@ -173,10 +172,6 @@ def _listed(values: list[Hashable]) -> str:
 
 def _verb(values: list[Hashable]) -> str:
     return "is" if len(values) == 1 else "are"
-
-
-def _n(found: SweepComparison, answer: str) -> int:
-    return sum(pair.answer == answer for pair in found.pairs)
 
 
 def _amounts(

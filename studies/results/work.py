@@ -10,7 +10,14 @@ from hpo.evaluate import Evaluation, check_test, open_test
 from hpo.evaluate.learning_curves import LearningCurves, compare_curves
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid
 from hpo.run.session import open_session
-from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep
+from hpo.stats import (
+    Interval,
+    PairComparison,
+    ScoreKind,
+    SweepComparison,
+    compare_sweep,
+    headline,
+)
 from hpo.stats.sentences import label
 from hpo.storage.opening import quiet_optuna
 from hpo.storage.runs import RunStore
@@ -151,7 +158,7 @@ def conclude(
         n_repeats=summary.goal.n_repeats,
         seconds=sum(r.seconds or 0.0 for c in every for r in c.repeats),
         values=tuple(_value(c, evaluation) for c in every),
-        verdicts=_verdicts(summary),
+        verdicts=_verdicts(summary, sweep.name),
         test_pairs=evaluation.pairs if evaluation else (),
         claims=tuple(
             Checked(text=claim.text, outcome=outcome, grounds=grounds)
@@ -162,17 +169,18 @@ def conclude(
     )
 
 
-def _verdicts(summary: StudySummary) -> dict[Weights, Verdict]:
-    verdict = summary.verdict
-    if verdict is None:
-        return {}
+def _verdicts(summary: StudySummary, name: str) -> dict[Weights, Verdict]:
+    """Return a verdict for each kind of weights that is scored."""
+    found: dict[Weights, SweepComparison | None] = {"last": summary.verdict}
     return {
-        "last": Verdict(
-            headline=summary.headline,
-            pairs=verdict.pairs,
-            means={label(value): mean for value, mean in verdict.values.items()},
-            basis=verdict.basis,
+        weights: Verdict(
+            headline=headline(comparison, name),
+            pairs=comparison.pairs,
+            means={label(value): mean for value, mean in comparison.values.items()},
+            basis=comparison.basis,
         )
+        for weights, comparison in found.items()
+        if comparison
     }
 
 

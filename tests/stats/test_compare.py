@@ -16,10 +16,8 @@ from hpo.stats import (
     ScoreKind,
     compare_sweep,
     headline,
-    mean_interval,
     outcome,
 )
-from hpo.stats.sentences import label
 
 STEADY = [0.9525, 0.9475, 0.9550, 0.9500, 0.9450]
 BETTER = [0.9725, 0.9700, 0.9725, 0.9725, 0.9650]
@@ -42,13 +40,6 @@ def sentence(scores: dict, **options: object) -> str:
 def shifted(by: float) -> list[float]:
     """Return scores that differ from STEADY by almost the same in each repeat."""
     return [score + by + 0.0005 * (-1) ** i for i, score in enumerate(STEADY)]
-
-
-def test_every_value_has_its_mean_and_every_pair_its_difference() -> None:
-    found = compare_sweep({64: STEADY, 32: [0.9, None, 0.8], 128: BETTER}, overlap=0.25, level=0.9)
-    assert found.values[32] == mean_interval([0.9, 0.8], overlap=0.25, level=0.9)
-    assert [(p.a, p.b) for p in found.pairs] == [(64, 32), (64, 128), (32, 128)]
-    assert found.pairs[1].difference == pytest.approx(fmean(BETTER) - fmean(STEADY))
 
 
 @pytest.mark.parametrize(
@@ -78,6 +69,11 @@ def test_every_value_has_its_mean_and_every_pair_its_difference() -> None:
         ({32: [], 64: []}, "untested", "32 and 64: not compared, no repeat of both. It takes 2"),
         ({32: STEADY[:3], 64: NOISY[:3]}, "undecided", "32 and 64: undecided with 3 repeats (95"),
         (
+            {32: STEADY, 64: NOISY},
+            "undecided",
+            "32 and 64: undecided (95 % interval -14.4 to +3.2 points). About 10 to 90 repeats",
+        ),
+        (
             {32: [0.5] * 5, 64: [0.5] * 5},
             "same",
             "32 and 64: the same score in each of 5 repeats.",
@@ -88,17 +84,6 @@ def test_a_pair_has_one_of_three_answers(scores: dict, answer: str, text: str) -
     (pair,) = compare_sweep(scores).pairs
     assert pair.answer == answer
     assert pair.sentence.startswith(text)
-
-
-def test_an_undecided_pair_says_how_many_repeats_would_decide() -> None:
-    (pair,) = compare_sweep({32: STEADY, 64: NOISY}).pairs
-    assert pair.answer == "undecided"
-    assert pair.repeats is not None
-    low, high = pair.repeats
-    assert low > 5
-    assert high is None or low <= high
-    assert f"{low}" in pair.sentence
-    assert "decide." in pair.sentence
 
 
 def test_losses_have_their_own_direction_unit_and_margin() -> None:
@@ -126,13 +111,12 @@ def test_only_the_named_pairs_are_compared_and_corrected_for() -> None:
     assert one.p_value < (of_all.p_value or 0) + 1e-12
 
 
-@pytest.mark.parametrize("missing", [None, math.nan, math.inf])
-def test_a_repeat_without_partner_is_left_out(missing: float | None) -> None:
-    (pair,) = compare_sweep({32: [0.1, *STEADY], 128: [missing, *BETTER]}).pairs
+def test_a_repeat_without_partner_is_left_out() -> None:
+    (pair,) = compare_sweep({32: [0.1, *STEADY, 0.2], 128: [None, *BETTER, math.inf]}).pairs
     (whole,) = compare_sweep({32: STEADY, 128: BETTER}).pairs
     assert pair.n_pairs == 5
     assert (pair.low, pair.high) == pytest.approx((whole.low, whole.high))
-    assert pair.sentence.endswith(" 1 repeat of one value alone left out.")
+    assert pair.sentence.endswith(" 2 repeats of one value alone left out.")
 
 
 def test_one_value_has_no_pairs() -> None:
@@ -199,30 +183,27 @@ def test_a_score_to_minimize_has_the_other_winner(scores: dict[int, list[float]]
             "The best batch_size is any of 32 and 64, between which no difference matters; 128 is "
             "worse.",
         ),
+        (
+            {32: STEADY, 64: shifted(0), 128: [None] * 5},
+            "batch_size does not matter here: all differences are below 1 point. 128 is not "
+            "compared.",
+        ),
+        (
+            {32: STEADY, 64: shifted(-0.3), 128: [None] * 5},
+            "The better batch_size is 32. 128 is not compared.",
+        ),
+        (
+            {32: STEADY, 64: NOISY},
+            "It is undecided whether batch_size matters. About 10 to 90 repeats would decide.",
+        ),
+        (
+            {32: STEADY, 64: NOISY, 128: [score - 0.6 for score in NOISY]},
+            "128 is worse. 1 of 3 pairs is undecided.",
+        ),
     ],
 )
 def test_a_sweep_has_one_sentence(scores: dict, text: str) -> None:
-    assert headline(compare_sweep(scores), "batch_size") == text
-
-
-def test_a_value_that_always_fails_is_named_as_not_compared() -> None:
-    scores = {32: STEADY, 64: shifted(0), 128: [None] * 5}
-    assert headline(compare_sweep(scores), "batch_size") == (
-        "batch_size does not matter here: all differences are below 1 point. 128 is not compared."
-    )
-    scores = {32: STEADY, 64: shifted(-0.3), 128: [None] * 5}
-    assert headline(compare_sweep(scores), "batch_size") == (
-        "The better batch_size is 32. 128 is not compared."
-    )
-
-
-def test_an_undecided_sweep_says_what_would_decide_it() -> None:
-    text = headline(compare_sweep({32: STEADY, 64: NOISY}), "batch_size") or ""
-    assert text.startswith("It is undecided whether batch_size matters.")
-    assert text.endswith("decide.")
-    wild = [score - 0.6 for score in NOISY]
-    beside = headline(compare_sweep({32: STEADY, 64: NOISY, 128: wild}), "batch_size") or ""
-    assert beside.startswith("128 is worse. 1 of 3 pairs is undecided.")
+    assert (headline(compare_sweep(scores), "batch_size") or "").startswith(text)
 
 
 def test_the_best_of_many_are_compared_and_corrected_for_every_pair() -> None:
@@ -232,25 +213,12 @@ def test_the_best_of_many_are_compared_and_corrected_for_every_pair() -> None:
     assert set(best.values) == set(sorted(scores, key=lambda i: -fmean(scores[i]))[:4])
     assert (len(best.pairs), best.n_left_out, best.n_pairs) == (6, 774, 780)
     assert all(pair.is_real == ((pair.p_value or 0) < 0.05) for pair in best.pairs)
+    best_by_loss = compare_sweep(scores | {"none": [None]}, most=2, kind=LOSS)
+    assert set(best_by_loss.values) == set(sorted(scores, key=lambda i: fmean(scores[i]))[:2])
     *_, last = outcome(best)
     assert last == (
         "Only the 4 values with the best means are compared, corrected for all 780 pairs."
     )
-
-
-def test_which_are_best_follows_the_direction_and_needs_a_score() -> None:
-    scores = {i: [float(i), i + 0.5] for i in range(5)} | {"none": [None, None]}
-    assert set(compare_sweep(scores, most=2, kind=LOSS).values) == {0, 1}
-    assert set(compare_sweep(scores, most=2).values) == {3, 4}
-
-
-def test_the_luckiest_of_many_equal_values_seldom_beats_another() -> None:
-    n_wrong = 0
-    for seed in range(100):
-        chance = random.Random(seed)
-        scores = {i: [chance.gauss(0.9, 0.01) for _ in range(5)] for i in range(60)}
-        n_wrong += any(pair.is_real for pair in compare_sweep(scores, most=10).pairs)
-    assert n_wrong <= 8
 
 
 def test_of_many_pairs_the_better_ones_are_listed_and_the_others_counted() -> None:
@@ -267,16 +235,8 @@ def test_of_many_pairs_the_better_ones_are_listed_and_the_others_counted() -> No
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.001, "0.001"), (1e-6, "1e-06"), (True, "true"), ((64, 32), "64-32"), ("x", "x")],
-)
-def test_values_are_written_as_on_the_command_line(value: object, text: str) -> None:
-    assert label(value) == text
-
-
-@pytest.mark.parametrize(
     "name",
-    ["five folds of 80 images", "one value 6 times as noisy", "measured, sometimes collapses"],
+    ["five folds of 80 images", "one value 6 times as noisy"],
 )
 def test_a_difference_that_is_not_there_is_rarely_claimed(
     name: str, monkeypatch: pytest.MonkeyPatch
