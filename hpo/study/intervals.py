@@ -113,7 +113,8 @@ def compare_repeats(
     if record.data.has_own_validation and evidence.answers is None:
         said.append("The answers are about these validation images, not about others.")
     if record.margin is not None:
-        said.append(f"A difference below {margin_text(record.score.kind)} does not matter.")
+        margin = margin_text(record.score.kind)
+        said.append(f"The smallest difference that matters is {margin} (--margin).")
     return replace(found, basis=" ".join(filter(None, said)))
 
 

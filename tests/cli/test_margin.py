@@ -17,7 +17,7 @@ def test_a_study_remembers_its_margin_and_commands_that_show_take_another(
     assert hpo(*grid, "--margin", "2").json["score"]["margin"] == 0.02
     for command in (grid, ("resume", "mine", "--json"), ("show", "mine", "--json")):
         assert hpo(*command).json["score"]["margin"] == 0.02
-    said = "A difference below {} points does not matter."
+    said = "The smallest difference that matters is {} points (--margin)."
     assert said.format(2) in hpo("show", "mine").out
     page = Path("studies/mine/report.html")
     assert said.format(2) in page.read_text()
