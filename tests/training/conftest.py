@@ -39,6 +39,13 @@ def cuda() -> Device:
     return Device("cuda:0", "bf16")
 
 
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def place(request: pytest.FixtureRequest) -> Device:
+    """A CPU, and a GPU: for what does not depend on the precision."""
+    found: Device = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture(
     params=[
         ("cpu", "bf16"),

@@ -49,9 +49,7 @@ def n_processes(session: AbstractContextManager[Session]) -> int:
     ("device", "n", "name"),
     [
         ("auto", 2, "cuda:0"),
-        ("cuda", 2, "cuda:0"),
         ("cuda:0", 1, "cuda:0"),
-        ("cuda:1", 1, "cuda:1"),
     ],
 )
 def test_each_gpu_has_a_process_unless_one_is_named_and_resume_keeps_to_it(

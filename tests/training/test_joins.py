@@ -1,6 +1,5 @@
 """Lanes that differ only in their epochs are one training, and give what each gives alone."""
 
-import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -77,12 +76,13 @@ class Trainings:
 
 
 @pytest.fixture
-def trainings(monkeypatch: pytest.MonkeyPatch, data: TrainingData, device: Device) -> Trainings:
-    return Trainings(monkeypatch, data, device)
+def trainings(monkeypatch: pytest.MonkeyPatch, data: TrainingData, place: Device) -> Trainings:
+    return Trainings(monkeypatch, data, place)
 
 
-@pytest.mark.parametrize("epochs", list(itertools.permutations([2, 3, 5])))
-@pytest.mark.parametrize("scheduler", ["none", "step", "multistep"])
+@pytest.mark.parametrize(
+    ("scheduler", "epochs"), [("none", (2, 3, 5)), ("step", (5, 3, 2)), ("multistep", (3, 5, 2))]
+)
 def test_lanes_that_differ_in_epochs_are_one_training_in_any_order(
     trainings: Trainings, scheduler: str, epochs: tuple[int, ...]
 ) -> None:
@@ -121,7 +121,7 @@ def test_nothing_is_shared_unless_asked_for(
     assert apart.finish() == 2 + 4 + 4
 
 
-@pytest.mark.parametrize("late", [(2,), (3,), (4,), (6,), (2, 5), (5, 2)])
+@pytest.mark.parametrize("late", [(2,), (4,), (6, 3)])
 def test_a_lane_joins_a_training_that_has_begun_and_catches_up_at_once(
     trainings: Trainings, late: tuple[int, ...]
 ) -> None:
@@ -153,7 +153,7 @@ def test_a_lane_that_is_behind_the_training_begins_anew_and_a_longer_one_goes_on
     trainings.check()
 
 
-@pytest.mark.parametrize("epochs", [(2, 4, 7, 9), (9, 7, 4, 2), (4, 9, 2, 7)])
+@pytest.mark.parametrize("epochs", [(2, 4, 7, 9), (9, 4, 2)])
 def test_early_stopping_is_that_of_each_lane_alone(
     trainings: Trainings, epochs: tuple[int, ...]
 ) -> None:
@@ -165,7 +165,7 @@ def test_early_stopping_is_that_of_each_lane_alone(
     trainings.check()
 
 
-@pytest.mark.parametrize("dropped", [0, 1, 2])
+@pytest.mark.parametrize("dropped", [0, 1])
 def test_dropping_a_lane_leaves_the_others_of_its_training(
     trainings: Trainings, dropped: int
 ) -> None:

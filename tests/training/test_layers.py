@@ -17,11 +17,8 @@ BASE = TrainingConfig(
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("batch_norm", [True, False])
-def test_slots_begin_at_whole_packets_and_writing_to_one_changes_no_other(
-    batch_norm: bool,
-) -> None:
-    layout = layout_of(BASE.replace(batch_norm=batch_norm))
+def test_slots_begin_at_whole_packets_and_writing_to_one_changes_no_other() -> None:
+    layout = layout_of(BASE)
     assert all(n % PACKET == 0 for n in (layout.size, *(slot.start for slot in layout.slots())))
     assert [layer.units.start for layer in layout.hidden] == [0, 32, 64]
     assert layout.n_units == 128

@@ -16,7 +16,6 @@ TWO = torch.tensor(
     [[0.2, -1.0], [3.0, 1.0], [-0.5, 0.5], [2.0, 2.0], [-4.0, 1.0]], dtype=torch.float64
 )
 BOTH = torch.cat([torch.zeros_like(ONE), ONE], 1)
-SMOOTHINGS = [0.0, 0.1, 0.6]
 
 every_loss_and_output = pytest.mark.parametrize(
     ("loss", "outputs"), list(product(LOSSES, [1, 2])), ids=str
@@ -41,7 +40,7 @@ def of_torch(loss: str, smoothing: float) -> tuple[Tensor, Tensor]:
     return compare(ONE.sigmoid(), targets[:, 1:]), compare(TWO.softmax(1), targets)
 
 
-@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.6])
 @pytest.mark.parametrize("loss", sorted(LOSSES.keys() - {"focal"}))
 def test_a_loss_is_that_of_torch(loss: str, smoothing: float) -> None:
     for logits, expected in zip((ONE, TWO), of_torch(loss, smoothing), strict=True):
@@ -49,7 +48,7 @@ def test_a_loss_is_that_of_torch(loss: str, smoothing: float) -> None:
         torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
 def test_focal_loss_follows_its_formula(gamma: float) -> None:
     # Lin et al. 2017, equation 4, one image at a time.
     p = [math.exp(b) / (math.exp(a) + math.exp(b)) for a, b in TWO.tolist()]

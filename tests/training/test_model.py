@@ -34,9 +34,10 @@ def test_the_plain_model_is_the_one_of_the_reports(batch_norm: bool) -> None:
     assert widths == [(9, SIDE * SIDE), (5, 9), (2, 5)]
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("normalize", NORMALIZATIONS)
 @pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize(
+    ("activation", "normalize"), list(zip(ACTIVATIONS, 2 * NORMALIZATIONS, strict=True))
+)
 def test_logits_of_pixels_are_those_of_the_scaled_images(
     pixels: Tensor, activation: str, normalize: str, batch_norm: bool
 ) -> None:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -18,6 +18,7 @@ PAIRS = st.lists(
 ).filter(lambda pairs: len({label for _, label in pairs}) == 2)
 
 
+@settings(max_examples=30)
 @given(PAIRS)
 def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[float, int]]) -> None:
     single = np.array([pair[0] for pair in pairs], np.float32)

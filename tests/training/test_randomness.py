@@ -52,7 +52,7 @@ def test_golden_bits() -> None:
     ]
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 20])
+@pytest.mark.parametrize("chunk", [7, 1 << 20])
 def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     monkeypatch.setattr(randomness, "_CHUNK", chunk)
     seeds, drop, out = seeds_of(1, 2), torch.tensor([0.3, 0.8]), torch.empty(2, 100)

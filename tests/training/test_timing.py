@@ -32,8 +32,8 @@ def test_the_parts_of_an_epoch_add_up_also_where_a_long_one_is_timed_in_part(
     assert next(clock) < 20
 
 
-def test_a_forecast_is_above_zero(data: TrainingData, device: Device) -> None:
-    assert 0 < seconds_per_epoch(data, CONFIG, device=device, max_seconds=0.01) < 10
+def test_a_forecast_is_above_zero(data: TrainingData, place: Device) -> None:
+    assert 0 < seconds_per_epoch(data, CONFIG, device=place, max_seconds=0.01) < 10
 
 
 def test_a_batch_that_does_not_fit_has_no_forecast(data: TrainingData, cpu: Device) -> None:
