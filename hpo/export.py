@@ -152,7 +152,17 @@ def _write_weights(
                 missing.append((c, path, repeat))
     if missing:
         yield f"Networks to retrain because their weights were not kept: {len(missing)}."
-    jobs = [_job(number, c, repeat) for number, (c, _, repeat) in enumerate(missing)]
+    jobs = [
+        Job(
+            ordinal=number,
+            params=c.params,
+            config=c.config,
+            repeat=repeat.repeat,
+            seed=repeat.seed,
+            fold=repeat.fold,
+        )
+        for number, (c, _, repeat) in enumerate(missing)
+    ]
     with closing(train(jobs)) if jobs else nullcontext(()) as trained:
         for n_done, (job, result) in enumerate(trained, start=1):
             c, path, repeat = missing[job.ordinal]
@@ -176,17 +186,6 @@ def _read_kept(folder: Path, repeat: Repeat) -> Weights | None:
         return load_file(folder / f"{repeat.run}.safetensors") if repeat.run else None
     except (OSError, SafetensorError):
         return None
-
-
-def _job(ordinal: int, c: Configuration, repeat: Repeat) -> Job:
-    return Job(
-        ordinal=ordinal,
-        params=c.params,
-        config=c.config,
-        repeat=repeat.repeat,
-        seed=repeat.seed,
-        fold=repeat.fold,
-    )
 
 
 def _write(files: WrittenFiles, path: Path, text: str) -> None:

@@ -69,10 +69,8 @@ def n_cores() -> int:
 
     Which ones is left to the system: containers that took the first few would share them.
     """
-    if hasattr(os, "sched_getaffinity"):
-        n_seen = len(os.sched_getaffinity(0))
-    else:
-        n_seen = os.cpu_count() or 1
+    has_affinity = hasattr(os, "sched_getaffinity")  # Not on macOS.
+    n_seen = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return math.ceil(min([n_seen, *map(_quota, _groups("cpu"))]))
 
 
@@ -156,16 +154,16 @@ def _quota(group: Path) -> float:
 
 def _group_bytes(group: Path) -> float:
     """Return how much more memory a group allows; the system drops the cache of files first."""
-    left = []
+    left = [math.inf]
     statistics = dict(
         line.partition(" ")[::2] for line in _read(group / "memory.stat").splitlines()
     )
     for limit, used, cache in _MEMORY_FILES:
         most, taken = _number(_read(group / limit)), _number(_read(group / used))
-        if most < math.inf and taken < math.inf:
-            cached = _number(statistics.get(cache, ""))
-            left.append(most - taken + (cached if cached < math.inf else 0))
-    return max(0.0, min(left, default=math.inf))
+        if taken < math.inf:
+            cached = statistics.get(cache, "")
+            left.append(most - taken + (int(cached) if cached.isdecimal() else 0))
+    return max(0.0, min(left))
 
 
 def _host_bytes() -> int:

@@ -40,7 +40,7 @@ def bits(seeds: torch.Tensor, positions: torch.Tensor, *tags: Tag) -> torch.Tens
 
     The result has shape `(lanes, positions)`.
     """
-    return _hash(stream(seeds, *tags), positions)
+    return _hash(_stream(seeds, *tags), positions)
 
 
 def uniform_at(seeds: torch.Tensor, positions: torch.Tensor, *tags: Tag) -> torch.Tensor:
@@ -51,17 +51,15 @@ def uniform_at(seeds: torch.Tensor, positions: torch.Tensor, *tags: Tag) -> torc
 def keep_mask(seeds: torch.Tensor, n: int, drop: torch.Tensor, *tags: Tag) -> torch.Tensor:
     """Return bool `(lanes, n)`: False with the lane's own probability `drop` `(lanes,)`."""
     out = torch.empty(len(seeds), n, dtype=torch.bool, device=seeds.device)
-    streams = stream(seeds, *tags)
-    for columns, positions in _pieces(n, len(seeds), seeds.device):
-        out[:, columns] = _to_unit(_hash(streams, positions)) >= drop[:, None]
+    for columns, numbers in _pieces(seeds, n, *tags):
+        out[:, columns] = numbers >= drop[:, None]
     return out
 
 
 def fill_uniform(out: torch.Tensor, seeds: torch.Tensor, *tags: Tag, bound: float) -> None:
     """Fill float32 `(lanes, n)` with numbers in [-bound, bound), piece by piece."""
-    streams = stream(seeds, *tags)
-    for columns, positions in _pieces(out.shape[1], len(seeds), seeds.device):
-        out[:, columns] = (_to_unit(_hash(streams, positions)) * 2 - 1) * bound
+    for columns, numbers in _pieces(seeds, out.shape[1], *tags):
+        out[:, columns] = (numbers * 2 - 1) * bound
 
 
 def order(seeds: torch.Tensor, n: int, *tags: Tag) -> torch.Tensor:
@@ -69,7 +67,7 @@ def order(seeds: torch.Tensor, n: int, *tags: Tag) -> torch.Tensor:
     return bits(seeds, torch.arange(n, device=seeds.device), *tags).argsort(dim=1, stable=True)
 
 
-def stream(seeds: torch.Tensor, *tags: Tag) -> torch.Tensor:
+def _stream(seeds: torch.Tensor, *tags: Tag) -> torch.Tensor:
     """Return the key of each lane `(lanes,)` that the numbers of these tags are counted from."""
     key = _mix(seeds * GOLDEN_GAMMA + 1)
     for tag in tags:
@@ -101,8 +99,10 @@ def _to_unit(x: torch.Tensor) -> torch.Tensor:
     return _shift_right(x, 40).to(torch.float32) * 2.0**-24
 
 
-def _pieces(n: int, lanes: int, device: torch.device) -> Iterator[tuple[slice, torch.Tensor]]:
-    size = max(1, (_CHUNK if device.type == "cpu" else _CHUNK_OF_GPU) // lanes)
+def _pieces(seeds: torch.Tensor, n: int, *tags: Tag) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield the numbers of `uniform_at` at 0 .. n-1, some columns at a time."""
+    streams, chunk = _stream(seeds, *tags), _CHUNK if seeds.device.type == "cpu" else _CHUNK_OF_GPU
+    size = max(1, chunk // len(seeds))
     for start in range(0, n, size):
-        stop = min(start + size, n)
-        yield slice(start, stop), torch.arange(start, stop, device=device)
+        positions = torch.arange(start, min(start + size, n), device=seeds.device)
+        yield slice(start, start + len(positions)), _to_unit(_hash(streams, positions))
