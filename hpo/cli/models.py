@@ -97,7 +97,7 @@ def evaluate(
     from hpo.data import open_data
     from hpo.evaluate.thresholds import read_rule
     from hpo.views.weights import weights_table
-    from hpo.weights import Unseen
+    from hpo.weights import read_unseen
     from hpo.weights.predict import evaluate_weights, to_document
 
     assert weights
@@ -107,14 +107,8 @@ def evaluate(
             f"--threshold {rule.text} is chosen on validation images, which are not known for "
             "weights from elsewhere. Use a number, such as 0.5."
         )
-    how = None
-    if input_scale is not None or activation is not None or has_sigmoid:
-        how = Unseen(
-            input_scale=input_scale or "unit",
-            activation=activation or "relu",
-            has_sigmoid=has_sigmoid,
-        )
-    evaluation = evaluate_weights(weights, open_data(data), unseen=how, threshold=rule.value)
+    unseen = read_unseen(input_scale, activation, has_sigmoid)
+    evaluation = evaluate_weights(weights, open_data(data), unseen=unseen, threshold=rule.value)
     if not json:
         for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
             say(note, style="dim")
@@ -179,21 +173,14 @@ def predict(
         hpo predict weights.pt image.png --input-scale raw
     """
     from hpo.cli.output import print_json, print_path, say
-    from hpo.weights import SUFFIXES, Unseen, notes_of, open_model, open_winner, text_of
+    from hpo.weights import SUFFIXES, notes_of, open_model, open_winner, read_unseen, text_of
     from hpo.weights import predict as predict_files
 
-    has_options = input_scale is not None or activation is not None or has_sigmoid
-    how = None
-    if has_options:
-        how = Unseen(
-            input_scale=input_scale or "unit",
-            activation=activation or "relu",
-            has_sigmoid=has_sigmoid,
-        )
+    unseen = read_unseen(input_scale, activation, has_sigmoid)
     is_name = len(model.parts) == 1 and model.suffix not in SUFFIXES
     if model.exists() or not is_name:
-        networks = open_model(model, how)
-    elif has_options:
+        networks = open_model(model, unseen)
+    elif unseen:
         raise UsageError(
             "--input-scale, --activation and --has-sigmoid are for weights, but there is no file "
             f"or folder {model}. If it is a study, leave them out."
@@ -205,8 +192,9 @@ def predict(
             message = f"There is no file or folder {model}. As a study: {error}"
             raise type(error)(message) from None
     found = list(predict_files(networks, images))
+    read = [one for one in found if not one.problem]
     if json:
-        documents: list[dict[str, object]] = [
+        documents = [
             {"file": str(one.file), "error": one.problem}
             if one.problem
             else {
@@ -231,20 +219,17 @@ def predict(
         for one in found:
             if one.problem:
                 say(f"Error: {one.problem}", style="red")
-        read = [one for one in found if not one.problem]
+        names = ["pneumonia", "lowest", "highest"] if len(networks) > 1 else ["pneumonia"]
         if read:
-            for note in (f"Network: {text_of(networks)}", *notes_of(networks)):
+            ensemble = [f"Ensemble: the mean of {len(networks)} networks."] * (len(networks) > 1)
+            for note in (f"Network: {text_of(networks)}", *notes_of(networks), *ensemble):
                 say(note, style="dim")
-            names = ["pneumonia"]
-            if len(networks) > 1:
-                say(f"Ensemble: the mean of {len(networks)} networks.", style="dim")
-                names += ["lowest", "highest"]
             print_path("  ".join([*names, "image"]))
         for one in read:
             values = (one.probability, one.lowest, one.highest)
             cells = (f"{value:{len(name)}.4f}" for name, value in zip(names, values, strict=False))
             print_path("  ".join([*cells, str(one.file)]))
-    if any(one.problem for one in found):
+    if len(read) < len(found):
         raise typer.Exit(1)
 
 
@@ -298,23 +283,22 @@ def reproduce(
     from hpo.run.reproduce import reproduce as train_again
 
     stored = read_study(study, storage, moved_data=data)
-    repeats = {
+    trials = {
         (c.number, r.number): r.trial for c in stored.summary.configurations for r in c.repeats
     }
     if trial is None:
-        trial = repeats.get((configuration or 0, repeat))
+        trial = trials.get((configuration or 0, repeat))
     if trial is None:
-        recorded = [r for c, r in repeats if c == configuration]
-        if recorded:
-            raise StudyError(
-                f"Configuration {configuration} of {study} has no repeat {repeat}: it has 1 to "
-                f"{max(recorded)}."
-            )
-        last = max((c for c, _ in repeats), default=0)
+        recorded = [r for c, r in trials if c == configuration]
+        last = max((c for c, _ in trials), default=0)
         raise StudyError(
-            f"The study {study} has no configuration {configuration}: its numbers go up to {last}."
+            f"Configuration {configuration} of {study} has no repeat {repeat}: it has 1 to "
+            f"{max(recorded)}."
+            if recorded
+            else f"The study {study} has no configuration {configuration}: its numbers go up to "
+            f"{last}."
         )
-    place = next((place for place, number in repeats.items() if number == trial), None)
+    place = next((place for place, number in trials.items() if number == trial), None)
     name = f"Configuration {place[0]}, repeat {place[1]}," if place else ""
     shown = time.monotonic()
     for event in train_again(

@@ -64,6 +64,19 @@ class Unseen:
     has_sigmoid: bool = False
 
 
+def read_unseen(
+    input_scale: str | None, activation: Activation | None, has_sigmoid: bool
+) -> Unseen | None:
+    """Return what options say of a network, None where none was given."""
+    if input_scale is None and activation is None and not has_sigmoid:
+        return None
+    return Unseen(
+        input_scale=input_scale or "unit",
+        activation=activation or "relu",
+        has_sigmoid=has_sigmoid,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
     """A network in evaluation mode for images `(n, side, side)`.
