@@ -10,6 +10,7 @@ Loss = Literal["bce", "ce", "focal", "l1", "mse", "smooth_l1"]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Scheduler = Literal["none", "cosine", "step", "multistep", "polynomial", "plateau"]
 Normalize = Literal["unit", "none", "image"]
+ScoredWeights = Literal["last", "average"]
 
 INPUT_SCALES: Final = ("unit", "symmetric", "raw", "image")
 _MOST_LANES: Final = 256

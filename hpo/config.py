@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from hpo.choices import Activation, Loss, Normalize, Optimizer, Scheduler
+from hpo.choices import Activation, Loss, Normalize, Optimizer, Scheduler, ScoredWeights
 from hpo.errors import ConfigError, fault_list
 
 Scalar: TypeAlias = bool | int | float | str
@@ -136,6 +136,9 @@ class TrainingConfig(BaseModel):
         le=10_000,
         description="patience in epochs for the validation loss; 0: off",
     )
+    weights: ScoredWeights = Field(
+        default="last", description="weights that are scored and kept: the last, or their average"
+    )
 
     @model_validator(mode="after")
     def _one_dropout_per_layer(self) -> Self:
@@ -208,6 +211,7 @@ _ACTIVE_WHEN: Final[dict[str, Callable[[TrainingConfig], bool]]] = {
     "milestones": lambda c: c.scheduler == "multistep",
     "power": lambda c: c.scheduler == "polynomial",
     "augment_stretch": lambda c: c.augment_stretch > 0,
+    "weights": lambda c: c.weights == "average",
 }
 
 _NAMES: Final = tuple(TrainingConfig.model_fields)

@@ -19,7 +19,7 @@ from hpo.run.artifacts import attach_curves
 from hpo.run.kept_weights import KeptWeights
 from hpo.search import Source
 from hpo.search.pruning import is_behind
-from hpo.storage.runs import Epoch, Run, RunStore
+from hpo.storage.runs import Epoch, OtherWeights, Run, RunStore
 from hpo.study.evidence import epoch_score
 from hpo.study.record import StudyRecord, versions
 from hpo.study.trials import Job, RunningTrial, run_key
@@ -207,7 +207,7 @@ class TrainingLoop:
 
         Weights of course networks are not kept.
         """
-        run, key = to_run(result, self.data, fold=one.job.fold), run_key(self.record, one.job)
+        run, key = to_run(result, self.data, one.job), run_key(self.record, one.job)
         if not one.job.report:
             self.weights.write(key.digest(), to_safetensors(result.weights))
         self.runs.save(key, run)
@@ -235,7 +235,11 @@ class TrainingLoop:
             "is_reused": is_reused,
             "seconds": run.seconds,
             "n_epochs": len(run.epochs),
-            "metrics": {"train": run.train, "validation": run.kept.validation},
+            "metrics": {
+                "train": run.train,
+                "validation": run.kept.validation,
+                **({f"{run.other.weights}_weights": run.other.validation} if run.other else {}),
+            },
             "score": score,
         }
         with contextlib.suppress(UpdateFinishedTrialError):
@@ -278,9 +282,9 @@ class TrainingLoop:
         self._is_idle = False
 
 
-def to_run(result: TrainingResult, data: TrainingData, *, fold: int) -> Run:
+def to_run(result: TrainingResult, data: TrainingData, job: Job) -> Run:
     """Return what the run store keeps of a finished training: all but its weights."""
-    images = data.fold(fold).validation
+    images, other = data.fold(job.fold).validation, result.other
     patients = images if data.patients is None else data.patients[images]
     return Run(
         epochs=tuple(to_epoch(metrics) for metrics in result.epochs),
@@ -294,6 +298,12 @@ def to_run(result: TrainingResult, data: TrainingData, *, fold: int) -> Run:
         validation_images=tuple(images.tolist()),
         validation_labels=tuple(data.labels[images].tolist()),
         validation_patients=tuple(patients.tolist()),
+        other=OtherWeights(
+            weights="last" if job.config.weights == "average" else "average",
+            validation=asdict(other.validation),
+            validation_probabilities=tuple(map(float, other.validation_probabilities)),
+            test_probabilities=tuple(map(float, other.test_probabilities)),
+        ),
     )
 
 

@@ -268,7 +268,7 @@ def reproduce(
                 known = {key: value for key, value in recorded.items() if key[0] == epoch}
                 yield epoch, n_epochs, not differences(known, found)
         if is_complete:
-            now |= _numbers_of_end(to_run(stack.result(lane), data, fold=job.fold), score)
+            now |= _numbers_of_end(to_run(stack.result(lane), data, job), score)
     yield Reproduction(
         study=study.study_name,
         name=name,
@@ -319,6 +319,12 @@ def _numbers_of_end(run: Run, score: Score) -> Numbers:
     value = score.of(run.kept.validation, run.stress)
     numbers: Numbers = {} if value is None else {(AFTER, "score"): value}
     numbers[AFTER, "kept epoch"] = float(run.kept_epoch)
+    if run.other:
+        of, other = f"of {run.other.weights} weights", run.other
+        validation, test = other.validation_probabilities, other.test_probabilities
+        numbers |= _named(AFTER, f"validation {of}", other.validation)
+        numbers |= _named(AFTER, f"validation probability {of}", _numbered(validation))
+        numbers |= _named(AFTER, f"test probability {of}", _numbered(test))
     for name, values in {
         "kept training": run.train,
         "kept validation": run.kept.validation,

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeGuard
 
 from pydantic import Field, Strict, TypeAdapter
 
+from hpo.choices import ScoredWeights
 from hpo.config import TrainingConfig
 from hpo.errors import RunStoreError
 from hpo.files import read_json, write_atomic, writing
@@ -79,6 +80,16 @@ class Epoch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OtherWeights:
+    """What the weights gave that a training does not score: `weights` says which these are."""
+
+    weights: ScoredWeights
+    validation: Metrics
+    validation_probabilities: tuple[Number, ...]
+    test_probabilities: tuple[Number, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """A finished training: metrics of every epoch and probabilities per image.
 
@@ -87,7 +98,7 @@ class Run:
     `stress` holds the validation metrics under each change of the stress battery, measured with
     the kept weights where the study asked for it. `validation_images` are the positions of the
     validation images among those that are not test, with their labels and patients; empty in runs
-    of version 0.1.
+    of version 0.1, which have no `other` weights and score the last ones.
     """
 
     epochs: tuple[Epoch, ...]
@@ -101,6 +112,12 @@ class Run:
     validation_images: tuple[Index, ...] = ()
     validation_labels: tuple[Index, ...] = ()
     validation_patients: tuple[Index, ...] = ()
+    other: OtherWeights | None = None
+
+    @property
+    def weights(self) -> ScoredWeights:
+        """The weights that the training scores."""
+        return "average" if self.other and self.other.weights == "last" else "last"
 
     @property
     def kept(self) -> Epoch:

@@ -8,6 +8,7 @@ from typing import Final, Generic, TypeVar
 
 import numpy as np
 
+from hpo.choices import ScoredWeights
 from hpo.stats import Answers
 from hpo.storage.runs import Epoch, Run, RunStore
 from hpo.study.score import Score
@@ -16,6 +17,12 @@ from hpo.study.summary import Repeat
 # Rates at most this much of the highest hardly move the weights any more.
 _SETTLED_RATE: Final = 0.05
 _MOST_ANSWERS: Final = 50_000_000
+
+_TITLES: Final[Mapping[ScoredWeights | None, str]] = {
+    "last": "the last weights",
+    "average": "the averaged weights",
+    None: "the weights that each training scores",
+}
 
 
 Name = TypeVar("Name", bound=Hashable)
@@ -34,13 +41,18 @@ class Evidence(Generic[Name]):
 
 
 def gather_evidence(
-    repeats: Mapping[Name, Sequence[Repeat | None]], score: Score, runs: RunStore | None
+    repeats: Mapping[Name, Sequence[Repeat | None]],
+    score: Score,
+    runs: RunStore | None,
+    weights: ScoredWeights | None = None,
 ) -> Evidence[Name]:
     """Return what the repeats are compared by.
 
-    That is the mean score of the epochs in which the learning rate has settled, which differs less
-    from training to training than that of the last epoch does; and the score of the kept weights
-    where some training is not in the run store: both are never mixed in one comparison.
+    Where all trainings score the last weights, that is the mean score of the epochs in which the
+    learning rate has settled, which differs less from training to training than that of the last
+    epoch does. Else it is the score of the kept weights, or of the average or last `weights` that
+    are asked for. Kinds are never mixed in one comparison: where some training is not in the run
+    store or lacks what is asked for, all are compared by the score of the kept weights.
     """
     last = {name: [r.score if r else None for r in of_one] for name, of_one in repeats.items()}
     scored = [r for of_one in repeats.values() for r in of_one if r and r.score is not None]
@@ -55,16 +67,27 @@ def gather_evidence(
         )
         return Evidence(last, None, basis)
     by_run = {digest: run for digest, run in found.items() if run}
-    settled = {digest: settled_score(run, score) for digest, run in by_run.items()}
+    kinds = {run.weights for run in by_run.values()}
+    asked = weights and [_score_of(run, score, weights) for run in by_run.values()]
+    n_lacking = asked.count(None) if asked else 0
+    if weights is None or n_lacking:
+        weights = min(kinds) if len(kinds) == 1 else None
+    if weights == "last" and kinds == {"last"}:
+        value_of = {digest: settled_score(run, score) for digest, run in by_run.items()}
+        basis = (
+            f"Compared by the mean {score.title} of the last epochs of each training (at most "
+            "half of them), which varies less than that of the last epoch."
+        )
+    else:
+        value_of = {d: _score_of(run, score, weights or run.weights) for d, run in by_run.items()}
+        basis = f"Compared by the {score.title} of {_TITLES[weights]}."
+    if n_lacking:
+        basis += f" {n_lacking} of {len(by_run)} trainings have no score of the other weights."
     scores = {
-        name: [settled[r.run] if r and r.run in settled else None for r in of_one]
+        name: [value_of[r.run] if r and r.run in value_of else None for r in of_one]
         for name, of_one in repeats.items()
     }
-    basis = (
-        f"Compared by the mean {score.title} of the last epochs of each training (at most half of "
-        "them), which varies less than that of the last epoch."
-    )
-    answers = _answers(repeats, by_run) if score.is_accuracy else None
+    answers = _answers(repeats, by_run, weights) if score.is_accuracy else None
     if score.is_accuracy and answers is None:
         basis += " Their answers to single images are not used, so intervals are wider."
     return Evidence(scores, answers, basis)
@@ -98,8 +121,17 @@ def epoch_score(score: Score, epoch: Epoch) -> float | None:
     return score.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
 
 
+def _score_of(run: Run, score: Score, weights: ScoredWeights) -> float | None:
+    """Return the score of the last or the averaged weights of a training, None without one."""
+    if run.weights == weights:
+        return score.of(run.kept.validation, run.stress)
+    return score.of(run.other.validation, {}) if run.other else None
+
+
 def _answers(
-    repeats: Mapping[Name, Sequence[Repeat | None]], runs: Mapping[str | None, Run]
+    repeats: Mapping[Name, Sequence[Repeat | None]],
+    runs: Mapping[str | None, Run],
+    weights: ScoredWeights | None,
 ) -> Answers | None:
     """Return which images each repeat answered rightly; None where older runs do not tell."""
     every = list(runs.values())
@@ -117,7 +149,8 @@ def _answers(
             if repeat is None or (run := runs.get(repeat.run)) is None:
                 continue
             images = list(run.validation_images)
-            is_positive = np.array(run.validation_probabilities) > 0.5
+            kept = run.other if run.other and run.other.weights == weights else run
+            is_positive = np.array(kept.validation_probabilities) > 0.5
             right[i, j, images] = is_positive == np.array(run.validation_labels, dtype=bool)
             patients[images] = run.validation_patients
     return Answers(right, patients)

@@ -24,7 +24,7 @@ Weights: TypeAlias = dict[str, NDArray[np.generic]]
 
 # Raise by hand when the same configuration, seed and data give other numbers than before: finished
 # runs are looked up by it, and results of two generations must not be mixed.
-NUMERICS_VERSION: Final = 2
+NUMERICS_VERSION: Final = 3
 
 # Raise by hand when the stress battery changes (docs/stress.md): what was measured under another
 # one is measured again.
@@ -76,11 +76,25 @@ class LaneEpoch(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OtherWeights:
+    """What the weights give that a training does not score.
+
+    Those are the average where it scores the last weights, and the last where it scores the
+    average, both of the kept epoch. Probabilities are as in `TrainingResult`.
+    """
+
+    validation: ValidationMetrics
+    validation_probabilities: Probabilities
+    test_probabilities: Probabilities
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingResult:
     """What a finished training leaves behind.
 
-    `weights` are those of `kept_epoch`: the state dict of the reports' own `nn.Sequential`, as
-    arrays (the seam needs no torch). `train` is measured with the kept weights in evaluation mode.
+    `weights` are the scored ones of `kept_epoch`: the state dict of the reports' own
+    `nn.Sequential`, as arrays (the seam needs no torch). `train` is measured with them in
+    evaluation mode, and so is the validation of every epoch with the scored weights of that epoch.
     Probabilities are those of pneumonia, `(n_validation,)` in the order of the fold's validation
     indices and `(n_test,)`. `stress` holds the metrics of the validation images under each change
     of the stress battery, nothing where it was not asked for. `seconds` is the time spent on this
@@ -93,6 +107,7 @@ class TrainingResult:
     validation_probabilities: Probabilities
     test_probabilities: Probabilities
     weights: Weights
+    other: OtherWeights
     seconds: float
     stress: Mapping[str, ValidationMetrics] = field(default_factory=dict)
 

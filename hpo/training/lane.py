@@ -14,6 +14,8 @@ from hpo.data.dataset import Indices
 from hpo.training.device import EVALUATION_PIXELS, Device
 from hpo.training.engine import (
     EpochMetrics,
+    OtherWeights,
+    Probabilities,
     TrainingResult,
     TrainMetrics,
     ValidationMetrics,
@@ -46,16 +48,23 @@ class Parameters:
 
 @dataclass(kw_only=True)
 class Lane:
-    """The state of one training; `kept` are the weights of early stopping, as far as any."""
+    """The state of one training.
+
+    `average` is that of the weights after the first `n_averaged` of `n_steps` steps. `kept` are
+    the scored and the other weights that early stopping keeps, if any.
+    """
 
     device: Device
     data: LaneData
     seeds: Tensor
     layout: Layout
     parameters: Parameters
+    average: Parameters
     moments: Moments
     progress: Progress
-    kept: Parameters | None = None
+    n_steps: int = 0
+    n_averaged: int = 0
+    kept: tuple[Parameters, Parameters] | None = None
 
     @property
     def config(self) -> TrainingConfig:
@@ -63,9 +72,21 @@ class Lane:
         return self.progress.config
 
     @property
+    def scored_and_other(self) -> tuple[Parameters, Parameters]:
+        """The weights that the configuration scores, and the others."""
+        if self.config.weights == "average":
+            return self.average, self.parameters
+        return self.parameters, self.average
+
+    def keep(self) -> None:
+        """Keep copies of the weights as they are now."""
+        scored, other = self.scored_and_other
+        self.kept = scored.copy(), other.copy()
+
+    @property
     def n_bytes(self) -> int:
         """What the state takes: weights, moments, and the weights that are kept."""
-        copies = [self.parameters, self.kept] if self.kept else [self.parameters]
+        copies = [self.parameters, self.average, *(self.kept or ())]
         tensors = [tensor for copy in copies for tensor in (copy.first, copy.row)]
         return sum(t.nbytes for t in tensors + self.moments.first + self.moments.second)
 
@@ -80,6 +101,7 @@ def open_lane(config: TrainingConfig, data: LaneData, *, seed: int, device: Devi
         seeds=seeds,
         layout=layout,
         parameters=parameters,
+        average=parameters.copy(),
         moments=open_moments(config, [parameters.first, parameters.row[0]]),
         progress=Progress(config),
     )
@@ -111,19 +133,19 @@ def _first_parameters(
 
 
 @torch.no_grad()
-def read_logits(lane: Lane, positions: Tensor, scratch: Scratch) -> Tensor:
-    """Return the logits `(positions, outputs)` of images in evaluation mode.
+def read_logits(lane: Lane, read: Parameters, positions: Tensor, scratch: Scratch) -> Tensor:
+    """Return the logits `(positions, outputs)` of images in evaluation mode, by these weights.
 
     In the precision of the weights whatever that of training: what is measured is what the
     exported weights give anywhere else.
     """
-    first, pixels = lane.parameters.first, lane.data.pixels
+    first, pixels = read.first, lane.data.pixels
     rows = Rows(
         layout=lane.layout,
         activation=lane.config.activation,
-        parameters=lane.parameters.row,
-        gradients=lane.parameters.row[:, :0],
-        statistics=lane.parameters.statistics,
+        parameters=read.row,
+        gradients=read.row[:, :0],
+        statistics=read.statistics,
     )
     pieces = []
     # The size of the pieces depends on the image size alone, so rounding does not vary.
@@ -137,12 +159,12 @@ def read_logits(lane: Lane, positions: Tensor, scratch: Scratch) -> Tensor:
     return torch.cat(pieces)
 
 
-def read_losses(lane: Lane, positions: Tensor, scratch: Scratch) -> Tensor:
+def read_losses(lane: Lane, read: Parameters, positions: Tensor, scratch: Scratch) -> Tensor:
     """Return the loss over some images of the pool, then the probability of each, `(1 + n,)`.
 
     The loss is the same function as in training, label smoothing included.
     """
-    logits = read_logits(lane, positions, scratch)
+    logits = read_logits(lane, read, positions, scratch)
     loss = mean_loss(lane.config, logits, lane.data.labels[positions])
     return torch.cat([loss[None], probabilities(lane.config, logits)])
 
@@ -153,9 +175,10 @@ def measure_epoch(lane: Lane, trained: Tensor, scratch: Scratch) -> EpochMetrics
     `trained` `(3,)` holds sums over its images: loss, right answers, images.
     """
     progress, data, epoch = lane.progress, lane.data, lane.progress.epoch + 1
-    validation = read_losses(lane, data.validation, scratch)
+    scored, _ = lane.scored_and_other
+    validation = read_losses(lane, scored, data.validation, scratch)
     if epoch % STRESS_EVERY == 0:
-        _note_stress(lane, epoch, scratch)
+        _note_stress(lane, scored, epoch, scratch)
     is_stressed = progress.stress and progress.stress_epoch == epoch
     # The one reading of the device in an epoch: everything that was measured, in one copy.
     readings = torch.cat([trained, validation.to(trained.dtype)]).cpu()
@@ -171,31 +194,45 @@ def measure_epoch(lane: Lane, trained: Tensor, scratch: Scratch) -> EpochMetrics
 def read_result(lane: Lane, scratch: Scratch) -> TrainingResult:
     """Return what a training leaves behind: that of its kept weights."""
     start, data, progress = time.perf_counter(), lane.data, lane.progress
-    # A copy of the record: the training may go on from its last weights, not from the kept ones.
-    lane = replace(lane, parameters=lane.kept or lane.parameters)
-    _note_stress(lane, progress.last_kept, scratch)
-    train, validation = (read_losses(lane, n, scratch) for n in (data.train, data.validation))
-    test = probabilities(lane.config, read_logits(lane, data.test, scratch))
-    weights = export_weights(lane)
+    scored, other = lane.kept or lane.scored_and_other
+    _note_stress(lane, scored, progress.last_kept, scratch)
+    validation, test = _read_kept(lane, scored, scratch)
+    other_validation, other_test = _read_kept(lane, other, scratch)
     return TrainingResult(
         epochs=tuple(progress.epochs),
         kept_epoch=progress.last_kept,
-        train=metrics_of(train, data, data.fold.train),
-        validation_probabilities=validation[1:].to("cpu", torch.float32).numpy(),
-        test_probabilities=test.to("cpu", torch.float32).numpy(),
-        weights=weights,
+        train=metrics_of(read_losses(lane, scored, data.train, scratch), data, data.fold.train),
+        validation_probabilities=_array(validation[1:]),
+        test_probabilities=_array(test),
+        weights=export_weights(lane, scored),
+        other=OtherWeights(
+            validation=metrics_of(other_validation, data, data.fold.validation),
+            validation_probabilities=_array(other_validation[1:]),
+            test_probabilities=_array(other_test),
+        ),
         seconds=progress.seconds + time.perf_counter() - start,
         stress=progress.stress,
     )
 
 
-def _note_stress(lane: Lane, epoch: int, scratch: Scratch) -> None:
+def _read_kept(lane: Lane, read: Parameters, scratch: Scratch) -> tuple[Tensor, Tensor]:
+    """Return losses of the validation images, and probabilities of the test images."""
+    test = read_logits(lane, read, lane.data.test, scratch)
+    validation = read_losses(lane, read, lane.data.validation, scratch)
+    return validation, probabilities(lane.config, test)
+
+
+def _array(values: Tensor) -> Probabilities:
+    return values.to("cpu", torch.float32).numpy()
+
+
+def _note_stress(lane: Lane, read: Parameters, epoch: int, scratch: Scratch) -> None:
     """Read the validation images under every change, with the weights of this epoch."""
     progress, data = lane.progress, lane.data
     if progress.stress_epoch != epoch:
         progress.stress_epoch = epoch
         readings = {
-            name: read_losses(replace(lane, data=changed), data.validation, scratch)
+            name: read_losses(replace(lane, data=changed), read, data.validation, scratch)
             for name, changed in data.under_changes().items()
         }
         images = data.fold.validation
@@ -204,8 +241,7 @@ def _note_stress(lane: Lane, epoch: int, scratch: Scratch) -> None:
 
 def metrics_of(readings: Tensor, data: LaneData, images: Indices) -> ValidationMetrics:
     """Return the metrics of some images; `readings` `(1 + n,)` as `read_losses` returns them."""
-    p = readings[1:].to("cpu", torch.float32).numpy()
-    return measure(p, data.known_labels[images], loss=float(readings[0]))
+    return measure(_array(readings[1:]), data.known_labels[images], loss=float(readings[0]))
 
 
 def load_values(
@@ -216,9 +252,9 @@ def load_values(
     return scratch.take(name, tuple(values.shape), dtype).copy_(values), scale
 
 
-def export_weights(lane: Lane) -> Weights:
+def export_weights(lane: Lane, parameters: Parameters) -> Weights:
     """Return a copy of the weights as arrays, in the layout of `model.plain_model`."""
-    parameters, progress = lane.parameters, lane.progress
+    progress = lane.progress
     row, found = parameters.row[0], {"1.weight": parameters.first}
     found |= {slot.name: slot.used(row) for slot in lane.layout.slots()}
     for layer in lane.layout.hidden:
@@ -228,7 +264,7 @@ def export_weights(lane: Lane) -> Weights:
             found |= {f"{norm}running_mean": used[0], f"{norm}running_var": used[1]}
     weights = {name: value.to("cpu", copy=True).numpy() for name, value in found.items()}
     # What nn.Sequential has and training has no use for: idle biases, counts of batches.
-    n_steps = int(lane.moments.steps[0]) // progress.epoch * progress.last_kept
+    n_steps = lane.n_steps // progress.epoch * progress.last_kept
     for layer in lane.layout.hidden:
         if layer.gain:
             norm = layer.gain.name.removesuffix(".weight")

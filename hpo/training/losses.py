@@ -10,11 +10,6 @@ right class, s/2 for the other.
   -(1 - p)^gamma log p.
 - l1, mse, smooth_l1: softmax(z0, z1) against the targets of both classes, the mean over both; with
   one output, sigmoid(z) against the target of pneumonia.
-
-Each is written twice. `train_losses` works on the log-odds of pneumonia, number by number, for all
-lanes at once: the losses that are trained. `mean_loss` takes the classes side by side, as the
-formulas have them: the losses that are reported. They round differently, and results of earlier
-versions hold both, so neither can replace the other.
 """
 
 from collections.abc import Callable
@@ -28,10 +23,8 @@ from hpo.choices import Loss
 from hpo.config import TrainingConfig
 from hpo.training.layers import fill_up
 
-# Losses of images from logits, the targets of pneumonia and gamma; and their mean from logits, the
-# targets of both classes and gamma.
-_TrainLoss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-_MeanLoss: TypeAlias = Callable[[Tensor, Tensor, float], Tensor]
+# Losses of images from logits, the targets of pneumonia and gamma.
+_ImageLosses: TypeAlias = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 
 
 def train_losses(
@@ -47,7 +40,7 @@ def train_losses(
     leaf = F.pad(logits, (0, 0, 0, more)).requires_grad_()
     labels = F.pad(labels, (0, more))
     with torch.enable_grad():
-        losses = LOSSES[loss][0](leaf, labels * (1 - smoothing) + smoothing / 2, gamma)
+        losses = LOSSES[loss](leaf, labels * (1 - smoothing) + smoothing / 2, gamma)
     (gradient,) = torch.autograd.grad(losses, leaf, torch.full_like(losses, 1 / n))
     is_right = (log_odds(leaf.detach()).sigmoid() > 0.5) == labels
     return torch.stack([losses.detach(), is_right.to(losses.dtype)])[:, :, :n], gradient[:, :n]
@@ -55,11 +48,9 @@ def train_losses(
 
 def mean_loss(config: TrainingConfig, logits: Tensor, labels: Tensor) -> Tensor:
     """Return the configuration's loss of logits `(batch, outputs)`, the mean over the images."""
-    one_hot = F.one_hot(labels.long(), 2).to(logits.dtype)
     smoothing = config.label_smoothing
-    return LOSSES[config.loss][1](
-        logits, one_hot * (1 - smoothing) + smoothing / 2, config.focal_gamma
-    )
+    targets = labels.to(logits.dtype) * (1 - smoothing) + smoothing / 2
+    return LOSSES[config.loss](logits, targets, config.focal_gamma).mean()
 
 
 def probabilities(config: TrainingConfig, logits: Tensor) -> Tensor:
@@ -81,55 +72,28 @@ def _cross_entropy(z: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(z, targets, reduction="none")
 
 
-def _bce(logits: Tensor, targets: Tensor, _: Tensor) -> Tensor:
+def _bce(logits: Tensor, targets: Tensor, _: Tensor | float) -> Tensor:
     if logits.shape[-1] == 1:
         return _cross_entropy(logits[..., 0], targets)
     return _cross_entropy(logits, torch.stack([1 - targets, targets], dim=-1)).sum(-1) / 2
 
 
-def _focal(logits: Tensor, targets: Tensor, gamma: Tensor) -> Tensor:
+def _focal(logits: Tensor, targets: Tensor, gamma: Tensor | float) -> Tensor:
     z = log_odds(logits)
     log_p, log_q = F.logsigmoid(z), F.logsigmoid(-z)
     positive = targets * (gamma * log_q).exp() * log_p
     return -(positive + (1 - targets) * (gamma * log_p).exp() * log_q)
 
 
-def _log_probabilities(logits: Tensor) -> Tensor:
-    if logits.shape[1] == 1:
-        return torch.cat([F.logsigmoid(-logits), F.logsigmoid(logits)], dim=1)
-    return F.log_softmax(logits, dim=1)
+def _distance(compare: Callable[[Tensor, Tensor], Tensor]) -> _ImageLosses:
+    # The other class is as far from its target: the mean over both is that of one.
+    return lambda logits, targets, _: compare(log_odds(logits).sigmoid(), targets)
 
 
-def _mean_focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
-    log_p = _log_probabilities(logits)
-    # 1 - p of one class is p of the other: exact where p is close to 1, and its power is smooth.
-    return -(targets * (gamma * log_p.flip(1)).exp() * log_p).sum(1).mean()
-
-
-def _own(targets: Tensor, logits: Tensor) -> Tensor:
-    """Return the targets of the outputs: one output is that of pneumonia."""
-    return targets[:, 2 - logits.shape[1] :]
-
-
-def _distance(compare: Callable[[Tensor, Tensor], Tensor]) -> tuple[_TrainLoss, _MeanLoss]:
-    def of_images(logits: Tensor, targets: Tensor, _: Tensor) -> Tensor:
-        # The other class is as far from its target: the mean over both is that of one.
-        return compare(log_odds(logits).sigmoid(), targets)
-
-    def mean(logits: Tensor, targets: Tensor, _: float) -> Tensor:
-        p = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-        return compare(p, _own(targets, logits)).mean()
-
-    return of_images, mean
-
-
-LOSSES: Final[dict[Loss, tuple[_TrainLoss, _MeanLoss]]] = {
-    "bce": (_bce, lambda z, t, _: _cross_entropy(z, _own(t, z)).mean()),
-    "ce": (
-        lambda z, t, _: _cross_entropy(log_odds(z), t),
-        lambda z, t, _: -(t * _log_probabilities(z)).sum(1).mean(),
-    ),
-    "focal": (_focal, _mean_focal),
+LOSSES: Final[dict[Loss, _ImageLosses]] = {
+    "bce": _bce,
+    "ce": lambda z, t, _: _cross_entropy(log_odds(z), t),
+    "focal": _focal,
     "l1": _distance(lambda p, t: (p - t).abs()),
     "mse": _distance(lambda p, t: (p - t).square()),
     "smooth_l1": _distance(lambda p, t: F.smooth_l1_loss(p, t, reduction="none")),

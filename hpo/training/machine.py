@@ -117,11 +117,11 @@ def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> i
 
 
 def lane_bytes(config: TrainingConfig, *, factor_bytes: int = 2) -> int:
-    """Return roughly the memory that a lane adds: weights, moments and a batch.
+    """Return roughly the memory that a lane adds: weights, their average, moments and a batch.
 
     `factor_bytes` is the size of one factor of the first product.
     """
-    n_copies = 1 + _N_MOMENTS[config.optimizer] + (1 if config.early_stopping else 0)
+    n_copies = 2 + _N_MOMENTS[config.optimizer] + (2 if config.early_stopping else 0)
     # A batch is uint8 and converted; augmentation adds float images and a grid.
     is_changed = config.is_warped or config.augment_exposure > 0
     batch = config.batch_size * config.image_size**2 * (24 if is_changed else factor_bytes)

@@ -131,7 +131,7 @@ class StackedStack:
         for lane, metrics in measured:
             if note_epoch(lane.progress, metrics):
                 with translate_errors(lane.config, self._device):
-                    lane.kept = lane.parameters.copy()
+                    lane.keep()
 
     def _warm_up(self, lane: Lane) -> None:
         """Train a small network for a step: the first in a process takes half a second longer.
@@ -256,7 +256,7 @@ def _time_reading(lane: Lane, scratch: Scratch) -> float:
     times = []
     for _ in range(3):
         start = _now(lane.device)
-        read_losses(lane, some, scratch)
+        read_losses(lane, lane.parameters, some, scratch)
         times.append(_now(lane.device) - start)
     return fmean(times[1:]) / len(some)
 

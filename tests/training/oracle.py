@@ -16,8 +16,16 @@ from torch import Tensor, nn, optim
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.augmentation import augment
+from hpo.training.cohort import AVERAGE_EVERY, AVERAGE_POWER
 from hpo.training.device import Device, one_thread
-from hpo.training.engine import EpochMetrics, TrainingResult, TrainMetrics, ValidationMetrics
+from hpo.training.engine import (
+    EpochMetrics,
+    OtherWeights,
+    Probabilities,
+    TrainingResult,
+    TrainMetrics,
+    ValidationMetrics,
+)
 from hpo.training.images import Images, LaneData
 from hpo.training.lane import metrics_of
 from hpo.training.losses import mean_loss, probabilities
@@ -54,7 +62,15 @@ class _Lane:
     images: LaneData
     seeds: Tensor
     model: nn.Sequential
+    average: nn.Sequential
     optimizer: optim.Optimizer
+    n_steps: int = 0
+    n_averaged: int = 0
+
+    @property
+    def scored_and_other(self) -> tuple[nn.Sequential, nn.Sequential]:
+        both = (self.model, self.average)
+        return both if self.config.weights == "last" else both[::-1]
 
 
 class _GivenDropout(nn.Module):
@@ -76,8 +92,9 @@ def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -
     model = open_model(config, seeds)
     learned = [p for p in model.parameters() if p.requires_grad]
     optimizer = OPTIMIZERS[config.optimizer](learned, config)
-    lane = _Lane(config, Images(data, EXACT).place(config, fold), seeds, model, optimizer)
-    kept = model.state_dict()
+    images = Images(data, EXACT).place(config, fold)
+    lane = _Lane(config, images, seeds, model, copy.deepcopy(model), optimizer)
+    scored, other = kept = lane.scored_and_other
 
     while not progress.is_stopped and progress.epoch < config.epochs:
         for group in optimizer.param_groups:
@@ -87,34 +104,46 @@ def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -
         metrics = EpochMetrics(
             learning_rate=progress.rate,
             train=TrainMetrics(loss=loss / n, accuracy=n_right / n),
-            validation=_measure(lane, lane.images),
-            stress=mean_metrics(_measure_stress(lane).values()) if is_stressed else None,
+            validation=_measure(lane, scored, images),
+            stress=mean_metrics(_measure_stress(lane, scored).values()) if is_stressed else None,
         )
         if note_epoch(progress, metrics) or not progress.kept_epoch:
-            kept = copy.deepcopy(model.state_dict())
-    model.load_state_dict(kept)
-    train = _read_losses(lane, lane.images.train)
-    test = probabilities(config, _read_logits(lane, lane.images.test))
+            kept = copy.deepcopy((scored, other))
+    scored, other = kept
+    train = _read_losses(lane, scored, images.train)
+    validation, test = _read_kept(lane, scored)
+    other_validation, other_test = _read_kept(lane, other)
     return TrainingResult(
         epochs=tuple(progress.epochs),
         kept_epoch=progress.last_kept,
-        train=metrics_of(train, lane.images, lane.images.fold.train),
-        validation_probabilities=_read_losses(lane, lane.images.validation)[1:].float().numpy(),
-        test_probabilities=test.float().numpy(),
-        weights={name: value.numpy() for name, value in kept.items()},
+        train=metrics_of(train, images, images.fold.train),
+        validation_probabilities=validation,
+        test_probabilities=test,
+        weights={name: value.numpy() for name, value in scored.state_dict().items()},
+        other=OtherWeights(
+            validation=_measure(lane, other, images),
+            validation_probabilities=other_validation,
+            test_probabilities=other_test,
+        ),
         seconds=0.0,
-        stress=_measure_stress(lane),
+        stress=_measure_stress(lane, scored),
     )
 
 
-def _measure(lane: _Lane, images: LaneData) -> ValidationMetrics:
-    readings = _read_losses(replace(lane, images=images), images.validation)
+def _read_kept(lane: _Lane, model: nn.Sequential) -> tuple[Probabilities, Probabilities]:
+    validation = _read_losses(lane, model, lane.images.validation)[1:]
+    test = probabilities(lane.config, _read_logits(lane, model, lane.images.test))
+    return validation.float().numpy(), test.float().numpy()
+
+
+def _measure(lane: _Lane, model: nn.Sequential, images: LaneData) -> ValidationMetrics:
+    readings = _read_losses(replace(lane, images=images), model, images.validation)
     return metrics_of(readings, images, images.fold.validation)
 
 
-def _measure_stress(lane: _Lane) -> dict[str, ValidationMetrics]:
+def _measure_stress(lane: _Lane, model: nn.Sequential) -> dict[str, ValidationMetrics]:
     changed = lane.images.under_changes()
-    return {name: _measure(lane, images) for name, images in changed.items()}
+    return {name: _measure(lane, model, images) for name, images in changed.items()}
 
 
 def open_model(config: TrainingConfig, seeds: Tensor) -> nn.Sequential:
@@ -161,18 +190,34 @@ def _train_steps(lane: _Lane, epoch: int) -> Iterable[Tensor]:
         lane.optimizer.zero_grad()
         loss.backward()
         lane.optimizer.step()
+        _average(lane, is_last=start + config.batch_size >= n - 1)
         n_right = ((probabilities(config, logits) > 0.5) == labels).sum()
         yield torch.stack([loss.detach() * len(batch), n_right, torch.tensor(len(batch))])
 
 
 @torch.no_grad()
-def _read_logits(lane: _Lane, positions: Tensor) -> Tensor:
-    return lane.model.eval()(_inputs(lane.images.pixels[positions], lane.config))
+def _average(lane: _Lane, *, is_last: bool) -> None:
+    """Bring the average up to date: step t weighs t^p - (t - 1)^p, held from update to update."""
+    lane.n_steps += 1
+    if lane.n_steps % AVERAGE_EVERY == 0 or is_last:
+        old = lane.n_averaged**AVERAGE_POWER / lane.n_steps**AVERAGE_POWER
+        values = lane.model.state_dict()
+        for name, mean in lane.average.state_dict().items():
+            if mean.is_floating_point():
+                mean.copy_(old * mean + (1 - old) * values[name])
+            else:
+                mean.copy_(values[name])
+        lane.n_averaged = lane.n_steps
 
 
-def _read_losses(lane: _Lane, positions: Tensor) -> Tensor:
+@torch.no_grad()
+def _read_logits(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor:
+    return model.eval()(_inputs(lane.images.pixels[positions], lane.config))
+
+
+def _read_losses(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor:
     """Return the loss over some images, then the probability of each, `(1 + n,)`."""
-    logits = _read_logits(lane, positions)
+    logits = _read_logits(lane, model, positions)
     loss = mean_loss(lane.config, logits, lane.images.labels[positions])
     return torch.cat([loss[None], probabilities(lane.config, logits)])
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from hpo.choices import Activation, Loss, Optimizer, Scheduler
+from hpo.choices import Activation, Loss, Optimizer, Scheduler, ScoredWeights
 from hpo.config import TrainingConfig
 from hpo.training import stack
 from hpo.training.engine import TrainingResult
@@ -68,6 +68,7 @@ CASES: dict[str, dict[str, Any]] = {
     "centered images": {"normalize": "image"},
     "augmented": {"augment_pose": 0.1, "augment_stretch": 0.1, "augment_flip": True},
     "last batch of one image": {"batch_size": 17},
+    "averaged weights, many steps": {"weights": "average", "batch_size": 2, "epochs": 2},
 }
 
 
@@ -97,8 +98,10 @@ def test_both_ways_train_alike_with_every_loss_and_activation(
 
 def test_both_ways_keep_the_same_epoch_of_early_stopping() -> None:
     waits = (1, 2, 3)
-    results = check(*(OVERFITTING.replace(early_stopping=wait) for wait in waits))
-    assert [len(result.epochs) - result.kept_epoch for result in results] == list(waits)
+    for weights in get_args(ScoredWeights):
+        config = OVERFITTING.replace(weights=weights, epochs=20)
+        results = check(*(config.replace(early_stopping=wait) for wait in waits))
+        assert [len(result.epochs) - result.kept_epoch for result in results] == list(waits)
 
 
 def test_both_ways_lower_the_rate_on_the_same_plateau() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpo.choices import Activation, Loss, Optimizer, Scheduler
+from hpo.choices import Activation, Loss, Optimizer, Scheduler, ScoredWeights
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import TrainingError
@@ -157,7 +157,9 @@ def test_early_stopping_keeps_the_epoch_of_the_lowest_loss(
 def test_early_stopping_without_any_finite_loss_ends_and_keeps_the_last(
     monkeypatch: pytest.MonkeyPatch, train: Train
 ) -> None:
-    monkeypatch.setattr(lanes, "read_losses", lambda _, n, __: torch.full((1 + len(n),), np.nan))
+    monkeypatch.setattr(
+        lanes, "read_losses", lambda _, __, n, ___: torch.full((1 + len(n),), np.nan)
+    )
     result = train(CONFIG.replace(epochs=9, early_stopping=2))
     assert result.kept_epoch == len(result.epochs) == 2
 
@@ -232,6 +234,7 @@ def draw_job(rng: random.Random, kind: TrainingConfig) -> Job:
         augment_flip=rng.random() < 0.3,
         epochs=rng.choice([2, 3, 4]),
         early_stopping=rng.choice([0, 0, 1]),
+        weights=rng.choice(get_args(ScoredWeights)),
     )
     return Job(config, seed=rng.randrange(9), fold=rng.randrange(5))
 

@@ -82,6 +82,8 @@ def assert_bitwise_equal(found: TrainingResult, expected: TrainingResult) -> Non
         (numbers(found), numbers(expected)),
         (found.validation_probabilities, expected.validation_probabilities),
         (found.test_probabilities, expected.test_probabilities),
+        (found.other.validation_probabilities, expected.other.validation_probabilities),
+        (found.other.test_probabilities, expected.other.test_probabilities),
         *((weight, expected.weights[name]) for name, weight in found.weights.items()),
     ]
     for one, other in pairs:
@@ -96,7 +98,10 @@ def numbers(result: TrainingResult) -> np.ndarray:
         parts = (epoch.train, epoch.validation, *([epoch.stress] if epoch.stress else []))
         return [epoch.learning_rate, *(x for part in parts for x in dataclasses.astuple(part))]
 
-    last = [dataclasses.astuple(part) for part in (result.train, *result.stress.values())]
+    last = [
+        dataclasses.astuple(part)
+        for part in (result.train, result.other.validation, *result.stress.values())
+    ]
     return np.array([x for part in (*map(flat, result.epochs), *last) for x in part])
 
 
