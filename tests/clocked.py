@@ -10,6 +10,7 @@ from hpo.errors import DeviceError, OutOfMemoryError, TrainingError
 from hpo.training.engine import (
     EpochMetrics,
     LaneEpoch,
+    OtherWeights,
     TrainingResult,
     TrainMetrics,
     ValidationMetrics,
@@ -82,6 +83,11 @@ class ClockedStack:
             validation_probabilities=np.full(4, score(config, seed, config.epochs), np.float32),
             test_probabilities=np.full(2, 0.5, np.float32),
             weights={"1.weight": np.full((2, 2), seed, np.float32)},
+            other=OtherWeights(
+                validation=epochs[-1].validation,
+                validation_probabilities=np.full(4, 0.5, np.float32),
+                test_probabilities=np.full(2, 0.5, np.float32),
+            ),
             seconds=0.5,
         )
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.storage.runs import Epoch, Run, RunStore
+from hpo.choices import ScoredWeights
+from hpo.storage.runs import Epoch, OtherWeights, Run, RunStore
 from hpo.study.evidence import gather_evidence, settled_score
 from hpo.study.score import SCORES
 from hpo.study.summary import Repeat
@@ -14,7 +15,9 @@ from hpo.study.summary import Repeat
 ACCURACY, STRESS = SCORES["accuracy"], SCORES["stress_accuracy"]
 
 
-def run(accuracies: list[float], rates: list[float] | None = None) -> Run:
+def run(
+    accuracies: list[float], rates: list[float] | None = None, other: ScoredWeights = "average"
+) -> Run:
     epochs = tuple(
         Epoch(
             learning_rate=rate,
@@ -38,6 +41,12 @@ def run(accuracies: list[float], rates: list[float] | None = None) -> Run:
         validation_images=(1, 4, 6),
         validation_labels=(1, 1, 1),
         validation_patients=(0, 2, 2),
+        other=OtherWeights(
+            weights=other,
+            validation={"accuracy": 0.75},
+            validation_probabilities=(0.1, 0.2, 0.6),
+            test_probabilities=(),
+        ),
     )
 
 
@@ -130,3 +139,28 @@ def test_a_run_without_the_score_counts_as_missing() -> None:
     bare = replace(bare, epochs=(replace(bare.epochs[0], validation={}), bare.epochs[1]))
     found = gather_evidence({"a": [repeat(1, 0.9)]}, ACCURACY, Runs({f"{1:032x}": bare}))
     assert found.scores == {"a": [0.9]}
+
+
+def test_the_scores_and_answers_of_the_other_weights_are_gathered_where_asked() -> None:
+    repeats = {"a": [repeat(1, 0.9)], "b": [repeat(2, 0.8)]}
+    both = {f"{1:032x}": run([0.5, 0.6]), f"{2:032x}": run([0.7, 0.8])}
+    found = gather_evidence(repeats, ACCURACY, Runs(both), "average")
+    assert found.scores == {"a": [0.75], "b": [0.75]}
+    assert "averaged weights" in found.basis
+    assert found.answers is not None
+    assert list(found.answers.right[0, 0][[1, 4, 6]]) == [0, 0, 1]
+    lacking = both | {f"{2:032x}": replace(run([0.7, 0.8]), other=None)}
+    found = gather_evidence(repeats, ACCURACY, Runs(lacking), "average")
+    assert found.scores == {"a": [0.6], "b": [0.8]}
+    assert "1 of 2 trainings have no score of the other weights" in found.basis
+
+
+def test_scores_of_averaged_weights_are_those_of_the_kept_ones() -> None:
+    repeats = {"a": [repeat(1, 0.9)], "b": [repeat(2, 0.8)]}
+    runs = {f"{i:032x}": run([0.5, 0.6 + i / 10], other="last") for i in (1, 2)}
+    found = gather_evidence(repeats, ACCURACY, Runs(runs))
+    assert found.scores == {"a": [0.7], "b": [0.8]}
+    assert "averaged weights" in found.basis
+    mixed = gather_evidence(repeats, ACCURACY, Runs(runs | {f"{1:032x}": run([0.5, 0.6])}))
+    assert mixed.scores == {"a": [0.6], "b": [0.8]}
+    assert "that each training scores" in mixed.basis

@@ -218,6 +218,7 @@ def _configuration_columns(
     if summary.goal.n_repeats > 1 or is_full:
         columns[Column("95 % interval")] = lambda c: score_cells(c.score, score)[1]
         columns[Column("repeats")] = _repeats
+    columns |= _other_weights(shown, score)
     if is_full:
         columns[Column("deviation")] = lambda c: _deviation(c, score)
     if "epochs" not in names:
@@ -228,6 +229,30 @@ def _configuration_columns(
     elif is_wide or not names:
         columns[Column("configuration", "long")] = lambda c: c.label
     return columns
+
+
+def _other_weights(
+    shown: Sequence[Configuration], score: Score
+) -> dict[Column, Callable[[Configuration], str]]:
+    """Return a column of the weights that are not scored, where trainings tell of them."""
+    titles = {"last": "averaged weights", "average": "last weights"}
+    found = {titles[c.config.weights] for c in shown if _other_scores(c, score)}
+    if score.is_stressed or not found:
+        return {}
+    title = found.pop() if len(found) == 1 else "the other weights"
+    column = Column(f"{title}, %" if score.kind.is_share else title)
+
+    def cell(configuration: Configuration) -> str:
+        scores = _other_scores(configuration, score)
+        return score.number(fmean(scores)) if scores else DASH
+
+    return {column: cell}
+
+
+def _other_scores(configuration: Configuration, score: Score) -> list[float]:
+    name = "last_weights" if configuration.config.weights == "average" else "average_weights"
+    done = [r.metrics.get(name) for r in configuration.repeats if r.state == "complete"]
+    return [metrics[score.metric] for metrics in done if metrics and score.metric in metrics]
 
 
 def _parameter(name: str) -> Callable[[Configuration], str]:
