@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 
+from hpo.choices import ScoredWeights
 from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
 from hpo.run.session import Session, move_data, open_session, training_events
@@ -60,10 +61,12 @@ def read_study(
     *,
     moved_data: Path | None = None,
     margin: float | None = None,
+    weights: ScoredWeights | None = None,
 ) -> StoredStudy:
     """Read a study, to look at it or to use what it trained; record where its data are now.
 
-    `margin` is another smallest difference that matters than the study has recorded.
+    `margin` is another smallest difference that matters than the study has recorded, and `weights`
+    are others to compare by.
 
     Raises:
         StudyError: there is none of this name.
@@ -78,7 +81,7 @@ def read_study(
     return StoredStudy(
         storage=opened,
         study=study,
-        summary=summarize(study, storage_url=storage, runs=runs, margin=margin),
+        summary=summarize(study, storage_url=storage, runs=runs, margin=margin, weights=weights),
         runs=runs,
         folder=study_folder(storage, name),
     )
@@ -100,7 +103,8 @@ def with_page(session: Session, summary: StudySummary, *, is_new: bool) -> Study
     Drawing it takes a second.
     """
     path = session.folder / "report.html"
-    is_new = is_new or session.record.margin is not None  # This call may have changed it.
+    # This call may have changed what repeats are compared by.
+    is_new = is_new or (session.record.margin, session.record.weights) != (None, None)
     if summary.count("complete") and (is_new or not path.exists()):
         from hpo.report import write_report
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from typer import Argument, Context, Option
 
-from hpo.choices import INPUT_SCALES, Activation, read_mean_and_deviation
+from hpo.choices import INPUT_SCALES, Activation, ScoredWeights, read_mean_and_deviation
 from hpo.errors import UsageError, fault_list
 
 
@@ -89,6 +89,15 @@ Margin = Annotated[
         metavar="DIFFERENCE",
         help="Smallest difference that matters, as scores are printed (default: 1 point of an "
         "accuracy or AUROC, 0.02 of the log loss, 0.005 of the Brier score).",
+        show_default=False,
+    ),
+]
+ComparedWeights = Annotated[
+    ScoredWeights | None,
+    Option(
+        "--weights",
+        help="Compare by the scores of the last weights, or of their average (default: those that "
+        "the study scores).",
         show_default=False,
     ),
 ]

@@ -39,6 +39,7 @@ def show(
         ),
     ] = None,
     margin: options.Margin = None,
+    weights: options.ComparedWeights = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
@@ -46,8 +47,9 @@ def show(
     has_curves = curves or target is not None
     if has_curves and study is None:
         raise UsageError("--curves and --target need a study: hpo show STUDY --curves.")
-    if margin is not None and study is None:
-        raise UsageError(f"--margin needs a study: hpo show STUDY --margin {margin:g}.")
+    if study is None and (margin, weights) != (None, None):
+        option = "--margin" if margin is not None else "--weights"
+        raise UsageError(f"{option} needs a study: hpo show STUDY {option} …")
     if target is not None and not 0 < target <= 1:
         raise UsageError(
             f"--target must be a validation accuracy above 0 and at most 1, but got {target:g}: "
@@ -64,7 +66,7 @@ def show(
     from hpo.views.evaluations import evaluation_document, evaluation_sentence
     from hpo.views.studies import curves_table, study_tables
 
-    stored = read_study(study, storage, margin=margin)
+    stored = read_study(study, storage, margin=margin, weights=weights)
     tested = None
     with contextlib.suppress(StudyError):  # A damaged record of the test: the rest is shown.
         tested = read_evaluation(stored.study)
@@ -184,6 +186,7 @@ def compare(
 def report(
     study: options.StudyArgument,
     margin: options.Margin = None,
+    weights: options.ComparedWeights = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
@@ -193,7 +196,7 @@ def report(
     from hpo.report import write_report
     from hpo.storage.opening import translate_errors
 
-    stored = read_study(study, storage, margin=margin)
+    stored = read_study(study, storage, margin=margin, weights=weights)
     with translate_errors(storage):
         path = write_report(stored.summary, stored.study, stored.runs, stored.folder)
     emit({"study": study, "path": str(path)}, f"Page: {path}", json=json)

@@ -39,6 +39,7 @@ def grid(
     lanes: options.Lanes = "auto",
     metric: options.Metric = None,
     margin: options.Margin = None,
+    weights: options.ComparedWeights = None,
     timeout: options.Timeout = None,
     test: Annotated[
         bool,
@@ -87,6 +88,7 @@ def grid(
         lanes=read_lanes(lanes),
         metric=metric,
         margin=margin,
+        weights=weights,
         command=options.command_line(context),
     )
     plan = with_timeout(plan_grid(names, settings), timeout)
@@ -198,6 +200,7 @@ def resume(
     study: options.StudyArgument,
     data: options.MovedData = None,
     margin: options.Margin = None,
+    weights: options.ComparedWeights = None,
     storage: options.Storage = DEFAULT_URL,
     lanes: options.Lanes = "auto",
     timeout: options.Timeout = None,
@@ -213,7 +216,7 @@ def resume(
     n_lanes = read_lanes(lanes)
     if data is not None:
         move_data(study, storage, data)
-    plan = plan_resume(study, storage, margin=margin)
+    plan = plan_resume(study, storage, margin=margin, weights=weights)
     plan = with_lanes(with_timeout(plan, timeout), n_lanes)
     carry_out(plan, dry_run=dry_run, json=json, quiet=quiet)
 

@@ -93,9 +93,7 @@ def compare(
     scored = [_by_score(summary, score) for summary in summaries]
     margins = {summary.record.margin for summary in scored}
     margin = margins.pop() if margin is None and len(margins) == 1 else margin
-    scored = [
-        replace(s, record=replace(s.record, margin=None).with_margin(margin)) for s in scored
-    ]
+    scored = [replace(s, record=replace(s.record, margin=None).judged_by(margin)) for s in scored]
     entries = tuple(
         entry for pair in zip(summaries, scored, strict=True) for entry in _entries(*pair, best)
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpo import space as spaces
-from hpo.choices import read_lanes
+from hpo.choices import ScoredWeights, read_lanes
 from hpo.config import TrainingConfig, Value
 from hpo.data import TEST, VALIDATION, Dataset, open_data
 from hpo.errors import UsageError
@@ -48,7 +48,8 @@ class Settings:
     20. `lanes` is how many trainings run at once, None for auto. `metric` is
     what the study optimizes (`hpo.study.score.SCORES`), None for the default of its kind. `margin`
     is the smallest difference that matters, as scores are printed (1.0 is one point of accuracy);
-    None for what the study has recorded, else for the default of the metric. `command` is what the
+    None for what the study has recorded, else for the default of the metric. `weights` are those
+    whose scores are compared, None for those that each training scores. `command` is what the
     study records as having created it.
     """
 
@@ -68,6 +69,7 @@ class Settings:
     lanes: int | None = None
     metric: str | None = None
     margin: float | None = None
+    weights: ScoredWeights | None = None
     command: str = LIBRARY
 
 
@@ -229,7 +231,7 @@ def _plan(
         versions=versions(),
         metric=score.name,
         window=window,
-    ).with_margin(settings.margin)
+    ).judged_by(settings.margin, settings.weights)
     name = record.default_name() if settings.study is None else check_name(settings.study)
     home = study_folder(settings.storage, name)
     if home.is_file() or home == sqlite_path(settings.storage):

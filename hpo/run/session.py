@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 
 from hpo import space as spaces
+from hpo.choices import ScoredWeights
 from hpo.data import Dataset, TrainingData, cache, open_data, seal
 from hpo.errors import DataError, StudyError
 from hpo.files import remove_leftovers
@@ -72,7 +73,8 @@ class Session:
 def open_session(plan: Plan) -> Iterator[Session]:
     """Open or create the study of a plan, as its only driver until the end.
 
-    Where the plan has the study's data at another path, or another margin, that is recorded.
+    Where the plan has the study's data at another path, another margin or other weights to compare
+    by, that is recorded.
 
     Raises:
         StudyError: another process drives the study, or it is there and does not fit the plan.
@@ -87,7 +89,9 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 study = studies.create(storage, plan.name, with_device(plan.record))
             studies.check_fits(study, plan.record)
             _check_device(study.study_name, studies.read_record(study), plan.record)
-            record = studies.renew_record(study, plan.record.data, margin=plan.record.margin)
+            record = studies.renew_record(
+                study, plan.record.data, margin=plan.record.margin, weights=plan.record.weights
+            )
             is_gpu_named = record.is_gpu_named or plan.record.is_gpu_named
             record = replace(record, is_gpu_named=is_gpu_named)
             goal = studies.raise_goal(study, plan.goal)
@@ -115,11 +119,21 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 requeue_running(study)
 
 
-def plan_resume(name: str, storage_url: str, *, margin: float | None = None) -> Plan:
-    """Plan to continue a study with its own data, space, device and goal; `margin` if not None."""
+def plan_resume(
+    name: str,
+    storage_url: str,
+    *,
+    margin: float | None = None,
+    weights: ScoredWeights | None = None,
+) -> Plan:
+    """Plan to continue a study with its own data, space, device and goal.
+
+    `margin` and `weights` replace what its repeats are compared by so far.
+    """
     study = studies.open_study(open_storage(storage_url, create=False), name)
     with translate_errors(storage_url):
-        record, goal = studies.read_record(study).with_margin(margin), studies.read_goal(study)
+        record, goal = studies.read_record(study), studies.read_goal(study)
+        record = record.judged_by(margin, weights)
     return Plan(
         name=name,
         record=record,

@@ -7,6 +7,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
+from hpo.choices import ScoredWeights
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
 from hpo.storage.database import Database
@@ -51,11 +52,13 @@ def summarize(
     storage_url: str,
     runs: RunStore | None = None,
     margin: float | None = None,
+    weights: ScoredWeights | None = None,
 ) -> StudySummary:
     """Read a study and gather its trials by configuration, in the order they were asked for.
 
     With `runs` configurations are compared by what the run store holds of their trainings; with
-    `margin` by another smallest difference that matters than the study has recorded.
+    `margin` by another smallest difference that matters than the study has recorded, and with
+    `weights` by the scores of these.
 
     Raises:
         StudyError: hpo did not make it, or it is damaged.
@@ -63,7 +66,7 @@ def summarize(
     """
     with translate_errors(storage_url):
         record, goal, baselines = read_record(study), read_goal(study), read_baselines(study)
-        record, openings = record.with_margin(margin), read_openings(study)
+        record, openings = record.judged_by(margin, weights), read_openings(study)
         found = read_trials(study, record)
         is_grid = record.kind == "grid"
         try:

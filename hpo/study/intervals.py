@@ -98,7 +98,7 @@ def compare_repeats(
 
     `pairs` None are all, or of more than `most` configurations those of the best.
     """
-    evidence = gather_evidence(repeats, record.score, runs)
+    evidence = gather_evidence(repeats, record.score, runs, record.weights)
     found = compare_sweep(
         evidence.scores,
         pairs=pairs,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import Field, PlainValidator, TypeAdapter
 
 from hpo import space as spaces
+from hpo.choices import ScoredWeights
 from hpo.errors import UsageError
 from hpo.space import Space
 from hpo.storage import MOST_TRIALS
@@ -68,6 +69,7 @@ class StudyRecord:
     the cores, lanes and memory; 0 for a grid. `is_gpu_named` says that `device` is the one GPU
     that was asked for, and no other will do. `margin` is the smallest difference in the score that
     matters, in points or plain as scores are printed; None for the default of the metric.
+    `weights` are those whose scores are compared; None for those that each training scores.
     """
 
     kind: Kind
@@ -85,6 +87,7 @@ class StudyRecord:
     window: Count = 0
     is_gpu_named: bool = False
     margin: float | None = None
+    weights: ScoredWeights | None = None
 
     @classmethod
     def from_document(cls, document: Any) -> "StudyRecord":
@@ -109,7 +112,7 @@ class StudyRecord:
         known = space.sweeps.keys() if record.kind == "grid" else {p.name for p in space.search}
         if not known >= set(record.names):
             raise ValueError("names are not those of its space")
-        record.with_margin(record.margin)
+        record.judged_by(record.margin, record.weights)
         return record
 
     def to_document(self) -> dict[str, Any]:
@@ -128,16 +131,21 @@ class StudyRecord:
         score = read_score(self.metric)
         return score if self.margin is None else score.with_margin(self.margin)
 
-    def with_margin(self, margin: float | None) -> "StudyRecord":
-        """Return the record with another margin; None changes nothing.
+    def judged_by(
+        self, margin: float | None = None, weights: ScoredWeights | None = None
+    ) -> "StudyRecord":
+        """Return the record with another margin or other weights; None changes nothing.
 
         Raises:
             UsageError: it is not above 0, or so large that hardly any difference would matter.
         """
-        if margin is None:
-            return self
-        read_score(self.metric).with_margin(margin)
-        return replace(self, margin=margin)
+        if margin is not None:
+            read_score(self.metric).with_margin(margin)
+        return replace(
+            self,
+            margin=self.margin if margin is None else margin,
+            weights=weights or self.weights,
+        )
 
     @property
     def is_decided_on_the_way(self) -> bool:

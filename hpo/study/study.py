@@ -10,6 +10,7 @@ import optuna
 from pydantic import Field, TypeAdapter, ValidationError
 
 from hpo import space as spaces
+from hpo.choices import ScoredWeights
 from hpo.config import did_you_mean
 from hpo.errors import StudyError, fault_list, first_fault
 from hpo.storage.database import DAMAGE, Database, damaged_study
@@ -80,11 +81,15 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
 
 
 def renew_record(
-    study: optuna.Study, data: DataInfo, *, margin: float | None = None
+    study: optuna.Study,
+    data: DataInfo,
+    *,
+    margin: float | None = None,
+    weights: ScoredWeights | None = None,
 ) -> StudyRecord:
-    """Record where the data of the study are now, what is noted of them, and another margin."""
+    """Record where the data of the study are now, and by what repeats are compared."""
     old = read_record(study)
-    record = old.with_margin(margin)
+    record = old.judged_by(margin, weights)
     if data.path is not None and (data.path, data.notes) != (old.data.path, old.data.notes):
         is_moved = data.path != old.data.path
         command = set_option(old.command, "--data", data.path) if is_moved else old.command

@@ -58,4 +58,18 @@ def test_what_is_no_margin_is_refused_in_one_message(hpo: Hpo, xrays: Path, marg
 def test_a_margin_needs_a_study(hpo: Hpo) -> None:
     answer = hpo("show", "--margin", "2")
     assert answer.code == 2
-    assert "hpo show STUDY --margin 2" in answer.err
+    assert "hpo show STUDY --margin" in answer.err
+
+
+def test_repeats_are_compared_by_the_weights_that_are_asked_for(hpo: Hpo, xrays: Path) -> None:
+    grid = (*GRID, "--data", xrays, "--repeats", "2", "--study", "mine", "--metric", "log_loss")
+    own = hpo(*grid, "--set", "weights=last", "--json").json["verdict"]
+    shown = hpo("show", "mine", "--weights", "average")
+    assert shown.out.count("averaged weights") == 2  # A column, and what is compared.
+    assert "Compared by the log loss of the averaged weights." in shown.out
+    other = hpo("show", "mine", "--weights", "average", "--json").json["verdict"]
+    assert own["pairs"][0]["difference"] != other["pairs"][0]["difference"]
+    assert hpo("show", "mine", "--json").json["verdict"] == own
+    again = hpo(*grid, "--set", "weights=last", "--weights", "average", "--json").json
+    assert (again["n_trained"], again["verdict"]) == (0, other)
+    assert hpo("show", "mine", "--json").json["verdict"] == other
