@@ -96,7 +96,7 @@ def attached_to(study: optuna.Study, storage: Database) -> set[str]:
         for key, value, _ in rows
         if key not in others
         and _NAME.fullmatch(name := key.removeprefix(_KEY))
-        and _CURVES in str(value)
+        and (_CURVES in str(value) or "filename" not in str(value))
     }
 
 

@@ -27,7 +27,10 @@ _MOST_TEXT: Final = 100_000_000
 _CREATION_S: Final = 1.0
 """Longer than another process takes to make the tables of a new database."""
 
-_NETWORKS: Final = re.compile(r"nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|fuse\.")
+_NETWORKS: Final = re.compile(
+    r"nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|fuse\.|virtiofs|vboxsf|dav|panfs|pvfs|"
+    "orangefs|ocfs|gfs2|coda|drvfs"
+)
 """File systems where SQLite's write-ahead log would lack the memory that its processes share."""
 
 _OURS: Final = {"alembic_version", "version_info", *TABLES}

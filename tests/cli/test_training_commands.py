@@ -35,7 +35,7 @@ def test_a_grid_ends_in_a_table_a_page_and_json_and_trains_nothing_twice(
         (1, 1, "complete"),
     ]
     assert one["low"] <= one["score"] <= one["high"]
-    assert set(one["repeats"][0]["metrics"]) == {"train", "validation"}
+    assert set(one["repeats"][0]["metrics"]) == {"train", "validation", "last_weights"}
     assert first["best"]["params"] in ({"batch_size": 8}, {"batch_size": 16})
     assert Path(first["report"]).read_text().startswith("<!DOCTYPE html>")
     progress = [line for line in answer.err.splitlines() if line.startswith("[")]

@@ -86,7 +86,7 @@ def test_what_was_found_is_kept_and_read_again_whole(grid: Finished) -> None:
 def test_an_opening_goes_on_record_with_time_command_threshold_and_trials(grid: Finished) -> None:
     grid.open(command="hpo evaluate study --storage postgresql://me:secret@host/db")
     (opening,) = read_openings(grid.study)
-    assert opening.command == "hpo evaluate study --storage postgresql://me:***@host/db"
+    assert opening.command == "hpo evaluate study --storage 'postgresql://me:***@host/db'"
     assert (opening.threshold, opening.trials, opening.n_complete) == ("0.5", tuple(range(6)), 6)
     assert opening.when.endswith("+00:00")
     grid.open(threshold="youden")
