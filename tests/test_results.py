@@ -129,7 +129,8 @@ def swept(folder: Path, *tops: float, wobble: float = 0.001, n_failed: int = 0) 
             fake.complete(trial, [round(top - 0.1 / epoch + noise, 4) for epoch in range(1, 9)])
     (sweep,) = (sweep for sweep in SWEEPS if sweep.key == "report_c:batch_size")
     curves = compare_curves(fake.summary, fake.runs)
-    return conclude(sweep, fake.summary, evaluation=None, curves=curves)
+    verdicts = {"last": fake.summary.verdict}
+    return conclude(sweep, fake.summary, verdicts, evaluation=None, curves=curves)
 
 
 def test_the_page_begins_with_what_matters_what_does_not_and_what_is_undecided(

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +65,8 @@ def _run(asked: argparse.Namespace, *, is_whole: bool) -> Figures:
         set=read_pairs("--set", asked.set),
         until_decided=True,
         max_repeats=asked.max_repeats,
+        # The reports score the last weights; the average decides, and both are told.
+        weights="average",
         epochs=asked.epochs,
         storage=asked.storage,
         device=asked.device,
@@ -76,7 +79,10 @@ def _run(asked: argparse.Namespace, *, is_whole: bool) -> Figures:
 
     tasks = work.prepare(sweeps, settings)
     is_searched = is_whole or asked.search
-    return work.finish(tasks, plan_search([], settings, work.SEARCH) if is_searched else None)
+    return work.finish(
+        tasks,
+        plan_search([], replace(settings, weights=None), work.SEARCH) if is_searched else None,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

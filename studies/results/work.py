@@ -5,6 +5,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from hpo.api import read_study
 from hpo.cli.work import train
 from hpo.evaluate import Evaluation, check_test, open_test
 from hpo.evaluate.learning_curves import LearningCurves, compare_curves
@@ -85,8 +86,14 @@ def finish(tasks: Sequence[tuple[Sweep, Plan]], search: Plan | None = None) -> F
     for number, (sweep, plan) in enumerate(tasks, start=1):
         title = f"{sweep.key}, {number} of {len(tasks)}"
         summary, evaluation, runs = _finish(plan, title)
+        of_last = read_study(plan.name, plan.storage, weights="last").summary
+        verdicts: dict[Weights, SweepComparison | None] = {
+            "average": summary.verdict,
+            "last": of_last.verdict,
+        }
         curves = compare_curves(summary, runs)
-        results.append(conclude(sweep, summary, evaluation=evaluation, curves=curves))
+        found = conclude(sweep, summary, verdicts, evaluation=evaluation, curves=curves)
+        results.append(found)
         devices.add(f"{summary.record.device} {summary.record.precision}")
         for name in [r.run for c in summary.configurations for r in c.repeats if r.run]:
             run = runs.read(name)
@@ -129,16 +136,17 @@ def _finish(plan: Plan, title: str) -> tuple[StudySummary, Evaluation | None, Ru
 def conclude(
     sweep: Sweep,
     summary: StudySummary,
+    verdicts: Mapping[Weights, SweepComparison | None],
     *,
     evaluation: Evaluation | None,
     curves: LearningCurves | None,
 ) -> Result:
-    """Check what a report claims against what its sweep gave here."""
+    """Check what a report claims, of the last weights, against what its sweep gave here."""
     every = summary.configurations
     pairs: dict[str, Sequence[PairComparison]] = {}
     intervals: dict[str, Mapping[Hashable, Interval]] = {}
-    if summary.verdict:
-        pairs[VALIDATION.name] = summary.verdict.pairs
+    if of_last := verdicts.get("last"):
+        pairs[VALIDATION.name] = of_last.pairs
         intervals[VALIDATION.name] = {c.value: c.score for c in every if c.score}
     for split, measure in (("train", TRAINING_LOSS), ("validation", VALIDATION_LOSS)):
         losses = {c.value: _log_losses(c, split) for c in every}
@@ -158,7 +166,16 @@ def conclude(
         n_repeats=summary.goal.n_repeats,
         seconds=sum(r.seconds or 0.0 for c in every for r in c.repeats),
         values=tuple(_value(c, evaluation) for c in every),
-        verdicts=_verdicts(summary, sweep.name),
+        verdicts={
+            weights: Verdict(
+                headline=headline(comparison, sweep.name),
+                pairs=comparison.pairs,
+                means={label(value): mean for value, mean in comparison.values.items()},
+                basis=comparison.basis,
+            )
+            for weights, comparison in verdicts.items()
+            if comparison
+        },
         test_pairs=evaluation.pairs if evaluation else (),
         claims=tuple(
             Checked(text=claim.text, outcome=outcome, grounds=grounds)
@@ -167,21 +184,6 @@ def conclude(
         curves=_curves(curves) if curves else None,
         baselines=summary.baselines,
     )
-
-
-def _verdicts(summary: StudySummary, name: str) -> dict[Weights, Verdict]:
-    """Return a verdict for each kind of weights that is scored."""
-    found: dict[Weights, SweepComparison | None] = {"last": summary.verdict}
-    return {
-        weights: Verdict(
-            headline=headline(comparison, name),
-            pairs=comparison.pairs,
-            means={label(value): mean for value, mean in comparison.values.items()},
-            basis=comparison.basis,
-        )
-        for weights, comparison in found.items()
-        if comparison
-    }
 
 
 def _value(configuration: Configuration, evaluation: Evaluation | None) -> Value:
