@@ -9,9 +9,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 MOST_FILES: Final = 129
-MOST_LINES: Final = 21_074
+MOST_LINES: Final = 21_079
 MOST_RECORDS: Final = 100
-MOST_LINES_OF_TESTS: Final = 18_686
+MOST_LINES_OF_TESTS: Final = 18_687
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 

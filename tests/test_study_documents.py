@@ -18,7 +18,7 @@ RECORD = record(
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(RECORD.to_document()))
 # The fingerprint is recorded twice: that of the data is read.
 READ = DOCUMENT.keys() - {"format", "fingerprint"}
-NEEDED = sorted(READ - {"metric", "window", "is_gpu_named", "margin"})
+NEEDED = sorted(READ - {"metric", "window", "is_gpu_named", "margin", "weights"})
 RUBBISH = [None, [], {}, [[1]], {"new": 1}, 5, -1, True, "x", 1e999, "<script>"]
 
 

@@ -1,6 +1,7 @@
 """Opening the database of the studies, and saying in words what is wrong with it."""
 
 import contextlib
+import logging
 import re
 import sqlite3
 import time
@@ -277,5 +278,9 @@ def in_command(study: optuna.Study) -> str:
 
 
 def quiet_optuna() -> None:
-    """Keep Optuna's own log lines away from the terminal: hpo prints its own progress."""
+    """Keep log lines of libraries away from the terminal: hpo prints its own progress.
+
+    SQLAlchemy logs an interrupt that meets it while it puts a connection back, with its traceback.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
