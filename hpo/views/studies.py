@@ -221,7 +221,7 @@ def _configuration_columns(
     columns |= _other_weights(shown, score)
     if is_full:
         columns[Column("deviation")] = lambda c: _deviation(c, score)
-    if "epochs" not in names:
+    if "epochs" not in names and (is_full or len({c.config.epochs for c in shown}) > 1):
         columns[Column("epochs")] = lambda c: str(c.config.epochs)
     columns[Column("time each")] = _time_each
     if is_wide and is_full:
@@ -235,11 +235,11 @@ def _other_weights(
     shown: Sequence[Configuration], score: Score
 ) -> dict[Column, Callable[[Configuration], str]]:
     """Return a column of the weights that are not scored, where trainings tell of them."""
-    titles = {"last": "averaged weights", "average": "last weights"}
+    titles = {"last": "average", "average": "last"}
     found = {titles[c.config.weights] for c in shown if _other_scores(c, score)}
     if score.is_stressed or not found:
         return {}
-    title = found.pop() if len(found) == 1 else "the other weights"
+    title = found.pop() if len(found) == 1 else "other weights"
     column = Column(f"{title}, %" if score.kind.is_share else title)
 
     def cell(configuration: Configuration) -> str:
