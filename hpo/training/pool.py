@@ -1,29 +1,38 @@
-"""A pool of processes that train lanes; this process hands lanes out and collects their results.
+"""A pool of processes that train lanes; the process that opens it shares them out.
 
-Each process is `hpo.training.worker`, with one thread or one GPU. A request is the name of what it
-is to do and the arguments, pickled; `train` and `time` are answered, with an exception where they
-failed. All processes map the same file of pixels.
+Each runs `main`, with one thread or one GPU. A request is the name of a `Worker`'s method and its
+arguments, pickled; the next one follows when it is answered, with an exception where it failed. So
+neither side ever writes while the other does. All processes map the same file of pixels.
 """
 
 import contextlib
+import mmap
 import os
 import pickle
-import queue
+import select
 import signal
 import subprocess
+import sys
 import tempfile
-import threading
+import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import cycle, islice
 from statistics import fmean
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import TrainingData
-from hpo.errors import DeviceError, OutOfMemoryError, OutputError
+from hpo.data.dataset import Fold, Pixels, TrainingData
+from hpo.errors import (
+    NO_MEMORY,
+    DeviceError,
+    HpoError,
+    OutOfMemoryError,
+    OutputError,
+    lacks_memory,
+)
 from hpo.modules import command
 from hpo.training import stress
 from hpo.training.device import Device, visible_gpus
@@ -31,70 +40,7 @@ from hpo.training.engine import LaneEpoch, TrainingResult
 from hpo.training.images import check_fits
 from hpo.training.machine import epoch_cost
 from hpo.training.progress import root_of
-from hpo.training.stack import FOLD
-
-_Replies: TypeAlias = "queue.SimpleQueue[tuple[Process, Any]]"
-
-
-class Process:
-    """A process that trains, its lanes, and the cost of what is left of each.
-
-    Its replies are put into a queue by a thread of its own: while one side sends much, the other
-    must go on reading. The last one, when the process has ended, is an error.
-    """
-
-    def __init__(self, replies: _Replies, *, pixels: int, gpu: str | None) -> None:
-        self.lanes: dict[int, float] = {}
-        self.is_busy = False
-        # Processes fill the cores already; several threads in each would wait for one another.
-        own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": ""}
-        if gpu:
-            own["CUDA_VISIBLE_DEVICES"] = gpu
-        self._child = subprocess.Popen(
-            command("hpo.training.worker"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | own,
-            pass_fds=[pixels],
-            # Ctrl-C is for the parent, which ends its processes itself.
-            start_new_session=True,
-        )
-        self._reader = threading.Thread(target=self._read, args=[replies], daemon=True)
-        self._reader.start()
-
-    def send(self, *request: object) -> None:
-        """Send a request; a process that has ended says so by its last reply instead."""
-        assert self._child.stdin
-        with contextlib.suppress(BrokenPipeError, ValueError):
-            pickle.dump(request, self._child.stdin, protocol=pickle.HIGHEST_PROTOCOL)
-            self._child.stdin.flush()
-
-    def close(self) -> None:
-        """End the process; what it trains is lost."""
-        self._child.kill()
-        self._child.wait()
-        self._reader.join()
-        for pipe in (self._child.stdin, self._child.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                if pipe:
-                    pipe.close()
-
-    def _read(self, replies: _Replies) -> None:
-        assert self._child.stdout
-        with contextlib.suppress(EOFError, pickle.UnpicklingError, OSError):
-            while True:
-                replies.put((self, pickle.load(self._child.stdout)))
-        code = self._child.wait()
-        error = DeviceError(
-            f"A training process ended with exit code {code}; its last lines above say why. "
-            "Finished trainings are kept: run the same command again to continue."
-        )
-        if code == -signal.SIGKILL:
-            error = OutOfMemoryError(
-                "A training process was killed, which the system does when memory runs out. Use "
-                "fewer trainings at a time (--lanes), a smaller network or smaller images."
-            )
-        replies.put((self, error))
+from hpo.training.stack import FOLD, open_stack, seconds_per_epoch
 
 
 class Pool:
@@ -111,7 +57,6 @@ class Pool:
         # The file has no name: however these processes end, nothing of it stays on the disk.
         self._pixels = tempfile.TemporaryFile()  # noqa: SIM115
         self._offsets: dict[int, int] = {}
-        self._replies: _Replies = queue.SimpleQueue()
         self._epoch_costs: dict[int, float] = {}
         self._roots: dict[tuple[str, int, int], Process] = {}
         self._results: dict[int, TrainingResult] = {}
@@ -120,9 +65,7 @@ class Pool:
         is_shared_out = device.name == "cuda:0" and n_processes > 1
         gpus = cycle(visible_gpus() if is_shared_out else [None])
         pixels = self._pixels.fileno()
-        self._processes = [
-            Process(self._replies, pixels=pixels, gpu=gpu) for gpu in islice(gpus, n_processes)
-        ]
+        self._processes = [Process(pixels, gpu=gpu) for gpu in islice(gpus, n_processes)]
         # Everything but the functions that read pixels and folds.
         shared = {name: value for name, value in vars(data).items() if not callable(value)}
         for process in self._processes:
@@ -138,41 +81,39 @@ class Pool:
         images, offset = self._data.fold(fold), self._share_pixels(config.image_size)
         process = min(self._processes, key=lambda process: sum(process.lanes.values()))
         # A training that others join stays in its process.
-        root = root_of(config) if self._joins else None
-        if root:
+        if self._joins and (root := root_of(config)):
             process = self._roots.setdefault((root, seed, fold), process)
         self._n_added += 1
         cost = epoch_cost(config, n_train=len(images.train))
         self._epoch_costs[self._n_added] = cost
         process.lanes[self._n_added] = cost * config.epochs
-        process.send("add", self._n_added, config, seed, fold, images, offset)
+        process.added.append((self._n_added, config, seed, fold, images, offset))
         return self._n_added
 
     def step(self) -> list[LaneEpoch]:
         """Train; return the epochs that are done first: no process waits for another."""
         for process in self._processes:
             if process.lanes and not process.is_busy:
-                process.send("train")
-                process.is_busy = True
+                process.train()
         done: list[LaneEpoch] = []
-        while any(p.is_busy for p in self._processes) and not (done and self._replies.empty()):
-            process, (epochs, results) = self._receive()
-            process.is_busy = False
-            for epoch in epochs:
-                # Its lane may have been dropped meanwhile.
-                if epoch.lane in process.lanes:
-                    process.lanes[epoch.lane] -= self._epoch_costs[epoch.lane]
-                    done.append(epoch)
-            for lane in process.lanes.keys() & results.keys():
-                self._results[lane] = results[lane]
-                del process.lanes[lane]
+        while (busy := [process for process in self._processes if process.is_busy]) and not done:
+            for process in select.select(busy, [], [])[0]:
+                epochs, results = process.receive()
+                for epoch in epochs:
+                    # Its lane may have been dropped meanwhile.
+                    if epoch.lane in process.lanes:
+                        process.lanes[epoch.lane] -= self._epoch_costs[epoch.lane]
+                        done.append(epoch)
+                for lane in process.lanes.keys() & results.keys():
+                    self._results[lane] = results[lane]
+                    del process.lanes[lane]
         return sorted(done)
 
     def drop(self, lane: int) -> None:
         self._results.pop(lane, None)
         for process in self._processes:
             if process.lanes.pop(lane, None) is not None:
-                process.send("drop", lane)
+                process.dropped.append(lane)
 
     def result(self, lane: int) -> TrainingResult:
         return self._results.pop(lane)
@@ -183,30 +124,21 @@ class Pool:
         Each process begins with another configuration, so that different ones run side by side.
         """
         requests = [(config, self._share_pixels(config.image_size)) for config in configs]
-        firsts = {process: n % len(configs) for n, process in enumerate(self._processes)}
-        for process, first in firsts.items():
-            images = self._data.fold(FOLD)
-            process.send("time", requests[first:] + requests[:first], images)
-        answers = [self._receive() for _ in firsts]
+        firsts = [number % len(configs) for number in range(len(self._processes))]
+        for process, first in zip(self._processes, firsts, strict=True):
+            process.send("time", requests[first:] + requests[:first], self._data.fold(FOLD))
+        found = [process.receive() for process in self._processes]
         return [
-            fmean(seconds[index - firsts[process]] for process, seconds in answers)
+            fmean(seconds[index - first] for seconds, first in zip(found, firsts, strict=True))
             for index in range(len(configs))
         ]
 
     def close(self) -> None:
         for process in self._processes:
             process.close()
-            process.lanes.clear()
         self._results.clear()
         with contextlib.suppress(OSError):  # What the disk had no room for is written again here.
             self._pixels.close()
-
-    def _receive(self) -> tuple[Process, Any]:
-        """Wait for an answer; raise it where it is an error."""
-        process, reply = self._replies.get()
-        if isinstance(reply, Exception):
-            raise reply
-        return process, reply
 
     def _share_pixels(self, image_size: int) -> int:
         """Return where the pixels of a size begin in the file: mapped, all share its memory."""
@@ -229,6 +161,78 @@ class Pool:
         return self._offsets[image_size]
 
 
+class Process:
+    """A process that trains, seen from outside.
+
+    `lanes` holds the cost of what is left of each; `added` and `dropped` are to be sent.
+    """
+
+    def __init__(self, pixels: int, *, gpu: str | None) -> None:
+        self.lanes: dict[int, float] = {}
+        self.added: list[tuple[object, ...]] = []
+        self.dropped: list[int] = []
+        self.is_busy = False
+        # Processes fill the cores already; several threads in each would wait for one another.
+        own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": ""}
+        if gpu:
+            own["CUDA_VISIBLE_DEVICES"] = gpu
+        self._child = subprocess.Popen(
+            command("hpo.training.pool"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | own,
+            pass_fds=[pixels],
+            # Ctrl-C is for the parent, which ends its processes itself.
+            start_new_session=True,
+        )
+        assert self._child.stdin
+        assert self._child.stdout
+        self._requests, self._answers = self._child.stdin, self._child.stdout
+
+    def fileno(self) -> int:
+        """Return where its answers come from, for `select`."""
+        return self._answers.fileno()
+
+    def train(self) -> None:
+        """Let it train every lane for an epoch."""
+        self.send("train", self.added, self.dropped)
+        self.added, self.dropped, self.is_busy = [], [], True
+
+    def send(self, *request: object) -> None:
+        """Send a request; a process that has ended gives no answer."""
+        with contextlib.suppress(BrokenPipeError):
+            pickle.dump(request, self._requests, protocol=pickle.HIGHEST_PROTOCOL)
+            self._requests.flush()
+
+    def receive(self) -> Any:
+        """Wait for the answer; raise it where it is an error, and another where there is none."""
+        self.is_busy = False
+        with contextlib.suppress(EOFError, pickle.UnpicklingError):
+            answer = pickle.load(self._answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        code = self._child.wait()
+        if code == -signal.SIGKILL:
+            raise OutOfMemoryError(
+                "A training process was killed, which the system does when memory runs out. Use "
+                "fewer trainings at a time (--lanes), a smaller network or smaller images."
+            )
+        raise DeviceError(
+            f"A training process ended with exit code {code}; its last lines above say why. "
+            "Finished trainings are kept: run the same command again to continue."
+        )
+
+    def close(self) -> None:
+        """End the process; what it trains is lost."""
+        self._child.kill()
+        self._child.wait()
+        self.lanes.clear()
+        self._answers.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._requests.close()
+
+
 def seconds_side_by_side(
     data: TrainingData, configs: Sequence[TrainingConfig], *, device: Device, n_processes: int
 ) -> list[float]:
@@ -240,3 +244,80 @@ def seconds_side_by_side(
         check_fits(data, config, FOLD)
     with closing(Pool(data, device, n_processes=n_processes)) as pool:
         return pool.time(configs)
+
+
+class Worker:
+    """A stack in a process of the pool: its lanes have the numbers that the pool gave them.
+
+    `shared` are the fields of the data that are no functions; `pixels` is the number of an open
+    file: pool and test images of one size after another.
+    """
+
+    def __init__(self, shared: dict[str, Any], pixels: int, device: Device, joins: bool) -> None:
+        self._device = device
+        self._file = pixels
+        self._pixels: dict[int, Pixels] = {}
+        self._folds: dict[int, Fold] = {}
+        self._names: dict[int, int] = {}
+        self._data = TrainingData(
+            pixels_at=self._pixels.__getitem__, fold=self._folds.__getitem__, **shared
+        )
+        self._stack = open_stack(self._data, device=device, joins=joins)
+
+    def train(
+        self, added: Sequence[tuple[Any, ...]], dropped: Sequence[int]
+    ) -> tuple[list[LaneEpoch], dict[int, TrainingResult]]:
+        """Train every lane for an epoch; return also what finished lanes leave behind.
+
+        Before that some lanes begin, with the place of their pixels in the file, and some end;
+        those may have finished meanwhile.
+        """
+        for name, config, seed, fold, images, offset in added:
+            self._map(config.image_size, offset)
+            self._folds[fold] = images
+            self._names[self._stack.add(config, seed=seed, fold=fold)] = name
+        for lane in [lane for lane, name in self._names.items() if name in dropped]:
+            self._stack.drop(lane)
+            del self._names[lane]
+        trained = self._stack.step()
+        epochs = [done._replace(lane=self._names[done.lane]) for done in trained]
+        finished = {done.lane for done in trained} - set(self._stack.lanes)
+        return epochs, {self._names.pop(lane): self._stack.result(lane) for lane in finished}
+
+    def time(self, requests: Sequence[tuple[TrainingConfig, int]], images: Fold) -> list[float]:
+        """Return the seconds of an epoch of each configuration; each comes with its offset."""
+        self._folds[FOLD] = images
+        for config, offset in requests:
+            self._map(config.image_size, offset)
+        return [seconds_per_epoch(self._data, c, device=self._device) for c, _ in requests]
+
+    def _map(self, size: int, offset: int) -> None:
+        if size not in self._pixels:
+            n_bytes = (self._data.n_pool + self._data.n_test) * size**2
+            # The position in the file is shared with the parent, which writes: none is moved here.
+            mapped = mmap.mmap(self._file, offset + n_bytes, access=mmap.ACCESS_READ)
+            pixels = np.frombuffer(mapped, np.uint8, n_bytes, offset)
+            self._pixels[size] = pixels.reshape(-1, size, size)
+
+
+def main() -> None:
+    """Serve until the input ends, as the parent was killed, or a request fails.
+
+    What a library prints goes to standard error: answers alone go to standard output.
+    """
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        worker, answer = Worker(*pickle.load(sys.stdin.buffer)), None
+        while not isinstance(answer, Exception):
+            name, *arguments = pickle.load(sys.stdin.buffer)
+            try:
+                answer = getattr(worker, name)(*arguments)
+            except HpoError as error:
+                answer = error
+            except Exception as error:  # Not every one can be unpickled: its trace can.
+                answer = RuntimeError(f"A training process failed:\n{traceback.format_exc()}")
+                if lacks_memory(error):
+                    answer = OutOfMemoryError(NO_MEMORY)
+            pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
+            answers.flush()

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_an_unexpected_error_in_a_process_arrives_with_its_trace(
     data: TrainingData, cpu: Device
 ) -> None:
     spoiled = dataclasses.replace(data, pixels_at=lambda _size: data.pixels_at(8))
-    with pytest.raises(RuntimeError, match=r"(?s)process failed:\nTraceback.*worker\.py"):
+    with pytest.raises(RuntimeError, match=r"(?s)process failed:\nTraceback.*pool\.py"):
         seconds_side_by_side(spoiled, [BASE], device=cpu, n_processes=1)
 
 
@@ -178,14 +179,18 @@ def test_each_process_times_all_beginning_with_another(
     class Timed:
         """A process that takes as many seconds as the network is wide, and ten for its number."""
 
-        def __init__(self, replies: pools._Replies, **_: object) -> None:
-            self.replies, self.lanes = replies, {}
+        lanes: ClassVar[dict[int, float]] = {}
 
-        def send(self, name: str, *arguments: object) -> None:
+        def __init__(self, *_arguments: object, **_: object) -> None: ...
+
+        def send(self, name: object, *arguments: Any) -> None:
             if name == "time":
                 widths = [config.hidden[0] for config, _ in arguments[0]]
-                self.replies.put((self, [10.0 * len(asked) + width for width in widths]))
+                self.seconds = [10.0 * len(asked) + width for width in widths]
                 asked.append(widths)
+
+        def receive(self) -> list[float]:
+            return self.seconds
 
         def close(self) -> None: ...
 
