@@ -9,8 +9,11 @@ import io
 import math
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Final, NamedTuple, TypeAlias
 
@@ -30,205 +33,174 @@ from hpo.data.dataset import (
 from hpo.errors import DataError, fault_list
 from hpo.tables import count
 
-# In the order of the data set. Only the test files may be absent, both together.
-_FILES: Final = {
-    "normal.npy": (TRAIN, NORMAL),
-    "pneumonia.npy": (TRAIN, PNEUMONIA),
-    "test_normal.npy": (TEST, NORMAL),
-    "test_pneumonia.npy": (TEST, PNEUMONIA),
-}
-_SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
-
 _READERS: Final = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 # A header may claim to be 4 GB long. That of an array of images has 128 bytes.
 _LONGEST: Final = 12_000
-# In Fortran order no image can be read without the others.
-_MAX_FORTRAN_BYTES: Final = 1_000_000_000
 # What NumPy writes. Others take memory as the file says.
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_LONGEST_REASON: Final = 200
 _MOST_NAMED: Final = 5
 
 _Open: TypeAlias = Callable[[str], IO[bytes]]
-_Part: TypeAlias = tuple[int, NDArray[np.uint8]]
-"""The split of an array of images, and their labels."""
+_Layout: TypeAlias = dict[str, tuple[int, int | str]]
+"""By the name of an array of images: its split, and their one label or the array of labels."""
+
+# In the order of the data set. Only training images must be there.
+_FILES: Final[_Layout] = {
+    "normal.npy": (TRAIN, NORMAL),
+    "pneumonia.npy": (TRAIN, PNEUMONIA),
+    "test_normal.npy": (TEST, NORMAL),
+    "test_pneumonia.npy": (TEST, PNEUMONIA),
+}
+_MEMBERS: Final[_Layout] = {
+    "train_images": (TRAIN, "train_labels"),
+    "val_images": (VALIDATION, "val_labels"),
+    "test_images": (TEST, "test_labels"),
+}
 
 
 class _Header(NamedTuple):
-    """Type and shape of an array, and the offset of its values."""
-
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
     is_fortran: bool
-    offset: int
+    n_bytes: int
 
     def __str__(self) -> str:
         return f"{self.dtype} of shape {self.shape}"
 
 
-def is_npy_folder(path: Path) -> bool:
-    """Whether a folder holds one of the four files."""
-    return any((path / name).is_file() for name in _FILES)
+def looks_like(path: Path) -> bool:
+    """Whether a path is an .npz file, or a folder that holds one of the four files."""
+    is_archive = path.suffix.lower() == ".npz" and path.is_file()
+    return is_archive or any((path / name).is_file() for name in _FILES)
 
 
-def read_npy_folder(path: Path) -> Source:
-    """Read the headers of the arrays in a folder.
-
-    Raises:
-        DataError: every missing or unfit file.
-    """
-
-    def open_file(name: str) -> IO[bytes]:
-        return (path / name).open("rb")
-
-    present = [name for name in _FILES if (path / name).is_file()]
-    is_tested = any(_FILES[name][0] == TEST for name in present)
-    needed = [name for name, (split, _) in _FILES.items() if split != TEST or is_tested]
-    faults = [f"{name} is missing" for name in needed if name not in present]
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name in present:
-        try:
-            header = _read_header(name, open_file)
-        except (OSError, ValueError) as problem:
-            faults.append(str(problem))
-        else:
-            shapes[name] = header.shape
-            faults += _image_faults(name, header, may_have_color=False)
-    if not faults and all(n == height != width for n, height, width in shapes.values()):
-        faults = [
-            "Their shapes look like (height, width, n). Save np.ascontiguousarray(np.moveaxis("
-            "array, -1, 0))."
-        ]
-    if faults:
-        raise DataError(fault_list(f"The .npy files in {path} cannot be used:", faults))
-
-    notes = _left_out({file.name for file in path.glob("*.npy")} - set(_FILES), _FILES)
-    sizes = {name: f"{width} x {height}" for name, (_, height, width) in shapes.items()}
-    if len(set(sizes.values())) > 1:
-        each = ", ".join(f"{size} in {name}" for name, size in sizes.items())
-        notes.append(f"Image sizes differ between files ({each}); a network may learn the size.")
-    parts = {
-        name: (_FILES[name][0], np.full(n, _FILES[name][1], np.uint8))
-        for name, (n, *_) in shapes.items()
-    }
-    paths = tuple(path / name for name in shapes)
-    return _source(path, path.name, "npy files", parts, paths, open_file, notes)
-
-
-def is_archive(path: Path) -> bool:
-    """Whether a path is an .npz file."""
-    return path.suffix.lower() == ".npz" and path.is_file()
-
-
-def read_archive(path: Path) -> Source:
-    """Read the labels of an archive, and only the headers of its images.
+def read(path: Path) -> Source:
+    """Read the headers of arrays of images, and the labels of an archive.
 
     Raises:
         DataError: every missing or unfit array.
     """
-
-    def open_member(name: str) -> IO[bytes]:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(f"{name}.npy").compress_type not in _COMPRESSIONS:
-                raise ValueError(f"{name} is compressed in a way that NumPy does not use")
-            return archive.open(f"{name}.npy")  # It keeps the file open for itself.
-
-    known = [f"{split}_{kind}" for split in _SPLITS for kind in ("images", "labels")]
-    faults: list[str] = []
-    parts: dict[str, _Part] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name.removesuffix(".npy") for name in archive.namelist()}
-        headers = {name: _read_header(name, open_member) for name in known if name in members}
-        for split, code in _SPLITS.items():
-            images, column = headers.get(f"{split}_images"), headers.get(f"{split}_labels")
-            if split != "train" and not images and not column:
-                continue
-            found = list(_archive_faults(split, images, column))
-            if images and not found:
-                with open_member(f"{split}_labels") as file:
-                    values = np.lib.format.read_array(file, allow_pickle=False).ravel()
-                if not np.isin(values, (0, 1)).all():
-                    found = [
-                        f"{split}_labels holds values other than 0 (normal) and 1 (pneumonia)"
-                    ]
-                parts[f"{split}_images"] = (code, values.astype(np.uint8))
-            faults += found
-    except Exception as problem:  # Archives are damaged, encrypted, … in any way.
-        raise _damaged(path, problem) from None
+    if is_archive := path.is_file():
+        layout, open_array = _MEMBERS, partial(_open_member, path)
+        summary = f"{path} is not a MedMNIST archive of two classes:"
+        with _reading(path), zipfile.ZipFile(path) as archive:
+            present = {name.removesuffix(".npy") for name in archive.namelist()}
+    else:
+        layout, open_array = _FILES, partial(_open_file, path)
+        summary = f"The .npy files in {path} cannot be used:"
+        present = {file.name for file in path.glob("*.npy") if file.is_file()}
+    splits = {split for name, (split, label) in layout.items() if present & {name, label}}
+    known, faults, shapes = list[str](), list[str](), dict[str, tuple[int, ...]]()
+    labels, split = list[NDArray[np.uint8]](), list[NDArray[np.uint8]]()
+    for name, (code, label) in layout.items():
+        needed = [name, label] if isinstance(label, str) else [name]
+        known += needed
+        missing = [f"{one} is missing" for one in needed if one not in present]
+        if missing:
+            faults += missing if code in splits | {TRAIN} else []
+            continue
+        try:
+            with _reading(path):
+                shapes[name] = _read_shape(name, open_array, may_have_color=is_archive)
+                n = shapes[name][0]
+                if isinstance(label, str):
+                    own = _read_labels(label, open_array, n)
+                else:
+                    own = np.full(n, label, np.uint8)
+        except DataError as fault:
+            faults.append(str(fault))
+        else:
+            labels.append(own)
+            split.append(np.full(n, code, np.uint8))
+    if not faults and all(shape[0] == shape[1] != shape[2] for shape in shapes.values()):
+        faults.append(
+            "Their shapes look like (height, width, n). Save np.ascontiguousarray(np.moveaxis("
+            "array, -1, 0))."
+        )
     if faults:
-        raise DataError(fault_list(f"{path} is not a MedMNIST archive of two classes:", faults))
-    notes = _left_out(members.difference(known), known)
-    return _source(path, path.stem, "MedMNIST archive", parts, (path,), open_member, notes)
-
-
-def _source(
-    path: Path,
-    name: str,
-    format: str,
-    parts: Mapping[str, _Part],
-    paths: tuple[Path, ...],
-    open_array: _Open,
-    notes: list[str],
-) -> Source:
-    rows = [(name, i) for name, (_, labels) in parts.items() for i in range(len(labels))]
-    splits = [np.full(len(labels), split, np.uint8) for split, labels in parts.values()]
+        raise DataError(fault_list(summary, faults))
+    rows = [(name, i) for name, shape in shapes.items() for i in range(shape[0])]
     return Source(
-        name=name,
+        name=path.stem if is_archive else path.name,
         location=str(path),
-        format=format,
-        labels=np.concatenate([labels for _, labels in parts.values()]),
-        split=np.concatenate(splits),
+        format="MedMNIST archive" if is_archive else "npy files",
+        labels=np.concatenate(labels),
+        split=np.concatenate(split),
         files=tuple(f"{name}[{i}]" for name, i in rows),
-        paths=paths,
+        paths=(path,) if is_archive else tuple(path / name for name in shapes),
         originals=lambda positions: _read(path, [rows[p] for p in positions], open_array),
-        notes=tuple(notes),
+        notes=tuple(_notes(shapes, known, sorted(present.difference(known)))),
     )
 
 
-def _archive_faults(split: str, images: _Header | None, labels: _Header | None) -> Iterator[str]:
-    if images:
-        yield from _image_faults(f"{split}_images", images, may_have_color=True)
-    else:
-        yield f"{split}_images is missing"
-    if not labels:
-        yield f"{split}_labels is missing"
-    elif labels.dtype.kind not in "biu" or labels.shape[1:] not in {(), (1,)} or not labels.shape:
-        yield f"{split}_labels takes whole numbers (n,) or (n, 1), but is {labels}"
-    elif images and images.shape[:1] != labels.shape[:1]:
-        yield f"{split}_labels is {labels}, but {split}_images is {images}"
+def _open_file(path: Path, name: str) -> IO[bytes]:
+    return (path / name).open("rb")
 
 
-def _image_faults(name: str, header: _Header, *, may_have_color: bool) -> Iterator[str]:
+def _open_member(path: Path, name: str) -> IO[bytes]:
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo(f"{name}.npy").compress_type not in _COMPRESSIONS:
+            raise zipfile.BadZipFile(f"{name} is compressed in a way that NumPy does not use")
+        return archive.open(f"{name}.npy")  # It keeps the file open for itself.
+
+
+def _notes(
+    shapes: dict[str, tuple[int, ...]], known: Sequence[str], others: Sequence[str]
+) -> Iterator[str]:
+    if others:
+        named = ", ".join(map(ascii, others[:_MOST_NAMED])) + ", …" * (len(others) > _MOST_NAMED)
+        only = f"Only {', '.join(known)} are read."
+        yield f"Left out: {count(len(others), 'array')} ({named}). {only}"
+    sizes = {name: f"{shape[2]} x {shape[1]}" for name, shape in shapes.items()}
+    if len(set(sizes.values())) > 1:
+        each = ", ".join(f"{size} in {name}" for name, size in sizes.items())
+        yield f"Image sizes differ between files ({each}); a network may learn the size."
+
+
+def _read_shape(name: str, open_array: _Open, *, may_have_color: bool) -> tuple[int, ...]:
+    """Return the shape of an array of images; a DataError says what is wrong with it."""
+    header = _read_header(name, open_array)
     shape = header.shape
     is_image = len(shape) == 3 or (may_have_color and len(shape) == 4 and shape[3] in {1, 3})
     if header.dtype != np.uint8 or not is_image or min(shape) < 0 or 0 in shape[1:]:
         color = " or (n, height, width, 3)" * may_have_color
-        yield f"{name} takes uint8 of shape (n, height, width){color}, but is {header}"
-    elif fault := limit_fault(shape[1], shape[2], shape[0]):
-        yield f"{name} holds {fault}"
-    elif header.is_fortran and math.prod(shape) > _MAX_FORTRAN_BYTES:
-        yield f"{name} is in Fortran order: save np.ascontiguousarray of it"
+        raise DataError(f"{name} takes uint8 of shape (n, height, width){color}, but is {header}")
+    if fault := limit_fault(shape[1], shape[2], shape[0]):
+        raise DataError(f"{name} holds {fault}")
+    if header.is_fortran:
+        raise DataError(f"{name} is in Fortran order: save np.ascontiguousarray of it")
+    return shape
 
 
-def _left_out(others: set[str], known: Iterable[str]) -> list[str]:
-    """Return a note on arrays that are not read, and nothing where there are none."""
-    if not others:
-        return []
-    named = ", ".join(map(ascii, sorted(others)[:_MOST_NAMED]))
-    more = ", …" * (len(others) > _MOST_NAMED)
-    only = f"Only {', '.join(known)} are read."
-    return [f"Left out: {count(len(others), 'array')} ({named}{more}). {only}"]
+def _read_labels(name: str, open_array: _Open, n_images: int) -> NDArray[np.uint8]:
+    """Return the labels of an archive; a DataError says what is wrong with them."""
+    header = _read_header(name, open_array)
+    if header.dtype.kind not in "biu" or not header.shape or header.shape[1:] not in {(), (1,)}:
+        raise DataError(f"{name} takes whole numbers (n,) or (n, 1), but is {header}")
+    if header.shape[0] != n_images:
+        raise DataError(f"{name} is {header}, but there are {count(n_images, 'image')}")
+    with open_array(name) as file:
+        values = np.lib.format.read_array(file, allow_pickle=False).ravel()
+    if not np.isin(values, (0, 1)).all():
+        raise DataError(f"{name} holds values other than 0 (normal) and 1 (pneumonia)")
+    return values.astype(np.uint8)
 
 
-def _damaged(path: Path, problem: Exception) -> DataError:
-    return DataError(
-        f"{path} is damaged or cannot be read: {str(problem)[:_LONGEST_REASON]}. Copy or download "
-        "it again."
-    )
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name the file in whatever goes wrong: archives are damaged, encrypted, … in any way."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as problem:
+        raise DataError(
+            f"{path} is damaged or cannot be read: {str(problem)[:200]}. Copy or download it "
+            "again."
+        ) from None
 
 
 def _read_header(name: str, open_array: _Open) -> _Header:
@@ -240,41 +212,26 @@ def _read_header(name: str, open_array: _Open) -> _Header:
             reader = _READERS[np.lib.format.read_magic(start)]
             shape, is_fortran, dtype = reader(start)
     except Exception:  # NumPy's parser raises whatever a header makes it stumble over.
-        raise ValueError(f"{name} is damaged or not a NumPy array: invalid header") from None
+        raise ValueError(f"{name} is not a NumPy array: invalid header") from None
     return _Header(dtype, tuple(map(int, shape)), is_fortran, start.tell())
 
 
 def _read(path: Path, rows: Sequence[tuple[str, int]], open_array: _Open) -> Iterator[Pixels]:
     """Yield gray images by the names of their arrays and their places in them."""
-    current, at = "", 0
-    images: Iterator[Pixels] = iter(())
-    try:
-        for name, i in rows:
-            if name != current or i < at:
-                images, current, at = _stream(name, open_array), name, 0
-            yield _to_gray(next(islice(images, i - at, None)))
-            at = i + 1
-    except Exception as problem:  # As above.
-        raise _damaged(path, problem) from None
-
-
-def _stream(name: str, open_array: _Open) -> Iterator[Pixels]:
-    """Yield the images of an array from the first on; an archive compares its checksum."""
-    header = _read_header(name, open_array)
-    n_images, *shape = header.shape
-    with open_array(name) as file:
-        file.read(header.offset)  # A seek would switch the checksum off.
-        n_bytes = math.prod(header.shape if header.is_fortran else shape)
-        for _ in range(1 if header.is_fortran else n_images):
-            content = file.read(n_bytes)
-            if len(content) < n_bytes:
-                break
-            values = np.frombuffer(content, np.uint8)
-            if header.is_fortran:
-                yield from values.reshape(header.shape, order="F")
-            else:
-                yield values.reshape(shape)
-    raise EOFError(f"{name} is cut short")
+    with _reading(path):
+        for name, wanted in groupby(rows, itemgetter(0)):
+            header = _read_header(name, open_array)
+            shape, n_bytes = header.shape[1:], math.prod(header.shape[1:])
+            with open_array(name) as file:
+                file.read(header.n_bytes)
+                for _, i in wanted:
+                    place = header.n_bytes + i * n_bytes
+                    if file.tell() != place:  # A seek may switch the checksum of an archive off.
+                        file.seek(place)
+                    content = file.read(n_bytes)
+                    if len(content) < n_bytes:
+                        raise EOFError(f"{name} is cut short")
+                    yield _to_gray(np.frombuffer(content, np.uint8).reshape(shape))
 
 
 def _to_gray(image: Pixels) -> Pixels:

@@ -7,7 +7,6 @@ each file ends with a SHA-256 of its name and content, so that nothing else need
 import hashlib
 import io
 import json
-import math
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -71,25 +70,21 @@ def pixels(name: str, shape: tuple[int, int, int], make: Callable[[], Iterable[P
 
     They are mapped from the cache, or stay in memory where it cannot be written.
     """
-    header, n = _npy_header(shape), math.prod(shape)
-
-    def kept() -> Pixels | None:
-        content = _read(f"pixels/{name}.npy", name, len(header))
-        return content.reshape(shape) if content is not None and content.size == n else None
-
-    found = kept()
-    if found is None:
-        _write(f"pixels/{name}.npy", name, make(), header)
-        found = kept()
-    if found is None:
-        found = np.empty(shape, np.uint8)
-        n_filled = 0
+    buffer, place = io.BytesIO(), f"pixels/{name}.npy"
+    fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, fields)  # So that `np.load` reads it too.
+    header = buffer.getvalue()
+    kept = _read(place, name, len(header))
+    if kept is None:
+        _write(place, name, make(), header)
+        kept = _read(place, name, len(header))
+    if kept is None:
+        in_memory = bytearray()
         for piece in make():
-            images = piece.reshape(-1, *shape[1:])
-            found[n_filled : n_filled + len(images)] = images
-            n_filled += len(images)
-        found.flags.writeable = False
-    return found
+            in_memory += piece.tobytes()
+        kept = np.frombuffer(in_memory, np.uint8)
+        kept.flags.writeable = False
+    return kept.reshape(shape)
 
 
 def download(
@@ -153,11 +148,3 @@ def _write(place: str, name: str, pieces: Iterable[Pixels | bytes], header: byte
                 hasher.update(data)
                 file.write(data)
             file.write(hasher.digest())
-
-
-def _npy_header(shape: tuple[int, int, int]) -> bytes:
-    """Return what makes a file of pixels one that `np.load` reads."""
-    file = io.BytesIO()
-    fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, fields)
-    return file.getvalue()

@@ -7,7 +7,7 @@ that folder, folds are drawn from `train`.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -20,10 +20,15 @@ from hpo.untrusted import printable
 
 _SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
 _CLASSES: Final = {"NORMAL": NORMAL, "PNEUMONIA": PNEUMONIA}
+# The folders that are read, in the order of the data set: split and label of their images.
+_PLACES: Final = {
+    f"{split}/{kind}": (code, label)
+    for split, code in _SPLITS.items()
+    for kind, label in _CLASSES.items()
+}
+# Links among them are followed, and no others: they may run in circles.
+_LINKED: Final = {*_SPLITS, *_PLACES}
 _SUFFIXES: Final = {".jpeg", ".jpg", ".png"}
-# The folders that are read, and those around them.
-_PLACES: Final = tuple(f"{split}/{kind}" for split in _SPLITS for kind in _CLASSES)
-_AROUND: Final = (".", *_SPLITS)
 # What else may be a picture.
 _PICTURES: Final = _SUFFIXES | {
     *(".jfif", ".jpe", ".jp2", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
@@ -73,29 +78,48 @@ def read(path: Path) -> Source:
         DataError: a split without one of the classes, or a file that cannot be reached or named.
     """
     try:
-        files, left_out = _list(path)
-        _check(path, files, left_out)
+        found, notes = _list(path)
     except OSError as problem:
         raise DataError(
             f"{path} cannot be read: {problem}. Repair that file or link, or remove it."
         ) from None
+    places = [place for place, names in found.items() for _ in names]
+    files = [f"{place}/{name}" for place, names in found.items() for name in sorted(names)]
+    for file in filter(_UNSHOWN.search, files):
+        raise DataError(
+            f"{path / ascii(file)} has characters in its name that cannot be shown. Rename "
+            "the file, or remove it."
+        )
+    splits = {place.partition("/")[0] for place in places} | {"train"}
+    faults = [
+        f"{place} " + ("has no such file" if (path / place).is_dir() else "does not exist")
+        for place, names in found.items()
+        if not names and place.partition("/")[0] in splits
+    ]
+    if faults:
+        raise DataError(
+            fault_list(
+                f"{path} lacks images. Looked for .jpeg, .jpg and .png files in train/NORMAL and "
+                "train/PNEUMONIA, and likewise in test and val where there are any:",
+                [*faults, *notes],
+            )
+        )
     patients, n_known, n_copies = patients_of(files)
     if n_copies:
-        left_out.append(
+        notes.append(
             f"{n_copies:,} files are named as copies or variants of another one, such as NAME (1) "
             "or NAME_flip: they count as images of the same patient."
         )
-    places = [file.split("/") for file in files]
     return Source(
         name=path.name,
         location=str(path),
         format="image folders",
         is_phantom=(path / PHANTOM_MARK).is_file(),
-        labels=np.array([_CLASSES[kind] for _, kind, _ in places], np.uint8),
-        split=np.array([_SPLITS[split] for split, _, _ in places], np.uint8),
+        labels=np.array([_PLACES[place][1] for place in places], np.uint8),
+        split=np.array([_PLACES[place][0] for place in places], np.uint8),
         patients=patients,
         n_known=n_known,
-        notes=tuple(left_out),
+        notes=tuple(notes),
         files=tuple(files),
         paths=tuple(path / file for file in files),
         originals=lambda positions: _images([path / files[position] for position in positions]),
@@ -108,23 +132,24 @@ def patients_of(files: Sequence[str]) -> tuple[tuple[str, ...], int, int]:
     The patient of a copy is that of its original; of a file whose name says none, the file itself.
     """
     names = [str(PurePosixPath(file).with_suffix("")) for file in files]
-    found = [_PATIENT.search(PurePosixPath(name).name) for name in names]
+    # Of files that differ in the suffix alone the first is the original.
     originals = dict(zip(reversed(names), reversed(files), strict=True))
     copied = [_original(name, originals) for name in names]
     counts = Counter(copied)
-    keys, n_copies = [], 0
-    for file, match, original in zip(files, found, copied, strict=True):
-        if match:
+    keys, n_known, n_copies = [], 0, 0
+    for file, name, original in zip(files, names, copied, strict=True):
+        if match := _PATIENT.search(PurePosixPath(name).name):
             keys.append((match["person"] or match["scan"] or match["number"]).lower())
+            n_known += 1
         elif original and counts[original] <= _MOST_COPIES:
             keys.append(originals.get(original, original))
             n_copies += 1
         else:
             keys.append(file)
-    return tuple(keys), sum(map(bool, found)), n_copies
+    return tuple(keys), n_known, n_copies
 
 
-def _original(name: str, names: dict[str, str]) -> str | None:
+def _original(name: str, names: Collection[str]) -> str | None:
     """Return the name that this one is a copy or a variant of."""
     match = _VARIANT.fullmatch(name)
     if match is None or (match["count"] and match["name"] not in names):
@@ -132,30 +157,35 @@ def _original(name: str, names: dict[str, str]) -> str | None:
     return match["name"]
 
 
-def _list(path: Path) -> tuple[list[str], list[str]]:
-    """Return the images in order, and a note on other files that may be pictures."""
+def is_shown(name: str) -> bool:
+    """Whether a file or folder is neither hidden nor left behind by a system."""
+    return not name.startswith(".") and name.lower() not in _OF_SYSTEMS
+
+
+def _list(path: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the names of the images in each place, and a note on other files like pictures."""
 
     def stop(problem: OSError) -> None:
         raise problem
 
-    files: list[str] = []
+    found: dict[str, list[str]] = {place: [] for place in _PLACES}
     left_out: Counter[tuple[str, str]] = Counter()
-    tops = [*_PLACES, *_AROUND]
-    for top in filter(lambda top: (path / top).is_dir(), tops):
-        for parent, folders, names in os.walk(path / top, onerror=stop):
-            place = PurePosixPath(Path(parent).relative_to(path))
-            folders[:] = [
-                name for name in folders if is_shown(name) and str(place / name) not in tops
-            ]
-            for name in sorted(filter(is_shown, names)):
-                suffix = PurePosixPath(name).suffix.lower()
-                if str(place) in _PLACES and suffix in _SUFFIXES:
-                    files.append(f"{place}/{name}")
-                elif suffix in _PICTURES:
-                    left_out[str(place), suffix] += 1
+    for parent, folders, names in os.walk(path, onerror=stop, followlinks=True):
+        place = Path(parent).relative_to(path)
+        folders[:] = [
+            name
+            for name in filter(is_shown, folders)
+            if str(place / name) in _LINKED or not Path(parent, name).is_symlink()
+        ]
+        for name in filter(is_shown, names):
+            suffix = PurePosixPath(name).suffix.lower()
+            if str(place) in found and suffix in _SUFFIXES:
+                found[str(place)].append(name)
+            elif suffix in _PICTURES:
+                left_out[str(place), suffix] += 1
     each = [
         f"{'the folder' if place == '.' else place} ({count(n, f'{suffix} file')})"
-        for (place, suffix), n in left_out.items()
+        for (place, suffix), n in sorted(left_out.items())
     ]
     if n_more := len(each[_MOST_NAMED:]):
         each[_MOST_NAMED:] = [f"and files in {n_more:,} more places"]
@@ -163,36 +193,7 @@ def _list(path: Path) -> tuple[list[str], list[str]]:
         f"Left out: {printable(', '.join(each))}. Only .jpeg, .jpg and .png files in NORMAL and "
         "PNEUMONIA of train, val and test are read, spelled like this."
     )
-    return files, [note] if each else []
-
-
-def is_shown(name: str) -> bool:
-    """Whether a file or folder is neither hidden nor left behind by a system."""
-    return not name.startswith(".") and name.lower() not in _OF_SYSTEMS
-
-
-def _check(path: Path, files: Sequence[str], left_out: Sequence[str]) -> None:
-    for file in files:
-        if _UNSHOWN.search(file):
-            raise DataError(
-                f"{path / ascii(file)} has characters in its name that cannot be shown. Rename "
-                "the file, or remove it."
-            )
-    present = {file.rpartition("/")[0] for file in files}
-    splits = {place.partition("/")[0] for place in present} | {"train"}
-    faults = [
-        f"{place} " + ("has no such file" if (path / place).is_dir() else "does not exist")
-        for place in _PLACES
-        if place.partition("/")[0] in splits and place not in present
-    ]
-    if faults:
-        raise DataError(
-            fault_list(
-                f"{path} lacks images. Looked for .jpeg, .jpg and .png files in train/NORMAL and "
-                "train/PNEUMONIA, and likewise in test and val where there are any:",
-                [*faults, *left_out],
-            )
-        )
+    return found, [note] if each else []
 
 
 def _images(files: Sequence[Path]) -> Iterator[Stored]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
@@ -32,14 +32,13 @@ _FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 # Decoders read rubbish of any length in search of an image.
 _MAX_BYTES: Final = 40_000_000
 _N_AHEAD: Final = 8
-# Larger images are turned to gray in strips, and one image at a time: they take 2 GB otherwise.
-_STRIP_PIXELS: Final = 4_000_000
+# Larger images are read one at a time: they take 2 GB otherwise.
+_LARGE: Final = 4_000_000
+_ROWS: Final = 200
 _ONE_LARGE: Final = threading.Lock()
 _MOST_NAMED: Final = 5
 # Pillow reads the upper 8 of 16 bits of a color: of 12 bits, that is what is left.
 _DARK: Final = 64
-
-_ORIENTATION: Final = 274  # EXIF 2.32
 
 _N_ACROSS: Final = 8
 _TILE: Final = 160
@@ -70,12 +69,13 @@ def decode(path: Path) -> Stored:
                 raise ValueError(f"it has {fault}")
             # A color JPEG stores luma: read it as it is, at half the time.
             image.draft("L", None)
-            with _ONE_LARGE if width * height > _STRIP_PIXELS else nullcontext():
+            with _ONE_LARGE if width * height > _LARGE else nullcontext():
                 has_16_bits = any(";16" in str(tile.args) for tile in image.tile)
+                ImageOps.exif_transpose(image, in_place=True)
                 gray = _to_gray(image)
                 if has_16_bits and gray.dtype == np.uint8 and gray.max() < _DARK:
                     raise ValueError("its 16-bit colors use fewer bits: save it in gray")
-                return _upright(gray, image.getexif().get(_ORIENTATION, 1))
+                return gray
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         reason = f"it has more than {MAX_PIXELS:,} pixels"
     except UnidentifiedImageError:
@@ -165,27 +165,7 @@ def contact_sheet(dataset: Dataset, path: Path) -> None:
         raise DataError(f"{path} cannot be written: {problem}. Give another file.") from None
 
 
-def _upright(gray: Stored, orientation: int) -> Stored:
-    """Turn an image as a viewer does by the orientation that a camera or a scanner has noted."""
-    if orientation not in range(2, 9):
-        return gray
-    image = Image.fromarray(gray)
-    image.getexif()[_ORIENTATION] = orientation
-    return cast(Stored, np.asarray(ImageOps.exif_transpose(image)))
-
-
 def _to_gray(image: Image.Image) -> Stored:
-    image.load()
-    width, height = image.size
-    gray = np.empty((height, width), np.uint16 if image.mode.startswith("I") else np.uint8)
-    n_rows = max(1, _STRIP_PIXELS // width)
-    for top in range(0, height, n_rows):
-        bottom = min(height, top + n_rows)
-        gray[top:bottom] = _strip_to_gray(image.crop((0, top, width, bottom)))
-    return cast(Stored, gray)
-
-
-def _strip_to_gray(image: Image.Image) -> Stored:
     if image.mode.startswith("I"):
         wide = np.asarray(image)
         if wide.min() < 0 or wide.max() > 65535:
@@ -193,7 +173,12 @@ def _strip_to_gray(image: Image.Image) -> Stored:
         return wide.astype(np.uint16)
     if image.mode == "F":
         raise ValueError("it holds floating-point values; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, "black")
-        return np.asarray(Image.alpha_composite(black, image.convert("RGBA")).convert("L"))
-    return np.asarray(image.convert("L"))
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("L"))
+    width, height = image.size
+    strips = []
+    for top in range(0, height, _ROWS):  # All at once take 2 GB.
+        strip = image.crop((0, top, width, min(top + _ROWS, height))).convert("RGBA")
+        black = Image.new("RGBA", strip.size, "black")
+        strips.append(np.asarray(Image.alpha_composite(black, strip).convert("L")))
+    return np.concatenate(strips)

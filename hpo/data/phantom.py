@@ -10,10 +10,9 @@ quotients by a power of two, and pixels come from single additions, multiplicati
 which IEEE 754 rounds alike everywhere. There is no sine, no exponential and no sum over an array.
 """
 
-import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -71,17 +70,15 @@ def write_phantom(folder: Path, *, seed: int = 0, size: int = 64) -> None:
         place = folder.resolve()
         if place.exists() and any(place.iterdir()):
             raise DataError(f"{folder} is not empty: give a new folder for the phantom.")
-        temporary = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-        try:
-            temporary.mkdir(parents=True)
-            text = "Synthetic images written by `hpo data generate`.\n"
-            (temporary / PHANTOM_MARK).write_text(text)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as temporary:
+            whole = Path(temporary, place.name)
+            whole.mkdir()
+            (whole / PHANTOM_MARK).write_text("Synthetic images written by `hpo data generate`.\n")
             for file, _, _, image in _draw(seed, size):
-                (temporary / file).parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(image).save(temporary / file)
-            temporary.replace(place)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                (whole / file).parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(whole / file)
+            whole.replace(place)
     except OSError as problem:
         raise DataError(
             f"The phantom cannot be written to {folder}: {problem}. Give another folder."

@@ -5,12 +5,9 @@ whatever is read later is compared with them: what changed meanwhile is not used
 """
 
 import hashlib
-import os
 import stat
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache as memoize
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias, cast
@@ -21,11 +18,7 @@ from hpo.data import arrays, cache, image_folders, phantom
 from hpo.data.dataset import CLASSES, TEST, VALIDATION, Dataset, Pixels, Source, Stored
 from hpo.errors import DataError
 
-_FORMATS: Final = (
-    (arrays.is_npy_folder, arrays.read_npy_folder),
-    (image_folders.looks_like, image_folders.read),
-    (arrays.is_archive, arrays.read_archive),
-)
+_FORMATS: Final = (arrays, image_folders)
 _HINT: Final = """\
 Give the path (--data, HPO_DATA) of
   - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of .jpeg, .jpg or .png files (val may be absent)
@@ -75,9 +68,9 @@ def load(path: Path, *, hint: str = _HINT) -> Dataset:
     try:
         path = path.expanduser().absolute()
         str(path).encode()  # Names that are not valid text fail in every later table and page.
-        for looks_like, read in _FORMATS:
-            if looks_like(path):
-                return open_source(read(path))
+        for format in _FORMATS:
+            if format.looks_like(path):
+                return open_source(format.read(path))
         nothing = _nothing_at(path)
     except (OSError, RuntimeError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "it is not a valid path"
@@ -91,8 +84,15 @@ def open_source(source: Source) -> Dataset:
     Raises:
         DataError: an image that cannot be read, or fewer than two classes to train on.
     """
-    _check_classes(source)
-    stamp = _stamp(source.paths) if source.paths else ""
+    pool = source.labels[source.split != TEST]
+    counts = {name: int((pool == label).sum()) for label, name in CLASSES.items()}
+    if not all(counts.values()):
+        found = ", ".join(f"{n} {name}" for name, n in counts.items())
+        raise DataError(
+            f"{source.location} has fewer than two classes to train on: {found}. Training needs "
+            "images of both classes outside the test split."
+        )
+    stamp = _stamp(source.paths)
     sizes, digests, brightest = _index(source, stamp)
     bits = bits_in_use(max(brightest))
     n = len(source.labels)
@@ -145,17 +145,6 @@ def open_source(source: Source) -> Dataset:
     )
 
 
-def _check_classes(source: Source) -> None:
-    pool = source.labels[source.split != TEST]
-    counts = {name: int((pool == label).sum()) for label, name in CLASSES.items()}
-    if not all(counts.values()):
-        found = ", ".join(f"{n} {name}" for name, n in counts.items())
-        raise DataError(
-            f"{source.location} has fewer than two classes to train on: {found}. Training needs "
-            "images of both classes outside the test split."
-        )
-
-
 def bits_in_use(brightest: int) -> int:
     """Return the bit depth in use of 16-bit images with this highest value."""
     return next(bits for bits in _BITS if brightest < 1 << bits)
@@ -177,9 +166,9 @@ def _nothing_at(path: Path) -> str:
     for pattern in ("*", "*/*", "*/*/*"):
         for place in sorted(islice(path.glob(pattern), _MOST_PLACES)):
             is_shown = all(map(image_folders.is_shown, place.relative_to(path).parts))
-            if is_shown and any(looks_like(place) for looks_like, _ in _FORMATS):
+            if is_shown and any(format.looks_like(place) for format in _FORMATS):
                 return f"{nothing} Did you mean {place}?"
-    shown = filter(image_folders.is_shown, sorted(child.name for child in path.glob("*")))
+    shown = filter(image_folders.is_shown, sorted(child.name for child in path.iterdir()))
     names = [repr(name)[1:-1] for name in shown]
     more = ", …" * (len(names) > _MOST_NAMED)
     return f"{nothing} It holds {', '.join(names[:_MOST_NAMED])}{more}." if names else nothing
@@ -187,21 +176,8 @@ def _nothing_at(path: Path) -> str:
 
 def _index(source: Source, stamp: str) -> _Index:
     """Return what is kept of the images under this stamp, or read all of them."""
-    if stamp and (kept := cache.read_index(stamp)):
-        sizes, digests, brightest = kept
-        return sizes, digests, brightest
-    index = _read_all(source)
-    if stamp:
-        if _stamp(source.paths) != stamp:
-            raise DataError(
-                f"{source.location} changed while it was read. Wait until no other program "
-                "writes there, then run the same command again."
-            )
-        cache.write_index(stamp, index)
-    return index
-
-
-def _read_all(source: Source) -> _Index:
+    if source.paths and (kept := cache.read_index(stamp)):
+        return cast(_Index, kept)
     sizes, digests, brightest = [], [], []
     for image in source.originals(range(len(source.labels))):
         sizes.append(list(image.shape))
@@ -212,6 +188,13 @@ def _read_all(source: Source) -> _Index:
         wide = np.flatnonzero(brightest).tolist()
         for position, image in zip(wide, source.originals(wide), strict=True):
             digests[position] = _digest(to_8_bits(image, bits))
+    if _stamp(source.paths) != stamp:
+        raise DataError(
+            f"{source.location} changed while it was read. Wait until no other program "
+            "writes there, then run the same command again."
+        )
+    if source.paths:
+        cache.write_index(stamp, (sizes, digests, brightest))
     return sizes, digests, brightest
 
 
@@ -222,26 +205,19 @@ def _stamp(paths: Sequence[Path]) -> str:
     sets it is the beginning of every file.
     """
     hasher = hashlib.sha256(str(_INDEX_VERSION).encode())
-    sample = partial(_sample, n_bytes=max(_LEAST_BYTES, _SAMPLE_BYTES // len(paths)))
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for found in pool.map(sample, paths):
-            hasher.update(found)
+    for path in paths:
+        hasher.update(f"{path}\0".encode())
+        try:
+            found = path.stat()
+            facts = (found.st_size, found.st_ino, found.st_ctime_ns, found.st_mtime_ns)
+            hasher.update(repr(facts).encode())
+            if stat.S_ISREG(found.st_mode):  # A pipe would never end.
+                n_bytes = min(found.st_size, max(_LEAST_BYTES, _SAMPLE_BYTES // len(paths)))
+                with path.open("rb", buffering=0) as file:
+                    hasher.update(file.read(n_bytes))
+        except OSError as problem:  # Reading the images says which of them cannot be read.
+            hasher.update(str(problem).encode())
     return hasher.hexdigest()[:32]
-
-
-def _sample(path: Path, *, n_bytes: int) -> bytes:
-    """Digest what the system says of a file, and the first bytes of its content."""
-    hasher = hashlib.sha256(f"{path}\0".encode())
-    try:
-        found = path.stat()
-        facts = (found.st_size, found.st_ino, found.st_ctime_ns, found.st_mtime_ns)
-        hasher.update(repr(facts).encode())
-        if stat.S_ISREG(found.st_mode):  # A pipe would never end.
-            with path.open("rb", buffering=0) as file:
-                hasher.update(file.read(min(n_bytes, found.st_size)))
-    except OSError as problem:  # Reading the images says which of them cannot be read.
-        hasher.update(str(problem).encode())
-    return hasher.digest()
 
 
 def _digest(image: Pixels) -> str:
