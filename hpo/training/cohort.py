@@ -8,6 +8,7 @@ numbers pass through many small operations, which take as long for eight lanes a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 
 import torch
@@ -15,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.training.augmentation import augment
-from hpo.training.lane import Lane, Parameters, load_values
-from hpo.training.layers import Rows, Scratch, backward, forward
+from hpo.training.lane import Lane, Parameters, gather, load_values
+from hpo.training.layers import Rows, backward, forward
 from hpo.training.losses import train_losses
 from hpo.training.optimizers import update
 from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
@@ -31,7 +32,7 @@ _Inputs = tuple[Tensor, Tensor | float]
 
 @dataclass(frozen=True, kw_only=True)
 class Cohort:
-    """The lanes of an epoch, stacked.
+    """The lanes of an epoch, stacked: those with more training images first.
 
     `orders` are the positions of the images `(n_train,)` of each lane; `keep` the dropout of each
     hidden layer, bool `(lanes, images, width)`, and `keep_scale` `(lanes, layers)` the factor of
@@ -39,16 +40,15 @@ class Cohort:
     `(2, lanes, images)` takes the loss of every image, and 1 where the answer was right.
     """
 
-    lanes: tuple[Lane, ...]
+    lanes: Sequence[Lane]
     rows: Rows
     labels: Tensor
-    orders: tuple[Tensor, ...]
-    keep: tuple[Tensor | None, ...]
+    orders: Sequence[Tensor]
+    keep: Sequence[Tensor | None]
     keep_scale: Tensor
     smoothing: Tensor
     gamma: Tensor
     measured: Tensor
-    scratch: Scratch
 
 
 def kind_of(lane: Lane) -> tuple[object, ...]:
@@ -58,13 +58,13 @@ def kind_of(lane: Lane) -> tuple[object, ...]:
     return (*sizes, c.batch_norm, c.activation, c.loss)
 
 
-def train_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[Tensor]:
-    """Train lanes of one kind for their next epoch.
+def train_epoch(lanes: Sequence[Lane]) -> list[Tensor]:
+    """Train lanes of one kind, those with more training images first, for their next epoch.
 
     Returns for each lane the sums over its images `(3,)`: loss, right answers, images. The last
     batch may be smaller. One of a single image is not trained on: BatchNorm cannot.
     """
-    cohort = open_cohort(lanes, scratch)
+    cohort = open_cohort(lanes)
     for _ in train_steps(cohort):
         pass
     sums = []
@@ -79,17 +79,17 @@ def train_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[Tensor]:
     return sums
 
 
-def open_cohort(lanes: Sequence[Lane], scratch: Scratch) -> Cohort:
+def open_cohort(lanes: Sequence[Lane]) -> Cohort:
     """Stack the lanes, and draw the order and the dropout of their next epoch."""
-    one, device = lanes[0], lanes[0].seeds.device
+    one, configs = lanes[0], [lane.config for lane in lanes]
     parameters = torch.cat([lane.parameters.row for lane in lanes])
     trains = [lane.data.train for lane in lanes]
 
     def stacked(values: Sequence[Sequence[float]]) -> Tensor:
-        return torch.tensor(values, dtype=parameters.dtype, device=device)
+        return torch.tensor(values, dtype=parameters.dtype, device=parameters.device)
 
     return Cohort(
-        lanes=tuple(lanes),
+        lanes=lanes,
         rows=Rows(
             layout=one.layout,
             activation=one.config.activation,
@@ -99,18 +99,15 @@ def open_cohort(lanes: Sequence[Lane], scratch: Scratch) -> Cohort:
             statistics=torch.cat([lane.parameters.statistics for lane in lanes]),
         ),
         labels=one.data.labels.to(parameters.dtype),
-        orders=tuple(
+        orders=[
             train[order(lane.seeds, len(train), ORDER, lane.progress.epoch)[0]]
             for lane, train in zip(lanes, trains, strict=True)
-        ),
-        keep=tuple(_keep(lanes, layer) for layer in range(len(one.config.hidden))),
-        keep_scale=stacked(
-            [[1 / (1 - p) for p in lane.config.dropout_per_layer] for lane in lanes]
-        ),
-        smoothing=stacked([[lane.config.label_smoothing] for lane in lanes]),
-        gamma=stacked([[lane.config.focal_gamma] for lane in lanes]),
-        measured=parameters.new_zeros(2, len(lanes), max(map(len, trains))),
-        scratch=scratch,
+        ],
+        keep=[_keep(lanes, layer) for layer in range(len(one.config.hidden))],
+        keep_scale=stacked([[1 / (1 - p) for p in c.dropout_per_layer] for c in configs]),
+        smoothing=stacked([[c.label_smoothing] for c in configs]),
+        gamma=stacked([[c.focal_gamma] for c in configs]),
+        measured=parameters.new_zeros(2, len(lanes), len(trains[0])),
     )
 
 
@@ -121,7 +118,7 @@ def _keep(lanes: Sequence[Lane], layer: int) -> Tensor | None:
         return None
     seeds = torch.cat([lane.seeds for lane in lanes])
     epochs = torch.tensor([lane.progress.epoch for lane in lanes], device=seeds.device)
-    n, width = max(len(lane.data.train) for lane in lanes), lanes[0].config.hidden[layer]
+    n, width = len(lanes[0].data.train), lanes[0].config.hidden[layer]
     drop = torch.tensor(dropped, device=seeds.device)
     return keep_mask(seeds, n * width, drop, DROPOUT, epochs, layer).view(len(lanes), n, width)
 
@@ -132,39 +129,35 @@ def train_steps(cohort: Cohort) -> Iterator[None]:
     Folds may differ in size: then the last steps are taken by some of the lanes.
     """
     size, sizes = cohort.lanes[0].config.batch_size, [len(order) for order in cohort.orders]
-    for start in range(0, max(sizes), size):
-        lengths = [min(size, n - start) for n in sizes]
-        for length in sorted({n for n in lengths if n > 1}, reverse=True):
-            place = slice(start, start + length)
-            chosen = [index for index, n in enumerate(lengths) if n == length]
-            if len(chosen) == len(sizes):
-                cohort.measured[:, :, place] = _train_step(cohort, place)
-            else:
-                some = torch.tensor(chosen, device=cohort.measured.device)
-                part = _pick(cohort, some)
-                cohort.measured[:, some, place] = _train_step(part, place)
-                cohort.rows.parameters[some] = part.rows.parameters
-                cohort.rows.statistics[some] = part.rows.statistics
-            yield
+    for start in range(0, sizes[0], size):
+        first = 0
+        for length, lanes in groupby(min(size, n - start) for n in sizes):
+            own = slice(first, first + len(list(lanes)))
+            first = own.stop
+            if length > 1:
+                part = cohort if own == slice(0, len(sizes)) else _part(cohort, own)
+                place = slice(start, start + length)
+                cohort.measured[:, own, place] = _train_step(part, place)
+                yield
 
 
-def _pick(cohort: Cohort, some: Tensor) -> Cohort:
-    """Return a cohort of some of the lanes, with copies of their parameters."""
-    rows, chosen = cohort.rows, some.tolist()
+def _part(cohort: Cohort, own: slice) -> Cohort:
+    """Return some lanes as a cohort, whose tensors are views."""
+    rows = cohort.rows
     return replace(
         cohort,
-        lanes=tuple(cohort.lanes[index] for index in chosen),
+        lanes=cohort.lanes[own],
         rows=replace(
             rows,
-            parameters=rows.parameters[some],
-            gradients=rows.gradients[some],
-            statistics=rows.statistics[some],
+            parameters=rows.parameters[own],
+            gradients=rows.gradients[own],
+            statistics=rows.statistics[own],
         ),
-        orders=tuple(cohort.orders[index] for index in chosen),
-        keep=tuple(None if keep is None else keep[some] for keep in cohort.keep),
-        keep_scale=cohort.keep_scale[some],
-        smoothing=cohort.smoothing[some],
-        gamma=cohort.gamma[some],
+        orders=cohort.orders[own],
+        keep=[None if keep is None else keep[own] for keep in cohort.keep],
+        keep_scale=cohort.keep_scale[own],
+        smoothing=cohort.smoothing[own],
+        gamma=cohort.gamma[own],
     )
 
 
@@ -172,7 +165,9 @@ def _pick(cohort: Cohort, some: Tensor) -> Cohort:
 def _train_step(cohort: Cohort, place: slice) -> Tensor:
     """Train every lane on a batch; return `(2, lanes, batch)`: losses, and 1 for right answers."""
     images = [order[place] for order in cohort.orders]
-    inputs = [_load(cohort, index, images[index]) for index in range(len(cohort.lanes))]
+    inputs = [
+        _load(lane, f"inputs {index}", images[index]) for index, lane in enumerate(cohort.lanes)
+    ]
     masks = _masks(cohort, place)
     logits, traces, last = forward(cohort.rows, _multiply(cohort, inputs), masks)
     measured, gradient = train_losses(
@@ -190,20 +185,16 @@ def _train_step(cohort: Cohort, place: slice) -> Tensor:
     return measured
 
 
-def _load(cohort: Cohort, index: int, images: Tensor) -> _Inputs:
-    """Return the images `(batch,)` of a lane as augmented in this epoch."""
-    lane, scratch = cohort.lanes[index], cohort.scratch
-    pixels = lane.data.pixels
-    out = scratch.take("pixels", (len(images), pixels.shape[1]), pixels.dtype)
+def _load(lane: Lane, name: str, images: Tensor) -> _Inputs:
+    """Return the images `(batch,)` of a lane as augmented in this epoch, in scratch."""
     changed = augment(
-        torch.index_select(pixels, 0, images, out=out),
+        gather(lane, images),
         lane.config,
         seeds=lane.seeds,
         epoch=lane.progress.epoch,
         positions=images,
     )
-    dtype = lane.device.factor_dtype
-    return load_values(changed, f"inputs {index}", dtype, lane.config, scratch)
+    return load_values(lane, changed, name, lane.device.factor_dtype)
 
 
 def _multiply(cohort: Cohort, inputs: Sequence[_Inputs]) -> Tensor:
@@ -211,9 +202,10 @@ def _multiply(cohort: Cohort, inputs: Sequence[_Inputs]) -> Tensor:
     dtype, [units] = cohort.rows.parameters.dtype, cohort.rows.layout.hidden[0].bias.filled
     product = cohort.rows.parameters.new_zeros(len(inputs), len(inputs[0][0]), units)
     for index, (values, scale) in enumerate(inputs):
-        weight = cohort.lanes[index].parameters.first
+        lane = cohort.lanes[index]
+        weight = lane.parameters.first
         if values.dtype != dtype:
-            held = cohort.scratch.take("factor", tuple(weight.shape), values.dtype)
+            held = lane.scratch.take("factor", tuple(weight.shape), values.dtype)
             weight = held.copy_(weight)
         product[index, :, : len(weight)] = F.linear(values, weight).to(dtype) * scale
     return product
@@ -239,21 +231,21 @@ def _masks(cohort: Cohort, place: slice) -> list[Tensor | None]:
 
 def _update(cohort: Cohort, index: int, delta: Tensor, inputs: _Inputs) -> None:
     """Take an optimizer step of one lane; `delta` is the gradient of its first product."""
-    lane, rows, scratch = cohort.lanes[index], cohort.rows, cohort.scratch
+    lane, rows = cohort.lanes[index], cohort.rows
     (values, scale), first = inputs, lane.parameters.first
     delta = (delta[:, : len(first)] * scale).to(values.dtype)
     shape = tuple(first.shape)
-    gradient = scratch.take("gradient", shape, values.dtype)
+    gradient = lane.scratch.take("gradient", shape, values.dtype)
     torch.mm(delta.t(), values, out=gradient)
     if gradient.dtype != first.dtype:
-        gradient = scratch.take("gradient", shape, first.dtype).copy_(gradient)
+        gradient = lane.scratch.take("gradient", shape, first.dtype).copy_(gradient)
     update(
         lane.config,
         lane.moments,
         [first, rows.parameters[index]],
         [gradient, rows.gradients[index]],
         lane.progress.rate,
-        scratch,
+        lane.scratch,
     )
 
 

@@ -110,10 +110,11 @@ def use_huge_pages() -> None:
 
 
 @contextmanager
-def translate_errors(config: TrainingConfig, device: Device) -> Iterator[None]:
-    """Turn a lack of memory, and a device that is gone, into an error that says what to do."""
+def computing(config: TrainingConfig, device: Device) -> Iterator[None]:
+    """Compute with one thread; where memory lacks or a device is gone, say what to do."""
     try:
-        yield
+        with one_thread():
+            yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or lacks_memory(error):
             weights = n_weights(config) * 4 / 1e6

@@ -4,7 +4,6 @@ import math
 import time
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -51,10 +50,11 @@ class Lane:
     """The state of one training.
 
     `average` is that of the weights after the first `n_averaged` of `n_steps` steps. `kept` are
-    the scored and the other weights that early stopping keeps, if any.
+    the scored and the other weights that early stopping keeps, if any. Lanes share `scratch`.
     """
 
     device: Device
+    scratch: Scratch
     data: LaneData
     seeds: Tensor
     layout: Layout
@@ -74,29 +74,24 @@ class Lane:
     @property
     def scored_and_other(self) -> tuple[Parameters, Parameters]:
         """The weights that the configuration scores, and the others."""
-        if self.config.weights == "average":
-            return self.average, self.parameters
-        return self.parameters, self.average
+        both = self.parameters, self.average
+        return both if self.config.weights == "last" else both[::-1]
 
     def keep(self) -> None:
         """Keep copies of the weights as they are now."""
         scored, other = self.scored_and_other
         self.kept = scored.copy(), other.copy()
 
-    @property
-    def n_bytes(self) -> int:
-        """What the state takes: weights, moments, and the weights that are kept."""
-        copies = [self.parameters, self.average, *(self.kept or ())]
-        tensors = [tensor for copy in copies for tensor in (copy.first, copy.row)]
-        return sum(t.nbytes for t in tensors + self.moments.first + self.moments.second)
 
-
-def open_lane(config: TrainingConfig, data: LaneData, *, seed: int, device: Device) -> Lane:
+def open_lane(
+    config: TrainingConfig, data: LaneData, *, seed: int, device: Device, scratch: Scratch
+) -> Lane:
     """Return a training before its first epoch."""
     seeds, layout = seeds_of(seed, device=device.torch), layout_of(config)
     parameters = _first_parameters(config, layout, seeds, device.dtype)
     return Lane(
         device=device,
+        scratch=scratch,
         data=data,
         seeds=seeds,
         layout=layout,
@@ -111,74 +106,79 @@ def _first_parameters(
     config: TrainingConfig, layout: Layout, seeds: Tensor, dtype: torch.dtype
 ) -> Parameters:
     """Draw weights and biases as nn.Linear does, within one over the root of its inputs."""
-    device = seeds.device
-    first = torch.empty(config.hidden[0], config.image_size**2, dtype=dtype, device=device)
-    row = torch.zeros(layout.size, dtype=dtype, device=device)
+    first = torch.empty(config.hidden[0], config.image_size**2, dtype=dtype, device=seeds.device)
+    row = first.new_zeros(layout.size)
     bound = 1 / math.sqrt(first.shape[1])
     fill_uniform(first.view(1, -1), seeds, WEIGHTS, 0, 0, bound=bound)
     for index, layer in enumerate((*layout.hidden, layout.output)):
-        drawn = [layer.weight, None if layer.gain else layer.bias]
         if layer.weight:
             bound = 1 / math.sqrt(layer.weight.shape[1])
-        for kind, slot in enumerate(drawn):
+        for kind, slot in enumerate((layer.weight, None if layer.gain else layer.bias)):
             if slot:
                 values = row.new_empty(slot.shape)
                 fill_uniform(values.view(1, -1), seeds, WEIGHTS, index, kind, bound=bound)
                 slot.used(row).copy_(values)
         if layer.gain:
             layer.gain.used(row).fill_(1)
-    statistics = torch.zeros(1, 2, layout.n_units, dtype=dtype, device=device)
+    statistics = first.new_zeros(1, 2, layout.n_units)
     statistics[:, 1] = 1
     return Parameters(first, row[None], statistics)
 
 
+def gather(lane: Lane, positions: Tensor) -> Tensor:
+    """Return the pixels of some images, uint8 `(positions, height * width)`, in scratch."""
+    pixels = lane.data.pixels
+    out = lane.scratch.take("pixels", (len(positions), pixels.shape[1]), pixels.dtype)
+    return torch.index_select(pixels, 0, positions, out=out)
+
+
+def load_values(
+    lane: Lane, pixels: Tensor, name: str, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | float]:
+    """Return pixels as whole numbers of a type, in scratch of this name, and their scale."""
+    values, scale = exact_values(pixels, lane.config.normalize)
+    return lane.scratch.take(name, tuple(values.shape), dtype).copy_(values), scale
+
+
 @torch.no_grad()
-def read_logits(lane: Lane, read: Parameters, positions: Tensor, scratch: Scratch) -> Tensor:
+def read_logits(lane: Lane, read: Parameters, positions: Tensor) -> Tensor:
     """Return the logits `(positions, outputs)` of images in evaluation mode, by these weights.
 
     In the precision of the weights whatever that of training: what is measured is what the
     exported weights give anywhere else.
     """
-    first, pixels = read.first, lane.data.pixels
-    rows = Rows(
-        layout=lane.layout,
-        activation=lane.config.activation,
-        parameters=read.row,
-        gradients=read.row[:, :0],
-        statistics=read.statistics,
-    )
+    no_gradients = read.row[:, :0]
+    rows = Rows(lane.layout, lane.config.activation, read.row, no_gradients, read.statistics)
     pieces = []
     # The size of the pieces depends on the image size alone, so rounding does not vary.
-    for some in torch.split(positions, max(1, EVALUATION_PIXELS // pixels.shape[1])):
-        gathered = scratch.take("read", (len(some), pixels.shape[1]), pixels.dtype)
-        torch.index_select(pixels, 0, some, out=gathered)
-        values, scale = load_values(gathered, "read", first.dtype, lane.config, scratch)
-        product = F.linear(values, first) * scale
+    for some in torch.split(positions, max(1, EVALUATION_PIXELS // lane.data.pixels.shape[1])):
+        values, scale = load_values(lane, gather(lane, some), "read", read.first.dtype)
+        product = F.linear(values, read.first) * scale
         n_filling = lane.layout.hidden[0].bias.filled[0] - product.shape[1]
         pieces.append(evaluate(rows, F.pad(product, (0, n_filling))[None])[0])
     return torch.cat(pieces)
 
 
-def read_losses(lane: Lane, read: Parameters, positions: Tensor, scratch: Scratch) -> Tensor:
+def read_losses(lane: Lane, read: Parameters, positions: Tensor) -> Tensor:
     """Return the loss over some images of the pool, then the probability of each, `(1 + n,)`.
 
     The loss is the same function as in training, label smoothing included.
     """
-    logits = read_logits(lane, read, positions, scratch)
+    logits = read_logits(lane, read, positions)
     loss = mean_loss(lane.config, logits, lane.data.labels[positions])
     return torch.cat([loss[None], probabilities(lane.config, logits)])
 
 
-def measure_epoch(lane: Lane, trained: Tensor, scratch: Scratch) -> EpochMetrics:
+def measure_epoch(lane: Lane, trained: Tensor) -> EpochMetrics:
     """Return the metrics of the epoch that has just been trained and is not noted yet.
 
     `trained` `(3,)` holds sums over its images: loss, right answers, images.
     """
     progress, data, epoch = lane.progress, lane.data, lane.progress.epoch + 1
     scored, _ = lane.scored_and_other
-    validation = read_losses(lane, scored, data.validation, scratch)
+    validation = read_losses(lane, scored, data.validation)
     if epoch % STRESS_EVERY == 0:
-        _note_stress(lane, scored, epoch, scratch)
+        _note_stress(lane, scored, epoch)
     is_stressed = progress.stress and progress.stress_epoch == epoch
     # The one reading of the device in an epoch: everything that was measured, in one copy.
     readings = torch.cat([trained, validation.to(trained.dtype)]).cpu()
@@ -191,48 +191,38 @@ def measure_epoch(lane: Lane, trained: Tensor, scratch: Scratch) -> EpochMetrics
     )
 
 
-def read_result(lane: Lane, scratch: Scratch) -> TrainingResult:
+def read_result(lane: Lane) -> TrainingResult:
     """Return what a training leaves behind: that of its kept weights."""
     start, data, progress = time.perf_counter(), lane.data, lane.progress
-    scored, other = lane.kept or lane.scored_and_other
-    _note_stress(lane, scored, progress.last_kept, scratch)
-    validation, test = _read_kept(lane, scored, scratch)
-    other_validation, other_test = _read_kept(lane, other, scratch)
+    kept = lane.kept or lane.scored_and_other
+    _note_stress(lane, kept[0], progress.last_kept)
+    train = read_losses(lane, kept[0], data.train)
+    validation = [read_losses(lane, read, data.validation) for read in kept]
+    test = [probabilities(lane.config, read_logits(lane, read, data.test)) for read in kept]
     return TrainingResult(
         epochs=tuple(progress.epochs),
         kept_epoch=progress.last_kept,
-        train=metrics_of(read_losses(lane, scored, data.train, scratch), data, data.fold.train),
-        validation_probabilities=_array(validation[1:]),
-        test_probabilities=_array(test),
-        weights=export_weights(lane, scored),
+        train=metrics_of(train, data, data.fold.train),
+        validation_probabilities=_array(validation[0][1:]),
+        test_probabilities=_array(test[0]),
+        weights=_export_weights(lane, kept[0]),
         other=OtherWeights(
-            validation=metrics_of(other_validation, data, data.fold.validation),
-            validation_probabilities=_array(other_validation[1:]),
-            test_probabilities=_array(other_test),
+            validation=metrics_of(validation[1], data, data.fold.validation),
+            validation_probabilities=_array(validation[1][1:]),
+            test_probabilities=_array(test[1]),
         ),
         seconds=progress.seconds + time.perf_counter() - start,
         stress=progress.stress,
     )
 
 
-def _read_kept(lane: Lane, read: Parameters, scratch: Scratch) -> tuple[Tensor, Tensor]:
-    """Return losses of the validation images, and probabilities of the test images."""
-    test = read_logits(lane, read, lane.data.test, scratch)
-    validation = read_losses(lane, read, lane.data.validation, scratch)
-    return validation, probabilities(lane.config, test)
-
-
-def _array(values: Tensor) -> Probabilities:
-    return values.to("cpu", torch.float32).numpy()
-
-
-def _note_stress(lane: Lane, read: Parameters, epoch: int, scratch: Scratch) -> None:
+def _note_stress(lane: Lane, read: Parameters, epoch: int) -> None:
     """Read the validation images under every change, with the weights of this epoch."""
     progress, data = lane.progress, lane.data
     if progress.stress_epoch != epoch:
         progress.stress_epoch = epoch
         readings = {
-            name: read_losses(replace(lane, data=changed), read, data.validation, scratch)
+            name: read_losses(replace(lane, data=changed), read, data.validation)
             for name, changed in data.under_changes().items()
         }
         images = data.fold.validation
@@ -244,30 +234,21 @@ def metrics_of(readings: Tensor, data: LaneData, images: Indices) -> ValidationM
     return measure(_array(readings[1:]), data.known_labels[images], loss=float(readings[0]))
 
 
-def load_values(
-    pixels: Tensor, name: str, dtype: torch.dtype, config: TrainingConfig, scratch: Scratch
-) -> tuple[Tensor, Tensor | float]:
-    """Return pixels as whole numbers of a type, in scratch of this name, and their scale."""
-    values, scale = exact_values(pixels, config.normalize)
-    return scratch.take(name, tuple(values.shape), dtype).copy_(values), scale
+def _array(values: Tensor) -> Probabilities:
+    return values.to("cpu", torch.float32).numpy()
 
 
-def export_weights(lane: Lane, parameters: Parameters) -> Weights:
+def _export_weights(lane: Lane, parameters: Parameters) -> Weights:
     """Return a copy of the weights as arrays, in the layout of `model.plain_model`."""
-    progress = lane.progress
     row, found = parameters.row[0], {"1.weight": parameters.first}
     found |= {slot.name: slot.used(row) for slot in lane.layout.slots()}
-    for layer in lane.layout.hidden:
-        if layer.gain:
-            norm, first = layer.gain.name.removesuffix("weight"), layer.units.start
-            used = parameters.statistics[0, :, first : first + layer.gain.shape[0]]
-            found |= {f"{norm}running_mean": used[0], f"{norm}running_var": used[1]}
-    weights = {name: value.to("cpu", copy=True).numpy() for name, value in found.items()}
     # What nn.Sequential has and training has no use for: idle biases, counts of batches.
-    n_steps = lane.n_steps // progress.epoch * progress.last_kept
+    n_steps = lane.n_steps // lane.progress.epoch * lane.progress.last_kept
     for layer in lane.layout.hidden:
         if layer.gain:
-            norm = layer.gain.name.removesuffix(".weight")
-            weights[f"{int(norm) - 1}.bias"] = np.zeros_like(weights[layer.gain.name])
-            weights[f"{norm}.num_batches_tracked"] = np.array(n_steps, np.int64)
-    return weights
+            norm = int(layer.gain.name.removesuffix(".weight"))
+            used = parameters.statistics[0, :, layer.units][:, : layer.gain.shape[0]]
+            found |= {f"{norm}.running_mean": used[0], f"{norm}.running_var": used[1]}
+            found[f"{norm}.num_batches_tracked"] = torch.tensor(n_steps)
+            found[f"{norm - 1}.bias"] = torch.zeros_like(used[0])
+    return {name: value.to("cpu", copy=True).numpy() for name, value in found.items()}

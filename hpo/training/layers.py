@@ -166,7 +166,7 @@ class Scratch:
         self._held.clear()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Rows:
     """The small parameters of several lanes, `(lanes, size)`, with a place for their gradients.
 

@@ -6,7 +6,7 @@ Also here: the time and memory that a training takes, from a few timed steps on 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from statistics import fmean
@@ -18,15 +18,9 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training import stress
 from hpo.training.cohort import kind_of, open_cohort, train_epoch, train_steps
-from hpo.training.device import (
-    EVALUATION_PIXELS,
-    Device,
-    one_thread,
-    translate_errors,
-    use_huge_pages,
-)
+from hpo.training.device import EVALUATION_PIXELS, Device, computing, use_huge_pages
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
-from hpo.training.images import Images
+from hpo.training.images import Images, LaneData
 from hpo.training.lane import Lane, measure_epoch, open_lane, read_losses, read_result
 from hpo.training.layers import Scratch
 from hpo.training.machine import lane_bytes
@@ -81,11 +75,11 @@ class StackedStack:
         root = root_of(config) if self._joins else None
         lane = self._roots.get((root, seed, fold)) if root else None
         if lane is None or lane.progress.epoch > config.epochs:
-            with translate_errors(config, self._device), one_thread():
+            with computing(config, self._device):
                 # Images are shared by all trainings: loading them counts for none.
                 data = self._images.place(config, fold)
                 start = time.perf_counter()
-                lane = open_lane(config, data, seed=seed, device=self._device)
+                lane = self._open(config, data, seed)
             lane.progress.seconds += time.perf_counter() - start
         elif config.epochs > lane.config.epochs:
             lane.progress.prolong(config)
@@ -99,8 +93,7 @@ class StackedStack:
         # Lanes that joined at their last epoch leave before their training goes on for others.
         done = self._collect()
         # A training is done once, however many lanes wait for it.
-        waiting = {id(member.lane): member.lane for member in self._live.values()}
-        self._train(list(waiting.values()))
+        self._train({id(member.lane): member.lane for member in self._live.values()}.values())
         return done + self._collect()
 
     def drop(self, lane: int) -> None:
@@ -117,20 +110,23 @@ class StackedStack:
         self._images.clear()
         self._scratch.clear()
 
-    def _train(self, lanes: Sequence[Lane]) -> None:
+    def _open(self, config: TrainingConfig, data: LaneData, seed: int) -> Lane:
+        return open_lane(config, data, seed=seed, device=self._device, scratch=self._scratch)
+
+    def _train(self, lanes: Iterable[Lane]) -> None:
         """Train lanes for their next epoch, read their validation images, and note both."""
-        if lanes and not self._is_warm:
-            self._warm_up(lanes[0])
         cohorts: dict[tuple[object, ...], list[Lane]] = {}
-        for lane in lanes:
+        for lane in sorted(lanes, key=lambda lane: -len(lane.data.train)):
             cohorts.setdefault(kind_of(lane), []).append(lane)
         measured: list[tuple[Lane, EpochMetrics]] = []
         for cohort in cohorts.values():
-            with translate_errors(cohort[0].config, self._device), one_thread():
-                measured += zip(cohort, run_epoch(cohort, self._scratch), strict=True)
+            with computing(cohort[0].config, self._device):
+                if not self._is_warm:
+                    self._warm_up(cohort[0])
+                measured += zip(cohort, run_epoch(cohort), strict=True)
         for lane, metrics in measured:
             if note_epoch(lane.progress, metrics):
-                with translate_errors(lane.config, self._device):
+                with computing(lane.config, self._device):
                     lane.keep()
 
     def _warm_up(self, lane: Lane) -> None:
@@ -140,9 +136,7 @@ class StackedStack:
         """
         self._is_warm = True
         small = lane.config.replace(hidden=(8,) * len(lane.config.hidden))
-        with translate_errors(small, self._device), one_thread():
-            spare = open_lane(small, lane.data, seed=0, device=self._device)
-            next(train_steps(open_cohort([spare], self._scratch)))
+        next(train_steps(open_cohort([self._open(small, lane.data, 0)])))
 
     def _collect(self) -> list[LaneEpoch]:
         """Return the new epochs of all lanes; read the results of those that have finished."""
@@ -153,31 +147,30 @@ class StackedStack:
             done += [LaneEpoch(number, index + 1, epochs[index]) for index in new]
             member.n_returned = len(epochs)
             if lane.progress.is_stopped or len(epochs) >= member.config.epochs:
-                with translate_errors(lane.config, self._device), one_thread():
-                    self._results[number] = read_result(lane, self._scratch)
+                with computing(lane.config, self._device):
+                    self._results[number] = read_result(lane)
                 del self._live[number]
                 self._forget_idle()
         return done
 
     def _forget_idle(self) -> None:
         """Forget trainings without a lane, the oldest first, as far as they take much memory."""
-        live = {id(member.lane) for member in self._live.values()}
-        idle = [root for root, lane in self._roots.items() if id(lane) not in live]
-        n_bytes = sum(self._roots[root].n_bytes for root in idle)
-        for root in idle:
-            if n_bytes <= _MOST_IDLE:
-                break
-            n_bytes -= self._roots.pop(root).n_bytes
+        live, n_bytes = {id(member.lane) for member in self._live.values()}, 0
+        for root, lane in reversed(list(self._roots.items())):
+            if id(lane) not in live:
+                n_bytes += lane_bytes(lane.config)
+                if n_bytes > _MOST_IDLE:
+                    del self._roots[root]
 
 
-def run_epoch(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
+def run_epoch(lanes: Sequence[Lane]) -> list[EpochMetrics]:
     """Train lanes of one kind for an epoch and read their validation images.
 
     The time is shared out evenly among the lanes.
     """
     start = time.perf_counter()
-    sums = train_epoch(lanes, scratch)
-    metrics = [measure_epoch(*pair, scratch) for pair in zip(lanes, sums, strict=True)]
+    sums = train_epoch(lanes)
+    metrics = [measure_epoch(*pair) for pair in zip(lanes, sums, strict=True)]
     for lane in lanes:
         lane.progress.seconds += (time.perf_counter() - start) / len(lanes)
     return metrics
@@ -193,29 +186,18 @@ def seconds_per_epoch(
     what adding and training a lane raise.
     """
     use_huge_pages()
-    with translate_errors(config, device), one_thread():
-        fold = Images(data, device).place(config, FOLD)
+    with computing(config, device):
+        fold, scratch = Images(data, device).place(config, FOLD), Scratch(device.torch)
         start = _now(device)
-        lane = open_lane(config, fold, seed=0, device=device)
+        lane = open_lane(config, fold, seed=0, device=device, scratch=scratch)
         opening = _now(device) - start
-        scratch = Scratch(device.torch)
-        per_image = _time_reading(lane, scratch)
-        if device.type == "cpu":
-            training = _time_training(lane, scratch, max_seconds)
-        else:
-            # Steps of a GPU cannot be timed one by one; the first epochs also load kernels.
-            for _ in range(3):
-                start = _now(device)
-                run_epoch([lane], scratch)
-                training = _now(device) - start
-            training -= per_image * len(fold.validation)
-    n_validation = len(fold.validation)
-    reading_result = per_image * (len(fold.train) + n_validation + len(fold.test))
-    # After every so many epochs, and with the kept weights where those are of another epoch.
-    n_stress = -(-config.epochs // STRESS_EVERY)
-    reading_stress = per_image * n_validation * len(fold.under_changes()) * n_stress
-    once = opening + reading_result + reading_stress
-    return training + per_image * n_validation + once / config.epochs
+        reading = _time_reading(lane)
+        training = _time_training(lane, max_seconds)
+    # Changed images are read after every so many epochs, and with the kept weights where those
+    # are of another epoch.
+    n_readings = config.epochs + 1 + len(fold.under_changes()) * -(-config.epochs // STRESS_EVERY)
+    n_read = len(fold.train) + len(fold.test) + len(fold.validation) * n_readings
+    return training + (opening + reading * n_read) / config.epochs
 
 
 def memory_bytes(
@@ -236,29 +218,34 @@ def memory_bytes(
     return images + n_lanes * lane + n_processes * (step + reading)
 
 
-def _time_training(lane: Lane, scratch: Scratch, max_seconds: float) -> float:
+def _time_training(lane: Lane, max_seconds: float) -> float:
     """Time the first step, which draws the epoch's order and dropout, and some of the others."""
-    list(islice(train_steps(open_cohort([lane], scratch)), 3))
-    n_steps = -(-len(lane.data.train) // lane.config.batch_size)
+    if lane.device.type != "cpu":
+        # Steps of a GPU cannot be timed one by one; the first epochs also load kernels.
+        return [_seconds(lane.device, train_epoch, [lane]) for _ in range(3)][-1]
+    list(islice(train_steps(open_cohort([lane])), 3))
     laps = [_now(lane.device)]
-    for _ in train_steps(open_cohort([lane], scratch)):
+    for _ in train_steps(open_cohort([lane])):
         laps.append(_now(lane.device))
         if laps[-1] - laps[0] > max_seconds:
             break
     times = [later - earlier for earlier, later in pairwise(laps)]
+    n_further = -(-len(lane.data.train) // lane.config.batch_size) - 1
     # The mean and not the median: on a busy machine a real epoch has slow steps too.
-    return times[0] + (n_steps - 1) * fmean(times[1:] or times)
+    return times[0] + n_further * fmean(times[1:] or times)
 
 
-def _time_reading(lane: Lane, scratch: Scratch) -> float:
+def _time_reading(lane: Lane) -> float:
     """Return the seconds that reading one image takes."""
     some = lane.data.validation[:256]
-    times = []
-    for _ in range(3):
-        start = _now(lane.device)
-        read_losses(lane, lane.parameters, some, scratch)
-        times.append(_now(lane.device) - start)
-    return fmean(times[1:]) / len(some)
+    reading = (lane.device, read_losses, lane, lane.parameters, some)
+    return fmean([_seconds(*reading) for _ in range(3)][1:]) / len(some)
+
+
+def _seconds(device: Device, do: Callable[..., object], *arguments: object) -> float:
+    start = _now(device)
+    do(*arguments)
+    return _now(device) - start
 
 
 def _now(device: Device) -> float:

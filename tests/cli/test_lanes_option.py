@@ -71,9 +71,9 @@ def test_the_epochs_of_a_sweep_are_one_training(
     trained = []
     run_epoch = stack.run_epoch
 
-    def counted(lanes: Any, scratch: Any) -> Any:
+    def counted(lanes: Any) -> Any:
         trained.extend(lane.progress.epoch for lane in lanes)
-        return run_epoch(lanes, scratch)
+        return run_epoch(lanes)
 
     command = ("grid", "--param", "epochs", "--values", "1,2,4", "--repeats", "2", "--data", xrays)
     small = ("--set", "image_size=16", "--set", "hidden=8", "--set", "scheduler=none")

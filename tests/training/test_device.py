@@ -3,7 +3,7 @@ import torch
 
 from hpo.config import TrainingConfig
 from hpo.errors import DeviceError, OutOfMemoryError, UsageError
-from hpo.training.device import Device, choose, one_thread, translate_errors
+from hpo.training.device import Device, choose, computing, one_thread
 
 CONFIG = TrainingConfig(image_size=16, hidden=(7, 5), dropout=0.0, batch_norm=False, outputs=2)
 
@@ -81,11 +81,11 @@ def test_one_thread_is_given_back() -> None:
 def test_a_failed_allocation_is_explained(cpu: Device) -> None:
     says = r"(?s)memory on cpu.*\[7, 5\].*image_size = 16.*smaller"
     for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")):
-        with pytest.raises(OutOfMemoryError, match=says), translate_errors(CONFIG, cpu):
+        with pytest.raises(OutOfMemoryError, match=says), computing(CONFIG, cpu):
             raise error
-    with pytest.raises(OutOfMemoryError, match=says), translate_errors(CONFIG, cpu):
+    with pytest.raises(OutOfMemoryError, match=says), computing(CONFIG, cpu):
         torch.empty(2**60, dtype=torch.uint8)
-    with pytest.raises(RuntimeError, match="shapes"), translate_errors(CONFIG, cpu):
+    with pytest.raises(RuntimeError, match="shapes"), computing(CONFIG, cpu):
         raise RuntimeError("shapes differ")
 
 
@@ -93,7 +93,7 @@ def test_a_gpu_that_is_gone_is_not_one_that_is_full() -> None:
     says = r"^cuda:0 stopped working: CUDA error: .*kept"
     with (
         pytest.raises(DeviceError, match=says) as caught,
-        translate_errors(CONFIG, Device("cuda:0", "bf16")),
+        computing(CONFIG, Device("cuda:0", "bf16")),
     ):
         raise RuntimeError("CUDA error: 719\nx")
     assert not isinstance(caught.value, OutOfMemoryError)

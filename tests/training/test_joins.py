@@ -10,7 +10,6 @@ from hpo.training import stack
 from hpo.training.device import Device
 from hpo.training.engine import EpochMetrics, LaneEpoch
 from hpo.training.lane import Lane
-from hpo.training.layers import Scratch
 from tests.training.together import Job, add, assert_bitwise_equal, train_alone
 
 BASE = TrainingConfig(
@@ -38,9 +37,9 @@ class Trainings:
         self.n_trained = 0
         run_epoch = stack.run_epoch
 
-        def note(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
+        def note(lanes: Sequence[Lane]) -> list[EpochMetrics]:
             self.n_trained += len(lanes)
-            return run_epoch(lanes, scratch)
+            return run_epoch(lanes)
 
         monkeypatch.setattr(stack, "run_epoch", note)
 

@@ -33,7 +33,9 @@ def test_slots_begin_at_whole_packets_and_writing_to_one_changes_no_other() -> N
 
 def test_first_weights_are_those_of_linear_layers(data: TrainingData, cpu: Device) -> None:
     config = BASE.replace(image_size=12, batch_norm=False, hidden=(144, 144), dropout=0.0)
-    lane = open_lane(config, Images(data, cpu).place(config, 0), seed=4, device=cpu)
+    lane = open_lane(
+        config, Images(data, cpu).place(config, 0), seed=4, device=cpu, scratch=Scratch(CPU)
+    )
     drawn = {slot.name: slot.used(lane.parameters.row[0]) for slot in lane.layout.slots()}
     first, second = lane.parameters.first.flatten(), drawn["4.weight"].flatten()
     for weights, bias in ((first, drawn["1.bias"]), (second, drawn["4.bias"])):

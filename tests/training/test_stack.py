@@ -20,7 +20,6 @@ from hpo.training import stack as engine
 from hpo.training.device import Device
 from hpo.training.engine import EpochMetrics, TrainingResult
 from hpo.training.lane import Lane
-from hpo.training.layers import Scratch
 from hpo.training.stack import open_stack
 from tests.training.conftest import Train
 from tests.training.together import (
@@ -157,9 +156,7 @@ def test_early_stopping_keeps_the_epoch_of_the_lowest_loss(
 def test_early_stopping_without_any_finite_loss_ends_and_keeps_the_last(
     monkeypatch: pytest.MonkeyPatch, train: Train
 ) -> None:
-    monkeypatch.setattr(
-        lanes, "read_losses", lambda _, __, n, ___: torch.full((1 + len(n),), np.nan)
-    )
+    monkeypatch.setattr(lanes, "read_losses", lambda _, __, n: torch.full((1 + len(n),), np.nan))
     result = train(CONFIG.replace(epochs=9, early_stopping=2))
     assert result.kept_epoch == len(result.epochs) == 2
 
@@ -191,9 +188,9 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Fill a list with the size of every cohort that is trained."""
     found, run_epoch = [], engine.run_epoch
 
-    def note(lanes: Sequence[Lane], scratch: Scratch) -> list[EpochMetrics]:
+    def note(lanes: Sequence[Lane]) -> list[EpochMetrics]:
         found.append(len(lanes))
-        return run_epoch(lanes, scratch)
+        return run_epoch(lanes)
 
     monkeypatch.setattr(engine, "run_epoch", note)
     return found
