@@ -5,15 +5,13 @@ plain containers out of them with an unpickler of its own; a file that needs any
 object is refused, for to make one is to call code that the file names.
 """
 
-import os
 import pickle
 import re
-import stat
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors.torch import load_file
@@ -67,11 +65,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 def _read(path: Path) -> object:
     """Read a file by its first bytes; its name may say anything."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if path.exists() and not path.is_file():  # A pipe would be waited for.
             raise WeightsError(f"{path} is not a regular file. {_ALLOWED}")
         with path.open("rb") as file:
             head = file.read(9)
-            n_bytes = file.seek(0, os.SEEK_END)
+        n_bytes = path.stat().st_size
     except OSError as problem:
         raise WeightsError(f"{path} cannot be read: {problem.strerror}. {_ALLOWED}") from None
     _check_size(path, n_bytes)
@@ -107,32 +105,26 @@ def _read(path: Path) -> object:
 def _check_archive(path: Path) -> None:
     """Check an archive before anything is unpacked: a small one may hold a large one."""
     with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    _check_size(path, sum(entry.file_size for entry in entries))
-    if any(entry.filename.endswith("constants.pkl") for entry in entries):
-        raise WeightsError(f"{path} is a TorchScript program, which is not run. {_SAVE_AGAIN}")
-    pickled = (entry.file_size for entry in entries if entry.filename.endswith(".pkl"))
-    if sum(pickled) > _MAX_PICKLE_BYTES:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    _check_size(path, sum(sizes.values()))
+    if sum(size for name, size in sizes.items() if name.endswith(".pkl")) > _MAX_PICKLE_BYTES:
         raise WeightsError(
             f"{path} holds more than {_MAX_PICKLE_BYTES / 1e6:.0f} MB beside its tensors: is this "
             f"the right file? {_SAVE_AGAIN}"
         )
 
 
-def _find_state(path: Path, content: object) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    if not isinstance(content, Mapping):
-        raise WeightsError(
-            f"{path} holds a {type(content).__name__}, no state dict. {_SAVE_AGAIN}"
-        )
+def _find_state(path: Path, content: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     if _is_state(content):
         return dict(content), ()
+    parts = content if isinstance(content, Mapping) else {}
     for key in _STATE_KEYS:
-        if _is_state(content.get(key)):
-            return dict(content[key]), (f"The weights are under the key {key} of a checkpoint.",)
-    found = ", ".join(sorted(key for key in content if isinstance(key, str)))[:_LONGEST_TEXT]
+        if _is_state(parts.get(key)):
+            return dict(parts[key]), (f"The weights are under the key {key} of a checkpoint.",)
+    named = ", ".join(sorted(key for key in parts if isinstance(key, str)))[:_LONGEST_TEXT]
     raise WeightsError(
         f"{path} holds no state dict, neither itself nor under {', '.join(_STATE_KEYS)}. It holds "
-        f"{found or 'nothing'}. {_SAVE_AGAIN}"
+        f"{named or f'a {type(content).__name__}'}. {_SAVE_AGAIN}"
     )
 
 
@@ -147,7 +139,6 @@ def _is_state(content: object) -> bool:
 def _check_size(path: Path, n_bytes: int) -> None:
     if n_bytes > MAX_BYTES:
         raise WeightsError(
-            f"{path} holds {n_bytes / 1e9:,.1f} GB; the limit is {MAX_BYTES / 1e9:.1f} GB. A "
-            f"network for X-rays of 256 x 256 pixels has some MB: is this the right file? "
-            f"{_SAVE_AGAIN}"
+            f"{path} holds {n_bytes / 1e9:,.1f} GB; the limit is {MAX_BYTES / 1e9:.1f} GB. Is "
+            f"this the right file? {_SAVE_AGAIN}"
         )

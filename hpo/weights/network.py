@@ -35,14 +35,13 @@ _KEY: Final = re.compile(r"(?P<prefix>.*\.)?(?P<number>[0-9]{1,9})\.(?P<name>[^.
 _STATISTICS: Final = {"running_mean", "running_var", "num_batches_tracked"}
 _MOST_FAULTS: Final = 20
 _LONGEST_TEXT: Final = 300
-_N_CHECKED: Final = 256
 _ALLOWED: Final = (
     "Supported is an nn.Sequential of Linear and BatchNorm1d with activations and Dropout "
     "between them, as in the reports."
 )
 
 _NORMALIZE: Final[dict[str, Normalize]] = {"unit": "unit", "raw": "none", "image": "image"}
-SCALE_WORDS: Final = {
+_SCALE_WORDS: Final = {
     "unit": "pixels / 255",
     "raw": "pixels 0..255",
     "symmetric": "pixels / 127.5 - 1",
@@ -68,13 +67,12 @@ def read_unseen(
     input_scale: str | None, activation: Activation | None, has_sigmoid: bool
 ) -> Unseen | None:
     """Return what options say of a network, None where none was given."""
-    if input_scale is None and activation is None and not has_sigmoid:
-        return None
-    return Unseen(
+    found = Unseen(
         input_scale=input_scale or "unit",
         activation=activation or "relu",
         has_sigmoid=has_sigmoid,
     )
+    return found if input_scale or activation or has_sigmoid else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,7 +95,7 @@ class Network:
     def text(self) -> str:
         """The modules in words, as torch writes them."""
         names = {type(make()): name for name, make in ACTIVATIONS.items()}
-        words = []
+        words = ["Flatten"]
         for module in self.model:
             if isinstance(module, nn.Linear):
                 words.append(f"Linear({module.in_features}, {module.out_features})")
@@ -105,8 +103,9 @@ class Network:
                 words.append(f"BatchNorm1d({module.num_features})")
             elif type(module) in names:
                 words.append(names[type(module)])
-        has_sigmoid = isinstance(self.settings, Unseen) and self.settings.has_sigmoid
-        return " -> ".join(["Flatten", *words, *["Sigmoid"] * has_sigmoid])
+        if isinstance(self.settings, Unseen) and self.settings.has_sigmoid:
+            words.append("Sigmoid")
+        return " -> ".join(words)
 
     @torch.inference_mode()
     def probabilities(self, pixels: Pixels, *, input_scale: str | None = None) -> Probabilities:
@@ -125,8 +124,7 @@ class Network:
                 outputs = [self.model(_scaled(rows, scale)) for rows in _in_pieces(pixels)]
                 # In float64: above 0.5 exactly where the second of two outputs is the higher one.
                 z = torch.cat(outputs).double()
-                z = z.sigmoid() if settings.has_sigmoid else z
-                found = losses.log_odds(z).sigmoid()
+                found = losses.log_odds(z.sigmoid() if settings.has_sigmoid else z).sigmoid()
         if n_lost := int((~found.isfinite()).sum()):
             raise WeightsError(
                 f"{self.path} gives no number for {n_lost} of {len(found)} images: its values "
@@ -159,32 +157,13 @@ def open_network(path: Path, unseen: Unseen) -> Network:
         raise WeightsError(f"{fault_list(summary, faults[:_MOST_FAULTS])}\n{_ALLOWED}")
     model, assumed = _assemble(layers, unseen)
     ignored = [f"Every key begins with {prefix}: this prefix is ignored."] if prefix else []
-    sizes = [_sizes(layer) for layer in layers.values()]
     return Network(
         path=path,
         model=model,
         settings=unseen,
-        side=math.isqrt(sizes[0][0]),
-        notes=(*notes, *ignored, *assumed, *_ends(unseen, sizes[-1][1])),
+        side=math.isqrt(_sizes(layers[min(layers)])[0]),
+        notes=(*notes, *ignored, *assumed, *_ends(unseen, _sizes(layers[max(layers)])[1])),
     )
-
-
-@torch.inference_mode()
-def likely_scale(network: Network, pixels: Pixels) -> str | None:
-    """Return the input scale that fits the first BatchNorm's statistics; None where unclear.
-
-    A wrong scale is off by 255 squared. Half of that, on a log scale, tells one from the other.
-    """
-    first, second = network.model[1], network.model[-1 if len(network.model) < 3 else 2]
-    if not isinstance(network.settings, Unseen) or len(pixels) < 2:
-        return None
-    if not isinstance(second, nn.BatchNorm1d) or second.running_var is None:
-        return None
-    some = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), _N_CHECKED)).astype(int)]
-    rows = torch.cat(list(_in_pieces(some)))
-    values = first(_scaled(rows, network.settings.input_scale))
-    ratio = float((values.var(0) / second.running_var.clamp(min=second.eps)).median())
-    return "unit" if ratio > 255 else "raw" if ratio < 1 / 255 else None
 
 
 def _in_pieces(pixels: Pixels) -> Iterator[Tensor]:
@@ -207,26 +186,27 @@ def _scaled(rows: Tensor, scale: str) -> Tensor:
 
 def _modules(
     path: Path, tensors: Mapping[str, Tensor]
-) -> tuple[str, Mapping[int, dict[str, Tensor]]]:
+) -> tuple[str, dict[int, dict[str, Tensor]]]:
     """Return what every key begins with, and the tensors of each module by its number.
 
     Raises:
         WeightsError: the keys are not those of one nn.Sequential.
     """
-    matches = {key: _KEY.fullmatch(key) for key in tensors}
-    prefixes = {match["prefix"] or "" for match in matches.values() if match}
     modules = defaultdict[int, dict[str, Tensor]](dict)
-    for key, match in matches.items():
-        if match is None or len(prefixes) > 1:
-            shown = ", ".join(list(matches)[:6])[:_LONGEST_TEXT]
-            raise WeightsError(
-                f"{path}: the keys {shown}, … are not those of one nn.Sequential (1.weight, "
-                "1.bias, 2.running_mean, …), so the order of the layers is unknown. Build the "
-                "same layers as one nn.Sequential, give it these tensors, and save its "
-                "state_dict()."
-            )
-        modules[int(match["number"])][match["name"]] = tensors[key]
-    return prefixes.pop(), modules
+    prefixes = set()
+    for key, tensor in tensors.items():
+        if match := _KEY.fullmatch(key):
+            modules[int(match["number"])][match["name"]] = tensor
+        prefixes.add((match["prefix"] or "") if match else None)
+    prefix = prefixes.pop()
+    if prefix is None or prefixes:
+        shown = ", ".join(list(tensors)[:6])[:_LONGEST_TEXT]
+        raise WeightsError(
+            f"{path}: the keys {shown}, … are not those of one nn.Sequential (1.weight, 1.bias, "
+            "2.running_mean, …), so the order of the layers is unknown. Build the same layers as "
+            "one nn.Sequential, give it these tensors, and save its state_dict()."
+        )
+    return prefix, modules
 
 
 def _layer(parts: Mapping[str, Tensor]) -> _Layer:
@@ -237,24 +217,22 @@ def _layer(parts: Mapping[str, Tensor]) -> _Layer:
     """
     values = {}
     for name, value in parts.items():
-        if name == "num_batches_tracked":
-            continue
-        if not value.is_floating_point():
+        if name != "num_batches_tracked" and not value.is_floating_point():
             raise ValueError(f"{name} holds {value.dtype}, no floats")
         values[name] = value.detach().to(torch.float32)
         if not values[name].isfinite().all():
             raise ValueError(f"{name} holds values that are not finite")
     layer: _Layer
-    weight = parts.get("weight")
-    if _STATISTICS & parts.keys():
-        n = max((value.numel() for value in values.values()), default=0)
-        layer = nn.BatchNorm1d(n, affine="weight" in parts, device="meta")
+    weight = values.get("weight")
+    if _STATISTICS & values.keys():
+        n = max(value.numel() for value in values.values())
+        layer = nn.BatchNorm1d(n, affine=weight is not None, device="meta")
     elif weight is not None and weight.dim() == 2 and weight.numel():
         n_outputs, n_inputs = weight.shape
-        layer = nn.Linear(n_inputs, n_outputs, bias="bias" in parts, device="meta")
+        layer = nn.Linear(n_inputs, n_outputs, bias="bias" in values, device="meta")
     else:
         raise ValueError("of no Linear, nor of a BatchNorm1d with running_mean and running_var")
-    layer.load_state_dict({**parts, **values}, assign=True)
+    layer.load_state_dict(values, assign=True)
     return layer
 
 
@@ -266,34 +244,30 @@ def _sizes(layer: _Layer) -> tuple[int, int]:
 
 
 def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
-    names = [
-        f"{prefix}{number}.weight {tuple(layer.weight.shape)}"
-        if isinstance(layer, nn.Linear)
-        else f"{prefix}{number}.running_mean ({layer.num_features},)"
-        for number, layer in layers.items()
-    ]
-    sizes = [_sizes(layer) for layer in layers.values()]
-    n_inputs = sizes[0][0]
-    side = math.isqrt(n_inputs)
-    if side**2 != n_inputs or not MIN_SIDE <= side <= MAX_SIDE:
+    """Say where layers do not fit the images, each other, or the two classes."""
+    steps = []
+    for number, layer in layers.items():
+        key, value = next(iter(layer.state_dict().items()))
+        steps.append((f"{prefix}{number}.{key} {tuple(value.shape)}", *_sizes(layer)))
+    first, n_pixels, _ = steps[0]
+    side = math.isqrt(n_pixels)
+    if side**2 != n_pixels or not MIN_SIDE <= side <= MAX_SIDE:
         yield (
-            f"{names[0]} takes {n_inputs:,} values: supported are those of a square gray image, "
+            f"{first} takes {n_pixels:,} values: supported are those of a square gray image, "
             f"{MIN_SIDE} x {MIN_SIDE} to {MAX_SIDE} x {MAX_SIDE} pixels"
         )
-    for (one, (_, given)), (other, (taken, _)) in pairwise(zip(names, sizes, strict=True)):
+    for (one, _, given), (other, taken, _) in pairwise(steps):
         if given != taken:
             yield f"{other} takes {taken:,} values, but {one} before it gives {given:,}"
-    *_, last = layers.values()
-    if not isinstance(last, nn.Linear):
-        yield f"{names[-1]} is the last: a Linear with 1 or 2 outputs is missing after it"
-    elif last.out_features not in (1, 2):
+    last, _, n_outputs = steps[-1]
+    if not isinstance(layers[max(layers)], nn.Linear) or n_outputs not in (1, 2):
         yield (
-            f"{names[-1]} gives {last.out_features:,} values: supported are 1 output, or 2 "
-            "(normal, pneumonia)"
+            f"{last} is the last and gives {n_outputs:,} values: supported is a Linear with 1 "
+            "output, or 2 (normal, pneumonia)"
         )
 
 
-def _assemble(layers: Mapping[int, _Layer], unseen: Unseen) -> tuple[nn.Sequential, Iterator[str]]:
+def _assemble(layers: Mapping[int, _Layer], unseen: Unseen) -> tuple[nn.Sequential, list[str]]:
     """Put an activation into the first gap between two Linear.
 
     Returns the network, and a sentence for each thing that weights do not say.
@@ -303,27 +277,28 @@ def _assemble(layers: Mapping[int, _Layer], unseen: Unseen) -> tuple[nn.Sequenti
     linear = [number for number, layer in layers.items() if isinstance(layer, nn.Linear)]
     activated, unclear = [], []
     for start, stop in pairwise(linear):
-        block = [number for number in numbers if start <= number < stop]
-        with_gap = [number for number in block if gaps[number]]
+        with_gap = [n for n in numbers if start <= n < stop and gaps[n]]
         activated += with_gap[:1]
         # An activation and Dropout fit into a gap of two.
-        if len(with_gap) > 1 or sum(gaps[number] for number in block) > 2:
+        if len(with_gap) > 1 or sum(gaps[n] for n in with_gap) > 2:
             unclear.append(start)
     modules: list[nn.Module] = [nn.Flatten()]
     for number, layer in layers.items():
         modules.append(layer)
         if number in activated:
             modules.append(ACTIVATIONS[unseen.activation]())
-    notes = {
-        f"Activation: {unseen.activation}, after {{}}. Weights do not store which one.": activated,
-        "After {} the numbers leave room for an activation at several places: assumed at the "
-        "first.": unclear,
-        "Before {} are modules without weights: assumed Flatten and Dropout.": [
-            first for first in numbers[:1] if first > 1
-        ],
-    }
-    found = (text.format(_listed(some)) for text, some in notes.items() if some)
-    return nn.Sequential(*modules).eval(), found
+    notes = []
+    if activated:
+        at = _listed(activated)
+        notes.append(
+            f"Activation: {unseen.activation}, after {at}. Weights do not store which one."
+        )
+    if unclear:
+        notes.append(
+            f"After {_listed(unclear)} the numbers leave room for an activation at several "
+            "places: assumed at the first."
+        )
+    return nn.Sequential(*modules).eval(), notes
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -335,7 +310,7 @@ def _listed(numbers: Sequence[int]) -> str:
 def _ends(unseen: Unseen, n_outputs: int) -> tuple[str, str]:
     """Say how pixels are read, and what the outputs are taken for."""
     scale = unseen.input_scale
-    text = SCALE_WORDS.get(scale) or "(pixels / 255 - {}) / {}".format(*scale.split(","))
+    text = _SCALE_WORDS.get(scale) or "(pixels / 255 - {}) / {}".format(*scale.split(","))
     if unseen.has_sigmoid:
         end = "The network ends in a Sigmoid, and a second sigmoid is applied (--has-sigmoid)."
     elif n_outputs == 1:

@@ -21,7 +21,7 @@ from hpo.evaluate.test import check_test
 from hpo.evaluate.thresholds import FALL, LOPSIDED, best_accuracy
 from hpo.stats import Interval, bootstrap_by_patient
 from hpo.weights.load import notes_of, open_model, text_of
-from hpo.weights.network import SCALE_WORDS, Network, Probabilities, Unseen, likely_scale
+from hpo.weights.network import Network, Probabilities, Unseen
 
 # Most scripts use one of these: also -0.5..0.5, and the gray mean of ImageNet.
 _USUAL_SCALES: Final = (*INPUT_SCALES, "0.5,1", "0.449,0.226")
@@ -120,9 +120,9 @@ def evaluate_weights(
     found = statistics(labels, mean, threshold=threshold)
     metrics = {name: bootstrap_by_patient(found[name], patients) for name in found}
     members, signs = [], []
+    every = np.ones((1, len(labels)))
     for network, answers in zip(networks, each, strict=True):
         of_one = statistics(labels, answers, threshold=threshold)
-        every = np.ones((1, len(labels)))
         members.append((network, {name: float(of_one[name](every)[0]) for name in of_one}))
         name = f"{network.path.name}: " if len(networks) > 1 else ""
         signs += [name + sign for sign in _scale_sign(network, dataset, threshold)]
@@ -173,27 +173,19 @@ def to_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
 
 
 def _scale_sign(network: Network, dataset: Dataset, threshold: float) -> Iterator[str]:
-    """Say that the input scale does not fit the first BatchNorm, or the images outside the test.
+    """Say that with another input scale far more images outside the test are right.
 
-    Of these another scale must get far more right: four standard errors of the difference are
-    chance in one of 5,000 cases.
+    Four standard errors of the difference are chance in one of 5,000 cases.
     """
     if not isinstance(network.settings, Unseen):
         return
-    own, pixels = network.settings.input_scale, dataset.pixels_at(network.side)
-    likely = likely_scale(network, pixels[dataset.where(TEST)])
-    if likely and likely != own:
-        yield (
-            "The first BatchNorm saw values of another size in training: these weights seem to "
-            f"be made for {SCALE_WORDS[likely]}. Try --input-scale {likely}."
-        )
-        return
+    own = network.settings.input_scale
     pool = np.setdiff1d(np.arange(len(dataset)), dataset.where(TEST))
     pool = pool[np.linspace(0, len(pool) - 1, min(len(pool), _MOST_TRIED)).astype(int)]
-    is_right = {}
+    pixels, is_right = dataset.pixels_at(network.side)[pool], {}
     for scale in dict.fromkeys((own, *_USUAL_SCALES)):
         with suppress(WeightsError):  # It overflows: this is not the scale.
-            found = network.probabilities(pixels[pool], input_scale=scale)
+            found = network.probabilities(pixels, input_scale=scale)
             is_right[scale] = (found > threshold) == dataset.labels[pool]
     most = max(int(right.sum()) for right in is_right.values())
     best = [scale for scale, right in is_right.items() if right.sum() == most]

@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +40,6 @@ def refusal(path: Path) -> str:
     return text
 
 
-def replace_pickle(whole: Path, path: Path, content: bytes) -> None:
-    with (
-        zipfile.ZipFile(whole) as before,
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as after,
-    ):
-        for name in before.namelist():
-            after.writestr(name, content if name.endswith("data.pkl") else before.read(name))
-
-
 @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors", "parameters"])
 def test_a_state_dict_is_read_as_it_was_saved(save: Save, tmp_path: Path, form: str) -> None:
     state = dict(STATE)
@@ -73,27 +63,20 @@ def test_a_checkpoint_gives_the_state_dict_it_holds_and_says_where(save: Save) -
     assert "under the key model " in notes[0]
 
 
-@pytest.mark.parametrize("is_zip", [True, False])
-@pytest.mark.parametrize("wrap", [lambda b: b, lambda b: {"state_dict": STATE, "extra": b}])
-def test_code_in_a_pickle_is_refused_and_not_run(
-    save: Save, tmp_path: Path, wrap: Callable[[Bomb], object], is_zip: bool
-) -> None:
+@pytest.mark.parametrize("form", ["zip", "legacy", "checkpoint", "pickle"])
+def test_code_in_a_file_is_refused_and_not_run(save: Save, tmp_path: Path, form: str) -> None:
     mark = tmp_path / "was_run"
-    path = save(wrap(Bomb(mark)), is_zip=is_zip)
-    text = refusal(path)
+    bomb = Bomb(mark)
+    content = {"state_dict": STATE, "extra": bomb} if form == "checkpoint" else bomb
+    path = save(content, is_zip=form != "legacy")
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(bomb, protocol=2))
+    assert "nothing in it was run" in (text := refusal(path))
     assert "posix.mkdir" in text
-    assert "nothing in it was run" in text
     assert not mark.exists()
-    torch.load(path, weights_only=False)
-    assert mark.exists(), "the bomb of this test does not go off"
-
-
-def test_a_plain_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    mark, path = tmp_path / "was_run", tmp_path / "weights.pkl"
-    for protocol in (2, 4, 5):
-        path.write_bytes(pickle.dumps(Bomb(mark), protocol))
-        refusal(path)
-        assert not mark.exists()
+    if form != "pickle":
+        torch.load(path, weights_only=False)
+        assert mark.exists(), "the bomb of this test does not go off"
 
 
 @pytest.mark.parametrize(
@@ -101,9 +84,8 @@ def test_a_plain_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None
     [
         (reports_network(), "torch.nn.modules.container.Sequential"),
         ({"state_dict": STATE, "arguments": argparse.Namespace(lr=0.1)}, "argparse.Namespace"),
-        (torch.zeros(3), "holds a Tensor, no state dict"),
-        ([1, 2], "holds a list, no state dict"),
-        ({}, "It holds nothing"),
+        ([1, 2], "It holds a list."),
+        ({}, "It holds a dict."),
         ({"epoch": 3, "loss": 0.1}, "It holds epoch, loss"),
         ({"1.weight": torch.zeros(2, 2).to_sparse()}, "torch.sparse_coo"),
         ({"1.weight": torch.zeros(2, device="meta")}, "on meta"),
@@ -145,21 +127,18 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     assert "is not a regular file" in refusal(tmp_path)
     assert "No such file" in refusal(tmp_path / "nowhere.pt")
     assert "File name too long" in refusal(Path("a" * 300))
-    path = tmp_path / "script.pt"
-    with pytest.warns(DeprecationWarning, match="jit"):
-        torch.jit.script(reports_network()).save(path)
-    assert "TorchScript" in refusal(path)
 
 
 def test_too_large_a_file_is_refused_before_it_is_read(
-    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
     large, packed = tmp_path / "large.pt", tmp_path / "packed.pt"
     with large.open("wb") as file:
         file.truncate(files.MAX_BYTES + 1)
     assert "the limit is 1.2 GB" in refusal(large)
-    replace_pickle(save(STATE), packed, b"\x80\x02" + b"]" * 3_000_000)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + b"]" * 3_000_000)
     assert packed.stat().st_size < 100_000
     assert "more than 2 MB beside its tensors" in refusal(packed)
     monkeypatch.setattr(files, "MAX_BYTES", 1_000_000)
