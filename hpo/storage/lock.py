@@ -98,21 +98,19 @@ def _on_server(storage: Database, name: str) -> Iterator[Check]:
     try:
         us = f"hpo {os.getpid()} {socket.gethostname()}"[:63]
         ask("SELECT set_config('application_name', :us, false)", us=us)
-        n_tries = 1
-        while not ask("SELECT pg_try_advisory_lock(:key)", key=key):
-            if n_tries == _MOST_TRIES:
-                with translate_errors(storage.url):
-                    holder = connection.execute(_HOLDER, {"key": key}).first()
-                who, since = holder or ("", None)
-                pid, _, host = str(who).removeprefix("hpo ").partition(" ")
-                raise _in_use(storage, name, pid, host, since.isoformat() if since else "")
-            n_tries += 1
+        for _ in range(_MOST_TRIES):
+            if ask("SELECT pg_try_advisory_lock(:key)", key=key):
+                break
             time.sleep(_BETWEEN_TRIES_S)
+        else:
+            with translate_errors(storage.url):
+                holder = connection.execute(_HOLDER, {"key": key}).first()
+            who, since = holder or ("", None)
+            pid, _, host = str(who).removeprefix("hpo ").partition(" ")
+            raise _in_use(storage, name, pid, host, since.isoformat() if since else "")
         yield lambda: ask("SELECT 1")
     finally:
-        with contextlib.suppress(SQLAlchemyError):  # A server that is gone has given it back.
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:key)"), {"key": key})
-            connection.commit()
+        # Closed, a connection gives back its lock; a server that is gone has done so.
         with contextlib.suppress(SQLAlchemyError):
             connection.close()
 

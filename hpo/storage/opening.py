@@ -163,10 +163,10 @@ def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[
             f"{mask(url)!r} is not a storage URL. --storage takes "
             "postgresql+psycopg://USER@HOST:PORT/DATABASE."
         ) from None
-    with translate_errors(url), engine.connect() as connection:
-        tables = sqlalchemy.inspect(connection).get_table_names()
+    with translate_errors(url):
+        is_empty = not sqlalchemy.inspect(engine).has_table("studies")
     engine.dispose()
-    if not create and "studies" not in tables:
+    if is_empty and not create:
         raise _no_studies(f"{mask(url)} is empty")
     arguments: dict[str, Any] = {"pool_pre_ping": True}
     is_libpq = engine.url.get_driver_name().startswith("psycopg")
@@ -194,15 +194,23 @@ def _prepare_sqlite(
     elif not create:
         raise _no_studies(f"{path} does not exist")
     path.parent.mkdir(parents=True, exist_ok=True)
-    journal: str = "WAL"
-    notes: tuple[str, ...] = ()
-    if _NETWORKS.match(_file_system(path)):
+    journal, notes = "WAL", []
+    if _is_on_network(path):
         journal = "DELETE"
-        notes = (
+        notes.append(
             f"{path.parent} is a network drive: SQLite uses its rollback journal there, which is "
-            "slower and serves one process at a time.",
+            "slower and serves one process at a time."
         )
-    return {"creator": partial(_connect_sqlite, path, busy_timeout_s, journal)}, notes
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=busy_timeout_s, check_same_thread=False)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_TEXT)
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+        for setting in (f"journal_mode={journal}", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {setting}")
+        return connection
+
+    return {"creator": connect}, tuple(notes)
 
 
 def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
@@ -236,28 +244,16 @@ def _no_studies(reason: str) -> StorageError:
     )
 
 
-def _connect_sqlite(path: Path, timeout_s: float, journal: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=timeout_s, check_same_thread=False)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_TEXT)
-    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-    connection.execute(f"PRAGMA journal_mode={journal}")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    return connection
-
-
-def _file_system(path: Path) -> str:
-    """Return the kind of the file system that a file is on, "" where the system does not tell."""
-    mounts = Path("/proc/mounts")
-    if not mounts.exists():
-        return ""
-    place, best, kind = path.resolve(), "", ""
-    for line in mounts.read_text().splitlines():
-        _, point, kind_there, *_ = line.split(" ")
-        point = point.replace(r"\040", " ")
-        if place.is_relative_to(point) and len(point) >= len(best):
-            best, kind = point, kind_there
-    return kind
+def _is_on_network(path: Path) -> bool:
+    """Whether a file is on a network drive, as far as the system tells."""
+    try:
+        lines = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return False
+    kinds = {line.split(" ")[1].replace(r"\040", " "): line.split(" ")[2] for line in lines}
+    place = path.resolve()
+    points = [point for point in kinds if place.is_relative_to(point)]
+    return bool(_NETWORKS.match(kinds[max(points, key=len)])) if points else False
 
 
 def database_of(study: optuna.Study) -> Database | None:
