@@ -6,7 +6,7 @@ that were looked at, is below 1 %. The line states that number.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Final, TypeAlias
 
@@ -17,7 +17,7 @@ Training: TypeAlias = tuple[str, int, Run]
 """The name of its configuration, "" where there is only one, the number of its repeat, its run."""
 
 MOST: Final = 100
-"""The number of configurations of a grid that are checked."""
+"""The number of configurations of a grid that are checked: each has run files to be read."""
 
 _CHANCE: Final = 0.01
 _FAR: Final = 0.05
@@ -25,18 +25,36 @@ _MOST_NAMED: Final = 6
 _LEARNED: Final = 0.1
 _LEAST_SPREAD: Final = 0.1
 
+_FAR_BEHIND: Final = (
+    "{where}, with an accuracy of {accuracies}, nearer to the majority class ({majority}) than to "
+    "the best repeat. Networks like the best would differ this much by chance in {chance} of such "
+    "studies."
+)
+_CHECKS: Final = {
+    "majority": "The validation accuracy ({accuracies}) is no better than always answering the "
+    "commonest class ({majority}): {where}. A network 10 points better would score this low by "
+    "chance in {chance} of such studies.",
+    "collapsed": "Training collapsed: " + _FAR_BEHIND,
+    "threshold": "The threshold of 0.5 does not fit, although the AUROC is above 0.8: "
+    + _FAR_BEHIND,
+    "too good": "Validation ({accuracies}) is far better than training (mean {train}, without "
+    "dropout): {where}. The validation images are easier, or copies of them are trained on (`hpo "
+    "data audit`); by chance that happens in {chance} of such studies.",
+}
+"""The line of each check that `_signs` makes of a run."""
+
 
 def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
     """Return what is suspicious about a grid's configurations, or a search's best."""
-    is_grid, n = summary.record.kind == "grid", len(summary.configurations)
-    chosen = list(summary.configurations)
-    if not is_grid:
+    n = len(summary.configurations)
+    if is_grid := summary.record.kind == "grid":
+        chosen = list(summary.configurations)
+        if n > MOST:
+            chosen = sorted(chosen, key=summary.rank, reverse=True)[:MOST]
+    else:
         chosen = [summary.best] if summary.best else []
-    elif n > MOST:
-        # Each has its run files, which have to be read.
-        chosen = sorted(chosen, key=summary.rank, reverse=True)[:MOST]
     trainings = [
-        (c.label if is_grid else f"#{c.number}", repeat.number, run)
+        (c.label if is_grid else c.tag, repeat.number, run)
         for c in chosen
         for repeat in c.repeats
         if repeat.run and (run := runs.read(repeat.run))
@@ -52,26 +70,33 @@ def check_trainings(trainings: Sequence[Training], *, majority: float | None) ->
 
     `majority` is the share of the commonest class among the validation images, where it is known.
     """
-    measured = [t for t in trainings if "accuracy" in t[2].kept.validation and _n_images(t[2])]
+    measured = [
+        (name, number, run)
+        for name, number, run in trainings
+        if "accuracy" in run.kept.validation and run.validation_probabilities
+    ]
     answers = [run.validation_probabilities for *_, run in measured]
     said = list(check_answers(measured, answers, [0.5] * len(answers), images="validation"))
     varied = [t for t in measured if not is_one_answer(t[2].validation_probabilities, 0.5)]
     best: dict[str, Run] = {}
     for name, _, run in varied:
         best[name] = max(best.get(name, run), run, key=_accuracy)
-    for chance_of, text in _CHECKS if majority is not None else _CHECKS[-1:]:
-        chances = [len(varied) * chance_of(run, best[n], majority or 0.0) for n, _, run in varied]
-        found = [t for t, chance in zip(varied, chances, strict=True) if chance < _CHANCE]
-        if found:
-            accuracies = sorted(_accuracy(run) for *_, run in found)
-            low, high = accuracies[0], accuracies[-1]
-            highest = max(chance for chance in chances if chance < _CHANCE)
+    found: dict[str, list[tuple[Training, float]]] = {check: [] for check in _CHECKS}
+    for training in varied:
+        for check, chance in _signs(training[2], best[training[0]], majority):
+            if len(varied) * chance < _CHANCE:
+                found[check].append((training, len(varied) * chance))
+    for check, of_one in found.items():
+        if of_one:
+            runs = [run for (*_, run), _ in of_one]
+            low, high = min(map(_accuracy, runs)), max(map(_accuracy, runs))
+            highest = max(chance for _, chance in of_one)
             said.append(
-                text.format(
-                    where=_where(found),
+                _CHECKS[check].format(
+                    where=_where([training for training, _ in of_one]),
                     accuracies=f"{100 * low:.1f} to " * (low < high) + _percent(high),
                     majority=_percent(majority or 0.0),
-                    train=_percent(fmean(run.train.get("accuracy", 0.0) for *_, run in found)),
+                    train=_percent(fmean(run.train.get("accuracy", 0.0) for run in runs)),
                     chance="less than 0.1 %" if highest < 0.001 else _percent(highest),
                 )
             )
@@ -103,86 +128,39 @@ def is_one_answer(probabilities: Sequence[float], threshold: float) -> bool:
     return len({probability > threshold for probability in probabilities}) == 1
 
 
-def _at_majority(run: Run, _: Run, majority: float) -> float:
-    """Look for the accuracy of always giving the commonest answer, or a lower one."""
-    if _n_right(run) > majority * _n_images(run) + 0.5:
-        return math.inf
-    return _chance_of_at_most(_n_right(run), run, min(majority + _LEARNED, 0.99))
+def _signs(run: Run, best: Run, majority: float | None) -> Iterator[tuple[str, float]]:
+    """Yield each check that a run fails, and the chance of looking so bad.
 
+    `best` is the best repeat of its configuration.
+    """
+    from scipy.special import bdtr  # `hpo --help` does without.
 
-def _collapsed(run: Run, best: Run, majority: float) -> float:
-    return math.inf if _ranks_well(run) else _behind(run, best, majority)
+    accuracy, n = _accuracy(run), len(run.validation_probabilities)
+    n_right, train = accuracy * n, run.train.get("accuracy", math.nan)
 
+    def at_most(n_hits: float, share: float) -> float:
+        """Return the chance of so few hits, where each image is one with this chance."""
+        return float(bdtr(round(n_hits), n, min(max(share, 0.0), 1.0)))
 
-def _misplaced_threshold(run: Run, best: Run, majority: float) -> float:
-    return _behind(run, best, majority) if _ranks_well(run) else math.inf
-
-
-def _behind(run: Run, best: Run, majority: float) -> float:
-    """Look for a repeat nearer to the majority class than to the best of its configuration."""
-    lead, lag = _accuracy(run) - majority, _accuracy(best) - _accuracy(run)
-    if _accuracy(best) - majority < _LEAST_SPREAD or lag <= lead:
-        return math.inf
-    # Not even the best is always right: one more answer of each kind.
-    return _chance_of_at_most(_n_right(run), run, (_n_right(best) + 1) / (_n_images(best) + 2))
-
-
-def _better_than_training(run: Run, _: Run, majority: float) -> float:
-    """Look for validation far above training, both in evaluation mode, in what has learned."""
-    train = run.train.get("accuracy", math.nan)
-    if _accuracy(run) > majority and _accuracy(run) - train >= _FAR:
-        return _chance_of_at_most(_n_images(run) - _n_right(run), run, 1 - train)
-    return math.inf
-
-
-_FAR_BEHIND: Final = (
-    "{where}, with an accuracy of {accuracies}, nearer to the majority class ({majority}) than to "
-    "the best repeat. Networks like the best would differ this much by chance in {chance} of such "
-    "studies."
-)
-_CHECKS: Final[tuple[tuple[Callable[[Run, Run, float], float], str], ...]] = (
-    (
-        _at_majority,
-        "The validation accuracy ({accuracies}) is no better than always answering the commonest "
-        "class ({majority}): {where}. A network 10 points better would score this low by chance "
-        "in {chance} of such studies.",
-    ),
-    (_collapsed, "Training collapsed: " + _FAR_BEHIND),
-    (
-        _misplaced_threshold,
-        "The threshold of 0.5 does not fit, although the AUROC is above 0.8: " + _FAR_BEHIND,
-    ),
-    (
-        _better_than_training,
-        "Validation ({accuracies}) is far better than training (mean {train}, without dropout): "
-        "{where}. The validation images are easier, or copies of them are trained on (`hpo data "
-        "audit`); by chance that happens in {chance} of such studies.",
-    ),
-)
-"""What gives a run the chance of looking so bad, infinite where it does not; what to say then."""
+    if majority is not None:
+        # The accuracy of always giving the commonest answer, or a lower one.
+        if n_right <= majority * n + 0.5:
+            yield "majority", at_most(n_right, min(majority + _LEARNED, 0.99))
+        # A repeat nearer to the majority class than to the best of its configuration.
+        spread, lag = _accuracy(best) - majority, _accuracy(best) - accuracy
+        if spread >= _LEAST_SPREAD and lag > accuracy - majority:
+            n_of_best = len(best.validation_probabilities)
+            # Not even the best is always right: one more answer of each kind.
+            share = (_accuracy(best) * n_of_best + 1) / (n_of_best + 2)
+            ranks_well = run.kept.validation.get("auroc", 0.0) >= 0.8
+            yield "threshold" if ranks_well else "collapsed", at_most(n_right, share)
+    # Validation far above training, both in evaluation mode, in what has learned.
+    if accuracy > (majority or 0.0) and accuracy - train >= _FAR:
+        yield "too good", at_most(n - n_right, 1 - train)
 
 
 def _accuracy(run: Run) -> float:
     return run.kept.validation["accuracy"]
-
-
-def _n_images(run: Run) -> int:
-    return len(run.validation_probabilities)
-
-
-def _n_right(run: Run) -> float:
-    return _accuracy(run) * _n_images(run)
-
-
-def _ranks_well(run: Run) -> bool:
-    return run.kept.validation.get("auroc", 0.0) >= 0.8
-
-
-def _chance_of_at_most(n_right: float, run: Run, share: float) -> float:
-    """Return the chance of so few right answers, where each is right with this chance."""
-    from scipy.special import bdtr  # `hpo --help` does without.
-
-    return float(bdtr(round(n_right), _n_images(run), min(max(share, 0.0), 1.0)))
 
 
 def _where(found: Sequence[Training]) -> str:

@@ -3,16 +3,15 @@
 The labels of the test are read in `open_test_set` and nowhere else.
 """
 
-import json
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from hpo.data import TEST, Dataset, Fold, seal
+from hpo.data import TEST, Dataset, TrainingData, seal
 from hpo.errors import RunStoreError, StudyError, fault_list
 from hpo.evaluate.checks import check_answers, check_trainings
 from hpo.evaluate.intervals import (
@@ -33,8 +32,9 @@ from hpo.evaluate.thresholds import (
     gap_sentence,
     threshold_sentence,
 )
+from hpo.stats import Interval
 from hpo.stats.intervals import Floats
-from hpo.storage.runs import FORMAT, Run, RunStore
+from hpo.storage.runs import Run, RunStore
 from hpo.storage.url import named
 from hpo.study.record import LIBRARY
 from hpo.study.summary import Configuration, Repeat, StudySummary
@@ -72,9 +72,8 @@ class TestSet:
     labels: Labels
     weights: Floats
     n_patients: int
-    pool_labels: Labels
+    pool: TrainingData
     pool_weights: Floats
-    fold: Callable[[int], Fold]
     overlap: float
 
 
@@ -100,18 +99,20 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
             f"{named(summary.name, summary.storage)}"
         )
     called: list[tuple[str, Hashable, Configuration]] = [
-        (c.label, c.value, c) if is_grid else (f"#{c.number}", f"#{c.number}", c) for c in chosen
+        (c.label, c.value, c) if is_grid else (c.tag, c.tag, c) for c in chosen
     ]
     called += [(b.name, b.name, b.configuration) for b in summary.reports]
     candidates, faults = [], []
     for name, verdict_name, configuration in called:
         runs = []
         for repeat in configuration.judged:
-            run = _read(store, repeat, summary.record.data.n_test)
-            if isinstance(run, Run):
+            run = store.read(repeat.run or "")
+            if fault := _fault(run, summary.record.data.n_test):
+                path = store.folder / f"{repeat.run or ''}.json"
+                said = fault if path.is_file() else "is missing"
+                faults.append(f"{configuration.label}, repeat {repeat.number}: {path} {said}.")
+            elif run:
                 runs.append((repeat, run))
-            else:
-                faults.append(f"{configuration.label}, repeat {repeat.number}: {run}")
         if runs:
             candidates.append(Candidate(name, verdict_name, configuration, runs))
     if faults:
@@ -122,14 +123,12 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
 def open_test_set(dataset: Dataset, *, overlap: float) -> TestSet:
     """Read the labels of the test, and draw its resamples."""
     test, pool = dataset.where(TEST), np.flatnonzero(dataset.split != TEST)
-    sealed = seal(dataset)
     return TestSet(
         labels=dataset.labels[test],
         weights=draw_weights(dataset.patients[test], seed=0),
         n_patients=len(np.unique(dataset.patients[test])),
-        pool_labels=sealed.labels,
+        pool=seal(dataset),
         pool_weights=draw_weights(dataset.patients[pool], seed=1),
-        fold=sealed.fold,
         overlap=overlap,
     )
 
@@ -139,24 +138,24 @@ def evaluate_configuration(
 ) -> tuple[Evaluated, Answers]:
     """Evaluate every repeat of a configuration, and return its answers for comparisons."""
     thresholds, probabilities, majorities = [], [], []
-    draws: dict[str, list[Floats]] = {name: [] for name in METRICS}
-    falls: dict[str, list[Floats]] = {name: [] for name in GAPS}
+    draws: list[Mapping[str, Floats]] = []
+    falls: list[Mapping[str, Floats]] = []
     for repeat, run in candidate.runs:
-        images = test.fold(repeat.fold).validation
-        labels, validation = test.pool_labels[images], np.array(run.validation_probabilities)
+        images = test.pool.fold(repeat.fold).validation
+        labels, validation = test.pool.labels[images], np.array(run.validation_probabilities)
         threshold = choose(rule, validation, labels)
         thresholds.append(threshold)
         probabilities.append(np.array(run.test_probabilities))
         majorities.append(labels.mean())
         on_test = statistics(test.labels, probabilities[-1], threshold=threshold)
         on_validation = statistics(labels, validation, threshold=threshold)
-        for name, of_repeats in draws.items():
-            of_repeats.append(on_test[name](test.weights))
-        for name, of_repeats in falls.items():
-            fall = on_validation[name](test.pool_weights[:, images]) - draws[name][-1]
-            of_repeats.append(fall)
-    metrics = {name: share_interval(_estimate(found, test)) for name, found in draws.items()}
-    gap = {name: difference_interval(_estimate(found, test)) for name, found in falls.items()}
+        draws.append({name: on_test[name](test.weights) for name in METRICS})
+        weights = test.pool_weights[:, images]
+        falls.append({name: on_validation[name](weights) - draws[-1][name] for name in GAPS})
+    metrics = _share_intervals(draws, test)
+    gap = {
+        name: difference_interval(_estimate([fall[name] for fall in falls], test)) for name in GAPS
+    }
     predicted = np.stack([p > t for p, t in zip(probabilities, thresholds, strict=True)])
     confusion = count_answers(predicted, test.labels)
     best = best_accuracy(test.labels, probabilities)
@@ -184,8 +183,8 @@ def evaluate_configuration(
         signs=(*signs, *check_answers(trainings, answers, thresholds, images="test")),
         ensemble=_ensemble(probabilities, choose_shared(rule, thresholds), test),
     )
-    rows = zip(candidate.runs, draws["accuracy"], predicted == (test.labels == 1), strict=True)
-    return evaluated, {repeat.repeat: (accuracy, right) for (repeat, _), accuracy, right in rows}
+    rows = zip(candidate.runs, draws, predicted == (test.labels == 1), strict=True)
+    return evaluated, {repeat.repeat: (d["accuracy"], right) for (repeat, _), d, right in rows}
 
 
 def _ensemble(probabilities: Sequence[Floats], threshold: float, test: TestSet) -> Ensemble | None:
@@ -198,12 +197,14 @@ def _ensemble(probabilities: Sequence[Floats], threshold: float, test: TestSet) 
     return Ensemble(
         n=len(probabilities),
         threshold=threshold,
-        metrics={
-            name: share_interval(_estimate([found[name](test.weights)], test)) for name in METRICS
-        },
+        metrics=_share_intervals([{name: found[name](test.weights) for name in METRICS}], test),
         n_right=confusion.n_right,
         confusion=confusion,
     )
+
+
+def _share_intervals(draws: Sequence[Mapping[str, Floats]], test: TestSet) -> dict[str, Interval]:
+    return {name: share_interval(_estimate([d[name] for d in draws], test)) for name in METRICS}
 
 
 def _estimate(draws: Sequence[Floats], test: TestSet) -> Estimate:
@@ -211,25 +212,15 @@ def _estimate(draws: Sequence[Floats], test: TestSet) -> Estimate:
     return estimate(columns, overlap=test.overlap, n_patients=test.n_patients)
 
 
-def _read(store: RunStore, repeat: Repeat, n_test: int) -> Run | str:
-    """Return the run of a repeat, or what is wrong with its file."""
-    path = store.folder / f"{repeat.run or ''}.json"
-    if run := store.read(repeat.run or ""):
-        if len(run.test_probabilities) != n_test:
-            n_answers = len(run.test_probabilities)
-            return f"{path} has answers to {n_answers} of {n_test} test images."
-        if not all(map(math.isfinite, run.validation_probabilities + run.test_probabilities)):
-            return f"{path} has probabilities that are not finite: the training diverged."
-        return run
-    if not path.is_file():
-        return f"{path} is missing."
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))["format"]
-    except (OSError, ValueError, KeyError, TypeError):
-        found = FORMAT
-    if found != FORMAT:
-        return f"{path} is from another version of hpo (format {found!r}, expected {FORMAT})."
-    return f"{path} is damaged."
+def _fault(run: Run | None, n_test: int) -> str | None:
+    """Return what is wrong with the answers of a run, None where nothing is."""
+    if run is None:
+        return "is damaged, or from another version of hpo"
+    if len(run.test_probabilities) != n_test:
+        return f"has answers to {len(run.test_probabilities)} of {n_test} test images"
+    if not all(map(math.isfinite, run.validation_probabilities + run.test_probabilities)):
+        return "has probabilities that are not finite: the training diverged"
+    return None
 
 
 def _explain(summary: StudySummary, folder: Path, faults: list[str]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hpo.config import Scalar
 from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep, mean_interval
-from hpo.stats.sentences import label
+from hpo.stats.sentences import amounts, label
 from hpo.storage.runs import Run, RunStore
 from hpo.study.summary import Configuration, Repeat, StudySummary
 
@@ -24,8 +24,8 @@ MOST: Final = 6
 # From the unit of a measure to factor, decimals, and how it follows a number.
 _UNITS: Final = {"epochs": (1, 1, " epochs"), "points": (100, 1, " points"), "loss": (1, 3, "")}
 
-# A finished training; its file may be gone.
-_Finished: TypeAlias = tuple[Repeat, Run | None]
+# Repeat 0, 1, …: the trial and its run, whose file may be gone; None where it is not finished.
+_Trainings: TypeAlias = Sequence[tuple[Repeat, Run | None] | None]
 
 
 @dataclass(frozen=True)
@@ -56,27 +56,24 @@ class Measure:
     @property
     def cells(self) -> Iterator[list[str]]:
         """The lines of a table's cells: the mean, its interval, repeats without the event."""
-        for value, interval in self.intervals.items():
+        for value, found in self.intervals.items():
             n_never = self.n_never[value]
-            if interval.mean is None or n_never == interval.n:
-                yield ["-" if interval.mean is None else "never"]
+            if found.mean is None or n_never == found.n:
+                yield ["-" if found.mean is None else "never"]
                 continue
-            lines = [self.amount(interval.mean) + " or more" * (n_never > 0)]
-            if interval.low is not None and interval.high is not None:
-                lines.append(f"{self.amount(interval.low)} to {self.amount(interval.high)}")
-            yield lines + [f"{n_never} of {interval.n} never"] * (n_never > 0)
+            lines = [self.amount(found.mean) + " or more" * (n_never > 0)]
+            if found.low is not None and found.high is not None:
+                lines.append(f"{self.amount(found.low)} to {self.amount(found.high)}")
+            yield lines + [f"{n_never} of {found.n} never"] * (n_never > 0)
 
     @property
     def tested(self) -> list[PairComparison]:
         """The pairs that have enough repeats."""
         return [pair for pair in self.pairs if pair.low is not None]
 
-    def amount(self, size: float, *, least: float = math.inf, sign: str = "") -> str:
+    def amount(self, size: float, *, least: float = 0.0, sign: str = "") -> str:
         """Write a size in its unit, with enough decimals that `least` does not look like zero."""
-        factor, decimals, _ = _UNITS[self.unit]
-        if 0 < least < math.inf:
-            decimals = max(decimals, math.ceil(-math.log10(factor * least)))
-        return f"{factor * size:{sign}.{decimals}f}"
+        return amounts([size], *_UNITS[self.unit][:2], least=least, sign=sign)[0]
 
 
 # fmt: off
@@ -138,26 +135,27 @@ class LearningCurves:
 
     def to_document(self) -> dict[str, Any]:
         """Return it as plain data."""
+        claims = [
+            {
+                "name": one.name,
+                "about": one.about,
+                "unit": one.unit,
+                "better": "high" if one.is_better_high else "low",
+                "configurations": [
+                    {"params": dict(configuration.params)}
+                    | asdict(one.intervals[value])
+                    | {"repeats": list(one.repeats[value])}
+                    | ({"n_never": one.n_never[value]} if one.event else {})
+                    for value, configuration in self.configurations.items()
+                ],
+                "verdict": {"pairs": [asdict(pair) for pair in one.pairs]},
+            }
+            for one in self.comparisons
+        ]
         return {
             "target": {"accuracy": self.target, "chosen": self.target_reason},
             "horizon": self.horizon,
-            "claims": [
-                {
-                    "name": one.name,
-                    "about": one.about,
-                    "unit": one.unit,
-                    "better": "high" if one.is_better_high else "low",
-                    "configurations": [
-                        {"params": dict(configuration.params)}
-                        | asdict(one.intervals[value])
-                        | {"repeats": list(one.repeats[value])}
-                        | ({"n_never": one.n_never[value]} if one.event else {})
-                        for value, configuration in self.configurations.items()
-                    ],
-                    "verdict": {"pairs": [asdict(pair) for pair in one.pairs]},
-                }
-                for one in self.comparisons
-            ],
+            "claims": claims,
             "notes": list(self.notes),
         }
 
@@ -170,14 +168,25 @@ def compare_curves(
     The p-values of each measure are corrected for the number of pairs. None while nothing is
     finished, and where no accuracy is on record.
     """
-    chosen = _choose_configurations(summary)
+    is_search = summary.record.kind == "search"
+    scored = [c for c in summary.configurations if c.scores]
+    ranked = sorted(scored, key=lambda c: (c is summary.best, summary.rank(c)), reverse=True)
+    chosen: dict[Scalar, Configuration] = {
+        (c.tag if is_search else c.value): c for c in scored if c in ranked[:MOST]
+    }
+    trainings = {value: _trainings(c, runs) for value, c in chosen.items()}
+    accuracies = {
+        value: [
+            run.kept.validation["accuracy"] if run else r.accuracy for r, run in filter(None, of)
+        ]
+        for value, of in trainings.items()
+    }
     # Losses of different kinds do not compare: the log loss stands for them.
     loss = "loss" if len({_loss_of(c) for c in chosen.values()}) == 1 else "log_loss"
-    finished = {value: _finished(c, runs) for value, c in chosen.items()}
     means = {
         value: fmean(known)
-        for value, found in finished.items()
-        if (known := [a for one in found if one and (a := _accuracy(*one)) is not None])
+        for value, of_one in accuracies.items()
+        if (known := [accuracy for accuracy in of_one if accuracy is not None])
     }
     if not means:
         return None
@@ -185,8 +194,8 @@ def compare_curves(
     if target is None:
         target, reason = _choose_target(means, summary.baselines.values())
     numbers = {
-        value: [read_curve(*one, target=target, loss=loss) if one else {} for one in found]
-        for value, found in finished.items()
+        value: [read_curve(*one, target=target, loss=loss) if one else {} for one in of_one]
+        for value, of_one in trainings.items()
     }
     horizon = min(c.config.epochs for c in chosen.values())
     overlap = summary.record.data.overlap
@@ -196,7 +205,7 @@ def compare_curves(
         target_reason=reason,
         horizon=horizon,
         comparisons=tuple(_compare(m, numbers, target, horizon, overlap) for m in MEASURES),
-        notes=tuple(_notes(summary, chosen, finished, loss)),
+        notes=tuple(_notes(summary, chosen, trainings, len(scored), loss)),
     )
 
 
@@ -208,17 +217,20 @@ def read_curve(
     Where its file is gone, a trial has the scores of its epochs, which may be accuracies.
     """
     accuracies, losses = repeat.accuracies, tuple[float, ...]()
-    if run is None:
-        train, validation = (repeat.metrics.get(split, {}) for split in ("train", "validation"))
-    else:
+    train, validation = (repeat.metrics.get(split, {}) for split in ("train", "validation"))
+    if run:
         accuracies = tuple(epoch.validation["accuracy"] for epoch in run.epochs)
         losses = tuple(epoch.validation[loss] for epoch in run.epochs)
         train, validation = run.train, run.kept.validation
+
+    def difference(a: Mapping[str, float], b: Mapping[str, float], name: str) -> float | None:
+        return a[name] - b[name] if name in a and name in b else None
+
     return {
         "epochs_to_target": epochs_to(accuracies, target),
         "fluctuation": fluctuation(accuracies),
-        "accuracy_gap": _difference(train, validation, "accuracy"),
-        "loss_gap": _difference(validation, train, loss),
+        "accuracy_gap": difference(train, validation, "accuracy"),
+        "loss_gap": difference(validation, train, loss),
         "loss_turn": turning_epoch(losses),
         "loss_rise": losses[-1] - min(losses) if losses else None,
     }
@@ -252,40 +264,19 @@ def turning_epoch(losses: Sequence[float]) -> float | None:
     return lowest if lowest < len(losses) else math.inf
 
 
-def _choose_configurations(summary: StudySummary) -> dict[Scalar, Configuration]:
-    """Return the configurations with a score, in the order of the study: of many, the best."""
-    scored: dict[Scalar, Configuration] = {
-        (f"#{c.number}" if summary.record.kind == "search" else c.value): c
-        for c in summary.configurations
-        if c.scores
-    }
-    ranks = {value: (c is summary.best, summary.rank(c)) for value, c in scored.items()}
-    best = sorted(scored, key=lambda value: ranks[value], reverse=True)[:MOST]
-    return {value: c for value, c in scored.items() if value in best}
+def _trainings(configuration: Configuration, runs: RunStore) -> _Trainings:
+    finished = {r.repeat: r for r in configuration.repeats if r.score is not None}
+    n = max((r.repeat for r in configuration.repeats), default=-1) + 1
+    return [
+        (r, runs.read(r.run) if r.run else None) if (r := finished.get(i)) else None
+        for i in range(n)
+    ]
 
 
 def _loss_of(configuration: Configuration) -> tuple[Any, ...]:
     config = configuration.config
     names = {"loss", "focal_gamma", "label_smoothing"} & set(config.active_fields())
     return tuple((name, getattr(config, name)) for name in sorted(names))
-
-
-def _finished(configuration: Configuration, runs: RunStore) -> list[_Finished | None]:
-    """Return what is on record of repeat 0, 1, …; None where one is not finished."""
-    found = {r.repeat: r for r in configuration.repeats}
-    repeats = [found.get(i) for i in range(max(found, default=-1) + 1)]
-    return [
-        None if r is None or r.score is None else (r, runs.read(r.run) if r.run else None)
-        for r in repeats
-    ]
-
-
-def _accuracy(repeat: Repeat, run: Run | None) -> float | None:
-    return run.kept.validation["accuracy"] if run else repeat.accuracy
-
-
-def _difference(one: Mapping[str, float], other: Mapping[str, float], name: str) -> float | None:
-    return one[name] - other[name] if name in one and name in other else None
 
 
 def _choose_target(means: Mapping[Scalar, float], baselines: Iterable[float]) -> tuple[float, str]:
@@ -328,17 +319,21 @@ def _compare(
             low, high = max(measure.lowest, mean.low), min(highest, mean.high)
             mean = replace(mean, low=low, high=high)
         intervals[value] = mean
-    direction: Literal["maximize", "minimize"]
-    direction = "maximize" if measure.is_better_high else "minimize"
-    kind = ScoreKind(direction, is_share=measure.unit == "points", margin=None)
+    texts = (measure.heading, measure.about, measure.better)
+    heading, about, better = (text.replace("{target}", _percent(target)) for text in texts)
     measure = replace(
         measure,
-        heading=measure.heading.replace("{target}", _percent(target)),
-        about=measure.about.replace("{target}", _percent(target)),
-        better=measure.better.replace("{target}", _percent(target)),
+        heading=heading,
+        about=about,
+        better=better,
         repeats=repeats,
         n_never=n_never,
         intervals=intervals,
+    )
+    kind = ScoreKind(
+        "maximize" if measure.is_better_high else "minimize",
+        is_share=measure.unit == "points",
+        margin=None,
     )
     step = 1.0 if measure.event else 0.0  # Epochs are counted.
     pairs = compare_sweep(repeats, overlap=overlap, kind=kind, step=step).pairs
@@ -366,9 +361,8 @@ def _sentence(measure: Measure, pair: PairComparison) -> str:
     elif pair.low == pair.high:
         text = f"{names}: the same in every repeat."
     else:
-        low_text, high_text = (measure.amount(x, sign="+") for x in (pair.low, pair.high))
-        interval = f"95 % interval {low_text} to {high_text}{unit}"
-        text = f"{names}: no significant difference ({interval})."
+        bounds = [measure.amount(x, sign="+") for x in (pair.low, pair.high)]
+        text = f"{names}: no significant difference (95 % interval {' to '.join(bounds)}{unit})."
     never = [
         f"{label(value)} does not {measure.event} in {n_never[value]} of {n[value]} repeats."
         for value in both
@@ -384,16 +378,16 @@ def _percent(accuracy: float) -> str:
 def _notes(
     summary: StudySummary,
     chosen: Mapping[Scalar, Configuration],
-    finished: Mapping[Scalar, Sequence[_Finished | None]],
+    trainings: Mapping[Scalar, _Trainings],
+    n_scored: int,
     loss: str,
 ) -> Iterator[str]:
-    n_scored = sum(bool(c.scores) for c in summary.configurations)
     if len(chosen) < n_scored:
         yield f"The {len(chosen)} of {n_scored} configurations with the best mean are compared."
-    known = [[one for one in found if one] for found in finished.values()]
-    if max(map(len, known)) < 2:
+    runs = [[one[1] for one in of_one if one] for of_one in trainings.values()]
+    if max(map(len, runs)) < 2:
         yield "One repeat allows no interval and no comparison: add --repeats 5."
-    every = [run for found in known for _, run in found]
+    every = [run for of_one in runs for run in of_one]
     if n_gone := every.count(None):
         lost = "loss" if summary.record.score.is_accuracy else "curve"
         yield f"The run files of {n_gone} of {len(every)} trainings are missing, and their {lost}."

@@ -88,15 +88,15 @@ def _difference(
 def _comparison(
     a: Hashable, b: Hashable, found: Estimate | None, *, p: float, level: float
 ) -> PairComparison:
-    is_real = found is not None and p < _ALPHA
-    interval = Interval(None, None, None, None, 0)
-    if found:
-        interval = difference_interval(found, level=level)
+    if found is None:
+        names = f"{label(a)} vs {label(b)}"
+        said = f"{names}: not comparable on the test because they have no repeat in common."
+        return PairComparison(a, b, None, None, None, None, False, 0, said, "untested")
+    interval, is_real = difference_interval(found, level=level), p < _ALPHA
     low, high = interval.low, interval.high
     if not is_real and low is not None and high is not None:
         # McNemar's test may find less than the interval does: they must not contradict.
         low, high = min(low, 0.0), max(high, 0.0)
-    interval = replace(interval, low=low, high=high)
     return PairComparison(
         a=a,
         b=b,
@@ -106,15 +106,13 @@ def _comparison(
         p_value=p if math.isfinite(p) else None,
         is_real=is_real,
         n_pairs=interval.n,
-        sentence=_sentence(label(a), label(b), interval, is_real=is_real),
-        answer="better" if is_real else "undecided" if interval.n else "untested",
+        sentence=_sentence(label(a), label(b), replace(interval, low=low, high=high), is_real),
+        answer="better" if is_real else "undecided",
     )
 
 
-def _sentence(a: str, b: str, interval: Interval, *, is_real: bool) -> str:
+def _sentence(a: str, b: str, interval: Interval, is_real: bool) -> str:
     low, high, mean = interval.low, interval.high, interval.mean
-    if interval.n == 0:
-        return f"{a} vs {b}: not comparable on the test because they have no repeat in common."
     if low is None or high is None or mean is None:
         return f"{a} vs {b}: the same answers on the test."
     if is_real:

@@ -7,11 +7,10 @@ from typing import Any, Final, TypeAlias
 
 from hpo.errors import StudyError, fault_list
 from hpo.space.records import value_text
-from hpo.stats import Interval, PairComparison, SweepComparison
+from hpo.stats import Interval, SweepComparison
 from hpo.storage.runs import RunStore
 from hpo.storage.url import named, storage_option
 from hpo.study.intervals import compare_repeats, mean_score
-from hpo.study.record import StudyRecord
 from hpo.study.score import Score, read_score
 from hpo.study.summary import (
     Configuration,
@@ -86,8 +85,23 @@ def compare(
         StudyError: the studies are on different data, one has nothing finished, or no record of
             the metric.
     """
-    _check_data(summaries)
-    _check_finished(summaries)
+    data = [summary.record.data for summary in summaries]
+    if len({one.fingerprint for one in data}) > 1:
+        faults = [
+            f"{s.name}: {d.name} ({d.path or 'the phantom'}, fingerprint {d.fingerprint[:8]})"
+            for s, d in zip(summaries, data, strict=True)
+        ]
+        raise StudyError(
+            fault_list("Studies on different data do not compare:", faults)
+            + "\nName studies on the same data; "
+            + f"`hpo show{storage_option(summaries[0].storage)}` lists them."
+        )
+    for summary in summaries:
+        if not any(c.scores for c in summary.configurations):
+            raise StudyError(
+                f"No training of {summary.name} is finished yet: hpo resume "
+                f"{named(summary.name, summary.storage)}"
+            )
     own = {summary.record.metric for summary in summaries}
     score = read_score(metric or (own.pop() if len(own) == 1 else "accuracy"))
     scored = [_by_score(summary, score) for summary in summaries]
@@ -97,20 +111,45 @@ def compare(
     entries = tuple(
         entry for pair in zip(summaries, scored, strict=True) for entry in _entries(*pair, best)
     )
-    verdict = _verdict(entries, runs)
-    basis = [verdict.basis] if verdict.basis else []
+    across = [(a, b) for a, b in combinations(entries, 2) if a.summary is not b.summary]
+    same = [(a, b) for a, b in across if _are_same(a, b)]
+    finished = {entry.name: _by_key(entry) for entry in entries}
+    keys = sorted({key for of_one in finished.values() for key in of_one})
+    verdict = compare_repeats(
+        {name: [of_one.get(key) for key in keys] for name, of_one in finished.items()},
+        [(a.name, b.name) for a, b in across if (a, b) not in same],
+        entries[0].summary.record,
+        runs=runs,
+    )
+    # More repeats would not help those that share none.
+    pairs = tuple(
+        pair
+        if pair.n_pairs
+        else replace(
+            pair,
+            sentence=f"{pair.a} and {pair.b}: their repeats do not pair up, so they cannot be "
+            "compared.",
+        )
+        for pair in verdict.pairs
+    )
+    optimized = [
+        f"{s.name} by {s.record.score.title}" for s in summaries if s.record.metric != score.name
+    ]
+    notes = [
+        f"Compared by validation {score.title}. Chosen by another score: {', '.join(optimized)}."
+    ] * bool(optimized)
+    notes += [verdict.basis] if verdict.basis else []
     return Comparison(
         summaries=tuple(scored),
         entries=entries,
-        verdict=verdict,
-        notes=(*_on_score(summaries, score), *basis, *_notes(scored, entries)),
+        verdict=replace(verdict, pairs=pairs),
+        notes=(*notes, *_notes(scored, entries, same)),
     )
 
 
 def to_document(comparison: Comparison) -> dict[str, Any]:
     """Return the comparison as the JSON document that `--json` prints."""
     data = comparison.summaries[0].record.data
-    pairs = [asdict(pair) for pair in comparison.verdict.pairs]
     return {
         "studies": [summary.name for summary in comparison.summaries],
         "storage": comparison.summaries[0].storage,
@@ -120,24 +159,19 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
             "fingerprint": data.fingerprint,
             "is_phantom": data.is_phantom,
         },
-        "configurations": [_entry_document(entry) for entry in comparison.entries],
-        "verdict": {"pairs": pairs},
+        "configurations": [
+            {
+                "name": entry.name,
+                "study": entry.summary.name,
+                "number": entry.configuration.number,
+                **scored_document(entry.configuration, entry.found),
+                "n_repeats": len(entry.configuration.judged),
+            }
+            for entry in comparison.entries
+        ],
+        "verdict": {"pairs": [asdict(pair) for pair in comparison.verdict.pairs]},
         "notes": list(comparison.notes),
     }
-
-
-def _check_data(summaries: Sequence[StudySummary]) -> None:
-    if len({summary.record.data.fingerprint for summary in summaries}) > 1:
-        faults = [
-            f"{s.name}: {s.record.data.name} ({s.record.data.path or 'the phantom'}, fingerprint "
-            f"{s.record.data.fingerprint[:8]})"
-            for s in summaries
-        ]
-        raise StudyError(
-            fault_list("Studies on different data do not compare:", faults)
-            + "\nName studies on the same data; "
-            + f"`hpo show{storage_option(summaries[0].storage)}` lists them."
-        )
 
 
 def _by_score(summary: StudySummary, score: Score) -> StudySummary:
@@ -145,54 +179,28 @@ def _by_score(summary: StudySummary, score: Score) -> StudySummary:
     if score.name == summary.record.metric:
         return summary
     record = replace(summary.record, metric=score.name, margin=None)
-    scored = replace(
-        summary,
-        record=record,
-        configurations=tuple(_rescored(c, record) for c in summary.configurations),
-    )
-    if not any(c.scores for c in scored.configurations):
+
+    def rescored(repeat: Repeat) -> Repeat:
+        value = repeat.metrics.get("validation", {}).get(score.metric)
+        if score.is_accuracy:
+            value = repeat.accuracy
+        elif score.is_stressed:
+            value = None
+        # What was reported by epoch was another score.
+        return replace(repeat, score=value, reported={})
+
+    configurations = []
+    for c in summary.configurations:
+        repeats, n = tuple(map(rescored, c.repeats)), c.n_searched
+        of_search = mean_score([r for r in repeats if r.repeat < n], record)
+        fresh = mean_score([r for r in repeats if r.repeat >= n], record)
+        configurations.append(replace(c, repeats=repeats, score=of_search, fresh=fresh))
+    if not any(c.scores for c in configurations):
         raise StudyError(
             f"The study {summary.name} has no {score.name} on record: it optimizes "
             f"{summary.record.metric}. Compare with --metric accuracy."
         )
-    return scored
-
-
-def _rescored(configuration: Configuration, record: StudyRecord) -> Configuration:
-    repeats = tuple(_repeat_by(r, record.score) for r in configuration.repeats)
-    n = configuration.n_searched
-    return replace(
-        configuration,
-        repeats=repeats,
-        score=mean_score([r for r in repeats if r.repeat < n], record),
-        fresh=mean_score([r for r in repeats if r.repeat >= n], record),
-    )
-
-
-def _repeat_by(repeat: Repeat, score: Score) -> Repeat:
-    value = repeat.metrics.get("validation", {}).get(score.metric)
-    if score.is_accuracy:
-        value = repeat.accuracy
-    elif score.is_stressed:
-        value = None
-    # What was reported by epoch was another score.
-    return replace(repeat, score=value, reported={})
-
-
-def _on_score(summaries: Sequence[StudySummary], score: Score) -> Iterator[str]:
-    others = {s.name: s.record.score for s in summaries if s.record.metric != score.name}
-    if others:
-        optimized = ", ".join(f"{name} by {other.title}" for name, other in others.items())
-        yield f"Compared by validation {score.title}. Chosen by another score: {optimized}."
-
-
-def _check_finished(summaries: Sequence[StudySummary]) -> None:
-    for summary in summaries:
-        if not any(c.scores for c in summary.configurations):
-            raise StudyError(
-                f"No training of {summary.name} is finished yet: hpo resume "
-                f"{named(summary.name, summary.storage)}"
-            )
+    return replace(summary, record=record, configurations=tuple(configurations))
 
 
 def _entries(summary: StudySummary, scored: StudySummary, best: bool | None) -> Iterator[Entry]:
@@ -201,82 +209,44 @@ def _entries(summary: StudySummary, scored: StudySummary, best: bool | None) -> 
     if best or (best is None and len(finished) > MOST):
         finished = [max(finished, key=summary.full_rank)]
     for c in finished:
-        value = f"#{c.number}" if summary.record.kind == "search" else value_text(c.value)
+        value = c.tag if summary.record.kind == "search" else value_text(c.value)
         name = f"{value} of {summary.name}"
         yield Entry(name=name, summary=scored, configuration=scored.numbered[c.number])
 
 
-def _verdict(entries: Sequence[Entry], runs: RunStore | None) -> SweepComparison:
-    finished = {entry.name: _by_key(entry) for entry in entries}
-    keys = sorted({key for of_one in finished.values() for key in of_one})
-    repeats = {name: [of_one.get(key) for key in keys] for name, of_one in finished.items()}
-    pairs = [
-        (a.name, b.name)
-        for a, b in combinations(entries, 2)
-        if a.summary is not b.summary and not _are_same(a, b)
-    ]
-    record = entries[0].summary.record
-    found = compare_repeats(repeats, pairs, record, runs=runs)
-    return replace(found, pairs=tuple(map(_reworded, found.pairs)))
-
-
-def _reworded(pair: PairComparison) -> PairComparison:
-    """Say of configurations that share no repeat that more repeats would not help."""
-    if pair.n_pairs:
-        return pair
-    sentence = f"{pair.a} and {pair.b}: their repeats do not pair up, so they cannot be compared."
-    return replace(pair, sentence=sentence)
-
-
 def _are_same(a: Entry, b: Entry) -> bool:
     """Whether two configurations are one, with the same trainings."""
-    runs = [{repeat.run for repeat in _by_key(entry).values()} for entry in (a, b)]
-    return None not in runs[0] and bool(runs[0] & runs[1])
+    one, other = ({r.run for r in entry.configuration.judged} for entry in (a, b))
+    return None not in one and bool(one & other)
 
 
 def _by_key(entry: Entry) -> dict[_Key, Repeat]:
     has_folds = not entry.summary.record.data.has_own_validation
-    return {
-        (repeat.seed, repeat.fold if has_folds else 0): repeat
-        for repeat in entry.configuration.judged
-    }
+    return {(r.seed, r.fold if has_folds else 0): r for r in entry.configuration.judged}
 
 
-def _seeds(keys: Iterable[_Key]) -> str:
-    seeds = sorted(seed for seed, _ in keys)
-    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-
-
-def _notes(summaries: Sequence[StudySummary], entries: Sequence[Entry]) -> Iterator[str]:
+def _notes(
+    summaries: Sequence[StudySummary],
+    entries: Sequence[Entry],
+    same: Sequence[tuple[Entry, Entry]],
+) -> Iterator[str]:
+    keys: dict[str, set[_Key]] = {}
     for summary in summaries:
+        shown = [entry for entry in entries if entry.summary is summary]
+        keys[summary.name] = {key for entry in shown for key in _by_key(entry)}
         n_finished = sum(bool(c.scores) for c in summary.configurations)
-        if n_finished > sum(entry.summary is summary for entry in entries):
-            yield _on_best(summary, n_finished)
-    for a, b in combinations(entries, 2):
-        if a.summary is not b.summary and _are_same(a, b):
-            yield f"{a.name} and {b.name} are the same trainings."
-    yield from _unpaired(summaries, entries)
-    places = {s.name: f"{s.record.device} {s.record.precision}" for s in summaries}
-    if len(set(places.values())) > 1:
-        where = ", ".join(f"{name} on {place}" for name, place in places.items())
-        yield f"They were trained on different devices, where rounding differs: {where}."
-
-
-def _on_best(summary: StudySummary, n_finished: int) -> str:
-    """Say how the one configuration of a study was chosen, and what follows."""
-    if summary.finalists:
-        return (
-            f"Of {summary.name} the winner of {len(summary.finalists.members)} finalists is "
-            "compared, by its fresh repeats (--all compares every configuration)."
-        )
-    return (
-        f"Of {summary.name} the best of {n_finished} configurations is compared, chosen "
-        "by its scores in the study: part of its lead is luck (--all compares every one)."
-    )
-
-
-def _unpaired(summaries: Sequence[StudySummary], entries: Sequence[Entry]) -> Iterator[str]:
-    keys = {s.name: {k for e in entries if e.summary is s for k in _by_key(e)} for s in summaries}
+        if n_finished > len(shown) and summary.finalists:
+            yield (
+                f"Of {summary.name} the winner of {len(summary.finalists.members)} finalists is "
+                "compared, by its fresh repeats (--all compares every configuration)."
+            )
+        elif n_finished > len(shown):
+            yield (
+                f"Of {summary.name} the best of {n_finished} configurations is compared, chosen "
+                "by its scores in the study: part of its lead is luck (--all compares every one)."
+            )
+    for a, b in same:
+        yield f"{a.name} and {b.name} are the same trainings."
     for one, other in combinations(keys, 2):
         if not keys[one] & keys[other]:
             yield (
@@ -284,14 +254,12 @@ def _unpaired(summaries: Sequence[StudySummary], entries: Sequence[Entry]) -> It
                 "not paired: no repeat has the same seed and fold. Train one again with the "
                 "--seed of the other."
             )
+    places = {s.name: f"{s.record.device} {s.record.precision}" for s in summaries}
+    if len(set(places.values())) > 1:
+        where = ", ".join(f"{name} on {place}" for name, place in places.items())
+        yield f"They were trained on different devices, where rounding differs: {where}."
 
 
-def _entry_document(entry: Entry) -> dict[str, Any]:
-    configuration = entry.configuration
-    return {
-        "name": entry.name,
-        "study": entry.summary.name,
-        "number": configuration.number,
-        **scored_document(configuration, entry.found),
-        "n_repeats": len(configuration.judged),
-    }
+def _seeds(keys: Iterable[_Key]) -> str:
+    seeds = sorted(seed for seed, _ in keys)
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"

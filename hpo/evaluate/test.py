@@ -127,13 +127,14 @@ def _evaluate(
     for candidate in candidates:
         found, answers[candidate.verdict_name] = evaluate_configuration(candidate, test, rule)
         evaluated.append(found)
-    verdict, names = summary.verdict, list(answers)
+    verdict, n_tests = summary.verdict, None
     if verdict:
         # Those of a grid that validation compares: of very many, the best there.
-        pairs = list(combinations([name for name in names if name in verdict.values], 2))
+        pairs = list(combinations([name for name in answers if name in verdict.values], 2))
+        n_tests = verdict.n_pairs if verdict.n_left_out else None
     else:
         best = [c.verdict_name for c in candidates if c.configuration is summary.best]
-        pairs = [(first, name) for first in best for name in names if name != first]
+        pairs = [(first, name) for first in best for name in answers if name != first]
     return Evaluation(
         study=summary.name,
         threshold=rule.text,
@@ -143,11 +144,7 @@ def _evaluate(
         n_patients=test.n_patients,
         configurations=tuple(evaluated),
         pairs=compare(
-            answers,
-            pairs,
-            overlap=test.overlap,
-            n_patients=test.n_patients,
-            n_tests=verdict.n_pairs if verdict and verdict.n_left_out else None,
+            answers, pairs, overlap=test.overlap, n_patients=test.n_patients, n_tests=n_tests
         ),
         notes=tuple(_notes(summary, [len(c.runs) for c in candidates], test, rule)),
     )

@@ -26,7 +26,7 @@ def pair_sentence(
     `n_alone` repeats of one value have no partner.
     """
     interval_of = f"{100 * level:.3g} % interval"
-    unit = " points" if kind.is_share else ""
+    unit, factor, decimals = (" points", 100, 1) if kind.is_share else ("", 1, 3)
     first, second = label(pair.a), label(pair.b)
     if pair.low is None or pair.high is None or pair.difference is None:
         have = f"only {count(pair.n_pairs, 'repeat')}" if pair.n_pairs else "no repeat"
@@ -38,14 +38,15 @@ def pair_sentence(
         better, worse = (second, first) if is_second else (first, second)
         bounds = sorted(map(abs, (pair.low, pair.high)))
         # Enough decimals that a bound above zero does not look like zero.
-        size, low, high = _amounts((abs(pair.difference), *bounds), kind, least=bounds[0])
+        sizes = (abs(pair.difference), *bounds)
+        size, low, high = amounts(sizes, factor, decimals, least=bounds[0])
         interval = f"{interval_of} {low} to {high}"
         text = f"{better} is better than {worse} by {size}{unit} ({interval})"
         if pair.answer == "same":
             text += f". That is too little to matter: less than {margin_text(kind)}"
     else:
         ends = (pair.low, pair.high)
-        low, high = _amounts(ends, kind, least=max(map(abs, ends)), sign="+")
+        low, high = amounts(ends, factor, decimals, least=max(map(abs, ends)), sign="+")
         interval = f"{interval_of} {low} to {high}{unit}"
         if pair.answer == "same":
             text = f"{first} and {second}: no difference that matters ({interval})"
@@ -174,11 +175,10 @@ def _verb(values: list[Hashable]) -> str:
     return "is" if len(values) == 1 else "are"
 
 
-def _amounts(
-    sizes: tuple[float, ...], kind: ScoreKind, *, least: float, sign: str = ""
+def amounts(
+    sizes: Iterable[float], factor: float, decimals: int, *, least: float = 0.0, sign: str = ""
 ) -> list[str]:
-    """Write sizes in points or as they are, with a decimal at which `least` is not zero."""
-    factor, decimals = (100, 1) if kind.is_share else (1, 3)
-    if least > 0:
+    """Write sizes, times a factor, with so many decimals that `least` does not look like zero."""
+    if 0 < least < math.inf:
         decimals = max(decimals, math.ceil(-math.log10(factor * least)))
     return [f"{factor * size:{sign}.{decimals}f}" for size in sizes]

@@ -225,7 +225,7 @@ def test_missing_and_foreign_run_files_are_all_named_and_leave_the_test_sealed(
         finished.open()
     for words in (
         f"{gone}.json is missing",
-        f"{other}.json is from another version of hpo (format 99",
+        f"{other}.json is damaged, or from another version of hpo",
         f"{cut}.json is damaged",
         f"{short}.json has answers to 1 of 16 test images",
         "the training diverged",
