@@ -11,7 +11,8 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 
 from hpo.storage.database import Database
-from tests.long_studies import LongStudy, begin
+from tests.fake_studies import begin
+from tests.long_studies import LongStudy
 
 
 def in_database(long: LongStudy, storage: Database, name: str = "long") -> optuna.Study:
@@ -22,7 +23,7 @@ def in_database(long: LongStudy, storage: Database, name: str = "long") -> optun
         storage=storage,
         direction=long.record.score.kind.direction,
     )
-    begin(study, long)
+    begin(study, long.record, long.goal)
     rows: dict[Any, list[dict[str, Any]]] = {}
     with storage.engine.begin() as connection:
         last = connection.execute(

@@ -9,19 +9,19 @@ from statistics import fmean
 from typing import Any, Final
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.space import read_space
-from hpo.storage.runs import Epoch, Run, RunKey, RunStore
+from hpo.storage.runs import Epoch, Run, RunStore
 from hpo.study.gathering import summarize
 from hpo.study.progress import finalist_jobs
 from hpo.study.record import DataInfo, Goal, StudyRecord
 from hpo.study.score import Score
 from hpo.study.study import check_fits, raise_goal
 from hpo.study.summary import StudySummary
-from hpo.study.trials import suggest
+from hpo.study.trials import Job, distributions, run_key
 
 PAYLOAD: Final = (
     '"><script>document.body.dataset.hacked=1</script>'
@@ -78,79 +78,90 @@ class FakeStudy:
     runs: RunStore
     goal: Goal = field(default_factory=lambda: Goal(1))
     name: str = "fake"
-    baselines: Mapping[str, float] = field(
-        default_factory=lambda: {"majority class": 0.734, "logistic regression": 0.921}
-    )
     ordinals: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         direction = self.record.score.kind.direction
         self.study = optuna.create_study(study_name=self.name, direction=direction)
-        check_fits(self.study, self.record)
-        raise_goal(self.study, self.goal)
-        self.study.set_user_attr("baselines", dict(self.baselines))
+        begin(self.study, self.record, self.goal)
 
     @property
     def summary(self) -> StudySummary:
         return summarize(self.study, storage_url="sqlite:///studies/hpo.db")
 
     def ask(
-        self, params: Mapping[str, Scalar], config: TrainingConfig, repeat: int
-    ) -> optuna.Trial:
-        attributes: dict[str, Any] = {"params": dict(params), "config": config.to_mapping()}
-        ordinal = self.ordinals.setdefault(config.identity(), len(self.ordinals))
-        attributes |= {"ordinal": ordinal, "repeat": repeat, "seed": repeat, "fold": repeat}
-        self.study.enqueue_trial(dict(params), user_attrs=attributes)
-        trial = self.study.ask()
-        if self.record.kind == "search":
-            suggest(trial, self.record.space)
-        for name in self.record.names if self.record.kind == "grid" else ():
-            trial.suggest_categorical(name, self.record.space.sweeps[name].labels)
-        return trial
-
-    def complete(self, trial: optuna.Trial, curve: list[float], *, has_run: bool = True) -> None:
-        """Tell a trial with these accuracies; its scores are those of a model so accurate."""
-        self._report(trial, curve)
-        trial.set_user_attr("seconds", 0.8 * len(curve))
-        trial.set_user_attr("n_epochs", len(curve))
-        run = fake_run(curve, self.record.score)
-        if not self.record.score.is_accuracy:
-            # Of an accuracy study the score says the same.
-            metrics = {"train": run.train, "validation": run.kept.validation}
-            trial.set_user_attr("metrics", metrics)
-        if has_run:
-            trial.set_user_attr("run", self._save_run(trial, run))
-        self.study.tell(trial, self.record.score.of(run.kept.validation, run.stress))
-
-    def prune(self, trial: optuna.Trial, curve: list[float]) -> None:
-        self._report(trial, curve)
-        self.study.tell(trial, state=TrialState.PRUNED)
-
-    def _report(self, trial: optuna.Trial, curve: list[float]) -> None:
-        score = self.record.score
-        for epoch, accuracy in enumerate(curve, start=1):
-            if epoch % STRESS_EVERY == 0 or not score.is_stressed:
-                value = score.of(metrics_of(accuracy), stress_of(accuracy))
-                assert value is not None
-                trial.report(value, step=epoch)
-
-    def fail(self, trial: optuna.Trial, reason: str) -> None:
-        trial.set_user_attr("reason", reason)
-        self.study.tell(trial, state=TrialState.FAIL)
-
-    def _save_run(self, trial: optuna.Trial, run: Run) -> str:
-        attributes = trial.user_attrs
-        key = RunKey(
-            config=TrainingConfig.from_mapping(attributes["config"]),
-            seed=attributes["seed"],
-            fold=attributes["fold"],
-            fingerprint=self.record.data.fingerprint,
-            device_type="cpu",
-            precision="bf16",
+        self,
+        params: Mapping[str, Scalar],
+        config: TrainingConfig,
+        repeat: int,
+        *,
+        report: str = "",
+    ) -> Job:
+        """Return a repeat of a configuration, which may be a new one."""
+        return Job(
+            ordinal=self.ordinals.setdefault(config.identity(), len(self.ordinals)),
+            params=params,
+            config=config,
+            repeat=repeat,
+            seed=repeat,
+            fold=repeat,
+            report=report,
         )
-        self.runs.save(key, run)
-        return key.digest()
+
+    def complete(self, job: Job, curve: list[float], *, has_run: bool = True) -> None:
+        """Add a trial with these accuracies; its scores are those of a model so accurate."""
+        if has_run:
+            self.runs.save(run_key(self.record, job), fake_run(curve, self.record.score))
+        made = fake_trial(self.record, job, curve, TrialState.COMPLETE, has_run=has_run)
+        self.study.add_trial(made)
+
+    def prune(self, job: Job, curve: list[float]) -> None:
+        self.study.add_trial(fake_trial(self.record, job, curve, TrialState.PRUNED))
+
+    def fail(self, job: Job, reason: str) -> None:
+        self.study.add_trial(fake_trial(self.record, job, [], TrialState.FAIL, reason=reason))
+
+
+def begin(study: optuna.Study, record: StudyRecord, goal: Goal) -> None:
+    """Write into a study what it records of itself."""
+    check_fits(study, record)
+    raise_goal(study, goal)
+    study.set_user_attr("baselines", {"majority class": 0.734, "logistic regression": 0.921})
+
+
+def fake_trial(
+    record: StudyRecord,
+    job: Job,
+    curve: list[float],
+    state: TrialState,
+    *,
+    reason: str = "",
+    has_run: bool = True,
+) -> FrozenTrial:
+    """Return a trial as it would have ended with these accuracies by epoch."""
+    score, attributes, value = record.score, job.to_attributes(), None
+    if state == TrialState.COMPLETE:
+        run = fake_run(curve, score)
+        value = score.of(run.kept.validation, run.stress)
+        attributes |= {"seconds": run.seconds, "n_epochs": len(curve)}
+        attributes["metrics"] = {"train": run.train, "validation": run.kept.validation}
+        if has_run:
+            attributes["run"] = run_key(record, job).digest()
+    elif state == TrialState.FAIL:
+        attributes["reason"] = reason
+    return create_trial(
+        state=state,
+        value=value,
+        params=dict(job.params),
+        distributions=distributions(record, job.params),
+        user_attrs=attributes,
+        intermediate_values={
+            epoch: score.of(metrics_of(accuracy), stress_of(accuracy))
+            for epoch, accuracy in enumerate(curve, start=1)
+            if epoch % STRESS_EVERY == 0 or not score.is_stressed
+        },
+    )
 
 
 def fake_record(

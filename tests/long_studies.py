@@ -3,24 +3,20 @@
 import random
 import tomllib
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.space import Cell, read_space
 from hpo.storage.runs import RunStore
 from hpo.study.record import DataInfo, Goal, StudyRecord
-from hpo.study.study import check_fits, raise_goal
-from hpo.study.trials import Job, distributions, first_repeat, run_key, suggest
-from tests.fake_studies import DATA, fake_record, fake_run, rising_curve
+from hpo.study.trials import Job, first_repeat, run_key, suggest
+from tests.fake_studies import DATA, begin, fake_record, fake_run, fake_trial, rising_curve
 
 _DEFAULT: Final = Path(__file__).parents[1] / "search_spaces" / "chest_xray.toml"
-_BASELINES: Final = {"majority class": 0.734, "logistic regression": 0.921}
-_START: Final = datetime(2026, 1, 1)
 _GRID: Final[dict[str, list[float]]] = {
     "learning_rate": [10 ** (-5 + i / 5) for i in range(20)],
     "dropout": [i / 10 for i in range(10)],
@@ -74,7 +70,7 @@ def in_memory(long: LongStudy, name: str = "long") -> optuna.Study:
     """Put the study into memory, as quickly as Optuna can."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(study_name=name, direction=long.record.score.kind.direction)
-    begin(study, long)
+    begin(study, long.record, long.goal)
     study.add_trials(long.trials)
     return study
 
@@ -91,58 +87,20 @@ def save_runs(long: LongStudy, runs: RunStore, *, every: int = 20) -> None:
         runs.save(run_key(long.record, long.jobs[i]), run)
 
 
-def begin(study: optuna.Study, long: LongStudy) -> None:
-    """Write into a study what it records of itself."""
-    check_fits(study, long.record)
-    raise_goal(study, long.goal)
-    study.set_user_attr("baselines", _BASELINES)
-
-
 def _add(long: LongStudy, job: Job, chance: random.Random) -> None:
     """Add a trial whose score hangs on the learning rate and the dropout of its job."""
-    config = job.config
+    config, number = job.config, len(long.trials)
     assert isinstance(config.dropout, float)
     top = 0.955 - 0.02 * abs(config.learning_rate - 1e-3) ** 0.5 - 0.03 * config.dropout
     curve = rising_curve(top + chance.gauss(0, 0.006), config.epochs, chance)
-    state = TrialState.COMPLETE if long.record.kind == "grid" else _state(len(long.trials))
+    state = TrialState.COMPLETE
+    if long.record.kind == "search" and number % 20 > 12:
+        state = TrialState.PRUNED
+    if long.record.kind == "search" and number % 20 == 7:
+        state = TrialState.FAIL
     if state != TrialState.COMPLETE:
         curve = curve[:4]
-    number = len(long.trials)
-    begun = _START + timedelta(seconds=10 * number)
-    trial = create_trial(
-        params=dict(job.params),
-        distributions=distributions(long.record, job.params),
-        value=curve[-1] if state == TrialState.COMPLETE else None,
-        state=state,
-        user_attrs=job.to_attributes() | _attributes(long.record, job, curve, state),
-        system_attrs={f"artifacts:{number}": "{}"},
-        intermediate_values=dict(enumerate(curve, start=1)),
-    )
-    trial.datetime_start, trial.datetime_complete = begun, begun + timedelta(seconds=9)
-    long.trials.append(trial)
+    reason = "its loss was not finite in epoch 5."
+    long.trials.append(fake_trial(long.record, job, curve, state, reason=reason))
     long.jobs.append(job)
     long.curves.append(curve)
-
-
-def _attributes(
-    record: StudyRecord, job: Job, curve: list[float], state: TrialState
-) -> dict[str, Any]:
-    mark = {"owner": {"host": "here", "pid": 1, "started": "1"}}
-    if state == TrialState.FAIL:
-        return mark | {"reason": "its loss was not finite in epoch 5."}
-    if state == TrialState.PRUNED:
-        return mark
-    run = fake_run(curve, record.score)
-    return mark | {
-        "run": run_key(record, job).digest(),
-        "is_reused": False,
-        "seconds": run.seconds,
-        "n_epochs": len(curve),
-        "metrics": {"train": run.train, "validation": run.kept.validation},
-    }
-
-
-def _state(number: int) -> TrialState:
-    if number % 20 == 7:
-        return TrialState.FAIL
-    return TrialState.PRUNED if number % 20 > 12 else TrialState.COMPLETE

@@ -87,9 +87,8 @@ def test_data_with_one_validation_split_have_no_other_folds(decided: FakeStudy) 
 def test_the_bases_of_the_reports_are_in_the_table_and_compared(tmp_path: Path) -> None:
     fake = add_finalists(fake_search(tmp_path, 14, metric="log_loss"), *TOPS)
     for repeat in range(1, 5):
-        trial = fake.ask({}, fake.record.space.base.replace(batch_size=16), repeat)
-        trial.set_user_attr("report", "report_a")
-        fake.complete(trial, [0.5, 0.6 + 0.001 * repeat])
+        base = fake.record.space.base.replace(batch_size=16)
+        fake.complete(fake.ask({}, base, repeat, report="report_a"), [0.5, 0.6 + 0.001 * repeat])
     table = finalists_table(fake.summary)
     assert (table.rows[-1].kind, table.rows[-1].cells[0]) == ("reference", "report_a")
     (base,) = fake.summary.reports
@@ -109,17 +108,6 @@ def test_a_finalist_that_fails_keeps_its_place_in_the_search(undecided: FakeStud
     undecided.fail(undecided.ask(before.params, before.config, 5), "it was interrupted.")
     after = undecided.summary.best
     assert (after.config, after.state) == (before.config, "complete")
-
-
-def test_a_finalist_that_waits_or_runs_is_not_trained_again(undecided: FakeStudy) -> None:
-    n = undecided.summary.goal.n_final_repeats
-    found = [c for c in undecided.summary.configurations if len(c.repeats) == n]
-    assert len(found) == 3
-    asked = [undecided.ask(c.params, c.config, 5) for c in found]
-    assert undecided.summary.finalists is None
-    for trial in asked:
-        undecided.complete(trial, [0.8, 0.9])
-    assert undecided.summary.finalists is not None
 
 
 def test_the_list_of_studies_says_what_each_is_scored_by(tmp_path: Path) -> None:

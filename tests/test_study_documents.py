@@ -18,8 +18,6 @@ RECORD = record(
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(RECORD.to_document()))
 # The fingerprint is recorded twice: that of the data is read.
 READ = DOCUMENT.keys() - {"format", "fingerprint"}
-NEEDED = sorted(READ - {"metric", "window", "is_gpu_named", "margin", "weights"})
-RUBBISH = [None, [], {}, [[1]], {"new": 1}, 5, -1, True, "x", 1e999, "<script>"]
 
 
 def test_a_record_comes_back_from_its_document() -> None:
@@ -35,30 +33,27 @@ def test_records_from_before_a_field_was_recorded_are_read() -> None:
     assert Goal.from_document({"n_repeats": 3, "n_trials": 9}) == Goal(3, 9)
 
 
-@pytest.mark.parametrize("name", NEEDED)
-def test_a_record_that_lacks_something_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=name):
-        StudyRecord.from_document({n: value for n, value in DOCUMENT.items() if n != name})
+def test_a_record_that_lacks_something_is_refused() -> None:
+    for name in READ - {"metric", "window", "is_gpu_named", "margin", "weights"}:
+        with pytest.raises(ValueError, match=name):
+            StudyRecord.from_document({n: value for n, value in DOCUMENT.items() if n != name})
 
 
 @pytest.mark.parametrize("name", sorted(READ))
 def test_rubbish_in_a_record_is_refused_or_is_a_record(name: str) -> None:
-    for value in RUBBISH:
+    for value in (None, [], {}, [[1]], {"new": 1}, 5, -1, True, "x", 1e999, "<script>"):
         try:
             found = StudyRecord.from_document(DOCUMENT | {name: value})
         except (ValueError, HpoError):
             continue
         assert StudyRecord.from_document(json.loads(json.dumps(found.to_document()))) == found
-
-
-@pytest.mark.parametrize("field", sorted(DOCUMENT["data"]))
-def test_rubbish_in_the_data_is_refused(field: str) -> None:
-    for value in ({"a": 1}, -1, 1e999) if field == "notes" else ([], {"a": 1}, -1, 1e999):
+    for field in DOCUMENT["data"] if name == "data" else ():
+        data = DOCUMENT["data"] | {field: {"a": 1}}
         with pytest.raises(ValueError, match=field):
-            StudyRecord.from_document(DOCUMENT | {"data": DOCUMENT["data"] | {field: value}})
+            StudyRecord.from_document(DOCUMENT | {"data": data})
 
 
-@pytest.mark.parametrize("goal", [None, [], "x", {"n_trials": "many"}, {"n_repeats": -1}])
+@pytest.mark.parametrize("goal", ["x", {"n_trials": "many"}, {"n_repeats": -1}])
 def test_a_damaged_record_or_goal_is_said_with_the_command_that_helps(
     tmp_path: Path, goal: object
 ) -> None:

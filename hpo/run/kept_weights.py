@@ -20,11 +20,10 @@ class KeptWeights:
     def __init__(self, folder: Path, goal: Goal, score: Score) -> None:
         self.folder, self.goal, self.score = folder, goal, score
         # By identity of the configuration: run and score of each repeat, the lowest number, and of
-        # complete ones the rank and the runs that speak for them.
+        # complete ones the rank and the runs that speak for it.
         self._repeats: dict[str, dict[int, tuple[str, float]]] = {}
         self._places: dict[str, int] = {}
-        self._ranks: dict[str, tuple[bool, float, int]] = {}
-        self._judged: dict[str, set[str]] = {}
+        self._complete: dict[str, tuple[tuple[bool, float, int], set[str]]] = {}
         self._owners: dict[str, str] = {}  # The identity, by run.
 
     @classmethod
@@ -45,17 +44,17 @@ class KeptWeights:
     def add(self, identity: str, repeat: int, run: str, score: float, *, place: int) -> None:
         """Note a finished repeat of configuration number `place`, and drop what has lost by it."""
         self._note(identity, repeat, run, score, place=place)
-        if identity in self._ranks:
+        if identity in self._complete:
             self.tidy()
 
     def tidy(self) -> None:
         """Drop the weights of complete configurations that have lost."""
-        if not self._ranks:
+        if not self._complete:
             return
-        kept = self._judged[max(self._ranks, key=self._ranks.__getitem__)]
+        _, kept = max(self._complete.values(), key=lambda found: found[0])
         with writing(self.folder, hint=MAKE_ROOM):
             for path in self.folder.glob("*.safetensors"):
-                if path.stem not in kept and self._owners.get(path.stem) in self._ranks:
+                if path.stem not in kept and self._owners.get(path.stem) in self._complete:
                     path.unlink(missing_ok=True)
 
     def _note(self, identity: str, repeat: int, run: str, score: float, *, place: int) -> None:
@@ -64,12 +63,11 @@ class KeptWeights:
         self._owners[run] = identity
         place = self._places[identity] = min(place, self._places.get(identity, place))
         # Of finalists the new repeats decide, which did not choose them.
-        new = [found for n, found in repeats.items() if n >= self.goal.n_repeats]
-        new = new if self.goal.n_finalists else []
-        judged = new or list(repeats.values())
-        self._ranks.pop(identity, None)
-        has_first = len(repeats) - len(new) >= self.goal.n_repeats
-        if has_first and (not new or len(new) >= self.goal.n_final_repeats):
-            mean = fmean(score for _, score in judged)
-            self._ranks[identity] = bool(new), self.score.rank(mean), -place
-            self._judged[identity] = {run for run, _ in judged}
+        n_first = self.goal.n_repeats
+        new = {n: found for n, found in repeats.items() if self.goal.n_finalists and n >= n_first}
+        is_whole = not new or len(new) >= self.goal.n_final_repeats
+        self._complete.pop(identity, None)
+        if is_whole and len(repeats) - len(new) >= n_first:
+            runs, scores = zip(*(new or repeats).values(), strict=True)
+            rank = bool(new), self.score.rank(fmean(scores)), -place
+            self._complete[identity] = rank, set(runs)

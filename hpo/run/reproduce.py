@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
 
 import optuna
@@ -58,9 +59,9 @@ class Difference:
     @property
     def size(self) -> float:
         """The difference, relative to the recorded number where that is above 1."""
-        if self.now is None or math.isnan(self.now) != math.isnan(self.recorded):
+        if self.now is None:
             return math.inf
-        if self.now == self.recorded or math.isnan(self.now):
+        if self.now == self.recorded or (math.isnan(self.now) and math.isnan(self.recorded)):
             return 0.0
         size = abs(self.now - self.recorded) / max(1.0, abs(self.recorded))
         return math.inf if math.isnan(size) else size
@@ -85,12 +86,11 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """A trial that was trained again for `n_epochs` epochs, and the recorded numbers that differ.
+    """A trial that was trained again for `n_epochs` epochs: the numbers recorded, and those now.
 
     `name` is what messages call it, `trial` is Optuna's number; `metric` is what its study
-    optimizes. `score` is None for a pruned trial, `score_now` also where training diverged.
-    Without `has_run` only what the trial itself holds was compared. `changes` lists what differs
-    between the recorded environment and this one.
+    optimizes. Without `has_run` only what the trial itself holds was compared. `changes` lists
+    what differs between the recorded environment and this one.
     """
 
     study: str
@@ -99,12 +99,15 @@ class Reproduction:
     metric: Score
     has_run: bool
     n_epochs: int
-    score: float | None
-    score_now: float | None
-    n_numbers: int
-    differences: tuple[Difference, ...]
+    recorded: Numbers
+    now: Numbers
     changes: tuple[str, ...]
     seconds: float
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """The recorded numbers that are others now, in the order of their epochs."""
+        return differences(self.recorded, self.now)
 
     @property
     def begins(self) -> Difference | None:
@@ -126,12 +129,12 @@ class Reproduction:
     def sentences(self) -> Iterator[str]:
         """Say what came out: the answer first, then what it rests on."""
         yield f"{self.name} of {self.study}: {self._answer()}"
-        if self.score is None:
+        scores = [numbers.get((AFTER, "score")) for numbers in (self.recorded, self.now)]
+        if scores[0] is None:
             yield f"It was pruned in epoch {self.n_epochs}: the reported scores were compared."
         else:
-            then, now = self.metric.text(self.score, digits=2), "none"
-            if self.score_now is not None:
-                now = self.metric.text(self.score_now, digits=2)
+            # There is none now where training diverged.
+            then, now = ("none" if s is None else self.metric.text(s, digits=2) for s in scores)
             yield f"Score ({self.metric.title}): {then} recorded, {now} now."
             if not self.has_run:
                 yield (
@@ -149,45 +152,43 @@ class Reproduction:
         elif self.differences:
             yield "The environment is the same: the code or the record has changed."
 
+    def _answer(self) -> str:
+        n, n_different = len(self.recorded), len(self.differences)
+        if self.largest is None:
+            return f"equal. All {n:,} recorded numbers are the same, to the last bit."
+        same = f"{n - n_different:,} of {n:,} recorded numbers are the same"
+        if begins := self.begins:
+            said = f"different, from {begins.place} on: {begins.values}. {same}."
+        else:
+            said = (
+                f"equal within rounding. {same}; the largest difference is "
+                f"{self.largest.size:.2g}, in {self.largest.place} ({self.largest.values})."
+            )
+        return f"{said} Differences up to {TOLERANCE:g} count as rounding."
+
     def to_document(self) -> dict[str, Any]:
         """Return what `hpo reproduce --json` prints."""
         first = self.differences[0] if self.differences else None
-        found = (("first", first), ("begins", self.begins), ("largest", self.largest))
+        found = {"first": first, "begins": self.begins, "largest": self.largest}
         return {
             "result": self.result,
             "study": self.study,
             "trial": self.trial,
             "n_epochs": self.n_epochs,
-            "n_numbers": self.n_numbers,
-            "n_equal": self.n_numbers - len(self.differences),
+            "n_numbers": len(self.recorded),
+            "n_equal": len(self.recorded) - len(self.differences),
             "tolerance": TOLERANCE,
-            **{name: None if one is None else asdict(one) for name, one in found},
+            **{name: one and asdict(one) for name, one in found.items()},
             "score": {
                 "name": self.metric.name,
-                "recorded": self.score,
-                "now": self.score_now,
+                "recorded": self.recorded.get((AFTER, "score")),
+                "now": self.now.get((AFTER, "score")),
             },
             "has_run": self.has_run,
             "changes": list(self.changes),
             "seconds": self.seconds,
             "sentences": list(self.sentences()),
         }
-
-    def _answer(self) -> str:
-        if not self.differences:
-            return f"equal. All {self.n_numbers:,} recorded numbers are the same, to the last bit."
-        n_equal = self.n_numbers - len(self.differences)
-        same = f"{n_equal:,} of {self.n_numbers:,} recorded numbers are the same"
-        rounding = f"Differences up to {TOLERANCE:g} count as rounding."
-        if self.begins:
-            return (
-                f"different, from {self.begins.place} on: {self.begins.values}. {same}. {rounding}"
-            )
-        assert self.largest is not None
-        return (
-            f"equal within rounding. {same}; the largest difference is {self.largest.size:.2g}, "
-            f"in {self.largest.place} ({self.largest.values}). {rounding}"
-        )
 
 
 def retrain(study: optuna.Study, jobs: Sequence[Job], *, lanes: int | None = None) -> Retrained:
@@ -276,10 +277,8 @@ def reproduce(
         metric=score,
         has_run=run is not None,
         n_epochs=epoch,
-        score=recorded.get((AFTER, "score")),
-        score_now=now.get((AFTER, "score")),
-        n_numbers=len(recorded),
-        differences=tuple(differences(recorded, now)),
+        recorded=recorded,
+        now=now,
         changes=tuple(_changes(trial, job, run, record, here)),
         seconds=time.monotonic() - started,
     )
@@ -296,14 +295,10 @@ def differences(recorded: Numbers, now: Numbers) -> list[Difference]:
 
 def numbers_of_epoch(number: int, epoch: Epoch, score: Score) -> Numbers:
     """Return the numbers of one epoch, and the score that was reported if it was measured."""
+    named = {"training": epoch.train, "validation": epoch.validation, "mean stress": epoch.stress}
+    numbers = {(number, "learning rate"): epoch.learning_rate} | _numbers(number, named)
     reported = epoch_score(score, epoch)
-    return (
-        {(number, "learning rate"): epoch.learning_rate}
-        | _named(number, "training", epoch.train)
-        | _named(number, "validation", epoch.validation)
-        | _named(number, "mean stress", epoch.stress)
-        | ({} if reported is None else {(number, "reported score"): reported})
-    )
+    return numbers if reported is None else numbers | {(number, "reported score"): reported}
 
 
 def numbers_of_run(run: Run, score: Score) -> Numbers:
@@ -319,73 +314,73 @@ def _numbers_of_end(run: Run, score: Score) -> Numbers:
     value = score.of(run.kept.validation, run.stress)
     numbers: Numbers = {} if value is None else {(AFTER, "score"): value}
     numbers[AFTER, "kept epoch"] = float(run.kept_epoch)
-    if run.other:
-        of, other = f"of {run.other.weights} weights", run.other
-        validation, test = other.validation_probabilities, other.test_probabilities
-        numbers |= _named(AFTER, f"validation {of}", other.validation)
-        numbers |= _named(AFTER, f"validation probability {of}", _numbered(validation))
-        numbers |= _named(AFTER, f"test probability {of}", _numbered(test))
-    for name, values in {
+    named: dict[str, Mapping[str, float] | Sequence[float]] = {}
+    if other := run.other:
+        of = f"of {other.weights} weights"
+        named[f"validation {of}"] = other.validation
+        named[f"validation probability {of}"] = other.validation_probabilities
+        named[f"test probability {of}"] = other.test_probabilities
+    named |= {
         "kept training": run.train,
         "kept validation": run.kept.validation,
-        "validation probability": _numbered(run.validation_probabilities),
-        "test probability": _numbered(run.test_probabilities),
+        "validation probability": run.validation_probabilities,
+        "test probability": run.test_probabilities,
         "trial's training": run.train,
         "trial's validation": run.kept.validation,
-        **{f"{change} validation": metrics for change, metrics in run.stress.items()},
-    }.items():
-        numbers |= _named(AFTER, name, values)
-    return numbers
+    }
+    named |= {f"{change} validation": metrics for change, metrics in run.stress.items()}
+    return numbers | _numbers(AFTER, named)
 
 
 def _numbers_of_trial(trial: FrozenTrial) -> Numbers:
-    numbers: Numbers = {
-        (epoch, "reported score"): score for epoch, score in trial.intermediate_values.items()
-    }
     metrics = trial.user_attrs.get("metrics", {})
-    numbers |= _named(AFTER, "trial's training", metrics.get("train", {}))
-    numbers |= _named(AFTER, "trial's validation", metrics.get("validation", {}))
+    named = {
+        "trial's training": metrics.get("train", {}),
+        "trial's validation": metrics.get("validation", {}),
+    }
+    numbers = {(n, "reported score"): score for n, score in trial.intermediate_values.items()}
+    numbers |= _numbers(AFTER, named)
     if trial.state == TrialState.COMPLETE and trial.value is not None:
         numbers[AFTER, "score"] = trial.value
     return numbers
 
 
-def _named(epoch: int, prefix: str, values: Mapping[str, float]) -> Numbers:
-    return {(epoch, f"{prefix} {name.replace('_', ' ')}"): value for name, value in values.items()}
-
-
-def _numbered(values: Sequence[float]) -> dict[str, float]:
-    return {str(position): value for position, value in enumerate(values, start=1)}
+def _numbers(epoch: int, named: Mapping[str, Mapping[str, float] | Sequence[float]]) -> Numbers:
+    """Name each number by its group and its own name, or by its place from 1."""
+    numbers: Numbers = {}
+    for group, values in named.items():
+        items = values.items() if isinstance(values, Mapping) else enumerate(values, start=1)
+        numbers |= {(epoch, f"{group} {str(name).replace('_', ' ')}"): v for name, v in items}
+    return numbers
 
 
 def _finished_trial(
     study: optuna.Study, record: StudyRecord, number: int, *, name: str
 ) -> FrozenTrial:
-    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
-    if number not in trials:
+    trials, command = study.get_trials(deepcopy=False), in_command(study)
+    trial = next((trial for trial in trials if trial.number == number), None)
+    if trial is None:
         there = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"
         raise StudyError(
-            f"The study {study.study_name} has no trial {number}: {there}. `hpo export "
-            f"{in_command(study)} --weights none` lists them."
+            f"The study {study.study_name} has no trial {number}: {there}. `hpo export {command} "
+            "--weights none` lists them."
         )
-    trial = trials[number]
     if number in read_trials(study, record).foreign:
-        raise StudyError(
-            f"{name} of {study.study_name} was trained by another program, so there is nothing to "
-            f"compare. `hpo show {in_command(study)} --json` lists the trials that count."
+        fault = (
+            "was trained by another program, so there is nothing to compare. `hpo show "
+            f"{command} --json` lists the trials that count."
         )
-    if trial.state == TrialState.FAIL or not has_job(trial):
+    elif trial.state == TrialState.FAIL or not has_job(trial):
         reason = trial.user_attrs.get("reason") or damage_of(trial) or "the reason is not recorded"
-        raise StudyError(
-            f"{name} of {study.study_name} failed ({reason.rstrip('.')}), so there is nothing to "
-            f"compare: hpo resume {in_command(study)} trains it again."
+        fault = (
+            f"failed ({reason.rstrip('.')}), so there is nothing to compare: hpo resume {command} "
+            "trains it again."
         )
-    if not trial.state.is_finished():
-        raise StudyError(
-            f"{name} of {study.study_name} is not finished. To continue: hpo resume "
-            f"{in_command(study)}"
-        )
-    return trial
+    elif not trial.state.is_finished():
+        fault = f"is not finished. To continue: hpo resume {command}"
+    else:
+        return trial
+    raise StudyError(f"{name} of {study.study_name} {fault}")
 
 
 def _changes(

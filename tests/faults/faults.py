@@ -1,17 +1,14 @@
-"""What may go wrong in a process: disks that fill up, locks, damage, a clock set back."""
+"""What may go wrong in a process: disks that fill up, locks, damage."""
 
 import ctypes
-import datetime
 import errno
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +17,6 @@ import pytest
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _NEW_MOUNTS: Final = 0x00020000
 _NEW_USER: Final = 0x10000000
-_YEAR_S: Final = 365 * 24 * 3600
 
 
 @dataclass
@@ -86,14 +82,6 @@ class Database:
         sqlite3.connect = connected
 
 
-@dataclass(frozen=True)
-class FullOutput:
-    """A process whose output goes to a file that takes nothing."""
-
-    def __call__(self) -> None:
-        sys.stdout = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w", encoding="utf-8")
-
-
 def _has_mounts() -> bool:
     unshare = shutil.which("unshare")
     if unshare is None:
@@ -107,55 +95,26 @@ has_mounts: Final = pytest.mark.skipif(not _has_mounts(), reason="no mounts of i
 
 
 @dataclass(frozen=True)
-class SmallDisk:
-    """A folder on a disk of its own; what is on it at the end lies in the folder afterwards."""
-
-    folder: Path
-    n_bytes: int
-
-    def __call__(self) -> None:
-        _own_mounts()
-        below = self.folder.with_name("below")
-        for place in (self.folder, below):
-            place.mkdir(exist_ok=True)
-        _mount("--bind", str(self.folder), str(below))
-        _mount("-t", "tmpfs", "-o", f"size={self.n_bytes}", "none", str(self.folder))
-        Finalize(
-            None,
-            shutil.copytree,
-            args=(self.folder, below),
-            kwargs={"dirs_exist_ok": True},
-            exitpriority=1,
-        )
-
-
-@dataclass(frozen=True)
 class ReadOnly:
-    """A folder that is there to be read."""
+    """A folder that is there to be read; Linux lends mounts of its own to any process."""
 
     folder: Path
 
     def __call__(self) -> None:
-        _own_mounts()
-        _mount("--bind", str(self.folder), str(self.folder))
-        _mount("-o", "remount,bind,ro", str(self.folder))
-
-
-def _own_mounts() -> None:
-    """Give this process mounts that no other sees; Linux lends them without root."""
-    user, group = os.getuid(), os.getgid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_NEW_MOUNTS | (_NEW_USER if user else 0)):
-        raise OSError(ctypes.get_errno(), "no mounts of its own")
-    if user:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-    _mount("--make-rprivate", "/")
-
-
-def _mount(*arguments: str) -> None:
-    subprocess.run(["mount", *arguments], check=True)
+        user, group = os.getuid(), os.getgid()
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(_NEW_MOUNTS | (_NEW_USER if user else 0)):
+            raise OSError(ctypes.get_errno(), "no mounts of its own")
+        if user:
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+            Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+        for arguments in (
+            ["--make-rprivate", "/"],
+            ["--bind", str(self.folder), str(self.folder)],
+            ["-o", "remount,bind,ro", str(self.folder)],
+        ):
+            subprocess.run(["mount", *arguments], check=True)
 
 
 @dataclass(frozen=True)
@@ -171,25 +130,6 @@ class Impatience:
             return connect(path, **(options | {"timeout": self.seconds}))  # type: ignore[arg-type]
 
         sqlite3.connect = connected  # type: ignore[assignment]
-
-
-@dataclass(frozen=True)
-class ClockSetBack:
-    """A process whose clock is a year behind that of those before it."""
-
-    def __call__(self) -> None:
-        now = time.time
-
-        class Late(datetime.datetime):
-            @classmethod
-            def now(cls, tz: datetime.tzinfo | None = None) -> "Late":
-                return cls.fromtimestamp(now() - _YEAR_S, tz)
-
-        time.time = lambda: now() - _YEAR_S
-        real = datetime.datetime
-        for name, module in list(sys.modules.items()):
-            if name.startswith(("hpo", "optuna")) and getattr(module, "datetime", None) is real:
-                module.datetime = Late  # type: ignore[attr-defined]
 
 
 def pages(database: Path) -> int:

@@ -70,13 +70,12 @@ def test_told_twice_it_ends_at_once_and_nothing_is_lost(tmp_path: Path, xrays: P
     assert case.described() == whole.described()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP])
 def test_what_is_ignored_from_the_start_as_under_nohup_ends_nothing(
-    tmp_path: Path, xrays: Path, number: signal.Signals
+    tmp_path: Path, xrays: Path
 ) -> None:
     case = Case(tmp_path / "case", xrays, GRID)
-    child = started(case, epoch_s=0.1, ignored=(number,))
-    child.send_signal(number)
+    child = started(case, epoch_s=0.1, ignored=(signal.SIGHUP,))
+    child.send_signal(signal.SIGHUP)
     _, said = child.communicate(timeout=120)
     assert child.returncode == 0, said
     assert case.described()["n_open"] == 0
@@ -108,9 +107,8 @@ class ToldWhereItIsDropped:
         sys.addaudithook(see)
 
 
-@pytest.mark.parametrize("name", ["normal.npy", "report.html"])
-def test_an_interrupt_that_python_drops_is_raised_again(study: Study, name: str) -> None:
-    answer = study.train(fault=ToldWhereItIsDropped(name))
+def test_an_interrupt_that_python_drops_is_raised_again(study: Study) -> None:
+    answer = study.train(fault=ToldWhereItIsDropped("report.html"))
     assert answer.code == 130
     assert answer.err.count("Stopped. Finished trainings are saved") == 1
     assert "Traceback" not in answer.err
