@@ -4,7 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -53,7 +53,7 @@ class Proposals:
 
     def __init__(self, record: StudyRecord) -> None:
         self.record = record
-        self._forget(begin=0)
+        self._begin = self._n_known = -1
 
     def propose(
         self, configurations: Sequence[Sequence[FrozenTrial]], *, ordinal: int
@@ -64,67 +64,47 @@ class Proposals:
         are ordinals before this one, unless some cannot be read. Those outside of the window have
         ended.
         """
-        n = len(configurations)
+        n, record = len(configurations), self.record
         begin = max(0, (n // _MOST_SEEN - 1) * _MOST_SEEN)
-        if begin != self._begin or self._n_asked > n:
-            self._forget(begin=begin)
-        first_unknown = self._n_asked - len(self._running)
-        for known in range(first_unknown, n - self.record.window + 1):
-            self._learn(known, configurations[known])
-        for asked in range(self._n_asked, n):
-            self._follow(asked, configurations[asked][0])
-        self._seen.sampler = make_sampler(
-            self.record.sampler, seed=self.record.seed, ordinal=ordinal
-        )
-        # The draw is forgotten: of a running trial TPE would see more than its parameters, which
-        # are all that is there of those that an earlier command proposed.
+        n_known = max(begin, n - record.window + 1)
+        if begin != self._begin or self._n_known > n_known:
+            self._begin = self._n_known = begin
+            self._seen = optuna.create_study(direction=record.score.kind.direction)
+        for trials in configurations[self._n_known : n_known]:
+            self._seen.add_trial(_observed(trials, record))
+        self._n_known = n_known
+        passing = [self._start(trials[0]) for trials in configurations[n_known:]]
+        self._seen.sampler = make_sampler(record.sampler, seed=record.seed, ordinal=ordinal)
         drawn = self._seen.ask()
-        params = suggest(drawn, self.record.space)
-        self._seen.tell(drawn, state=TrialState.FAIL)
+        params = suggest(drawn, record.space)
+        # All that is not known is forgotten. Of a draw that runs TPE would also see more than its
+        # parameters, which are all that is there of those that an earlier command proposed.
+        for trial in (*passing, drawn):
+            self._seen.tell(trial, state=TrialState.FAIL)
         return params
 
-    def _forget(self, *, begin: int) -> None:
-        self._begin = self._n_asked = begin
-        self._running: dict[int, optuna.Trial] = {}
-        self._seen = optuna.create_study(direction=self.record.score.kind.direction)
-
-    def _learn(self, ordinal: int, trials: Sequence[FrozenTrial]) -> None:
-        """Let the sampler see how a configuration ended."""
-        seen = _observed(trials, self.record)
-        asked = self._running.pop(ordinal, None)
-        if asked is None:
-            self._seen.add_trial(seen)
-            self._n_asked += 1
-            return
-        for step, value in seen.intermediate_values.items():
-            asked.report(value, step)
-        self._seen.tell(asked, seen.value, state=seen.state)
-
-    def _follow(self, ordinal: int, first: FrozenTrial) -> None:
+    def _start(self, first: FrozenTrial) -> optuna.Trial:
         """Let the sampler see that a configuration runs."""
-        self._seen.sampler = RandomSampler(seed=0)  # Its draw is overruled by what is enqueued.
-        self._seen.enqueue_trial(first.user_attrs["params"])
-        asked = self._seen.ask()
-        suggest(asked, self.record.space)
-        self._running[ordinal] = asked
-        self._n_asked += 1
+        running = _seen_as(first, self.record, TrialState.RUNNING)
+        study = self._seen
+        return optuna.Trial(study, study._storage.create_new_trial(study._study_id, running))
 
 
 def _observed(trials: Sequence[FrozenTrial], record: StudyRecord) -> FrozenTrial:
     """Return a configuration as one trial: the mean over its repeats, or where it was pruned."""
     first = trials[0]
-    params = first.user_attrs["params"]
-    state, value, last = first.state, None, {}
-    if state == TrialState.COMPLETE:
-        value = fmean(t.value for t in trials if t.state == state and t.value is not None)
-    elif state == TrialState.PRUNED and first.last_step is not None:
+    if first.state == TrialState.COMPLETE:
+        found = [t.value for t in trials if t.state == first.state and t.value is not None]
+        return _seen_as(first, record, first.state, value=fmean(found))
+    if first.state == TrialState.PRUNED and first.last_step is not None:
         last = {first.last_step: first.intermediate_values[first.last_step]}
-    else:
-        state = TrialState.FAIL
-    return create_trial(
-        state=state,
-        value=value,
-        params=params,
-        distributions=distributions(record, params),
-        intermediate_values=last,
-    )
+        return _seen_as(first, record, first.state, intermediate_values=last)
+    return _seen_as(first, record, TrialState.FAIL)
+
+
+def _seen_as(
+    first: FrozenTrial, record: StudyRecord, state: TrialState, **outcome: Any
+) -> FrozenTrial:
+    params = first.user_attrs["params"]
+    domains = distributions(record, params)
+    return create_trial(state=state, params=params, distributions=domains, **outcome)

@@ -26,12 +26,11 @@ Weights: TypeAlias = dict[str, NDArray[np.generic]]
 # runs are looked up by it, and results of two generations must not be mixed.
 NUMERICS_VERSION: Final = 3
 
-# Raise by hand when the stress battery changes (docs/stress.md): what was measured under another
-# one is measured again.
+# Raise by hand when the stress battery changes (docs/stress.md): scores of another one are void.
 BATTERY_VERSION: Final = 2
 
+# Below this image size a shift of a tenth is under two pixels.
 SMALLEST_STRESSED: Final = 16
-"""The smallest image size for a stress score: below it a shift of a tenth is under two pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +55,7 @@ class ValidationMetrics:
 
 @dataclass(frozen=True, slots=True)
 class EpochMetrics:
-    """What one lane measured in one epoch.
-
-    `stress` is the mean over the changes of the stress battery, where it was measured.
-    """
+    """What one lane measured in one epoch; `stress` is the mean over the battery's changes."""
 
     learning_rate: float
     train: TrainMetrics
@@ -77,10 +73,8 @@ class LaneEpoch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class OtherWeights:
-    """What the weights give that a training does not score.
-
-    Those are the average where it scores the last weights, and the last where it scores the
-    average, both of the kept epoch. Probabilities are as in `TrainingResult`.
+    """What the other weights of the kept epoch give: the average where the last are scored,
+    and the last where the average is. Probabilities are as in `TrainingResult`.
     """
 
     validation: ValidationMetrics

@@ -23,7 +23,7 @@ from hpo.training.engine import (
 from hpo.training.images import LaneData
 from hpo.training.layers import Layout, Rows, Scratch, evaluate, layout_of
 from hpo.training.losses import mean_loss, probabilities
-from hpo.training.model import exact_values
+from hpo.training.model import NORMALIZE
 from hpo.training.optimizers import Moments, open_moments
 from hpo.training.progress import STRESS_EVERY, Progress, mean_metrics, measure
 from hpo.training.randomness import WEIGHTS, fill_uniform, seeds_of
@@ -136,7 +136,7 @@ def load_values(
     lane: Lane, pixels: Tensor, name: str, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | float]:
     """Return pixels as whole numbers of a type, in scratch of this name, and their scale."""
-    values, scale = exact_values(pixels, lane.config.normalize)
+    values, scale = NORMALIZE[lane.config.normalize](pixels)
     return lane.scratch.take(name, tuple(values.shape), dtype).copy_(values), scale
 
 

@@ -2,13 +2,12 @@
 
 Their parameters are in one row of numbers per lane. Rows of lanes with the same network are
 stacked into `(lanes, size)`, and every operation on single numbers runs over all lanes at once. A
-CPU computes such an operation in packets of up to 32 numbers, and what is left over with other
-instructions, which may round otherwise. So widths are filled up to multiples of 32: no lane has
-numbers left over, and none depends on its place. What fills up is zero, and stays zero.
+CPU computes it in packets of up to 32 numbers, and what is left over with other instructions,
+which may round otherwise. So widths are filled up to multiples of 32 with zeros, which stay zero.
 
 Tensors are `(lanes, batch, units)`. Products of matrices go lane by lane: a batched product may
 add in another order when there are more lanes. All else works on single numbers, or adds up over
-the batch of each unit, and is the same for a lane alone.
+the batch of each unit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -51,14 +50,9 @@ class Slot:
     """One parameter: its name in the reports' network, its place, its shape, and as filled up."""
 
     name: str
-    start: int
+    place: slice
     shape: tuple[int, ...]
     filled: tuple[int, ...]
-
-    @property
-    def place(self) -> slice:
-        """Where the parameter is in a row."""
-        return slice(self.start, self.start + prod(self.filled))
 
     def of(self, rows: Tensor) -> Tensor:
         """Return the parameter `(lanes, *filled)`, a view of the rows."""
@@ -115,9 +109,9 @@ def layout_of(config: TrainingConfig) -> Layout:
 
     def slot(name: str, shape: tuple[int, ...], filled: tuple[int, ...]) -> Slot:
         nonlocal size
-        made = Slot(name, size, shape, filled)
+        place = slice(size, size + prod(filled))
         size += fill_up(prod(filled))
-        return made
+        return Slot(name, place, shape, filled)
 
     for index, (before, width) in enumerate(pairwise((0, *config.hidden))):
         full, linear = fill_up(width), 1 + n_modules * index
@@ -197,13 +191,11 @@ def forward(
     x, activation = product, ACTIVATIONS[rows.activation][0]
     for layer, mask in zip(rows.layout.hidden, masks, strict=True):
         inputs = x
-        if layer.weight:
-            x = _multiply(x, layer.weight.of(rows.parameters))
-        before, normal, scale = _normalize(rows, layer, x)
+        before, normal, scale = _normalize(rows, layer, _multiply(rows, layer, x))
         after = activation(before)
         traces.append((inputs, normal, scale, before, after))
         x = after if mask is None else after * mask
-    return _output(rows, x), traces, x
+    return _add_bias(rows, rows.layout.output, _multiply(rows, rows.layout.output, x)), traces, x
 
 
 def backward(
@@ -221,15 +213,13 @@ def backward(
     for lane, bias in enumerate(output.bias.of(rows.gradients)):
         torch.sum(gradient[lane], 0, out=bias)
     delta = _multiply_back(rows, output, gradient, last)
-    for index in reversed(range(len(traces))):
-        layer, mask = rows.layout.hidden[index], masks[index]
-        inputs, normal, scale, before, after = traces[index]
+    for layer, mask, trace in reversed(list(zip(rows.layout.hidden, masks, traces, strict=True))):
+        inputs, normal, scale, before, after = trace
         if mask is not None:
             delta = delta * mask
         delta = activation(delta, before, after)
         delta = _normalize_back(rows, layer, normal, scale, delta)
-        if layer.weight:
-            delta = _multiply_back(rows, layer, delta, inputs)
+        delta = _multiply_back(rows, layer, delta, inputs)
     return delta
 
 
@@ -237,31 +227,23 @@ def evaluate(rows: Rows, product: Tensor) -> Tensor:
     """Return the logits in evaluation mode: running statistics, no dropout."""
     x, activation = product, ACTIVATIONS[rows.activation][0]
     for layer in rows.layout.hidden:
-        if layer.weight:
-            x = _multiply(x, layer.weight.of(rows.parameters))
-        bias = layer.bias.of(rows.parameters)[:, None]
+        x = _multiply(rows, layer, x)
         if layer.gain:
             units = rows.statistics[:, :, layer.units]
             scale = (units[:, 1:] + EPSILON).rsqrt()
-            x = (x - units[:, :1]) * scale * layer.gain.of(rows.parameters)[:, None] + bias
-        else:
-            x = x + bias
-        x = activation(x)
-    return _output(rows, x)
+            x = (x - units[:, :1]) * scale * layer.gain.of(rows.parameters)[:, None]
+        x = activation(_add_bias(rows, layer, x))
+    return _add_bias(rows, rows.layout.output, _multiply(rows, rows.layout.output, x))
 
 
-def _output(rows: Rows, x: Tensor) -> Tensor:
-    output = rows.layout.output
-    assert output.weight
-    bias = output.bias.of(rows.parameters)[:, None]
-    return _multiply(x, output.weight.of(rows.parameters)) + bias
+def _add_bias(rows: Rows, layer: Layer, x: Tensor) -> Tensor:
+    return x + layer.bias.of(rows.parameters)[:, None]
 
 
 def _normalize(rows: Rows, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Apply BatchNorm, or add the bias; return the result, and what a trace keeps."""
-    bias = layer.bias.of(rows.parameters)[:, None]
     if layer.gain is None:
-        return x + bias, None, None
+        return _add_bias(rows, layer, x), None, None
     n = x.shape[1]
     mean = x.mean(1, keepdim=True)
     centered = x - mean
@@ -271,7 +253,8 @@ def _normalize(rows: Rows, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor | No
     running[:, 1:].lerp_(variance * (n / (n - 1)), MOMENTUM)
     scale = (variance + EPSILON).rsqrt_()
     normal = centered.mul_(scale)
-    return normal * layer.gain.of(rows.parameters)[:, None] + bias, normal, scale
+    scaled = normal * layer.gain.of(rows.parameters)[:, None]
+    return _add_bias(rows, layer, scaled), normal, scale
 
 
 def _normalize_back(
@@ -292,7 +275,11 @@ def _normalize_back(
     return back.mul_(scale * layer.gain.of(rows.parameters)[:, None])
 
 
-def _multiply(x: Tensor, weight: Tensor) -> Tensor:
+def _multiply(rows: Rows, layer: Layer, x: Tensor) -> Tensor:
+    """Multiply with the weights of a layer; those of the first are not in the rows."""
+    if layer.weight is None:
+        return x
+    weight = layer.weight.of(rows.parameters)
     result = x.new_empty(*x.shape[:2], weight.shape[1])
     for lane in range(len(x)):
         torch.mm(x[lane], weight[lane].t(), out=result[lane])
@@ -301,7 +288,8 @@ def _multiply(x: Tensor, weight: Tensor) -> Tensor:
 
 def _multiply_back(rows: Rows, layer: Layer, delta: Tensor, inputs: Tensor) -> Tensor:
     """Note the gradient of a layer's weights; return that of its inputs."""
-    assert layer.weight
+    if layer.weight is None:
+        return delta
     weight, gradient = layer.weight.of(rows.parameters), layer.weight.of(rows.gradients)
     back = torch.empty_like(inputs)
     for lane in range(len(delta)):

@@ -61,7 +61,7 @@ def compute_logits(network: nn.Sequential, pixels: Tensor, config: TrainingConfi
 
     In the precision of the weights; `network` is a plain model in evaluation mode.
     """
-    values, scale = exact_values(pixels, config.normalize)
+    values, scale = NORMALIZE[config.normalize](pixels)
     first = network[1]
     assert isinstance(first, nn.Linear)
     product = F.linear(values.to(first.weight.dtype), first.weight) * scale
@@ -69,17 +69,9 @@ def compute_logits(network: nn.Sequential, pixels: Tensor, config: TrainingConfi
     return logits
 
 
-def exact_values(pixels: Tensor, normalize: Normalize) -> tuple[Tensor, Tensor | float]:
-    """Return pixels as whole numbers within -255..255, and the factor to network inputs.
-
-    bf16 holds these numbers exactly, and pixels / 255 it does not: multiply first, then scale.
-    """
-    return _NORMALIZE[normalize](pixels)
-
-
 def scale_pixels(pixels: Tensor, normalize: Normalize) -> Tensor:
     """Return uint8 pixels `(batch, pixels)` as the float32 values that the network sees."""
-    values, scale = exact_values(pixels, normalize)
+    values, scale = NORMALIZE[normalize](pixels)
     return values.to(torch.float32) * scale
 
 
@@ -99,8 +91,12 @@ def _image(pixels: Tensor) -> _Values:
     return centered, torch.where(deviation > 0, 1 / deviation, 1.0)
 
 
-_NORMALIZE: Final[dict[Normalize, Callable[[Tensor], _Values]]] = {
+NORMALIZE: Final[dict[Normalize, Callable[[Tensor], _Values]]] = {
     "unit": lambda pixels: (pixels, 1 / 255),
     "none": lambda pixels: (pixels, 1.0),
     "image": _image,
 }
+"""From uint8 pixels to whole numbers within -255..255, and the factor to network inputs.
+
+bf16 holds these numbers exactly, and pixels / 255 it does not: multiply first, then scale.
+"""

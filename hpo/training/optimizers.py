@@ -7,7 +7,6 @@ schedule equals torch's scheduler of that name, stepped once after every epoch.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -28,28 +27,19 @@ _PLATEAU_SMALLEST_CHANGE: Final = 1e-8
 
 _Tensors: TypeAlias = list[Tensor]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Moments:
-    """What an optimizer remembers of each of a lane's tensors.
-
-    `first` and `second` are moving means of gradients and of their squares, empty where the
-    optimizer has none; `steps` count.
-    """
-
-    first: _Tensors
-    second: _Tensors
-    steps: _Tensors
+Moments: TypeAlias = tuple[_Tensors, _Tensors, _Tensors]
+"""Moving means of the gradients of a lane's tensors and of their squares, empty where the
+optimizer has none, and counts of steps."""
 
 
 def open_moments(config: TrainingConfig, parameters: _Tensors) -> Moments:
     """Return the moments before the first step."""
     has_first = config.optimizer in ("adam", "adamw") or config.momentum > 0
     has_second = config.optimizer != "sgd"
-    return Moments(
-        first=[torch.zeros_like(p) for p in parameters] if has_first else [],
-        second=[torch.zeros_like(p) for p in parameters] if has_second else [],
-        steps=[torch.zeros((), device=p.device) for p in parameters],
+    return (
+        [torch.zeros_like(p) for p in parameters] if has_first else [],
+        [torch.zeros_like(p) for p in parameters] if has_second else [],
+        [torch.zeros((), device=p.device) for p in parameters],
     )
 
 
@@ -62,7 +52,7 @@ def update(
     scratch: Scratch,
 ) -> None:
     """Take one step of the configuration's optimizer; it may overwrite the gradients."""
-    first, second, steps = moments.first, moments.second, moments.steps
+    first, second, steps = moments
     torch._foreach_add_(steps, 1)
     decay = config.weight_decay
     shared: dict[str, Any] = {"lr": learning_rate, "weight_decay": decay, "maximize": False}

@@ -23,15 +23,14 @@ _SMALLEST: Final = 1e-7
 
 @dataclass
 class Progress:
-    """The past of one training. `kept_epoch` is 0 until early stopping has kept an epoch.
+    """The past of one training, and the learning rate of every epoch as far as it is known.
 
-    `rates` holds the learning rate of every epoch, as far as it is known, and `plateau` where
-    that schedule is; `stress` is what was measured last under the stress battery, after
-    `stress_epoch`.
+    `plateau` is the state of that schedule. `kept_epoch` is 0 until early stopping has kept an
+    epoch; `stress` is what was measured last under the stress battery, after `stress_epoch`.
     """
 
     config: TrainingConfig
-    rates: list[float] = field(init=False)
+    rates: list[float] = field(default_factory=list)
     plateau: tuple[float, int] = (math.inf, 0)
     epochs: list[EpochMetrics] = field(default_factory=list)
     lowest_loss: float = math.inf

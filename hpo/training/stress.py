@@ -73,17 +73,15 @@ def _images(pool: Pixels) -> Iterator[Pixels]:
 
 def _move(images: Tensor, positions: Tensor, *, columns: tuple[int, int], tag: int) -> Tensor:
     """Draw two of the numbers of a pose for every image: up to a tenth, in both directions."""
+    drawn = [uniform_at(seeds_of(_SEED), positions, tag + number)[0] for number in (0, 1)]
     pose = images.new_zeros(len(images), 6)
-    for offset, column in enumerate(columns):
-        drawn = uniform_at(seeds_of(_SEED), positions, tag + offset)[0]
-        pose[:, column] = (2 * drawn - 1) * _TENTH
+    pose[:, columns] = (2 * torch.stack(drawn, 1) - 1) * _TENTH
     return change_pose(images, pose)
 
 
 def _resize(images: Tensor, _: Tensor, *, zoom: float = 0.0, stretch: float = 0.0) -> Tensor:
-    pose = images.new_zeros(len(images), 6)
-    pose[:, 2], pose[:, 5] = zoom, stretch
-    return change_pose(images, pose)
+    pose = images.new_tensor([0, 0, zoom, 0, 0, stretch])
+    return change_pose(images, pose.expand(len(images), 6))
 
 
 def _expose(images: Tensor, _: Tensor, *, by: tuple[float, float]) -> Tensor:

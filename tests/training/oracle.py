@@ -29,7 +29,7 @@ from hpo.training.engine import (
 from hpo.training.images import Images, LaneData
 from hpo.training.lane import metrics_of
 from hpo.training.losses import mean_loss, probabilities
-from hpo.training.model import exact_values, plain_model
+from hpo.training.model import NORMALIZE, plain_model
 from hpo.training.progress import STRESS_EVERY, Progress, mean_metrics, note_epoch
 from hpo.training.randomness import (
     DROPOUT,
@@ -223,5 +223,5 @@ def _read_losses(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor
 
 
 def _inputs(pixels: Tensor, config: TrainingConfig) -> Tensor:
-    values, scale = exact_values(pixels, config.normalize)
+    values, scale = NORMALIZE[config.normalize](pixels)
     return values.to(EXACT.dtype) * scale

@@ -19,7 +19,9 @@ CPU = torch.device("cpu")
 
 def test_slots_begin_at_whole_packets_and_writing_to_one_changes_no_other() -> None:
     layout = layout_of(BASE)
-    assert all(n % PACKET == 0 for n in (layout.size, *(slot.start for slot in layout.slots())))
+    assert all(
+        n % PACKET == 0 for n in (layout.size, *(slot.place.start for slot in layout.slots()))
+    )
     assert [layer.units.start for layer in layout.hidden] == [0, 32, 64]
     assert layout.n_units == 128
     rows = torch.zeros(2, layout.size)

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from hpo.config import TrainingConfig
 from hpo.training.model import (
     ACTIVATIONS,
+    NORMALIZE,
     compute_logits,
-    exact_values,
     plain_model,
     scale_pixels,
 )
@@ -68,7 +68,7 @@ def test_normalization_is_what_its_name_says_in_whole_numbers_that_bf16_holds(
         assert abs(image.mean()) <= 0.5 / deviation + 1e-6
         assert image.std(correction=0) == pytest.approx(1, rel=1e-5)
     for normalize in NORMALIZATIONS:
-        values, scale = exact_values(pixels, normalize)
+        values, scale = NORMALIZE[normalize](pixels)
         assert torch.equal(values.to(torch.bfloat16).double(), values.double())
         assert torch.equal(values.double(), values.double().round())
         torch.testing.assert_close(values * scale, scale_pixels(pixels, normalize))
