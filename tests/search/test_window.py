@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from hpo.run.loop import EpochDone, TrialDone
-from hpo.search.proposals import Proposals, make_sampler
+from hpo.search.proposals import make_sampler
 from hpo.search.pruning import PRUNERS, is_behind
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import read_score
@@ -22,7 +22,7 @@ from hpo.study.trials import suggest
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, record
 
-GOAL = Goal(n_repeats=1, n_trials=14, n_finalists=2, n_final_repeats=2)
+GOAL = Goal(n_repeats=1, n_trials=12, n_finalists=1, n_final_repeats=2)
 
 
 def search(**changes: Any) -> StudyRecord:
@@ -61,24 +61,22 @@ class UnevenStack(ClockedStack):
         return reached
 
 
-@pytest.fixture(scope="module", params=[{}, {"sampler": "random"}, {"pruner": "none"}])
+@pytest.fixture(scope="module", params=[{}, {"sampler": "random"}])
 def whole(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A search that one lane trained without a stop."""
     bench = Bench(tmp_path_factory.mktemp("whole"))
     of = search(window=4, **request.param)
     study = bench.study(of)
-    bench.train(study, GOAL)
+    done = bench.train(study, GOAL)
+    assert {d.outcome for d in done} >= {"complete", "pruned"}
     return of, described(study)
 
 
-@pytest.mark.parametrize("n_lanes", [2, 9])
-def test_the_course_is_the_same_however_many_train_at_a_time(
-    bench: Bench, whole: Any, n_lanes: int
-) -> None:
+def test_the_course_is_the_same_however_many_train_at_a_time(bench: Bench, whole: Any) -> None:
     of, expected = whole
     bench.stack = UnevenStack()
     study = bench.study(of)
-    bench.train(study, GOAL, n_lanes=n_lanes)
+    bench.train(study, GOAL, n_lanes=9)
     assert described(study) == expected
 
 
@@ -101,21 +99,14 @@ def test_a_search_that_is_cut_off_again_and_again_becomes_the_undisturbed_one(
 def test_a_search_that_goes_on_after_its_finalists_is_the_longer_search(tmp_path: Path) -> None:
     whole, parts = Bench(tmp_path / "whole"), Bench(tmp_path / "parts")
     one, two = whole.study(search(window=3)), parts.study(search(window=3))
-    whole.train(one, Goal(1, 14))
-    parts.train(two, Goal(1, 7, 2, 2))
-    parts.train(two, Goal(1, 14))
+    whole.train(one, Goal(1, 11))
+    parts.train(two, Goal(1, 6, 1, 2))
+    parts.train(two, Goal(1, 11))
     found = described(two)
     assert all(found[place] == told for place, told in described(one).items())
 
 
-def test_some_are_pruned_and_the_sampler_is_told(bench: Bench) -> None:
-    study = bench.study(search(window=3))
-    bench.train(study, Goal(1, 25), n_lanes=2)
-    states = [t.state for t in study.get_trials(deepcopy=False)]
-    assert 2 < states.count(TrialState.PRUNED) < 20
-
-
-@pytest.mark.parametrize("window", [1, 2, 5])
+@pytest.mark.parametrize("window", [1, 4])
 def test_no_configuration_begins_before_those_it_is_decided_by_have_ended(
     bench: Bench, window: int
 ) -> None:
@@ -123,7 +114,7 @@ def test_no_configuration_begins_before_those_it_is_decided_by_have_ended(
     study = bench.study(search(window=window))
     ended: set[int] = set()
     most = 0
-    for event in bench.events(study, Goal(1, 14), n_lanes=9):
+    for event in bench.events(study, Goal(1, 9), n_lanes=9):
         if isinstance(event, TrialDone):
             ended.add(event.job.ordinal)
         if isinstance(event, EpochDone) and event.epoch == 1:
@@ -135,7 +126,7 @@ def test_no_configuration_begins_before_those_it_is_decided_by_have_ended(
 def test_a_window_of_one_is_optuna_s_own_course(bench: Bench) -> None:
     """One after another, the sampler sees what it would see of the study itself."""
     study = bench.study(search(window=1, pruner="none"))
-    bench.train(study, Goal(1, 20))
+    bench.train(study, Goal(1, 14))
     plain = optuna.create_study(direction="maximize")
     for ordinal, trial in enumerate(study.get_trials(deepcopy=False)):
         plain.sampler = make_sampler("tpe", seed=0, ordinal=ordinal)
@@ -145,23 +136,6 @@ def test_a_window_of_one_is_optuna_s_own_course(bench: Bench) -> None:
         assert suggest(asked, SPACE) == trial.params
         plain.tell(asked, trial.value)
     assert isinstance(plain.sampler, TPESampler)
-
-
-def test_proposals_made_anew_are_those_made_one_after_another() -> None:
-    of = search(window=4)
-    steady, found = Proposals(of), list[list[FrozenTrial]]()
-    for ordinal in range(30):
-        params = steady.propose(found, ordinal=len(found))
-        assert Proposals(of).propose(found, ordinal=len(found)) == params
-        state = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)[ordinal % 5 % 3]
-        is_pruned = state == TrialState.PRUNED
-        trial = create_trial(
-            state=state,
-            value=0.1 * (ordinal % 7) if state == TrialState.COMPLETE else None,
-            intermediate_values={2: 0.3} if is_pruned else {},
-            user_attrs={"params": params, "ordinal": ordinal, "repeat": 0},
-        )
-        found.append([trial])
 
 
 def curves() -> Iterator[Any]:
