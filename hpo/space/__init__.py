@@ -1,5 +1,6 @@
 """Space files: a base configuration, prescribed sweeps around it, open ranges to search."""
 
+from hpo.space.cells import cells, complete, n_combinations, resolve, search_cells
 from hpo.space.edit import override, restrict, with_values
 from hpo.space.files import (
     from_document,
@@ -9,9 +10,7 @@ from hpo.space.files import (
     space_names,
     to_document,
 )
-from hpo.space.grid import cells, n_combinations
 from hpo.space.records import Cell, Choices, Parameter, Range, Space, Sweep, is_active
-from hpo.space.search import complete, resolve, search_cells
 
 __all__ = [
     "Cell", "Choices", "Parameter", "Range", "Space", "Sweep", "cells", "complete",

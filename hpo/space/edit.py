@@ -12,7 +12,6 @@ from hpo.errors import ConfigError, UsageError, fault_list
 from hpo.space.files import order_by_conditions
 from hpo.space.records import (
     NAMES,
-    Conditions,
     Parameter,
     Space,
     Sweep,
@@ -108,7 +107,14 @@ def restrict(space: Space, names: Sequence[str]) -> Space:
             found.append(f"--param {name} is not searched in the space {space.name}.")
     search = _settle(space.search, searched.keys() - kept, space.base)
     lost = kept - {parameter.name for parameter in search}
-    found += [_without_effect(searched[name]) for name in searched if name in lost]
+    for name in (name for name in searched if name in lost):
+        when = {n: " or ".join(map(value_text, v)) for n, v in searched[name].when.items()}
+        conditions = " and ".join(f"{other} = {values}" for other, values in when.items())
+        other, values = next(iter(searched[name].when.items()))
+        found.append(
+            f"--param {name} is searched only where {conditions}, and the base differs. "
+            f"Add --param {other}, or --set {other}={value_text(values[0])}."
+        )
     if found:
         raise UsageError(fault_list("--param is invalid:", found))
     return replace(space, search=search)
@@ -119,46 +125,17 @@ def _settle(
 ) -> tuple[Parameter, ...]:
     """Take parameters out of a search; they have the base's values from now on.
 
-    A condition on one of them holds or does not, once for all. Where it holds, the conditions
-    of the parameter that was taken out are inherited; a parameter with a condition that does not
-    hold leaves the search too.
+    A condition on one of them holds or does not, once for all: a parameter with one that does not
+    hold leaves the search too, and so do those with a condition on that one.
     """
     left: list[Parameter] = []
-    inherited: dict[str, Conditions | None] = {}
+    gone: set[str] = set()
     for parameter in search:
-        when = _settled_conditions(parameter, inherited, base)
-        if parameter.name in taken or when is None:
-            inherited[parameter.name] = when
-        else:
-            ordered = {name: when[name] for name in NAMES if name in when}
-            left.append(parameter.model_copy(update={"when": ordered}))
+        name, when = parameter.name, parameter.when
+        never = any(n in taken and current_label(base, n) not in when[n] for n in when)
+        if never or gone & when.keys():
+            gone.add(name)
+        elif name not in taken:
+            open_ones = {n: labels for n, labels in when.items() if n not in taken}
+            left.append(parameter.model_copy(update={"when": open_ones}))
     return order_by_conditions(left)
-
-
-def _settled_conditions(
-    parameter: Parameter, inherited: Mapping[str, Conditions | None], base: TrainingConfig
-) -> Conditions | None:
-    """Return the conditions that are left, None if they can never hold."""
-    left: Conditions = {}
-    for name, labels in parameter.when.items():
-        more: Conditions | None = {name: labels}
-        if name in inherited:
-            more = inherited[name] if current_label(base, name) in labels else None
-        if more is None:
-            return None
-        for other, allowed in more.items():
-            before = left.get(other, allowed)
-            left[other] = tuple(label for label in before if label in allowed)
-    return left if all(left.values()) else None
-
-
-def _without_effect(parameter: Parameter) -> str:
-    conditions = " and ".join(
-        f"{name} = {' or '.join(map(value_text, labels))}"
-        for name, labels in parameter.when.items()
-    )
-    name, labels = next(iter(parameter.when.items()))
-    return (
-        f"--param {parameter.name} is searched only where {conditions}, and the base differs. "
-        f"Add --param {name}, or --set {name}={value_text(labels[0])}."
-    )

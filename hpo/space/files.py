@@ -30,11 +30,10 @@ Document: TypeAlias = dict[str, Any]
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 _TABLES: Final = ("base", "sweep", "search")
+_UNWRITTEN: Final[Document] = {"step": 1, "when": {}}
 _MAX_BYTES: Final = 100_000
-_LONGEST_NAME: Final = 200
 # tomllib takes minutes for one line of 40,000 dots.
 _LONGEST_LINE: Final = 2_000
-_MOST_FAULTS: Final = 100
 
 
 def _with_names(entries: object) -> object:
@@ -100,7 +99,7 @@ def read_space(raw: Mapping[str, object], *, name: str, source: str) -> Space:
     try:
         tables = _Tables.model_validate(raw)
         base = apply(TrainingConfig(), tables.base)
-        found += [*_faults_of_sweeps(tables.sweep, base), *_faults_of_search(tables.search, base)]
+        found += _misfits(tables, base)
         if not found:
             search = order_by_conditions(tables.search.values())
             return Space(name=name, base=base, sweeps=tables.sweep, search=search)
@@ -108,8 +107,7 @@ def read_space(raw: Mapping[str, object], *, name: str, source: str) -> Space:
         found += faults(error, "base")
     except ValueError as error:
         found += faults(error, unknown=_unknown_key)
-    more = [f"{len(found) - _MOST_FAULTS} more faults."] if len(found) > _MOST_FAULTS else []
-    raise SpaceError(fault_list(f"{source} is not valid:", [*found[:_MOST_FAULTS], *more]))
+    raise SpaceError(fault_list(f"{source} is not valid:", found))
 
 
 def to_document(space: Space) -> Document:
@@ -173,16 +171,15 @@ def _unknown_key(key: str) -> str:
     return f"Unknown key {key[:60]!r}. {hint}".strip()
 
 
-def _faults_of_sweeps(sweeps: Mapping[str, Sweep], base: TrainingConfig) -> Iterator[str]:
-    for name, sweep in sweeps.items():
+def _misfits(tables: _Tables, base: TrainingConfig) -> Iterator[str]:
+    """Yield what is wrong between tables that are right by themselves."""
+    for name, sweep in tables.sweep.items():
         for value, label in zip(sweep.values, sweep.labels, strict=True):
             try:
                 apply(apply(base, sweep.set), value)
             except ConfigError as error:
                 yield from faults(error, f"sweep.{name}, value {value_text(label)}")
-
-
-def _faults_of_search(search: Mapping[str, Parameter], base: TrainingConfig) -> Iterator[str]:
+    search = tables.search
     yield from (f"search: {fault}" for fault in both_forms(search))
     if "layers" in search and "width" not in search and not uniform_width(base):
         yield (
@@ -208,8 +205,7 @@ def _sweep_document(sweep: Sweep) -> Document:
 
 def _search_document(parameter: Parameter) -> Document:
     document = parameter.model_dump(mode="json", exclude={"name"})
-    absent: tuple[tuple[str, object], ...] = (("step", 1), ("when", {}))
-    return {key: value for key, value in document.items() if (key, value) not in absent}
+    return {key: value for key, value in document.items() if value != _UNWRITTEN.get(key)}
 
 
 def _leaves(table: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, object]]:
@@ -235,29 +231,24 @@ def _find(name_or_path: str) -> Path:
     names = space_names()
     if name_or_path in names:
         return _shipped() / f"{name_or_path}.toml"
-    path = at_home(name_or_path)
-    shown = repr(name_or_path[:_LONGEST_NAME])
+    path, shown = at_home(name_or_path), name_or_path[:200]
     choose = f"Use a TOML file, or one of {', '.join(names)}."
     try:
-        mode = path.stat().st_mode
+        is_file = stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
-        hint = did_you_mean(name_or_path[:_LONGEST_NAME], names) or choose
-        raise SpaceError(f"There is no space {shown}. {hint}") from None
-    if stat.S_ISREG(mode):
-        return path
-    kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-    raise SpaceError(f"The space {shown} is {kind}. {choose}")
+        hint = did_you_mean(shown, names) or choose
+        raise SpaceError(f"There is no space {shown!r}. {hint}") from None
+    if not is_file:
+        raise SpaceError(f"The space {shown!r} is not a file. {choose}")
+    return path
 
 
 def _parse(path: Path) -> Mapping[str, object]:
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise SpaceError(f"{path} cannot be read: {error.strerror}.") from None
-    if len(content) > _MAX_BYTES:
-        raise SpaceError(f"{path} is larger than 100 kB. A space file is a short TOML file.")
-    try:
+        if len(content) > _MAX_BYTES:
+            raise SpaceError(f"{path} is larger than 100 kB. A space file is a short TOML file.")
         text = content.decode("utf-8-sig")
         for number, line in enumerate(text.splitlines(), start=1):
             if len(line) > _LONGEST_LINE:
@@ -266,6 +257,8 @@ def _parse(path: Path) -> Mapping[str, object]:
                     "A space file has short lines."
                 )
         return tomllib.loads(text)
+    except OSError as error:
+        raise SpaceError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise SpaceError(f"{path} is not UTF-8 text. A space file is a TOML file.") from None
     except ValueError as error:

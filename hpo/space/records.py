@@ -256,16 +256,16 @@ def _read_conditions(raw: object) -> Conditions:
     """Read `{ scheduler = "step", layers = [2, 3] }` into labels, in an order no file changes."""
     if not isinstance(raw, Mapping):
         raise ValueError(f'Write it as when = {{ scheduler = "step" }}, not {describe(raw)}.')
-    labels: dict[str, set[Scalar]] = {name: set() for name in raw}
+    labels: dict[str, set[Scalar]] = {}
     found: list[str] = []
     for name, items in raw.items():
-        for item in items if isinstance(items, list | tuple) else [items]:
-            try:  # A list is written as its label, `64-64`.
-                value = parse_value(item) if isinstance(item, str) else item
-                labels[name].add(label_of(read_fields({name: value})[name]))
-            except ValueError as error:
-                found += error.args
-        if items in ([], ()):
+        values = items if isinstance(items, list | tuple) else [items]
+        try:  # A list is written as its label, `64-64`.
+            plain = [parse_value(v) if isinstance(v, str) else v for v in values]
+            labels[name] = {label_of(read_fields({name: value})[name]) for value in plain}
+        except ValueError as error:
+            found += error.args
+        if not values:
             found.append(f"The list of {name} is empty, so the condition never holds.")
     if found:
         raise ValueError(*found)

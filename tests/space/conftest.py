@@ -3,11 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo.errors import SpaceError
 from hpo.space import Space, load_space
 
 SpaceFrom = Callable[[str], Space]
-FaultsOf = Callable[[str], list[str]]
 
 
 @pytest.fixture
@@ -20,17 +18,3 @@ def space_from(tmp_path: Path) -> SpaceFrom:
         return load_space(str(path))
 
     return read
-
-
-@pytest.fixture
-def faults_of(space_from: SpaceFrom) -> FaultsOf:
-    """Return a function that lists the faults of a space file, without the line of the file."""
-
-    def faults(text: str) -> list[str]:
-        with pytest.raises(SpaceError) as caught:
-            space_from(text)
-        summary, *lines = str(caught.value).splitlines()
-        assert summary.endswith("mine.toml is not valid:")
-        return [line.removeprefix("  - ") for line in lines]
-
-    return faults

@@ -2,8 +2,6 @@
 
 import copy
 import json
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,14 @@ from hpo.errors import SpaceError
 from hpo.space import (
     Choices,
     Range,
-    Space,
     from_document,
     load_space,
     space_differences,
     space_names,
     to_document,
 )
+from tests.space.conftest import SpaceFrom
 
-SpaceFrom = Callable[[str], Space]
-FaultsOf = Callable[[str], list[str]]
 SHIPPED = ["chest_xray", "report_a", "report_b", "report_c", "report_d", "report_e"]
 
 DESIGN = """
@@ -50,22 +46,12 @@ DESIGN = """
 """
 
 
-def message(name_or_path: str | Path) -> str:
+def faults(space_from: SpaceFrom, text: str) -> list[str]:
     with pytest.raises(SpaceError) as caught:
-        load_space(str(name_or_path))
-    return str(caught.value)
-
-
-def written(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
-def test_an_empty_file_is_the_default_configuration(space_from: SpaceFrom) -> None:
-    space = space_from("")
-    assert (space.name, space.sweeps, space.search, space.base.hidden) == (
-        "mine", {}, (), (64, 64, 64),
-    )  # fmt: skip
+        space_from(text)
+    summary, *lines = str(caught.value).splitlines()
+    assert summary.endswith("mine.toml is not valid:")
+    return [line.removeprefix("  - ") for line in lines]
 
 
 def test_sweeps_have_labels_that_say_all_that_a_value_sets(space_from: SpaceFrom) -> None:
@@ -77,23 +63,20 @@ def test_sweeps_have_labels_that_say_all_that_a_value_sets(space_from: SpaceFrom
         "loss": ("ce (learning_rate=0.1, batch_size=8)", "bce"),
         "batch_size": (32, 64, 128),
     }
-    assert space.sweeps["hidden"].values[0] == {
-        "hidden": (256,), "batch_norm": False, "dropout": 0.0,
-    }  # fmt: skip
     assert space.sweeps["hidden"].set == {"epochs": 30}
+    empty = space_from("")
+    assert (empty.name, empty.sweeps, empty.search) == ("mine", {}, ())
+    assert empty.base.hidden == (64, 64, 64)
 
 
 def test_a_parameter_comes_after_those_its_conditions_name(space_from: SpaceFrom) -> None:
+    when = {"loss": ("ce", "focal"), "scheduler": ("step",)}
     assert space_from(DESIGN).search == (
         Choices(name="loss", choices=("ce", "focal")),
         Range(name="learning_rate", low=1e-6, high=1.0, log=True),
         Choices(name="scheduler", choices=("none", "step")),
         Choices(name="milestones", choices=((10, 20), (15,))),
-        Choices(
-            name="width",
-            choices=(32, 64),
-            when={"loss": ("ce", "focal"), "scheduler": ("step",)},
-        ),
+        Choices(name="width", choices=(32, 64), when=when),
         Choices(name="batch_norm", choices=(True, False), when={"milestones": ("10-20",)}),
         Range(name="step_size", low=1, high=31, step=10, when={"scheduler": ("step",)}),
     )
@@ -121,7 +104,6 @@ def test_a_parameter_knows_what_it_contains(
         ("[bases]\nepochs = 3", "Unknown key 'bases'. Did you mean base?"),
         ("base = 3", "base: The value must be a table, but is 3."),
         ("[base]\nbatch_siz = 3", "base: Unknown hyperparameter 'batch_siz'. Did you mean batch"),
-        ("[base]\nbatch_size = 1", "base: batch_size must be at least 2, but is 1."),
         ("[base]\ndropout = 2020-01-01", "base: dropout must be a number, but is 2020-01-01."),
         ("[base]\nhidden = [8]\nwidth = 3", "base: Both hidden and width set the hidden layers."),
         ("[base]\ndropout = [0.1, 0.2]", "base: dropout = [0.1, 0.2] has 2 values for 3 hidden"),
@@ -131,17 +113,14 @@ def test_a_parameter_knows_what_it_contains(
         ("[sweep]\nepochs = [3, 'x']", "sweep.epochs, value 2: epochs must be a whole number, b"),
         ("[sweep]\nhidden = [64, 64]", "sweep.hidden: The value 64 occurs twice. Write a list"),
         ("[sweep.hidden]\nvalues = [2]\nsets = {}", "sweep.hidden: Unknown key 'sets'. Did you "),
-        ("[sweep.hidden]\nvalues = [2]\nset = { epohs = 3 }", "sweep.hidden.set: Unknown hyperp"),
         ("[sweep.hidden]\nvalues = [2]\nset = { width = 3 }", "sweep.hidden: Take width out of "),
         ("[sweep]\nhidden = [{ dropout = 0.1 }]", "sweep.hidden: Each of its values must set hi"),
-        ("[sweep]\nhidden = [{ hidden = 4, drop = 1 }]", "sweep.hidden, value 1: Unknown hyperp"),
         ("[sweep]\ndropout = [[0.1, 0.2]]", "sweep.dropout, value 0.1-0.2: dropout = [0.1, 0.2]"),
     ],
 )
-def test_a_fault_of_base_or_sweep(faults_of: FaultsOf, text: str, fault: str) -> None:
-    [found] = faults_of(text)
+def test_a_fault_of_base_or_sweep(space_from: SpaceFrom, text: str, fault: str) -> None:
+    [found] = faults(space_from, text)
     assert found.startswith(fault)
-    assert found.endswith((".", "?"))
 
 
 @pytest.mark.parametrize(
@@ -151,58 +130,45 @@ def test_a_fault_of_base_or_sweep(faults_of: FaultsOf, text: str, fault: str) ->
         ("gamma = 0.1", "search.gamma: It must be a table with low and high, or with choices."),
         ("gamma = { low = 0.1 }", "search.gamma: high is missing."),
         ("gamma = { low = 0.1, high = 1, hihg = 1 }", "search.gamma: Unknown key 'hihg'. Did yo"),
-        ("gamma = { low = 'a', high = 1 }", "search.gamma.low: gamma must be a number, but is "),
         ("gamma = { low = 0.1, high = 2 }", "search.gamma.high: gamma must be at most 1, but is"),
         ("gamma = { low = 0.9, high = 0.1 }", "search.gamma: low must not be above high, but lo"),
         ("gamma = { low = 0.1, high = 1, step = 2 }", "search.gamma: step = 2 cannot be combine"),
-        ("gamma = { low = 0.1, choices = [1] }", "search.gamma: Unknown key 'low'."),
         ("dropout = { low = [0.1], high = 0.5 }", "search.dropout: low and high must be numbers"),
         ("weight_decay = { low = 0, high = 1, log = true }", "search.weight_decay: With log = t"),
-        ("epochs = { low = 1, high = 9, step = 0 }", "search.epochs: step must be at least 1, b"),
         ("epochs = { low = 1, high = 9, step = 3 }", "search.epochs: Steps of 3 do not reach hi"),
         ("loss = { choices = [] }", "search.loss: choices must be a list with at least 1 value"),
         ("loss = { choices = ['bce', 'cee'] }", "search.loss, value 2: loss must be one of 'bce"),
         ("hidden = { choices = [8] }\nlayers = { choices = [1] }", "search: Both hidden and lay"),
-    ],
-)
-def test_a_fault_of_a_range(faults_of: FaultsOf, search: str, fault: str) -> None:
-    [found] = faults_of(f"[search]\n{search}\n")
-    assert found.startswith(fault)
-
-
-@pytest.mark.parametrize(
-    ("when", "fault"),
-    [
-        ("'step'", "search.power.when: Write it as when = { scheduler = "),
-        ("{ schduler = 'step' }", "search.power.when: Unknown hyperparameter 'schduler'. Did you"),
-        ("{ loss = 'ce' }", "search.power.when: loss is not searched. Add it to [search]."),
+        ("power = { low = 1, high = 2, when = 'step' }", "search.power.when: Write it as when ="),
+        ("power = { low = 1, high = 2, when = { schduler = 'step' } }", "search.power.when: Unkn"),
         (
-            "{ scheduler = 'step' }",
-            "search.power.when: scheduler = step is not among the ",
+            "power = { low = 1, high = 2, when = { loss = 'ce' } }",
+            "search.power.when: loss is not",
         ),
-        ("{ scheduler = 'stp' }", "search.power.when: scheduler must be one of 'none', 'cosine'"),
-        ("{ scheduler = [] }", "search.power.when: The list of scheduler is empty, so the condit"),
-        ("{ power = 1 }", "search: The conditions of gamma, power run in a circle."),
+        (
+            "power = { low = 1, high = 2, when = { loss = 'c' } }",
+            "search.power.when: loss must be",
+        ),
+        (
+            "power = { low = 1, high = 2, when = { loss = [] } }",
+            "search.power.when: The list of lo",
+        ),
+        (
+            "loss = { choices = ['ce'] }\npower = { low = 1, high = 2, when = { loss = 'bce' } }",
+            "search.power.when: loss = bce is not among the searched values.",
+        ),
+        ("power = { low = 1, high = 2, when = { power = 1 } }", "search: The conditions of power"),
     ],
 )
-def test_a_fault_of_a_condition(faults_of: FaultsOf, when: str, fault: str) -> None:
-    [found] = faults_of(f"""
-        [search]
-        scheduler = {{ choices = ["none", "polynomial"] }}
-        layers = {{ low = 1, high = 3 }}
-        power = {{ low = 1, high = 2, when = {when} }}
-        gamma = {{ low = 0.1, high = 1, when = {{ power = 1 }} }}
-    """)
+def test_a_fault_of_a_search(space_from: SpaceFrom, search: str, fault: str) -> None:
+    [found] = faults(space_from, f"[search]\n{search}\n")
     assert found.startswith(fault)
 
 
-def test_layers_without_one_width_are_a_fault(faults_of: FaultsOf) -> None:
-    [found] = faults_of("[base]\nhidden = [8, 9]\n[search]\nlayers = { low = 1, high = 2 }")
-    assert found.startswith("search.layers: It needs one width, but base.hidden = [8, 9].")
-
-
-def test_all_faults_come_in_one_message(faults_of: FaultsOf) -> None:
-    found = faults_of("""
+def test_all_faults_come_in_one_message(space_from: SpaceFrom) -> None:
+    found = faults(
+        space_from,
+        """
         [base]
         epochs = 0
         loss = "bcee"
@@ -210,41 +176,29 @@ def test_all_faults_come_in_one_message(faults_of: FaultsOf) -> None:
         batch_size = []
         [search]
         learning_rate = { low = 0, high = 1, log = true }
-        gamma = { low = 0.9, high = 0.1 }
         width = { low = 0, high = 3, when = { colour = "red" } }
-    """)
+        """,
+    )
     places = ["base: epochs", "base: loss", "sweep.batch_size", "search.width.low"]
-    places += ["search.learning_rate.low", "search.gamma", "search.width.when"]
+    places += ["search.width.when", "search.learning_rate.low"]
     assert len(found) == len(places)
     for place in places:
         assert [fault for fault in found if fault.startswith(place)], place
+    one_width = "[base]\nhidden = [8, 9]\n[search]\nlayers = { low = 1, high = 2 }"
+    assert "It needs one width, but base.hidden = [8, 9]." in faults(space_from, one_width)[0]
 
 
-def test_a_file_of_rubbish_gives_a_message_that_can_be_read(tmp_path: Path) -> None:
-    text = "[base]\n" + "\n".join(f"k{number} = {number}" for number in range(3000))
-    found = message(written(tmp_path / "rubbish.toml", text.encode()))
-    assert found.endswith("2900 more faults.")
-    assert len(found.splitlines()) == 102
-    long = message(written(tmp_path / "long.toml", f"[base]\nloss = '{'x' * 1500}'".encode()))
-    assert len(long) < 450
-
-
-def test_spaces_are_loaded_by_name_and_by_path(tmp_path: Path) -> None:
-    assert space_names() == SHIPPED
-    assert load_space("report_b").name == "report_b"
-    # The marks and line ends of another system.
-    path = written(tmp_path / "mine.toml", b"\xef\xbb\xbf[base]\r\nepochs = 7\r\n")
-    assert (load_space(str(path)).name, load_space(str(path)).base.epochs) == ("mine", 7)
-
-
-def test_an_installed_package_has_the_spaces_inside(
+def test_spaces_are_loaded_by_name_and_by_path_also_where_they_are_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "search_spaces").mkdir()
-    written(tmp_path / "search_spaces" / "only.toml", b"[base]\nepochs = 3\n")
+    assert space_names() == SHIPPED
+    path = tmp_path / "search_spaces" / "only.toml"
+    path.parent.mkdir()
+    path.write_bytes(b"\xef\xbb\xbf[base]\r\nepochs = 7\r\n")  # As another system writes it.
+    assert (load_space(str(path)).name, load_space(str(path)).base.epochs) == ("only", 7)
     monkeypatch.setattr(hpo.space.files, "_PACKAGE", tmp_path)
     assert space_names() == ["only"]
-    assert load_space("only").base.epochs == 3
+    assert load_space("only").base.epochs == 7
 
 
 @pytest.mark.parametrize(
@@ -252,15 +206,16 @@ def test_an_installed_package_has_the_spaces_inside(
     [
         ("chest-xray", "Did you mean chest_xray?"),
         ("elsewhere/nothing.toml", ", ".join(SHIPPED)),
-        ("", "is a folder"),
+        ("", "is not a file"),
         ("\0", "There is no space"),
         ("x" * 5000, "There is no space"),
-        ("/dev/zero", "is not a regular file"),
+        ("/dev/zero", "is not a file"),
     ],
 )
 def test_a_name_that_is_no_space_is_explained(name: str, words: str) -> None:
-    assert words in message(name)
-    assert len(message(name)) < 500
+    with pytest.raises(SpaceError, match=words) as caught:
+        load_space(name)
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize(
@@ -270,29 +225,14 @@ def test_a_name_that_is_no_space_is_explained(name: str, words: str) -> None:
         (b"# line\n" * 20_000, "is larger than 100 kB"),
         # tomllib takes minutes for it.
         (b"[base]\n" + b"a." * 40_000 + b"b = 1\n", "line 2 is longer than 2000 characters"),
-        (b"x = " + b"[" * 1900, "bad.toml"),
         (b"x = " + b"[" * 900 + b"]" * 900, "bad.toml"),
-        (b"[base]\nepochs = = 3\n", "is not valid TOML: Invalid value (at line 2, column 10)."),
-        (b"[base]\nepochs = 3\nepochs = 4\n", "(at line 3, column 11)"),
+        (b"[base]\nepochs = = 3\n", r"is not valid TOML: Invalid value \(at line 2, column 10\)."),
     ],
 )
 def test_what_is_no_space_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
-    assert words in message(written(tmp_path / "bad.toml", content))
-
-
-def test_a_zip_file_and_one_that_may_not_be_read_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "space.toml"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("a", "b")
-    assert "space.toml is not" in message(path)
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    assert message(path) == f"{path} cannot be read: Permission denied."
+    (tmp_path / "bad.toml").write_bytes(content)
+    with pytest.raises(SpaceError, match=words):
+        load_space(str(tmp_path / "bad.toml"))
 
 
 VALUES: dict[str, list[Any]] = {
@@ -301,8 +241,6 @@ VALUES: dict[str, list[Any]] = {
     "batch_norm": [True, False],
     "epochs": [1, 30, 4.0],
     "learning_rate": [1, 0.1, 1e-6],
-    "momentum": [0.0, 0.5],
-    "image_size": [16, 64],
 }
 
 
@@ -314,15 +252,14 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     sweep: dict[str, Any] = {}
     for name in draw(some):
         other = draw(st.sampled_from(sorted(VALUES.keys() - {name})))
-        further = {other: VALUES[other][0]}
-        values: list[Any] = draw(st.permutations(VALUES[name]))
+        further, values = {other: VALUES[other][0]}, draw(st.permutations(VALUES[name]))
         values[0] = draw(st.sampled_from([values[0], {name: values[0], **further}]))
         sweep[name] = draw(st.sampled_from([values, {"values": values, "set": further}]))
     search: dict[str, Any] = {}
     for name in draw(st.permutations(sorted(VALUES)))[:3]:
-        ends = sorted(v for v in VALUES[name] if type(v) in (int, float) and v)
         entry: dict[str, Any] = {"choices": draw(st.permutations(VALUES[name]))}
-        if name != "hidden" and ends and draw(st.booleans()):
+        if name in {"epochs", "learning_rate"} and draw(st.booleans()):
+            ends = sorted(VALUES[name])
             entry = {"low": ends[0], "high": ends[-1], "log": draw(st.booleans())}
         if search and draw(st.booleans()):
             other = draw(st.sampled_from(sorted(search)))
@@ -338,24 +275,19 @@ def reversed_keys(value: Any) -> Any:
     return [reversed_keys(item) for item in value] if isinstance(value, list) else value
 
 
-@given(documents())
-def test_a_space_comes_back_from_its_document_in_any_order(document: dict[str, Any]) -> None:
+@given(documents(), documents(), st.sampled_from(["base", "sweep", "search"]))
+def test_a_space_comes_back_from_its_document_and_differs_where_that_does(
+    document: dict[str, Any], other: dict[str, Any], table: str
+) -> None:
     space = from_document(document)
     written = json.loads(json.dumps(to_document(space)))
     assert from_document(written) == space
-    assert to_document(from_document(written)) == written
-    other = from_document(reversed_keys(document))
-    assert other == space
-    assert json.dumps(to_document(other)) == json.dumps(to_document(space))
-
-
-@given(documents(), documents(), st.sampled_from(["base", "sweep", "search"]))
-def test_spaces_differ_where_their_documents_do(
-    first: dict[str, Any], other: dict[str, Any], table: str
-) -> None:
-    a, b = from_document(first), from_document(first | {table: other[table]})
-    differences = space_differences(to_document(a), to_document(b))
-    assert (differences == []) == (a == b)
+    turned = from_document(reversed_keys(document))
+    assert turned == space
+    assert json.dumps(to_document(turned)) == json.dumps(to_document(space))
+    changed = from_document(document | {table: other[table]})
+    differences = space_differences(to_document(space), to_document(changed))
+    assert (differences == []) == (space == changed)
     assert all(line.startswith(f"{table}.") for line in differences)
 
 
@@ -365,14 +297,12 @@ def test_differences_are_spelled_out() -> None:
     asked["base"]["epochs"] = 10
     asked["sweep"]["batch_size"]["values"] = [16, 32]
     del asked["sweep"]["loss"]
-    asked["search"]["step_size"]["high"] = 20
     asked["search"]["power"] = {"low": 1.0}
     asked["name"] = "a copy"
     assert space_differences(recorded, asked) == [
         "base.epochs was 30, now 10",
         'sweep.loss.values was ["bce", "ce"], now absent',
         "sweep.batch_size.values was [32, 64, 128], now [16, 32]",
-        "search.step_size.high was 30, now 20",
         "search.power.low was absent, now 1",
     ]
 
@@ -380,9 +310,7 @@ def test_differences_are_spelled_out() -> None:
 def test_a_document_of_another_version_is_refused_by_name() -> None:
     document = to_document(load_space("report_a"))
     document["base"]["momentun"] = 0.5
-    with pytest.raises(SpaceError, match="The recorded space report_a is not valid") as caught:
+    with pytest.raises(SpaceError, match=r"report_a is not valid(.|\n)*Did you mean momentum\?"):
         from_document(document)
-    assert "Unknown hyperparameter 'momentun'. Did you mean momentum?" in str(caught.value)
-    for rubbish in ("text", None, [1], 3):
-        with pytest.raises(SpaceError, match="The recorded space must be a table, but is"):
-            from_document(rubbish)
+    with pytest.raises(SpaceError, match="The recorded space must be a table, but is"):
+        from_document("text")

@@ -1,21 +1,28 @@
-"""The cells of a grid: the product of prescribed sweeps."""
+"""Configurations of a space: the cells of a grid, and what searched parameters describe."""
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from hpo.config import Value, describe
+from hpo.config import Scalar, TrainingConfig, Value, describe
 from hpo.errors import ConfigError, UsageError, fault_list
 from hpo.space.records import (
     NAMES,
     Cell,
+    Choices,
+    Parameter,
+    Range,
     Space,
     Sweep,
     apply,
+    current_label,
+    fit_dropout,
+    is_active,
     overlapping,
     params_text,
+    read_fields,
     unknown_name,
     value_text,
 )
@@ -44,7 +51,13 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
             by `--set` or `--epochs`, a combination that makes no sense; all faults at once.
     """
     if not names:
-        raise UsageError(f"Name what to vary with --param NAME. {_overview(space)}")
+        ask = "Name what to vary with --param NAME."
+        if not space.sweeps:
+            raise UsageError(
+                f"{ask} The space {space.name} prescribes no values. Add --values NAME=V,V,V."
+            )
+        lines = [f"{n}: {', '.join(map(value_text, s.labels))}" for n, s in space.sweeps.items()]
+        raise UsageError(fault_list(f"{ask} The space {space.name} prescribes values for:", lines))
     if found := _name_faults(space, names) or _clashes(space, [space.sweeps[n] for n in names]):
         raise UsageError(fault_list("This grid cannot be trained:", found))
     trainings: dict[str, list[Cell]] = {}
@@ -68,11 +81,68 @@ def n_combinations(space: Space, names: Sequence[str]) -> int:
     return math.prod(len(space.sweeps[name].values) for name in names)
 
 
-def _overview(space: Space) -> str:
-    if not space.sweeps:
-        return f"The space {space.name} prescribes no values. Add --values NAME=V,V,V."
-    lines = [f"{n}: {', '.join(map(value_text, s.labels))}" for n, s in space.sweeps.items()]
-    return fault_list(f"The space {space.name} prescribes values for:", lines)
+def resolve(space: Space, params: Mapping[str, Scalar]) -> TrainingConfig:
+    """Return the configuration that searched parameters describe; the rest is the base.
+
+    A dropout per layer, in the base or among the choices, is fitted to the number of layers
+    (`fit_dropout`).
+
+    Raises:
+        UsageError: a parameter is not searched, or cannot take its value.
+    """
+    searched = {parameter.name: parameter for parameter in space.search}
+    changes: dict[str, Value] = {}
+    for name, label in params.items():
+        if name not in searched:
+            raise UsageError(f"{name} is not searched in the space {space.name}.")
+        parameter = searched[name]
+        if parameter.find(label) is None:
+            raise UsageError(f"{name} = {value_text(label)} is not among the searched values.")
+        if isinstance(parameter, Choices):
+            changes[name] = parameter.choices[parameter.labels.index(label)]
+        else:
+            changes |= read_fields({name: label})
+    if "dropout" in changes:
+        n_layers = len(apply(space.base, changes | {"dropout": 0.0}).hidden)
+        changes["dropout"] = fit_dropout(changes["dropout"], n_layers)
+    return apply(space.base, changes)
+
+
+def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
+    """Return the configuration with these parameters and the others as in the base.
+
+    A number of the base that its range does not hold is moved to the nearest that it holds, of two
+    that are equally near to the lower. None if the ranges cannot express the configuration. What
+    has no effect beside the others is left out.
+    """
+    if not asked.keys() <= {parameter.name for parameter in space.search}:
+        return None
+    params: dict[str, Scalar] = {}
+    for parameter in space.search:
+        if not is_active(parameter, params):
+            continue
+        name = parameter.name
+        label = parameter.find(asked[name]) if name in asked else _nearest(parameter, space.base)
+        if label is None:
+            return None
+        params[name] = label
+    try:
+        return Cell(params, resolve(space, params))
+    except ConfigError:
+        return None
+
+
+def search_cells(space: Space, *, most: int) -> list[Cell] | None:
+    """Return every configuration of the ranges once, None if there are more than `most`."""
+    found: dict[str, Cell] = {}
+    for params in _all_params(space.search, {}):
+        if params is None:
+            return None
+        config = resolve(space, params)
+        found.setdefault(config.identity(), Cell(params, config))
+        if len(found) > most:
+            return None
+    return list(found.values())
 
 
 def _name_faults(space: Space, names: Sequence[str]) -> list[str]:
@@ -122,22 +192,19 @@ def _clashes(space: Space, sweeps: Sequence[Sweep]) -> list[str]:
     return found
 
 
-def _combinations(space: Space, sweeps: Sequence[Sweep]) -> list[Cell]:
-    common: dict[str, Value] = {}
-    for sweep in sweeps:
-        common |= sweep.set
-    grid = []
+def _combinations(space: Space, sweeps: Sequence[Sweep]) -> Iterator[Cell]:
+    base = apply(
+        space.base, {name: value for sweep in sweeps for name, value in sweep.set.items()}
+    )
     options = [zip(sweep.labels, sweep.values, strict=True) for sweep in sweeps]
     for ordinal, chosen in enumerate(itertools.product(*options)):
         params = {sweep.name: label for sweep, (label, _) in zip(sweeps, chosen, strict=True)}
         changes = {name: item for _, value in chosen for name, item in value.items()}
         try:
-            config = apply(apply(space.base, common), changes)
+            yield Cell(params, apply(base, changes), ordinal)
         except ConfigError as error:
             place = f"{params_text(params)} cannot be trained:"
             raise UsageError(fault_list(place, error.faults)) from None
-        grid.append(Cell(params, config, ordinal))
-    return grid
 
 
 def _merged(alike: Sequence[Cell], sizes: Mapping[str, int]) -> Cell:
@@ -152,3 +219,40 @@ def _merged(alike: Sequence[Cell], sizes: Mapping[str, int]) -> Cell:
         if size > 1 and n_alike == math.prod(n for other, n in sizes.items() if other not in rest):
             kept = rest
     return replace(first, params=kept)
+
+
+def _all_params(
+    parameters: Sequence[Parameter], chosen: Mapping[str, Scalar]
+) -> Iterator[dict[str, Scalar] | None]:
+    """Yield every combination; None for a range with too many values to count."""
+    if not parameters:
+        yield dict(chosen)
+        return
+    first, *rest = parameters
+    if not is_active(first, chosen):
+        yield from _all_params(rest, chosen)
+    elif first.labels is None:
+        yield None
+    else:
+        for label in first.labels:
+            yield from _all_params(rest, {**chosen, first.name: label})
+
+
+def _nearest(parameter: Parameter, base: TrainingConfig) -> Scalar | None:
+    """Return the label that the base has, else the nearest number, None where there is none.
+
+    A dropout per layer that is the same in every layer also counts as that one number.
+    """
+    own = [current_label(base, parameter.name)]
+    if parameter.name == "dropout" and len(set(base.dropout_per_layer)) == 1:
+        own.append(base.dropout_per_layer[0])
+    for label in own:
+        if (found := parameter.find(label)) is not None:
+            return found
+    labels, value = parameter.labels, own[0]
+    if labels is None and isinstance(parameter, Range):
+        labels = [parameter.low, parameter.high]  # A value outside is beyond one of the ends.
+    if isinstance(value, bool | str | None):
+        return None
+    numbers = [n for n in labels or () if not isinstance(n, bool | str)]
+    return min(numbers, key=lambda n: abs(float(n) - float(value)), default=None)
