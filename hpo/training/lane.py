@@ -194,25 +194,31 @@ def measure_epoch(lane: Lane, trained: Tensor) -> EpochMetrics:
 def read_result(lane: Lane) -> TrainingResult:
     """Return what a training leaves behind: that of its kept weights."""
     start, data, progress = time.perf_counter(), lane.data, lane.progress
-    kept = lane.kept or lane.scored_and_other
-    _note_stress(lane, kept[0], progress.last_kept)
-    train = read_losses(lane, kept[0], data.train)
-    validation = [read_losses(lane, read, data.validation) for read in kept]
-    test = [probabilities(lane.config, read_logits(lane, read, data.test)) for read in kept]
+    scored, other = lane.kept or lane.scored_and_other
+    _note_stress(lane, scored, progress.last_kept)
+    train, own = read_losses(lane, scored, data.train), _read_kept(lane, scored)
     return TrainingResult(
         epochs=tuple(progress.epochs),
         kept_epoch=progress.last_kept,
         train=metrics_of(train, data, data.fold.train),
-        validation_probabilities=_array(validation[0][1:]),
-        test_probabilities=_array(test[0]),
-        weights=_export_weights(lane, kept[0]),
-        other=OtherWeights(
-            validation=metrics_of(validation[1], data, data.fold.validation),
-            validation_probabilities=_array(validation[1][1:]),
-            test_probabilities=_array(test[1]),
-        ),
+        validation_probabilities=own.validation_probabilities,
+        test_probabilities=own.test_probabilities,
+        weights=_export_weights(lane, scored),
+        other=_read_kept(lane, other),
         seconds=progress.seconds + time.perf_counter() - start,
         stress=progress.stress,
+    )
+
+
+def _read_kept(lane: Lane, read: Parameters) -> OtherWeights:
+    """Return what these weights give on the validation and the test images."""
+    data = lane.data
+    validation = read_losses(lane, read, data.validation)
+    test = probabilities(lane.config, read_logits(lane, read, data.test))
+    return OtherWeights(
+        validation=metrics_of(validation, data, data.fold.validation),
+        validation_probabilities=_array(validation[1:]),
+        test_probabilities=_array(test),
     )
 
 

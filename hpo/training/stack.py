@@ -20,7 +20,7 @@ from hpo.training import stress
 from hpo.training.cohort import kind_of, open_cohort, train_epoch, train_steps
 from hpo.training.device import EVALUATION_PIXELS, Device, computing, use_huge_pages
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
-from hpo.training.images import Images, LaneData
+from hpo.training.images import Images
 from hpo.training.lane import Lane, measure_epoch, open_lane, read_losses, read_result
 from hpo.training.layers import Scratch
 from hpo.training.machine import lane_bytes
@@ -58,7 +58,6 @@ class StackedStack:
     def __init__(self, data: TrainingData, device: Device, *, joins: bool = False) -> None:
         self._device = device
         self._scratch = Scratch(device.torch)
-        self._is_warm = False
         self._joins = joins
         self._images = Images(data, device)
         self._live: dict[int, _Member] = {}
@@ -79,7 +78,8 @@ class StackedStack:
                 # Images are shared by all trainings: loading them counts for none.
                 data = self._images.place(config, fold)
                 start = time.perf_counter()
-                lane = self._open(config, data, seed)
+                device, scratch = self._device, self._scratch
+                lane = open_lane(config, data, seed=seed, device=device, scratch=scratch)
             lane.progress.seconds += time.perf_counter() - start
         elif config.epochs > lane.config.epochs:
             lane.progress.prolong(config)
@@ -110,9 +110,6 @@ class StackedStack:
         self._images.clear()
         self._scratch.clear()
 
-    def _open(self, config: TrainingConfig, data: LaneData, seed: int) -> Lane:
-        return open_lane(config, data, seed=seed, device=self._device, scratch=self._scratch)
-
     def _train(self, lanes: Iterable[Lane]) -> None:
         """Train lanes for their next epoch, read their validation images, and note both."""
         cohorts: dict[tuple[object, ...], list[Lane]] = {}
@@ -121,22 +118,11 @@ class StackedStack:
         measured: list[tuple[Lane, EpochMetrics]] = []
         for cohort in cohorts.values():
             with computing(cohort[0].config, self._device):
-                if not self._is_warm:
-                    self._warm_up(cohort[0])
                 measured += zip(cohort, run_epoch(cohort), strict=True)
         for lane, metrics in measured:
             if note_epoch(lane.progress, metrics):
                 with computing(lane.config, self._device):
                     lane.keep()
-
-    def _warm_up(self, lane: Lane) -> None:
-        """Train a small network for a step: the first in a process takes half a second longer.
-
-        That would count as the time of whichever training comes first.
-        """
-        self._is_warm = True
-        small = lane.config.replace(hidden=(8,) * len(lane.config.hidden))
-        next(train_steps(open_cohort([self._open(small, lane.data, 0)])))
 
     def _collect(self) -> list[LaneEpoch]:
         """Return the new epochs of all lanes; read the results of those that have finished."""

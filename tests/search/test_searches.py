@@ -132,17 +132,6 @@ def test_a_further_repeat_that_fails_is_not_tried_forever(bench: Bench) -> None:
     assert bench.train(study, goal) == []
 
 
-def test_a_configuration_that_was_cut_off_and_then_fails_is_replaced(bench: Bench) -> None:
-    study = bench.study(search())
-    bench.stack = ClockedStack(stop_at=1)
-    with pytest.raises(KeyboardInterrupt):
-        bench.train(study, Goal(1, 2))
-    bench.stack = ClockedStack(diverging_seed=0)
-    with pytest.raises(StudyError, match="last 20 trainings failed"):
-        bench.train(study, Goal(1, 2))
-    assert [t.user_attrs["ordinal"] for t in study.trials] == list(range(20))
-
-
 def test_trainings_that_are_behind_are_pruned_from_the_run_store_too(tmp_path: Path) -> None:
     long = replace(SPACE, base=SPACE.base.replace(epochs=9))
     fresh, primed = Bench(tmp_path / "fresh"), Bench(tmp_path / "primed")
@@ -155,6 +144,10 @@ def test_trainings_that_are_behind_are_pruned_from_the_run_store_too(tmp_path: P
     assert all(len(t.intermediate_values) >= 3 for t in one.trials)
     for a, b in zip(one.trials, two.trials, strict=True):
         assert (a.state, a.intermediate_values) == (b.state, b.intermediate_values)
+
+
+def test_after_the_deadline_no_training_begins(bench: Bench) -> None:
+    assert bench.train(bench.study(search()), Goal(1, 5), deadline=0.0) == []
 
 
 def test_the_names_that_are_offered_are_those_there_are() -> None:
@@ -208,16 +201,6 @@ def test_a_space_with_fewer_configurations_than_the_goal_is_gone_through_once(
     assert len({d.job.config.identity() for d in done}) == len(done) == 6
     assert [d.outcome for d in done].count("failed") == n_failed  # They are not replaced.
     assert bench.train(study, goal) == []
-
-
-def test_a_larger_goal_completes_a_small_space_of_which_one_was_tried_twice(
-    bench: Bench,
-) -> None:
-    study = bench.study(over(Choices(name="batch_size", choices=(8, 16, 64))))
-    bench.train(study, Goal(1, 2))
-    assert [t.params["batch_size"] for t in study.trials] == [16, 16]
-    bench.train(study, Goal(1, 3))
-    assert {t.params["batch_size"] for t in study.trials} == {8, 16, 64}
 
 
 def test_course_networks_get_the_repeats_of_the_finalists_and_are_no_configurations(

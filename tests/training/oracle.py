@@ -7,7 +7,7 @@ augmentation) and what is done with the numbers after an epoch is the engine's o
 import copy
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -21,16 +21,14 @@ from hpo.training.device import Device, one_thread
 from hpo.training.engine import (
     EpochMetrics,
     OtherWeights,
-    Probabilities,
     TrainingResult,
     TrainMetrics,
-    ValidationMetrics,
 )
 from hpo.training.images import Images, LaneData
 from hpo.training.lane import metrics_of
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.model import NORMALIZE, plain_model
-from hpo.training.progress import STRESS_EVERY, Progress, mean_metrics, note_epoch
+from hpo.training.progress import Progress, note_epoch
 from hpo.training.randomness import (
     DROPOUT,
     ORDER,
@@ -100,50 +98,50 @@ def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -
         for group in optimizer.param_groups:
             group["lr"] = progress.rate
         loss, n_right, n = torch.stack(list(_train_steps(lane, progress.epoch))).sum(0).tolist()
-        is_stressed = data.is_stressed and (progress.epoch + 1) % STRESS_EVERY == 0
         metrics = EpochMetrics(
             learning_rate=progress.rate,
             train=TrainMetrics(loss=loss / n, accuracy=n_right / n),
-            validation=_measure(lane, scored, images),
-            stress=mean_metrics(_measure_stress(lane, scored).values()) if is_stressed else None,
+            validation=_read(lane, scored).validation,
         )
         if note_epoch(progress, metrics) or not progress.kept_epoch:
             kept = copy.deepcopy((scored, other))
     scored, other = kept
     train = _read_losses(lane, scored, images.train)
-    validation, test = _read_kept(lane, scored)
-    other_validation, other_test = _read_kept(lane, other)
+    kept_scored = _read(lane, scored)
     return TrainingResult(
         epochs=tuple(progress.epochs),
         kept_epoch=progress.last_kept,
         train=metrics_of(train, images, images.fold.train),
-        validation_probabilities=validation,
-        test_probabilities=test,
+        validation_probabilities=kept_scored.validation_probabilities,
+        test_probabilities=kept_scored.test_probabilities,
         weights={name: value.numpy() for name, value in scored.state_dict().items()},
-        other=OtherWeights(
-            validation=_measure(lane, other, images),
-            validation_probabilities=other_validation,
-            test_probabilities=other_test,
-        ),
+        other=_read(lane, other),
         seconds=0.0,
-        stress=_measure_stress(lane, scored),
     )
 
 
-def _read_kept(lane: _Lane, model: nn.Sequential) -> tuple[Probabilities, Probabilities]:
-    validation = _read_losses(lane, model, lane.images.validation)[1:]
-    test = probabilities(lane.config, _read_logits(lane, model, lane.images.test))
-    return validation.float().numpy(), test.float().numpy()
+def _read(lane: _Lane, model: nn.Sequential) -> OtherWeights:
+    """Return what one of the two kept models gives."""
+    images = lane.images
+    validation = _read_losses(lane, model, images.validation)
+    test = probabilities(lane.config, _read_logits(lane, model, images.test))
+    return OtherWeights(
+        validation=metrics_of(validation, images, images.fold.validation),
+        validation_probabilities=validation[1:].float().numpy(),
+        test_probabilities=test.float().numpy(),
+    )
 
 
-def _measure(lane: _Lane, model: nn.Sequential, images: LaneData) -> ValidationMetrics:
-    readings = _read_losses(replace(lane, images=images), model, images.validation)
-    return metrics_of(readings, images, images.fold.validation)
+@torch.no_grad()
+def _read_logits(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor:
+    return model.eval()(_inputs(lane.images.pixels[positions], lane.config))
 
 
-def _measure_stress(lane: _Lane, model: nn.Sequential) -> dict[str, ValidationMetrics]:
-    changed = lane.images.under_changes()
-    return {name: _measure(lane, model, images) for name, images in changed.items()}
+def _read_losses(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor:
+    """Return the loss over some images, then the probability of each, `(1 + n,)`."""
+    logits = _read_logits(lane, model, positions)
+    loss = mean_loss(lane.config, logits, lane.images.labels[positions])
+    return torch.cat([loss[None], probabilities(lane.config, logits)])
 
 
 def open_model(config: TrainingConfig, seeds: Tensor) -> nn.Sequential:
@@ -208,18 +206,6 @@ def _average(lane: _Lane, *, is_last: bool) -> None:
             else:
                 mean.copy_(values[name])
         lane.n_averaged = lane.n_steps
-
-
-@torch.no_grad()
-def _read_logits(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor:
-    return model.eval()(_inputs(lane.images.pixels[positions], lane.config))
-
-
-def _read_losses(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor:
-    """Return the loss over some images, then the probability of each, `(1 + n,)`."""
-    logits = _read_logits(lane, model, positions)
-    loss = mean_loss(lane.config, logits, lane.images.labels[positions])
-    return torch.cat([loss[None], probabilities(lane.config, logits)])
 
 
 def _inputs(pixels: Tensor, config: TrainingConfig) -> Tensor:

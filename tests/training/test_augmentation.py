@@ -1,10 +1,9 @@
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from hpo.config import TrainingConfig
-from hpo.training.augmentation import augment, change_pose, find_places
+from hpo.training.augmentation import augment, change_pose
 from hpo.training.device import Device
 from hpo.training.randomness import seeds_of
 
@@ -28,11 +27,8 @@ def augmented(images: Tensor = IMAGES, epoch: int = 0, seed: int = 1, **fields: 
     return augment(images, config, seeds=seeds, epoch=epoch, positions=positions)
 
 
-def test_nothing_switched_on_gives_the_images_themselves() -> None:
-    assert augmented() is IMAGES
-
-
 def test_epoch_and_seed_each_give_other_images_and_the_batch_does_not_matter() -> None:
+    assert augmented() is IMAGES
     first = augmented(**ALL)
     assert not torch.equal(first, augmented(epoch=1, **ALL))
     assert not torch.equal(first, augmented(seed=2, **ALL))
@@ -86,14 +82,6 @@ def dot(row: int, column: int) -> Tensor:
 )
 def test_a_pose_moves_pixels(before: Tensor, moved: Tensor, after: Tensor) -> None:
     torch.testing.assert_close(change_pose(before, moved), after, atol=1e-2, rtol=0)
-
-
-def test_places_are_those_of_affine_grid() -> None:
-    generator = torch.Generator().manual_seed(0)
-    matrices = torch.rand(3, 2, 3, generator=generator) * 2 - 1
-    expected = F.affine_grid(matrices, [3, 1, 7, 10], align_corners=False)
-    found = find_places(matrices[:, 0], matrices[:, 1], torch.empty(3, 7, 10))
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
 def test_exposure_is_cut_off_at_black_and_white() -> None:

@@ -3,7 +3,7 @@ import torch
 
 from hpo.config import TrainingConfig
 from hpo.errors import DeviceError, OutOfMemoryError, UsageError
-from hpo.training.device import Device, choose, computing, one_thread
+from hpo.training.device import Device, choose, computing
 
 CONFIG = TrainingConfig(image_size=16, hidden=(7, 5), dropout=0.0, batch_norm=False, outputs=2)
 
@@ -65,17 +65,6 @@ def test_what_does_not_exist_is_refused(
 ) -> None:
     with pytest.raises(error, match=says):
         choose(name, precision)
-
-
-def test_one_thread_is_given_back() -> None:
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with one_thread():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def test_a_failed_allocation_is_explained(cpu: Device) -> None:

@@ -17,10 +17,6 @@ TWO = torch.tensor(
 )
 BOTH = torch.cat([torch.zeros_like(ONE), ONE], 1)
 
-every_loss_and_output = pytest.mark.parametrize(
-    ("loss", "outputs"), list(product(LOSSES, [1, 2])), ids=str
-)
-
 
 def loss_of(logits: Tensor, labels: Tensor = LABELS, **fields: float | str) -> Tensor:
     config = TrainingConfig.from_mapping({"outputs": logits.shape[1], **fields})
@@ -59,30 +55,7 @@ def test_focal_loss_follows_its_formula(gamma: float) -> None:
     assert float(loss_of(difference, loss="focal", focal_gamma=gamma)) == pytest.approx(expected)
 
 
-@every_loss_and_output
-@pytest.mark.parametrize("spread", [0.5, 30.0])
-def test_what_is_trained_is_what_is_reported_and_its_gradient(
-    loss: str, outputs: int, spread: float
-) -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = spread * torch.randn(3, 10, outputs, generator=generator, dtype=torch.float64)
-    labels = torch.arange(30).view(3, 10) % 3 == 0
-    smoothing, gamma = torch.tensor([[0.0, 0.1, 0.3], [0.0, 1.0, 2.5]]).double()[:, :, None]
-    (found, is_right), gradient = train_losses(loss, logits, labels.double(), smoothing, gamma)
-    for lane in range(3):
-        fields = {"label_smoothing": float(smoothing[lane]), "focal_gamma": float(gamma[lane])}
-        leaf = logits[lane].clone().requires_grad_()
-        expected = loss_of(leaf, labels[lane], loss=loss, **fields)
-        expected.backward()
-        torch.testing.assert_close(found[lane].mean(), expected.detach(), rtol=1e-12, atol=1e-14)
-        torch.testing.assert_close(gradient[lane], leaf.grad, rtol=1e-9, atol=1e-12)
-    p = probabilities(TrainingConfig.from_mapping({"loss": loss, "outputs": outputs}), logits)
-    is_higher = logits[..., -1] > (logits[..., 0] if outputs == 2 else 0)
-    assert torch.equal(p > 0.5, is_higher)
-    assert torch.equal(is_right, (is_higher == labels).double())
-
-
-@every_loss_and_output
+@pytest.mark.parametrize(("loss", "outputs"), list(product(LOSSES, [1, 2])), ids=str)
 def test_large_logits_give_finite_losses_and_gradients(loss: str, outputs: int) -> None:
     logits = torch.tensor([[1e4], [-1e4], [1e4], [-1e4], [0.0]]).repeat(1, outputs)
     logits = logits * torch.tensor([1.0, -1.0])[:outputs]

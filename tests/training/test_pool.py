@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import Pixels, TrainingData
+from hpo.data.dataset import TrainingData
 from hpo.errors import DeviceError, OutOfMemoryError, OutputError, TrainingError
 from hpo.training import pool as pools
 from hpo.training.device import Device
@@ -40,35 +40,26 @@ def two(data: TrainingData, cpu: Device) -> Iterator[Pool]:
         yield pool
 
 
-@pytest.fixture
-def one(data: TrainingData, cpu: Device) -> Iterator[Pool]:
-    """One process, to be ended."""
-    with closing(Pool(data, cpu, n_processes=1, joins=True)) as pool:
-        yield pool
-
-
 def finish(pool: Pool) -> list[LaneEpoch]:
     """Train to the end; return every epoch in the order in which it came."""
-    done = []
-    while pool.lanes:
-        done += pool.step()
-    return done
+    returned = []
+    while live := pool.lanes:
+        done = pool.step()
+        assert done == sorted(done)
+        assert {epoch.lane for epoch in done} <= set(live)
+        returned += done
+    return returned
 
 
 def test_lanes_compute_what_they_compute_in_one_process_and_return_it_in_order(
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
+    with pytest.raises(TrainingError, match=r"batch_size 81"):
+        add(two, Job(BASE.replace(batch_size=81)))
     added = [add(two, job) for job in JOBS]
     assert two.lanes == tuple(added)
     assert all(process.lanes for process in two._processes)
-    returned: list[LaneEpoch] = []
-    while live := two.lanes:
-        done = two.step()
-        assert done == sorted(done)
-        assert {epoch.lane for epoch in done} <= set(live)
-        returned += done
-    with pytest.raises(TrainingError, match=r"batch_size 81"):
-        add(two, Job(BASE.replace(batch_size=81)))
+    returned = finish(two)
     for lane, job in zip(added, JOBS, strict=True):
         result = two.result(lane)
         own = [(done.epoch, done.metrics) for done in returned if done.lane == lane]
@@ -80,21 +71,20 @@ def test_lanes_compute_what_they_compute_in_one_process_and_return_it_in_order(
 def test_a_process_waits_for_no_other_and_forgets_what_is_dropped_while_it_trains(
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
-    jobs = [Job(BASE, seed=seed) for seed in range(30, 34)]
-    added = [add(two, job) for job in jobs]
+    jobs = {add(two, job): job for job in (Job(BASE, seed=seed) for seed in range(30, 34))}
     slow = two._processes[0]
     dropped = set(slow.lanes)
     os.kill(slow._child.pid, signal.SIGSTOP)
     try:
-        assert {done.lane for done in two.step()} == set(added) - dropped
+        assert {done.lane for done in two.step()} == jobs.keys() - dropped
         for lane in dropped:
             two.drop(lane)
     finally:
         os.kill(slow._child.pid, signal.SIGCONT)
-    late = add(two, jobs[added.index(min(dropped))])
-    assert late > added[-1]
-    kept = dict(zip(added, jobs, strict=True)) | {late: jobs[added.index(min(dropped))]}
-    kept = {lane: job for lane, job in kept.items() if lane not in dropped}
+    again = jobs[min(dropped)]
+    late = add(two, again)
+    assert late > max(jobs)
+    kept = {lane: job for lane, job in jobs.items() if lane not in dropped} | {late: again}
     assert two.lanes == tuple(kept)
     assert {done.lane for done in finish(two)} == set(kept)
     for lane, job in kept.items():
@@ -104,8 +94,7 @@ def test_a_process_waits_for_no_other_and_forgets_what_is_dropped_while_it_train
 def test_lanes_that_are_one_training_go_to_one_process_and_catch_up_in_one_step(
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
-    jobs = [Job(BASE.replace(epochs=n), seed=50) for n in (3, 4, 3, 6)]
-    for job in jobs:
+    for job in (Job(BASE.replace(epochs=n), seed=50) for n in (3, 4, 6)):
         lane = add(two, job)
         assert [len(process.lanes) for process in two._processes] == [1, 0]
         assert [done.epoch for done in finish(two)] == list(range(1, job.config.epochs + 1))
@@ -120,13 +109,14 @@ def test_lanes_that_are_one_training_go_to_one_process_and_catch_up_in_one_step(
     ],
 )
 def test_a_process_that_ends_is_reported(
-    one: Pool, signal_: int, error: type[Exception], says: str
+    data: TrainingData, cpu: Device, signal_: int, error: type[Exception], says: str
 ) -> None:
-    add(one, Job(BASE))
-    os.kill(one._processes[0]._child.pid, signal_)
-    with pytest.raises(error, match=says) as caught:
-        one.step()
-    assert type(caught.value) is error
+    with closing(Pool(data, cpu, n_processes=1)) as pool:
+        add(pool, Job(BASE))
+        os.kill(pool._processes[0]._child.pid, signal_)
+        with pytest.raises(error, match=says) as caught:
+            pool.step()
+        assert type(caught.value) is error
 
 
 def test_an_unexpected_error_in_a_process_arrives_with_its_trace(
@@ -137,20 +127,12 @@ def test_an_unexpected_error_in_a_process_arrives_with_its_trace(
         seconds_side_by_side(spoiled, [BASE], device=cpu, n_processes=1)
 
 
-def test_closing_ends_the_processes_and_what_they_share_once_has_no_name(
+def test_closing_ends_the_processes_and_nothing_is_left_on_the_disk(
     data: TrainingData, cpu: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    asked: list[int] = []
-
-    def note(size: int) -> Pixels:
-        asked.append(size)
-        return data.pixels_at(size)
-
-    pool = Pool(dataclasses.replace(data, pixels_at=note), cpu, n_processes=1)
-    for config in (BASE, BASE.replace(image_size=9), BASE):
-        add(pool, Job(config))
-    assert asked == [16, 9]
+    pool = Pool(data, cpu, n_processes=1)
+    add(pool, Job(BASE))
     child = pool._processes[0]._child
     assert child.poll() is None
     assert not list(tmp_path.iterdir())
@@ -173,13 +155,10 @@ def test_no_room_for_the_pixels_says_where_and_what_to_do(
 def test_each_process_times_all_beginning_with_another(
     monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
 ) -> None:
-    configs = [BASE.replace(hidden=[n]) for n in (1, 2, 3)]
     asked: list[list[int]] = []
 
     class Timed:
         """A process that takes as many seconds as the network is wide, and ten for its number."""
-
-        lanes: ClassVar[dict[int, float]] = {}
 
         def __init__(self, *_arguments: object, **_: object) -> None: ...
 
@@ -195,8 +174,9 @@ def test_each_process_times_all_beginning_with_another(
         def close(self) -> None: ...
 
     monkeypatch.setattr(pools, "Process", Timed)
-    with pytest.raises(TrainingError, match=r"batch_size 81 .* 80 training images"):
-        seconds_side_by_side(data, [BASE.replace(batch_size=81)], device=cpu, n_processes=2)
+    configs = [BASE.replace(hidden=[n]) for n in (1, 2, 3)]
     found = seconds_side_by_side(data, configs, device=cpu, n_processes=2)
     assert asked == [[1, 2, 3], [2, 3, 1]]
     assert found == [6, 7, 8]
+    with pytest.raises(TrainingError, match=r"batch_size 81 .* 80 training images"):
+        seconds_side_by_side(data, [BASE.replace(batch_size=81)], device=cpu, n_processes=2)

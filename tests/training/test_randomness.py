@@ -62,11 +62,6 @@ def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None
     assert torch.equal(out, (whole * 2 - 1) * 0.25)
 
 
-def test_a_stream_is_not_the_keys_of_its_tags() -> None:
-    position = int(bits(seeds_of(0), torch.tensor([4]), 1))
-    assert position not in bits(seeds_of(0), torch.arange(100), 1, 4).tolist()[0]
-
-
 def test_orders_are_equally_likely_permutations_and_numbers_do_not_repeat_between_tags() -> None:
     orders = order(seeds_of(*range(6000)), 6, 1)
     assert (orders.sort(1).values == torch.arange(6)).all()
@@ -77,14 +72,6 @@ def test_orders_are_equally_likely_permutations_and_numbers_do_not_repeat_betwee
         for seed, use, epoch, layer in product((0, 1), repeat=4)
     ]
     assert np.abs(np.corrcoef(rows) - np.eye(16)).max() < 5 / 20_000**0.5
-
-
-def test_the_global_generator_is_neither_read_nor_moved() -> None:
-    before = torch.get_rng_state()
-    first = uniform(seeds_of(1), 100, 2)
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(99)
-    assert torch.equal(uniform(seeds_of(1), 100, 2), first)
 
 
 @pytest.mark.gpu

@@ -4,7 +4,6 @@ import pytest
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.errors import TrainingError
 from hpo.training import stack
 from hpo.training.device import Device
 from hpo.training.stack import memory_bytes, seconds_per_epoch
@@ -34,11 +33,6 @@ def test_the_parts_of_an_epoch_add_up_also_where_a_long_one_is_timed_in_part(
 
 def test_a_forecast_is_above_zero(data: TrainingData, place: Device) -> None:
     assert 0 < seconds_per_epoch(data, CONFIG, device=place, max_seconds=0.01) < 10
-
-
-def test_a_batch_that_does_not_fit_has_no_forecast(data: TrainingData, cpu: Device) -> None:
-    with pytest.raises(TrainingError, match="batch_size 81"):
-        seconds_per_epoch(data, CONFIG.replace(batch_size=81), device=cpu)
 
 
 def test_memory_counts_pixels_weights_gradients_and_moments(
