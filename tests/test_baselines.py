@@ -61,7 +61,4 @@ def test_the_baselines_of_a_search_are_of_the_folds_of_its_winner(hpo: Hpo, xray
     assert "logistic regression" not in searched
     (row,) = (line for line in finalists.splitlines() if "logistic regression" in line)
     assert told in row
-    page = Path("studies/s/report.html").read_text()
-    told = "baseline on the folds of the winner"
-    assert page.count(told) == 2
-    assert page.index(told) < page.index('id="configurations"')
+    assert "baseline on the folds of the winner" in Path("studies/s/report.html").read_text()

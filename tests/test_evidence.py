@@ -8,7 +8,7 @@ import pytest
 
 from hpo.choices import ScoredWeights
 from hpo.storage.runs import Epoch, OtherWeights, Run, RunStore
-from hpo.study.evidence import gather_evidence, settled_score
+from hpo.study.intervals import gather_evidence, settled_score
 from hpo.study.score import SCORES
 from hpo.study.summary import Repeat
 
@@ -103,64 +103,63 @@ class Runs(RunStore):
         return self.runs.get(digest)  # type: ignore[attr-defined]
 
 
+KEPT = {"a": [repeat(1, 0.9)], "b": [repeat(2, 0.8)]}
+
+
+def store(*runs: Run) -> Runs:
+    return Runs({f"{number:032x}": run for number, run in enumerate(runs, start=1)})
+
+
 def test_settled_scores_and_the_answers_of_every_image_are_gathered() -> None:
     repeats = {"a": [repeat(1, 0.9), None], "b": [repeat(2, 0.8), repeat(3, 0.7)]}
-    runs = Runs({f"{i:032x}": run([0.5, 0.6 + i / 100]) for i in (1, 2, 3)})
-    found = gather_evidence(repeats, ACCURACY, runs)
-    assert found.scores == {"a": [0.61, None], "b": [0.62, 0.63]}
-    assert "last epochs" in found.basis
-    assert found.answers is not None
-    assert np.isnan(found.answers.right[0, 1]).all()
-    assert list(found.answers.right[1, 0][[1, 4, 6]]) == [1, 0, 1]
-    assert np.isnan(found.answers.right[1, 0][[0, 2, 3, 5]]).all()
-    assert list(np.asarray(found.answers.patients)[[1, 4, 6]]) == [0, 2, 2]
+    runs = store(*(run([0.5, 0.6 + i / 100]) for i in (1, 2, 3)))
+    scores, answers, basis = gather_evidence(repeats, ACCURACY, runs)
+    assert scores == {"a": [0.61, None], "b": [0.62, 0.63]}
+    assert "last epochs" in basis
+    assert answers is not None
+    assert np.isnan(answers.right[0, 1]).all()
+    assert list(answers.right[1, 0][[1, 4, 6]]) == [1, 0, 1]
+    assert np.isnan(answers.right[1, 0][[0, 2, 3, 5]]).all()
+    assert list(np.asarray(answers.patients)[[1, 4, 6]]) == [0, 2, 2]
 
 
 def test_settled_and_last_scores_are_never_mixed() -> None:
-    repeats = {"a": [repeat(1, 0.9)], "b": [repeat(2, 0.8)]}
-    runs = Runs({f"{1:032x}": run([0.5, 0.6])})
-    found = gather_evidence(repeats, ACCURACY, runs)
-    assert found.scores == {"a": [0.9], "b": [0.8]}
-    assert "1 of 2 trainings are not in the run store" in found.basis
-    assert gather_evidence(repeats, ACCURACY, None).basis == ""
+    bare = replace(run([0.5]), epochs=(replace(run([0.5]).epochs[0], validation={}),))
+    for runs in (store(run([0.5, 0.6])), store(run([0.5, 0.6]), bare)):
+        scores, _, basis = gather_evidence(KEPT, ACCURACY, runs)
+        assert scores == {"a": [0.9], "b": [0.8]}
+        assert "1 of 2 trainings are not in the run store" in basis
+    assert gather_evidence(KEPT, ACCURACY, None)[2] == ""
 
 
 def test_runs_that_do_not_tell_their_images_have_settled_scores_alone() -> None:
     old = replace(
         run([0.5, 0.6]), validation_images=(), validation_labels=(), validation_patients=()
     )
-    found = gather_evidence({"a": [repeat(1, 0.9)]}, ACCURACY, Runs({f"{1:032x}": old}))
-    assert (found.scores, found.answers) == ({"a": [0.6]}, None)
-    assert "answers to single images are not used" in found.basis
-
-
-def test_a_run_without_the_score_counts_as_missing() -> None:
-    bare = run([0.5, 0.6])
-    bare = replace(bare, epochs=(replace(bare.epochs[0], validation={}), bare.epochs[1]))
-    found = gather_evidence({"a": [repeat(1, 0.9)]}, ACCURACY, Runs({f"{1:032x}": bare}))
-    assert found.scores == {"a": [0.9]}
+    scores, answers, basis = gather_evidence({"a": KEPT["a"]}, ACCURACY, store(old))
+    assert (scores, answers) == ({"a": [0.6]}, None)
+    assert "answers to single images are not used" in basis
 
 
 def test_the_scores_and_answers_of_the_other_weights_are_gathered_where_asked() -> None:
-    repeats = {"a": [repeat(1, 0.9)], "b": [repeat(2, 0.8)]}
-    both = {f"{1:032x}": run([0.5, 0.6]), f"{2:032x}": run([0.7, 0.8])}
-    found = gather_evidence(repeats, ACCURACY, Runs(both), "average")
-    assert found.scores == {"a": [0.75], "b": [0.75]}
-    assert "averaged weights" in found.basis
-    assert found.answers is not None
-    assert list(found.answers.right[0, 0][[1, 4, 6]]) == [0, 0, 1]
-    lacking = both | {f"{2:032x}": replace(run([0.7, 0.8]), other=None)}
-    found = gather_evidence(repeats, ACCURACY, Runs(lacking), "average")
-    assert found.scores == {"a": [0.6], "b": [0.8]}
-    assert "1 of 2 trainings have no score of the other weights" in found.basis
+    both = run([0.5, 0.6]), run([0.7, 0.8])
+    scores, answers, basis = gather_evidence(KEPT, ACCURACY, store(*both), "average")
+    assert scores == {"a": [0.75], "b": [0.75]}
+    assert "averaged weights" in basis
+    assert answers is not None
+    assert list(answers.right[0, 0][[1, 4, 6]]) == [0, 0, 1]
+    lacking = store(both[0], replace(both[1], other=None))
+    scores, _, basis = gather_evidence(KEPT, ACCURACY, lacking, "average")
+    assert scores == {"a": [0.6], "b": [0.8]}
+    assert "1 of 2 trainings have no score of the other weights" in basis
 
 
 def test_scores_of_averaged_weights_are_those_of_the_kept_ones() -> None:
-    repeats = {"a": [repeat(1, 0.9)], "b": [repeat(2, 0.8)]}
-    runs = {f"{i:032x}": run([0.5, 0.6 + i / 10], other="last") for i in (1, 2)}
-    found = gather_evidence(repeats, ACCURACY, Runs(runs))
-    assert found.scores == {"a": [0.7], "b": [0.8]}
-    assert "averaged weights" in found.basis
-    mixed = gather_evidence(repeats, ACCURACY, Runs(runs | {f"{1:032x}": run([0.5, 0.6])}))
-    assert mixed.scores == {"a": [0.6], "b": [0.8]}
-    assert "that each training scores" in mixed.basis
+    averaged = [run([0.5, last], other="last") for last in (0.7, 0.8)]
+    scores, _, basis = gather_evidence(KEPT, ACCURACY, store(*averaged))
+    assert scores == {"a": [0.7], "b": [0.8]}
+    assert "averaged weights" in basis
+    mixed = store(run([0.5, 0.6]), averaged[1])
+    scores, _, basis = gather_evidence(KEPT, ACCURACY, mixed)
+    assert scores == {"a": [0.6], "b": [0.8]}
+    assert "that each training scores" in basis

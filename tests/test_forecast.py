@@ -45,8 +45,7 @@ def test_a_grid_takes_all_its_epochs_and_has_no_range(settings: Settings) -> Non
     assert (found.n_to_train, found.seconds) == (6, 2 * 100)
 
 
-@pytest.mark.parametrize("pruner", ["median", "none"])
-@pytest.mark.parametrize("trials", [1, 8, 50])
+@pytest.mark.parametrize(("pruner", "trials"), [("median", 50), ("none", 1)])
 def test_the_time_of_a_search_is_a_range_and_its_finalists_are_counted(
     settings: Settings, trials: int, pruner: str
 ) -> None:
@@ -57,19 +56,13 @@ def test_the_time_of_a_search_is_a_range_and_its_finalists_are_counted(
     assert found.n_to_train * 30 < found.seconds < found.n_to_train * 120
 
 
-def test_a_small_space_is_counted_once(settings: Settings) -> None:
+def test_a_small_space_is_counted_once_and_a_large_one_costs_its_mean(settings: Settings) -> None:
     found = forecast(plan_search(["epochs"], settings, replace(FREE, trials=50)))
     assert (found.n_configurations, found.n_to_train) == (3, 3)
     assert found.seconds == 30 + 60 + 120
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_mean_cost_of_a_space_does_not_depend_on_the_seed(
-    settings: Settings, seed: int
-) -> None:
-    # Epochs of 30, 60 and 120, equally often.
-    found = of_search(replace(settings, seed=seed), replace(FREE, trials=12))
-    assert found.seconds == pytest.approx(12 * 70, rel=0.1)
+    for seed in range(3):  # Epochs of 30, 60 and 120, equally often.
+        found = of_search(replace(settings, seed=seed), replace(FREE, trials=12))
+        assert found.seconds == pytest.approx(12 * 70, rel=0.1)
 
 
 def test_what_is_done_or_stored_is_not_trained(hpo: Hpo, settings: Settings) -> None:

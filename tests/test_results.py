@@ -122,7 +122,7 @@ def swept(folder: Path, *tops: float, wobble: float = 0.001, n_failed: int = 0) 
     for cell, top in zip(cells, tops, strict=True):
         for repeat in range(5):
             trial = fake.ask(cell.params, cell.config, repeat)
-            if trial.number < n_failed:
+            if len(fake.study.trials) < n_failed:
                 fake.fail(trial, "its loss | was not finite in epoch 2.")
                 continue
             noise = wobble * ((repeat * cell.config.batch_size // 32) % 3)

@@ -76,8 +76,6 @@ def test_an_export_trains_all_that_it_lacks_in_one_stack(
     # Those of the best configuration are kept from now on.
     assert hpo("export", "mine", "--out", "out").code == 0
     assert len(stacks) == 1
-    refused = hpo("export", "mine", "--lanes", "0")
-    assert (refused.code, "--lanes must be auto or from 1 to 256" in refused.err) == (2, True)
 
 
 def test_as_many_train_at_once_as_the_study_would_or_as_there_is_room(

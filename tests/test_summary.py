@@ -53,6 +53,10 @@ def test_a_grid_stands_in_its_prescribed_order_and_counts_a_retried_repeat_once(
     assert [len(c.repeats) for c in summary.configurations] == [1, 1]
     assert [c.state for c in summary.configurations] == ["complete", "failed"]
     assert summary.best is summary.configurations[0]
+    # A failed one is tried again.
+    assert (summary.n_done, summary.n_left) == (1, 1)
+    raise_goal(study, Goal(3))
+    assert (read(study).n_done, read(study).n_left) == (1, 5)
 
 
 def test_a_configuration_without_all_its_repeats_is_not_the_best(bench: Bench) -> None:
@@ -95,16 +99,6 @@ def test_what_is_left_of_a_search_counts_repeats_and_finalists(bench: Bench) -> 
     for n_done in range(1, whole + 1):
         next(event for event in events if isinstance(event, TrialDone))
         assert (read(study).n_done, read(study).n_left) == (n_done, whole - n_done)
-
-
-def test_what_is_left_of_a_grid_counts_what_is_not_asked_for_and_what_failed(
-    bench: Bench,
-) -> None:
-    study = bench.study(record("grid", "learning_rate"))
-    bench.train(study, Goal(1))
-    assert (read(study).n_done, read(study).n_left) == (1, 1)
-    raise_goal(study, Goal(3))
-    assert (read(study).n_done, read(study).n_left) == (1, 5)
 
 
 def test_values_that_differ_in_a_late_digit_stay_apart_in_the_verdict(bench: Bench) -> None:

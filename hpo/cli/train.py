@@ -210,15 +210,14 @@ def resume(
 ) -> None:
     """Continue an interrupted study, with the settings it was created with."""
     from hpo.cli.work import carry_out
-    from hpo.run.plan import with_lanes, with_timeout
+    from hpo.run.plan import with_timeout
     from hpo.run.session import move_data, plan_resume
 
     n_lanes = read_lanes(lanes)
     if data is not None:
         move_data(study, storage, data)
-    plan = plan_resume(study, storage, margin=margin, weights=weights)
-    plan = with_lanes(with_timeout(plan, timeout), n_lanes)
-    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet)
+    plan = plan_resume(study, storage, margin=margin, weights=weights, lanes=n_lanes)
+    carry_out(with_timeout(plan, timeout), dry_run=dry_run, json=json, quiet=quiet)
 
 
 def _refuse_arguments(context: typer.Context) -> None:

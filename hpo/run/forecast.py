@@ -27,7 +27,7 @@ from hpo.storage.url import sqlite_path
 from hpo.study import study as studies
 from hpo.study.progress import SearchProgress, all_cells
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.trials import Job, Trials, job_of, read_trials, run_key, suggest
+from hpo.study.trials import Trials, job_of, read_trials, run_key, suggest
 from hpo.training import device as devices
 from hpo.training.device import Device
 from hpo.training.machine import epoch_cost
@@ -48,9 +48,9 @@ _PRUNED: Final = (0.87, 0.6, 1.3)
 _UNPRUNED: Final = (1.0, 0.7, 1.35)
 
 
-_Work = tuple[int, int, int, int, list[TrainingConfig]]
-"""Configurations, trainings, those done, those stored; and the configurations to train: of a
-search a sample of its space."""
+_Work = tuple[tuple[int, int, int, int], list[TrainingConfig]]
+"""The numbers of configurations, of trainings, of those done and of those stored; and the
+configurations to train: of a search a sample of its space."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,22 +91,21 @@ def forecast(plan: Plan) -> Forecast:
         StudyError: a study of this name is there and does not fit the plan.
         DeviceError: the device is not there.
     """
-    study = _find(plan)
-    record = studies.read_record(study) if study else plan.record
-    goal = studies.read_goal(study).raised(plan.goal) if study else plan.goal
+    study, record, goal = _find(plan), plan.record, plan.goal
+    if study:
+        record, goal = studies.read_record(study), studies.read_goal(study).raised(goal)
     device = devices.choose(record.device, record.precision)
     record = replace(record, device=device.name, precision=device.precision)
-    trials = read_trials(study, record) if study else Trials()
-    if record.kind == "grid":
-        work = _of_grid(record, goal, trials, RunStore(runs_folder(plan.storage)))
-    else:
-        work = _of_search(record, goal, trials)
-    n_configurations, n_trainings, n_done, n_stored, every = work
+    trials, is_grid = read_trials(study, record) if study else Trials(), record.kind == "grid"
+    runs = RunStore(runs_folder(plan.storage))
+    counts, every = (
+        _of_grid(record, goal, trials, runs) if is_grid else _of_search(record, goal, trials)
+    )
+    n_configurations, n_trainings, n_done, n_stored = counts
     n_to_train, first = n_trainings - n_done - n_stored, 1.0
     if goal.most_repeats > goal.n_repeats:
-        further = replace(goal, n_repeats=goal.most_repeats)
         n_first = len(every)
-        every = _of_grid(record, further, trials, RunStore(runs_folder(plan.storage)))[-1]
+        _, every = _of_grid(record, replace(goal, n_repeats=goal.most_repeats), trials, runs)
         first = n_first / max(1, len(every))
     n_lanes = min(lanes_of(record, plan.lanes), max(1, n_to_train, len(every) if first < 1 else 0))
     n_processes = processes_of(record, n_lanes)
@@ -115,7 +114,7 @@ def forecast(plan: Plan) -> Forecast:
     n_train = len(data.fold(FOLD).train)
     configs = [config for config in every if config.batch_size <= n_train]
     times = training_seconds(data, configs, device=device, n_processes=n_processes)
-    if record.kind == "grid":
+    if is_grid:
         shares, total, longest = (first, first, 1.0), sum(times), max(times, default=0.0)
     else:
         shares = _UNPRUNED if record.pruner == "none" else _PRUNED
@@ -150,8 +149,7 @@ def _find(plan: Plan) -> optuna.Study | None:
     path = sqlite_path(plan.storage)
     if path is not None and not path.exists():
         return None
-    storage = open_storage(plan.storage, create=False)
-    study = studies.find(storage, plan.name)
+    study = studies.find(open_storage(plan.storage, create=False), plan.name)
     if study is not None:
         with translate_errors(plan.storage):
             studies.check_fits(study, plan.record)
@@ -166,13 +164,13 @@ def _of_grid(record: StudyRecord, goal: Goal, trials: Trials, runs: RunStore) ->
     lacking = [job for job in missing if not runs.has(run_key(record, job))]
     configs = [job.config for job in lacking]
     if joins(record):  # A training that is the beginning of a longer one is part of it.
-        longest: dict[object, Job] = {}
+        longest: dict[object, TrainingConfig] = {}
         for job in sorted(lacking, key=lambda job: job.config.epochs):
-            longest[root_of(job.config) or job.config.identity(), job.seed, job.fold] = job
-        configs = [job.config for job in longest.values()]
+            longest[root_of(job.config) or job.config.identity(), job.seed, job.fold] = job.config
+        configs = list(longest.values())
+    n_missing = len(missing)
     n_configurations = len(jobs) // goal.n_repeats
-    n_stored = len(missing) - len(lacking)
-    return n_configurations, len(jobs), len(jobs) - len(missing), n_stored, configs
+    return (n_configurations, len(jobs), len(jobs) - n_missing, n_missing - len(lacking)), configs
 
 
 def _of_search(record: StudyRecord, goal: Goal, trials: Trials) -> _Work:
@@ -180,15 +178,13 @@ def _of_search(record: StudyRecord, goal: Goal, trials: Trials) -> _Work:
     progress = SearchProgress(trials, record, goal, cells=cells)
     n_left = progress.n_left
     n_done = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials.ours)
-    configs: list[TrainingConfig] = []
-    if n_left and cells is not None:
-        configs = [cell.config for cell in cells]
-    elif n_left:
-        sampler = make_sampler("random", seed=record.seed, ordinal=0)
-        scratch = optuna.create_study(sampler=sampler)
-        asked = (suggest(scratch.ask(), record.space) for _ in range(_N_RANDOM))
-        configs = [spaces.resolve(record.space, params) for params in asked]
-    return progress.n_wanted, n_done + n_left, n_done, 0, configs
+    counts = progress.n_wanted, n_done + n_left, n_done, 0
+    if not n_left or cells is not None:
+        return counts, [cell.config for cell in cells or () if n_left]
+    sampler = make_sampler("random", seed=record.seed, ordinal=0)
+    scratch = optuna.create_study(sampler=sampler)
+    asked = (suggest(scratch.ask(), record.space) for _ in range(_N_RANDOM))
+    return counts, [spaces.resolve(record.space, params) for params in asked]
 
 
 def training_seconds(

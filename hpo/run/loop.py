@@ -20,7 +20,6 @@ from hpo.run.kept_weights import KeptWeights
 from hpo.search import Source
 from hpo.search.pruning import is_behind
 from hpo.storage.runs import Epoch, OtherWeights, Run, RunStore
-from hpo.study.evidence import epoch_score
 from hpo.study.record import StudyRecord, versions
 from hpo.study.trials import Job, RunningTrial, run_key
 from hpo.training.engine import EpochMetrics, Stack, TrainingResult
@@ -158,7 +157,7 @@ class TrainingLoop:
         """Give a trial a lane, or finish it at once: from the run store, or failed."""
         job = one.job
         run = self.runs.find(run_key(self.record, job))
-        if run is not None and self.record.score.of(run.kept.validation, run.stress) is not None:
+        if run and self.record.score.of_run(run) is not None:
             return self._replay(one, run)
         try:
             lane = self._opened().add(job.config, seed=job.seed, fold=job.fold)
@@ -187,7 +186,7 @@ class TrainingLoop:
                 stack.drop(lane)
                 done = self._fail(one, f"its loss was not finite in epoch {epoch}.")
             else:
-                score = epoch_score(kind, to_epoch(metrics))
+                score = kind.of_epoch(to_epoch(metrics))
                 if score is not None:
                     one.scores[epoch] = score
                 yield EpochDone(trial=one.trial.number, job=one.job, epoch=epoch, score=score)
@@ -217,7 +216,7 @@ class TrainingLoop:
         """Finish a trial from its recorded run, pruned where its training would have been."""
         kind = self.record.score
         for number, epoch in enumerate(run.epochs, start=1):
-            score = epoch_score(kind, epoch)
+            score = kind.of_epoch(epoch)
             if score is None:
                 continue
             one.scores[number] = score
@@ -227,7 +226,7 @@ class TrainingLoop:
         return self._complete(one, run, is_reused=True)
 
     def _complete(self, one: RunningTrial, run: Run, *, is_reused: bool) -> TrialDone:
-        score = self.record.score.of(run.kept.validation, run.stress)
+        score = self.record.score.of_run(run)
         assert score is not None
         digest, job = run_key(self.record, one.job).digest(), one.job
         attributes = {

@@ -124,16 +124,8 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
         most = max(n_repeats, most)
     elif settings.max_repeats is not None:
         raise UsageError("--max-repeats is the limit of --until-decided: give both.")
-    goal = Goal(n_repeats, most_repeats=most)
-    return _plan(
-        settings,
-        goal,
-        configs,
-        kind="grid",
-        names=tuple(names),
-        space=replace(space, sweeps={name: space.sweeps[name] for name in names}, search=()),
-        n_trainings=len(configs) * max(goal.n_trainings, most),
-    )
+    space = replace(space, sweeps={name: space.sweeps[name] for name in names}, search=())
+    return _plan(settings, Goal(n_repeats, most_repeats=most), space, configs)
 
 
 def plan_search(
@@ -164,18 +156,7 @@ def plan_search(
         n_final_repeats=_count("--final-repeats", search.final_repeats),
         with_baselines=search.with_baselines,
     )
-    return _plan(
-        settings,
-        goal,
-        [space.base],
-        kind="search",
-        names=tuple(parameter.name for parameter in space.search),
-        space=replace(space, sweeps={}),
-        n_trainings=goal.n_trainings,
-        sampler=search.sampler,
-        pruner=search.pruner,
-        window=_count("--window", search.window, WINDOW),
-    )
+    return _plan(settings, goal, replace(space, sweeps={}), [space.base], search)
 
 
 def with_timeout(plan: Plan, seconds: float | None) -> Plan:
@@ -187,30 +168,21 @@ def with_timeout(plan: Plan, seconds: float | None) -> Plan:
     return replace(plan, timeout_s=seconds)
 
 
-def with_lanes(plan: Plan, lanes: int | None) -> Plan:
-    """Return the plan with the number of trainings at once; None is auto."""
-    return replace(plan, lanes=read_lanes(lanes))
-
-
 def _plan(
     settings: Settings,
     goal: Goal,
-    configs: Sequence[TrainingConfig],
-    *,
-    kind: Kind,
-    names: tuple[str, ...],
     space: Space,
-    n_trainings: int,
-    sampler: str = "grid",
-    pruner: str = "none",
-    window: int = 0,
+    configs: Sequence[TrainingConfig],
+    search: SearchSettings | None = None,
 ) -> Plan:
     """Check what was asked for against the data; `configs` are those that are known by now."""
-    dataset = open_data(_path(settings.data))
+    kind: Kind = "search" if search else "grid"
+    dataset = open_data(None if settings.data is None else Path(settings.data))
     info = describe_data(dataset, settings.data)
     score = read_score(DEFAULT_METRICS[kind] if settings.metric is None else settings.metric)
     _check_batches(configs, info, space)
     _check_stress(score, [config.image_size for config in configs], space)
+    n_trainings = len(configs) * max(goal.n_trainings, goal.most_repeats)
     if n_trainings > MOST_TRIALS:
         raise UsageError(
             f"These are {n_trainings:,} trainings; a study holds at most {MOST_TRIALS:,}. Choose "
@@ -218,19 +190,19 @@ def _plan(
         )
     record = StudyRecord(
         kind=kind,
-        names=names,
+        names=tuple(space.sweeps) or tuple(parameter.name for parameter in space.search),
         space=space,
         data=info,
         device=settings.device,
         is_gpu_named=":" in settings.device,
         precision=settings.precision,
         seed=settings.seed,
-        sampler=sampler,
-        pruner=pruner,
+        sampler=search.sampler if search else "grid",
+        pruner=search.pruner if search else "none",
         command=mask_command(settings.command),
         versions=versions(),
         metric=score.name,
-        window=window,
+        window=_count("--window", search.window, WINDOW) if search else 0,
     ).judged_by(settings.margin, settings.weights)
     name = record.default_name() if settings.study is None else check_name(settings.study)
     home = study_folder(settings.storage, name)
@@ -265,9 +237,8 @@ def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
     n_pool = len(dataset) - len(dataset.where(TEST))
     own = len(dataset.where(VALIDATION))
     n_validation = own or round(n_pool / _N_FOLDS)
-    source = _path(path)
     return DataInfo(
-        path=None if source is None else str(source.expanduser().resolve()),
+        path=None if path is None else str(Path(path).expanduser().resolve()),
         name=dataset.name,
         fingerprint=dataset.fingerprint,
         is_phantom=dataset.is_phantom,
@@ -284,13 +255,13 @@ def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, space: Spa
     if "batch_size" in [parameter.name for parameter in space.search]:
         return
     sizes = sorted({config.batch_size for config in configs})
-    fitting = [n for n in sizes if n <= data.n_train]
+    fitting = [str(n) for n in sizes if n <= data.n_train]
     if len(fitting) == len(sizes):
         return
-    too_large = " and ".join(f"{n}" for n in sizes if n > data.n_train)
+    too_large = " and ".join(str(n) for n in sizes if n > data.n_train)
     way_out = f"Use --set batch_size=N with {data.n_train} at most."
     if "batch_size" in space.sweeps:
-        kept = ",".join(map(str, fitting)) or f"N (at most {data.n_train})"
+        kept = ",".join(fitting) or f"N (at most {data.n_train})"
         way_out = f"Leave {too_large} out: --values batch_size={kept}"
     raise UsageError(
         f"A batch cannot be larger than the training images, but batch_size {too_large} is "
@@ -321,7 +292,3 @@ def _count(option: str, value: int | None, default: int = 0, *, least: int = 1) 
             f"{option} takes a whole number from {least} to {_MOST:,}, but got {number}."
         )
     return number
-
-
-def _path(data: Path | str | None) -> Path | None:
-    return None if data is None else Path(data)

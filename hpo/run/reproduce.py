@@ -23,7 +23,6 @@ from hpo.run.session import lanes_of, open_recorded_data, open_stack, sealed, wi
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import Epoch, Run, RunStore
-from hpo.study.evidence import epoch_score
 from hpo.study.record import StudyRecord, versions
 from hpo.study.score import Score
 from hpo.study.study import read_record
@@ -297,7 +296,7 @@ def numbers_of_epoch(number: int, epoch: Epoch, score: Score) -> Numbers:
     """Return the numbers of one epoch, and the score that was reported if it was measured."""
     named = {"training": epoch.train, "validation": epoch.validation, "mean stress": epoch.stress}
     numbers = {(number, "learning rate"): epoch.learning_rate} | _numbers(number, named)
-    reported = epoch_score(score, epoch)
+    reported = score.of_epoch(epoch)
     return numbers if reported is None else numbers | {(number, "reported score"): reported}
 
 
@@ -311,7 +310,7 @@ def numbers_of_run(run: Run, score: Score) -> Numbers:
 
 def _numbers_of_end(run: Run, score: Score) -> Numbers:
     """Return the numbers of the kept weights; the test probabilities need no label."""
-    value = score.of(run.kept.validation, run.stress)
+    value = score.of_run(run)
     numbers: Numbers = {} if value is None else {(AFTER, "score"): value}
     numbers[AFTER, "kept epoch"] = float(run.kept_epoch)
     named: dict[str, Mapping[str, float] | Sequence[float]] = {}

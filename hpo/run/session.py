@@ -34,7 +34,7 @@ from hpo.training import machine
 from hpo.training.engine import Stack
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Session:
     """A study, opened by its only driver. `record` holds the device settled at its creation.
 
@@ -92,22 +92,14 @@ def open_session(plan: Plan) -> Iterator[Session]:
             record = studies.renew_record(
                 study, plan.record.data, margin=plan.record.margin, weights=plan.record.weights
             )
-            is_gpu_named = record.is_gpu_named or plan.record.is_gpu_named
-            record = replace(record, is_gpu_named=is_gpu_named)
+            if plan.record.is_gpu_named:
+                record = replace(record, is_gpu_named=True)
             goal = studies.raise_goal(study, plan.goal)
             # Nobody trains a trial that runs now: a driver that was killed left it.
             requeue_running(study)
             source = open_source(study, record, goal)
         try:
-            yield Session(
-                plan=plan,
-                storage=storage,
-                study=study,
-                record=record,
-                goal=goal,
-                source=source,
-                check=check,
-            )
+            yield Session(plan, storage, study, record, goal, source, check)
         except BaseException as error:
             storage.close_interrupted(error)
             raise
@@ -125,6 +117,7 @@ def plan_resume(
     *,
     margin: float | None = None,
     weights: ScoredWeights | None = None,
+    lanes: int | None = None,
 ) -> Plan:
     """Plan to continue a study with its own data, space, device and goal.
 
@@ -140,6 +133,7 @@ def plan_resume(
         goal=goal,
         dataset=open_recorded_data(study, record),
         storage=storage_url,
+        lanes=lanes,
     )
 
 
@@ -186,27 +180,47 @@ def training_events(session: Session) -> Generator[Event, None, None]:
     Where its goal says so, a grid gets more repeats until every pair of values is decided.
     """
     deadline = time.monotonic() + session.plan.timeout_s
-    goal, source = session.goal, session.source
+    goal, source, url = session.goal, session.source, session.storage.url
     if source.n_left():
         session.runs.check_writable()
-    # A command that was killed may have left weights that lost, and files half written.
-    weights = _kept_weights(session)
-    weights.tidy()
-    artifacts = paths.artifacts_folder(session.storage.url)
-    for folder in (session.folder, weights.folder, session.runs.folder, artifacts):
-        remove_leftovers(folder)
+    artifacts, weights = paths.artifacts_folder(url), session.folder / "weights"
+    for folder in (session.folder, weights, session.runs.folder, artifacts):
+        remove_leftovers(folder)  # A command that was killed may have left files half written.
     cache.remove_cut_off()
-    yield from _train(session, source, weights, deadline)
-    while time.monotonic() < deadline and not source.n_left():
+
+    def opened(n_lanes: int) -> Stack:
+        # Lanes beyond the trainings that are left get no process.
+        n_used = min(n_lanes, max(1, source.n_left()))
+        return open_stack(session.record, session.training_data, n_lanes=n_used)
+
+    while True:
+        # Scores of trials are enough: no run is read. Weights that lost may have stayed too.
+        kept = KeptWeights.of(summarize(session.study, storage_url=url), weights)
+        kept.tidy()
+        with translate_errors(url):
+            yield from TrainingLoop(
+                session.study,
+                session.record,
+                source,
+                data=session.training_data,
+                runs=session.runs,
+                weights=kept,
+                artifacts=artifacts,
+                open_stack=opened,
+                n_lanes=lanes_of(session.record, session.plan.lanes),
+                deadline=deadline,
+                check=session.check,
+            ).events()
+        if time.monotonic() >= deadline or source.n_left():
+            break
         if (further := _next_goal(session, goal)) is None:
             break
-        with translate_errors(session.storage.url):
+        with translate_errors(url):
             goal = studies.raise_goal(session.study, further)
             assert isinstance(source, GridSource)
             source = source.further(goal.n_repeats)
         yield RepeatsAdded(goal.n_repeats, source.n_left())
-        yield from _train(session, source, _kept_weights(session), deadline)
-    with translate_errors(session.storage.url):
+    with translate_errors(url):
         _record_baselines(session, goal)
 
 
@@ -221,36 +235,6 @@ def _next_goal(session: Session, goal: Goal) -> Goal | None:
         return None
     n = min(goal.most_repeats, LOOK_EVERY * (goal.n_repeats // LOOK_EVERY + 1))
     return replace(goal, n_repeats=n)
-
-
-def _kept_weights(session: Session) -> KeptWeights:
-    # Scores of trials are enough: no run is read.
-    summary = summarize(session.study, storage_url=session.storage.url)
-    return KeptWeights.of(summary, session.folder / "weights")
-
-
-def _train(
-    session: Session, source: Source, weights: KeptWeights, deadline: float
-) -> Generator[Event, None, None]:
-    def opened(n_lanes: int) -> Stack:
-        # Lanes beyond the trainings that are left get no process.
-        n_used = min(n_lanes, max(1, source.n_left()))
-        return open_stack(session.record, session.training_data, n_lanes=n_used)
-
-    with translate_errors(session.storage.url):
-        yield from TrainingLoop(
-            session.study,
-            session.record,
-            source,
-            data=session.training_data,
-            runs=session.runs,
-            weights=weights,
-            artifacts=paths.artifacts_folder(session.storage.url),
-            open_stack=opened,
-            n_lanes=lanes_of(session.record, session.plan.lanes),
-            deadline=deadline,
-            check=session.check,
-        ).events()
 
 
 def delete_study(storage: Database, name: str) -> None:
@@ -280,11 +264,10 @@ def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
 
 def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:
     """Refuse to mix devices or precisions within a study; `auto` takes what is recorded."""
-    pairs = (
+    for option, old, new in (
         ("--device", recorded.device, asked.device),
         ("--precision", recorded.precision, asked.precision),
-    )
-    for option, old, new in pairs:
+    ):
         if new not in ("auto", old, old.partition(":")[0]):
             raise StudyError(
                 f"The study {name} was trained with {option} {old}, so repeats trained with {new} "
@@ -296,8 +279,7 @@ def _record_baselines(session: Session, goal: Goal) -> None:
     """Score the baselines on the folds that speak for the best configuration."""
     # Scores of trials name the best: no run is read.
     best = summarize(session.study, storage_url=session.storage.url).best
-    first = session.record.seed
-    folds = list(range(first, first + goal.n_repeats))
+    folds = [session.record.seed + repeat for repeat in range(goal.n_repeats)]
     if best:
         folds = [repeat.fold for repeat in best.judged]
     if session.record.data.has_own_validation:

@@ -109,9 +109,8 @@ class SearchSource:
         """Begin the next configuration; none where enough are tried or its window is open."""
         _check_failures(progress)
         ordinal = progress.next_ordinal
-        is_decided = not self.record.is_decided_on_the_way or all(
-            map(self._has_ended, self._known(ordinal, progress))
-        )
+        is_free = (self.record.sampler, self.record.pruner) == ("random", "none")
+        is_decided = is_free or all(map(self._has_ended, self._known(ordinal, progress)))
         if not progress.n_to_try or not is_decided:
             return None
         for enqueued, asked in trials.enqueued if ordinal else ():

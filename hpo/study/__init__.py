@@ -6,8 +6,7 @@ trials       the trials, the job in each, and what other programs add
 progress     what a search has tried, and what that leaves of its goal
 summary      a study by configuration, and its JSON document
 gathering    how a summary is made from the trials
-intervals    means over repeats, and comparisons of configurations
-evidence     what the run store says of repeats that are compared
+intervals    means over repeats, and comparisons by what the run store holds of them
 score        what a study optimizes, and how it is written
 test_access  the log of every opening of the sealed test
 baselines    the scores of models without tuning

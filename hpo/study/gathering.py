@@ -15,7 +15,7 @@ from hpo.storage.opening import in_command, translate_errors
 from hpo.storage.paths import study_folder
 from hpo.storage.runs import RunStore, is_digest
 from hpo.storage.url import mask
-from hpo.study.intervals import compare, mean_score, with_way_on
+from hpo.study.intervals import compare, mean_score
 from hpo.study.progress import SearchProgress, all_cells, choose_finalists
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.study import (
@@ -80,12 +80,15 @@ def summarize(
     configurations = tuple(by_identity.values())
     finalists = _finalists(by_identity, trials, record, goal, runs)
     if is_grid:
-        verdict = compare(
-            {c.value: c for c in configurations}, record, runs=runs, n_looks=goal.n_looks
-        )
         n_open = _n_of_grid(configurations, n_cells=len(cells), goal=goal)
-        if n_open and goal.n_repeats > 1:
-            verdict = with_way_on(verdict, f"hpo resume {in_command(study)}")
+        is_short = n_open and goal.n_repeats > 1
+        verdict = compare(
+            {c.value: c for c in configurations},
+            record,
+            runs=runs,
+            n_looks=goal.n_looks,
+            way_on=f"hpo resume {in_command(study)}" if is_short else "",
+        )
     else:
         verdict = None
         n_open = SearchProgress(found, record, goal, cells=all_cells(record, goal)).n_left

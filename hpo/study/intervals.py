@@ -1,11 +1,17 @@
-"""Means over repeats and comparisons of configurations, in the study's own score."""
+"""Means over repeats, and comparisons of configurations by what the run store holds of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from itertools import takewhile
+from statistics import fmean
+from typing import Final, TypeVar
 
+import numpy as np
+
+from hpo.choices import ScoredWeights
 from hpo.config import Scalar
 from hpo.stats import (
+    Answers,
     Interval,
     SweepComparison,
     compare_sweep,
@@ -14,14 +20,24 @@ from hpo.stats import (
     wilson,
 )
 from hpo.stats.sentences import label, margin_text
-from hpo.storage.runs import RunStore
-from hpo.study.evidence import Name, gather_evidence
+from hpo.storage.runs import Run, RunStore
 from hpo.study.record import StudyRecord
+from hpo.study.score import Score
 from hpo.study.summary import Configuration, Repeat
+
+Name = TypeVar("Name", bound=Hashable)
 
 # The pairs of 100 are 4,950; those of 2,000 two millions, which nobody reads.
 _MOST_COMPARED: Final = 100
 _N_BEST: Final = 15
+# Rates at most this much of the highest hardly move the weights any more.
+_SETTLED_RATE: Final = 0.05
+_MOST_ANSWERS: Final = 50_000_000
+_TITLES: Final[Mapping[ScoredWeights | None, str]] = {
+    "last": "the last weights",
+    "average": "the averaged weights",
+    None: "the weights that each training scores",
+}
 
 
 def mean_score(repeats: Iterable[Repeat], record: StudyRecord) -> Interval | None:
@@ -55,12 +71,14 @@ def compare(
     first: int = 0,
     pairs: Sequence[tuple[Scalar, Scalar]] | None = None,
     n_looks: int = 1,
+    way_on: str = "",
 ) -> SweepComparison:
     """Compare configurations by the repeats from `first` on that both have.
 
     Every pair of them (of more than a hundred, of the best), or only these `pairs`; by what the
     run store holds of them, or without one, and of very many, by the scores of their trials.
-    The intervals hold together over `n_looks` comparisons on the way.
+    The intervals hold together over `n_looks` comparisons on the way. `way_on` is the command
+    that trains the repeats that a pair lacks.
     """
     repeats: dict[Scalar, Sequence[Repeat | None]] = {}
     for name, configuration in configurations.items():
@@ -76,13 +94,22 @@ def compare(
         level=level,
         most=_N_BEST if is_large else None,
     )
-    if n_looks == 1:
+    if n_looks > 1:
+        looks = (
+            f"The values are compared up to {n_looks} times, so each interval is a "
+            f"{100 * level:.3g} % interval: all of them together hold 95 %."
+        )
+        found = replace(found, basis=f"{found.basis} {looks}".strip())
+    if not way_on:
         return found
-    looks = (
-        f"The values are compared up to {n_looks} times, so each interval is a "
-        f"{100 * level:.3g} % interval: all of them together hold 95 %."
+    few = "too few repeats are trained so far. Run"
+    said = (
+        pair
+        if pair.n_pairs > 1
+        else replace(pair, sentence=f"{label(pair.a)} vs {label(pair.b)}: {few} `{way_on}`.")
+        for pair in found.pairs
     )
-    return replace(found, basis=" ".join(filter(None, [found.basis, looks])))
+    return replace(found, pairs=tuple(said))
 
 
 def compare_repeats(
@@ -98,38 +125,132 @@ def compare_repeats(
 
     `pairs` None are all, or of more than `most` configurations those of the best.
     """
-    evidence = gather_evidence(repeats, record.score, runs, record.weights)
+    scores, answers, basis = gather_evidence(repeats, record.score, runs, record.weights)
     found = compare_sweep(
-        evidence.scores,
+        scores,
         pairs=pairs,
         most=most,
         overlap=record.data.overlap,
         level=level,
         kind=record.score.kind,
         n_images=record.data.n_validation,
-        answers=evidence.answers,
+        answers=answers,
     )
-    said = [evidence.basis]
-    if record.data.has_own_validation and evidence.answers is None:
+    said = [basis] if basis else []
+    if record.data.has_own_validation and answers is None:
         said.append("The answers are about these validation images, not about others.")
     if record.margin is not None:
         margin = margin_text(record.score.kind)
         said.append(f"The smallest difference that matters is {margin} (--margin).")
-    return replace(found, basis=" ".join(filter(None, said)))
+    return replace(found, basis=" ".join(said))
 
 
-def with_way_on(verdict: SweepComparison, command: str) -> SweepComparison:
-    """Return the verdict where pairs that lack repeats name the command that trains them."""
-    return replace(
-        verdict,
-        pairs=tuple(
-            replace(
-                pair,
-                sentence=f"{label(pair.a)} vs {label(pair.b)}: too few repeats are trained so "
-                f"far. Run `{command}`.",
-            )
-            if pair.n_pairs < 2
-            else pair
-            for pair in verdict.pairs
-        ),
-    )
+def gather_evidence(
+    repeats: Mapping[Name, Sequence[Repeat | None]],
+    score: Score,
+    runs: RunStore | None,
+    weights: ScoredWeights | None = None,
+) -> tuple[Mapping[Name, Sequence[float | None]], Answers | None, str]:
+    """Return the scores that the repeats are compared by, their answers, and which scores it is.
+
+    Where all trainings score the last weights, that is the mean score of the epochs in which the
+    learning rate has settled, which differs less from training to training than that of the last
+    epoch does. Else it is the score of the kept weights, or of the average or last `weights` that
+    are asked for. Kinds are never mixed in one comparison: where some training is not in the run
+    store or lacks what is asked for, all are compared by the score of the kept weights. Answers
+    are there for accuracies, where every run tells its validation images.
+    """
+    kept = {name: [r.score if r else None for r in of_one] for name, of_one in repeats.items()}
+    scored = [r for of_one in repeats.values() for r in of_one if r and r.score is not None]
+    if not scored or runs is None:
+        return kept, None, ""
+    found = {r.run: _read(runs, r.run or "", score) for r in scored}
+    by_run = {digest: run for digest, run in found.items() if run}
+    if n_missing := sum(r.run not in by_run for r in scored):
+        basis = (
+            f"Compared by the {score.title} of the kept weights: {n_missing} of {len(scored)} "
+            "trainings are not in the run store."
+        )
+        return kept, None, basis
+    kinds = {run.weights for run in by_run.values()}
+    asked = weights and [_score_of(run, score, weights) for run in by_run.values()]
+    n_lacking = asked.count(None) if asked else 0
+    if weights is None or n_lacking:
+        weights = min(kinds) if len(kinds) == 1 else None
+    if weights == "last" and kinds == {"last"}:
+        value_of = {digest: settled_score(run, score) for digest, run in by_run.items()}
+        basis = (
+            f"Compared by the mean {score.title} of the last epochs of each training (at most "
+            "half of them), which varies less than that of the last epoch."
+        )
+    else:
+        value_of = {digest: _score_of(run, score, weights) for digest, run in by_run.items()}
+        basis = f"Compared by the {score.title} of {_TITLES[weights]}."
+    if n_lacking:
+        basis += f" {n_lacking} of {len(by_run)} trainings have no score of the other weights."
+    scores = {
+        name: [value_of.get(r.run) if r else None for r in of_one]
+        for name, of_one in repeats.items()
+    }
+    answers = _answers(repeats, by_run, weights) if score.is_accuracy else None
+    if score.is_accuracy and answers is None:
+        basis += " Their answers to single images are not used, so intervals are wider."
+    return scores, answers, basis
+
+
+def settled_score(run: Run, score: Score) -> float | None:
+    """Return the mean score of the last epochs, at most half, whose learning rate has settled.
+
+    Those are the epochs at the end whose rate is at most that of the last one, or 5 % of the
+    highest. Where early stopping kept the weights of an epoch before, it is the score of these.
+    """
+    if run.kept_epoch < len(run.epochs):
+        return score.of_run(run)
+    rates = [epoch.learning_rate for epoch in run.epochs]
+    most = max(rates[-1], _SETTLED_RATE * max(rates))
+    half = run.epochs[len(run.epochs) // 2 :]
+    last = takewhile(lambda epoch: epoch.learning_rate <= most, reversed(half))
+    measured = [s for s in map(score.of_epoch, last) if s is not None]
+    return fmean(measured) if measured else score.of_run(run)
+
+
+def _read(runs: RunStore, digest: str, score: Score) -> Run | None:
+    """Return a run if it holds the score of every epoch."""
+    run = runs.read(digest)
+    is_whole = run and all(score.metric in epoch.validation for epoch in run.epochs)
+    return run if is_whole else None
+
+
+def _score_of(run: Run, score: Score, weights: ScoredWeights | None) -> float | None:
+    """Return the score of the scored, last or averaged weights of a training, if it has one."""
+    if weights in (None, run.weights):
+        return score.of_run(run)
+    return score.of(run.other.validation, {}) if run.other else None
+
+
+def _answers(
+    repeats: Mapping[Name, Sequence[Repeat | None]],
+    runs: Mapping[str | None, Run],
+    weights: ScoredWeights | None,
+) -> Answers | None:
+    """Return which images each repeat answered rightly; None where older runs do not tell."""
+    every = list(runs.values())
+    n_answers = [(len(r.validation_images), len(r.validation_probabilities)) for r in every]
+    if not all(n == m > 0 for n, m in n_answers):
+        return None
+    n_images = 1 + max(max(run.validation_images) for run in every)
+    n_repeats = max(map(len, repeats.values()))
+    if len(repeats) * n_repeats * n_images > _MOST_ANSWERS:
+        return None
+    right = np.full((len(repeats), n_repeats, n_images), np.nan)
+    patients = np.arange(n_images)
+    for i, of_one in enumerate(repeats.values()):
+        for j, repeat in enumerate(of_one):
+            if repeat is None or (run := runs.get(repeat.run)) is None:
+                continue
+            images = list(run.validation_images)
+            kept = run.other if run.other and run.other.weights == weights else run
+            is_positive = np.array(kept.validation_probabilities) > 0.5
+            right[i, j, images] = is_positive == np.array(run.validation_labels, dtype=bool)
+            patients[images] = run.validation_patients
+    return Answers(right, patients)

@@ -15,7 +15,7 @@ from hpo.errors import UsageError
 from hpo.space import Space
 from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import is_folder_name
-from hpo.study.score import SCORES, Score, read_score
+from hpo.study.score import Score, read_score
 from hpo.training import machine
 
 Kind = Literal["grid", "search"]
@@ -79,8 +79,8 @@ class StudyRecord:
     device: str
     precision: str
     seed: Count
-    sampler: str
-    pruner: str
+    sampler: Annotated[str, Field(pattern="^(tpe|random|grid)$")]
+    pruner: Annotated[str, Field(pattern="^(median|none)$")]
     command: str
     versions: dict[str, str]
     metric: str = "accuracy"
@@ -101,18 +101,10 @@ class StudyRecord:
             # Studies that were made before bits were recorded read all 16.
             document = document | {"data": {"bits": 16} | document["data"]}
         record = _RECORD.validate_json(json.dumps(document), strict=True)
-        for name, allowed in {
-            "sampler": (*SAMPLERS, "grid"),
-            "pruner": PRUNERS,
-            "metric": SCORES,
-        }.items():
-            if getattr(record, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(record, name)[:40]!r}")
-        space = record.space
+        space, _ = record.space, record.score  # Which checks metric and margin.
         known = space.sweeps.keys() if record.kind == "grid" else {p.name for p in space.search}
         if not known >= set(record.names):
             raise ValueError("names are not those of its space")
-        record.judged_by(record.margin, record.weights)
         return record
 
     def to_document(self) -> dict[str, Any]:
@@ -146,11 +138,6 @@ class StudyRecord:
             margin=self.margin if margin is None else margin,
             weights=weights or self.weights,
         )
-
-    @property
-    def is_decided_on_the_way(self) -> bool:
-        """Whether which trainings are done depends on the scores of others."""
-        return self.kind == "search" and (self.sampler, self.pruner) != ("random", "none")
 
     def identity(self) -> dict[str, Any]:
         """Return what makes it this study: another identity is another study."""
@@ -236,8 +223,7 @@ def check_name(name: str) -> str:
     """Return the name of a study if it is valid.
 
     Raises:
-        UsageError: it is empty, too long, has other characters than letters, digits, `.`, `_` and
-            `-`, or is the name of something else beside the folders of the studies.
+        UsageError: it is no name of a folder, or that of something else beside the studies.
     """
     if not is_folder_name(name):
         raise UsageError(

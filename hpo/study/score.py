@@ -8,6 +8,7 @@ from typing import Final
 from hpo.config import did_you_mean
 from hpo.errors import UsageError
 from hpo.stats import ScoreKind
+from hpo.storage.runs import Epoch, Run
 
 # A difference below the margin does not matter: one point, or what comes to about as much.
 _HIGHER: Final = ScoreKind("maximize", is_share=True, margin=0.01)
@@ -47,6 +48,14 @@ class Score:
         if not stress:
             return None
         return fmean(metrics[self.metric] for metrics in stress.values())
+
+    def of_epoch(self, epoch: Epoch) -> float | None:
+        """Return the score of an epoch; None where it was not measured under stress."""
+        return self.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
+
+    def of_run(self, run: Run) -> float | None:
+        """Return the score of the kept weights; None where it was not measured under stress."""
+        return self.of(run.kept.validation, run.stress)
 
     def rank(self, score: float | None) -> float:
         """Return a number that is higher for a better score; the lowest where there is none."""

@@ -87,15 +87,12 @@ DAMAGED_TRIALS = [
     (OF_TRIAL, '{"a": 1}', "repeat"),
     (OF_TRIAL, "1e999", "seconds"),
     (OF_TRIAL, '{"validation": "x"}', "metrics"),
-    (OF_TRIAL, "{", "metrics"),
     (OF_TRIAL, b"\xff", "params"),
     ("DELETE FROM trial_user_attributes WHERE key = 'params' AND trial_id = 2",),
-    ("UPDATE trial_values SET value = NULL, value_type = 'INF_NEG' WHERE trial_id = 2",),
     ("DELETE FROM trial_values WHERE trial_id = 2",),
     ("UPDATE trial_intermediate_values SET step = 'x' WHERE trial_id = 2 AND step = 1",),
     ("UPDATE trial_params SET distribution_json = '[null]' WHERE trial_id = 2",),
     ("UPDATE trials SET state = 'LOST' WHERE trial_id = 2",),
-    ("UPDATE trials SET datetime_start = 'never' WHERE trial_id = 2",),
 ]
 DAMAGED_STUDIES = [
     (OF_STUDY, "{", "hpo"),
@@ -157,20 +154,16 @@ def test_a_damaged_trial_is_named_and_left_out_of_its_study(
     assert (again["n_trained"], again["n_reused"], len(again["configurations"])) == (0, 1, 2)
 
 
-@pytest.mark.parametrize("n_damaged", [1, 3])
-def test_a_search_with_damaged_trials_continues_with_others(
-    hpo: Hpo, xrays: Path, n_damaged: int
-) -> None:
+def test_a_search_with_damaged_trials_continues_with_others(hpo: Hpo, xrays: Path) -> None:
     search = ("search", "--param", "learning_rate", "--trials", "3", "--finalists", "1", *SMALL)
     search = (*search, "--final-repeats", "2", "--metric", "accuracy", "--data", xrays)
     assert hpo(*search, "--study", "mine").code == 0
     with closing(sqlite3.connect("studies/hpo.db")) as database, database:
         database.execute(
             "UPDATE trial_user_attributes SET value_json = 'x' "
-            "WHERE key = 'config' AND trial_id <= ?",
-            (n_damaged,),
+            "WHERE key = 'config' AND trial_id <= 3"
         )
-    assert len(hpo("show", "mine", "--json").json["damaged"]) == n_damaged
+    assert len(hpo("show", "mine", "--json").json["damaged"]) == 3
     for command in (("report", "mine"), ("show", "mine", "--curves")):
         assert hpo(*command).code == 0, command
     again = hpo("resume", "mine", "--json")
