@@ -1,3 +1,5 @@
+"""Image files as gray pixels, what is refused of them, resizing and the contact sheet."""
+
 import os
 import zlib
 from collections.abc import Callable
@@ -26,21 +28,21 @@ MODES: dict[str, Callable[[], Image.Image]] = {
 
 def refusal(path: Path) -> str:
     with pytest.raises(DataError) as error:
-        decode(path)
+        list(decode_all([path]))
     assert path.name in str(error.value)
     return str(error.value)
 
 
-@pytest.mark.parametrize("strip", [200, 5], ids=["whole", "in strips"])
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_becomes_the_same_8_bit_gray(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, strip: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr("hpo.data.images._ROWS", strip)
     MODES[mode]().save(tmp_path / "image.png")
-    pixels = to_8_bits(decode(tmp_path / "image.png"), 16)
-    assert pixels.dtype == np.uint8
-    np.testing.assert_array_equal(pixels, GRAY)
+    whole = to_8_bits(decode(tmp_path / "image.png"), 16)
+    assert whole.dtype == np.uint8
+    np.testing.assert_array_equal(whole, GRAY)
+    monkeypatch.setattr("hpo.data.images._ROWS", 5)
+    np.testing.assert_array_equal(to_8_bits(decode(tmp_path / "image.png"), 16), GRAY)
 
 
 @pytest.mark.parametrize(
@@ -61,22 +63,18 @@ def test_bits_transparency_and_color_become_gray(
 
 
 @pytest.mark.parametrize("suffix", ["jpeg", "tif"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_image_is_read_as_a_viewer_shows_it(
-    tmp_path: Path, orientation: int, suffix: str
-) -> None:
+def test_an_image_is_read_as_a_viewer_shows_it(tmp_path: Path, suffix: str) -> None:
     upright = np.repeat(np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, 16, 0), 16, 1)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored = Image.fromarray(upright)
     # As cameras store what is shown upright: the other way round.
-    ways = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-    if orientation > 1:
-        stored = stored.transpose(Image.Transpose(ways[orientation]))
-    stored.save(tmp_path / f"image.{suffix}", exif=exif)
-    found = decode(tmp_path / f"image.{suffix}").astype(int)
-    assert found.shape == upright.shape
-    assert np.abs(found - upright).max() < 3
+    for orientation, way in {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.items():
+        exif, stored = Image.Exif(), Image.fromarray(upright)
+        exif[0x0112] = orientation
+        if way is not None:
+            stored = stored.transpose(Image.Transpose(way))
+        stored.save(tmp_path / f"image.{suffix}", exif=exif)
+        found = decode(tmp_path / f"image.{suffix}").astype(int)
+        assert found.shape == upright.shape
+        assert np.abs(found - upright).max() < 3
 
 
 def _write_png(file: Path, header: bytes, content: bytes) -> None:
@@ -100,14 +98,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(
 ) -> None:
     file = tmp_path / "bomb.png"
     _write_png(file, side.to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0]), bytes(8))
-    with pytest.raises(DataError, match=rf"bomb\.png .*{reason}"):
-        list(decode_all([file]))
-
-
-def test_16_bit_colors_of_fewer_bits_are_refused(tmp_path: Path) -> None:
-    row = b"\0" + np.full((4, 3), 4_000, ">u2").tobytes()
-    _write_png(tmp_path / "wide.png", bytes([0, 0, 0, 4] * 2 + [16, 2, 0, 0, 0]), row * 4)
-    assert "16-bit colors use fewer bits: save it in gray" in refusal(tmp_path / "wide.png")
+    assert reason in refusal(file)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +114,21 @@ def test_pixels_that_would_wrap_vanish_or_take_memory_are_refused(
 ) -> None:
     Image.fromarray(pixels).save(tmp_path / "x.png", "TIFF")
     assert words in refusal(tmp_path / "x.png")
+    row = b"\0" + np.full((4, 3), 4_000, ">u2").tobytes()
+    _write_png(tmp_path / "x.png", bytes([0, 0, 0, 4] * 2 + [16, 2, 0, 0, 0]), row * 4)
+    assert "16-bit colors use fewer bits: save it in gray" in refusal(tmp_path / "x.png")
 
 
 def test_what_is_no_image_is_refused_and_never_run_or_waited_for(tmp_path: Path) -> None:
     file = tmp_path / "x.png"
     file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     assert "cannot be read as an image: its format is not JPEG" in refusal(file)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)).save(
+        file, "JPEG"
+    )
+    for share in (0.99, 0.5):
+        os.truncate(file, int(share * file.stat().st_size))
+        assert "cannot be read as an image" in refusal(file)
     os.truncate(file, 10**12)
     assert "1,000,000 MB; the limit is 40 MB" in refusal(file)
     file.unlink()
@@ -137,20 +137,11 @@ def test_what_is_no_image_is_refused_and_never_run_or_waited_for(tmp_path: Path)
     assert "not a regular file" in refusal(file)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_a_cut_jpeg_is_refused_and_named(tmp_path: Path, share: float) -> None:
-    file = tmp_path / "cut.jpeg"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)).save(file)
-    whole = file.read_bytes()
-    file.write_bytes(whole[: int(share * len(whole))])
-    assert "cannot be read as an image" in refusal(file)
-
-
 def test_many_files_come_in_their_order_and_all_broken_ones_are_counted(tmp_path: Path) -> None:
-    files = [tmp_path / f"{i}.png" for i in range(70)]
+    files = [tmp_path / f"{i}.png" for i in range(20)]
     for value, file in enumerate(files):
         Image.new("L", (2, 2), value).save(file)
-    assert [int(image[0, 0]) for image in decode_all(files)] == list(range(70))
+    assert [int(image[0, 0]) for image in decode_all(files)] == list(range(20))
     for file in files[3:18:2]:
         file.write_bytes(b"broken")
     with pytest.raises(DataError, match=r"8 images cannot be used(.|\n)*3\.png(.|\n)*and 3 more"):
@@ -171,9 +162,7 @@ def test_the_contact_sheet_has_a_row_per_split_and_class(release: Path, tmp_path
     contact_sheet(load(release), tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as image:
         sheet = np.asarray(image)
-    row, last_tile = len(sheet) // 4, sheet[:, -150:-10]
+    row = len(sheet) // 4
     assert all(sheet[(i + 1) * row - 80].any() for i in range(4))
-    assert last_tile[row - 80].any()
-    assert not last_tile[4 * row - 80].any()  # Test has fewer images than a row.
     with pytest.raises(DataError, match=r"missing/sheet\.png cannot be written"):
         contact_sheet(load(release), tmp_path / "missing" / "sheet.png")
