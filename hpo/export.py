@@ -75,25 +75,27 @@ def export(
     with writing(folder, hint=_HINT):
         files = WrittenFiles(folder)
         _check_places(files, homes.values())
-    _write(files, folder / "configurations.csv", _configurations_csv(summary))
-    _write(files, folder / "trials.csv", _trials_csv(summary))
+
+    def write(path: Path, text: str) -> None:
+        files.write(path, text.encode(), hint=_HINT)
+
+    write(folder / "configurations.csv", _configurations_csv(summary))
+    write(folder / "trials.csv", _trials_csv(summary))
     bits = summary.record.data.bits
     for c in summary.configurations:
         home = homes[c.number]
         fields = c.config.to_mapping() | ({"bits": bits} if bits else {})
         document = {"params": dict(c.params), "config": fields}
-        _write(files, home / "config.json", json.dumps(document, indent=2) + "\n")
+        write(home / "config.json", json.dumps(document, indent=2) + "\n")
         for repeat in c.repeats:
-            run = runs.read(repeat.run) if repeat.run else None
-            if run is not None:
-                _write(files, home / f"curves-repeat-{repeat.number}.csv", curves_to_csv(run))
-            if run is not None and run.stress:
-                _write(files, home / f"stress-repeat-{repeat.number}.csv", battery_to_csv(run))
+            if repeat.run and (run := runs.read(repeat.run)):
+                write(home / f"curves-repeat-{repeat.number}.csv", curves_to_csv(run))
+                if run.stress:
+                    write(home / f"stress-repeat-{repeat.number}.csv", battery_to_csv(run))
         if evaluation and (lines := [*_test_lines(summary, evaluation, c)]):
-            _write(files, home / "test.txt", "".join(f"{printable(line)}\n" for line in lines))
-    if which != "none":
-        chosen = summary.configurations if which == "all" else (summary.best,)
-        judged = [(c, homes[c.number], c.judged) for c in chosen if c.judged]
+            write(home / "test.txt", "".join(f"{printable(line)}\n" for line in lines))
+    chosen = {"best": (summary.best,), "all": summary.configurations, "none": ()}[which]
+    if judged := [(c, homes[c.number]) for c in chosen if c.judged]:
         yield from _write_weights(files, summary, judged, weights, train)
 
 
@@ -129,7 +131,7 @@ def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
 def _write_weights(
     files: WrittenFiles,
     summary: StudySummary,
-    chosen: Sequence[tuple[Configuration, Path, Sequence[Repeat]]],
+    chosen: Sequence[tuple[Configuration, Path]],
     kept: Path,
     train: Callable[[Sequence[Job]], Retrained],
 ) -> Iterator[str]:
@@ -143,15 +145,13 @@ def _write_weights(
         files.write(path.with_suffix(".pt"), to_torch_file(weights), hint=_HINT)
 
     missing: list[tuple[Configuration, Path, Repeat]] = []
-    for c, home, repeats in chosen:
-        for repeat in repeats:
+    for c, home in chosen:
+        for repeat in c.judged:
             path = home / f"weights-repeat-{repeat.number}"
-            if (weights := _read_kept(kept, repeat)) is not None:
-                write(c, path, weights)
-            else:
+            try:
+                write(c, path, load_file(kept / f"{repeat.run}.safetensors"))
+            except (OSError, SafetensorError):
                 missing.append((c, path, repeat))
-    if missing:
-        yield f"Networks to retrain because their weights were not kept: {len(missing)}."
     jobs = [
         Job(
             ordinal=number,
@@ -163,6 +163,8 @@ def _write_weights(
         )
         for number, (c, _, repeat) in enumerate(missing)
     ]
+    if jobs:
+        yield f"Networks to retrain because their weights were not kept: {len(jobs)}."
     with closing(train(jobs)) if jobs else nullcontext(()) as trained:
         for n_done, (job, result) in enumerate(trained, start=1):
             c, path, repeat = missing[job.ordinal]
@@ -171,25 +173,14 @@ def _write_weights(
                 found = kept / f"{repeat.run}.safetensors"
                 write_atomic(found, save(result.weights), hint=_HINT)
             yield f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
-    for c, home, repeats in chosen:
-        names = [f"weights-repeat-{repeat.number}" for repeat in repeats]
+    for c, home in chosen:
+        names = [f"weights-repeat-{repeat.number}" for repeat in c.judged]
         script = network_script(c.config, [f"{name}.pt" for name in names])
-        _write(files, home / "network.py", script)
+        files.write(home / "network.py", script.encode(), hint=_HINT)
         with writing(home, hint=_HINT):  # Weights of an earlier export that network.py has not.
             for path in home.iterdir():
                 if _WEIGHTS.fullmatch(path.name) and path.stem not in names:
                     path.unlink()
-
-
-def _read_kept(folder: Path, repeat: Repeat) -> Weights | None:
-    try:
-        return load_file(folder / f"{repeat.run}.safetensors") if repeat.run else None
-    except (OSError, SafetensorError):
-        return None
-
-
-def _write(files: WrittenFiles, path: Path, text: str) -> None:
-    files.write(path, text.encode(), hint=_HINT)
 
 
 def _test_lines(summary: StudySummary, evaluation: Evaluation, c: Configuration) -> Iterator[str]:
@@ -197,25 +188,24 @@ def _test_lines(summary: StudySummary, evaluation: Evaluation, c: Configuration)
     trials = {repeat.trial for repeat in c.repeats}
     for found in evaluation.configurations:
         if trials.issuperset(found.trials):
-            n_images, n_repeats = evaluation.n_images, len(found.trials)
+            n_images = evaluation.n_images
             yield f"{found.label}, test of {evaluation.study}"
-            yield from _marks(found, n_images, n_repeats, threshold=evaluation.threshold)
+            yield from _marks(found, n_images, len(found.trials), evaluation.threshold)
             yield f"trials: {', '.join(map(str, found.trials))}"
             if ensemble := found.ensemble:
                 yield f"ensemble: the mean probability of {ensemble.n} repeats, taken as one model"
-                threshold = f"{ensemble.threshold:.4g}"
-                marks = _marks(ensemble, n_images, 1, threshold=threshold)
-                yield from (f"ensemble {line}" for line in marks)
+                for line in _marks(ensemble, n_images, 1, f"{ensemble.threshold:.4g}"):
+                    yield f"ensemble {line}"
             yield from statements(summary.openings, n_complete=summary.count("complete"))
 
 
 def _marks(
-    found: Evaluated | Ensemble, n_images: int, n_models: int, *, threshold: str
+    found: Evaluated | Ensemble, n_images: int, n_models: int, threshold: str
 ) -> Iterator[str]:
     """Write accuracy, correct answers and confusion of the mean model, then every metric."""
     counts = found.confusion
     mean = "" if n_models == 1 else f", mean of {n_models} repeats"
-    yield f"accuracy: {_interval_text(found.metrics['accuracy'], scale=100, unit=' %')}"
+    yield f"accuracy: {_interval_text(found.metrics['accuracy'], 100, '.2f', ' %')}"
     yield f"right: {found.n_right:.4g} of {n_images} images{mean}"
     for name, right, wrong in (
         ("pneumonia", counts.true_positive, counts.false_negative),
@@ -225,18 +215,16 @@ def _marks(
     yield f"threshold: {threshold}"
     for name, metric in found.metrics.items():
         if name != "accuracy":
-            yield f"{name}: {_interval_text(metric)}"
+            yield f"{name}: {_interval_text(metric, 1, '.4f')}"
 
 
-def _interval_text(found: Interval, *, scale: float = 1, unit: str = "") -> str:
+def _interval_text(found: Interval, scale: float, form: str, unit: str = "") -> str:
     if found.mean is None:
         return "not defined"
-    digits = 4 if scale == 1 else 2
-    text = f"{scale * found.mean:.{digits}f}{unit}"
+    text = f"{scale * found.mean:{form}}{unit}"
     if found.low is None or found.high is None:
         return text
-    low, high = scale * found.low, scale * found.high
-    return f"{text} (95 % interval {low:.{digits}f} to {high:.{digits}f})"
+    return f"{text} (95 % interval {scale * found.low:{form}} to {scale * found.high:{form}})"
 
 
 def _configurations_csv(summary: StudySummary) -> str:

@@ -23,7 +23,6 @@ _A_DAY_S: Final = 86_400
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.hpo")
 
 _LIST: Final = ".hpo-files"
-_NEITHER_LINK_NOR_PIPE: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _PAGE: Final = b" - hpo</title>"
 _HEAD: Final = 10_000
 
@@ -124,10 +123,8 @@ class WrittenFiles:
             with writing(self.folder, hint=hint):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 # Before the file: what a killed process wrote is hpo's as well.
-                # A link would lead to another file, a pipe would wait for its reader.
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NEITHER_LINK_NOR_PIPE
-                with os.fdopen(os.open(self._list, flags, 0o666), "wb") as file:
-                    file.write(f"{digest}  {name}\n".encode())
+                with self._list.open("a") as file:
+                    file.write(f"{digest}  {name}\n")
             digests.add(digest)
         write_atomic(path, content, hint=hint)
 
