@@ -1,29 +1,30 @@
 """`hpo dashboard` answers its own pages alone, and what is attached to a trial runs nowhere."""
 
 import http.client
-import re
 import socket
-import subprocess
-import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 import pytest
 
+from hpo.run.dashboard import Server, open_server
 from hpo.storage.opening import open_storage
+from tests.conftest import Hpo
 
 WRITE = "/api/trials/1/user-attrs"
 ATTRIBUTES = '{"user_attrs": {"seen": true}}'
+TOKEN = "a-token"
 
 
 @dataclass(frozen=True)
 class Dashboard:
-    """A dashboard that runs, and what it said as it began."""
+    """A dashboard that runs on this port."""
 
     port: int
-    said: str
 
     def ask(
         self, method: str = "GET", path: str = "/api/studies", host: str = "", **headers: str
@@ -43,9 +44,7 @@ class Dashboard:
     @property
     def cookie(self) -> str:
         """What a browser keeps that opened the printed link."""
-        token = re.search(r"(/\?token=\S+)", self.said)
-        assert token
-        answer = self.ask(path=token[1])
+        answer = self.ask(path=f"/?token={TOKEN}")
         assert answer.status == 303
         assert answer.headers["Location"] == "/dashboard"
         kept, _, rest = answer.headers["Set-Cookie"].partition(";")
@@ -62,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def artifacts(folder: Path) -> dict[str, str]:
     """The path of each artifact of a study of one trial; all of them hold a script."""
-    study = optuna.create_study(study_name="s", storage=open_storage(url(folder)))
+    study = optuna.create_study(study_name="s", storage=open_storage(f"sqlite:///{folder}/hpo.db"))
     (folder / "artifacts").mkdir()
     store = optuna.artifacts.FileSystemArtifactStore(folder / "artifacts")
     trial, paths = study.ask(), {}
@@ -78,39 +77,27 @@ def artifacts(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def local(folder: Path, artifacts: dict[str, str]) -> Iterator[Dashboard]:
     assert artifacts
-    yield from served(folder)
+    with served(folder, "127.0.0.1") as dashboard:
+        yield dashboard
 
 
-@pytest.fixture
-def public(folder: Path, artifacts: dict[str, str]) -> Iterator[Dashboard]:
-    assert artifacts
-    yield from served(folder, "--host", "0.0.0.0")
-
-
-def url(folder: Path) -> str:
-    return f"sqlite:///{folder}/hpo.db"
-
-
-def served(folder: Path, *options: str) -> Iterator[Dashboard]:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "hpo", "dashboard", "--storage", url(folder)]
-    server = subprocess.Popen(
-        [*command, "--port", str(port), *options], stderr=subprocess.PIPE, text=True
-    )
-    assert server.stderr
-    said = ""
-    for line in server.stderr:
-        said += line
-        if "http://" in line:
-            break
-    try:
-        yield Dashboard(port, said)
-    finally:
-        server.terminate()
-        _, rest = server.communicate(timeout=60)
-        assert (server.returncode, rest) == (0, "")
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(folder: Path, host: str) -> Iterator[Dashboard]:
+    storage, port = open_storage(f"sqlite:///{folder}/hpo.db"), free_port()
+    with open_server(
+        storage, folder=folder / "artifacts", host=host, port=port, token=TOKEN
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield Dashboard(port)
+        server.shutdown()
+        thread.join()
 
 
 def test_its_own_host_reads_without_a_token(local: Dashboard) -> None:
@@ -163,10 +150,22 @@ def test_an_artifact_runs_nothing_and_is_read_by_no_other_page(
         assert local.ask(path=path).status == 404
 
 
-def test_on_every_address_it_warns_and_still_asks_for_the_token(public: Dashboard) -> None:
-    assert "Warning: everyone who reaches this machine" in public.said
-    assert public.ask(host="machine.example:80").status == 200
-    kept = public.cookie
-    assert public.ask("POST", WRITE, host="machine.example").status == 403
-    answer = public.ask("POST", WRITE, host="machine.example", Cookie=kept)
-    assert answer.status == 204
+@pytest.mark.usefixtures("artifacts")
+def test_on_every_address_it_warns_and_still_asks_for_the_token(
+    folder: Path, hpo: Hpo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(folder, "0.0.0.0") as public:
+        assert public.ask(host="machine.example:80").status == 200
+        kept = public.cookie
+        assert public.ask("POST", WRITE, host="machine.example").status == 403
+        answer = public.ask("POST", WRITE, host="machine.example", Cookie=kept)
+        assert answer.status == 204
+
+    def stop(_: Server) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Server, "handle_request", stop)
+    at = ("--storage", f"sqlite:///{folder}/hpo.db", "--port", free_port())
+    assert "Warning" not in hpo("dashboard", *at).err
+    answer = hpo("dashboard", *at, "--host", "0.0.0.0")
+    assert (answer.code, "everyone who reaches this machine" in answer.err) == (0, True)
