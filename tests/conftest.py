@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from optuna.storages._rdb.storage import _VersionManager
 
-from tests import postgres
+from tests import migrations, postgres
+
+assert migrations
 
 # A console that is made while this is set keeps its width; the processes of pytest-xdist set it.
 os.environ.pop("COLUMNS", None)
@@ -24,21 +25,6 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 SIZE = 16
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _migrations_once() -> Iterator[None]:
-    """Let Optuna load its ten migrations once: it does so at each opening of a database."""
-    load, loaded = _VersionManager._create_alembic_script, []
-
-    def load_once(manager: _VersionManager) -> object:
-        if not loaded:
-            loaded.append(load(manager))
-        return loaded[0]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_VersionManager, "_create_alembic_script", load_once)
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,14 @@
 
 import json
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from tests.processes import Command, start
 
 
 @contextmanager
@@ -17,16 +18,11 @@ def dashboard(*options: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    server = subprocess.Popen(
-        [sys.executable, "-m", "hpo", "dashboard", "--port", port, *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    server = start(Path.cwd(), Command(("dashboard", "--port", port, *options)))
     try:
         yield f"http://127.0.0.1:{port}/api/studies"
     finally:
-        server.terminate()
-        server.wait()
+        server.kill()
 
 
 def fetch(url: str) -> Any:

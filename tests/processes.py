@@ -1,14 +1,15 @@
 """The command line in a process of its own, in which something may go wrong."""
 
 import contextlib
-import io
 import multiprocessing
 import os
+import signal
+import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ Fault = Callable[[], None]
 """What is called in the process before its command; it can be pickled."""
 
 _LIMIT_S: Final = 300
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Loaded once: each process is then a copy that begins at once.
 _PRELOADED: Final = [
@@ -25,6 +27,7 @@ _PRELOADED: Final = [
     *("hpo.training.stack", "hpo.training.pool", "sklearn.linear_model", "alembic.command"),
     *("optuna.storages._rdb.models", "optuna.importance", "rich.progress", "plotly.io"),
     *("sqlalchemy.dialects.sqlite", "torch._dynamo", "typer._adapters", "pytest", "hypothesis"),
+    "tests.warmed",
 ]
 
 
@@ -37,54 +40,99 @@ def said(answer: Answer, *words: str) -> None:
     assert all(word in text for word in words), text
 
 
-def call(folder: Path, arguments: tuple[object, ...], fault: Fault | None = None) -> Answer:
-    """Run a command in a folder to its end, after a fault was put into its process.
+@dataclass(frozen=True)
+class Child:
+    """A process that was started, and the files of what it says."""
 
-    A process that ended without an answer has -1 as its code.
+    process: BaseProcess
+    out: Path
+    err: Path
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid
+        return self.process.pid
+
+    def poll(self) -> int | None:
+        """Return its exit code, below 0 the signal that killed it; None while it runs."""
+        return self.process.exitcode
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it, and wait until it is gone."""
+        self.process.kill()
+        self.process.join()
+
+    def answer(self, limit_s: float = _LIMIT_S) -> Answer:
+        """Wait for its end, and return what it said."""
+        self.process.join(limit_s)
+        code = self.poll()
+        if code is None:
+            self.kill()
+            raise subprocess.TimeoutExpired(str(self.process), limit_s)
+        return Answer(code, self.out.read_text(), self.err.read_text())
+
+
+def start(
+    folder: Path, run: Callable[[], object], *, ignored: tuple[signal.Signals, ...] = ()
+) -> Child:
+    """Run something in a folder, in a process of its own that ignores these signals.
+
+    It is a copy of one that has loaded everything, with the environment of this one.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
-    ours, theirs = context.Pipe()
-    words = [str(argument) for argument in arguments]
-    place = (folder, dict(os.environ))
-    process = context.Process(target=_serve, args=(theirs, words, place, fault))
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=".child-", dir=folder))
+    arguments = (run, folder, dict(os.environ), place, ignored)
+    process = context.Process(target=_serve, args=arguments)
     process.start()
-    theirs.close()
-    answer = Answer(-1, "", "no answer")
-    with contextlib.suppress(EOFError):
-        if ours.poll(_LIMIT_S):
-            answer = ours.recv()
-    process.join(_LIMIT_S)
-    return answer
+    return Child(process, place / "out", place / "err")
+
+
+def call(folder: Path, arguments: tuple[object, ...], fault: Fault | None = None) -> Answer:
+    """Run a command in a folder to its end, after a fault was put into its process."""
+    return start(folder, Command(tuple(map(str, arguments)), fault)).answer()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of hpo, in whose process something may go wrong."""
+
+    words: tuple[str, ...]
+    fault: Fault | None = None
+
+    def __call__(self) -> None:
+        from hpo.cli import main
+
+        sys.argv = ["hpo", *self.words]
+        if self.fault:
+            self.fault()
+        main()
 
 
 def _serve(
-    connection: Connection,
-    arguments: list[str],
-    place: tuple[Path, dict[str, str]],
-    fault: Fault | None,
+    run: Callable[[], object],
+    folder: Path,
+    environment: dict[str, str],
+    place: Path,
+    ignored: tuple[signal.Signals, ...],
 ) -> None:
-    from hpo.cli import main
-
-    folder, environment = place
+    os.setsid()
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(place / name, os.O_WRONLY | os.O_CREAT), number)
+    for number in _SIGNALS:
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN if number in ignored else default)
     os.chdir(folder)
+    os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None  # It was settled by the environment of another test.
-    sys.argv = ["hpo", *arguments]
-    out, err = io.StringIO(), io.StringIO()
-    code = 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            if fault:
-                fault()
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        except BaseException:
-            # What the interpreter would do.
-            code = 1
-            traceback.print_exc()
-    connection.send(Answer(code, out.getvalue(), err.getvalue()))
+    run()
 
 
 def children(pid: int) -> list[int]:

@@ -1,8 +1,8 @@
 """One driver per study: a second one gets its message at once, and a dead one is in no way."""
 
 import socket
-import subprocess
-import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,29 +11,32 @@ from hpo.errors import StudyError
 from hpo.storage.lock import study_lock
 from hpo.storage.opening import open_storage
 from tests.conftest import EVERY_STORAGE
+from tests.processes import start
 
-HOLD = """
-import sys
-from hpo.storage.opening import open_storage
-from hpo.storage.lock import study_lock
-with study_lock(open_storage(sys.argv[1]), "study"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+
+@dataclass(frozen=True)
+class Holds:
+    """A process that drives a study until it is killed."""
+
+    url: str
+    mark: Path
+
+    def __call__(self) -> None:
+        with study_lock(open_storage(self.url), "study"):
+            self.mark.touch()
+            time.sleep(600)
+
 
 every_storage = pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
 
 
 @every_storage
-def test_a_second_driver_is_refused_until_the_first_is_killed(storage_url: str) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, storage_url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout
-    assert child.stdout.readline() == "held\n"
+def test_a_second_driver_is_refused_until_the_first_is_killed(
+    storage_url: str, tmp_path: Path
+) -> None:
+    child = start(tmp_path, Holds(storage_url, tmp_path / "held"))
+    while child.poll() is None and not (tmp_path / "held").exists():
+        time.sleep(0.01)
     with pytest.raises(StudyError) as refused, study_lock(open_storage(storage_url), "study"):
         pass
     said = str(refused.value)
@@ -41,7 +44,6 @@ def test_a_second_driver_is_refused_until_the_first_is_killed(storage_url: str) 
     assert " since 20" in said
     assert "Wait until it ends, or stop it" in said
     child.kill()
-    child.communicate()
     with study_lock(open_storage(storage_url), "study") as check:
         check()
 

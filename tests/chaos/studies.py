@@ -2,17 +2,20 @@
 
 import json
 import os
-import subprocess
-import sys
+import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import optuna
 
+from hpo.run import session
 from hpo.storage.opening import open_storage
+from hpo.training.engine import LaneEpoch
+from tests.clocked import ClockedStack
+from tests.processes import Child, Command, start
 
-ROOT: Final = Path(__file__).parents[2]
 GRID: Final = (
     *("grid", "--param", "batch_size", "--values", "16,32,64", "--repeats", "4", "--study", "s"),
 )
@@ -21,6 +24,32 @@ SEARCH: Final = (
     *("--param", "learning_rate", "--param", "dropout", "--param", "scheduler"),
     *("--metric", "accuracy"),
 )
+
+
+@dataclass
+class SlowStack(ClockedStack):
+    """A stack that trains nothing, and takes its time after some epochs."""
+
+    epoch_s: float = 0.0
+    n_quick: int = 0
+
+    def step(self) -> list[LaneEpoch]:
+        if self.n_steps >= self.n_quick:
+            time.sleep(self.epoch_s)
+        return super().step()
+
+
+@dataclass(frozen=True)
+class TrainsNothing:
+    """A process whose engine trains nothing, with a run store of its own."""
+
+    runs: Path
+    epoch_s: float
+    n_quick: int
+
+    def __call__(self) -> None:
+        os.environ["HPO_RUNS"] = str(self.runs)
+        session.open_stack = lambda *_, **__: SlowStack(epoch_s=self.epoch_s, n_quick=self.n_quick)  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -36,28 +65,18 @@ class Case:
     def url(self) -> str:
         return self.storage or f"sqlite:///{self.folder}/hpo.db"
 
-    def start(self, *, epoch_s: float = 0.01) -> subprocess.Popen[bytes]:
-        """Start the command, in a group of its own."""
+    def start(
+        self,
+        *,
+        epoch_s: float = 0.01,
+        n_quick: int = 0,
+        ignored: tuple[signal.Signals, ...] = (),
+    ) -> Child:
+        """Start the command on an engine that trains nothing, in a process of its own."""
         small = ("--set", "image_size=16", "--epochs", "6", "--lanes", "4")
-        options = ("--data", str(self.data), "--storage", self.url, *small)
-        return self.call(*self.command, *options, epoch_s=epoch_s)
-
-    def call(self, *arguments: str, epoch_s: float = 0.01) -> subprocess.Popen[bytes]:
-        """Start any command on the engine that trains nothing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        environment = os.environ | {
-            "CHAOS_EPOCH_S": str(epoch_s),
-            "HPO_RUNS": str(self.folder / "runs"),
-            "PYTHONPATH": str(ROOT),
-        }
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.command", *arguments],
-            env=environment,
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        words = (*self.command, "--data", str(self.data), "--storage", self.url, *small)
+        engine = TrainsNothing(self.folder / "runs", epoch_s, n_quick)
+        return start(self.folder, Command(words, engine), ignored=ignored)
 
     def finish(self) -> None:
         """Run the command to its end.
@@ -65,9 +84,8 @@ class Case:
         Raises:
             AssertionError: it failed.
         """
-        child = self.start(epoch_s=0.0)
-        _, said = child.communicate()
-        assert child.returncode == 0, said.decode()
+        answer = self.start(epoch_s=0.0).answer()
+        assert answer.code == 0, answer.err
 
     def runs(self) -> dict[str, str]:
         """Return what the run store holds, by name."""

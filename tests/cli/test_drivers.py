@@ -1,11 +1,9 @@
 """One command drives a study: a second one is refused at once, and readers are not."""
 
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,10 +11,11 @@ import pytest
 from hpo.storage.lock import study_lock
 from hpo.storage.opening import open_storage
 from hpo.study.study import open_study
+from hpo.study.test_access import Opening, now, record_opening
 from tests.chaos.studies import GRID, SEARCH, Case
 from tests.conftest import EVERY_STORAGE, SMALL, Hpo
 from tests.dashboards import dashboard, fetch
-from tests.processes import said
+from tests.processes import Child, said, start
 
 
 def until_it_trains(case: Case, *, n_runs: int = 1) -> None:
@@ -29,21 +28,20 @@ def until_it_trains(case: Case, *, n_runs: int = 1) -> None:
 @pytest.fixture
 def driven(
     tmp_path: Path, xrays: Path, storage_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Case, subprocess.Popen[bytes]]]:
+) -> Iterator[tuple[Case, Child]]:
     """A study that a living command trains, slowly; it ends as soon as it is told to."""
     case = Case(tmp_path / "case", xrays, GRID, storage_url)
     monkeypatch.setenv("HPO_STORAGE", case.url)
-    child = case.start(epoch_s=1.5)
+    child = case.start(epoch_s=300, n_quick=6)
     # A run is stored before its trial ends: where there are two, the first trial has ended.
     until_it_trains(case, n_runs=2)
     yield case, child
-    child.send_signal(signal.SIGTERM)
-    child.communicate(timeout=120)
+    child.kill()
 
 
 @pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
 def test_while_a_command_trains_others_may_read_but_neither_train_nor_delete(
-    driven: tuple[Case, subprocess.Popen[bytes]], xrays: Path, hpo: Hpo
+    driven: tuple[Case, Child], xrays: Path, hpo: Hpo
 ) -> None:
     case, child = driven
     for command in (
@@ -85,8 +83,8 @@ def test_the_dashboard_reads_while_a_command_trains(tmp_path: Path, xrays: Path)
     with dashboard("--storage", case.url) as url:
         reader = threading.Thread(target=read, args=(url,))
         reader.start()
-        _, err = child.communicate(timeout=300)
-        assert child.returncode == 0, err
+        answer = child.answer()
+        assert answer.code == 0, answer
         reader.join()
     assert answers
     assert case.described() == whole.described()
@@ -97,10 +95,9 @@ def test_what_a_killed_command_left_running_is_trained_by_the_next(
     tmp_path: Path, xrays: Path, storage_url: str
 ) -> None:
     case = Case(tmp_path / "case", xrays, GRID, storage_url)
-    child = case.start(epoch_s=0.3)
+    child = case.start(epoch_s=300, n_quick=6)
     until_it_trains(case)
     child.kill()
-    child.communicate()
     found = case.described()
     assert "RUNNING" in {trial[1] for trial in found["trials"].values()}
     case.finish()
@@ -114,14 +111,11 @@ def test_of_many_commands_on_one_study_one_trains_and_the_others_are_told_at_onc
 ) -> None:
     case = Case(tmp_path / "case", xrays, SEARCH, storage_url)
     commands = [case.start(epoch_s=0.05) for _ in range(4)]
-    answers = [
-        (child.communicate(timeout=300)[1].decode(), child.returncode) for child in commands
-    ]
-    assert [code for _, code in answers].count(0) >= 1
-    for text, code in answers:
-        assert code in (0, 1)
-        assert "Traceback" not in text
-        assert not code or "The study s is in use by process" in text
+    answers = [child.answer() for child in commands]
+    assert [answer.code for answer in answers].count(0) >= 1
+    for answer in answers:
+        if answer.code:
+            said(answer, "The study s is in use by process")
     found = case.described()
     assert (found["n_open"], found["n_double"]) == (0, 0)
 
@@ -135,40 +129,34 @@ def test_the_lock_is_gone_with_the_command(hpo: Hpo, xrays: Path) -> None:
     assert hpo("worker", "s").code == 2
 
 
-OPEN = """
-import sys
-from hpo.study.test_access import Opening, now, record_opening
-from hpo.storage.opening import open_storage
-from hpo.study.study import open_study
-study = open_study(open_storage(sys.argv[1]), "s")
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(20):
-    record_opening(study, Opening(
-        when=now(), command=sys.argv[2], threshold="0.5", trials=(number,), n_complete=1))
-"""
+@dataclass(frozen=True)
+class Opens:
+    """A process that puts 20 accesses to the test on record, once the file `now` is there."""
+
+    now: Path
+    name: str
+
+    def __call__(self) -> None:
+        study = open_study(open_storage("sqlite:///studies/hpo.db"), "s")
+        while not self.now.exists():
+            time.sleep(0.001)
+        for number in range(20):
+            opening = Opening(
+                when=now(), command=self.name, threshold="0.5", trials=(number,), n_complete=1
+            )
+            record_opening(study, opening)
 
 
-def test_of_test_accesses_at_once_none_is_lost(hpo: Hpo, xrays: Path) -> None:
+def test_of_test_accesses_at_once_none_is_lost(hpo: Hpo, xrays: Path, tmp_path: Path) -> None:
     hpo(
         *("grid", "--param", "batch_size", "--values", "8", "--repeats", "1", "--study", "s"),
         *(*SMALL, "--data", xrays),
     )
-    url = "sqlite:///studies/hpo.db"
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPEN, url, name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("one", "two")
-    ]
-    for child in children:
-        assert child.stdout
-        child.stdout.readline()
-    for child in children:
-        child.communicate("\n")
+    begin = tmp_path / "begin"
+    children = [start(tmp_path, Opens(begin, name)) for name in ("one", "two")]
+    time.sleep(0.5)
+    begin.touch()
+    assert [child.answer().code for child in children] == [0, 0]
     found = hpo("show", "s", "--json").json["openings"]
     assert [o["trials"] for o in found if o["command"] == "one"] == [[n] for n in range(20)]
     assert [o["trials"] for o in found if o["command"] == "two"] == [[n] for n in range(20)]

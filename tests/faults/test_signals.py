@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -13,23 +12,12 @@ import pytest
 
 from tests.chaos.studies import GRID, SEARCH, Case
 from tests.faults.studies import Study
+from tests.processes import Child
 
 
-def started(
-    case: Case, *, epoch_s: float, ignored: tuple[signal.Signals, ...] = ()
-) -> subprocess.Popen[bytes]:
+def started(case: Case, *, epoch_s: float, ignored: tuple[signal.Signals, ...] = ()) -> Child:
     """Start a command that ignores these signals alone, and wait until it trains."""
-    # In a background job of a shell these tests themselves ignore some.
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {
-        number: signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
-        for number in numbers
-    }
-    try:
-        child = case.start(epoch_s=epoch_s)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    child = case.start(epoch_s=epoch_s, n_quick=6, ignored=ignored)
     end = time.monotonic() + 120
     while time.monotonic() < end and not list((case.folder / "runs").glob("*.json")):
         time.sleep(0.02)
@@ -42,11 +30,11 @@ def test_told_to_end_a_command_puts_back_what_it_trains(
 ) -> None:
     case = Case(tmp_path / "case", xrays, GRID)
     child = started(case, epoch_s=0.3)
-    child.send_signal(number)
-    _, said = child.communicate(timeout=120)
-    assert child.returncode == 130
-    assert b"To continue: hpo resume s" in said
-    assert b"Traceback" not in said, said.decode()
+    child.tell(number)
+    answer = child.answer()
+    assert answer.code == 130
+    assert "To continue: hpo resume s" in answer.err
+    assert "Traceback" not in answer.err
     states = {trial[1] for trial in case.described()["trials"].values()}
     assert "WAITING" in states <= {"COMPLETE", "WAITING"}
     case.finish()
@@ -61,11 +49,11 @@ def test_told_twice_it_ends_at_once_and_nothing_is_lost(tmp_path: Path, xrays: P
     for _ in range(20):
         if child.poll() is not None:
             break
-        os.kill(child.pid, signal.SIGINT)
+        child.tell(signal.SIGINT)
         time.sleep(0.002)
-    _, said = child.communicate(timeout=120)
-    assert child.returncode == 130
-    assert b"Traceback" not in said
+    answer = child.answer()
+    assert answer.code == 130
+    assert "Traceback" not in answer.err
     case.finish()
     assert case.described() == whole.described()
 
@@ -75,9 +63,8 @@ def test_what_is_ignored_from_the_start_as_under_nohup_ends_nothing(
 ) -> None:
     case = Case(tmp_path / "case", xrays, GRID)
     child = started(case, epoch_s=0.1, ignored=(signal.SIGHUP,))
-    child.send_signal(signal.SIGHUP)
-    _, said = child.communicate(timeout=120)
-    assert child.returncode == 0, said
+    child.tell(signal.SIGHUP)
+    assert child.answer().code == 0
     assert case.described()["n_open"] == 0
 
 
