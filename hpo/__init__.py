@@ -11,16 +11,6 @@ import sys
 from types import ModuleType
 from typing import Any
 
-__all__ = [
-    "SearchSettings",
-    "Settings",
-    "StudySummary",
-    "TrainingConfig",
-    "grid",
-    "open_study",
-    "search",
-]
-
 _HOMES = {
     "SearchSettings": "hpo.run.plan",
     "Settings": "hpo.run.plan",
@@ -30,6 +20,7 @@ _HOMES = {
     "open_study": "hpo.api",
     "search": "hpo.api",
 }
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -41,7 +32,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__
 
 
 class _Package(ModuleType):

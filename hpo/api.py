@@ -28,7 +28,8 @@ def grid(names: str | Sequence[str], settings: Settings | None = None) -> StudyS
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
-    return _finish(plan_grid(_names(names), settings or Settings()))
+    names = [names] if isinstance(names, str) else names
+    return _finish(plan_grid(names, settings or Settings()))
 
 
 def search(
@@ -41,7 +42,8 @@ def search(
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
-    return _finish(plan_search(_names(names), settings or Settings(), search))
+    names = [names] if isinstance(names, str) else names
+    return _finish(plan_search(names, settings or Settings(), search))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +113,6 @@ def with_page(session: Session, summary: StudySummary, *, is_new: bool) -> Study
         summary = replace(summary, report=str(path))
         write_report(summary, session.study, session.runs, session.folder)
     return replace(summary, report=str(path) if path.exists() else None)
-
-
-def _names(names: str | Sequence[str]) -> Sequence[str]:
-    return [names] if isinstance(names, str) else names
 
 
 def _finish(plan: Plan) -> StudySummary:

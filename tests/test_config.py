@@ -13,7 +13,7 @@ from hpo.config import TrainingConfig, describe, did_you_mean
 from hpo.errors import ConfigError
 
 BASE = TrainingConfig()
-
+OTHERS = {"focal_gamma": 3.0, "momentum": 0.3, "step_size": 7, "gamma": 0.7, "power": 3.0}
 SOME_VALUES: dict[str, list[Any]] = {
     "hidden": [8, [64, 32, 16], [4, 4, 4]],
     "loss": ["bce", "ce", "focal"],
@@ -26,11 +26,9 @@ SOME_VALUES: dict[str, list[Any]] = {
     "batch_norm": [True, False],
     "normalize": ["unit", "image"],
 }
-
-
-def some_fields() -> st.SearchStrategy[dict[str, Any]]:
-    taken = {name: st.sampled_from(values) for name, values in SOME_VALUES.items()}
-    return st.fixed_dictionaries({}, optional=taken)
+some_fields = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(values) for name, values in SOME_VALUES.items()}
+)
 
 
 def faults(**fields: Any) -> list[str]:
@@ -40,26 +38,16 @@ def faults(**fields: Any) -> list[str]:
     return caught.value.faults
 
 
-@given(some_fields())
-def test_a_configuration_comes_back_from_json(fields: dict[str, Any]) -> None:
-    config = TrainingConfig.from_mapping(fields)
-    again = TrainingConfig.from_mapping(json.loads(json.dumps(config.to_mapping())))
-    assert again == config
-    assert again.identity() == config.identity()
-    turned = TrainingConfig.from_mapping(dict(reversed(config.to_mapping().items())))
-    assert turned.identity() == config.identity()
-
-
-@given(
-    some_fields(),
-    st.sampled_from(["focal_gamma", "momentum", "step_size", "gamma", "power"]),
-)
-def test_a_field_changes_the_training_exactly_if_it_is_active(
+@given(some_fields, st.sampled_from(sorted(OTHERS)))
+def test_a_configuration_comes_back_from_json_and_changes_by_its_active_fields(
     fields: dict[str, Any], name: str
 ) -> None:
     config = TrainingConfig.from_mapping(fields)
-    other = {"focal_gamma": 3.0, "momentum": 0.3, "step_size": 7, "gamma": 0.7, "power": 3.0}
-    changed = config.replace(**{name: other[name]})
+    again = TrainingConfig.from_mapping(json.loads(json.dumps(config.to_mapping())))
+    assert again == config
+    turned = TrainingConfig.from_mapping(dict(reversed(config.to_mapping().items())))
+    assert turned.identity() == again.identity() == config.identity()
+    changed = config.replace(**{name: OTHERS[name]})
     assert (changed.identity() != config.identity()) == (name in config.active_fields())
 
 
@@ -101,7 +89,6 @@ def test_all_faults_come_in_one_message() -> None:
         ("epochs", True, "epochs must be a whole number, but is true."),
         ("batch_norm", 1, "batch_norm must be true or false, but is 1."),
         ("label_smoothing", 1.0000001, "label_smoothing must be below 1, but is 1.0000001."),
-        ("learning_rate", 0, "learning_rate must be above 0, but is 0."),
         *(
             ("learning_rate", value, "learning_rate must be a number, but is ")
             for value in (math.nan, math.inf, 10**400, True, None, "0.1", {})
@@ -121,26 +108,15 @@ def test_a_whole_number_is_taken_for_a_number_and_one_value_for_a_list() -> None
     config = TrainingConfig(learning_rate=1, epochs=3.0, hidden=8, batch_size=np.int64(4))  # type: ignore[arg-type]
     assert (type(config.learning_rate), type(config.epochs)) == (float, int)
     assert type(config.batch_size) is int
-    assert config.hidden == (8,)
-    assert config.dropout_per_layer == (0.5,)
+    assert (config.hidden, config.dropout_per_layer) == ((8,), (0.5,))
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (True, "true"),
-        ((64, 64), "[64, 64]"),
-        (1e-6, "1e-06"),
-        (0.123456789, "0.123456789"),
-        ({"low": 1.0, "when": "a"}, '{ low = 1, when = "a" }'),
-    ],
-)
-def test_values_are_described_as_a_space_file_writes_them(value: object, text: str) -> None:
-    assert describe(value) == text
+def test_values_are_described_as_a_space_file_writes_them() -> None:
+    values = (True, (64, 64), 1e-6, 0.123456789, {"low": 1.0, "when": "a"})
+    texts = ["true", "[64, 64]", "1e-06", "0.123456789", '{ low = 1, when = "a" }']
+    assert [describe(value) for value in values] == texts
 
 
 def test_only_a_name_that_is_near_is_offered() -> None:
-    assert did_you_mean("learing_rate", TrainingConfig.model_fields) == (
-        "Did you mean learning_rate?"
-    )
+    assert did_you_mean("learing_rate", ["loss", "learning_rate"]) == "Did you mean learning_rate?"
     assert did_you_mean("x", ["epochs", "loss"]) == ""

@@ -23,17 +23,9 @@ from hpo.errors import (
 
 # What commands are called elsewhere.
 _OTHER_NAMES: Final = {
-    "sweep": "grid",
-    "train": "grid",
-    "run": "grid",
-    "tune": "search",
-    "optimize": "search",
-    "list": "show",
-    "ls": "show",
-    "test": "evaluate",
-    "continue": "resume",
-    "rm": "delete",
-}
+    "sweep": "grid", "train": "grid", "run": "grid", "tune": "search", "optimize": "search",
+    "list": "show", "ls": "show", "test": "evaluate", "continue": "resume", "rm": "delete",
+}  # fmt: skip
 _LONGEST_SHOWN: Final = 200
 
 
@@ -50,7 +42,6 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="hpo",
     cls=_Commands,
-    help="Sweep and search the hyperparameters of a small chest X-ray classifier.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -78,15 +69,14 @@ def _print_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
+_Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+]
+
+
 @app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Show the version."
-        ),
-    ] = False,
-) -> None:
+def _root(version: _Version = False) -> None:
     """Sweep and search the hyperparameters of a small chest X-ray classifier."""
 
 
@@ -97,7 +87,18 @@ def run() -> NoReturn:
     closed it needs no message: the reader has seen enough.
     """
     with outputs() as out:
-        code = _run_command(out)
+        try:
+            _check_encoding()
+            with ends_in_order():
+                code = _call()
+            if code == Interrupted.exit_code:
+                raise KeyboardInterrupt
+        except (Exception, KeyboardInterrupt) as error:
+            translated = _translate(error)
+            if translated is None:
+                raise
+            _print_error(translated, out)
+            code = translated.exit_code
         out.flush()
         if out.failure and code == 0:
             code = OutputError.exit_code
@@ -110,29 +111,8 @@ def run() -> NoReturn:
     sys.exit(code)
 
 
-def _run_command(out: Output) -> int:
-    """Run the command, say what went wrong, and return the exit code."""
-    try:
-        _check_encoding()
-        with ends_in_order():
-            code = _call()
-        if code == Interrupted.exit_code:
-            raise KeyboardInterrupt
-    except (Exception, KeyboardInterrupt) as error:
-        translated = _translate(error)
-        if translated is None:
-            raise
-        _print_error(translated, out)
-        return translated.exit_code
-    return code
-
-
 def _check_encoding() -> None:
-    """Refuse arguments and settings that are not UTF-8: no page and no database takes them.
-
-    Raises:
-        UsageError: names the first one.
-    """
+    """Refuse arguments and settings that are not UTF-8: no page and no database takes them."""
     settings = (f"{name}={value}" for name, value in os.environ.items() if name[:4] == "HPO_")
     for text in (*sys.argv[1:], *settings):
         try:

@@ -10,9 +10,8 @@ from typer import Argument, Option
 from hpo.cli import options
 from hpo.files import at_home
 
-app = typer.Typer(
-    no_args_is_help=True, help="Look at a data set, make the phantom, fetch a public data set."
-)
+_HELP = "Look at a data set, make the phantom, fetch a public data set."
+app = typer.Typer(no_args_is_help=True, help=_HELP)
 
 
 @app.command()
@@ -31,16 +30,15 @@ def info(
     """Show what a data set holds: splits, classes, patients, image sizes, folds."""
     from hpo.cli.output import emit
     from hpo.data import N_FOLDS, open_data, seal
-    from hpo.views.data import info_document, info_table
+    from hpo.data.images import contact_sheet
+    from hpo.views.data import show_dataset
 
     dataset = open_data(data)
     if sheet:
-        from hpo.data.images import contact_sheet
-
         contact_sheet(dataset, sheet)
     sealed = seal(dataset)
     folds = [sealed.fold(repeat) for repeat in range(1 if dataset.has_validation else N_FOLDS)]
-    emit(info_document(dataset, folds), info_table(dataset, folds), json=json)
+    emit(*show_dataset(dataset, folds), json=json)
 
 
 @app.command()
@@ -49,11 +47,10 @@ def audit(data: options.Data = None, json: options.Json = False) -> None:
     from hpo.cli.output import emit
     from hpo.data import open_data
     from hpo.data.audit import audit as find
-    from hpo.views.data import audit_document, audit_table
+    from hpo.views.data import show_audit
 
     dataset = open_data(data)
-    findings = find(dataset)
-    emit(audit_document(dataset, findings), audit_table(dataset, findings), json=json)
+    emit(*show_audit(dataset, find(dataset)), json=json)
 
 
 @app.command()

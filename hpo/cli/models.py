@@ -20,8 +20,7 @@ _SECONDS_BETWEEN_LINES: Final = 3.0
 def evaluate(
     context: typer.Context,
     study: Annotated[
-        str | None,
-        Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them."),
+        str | None, Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
     ] = None,
     weights: Annotated[
         Path | None,
@@ -84,13 +83,14 @@ def evaluate(
             "hpo evaluate takes either the name of a study (`hpo show` lists them) or "
             "--weights MODEL."
         )
+    given = options.options_from("COMMANDLINE", context)
     others, home = (_OF_WEIGHTS, "--weights") if weights is None else (_OF_STUDIES, "a study")
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        if name in others and options.is_from(context, name, "COMMANDLINE"):
-            raise UsageError(f"{parameter.opts[0]} is only for {home}. Leave it out.")
-    if study is not None:
-        moved = data if options.is_from(context, "data", "COMMANDLINE") else None
+    for name in others:
+        if name in given:
+            raise UsageError(f"{given[name]} is only for {home}. Leave it out.")
+    if weights is None:
+        assert study
+        moved = data if "data" in given else None
         _evaluate_study(study, storage, moved, threshold=threshold, is_all=all_, json=json)
         return
     from hpo.cli.output import emit, say
@@ -100,7 +100,6 @@ def evaluate(
     from hpo.weights import read_unseen
     from hpo.weights.predict import evaluate_weights, to_document
 
-    assert weights
     rule = read_rule(threshold)
     if rule.is_chosen:
         raise UsageError(
@@ -126,12 +125,9 @@ def _evaluate_study(
     from hpo.views.evaluations import evaluation_document, evaluation_table
 
     stored = read_study(study, storage, moved_data=moved)
+    command = options.command_line()
     evaluation = open_test(
-        stored.study,
-        stored.storage,
-        threshold=threshold,
-        is_all=is_all,
-        command=options.command_line(),
+        stored.study, stored.storage, threshold=threshold, is_all=is_all, command=command
     )
     summary = read_study(study, storage).summary
     if not json:
@@ -172,7 +168,7 @@ def predict(
 
         hpo predict weights.pt image.png --input-scale raw
     """
-    from hpo.cli.output import print_json, print_path, say
+    from hpo.cli.output import emit, say
     from hpo.weights import SUFFIXES, notes_of, open_model, open_winner, read_unseen, text_of
     from hpo.weights import predict as predict_files
 
@@ -191,45 +187,40 @@ def predict(
         except (StudyError, StorageError) as error:
             message = f"There is no file or folder {model}. As a study: {error}"
             raise type(error)(message) from None
-    found = list(predict_files(networks, images))
-    read = [one for one in found if not one.problem]
-    if json:
-        documents = [
-            {"file": str(one.file), "error": one.problem}
-            if one.problem
-            else {
-                "file": str(one.file),
-                "probability": one.probability,
-                "lowest": one.lowest,
-                "highest": one.highest,
-                "repeats": list(one.repeats),
-            }
-            for one in found
-        ]
-        print_json(
-            {
-                "model": str(model),
-                "weights": [str(network.path) for network in networks],
-                "architecture": text_of(networks),
-                "notes": list(notes_of(networks)),
-                "images": documents,
-            }
-        )
-    else:
-        for one in found:
-            if one.problem:
-                say(f"Error: {one.problem}", style="red")
-        names = ["pneumonia", "lowest", "highest"] if len(networks) > 1 else ["pneumonia"]
-        if read:
-            ensemble = [f"Ensemble: the mean of {len(networks)} networks."] * (len(networks) > 1)
-            for note in (f"Network: {text_of(networks)}", *notes_of(networks), *ensemble):
-                say(note, style="dim")
-            print_path("  ".join([*names, "image"]))
-        for one in read:
+    architecture, notes = text_of(networks), list(notes_of(networks))
+    headers = ["pneumonia", "lowest", "highest"] if len(networks) > 1 else ["pneumonia"]
+    documents, lines, problems = [], [], []
+    for one in predict_files(networks, images):
+        document: dict[str, object] = {"file": str(one.file)}
+        if one.problem:
+            problems.append(one.problem)
+            document["error"] = one.problem
+        else:
             values = (one.probability, one.lowest, one.highest)
-            cells = (f"{value:{len(name)}.4f}" for name, value in zip(names, values, strict=False))
-            print_path("  ".join([*cells, str(one.file)]))
-    if len(read) < len(found):
+            document |= zip(("probability", "lowest", "highest"), values, strict=True)
+            document["repeats"] = list(one.repeats)
+            shown = zip(headers, values, strict=False)
+            cells = (f"{value:{len(header)}.4f}" for header, value in shown)
+            lines.append("  ".join([*cells, str(one.file)]))
+        documents.append(document)
+    if not json:
+        for problem in problems:
+            say(f"Error: {problem}", style="red")
+        if lines:
+            if len(networks) > 1:
+                notes.append(f"Ensemble: the mean of {len(networks)} networks.")
+            for note in (f"Network: {architecture}", *notes):
+                say(note, style="dim")
+            lines.insert(0, "  ".join([*headers, "image"]))
+    document = {
+        "model": str(model),
+        "weights": [str(network.path) for network in networks],
+        "architecture": architecture,
+        "notes": notes,
+        "images": documents,
+    }
+    emit(document, *lines, json=json)
+    if problems:
         raise typer.Exit(1)
 
 
@@ -253,8 +244,7 @@ def reproduce(
         ),
     ] = None,
     device: Annotated[
-        str | None,
-        Option("--device", help="auto, cpu, cuda or cuda:1 (default: as recorded)."),
+        str | None, Option("--device", help="auto, cpu, cuda or cuda:1 (default: as recorded).")
     ] = None,
     precision: Annotated[
         str | None, Option("--precision", help="auto, bf16 or fp32 (default: as recorded).")
@@ -289,15 +279,12 @@ def reproduce(
     if trial is None:
         trial = trials.get((configuration or 0, repeat))
     if trial is None:
-        recorded = [r for c, r in trials if c == configuration]
+        if recorded := [r for c, r in trials if c == configuration]:
+            missing = f"Configuration {configuration} of {study} has no repeat {repeat}"
+            raise StudyError(f"{missing}: it has 1 to {max(recorded)}.")
+        missing = f"The study {study} has no configuration {configuration}"
         last = max((c for c, _ in trials), default=0)
-        raise StudyError(
-            f"Configuration {configuration} of {study} has no repeat {repeat}: it has 1 to "
-            f"{max(recorded)}."
-            if recorded
-            else f"The study {study} has no configuration {configuration}: its numbers go up to "
-            f"{last}."
-        )
+        raise StudyError(f"{missing}: its numbers go up to {last}.")
     place = next((place for place, number in trials.items() if number == trial), None)
     name = f"Configuration {place[0]}, repeat {place[1]}," if place else ""
     shown = time.monotonic()

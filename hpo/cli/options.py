@@ -8,7 +8,13 @@ from typing import Annotated, Final
 
 from typer import Argument, Context, Option
 
-from hpo.choices import INPUT_SCALES, Activation, ScoredWeights, read_mean_and_deviation
+from hpo.choices import (
+    INPUT_SCALES,
+    Activation,
+    ScoredWeights,
+    read_lanes,
+    read_mean_and_deviation,
+)
 from hpo.errors import UsageError, fault_list
 
 
@@ -22,8 +28,7 @@ StudyArgument = Annotated[
     str, Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
 ]
 Params = Annotated[
-    list[str] | None,
-    Option("--param", metavar="NAME", help="Hyperparameter to vary. Repeatable."),
+    list[str] | None, Option("--param", metavar="NAME", help="Hyperparameter to vary. Repeatable.")
 ]
 Values = Annotated[
     list[str] | None,
@@ -46,8 +51,7 @@ Data = Annotated[
     ),
 ]
 MovedData = Annotated[
-    Path | None,
-    Option("--data", help="Where the data of the study are now, if they were moved."),
+    Path | None, Option("--data", help="Where the data of the study are now, if they were moved.")
 ]
 SpaceName = Annotated[str, Option(envvar="HPO_SPACE", help="A space file, or the name of one.")]
 StudyName = Annotated[
@@ -68,11 +72,12 @@ Seed = Annotated[
 Device = Annotated[str, Option(help="auto, cpu, cuda or cuda:1.")]
 Precision = Annotated[str, Option(help="Precision of the first layer: auto, bf16 or fp32.")]
 Lanes = Annotated[
-    str,
+    int | None,
     Option(
+        parser=read_lanes,
         envvar="HPO_LANES",
         metavar="auto|N",
-        help="Number of trainings to run in parallel.",
+        help="Number of trainings to run in parallel (default: auto).",
     ),
 ]
 Metric = Annotated[
@@ -144,17 +149,21 @@ def command_line(context: Context | None = None) -> str:
     With its context it names what it took from the environment too, which may differ elsewhere.
     """
     words = ["hpo", *sys.argv[1:]]
-    for parameter in context.command.params if context else ():
-        name = parameter.name or ""
-        if context and name in _PLACES and is_from(context, name, "ENVIRONMENT"):
-            words += [parameter.opts[0], str(context.params[name])]
+    if context:
+        found = options_from("ENVIRONMENT", context)
+        for name in filter(found.get, _PLACES):
+            words += [found[name], str(context.params[name])]
     return shlex.join(words)
 
 
-def is_from(context: Context, name: str, source: str) -> bool:
-    """Whether the value of a parameter is from this source: COMMANDLINE or ENVIRONMENT."""
-    found = context.get_parameter_source(name)
-    return found is not None and found.name == source
+def options_from(source: str, context: Context) -> dict[str, str]:
+    """Return the options whose value is from COMMANDLINE or ENVIRONMENT, by parameter."""
+    found = {}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if (origin := context.get_parameter_source(name)) and origin.name == source:
+            found[name] = parameter.opts[0]
+    return found
 
 
 def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

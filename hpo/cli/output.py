@@ -5,7 +5,7 @@ import math
 import re
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich import table as rich_table
@@ -82,10 +82,11 @@ def _print(where: Console, text: str, *, style: str, indent: int = 0) -> None:
     for line in kept.split("\n"):
         wrapped = [line]
         if where.is_terminal:
+            margin = " " * (indent or len(line) - len(line.lstrip()))
             wrapped = textwrap.wrap(
                 line,
                 where.width,
-                subsequent_indent=" " * (indent or len(line) - len(line.lstrip())),
+                subsequent_indent=margin,
                 break_long_words=False,
                 break_on_hyphens=False,
             )
@@ -94,14 +95,52 @@ def _print(where: Console, text: str, *, style: str, indent: int = 0) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print a table whole: one wider than the screen in parts that all have its first column.
+    """Print a table whole: one wider than the screen in parts that all have its first column."""
+    names = [printable_lines(column.name) for column in table.columns]
+    rows = [[printable_lines(cell) for cell in row.cells] for row in table.rows]
+    if table.title:
+        print_line(table.title, style="bold")
+    for part in _parts(table.columns, names, rows):
+        shown = rich_table.Table()
+        for place, width in part.items():
+            shown.add_column(
+                Text(names[place]),
+                justify="right" if table.columns[place].kind == "number" else "left",
+                width=width,
+                overflow="fold",
+            )
+        for number, (row, texts) in enumerate(zip(table.rows, rows, strict=True)):
+            if row.kind == "heading" and number:
+                shown.add_section()
+            cells = []
+            for place, width in part.items():
+                first, *others = texts[place].split("\n")
+                cell = Text.assemble(first, *((f"\n{line}", "dim") for line in others))
+                if table.columns[place].kind == "long":
+                    cell.truncate(width, overflow="ellipsis")
+                cells.append(cell)
+            shown.add_row(*cells, style=_STYLES[row.kind])
+        console.print(shown)
+    for note in table.notes:
+        print_line(note, style="yellow" if note.startswith("Warning") else "")
+
+
+def _parts(
+    columns: Sequence[Column], names: Sequence[str], rows: Sequence[Sequence[str]]
+) -> list[dict[int, int]]:
+    """Divide columns into parts that fit the screen, each as the widths of columns by their place.
 
     Columns of text are narrowed; numbers never are. Long text takes the room that is left, and is
-    cut.
+    cut. A header is wrapped at words.
     """
+    least, natural = [], []
+    for place, (column, name) in enumerate(zip(columns, names, strict=True)):
+        lines = [line for row in rows for line in row[place].split("\n")]
+        widest = max(map(cell_len, lines), default=1)
+        word = max(map(cell_len, name.split()), default=1)
+        least.append(max(word, min(widest, _LEAST_TEXT.get(column.kind, widest))))
+        natural.append(max(cell_len(name), widest))
     room = max(console.width, _LEAST_SCREEN) - _PADDING - 1
-    widths = [_widths(table, place) for place in range(len(table.columns))]
-    least, natural = zip(*widths, strict=True)
     others = [min(width, room - _PADDING - 1) for width in least[1:]]
     key = min(natural[0], room - _PADDING - max(others))
     parts: list[dict[int, int]] = []
@@ -112,54 +151,11 @@ def print_table(table: Table) -> None:
             left = room - key
         parts[-1][place] = width
         left -= width + _PADDING
-    if table.title:
-        print_line(table.title, style="bold")
     for part in parts:
-        # Columns share what room a part leaves, long text last.
         left = console.width - 1 - sum(width + _PADDING for width in part.values())
-        for place in sorted(part, key=lambda place: (table.columns[place].kind == "long", place)):
+        # Long text is last to share what room is left.
+        for place in sorted(part, key=lambda place: (columns[place].kind == "long", place)):
             more = min(left, max(0, natural[place] - part[place])) if place else 0
             part[place] += more
             left -= more
-        console.print(_rich_table(table, part))
-    for note in table.notes:
-        print_line(note, style="yellow" if note.startswith("Warning") else "")
-
-
-def _widths(table: Table, place: int) -> tuple[int, int]:
-    """Return the width below which a column cannot be read, and that of its longest line."""
-    column = table.columns[place]
-    cells = [line for row in table.rows for line in printable_lines(row.cells[place]).split("\n")]
-    widest = max(map(cell_len, cells), default=1)
-    header = printable_lines(column.name)
-    # A header is wrapped at words.
-    word = max(map(cell_len, header.split()), default=1)
-    least = min(widest, _LEAST_TEXT.get(column.kind, widest))
-    return max(word, least), max(cell_len(header), widest)
-
-
-def _rich_table(table: Table, widths: Mapping[int, int]) -> rich_table.Table:
-    """Return the columns at these places, each as wide as given."""
-    shown = rich_table.Table()
-    for place, width in widths.items():
-        column = table.columns[place]
-        shown.add_column(
-            Text(printable_lines(column.name)),
-            justify="right" if column.kind == "number" else "left",
-            width=width,
-            overflow="fold",
-        )
-    for number, row in enumerate(table.rows):
-        if row.kind == "heading" and number:
-            shown.add_section()
-        cells = (_cell(table.columns[p], row.cells[p], width) for p, width in widths.items())
-        shown.add_row(*cells, style=_STYLES[row.kind])
-    return shown
-
-
-def _cell(column: Column, text: str, width: int) -> Text:
-    first, *others = printable_lines(text).split("\n")
-    cell = Text.assemble(first, *((f"\n{line}", "dim") for line in others))
-    if column.kind == "long":
-        cell.truncate(width, overflow="ellipsis")
-    return cell
+    return parts

@@ -14,10 +14,10 @@ from typing import Any, Final, NoReturn, TextIO, cast
 from hpo.errors import Interrupted
 
 # Windows has no SIGHUP.
-_SIGNALS: Final = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+_SIGNALS: Final = [s for s in signal.Signals if s.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 _AGAIN_S: Final = 0.01
+# Where an encoding lacks a character, one of the same width: tables stay straight.
+_PLAIN: Final = {"\xa0": " ", "–": "-", "−": "-", "…": ".", "×": "x"}  # noqa: RUF001
 
 _is_interrupted = False
 
@@ -95,15 +95,6 @@ def _end(_number: int, _frame: FrameType | None) -> NoReturn:
     os._exit(Interrupted.exit_code)
 
 
-_MISSING: Final = (
-    (0, "stdin", "r", os.O_RDONLY),
-    (1, "stdout", "w", os.O_RDONLY),  # Whatever is written fails, as it should.
-    (2, "stderr", "w", os.O_WRONLY),
-)
-# Where an encoding lacks a character, one of the same width: tables stay straight.
-_PLAIN: Final = {"\xa0": " ", "–": "-", "−": "-", "…": ".", "×": "x"}  # noqa: RUF001
-
-
 def _write_plainly(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     character = error.object[error.start]
@@ -126,39 +117,40 @@ class Output:
     def write(self, text: str) -> int:
         """Write a text; a failure is kept, not raised."""
         if self.failure is None:
-            try:
+            with self._keeps_failure():
                 self._stream.write(text)
-            except OSError as error:
-                self._fail(error)
         return len(text)
 
     def flush(self) -> None:
         """Flush the stream; a failure is kept, not raised."""
-        try:
+        with self._keeps_failure():
             self._stream.flush()
-        except OSError as error:
-            self._fail(error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def _fail(self, error: OSError) -> None:
-        self.failure = self.failure or error
-        # Python writes what is left in its buffer as it ends, which would fail once more.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+    @contextlib.contextmanager
+    def _keeps_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.failure = self.failure or error
+            # Python writes what is left in its buffer as it ends, which would fail once more.
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 @contextlib.contextmanager
 def outputs() -> Iterator[Output]:
     """Replace both output streams by an Output; yield that of standard output."""
-    for number, name, mode, flags in _MISSING:
-        # A stream that was closed from the start: a file of the study would get its number.
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, flags), number)
-                os.set_inheritable(number, True)
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+            # It was closed from the start: the next file that is opened would get its number.
+            # What is written to standard output is to fail, so that cannot be written.
+            null = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+            os.set_inheritable(null, True)
+            mode = "w" if number else "r"
+            setattr(sys, name, open(null, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     out, err = Output(sys.stdout), Output(sys.stderr)
     with (
         contextlib.redirect_stdout(cast(TextIO, out)),

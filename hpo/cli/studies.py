@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from hpo.choices import read_lanes
 from hpo.cli import options
 from hpo.errors import StudyError, UsageError
 from hpo.files import at_home
@@ -45,7 +44,7 @@ def show(
 ) -> None:
     """List the studies, or show one: its table, its verdict, its learning curves."""
     has_curves = curves or target is not None
-    if has_curves and study is None:
+    if study is None and has_curves:
         raise UsageError("--curves and --target need a study: hpo show STUDY --curves.")
     if study is None and (margin, weights) != (None, None):
         option = "--margin" if margin is not None else "--weights"
@@ -67,20 +66,18 @@ def show(
     from hpo.views.studies import curves_table, study_tables
 
     stored = read_study(study, storage, margin=margin, weights=weights)
+    summary, runs = stored.summary, stored.runs
     tested = None
     with contextlib.suppress(StudyError):  # A damaged record of the test: the rest is shown.
         tested = read_evaluation(stored.study)
-    summary = stored.summary
-    found = compare_curves(summary, stored.runs, target=target) if has_curves else None
+    found = compare_curves(summary, runs, target=target) if has_curves else None
     if json:
-        document = to_document(summary)
-        if has_curves:
-            document["curves"] = found.to_document() if found else None
-        if tested:
-            document["test"] = evaluation_document(tested, summary)
-        print_json(document)
+        curves_document = {"curves": found.to_document() if found else None}
+        test_document = {"test": evaluation_document(tested, summary)} if tested else {}
+        document = to_document(summary) | (curves_document if has_curves else {})
+        print_json(document | test_document)
         return
-    for table in study_tables(summary, stored.runs):
+    for table in study_tables(summary, runs):
         print_table(table)
     if tested and (sentence := evaluation_sentence(tested, summary)):
         print_line(sentence)
@@ -166,20 +163,18 @@ def compare(
     from hpo.views.studies import comparison_table, data_name
 
     stored = [read_study(name, storage) for name in names]
-    runs = stored[0].runs
-    summaries = [one.summary for one in stored]
+    runs, summaries = stored[0].runs, [one.summary for one in stored]
     comparison = put_side_by_side(summaries, best=best, metric=metric, margin=margin, runs=runs)
     path = comparison_page(storage, names)
     write_comparison(comparison, runs, path)
-    document = to_document(comparison) | {"report": str(path)}
     table, data = comparison_table(comparison), summaries[0].record.data
     said = (s if isinstance(s, str) else s.sentence for s in outcome(comparison.verdict))
-    table = replace(
-        table,
-        title=f"{len(summaries)} studies on {data_name(summaries[0])}, {data.n_train} training "
-        f"and {data.n_validation} validation images",
-        notes=(*said, *table.notes),
+    title = (
+        f"{len(summaries)} studies on {data_name(summaries[0])}, {data.n_train} training and "
+        f"{data.n_validation} validation images"
     )
+    table = replace(table, title=title, notes=(*said, *table.notes))
+    document = to_document(comparison) | {"report": str(path)}
     emit(document, table, f"Page: {path}", json=json)
 
 
@@ -253,7 +248,7 @@ def export(
         ),
     ] = "best",
     data: options.MovedData = None,
-    lanes: options.Lanes = "auto",
+    lanes: options.Lanes = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
@@ -264,22 +259,19 @@ def export(
     from hpo.export import export as write
     from hpo.run.reproduce import retrain
 
-    n_lanes = read_lanes(lanes)
     stored = read_study(study, storage, moved_data=data)
     folder = out or stored.folder / "export"
-    lines = write(
+    for line in write(
         stored.summary,
         folder,
         runs=stored.runs,
         weights=stored.folder / "weights",
-        train=partial(retrain, stored.study, lanes=n_lanes),
+        train=partial(retrain, stored.study, lanes=lanes),
         evaluation=read_evaluation(stored.study),
         which=weights,
-    )
-    for line in lines:
+    ):
         say(line)
-    document = {"study": study, "path": str(folder)}
-    emit(document, f"Exported to {folder}", json=json)
+    emit({"study": study, "path": str(folder)}, f"Exported to {folder}", json=json)
 
 
 def delete(

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 import typer
 from typer import Option
 
-from hpo.choices import read_lanes
 from hpo.cli import options
 from hpo.errors import UsageError
 from hpo.storage.url import DEFAULT_URL
@@ -25,8 +24,7 @@ def grid(
         ),
     ] = False,
     max_repeats: Annotated[
-        int | None,
-        Option("--max-repeats", help="Limit of --until-decided (default: 20)."),
+        int | None, Option("--max-repeats", help="Limit of --until-decided (default: 20).")
     ] = None,
     epochs: options.Epochs = None,
     data: options.Data = None,
@@ -36,7 +34,7 @@ def grid(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
-    lanes: options.Lanes = "auto",
+    lanes: options.Lanes = None,
     metric: options.Metric = None,
     margin: options.Margin = None,
     weights: options.ComparedWeights = None,
@@ -44,8 +42,7 @@ def grid(
     test: Annotated[
         bool,
         Option(
-            "--test",
-            help="Evaluate on the test set when the sweep is finished. This is recorded.",
+            "--test", help="Evaluate on the test set when the sweep is finished. This is recorded."
         ),
     ] = False,
     dry_run: options.DryRun = False,
@@ -85,7 +82,7 @@ def grid(
         seed=seed,
         device=device,
         precision=precision,
-        lanes=read_lanes(lanes),
+        lanes=lanes,
         metric=metric,
         margin=margin,
         weights=weights,
@@ -105,8 +102,7 @@ def search(
     param: options.Params = None,
     set_: options.Fixed = None,
     sampler: Annotated[
-        Literal["tpe", "random"],
-        Option("--sampler", help="How configurations are chosen."),
+        Literal["tpe", "random"], Option("--sampler", help="How configurations are chosen.")
     ] = "tpe",
     pruner: Annotated[
         Literal["median", "none"],
@@ -121,20 +117,17 @@ def search(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
-    lanes: options.Lanes = "auto",
+    lanes: options.Lanes = None,
     metric: options.Metric = None,
     margin: options.Margin = None,
     finalists: Annotated[
-        int,
-        Option("--finalists", help="Number of top configurations to retrain at the end."),
+        int, Option("--finalists", help="Number of top configurations to retrain at the end.")
     ] = 5,
     final_repeats: Annotated[
-        int,
-        Option("--final-repeats", help="Number of new trainings of each finalist."),
+        int, Option("--final-repeats", help="Number of new trainings of each finalist.")
     ] = 5,
     with_baselines: Annotated[
-        bool,
-        Option("--with-baselines", help="Also train the networks of the five reports."),
+        bool, Option("--with-baselines", help="Also train the networks of the five reports.")
     ] = False,
     window: Annotated[
         int | None,
@@ -176,7 +169,7 @@ def search(
         seed=seed,
         device=device,
         precision=precision,
-        lanes=read_lanes(lanes),
+        lanes=lanes,
         metric=metric,
         margin=margin,
         command=options.command_line(context),
@@ -202,7 +195,7 @@ def resume(
     margin: options.Margin = None,
     weights: options.ComparedWeights = None,
     storage: options.Storage = DEFAULT_URL,
-    lanes: options.Lanes = "auto",
+    lanes: options.Lanes = None,
     timeout: options.Timeout = None,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -213,10 +206,9 @@ def resume(
     from hpo.run.plan import with_timeout
     from hpo.run.session import move_data, plan_resume
 
-    n_lanes = read_lanes(lanes)
     if data is not None:
         move_data(study, storage, data)
-    plan = plan_resume(study, storage, margin=margin, weights=weights, lanes=n_lanes)
+    plan = plan_resume(study, storage, margin=margin, weights=weights, lanes=lanes)
     carry_out(with_timeout(plan, timeout), dry_run=dry_run, json=json, quiet=quiet)
 
 

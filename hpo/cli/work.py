@@ -13,17 +13,10 @@ from rich.table import Column
 
 from hpo.api import with_page
 from hpo.cli.options import command_line
-from hpo.cli.output import (
-    error_console,
-    print_json,
-    print_line,
-    print_path,
-    print_table,
-    say,
-)
+from hpo.cli.output import error_console, print_json, print_line, print_path, print_table, say
 from hpo.cli.process import check_interrupt
 from hpo.errors import Interrupted
-from hpo.evaluate import Evaluation, check_test, open_test
+from hpo.evaluate import check_test, open_test
 from hpo.run.forecast import forecast
 from hpo.run.loop import EpochDone, Event, RepeatsAdded, StackShrunk, TrialDone
 from hpo.run.plan import Plan
@@ -59,13 +52,12 @@ def carry_out(plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool 
     with open_session(plan) as session:
         name = session.study.study_name
         resume = f"hpo resume {named(name, session.storage.url)}"
-        for note in session.storage.notes:
-            say(note)
+        notes = list(session.storage.notes)
         if (n_left := session.source.n_left()) and not quiet:
-            say(f"{name}: training {count(n_left, 'network')} …")
-            # They are below the table too, which may be hours away.
-            for note in plan.dataset.notes:
-                say(note)
+            # Those on the data are below the table too, which may be hours away.
+            notes += [f"{name}: training {count(n_left, 'network')} …", *plan.dataset.notes]
+        for note in notes:
+            say(note)
         try:
             tally = train(session, is_quiet=quiet)
         except KeyboardInterrupt:
@@ -73,9 +65,19 @@ def carry_out(plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool 
             raise Interrupted(message) from None
         summary = session.summary()
         summary = replace(summary, n_trained=tally.n_trained, n_reused=tally.n_reused)
-        evaluation = _evaluate_if_complete(session, summary) if test else None
-        if evaluation:
+        evaluation = None
+        is_complete = all(c.state == "complete" for c in summary.configurations)
+        if test and is_complete and not summary.n_open:
+            evaluation = open_test(
+                session.study, session.storage, command=command_line(), dataset=plan.dataset
+            )
             summary = replace(summary, openings=read_openings(session.study))
+        elif test:
+            say(
+                f"The test set was not used: {count(summary.n_open, 'training')} missing and "
+                f"{summary.count('failed')} failed. The same command continues, and uses it at "
+                "the end."
+            )
         if not json:
             # Before the page, which may fail where a disk is full.
             for table in study_tables(summary, session.runs):
@@ -85,62 +87,44 @@ def carry_out(plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool 
         if json:
             tested = {"test": evaluation_document(evaluation, summary)} if evaluation else {}
             print_json(to_document(summary) | tested)
+            if summary.n_open:  # Elsewhere it is below the table.
+                say(f"{count(summary.n_open, 'training')} missing. To continue: `{resume}`")
         else:
             if evaluation:
                 print_table(evaluation_table(evaluation, summary))
             print_line(tally.result(seconds=time.monotonic() - started))
             if summary.report:
                 print_path(f"Page: {summary.report}")
-        if json and summary.n_open:  # Elsewhere it is below the table.
-            say(f"{count(summary.n_open, 'training')} missing. To continue: `{resume}`")
-        _check_complete(summary, tally)
+        _check_complete(summary, tally.failures)
 
 
-def _evaluate_if_complete(session: Session, summary: StudySummary) -> Evaluation | None:
-    """Evaluate a complete sweep on the test set; say so where that has to wait."""
-    n_open = summary.n_open
-    if not n_open and all(c.state == "complete" for c in summary.configurations):
-        return open_test(
-            session.study,
-            session.storage,
-            command=command_line(),
-            dataset=session.plan.dataset,
-        )
-    say(
-        f"The test set was not used: {count(n_open, 'training')} missing and "
-        f"{summary.count('failed')} failed. The same command continues, and uses it at the end."
-    )
-    return None
-
-
-def _check_complete(summary: StudySummary, tally: "Tally") -> None:
+def _check_complete(summary: StudySummary, failures: list[str]) -> None:
     """Say why a study is incomplete, and end with 1 if so: a search may lose some trainings."""
-    n_failed = summary.count("failed")
-    if summary.record.kind == "grid" and n_failed:
-        say(
-            f"Error: {count(n_failed, 'training')} of {summary.name} failed. "
-            f"{' '.join(tally.failures[:5])} The same command tries again; --values and --set "
-            "change what fails.",
-            style="red",
-        )
-        raise typer.Exit(1)
-    if summary.n_open:
-        raise typer.Exit(1)
+    n_failed, error = summary.count("failed"), ""
     if summary.record.kind == "grid":
-        return
-    n_tried, cells = len(summary.configurations), all_cells(summary.record, summary.goal)
-    if cells and len(cells) < summary.goal.n_trials:
-        say(
-            f"All {count(len(cells), 'configuration')} of the space were tried. A range with low "
-            "and high, or another --param, adds more."
-        )
-    if not summary.count("complete"):
-        say(
-            f"Error: No training of {count(n_tried, 'configuration')} was completed: {n_failed} "
-            f"failed, {summary.count('pruned')} were pruned. {' '.join(tally.failures[:3])} "
-            "Narrow the ranges (learning_rate first), or use --pruner none.",
-            style="red",
-        )
+        if n_failed:
+            error = (
+                f"Error: {count(n_failed, 'training')} of {summary.name} failed. "
+                f"{' '.join(failures[:5])} The same command tries again; --values and --set "
+                "change what fails."
+            )
+    elif not summary.n_open:
+        cells = all_cells(summary.record, summary.goal)
+        if cells and len(cells) < summary.goal.n_trials:
+            say(
+                f"All {count(len(cells), 'configuration')} of the space were tried. A range with "
+                "low and high, or another --param, adds more."
+            )
+        if not summary.count("complete"):
+            error = (
+                f"Error: No training of {count(len(summary.configurations), 'configuration')} was "
+                f"completed: {n_failed} failed, {summary.count('pruned')} were pruned. "
+                f"{' '.join(failures[:3])} Narrow the ranges (learning_rate first), or use "
+                "--pruner none."
+            )
+    if error:
+        say(error, style="red")
+    if error or summary.n_open:
         raise typer.Exit(1)
 
 
@@ -152,30 +136,37 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
         print_json(document | notes)
         return
     print_line(f"{found.study}, on {found.device} {found.precision}:", style="bold")
-    print_line(f"  configurations   {found.n_configurations:,}")
-    for note in combinations_note(plan.record):
-        print_line(f"                   {note}", indent=19)
-    print_line(
-        f"  trainings        {found.n_trainings:,}: {found.n_done:,} in the study, "
-        f"{found.n_stored:,} in the run store, {found.n_to_train:,} to train"
-    )
-    if found.n_to_train:
-        print_line(f"  in parallel      {count(found.n_lanes, 'training')}")
     least, most = map(duration, found.seconds_range)
-    span = f" ({least} to {most})" if least != most else ""
-    print_line(f"  time             about {duration(found.seconds)}{span}")
-    print_line(f"  memory           about {found.memory_bytes / 1e6:,.0f} MB")
+    is_range = least != most
+    parts = [
+        ("configurations", f"{found.n_configurations:,}"),
+        *(("", note) for note in combinations_note(plan.record)),
+        (
+            "trainings",
+            f"{found.n_trainings:,}: {found.n_done:,} in the study, {found.n_stored:,} in the run "
+            f"store, {found.n_to_train:,} to train",
+        ),
+        ("in parallel", count(found.n_lanes, "training")),
+        (
+            "time",
+            f"about {duration(found.seconds)}" + (f" ({least} to {most})" if is_range else ""),
+        ),
+        ("memory", f"about {found.memory_bytes / 1e6:,.0f} MB"),
+    ]
+    for name, text in parts:
+        if name != "in parallel" or found.n_to_train:
+            print_line(f"  {name:<16} {text}", indent=19)
     if found.too_large_batches:
         sizes = " and ".join(map(str, found.too_large_batches))
         print_line(
             f"  Trainings with batch_size {sizes} will fail: there are {found.n_train} training "
             f"images. Leave {sizes} out of the choices in the space file."
         )
-    fewest_repeats, most_repeats = found.repeats
-    if fewest_repeats < most_repeats:
-        span = f"{fewest_repeats} to {most_repeats}"
+    fewest, largest = found.repeats
+    if fewest < largest:
+        span = f"{fewest} to {largest}"
         print_line(f"  The time depends on how many repeats decide every pair: {span}.")
-    elif span:
+    elif is_range:
         print_line("  The time depends on what is pruned and on which become finalists.")
     for note in plan.dataset.notes:
         print_line(note)
@@ -187,7 +178,8 @@ class Tally:
 
     `scores` holds those of the study by configuration and repeat, without those of finalists,
     which are judged separately. `top` is the best mean of a configuration that has all of its
-    repeats. `shares` says how far each running trial is.
+    repeats. `shares` says how far each running trial is. The clock starts, at `begun` seconds and
+    with that much trained, when every training of the start had an epoch.
     """
 
     n_left: int
@@ -200,7 +192,7 @@ class Tally:
     top: float | None = None
     shares: dict[int, float] = field(default_factory=dict)
     n_epochs: int = 0
-    begun: tuple[float, float] = (0.0, 0.0)
+    begun: tuple[float, float] | None = None
 
     def add(self, event: Event) -> str:
         """Count an event, and return it in words."""
@@ -213,14 +205,14 @@ class Tally:
             self.n_left, self.n_repeats = event.n_left, event.n_repeats
             return f"Not every pair is decided yet: going on to {event.n_repeats} repeats."
         name = _label(event.job)
+        score = "" if event.score is None else self.score.text(event.score)
         if isinstance(event, EpochDone):
+            n_epochs = event.job.config.epochs
             self.n_epochs += 1
-            self.shares[event.trial] = event.epoch / event.job.config.epochs
-            # The clock starts when every training of the start had an epoch.
-            if self.n_epochs >= len(self.shares) and not self.begun[0]:
+            self.shares[event.trial] = event.epoch / n_epochs
+            if self.n_epochs >= len(self.shares) and not self.begun:
                 self.begun = time.monotonic(), sum(self.shares.values())
-            score = "" if event.score is None else f": {self.score.text(event.score)}"
-            return f"{name}, epoch {event.epoch}/{event.job.config.epochs}{score}"
+            return f"{name}, epoch {event.epoch}/{n_epochs}{score and f': {score}'}"
         self.n_reused += event.is_reused
         self.n_trained += not event.is_reused
         self.shares.pop(event.trial, None)
@@ -231,8 +223,7 @@ class Tally:
         self.note(event.job, event.score)
         if event.outcome == "pruned":
             return f"{name}: pruned"
-        how = " (from the run store)" if event.is_reused else ""
-        return f"{name}: {'' if event.score is None else self.score.text(event.score)}{how}"
+        return f"{name}: {score}{' (from the run store)' if event.is_reused else ''}"
 
     def note(self, job: Job, score: float | None) -> None:
         """Note the score of a job, unless it is of a finalist or of a report's network."""
@@ -257,14 +248,15 @@ class Tally:
 
         Trainings in parallel end their epochs together: a few of each are needed to estimate.
         """
-        began, base = self.begun
-        running = sum(self.shares.values())
-        n_done, n_left = self.n_trained + running - base, self.n_left - running
         if self.n_left <= 0:
             return ""
+        running = sum(self.shares.values())
+        began, base = self.begun or (0.0, 0.0)
+        n_done = self.n_trained + running - base
         if self.n_epochs < _LEAST_EPOCHS * max(1, len(self.shares)) or n_done <= 0:
             return "estimating time"
-        return f"about {duration((time.monotonic() - began) * max(0.0, n_left) / n_done)} left"
+        seconds = (time.monotonic() - began) * max(0.0, self.n_left - running) / n_done
+        return f"about {duration(seconds)} left"
 
     def result(self, *, seconds: float) -> str:
         """What the call did, in words."""
@@ -279,11 +271,8 @@ class Tally:
 
 def train(session: Session, *, is_quiet: bool) -> Tally:
     """Train what a study lacks, and show it; return what was done."""
-    tally = Tally(
-        n_left=session.source.n_left(),
-        score=session.record.score,
-        n_repeats=session.goal.n_repeats,
-    )
+    n_left, goal = session.source.n_left(), session.goal
+    tally = Tally(n_left, session.record.score, n_repeats=goal.n_repeats)
     for trial in read_trials(session.study, session.record).ours:
         # A pruned one has a value too: the last it reported.
         if trial.state.name == "COMPLETE":
@@ -296,37 +285,36 @@ def train(session: Session, *, is_quiet: bool) -> Tally:
 
 def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
     """Go through the events to the end; a terminal shows one live line, others a line a trial."""
-    total, is_live = tally.n_left, error_console.is_terminal and not is_quiet
-    columns = (
-        BarColumn(min(24, error_console.width // 8)),
-        MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        # The end of the text is cut where there is no room for it, never the count.
-        TextColumn(
-            "{task.description}",
-            markup=False,
-            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
-        ),
-    )
+    is_live = error_console.is_terminal and not is_quiet
+    total = tally.n_left
+    whole = Column(no_wrap=True)
+    # The end of the text is cut where there is no room for it, never the count.
+    cut = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     with Progress(
-        *columns, console=error_console, transient=True, expand=True, disable=not is_live
+        BarColumn(min(24, error_console.width // 8)),
+        MofNCompleteColumn(table_column=whole),
+        TextColumn("{task.description}", markup=False, table_column=cut),
+        console=error_console,
+        transient=True,
+        expand=True,
+        disable=not is_live,
     ) as progress:
         task = progress.add_task("loading images", total=total)
         for event in events:
-            n_done = total - tally.n_left
+            n_before = tally.n_left
             text = tally.add(event)
             if isinstance(event, RepeatsAdded):
-                total = n_done + tally.n_left
-                progress.update(task, total=total)
+                total += tally.n_left - n_before
             n_done = total - tally.n_left
+            # On a live line what matters comes first: there may be no room for the rest.
+            parts = [tally.time_left, tally.best, text]
             if is_live:
-                # What matters comes first: there may be no room for the rest.
-                shown = ", ".join(filter(None, [tally.time_left, tally.best, text]))
-                progress.update(task, completed=n_done, description=printable(shown))
+                shown = printable(", ".join(filter(None, parts)))
+                progress.update(task, total=total, completed=n_done, description=shown)
             if isinstance(event, StackShrunk | RepeatsAdded) and not is_quiet:
                 say(text)
             elif isinstance(event, TrialDone) and not is_quiet and not is_live:
-                parts = filter(None, [text, tally.best, tally.time_left])
-                say(f"[{n_done}/{total}] {', '.join(parts)}")
+                say(f"[{n_done}/{total}] {', '.join(filter(None, reversed(parts)))}")
             check_interrupt()
 
 

@@ -1,8 +1,8 @@
-"""Data sets as tables and as JSON: what they hold, and what an audit finds."""
+"""Data sets as JSON and as tables: what they hold, and what an audit finds."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 from hpo.data import Dataset, Fold
 from hpo.data.audit import Audit, Leak, SplitCounts, count_splits
@@ -12,44 +12,37 @@ _MOST_LINES: Final = 10
 _MOST_INVERTED: Final = 0.1
 
 
-def info_table(dataset: Dataset, folds: Sequence[Fold]) -> Table:
-    """Return what a data set holds."""
-    low, high = (f(axis=0) for f in (dataset.sizes.min, dataset.sizes.max))
-    sizes = [f"{size[1]} x {size[0]}" for size in (low, high)]
-    is_one = sizes[0] == sizes[1]
+def show_dataset(dataset: Dataset, folds: Sequence[Fold]) -> tuple[dict[str, Any], Table]:
+    """Return what a data set holds, as JSON and as a table; image sizes are height and width."""
+    splits = count_splits(dataset)
+    smallest, largest = (side(axis=0).tolist() for side in (dataset.sizes.min, dataset.sizes.max))
+    sizes = " to ".join(f"{width} x {height}" for height, width in (smallest, largest))
+    if smallest == largest:
+        sizes = sizes.partition(" to ")[0]
+    else:
+        sizes += ", each resized"
     parts = ", ".join(f"{len(fold.train)} + {len(fold.validation)}" for fold in folds)
     kind = "The source's own split" if dataset.has_validation else "Folds"
-    return _splits_table(
-        dataset,
-        count_splits(dataset),
-        [
-            f"Image size: {sizes[0] if is_one else f'{sizes[0]} to {sizes[1]}, each resized'}",
-            f"Patients: {'known' if dataset.has_patients else 'unknown'}",
-            f"{kind} (training + validation images): {parts}",
-            f"Fingerprint: {dataset.fingerprint}",
-            *dataset.notes,
-        ],
-    )
-
-
-def info_document(dataset: Dataset, folds: Sequence[Fold]) -> dict[str, object]:
-    """Return what `hpo data info --json` prints; image sizes are height and width."""
-    return {
-        **_identity(dataset),
-        "splits": [asdict(counts) for counts in count_splits(dataset)],
-        "image_sizes": {
-            "smallest": dataset.sizes.min(axis=0).tolist(),
-            "largest": dataset.sizes.max(axis=0).tolist(),
-        },
+    notes = [
+        f"Image size: {sizes}",
+        f"Patients: {'known' if dataset.has_patients else 'unknown'}",
+        f"{kind} (training + validation images): {parts}",
+        f"Fingerprint: {dataset.fingerprint}",
+    ]
+    document = _identity(dataset) | {
+        "splits": [asdict(counts) for counts in splits],
+        "image_sizes": {"smallest": smallest, "largest": largest},
         "folds": [
             {"n_train": len(fold.train), "n_validation": len(fold.validation)} for fold in folds
         ],
     }
+    return document, _splits_table(dataset, splits, notes)
 
 
-def audit_table(dataset: Dataset, audit: Audit) -> Table:
-    """Return what an audit found."""
-    return _splits_table(dataset, audit.splits, [*_findings(dataset, audit), *dataset.notes])
+def show_audit(dataset: Dataset, audit: Audit) -> tuple[dict[str, Any], Table]:
+    """Return what an audit found, as JSON and as a table."""
+    table = _splits_table(dataset, audit.splits, [*_findings(dataset, audit)])
+    return _identity(dataset) | asdict(audit), table
 
 
 def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
@@ -71,7 +64,7 @@ def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
         f"Duplicates: {count(len(audit.duplicates), 'group')} of equal images, {across} across "
         f"splits, {differing} with different labels"
     )
-    yield from _some(" = ".join(found.files) for found in audit.duplicates)
+    yield from _some([" = ".join(found.files) for found in audit.duplicates])
     if audit.n_bright_borders > _MOST_INVERTED * len(dataset):
         yield (
             f"Warning: {audit.n_bright_borders:,} of {len(dataset):,} images are brighter at the "
@@ -79,12 +72,7 @@ def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
         )
 
 
-def audit_document(dataset: Dataset, audit: Audit) -> dict[str, object]:
-    """Return what `hpo data audit --json` prints."""
-    return _identity(dataset) | asdict(audit)
-
-
-def _identity(dataset: Dataset) -> dict[str, object]:
+def _identity(dataset: Dataset) -> dict[str, Any]:
     return {
         "name": dataset.name,
         "source": dataset.source,
@@ -106,7 +94,7 @@ def _splits_table(dataset: Dataset, splits: Sequence[SplitCounts], notes: Sequen
     return Table(
         columns=(Column("split", "text"), *map(Column, ("normal", "pneumonia", "patients"))),
         rows=tuple(rows),
-        notes=tuple(notes),
+        notes=(*notes, *dataset.notes),
         title=f"{dataset.name} ({origin})",
     )
 
@@ -116,8 +104,7 @@ def _leak_text(leak: Leak) -> str:
     return f"{number} of {leak.n_validation:.0f} ({100 * leak.share:.1f} %)"
 
 
-def _some(lines: Iterable[str]) -> Iterator[str]:
-    every = list(lines)
-    yield from (f"  {line}" for line in every[:_MOST_LINES])
-    if len(every) > _MOST_LINES:
-        yield f"  … and {len(every) - _MOST_LINES} more; --json has all of them."
+def _some(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  {line}" for line in lines[:_MOST_LINES])
+    if len(lines) > _MOST_LINES:
+        yield f"  … and {len(lines) - _MOST_LINES} more; --json has all of them."

@@ -25,30 +25,31 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
         corner, names = name[0], [short_text(c.value) for c in shown]
     rows = [
         *_metric_rows(evaluation, shown),
-        _row("accuracy gap, points", [c.gap["accuracy"] for c in shown], scale=100, form="+.1f"),
-        _row("AUROC gap", [c.gap["auroc"] for c in shown], form="+.2f"),
+        _row("accuracy gap, points", [c.gap["accuracy"] for c in shown], 100, "+.1f"),
+        _row("AUROC gap", [c.gap["auroc"] for c in shown], 1, "+.2f"),
     ]
+    notes = "Second lines are 95 % intervals over trainings and patients"
     ensembles = [c.ensemble for c in shown]
     if any(ensembles):
+        notes += "; of an ensemble, over patients alone"
         sizes = [f"of {e.n} repeats" if e else DASH for e in ensembles]
         rows.append(Row(("ensemble", *sizes), "heading"))
         if read_rule(evaluation.threshold).is_chosen:
             thresholds = [f"{e.threshold:.3f}" if e else DASH for e in ensembles]
             rows.append(Row(("threshold", *thresholds)))
         rows += _metric_rows(evaluation, ensembles)
-    of_ensemble = "; of an ensemble, over patients alone" if any(ensembles) else ""
-    notes = [
-        f"Second lines are 95 % intervals over trainings and patients{of_ensemble}. Gap = "
-        "validation minus test."
-    ]
-    if n_hidden := len(evaluation.configurations) - len(shown):
-        notes.append(f"{n_hidden:,} more configurations are in --json.")
+    n_hidden = len(evaluation.configurations) - len(shown)
+    hidden = [f"{n_hidden:,} more configurations are in --json."] if n_hidden else []
+    threshold, chosen = evaluation.threshold, [t for c in shown for t in c.thresholds]
+    if min(chosen) < max(chosen):
+        threshold += " on the validation images of each repeat "
+        threshold += f"({min(chosen):.3f} to {max(chosen):.3f})"
     return Table(
         columns=(Column(corner, "text"), *map(Column, names)),
         rows=tuple(rows),
-        notes=(*notes, *_sentences(evaluation, shown)),
+        notes=(f"{notes}. Gap = validation minus test.", *hidden, *_sentences(evaluation, shown)),
         title=f"Test of {evaluation.study}: {data_name(summary)}, {evaluation.n_normal} normal "
-        f"and {evaluation.n_pneumonia} pneumonia images, threshold {_threshold(evaluation)}",
+        f"and {evaluation.n_pneumonia} pneumonia images, threshold {threshold}",
     )
 
 
@@ -57,17 +58,14 @@ def _metric_rows(
 ) -> Iterator[Row]:
     """Yield a row per metric, and the correct answers; a dash where a column is None."""
     for name, metric in SHARES.items():
-        found = [c.metrics[metric] if c else None for c in columns]
-        yield _row(f"{name}, %", found, scale=100, form=".1f")
+        yield _row(f"{name}, %", [c.metrics[metric] if c else None for c in columns], 100, ".1f")
     correct = (f"{c.n_right:.4g} of {evaluation.n_images}" if c else DASH for c in columns)
     yield Row(("correct answers", *correct))
     for name, metric in NUMBERS.items():
-        yield _row(name, [c.metrics[metric] if c else None for c in columns])
+        yield _row(name, [c.metrics[metric] if c else None for c in columns], 1, ".3f")
 
 
-def _row(
-    name: str, found: Sequence[Interval | None], *, scale: float = 1, form: str = ".3f"
-) -> Row:
+def _row(name: str, found: Sequence[Interval | None], scale: float, form: str) -> Row:
     return Row((name, *(interval_text(i, "{}\n{} to {}", scale, form) for i in found)))
 
 
@@ -78,16 +76,6 @@ def interval_text(found: Interval | None, pattern: str, scale: float, form: str)
     if found.low is None or found.high is None:
         return f"{scale * found.mean:{form}}"
     return pattern.format(*(f"{scale * x:{form}}" for x in (found.mean, found.low, found.high)))
-
-
-def _threshold(evaluation: Evaluation) -> str:
-    chosen = [t for c in evaluation.configurations for t in c.thresholds]
-    if len(set(chosen)) == 1:
-        return evaluation.threshold
-    low, high = min(chosen), max(chosen)
-    return (
-        f"{evaluation.threshold} on the validation images of each repeat ({low:.3f} to {high:.3f})"
-    )
 
 
 def _sentences(evaluation: Evaluation, shown: Sequence[Evaluated]) -> Iterator[str]:

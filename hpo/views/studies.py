@@ -1,9 +1,9 @@
 """Studies as tables: configurations, finalists, learning curves, comparisons."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Final, Literal
+from typing import Final
 
 from hpo import space as spaces
 from hpo.evaluate.checks import check_study
@@ -28,7 +28,7 @@ MOST_ON_PAGE: Final = 200
 
 def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
     """Yield what the terminal shows of a study: its configurations, then its finalists."""
-    record = summary.record
+    record, verdict = summary.record, summary.verdict
     found, n_more = configurations_table(summary, most=_MOST_ROWS)
     said = []
     if summary.best and any(column.kind == "long" for column in found.columns):
@@ -39,15 +39,12 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
         is_plain = record.score.is_accuracy
         of_what = "Baselines" if is_plain else "Accuracy of the baselines on unchanged images"
         said.append(f"{of_what}: {', '.join(accuracies)}.")
-    if summary.verdict:
-        listed = outcome(summary.verdict, most_real=_MOST_PAIRS)
-        said += [summary.headline] if summary.headline else []
-        said += [pair if isinstance(pair, str) else pair.sentence for pair in listed]
-        said += [summary.verdict.basis] if summary.verdict.basis and summary.headline else []
-    last = (
-        *(f"Warning: {sign}" for sign in check_study(summary, runs)),
-        *notes(summary, n_more),
-    )
+    if verdict:
+        listed = outcome(verdict, most_real=_MOST_PAIRS)
+        sentences_of = [pair if isinstance(pair, str) else pair.sentence for pair in listed]
+        # The basis of the verdict is said where there is a verdict.
+        said += filter(None, [summary.headline, *sentences_of, summary.headline and verdict.basis])
+    last = (*(f"Warning: {sign}" for sign in check_study(summary, runs)), *notes(summary, n_more))
     title = (
         f"{summary.name}: {data_name(summary)}, {record.data.n_train} training and "
         f"{record.data.n_validation} validation images, {record.device} {record.precision}"
@@ -63,12 +60,12 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
 def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
     """Compare the winner with each other finalist and report, and name other real differences."""
     assert summary.finalists
-    pairs, winner = summary.finalists.verdict.pairs, summary.finalists.winner.tag
-    listed = [pair for pair in pairs if winner in (pair.a, pair.b) or pair.is_real]
+    verdict, winner = summary.finalists.verdict, summary.finalists.winner.tag
+    listed = [pair for pair in verdict.pairs if winner in (pair.a, pair.b) or pair.is_real]
     yield from (pair.sentence for pair in listed)
-    if basis := summary.finalists.verdict.basis:
-        yield basis
-    if n_others := len(pairs) - len(listed):
+    if verdict.basis:
+        yield verdict.basis
+    if n_others := len(verdict.pairs) - len(listed):
         others = "The other pair" if n_others == 1 else f"The other {n_others} pairs"
         yield f"{others} of finalists: undecided, or no difference that matters."
     compared = (base.comparison for base in summary.reports if base.comparison)
@@ -77,7 +74,7 @@ def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
 
 def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
     """Return what a reader must know beside the table; `n_more` configurations are not in it."""
-    data, study = summary.record.data, named(summary.name, summary.storage)
+    data, goal, study = summary.record.data, summary.goal, named(summary.name, summary.storage)
     said = [*summary.damaged[:_MOST_DAMAGED], *combinations_note(summary.record)]
     if (n_damaged := len(summary.damaged) - _MOST_DAMAGED) > 0:
         trials = count(n_damaged, "more damaged trial")
@@ -94,29 +91,25 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
             "real X-rays."
         )
     said += data.notes
-    if (n := summary.goal.n_finalists) and not summary.finalists:
-        said.append(f"This ranking is provisional: the best {n} still have to be retrained.")
-    n_pruned, n_failed = summary.count("pruned"), summary.count("failed")
-    if n_pruned:
+    if goal.n_finalists and not summary.finalists:
         said.append(
-            "1 training was stopped early because it was worse than the median."
-            if n_pruned == 1
-            else f"{n_pruned:,} trainings were stopped early because they were worse than the "
-            "median."
+            f"This ranking is provisional: the best {goal.n_finalists} still have to be retrained."
         )
-    missing = [(summary.n_open, "missing"), (n_failed, "failed")]
-    left = [f"{count(n, 'training')} {how}" for n, how in missing if n]
-    if summary.n_open or (n_failed and summary.record.kind == "grid"):
-        said.append(f"{', '.join(left)}. To continue: `hpo resume {study}`")
+    if n_pruned := summary.count("pruned"):
+        said.append(f"{count(n_pruned, 'training')} stopped early: worse than the median.")
+    n_open, n_failed = summary.n_open, summary.count("failed")
+    missing = {"missing": n_open, "failed": n_failed}
+    left = ", ".join(f"{count(n, 'training')} {how}" for how, n in missing.items() if n)
+    pairs = summary.verdict.pairs if summary.verdict else ()
+    to_continue = f"To continue: `hpo resume {study}`"
+    if n_open or (n_failed and summary.record.kind == "grid"):
+        said.append(f"{left}. {to_continue}")
     elif n_failed:
-        said.append(f"{left[0]}.")
-    goal, pairs = summary.goal, summary.verdict.pairs if summary.verdict else ()
-    is_open = any(pair.answer == "undecided" for pair in pairs)
-    if is_open and not summary.n_open and goal.n_repeats < goal.most_repeats:
-        said.append(
-            f"Undecided after {goal.n_repeats} of at most {goal.most_repeats} repeats. To "
-            f"continue: `hpo resume {study}`"
-        )
+        said.append(f"{left}.")
+    is_undecided = any(pair.answer == "undecided" for pair in pairs)
+    if is_undecided and not n_open and goal.n_repeats < goal.most_repeats:
+        limits = f"{goal.n_repeats} of at most {goal.most_repeats}"
+        said.append(f"Undecided after {limits} repeats. {to_continue}")
     said += summary.about_others()
     return said + statements(summary.openings, n_complete=summary.count("complete"))
 
@@ -142,32 +135,23 @@ def studies_table(summaries: Sequence[StudySummary]) -> Table:
     """Return a row per study."""
     rows, said = [], []
     for summary in summaries:
-        score, best = summary.record.score, summary.best
+        score, best, n_done = summary.record.score, summary.best, summary.n_done
         mean = summary.best_score.mean if summary.best_score else None
-        n_done, n_left = summary.n_done, summary.n_left
-        rows.append(
-            Row(
-                (
-                    summary.name,
-                    data_name(summary),
-                    f"{n_done} of {n_done + n_left}" if n_left else str(n_done),
-                    DASH if mean is None else score.text(mean),
-                    best.label if best else DASH,
-                )
-            )
+        cells = (
+            summary.name,
+            data_name(summary),
+            f"{n_done} of {n_done + n_left}" if (n_left := summary.n_left) else str(n_done),
+            DASH if mean is None else score.text(mean),
+            best.label if best else DASH,
         )
+        rows.append(Row(cells))
         if not score.is_accuracy:
             said.append(f"The best of {summary.name} is its {score.title}.")
         if n := len(summary.openings):
             times = "once" if n == 1 else f"{n} times"
             said.append(f"The test of {summary.name} was opened {times}.")
-    columns = (
-        Column("study", "text"),
-        Column("data", "text"),
-        Column("trials"),
-        Column("best"),
-        Column("best configuration", "long"),
-    )
+    texts = (Column("study", "text"), Column("data", "text"))
+    columns = (*texts, Column("trials"), Column("best"), Column("best configuration", "long"))
     return Table(columns, tuple(rows), notes=tuple(said))
 
 
@@ -180,99 +164,83 @@ def configurations_table(
     configurations with a score, every parameter in a column, the spread, and the baselines.
     """
     score, is_search = summary.record.score, summary.record.kind == "search"
-    configurations = list(summary.configurations)
-    if is_search or is_full:
-        configurations = [c for c in configurations if c.score]
+    configurations = [c for c in summary.configurations if c.score or not (is_search or is_full)]
     if is_search or len(configurations) > most:
         configurations.sort(key=summary.rank, reverse=True)
     shown = configurations[:most]
     columns = _configuration_columns(summary, shown, is_full=is_full)
-    rows = [
-        Row(tuple(cell(c) for cell in columns.values()), "best" if c is summary.best else "plain")
-        for c in shown
-    ]
+    rows = []
+    for c in shown:
+        cells = _cells(c, score)
+        texts = tuple(cells.get(column.name, DASH) for column in columns)
+        rows.append(Row(texts, "best" if c is summary.best else "plain"))
     if is_full and not summary.finalists:
         for name, accuracy in summary.shown_baselines.items():
             cells = {"#": f"baseline: {name}", score.column: score.number(accuracy)}
             rows.append(Row(tuple(cells.get(c.name, "") for c in columns), "reference"))
-    return Table(tuple(columns), tuple(rows)), len(configurations) - len(shown)
+    return Table(columns, tuple(rows)), len(configurations) - len(shown)
 
 
 def _configuration_columns(
     summary: StudySummary, shown: Sequence[Configuration], *, is_full: bool
-) -> Mapping[Column, Callable[[Configuration], str]]:
-    """Return the columns, and how each writes its cell of a configuration."""
-    score = summary.record.score
+) -> tuple[Column, ...]:
+    """Return those of the columns that say something of the configurations that are shown."""
+    score, is_search = summary.record.score, summary.record.kind == "search"
     names = [n for n in summary.record.names if is_full or any(n in c.params for c in shown)]
+    parameters = [Column(name, "text") for name in names]
     is_wide = len(names) > _MOST_COLUMNS
-    columns: dict[Column, Callable[[Configuration], str]] = {}
+    has_repeats = is_full or summary.goal.n_repeats > 1
+    has_epochs = is_full or len({c.config.epochs for c in shown}) > 1
     in_order = [c.number for c in shown] == list(range(1, len(shown) + 1))
-    if is_full or summary.record.kind == "search" or not in_order:
-        columns[Column("#")] = lambda c: str(c.number)
-    parameters = {Column(name, "text"): _parameter(name) for name in names}
-    if not is_wide:
-        columns |= parameters
-    columns[Column(score.column)] = lambda c: (
-        score_cells(c.score, score)[0] if c.score else c.state
-    )
-    if summary.goal.n_repeats > 1 or is_full:
-        columns[Column("95 % interval")] = lambda c: score_cells(c.score, score)[1]
-        columns[Column("repeats")] = _repeats
-    columns |= _other_weights(shown, score)
-    if is_full:
-        columns[Column("deviation")] = lambda c: _deviation(c, score)
-    if "epochs" not in names and (is_full or len({c.config.epochs for c in shown}) > 1):
-        columns[Column("epochs")] = lambda c: str(c.config.epochs)
-    columns[Column("time each")] = _time_each
-    if is_wide and is_full:
-        columns |= parameters
-    elif is_wide or not names:
-        columns[Column("configuration", "long")] = lambda c: c.label
-    return columns
+    others = dict.fromkeys(_other_weights(c, score)[0] for c in shown)
+    offered = [
+        (Column("#"), is_full or is_search or not in_order),
+        *((parameter, not is_wide) for parameter in parameters),
+        (Column(score.column), True),
+        (Column("95 % interval"), has_repeats),
+        (Column("repeats"), has_repeats),
+        *((Column(title), True) for title in others if title),
+        (Column("deviation"), is_full),
+        (Column("epochs"), has_epochs and "epochs" not in names),
+        (Column("time each"), True),
+        *((parameter, is_wide and is_full) for parameter in parameters),
+        (Column("configuration", "long"), (is_wide and not is_full) or not names),
+    ]
+    return tuple(column for column, is_shown in offered if is_shown)
 
 
-def _other_weights(
-    shown: Sequence[Configuration], score: Score
-) -> dict[Column, Callable[[Configuration], str]]:
-    """Return a column of the weights that are not scored, where trainings tell of them."""
-    titles = {"last": "average", "average": "last"}
-    found = {titles[c.config.weights] for c in shown if _other_scores(c, score)}
-    if score.is_stressed or not found:
-        return {}
-    title = found.pop() if len(found) == 1 else "other weights"
-    column = Column(f"{title}, %" if score.kind.is_share else title)
-
-    def cell(configuration: Configuration) -> str:
-        scores = _other_scores(configuration, score)
-        return score.number(fmean(scores)) if scores else DASH
-
-    return {column: cell}
-
-
-def _other_scores(configuration: Configuration, score: Score) -> list[float]:
-    name = "last_weights" if configuration.config.weights == "average" else "average_weights"
-    done = [r.metrics.get(name) for r in configuration.repeats if r.state == "complete"]
-    return [metrics[score.metric] for metrics in done if metrics and score.metric in metrics]
-
-
-def _parameter(name: str) -> Callable[[Configuration], str]:
-    return lambda c: short_text(c.params[name]) if name in c.params else DASH
-
-
-def _deviation(configuration: Configuration, score: Score) -> str:
-    deviation = configuration.score.deviation if configuration.score else None
-    return DASH if deviation is None else score.number(deviation)
-
-
-def _repeats(configuration: Configuration) -> str:
+def _cells(configuration: Configuration, score: Score) -> dict[str, str]:
+    """Return what a configuration has for any column, by the name of the column."""
+    found, repeats = configuration.score, configuration.repeats
+    mean, interval = score_cells(found, score)
+    other, other_mean = _other_weights(configuration, score)
     n_done = len(configuration.scores)
-    n = sum(r.repeat < configuration.n_searched for r in configuration.repeats)
-    return f"{n_done}" if n_done == n else f"{n_done} of {n}"
+    n = sum(r.repeat < configuration.n_searched for r in repeats)
+    seconds = [r.seconds for r in repeats if r.seconds is not None]
+    deviation = found.deviation if found else None
+    return {
+        "#": str(configuration.number),
+        score.column: mean if found else configuration.state,
+        "95 % interval": interval,
+        "repeats": str(n_done) if n_done == n else f"{n_done} of {n}",
+        other: other_mean,
+        "deviation": DASH if deviation is None else score.number(deviation),
+        "epochs": str(configuration.config.epochs),
+        "time each": duration(fmean(seconds)) if seconds else DASH,
+        "configuration": configuration.label,
+    } | {name: short_text(value) for name, value in configuration.params.items()}
 
 
-def _time_each(configuration: Configuration) -> str:
-    seconds = [r.seconds for r in configuration.repeats if r.seconds is not None]
-    return duration(fmean(seconds)) if seconds else DASH
+def _other_weights(configuration: Configuration, score: Score) -> tuple[str, str]:
+    """Return the column of the weights that are not scored, and their mean; "" for none."""
+    is_average = configuration.config.weights == "average"
+    name = "last_weights" if is_average else "average_weights"
+    done = [r.metrics.get(name) for r in configuration.repeats if r.state == "complete"]
+    scores = [metrics[score.metric] for metrics in done if metrics and score.metric in metrics]
+    if score.is_stressed or not scores:
+        return "", ""
+    title = "last" if is_average else "average"
+    return (f"{title}, %" if score.kind.is_share else title), score.number(fmean(scores))
 
 
 def finalists_table(summary: StudySummary) -> Table | None:
@@ -284,28 +252,20 @@ def finalists_table(summary: StudySummary) -> Table | None:
     for member in finalists.members:
         assert member.searched is not None
         assert member.fresh
-        cells = (score.number(member.searched), *score_cells(member.fresh, score))
-        kind: Literal["best", "plain"] = "best" if member is finalists.winner else "plain"
-        rows.append(Row((member.tag, *cells, str(member.fresh.n), member.label), kind))
+        mean, interval = score_cells(member.fresh, score)
+        cells = (member.tag, score.number(member.searched), mean, interval, str(member.fresh.n))
+        rows.append(Row((*cells, member.label), "best" if member is finalists.winner else "plain"))
     for base in summary.reports:
-        configuration = base.configuration
-        cells = (DASH, *score_cells(configuration.judged_score, score))
-        n = str(len(configuration.judged))
-        rows.append(Row((base.name, *cells, n, "base configuration of that report"), "reference"))
+        mean, interval = score_cells(base.configuration.judged_score, score)
+        cells = (base.name, DASH, mean, interval, str(len(base.configuration.judged)))
+        rows.append(Row((*cells, "base configuration of that report"), "reference"))
     for name, accuracy in summary.shown_baselines.items():
-        number = score.number(accuracy)
-        about = "baseline on the folds of the winner"
-        rows.append(Row((name, DASH, number, DASH, DASH, about), "reference"))
+        cells = (name, DASH, score.number(accuracy), DASH, DASH)
+        rows.append(Row((*cells, "baseline on the folds of the winner"), "reference"))
+    numbers = ("score in search", "score when retrained", "95 % interval", "repeats")
     return Table(
-        columns=(
-            Column("finalist", "text"),
-            Column("score in search"),
-            Column("score when retrained"),
-            Column("95 % interval"),
-            Column("repeats"),
-            Column("configuration", "long"),
-        ),
-        rows=tuple(rows),
+        (Column("finalist", "text"), *map(Column, numbers), Column("configuration", "long")),
+        tuple(rows),
         notes=tuple(sentences(summary)),
         title=f"Finalists, retrained: {score.column}",
     )
@@ -323,8 +283,8 @@ def comparison_table(comparison: Comparison) -> Table:
             labels.append(f"{entry.name}: {configuration.label}")
     numbers = (comparison.score.column, "95 % interval", "repeats", "epochs")
     return Table(
-        columns=(Column("configuration", "text"), *map(Column, numbers)),
-        rows=tuple(rows),
+        (Column("configuration", "text"), *map(Column, numbers)),
+        tuple(rows),
         notes=(*labels, *comparison.notes),
     )
 
@@ -335,15 +295,10 @@ def curves_table(found: LearningCurves, *, with_meanings: bool = False) -> Table
     for one in found.comparisons:
         name = f"{one.heading}\n{one.about}" if with_meanings else one.heading
         rows.append(Row((name, *("\n".join(lines) for lines in one.cells))))
-    labels = (
-        f"{value}: {configuration.label}"
-        for value, configuration in found.configurations.items()
-        if value != configuration.value
-    )
-    measure = Column("measure", "long" if with_meanings else "text")
+    labels = (f"{v}: {c.label}" for v, c in found.configurations.items() if v != c.value)
     return Table(
-        columns=(measure, *map(Column, found.names)),
-        rows=tuple(rows),
+        (Column("measure", "long" if with_meanings else "text"), *map(Column, found.names)),
+        tuple(rows),
         notes=(*labels, *found.about),
         title="Learning curves",
     )

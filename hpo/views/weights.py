@@ -2,13 +2,12 @@
 
 from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.tables import DASH, Column, Row, Table
-from hpo.views.evaluations import interval_text
 from hpo.weights.predict import WeightsEvaluation
 
 
 def weights_table(evaluation: WeightsEvaluation) -> Table:
     """Return a row per metric; of an ensemble with the range of its networks by themselves."""
-    members = evaluation.members
+    members, counts = evaluation.members, evaluation.confusion
     model = evaluation.path.name or str(evaluation.path)
     model += f", ensemble of {len(members)}," if members else ""
     data = f"{evaluation.data} (synthetic)" if evaluation.is_phantom else evaluation.data
@@ -16,23 +15,17 @@ def weights_table(evaluation: WeightsEvaluation) -> Table:
     for names, scale, form in ((SHARES, 100, ".1f"), (NUMBERS, 1, ".3f")):
         for name, metric in names.items():
             found = evaluation.metrics[metric]
-            alone = [metrics[metric] for _, metrics in members]
-            ranges = [(found.low, found.high), *([(min(alone), max(alone))] if members else [])]
-            rows.append(
-                Row(
-                    (
-                        f"{name}, %" if scale == 100 else name,
-                        interval_text(found, "{}", scale, form),
-                        *(_range(low, high, scale, form) for low, high in ranges),
-                    )
-                )
-            )
-    counts = evaluation.confusion
+            cells = [f"{name}, %" if scale == 100 else name, DASH, DASH]
+            if found.mean is not None:
+                cells[1] = f"{scale * found.mean:{form}}"
+            if found.low is not None and found.high is not None:
+                cells[2] = f"{scale * found.low:{form}} to {scale * found.high:{form}}"
+            if alone := [metrics[metric] for _, metrics in members]:
+                cells.append(f"{scale * min(alone):{form}} to {scale * max(alone):{form}}")
+            rows.append(Row(tuple(cells)))
+    columns = ["value", "95 % interval", *(["each alone"] if members else [])]
     return Table(
-        columns=(
-            Column("", "text"),
-            *map(Column, ("value", "95 % interval", *(["each alone"] if members else []))),
-        ),
+        columns=(Column("", "text"), *map(Column, columns)),
         rows=tuple(rows),
         notes=(
             f"{counts.n_right} of {evaluation.n_images} correct: {counts.true_positive} pneumonia "
@@ -43,9 +36,3 @@ def weights_table(evaluation: WeightsEvaluation) -> Table:
         ),
         title=f"{model} on the test of {data}, threshold {evaluation.threshold:g}",
     )
-
-
-def _range(low: float | None, high: float | None, scale: float, form: str) -> str:
-    if low is None or high is None:
-        return DASH
-    return f"{scale * low:{form}} to {scale * high:{form}}"

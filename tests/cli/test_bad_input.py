@@ -6,69 +6,49 @@ from unittest.mock import Mock
 import optuna
 import pytest
 
+from tests.cli.conftest import GRID, VALUES, said
 from tests.conftest import SMALL, Answer, Hpo
 
-GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *SMALL)
-
-
-def said(answer: Answer, code: int, *words: str) -> None:
-    """Check an error: its code, one message, no traceback, and what must be in it."""
-    assert answer.code == code, answer
-    assert "Traceback" not in answer.err
-    text = " ".join(answer.err.split())
-    for word in words:
-        assert word in text, text
+URL = "sqlite:///studies/hpo.db"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["grid"], ["--param", "batch_size"]),
-        (["grid", "--param", "batch_sise"], ["Did you mean batch_size?"]),
         (["grid", "--param", "early_stopping"], ["no prescribed values", "--values"]),
-        (["grid", "--param", "epochs", "--epochs", "3"], ["--epochs"]),
-        ([*GRID, "--values", "8,x"], ["batch_size"]),
-        (["grid", "--param", "batch_size", "--values", "0,16"], ["at least 2", "but is 0"]),
         (["grid", "--param", "batch_size", "--values", "loss=bce"], ["loss is not varied"]),
-        ([*GRID, "--set", "learning_rate"], ["NAME=VALUE"]),
-        ([*GRID, "--set", "lerning_rate=1"], ["Did you mean learning_rate?"]),
-        ([*GRID, "--set", "learning_rate=-1"], ["above 0", "-1"]),
-        ([*GRID, "--set", "dropout=0.1,0.2"], ["dropout"]),
-        ([*GRID, "--repeats", "0"], ["--repeats", "from 1", "0"]),
-        ([*GRID, "--epochs", "0"], ["epochs", "at least 1"]),
-        ([*GRID, "--study", "a/b"], ["--study", "a/b"]),
-        ([*GRID, "--study", "runs"], ["--study", "another name"]),
-        ([*GRID, "--study", "hpo.db"], ["--study", "studies/hpo.db is a file"]),
-        ([*GRID, "--seed", "4294967296"], ["--seed", "from 0"]),
-        ([*GRID, "--storage", "mysql://host/db"], ["--storage", "sqlite:///"]),
-        ([*GRID, "--precision", "fp64"], ["--precision", "fp32"]),
-        ([*GRID, "--device", "tpu"], ["--device", "cuda"]),
-        ([*GRID, "--timeout", "0"], ["--timeout"]),
-        ([*GRID, "--lanes", "1.5"], ["auto or from 1 to 256"]),
-        ([*GRID, "--lanes", "1000"], ["auto or from 1 to 256"]),
-        (["show", "mine", "--target", "93"], ["write --target 0.93"]),
-        (["show", "mine", "--target", "0"], ["above 0"]),
-        (["show", "--curves"], ["hpo show STUDY --curves"]),
-        (["compare", "one"], ["two studies or more"]),
-        (["compare", "one", "one"], ["two studies or more"]),
-        ([*GRID, "--space", "nowhere.toml"], ["nowhere.toml"]),
-        ([*GRID, "--space", "report_z"], ["Did you mean report_"]),
-        ([*GRID, "--repeats", "30000"], ["60,000 trainings"]),
-        (["search", "--trials", "0"], ["--trials", "from 1", "0"]),
-        (["search", "--trials", "60000"], ["at most 50,000"]),
-        (["search", "--trials", "many"], ["--trials"]),
-        (["search", "--sampler", "gp"], ["tpe", "random"]),
-        (["search", "--param", "nonsense"], ["nonsense"]),
-        (["search", "--bogus"], ["--bogus"]),
+        ([*VALUES, "--set", "learning_rate"], ["NAME=VALUE"]),
+        ([*VALUES, "--set", "learning_rate=-1"], ["above 0", "-1"]),
+        ([*VALUES, "--repeats", "0"], ["--repeats", "from 1", "0"]),
+        ([*VALUES, "--repeats", "30000"], ["60,000 trainings"]),
+        ([*VALUES, "--max-repeats", "7"], ["--until-decided"]),
+        ([*VALUES, "--study", "a/b"], ["--study", "a/b"]),
+        ([*VALUES, "--study", "hpo.db"], ["--study", "studies/hpo.db is a file"]),
+        ([*VALUES, "--seed", "4294967296"], ["--seed", "from 0"]),
+        ([*VALUES, "--storage", "mysql://host/db"], ["--storage", "sqlite:///"]),
+        ([*VALUES, "--precision", "fp64"], ["--precision", "fp32"]),
+        ([*VALUES, "--device", "tpu"], ["--device", "cuda"]),
+        ([*VALUES, "--timeout", "0"], ["--timeout"]),
+        ([*VALUES, "--lanes", "1.5"], ["auto or from 1 to 256"]),
+        ([*VALUES, "--margin", "nan"], ["above 0, at most 50 points", "--margin 1"]),
+        ([*VALUES, "--space", "report_z"], ["Did you mean report_"]),
         (["grid", "--param", "lr"], ["Unknown hyperparameter 'lr'. Did you mean learning_rate?"]),
-        (["search", "--param", "bs"], ["Unknown hyperparameter 'bs'. Did you mean batch_size?"]),
-        ([*GRID, "--set", "weight-decay=1"], ["Did you mean weight_decay?"]),
         (["grid", "--param", "xyzzy"], ["Run `hpo grid` to see them all."]),
         (["grid", "--param", "batch_size=32,64"], ["Use --param batch_size --values 32,64"]),
-        (["grid", "batch_size"], ["`hpo grid --param batch_size`"]),
         (["search", "batch_size"], ["`hpo search --param batch_size`"]),
+        (["search", "--trials", "0"], ["--trials", "from 1", "0"]),
+        (["search", "--sampler", "gp"], ["tpe", "random"]),
+        (["search", "--window", "0"], ["--window takes a whole number from 1"]),
+        (["search", "--finalists", "-1"], ["--finalists takes"]),
+        (["search", "--metric", "stress_acuracy"], ["Did you mean stress_accuracy?"]),
+        (["search", "--set", "image_size=12"], ["image_size may be 12", "--metric accuracy"]),
+        (["search", "--bogus"], ["--bogus"]),
+        (["show", "mine", "--target", "93"], ["write --target 0.93"]),
+        (["show", "--curves"], ["hpo show STUDY --curves"]),
+        (["show", "--margin", "2"], ["hpo show STUDY --margin"]),
+        (["compare", "one", "one"], ["two studies or more"]),
         (["sweep", "--param", "batch_size"], ["Did you mean grid?"]),
-        (["serch"], ["Did you mean 'search'?"]),
         (["show", "x\udcff"], ["is not valid UTF-8"]),
     ],
 )
@@ -84,6 +64,15 @@ def test_wrong_usage_ends_with_2_and_creates_nothing(
     assert not Path("studies").exists()
 
 
+@pytest.mark.parametrize("name", ["HPO_DATA", "HPO_STORAGE", "HPO_RUNS"])
+def test_a_setting_that_is_not_text_is_refused(
+    hpo: Hpo, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "x\udcff")
+    said(hpo(*GRID), 2, name, "is not valid UTF-8")
+    assert not Path("studies").exists()
+
+
 def test_a_gpu_that_is_not_there_is_said(hpo: Hpo, xrays: Path) -> None:
     import torch
 
@@ -93,27 +82,11 @@ def test_a_gpu_that_is_not_there_is_said(hpo: Hpo, xrays: Path) -> None:
 
 
 def test_an_interruption_before_the_first_training_is_said(
-    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+    hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("hpo.run.plan.open_data", interrupted)
-    said(hpo(*GRID, "--data", xrays), 130, "the same command continues")
-    assert hpo(*GRID, "--data", xrays, "--json").json["error"]["kind"] == "interrupted"
-
-
-@pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
-def test_a_blank_study_of_other_directions_is_refused(
-    hpo: Hpo, xrays: Path, directions: list[str]
-) -> None:
-    Path("studies").mkdir()
-    storage = "sqlite:///studies/hpo.db"
-    optuna.create_study(study_name="mine", storage=storage, directions=directions)
-    for command in ((*GRID, "--data", xrays), ("search", "--trials", "2", *SMALL)):
-        answer = hpo(*command, "--study", "mine")
-        said(answer, 1, "The study mine exists and differs", f"its direction is {directions}")
-    assert hpo("delete", "mine", "--yes").code == 0
+    monkeypatch.setattr("hpo.run.plan.open_data", Mock(side_effect=KeyboardInterrupt))
+    said(hpo(*GRID), 130, "the same command continues")
+    assert hpo(*GRID, "--json").json["error"]["kind"] == "interrupted"
 
 
 def test_a_home_is_found_in_every_setting_that_names_a_path(
@@ -127,7 +100,7 @@ def test_a_home_is_found_in_every_setting_that_names_a_path(
     monkeypatch.setenv("HPO_RUNS", "~/runs")
     monkeypatch.setenv("HPO_CACHE", "~/cache")
     monkeypatch.setenv("HPO_STORAGE", "sqlite:///~/hpo.db")
-    mine = ("--study", "mine", "--space=~/mine.toml", "--data=~/xrays")
+    mine = ("--study", "mine", "--space=~/mine.toml", "--data=~/xrays", "--repeats", "1")
     assert hpo(*GRID, *mine).code == 0
     assert hpo("export", "mine", "--out=~/out").code == 0
     (weights,) = (home / "out").glob("*/weights-repeat-1.pt")
@@ -139,46 +112,54 @@ def test_a_home_is_found_in_every_setting_that_names_a_path(
     said(hpo("show", "--storage", "sqlite:///~nobody-here/h.db"), 2, "in an unknown home")
 
 
+@pytest.mark.usefixtures("mine")
 def test_too_little_memory_to_read_a_run_is_one_message(
-    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+    hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert hpo(*GRID, "--data", xrays, "--study", "mine").code == 0
-
     monkeypatch.setattr("hpo.storage.runs.read_json", Mock(side_effect=MemoryError))
     for command in ("report", "evaluate"):
         said(hpo(command, "mine"), 1, "too little memory to read", ".json")
 
 
-def test_a_study_that_does_not_exist_names_the_nearest(hpo: Hpo, xrays: Path) -> None:
+def test_without_studies_the_first_command_is_offered(hpo: Hpo) -> None:
     said(hpo("show"), 1, "no studies yet", "hpo grid --param batch_size")
     assert not Path("studies").exists()
-    hpo(*GRID, "--data", xrays, "--study", "my-grid")
-    for command in (["show"], ["resume"], ["report"], ["export"], ["delete", "--yes"]):
-        said(hpo(*command, "my-gird"), 1, "my-gird", "my-grid")
-    optuna.create_study(study_name="theirs", storage="sqlite:///studies/hpo.db")
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_study_that_does_not_exist_names_the_nearest(hpo: Hpo) -> None:
+    for command in (
+        *(["show"], ["resume"], ["report"], ["export"], ["evaluate"], ["delete", "--yes"]),
+        *(["reproduce", "--trial", "0"], ["compare", "mine"]),
+    ):
+        said(hpo(*command, "mien"), 1, "mien", "Did you mean mine?")
+    optuna.create_study(study_name="theirs", storage=URL)
     assert "1 study of another program" in hpo("show").err
     said(hpo("show", "theirs"), 1, "theirs", "another program")
 
 
 def test_a_study_of_this_name_that_differs_is_refused_with_the_difference(
-    hpo: Hpo, xrays: Path
+    hpo: Hpo, mine: Answer, xrays: Path
 ) -> None:
-    mine = ("--data", xrays, "--study", "mine")
-    hpo(*GRID, *mine, "--precision", "fp32")
+    again = ("--study", "mine", "--data", xrays)
+    other = "fp32" if "bf16" in hpo("show", "mine").out else "bf16"
     said(hpo(*GRID, "--study", "mine"), 1, "its data are xrays", "phantom")
     others = [argument.replace("8,16", "8,32") for argument in GRID]
-    said(hpo(*others, *mine), 1, "batch_size", "32", "16")
-    said(hpo(*GRID, "--set", "dropout=0.1", *mine), 1, "dropout", "0.1")
-    said(hpo("search", "--trials", "2", *SMALL, *mine), 1, "it is a grid")
-    said(hpo(*GRID, "--seed", "3", *mine), 1, "--seed")
-    said(hpo(*GRID, "--precision", "bf16", *mine), 1, "--precision")
-    assert hpo("show", "mine", "--json").json["configurations"][0]["state"] == "complete"
+    said(hpo(*others, *again), 1, "batch_size", "32", "16")
+    said(hpo(*GRID, "--set", "dropout=0.1", *again), 1, "dropout", "0.1")
+    said(hpo("search", "--trials", "2", *SMALL, *again), 1, "it is a grid")
+    said(hpo(*GRID, "--seed", "3", *again), 1, "--seed")
+    said(hpo(*GRID, "--precision", other, *again), 1, "--precision")
+    said(hpo(*GRID, "--metric", "auroc", *again), 1, "--metric: accuracy there, auroc here")
+    assert hpo("show", "mine", "--json").json["configurations"] == mine.json["configurations"]
 
 
-@pytest.mark.parametrize("name", ["HPO_DATA", "HPO_SPACE", "HPO_STORAGE", "HPO_RUNS", "HPO_CACHE"])
-def test_a_setting_that_is_not_text_is_refused(
-    hpo: Hpo, monkeypatch: pytest.MonkeyPatch, name: str
+@pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
+def test_a_blank_study_of_other_directions_is_refused(
+    hpo: Hpo, xrays: Path, directions: list[str]
 ) -> None:
-    monkeypatch.setenv(name, "x\udcff")
-    said(hpo(*GRID), 2, name, "is not valid UTF-8")
-    assert not Path("studies").exists()
+    Path("studies").mkdir()
+    optuna.create_study(study_name="mine", storage=URL, directions=directions)
+    answer = hpo(*GRID, "--data", xrays, "--study", "mine")
+    said(answer, 1, "The study mine exists and differs", f"its direction is {directions}")
+    assert hpo("delete", "mine", "--yes").code == 0

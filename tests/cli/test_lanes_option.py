@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from hpo.training import machine, pool, stack
+from tests.cli.conftest import said
 from tests.conftest import SMALL, Answer, Hpo
 
-GRID = ("grid", "--param", "hidden", "--values", "8,16", "--repeats", "2")
-GRID_SMALL = ("--set", "image_size=16", "--epochs", "2")
+GRID = ("grid", "--param", "hidden", "--values", "8,16", "--set", "image_size=16", "--epochs", "2")
 SEARCH = ("search", "--trials", "5", "--param", "learning_rate", "--param", "dropout", *SMALL)
-
 
 Afresh = Callable[..., Answer]
 
@@ -42,10 +41,11 @@ def numbers(answer: Answer) -> list[Any]:
 
 
 def test_a_grid_is_the_same_whatever_the_lanes_are(afresh: Afresh, xrays: Path) -> None:
-    command = (*GRID, *GRID_SMALL, "--data", xrays)
+    command = (*GRID, "--repeats", "2", "--data", xrays)
     alone = afresh(*command, "--lanes", "1")
     # In processes, where this machine has two cores.
     assert numbers(afresh(*command, "--lanes", "3")) == numbers(alone)
+    assert afresh(*command, "--lanes", "3", "--dry-run").json["n_lanes"] == 3
 
 
 def test_a_search_keeps_its_course_in_other_lanes_on_other_cores_with_other_memory(
@@ -60,9 +60,11 @@ def test_a_search_keeps_its_course_in_other_lanes_on_other_cores_with_other_memo
         assert numbers(afresh(*command, "--lanes", "auto")) == numbers(whole)
     monkeypatch.setenv("HPO_RUNS", str(tmp_path / "parts" / "runs"))
     parts = (*command, "--storage", f"sqlite:///{tmp_path}/parts/hpo.db", "--json")
-    assert hpo(*parts, "--trials", "2", "--lanes", "1").code == 0
+    first = hpo(*parts, "--trials", "2", "--lanes", "1")
     # Of eight lanes this call has work for three.
     assert numbers(hpo(*parts, "--lanes", "8")) == numbers(whole)
+    study = ("--study", first.json["study"])
+    said(hpo(*parts[:-1], *study, "--window", "2"), 1, "--window: 3 there, 2 here")
 
 
 def test_the_epochs_of_a_sweep_are_one_training(
@@ -102,23 +104,6 @@ def test_a_machine_of_many_cores_has_no_more_processes_than_trainings(
 
     monkeypatch.setattr(pool, "Process", Counted)
     monkeypatch.setattr(machine, "n_cores", lambda: 16)
-    command = ("grid", "--param", "hidden", "--values", values, "--repeats", "1", *GRID_SMALL)
-    assert afresh(*command, "--data", xrays, "--lanes", "64").json["n_trained"] > 0
+    command = (*GRID[:4], values, *GRID[5:], "--repeats", "1", "--data", xrays, "--lanes", "64")
+    assert afresh(*command).json["n_trained"] > 0
     assert len(started) == n_processes
-
-
-def test_another_window_is_another_study(hpo: Hpo, xrays: Path) -> None:
-    command = (*SEARCH, "--data", xrays, "--trials", "1", "--finalists", "0", "--quiet")
-    narrow = hpo(*command, "--window", "2", "--json").json
-    assert narrow["window"] == 2
-    assert narrow["study"] != hpo(*command, "--json").json["study"]
-    assert hpo(*command, "--study", narrow["study"]).code == 0
-    refused = hpo(*command, "--study", narrow["study"], "--window", "3")
-    assert refused.code == 1
-    assert "--window: 2 there, 3 here" in refused.err
-    assert "--window takes a whole number from 1" in hpo(*command, "--window", "0").err
-
-
-def test_a_dry_run_says_how_many_go_on_at_a_time(hpo: Hpo, xrays: Path) -> None:
-    command = (*GRID, *GRID_SMALL, "--data", xrays, "--lanes", "3", "--dry-run")
-    assert hpo(*command, "--json").json["n_lanes"] == 3

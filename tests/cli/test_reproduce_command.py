@@ -14,36 +14,8 @@ from optuna.trial import TrialState, create_trial
 from hpo import grid
 from hpo.run.plan import Settings
 from hpo.training import machine
-from tests.conftest import SIZE, SMALL, Hpo, make_images
-
-GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *SMALL)
-
-
-@pytest.fixture
-def _mine(hpo: Hpo, xrays: Path) -> None:
-    """A finished grid of four trials called mine."""
-    assert hpo(*GRID, "--data", xrays, "--study", "mine").code == 0
-
-
-def edit_run(change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the run file of trial 0."""
-    path = Path("studies/runs") / f"{load().trials[0].user_attrs['run']}.json"
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
-
-
-def add_like_first(state: TrialState, attributes: dict[str, Any], **told: Any) -> None:
-    """Add a trial with the parameters of the first."""
-    first = load().trials[0]
-    made = create_trial(
-        state=state,
-        params=first.params,
-        distributions=first.distributions,
-        user_attrs=first.user_attrs | attributes,
-        **told,
-    )
-    load().add_trial(made)
+from tests.cli.conftest import said
+from tests.conftest import SIZE, Hpo, make_images
 
 
 def load() -> optuna.Study:
@@ -54,7 +26,28 @@ def stored() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path("studies/runs").iterdir()}
 
 
-@pytest.mark.usefixtures("_mine")
+def edit_run(change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the run file of trial 0."""
+    path = Path("studies/runs") / f"{load().trials[0].user_attrs['run']}.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def add_like_first(state: TrialState, attributes: dict[str, Any], **given: Any) -> None:
+    """Add a trial with the parameters of the first."""
+    first = load().trials[0]
+    made = create_trial(
+        state=state,
+        params=first.params,
+        distributions=first.distributions,
+        user_attrs=first.user_attrs | attributes,
+        **given,
+    )
+    load().add_trial(made)
+
+
+@pytest.mark.usefixtures("mine")
 def test_a_trial_is_equal_to_the_last_bit_and_nothing_is_written(
     hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +56,7 @@ def test_a_trial_is_equal_to_the_last_bit_and_nothing_is_written(
     assert (answer.code, "equal. All" in answer.out) == (0, True)
     document = hpo("reproduce", "mine", "--trial", 1, "--json").json
     assert (document["result"], document["changes"]) == ("equal", [])
+    assert (document["number"], document["repeat"]) == (1, 2)
     assert document["n_equal"] == document["n_numbers"] > 40
     assert document["score"]["recorded"] == document["score"]["now"]
     assert (stored(), len(load().trials)) == (before, 4)
@@ -78,7 +72,7 @@ def test_a_trial_is_equal_to_the_last_bit_and_nothing_is_written(
     assert document["changes"][0] == f"{precision} then, {other} now"
 
 
-@pytest.mark.usefixtures("_mine")
+@pytest.mark.usefixtures("mine")
 def test_a_changed_record_is_different_and_rounding_or_another_torch_are_said(hpo: Hpo) -> None:
     def change(run: dict[str, Any]) -> None:
         run["epochs"][0]["train"]["loss"] += 1e-6
@@ -95,12 +89,12 @@ def test_a_changed_record_is_different_and_rounding_or_another_torch_are_said(hp
     assert (answer.code, answer.json["result"]) == (1, "different")
     begins = answer.json["begins"]
     assert (begins["epoch"], begins["metric"]) == (2, "validation loss")
-    text = hpo("reproduce", "mine", "--trial", 0).out
-    assert "different, from the validation loss of epoch 2 on" in text
+    shown = hpo("reproduce", "mine", "--trial", 0).out
+    assert "different, from the validation loss of epoch 2 on" in shown
     assert stored() == altered
 
 
-@pytest.mark.usefixtures("_mine")
+@pytest.mark.usefixtures("mine")
 @pytest.mark.parametrize("is_cut", [True, False])
 def test_without_its_run_file_what_the_trial_holds_is_compared(hpo: Hpo, is_cut: bool) -> None:
     for path in Path("studies/runs").iterdir():
@@ -111,55 +105,45 @@ def test_without_its_run_file_what_the_trial_holds_is_compared(hpo: Hpo, is_cut:
     assert document["n_numbers"] == 2 + 6 + 6 + 1
 
 
-@pytest.mark.usefixtures("_mine")
-def test_a_pruned_trial_is_trained_as_far_as_it_was_and_what_cannot_be_compared_is_said(
-    hpo: Hpo,
-) -> None:
-    first = load().trials[0]
-    values = {1: first.intermediate_values[1]}
+@pytest.mark.usefixtures("mine")
+def test_what_cannot_be_trained_again_or_compared_is_said(hpo: Hpo, xrays: Path) -> None:
+    values = {1: load().trials[0].intermediate_values[1]}
     pruned = {"ordinal": 0, "repeat": 9, "n_epochs": 1, "run": None, "metrics": {}}
     add_like_first(TrialState.PRUNED, pruned, intermediate_values=values)
-    answer = hpo("reproduce", "mine", "--trial", 4)
-    assert (answer.code, "It was pruned in epoch 1" in answer.out) == (0, True)
+    assert "It was pruned in epoch 1" in hpo("reproduce", "mine", "--trial", 4).out
     document = hpo("reproduce", "mine", "--trial", 4, "--json").json
     assert (document["n_epochs"], document["n_numbers"]) == (1, 1)
     add_like_first(TrialState.FAIL, {"reason": "its loss was not finite in epoch 2."})
     add_like_first(TrialState.WAITING, {})
-    for trial, text in (
-        (7, "no trial 7: its trials are 0 to 6"),
-        (5, "failed (its loss was not finite in epoch 2), so there is nothing"),
-        (6, "is not finished. To continue: hpo resume mine"),
+    for asked, code, text in (
+        (("--trial", 7), 1, "no trial 7: its trials are 0 to 6"),
+        (("--trial", 5), 1, "failed (its loss was not finite in epoch 2), so there is nothing"),
+        (("--trial", 6), 1, "is not finished. To continue: hpo resume mine"),
+        (("9",), 1, "no configuration 9: its numbers go up to 2"),
+        (("2", "--repeat", "5"), 1, "Configuration 2 of mine has no repeat 5: it has 1 to 2"),
+        (("1", "--trial", "0"), 2, "either the number of a configuration or --trial NUMBER"),
+        ((), 2, "either the number of a configuration or --trial NUMBER"),
     ):
-        answer = hpo("reproduce", "mine", "--trial", trial)
-        assert (answer.code, text in answer.err) == (1, True), answer.err
-    assert "no study 'main'" in hpo("reproduce", "main", 1).err
-
-
-@pytest.mark.usefixtures("_mine")
-def test_changed_or_lost_data_are_refused(hpo: Hpo, xrays: Path) -> None:
+        said(hpo("reproduce", "mine", *asked), code, text)
     np.save(xrays / "normal.npy", make_images(40, is_ill=False, seed=9))
-    changed = hpo("reproduce", "mine", "--trial", 0)
-    assert (changed.code, "are not what they were" in changed.err) == (1, True)
+    said(hpo("reproduce", "mine", "--trial", 0), 1, "are not what they were")
     for path in xrays.iterdir():
         path.unlink()
     lost = hpo("reproduce", "mine", "--trial", 0, "--json")
     assert (lost.code, lost.json["error"]["kind"]) == (1, "data")
 
 
-def test_every_number_under_stress_is_trained_again(
-    hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_every_number_under_stress_is_trained_again(hpo: Hpo, xrays: Path) -> None:
     small = {"image_size": str(SIZE), "hidden": "8"}
-    settings = Settings(data=xrays, study="mine", set=small, epochs=10, repeats=2)
-    grid(["batch_size"], replace(settings, values={"batch_size": "16"}, metric="stress_accuracy"))
+    settings = Settings(data=xrays, set=small, epochs=10, repeats=2, values={"batch_size": "16"})
+    grid("batch_size", replace(settings, study="mine", metric="stress_accuracy"))
     document = hpo("reproduce", "mine", "--trial", 1, "--json").json
     assert document["result"] == "equal"
     assert document["score"]["name"] == "stress_accuracy"
     assert document["score"]["recorded"] == document["score"]["now"]
     assert "Score (accuracy under stress)" in " ".join(document["sentences"])
     # A plain study whose run this one put under stress is reproduced whole.
-    plain = grid(["batch_size"], replace(settings, values={"batch_size": "16"}, study="plain"))
+    plain = grid("batch_size", replace(settings, study="plain"))
     assert (plain.n_trained, plain.n_reused) == (0, 2)
     found = hpo("reproduce", "plain", 1, "--json").json
     assert (found["result"], found["score"]["name"]) == ("equal", "accuracy")

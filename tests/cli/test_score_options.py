@@ -1,4 +1,4 @@
-"""--metric, --finalists and --with-baselines: what they record, count and refuse."""
+"""--metric, --margin, --weights, --finalists and --with-baselines: what they record and count."""
 
 from pathlib import Path
 
@@ -10,60 +10,58 @@ from hpo.space import Cell
 from hpo.study import progress
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.trials import Job, first_repeat
+from tests.cli.conftest import DIVERGING, GRID, VALUES, said
 from tests.conftest import SMALL, Hpo
 
-STRESSED = ("--set", "image_size=16", "--set", "hidden=8", "--epochs", "2")
 SEARCH = (
     *("search", "--param", "learning_rate", "--param", "dropout", "--pruner", "none"),
-    *("--trials", "4", *SMALL),
+    *("--trials", "4", "--finalists", "2", "--final-repeats", "3", *SMALL),
 )
-FINAL = ("--finalists", "2", "--final-repeats", "3")
 
 
 def test_a_search_ends_with_its_finalists_which_a_dry_run_counts(hpo: Hpo, xrays: Path) -> None:
-    search = (*SEARCH, *FINAL, "--data", xrays, "--study", "mine", "--json")
+    search = (*SEARCH, "--data", xrays, "--study", "mine", "--json")
     assert hpo(*search, "--dry-run").json["n_to_train"] == 4 + 2 * 3
-    answer = hpo(*search)
-    assert answer.code == 0
-    assert answer.json["n_trained"] == 4 + 2 * 3
-    finalists = answer.json["finalists"]
+    document = hpo(*search).json
+    assert document["n_trained"] == 4 + 2 * 3
+    finalists = document["finalists"]
     assert [f["fresh"]["n"] for f in finalists["configurations"]] == [3, 3]
     assert len(finalists["pairs"]) == 1
     fresh = [f["fresh"]["score"] for f in finalists["configurations"]]
-    assert answer.json["best"]["score"] == max(fresh)
-    found = hpo(*search, "--dry-run").json
-    assert (found["n_done"], found["n_to_train"]) == (10, 0)
+    assert document["best"]["score"] == max(fresh)
+    again = hpo(*search, "--dry-run").json
+    assert (again["n_done"], again["n_to_train"]) == (10, 0)
     assert hpo(*search).json["n_trained"] == 0
     assert hpo(*search, "--final-repeats", "4").json["n_trained"] == 2
-
-
-@pytest.mark.parametrize(
-    ("metric", "direction"),
-    [("auroc", "maximize"), ("log_loss", "minimize"), ("stress_brier", "minimize")],
-)
-def test_a_grid_by_another_metric_says_so(
-    hpo: Hpo, xrays: Path, metric: str, direction: str
-) -> None:
-    grid = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "2", *STRESSED)
-    answer = hpo(*grid, "--data", xrays, "--metric", metric, "--json")
-    assert answer.json["score"].items() >= {"name": metric, "direction": direction}.items()
-    means = [c["score"] for c in answer.json["configurations"]]
-    expected = max(means) if direction == "maximize" else min(means)
-    assert answer.json["best"]["score"] == expected
-    again = hpo(*grid, "--data", xrays, "--metric", metric, "--json").json
-    assert (again["n_trained"], again["study"]) == (0, answer.json["study"])
 
 
 def test_runs_serve_every_plain_metric_and_stress_only_where_it_was_measured(
     hpo: Hpo, xrays: Path
 ) -> None:
-    grid = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *STRESSED)
-    grid = (*grid, "--data", xrays, "--json")
-    assert hpo(*grid, "--metric", "accuracy").json["n_trained"] == 2
-    assert hpo(*grid, "--metric", "brier").json["n_trained"] == 0
-    assert hpo(*grid, "--metric", "stress_auroc").json["n_trained"] == 2
-    assert hpo(*grid, "--metric", "stress_brier").json["n_trained"] == 0
-    assert hpo(*grid, "--metric", "auroc").json["n_trained"] == 0
+    grid = (*VALUES, *SMALL, "--repeats", "1", "--data", xrays, "--json")
+    for metric, n_trained, better in (
+        ("accuracy", 2, max),
+        ("brier", 0, min),
+        ("stress_auroc", 2, max),
+        ("stress_log_loss", 0, min),
+        ("auroc", 0, max),
+    ):
+        found = hpo(*grid, "--metric", metric).json
+        assert (found["n_trained"], found["score"]["name"]) == (n_trained, metric)
+        assert found["score"]["direction"] == f"{better.__name__}imize"
+        assert found["best"]["score"] == better(c["score"] for c in found["configurations"])
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "stress_accuracy"])
+def test_the_interval_of_equal_scores_has_the_width_of_its_images(
+    hpo: Hpo, xrays: Path, metric: str
+) -> None:
+    stuck = ("--set", "learning_rate=0.000001", "--epochs", "1", "--metric", metric)
+    document = hpo(*GRID, "--data", xrays, *stuck, "--json").json
+    for configuration in document["configurations"]:
+        low, mean, high = (configuration[key] for key in ("low", "score", "high"))
+        assert 0 <= low <= mean <= high <= 1
+        assert high - low > 0.04
 
 
 @pytest.fixture
@@ -86,72 +84,104 @@ def small_bases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_bases")
 def test_baselines_stand_beside_the_winner_and_leave_no_weights(hpo: Hpo, xrays: Path) -> None:
-    named = (*SEARCH, *FINAL, "--with-baselines", "--data", xrays, "--study", "mine")
-    answer = hpo(*named, "--json")
-    assert answer.code == 0
-    assert answer.json["n_trained"] == 4 + 2 * 3 + 2 * 3
-    assert [base["report"] for base in answer.json["reports"]] == ["report_b", "report_e"]
-    assert all(base["comparison"]["n_pairs"] == 3 for base in answer.json["reports"])
-    assert len(answer.json["configurations"]) == 4
+    found = hpo(*SEARCH, "--with-baselines", "--data", xrays, "--study", "mine", "--json").json
+    assert found["n_trained"] == 4 + 2 * 3 + 2 * 3
+    assert [base["report"] for base in found["reports"]] == ["report_b", "report_e"]
+    assert all(base["comparison"]["n_pairs"] == 3 for base in found["reports"])
+    assert len(found["configurations"]) == 4
     assert len(list(Path("studies/mine/weights").iterdir())) == 3
     tested = hpo("evaluate", "mine", "--json").json
-    winner = f"#{answer.json['finalists']['winner']}"
+    winner = f"#{found['finalists']['winner']}"
     assert [c["name"] for c in tested["configurations"]] == [winner, "report_b", "report_e"]
     compared = [(pair["a"], pair["b"]) for pair in tested["verdict"]["pairs"]]
     assert compared == [(winner, "report_b"), (winner, "report_e")]
     assert all(c["ensemble"]["n"] == 3 for c in tested["configurations"])
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (("--metric", "stress_acuracy"), ("stress_acuracy", "Did you mean stress_accuracy?")),
-        (
-            ("--set", "image_size=12", "--metric", "stress_accuracy"),
-            ("image_size may be 12", "--metric accuracy"),
-        ),
-        (("--finalists", "-1"), ("--finalists takes",)),
-        (("--finalists", "2", "--final-repeats", "0"), ("--final-repeats takes",)),
-    ],
-)
-def test_wrong_scores_and_finalists_are_refused(
-    hpo: Hpo, xrays: Path, options: tuple[str, ...], words: tuple[str, ...]
-) -> None:
-    answer = hpo("search", "--param", "learning_rate", "--data", xrays, *options)
-    assert answer.code == 2
-    assert all(word in answer.err for word in words)
-
-
-def test_another_metric_of_an_existing_study_is_refused(hpo: Hpo, xrays: Path) -> None:
-    named = (*SEARCH, "--finalists", "0", "--data", xrays, "--study", "mine")
-    hpo(*named, "--metric", "accuracy")
-    answer = hpo(*named, "--metric", "auroc")
-    assert answer.code == 1
-    assert "--metric: accuracy there, auroc here" in answer.err
-
-
-def test_a_space_that_is_exhausted_says_so(hpo: Hpo, xrays: Path, tmp_path: Path) -> None:
-    space = tmp_path / "few.toml"
-    space.write_text("[base]\n[search]\nbatch_size = { choices = [8, 16] }\n")
-    search = ("search", "--trials", "9", "--finalists", "5", "--final-repeats", "1", *SMALL)
-    answer = hpo(*search, "--space", space, "--data", xrays)
+def test_a_space_that_is_exhausted_says_so_and_is_finished(hpo: Hpo, xrays: Path) -> None:
+    few = ("search", "--param", "normalize", "--final-repeats", "1", *SMALL, "--data", xrays)
+    answer = hpo(*few, "--trials", "9", "--study", "s")
     assert answer.code == 0
     assert "All 2 configurations of the space were tried" in answer.err
     assert "5 finalists were requested; 2 are available" in answer.out
+    assert " of 9" not in hpo("show").out
+    assert "hpo resume s" not in Path("studies/s/report.html").read_text()
+    random = ("--param", "activation", "--sampler", "random", "--finalists", "0")
+    answer = hpo(*few, *random, "--trials", "7", "--json")
+    assert len(answer.json["configurations"]) < 7
+    assert "of the space were tried" not in answer.err
 
 
 def test_a_search_where_nothing_comes_to_its_end_fails_with_the_reason(
-    hpo: Hpo, xrays: Path, tmp_path: Path
+    hpo: Hpo, xrays: Path
 ) -> None:
-    space = tmp_path / "few.toml"
-    space.write_text(
+    Path("few.toml").write_text(
         "[base]\nlearning_rate = 10.0\n[search]\nbatch_size = { choices = [8, 16] }\n"
     )
-    diverging = (
-        *("--set", "optimizer=sgd", "--set", "normalize=none", "--set", "batch_norm=false"),
-        *("--set", "image_size=16", "--set", "hidden=64-64-64", "--epochs", "3"),
-    )
-    answer = hpo("search", *diverging, "--space", space, "--data", xrays)
-    assert answer.code == 1
-    assert "2 failed" in answer.err
-    assert "not finite" in answer.err
+    answer = hpo("search", *DIVERGING[7:], "--space", "few.toml", "--data", xrays)
+    said(answer, 1, "2 failed", "not finite", "Narrow the ranges")
+
+
+def test_a_study_remembers_its_margin_and_commands_that_show_take_another(
+    hpo: Hpo, xrays: Path
+) -> None:
+    grid = (*GRID, "--data", xrays, "--study", "mine")
+
+    def margin(*command: object) -> object:
+        return hpo(*command, "--json").json["score"]["margin"]
+
+    assert [margin(*grid), margin(*grid, "--margin", "2"), margin(*grid)] == [0.01, 0.02, 0.02]
+    assert margin("resume", "mine") == margin("show", "mine") == 0.02
+    is_said = "The smallest difference that matters is {} points (--margin)."
+    assert is_said.format(2) in hpo("show", "mine").out
+    page = Path("studies/mine/report.html")
+    assert is_said.format(2) in page.read_text()
+    hpo("report", "mine", "--margin", "3")
+    assert is_said.format(3) in page.read_text()
+    assert margin("show", "mine", "--margin", "4") == 0.04
+    assert margin("resume", "mine", "--margin", "5") == 0.05
+    assert is_said.format(5) in page.read_text()
+
+    hpo(*grid, "--study", "other", "--set", "learning_rate=0.01", "--margin", "5")
+    both = ("compare", "mine", "other")
+    assert margin(*both) == 0.05
+    assert margin(*both, "--margin", "6") == 0.06
+    assert margin(*both, "--metric", "brier") == 0.005
+    hpo("resume", "other", "--margin", "1")
+    assert margin(*both) == 0.01
+
+
+def test_a_grid_gets_repeats_until_every_pair_is_decided_by_its_margin(
+    hpo: Hpo, xrays: Path
+) -> None:
+    decide = (*GRID, "--data", xrays, "--until-decided", "--max-repeats", "7")
+    forecast = hpo(*decide, "--dry-run").out
+    assert "depends on how many repeats decide every pair: 5 to 7." in forecast
+    answer = hpo(*decide, "--metric", "log_loss", "--margin", "0.000001", "--json")
+    (pair,) = answer.json["verdict"]["pairs"]
+    n = len(answer.json["configurations"][0]["repeats"])
+    assert (answer.code, n in (5, 7)) == (0, True)
+    assert pair["answer"] != "undecided" or n == 7
+    assert ("going on to 7 repeats." in answer.err) == (n == 7)
+    basis = "up to 2 times, so each interval is a 97.1 % interval: all of them together hold 95 %."
+    assert basis in answer.json["verdict"]["basis"]
+    assert "97.1 % interval" in pair["sentence"]
+    again = hpo("resume", answer.json["study"], "--json").json
+    assert (again["n_trained"], len(again["configurations"][0]["repeats"])) == (0, n)
+    wide = hpo(*decide, "--metric", "log_loss", "--margin", "1", "--json").json["verdict"]
+    assert [pair["answer"] for pair in wide["pairs"]] == ["same"]
+    assert "all differences are below 1." in wide["headline"]
+
+
+def test_repeats_are_compared_by_the_weights_that_are_asked_for(hpo: Hpo, xrays: Path) -> None:
+    grid = (*GRID, "--data", xrays, "--study", "mine", "--metric", "log_loss")
+    own = hpo(*grid, "--set", "weights=last", "--json").json["verdict"]
+    shown = hpo("show", "mine", "--weights", "average").out
+    assert "┃ average ┃" in shown
+    assert "Compared by the log loss of the averaged weights." in shown
+    other = hpo("show", "mine", "--weights", "average", "--json").json["verdict"]
+    assert own["pairs"][0]["difference"] != other["pairs"][0]["difference"]
+    assert hpo("show", "mine", "--json").json["verdict"] == own
+    again = hpo(*grid, "--set", "weights=last", "--weights", "average", "--json").json
+    assert (again["n_trained"], again["verdict"]) == (0, other)
+    assert hpo("show", "mine", "--json").json["verdict"] == other
