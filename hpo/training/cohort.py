@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.training.augmentation import augment
-from hpo.training.lane import Lane, Parameters, gather, load_values
-from hpo.training.layers import Rows, backward, forward
+from hpo.training.lane import Lane, gather, load_values
+from hpo.training.layers import Rows, backward, fill_up, forward
 from hpo.training.losses import train_losses
+from hpo.training.model import Values
 from hpo.training.optimizers import update
 from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
 
@@ -26,16 +27,13 @@ from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
 AVERAGE_EVERY: Final = 8
 AVERAGE_POWER: Final = 5
 
-# What a lane sees of a batch: whole numbers `(batch, pixels)`, and the factor to network inputs.
-_Inputs = tuple[Tensor, Tensor | float]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cohort:
     """The lanes of an epoch, stacked: those with more training images first.
 
     `orders` are the positions of the images `(n_train,)` of each lane; `keep` the dropout of each
-    hidden layer, bool `(lanes, images, width)`, and `keep_scale` `(lanes, layers)` the factor of
+    hidden layer, bool `(lanes, images, units)`, and `keep_scale` `(lanes, layers)` the factor of
     what is kept; label `smoothing` and the focal loss's `gamma` are `(lanes, 1)`. `measured`
     `(2, lanes, images)` takes the loss of every image, and 1 where the answer was right.
     """
@@ -70,9 +68,8 @@ def train_epoch(lanes: Sequence[Lane]) -> list[Tensor]:
     sums = []
     for index, lane in enumerate(lanes):
         own, n = slice(index, index + 1), len(cohort.orders[index])
-        lane.parameters = Parameters(
-            lane.parameters.first, cohort.rows.parameters[own], cohort.rows.statistics[own]
-        )
+        row, statistics = cohort.rows.parameters[own], cohort.rows.statistics[own]
+        lane.parameters = lane.parameters._replace(row=row, statistics=statistics)
         n -= n % lane.config.batch_size == 1
         measured = cohort.measured[:, index, :n].to(torch.float64).sum(1)
         sums.append(torch.cat([measured, torch.full_like(measured[:1], n)]))
@@ -112,15 +109,22 @@ def open_cohort(lanes: Sequence[Lane]) -> Cohort:
 
 
 def _keep(lanes: Sequence[Lane], layer: int) -> Tensor | None:
-    """Draw the dropout of a layer for the whole epoch; None where no lane drops any."""
-    dropped = [lane.config.dropout_per_layer[layer] for lane in lanes]
-    if not any(dropped):
-        return None
-    seeds = torch.cat([lane.seeds for lane in lanes])
-    epochs = torch.tensor([lane.progress.epoch for lane in lanes], device=seeds.device)
+    """Draw the dropout of a layer for the whole epoch, of units that only fill up too.
+
+    None where there are no such units and no lane drops any.
+    """
     n, width = len(lanes[0].data.train), lanes[0].config.hidden[layer]
-    drop = torch.tensor(dropped, device=seeds.device)
-    return keep_mask(seeds, n * width, drop, DROPOUT, epochs, layer).view(len(lanes), n, width)
+    n_filling = fill_up(width) - width
+    seeds = torch.cat([lane.seeds for lane in lanes])
+    drop = torch.tensor([lane.config.dropout_per_layer[layer] for lane in lanes]).to(seeds.device)
+    if drop.any():
+        epochs = torch.tensor([lane.progress.epoch for lane in lanes], device=seeds.device)
+        keep = keep_mask(seeds, n * width, drop, DROPOUT, epochs, layer)
+    elif n_filling:
+        keep = torch.ones(len(lanes), n * width, dtype=torch.bool, device=seeds.device)
+    else:
+        return None
+    return F.pad(keep.view(len(lanes), n, width), (0, n_filling))
 
 
 def train_steps(cohort: Cohort) -> Iterator[None]:
@@ -168,7 +172,10 @@ def _train_step(cohort: Cohort, place: slice) -> Tensor:
     inputs = [
         _load(lane, f"inputs {index}", images[index]) for index, lane in enumerate(cohort.lanes)
     ]
-    masks = _masks(cohort, place)
+    masks = [
+        None if keep is None else keep[:, place] * scale[:, None, None]
+        for keep, scale in zip(cohort.keep, cohort.keep_scale.unbind(1), strict=True)
+    ]
     logits, traces, last = forward(cohort.rows, _multiply(cohort, inputs), masks)
     measured, gradient = train_losses(
         cohort.lanes[0].config.loss,
@@ -185,7 +192,7 @@ def _train_step(cohort: Cohort, place: slice) -> Tensor:
     return measured
 
 
-def _load(lane: Lane, name: str, images: Tensor) -> _Inputs:
+def _load(lane: Lane, name: str, images: Tensor) -> Values:
     """Return the images `(batch,)` of a lane as augmented in this epoch, in scratch."""
     changed = augment(
         gather(lane, images),
@@ -197,7 +204,7 @@ def _load(lane: Lane, name: str, images: Tensor) -> _Inputs:
     return load_values(lane, changed, name, lane.device.factor_dtype)
 
 
-def _multiply(cohort: Cohort, inputs: Sequence[_Inputs]) -> Tensor:
+def _multiply(cohort: Cohort, inputs: Sequence[Values]) -> Tensor:
     """Return the products of inputs and first weights `(lanes, batch, units)`."""
     dtype, [units] = cohort.rows.parameters.dtype, cohort.rows.layout.hidden[0].bias.filled
     product = cohort.rows.parameters.new_zeros(len(inputs), len(inputs[0][0]), units)
@@ -211,25 +218,7 @@ def _multiply(cohort: Cohort, inputs: Sequence[_Inputs]) -> Tensor:
     return product
 
 
-def _masks(cohort: Cohort, place: slice) -> list[Tensor | None]:
-    """Return the factors of the hidden units in a batch; units that only fill up have 0."""
-    masks: list[Tensor | None] = []
-    for index, (layer, keep) in enumerate(
-        zip(cohort.rows.layout.hidden, cohort.keep, strict=True)
-    ):
-        [width], [units] = layer.bias.shape, layer.bias.filled
-        if keep is not None:
-            mask = keep[:, place] * cohort.keep_scale[:, index, None, None]
-        elif units > width:
-            mask = cohort.keep_scale.new_ones(1, 1, width)
-        else:
-            masks.append(None)
-            continue
-        masks.append(F.pad(mask, (0, units - width)) if units > width else mask)
-    return masks
-
-
-def _update(cohort: Cohort, index: int, delta: Tensor, inputs: _Inputs) -> None:
+def _update(cohort: Cohort, index: int, delta: Tensor, inputs: Values) -> None:
     """Take an optimizer step of one lane; `delta` is the gradient of its first product."""
     lane, rows = cohort.lanes[index], cohort.rows
     (values, scale), first = inputs, lane.parameters.first

@@ -23,8 +23,7 @@ EVALUATION_PIXELS: Final = 1 << 22
 class Device:
     """Where to train: `name` as torch has it (`cpu`, `cuda:1`), and the precision of training.
 
-    bf16 is that of the factors in the product of the pixels with the first layer's weights; its
-    sums, all weights and all other layers are float32, and so is every evaluation.
+    bf16 is that of the factors in the product of pixels and first weights; all else is float32.
     """
 
     name: str

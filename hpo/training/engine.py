@@ -88,11 +88,9 @@ class TrainingResult:
 
     `weights` are the scored ones of `kept_epoch`: the state dict of the reports' own
     `nn.Sequential`, as arrays (the seam needs no torch). `train` is measured with them in
-    evaluation mode, and so is the validation of every epoch with the scored weights of that epoch.
-    Probabilities are those of pneumonia, `(n_validation,)` in the order of the fold's validation
-    indices and `(n_test,)`. `stress` holds the metrics of the validation images under each change
-    of the stress battery, nothing where it was not asked for. `seconds` is the time spent on this
-    lane.
+    evaluation mode. Probabilities are those of pneumonia, `(n_validation,)` in the order of the
+    fold's validation indices and `(n_test,)`. `stress` holds the metrics of the validation images
+    under each change of the stress battery, where it was asked for.
     """
 
     epochs: tuple[EpochMetrics, ...]

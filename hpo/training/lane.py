@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,14 +24,13 @@ from hpo.training.engine import (
 from hpo.training.images import LaneData
 from hpo.training.layers import Layout, Rows, Scratch, evaluate, layout_of
 from hpo.training.losses import mean_loss, probabilities
-from hpo.training.model import NORMALIZE
+from hpo.training.model import NORMALIZE, Values
 from hpo.training.optimizers import Moments, open_moments
 from hpo.training.progress import STRESS_EVERY, Progress, mean_metrics, measure
 from hpo.training.randomness import WEIGHTS, fill_uniform, seeds_of
 
 
-@dataclass(frozen=True)
-class Parameters:
+class Parameters(NamedTuple):
     """All that a lane learns: first weights `(width, pixels)`, and the rest in rows of one.
 
     `row` is `(1, size)`, `statistics` `(1, 2, units)`.
@@ -42,7 +42,7 @@ class Parameters:
 
     def copy(self) -> "Parameters":
         """Return a copy that later steps do not change."""
-        return Parameters(self.first.clone(), self.row.clone(), self.statistics.clone())
+        return Parameters(*map(torch.clone, self))
 
 
 @dataclass(kw_only=True)
@@ -132,9 +132,7 @@ def gather(lane: Lane, positions: Tensor) -> Tensor:
     return torch.index_select(pixels, 0, positions, out=out)
 
 
-def load_values(
-    lane: Lane, pixels: Tensor, name: str, dtype: torch.dtype
-) -> tuple[Tensor, Tensor | float]:
+def load_values(lane: Lane, pixels: Tensor, name: str, dtype: torch.dtype) -> Values:
     """Return pixels as whole numbers of a type, in scratch of this name, and their scale."""
     values, scale = NORMALIZE[lane.config.normalize](pixels)
     return lane.scratch.take(name, tuple(values.shape), dtype).copy_(values), scale

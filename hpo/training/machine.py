@@ -1,9 +1,8 @@
 """This machine, read without torch: its cores and memory, and how many trainings suit it.
 
-A container may allow less than the machine has. On Linux control groups say so; the limit of a
-group holds for the groups inside it too, so every group around this process is read. In version 2
-a group is one folder, in version 1 there is one for each controller. A file that is missing or
-holds no number sets no limit.
+A container may allow less than the machine has. On Linux control groups say so, and every group
+around this process holds for it. In version 2 a group is one folder, in version 1 there is one for
+each controller. A file that is missing or holds no number sets no limit.
 """
 
 import math
@@ -59,9 +58,8 @@ def check_names(device: str, precision: str) -> None:
 
 def processor() -> str:
     """Return the name of the processor, or of its architecture where no other is known."""
-    lines = _read(_PROC / "cpuinfo").splitlines()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
+    found = re.search(r"^model name\s*: *(.+)$", _read(_PROC / "cpuinfo"), re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 def n_cores() -> int:
@@ -154,23 +152,18 @@ def _quota(group: Path) -> float:
 
 def _group_bytes(group: Path) -> float:
     """Return how much more memory a group allows; the system drops the cache of files first."""
-    left = [math.inf]
-    statistics = dict(
-        line.partition(" ")[::2] for line in _read(group / "memory.stat").splitlines()
-    )
+    left, statistics = [math.inf], _read(group / "memory.stat")
     for limit, used, cache in _MEMORY_FILES:
         most, taken = _number(_read(group / limit)), _number(_read(group / used))
         if taken < math.inf:
-            cached = statistics.get(cache, "")
-            left.append(most - taken + (int(cached) if cached.isdecimal() else 0))
+            cached = re.search(rf"^{cache} (\d+)$", statistics, re.MULTILINE)
+            left.append(most - taken + (int(cached[1]) if cached else 0))
     return max(0.0, min(left))
 
 
 def _host_bytes() -> int:
-    for line in _read(_PROC / "meminfo").splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemAvailable":
-            return int(value.split()[0]) * 1024
+    if found := re.search(r"^MemAvailable: *(\d+) kB", _read(_PROC / "meminfo"), re.MULTILINE):
+        return int(found[1]) * 1024
     # Not Linux: half of all memory, or enough for the trainings of the reports.
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

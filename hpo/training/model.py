@@ -33,7 +33,8 @@ ACTIVATIONS: Final[dict[Activation, Callable[[], nn.Module]]] = {
     "silu": nn.SiLU,
 }
 
-_Values: TypeAlias = tuple[Tensor, Tensor | float]
+Values: TypeAlias = tuple[Tensor, Tensor | float]
+"""Whole numbers `(batch, pixels)`, and the factor to network inputs."""
 
 
 def plain_model(config: TrainingConfig, *, device: str = "cpu") -> nn.Sequential:
@@ -75,7 +76,7 @@ def scale_pixels(pixels: Tensor, normalize: Normalize) -> Tensor:
     return values.to(torch.float32) * scale
 
 
-def _image(pixels: Tensor) -> _Values:
+def _image(pixels: Tensor) -> Values:
     """Center each image on its mean, rounded to a gray level, and divide by its deviation.
 
     An image of one gray level has the deviation 1.
@@ -91,7 +92,7 @@ def _image(pixels: Tensor) -> _Values:
     return centered, torch.where(deviation > 0, 1 / deviation, 1.0)
 
 
-NORMALIZE: Final[dict[Normalize, Callable[[Tensor], _Values]]] = {
+NORMALIZE: Final[dict[Normalize, Callable[[Tensor], Values]]] = {
     "unit": lambda pixels: (pixels, 1 / 255),
     "none": lambda pixels: (pixels, 1.0),
     "image": _image,

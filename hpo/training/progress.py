@@ -99,7 +99,7 @@ def root_of(config: TrainingConfig) -> str | None:
 def measure(
     probabilities: Probabilities, labels: NDArray[np.uint8], *, loss: float
 ) -> ValidationMetrics:
-    """Return every metric of these images, cheaply; `loss` is the configuration's own.
+    """Return every metric of these images; `loss` is the configuration's own.
 
     A probability of 0.5 means normal. Balanced accuracy is the mean over the classes that occur.
     """

@@ -36,10 +36,7 @@ def seeds_of(*seeds: int, device: torch.device | None = None) -> torch.Tensor:
 
 
 def bits(seeds: torch.Tensor, positions: torch.Tensor, *tags: Tag) -> torch.Tensor:
-    """Return 64 random bits as int64 for every position; `(positions,)` or `(lanes, positions)`.
-
-    The result has shape `(lanes, positions)`.
-    """
+    """Return 64 random bits as int64 `(lanes, positions)`; positions may differ between lanes."""
     return _hash(_stream(seeds, *tags), positions)
 
 

@@ -69,31 +69,29 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def test_epochs_count_from_one_and_a_finished_lane_leaves(data: TrainingData, cpu: Device) -> None:
-    stack = open_stack(data, device=cpu)
-    short, long = (add(stack, Job(CONFIG.replace(epochs=n))) for n in (1, 2))
-    assert stack.lanes == (short, long)
-    first, second = stack.step(), stack.step()
-    assert [(done.lane, done.epoch) for done in first] == [(short, 1), (long, 1)]
-    assert [(done.lane, done.epoch) for done in second] == [(long, 2)]
-    assert first[1].metrics == stack.result(long).epochs[0]
-    assert stack.lanes == ()
-    assert stack.step() == []
-
-
-def test_a_dropped_lane_is_not_trained_any_further_and_its_number_not_used_again(
+def test_a_lane_leaves_when_it_has_finished_or_is_dropped_and_its_number_is_not_used_again(
     sizes: list[int], data: TrainingData, cpu: Device
 ) -> None:
     """The lane of another network is another cohort."""
     stack = open_stack(data, device=cpu)
-    variants: tuple[dict[str, Any], ...] = ({}, {"optimizer": "sgd"}, {"hidden": [12, 6]})
-    added = [add(stack, Job(CONFIG.replace(**fields))) for fields in variants]
-    stack.step()
-    stack.drop(added[0])
-    assert stack.lanes == tuple(added[1:])
-    assert [done.lane for done in stack.step()] == added[1:]
-    assert sizes == [2, 1, 1, 1]
-    assert add(stack, Job(CONFIG)) not in added
+    variants: tuple[dict[str, Any], ...] = ({"epochs": 1}, {}, {"optimizer": "sgd", "epochs": 2})
+    short, dropped, long, other = (
+        add(stack, Job(CONFIG.replace(**fields))) for fields in (*variants, {"hidden": [12, 6]})
+    )
+    assert stack.lanes == (short, dropped, long, other)
+    first = stack.step()
+    assert [(done.lane, done.epoch) for done in first] == [
+        (lane, 1) for lane in (short, dropped, long, other)
+    ]
+    stack.drop(dropped)
+    assert stack.lanes == (long, other)
+    assert [(done.lane, done.epoch) for done in stack.step()] == [(long, 2), (other, 2)]
+    assert sizes == [3, 1, 1, 1]
+    assert first[2].metrics == stack.result(long).epochs[0]
+    stack.drop(other)
+    assert stack.lanes == ()
+    assert stack.step() == []
+    assert add(stack, Job(CONFIG)) > other
 
 
 def test_a_batch_larger_than_the_training_images_is_refused(
