@@ -65,28 +65,20 @@ def change_pose(images: Tensor, pose: Tensor) -> Tensor:
     # Rows of the matrix that takes a place in the result, in -1..1, to its place in the image.
     across = torch.stack([wide * cos, wide * (shear * cos - sin), -2 * right], 1)
     along = torch.stack([high * sin, high * (shear * sin + cos), -2 * down], 1)
-    grid = find_places(across, along, images)
-    moved = F.grid_sample(images[:, None], grid, padding_mode="border", align_corners=False)
-    return moved[:, 0]
-
-
-def find_places(across: Tensor, along: Tensor, images: Tensor) -> Tensor:
-    """Return where every pixel of the result is in its image `(images, height, width, 2)`.
-
-    As `F.affine_grid` does by a product of matrices that takes three times as long as the rest.
-    """
     n, height, width = images.shape
     # The centers of pixels between -1 and 1.
     x, y = (
         (2 * torch.arange(m, dtype=images.dtype, device=images.device) + 1) / m - 1
         for m in (width, height)
     )
+    # F.affine_grid is a product of matrices that takes three times as long as all the rest.
     grid = images.new_empty(n, height, width, 2)
     for axis, matrix in enumerate((across, along)):
         row = x * matrix[:, :1]
         column = y * matrix[:, 1:2] + matrix[:, 2:]
         torch.add(row[:, None, :], column[:, :, None], out=grid[..., axis])
-    return grid
+    moved = F.grid_sample(images[:, None], grid, padding_mode="border", align_corners=False)
+    return moved[:, 0]
 
 
 def change_exposure(images: Tensor, exposure: Tensor) -> Tensor:
