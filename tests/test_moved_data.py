@@ -9,10 +9,8 @@ import numpy as np
 import optuna
 import pytest
 
-from hpo.evaluate import test as opening
 from hpo.run.plan import Settings, plan_grid
 from hpo.storage.runs import RunStore
-from hpo.study.study import set_option
 from tests.conftest import SMALL, Answer, Hpo, make_images
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--study", "mine", *SMALL)
@@ -58,14 +56,6 @@ def test_the_same_command_with_the_new_place_goes_on_and_records_it(hpo: Hpo, mo
     assert str(moved) in Path("studies/mine/report.html").read_text()
     assert hpo("resume", "mine").code == 0
     assert hpo(*shlex.split(recorded()["command"])[1:]).code == 0
-
-
-def test_the_test_is_opened_on_the_data_that_were_trained_on(
-    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.delattr(opening, "open_recorded_data")
-        assert hpo(*GRID, *ONE, "--data", xrays, "--test", "--json").json["n_openings"] == 1
 
 
 def test_every_command_that_reads_the_data_offers_and_takes_their_new_place(
@@ -144,17 +134,3 @@ def test_data_that_change_during_a_sweep_stop_it_and_nothing_wrong_is_kept(
     assert [c["score"] for c in found["configurations"]] == [
         c["score"] for c in clean["configurations"]
     ]
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("hpo grid --data old --epochs 2", "hpo grid --data '/new place' --epochs 2"),
-        ("hpo grid --data=old", "hpo grid '--data=/new place'"),
-        ("hpo grid --epochs 2", "hpo grid --epochs 2"),
-        ("hpo grid --data", "hpo grid --data"),
-        ("hpo grid 'half", "hpo grid 'half"),
-    ],
-)
-def test_an_option_of_a_recorded_command_takes_another_value(before: str, after: str) -> None:
-    assert set_option(before, "--data", "/new place") == after

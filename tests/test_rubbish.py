@@ -4,20 +4,16 @@ Here in short; `make rubbish` gives 100,000 pieces and writes what came of them.
 """
 
 import contextlib
-import importlib.util
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks import fuzz
 from benchmarks.rubbish import of_weights
 from benchmarks.rubbish.attempts import Hang, Reader, attempt
-from benchmarks.rubbish.counts import Count, as_row, attempt_and_count, surroundings
 from benchmarks.rubbish.readers import READERS
 from hpo.errors import DataError
 
@@ -84,36 +80,3 @@ def test_a_reader_that_fails_is_noticed(
     monkeypatch.setattr("benchmarks.rubbish.attempts.HANG_S", 0.1)
     with pytest.raises(failure):
         attempt(READER, tmp_path, rubbish)
-
-
-def test_what_became_of_rubbish_is_counted_and_failures_are_shown(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("benchmarks.rubbish.attempts.HANG_S", 0.1)
-    monkeypatch.setenv("HPO_CACHE", os.devnull)
-    count, before = Count(), Path.cwd()
-    with surroundings() as folder:
-        for rubbish in ("read", "refused", "refused", "wrong", "work"):
-            attempt_and_count(count, READER, folder, rubbish)
-    row = as_row(count)
-    assert Path.cwd() == before
-    assert [row[f"n_{kind}"] for kind in ("read", "messages", "tracebacks", "hangs")] == [
-        1,
-        2,
-        1,
-        1,
-    ]
-    assert row["n"] == 5
-    assert row["failures"] == ["KeyError: 'wrong': 'wrong'", "Hang: : 'work'"]
-
-
-def test_fuzzing_without_atheris_says_in_a_line_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr(sys, "argv", ["fuzz"])
-    with pytest.raises(SystemExit) as end:
-        fuzz.main()
-    assert end.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "pip install atheris" in line

@@ -83,7 +83,8 @@ def read(path: Path) -> Source:
     Raises:
         DataError: every missing or unfit array.
     """
-    if is_archive := path.is_file():
+    is_archive = path.is_file()
+    if is_archive:
         layout, open_array = _MEMBERS, partial(_open_member, path)
         summary = f"{path} is not a MedMNIST archive of two classes:"
         with _reading(path), zipfile.ZipFile(path) as archive:
@@ -92,29 +93,8 @@ def read(path: Path) -> Source:
         layout, open_array = _FILES, partial(_open_file, path)
         summary = f"The .npy files in {path} cannot be used:"
         present = {file.name for file in path.glob("*.npy") if file.is_file()}
-    splits = {split for name, (split, label) in layout.items() if present & {name, label}}
-    known, faults, shapes = list[str](), list[str](), dict[str, tuple[int, ...]]()
-    labels, split = list[NDArray[np.uint8]](), list[NDArray[np.uint8]]()
-    for name, (code, label) in layout.items():
-        needed = [name, label] if isinstance(label, str) else [name]
-        known += needed
-        missing = [f"{one} is missing" for one in needed if one not in present]
-        if missing:
-            faults += missing if code in splits | {TRAIN} else []
-            continue
-        try:
-            with _reading(path):
-                shapes[name] = _read_shape(name, open_array, may_have_color=is_archive)
-                n = shapes[name][0]
-                if isinstance(label, str):
-                    own = _read_labels(label, open_array, n)
-                else:
-                    own = np.full(n, label, np.uint8)
-        except DataError as fault:
-            faults.append(str(fault))
-        else:
-            labels.append(own)
-            split.append(np.full(n, code, np.uint8))
+    known = [one for name in layout for one in _needed(name, layout)]
+    shapes, labels, faults = _read_headers(path, layout, present, open_array)
     if not faults and all(shape[0] == shape[1] != shape[2] for shape in shapes.values()):
         faults.append(
             "Their shapes look like (height, width, n). Save np.ascontiguousarray(np.moveaxis("
@@ -123,17 +103,49 @@ def read(path: Path) -> Source:
     if faults:
         raise DataError(fault_list(summary, faults))
     rows = [(name, i) for name, shape in shapes.items() for i in range(shape[0])]
+    splits = [np.full_like(own, layout[name][0]) for name, own in labels.items()]
     return Source(
         name=path.stem if is_archive else path.name,
         location=str(path),
         format="MedMNIST archive" if is_archive else "npy files",
-        labels=np.concatenate(labels),
-        split=np.concatenate(split),
+        labels=np.concatenate([*labels.values()]),
+        split=np.concatenate(splits),
         files=tuple(f"{name}[{i}]" for name, i in rows),
         paths=(path,) if is_archive else tuple(path / name for name in shapes),
         originals=lambda positions: _read(path, [rows[p] for p in positions], open_array),
         notes=tuple(_notes(shapes, known, sorted(present.difference(known)))),
     )
+
+
+def _needed(name: str, layout: _Layout) -> list[str]:
+    """Return the names of an array of images and of its labels, where these are an array."""
+    label = layout[name][1]
+    return [name, label] if isinstance(label, str) else [name]
+
+
+def _read_headers(
+    path: Path, layout: _Layout, present: set[str], open_array: _Open
+) -> tuple[dict[str, tuple[int, ...]], dict[str, NDArray[np.uint8]], list[str]]:
+    """Return the shapes of the arrays of images, their labels, and what is wrong with them."""
+    shapes, labels, faults = dict[str, tuple[int, ...]](), dict[str, NDArray[np.uint8]](), []
+    splits = {TRAIN} | {layout[name][0] for name in layout if present & {*_needed(name, layout)}}
+    for name, (split, label) in layout.items():
+        if split not in splits:
+            continue
+        if missing := [one for one in _needed(name, layout) if one not in present]:
+            faults += [f"{one} is missing" for one in missing]
+            continue
+        try:
+            with _reading(path):
+                shape = _read_shape(name, open_array, may_have_color=isinstance(label, str))
+                if isinstance(label, str):
+                    labels[name] = _read_labels(label, open_array, shape[0])
+                else:
+                    labels[name] = np.full(shape[0], label, np.uint8)
+                shapes[name] = shape
+        except DataError as fault:
+            faults.append(str(fault))
+    return shapes, labels, faults
 
 
 def _open_file(path: Path, name: str) -> IO[bytes]:

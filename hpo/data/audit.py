@@ -113,10 +113,10 @@ def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
         share = n_with_sibling / n_validation
         return Leak(n_validation=n_validation, n_with_sibling=n_with_sibling, share=share)
 
+    parts = [np.flatnonzero(data.labels == label) for label in (NORMAL, PNEUMONIA)]
     drawn = []
     for seed in range(_N_DRAWS):
         random = np.random.default_rng(seed)
-        parts = [np.flatnonzero(data.labels == label) for label in (NORMAL, PNEUMONIA)]
         fifths = [random.permutation(part)[: round(len(part) / 5)] for part in parts]
         drawn.append(np.concatenate(fifths))
     return leak(drawn), leak([data.fold(repeat).validation for repeat in range(N_FOLDS)])
