@@ -5,15 +5,17 @@ from pathlib import Path
 
 import optuna
 
+from hpo.report import page
 from hpo.storage.opening import open_storage
 from tests import migrations
 
 with tempfile.TemporaryDirectory() as folder:
     storage = open_storage(f"sqlite:///{Path(folder)}/{migrations.__name__}.db")
-    study = optuna.load_study(
-        study_name=optuna.create_study(storage=storage).study_name, storage=storage
-    )
+    study = optuna.create_study(storage=storage)
     study.tell(study.ask(), 0.5)
     study.get_trials()
     storage.scoped_session.remove()
     storage.engine.dispose()
+
+for name in ("page.html", "comparison.html"):
+    page._templates().get_template(name)

@@ -1,6 +1,7 @@
 """The page of a study, and of several compared: one file that needs nothing else."""
 
 import base64
+import functools
 import hashlib
 import shlex
 from collections.abc import Mapping
@@ -140,6 +141,14 @@ def _fill(name: str, content: Mapping[str, object]) -> str:
     Everything from outside is escaped by the template. The policy in the page's head lets only
     its own two scripts run, so that what slipped through would still do nothing.
     """
+    scripts = [plotly_script(), _file("page.js")]
+    frame = {"style": _file("page.css"), "scripts": scripts, "script_hashes": map(_hash, scripts)}
+    return _templates().get_template(name).render(frame | dict(content))
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    """Return the templates; each is compiled once."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_file),
         autoescape=True,
@@ -148,9 +157,7 @@ def _fill(name: str, content: Mapping[str, object]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["figure_json"] = figure_json
-    scripts = [plotly_script(), _file("page.js")]
-    frame = {"style": _file("page.css"), "scripts": scripts, "script_hashes": map(_hash, scripts)}
-    return environment.get_template(name).render(frame | dict(content))
+    return environment
 
 
 def _file(name: str) -> str:
