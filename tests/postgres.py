@@ -40,16 +40,12 @@ class Server:
     programs: Path
     n_databases: int = 0
 
-    def url(self, database: str, *, password: str = PASSWORD) -> str:
-        """Return the storage URL of a database."""
-        return f"postgresql+psycopg://{USER}:{password}@/{database}?host={self.folder}"
-
     def new_database(self) -> str:
         """Make an empty database and return its URL."""
         self.n_databases += 1
         name = f"test_{self.n_databases}"
         self._call("createdb", "-h", str(self.folder), "-U", USER, name)
-        return self.url(name)
+        return f"postgresql+psycopg://{USER}:{PASSWORD}@/{name}?host={self.folder}"
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""

@@ -10,27 +10,20 @@ from hpo.files import remove_leftovers, write_atomic
 from tests.conftest import SMALL, Hpo
 
 
-def test_only_leftovers_of_a_day_are_removed(tmp_path: Path) -> None:
-    write_atomic(tmp_path / "kept.json", b"{}", hint="")
-    old, young = (tmp_path / name for name in (".a.01234567.hpo", ".b.89abcdef.hpo"))
-    for path in (old, young):
-        path.write_bytes(b"half")
-    make_old(old)
-    for folder in (tmp_path, tmp_path / "nowhere"):
-        remove_leftovers(folder)
-    assert sorted(tmp_path.iterdir()) == [young, tmp_path / "kept.json"]
-
-
-def test_files_of_the_user_are_no_leftovers(tmp_path: Path) -> None:
-    names = [".bashrc.original", ".bashrc.20260101", ".notes.deadbeef", ".01234567.hpo", "a.hpo"]
+def test_only_leftovers_of_a_day_are_removed_and_no_file_of_the_user(tmp_path: Path) -> None:
+    old = tmp_path / ".a.01234567.hpo"
+    names = [".bashrc.original", ".notes.deadbeef", ".01234567.hpo", "a.hpo", old.name]
     for name in names:
-        (tmp_path / name).write_bytes(b"the user's")
+        (tmp_path / name).write_bytes(b"half")
     (tmp_path / ".folder.01234567.hpo").mkdir()
     (tmp_path / ".link.01234567.hpo").symlink_to(tmp_path / "a.hpo")
-    before = sorted(tmp_path.iterdir())
-    make_old(*before)
-    remove_leftovers(tmp_path)
-    assert sorted(tmp_path.iterdir()) == before
+    make_old(*tmp_path.iterdir())
+    write_atomic(tmp_path / "kept.json", b"{}", hint="")
+    (tmp_path / ".b.89abcdef.hpo").write_bytes(b"half")
+    before = set(tmp_path.iterdir())
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        remove_leftovers(folder)
+    assert set(tmp_path.iterdir()) == before - {old}
 
 
 def test_training_removes_what_was_left_in_every_folder_of_files(

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
 import pytest
 import sqlalchemy
 from sqlalchemy.pool import NullPool
@@ -86,24 +85,20 @@ def test_a_database_without_studies_is_left_alone(hpo: Hpo, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("right", "wrong", "words"),
     [
-        ((PASSWORD, "wrong-password"), ["refuses this user or password"]),
-        (("hpo:", "stranger:"), ["refuses this user or password"]),
-        (("/test_", "/nowhere_"), ["does not exist", "createdb"]),
-        (("@/", "@127.0.0.1:1/"), ["cannot be reached", "start the server"]),
-        (("?host=/", "?host=/nowhere/"), ["cannot be reached", "start the server"]),
+        (PASSWORD, "wrong-password", ["refuses this user or password"]),
+        ("/test_", "/nowhere_", ["does not exist", "createdb"]),
+        ("?host=/", "?host=/nowhere/", ["cannot be reached", "start the server"]),
     ],
 )
 def test_a_server_that_cannot_be_used_is_said_without_the_password(
-    hpo: Hpo, url: str, damage: tuple[str, str], words: list[str]
+    hpo: Hpo, url: str, right: str, wrong: str, words: list[str]
 ) -> None:
-    wrong = url.replace(*damage, 1).partition("?host=/tmp" if "127" in damage[1] else "\0")[0]
-    answer, as_json = hpo("show", "--storage", wrong), hpo("show", "--storage", wrong, "--json")
+    answer = hpo("show", "--storage", url.replace(right, wrong, 1))
     said(answer, 1, *words)
-    assert as_json.json["error"]["kind"] == "storage"
-    for password in (PASSWORD, "wrong-password"):
-        assert password not in answer.err + as_json.out
+    assert PASSWORD not in answer.err
+    assert "wrong-password" not in answer.err
 
 
 def test_a_lock_of_another_program_is_not_waited_for_without_end(url: str) -> None:
@@ -118,14 +113,6 @@ def test_a_lock_of_another_program_is_not_waited_for_without_end(url: str) -> No
             ours.get_all_studies()
         other.rollback()
     assert ours.get_all_studies() == []
-
-
-def test_a_study_that_another_program_deletes_meanwhile_is_said(url: str) -> None:
-    storage = open_storage(url)
-    study = optuna.create_study(study_name="a", storage=storage)
-    optuna.delete_study(study_name="a", storage=open_storage(url))
-    with pytest.raises(StorageError, match="another program deleted it"), translate_errors(url):
-        study.ask()
 
 
 @dataclass(frozen=True)

@@ -156,19 +156,10 @@ def test_the_page_begins_with_what_matters_what_does_not_and_what_is_undecided(
     assert "Verdict by averaged weights | Verdict by last weights" in overview([other])[0]
 
 
-@pytest.mark.parametrize(
-    ("n_failed", "words"),
-    [
-        (2, r"[2 of 5 repeats failed: its loss \| was not finite in epoch 2]"),
-        (5, "32: – [5 of 5 repeats failed"),
-    ],
-)
-def test_the_page_says_what_failed_and_that_the_test_is_sealed(
-    tmp_path: Path, n_failed: int, words: str
-) -> None:
-    rows = overview([swept(tmp_path, 0.9, 0.9, 0.9, n_failed=n_failed)])
-    assert words in rows[-1]
-    assert f"| sealed: {n_failed} trainings failed |" in rows[-1]
+def test_the_page_says_what_failed_and_that_the_test_is_sealed(tmp_path: Path) -> None:
+    rows = overview([swept(tmp_path, 0.9, 0.9, 0.9, n_failed=2)])
+    assert r"[2 of 5 repeats failed: its loss \| was not finite in epoch 2]" in rows[-1]
+    assert "| sealed: 2 trainings failed |" in rows[-1]
     assert len({row.replace(r"\|", "").count("|") for row in rows}) == 1
 
 
