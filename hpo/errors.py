@@ -1,19 +1,6 @@
-"""Everything that can go wrong, as a tree. Every message ends with what to do.
+"""Everything that can go wrong: an error for each kind, with the exit code of the command line.
 
-HpoError                 failed: exit code 1
-├── UsageError           wrong usage: exit code 2
-│   ├── ConfigError      a hyperparameter that does not exist or is out of bounds
-│   └── SpaceError       a space file that cannot be read or does not make sense
-├── DataError            images, labels or folders that cannot be used
-├── DeviceError          a device that is not available
-│   └── OutOfMemoryError too little memory on it
-├── TrainingError        a training that cannot be carried out
-├── WeightsError         a file of weights or its network that cannot be read
-├── RunStoreError        a file of the run store that is missing or cannot be read
-├── Interrupted          Ctrl-C; says what continues: exit code 130
-├── OutputError          a file that cannot be written
-├── StorageError         a database that cannot be opened, read or written
-└── StudyError           a study that is missing, or that does not fit the request
+Every message ends with what to do.
 """
 
 import re
@@ -32,10 +19,14 @@ class HpoError(Exception):
 
 
 class UsageError(HpoError):
+    """Wrong usage."""
+
     exit_code = 2
 
 
 class ConfigError(UsageError):
+    """A hyperparameter that does not exist or is out of bounds."""
+
     @property
     def faults(self) -> list[str]:
         """The single faults, without the line that introduces them."""
@@ -43,47 +34,49 @@ class ConfigError(UsageError):
 
 
 class SpaceError(UsageError):
-    pass
+    """A space file that cannot be read or does not make sense."""
 
 
 class DataError(HpoError):
-    pass
+    """Images, labels or folders that cannot be used."""
 
 
 class DeviceError(HpoError):
-    pass
+    """A device that is not available."""
 
 
 class OutOfMemoryError(DeviceError):
-    pass
+    """Too little memory on a device."""
 
 
 class TrainingError(HpoError):
-    pass
+    """A training that cannot be carried out."""
 
 
 class WeightsError(HpoError):
-    pass
+    """A file of weights or its network that cannot be read."""
 
 
 class RunStoreError(HpoError):
-    pass
+    """A file of the run store that is missing or cannot be read."""
 
 
 class Interrupted(HpoError):
+    """Ctrl-C; the message says what continues."""
+
     exit_code = 130
 
 
 class OutputError(HpoError):
-    pass
+    """A file that cannot be written."""
 
 
 class StorageError(HpoError):
-    pass
+    """A database that cannot be opened, read or written."""
 
 
 class StudyError(HpoError):
-    pass
+    """A study that is missing, or that does not fit the request."""
 
 
 NO_MEMORY: Final = (

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState, create_trial
 
-from hpo.config import TrainingConfig
 from hpo.errors import HpoError, OutputError
 from hpo.evaluate.studies import compare
 from hpo.export import export
 from hpo.report.page import write_comparison
 from hpo.report.sections import commands
-from hpo.run.reproduce import reproduce
 from hpo.storage.url import DEFAULT_URL
 from hpo.study import study as studies
 from hpo.study.gathering import summarize
@@ -32,11 +29,6 @@ def create_another(study: optuna.Study, _: Bench) -> None:
     studies.check_fits(study, replace(record(), seed=3))
 
 
-def compare_unfinished(study: optuna.Study, bench: Bench) -> None:
-    summary = summarize(study, storage_url=bench.url)
-    compare([summary, replace(summary, name="other")])
-
-
 def export_unfinished(study: optuna.Study, bench: Bench) -> None:
     summary, folder = summarize(study, storage_url=bench.url), bench.folder
     list(export(summary, folder / "out", runs=bench.runs, weights=folder, train=lambda _: {}))
@@ -46,21 +38,12 @@ def open_misspelled(_: optuna.Study, bench: Bench) -> None:
     studies.open_study(bench.storage, "studi")
 
 
-def reproduce_failed(study: optuna.Study, bench: Bench) -> None:
-    attributes = {"params": {}, "config": TrainingConfig().to_mapping(), "ordinal": 0}
-    attributes |= {"repeat": 0, "seed": 0, "fold": 0, "reason": "its loss was not finite."}
-    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attributes))
-    list(reproduce(study, 0, bench.runs))
-
-
 @pytest.mark.parametrize(
     ("fail", "offer"),
     [
         (create_another, "hpo delete study{}"),
-        (compare_unfinished, "hpo resume study{}"),
         (export_unfinished, "hpo resume study{}"),
         (open_misspelled, "`hpo show{}`"),
-        (reproduce_failed, "hpo resume study{} trains"),
     ],
 )
 def test_a_message_names_the_database_of_its_study(

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from hpo.cli import data, models, studies, train
+from hpo.cli.output import print_json, say
 from hpo.cli.process import Output, ends_in_order, is_interrupted, outputs
 from hpo.errors import (
     NO_MEMORY,
@@ -161,8 +162,6 @@ def _translate(error: BaseException) -> HpoError | None:
 
 def _print_error(error: HpoError, out: Output) -> None:
     try:
-        from hpo.cli.output import print_json, say
-
         if "--json" in sys.argv:
             print_json({"error": {"kind": error.kind, "message": str(error)}})
             out.flush()

@@ -8,6 +8,7 @@ import typer
 from typer import Argument, Option
 
 from hpo.cli import options
+from hpo.cli.output import emit
 from hpo.files import at_home
 
 _HELP = "Look at a data set, make the phantom, fetch a public data set."
@@ -28,7 +29,6 @@ def info(
     json: options.Json = False,
 ) -> None:
     """Show what a data set holds: splits, classes, patients, image sizes, folds."""
-    from hpo.cli.output import emit
     from hpo.data import N_FOLDS, open_data, seal
     from hpo.data.images import contact_sheet
     from hpo.views.data import show_dataset
@@ -44,7 +44,6 @@ def info(
 @app.command()
 def audit(data: options.Data = None, json: options.Json = False) -> None:
     """Count duplicates, and patients on both sides of a split."""
-    from hpo.cli.output import emit
     from hpo.data import open_data
     from hpo.data.audit import audit as find
     from hpo.views.data import show_audit
@@ -61,7 +60,6 @@ def generate(
     json: options.Json = False,
 ) -> None:
     """Write the phantom, synthetic X-rays, as PNG files in the layout of the public release."""
-    from hpo.cli.output import emit
     from hpo.data.phantom import write_phantom
 
     write_phantom(folder, seed=seed, size=size)
@@ -75,7 +73,6 @@ def download(
     json: options.Json = False,
 ) -> None:
     """Fetch PneumoniaMNIST, 5,856 real chest X-rays, from Zenodo."""
-    from hpo.cli.output import emit
     from hpo.data.cache import download as fetch
 
     path = fetch(folder, size=size, show_progress=sys.stderr.isatty())

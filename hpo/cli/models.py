@@ -8,6 +8,7 @@ import typer
 from typer import Argument, Option
 
 from hpo.cli import options
+from hpo.cli.output import emit, print_json, print_line, print_table, say
 from hpo.errors import StorageError, StudyError, UsageError
 from hpo.files import at_home
 from hpo.storage.url import DEFAULT_URL
@@ -93,7 +94,6 @@ def evaluate(
         moved = data if "data" in given else None
         _evaluate_study(study, storage, moved, threshold=threshold, is_all=all_, json=json)
         return
-    from hpo.cli.output import emit, say
     from hpo.data import open_data
     from hpo.evaluate.thresholds import read_rule
     from hpo.views.weights import weights_table
@@ -118,7 +118,6 @@ def _evaluate_study(
     study: str, storage: str, moved: Path | None, *, threshold: str, is_all: bool, json: bool
 ) -> None:
     from hpo.api import read_study
-    from hpo.cli.output import emit, print_line, print_table
     from hpo.evaluate import open_test
     from hpo.report import write_report
     from hpo.study.test_access import statements
@@ -168,7 +167,6 @@ def predict(
 
         hpo predict weights.pt image.png --input-scale raw
     """
-    from hpo.cli.output import emit, say
     from hpo.weights import SUFFIXES, notes_of, open_model, open_winner, read_unseen, text_of
     from hpo.weights import predict as predict_files
 
@@ -268,7 +266,6 @@ def reproduce(
             "hpo reproduce needs either the number of a configuration or --trial NUMBER."
         )
     from hpo.api import read_study
-    from hpo.cli.output import print_json, print_line, say
     from hpo.run.reproduce import Reproduction
     from hpo.run.reproduce import reproduce as train_again
 

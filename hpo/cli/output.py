@@ -1,7 +1,6 @@
 """What commands print: JSON, lines, and tables that fit the screen."""
 
 import json as json_module
-import math
 import re
 import sys
 import textwrap
@@ -45,18 +44,11 @@ def emit(document: Mapping[str, object], *shown: Table | str, json: bool) -> Non
 
 def print_json(document: Mapping[str, object]) -> None:
     """Print one JSON document, in ASCII for any terminal; a number that is not finite is null."""
-    text = json_module.dumps(_plain(document), indent=2).replace("\x7f", "\\u007f")
+    plain = json_module.loads(
+        json_module.dumps(document, default=dict), parse_constant=lambda _: None
+    )
+    text = json_module.dumps(plain, indent=2).replace("\x7f", "\\u007f")
     sys.stdout.write(f"{text}\n")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def print_line(text: str, *, style: str = "", indent: int = 0) -> None:

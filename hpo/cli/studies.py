@@ -1,6 +1,8 @@
 """The commands on studies: show, compare, report, dashboard, export, delete."""
 
 import contextlib
+import secrets
+import socket
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,8 @@ import typer
 from typer import Argument, Option
 
 from hpo.cli import options
+from hpo.cli.output import emit, print_json, print_line, print_table, say
+from hpo.cli.process import check_interrupt
 from hpo.errors import StudyError, UsageError
 from hpo.files import at_home
 from hpo.storage.url import DEFAULT_URL
@@ -58,7 +62,6 @@ def show(
         _show_all(storage, json=json)
         return
     from hpo.api import read_study
-    from hpo.cli.output import print_json, print_line, print_table
     from hpo.evaluate import read_evaluation
     from hpo.evaluate.learning_curves import compare_curves
     from hpo.study.summary import to_document
@@ -88,7 +91,6 @@ def show(
 
 
 def _show_all(storage: str, *, json: bool) -> None:
-    from hpo.cli.output import print_json, print_line, print_table, say
     from hpo.storage.opening import open_storage
     from hpo.study.gathering import summarize_all
     from hpo.study.summary import to_document
@@ -154,7 +156,6 @@ def compare(
             f"{names[0]} OTHER. `hpo show` lists them."
         )
     from hpo.api import read_study
-    from hpo.cli.output import emit
     from hpo.evaluate.studies import compare as put_side_by_side
     from hpo.evaluate.studies import to_document
     from hpo.report import write_comparison
@@ -187,7 +188,6 @@ def report(
 ) -> None:
     """Write the page of a study: studies/STUDY/report.html."""
     from hpo.api import read_study
-    from hpo.cli.output import emit
     from hpo.report import write_report
     from hpo.storage.opening import translate_errors
 
@@ -203,11 +203,6 @@ def dashboard(
     port: Annotated[int, Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Open optuna-dashboard on the studies, with their curves as artifacts."""
-    import secrets
-    import socket
-
-    from hpo.cli.output import say
-    from hpo.cli.process import check_interrupt
     from hpo.run.dashboard import open_server
     from hpo.storage.opening import open_storage
     from hpo.storage.paths import artifacts_folder
@@ -254,7 +249,6 @@ def export(
 ) -> None:
     """Write a study as CSV, and a folder per configuration: curves, weights, test results."""
     from hpo.api import read_study
-    from hpo.cli.output import emit, say
     from hpo.evaluate import read_evaluation
     from hpo.export import export as write
     from hpo.run.reproduce import retrain
@@ -280,7 +274,6 @@ def delete(
     storage: options.Storage = DEFAULT_URL,
 ) -> None:
     """Delete a study and its folder; its trained results stay in the cache."""
-    from hpo.cli.output import print_line
     from hpo.run.session import delete_study
     from hpo.storage.opening import open_storage
     from hpo.storage.paths import has_other_database, runs_folder, study_folder

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import GRID, OUT_OF_TIME, said
-from tests.conftest import SMALL, Answer, Hpo, make_images
+from tests.conftest import Answer, Hpo, make_images
 
 TEST_FREE_KEYS = {"study", "kind", "configurations", "best", "verdict", "n_openings"}
 
@@ -53,14 +53,16 @@ def test_evaluate_prints_the_document_and_tables_and_writes_the_page(hpo: Hpo) -
 
 
 def test_every_later_table_states_the_opening_and_what_came_after(
-    hpo: Hpo, mine: Answer, xrays: Path
+    hpo: Hpo, mine: Answer, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for document in (mine.json, hpo("show", "mine", "--json").json):
         assert "test" not in keys(document)
         assert document["n_openings"] == 0
         assert set(document) >= TEST_FREE_KEYS
     assert "opened" not in hpo("show", "mine").out
-    hpo("evaluate", "mine")
+    # It is no place to which the data of a study were moved.
+    monkeypatch.setenv("HPO_DATA", "nowhere")
+    assert hpo("evaluate", "mine").code == 0
     assert "The test of mine was opened once." in hpo("show").out
     shown = hpo("show", "mine", "--json").json
     params = shown["best"]["params"]
@@ -144,16 +146,3 @@ def test_lost_runs_are_named_and_come_back_as_the_message_says(hpo: Hpo, xrays: 
     assert (again["n_trained"], again["n_reused"]) == (1, 3)
     assert json.loads(lost.read_text())["test_probabilities"] == content
     assert hpo("evaluate", "mine").code == 0
-
-
-def test_a_search_evaluates_the_winner_or_all(
-    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    search = ("search", "--param", "learning_rate", "--trials", "3", "--pruner", "none", *SMALL)
-    hpo(*search, "--finalists", "0", "--data", xrays, "--study", "sought")
-    # It is no place to which the data of a study were moved.
-    monkeypatch.setenv("HPO_DATA", "nowhere")
-    assert len(hpo("evaluate", "sought", "--json").json["configurations"]) == 1
-    every = hpo("evaluate", "sought", "--all", "--json").json
-    assert len(every["configurations"]) == 3
-    assert [len(o["trials"]) for o in every["openings"]] == [1, 3]

@@ -33,6 +33,7 @@ def test_a_search_ends_with_its_finalists_which_a_dry_run_counts(hpo: Hpo, xrays
     assert (again["n_done"], again["n_to_train"]) == (10, 0)
     assert hpo(*search).json["n_trained"] == 0
     assert hpo(*search, "--final-repeats", "4").json["n_trained"] == 2
+    assert len(hpo("evaluate", "mine", "--all", "--json").json["configurations"]) == 4
 
 
 def test_runs_serve_every_plain_metric_and_stress_only_where_it_was_measured(
