@@ -7,16 +7,14 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpo.evaluate import METRICS, read_evaluation, to_document
+from hpo.evaluate import METRICS, to_document
 from hpo.evaluate.records import from_document
-from hpo.study.test_access import read_openings
 from tests.evaluate.conftest import Answer, Finished
 from tests.evaluate.test_evaluate_page import page
 
 # Eight normal and eight pneumonia images, answered by two repeats.
 NORMAL: Final = ([0.7, 0.6, *[0.1] * 6], [0.4, 0.2, *[0.1] * 6])
 ILL: Final = ([0.2, 0.3, *[0.9] * 6], [0.6, 0.9, *[0.9] * 4, 0.4, 0.4])
-# Their means: 0.55 0.4 0.1 … and 0.4 0.6 0.9 0.9 0.9 0.9 0.65 0.65.
 MEAN_NORMAL: Final = [0.55, 0.4, *[0.1] * 6]
 MEAN_ILL: Final = [0.4, 0.6, *[0.9] * 4, 0.65, 0.65]
 
@@ -37,20 +35,16 @@ def parted(low: float, high: float) -> Answer:
     return lambda labels, _: np.where(labels == 1, high, low)
 
 
-@pytest.fixture
-def two(finished: Finished) -> Finished:
-    """A configuration of two repeats, and another whose one repeat answers with their mean."""
+def test_probabilities_are_averaged_per_image_and_judged_as_one_model(finished: Finished) -> None:
     for repeat in (0, 1):
         finished.add(16, repeat, test=told(NORMAL[repeat], ILL[repeat]))
+    # A failed repeat is left out; a configuration of one repeat answers with the mean.
+    attributes = finished.study.trials[0].user_attrs | {"repeat": 2, "run": None}
+    finished.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attributes))
     finished.add(32, 0, test=told(MEAN_NORMAL, MEAN_ILL))
-    return finished
-
-
-def test_probabilities_are_averaged_per_image(two: Finished) -> None:
-    evaluated = two.open().configurations[0]
-    ensemble = evaluated.ensemble
-    assert ensemble is not None
-    assert (ensemble.n, ensemble.threshold, ensemble.n_right) == (2, 0.5, 14)
+    found = finished.open()
+    ensemble, alone = (c.ensemble or c for c in found.configurations)
+    assert (ensemble.n, ensemble.threshold, ensemble.n_right) == (2, 0.5, 14)  # type: ignore[union-attr]
     values = {name: interval.mean for name, interval in ensemble.metrics.items()}
     assert values["accuracy"] == 14 / 16
     assert values["sensitivity"] == values["specificity"] == values["balanced_accuracy"] == 7 / 8
@@ -59,35 +53,19 @@ def test_probabilities_are_averaged_per_image(two: Finished) -> None:
     normal, ill = 0.55**2 + 0.4**2 + 6 * 0.1**2, 0.6**2 + 0.4**2 + 4 * 0.1**2 + 2 * 0.35**2
     assert values["brier"] == pytest.approx((normal + ill) / 16)
     # The repeats have 12 and 14 right: their mean is another number.
-    assert evaluated.metrics["accuracy"].mean == 13 / 16
-
-
-def test_it_is_one_model_with_these_answers_in_the_same_opening(two: Finished) -> None:
-    attributes = two.study.trials[0].user_attrs | {"repeat": 2, "seed": 2, "fold": 2, "run": None}
-    two.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=attributes))
-    found = two.open()
-    ensemble, alone = (c.ensemble or c for c in found.configurations)
-    # The failed repeat is left out, and one repeat has none.
-    assert [bool(c.ensemble) for c in found.configurations] == [True, False]
+    assert found.configurations[0].metrics["accuracy"].mean == 13 / 16
+    assert found.configurations[1].ensemble is None
     assert ensemble.confusion == alone.confusion
     for name in METRICS:
         one, other = ensemble.metrics[name], alone.metrics[name]
-        assert (one.mean, one.low, one.high, one.n) == pytest.approx(
-            (other.mean, other.low, other.high, 1)
-        )
-        assert one.low is not None
-    (opening,) = read_openings(two.study)
-    assert opening.trials == (0, 1, 2)
-    assert read_evaluation(two.study) == found
-    assert "ensemble of 2 repeats \u2013 " in page(two).text
-
-
-def test_without_several_repeats_nothing_is_said_of_ensembles(finished: Finished) -> None:
-    finished.add(16, 0)
-    assert "ensemble" not in " ".join(finished.open().notes)
-    assert "ensemble" not in page(finished).text
-    finished.add(16, 1)
-    assert "ensemble averages" in " ".join(finished.open().notes)
+        assert (one.low, one.high, one.n) == pytest.approx((other.low, other.high, 1))
+    assert "ensemble averages" in " ".join(found.notes)
+    assert "ensemble of 2 repeats \u2013 " in page(finished).text
+    # Evaluations of before there were ensembles are read.
+    document = to_document(found)
+    for configuration in document["configurations"]:
+        del configuration["ensemble"]
+    assert [c.ensemble for c in from_document(document).configurations] == [None, None]
 
 
 @pytest.mark.parametrize("rule", ["youden", "sensitivity=0.9"])
@@ -105,13 +83,3 @@ def test_its_threshold_is_the_mean_of_those_its_repeats_chose(
     assert evaluated.metrics["accuracy"].mean == 0.5
     assert evaluated.ensemble.metrics["accuracy"].mean == 1.0
     assert "Its threshold is the mean" in " ".join(found.notes)
-    assert "ensemble of 2 repeats threshold 0.165" in page(finished).text
-
-
-def test_evaluations_of_before_there_were_ensembles_are_read(two: Finished) -> None:
-    document = to_document(two.open())
-    for configuration in document["configurations"]:
-        del configuration["ensemble"]
-    assert [c.ensemble for c in from_document(document).configurations] == [None, None]
-    two.study.set_user_attr("test", document)
-    assert "ensemble of 2" not in page(two).text

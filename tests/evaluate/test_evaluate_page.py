@@ -37,24 +37,21 @@ def test_the_section_is_there_only_once_the_test_was_opened(grid: Finished) -> N
     assert len(after.ids) == len(set(after.ids))
 
 
-def test_an_opening_whose_results_were_never_kept_is_stated_all_the_same(grid: Finished) -> None:
-    grid.open()
-    grid.study.set_user_attr("test", None)
-    text = page(grid).text
-    assert "The test was opened on" in text
-    assert "Calibration" not in text
-
-
 def plots(found: Evaluation, colors: dict[str, int] | None = None) -> tuple[Any, Any]:
     """Return the figures of ROC and calibration."""
     roc, calibration = plot_test(found, colors or {})
     return roc.figures[0], calibration.figures[0]
 
 
-def test_the_roc_figure_has_curve_band_and_mark_of_each_configuration(found: Evaluation) -> None:
+def test_each_configuration_has_its_roc_curve_with_band_and_mark_and_its_calibration(
+    found: Evaluation,
+) -> None:
     first = found.configurations[0]
     assert "youden" in next(plot_test(found, {})).caption
-    figure, _ = plots(found)
+    figure, calibration = plots(found)
+    bins = found.configurations[1].calibration
+    assert list(calibration.data[2].x) == [one.predicted for one in bins]
+    assert list(calibration.data[2].y) == [one.observed for one in bins]
     assert len(figure.data) == 1 + 2 * 3
     _, band, line, mark, *_ = figure.data
     assert band.fill == "toself"
@@ -64,14 +61,6 @@ def test_the_roc_figure_has_curve_band_and_mark_of_each_configuration(found: Eva
     roc = replace(first.roc, low=first.roc.mean, high=first.roc.mean)
     alone = replace(found, configurations=(replace(first, roc=roc),))
     assert len(plots(alone)[0].data) == 1 + 2
-
-
-def test_the_calibration_figure_has_a_point_per_bin(found: Evaluation) -> None:
-    _, figure = plots(found)
-    assert len(figure.data) == 3
-    bins = found.configurations[1].calibration
-    assert list(figure.data[2].x) == [one.predicted for one in bins]
-    assert list(figure.data[2].y) == [one.observed for one in bins]
 
 
 def test_of_many_configurations_those_best_on_validation_are_drawn(found: Evaluation) -> None:
