@@ -1,9 +1,10 @@
 """Opening the sealed test: what is told, what goes on record, what stays sealed."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from hpo.evaluate.configurations import gather
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
 from hpo.study.summary import StudySummary
-from hpo.study.test_access import read_openings
+from hpo.study.test_access import Opening, read_openings
 from tests.evaluate.conftest import Finished, able, guess
 
 
@@ -89,6 +90,20 @@ def test_an_opening_goes_on_record_before_a_label_is_read(
     assert opening.command == "hpo evaluate study --storage 'postgresql://me:***@host/db'"
     assert (opening.threshold, opening.trials, opening.n_complete) == ("0.5", tuple(range(6)), 6)
     assert opening.when.endswith("+00:00")
+
+
+def test_of_two_openings_at_once_both_are_on_record(
+    grid: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_between(opening: Opening) -> dict[str, Any]:
+        """Open the test once more after the first has read what is on record."""
+        monkeypatch.setattr("hpo.study.test_access.asdict", asdict)
+        grid.open(threshold="youden")
+        return asdict(opening)
+
+    monkeypatch.setattr("hpo.study.test_access.asdict", open_between)
+    grid.open()
+    assert sorted(o.threshold for o in read_openings(grid.study)) == ["0.5", "youden"]
 
 
 def test_a_search_opens_the_winner_alone_unless_all_are_asked_for(

@@ -163,18 +163,6 @@ def test_configurations_that_differ_in_epochs_or_loss_are_compared_by_what_they_
     assert "log loss" in " ".join(found.notes)
 
 
-def test_the_gap_is_measured_with_the_kept_weights(tmp_path: Path) -> None:
-    gap = measure(said(study(tmp_path, rising(2))), "accuracy_gap")
-    assert gap.repeats[32] == pytest.approx([0.02] * 5)
-
-
-def test_one_repeat_or_too_few_epochs_have_no_verdict(tmp_path: Path) -> None:
-    found = said(study(tmp_path, rising(2), lambda *_: [0.8, 0.9], n_repeats=1))
-    assert found.outcome == []
-    assert "One repeat allows no interval" in " ".join(found.notes)
-    assert list(measure(found, "fluctuation").cells)[1] == ["-"]
-
-
 def test_missing_run_files_are_said_and_leave_what_the_trials_hold(tmp_path: Path) -> None:
     fake = study(tmp_path, rising(2), rising(8))
     before = said(fake)
@@ -187,35 +175,37 @@ def test_missing_run_files_are_said_and_leave_what_the_trials_hold(tmp_path: Pat
     assert sum(i.n for i in measure(after, "loss_turn").intervals.values()) == 6
 
 
-def test_a_failed_repeat_leaves_its_partner_out(tmp_path: Path) -> None:
-    fake = study(tmp_path, rising(2), rising(8))
+def test_equal_configurations_do_not_differ_and_a_failed_repeat_leaves_its_partner_out(
+    tmp_path: Path,
+) -> None:
+    fake = study(tmp_path, rising(2), rising(2))
     one, other = fake.summary.configurations
     failed = replace(other.repeats[1], state="failed", score=None)
     other = replace(other, repeats=(other.repeats[0], failed, *other.repeats[2:]))
     found = compare_curves(replace(fake.summary, configurations=(one, other)), fake.runs)
     assert found is not None
-    assert {pair.n_pairs for c in found.comparisons for pair in c.pairs} == {4}
-    assert [i.n for i in found.comparisons[0].intervals.values()] == [5, 4]
+    pairs = [pair for c in found.comparisons for pair in c.pairs]
+    assert {pair.n_pairs for pair in pairs} == {4}
+    assert not any(pair.is_real for pair in pairs)
+    assert any(pair.sentence.endswith("the same in every repeat.") for pair in pairs)
+    gap = measure(found, "accuracy_gap").repeats[64]
+    assert gap == pytest.approx([0.02, None, 0.02, 0.02, 0.02])
 
 
-def test_nothing_finished_says_nothing(tmp_path: Path) -> None:
-    fake = FakeStudy(fake_record("grid", ["batch_size"]), RunStore(tmp_path), Goal(5))
-    assert compare_curves(fake.summary, fake.runs) is None
-
-
-def test_of_a_search_the_best_are_compared_by_number(tmp_path: Path) -> None:
-    fake = fake_search(tmp_path, 30, n_repeats=2)
+def test_one_repeat_has_no_verdict_and_of_a_search_the_best_are_shown_by_number(
+    tmp_path: Path,
+) -> None:
+    fake = fake_search(tmp_path, 30)
     found = said(fake)
     assert len(found.configurations) == 6
     assert all(str(value).startswith("#") for value in found.configurations)
     assert fake.summary.best in found.configurations.values()
-    assert "configurations with the best mean are compared" in " ".join(found.notes)
-
-
-def test_equal_configurations_differ_in_nothing(tmp_path: Path) -> None:
-    pairs = [p for c in said(study(tmp_path, rising(2), rising(2))).comparisons for p in c.pairs]
-    assert not any(pair.is_real for pair in pairs)
-    assert any(pair.sentence.endswith("the same in every repeat.") for pair in pairs)
+    notes = " ".join(found.notes)
+    assert "configurations with the best mean are compared" in notes
+    assert "One repeat allows no interval" in notes
+    assert found.outcome == []
+    empty = FakeStudy(fake_record("grid", ["batch_size"]), fake.runs, Goal(5))
+    assert compare_curves(empty.summary, empty.runs) is None
 
 
 def test_the_document_is_json_and_holds_every_pair(tmp_path: Path) -> None:

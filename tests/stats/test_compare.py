@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import power
-from hpo.errors import UsageError
 from hpo.stats import (
     ScoreKind,
     compare_sweep,
@@ -102,27 +101,12 @@ def test_an_interval_ends_where_shares_do() -> None:
     assert (loss.low or 0) < -2
 
 
-def test_only_the_named_pairs_are_compared_and_corrected_for() -> None:
-    scores = {"a": STEADY, "b": BETTER, "c": MIXED}
-    (one,) = compare_sweep(scores, pairs=[("c", "b")]).pairs
-    of_all = compare_sweep(scores).pairs[2]
-    assert (of_all.a, of_all.b) == ("b", "c")
-    assert one.p_value is not None
-    assert one.p_value < (of_all.p_value or 0) + 1e-12
-
-
 def test_a_repeat_without_partner_is_left_out() -> None:
     (pair,) = compare_sweep({32: [0.1, *STEADY, 0.2], 128: [None, *BETTER, math.inf]}).pairs
     (whole,) = compare_sweep({32: STEADY, 128: BETTER}).pairs
     assert pair.n_pairs == 5
     assert (pair.low, pair.high) == pytest.approx((whole.low, whole.high))
     assert pair.sentence.endswith(" 2 repeats of one value alone left out.")
-
-
-def test_one_value_has_no_pairs() -> None:
-    found = compare_sweep({32: STEADY})
-    assert found.pairs == ()
-    assert headline(found, "batch_size") is None
 
 
 def test_equal_differences_of_counts_are_real_beyond_their_step() -> None:
@@ -132,12 +116,6 @@ def test_equal_differences_of_counts_are_real_beyond_their_step() -> None:
     assert [pair.answer for pair in found] == ["better", "undecided", "better"]
     unknown = compare_sweep(epochs, kind=kind).pairs
     assert (unknown[0].p_value or 0) > 100 * (found[0].p_value or 0)
-
-
-@pytest.mark.parametrize("wrong", [{"level": 1.5}, {"overlap": -1.0}])
-def test_what_makes_no_verdict_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(UsageError):
-        compare_sweep({32: STEADY, 64: MIXED}, **wrong)
 
 
 @given(sweeps(), st.sampled_from([0.0, 0.25]), st.sampled_from([0.8, 0.95, 0.99]))
@@ -156,27 +134,14 @@ def test_answer_interval_and_p_value_never_contradict(
             assert pair.sentence.startswith(f"{winner} is better")
 
 
-@given(sweeps())
-def test_a_score_to_minimize_has_the_other_winner(scores: dict[int, list[float]]) -> None:
-    losses = {value: [-score for score in column] for value, column in scores.items()}
-    found = compare_sweep(losses, kind=ScoreKind(direction="minimize"))
-    for gain, loss in zip(compare_sweep(scores).pairs, found.pairs, strict=True):
-        assert (gain.answer, gain.is_real) == (loss.answer, loss.is_real)
-        if gain.is_real:
-            assert gain.sentence == loss.sentence
-
-
 @pytest.mark.parametrize(
     ("scores", "text"),
     [
         (
-            {32: STEADY, 64: shifted(0), 128: shifted(0.001)},
-            "batch_size does not matter here: all differences are below 1 point.",
-        ),
-        (
             {32: STEADY, 64: shifted(0.02), 128: shifted(0.04)},
             "The best batch_size is 128: it is better than every other value.",
         ),
+        ({32: STEADY}, ""),
         ({32: STEADY, 64: shifted(0.02)}, "The better batch_size is 64."),
         (
             {32: STEADY, 64: shifted(0), 128: shifted(-0.3)},
@@ -187,10 +152,6 @@ def test_a_score_to_minimize_has_the_other_winner(scores: dict[int, list[float]]
             {32: STEADY, 64: shifted(0), 128: [None] * 5},
             "batch_size does not matter here: all differences are below 1 point. 128 is not "
             "compared.",
-        ),
-        (
-            {32: STEADY, 64: shifted(-0.3), 128: [None] * 5},
-            "The better batch_size is 32. 128 is not compared.",
         ),
         (
             {32: STEADY, 64: NOISY},
