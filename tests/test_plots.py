@@ -40,25 +40,10 @@ def studied(folder: Path, *names: str, n_repeats: int = 1) -> FakeStudy:
     return FakeStudy(record, RunStore(folder), Goal(n_repeats))
 
 
-def two_repeats(folder: Path, first: list[float], second: list[float]) -> FakeStudy:
-    fake = studied(folder, n_repeats=2)
-    for repeat, curve in enumerate((first, second)):
-        fake.complete(fake.ask({"batch_size": 32}, fake.record.space.base, repeat), curve)
-    return fake
-
-
 def drawn(plot: Plot) -> Any:
     """Return the one figure of a plot."""
     (figure,) = plot.figures
     return figure
-
-
-def curves_of(fake: FakeStudy) -> Plot:
-    return plot_study_curves(fake.summary, fake.runs)
-
-
-def importances_of(fake: FakeStudy) -> Plot:
-    return plot_importances(fake.study, fake.summary)
 
 
 def points_named(figure: Any, name: str) -> dict[float, float]:
@@ -160,21 +145,12 @@ class TestHistory:
         shown = points_named(drawn(plot_history(fake.summary)), "finalist, retrained")
         assert shown == {member.number: member.fresh.mean for member in finalists.members}
 
-    def test_a_loss_far_above_the_others_gets_a_log_axis(self, tmp_path: Path) -> None:
-        fake = fake_grid(tmp_path, ["learning_rate"], n_repeats=1, metric="log_loss")
-        far = fake.record.space.base.replace(batch_size=16)
-        trial = fake.ask({"learning_rate": 0.1}, far, 0)
-        assert drawn(plot_history(fake.summary)).layout.yaxis.type != "log"
-        fake.complete(trial, [0.5, -9.0], has_run=False)
-        axis = drawn(plot_history(fake.summary)).layout.yaxis
-        assert axis.type == "log"
-        assert axis.range[0] < -0.6 < 1 < axis.range[1]
-
 
 class TestImportances:
     @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
     def test_the_parameter_that_decides_comes_first(self, tmp_path: Path, metric: str) -> None:
-        (bars,) = drawn(importances_of(fake_search(tmp_path, 60, metric=metric))).data
+        fake = fake_search(tmp_path, 60, metric=metric)
+        (bars,) = drawn(plot_importances(fake.study, fake.summary)).data
         assert bars.y[-1] == "learning_rate"
         assert bars.x[-1] == max(bars.x)
         assert sum(bars.x) == pytest.approx(1)
@@ -189,20 +165,17 @@ class TestImportances:
             apart = 5 * float(cell.params["learning_rate"])
             for repeat, score in enumerate((middle - apart, middle + apart)):
                 fake.complete(fake.ask(cell.params, cell.config, repeat), [score], has_run=False)
-        (bars,) = drawn(importances_of(fake)).data
+        (bars,) = drawn(plot_importances(fake.study, fake.summary)).data
         assert bars.y[-1] == "batch_size"
         assert bars.x[-1] > 0.5
 
-    @pytest.mark.parametrize(("names", "n"), [(("hidden",), 9), (("hidden", "learning_rate"), 27)])
-    def test_of_few_or_of_equal_scores_there_are_none(
-        self, tmp_path: Path, names: tuple[str, ...], n: int
-    ) -> None:
-        fake = studied(tmp_path, "batch_size", *names)
+    def test_of_equal_scores_there_are_none(self, tmp_path: Path) -> None:
+        fake = studied(tmp_path, "batch_size", "hidden", "learning_rate")
         for cell in space.cells(fake.record.space, fake.record.names):
             fake.complete(fake.ask(cell.params, cell.config, 0), [0.75], has_run=False)
-        plot = importances_of(fake)
+        plot = plot_importances(fake.study, fake.summary)
         assert plot.figures == ()
-        assert plot.caption.startswith(f"{n} configurations have a score.")
+        assert plot.caption.startswith("27 configurations have a score.")
 
 
 def test_each_searched_parameter_has_a_slice_in_which_the_best_is_the_one_large_point(
@@ -231,13 +204,21 @@ class TestCurves:
     def test_a_curve_is_the_mean_of_the_repeats_that_reached_an_epoch(
         self, tmp_path: Path
     ) -> None:
-        plot = curves_of(two_repeats(tmp_path, [0.5, 0.75, 0.875], [0.75]))
+        fake = studied(tmp_path, n_repeats=3)
+        for repeat, curve in enumerate(([0.5, 0.75, NAN, 0.875], [0.75])):
+            fake.complete(fake.ask({"batch_size": 32}, fake.record.space.base, repeat), curve)
+        plot = plot_study_curves(fake.summary, fake.runs)
         figure = drawn(plot)
         band, line = figure.data[:2]
-        assert list(line.y) == pytest.approx([0.625, 0.75, 0.875])
+        assert list(line.y) == pytest.approx([0.625, 0.75, NAN, 0.875], nan_ok=True)
         assert list(band.y) == [0.75, 0.75, 0.875, 0.875, 0.75, 0.5]
         assert "different epochs" in plot.caption
         assert sum(trace.fill == "toself" for trace in figure.data) == 4
+        assert figure.layout.yaxis2.type != "log"
+        # The loss of a fake run is 1.15 - score: this one explodes.
+        fake.complete(fake.ask({"batch_size": 32}, fake.record.space.base, 2), [-99.0, 0.6])
+        figure = drawn(plot_study_curves(fake.summary, fake.runs))
+        assert figure.layout.yaxis2.type == "log"
 
     @pytest.mark.parametrize("metric", ["accuracy", "stress_accuracy"])
     def test_without_run_files_only_the_reported_scores_are_left(
@@ -246,10 +227,10 @@ class TestCurves:
         fake = fake_grid(tmp_path, ["learning_rate"], n_repeats=2, metric=metric)
         first, *others = sorted(tmp_path.iterdir())
         first.unlink()
-        assert "1 of 6 trainings are missing" in curves_of(fake).caption
+        assert "1 of 6 trainings are missing" in plot_study_curves(fake.summary, fake.runs).caption
         for file in others:
             file.unlink()
-        plot = curves_of(fake)
+        plot = plot_study_curves(fake.summary, fake.runs)
         assert "6 of 6 trainings are missing" in plot.caption
         title = SCORES[metric].title
         assert f"only their validation {title} is left" in plot.caption
@@ -267,7 +248,7 @@ class TestCurves:
         assert "best 5 and the base configuration" in plot.caption
 
     def test_the_score_of_the_study_is_above_accuracy_and_loss(self, swept: FakeStudy) -> None:
-        figure, score = drawn(curves_of(swept)), swept.record.score
+        figure, score = drawn(plot_study_curves(swept.summary, swept.runs)), swept.record.score
         own = [] if score.is_accuracy else [score.title]
         assert [axis.title.text for axis in figure.select_yaxes()] == [*own, "accuracy", "loss"]
         legend = [trace for trace in figure.data if trace.showlegend is not False]
@@ -278,21 +259,6 @@ class TestCurves:
         lines = [t for t in figure.data if t.legendgroup == "0" and t.fill is None]
         assert {t.line.dash for t in lines} == {"solid", "dash"}
         assert len({t.line.color for t in lines}) == 1
-
-    @pytest.mark.parametrize(("first", "is_log"), [(0.5, False), (-99.0, True)])
-    def test_a_loss_that_explodes_gets_a_log_axis(
-        self, tmp_path: Path, first: float, is_log: bool
-    ) -> None:
-        # The loss of a fake run is 1.15 - score.
-        curve = [first, 0.6, 0.7]
-        figure = drawn(curves_of(two_repeats(tmp_path, curve, curve)))
-        assert (figure.layout.yaxis2.type == "log") is is_log
-
-    def test_an_epoch_without_a_finite_value_is_a_gap(self, tmp_path: Path) -> None:
-        figure = drawn(curves_of(two_repeats(tmp_path, [0.5, NAN, 0.7], [0.6, NAN, 0.8])))
-        band, line = figure.data[:2]
-        assert str(line.y[1]) == "nan"
-        assert 2 not in band.x
 
 
 class TestStress:
@@ -314,13 +280,6 @@ class TestStress:
         assert list(figure.data[-1].x) == [fmean(x) for x in info.scores.values()][::-1]
         (line,) = (trace for trace in figure.data if trace.name)
         assert set(line.x) == {info.unchanged}
-
-    def test_a_finalist_is_shown_by_its_new_repeats(self, tmp_path: Path) -> None:
-        fake = fake_search(tmp_path, 14, metric="stress_accuracy")
-        add_finalists(fake, 0.90, 0.95, 0.88)
-        info = stress_info(fake.summary, fake.runs)
-        assert len(info.scores["noisy"]) == 4
-        assert info.unchanged == pytest.approx(0.95, abs=0.01)
 
     def test_only_runs_that_hold_the_battery_are_shown(self, tmp_path: Path) -> None:
         # A study without a stress score shows the battery of another study's equal trainings.
