@@ -19,8 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from hpo.evaluate.intervals import draw_weights, estimate, share_interval
-from hpo.evaluate.pairs import Answers, compare
+from hpo.evaluate.intervals import Answers, compare, draw_weights, estimate, share_interval
 from hpo.stats import Statistic, auroc, share
 
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"

@@ -25,7 +25,6 @@ from tests.fake_studies import (
     fake_grid,
     fake_record,
     fake_search,
-    metrics_of,
 )
 
 HOSTILE = "<img src=x onerror=alert(1)></script><b>&amp;"
@@ -280,23 +279,6 @@ class TestStress:
         assert list(figure.data[-1].x) == [fmean(x) for x in info.scores.values()][::-1]
         (line,) = (trace for trace in figure.data if trace.name)
         assert set(line.x) == {info.unchanged}
-
-    def test_only_runs_that_hold_the_battery_are_shown(self, tmp_path: Path) -> None:
-        # A study without a stress score shows the battery of another study's equal trainings.
-        fake = fake_grid(tmp_path, ["learning_rate"], n_repeats=3)
-        assert stress_info(fake.summary, fake.runs) is None
-        fake_grid(tmp_path, ["learning_rate"], n_repeats=3, metric="stress_accuracy")
-        best = fake.summary.best
-        (tmp_path / f"{best.repeats[0].run}.json").unlink()
-        info = stress_info(fake.summary, fake.runs)
-        assert len(info.scores["noisy"]) == 2
-        assert "No battery is on record for 1 more repeat." in plot_stress(info).caption
-        for repeat in best.repeats[1:]:
-            path = tmp_path / f"{repeat.run}.json"
-            document = json.loads(path.read_text())
-            path.write_text(json.dumps(document | {"stress": {"noisy": metrics_of(0.99)}}))
-        unharmed = stress_info(fake.summary, fake.runs)
-        assert unharmed.sentence.startswith("No change makes the accuracy")
 
 
 @pytest.mark.parametrize(

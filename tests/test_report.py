@@ -1,12 +1,9 @@
 """The page of a study: what it says, what it escapes, how it looks, how it is written."""
 
 import dataclasses
-import json
 import re
-from collections import defaultdict
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -229,14 +226,6 @@ def test_the_report_is_written_whole_and_again(tmp_path: Path) -> None:
         write_report(fake.summary, fake.study, fake.runs, path / "fake")
 
 
-def test_a_very_large_study_shows_the_best_and_says_what_is_left_out(tmp_path: Path) -> None:
-    fake = empty_study(tmp_path, "search")
-    fake.complete(fake.ask({"dropout": 0.5}, fake.record.space.base, 0), [0.9], has_run=False)
-    one = fake.summary.configurations[0]
-    summary = dataclasses.replace(fake.summary, configurations=(one,) * 260)
-    assert "60 more configurations are left out here" in outline(fake, summary).text
-
-
 def luminance(color: str) -> float:
     """Return the relative luminance of `#rrggbb` by WCAG 2."""
     shares = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -259,30 +248,6 @@ def test_points_and_texts_are_seen_on_a_light_page_and_on_a_dark_one(mode: str) 
     assert min(contrast(color[text], color[ground]) for text, ground in pairs) >= 4.5
     # A filter would make other colors of these.
     assert "filter:" not in CSS
-
-
-@pytest.mark.parametrize("kind", ["grid", "search"])
-def test_no_point_is_pale_and_a_line_style_means_the_same_in_every_figure(
-    tmp_path: Path, kind: str
-) -> None:
-    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=3)
-    if kind == "search":
-        fake = add_finalists(fake_search(tmp_path, 14), 0.90, 0.95, 0.88)
-    page = render(fake.summary, fake.study, fake.runs)
-    figures = re.findall(r"<script[^>]*data-figure[^>]*>(.*?)</script>", page, re.DOTALL)
-    traces: list[dict[str, Any]] = [t for figure in figures for t in json.loads(figure)["data"]]
-    marked = [t["marker"]["color"] for t in traces if "color" in t.get("marker", {})]
-    shades = {c for color in marked for c in (color if isinstance(color, list) else [color])}
-    assert shades
-    assert all(c == GRAY or c.endswith(",1)") for c in shades)
-    meanings: defaultdict[str, set[str]] = defaultdict(set)
-    for trace in traces:
-        dash = trace.get("line", {}).get("dash", "solid")
-        if trace.get("line", {}).get("color") == GRAY and dash != "solid":
-            meanings[dash].add(re.sub(r" [\d.]+\s%$", "", trace["name"]))
-    assert {"training"} in meanings.values()
-    assert all(len(names) == 1 for names in meanings.values()), meanings
-    assert sum(map(len, meanings.values())) == len(set().union(*meanings.values()))
 
 
 def test_of_many_pairs_those_without_a_difference_are_folded_away(tmp_path: Path) -> None:

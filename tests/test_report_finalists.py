@@ -9,8 +9,8 @@ import pytest
 from hpo.report.page import render
 from hpo.study.record import Goal
 from hpo.study.summary import sentences, to_document
-from hpo.views.studies import finalists_table, studies_table, study_tables
-from tests.fake_studies import FakeStudy, add_finalists, fake_grid, fake_search
+from hpo.views.studies import finalists_table, study_tables
+from tests.fake_studies import FakeStudy, add_finalists, fake_search
 
 # The second of the search wins, by far.
 TOPS = (0.90, 0.95, 0.88)
@@ -66,14 +66,6 @@ def test_the_table_has_the_finalists_best_first_with_both_scores(decided: FakeSt
     for row, member in zip(rows, finalists.members, strict=True):
         assert row.cells[:3] == (member.tag, number(member.searched), number(member.fresh.mean))
     assert (len(table.rows) > 3) is decided.record.score.is_accuracy
-
-
-def test_how_far_the_search_was_off_is_the_difference_of_the_figures_beside_it(
-    decided: FakeStudy,
-) -> None:
-    (said,) = (s for s in sentences(decided.summary) if "scored best in the search" in s)
-    searched, fresh, off = map(float, re.findall(r"\d+\.\d+", said))
-    assert off == pytest.approx(abs(searched - fresh))
 
 
 def test_data_with_one_validation_split_have_no_other_folds(decided: FakeStudy) -> None:

@@ -4,8 +4,7 @@ test             the one way to open it: record, then read
 configurations   what the run store holds of a configuration, and its results
 thresholds       0.5, or chosen on validation; the gap to validation
 metrics          accuracy to calibration error, ROC and calibration
-intervals        intervals over trainings and patients at once
-pairs            which configurations differ significantly
+intervals        over trainings and patients at once; which configurations differ significantly
 records          what was found, and its document
 checks           signs of a broken training
 learning_curves  convergence, steadiness, overfitting

@@ -7,6 +7,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from hpo.data import TEST, Dataset, TrainingData, seal
 from hpo.errors import RunStoreError, StudyError, fault_list
 from hpo.evaluate.checks import check_answers, check_trainings
 from hpo.evaluate.intervals import (
+    Answers,
     Estimate,
     difference_interval,
     draw_weights,
@@ -22,13 +24,11 @@ from hpo.evaluate.intervals import (
     share_interval,
 )
 from hpo.evaluate.metrics import Labels, calibration, count_answers, roc, statistics
-from hpo.evaluate.pairs import Answers
 from hpo.evaluate.records import GAPS, METRICS, Ensemble, Evaluated
 from hpo.evaluate.thresholds import (
     ThresholdRule,
     best_accuracy,
     choose,
-    choose_shared,
     gap_sentence,
     threshold_sentence,
 )
@@ -181,7 +181,11 @@ def evaluate_configuration(
         calibration=calibration(test.labels, probabilities),
         notes=tuple(note for note in notes if note),
         signs=(*signs, *check_answers(trainings, answers, thresholds, images="test")),
-        ensemble=_ensemble(probabilities, choose_shared(rule, thresholds), test),
+        # Every image was used to train some of the repeats, so there are no validation images to
+        # choose a threshold of the ensemble on: it is the mean of theirs.
+        ensemble=_ensemble(
+            probabilities, fmean(thresholds) if rule.is_chosen else rule.value, test
+        ),
     )
     rows = zip(candidate.runs, draws, predicted == (test.labels == 1), strict=True)
     return evaluated, {repeat.repeat: (d["accuracy"], right) for (repeat, _), d, right in rows}

@@ -17,7 +17,7 @@ from hpo.evaluate.configurations import (
     gather,
     open_test_set,
 )
-from hpo.evaluate.pairs import compare
+from hpo.evaluate.intervals import compare
 from hpo.evaluate.records import Evaluation, from_document, to_document
 from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, read_rule
 from hpo.run.session import open_recorded_data

@@ -90,15 +90,6 @@ def choose(rule: ThresholdRule, probabilities: Floats, labels: Labels) -> float:
     return float((last_found + below.max()) / 2)
 
 
-def choose_shared(rule: ThresholdRule, thresholds: Sequence[float]) -> float:
-    """Return the threshold for the mean probability of models that have these thresholds.
-
-    The mean of chosen ones: every image was used to train some of the models, so there are no
-    validation images to choose it on.
-    """
-    return fmean(thresholds) if rule.is_chosen else rule.value
-
-
 def youden(probabilities: Floats, labels: Labels) -> float:
     """Return the threshold with the largest sensitivity plus specificity."""
     from sklearn.metrics import roc_curve  # It takes a second to import.

@@ -94,11 +94,6 @@ def score_text(found: Interval, score: Score) -> str:
     return f"{score.text(found.mean)} ({interval}, {found.n} repeats)"
 
 
-def direction_text(score: Score) -> str:
-    """Return a sentence that follows others where a lower score is better."""
-    return "" if score.kind.direction == "maximize" else f" A lower {score.title} is better."
-
-
 def thinned(
     items: Sequence[T], rank: Callable[[T], tuple[float, ...]], *, most: int, noun: str
 ) -> tuple[list[T], str]:

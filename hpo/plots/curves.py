@@ -4,10 +4,10 @@ Where a study optimizes another score than accuracy, that score is above them.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
-from plotly.graph_objects import Figure, Scatter
+from plotly.graph_objects import Figure
 
 from hpo.plots import axes
 from hpo.plots.axes import Plot
@@ -143,23 +143,34 @@ def _draw(curves: _Curves, names: Sequence[str], score: Score) -> Figure:
             axis = {"title_text": "loss", "type": "log" if _needs_log(curves) else None}
         figure.update_yaxes(axis, row=row)
     n_epochs = max(map(len, curves.values()))
-    figure.update_xaxes(
-        axes.count_axis(1, n_epochs) if n_epochs > 1 else axes.count_axis(0.5, 1.5)
-    )
+    ends = (1, n_epochs) if n_epochs > 1 else (0.5, 1.5)
+    figure.update_xaxes(axes.count_axis(*ends))
     figure.update_xaxes(title_text="epoch", row=len(metrics))
     in_legend: set[int] = set()
     for (index, metric, split), curve in curves.items():
-        traces = _traces(axes.label(names[index]), curve, index, metric, split)
-        for trace in traces:
-            # Every band is out of the legend; of the lines of a color the first is in it.
-            if trace.fill is None:
-                trace.showlegend = index not in in_legend
-                in_legend.add(index)
-            figure.add_trace(trace, row=metrics.index(metric) + 1, col=1)
+        row, name = metrics.index(metric) + 1, axes.label(names[index])
+        finite = {n: ends for n, ends in enumerate(curve, start=1) if math.isfinite(ends[0])}
+        if any(low != high for _, low, high in finite.values()):
+            low, high = ([ends[place] for ends in finite.values()] for place in (1, 2))
+            alpha = 0.14 if split == "validation" else 0.07
+            figure.add_trace(axes.band(list(finite), low, high, index, alpha=alpha), row, 1)
+        # Between the epochs in which a score was measured its line goes on.
+        drawn = finite if metric == "score" else dict(enumerate(curve, start=1))
+        is_sparse = len(curve) == 1 or len(drawn) < len(curve)
+        hover = f"{name}<br>{split}, epoch %{{x}}: %{{y:.4f}}"
+        means = [mean for mean, *_ in drawn.values()]
+        line = axes.line(list(drawn), means, index, name=name, hover=hover).update(
+            mode="lines+markers" if is_sparse else "lines",
+            cliponaxis=not is_sparse,
+            line_dash=axes.DASHES[split],
+            showlegend=index not in in_legend,
+        )
+        in_legend.add(index)
+        figure.add_trace(line, row, 1)
     for split in SPLITS:
         # A legend entry without a curve says what the dashes mean.
-        line = {"color": axes.GRAY, "width": 2, "dash": axes.DASHES[split]}
-        figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=split, row=1, col=1)
+        look = {"color": axes.GRAY, "width": 2, "dash": axes.DASHES[split]}
+        figure.add_scatter(x=[None], y=[None], mode="lines", line=look, name=split, row=1, col=1)
     return figure
 
 
@@ -168,25 +179,3 @@ def _needs_log(curves: _Curves) -> bool:
     means = (mean for (_, m, _), curve in curves.items() if m == "loss" for mean, *_ in curve)
     losses = sorted(filter(math.isfinite, means))
     return bool(losses) and losses[0] > 0 and losses[-1] > _LOG_FROM * losses[len(losses) // 2]
-
-
-def _traces(
-    name: str, curve: _Curve, index: int, metric: Metric, split: Split
-) -> Iterator[Scatter]:
-    """Yield the band between the repeats, drawn around its edge, and the line of their means."""
-    finite = {n: ends for n, ends in enumerate(curve, start=1) if math.isfinite(ends[0])}
-    if any(low != high for _, low, high in finite.values()):
-        low, high = ([ends[place] for ends in finite.values()] for place in (1, 2))
-        alpha = 0.14 if split == "validation" else 0.07
-        yield axes.band(list(finite), low, high, index, alpha=alpha)
-    # Between the epochs in which a score was measured its line goes on.
-    drawn = finite if metric == "score" else dict(enumerate(curve, start=1))
-    is_sparse = len(curve) == 1 or len(drawn) < len(curve)
-    hover = f"{name}<br>{split}, epoch %{{x}}: %{{y:.4f}}"
-    means = [mean for mean, *_ in drawn.values()]
-    trace = axes.line(list(drawn), means, index, name=name, hover=hover)
-    yield trace.update(
-        mode="lines+markers" if is_sparse else "lines",
-        cliponaxis=not is_sparse,
-        line_dash=axes.DASHES[split],
-    )

@@ -97,7 +97,7 @@ def plot_history(summary: StudySummary) -> Plot | None:
     caption = (
         f"Each point is the mean score of a configuration, in the order of the "
         f"{summary.record.kind}; the line is the best so far, which also gets better by luck the "
-        f"more configurations are tried.{axes.direction_text(score)}"
+        f"more configurations are tried.{_lower_is_better(score)}"
     )
     if pruned:
         caption += f" Crosses ({len(pruned)}) were pruned: stopped early, at their last score."
@@ -216,7 +216,7 @@ def plot_slices(summary: StudySummary) -> Plot | None:
     caption = (
         "Each point is the mean score of one configuration that was not pruned; the large one is "
         f"the {winner if summary.finalists else 'best'}."
-        f"{axes.direction_text(score)} All parameters varied at once, so a slope "
+        f"{_lower_is_better(score)} All parameters varied at once, so a slope "
         f"here can belong to another parameter.{left_out}"
     )
     return Plot("slices", "Score by parameter", caption, tuple(figures))
@@ -240,3 +240,7 @@ def _place(figure: Figure, parameter: Parameter, values: list[Scalar]) -> list[f
         dtick = 1 if math.log10(max(places) / min(places)) > 2 else None
         figure.update_xaxes(type="log", exponentformat="power", dtick=dtick)
     return places
+
+
+def _lower_is_better(score: Score) -> str:
+    return "" if score.kind.direction == "maximize" else f" A lower {score.title} is better."

@@ -76,7 +76,7 @@ def plot_stress(info: StressInfo) -> Plot:
     """Plot a row per change, the worst on top: from the unchanged images to the mean."""
     changes = list(info.scores)[::-1]
     means = [fmean(info.scores[change]) for change in changes]
-    rows = list(enumerate(changes))
+    rows, n = list(enumerate(changes)), len(info.scores[changes[0]])
     shown = [info.unchanged, *(x for of_one in info.scores.values() for x in of_one)]
     figure = axes.empty(height=130 + 34 * len(rows))
     figure.update_xaxes(axes.score_axis(info.score, shown))
@@ -92,7 +92,6 @@ def plot_stress(info: StressInfo) -> Plot:
     name = f"unchanged images: {info.score.text(info.unchanged)}"
     x, y = (info.unchanged, info.unchanged), (-0.5, len(rows) - 0.5)
     figure.add_trace(axes.reference(name, x, y, dash=axes.LONG_DASH))
-    n = len(info.scores[changes[0]])
     if n > 1:
         repeats = [(x, row, change) for row, change in rows for x in info.scores[change]]
         figure.add_trace(axes.points(repeats, axes.marker(0, size=6, is_open=True)))

@@ -97,7 +97,6 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
         "failed": sections.unfinished(summary, "failed"),
         "pruned": sections.unfinished(summary, "pruned"),
         "most": MOST_ON_PAGE,
-        "facts": sections.facts(summary),
         "settings": sections.settings(summary),
         "commands": sections.commands(summary),
     }

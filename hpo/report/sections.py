@@ -95,7 +95,14 @@ def tiles(summary: StudySummary, evaluation: Evaluation | None) -> Iterator[tupl
     for name, value in summary.baselines.items():
         metric = "" if score.is_accuracy else ", accuracy"
         yield f"Baseline: {name}{metric}", accuracy.text(value), False
-    yield "Trainings", _trainings(summary), True
+    n_reused = sum(r.is_reused for c in summary.configurations for r in c.repeats)
+    words = [f"{summary.count('complete')} finished"]
+    words += [f"{n_reused} of them from the run store"] if n_reused else []
+    words += [f"{n} {state}" for state in ("pruned", "failed") if (n := summary.count(state))]
+    words += [f"{summary.n_open} still to finish"] if summary.n_open else []
+    if summary.n_trained or summary.n_reused:
+        words.append(f"the last call trained {summary.n_trained}, reused {summary.n_reused}")
+    yield "Trainings", ", ".join(words), True
 
 
 def _interval_tiles(
@@ -111,17 +118,6 @@ def _interval_tiles(
     yield f"{title}, 95 % interval", interval, False
 
 
-def _trainings(summary: StudySummary) -> str:
-    n_reused = sum(r.is_reused for c in summary.configurations for r in c.repeats)
-    words = [f"{summary.count('complete')} finished"]
-    words += [f"{n_reused} of them from the run store"] if n_reused else []
-    words += [f"{n} {state}" for state in ("pruned", "failed") if (n := summary.count(state))]
-    words += [f"{summary.n_open} still to finish"] if summary.n_open else []
-    if summary.n_trained or summary.n_reused:
-        words.append(f"the last call trained {summary.n_trained}, reused {summary.n_reused}")
-    return ", ".join(words)
-
-
 def notes(summary: StudySummary) -> Iterator[str]:
     """Say what to make of the best. No difference is called real: that is for the verdict."""
     best, score = summary.best, summary.record.score
@@ -134,8 +130,13 @@ def notes(summary: StudySummary) -> Iterator[str]:
         accuracy = SCORES["accuracy"]
         which = "" if score.is_accuracy else f" on unchanged images, {accuracy.text(mean)},"
         apart = {n: accuracy.difference(mean, x) for n, x in summary.baselines.items()}
-        compared = " and ".join(f"{_distance(points)} {name}" for name, points in apart.items())
-        yield f"Its mean validation accuracy{which} is {compared}."
+        compared = (
+            f"level with {name}"
+            if abs(points) < 0.05
+            else f"{abs(points):.1f} points {'above' if points > 0 else 'below'} {name}"
+            for name, points in apart.items()
+        )
+        yield f"Its mean validation accuracy{which} is {' and '.join(compared)}."
     if summary.finalists:
         return
     others = [c for c in summary.configurations if c.score and c is not best]
@@ -149,12 +150,6 @@ def notes(summary: StudySummary) -> Iterator[str]:
         if n := summary.goal.n_finalists:
             said += f" The {n} finalists that show how much worse are not all retrained yet."
         yield said
-
-
-def _distance(points: float) -> str:
-    if abs(points) < 0.05:
-        return "level with"
-    return f"{abs(points):.1f} points {'above' if points > 0 else 'below'}"
 
 
 def _on_intervals(best: Configuration, others: list[Configuration]) -> Iterator[str]:
@@ -187,45 +182,6 @@ def unfinished(summary: StudySummary, state: str) -> list[str]:
                 said = f"pruned in epoch {repeat.n_epochs}{at}" if at else "pruned"
             lines.append(f"{name}, repeat {repeat.number}: {said}")
     return lines
-
-
-def facts(summary: StudySummary) -> Iterator[tuple[str, str]]:
-    """Yield how the study was made, as names and texts."""
-    record, data, goal = summary.record, summary.record.data, summary.goal
-    split = " (the source's own split)" if data.has_own_validation else " (mean of the folds)"
-    score, n_openings = record.score, len(summary.openings)
-    times = "once" if n_openings == 1 else f"{n_openings} times"
-    better = "higher" if score.kind.direction == "maximize" else "lower"
-    of = f", mean {score.metric} over the stress battery" if score.is_stressed else ""
-    yield "Kind", f"{record.kind} over {', '.join(record.names)}"
-    yield (
-        "Data",
-        f"{data.name} ({'synthetic images, the phantom' if data.is_phantom else data.path})",
-    )
-    yield "Images", f"{data.n_train} training, {data.n_validation} validation{split}"
-    used = f"test opened {times}" if n_openings else "not used for anything on this page"
-    yield "Test images", f"{data.n_test}, {used}"
-    yield from (("Note on the data", note) for note in data.notes)
-    yield "Fingerprint of the data", data.fingerprint
-    yield "Score", f"{score.name}{of}, {better} is better"
-    yield "Epochs", "varied" if "epochs" in record.names else str(record.space.base.epochs)
-    yield "Repeats", f"{goal.n_repeats} per configuration"
-    if record.kind == "search":
-        yield (
-            "Sampler",
-            f"{record.sampler}, pruner: {record.pruner}, window: {record.window}, goal: "
-            f"{goal.n_trials} configurations",
-        )
-        if goal.n_finalists:
-            yield "Finalists", f"{goal.n_finalists}, each with {goal.n_final_repeats} new repeats"
-    yield from (("Left out", note) for note in summary.damaged)
-    if others := summary.about_others():
-        yield "Trials of other programs", " ".join(others)
-    yield "Device", f"{record.device}, {record.precision}"
-    yield "Seed", str(record.seed)
-    yield "Versions", ", ".join(f"{name} {text}" for name, text in record.versions.items())
-    yield "Storage", summary.storage
-    yield "Command", record.command
 
 
 def settings(summary: StudySummary) -> Table:

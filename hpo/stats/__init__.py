@@ -5,13 +5,11 @@ compare     the verdict of a sweep: every pair of values, paired by repeat
 paired      its arithmetic, for thousands of sweeps at once
 repeats     how many repeats decide a pair
 sentences   a comparison in words
-images      what the images decide; McNemar, accuracy, AUROC of fixed models
-bootstrap   their intervals over patients
+images      what the images decide; McNemar and the bootstrap by patient for fixed models
 """
 
-from hpo.stats.bootstrap import bootstrap_by_patient
 from hpo.stats.compare import MOST_LOOKS, Answers, compare_sweep, level_of_looks
-from hpo.stats.images import Statistic, auroc, difference_of, mcnemar, share
+from hpo.stats.images import Statistic, auroc, bootstrap_by_patient, mcnemar, share
 from hpo.stats.intervals import Interval, mean_interval, wilson
 from hpo.stats.records import ACCURACY, PairComparison, ScoreKind, SweepComparison
 from hpo.stats.sentences import headline, outcome
@@ -28,7 +26,6 @@ __all__ = [
     "auroc",
     "bootstrap_by_patient",
     "compare_sweep",
-    "difference_of",
     "headline",
     "level_of_looks",
     "mcnemar",

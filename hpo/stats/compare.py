@@ -97,19 +97,18 @@ def compare_sweep(
         for i, names in enumerate(pairs):
             pair = _pair(names, tests, i, kind)
             if pair.answer == "undecided" and len(pairs) <= _MOST_OUTLOOKS:
+                has_answers = answers is not None
                 span = repeats_to_decide(
-                    tests, i, margin=kind.margin, share=share, has_answers=answers is not None
+                    tests, i, margin=kind.margin, share=share, has_answers=has_answers
                 )
                 pair = replace(pair, repeats=span)
             a, b = (table[name] for name in names)
-            sentence = pair_sentence(
-                pair,
-                kind,
-                level=level,
-                is_identical=pair.n_pairs >= 2 and not np.nan_to_num(b - a).any(),
-                n_alone=int((np.isfinite(a) ^ np.isfinite(b)).sum()),
+            is_identical = pair.n_pairs >= 2 and not np.nan_to_num(b - a).any()
+            n_alone = int((np.isfinite(a) ^ np.isfinite(b)).sum())
+            said = pair_sentence(
+                pair, kind, level=level, is_identical=is_identical, n_alone=n_alone
             )
-            found.append(replace(pair, sentence=sentence))
+            found.append(replace(pair, sentence=said))
     return SweepComparison(
         values={v: mean_interval(s, level=level, overlap=overlap) for v, s in table.items()},
         pairs=tuple(found),
@@ -125,36 +124,24 @@ def level_of_looks(n_looks: int) -> float:
 
 def _table(scores: Mapping[V, Scores]) -> dict[V, Floats]:
     """Return arrays of equal length: what a value has no score for is NaN."""
-    arrays = {value: as_floats(repeats) for value, repeats in scores.items()}
-    length = max((len(array) for array in arrays.values()), default=0)
-    return {
-        value: np.concatenate(
-            [np.where(np.isfinite(array), array, np.nan), np.full(length - len(array), np.nan)]
-        )
-        for value, array in arrays.items()
-    }
+    arrays = [as_floats(repeats) for repeats in scores.values()]
+    table = np.full((len(arrays), max(map(len, arrays), default=0)), np.nan)
+    for row, array in zip(table, arrays, strict=True):
+        row[: len(array)] = np.where(np.isfinite(array), array, np.nan)
+    return dict(zip(scores, table, strict=True))
 
 
 def _pair(names: tuple[V, V], tests: PairedTests, index: int, kind: ScoreKind) -> PairComparison:
-    n = int(tests.n[index])
-    is_testable = n >= 2
-    difference, low, high = (float(x[index]) for x in (tests.difference, tests.low, tests.high))
+    n, is_real = int(tests.n[index]), bool(tests.is_real[index])
+    difference, low, high, p_value = (
+        float(x[index]) for x in (tests.difference, tests.low, tests.high, tests.p_value)
+    )
+    if n < 2:
+        known = difference if n else None
+        return PairComparison(*names, known, None, None, None, is_real, n, "", "untested")
     # Shares are at most 1 apart: what reaches beyond is cut, in numbers as in words.
     most = 1.0 if kind.is_share else math.inf
     low, high = max(low, -most), min(high, most)
-    answer: Answer = "untested"
-    if is_testable:
-        is_small = kind.margin is not None and max(-low, high) <= kind.margin and n > 2
-        answer = "same" if is_small else "better" if tests.is_real[index] else "undecided"
-    return PairComparison(
-        a=names[0],
-        b=names[1],
-        difference=difference if n else None,
-        low=low if is_testable else None,
-        high=high if is_testable else None,
-        p_value=float(tests.p_value[index]) if is_testable else None,
-        is_real=bool(tests.is_real[index]),
-        n_pairs=n,
-        sentence="",
-        answer=answer,
-    )
+    is_small = kind.margin is not None and max(-low, high) <= kind.margin and n > 2
+    answer: Answer = "same" if is_small else "better" if is_real else "undecided"
+    return PairComparison(*names, difference, low, high, p_value, is_real, n, "", answer)

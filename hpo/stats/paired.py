@@ -9,6 +9,7 @@ repeats. What the images decide falls with the number of images alone; it is mea
 images are known that were answered (`hpo.stats.images`), and bounded where they are not.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -104,7 +105,10 @@ def paired_tests(
     statistic = np.divide(size, error, out=np.zeros_like(error), where=error > 0)
     raw = np.where(is_testable, 2 * t_tail(statistic, degrees), np.nan)
     if n_tests is None:
-        p_value, n_left = step_down(raw, alpha=1 - level, n_values=_n_values(scores, pairs))
+        n_values = scores.shape[-2]
+        is_every_pair = len(pairs) == math.comb(n_values, 2) and n_values <= _MOST_SHAFFER
+        n_values = n_values if is_every_pair else 0
+        p_value, n_left = step_down(raw, alpha=1 - level, n_values=n_values)
     else:
         p_value, n_left = np.minimum(raw * n_tests, 1.0), np.full_like(raw, n_tests)
     quantile = t_quantile(1 - (1 - level) / (2 * n_left), degrees)
@@ -147,16 +151,10 @@ def step_down(p_values: Floats, *, alpha: float, n_values: int = 0) -> tuple[Flo
     return np.take_along_axis(corrected, undo, axis=-1), np.take_along_axis(divisor, undo, axis=-1)
 
 
-def _n_values(scores: Floats, pairs: Pairs) -> int:
-    """Return the number of values where these are all of their pairs, else 0."""
-    n = scores.shape[-2]
-    return n if len(pairs) == n * (n - 1) // 2 and n <= _MOST_SHAFFER else 0
-
-
 @cache
 def _shaffer(n_values: int) -> Floats:
     """Return how many pairs can be equal at most when 0, 1, … pairs are known to differ."""
-    n_pairs = n_values * (n_values - 1) // 2
+    n_pairs = math.comb(n_values, 2)
     possible = sorted(_numbers_of_equal_pairs(n_values))
     most = [max(n for n in possible if n <= n_pairs - j) for j in range(n_pairs)]
     return np.maximum(np.array(most, dtype=np.float64), 1.0)
@@ -168,7 +166,7 @@ def _numbers_of_equal_pairs(n_values: int) -> frozenset[int]:
     if n_values == 0:
         return frozenset({0})
     return frozenset(
-        size * (size - 1) // 2 + others
+        math.comb(size, 2) + others
         for size in range(1, n_values + 1)
         for others in _numbers_of_equal_pairs(n_values - size)
     )

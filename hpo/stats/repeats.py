@@ -11,6 +11,7 @@ from hpo.stats.records import Span
 MOST: Final = 200
 """More repeats than anyone looks forward to."""
 
+_LOOKS: Final = (*range(5, 50, 5), *range(50, 100, 10), *range(100, MOST + 1, 25))
 _N_COURSES: Final = 400
 _IN_RANGE: Final = (0.1, 0.9)
 
@@ -32,7 +33,7 @@ def repeats_to_decide(
         for array in (tests.difference, tests.variance, tests.floor, tests.degrees, tests.quantile)
     )
     n = int(tests.n[index])
-    looks = np.array([k for k in _looks() if k > n], dtype=np.float64)
+    looks = np.array([k for k in _LOOKS if k > n], dtype=np.float64)
     if not len(looks):
         return n + 1, None
     rng = np.random.default_rng(0)
@@ -57,11 +58,5 @@ def repeats_to_decide(
         is_decided |= np.abs(means) + half <= margin
     first = np.where(is_decided.any(axis=1), looks[is_decided.argmax(axis=1)], np.inf)
     low, high = np.quantile(first, _IN_RANGE, method="inverted_cdf")
-    return (
-        int(low) if np.isfinite(low) else MOST + 1,
-        int(high) if np.isfinite(high) else None,
-    )
-
-
-def _looks() -> list[int]:
-    return [*range(5, 50, 5), *range(50, 100, 10), *range(100, MOST + 1, 25)]
+    last = int(high) if np.isfinite(high) else None
+    return int(low) if np.isfinite(low) else MOST + 1, last

@@ -6,8 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from hpo.evaluate.intervals import draw_weights
-from hpo.evaluate.pairs import Answers, compare
+from hpo.evaluate.intervals import Answers, compare, draw_weights
 from hpo.stats import PairComparison, mcnemar, share
 
 N = 200

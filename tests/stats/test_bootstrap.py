@@ -36,7 +36,7 @@ def test_images_of_one_patient_count_as_one() -> None:
 
 def test_resamples_are_the_same_however_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = bootstrap_by_patient(auroc(LABELS, GOOD), ALONE, n=100)
-    monkeypatch.setattr("hpo.stats.bootstrap._CHUNK", 7 * N)
+    monkeypatch.setattr("hpo.stats.images._CHUNK", 7 * N)
     assert bootstrap_by_patient(auroc(LABELS, GOOD), ALONE, n=100) == whole
 
 
