@@ -19,13 +19,7 @@ from hpo.plots.sweep import plot_sweep
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
 from hpo.study.score import SCORES
-from tests.fake_studies import (
-    FakeStudy,
-    add_finalists,
-    fake_grid,
-    fake_record,
-    fake_search,
-)
+from tests.fake_studies import FakeStudy, add_finalists, fake_grid, fake_record, fake_search
 
 HOSTILE = "<img src=x onerror=alert(1)></script><b>&amp;"
 # A share of the unchanged images, and a loss under stress.
@@ -39,15 +33,10 @@ def studied(folder: Path, *names: str, n_repeats: int = 1) -> FakeStudy:
     return FakeStudy(record, RunStore(folder), Goal(n_repeats))
 
 
-def drawn(plot: Plot) -> Any:
+def drawn(plot: Plot | None) -> Any:
     """Return the one figure of a plot."""
-    (figure,) = plot.figures
+    (figure,) = plot.figures  # type: ignore[union-attr]
     return figure
-
-
-def points_named(figure: Any, name: str) -> dict[float, float]:
-    """Return the places of the points with this name in the legend."""
-    return {x: y for t in figure.data if t.name == name for x, y in zip(t.x, t.y, strict=True)}
 
 
 @pytest.fixture(scope="module", params=METRICS)
@@ -63,118 +52,113 @@ def swept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return fake_grid(folder, ["learning_rate"], n_repeats=3, metric=request.param)
 
 
-class TestSweep:
-    def test_every_repeat_is_a_point_and_every_configuration_a_mean_with_its_interval(
-        self, swept: FakeStudy
-    ) -> None:
-        figure, score = drawn(plot_sweep(swept.summary)), swept.record.score
-        points, means = figure.data[-2:]
-        assert figure.layout.xaxis.ticktext == ("0.1", "0.01", "0.001")
-        assert (len(points.x), list(means.x)) == (9, [0, 1, 2])
-        assert figure.layout.yaxis.title.text == f"validation {score.title}"
-        assert ("%" in points.hovertext[0]) is score.kind.is_share
-        bar, found = means.error_y, [c.score for c in swept.summary.configurations if c.score]
-        highs = [mean + part for mean, part in zip(means.y, bar.array, strict=True)]
-        lows = [mean - part for mean, part in zip(means.y, bar.arrayminus, strict=True)]
-        assert highs == pytest.approx([interval.high for interval in found])
-        assert lows == pytest.approx([interval.low for interval in found])
+def test_a_sweep_has_every_repeat_as_a_point_and_every_mean_with_its_interval(
+    swept: FakeStudy,
+) -> None:
+    figure, score = drawn(plot_sweep(swept.summary)), swept.record.score
+    points, means = figure.data[-2:]
+    assert figure.layout.xaxis.ticktext == ("0.1", "0.01", "0.001")
+    assert (len(points.x), list(means.x)) == (9, [0, 1, 2])
+    assert figure.layout.yaxis.title.text == f"validation {score.title}"
+    assert ("%" in points.hovertext[0]) is score.kind.is_share
+    bar, found = means.error_y, [c.score for c in swept.summary.configurations if c.score]
+    highs = [mean + part for mean, part in zip(means.y, bar.array, strict=True)]
+    lows = [mean - part for mean, part in zip(means.y, bar.arrayminus, strict=True)]
+    assert highs == pytest.approx([interval.high for interval in found])
+    assert lows == pytest.approx([interval.low for interval in found])
 
-    def test_a_second_parameter_groups_the_configurations_side_by_side(
-        self, tmp_path: Path
-    ) -> None:
-        summary = fake_grid(tmp_path, ["batch_size", "hidden"], n_repeats=2).summary
-        figure = drawn(plot_sweep(summary))
-        names = [t.name for t in figure.data if t.showlegend][-3:]
-        assert names == ["hidden 64", "hidden 64-64-64", "hidden 512-256-256"]
+
+def test_a_second_parameter_of_a_sweep_groups_configurations_side_by_side(tmp_path: Path) -> None:
+    summary = fake_grid(tmp_path, ["batch_size", "hidden"], n_repeats=2).summary
+    first, *others = summary.configurations
+    # Where the second parameter has no effect.
+    first = replace(first, params={"batch_size": 32})
+    for configurations, n_places in ((summary.configurations, 9), ((first, *others), 9)):
+        figure = drawn(plot_sweep(replace(summary, configurations=configurations)))
         means = [trace for trace in figure.data if trace.error_y.array is not None]
-        assert len({x for trace in means for x in trace.x}) == 9
-        # Where the second has no effect.
-        first, *others = summary.configurations
-        first = replace(first, params={"batch_size": 32})
-        figure = drawn(plot_sweep(replace(summary, configurations=(first, *others))))
-        assert "no hidden" in [t.name for t in figure.data]
-
-    def test_one_repeat_has_no_interval_and_a_far_baseline_squeezes_nothing(
-        self, tmp_path: Path
-    ) -> None:
-        fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
-        fake.study.set_user_attr("baselines", {"majority": 0.7, HOSTILE: 0.935})
-        plot = plot_sweep(fake.summary)
-        figure = drawn(plot)
-        assert "no interval" in plot.caption
-        assert all(trace.error_y.array is None for trace in figure.data)
-        low, high = figure.layout.yaxis.range
-        assert 0.9 < low < 0.935 < high < 1
-        (name,) = (trace.name for trace in figure.data if trace.name)
-        assert name.startswith("&lt;img src=x")
+        assert len({x for trace in means for x in trace.x}) == n_places
+    names = [trace.name for trace in figure.data]
+    assert {"no hidden", "hidden 64", "hidden 64-64-64", "hidden 512-256-256"} <= set(names)
 
 
-class TestHistory:
-    def test_the_best_so_far_gets_better_and_ends_at_the_best(self, found: FakeStudy) -> None:
-        plot, score = plot_history(found.summary), found.record.score
-        figure, best = drawn(plot), found.summary.best
-        (line,) = (trace for trace in figure.data if trace.name == "best so far")
-        ranks = [score.rank(value) for value in line.y]
-        assert ranks == sorted(ranks)
-        assert len(set(ranks)) > 1
-        assert line.y[-1] == best.score.mean
-        assert ("lower" in plot.caption) is (score.kind.direction == "minimize")
-        assert figure.layout.yaxis.title.text == f"validation {score.title}"
-        names = " ".join(trace.name for trace in figure.data)
-        assert ("logistic regression" in names) is score.is_accuracy
-
-    def test_the_state_of_a_configuration_is_seen_and_only_complete_ones_are_best(
-        self, tmp_path: Path
-    ) -> None:
-        fake = studied(tmp_path, n_repeats=2)
-        base = fake.record.space.base
-        for repeat in range(2):
-            fake.complete(fake.ask({"batch_size": 32}, base, repeat), [0.8, 0.9])
-        fake.prune(fake.ask({"batch_size": 64}, base.replace(batch_size=64), 0), [0.95, 0.97])
-        fake.complete(fake.ask({"batch_size": 128}, base.replace(batch_size=128), 0), [0.93])
-        figure = drawn(plot_history(fake.summary))
-        assert points_named(figure, "complete") == {1: 0.9}
-        assert points_named(figure, "pruned, at its last epoch") == {2: 0.97}
-        assert points_named(figure, "with repeats missing") == {3: 0.93}
-        assert set(points_named(figure, "best so far").values()) == {0.9}
-
-    def test_a_retrained_finalist_has_a_second_point(self, tmp_path: Path) -> None:
-        fake = add_finalists(fake_search(tmp_path, 14), 0.90, 0.95, 0.88)
-        finalists = fake.summary.finalists
-        shown = points_named(drawn(plot_history(fake.summary)), "finalist, retrained")
-        assert shown == {member.number: member.fresh.mean for member in finalists.members}
+def test_one_repeat_has_no_interval_and_a_far_baseline_squeezes_nothing(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=1)
+    fake.study.set_user_attr("baselines", {"majority": 0.7, HOSTILE: 0.935})
+    plot = plot_sweep(fake.summary)
+    figure = drawn(plot)
+    assert "no interval" in plot.caption
+    assert all(trace.error_y.array is None for trace in figure.data)
+    low, high = figure.layout.yaxis.range
+    assert 0.9 < low < 0.935 < high < 1
+    (name,) = (trace.name for trace in figure.data if trace.name)
+    assert name.startswith("&lt;img src=x")
 
 
-class TestImportances:
-    @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
-    def test_the_parameter_that_decides_comes_first(self, tmp_path: Path, metric: str) -> None:
-        fake = fake_search(tmp_path, 60, metric=metric)
-        (bars,) = drawn(plot_importances(fake.study, fake.summary)).data
-        assert bars.y[-1] == "learning_rate"
-        assert bars.x[-1] == max(bars.x)
-        assert sum(bars.x) == pytest.approx(1)
-        active = dict(zip(bars.y, bars.customdata, strict=True))
-        assert 0 < active["momentum"] < active["learning_rate"]
+def test_the_best_so_far_gets_better_and_ends_at_the_best(found: FakeStudy) -> None:
+    plot, score = plot_history(found.summary), found.record.score
+    figure, best = drawn(plot), found.summary.best
+    (line,) = (trace for trace in figure.data if trace.name == "best so far")
+    ranks = [score.rank(value) for value in line.y]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) > 1
+    assert line.y[-1] == best.score.mean
+    assert ("lower" in plot.caption) is (score.kind.direction == "minimize")
+    assert figure.layout.yaxis.title.text == f"validation {score.title}"
+    names = " ".join(trace.name for trace in figure.data)
+    assert ("logistic regression" in names) is score.is_accuracy
 
-    def test_means_count_and_not_the_luckiest_repeats(self, tmp_path: Path) -> None:
-        # The batch size raises both repeats alike, the learning rate drives them apart.
-        fake = studied(tmp_path, "batch_size", "learning_rate", "hidden", n_repeats=2)
-        for cell in space.cells(fake.record.space, fake.record.names):
-            middle = 0.7 + 0.001 * float(cell.params["batch_size"])
-            apart = 5 * float(cell.params["learning_rate"])
-            for repeat, score in enumerate((middle - apart, middle + apart)):
-                fake.complete(fake.ask(cell.params, cell.config, repeat), [score], has_run=False)
-        (bars,) = drawn(plot_importances(fake.study, fake.summary)).data
-        assert bars.y[-1] == "batch_size"
-        assert bars.x[-1] > 0.5
 
-    def test_of_equal_scores_there_are_none(self, tmp_path: Path) -> None:
-        fake = studied(tmp_path, "batch_size", "hidden", "learning_rate")
-        for cell in space.cells(fake.record.space, fake.record.names):
-            fake.complete(fake.ask(cell.params, cell.config, 0), [0.75], has_run=False)
-        plot = plot_importances(fake.study, fake.summary)
+def test_the_history_tells_states_apart_and_shows_finalists_twice(tmp_path: Path) -> None:
+    fake = studied(tmp_path, n_repeats=2)
+    base = fake.record.space.base
+    for repeat in range(2):
+        fake.complete(fake.ask({"batch_size": 32}, base, repeat), [0.8, 0.9])
+    fake.prune(fake.ask({"batch_size": 64}, base.replace(batch_size=64), 0), [0.95, 0.97])
+    fake.complete(fake.ask({"batch_size": 128}, base.replace(batch_size=128), 0), [0.93])
+    named = {
+        t.name: dict(zip(t.x, t.y, strict=True)) for t in drawn(plot_history(fake.summary)).data
+    }
+    assert named["complete"] == {1: 0.9}
+    assert named["pruned, at its last epoch"] == {2: 0.97}
+    assert named["with repeats missing"] == {3: 0.93}
+    assert set(named["best so far"].values()) == {0.9}
+    search = add_finalists(fake_search(tmp_path, 14), 0.90, 0.95, 0.88)
+    named = {t.name: t for t in drawn(plot_history(search.summary)).data}
+    again = named["finalist, retrained"]
+    assert dict(zip(again.x, again.y, strict=True)) == {
+        member.number: member.fresh.mean for member in search.summary.finalists.members
+    }
+
+
+def test_the_parameter_that_decides_is_the_most_important(tmp_path: Path) -> None:
+    fake = fake_search(tmp_path, 60, metric="log_loss")
+    (bars,) = drawn(plot_importances(fake.study, fake.summary)).data
+    assert bars.y[-1] == "learning_rate"
+    assert bars.x[-1] == max(bars.x)
+    assert sum(bars.x) == pytest.approx(1)
+    active = dict(zip(bars.y, bars.customdata, strict=True))
+    assert 0 < active["momentum"] < active["learning_rate"]
+
+
+@pytest.mark.parametrize("are_equal", [False, True])
+def test_importances_are_of_means_and_not_of_the_luckiest_repeats(
+    tmp_path: Path, are_equal: bool
+) -> None:
+    # The batch size raises both repeats alike, the learning rate drives them apart.
+    fake = studied(tmp_path, "batch_size", "learning_rate", "hidden", n_repeats=2)
+    for cell in space.cells(fake.record.space, fake.record.names):
+        middle = 0.7 if are_equal else 0.7 + 0.001 * float(cell.params["batch_size"])
+        apart = 0 if are_equal else 5 * float(cell.params["learning_rate"])
+        for repeat, score in enumerate((middle - apart, middle + apart)):
+            fake.complete(fake.ask(cell.params, cell.config, repeat), [score], has_run=False)
+    plot = plot_importances(fake.study, fake.summary)
+    if are_equal:
         assert plot.figures == ()
         assert plot.caption.startswith("27 configurations have a score.")
+    else:
+        (bars,) = drawn(plot).data
+        assert bars.y[-1] == "batch_size"
+        assert bars.x[-1] > 0.5
 
 
 def test_each_searched_parameter_has_a_slice_in_which_the_best_is_the_one_large_point(
@@ -199,86 +183,83 @@ def test_each_searched_parameter_has_a_slice_in_which_the_best_is_the_one_large_
         assert large == [f"#{best.number}"] * (name in best.params)
 
 
-class TestCurves:
-    def test_a_curve_is_the_mean_of_the_repeats_that_reached_an_epoch(
-        self, tmp_path: Path
-    ) -> None:
-        fake = studied(tmp_path, n_repeats=3)
-        for repeat, curve in enumerate(([0.5, 0.75, NAN, 0.875], [0.75])):
-            fake.complete(fake.ask({"batch_size": 32}, fake.record.space.base, repeat), curve)
-        plot = plot_study_curves(fake.summary, fake.runs)
-        figure = drawn(plot)
-        band, line = figure.data[:2]
-        assert list(line.y) == pytest.approx([0.625, 0.75, NAN, 0.875], nan_ok=True)
-        assert list(band.y) == [0.75, 0.75, 0.875, 0.875, 0.75, 0.5]
-        assert "different epochs" in plot.caption
-        assert sum(trace.fill == "toself" for trace in figure.data) == 4
-        assert figure.layout.yaxis2.type != "log"
-        # The loss of a fake run is 1.15 - score: this one explodes.
-        fake.complete(fake.ask({"batch_size": 32}, fake.record.space.base, 2), [-99.0, 0.6])
-        figure = drawn(plot_study_curves(fake.summary, fake.runs))
-        assert figure.layout.yaxis2.type == "log"
-
-    @pytest.mark.parametrize("metric", ["accuracy", "stress_accuracy"])
-    def test_without_run_files_only_the_reported_scores_are_left(
-        self, tmp_path: Path, metric: str
-    ) -> None:
-        fake = fake_grid(tmp_path, ["learning_rate"], n_repeats=2, metric=metric)
-        first, *others = sorted(tmp_path.iterdir())
-        first.unlink()
-        assert "1 of 6 trainings are missing" in plot_study_curves(fake.summary, fake.runs).caption
-        for file in others:
-            file.unlink()
-        plot = plot_study_curves(fake.summary, fake.runs)
-        assert "6 of 6 trainings are missing" in plot.caption
-        title = SCORES[metric].title
-        assert f"only their validation {title} is left" in plot.caption
-        assert [axis.title.text for axis in drawn(plot).select_yaxes()] == [title]
-
-    def test_of_a_large_search_the_best_five_and_the_base_are_shown(self, tmp_path: Path) -> None:
-        fake = fake_search(tmp_path, 40)
-        summary = fake.summary
-        first, *others = summary.configurations
-        worst = replace(first, score=replace(first.score, mean=0.1))
-        plot = plot_study_curves(replace(summary, configurations=(worst, *others)), fake.runs)
-        names = [t.name for t in drawn(plot).data if t.showlegend and t.name[0] == "#"]
-        assert (len(names), names[0]) == (6, "#1")
-        assert f"#{summary.best.number}" in names
-        assert "best 5 and the base configuration" in plot.caption
-
-    def test_the_score_of_the_study_is_above_accuracy_and_loss(self, swept: FakeStudy) -> None:
-        figure, score = drawn(plot_study_curves(swept.summary, swept.runs)), swept.record.score
-        own = [] if score.is_accuracy else [score.title]
-        assert [axis.title.text for axis in figure.select_yaxes()] == [*own, "accuracy", "loss"]
-        legend = [trace for trace in figure.data if trace.showlegend is not False]
-        assert [t.name for t in legend[-2:]] == ["validation", "training"]
-        assert len(legend) == 5
-        if score.is_stressed:
-            assert list(legend[0].x) == [4, 8, 12]
-        lines = [t for t in figure.data if t.legendgroup == "0" and t.fill is None]
-        assert {t.line.dash for t in lines} == {"solid", "dash"}
-        assert len({t.line.color for t in lines}) == 1
+def test_a_curve_is_the_mean_of_the_repeats_that_reached_an_epoch(tmp_path: Path) -> None:
+    fake = studied(tmp_path, n_repeats=3)
+    for repeat, curve in enumerate(([0.5, 0.75, NAN, 0.875], [0.75])):
+        fake.complete(fake.ask({"batch_size": 32}, fake.record.space.base, repeat), curve)
+    plot = plot_study_curves(fake.summary, fake.runs)
+    figure = drawn(plot)
+    band, line = figure.data[:2]
+    assert list(line.y) == pytest.approx([0.625, 0.75, NAN, 0.875], nan_ok=True)
+    assert list(band.y) == [0.75, 0.75, 0.875, 0.875, 0.75, 0.5]
+    assert "different epochs" in plot.caption
+    assert sum(trace.fill == "toself" for trace in figure.data) == 4
+    assert figure.layout.yaxis2.type != "log"
+    # The loss of a fake run is 1.15 - score: this one explodes.
+    fake.complete(fake.ask({"batch_size": 32}, fake.record.space.base, 2), [-99.0, 0.6])
+    figure = drawn(plot_study_curves(fake.summary, fake.runs))
+    assert figure.layout.yaxis2.type == "log"
 
 
-class TestStress:
-    @pytest.mark.parametrize("swept", METRICS[1:], indirect=True)
-    def test_it_is_the_best_configuration_over_its_repeats_the_worst_change_first(
-        self, swept: FakeStudy
-    ) -> None:
-        info, best = stress_info(swept.summary, swept.runs), swept.summary.best
-        runs = [run for repeat in best.repeats if (run := swept.runs.read(repeat.run or ""))]
-        metric = swept.record.score.metric
-        assert info.unchanged == pytest.approx(fmean(r.kept.validation[metric] for r in runs))
-        # The score of the study is the mean over the changes.
-        assert fmean(map(fmean, info.scores.values())) == pytest.approx(best.score.mean)
-        assert info.sentence.startswith(f'The worst change for {best.label} is "noisy": ')
-        assert "a loss of 0.12" in info.sentence
-        figure = drawn(plot_stress(info))
-        assert figure.layout.yaxis.ticktext == ("shifted", "blurred", "noisy")
-        assert figure.layout.xaxis.title.text == f"validation {info.score.title}"
-        assert list(figure.data[-1].x) == [fmean(x) for x in info.scores.values()][::-1]
-        (line,) = (trace for trace in figure.data if trace.name)
-        assert set(line.x) == {info.unchanged}
+@pytest.mark.parametrize("metric", ["accuracy", "stress_accuracy"])
+def test_without_run_files_only_the_reported_scores_are_left(tmp_path: Path, metric: str) -> None:
+    fake = fake_grid(tmp_path, ["learning_rate"], n_repeats=2, metric=metric)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    plot = plot_study_curves(fake.summary, fake.runs)
+    title = SCORES[metric].title
+    assert "6 of 6 trainings are missing" in plot.caption
+    assert f"only their validation {title} is left" in plot.caption
+    assert [axis.title.text for axis in drawn(plot).select_yaxes()] == [title]
+
+
+def test_of_a_large_search_the_best_five_and_the_base_are_shown(tmp_path: Path) -> None:
+    fake = fake_search(tmp_path, 40)
+    first, *others = fake.summary.configurations
+    worst = replace(first, score=replace(first.score, mean=0.1))
+    summary = replace(fake.summary, configurations=(worst, *others))
+    plot = plot_study_curves(summary, fake.runs)
+    names = [t.name for t in drawn(plot).data if t.showlegend and t.name[0] == "#"]
+    assert (len(names), names[0]) == (6, "#1")
+    assert f"#{fake.summary.best.number}" in names
+    assert "best 5 and the base configuration" in plot.caption
+
+
+def test_the_score_of_the_study_is_above_accuracy_and_loss(swept: FakeStudy) -> None:
+    figure, score = drawn(plot_study_curves(swept.summary, swept.runs)), swept.record.score
+    own = [] if score.is_accuracy else [score.title]
+    assert [axis.title.text for axis in figure.select_yaxes()] == [*own, "accuracy", "loss"]
+    legend = [trace for trace in figure.data if trace.showlegend is not False]
+    assert [t.name for t in legend[-2:]] == ["validation", "training"]
+    assert len(legend) == 5
+    if score.is_stressed:
+        assert list(legend[0].x) == [4, 8, 12]
+    lines = [t for t in figure.data if t.legendgroup == "0" and t.fill is None]
+    assert {t.line.dash for t in lines} == {"solid", "dash"}
+    assert len({t.line.color for t in lines}) == 1
+
+
+def test_robustness_is_that_of_the_best_over_its_repeats_the_worst_change_first(
+    tmp_path: Path,
+) -> None:
+    fake = fake_grid(tmp_path, ["learning_rate"], n_repeats=3, metric="stress_log_loss")
+    info, best = stress_info(fake.summary, fake.runs), fake.summary.best
+    runs = [fake.runs.read(repeat.run) for repeat in best.repeats]
+    assert info.unchanged == pytest.approx(fmean(r.kept.validation["log_loss"] for r in runs))
+    # The score of the study is the mean over the changes.
+    assert fmean(map(fmean, info.scores.values())) == pytest.approx(best.score.mean)
+    assert info.sentence.startswith(f'The worst change for {best.label} is "noisy": ')
+    assert "a loss of 0.12" in info.sentence
+    figure = drawn(plot_stress(info))
+    assert figure.layout.yaxis.ticktext == ("shifted", "blurred", "noisy")
+    assert figure.layout.xaxis.title.text == f"validation {info.score.title}"
+    assert list(figure.data[-1].x) == [fmean(x) for x in info.scores.values()][::-1]
+    (line,) = (trace for trace in figure.data if trace.name)
+    assert set(line.x) == {info.unchanged}
+    (tmp_path / f"{best.repeats[0].run}.json").unlink()
+    info = stress_info(fake.summary, fake.runs)
+    assert len(info.scores["noisy"]) == 2
+    assert "No battery is on record for 1 more repeat." in plot_stress(info).caption
 
 
 @pytest.mark.parametrize(

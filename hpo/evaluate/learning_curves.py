@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from hpo.config import Scalar
-from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep, mean_interval
+from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep
 from hpo.stats.sentences import amounts, label
 from hpo.storage.runs import Run, RunStore
 from hpo.study.summary import Configuration, Repeat, StudySummary
@@ -21,6 +21,7 @@ from hpo.study.summary import Configuration, Repeat, StudySummary
 MOST: Final = 6
 """Configurations that are compared; of more, those with the best mean score."""
 
+_LOSS: Final = ("focal_gamma", "label_smoothing", "loss")
 # From the unit of a measure to factor, decimals, and how it follows a number.
 _UNITS: Final = {"epochs": (1, 1, " epochs"), "points": (100, 1, " points"), "loss": (1, 3, "")}
 
@@ -175,19 +176,20 @@ def compare_curves(
         (c.tag if is_search else c.value): c for c in scored if c in ranked[:MOST]
     }
     trainings = {value: _trainings(c, runs) for value, c in chosen.items()}
-    accuracies = {
-        value: [
-            run.kept.validation["accuracy"] if run else r.accuracy for r, run in filter(None, of)
-        ]
-        for value, of in trainings.items()
-    }
     # Losses of different kinds do not compare: the log loss stands for them.
-    loss = "loss" if len({_loss_of(c) for c in chosen.values()}) == 1 else "log_loss"
-    means = {
-        value: fmean(known)
-        for value, of_one in accuracies.items()
-        if (known := [accuracy for accuracy in of_one if accuracy is not None])
+    kinds = {
+        tuple((n, getattr(c.config, n)) for n in _LOSS if n in c.config.active_fields())
+        for c in chosen.values()
     }
+    loss = "loss" if len(kinds) == 1 else "log_loss"
+    means = {}
+    for value, of_one in trainings.items():
+        found = [
+            run.kept.validation["accuracy"] if run else r.accuracy
+            for r, run in filter(None, of_one)
+        ]
+        if known := [accuracy for accuracy in found if accuracy is not None]:
+            means[value] = fmean(known)
     if not means:
         return None
     reason = "as given"
@@ -273,12 +275,6 @@ def _trainings(configuration: Configuration, runs: RunStore) -> _Trainings:
     ]
 
 
-def _loss_of(configuration: Configuration) -> tuple[Any, ...]:
-    config = configuration.config
-    names = {"loss", "focal_gamma", "label_smoothing"} & set(config.active_fields())
-    return tuple((name, getattr(config, name)) for name in sorted(names))
-
-
 def _choose_target(means: Mapping[Scalar, float], baselines: Iterable[float]) -> tuple[float, str]:
     """Choose an accuracy that every configuration that learned reaches; return it and why.
 
@@ -306,19 +302,21 @@ def _compare(
     overlap: float,
 ) -> Measure:
     highest = horizon if measure.event else math.inf
-    repeats: dict[Hashable, list[float | None]] = {}
-    n_never: dict[Hashable, int] = {}
-    intervals: dict[Hashable, Interval] = {}
-    for value, trainings in found.items():
-        numbers = [one.get(measure.name) for one in trainings]
-        n_never[value] = sum(n is not None and n > highest for n in numbers)
-        repeats[value] = [None if n is None else min(n, highest) for n in numbers]
-        mean = mean_interval(repeats[value], overlap=overlap)
-        if mean.low is not None and mean.high is not None:
-            # The interval of few repeats reaches beyond what the measure can be.
-            low, high = max(measure.lowest, mean.low), min(highest, mean.high)
-            mean = replace(mean, low=low, high=high)
-        intervals[value] = mean
+    known = {value: [one.get(measure.name) for one in of_one] for value, of_one in found.items()}
+    repeats: dict[Hashable, list[float | None]] = {
+        value: [None if n is None else min(n, highest) for n in of_one]
+        for value, of_one in known.items()
+    }
+    sweep = compare_sweep(
+        repeats,
+        overlap=overlap,
+        kind=ScoreKind(
+            "maximize" if measure.is_better_high else "minimize",
+            is_share=measure.unit == "points",
+            margin=None,
+        ),
+        step=1.0 if measure.event else 0.0,  # Epochs are counted.
+    )
     texts = (measure.heading, measure.about, measure.better)
     heading, about, better = (text.replace("{target}", _percent(target)) for text in texts)
     measure = replace(
@@ -327,17 +325,19 @@ def _compare(
         about=about,
         better=better,
         repeats=repeats,
-        n_never=n_never,
-        intervals=intervals,
+        n_never={
+            value: sum(n is not None and n > highest for n in of_one)
+            for value, of_one in known.items()
+        },
+        # The interval of few repeats reaches beyond what the measure can be.
+        intervals={
+            value: replace(i, low=max(measure.lowest, i.low), high=min(highest, i.high))
+            if i.low is not None and i.high is not None
+            else i
+            for value, i in sweep.values.items()
+        },
     )
-    kind = ScoreKind(
-        "maximize" if measure.is_better_high else "minimize",
-        is_share=measure.unit == "points",
-        margin=None,
-    )
-    step = 1.0 if measure.event else 0.0  # Epochs are counted.
-    pairs = compare_sweep(repeats, overlap=overlap, kind=kind, step=step).pairs
-    said = (replace(pair, sentence=_sentence(measure, pair)) for pair in pairs)
+    said = (replace(pair, sentence=_sentence(measure, pair)) for pair in sweep.pairs)
     return replace(measure, pairs=tuple(said))
 
 
