@@ -1,9 +1,8 @@
 """What scores say, and what they do not.
 
 intervals   the mean of repeats with its interval
-compare     the verdict of a sweep: every pair of values, paired by repeat
+compare     the verdict of a sweep: every pair of values, and how many repeats decide it
 paired      its arithmetic, for thousands of sweeps at once
-repeats     how many repeats decide a pair
 sentences   a comparison in words
 images      what the images decide; McNemar and the bootstrap by patient for fixed models
 """

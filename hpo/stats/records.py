@@ -7,6 +7,8 @@ from typing import Final, Literal, TypeAlias
 from hpo.stats.intervals import Interval
 
 Span: TypeAlias = tuple[int, int | None]
+MOST_REPEATS: Final = 200
+"""More repeats than anyone looks forward to."""
 Answer = Literal["better", "same", "undecided", "untested"]
 
 

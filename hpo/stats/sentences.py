@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Final
 
-from hpo.stats.records import PairComparison, ScoreKind, Span, SweepComparison
-from hpo.stats.repeats import MOST
+from hpo.stats.records import MOST_REPEATS, PairComparison, ScoreKind, Span, SweepComparison
 from hpo.tables import count
 
 _FEW: Final = 5
@@ -144,7 +143,8 @@ def repeats_text(span: Span) -> str:
     """Say how many repeats decide: `About 15 to 30 repeats would decide`."""
     low, high = span
     if high is None:
-        return f"It takes at least {min(low, MOST)} repeats to decide, perhaps more than {MOST}"
+        at_least, most = min(low, MOST_REPEATS), MOST_REPEATS
+        return f"It takes at least {at_least} repeats to decide, perhaps more than {most}"
     return f"About {low if low == high else f'{low} to {high}'} repeats would decide"
 
 
