@@ -9,7 +9,6 @@ import pytest
 
 import hpo.report
 from hpo.errors import HpoError
-from hpo.evaluate.learning_curves import compare_curves
 from hpo.plots.axes import GRAY, PALETTE
 from hpo.report import write_report
 from hpo.report.page import render
@@ -132,16 +131,6 @@ def test_pruned_and_failed_trainings_are_listed_with_their_reasons(tmp_path: Pat
     assert text.count("pruned in epoch 4 at") == fake.summary.count("pruned")
 
 
-def test_a_grid_has_a_row_per_measure_of_its_learning_curves(tmp_path: Path) -> None:
-    fake = fake_grid(tmp_path, ["batch_size"])
-    found = compare_curves(fake.summary, fake.runs)
-    text = outline(fake).text
-    measures = ("epochs to 93 %", "fluctuation, points", "one point below the lowest")
-    for said in (*measures, found.comparisons[0].pairs[0].sentence, found.outcome[-1]):
-        assert said in text
-    assert "All comparisons" not in outline(fake_search(tmp_path / "b", 12)).text
-
-
 def test_robustness_is_there_where_the_battery_was_measured(tmp_path: Path) -> None:
     assert "Robustness" not in outline(fake_grid(tmp_path / "a", ["learning_rate"])).text
     fake = fake_grid(tmp_path / "b", ["learning_rate"], n_repeats=2, metric="stress_accuracy")
@@ -248,14 +237,3 @@ def test_points_and_texts_are_seen_on_a_light_page_and_on_a_dark_one(mode: str) 
     assert min(contrast(color[text], color[ground]) for text, ground in pairs) >= 4.5
     # A filter would make other colors of these.
     assert "filter:" not in CSS
-
-
-def test_of_many_pairs_those_without_a_difference_are_folded_away(tmp_path: Path) -> None:
-    fake = fake_grid(tmp_path, ["batch_size", "hidden"], n_repeats=2)
-    page = render(fake.summary, fake.study, fake.runs)
-    section = page[page.index('<h2 id="verdict">') :]
-    shown, folded = section[: section.index("</section>")].split("<details>")
-    pairs = fake.summary.verdict.pairs
-    assert len(pairs) == 36
-    assert shown.count("<li") == sum(pair.is_real for pair in pairs)
-    assert folded.count("<li>") == sum(not pair.is_real for pair in pairs)

@@ -68,14 +68,6 @@ def test_the_table_has_the_finalists_best_first_with_both_scores(decided: FakeSt
     assert (len(table.rows) > 3) is decided.record.score.is_accuracy
 
 
-def test_data_with_one_validation_split_have_no_other_folds(decided: FakeStudy) -> None:
-    summary, record = decided.summary, decided.record
-    assert "on other folds: " in sentences(summary)[0]
-    data = dataclasses.replace(record.data, has_own_validation=True)
-    record = dataclasses.replace(record, data=data)
-    assert "fold" not in " ".join(sentences(dataclasses.replace(summary, record=record)))
-
-
 def test_the_bases_of_the_reports_are_in_the_table_and_compared(tmp_path: Path) -> None:
     fake = add_finalists(fake_search(tmp_path, 14, metric="log_loss"), *TOPS)
     for repeat in range(1, 5):

@@ -63,14 +63,6 @@ def test_the_two_margins_add_in_squares() -> None:
     assert margin(both) == pytest.approx(math.hypot(2.776445 * 0.03, 1.983972 * 0.04), rel=1e-6)
 
 
-def test_noise_that_repeats_share_does_not_average_out() -> None:
-    shared = RNG.standard_normal((1001, 1)) * 0.05
-    own = RNG.standard_normal((1001, 8)) * 0.05
-    common = estimate(0.8 + shared + 0 * own, overlap=0, n_patients=60)
-    assert common.image_error == pytest.approx(0.05, rel=0.1)
-    assert estimate(0.8 + own, overlap=0, n_patients=60).image_error < 0.02
-
-
 def test_it_is_never_narrower_than_these_very_models_over_patients() -> None:
     values = DRAWS.copy()
     values[0] = values[0].mean()

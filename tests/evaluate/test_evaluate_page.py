@@ -63,17 +63,6 @@ def test_each_configuration_has_its_roc_curve_with_band_and_mark_and_its_calibra
     assert len(plots(alone)[0].data) == 1 + 2
 
 
-def test_of_many_configurations_those_best_on_validation_are_drawn(found: Evaluation) -> None:
-    one = found.configurations[0]
-    gap = one.gap | {"accuracy": replace(one.gap["accuracy"], mean=-0.9)}
-    weak = replace(one, name="batch_size 99", gap=gap)
-    many = replace(found, configurations=(weak, *[one] * 7))
-    _, figure = plots(many)
-    assert [t.name.partition(",")[0] for t in figure.data[1:]] == ["batch_size 16"] * 6
-    said = "Of 8 configurations, the 6 best on validation are shown"
-    assert all(said in plot.caption for plot in plot_test(many, {}))
-
-
 def test_a_configuration_has_one_color_in_all_figures(grid: Finished, found: Evaluation) -> None:
     colors = curve_colors(summarize(grid.study, storage_url=grid.storage.url))
     first, last = found.configurations

@@ -65,7 +65,6 @@ def shifted(by: float) -> list[float]:
             "untested",
             "32 and 64: not compared, only 1 repeat of both. It takes 2",
         ),
-        ({32: [], 64: []}, "untested", "32 and 64: not compared, no repeat of both. It takes 2"),
         ({32: STEADY[:3], 64: NOISY[:3]}, "undecided", "32 and 64: undecided with 3 repeats (95"),
         (
             {32: STEADY, 64: NOISY},
@@ -92,13 +91,6 @@ def test_losses_have_their_own_direction_unit_and_margin() -> None:
     assert "less than 0.02." in sentence({32: STEADY, 128: shifted(0.01)}, kind=LOSS)
     never = ScoreKind(margin=None)
     assert compare_sweep({32: STEADY, 64: shifted(0)}, kind=never).pairs[0].answer == "undecided"
-
-
-def test_an_interval_ends_where_shares_do() -> None:
-    (pair,) = compare_sweep({32: [0.5, 0.7], 64: [0.7, 0.5]}).pairs
-    assert (pair.low, pair.high) == (-1, 1)
-    (loss,) = compare_sweep({32: [0.5, 0.7], 64: [0.7, 0.5]}, kind=LOSS).pairs
-    assert (loss.low or 0) < -2
 
 
 def test_a_repeat_without_partner_is_left_out() -> None:

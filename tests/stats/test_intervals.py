@@ -1,8 +1,6 @@
 """The interval of a mean over repeats."""
 
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -52,12 +50,3 @@ def test_the_order_of_repeats_does_not_matter(scores: list[float], random: objec
     one, two = mean_interval(scores), mean_interval(shuffled)
     assert one.mean == two.mean
     assert (one.low, one.high) == pytest.approx((two.low, two.high), abs=1e-12)
-
-
-def test_intervals_do_without_the_slow_import_of_scipy_stats() -> None:
-    code = (
-        "import sys\nfrom hpo.stats import mean_interval\n"
-        "mean_interval([0.9, 0.8])\nprint('scipy.stats' in sys.modules)"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "False"

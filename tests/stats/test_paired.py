@@ -113,13 +113,6 @@ def test_what_stays_of_the_images_difference_is_measured(n_folds: int) -> None:
     assert np.mean(found) == pytest.approx(0.2**2 / 1000 * (1 - seen_already), rel=0.05)
 
 
-def test_one_answer_an_image_shows_nothing_that_stays() -> None:
-    found = image_variance(answers(0.0, n_rounds=1, n_folds=5, seed=0), ONE_PAIR, np.arange(1000))
-    assert found.persistent[0] == 0
-    # Two answers that are right with chance 0.7, on 200 images.
-    assert found.sampled[0] == pytest.approx(2 * 0.7 * 0.3 / 200, rel=0.1)
-
-
 def test_images_of_a_patient_count_together() -> None:
     right = np.repeat(answers(0.2, n_rounds=8, n_folds=1, seed=0), 2, axis=-1)
     by_image = image_variance(right, ONE_PAIR, np.arange(2000)).persistent[0]
