@@ -24,7 +24,7 @@ from scipy.special import ndtri, stdtr
 
 from hpo.stats import ScoreKind, compare_sweep
 from hpo.stats.images import image_variance
-from hpo.stats.paired import ImageVariance, paired_tests
+from hpo.stats.paired import paired_tests
 
 Floats = NDArray[np.float64]
 
@@ -147,7 +147,7 @@ class Sweeps:
     """Scores `(sweeps, values, repeats)`, and per number of repeats what the images decide."""
 
     scores: Floats
-    images: dict[int, ImageVariance]
+    images: dict[int, tuple[np.ndarray, np.ndarray]]
 
 
 def simulate(scenario: Scenario, *, n_sweeps: int, worse_by: float = 0.0, seed: int = 0) -> Sweeps:
@@ -165,8 +165,9 @@ def simulate(scenario: Scenario, *, n_sweeps: int, worse_by: float = 0.0, seed: 
             for n, found in images.items():
                 found.append(image_variance(right[:, :n], scenario.pairs, patients))
     stacked = {
-        n: ImageVariance(
-            np.array([one.persistent for one in found]), np.array([one.sampled for one in found])
+        n: (
+            np.array([persistent for persistent, _ in found]),
+            np.array([sampled for _, sampled in found]),
         )
         for n, found in images.items()
         if found

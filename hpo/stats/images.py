@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpo.errors import UsageError
 from hpo.stats.intervals import Floats, Interval, check_level_and_overlap
-from hpo.stats.paired import ImageVariance, Pairs
+from hpo.stats.paired import Pairs
 
 Statistic: TypeAlias = Callable[[Floats], Floats]
 
@@ -140,8 +140,12 @@ def _probabilities(estimate: float, drawn: Floats, left_out: Floats, level: floa
     return np.asarray(ndtr(bias + shifted / (1 - acceleration * shifted)), dtype=np.float64)
 
 
-def image_variance(right: Floats, pairs: Pairs, patients: ArrayLike) -> ImageVariance:
+def image_variance(right: Floats, pairs: Pairs, patients: ArrayLike) -> tuple[Floats, Floats]:
     """Measure what the images add to the variance of the differences between values.
+
+    Returns two parts of each pair's, `(pairs,)`, NaN where they were not measured: what stays
+    however often the same images are answered again, beyond what differences between repeats show
+    of it; and the variance of one repeat's difference by the choice of its images.
 
     `right` `(values, repeats, images)` is 1 where an image was answered rightly, 0 where wrongly,
     NaN where the repeat was not scored on it; `patients` `(images,)` names the patient of each.
@@ -157,7 +161,7 @@ def image_variance(right: Floats, pairs: Pairs, patients: ArrayLike) -> ImageVar
     ordered = right[..., order]
     found = [_of_pair(ordered[b] - ordered[a], starts) for a, b in pairs]
     persistent, sampled = np.array(found).reshape(-1, 2).T
-    return ImageVariance(persistent, sampled)
+    return persistent, sampled
 
 
 def _of_pair(differences: Floats, starts: NDArray[np.intp]) -> tuple[float, float]:

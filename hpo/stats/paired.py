@@ -47,26 +47,13 @@ class PairedTests:
     n: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageVariance:
-    """What the images add to the variance of a mean difference, `(..., pairs)` each.
-
-    `persistent` is the part that stays however often the same images are answered again, beyond
-    what differences between repeats show of it. `sampled` is the variance of one repeat's
-    difference by the choice of its images. NaN where they were not measured.
-    """
-
-    persistent: Floats
-    sampled: Floats
-
-
 def paired_tests(
     scores: Floats,
     pairs: Pairs,
     *,
     level: float,
     share: float = 0.0,
-    images: ImageVariance | None = None,
+    images: tuple[Floats, Floats] | None = None,
     step: float = 0.0,
     n_tests: int | None = None,
 ) -> PairedTests:
@@ -75,7 +62,8 @@ def paired_tests(
     `scores` is `(..., values, repeats)`, NaN where there is none; `pairs` `(pairs, 2)` holds
     indices of values. `share` is the part of all validation images that one repeat is scored on
     (0.2 with five folds), 0 where every repeat is scored on the same images and nothing is said of
-    others. `step` is the least that a score can change by, 1 / n_images for an accuracy.
+    others. `images` are the two parts of what the images add (`hpo.stats.images.image_variance`).
+    `step` is the least that a score can change by, 1 / n_images for an accuracy.
 
     The variance of a pair is the larger of its own, over its repeats, and of the one that all
     values share: the residual of the additive model value + repeat, which has more degrees of
@@ -219,7 +207,7 @@ def _shared_variance(scores: Floats) -> tuple[Floats, NDArray[np.int64]]:
 
 
 def _floor(
-    variance: Floats, n: NDArray[np.int64], share: float, images: ImageVariance | None
+    variance: Floats, n: NDArray[np.int64], share: float, images: tuple[Floats, Floats] | None
 ) -> Floats:
     """Return the part of the variance of a mean difference that no repeat lowers.
 
@@ -229,7 +217,8 @@ def _floor(
     unknown = variance * unmeasured_floor(n, share)
     if images is None:
         return unknown
-    known = images.persistent + _SHARED_TRAINING * np.minimum(images.sampled, variance)
+    persistent, sampled = images
+    known = persistent + _SHARED_TRAINING * np.minimum(sampled, variance)
     return np.where(np.isfinite(known), known, unknown)
 
 

@@ -106,7 +106,7 @@ def test_what_stays_of_the_images_difference_is_measured(n_folds: int) -> None:
     found = [
         image_variance(
             answers(0.2, n_rounds=4, n_folds=n_folds, seed=seed), ONE_PAIR, np.arange(1000)
-        ).persistent[0]
+        )[0][0]
         for seed in range(40)
     ]
     seen_already = 1 / 4 if n_folds > 1 else 0
@@ -115,6 +115,6 @@ def test_what_stays_of_the_images_difference_is_measured(n_folds: int) -> None:
 
 def test_images_of_a_patient_count_together() -> None:
     right = np.repeat(answers(0.2, n_rounds=8, n_folds=1, seed=0), 2, axis=-1)
-    by_image = image_variance(right, ONE_PAIR, np.arange(2000)).persistent[0]
-    by_patient = image_variance(right, ONE_PAIR, np.arange(2000) // 2).persistent[0]
+    by_image = image_variance(right, ONE_PAIR, np.arange(2000))[0][0]
+    by_patient = image_variance(right, ONE_PAIR, np.arange(2000) // 2)[0][0]
     assert by_patient == pytest.approx(2 * by_image, rel=0.01)
