@@ -14,7 +14,6 @@ from hpo.stats.intervals import (
     Floats,
     Scores,
     as_floats,
-    check_level_and_overlap,
     mean_interval,
     t_quantile,
     t_tail,
@@ -80,11 +79,7 @@ def compare_sweep(
     Only `pairs` are compared, and corrected for, where they are given. Of more than `most` values
     those with the best means are, corrected for every pair of all: these very scores say which are
     best, and the lead of a lucky one would now and then be called real.
-
-    Raises:
-        UsageError: level not between 0 and 1, or overlap below 0.
     """
-    check_level_and_overlap(level, overlap)
     table, n_tests = _table(scores), None
     if most is not None and len(table) > most:
         sign = 1 if kind.direction == "maximize" else -1

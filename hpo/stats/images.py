@@ -10,8 +10,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hpo.errors import UsageError
-from hpo.stats.intervals import Floats, Interval, check_level_and_overlap
+from hpo.stats.intervals import Floats, Interval
 from hpo.stats.paired import Pairs
 
 Statistic: TypeAlias = Callable[[Floats], Floats]
@@ -28,11 +27,6 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
     from scipy.special import bdtr
 
     a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
-    if a.shape != b.shape:
-        raise UsageError(
-            f"McNemar's test compares two models on the same images, but got {a.size} and "
-            f"{b.size} answers: give both for the same images, in the same order"
-        )
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
@@ -89,18 +83,9 @@ def bootstrap_by_patient(
     The interval is the bias-corrected and accelerated one (Efron 1987, Better bootstrap confidence
     intervals): near 0 and 1 the plain percentiles of AUROC and sensitivity held the truth less
     often (docs/verdicts.md).
-
-    Raises:
-        UsageError: no images, n below 2, or level not between 0 and 1.
     """
-    check_level_and_overlap(level, 0.0)
     names, patient = np.unique(np.asarray(patients), return_inverse=True)
     n_patients, n_images = len(names), len(patient)
-    if not n_patients or n < 2:
-        raise UsageError(
-            f"a bootstrap takes images and two resamples, but got {n_images} images and "
-            f"n = {n}: give images, and n = 2000"
-        )
 
     def values(n_rows: int, weights: Callable[[int, int], NDArray[Any]]) -> Floats:
         """Return the finite values of the statistic, a few million weights at a time."""

@@ -9,8 +9,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.errors import UsageError
-
 Scores: TypeAlias = Iterable[float | None]
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -36,11 +34,7 @@ def mean_interval(scores: Scores, *, level: float = 0.95, overlap: float = 0.0) 
     cross-validation do: scores are then no independent draws, and the variance of their mean is
     taken as deviation^2 * (1 / n + overlap) (Nadeau & Bengio 2003, Inference for the
     generalization error, Machine Learning 52, equation 9).
-
-    Raises:
-        UsageError: level not between 0 and 1, or overlap below 0.
     """
-    check_level_and_overlap(level, overlap)
     finite = as_floats(scores)
     finite = finite[np.isfinite(finite)]
     n = len(finite)
@@ -62,17 +56,6 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     center = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     return max(0.0, center - half), min(1.0, center + half)
-
-
-def check_level_and_overlap(level: float, overlap: float) -> None:
-    """Refuse what no interval can be made from."""
-    if not 0 < level < 1:
-        raise UsageError(f"level must be between 0 and 1, but got {level:g}: use 0.95")
-    if not (overlap >= 0 and math.isfinite(overlap)):
-        raise UsageError(
-            f"overlap is n_validation / n_train, 0 or more, but got {overlap:g}: "
-            "use 0 where training sets do not overlap, 0.25 for five folds"
-        )
 
 
 def as_floats(scores: Scores) -> Floats:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.errors import UsageError
 from hpo.stats import Interval, mean_interval
 
 scores_strategy = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=12)
@@ -35,12 +34,6 @@ def test_failed_repeats_are_left_out() -> None:
     assert mean_interval([0.9, None, 0.8, math.nan]) == mean_interval(np.array([0.9, 0.8]))
     assert mean_interval([0.9]) == Interval(0.9, None, None, None, 1)
     assert mean_interval([None, math.nan]) == Interval(None, None, None, None, 0)
-
-
-@pytest.mark.parametrize("wrong", [{"level": 1.0}, {"overlap": -0.1}])
-def test_what_makes_no_interval_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match="but got"):
-        mean_interval([0.9, 0.8], **wrong)
 
 
 @given(scores_strategy, st.randoms(use_true_random=False))
