@@ -9,8 +9,8 @@ import pytest
 from hpo.report.page import render
 from hpo.study.record import Goal
 from hpo.study.summary import sentences, to_document
-from hpo.views.studies import finalists_table, study_tables
-from tests.fake_studies import FakeStudy, add_finalists, fake_search
+from hpo.views.studies import finalists_table, studies_table, study_tables
+from tests.fake_studies import FakeStudy, add_finalists, fake_grid, fake_search
 
 # The second of the search wins, by far.
 TOPS = (0.90, 0.95, 0.88)
