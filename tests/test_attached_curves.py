@@ -69,25 +69,3 @@ def test_a_trial_that_was_cut_off_waits_again_and_has_its_curves_once(
     )
     assert hpo(*GRID, "--data", xrays).code == 0
     assert attached() == [["curves.csv", "notes.txt"], ["curves.csv"]]
-
-
-def test_a_study_whose_curves_are_gone_or_cannot_be_removed_is_deleted(
-    hpo: Hpo, xrays: Path
-) -> None:
-    assert hpo(*GRID, "--data", xrays).code == 0
-    for path in ARTIFACTS.iterdir():
-        path.unlink()
-    ARTIFACTS.rmdir()
-    answer = hpo("delete", "mine", "--yes")
-    assert (answer.code, answer.err) == (0, "")
-    assert not Path("studies/mine").exists()
-    assert hpo(*GRID, "--data", xrays).code == 0
-    for path in ARTIFACTS.iterdir():
-        path.unlink()
-        path.mkdir()
-    answer = hpo("delete", "mine", "--yes")
-    assert answer.code == 1
-    assert "studies/artifacts cannot be written" in answer.err
-    assert "deleted from the database" in answer.err
-    assert not Path("studies/mine").exists()
-    assert hpo("show", "mine").code == 1

@@ -13,7 +13,6 @@ from hpo.run.forecast import Forecast, forecast, training_seconds
 from hpo.run.plan import SearchSettings, Settings, plan_grid, plan_search
 from hpo.training.device import Device
 from hpo.training.machine import epoch_cost
-from tests.conftest import Hpo
 
 SEARCHED = ("epochs", "learning_rate")
 FREE = SearchSettings(trials=8, sampler="random", pruner="none", finalists=0)
@@ -63,23 +62,6 @@ def test_a_small_space_is_counted_once_and_a_large_one_costs_its_mean(settings: 
     for seed in range(3):  # Epochs of 30, 60 and 120, equally often.
         found = of_search(replace(settings, seed=seed), replace(FREE, trials=12))
         assert found.seconds == pytest.approx(12 * 70, rel=0.1)
-
-
-def test_what_is_done_or_stored_is_not_trained(hpo: Hpo, settings: Settings) -> None:
-    small = (
-        *("--epochs", 2, "--set", "image_size=16", "--set", "hidden=8", "--data", settings.data),
-        "--study",
-    )
-    grid = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *small)
-    hpo(*grid, "first")
-    done = hpo(*grid, "first", "--dry-run", "--json").json
-    assert (done["n_done"], done["n_to_train"], done["seconds"]) == (2, 0, 0)
-    stored = hpo(*grid, "second", "--dry-run", "--json").json
-    assert (stored["n_stored"], stored["n_to_train"], stored["seconds"]) == (2, 0, 0)
-    search = ("search", "--param", "learning_rate", "--finalists", "0", *small, "s", "--trials")
-    hpo(*search, "4")
-    found = hpo(*search, "6", "--dry-run", "--json").json
-    assert (found["n_trainings"], found["n_done"], found["n_to_train"]) == (6, 4, 2)
 
 
 def test_each_kind_is_timed_once_and_the_others_follow_from_their_cost(

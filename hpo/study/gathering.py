@@ -80,7 +80,11 @@ def summarize(
     configurations = tuple(by_identity.values())
     finalists = _finalists(by_identity, trials, record, goal, runs)
     if is_grid:
-        n_open = _n_of_grid(configurations, n_cells=len(cells), goal=goal)
+        # What runs, waits, or is not even in the study.
+        repeats = [r for c in configurations for r in c.repeats]
+        n_there = sum(r.repeat < goal.n_repeats for r in repeats)
+        n_open = sum(r.state in ("running", "waiting") for r in repeats)
+        n_open += max(0, len(cells) * goal.n_repeats - n_there)
         is_short = n_open and goal.n_repeats > 1
         verdict = compare(
             {c.value: c for c in configurations},
@@ -261,11 +265,3 @@ def _reports(
         ReportBase(name=str(name), configuration=base, comparison=pairs.get(name))
         for name, base in bases.items()
     )
-
-
-def _n_of_grid(configurations: Sequence[Configuration], *, n_cells: int, goal: Goal) -> int:
-    """Return the number of trainings of a grid that run, wait, or are not even in the study."""
-    repeats = [r for c in configurations for r in c.repeats]
-    n_begun = sum(r.state in ("running", "waiting") for r in repeats)
-    n_there = sum(r.repeat < goal.n_repeats for r in repeats)
-    return n_begun + max(0, n_cells * goal.n_repeats - n_there)

@@ -20,13 +20,17 @@ class SearchProgress:
     `places` holds the trials by ordinal and repeat, the later of two tries; `configurations` the
     trials by ordinal, the first repeat first. `is_open` says that one of them runs or waits,
     finalists aside. `cells` are all configurations of a small space (`all_cells`).
+
+    `n_wanted` configurations are to be tried, of which `n_tried` are there: one that failed is
+    replaced, where there are others, and in a small space each counts once, even if a sampler
+    proposed it twice while the goal was lower. `n_to_try` are left to be proposed: those
+    enqueued whatever the goal.
     """
 
     def __init__(
         self, trials: Trials, record: StudyRecord, goal: Goal, *, cells: list[Cell] | None
     ) -> None:
-        self.record, self.goal, self.cells = record, goal, cells
-        self.n_enqueued = len(trials.enqueued)
+        self.record, self.goal = record, goal
         self.of_search = [t for t in trials.ours if not t.user_attrs.get("report")]
         self.is_open = any(
             not t.state.is_finished() and t.user_attrs["repeat"] < goal.n_repeats
@@ -42,28 +46,14 @@ class SearchProgress:
             trials for ordinal, trials in by_ordinal.items() if (ordinal, 0) in self.places
         ]
         self.next_ordinal = 1 + max(by_ordinal, default=-1)
-
-    @property
-    def n_wanted(self) -> int:
-        """The number of configurations to be tried: the goal, or all there are."""
-        return self.goal.n_trials if self.cells is None else len(self.cells)
-
-    @property
-    def n_tried(self) -> int:
-        """The number of configurations; one that failed is replaced, where there are others.
-
-        In a small space each counts once, even if a sampler proposed it twice while the goal was
-        lower.
-        """
         firsts = [trials[0] for trials in self.configurations]
-        if self.cells is None:
-            return sum(t.state != TrialState.FAIL for t in firsts)
-        return len({tuple(sorted(t.user_attrs["params"].items())) for t in firsts})
-
-    @property
-    def n_to_try(self) -> int:
-        """The number of configurations still to be proposed: those enqueued whatever the goal."""
-        return max(self.n_enqueued, self.n_wanted - self.n_tried)
+        if cells is None:
+            self.n_wanted = goal.n_trials
+            self.n_tried = sum(t.state != TrialState.FAIL for t in firsts)
+        else:
+            self.n_wanted = len(cells)
+            self.n_tried = len({tuple(sorted(t.user_attrs["params"].items())) for t in firsts})
+        self.n_to_try = max(len(trials.enqueued), self.n_wanted - self.n_tried)
 
     @property
     def n_left(self) -> int:
