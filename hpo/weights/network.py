@@ -35,13 +35,14 @@ _KEY: Final = re.compile(r"(?P<prefix>.*\.)?(?P<number>[0-9]{1,9})\.(?P<name>[^.
 _STATISTICS: Final = {"running_mean", "running_var", "num_batches_tracked"}
 _MOST_FAULTS: Final = 20
 _LONGEST_TEXT: Final = 300
+_N_CHECKED: Final = 256
 _ALLOWED: Final = (
     "Supported is an nn.Sequential of Linear and BatchNorm1d with activations and Dropout "
     "between them, as in the reports."
 )
 
 _NORMALIZE: Final[dict[str, Normalize]] = {"unit": "unit", "raw": "none", "image": "image"}
-_SCALE_WORDS: Final = {
+SCALE_WORDS: Final = {
     "unit": "pixels / 255",
     "raw": "pixels 0..255",
     "symmetric": "pixels / 127.5 - 1",
@@ -164,6 +165,24 @@ def open_network(path: Path, unseen: Unseen) -> Network:
         side=math.isqrt(_sizes(layers[min(layers)])[0]),
         notes=(*notes, *ignored, *assumed, *_ends(unseen, _sizes(layers[max(layers)])[1])),
     )
+
+
+@torch.inference_mode()
+def likely_scale(network: Network, pixels: Pixels) -> str | None:
+    """Return the input scale that fits the first BatchNorm's statistics; None where unclear.
+
+    A wrong scale is off by 255 squared. Half of that, on a log scale, tells one from the other.
+    """
+    first, second = network.model[1], network.model[-1 if len(network.model) < 3 else 2]
+    if not isinstance(network.settings, Unseen) or len(pixels) < 2:
+        return None
+    if not isinstance(second, nn.BatchNorm1d) or second.running_var is None:
+        return None
+    some = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), _N_CHECKED)).astype(int)]
+    rows = torch.cat(list(_in_pieces(some)))
+    values = first(_scaled(rows, network.settings.input_scale))
+    ratio = float((values.var(0) / second.running_var.clamp(min=second.eps)).median())
+    return "unit" if ratio > 255 else "raw" if ratio < 1 / 255 else None
 
 
 def _in_pieces(pixels: Pixels) -> Iterator[Tensor]:
@@ -310,7 +329,7 @@ def _listed(numbers: Sequence[int]) -> str:
 def _ends(unseen: Unseen, n_outputs: int) -> tuple[str, str]:
     """Say how pixels are read, and what the outputs are taken for."""
     scale = unseen.input_scale
-    text = _SCALE_WORDS.get(scale) or "(pixels / 255 - {}) / {}".format(*scale.split(","))
+    text = SCALE_WORDS.get(scale) or "(pixels / 255 - {}) / {}".format(*scale.split(","))
     if unseen.has_sigmoid:
         end = "The network ends in a Sigmoid, and a second sigmoid is applied (--has-sigmoid)."
     elif n_outputs == 1:

@@ -21,7 +21,7 @@ from hpo.evaluate.test import check_test
 from hpo.evaluate.thresholds import FALL, LOPSIDED, best_accuracy
 from hpo.stats import Interval, bootstrap_by_patient
 from hpo.weights.load import notes_of, open_model, text_of
-from hpo.weights.network import Network, Probabilities, Unseen
+from hpo.weights.network import SCALE_WORDS, Network, Probabilities, Unseen, likely_scale
 
 # Most scripts use one of these: also -0.5..0.5, and the gray mean of ImageNet.
 _USUAL_SCALES: Final = (*INPUT_SCALES, "0.5,1", "0.449,0.226")
@@ -173,16 +173,24 @@ def to_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
 
 
 def _scale_sign(network: Network, dataset: Dataset, threshold: float) -> Iterator[str]:
-    """Say that with another input scale far more images outside the test are right.
+    """Say that the input scale does not fit the first BatchNorm, or the images outside the test.
 
-    Four standard errors of the difference are chance in one of 5,000 cases.
+    Of these another scale must get far more right: four standard errors of the difference are
+    chance in one of 5,000 cases.
     """
     if not isinstance(network.settings, Unseen):
         return
-    own = network.settings.input_scale
+    own, pixels = network.settings.input_scale, dataset.pixels_at(network.side)
+    likely = likely_scale(network, pixels[dataset.where(TEST)])
+    if likely and likely != own:
+        yield (
+            "The first BatchNorm saw values of another size in training: these weights seem to "
+            f"be made for {SCALE_WORDS[likely]}. Try --input-scale {likely}."
+        )
+        return
     pool = np.setdiff1d(np.arange(len(dataset)), dataset.where(TEST))
     pool = pool[np.linspace(0, len(pool) - 1, min(len(pool), _MOST_TRIED)).astype(int)]
-    pixels, is_right = dataset.pixels_at(network.side)[pool], {}
+    pixels, is_right = pixels[pool], {}
     for scale in dict.fromkeys((own, *_USUAL_SCALES)):
         with suppress(WeightsError):  # It overflows: this is not the scale.
             found = network.probabilities(pixels, input_scale=scale)
