@@ -175,6 +175,7 @@ def test_the_figures_alone_give_the_same_page_and_nothing_is_trained_again(
     assert main(asked) == 0
     first = Path("out.md").read_text()
     assert "| A | [loss](#report-a-loss) | 5 |" in first
+    assert "Not run again yet: epochs (report A), hidden (report A), loss (report B)" in first
     searched = first[first.index("## The default search") :]
     assert "| the winner, #" in searched
     assert "| its ensemble of 2 | – | " in searched

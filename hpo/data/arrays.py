@@ -41,6 +41,8 @@ _READERS: Final = {
 _LONGEST: Final = 12_000
 # What NumPy writes. Others take memory as the file says.
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# In Fortran order no image can be read without the others.
+_MAX_FORTRAN_BYTES: Final = 1_000_000_000
 _MOST_NAMED: Final = 5
 
 _Open: TypeAlias = Callable[[str], IO[bytes]]
@@ -182,7 +184,7 @@ def _read_shape(name: str, open_array: _Open, *, may_have_color: bool) -> tuple[
         raise DataError(f"{name} takes uint8 of shape (n, height, width){color}, but is {header}")
     if fault := limit_fault(shape[1], shape[2], shape[0]):
         raise DataError(f"{name} holds {fault}")
-    if header.is_fortran:
+    if header.is_fortran and math.prod(shape) > _MAX_FORTRAN_BYTES:
         raise DataError(f"{name} is in Fortran order: save np.ascontiguousarray of it")
     return shape
 
@@ -235,6 +237,10 @@ def _read(path: Path, rows: Sequence[tuple[str, int]], open_array: _Open) -> Ite
             header = _read_header(name, open_array)
             shape, n_bytes = header.shape[1:], math.prod(header.shape[1:])
             with open_array(name) as file:
+                if header.is_fortran:
+                    images = np.lib.format.read_array(file, allow_pickle=False)
+                    yield from (_to_gray(images[i]) for _, i in wanted)
+                    continue
                 file.read(header.n_bytes)
                 for _, i in wanted:
                     place = header.n_bytes + i * n_bytes

@@ -98,7 +98,7 @@ def _headline(
     if len(best) == 1:
         return f"The best {name} is {label(best[0])}: it is better than every other value."
     return (
-        f"The best {name} is any of {_listed(best)}, between which no difference matters; "
+        f"For {name}, {_listed(best)} are best, with no difference between them that matters; "
         f"{_listed(worse)} {_verb(worse)} worse."
     )
 

@@ -19,6 +19,7 @@ from studies.results.markdown import (
     table,
     test_cells,
 )
+from studies.results.reports import SWEEPS
 from studies.results.takeaways import distinct_values, takeaways
 
 _HOW: Final = (
@@ -39,6 +40,7 @@ def document(figures: Figures) -> str:
     lines = [
         f"# {count(len(results), 'sweep')} of five reports, run again",
         "",
+        *_missing(results),
         *([phantom, ""] if figures.is_phantom else []),
         "## What to take from it",
         "",
@@ -58,6 +60,13 @@ def document(figures: Figures) -> str:
         *bullets(_facts(figures)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _missing(results: Sequence[Result]) -> list[str]:
+    """Name the sweeps that are not run yet."""
+    done = {result.key for result in results}
+    missing = [f"{one.name} (report {one.report})" for one in SWEEPS if one.key not in done]
+    return [f"Not run again yet: {listed(missing)}.", ""] if missing else []
 
 
 def overview(results: Sequence[Result]) -> list[str]:
@@ -170,7 +179,7 @@ def _facts(figures: Figures) -> list[str]:
         f"Data: {figures.data}, {figures.images}; fingerprint `{figures.fingerprint}`.",
         f"{count(n_trained, 'training')} of {count(len(values), 'configuration')}; a "
         "configuration that several sweeps share was trained once for all, and its time counts in "
-        "each.",
+        "each. Times are sums over trainings, some of which ran side by side.",
         f"Device and precision: {listed(figures.devices)}. Versions: "
         f"{', '.join(versions) or 'unknown'}; numerics {figures.numerics}.",
         *_HOW,

@@ -136,8 +136,8 @@ def test_answer_interval_and_p_value_never_contradict(
         ({32: STEADY, 64: shifted(0.02)}, "The better batch_size is 64."),
         (
             {32: STEADY, 64: shifted(0), 128: shifted(-0.3)},
-            "The best batch_size is any of 32 and 64, between which no difference matters; 128 is "
-            "worse.",
+            "For batch_size, 32 and 64 are best, with no difference between them that matters; "
+            "128 is worse.",
         ),
         (
             {32: STEADY, 64: shifted(0), 128: [None] * 5},
