@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-MOST_FILES: Final = 129
-MOST_LINES: Final = 21_079
-MOST_RECORDS: Final = 100
-MOST_LINES_OF_TESTS: Final = 18_687
+MOST_FILES: Final = 123
+MOST_LINES: Final = 20_165
+MOST_RECORDS: Final = 97
+MOST_LINES_OF_TESTS: Final = 16_068
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 
