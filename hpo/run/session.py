@@ -1,6 +1,7 @@
 """An open study with everything that works on it: data, run store, folder, engine."""
 
 import contextlib
+import select
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
@@ -322,6 +323,9 @@ def lanes_of(record: StudyRecord, asked: int | None) -> int:
 
 def processes_of(record: StudyRecord, n_lanes: int) -> int:
     """Return in how many processes the lanes train: one per core, or per GPU if none is named."""
+    # The pool's processes inherit an open file, and `select` waits for them: not on Windows.
+    if not hasattr(select, "poll"):
+        return 1
     if record.device.startswith("cpu"):
         return min(n_lanes, machine.n_cores())
     if record.device != "cuda:0" or record.is_gpu_named:
