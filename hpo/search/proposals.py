@@ -73,21 +73,16 @@ class Proposals:
         for trials in configurations[self._n_known : n_known]:
             self._seen.add_trial(_observed(trials, record))
         self._n_known = n_known
-        passing = [self._start(trials[0]) for trials in configurations[n_known:]]
+        for trials in configurations[n_known:]:
+            self._seen.add_trial(_seen_as(trials[0], record, TrialState.RUNNING))
         self._seen.sampler = make_sampler(record.sampler, seed=record.seed, ordinal=ordinal)
         drawn = self._seen.ask()
         params = suggest(drawn, record.space)
         # All that is not known is forgotten. Of a draw that runs TPE would also see more than its
         # parameters, which are all that is there of those that an earlier command proposed.
-        for trial in (*passing, drawn):
-            self._seen.tell(trial, state=TrialState.FAIL)
+        for number in range(drawn.number - n + n_known, drawn.number + 1):
+            self._seen.tell(number, state=TrialState.FAIL)
         return params
-
-    def _start(self, first: FrozenTrial) -> optuna.Trial:
-        """Let the sampler see that a configuration runs."""
-        running = _seen_as(first, self.record, TrialState.RUNNING)
-        study = self._seen
-        return optuna.Trial(study, study._storage.create_new_trial(study._study_id, running))
 
 
 def _observed(trials: Sequence[FrozenTrial], record: StudyRecord) -> FrozenTrial:
