@@ -116,8 +116,9 @@ def _keep(lanes: Sequence[Lane], layer: int) -> Tensor | None:
     n, width = len(lanes[0].data.train), lanes[0].config.hidden[layer]
     n_filling = fill_up(width) - width
     seeds = torch.cat([lane.seeds for lane in lanes])
-    drop = torch.tensor([lane.config.dropout_per_layer[layer] for lane in lanes]).to(seeds.device)
-    if drop.any():
+    dropped = [lane.config.dropout_per_layer[layer] for lane in lanes]
+    if any(dropped):  # Asked of the configurations: a GPU is not waited for.
+        drop = torch.tensor(dropped, device=seeds.device)
         epochs = torch.tensor([lane.progress.epoch for lane in lanes], device=seeds.device)
         keep = keep_mask(seeds, n * width, drop, DROPOUT, epochs, layer)
     elif n_filling:
