@@ -9,9 +9,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 MOST_FILES: Final = 123
-MOST_LINES: Final = 20_169
+MOST_LINES: Final = 20_164
 MOST_RECORDS: Final = 97
-MOST_LINES_OF_TESTS: Final = 16_075
+MOST_LINES_OF_TESTS: Final = 16_085
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 

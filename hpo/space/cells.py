@@ -193,18 +193,17 @@ def _clashes(space: Space, sweeps: Sequence[Sweep]) -> list[str]:
 
 
 def _combinations(space: Space, sweeps: Sequence[Sweep]) -> Iterator[Cell]:
-    base = apply(
-        space.base, {name: value for sweep in sweeps for name, value in sweep.set.items()}
-    )
+    common = {name: value for sweep in sweeps for name, value in sweep.set.items()}
     options = [zip(sweep.labels, sweep.values, strict=True) for sweep in sweeps]
     for ordinal, chosen in enumerate(itertools.product(*options)):
         params = {sweep.name: label for sweep, (label, _) in zip(sweeps, chosen, strict=True)}
         changes = {name: item for _, value in chosen for name, item in value.items()}
         try:
-            yield Cell(params, apply(base, changes), ordinal)
+            config = apply(apply(space.base, common), changes)
         except ConfigError as error:
             place = f"{params_text(params)} cannot be trained:"
             raise UsageError(fault_list(place, error.faults)) from None
+        yield Cell(params, config, ordinal)
 
 
 def _merged(alike: Sequence[Cell], sizes: Mapping[str, int]) -> Cell:

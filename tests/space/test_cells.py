@@ -128,6 +128,16 @@ def test_a_grid_that_cannot_be_trained_is_refused(
     assert found.startswith(fault)
 
 
+def test_what_two_sweeps_set_must_fit_together(space_from: SpaceFrom) -> None:
+    space = space_from(
+        "[base]\nhidden = [8, 8, 8]\n"
+        '[sweep.loss]\nvalues = ["bce"]\nset = { hidden = [8, 8] }\n'
+        "[sweep.batch_size]\nvalues = [16]\nset = { dropout = [0.1, 0.1, 0.1] }\n"
+    )
+    with pytest.raises(UsageError, match=r"batch_size 16 cannot be trained:\n"):
+        cells(space, ["loss", "batch_size"])
+
+
 def test_what_is_fixed_hinders_no_other_sweep() -> None:
     assert len(refusal(FIXED, "loss", "epochs")) == 3
     assert [cell.config.loss for cell in cells(FIXED, ["batch_size"])] == ["ce"] * 3
