@@ -171,7 +171,7 @@ def _list(path: Path) -> tuple[dict[str, list[str]], list[str]]:
     found: dict[str, list[str]] = {place: [] for place in _PLACES}
     left_out: Counter[tuple[str, str]] = Counter()
     for parent, folders, names in os.walk(path, onerror=stop, followlinks=True):
-        place = Path(parent).relative_to(path)
+        place = PurePosixPath(Path(parent).relative_to(path).as_posix())
         folders[:] = [
             name
             for name in filter(is_shown, folders)
