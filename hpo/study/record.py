@@ -79,8 +79,8 @@ class StudyRecord:
     device: str
     precision: str
     seed: Count
-    sampler: Annotated[str, Field(pattern="^(tpe|random|grid)$")]
-    pruner: Annotated[str, Field(pattern="^(median|none)$")]
+    sampler: Annotated[str, Field(pattern=f"^({'|'.join(SAMPLERS)}|grid)$")]
+    pruner: Annotated[str, Field(pattern=f"^({'|'.join(PRUNERS)})$")]
     command: str
     versions: dict[str, str]
     metric: str = "accuracy"
