@@ -1,14 +1,14 @@
 """What a data set hides: siblings that a random split tears apart, and duplicates of images."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
 import numpy as np
 
-from hpo.data.dataset import NORMAL, PNEUMONIA, SPLITS, TEST, Dataset, Indices
+from hpo.data.dataset import SPLITS, TEST, Dataset, Indices, count_classes
 from hpo.data.folds import N_FOLDS, seal
 
 _N_DRAWS: Final = 20
@@ -17,11 +17,10 @@ _SIDE: Final = 32
 
 @dataclass(frozen=True, kw_only=True)
 class SplitCounts:
-    """Images and patients of one split of the source."""
+    """Images of each class, and patients, of one split of the source."""
 
     split: str
-    n_normal: int
-    n_pneumonia: int
+    classes: Mapping[str, int]
     n_patients: int
 
 
@@ -90,8 +89,7 @@ def count_splits(dataset: Dataset) -> tuple[SplitCounts, ...]:
     return tuple(
         SplitCounts(
             split=name,
-            n_normal=int((dataset.labels[where] == NORMAL).sum()),
-            n_pneumonia=int((dataset.labels[where] == PNEUMONIA).sum()),
+            classes=count_classes(dataset.class_names, dataset.labels[where]),
             n_patients=len(np.unique(dataset.patients[where])),
         )
         for split, name in SPLITS.items()
@@ -113,7 +111,7 @@ def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
         share = n_with_sibling / n_validation
         return Leak(n_validation=n_validation, n_with_sibling=n_with_sibling, share=share)
 
-    parts = [np.flatnonzero(data.labels == label) for label in (NORMAL, PNEUMONIA)]
+    parts = [np.flatnonzero(data.labels == label) for label in range(data.n_classes)]
     drawn = []
     for seed in range(_N_DRAWS):
         random = np.random.default_rng(seed)

@@ -15,7 +15,8 @@ SPLITS: Final = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
 
 NORMAL: Final = 0
 PNEUMONIA: Final = 1
-CLASSES: Final = {NORMAL: "normal", PNEUMONIA: "pneumonia"}
+CLASS_NAMES: Final = ("normal", "pneumonia")
+"""The classes of data, records and weights that name none."""
 
 MAX_IMAGES: Final = 500_000
 MAX_PIXELS: Final = 64_000_000
@@ -32,8 +33,9 @@ Stored: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 class Source:
     """What a format knows of a data set before any image is decoded.
 
-    `labels` and `split` are `(n,)`; `patients` holds a key per image, `n_known` of which name a
-    patient. `originals(positions)` reads the images from `paths`; without paths, reading is free.
+    `labels` `(n,)` count the `class_names` from 0, `split` is `(n,)`; `patients` holds a key per
+    image, `n_known` of which name a patient. `originals(positions)` reads the images from `paths`;
+    without paths, reading is free.
     `notes` say what was left out and assumed.
     """
 
@@ -42,6 +44,7 @@ class Source:
     format: str
     is_phantom: bool = False
     labels: NDArray[np.uint8]
+    class_names: tuple[str, ...] = CLASS_NAMES
     split: NDArray[np.uint8]
     patients: tuple[str, ...] | None = None
     n_known: int = 0
@@ -55,8 +58,8 @@ class Source:
 class Dataset:
     """Chest X-rays with labels, patients and the source's own split.
 
-    `labels` `(n,)` holds NORMAL or PNEUMONIA; `split` `(n,)` TRAIN, VALIDATION or TEST, in this
-    order; `patients` `(n,)` a number per patient, counted by first appearance, or per image where
+    `labels` `(n,)` count the `class_names` from 0; `split` `(n,)` holds TRAIN, VALIDATION or TEST;
+    `patients` `(n,)` a number per patient, counted by first appearance, or per image where
     patients are unknown; `has_patients` says that all are known. `files` names each image for
     messages, `sizes` `(n, 2)` holds height and width as stored, and `digests` are equal where
     the stored pixels are. `originals(positions)` reads images as stored, as 8-bit gray, one at a
@@ -75,6 +78,7 @@ class Dataset:
     is_phantom: bool
     has_patients: bool
     labels: NDArray[np.uint8]
+    class_names: tuple[str, ...]
     patients: NDArray[np.int64]
     split: NDArray[np.uint8]
     files: tuple[str, ...]
@@ -127,9 +131,19 @@ class TrainingData:
     patients: NDArray[np.int64] | None = None
 
     @property
+    def n_classes(self) -> int:
+        """The number of classes: all of them are in the pool."""
+        return int(self.labels.max()) + 1
+
+    @property
     def n_pool(self) -> int:
         """The number of images that may be trained or validated on."""
         return len(self.labels)
+
+
+def count_classes(names: Sequence[str], labels: NDArray[np.uint8]) -> dict[str, int]:
+    """Count the images of each class by its name."""
+    return dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True))
 
 
 def limit_fault(height: int, width: int, n_images: int = 1) -> str | None:

@@ -1,6 +1,6 @@
 """Training and validation images of each repeat, with every patient on one side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache as memoize
 from typing import Final
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.dataset import (
-    CLASSES,
     TEST,
     VALIDATION,
     Dataset,
@@ -37,7 +36,7 @@ def seal(dataset: Dataset) -> TrainingData:
         pixels = dataset.pixels_at(size)
         return pixels if is_in_order else pixels[order]  # The mapped file itself, not a copy.
 
-    labels = dataset.labels[pool]
+    names, labels = dataset.class_names, dataset.labels[pool]
     own = np.flatnonzero(dataset.split[pool] == VALIDATION)
     return TrainingData(
         fingerprint=dataset.fingerprint,
@@ -45,27 +44,34 @@ def seal(dataset: Dataset) -> TrainingData:
         patients=dataset.patients[pool],
         n_test=len(test),
         pixels_at=pixels_at,
-        fold=_own_split(labels, own) if len(own) else _folds(labels, dataset.patients[pool]),
+        fold=_own_split(labels, own)
+        if len(own)
+        else _folds(names, labels, dataset.patients[pool]),
     )
 
 
 def _own_split(labels: NDArray[np.uint8], validation: Indices) -> Callable[[int], Fold]:
     fold = Fold(train=np.setdiff1d(np.arange(len(labels)), validation), validation=validation)
-    if not _has_both_classes(labels, fold):
+    if not _has_every_class(labels, fold):
         raise DataError(
-            "The validation split of this data set, or what it leaves for training, has images of "
-            "one class only: give both splits both classes, or remove the validation split."
+            "The validation split of this data set, or what it leaves for training, lacks a "
+            "class: give both splits images of every class, or remove the validation split."
         )
     return lambda _repeat: fold
 
 
-def _folds(labels: NDArray[np.uint8], patients: NDArray[np.int64]) -> Callable[[int], Fold]:
-    n_normal, n_pneumonia = (len(np.unique(patients[labels == label])) for label in CLASSES)
-    if min(n_normal, n_pneumonia) < N_FOLDS:
+def _folds(
+    names: Sequence[str], labels: NDArray[np.uint8], patients: NDArray[np.int64]
+) -> Callable[[int], Fold]:
+    n_of_each = {
+        name: len(np.unique(patients[labels == label])) for label, name in enumerate(names)
+    }
+    if min(n_of_each.values()) < N_FOLDS:
+        found = ", ".join(f"{n} of {name}" for name, n in n_of_each.items())
         raise DataError(
             f"Five folds need at least {N_FOLDS} patients of each class outside the test split, "
-            f"but there are {n_normal} normal and {n_pneumonia} with pneumonia: add images, or a "
-            "validation split (a folder val beside train)."
+            f"but there are {found}: add images, or a validation split (a folder val beside "
+            "train)."
         )
 
     @memoize
@@ -75,16 +81,18 @@ def _folds(labels: NDArray[np.uint8], patients: NDArray[np.int64]) -> Callable[[
         splitter = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed)
         splits = splitter.split(np.zeros(len(labels)), labels, patients)
         folds = [Fold(train=train, validation=validation) for train, validation in splits]
-        if not all(_has_both_classes(labels, fold) for fold in folds):
+        if not all(_has_every_class(labels, fold) for fold in folds):
             raise DataError(
-                "A fold by patient would lack normal or pneumonia images: too many of them belong "
-                "to few patients. Add images of other patients, or a validation split (a folder "
-                "val beside train)."
+                f"A fold by patient would lack images of {' or '.join(names)}: too many of them "
+                "belong to few patients. Add images of other patients, or a validation split (a "
+                "folder val beside train)."
             )
         return folds
 
     return lambda repeat: draw(repeat // N_FOLDS)[repeat % N_FOLDS]
 
 
-def _has_both_classes(labels: NDArray[np.uint8], fold: Fold) -> bool:
-    return all(len(np.unique(labels[part])) == 2 for part in (fold.train, fold.validation))
+def _has_every_class(labels: NDArray[np.uint8], fold: Fold) -> bool:
+    every = np.unique(labels)
+    parts = (fold.train, fold.validation)
+    return all(np.array_equal(np.unique(labels[part]), every) for part in parts)

@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from hpo.data.dataset import (
-    CLASSES,
     MAX_PIXELS,
     SPLITS,
     Dataset,
@@ -154,7 +153,9 @@ def contact_sheet(dataset: Dataset, path: Path) -> None:
         where = np.flatnonzero((dataset.split == split) & (dataset.labels == label))
         shown = np.linspace(0, len(where) - 1, min(_N_ACROSS, len(where))).astype(np.int64)
         top = row * (_CAPTION + _TILE)
-        text = f"{dataset.name}: {SPLITS[split]}, {CLASSES[label]}, {len(where):,} images"
+        text = (
+            f"{dataset.name}: {SPLITS[split]}, {dataset.class_names[label]}, {len(where):,} images"
+        )
         draw.text((_GAP, top + _GAP), text, fill="white", font=font)
         for column, pixels in enumerate(dataset.originals(where[shown].tolist())):
             tile = ImageOps.pad(Image.fromarray(pixels), (_TILE, _TILE))

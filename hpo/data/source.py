@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, cast
 import numpy as np
 
 from hpo.data import arrays, cache, image_folders, phantom
-from hpo.data.dataset import CLASSES, TEST, VALIDATION, Dataset, Pixels, Source, Stored
+from hpo.data.dataset import TEST, VALIDATION, Dataset, Pixels, Source, Stored, count_classes
 from hpo.errors import DataError
 
 _FORMATS: Final = (arrays, image_folders)
@@ -82,15 +82,14 @@ def open_source(source: Source) -> Dataset:
     """Read what a format does not know of a data set, and complete it.
 
     Raises:
-        DataError: an image that cannot be read, or fewer than two classes to train on.
+        DataError: an image that cannot be read, or a class without images to train on.
     """
-    pool = source.labels[source.split != TEST]
-    counts = {name: int((pool == label).sum()) for label, name in CLASSES.items()}
+    counts = count_classes(source.class_names, source.labels[source.split != TEST])
     if not all(counts.values()):
         found = ", ".join(f"{n} {name}" for name, n in counts.items())
         raise DataError(
-            f"{source.location} has fewer than two classes to train on: {found}. Training needs "
-            "images of both classes outside the test split."
+            f"{source.location} lacks a class to train on: {found}. Training needs images of "
+            "every class outside the test split."
         )
     stamp = _stamp(source.paths)
     sizes, digests, brightest = _index(source, stamp)
@@ -133,6 +132,7 @@ def open_source(source: Source) -> Dataset:
         is_phantom=source.is_phantom,
         has_patients=source.n_known == n,
         labels=source.labels,
+        class_names=source.class_names,
         patients=patients,
         split=source.split,
         files=source.files,

@@ -88,11 +88,11 @@ def _splits_table(dataset: Dataset, splits: Sequence[SplitCounts], notes: Sequen
     rows = []
     for counts in splits:
         patients = f"{counts.n_patients:,}" if dataset.has_patients else DASH
-        cells = (counts.split, f"{counts.n_normal:,}", f"{counts.n_pneumonia:,}", patients)
-        rows.append(Row(cells))
+        classes = (f"{n:,}" for n in counts.classes.values())
+        rows.append(Row((counts.split, *classes, patients)))
     origin = "synthetic images" if dataset.is_phantom else dataset.format
     return Table(
-        columns=(Column("split", "text"), *map(Column, ("normal", "pneumonia", "patients"))),
+        columns=(Column("split", "text"), *map(Column, (*dataset.class_names, "patients"))),
         rows=tuple(rows),
         notes=(*notes, *dataset.notes),
         title=f"{dataset.name} ({origin})",

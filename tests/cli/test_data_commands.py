@@ -25,8 +25,8 @@ def test_info_shows_splits_sizes_folds_and_a_contact_sheet(
     assert (document["format"], document["source"]) == ("npy files", str(xrays))
     assert document["is_phantom"] is document["has_patients"] is False
     assert document["splits"] == [
-        {"split": "train", "n_normal": 40, "n_pneumonia": 40, "n_patients": 80},
-        {"split": "test", "n_normal": 8, "n_pneumonia": 8, "n_patients": 16},
+        {"split": "train", "classes": {"normal": 40, "pneumonia": 40}, "n_patients": 80},
+        {"split": "test", "classes": {"normal": 8, "pneumonia": 8}, "n_patients": 16},
     ]
     assert document["image_sizes"] == {"smallest": [16, 16], "largest": [16, 16]}
     assert document["folds"] == [{"n_train": 64, "n_validation": 16}] * 5

@@ -42,7 +42,7 @@ def test_the_own_validation_split_serves_every_repeat() -> None:
 
 
 def test_the_own_validation_split_needs_both_classes() -> None:
-    with pytest.raises(DataError, match="images of one class only"):
+    with pytest.raises(DataError, match="lacks a class"):
         seal(make_dataset([0, 1, 0, 1, 1, 1], split=[TRAIN] * 4 + [VALIDATION] * 2))
 
 
@@ -58,7 +58,7 @@ def test_any_data_gives_whole_folds_or_says_why(
     labels, keys = [label for label, _ in rows], [key for _, key in rows]
     n_patients = [sum(label == kind for label, _ in groups) for kind in (0, 1)]
     if min(n_patients) < N_FOLDS:
-        with pytest.raises(DataError, match=r"at least 5 patients|fewer than two classes"):
+        with pytest.raises(DataError, match=r"at least 5 patients|lacks a class to train on"):
             seal(make_dataset(labels, patients=keys))
         return
     fold = seal(make_dataset(labels, patients=keys)).fold(repeat)

@@ -56,7 +56,7 @@ def test_a_data_set_further_down_is_pointed_at(release: Path, tmp_path: Path, pl
 
 
 def test_one_class_alone_cannot_be_trained_on() -> None:
-    with pytest.raises(DataError, match="fewer than two classes to train on: 8 normal, 0 pneum"):
+    with pytest.raises(DataError, match="lacks a class to train on: 8 normal, 0 pneum"):
         make_dataset([0] * 8 + [1] * 2, split=[0] * 8 + [2] * 2)
 
 
