@@ -24,7 +24,7 @@ from scipy.special import ndtri, stdtr
 
 from hpo.stats import ScoreKind, compare_sweep
 from hpo.stats.images import image_variance
-from hpo.stats.paired import paired_tests
+from hpo.stats.paired import PairedTests, paired_tests
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +35,7 @@ N_FOLDS = 5
 MAX_REPEATS = 40
 REPEATS = (2, 3, 5, 10, 20, 40)
 N_SWEEPS = 2_000
+MARGIN = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,8 +236,8 @@ def _measured(scenario: Scenario, size: int, worse_by: float, rng: np.random.Gen
     return n_right / scenario.n_validation
 
 
-def claims(sweeps: Sweeps, scenario: Scenario, n: int) -> tuple[Floats, Floats, Floats]:
-    """Return which pairs are called different after n repeats, and their intervals."""
+def claims(sweeps: Sweeps, scenario: Scenario, n: int) -> tuple[Floats, PairedTests]:
+    """Return which pairs are called different after n repeats, and all that was found."""
     share = 0.0 if scenario.is_fixed else 1 / N_FOLDS
     found = paired_tests(
         sweeps.scores[:, :, :n],
@@ -245,8 +246,9 @@ def claims(sweeps: Sweeps, scenario: Scenario, n: int) -> tuple[Floats, Floats, 
         share=share,
         images=sweeps.images.get(n),
         step=1 / scenario.n_validation,
+        margin=MARGIN,
     )
-    return found.is_real * np.sign(np.nan_to_num(found.difference)), found.low, found.high
+    return found.is_real * np.sign(np.nan_to_num(found.difference)), found
 
 
 def claims_before(sweeps: Sweeps, scenario: Scenario, n: int) -> Floats:
@@ -273,15 +275,15 @@ def claims_before(sweeps: Sweeps, scenario: Scenario, n: int) -> Floats:
 
 
 def row_without(scenario: Scenario) -> dict[str, object]:
-    """Return the shares of sweeps with any claim, and with all intervals around the truth."""
+    """Return the share of sweeps with any false claim, and that of pairs called the same."""
     start = time.perf_counter()
     sweeps = simulate(scenario, n_sweeps=N_SWEEPS)
     counts = [n for n in REPEATS if n <= sweeps.scores.shape[-1]]
-    now, before, held = {}, {}, {}
+    now, before, same = {}, {}, {}
     for n in counts:
-        found, low, high = claims(sweeps, scenario, n)
-        now[n] = float((found != 0).any(-1).mean())
-        held[n] = float((~(low > 0) & ~(high < 0)).all(-1).mean())
+        called, found = claims(sweeps, scenario, n)
+        now[n] = float((called != 0).any(-1).mean())
+        same[n] = float((found.bound <= MARGIN).mean())
         before[n] = float((claims_before(sweeps, scenario, n) != 0).any(-1).mean())
     spread = float(np.nanstd(sweeps.scores[:, 1] - sweeps.scores[:, 0], axis=-1).mean())
     seconds = round(time.perf_counter() - start)
@@ -290,22 +292,23 @@ def row_without(scenario: Scenario) -> dict[str, object]:
         "spread": spread,
         "now": now,
         "before": before,
-        "held": held,
+        "same": same,
         "seconds": seconds,
     }
 
 
 def row_with(scenario: Scenario, points: float) -> dict[str, object]:
-    """Return how often the first value is called worse, and falsely one of the others."""
+    """Return how often the first value is called worse, and how often a claim is false."""
     sweeps = simulate(scenario, n_sweeps=N_SWEEPS // 2, worse_by=points / 100, seed=1)
     counts = [n for n in REPEATS if n <= sweeps.scores.shape[-1]]
     is_of_first = scenario.pairs[:, 0] == 0
-    now, before, false, half = {}, {}, {}, {}
+    now, before, false, false_same, half = {}, {}, {}, {}, {}
     for n in counts:
-        found, low, high = claims(sweeps, scenario, n)
-        now[n] = float((found[:, is_of_first] > 0).mean())
-        false[n] = float((found[:, ~is_of_first] != 0).any(-1).mean())
-        half[n] = float(np.median((high - low) / 2))
+        called, found = claims(sweeps, scenario, n)
+        now[n] = float((called[:, is_of_first] > 0).mean())
+        false[n] = float((called[:, ~is_of_first] != 0).any(-1).mean())
+        false_same[n] = float((found.bound[:, is_of_first] <= MARGIN).any(-1).mean())
+        half[n] = float(np.median((found.high - found.low) / 2))
         before[n] = float((claims_before(sweeps, scenario, n)[:, is_of_first] > 0).mean())
     return {
         "scenario": scenario.name,
@@ -313,6 +316,7 @@ def row_with(scenario: Scenario, points: float) -> dict[str, object]:
         "now": now,
         "before": before,
         "false": false,
+        "false_same": false_same,
         "half_width": half,
     }
 
@@ -377,12 +381,11 @@ def main() -> None:
     for rows in (without, beyond, found):
         for row in rows:
             name = f"{row['scenario']} | {row.get('points', 100 * row.get('spread', 0)):.1f}"
-            pairs = zip(row["before"].values(), row["now"].values(), strict=True)
-            print(
-                f"| {name} | "
-                + " | ".join(f"{100 * b:.1f} / {100 * a:.1f}" for b, a in pairs)
-                + " |"
-            )
+            figures = zip(*(row[k].values() for k in ("before", "now")), strict=True)
+            shown = [f"{100 * b:.1f} / {100 * a:.1f}" for b, a in figures]
+            print(f"| {name} | {' | '.join(shown)} |")
+            others = row.get("same") or row["false_same"]
+            print(f"  the same: {' | '.join(f'{100 * share:.1f}' for share in others.values())}")
     for row in said:
         print(row)
 

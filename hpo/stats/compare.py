@@ -100,6 +100,7 @@ def compare_sweep(
             images=image_variance(answers.right, indices, answers.patients) if answers else None,
             step=1 / n_images if n_images and kind.is_share else step,
             n_tests=n_tests,
+            margin=kind.margin,
         )
         for i, names in enumerate(pairs):
             pair = _pair(names, tests, i, kind)
@@ -145,13 +146,16 @@ def _pair(names: tuple[V, V], tests: PairedTests, index: int, kind: ScoreKind) -
     )
     if n < 2:
         known = difference if n else None
-        return PairComparison(*names, known, None, None, None, is_real, n, "", "untested")
+        return PairComparison(*names, known, None, None, None, is_real, n, "", answer="untested")
     # Shares are at most 1 apart: what reaches beyond is cut, in numbers as in words.
     most = 1.0 if kind.is_share else math.inf
     low, high = max(low, -most), min(high, most)
-    is_small = kind.margin is not None and max(-low, high) <= kind.margin and n > 2
+    bound = min(float(tests.bound[index]), most) if np.isfinite(tests.bound[index]) else None
+    is_small = kind.margin is not None and bound is not None and bound <= kind.margin
     answer: Answer = "same" if is_small else "better" if is_real else "undecided"
-    return PairComparison(*names, difference, low, high, p_value, is_real, n, "", answer)
+    return PairComparison(
+        *names, difference, low, high, p_value, is_real, n, "", answer=answer, bound=bound
+    )
 
 
 def _repeats_to_decide(
@@ -166,9 +170,9 @@ def _repeats_to_decide(
     it can be. The range holds 80 % of the courses; its end is None where more than a tenth of them
     is undecided after 200.
     """
-    mean, variance, floor, degrees, quantile = (
+    mean, variance, floor, degrees = (
         float(array[index])
-        for array in (tests.difference, tests.variance, tests.floor, tests.degrees, tests.quantile)
+        for array in (tests.difference, tests.variance, tests.floor, tests.degrees)
     )
     n = int(tests.n[index])
     looks = np.array([k for k in _LOOKS if k > n], dtype=np.float64)
@@ -183,17 +187,21 @@ def _repeats_to_decide(
         (_N_COURSES, len(looks))
     )
     means = (n * mean + np.cumsum(sums, axis=1)) / looks
-    upper = 1 - t_tail(np.array(quantile), np.array(degrees))
-    quantiles = t_quantile(upper, degrees * (looks - 1) / (n - 1))
+
+    def later(quantile: float) -> Floats:
+        upper = 1 - t_tail(np.array(quantile), np.array(degrees))
+        return t_quantile(upper, degrees * (looks - 1) / (n - 1))
+
     floors: Floats | float = true_variance * unmeasured_floor(looks, share)
     if has_answers:
         most = true_variance * np.maximum(share - 1 / looks, 0.0)
         is_answered_twice = n * share >= 2 or not share
         floors = floor + (0.0 if is_answered_twice else rng.random((_N_COURSES, 1)) * most)
-    half = quantiles * np.sqrt(true_variance / looks + floors)
-    is_decided = np.abs(means) > half
+    errors = np.sqrt(true_variance / looks + floors)
+    is_decided = np.abs(means) > later(float(tests.quantile[index])) * errors
     if margin is not None:
-        is_decided |= np.abs(means) + half <= margin
+        bounds = np.abs(means) + later(float(tests.bound_quantile[index])) * errors
+        is_decided |= bounds <= margin
     first = np.where(is_decided.any(axis=1), looks[is_decided.argmax(axis=1)], np.inf)
     low, high = np.quantile(first, _IN_RANGE, method="inverted_cdf")
     last = int(high) if np.isfinite(high) else None

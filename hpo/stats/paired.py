@@ -33,6 +33,8 @@ class PairedTests:
 
     `variance` is that of one repeat, `floor` the part of the mean's that no repeat lowers.
     `quantile` is the one of Student's t at which the pair was tested, with `degrees` of freedom.
+    `bound` is what the size of the difference does not exceed, `bound_quantile` its quantile; NaN
+    without a margin.
     """
 
     difference: Floats
@@ -44,6 +46,8 @@ class PairedTests:
     high: Floats
     p_value: Floats
     is_real: NDArray[np.bool_]
+    bound: Floats
+    bound_quantile: Floats
     n: NDArray[np.int64]
 
 
@@ -56,8 +60,12 @@ def paired_tests(
     images: tuple[Floats, Floats] | None = None,
     step: float = 0.0,
     n_tests: int | None = None,
+    margin: float | None = None,
 ) -> PairedTests:
     """Test for each pair of values whether the mean difference of its repeats is zero.
+
+    And, where there is a `margin`, whether its size is at least that: `bound` is at most the
+    margin exactly where that is ruled out.
 
     `scores` is `(..., values, repeats)`, NaN where there is none; `pairs` `(pairs, 2)` holds
     indices of values. `share` is the part of all validation images that one repeat is scored on
@@ -75,6 +83,10 @@ def paired_tests(
     among `n_tests`, by Bonferroni's. A pair's interval is taken at the level at which the
     procedure tested it (for all pairs that were left when it stopped: the level of the stop). So
     it excludes zero exactly where the corrected p-value is below 1 - level.
+
+    A difference of at least the margin is ruled out by two one-sided tests (Schuirmann 1987),
+    corrected for the number of pairs by Holm's procedure: of three repeats or more, and at most
+    1 - level of all sweeps rule one out falsely.
     """
     differences = scores[..., pairs[:, 1], :] - scores[..., pairs[:, 0], :]
     n = np.isfinite(differences).sum(axis=-1)
@@ -101,6 +113,13 @@ def paired_tests(
         p_value, n_left = np.minimum(raw * n_tests, 1.0), np.full_like(raw, n_tests)
     quantile = t_quantile(1 - (1 - level) / (2 * n_left), degrees)
     half = quantile * error
+    bound_quantile = np.full_like(error, np.nan)
+    if margin is not None:
+        room = margin - size
+        below = np.divide(room, error, out=np.copysign(np.inf, room), where=error > 0)
+        raw = np.where(n > 2, t_tail(below, degrees), np.nan)
+        n_left = step_down(raw, alpha=1 - level)[1] if n_tests is None else n_left
+        bound_quantile = np.where(n > 2, t_quantile(1 - (1 - level) / n_left, degrees), np.nan)
     return PairedTests(
         difference=mean,
         variance=variance,
@@ -111,6 +130,8 @@ def paired_tests(
         high=mean + half,
         p_value=p_value,
         is_real=size > half,
+        bound=size + bound_quantile * error,
+        bound_quantile=bound_quantile,
         n=n,
     )
 

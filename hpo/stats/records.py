@@ -36,10 +36,11 @@ class PairComparison:
     `p_value`, corrected for the number of pairs, is below 1 - level. Without two such repeats
     there is no interval and no p-value.
 
-    `answer` is "same" where the whole interval is within the margin, else "better" where it holds
-    no zero, else "undecided"; "untested" below two repeats. `repeats` says from and to how many
-    repeats, with those there are, an undecided pair is decided in four of five sweeps; the end is
-    None where it is far away.
+    `bound` is what the size of the difference does not exceed, at the level of the comparison;
+    None below three repeats or without a margin. `answer` is "same" where it is within the margin,
+    else "better" where the interval holds no zero, else "undecided"; "untested" below two repeats.
+    `repeats` says from and to how many repeats, with those there are, an undecided pair is decided
+    in four of five sweeps; the end is None where it is far away.
     """
 
     a: Hashable
@@ -53,6 +54,7 @@ class PairComparison:
     sentence: str
     answer: Answer = "undecided"
     repeats: Span | None = None
+    bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

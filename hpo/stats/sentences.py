@@ -27,6 +27,8 @@ def pair_sentence(
     interval_of = f"{100 * level:.3g} % interval"
     unit, factor, decimals = (" points", 100, 1) if kind.is_share else ("", 1, 3)
     first, second = label(pair.a), label(pair.b)
+    most = amounts([pair.bound or 0.0], factor, decimals, least=pair.bound or 0.0)[0]
+    bound = f"at most {most}{unit} ({100 * level:.3g} % confidence)"
     if pair.low is None or pair.high is None or pair.difference is None:
         have = f"only {count(pair.n_pairs, 'repeat')}" if pair.n_pairs else "no repeat"
         text = f"{first} and {second}: not compared, {have} of both. It takes 2 (--repeats 5)"
@@ -42,13 +44,13 @@ def pair_sentence(
         interval = f"{interval_of} {low} to {high}"
         text = f"{better} is better than {worse} by {size}{unit} ({interval})"
         if pair.answer == "same":
-            text += f". That is too little to matter: less than {margin_text(kind)}"
+            text += f". That is too little to matter: {bound}"
     else:
         ends = (pair.low, pair.high)
         low, high = amounts(ends, factor, decimals, least=max(map(abs, ends)), sign="+")
         interval = f"{interval_of} {low} to {high}{unit}"
         if pair.answer == "same":
-            text = f"{first} and {second}: no difference that matters ({interval})"
+            text = f"{first} and {second}: no difference that matters, {bound}"
         else:
             few = f" with {pair.n_pairs} repeats" if pair.n_pairs < _FEW else ""
             text = f"{first} and {second}: undecided{few} ({interval})"

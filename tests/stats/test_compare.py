@@ -52,13 +52,13 @@ def shifted(by: float) -> list[float]:
         (
             {32: STEADY, 64: shifted(0)},
             "same",
-            "32 and 64: no difference that matters (95 % interval -0.06 to +0.08 points).",
+            "32 and 64: no difference that matters, at most 0.06 points (95 % confidence).",
         ),
         (
             {32: STEADY, 64: shifted(0.005)},
             "same",
             "64 is better than 32 by 0.5 points (95 % interval 0.4 to 0.6). That is too little to "
-            "matter: less than 1 point.",
+            "matter: at most 0.6 points (95 % confidence).",
         ),
         (
             {32: [0.9, None], 64: [0.8, 0.9]},
@@ -88,7 +88,8 @@ def test_losses_have_their_own_direction_unit_and_margin() -> None:
     assert sentence({32: STEADY, 128: shifted(0.03)}, kind=LOSS) == (
         "32 is better than 128 by 0.030 (95 % interval 0.029 to 0.031)."
     )
-    assert "less than 0.02." in sentence({32: STEADY, 128: shifted(0.01)}, kind=LOSS)
+    small = sentence({32: STEADY, 128: shifted(0.01)}, kind=LOSS)
+    assert small.endswith("too little to matter: at most 0.011 (95 % confidence).")
     never = ScoreKind(margin=None)
     assert compare_sweep({32: STEADY, 64: shifted(0)}, kind=never).pairs[0].answer == "undecided"
 
@@ -121,6 +122,10 @@ def test_answer_interval_and_p_value_never_contradict(
         assert pair.is_real == (pair.low > 0 or pair.high < 0) == (pair.p_value <= 1 - level)
         assert pair.is_real == (" is better than " in pair.sentence)
         assert (pair.answer == "better") <= pair.is_real
+        if pair.n_pairs > 2:
+            assert pair.bound is not None
+            assert pair.bound > abs(pair.difference or 0)
+            assert (pair.answer == "same") == (pair.bound <= 0.01)
         if pair.is_real:
             winner = pair.b if (pair.difference or 0) > 0 else pair.a
             assert pair.sentence.startswith(f"{winner} is better")
@@ -214,3 +219,6 @@ def test_the_committed_error_rates_are_at_most_five_percent() -> None:
         if max(row["now"].values()) > 0.05
     }
     assert too_many == {}
+    at_margin = [row for row in document["with_difference"] if row["points"] == 1]
+    assert len(at_margin) == len(power.WITH_DIFFERENCE)
+    assert max(max(row["false_same"].values()) for row in at_margin) <= 0.05
