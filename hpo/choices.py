@@ -11,6 +11,7 @@ Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Scheduler = Literal["none", "cosine", "step", "multistep", "polynomial", "plateau"]
 Normalize = Literal["unit", "none", "image"]
 ScoredWeights = Literal["last", "average"]
+ClassWeight = Literal["none", "balanced"]
 
 INPUT_SCALES: Final = ("unit", "symmetric", "raw", "image")
 _MOST_LANES: Final = 256

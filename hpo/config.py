@@ -23,7 +23,15 @@ from pydantic import (
     model_validator,
 )
 
-from hpo.choices import Activation, Loss, Normalize, Optimizer, Scheduler, ScoredWeights
+from hpo.choices import (
+    Activation,
+    ClassWeight,
+    Loss,
+    Normalize,
+    Optimizer,
+    Scheduler,
+    ScoredWeights,
+)
 from hpo.errors import ConfigError, fault_list
 
 Scalar: TypeAlias = bool | int | float | str
@@ -96,6 +104,9 @@ class TrainingConfig(BaseModel):
     focal_gamma: float = Field(default=2.0, ge=0, le=10, description="exponent of the focal loss")
     label_smoothing: _Probability = Field(
         default=0.0, description="share of the target spread evenly over both classes"
+    )
+    class_weight: ClassWeight = Field(
+        default="none", description="balanced: each class has the same weight in the loss"
     )
     optimizer: Optimizer = Field(default="adam", description="optimizer")
     learning_rate: float = Field(default=1e-3, gt=0, le=10, description="initial learning rate")
@@ -212,6 +223,7 @@ _ACTIVE_WHEN: Final[dict[str, Callable[[TrainingConfig], bool]]] = {
     "power": lambda c: c.scheduler == "polynomial",
     "augment_stretch": lambda c: c.augment_stretch > 0,
     "weights": lambda c: c.weights == "average",
+    "class_weight": lambda c: c.class_weight == "balanced",
 }
 
 _NAMES: Final = tuple(TrainingConfig.model_fields)

@@ -55,7 +55,7 @@ def carry_out(plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool 
         notes = list(session.storage.notes)
         if (n_left := session.source.n_left()) and not quiet:
             # Those on the data are below the table too, which may be hours away.
-            notes += [f"{name}: training {count(n_left, 'network')} …", *plan.dataset.notes]
+            notes += [f"{name}: training {count(n_left, 'network')} …", *plan.record.notes]
         for note in notes:
             say(note)
         try:
@@ -132,7 +132,7 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
     found = forecast(plan)
     if json:
         document = {name: value for name, value in asdict(found).items() if name != "n_train"}
-        notes = {"data": {"notes": list(plan.dataset.notes)}, "n_to_train": found.n_to_train}
+        notes = {"data": {"notes": list(plan.record.notes)}, "n_to_train": found.n_to_train}
         print_json(document | notes)
         return
     print_line(f"{found.study}, on {found.device} {found.precision}:", style="bold")
@@ -168,7 +168,7 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
         print_line(f"  The time depends on how many repeats decide every pair: {span}.")
     elif is_range:
         print_line("  The time depends on what is pruned and on which become finalists.")
-    for note in plan.dataset.notes:
+    for note in plan.record.notes:
         print_line(note)
 
 

@@ -11,11 +11,12 @@ from hpo.data.dataset import (
     Indices,
     Pixels,
     TrainingData,
+    count_classes,
 )
 from hpo.data.folds import N_FOLDS, seal
 from hpo.data.source import load, open_data, open_phantom
 
 __all__ = [
     "NORMAL", "N_FOLDS", "PNEUMONIA", "TEST", "TRAIN", "VALIDATION", "Dataset", "Fold", "Indices",
-    "Pixels", "TrainingData", "load", "open_data", "open_phantom", "seal",
+    "Pixels", "TrainingData", "count_classes", "load", "open_data", "open_phantom", "seal",
 ]  # fmt: skip

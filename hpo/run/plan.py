@@ -8,7 +8,7 @@ from pathlib import Path
 from hpo import space as spaces
 from hpo.choices import ScoredWeights, read_lanes
 from hpo.config import TrainingConfig, Value
-from hpo.data import TEST, VALIDATION, Dataset, open_data
+from hpo.data import TEST, VALIDATION, Dataset, count_classes, open_data
 from hpo.errors import UsageError
 from hpo.space import Space
 from hpo.stats import MOST_LOOKS
@@ -28,7 +28,7 @@ from hpo.study.record import (
     check_name,
     versions,
 )
-from hpo.study.score import DEFAULT_METRICS, Score, read_score
+from hpo.study.score import Score, default_metric, read_score
 from hpo.training.engine import SMALLEST_STRESSED
 from hpo.training.machine import check_names
 
@@ -45,12 +45,12 @@ class Settings:
 
     `set` holds values or their texts, `values` texts such as `16,32`. `repeats` None is 5 for a
     grid, 1 for a search. A grid gets more of them `until_decided`, `max_repeats` at most, None for
-    20. `lanes` is how many trainings run at once, None for auto. `metric` is
-    what the study optimizes (`hpo.study.score.SCORES`), None for the default of its kind. `margin`
-    is the smallest difference that matters, as scores are printed (1.0 is one point of accuracy);
-    None for what the study has recorded, else for the default of the metric. `weights` are those
-    whose scores are compared, None for those that each training scores. `command` is what the
-    study records as having created it.
+    20. `lanes` is how many trainings run at once, None for auto. `metric` is what the study
+    optimizes (`hpo.study.score.SCORES`), None for the default of its kind and of the classes.
+    `margin` is the smallest difference that matters, as scores are printed (1.0 is one point of
+    accuracy); None for what the study has recorded, else for the default of the metric. `weights`
+    are those whose scores are compared, None for those that each training scores. `command` is
+    what the study records as having created it.
     """
 
     data: Path | str | None = None
@@ -179,7 +179,8 @@ def _plan(
     kind: Kind = "search" if search else "grid"
     dataset = open_data(None if settings.data is None else Path(settings.data))
     info = describe_data(dataset, settings.data)
-    score = read_score(DEFAULT_METRICS[kind] if settings.metric is None else settings.metric)
+    metric = settings.metric
+    score = read_score(default_metric(kind, info.classes) if metric is None else metric)
     _check_batches(configs, info, space)
     _check_stress(score, [config.image_size for config in configs], space)
     n_trainings = len(configs) * max(goal.n_trainings, goal.most_repeats)
@@ -248,6 +249,7 @@ def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
         n_test=len(dataset.where(TEST)),
         notes=dataset.notes,
         bits=dataset.bits,
+        classes=count_classes(dataset.class_names, dataset.labels[dataset.split != TEST]),
     )
 
 

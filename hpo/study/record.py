@@ -4,18 +4,20 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from dataclasses import asdict, astuple, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, PlainValidator, TypeAdapter
 
 from hpo import space as spaces
 from hpo.choices import ScoredWeights
+from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import UsageError
 from hpo.space import Space
 from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import is_folder_name
-from hpo.study.score import Score, read_score
+from hpo.study.score import Score, metric_note, read_score
 from hpo.training import machine
 
 Kind = Literal["grid", "search"]
@@ -40,7 +42,8 @@ class DataInfo:
     """The data of a study, as it is recorded and shown. `path` is None for the phantom.
 
     Without a validation split of its own (`has_own_validation`), `n_train` and `n_validation` are
-    the means over the folds. `notes` and `bits` are those of the data set.
+    the means over the folds. `notes` and `bits` are those of the data set; `classes` are the names
+    of its classes, each with its images that are not test (older studies recorded none).
     """
 
     path: str | None
@@ -53,6 +56,12 @@ class DataInfo:
     n_test: Count
     notes: tuple[str, ...] = ()
     bits: Count = 0
+    classes: Mapping[str, Count] = field(default_factory=dict)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their labels."""
+        return tuple(self.classes) or CLASS_NAMES
 
     @property
     def overlap(self) -> float:
@@ -122,6 +131,12 @@ class StudyRecord:
         """What the study optimizes."""
         score = read_score(self.metric)
         return score if self.margin is None else score.with_margin(self.margin)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out and assumed of the data, and what follows from its classes."""
+        about_metric = metric_note(self.metric, self.data.classes)
+        return (*self.data.notes, *filter(None, [about_metric]))
 
     def judged_by(
         self, margin: float | None = None, weights: ScoredWeights | None = None

@@ -29,6 +29,9 @@ _STRESS: Final = "stress_"
 # studies/scores.
 DEFAULT_METRICS: Final = {"grid": "accuracy", "search": "stress_accuracy"}
 
+# Classes further apart than 60:40: always giving the larger one has a high accuracy.
+_UNEQUAL: Final = 60 / 40
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -127,6 +130,30 @@ SCORES: Final[Mapping[str, Score]] = {
     for prefix in ("", _STRESS)
     for metric, kind in _METRICS.items()
 }
+
+
+def default_metric(kind: str, classes: Mapping[str, int]) -> str:
+    """Return what a study optimizes that names no metric; `classes` are the images of each."""
+    metric = DEFAULT_METRICS[kind]
+    return metric.replace("accuracy", "balanced_accuracy") if _are_unequal(classes) else metric
+
+
+def metric_note(name: str, classes: Mapping[str, int]) -> str | None:
+    """Say why the default metric is another one than of equal classes, where it is used."""
+    if not _are_unequal(classes) or SCORES[name].metric != "balanced_accuracy":
+        return None
+    rarest, commonest = (
+        min(classes, key=classes.__getitem__),
+        max(classes, key=classes.__getitem__),
+    )
+    return (
+        f"The classes are further apart than 60:40 ({commonest} {classes[commonest]:,} images, "
+        f"{rarest} {classes[rarest]:,}), so balanced accuracy is the default metric."
+    )
+
+
+def _are_unequal(classes: Mapping[str, int]) -> bool:
+    return bool(classes) and max(classes.values()) > _UNEQUAL * min(classes.values())
 
 
 def read_score(name: str) -> Score:

@@ -34,7 +34,8 @@ class Cohort:
 
     `orders` are the positions of the images `(n_train,)` of each lane; `keep` the dropout of each
     hidden layer, bool `(lanes, images, units)`, and `keep_scale` `(lanes, layers)` the factor of
-    what is kept; label `smoothing` and the focal loss's `gamma` are `(lanes, 1)`. `measured`
+    what is kept; `class_weights` are `(lanes, classes)`, label `smoothing` and the focal loss's
+    `gamma` `(lanes, 1)`. `measured`
     `(2, lanes, images)` takes the loss of every image, and 1 where the answer was right.
     """
 
@@ -44,6 +45,7 @@ class Cohort:
     orders: Sequence[Tensor]
     keep: Sequence[Tensor | None]
     keep_scale: Tensor
+    class_weights: Tensor
     smoothing: Tensor
     gamma: Tensor
     measured: Tensor
@@ -95,13 +97,14 @@ def open_cohort(lanes: Sequence[Lane]) -> Cohort:
             gradients=torch.zeros_like(parameters),
             statistics=torch.cat([lane.parameters.statistics for lane in lanes]),
         ),
-        labels=one.data.labels.to(parameters.dtype),
+        labels=one.data.labels,
         orders=[
             train[order(lane.seeds, len(train), ORDER, lane.progress.epoch)[0]]
             for lane, train in zip(lanes, trains, strict=True)
         ],
         keep=[_keep(lanes, layer) for layer in range(len(one.config.hidden))],
         keep_scale=stacked([[1 / (1 - p) for p in c.dropout_per_layer] for c in configs]),
+        class_weights=torch.stack([lane.data.class_weights for lane in lanes]),
         smoothing=stacked([[c.label_smoothing] for c in configs]),
         gamma=stacked([[c.focal_gamma] for c in configs]),
         measured=parameters.new_zeros(2, len(lanes), len(trains[0])),
@@ -161,6 +164,7 @@ def _part(cohort: Cohort, own: slice) -> Cohort:
         orders=cohort.orders[own],
         keep=[None if keep is None else keep[own] for keep in cohort.keep],
         keep_scale=cohort.keep_scale[own],
+        class_weights=cohort.class_weights[own],
         smoothing=cohort.smoothing[own],
         gamma=cohort.gamma[own],
     )
@@ -182,6 +186,7 @@ def _train_step(cohort: Cohort, place: slice) -> Tensor:
         cohort.lanes[0].config.loss,
         logits,
         cohort.labels[torch.stack(images)],
+        cohort.class_weights,
         cohort.smoothing,
         cohort.gamma,
     )

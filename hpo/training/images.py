@@ -20,13 +20,15 @@ class LaneData:
     """The images of one lane.
 
     `pixels` `(images, height * width)` holds pool and test images, `labels` `(pool,)` no test
-    label; `train`, `validation` and `test` are positions among the pixels. `fold` and
-    `known_labels` say the same to numpy. `stressed` `(changes, pool, height * width)` is the pool
-    under the stress battery, where it is asked for.
+    label; `class_weights` `(classes,)` are factors of the loss of their images; `train`,
+    `validation` and `test` are positions among the pixels. `fold` and `known_labels` say the same
+    to numpy. `stressed` `(changes, pool, height * width)` is the pool under the stress battery,
+    where it is asked for.
     """
 
     pixels: Tensor
     labels: Tensor
+    class_weights: Tensor
     train: Tensor
     validation: Tensor
     test: Tensor
@@ -76,6 +78,9 @@ class Images:
         return LaneData(
             pixels=self._pixels[size],
             labels=torch.tensor(data.labels, dtype=torch.int64, device=device),
+            class_weights=torch.tensor(
+                _class_weights(data, config, split), dtype=self._device.dtype, device=device
+            ),
             train=torch.tensor(split.train, device=device),
             validation=torch.tensor(split.validation, device=device),
             test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
@@ -88,6 +93,17 @@ class Images:
         """Give back the memory."""
         self._pixels.clear()
         self._stressed.clear()
+
+
+def _class_weights(data: TrainingData, config: TrainingConfig, fold: Fold) -> NDArray[np.float64]:
+    """Return the factor of each class: of balanced ones n / (classes * its training images).
+
+    Their mean over the training images is 1, so that no other learning rate suits them.
+    """
+    if config.class_weight == "none":
+        return np.ones(data.n_classes)
+    counts = np.bincount(data.labels[fold.train], minlength=data.n_classes)
+    return np.asarray(len(fold.train) / (data.n_classes * counts))
 
 
 def _place(pixels: Pixels, device: Device) -> Tensor:

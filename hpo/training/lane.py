@@ -163,7 +163,7 @@ def read_losses(lane: Lane, read: Parameters, positions: Tensor) -> Tensor:
     The loss is the same function as in training, label smoothing included.
     """
     logits = read_logits(lane, read, positions)
-    loss = mean_loss(lane.config, logits, lane.data.labels[positions])
+    loss = mean_loss(lane.config, logits, lane.data.labels[positions], lane.data.class_weights)
     return torch.cat([loss[None], probabilities(lane.config, logits)])
 
 

@@ -28,29 +28,41 @@ _ImageLosses: TypeAlias = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 
 
 def train_losses(
-    loss: Loss, logits: Tensor, labels: Tensor, smoothing: Tensor, gamma: Tensor
+    loss: Loss,
+    logits: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    smoothing: Tensor,
+    gamma: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return losses, and 1 for right answers, `(2, lanes, batch)`, and the mean's gradient.
 
-    `logits` and the gradient are `(lanes, batch, outputs)`, `labels` `(lanes, batch)` in their
-    precision; label smoothing and the focal loss's gamma are `(lanes, 1)`.
+    `logits` and the gradient are `(lanes, batch, outputs)`, `labels` `(lanes, batch)`,
+    `class_weights` `(lanes, classes)`; label smoothing and the focal loss's gamma `(lanes, 1)`.
     """
     n = logits.shape[1]
     more = fill_up(n) - n
     leaf = F.pad(logits, (0, 0, 0, more)).requires_grad_()
     labels = F.pad(labels, (0, more))
+    weights, labels = class_weights.gather(1, labels), labels.to(leaf.dtype)
     with torch.enable_grad():
-        losses = LOSSES[loss](leaf, labels * (1 - smoothing) + smoothing / 2, gamma)
+        losses = LOSSES[loss](leaf, labels * (1 - smoothing) + smoothing / 2, gamma) * weights
     (gradient,) = torch.autograd.grad(losses, leaf, torch.full_like(losses, 1 / n))
     is_right = (log_odds(leaf.detach()).sigmoid() > 0.5) == labels
     return torch.stack([losses.detach(), is_right.to(losses.dtype)])[:, :, :n], gradient[:, :n]
 
 
-def mean_loss(config: TrainingConfig, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the configuration's loss of logits `(batch, outputs)`, the mean over the images."""
+def mean_loss(
+    config: TrainingConfig, logits: Tensor, labels: Tensor, class_weights: Tensor
+) -> Tensor:
+    """Return the configuration's loss of logits `(batch, outputs)`, the mean over the images.
+
+    `class_weights` `(classes,)` are factors of the losses of their images.
+    """
     smoothing = config.label_smoothing
     targets = labels.to(logits.dtype) * (1 - smoothing) + smoothing / 2
-    return LOSSES[config.loss](logits, targets, config.focal_gamma).mean()
+    losses = LOSSES[config.loss](logits, targets, config.focal_gamma)
+    return (losses * class_weights[labels]).mean()
 
 
 def probabilities(config: TrainingConfig, logits: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
             "These are synthetic images (the phantom), made to try the tool: --data PATH uses "
             "real X-rays."
         )
-    said += data.notes
+    said += summary.record.notes
     if goal.n_finalists and not summary.finalists:
         said.append(
             f"This ranking is provisional: the best {goal.n_finalists} still have to be retrained."

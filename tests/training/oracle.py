@@ -140,7 +140,7 @@ def _read_logits(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor
 def _read_losses(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor:
     """Return the loss over some images, then the probability of each, `(1 + n,)`."""
     logits = _read_logits(lane, model, positions)
-    loss = mean_loss(lane.config, logits, lane.images.labels[positions])
+    loss = mean_loss(lane.config, logits, lane.images.labels[positions], lane.images.class_weights)
     return torch.cat([loss[None], probabilities(lane.config, logits)])
 
 
@@ -184,7 +184,7 @@ def _train_steps(lane: _Lane, epoch: int) -> Iterable[Tensor]:
             lane.images.pixels[batch], config, seeds=lane.seeds, epoch=epoch, positions=batch
         )
         labels, logits = lane.images.labels[batch], lane.model(_inputs(pixels, config))
-        loss = mean_loss(config, logits, labels)
+        loss = mean_loss(config, logits, labels, lane.images.class_weights)
         lane.optimizer.zero_grad()
         loss.backward()
         lane.optimizer.step()

@@ -92,7 +92,8 @@ def test_both_ways_train_alike_with_every_loss_and_activation(
     loss: str, activation: str, outputs: int
 ) -> None:
     config = SMALL.replace(loss=loss, activation=activation, outputs=outputs, label_smoothing=0.1)
-    results = check(*(config.replace(focal_gamma=gamma) for gamma in (0.0, 1.5)))
+    others = {"focal_gamma": 1.5, "class_weight": "balanced"}
+    results = check(*(config.replace(**fields) for fields in ({"focal_gamma": 0.0}, others)))
     assert {result.weights["9.weight"].shape for result in results} == {(outputs, 5)}
 
 

@@ -23,6 +23,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "outputs": (2, {}),
     "focal_gamma": (1.0, {"loss": "focal"}),
     "label_smoothing": (0.1, {}),
+    "class_weight": ("balanced", {}),
     "optimizer": ("adamw", {"weight_decay": 0.1}),
     "learning_rate": (0.02, {}),
     "momentum": (0.5, {"optimizer": "sgd"}),
@@ -63,7 +64,7 @@ def test_a_field_changes_the_training(train: Train, name: str) -> None:
 
 
 # These are not active at a value that has no effect; at any other they are.
-SOMETIMES = {"augment_stretch", "weights"}
+SOMETIMES = {"augment_stretch", "class_weight", "weights"}
 
 
 @pytest.mark.parametrize("name", sorted(CASES.keys() - BASE.active_fields().keys() - SOMETIMES))

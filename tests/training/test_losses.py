@@ -20,7 +20,7 @@ BOTH = torch.cat([torch.zeros_like(ONE), ONE], 1)
 
 def loss_of(logits: Tensor, labels: Tensor = LABELS, **fields: float | str) -> Tensor:
     config = TrainingConfig.from_mapping({"outputs": logits.shape[1], **fields})
-    return mean_loss(config, logits, labels)
+    return mean_loss(config, logits, labels, torch.ones(2, dtype=logits.dtype))
 
 
 def of_torch(loss: str, smoothing: float) -> tuple[Tensor, Tensor]:
@@ -60,9 +60,25 @@ def test_large_logits_give_finite_losses_and_gradients(loss: str, outputs: int) 
     logits = torch.tensor([[1e4], [-1e4], [1e4], [-1e4], [0.0]]).repeat(1, outputs)
     logits = logits * torch.tensor([1.0, -1.0])[:outputs]
     zeros = torch.zeros(1, 1)
-    measured, gradient = train_losses(loss, logits[None], LABELS[None].float(), zeros, zeros + 2)
+    ones = torch.ones(1, 2)
+    measured, gradient = train_losses(loss, logits[None], LABELS[None], ones, zeros, zeros + 2)
     for values in (measured, gradient, loss_of(logits, loss=loss)):
         assert values.isfinite().all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_class_weights_are_factors_of_every_loss_and_its_gradient(loss: str) -> None:
+    weights, config = torch.tensor([0.25, 3.0]).double(), TrainingConfig(loss=loss, outputs=2)
+    each = [loss_of(TWO[i : i + 1], LABELS[i : i + 1], loss=loss) for i in range(5)]
+    expected = (torch.stack(each) * weights[LABELS]).mean()
+    torch.testing.assert_close(mean_loss(config, TWO, LABELS, weights), expected)
+    zeros, leaf = torch.zeros(1, 1).double(), TWO.clone().requires_grad_()
+    mean_loss(config, leaf, LABELS, weights).backward()
+    measured, gradient = train_losses(
+        config.loss, TWO[None], LABELS[None], weights[None], zeros, zeros + 2
+    )
+    torch.testing.assert_close(measured[0].mean(), expected)
+    torch.testing.assert_close(gradient[0], leaf.grad)
 
 
 def test_bce_with_two_outputs_averages_two_estimates_of_one_probability() -> None:

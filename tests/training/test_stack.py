@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpo.choices import Activation, Loss, Optimizer, Scheduler, ScoredWeights
+from hpo.choices import Activation, ClassWeight, Loss, Optimizer, Scheduler, ScoredWeights
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import TrainingError
@@ -152,6 +152,7 @@ def draw_jobs(rng: random.Random) -> list[Job]:
             epochs=rng.choice([2, 3, 4]),
             early_stopping=rng.choice([0, 0, 1]),
             weights=rng.choice(get_args(ScoredWeights)),
+            class_weight=rng.choice(get_args(ClassWeight)),
         )
         jobs.append(Job(config, seed=rng.randrange(9), fold=rng.randrange(5)))
     rng.shuffle(jobs)
