@@ -67,6 +67,7 @@ def read_study(
 ) -> StoredStudy:
     """Read a study, to look at it or to use what it trained; record where its data are now.
 
+    `name` may be the beginning of its name, its number in `hpo show`, or `latest`.
     `margin` is another smallest difference that matters than the study has recorded, and `weights`
     are others to compare by.
 
@@ -85,7 +86,7 @@ def read_study(
         study=study,
         summary=summarize(study, storage_url=storage, runs=runs, margin=margin, weights=weights),
         runs=runs,
-        folder=study_folder(storage, name),
+        folder=study_folder(storage, study.study_name),
     )
 
 

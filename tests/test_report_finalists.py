@@ -97,5 +97,9 @@ def test_a_finalist_that_fails_keeps_its_place_in_the_search(undecided: FakeStud
 def test_the_list_of_studies_says_what_each_is_scored_by(tmp_path: Path) -> None:
     plain = fake_grid(tmp_path / "a", ["batch_size"], n_repeats=1).summary
     stressed = fake_grid(tmp_path / "b", ["batch_size"], n_repeats=1, metric="log_loss").summary
-    assert studies_table([plain]).notes == ()
-    assert studies_table([plain, stressed]).notes == ("The best of fake is its log loss.",)
+    table = studies_table({1: plain, 3: stressed})
+    place = [column.name for column in table.columns].index("metric")
+    assert [(row.cells[0], row.cells[place]) for row in table.rows] == [
+        ("1", "accuracy"),
+        ("3", "log loss"),
+    ]

@@ -190,7 +190,7 @@ def test_the_figures_alone_give_the_same_page_and_nothing_is_trained_again(
     assert main(asked) == 0
     assert Path("out.md").read_text() == first
     summaries, _, _ = summarize_all(open_storage("sqlite:///studies/hpo.db", create=False))
-    assert [len(s.openings) for s in summaries] == [1, 1]
+    assert [len(s.openings) for s in summaries.values()] == [1, 1]
 
 
 @pytest.mark.parametrize(

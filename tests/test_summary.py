@@ -76,7 +76,11 @@ def test_studies_of_other_programs_are_counted_and_left_out(bench: Bench) -> Non
     bench.study(record(), "ours")
     optuna.create_study(study_name="theirs", storage=bench.storage)
     summaries, unreadable, n_foreign = summarize_all(bench.storage)
-    assert ([s.name for s in summaries], unreadable, n_foreign) == (["ours"], {}, 1)
+    assert ({n: s.name for n, s in summaries.items()}, unreadable, n_foreign) == (
+        {1: "ours"},
+        {},
+        1,
+    )
 
 
 def test_a_search_of_a_small_space_is_over_when_all_of_it_is_tried(bench: Bench) -> None:

@@ -7,9 +7,9 @@ import tempfile
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from hpo.cli import data, models, studies, train
+from hpo.cli.commands import Command, Group
 from hpo.cli.output import print_json, say
 from hpo.cli.process import Output, ends_in_order, is_interrupted, outputs
 from hpo.errors import (
@@ -24,13 +24,13 @@ from hpo.errors import (
 
 # What commands are called elsewhere.
 _OTHER_NAMES: Final = {
-    "sweep": "grid", "train": "grid", "run": "grid", "tune": "search", "optimize": "search",
+    "train": "grid", "run": "grid", "tune": "search", "optimize": "search",
     "list": "show", "ls": "show", "test": "evaluate", "continue": "resume", "rm": "delete",
 }  # fmt: skip
 _LONGEST_SHOWN: Final = 200
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """The commands, which know what others call them."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -45,20 +45,17 @@ app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-# Superfluous arguments reach these two, which say what to type instead.
-for _command in (train.grid, train.search):
-    app.command(rich_help_panel="Train", context_settings={"allow_extra_args": True})(_command)
 for _panel, _commands in {
-    "Train": (train.resume,),
+    "Train": (train.grid, train.search, train.resume),
     "Look at studies": (studies.show, studies.compare, studies.report, studies.dashboard),
     "Use what was trained": (models.evaluate, models.predict, models.reproduce),
     "Keep and clean up": (studies.export, studies.delete),
 }.items():
     for _each in _commands:
-        app.command(rich_help_panel=_panel)(_each)
+        app.command(cls=Command, rich_help_panel=_panel)(_each)
+app.command("sweep", cls=Command, hidden=True)(train.grid)
 app.add_typer(data.app, name="data", rich_help_panel="Keep and clean up")
 
 
@@ -78,7 +75,16 @@ _Version = Annotated[
 
 @app.callback()
 def _root(version: _Version = False) -> None:
-    """Sweep and search the hyperparameters of a small chest X-ray classifier."""
+    """Sweep and search the hyperparameters of a small chest X-ray classifier.
+
+    Start here:
+
+        hpo grid batch_size --data chest_xray        does batch size matter?
+
+        hpo search --trials 50 --data chest_xray     find a good model
+
+        hpo show                                     what was trained
+    """
 
 
 def run() -> NoReturn:

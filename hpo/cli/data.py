@@ -8,14 +8,15 @@ import typer
 from typer import Argument, Option
 
 from hpo.cli import options
+from hpo.cli.commands import Command, Group
 from hpo.cli.output import emit
 from hpo.files import at_home
 
 _HELP = "Look at a data set, make the phantom, fetch a public data set."
-app = typer.Typer(no_args_is_help=True, help=_HELP)
+app = typer.Typer(cls=Group, no_args_is_help=True, help=_HELP)
 
 
-@app.command()
+@app.command(cls=Command)
 def info(
     data: options.Data = None,
     sheet: Annotated[
@@ -28,7 +29,12 @@ def info(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Show what a data set holds: splits, classes, patients, image sizes, folds."""
+    """Show what a data set holds: splits, classes, patients, image sizes, folds.
+
+    Example:
+
+        hpo data info --data chest_xray --sheet sheet.png
+    """
     from hpo.data import N_FOLDS, open_data, seal
     from hpo.data.images import contact_sheet
     from hpo.views.data import show_dataset
@@ -41,9 +47,14 @@ def info(
     emit(*show_dataset(dataset, folds), json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 def audit(data: options.Data = None, json: options.Json = False) -> None:
-    """Count duplicates, and patients on both sides of a split."""
+    """Count duplicates, and patients on both sides of a split.
+
+    Example:
+
+        hpo data audit --data chest_xray
+    """
     from hpo.data import open_data
     from hpo.data.audit import audit as find
     from hpo.views.data import show_audit
@@ -52,27 +63,37 @@ def audit(data: options.Data = None, json: options.Json = False) -> None:
     emit(*show_audit(dataset, find(dataset)), json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 def generate(
     folder: Annotated[Path, Argument(metavar="DIR", help="A new folder.")],
     seed: Annotated[int, Option(min=0, help="Another seed makes other patients.")] = 0,
     size: Annotated[int, Option(min=16, max=1024, help="Side of the images.")] = 64,
     json: options.Json = False,
 ) -> None:
-    """Write the phantom, synthetic X-rays, as PNG files in the layout of the public release."""
+    """Write the phantom, synthetic X-rays, as PNG files in the layout of the public release.
+
+    Example:
+
+        hpo data generate phantom --size 64
+    """
     from hpo.data.phantom import write_phantom
 
     write_phantom(folder, seed=seed, size=size)
     emit({"path": str(folder)}, f"{folder} is ready: --data {folder}", json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 def download(
     folder: Annotated[Path, Argument(metavar="DIR", help="Where to put the file.")],
     size: Annotated[int, Option(help="Side of the images: 28, 64, 128 or 224.")] = 28,
     json: options.Json = False,
 ) -> None:
-    """Fetch PneumoniaMNIST, 5,856 real chest X-rays, from Zenodo."""
+    """Fetch PneumoniaMNIST, 5,856 real chest X-rays, from Zenodo.
+
+    Example:
+
+        hpo data download data --size 64
+    """
     from hpo.data.cache import download as fetch
 
     path = fetch(folder, size=size, show_progress=sys.stderr.isatty())

@@ -8,6 +8,7 @@ import typer
 from typer import Argument, Option
 
 from hpo.cli import options
+from hpo.cli.commands import complete_study
 from hpo.cli.output import emit, print_json, print_line, print_table, say
 from hpo.errors import StorageError, StudyError, UsageError
 from hpo.files import at_home
@@ -21,7 +22,8 @@ _SECONDS_BETWEEN_LINES: Final = 3.0
 def evaluate(
     context: typer.Context,
     study: Annotated[
-        str | None, Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
+        str | None,
+        Argument(metavar="[STUDY]", help=options.STUDY_HELP, autocompletion=complete_study),
     ] = None,
     weights: Annotated[
         Path | None,

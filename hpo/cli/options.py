@@ -15,6 +15,7 @@ from hpo.choices import (
     read_lanes,
     read_mean_and_deviation,
 )
+from hpo.cli.commands import complete_name, complete_pair, complete_space, complete_study
 from hpo.errors import UsageError, fault_list
 
 
@@ -24,25 +25,51 @@ def _check_input_scale(text: str | None) -> str | None:
     return text
 
 
+STUDY_HELP: Final = (
+    "A study: its name or the beginning of it, its number in `hpo show`, or latest."
+)
 StudyArgument = Annotated[
-    str, Argument(metavar="STUDY", help="Name of a study; `hpo show` lists them.")
+    str, Argument(metavar="STUDY", help=STUDY_HELP, autocompletion=complete_study)
+]
+Names = Annotated[
+    list[str] | None,
+    Argument(metavar="[NAME]…", help="Hyperparameters to vary.", autocompletion=complete_name),
 ]
 Params = Annotated[
-    list[str] | None, Option("--param", metavar="NAME", help="Hyperparameter to vary. Repeatable.")
+    list[str] | None,
+    Option(
+        "--param",
+        metavar="NAME",
+        help="Hyperparameter to vary, as an option. Repeatable.",
+        autocompletion=complete_name,
+    ),
 ]
 Values = Annotated[
     list[str] | None,
     Option(
         metavar="[NAME=]V,V,…",
         help="Other values for a hyperparameter; NAME= where several vary. Repeatable.",
+        autocompletion=complete_pair,
     ),
 ]
 Fixed = Annotated[
     list[str] | None,
-    Option("--set", metavar="NAME=VALUE", help="Fix a hyperparameter. Repeatable."),
+    Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Fix a hyperparameter. Repeatable.",
+        autocompletion=complete_pair,
+    ),
 ]
-Repeats = Annotated[int | None, Option(help="Trainings per configuration, each on another fold.")]
-Epochs = Annotated[int | None, Option(help="Epochs of every training.")]
+Repeats = Annotated[
+    int | None,
+    Option(
+        help="Trainings per configuration, each on another fold (default: 5; of a search 1).",
+    ),
+]
+Epochs = Annotated[
+    int | None, Option(help="Epochs of every training (default: those of the space, often 30).")
+]
 Data = Annotated[
     Path | None,
     Option(
@@ -53,7 +80,14 @@ Data = Annotated[
 MovedData = Annotated[
     Path | None, Option("--data", help="Where the data of the study are now, if they were moved.")
 ]
-SpaceName = Annotated[str, Option(envvar="HPO_SPACE", help="A space file, or the name of one.")]
+SpaceName = Annotated[
+    str,
+    Option(
+        envvar="HPO_SPACE",
+        help="A space file, or the name of one.",
+        autocompletion=complete_space,
+    ),
+]
 StudyName = Annotated[
     str | None,
     Option(metavar="NAME", help="Name for this study (default: generated from the settings)."),
@@ -67,7 +101,8 @@ Storage = Annotated[
     ),
 ]
 Seed = Annotated[
-    int, Option(min=0, help="Seed and fold of the first repeat, and seed of the sampler.")
+    int,
+    Option(metavar="N", min=0, help="Seed and fold of the first repeat, and seed of the sampler."),
 ]
 Device = Annotated[str, Option(help="auto, cpu, cuda or cuda:1.")]
 Precision = Annotated[str, Option(help="Precision of the first layer: auto, bf16 or fp32.")]
@@ -85,7 +120,8 @@ Metric = Annotated[
     Option(
         metavar="NAME",
         help="Validation metric to optimize: accuracy, balanced_accuracy, auroc, log_loss or "
-        "brier. With stress_ before it: its mean over altered images (docs/stress.md).",
+        "brier. With stress_ before it: its mean over altered images (docs/stress.md). Default: "
+        "accuracy; of a search stress_accuracy.",
     ),
 ]
 Margin = Annotated[
@@ -107,13 +143,15 @@ ComparedWeights = Annotated[
     ),
 ]
 Timeout = Annotated[
-    float | None, Option(help="Stop starting new trainings after this many seconds.")
+    float | None,
+    Option(metavar="SECONDS", help="Stop starting new trainings after this time (default: none)."),
 ]
 DryRun = Annotated[
     bool, Option("--dry-run", help="Estimate trainings, time and memory; train nothing.")
 ]
 Json = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
 Quiet = Annotated[bool, Option("--quiet", help="Show no progress.")]
+Open = Annotated[bool, Option("--open", help="Open the page in the browser.")]
 InputScale = Annotated[
     str | None,
     Option(
@@ -164,6 +202,27 @@ def options_from(source: str, context: Context) -> dict[str, str]:
         if (origin := context.get_parameter_source(name)) and origin.name == source:
             found[name] = parameter.opts[0]
     return found
+
+
+def read_names(texts: Sequence[str], values: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Read what to vary: NAME, or NAME=V,V with its values; return the names and all values.
+
+    Raises:
+        UsageError: it is a file or a folder.
+    """
+    from hpo.space.records import NAMES
+
+    names, found = [], list(values)
+    for text in texts:
+        name, sign, _ = text.partition("=")
+        if name not in NAMES and Path(text).exists():
+            raise UsageError(
+                f"{text} is no hyperparameter but a path. For data write --data {text}"
+            )
+        if sign:
+            found.append(text)
+        names.append(name)
+    return list(dict.fromkeys(names)), found
 
 
 def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -4,7 +4,9 @@ import json as json_module
 import re
 import sys
 import textwrap
+import webbrowser
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from rich import table as rich_table
@@ -59,6 +61,12 @@ def print_line(text: str, *, style: str = "", indent: int = 0) -> None:
 def print_path(text: str) -> None:
     """Print a line with a path at its end on standard output, which nothing breaks."""
     console.print(printable(text), soft_wrap=True)
+
+
+def open_page(path: str | Path) -> None:
+    """Open a page in the browser, and say so where there is none."""
+    if not webbrowser.open(Path(path).resolve().as_uri()):
+        say(f"No browser was found. Open {path} yourself.")
 
 
 def say(message: str, *, style: str = "") -> None:

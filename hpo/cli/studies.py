@@ -12,7 +12,8 @@ import typer
 from typer import Argument, Option
 
 from hpo.cli import options
-from hpo.cli.output import emit, print_json, print_line, print_table, say
+from hpo.cli.commands import complete_study
+from hpo.cli.output import emit, open_page, print_json, print_line, print_table, say
 from hpo.cli.process import check_interrupt
 from hpo.errors import StudyError, UsageError
 from hpo.files import at_home
@@ -23,7 +24,12 @@ from hpo.untrusted import printable
 
 def show(
     study: Annotated[
-        str | None, Argument(metavar="[STUDY]", help="Name of a study (default: all).")
+        str | None,
+        Argument(
+            metavar="[STUDY]",
+            help=f"{options.STUDY_HELP} Default: a list of all.",
+            autocompletion=complete_study,
+        ),
     ] = None,
     curves: Annotated[
         bool,
@@ -46,7 +52,14 @@ def show(
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
-    """List the studies, or show one: its table, its verdict, its learning curves."""
+    """List the studies, or show one: its table, its verdict, its learning curves.
+
+    Examples:
+
+        hpo show
+
+        hpo show latest --curves
+    """
     has_curves = curves or target is not None
     if study is None and has_curves:
         raise UsageError("--curves and --target need a study: hpo show STUDY --curves.")
@@ -99,12 +112,12 @@ def _show_all(storage: str, *, json: bool) -> None:
     opened = open_storage(storage, create=False)
     summaries, unreadable, n_foreign = summarize_all(opened)
     if json:
-        documents = [to_document(summary) for summary in summaries]
+        documents = [{"number": n} | to_document(one) for n, one in summaries.items()]
         print_json({"studies": documents, "unreadable": unreadable})
     elif summaries:
         print_table(studies_table(summaries))
     elif not unreadable:
-        print_line("No studies yet: `hpo grid --param batch_size` makes the first one.")
+        print_line("No studies yet: `hpo grid batch_size` makes the first one.")
     if not json:
         for message in unreadable.values():
             say(message, style="red")
@@ -116,7 +129,12 @@ def _show_all(storage: str, *, json: bool) -> None:
 
 def compare(
     studies: Annotated[
-        list[str], Argument(metavar="STUDY STUDY…", help="Studies on the same data.")
+        list[str],
+        Argument(
+            metavar="STUDY STUDY…",
+            help="Studies on the same data, by name or number.",
+            autocompletion=complete_study,
+        ),
     ],
     best: Annotated[
         bool | None,
@@ -140,6 +158,7 @@ def compare(
     margin: options.Margin = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
+    open_: options.Open = False,
 ) -> None:
     """Compare studies: learning curves in one figure, configurations pair by pair.
 
@@ -149,8 +168,7 @@ def compare(
 
         hpo compare grid-loss-1f0c5a7e grid-activation-93b1d2c4
     """
-    names = list(dict.fromkeys(studies))
-    if len(names) < 2:
+    if len(names := list(dict.fromkeys(studies))) < 2:
         raise UsageError(
             f"hpo compare needs two studies or more, but got {names[0]} alone: hpo compare "
             f"{names[0]} OTHER. `hpo show` lists them."
@@ -165,6 +183,7 @@ def compare(
 
     stored = [read_study(name, storage) for name in names]
     runs, summaries = stored[0].runs, [one.summary for one in stored]
+    names = [summary.name for summary in summaries]
     comparison = put_side_by_side(summaries, best=best, metric=metric, margin=margin, runs=runs)
     path = comparison_page(storage, names)
     write_comparison(comparison, runs, path)
@@ -177,6 +196,8 @@ def compare(
     table = replace(table, title=title, notes=(*said, *table.notes))
     document = to_document(comparison) | {"report": str(path)}
     emit(document, table, f"Page: {path}", json=json)
+    if open_:
+        open_page(path)
 
 
 def report(
@@ -185,8 +206,14 @@ def report(
     weights: options.ComparedWeights = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
+    open_: options.Open = False,
 ) -> None:
-    """Write the page of a study: studies/STUDY/report.html."""
+    """Write the page of a study: studies/STUDY/report.html.
+
+    Example:
+
+        hpo report latest --open
+    """
     from hpo.api import read_study
     from hpo.report import write_report
     from hpo.storage.opening import translate_errors
@@ -194,7 +221,9 @@ def report(
     stored = read_study(study, storage, margin=margin, weights=weights)
     with translate_errors(storage):
         path = write_report(stored.summary, stored.study, stored.runs, stored.folder)
-    emit({"study": study, "path": str(path)}, f"Page: {path}", json=json)
+    emit({"study": stored.summary.name, "path": str(path)}, f"Page: {path}", json=json)
+    if open_:
+        open_page(path)
 
 
 def dashboard(
@@ -202,7 +231,12 @@ def dashboard(
     host: Annotated[str, Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
-    """Open optuna-dashboard on the studies, with their curves as artifacts."""
+    """Open optuna-dashboard on the studies, with their curves as artifacts.
+
+    Example:
+
+        hpo dashboard --port 8081
+    """
     from hpo.run.dashboard import open_server
     from hpo.storage.opening import open_storage
     from hpo.storage.paths import artifacts_folder
@@ -247,7 +281,12 @@ def export(
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
-    """Write a study as CSV, and a folder per configuration: curves, weights, test results."""
+    """Write a study as CSV, and a folder per configuration: curves, weights, test results.
+
+    Example:
+
+        hpo export latest --out model
+    """
     from hpo.api import read_study
     from hpo.evaluate import read_evaluation
     from hpo.export import export as write
@@ -265,7 +304,7 @@ def export(
         which=weights,
     ):
         say(line)
-    emit({"study": study, "path": str(folder)}, f"Exported to {folder}", json=json)
+    emit({"study": stored.summary.name, "path": str(folder)}, f"Exported to {folder}", json=json)
 
 
 def delete(
@@ -273,7 +312,14 @@ def delete(
     yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False,
     storage: options.Storage = DEFAULT_URL,
 ) -> None:
-    """Delete a study and its folder; its trained results stay in the cache."""
+    """Delete a study and its folder; its trained results stay in the cache.
+
+    Its name must be given in full.
+
+    Example:
+
+        hpo delete grid-batch_size-d1acf00e
+    """
     from hpo.run.session import delete_study
     from hpo.storage.opening import open_storage
     from hpo.storage.paths import has_other_database, runs_folder, study_folder

@@ -6,12 +6,12 @@ import typer
 from typer import Option
 
 from hpo.cli import options
-from hpo.errors import UsageError
 from hpo.storage.url import DEFAULT_URL
 
 
 def grid(
     context: typer.Context,
+    names: options.Names = None,
     param: options.Params = None,
     values: options.Values = None,
     set_: options.Fixed = None,
@@ -48,31 +48,31 @@ def grid(
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
+    open_: options.Open = False,
 ) -> None:
     """Run the prescribed sweep of a hyperparameter, with several repeats of each value.
 
-    Several --param run every combination. The same command again trains nothing; with more
+    Several names run every combination. The same command again trains nothing; with more
     --repeats it trains what is missing.
 
     Examples:
 
-        hpo grid --param batch_size
+        hpo grid batch_size --data chest_xray --until-decided
 
-        hpo grid --param batch_size --data chest_xray --repeats 3 --epochs 10
+        hpo grid batch_size --data chest_xray --repeats 3 --epochs 10
 
-        hpo grid --param learning_rate --values 0.01,0.001 --set batch_size=64
+        hpo grid learning_rate=0.01,0.001 dropout --set batch_size=64
 
-        hpo grid --param batch_size --data chest_xray --until-decided
+        hpo grid --param learning_rate --values 0.01,0.001
     """
-    _refuse_arguments(context)
     from hpo.run.plan import Settings, plan_grid, with_timeout
 
-    names = param or []
+    varied, texts = options.read_names([*(names or []), *(param or [])], values or [])
     settings = Settings(
         data=data,
         space=space,
         set=options.read_pairs("--set", set_ or []),
-        values=options.read_values(values or [], names),
+        values=options.read_values(texts, varied),
         study=study,
         storage=storage,
         repeats=repeats,
@@ -88,14 +88,15 @@ def grid(
         weights=weights,
         command=options.command_line(context),
     )
-    plan = with_timeout(plan_grid(names, settings), timeout)
+    plan = with_timeout(plan_grid(varied, settings), timeout)
     from hpo.cli.work import carry_out
 
-    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, test=test)
+    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, test=test, is_shown=open_)
 
 
 def search(
     context: typer.Context,
+    names: options.Names = None,
     trials: Annotated[
         int, Option("--trials", help="Number of configurations to try in all.")
     ] = 50,
@@ -142,20 +143,20 @@ def search(
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
+    open_: options.Open = False,
 ) -> None:
     """Search for the best hyperparameters, starting from the base configuration.
 
     At the end the best configurations are retrained with new seeds and, where the data have no
     validation split, on other folds: this determines the winner. The same command with more
-    --trials continues the search. --param restricts it to these hyperparameters.
+    --trials continues the search. Names restrict it to these hyperparameters.
 
     Examples:
 
         hpo search --trials 50 --data chest_xray
 
-        hpo search --trials 20 --param learning_rate --param batch_size --epochs 10
+        hpo search learning_rate batch_size --trials 20 --epochs 10
     """
-    _refuse_arguments(context)
     from hpo.run.plan import SearchSettings, Settings, plan_search, with_timeout
 
     settings = Settings(
@@ -183,10 +184,12 @@ def search(
         with_baselines=with_baselines,
         window=window,
     )
-    plan = with_timeout(plan_search(param or [], settings, search_settings), timeout)
+    plan = with_timeout(
+        plan_search([*(names or []), *(param or [])], settings, search_settings), timeout
+    )
     from hpo.cli.work import carry_out
 
-    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet)
+    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, is_shown=open_)
 
 
 def resume(
@@ -200,8 +203,16 @@ def resume(
     dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
+    open_: options.Open = False,
 ) -> None:
-    """Continue an interrupted study, with the settings it was created with."""
+    """Continue an interrupted study, with the settings it was created with.
+
+    Examples:
+
+        hpo resume latest
+
+        hpo resume STUDY --timeout 3600
+    """
     from hpo.cli.work import carry_out
     from hpo.run.plan import with_timeout
     from hpo.run.session import move_data, plan_resume
@@ -209,14 +220,5 @@ def resume(
     if data is not None:
         move_data(study, storage, data)
     plan = plan_resume(study, storage, margin=margin, weights=weights, lanes=lanes)
-    carry_out(with_timeout(plan, timeout), dry_run=dry_run, json=json, quiet=quiet)
-
-
-def _refuse_arguments(context: typer.Context) -> None:
-    """Refuse what is not an option: most often a hyperparameter without its --param."""
-    if context.args:
-        command, first = f"hpo {context.info_name}", context.args[0][:60]
-        raise UsageError(
-            f"{command} takes options only, but got {first!r}. Use --param NAME: `{command} "
-            f"--param {first}`"
-        )
+    plan = with_timeout(plan, timeout)
+    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, is_shown=open_)

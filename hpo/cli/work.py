@@ -13,7 +13,15 @@ from rich.table import Column
 
 from hpo.api import with_page
 from hpo.cli.options import command_line
-from hpo.cli.output import error_console, print_json, print_line, print_path, print_table, say
+from hpo.cli.output import (
+    error_console,
+    open_page,
+    print_json,
+    print_line,
+    print_path,
+    print_table,
+    say,
+)
 from hpo.cli.process import check_interrupt
 from hpo.errors import Interrupted
 from hpo.evaluate import check_test, open_test
@@ -37,8 +45,16 @@ _MOST_PARAMS: Final = 4
 _LEAST_EPOCHS: Final = 4
 
 
-def carry_out(plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool = False) -> None:
-    """Forecast the plan, or train it to its end and print the result.
+def carry_out(
+    plan: Plan,
+    *,
+    dry_run: bool,
+    json: bool,
+    quiet: bool,
+    test: bool = False,
+    is_shown: bool = False,
+) -> None:
+    """Forecast the plan, or train it to its end, print the result and show its page if wanted.
 
     Raises:
         HpoError: the study cannot be worked on, or the user interrupted.
@@ -95,6 +111,8 @@ def carry_out(plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool 
             print_line(tally.result(seconds=time.monotonic() - started))
             if summary.report:
                 print_path(f"Page: {summary.report}")
+        if is_shown and summary.report:
+            open_page(summary.report)
         _check_complete(summary, tally.failures)
 
 

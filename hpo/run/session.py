@@ -129,7 +129,7 @@ def plan_resume(
         record, goal = studies.read_record(study), studies.read_goal(study)
         record = record.judged_by(margin, weights)
     return Plan(
-        name=name,
+        name=study.study_name,
         record=record,
         goal=goal,
         dataset=open_recorded_data(study, record),
@@ -171,7 +171,7 @@ def move_data(name: str, storage_url: str, path: Path) -> None:
     study = studies.open_study(storage, name)
     with translate_errors(storage_url):
         dataset = open_recorded_data(study, studies.read_record(study), moved=path)
-    with study_lock(storage, name), translate_errors(storage_url):
+    with study_lock(storage, study.study_name), translate_errors(storage_url):
         studies.renew_record(study, describe_data(dataset, path))
 
 

@@ -51,7 +51,7 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
             by `--set` or `--epochs`, a combination that makes no sense; all faults at once.
     """
     if not names:
-        ask = "Name what to vary with --param NAME."
+        ask = "Name what to vary, as in `hpo grid batch_size`."
         if not space.sweeps:
             raise UsageError(
                 f"{ask} The space {space.name} prescribes no values. Add --values NAME=V,V,V."

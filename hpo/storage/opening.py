@@ -239,7 +239,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
 
 def _no_studies(reason: str) -> StorageError:
     return StorageError(
-        f"There are no studies yet: {reason}. `hpo grid --param batch_size` creates the first "
+        f"There are no studies yet: {reason}. `hpo grid batch_size` creates the first "
         f"one; {_OTHER}"
     )
 

@@ -109,6 +109,7 @@ def summarize(
         finalists=finalists,
         reports=_reports(of_reports, record, goal, finalists, runs),
         openings=openings,
+        begun=min((t.datetime_start for t in found.ours if t.datetime_start), default=None),
         damaged=found.damaged,
         report=str(page) if page.is_file() else None,
         n_open=n_open,
@@ -117,19 +118,19 @@ def summarize(
     )
 
 
-def summarize_all(storage: Database) -> tuple[list[StudySummary], dict[str, str], int]:
-    """Read every study of hpo, the oldest first.
+def summarize_all(storage: Database) -> tuple[dict[int, StudySummary], dict[str, str], int]:
+    """Read every study of hpo by its number among all studies, the oldest first.
 
     Also returned are what is wrong with those that cannot be read, by name, and the number of
     studies of other programs.
     """
-    summaries, unreadable, n_foreign = [], {}, 0
-    for name in study_names(storage):
+    summaries, unreadable, n_foreign = {}, {}, 0
+    for number, name in enumerate(study_names(storage), start=1):
         with translate_errors(storage.url):
             try:
                 study = optuna.load_study(study_name=name, storage=storage)
                 if is_ours(study):
-                    summaries.append(summarize(study, storage_url=storage.url))
+                    summaries[number] = summarize(study, storage_url=storage.url)
                 else:
                     n_foreign += 1
             except StudyError as error:

@@ -1,7 +1,7 @@
 """Creating and opening studies, only where they fit the request."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
@@ -21,6 +21,7 @@ from hpo.study.record import FORMAT, WINDOW, DataInfo, Goal, StudyRecord, check_
 T = TypeVar("T")
 
 _ATTRIBUTE: Final = "hpo"
+_MOST_LISTED: Final = 5
 _BASELINES: Final = TypeAdapter(dict[str, Annotated[float, Field(ge=0, le=1)]])
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
 
@@ -114,12 +115,12 @@ def set_option(command: str, option: str, value: str) -> str:
 
 
 def open_study(storage: Database, name: str) -> optuna.Study:
-    """Open a study that is there.
+    """Open a study that is there: by its name, the beginning of it, its number, or `latest`.
 
     Raises:
         StudyError: there is none of this name (with the nearest), or hpo did not make it.
     """
-    study = _load(storage, name)
+    study = _load(storage, _resolve(name, study_names(storage)))
     with translate_errors(storage.url):
         read_record(study)
     return study
@@ -136,6 +137,21 @@ def count_trials(storage: Database, name: str) -> int:
         if not is_ours(study) and not is_blank(study):
             raise _made_by("another program", study)
         return storage.n_trials(study._study_id)
+
+
+def _resolve(name: str, names: Sequence[str]) -> str:
+    """Return the one of the names that is meant, else the name as it is."""
+    if name in names or not names:
+        return name
+    if name == "latest":
+        return names[-1]
+    if name.isdecimal() and 1 <= int(name[:9]) <= len(names):
+        return names[int(name) - 1]
+    found = [one for one in names if one.startswith(name)]
+    if len(found) > 1:
+        listed = ", ".join(found[:_MOST_LISTED]) + ", …" * (len(found) > _MOST_LISTED)
+        raise StudyError(f"{name[:120]!r} is the beginning of {len(found)} studies: {listed}.")
+    return found[0] if found else name
 
 
 def _load(storage: Database, name: str) -> optuna.Study:

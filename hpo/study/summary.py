@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Literal
 
@@ -168,7 +169,8 @@ class StudySummary:
     trainings to be done if nothing is pruned, including those that run or wait. `damaged` says of
     each trial that cannot be read why it is left out. `foreign` are the trials that other programs
     trained or finished, which are not counted; `left_alone` those that wait for something that the
-    study cannot express. `report` is the path of its page, if there is one.
+    study cannot express. `report` is the path of its page, if there is one. `begun` is when the
+    first training began, in local time.
     """
 
     name: str
@@ -188,6 +190,7 @@ class StudySummary:
     n_trained: int = 0
     n_reused: int = 0
     report: str | None = None
+    begun: datetime | None = None
 
     def __repr__(self) -> str:
         found = "none yet"
@@ -307,6 +310,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "study": summary.name,
         "kind": summary.record.kind,
         "storage": summary.storage,
+        "begun": summary.begun and summary.begun.isoformat(timespec="seconds"),
         "score": score_document(score),
         "window": summary.record.window or None,
         "data": _fields(

@@ -1,6 +1,6 @@
 """Studies as tables: configurations, finalists, learning curves, comparisons."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Final
@@ -131,27 +131,31 @@ def data_name(summary: StudySummary) -> str:
     return f"{data.name} (synthetic)" if data.is_phantom else data.name
 
 
-def studies_table(summaries: Sequence[StudySummary]) -> Table:
-    """Return a row per study."""
+def studies_table(summaries: Mapping[int, StudySummary]) -> Table:
+    """Return a row per study, by the number that commands take for its name."""
     rows, said = [], []
-    for summary in summaries:
+    for number, summary in summaries.items():
         score, best, n_done = summary.record.score, summary.best, summary.n_done
         mean = summary.best_score.mean if summary.best_score else None
         cells = (
+            str(number),
             summary.name,
+            f"{summary.begun:%Y-%m-%d %H:%M}" if summary.begun else DASH,
             data_name(summary),
             f"{n_done} of {n_done + n_left}" if (n_left := summary.n_left) else str(n_done),
+            score.title,
             DASH if mean is None else score.text(mean),
             best.label if best else DASH,
         )
         rows.append(Row(cells))
-        if not score.is_accuracy:
-            said.append(f"The best of {summary.name} is its {score.title}.")
         if n := len(summary.openings):
             times = "once" if n == 1 else f"{n} times"
             said.append(f"The test of {summary.name} was opened {times}.")
-    texts = (Column("study", "text"), Column("data", "text"))
-    columns = (*texts, Column("trials"), Column("best"), Column("best configuration", "long"))
+    columns = (
+        *(Column("#"), Column("study", "text"), Column("begun", "text"), Column("data", "text")),
+        *(Column("trainings"), Column("metric", "text"), Column("best")),
+        Column("best configuration", "long"),
+    )
     return Table(columns, tuple(rows), notes=tuple(said))
 
 

@@ -74,7 +74,7 @@ def open_winner(name: str, storage_url: str) -> tuple[Network, ...]:
         WeightsError: weights were not kept, or cannot be read.
     """
     study = open_study(open_storage(storage_url, create=False), name)
-    summary = summarize(study, storage_url=storage_url)
+    summary, name = summarize(study, storage_url=storage_url), study.study_name
     best, shown = summary.best, named(name, storage_url)
     if best is None:
         raise StudyError(f"No configuration of {name} is complete yet: hpo resume {shown}")

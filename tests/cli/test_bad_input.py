@@ -15,7 +15,7 @@ URL = "sqlite:///studies/hpo.db"
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["grid"], ["--param", "batch_size"]),
+        (["grid"], ["`hpo grid batch_size`", "batch_size: 32, 64, 128"]),
         (["grid", "--param", "early_stopping"], ["no prescribed values", "--values"]),
         (["grid", "--param", "batch_size", "--values", "loss=bce"], ["loss is not varied"]),
         ([*VALUES, "--set", "learning_rate"], ["NAME=VALUE"]),
@@ -34,9 +34,12 @@ URL = "sqlite:///studies/hpo.db"
         ([*VALUES, "--margin", "nan"], ["above 0, at most 50 points", "--margin 1"]),
         ([*VALUES, "--space", "report_z"], ["Did you mean report_"]),
         (["grid", "--param", "lr"], ["Unknown hyperparameter 'lr'. Did you mean learning_rate?"]),
-        (["grid", "--param", "xyzzy"], ["Run `hpo grid` to see them all."]),
-        (["grid", "--param", "batch_size=32,64"], ["Use --param batch_size --values 32,64"]),
-        (["search", "batch_size"], ["`hpo search --param batch_size`"]),
+        (["sweep", "bs"], ["Unknown hyperparameter 'bs'. Did you mean batch_size?"]),
+        (["search", "wd"], ["Unknown hyperparameter 'wd'. Did you mean weight_decay?"]),
+        (["grid", "batchsize=32,64"], ["Did you mean batch_size?"]),
+        (["grid", "xyzzy"], ["Run `hpo grid` to see them all."]),
+        (["grid", "batch_size", "/"], ["/ is no hyperparameter but a path", "--data /"]),
+        (["search", "batch_size=32"], ["--param takes a name only"]),
         (["search", "--trials", "0"], ["--trials", "from 1", "0"]),
         (["search", "--sampler", "gp"], ["tpe", "random"]),
         (["search", "--window", "0"], ["--window takes a whole number from 1"]),
@@ -48,7 +51,10 @@ URL = "sqlite:///studies/hpo.db"
         (["show", "--curves"], ["hpo show STUDY --curves"]),
         (["show", "--margin", "2"], ["hpo show STUDY --margin"]),
         (["compare", "one", "one"], ["two studies or more"]),
-        (["sweep", "--param", "batch_size"], ["Did you mean grid?"]),
+        (["train", "batch_size"], ["Did you mean grid?"]),
+        (["serch"], ["Did you mean 'search'?"]),
+        (["grid", "batch_size", "--repeat", "3"], ["--repeats"]),
+        (["show", "mine", "true"], ["unexpected extra argument", "(true)"]),
         (["show", "x\udcff"], ["is not valid UTF-8"]),
     ],
 )
@@ -133,6 +139,7 @@ def test_a_study_that_does_not_exist_names_the_nearest(hpo: Hpo) -> None:
         *(["reproduce", "--trial", "0"], ["compare", "mine"]),
     ):
         said(hpo(*command, "mien"), 1, "mien", "Did you mean mine?")
+    said(hpo("delete", "--yes", "latest"), 1, "There is no study 'latest'")
     optuna.create_study(study_name="theirs", storage=URL)
     assert "1 study of another program" in hpo("show").err
     said(hpo("show", "theirs"), 1, "theirs", "another program")

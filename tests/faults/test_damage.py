@@ -128,7 +128,7 @@ class TwoStudies:
         storage = open_storage(f"sqlite:///{self.path}")
         found, unreadable, _ = summarize_all(storage)
         storage.engine.dispose()
-        return found, unreadable
+        return list(found.values()), unreadable
 
 
 @pytest.fixture

@@ -66,7 +66,8 @@ def test_layers_and_width_may_be_swept_and_dropout_follows_the_layers() -> None:
 
 def test_without_a_name_the_sweeps_are_listed(space_from: SpaceFrom) -> None:
     assert refusal(REPORT_A) == [
-        "Name what to vary with --param NAME. The space report_a prescribes values for:",
+        "Name what to vary, as in `hpo grid batch_size`. The space report_a prescribes values "
+        "for:",
         "hidden: 256 (batch_norm=false, dropout=0), 64-64, 64-64-64",
         "loss: bce, ce",
         "epochs: 15, 30, 100",

@@ -1,0 +1,97 @@
+"""What all commands share: their help, in panels, and what a shell completes."""
+
+import contextlib
+import os
+import sqlite3
+from typing import Any, Final
+
+from typer import Context
+from typer.core import TyperCommand, TyperGroup
+
+from hpo.storage.url import DEFAULT_URL, sqlite_path
+
+_PANELS: Final = {
+    "What to vary": "param values set_ space trials sampler pruner window",
+    "Data": "data positive on skip_broken",
+    "Budget": "seed repeats until_decided max_repeats epochs timeout finalists final_repeats "
+    "with_baselines dry_run",
+    "Verdict": "metric margin weights test",
+    "Hardware": "device precision lanes ray",
+    "Output": "study storage json quiet open_ help",
+}
+"""The panels of the commands that train, each with the parameters in it."""
+
+
+class Command(TyperCommand):
+    """A command whose flags show no type, with its options in panels where it has many."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters as the help shows them."""
+        found = _without_types(super().get_params(ctx))
+        if any(p.name == "dry_run" for p in found):
+            panels = {name: panel for panel, names in _PANELS.items() for name in names.split()}
+            options = [p for p in found if p.param_type_name == "option"]
+            for option in options:
+                option.rich_help_panel = panels.get(option.name)
+            options.sort(
+                key=lambda option: list(_PANELS).index(option.rich_help_panel or "Output")
+            )
+            found = [p for p in found if p not in options] + options
+        return found
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return `[OPTIONS] STUDY`: an argument as its help names it."""
+        arguments = [p.metavar for p in self.get_params(ctx) if p.param_type_name == "argument"]
+        return ["[OPTIONS]", *arguments]
+
+
+class Group(TyperGroup):
+    """Several commands."""
+
+    command_class = Command
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters as the help shows them."""
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+def complete_study(context: Context, incomplete: str) -> list[str]:
+    """Return the studies whose names begin so, read without Optuna."""
+    url = context.params.get("storage") or os.environ.get("HPO_STORAGE") or DEFAULT_URL
+    path = sqlite_path(url)
+    names = ["latest"]
+    if path and path.is_file():
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(
+                sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+            ) as db,
+        ):
+            names += [name for (name,) in db.execute("SELECT study_name FROM studies")]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_name(incomplete: str) -> list[str]:
+    """Return the hyperparameters whose names begin so."""
+    from hpo.space.records import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
+def complete_pair(incomplete: str) -> list[str]:
+    """Return the hyperparameters whose names begin so, ready for a value."""
+    return [f"{name}=" for name in complete_name(incomplete)]
+
+
+def complete_space(incomplete: str) -> list[str]:
+    """Return the spaces that come with hpo whose names begin so."""
+    from hpo.space import space_names
+
+    return [name for name in space_names() if name.startswith(incomplete)]

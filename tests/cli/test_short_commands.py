@@ -1,0 +1,110 @@
+"""Commands as people type them: names without options, short names of studies, Tab, -h, --open."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from hpo.cli.app import app
+from tests.cli.conftest import VALUES, said
+from tests.conftest import SMALL, Answer, Hpo
+
+COMMANDS = sorted(str(command.callback.__name__) for command in app.registered_commands)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("grid", "batch_size", "--values", "8,16"),
+        ("sweep", "batch_size=8,16"),
+        ("grid", "--param", "batch_size=8,16"),
+        ("grid", "--param", "batch_size", "batch_size", "--values", "batch_size=8,16"),
+    ],
+)
+def test_a_sweep_is_the_same_study_however_it_is_typed(
+    hpo: Hpo, xrays: Path, typed: tuple[str, ...]
+) -> None:
+    dry = ("--data", xrays, *SMALL, "--dry-run", "--json")
+    expected = hpo(*VALUES, *dry).json
+    assert hpo(*typed, *dry).json["study"] == expected["study"]
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_study_is_found_by_the_beginning_of_its_name_its_number_and_as_latest(
+    hpo: Hpo, xrays: Path
+) -> None:
+    other = (*VALUES, "--repeats", "1", *SMALL, "--data", xrays, "--study", "mint")
+    assert hpo(*other).code == 0
+    for short, name in (("mine", "mine"), ("1", "mine"), ("2", "mint"), ("latest", "mint")):
+        assert hpo("show", short, "--json").json["study"] == name
+    assert hpo("show", "mint").out == hpo("show", "latest").out
+    said(hpo("show", "mi"), 1, "'mi' is the beginning of 2 studies: mine, mint.")
+    for command in (["report"], ["export", "--weights", "none"], ["resume", "--json"]):
+        answer = hpo(*command, "1")
+        assert (answer.code, "studies/1" in answer.out) == (0, False)
+    assert hpo("compare", "1", "2", "--json").json["report"] == "studies/compare-mine-mint.html"
+    listed = hpo("show").out
+    assert [row.split("│")[1].strip() for row in listed.splitlines() if "│ mi" in row] == [
+        "1",
+        "2",
+    ]
+    assert all(word in listed for word in ("begun", "accuracy", "trainings", "20"))
+    assert hpo("show", "--json").json["studies"][1]["number"] == 2
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "data audit", "data info", "data generate"])
+def test_every_help_has_an_example_and_flags_without_a_type(hpo: Hpo, command: str) -> None:
+    text = hpo(*command.split(), "-h").out
+    assert f"hpo {'grid' if command == 'sweep' else command} " in text.split("Example")[1]
+    assert "<bool>" not in text
+    assert "{" not in text
+    if "--dry-run" in text:
+        assert "─ Options ─" not in text
+
+
+def test_the_page_is_opened_where_that_is_asked_for(
+    hpo: Hpo, mine: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Mock(return_value=False)
+    monkeypatch.setattr("webbrowser.open", opened)
+    assert "No browser was found" in hpo("report", "mine", "--open").err
+    opened.assert_called_once_with(Path(mine.json["report"]).resolve().as_uri())
+    hpo("resume", "mine", "--open")
+    assert opened.call_count == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("hpo show mi", "mine"),
+        ("hpo resume lat", "latest"),
+        ("hpo grid learning", "learning_rate"),
+        ("hpo grid --param learning", "learning_rate"),
+        ("hpo grid --set learning", "learning_rate="),
+        ("hpo search --space report_a", "report_a"),
+        ("hpo sear", "search"),
+    ],
+)
+@pytest.mark.usefixtures("mine")
+def test_a_shell_completes_studies_hyperparameters_and_spaces_at_once(
+    words: str, expected: str
+) -> None:
+    program = (
+        "import sys; sys.argv = ['hpo']\nfrom hpo.cli import main\ntry: main()\nfinally: "
+        "print([name for name in ('torch', 'optuna', 'plotly') if name in sys.modules])"
+    )
+    completing = {
+        **{"_HPO_COMPLETE": "complete_bash", "COMP_WORDS": words},
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | completing,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split("\n")[:2] == [expected, "[]"], done.stderr
