@@ -17,7 +17,7 @@ install: .venv/installed
 # The main job on synthetic X-rays, in the folder demo/: a sweep, a search, their tables and pages.
 demo: install
 	$(BIN)/hpo data generate demo/phantom
-	$(BIN)/hpo grid --param batch_size --data demo/phantom $(DEMO)
+	$(BIN)/hpo grid batch_size --data demo/phantom $(DEMO)
 	$(BIN)/hpo search --trials 15 --data demo/phantom $(DEMO)
 	$(BIN)/hpo show --storage sqlite:///demo/hpo.db
 

@@ -128,7 +128,7 @@ def test_too_little_memory_to_read_a_run_is_one_message(
 
 
 def test_without_studies_the_first_command_is_offered(hpo: Hpo) -> None:
-    said(hpo("show"), 1, "no studies yet", "hpo grid --param batch_size")
+    said(hpo("show"), 1, "no studies yet", "hpo grid batch_size")
     assert not Path("studies").exists()
 
 
