@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := --set image_size=64 --epochs 15 --storage sqlite:///demo/hpo.db
 
-.PHONY: install demo test results bench rubbish fuzz chaos clean
+.PHONY: install demo test docs results bench rubbish fuzz chaos clean
 
 install: .venv/installed
 
@@ -26,6 +26,11 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+# The documentation as a site, in the folder site/, with every link checked.
+docs: install
+	$(BIN)/python docs/site.py build/pages
+	$(BIN)/zensical build --strict --config-file mkdocs.yml
 
 # studies/RESULTS.md and SCORES.md from the figures in the .json beside them. With DATA=chest_xray the
 # 16 sweeps of the reports are trained first, what is missing of them: hours on two cores.
@@ -53,4 +58,4 @@ chaos: install
 	$(BIN)/python -m benchmarks.chaos
 
 clean:
-	rm -rf .venv demo chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv demo chaos site .mypy_cache .pytest_cache .ruff_cache .hypothesis
