@@ -73,7 +73,7 @@ def open_contenders(setting: Setting) -> Iterator[Mapping[str, Contender]]:
     contenders = _loops(setting) | _ensembles(setting)
     if setting.device.type == "cuda":
         contenders |= _captured(setting)
-    for n_lanes in (1, 8) if setting.device.type == "cpu" else (1, 2, 4, 8):
+    for n_lanes in (1, 8) if setting.device.type == "cpu" else (1, 32, 8):
         contenders[f"{STACK} of {n_lanes}"] = _engine(open_stack(setting), setting, n_lanes)
     if setting.device.type != "cpu":
         yield contenders
@@ -152,15 +152,16 @@ def _loops(setting: Setting) -> dict[str, Contender]:
     loop = open_loop(setting, config)
     contenders = {
         LOOP: Contender(run=lambda: run_report_epoch(loop), n_threads=n),
-        f"{LOOP}, one thread": Contender(run=lambda: run_report_epoch(loop)),
     }
+    if device.type == "cpu":
+        contenders[f"{LOOP}, one thread"] = Contender(run=lambda: run_report_epoch(loop))
     # Which one is faster depends on the machine.
     for dtype in (torch.bfloat16, torch.uint8):
         images = place_images(setting.data, config.image_size, device=device, dtype=dtype)
         one = open_competent_loop(images, config, device=device)
         name = f"{COMPETENT}, {str(dtype).removeprefix('torch.')} images"
         contenders[name] = Contender(run=lambda one=one: run_competent_epoch(one), n_threads=n)
-        if dtype == torch.bfloat16:
+        if dtype == torch.bfloat16 and device.type == "cpu":
             contenders[f"{name}, one thread"] = replace(contenders[name], n_threads=1)
     return contenders
 

@@ -299,10 +299,11 @@ def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
 def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
     """Open the engine that trains a study, on its device, in one process or several."""
     # torch takes two seconds to import: a study that is complete is shown without it.
-    from hpo.training import device, stack
+    from hpo.training import stack
     from hpo.training.pool import Pool
+    from hpo.training.selfcheck import choose_checked
 
-    place = device.choose(record.device, record.precision)
+    place = choose_checked(record.device, record.precision)
     n_processes = processes_of(record, n_lanes)
     if n_processes == 1:
         return stack.open_stack(data, device=place, joins=joins(record))
@@ -342,7 +343,7 @@ def joins(record: StudyRecord) -> bool:
 
 def with_device(record: StudyRecord) -> StudyRecord:
     """Return the record with its device and precision settled on this machine."""
-    from hpo.training import device
+    from hpo.training.selfcheck import choose_checked
 
-    place = device.choose(record.device, record.precision)
+    place = choose_checked(record.device, record.precision)
     return replace(record, device=place.name, precision=place.precision)

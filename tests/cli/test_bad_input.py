@@ -6,6 +6,7 @@ from unittest.mock import Mock
 import optuna
 import pytest
 
+from hpo.errors import DeviceError
 from tests.cli.conftest import GRID, VALUES, said
 from tests.conftest import SMALL, Answer, Hpo
 
@@ -85,6 +86,19 @@ def test_a_gpu_that_is_not_there_is_said(hpo: Hpo, xrays: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     said(hpo(*GRID, "--data", xrays, "--device", "cuda"), 1, "--device cpu")
+
+
+def test_a_gpu_that_computes_otherwise_gets_no_study(
+    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = Mock(side_effect=DeviceError("cuda:0 does not compute what plain torch computes."))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr("hpo.training.selfcheck.check_device", wrong)
+    command = (*GRID, "--data", xrays, "--study", "mine")
+    said(hpo(*command), 1, "does not compute what plain torch computes")
+    assert hpo(*command, "--device", "cpu").code == 0
 
 
 def test_an_interruption_before_the_first_training_is_said(

@@ -3,7 +3,9 @@ import torch
 
 from hpo.config import TrainingConfig
 from hpo.errors import DeviceError, OutOfMemoryError, UsageError
+from hpo.training import cohort
 from hpo.training.device import Device, choose, computing
+from hpo.training.selfcheck import check_device
 
 CONFIG = TrainingConfig(image_size=16, hidden=(7, 5), dropout=0.0, batch_norm=False, outputs=2)
 
@@ -67,3 +69,13 @@ def test_a_gpu_that_is_gone_is_not_one_that_is_full() -> None:
     says = r"^cuda:0 stopped working: CUDA error: 719\. Finished trainings are kept"
     with pytest.raises(DeviceError, match=says), computing(CONFIG, Device("cuda:0", "bf16")):
         raise RuntimeError("CUDA error: 719\nx")
+
+
+def test_a_device_that_computes_as_plain_torch_does_is_used_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, device: Device
+) -> None:
+    check_device(device)
+    monkeypatch.setattr(cohort, "update", lambda *_: None)
+    says = f"^{device.name} does not compute what plain torch.* differs by 100 %.*--device cpu"
+    with pytest.raises(DeviceError, match=says):
+        check_device.__wrapped__(device)
