@@ -19,6 +19,10 @@ app = typer.Typer(cls=Group, no_args_is_help=True, help=_HELP)
 @app.command(cls=Command)
 def info(
     data: options.Data = None,
+    positive: options.Positive = None,
+    patient_regex: options.PatientRegex = None,
+    merge_val: options.MergeVal = False,
+    allow_shared_patients: options.SharedPatients = False,
     sheet: Annotated[
         Path | None,
         Option(
@@ -37,9 +41,16 @@ def info(
     """
     from hpo.data import N_FOLDS, open_data, seal
     from hpo.data.images import contact_sheet
+    from hpo.data.manifest import said
     from hpo.views.data import show_dataset
 
-    dataset = open_data(data)
+    manifest = said(
+        positive=positive,
+        patient_regex=patient_regex,
+        merge_val=merge_val,
+        allow_shared_patients=allow_shared_patients,
+    )
+    dataset = open_data(data, manifest)
     if sheet:
         contact_sheet(dataset, sheet)
     sealed = seal(dataset)
@@ -48,7 +59,14 @@ def info(
 
 
 @app.command(cls=Command)
-def audit(data: options.Data = None, json: options.Json = False) -> None:
+def audit(
+    data: options.Data = None,
+    positive: options.Positive = None,
+    patient_regex: options.PatientRegex = None,
+    merge_val: options.MergeVal = False,
+    allow_shared_patients: options.SharedPatients = False,
+    json: options.Json = False,
+) -> None:
     """Count duplicates, and patients on both sides of a split.
 
     Example:
@@ -57,9 +75,16 @@ def audit(data: options.Data = None, json: options.Json = False) -> None:
     """
     from hpo.data import open_data
     from hpo.data.audit import audit as find
+    from hpo.data.manifest import said
     from hpo.views.data import show_audit
 
-    dataset = open_data(data)
+    manifest = said(
+        positive=positive,
+        patient_regex=patient_regex,
+        merge_val=merge_val,
+        allow_shared_patients=allow_shared_patients,
+    )
+    dataset = open_data(data, manifest)
     emit(*show_audit(dataset, find(dataset)), json=json)
 
 

@@ -77,6 +77,34 @@ Data = Annotated[
         help="X-rays: a folder or an .npz file (default: the phantom, synthetic images).",
     ),
 ]
+Positive = Annotated[
+    list[str] | None,
+    Option(
+        "--positive",
+        metavar="NAME",
+        help="Class that counts as positive; the others are the negative one. Repeatable.",
+        show_default=False,
+    ),
+]
+PatientRegex = Annotated[
+    str | None,
+    Option(
+        metavar="REGEX",
+        help="Regular expression that finds the patient in the name of an image: its first group.",
+        show_default=False,
+    ),
+]
+MergeVal = Annotated[
+    bool,
+    Option("--merge-val", help="Train on the validation split too, and draw folds in its place."),
+]
+SharedPatients = Annotated[
+    bool,
+    Option(
+        "--allow-shared-patients",
+        help="Allow patients who are both in the test set and outside it.",
+    ),
+]
 MovedData = Annotated[
     Path | None, Option("--data", help="Where the data of the study are now, if they were moved.")
 ]

@@ -28,6 +28,10 @@ def grid(
     ] = None,
     epochs: options.Epochs = None,
     data: options.Data = None,
+    positive: options.Positive = None,
+    patient_regex: options.PatientRegex = None,
+    merge_val: options.MergeVal = False,
+    allow_shared_patients: options.SharedPatients = False,
     space: options.SpaceName = "chest_xray",
     study: options.StudyName = None,
     storage: options.Storage = DEFAULT_URL,
@@ -65,11 +69,18 @@ def grid(
 
         hpo grid --param learning_rate --values 0.01,0.001
     """
+    from hpo.data.manifest import said
     from hpo.run.plan import Settings, plan_grid, with_timeout
 
     varied, texts = options.read_names([*(names or []), *(param or [])], values or [])
     settings = Settings(
         data=data,
+        manifest=said(
+            positive=positive,
+            patient_regex=patient_regex,
+            merge_val=merge_val,
+            allow_shared_patients=allow_shared_patients,
+        ),
         space=space,
         set=options.read_pairs("--set", set_ or []),
         values=options.read_values(texts, varied),
@@ -112,6 +123,10 @@ def search(
     repeats: options.Repeats = None,
     epochs: options.Epochs = None,
     data: options.Data = None,
+    positive: options.Positive = None,
+    patient_regex: options.PatientRegex = None,
+    merge_val: options.MergeVal = False,
+    allow_shared_patients: options.SharedPatients = False,
     space: options.SpaceName = "chest_xray",
     study: options.StudyName = None,
     storage: options.Storage = DEFAULT_URL,
@@ -157,10 +172,17 @@ def search(
 
         hpo search learning_rate batch_size --trials 20 --epochs 10
     """
+    from hpo.data.manifest import said
     from hpo.run.plan import SearchSettings, Settings, plan_search, with_timeout
 
     settings = Settings(
         data=data,
+        manifest=said(
+            positive=positive,
+            patient_regex=patient_regex,
+            merge_val=merge_val,
+            allow_shared_patients=allow_shared_patients,
+        ),
         space=space,
         set=options.read_pairs("--set", set_ or []),
         study=study,

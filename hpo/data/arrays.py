@@ -20,16 +20,8 @@ from typing import IO, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data.dataset import (
-    NORMAL,
-    PNEUMONIA,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Pixels,
-    Source,
-    limit_fault,
-)
+from hpo.data.dataset import CLASS_NAMES, TEST, TRAIN, VALIDATION, Pixels, limit_fault
+from hpo.data.table import Row, Table
 from hpo.errors import DataError, fault_list
 from hpo.tables import count
 
@@ -51,10 +43,10 @@ _Layout: TypeAlias = dict[str, tuple[int, int | str]]
 
 # In the order of the data set. Only training images must be there.
 _FILES: Final[_Layout] = {
-    "normal.npy": (TRAIN, NORMAL),
-    "pneumonia.npy": (TRAIN, PNEUMONIA),
-    "test_normal.npy": (TEST, NORMAL),
-    "test_pneumonia.npy": (TEST, PNEUMONIA),
+    "normal.npy": (TRAIN, 0),
+    "pneumonia.npy": (TRAIN, 1),
+    "test_normal.npy": (TEST, 0),
+    "test_pneumonia.npy": (TEST, 1),
 }
 _MEMBERS: Final[_Layout] = {
     "train_images": (TRAIN, "train_labels"),
@@ -79,7 +71,7 @@ def looks_like(path: Path) -> bool:
     return is_archive or any((path / name).is_file() for name in _FILES)
 
 
-def read(path: Path) -> Source:
+def read(path: Path) -> Table:
     """Read the headers of arrays of images, and the labels of an archive.
 
     Raises:
@@ -104,17 +96,17 @@ def read(path: Path) -> Source:
         )
     if faults:
         raise DataError(fault_list(summary, faults))
-    rows = [(name, i) for name, shape in shapes.items() for i in range(shape[0])]
-    splits = [np.full_like(own, layout[name][0]) for name, own in labels.items()]
-    return Source(
+    places = [(name, i) for name, shape in shapes.items() for i in range(shape[0])]
+    return Table(
         name=path.stem if is_archive else path.name,
         location=str(path),
         format="MedMNIST archive" if is_archive else "npy files",
-        labels=np.concatenate([*labels.values()]),
-        split=np.concatenate(splits),
-        files=tuple(f"{name}[{i}]" for name, i in rows),
+        rows=[
+            Row(f"{name}[{i}]", (CLASS_NAMES[labels[name][i]],), layout[name][0])
+            for name, i in places
+        ],
         paths=(path,) if is_archive else tuple(path / name for name in shapes),
-        originals=lambda positions: _read(path, [rows[p] for p in positions], open_array),
+        originals=lambda positions: _read(path, [places[p] for p in positions], open_array),
         notes=tuple(_notes(shapes, known, sorted(present.difference(known)))),
     )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -30,42 +29,17 @@ Stored: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """What a format knows of a data set before any image is decoded.
-
-    `labels` `(n,)` count the `class_names` from 0, `split` is `(n,)`; `patients` holds a key per
-    image, `n_known` of which name a patient. `originals(positions)` reads the images from `paths`;
-    without paths, reading is free.
-    `notes` say what was left out and assumed.
-    """
-
-    name: str
-    location: str
-    format: str
-    is_phantom: bool = False
-    labels: NDArray[np.uint8]
-    class_names: tuple[str, ...] = CLASS_NAMES
-    split: NDArray[np.uint8]
-    patients: tuple[str, ...] | None = None
-    n_known: int = 0
-    files: tuple[str, ...]
-    paths: tuple[Path, ...] = ()
-    originals: Callable[[Sequence[int]], Iterator[Stored]]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """Chest X-rays with labels, patients and the source's own split.
 
     `labels` `(n,)` count the `class_names` from 0; `split` `(n,)` holds TRAIN, VALIDATION or TEST;
     `patients` `(n,)` a number per patient, counted by first appearance, or per image where
-    patients are unknown; `has_patients` says that all are known. `files` names each image for
-    messages, `sizes` `(n, 2)` holds height and width as stored, and `digests` are equal where
-    the stored pixels are. `originals(positions)` reads images as stored, as 8-bit gray, one at a
-    time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized once and cached.
-    `notes` are sentences for the user: what was left out and what was assumed. `bits` is the depth
-    in use of 16-bit images, 0 where there are none.
+    patients are unknown; `has_patients` says that all are known, `patients_by` from what. `files`
+    names each image for messages, `sizes` `(n, 2)` holds height and width as stored, and `digests`
+    are equal where the stored pixels are. `originals(positions)` reads images as stored, as 8-bit
+    gray, one at a time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized
+    once and cached. `notes` are sentences for the user: what was left out and what was assumed.
+    `bits` is the depth in use of 16-bit images, 0 where there are none.
 
     The fingerprint covers the stored pixels, labels, split and which images share a patient: what
     a training can depend on, and not where the data are stored.
@@ -77,6 +51,7 @@ class Dataset:
     fingerprint: str
     is_phantom: bool
     has_patients: bool
+    patients_by: str
     labels: NDArray[np.uint8]
     class_names: tuple[str, ...]
     patients: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""The public release's folders: {train,val,test}/{NORMAL,PNEUMONIA}/ with jpeg or png files.
+"""Folders of image files: {train,val,test}/{NORMAL,PNEUMONIA}/ of the public release, and others.
 
 The release's own `val` holds 16 images: an accuracy on it moves in steps of six points. Without
 that folder, folds are drawn from `train`.
@@ -6,36 +6,30 @@ that folder, folds are drawn from `train`.
 
 import os
 import re
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-import numpy as np
-
-from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, Source, Stored
+from hpo.data.dataset import MAX_IMAGES, SPLITS, Stored
+from hpo.data.table import BY_NAME, NEGATIVE, POSITIVE, SPLIT_NAMES, Row, Table, plain
 from hpo.errors import DataError, fault_list
 from hpo.tables import count
 from hpo.untrusted import printable
 
-_SPLITS: Final = {"train": TRAIN, "val": VALIDATION, "test": TEST}
-_CLASSES: Final = {"NORMAL": NORMAL, "PNEUMONIA": PNEUMONIA}
-# The folders that are read, in the order of the data set: split and label of their images.
-_PLACES: Final = {
-    f"{split}/{kind}": (code, label)
-    for split, code in _SPLITS.items()
-    for kind, label in _CLASSES.items()
-}
-# Links among them are followed, and no others: they may run in circles.
-_LINKED: Final = {*_SPLITS, *_PLACES}
-_SUFFIXES: Final = {".jpeg", ".jpg", ".png"}
+SUFFIXES: Final = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 # What else may be a picture.
-_PICTURES: Final = _SUFFIXES | {
-    *(".jfif", ".jpe", ".jp2", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
+_PICTURES: Final = {
+    *(".jfif", ".jpe", ".jp2", ".gif"),
     *(".pgm", ".pnm", ".dcm", ".dicom", ".npy", ".nii"),
 }
 # What Windows and Macs leave in folders, beside hidden files.
 _OF_SYSTEMS: Final = {"thumbs.db", "desktop.ini", "__macosx"}
+# Folders of images that show no chest, and those that say nothing.
+_MASKS: Final = {"mask", "masks", "lung masks", "infection masks", "segmentation"}
+_PLAIN: Final = {"image", "images", "img", "imgs", "jpg", "jpeg", "png"}
+# Fewer folders are no patients, but days, scanners or batches.
+_LEAST_FOLDERS: Final = 5
 _MOST_NAMED: Final = 5
 
 # Control characters, and bytes that are not UTF-8.
@@ -66,68 +60,129 @@ _VARIANT: Final = re.compile(
 _MOST_COPIES: Final = 20
 
 
-def looks_like(path: Path) -> bool:
-    """Whether a folder holds `train` or `test`."""
-    return any((path / name).is_dir() for name in _SPLITS)
+def read(path: Path) -> Table | None:
+    """List the images of a folder by split, class and name; None where it holds none.
 
-
-def read(path: Path) -> Source:
-    """List the images of a folder, by split, class and name.
+    Folders are `{split}/{class}/`, `{class}/{split}/` or `{class}/`, below one folder or more.
+    What is below them may be a folder for each patient.
 
     Raises:
-        DataError: a split without one of the classes, or a file that cannot be reached or named.
+        DataError: a split of one class, or a file that cannot be reached or named.
     """
-    try:
-        found, notes = _list(path)
-    except OSError as problem:
+    files, left_out = list_images(path)
+    if not files:
+        return None
+    places = _places(files)
+    if not places:
+        return None
+    used = [*places]
+    # Splits and classes are in a fixed order, and so the fingerprint.
+    used.sort(key=lambda file: (places[file][0] or 0, places[file][1].casefold(), file))
+    classes = defaultdict[int, set[str]](set)
+    for file in used:
+        split, kind, _ = places[file]
+        if split is not None:
+            classes[split].add(plain(kind))
+    if faults := [
+        f"{SPLITS[split]} has images in {min(kinds)} only"
+        for split, kinds in classes.items()
+        if len(kinds) < 2
+    ]:
         raise DataError(
-            f"{path} cannot be read: {problem}. Repair that file or link, or remove it."
-        ) from None
-    places = [place for place, names in found.items() for _ in names]
-    files = [f"{place}/{name}" for place, names in found.items() for name in sorted(names)]
-    for file in filter(_UNSHOWN.search, files):
-        raise DataError(
-            f"{path / ascii(file)} has characters in its name that cannot be shown. Rename "
-            "the file, or remove it."
+            fault_list(f"{path} lacks images. Every split needs a folder for each class:", faults)
         )
-    splits = {place.partition("/")[0] for place in places} | {"train"}
-    faults = [
-        f"{place} " + ("has no such file" if (path / place).is_dir() else "does not exist")
-        for place, names in found.items()
-        if not names and place.partition("/")[0] in splits
-    ]
-    if faults:
-        raise DataError(
-            fault_list(
-                f"{path} lacks images. Looked for .jpeg, .jpg and .png files in train/NORMAL and "
-                "train/PNEUMONIA, and likewise in test and val where there are any:",
-                [*faults, *notes],
-            )
-        )
-    patients, n_known, n_copies = patients_of(files)
+    for file in files:
+        if file not in places:
+            left_out[_short(file), PurePosixPath(file).suffix.lower()] += 1
+    notes = [*_left_out_note(left_out)]
+    by_name, n_copies = patients_of(used)
     if n_copies:
         notes.append(
             f"{n_copies:,} files are named as copies or variants of another one, such as NAME (1) "
             "or NAME_flip: they count as images of the same patient."
         )
-    return Source(
+    folders, has_folders = [places[file][2] for file in used], False
+    if any(folders):
+        below = defaultdict[str, set[str]](set)
+        for _, kind, folder in places.values():
+            below[plain(kind)] |= {folder} - {""}
+        has_folders = min(map(len, below.values())) >= _LEAST_FOLDERS
+        notes.append(
+            "Each folder below a class is taken for a patient."
+            if has_folders
+            else "Folders below the classes are too few for patients: their images are read."
+        )
+    rows = [
+        Row(
+            image=file,
+            labels=(places[file][1],),
+            split=places[file][0],
+            patient=folder if has_folders and folder else key,
+            is_known=bool(has_folders and folder) or is_known,
+        )
+        for file, folder, (key, is_known) in zip(used, folders, by_name, strict=True)
+    ]
+    return Table(
         name=path.name,
         location=str(path),
         format="image folders",
         is_phantom=(path / PHANTOM_MARK).is_file(),
-        labels=np.array([_PLACES[place][1] for place in places], np.uint8),
-        split=np.array([_PLACES[place][0] for place in places], np.uint8),
-        patients=patients,
-        n_known=n_known,
+        rows=rows,
+        patients_by="folder" if has_folders else BY_NAME,
         notes=tuple(notes),
-        files=tuple(files),
-        paths=tuple(path / file for file in files),
-        originals=lambda positions: _images([path / files[position] for position in positions]),
+        paths=[path / file for file in used],
+        originals=lambda positions: images_of([path / used[position] for position in positions]),
     )
 
 
-def patients_of(files: Sequence[str]) -> tuple[tuple[str, ...], int, int]:
-    """Return a key of the patient of each file, how many names say the patient, and of copies.
+def _places(files: Sequence[str]) -> dict[str, tuple[int | None, str, str]]:
+    """Return split, class and folder of the patient of each image that is in a class."""
+    parts = {file: PurePosixPath(file).parts for file in files}
+    depth = 0
+    while (inner := _only_folder(depth, parts)) is not None:
+        parts = {file: found for file, found in parts.items() if found[depth] == inner}
+        depth += 1
+    below = {file: found[depth:] for file, found in parts.items() if len(found) > depth + 1}
+    firsts, seconds = ({_is_split(found[i]) for found in below.values()} for i in (0, 1))
+    places = {}
+    for file, found in below.items():
+        split, kind, rest = None, found[0], found[1:-1]
+        if True in firsts:
+            if not _is_split(found[0]) or len(found) < 3:
+                continue
+            split, kind, rest = SPLIT_NAMES[found[0].casefold()], found[1], found[2:-1]
+        elif seconds == {True}:
+            split, rest = SPLIT_NAMES[found[1].casefold()], found[2:-1]
+        if not any(name.casefold() in _MASKS for name in rest):
+            folders = [name for name in rest if name.casefold() not in _PLAIN]
+            places[file] = (split, kind, folders[0] if folders else "")
+    return places
+
+
+def _only_folder(depth: int, parts: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Return the one folder at this depth that holds the data set; None where it begins here."""
+    below = [found for found in parts.values() if len(found) > depth + 1]
+    names = {found[depth] for found in below}
+    if any(map(_is_split, names)):
+        return None
+    with_splits = {found[depth] for found in below if _is_split(found[depth + 1])}
+    if len(with_splits) == 1:
+        return with_splits.pop()
+    is_one = len(names) == 1 and not {*map(plain, names)} & (NEGATIVE | POSITIVE)
+    return names.pop() if is_one and any(len(found) > depth + 2 for found in below) else None
+
+
+def _is_split(name: str) -> bool:
+    return name.casefold() in SPLIT_NAMES
+
+
+def _short(file: str) -> str:
+    """Return the folder of a file, without those of single patients."""
+    return "/".join(PurePosixPath(file).parts[:-1][:3])
+
+
+def patients_of(files: Sequence[str]) -> tuple[list[tuple[str, bool]], int]:
+    """Return a key of the patient of each file and whether its name says it, and the copies.
 
     The patient of a copy is that of its original; of a file whose name says none, the file itself.
     """
@@ -136,17 +191,16 @@ def patients_of(files: Sequence[str]) -> tuple[tuple[str, ...], int, int]:
     originals = dict(zip(reversed(names), reversed(files), strict=True))
     copied = [_original(name, originals) for name in names]
     counts = Counter(copied)
-    keys, n_known, n_copies = [], 0, 0
+    keys, n_copies = [], 0
     for file, name, original in zip(files, names, copied, strict=True):
         if match := _PATIENT.search(PurePosixPath(name).name):
-            keys.append((match["person"] or match["scan"] or match["number"]).lower())
-            n_known += 1
+            keys.append(((match["person"] or match["scan"] or match["number"]).lower(), True))
         elif original and counts[original] <= _MOST_COPIES:
-            keys.append(originals.get(original, original))
+            keys.append((originals.get(original, original), False))
             n_copies += 1
         else:
-            keys.append(file)
-    return tuple(keys), n_known, n_copies
+            keys.append((file, False))
+    return keys, n_copies
 
 
 def _original(name: str, names: Collection[str]) -> str | None:
@@ -162,41 +216,68 @@ def is_shown(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in _OF_SYSTEMS
 
 
-def _list(path: Path) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the names of the images in each place, and a note on other files like pictures."""
+def list_images(path: Path) -> tuple[list[str], Counter[tuple[str, str]]]:
+    """Return the image files below a folder, and how many other files like pictures by suffix.
+
+    Links are followed, but not to a folder that they are in.
+
+    Raises:
+        DataError: a file that cannot be reached or named, or too many of them.
+    """
 
     def stop(problem: OSError) -> None:
         raise problem
 
-    found: dict[str, list[str]] = {place: [] for place in _PLACES}
+    files: list[str] = []
     left_out: Counter[tuple[str, str]] = Counter()
-    for parent, folders, names in os.walk(path, onerror=stop, followlinks=True):
-        place = PurePosixPath(Path(parent).relative_to(path).as_posix())
-        folders[:] = [
-            name
-            for name in filter(is_shown, folders)
-            if str(place / name) in _LINKED or not Path(parent, name).is_symlink()
-        ]
-        for name in filter(is_shown, names):
-            suffix = PurePosixPath(name).suffix.lower()
-            if str(place) in found and suffix in _SUFFIXES:
-                found[str(place)].append(name)
-            elif suffix in _PICTURES:
-                left_out[str(place), suffix] += 1
+    try:
+        for parent, folders, names in os.walk(path, onerror=stop, followlinks=True):
+            here, place = Path(parent), Path(parent).relative_to(path).as_posix()
+            folders[:] = [
+                name
+                for name in filter(is_shown, folders)
+                if not (here / name).is_symlink()
+                or not here.resolve().is_relative_to((here / name).resolve())
+            ]
+            for name in filter(is_shown, names):
+                suffix = PurePosixPath(name).suffix.lower()
+                file = name if place == "." else f"{place}/{name}"
+                if suffix in SUFFIXES:
+                    files.append(file)
+                elif suffix in _PICTURES:
+                    left_out[_short(file), suffix] += 1
+            if len(files) > MAX_IMAGES:
+                raise DataError(
+                    f"{path} holds more than {MAX_IMAGES:,} images, which is the limit."
+                )
+    except OSError as problem:
+        raise DataError(
+            f"{path} cannot be read: {problem}. Repair that file or link, or remove it."
+        ) from None
+    for file in filter(_UNSHOWN.search, files):
+        raise DataError(
+            f"{path / ascii(file)} has characters in its name that cannot be shown. Rename "
+            "the file, or remove it."
+        )
+    return files, left_out
+
+
+def _left_out_note(left_out: Counter[tuple[str, str]]) -> Iterator[str]:
     each = [
-        f"{'the folder' if place == '.' else place} ({count(n, f'{suffix} file')})"
+        f"{place or 'the folder'} ({count(n, f'{suffix} file')})"
         for (place, suffix), n in sorted(left_out.items())
     ]
     if n_more := len(each[_MOST_NAMED:]):
         each[_MOST_NAMED:] = [f"and files in {n_more:,} more places"]
-    note = (
-        f"Left out: {printable(', '.join(each))}. Only .jpeg, .jpg and .png files in NORMAL and "
-        "PNEUMONIA of train, val and test are read, spelled like this."
-    )
-    return found, [note] if each else []
+    if each:
+        yield (
+            f"Left out: {printable(', '.join(each))}. Only images in the folder of a class are "
+            f"read ({', '.join(sorted(SUFFIXES))})."
+        )
 
 
-def _images(files: Sequence[Path]) -> Iterator[Stored]:
+def images_of(files: Sequence[Path]) -> Iterator[Stored]:
+    """Read image files in their order."""
     from hpo.data.images import decode_all  # Pillow is not needed to list a folder.
 
     return decode_all(files)

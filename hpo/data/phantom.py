@@ -18,8 +18,9 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, Pixels, Source
+from hpo.data.dataset import CLASS_NAMES, NORMAL, PNEUMONIA, TEST, TRAIN, Pixels
 from hpo.data.image_folders import PHANTOM_MARK, patients_of
+from hpo.data.table import BY_NAME, Row, Table
 from hpo.errors import DataError
 
 _Plane: TypeAlias = NDArray[np.float64]
@@ -39,19 +40,20 @@ _JITTER: Final = 0.02
 _NOISE: Final = 12
 
 
-def draw(seed: int, size: int) -> Source:
+def draw(seed: int, size: int) -> Table:
     """Draw 800 images to train on and 400 to test, half of each with pneumonia."""
     files, labels, split, images = zip(*_draw(seed, size), strict=True)
-    return Source(
+    patients, _ = patients_of(files)
+    return Table(
         name="phantom",
         location="phantom",
         format="phantom",
         is_phantom=True,
-        labels=np.array(labels, np.uint8),
-        split=np.array(split, np.uint8),
-        patients=patients_of(files)[0],
-        n_known=len(files),
-        files=files,
+        rows=[
+            Row(file, (CLASS_NAMES[label],), of, *patient)
+            for file, label, of, patient in zip(files, labels, split, patients, strict=True)
+        ],
+        patients_by=BY_NAME,
         originals=lambda positions: (images[position] for position in positions),
     )
 

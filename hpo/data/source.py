@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Final, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpo.data import arrays, cache, image_folders, phantom
-from hpo.data.dataset import TEST, VALIDATION, Dataset, Pixels, Source, Stored, count_classes
+from hpo.data.dataset import TEST, VALIDATION, Dataset, Pixels, Stored, count_classes
+from hpo.data.manifest import NOTHING_SAID, Manifest
+from hpo.data.table import Settled, Table, settle
 from hpo.errors import DataError
 
-_FORMATS: Final = (arrays, image_folders)
 _HINT: Final = """\
 Give the path (--data, HPO_DATA) of
-  - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of .jpeg, .jpg or .png files (val may be absent)
+  - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of images, or with a folder for each class alone
   - a folder with normal.npy, pneumonia.npy, test_normal.npy and test_pneumonia.npy
   - a MedMNIST archive .npz with train_images, train_labels, val_… and test_…"""
 _MOST_PLACES: Final = 1_000
@@ -29,7 +31,7 @@ _MOST_NAMED: Final = 8
 _LONGEST_PATH: Final = 200
 
 # Raise when decoding or digests change: older indexes are then no longer read.
-_INDEX_VERSION: Final = 3
+_INDEX_VERSION: Final = 4
 # Hashed in a third of a second; most data sets are smaller.
 _SAMPLE_BYTES: Final = 256_000_000
 _LEAST_BYTES: Final = 8_192
@@ -46,17 +48,21 @@ _Index: TypeAlias = tuple[list[list[int]], list[str], list[int]]
 """Height and width, digest, and highest value of each image (0 for 8-bit images)."""
 
 
-def open_data(path: Path | None, *, hint: str = _HINT) -> Dataset:
+def open_data(
+    path: Path | None, manifest: Manifest = NOTHING_SAID, *, hint: str = _HINT
+) -> Dataset:
     """Open the data set at a path as `load` does, or the phantom where there is none."""
-    return open_phantom() if path is None else load(path, hint=hint)
+    if path is None:
+        return open_table(phantom.draw(0, 64), manifest)
+    return load(path, manifest, hint=hint)
 
 
 def open_phantom(seed: int = 0, *, size: int = 64) -> Dataset:
     """Draw the phantom: 800 images to train on and 400 to test, half of each with pneumonia."""
-    return open_source(phantom.draw(seed, size))
+    return open_table(phantom.draw(seed, size))
 
 
-def load(path: Path, *, hint: str = _HINT) -> Dataset:
+def load(path: Path, manifest: Manifest = NOTHING_SAID, *, hint: str = _HINT) -> Dataset:
     """Open a data set; its format is found by looking at the path.
 
     Every image is decoded when a path is opened for the first time, and not again while the files
@@ -68,9 +74,8 @@ def load(path: Path, *, hint: str = _HINT) -> Dataset:
     try:
         path = path.expanduser().absolute()
         str(path).encode()  # Names that are not valid text fail in every later table and page.
-        for format in _FORMATS:
-            if format.looks_like(path):
-                return open_source(format.read(path))
+        if table := _read(path):
+            return open_table(table, manifest)
         nothing = _nothing_at(path)
     except (OSError, RuntimeError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "it is not a valid path"
@@ -78,39 +83,51 @@ def load(path: Path, *, hint: str = _HINT) -> Dataset:
     raise DataError(f"{nothing} {hint}")
 
 
-def open_source(source: Source) -> Dataset:
-    """Read what a format does not know of a data set, and complete it.
+def _read(path: Path) -> Table | None:
+    """Read the table of the data set at a path; None where there is none."""
+    if arrays.looks_like(path):
+        return arrays.read(path)
+    return image_folders.read(path) if path.is_dir() else None
+
+
+def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
+    """Choose the images of a table that are used, and read what it does not say of them.
 
     Raises:
-        DataError: an image that cannot be read, or a class without images to train on.
+        DataError: what the table says does not fit together, an image that cannot be read, or a
+            class without images to train on.
     """
-    counts = count_classes(source.class_names, source.labels[source.split != TEST])
+    used = settle(table, manifest)
+    rows, positions, n = used.rows, used.positions, len(used.rows)
+    labels = np.array(used.labels, np.uint8)
+    split = np.array([row.split for row in rows], np.uint8)
+    counts = count_classes(used.class_names, labels[split != TEST])
     if not all(counts.values()):
         found = ", ".join(f"{n} {name}" for name, n in counts.items())
         raise DataError(
-            f"{source.location} lacks a class to train on: {found}. Training needs images of "
+            f"{table.location} lacks a class to train on: {found}. Training needs images of "
             "every class outside the test split."
         )
-    stamp = _stamp(source.paths)
-    sizes, digests, brightest = _index(source, stamp)
+    stamp = _stamp(table, positions)
+    sizes, digests, brightest = _index(table, positions, stamp)
     bits = bits_in_use(max(brightest))
-    n = len(source.labels)
     # Patients are numbered by first appearance, so that equal groups give equal folds.
     numbers: dict[str, int] = {}
-    keys = source.patients or source.files
+    keys = (row.patient or row.image for row in rows)
     patients = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
     hasher = hashlib.sha256("".join(digests).encode())
-    for column in (source.labels, source.split, patients.astype("<i8")):
+    for column in (labels, split, patients.astype("<i8")):
         hasher.update(column.tobytes())
     fingerprint = hasher.hexdigest()[:32]
 
-    def originals(positions: Sequence[int]) -> Iterator[Pixels]:
-        for position, image in zip(positions, source.originals(positions), strict=True):
+    def originals(some: Sequence[int]) -> Iterator[Pixels]:
+        images = table.originals([positions[i] for i in some])
+        for i, image in zip(some, images, strict=True):
             pixels = to_8_bits(image, bits)
-            if _digest(pixels) != digests[position]:
+            if _digest(pixels) != digests[i]:
                 cache.write_index(stamp, None)
                 raise DataError(
-                    f"{source.location} has changed since it was opened: {source.files[position]} "
+                    f"{table.location} has changed since it was opened: {rows[i].image} "
                     "is another image now. Nothing of it was kept. Put the old files back and run "
                     "the same command again, or start a new study."
                 )
@@ -124,23 +141,25 @@ def open_source(source: Source) -> Dataset:
 
         return cache.pixels(f"{fingerprint}-{size}", (n, size, size), resized)
 
+    n_known = sum(row.is_known for row in rows)
     return Dataset(
-        name=source.name,
-        source=source.location,
-        format=source.format,
+        name=table.name,
+        source=table.location,
+        format=table.format,
         fingerprint=fingerprint,
-        is_phantom=source.is_phantom,
-        has_patients=source.n_known == n,
-        labels=source.labels,
-        class_names=source.class_names,
+        is_phantom=table.is_phantom,
+        has_patients=n_known == n,
+        patients_by=used.patients_by if n_known else "",
+        labels=labels,
+        class_names=used.class_names,
         patients=patients,
-        split=source.split,
-        files=source.files,
+        split=split,
+        files=tuple(row.image for row in rows),
         sizes=np.array(sizes, np.int64),
         digests=tuple(digests),
         originals=originals,
         pixels_at=memoize(pixels_at),
-        notes=(*source.notes, *_notes(source, brightest, bits)),
+        notes=(*table.notes, *used.notes, *_notes(used, n_known, split, brightest, bits)),
         bits=bits if any(brightest) else 0,
     )
 
@@ -159,60 +178,64 @@ def to_8_bits(image: Stored, bits: int) -> Pixels:
 
 
 def _nothing_at(path: Path) -> str:
-    """Say that there is no data set, what there is, and the nearest data set further down."""
+    """Say that there is no data set, what there is, and the nearest arrays further down."""
     if not path.exists():
         return f"There is no {path}."
     nothing = f"{path} holds no data set that can be read."
     for pattern in ("*", "*/*", "*/*/*"):
         for place in sorted(islice(path.glob(pattern), _MOST_PLACES)):
             is_shown = all(map(image_folders.is_shown, place.relative_to(path).parts))
-            if is_shown and any(format.looks_like(place) for format in _FORMATS):
+            if is_shown and arrays.looks_like(place):
                 return f"{nothing} Did you mean {place}?"
+    if not path.is_dir():
+        return nothing
     shown = filter(image_folders.is_shown, sorted(child.name for child in path.iterdir()))
     names = [repr(name)[1:-1] for name in shown]
     more = ", …" * (len(names) > _MOST_NAMED)
     return f"{nothing} It holds {', '.join(names[:_MOST_NAMED])}{more}." if names else nothing
 
 
-def _index(source: Source, stamp: str) -> _Index:
+def _index(table: Table, positions: Sequence[int], stamp: str) -> _Index:
     """Return what is kept of the images under this stamp, or read all of them."""
-    if source.paths and (kept := cache.read_index(stamp)):
+    if table.paths and (kept := cache.read_index(stamp)):
         return cast(_Index, kept)
     sizes, digests, brightest = [], [], []
-    for image in source.originals(range(len(source.labels))):
+    for image in table.originals(positions):
         sizes.append(list(image.shape))
         digests.append(_digest(to_8_bits(image, _BITS[-1])))
         brightest.append(0 if image.dtype == np.uint8 else int(image.max()))
     bits = bits_in_use(max(brightest))
     if bits != _BITS[-1]:  # The depth in use is known now: 16-bit images are scaled by that.
         wide = np.flatnonzero(brightest).tolist()
-        for position, image in zip(wide, source.originals(wide), strict=True):
-            digests[position] = _digest(to_8_bits(image, bits))
-    if _stamp(source.paths) != stamp:
+        images = table.originals([positions[i] for i in wide])
+        for i, image in zip(wide, images, strict=True):
+            digests[i] = _digest(to_8_bits(image, bits))
+    if _stamp(table, positions) != stamp:
         raise DataError(
-            f"{source.location} changed while it was read. Wait until no other program "
+            f"{table.location} changed while it was read. Wait until no other program "
             "writes there, then run the same command again."
         )
-    if source.paths:
+    if table.paths:
         cache.write_index(stamp, (sizes, digests, brightest))
     return sizes, digests, brightest
 
 
-def _stamp(paths: Sequence[Path]) -> str:
-    """Digest what the system says of the files, and their content up to `_SAMPLE_BYTES`.
+def _stamp(table: Table, positions: Sequence[int]) -> str:
+    """Digest which images are used, what the system says of the files, and some of their content.
 
-    Sizes and times alone may be wrong: archives, `rsync -t` and containers set them. Of larger
-    sets it is the beginning of every file.
+    Sizes and times alone may be wrong: archives, `rsync -t` and containers set them. Of content it
+    is `_SAMPLE_BYTES`: of larger sets the beginning of every file.
     """
-    hasher = hashlib.sha256(str(_INDEX_VERSION).encode())
-    for path in paths:
+    used = "\0".join(table.rows[position].image for position in positions)
+    hasher = hashlib.sha256(f"{_INDEX_VERSION}\0{used}\0".encode())
+    for path in table.paths:
         hasher.update(f"{path}\0".encode())
         try:
             found = path.stat()
             facts = (found.st_size, found.st_ino, found.st_ctime_ns, found.st_mtime_ns)
             hasher.update(repr(facts).encode())
             if stat.S_ISREG(found.st_mode):  # A pipe would never end.
-                n_bytes = min(found.st_size, max(_LEAST_BYTES, _SAMPLE_BYTES // len(paths)))
+                n_bytes = min(found.st_size, max(_LEAST_BYTES, _SAMPLE_BYTES // len(table.paths)))
                 with path.open("rb", buffering=0) as file:
                     hasher.update(file.read(n_bytes))
         except OSError as problem:  # Reading the images says which of them cannot be read.
@@ -226,22 +249,24 @@ def _digest(image: Pixels) -> str:
     return hasher.hexdigest()[:32]
 
 
-def _notes(source: Source, brightest: Sequence[int], bits: int) -> Iterator[str]:
+def _notes(
+    used: Settled, n_known: int, split: NDArray[np.uint8], brightest: Sequence[int], bits: int
+) -> Iterator[str]:
     if n_wide := sum(map(bool, brightest)):
         yield (
             f"{n_wide:,} images have 16 bits, with values up to {max(brightest):,}: "
             f"0 to {(1 << bits) - 1:,} ({bits} bits) is read as black to white."
         )
-    n_images = len(source.labels)
-    if not source.n_known:
+    n_images = len(used.rows)
+    if not n_known:
         yield f"Patients unknown: each {_MAY_LEAK}"
-    elif source.n_known < n_images:
+    elif n_known < n_images:
         yield (
-            f"Patients are known from {source.n_known:,} of {n_images:,} file names: each other "
+            f"Patients are known from {n_known:,} of {n_images:,} {used.patients_by}s: each other "
             f"{_MAY_LEAK}"
         )
-    if 0 < (n := int((source.split == VALIDATION).sum())) < _FEW:
+    if 0 < (n := int((split == VALIDATION).sum())) < _FEW:
         yield (
-            f"{n} validation images: one image is {100 / n:.1f} points of accuracy. Without the "
-            "validation split, folds of the training images take its place."
+            f"{n} validation images: one image is {100 / n:.1f} points of accuracy. With "
+            "--merge-val they are trained on, and folds of the training images take their place."
         )

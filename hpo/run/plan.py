@@ -9,6 +9,7 @@ from hpo import space as spaces
 from hpo.choices import ScoredWeights, read_lanes
 from hpo.config import TrainingConfig, Value
 from hpo.data import TEST, VALIDATION, Dataset, count_classes, open_data
+from hpo.data.manifest import NOTHING_SAID, Manifest
 from hpo.errors import UsageError
 from hpo.space import Space
 from hpo.stats import MOST_LOOKS
@@ -41,7 +42,7 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every command takes. `data` None is the phantom.
+    """What every command takes. `data` None is the phantom; `manifest` says how it is read.
 
     `set` holds values or their texts, `values` texts such as `16,32`. `repeats` None is 5 for a
     grid, 1 for a search. A grid gets more of them `until_decided`, `max_repeats` at most, None for
@@ -54,6 +55,7 @@ class Settings:
     """
 
     data: Path | str | None = None
+    manifest: Manifest = NOTHING_SAID
     space: str = "chest_xray"
     set: Mapping[str, Value] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
@@ -177,8 +179,9 @@ def _plan(
 ) -> Plan:
     """Check what was asked for against the data; `configs` are those that are known by now."""
     kind: Kind = "search" if search else "grid"
-    dataset = open_data(None if settings.data is None else Path(settings.data))
-    info = describe_data(dataset, settings.data)
+    path = None if settings.data is None else Path(settings.data)
+    dataset = open_data(path, settings.manifest)
+    info = describe_data(dataset, path, settings.manifest)
     metric = settings.metric
     score = read_score(default_metric(kind, info.classes) if metric is None else metric)
     _check_batches(configs, info, space)
@@ -230,7 +233,9 @@ def _read_space(settings: Settings) -> Space:
     return spaces.override(space, settings.set, epochs=settings.epochs)
 
 
-def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
+def describe_data(
+    dataset: Dataset, path: Path | str | None, manifest: Manifest = NOTHING_SAID
+) -> DataInfo:
     """Describe data as a study records them, with an absolute path.
 
     Without a validation split of their own, a fifth is validated on.
@@ -250,6 +255,7 @@ def describe_data(dataset: Dataset, path: Path | str | None) -> DataInfo:
         notes=dataset.notes,
         bits=dataset.bits,
         classes=count_classes(dataset.class_names, dataset.labels[dataset.split != TEST]),
+        manifest=manifest,
     )
 
 

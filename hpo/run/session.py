@@ -152,7 +152,7 @@ def open_recorded_data(
         f"hpo resume {in_command(study)} --data PATH --dry-run"
     )
     try:
-        dataset = open_data(None if path is None else Path(path), hint=hint)
+        dataset = open_data(None if path is None else Path(path), record.data.manifest, hint=hint)
     except DataError as error:
         raise DataError(f"The data of the study {study.study_name}: {error}") from error
     if dataset.fingerprint != record.data.fingerprint:
@@ -170,9 +170,10 @@ def move_data(name: str, storage_url: str, path: Path) -> None:
     storage = open_storage(storage_url, create=False)
     study = studies.open_study(storage, name)
     with translate_errors(storage_url):
-        dataset = open_recorded_data(study, studies.read_record(study), moved=path)
+        record = studies.read_record(study)
+        dataset = open_recorded_data(study, record, moved=path)
     with study_lock(storage, study.study_name), translate_errors(storage_url):
-        studies.renew_record(study, describe_data(dataset, path))
+        studies.renew_record(study, describe_data(dataset, path, record.data.manifest))
 
 
 def training_events(session: Session) -> Generator[Event, None, None]:

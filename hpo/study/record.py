@@ -13,6 +13,7 @@ from pydantic import Field, PlainValidator, TypeAdapter
 from hpo import space as spaces
 from hpo.choices import ScoredWeights
 from hpo.data.dataset import CLASS_NAMES
+from hpo.data.manifest import NOTHING_SAID, Manifest
 from hpo.errors import UsageError
 from hpo.space import Space
 from hpo.storage import MOST_TRIALS
@@ -44,6 +45,7 @@ class DataInfo:
     Without a validation split of its own (`has_own_validation`), `n_train` and `n_validation` are
     the means over the folds. `notes` and `bits` are those of the data set; `classes` are the names
     of its classes, each with its images that are not test (older studies recorded none).
+    `manifest` is what the command line said of the data.
     """
 
     path: str | None
@@ -57,6 +59,7 @@ class DataInfo:
     notes: tuple[str, ...] = ()
     bits: Count = 0
     classes: Mapping[str, Count] = field(default_factory=dict)
+    manifest: Manifest = NOTHING_SAID
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -118,12 +121,14 @@ class StudyRecord:
 
     def to_document(self) -> dict[str, Any]:
         """Return the record as plain data."""
+        data = asdict(self.data) | {"notes": list(self.data.notes)}
+        data["manifest"] = self.data.manifest.model_dump(mode="json", exclude_defaults=True)
         return vars(self) | {
             "format": FORMAT,
             "fingerprint": self.data.fingerprint,
             "names": list(self.names),
             "space": spaces.to_document(self.space),
-            "data": asdict(self.data) | {"notes": list(self.data.notes)},
+            "data": data,
         }
 
     @property

@@ -23,9 +23,10 @@ def show_dataset(dataset: Dataset, folds: Sequence[Fold]) -> tuple[dict[str, Any
         sizes += ", each resized"
     parts = ", ".join(f"{len(fold.train)} + {len(fold.validation)}" for fold in folds)
     kind = "The source's own split" if dataset.has_validation else "Folds"
+    by = dataset.patients_by
     notes = [
         f"Image size: {sizes}",
-        f"Patients: {'known' if dataset.has_patients else 'unknown'}",
+        f"Patients: {f'known by {by}' if dataset.has_patients else 'unknown'}",
         f"{kind} (training + validation images): {parts}",
         f"Fingerprint: {dataset.fingerprint}",
     ]

@@ -45,14 +45,17 @@ def test_info_warns_of_a_tiny_validation_split(hpo: Hpo) -> None:
 @pytest.mark.parametrize("command", ["info", "audit"])
 def test_what_is_left_out_and_assumed_is_said(hpo: Hpo, tmp_path: Path, command: str) -> None:
     train = write_release(tmp_path / "release") / "train"
-    shutil.copytree(train / "NORMAL", train / "COVID")
+    shutil.copytree(train / "NORMAL", train / "NORMAL" / "masks")
     (train / "NORMAL/IM-0001-0001.png").rename(train / "NORMAL/anyone.png")
     document = hpo("data", command, "--data", "release", "--json").json
     text = hpo("data", command, "--data", "release").out
     assert document["has_patients"] is False
     for note, start in zip(
         document["notes"],
-        ("Left out: train/COVID (12 .png files).", "Patients are known from 25 of 26 file names"),
+        (
+            "Left out: train/NORMAL/masks (12 .png files).",
+            "Patients are known from 25 of 26 file names",
+        ),
         strict=True,
     ):
         assert note.startswith(start)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data.dataset import Dataset, Pixels, Source
-from hpo.data.source import open_source
+from hpo.data.dataset import CLASS_NAMES, Dataset, Pixels
+from hpo.data.source import open_table
+from hpo.data.table import BY_NAME, Row, Table
 
 REAL = Path(__file__).parents[2] / ".." / "shared" / "data"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real X-rays are not here")
@@ -65,18 +66,21 @@ def make_dataset(
     images: list[Pixels] | None = None,
 ) -> Dataset:
     """Make a data set in memory from columns; the images are noise unless they are given."""
-    labels = np.array(list(labels), np.uint8)
+    labels = list(labels)
     own = images or [noise(str(i), 8, 8) for i in range(len(labels))]
-    return open_source(
-        Source(
+    splits = list(split) if split else [0] * len(labels)
+    keys = list(patients) if patients else [""] * len(labels)
+    rows = [
+        Row(f"image {i}", (CLASS_NAMES[label],), of, key, bool(key))
+        for i, (label, of, key) in enumerate(zip(labels, splits, keys, strict=True))
+    ]
+    return open_table(
+        Table(
             name="made",
             location="made",
             format="memory",
-            labels=labels,
-            split=np.array(list(split) if split else [0] * len(labels), np.uint8),
-            patients=tuple(patients) if patients else None,
-            n_known=len(labels) if patients else 0,
-            files=tuple(f"image {i}" for i in range(len(labels))),
+            rows=rows,
+            patients_by=BY_NAME,
             originals=lambda positions: (own[position] for position in positions),
         )
     )

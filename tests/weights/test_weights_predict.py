@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from hpo.data import TEST, Dataset, Pixels
-from hpo.data.dataset import Source
-from hpo.data.source import open_source
+from hpo.data.dataset import CLASS_NAMES
+from hpo.data.source import open_table
+from hpo.data.table import BY_NAME, Row, Table
 from hpo.errors import DataError, WeightsError
 from hpo.weights import Unseen
 from hpo.weights.predict import evaluate_weights, to_document
@@ -40,17 +41,19 @@ def dataset(
     every = images([10, 20, 200, 210, *normal, *ill])
     labels = [0, 0, 1, 1] + [0] * len(normal) + [1] * len(ill)
     n_test = len(normal) + len(ill)
-    named = [f"pool {i}" for i in range(N_POOL)]
-    return open_source(
-        Source(
+    keys = [*(f"pool {i}" for i in range(N_POOL)), *(patients or [""] * n_test)]
+    splits = [0] * N_POOL + [TEST] * n_test
+    rows = [
+        Row(f"image {i}", (CLASS_NAMES[label],), split, key, patients is not None)
+        for i, (label, split, key) in enumerate(zip(labels, splits, keys, strict=True))
+    ]
+    return open_table(
+        Table(
             name="made",
             location="made",
             format="memory",
-            labels=np.array(labels, np.uint8),
-            split=np.array([0] * N_POOL + [TEST] * n_test, np.uint8),
-            patients=(*named, *patients) if patients else None,
-            n_known=len(every) if patients else 0,
-            files=tuple(f"image {i}" for i in range(len(every))),
+            rows=rows,
+            patients_by=BY_NAME,
             originals=lambda positions: (every[position] for position in positions),
         )
     )

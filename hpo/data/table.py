@@ -1,0 +1,277 @@
+"""The table behind every data set: a row for each image, whatever format it was read from."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache as memoize
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from hpo.config import did_you_mean
+from hpo.data.dataset import TEST, TRAIN, VALIDATION, Stored
+from hpo.data.manifest import Manifest
+from hpo.errors import DataError
+from hpo.tables import count
+
+# How people call the splits and the classes, without case.
+SPLIT_NAMES: Final = {
+    **dict.fromkeys(("train", "training", "trainset", "train_set"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), VALIDATION),
+    **dict.fromkeys(("test", "testing", "testset", "test_set"), TEST),
+}
+NEGATIVE: Final = {
+    *("normal", "healthy", "negative", "control", "controls", "benign", "0", "no", "false", "neg"),
+    *("no finding", "no_finding", "nofinding", "no pneumonia", "no_pneumonia", "non-pneumonia"),
+}
+POSITIVE: Final = {"pneumonia", "positive", "abnormal", "sick", "ill", "1", "yes", "true", "pos"}
+_MOST_NAMED: Final = 5
+_MOST_JOINED: Final = 4
+_TEST_SHARE: Final = 0.2
+BY_NAME: Final = "file name"
+
+
+class Row(NamedTuple):
+    """An image and what its source says of it.
+
+    `image` names it in messages; `labels` are as the source spells them. `patient` is a key that
+    images of one patient share, empty where the image stands for itself; `is_known` that the
+    source names this patient.
+    """
+
+    image: str
+    labels: tuple[str, ...]
+    split: int | None = None
+    patient: str = ""
+    is_known: bool = False
+    site: str = ""
+    fold: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A data set before any image is decoded.
+
+    `originals(positions)` reads the images of these rows from `paths`; without paths, reading is
+    free. `patients_by` says what names the patients. `notes` say what was left out and assumed.
+    """
+
+    name: str
+    location: str
+    format: str
+    rows: Sequence[Row]
+    originals: Callable[[Sequence[int]], Iterator[Stored]]
+    paths: Sequence[Path] = ()
+    patients_by: str = ""
+    is_phantom: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Settled(NamedTuple):
+    """The rows that are used, by position in the table and grouped by split, with their labels."""
+
+    positions: list[int]
+    rows: list[Row]
+    labels: list[int]
+    class_names: tuple[str, ...]
+    patients_by: str
+    notes: tuple[str, ...]
+
+
+def settle(table: Table, manifest: Manifest) -> Settled:
+    """Choose classes, patients and splits, and leave out the images of other classes.
+
+    Raises:
+        DataError: classes that are not there or not clear, an image of two classes, patients both
+            in the test set and outside it.
+    """
+    notes: list[str] = []
+    class_names, label_of = _choose_classes(table, manifest, notes)
+    used: dict[str, int] = {}
+    labels: dict[int, int] = {}
+    n_repeated, contradictory = 0, []
+    left_out: Counter[str] = Counter()
+    for position, row in enumerate(table.rows):
+        if (label := label_of(row.labels)) is None:
+            left_out[", ".join(row.labels) or "no label"] += 1
+        elif (first := used.setdefault(row.image, position)) == position:
+            labels[position] = label
+        else:
+            n_repeated += 1
+            contradictory += [row.image] * (labels[first] != label)
+    if contradictory:
+        raise DataError(
+            f"{table.location} lists {count(len(contradictory), 'image')} with different labels: "
+            f"{named(contradictory)}. Correct the labels, or name both classes with positive and "
+            "negative."
+        )
+    if left_out:
+        classes = named([f"{name} {n:,}" for name, n in left_out.most_common()])
+        total = count(left_out.total(), "image")
+        notes.append(f"Left out: {total} of other classes ({classes}).")
+    if n_repeated:
+        notes.append(f"Left out: {count(n_repeated, 'row')} that name an image again.")
+    positions = list(labels)
+    rows = [table.rows[position] for position in positions]
+    patients_by, rows = _find_patients(table, rows, manifest)
+    rows = _choose_splits(rows, [*labels.values()], manifest, notes)
+    _check_patients(table, patients_by, rows, manifest, notes)
+    order = sorted(range(len(rows)), key=lambda i: rows[i].split or TRAIN)  # It is stable.
+    return Settled(
+        positions=[positions[i] for i in order],
+        rows=[rows[i] for i in order],
+        labels=[labels[positions[i]] for i in order],
+        class_names=class_names,
+        patients_by=patients_by,
+        notes=tuple(notes),
+    )
+
+
+def named(names: Sequence[str]) -> str:
+    """Return the first of many names, for a message."""
+    return ", ".join(names[:_MOST_NAMED]) + ", …" * (len(names) > _MOST_NAMED)
+
+
+def plain(label: str) -> str:
+    """Return a label as it is compared and shown: without case, and 1.0 as 1."""
+    return label.strip().casefold().removesuffix(".0")
+
+
+def _choose_classes(
+    table: Table, manifest: Manifest, notes: list[str]
+) -> tuple[tuple[str, ...], Callable[[tuple[str, ...]], int | None]]:
+    """Return the names of the classes, negative first, and what finds the class of labels."""
+    counts = Counter(plain(label) for row in table.rows for label in row.labels)
+    found = named([f"{name} ({n:,})" for name, n in counts.most_common()]) or "nothing"
+    positive, negative = ({*map(plain, each)} for each in (manifest.positive, manifest.negative))
+    for name in sorted(positive | negative):
+        if name not in counts:
+            hint = did_you_mean(name, counts) or "Name a class that is there."
+            raise DataError(f"{table.location} has no class {name!r}: it holds {found}. {hint}")
+    if both := positive & negative:
+        raise DataError(f"{min(both)!r} is named both positive and negative. Name it once.")
+    if len(counts) < 2:
+        raise DataError(
+            f"{table.location} holds images of one class only: {found}. Training needs two."
+        )
+    if not positive and not negative:
+        if len(counts) > 2:
+            raise DataError(
+                f"{table.location} holds {len(counts)} classes: {found}. Say --positive NAME; the "
+                "others together are then the negative class."
+            )
+        negative = _guess_negative(table.location, counts, notes)
+    is_any_positive = not negative
+    rest = counts.keys() - positive - negative
+    names = [_join(negative or rest, positive), _join(positive or rest, negative)]
+    positive, negative = positive or rest, negative or rest
+    if not positive or not negative:
+        raise DataError(
+            f"Every class of {table.location} is named positive, or every one negative."
+        )
+
+    @memoize
+    def label_of(labels: tuple[str, ...]) -> int | None:
+        here = {*map(plain, labels)}
+        is_positive, is_negative = bool(here & positive), bool(here & negative)
+        if is_positive and is_negative and not is_any_positive:
+            return None
+        return int(is_positive) if is_positive or is_negative else None
+
+    return (names[0], names[1]), label_of
+
+
+def _join(group: Collection[str], other: Collection[str]) -> str:
+    """Return the name of a class that several labels make."""
+    if len(group) < _MOST_JOINED or not other:
+        return " or ".join(sorted(group))
+    return f"not {' or '.join(sorted(other))}"
+
+
+def _guess_negative(location: str, names: Collection[str], notes: list[str]) -> set[str]:
+    """Return which of two classes is the negative one by its name."""
+    negative = {name for name in names if name in NEGATIVE}
+    if len(negative) != 1:
+        negative = {name for name in names if name not in POSITIVE}
+    if len(negative) != 1:
+        raise DataError(
+            f"{location} does not say which of {' and '.join(sorted(names))} is the positive "
+            f"class. Say --positive {max(names)}, or the other."
+        )
+    (positive,) = {*names} - negative
+    if positive != "pneumonia":
+        notes.append(
+            f"By its name {min(negative)} is the negative class and {positive} the positive one; "
+            "--positive NAME says otherwise."
+        )
+    return negative
+
+
+def _find_patients(table: Table, rows: Sequence[Row], manifest: Manifest) -> tuple[str, list[Row]]:
+    """Return what names the patients, and the rows with those that a regular expression finds."""
+    if not manifest.patient_regex:
+        return table.patients_by, [*rows]
+    found = []
+    for row in rows:
+        match = re.search(manifest.patient_regex, row.image)
+        key = next(filter(None, match.groups()), match[0]) if match else ""
+        found.append(row._replace(patient=key, is_known=bool(key)))
+    if not any(row.is_known for row in found):
+        raise DataError(
+            f"--patient-regex {manifest.patient_regex!r} finds no patient in {len(rows):,} names, "
+            f"such as {rows[0].image}. Correct it: its first group is the patient."
+        )
+    return "--patient-regex", found
+
+
+def _choose_splits(
+    rows: Sequence[Row], labels: Sequence[int], manifest: Manifest, notes: list[str]
+) -> list[Row]:
+    """Return the rows with a split each; a test set is drawn where the source names no split."""
+    if any(row.split is not None for row in rows):
+        merged = {None: TRAIN} | ({VALIDATION: TRAIN} if manifest.merge_val else {})
+        return [row._replace(split=merged.get(row.split, row.split)) for row in rows]
+    class_of: dict[str, int] = {}
+    for row, label in zip(rows, labels, strict=True):
+        key = row.patient or row.image
+        class_of[key] = max(label, class_of.get(key, 0))
+    drawn: set[str] = set()
+    for label in set(class_of.values()):
+        # By a digest: images that are added later move hardly any patient.
+        keys = sorted(
+            (key for key, of in class_of.items() if of == label),
+            key=lambda key: hashlib.sha256(key.encode()).digest(),
+        )
+        drawn.update(keys[: max(1, round(len(keys) * _TEST_SHARE))])
+    found = [
+        row._replace(split=TEST if (row.patient or row.image) in drawn else TRAIN) for row in rows
+    ]
+    n_test = sum(row.split == TEST for row in found)
+    whose = count(len(drawn), "patient") if rows[0].is_known else "each its own patient"
+    notes.append(
+        f"No test set was found: {n_test:,} images ({whose}), a fifth of each class, are set "
+        "aside as one, the same ones every time."
+    )
+    return found
+
+
+def _check_patients(
+    table: Table, patients_by: str, rows: Sequence[Row], manifest: Manifest, notes: list[str]
+) -> None:
+    """Refuse, or note, patients whose images are both in the test set and outside it."""
+    known = [row for row in rows if row.is_known]
+    tested = {row.patient for row in known if row.split == TEST}
+    shared = sorted(tested & {row.patient for row in known if row.split != TEST})
+    if not shared:
+        return
+    found = f"{count(len(shared), 'patient')} ({named(shared)})"
+    # By file names it is a guess.
+    if patients_by != BY_NAME and not manifest.allow_shared_patients:
+        raise DataError(
+            f"{table.location} has {found} both in the test set and outside it, by "
+            f"{patients_by}. Correct the splits, or say --allow-shared-patients."
+        )
+    notes.append(
+        f"Warning: {found} are both in the test set and outside it: test results may be too good."
+    )

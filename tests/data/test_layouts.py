@@ -1,0 +1,187 @@
+"""Folders as people have them: each is read rightly, or refused with what was found and to do."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from hpo.data import TEST, TRAIN, VALIDATION, load
+from hpo.data.manifest import Manifest
+from hpo.errors import DataError
+from tests.data.conftest import write_images
+
+
+def spread(*places: str, n: int = 6, suffix: str = ".png") -> list[str]:
+    """Return file names, n in each place; `{i}` in a place is the number of the file."""
+    return [f"{place.format(i=i)}/{i}{suffix}" for place in places for i in range(n)]
+
+
+def splits(*names: str, classes: tuple[str, ...] = ("NORMAL", "PNEUMONIA")) -> list[str]:
+    return ["/".join(pair) for pair in product(names, classes)]
+
+
+COVID = Manifest(positive=("COVID",))
+
+READ = {
+    "the release": (splits("train", "val", "test"), Manifest(), "normal pneumonia", (12, 12, 12)),
+    "lower case": (
+        splits("train", "test", classes=("normal", "Pneumonia")),
+        Manifest(),
+        "normal pneumonia",
+        (12, 0, 12),
+    ),
+    "Training and Testing": (
+        splits("Training", "Testing"),
+        Manifest(),
+        "normal pneumonia",
+        (12, 0, 12),
+    ),
+    "valid": (splits("train", "valid", "test"), Manifest(), "normal pneumonia", (12, 12, 12)),
+    "validation, merged": (
+        splits("train", "validation", "test"),
+        Manifest(merge_val=True),
+        "normal pneumonia",
+        (24, 0, 12),
+    ),
+    "the zip of Kaggle": (
+        splits("a/chest_xray/train", "a/chest_xray/test", "a/chest_xray/chest_xray/train"),
+        Manifest(),
+        "normal pneumonia",
+        (12, 0, 12),
+    ),
+    "no split": (["NORMAL", "PNEUMONIA"], Manifest(), "normal pneumonia", (10, 0, 2)),
+    "healthy and sick": (["x/healthy", "x/sick"], Manifest(), "healthy sick", (10, 0, 2)),
+    "0 and 1": (splits("train", "test", classes=("0", "1")), Manifest(), "0 1", (12, 0, 12)),
+    "the class before the split": (
+        ["NORMAL/train", "NORMAL/test", "PNEUMONIA/train", "PNEUMONIA/test"],
+        Manifest(),
+        "normal pneumonia",
+        (12, 0, 12),
+    ),
+    "one against the rest": (
+        splits("train", "test", classes=("COVID", "NORMAL", "PNEUMONIA")),
+        COVID,
+        "normal or pneumonia covid",
+        (18, 0, 18),
+    ),
+    "two of three": (
+        splits("train", classes=("COVID", "NORMAL", "PNEUMONIA")),
+        Manifest(positive=("COVID",), negative=("normal",)),
+        "normal covid",
+        (12, 0, 0),
+    ),
+    "COVID-19 Radiography": (
+        ["C/COVID/images", "C/COVID/masks", "C/Normal/images", "C/Normal/masks"],
+        Manifest(),
+        "normal covid",
+        (10, 0, 2),
+    ),
+    "a folder for each patient": (
+        splits("train", classes=("NORMAL/p{i}/study1", "PNEUMONIA/q{i}/study1")),
+        Manifest(),
+        "normal pneumonia",
+        (12, 0, 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", READ)
+def test_layouts_that_are_read(data_folder: Path, layout: str) -> None:
+    places, manifest, names, sizes = READ[layout]
+    write_images(data_folder, spread(*places))
+    dataset = load(data_folder, manifest)
+    assert " ".join(dataset.class_names) == names.replace(" or ", " or ")
+    found = tuple(len(dataset.where(split)) for split in (TRAIN, VALIDATION, TEST))
+    assert found == sizes
+    for file, label in zip(dataset.files, dataset.labels, strict=True):
+        kinds = {name.lower() for name in Path(file).parts}
+        assert bool(kinds & {dataset.class_names[1]}) == bool(label)
+    assert "masks" not in " ".join(dataset.files)
+
+
+REFUSED = {
+    "three classes": (
+        splits("train", classes=("COVID", "NORMAL", "PNEUMONIA")),
+        Manifest(),
+        "3 classes: covid (6), normal (6), pneumonia (6). Say --positive NAME",
+    ),
+    "names that say nothing": (
+        ["BACTERIA", "VIRUS"],
+        Manifest(),
+        "which of bacteria and virus is the positive class. Say --positive virus",
+    ),
+    "a misspelt class": (
+        ["COVID", "NORMAL"],
+        Manifest(positive=("COVD",)),
+        "no class 'covd': it holds covid (6), normal (6). Did you mean covid?",
+    ),
+    "one class": (["NORMAL"], Manifest(), "one class only: normal (6). Training needs two"),
+    "a name on both sides": (
+        ["COVID", "NORMAL"],
+        Manifest(positive=("COVID",), negative=("covid",)),
+        "'covid' is named both positive and negative",
+    ),
+    "images without a class": (["train"], Manifest(), "no data set that can be read. It holds"),
+    "patients on both sides": (
+        splits("train", "test", classes=("NORMAL/p{i}", "PNEUMONIA/q{i}")),
+        Manifest(),
+        "12 patients (p0, p1, p2, p3, p4, …) both in the test set and outside it, by folder.",
+    ),
+    "an expression that finds no one": (
+        ["NORMAL", "PNEUMONIA"],
+        Manifest(patient_regex=r"case(\d+)"),
+        "finds no patient in 12 names, such as NORMAL/0.png",
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", REFUSED)
+def test_layouts_that_are_refused_say_what_is_there_and_what_to_do(
+    data_folder: Path, layout: str
+) -> None:
+    places, manifest, message = REFUSED[layout]
+    write_images(data_folder, spread(*places))
+    with pytest.raises(DataError) as error:
+        load(data_folder, manifest)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif", ".TIFF", ".webp", ".JPEG"])
+def test_every_usual_suffix_is_read(data_folder: Path, suffix: str) -> None:
+    write_images(data_folder, spread("NORMAL", "PNEUMONIA", suffix=suffix))
+    assert len(load(data_folder)) == 12
+
+
+def test_a_test_set_that_is_drawn_keeps_patients_together_and_stays(data_folder: Path) -> None:
+    write_images(data_folder, spread("NORMAL/p{i}", "PNEUMONIA/q{i}", n=10))
+    write_images(data_folder, spread("NORMAL/p{i}/later", "PNEUMONIA/q{i}/later", n=10))
+    dataset = load(data_folder)
+    assert dataset.patients_by == "folder"
+    assert dataset.has_patients
+    tested = dataset.where(TEST)
+    assert len(tested) == 8
+    outside = dataset.patients[dataset.split != TEST]
+    assert not set(dataset.patients[tested]) & set(outside)
+    assert "No test set was found: 8 images (4 patients)" in " ".join(dataset.notes)
+    again = load(data_folder)
+    assert again.fingerprint == dataset.fingerprint
+
+
+def test_a_regular_expression_names_patients(data_folder: Path) -> None:
+    write_images(
+        data_folder,
+        [
+            f"{kind}/case{i // 2}-{kind}{i}.png"
+            for i in range(12)
+            for kind in ("NORMAL", "PNEUMONIA")
+        ],
+    )
+    dataset = load(data_folder, Manifest(patient_regex=r"/case(\d+)-"))
+    assert len(set(dataset.patients)) == 6
+    assert dataset.patients_by == "--patient-regex"
+
+
+def test_patients_on_both_sides_may_be_allowed(data_folder: Path) -> None:
+    write_images(data_folder, spread(*REFUSED["patients on both sides"][0]))
+    dataset = load(data_folder, Manifest(allow_shared_patients=True))
+    assert "Warning: 12 patients" in " ".join(dataset.notes)
