@@ -7,8 +7,9 @@ declaration checks a space file, the command line and a record read back from a 
 import difflib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
 from numbers import Integral
-from typing import Annotated, Final, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -18,8 +19,11 @@ from pydantic import (
     Discriminator,
     Field,
     ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
     Tag,
     ValidationError,
+    create_model,
+    model_serializer,
     model_validator,
 )
 
@@ -78,6 +82,77 @@ _Milestones: TypeAlias = Annotated[
     BeforeValidator(_as_tuple),
     AfterValidator(_increasing),
 ]
+
+
+class Declared(BaseModel):
+    """A hyperparameter of an own model, as the signature of its function declares it.
+
+    Without a default it is left out until it is set; `any` takes every kind of value.
+    """
+
+    model_config = STRICT
+
+    name: Annotated[str, Field(pattern=r"^[^\W\d]\w*$", max_length=60)]
+    kind: Literal["bool", "int", "float", "str", "any"]
+    default: Scalar | None = None
+    choices: tuple[Scalar, ...] = Field(default=(), strict=False)
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+
+    @property
+    def field(self) -> Any:
+        """The type and default that pydantic checks a value by."""
+        kind: Any = _KINDS[self.kind]
+        if self.choices:
+            kind = Literal[self.choices]
+        elif self.low is not None:
+            kind = Annotated[kind, Field(ge=self.low, le=self.high)]
+        return kind, self.default
+
+
+Signature: TypeAlias = tuple[Declared, ...]
+
+_KINDS: Final = {"bool": bool, "int": Whole, "float": float, "str": str, "any": Scalar}
+
+
+class OwnModel(BaseModel):
+    """A network of the user's: where it was defined, what it declares, and the values of that.
+
+    `entry` is FILE.py:NAME without a folder, `digest` that of the file and of the modules beside
+    it that it imports, `versions` are those of what else they import. None of it runs code.
+    """
+
+    model_config = STRICT
+
+    entry: str
+    digest: str
+    versions: dict[str, str]
+    kind: Literal["network", "estimator"] = "network"
+    signature: Signature = Field(default=(), strict=False)
+    params: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check_params(self) -> Self:
+        given = _params_of(self.signature).model_validate(self.params)
+        found = {n: v for n, v in given.model_dump().items() if v is not None}
+        self.params.clear()
+        self.params.update(found)
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the numbers: the signature is in the file."""
+        return self.model_dump(include={"entry", "digest", "versions", "params"})
+
+
+@cache
+def _params_of(signature: Signature) -> type[BaseModel]:
+    fields = {declared.name: declared.field for declared in signature}
+    return create_model("_Params", __config__=STRICT, **fields)
+
+
+MLP_FIELDS: Final = ("hidden", "activation", "batch_norm", "dropout")
+"""The fields of the built-in network, which an own model has not."""
 
 
 class TrainingConfig(BaseModel):
@@ -150,6 +225,7 @@ class TrainingConfig(BaseModel):
     weights: ScoredWeights = Field(
         default="last", description="weights that are scored and kept: the last, or their average"
     )
+    model: OwnModel | None = Field(default=None, description="a network of your own")
 
     @model_validator(mode="after")
     def _one_dropout_per_layer(self) -> Self:
@@ -168,6 +244,13 @@ class TrainingConfig(BaseModel):
             return handler(raw)
         except ValidationError as error:
             raise ConfigError(fault_list("The configuration is invalid:", faults(error))) from None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_the_other_network(self, handler: SerializerFunctionWrapHandler) -> Any:
+        fields = handler(self)
+        for name in MLP_FIELDS if self.model else ("model",):
+            fields.pop(name, None)
+        return fields
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, object]) -> Self:
@@ -191,12 +274,32 @@ class TrainingConfig(BaseModel):
             return self.dropout
         return (self.dropout,) * len(self.hidden)
 
+    @property
+    def signature(self) -> Signature | None:
+        """What an own model declares, None for the built-in network."""
+        return self.model.signature if self.model else None
+
+    @property
+    def own_params(self) -> dict[str, Value]:
+        """The hyperparameters of an own model; one without a value is not among them."""
+        return self.model.params if self.model else {}
+
+    def value(self, name: str) -> Any:
+        """Return a hyperparameter, one of an own model too; None: it has no value."""
+        if any(name == declared.name for declared in self.signature or ()):
+            return self.own_params.get(name)
+        return getattr(self, name)
+
     def replace(self, **changes: Value) -> Self:
         """Return a copy with the given fields changed, validated again."""
-        return self.from_mapping(self.to_mapping() | changes)
+        fields: dict[str, Any] = self.to_mapping()
+        own = {d.name: changes.pop(d.name) for d in self.signature or () if d.name in changes}
+        if own:
+            fields["model"] |= {"params": fields["model"]["params"] | own}
+        return self.from_mapping(fields | changes)
 
     def to_mapping(self) -> dict[str, Value]:
-        """Return every field, active or not."""
+        """Return every field of its network, active or not."""
         return self.model_dump()
 
     def active_fields(self) -> dict[str, Value]:
@@ -207,7 +310,10 @@ class TrainingConfig(BaseModel):
         fields = self.model_dump(
             exclude={name for name, is_active in _ACTIVE_WHEN.items() if not is_active(self)}
         )
-        return fields | {"dropout": self.dropout_per_layer, "outputs": self.n_outputs}
+        fields |= {"outputs": self.n_outputs}
+        if self.model:
+            return fields | {"model": self.model.identity()}
+        return fields | {"dropout": self.dropout_per_layer}
 
     def identity(self) -> str:
         """Return the active fields as canonical JSON: equal where trainings are alike."""

@@ -37,6 +37,10 @@ class SpaceError(UsageError):
     """A space file that cannot be read or does not make sense."""
 
 
+class ModelError(UsageError):
+    """A network of the user's that cannot be used: its file, its signature, what it returns."""
+
+
 class DataError(HpoError):
     """Images, labels or folders that cannot be used."""
 

@@ -16,7 +16,7 @@ LAYERS = (
     {"hpo", "hpo.errors", "hpo.modules"},
     {"hpo.choices"},
     {"hpo.config", "hpo.files", "hpo.tables", "hpo.untrusted"},
-    {"hpo.data", "hpo.stats", "hpo.training.engine"},
+    {"hpo.data", "hpo.models", "hpo.stats", "hpo.training.engine"},
     {"hpo.training", "hpo.space", "hpo.storage"},
     {"hpo.study"},
     {"hpo.search"},

@@ -80,9 +80,9 @@ def complete_study(context: Context, incomplete: str) -> list[str]:
 
 def complete_name(incomplete: str) -> list[str]:
     """Return the hyperparameters whose names begin so."""
-    from hpo.space.records import NAMES
+    from hpo.space.records import names_of
 
-    return [name for name in NAMES if name.startswith(incomplete)]
+    return [name for name in names_of(None) if name.startswith(incomplete)]
 
 
 def complete_pair(incomplete: str) -> list[str]:

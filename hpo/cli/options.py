@@ -108,6 +108,15 @@ SharedPatients = Annotated[
 MovedData = Annotated[
     Path | None, Option("--data", help="Where the data of the study are now, if they were moved.")
 ]
+Model = Annotated[
+    str | None,
+    Option(
+        "--model",
+        metavar="FILE.py:NAME",
+        help="A network of your own: a function in a file, whose code is run (docs/models.md).",
+        show_default=False,
+    ),
+]
 SpaceName = Annotated[
     str,
     Option(
@@ -238,12 +247,12 @@ def read_names(texts: Sequence[str], values: Sequence[str]) -> tuple[list[str], 
     Raises:
         UsageError: it is a file or a folder.
     """
-    from hpo.space.records import NAMES
+    from hpo.space.records import names_of
 
     names, found = [], list(values)
     for text in texts:
         name, sign, _ = text.partition("=")
-        if name not in NAMES and Path(text).exists():
+        if name not in names_of(None) and Path(text).exists():
             raise UsageError(
                 f"{text} is no hyperparameter but a path. For data write --data {text}"
             )

@@ -32,6 +32,7 @@ def grid(
     patient_regex: options.PatientRegex = None,
     merge_val: options.MergeVal = False,
     allow_shared_patients: options.SharedPatients = False,
+    model: options.Model = None,
     space: options.SpaceName = "chest_xray",
     study: options.StudyName = None,
     storage: options.Storage = DEFAULT_URL,
@@ -68,6 +69,8 @@ def grid(
         hpo grid learning_rate=0.01,0.001 dropout --set batch_size=64
 
         hpo grid --param learning_rate --values 0.01,0.001
+
+        hpo grid channels --model cnn.py:cnn
     """
     from hpo.data.manifest import said
     from hpo.run.plan import Settings, plan_grid, with_timeout
@@ -81,6 +84,7 @@ def grid(
             merge_val=merge_val,
             allow_shared_patients=allow_shared_patients,
         ),
+        model=model,
         space=space,
         set=options.read_pairs("--set", set_ or []),
         values=options.read_values(texts, varied),
@@ -127,6 +131,7 @@ def search(
     patient_regex: options.PatientRegex = None,
     merge_val: options.MergeVal = False,
     allow_shared_patients: options.SharedPatients = False,
+    model: options.Model = None,
     space: options.SpaceName = "chest_xray",
     study: options.StudyName = None,
     storage: options.Storage = DEFAULT_URL,
@@ -183,6 +188,7 @@ def search(
             merge_val=merge_val,
             allow_shared_patients=allow_shared_patients,
         ),
+        model=model,
         space=space,
         set=options.read_pairs("--set", set_ or []),
         study=study,
@@ -217,6 +223,7 @@ def search(
 def resume(
     study: options.StudyArgument,
     data: options.MovedData = None,
+    model: options.Model = None,
     margin: options.Margin = None,
     weights: options.ComparedWeights = None,
     storage: options.Storage = DEFAULT_URL,
@@ -241,6 +248,6 @@ def resume(
 
     if data is not None:
         move_data(study, storage, data)
-    plan = plan_resume(study, storage, margin=margin, weights=weights, lanes=lanes)
+    plan = plan_resume(study, storage, margin=margin, weights=weights, lanes=lanes, model=model)
     plan = with_timeout(plan, timeout)
     carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, is_shown=open_)

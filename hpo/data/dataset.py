@@ -94,7 +94,8 @@ class TrainingData:
     split into training and validation of repeat i: fold i mod 5 of the five-fold split by patient
     and class drawn with seed i // 5, or the source's own validation split. Where `is_stressed`,
     trainings are measured under the stress battery too. `patients` `(n_pool,)` numbers the patient
-    of each image; without it each image counts as a patient.
+    of each image; without it each image counts as a patient. `code` is where an own model is,
+    FILE.py:NAME, if the command line or a space file named one: nothing else is run.
     """
 
     fingerprint: str
@@ -104,6 +105,7 @@ class TrainingData:
     fold: Callable[[int], Fold]
     is_stressed: bool = False
     patients: NDArray[np.int64] | None = None
+    code: str | None = None
 
     @property
     def n_classes(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from statistics import fmean
 from typing import Final
 
-from hpo.config import TrainingConfig
+from hpo.config import MLP_FIELDS, TrainingConfig
 from hpo.evaluate import Evaluation
 from hpo.plots import axes
 from hpo.plots.stress import StressInfo
@@ -188,15 +188,20 @@ def settings(summary: StudySummary) -> Table:
     """Return every hyperparameter of the base configuration and of the best one."""
     base = summary.record.space.base
     best = summary.best.config if summary.best else base
+    meanings = {n: field.description or "" for n, field in TrainingConfig.model_fields.items()}
+    del meanings["model"]
+    if own := base.model:
+        meanings = {n: text for n, text in meanings.items() if n not in MLP_FIELDS}
+        meanings = {d.name: f"declared by {own.entry}" for d in own.signature} | meanings
     rows = []
-    for name, field in TrainingConfig.model_fields.items():
+    for name, meaning in meanings.items():
         one, other = (
-            value_text(getattr(config, name)) if name in config.active_fields() else "no effect"
+            value_text(config.value(name))
+            if name in config.active_fields() | config.own_params
+            else "no effect"
             for config in (base, best)
         )
-        rows.append(
-            Row((name, one, other, field.description or ""), "plain" if one == other else "best")
-        )
+        rows.append(Row((name, one, other, meaning), "plain" if one == other else "best"))
     return Table(
         columns=(
             *(Column(name, "text") for name in ("name", "base", "best")),

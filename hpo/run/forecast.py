@@ -94,6 +94,7 @@ def forecast(plan: Plan) -> Forecast:
     study, record, goal = _find(plan), plan.record, plan.goal
     if study:
         record, goal = studies.read_record(study), studies.read_goal(study).raised(goal)
+        record = replace(record, space=plan.record.space)
     device = devices.choose(record.device, record.precision)
     record = replace(record, device=device.name, precision=device.precision)
     trials, is_grid = read_trials(study, record) if study else Trials(), record.kind == "grid"

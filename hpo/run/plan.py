@@ -1,10 +1,12 @@
 """From a request to a plan: everything is checked before anything is opened or trained."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from hpo import models
 from hpo import space as spaces
 from hpo.choices import ScoredWeights, read_lanes
 from hpo.config import TrainingConfig, Value
@@ -51,12 +53,14 @@ class Settings:
     `margin` is the smallest difference that matters, as scores are printed (1.0 is one point of
     accuracy); None for what the study has recorded, else for the default of the metric. `weights`
     are those whose scores are compared, None for those that each training scores. `command` is
-    what the study records as having created it.
+    what the study records as having created it. `model` is
+    a network of your own instead of the built-in one: a function, or FILE.py:NAME.
     """
 
     data: Path | str | None = None
     manifest: Manifest = NOTHING_SAID
     space: str = "chest_xray"
+    model: str | Callable[..., Any] | None = None
     set: Mapping[str, Value] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
     study: str | None = None
@@ -192,6 +196,12 @@ def _plan(
             f"These are {n_trainings:,} trainings; a study holds at most {MOST_TRIALS:,}. Choose "
             "fewer repeats, trials or finalists."
         )
+    precision = settings.precision
+    if space.code:
+        precision = _precision_of_own(precision)
+        from hpo.training.own import check_network
+
+        check_network(configs[0], space.code)
     record = StudyRecord(
         kind=kind,
         names=tuple(space.sweeps) or tuple(parameter.name for parameter in space.search),
@@ -199,7 +209,7 @@ def _plan(
         data=info,
         device=settings.device,
         is_gpu_named=":" in settings.device,
-        precision=settings.precision,
+        precision=precision,
         seed=settings.seed,
         sampler=search.sampler if search else "grid",
         pruner=search.pruner if search else "none",
@@ -207,6 +217,7 @@ def _plan(
         versions=versions(),
         metric=score.name,
         window=_count("--window", search.window, WINDOW) if search else 0,
+        model=space.code,
     ).judged_by(settings.margin, settings.weights)
     name = record.default_name() if settings.study is None else check_name(settings.study)
     home = study_folder(settings.storage, name)
@@ -229,7 +240,8 @@ def _read_space(settings: Settings) -> Space:
         raise UsageError(
             f"--seed takes a whole number from 0 to {_MOST:,}, but got {settings.seed}."
         )
-    space = spaces.with_values(spaces.load_space(settings.space), settings.values)
+    model = None if settings.model is None else models.entry_of(settings.model)
+    space = spaces.with_values(spaces.open_space(settings.space, model), settings.values)
     return spaces.override(space, settings.set, epochs=settings.epochs)
 
 
@@ -291,6 +303,12 @@ def _check_stress(score: Score, sizes: Sequence[int], space: Space) -> None:
             f"pixels or more, but image_size may be {min(sizes)}: use --set image_size=N, or "
             f"--metric {score.metric}."
         )
+
+
+def _precision_of_own(asked: str) -> str:
+    if asked == "bf16":
+        raise UsageError("--precision bf16 is for the built-in network: an own model is in fp32.")
+    return "fp32"
 
 
 def _count(option: str, value: int | None, default: int = 0, *, least: int = 1) -> int:

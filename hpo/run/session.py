@@ -2,6 +2,7 @@
 
 import contextlib
 import select
+import shlex
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import optuna
 
+from hpo import models
 from hpo import space as spaces
 from hpo.choices import ScoredWeights
 from hpo.data import Dataset, TrainingData, cache, open_data, seal
-from hpo.errors import DataError, StudyError
+from hpo.errors import DataError, ModelError, StudyError, UsageError, fault_list
 from hpo.files import remove_leftovers
 from hpo.run.artifacts import attached_to, remove_attached
 from hpo.run.kept_weights import KeptWeights
@@ -93,6 +95,8 @@ def open_session(plan: Plan) -> Iterator[Session]:
             record = studies.renew_record(
                 study, plan.record.data, margin=plan.record.margin, weights=plan.record.weights
             )
+            # Equal to the recorded one, and its own model may be run.
+            record = replace(record, space=plan.record.space)
             if plan.record.is_gpu_named:
                 record = replace(record, is_gpu_named=True)
             goal = studies.raise_goal(study, plan.goal)
@@ -119,15 +123,17 @@ def plan_resume(
     margin: float | None = None,
     weights: ScoredWeights | None = None,
     lanes: int | None = None,
+    model: str | None = None,
 ) -> Plan:
     """Plan to continue a study with its own data, space, device and goal.
 
-    `margin` and `weights` replace what its repeats are compared by so far.
+    `margin` and `weights` replace what its repeats are compared by so far; `model` names the file
+    of its own model.
     """
     study = studies.open_study(open_storage(storage_url, create=False), name)
     with translate_errors(storage_url):
         record, goal = studies.read_record(study), studies.read_goal(study)
-        record = record.judged_by(margin, weights)
+        record = with_model(record.judged_by(margin, weights), name, model)
     return Plan(
         name=study.study_name,
         record=record,
@@ -294,7 +300,34 @@ def _record_baselines(session: Session, goal: Goal) -> None:
 
 def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
     """Return the data as the trainings of a study may see them."""
-    return replace(seal(dataset), is_stressed=record.score.is_stressed)
+    return replace(seal(dataset), is_stressed=record.score.is_stressed, code=record.space.code)
+
+
+def with_model(record: StudyRecord, name: str, model: str | None) -> StudyRecord:
+    """Return the record of the study `name` with the file of its own model, which is then run.
+
+    Raises:
+        UsageError: no model is named, or one although the study has the built-in network.
+        ModelError: it is not what it was.
+    """
+    recorded = record.space.base.model
+    if recorded is None:
+        if model is not None:
+            raise UsageError(f"{name} trains the built-in network: leave --model out.")
+        return record
+    if model is None:
+        where = shlex.quote(record.model or f"FILE.py:{recorded.entry.partition(':')[2]}")
+        raise UsageError(
+            f"{name} trains {recorded.entry}, and code runs only where the command line names it: "
+            f"add --model {where}"
+        )
+    found, code = models.open_own(model)
+    if faults := models.differences(recorded, found):
+        raise ModelError(
+            fault_list(f"{code} is not the model that {name} was made with:", faults)
+            + "\nPut it back, or start a new study with it."
+        )
+    return replace(record, space=replace(record.space, code=code), model=code)
 
 
 def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:

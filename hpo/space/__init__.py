@@ -10,11 +10,12 @@ from hpo.space.files import (
     space_names,
     to_document,
 )
+from hpo.space.own import open_space
 from hpo.space.records import Cell, Choices, Parameter, Range, Space, Sweep, is_active
 
 __all__ = [
     "Cell", "Choices", "Parameter", "Range", "Space", "Sweep", "cells", "complete",
-    "from_document", "is_active", "load_space", "n_combinations", "override", "read_space",
-    "resolve", "restrict", "search_cells", "space_differences", "space_names", "to_document",
-    "with_values",
+    "from_document", "is_active", "load_space", "n_combinations", "open_space", "override",
+    "read_space", "resolve", "restrict", "search_cells", "space_differences", "space_names",
+    "to_document", "with_values",
 ]  # fmt: skip

@@ -9,7 +9,6 @@ from typing import Any, Final
 from hpo.config import Scalar, TrainingConfig, Value, describe
 from hpo.errors import ConfigError, UsageError, fault_list
 from hpo.space.records import (
-    NAMES,
     Cell,
     Choices,
     Parameter,
@@ -101,8 +100,8 @@ def resolve(space: Space, params: Mapping[str, Scalar]) -> TrainingConfig:
         if isinstance(parameter, Choices):
             changes[name] = parameter.choices[parameter.labels.index(label)]
         else:
-            changes |= read_fields({name: label})
-    if "dropout" in changes:
+            changes |= read_fields({name: label}, space.signature)
+    if "dropout" in changes and not space.base.model:
         n_layers = len(apply(space.base, changes | {"dropout": 0.0}).hidden)
         changes["dropout"] = fit_dropout(changes["dropout"], n_layers)
     return apply(space.base, changes)
@@ -148,8 +147,8 @@ def search_cells(space: Space, *, most: int) -> list[Cell] | None:
 def _name_faults(space: Space, names: Sequence[str]) -> list[str]:
     found = []
     for index, name in enumerate(names):
-        if name not in NAMES:
-            found.append(unknown_name(name))
+        if name not in space.names:
+            found.append(unknown_name(name, space.signature))
         elif name not in space.sweeps:
             found.append(f"--param {name} has no prescribed values. Add --values {name}=V,V,V.")
         elif pinned := overlapping(space.pinned, [name]):
@@ -243,7 +242,8 @@ def _nearest(parameter: Parameter, base: TrainingConfig) -> Scalar | None:
     A dropout per layer that is the same in every layer also counts as that one number.
     """
     own = [current_label(base, parameter.name)]
-    if parameter.name == "dropout" and len(set(base.dropout_per_layer)) == 1:
+    is_dropout = parameter.name == "dropout" and not base.model
+    if is_dropout and len(set(base.dropout_per_layer)) == 1:
         own.append(base.dropout_per_layer[0])
     for label in own:
         if (found := parameter.find(label)) is not None:

@@ -1,7 +1,7 @@
 """Changes of a space from the command line: `--set`, `--epochs`, `--values`, `--param`."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Final
 
@@ -11,7 +11,6 @@ from hpo.config import TrainingConfig, Value, faults
 from hpo.errors import ConfigError, UsageError, fault_list
 from hpo.space.files import order_by_conditions
 from hpo.space.records import (
-    NAMES,
     Parameter,
     Space,
     Sweep,
@@ -43,7 +42,7 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
     if epochs is not None and raw.setdefault("epochs", epochs) != epochs:
         found.append(f"--set epochs={values['epochs']} and --epochs {epochs} differ. Keep one.")
     try:
-        changes = read_fields(raw)
+        changes = read_fields(raw, space.signature)
         base = apply(space.base, changes)
     except (ValueError, ConfigError) as error:
         found += faults(error)
@@ -55,9 +54,9 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
         left = {n: value for n, value in sweep.set.items() if n not in overruled}
         sweeps[name] = sweep.model_copy(update={"set": left})
     taken = set(overlapping((parameter.name for parameter in space.search), changes))
-    search = _settle(space.search, taken, base)
+    search = settle(space, taken, base)
     pinned = tuple(dict.fromkeys([*space.pinned, *changes]))
-    return Space(space.name, base, sweeps, search, pinned)
+    return replace(space, base=base, sweeps=sweeps, search=search, pinned=pinned)
 
 
 def with_values(space: Space, texts: Mapping[str, str]) -> Space:
@@ -71,18 +70,19 @@ def with_values(space: Space, texts: Mapping[str, str]) -> Space:
     """
     sweeps, found = dict(space.sweeps), []
     for name, text in texts.items():
-        if name not in NAMES:
-            found.append(unknown_name(name))
+        if name not in space.names:
+            found.append(unknown_name(name, space.signature))
             continue
         values = [parse_value(part) for part in _COMMA.split(text)]
         changes = sweeps[name].set if name in sweeps else {}
         try:
-            sweeps[name] = Sweep.model_validate({"name": name, "values": values, "set": changes})
+            sweep = {"name": name, "values": values, "set": changes}
+            sweeps[name] = Sweep.model_validate(sweep, context=space.signature)
         except ValidationError as error:
             found += faults(error, name)
     if found:
         raise UsageError(fault_list("--values is invalid:", found))
-    return replace(space, sweeps={name: sweeps[name] for name in NAMES if name in sweeps})
+    return replace(space, sweeps={name: sweeps[name] for name in space.names if name in sweeps})
 
 
 def restrict(space: Space, names: Sequence[str]) -> Space:
@@ -99,13 +99,13 @@ def restrict(space: Space, names: Sequence[str]) -> Space:
     for name in names:
         own = [name] if name in searched else overlapping(searched, {name} & {"hidden"})
         kept.update(own)
-        if name not in NAMES:
-            found.append(unknown_name(name))
+        if name not in space.names:
+            found.append(unknown_name(name, space.signature))
         elif not own and overlapping(space.pinned, [name]):
             found.append(f"--param {name} is fixed by --set or --epochs. Drop one of the two.")
         elif not own:
             found.append(f"--param {name} is not searched in the space {space.name}.")
-    search = _settle(space.search, searched.keys() - kept, space.base)
+    search = settle(space, searched.keys() - kept, space.base)
     lost = kept - {parameter.name for parameter in search}
     for name in (name for name in searched if name in lost):
         when = {n: " or ".join(map(value_text, v)) for n, v in searched[name].when.items()}
@@ -120,9 +120,7 @@ def restrict(space: Space, names: Sequence[str]) -> Space:
     return replace(space, search=search)
 
 
-def _settle(
-    search: Iterable[Parameter], taken: Set[str], base: TrainingConfig
-) -> tuple[Parameter, ...]:
+def settle(space: Space, taken: Set[str], base: TrainingConfig) -> tuple[Parameter, ...]:
     """Take parameters out of a search; they have the base's values from now on.
 
     A condition on one of them holds or does not, once for all: a parameter with one that does not
@@ -130,7 +128,7 @@ def _settle(
     """
     left: list[Parameter] = []
     gone: set[str] = set()
-    for parameter in search:
+    for parameter in space.search:
         name, when = parameter.name, parameter.when
         never = any(n in taken and current_label(base, n) not in when[n] for n in when)
         if never or gone & when.keys():
@@ -138,4 +136,4 @@ def _settle(
         elif name not in taken:
             open_ones = {n: labels for n, labels in when.items() if n not in taken}
             left.append(parameter.model_copy(update={"when": open_ones}))
-    return order_by_conditions(left)
+    return order_by_conditions(left, base.signature)

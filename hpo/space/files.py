@@ -6,13 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, PlainValidator
+from pydantic import BaseModel, BeforeValidator, PlainValidator, ValidationInfo
 
-from hpo.config import STRICT, TrainingConfig, describe, did_you_mean, faults
+from hpo.config import (
+    STRICT,
+    OwnModel,
+    Signature,
+    TrainingConfig,
+    describe,
+    did_you_mean,
+    faults,
+)
 from hpo.errors import ConfigError, SpaceError, fault_list
 from hpo.files import at_home
 from hpo.space.records import (
-    NAMES,
     Choices,
     Parameter,
     Range,
@@ -21,6 +28,7 @@ from hpo.space.records import (
     Sweep,
     apply,
     both_forms,
+    names_of,
     uniform_width,
     unknown_name,
     value_text,
@@ -36,19 +44,20 @@ _MAX_BYTES: Final = 100_000
 _LONGEST_LINE: Final = 2_000
 
 
-def _with_names(entries: object) -> object:
+def _with_names(entries: object, info: ValidationInfo) -> object:
     """Write the name of each entry into it, in the canonical order; a list is short for values."""
     if not isinstance(entries, Mapping):
         return entries
-    known = {name: entries[name] for name in NAMES if name in entries}
+    known = {name: entries[name] for name in names_of(info.context) if name in entries}
     forms = {n: e if isinstance(e, Mapping) else {"values": e} for n, e in known.items()}
     return {name: {**form, "name": name} for name, form in forms.items()}
 
 
-def _read_parameter(entry: dict[str, Any]) -> Parameter:
+def _read_parameter(entry: dict[str, Any], info: ValidationInfo) -> Parameter:
     if not entry.keys() & {"low", "high", "choices"}:
         raise ValueError("It must be a table with low and high, or with choices.")
-    return (Choices if "choices" in entry else Range).model_validate(entry)
+    kind = Choices if "choices" in entry else Range
+    return kind.model_validate(entry, context=info.context)
 
 
 class _Tables(BaseModel):
@@ -74,47 +83,72 @@ def load_space(name_or_path: str) -> Space:
     Raises:
         SpaceError: it cannot be found or read, or has faults; all of them in one message.
     """
+    path, raw = parse_space(name_or_path)
+    return read_space(raw, name=path.stem, source=str(path))
+
+
+def parse_space(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """Return where a space file is and its tables, unchecked.
+
+    Raises:
+        SpaceError: it cannot be found, or is not TOML.
+    """
     path = _find(name_or_path)
     try:
-        return read_space(_parse(path), name=path.stem, source=str(path))
+        return path, _parse(path)
     except RecursionError:
-        raise SpaceError(f"{path} is nested too deeply for a space file.") from None
+        raise _too_deep(path) from None
 
 
-def read_space(raw: Mapping[str, object], *, name: str, source: str) -> Space:
-    """Check the tables of a space file and build the space.
+def read_space(
+    raw: Mapping[str, object], *, name: str, source: str, model: OwnModel | None = None
+) -> Space:
+    """Check the tables of a space file, which may be of an own model, and build the space.
 
     Names come in one canonical order, whatever their order in the file.
 
     Raises:
         SpaceError: every fault at once, or what does not fit together; `source` says where.
     """
+    start = TrainingConfig(model=model)
     found = [
-        f"{table}: {unknown_name(key)}"
+        f"{table}: {unknown_name(key, start.signature)}"
         for table in ("sweep", "search")
         if isinstance(entries := raw.get(table), Mapping)
         for key in entries
-        if key not in NAMES
+        if key not in names_of(start.signature)
     ]
     try:
-        tables = _Tables.model_validate(raw)
-        base = apply(TrainingConfig(), tables.base)
+        tables = _Tables.model_validate(raw, context=start.signature)
+        base = apply(start, tables.base)
         found += _misfits(tables, base)
         if not found:
-            search = order_by_conditions(tables.search.values())
+            search = order_by_conditions(tables.search.values(), start.signature)
             return Space(name=name, base=base, sweeps=tables.sweep, search=search)
     except ConfigError as error:
         found += faults(error, "base")
     except ValueError as error:
         found += faults(error, unknown=_unknown_key)
+    except RecursionError:
+        raise _too_deep(source) from None
     raise SpaceError(fault_list(f"{source} is not valid:", found))
 
 
+def _too_deep(source: Path | str) -> SpaceError:
+    return SpaceError(f"{source} is nested too deeply for a space file.")
+
+
 def to_document(space: Space) -> Document:
-    """Return the space as plain data: the tables of a space file, every field written out."""
-    return {
+    """Return the space as plain data: the tables of a space file, every field written out.
+
+    An own model is a table of its own, without its parameters: those are fields of the base.
+    """
+    base = space.base.model_dump(mode="json")
+    if model := base.pop("model", None):
+        base |= model.pop("params")
+    return ({"model": model} if model else {}) | {
         "name": space.name,
-        "base": space.base.model_dump(mode="json"),
+        "base": base,
         "sweep": {name: _sweep_document(sweep) for name, sweep in space.sweeps.items()},
         "search": {p.name: _search_document(p) for p in space.search},
     }
@@ -128,9 +162,15 @@ def from_document(document: object) -> Space:
     """
     if not isinstance(document, Mapping):
         raise SpaceError(f"The recorded space must be a table, but is {describe(document)}.")
-    tables = {key: value for key, value in document.items() if key != "name"}
+    tables = {key: value for key, value in document.items() if key not in ("name", "model")}
     name = str(document.get("name", "recorded"))
-    return read_space(tables, name=name, source=f"The recorded space {name}")
+    source, model = f"The recorded space {name}", None
+    if recorded := document.get("model"):
+        try:
+            model = OwnModel.model_validate(recorded)
+        except ValueError as error:
+            raise SpaceError(fault_list(f"{source} is not valid:", faults(error))) from None
+    return read_space(tables, name=name, source=source, model=model)
 
 
 def space_differences(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -146,13 +186,16 @@ def space_differences(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> 
     ]
 
 
-def order_by_conditions(parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
+def order_by_conditions(
+    parameters: Iterable[Parameter], signature: Signature | None
+) -> tuple[Parameter, ...]:
     """Return parameters in the one order in which each comes after those that its `when` names.
 
     Raises:
         ValueError: conditions run in a circle.
     """
-    left = {p.name: p for p in sorted(parameters, key=lambda p: NAMES.index(p.name))}
+    names = names_of(signature)
+    left = {p.name: p for p in sorted(parameters, key=lambda p: names.index(p.name))}
     ordered: list[Parameter] = []
     while left:
         ready = [p for p in left.values() if not p.when.keys() & left.keys()]
@@ -166,7 +209,7 @@ def order_by_conditions(parameters: Iterable[Parameter]) -> tuple[Parameter, ...
 def _unknown_key(key: str) -> str:
     known = [*_TABLES, *Sweep.model_fields, *Range.model_fields, *Choices.model_fields]
     hint = did_you_mean(key, known)
-    if key in NAMES:
+    if key in names_of(None):
         hint = "Hyperparameters belong under [base], [sweep] or [search]."
     return f"Unknown key {key[:60]!r}. {hint}".strip()
 
@@ -181,7 +224,7 @@ def _misfits(tables: _Tables, base: TrainingConfig) -> Iterator[str]:
                 yield from faults(error, f"sweep.{name}, value {value_text(label)}")
     search = tables.search
     yield from (f"search: {fault}" for fault in both_forms(search))
-    if "layers" in search and "width" not in search and not uniform_width(base):
+    if not base.model and "layers" in search and "width" not in search and not uniform_width(base):
         yield (
             f"search.layers: It needs one width, but base.hidden = {describe(base.hidden)}. "
             "Search width too."
@@ -243,7 +286,7 @@ def _find(name_or_path: str) -> Path:
     return path
 
 
-def _parse(path: Path) -> Mapping[str, object]:
+def _parse(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Annotated, Any, Final, Self, TypeAlias
 
 from pydantic import (
@@ -23,8 +24,10 @@ from pydantic import (
 )
 
 from hpo.config import (
+    MLP_FIELDS,
     STRICT,
     Scalar,
+    Signature,
     TrainingConfig,
     Value,
     Whole,
@@ -37,29 +40,39 @@ from hpo.errors import ConfigError, fault_list
 
 Fields: TypeAlias = dict[str, Value]
 
-_FIELDS: Final[dict[str, Any]] = {
-    name: (field.annotation, field) for name, field in TrainingConfig.model_fields.items()
-}
-_Layers: Any = Annotated[Whole, Field(ge=1, le=8)]
-_Fields: Final = create_model(
-    "_Fields",
-    __config__=STRICT,
-    hidden=_FIELDS.pop("hidden"),
-    layers=(_Layers, 1),
-    width=(Width, 1),
-    **_FIELDS,
-)
-NAMES: Final = tuple(_Fields.model_fields)
-"""Every name that a space may use, in the one order that no file's order changes."""
 _SHAPE: Final = ("layers", "width")
+_Layers: Any = Annotated[Whole, Field(ge=1, le=8)]
 
 
-def unknown_name(name: str) -> str:
+@cache
+def _fields_of(signature: Signature | None) -> type[BaseModel]:
+    """Return the fields that a space may set: of the built-in network, or as another declares."""
+    fields: dict[str, Any] = {}
+    for name, info in TrainingConfig.model_fields.items():
+        fields[name] = (info.annotation, info)
+        if name == "hidden":
+            fields |= {"layers": (_Layers, 1), "width": (Width, 1)}
+    left_out = ("model",) if signature is None else ("model", *MLP_FIELDS, *_SHAPE)
+    own = {declared.name: declared.field for declared in signature or ()}
+    fields = own | {name: field for name, field in fields.items() if name not in left_out}
+    return create_model("_Fields", __config__=STRICT, **fields)
+
+
+def names_of(signature: Signature | None) -> tuple[str, ...]:
+    """Return every name that a space may use, in the one order that no file's order changes."""
+    return tuple(_fields_of(signature).model_fields)
+
+
+def unknown_name(name: str, signature: Signature | None = None) -> str:
     """Say that a name does not exist, with the one that was probably meant."""
     name, sign, values = name.partition("=")
-    if sign and name in NAMES:
+    names = names_of(signature)
+    if sign and name in names:
         return f"--param takes a name only. Use --param {name} --values {values or 'V,V'}."
-    return unknown_field(name, NAMES)
+    if signature is not None and name in (*MLP_FIELDS, *_SHAPE):
+        declared = ", ".join(one.name for one in signature) or "no hyperparameter of its own"
+        return f"{name} is one of the built-in network. This model has {declared}."
+    return unknown_field(name, names)
 
 
 def parse_value(text: str) -> object:
@@ -84,8 +97,10 @@ def _parse_scalar(text: str) -> Scalar:
     return text
 
 
-def read_fields(raw: object) -> Fields:
+def read_fields(raw: object, signature: Signature | None = None) -> Fields:
     """Check some hyperparameters and return them in their canonical types and order.
+
+    `signature` is that of an own model, None for the built-in network.
 
     Raises:
         ValueError: every fault at once, a sentence each.
@@ -93,9 +108,9 @@ def read_fields(raw: object) -> Fields:
     found = both_forms(raw) if isinstance(raw, Mapping) else []
     fields: Fields = {}
     try:
-        fields = _Fields.model_validate(raw).model_dump(exclude_unset=True)
+        fields = _fields_of(signature).model_validate(raw).model_dump(exclude_unset=True)
     except ValidationError as error:
-        found = faults(error, unknown=unknown_name) + found
+        found = faults(error, unknown=partial(unknown_name, signature=signature)) + found
     if found:
         raise ValueError(*found)
     return fields
@@ -132,6 +147,8 @@ def apply(base: TrainingConfig, changes: Mapping[str, Value]) -> TrainingConfig:
     Raises:
         ConfigError: the changed configuration does not make sense.
     """
+    if base.model:
+        return base.replace(**changes)
     fields: dict[str, Any] = {n: value for n, value in changes.items() if n not in _SHAPE}
     if changes.keys() & set(_SHAPE):
         layers = changes.get("layers", len(base.hidden))
@@ -172,9 +189,10 @@ def label_of(value: Value) -> Scalar:
 
 def current_label(config: TrainingConfig, name: str) -> Scalar | None:
     """Return the label of what a configuration holds; None: it has layers of several widths."""
-    if name == "layers":
-        return len(config.hidden)
-    return uniform_width(config) if name == "width" else label_of(getattr(config, name))
+    if name in _SHAPE and not config.model:
+        return len(config.hidden) if name == "layers" else uniform_width(config)
+    value = config.value(name)
+    return None if value is None else label_of(value)
 
 
 def short_text(value: Scalar) -> str:
@@ -193,7 +211,10 @@ def params_text(params: Mapping[str, Scalar]) -> str:
     return ", ".join(params_lines(params)) or "base"
 
 
-SomeFields: TypeAlias = Annotated[dict[str, Any], PlainValidator(read_fields)]
+SomeFields: TypeAlias = Annotated[
+    dict[str, Any], PlainValidator(lambda raw, info: read_fields(raw, info.context))
+]
+"""Some hyperparameters; the context of the validation is the signature of the model."""
 
 
 def _check_unique(labels: Sequence[Scalar], hint: str = "") -> None:
@@ -252,7 +273,7 @@ class Sweep(BaseModel):
 Conditions: TypeAlias = dict[str, tuple[Scalar, ...]]
 
 
-def _read_conditions(raw: object) -> Conditions:
+def _read_conditions(raw: object, info: ValidationInfo) -> Conditions:
     """Read `{ scheduler = "step", layers = [2, 3] }` into labels, in an order no file changes."""
     if not isinstance(raw, Mapping):
         raise ValueError(f'Write it as when = {{ scheduler = "step" }}, not {describe(raw)}.')
@@ -262,7 +283,9 @@ def _read_conditions(raw: object) -> Conditions:
         values = items if isinstance(items, list | tuple) else [items]
         try:  # A list is written as its label, `64-64`.
             plain = [parse_value(v) if isinstance(v, str) else v for v in values]
-            labels[name] = {label_of(read_fields({name: value})[name]) for value in plain}
+            labels[name] = {
+                label_of(read_fields({name: value}, info.context)[name]) for value in plain
+            }
         except ValueError as error:
             found += error.args
         if not values:
@@ -271,7 +294,7 @@ def _read_conditions(raw: object) -> Conditions:
         raise ValueError(*found)
     return {
         name: tuple(sorted(labels[name], key=lambda label: (str(type(label)), label)))
-        for name in NAMES
+        for name in names_of(info.context)
         if name in labels
     }
 
@@ -279,7 +302,7 @@ def _read_conditions(raw: object) -> Conditions:
 def _read_own(raw: object, info: ValidationInfo) -> Value:
     """Read a value of the parameter that the record is about."""
     name = info.data["name"]
-    return read_fields({name: raw})[name]
+    return read_fields({name: raw}, info.context)[name]
 
 
 _Own: TypeAlias = Annotated[Any, PlainValidator(_read_own)]
@@ -375,7 +398,9 @@ class Space:
 
     `search` is in an order in which every parameter comes after those that its `when` names.
     `pinned` are the names fixed on the command line. They are no part of what makes two spaces
-    equal: what they change is in base, sweeps and search.
+    equal: what they change is in base, sweeps and search. `code` is where the own model of the
+    base is, FILE.py:NAME with its folder, if the command line or a space file named it: a recorded
+    space has none, for what a database says is not run.
     """
 
     name: str
@@ -383,6 +408,17 @@ class Space:
     sweeps: Mapping[str, Sweep] = field(default_factory=dict)
     search: tuple[Parameter, ...] = ()
     pinned: tuple[str, ...] = field(default=(), compare=False)
+    code: str | None = field(default=None, compare=False)
+
+    @property
+    def signature(self) -> Signature | None:
+        """What its own model declares, None for the built-in network."""
+        return self.base.signature
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every hyperparameter, in the one order that no file's order changes."""
+        return names_of(self.signature)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class StudyRecord:
     that was asked for, and no other will do. `margin` is the smallest difference in the score that
     matters, in points or plain as scores are printed; None for the default of the metric.
     `weights` are those whose scores are compared; None for those that each training scores.
+    `model` says where the file of an own model was: it is shown and never run.
     """
 
     kind: Kind
@@ -100,6 +101,7 @@ class StudyRecord:
     is_gpu_named: bool = False
     margin: float | None = None
     weights: ScoredWeights | None = None
+    model: str | None = None
 
     @classmethod
     def from_document(cls, document: Any) -> "StudyRecord":

@@ -9,7 +9,6 @@ numbers pass through many small operations, which take as long for eight lanes a
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -20,12 +19,8 @@ from hpo.training.lane import Lane, gather, load_values
 from hpo.training.layers import Rows, backward, fill_up, forward
 from hpo.training.losses import train_losses
 from hpo.training.model import Values
-from hpo.training.optimizers import update
+from hpo.training.optimizers import average_share, update
 from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
-
-# An update of the average reads and writes all weights: at every step it would take a tenth of it.
-AVERAGE_EVERY: Final = 8
-AVERAGE_POWER: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,17 +240,12 @@ def _update(cohort: Cohort, index: int, delta: Tensor, inputs: Values) -> None:
 
 
 def _average(cohort: Cohort, index: int, *, is_last: bool) -> None:
-    """Move a lane's average towards its weights: every few steps, and at the end of an epoch.
-
-    Step t weighs as t to the power of `AVERAGE_POWER - 1` (Shamir and Zhang 2013, section 4):
-    the last 13 % of the steps so far are half of the average. It does not depend on how many
-    steps there are to be, so a training may go on for more epochs.
-    """
+    """Move a lane's average towards its weights where it is time (`average_share`)."""
     lane, rows = cohort.lanes[index], cohort.rows
     lane.n_steps += 1
-    if lane.n_steps % AVERAGE_EVERY and not is_last:
+    share = average_share(lane.n_steps, lane.n_averaged, is_last=is_last)
+    if share is None:
         return
-    share = 1 - (lane.n_averaged / lane.n_steps) ** AVERAGE_POWER
     average = lane.average
     torch._foreach_lerp_(
         [average.first, average.row[0], average.statistics[0]],

@@ -116,6 +116,12 @@ def computing(config: TrainingConfig, device: Device) -> Iterator[None]:
             yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or lacks_memory(error):
+            if config.model:
+                raise OutOfMemoryError(
+                    f"There is not enough memory on {device.name} for {config.model.entry} with "
+                    f"image_size = {config.image_size}, batch_size = {config.batch_size}. Use "
+                    "smaller ones, or a device with more free memory."
+                ) from error
             weights = n_weights(config) * 4 / 1e6
             raise OutOfMemoryError(
                 f"There is not enough memory on {device.name} for hidden = {list(config.hidden)}, "

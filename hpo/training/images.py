@@ -23,7 +23,7 @@ class LaneData:
     label; `class_weights` `(classes,)` are factors of the loss of their images; `train`,
     `validation` and `test` are positions among the pixels. `fold` and `known_labels` say the same
     to numpy. `stressed` `(changes, pool, height * width)` is the pool under the stress battery,
-    where it is asked for.
+    where it is asked for. `code` is as in `TrainingData`.
     """
 
     pixels: Tensor
@@ -35,6 +35,7 @@ class LaneData:
     fold: Fold
     known_labels: NDArray[np.uint8]
     stressed: Tensor | None = None
+    code: str | None = None
 
     def under_changes(self) -> dict[str, "LaneData"]:
         """Return the lane's images under each change of the stress battery, the pool alone."""
@@ -87,6 +88,7 @@ class Images:
             fold=split,
             known_labels=data.labels,
             stressed=self._stressed.get(size),
+            code=data.code,
         )
 
     def clear(self) -> None:

@@ -3,14 +3,15 @@
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Indices
+from hpo.training import own
 from hpo.training.device import EVALUATION_PIXELS, Device
 from hpo.training.engine import (
     EpochMetrics,
@@ -83,10 +84,17 @@ class Lane:
         self.kept = scored.copy(), other.copy()
 
 
+AnyLane: TypeAlias = Lane | own.OwnLane
+_Read: TypeAlias = Parameters | nn.Module
+"""The weights that are read: of the built-in network, or an own one with them."""
+
+
 def open_lane(
     config: TrainingConfig, data: LaneData, *, seed: int, device: Device, scratch: Scratch
-) -> Lane:
+) -> AnyLane:
     """Return a training before its first epoch."""
+    if config.model:
+        return own.open_lane(config, data, seed=seed, device=device, scratch=scratch)
     seeds, layout = seeds_of(seed, device=device.torch), layout_of(config)
     parameters = _first_parameters(config, layout, seeds, device.dtype)
     return Lane(
@@ -139,12 +147,15 @@ def load_values(lane: Lane, pixels: Tensor, name: str, dtype: torch.dtype) -> Va
 
 
 @torch.no_grad()
-def read_logits(lane: Lane, read: Parameters, positions: Tensor) -> Tensor:
+def read_logits(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
     """Return the logits `(positions, outputs)` of images in evaluation mode, by these weights.
 
     In the precision of the weights whatever that of training: what is measured is what the
     exported weights give anywhere else.
     """
+    if isinstance(lane, own.OwnLane):
+        return own.read_logits(lane, cast(nn.Module, read), positions)
+    assert isinstance(read, Parameters)
     no_gradients = read.row[:, :0]
     rows = Rows(lane.layout, lane.config.activation, read.row, no_gradients, read.statistics)
     pieces = []
@@ -157,7 +168,7 @@ def read_logits(lane: Lane, read: Parameters, positions: Tensor) -> Tensor:
     return torch.cat(pieces)
 
 
-def read_losses(lane: Lane, read: Parameters, positions: Tensor) -> Tensor:
+def read_losses(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
     """Return the loss over some images of the pool, then the probability of each, `(1 + n,)`.
 
     The loss is the same function as in training, label smoothing included.
@@ -167,7 +178,7 @@ def read_losses(lane: Lane, read: Parameters, positions: Tensor) -> Tensor:
     return torch.cat([loss[None], probabilities(lane.config, logits)])
 
 
-def measure_epoch(lane: Lane, trained: Tensor) -> EpochMetrics:
+def measure_epoch(lane: AnyLane, trained: Tensor) -> EpochMetrics:
     """Return the metrics of the epoch that has just been trained and is not noted yet.
 
     `trained` `(3,)` holds sums over its images: loss, right answers, images.
@@ -189,7 +200,7 @@ def measure_epoch(lane: Lane, trained: Tensor) -> EpochMetrics:
     )
 
 
-def read_result(lane: Lane) -> TrainingResult:
+def read_result(lane: AnyLane) -> TrainingResult:
     """Return what a training leaves behind: that of its kept weights."""
     start, data, progress = time.perf_counter(), lane.data, lane.progress
     scored, other = lane.kept or lane.scored_and_other
@@ -208,7 +219,7 @@ def read_result(lane: Lane) -> TrainingResult:
     )
 
 
-def _read_kept(lane: Lane, read: Parameters) -> OtherWeights:
+def _read_kept(lane: AnyLane, read: _Read) -> OtherWeights:
     """Return what these weights give on the validation and the test images."""
     data = lane.data
     validation = read_losses(lane, read, data.validation)
@@ -220,7 +231,7 @@ def _read_kept(lane: Lane, read: Parameters) -> OtherWeights:
     )
 
 
-def _note_stress(lane: Lane, read: Parameters, epoch: int) -> None:
+def _note_stress(lane: AnyLane, read: _Read, epoch: int) -> None:
     """Read the validation images under every change, with the weights of this epoch."""
     progress, data = lane.progress, lane.data
     if progress.stress_epoch != epoch:
@@ -242,8 +253,11 @@ def _array(values: Tensor) -> Probabilities:
     return values.to("cpu", torch.float32).numpy()
 
 
-def _export_weights(lane: Lane, parameters: Parameters) -> Weights:
+def _export_weights(lane: AnyLane, parameters: _Read) -> Weights:
     """Return a copy of the weights as arrays, in the layout of `model.plain_model`."""
+    if isinstance(lane, own.OwnLane):
+        return own.export_weights(cast(nn.Module, parameters))
+    assert isinstance(parameters, Parameters)
     row, found = parameters.row[0], {"1.weight": parameters.first}
     found |= {slot.name: slot.used(row) for slot in lane.layout.slots()}
     # What nn.Sequential has and training has no use for: idle biases, counts of batches.

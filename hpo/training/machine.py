@@ -38,6 +38,9 @@ _FEWEST_OF_SEARCH: Final = 4
 # Tensors the size of the weights: what each optimizer remembers between steps.
 _N_MOMENTS: Final[Mapping[Optimizer, int]] = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}
 
+# What the layers of an own model hold for a pixel of a batch, on the way forward and back.
+_NUMBERS_OF_PIXEL: Final = 200
+
 _PROC: Final = Path("/proc")
 _GROUPS: Final = Path("/sys/fs/cgroup")
 
@@ -88,14 +91,16 @@ def epoch_cost(config: TrainingConfig, *, n_train: int) -> float:
 
 def parts(config: TrainingConfig, *, n_train: int) -> dict[str, int]:
     """Return what an epoch consists of, and how many of each."""
-    n_weights = config.image_size**2 * config.hidden[0]
+    # What an own model consists of is not known: a layer of 1,000 units stands for it.
+    widths = (1_000,) if config.model else config.hidden
+    n_weights = config.image_size**2 * widths[0]
     n_steps = -(-n_train // config.batch_size)
     n_changed = n_train if config.is_warped else 0
     return {
         "pass over a first weight": n_weights * n_steps,
         "product of a first weight": n_weights * n_train,
         "step": n_steps,
-        "layer of a step": n_steps * len(config.hidden),
+        "layer of a step": n_steps * len(widths),
         "changed pixel": n_changed * config.image_size**2,
         "changed image": n_changed,
     }
@@ -107,9 +112,12 @@ def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> i
     `configs` are those that may run together, as far as they are known. No result depends on the
     number: the course of a search follows from its window.
     """
+    configs = list(configs)
     best = _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE * n_cores()
     if kind == "search":
         best = max(n_cores(), _FEWEST_OF_SEARCH)
+    if any(config.model for config in configs):  # They train one after another in a process.
+        best = n_cores()
     largest = max(map(lane_bytes, configs), default=1)
     return max(1, min(best, available_bytes(device) // 2 // largest))
 
@@ -119,6 +127,8 @@ def lane_bytes(config: TrainingConfig, *, factor_bytes: int = 2) -> int:
 
     `factor_bytes` is the size of one factor of the first product.
     """
+    if config.model:
+        return _NUMBERS_OF_PIXEL * 4 * config.batch_size * config.image_size**2
     n_copies = 2 + _N_MOMENTS[config.optimizer] + (2 if config.early_stopping else 0)
     # A batch is uint8 and converted; augmentation adds float images and a grid.
     is_changed = config.is_warped or config.augment_exposure > 0

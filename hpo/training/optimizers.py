@@ -16,6 +16,10 @@ from hpo.choices import Scheduler
 from hpo.config import TrainingConfig
 from hpo.training.layers import Scratch
 
+# An update of the average reads and writes all weights: at every step it would take a tenth of it.
+AVERAGE_EVERY: Final = 8
+AVERAGE_POWER: Final = 5
+
 # Defaults of torch.optim.
 ALPHA: Final = 0.99
 EPSILON: Final = 1e-8
@@ -78,6 +82,19 @@ def update(
                     parameter.add_(first[index], alpha=-learning_rate)
                 else:
                     parameter.addcdiv_(gradient, root, value=-learning_rate)
+
+
+def average_share(n_steps: int, n_averaged: int, *, is_last: bool) -> float | None:
+    """Return how far the average of `n_averaged` steps moves towards the weights after `n_steps`.
+
+    None where it waits: it moves every few steps, and at the end of an epoch. Step t weighs as t
+    to the power of `AVERAGE_POWER - 1` (Shamir and Zhang 2013, section 4): the last 13 % of the
+    steps so far are half of the average. It does not depend on how many steps there are to be, so
+    a training may go on for more epochs.
+    """
+    if n_steps % AVERAGE_EVERY and not is_last:
+        return None
+    return 1 - (n_averaged / n_steps) ** AVERAGE_POWER
 
 
 # The share of the learning rate in an epoch, counted from 0.

@@ -6,22 +6,23 @@ Also here: the time and memory that a training takes, from a few timed steps on 
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from statistics import fmean
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.training import stress
+from hpo.training import own, stress
 from hpo.training.cohort import kind_of, open_cohort, train_epoch, train_steps
 from hpo.training.device import EVALUATION_PIXELS, Device, computing, use_huge_pages
 from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
 from hpo.training.images import Images
-from hpo.training.lane import Lane, measure_epoch, open_lane, read_losses, read_result
+from hpo.training.lane import AnyLane, Lane, measure_epoch, open_lane, read_losses, read_result
 from hpo.training.layers import Scratch
 from hpo.training.machine import lane_bytes
 from hpo.training.progress import STRESS_EVERY, note_epoch, root_of
@@ -47,7 +48,7 @@ def open_stack(data: TrainingData, *, device: Device, joins: bool = False) -> "S
 class _Member:
     """A lane of the seam: a training, up to which epoch, and how many epochs were returned."""
 
-    lane: Lane
+    lane: AnyLane
     config: TrainingConfig
     n_returned: int = 0
 
@@ -62,7 +63,7 @@ class StackedStack:
         self._images = Images(data, device)
         self._live: dict[int, _Member] = {}
         self._results: dict[int, TrainingResult] = {}
-        self._roots: dict[tuple[str, int, int], Lane] = {}
+        self._roots: dict[tuple[str, int, int], AnyLane] = {}
         self._n_added = 0
 
     @property
@@ -110,12 +111,16 @@ class StackedStack:
         self._images.clear()
         self._scratch.clear()
 
-    def _train(self, lanes: Iterable[Lane]) -> None:
-        """Train lanes for their next epoch, read their validation images, and note both."""
-        cohorts: dict[tuple[object, ...], list[Lane]] = {}
+    def _train(self, lanes: Iterable[AnyLane]) -> None:
+        """Train lanes for their next epoch, read their validation images, and note both.
+
+        Own models train one after another.
+        """
+        cohorts: dict[tuple[object, ...], list[AnyLane]] = {}
         for lane in sorted(lanes, key=lambda lane: -len(lane.data.train)):
-            cohorts.setdefault(kind_of(lane), []).append(lane)
-        measured: list[tuple[Lane, EpochMetrics]] = []
+            kind = kind_of(lane) if isinstance(lane, Lane) else (id(lane),)
+            cohorts.setdefault(kind, []).append(lane)
+        measured: list[tuple[AnyLane, EpochMetrics]] = []
         for cohort in cohorts.values():
             with computing(cohort[0].config, self._device):
                 measured += zip(cohort, run_epoch(cohort), strict=True)
@@ -149,17 +154,24 @@ class StackedStack:
                     del self._roots[root]
 
 
-def run_epoch(lanes: Sequence[Lane]) -> list[EpochMetrics]:
+def run_epoch(lanes: Sequence[AnyLane]) -> list[EpochMetrics]:
     """Train lanes of one kind for an epoch and read their validation images.
 
     The time is shared out evenly among the lanes.
     """
     start = time.perf_counter()
-    sums = train_epoch(lanes)
+    sums = _train_epoch(lanes)
     metrics = [measure_epoch(*pair) for pair in zip(lanes, sums, strict=True)]
     for lane in lanes:
         lane.progress.seconds += (time.perf_counter() - start) / len(lanes)
     return metrics
+
+
+def _train_epoch(lanes: Sequence[AnyLane]) -> list[Tensor]:
+    of_mlp = [lane for lane in lanes if isinstance(lane, Lane)]
+    if of_mlp:
+        return train_epoch(of_mlp)
+    return [own.train_epoch(lane) for lane in lanes if isinstance(lane, own.OwnLane)]
 
 
 def seconds_per_epoch(
@@ -197,21 +209,24 @@ def memory_bytes(
     n_pixels, factor = config.image_size**2, device.factor_dtype.itemsize
     n_changes = len(stress.names()) if data.is_stressed else 0
     images = ((1 + n_changes) * data.n_pool + data.n_test) * n_pixels
-    lane = lane_bytes(config, factor_bytes=factor) + data.n_pool * sum(config.hidden)
+    lane = lane_bytes(config, factor_bytes=factor)
+    if config.model:
+        return images + n_lanes * lane
+    lane += data.n_pool * sum(config.hidden)
     # The gradient; with bf16 factors also those, and the gradient before it is widened.
     step = n_pixels * config.hidden[0] * (4 if factor == 4 else 4 + 2 * factor)
     reading = min(EVALUATION_PIXELS, images) * 5
     return images + n_lanes * lane + n_processes * (step + reading)
 
 
-def _time_training(lane: Lane, max_seconds: float) -> float:
+def _time_training(lane: AnyLane, max_seconds: float) -> float:
     """Time the first step, which draws the epoch's order and dropout, and some of the others."""
     if lane.device.type != "cpu":
         # Steps of a GPU cannot be timed one by one; the first epochs also load kernels.
-        return [_seconds(lane.device, train_epoch, [lane]) for _ in range(3)][-1]
-    list(islice(train_steps(open_cohort([lane])), 3))
+        return [_seconds(lane.device, _train_epoch, [lane]) for _ in range(3)][-1]
+    list(islice(_steps(lane), 3))
     laps = [_now(lane.device)]
-    for _ in train_steps(open_cohort([lane])):
+    for _ in _steps(lane):
         laps.append(_now(lane.device))
         if laps[-1] - laps[0] > max_seconds:
             break
@@ -221,10 +236,14 @@ def _time_training(lane: Lane, max_seconds: float) -> float:
     return times[0] + n_further * fmean(times[1:] or times)
 
 
-def _time_reading(lane: Lane) -> float:
+def _steps(lane: AnyLane) -> Iterator[object]:
+    return train_steps(open_cohort([lane])) if isinstance(lane, Lane) else own.train_steps(lane)
+
+
+def _time_reading(lane: AnyLane) -> float:
     """Return the seconds that reading one image takes."""
     some = lane.data.validation[:256]
-    reading = (lane.device, read_losses, lane, lane.parameters, some)
+    reading = (lane.device, read_losses, lane, lane.scored_and_other[0], some)
     return fmean([_seconds(*reading) for _ in range(3)][1:]) / len(some)
 
 

@@ -16,7 +16,6 @@ from torch import Tensor, nn, optim
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.augmentation import augment
-from hpo.training.cohort import AVERAGE_EVERY, AVERAGE_POWER
 from hpo.training.device import Device, one_thread
 from hpo.training.engine import (
     EpochMetrics,
@@ -28,6 +27,7 @@ from hpo.training.images import Images, LaneData
 from hpo.training.lane import metrics_of
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.model import NORMALIZE, plain_model
+from hpo.training.optimizers import AVERAGE_EVERY, AVERAGE_POWER
 from hpo.training.progress import Progress, note_epoch
 from hpo.training.randomness import (
     DROPOUT,

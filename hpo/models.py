@@ -1,0 +1,323 @@
+"""Networks of your own: a function in a file, whose signature declares its hyperparameters.
+
+    def cnn(*, n_outputs: int, channels: Literal[16, 32, 64] = 32) -> nn.Module:
+
+hpo gives `n_outputs` and, where the signature has them, `image_size` and `seed`. The file is code:
+it runs only where the command line or a space file names it, never because a database does.
+"""
+
+import ast
+import contextlib
+import hashlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from pydantic import ValidationError
+
+from hpo.config import Declared, OwnModel, TrainingConfig, did_you_mean, faults
+from hpo.errors import HpoError, ModelError, fault_list
+from hpo.files import at_home
+
+_GIVEN: Final = ("image_size", "n_outputs", "seed")
+_KINDS: Final[Mapping[type, Any]] = {bool: "bool", int: "int", float: "float", str: "str"}
+_LIKE: Final = (
+    "Write it as channels: int = 32, Literal[16, 32, 64] or Annotated[int, Range(1, 8)]."
+)
+_LONGEST: Final = 300
+
+
+class Range(NamedTuple):
+    """The bounds of a hyperparameter, both included: `depth: Annotated[int, Range(1, 8)] = 3`.
+
+    With `log` a search draws from its logarithm.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A scikit-learn estimator as a model, see `estimator`."""
+
+    make: Callable[..., Any]
+    settings: Mapping[str, Any]
+
+    def __call__(self, *, seed: int, **params: Any) -> Any:
+        fixed = {n: v for n, v in self.settings.items() if not isinstance(v, Range | list | tuple)}
+        if "random_state" in inspect.signature(self.make).parameters:
+            fixed |= {"random_state": seed % 2**32}
+        return self.make(**(fixed | params))
+
+
+def estimator(make: Callable[..., Any], **settings: Any) -> Estimator:
+    """Return a model of a scikit-learn classifier: `forest = estimator(RandomForestClassifier)`.
+
+    Its hyperparameters are those of its signature. `settings` fix some, or say what is searched:
+    a list of choices or a Range.
+    """
+    return Estimator(make, settings)
+
+
+def entry_of(model: str | Callable[..., Any]) -> str:
+    """Return FILE.py:NAME of a function, or a text as it is.
+
+    Raises:
+        ModelError: it is in no file, or has no name there.
+    """
+    if isinstance(model, str):
+        return model
+    name, file = getattr(model, "__qualname__", ""), None
+    with contextlib.suppress(TypeError):
+        file = inspect.getsourcefile(model)
+    if not file or not Path(file).is_file() or not name.isidentifier():
+        raise ModelError(
+            f"model must be a function of a file, by its name there, but is {model!r}. Write it "
+            'into a file and name that: model="FILE.py:NAME".'
+        )
+    return f"{file}:{name}"
+
+
+def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
+    """Run the file of FILE.py:NAME and return what it declares, and the entry with its folder.
+
+    `folder` is where FILE is, None for the working folder.
+
+    Raises:
+        ModelError: there is no such file or name, it raises, or its signature is of no use.
+    """
+    file, sign, name = entry.rpartition(":")
+    if not sign or not file.endswith(".py") or not name.isidentifier():
+        raise ModelError(f"A model is named FILE.py:NAME, but got {entry[:100]!r}.")
+    path = ((folder or Path()) / at_home(file)).absolute()
+    if not path.is_file():
+        raise ModelError(f"There is no file {path}. A model is named FILE.py:NAME.")
+    code = f"{path}:{name}"
+    make, digest = _load(code)
+    _, outside = _sources(path)
+    try:
+        model = OwnModel(
+            entry=f"{path.name}:{name}",
+            digest=digest,
+            versions=_versions(outside),
+            kind="estimator" if isinstance(make, Estimator) else "network",
+            signature=tuple(_read_signature(make, code)),
+        )
+    except ValidationError as error:
+        raise ModelError(
+            fault_list(f"The defaults of {name} in {path} are invalid:", faults(error))
+        ) from None
+    return model, code
+
+
+def build(config: TrainingConfig, code: str | None, *, seed: int) -> Any:
+    """Return what the function of the user gives for a configuration: a network, unchecked.
+
+    Raises:
+        ModelError: the file is not named, is another one now, or raises.
+    """
+    model = config.model
+    assert model
+    if code is None:
+        raise ModelError(f"{model.entry} is code of yours: name it with --model FILE.py:NAME.")
+    make, digest = _load(code)
+    if digest != model.digest:
+        raise ModelError(f"{code} is not what it was: its digest is {digest}, not {model.digest}.")
+    given = {"image_size": config.image_size, "n_outputs": config.n_outputs, "seed": seed}
+    taken = {"seed"} if isinstance(make, Estimator) else inspect.signature(make).parameters
+    with explained(f"{model.entry} failed with {_text(model.params)}:", code):
+        return make(**{n: v for n, v in given.items() if n in taken}, **model.params)
+
+
+def differences(recorded: OwnModel, found: OwnModel) -> list[str]:
+    """Say how a model differs from the recorded one; where its file is does not count."""
+    pairs: dict[str, tuple[object, object]] = {
+        "name": (recorded.entry, found.entry),
+        "digest": (recorded.digest, found.digest),
+    }
+    for name in sorted({*recorded.versions, *found.versions}):
+        pairs[f"version of {name}"] = recorded.versions.get(name), found.versions.get(name)
+    return [
+        f"Its {what} was {old}, now {new}." for what, (old, new) in pairs.items() if old != new
+    ]
+
+
+@contextlib.contextmanager
+def explained(summary: str, code: str) -> Iterator[None]:
+    """Run code of the user's: what it prints goes to standard error, what it raises is told.
+
+    Raises:
+        ModelError: in three lines: what failed, where in the file, and why.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except HpoError:
+        raise
+    except (Exception, SystemExit) as error:
+        folder = str(Path(code.rpartition(":")[0]).parent)
+        own = [
+            f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(folder)
+        ]
+        where = [f"{Path(f.filename).name}, line {f.lineno}: {f.line}" for f in own[-1:]]
+        if isinstance(error, SyntaxError):
+            where = [f"{Path(error.filename or '').name}, line {error.lineno}"]
+        reason = f"{type(error).__name__}: {error}"
+        if "to have 3 channels" in reason:
+            reason += ". Images have one channel: begin with x.expand(-1, 3, -1, -1)"
+        raise ModelError(
+            fault_list(summary, [*where, " ".join(reason.split())[:_LONGEST]])
+        ) from error
+
+
+@cache
+def _load(code: str) -> tuple[Callable[..., Any], str]:
+    """Import a file once in this process; return its function and the digest of what was read."""
+    file, _, name = code.rpartition(":")
+    path = Path(file)
+    digest = hashlib.sha256()
+    for source in _sources(path)[0]:
+        digest.update(f"{source.relative_to(path.parent).as_posix()}\0".encode())
+        digest.update(source.read_bytes() + b"\0")
+    if str(path.parent) not in sys.path:
+        # Behind everything else: no module beside the file takes the place of a library.
+        sys.path.append(str(path.parent))
+    module = _import(path)
+    found = getattr(module, name, None)
+    if not callable(found):
+        there = [
+            n for n, v in vars(module).items() if callable(v) and v.__module__ == module.__name__
+        ]
+        hint = did_you_mean(name, there) or f"It has {', '.join(there) or 'no function'}."
+        raise ModelError(f"{path} has no function {name}. {hint}")
+    return found, digest.hexdigest()[:32]
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"hpo_model_{path.stem}", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    with explained(f"{path} cannot be imported:", f"{path}:"):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _sources(path: Path) -> tuple[list[Path], set[str]]:
+    """Return the file and the modules beside it that it imports, and what else they import."""
+    found, outside, left = [], set[str](), [path]
+    while left:
+        source = left.pop()
+        if source in found:
+            continue
+        found.append(source)
+        with explained(f"{source} cannot be read:", f"{path}:"):
+            tree = ast.parse(source.read_bytes())
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for top in {name.partition(".")[0] for name in names}:
+                beside = path.parent / top
+                inside = [beside.with_suffix(".py"), *sorted(beside.rglob("*.py"))]
+                inside = [one for one in inside if one.is_file()]
+                left += inside
+                if not inside:
+                    outside.add(top)
+    return sorted(found), outside - sys.stdlib_module_names - {"hpo"}
+
+
+def _versions(modules: set[str]) -> dict[str, str]:
+    known = packages_distributions()
+    names = sorted({name for module in modules for name in known.get(module, ())})
+    return {name: version(name) for name in names}
+
+
+def _read_signature(make: Callable[..., Any], code: str) -> Iterator[Declared]:
+    """Yield what a signature declares; every fault at once."""
+    is_estimator = isinstance(make, Estimator)
+    function = make.make if isinstance(make, Estimator) else make
+    name = code.rpartition(":")[2]
+    with explained(f"The annotations of {code} cannot be read:", code):
+        holder = vars(function)["__init__"] if isinstance(function, type) else function
+        hints = {} if is_estimator else get_type_hints(holder, include_extras=True)
+    settings = make.settings if isinstance(make, Estimator) else {}
+    found, wrong = [], []
+    signature = inspect.signature(function).parameters
+    wrong += [
+        f"{n} is no parameter of {function.__name__}." for n in settings if n not in signature
+    ]
+    own = set(TrainingConfig.model_fields) - {"hidden", "activation", "batch_norm", "dropout"}
+    for parameter in signature.values():
+        n, default = parameter.name, parameter.default
+        if n in _GIVEN or (is_estimator and n == "random_state"):
+            continue
+        if parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+            parameter.POSITIONAL_ONLY,
+        ):
+            wrong.append(f"{parameter} cannot be given: name each hyperparameter.")
+        elif is_estimator:
+            setting = settings.get(n)
+            if n not in settings or isinstance(setting, Range | list | tuple):
+                found.append(_of_estimator(n, default, setting))
+        elif n in own:
+            wrong.append(f"{n} is a hyperparameter of hpo itself: give it another name.")
+        elif n not in hints:
+            wrong.append(f"{n} has no annotation. {_LIKE}")
+        elif default is parameter.empty:
+            wrong.append(f"{n} has no default, and hpo does not give it. {_LIKE}")
+        elif declared := _declared(n, hints[n], default):
+            found.append(declared)
+        else:
+            wrong.append(
+                f"{n}: {inspect.formatannotation(hints[n])} = {default!r} cannot be used. {_LIKE}"
+            )
+    if wrong:
+        raise ModelError(fault_list(f"The signature of {name} in {code} is invalid:", wrong))
+    yield from found
+
+
+def _declared(name: str, annotation: Any, default: Any) -> Declared | None:
+    kind: dict[str, Any] = {}
+    if get_origin(annotation) is Annotated:
+        annotation, *notes = get_args(annotation)
+        for note in notes:
+            if isinstance(note, Range):
+                kind = note._asdict()
+    if get_origin(annotation) is Literal:
+        kind["choices"] = choices = get_args(annotation)
+        annotation = type(choices[0]) if len(set(map(type, choices))) == 1 else object
+    if annotation not in _KINDS or type(default) not in _KINDS:
+        return None
+    if annotation is float:
+        default = float(default)
+    return Declared(name=name, kind=_KINDS[annotation], default=default, **kind)
+
+
+def _of_estimator(name: str, default: Any, setting: Any) -> Declared:
+    """Scikit-learn annotates nothing: a default says what kind of value it is, None takes all."""
+    kind: dict[str, Any] = {}
+    if isinstance(setting, Range):
+        kind, default = setting._asdict(), setting.low if default is None else default
+    elif isinstance(setting, list | tuple):
+        kind["choices"] = tuple(setting)
+        default = default if default in setting else setting[0]
+    known = _KINDS.get(type(default), "any")
+    return Declared(name=name, kind=known, default=default if known != "any" else None, **kind)
+
+
+def _text(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value!r}" for name, value in params.items()) or "its defaults"

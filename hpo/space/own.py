@@ -1,0 +1,99 @@
+"""Spaces of an own model: of a space file that names one, or of any other with the model in it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hpo import models
+from hpo.config import MLP_FIELDS, OwnModel, TrainingConfig
+from hpo.errors import SpaceError
+from hpo.space.edit import settle
+from hpo.space.files import load_space, parse_space, read_space
+from hpo.space.records import Choices, Parameter, Range, Space, Sweep
+
+_OF_MLP = {*MLP_FIELDS, "layers", "width"}
+
+
+def open_space(name_or_path: str, model: str | None = None) -> Space:
+    """Read a space as `load_space`, with the own model that is given or that its file names.
+
+    A file without a `[model]` is of the built-in network: what it says of that one is left out,
+    and the values and ranges that the model declares come in its place.
+
+    Raises:
+        SpaceError: it cannot be found or read, or has faults.
+        ModelError: the model cannot be used.
+    """
+    path, raw = parse_space(name_or_path)
+    table, folder = raw.pop("model", None), None
+    if table is not None and model is None:
+        model, folder = _entry_of(table, path), path.parent
+    if model is None:
+        return load_space(name_or_path)
+    own, code = models.open_own(model, folder=folder)
+    is_own = table is not None or any("model" in t for t in raw.values() if isinstance(t, dict))
+    space = read_space(
+        _flat(raw) if is_own else raw,
+        name=path.stem,
+        source=str(path),
+        model=own if is_own else None,
+    )
+    if not is_own:
+        space = _without_mlp(space, own)
+    sweeps = {name: sweep for name, sweep in _declared_sweeps(own) if name not in space.sweeps}
+    sweeps |= space.sweeps
+    ordered = {name: sweeps[name] for name in space.names if name in sweeps}
+    return replace(space, sweeps=ordered, code=code)
+
+
+def _entry_of(table: object, path: Path) -> str:
+    match table:
+        case {"entry": str(entry), **others} if not others:
+            return entry
+    raise SpaceError(f'{path}: write the model as [model] and entry = "FILE.py:NAME".')
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `model.channels` as `channels`, wherever it stands."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = _flat(value) if isinstance(value, Mapping) else value
+        found |= inner if key == "model" and isinstance(inner, dict) else {key: inner}
+    return found
+
+
+def _without_mlp(space: Space, own: OwnModel) -> Space:
+    base = TrainingConfig.from_mapping(
+        {n: v for n, v in space.base.to_mapping().items() if n not in MLP_FIELDS} | {"model": own}
+    )
+    sweeps = {
+        name: sweep
+        for name, sweep in space.sweeps.items()
+        if not _OF_MLP & {name, *sweep.set, *(n for value in sweep.values for n in value)}
+    }
+    declared = tuple(_declared_ranges(own))
+    search = settle(space, _OF_MLP, space.base)
+    return replace(space, base=base, sweeps=sweeps, search=(*declared, *search))
+
+
+def _declared_sweeps(own: OwnModel) -> list[tuple[str, Sweep]]:
+    values = {d.name: [False, True] if d.kind == "bool" else d.choices for d in own.signature}
+    return [
+        (name, Sweep.model_validate({"name": name, "values": some}, context=own.signature))
+        for name, some in values.items()
+        if some
+    ]
+
+
+def _declared_ranges(own: OwnModel) -> list[Parameter]:
+    found: list[Parameter] = []
+    for d in own.signature:
+        raw: dict[str, Any] = {"name": d.name}
+        if d.choices or d.kind == "bool":
+            raw["choices"] = d.choices or (False, True)
+            found.append(Choices.model_validate(raw, context=own.signature))
+        elif d.low is not None:
+            raw |= {"low": d.low, "high": d.high, "log": d.log}
+            found.append(Range.model_validate(raw, context=own.signature))
+    return found

@@ -1,0 +1,256 @@
+"""A training of an own model: plain torch and autograd, one lane after another.
+
+Its losses, optimizers, schedules and averaged weights are the engine's. What the model itself
+draws (first weights, dropout) comes from generators that are seeded for each lane and epoch and
+put back afterwards: a lane computes what it would compute alone.
+"""
+
+import copy
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hpo import models
+from hpo.config import TrainingConfig
+from hpo.errors import ModelError, TrainingError, lacks_memory
+from hpo.training.augmentation import augment
+from hpo.training.device import Device
+from hpo.training.engine import Weights
+from hpo.training.images import LaneData
+from hpo.training.layers import Scratch
+from hpo.training.losses import mean_loss, probabilities
+from hpo.training.model import scale_pixels
+from hpo.training.optimizers import Moments, average_share, open_moments, update
+from hpo.training.progress import Progress
+from hpo.training.randomness import DROPOUT, ORDER, WEIGHTS, bits, order, seeds_of
+
+# Pixels that are evaluated at once: layers hold many numbers for each.
+_PIECE: Final = 1 << 19
+
+
+@dataclass(kw_only=True)
+class OwnLane:
+    """The state of one training, as `hpo.training.lane.Lane` has it for the built-in network."""
+
+    device: Device
+    scratch: Scratch
+    data: LaneData
+    seeds: Tensor
+    network: nn.Module
+    average: nn.Module
+    moments: Moments
+    progress: Progress
+    n_steps: int = 0
+    n_averaged: int = 0
+    kept: tuple[nn.Module, nn.Module] | None = None
+
+    @property
+    def config(self) -> TrainingConfig:
+        """What is trained; a training that goes on for more epochs gets another one."""
+        return self.progress.config
+
+    @property
+    def scored_and_other(self) -> tuple[nn.Module, nn.Module]:
+        """The network whose weights the configuration scores, and that of the others."""
+        both = self.network, self.average
+        return both if self.config.weights == "last" else both[::-1]
+
+    def keep(self) -> None:
+        """Keep copies of the networks as they are now."""
+        self.kept = copy.deepcopy(self.scored_and_other)
+
+
+def open_lane(
+    config: TrainingConfig, data: LaneData, *, seed: int, device: Device, scratch: Scratch
+) -> OwnLane:
+    """Return a training before its first epoch.
+
+    Raises:
+        TrainingError: the model cannot be made of this configuration, or gives no logits.
+    """
+    seeds = seeds_of(seed, device=device.torch)
+    network = open_network(config, data.code, seed=seed, device=device)
+    return OwnLane(
+        device=device,
+        scratch=scratch,
+        data=data,
+        seeds=seeds,
+        network=network,
+        average=copy.deepcopy(network),
+        moments=open_moments(config, _learned(network)),
+        progress=Progress(config),
+    )
+
+
+def open_network(
+    config: TrainingConfig, code: str | None, *, seed: int = 0, device: Device
+) -> nn.Module:
+    """Return the network of a configuration with its first weights, tried on two images.
+
+    Raises:
+        TrainingError: it cannot be made, or gives something else than logits.
+    """
+    assert config.model
+    with _seeded(seeds_of(seed), WEIGHTS, device=device):
+        made = _own(config, lambda: models.build(config, code, seed=seed), code)
+        if not isinstance(made, nn.Module):
+            raise _misfit(config, f"returns {type(made).__name__}, not an nn.Module")
+        network = made.to(device.torch)
+        if not _learned(network):
+            raise _misfit(config, "has no parameters that are trained")
+        images = torch.zeros(2, config.image_size**2, dtype=torch.uint8, device=device.torch)
+        with torch.no_grad():  # In training BatchNorm takes in what it sees: on a copy.
+            logits = read(copy.deepcopy(network).train(), images, config, code)
+    expected = (2, config.n_outputs)
+    if not isinstance(logits, Tensor) or logits.shape != expected:
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise _misfit(config, f"gives {shape} for two images, not logits of shape {expected}")
+    return network
+
+
+def check_network(config: TrainingConfig, code: str) -> None:
+    """Make the network of a configuration once, before a study is created.
+
+    Raises:
+        ModelError: it cannot be trained.
+    """
+    try:
+        open_network(config, code, device=Device("cpu", "fp32"))
+    except TrainingError as error:
+        raise ModelError(str(error)) from error
+
+
+def read(network: nn.Module, pixels: Tensor, config: TrainingConfig, code: str | None) -> Tensor:
+    """Return the logits `(batch, outputs)` of uint8 pixels `(batch, height * width)`."""
+    side = config.image_size
+    images = scale_pixels(pixels, config.normalize).view(-1, 1, side, side)
+    logits: Tensor = _own(config, lambda: network(images), code)
+    return logits
+
+
+def train_epoch(lane: OwnLane) -> Tensor:
+    """Train the next epoch; return sums over its images `(3,)`: loss, right answers, images."""
+    return torch.stack(list(train_steps(lane))).sum(0)
+
+
+def train_steps(lane: OwnLane) -> Iterator[Tensor]:
+    """Train batch by batch; yield loss, right answers and images of each, summed, `(3,)`.
+
+    As in the engine a last batch of one image is left out: BatchNorm cannot train on it.
+    """
+    config, data, epoch = lane.config, lane.data, lane.progress.epoch
+    shuffled = data.train[order(lane.seeds, len(data.train), ORDER, epoch)[0]]
+    batches = [batch for batch in torch.split(shuffled, config.batch_size) if len(batch) > 1]
+    learned = _learned(lane.network)
+    with _seeded(lane.seeds, DROPOUT, epoch, device=lane.device):
+        lane.network.train()
+        for number, batch in enumerate(batches, start=1):
+            pixels = augment(
+                data.pixels[batch], config, seeds=lane.seeds, epoch=epoch, positions=batch
+            )
+            labels = data.labels[batch]
+            with torch.enable_grad():
+                logits = read(lane.network, pixels, config, data.code)
+                loss = mean_loss(config, logits, labels, data.class_weights)
+                gradients = torch.autograd.grad(
+                    loss, learned, allow_unused=True, materialize_grads=True
+                )
+            with torch.no_grad():
+                rate, scratch = lane.progress.rate, lane.scratch
+                update(config, lane.moments, learned, list(gradients), rate, scratch)
+                _average(lane, is_last=number == len(batches))
+                n_right = ((probabilities(config, logits) > 0.5) == labels).sum()
+                sums = loss * len(batch), n_right, torch.tensor(len(batch))
+                yield torch.stack([value.to(lane.device.torch, torch.float64) for value in sums])
+
+
+@torch.no_grad()
+def read_logits(lane: OwnLane, network: nn.Module, positions: Tensor) -> Tensor:
+    """Return the logits `(positions, outputs)` of images in evaluation mode."""
+    with _seeded(lane.seeds, DROPOUT, device=lane.device):
+        network.eval()
+        pieces = torch.split(positions, piece_of(lane.config))
+        return torch.cat(
+            [read(network, lane.data.pixels[p], lane.config, lane.data.code) for p in pieces]
+        )
+
+
+def piece_of(config: TrainingConfig) -> int:
+    """Return how many images are read at once: by their size alone, so rounding does not vary."""
+    return max(1, _PIECE // config.image_size**2)
+
+
+def export_weights(network: nn.Module) -> Weights:
+    """Return a copy of the state dict as arrays."""
+    return {
+        name: value.detach().to("cpu", copy=True).numpy()
+        for name, value in network.state_dict().items()
+    }
+
+
+def _learned(network: nn.Module) -> list[Tensor]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _average(lane: OwnLane, *, is_last: bool) -> None:
+    """Move the average towards the weights where it is time; what is no fraction is copied."""
+    lane.n_steps += 1
+    share = average_share(lane.n_steps, lane.n_averaged, is_last=is_last)
+    if share is None:
+        return
+    values = lane.network.state_dict()
+    for name, mean in lane.average.state_dict().items():
+        if mean.is_floating_point():
+            mean.lerp_(values[name], share)
+        else:
+            mean.copy_(values[name])
+    lane.n_averaged = lane.n_steps
+
+
+def _own(config: TrainingConfig, run: Any, code: str | None) -> Any:
+    """Run code of the user's; what the device lacks is for `computing`, all else its own error."""
+    assert config.model
+    try:
+        with models.explained(f"{config.model.entry} failed:", code or ""):
+            return run()
+    except ModelError as error:
+        cause = error.__cause__
+        is_of_device = isinstance(cause, torch.OutOfMemoryError) or "CUDA error" in str(cause)
+        if cause and (is_of_device or lacks_memory(cause)):
+            raise cause from None
+        raise TrainingError(str(error)) from error
+
+
+def _misfit(config: TrainingConfig, what: str) -> TrainingError:
+    assert config.model
+    return TrainingError(
+        f"{config.model.entry} {what}. It must return an nn.Module that takes images (batch, 1, "
+        f"{config.image_size}, {config.image_size}) and gives logits (batch, {config.n_outputs})."
+    )
+
+
+@contextmanager
+def _seeded(seeds: Tensor, *tags: int, device: Device) -> Iterator[None]:
+    """Seed every generator that a model may draw from; put them back as they were."""
+    seed = int(bits(seeds.cpu(), torch.zeros(1, dtype=torch.int64), *tags)[0, 0]) & (2**63 - 1)
+    states = random.getstate(), np.random.get_state()
+    is_gpu = device.type == "cuda"
+    exact = torch.backends.cudnn.flags(benchmark=False, deterministic=True)
+    with (
+        torch.random.fork_rng([device.torch] if is_gpu else []),
+        exact if is_gpu else nullcontext(),
+    ):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])

@@ -1,0 +1,148 @@
+"""Own models in the engine: plain torch, one lane after another, the same alone and in company."""
+
+import dataclasses
+import random
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn, optim
+
+from hpo import models
+from hpo.config import TrainingConfig
+from hpo.data.dataset import TrainingData
+from hpo.errors import ModelError, TrainingError
+from hpo.training import own
+from hpo.training.device import Device
+from hpo.training.images import Images
+from hpo.training.losses import mean_loss
+from hpo.training.model import scale_pixels
+from hpo.training.pool import Pool
+from hpo.training.randomness import ORDER, order, seeds_of
+from hpo.training.stack import open_stack, seconds_per_epoch
+from tests.training.together import Job, add, assert_bitwise_equal, train_alone, train_together
+
+CNN = f"{Path(__file__).parents[2] / 'examples' / 'cnn.py'}:cnn"
+MODEL, _ = models.open_own(CNN)
+BASE = TrainingConfig(model=MODEL, image_size=16, batch_size=16, epochs=2, weights="average")
+SMALL = BASE.replace(depth=1, channels=16)
+MLP = TrainingConfig(image_size=16, hidden=(8,), batch_size=16, epochs=3)
+
+
+@pytest.fixture
+def named(data: TrainingData) -> TrainingData:
+    """The data of a study whose model the command line named."""
+    return dataclasses.replace(data, code=CNN, is_stressed=True)
+
+
+def test_a_lane_computes_in_any_company_what_it_computes_alone(
+    named: TrainingData, cpu: Device
+) -> None:
+    jobs = [
+        Job(SMALL.replace(dropout=0.5, augment_pose=0.1)),
+        Job(SMALL.replace(scheduler="plateau", early_stopping=1, epochs=3, loss="focal"), seed=8),
+        Job(MLP),
+        Job(SMALL.replace(optimizer="rmsprop"), fold=0),
+    ]
+    alone = [train_alone(named, job, cpu) for job in jobs]
+    torch.rand(3)  # What others draw is of no matter either.
+    with closing(open_stack(named, device=cpu)) as stack:
+        together = train_together(stack, jobs)
+    with closing(Pool(named, cpu, n_processes=2)) as pool:
+        apart = train_together(pool, jobs)
+    for results in (together, apart):
+        for found, expected in zip(results, alone, strict=True):
+            assert_bitwise_equal(found, expected)
+    assert len(alone[0].stress) == 12
+    assert seconds_per_epoch(named, SMALL, device=cpu, max_seconds=0.01) > 0
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_a_training_is_that_of_torch_by_the_book(
+    named: TrainingData, cpu: Device, optimizer: str
+) -> None:
+    config = SMALL.replace(
+        optimizer=optimizer, dropout=0.0, weights="last", weight_decay=0.01, learning_rate=0.01
+    )
+    found = train_alone(named, Job(config), cpu)
+    network, seeds = own.open_network(config, CNN, seed=3, device=cpu), seeds_of(3)
+    images = Images(named, cpu).place(config, 1)
+    made = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD}[optimizer]
+    momentum = {"momentum": 0.9} if optimizer == "sgd" else {}
+    book = made(network.parameters(), lr=0.01, weight_decay=0.01, **momentum)
+    for epoch in range(2):
+        shuffled = images.train[order(seeds, len(images.train), ORDER, epoch)[0]]
+        for batch in torch.split(shuffled, config.batch_size):
+            pixels = scale_pixels(images.pixels[batch], "unit").view(-1, 1, 16, 16)
+            book.zero_grad()
+            logits, labels = network.train()(pixels), images.labels[batch]
+            mean_loss(config, logits, labels, images.class_weights).backward()
+            book.step()
+    for name, value in network.state_dict().items():
+        np.testing.assert_allclose(found.weights[name], value.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def write(folder: Path, body: str, signature: str = "*, n_outputs: int") -> str:
+    path = folder / "mine.py"
+    path.write_text(
+        "import random\nimport numpy as np\nimport torch\nfrom torch import nn\n\n"
+        f"def mine({signature}):\n{body}"
+    )
+    return f"{path}:mine"
+
+
+def opened(code: str) -> nn.Module:
+    model, code = models.open_own(code)
+    config = TrainingConfig(model=model, image_size=16)
+    return own.open_network(config, code, device=Device("cpu", "fp32"))
+
+
+def test_the_generators_of_others_stay_as_they_are_and_prints_go_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = (
+        "    torch.manual_seed(1), random.seed(1), np.random.seed(1), print('hello')\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(256, n_outputs))\n"
+    )
+    code = write(tmp_path, body)
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    opened(code)
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    assert torch.equal(before[0], after[0])
+    assert before[1:] == after[1:]
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("    return 1 / 0\n", r"mine.py, line 7: return 1 / 0\n  - ZeroDivisionError: division"),
+        ("    return torch.zeros(3)\n", r"returns Tensor, not an nn\.Module"),
+        ("    return nn.Flatten()\n", r"has no parameters that are trained"),
+        ("    return nn.Sequential(nn.Flatten(), nn.Linear(256, 5))\n", r"gives \(2, 5\) for two"),
+        ("    return nn.Conv2d(3, n_outputs, 3)\n", r"x\.expand\(-1, 3, -1, -1\)"),
+    ],
+)
+def test_a_model_of_no_use_is_told_in_its_own_words(
+    tmp_path: Path, body: str, message: str
+) -> None:
+    with pytest.raises((ModelError, TrainingError), match=message):
+        opened(write(tmp_path, body))
+
+
+def test_code_is_not_run_unless_it_is_named_and_is_what_it_was(
+    data: TrainingData, named: TrainingData, cpu: Device
+) -> None:
+    with (
+        closing(open_stack(data, device=cpu)) as stack,
+        pytest.raises(TrainingError, match=r"name it with --model"),
+    ):
+        add(stack, Job(SMALL))
+    other = SMALL.model_copy(update={"model": MODEL.model_copy(update={"digest": "0" * 32})})
+    with (
+        closing(open_stack(named, device=cpu)) as stack,
+        pytest.raises(TrainingError, match=r"is not what it was"),
+    ):
+        add(stack, Job(other))
