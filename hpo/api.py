@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 
@@ -20,30 +21,38 @@ from hpo.study.study import open_study as find_study
 from hpo.study.summary import StudySummary
 
 
-def grid(names: str | Sequence[str], settings: Settings | None = None) -> StudySummary:
+def grid(
+    names: str | Sequence[str], settings: Settings | None = None, **fields: Any
+) -> StudySummary:
     """Run the prescribed sweep of one parameter, or every combination of several, to its end.
 
-    Its page is written too: `report` says where.
+    `fields` are those of the settings: `grid("batch_size", data="chest_xray", model=cnn)`. Its
+    page is written too: `report` says where.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
     names = [names] if isinstance(names, str) else names
-    return _finish(plan_grid(names, settings or Settings()))
+    return _finish(plan_grid(names, replace(settings or Settings(), **fields)))
 
 
 def search(
     names: str | Sequence[str] = (),
     settings: Settings | None = None,
     search: SearchSettings | None = None,
+    **fields: Any,
 ) -> StudySummary:
     """Search the space, or the named parameters of it, to the number of trials, and write a page.
+
+    `fields` are those of both settings: `search(data="chest_xray", trials=20, model=cnn)`.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
     names = [names] if isinstance(names, str) else names
-    return _finish(plan_search(names, settings or Settings(), search))
+    of_search = {n: fields.pop(n) for n in vars(SearchSettings()) if n in fields}
+    settings = replace(settings or Settings(), **fields)
+    return _finish(plan_search(names, settings, replace(search or SearchSettings(), **of_search)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,7 +172,8 @@ def explained(summary: str, code: str) -> Iterator[None]:
         where = [f"{Path(f.filename).name}, line {f.lineno}: {f.line}" for f in own[-1:]]
         if isinstance(error, SyntaxError):
             where = [f"{Path(error.filename or '').name}, line {error.lineno}"]
-        reason = f"{type(error).__name__}: {error}"
+        said = error.msg if isinstance(error, SyntaxError) else error
+        reason = f"{type(error).__name__}: {said}"
         if "to have 3 channels" in reason:
             reason += ". Images have one channel: begin with x.expand(-1, 3, -1, -1)"
         raise ModelError(
@@ -223,7 +224,7 @@ def _sources(path: Path) -> tuple[list[Path], set[str]]:
             continue
         found.append(source)
         with explained(f"{source} cannot be read:", f"{path}:"):
-            tree = ast.parse(source.read_bytes())
+            tree = ast.parse(source.read_bytes(), str(source))
         for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -34,7 +34,7 @@ def test_records_from_before_a_field_was_recorded_are_read() -> None:
 
 
 def test_a_record_that_lacks_something_is_refused() -> None:
-    for name in READ - {"metric", "window", "is_gpu_named", "margin", "weights"}:
+    for name in READ - {"metric", "window", "is_gpu_named", "margin", "weights", "model"}:
         with pytest.raises(ValueError, match=name):
             StudyRecord.from_document({n: value for n, value in DOCUMENT.items() if n != name})
 

@@ -59,7 +59,7 @@ class Settings:
 
     data: Path | str | None = None
     manifest: Manifest = NOTHING_SAID
-    space: str = "chest_xray"
+    space: str | Mapping[str, Any] = "chest_xray"
     model: str | Callable[..., Any] | None = None
     set: Mapping[str, Value] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)

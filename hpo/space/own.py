@@ -9,14 +9,14 @@ from hpo import models
 from hpo.config import MLP_FIELDS, OwnModel, TrainingConfig
 from hpo.errors import SpaceError
 from hpo.space.edit import settle
-from hpo.space.files import load_space, parse_space, read_space
+from hpo.space.files import parse_space, read_space
 from hpo.space.records import Choices, Parameter, Range, Space, Sweep
 
 _OF_MLP = {*MLP_FIELDS, "layers", "width"}
 
 
-def open_space(name_or_path: str, model: str | None = None) -> Space:
-    """Read a space as `load_space`, with the own model that is given or that its file names.
+def open_space(found: str | Mapping[str, Any], model: str | None = None) -> Space:
+    """Read a space by name or path, or its tables, with an own model that is given or named there.
 
     A file without a `[model]` is of the built-in network: what it says of that one is left out,
     and the values and ranges that the model declares come in its place.
@@ -25,19 +25,19 @@ def open_space(name_or_path: str, model: str | None = None) -> Space:
         SpaceError: it cannot be found or read, or has faults.
         ModelError: the model cannot be used.
     """
-    path, raw = parse_space(name_or_path)
-    table, folder = raw.pop("model", None), None
+    is_file = isinstance(found, str)
+    path, raw = parse_space(found) if isinstance(found, str) else (Path("library"), dict(found))
+    name, source, folder = path.stem, str(path) if is_file else "The space", None
+    table = raw.pop("model", None)
     if table is not None and model is None:
-        model, folder = _entry_of(table, path), path.parent
+        model, folder = _entry_of(table, source), path.parent
     if model is None:
-        return load_space(name_or_path)
+        return read_space(raw, name=name, source=source)
     own, code = models.open_own(model, folder=folder)
-    is_own = table is not None or any("model" in t for t in raw.values() if isinstance(t, dict))
+    is_own = not is_file or table is not None
+    is_own = is_own or any("model" in t for t in raw.values() if isinstance(t, dict))
     space = read_space(
-        _flat(raw) if is_own else raw,
-        name=path.stem,
-        source=str(path),
-        model=own if is_own else None,
+        _flat(raw) if is_own else raw, name=name, source=source, model=own if is_own else None
     )
     if not is_own:
         space = _without_mlp(space, own)
@@ -47,11 +47,11 @@ def open_space(name_or_path: str, model: str | None = None) -> Space:
     return replace(space, sweeps=ordered, code=code)
 
 
-def _entry_of(table: object, path: Path) -> str:
+def _entry_of(table: object, source: str) -> str:
     match table:
         case {"entry": str(entry), **others} if not others:
             return entry
-    raise SpaceError(f'{path}: write the model as [model] and entry = "FILE.py:NAME".')
+    raise SpaceError(f'{source}: write the model as [model] and entry = "FILE.py:NAME".')
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:

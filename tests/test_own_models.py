@@ -1,0 +1,151 @@
+"""`--model FILE.py:NAME` at the front door: sweeps, searches, what follows them, and bad files."""
+
+import importlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hpo import grid, search
+from hpo.errors import ModelError
+from tests.conftest import SIZE, Hpo
+
+ROOT = Path(__file__).parents[1]
+SMALL = ("--set", f"image_size={SIZE}", "--set", "depth=1", "--epochs", "1")
+
+
+@pytest.fixture
+def cnn(tmp_path: Path) -> Path:
+    """A copy of the example that a test may change."""
+    return Path(shutil.copy(ROOT / "examples" / "cnn.py", tmp_path / "cnn.py"))
+
+
+def study_of(hpo: Hpo) -> str:
+    name: str = hpo("show", "--json").json["studies"][0]["study"]
+    return name
+
+
+def test_a_sweep_of_what_a_signature_declares(hpo: Hpo, xrays: Path, cnn: Path) -> None:
+    grid = ("grid", "channels=16,32", "--data", xrays, "--repeats", "1", *SMALL)
+    first = hpo(*grid, "--model", "cnn.py:cnn")
+    assert first.code == 0, first.err
+    assert "Trained 2" in first.out
+    study = study_of(hpo)
+    assert study.startswith("grid-channels-")
+    assert "│ 16 " in hpo("show", study).out
+
+    # No code is run because a database names it; what is stored is read without.
+    refused = hpo("resume", study)
+    assert refused.code == 2
+    assert f"hpo resume {study}" not in refused.out
+    assert f"add --model {cnn}:cnn" in refused.err
+    assert hpo("evaluate", study).code == 0
+
+    # Elsewhere it is the same model; changed, or with another module beside it, it is another.
+    (cnn.parent / "moved").mkdir()
+    moved = Path(shutil.copy(cnn, cnn.parent / "moved" / "cnn.py"))
+    again = hpo(*grid, "--model", f"{moved}:cnn")
+    assert "Nothing to train" in again.out, again.err
+    moved.write_text(moved.read_text().replace("nn.ReLU()", "nn.GELU()"))
+    other = cnn.parent / "other" / "cnn.py"
+    other.parent.mkdir()
+    shutil.copy(moved, other)
+    changed = hpo("resume", study, "--model", f"{other}:cnn")
+    assert changed.code == 2
+    assert "Its digest was" in changed.err
+    assert hpo("resume", study, "--model", f"{cnn}:cnn").code == 0
+
+
+def test_a_space_file_names_a_model_and_a_search_draws_what_it_declares(
+    hpo: Hpo, xrays: Path, cnn: Path
+) -> None:
+    space = cnn.parent / "spaces" / "cnn.toml"
+    space.parent.mkdir()
+    space.write_text(
+        '[model]\nentry = "../cnn.py:cnn"\n'
+        f"[base]\nimage_size = {SIZE}\nepochs = 1\nmodel.depth = 1\n"
+        "[search]\nmodel.channels = { choices = [16, 32] }\n"
+        "dropout = { low = 0.0, high = 0.5, when = { channels = 32 } }\n"
+    )
+    search = ("search", "--space", space, "--data", xrays, "--trials", "3", "--metric", "accuracy")
+    found = hpo(*search, "--finalists", "0", "--json")
+    assert found.code == 0, found.err
+    assert found.json["best"]["config"]["model"]["params"]["depth"] == 1
+    assert set(found.json["best"]["params"]) <= {"channels", "dropout"}
+
+    space.write_text(space.read_text().replace("channels = {", "chanels = {"))
+    wrong = hpo(*search)
+    assert wrong.code == 2
+    assert "search: Unknown hyperparameter 'chanels'. Did you mean channels?" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("chanels",), "Unknown hyperparameter 'chanels'. Did you mean channels?"),
+        (("hidden",), "hidden is one of the built-in network. This model has channels, depth"),
+        (("depth",), "--param depth has no prescribed values. Add --values depth=V,V,V."),
+        (("channels=16,17",), "channels must be one of 16, 32 or 64, but is 17."),
+        (("channels", "--set", "depth=9"), "depth must be at most 4, but is 9."),
+        (("channels", "--precision", "bf16"), "an own model is in fp32"),
+    ],
+)
+def test_wrong_values_are_told_as_those_of_hpo(
+    hpo: Hpo, cnn: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    answer = hpo("grid", *arguments, "--model", f"{cnn}:cnn")
+    assert answer.code == 2
+    assert message in answer.err
+
+
+@pytest.mark.parametrize(
+    ("entry", "text", "message"),
+    [
+        ("mine", "", "A model is named FILE.py:NAME, but got 'mine'."),
+        ("none.py:net", "", "There is no file"),
+        ("mine.py:nett", "def net(): ...", "has no function nett. Did you mean net?"),
+        ("mine.py:net", "import torhc", "ModuleNotFoundError: No module named 'torhc'"),
+        ("mine.py:net", "def net(:", "mine.py, line 1"),
+        ("mine.py:net", "raise SystemExit(3)", "SystemExit: 3"),
+        ("mine.py:net", "def net(n_outputs, width=3): ...", "width has no annotation."),
+        ("mine.py:net", "def net(n_outputs, width: int): ...", "width has no default"),
+        ("mine.py:net", "def net(**more): ...", "name each hyperparameter"),
+        ("mine.py:net", "def net(loss: str = 'x'): ...", "loss is a hyperparameter of hpo itself"),
+        ("mine.py:net", "def net(a: list = ()): ...", "cannot be used. Write it as"),
+        (
+            "mine.py:net",
+            "from typing import Literal\ndef net(a: Literal[1, 2] = 3): ...",
+            "a must be one of 1 or 2, but is 3.",
+        ),
+        ("mine.py:net", "def net(): ...", "returns NoneType, not an nn.Module"),
+    ],
+)
+def test_a_file_of_no_use_is_told_before_anything_is_made(
+    hpo: Hpo, tmp_path: Path, entry: str, text: str, message: str
+) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    answer = hpo("grid", "batch_size", "--model", entry, "--set", f"image_size={SIZE}")
+    assert answer.code == 2
+    assert message in answer.err
+    assert "Traceback" not in answer.err
+    assert len(answer.err.splitlines()) <= 4
+    assert not (tmp_path / "studies").exists()
+
+
+def test_in_python_the_function_itself_is_taken(
+    monkeypatch: pytest.MonkeyPatch, xrays: Path, cnn: Path
+) -> None:
+    monkeypatch.chdir(cnn.parent)
+    monkeypatch.syspath_prepend(str(cnn.parent))
+    function = importlib.import_module("cnn").cnn
+    fixed = {"image_size": SIZE, "depth": 1, "epochs": 1}
+    swept = grid("channels", model=function, data=xrays, set=fixed, repeats=1)
+    assert [c.params["channels"] for c in swept.configurations] == [16, 32, 64]
+    space = {"base": fixed, "search": {"channels": {"choices": [16, 32]}}}
+    found = search(model=function, space=space, data=xrays, trials=2, finalists=0)
+    assert found.best
+    assert found.best.config.identity() != swept.configurations[2].config.identity()
+    with pytest.raises(ModelError, match=r"must be a function of a file"):
+        grid("channels", model=lambda n_outputs: n_outputs)
+    with pytest.raises(TypeError, match=r"trails"):
+        search(model=function, trails=3)
