@@ -120,7 +120,8 @@ class OwnModel(BaseModel):
     """A network of the user's: where it was defined, what it declares, and the values of that.
 
     `entry` is FILE.py:NAME without a folder, `digest` that of the file and of the modules beside
-    it that it imports, `versions` are those of what else they import. None of it runs code.
+    it that it imports, `versions` are those of what else they import, `given` are the arguments
+    that hpo knows itself. None of it runs code.
     """
 
     model_config = STRICT
@@ -129,6 +130,7 @@ class OwnModel(BaseModel):
     digest: str
     versions: dict[str, str]
     kind: Literal["network", "estimator"] = "network"
+    given: tuple[Literal["image_size", "n_outputs", "seed"], ...] = Field(default=(), strict=False)
     signature: Signature = Field(default=(), strict=False)
     params: dict[str, Any] = {}
 

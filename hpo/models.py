@@ -111,6 +111,7 @@ def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
             digest=digest,
             versions=_versions(outside),
             kind="estimator" if isinstance(make, Estimator) else "network",
+            given=_given(make),
             signature=tuple(_read_signature(make, code)),
         )
     except ValidationError as error:
@@ -133,10 +134,15 @@ def build(config: TrainingConfig, code: str | None, *, seed: int) -> Any:
     make, digest = _load(code)
     if digest != model.digest:
         raise ModelError(f"{code} is not what it was: its digest is {digest}, not {model.digest}.")
-    given = {"image_size": config.image_size, "n_outputs": config.n_outputs, "seed": seed}
-    taken = {"seed"} if isinstance(make, Estimator) else inspect.signature(make).parameters
     with explained(f"{model.entry} failed with {_text(model.params)}:", code):
-        return make(**{n: v for n, v in given.items() if n in taken}, **model.params)
+        return make(**own_arguments(config, seed=seed))
+
+
+def own_arguments(config: TrainingConfig, *, seed: int) -> dict[str, Any]:
+    """Return what the function of an own model is called with."""
+    assert config.model
+    given = {"image_size": config.image_size, "n_outputs": config.n_outputs, "seed": seed}
+    return {name: given[name] for name in config.model.given} | config.model.params
 
 
 def differences(recorded: OwnModel, found: OwnModel) -> list[str]:
@@ -289,6 +295,12 @@ def _read_signature(make: Callable[..., Any], code: str) -> Iterator[Declared]:
     if wrong:
         raise ModelError(fault_list(f"The signature of {name} in {code} is invalid:", wrong))
     yield from found
+
+
+def _given(make: Callable[..., Any]) -> Any:
+    if isinstance(make, Estimator):
+        return ("seed",)
+    return tuple(name for name in _GIVEN if name in inspect.signature(make).parameters)
 
 
 def _declared(name: str, annotation: Any, default: Any) -> Declared | None:

@@ -1,10 +1,14 @@
 """`--model FILE.py:NAME` at the front door: sweeps, searches, what follows them, and bad files."""
 
 import importlib
+import runpy
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from hpo import grid, search
 from hpo.errors import ModelError
@@ -54,6 +58,38 @@ def test_a_sweep_of_what_a_signature_declares(hpo: Hpo, xrays: Path, cnn: Path) 
     assert changed.code == 2
     assert "Its digest was" in changed.err
     assert hpo("resume", study, "--model", f"{cnn}:cnn").code == 0
+
+
+def test_what_was_trained_is_exported_predicted_and_reproduced(
+    hpo: Hpo, xrays: Path, cnn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ("--model", f"{cnn}:cnn")
+    trained = hpo("grid", "channels=16,32", "--data", xrays, "--repeats", "1", *SMALL, *model)
+    assert trained.code == 0, trained.err
+    study, image = study_of(hpo), cnn.parent / "image.png"
+    Image.fromarray(np.load(xrays / "test_pneumonia.npy")[0]).save(image)
+    refused = hpo("predict", study, image)
+    assert refused.code == 2
+    assert "These weights are of cnn.py:cnn" in refused.err
+    found = hpo("predict", study, image, *model, "--json").json
+    assert "cnn.py:cnn(channels=" in found["architecture"]
+
+    assert "add --model" in hpo("export", study, "--weights", "all").err
+    exported = hpo("export", study, "--weights", "all", *model, "--json")
+    assert exported.code == 0, exported.err
+    folders = sorted(Path(exported.json["path"]).glob("00?_channels-*"))
+    again = [hpo("predict", home, image, *model, "--json").json["images"] for home in folders]
+    assert found["images"] in again
+    tested = hpo("evaluate", "--weights", folders[0], "--data", xrays, *model)
+    assert tested.code == 0, tested.err
+    monkeypatch.syspath_prepend(str(cnn.parent))
+    script = runpy.run_path(str(folders[0] / "network.py"))
+    pixels = torch.from_numpy(np.array(Image.open(image)) / np.float32(255))
+    (probability,) = script["ensemble"](pixels[None, None]).tolist()
+    assert probability == pytest.approx(again[0][0]["probability"], abs=1e-5)
+
+    same = hpo("reproduce", study, "2", *model)
+    assert same.code == 0, same.out
 
 
 def test_a_space_file_names_a_model_and_a_search_draws_what_it_declares(

@@ -14,7 +14,7 @@ from hpo.errors import StorageError, StudyError, UsageError
 from hpo.files import at_home
 from hpo.storage.url import DEFAULT_URL
 
-_OF_WEIGHTS: Final = ("input_scale", "activation", "has_sigmoid")
+_OF_WEIGHTS: Final = ("input_scale", "activation", "has_sigmoid", "own")
 _OF_STUDIES: Final = ("all_", "storage")
 _SECONDS_BETWEEN_LINES: Final = 3.0
 
@@ -46,6 +46,7 @@ def evaluate(
     input_scale: options.InputScale = None,
     activation: options.HiddenActivation = None,
     has_sigmoid: options.HasSigmoid = False,
+    own: options.Model = None,
     all_: Annotated[
         bool,
         Option("--all", help="Evaluate every configuration of a search, not only the winner."),
@@ -109,7 +110,9 @@ def evaluate(
             "weights from elsewhere. Use a number, such as 0.5."
         )
     unseen = read_unseen(input_scale, activation, has_sigmoid)
-    evaluation = evaluate_weights(weights, open_data(data), unseen=unseen, threshold=rule.value)
+    evaluation = evaluate_weights(
+        weights, open_data(data), unseen=unseen, threshold=rule.value, own=own
+    )
     if not json:
         for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
             say(note, style="dim")
@@ -151,6 +154,7 @@ def predict(
     input_scale: options.InputScale = None,
     activation: options.HiddenActivation = None,
     has_sigmoid: options.HasSigmoid = False,
+    own: options.Model = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
@@ -175,7 +179,7 @@ def predict(
     unseen = read_unseen(input_scale, activation, has_sigmoid)
     is_name = len(model.parts) == 1 and model.suffix not in SUFFIXES
     if model.exists() or not is_name:
-        networks = open_model(model, unseen)
+        networks = open_model(model, unseen, own)
     elif unseen:
         raise UsageError(
             "--input-scale, --activation and --has-sigmoid are for weights, but there is no file "
@@ -183,7 +187,7 @@ def predict(
         )
     else:
         try:
-            networks = open_winner(model.name, storage)
+            networks = open_winner(model.name, storage, own)
         except (StudyError, StorageError) as error:
             message = f"There is no file or folder {model}. As a study: {error}"
             raise type(error)(message) from None
@@ -249,6 +253,7 @@ def reproduce(
     precision: Annotated[
         str | None, Option("--precision", help="auto, bf16 or fp32 (default: as recorded).")
     ] = None,
+    model: options.Model = None,
     data: options.MovedData = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
@@ -288,7 +293,13 @@ def reproduce(
     name = f"Configuration {place[0]}, repeat {place[1]}," if place else ""
     shown = time.monotonic()
     for event in train_again(
-        stored.study, trial, stored.runs, name=name, device=device, precision=precision
+        stored.study,
+        trial,
+        stored.runs,
+        name=name,
+        device=device,
+        precision=precision,
+        model=model,
     ):
         if isinstance(event, Reproduction):
             found = event

@@ -278,6 +278,7 @@ def export(
     ] = "best",
     data: options.MovedData = None,
     lanes: options.Lanes = None,
+    model: options.Model = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
@@ -299,7 +300,7 @@ def export(
         folder,
         runs=stored.runs,
         weights=stored.folder / "weights",
-        train=partial(retrain, stored.study, lanes=lanes),
+        train=partial(retrain, stored.study, lanes=lanes, model=model),
         evaluation=read_evaluation(stored.study),
         which=weights,
     ):

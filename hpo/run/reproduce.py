@@ -19,7 +19,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import OutOfMemoryError, StudyError
 from hpo.run.loop import to_epoch, to_run
-from hpo.run.session import lanes_of, open_recorded_data, open_stack, sealed, with_device
+from hpo.run.session import (
+    lanes_of,
+    open_recorded_data,
+    open_stack,
+    sealed,
+    with_device,
+    with_model,
+)
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import Epoch, Run, RunStore
@@ -190,18 +197,24 @@ class Reproduction:
         }
 
 
-def retrain(study: optuna.Study, jobs: Sequence[Job], *, lanes: int | None = None) -> Retrained:
+def retrain(
+    study: optuna.Study,
+    jobs: Sequence[Job],
+    *,
+    lanes: int | None = None,
+    model: str | None = None,
+) -> Retrained:
     """Train jobs again on the study's own data and device; yield each result as it comes.
 
-    As many run at once as the study would train, or `lanes`. Where memory runs out, those that
-    are not done begin again, half as many at once.
+    As many run at once as the study would train, or `lanes`; `model` is its own one. Where memory
+    runs out, those that are not done begin again, half as many at once.
 
     Raises:
         DataError: the data are gone or changed.
         DeviceError: the device is not there.
         OutOfMemoryError: there is not even room for one.
     """
-    record = read_record(study)
+    record = with_model(read_record(study), study.study_name, model)
     data = sealed(open_recorded_data(study, record), record)
     missing = list(jobs)
     n_lanes = min(lanes_of(record, lanes), len(missing))
@@ -232,13 +245,14 @@ def reproduce(
     name: str = "",
     device: str | None = None,
     precision: str | None = None,
+    model: str | None = None,
 ) -> Iterator[tuple[int, int, bool] | Reproduction]:
     """Train a trial again and compare every recorded number.
 
     Yields the number of each epoch, how many there are, and whether its numbers are those
     recorded; the outcome is yielded last. `number` is Optuna's, `name` what messages call the
     trial. A pruned trial is trained as far as it was. Device and precision are those recorded,
-    unless they are given.
+    unless they are given; `model` is the study's own one.
 
     Raises:
         StudyError: there is no such trial, or it is not finished.
@@ -246,7 +260,7 @@ def reproduce(
         DeviceError: the device is not there.
     """
     name = name or f"Trial {number}"
-    record = read_record(study)
+    record = with_model(read_record(study), study.study_name, model)
     trial = _finished_trial(study, record, number, name=name)
     job, run, score = job_of(trial), runs.read(trial.user_attrs.get("run", "")), record.score
     recorded = (numbers_of_run(run, score) if run else {}) | _numbers_of_trial(trial)

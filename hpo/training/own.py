@@ -126,7 +126,9 @@ def check_network(config: TrainingConfig, code: str) -> None:
         raise ModelError(str(error)) from error
 
 
-def read(network: nn.Module, pixels: Tensor, config: TrainingConfig, code: str | None) -> Tensor:
+def read(
+    network: nn.Module, pixels: Tensor, config: TrainingConfig, code: str | None = None
+) -> Tensor:
     """Return the logits `(batch, outputs)` of uint8 pixels `(batch, height * width)`."""
     side = config.image_size
     images = scale_pixels(pixels, config.normalize).view(-1, 1, side, side)

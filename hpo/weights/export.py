@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from safetensors.numpy import save
 
 from hpo.config import TrainingConfig
+from hpo.models import own_arguments
 from hpo.training.engine import Weights
 from hpo.training.model import plain_model
 
@@ -46,23 +48,29 @@ def network_script(config: TrainingConfig, files: Sequence[str]) -> str:
     """
     modules = "".join(f"        nn.{module},\n" for module in plain_model(config, device="meta"))
     paths = "".join(f'    folder / "{file}",\n' for file in files)
-    side = config.image_size
+    imported, made = "from torch import nn", f"nn.Sequential(\n{modules}    )"
+    shape, needed = f"(n, {config.image_size}, {config.image_size})", ""
+    if own := config.model:
+        file, _, name = own.entry.rpartition(":")
+        imported = f"from {Path(file).stem} import {name}"
+        made = f"{name}(**{own_arguments(config, seed=0)})"
+        shape = shape.replace("n,", "n, 1,")
+        needed = f"\nThe network is made by {file} beside this file, of digest {own.digest}.\n"
     return f'''\
 """This configuration in plain torch: the network of its first repeat, and the ensemble of all.
 
-Both take float32 images (n, {side}, {side}): {_SCALE[config.normalize]}.
-"""
+Both take float32 images {shape}: {_SCALE[config.normalize]}.
+{needed}"""
 
 from pathlib import Path
 
 import torch
-from torch import nn
+{imported}
 
 
 def load(file):
     """Return the network with the weights of a file, without dropout."""
-    network = nn.Sequential(
-{modules}    )
+    network = {made}
     network.load_state_dict(torch.load(file, weights_only=True))
     return network.eval()
 

@@ -13,7 +13,9 @@ from typing import Final
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
+from hpo import models
 from hpo.config import TrainingConfig
 from hpo.errors import ConfigError, StudyError, UsageError, WeightsError, fault_list
 from hpo.files import read_json
@@ -22,7 +24,9 @@ from hpo.storage.paths import study_folder
 from hpo.storage.url import named
 from hpo.study.gathering import summarize
 from hpo.study.study import open_study
+from hpo.training.device import Device
 from hpo.training.model import plain_model
+from hpo.training.own import open_network as open_network_of
 from hpo.weights.export import BITS_KEY, CONFIG_KEY
 from hpo.weights.files import read_tensors
 from hpo.weights.network import Network, Unseen, open_network
@@ -34,18 +38,18 @@ _CONFIG: Final = "config.json"
 _MAX_CONFIG_BYTES: Final = 1_000_000
 
 
-def open_model(path: Path, unseen: Unseen | None) -> tuple[Network, ...]:
+def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tuple[Network, ...]:
     """Open a file of weights, or every file of weights in a folder.
 
-    Weights that `hpo export` wrote are read by their configuration. With `unseen`, as those of
-    others, their network is found from the shapes instead.
+    Weights that `hpo export` wrote are read by their configuration; those of an own model need its
+    FILE.py:NAME. With `unseen`, as those of others, their network is found from the shapes.
 
     Raises:
         UsageError: `unseen` for a folder whose config.json says all of it.
         WeightsError: no weights there, or weights that cannot be read; all of them are named.
     """
     if not path.is_dir():
-        return (_open_file(path, unseen),)
+        return (_open_file(path, unseen, own),)
     files, config = _files(path), path / _CONFIG
     if config.exists() and unseen is not None:
         raise UsageError(
@@ -55,7 +59,7 @@ def open_model(path: Path, unseen: Unseen | None) -> tuple[Network, ...]:
     networks, faults = [], []
     for file in files:
         try:
-            networks.append(_open_file(file, unseen))
+            networks.append(_open_file(file, unseen, own))
         except WeightsError as fault:
             faults.append(str(fault))
     if faults:
@@ -66,8 +70,10 @@ def open_model(path: Path, unseen: Unseen | None) -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def open_winner(name: str, storage_url: str) -> tuple[Network, ...]:
+def open_winner(name: str, storage_url: str, own: str | None = None) -> tuple[Network, ...]:
     """Open the network of every repeat of a study's best configuration.
+
+    That of an own model needs its FILE.py:NAME.
 
     Raises:
         StudyError: there is no study of this name, or nothing in it is complete.
@@ -89,7 +95,7 @@ def open_winner(name: str, storage_url: str) -> tuple[Network, ...]:
         )
     source = f"{name} (its best configuration, {best.label})"
     bits = summary.record.data.bits
-    return tuple(_open_known(file, best.config, bits, source) for file in files.values())
+    return tuple(_open_known(file, best.config, bits, source, own) for file in files.values())
 
 
 def text_of(networks: Sequence[Network]) -> str:
@@ -120,7 +126,7 @@ def _files(folder: Path) -> list[Path]:
     return [found[stem] for stem in sorted(found, key=lambda stem: (len(stem), stem))]
 
 
-def _open_file(path: Path, unseen: Unseen | None) -> Network:
+def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
     """Open a file by the configuration in it or beside it; by its shapes where there is none."""
     fields = None
     if unseen is None:
@@ -134,14 +140,16 @@ def _open_file(path: Path, unseen: Unseen | None) -> Network:
         config = TrainingConfig.from_mapping(fields)
     except ConfigError as error:
         raise WeightsError(f"{path}: {error}\nExport the study again.") from None
-    return _open_known(path, config, bits if bits in range(17) else 0, source)
+    return _open_known(path, config, bits if bits in range(17) else 0, source, own)
 
 
-def _open_known(path: Path, config: TrainingConfig, bits: int, source: str) -> Network:
+def _open_known(
+    path: Path, config: TrainingConfig, bits: int, source: str, own: str | None
+) -> Network:
     """Open weights of this configuration, which `source` states."""
     tensors, _ = read_tensors(path)
     # It may describe a network that no memory holds: that has none before its weights fit.
-    model = plain_model(config, device="meta")
+    model = plain_model(config, device="meta") if not config.model else _own_network(config, own)
     # Copied, as a product may be rounded otherwise where a tensor stays as it was in a file.
     floats = {
         key: value
@@ -150,7 +158,7 @@ def _open_known(path: Path, config: TrainingConfig, bits: int, source: str) -> N
         for key, value in tensors.items()
     }
     try:
-        model.load_state_dict(floats, assign=True)
+        (model[0] if config.model else model).load_state_dict(floats, assign=True)
     except RuntimeError as error:
         raise WeightsError(
             f"{path} does not hold the network that {source} describes. Export the study again, "
@@ -164,6 +172,17 @@ def _open_known(path: Path, config: TrainingConfig, bits: int, source: str) -> N
         notes=(f"{source} says how pixels are scaled ({config.normalize}).",),
         bits=bits,
     )
+
+
+def _own_network(config: TrainingConfig, own: str | None) -> nn.Sequential:
+    assert config.model
+    if own is None:
+        raise UsageError(
+            f"These weights are of {config.model.entry}, and code runs only where the command "
+            "line names it: add --model FILE.py:NAME."
+        )
+    _, code = models.open_own(own)
+    return nn.Sequential(open_network_of(config, code, device=Device("cpu", "fp32")))
 
 
 def _fields_inside(path: Path) -> object:

@@ -23,7 +23,7 @@ from hpo.choices import Activation, Normalize, read_mean_and_deviation
 from hpo.config import MAX_SIDE, MIN_SIDE, TrainingConfig
 from hpo.data import Pixels
 from hpo.errors import WeightsError, fault_list
-from hpo.training import losses
+from hpo.training import losses, own
 from hpo.training.device import EVALUATION_PIXELS, one_thread
 from hpo.training.model import ACTIVATIONS, compute_logits, scale_pixels
 from hpo.weights.files import read_tensors
@@ -94,7 +94,9 @@ class Network:
 
     @property
     def text(self) -> str:
-        """The modules in words, as torch writes them."""
+        """The modules in words, as torch writes them; of an own model where it is from."""
+        if isinstance(self.settings, TrainingConfig) and (own := self.settings.model):
+            return f"{own.entry}({', '.join(f'{n}={v!r}' for n, v in own.params.items())})"
         names = {type(make()): name for name, make in ACTIVATIONS.items()}
         words = ["Flatten"]
         for module in self.model:
@@ -117,7 +119,11 @@ class Network:
         """
         settings = self.settings
         with one_thread():
-            if isinstance(settings, TrainingConfig):
+            if isinstance(settings, TrainingConfig) and settings.model:
+                pieces = _in_pieces(pixels, own.piece_of(settings))
+                logits = [own.read(self.model, rows, settings) for rows in pieces]
+                found = losses.probabilities(settings, torch.cat(logits)).double()
+            elif isinstance(settings, TrainingConfig):
                 logits = [compute_logits(self.model, r, settings) for r in _in_pieces(pixels)]
                 found = losses.probabilities(settings, torch.cat(logits)).double()
             else:
@@ -185,12 +191,12 @@ def likely_scale(network: Network, pixels: Pixels) -> str | None:
     return "unit" if ratio > 255 else "raw" if ratio < 1 / 255 else None
 
 
-def _in_pieces(pixels: Pixels) -> Iterator[Tensor]:
+def _in_pieces(pixels: Pixels, size: int = 0) -> Iterator[Tensor]:
     """Yield images as uint8 rows `(some, height * width)`, as many as training reads at once.
 
     The same pieces round alike: exported weights give the recorded numbers again.
     """
-    size = max(1, EVALUATION_PIXELS // (pixels.shape[1] * pixels.shape[2]))
+    size = size or max(1, EVALUATION_PIXELS // (pixels.shape[1] * pixels.shape[2]))
     for start in range(0, len(pixels), size):
         piece = np.array(pixels[start : start + size])
         yield torch.from_numpy(piece.reshape(len(piece), -1))

@@ -101,7 +101,12 @@ def predict(networks: Sequence[Network], files: Sequence[Path]) -> Iterator[Pred
 
 
 def evaluate_weights(
-    path: Path, dataset: Dataset, *, unseen: Unseen | None = None, threshold: float = 0.5
+    path: Path,
+    dataset: Dataset,
+    *,
+    unseen: Unseen | None = None,
+    threshold: float = 0.5,
+    own: str | None = None,
 ) -> WeightsEvaluation:
     """Answer the test images of a data set with the network of a file, or the mean of a folder.
 
@@ -112,7 +117,7 @@ def evaluate_weights(
         DataError: there is no test split, or it has one class only.
     """
     check_test(dataset)
-    networks = open_model(path, unseen)
+    networks = open_model(path, unseen, own)
     test = dataset.where(TEST)
     labels, patients = dataset.labels[test], dataset.patients[test]
     each = [network.probabilities(dataset.pixels_at(network.side)[test]) for network in networks]
