@@ -13,40 +13,45 @@ from hpo.config import TrainingConfig
 from hpo.training.randomness import AUGMENTATION, Tag, uniform_at
 
 # Each random parameter has its own tag, so that switching one on does not move the others.
+_TAGS: Final = 9
 _FLIP: Final = 0
-_POSE: Final = (1, 2, 3, 4, 5)
-_STRETCH: Final = 8
-_EXPOSURE: Final = (6, 7)
+_POSE: Final = slice(1, 6)
+_EXPOSURE: Final = slice(6, 8)
+_STRETCH: Final = slice(8, 9)
 
 
-def augment(
-    images: Tensor, config: TrainingConfig, *, seeds: Tensor, epoch: Tag, positions: Tensor
-) -> Tensor:
-    """Return training images `(images, height * width)`, uint8, as changed in this epoch.
+def draw_changes(
+    config: TrainingConfig, *, seeds: Tensor, epoch: Tag, positions: Tensor
+) -> Tensor | None:
+    """Draw how images are changed in an epoch: numbers in [0, 1), `(images, parameters)`.
 
     `positions` `(images,)` names each image by its place in the data: an image is changed in the
-    same way whichever batch it comes in. `seeds` holds the lane's one seed.
+    same way whichever batch it comes in. `seeds` holds the lane's one seed. None where nothing is
+    changed. For a whole epoch this takes as many operations as for one batch.
     """
-    is_exposed = config.augment_exposure > 0
-    if not (config.augment_flip or config.is_warped or is_exposed):
+    if not (config.augment_flip or config.is_warped or config.augment_exposure > 0):
+        return None
+    tags = torch.arange(_TAGS, device=seeds.device)
+    return uniform_at(seeds.expand(_TAGS), positions, AUGMENTATION, epoch, tags).t()
+
+
+def augment(images: Tensor, config: TrainingConfig, drawn: Tensor | None) -> Tensor:
+    """Return training images `(images, height * width)`, uint8, changed as `drawn` for them."""
+    if drawn is None:
         return images
-
-    def draw(*tags: int) -> Tensor:
-        drawn = [uniform_at(seeds, positions, AUGMENTATION, epoch, tag)[0] for tag in tags]
-        return 2 * torch.stack(drawn, 1) - 1
-
     squares = images.view(-1, config.image_size, config.image_size)
     if config.augment_flip:
-        is_flipped = uniform_at(seeds, positions, AUGMENTATION, epoch, _FLIP)[0] < 0.5
+        is_flipped = drawn[:, _FLIP] < 0.5
         squares = torch.where(is_flipped[:, None, None], squares.flip(2), squares)
+    is_exposed = config.augment_exposure > 0
     if config.is_warped or is_exposed:
-        changed = squares.to(torch.float32)
+        changed, signed = squares.to(torch.float32), 2 * drawn - 1
         if config.is_warped:
-            pose = draw(*_POSE) * config.augment_pose
-            stretch = draw(_STRETCH) * config.augment_stretch
+            pose = signed[:, _POSE] * config.augment_pose
+            stretch = signed[:, _STRETCH] * config.augment_stretch
             changed = change_pose(changed, torch.cat([pose, stretch], 1))
         if is_exposed:
-            changed = change_exposure(changed, draw(*_EXPOSURE) * config.augment_exposure)
+            changed = change_exposure(changed, signed[:, _EXPOSURE] * config.augment_exposure)
         squares = changed.round_().clamp_(0, 255).to(torch.uint8)
     return squares.reshape(images.shape)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hpo.training.augmentation import augment
+from hpo.training.augmentation import augment, draw_changes
 from hpo.training.lane import Lane, gather, load_values
 from hpo.training.layers import Rows, backward, fill_up, forward
 from hpo.training.losses import train_losses
@@ -27,10 +27,10 @@ from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
 class Cohort:
     """The lanes of an epoch, stacked: those with more training images first.
 
-    `orders` are the positions of the images `(n_train,)` of each lane; `keep` the dropout of each
-    hidden layer, bool `(lanes, images, units)`, and `keep_scale` `(lanes, layers)` the factor of
-    what is kept; `class_weights` are `(lanes, classes)`, label `smoothing` and the focal loss's
-    `gamma` `(lanes, 1)`. `measured`
+    `orders` are the positions of the images `(n_train,)` of each lane, and `changes` how these are
+    augmented; `keep` the dropout of each hidden layer, bool `(lanes, images, units)`, and
+    `keep_scale` `(lanes, layers)` the factor of what is kept; `class_weights` are
+    `(lanes, classes)`, label `smoothing` and the focal loss's `gamma` `(lanes, 1)`. `measured`
     `(2, lanes, images)` takes the loss of every image, and 1 where the answer was right.
     """
 
@@ -38,6 +38,7 @@ class Cohort:
     rows: Rows
     labels: Tensor
     orders: Sequence[Tensor]
+    changes: Sequence[Tensor | None]
     keep: Sequence[Tensor | None]
     keep_scale: Tensor
     class_weights: Tensor
@@ -78,6 +79,10 @@ def open_cohort(lanes: Sequence[Lane]) -> Cohort:
     one, configs = lanes[0], [lane.config for lane in lanes]
     parameters = torch.cat([lane.parameters.row for lane in lanes])
     trains = [lane.data.train for lane in lanes]
+    orders = [
+        train[order(lane.seeds, len(train), ORDER, lane.progress.epoch)[0]]
+        for lane, train in zip(lanes, trains, strict=True)
+    ]
 
     def stacked(values: Sequence[Sequence[float]]) -> Tensor:
         return torch.tensor(values, dtype=parameters.dtype, device=parameters.device)
@@ -93,9 +98,12 @@ def open_cohort(lanes: Sequence[Lane]) -> Cohort:
             statistics=torch.cat([lane.parameters.statistics for lane in lanes]),
         ),
         labels=one.data.labels,
-        orders=[
-            train[order(lane.seeds, len(train), ORDER, lane.progress.epoch)[0]]
-            for lane, train in zip(lanes, trains, strict=True)
+        orders=orders,
+        changes=[
+            draw_changes(
+                lane.config, seeds=lane.seeds, epoch=lane.progress.epoch, positions=positions
+            )
+            for lane, positions in zip(lanes, orders, strict=True)
         ],
         keep=[_keep(lanes, layer) for layer in range(len(one.config.hidden))],
         keep_scale=stacked([[1 / (1 - p) for p in c.dropout_per_layer] for c in configs]),
@@ -157,6 +165,7 @@ def _part(cohort: Cohort, own: slice) -> Cohort:
             statistics=rows.statistics[own],
         ),
         orders=cohort.orders[own],
+        changes=cohort.changes[own],
         keep=[None if keep is None else keep[own] for keep in cohort.keep],
         keep_scale=cohort.keep_scale[own],
         class_weights=cohort.class_weights[own],
@@ -169,9 +178,7 @@ def _part(cohort: Cohort, own: slice) -> Cohort:
 def _train_step(cohort: Cohort, place: slice) -> Tensor:
     """Train every lane on a batch; return `(2, lanes, batch)`: losses, and 1 for right answers."""
     images = [order[place] for order in cohort.orders]
-    inputs = [
-        _load(lane, f"inputs {index}", images[index]) for index, lane in enumerate(cohort.lanes)
-    ]
+    inputs = [_load(cohort, index, place) for index in range(len(cohort.lanes))]
     masks = [
         None if keep is None else keep[:, place] * scale[:, None, None]
         for keep, scale in zip(cohort.keep, cohort.keep_scale.unbind(1), strict=True)
@@ -193,16 +200,12 @@ def _train_step(cohort: Cohort, place: slice) -> Tensor:
     return measured
 
 
-def _load(lane: Lane, name: str, images: Tensor) -> Values:
-    """Return the images `(batch,)` of a lane as augmented in this epoch, in scratch."""
-    changed = augment(
-        gather(lane, images),
-        lane.config,
-        seeds=lane.seeds,
-        epoch=lane.progress.epoch,
-        positions=images,
-    )
-    return load_values(lane, changed, name, lane.device.factor_dtype)
+def _load(cohort: Cohort, index: int, place: slice) -> Values:
+    """Return the images of a batch of one lane as augmented in this epoch, in scratch."""
+    lane, drawn = cohort.lanes[index], cohort.changes[index]
+    images = gather(lane, cohort.orders[index][place])
+    changed = augment(images, lane.config, drawn if drawn is None else drawn[place])
+    return load_values(lane, changed, f"inputs {index}", lane.device.factor_dtype)
 
 
 def _multiply(cohort: Cohort, inputs: Sequence[Values]) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from hpo import models
 from hpo.config import TrainingConfig
 from hpo.errors import ModelError, TrainingError, lacks_memory
-from hpo.training.augmentation import augment
+from hpo.training.augmentation import augment, draw_changes
 from hpo.training.device import Device
 from hpo.training.engine import Weights
 from hpo.training.images import LaneData
@@ -153,9 +153,8 @@ def train_steps(lane: OwnLane) -> Iterator[Tensor]:
     with _seeded(lane.seeds, DROPOUT, epoch, device=lane.device):
         lane.network.train()
         for number, batch in enumerate(batches, start=1):
-            pixels = augment(
-                data.pixels[batch], config, seeds=lane.seeds, epoch=epoch, positions=batch
-            )
+            drawn = draw_changes(config, seeds=lane.seeds, epoch=epoch, positions=batch)
+            pixels = augment(data.pixels[batch], config, drawn)
             labels = data.labels[batch]
             with torch.enable_grad():
                 logits = read(lane.network, pixels, config, data.code)

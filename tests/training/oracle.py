@@ -15,7 +15,7 @@ from torch import Tensor, nn, optim
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.training.augmentation import augment
+from hpo.training.augmentation import augment, draw_changes
 from hpo.training.device import Device, one_thread
 from hpo.training.engine import (
     EpochMetrics,
@@ -180,9 +180,8 @@ def _train_steps(lane: _Lane, epoch: int) -> Iterable[Tensor]:
             continue
         for dropout, mask in zip(dropouts, masks, strict=True):
             dropout.mask = mask[start : start + config.batch_size]
-        pixels = augment(
-            lane.images.pixels[batch], config, seeds=lane.seeds, epoch=epoch, positions=batch
-        )
+        drawn = draw_changes(config, seeds=lane.seeds, epoch=epoch, positions=batch)
+        pixels = augment(lane.images.pixels[batch], config, drawn)
         labels, logits = lane.images.labels[batch], lane.model(_inputs(pixels, config))
         loss = mean_loss(config, logits, labels, lane.images.class_weights)
         lane.optimizer.zero_grad()

@@ -3,9 +3,9 @@ import torch
 from torch import Tensor
 
 from hpo.config import TrainingConfig
-from hpo.training.augmentation import augment, change_pose
+from hpo.training.augmentation import augment, change_pose, draw_changes
 from hpo.training.device import Device
-from hpo.training.randomness import seeds_of
+from hpo.training.randomness import AUGMENTATION, seeds_of, uniform_at
 
 SIDE = 24
 IMAGES = torch.randint(
@@ -24,7 +24,8 @@ def augmented(images: Tensor = IMAGES, epoch: int = 0, seed: int = 1, **fields: 
     config = TrainingConfig.from_mapping({"image_size": SIDE, **fields})
     positions = torch.arange(len(images), device=images.device)
     seeds = seeds_of(seed, device=images.device)
-    return augment(images, config, seeds=seeds, epoch=epoch, positions=positions)
+    drawn = draw_changes(config, seeds=seeds, epoch=epoch, positions=positions)
+    return augment(images, config, drawn)
 
 
 def test_epoch_and_seed_each_give_other_images_and_the_batch_does_not_matter() -> None:
@@ -34,8 +35,18 @@ def test_epoch_and_seed_each_give_other_images_and_the_batch_does_not_matter() -
     assert not torch.equal(first, augmented(seed=2, **ALL))
     some = torch.tensor([17, 3, 8])
     config = TrainingConfig.from_mapping({"image_size": SIDE, **ALL})
-    alone = augment(IMAGES[some], config, seeds=seeds_of(1), epoch=0, positions=some)
+    drawn = draw_changes(config, seeds=seeds_of(1), epoch=0, positions=some)
+    alone = augment(IMAGES[some], config, drawn)
     assert torch.equal(alone, first[some])
+
+
+def test_an_epoch_is_drawn_at_once_as_each_number_would_be_alone() -> None:
+    config = TrainingConfig.from_mapping(ALL)
+    seeds, some = seeds_of(5), torch.tensor([17, 3, 8, 2**40])
+    drawn = draw_changes(config, seeds=seeds, epoch=3, positions=some)
+    assert drawn is not None
+    for tag, numbers in enumerate(drawn.unbind(1)):
+        assert torch.equal(numbers, uniform_at(seeds, some, AUGMENTATION, 3, tag)[0])
 
 
 def test_one_kind_does_not_move_the_draws_of_another() -> None:
