@@ -8,11 +8,12 @@ import re
 import secrets
 import stat
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-from hpo.errors import OutputError, UsageError
+from hpo.errors import HpoError, OutputError, UsageError
 
 MAKE_ROOM: Final = "Make room, then run the same command again."
 """What to do where a disk is full and no other folder can be named."""
@@ -21,6 +22,10 @@ _A_DAY_S: Final = 86_400
 
 # Eight hex digits alone would also fit a backup of the user's, such as .bashrc.20260101.
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.hpo")
+
+_MAX_BYTES: Final = 100_000
+# tomllib takes minutes for one line of 40,000 dots.
+_LONGEST_LINE: Final = 2_000
 
 _LIST: Final = ".hpo-files"
 _PAGE: Final = b" - hpo</title>"
@@ -40,6 +45,35 @@ def at_home(path: str | Path) -> Path:
             f"{str(path)!r} is in an unknown home. Write the whole path, or ./~ for a folder of "
             "that name."
         ) from None
+
+
+def read_toml(path: Path, kind: str, error: type[HpoError]) -> dict[str, Any]:
+    """Read a TOML file of this kind, whatever is in it.
+
+    Raises:
+        HpoError: this error, where it is no short TOML file.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise error(f"{path} is larger than 100 kB. A {kind} is a short TOML file.")
+        text = content.decode("utf-8-sig")
+        for number, line in enumerate(text.splitlines(), start=1):
+            if len(line) > _LONGEST_LINE:
+                raise error(
+                    f"{path}, line {number} is longer than {_LONGEST_LINE} characters. "
+                    f"A {kind} has short lines."
+                )
+        return tomllib.loads(text)
+    except OSError as problem:
+        raise error(f"{path} cannot be read: {problem.strerror}.") from None
+    except UnicodeDecodeError:
+        raise error(f"{path} is not UTF-8 text. A {kind} is a TOML file.") from None
+    except RecursionError:
+        raise error(f"{path} is nested too deeply for a {kind}.") from None
+    except ValueError as problem:
+        raise error(f"{path} is not valid TOML: {problem}.") from None
 
 
 def write_atomic(path: Path, content: bytes, *, hint: str) -> None:

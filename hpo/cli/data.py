@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from hpo.cli import options
 from hpo.cli.commands import Command, Group
-from hpo.cli.output import emit
+from hpo.cli.output import emit, print_path
 from hpo.files import at_home
 
 _HELP = "Look at a data set, make the phantom, fetch a public data set."
@@ -23,6 +23,7 @@ def info(
     patient_regex: options.PatientRegex = None,
     merge_val: options.MergeVal = False,
     allow_shared_patients: options.SharedPatients = False,
+    skip_broken: options.SkipBroken = False,
     sheet: Annotated[
         Path | None,
         Option(
@@ -39,7 +40,7 @@ def info(
 
         hpo data info --data chest_xray --sheet sheet.png
     """
-    from hpo.data import N_FOLDS, open_data, seal
+    from hpo.data import open_data, seal
     from hpo.data.images import contact_sheet
     from hpo.data.manifest import said
     from hpo.views.data import show_dataset
@@ -49,12 +50,13 @@ def info(
         patient_regex=patient_regex,
         merge_val=merge_val,
         allow_shared_patients=allow_shared_patients,
+        skip_broken=skip_broken,
     )
     dataset = open_data(data, manifest)
     if sheet:
         contact_sheet(dataset, sheet)
     sealed = seal(dataset)
-    folds = [sealed.fold(repeat) for repeat in range(1 if dataset.has_validation else N_FOLDS)]
+    folds = [sealed.fold(repeat) for repeat in range(dataset.n_folds)]
     emit(*show_dataset(dataset, folds), json=json)
 
 
@@ -65,6 +67,7 @@ def audit(
     patient_regex: options.PatientRegex = None,
     merge_val: options.MergeVal = False,
     allow_shared_patients: options.SharedPatients = False,
+    skip_broken: options.SkipBroken = False,
     json: options.Json = False,
 ) -> None:
     """Count duplicates, and patients on both sides of a split.
@@ -83,9 +86,31 @@ def audit(
         patient_regex=patient_regex,
         merge_val=merge_val,
         allow_shared_patients=allow_shared_patients,
+        skip_broken=skip_broken,
     )
     dataset = open_data(data, manifest)
     emit(*show_audit(dataset, find(dataset)), json=json)
+
+
+@app.command(cls=Command)
+def describe(
+    path: Annotated[Path, Argument(metavar="FOLDER|CSV", help="Folders of images, or a table.")],
+    positive: options.Positive = None,
+    patient_regex: options.PatientRegex = None,
+    skip_broken: options.SkipBroken = False,
+) -> None:
+    """Write a manifest of a data set: what was found, what was guessed, and what may be changed.
+
+    Example:
+
+        hpo data describe labels.csv > chest.toml
+    """
+    from hpo.data.manifest import said
+    from hpo.data.source import describe
+
+    manifest = said(positive=positive, patient_regex=patient_regex, skip_broken=skip_broken)
+    for line in describe(path, manifest).splitlines():
+        print_path(line)
 
 
 @app.command(cls=Command)

@@ -105,6 +105,10 @@ SharedPatients = Annotated[
         help="Allow patients who are both in the test set and outside it.",
     ),
 ]
+SkipBroken = Annotated[
+    bool,
+    Option("--skip-broken", help="Leave out images that are missing or cannot be read."),
+]
 MovedData = Annotated[
     Path | None, Option("--data", help="Where the data of the study are now, if they were moved.")
 ]

@@ -1,6 +1,7 @@
 """Chest X-rays: opening a data set, its folds, its audit, and the phantom."""
 
 from hpo.data.dataset import (
+    N_FOLDS,
     NORMAL,
     PNEUMONIA,
     TEST,
@@ -13,7 +14,7 @@ from hpo.data.dataset import (
     TrainingData,
     count_classes,
 )
-from hpo.data.folds import N_FOLDS, seal
+from hpo.data.folds import seal
 from hpo.data.source import load, open_data, open_phantom
 
 __all__ = [

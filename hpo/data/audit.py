@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from hpo.data.dataset import SPLITS, TEST, Dataset, Indices, count_classes
-from hpo.data.folds import N_FOLDS, seal
+from hpo.data.folds import seal
 
 _N_DRAWS: Final = 20
 _SIDE: Final = 32
@@ -117,7 +117,7 @@ def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
         random = np.random.default_rng(seed)
         fifths = [random.permutation(part)[: round(len(part) / 5)] for part in parts]
         drawn.append(np.concatenate(fifths))
-    return leak(drawn), leak([data.fold(repeat).validation for repeat in range(N_FOLDS)])
+    return leak(drawn), leak([data.fold(repeat).validation for repeat in range(dataset.n_folds)])
 
 
 def _duplicates(dataset: Dataset) -> Iterator[Duplicates]:

@@ -17,6 +17,8 @@ PNEUMONIA: Final = 1
 CLASS_NAMES: Final = ("normal", "pneumonia")
 """The classes of data, records and weights that name none."""
 
+N_FOLDS: Final = 5
+
 MAX_IMAGES: Final = 500_000
 MAX_PIXELS: Final = 64_000_000
 # Resizing takes memory by the longer side.
@@ -39,7 +41,8 @@ class Dataset:
     are equal where the stored pixels are. `originals(positions)` reads images as stored, as 8-bit
     gray, one at a time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized
     once and cached. `notes` are sentences for the user: what was left out and what was assumed.
-    `bits` is the depth in use of 16-bit images, 0 where there are none.
+    `bits` is the depth in use of 16-bit images, 0 where there are none. `folds` `(n,)` are those
+    that the source names, counted from 0.
 
     The fingerprint covers the stored pixels, labels, split and which images share a patient: what
     a training can depend on, and not where the data are stored.
@@ -63,6 +66,7 @@ class Dataset:
     pixels_at: Callable[[int], Pixels]
     notes: tuple[str, ...] = ()
     bits: int = 0
+    folds: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,6 +74,13 @@ class Dataset:
     def where(self, split: int) -> Indices:
         """Return the positions of the images of one split."""
         return np.flatnonzero(self.split == split)
+
+    @property
+    def n_folds(self) -> int:
+        """How many splits into training and validation there are: one of the source's own."""
+        if self.has_validation:
+            return 1
+        return N_FOLDS if self.folds is None else int(self.folds.max()) + 1
 
     @property
     def has_validation(self) -> bool:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache as memoize
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.dataset import (
+    N_FOLDS,
     TEST,
     VALIDATION,
     Dataset,
@@ -17,8 +17,6 @@ from hpo.data.dataset import (
     TrainingData,
 )
 from hpo.errors import DataError
-
-N_FOLDS: Final = 5
 
 
 def seal(dataset: Dataset) -> TrainingData:
@@ -37,27 +35,34 @@ def seal(dataset: Dataset) -> TrainingData:
         return pixels if is_in_order else pixels[order]  # The mapped file itself, not a copy.
 
     names, labels = dataset.class_names, dataset.labels[pool]
-    own = np.flatnonzero(dataset.split[pool] == VALIDATION)
+    own = [np.flatnonzero(dataset.split[pool] == VALIDATION)] if dataset.has_validation else []
+    if dataset.folds is not None and not own:
+        folds = dataset.folds[pool]
+        own = [np.flatnonzero(folds == fold) for fold in range(dataset.n_folds)]
     return TrainingData(
         fingerprint=dataset.fingerprint,
         labels=labels,
         patients=dataset.patients[pool],
         n_test=len(test),
         pixels_at=pixels_at,
-        fold=_own_split(labels, own)
-        if len(own)
-        else _folds(names, labels, dataset.patients[pool]),
+        fold=_own_splits(labels, own) if own else _folds(names, labels, dataset.patients[pool]),
     )
 
 
-def _own_split(labels: NDArray[np.uint8], validation: Indices) -> Callable[[int], Fold]:
-    fold = Fold(train=np.setdiff1d(np.arange(len(labels)), validation), validation=validation)
-    if not _has_every_class(labels, fold):
+def _own_splits(
+    labels: NDArray[np.uint8], validations: Sequence[Indices]
+) -> Callable[[int], Fold]:
+    every = np.arange(len(labels))
+    folds = [
+        Fold(train=np.setdiff1d(every, validation), validation=validation)
+        for validation in validations
+    ]
+    if not all(_has_every_class(labels, fold) for fold in folds):
         raise DataError(
             "The validation split of this data set, or what it leaves for training, lacks a "
             "class: give both splits images of every class, or remove the validation split."
         )
-    return lambda _repeat: fold
+    return lambda repeat: folds[repeat % len(folds)]
 
 
 def _folds(

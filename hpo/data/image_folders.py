@@ -5,10 +5,11 @@ that folder, folds are drawn from `train`.
 """
 
 import os
+import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from hpo.data.dataset import MAX_IMAGES, SPLITS, Stored
@@ -93,7 +94,7 @@ def read(path: Path) -> Table | None:
         )
     for file in files:
         if file not in places:
-            left_out[_short(file), PurePosixPath(file).suffix.lower()] += 1
+            left_out[_short(file), posixpath.splitext(file)[1].lower()] += 1
     notes = [*_left_out_note(left_out)]
     by_name, n_copies = patients_of(used)
     if n_copies:
@@ -137,7 +138,7 @@ def read(path: Path) -> Table | None:
 
 def _places(files: Sequence[str]) -> dict[str, tuple[int | None, str, str]]:
     """Return split, class and folder of the patient of each image that is in a class."""
-    parts = {file: PurePosixPath(file).parts for file in files}
+    parts = {file: tuple(file.split("/")) for file in files}
     depth = 0
     while (inner := _only_folder(depth, parts)) is not None:
         parts = {file: found for file, found in parts.items() if found[depth] == inner}
@@ -178,7 +179,7 @@ def _is_split(name: str) -> bool:
 
 def _short(file: str) -> str:
     """Return the folder of a file, without those of single patients."""
-    return "/".join(PurePosixPath(file).parts[:-1][:3])
+    return "/".join(file.split("/")[:-1][:3])
 
 
 def patients_of(files: Sequence[str]) -> tuple[list[tuple[str, bool]], int]:
@@ -186,14 +187,14 @@ def patients_of(files: Sequence[str]) -> tuple[list[tuple[str, bool]], int]:
 
     The patient of a copy is that of its original; of a file whose name says none, the file itself.
     """
-    names = [str(PurePosixPath(file).with_suffix("")) for file in files]
+    names = [posixpath.splitext(file)[0] for file in files]
     # Of files that differ in the suffix alone the first is the original.
     originals = dict(zip(reversed(names), reversed(files), strict=True))
     copied = [_original(name, originals) for name in names]
     counts = Counter(copied)
     keys, n_copies = [], 0
     for file, name, original in zip(files, names, copied, strict=True):
-        if match := _PATIENT.search(PurePosixPath(name).name):
+        if match := _PATIENT.search(posixpath.basename(name)):
             keys.append(((match["person"] or match["scan"] or match["number"]).lower(), True))
         elif original and counts[original] <= _MOST_COPIES:
             keys.append((originals.get(original, original), False))
@@ -240,7 +241,7 @@ def list_images(path: Path) -> tuple[list[str], Counter[tuple[str, str]]]:
                 or not here.resolve().is_relative_to((here / name).resolve())
             ]
             for name in filter(is_shown, names):
-                suffix = PurePosixPath(name).suffix.lower()
+                suffix = posixpath.splitext(name)[1].lower()
                 file = name if place == "." else f"{place}/{name}"
                 if suffix in SUFFIXES:
                     files.append(file)

@@ -1,13 +1,16 @@
 """What is said of a data set beside its images: by a manifest (TOML), or on the command line."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
 
 from hpo.config import STRICT, did_you_mean, faults
 from hpo.errors import UsageError, fault_list
+from hpo.files import read_toml
 
 
 def _as_tuple(value: object) -> object:
@@ -30,18 +33,35 @@ Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 class Manifest(BaseModel):
     """What is said of a data set; nothing of it must be said.
 
+    `table` is a CSV file whose columns `path`, `label`, `patient`, `site`, `split` and `fold` name
+    each image, its labels (several by a `separator`) and what else is known; `images` are the
+    folders that hold them, `test` a file that lists the test images, and `keep` the values of
+    columns that are kept. Without a table, `images` is a folder with one for each class.
     `positive` and `negative` name classes. With one of them the rest is the other class; with both
     the rest is left out. `patient_regex` finds the patient in the name of an image: its first
-    group, or all that it matches. `merge_val` adds the validation split to training.
+    group, or all that it matches. `merge_val` adds the validation split to training, `skip_broken`
+    leaves out what cannot be read.
     """
 
     model_config = STRICT
 
+    table: str = ""
+    images: Names = ()
+    path: str = ""
+    label: str = ""
+    separator: str = ""
     positive: Names = ()
     negative: Names = ()
+    patient: str = ""
     patient_regex: Annotated[str, AfterValidator(_check_regex)] = ""
+    site: str = ""
+    split: str = ""
+    fold: str = ""
+    test: str = ""
+    keep: dict[str, Names] = {}
     merge_val: bool = False
     allow_shared_patients: bool = False
+    skip_broken: bool = False
 
 
 NOTHING_SAID: Final = Manifest()
@@ -73,3 +93,32 @@ def read_manifest(values: Mapping[str, object], *, source: str) -> Manifest:
             unknown=lambda name: f"Unknown key {name!r}. {did_you_mean(name, names)}".strip(),
         )
         raise UsageError(fault_list(f"{source} is not valid:", found)) from None
+
+
+def load_manifest(path: Path, options: Manifest) -> Manifest:
+    """Read a manifest; options of the command line come before what it says.
+
+    Raises:
+        UsageError: every fault at once.
+    """
+    values = read_toml(path, "manifest", UsageError)
+    manifest = read_manifest(values | options.model_dump(exclude_defaults=True), source=str(path))
+    if not manifest.table and len(manifest.images) != 1:
+        raise UsageError(f"{path} names no table and not one folder of images. Add one of them.")
+    return manifest
+
+
+def to_toml(manifest: Manifest, comments: Sequence[str]) -> str:
+    """Write a manifest with comments; tables stand in one line."""
+    lines = [f"# {comment}" for comment in comments]
+    for key, value in manifest.model_dump(mode="json", exclude_defaults=True).items():
+        if isinstance(value, dict):
+            entries = [f"{json.dumps(k)} = {_text(v)}" for k, v in value.items()]
+            lines.append(f"{key} = {{ {', '.join(entries)} }}")
+        else:
+            lines.append(f"{key} = {_text(value)}")
+    return "\n".join(lines)
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

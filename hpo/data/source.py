@@ -5,7 +5,9 @@ whatever is read later is compared with them: what changed meanwhile is not used
 """
 
 import hashlib
+import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache as memoize
 from itertools import islice
@@ -15,11 +17,12 @@ from typing import Final, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data import arrays, cache, image_folders, phantom
-from hpo.data.dataset import TEST, VALIDATION, Dataset, Pixels, Stored, count_classes
-from hpo.data.manifest import NOTHING_SAID, Manifest
-from hpo.data.table import Settled, Table, settle
+from hpo.data import arrays, cache, csv_tables, image_folders, phantom
+from hpo.data.dataset import SPLITS, TEST, VALIDATION, Dataset, Pixels, Stored, count_classes
+from hpo.data.manifest import NOTHING_SAID, Manifest, load_manifest, to_toml
+from hpo.data.table import NEGATIVE, POSITIVE, Row, Settled, Table, plain, settle
 from hpo.errors import DataError
+from hpo.tables import count
 
 _HINT: Final = """\
 Give the path (--data, HPO_DATA) of
@@ -74,8 +77,8 @@ def load(path: Path, manifest: Manifest = NOTHING_SAID, *, hint: str = _HINT) ->
     try:
         path = path.expanduser().absolute()
         str(path).encode()  # Names that are not valid text fail in every later table and page.
-        if table := _read(path):
-            return open_table(table, manifest)
+        if found := read_table(path, manifest):
+            return open_table(*found)
         nothing = _nothing_at(path)
     except (OSError, RuntimeError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "it is not a valid path"
@@ -83,11 +86,71 @@ def load(path: Path, manifest: Manifest = NOTHING_SAID, *, hint: str = _HINT) ->
     raise DataError(f"{nothing} {hint}")
 
 
-def _read(path: Path) -> Table | None:
-    """Read the table of the data set at a path; None where there is none."""
+def read_table(path: Path, manifest: Manifest) -> tuple[Table, Manifest] | None:
+    """Read the table of the data set at a path, and what is said of it; None where there is none.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if path.suffix.lower() == ".toml" and path.is_file():
+        manifest = load_manifest(path, manifest)
+        if manifest.table:
+            return csv_tables.read(manifest, path.parent, name=path.stem, location=path)
+        path = path.parent / manifest.images[0]
     if arrays.looks_like(path):
-        return arrays.read(path)
-    return image_folders.read(path) if path.is_dir() else None
+        return arrays.read(path), manifest
+    if csv_tables.is_table(path):
+        named = manifest.model_copy(update={"table": path.name})
+        return csv_tables.read(named, path.parent, name=path.stem, location=path)
+    if not path.is_dir():
+        return None
+    table = image_folders.read(path)
+    kinds = {plain(row.labels[0]) for row in table.rows} if table else set()
+    is_plain = len(kinds) > 1 and kinds & (NEGATIVE | POSITIVE)
+    if not is_plain and (labels := csv_tables.beside(path)):
+        named = manifest.model_copy(update={"table": labels.name})
+        return csv_tables.read(named, path, name=path.name, location=path)
+    return (table, manifest) if table else None
+
+
+def describe(path: Path, manifest: Manifest) -> str:
+    """Write the manifest of a data set, with what was found and guessed as comments.
+
+    Its paths are relative to the working folder. No image is read.
+
+    Raises:
+        DataError: there is no data set, or its table cannot be read.
+    """
+    found = read_table(path.expanduser().absolute(), manifest)
+    if found is None:
+        raise DataError(f"{_nothing_at(path)} {_HINT}")
+    table, manifest = found
+    comments = list(table.notes)
+    try:
+        used = settle(table, manifest)
+        comments += used.notes
+        counts = Counter(
+            (row.split, label) for row, label in zip(used.rows, used.labels, strict=True)
+        )
+        for (split, label), n in sorted(counts.items()):
+            comments.append(f"{SPLITS[split or 0]}: {n:,} images of {used.class_names[label]}.")
+        if used.patients_by and any(row.is_known for row in used.rows):
+            comments.append(f"Patients are known by {used.patients_by}.")
+        if not manifest.positive and not manifest.negative:
+            negative, positive = used.class_names
+            manifest = manifest.model_copy(
+                update={"positive": (positive,), "negative": (negative,)}
+            )
+    except DataError as problem:
+        comments.append(f"To be completed: {problem}")
+    place = path if path.is_dir() else path.parent
+    changes: dict[str, object] = {
+        "images": tuple(os.path.relpath(place / one) for one in manifest.images or (".",))
+    }
+    for name in ("table", "test"):
+        if value := getattr(manifest, name):
+            changes[name] = os.path.relpath(place / value)
+    return to_toml(manifest.model_copy(update=changes), comments)
 
 
 def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
@@ -115,9 +178,14 @@ def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
     numbers: dict[str, int] = {}
     keys = (row.patient or row.image for row in rows)
     patients = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+    folds = None
+    if any(row.fold for row in rows) and not (split == VALIDATION).any():
+        folds = _read_folds(table, rows)
     hasher = hashlib.sha256("".join(digests).encode())
     for column in (labels, split, patients.astype("<i8")):
         hasher.update(column.tobytes())
+    if folds is not None:
+        hasher.update(folds.astype("<i8").tobytes())
     fingerprint = hasher.hexdigest()[:32]
 
     def originals(some: Sequence[int]) -> Iterator[Pixels]:
@@ -161,7 +229,20 @@ def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
         pixels_at=memoize(pixels_at),
         notes=(*table.notes, *used.notes, *_notes(used, n_known, split, brightest, bits)),
         bits=bits if any(brightest) else 0,
+        folds=folds,
     )
+
+
+def _read_folds(table: Table, rows: Sequence[Row]) -> NDArray[np.int64]:
+    """Number the folds that a source names; test images are in none, which is -1."""
+    names = sorted({row.fold for row in rows if row.split != TEST})
+    if "" in names or len(names) < 2:
+        raise DataError(
+            f"{table.location} names {count(len(names), 'fold')} outside the test split, "
+            f"with {sum(not row.fold for row in rows):,} images in none. Name two folds or more."
+        )
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([-1 if row.split == TEST else numbers[row.fold] for row in rows], np.int64)
 
 
 def bits_in_use(brightest: int) -> int:

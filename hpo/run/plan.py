@@ -38,7 +38,6 @@ from hpo.training.machine import check_names
 GRID_REPEATS = 5
 SEARCH_REPEATS = 1
 MAX_REPEATS = 20
-_N_FOLDS = 5
 _MOST = 1_000_000
 
 
@@ -250,11 +249,11 @@ def describe_data(
 ) -> DataInfo:
     """Describe data as a study records them, with an absolute path.
 
-    Without a validation split of their own, a fifth is validated on.
+    Without a validation split of their own, each fold is validated on in turn.
     """
     n_pool = len(dataset) - len(dataset.where(TEST))
     own = len(dataset.where(VALIDATION))
-    n_validation = own or round(n_pool / _N_FOLDS)
+    n_validation = own or round(n_pool / dataset.n_folds)
     return DataInfo(
         path=None if path is None else str(Path(path).expanduser().resolve()),
         name=dataset.name,

@@ -1,7 +1,6 @@
 """Space files on disk and spaces as plain data: read with all faults at once, and written."""
 
 import stat
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
@@ -18,7 +17,7 @@ from hpo.config import (
     faults,
 )
 from hpo.errors import ConfigError, SpaceError, fault_list
-from hpo.files import at_home
+from hpo.files import at_home, read_toml
 from hpo.space.records import (
     Choices,
     Parameter,
@@ -39,9 +38,6 @@ Document: TypeAlias = dict[str, Any]
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 _TABLES: Final = ("base", "sweep", "search")
 _UNWRITTEN: Final[Document] = {"step": 1, "when": {}}
-_MAX_BYTES: Final = 100_000
-# tomllib takes minutes for one line of 40,000 dots.
-_LONGEST_LINE: Final = 2_000
 
 
 def _with_names(entries: object, info: ValidationInfo) -> object:
@@ -94,10 +90,7 @@ def parse_space(name_or_path: str) -> tuple[Path, dict[str, Any]]:
         SpaceError: it cannot be found, or is not TOML.
     """
     path = _find(name_or_path)
-    try:
-        return path, _parse(path)
-    except RecursionError:
-        raise _too_deep(path) from None
+    return path, read_toml(path, "space file", SpaceError)
 
 
 def read_space(
@@ -284,25 +277,3 @@ def _find(name_or_path: str) -> Path:
     if not is_file:
         raise SpaceError(f"The space {shown!r} is not a file. {choose}")
     return path
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise SpaceError(f"{path} is larger than 100 kB. A space file is a short TOML file.")
-        text = content.decode("utf-8-sig")
-        for number, line in enumerate(text.splitlines(), start=1):
-            if len(line) > _LONGEST_LINE:
-                raise SpaceError(
-                    f"{path}, line {number} is longer than {_LONGEST_LINE} characters. "
-                    "A space file has short lines."
-                )
-        return tomllib.loads(text)
-    except OSError as error:
-        raise SpaceError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise SpaceError(f"{path} is not UTF-8 text. A space file is a TOML file.") from None
-    except ValueError as error:
-        raise SpaceError(f"{path} is not valid TOML: {error}.") from None

@@ -1,0 +1,181 @@
+"""Tables of labels and manifests: what is read, guessed and left out, and what is refused."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from hpo.data import TEST, TRAIN, load, seal
+from hpo.data.manifest import Manifest, read_manifest
+from hpo.data.source import describe
+from hpo.errors import DataError, HpoError
+from tests.data.conftest import write_images
+
+N = 24
+
+
+def write_table(folder: Path, header: str, line: str, *, name: str = "labels.csv") -> Path:
+    """Write images and a table with a line for each; `line` has the number as `i`."""
+    write_images(folder, [f"images/{i}.png" for i in range(N)])
+    lines = [header, *(eval(f"f{line!r}", {"i": i}) for i in range(N))]
+    (folder / name).write_text("\n".join(lines))
+    return folder / name
+
+
+SIMPLE = ("file,label,patient", "images/{i}.png,{'sick' if i % 4 < 2 else 'healthy'},p{i // 2}")
+
+
+def manifest(folder: Path, text: str) -> Path:
+    (folder / "chest.toml").write_text(text)
+    return folder / "chest.toml"
+
+
+@pytest.mark.parametrize("place", ["labels.csv", "."])
+def test_a_table_beside_images_is_read_by_the_names_of_its_columns(
+    data_folder: Path, place: str
+) -> None:
+    write_table(data_folder, *SIMPLE)
+    dataset = load(data_folder / place)
+    assert dataset.class_names == ("healthy", "sick")
+    assert (len(dataset), dataset.patients_by) == (N, "column patient")
+    outside = set(dataset.patients[dataset.split == TRAIN])
+    assert not outside & set(dataset.patients[dataset.where(TEST)])
+    assert "Guessed from labels.csv: path = " in dataset.notes[0]
+    assert load(data_folder).fingerprint == dataset.fingerprint
+
+
+def test_a_manifest_names_columns_classes_splits_and_what_is_kept(data_folder: Path) -> None:
+    write_table(
+        data_folder,
+        "Image Index;Finding Labels;Patient ID;View;Hospital",
+        "{i}.png;{('No Finding','Pneumonia|Edema','Edema')[i // 2 % 3]};{i // 2};"
+        "{'PA' if i else ''};A",
+    )
+    (data_folder / "test.txt").write_text("\n".join(f"{i}.png" for i in range(18, N)))
+    path = manifest(
+        data_folder,
+        """
+        table = "labels.csv"
+        images = "images"
+        label = "finding labels"
+        positive = "pneumonia"
+        negative = ["No Finding"]
+        patient = "Patient ID"
+        keep = { View = "PA" }
+        test = "test.txt"
+        """,
+    )
+    dataset = load(path)
+    assert dataset.class_names == ("no finding", "pneumonia")
+    assert (len(dataset), len(dataset.where(TEST))) == (15, 4)
+    notes = " ".join(dataset.notes)
+    assert "Left out: 1 row of other View than PA." in notes
+    assert "Left out: 8 images of other classes (Edema 8)." in notes
+
+
+def test_what_describe_writes_reads_the_same_data(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(data_folder, *SIMPLE)
+    monkeypatch.chdir(data_folder.parent)
+    for place in (data_folder, data_folder / "labels.csv"):
+        Path("chest.toml").write_text(describe(place, Manifest()))
+        assert load(Path("chest.toml")).fingerprint == load(place).fingerprint
+
+
+def test_folds_of_a_table_are_those_of_the_trainings(data_folder: Path) -> None:
+    line = "{i}.png,{i % 2},{'test' if i < 4 else 'train'},{'abc'[i // 2 % 3]}"
+    dataset = load(write_table(data_folder, "file,label,split,fold", line))
+    data = seal(dataset)
+    assert dataset.n_folds == 3
+    validations = [set(data.fold(i).validation.tolist()) for i in range(4)]
+    assert validations[0] == validations[3]
+    assert set.union(*validations) == set(range(20))
+
+
+@pytest.mark.parametrize(
+    "change", ["gz", "utf-16", "latin-1", "tabs", "no suffix", "folders above"]
+)
+def test_other_forms_of_the_same_table_are_the_same_data(data_folder: Path, change: str) -> None:
+    path = write_table(data_folder, *SIMPLE)
+    plain = load(path).fingerprint
+    text = path.read_text()
+    match change:
+        case "gz":
+            path = path.with_name("labels.csv.gz")
+            path.write_bytes(gzip.compress(text.encode()))
+        case "tabs":
+            path.write_text(text.replace(",", "\t"))
+        case "no suffix":
+            path.write_text(text.replace("images/", "").replace(".png", ""))
+        case "folders above":
+            path.write_text(text.replace("images/", "set/v1/images/"))
+        case encoding:
+            path.write_bytes(text.replace("label", "läbel").encode(encoding))
+            path = manifest(data_folder, 'table = "labels.csv"\nlabel = "läbel"')
+    assert load(path).fingerprint == plain
+
+
+REFUSED = {
+    "a column that is missing": ("", 'patient = "patent"', "no column 'patent', but file, label"),
+    "an unknown key": ("", 'patiens = "p"', "Unknown key 'patiens'. Did you mean patient?"),
+    "an expression": ("", 'patient_regex = "("', "no regular expression"),
+    "no TOML": ("", "=", "is not valid TOML"),
+    "a class that is not there": ("", 'positive = "sik"', "it holds sick (12), healthy (12)"),
+    "one class left": ("", 'positive = ["sick", "healthy"]', "is named positive, or every"),
+    "a folder that is not there": ("", 'images = "picture"', "There is no folder"),
+    "no such value": ("", "keep = { label = 'ill' }", "No row has ill in column 'label'"),
+    "no list of tests": ("", "test = 'gone.txt'", "gone.txt cannot be read"),
+    "a split of another name": ("", "split = 'patient'", "are no splits: write train"),
+    "different labels": ("images/0.png,healthy,p0", "", "1 image with different labels: images/0"),
+    "an image that is not there": ("images/x.png,sick,p0", "", "names 1 image not in the folders"),
+    "a path outside": ("../labels.png,sick,p0", "", "names 1 image not in the folders"),
+    "a cell too many": ("images/0.png,sick,p0,x", "", "but row 26 has 5 cells"),
+    "patients on both sides": (
+        "",
+        "split = 'p'",
+        "both in the test set and outside it, by column",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_what_does_not_fit_is_refused_with_what_to_do(data_folder: Path, fault: str) -> None:
+    line, text, message = REFUSED[fault]
+    path = write_table(data_folder, SIMPLE[0] + ",p", SIMPLE[1] + ",{('test', 'train')[i % 2]}")
+    if line:
+        path.write_text(f"{path.read_text()}\n{line}" + ",train" * (line.count(",") < 3))
+    if fault == "a cell too many":
+        path.write_text(path.read_text() + ",train")
+    with pytest.raises(HpoError) as error:
+        load(manifest(data_folder, f'table = "labels.csv"\n{text}'))
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) < 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("file,other\n0.png,1\n", "does not say which column holds the label: file, other"),
+        ("file,label\nx/7.jpg,1\n", "No column of"),
+        ("file\n0.png\n", "is no table of images: it has 1 column and 2 lines"),
+        ("", "is no table of images"),
+        ('file,label\n"0.png,1\n', "columns, but row 2 has 1 cell"),
+    ],
+)
+def test_a_table_that_says_too_little_is_refused(
+    data_folder: Path, content: str, message: str
+) -> None:
+    write_images(data_folder, ["images/0.png"])
+    (data_folder / "labels.csv").write_text(content)
+    with pytest.raises(DataError) as error:
+        load(data_folder)
+    assert message in str(error.value)
+
+
+def test_missing_images_may_be_left_out(data_folder: Path) -> None:
+    path = write_table(data_folder, *SIMPLE)
+    path.write_text(path.read_text() + "\nimages/gone.png,sick,p0")
+    dataset = load(path, read_manifest({"skip_broken": True}, source="test"))
+    assert len(dataset) == N
+    assert "Left out: 1 of the images" in " ".join(dataset.notes)
