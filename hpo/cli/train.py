@@ -120,7 +120,8 @@ def search(
     param: options.Params = None,
     set_: options.Fixed = None,
     sampler: Annotated[
-        Literal["tpe", "random"], Option("--sampler", help="How configurations are chosen.")
+        Literal["tpe", "gp", "random"],
+        Option("--sampler", help="How configurations are chosen; gp is a Gaussian process."),
     ] = "tpe",
     pruner: Annotated[
         Literal["median", "none"],

@@ -8,15 +8,18 @@ from typing import Any, Final
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from threadpoolctl import threadpool_limits  # scikit-learn brings it along.
 
+from hpo import space as spaces
 from hpo.config import Scalar
 from hpo.study.record import StudyRecord
 from hpo.study.trials import distributions, suggest
 
-_MOST_SEEN: Final = 1_000
-"""The sampler sees the last 1,000 to 2,000 configurations: its time grows with their number."""
+_MOST_SEEN: Final = {"tpe": 1_000, "gp": 150, "random": 1_000}
+"""The sampler sees the last so many configurations, and up to twice as many: its time grows with
+their number, that of the Gaussian process with its cube."""
 
 
 def _tpe(seed: int) -> BaseSampler:
@@ -28,6 +31,7 @@ def _tpe(seed: int) -> BaseSampler:
 
 SAMPLERS: Final[dict[str, Callable[[int], BaseSampler]]] = {
     "tpe": _tpe,
+    "gp": lambda seed: GPSampler(seed=seed, warn_independent_sampling=False),
     "random": lambda seed: RandomSampler(seed=seed),
 }
 
@@ -49,10 +53,14 @@ class Proposals:
     the sampler knows only that they run, even where they have ended. So which configurations
     a search tries follows from its seed and its window: not from the clock, from how many train at
     a time, or from a command that was killed.
+
+    The Gaussian process needs the same parameters of every configuration: one that has no effect
+    has the value of the base there, and what is proposed for it is dropped.
     """
 
     def __init__(self, record: StudyRecord) -> None:
         self.record = record
+        self._most_seen = _MOST_SEEN[record.sampler]
         self._begin = self._n_known = -1
 
     def propose(
@@ -65,7 +73,7 @@ class Proposals:
         ended.
         """
         n, record = len(configurations), self.record
-        begin = max(0, (n // _MOST_SEEN - 1) * _MOST_SEEN)
+        begin = max(0, (n // self._most_seen - 1) * self._most_seen)
         n_known = max(begin, n - record.window + 1)
         if begin != self._begin or self._n_known > n_known:
             self._begin = self._n_known = begin
@@ -76,8 +84,10 @@ class Proposals:
         for trials in configurations[n_known:]:
             self._seen.add_trial(_seen_as(trials[0], record, TrialState.RUNNING))
         self._seen.sampler = make_sampler(record.sampler, seed=record.seed, ordinal=ordinal)
-        drawn = self._seen.ask()
-        params = suggest(drawn, record.space)
+        # More threads take ten times the processor's time here, and the cores are training.
+        with threadpool_limits(1):
+            drawn = self._seen.ask()
+            params = suggest(drawn, record.space, is_static=record.sampler == "gp")
         # All that is not known is forgotten. Of a draw that runs TPE would also see more than its
         # parameters, which are all that is there of those that an earlier command proposed.
         for number in range(drawn.number - n + n_known, drawn.number + 1):
@@ -101,5 +111,7 @@ def _seen_as(
     first: FrozenTrial, record: StudyRecord, state: TrialState, **outcome: Any
 ) -> FrozenTrial:
     params = first.user_attrs["params"]
+    if record.sampler == "gp":
+        params = spaces.filled(record.space, params)
     domains = distributions(record, params)
     return create_trial(state=state, params=params, distributions=domains, **outcome)

@@ -131,6 +131,19 @@ def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
         return None
 
 
+def filled(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return a value for every searched parameter: where it has none, the base's.
+
+    Where the choices lack that of the base, it is the first of them.
+    """
+    found = dict(params)
+    for parameter in space.search:
+        if parameter.name not in found:
+            value = _nearest(parameter, space.base)
+            found[parameter.name] = (parameter.labels or [])[0] if value is None else value
+    return found
+
+
 def search_cells(space: Space, *, most: int) -> list[Cell] | None:
     """Return every configuration of the ranges once, None if there are more than `most`."""
     found: dict[str, Cell] = {}

@@ -24,7 +24,7 @@ from hpo.training import machine
 Kind = Literal["grid", "search"]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
 
-SAMPLERS: Final = ("tpe", "random")
+SAMPLERS: Final = ("tpe", "gp", "random")
 PRUNERS: Final = ("median", "none")
 
 LIBRARY: Final = "library"

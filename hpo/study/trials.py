@@ -231,13 +231,18 @@ def requeue_running(study: optuna.Study) -> None:
                 study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
 
-def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
-    """Let the trial choose a value for each parameter of the space whose conditions hold."""
+def suggest(trial: optuna.Trial, space: Space, *, is_static: bool = False) -> dict[str, Scalar]:
+    """Let the trial choose a value for each parameter of the space whose conditions hold.
+
+    Where it `is_static`, also for the others, whose values are dropped.
+    """
     params: dict[str, Scalar] = {}
     for parameter in space.search:
-        if is_active(parameter, params):
+        has_effect = is_active(parameter, params)
+        if has_effect or is_static:
             value = trial._suggest(parameter.name, _distribution(parameter))
-            params[parameter.name] = cast(Scalar, value)
+            if has_effect:
+                params[parameter.name] = cast(Scalar, value)
     return params
 
 

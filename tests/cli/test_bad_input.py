@@ -42,7 +42,7 @@ URL = "sqlite:///studies/hpo.db"
         (["grid", "batch_size", "/"], ["/ is no hyperparameter but a path", "--data /"]),
         (["search", "batch_size=32"], ["--param takes a name only"]),
         (["search", "--trials", "0"], ["--trials", "from 1", "0"]),
-        (["search", "--sampler", "gp"], ["tpe", "random"]),
+        (["search", "--sampler", "cma"], ["tpe", "gp", "random"]),
         (["search", "--window", "0"], ["--window takes a whole number from 1"]),
         (["search", "--finalists", "-1"], ["--finalists takes"]),
         (["search", "--metric", "stress_acuracy"], ["Did you mean stress_accuracy?"]),
