@@ -45,6 +45,7 @@ _LONGEST_VALUE: Final = 200
 STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 MIN_SIDE: Final = 8
 MAX_SIDE: Final = 1024
+MOST_CLASSES: Final = 100
 
 
 def _whole(value: object) -> object:
@@ -176,11 +177,14 @@ class TrainingConfig(BaseModel):
         default="bce", description="training loss; l1, mse and smooth_l1 compare probabilities"
     )
     outputs: Whole = Field(
-        default=0, ge=0, le=2, description="outputs of the network; 0: one for bce, two otherwise"
+        default=0,
+        ge=0,
+        le=MOST_CLASSES,
+        description="outputs of the network; 0: one for bce, two otherwise; of more classes, each",
     )
     focal_gamma: float = Field(default=2.0, ge=0, le=10, description="exponent of the focal loss")
     label_smoothing: _Probability = Field(
-        default=0.0, description="share of the target spread evenly over both classes"
+        default=0.0, description="share of the target spread evenly over the classes"
     )
     class_weight: ClassWeight = Field(
         default="none", description="balanced: each class has the same weight in the loss"

@@ -19,6 +19,7 @@ from hpo.run.reproduce import Retrained
 from hpo.stats import Interval
 from hpo.storage.runs import RunStore
 from hpo.storage.url import named
+from hpo.study.record import DataInfo
 from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.study.test_access import statements
 from hpo.study.trials import Job
@@ -81,11 +82,9 @@ def export(
 
     write(folder / "configurations.csv", _configurations_csv(summary))
     write(folder / "trials.csv", _trials_csv(summary))
-    bits = summary.record.data.bits
     for c in summary.configurations:
         home = homes[c.number]
-        fields = c.config.to_mapping() | ({"bits": bits} if bits else {})
-        document = {"params": dict(c.params), "config": fields}
+        document = {"params": dict(c.params), "config": _fields(c, summary.record.data)}
         write(home / "config.json", json.dumps(document, indent=2) + "\n")
         for repeat in c.repeats:
             if repeat.run and (run := runs.read(repeat.run)):
@@ -103,6 +102,13 @@ def folder_name(configuration: Configuration) -> str:
     """Return a name for the folder of a configuration: its number and its parameters."""
     params = "_".join(f"{name}-{value}" for name, value in configuration.params.items())
     return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{configuration.number:03d}_{params or 'base'}")[:100]
+
+
+def _fields(c: Configuration, data: DataInfo) -> dict[str, object]:
+    """Return what reading weights takes: the configuration, and what differs of its data."""
+    fields: dict[str, object] = dict(c.config.to_mapping())
+    fields |= {"bits": data.bits} if data.bits else {}
+    return fields | ({"classes": list(data.class_names)} if data.classes else {})
 
 
 def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
@@ -139,8 +145,10 @@ def _write_weights(
     # torch takes two seconds to import: tables are exported without it.
     from hpo.weights.export import network_script, to_safetensors_file, to_torch_file
 
+    data = summary.record.data
+
     def write(c: Configuration, path: Path, weights: Weights) -> None:
-        content = to_safetensors_file(weights, c.config, summary.record.data.bits)
+        content = to_safetensors_file(weights, _fields(c, data))
         files.write(path.with_suffix(".safetensors"), content, hint=_HINT)
         files.write(path.with_suffix(".pt"), to_torch_file(weights), hint=_HINT)
 
@@ -175,7 +183,7 @@ def _write_weights(
             yield f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
     for c, home in chosen:
         names = [f"weights-repeat-{repeat.number}" for repeat in c.judged]
-        script = network_script(c.config, [f"{name}.pt" for name in names])
+        script = network_script(c.config, [f"{name}.pt" for name in names], data.class_names)
         files.write(home / "network.py", script.encode(), hint=_HINT)
         with writing(home, hint=_HINT):  # Weights of an earlier export that network.py has not.
             for path in home.iterdir():
@@ -188,31 +196,28 @@ def _test_lines(summary: StudySummary, evaluation: Evaluation, c: Configuration)
     trials = {repeat.trial for repeat in c.repeats}
     for found in evaluation.configurations:
         if trials.issuperset(found.trials):
-            n_images = evaluation.n_images
             yield f"{found.label}, test of {evaluation.study}"
-            yield from _marks(found, n_images, len(found.trials), evaluation.threshold)
+            yield from _marks(found, evaluation, len(found.trials), evaluation.threshold)
             yield f"trials: {', '.join(map(str, found.trials))}"
             if ensemble := found.ensemble:
                 yield f"ensemble: the mean probability of {ensemble.n} repeats, taken as one model"
-                for line in _marks(ensemble, n_images, 1, f"{ensemble.threshold:.4g}"):
+                for line in _marks(ensemble, evaluation, 1, f"{ensemble.threshold:.4g}"):
                     yield f"ensemble {line}"
             yield from statements(summary.openings, n_complete=summary.count("complete"))
 
 
 def _marks(
-    found: Evaluated | Ensemble, n_images: int, n_models: int, threshold: str
+    found: Evaluated | Ensemble, evaluation: Evaluation, n_models: int, threshold: str
 ) -> Iterator[str]:
     """Write accuracy, correct answers and confusion of the mean model, then every metric."""
-    counts = found.confusion
     mean = "" if n_models == 1 else f", mean of {n_models} repeats"
     yield f"accuracy: {_interval_text(found.metrics['accuracy'], 100, '.2f', ' %')}"
-    yield f"right: {found.n_right:.4g} of {n_images} images{mean}"
-    for name, right, wrong in (
-        ("pneumonia", counts.true_positive, counts.false_negative),
-        ("normal", counts.true_negative, counts.false_positive),
-    ):
-        yield f"{name} images: {right / n_models:.4g} right, {wrong / n_models:.4g} wrong{mean}"
-    yield f"threshold: {threshold}"
+    yield f"right: {found.n_right:.4g} of {evaluation.n_images} images{mean}"
+    for label, (name, row) in enumerate(zip(evaluation.classes, found.confusion, strict=True)):
+        right, wrong = row[label] / n_models, (sum(row) - row[label]) / n_models
+        yield f"{name} images: {right:.4g} right, {wrong:.4g} wrong{mean}"
+    if len(evaluation.classes) == 2:
+        yield f"threshold: {threshold}"
     for name, metric in found.metrics.items():
         if name != "accuracy":
             yield f"{name}: {_interval_text(metric, 1, '.4f')}"

@@ -56,7 +56,7 @@ def evaluate(
         Option(
             "--threshold",
             metavar="0.5|youden|sensitivity=X",
-            help="A probability above it means pneumonia. The last two are chosen on the "
+            help="A probability above it means the positive class. The last two are chosen on the "
             "validation images of each repeat.",
         ),
     ] = "0.5",
@@ -98,6 +98,7 @@ def evaluate(
         _evaluate_study(study, storage, moved, threshold=threshold, is_all=all_, json=json)
         return
     from hpo.data import open_data
+    from hpo.evaluate.test import check_rule
     from hpo.evaluate.thresholds import read_rule
     from hpo.views.weights import weights_table
     from hpo.weights import read_unseen
@@ -110,9 +111,9 @@ def evaluate(
             "weights from elsewhere. Use a number, such as 0.5."
         )
     unseen = read_unseen(input_scale, activation, has_sigmoid)
-    evaluation = evaluate_weights(
-        weights, open_data(data), unseen=unseen, threshold=rule.value, own=own
-    )
+    dataset = open_data(data)
+    check_rule(rule, dataset.class_names)
+    evaluation = evaluate_weights(weights, dataset, unseen=unseen, threshold=rule.value, own=own)
     if not json:
         for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
             say(note, style="dim")
@@ -158,7 +159,7 @@ def predict(
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
-    """Print the probability of pneumonia for each image file.
+    """Print the probability of the positive class, or of each of more classes, for image files.
 
     Several weights files make an ensemble: the mean of their probabilities, with the lowest and
     the highest of them. A folder holds the repeats of a configuration, as hpo export writes it, or
@@ -192,7 +193,13 @@ def predict(
             message = f"There is no file or folder {model}. As a study: {error}"
             raise type(error)(message) from None
     architecture, notes = text_of(networks), list(notes_of(networks))
-    headers = ["pneumonia", "lowest", "highest"] if len(networks) > 1 else ["pneumonia"]
+    class_names = networks[0].class_names
+    if any(network.class_names != class_names for network in networks):
+        raise UsageError(f"The networks in {model} are of different classes. Give one of them.")
+    is_of_two = len(class_names) == 2
+    headers = [class_names[1]] if is_of_two else list(class_names)
+    if is_of_two and len(networks) > 1:
+        headers += ["lowest", "highest"]
     documents, lines, problems = [], [], []
     for one in predict_files(networks, images):
         document: dict[str, object] = {"file": str(one.file)}
@@ -200,11 +207,17 @@ def predict(
             problems.append(one.problem)
             document["error"] = one.problem
         else:
-            values = (one.probability, one.lowest, one.highest)
-            document |= zip(("probability", "lowest", "highest"), values, strict=True)
-            document["repeats"] = list(one.repeats)
+            values = one.probabilities
+            if is_of_two:
+                of_second = [second for _, second in one.repeats]
+                values = (values[1], min(of_second), max(of_second))
+                document |= zip(("probability", "lowest", "highest"), values, strict=True)
+                document["repeats"] = of_second
+            else:
+                document["probabilities"] = dict(zip(class_names, values, strict=True))
+                document["repeats"] = one.repeats
             shown = zip(headers, values, strict=False)
-            cells = (f"{value:{len(header)}.4f}" for header, value in shown)
+            cells = (f"{value:{max(6, len(header))}.4f}" for header, value in shown)
             lines.append("  ".join([*cells, str(one.file)]))
         documents.append(document)
     if not json:
@@ -215,7 +228,7 @@ def predict(
                 notes.append(f"Ensemble: the mean of {len(networks)} networks.")
             for note in (f"Network: {architecture}", *notes):
                 say(note, style="dim")
-            lines.insert(0, "  ".join([*headers, "image"]))
+            lines.insert(0, "  ".join([*(f"{header:>6}" for header in headers), "image"]))
     document = {
         "model": str(model),
         "weights": [str(network.path) for network in networks],

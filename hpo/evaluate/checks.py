@@ -10,8 +10,12 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Final, TypeAlias
 
+import numpy as np
+
+from hpo.stats.intervals import Floats
 from hpo.storage.runs import Run, RunStore
 from hpo.study.summary import StudySummary
+from hpo.training.engine import predicted
 
 Training: TypeAlias = tuple[str, int, Run]
 """The name of its configuration, "" where there is only one, the number of its repeat, its run."""
@@ -59,13 +63,16 @@ def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
         for repeat in c.repeats
         if repeat.run and (run := runs.read(repeat.run))
     ]
-    said = check_trainings(trainings, majority=summary.baselines.get("majority class"))
+    names, majority = summary.record.data.class_names, summary.baselines.get("majority class")
+    said = check_trainings(trainings, names, majority=majority)
     if is_grid and n > MOST:
         said.append(f"Only the best {MOST} of {n:,} configurations were checked.")
     return said
 
 
-def check_trainings(trainings: Sequence[Training], *, majority: float | None) -> list[str]:
+def check_trainings(
+    trainings: Sequence[Training], class_names: Sequence[str], *, majority: float | None
+) -> list[str]:
     """Return what is suspicious about trainings, on validation alone.
 
     `majority` is the share of the commonest class among the validation images, where it is known.
@@ -75,9 +82,11 @@ def check_trainings(trainings: Sequence[Training], *, majority: float | None) ->
         for name, number, run in trainings
         if "accuracy" in run.kept.validation and run.validation_probabilities
     ]
-    answers = [run.validation_probabilities for *_, run in measured]
-    said = list(check_answers(measured, answers, [0.5] * len(answers), images="validation"))
-    varied = [t for t in measured if not is_one_answer(t[2].validation_probabilities, 0.5)]
+    answers = [np.array(run.validation_probabilities) for *_, run in measured]
+    thresholds = [0.5] * len(answers)
+    said = list(check_answers(measured, class_names, answers, thresholds, images="validation"))
+    pairs = zip(measured, answers, strict=True)
+    varied = [training for training, found in pairs if not is_one_answer(found, 0.5)]
     best: dict[str, Run] = {}
     for name, _, run in varied:
         best[name] = max(best.get(name, run), run, key=_accuracy)
@@ -105,7 +114,8 @@ def check_trainings(trainings: Sequence[Training], *, majority: float | None) ->
 
 def check_answers(
     trainings: Sequence[Training],
-    answers: Sequence[Sequence[float]],
+    class_names: Sequence[str],
+    answers: Sequence[Floats],
     thresholds: Sequence[float],
     *,
     images: str,
@@ -114,8 +124,10 @@ def check_answers(
     rows = zip(trainings, answers, thresholds, strict=True)
     found = [(training, ps, at) for training, ps, at in rows if is_one_answer(ps, at)]
     if found:
-        low, high = min(min(ps) for _, ps, _ in found), max(max(ps) for _, ps, _ in found)
-        classes = {"pneumonia" if ps[0] > at else "normal" for _, ps, at in found}
+        # Of more than two classes, those of the answer.
+        shown = np.concatenate([ps if ps.ndim == 1 else ps.max(1) for _, ps, _ in found])
+        low, high = shown.min(), shown.max()
+        classes = {class_names[predicted(ps, at)[0]] for _, ps, at in found}
         name = classes.pop() if len(classes) == 1 else "the same class"
         yield (
             f"Every {images} image is classified as {name} (probabilities {low:.3f} to "
@@ -123,9 +135,9 @@ def check_answers(
         )
 
 
-def is_one_answer(probabilities: Sequence[float], threshold: float) -> bool:
+def is_one_answer(probabilities: Floats, threshold: float) -> bool:
     """Whether every image gets the same class."""
-    return len({probability > threshold for probability in probabilities}) == 1
+    return len(np.unique(predicted(probabilities, threshold))) == 1
 
 
 def _signs(run: Run, best: Run, majority: float | None) -> Iterator[tuple[str, float]]:
@@ -152,7 +164,8 @@ def _signs(run: Run, best: Run, majority: float | None) -> Iterator[tuple[str, f
             n_of_best = len(best.validation_probabilities)
             # Not even the best is always right: one more answer of each kind.
             share = (_accuracy(best) * n_of_best + 1) / (n_of_best + 2)
-            ranks_well = run.kept.validation.get("auroc", 0.0) >= 0.8
+            is_of_two = isinstance(run.validation_probabilities[0], float)
+            ranks_well = is_of_two and run.kept.validation.get("auroc", 0.0) >= 0.8
             yield "threshold" if ranks_well else "collapsed", at_most(n_right, share)
     # Validation far above training, both in evaluation mode, in what has learned.
     if accuracy > (majority or 0.0) and accuracy - train >= _FAR:

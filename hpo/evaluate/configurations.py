@@ -3,7 +3,6 @@
 The labels of the test are read in `open_test_set` and nowhere else.
 """
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from hpo.evaluate.intervals import (
     share_interval,
 )
 from hpo.evaluate.metrics import Labels, calibration, count_answers, roc, statistics
-from hpo.evaluate.records import GAPS, METRICS, Ensemble, Evaluated
+from hpo.evaluate.records import GAPS, Ensemble, Evaluated, n_right
 from hpo.evaluate.thresholds import (
     ThresholdRule,
     best_accuracy,
@@ -38,6 +37,7 @@ from hpo.storage.runs import Run, RunStore
 from hpo.storage.url import named
 from hpo.study.record import LIBRARY
 from hpo.study.summary import Configuration, Repeat, StudySummary
+from hpo.training.engine import predicted
 
 _MOST_FAULTS: Final = 10
 
@@ -70,6 +70,7 @@ class TestSet:
     """
 
     labels: Labels
+    class_names: tuple[str, ...]
     weights: Floats
     n_patients: int
     pool: TrainingData
@@ -125,6 +126,7 @@ def open_test_set(dataset: Dataset, *, overlap: float) -> TestSet:
     test, pool = dataset.where(TEST), np.flatnonzero(dataset.split != TEST)
     return TestSet(
         labels=dataset.labels[test],
+        class_names=dataset.class_names,
         weights=draw_weights(dataset.patients[test], seed=0),
         n_patients=len(np.unique(dataset.patients[test])),
         pool=seal(dataset),
@@ -137,6 +139,7 @@ def evaluate_configuration(
     candidate: Candidate, test: TestSet, rule: ThresholdRule
 ) -> tuple[Evaluated, Answers]:
     """Evaluate every repeat of a configuration, and return its answers for comparisons."""
+    n_classes = len(test.class_names)
     thresholds, probabilities, majorities = [], [], []
     draws: list[Mapping[str, Floats]] = []
     falls: list[Mapping[str, Floats]] = []
@@ -146,27 +149,25 @@ def evaluate_configuration(
         threshold = choose(rule, validation, labels)
         thresholds.append(threshold)
         probabilities.append(np.array(run.test_probabilities))
-        majorities.append(labels.mean())
+        majorities.append(np.bincount(labels, minlength=n_classes) / len(labels))
         on_test = statistics(test.labels, probabilities[-1], threshold=threshold)
         on_validation = statistics(labels, validation, threshold=threshold)
-        draws.append({name: on_test[name](test.weights) for name in METRICS})
+        draws.append({name: of(test.weights) for name, of in on_test.items()})
         weights = test.pool_weights[:, images]
         falls.append({name: on_validation[name](weights) - draws[-1][name] for name in GAPS})
     metrics = _share_intervals(draws, test)
     gap = {
         name: difference_interval(_estimate([fall[name] for fall in falls], test)) for name in GAPS
     }
-    predicted = np.stack([p > t for p, t in zip(probabilities, thresholds, strict=True)])
-    confusion = count_answers(predicted, test.labels)
-    best = best_accuracy(test.labels, probabilities)
-    notes = (
-        gap_sentence(metrics["accuracy"], gap["accuracy"]),
-        threshold_sentence(metrics, gap, best_accuracy=best),
-    )
+    answers = np.stack([predicted(*pair) for pair in zip(probabilities, thresholds, strict=True)])
+    confusion = count_answers(answers, test.labels, n_classes)
+    notes = [gap_sentence(metrics["accuracy"], gap["accuracy"])]
+    if n_classes == 2:
+        best = best_accuracy(test.labels, probabilities)
+        notes += filter(None, [threshold_sentence(metrics, gap, best_accuracy=best)])
     trainings = [("", repeat.number, run) for repeat, run in candidate.runs]
-    majority = float(np.mean(majorities))
-    signs = check_trainings(trainings, majority=max(majority, 1 - majority))
-    answers = [run.test_probabilities for _, run in candidate.runs]
+    names, majority = test.class_names, float(np.mean(majorities, axis=0).max())
+    signs = check_trainings(trainings, names, majority=majority)
     evaluated = Evaluated(
         name=candidate.name,
         value=candidate.configuration.value,
@@ -174,20 +175,23 @@ def evaluate_configuration(
         trials=candidate.trials,
         thresholds=tuple(thresholds),
         metrics=metrics,
-        n_right=confusion.n_right / len(thresholds),
+        n_right=n_right(confusion) / len(thresholds),
         confusion=confusion,
         gap=gap,
-        roc=roc(test.labels, probabilities),
+        roc=roc(test.labels, probabilities) if n_classes == 2 else None,
         calibration=calibration(test.labels, probabilities),
-        notes=tuple(note for note in notes if note),
-        signs=(*signs, *check_answers(trainings, answers, thresholds, images="test")),
+        notes=tuple(notes),
+        signs=(
+            *signs,
+            *check_answers(trainings, names, probabilities, thresholds, images="test"),
+        ),
         # Every image was used to train some of the repeats, so there are no validation images to
         # choose a threshold of the ensemble on: it is the mean of theirs.
         ensemble=_ensemble(
             probabilities, fmean(thresholds) if rule.is_chosen else rule.value, test
         ),
     )
-    rows = zip(candidate.runs, draws, predicted == (test.labels == 1), strict=True)
+    rows = zip(candidate.runs, draws, answers == test.labels, strict=True)
     return evaluated, {repeat.repeat: (d["accuracy"], right) for (repeat, _), d, right in rows}
 
 
@@ -197,18 +201,18 @@ def _ensemble(probabilities: Sequence[Floats], threshold: float, test: TestSet) 
         return None
     mean = np.mean(probabilities, axis=0)
     found = statistics(test.labels, mean, threshold=threshold)
-    confusion = count_answers(mean > threshold, test.labels)
+    confusion = count_answers(predicted(mean, threshold), test.labels, len(test.class_names))
     return Ensemble(
         n=len(probabilities),
         threshold=threshold,
-        metrics=_share_intervals([{name: found[name](test.weights) for name in METRICS}], test),
-        n_right=confusion.n_right,
+        metrics=_share_intervals([{n: of(test.weights) for n, of in found.items()}], test),
+        n_right=n_right(confusion),
         confusion=confusion,
     )
 
 
 def _share_intervals(draws: Sequence[Mapping[str, Floats]], test: TestSet) -> dict[str, Interval]:
-    return {name: share_interval(_estimate([d[name] for d in draws], test)) for name in METRICS}
+    return {name: share_interval(_estimate([d[name] for d in draws], test)) for name in draws[0]}
 
 
 def _estimate(draws: Sequence[Floats], test: TestSet) -> Estimate:
@@ -222,7 +226,9 @@ def _fault(run: Run | None, n_test: int) -> str | None:
         return "is damaged, or from another version of hpo"
     if len(run.test_probabilities) != n_test:
         return f"has answers to {len(run.test_probabilities)} of {n_test} test images"
-    if not all(map(math.isfinite, run.validation_probabilities + run.test_probabilities)):
+    if not all(
+        np.isfinite(p).all() for p in (run.validation_probabilities, run.test_probabilities)
+    ):
         return "has probabilities that are not finite: the training diverged"
     return None
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from hpo.evaluate.records import CalibrationBin, Confusion, Roc
 from hpo.stats import Statistic, auroc, share
 from hpo.stats.intervals import Floats
+from hpo.training.engine import predicted
 
 Labels: TypeAlias = NDArray[np.uint8]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -21,40 +22,47 @@ _FALSE_ALARMS: Final = np.linspace(0, 1, 101)
 def statistics(labels: Labels, probabilities: Floats, *, threshold: float) -> dict[str, Statistic]:
     """Return every metric as a statistic of image weights.
 
-    A probability above the threshold means pneumonia. `balanced_accuracy` is the mean of
-    sensitivity and specificity, `brier` the mean squared difference of probability and label.
-    `calibration_error` is the mean over ten bins of equal width of |mean probability - share of
-    pneumonia|, weighted by images (Naeini, Cooper and Hauskrecht 2015, Obtaining well calibrated
-    probabilities using Bayesian binning, AAAI).
+    Of two classes, a probability above the threshold means the second, the positive one; of more
+    the likeliest class is the answer. `balanced_accuracy` is the mean of the share of each class
+    that is found: of two, of `specificity` and `sensitivity`. `auroc` of more than two is the mean
+    over the classes, each against the rest; `brier` the mean squared difference of probability and
+    label, of more than two half the sum over the classes. `calibration_error` is the mean over ten
+    bins of equal width of |mean probability - share of the positive class|, weighted by images
+    (Naeini, Cooper and Hauskrecht 2015, Obtaining well calibrated probabilities using Bayesian
+    binning, AAAI); of more than two classes it takes the probability of the answer.
     """
-    is_positive = labels == 1
-    predicted_positive = probabilities > threshold
-    sensitivity = share(predicted_positive, among=is_positive)
-    specificity = share(~predicted_positive, among=~is_positive)
+    is_right = predicted(probabilities, threshold) == labels
+    confidence, is_so = _confidence(labels, probabilities)
     errors = np.zeros((len(labels), _N_BINS))
-    errors[np.arange(len(labels)), _bin_of(probabilities)] = probabilities - labels
-    return {
-        "accuracy": share(predicted_positive == is_positive),
-        "balanced_accuracy": lambda weights: (sensitivity(weights) + specificity(weights)) / 2,
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "auroc": auroc(labels, probabilities),
-        "brier": share((probabilities - labels) ** 2),
+    errors[np.arange(len(labels)), _bin_of(confidence)] = confidence - is_so
+    n_classes = 2 if probabilities.ndim == 1 else probabilities.shape[1]
+    recalls = [share(is_right, among=labels == label) for label in range(n_classes)]
+    found = {"accuracy": share(is_right), "balanced_accuracy": _mean(recalls)}
+    if n_classes == 2:
+        found |= {"sensitivity": recalls[1], "specificity": recalls[0]}
+        found |= {
+            "auroc": auroc(labels, probabilities),
+            "brier": share((probabilities - labels) ** 2),
+        }
+    else:
+        is_label = labels[:, None] == np.arange(n_classes)
+        of_each = [auroc(*pair) for pair in zip(is_label.T, probabilities.T, strict=True)]
+        found |= {
+            "auroc": _mean(of_each),
+            "brier": share(((probabilities - is_label) ** 2).sum(1) / 2),
+        }
+    return found | {
         "calibration_error": lambda weights: np.asarray(
             np.abs(weights @ errors).sum(axis=1) / weights.sum(axis=1)
         ),
     }
 
 
-def count_answers(predicted_positive: Bools, labels: Labels) -> Confusion:
-    """Count right and wrong answers `(images,)` or `(repeats, images)`."""
-    is_positive = labels == 1
-    return Confusion(
-        true_positive=int((predicted_positive & is_positive).sum()),
-        false_negative=int((~predicted_positive & is_positive).sum()),
-        false_positive=int((predicted_positive & ~is_positive).sum()),
-        true_negative=int((~predicted_positive & ~is_positive).sum()),
-    )
+def count_answers(answers: NDArray[np.int64], labels: Labels, n_classes: int) -> Confusion:
+    """Count answers `(images,)` or `(repeats, images)` by the class of their image."""
+    counts = np.zeros((n_classes, n_classes), np.int64)
+    np.add.at(counts, (np.broadcast_to(labels, answers.shape), answers), 1)
+    return tuple(map(tuple, counts.tolist()))
 
 
 def roc(labels: Labels, probabilities: Sequence[Floats]) -> Roc:
@@ -74,8 +82,8 @@ def roc(labels: Labels, probabilities: Sequence[Floats]) -> Roc:
 
 def calibration(labels: Labels, probabilities: Sequence[Floats]) -> tuple[CalibrationBin, ...]:
     """Return the bins that hold an answer, all repeats together."""
-    truth = np.tile(labels, len(probabilities)).astype(np.float64)
-    every = np.concatenate(probabilities)
+    pairs = [_confidence(labels, one) for one in probabilities]
+    every, truth = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     bins = _bin_of(every)
     return tuple(
         CalibrationBin(
@@ -85,6 +93,17 @@ def calibration(labels: Labels, probabilities: Sequence[Floats]) -> tuple[Calibr
         )
         for number in np.unique(bins)
     )
+
+
+def _confidence(labels: Labels, probabilities: Floats) -> tuple[Floats, Floats]:
+    """Return the probability that is judged of each image, and whether it is so."""
+    if probabilities.ndim == 1:
+        return probabilities, labels.astype(np.float64)
+    return probabilities.max(1), (probabilities.argmax(1) == labels).astype(np.float64)
+
+
+def _mean(of_each: Sequence[Statistic]) -> Statistic:
+    return lambda weights: np.mean([one(weights) for one in of_each], axis=0)
 
 
 def _bin_of(probabilities: Floats) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
 from hpo.config import Scalar
+from hpo.data.dataset import CLASS_NAMES
 from hpo.space.records import params_text
 from hpo.stats import Interval, PairComparison
 from hpo.study.summary import Configuration
@@ -27,6 +28,8 @@ NUMBERS: Final = {
 """The metrics that are shown as they are, by what a reader calls them."""
 
 METRICS: Final = (*SHARES.values(), *NUMBERS.values())
+"""Those of two classes; more have no sensitivity and specificity."""
+
 GAPS: Final = ("accuracy", "auroc")
 
 _KEYS: Final = {
@@ -51,19 +54,13 @@ Intervals: TypeAlias = Annotated[
 """Intervals by metric; documents have names of their own for their fields."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Confusion:
-    """Answers by truth, summed over the repeats; positive is pneumonia."""
+Confusion: TypeAlias = tuple[tuple[int, ...], ...]
+"""Images by their class (rows) and by the answer (columns), summed over the repeats."""
 
-    true_positive: int
-    false_negative: int
-    false_positive: int
-    true_negative: int
 
-    @property
-    def n_right(self) -> int:
-        """The number of correct answers."""
-        return self.true_positive + self.true_negative
+def n_right(confusion: Confusion) -> int:
+    """Return the number of correct answers."""
+    return sum(row[label] for label, row in enumerate(confusion))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +75,10 @@ class Roc:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBin:
-    """Answers of all repeats whose probability lies in one tenth of 0 to 1."""
+    """Answers of all repeats whose probability lies in one tenth of 0 to 1.
+
+    Of more than two classes that of the answer, and how often it is right.
+    """
 
     predicted: float
     observed: float
@@ -102,8 +102,9 @@ class Evaluated:
 
     `name` is short: the parameters of a grid, `#3` for the third configuration of a search.
     `thresholds` has one per trial, `n_right` is the mean number of correct answers, `confusion`
-    the sum. `gap` holds validation minus test. `notes` are sentences on gap and threshold, `signs`
-    those of a broken model. One repeat makes no `ensemble`.
+    the sum. `gap` holds validation minus test. More than two classes have no `roc`. `notes` are
+    sentences on gap and threshold, `signs` those of a broken model. One repeat makes no
+    `ensemble`.
     """
 
     name: str
@@ -115,7 +116,7 @@ class Evaluated:
     n_right: float
     confusion: Confusion
     gap: Intervals
-    roc: Roc
+    roc: Roc | None
     calibration: tuple[CalibrationBin, ...]
     notes: tuple[str, ...]
     signs: tuple[str, ...]
@@ -132,14 +133,14 @@ class Evaluated:
 class Evaluation:
     """One opening of the test: every evaluated configuration, and how they compare.
 
-    `threshold` is the rule as it was typed. `pairs` compares test accuracies.
+    `threshold` is the rule as it was typed. `classes` are the test images of each class. `pairs`
+    compares test accuracies.
     """
 
     study: str
     threshold: str
     n_images: int
-    n_normal: int
-    n_pneumonia: int
+    classes: Mapping[str, int]
     n_patients: int
     configurations: tuple[Evaluated, ...]
     pairs: tuple[PairComparison, ...]
@@ -162,10 +163,6 @@ _ADAPTER: Final = TypeAdapter(Evaluation)
 def to_document(evaluation: Evaluation) -> dict[str, Any]:
     """Return an evaluation as plain data: what JSON shows, and what the study keeps."""
     document = _ADAPTER.dump_python(evaluation, mode="json")
-    for one in document["configurations"]:
-        counts, n = one["confusion"], len(one["trials"])
-        means = {name: count / n for name, count in counts.items()}
-        one["confusion"] = {"sum": counts, "mean": means}
     document |= {"verdict": {"pairs": document.pop("pairs")}, "notes": document.pop("notes")}
     return dict(document)
 
@@ -177,6 +174,17 @@ def from_document(document: Mapping[str, Any]) -> Evaluation:
         ValueError: a value is not what it should be.
         LookupError, TypeError: the same, of the document as a whole.
     """
-    configurations = [c | {"confusion": c["confusion"]["sum"]} for c in document["configurations"]]
-    pairs = document["verdict"]["pairs"]
-    return _ADAPTER.validate_python({**document, "configurations": configurations, "pairs": pairs})
+    document = {**document, "pairs": document["verdict"]["pairs"]}
+    if "classes" not in document:  # Older evaluations know two, and name each count.
+        counts = (document["n_normal"], document["n_pneumonia"])
+        document["classes"] = dict(zip(CLASS_NAMES, counts, strict=True))
+        document["configurations"] = [_with_matrix(one) for one in document["configurations"]]
+    return _ADAPTER.validate_python(document)
+
+
+def _with_matrix(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an older document of a configuration or an ensemble with its confusion as rows."""
+    n = one["confusion"].get("sum", one["confusion"])
+    rows = (n["true_negative"], n["false_positive"]), (n["false_negative"], n["true_positive"])
+    ensemble = one.get("ensemble")
+    return {**one, "confusion": rows, "ensemble": ensemble and _with_matrix(ensemble)}

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Final
 
-import numpy as np
 import optuna
 
-from hpo.data import TEST, Dataset
-from hpo.errors import DataError, StudyError
+from hpo.data import TEST, Dataset, count_classes
+from hpo.errors import DataError, StudyError, UsageError
 from hpo.evaluate.configurations import (
     Candidate,
     TestSet,
@@ -38,20 +37,28 @@ def check_test(dataset: Dataset) -> None:
     """Check that there is a test to open.
 
     Raises:
-        DataError: there is no test split, or it holds one class only.
+        DataError: there is no test split, or it lacks a class.
     """
     test = dataset.where(TEST)
     if not len(test):
         raise DataError(
-            f"{dataset.name} has no test split, so there is nothing to evaluate. Put images into "
-            "test/NORMAL and test/PNEUMONIA beside train, then start a new study on them."
+            f"{dataset.name} has no test split, so there is nothing to evaluate. Add test images "
+            "of every class (a folder test beside train), then start a new study on them."
         )
-    classes = np.unique(dataset.labels[test])
-    if len(classes) < 2:
+    counts = count_classes(dataset.class_names, dataset.labels[test])
+    if missing := [name for name, n in counts.items() if not n]:
         raise DataError(
-            f"All {len(test)} test images of {dataset.name} are "
-            f"{'pneumonia' if classes[0] else 'normal'}: sensitivity and specificity need both "
-            "classes. Add test images of the other class, then start a new study on them."
+            f"None of the {len(test)} test images of {dataset.name} is {' or '.join(missing)}: "
+            "its metrics need every class. Add such images, then start a new study on them."
+        )
+
+
+def check_rule(rule: ThresholdRule, class_names: Sequence[str]) -> None:
+    """Raise a UsageError where a threshold is asked for of more than two classes."""
+    if len(class_names) > 2 and rule.text != DEFAULT:
+        raise UsageError(
+            f"--threshold is for two classes, but the data have {len(class_names)}: the answer is "
+            "the likeliest class. Leave it out."
         )
 
 
@@ -73,10 +80,10 @@ def open_test(
     study where it is open already.
 
     Raises:
-        UsageError: the threshold cannot be read.
+        UsageError: the threshold cannot be read, or the data have more than two classes.
         StudyError: no trial is complete.
         RunStoreError: files of the run store are missing or of another version.
-        DataError: the data are gone or changed, or their test split is empty or of one class.
+        DataError: the data are gone or changed, or their test split is empty or lacks a class.
     """
     rule = read_rule(threshold)
     with translate_errors(storage.url):
@@ -85,6 +92,7 @@ def open_test(
         if dataset is None:
             dataset = open_recorded_data(study, summary.record)
         check_test(dataset)
+        check_rule(rule, dataset.class_names)
         trials = tuple(trial for c in candidates for trial in c.trials)
         with contextlib.suppress(StudyError):  # A damaged record is replaced.
             last = read_evaluation(study)
@@ -93,7 +101,7 @@ def open_test(
         opening = Opening(
             when=now(),
             command=mask_command(command),
-            threshold=rule.text,
+            threshold=rule.text if len(dataset.class_names) == 2 else "none",
             trials=trials,
             n_complete=summary.count("complete"),
         )
@@ -139,8 +147,7 @@ def _evaluate(
         study=summary.name,
         threshold=rule.text,
         n_images=len(test.labels),
-        n_normal=int((test.labels == 0).sum()),
-        n_pneumonia=int((test.labels == 1).sum()),
+        classes=count_classes(test.class_names, test.labels),
         n_patients=test.n_patients,
         configurations=tuple(evaluated),
         pairs=compare(

@@ -6,6 +6,7 @@ from typing import Final
 from plotly.graph_objects import Figure
 
 from hpo.evaluate import Evaluated, Evaluation
+from hpo.evaluate.records import Roc
 from hpo.plots import axes
 from hpo.plots.axes import Plot
 
@@ -30,23 +31,29 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
         left_out = (
             f" Of {len(every)} configurations, the {len(shown)} best on validation are shown."
         )
+    negative, positive, *others = evaluation.classes
+    is_of_two = not others
     caption = (
-        "The share of pneumonia images that is found, against the share of normal images that are "
-        "called pneumonia, as the threshold falls from 1 to 0. The marks are at the threshold "
-        f"{evaluation.threshold}; the long-dashed line is chance."
+        f"The share of {positive} images that is found, against the share of {negative} images "
+        f"that are called {positive}, as the threshold falls from 1 to 0. The marks are at the "
+        f"threshold {evaluation.threshold}; the long-dashed line is chance."
     )
     if any(len(one.trials) > 1 for one, _ in shown):
         caption += axes.OF_REPEATS
     figure = _square("chance", "false alarms: 1 - specificity", "sensitivity")
     for one, index in shown:
-        _add_roc(figure, one, index)
-    yield Plot("roc", "ROC", caption + left_out, (figure,))
+        if one.roc:
+            _add_roc(figure, one, one.roc, index)
+    if any(one.roc for one, _ in shown):
+        yield Plot("roc", "ROC", caption + left_out, (figure,))
+    share = f"share of {positive}" if is_of_two else "share of right answers"
     caption = (
-        "The share of images with pneumonia against their predicted probability, in ten bins of "
-        "equal width over all repeats. On the long-dashed line both are equal; below it pneumonia "
-        "is predicted too often. Larger points hold more predictions."
+        f"The {share} against the predicted probability, in ten bins of equal width over all "
+        "repeats. On the long-dashed line both are equal; below it the probability is too high. "
+        "Larger points hold more predictions."
     )
-    figure = _square("calibrated", "predicted probability of pneumonia", "share with pneumonia")
+    what = positive if is_of_two else "the answer"
+    figure = _square("calibrated", f"predicted probability of {what}", share)
     for one, index in shown:
         _add_calibration(figure, one, index)
     yield Plot("calibration", "Calibration", caption + left_out, (figure,))
@@ -56,9 +63,9 @@ def _validation_accuracy(evaluated: Evaluated) -> float:
     return (evaluated.metrics["accuracy"].mean or 0.0) + (evaluated.gap["accuracy"].mean or 0.0)
 
 
-def _add_roc(figure: Figure, evaluated: Evaluated, index: int) -> None:
+def _add_roc(figure: Figure, evaluated: Evaluated, roc: Roc, index: int) -> None:
     """Add a curve with its band and the mark of its threshold."""
-    roc, name = evaluated.roc, axes.label(evaluated.name)
+    name = axes.label(evaluated.name)
     auroc, sensitivity, specificity = (
         evaluated.metrics[metric].mean or 0.0 for metric in ("auroc", "sensitivity", "specificity")
     )

@@ -19,10 +19,10 @@ from hpo.run.artifacts import attach_curves
 from hpo.run.kept_weights import KeptWeights
 from hpo.search import Source
 from hpo.search.pruning import is_behind
-from hpo.storage.runs import Epoch, OtherWeights, Run, RunStore
+from hpo.storage.runs import Epoch, ImageProbabilities, OtherWeights, Run, RunStore
 from hpo.study.record import StudyRecord, versions
 from hpo.study.trials import Job, RunningTrial, run_key
-from hpo.training.engine import EpochMetrics, Stack, TrainingResult
+from hpo.training.engine import EpochMetrics, Probabilities, Stack, TrainingResult
 
 _REPORT_EVERY_S: Final = 0.5
 
@@ -289,8 +289,8 @@ def to_run(result: TrainingResult, data: TrainingData, job: Job) -> Run:
         epochs=tuple(to_epoch(metrics) for metrics in result.epochs),
         kept_epoch=result.kept_epoch,
         train=asdict(result.train),
-        validation_probabilities=tuple(map(float, result.validation_probabilities)),
-        test_probabilities=tuple(map(float, result.test_probabilities)),
+        validation_probabilities=_plain(result.validation_probabilities),
+        test_probabilities=_plain(result.test_probabilities),
         seconds=result.seconds,
         versions=versions(),
         stress={name: asdict(metrics) for name, metrics in result.stress.items()},
@@ -300,10 +300,15 @@ def to_run(result: TrainingResult, data: TrainingData, job: Job) -> Run:
         other=OtherWeights(
             weights="last" if job.config.weights == "average" else "average",
             validation=asdict(other.validation),
-            validation_probabilities=tuple(map(float, other.validation_probabilities)),
-            test_probabilities=tuple(map(float, other.test_probabilities)),
+            validation_probabilities=_plain(other.validation_probabilities),
+            test_probabilities=_plain(other.test_probabilities),
         ),
     )
+
+
+def _plain(probabilities: Probabilities) -> ImageProbabilities:
+    of_two = probabilities.ndim == 1
+    return tuple(probabilities.tolist() if of_two else map(tuple, probabilities.tolist()))
 
 
 def to_epoch(metrics: EpochMetrics) -> Epoch:

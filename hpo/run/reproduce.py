@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -29,7 +30,7 @@ from hpo.run.session import (
 )
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
-from hpo.storage.runs import Epoch, Run, RunStore
+from hpo.storage.runs import Epoch, ImageProbabilities, Run, RunStore
 from hpo.study.record import StudyRecord, versions
 from hpo.study.score import Score
 from hpo.study.study import read_record
@@ -327,7 +328,7 @@ def _numbers_of_end(run: Run, score: Score) -> Numbers:
     value = score.of_run(run)
     numbers: Numbers = {} if value is None else {(AFTER, "score"): value}
     numbers[AFTER, "kept epoch"] = float(run.kept_epoch)
-    named: dict[str, Mapping[str, float] | Sequence[float]] = {}
+    named: dict[str, Mapping[str, float] | ImageProbabilities] = {}
     if other := run.other:
         of = f"of {other.weights} weights"
         named[f"validation {of}"] = other.validation
@@ -358,11 +359,15 @@ def _numbers_of_trial(trial: FrozenTrial) -> Numbers:
     return numbers
 
 
-def _numbers(epoch: int, named: Mapping[str, Mapping[str, float] | Sequence[float]]) -> Numbers:
+def _numbers(epoch: int, named: Mapping[str, Mapping[str, float] | ImageProbabilities]) -> Numbers:
     """Name each number by its group and its own name, or by its place from 1."""
     numbers: Numbers = {}
     for group, values in named.items():
-        items = values.items() if isinstance(values, Mapping) else enumerate(values, start=1)
+        items = (
+            values.items()
+            if isinstance(values, Mapping)
+            else enumerate(np.ravel(values).tolist(), start=1)
+        )
         numbers |= {(epoch, f"{group} {str(name).replace('_', ' ')}"): v for name, v in items}
     return numbers
 

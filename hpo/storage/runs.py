@@ -30,6 +30,12 @@ _HINT: Final = "Make room, or set HPO_RUNS to another folder, then run the same 
 Number: TypeAlias = Annotated[float, Strict()]
 Index: TypeAlias = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
 Metrics: TypeAlias = dict[str, Number]
+_OfEach: TypeAlias = Annotated[tuple[Number, ...], Field(fail_fast=True)]
+ImageProbabilities: TypeAlias = Annotated[
+    _OfEach | Annotated[tuple[_OfEach, ...], Field(fail_fast=True)],
+    Field(union_mode="left_to_right"),
+]
+"""Of the second of two classes, one for each image; of more, of every class for each image."""
 
 
 def is_digest(name: object) -> TypeGuard[str]:
@@ -85,16 +91,16 @@ class OtherWeights:
 
     weights: ScoredWeights
     validation: Metrics
-    validation_probabilities: tuple[Number, ...]
-    test_probabilities: tuple[Number, ...]
+    validation_probabilities: ImageProbabilities
+    test_probabilities: ImageProbabilities
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """A finished training: metrics of every epoch and probabilities per image.
 
-    `train` is measured with the kept weights in evaluation mode. Probabilities are those of
-    pneumonia; the validation ones in the order of the fold, the test ones in the data set's.
+    `train` is measured with the kept weights in evaluation mode. Validation probabilities are in
+    the order of the fold, those of the test in the data set's.
     `stress` holds the validation metrics under each change of the stress battery, measured with
     the kept weights where the study asked for it. `validation_images` are the positions of the
     validation images among those that are not test, with their labels and patients; empty in runs
@@ -104,8 +110,8 @@ class Run:
     epochs: tuple[Epoch, ...]
     kept_epoch: Annotated[int, Strict()]
     train: Metrics
-    validation_probabilities: tuple[Number, ...]
-    test_probabilities: tuple[Number, ...]
+    validation_probabilities: ImageProbabilities
+    test_probabilities: ImageProbabilities
     seconds: Number
     versions: dict[str, str]
     stress: dict[str, Metrics] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from hpo.storage.runs import Run, RunStore
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score
 from hpo.study.summary import Configuration, Repeat
+from hpo.training.engine import predicted
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -250,7 +251,7 @@ def _answers(
                 continue
             images = list(run.validation_images)
             kept = run.other if run.other and run.other.weights == weights else run
-            is_positive = np.array(kept.validation_probabilities) > 0.5
-            right[i, j, images] = is_positive == np.array(run.validation_labels, dtype=bool)
+            answers = predicted(np.array(kept.validation_probabilities))
+            right[i, j, images] = answers == np.array(run.validation_labels)
             patients[images] = run.validation_patients
     return Answers(right, patients)

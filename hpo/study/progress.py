@@ -126,8 +126,11 @@ def report_jobs(record: StudyRecord, goal: Goal) -> list[Job]:
     """
     if not goal.with_baselines:
         return []
+    bases = {name: spaces.load_space(name).base for name in REPORTS}
+    if (n_classes := len(record.data.class_names)) > 2:
+        bases = {name: base.replace(outputs=n_classes) for name, base in bases.items()}
     networks = [
-        first_repeat(record, Cell({}, spaces.load_space(name).base), ordinal=-place, report=name)
-        for place, name in enumerate(REPORTS, start=1)
+        first_repeat(record, Cell({}, config), ordinal=-place, report=name)
+        for place, (name, config) in enumerate(bases.items(), start=1)
     ]
     return [job.with_repeat(repeat) for job in networks for repeat in goal.fresh_repeats]

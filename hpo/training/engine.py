@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from hpo.config import TrainingConfig
 
 Probabilities: TypeAlias = NDArray[np.float32]
+"""Of the second of two classes `(n,)`; of more classes, of each `(n, classes)`."""
+
 Weights: TypeAlias = dict[str, NDArray[np.generic]]
 
 # Raise by hand when the same configuration, seed and data give other numbers than before: finished
@@ -88,8 +90,8 @@ class TrainingResult:
 
     `weights` are the scored ones of `kept_epoch`: the state dict of the reports' own
     `nn.Sequential`, as arrays (the seam needs no torch). `train` is measured with them in
-    evaluation mode. Probabilities are those of pneumonia, `(n_validation,)` in the order of the
-    fold's validation indices and `(n_test,)`. `stress` holds the metrics of the validation images
+    evaluation mode. Probabilities are in the order of the fold's validation indices, and of the
+    test images. `stress` holds the metrics of the validation images
     under each change of the stress battery, where it was asked for.
     """
 
@@ -102,6 +104,12 @@ class TrainingResult:
     other: OtherWeights
     seconds: float
     stress: Mapping[str, ValidationMetrics] = field(default_factory=dict)
+
+
+def predicted(probabilities: NDArray[np.floating], threshold: float = 0.5) -> NDArray[np.int64]:
+    """Return the class of each image: the likeliest, of two the second above the threshold."""
+    of_two = probabilities.ndim == 1
+    return np.asarray(probabilities > threshold if of_two else probabilities.argmax(1), np.int64)
 
 
 class Stack(Protocol):

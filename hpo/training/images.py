@@ -46,8 +46,14 @@ class LaneData:
 
 
 def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
-    """Raise a TrainingError where a batch is larger than the training images of this fold."""
-    n_train = len(data.fold(fold).train)
+    """Raise a TrainingError where the network is one for other classes, or a batch is larger than
+    the training images of this fold.
+    """
+    n_classes, n_train = data.n_classes, len(data.fold(fold).train)
+    if max(2, config.n_outputs) != max(2, n_classes):
+        raise TrainingError(
+            f"The network has {config.n_outputs} outputs, but the data have {n_classes} classes."
+        )
     if config.batch_size > n_train:
         raise TrainingError(
             f"batch_size {config.batch_size} is more than the {n_train} training images of this "

@@ -169,13 +169,13 @@ def read_logits(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
 
 
 def read_losses(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
-    """Return the loss over some images of the pool, then the probability of each, `(1 + n,)`.
+    """Return the loss over some images of the pool, then their probabilities, one by one.
 
     The loss is the same function as in training, label smoothing included.
     """
     logits = read_logits(lane, read, positions)
     loss = mean_loss(lane.config, logits, lane.data.labels[positions], lane.data.class_weights)
-    return torch.cat([loss[None], probabilities(lane.config, logits)])
+    return torch.cat([loss[None], probabilities(lane.config, logits).flatten()])
 
 
 def measure_epoch(lane: AnyLane, trained: Tensor) -> EpochMetrics:
@@ -226,8 +226,8 @@ def _read_kept(lane: AnyLane, read: _Read) -> OtherWeights:
     test = probabilities(lane.config, read_logits(lane, read, data.test))
     return OtherWeights(
         validation=metrics_of(validation, data, data.fold.validation),
-        validation_probabilities=_array(validation[1:]),
-        test_probabilities=_array(test),
+        validation_probabilities=_array(validation[1:], len(data.validation)),
+        test_probabilities=_array(test, len(data.test)),
     )
 
 
@@ -245,12 +245,15 @@ def _note_stress(lane: AnyLane, read: _Read, epoch: int) -> None:
 
 
 def metrics_of(readings: Tensor, data: LaneData, images: Indices) -> ValidationMetrics:
-    """Return the metrics of some images; `readings` `(1 + n,)` as `read_losses` returns them."""
-    return measure(_array(readings[1:]), data.known_labels[images], loss=float(readings[0]))
+    """Return the metrics of some images; `readings` are as `read_losses` returns them."""
+    labels = data.known_labels[images]
+    return measure(_array(readings[1:], len(images)), labels, loss=float(readings[0]))
 
 
-def _array(values: Tensor) -> Probabilities:
-    return values.to("cpu", torch.float32).numpy()
+def _array(values: Tensor, n_images: int) -> Probabilities:
+    """Return probabilities `(n_images,)`, or `(n_images, classes)` where there are more."""
+    found = values.to("cpu", torch.float32).numpy()
+    return found if found.size == n_images else found.reshape(n_images, -1)
 
 
 def _export_weights(lane: AnyLane, parameters: _Read) -> Weights:

@@ -1,15 +1,18 @@
-"""Losses of logits `(..., batch, outputs)` against labels `(..., batch)`, with one output or two.
+"""Losses of logits `(..., batch, outputs)` against labels `(..., batch)`: one output per class, or
+one for two classes.
 
-A target is a label with smoothing s, as in `torch.nn.functional.cross_entropy`: 1 - s/2 for the
-right class, s/2 for the other.
+A target is a label with smoothing s, as in `torch.nn.functional.cross_entropy`: 1 - s + s/K for
+the right of K classes, s/K for each other.
 
-- bce: cross entropy of sigmoid(z); with two outputs the mean over those of sigmoid(z0) and
-  sigmoid(z1), each with its own target.
-- ce: cross entropy of softmax(z0, z1); with one output z, of softmax(0, z).
+- bce: cross entropy of the sigmoid of each output with the target of its class, the mean over the
+  outputs.
+- ce: cross entropy of the softmax of the outputs; with one output z, of softmax(0, z).
 - focal: focal loss of the same softmax (Lin et al. 2017, equation 4, without class weights):
   -(1 - p)^gamma log p.
-- l1, mse, smooth_l1: softmax(z0, z1) against the targets of both classes, the mean over both; with
-  one output, sigmoid(z) against the target of pneumonia.
+- l1, mse, smooth_l1: the same softmax against the targets of all classes, the mean over them; with
+  one output, sigmoid(z) against the target of the second class.
+
+Two classes have formulas of their own in the difference of two outputs.
 """
 
 from collections.abc import Callable
@@ -23,7 +26,11 @@ from hpo.choices import Loss
 from hpo.config import TrainingConfig
 from hpo.training.layers import fill_up
 
-# Losses of images from logits, the targets of pneumonia and gamma.
+# A probability nearer to 1 has no logarithm of the rest in float32.
+_SMALLEST: Final = 1e-7
+
+# Losses of images from logits, targets and gamma. Targets `(..., batch)` are of the second of two
+# classes, `(..., batch, classes)` of more.
 _ImageLosses: TypeAlias = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 
 
@@ -44,11 +51,11 @@ def train_losses(
     more = fill_up(n) - n
     leaf = F.pad(logits, (0, 0, 0, more)).requires_grad_()
     labels = F.pad(labels, (0, more))
-    weights, labels = class_weights.gather(1, labels), labels.to(leaf.dtype)
     with torch.enable_grad():
-        losses = LOSSES[loss](leaf, labels * (1 - smoothing) + smoothing / 2, gamma) * weights
+        losses = image_losses(loss, leaf, labels, smoothing, gamma)
+        losses = losses * class_weights.gather(1, labels)
     (gradient,) = torch.autograd.grad(losses, leaf, torch.full_like(losses, 1 / n))
-    is_right = (log_odds(leaf.detach()).sigmoid() > 0.5) == labels
+    is_right = answers(leaf.detach()) == labels
     return torch.stack([losses.detach(), is_right.to(losses.dtype)])[:, :, :n], gradient[:, :n]
 
 
@@ -59,24 +66,51 @@ def mean_loss(
 
     `class_weights` `(classes,)` are factors of the losses of their images.
     """
-    smoothing = config.label_smoothing
-    targets = labels.to(logits.dtype) * (1 - smoothing) + smoothing / 2
-    losses = LOSSES[config.loss](logits, targets, config.focal_gamma)
+    losses = image_losses(config.loss, logits, labels, config.label_smoothing, config.focal_gamma)
     return (losses * class_weights[labels]).mean()
 
 
-def probabilities(config: TrainingConfig, logits: Tensor) -> Tensor:
-    """Return the probability of pneumonia `(..., batch)`: above 0.5 where output 2 is higher.
+def image_losses(
+    loss: Loss,
+    logits: Tensor,
+    labels: Tensor,
+    smoothing: Tensor | float,
+    gamma: Tensor | float,
+) -> Tensor:
+    """Return the loss of each image; smoothing and gamma are numbers, or one of each lane."""
+    n_classes = max(2, logits.shape[-1])
+    if n_classes == 2:
+        targets = labels.to(logits.dtype) * (1 - smoothing) + smoothing / 2
+        return LOSSES[loss](logits, targets, gamma)
+    if isinstance(smoothing, Tensor) and isinstance(gamma, Tensor):
+        smoothing, gamma = smoothing[..., None], gamma[..., None]
+    is_right = F.one_hot(labels, n_classes).to(logits.dtype)
+    return _LOSSES_OF_MANY[loss](logits, is_right * (1 - smoothing) + smoothing / n_classes, gamma)
 
-    The two sigmoids of bce with two outputs are two estimates of one probability: their log-odds
-    z1 and -z0 are averaged. A softmax would add them, and be overconfident.
+
+def probabilities(config: TrainingConfig, logits: Tensor) -> Tensor:
+    """Return the probability of the second of two classes `(..., batch)`, of more that of each.
+
+    It is above 0.5 where the second output is the higher. The two sigmoids of bce with two outputs
+    are two estimates of one probability: their log-odds z1 and -z0 are averaged. A softmax would
+    add them, and be overconfident. Those of more classes are divided by their sum.
     """
-    is_pair = config.loss == "bce" and config.n_outputs == 2
-    return torch.sigmoid(log_odds(logits) / 2 if is_pair else log_odds(logits))
+    is_bce, n_outputs = config.loss == "bce", logits.shape[-1]
+    if n_outputs > 2:
+        return (F.logsigmoid(logits) if is_bce else logits).softmax(-1)
+    odds = log_odds(logits)
+    return torch.sigmoid(odds / 2 if is_bce and n_outputs == 2 else odds)
+
+
+def answers(logits: Tensor) -> Tensor:
+    """Return the most probable class of each image; of two that are equal the first."""
+    if logits.shape[-1] > 2:
+        return logits.argmax(-1)
+    return (log_odds(logits).sigmoid() > 0.5).to(torch.int64)
 
 
 def log_odds(logits: Tensor) -> Tensor:
-    """Return the log-odds of pneumonia `(..., batch)`, as a softmax has them."""
+    """Return the log-odds of the second of two classes `(..., batch)`, as a softmax has them."""
     return logits[..., 0] if logits.shape[-1] == 1 else logits[..., 1] - logits[..., 0]
 
 
@@ -102,11 +136,32 @@ def _distance(compare: Callable[[Tensor, Tensor], Tensor]) -> _ImageLosses:
     return lambda logits, targets, _: compare(log_odds(logits).sigmoid(), targets)
 
 
+_DISTANCES: Final[dict[Loss, Callable[[Tensor, Tensor], Tensor]]] = {
+    "l1": lambda p, t: (p - t).abs(),
+    "mse": lambda p, t: (p - t).square(),
+    "smooth_l1": lambda p, t: F.smooth_l1_loss(p, t, reduction="none"),
+}
 LOSSES: Final[dict[Loss, _ImageLosses]] = {
     "bce": _bce,
     "ce": lambda z, t, _: _cross_entropy(log_odds(z), t),
     "focal": _focal,
-    "l1": _distance(lambda p, t: (p - t).abs()),
-    "mse": _distance(lambda p, t: (p - t).square()),
-    "smooth_l1": _distance(lambda p, t: F.smooth_l1_loss(p, t, reduction="none")),
+    **{loss: _distance(compare) for loss, compare in _DISTANCES.items()},
+}
+
+
+def _focal_of_many(logits: Tensor, targets: Tensor, gamma: Tensor | float) -> Tensor:
+    log_p = logits.log_softmax(-1)
+    log_q = torch.log(-torch.expm1(log_p.clamp(max=-_SMALLEST)))
+    return -(targets * (gamma * log_q).exp() * log_p).sum(-1)
+
+
+def _distance_of_many(compare: Callable[[Tensor, Tensor], Tensor]) -> _ImageLosses:
+    return lambda logits, targets, _: compare(logits.softmax(-1), targets).mean(-1)
+
+
+_LOSSES_OF_MANY: Final[dict[Loss, _ImageLosses]] = {
+    "bce": lambda z, t, _: _cross_entropy(z, t).mean(-1),
+    "ce": lambda z, t, _: -(t * z.log_softmax(-1)).sum(-1),
+    "focal": _focal_of_many,
+    **{loss: _distance_of_many(compare) for loss, compare in _DISTANCES.items()},
 }

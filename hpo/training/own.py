@@ -24,7 +24,7 @@ from hpo.training.device import Device
 from hpo.training.engine import Weights
 from hpo.training.images import LaneData
 from hpo.training.layers import Scratch
-from hpo.training.losses import mean_loss, probabilities
+from hpo.training.losses import answers, mean_loss
 from hpo.training.model import scale_pixels
 from hpo.training.optimizers import Moments, average_share, open_moments, update
 from hpo.training.progress import Progress
@@ -166,7 +166,7 @@ def train_steps(lane: OwnLane) -> Iterator[Tensor]:
                 rate, scratch = lane.progress.rate, lane.scratch
                 update(config, lane.moments, learned, list(gradients), rate, scratch)
                 _average(lane, is_last=number == len(batches))
-                n_right = ((probabilities(config, logits) > 0.5) == labels).sum()
+                n_right = (answers(logits) == labels).sum()
                 sums = loss * len(batch), n_right, torch.tensor(len(batch))
                 yield torch.stack([value.to(lane.device.torch, torch.float64) for value in sums])
 

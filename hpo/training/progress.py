@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.config import TrainingConfig
-from hpo.training.engine import EpochMetrics, Probabilities, ValidationMetrics
+from hpo.training.engine import EpochMetrics, Probabilities, ValidationMetrics, predicted
 from hpo.training.optimizers import learning_rates, plateau_step
 
 # Ten changes cost as much as an epoch. It must not depend on how many epochs there are to be: a
@@ -101,25 +101,32 @@ def measure(
 ) -> ValidationMetrics:
     """Return every metric of these images; `loss` is the configuration's own.
 
-    A probability of 0.5 means normal. Balanced accuracy is the mean over the classes that occur.
+    A probability of 0.5 means the first of two classes. Balanced accuracy is the mean over the
+    classes that occur, the AUROC of more than two that of one class against the rest. The Brier
+    score of these is half the squared distance from the label, as large as that of two classes.
     """
     p = probabilities.astype(np.float64)
-    is_right = (p > 0.5) == labels
-    right = np.where(labels == 1, p, 1 - p)
+    is_right = predicted(p) == labels
+    if p.ndim == 1:
+        right, rank, brier = np.where(labels == 1, p, 1 - p), auroc(p, labels), (p - labels) ** 2
+    else:
+        is_label = labels[:, None] == np.arange(p.shape[1])
+        right, brier = p[is_label], ((p - is_label) ** 2).sum(1) / 2
+        rank = fmean(auroc(*pair) for pair in zip(p.T, is_label.T, strict=True))
     return ValidationMetrics(
         loss=loss,
         accuracy=float(np.mean(is_right)),
         balanced_accuracy=float(
             np.mean([is_right[labels == label].mean() for label in np.unique(labels)])
         ),
-        auroc=auroc(p, labels),
+        auroc=rank,
         log_loss=float(-np.log(np.clip(right, _SMALLEST, 1 - _SMALLEST)).mean()),
-        brier=float(np.mean((p - labels) ** 2)),
+        brier=float(brier.mean()),
     )
 
 
-def auroc(p: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
-    """Return the share of pairs (pneumonia, normal) in the right order; nan without a pair.
+def auroc(p: NDArray[np.float64], labels: NDArray[np.uint8] | NDArray[np.bool_]) -> float:
+    """Return the share of pairs (positive, negative) in the right order; nan without a pair.
 
     Ties count as half: the rank statistic of Mann and Whitney (1947).
     """

@@ -1,11 +1,11 @@
 """What the test of a study says, as a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 from hpo.evaluate import Ensemble, Evaluated, Evaluation, to_document
-from hpo.evaluate.records import NUMBERS, SHARES
+from hpo.evaluate.records import NUMBERS, SHARES, Confusion
 from hpo.evaluate.thresholds import read_rule
 from hpo.space.records import short_text
 from hpo.stats import Interval
@@ -40,7 +40,8 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
         rows += _metric_rows(evaluation, ensembles)
     n_hidden = len(evaluation.configurations) - len(shown)
     hidden = [f"{n_hidden:,} more configurations are in --json."] if n_hidden else []
-    threshold, chosen = evaluation.threshold, [t for c in shown for t in c.thresholds]
+    chosen = [t for c in shown for t in c.thresholds]
+    threshold = f", threshold {evaluation.threshold}" if len(evaluation.classes) == 2 else ""
     if min(chosen) < max(chosen):
         threshold += " on the validation images of each repeat "
         threshold += f"({min(chosen):.3f} to {max(chosen):.3f})"
@@ -48,8 +49,8 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
         columns=(Column(corner, "text"), *map(Column, names)),
         rows=tuple(rows),
         notes=(f"{notes}. Gap = validation minus test.", *hidden, *_sentences(evaluation, shown)),
-        title=f"Test of {evaluation.study}: {data_name(summary)}, {evaluation.n_normal} normal "
-        f"and {evaluation.n_pneumonia} pneumonia images, threshold {threshold}",
+        title=f"Test of {evaluation.study}: {data_name(summary)}, "
+        f"{classes_text(evaluation.classes)} images{threshold}",
     )
 
 
@@ -57,8 +58,11 @@ def _metric_rows(
     evaluation: Evaluation, columns: Sequence[Evaluated | Ensemble | None]
 ) -> Iterator[Row]:
     """Yield a row per metric, and the correct answers; a dash where a column is None."""
+    measured = {metric for c in columns if c for metric in c.metrics}
     for name, metric in SHARES.items():
-        yield _row(f"{name}, %", [c.metrics[metric] if c else None for c in columns], 100, ".1f")
+        if metric in measured:
+            found = [c.metrics[metric] if c else None for c in columns]
+            yield _row(f"{name}, %", found, 100, ".1f")
     correct = (f"{c.n_right:.4g} of {evaluation.n_images}" if c else DASH for c in columns)
     yield Row(("correct answers", *correct))
     for name, metric in NUMBERS.items():
@@ -83,14 +87,9 @@ def _sentences(evaluation: Evaluation, shown: Sequence[Evaluated]) -> Iterator[s
     for one in shown:
         if one.name != one.label:
             yield f"{one.name}: {one.label}"
-        counts, n = one.confusion, len(one.trials)
+        n = len(one.trials)
         over = "" if n == 1 else f" (means over {n} repeats)"
-        yield (
-            f"{one.name}: {counts.true_positive / n:.4g} of {evaluation.n_pneumonia} pneumonia "
-            f"images found, {counts.true_negative / n:.4g} of {evaluation.n_normal} normal ones "
-            f"recognized; {counts.false_negative / n:.4g} missed, "
-            f"{counts.false_positive / n:.4g} false alarms{over}."
-        )
+        yield f"{one.name}: {confusion_text(evaluation.classes, one.confusion, n)}{over}."
         yield from (f"{one.name}: {line}" for line in one.notes)
         yield from (f"Warning ({one.name}): {line}" for line in one.signs)
     pairs = evaluation.pairs
@@ -101,6 +100,27 @@ def _sentences(evaluation: Evaluation, shown: Sequence[Evaluated]) -> Iterator[s
         n_others = len(pairs) - len(differing)
         yield f"On the test the other {n_others} pairs have no significant difference."
     yield from evaluation.notes
+
+
+def classes_text(classes: Mapping[str, int]) -> str:
+    """Write how many images each class has: `200 normal and 200 pneumonia`."""
+    *others, last = (f"{n:,} {name}" for name, n in classes.items())
+    return f"{', '.join(others)} and {last}"
+
+
+def confusion_text(classes: Mapping[str, int], confusion: Confusion, n_models: int = 1) -> str:
+    """Write what became of the images of each class, the mean over models."""
+    names, said = list(classes), list[str]()
+    for label, (name, row) in enumerate(zip(names, confusion, strict=True)):
+        right = row[label] / n_models
+        wrong = [
+            f"{n / n_models:.4g} called {other}"
+            for other, n in zip(names, row, strict=True)
+            if n and other != name
+        ]
+        parts = [f"{right:.4g} of {classes[name]} {name} images are right", *wrong]
+        said.append(", ".join(parts))
+    return "; ".join(said)
 
 
 def evaluation_document(evaluation: Evaluation, summary: StudySummary) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,9 @@ CONFIG_KEY: Final = "hpo.config"
 BITS_KEY: Final = "bits"
 """What stands beside the fields of a configuration that was trained on 16-bit images."""
 
+CLASSES_KEY: Final = "classes"
+"""What stands beside them: the names of the classes; older files are of normal and pneumonia."""
+
 _SCALE: Final = {
     "unit": "pixels / 255",
     "none": "pixels 0..255",
@@ -28,9 +31,8 @@ _SCALE: Final = {
 }
 
 
-def to_safetensors_file(weights: Weights, config: TrainingConfig, bits: int = 0) -> bytes:
+def to_safetensors_file(weights: Weights, fields: Mapping[str, object]) -> bytes:
     """Return weights as safetensors that say which configuration they are of."""
-    fields = config.to_mapping() | ({BITS_KEY: bits} if bits else {})
     return save(weights, metadata={CONFIG_KEY: json.dumps(fields)})
 
 
@@ -41,11 +43,14 @@ def to_torch_file(weights: Weights) -> bytes:
     return file.getvalue()
 
 
-def network_script(config: TrainingConfig, files: Sequence[str]) -> str:
+def network_script(
+    config: TrainingConfig, files: Sequence[str], class_names: Sequence[str]
+) -> str:
     """Return a Python script that builds the network of a configuration and loads its weights.
 
     `files` are those of its repeats, beside the script.
     """
+    what = "classes[1] (n,)" if config.n_outputs <= 2 else f"each class (n, {config.n_outputs})"
     modules = "".join(f"        nn.{module},\n" for module in plain_model(config, device="meta"))
     paths = "".join(f'    folder / "{file}",\n' for file in files)
     imported, made = "from torch import nn", f"nn.Sequential(\n{modules}    )"
@@ -77,11 +82,12 @@ def load(file):
 
 @torch.inference_mode()
 def ensemble(images):
-    """Return the probability of pneumonia (n,): the mean over all repeats."""
+    """Return the probability of {what}: the mean over all repeats."""
     each = [{_probability(config)} for z in (load(file)(images) for file in files)]
     return torch.stack(each).mean(0)
 
 
+classes = {list(class_names)!r}
 folder = Path(__file__).parent
 files = [
 {paths}]
@@ -91,6 +97,9 @@ network = load(files[0])
 
 def _probability(config: TrainingConfig) -> str:
     """Return the probability of logits `z` in torch, as `hpo.training.losses` takes it."""
+    if config.n_outputs > 2:
+        outputs = "nn.functional.logsigmoid(z)" if config.loss == "bce" else "z"
+        return f"{outputs}.softmax(1)"
     if config.n_outputs == 1:
         return "z[:, 0].sigmoid()"
     if config.loss == "bce":

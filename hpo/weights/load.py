@@ -17,6 +17,7 @@ from torch import nn
 
 from hpo import models
 from hpo.config import TrainingConfig
+from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import ConfigError, StudyError, UsageError, WeightsError, fault_list
 from hpo.files import read_json
 from hpo.storage.opening import open_storage
@@ -27,7 +28,7 @@ from hpo.study.study import open_study
 from hpo.training.device import Device
 from hpo.training.model import plain_model
 from hpo.training.own import open_network as open_network_of
-from hpo.weights.export import BITS_KEY, CONFIG_KEY
+from hpo.weights.export import BITS_KEY, CLASSES_KEY, CONFIG_KEY
 from hpo.weights.files import read_tensors
 from hpo.weights.network import Network, Unseen, open_network
 
@@ -94,8 +95,10 @@ def open_winner(name: str, storage_url: str, own: str | None = None) -> tuple[Ne
             "works."
         )
     source = f"{name} (its best configuration, {best.label})"
-    bits = summary.record.data.bits
-    return tuple(_open_known(file, best.config, bits, source, own) for file in files.values())
+    bits, names = summary.record.data.bits, summary.record.data.class_names
+    return tuple(
+        _open_known(file, best.config, bits, names, source, own) for file in files.values()
+    )
 
 
 def text_of(networks: Sequence[Network]) -> str:
@@ -135,16 +138,24 @@ def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
             source, fields = str(path.with_name(_CONFIG)), _fields_beside(path)
     if not isinstance(fields, dict):
         return open_network(path, unseen or Unseen())
-    bits = fields.pop(BITS_KEY, 0)
+    bits, names = fields.pop(BITS_KEY, 0), fields.pop(CLASSES_KEY, CLASS_NAMES)
     try:
         config = TrainingConfig.from_mapping(fields)
     except ConfigError as error:
         raise WeightsError(f"{path}: {error}\nExport the study again.") from None
-    return _open_known(path, config, bits if bits in range(17) else 0, source, own)
+    if not isinstance(names, list | tuple) or len(names) != max(2, config.n_outputs):
+        raise WeightsError(f"{path}: {source} does not name its classes. Export the study again.")
+    bits = bits if bits in range(17) else 0
+    return _open_known(path, config, bits, tuple(map(str, names)), source, own)
 
 
 def _open_known(
-    path: Path, config: TrainingConfig, bits: int, source: str, own: str | None
+    path: Path,
+    config: TrainingConfig,
+    bits: int,
+    class_names: tuple[str, ...],
+    source: str,
+    own: str | None,
 ) -> Network:
     """Open weights of this configuration, which `source` states."""
     tensors, _ = read_tensors(path)
@@ -171,6 +182,7 @@ def _open_known(
         side=config.image_size,
         notes=(f"{source} says how pixels are scaled ({config.normalize}).",),
         bits=bits,
+        class_names=class_names,
     )
 
 

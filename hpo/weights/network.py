@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hpo.choices import Activation, Normalize, read_mean_and_deviation
-from hpo.config import MAX_SIDE, MIN_SIDE, TrainingConfig
+from hpo.config import MAX_SIDE, MIN_SIDE, MOST_CLASSES, TrainingConfig
 from hpo.data import Pixels
+from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import WeightsError, fault_list
 from hpo.training import losses, own
 from hpo.training.device import EVALUATION_PIXELS, one_thread
@@ -82,7 +83,7 @@ class Network:
 
     `settings` is the configuration it was trained with, or what is assumed where that is not
     known; `notes` say what was found and assumed. `bits` is the depth in use of the 16-bit images
-    it was trained on, 0 where that is not known.
+    it was trained on, 0 where that is not known; `class_names` are those of its outputs.
     """
 
     path: Path
@@ -91,6 +92,7 @@ class Network:
     side: int
     notes: tuple[str, ...]
     bits: int = 0
+    class_names: tuple[str, ...] = CLASS_NAMES
 
     @property
     def text(self) -> str:
@@ -112,7 +114,9 @@ class Network:
 
     @torch.inference_mode()
     def probabilities(self, pixels: Pixels, *, input_scale: str | None = None) -> Probabilities:
-        """Return the probability of pneumonia of images; `input_scale` in the place of its own.
+        """Return the probability of the second of two classes `(n,)`, of more of each `(n, K)`.
+
+        `input_scale` is taken in the place of its own.
 
         Raises:
             WeightsError: values overflow on the way through the network.
@@ -131,8 +135,9 @@ class Network:
                 outputs = [self.model(_scaled(rows, scale)) for rows in _in_pieces(pixels)]
                 # In float64: above 0.5 exactly where the second of two outputs is the higher one.
                 z = torch.cat(outputs).double()
-                found = losses.log_odds(z.sigmoid() if settings.has_sigmoid else z).sigmoid()
-        if n_lost := int((~found.isfinite()).sum()):
+                z = z.sigmoid() if settings.has_sigmoid else z
+                found = z.softmax(-1) if z.shape[-1] > 2 else losses.log_odds(z).sigmoid()
+        if n_lost := int((~found.view(len(found), -1).isfinite().all(1)).sum()):
             raise WeightsError(
                 f"{self.path} gives no number for {n_lost} of {len(found)} images: its values "
                 "overflow. Is the input scale right (--input-scale)?"
@@ -163,13 +168,17 @@ def open_network(path: Path, unseen: Unseen) -> Network:
         summary = f"{path} holds another network than those that are supported:"
         raise WeightsError(f"{fault_list(summary, faults[:_MOST_FAULTS])}\n{_ALLOWED}")
     model, assumed = _assemble(layers, unseen)
+    _, n_outputs = _sizes(layers[max(layers)])
     ignored = [f"Every key begins with {prefix}: this prefix is ignored."] if prefix else []
     return Network(
         path=path,
         model=model,
         settings=unseen,
         side=math.isqrt(_sizes(layers[min(layers)])[0]),
-        notes=(*notes, *ignored, *assumed, *_ends(unseen, _sizes(layers[max(layers)])[1])),
+        notes=(*notes, *ignored, *assumed, *_ends(unseen, n_outputs)),
+        class_names=CLASS_NAMES
+        if n_outputs <= 2
+        else tuple(f"class {k}" for k in range(n_outputs)),
     )
 
 
@@ -269,7 +278,7 @@ def _sizes(layer: _Layer) -> tuple[int, int]:
 
 
 def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
-    """Say where layers do not fit the images, each other, or the two classes."""
+    """Say where layers do not fit the images, each other, or the classes."""
     steps = []
     for number, layer in layers.items():
         key, value = next(iter(layer.state_dict().items()))
@@ -285,10 +294,10 @@ def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
         if given != taken:
             yield f"{other} takes {taken:,} values, but {one} before it gives {given:,}"
     last, _, n_outputs = steps[-1]
-    if not isinstance(layers[max(layers)], nn.Linear) or n_outputs not in (1, 2):
+    if not isinstance(layers[max(layers)], nn.Linear) or n_outputs > MOST_CLASSES:
         yield (
             f"{last} is the last and gives {n_outputs:,} values: supported is a Linear with 1 "
-            "output, or 2 (normal, pneumonia)"
+            f"output, or one for each of 2 to {MOST_CLASSES} classes"
         )
 
 
@@ -343,6 +352,8 @@ def _ends(unseen: Unseen, n_outputs: int) -> tuple[str, str]:
             "The probability is the sigmoid of the one output, once, whether or not the network "
             "itself ended in a Sigmoid: weights do not store that."
         )
+    elif n_outputs == 2:
+        end = "The probability is the softmax of the two outputs, of the second one."
     else:
-        end = "The probability is the softmax of the two outputs, the second being pneumonia."
+        end = f"The probabilities are the softmax of the {n_outputs} outputs."
     return f"Input: {text} (--input-scale {scale}).", end

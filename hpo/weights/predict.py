@@ -1,8 +1,8 @@
-"""The probability of pneumonia for image files, and what weights are worth on test images."""
+"""The probabilities of the classes of image files, and what weights are worth on test images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -10,16 +10,17 @@ from typing import Any, Final
 import numpy as np
 
 from hpo.choices import INPUT_SCALES
-from hpo.data import TEST, Dataset
+from hpo.data import TEST, Dataset, count_classes
 from hpo.data.images import decode_all, resize
 from hpo.data.source import bits_in_use, to_8_bits
 from hpo.errors import DataError, WeightsError
 from hpo.evaluate.checks import is_one_answer
 from hpo.evaluate.metrics import count_answers, statistics
-from hpo.evaluate.records import Confusion
+from hpo.evaluate.records import Confusion, n_right
 from hpo.evaluate.test import check_test
 from hpo.evaluate.thresholds import FALL, LOPSIDED, best_accuracy
 from hpo.stats import Interval, bootstrap_by_patient
+from hpo.training.engine import predicted
 from hpo.weights.load import notes_of, open_model, text_of
 from hpo.weights.network import SCALE_WORDS, Network, Probabilities, Unseen, likely_scale
 
@@ -37,25 +38,15 @@ _WHOSE: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What networks say of a file: `probability` is the mean of `repeats`, one per network.
+    """What networks say of a file: the mean probability of each class, and those of each network.
 
-    A file that cannot be read has a `problem` instead, and no repeats.
+    A file that cannot be read has a `problem` instead, and no probabilities.
     """
 
     file: Path
-    probability: float | None = None
-    repeats: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    repeats: tuple[tuple[float, ...], ...] = ()
     problem: str | None = None
-
-    @property
-    def lowest(self) -> float | None:
-        """The lowest probability of one network alone."""
-        return min(self.repeats, default=None)
-
-    @property
-    def highest(self) -> float | None:
-        """The highest probability of one network alone."""
-        return max(self.repeats, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +63,7 @@ class WeightsEvaluation:
     architecture: str
     data: str
     is_phantom: bool
-    n_images: int
+    classes: Mapping[str, int]
     n_patients: int
     threshold: float
     metrics: Mapping[str, Interval]
@@ -93,11 +84,13 @@ def predict(networks: Sequence[Network], files: Sequence[Path]) -> Iterator[Pred
         # Brighter than any image of the training: then its own bits are the better guess.
         bits = max(bits_in_use(int(image.max())), *(network.bits for network in networks))
         pixels = to_8_bits(image, bits)
-        repeats = tuple(
-            float(network.probabilities(resize(pixels, network.side)[None])[0])
-            for network in networks
-        )
-        yield Prediction(file=file, probability=fmean(repeats), repeats=repeats)
+        repeats = []
+        for network in networks:
+            (found,) = network.probabilities(resize(pixels, network.side)[None])
+            of_each = (1 - found, found) if found.ndim == 0 else found
+            repeats.append(tuple(map(float, of_each)))
+        means = tuple(map(fmean, zip(*repeats, strict=True)))
+        yield Prediction(file=file, probabilities=means, repeats=tuple(repeats))
 
 
 def evaluate_weights(
@@ -110,17 +103,24 @@ def evaluate_weights(
 ) -> WeightsEvaluation:
     """Answer the test images of a data set with the network of a file, or the mean of a folder.
 
-    A probability above the threshold means pneumonia.
+    A probability above the threshold means the second of two classes.
 
     Raises:
-        WeightsError: a file cannot be read, or its network gives no numbers.
-        DataError: there is no test split, or it has one class only.
+        WeightsError: a file cannot be read, or its network gives no numbers, or has other classes.
+        DataError: there is no test split, or it lacks a class.
     """
     check_test(dataset)
     networks = open_model(path, unseen, own)
     test = dataset.where(TEST)
     labels, patients = dataset.labels[test], dataset.patients[test]
     each = [network.probabilities(dataset.pixels_at(network.side)[test]) for network in networks]
+    n_classes = len(dataset.class_names)
+    for network, answers in zip(networks, each, strict=True):
+        if answers.shape[1:] != (() if n_classes == 2 else (n_classes,)):
+            raise WeightsError(
+                f"{network.path} is a network for {len(network.class_names)} classes, but "
+                f"{dataset.name} has {n_classes}: {', '.join(dataset.class_names)}."
+            )
     mean = np.mean(each, axis=0)
     found = statistics(labels, mean, threshold=threshold)
     metrics = {name: bootstrap_by_patient(found[name], patients) for name in found}
@@ -131,18 +131,19 @@ def evaluate_weights(
         members.append((network, {name: float(of_one[name](every)[0]) for name in of_one}))
         name = f"{network.path.name}: " if len(networks) > 1 else ""
         signs += [name + sign for sign in _scale_sign(network, dataset, threshold)]
-    signs += _answer_signs(mean, threshold)
-    signs += _threshold_sign(metrics, best_accuracy(labels, [mean]))
+    signs += _answer_signs(mean, dataset.class_names, threshold)
+    if n_classes == 2:
+        signs += _threshold_sign(metrics, best_accuracy(labels, [mean]))
     return WeightsEvaluation(
         path=path,
         architecture=text_of(networks),
         data=dataset.name,
         is_phantom=dataset.is_phantom,
-        n_images=len(test),
+        classes=count_classes(dataset.class_names, labels),
         n_patients=len(np.unique(patients)),
         threshold=threshold,
         metrics=metrics,
-        confusion=count_answers(mean > threshold, labels),
+        confusion=count_answers(predicted(mean, threshold), labels, n_classes),
         members=tuple(members) if len(members) > 1 else (),
         notes=(*notes_of(networks), _WHOSE),
         signs=tuple(signs),
@@ -151,13 +152,14 @@ def evaluate_weights(
 
 def to_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
     """Return what `hpo evaluate --weights --json` prints."""
+    n_images = sum(evaluation.classes.values())
     return {
         "weights": str(evaluation.path),
         "architecture": evaluation.architecture,
         "data": {
             "name": evaluation.data,
             "is_phantom": evaluation.is_phantom,
-            "n_test": evaluation.n_images,
+            "n_test": n_images,
             "n_patients": evaluation.n_patients,
         },
         "threshold": evaluation.threshold,
@@ -165,9 +167,10 @@ def to_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
             name: {"value": found.mean, "low": found.low, "high": found.high}
             for name, found in evaluation.metrics.items()
         },
-        "confusion": asdict(evaluation.confusion),
-        "n_right": evaluation.confusion.n_right,
-        "n_images": evaluation.n_images,
+        "classes": dict(evaluation.classes),
+        "confusion": evaluation.confusion,
+        "n_right": n_right(evaluation.confusion),
+        "n_images": n_images,
         "members": [
             {"weights": str(network.path), "architecture": network.text, "metrics": metrics}
             for network, metrics in evaluation.members
@@ -199,7 +202,7 @@ def _scale_sign(network: Network, dataset: Dataset, threshold: float) -> Iterato
     for scale in dict.fromkeys((own, *_USUAL_SCALES)):
         with suppress(WeightsError):  # It overflows: this is not the scale.
             found = network.probabilities(pixels, input_scale=scale)
-            is_right[scale] = (found > threshold) == dataset.labels[pool]
+            is_right[scale] = predicted(found, threshold) == dataset.labels[pool]
     most = max(int(right.sum()) for right in is_right.values())
     best = [scale for scale, right in is_right.items() if right.sum() == most]
     gain = is_right[best[0]].astype(int) - is_right[own]
@@ -211,12 +214,17 @@ def _scale_sign(network: Network, dataset: Dataset, threshold: float) -> Iterato
         )
 
 
-def _answer_signs(probabilities: Probabilities, threshold: float) -> Iterator[str]:
-    low, high = float(probabilities.min()), float(probabilities.max())
-    if is_one_answer(probabilities.tolist(), threshold):
-        called = "pneumonia" if low > threshold else "normal"
+def _answer_signs(
+    probabilities: Probabilities, class_names: Sequence[str], threshold: float
+) -> Iterator[str]:
+    shown = probabilities if probabilities.ndim == 1 else probabilities.max(1)
+    low, high = float(shown.min()), float(shown.max())
+    if is_one_answer(probabilities, threshold):
+        called = class_names[predicted(probabilities, threshold)[0]]
         bounds = f"probabilities {low:.3f} to {high:.3f}"
         yield f"Every test image is classified as {called} ({bounds})."
+    if len(class_names) > 2:
+        return
     # A network that has not learned gives such values too, but in a narrow range.
     if low >= 0.5 and high <= _SIGMOID_OF_ONE and high - low >= _LEARNED_RANGE:
         yield (

@@ -24,6 +24,7 @@ from hpo.storage.opening import quiet_optuna
 from hpo.storage.runs import RunStore
 from hpo.study.summary import Configuration, StudySummary, sentences
 from hpo.training.engine import NUMERICS_VERSION
+from hpo.views.evaluations import classes_text
 from studies.results.claims import (
     CONVERGENCE,
     FLUCTUATION,
@@ -101,7 +102,7 @@ def finish(tasks: Sequence[tuple[Sweep, Plan]], search: Plan | None = None) -> F
                 versions.setdefault(library, set()).add(version)
         if evaluation:
             n_test = (
-                f"; {evaluation.n_normal} normal and {evaluation.n_pneumonia} pneumonia test "
+                f"; {classes_text(evaluation.classes)} test "
                 f"images of {evaluation.n_patients} patients"
             )
     data = tasks[0][1].record.data

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpo.data.dataset import CLASS_NAMES
 from hpo.evaluate.checks import check_study, check_trainings
 from hpo.storage.runs import Epoch, Run, RunStore
 from hpo.study.gathering import summarize
@@ -40,7 +41,7 @@ def run(
 def said(*runs: Run, majority: float | None = 0.5) -> list[str]:
     """Return what is said of the repeats of one configuration."""
     trainings = [("", i, one) for i, one in enumerate(runs, start=1)]
-    return check_trainings(trainings, majority=majority)
+    return check_trainings(trainings, CLASS_NAMES, majority=majority)
 
 
 BARE = replace(
@@ -100,7 +101,7 @@ def test_a_sign_is_one_line_with_its_numbers_and_its_chance(
 def test_a_line_names_configurations_and_repeats() -> None:
     stuck = run(0.5, low=0.1, high=0.4)
     trainings = [(f"batch_size {b}", n, stuck) for b in range(9) for n in (1, 2, 3)]
-    (sentence,) = check_trainings(trainings, majority=0.5)
+    (sentence,) = check_trainings(trainings, CLASS_NAMES, majority=0.5)
     assert "batch_size 0 (repeats 1, 2 and 3), batch_size 1 (repeats 1, 2 and 3)" in sentence
     assert sentence.endswith("and 3 more configurations.")
 

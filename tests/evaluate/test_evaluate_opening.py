@@ -53,7 +53,7 @@ def test_every_configuration_of_a_grid_has_every_metric_with_its_interval(grid: 
             assert interval.mean is not None
             if interval.low is not None:
                 assert 0 <= interval.low <= interval.mean <= interval.high <= 1  # type: ignore[operator]
-    assert (found.n_normal, found.n_pneumonia, found.n_patients) == (8, 8, 16)
+    assert (found.classes, found.n_patients) == ({"normal": 8, "pneumonia": 8}, 16)
     assert [(p.a, p.b) for p in found.pairs] == [(16, 32)]
     evaluated = found.configurations[0]
     labels = grid.dataset.labels[grid.dataset.where(TEST)]
@@ -218,7 +218,7 @@ def test_missing_and_foreign_run_files_are_all_named_and_leave_the_test_sealed(
 
 
 @pytest.mark.parametrize(
-    ("kept", "words"), [((), "no test split"), ((0,), "are normal"), ((1,), "are pneumonia")]
+    ("kept", "words"), [((), "no test split"), ((0,), "is pneumonia"), ((1,), "is normal")]
 )
 def test_a_test_without_both_classes_is_refused(
     grid: Finished, monkeypatch: pytest.MonkeyPatch, kept: tuple[int, ...], words: str

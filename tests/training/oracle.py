@@ -127,7 +127,10 @@ def _read(lane: _Lane, model: nn.Sequential) -> OtherWeights:
     test = probabilities(lane.config, _read_logits(lane, model, images.test))
     return OtherWeights(
         validation=metrics_of(validation, images, images.fold.validation),
-        validation_probabilities=validation[1:].float().numpy(),
+        validation_probabilities=validation[1:]
+        .view(len(images.validation), *test.shape[1:])
+        .float()
+        .numpy(),
         test_probabilities=test.float().numpy(),
     )
 
@@ -138,10 +141,10 @@ def _read_logits(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor
 
 
 def _read_losses(lane: _Lane, model: nn.Sequential, positions: Tensor) -> Tensor:
-    """Return the loss over some images, then the probability of each, `(1 + n,)`."""
+    """Return the loss over some images, then their probabilities, one by one."""
     logits = _read_logits(lane, model, positions)
     loss = mean_loss(lane.config, logits, lane.images.labels[positions], lane.images.class_weights)
-    return torch.cat([loss[None], probabilities(lane.config, logits)])
+    return torch.cat([loss[None], probabilities(lane.config, logits).flatten()])
 
 
 def open_model(config: TrainingConfig, seeds: Tensor) -> nn.Sequential:
@@ -188,7 +191,8 @@ def _train_steps(lane: _Lane, epoch: int) -> Iterable[Tensor]:
         loss.backward()
         lane.optimizer.step()
         _average(lane, is_last=start + config.batch_size >= n - 1)
-        n_right = ((probabilities(config, logits) > 0.5) == labels).sum()
+        p = probabilities(config, logits)
+        n_right = ((p > 0.5 if p.dim() == 1 else p.argmax(1)) == labels).sum()
         yield torch.stack([loss.detach() * len(batch), n_right, torch.tensor(len(batch))])
 
 

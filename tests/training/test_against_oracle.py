@@ -7,12 +7,14 @@ import pytest
 
 from hpo.choices import Activation, Loss, Optimizer, Scheduler, ScoredWeights
 from hpo.config import TrainingConfig
+from hpo.data.dataset import TrainingData
 from hpo.training import stack
 from hpo.training.engine import TrainingResult
 from tests.training import oracle
 from tests.training.together import Job, make_data, numbers, train_together
 
 FEW = make_data(24, 18)
+FEW_OF_FOUR = make_data(28, 19, n_classes=4)
 SMALL = TrainingConfig(
     image_size=8,
     hidden=(6, 5),
@@ -29,12 +31,12 @@ SMALL = TrainingConfig(
 OVERFITTING = SMALL.replace(optimizer="sgd", learning_rate=0.1, dropout=0.0, epochs=12)
 
 
-def check(*configs: TrainingConfig) -> list[TrainingResult]:
+def check(*configs: TrainingConfig, data: TrainingData = FEW) -> list[TrainingResult]:
     """Train in one stack, compare each lane with the oracle, and return what was found."""
     jobs = [Job(config) for config in configs]
-    results = train_together(stack.open_stack(FEW, device=oracle.EXACT), jobs)
+    results = train_together(stack.open_stack(data, device=oracle.EXACT), jobs)
     for job, found in zip(jobs, results, strict=True):
-        expected = oracle.train(job.config, FEW, seed=job.seed, fold=job.fold)
+        expected = oracle.train(job.config, data, seed=job.seed, fold=job.fold)
         assert found.kept_epoch == expected.kept_epoch
         assert found.weights.keys() == expected.weights.keys()
         for key, weight in expected.weights.items():
@@ -84,16 +86,20 @@ def test_both_ways_train_alike_where_an_optimizer_leaves_something_out(
     check(*(SMALL.replace(optimizer=optimizer, **fields) for optimizer in get_args(Optimizer)))
 
 
-@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize(
+    ("outputs", "data"), [(1, FEW), (2, FEW), (4, FEW_OF_FOUR)], ids=["1", "2", "4"]
+)
 @pytest.mark.parametrize(
     ("loss", "activation"), list(zip(get_args(Loss), get_args(Activation), strict=True))
 )
 def test_both_ways_train_alike_with_every_loss_and_activation(
-    loss: str, activation: str, outputs: int
+    loss: str, activation: str, outputs: int, data: TrainingData
 ) -> None:
     config = SMALL.replace(loss=loss, activation=activation, outputs=outputs, label_smoothing=0.1)
     others = {"focal_gamma": 1.5, "class_weight": "balanced"}
-    results = check(*(config.replace(**fields) for fields in ({"focal_gamma": 0.0}, others)))
+    results = check(
+        *(config.replace(**fields) for fields in ({"focal_gamma": 0.0}, others)), data=data
+    )
     assert {result.weights["9.weight"].shape for result in results} == {(outputs, 5)}
 
 

@@ -24,6 +24,7 @@ from tests.training.together import (
     Job,
     add,
     assert_bitwise_equal,
+    make_data,
     train_alone,
     train_together,
 )
@@ -103,6 +104,13 @@ def test_a_batch_larger_than_the_training_images_is_refused(
     assert stack.lanes == ()
 
 
+def test_a_network_for_other_classes_is_refused(data: TrainingData, cpu: Device) -> None:
+    of_three = make_data(30, 20, n_classes=3)
+    for images, outputs in ((data, 3), (of_three, 2), (of_three, 4)):
+        with pytest.raises(TrainingError, match=rf"has {outputs} outputs, but the data have"):
+            add(open_stack(images, device=cpu), Job(CONFIG.replace(outputs=outputs)))
+
+
 def test_seed_and_fold_each_make_a_difference(data: TrainingData, cpu: Device) -> None:
     jobs = [Job(CONFIG, seed, fold) for seed, fold in ((0, 0), (1, 0), (0, 1))]
     results = train_together(open_stack(data, device=cpu), jobs)
@@ -118,7 +126,7 @@ def test_early_stopping_without_any_finite_loss_ends_and_keeps_the_last(
     assert result.kept_epoch == len(result.epochs) == 2
 
 
-def draw_jobs(rng: random.Random) -> list[Job]:
+def draw_jobs(rng: random.Random, n_classes: int) -> list[Job]:
     """Draw jobs of two kinds: three each that differ in all that lanes of a cohort may."""
     jobs = []
     for number in range(6):
@@ -131,7 +139,7 @@ def draw_jobs(rng: random.Random) -> list[Job]:
                 batch_norm=rng.random() < 0.7,
                 activation=rng.choice(get_args(Activation)),
                 loss=rng.choice(get_args(Loss)),
-                outputs=rng.choice([0, 1, 2]),
+                outputs=rng.choice([0, 1, 2]) if n_classes == 2 else n_classes,
             )
         config = kind.replace(
             learning_rate=10 ** rng.uniform(-4, -1),
@@ -179,12 +187,14 @@ def train_in_turns(
     return finished
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "n_classes"), list(enumerate([2, 2, 2, 3, 20])))
 def test_every_lane_computes_what_it_computes_alone(
-    uneven: TrainingData, device: Device, seed: int
+    uneven: TrainingData, device: Device, seed: int, n_classes: int
 ) -> None:
     rng = random.Random(seed)
-    finished = train_in_turns(uneven, draw_jobs(rng), device, rng)
+    if n_classes > 2:
+        uneven = make_data(103, 81, 80, 77, 84, 83, n_classes=n_classes)
+    finished = train_in_turns(uneven, draw_jobs(rng, n_classes), device, rng)
     assert finished
     torch.manual_seed(seed)  # It plays no part.
     for job, result in finished:

@@ -25,14 +25,16 @@ class Job(NamedTuple):
     fold: int = 1
 
 
-def make_data(n_pool: int, *n_train: int) -> TrainingData:
-    """Make two classes of noisy images; `n_train` are the training images of each fold in turn."""
+def make_data(n_pool: int, *n_train: int, n_classes: int = 2) -> TrainingData:
+    """Make classes of noisy images; `n_train` are the training images of each fold in turn."""
 
     def fold(i: int) -> Fold:
         n, positions = n_train[i % len(n_train)], np.roll(np.arange(n_pool), 7 * i)
         return Fold(train=np.sort(positions[:n]), validation=np.sort(positions[n:]))
 
     labels = (np.arange(n_pool) % 3 == 0).astype(np.uint8)
+    if n_classes > 2:
+        labels = (np.arange(n_pool) % n_classes).astype(np.uint8)
     return TrainingData(
         fingerprint="small",
         labels=labels,
@@ -43,7 +45,7 @@ def make_data(n_pool: int, *n_train: int) -> TrainingData:
 
 
 def _draw_pixels(size: int, labels: np.ndarray) -> Pixels:
-    """Draw the pool and the test images: a brighter disc in the images of label 1."""
+    """Draw the pool and the test images: a disc in them, the brighter the higher the label."""
     random = np.random.default_rng(size)
     all_labels = np.concatenate([labels, np.arange(N_TEST, dtype=np.uint8) % 2])
     across, along = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size))

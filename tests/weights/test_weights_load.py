@@ -11,6 +11,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from hpo.config import TrainingConfig
+from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import UsageError, WeightsError
 from hpo.training.engine import Weights
 from hpo.training.losses import probabilities
@@ -127,7 +128,7 @@ def test_a_config_that_is_damaged_or_of_another_network_is_refused(
 def test_safetensors_say_their_configuration_wherever_they_lie(tmp_path: Path) -> None:
     config = CONFIG.replace(normalize="none", activation="tanh")
     path = tmp_path / "moved.safetensors"
-    path.write_bytes(to_safetensors_file(weights_of(network_of(config, 3)), config))
+    path.write_bytes(to_safetensors_file(weights_of(network_of(config, 3)), config.to_mapping()))
     (network,) = open_model(path, None)
     told = network.probabilities(PIXELS).astype(np.float32)
     np.testing.assert_array_equal(told, recorded(config, 3))
@@ -149,7 +150,7 @@ def test_the_script_averages_the_probabilities_of_every_file_beside_it_without_h
     config = CONFIG.replace(**changes)
     export(tmp_path, config)
     script = tmp_path / "network.py"
-    text = network_script(config, FILES)
+    text = network_script(config, FILES, CLASS_NAMES)
     assert "import hpo" not in text
     assert "from hpo" not in text
     names: dict[str, Any] = {"__file__": str(script)}

@@ -128,10 +128,16 @@ def without(*keys: str) -> dict[str, Tensor]:
     [
         (nn.Sequential(nn.Linear(60, 1)), ["0.weight (1, 60) takes 60 values: supported are"]),
         (nn.Sequential(nn.Linear(9, 1)), ["8 x 8 to 1024 x 1024 pixels"]),
-        (nn.Sequential(nn.Linear(64, 3)), ["0.weight (3, 64) is the last and gives 3 values"]),
+        (
+            nn.Sequential(nn.Linear(64, 101)),
+            ["0.weight (101, 64) is the last and gives 101 values"],
+        ),
         (
             nn.Sequential(nn.Linear(64, 5), nn.BatchNorm1d(5)),
-            ["1.weight (5,) is the last", "supported is a Linear with 1 output, or 2"],
+            [
+                "1.weight (5,) is the last",
+                "supported is a Linear with 1 output, or one for each of 2 to 100 classes",
+            ],
         ),
         (
             nn.Sequential(nn.Linear(64, 5), nn.ReLU(), nn.Linear(6, 1)),

@@ -69,10 +69,8 @@ def weights(save: Save) -> Callable[..., Path]:
 def test_metrics_and_confusion_are_those_of_the_answers(weights: Callable[..., Path]) -> None:
     data = dataset([50, 60, 70, 150], [90, 140, 160, 170, 180, 190])
     found = evaluate_weights(weights(100), data)
-    assert (found.n_images, found.n_patients) == (10, 10)
-    c = found.confusion
-    assert (c.true_positive, c.false_negative, c.false_positive, c.true_negative) == (5, 1, 1, 3)
-    assert c.n_right == 8
+    assert (found.classes, found.n_patients) == ({"normal": 4, "pneumonia": 6}, 10)
+    assert found.confusion == ((3, 1), (1, 5))
     values = {name: interval.mean for name, interval in found.metrics.items()}
     assert values["accuracy"] == pytest.approx(0.8)
     assert values["sensitivity"] == pytest.approx(5 / 6)
@@ -133,8 +131,7 @@ def test_of_a_folder_the_mean_probability_is_evaluated_beside_each_network(
     data = dataset([40, 80, 100], [85, 110, 130])
     found = evaluate_weights(tmp_path, data)
     # The mean is above one half where the gray level is above 90, halfway.
-    c = found.confusion
-    assert (c.true_positive, c.false_negative, c.false_positive, c.true_negative) == (2, 1, 1, 2)
+    assert found.confusion == ((2, 1), (1, 2))
     assert found.metrics["accuracy"].mean == pytest.approx(4 / 6)
     (_, dark), (_, light) = found.members
     assert (dark["sensitivity"], dark["specificity"]) == pytest.approx((1, 1 / 3))
@@ -146,7 +143,7 @@ def test_of_a_folder_the_mean_probability_is_evaluated_beside_each_network(
     assert [Path(m["weights"]).name for m in document["members"]] == ["dark.pt", "light.pt"]
     # 70: 0.88 and 0.00, so 0.44; 110: 1.00 and 0.12, so 0.56.
     found = evaluate_weights(tmp_path, dataset([70], [110]), threshold=0.6)
-    assert (found.confusion.true_negative, found.confusion.false_negative) == (1, 1)
+    assert [row[0] for row in found.confusion] == [1, 1]
     assert found.members[0][1]["accuracy"] == 0.5
     # One file alone in its folder is no ensemble.
     (tmp_path / "light.pt").unlink()
