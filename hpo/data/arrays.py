@@ -20,6 +20,7 @@ from typing import IO, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from hpo.config import MOST_CLASSES
 from hpo.data.dataset import CLASS_NAMES, TEST, TRAIN, VALIDATION, Pixels, limit_fault
 from hpo.data.table import Row, Table
 from hpo.errors import DataError, fault_list
@@ -80,7 +81,7 @@ def read(path: Path) -> Table:
     is_archive = path.is_file()
     if is_archive:
         layout, open_array = _MEMBERS, partial(_open_member, path)
-        summary = f"{path} is not a MedMNIST archive of two classes:"
+        summary = f"{path} is not a MedMNIST archive:"
         with _reading(path), zipfile.ZipFile(path) as archive:
             present = {name.removesuffix(".npy") for name in archive.namelist()}
     else:
@@ -96,14 +97,15 @@ def read(path: Path) -> Table:
         )
     if faults:
         raise DataError(fault_list(summary, faults))
+    n_classes = 1 + max((int(own.max()) for own in labels.values() if len(own)), default=0)
+    names = CLASS_NAMES if n_classes <= 2 else [f"class {label}" for label in range(n_classes)]
     places = [(name, i) for name, shape in shapes.items() for i in range(shape[0])]
     return Table(
         name=path.stem if is_archive else path.name,
         location=str(path),
         format="MedMNIST archive" if is_archive else "npy files",
         rows=[
-            Row(f"{name}[{i}]", (CLASS_NAMES[labels[name][i]],), layout[name][0])
-            for name, i in places
+            Row(f"{name}[{i}]", (names[labels[name][i]],), layout[name][0]) for name, i in places
         ],
         paths=(path,) if is_archive else tuple(path / name for name in shapes),
         originals=lambda positions: _read(path, [places[p] for p in positions], open_array),
@@ -190,8 +192,8 @@ def _read_labels(name: str, open_array: _Open, n_images: int) -> NDArray[np.uint
         raise DataError(f"{name} is {header}, but there are {count(n_images, 'image')}")
     with open_array(name) as file:
         values = np.lib.format.read_array(file, allow_pickle=False).ravel()
-    if not np.isin(values, (0, 1)).all():
-        raise DataError(f"{name} holds values other than 0 (normal) and 1 (pneumonia)")
+    if not np.isin(values, range(MOST_CLASSES)).all():
+        raise DataError(f"{name} holds values other than 0 to {MOST_CLASSES - 1}")
     return values.astype(np.uint8)
 
 

@@ -9,7 +9,7 @@ from functools import cache as memoize
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from hpo.config import did_you_mean
+from hpo.config import MOST_CLASSES, did_you_mean
 from hpo.data.dataset import TEST, TRAIN, VALIDATION, Stored
 from hpo.data.manifest import Manifest
 from hpo.errors import DataError
@@ -141,7 +141,10 @@ def plain(label: str) -> str:
 def _choose_classes(
     table: Table, manifest: Manifest, notes: list[str]
 ) -> tuple[tuple[str, ...], Callable[[tuple[str, ...]], int | None]]:
-    """Return the names of the classes, negative first, and what finds the class of labels."""
+    """Return the names of the classes, of two the negative first, and what finds that of labels.
+
+    An image of several of more than two classes has none.
+    """
     counts = Counter(plain(label) for row in table.rows for label in row.labels)
     found = named([f"{name} ({n:,})" for name, n in counts.most_common()]) or "nothing"
     positive, negative = ({*map(plain, each)} for each in (manifest.positive, manifest.negative))
@@ -156,11 +159,21 @@ def _choose_classes(
             f"{table.location} holds images of one class only: {found}. Training needs two."
         )
     if not positive and not negative:
-        if len(counts) > 2:
+        if len(counts) > MOST_CLASSES:
             raise DataError(
-                f"{table.location} holds {len(counts)} classes: {found}. Say --positive NAME; the "
-                "others together are then the negative class."
+                f"{table.location} holds {len(counts):,} classes: {found}. The limit is "
+                f"{MOST_CLASSES}. Say --positive NAME; the others together are then the negative "
+                "class."
             )
+        if len(counts) > 2:
+            notes.append(
+                f"{len(counts)} classes, trained as they are; --positive NAME makes them two: one "
+                "against the rest."
+            )
+            numbers = {name: label for label, name in enumerate(sorted(counts, key=_in_order))}
+            return tuple(
+                numbers
+            ), lambda labels: numbers[plain(labels[0])] if len(labels) == 1 else None
         negative = _guess_negative(table.location, counts, notes)
     is_any_positive = not negative
     rest = counts.keys() - positive - negative
@@ -180,6 +193,11 @@ def _choose_classes(
         return int(is_positive) if is_positive or is_negative else None
 
     return (names[0], names[1]), label_of
+
+
+def _in_order(name: str) -> list[str | int]:
+    """Sort `class 2` before `class 10`."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
 
 
 def _join(group: Collection[str], other: Collection[str]) -> str:

@@ -187,7 +187,7 @@ def _plan(
     info = describe_data(dataset, path, settings.manifest)
     metric = settings.metric
     score = read_score(default_metric(kind, info.classes) if metric is None else metric)
-    space = _for_classes(space, configs, len(dataset.class_names))
+    space, configs = _for_classes(space, configs, len(dataset.class_names))
     _check_batches(configs, info, space)
     _check_stress(score, [config.image_size for config in configs], space)
     n_trainings = len(configs) * max(goal.n_trainings, goal.most_repeats)
@@ -271,15 +271,18 @@ def describe_data(
     )
 
 
-def _for_classes(space: Space, configs: Sequence[TrainingConfig], n_classes: int) -> Space:
-    """Return the space with an output for each of more than two classes."""
+def _for_classes(
+    space: Space, configs: Sequence[TrainingConfig], n_classes: int
+) -> tuple[Space, Sequence[TrainingConfig]]:
+    """Return the space and its configurations with an output for each of more than two classes."""
     is_asked = "outputs" in {*space.pinned, *space.sweeps}
     if n_classes == 2 and all(config.n_outputs <= 2 for config in configs):
-        return space
+        return space, configs
     if n_classes == 2 or (is_asked and any(config.outputs != n_classes for config in configs)):
         takes = "0, 1 or 2" if n_classes == 2 else f"{n_classes}, one for each"
         raise UsageError(f"On data of {n_classes} classes outputs takes {takes}. Leave it out.")
-    return spaces.override(space, {"outputs": n_classes})
+    space = spaces.override(space, {"outputs": n_classes})
+    return space, [config.replace(outputs=n_classes) for config in configs]
 
 
 def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, space: Space) -> None:

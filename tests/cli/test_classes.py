@@ -1,12 +1,14 @@
 """Classes of other sizes and numbers than two halves, through the front door."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hpo.run.plan import SearchSettings, Settings, plan_grid, plan_search
-from tests.conftest import SIZE
+from tests.conftest import SIZE, SMALL, Hpo
 
 
 def write_classes(path: Path, n_train: tuple[int, ...], n_test: int) -> Path:
@@ -34,3 +36,92 @@ def test_unequal_classes_make_balanced_accuracy_the_default_metric_and_say_so(
         assert any("further apart than 60:40" in note for note in plan.record.notes) == is_unequal
     named = Settings(data=settings.data, metric="accuracy")
     assert plan_grid(["dropout"], named).record.metric == "accuracy"
+
+
+NAMES = ["class 0", "class 1", "class 2"]
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    return write_classes(tmp_path / "three.npz", (20, 20, 20), 6)
+
+
+def test_three_classes_are_trained_judged_tested_predicted_and_exported(
+    hpo: Hpo, three: Path, tmp_path: Path
+) -> None:
+    fixed = (*SMALL, "--set", "batch_size=8", "--data", three, "--repeats", "2", "--study", "g")
+    swept = ("--param", "loss", "--values", "bce,focal", "--set", "learning_rate=0.02")
+    found = hpo("grid", *swept, *fixed, "--metric", "stress_auroc", "--json").json
+    assert (found["n_trained"], len(found["verdict"]["pairs"])) == (4, 1)
+    assert {c["score"] > 0.5 for c in found["configurations"]} == {True}
+    tested = hpo("evaluate", "g", "--json").json
+    assert tested["classes"] == dict.fromkeys(NAMES, 6)
+    for one in tested["configurations"]:
+        matrix = np.array(one["confusion"])
+        assert matrix.sum(1).tolist() == [12, 12, 12]
+        right = matrix.trace() / 36
+        assert one["metrics"]["accuracy"]["value"] == pytest.approx(right)
+        assert one["metrics"]["balanced_accuracy"]["value"] == pytest.approx(right)
+        assert one["roc"] is None
+    refused = hpo("evaluate", "g", "--threshold", "0.4")
+    assert (refused.code, "--threshold is for two classes" in refused.err) == (2, True)
+    shown = hpo("evaluate", "g")
+    assert "6 class 0, 6 class 1 and 6 class 2 images\n" in shown.out
+    assert "sensitivity" not in shown.out
+    page = (tmp_path / "studies" / "g" / "report.html").read_text()
+    assert "share of right answers" in page
+    assert hpo("reproduce", "g", "1", "--json").json["result"] == "equal"
+
+    assert hpo("export", "g").code == 0
+    home = next((tmp_path / "studies" / "g" / "export").glob("*/network.py")).parent
+    with np.load(three) as archive:
+        Image.fromarray(archive["test_images"][-1]).save(tmp_path / "x.png")
+    of_study, of_folder = (
+        hpo("predict", model, "x.png", "--json").json["images"][0]["probabilities"]
+        for model in ("g", home)
+    )
+    assert of_study == of_folder
+    assert list(of_study) == NAMES
+    assert sum(of_study.values()) == pytest.approx(1)
+    header, row = hpo("predict", "g", "x.png").out.splitlines()
+    assert header.split("  ") == [*NAMES, "image"]
+    assert [float(x) for x in row.split()[:3]] == pytest.approx([*of_study.values()], abs=1e-4)
+    weights = hpo("evaluate", "--weights", home, "--data", three, "--json").json
+    name = json.loads((home / "config.json").read_text())["params"]["loss"]
+    (same,) = (one for one in tested["configurations"] if one["params"]["loss"] == name)
+    assert weights["confusion"] == same["ensemble"]["confusion"]
+    script = (home / "network.py").read_text()
+    assert f"classes = {NAMES!r}" in script
+
+
+def test_a_search_over_three_classes_ends_with_its_finalist(hpo: Hpo, three: Path) -> None:
+    few = ("--trials", "2", "--finalists", "1", "--final-repeats", "1", "--pruner", "none")
+    found = hpo(
+        *("search", "--param", "loss", *few, *SMALL, "--set", "batch_size=8"),
+        *("--data", three, "--metric", "log_loss", "--json"),
+    ).json
+    assert found["best"]["config"]["outputs"] == 3
+    assert found["best"]["score"] < np.log(3) + 0.5
+
+
+def test_one_class_against_the_rest_is_a_study_of_two_classes(hpo: Hpo, three: Path) -> None:
+    values = ("--param", "dropout", "--values", "0.1", "--set", "batch_size=8", "--repeats", "1")
+    against = (*values, *SMALL, "--data", three, "--positive", "class 2", "--study", "p")
+    assert hpo("grid", *against, "--test").code == 0
+    found = hpo("evaluate", "p", "--threshold", "0.4", "--json").json
+    assert found["classes"] == {"class 0 or class 1": 12, "class 2": 6}
+    assert "sensitivity" in found["configurations"][0]["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (("--param", "dropout", "--set", "outputs=2"), "outputs takes 3, one for each"),
+        (("--param", "outputs", "--values", "1,3"), "outputs takes 3, one for each"),
+    ],
+)
+def test_a_network_for_other_classes_is_refused_before_it_is_trained(
+    hpo: Hpo, three: Path, fields: tuple[str, ...], words: str
+) -> None:
+    refused = hpo("grid", *fields, "--data", three, "--dry-run")
+    assert (refused.code, words in refused.err) == (2, True)

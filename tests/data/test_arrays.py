@@ -132,7 +132,7 @@ def test_every_fault_of_the_files_is_named_and_nothing_is_unpickled(course: Path
         ("train_images", np.zeros((6, 9, 9, 2), np.uint8), "shape (6, 9, 9, 2)"),
         ("test_labels", np.zeros((2, 3), np.uint8), "test_labels takes whole numbers"),
         ("test_labels", np.array(1, np.uint8), "is uint8 of shape ()"),
-        ("val_labels", np.array([0, 1, 2, 0]), "val_labels holds values other than 0"),
+        ("val_labels", np.array([0, 1, 100, 0]), "val_labels holds values other than 0"),
         ("train_labels", np.array([0, 1]), "is int64 of shape (2,), but there are 6 images"),
         ("train_labels", np.array([{}] * 6, object), "but is object of shape (6,)"),
     ],

@@ -6,6 +6,7 @@ from sklearn import metrics as golden
 
 from hpo.evaluate import METRICS
 from hpo.evaluate.metrics import calibration, roc, statistics
+from hpo.training.progress import measure
 
 RNG = np.random.default_rng(5)
 LABELS = (RNG.random(90) < 0.4).astype(np.uint8)
@@ -28,6 +29,32 @@ def test_metrics_are_scikit_learns_on_every_resample(threshold: float) -> None:
             "brier": golden.brier_score_loss(LABELS, P, sample_weight=w),
         }
         assert {n: found[n][row] for n in expected} == pytest.approx(expected)
+
+
+def test_metrics_of_three_classes_are_scikit_learns_on_every_resample() -> None:
+    labels = (np.arange(90) % 3).astype(np.uint8)
+    p = RNG.dirichlet([1, 1, 1], 90)
+    p[np.arange(60), labels[:60]] += 0.4
+    p /= p.sum(1, keepdims=True)
+    found = {n: s(WEIGHTS) for n, s in statistics(labels, p, threshold=0.5).items()}
+    assert tuple(found) == tuple(n for n in METRICS if n not in {"sensitivity", "specificity"})
+    answers, options = p.argmax(1), {"multi_class": "ovr", "average": "macro"}
+    for row, w in enumerate(WEIGHTS):
+        each = (golden.brier_score_loss(labels == k, p[:, k], sample_weight=w) for k in range(3))
+        expected = {
+            "accuracy": golden.accuracy_score(labels, answers, sample_weight=w),
+            "balanced_accuracy": golden.balanced_accuracy_score(labels, answers, sample_weight=w),
+            "auroc": golden.roc_auc_score(labels, p, sample_weight=w, **options),
+            "brier": sum(each) / 2,
+        }
+        assert {n: found[n][row] for n in expected} == pytest.approx(expected)
+    measured = measure(p.astype(np.float32), labels, loss=0.0)
+    assert measured.auroc == pytest.approx(golden.roc_auc_score(labels, p, **options))
+    assert measured.log_loss == pytest.approx(golden.log_loss(labels, p), rel=1e-5)
+    every = np.ones((1, 90))
+    for name in ("accuracy", "balanced_accuracy", "auroc", "brier"):
+        statistic = statistics(labels, p.astype(np.float32), threshold=0.5)[name]
+        assert getattr(measured, name) == pytest.approx(statistic(every)[0])
 
 
 def test_the_calibration_error_is_the_one_done_by_hand() -> None:

@@ -16,6 +16,7 @@ from hpo.data import TEST, Dataset
 from hpo.errors import DataError, RunStoreError, StudyError
 from hpo.evaluate import METRICS, read_evaluation, to_document
 from hpo.evaluate.configurations import gather
+from hpo.evaluate.records import n_right
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
 from hpo.study.summary import StudySummary
@@ -61,7 +62,7 @@ def test_every_configuration_of_a_grid_has_every_metric_with_its_interval(grid: 
     right = [(np.array(run.test_probabilities) > 0.5) == labels for run in runs if run]
     assert evaluated.metrics["accuracy"].mean == pytest.approx(np.mean(right))
     assert evaluated.metrics["accuracy"].low is not None
-    assert evaluated.confusion.n_right == np.sum(right)
+    assert n_right(evaluated.confusion) == np.sum(right)
     assert evaluated.n_right == pytest.approx(np.sum(right) / 3)
 
 
