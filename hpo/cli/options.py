@@ -156,6 +156,22 @@ Lanes = Annotated[
         help="Number of trainings to run in parallel (default: auto).",
     ),
 ]
+Ray = Annotated[
+    str | None,
+    Option(
+        "--ray",
+        metavar="auto|HOST:PORT",
+        help="Train on the machines of a Ray cluster (docs/ray.md); auto takes that of "
+        "RAY_ADDRESS, or starts one on this machine.",
+    ),
+]
+MixedProcessors = Annotated[
+    bool,
+    Option(
+        "--mixed-processors",
+        help="With --ray: allow kinds of processors that round differently. This is recorded.",
+    ),
+]
 Metric = Annotated[
     str | None,
     Option(

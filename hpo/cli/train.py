@@ -41,6 +41,8 @@ def grid(
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     lanes: options.Lanes = None,
+    ray: options.Ray = None,
+    mixed_processors: options.MixedProcessors = False,
     metric: options.Metric = None,
     margin: options.Margin = None,
     weights: options.ComparedWeights = None,
@@ -100,6 +102,8 @@ def grid(
         device=device,
         precision=precision,
         lanes=lanes,
+        ray=ray,
+        mixed_processors=mixed_processors,
         metric=metric,
         margin=margin,
         weights=weights,
@@ -143,6 +147,8 @@ def search(
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     lanes: options.Lanes = None,
+    ray: options.Ray = None,
+    mixed_processors: options.MixedProcessors = False,
     metric: options.Metric = None,
     margin: options.Margin = None,
     finalists: Annotated[
@@ -204,6 +210,8 @@ def search(
         device=device,
         precision=precision,
         lanes=lanes,
+        ray=ray,
+        mixed_processors=mixed_processors,
         metric=metric,
         margin=margin,
         command=options.command_line(context),
@@ -233,6 +241,8 @@ def resume(
     weights: options.ComparedWeights = None,
     storage: options.Storage = DEFAULT_URL,
     lanes: options.Lanes = None,
+    ray: options.Ray = None,
+    mixed_processors: options.MixedProcessors = False,
     timeout: options.Timeout = None,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -254,5 +264,5 @@ def resume(
     if data is not None:
         move_data(study, storage, data)
     plan = plan_resume(study, storage, margin=margin, weights=weights, lanes=lanes, model=model)
-    plan = with_timeout(plan, timeout)
+    plan = with_timeout(plan.on_ray(ray, mixed_processors=mixed_processors), timeout)
     carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, is_shown=open_)

@@ -37,6 +37,7 @@ from hpo.study.summary import StudySummary, to_document
 from hpo.study.test_access import read_openings
 from hpo.study.trials import Job, job_of, read_trials
 from hpo.tables import count, duration
+from hpo.training.engine import Workers
 from hpo.untrusted import printable
 from hpo.views.evaluations import evaluation_document, evaluation_table
 from hpo.views.studies import combinations_note, study_tables
@@ -219,6 +220,10 @@ class Tally:
                 "Too little memory for this many trainings in parallel: they start again, "
                 f"{event.n_lanes} at a time."
             )
+        if isinstance(event, Workers):
+            places = f"{count(event.n_actors, 'actor')} on {count(event.n_nodes, 'node')}"
+            lost = f" {count(event.n_lost, 'training')} began again." if event.n_lost else ""
+            return " ".join([f"Ray: training in {places}.{lost}", *event.notes])
         if isinstance(event, RepeatsAdded):
             self.n_left, self.n_repeats = event.n_left, event.n_repeats
             return f"Not every pair is decided yet: going on to {event.n_repeats} repeats."
@@ -329,7 +334,7 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
             if is_live:
                 shown = printable(", ".join(filter(None, parts)))
                 progress.update(task, total=total, completed=n_done, description=shown)
-            if isinstance(event, StackShrunk | RepeatsAdded) and not is_quiet:
+            if isinstance(event, StackShrunk | RepeatsAdded | Workers) and not is_quiet:
                 say(text)
             elif isinstance(event, TrialDone) and not is_quiet and not is_live:
                 say(f"[{n_done}/{total}] {', '.join(filter(None, reversed(parts)))}")

@@ -104,8 +104,9 @@ class TrainingData:
     returns uint8 `(n_pool + n_test, size, size)`: the pool, then the test images. `fold(i)` is the
     split into training and validation of repeat i: fold i mod 5 of the five-fold split by patient
     and class drawn with seed i // 5, or the source's own validation split. Where `is_stressed`,
-    trainings are measured under the stress battery too. `patients` `(n_pool,)` numbers the patient
-    of each image; without it each image counts as a patient. `code` is where an own model is,
+    trainings are measured under the stress battery too; `stressed_at(size)` returns the pool under
+    it where another process changed the images. `patients` `(n_pool,)` numbers the patient of each
+    image; without it each image counts as a patient. `code` is where an own model is,
     FILE.py:NAME, if the command line or a space file named one: nothing else is run.
     """
 
@@ -115,6 +116,7 @@ class TrainingData:
     pixels_at: Callable[[int], Pixels]
     fold: Callable[[int], Fold]
     is_stressed: bool = False
+    stressed_at: Callable[[int], Pixels] | None = None
     patients: NDArray[np.int64] | None = None
     code: str | None = None
 

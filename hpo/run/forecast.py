@@ -8,7 +8,7 @@ random configurations, and a range.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
 import optuna
 from optuna.trial import TrialState
@@ -17,7 +17,7 @@ from hpo import space as spaces
 from hpo.config import TrainingConfig
 from hpo.data import TrainingData
 from hpo.run.plan import Plan
-from hpo.run.session import joins, lanes_of, processes_of, sealed
+from hpo.run.session import joins, lanes_of, processes_of, ray_cluster, sealed, with_device
 from hpo.search.grid import grid_jobs
 from hpo.search.proposals import make_sampler
 from hpo.storage.opening import open_storage, quiet_optuna, translate_errors
@@ -91,12 +91,17 @@ def forecast(plan: Plan) -> Forecast:
         StudyError: a study of this name is there and does not fit the plan.
         DeviceError: the device is not there.
     """
+    with ray_cluster(plan.ray, is_mixed=plan.mixed_processors) as cluster:
+        return _forecast(plan, cluster)
+
+
+def _forecast(plan: Plan, cluster: Any) -> Forecast:
     study, record, goal = _find(plan), plan.record, plan.goal
     if study:
         record, goal = studies.read_record(study), studies.read_goal(study).raised(goal)
         record = replace(record, space=plan.record.space)
+    record = with_device(record, cluster)
     device = devices.choose(record.device, record.precision)
-    record = replace(record, device=device.name, precision=device.precision)
     trials, is_grid = read_trials(study, record) if study else Trials(), record.kind == "grid"
     runs = RunStore(runs_folder(plan.storage))
     counts, every = (
@@ -108,13 +113,17 @@ def forecast(plan: Plan) -> Forecast:
         n_first = len(every)
         _, every = _of_grid(record, replace(goal, n_repeats=goal.most_repeats), trials, runs)
         first = n_first / max(1, len(every))
-    n_lanes = min(lanes_of(record, plan.lanes), max(1, n_to_train, len(every) if first < 1 else 0))
-    n_processes = processes_of(record, n_lanes)
+    n_lanes = lanes_of(record, plan.lanes, cluster)
+    n_lanes = min(n_lanes, max(1, n_to_train, len(every) if first < 1 else 0))
+    # Trainings are timed here, also where a cluster will do them.
+    n_processes = n_here = processes_of(record, n_lanes)
+    if cluster:
+        n_processes = min(n_lanes, cluster.n_slots(record.device))
     data = sealed(plan.dataset, record)
     # A batch larger than the training images fails as one training: there is nothing to time.
     n_train = len(data.fold(FOLD).train)
     configs = [config for config in every if config.batch_size <= n_train]
-    times = training_seconds(data, configs, device=device, n_processes=n_processes)
+    times = training_seconds(data, configs, device=device, n_processes=n_here)
     if is_grid:
         shares, total, longest = (first, first, 1.0), sum(times), max(times, default=0.0)
     else:

@@ -20,9 +20,10 @@ from hpo.run.kept_weights import KeptWeights
 from hpo.search import Source
 from hpo.search.pruning import is_behind
 from hpo.storage.runs import Epoch, ImageProbabilities, OtherWeights, Run, RunStore
-from hpo.study.record import StudyRecord, versions
+from hpo.study.record import StudyRecord
 from hpo.study.trials import Job, RunningTrial, run_key
-from hpo.training.engine import EpochMetrics, Probabilities, Stack, TrainingResult
+from hpo.training.engine import EpochMetrics, Probabilities, Stack, TrainingResult, Workers
+from hpo.training.machine import versions
 
 _REPORT_EVERY_S: Final = 0.5
 
@@ -64,7 +65,7 @@ class RepeatsAdded:
     n_left: int
 
 
-Event: TypeAlias = EpochDone | TrialDone | StackShrunk | RepeatsAdded
+Event: TypeAlias = EpochDone | TrialDone | StackShrunk | RepeatsAdded | Workers
 
 
 class TrainingLoop:
@@ -72,9 +73,10 @@ class TrainingLoop:
 
     `open_stack` is called with the number of lanes, at the first training and again when memory
     ran out. `check` is called before it is decided what is trained next: it raises where this
-    process is no longer the driver of the study. Each finished training is in the run store
-    before its trial is finished. Trials that are cut off (Ctrl-C, an error of the database) stay
-    RUNNING in the study: its driver lets them wait again.
+    process is no longer the driver of the study. `news` returns who trains on a cluster where that
+    has changed: the number of lanes follows it, up to `most_lanes`. Each finished training is in
+    the run store before its trial is finished. Trials that are cut off (Ctrl-C, an error of the
+    database) stay RUNNING in the study: its driver lets them wait again.
     """
 
     def __init__(
@@ -91,11 +93,13 @@ class TrainingLoop:
         n_lanes: int = 1,
         deadline: float = math.inf,
         check: Callable[[], object] = lambda: None,
+        news: Callable[[], Workers | None] = lambda: None,
+        most_lanes: float = math.inf,
     ) -> None:
         self.study, self.record, self.source, self.data = study, record, source, data
         self.runs, self.weights, self.artifacts = runs, weights, artifacts
         self.n_lanes, self.deadline, self.check = n_lanes, deadline, check
-        self._open_stack = open_stack
+        self._open_stack, self._news, self._most_lanes = open_stack, news, most_lanes
         self._stack: Stack | None = None
         self._live: dict[int, RunningTrial] = {}
         self._is_idle = False
@@ -107,6 +111,9 @@ class TrainingLoop:
             while True:
                 try:
                     yield from self._fill()
+                    if workers := self._news():
+                        self.n_lanes = int(min(workers.n_lanes, self._most_lanes))
+                        yield workers
                     if not self._live:
                         return
                     yield from self._step()
@@ -292,7 +299,7 @@ def to_run(result: TrainingResult, data: TrainingData, job: Job) -> Run:
         validation_probabilities=_plain(result.validation_probabilities),
         test_probabilities=_plain(result.test_probabilities),
         seconds=result.seconds,
-        versions=versions(),
+        versions=versions() | ({"processor": result.processor} if result.processor else {}),
         stress={name: asdict(metrics) for name, metrics in result.stress.items()},
         validation_images=tuple(images.tolist()),
         validation_labels=tuple(data.labels[images].tolist()),

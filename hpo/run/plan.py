@@ -29,11 +29,10 @@ from hpo.study.record import (
     Kind,
     StudyRecord,
     check_name,
-    versions,
 )
 from hpo.study.score import Score, default_metric, read_score
 from hpo.training.engine import SMALLEST_STRESSED
-from hpo.training.machine import check_names
+from hpo.training.machine import check_names, check_ray, versions
 
 GRID_REPEATS = 5
 SEARCH_REPEATS = 1
@@ -51,9 +50,10 @@ class Settings:
     optimizes (`hpo.study.score.SCORES`), None for the default of its kind and of the classes.
     `margin` is the smallest difference that matters, as scores are printed (1.0 is one point of
     accuracy); None for what the study has recorded, else for the default of the metric. `weights`
-    are those whose scores are compared, None for those that each training scores. `command` is
-    what the study records as having created it. `model` is
-    a network of your own instead of the built-in one: a function, or FILE.py:NAME.
+    are those whose scores are compared, None for those that each training scores. `ray` is the
+    cluster to train on, `auto` or HOST:PORT; with `mixed_processors` on several kinds of them.
+    `command` is what the study records as having created it. `model` is a network of your own
+    instead of the built-in one: a function, or FILE.py:NAME.
     """
 
     data: Path | str | None = None
@@ -75,6 +75,8 @@ class Settings:
     metric: str | None = None
     margin: float | None = None
     weights: ScoredWeights | None = None
+    ray: str | None = None
+    mixed_processors: bool = False
     command: str = LIBRARY
 
 
@@ -106,6 +108,28 @@ class Plan:
     storage: str
     timeout_s: float = math.inf
     lanes: int | None = None
+    ray: str | None = None
+    mixed_processors: bool = False
+
+    def on_ray(self, address: str | None, *, mixed_processors: bool) -> "Plan":
+        """Return the plan to train on a Ray cluster; None for this machine.
+
+        Raises:
+            UsageError: it is no address, Ray is not installed, or one GPU was named.
+        """
+        if address is None:
+            if mixed_processors:
+                raise UsageError(
+                    "--mixed-processors is for machines of a cluster: give --ray too."
+                )
+            return self
+        check_ray(address)
+        if self.record.is_gpu_named:
+            raise UsageError(
+                f"--ray trains on every GPU of the cluster, but got --device {self.record.device}:"
+                " use --device cuda."
+            )
+        return replace(self, ray=address, mixed_processors=mixed_processors)
 
 
 def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
@@ -230,7 +254,7 @@ def _plan(
         dataset=dataset,
         storage=settings.storage,
         lanes=settings.lanes,
-    )
+    ).on_ray(settings.ray, mixed_processors=settings.mixed_processors)
 
 
 def _read_space(settings: Settings) -> Space:

@@ -31,11 +31,12 @@ from hpo.run.session import (
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import Epoch, ImageProbabilities, Run, RunStore
-from hpo.study.record import StudyRecord, versions
+from hpo.study.record import StudyRecord
 from hpo.study.score import Score
 from hpo.study.study import read_record
 from hpo.study.trials import Job, has_job, job_of, read_trials, run_key
 from hpo.training.engine import TrainingResult
+from hpo.training.machine import versions
 
 Retrained: TypeAlias = Generator[tuple[Job, TrainingResult], None, None]
 Numbers: TypeAlias = dict[tuple[int, str], float]

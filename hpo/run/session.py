@@ -1,6 +1,7 @@
 """An open study with everything that works on it: data, run store, folder, engine."""
 
 import contextlib
+import math
 import select
 import shlex
 import time
@@ -8,8 +9,10 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 import optuna
+from optuna.trial import TrialState
 
 from hpo import models
 from hpo import space as spaces
@@ -34,14 +37,14 @@ from hpo.study.record import LOOK_EVERY, Goal, StudyRecord
 from hpo.study.summary import StudySummary
 from hpo.study.trials import requeue_running
 from hpo.training import machine
-from hpo.training.engine import Stack
+from hpo.training.engine import Stack, Workers
 
 
 @dataclass(frozen=True)
 class Session:
     """A study, opened by its only driver. `record` holds the device settled at its creation.
 
-    `check` raises where this process is no longer the driver.
+    `check` raises where this process is no longer the driver; `cluster` is that of `--ray`.
     """
 
     plan: Plan
@@ -51,6 +54,7 @@ class Session:
     goal: Goal
     source: Source
     check: Check
+    cluster: Any = None
 
     @cached_property
     def training_data(self) -> TrainingData:
@@ -85,11 +89,14 @@ def open_session(plan: Plan) -> Iterator[Session]:
     """
     quiet_optuna()
     storage = open_storage(plan.storage)
-    with study_lock(storage, plan.name) as check:
+    with (
+        study_lock(storage, plan.name) as check,
+        ray_cluster(plan.ray, is_mixed=plan.mixed_processors) as cluster,
+    ):
         with translate_errors(storage.url):
             study = studies.find(storage, plan.name)
             if study is None or studies.is_blank(study):
-                study = studies.create(storage, plan.name, with_device(plan.record))
+                study = studies.create(storage, plan.name, with_device(plan.record, cluster))
             studies.check_fits(study, plan.record)
             _check_device(study.study_name, studies.read_record(study), plan.record)
             record = studies.renew_record(
@@ -104,7 +111,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
             requeue_running(study)
             source = open_source(study, record, goal)
         try:
-            yield Session(plan, storage, study, record, goal, source, check)
+            yield Session(plan, storage, study, record, goal, source, check, cluster)
         except BaseException as error:
             storage.close_interrupted(error)
             raise
@@ -196,11 +203,24 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         remove_leftovers(folder)  # A command that was killed may have left files half written.
     cache.remove_cut_off()
 
+    cluster = session.cluster if source.n_left() else None
+    if cluster:
+        cluster.processors = _processors(session.study, session.record)
+
     def opened(n_lanes: int) -> Stack:
+        if cluster:
+            return on_cluster(cluster, session.record, session.training_data)
         # Lanes beyond the trainings that are left get no process.
         n_used = min(n_lanes, max(1, source.n_left()))
         return open_stack(session.record, session.training_data, n_lanes=n_used)
 
+    def news() -> Workers | None:
+        workers: Workers | None = cluster.news() if cluster else None
+        if workers:
+            session.study.set_user_attr("processors", list(workers.processors))
+        return workers
+
+    n_lanes = lanes_of(session.record, session.plan.lanes, cluster)
     while True:
         # Scores of trials are enough: no run is read. Weights that lost may have stayed too.
         kept = KeptWeights.of(summarize(session.study, storage_url=url), weights)
@@ -215,9 +235,11 @@ def training_events(session: Session) -> Generator[Event, None, None]:
                 weights=kept,
                 artifacts=artifacts,
                 open_stack=opened,
-                n_lanes=lanes_of(session.record, session.plan.lanes),
+                n_lanes=n_lanes,
                 deadline=deadline,
                 check=session.check,
+                news=news,
+                most_lanes=min(session.plan.lanes or math.inf, session.record.window or math.inf),
             ).events()
         if time.monotonic() >= deadline or source.n_left():
             break
@@ -344,15 +366,28 @@ def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stac
     return Pool(data, place, n_processes=n_processes, joins=joins(record))
 
 
-def lanes_of(record: StudyRecord, asked: int | None) -> int:
+def on_cluster(cluster: Any, record: StudyRecord, data: TrainingData) -> Stack:
+    """Open the engine that trains a study on a Ray cluster."""
+    from hpo.training.device import Device
+
+    place = Device(record.device, cast(Any, record.precision))
+    stack: Stack = cluster.open_stack(data, place, joins=joins(record))
+    return stack
+
+
+def lanes_of(record: StudyRecord, asked: int | None, cluster: Any = None) -> int:
     """Return how many trainings of a study run at once: of a search at most its window.
 
-    None is chosen by the configurations, as far as they are known.
+    None is chosen by the cluster, or here by the configurations, as far as they are known.
     """
     configs = [record.space.base]
     if record.kind == "grid":
         configs = [cell.config for cell in spaces.cells(record.space, record.names)]
-    n_lanes = asked or machine.choose_lanes(record.kind, record.device, configs)
+    n_lanes: int = asked or (
+        cluster.n_lanes(record.device)
+        if cluster
+        else machine.choose_lanes(record.kind, record.device, configs)
+    )
     return min(n_lanes, record.window) if record.window else n_lanes
 
 
@@ -375,9 +410,29 @@ def joins(record: StudyRecord) -> bool:
     return record.kind == "grid" and "epochs" in record.names
 
 
-def with_device(record: StudyRecord) -> StudyRecord:
-    """Return the record with its device and precision settled on this machine."""
+@contextlib.contextmanager
+def ray_cluster(address: str | None, *, is_mixed: bool) -> Iterator[Any]:
+    """Yield the `hpo.training.ray_stack.Cluster` of an address, and leave it; None without one."""
+    if address is None:
+        yield None
+        return
+    from hpo.training.ray_stack import Cluster
+
+    with contextlib.closing(Cluster(address, is_mixed=is_mixed)) as cluster:
+        yield cluster
+
+
+def _processors(study: optuna.Study, record: StudyRecord) -> list[str]:
+    """Return the kinds of processors that trained a study so far."""
+    if recorded := studies.read_processors(study):
+        return list(recorded)
+    is_trained = bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    return [record.versions["processor"]] if is_trained and record.device == "cpu" else []
+
+
+def with_device(record: StudyRecord, cluster: Any = None) -> StudyRecord:
+    """Return the record with its device and precision settled on this machine, or a cluster's."""
     from hpo.training.selfcheck import choose_checked
 
-    place = choose_checked(record.device, record.precision)
+    place = (cluster.choose if cluster else choose_checked)(record.device, record.precision)
     return replace(record, device=place.name, precision=place.precision)

@@ -23,6 +23,7 @@ from hpo.study.study import (
     is_ours,
     read_baselines,
     read_goal,
+    read_processors,
     read_record,
     study_names,
 )
@@ -109,6 +110,7 @@ def summarize(
         finalists=finalists,
         reports=_reports(of_reports, record, goal, finalists, runs),
         openings=openings,
+        processors=read_processors(study),
         begun=min((t.datetime_start for t in found.ours if t.datetime_start), default=None),
         damaged=found.damaged,
         report=str(page) if page.is_file() else None,

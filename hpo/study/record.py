@@ -1,9 +1,7 @@
 """What a study records of itself: the request it was made for, checked and resolved."""
 
 import hashlib
-import importlib.metadata
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -19,7 +17,6 @@ from hpo.space import Space
 from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import is_folder_name
 from hpo.study.score import Score, metric_note, read_score
-from hpo.training import machine
 
 Kind = Literal["grid", "search"]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -254,15 +251,3 @@ def check_name(name: str) -> str:
             "another name."
         )
     return name
-
-
-def versions() -> dict[str, str]:
-    """Return what rounds: the processor, and versions, without importing the libraries."""
-    names = {"hpo": "hpo-toolkit", "torch": "torch", "optuna": "optuna", "numpy": "numpy"}
-    found = {"python": platform.python_version()}
-    for name, distribution in names.items():
-        try:
-            found[name] = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "unknown"
-    return found | {"processor": machine.processor()}

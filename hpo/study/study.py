@@ -213,6 +213,12 @@ def read_baselines(study: optuna.Study) -> dict[str, float]:
     return _read(study, "baselines", partial(_BASELINES.validate_python, strict=True))
 
 
+def read_processors(study: optuna.Study) -> tuple[str, ...]:
+    """Return the kinds of processors that trained the study on clusters."""
+    found = study.user_attrs.get("processors")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
 def _read(study: optuna.Study, attribute: str, read: Callable[[Any], T]) -> T:
     try:
         return read(study.user_attrs.get(attribute, {}))

@@ -170,7 +170,7 @@ class StudySummary:
     each trial that cannot be read why it is left out. `foreign` are the trials that other programs
     trained or finished, which are not counted; `left_alone` those that wait for something that the
     study cannot express. `report` is the path of its page, if there is one. `begun` is when the
-    first training began, in local time.
+    first training began, in local time. `processors` are the kinds that trained it on clusters.
     """
 
     name: str
@@ -183,6 +183,7 @@ class StudySummary:
     finalists: Finalists | None = None
     reports: tuple[ReportBase, ...] = ()
     openings: tuple[Opening, ...] = ()
+    processors: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     n_open: int = 0
     foreign: tuple[int, ...] = ()
@@ -357,6 +358,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         ],
         "n_openings": len(summary.openings),
         "openings": list(map(asdict, summary.openings)),
+        "processors": list(summary.processors),
         "damaged": list(summary.damaged),
         "foreign_trials": list(summary.foreign),
         "left_alone_trials": list(summary.left_alone),

@@ -92,7 +92,8 @@ class TrainingResult:
     `nn.Sequential`, as arrays (the seam needs no torch). `train` is measured with them in
     evaluation mode. Probabilities are in the order of the fold's validation indices, and of the
     test images. `stress` holds the metrics of the validation images
-    under each change of the stress battery, where it was asked for.
+    under each change of the stress battery, where it was asked for. `processor` is that of
+    another machine, empty for this one.
     """
 
     epochs: tuple[EpochMetrics, ...]
@@ -104,6 +105,23 @@ class TrainingResult:
     other: OtherWeights
     seconds: float
     stress: Mapping[str, ValidationMetrics] = field(default_factory=dict)
+    processor: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """Who trains on a Ray cluster: `n_actors` processes on `n_nodes` machines.
+
+    `n_lanes` trainings keep them busy; `n_lost` were lost with a process and begin again.
+    `processors` are the kinds that have trained, and `notes` say which nodes are not used.
+    """
+
+    n_actors: int
+    n_nodes: int
+    n_lanes: int
+    processors: tuple[str, ...]
+    n_lost: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def predicted(probabilities: NDArray[np.floating], threshold: float = 0.5) -> NDArray[np.int64]:

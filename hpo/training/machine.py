@@ -5,6 +5,8 @@ around this process holds for it. In version 2 a group is one folder, in version
 each controller. A file that is missing or holds no number sets no limit.
 """
 
+import importlib.metadata
+import importlib.util
 import math
 import os
 import platform
@@ -59,10 +61,32 @@ def check_names(device: str, precision: str) -> None:
         raise UsageError(f"--precision takes {', '.join(PRECISIONS)}, but got {precision!r}.")
 
 
+def check_ray(address: str, *, source: str = "--ray") -> None:
+    """Check the address of a Ray cluster, and that Ray is installed."""
+    if address not in ("auto", "local") and not re.fullmatch(r"[^\s:/]+:\d+|\[\S+\]:\d+", address):
+        raise UsageError(
+            f"{source} takes auto or the HOST:PORT of a Ray cluster, but got {address[:80]!r}."
+        )
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError("--ray needs Ray: pip install 'hpo-toolkit[ray]'")
+
+
 def processor() -> str:
     """Return the name of the processor, or of its architecture where no other is known."""
     found = re.search(r"^model name\s*: *(.+)$", _read(_PROC / "cpuinfo"), re.MULTILINE)
     return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Return what rounds: the processor, and versions, without importing the libraries."""
+    names = {"hpo": "hpo-toolkit", "torch": "torch", "optuna": "optuna", "numpy": "numpy"}
+    found = {"python": platform.python_version()}
+    for name, distribution in names.items():
+        try:
+            found[name] = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found | {"processor": processor()}
 
 
 def n_cores() -> int:
@@ -106,6 +130,11 @@ def parts(config: TrainingConfig, *, n_train: int) -> dict[str, int]:
     }
 
 
+def lanes_per_worker(device: str) -> int:
+    """Return how many trainings suit a core, or a GPU."""
+    return _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE
+
+
 def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> int:
     """Return how many trainings to run at once: the measured best, as far as memory allows.
 
@@ -113,7 +142,7 @@ def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> i
     number: the course of a search follows from its window.
     """
     configs = list(configs)
-    best = _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE * n_cores()
+    best = lanes_per_worker(device) * (1 if device.startswith("cuda") else n_cores())
     if kind == "search":
         best = max(n_cores(), _FEWEST_OF_SEARCH)
     if any(config.model for config in configs):  # They train one after another in a process.

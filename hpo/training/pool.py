@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from itertools import cycle, islice
 from statistics import fmean
@@ -66,10 +66,8 @@ class Pool:
         gpus = cycle(visible_gpus() if is_shared_out else [None])
         pixels = self._pixels.fileno()
         self._processes = [Process(pixels, gpu=gpu) for gpu in islice(gpus, n_processes)]
-        # Everything but the functions that read pixels and folds.
-        shared = {name: value for name, value in vars(data).items() if not callable(value)}
         for process in self._processes:
-            process.send(shared, pixels, device, joins)
+            process.send(fields_of(data), pixels, device, joins)
 
     @property
     def lanes(self) -> tuple[int, ...]:
@@ -246,34 +244,61 @@ def seconds_side_by_side(
         return pool.time(configs)
 
 
-class Worker:
-    """A stack in a process of the pool: its lanes have the numbers that the pool gave them.
+def fields_of(data: TrainingData) -> dict[str, Any]:
+    """Return what a worker needs of the data, beside the functions that read pixels and folds."""
+    return {name: value for name, value in vars(data).items() if not callable(value)}
 
-    `shared` are the fields of the data that are no functions; `pixels` is the number of an open
-    file: pool and test images of one size after another.
+
+class Worker:
+    """A stack in a process that is not the study's: its lanes have the numbers of that one.
+
+    `shared` are the fields of the data that are no functions. `read(size, place)` returns pool and
+    test images of a size from the place that was sent with them, once for each size.
     """
 
-    def __init__(self, shared: dict[str, Any], pixels: int, device: Device, joins: bool) -> None:
+    def __init__(
+        self,
+        shared: Mapping[str, Any],
+        device: Device,
+        *,
+        joins: bool,
+        read: Callable[[int, Any], Pixels],
+        stressed_at: Callable[[int], Pixels] | None = None,
+    ) -> None:
         self._device = device
-        self._file = pixels
+        self._read = read
         self._pixels: dict[int, Pixels] = {}
         self._folds: dict[int, Fold] = {}
         self._names: dict[int, int] = {}
-        self._data = TrainingData(
-            pixels_at=self._pixels.__getitem__, fold=self._folds.__getitem__, **shared
-        )
+        readers = {
+            "pixels_at": self._pixels.__getitem__,
+            "fold": self._folds.__getitem__,
+            "stressed_at": stressed_at,
+        }
+        self._data = TrainingData(**{**shared, **readers})
         self._stack = open_stack(self._data, device=device, joins=joins)
+
+    def answer(self, name: str, *arguments: Any) -> Any:
+        """Return what one of the methods below returns, or its exception."""
+        try:
+            return getattr(self, name)(*arguments)
+        except HpoError as error:
+            return error
+        except Exception as error:  # Not every one can be unpickled: its trace can.
+            if lacks_memory(error):
+                return OutOfMemoryError(NO_MEMORY)
+            return RuntimeError(f"A training process failed:\n{traceback.format_exc()}")
 
     def train(
         self, added: Sequence[tuple[Any, ...]], dropped: Sequence[int]
     ) -> tuple[list[LaneEpoch], dict[int, TrainingResult]]:
         """Train every lane for an epoch; return also what finished lanes leave behind.
 
-        Before that some lanes begin, with the place of their pixels in the file, and some end;
-        those may have finished meanwhile.
+        Before that some lanes begin, with the place of their pixels, and some end; those may have
+        finished meanwhile.
         """
-        for name, config, seed, fold, images, offset in added:
-            self._map(config.image_size, offset)
+        for name, config, seed, fold, images, place in added:
+            self._place(config.image_size, place)
             self._folds[fold] = images
             self._names[self._stack.add(config, seed=seed, fold=fold)] = name
         for lane in [lane for lane, name in self._names.items() if name in dropped]:
@@ -284,20 +309,29 @@ class Worker:
         finished = {done.lane for done in trained} - set(self._stack.lanes)
         return epochs, {self._names.pop(lane): self._stack.result(lane) for lane in finished}
 
-    def time(self, requests: Sequence[tuple[TrainingConfig, int]], images: Fold) -> list[float]:
-        """Return the seconds of an epoch of each configuration; each comes with its offset."""
+    def time(self, requests: Sequence[tuple[TrainingConfig, Any]], images: Fold) -> list[float]:
+        """Return the seconds of an epoch of each configuration; each comes with its place."""
         self._folds[FOLD] = images
-        for config, offset in requests:
-            self._map(config.image_size, offset)
+        for config, place in requests:
+            self._place(config.image_size, place)
         return [seconds_per_epoch(self._data, c, device=self._device) for c, _ in requests]
 
-    def _map(self, size: int, offset: int) -> None:
+    def _place(self, size: int, place: object) -> None:
         if size not in self._pixels:
-            n_bytes = (self._data.n_pool + self._data.n_test) * size**2
-            # The position in the file is shared with the parent, which writes: none is moved here.
-            mapped = mmap.mmap(self._file, offset + n_bytes, access=mmap.ACCESS_READ)
-            pixels = np.frombuffer(mapped, np.uint8, n_bytes, offset)
-            self._pixels[size] = pixels.reshape(-1, size, size)
+            self._pixels[size] = self._read(size, place)
+
+
+def _open_worker(shared: Mapping[str, Any], file: int, device: Device, joins: bool) -> Worker:
+    """Return a worker that maps its pixels from a file, in which one size follows another."""
+    n_images = len(shared["labels"]) + shared["n_test"]
+
+    def read(size: int, offset: int) -> Pixels:
+        n_bytes = n_images * size**2
+        # The position in the file is shared with the parent, which writes: none is moved here.
+        mapped = mmap.mmap(file, offset + n_bytes, access=mmap.ACCESS_READ)
+        return np.frombuffer(mapped, np.uint8, n_bytes, offset).reshape(-1, size, size)
+
+    return Worker(shared, device, joins=joins, read=read)
 
 
 def main() -> None:
@@ -308,16 +342,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with contextlib.suppress(EOFError, BrokenPipeError):
-        worker, answer = Worker(*pickle.load(sys.stdin.buffer)), None
+        worker, answer = _open_worker(*pickle.load(sys.stdin.buffer)), None
         while not isinstance(answer, Exception):
-            name, *arguments = pickle.load(sys.stdin.buffer)
-            try:
-                answer = getattr(worker, name)(*arguments)
-            except HpoError as error:
-                answer = error
-            except Exception as error:  # Not every one can be unpickled: its trace can.
-                answer = RuntimeError(f"A training process failed:\n{traceback.format_exc()}")
-                if lacks_memory(error):
-                    answer = OutOfMemoryError(NO_MEMORY)
+            answer = worker.answer(*pickle.load(sys.stdin.buffer))
             pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
             answers.flush()

@@ -46,6 +46,8 @@ def changed_pixels(data: TrainingData, image_size: int) -> Pixels:
             f"Images of {image_size} x {image_size} pixels are too small for a stress score: use "
             f"--set image_size={SMALLEST_STRESSED} or more, or a plain score (--metric accuracy)."
         )
+    if data.stressed_at:
+        return data.stressed_at(image_size)
     name = f"{data.fingerprint}-stress{BATTERY_VERSION}-{image_size}"
     shape = (len(_CHANGES) * data.n_pool, image_size, image_size)
     found = cache.pixels(name, shape, lambda: _images(data.pixels_at(image_size)[: data.n_pool]))

@@ -91,6 +91,9 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
             "real X-rays."
         )
     said += summary.record.notes
+    if len(summary.processors) > 1:
+        kinds = ", ".join(summary.processors)
+        said.append(f"Trained on processors that round differently: {kinds}.")
     if goal.n_finalists and not summary.finalists:
         said.append(
             f"This ranking is provisional: the best {goal.n_finalists} still have to be retrained."

@@ -1,0 +1,124 @@
+"""--ray: trainings on a cluster compute what they compute here, whatever is killed."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.storage.paths import runs_folder
+from hpo.training.device import Device
+from tests.conftest import SMALL, Hpo
+from tests.training.test_pool import BASE
+from tests.training.together import Job, add, assert_bitwise_equal, make_data, train_alone
+
+needs_ray = pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed")
+
+# Ray leaves sockets and processes to the end of the process.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+TOKEN = "a token of this test" * 3
+NODE = {"num_cpus": 1, "include_dashboard": False}
+CPU = Device("cpu", "fp32")
+GRID = ("grid", "--param", "epochs", "--values", "2,4", *SMALL[:4], "--set", "scheduler=none")
+SEARCH = ("search", "--trials", "4", "--param", "learning_rate", *SMALL, "--finalists", "0")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """Two nodes with a core each, on 127.0.0.1 alone; they ask for a token."""
+    settings = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": TOKEN,
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        from ray.cluster_utils import Cluster
+
+        nodes = Cluster(initialize_head=True, head_node_args=NODE)
+        nodes.add_node(**NODE)
+        yield nodes
+        nodes.shutdown()
+
+
+def runs_in(folder: Path) -> dict[str, Any]:
+    """Return the runs of a folder, without what depends on time and place."""
+    found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    for run in found.values():
+        del run["seconds"], run["versions"]
+    return found
+
+
+@needs_ray
+@pytest.mark.parametrize("command", [GRID, SEARCH], ids=["grid", "search"])
+def test_a_study_is_the_same_on_a_cluster(
+    cluster: Any, hpo: Hpo, xrays: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    found = {}
+    for name, where in (("here", ()), ("ray", ("--lanes", "8", "--ray", cluster.address))):
+        storage = f"sqlite:///{tmp_path}/{name}/hpo.db"
+        answer = hpo(*command, "--data", xrays, "--storage", storage, *where)
+        assert answer.code == 0, answer.err
+        found[name] = runs_in(runs_folder(storage))
+    assert "Ray: training in 2 actors on 2 nodes." in answer.err
+    assert found["ray"]
+    assert found["ray"] == found["here"]
+
+
+@needs_ray
+def test_what_actors_and_nodes_lose_is_trained_again_and_new_nodes_are_used(
+    cluster: Any,
+) -> None:
+    from hpo.training.ray_stack import Cluster
+
+    data = make_data(100, 80)
+    jobs = [Job(BASE.replace(epochs=12), seed=seed) for seed in range(4)]
+    kills = {5: kill_actor, 20: lambda _: kill_node(cluster), 30: lambda _: add_node(cluster)}
+    seen: list[tuple[int, int]] = []
+    with closing(Cluster(cluster.address)) as here, closing(here.open_stack(data, CPU)) as stack:
+        lanes, news, is_joined = [add(stack, job) for job in jobs], [], False
+        while stack.lanes:
+            seen += [(done.lane, done.epoch) for done in stack.step()]
+            for least in [n for n in kills if n <= len(seen)]:
+                kills.pop(least)(stack)
+            if workers := here.news():
+                news.append(workers)
+            is_joined |= not kills and news[-1].n_nodes == 2 and all_train(stack)
+            while len(stack.lanes) < 3 and not is_joined:
+                jobs.append(Job(BASE.replace(epochs=12), seed=len(jobs)))
+                lanes.append(add(stack, jobs[-1]))
+        results = [stack.result(lane) for lane in lanes]
+    assert not kills
+    assert sorted(seen) == [(lane, epoch) for lane in lanes for epoch in range(1, 13)]
+    for job, result in zip(jobs, results, strict=True):
+        assert_bitwise_equal(result, train_alone(data, job, CPU))
+    assert sum(workers.n_lost for workers in news) >= 2
+    assert {1, 2} <= {workers.n_nodes for workers in news}
+
+
+def all_train(stack: Any) -> bool:
+    return all(actor.lanes for actor in stack._actors)
+
+
+def kill_actor(stack: Any) -> None:
+    """Kill the process of an actor that trains."""
+    import ray
+
+    handle = stack._actors[-1].handle
+    os.kill(ray.get(handle.__ray_call__.remote(lambda _: os.getpid())), signal.SIGKILL)
+
+
+def kill_node(cluster: Any) -> None:
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+
+
+def add_node(cluster: Any) -> None:
+    cluster.add_node(**NODE)
