@@ -13,6 +13,9 @@ from hpo.data.folds import seal
 
 _N_DRAWS: Final = 20
 _SIDE: Final = 32
+_ALIKE: Final = 0.995
+_BLOCK: Final = 1024
+_MOST_COMPARED: Final = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class Leak:
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicates:
-    """Images with equal pixels: all of them, by file name, and the splits they are in."""
+    """Images with equal or like pixels: all of them, by file name, and the splits they are in."""
 
     files: tuple[str, ...]
     splits: tuple[str, ...]
@@ -49,8 +52,9 @@ class Audit:
 
     `random_split` is the mean of 20 random 80/20 splits by class; `own_folds` is measured on the
     folds that trainings use. `shared_patients` names one file of each patient who is both in test
-    and outside it. `n_bright_borders` counts images that are brighter at the border than in the
-    center, as inverted ones are: 3 of 2,400 X-rays of the public release.
+    and outside it. `near_copies` are pairs that are not equal but correlate by 0.995 or more at 32
+    pixels: copies of another size, contrast or compression do so by 0.997 or more, and no two of
+    2,400 X-rays of different patients by more than 0.978. None where they are too many to compare.
     """
 
     splits: tuple[SplitCounts, ...]
@@ -59,6 +63,7 @@ class Audit:
     shared_patients: tuple[str, ...]
     n_bright_borders: int
     duplicates: tuple[Duplicates, ...]
+    near_copies: tuple[Duplicates, ...] | None
 
 
 def audit(dataset: Dataset) -> Audit:
@@ -71,16 +76,14 @@ def audit(dataset: Dataset) -> Audit:
     test = dataset.where(TEST)
     tested, firsts = np.unique(dataset.patients[test], return_index=True)
     is_shared = np.isin(tested, dataset.patients[dataset.split != TEST])
-    pixels = dataset.pixels_at(_SIDE).astype(np.float64)
-    center = pixels[:, 8:-8, 8:-8].mean((1, 2))
-    pixels[:, 2:-2, 2:-2] = np.nan
     return Audit(
         splits=count_splits(dataset),
         random_split=random_split,
         own_folds=own_folds,
         shared_patients=tuple(dataset.files[i] for i in test[firsts[is_shared]]),
         duplicates=tuple(_duplicates(dataset)),
-        n_bright_borders=int((np.nanmean(pixels, (1, 2)) > center).sum()),
+        n_bright_borders=dataset.n_bright_borders,
+        near_copies=tuple(_near_copies(dataset)) if len(dataset) <= _MOST_COMPARED else None,
     )
 
 
@@ -126,10 +129,26 @@ def _duplicates(dataset: Dataset) -> Iterator[Duplicates]:
         alike[digest].append(position)
     for positions in alike.values():
         if len(positions) > 1:
-            splits = tuple(SPLITS[split] for split in np.unique(dataset.split[positions]))
-            yield Duplicates(
-                files=tuple(dataset.files[position] for position in positions),
-                splits=splits,
-                has_different_labels=len(np.unique(dataset.labels[positions])) > 1,
-                is_across_splits=len(splits) > 1,
-            )
+            yield _group(dataset, positions)
+
+
+def _near_copies(dataset: Dataset) -> Iterator[Duplicates]:
+    values = dataset.pixels_at(_SIDE).reshape(len(dataset), -1).astype(np.float32)
+    values -= values.mean(1, keepdims=True)
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK] @ values[start:].T
+        for i, j in np.argwhere(np.triu(block, 1) > _ALIKE).tolist():
+            one, other = start + i, start + j
+            if dataset.digests[one] != dataset.digests[other]:
+                yield _group(dataset, [one, other])
+
+
+def _group(dataset: Dataset, positions: list[int]) -> Duplicates:
+    splits = tuple(SPLITS[split] for split in np.unique(dataset.split[positions]))
+    return Duplicates(
+        files=tuple(dataset.files[position] for position in positions),
+        splits=splits,
+        has_different_labels=len(np.unique(dataset.labels[positions])) > 1,
+        is_across_splits=len(splits) > 1,
+    )

@@ -38,9 +38,10 @@ class Dataset:
     `patients` `(n,)` a number per patient, counted by first appearance, or per image where
     patients are unknown; `has_patients` says that all are known, `patients_by` from what. `files`
     names each image for messages, `sizes` `(n, 2)` holds height and width as stored, and `digests`
-    are equal where the stored pixels are. `originals(positions)` reads images as stored, as 8-bit
-    gray, one at a time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized
-    once and cached. `notes` are sentences for the user: what was left out and what was assumed.
+    are equal where the stored pixels are; `n_bright_borders` counts images that are much brighter
+    at the border than in the center. `originals(positions)` reads images as stored, as 8-bit gray,
+    one at a time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized once and
+    cached. `notes` are sentences for the user: what was left out and what was assumed.
     `bits` is the depth in use of 16-bit images, 0 where there are none. `folds` `(n,)` are those
     that the source names, counted from 0.
 
@@ -62,6 +63,7 @@ class Dataset:
     files: tuple[str, ...]
     sizes: NDArray[np.int64]
     digests: tuple[str, ...]
+    n_bright_borders: int
     originals: Callable[[Sequence[int]], Iterator[Pixels]]
     pixels_at: Callable[[int], Pixels]
     notes: tuple[str, ...] = ()

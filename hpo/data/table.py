@@ -29,6 +29,7 @@ POSITIVE: Final = {"pneumonia", "positive", "abnormal", "sick", "ill", "1", "yes
 _MOST_NAMED: Final = 5
 _MOST_JOINED: Final = 4
 _TEST_SHARE: Final = 0.2
+_MOST_BY_SITE: Final = 0.1
 BY_NAME: Final = "file name"
 
 
@@ -117,6 +118,7 @@ def settle(table: Table, manifest: Manifest) -> Settled:
     patients_by, rows = _find_patients(table, rows, manifest)
     rows = _choose_splits(rows, [*labels.values()], manifest, notes)
     _check_patients(table, patients_by, rows, manifest, notes)
+    _check_sites(rows, [*labels.values()], notes)
     order = sorted(range(len(rows)), key=lambda i: rows[i].split or TRAIN)  # It is stable.
     return Settled(
         positions=[positions[i] for i in order],
@@ -125,6 +127,21 @@ def settle(table: Table, manifest: Manifest) -> Settled:
         class_names=class_names,
         patients_by=patients_by,
         notes=tuple(notes),
+    )
+
+
+def without(used: Settled, broken: Sequence[int]) -> Settled:
+    """Return the rows without those whose images cannot be read, and say so."""
+    if not broken:
+        return used
+    left = sorted({*range(len(used.rows))} - {*broken})
+    names = named([used.rows[i].image for i in broken])
+    found = f"Left out: {count(len(broken), 'image')} that cannot be read ({names})."
+    return used._replace(
+        positions=[used.positions[i] for i in left],
+        rows=[used.rows[i] for i in left],
+        labels=[used.labels[i] for i in left],
+        notes=(*used.notes, found),
     )
 
 
@@ -293,3 +310,19 @@ def _check_patients(
     notes.append(
         f"Warning: {found} are both in the test set and outside it: test results may be too good."
     )
+
+
+def _check_sites(rows: Sequence[Row], labels: Sequence[int], notes: list[str]) -> None:
+    """Note where the site alone says much of the label: a network may learn the site instead."""
+    pairs = Counter((row.site, label) for row, label in zip(rows, labels, strict=True) if row.site)
+    sites = {site for site, _ in pairs}
+    if len(sites) < 2:
+        return
+    total = pairs.total()
+    known = sum(max(pairs[site, label] for label in {*labels}) for site in sites) / total
+    majority = max(sum(pairs[site, label] for site in sites) for label in {*labels}) / total
+    if known - majority > _MOST_BY_SITE:
+        notes.append(
+            f"Warning: the site alone predicts {100 * known:.0f} % of the labels (the majority "
+            f"class {100 * majority:.0f} %). A network may learn the site instead of the disease."
+        )

@@ -9,7 +9,6 @@ from hpo.data.audit import Audit, Leak, SplitCounts, count_splits
 from hpo.tables import DASH, Column, Row, Table, count
 
 _MOST_LINES: Final = 10
-_MOST_INVERTED: Final = 0.1
 
 
 def show_dataset(dataset: Dataset, folds: Sequence[Fold]) -> tuple[dict[str, Any], Table]:
@@ -59,18 +58,20 @@ def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
         yield from _some(audit.shared_patients)
     else:
         yield "Patient leakage: unknown, as the source does not name the patients of all images."
-    across = sum(found.is_across_splits for found in audit.duplicates)
-    differing = sum(found.has_different_labels for found in audit.duplicates)
-    yield (
-        f"Duplicates: {count(len(audit.duplicates), 'group')} of equal images, {across} across "
-        f"splits, {differing} with different labels"
-    )
-    yield from _some([" = ".join(found.files) for found in audit.duplicates])
-    if audit.n_bright_borders > _MOST_INVERTED * len(dataset):
+    for kind, found in (
+        ("Duplicates: {} of equal images", audit.duplicates),
+        ("Near copies: {} of images that differ hardly", audit.near_copies),
+    ):
+        if found is None:
+            yield "Near copies: not looked for in so many images."
+            continue
+        across = sum(one.is_across_splits for one in found)
+        differing = sum(one.has_different_labels for one in found)
         yield (
-            f"Warning: {audit.n_bright_borders:,} of {len(dataset):,} images are brighter at the "
-            "border than in the center. They may be inverted: air white, bones black."
+            f"{kind.format(count(len(found), 'group'))}, {across} across splits, {differing} with "
+            "different labels"
         )
+        yield from _some([" = ".join(one.files) for one in found])
 
 
 def _identity(dataset: Dataset) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from hpo.data import TEST, TRAIN, VALIDATION, load
+from hpo.data import TEST, TRAIN, VALIDATION, Pixels, load
 from hpo.data.audit import audit
 from tests.data.conftest import REAL, make_dataset, needs_real
 
@@ -61,3 +62,23 @@ def test_a_fifth_of_the_real_validation_images_would_have_a_sibling_in_training(
     assert found.shared_patients == ()
     archive = load(REAL / "pneumoniamnist_28.npz")
     assert [len(archive.where(split)) for split in (TRAIN, VALIDATION, TEST)] == [3882, 524, 624]
+
+
+def smooth(seed: int) -> Pixels:
+    """Return a smooth image, as X-rays are."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((120, 120), Image.Resampling.BICUBIC))
+
+
+def test_copies_of_another_size_and_contrast_are_found_and_others_are_not() -> None:
+    one, other = smooth(1), smooth(2)
+    copy = np.asarray(Image.fromarray(one).resize((90, 90)))
+    dark = (one * 0.8).astype(np.uint8)
+    dataset = make_dataset([0, 1, 0, 1], images=[one, other, copy, dark], split=[0, 0, 0, 2])
+    found = audit(dataset).near_copies
+    assert found
+    assert [(pair.files, pair.is_across_splits) for pair in found] == [
+        (("image 0", "image 2"), False),
+        (("image 0", "image 3"), True),
+        (("image 2", "image 3"), True),
+    ]

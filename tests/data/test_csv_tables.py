@@ -179,3 +179,15 @@ def test_missing_images_may_be_left_out(data_folder: Path) -> None:
     dataset = load(path, read_manifest({"skip_broken": True}, source="test"))
     assert len(dataset) == N
     assert "Left out: 1 of the images" in " ".join(dataset.notes)
+
+
+@pytest.mark.parametrize(
+    ("site", "is_warned"), [("'AB'[i % 2]", True), ("'AB'[i // 2 % 2]", False)]
+)
+def test_a_site_that_predicts_the_label_is_warned_of(
+    data_folder: Path, site: str, is_warned: bool
+) -> None:
+    path = write_table(data_folder, "file,label,hospital", "{i}.png,{i % 2},{" + site + "}")
+    notes = " ".join(load(path).notes)
+    warning = "Warning: the site alone predicts 100 % of the labels (the majority class 50 %)."
+    assert (warning in notes) is is_warned

@@ -9,6 +9,7 @@ from PIL import Image
 from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, load
 from hpo.data.audit import audit
 from hpo.data.image_folders import patients_of
+from hpo.data.manifest import Manifest
 from hpo.errors import DataError
 from tests.data.conftest import write_images
 
@@ -140,3 +141,18 @@ def test_a_name_that_cannot_be_shown_is_refused(release: Path, name: str) -> Non
     with pytest.raises(DataError, match=r"characters in its name that cannot be shown\.") as error:
         load(release)
     assert str(error.value).isprintable()
+
+
+def test_broken_files_are_all_named_at_once_or_left_out_on_request(release: Path) -> None:
+    broken = [f"IM-000{i}-0001.png" for i in (1, 2)]
+    for name in broken:
+        (release / "train/NORMAL" / name).write_bytes(b"no image")
+    with pytest.raises(DataError, match="2 images cannot be used") as error:
+        load(release)
+    assert all(name in str(error.value) for name in broken)
+    for _ in range(2):
+        dataset = load(release, Manifest(skip_broken=True))
+        assert len(dataset) == 24
+        assert dataset.notes[0].startswith("Left out: 2 images that cannot be read (train/NORMAL")
+    assert not set(broken) & {Path(file).name for file in dataset.files}
+    assert len(list(dataset.originals(range(24)))) == len(dataset.pixels_at(8)) == 24
