@@ -426,15 +426,16 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 def describe(value: object) -> str:
     """Write a value as a space file would, and not at length: `true`, `[64, 64]`, `"relu"`."""
-    text = _toml(value)
+    text = toml(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"
 
 
-def _toml(value: object) -> str:
+def toml(value: object) -> str:
+    """Write a value as a space file has it."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in value.items())} }}"
+        return f"{{ {', '.join(f'{key} = {toml(item)}' for key, item in value.items())} }}"
     if isinstance(value, float):
         short = f"{value:g}"
         return short if float(short) == value else repr(value)

@@ -15,7 +15,7 @@ from hpo.plots.axes import Plot
 from hpo.plots.curves import plot_study_curves
 from hpo.plots.search import plot_history, plot_importances, plot_slices
 from hpo.plots.stress import plot_stress, stress_info
-from hpo.plots.sweep import plot_sweep
+from hpo.plots.sweep import plot_differences, plot_sweep
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
 from hpo.study.score import SCORES
@@ -50,6 +50,28 @@ def swept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A grid by each score; the trainings are the same."""
     folder = tmp_path_factory.mktemp("runs")
     return fake_grid(folder, ["learning_rate"], n_repeats=3, metric=request.param)
+
+
+def test_every_pair_has_its_difference_with_its_interval_in_points_of_the_score(
+    swept: FakeStudy,
+) -> None:
+    verdict = swept.summary.verdict
+    figure = drawn(plot_differences(verdict))
+    factor = 100 if verdict.kind.is_share else 1
+    shown = {
+        figure.layout.yaxis.ticktext[place]: (x, x - below, x + above)
+        for trace in figure.data
+        for x, place, below, above in zip(
+            *(trace.x, trace.y, trace.error_x.arrayminus, trace.error_x.array), strict=True
+        )
+    }
+    assert len(shown) == len(verdict.pairs) == 3
+    for pair in verdict.pairs:
+        expected = [factor * end for end in (pair.difference, pair.low, pair.high)]
+        assert shown[f"{pair.b:g} − {pair.a:g}"] == pytest.approx(expected)  # noqa: RUF001
+    band = figure.layout.shapes[0]
+    assert (band.x0, band.x1) == (-factor * verdict.kind.margin, factor * verdict.kind.margin)
+    assert plot_differences(None) is None
 
 
 def test_a_sweep_has_every_repeat_as_a_point_and_every_mean_with_its_interval(

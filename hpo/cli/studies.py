@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import socket
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,6 +47,9 @@ def show(
             show_default=False,
         ),
     ] = None,
+    toml: Annotated[
+        bool, Option("--toml", help="Print the best configuration alone, as a space file.")
+    ] = False,
     margin: options.Margin = None,
     weights: options.ComparedWeights = None,
     storage: options.Storage = DEFAULT_URL,
@@ -59,10 +62,14 @@ def show(
         hpo show
 
         hpo show latest --curves
+
+        hpo show latest --toml > best.toml
     """
     has_curves = curves or target is not None
     if study is None and has_curves:
         raise UsageError("--curves and --target need a study: hpo show STUDY --curves.")
+    if study is None and toml:
+        raise UsageError("--toml needs a study: hpo show STUDY --toml.")
     if study is None and (margin, weights) != (None, None):
         option = "--margin" if margin is not None else "--weights"
         raise UsageError(f"{option} needs a study: hpo show STUDY {option} …")
@@ -75,14 +82,19 @@ def show(
         _show_all(storage, json=json)
         return
     from hpo.api import read_study
+    from hpo.cli.work import print_answer
     from hpo.evaluate import read_evaluation
     from hpo.evaluate.learning_curves import compare_curves
     from hpo.study.summary import to_document
-    from hpo.views.evaluations import evaluation_document, evaluation_sentence
+    from hpo.views.answer import answer, best_toml
+    from hpo.views.evaluations import evaluation_document
     from hpo.views.studies import curves_table, study_tables
 
     stored = read_study(study, storage, margin=margin, weights=weights)
     summary, runs = stored.summary, stored.runs
+    if toml:
+        print(best_toml(summary))
+        return
     tested = None
     with contextlib.suppress(StudyError):  # A damaged record of the test: the rest is shown.
         tested = read_evaluation(stored.study)
@@ -91,16 +103,15 @@ def show(
         curves_document = {"curves": found.to_document() if found else None}
         test_document = {"test": evaluation_document(tested, summary)} if tested else {}
         document = to_document(summary) | (curves_document if has_curves else {})
-        print_json(document | test_document)
+        print_json(document | {"answer": asdict(answer(summary, tested))} | test_document)
         return
     for table in study_tables(summary, runs):
         print_table(table)
-    if tested and (sentence := evaluation_sentence(tested, summary)):
-        print_line(sentence)
     if found:
         # A page has what was found above its table; below it are the notes alone.
         table = curves_table(found)
         print_table(replace(table, notes=(*found.outcome, *table.notes)))
+    print_answer(answer(summary, tested))
 
 
 def _show_all(storage: str, *, json: bool) -> None:

@@ -1,6 +1,7 @@
 """Carrying out a plan: forecast or training with its progress, then table, page and exit code."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -24,7 +25,7 @@ from hpo.cli.output import (
 )
 from hpo.cli.process import check_interrupt
 from hpo.errors import Interrupted
-from hpo.evaluate import check_test, open_test
+from hpo.evaluate import check_test, open_test, read_evaluation
 from hpo.run.forecast import forecast
 from hpo.run.loop import EpochDone, Event, RepeatsAdded, StackShrunk, TrialDone
 from hpo.run.plan import Plan
@@ -39,6 +40,7 @@ from hpo.study.trials import Job, job_of, read_trials
 from hpo.tables import count, duration
 from hpo.training.engine import Workers
 from hpo.untrusted import printable
+from hpo.views.answer import Answer, answer
 from hpo.views.evaluations import evaluation_document, evaluation_table
 from hpo.views.studies import combinations_note, study_tables
 
@@ -82,7 +84,7 @@ def carry_out(
             raise Interrupted(message) from None
         summary = session.summary()
         summary = replace(summary, n_trained=tally.n_trained, n_reused=tally.n_reused)
-        evaluation = None
+        evaluation = read_evaluation(session.study) if summary.openings else None
         is_complete = all(c.state == "complete" for c in summary.configurations)
         if test and is_complete and not summary.n_open:
             evaluation = open_test(
@@ -99,22 +101,37 @@ def carry_out(
             # Before the page, which may fail where a disk is full.
             for table in study_tables(summary, session.runs):
                 print_table(table)
-        is_new = bool(tally.n_trained or tally.n_reused or evaluation)
+        is_new = bool(tally.n_trained or tally.n_reused or (test and evaluation))
         summary = with_page(session, summary, is_new=is_new)
         if json:
             tested = {"test": evaluation_document(evaluation, summary)} if evaluation else {}
-            print_json(to_document(summary) | tested)
+            plain = {"answer": asdict(answer(summary, evaluation))}
+            print_json(to_document(summary) | plain | tested)
             if summary.n_open:  # Elsewhere it is below the table.
                 say(f"{count(summary.n_open, 'training')} missing. To continue: `{resume}`")
         else:
-            if evaluation:
+            if test and evaluation:
                 print_table(evaluation_table(evaluation, summary))
             print_line(tally.result(seconds=time.monotonic() - started))
             if summary.report:
                 print_path(f"Page: {summary.report}")
+            print_answer(answer(summary, evaluation))
         if is_shown and summary.report:
             open_page(summary.report)
         _check_complete(summary, tally.failures)
+
+
+def print_answer(found: Answer) -> None:
+    """Print the plain answer, in color on a terminal: what was found, is it good, what next."""
+    print_line("")
+    print_line(found.finding, style="bold green" if found.is_clear else "bold yellow")
+    for text, style in ((found.quality, "" if found.is_good else "yellow"), (found.test, "")):
+        if text:
+            print_line(text, style=style)
+    if found.settings:
+        print_line(f"Best: `{found.settings}`")
+    if found.command:
+        print_line(f"{found.purpose}: {found.command}", style="cyan")
 
 
 def _check_complete(summary: StudySummary, failures: list[str]) -> None:
@@ -197,8 +214,10 @@ class Tally:
 
     `scores` holds those of the study by configuration and repeat, without those of finalists,
     which are judged separately. `top` is the best mean of a configuration that has all of its
-    repeats. `shares` says how far each running trial is. The clock starts, at `begun` seconds and
-    with that much trained, when every training of the start had an epoch.
+    repeats. `shares` says how far each running trial is. A search has phases: `planned` and `done`
+    count their trainings, and `phase` is that of the last event in words. The clock
+    starts, at `begun` seconds and with that much trained, when every training of the start had
+    an epoch.
     """
 
     n_left: int
@@ -210,6 +229,9 @@ class Tally:
     scores: dict[int, dict[int, float]] = field(default_factory=dict)
     top: float | None = None
     shares: dict[int, float] = field(default_factory=dict)
+    planned: dict[str, int] = field(default_factory=dict)
+    done: Counter[str] = field(default_factory=Counter)
+    phase: str = ""
     n_epochs: int = 0
     begun: tuple[float, float] | None = None
 
@@ -227,6 +249,11 @@ class Tally:
         if isinstance(event, RepeatsAdded):
             self.n_left, self.n_repeats = event.n_left, event.n_repeats
             return f"Not every pair is decided yet: going on to {event.n_repeats} repeats."
+        if isinstance(event, TrialDone) and event.outcome != "failed":
+            self.done[_phase(event.job, self.n_repeats)] += 1
+        phase = _phase(event.job, self.n_repeats)
+        if phase in self.planned:
+            self.phase = f"{phase} {self.done[phase]}/{self.planned[phase]}"
         name = _label(event.job)
         score = "" if event.score is None else self.score.text(event.score)
         if isinstance(event, EpochDone):
@@ -296,7 +323,16 @@ def train(session: Session, *, is_quiet: bool) -> Tally:
     """Train what a study lacks, and show it; return what was done."""
     n_left, goal = session.source.n_left(), session.goal
     tally = Tally(n_left, session.record.score, n_repeats=goal.n_repeats)
+    if session.record.kind == "search":
+        cells = all_cells(session.record, goal)
+        n_fresh = goal.n_finalists + 5 * goal.with_baselines
+        tally.planned = {
+            "search": goal.n_repeats * (len(cells) if cells else goal.n_trials),
+            "finalists": goal.n_final_repeats * n_fresh,
+        }
     for trial in read_trials(session.study, session.record).ours:
+        if trial.state.name in ("COMPLETE", "PRUNED"):
+            tally.done[_phase(job_of(trial), goal.n_repeats)] += 1
         # A pruned one has a value too: the last it reported.
         if trial.state.name == "COMPLETE":
             tally.note(job_of(trial), trial.value)
@@ -330,15 +366,21 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
                 total += tally.n_left - n_before
             n_done = total - tally.n_left
             # On a live line what matters comes first: there may be no room for the rest.
-            parts = [tally.time_left, tally.best, text]
+            parts = [tally.phase, tally.time_left, tally.best, text]
             if is_live:
                 shown = printable(", ".join(filter(None, parts)))
                 progress.update(task, total=total, completed=n_done, description=shown)
             if isinstance(event, StackShrunk | RepeatsAdded | Workers) and not is_quiet:
                 say(text)
             elif isinstance(event, TrialDone) and not is_quiet and not is_live:
-                say(f"[{n_done}/{total}] {', '.join(filter(None, reversed(parts)))}")
+                phase, *others = parts
+                said = ", ".join(filter(None, reversed(others)))
+                say(f"[{n_done}/{total}] {phase}{phase and ': '}{said}")
             check_interrupt()
+
+
+def _phase(job: Job, n_repeats: int) -> str:
+    return "finalists" if job.report or job.repeat >= n_repeats else "search"
 
 
 def _label(job: Job) -> str:

@@ -12,7 +12,9 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from hpo.evaluate.learning_curves import fluctuation
 from hpo.stats.intervals import Floats
+from hpo.stats.sentences import margin_text
 from hpo.storage.runs import Run, RunStore
 from hpo.study.summary import StudySummary
 from hpo.training.engine import predicted
@@ -37,15 +39,18 @@ _FAR_BEHIND: Final = (
 _CHECKS: Final = {
     "majority": "The validation accuracy ({accuracies}) is no better than always answering the "
     "commonest class ({majority}): {where}. A network 10 points better would score this low by "
-    "chance in {chance} of such studies.",
-    "collapsed": "Training collapsed: " + _FAR_BEHIND,
+    "chance in {chance} of such studies. Lower learning_rate, or train longer with --epochs",
+    "collapsed": "Training collapsed: " + _FAR_BEHIND + " Lower learning_rate",
     "threshold": "The threshold of 0.5 does not fit, although the AUROC is above 0.8: "
-    + _FAR_BEHIND,
+    + _FAR_BEHIND
+    + " Compare by --metric auroc, and evaluate with --threshold youden",
     "too good": "Validation ({accuracies}) is far better than training (mean {train}, without "
-    "dropout): {where}. The validation images are easier, or copies of them are trained on (`hpo "
-    "data audit`); by chance that happens in {chance} of such studies.",
+    "dropout): {where}. The validation images are easier, or copies of them are trained on; by "
+    "chance that happens in {chance} of such studies. Look with `hpo data audit`",
 }
-"""The line of each check that `_signs` makes of a run."""
+"""The line of each check that `_signs` makes of a run, with what to do."""
+
+_SEE: Final = " (docs/checks.md#{})."
 
 
 def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
@@ -65,9 +70,34 @@ def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
     ]
     names, majority = summary.record.data.class_names, summary.baselines.get("majority class")
     said = check_trainings(trainings, names, majority=majority)
+    said += _check_spread(summary, [run for *_, run in trainings])
     if is_grid and n > MOST:
         said.append(f"Only the best {MOST} of {n:,} configurations were checked.")
     return said
+
+
+def _check_spread(summary: StudySummary, runs: Sequence[Run]) -> Iterator[str]:
+    """Say why the scores of an undecided grid vary, where that has a remedy."""
+    pairs = summary.verdict.pairs if summary.verdict else ()
+    if not any(pair.answer == "undecided" for pair in pairs):
+        return
+    kind, n = summary.record.score.kind, summary.record.data.n_validation
+    if kind.is_share and n * (kind.margin or 1.0) < 1:
+        yield (
+            f"One of the {n} validation images is {100 / n:.1f} points, more than the "
+            f"{margin_text(kind)} that matters. Only more images make small differences visible"
+            + _SEE.format("few-images")
+        )
+    base = summary.record.space.base
+    curves = ([epoch.validation.get("accuracy", 0.0) for epoch in run.epochs] for run in runs)
+    jumps = [jump for curve in curves if (jump := fluctuation(curve)) is not None]
+    is_plain = base.weights == "last" and base.scheduler == "none"
+    if is_plain and jumps and fmean(jumps) > (kind.margin or 0.0):
+        yield (
+            f"Accuracy still jumps from epoch to epoch, by {100 * fmean(jumps):.1f} points. Add "
+            "--set weights=average or --set scheduler=cosine: scores then vary far less"
+            + _SEE.format("unsteady")
+        )
 
 
 def check_trainings(
@@ -101,7 +131,7 @@ def check_trainings(
             low, high = min(map(_accuracy, runs)), max(map(_accuracy, runs))
             highest = max(chance for _, chance in of_one)
             said.append(
-                _CHECKS[check].format(
+                (_CHECKS[check] + _SEE.format(check.replace(" ", "-"))).format(
                     where=_where([training for training, _ in of_one]),
                     accuracies=f"{100 * low:.1f} to " * (low < high) + _percent(high),
                     majority=_percent(majority or 0.0),
@@ -131,7 +161,8 @@ def check_answers(
         name = classes.pop() if len(classes) == 1 else "the same class"
         yield (
             f"Every {images} image is classified as {name} (probabilities {low:.3f} to "
-            f"{high:.3f}): {_where([training for training, *_ in found])}."
+            f"{high:.3f}): {_where([training for training, *_ in found])}. Lower learning_rate, or"
+            f" scale the input with --set normalize=unit{_SEE.format('one-class')}"
         )
 
 

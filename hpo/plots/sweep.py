@@ -1,4 +1,4 @@
-"""The sweep of a grid: every repeat as a point, mean and interval per configuration."""
+"""The sweep of a grid: every repeat, mean and interval per configuration; the differences."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,6 +8,8 @@ from plotly.graph_objects import Figure
 from hpo.plots import axes
 from hpo.plots.axes import Plot
 from hpo.space.records import params_text, short_text
+from hpo.stats import SweepComparison
+from hpo.stats.sentences import label, margin_text
 from hpo.study.score import Score
 from hpo.study.summary import Configuration, StudySummary
 from hpo.tables import DASH
@@ -15,6 +17,13 @@ from hpo.tables import DASH
 # All combinations of five parameters with three values each are drawn.
 MAX_CELLS: Final = 300
 MAX_GROUPS: Final = 81
+MAX_PAIRS: Final = 30
+# The color and the symbol of each answer, and what it means.
+_ANSWERS: Final = {
+    "better": (2, "circle", "one is better"),
+    "same": (0, "square", "no difference that matters"),
+    "undecided": (1, "diamond-open", "undecided"),
+}
 _WIDTH: Final = 0.8
 
 
@@ -55,9 +64,13 @@ def plot_sweep(summary: StudySummary) -> Plot | None:
             called = ", ".join(filter(None, [f"{first} {value}", group]))
             placed.append((values.index(value) + offset, called, configuration))
         legend = axes.label(group) if len(groups) > 1 else None
+        if not others:
+            _join_repeats(figure, placed, slot)
         _add_series(figure, placed, score, index, slot=slot, legend=legend)
 
     caption = "Each small open point is one training"
+    if not others and any(len(c.scores) > 1 for c in drawn):
+        caption += ", thin lines join the same repeat: one seed, one fold"
     if any(len(c.scores) > 1 for c in drawn):
         caption += (
             ", each marker with a bar the mean of a configuration and its 95 % interval; where "
@@ -70,6 +83,50 @@ def plot_sweep(summary: StudySummary) -> Plot | None:
     return Plot("sweep", "Sweep", caption, (figure,))
 
 
+def plot_differences(verdict: SweepComparison | None) -> Plot | None:
+    """Plot the difference of each pair with its interval, around zero and the margin.
+
+    None where no pair is compared, or more than a figure holds.
+    """
+    pairs = [p for p in verdict.pairs if p.low is not None] if verdict else []
+    if verdict is None or not 0 < len(pairs) <= MAX_PAIRS:
+        return None
+    kind, factor = verdict.kind, 100 if verdict.kind.is_share else 1
+    unit = "points" if kind.is_share else "score"
+    figure = axes.empty(height=150 + 34 * len(pairs), x_title=f"difference in {unit}")
+    margin = factor * (kind.margin or 0.0)
+    reach = 1.1 * max(margin, *(factor * abs(end or 0) for p in pairs for end in (p.low, p.high)))
+    figure.update_xaxes(range=[-reach, reach])
+    figure.add_vrect(x0=-margin, x1=margin, fillcolor=axes.GRAY, opacity=0.18, line_width=0)
+    figure.add_vline(x=0, line={"color": axes.GRAY, "width": 1.5})
+    for answer, (index, symbol, meaning) in _ANSWERS.items():
+        places, above, below = [], [], []
+        for place, pair in enumerate(reversed(pairs)):
+            ends = (pair.difference, pair.low, pair.high)
+            if pair.answer != answer:
+                continue
+            size, low, high = (factor * (end or 0.0) for end in ends)
+            places.append((size, place, axes.lines(pair.sentence)))
+            above.append(high - size)
+            below.append(size - low)
+        if places:
+            bar = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+            look = axes.marker(index, size=10) | {"symbol": symbol}
+            trace = axes.points(places, look, name=meaning, index=index)
+            figure.add_trace(trace.update(error_x={**bar, "thickness": 2, "width": 6}))
+    names = [f"{label(pair.b)} − {label(pair.a)}" for pair in reversed(pairs)]  # noqa: RUF001
+    figure.update_yaxes(axes.label_axis(names))
+    better = "Right of zero the first of a pair has the higher score"
+    if kind.direction == "minimize":
+        better += ", which is worse"
+    caption = (
+        f"Each pair of values: the mean difference over the repeats of both, and its interval. "
+        f"{better}. Within the gray band, less than {margin_text(kind)}, a difference does not "
+        "matter."
+    )
+    return Plot("differences", "Differences", caption, (figure,))
+
+
 def _value(configuration: Configuration, name: str) -> str:
     value = configuration.params.get(name)
     return DASH if value is None else short_text(value)
@@ -79,6 +136,30 @@ def _group(configuration: Configuration, others: Sequence[str]) -> str:
     """Write the other parameters; where none has an effect, that it has none of them."""
     named = {name: value for name, value in configuration.params.items() if name in others}
     return params_text(named) if named or not others else f"no {' or '.join(others)}"
+
+
+def _join_repeats(
+    figure: Figure, placed: Sequence[tuple[float, str, Configuration]], slot: float
+) -> None:
+    """Join the points of each repeat: what pairs compare."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for number in sorted({r.number for _, _, c in placed for r in c.repeats}):
+        for center, _, configuration in placed:
+            scored = [r for r in configuration.repeats if r.score is not None]
+            for place, repeat in enumerate(scored):
+                if repeat.number == number:
+                    x.append(_place(center, slot, place, len(scored)))
+                    y.append(repeat.score)
+        x.append(None)
+        y.append(None)
+    line = {"color": axes.color(0, alpha=0.25), "width": 1}
+    figure.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+
+
+def _place(center: float, slot: float, place: int, n: int) -> float:
+    """Return where a repeat is: to the right of the mean, one after the other."""
+    return center if n == 1 else center + slot * (0.12 + 0.3 * place / (n - 1))
 
 
 def _add_series(
@@ -96,7 +177,7 @@ def _add_series(
         scored = [(r.number, r.score) for r in configuration.repeats if r.score is not None]
         n = len(scored)
         for place, (repeat, value) in enumerate(scored):
-            x = center if n == 1 else center + slot * (0.12 + 0.3 * place / (n - 1))
+            x = _place(center, slot, place, n)
             text = axes.lines(called, f"repeat {repeat}: {score.text(value)}")
             repeats.append((x, value, text))
         found = configuration.score

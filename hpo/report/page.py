@@ -21,7 +21,7 @@ from hpo.plots.axes import PALETTE, figure_json, plotly_script
 from hpo.plots.curves import curve_colors, plot_curves, plot_study_curves
 from hpo.plots.search import plot_history, plot_importances, plot_slices
 from hpo.plots.stress import plot_stress, stress_info
-from hpo.plots.sweep import plot_sweep
+from hpo.plots.sweep import plot_differences, plot_sweep
 from hpo.plots.test import plot_test
 from hpo.report import sections
 from hpo.stats import outcome
@@ -29,6 +29,7 @@ from hpo.storage.runs import RunStore
 from hpo.storage.url import named, storage_option
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import statements
+from hpo.views.answer import answer
 from hpo.views.evaluations import evaluation_table
 from hpo.views.studies import (
     MOST_ON_PAGE,
@@ -39,6 +40,8 @@ from hpo.views.studies import (
 )
 
 FILE_NAME: Final = "report.html"
+LEAST_OF_A_SEARCH: Final = 30
+"""With fewer configurations their history and importances say nothing."""
 
 
 def write_report(summary: StudySummary, study: optuna.Study, runs: RunStore, folder: Path) -> Path:
@@ -69,19 +72,20 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
     evaluation = read_evaluation(study) if summary.openings else None
     stress, curves = stress_info(summary, runs), compare_curves(summary, runs)
     table, n_hidden = configurations_table(summary, most=MOST_ON_PAGE, is_full=True)
-    plots = [
-        plot_sweep(summary) if summary.record.kind == "grid" else None,
-        plot_history(summary),
-        plot_importances(study, summary),
-        plot_slices(summary),
-        plot_study_curves(summary, runs),
-    ]
+    plots = [plot_sweep(summary) if summary.record.kind == "grid" else None]
+    if len(summary.record.names) > 1 and len(summary.configurations) >= LEAST_OF_A_SEARCH:
+        plots += [plot_history(summary), plot_importances(study, summary)]
+    plots += [plot_slices(summary), plot_study_curves(summary, runs)]
+    compared = summary.finalists.verdict if summary.finalists else summary.verdict
     content = {
         "summary": summary,
+        "answer": answer(summary, evaluation),
+        "differences": plot_differences(compared),
         "score": summary.record.score,
         "data": summary.record.data,
         "done": sections.done(summary),
         "tiles": sections.tiles(summary, evaluation),
+        "trainings": sections.trainings(summary),
         "notes": sections.notes(summary),
         "finalists": finalists_table(summary),
         "finalists_verdict": sections.finalists_verdict(summary),

@@ -1,7 +1,6 @@
 """What the page of a study says, section by section; the templates lay it out."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from statistics import fmean
 from typing import Final
 
 from hpo.config import MLP_FIELDS, TrainingConfig
@@ -95,6 +94,10 @@ def tiles(summary: StudySummary, evaluation: Evaluation | None) -> Iterator[tupl
     for name, value in summary.baselines.items():
         metric = "" if score.is_accuracy else ", accuracy"
         yield f"Baseline: {name}{metric}", accuracy.text(value), False
+
+
+def trainings(summary: StudySummary) -> str:
+    """Say what became of the trainings."""
     n_reused = sum(r.is_reused for c in summary.configurations for r in c.repeats)
     words = [f"{summary.count('complete')} finished"]
     words += [f"{n_reused} of them from the run store"] if n_reused else []
@@ -102,7 +105,7 @@ def tiles(summary: StudySummary, evaluation: Evaluation | None) -> Iterator[tupl
     words += [f"{summary.n_open} still to finish"] if summary.n_open else []
     if summary.n_trained or summary.n_reused:
         words.append(f"the last call trained {summary.n_trained}, reused {summary.n_reused}")
-    yield "Trainings", ", ".join(words), True
+    return ", ".join(words)
 
 
 def _interval_tiles(
@@ -120,23 +123,10 @@ def _interval_tiles(
 
 def notes(summary: StudySummary) -> Iterator[str]:
     """Say what to make of the best. No difference is called real: that is for the verdict."""
-    best, score = summary.best, summary.record.score
+    best = summary.best
     if best is None or best.score is None:
         yield "No configuration has all its repeats yet; what is finished is shown below."
         return
-    accuracies = [r.accuracy for r in best.judged if r.accuracy is not None]
-    if summary.baselines and accuracies:
-        mean = fmean(accuracies)
-        accuracy = SCORES["accuracy"]
-        which = "" if score.is_accuracy else f" on unchanged images, {accuracy.text(mean)},"
-        apart = {n: accuracy.difference(mean, x) for n, x in summary.baselines.items()}
-        compared = (
-            f"level with {name}"
-            if abs(points) < 0.05
-            else f"{abs(points):.1f} points {'above' if points > 0 else 'below'} {name}"
-            for name, points in apart.items()
-        )
-        yield f"Its mean validation accuracy{which} is {' and '.join(compared)}."
     if summary.finalists:
         return
     others = [c for c in summary.configurations if c.score and c is not best]

@@ -96,7 +96,7 @@ def _headline(
         spans = [pair.repeats for pair in undecided if pair.repeats]
         return text + (f" {repeats_text(longest(spans))}." if spans else "")
     if len(values) == 2:
-        return f"The better {name} is {label(best[0])}."
+        return f"{name} {better[0].sentence}"
     if len(best) == 1:
         return f"The best {name} is {label(best[0])}: it is better than every other value."
     return (

@@ -1,6 +1,6 @@
 """Studies as tables: configurations, finalists, learning curves, comparisons."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Final
@@ -31,8 +31,6 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
     record, verdict = summary.record, summary.verdict
     found, n_more = configurations_table(summary, most=_MOST_ROWS)
     said = []
-    if summary.best and any(column.kind == "long" for column in found.columns):
-        said.append(f"Best: {summary.best.label}")
     # With finalists, the baselines are in their table.
     if summary.baselines and not (summary.finalists and summary.shown_baselines):
         accuracies = (f"{n} {SCORES['accuracy'].text(a)}" for n, a in summary.baselines.items())
@@ -41,9 +39,9 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
         said.append(f"{of_what}: {', '.join(accuracies)}.")
     if verdict:
         listed = outcome(verdict, most_real=_MOST_PAIRS)
-        sentences_of = [pair if isinstance(pair, str) else pair.sentence for pair in listed]
+        said += [pair if isinstance(pair, str) else pair.sentence for pair in listed]
         # The basis of the verdict is said where there is a verdict.
-        said += filter(None, [summary.headline, *sentences_of, summary.headline and verdict.basis])
+        said += [verdict.basis] if summary.headline and verdict.basis else []
     last = (*(f"Warning: {sign}" for sign in check_study(summary, runs)), *notes(summary, n_more))
     title = (
         f"{summary.name}: {data_name(summary)}, {record.data.n_train} training and "
@@ -194,6 +192,8 @@ def _configuration_columns(
     """Return those of the columns that say something of the configurations that are shown."""
     score, is_search = summary.record.score, summary.record.kind == "search"
     names = [n for n in summary.record.names if is_full or any(n in c.params for c in shown)]
+    if is_search and not is_full:
+        names = _differing(names, shown)
     parameters = [Column(name, "text") for name in names]
     is_wide = len(names) > _MOST_COLUMNS
     has_repeats = is_full or summary.goal.n_repeats > 1
@@ -210,10 +210,15 @@ def _configuration_columns(
         (Column("deviation"), is_full),
         (Column("epochs"), has_epochs and "epochs" not in names),
         (Column("time each"), True),
-        *((parameter, is_wide and is_full) for parameter in parameters),
-        (Column("configuration", "long"), (is_wide and not is_full) or not names),
+        *((parameter, is_wide) for parameter in parameters),
+        (Column("configuration", "long"), not names),
     ]
     return tuple(column for column, is_shown in offered if is_shown)
+
+
+def _differing(names: Iterable[str], shown: Sequence[Configuration]) -> list[str]:
+    """Return the parameters in which the configurations differ."""
+    return [name for name in names if len({c.params.get(name) for c in shown}) > 1]
 
 
 def _cells(configuration: Configuration, score: Score) -> dict[str, str]:
@@ -256,22 +261,26 @@ def finalists_table(summary: StudySummary) -> Table | None:
     if finalists is None:
         return None
     rows = []
+    names = _differing(summary.record.names, finalists.members)
     for member in finalists.members:
         assert member.searched is not None
         assert member.fresh
         mean, interval = score_cells(member.fresh, score)
         cells = (member.tag, score.number(member.searched), mean, interval, str(member.fresh.n))
-        rows.append(Row((*cells, member.label), "best" if member is finalists.winner else "plain"))
+        own = {name: short_text(value) for name, value in member.params.items()}
+        values = (own.get(name, DASH) for name in names)
+        rows.append(Row((*cells, *values), "best" if member is finalists.winner else "plain"))
+    none = ("",) * len(names)
     for base in summary.reports:
         mean, interval = score_cells(base.configuration.judged_score, score)
         cells = (base.name, DASH, mean, interval, str(len(base.configuration.judged)))
-        rows.append(Row((*cells, "base configuration of that report"), "reference"))
+        rows.append(Row((*cells, *none), "reference"))
     for name, accuracy in summary.shown_baselines.items():
         cells = (name, DASH, score.number(accuracy), DASH, DASH)
-        rows.append(Row((*cells, "baseline on the folds of the winner"), "reference"))
+        rows.append(Row((*cells, *none), "reference"))
     numbers = ("score in search", "score when retrained", "95 % interval", "repeats")
     return Table(
-        (Column("finalist", "text"), *map(Column, numbers), Column("configuration", "long")),
+        (Column("finalist", "text"), *map(Column, numbers), *(Column(n, "text") for n in names)),
         tuple(rows),
         notes=tuple(sentences(summary)),
         title=f"Finalists, retrained: {score.column}",

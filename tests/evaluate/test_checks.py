@@ -103,7 +103,8 @@ def test_a_line_names_configurations_and_repeats() -> None:
     trainings = [(f"batch_size {b}", n, stuck) for b in range(9) for n in (1, 2, 3)]
     (sentence,) = check_trainings(trainings, CLASS_NAMES, majority=0.5)
     assert "batch_size 0 (repeats 1, 2 and 3), batch_size 1 (repeats 1, 2 and 3)" in sentence
-    assert sentence.endswith("and 3 more configurations.")
+    assert "and 3 more configurations. Lower learning_rate" in sentence
+    assert sentence.endswith("(docs/checks.md#one-class).")
 
 
 def test_every_configuration_of_a_grid_is_checked_and_of_a_search_the_best(

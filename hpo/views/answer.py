@@ -1,0 +1,182 @@
+"""The plain answer of a study: what was found, is it any good, and what to do next."""
+
+import shlex
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Final
+
+from hpo.config import TrainingConfig, Value, toml
+from hpo.errors import StudyError
+from hpo.evaluate import Evaluation
+from hpo.space.records import value_text
+from hpo.stats.sentences import longest
+from hpo.storage.url import named, storage_option
+from hpo.study.record import LIBRARY
+from hpo.study.score import SCORES
+from hpo.study.summary import StudySummary
+from hpo.tables import count, duration
+from hpo.training import machine
+from hpo.views.evaluations import evaluation_sentence
+
+_BASELINE: Final = "logistic regression"
+# More repeats than these are not advised: another configuration decides sooner.
+_MOST_REPEATS: Final = 50
+_FLAGS: Final = ("--until-decided", "--test", "--dry-run", "--json", "--quiet", "--open")
+_OF_ONE_CALL: Final = ("--repeats", "--max-repeats", "--timeout", *_FLAGS)
+# What a search has in common with the sweep before it.
+_SHARED: Final = ("--data", "--space", "--storage", "--set", "--epochs", "--device", "--lanes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a study says in plain words; all but `finding` may be empty.
+
+    `settings` are the best of a search as options, and `purpose` says what the command is for.
+    `is_clear` tells an answer from the lack of one; `is_good` says whether the best network beats
+    the baseline.
+    """
+
+    finding: str
+    quality: str = ""
+    settings: str = ""
+    test: str = ""
+    purpose: str = ""
+    command: str = ""
+    is_clear: bool = True
+    is_good: bool = True
+
+
+def answer(summary: StudySummary, evaluation: Evaluation | None = None) -> Answer:
+    """Return the answer of a study, with that of its last evaluation on the test."""
+    verdict = summary.verdict
+    pairs = verdict.pairs if verdict else ()
+    is_open = any(pair.answer in ("undecided", "untested") for pair in pairs)
+    quality, is_good = _quality(summary)
+    found = Answer(
+        finding=_finding(summary),
+        quality=quality,
+        settings=_settings(summary) if summary.record.kind == "search" else "",
+        test=(evaluation and evaluation_sentence(evaluation, summary)) or "",
+        is_clear=not (is_open or summary.n_left) and summary.best is not None,
+        is_good=is_good,
+    )
+    purpose, command = _next(summary, is_tested=bool(found.test))
+    return replace(found, purpose=purpose, command=command)
+
+
+def _settings(summary: StudySummary) -> str:
+    """Write the best configuration as options that can be pasted: what differs from the space."""
+    if summary.best is None:
+        return ""
+    best, base = summary.best.config, summary.record.space.base.to_mapping()
+    pinned = (group[1] for group in _words(summary.record.command) if group[0] == "--set")
+    values = dict(pair.split("=", 1) for pair in pinned if "=" in pair)
+    values |= {n: value_text(v) for n, v in _fields(best).items() if v != base[n]}
+    return " ".join(shlex.join(["--set", f"{name}={value}"]) for name, value in values.items())
+
+
+def best_toml(summary: StudySummary) -> str:
+    """Write the best configuration as the base of a space file."""
+    if summary.best is None:
+        raise StudyError(f"No configuration of {summary.name} is complete yet.")
+    title = f"# {summary.best.tag} of {summary.name}"
+    lines = (f"{name} = {toml(value)}" for name, value in _fields(summary.best.config).items())
+    return "\n".join([title, "[base]", *lines])
+
+
+def _fields(config: TrainingConfig) -> dict[str, Value]:
+    """Return the fields that have an effect, as they were chosen."""
+    return {n: value for n, value in config.to_mapping().items() if n in config.active_fields()}
+
+
+def _finding(summary: StudySummary) -> str:
+    best, found, score = summary.best, summary.best_score, summary.record.score
+    if best is None or found is None or found.mean is None:
+        return f"No answer yet: {count(summary.n_left, 'training')} missing."
+    if summary.headline and best.state == "complete":
+        return summary.headline
+    n, tried = len(summary.configurations), "configuration"
+    name = best.label if summary.record.kind == "grid" else best.tag
+    text = f"The best of {count(n, tried)} is {name}: {score.text(found.mean)} {score.title}"
+    if summary.finalists:
+        return f"{text}, retrained {count(found.n, 'time')}."
+    if found.n > 1:
+        return f"{text} (mean of {found.n} repeats)."
+    return f"{text}. One training each is partly luck."
+
+
+def _quality(summary: StudySummary) -> tuple[str, bool]:
+    """Compare the accuracy of the best with that of the logistic regression."""
+    best, baseline = summary.best, summary.baselines.get(_BASELINE)
+    accuracies = [r.accuracy for r in best.judged if r.accuracy is not None] if best else []
+    if best is None or baseline is None or not accuracies:
+        return "", True
+    score, is_grid = SCORES["accuracy"], summary.record.kind == "grid"
+    mean, name = fmean(accuracies), best.label if is_grid else best.tag
+    apart, margin = score.difference(mean, baseline), 100 * (score.kind.margin or 0.0)
+    how = (
+        "about as good as" if abs(apart) < margin else "better than" if apart > 0 else "worse than"
+    )
+    text = (
+        f"The best network ({name}) is {how} a plain logistic regression: {score.text(mean)} "
+        f"accuracy against {score.text(baseline)}."
+    )
+    if apart <= -margin:
+        text += " A search may find a better one (docs/checks.md#baseline)."
+    return text, apart >= margin
+
+
+def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
+    """Return what to do next, and the command for it."""
+    study, record, goal = named(summary.name, summary.storage), summary.record, summary.goal
+    if summary.n_left:
+        return f"To train the {count(summary.n_left, 'training')} missing", f"hpo resume {study}"
+    if record.kind == "search" and summary.best:
+        if is_tested:
+            return "To write the model and its results as files", f"hpo export {study}"
+        return "To evaluate it on the sealed test, once and on record", f"hpo evaluate {study}"
+    pairs = summary.verdict.pairs if summary.verdict else ()
+    wanted = 5 if goal.n_repeats < 2 else None
+    if spans := [p.repeats for p in pairs if p.answer == "undecided" and p.repeats]:
+        low, high = longest(spans)
+        wanted = high or low
+    words = _words(record.command)
+    if wanted and goal.n_repeats < wanted <= _MOST_REPEATS and words:
+        kept = [word for group in words if group[0] not in _OF_ONE_CALL for word in group]
+        more = wanted - goal.n_repeats
+        means = [
+            fmean(seconds)
+            for c in summary.configurations
+            if (seconds := [r.seconds for r in c.repeats if r.seconds is not None])
+        ]
+        time = ""
+        if means and record.device == "cpu":
+            time = f", about {duration(more * sum(means) / machine.n_cores())} more"
+        return f"To decide{time}", shlex.join([*kept, "--repeats", str(wanted)])
+    if words:
+        shared = [word for group in words if group[0] in _SHARED for word in group]
+        command = shlex.join(["hpo", "search", "--trials", "50", *shared])
+    else:
+        data = ["--data", record.data.path] if record.data.path else []
+        command = shlex.join(["hpo", "search", "--trials", "50", *data])
+        command += storage_option(summary.storage)
+    return "To search all hyperparameters at once", command
+
+
+def _words(command: str) -> list[list[str]]:
+    """Divide a recorded command into words, each option with its value; none where it has none."""
+    groups: list[list[str]] = []
+    try:
+        words = [] if command == LIBRARY else shlex.split(command)
+    except ValueError:
+        return []
+    for word in words:
+        name, sign, value = word.partition("=")
+        last = groups[-1] if groups else [""]
+        if name.startswith("--") and sign:
+            groups.append([name, value])
+        elif last[0].startswith("--") and len(last) == 1 and last[0] not in _FLAGS:
+            last.append(word)
+        else:
+            groups.append([word])
+    return groups

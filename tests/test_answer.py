@@ -1,0 +1,102 @@
+"""The plain answer of a study: what was found, is it any good, what to do next."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+import pytest
+
+from hpo.cli import options
+from hpo.space import load_space, override
+from hpo.study.summary import StudySummary
+from hpo.views.answer import Answer, answer, best_toml
+from tests.conftest import SMALL, Hpo
+from tests.fake_studies import add_finalists, fake_grid, fake_search
+
+COMMAND = "hpo grid batch_size --data x --repeats 2 --json --set dropout=0.1 --until-decided"
+
+
+def with_command(summary: StudySummary, command: str) -> StudySummary:
+    return dataclasses.replace(
+        summary, record=dataclasses.replace(summary.record, command=command)
+    )
+
+
+def with_pair(summary: StudySummary, **changes: object) -> StudySummary:
+    pair = dataclasses.replace(summary.verdict.pairs[0], **changes)
+    verdict = dataclasses.replace(summary.verdict, pairs=(pair,))
+    return dataclasses.replace(summary, verdict=verdict)
+
+
+def test_a_decided_sweep_is_followed_by_a_search_of_the_same_data(tmp_path: Path) -> None:
+    summary = with_pair(fake_grid(tmp_path, ["learning_rate"]).summary, answer="same")
+    found = answer(with_command(summary, COMMAND))
+    assert found.finding == summary.headline
+    assert found.command == "hpo search --trials 50 --data x --set dropout=0.1"
+    in_python = answer(with_command(summary, "library"))
+    assert in_python.command == "hpo search --trials 50 --data data/chest_xray"
+
+
+def test_an_undecided_sweep_gets_the_repeats_that_would_decide(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
+    summary = with_command(fake.summary, COMMAND)
+    found = answer(with_pair(summary, answer="undecided", repeats=(6, 12)))
+    assert not found.is_clear
+    assert found.purpose.startswith("To decide, about ")
+    expected = "hpo grid batch_size --data x --set dropout=0.1 --repeats 12"
+    assert found.command == expected
+    found = answer(with_pair(summary, answer="undecided", repeats=(60, None)))
+    assert found.command.startswith("hpo search")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "words", "is_good"),
+    [(0.3, "better than", True), (0.99, "worse than", False), (None, "about as good as", False)],
+)
+def test_the_best_is_compared_with_a_logistic_regression(
+    tmp_path: Path, baseline: float | None, words: str, is_good: bool
+) -> None:
+    summary = fake_grid(tmp_path, ["batch_size"]).summary
+    if baseline is None:
+        baseline = summary.best.score.mean + 0.004
+    summary = dataclasses.replace(summary, baselines={"logistic regression": baseline})
+    found = answer(summary)
+    assert f" is {words} a plain logistic regression: " in found.quality
+    assert ("docs/checks.md#baseline" in found.quality, found.is_good) == (
+        words == "worse than",
+        is_good,
+    )
+    assert answer(dataclasses.replace(summary, baselines={})).quality == ""
+
+
+def test_a_search_is_evaluated_next_once_it_is_finished(tmp_path: Path) -> None:
+    fake = fake_search(tmp_path, 14)
+    left = answer(dataclasses.replace(fake.summary, n_open=3))
+    assert (left.command, left.is_clear) == (f"hpo resume {fake.name}", False)
+    summary = add_finalists(fake, 0.9, 0.95, 0.88).summary
+    found: Answer = answer(dataclasses.replace(summary, n_open=0))
+    assert found.finding.startswith(f"The best of 14 configurations is {summary.best.tag}: ")
+    assert found.command == f"hpo evaluate {fake.name}"
+    space = fake.record.space
+    pairs = options.read_pairs("--set", shlex.split(found.settings)[1::2])
+    assert override(space, pairs).base.identity() == summary.best.config.identity()
+    path = tmp_path / "best.toml"
+    path.write_text(best_toml(summary))
+    assert load_space(str(path)).base.identity() == summary.best.config.identity()
+
+
+def test_the_answer_is_last_in_the_terminal_and_in_json_with_the_test_beside_it(
+    hpo: Hpo, xrays: Path
+) -> None:
+    grid = ("grid", "batch_size=8,16", "--data", xrays, "--repeats", "1", *SMALL, "--study", "s")
+    *_, last = hpo(*grid).out.splitlines()
+    again = shlex.split(last.partition("To decide")[2].partition(": ")[2])
+    assert again[:3] == ["hpo", "grid", "batch_size=8,16"]
+    assert again[-2:] == ["--repeats", "5"]
+    assert hpo("evaluate", "s").code == 0
+    shown = hpo("show", "s")
+    document = hpo("show", "s", "--json").json["answer"]
+    assert document["test"].startswith("Test result of ")
+    assert shown.out.splitlines()[-2] == document["test"]
+    assert shown.out.splitlines()[-1] == f"{document['purpose']}: {document['command']}"
+    assert hpo(*grid, "--json").json["answer"] == document
