@@ -96,7 +96,7 @@ def test_the_answer_is_last_in_the_terminal_and_in_json_with_the_test_beside_it(
     assert hpo("evaluate", "s").code == 0
     shown = hpo("show", "s")
     document = hpo("show", "s", "--json").json["answer"]
-    assert document["test"].startswith("Test result of ")
-    assert shown.out.splitlines()[-2] == document["test"]
+    assert document["on_test"].startswith("Test result of ")
+    assert shown.out.splitlines()[-2] == document["on_test"]
     assert shown.out.splitlines()[-1] == f"{document['purpose']}: {document['command']}"
     assert hpo(*grid, "--json").json["answer"] == document

@@ -67,7 +67,12 @@ def test_every_pair_has_its_difference_with_its_interval_in_points_of_the_score(
     }
     assert len(shown) == len(verdict.pairs) == 3
     for pair in verdict.pairs:
-        expected = [factor * end for end in (pair.difference, pair.low, pair.high)]
+        # Where no difference matters, the interval is that of the bound: within the margin.
+        half = (pair.bound or 0) - abs(pair.difference)
+        ends = pair.low, pair.high
+        if pair.answer == "same":
+            ends = pair.difference - half, pair.difference + half
+        expected = [factor * end for end in (pair.difference, *ends)]
         assert shown[f"{pair.b:g} − {pair.a:g}"] == pytest.approx(expected)  # noqa: RUF001
     band = figure.layout.shapes[0]
     assert (band.x0, band.x1) == (-factor * verdict.kind.margin, factor * verdict.kind.margin)

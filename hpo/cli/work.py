@@ -125,7 +125,7 @@ def print_answer(found: Answer) -> None:
     """Print the plain answer, in color on a terminal: what was found, is it good, what next."""
     print_line("")
     print_line(found.finding, style="bold green" if found.is_clear else "bold yellow")
-    for text, style in ((found.quality, "" if found.is_good else "yellow"), (found.test, "")):
+    for text, style in ((found.quality, "" if found.is_good else "yellow"), (found.on_test, "")):
         if text:
             print_line(text, style=style)
     if found.settings:

@@ -8,7 +8,7 @@ from plotly.graph_objects import Figure
 from hpo.plots import axes
 from hpo.plots.axes import Plot
 from hpo.space.records import params_text, short_text
-from hpo.stats import SweepComparison
+from hpo.stats import PairComparison, SweepComparison
 from hpo.stats.sentences import label, margin_text
 from hpo.study.score import Score
 from hpo.study.summary import Configuration, StudySummary
@@ -95,17 +95,16 @@ def plot_differences(verdict: SweepComparison | None) -> Plot | None:
     unit = "points" if kind.is_share else "score"
     figure = axes.empty(height=150 + 34 * len(pairs), x_title=f"difference in {unit}")
     margin = factor * (kind.margin or 0.0)
-    reach = 1.1 * max(margin, *(factor * abs(end or 0) for p in pairs for end in (p.low, p.high)))
+    reach = 1.1 * max(margin, *(factor * abs(end) for pair in pairs for end in _ends(pair)))
     figure.update_xaxes(range=[-reach, reach])
     figure.add_vrect(x0=-margin, x1=margin, fillcolor=axes.GRAY, opacity=0.18, line_width=0)
     figure.add_vline(x=0, line={"color": axes.GRAY, "width": 1.5})
     for answer, (index, symbol, meaning) in _ANSWERS.items():
         places, above, below = [], [], []
         for place, pair in enumerate(reversed(pairs)):
-            ends = (pair.difference, pair.low, pair.high)
             if pair.answer != answer:
                 continue
-            size, low, high = (factor * (end or 0.0) for end in ends)
+            size, low, high = (factor * end for end in _ends(pair))
             places.append((size, place, axes.lines(pair.sentence)))
             above.append(high - size)
             below.append(size - low)
@@ -120,11 +119,21 @@ def plot_differences(verdict: SweepComparison | None) -> Plot | None:
     if kind.direction == "minimize":
         better += ", which is worse"
     caption = (
-        f"Each pair of values: the mean difference over the repeats of both, and its interval. "
+        f"Each pair of values: the mean difference over the repeats of both, and its interval (of "
+        "one without a difference that matters, that of the two one-sided tests which say so). "
         f"{better}. Within the gray band, less than {margin_text(kind)}, a difference does not "
         "matter."
     )
     return Plot("differences", "Differences", caption, (figure,))
+
+
+def _ends(pair: PairComparison) -> tuple[float, float, float]:
+    """Return the difference and both ends of the interval that its answer rests on."""
+    difference, low, high = (end or 0.0 for end in (pair.difference, pair.low, pair.high))
+    if pair.answer == "same" and pair.bound is not None:
+        half = pair.bound - abs(difference)
+        low, high = difference - half, difference + half
+    return difference, low, high
 
 
 def _value(configuration: Configuration, name: str) -> str:

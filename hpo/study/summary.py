@@ -295,10 +295,12 @@ def sentences(summary: StudySummary) -> list[str]:
         said.append(f"{goal.n_finalists} finalists were requested; {n} are available.")
     also = "also " if favorite is winner else ""
     size = score.difference_text(*sorted((searched, fresh), reverse=True))
-    way = "too optimistic" if finalists.luck(score) > 0 else "too pessimistic"
+    way = f"{size} {'too optimistic' if finalists.luck(score) > 0 else 'too pessimistic'}"
+    if score.difference(searched, fresh) == 0:
+        way = "right"
     said.append(
         f"{favorite.tag} {also}scored best in the search: {score.text(searched)}, and "
-        f"{score.text(fresh)} when retrained. The search was {size} {way}."
+        f"{score.text(fresh)} when retrained. The search was {way}."
     )
     return said
 

@@ -39,7 +39,7 @@ class Answer:
     finding: str
     quality: str = ""
     settings: str = ""
-    test: str = ""
+    on_test: str = ""
     purpose: str = ""
     command: str = ""
     is_clear: bool = True
@@ -56,11 +56,11 @@ def answer(summary: StudySummary, evaluation: Evaluation | None = None) -> Answe
         finding=_finding(summary),
         quality=quality,
         settings=_settings(summary) if summary.record.kind == "search" else "",
-        test=(evaluation and evaluation_sentence(evaluation, summary)) or "",
+        on_test=(evaluation and evaluation_sentence(evaluation, summary)) or "",
         is_clear=not (is_open or summary.n_left) and summary.best is not None,
         is_good=is_good,
     )
-    purpose, command = _next(summary, is_tested=bool(found.test))
+    purpose, command = _next(summary, is_tested=bool(found.on_test))
     return replace(found, purpose=purpose, command=command)
 
 

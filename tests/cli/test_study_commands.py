@@ -126,8 +126,8 @@ def test_a_configuration_of_many_parameters_leaves_room_for_the_rest(
     shown = hpo("show").out
     heading = next(line for line in shown.splitlines() if "study" in line)
     cells = [cell.strip() for cell in heading.strip("┃").split("┃")]
-    assert cells[:4] == ["study", "data", "trials", "best"]
-    assert "The best of mine is its accuracy under stress." in shown
+    assert cells[:7] == ["#", "study", "begun", "data", "trainings", "metric", "best"]
+    assert "accuracy under stress" in shown
 
 
 @pytest.mark.usefixtures("mine")
