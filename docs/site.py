@@ -58,7 +58,8 @@ def _commands() -> str:
     group = typer.main.get_command(app)
     with typer.Context(group, info_name="hpo") as context:
         for name in group.list_commands(context):
-            parts += _command(f"hpo {name}", group.get_command(context, name), context)
+            if not (command := group.get_command(context, name)).hidden:
+                parts += _command(f"hpo {name}", command, context)
     return "\n\n".join(parts) + "\n"
 
 

@@ -11,8 +11,8 @@ from typer.core import TyperCommand, TyperGroup
 from hpo.storage.url import DEFAULT_URL, sqlite_path
 
 _PANELS: Final = {
-    "What to vary": "param values set_ space trials sampler pruner window",
-    "Data": "data positive on skip_broken",
+    "What to vary": "model param values set_ space trials sampler pruner window",
+    "Data": "data positive patient_regex merge_val allow_shared_patients skip_broken on",
     "Budget": "seed repeats until_decided max_repeats epochs timeout finalists final_repeats "
     "with_baselines dry_run",
     "Verdict": "metric margin weights test",

@@ -23,8 +23,7 @@ _BASELINE: Final = "logistic regression"
 _MOST_REPEATS: Final = 50
 _FLAGS: Final = ("--until-decided", "--test", "--dry-run", "--json", "--quiet", "--open")
 _OF_ONE_CALL: Final = ("--repeats", "--max-repeats", "--timeout", *_FLAGS)
-# What a search has in common with the sweep before it.
-_SHARED: Final = ("--data", "--space", "--storage", "--set", "--epochs", "--device", "--lanes")
+_OF_A_SWEEP: Final = ("--param", "--values", "--study", "--metric", "--margin", "--weights")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +153,9 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
             time = f", about {duration(more * sum(means) / machine.n_cores())} more"
         return f"To decide{time}", shlex.join([*kept, "--repeats", str(wanted)])
     if words:
-        shared = [word for group in words if group[0] in _SHARED for word in group]
+        others = (*_OF_ONE_CALL, *_OF_A_SWEEP)
+        options = [group for group in words if group[0].startswith("--")]
+        shared = [word for group in options if group[0] not in others for word in group]
         command = shlex.join(["hpo", "search", "--trials", "50", *shared])
     else:
         data = ["--data", record.data.path] if record.data.path else []
