@@ -122,7 +122,8 @@ class OwnModel(BaseModel):
 
     `entry` is FILE.py:NAME without a folder, `digest` that of the file and of the modules beside
     it that it imports, `versions` are those of what else they import, `given` are the arguments
-    that hpo knows itself. None of it runs code.
+    that hpo knows itself. An estimator is of scikit-learn: it is fitted once, an `incremental` one
+    batch by batch. None of it runs code.
     """
 
     model_config = STRICT
@@ -130,7 +131,7 @@ class OwnModel(BaseModel):
     entry: str
     digest: str
     versions: dict[str, str]
-    kind: Literal["network", "estimator"] = "network"
+    kind: Literal["network", "estimator", "incremental"] = "network"
     given: tuple[Literal["image_size", "n_outputs", "seed"], ...] = Field(default=(), strict=False)
     signature: Signature = Field(default=(), strict=False)
     params: dict[str, Any] = {}
@@ -142,6 +143,14 @@ class OwnModel(BaseModel):
         self.params.clear()
         self.params.update(found)
         return self
+
+    @property
+    def idle_fields(self) -> tuple[str, ...]:
+        """The fields of a training that have no effect on this kind."""
+        if self.kind == "network":
+            return MLP_FIELDS
+        once = ("epochs", "batch_size") if self.kind == "estimator" else ()
+        return (*MLP_FIELDS, *GRADIENT_FIELDS, *once)
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the numbers: the signature is in the file."""
@@ -156,6 +165,13 @@ def _params_of(signature: Signature) -> type[BaseModel]:
 
 MLP_FIELDS: Final = ("hidden", "activation", "batch_norm", "dropout")
 """The fields of the built-in network, which an own model has not."""
+
+GRADIENT_FIELDS: Final = (
+    "loss", "outputs", "focal_gamma", "label_smoothing", "class_weight", "optimizer",
+    "learning_rate", "momentum", "weight_decay", "scheduler", "step_size", "gamma", "milestones",
+    "power", "weights",
+)  # fmt: skip
+"""The fields that an estimator of scikit-learn has no use for."""
 
 
 class TrainingConfig(BaseModel):
@@ -313,13 +329,12 @@ class TrainingConfig(BaseModel):
 
         Two configurations with equal active fields are the same training.
         """
-        fields = self.model_dump(
-            exclude={name for name, is_active in _ACTIVE_WHEN.items() if not is_active(self)}
-        )
-        fields |= {"outputs": self.n_outputs}
-        if self.model:
-            return fields | {"model": self.model.identity()}
-        return fields | {"dropout": self.dropout_per_layer}
+        idle = {name for name, is_active in _ACTIVE_WHEN.items() if not is_active(self)}
+        fields = self.model_dump(exclude=idle) | {"outputs": self.n_outputs}
+        if not self.model:
+            return fields | {"dropout": self.dropout_per_layer}
+        fields = {n: v for n, v in fields.items() if n not in self.model.idle_fields}
+        return fields | {"model": self.model.identity()}
 
     def identity(self) -> str:
         """Return the active fields as canonical JSON: equal where trainings are alike."""

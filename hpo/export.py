@@ -94,8 +94,13 @@ def export(
         if evaluation and (lines := [*_test_lines(summary, evaluation, c)]):
             write(home / "test.txt", "".join(f"{printable(line)}\n" for line in lines))
     chosen = {"best": (summary.best,), "all": summary.configurations, "none": ()}[which]
-    if judged := [(c, homes[c.number]) for c in chosen if c.judged]:
+    if judged := [(c, homes[c.number]) for c in chosen if c.judged and _has_weights(c)]:
         yield from _write_weights(files, summary, judged, weights, train)
+
+
+def _has_weights(configuration: Configuration) -> bool:
+    model = configuration.config.model  # An estimator of scikit-learn has none.
+    return model is None or model.kind == "network"
 
 
 def folder_name(configuration: Configuration) -> str:

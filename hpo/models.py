@@ -23,7 +23,15 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_ori
 
 from pydantic import ValidationError
 
-from hpo.config import Declared, OwnModel, TrainingConfig, did_you_mean, faults
+from hpo.config import (
+    GRADIENT_FIELDS,
+    MLP_FIELDS,
+    Declared,
+    OwnModel,
+    TrainingConfig,
+    did_you_mean,
+    faults,
+)
 from hpo.errors import HpoError, ModelError, fault_list
 from hpo.files import at_home
 
@@ -52,6 +60,11 @@ class Estimator:
 
     make: Callable[..., Any]
     settings: Mapping[str, Any]
+
+    @property
+    def kind(self) -> Literal["estimator", "incremental"]:
+        """Whether it learns batch by batch."""
+        return "incremental" if hasattr(self.make, "partial_fit") else "estimator"
 
     def __call__(self, *, seed: int, **params: Any) -> Any:
         fixed = {n: v for n, v in self.settings.items() if not isinstance(v, Range | list | tuple)}
@@ -110,7 +123,7 @@ def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
             entry=f"{path.name}:{name}",
             digest=digest,
             versions=_versions(outside),
-            kind="estimator" if isinstance(make, Estimator) else "network",
+            kind=make.kind if isinstance(make, Estimator) else "network",
             given=_given(make),
             signature=tuple(_read_signature(make, code)),
         )
@@ -265,7 +278,7 @@ def _read_signature(make: Callable[..., Any], code: str) -> Iterator[Declared]:
     wrong += [
         f"{n} is no parameter of {function.__name__}." for n in settings if n not in signature
     ]
-    own = set(TrainingConfig.model_fields) - {"hidden", "activation", "batch_norm", "dropout"}
+    taken = set(TrainingConfig.model_fields) - {*MLP_FIELDS}
     for parameter in signature.values():
         n, default = parameter.name, parameter.default
         if n in _GIVEN or (is_estimator and n == "random_state"):
@@ -278,9 +291,10 @@ def _read_signature(make: Callable[..., Any], code: str) -> Iterator[Declared]:
             wrong.append(f"{parameter} cannot be given: name each hyperparameter.")
         elif is_estimator:
             setting = settings.get(n)
-            if n not in settings or isinstance(setting, Range | list | tuple):
+            is_open = n not in settings or isinstance(setting, Range | list | tuple)
+            if is_open and n not in taken - {*GRADIENT_FIELDS}:
                 found.append(_of_estimator(n, default, setting))
-        elif n in own:
+        elif n in taken:
             wrong.append(f"{n} is a hyperparameter of hpo itself: give it another name.")
         elif n not in hints:
             wrong.append(f"{n} has no annotation. {_LIKE}")

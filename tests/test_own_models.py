@@ -115,6 +115,22 @@ def test_a_space_file_names_a_model_and_a_search_draws_what_it_declares(
     assert "search: Unknown hyperparameter 'chanels'. Did you mean channels?" in wrong.err
 
 
+def test_an_estimator_is_swept_and_one_wrong_value_fails_alone(hpo: Hpo, xrays: Path) -> None:
+    model = ("--model", f"{ROOT / 'examples' / 'forest.py'}:forest", "--data", xrays)
+    small = ("--repeats", "1", "--set", f"image_size={SIZE}", "--set", "n_estimators=10")
+    swept = hpo("grid", "criterion=gini,foo", *model, *small)
+    assert swept.code == 1
+    assert "forest.py:forest failed: InvalidParameterError: The 'criterion' parameter" in swept.err
+    assert swept.out.count("failed") >= 1
+    assert "Trained 1" in swept.out
+    idle = hpo("grid", "learning_rate=0.1,0.2", *model, *small)
+    assert idle.code == 2
+    assert "--param learning_rate has no effect" in idle.err
+    refused = hpo("predict", study_of(hpo), "image.png", *model[:2])
+    assert refused.code == 2
+    assert "forest.py:forest is fitted and not kept" in refused.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -154,13 +170,19 @@ def test_wrong_values_are_told_as_those_of_hpo(
             "a must be one of 1 or 2, but is 3.",
         ),
         ("mine.py:net", "def net(): ...", "returns NoneType, not an nn.Module"),
+        (
+            "mine.py:net",
+            "from hpo.models import estimator\nfrom sklearn.svm import LinearSVC\n"
+            "net = estimator(LinearSVC)",
+            "LinearSVC has no predict_proba",
+        ),
     ],
 )
 def test_a_file_of_no_use_is_told_before_anything_is_made(
     hpo: Hpo, tmp_path: Path, entry: str, text: str, message: str
 ) -> None:
     (tmp_path / "mine.py").write_text(text)
-    answer = hpo("grid", "batch_size", "--model", entry, "--set", f"image_size={SIZE}")
+    answer = hpo("grid", "normalize", "--model", entry, "--set", f"image_size={SIZE}")
     assert answer.code == 2
     assert message in answer.err
     assert "Traceback" not in answer.err

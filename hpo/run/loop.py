@@ -169,7 +169,7 @@ class TrainingLoop:
         try:
             lane = self._opened().add(job.config, seed=job.seed, fold=job.fold)
         except TrainingError as error:
-            return self._fail(one, str(error))
+            return self._fail(one, str(error).replace("\n  - ", " "))
         self._live[lane] = one
         return None
 

@@ -12,7 +12,7 @@ from hpo.choices import ScoredWeights, read_lanes
 from hpo.config import TrainingConfig, Value
 from hpo.data import TEST, VALIDATION, Dataset, count_classes, open_data
 from hpo.data.manifest import NOTHING_SAID, Manifest
-from hpo.errors import UsageError
+from hpo.errors import ModelError, TrainingError, UsageError
 from hpo.space import Space
 from hpo.stats import MOST_LOOKS
 from hpo.storage import MOST_TRIALS
@@ -225,7 +225,10 @@ def _plan(
         precision = _precision_of_own(precision)
         from hpo.training.own import check_network
 
-        check_network(configs[0], space.code)
+        try:
+            check_network(configs[0], space.code)
+        except TrainingError as error:
+            raise ModelError(str(error)) from error
     record = StudyRecord(
         kind=kind,
         names=tuple(space.sweeps) or tuple(parameter.name for parameter in space.search),

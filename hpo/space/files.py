@@ -104,6 +104,8 @@ def read_space(
         SpaceError: every fault at once, or what does not fit together; `source` says where.
     """
     start = TrainingConfig(model=model)
+    if "epochs" in (model.idle_fields if model else ()):
+        start = start.replace(epochs=1)
     found = [
         f"{table}: {unknown_name(key, start.signature)}"
         for table in ("sweep", "search")

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from hpo import models
-from hpo.config import MLP_FIELDS, OwnModel, TrainingConfig
+from hpo.config import OwnModel, TrainingConfig
 from hpo.errors import SpaceError
 from hpo.space.edit import settle
 from hpo.space.files import parse_space, read_space
 from hpo.space.records import Choices, Parameter, Range, Space, Sweep
-
-_OF_MLP = {*MLP_FIELDS, "layers", "width"}
 
 
 def open_space(found: str | Mapping[str, Any], model: str | None = None) -> Space:
@@ -40,7 +38,7 @@ def open_space(found: str | Mapping[str, Any], model: str | None = None) -> Spac
         _flat(raw) if is_own else raw, name=name, source=source, model=own if is_own else None
     )
     if not is_own:
-        space = _without_mlp(space, own)
+        space = _with_model(space, own)
     sweeps = {name: sweep for name, sweep in _declared_sweeps(own) if name not in space.sweeps}
     sweeps |= space.sweeps
     ordered = {name: sweeps[name] for name in space.names if name in sweeps}
@@ -63,17 +61,18 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _without_mlp(space: Space, own: OwnModel) -> Space:
-    base = TrainingConfig.from_mapping(
-        {n: v for n, v in space.base.to_mapping().items() if n not in MLP_FIELDS} | {"model": own}
-    )
+def _with_model(space: Space, own: OwnModel) -> Space:
+    idle = {*own.idle_fields, "layers", "width"}
+    fields = {n: v for n, v in space.base.to_mapping().items() if n not in idle}
+    fields |= {"epochs": 1} if "epochs" in idle else {}
+    base = TrainingConfig.from_mapping(fields | {"model": own})
     sweeps = {
         name: sweep
         for name, sweep in space.sweeps.items()
-        if not _OF_MLP & {name, *sweep.set, *(n for value in sweep.values for n in value)}
+        if not idle & {name, *sweep.set, *(n for value in sweep.values for n in value)}
     }
     declared = tuple(_declared_ranges(own))
-    search = settle(space, _OF_MLP, space.base)
+    search = settle(space, idle, space.base)
     return replace(space, base=base, sweeps=sweeps, search=(*declared, *search))
 
 
@@ -90,7 +89,8 @@ def _declared_ranges(own: OwnModel) -> list[Parameter]:
     found: list[Parameter] = []
     for d in own.signature:
         raw: dict[str, Any] = {"name": d.name}
-        if d.choices or d.kind == "bool":
+        # Scikit-learn's own switches were not written for this: `estimator` says which to search.
+        if d.choices or (d.kind == "bool" and own.kind == "network"):
             raw["choices"] = d.choices or (False, True)
             found.append(Choices.model_validate(raw, context=own.signature))
         elif d.low is not None:

@@ -52,8 +52,11 @@ def _fields_of(signature: Signature | None) -> type[BaseModel]:
         fields[name] = (info.annotation, info)
         if name == "hidden":
             fields |= {"layers": (_Layers, 1), "width": (Width, 1)}
-    left_out = ("model",) if signature is None else ("model", *MLP_FIELDS, *_SHAPE)
+    left_out: tuple[str, ...] = ("model",)
+    left_out += () if signature is None else (*MLP_FIELDS, *_SHAPE)
     own = {declared.name: declared.field for declared in signature or ()}
+    # An estimator may have a parameter of the name of a field that it has no use for.
+    left_out += tuple(own)
     fields = own | {name: field for name, field in fields.items() if name not in left_out}
     return create_model("_Fields", __config__=STRICT, **fields)
 

@@ -66,6 +66,35 @@ class OwnLane:
         self.kept = copy.deepcopy(self.scored_and_other)
 
 
+class Fitted(nn.Module):
+    """An estimator of scikit-learn as a network: its logits are those of its probabilities."""
+
+    def __init__(self, estimator: Any, config: TrainingConfig) -> None:
+        super().__init__()
+        if not hasattr(estimator, "predict_proba"):
+            raise TrainingError(
+                f"{type(estimator).__name__} has no predict_proba, and hpo scores probabilities. "
+                "Take another estimator, or CalibratedClassifierCV around it."
+            )
+        self.estimator, self.config = estimator, config
+
+    def fit(self, images: Tensor, labels: Tensor) -> None:
+        """Fit it to images `(n, 1, side, side)`: once, or with one batch more."""
+        rows, known = images.flatten(1).cpu().numpy(), labels.cpu().numpy()
+        if self.config.model and self.config.model.kind == "incremental":
+            classes = np.arange(max(2, self.config.n_outputs))
+            self.estimator.partial_fit(rows, known, classes=classes)
+        else:
+            self.estimator.fit(rows, known)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits `(n, outputs)`."""
+        found = self.estimator.predict_proba(images.flatten(1).cpu().numpy())
+        log_p = torch.tensor(found, dtype=torch.float64).clamp(min=1e-7).log()
+        z = log_p[:, 1:] - log_p[:, :1] if self.config.n_outputs == 1 else log_p
+        return z.to(images.device, images.dtype)
+
+
 def open_lane(
     config: TrainingConfig, data: LaneData, *, seed: int, device: Device, scratch: Scratch
 ) -> OwnLane:
@@ -82,7 +111,8 @@ def open_lane(
         data=data,
         seeds=seeds,
         network=network,
-        average=copy.deepcopy(network),
+        # An estimator has no weights to average.
+        average=network if isinstance(network, Fitted) else copy.deepcopy(network),
         moments=open_moments(config, _learned(network)),
         progress=Progress(config),
     )
@@ -99,6 +129,8 @@ def open_network(
     assert config.model
     with _seeded(seeds_of(seed), WEIGHTS, device=device):
         made = _own(config, lambda: models.build(config, code, seed=seed), code)
+        if config.model.kind != "network":
+            return _tried(Fitted(made, config), config, code)
         if not isinstance(made, nn.Module):
             raise _misfit(config, f"returns {type(made).__name__}, not an nn.Module")
         network = made.to(device.torch)
@@ -114,16 +146,30 @@ def open_network(
     return network
 
 
-def check_network(config: TrainingConfig, code: str) -> None:
-    """Make the network of a configuration once, before a study is created.
+def _tried(network: Fitted, config: TrainingConfig, code: str | None) -> Fitted:
+    """Return an estimator that took some noise: a value that it does not take is told now."""
+    pixels = torch.randint(256, (32, config.image_size**2), dtype=torch.uint8)
+    trial = copy.deepcopy(network)
+    _fit(trial, pixels, torch.arange(32) % max(2, config.n_outputs), config, code)
+    read(trial, pixels, config, code)
+    return network
+
+
+def _fit(
+    network: Fitted, pixels: Tensor, labels: Tensor, config: TrainingConfig, code: str | None
+) -> None:
+    side = config.image_size
+    images = scale_pixels(pixels, config.normalize).view(-1, 1, side, side)
+    _own(config, lambda: network.fit(images, labels), code)
+
+
+def check_network(config: TrainingConfig, code: str | None) -> None:
+    """Make the network of a configuration once, and forget it.
 
     Raises:
-        ModelError: it cannot be trained.
+        TrainingError: it cannot be trained.
     """
-    try:
-        open_network(config, code, device=Device("cpu", "fp32"))
-    except TrainingError as error:
-        raise ModelError(str(error)) from error
+    open_network(config, code, device=Device("cpu", "fp32"))
 
 
 def read(
@@ -148,7 +194,9 @@ def train_steps(lane: OwnLane) -> Iterator[Tensor]:
     """
     config, data, epoch = lane.config, lane.data, lane.progress.epoch
     shuffled = data.train[order(lane.seeds, len(data.train), ORDER, epoch)[0]]
-    batches = [batch for batch in torch.split(shuffled, config.batch_size) if len(batch) > 1]
+    is_whole = config.model is not None and config.model.kind == "estimator"
+    size = len(shuffled) if is_whole else config.batch_size
+    batches = [batch for batch in torch.split(shuffled, size) if len(batch) > 1]
     learned = _learned(lane.network)
     with _seeded(lane.seeds, DROPOUT, epoch, device=lane.device):
         lane.network.train()
@@ -156,16 +204,19 @@ def train_steps(lane: OwnLane) -> Iterator[Tensor]:
             drawn = draw_changes(config, seeds=lane.seeds, epoch=epoch, positions=batch)
             pixels = augment(data.pixels[batch], config, drawn)
             labels = data.labels[batch]
-            with torch.enable_grad():
+            if isinstance(lane.network, Fitted):
+                _fit(lane.network, pixels, labels, config, data.code)
+            with torch.set_grad_enabled(bool(learned)):
                 logits = read(lane.network, pixels, config, data.code)
                 loss = mean_loss(config, logits, labels, data.class_weights)
-                gradients = torch.autograd.grad(
-                    loss, learned, allow_unused=True, materialize_grads=True
-                )
             with torch.no_grad():
-                rate, scratch = lane.progress.rate, lane.scratch
-                update(config, lane.moments, learned, list(gradients), rate, scratch)
-                _average(lane, is_last=number == len(batches))
+                if learned:
+                    gradients = torch.autograd.grad(
+                        loss, learned, allow_unused=True, materialize_grads=True
+                    )
+                    rate, scratch = lane.progress.rate, lane.scratch
+                    update(config, lane.moments, learned, list(gradients), rate, scratch)
+                    _average(lane, is_last=number == len(batches))
                 n_right = (answers(logits) == labels).sum()
                 sums = loss * len(batch), n_right, torch.tensor(len(batch))
                 yield torch.stack([value.to(lane.device.torch, torch.float64) for value in sums])

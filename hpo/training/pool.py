@@ -39,6 +39,7 @@ from hpo.training.device import Device, visible_gpus
 from hpo.training.engine import LaneEpoch, TrainingResult
 from hpo.training.images import check_fits
 from hpo.training.machine import epoch_cost
+from hpo.training.own import check_network
 from hpo.training.progress import root_of
 from hpo.training.stack import FOLD, open_stack, seconds_per_epoch
 
@@ -76,6 +77,8 @@ class Pool:
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
         """Start a training in the process with the least left to do."""
         check_fits(self._data, config, fold)
+        if config.model:  # What cannot be made fails here, and not in the process of others.
+            check_network(config, self._data.code)
         images, offset = self._data.fold(fold), self._share_pixels(config.image_size)
         process = min(self._processes, key=lambda process: sum(process.lanes.values()))
         # A training that others join stays in its process.

@@ -158,9 +158,9 @@ def _open_known(
     own: str | None,
 ) -> Network:
     """Open weights of this configuration, which `source` states."""
-    tensors, _ = read_tensors(path)
     # It may describe a network that no memory holds: that has none before its weights fit.
-    model = plain_model(config, device="meta") if not config.model else _own_network(config, own)
+    model = _own_network(config, own) if config.model else plain_model(config, device="meta")
+    tensors, _ = read_tensors(path)
     # Copied, as a product may be rounded otherwise where a tensor stays as it was in a file.
     floats = {
         key: value
@@ -188,6 +188,11 @@ def _open_known(
 
 def _own_network(config: TrainingConfig, own: str | None) -> nn.Sequential:
     assert config.model
+    if config.model.kind != "network":
+        raise UsageError(
+            f"{config.model.entry} is fitted and not kept: an estimator has no weights to read. "
+            "hpo evaluate STUDY tests it."
+        )
     if own is None:
         raise UsageError(
             f"These weights are of {config.model.entry}, and code runs only where the command "

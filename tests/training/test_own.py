@@ -4,6 +4,7 @@ import dataclasses
 import random
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +83,31 @@ def test_a_training_is_that_of_torch_by_the_book(
             book.step()
     for name, value in network.state_dict().items():
         np.testing.assert_allclose(found.weights[name], value.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "idle"),
+    [
+        ("forest", {"max_depth": 16}, {"learning_rate": 0.1, "epochs": 1, "batch_size": 20}),
+        ("linear", {"epochs": 3}, {"optimizer": "sgd", "label_smoothing": 0.1}),
+    ],
+)
+def test_an_estimator_is_trained_by_its_own_rules(
+    data: TrainingData, cpu: Device, name: str, changes: dict[str, Any], idle: dict[str, Any]
+) -> None:
+    model, code = models.open_own(CNN.replace("cnn.py:cnn", f"forest.py:{name}"))
+    data = dataclasses.replace(data, code=code)
+    config = TrainingConfig(model=model, image_size=16, batch_size=16, epochs=2)
+    if name == "forest":
+        config = config.replace(n_estimators=10, epochs=1)
+    alone = train_alone(data, Job(config), cpu)
+    with closing(open_stack(data, device=cpu)) as stack:
+        together = train_together(stack, [Job(config), Job(config.replace(**changes), seed=4)])
+    assert_bitwise_equal(together[0], alone)
+    assert alone.epochs[-1].validation.accuracy > 0.7
+    assert not np.array_equal(together[1].test_probabilities, alone.test_probabilities)
+    assert config.replace(**changes).identity() != config.identity()
+    assert config.replace(**idle).identity() == config.identity()
 
 
 def write(folder: Path, body: str, signature: str = "*, n_outputs: int") -> str:
