@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from hpo.run.plan import SearchSettings, Settings, plan_grid, plan_search
 from tests.conftest import Hpo
 
 _FIXTURES: Final = Path(__file__).parent / "fixtures/version_0_1"
@@ -78,3 +79,10 @@ def test_an_older_study_is_reproduced_and_has_a_page_and_an_export(
     assert (tmp_path / "studies/search/report.html").is_file()
     assert hpo("export", "sweep", *here, "--out", tmp_path / "out").code == 0
     assert list((tmp_path / "out").glob("**/*.safetensors"))
+
+
+def test_the_same_command_finds_the_study_that_it_made_before() -> None:
+    """A field that is added must not change the names of studies, as of commit 730f4cf."""
+    names = [plan_grid([name], Settings()).name for name in ("batch_size", "dropout")]
+    assert names == ["grid-batch_size-96a2df1a", "grid-dropout-1e3548d7"]
+    assert plan_search([], Settings(), SearchSettings()).name == "search-42915c35"

@@ -1,4 +1,4 @@
-"""The threshold above which a probability means pneumonia, and what is said of it.
+"""The threshold above which a probability means the positive class, and what is said of it.
 
 docs/evaluation.md says when a threshold, rather than the ranking, is blamed for a gap.
 """
@@ -76,7 +76,7 @@ def choose(rule: ThresholdRule, probabilities: Floats, labels: Labels) -> float:
 
     Chosen ones lie halfway between two probabilities. `youden` is where sensitivity plus
     specificity is largest (Youden 1950), of equals the nearest to 0.5; `sensitivity` the largest
-    threshold that finds this share of the pneumonia images.
+    threshold that finds this share of the positive images.
     """
     if rule.kind == "fixed":
         return rule.value

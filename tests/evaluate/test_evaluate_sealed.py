@@ -75,7 +75,7 @@ def test_turned_test_labels_change_no_score_and_no_choice(
     )
     first = to_document(grid(["batch_size"], settings))
     turned = relabelled(load(xrays))
-    monkeypatch.setattr("hpo.run.plan.open_data", lambda _: turned)
+    monkeypatch.setattr("hpo.run.plan.open_data", lambda *_: turned)
     monkeypatch.setenv("HPO_RUNS", str(xrays.parent / "others"))
     second = to_document(grid(["batch_size"], replace(settings, storage="sqlite:///two/hpo.db")))
     for key in ("best", "verdict", "baselines"):
