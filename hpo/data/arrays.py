@@ -1,4 +1,4 @@
-"""Images in NumPy arrays: the course's four .npy files, and MedMNIST archives (.npz).
+"""Images in NumPy arrays (.npy, .npz): course files such as X_train and y_train, and MedMNIST.
 
 Nothing that a header claims is believed, and images are read one at a time: neither a header, nor
 a shape, nor an archive that unpacks to any size takes memory. Files are not mapped: one that is
@@ -7,22 +7,23 @@ written anew meanwhile would end this process.
 
 import io
 import math
+import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Final, NamedTuple, TypeAlias
+from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.config import MOST_CLASSES
-from hpo.data.dataset import CLASS_NAMES, TEST, TRAIN, VALIDATION, Pixels, limit_fault
-from hpo.data.table import Row, Table
+from hpo.data.dataset import CLASS_NAMES, TEST, TRAIN, VALIDATION, Pixels, Stored, limit_fault
+from hpo.data.table import SPLIT_NAMES, Row, Table
 from hpo.errors import DataError, fault_list
 from hpo.tables import count
 
@@ -36,24 +37,37 @@ _LONGEST: Final = 12_000
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # In Fortran order no image can be read without the others.
 _MAX_FORTRAN_BYTES: Final = 1_000_000_000
+_LONGEST_LABEL: Final = 400
 _MOST_NAMED: Final = 5
 
 _Open: TypeAlias = Callable[[str], IO[bytes]]
-_Layout: TypeAlias = dict[str, tuple[int, int | str]]
-"""By the name of an array of images: its split, and their one label or the array of labels."""
 
-# In the order of the data set. Only training images must be there.
-_FILES: Final[_Layout] = {
-    "normal.npy": (TRAIN, 0),
-    "pneumonia.npy": (TRAIN, 1),
-    "test_normal.npy": (TEST, 0),
-    "test_pneumonia.npy": (TEST, 1),
+# Arrays of one class, in the order of the data set: split and class.
+_FILES: Final = {
+    "normal.npy": (TRAIN, "normal"),
+    "pneumonia.npy": (TRAIN, "pneumonia"),
+    "test_normal.npy": (TEST, "normal"),
+    "test_pneumonia.npy": (TEST, "pneumonia"),
 }
-_MEMBERS: Final[_Layout] = {
-    "train_images": (TRAIN, "train_labels"),
-    "val_images": (VALIDATION, "val_labels"),
-    "test_images": (TEST, "test_labels"),
-}
+# X_train and y_train; train_images and train_labels; images, labels and patients.
+_SPLIT: Final = "|".join(sorted(SPLIT_NAMES, key=len, reverse=True))
+_NAME: Final = re.compile(
+    rf"(?:(?P<before>{_SPLIT})[_-]?)?(?:(?P<images>x|images?)|(?P<labels>y|labels?|targets?)"
+    rf"|(?P<patients>patients?|groups))(?:[_-]?(?P<after>{_SPLIT}))?(?:\.npy)?",
+    re.IGNORECASE,
+)
+_LABELS_OF: Final = {"x": "y", "X": "y", "image": "label", "images": "labels"}
+_IMAGES_OF: Final = {"y": "X", "label": "image", "labels": "images"}
+
+
+class _Part(NamedTuple):
+    """The images of a split: their array, and those of their labels and patients, or a class."""
+
+    split: int | None
+    images: str
+    labels: str = ""
+    patients: str = ""
+    kind: str = ""
 
 
 class _Header(NamedTuple):
@@ -66,89 +80,128 @@ class _Header(NamedTuple):
         return f"{self.dtype} of shape {self.shape}"
 
 
+class _Images(NamedTuple):
+    """An array of images, and the factor that makes its values gray values of this type."""
+
+    header: _Header
+    dtype: type[np.uint8] | type[np.uint16]
+    factor: int
+
+
 def looks_like(path: Path) -> bool:
-    """Whether a path is an .npz file, or a folder that holds one of the four files."""
-    is_archive = path.suffix.lower() == ".npz" and path.is_file()
-    return is_archive or any((path / name).is_file() for name in _FILES)
+    """Whether a path is an .npz file, or a folder with .npy files of names that are known."""
+    if path.suffix.lower() == ".npz" and path.is_file():
+        return True
+    names = [file.name for file in path.glob("*.npy")] if path.is_dir() else []
+    return any(name in _FILES or _NAME.fullmatch(name) for name in names)
 
 
 def read(path: Path) -> Table:
-    """Read the headers of arrays of images, and the labels of an archive.
+    """Read the headers of arrays of images, their labels and patients.
 
     Raises:
         DataError: every missing or unfit array.
     """
-    is_archive = path.is_file()
-    if is_archive:
-        layout, open_array = _MEMBERS, partial(_open_member, path)
-        summary = f"{path} is not a MedMNIST archive:"
-        with _reading(path), zipfile.ZipFile(path) as archive:
-            present = {name.removesuffix(".npy") for name in archive.namelist()}
-    else:
-        layout, open_array = _FILES, partial(_open_file, path)
-        summary = f"The .npy files in {path} cannot be used:"
-        present = {file.name for file in path.glob("*.npy") if file.is_file()}
-    known = [one for name in layout for one in _needed(name, layout)]
-    shapes, labels, faults = _read_headers(path, layout, present, open_array)
+    is_archive, open_array = path.is_file(), partial(_open_array, path)
+    with _reading(path):
+        if is_archive:
+            with zipfile.ZipFile(path) as archive:
+                present = {name.removesuffix(".npy") for name in archive.namelist()}
+        else:
+            present = {file.name for file in path.glob("*.npy") if file.is_file()}
+    parts = _parts(present)
+    known = [name for part in parts for name in part[1:4] if name]
+    faults = [f"{name} is missing" for name in known if name not in present]
+    images, rows, places = dict[str, _Images](), list[Row](), list[tuple[str, int]]()
+    for part in parts:
+        if not {part.images, part.labels or part.images} <= present:
+            continue
+        try:
+            with _reading(path):
+                images[part.images] = _read_images(part.images, open_array)
+                found = _rows(part, images[part.images].header.shape[0], open_array)
+        except DataError as fault:
+            faults.append(str(fault))
+        else:
+            places += [(part.images, i) for i in range(len(found))]
+            rows += found
+    shapes = {name: one.header.shape for name, one in images.items()}
     if not faults and all(shape[0] == shape[1] != shape[2] for shape in shapes.values()):
         faults.append(
             "Their shapes look like (height, width, n). Save np.ascontiguousarray(np.moveaxis("
             "array, -1, 0))."
         )
     if faults:
-        raise DataError(fault_list(summary, faults))
-    n_classes = 1 + max((int(own.max()) for own in labels.values() if len(own)), default=0)
-    names = CLASS_NAMES if n_classes <= 2 else [f"class {label}" for label in range(n_classes)]
-    places = [(name, i) for name, shape in shapes.items() for i in range(shape[0])]
+        raise DataError(fault_list(f"The arrays of {path} cannot be used:", faults))
+    kinds = {row.labels[0] for row in rows}
+    if all(map(str.isdecimal, kinds)):
+        names = {}
+        if len(kinds) > 2:
+            names = {kind: f"class {kind}" for kind in kinds}
+        elif kinds <= {"0", "1"} and "train_images" in images:  # As MedMNIST has them.
+            names = dict(zip(("0", "1"), CLASS_NAMES, strict=True))
+        rows = [row._replace(labels=(names.get(row.labels[0], row.labels[0]),)) for row in rows]
     return Table(
         name=path.stem if is_archive else path.name,
         location=str(path),
-        format="MedMNIST archive" if is_archive else "npy files",
-        rows=[
-            Row(f"{name}[{i}]", (names[labels[name][i]],), layout[name][0]) for name, i in places
-        ],
-        paths=(path,) if is_archive else tuple(path / name for name in shapes),
-        originals=lambda positions: _read(path, [places[p] for p in positions], open_array),
-        notes=tuple(_notes(shapes, known, sorted(present.difference(known)))),
+        format=("MedMNIST archive" if "train_images" in images else "npz archive")
+        if is_archive
+        else "npy files",
+        rows=rows,
+        patients_by="array" if any(part.patients for part in parts) else "",
+        paths=(path,) if is_archive else tuple(path / name for name in images),
+        originals=lambda positions: _read(path, [places[p] for p in positions], images),
+        notes=tuple(_notes(images, known, sorted(present.difference(known)))),
     )
 
 
-def _needed(name: str, layout: _Layout) -> list[str]:
-    """Return the names of an array of images and of its labels, where these are an array."""
-    label = layout[name][1]
-    return [name, label] if isinstance(label, str) else [name]
+def _parts(present: Collection[str]) -> list[_Part]:
+    """Return the arrays of each split, also those that are missing."""
+    splits = {_FILES[name][0] for name in present if name in _FILES}
+    if splits:
+        used = splits | {TRAIN}
+        return [_Part(of, name, kind=kind) for name, (of, kind) in _FILES.items() if of in used]
+    found: defaultdict[int | None, dict[str, str]] = defaultdict(dict)
+    for name in sorted(present):
+        if match := _NAME.fullmatch(name):
+            of = match["before"] or match["after"]
+            kind = next(kind for kind in ("images", "labels", "patients") if match[kind])
+            found[SPLIT_NAMES[of.lower()] if of else None][kind] = name
+    if not {None, TRAIN} & found.keys():
+        found[TRAIN] = {"images": "train_images"}
+    parts = []
+    for split in (None, TRAIN, VALIDATION, TEST):
+        names = found.get(split, {})
+        if "images" in names or "labels" in names:
+            images = names.get("images") or _partner(names["labels"], "labels", _IMAGES_OF)
+            labels = names.get("labels") or _partner(images, "images", _LABELS_OF)
+            parts.append(_Part(split, images, labels, names.get("patients", "")))
+    return parts
 
 
-def _read_headers(
-    path: Path, layout: _Layout, present: set[str], open_array: _Open
-) -> tuple[dict[str, tuple[int, ...]], dict[str, NDArray[np.uint8]], list[str]]:
-    """Return the shapes of the arrays of images, their labels, and what is wrong with them."""
-    shapes, labels, faults = dict[str, tuple[int, ...]](), dict[str, NDArray[np.uint8]](), []
-    splits = {TRAIN} | {layout[name][0] for name in layout if present & {*_needed(name, layout)}}
-    for name, (split, label) in layout.items():
-        if split not in splits:
-            continue
-        if missing := [one for one in _needed(name, layout) if one not in present]:
-            faults += [f"{one} is missing" for one in missing]
-            continue
-        try:
-            with _reading(path):
-                shape = _read_shape(name, open_array, may_have_color=isinstance(label, str))
-                if isinstance(label, str):
-                    labels[name] = _read_labels(label, open_array, shape[0])
-                else:
-                    labels[name] = np.full(shape[0], label, np.uint8)
-                shapes[name] = shape
-        except DataError as fault:
-            faults.append(str(fault))
-    return shapes, labels, faults
+def _partner(name: str, kind: str, others: dict[str, str]) -> str:
+    """Return what the array of labels that belongs to one of images is called, or the reverse."""
+    match = _NAME.fullmatch(name)
+    assert match
+    start, end = match.span(kind)
+    return f"{name[:start]}{others.get(match[kind], 'labels')}{name[end:]}"
 
 
-def _open_file(path: Path, name: str) -> IO[bytes]:
-    return (path / name).open("rb")
+def _rows(part: _Part, n_images: int, open_array: _Open) -> list[Row]:
+    labels, patients = [part.kind] * n_images, [""] * n_images
+    if part.labels:
+        labels = _read_names(part.labels, open_array, n_images)
+    if part.patients:
+        patients = _read_names(part.patients, open_array, n_images)
+    return [
+        Row(f"{part.images}[{i}]", (label,), part.split, patient, bool(patient))
+        for i, (label, patient) in enumerate(zip(labels, patients, strict=True))
+    ]
 
 
-def _open_member(path: Path, name: str) -> IO[bytes]:
+def _open_array(path: Path, name: str) -> IO[bytes]:
+    if path.is_dir():
+        return (path / name).open("rb")
     with zipfile.ZipFile(path) as archive:
         if archive.getinfo(f"{name}.npy").compress_type not in _COMPRESSIONS:
             raise zipfile.BadZipFile(f"{name} is compressed in a way that NumPy does not use")
@@ -156,45 +209,81 @@ def _open_member(path: Path, name: str) -> IO[bytes]:
 
 
 def _notes(
-    shapes: dict[str, tuple[int, ...]], known: Sequence[str], others: Sequence[str]
+    images: dict[str, _Images], known: Sequence[str], others: Sequence[str]
 ) -> Iterator[str]:
     if others:
         named = ", ".join(map(ascii, others[:_MOST_NAMED])) + ", …" * (len(others) > _MOST_NAMED)
         only = f"Only {', '.join(known)} are read."
         yield f"Left out: {count(len(others), 'array')} ({named}). {only}"
-    sizes = {name: f"{shape[2]} x {shape[1]}" for name, shape in shapes.items()}
+    for name, array in images.items():
+        if array.header.dtype != array.dtype:
+            most = 1 if array.factor == 255 else np.iinfo(array.dtype).max
+            yield f"{name} holds {array.header.dtype}: 0 to {most:,} is read as black to white."
+    sizes = {name: "{1} x {0}".format(*_sides(one.header)) for name, one in images.items()}
     if len(set(sizes.values())) > 1:
         each = ", ".join(f"{size} in {name}" for name, size in sizes.items())
-        yield f"Image sizes differ between files ({each}); a network may learn the size."
+        yield f"Image sizes differ between arrays ({each}); a network may learn the size."
 
 
-def _read_shape(name: str, open_array: _Open, *, may_have_color: bool) -> tuple[int, ...]:
-    """Return the shape of an array of images; a DataError says what is wrong with it."""
+def _sides(header: _Header) -> tuple[int, int]:
+    """Return height and width of the images of an array."""
+    first = 2 if len(header.shape) == 4 and header.shape[3] not in {1, 3} else 1
+    return header.shape[first], header.shape[first + 1]
+
+
+def _read_images(name: str, open_array: _Open) -> _Images:
+    """Read the header of an array of images; a DataError says what is wrong with it."""
     header = _read_header(name, open_array)
     shape = header.shape
-    is_image = len(shape) == 3 or (may_have_color and len(shape) == 4 and shape[3] in {1, 3})
-    if header.dtype != np.uint8 or not is_image or min(shape) < 0 or 0 in shape[1:]:
-        color = " or (n, height, width, 3)" * may_have_color
-        raise DataError(f"{name} takes uint8 of shape (n, height, width){color}, but is {header}")
-    if fault := limit_fault(shape[1], shape[2], shape[0]):
+    is_image = len(shape) == 3 or (len(shape) == 4 and bool({shape[1], shape[3]} & {1, 3}))
+    if header.dtype.kind not in "uif" or not is_image or min(shape) < 0 or 0 in shape[1:]:
+        raise DataError(
+            f"{name} takes numbers of shape (n, height, width), or with 1 or 3 channels after n "
+            f"or at the end, but is {header}"
+        )
+    if fault := limit_fault(*_sides(header), shape[0]):
         raise DataError(f"{name} holds {fault}")
-    if header.is_fortran and math.prod(shape) > _MAX_FORTRAN_BYTES:
+    if header.is_fortran and math.prod(shape) * header.dtype.itemsize > _MAX_FORTRAN_BYTES:
         raise DataError(f"{name} is in Fortran order: save np.ascontiguousarray of it")
-    return shape
+    if header.dtype == np.uint8:
+        return _Images(header, np.uint8, 1)
+    low, high = 0.0, 0.0
+    for image in _stored(name, header, range(shape[0]), open_array):
+        least, most = float(image.min()), float(image.max())
+        if not (math.isfinite(least) and math.isfinite(most)):
+            raise DataError(f"{name} holds values that are not finite")
+        low, high = min(low, least), max(high, most)
+    is_whole = header.dtype.kind in "ui"
+    if low < 0 or high > (65_535 if is_whole and len(shape) == 3 else 255):
+        raise DataError(
+            f"{name} holds {header.dtype} from {low:g} to {high:g}: save gray values from 0 to 1 "
+            "or 255, from before they were standardized"
+        )
+    if is_whole and (high > 255 or header.dtype == np.uint16):
+        return _Images(header, np.uint16, 1)
+    return _Images(header, np.uint8, 255 if high <= 1 and not is_whole else 1)
 
 
-def _read_labels(name: str, open_array: _Open, n_images: int) -> NDArray[np.uint8]:
-    """Return the labels of an archive; a DataError says what is wrong with them."""
+def _read_names(name: str, open_array: _Open, n_images: int) -> list[str]:
+    """Read labels or patients as texts; a DataError says what is wrong with them."""
     header = _read_header(name, open_array)
-    if header.dtype.kind not in "biu" or not header.shape or header.shape[1:] not in {(), (1,)}:
-        raise DataError(f"{name} takes whole numbers (n,) or (n, 1), but is {header}")
+    is_text = header.dtype.kind in "US" and header.dtype.itemsize <= _LONGEST_LABEL
+    is_known = is_text or header.dtype.kind in "biuf"
+    if not is_known or not header.shape or header.shape[1:] not in {(), (1,)}:
+        raise DataError(f"{name} takes numbers or texts (n,) or (n, 1), but is {header}")
     if header.shape[0] != n_images:
         raise DataError(f"{name} is {header}, but there are {count(n_images, 'image')}")
     with open_array(name) as file:
-        values = np.lib.format.read_array(file, allow_pickle=False).ravel()
-    if not np.isin(values, range(MOST_CLASSES)).all():
-        raise DataError(f"{name} holds values other than 0 to {MOST_CLASSES - 1}")
-    return values.astype(np.uint8)
+        values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False).ravel()
+    if header.dtype.kind == "f":
+        if not np.array_equal(values, np.rint(values)):
+            raise DataError(f"{name} holds values that are not whole numbers")
+        values = values.astype(np.int64)
+    elif header.dtype.kind == "b":
+        values = values.astype(np.uint8)
+    elif header.dtype.kind == "S":
+        values = np.char.decode(values, "latin-1")
+    return [*map(str, values.tolist())]
 
 
 @contextmanager
@@ -224,26 +313,43 @@ def _read_header(name: str, open_array: _Open) -> _Header:
     return _Header(dtype, tuple(map(int, shape)), is_fortran, start.tell())
 
 
-def _read(path: Path, rows: Sequence[tuple[str, int]], open_array: _Open) -> Iterator[Pixels]:
+def _read(
+    path: Path, rows: Sequence[tuple[str, int]], images: dict[str, _Images]
+) -> Iterator[Stored]:
     """Yield gray images by the names of their arrays and their places in them."""
     with _reading(path):
         for name, wanted in groupby(rows, itemgetter(0)):
+            array, open_array = images[name], partial(_open_array, path)
+            # A file that was written anew meanwhile may hold another array.
             header = _read_header(name, open_array)
-            shape, n_bytes = header.shape[1:], math.prod(header.shape[1:])
-            with open_array(name) as file:
-                if header.is_fortran:
-                    images = np.lib.format.read_array(file, allow_pickle=False)
-                    yield from (_to_gray(images[i]) for _, i in wanted)
-                    continue
-                file.read(header.n_bytes)
-                for _, i in wanted:
-                    place = header.n_bytes + i * n_bytes
-                    if file.tell() != place:  # A seek may switch the checksum of an archive off.
-                        file.seek(place)
-                    content = file.read(n_bytes)
-                    if len(content) < n_bytes:
-                        raise EOFError(f"{name} is cut short")
-                    yield _to_gray(np.frombuffer(content, np.uint8).reshape(shape))
+            for image in _stored(name, header, (i for _, i in wanted), open_array):
+                if image.ndim == 3 and image.shape[2] not in {1, 3}:
+                    image = np.moveaxis(image, 0, -1)
+                if image.dtype != array.dtype:
+                    image = np.rint(image * array.factor).astype(array.dtype)
+                yield _to_gray(image) if image.ndim == 3 else image
+
+
+def _stored(
+    name: str, header: _Header, wanted: Iterable[int], open_array: _Open
+) -> Iterator[NDArray[Any]]:
+    """Yield images as an array has them, by their places in it."""
+    shape = header.shape[1:]
+    n_bytes = math.prod(shape) * header.dtype.itemsize
+    with open_array(name) as file:
+        if header.is_fortran:
+            images = np.lib.format.read_array(file, allow_pickle=False)
+            yield from (images[i] for i in wanted)
+            return
+        file.read(header.n_bytes)
+        for i in wanted:
+            place = header.n_bytes + i * n_bytes
+            if file.tell() != place:  # A seek may switch the checksum of an archive off.
+                file.seek(place)
+            content = file.read(n_bytes)
+            if len(content) < n_bytes:
+                raise EOFError(f"{name} is cut short")
+            yield np.frombuffer(content, header.dtype).reshape(shape)
 
 
 def _to_gray(image: Pixels) -> Pixels:

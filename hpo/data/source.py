@@ -27,8 +27,9 @@ from hpo.tables import count
 _HINT: Final = """\
 Give the path (--data, HPO_DATA) of
   - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of images, or with a folder for each class alone
-  - a folder with normal.npy, pneumonia.npy, test_normal.npy and test_pneumonia.npy
-  - a MedMNIST archive .npz with train_images, train_labels, val_… and test_…"""
+  - a table of labels (.csv, .tsv) beside its images, or a manifest (.toml, hpo data describe)
+  - arrays X_train, y_train, X_test, y_test or train_images, train_labels, … as .npy or in an .npz
+  - a folder with normal.npy, pneumonia.npy, test_normal.npy and test_pneumonia.npy"""
 _MOST_PLACES: Final = 1_000
 _MOST_NAMED: Final = 8
 _LONGEST_PATH: Final = 200

@@ -115,24 +115,29 @@ class _Trap:
 
 def test_every_fault_of_the_files_is_named_and_nothing_is_unpickled(course: Path) -> None:
     np.save(course / "normal.npy", np.array([_Trap()], object), allow_pickle=True)
-    np.save(course / "pneumonia.npy", np.zeros((5, 10, 12, 3), np.uint8))
+    np.save(course / "pneumonia.npy", np.zeros((5, 10, 12, 4), np.uint8))
     (course / "test_pneumonia.npy").unlink()
-    takes = "takes uint8 of shape (n, height, width), but is"
+    takes = "takes numbers of shape (n, height, width), or with 1 or 3 channels after n or at the "
+    takes += "end, but is"
     assert refusal(course).splitlines()[1:] == [
-        f"  - normal.npy {takes} object of shape (1,)",
-        f"  - pneumonia.npy {takes} uint8 of shape (5, 10, 12, 3)",
         "  - test_pneumonia.npy is missing",
+        f"  - normal.npy {takes} object of shape (1,)",
+        f"  - pneumonia.npy {takes} uint8 of shape (5, 10, 12, 4)",
     ]
 
 
 @pytest.mark.parametrize(
     ("key", "array", "fault"),
     [
-        ("train_images", np.zeros((6, 9, 9)), "train_images takes uint8 of shape"),
+        (
+            "train_images",
+            np.full((6, 9, 9), -1.5),
+            "holds float64 from -1.5 to 0: save",
+        ),
         ("train_images", np.zeros((6, 9, 9, 2), np.uint8), "shape (6, 9, 9, 2)"),
-        ("test_labels", np.zeros((2, 3), np.uint8), "test_labels takes whole numbers"),
+        ("test_labels", np.zeros((2, 3), np.uint8), "test_labels takes numbers or texts"),
         ("test_labels", np.array(1, np.uint8), "is uint8 of shape ()"),
-        ("val_labels", np.array([0, 1, 100, 0]), "val_labels holds values other than 0"),
+        ("val_labels", np.array([0, 1, 2.5, 0]), "val_labels holds values that are not whole"),
         ("train_labels", np.array([0, 1]), "is int64 of shape (2,), but there are 6 images"),
         ("train_labels", np.array([{}] * 6, object), "but is object of shape (6,)"),
     ],
@@ -229,3 +234,78 @@ def test_a_small_archive_of_many_large_images_is_read_image_by_image(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * 2000 * 2000  # All six are 24 MB.
+
+
+def courses() -> Arrays:
+    """Return X and y as courses hand them out, with 20 training and 8 test images."""
+    random, found = np.random.default_rng(0), Arrays()
+    for split, n in (("train", 20), ("test", 8)):
+        found[f"X_{split}"] = random.integers(0, 256, (n, 9, 9), np.uint8)
+        found[f"y_{split}"] = np.arange(n) % 2
+    return found
+
+
+@pytest.mark.parametrize("is_archive", [False, True])
+def test_arrays_of_courses_are_read(data_folder: Path, tmp_path: Path, is_archive: bool) -> None:
+    arrays = courses()
+    np.savez(tmp_path / "course.npz", **arrays)
+    for name, array in arrays.items():
+        np.save(data_folder / f"{name}.npy", array)
+    dataset = load(tmp_path / "course.npz" if is_archive else data_folder)
+    assert dataset.class_names == ("0", "1")
+    assert [len(dataset.where(split)) for split in (TRAIN, VALIDATION, TEST)] == [20, 0, 8]
+    np.testing.assert_array_equal(next(dataset.originals([21])), arrays["X_test"][1])
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (lambda x: x / 255, "X_train holds float64: 0 to 1 is read as black to white."),
+        (lambda x: (x / 255).astype(np.float32)[..., None], "X_train holds float32: 0 to 1"),
+        (lambda x: x.astype(np.float16), "X_train holds float16: 0 to 255 is read"),
+        (lambda x: x[:, None].astype(int), "X_train holds int64: 0 to 255"),
+        (lambda x: np.stack([x] * 3, 1), ""),
+        (lambda x: np.stack([x] * 3, -1) / 255.0, "0 to 1 is read"),
+        (lambda x: x.astype(">i4"), "X_train holds >i4"),
+    ],
+)
+def test_other_numbers_and_channels_are_the_same_images(
+    write: Write, change: Callable[[np.ndarray], np.ndarray], note: str
+) -> None:
+    arrays = courses()
+    plain = load(write(arrays)).fingerprint
+    changed = {name: change(a) if name[0] == "X" else a for name, a in arrays.items()}
+    dataset = load(write(changed))
+    assert dataset.fingerprint == plain
+    assert note in " ".join(dataset.notes)
+
+
+def test_texts_name_classes_and_patients_and_a_test_set_is_drawn(write: Write) -> None:
+    labels = np.array(["sick", "healthy"])[np.arange(40) // 2 % 2]
+    images = np.random.default_rng(0).integers(0, 256, (40, 9, 9), np.uint8)
+    dataset = load(write({"images": images, "labels": labels, "patients": np.arange(40) // 2}))
+    assert dataset.class_names == ("healthy", "sick")
+    assert (dataset.patients_by, len(dataset.where(TEST))) == ("array", 8)
+    assert list(dataset.labels[:4]) == [1, 1, 0, 0]
+
+
+def test_numbers_of_more_than_two_classes_are_named(write: Write) -> None:
+    dataset = load(write(courses() | {"y_train": np.arange(20) % 3}))
+    assert dataset.class_names == ("class 0", "class 1", "class 2")
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "fault"),
+    [
+        ("X_train", None, "X_train is missing"),
+        ("y_test", None, "y_test is missing"),
+        ("y_train", np.arange(20) / 2, "y_train holds values that are not whole numbers"),
+        ("y_train", np.eye(2)[np.arange(20) % 2], "y_train takes numbers or texts (n,) or (n, 1)"),
+    ],
+)
+def test_what_does_not_fit_in_arrays_of_courses_is_named(
+    write: Write, name: str, array: np.ndarray | None, fault: str
+) -> None:
+    arrays = courses()
+    del arrays[name]
+    assert fault in refusal(write(arrays if array is None else arrays | {name: array}))

@@ -35,7 +35,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def test_a_path_without_data_says_what_is_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no .*gone.*\n.*train,val,test") as error:
         load(tmp_path / "gone")
-    for way in ("--data", "normal.npy", "MedMNIST"):
+    for way in ("--data", "normal.npy", "X_train"):
         assert way in str(error.value)
     with pytest.raises(DataError, match="holds no data set that can be read"):
         load(tmp_path)
