@@ -142,7 +142,8 @@ def describe(path: Path, manifest: Manifest) -> str:
             comments.append(f"{SPLITS[split or 0]}: {n:,} images of {used.class_names[label]}.")
         if used.patients_by and any(row.is_known for row in used.rows):
             comments.append(f"Patients are known by {used.patients_by}.")
-        if not manifest.positive and not manifest.negative:
+        is_named = manifest.positive or manifest.negative
+        if not is_named and len(used.class_names) == 2:
             negative, positive = used.class_names
             manifest = manifest.model_copy(
                 update={"positive": (positive,), "negative": (negative,)}

@@ -53,7 +53,9 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
         "Larger points hold more predictions."
     )
     what = positive if is_of_two else "the answer"
-    figure = _square("calibrated", f"predicted probability of {what}", share)
+    figure = _square(
+        "calibrated", axes.lines(f"predicted probability of {what}"), axes.lines(share)
+    )
     for one, index in shown:
         _add_calibration(figure, one, index)
     yield Plot("calibration", "Calibration", caption + left_out, (figure,))

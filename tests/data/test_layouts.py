@@ -7,6 +7,7 @@ import pytest
 
 from hpo.data import TEST, TRAIN, VALIDATION, load
 from hpo.data.manifest import Manifest
+from hpo.data.source import describe
 from hpo.errors import DataError
 from tests.data.conftest import write_images
 
@@ -108,6 +109,7 @@ def test_more_than_two_classes_stay_as_they_are_in_the_order_of_their_names(
     for file, label in zip(dataset.files, dataset.labels, strict=True):
         assert dataset.class_names[label] in file.lower()
     assert any("3 classes, trained as they are" in note for note in dataset.notes)
+    assert "\npositive" not in describe(data_folder, Manifest())
 
 
 REFUSED = {
