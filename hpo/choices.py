@@ -10,6 +10,7 @@ Loss = Literal["bce", "ce", "focal", "l1", "mse", "smooth_l1"]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Scheduler = Literal["none", "cosine", "step", "multistep", "polynomial", "plateau"]
 Normalize = Literal["unit", "none", "image"]
+Align = Literal["none", "template"]
 ScoredWeights = Literal["last", "average"]
 ClassWeight = Literal["none", "balanced"]
 

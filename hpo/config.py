@@ -29,6 +29,7 @@ from pydantic import (
 
 from hpo.choices import (
     Activation,
+    Align,
     ClassWeight,
     Loss,
     Normalize,
@@ -228,6 +229,10 @@ class TrainingConfig(BaseModel):
     normalize: Normalize = Field(
         default="unit", description="unit: pixels / 255; none: 0..255; image: standardized"
     )
+    align: Align = Field(
+        default="none",
+        description="template: each image is moved to fit the training images' mean",
+    )
     augment_pose: _Share = Field(
         default=0.0, description="largest shift, scaling and shear (shares), rotation (radians)"
     )
@@ -348,6 +353,7 @@ _ACTIVE_WHEN: Final[dict[str, Callable[[TrainingConfig], bool]]] = {
     "gamma": lambda c: c.scheduler in {"step", "multistep", "plateau"},
     "milestones": lambda c: c.scheduler == "multistep",
     "power": lambda c: c.scheduler == "polynomial",
+    "align": lambda c: c.align != "none",
     "augment_stretch": lambda c: c.augment_stretch > 0,
     "weights": lambda c: c.weights == "average",
     "class_weight": lambda c: c.class_weight == "balanced",

@@ -1,5 +1,6 @@
 """Exporting a study: tables as CSV, and a folder per configuration with its curves and weights."""
 
+import inspect
 import json
 import os
 import re
@@ -34,7 +35,7 @@ _HINT: Final = "Make room or name another folder with --out, then export again."
 _WEIGHTS: Final = re.compile(r"weights-repeat-[0-9]+\.(safetensors|pt)")
 _NAMES: Final = re.compile(
     r"configurations\.csv|trials\.csv|config\.json|(curves|stress)-repeat-[0-9]+\.csv|test\.txt|"
-    rf"network\.py|{_WEIGHTS.pattern}"
+    rf"(network|alignment)\.py|{_WEIGHTS.pattern}"
 )
 
 _TRIAL_COLUMNS: Final = (
@@ -148,6 +149,7 @@ def _write_weights(
 ) -> Iterator[str]:
     """Write the weights of repeats: the kept ones, then the others as they are trained."""
     # torch takes two seconds to import: tables are exported without it.
+    from hpo.training import alignment
     from hpo.weights.export import network_script, to_safetensors_file, to_torch_file
 
     data = summary.record.data
@@ -190,6 +192,9 @@ def _write_weights(
         names = [f"weights-repeat-{repeat.number}" for repeat in c.judged]
         script = network_script(c.config, [f"{name}.pt" for name in names], data.class_names)
         files.write(home / "network.py", script.encode(), hint=_HINT)
+        if c.config.align == "template":
+            source = inspect.getsource(alignment)
+            files.write(home / "alignment.py", source.encode(), hint=_HINT)
         with writing(home, hint=_HINT):  # Weights of an earlier export that network.py has not.
             for path in home.iterdir():
                 if _WEIGHTS.fullmatch(path.name) and path.stem not in names:

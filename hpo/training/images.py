@@ -1,7 +1,9 @@
 """The images of one training on its device: all pixels, and which of them are for what."""
 
+import hashlib
 import warnings
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -9,10 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import Fold, Pixels, TrainingData
+from hpo.data import cache
+from hpo.data.dataset import Fold, Indices, Pixels, TrainingData
 from hpo.errors import TrainingError
 from hpo.training import stress
-from hpo.training.device import Device
+from hpo.training.alignment import SIDE, align, make_template
+from hpo.training.device import Device, one_thread
+from hpo.training.engine import BATTERY_VERSION, NUMERICS_VERSION
+
+# Images that are read and aligned at once, in pixels.
+_PIECE: Final = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +31,8 @@ class LaneData:
     label; `class_weights` `(classes,)` are factors of the loss of their images; `train`,
     `validation` and `test` are positions among the pixels. `fold` and `known_labels` say the same
     to numpy. `stressed` `(changes, pool, height * width)` is the pool under the stress battery,
-    where it is asked for. `code` is as in `TrainingData`.
+    where it is asked for. Aligned images have the `template` they are aligned to; then `stressed`
+    holds the validation images alone. `code` is as in `TrainingData`.
     """
 
     pixels: Tensor
@@ -35,14 +44,21 @@ class LaneData:
     fold: Fold
     known_labels: NDArray[np.uint8]
     stressed: Tensor | None = None
+    template: Pixels | None = None
     code: str | None = None
 
     def under_changes(self) -> dict[str, "LaneData"]:
-        """Return the lane's images under each change of the stress battery, the pool alone."""
+        """Return the lane's images under each change of the stress battery, as in `stressed`."""
         if self.stressed is None:
             return {}
-        changes = zip(stress.names(), self.stressed, strict=True)
-        return {name: replace(self, pixels=pixels) for name, pixels in changes}
+        changes, places = zip(stress.names(), self.stressed, strict=True), self.validation
+        if self.template is not None:
+            places = torch.arange(len(places), device=places.device)
+        labels = self.labels[self.validation] if self.template is not None else self.labels
+        return {
+            name: replace(self, pixels=pixels, labels=labels, validation=places)
+            for name, pixels in changes
+        }
 
 
 def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
@@ -62,28 +78,75 @@ def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
         )
 
 
+def read_images(
+    data: TrainingData, config: TrainingConfig, fold: int
+) -> tuple[Pixels, Pixels | None, Pixels | None]:
+    """Return pool and test images as they are trained on, the stress battery, and the template.
+
+    Images are aligned to the mean of the training images of their fold, so that no validation
+    image shows in what it is measured by, and no test image anywhere. The battery changes an image
+    first, as another hospital would; then it is aligned like any other. All of it is cached. The
+    shapes are those of `LaneData`, with height and width apart.
+    """
+    size, split = config.image_size, data.fold(fold)
+    pixels = data.pixels_at(size)
+    stressed = stress.changed_pixels(data, size) if data.is_stressed else None
+    if config.align == "none":
+        return pixels, stressed, None
+    name = f"{data.fingerprint}-aligned{NUMERICS_VERSION}-{_name(split)}-{size}"
+    with one_thread():
+        # Indexing copies: the pixels may be mapped read-only.
+        [template] = cache.pixels(
+            f"{name}-template",
+            (1, SIDE, SIDE),
+            lambda: iter([make_template(torch.from_numpy(pixels[split.train])).numpy()[None]]),
+        )
+        goal = torch.from_numpy(template.copy())
+
+        def aligned(name: str, images: Pixels, places: Indices) -> Pixels:
+            pieces = np.array_split(places, -(-len(places) * size**2 // _PIECE))
+            return cache.pixels(
+                name,
+                (len(places), size, size),
+                lambda: (align(torch.from_numpy(images[p]), goal).numpy() for p in pieces),
+            )
+
+        if stressed is not None:
+            n_changes, flat = len(stressed), stressed.reshape(-1, size, size)
+            places = np.arange(n_changes)[:, None] * data.n_pool + split.validation
+            found = aligned(f"{name}-stress{BATTERY_VERSION}", flat, places.ravel())
+            stressed = found.reshape(n_changes, -1, size, size)
+        return aligned(name, pixels, np.arange(len(pixels))), stressed, template
+
+
+def _name(fold: Fold) -> str:
+    """Name a fold by its training images."""
+    return hashlib.sha256(fold.train.tobytes()).hexdigest()[:16]
+
+
 class Images:
     """The images of a data set on one device, each size placed there once."""
 
     def __init__(self, data: TrainingData, device: Device) -> None:
         self._data = data
         self._device = device
-        self._pixels: dict[int, Tensor] = {}
-        self._stressed: dict[int, Tensor] = {}
+        self._placed: dict[tuple[int, str], tuple[Tensor, Tensor | None, Pixels | None]] = {}
 
     def place(self, config: TrainingConfig, fold: int) -> LaneData:
         """Return the images of one lane."""
         check_fits(self._data, config, fold)
         data, split, device = self._data, self._data.fold(fold), self._device.torch
-        size = config.image_size
-        if size not in self._pixels:
-            self._pixels[size] = _place(data.pixels_at(size), self._device)
-        if data.is_stressed and size not in self._stressed:
-            changed = stress.changed_pixels(data, size)
-            placed = _place(changed.reshape(-1, size, size), self._device)
-            self._stressed[size] = placed.view(len(changed), data.n_pool, -1)
+        key = config.image_size, "" if config.align == "none" else _name(split)
+        if key not in self._placed:
+            images, changed, template = read_images(data, config, fold)
+            pixels, stressed = _place(images, self._device), None
+            if changed is not None:
+                stressed = _place(changed.reshape(-1, *images.shape[1:]), self._device)
+                stressed = stressed.view(*changed.shape[:2], -1)
+            self._placed[key] = pixels, stressed, template
+        pixels, stressed, template = self._placed[key]
         return LaneData(
-            pixels=self._pixels[size],
+            pixels=pixels,
             labels=torch.tensor(data.labels, dtype=torch.int64, device=device),
             class_weights=torch.tensor(
                 _class_weights(data, config, split), dtype=self._device.dtype, device=device
@@ -93,14 +156,14 @@ class Images:
             test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
             fold=split,
             known_labels=data.labels,
-            stressed=self._stressed.get(size),
+            stressed=stressed,
+            template=template,
             code=data.code,
         )
 
     def clear(self) -> None:
         """Give back the memory."""
-        self._pixels.clear()
-        self._stressed.clear()
+        self._placed.clear()
 
 
 def _class_weights(data: TrainingData, config: TrainingConfig, fold: Fold) -> NDArray[np.float64]:

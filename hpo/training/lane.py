@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Indices
 from hpo.training import own
+from hpo.training.alignment import TEMPLATE
 from hpo.training.device import EVALUATION_PIXELS, Device
 from hpo.training.engine import (
     EpochMetrics,
@@ -212,7 +213,7 @@ def read_result(lane: AnyLane) -> TrainingResult:
         train=metrics_of(train, data, data.fold.train),
         validation_probabilities=own.validation_probabilities,
         test_probabilities=own.test_probabilities,
-        weights=_export_weights(lane, scored),
+        weights=_export_weights(lane, scored) | _template(data),
         other=_read_kept(lane, other),
         seconds=progress.seconds + time.perf_counter() - start,
         stress=progress.stress,
@@ -237,7 +238,7 @@ def _note_stress(lane: AnyLane, read: _Read, epoch: int) -> None:
     if progress.stress_epoch != epoch:
         progress.stress_epoch = epoch
         readings = {
-            name: read_losses(replace(lane, data=changed), read, data.validation)
+            name: read_losses(replace(lane, data=changed), read, changed.validation)
             for name, changed in data.under_changes().items()
         }
         images = data.fold.validation
@@ -254,6 +255,11 @@ def _array(values: Tensor, n_images: int) -> Probabilities:
     """Return probabilities `(n_images,)`, or `(n_images, classes)` where there are more."""
     found = values.to("cpu", torch.float32).numpy()
     return found if found.size == n_images else found.reshape(n_images, -1)
+
+
+def _template(data: LaneData) -> Weights:
+    """Return what aligned images need besides weights, wherever these answer for others."""
+    return {} if data.template is None else {TEMPLATE: data.template.copy()}
 
 
 def _export_weights(lane: AnyLane, parameters: _Read) -> Weights:

@@ -37,7 +37,7 @@ from hpo.modules import command
 from hpo.training import stress
 from hpo.training.device import Device, visible_gpus
 from hpo.training.engine import LaneEpoch, TrainingResult
-from hpo.training.images import check_fits
+from hpo.training.images import check_fits, read_images
 from hpo.training.machine import epoch_cost
 from hpo.training.own import check_network
 from hpo.training.progress import root_of
@@ -80,6 +80,8 @@ class Pool:
         if config.model:  # What cannot be made fails here, and not in the process of others.
             check_network(config, self._data.code)
         images, offset = self._data.fold(fold), self._share_pixels(config.image_size)
+        if config.align != "none":
+            read_images(self._data, config, fold)  # Once, into the cache.
         process = min(self._processes, key=lambda process: sum(process.lanes.values()))
         # A training that others join stays in its process.
         if self._joins and (root := root_of(config)):

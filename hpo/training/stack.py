@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
+from hpo.data.folds import N_FOLDS
 from hpo.training import own, stress
 from hpo.training.cohort import kind_of, open_cohort, train_epoch, train_steps
 from hpo.training.device import EVALUATION_PIXELS, Device, computing, use_huge_pages
@@ -209,6 +210,10 @@ def memory_bytes(
     n_pixels, factor = config.image_size**2, device.factor_dtype.itemsize
     n_changes = len(stress.names()) if data.is_stressed else 0
     images = ((1 + n_changes) * data.n_pool + data.n_test) * n_pixels
+    if config.align != "none":  # Each fold has its own; under changes, the validation images.
+        n_validation = n_changes * len(data.fold(FOLD).validation)
+        n_folds = min(n_lanes, N_FOLDS)
+        images += n_folds * (data.n_pool + data.n_test + n_validation) * n_pixels
     lane = lane_bytes(config, factor_bytes=factor)
     if config.model:
         return images + n_lanes * lane

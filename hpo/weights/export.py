@@ -12,6 +12,7 @@ from safetensors.numpy import save
 
 from hpo.config import TrainingConfig
 from hpo.models import own_arguments
+from hpo.training.alignment import TEMPLATE
 from hpo.training.engine import Weights
 from hpo.training.model import plain_model
 
@@ -28,6 +29,23 @@ _SCALE: Final = {
     "unit": "pixels / 255",
     "none": "pixels 0..255",
     "image": "(pixels - mean) / deviation, of each image (hpo.training.model.scale_pixels)",
+}
+
+# How a script prepares images that are aligned.
+_INPUTS: Final = '''
+def inputs(network, images):
+    """Return uint8 images (n, height, width) aligned to the network's template, and scaled."""
+    values = align(images, network.template).double()
+    {scaled}
+    return values.float(){channel}
+
+'''
+_SCALED: Final = {
+    "unit": "values /= 255",
+    "none": "",
+    "image": "deviation = values.std((1, 2), correction=0, keepdim=True)\n"
+    "    values -= (values.mean((1, 2), keepdim=True) + 0.5).floor()\n"
+    "    values /= deviation.where(deviation > 0, 1)",
 }
 
 
@@ -61,10 +79,20 @@ def network_script(
         made = f"{name}(**{own_arguments(config, seed=0)})"
         shape = shape.replace("n,", "n, 1,")
         needed = f"\nThe network is made by {file} beside this file, of digest {own.digest}.\n"
+    takes, state = f"Both take float32 images {shape}: {_SCALE[config.normalize]}.", ""
+    inputs, prepared = "", "images"
+    if config.align == "template":
+        imported += "\n\nfrom alignment import align"
+        takes = f"The ensemble takes uint8 images (n, {config.image_size}, {config.image_size})."
+        state = f'\n    network.template = state.pop("{TEMPLATE}")'
+        prepared = "inputs(network, images)"
+        inputs = _INPUTS.format(
+            scaled=_SCALED[config.normalize], channel="[:, None]" if config.model else ""
+        )
     return f'''\
 """This configuration in plain torch: the network of its first repeat, and the ensemble of all.
 
-Both take float32 images {shape}: {_SCALE[config.normalize]}.
+{takes}
 {needed}"""
 
 from pathlib import Path
@@ -75,15 +103,15 @@ import torch
 
 def load(file):
     """Return the network with the weights of a file, without dropout."""
-    network = {made}
-    network.load_state_dict(torch.load(file, weights_only=True))
+    network, state = {made}, torch.load(file, weights_only=True){state}
+    network.load_state_dict(state)
     return network.eval()
 
-
+{inputs}
 @torch.inference_mode()
 def ensemble(images):
     """Return the probability of {what}: the mean over all repeats."""
-    each = [{_probability(config)} for z in (load(file)(images) for file in files)]
+    each = [{_probability(config)} for z in (network({prepared}) for network in map(load, files))]
     return torch.stack(each).mean(0)
 
 

@@ -25,6 +25,7 @@ from hpo.storage.paths import study_folder
 from hpo.storage.url import named
 from hpo.study.gathering import summarize
 from hpo.study.study import open_study
+from hpo.training.alignment import SIDE, TEMPLATE
 from hpo.training.device import Device
 from hpo.training.model import plain_model
 from hpo.training.own import open_network as open_network_of
@@ -161,6 +162,15 @@ def _open_known(
     # It may describe a network that no memory holds: that has none before its weights fit.
     model = _own_network(config, own) if config.model else plain_model(config, device="meta")
     tensors, _ = read_tensors(path)
+    template, notes = None, [f"{source} says how pixels are scaled ({config.normalize})."]
+    if config.align == "template":
+        template = tensors.pop(TEMPLATE, None)
+        if template is None or template.shape != (SIDE, SIDE) or template.dtype != torch.uint8:
+            raise WeightsError(
+                f"{path} holds no template to align images to, which {source} asks for. Export "
+                "the study again."
+            )
+        notes.append("Each image is aligned to the template that the weights hold.")
     # Copied, as a product may be rounded otherwise where a tensor stays as it was in a file.
     floats = {
         key: value
@@ -180,9 +190,10 @@ def _open_known(
         model=model.eval(),
         settings=config,
         side=config.image_size,
-        notes=(f"{source} says how pixels are scaled ({config.normalize}).",),
+        notes=tuple(notes),
         bits=bits,
         class_names=class_names,
+        template=template,
     )
 
 

@@ -25,6 +25,7 @@ from hpo.data import Pixels
 from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import WeightsError, fault_list
 from hpo.training import losses, own
+from hpo.training.alignment import align
 from hpo.training.device import EVALUATION_PIXELS, one_thread
 from hpo.training.model import ACTIVATIONS, compute_logits, scale_pixels
 from hpo.weights.files import read_tensors
@@ -83,7 +84,8 @@ class Network:
 
     `settings` is the configuration it was trained with, or what is assumed where that is not
     known; `notes` say what was found and assumed. `bits` is the depth in use of the 16-bit images
-    it was trained on, 0 where that is not known; `class_names` are those of its outputs.
+    it was trained on, 0 where that is not known; `class_names` are those of its outputs. Images
+    are aligned to `template` where there is one.
     """
 
     path: Path
@@ -93,6 +95,7 @@ class Network:
     notes: tuple[str, ...]
     bits: int = 0
     class_names: tuple[str, ...] = CLASS_NAMES
+    template: Tensor | None = None
 
     @property
     def text(self) -> str:
@@ -123,6 +126,8 @@ class Network:
         """
         settings = self.settings
         with one_thread():
+            if self.template is not None:
+                pixels = align(torch.from_numpy(np.array(pixels)), self.template).numpy()
             if isinstance(settings, TrainingConfig) and settings.model:
                 pieces = _in_pieces(pixels, own.piece_of(settings))
                 logits = [own.read(self.model, rows, settings) for rows in pieces]

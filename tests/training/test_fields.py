@@ -37,6 +37,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "epochs": (5, {}),
     "image_size": (12, {}),
     "normalize": ("image", {}),
+    "align": ("template", {}),
     "augment_pose": (0.1, {}),
     "augment_stretch": (0.1, {}),
     "augment_exposure": (0.1, {}),
@@ -65,7 +66,7 @@ def test_a_field_changes_the_training(train: Train, name: str) -> None:
 
 
 # These are not active at a value that has no effect; at any other they are.
-SOMETIMES = {"augment_stretch", "class_weight", "weights"}
+SOMETIMES = {"align", "augment_stretch", "class_weight", "weights"}
 
 
 @pytest.mark.parametrize("name", sorted(CASES.keys() - BASE.active_fields().keys() - SOMETIMES))

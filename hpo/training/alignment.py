@@ -1,0 +1,146 @@
+"""Aligning images to a template: shift, size across and along, and rotation of each by itself.
+
+The template is the mean of the aligned training images, without labels. Each image is moved so
+that its correlation with the template is largest, in a window that fades out towards the border:
+by Gauss-Newton steps (Lucas and Kanade 1981), with the template's own curvature and a weak prior
+for no move. It depends on that image and the template alone, and not on what comes with it.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TEMPLATE: Final = "align.template"
+"""The template's name among exported weights."""
+
+# Images are compared at this size, whatever theirs is. In rounds and steps, no more gained.
+SIDE: Final = 32
+_N_ROUNDS: Final = 4
+_N_STEPS: Final = 12
+_STEP: Final = 0.7
+# Usual moves: right, down, across, along (shares of half a side or of the size), and the tangent
+# of half the angle. The prior is worth so much correlation for each of them.
+_USUAL: Final = (0.15, 0.15, 0.2, 0.2, 0.05)
+_PRIOR: Final = 0.02
+_WINDOW: Final = 0.75
+# Moves are multiples of this, so that rounding hardly ever shows in them.
+_GRAIN: Final = 2**-12
+# Pixels that are moved at once: they stay in the cache.
+_PIECE: Final = 1 << 16
+
+
+def make_template(images: Tensor) -> Tensor:
+    """Return the mean of aligned images, uint8 `(SIDE, SIDE)`; images `(images, side, side)`."""
+    small = torch.cat([_shrink(piece) for piece in _pieces(images)])
+    pose = small.new_zeros(len(small), 5)
+    for _ in range(_N_ROUNDS):
+        template = _move(small, pose).mean(0)
+        fits = zip(_pieces(small), _pieces(pose, SIDE**2), strict=True)
+        pose = torch.cat([_fit(some, template, start) for some, start in fits])
+        pose = pose - pose.mean(0)  # Or the template would wander off.
+    return _move(small, pose).mean(0).round().to(torch.uint8)
+
+
+def align(images: Tensor, template: Tensor) -> Tensor:
+    """Return images aligned to a template; uint8 `(images, side, side)` in and out."""
+    moved = []
+    for piece in _pieces(images):
+        small = _shrink(piece)
+        pose = _fit(small, template.to(torch.float32), small.new_zeros(len(small), 5))
+        aligned = _move(piece.to(torch.float32), (pose / _GRAIN).round() * _GRAIN)
+        moved.append(aligned.round().clamp(0, 255).to(torch.uint8))
+    return torch.cat(moved)
+
+
+def _pieces(images: Tensor, n_pixels: int = 0) -> tuple[Tensor, ...]:
+    return torch.split(images, max(1, _PIECE // (n_pixels or images[0].numel())))
+
+
+def _shrink(images: Tensor) -> Tensor:
+    shape = (SIDE, SIDE)
+    values = images[:, None].to(torch.float32)
+    return F.interpolate(values, shape, mode="bilinear", antialias=True)[:, 0]
+
+
+def _centers(n: int) -> Tensor:
+    """Return the centers of pixels between -1 and 1."""
+    return (2 * torch.arange(n) + 1) / n - 1
+
+
+def _move(images: Tensor, pose: Tensor) -> Tensor:
+    """Move float images by `pose` `(images, 5)`; from outside the border goes on."""
+    right, down, across, along, half = pose.unbind(1)
+    # Sine and cosine of a vector end, and of its rest, may be rounded differently: these are not.
+    cos, sin = (1 - half**2) / (1 + half**2), 2 * half / (1 + half**2)
+    wide, high, u = 1 + across, 1 + along, _centers(images.shape[1])
+    grid = images.new_empty(*images.shape, 2)
+    parts = ((wide * cos, -high * sin, right), (wide * sin, high * cos, down))
+    for axis, (by_column, by_row, shift) in enumerate(parts):
+        columns = by_column[:, None] * u + shift[:, None]
+        torch.add(columns[:, None, :], (by_row[:, None] * u)[:, :, None], out=grid[..., axis])
+    moved = F.grid_sample(images[:, None], grid, padding_mode="border", align_corners=False)
+    return moved[:, 0]
+
+
+def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
+    """Return the pose of images `(images, SIDE, SIDE)` that fits the template, from a first one.
+
+    Sums go along single rows of numbers, never through a product of matrices: so an image has the
+    same bits alone and among others.
+    """
+    u = _centers(SIDE)
+    fade = torch.exp(-((u / _WINDOW) ** 4))
+    window = (fade[:, None] * fade).flatten()
+    window = window / window.sum()
+    ones, across, along = (
+        torch.ones(SIDE, SIDE),
+        u.expand(SIDE, SIDE),
+        u[:, None].expand(SIDE, SIDE),
+    )
+    moments = torch.stack([ones, across, along]).flatten(1) * window
+
+    def standardize(values: Tensor) -> Tensor:
+        values = values.flatten(1)
+        values = values - (values * window).sum(1, keepdim=True)
+        return values / ((values**2 * window).sum(1, keepdim=True).sqrt() + 1e-3)
+
+    def slopes(values: Tensor) -> tuple[Tensor, Tensor]:
+        padded = F.pad(values.view(-1, 1, SIDE, SIDE), (1, 1, 1, 1), mode="replicate")[:, 0]
+        right = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
+        down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
+        return right.flatten(1) * (SIDE / 4), down.flatten(1) * (SIDE / 4)
+
+    target = standardize(template[None])
+    x, y = slopes(target)
+    u, v = across.flatten(), along.flatten()
+    change = torch.cat([x, y, x * u, y * v, 2 * (y * u - x * v)])
+    change = change - (change * window).sum(1, keepdim=True)
+    change = change - target * (change * target * window).sum(1, keepdim=True)
+    prior = 2 * _PRIOR / torch.tensor(_USUAL) ** 2
+    curvature = (change[:, None] * change * window).sum(2) + prior.diag()
+    inverse = _STEP * torch.linalg.inv(curvature.double()).float()
+
+    for _ in range(_N_STEPS):
+        found = standardize(_move(images, pose))
+        rest = target - found * (found * target * window).sum(1, keepdim=True)
+        x, y = (((s * rest)[:, None] * moments).sum(2) for s in slopes(found))
+        half = pose[:, 4:]
+        cos, sin = (1 - half**2) / (1 + half**2), 2 * half / (1 + half**2)
+        wide, high = 1 + pose[:, 2:3], 1 + pose[:, 3:4]
+        # From slopes in the result to slopes in the image, each with moments 1, across, along.
+        x, y = cos / wide * x - sin / high * y, sin / wide * x + cos / high * y
+        turned = wide * (cos * y - sin * x)[:, 1:2] - high * (cos * x + sin * y)[:, 2:3]
+        gradient = torch.cat(
+            [
+                x[:, :1],
+                y[:, :1],
+                (cos * x + sin * y)[:, 1:2],
+                (cos * y - sin * x)[:, 2:3],
+                2 / (1 + half**2) * turned,
+            ],
+            1,
+        )
+        pose = pose + ((gradient - prior * pose)[:, None] * inverse).sum(2)
+    return pose

@@ -1,0 +1,156 @@
+"""Images that are aligned: what moves them, that nothing leaks, and that bits stay."""
+
+import inspect
+import runpy
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import TrainingData
+from hpo.data.phantom import draw
+from hpo.errors import WeightsError
+from hpo.training import alignment, stress
+from hpo.training.alignment import TEMPLATE, align, make_template
+from hpo.training.augmentation import change_pose
+from hpo.training.device import Device, one_thread
+from hpo.training.images import Images, read_images
+from hpo.training.stack import open_stack
+from hpo.weights import open_model
+from hpo.weights.export import network_script, to_safetensors_file, to_torch_file
+from tests.training.conftest import Train
+from tests.training.together import Job, assert_bitwise_equal, train_alone, train_together
+
+CONFIG = TrainingConfig(image_size=24, hidden=(6,), batch_size=16, epochs=2, align="template")
+
+
+@pytest.fixture(scope="module")
+def chests() -> Tensor:
+    """Images of the phantom, uint8 `(16, 64, 64)`."""
+    return torch.from_numpy(np.stack([*draw(0, 64).originals(range(0, 800, 50))]))
+
+
+@pytest.fixture(autouse=True)
+def few_threads() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+def apart(images: Tensor, others: Tensor) -> float:
+    """Return the mean difference in gray levels, without the border, which may be filled in."""
+    inside = slice(12, -12)
+    return float((images.float() - others.float())[:, inside, inside].abs().mean())
+
+
+def test_what_moved_an_image_is_taken_out_again_and_labels_play_no_part(chests: Tensor) -> None:
+    template = make_template(chests)
+    straight = align(chests, template)
+    for pose in ([0.06, -0.05, 0, 0, 0, 0], [0, 0, 0.08, 0, 0.08, 0], [0, 0, 0, 0, 0, -0.08]):
+        poses = torch.tensor([pose]).expand(len(chests), 6)
+        moved = change_pose(chests.float(), poses).round().to(torch.uint8)
+        assert apart(align(moved, template), straight) < 0.4 * apart(moved, chests)
+    # Exposure does not: the correlation with the template knows none.
+    darker = (chests.float() * 0.6 + 20).round().to(torch.uint8)
+    undone = (align(darker, template).float() - 20) / 0.6
+    assert apart(undone, straight) < 1.5
+
+
+def test_an_image_has_the_same_bits_alone_among_others_and_on_two_threads(chests: Tensor) -> None:
+    template = make_template(chests)
+    together = align(chests, template)
+    alone = torch.cat([align(chests[n : n + 1], template) for n in range(len(chests))])
+    torch.set_num_threads(2)
+    on_two = align(chests[::8], template)
+    assert torch.equal(alone, together)
+    assert torch.equal(on_two, together[::8])
+
+
+@pytest.mark.parametrize("side", [8, 31])
+def test_images_without_a_chest_stay_images(side: int) -> None:
+    blank = torch.full((2, side, side), 7, dtype=torch.uint8)
+    noise = torch.randint(0, 256, (9, side, side), dtype=torch.uint8)
+    assert torch.equal(align(blank, make_template(noise)), blank)
+    assert torch.equal(align(blank, make_template(blank)), blank)
+    assert align(noise, make_template(noise)).shape == noise.shape
+
+
+def test_a_template_is_of_the_training_images_of_its_fold_alone(data: TrainingData) -> None:
+    """Neither a validation image nor a test image shows in it."""
+    fold, pixels = data.fold(1), data.pixels_at(24).copy()
+    pixels[fold.validation] = 255 - pixels[fold.validation]
+    pixels[data.n_pool :] = 9
+    other = replace(data, fingerprint="others", pixels_at=lambda _: pixels)
+    found, _, template = read_images(data, CONFIG, 1)
+    changed, _, same = read_images(other, CONFIG, 1)
+    assert np.array_equal(template, same)
+    assert np.array_equal(found[fold.train], changed[fold.train])
+    assert not np.array_equal(read_images(data, CONFIG, 2)[2], template)
+
+
+def test_a_changed_image_is_aligned_again(data: TrainingData, cpu: Device) -> None:
+    data = replace(data, is_stressed=True)
+    placed = Images(data, cpu).place(CONFIG, 1)
+    validation, template = data.fold(1).validation, torch.from_numpy(placed.template.copy())
+    for index, (name, changed) in enumerate(placed.under_changes().items()):
+        images = torch.from_numpy(stress.changed_pixels(data, 24)[index][validation])
+        assert torch.equal(changed.pixels[changed.validation], align(images, template).flatten(1))
+        assert torch.equal(changed.labels, placed.labels[validation]), name
+
+
+def test_a_cache_that_cannot_be_written_changes_nothing(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = read_images(data, CONFIG, 1)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "file"))
+    again = read_images(data, CONFIG, 1)
+    assert all(np.array_equal(one, other) for one, other in zip(found, again, strict=True))
+
+
+def test_lanes_of_every_fold_and_alignment_train_as_alone(data: TrainingData, cpu: Device) -> None:
+    data = replace(data, is_stressed=True)
+    configs = [CONFIG, CONFIG.replace(align="none"), CONFIG.replace(augment_pose=0.1)]
+    jobs = [Job(config, fold=fold) for config in configs for fold in (1, 2)]
+    together = train_together(open_stack(data, device=cpu), jobs)
+    for job, found in zip(jobs, together, strict=True):
+        assert (TEMPLATE in found.weights) == (job.config.align == "template")
+        assert_bitwise_equal(found, train_alone(data, job, cpu))
+
+
+@pytest.mark.parametrize("normalize", ["unit", "image"])
+def test_exported_weights_align_images_themselves(
+    data: TrainingData,
+    train: Train,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    normalize: str,
+) -> None:
+    """They give the recorded probabilities: read by hpo, and in the script without."""
+    config = CONFIG.replace(normalize=normalize)
+    result, images = train(config), data.pixels_at(24)[data.n_pool :]
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes(to_safetensors_file(result.weights, config.to_mapping()))
+    [network] = open_model(file, None)
+    told = network.probabilities(images).astype(np.float32)
+    np.testing.assert_allclose(told, result.test_probabilities, rtol=1e-6)
+    (tmp_path / "weights.pt").write_bytes(to_torch_file(result.weights))
+    (tmp_path / "network.py").write_text(network_script(config, ["weights.pt"]))
+    (tmp_path / "alignment.py").write_text(inspect.getsource(alignment))
+    monkeypatch.syspath_prepend(tmp_path)
+    ensemble = runpy.run_path(str(tmp_path / "network.py"))["ensemble"]
+    monkeypatch.delitem(sys.modules, "alignment")
+    np.testing.assert_allclose(ensemble(torch.from_numpy(images.copy())), told, atol=1e-6)
+
+
+def test_weights_without_their_template_are_refused(train: Train, tmp_path: Path) -> None:
+    weights = {name: v for name, v in train(CONFIG).weights.items() if name != TEMPLATE}
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes(to_safetensors_file(weights, CONFIG.to_mapping()))
+    with pytest.raises(WeightsError, match="holds no template to align images to"):
+        open_model(file, None)
