@@ -79,7 +79,7 @@ def test_the_default_space_covers_the_reports_and_what_the_images_are_changed_by
     of_reports |= {"activation", "scheduler", "step_size", "gamma"}
     assert of_images | of_reports <= {parameter.name for parameter in space.search}
     first = complete(space, {})
-    moved = {"image_size": 64, "augment_pose": 0.05, "augment_stretch": 0.1}
+    moved = {"image_size": 64, "augment_pose": 0.05, "augment_stretch": 0.1, "align": "template"}
     assert first is not None
     assert first.config.identity() == space.base.replace(**moved).identity()
     assert resolve(space, first.params) == first.config

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import TrainingData
-from hpo.data.folds import N_FOLDS
+from hpo.data.dataset import N_FOLDS, TrainingData
 from hpo.training import own, stress
 from hpo.training.cohort import kind_of, open_cohort, train_epoch, train_steps
 from hpo.training.device import EVALUATION_PIXELS, Device, computing, use_huge_pages
