@@ -83,7 +83,10 @@ def network_script(
     inputs, prepared = "", "images"
     if config.align == "template":
         imported += "\n\nfrom alignment import align"
-        takes = f"The ensemble takes uint8 images (n, {config.image_size}, {config.image_size})."
+        takes = (
+            f"The ensemble takes uint8 images (n, {config.image_size}, {config.image_size}); "
+            "`inputs` makes of them what a network takes."
+        )
         state = f'\n    network.template = state.pop("{TEMPLATE}")'
         prepared = "inputs(network, images)"
         inputs = _INPUTS.format(

@@ -216,8 +216,11 @@ def test_a_search_begins_with_the_base_where_its_ranges_hold_it(space_from: Spac
     assert first is not None
     assert first.params == {"batch_norm": False, "dropout": 0.5}
     assert first.config.identity() == space.base.identity()
-    other = space_from("[base]\nloss = 'ce'\n[search]\nloss = { choices = ['bce'] }")
-    assert complete(other, {}) is None
+    other = "[base]\nloss = 'ce'\n[search]\nloss = { choices = [%s] }"
+    assert complete(space_from(other % "'bce', 'focal'"), {}) is None
+    only = complete(space_from(other % "'bce'"), {})
+    assert only is not None
+    assert only.config.loss == "bce"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import TrainingData
+from hpo.data.dataset import CLASS_NAMES, TrainingData
 from hpo.data.phantom import draw
 from hpo.errors import WeightsError
 from hpo.training import alignment, stress
@@ -140,7 +140,7 @@ def test_exported_weights_align_images_themselves(
     told = network.probabilities(images).astype(np.float32)
     np.testing.assert_allclose(told, result.test_probabilities, rtol=1e-6)
     (tmp_path / "weights.pt").write_bytes(to_torch_file(result.weights))
-    (tmp_path / "network.py").write_text(network_script(config, ["weights.pt"]))
+    (tmp_path / "network.py").write_text(network_script(config, ["weights.pt"], CLASS_NAMES))
     (tmp_path / "alignment.py").write_text(inspect.getsource(alignment))
     monkeypatch.syspath_prepend(tmp_path)
     ensemble = runpy.run_path(str(tmp_path / "network.py"))["ensemble"]
