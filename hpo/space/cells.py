@@ -111,8 +111,8 @@ def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
     """Return the configuration with these parameters and the others as in the base.
 
     A number of the base that its range does not hold is moved to the nearest that it holds, of two
-    that are equally near to the lower; a choice that is the only one is taken. None if the ranges cannot express the configuration. What
-    has no effect beside the others is left out.
+    that are equally near to the lower; a choice that is the only one is taken. None if the ranges
+    cannot express the configuration. What has no effect beside the others is left out.
     """
     if not asked.keys() <= {parameter.name for parameter in space.search}:
         return None
@@ -252,7 +252,8 @@ def _all_params(
 def _nearest(parameter: Parameter, base: TrainingConfig) -> Scalar | None:
     """Return the label that the base has, else the nearest number, None where there is none.
 
-    A choice that is the only one is taken: it is prescribed for the search. A dropout per layer that is the same in every layer also counts as that one number.
+    A choice that is the only one is taken: it is prescribed for the search. A dropout per layer
+    that is the same in every layer also counts as that one number.
     """
     own = [current_label(base, parameter.name)]
     is_dropout = parameter.name == "dropout" and not base.model
