@@ -90,7 +90,7 @@ def test_a_grid_has_its_short_answer_verdict_figures_table_and_commands(tmp_path
         "1600 training and 400 validation",
         f"Best configuration by mean batch_size {best.params['batch_size']}",
         f"Validation accuracy {100 * mean:.1f} %",
-        f"95 % interval {100 * low:.1f} to",
+        f"({100 * low:.1f} to",
         f"{fake.summary.headline} fake: 3 configurations",
         f"{100 * mean:.1f} % accuracy against 92.1 %",
         "15 finished",
@@ -116,10 +116,9 @@ def test_a_search_is_told_by_its_score_beside_the_accuracy_of_the_baselines(
     mean = score.text(best.score.mean).replace("\u00a0", " ")
     assert f"Validation {score.title} {mean}" in text
     assert f"{100 * accuracy:.1f} % accuracy against 92.1 %" in text
-    assert re.search(r"Baseline: logistic regression(, accuracy)? 92\.1 %", text)
     for said in ("tpe, pruner: median", "Score by parameter", "Importance of the parameters"):
         assert said in text
-    assert "so its score is partly luck" in text
+    assert "The best of many scores is partly luck." in text
     assert ("baseline: logistic regression" in text) is score.is_accuracy
 
 
@@ -154,7 +153,7 @@ def test_an_unfinished_study_has_a_page_that_says_how_to_finish_it(
     params = {"batch_size": 32} if kind == "grid" else {"dropout": 0.5}
     fake.complete(fake.ask(params, fake.record.space.base, 0), [0.8, 0.9])
     text = outline(fake).text
-    assert "No configuration has all its repeats yet" in text
+    assert "No answer yet: " in text
     assert "hpo resume fake" in text
 
 

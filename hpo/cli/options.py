@@ -40,7 +40,7 @@ Params = Annotated[
     Option(
         "--param",
         metavar="NAME",
-        help="Hyperparameter to vary, as an option. Repeatable.",
+        help="The same, as an option. Repeatable.",
         autocompletion=complete_name,
     ),
 ]
@@ -63,9 +63,7 @@ Fixed = Annotated[
 ]
 Repeats = Annotated[
     int | None,
-    Option(
-        help="Trainings per configuration, each on another fold (default: 5; of a search 1).",
-    ),
+    Option(help="Trainings per configuration, each on another fold (default: 5; of a search 1)."),
 ]
 Epochs = Annotated[
     int | None, Option(help="Epochs of every training (default: those of the space, often 30).")
@@ -124,9 +122,7 @@ Model = Annotated[
 SpaceName = Annotated[
     str,
     Option(
-        envvar="HPO_SPACE",
-        help="A space file, or the name of one.",
-        autocompletion=complete_space,
+        envvar="HPO_SPACE", help="A space file, or the name of one.", autocompletion=complete_space
     ),
 ]
 StudyName = Annotated[

@@ -49,13 +49,7 @@ _LEAST_EPOCHS: Final = 4
 
 
 def carry_out(
-    plan: Plan,
-    *,
-    dry_run: bool,
-    json: bool,
-    quiet: bool,
-    test: bool = False,
-    is_shown: bool = False,
+    plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool = False, is_shown: bool
 ) -> None:
     """Forecast the plan, or train it to its end, print the result and show its page if wanted.
 

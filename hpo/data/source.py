@@ -49,7 +49,7 @@ _BRIGHT: Final = 4 / 3
 _MOST_INVERTED: Final = 0.2
 _MAY_LEAK: Final = (
     "image counts as its own patient; images of one patient may be in both training and "
-    "validation, and scores may be too high."
+    "validation, and scores may be too high (docs/checks.md#patients)."
 )
 
 _Index: TypeAlias = tuple[list[list[int]], list[str], list[int], int, list[int]]

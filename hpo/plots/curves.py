@@ -21,6 +21,8 @@ Split = Literal["validation", "training"]
 METRICS: Final[tuple[Metric, ...]] = ("score", "accuracy", "loss")
 SPLITS: Final[tuple[Split, ...]] = ("validation", "training")
 N_BEST: Final = len(axes.PALETTE) - 1
+MOST_BANDS: Final = 3
+"""With more configurations their bands would hide their lines."""
 
 _LOG_FROM: Final = 30.0
 # The file of a training may be gone: then only the scores that were reported are left.
@@ -91,7 +93,9 @@ def plot_curves(
         "on, so it can be below validation)."
     )
     if any(len(of_one) > 1 for of_one in trainings):
-        caption += axes.OF_REPEATS
+        caption += (
+            axes.OF_REPEATS if len(named) <= MOST_BANDS else " Lines are means over repeats."
+        )
     if score.is_stressed and any(metric == "score" for _, metric, _ in curves):
         caption += f" Dots show the epochs in which the {score.title} was measured."
     caption += left_out
@@ -150,7 +154,7 @@ def _draw(curves: _Curves, names: Sequence[str], score: Score) -> Figure:
     for (index, metric, split), curve in curves.items():
         row, name = metrics.index(metric) + 1, axes.label(names[index])
         finite = {n: ends for n, ends in enumerate(curve, start=1) if math.isfinite(ends[0])}
-        if any(low != high for _, low, high in finite.values()):
+        if len(names) <= MOST_BANDS and any(low != high for _, low, high in finite.values()):
             low, high = ([ends[place] for ends in finite.values()] for place in (1, 2))
             alpha = 0.14 if split == "validation" else 0.07
             figure.add_trace(axes.band(list(finite), low, high, index, alpha=alpha), row, 1)

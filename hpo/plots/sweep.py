@@ -64,9 +64,7 @@ def plot_sweep(summary: StudySummary) -> Plot | None:
             called = ", ".join(filter(None, [f"{first} {value}", group]))
             placed.append((values.index(value) + offset, called, configuration))
         legend = axes.label(group) if len(groups) > 1 else None
-        if not others:
-            _join_repeats(figure, placed, slot)
-        _add_series(figure, placed, score, index, slot=slot, legend=legend)
+        _add_series(figure, placed, score, index, slot=slot, legend=legend, is_joined=not others)
 
     caption = "Each small open point is one training"
     if not others and any(len(c.scores) > 1 for c in drawn):
@@ -147,30 +145,6 @@ def _group(configuration: Configuration, others: Sequence[str]) -> str:
     return params_text(named) if named or not others else f"no {' or '.join(others)}"
 
 
-def _join_repeats(
-    figure: Figure, placed: Sequence[tuple[float, str, Configuration]], slot: float
-) -> None:
-    """Join the points of each repeat: what pairs compare."""
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for number in sorted({r.number for _, _, c in placed for r in c.repeats}):
-        for center, _, configuration in placed:
-            scored = [r for r in configuration.repeats if r.score is not None]
-            for place, repeat in enumerate(scored):
-                if repeat.number == number:
-                    x.append(_place(center, slot, place, len(scored)))
-                    y.append(repeat.score)
-        x.append(None)
-        y.append(None)
-    line = {"color": axes.color(0, alpha=0.25), "width": 1}
-    figure.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False)
-
-
-def _place(center: float, slot: float, place: int, n: int) -> float:
-    """Return where a repeat is: to the right of the mean, one after the other."""
-    return center if n == 1 else center + slot * (0.12 + 0.3 * place / (n - 1))
-
-
 def _add_series(
     figure: Figure,
     placed: Sequence[tuple[float, str, Configuration]],
@@ -179,14 +153,20 @@ def _add_series(
     *,
     slot: float,
     legend: str | None,
+    is_joined: bool,
 ) -> None:
-    """Add the repeats of each configuration in their order, and to the left of them its mean."""
+    """Add the repeats of each configuration in their order, and to the left of them its mean.
+
+    Lines join each repeat across configurations where that is asked for: pairs compare these.
+    """
     repeats, means, halves = [], [], []
+    joined: dict[int, list[tuple[float, float]]] = {}
     for center, called, configuration in placed:
         scored = [(r.number, r.score) for r in configuration.repeats if r.score is not None]
         n = len(scored)
         for place, (repeat, value) in enumerate(scored):
-            x = _place(center, slot, place, n)
+            x = center if n == 1 else center + slot * (0.12 + 0.3 * place / (n - 1))
+            joined.setdefault(repeat, []).append((x, value))
             text = axes.lines(called, f"repeat {repeat}: {score.text(value)}")
             repeats.append((x, value, text))
         found = configuration.score
@@ -194,6 +174,12 @@ def _add_series(
             means.append((center, found.mean, axes.lines(called, axes.score_text(found, score))))
             # An interval ends where scores end, so its two halves may differ.
             halves.append((found.high - found.mean, found.mean - found.low))
+    look = {"color": axes.color(index, alpha=0.25), "width": 1}
+    for line in joined.values() if is_joined else ():
+        places, scores = zip(*line, strict=True)
+        figure.add_scatter(
+            x=places, y=scores, mode="lines", line=look, hoverinfo="skip", showlegend=False
+        )
     # A legend entry for each group, from its means where it has any.
     ring, name = axes.marker(index, size=7, is_open=True), None if halves else legend
     figure.add_trace(axes.points(repeats, ring, name=name, index=index))

@@ -86,7 +86,6 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
         "done": sections.done(summary),
         "tiles": sections.tiles(summary, evaluation),
         "trainings": sections.trainings(summary),
-        "notes": sections.notes(summary),
         "finalists": finalists_table(summary),
         "finalists_verdict": sections.finalists_verdict(summary),
         "signs": check_study(summary, runs),

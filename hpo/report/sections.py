@@ -8,12 +8,12 @@ from hpo.evaluate import Evaluation
 from hpo.plots import axes
 from hpo.plots.stress import StressInfo
 from hpo.space.records import value_text
-from hpo.stats import Interval, PairComparison, outcome
+from hpo.stats import PairComparison, outcome
 from hpo.storage.url import named
 from hpo.study.record import LIBRARY
-from hpo.study.score import SCORES, Score
-from hpo.study.summary import Configuration, StudySummary
-from hpo.tables import DASH, Column, Row, Table, count
+from hpo.study.score import SCORES
+from hpo.study.summary import StudySummary
+from hpo.tables import Column, Row, Table, count
 
 MAX_PAIRS: Final = 500
 
@@ -87,13 +87,11 @@ def tiles(summary: StudySummary, evaluation: Evaluation | None) -> Iterator[tupl
         title = f"Winner of {n} finalists: {summary.finalists.winner.tag}"
     yield title, best.label if best else "none yet", True
     retrained = ", retrained" if summary.finalists else ""
-    yield from _interval_tiles(f"Validation {score.title}{retrained}", found, score)
-    accuracy = SCORES["accuracy"]
+    if found:
+        yield f"Validation {score.title}{retrained}", axes.score_text(found, score), False
     if evaluation and (tested := evaluation.of(best)):
-        yield from _interval_tiles("Test accuracy", tested.metrics["accuracy"], accuracy)
-    for name, value in summary.baselines.items():
-        metric = "" if score.is_accuracy else ", accuracy"
-        yield f"Baseline: {name}{metric}", accuracy.text(value), False
+        accuracy = SCORES["accuracy"]
+        yield "Test accuracy", axes.score_text(tested.metrics["accuracy"], accuracy), False
 
 
 def trainings(summary: StudySummary) -> str:
@@ -106,55 +104,6 @@ def trainings(summary: StudySummary) -> str:
     if summary.n_trained or summary.n_reused:
         words.append(f"the last call trained {summary.n_trained}, reused {summary.n_reused}")
     return ", ".join(words)
-
-
-def _interval_tiles(
-    title: str, found: Interval | None, score: Score
-) -> Iterator[tuple[str, str, bool]]:
-    if found is None or found.mean is None:
-        yield title, DASH, False
-        return
-    yield title, score.text(found.mean), False
-    interval = "needs repeats"
-    if found.low is not None and found.high is not None:
-        interval = score.range_text(found.low, found.high)
-    yield f"{title}, 95 % interval", interval, False
-
-
-def notes(summary: StudySummary) -> Iterator[str]:
-    """Say what to make of the best. No difference is called real: that is for the verdict."""
-    best = summary.best
-    if best is None or best.score is None:
-        yield "No configuration has all its repeats yet; what is finished is shown below."
-        return
-    if summary.finalists:
-        return
-    others = [c for c in summary.configurations if c.score and c is not best]
-    if summary.verdict is None or not summary.verdict.pairs:
-        yield from _on_intervals(best, others)
-    if summary.record.kind == "search" and others:
-        said = (
-            f"It has the best of {len(summary.configurations)} scores, so its score is partly "
-            "luck (selection bias): expect a worse one when it is retrained."
-        )
-        if n := summary.goal.n_finalists:
-            said += f" The {n} finalists that show how much worse are not all retrained yet."
-        yield said
-
-
-def _on_intervals(best: Configuration, others: list[Configuration]) -> Iterator[str]:
-    found = best.score
-    if found is None or found.low is None or found.high is None:
-        yield "One repeat gives no interval, so the order may be luck; add repeats."
-        return
-    bounds = [(c.score.low, c.score.high) for c in others if c.score]
-    known = [(low, high) for low, high in bounds if low is not None and high is not None]
-    n_overlap = sum(low <= found.high and high >= found.low for low, high in known)
-    if known:
-        yield (
-            f"{n_overlap} of {len(known)} other intervals overlap with this one. Intervals that "
-            "overlap name no winner, and this page tests no difference."
-        )
 
 
 def unfinished(summary: StudySummary, state: str) -> list[str]:

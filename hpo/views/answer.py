@@ -99,9 +99,8 @@ def _finding(summary: StudySummary) -> str:
     text = f"The best of {count(n, tried)} is {name}: {score.text(found.mean)} {score.title}"
     if summary.finalists:
         return f"{text}, retrained {count(found.n, 'time')}."
-    if found.n > 1:
-        return f"{text} (mean of {found.n} repeats)."
-    return f"{text}. One training each is partly luck."
+    text += f" (mean of {found.n} repeats)." if found.n > 1 else "."
+    return f"{text} The best of many scores is partly luck." if n > 1 else text
 
 
 def _quality(summary: StudySummary) -> tuple[str, bool]:

@@ -120,6 +120,14 @@ def test_the_best_in_the_progress_is_of_complete_configurations_and_never_falls(
     assert "best" not in lines[0]
 
 
+def test_a_search_names_its_phase_with_its_count(capsys: pytest.CaptureFixture[str]) -> None:
+    planned = {"search": 6, "finalists": 2}
+    tally = work.Tally(n_left=8, score=SCORES["accuracy"], n_repeats=2, planned=planned)
+    work.follow([done(*score) for score in SCORES_SO_FAR], tally, is_quiet=False)
+    told = re.findall(r"\[\d/8\] (\w+ \d/\d): ", capsys.readouterr().err)
+    assert told == [*(f"search {n}/6" for n in range(1, 7)), "finalists 1/2", "finalists 2/2"]
+
+
 @pytest.mark.parametrize("width", [80, 60])
 def test_the_live_line_keeps_its_count_the_time_and_the_best(
     monkeypatch: pytest.MonkeyPatch, width: int

@@ -1,5 +1,6 @@
 """Checks of trainings: signs of a broken model are said, and nothing where all is well."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import CLASS_NAMES
+from hpo.evaluate import checks
 from hpo.evaluate.checks import check_study, check_trainings
 from hpo.storage.runs import Epoch, Run, RunStore
 from hpo.study.gathering import summarize
 from hpo.study.record import Goal
 from tests.clocked_studies import Bench, record
+from tests.fake_studies import fake_grid
 
 N = 400
 
@@ -124,3 +127,31 @@ def test_every_configuration_of_a_grid_is_checked_and_of_a_search_the_best(
     assert of_best
     assert all(f"#{summary.best.number} (repeat 1)" in sign for sign in of_best)
     assert check_study(summary, RunStore(tmp_path / "nothing")) == []
+
+
+def test_an_undecided_sweep_is_told_what_makes_scores_vary_less(tmp_path: Path) -> None:
+    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
+    summary = fake.summary
+    record = replace(summary.record, margin=0.001)
+    pairs = (replace(summary.verdict.pairs[0], answer="undecided"),)
+    undecided = replace(summary, record=record, verdict=replace(summary.verdict, pairs=pairs))
+    found = check_study(undecided, fake.runs)
+    assert [check for check in ("few-images", "unsteady") if f"#{check})." in "".join(found)] == [
+        "few-images",
+        "unsteady",
+    ]
+    base = record.space.base.replace(scheduler="cosine")
+    steady = replace(undecided, record=replace(record, space=replace(record.space, base=base)))
+    assert "unsteady" not in "".join(check_study(steady, fake.runs))
+    decided = replace(undecided, verdict=replace(summary.verdict, pairs=()))
+    assert "few-images" not in "".join(check_study(decided, fake.runs))
+
+
+def test_every_check_has_its_section_in_the_docs() -> None:
+    root = Path(__file__).parents[2]
+    texts = [path.read_text() for path in (root / "hpo").rglob("*.py")]
+    named = {name for text in texts for name in re.findall(r"checks\.md#([a-z-]+)\b", text)}
+    named |= {name.replace(" ", "-") for name in checks._CHECKS}
+    named |= {name for text in texts for name in re.findall(r"_SEE\.format\(.([a-z-]+).\)", text)}
+    sections = re.findall(r"^## (.*)$", (root / "docs/checks.md").read_text(), flags=re.M)
+    assert set(sections) == named
