@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
@@ -41,6 +40,9 @@ _LIKE: Final = (
     "Write it as channels: int = 32, Literal[16, 32, 64] or Annotated[int, Range(1, 8)]."
 )
 _LONGEST: Final = 300
+
+_IMPORTING: Final = set[str]()
+"""The files that this process imports at the moment."""
 
 
 class Range(NamedTuple):
@@ -116,16 +118,21 @@ def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
     if not path.is_file():
         raise ModelError(f"There is no file {path}. A model is named FILE.py:NAME.")
     code = f"{path}:{name}"
+    _load.cache_clear()  # It may have changed since this process read it.
     make, digest = _load(code)
-    _, outside = _sources(path)
+    is_estimator = isinstance(make, Estimator)
+    names = () if is_estimator else inspect.signature(make).parameters
     try:
+        found, wrong = _of_estimator(make) if is_estimator else _of_function(make, code)
+        if wrong:
+            raise ModelError(fault_list(f"The signature of {name} in {path} is invalid:", wrong))
         model = OwnModel(
             entry=f"{path.name}:{name}",
             digest=digest,
-            versions=_versions(outside),
-            kind=make.kind if isinstance(make, Estimator) else "network",
-            given=_given(make),
-            signature=tuple(_read_signature(make, code)),
+            versions=_versions(_sources(path)[1]),
+            kind=make.kind if is_estimator else "network",
+            given=("seed",) if is_estimator else tuple(n for n in _GIVEN if n in names),
+            signature=tuple(found),
         )
     except ValidationError as error:
         raise ModelError(
@@ -173,65 +180,72 @@ def differences(recorded: OwnModel, found: OwnModel) -> list[str]:
 
 @contextlib.contextmanager
 def explained(summary: str, code: str) -> Iterator[None]:
-    """Run code of the user's: what it prints goes to standard error, what it raises is told.
+    """Run code of the user's, which finds the modules beside it behind all libraries.
+
+    What it prints goes to standard error.
 
     Raises:
         ModelError: in three lines: what failed, where in the file, and why.
     """
+    folder = str(Path(code.rpartition(":")[0]).parent)
+    sys.path.append(folder)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     except HpoError:
         raise
     except (Exception, SystemExit) as error:
-        folder = str(Path(code.rpartition(":")[0]).parent)
-        own = [
-            f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(folder)
-        ]
-        where = [f"{Path(f.filename).name}, line {f.lineno}: {f.line}" for f in own[-1:]]
+        said, where = str(error), []
+        for f in traceback.extract_tb(error.__traceback__):
+            if f.filename.startswith(folder) and "site-packages" not in f.filename:
+                where = [f"{Path(f.filename).name}, line {f.lineno}: {f.line}"]
         if isinstance(error, SyntaxError):
-            where = [f"{Path(error.filename or '').name}, line {error.lineno}"]
-        said = error.msg if isinstance(error, SyntaxError) else error
-        reason = f"{type(error).__name__}: {said}"
-        if "to have 3 channels" in reason:
-            reason += ". Images have one channel: begin with x.expand(-1, 3, -1, -1)"
-        raise ModelError(
-            fault_list(summary, [*where, " ".join(reason.split())[:_LONGEST]])
-        ) from error
+            where, said = [f"{Path(error.filename or '').name}, line {error.lineno}"], error.msg
+        if "to have 3 channels" in said:
+            said += ". Images have one channel: begin with x.expand(-1, 3, -1, -1)"
+        reason = " ".join(f"{type(error).__name__}: {said}".split())
+        raise ModelError(fault_list(summary, [*where, reason[:_LONGEST]])) from error
+    finally:
+        sys.path.remove(folder)
 
 
 @cache
-def _load(code: str) -> tuple[Callable[..., Any], str]:
-    """Import a file once in this process; return its function and the digest of what was read."""
+def _load(code: str) -> tuple[Any, str]:
+    """Import a file, once in this process; return its function and the digest of what was read."""
     file, _, name = code.rpartition(":")
-    path = Path(file)
-    digest = hashlib.sha256()
+    path, digest = Path(file), hashlib.sha256()
     for source in _sources(path)[0]:
-        digest.update(f"{source.relative_to(path.parent).as_posix()}\0".encode())
-        digest.update(source.read_bytes() + b"\0")
-    if str(path.parent) not in sys.path:
-        # Behind everything else: no module beside the file takes the place of a library.
-        sys.path.append(str(path.parent))
-    module = _import(path)
+        place = source.relative_to(path.parent)
+        digest.update(f"{place.as_posix()}\0".encode() + source.read_bytes() + b"\0")
+        _forget(place.parts[0].removesuffix(".py"))
+    spec = importlib.util.spec_from_file_location(f"hpo_model_{path.stem}", path)
+    assert spec
+    assert spec.loader
+    if file in _IMPORTING:
+        raise ModelError(
+            f"{path} calls hpo while it is imported, as each process that trains does. Put the "
+            'call under if __name__ == "__main__":'
+        )
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    _IMPORTING.add(file)
+    try:
+        with explained(f"{path} cannot be imported:", code):
+            spec.loader.exec_module(module)
+    finally:
+        _IMPORTING.remove(file)
     found = getattr(module, name, None)
     if not callable(found):
-        there = [
-            n for n, v in vars(module).items() if callable(v) and v.__module__ == module.__name__
-        ]
-        hint = did_you_mean(name, there) or f"It has {', '.join(there) or 'no function'}."
+        own = [n for n, v in vars(module).items() if getattr(v, "__module__", "") == spec.name]
+        hint = did_you_mean(name, own) or f"It has {', '.join(own) or 'no function'}."
         raise ModelError(f"{path} has no function {name}. {hint}")
     return found, digest.hexdigest()[:32]
 
 
-def _import(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"hpo_model_{path.stem}", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    with explained(f"{path} cannot be imported:", f"{path}:"):
-        spec.loader.exec_module(module)
-    return module
+def _forget(name: str) -> None:
+    """Let a module beside a file be imported again: it may be another one, or have changed."""
+    known = getattr(sys.modules.get(name), "__file__", None)
+    if known and "site-packages" not in known and name not in sys.stdlib_module_names:
+        del sys.modules[name]
 
 
 def _sources(path: Path) -> tuple[list[Path], set[str]]:
@@ -264,37 +278,19 @@ def _versions(modules: set[str]) -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def _read_signature(make: Callable[..., Any], code: str) -> Iterator[Declared]:
-    """Yield what a signature declares; every fault at once."""
-    is_estimator = isinstance(make, Estimator)
-    function = make.make if isinstance(make, Estimator) else make
-    name = code.rpartition(":")[2]
+def _of_function(function: Callable[..., Any], code: str) -> tuple[list[Declared], list[str]]:
+    """Return what a signature declares, and a sentence for each parameter that is of no use."""
     with explained(f"The annotations of {code} cannot be read:", code):
         holder = vars(function)["__init__"] if isinstance(function, type) else function
-        hints = {} if is_estimator else get_type_hints(holder, include_extras=True)
-    settings = make.settings if isinstance(make, Estimator) else {}
+        hints = get_type_hints(holder, include_extras=True)
     found, wrong = [], []
-    signature = inspect.signature(function).parameters
-    wrong += [
-        f"{n} is no parameter of {function.__name__}." for n in settings if n not in signature
-    ]
-    taken = set(TrainingConfig.model_fields) - {*MLP_FIELDS}
-    for parameter in signature.values():
-        n, default = parameter.name, parameter.default
-        if n in _GIVEN or (is_estimator and n == "random_state"):
+    for n, parameter in inspect.signature(function).parameters.items():
+        kind, default = parameter.kind, parameter.default
+        if n in _GIVEN:
             continue
-        if parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-            parameter.POSITIONAL_ONLY,
-        ):
+        if kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             wrong.append(f"{parameter} cannot be given: name each hyperparameter.")
-        elif is_estimator:
-            setting = settings.get(n)
-            is_open = n not in settings or isinstance(setting, Range | list | tuple)
-            if is_open and n not in taken - {*GRADIENT_FIELDS}:
-                found.append(_of_estimator(n, default, setting))
-        elif n in taken:
+        elif n in TrainingConfig.model_fields and n not in MLP_FIELDS:
             wrong.append(f"{n} is a hyperparameter of hpo itself: give it another name.")
         elif n not in hints:
             wrong.append(f"{n} has no annotation. {_LIKE}")
@@ -303,18 +299,9 @@ def _read_signature(make: Callable[..., Any], code: str) -> Iterator[Declared]:
         elif declared := _declared(n, hints[n], default):
             found.append(declared)
         else:
-            wrong.append(
-                f"{n}: {inspect.formatannotation(hints[n])} = {default!r} cannot be used. {_LIKE}"
-            )
-    if wrong:
-        raise ModelError(fault_list(f"The signature of {name} in {code} is invalid:", wrong))
-    yield from found
-
-
-def _given(make: Callable[..., Any]) -> Any:
-    if isinstance(make, Estimator):
-        return ("seed",)
-    return tuple(name for name in _GIVEN if name in inspect.signature(make).parameters)
+            text = inspect.formatannotation(hints[n])
+            wrong.append(f"{n}: {text} = {default!r} cannot be used. {_LIKE}")
+    return found, wrong
 
 
 def _declared(name: str, annotation: Any, default: Any) -> Declared | None:
@@ -334,16 +321,30 @@ def _declared(name: str, annotation: Any, default: Any) -> Declared | None:
     return Declared(name=name, kind=_KINDS[annotation], default=default, **kind)
 
 
-def _of_estimator(name: str, default: Any, setting: Any) -> Declared:
-    """Scikit-learn annotates nothing: a default says what kind of value it is, None takes all."""
-    kind: dict[str, Any] = {}
-    if isinstance(setting, Range):
-        kind, default = setting._asdict(), setting.low if default is None else default
-    elif isinstance(setting, list | tuple):
-        kind["choices"] = tuple(setting)
-        default = default if default in setting else setting[0]
-    known = _KINDS.get(type(default), "any")
-    return Declared(name=name, kind=known, default=default if known != "any" else None, **kind)
+def _of_estimator(model: Estimator) -> tuple[list[Declared], list[str]]:
+    """Return what an estimator declares, and a sentence for each setting that it has not.
+
+    Scikit-learn annotates nothing: a default says what kind of value it is, None takes all.
+    """
+    parameters, found = inspect.signature(model.make).parameters, []
+    for n, parameter in parameters.items():
+        setting, default = model.settings.get(n), parameter.default
+        is_open = n not in model.settings or isinstance(setting, Range | list | tuple)
+        # A parameter of the name of a field that has an effect keeps its default.
+        is_taken = n in TrainingConfig.model_fields and n not in GRADIENT_FIELDS
+        if not is_open or is_taken or n == "random_state":
+            continue
+        kind: dict[str, Any] = {}
+        if isinstance(setting, Range):
+            kind, default = setting._asdict(), setting.low if default is None else default
+        elif setting:
+            kind["choices"] = tuple(setting)
+            default = default if default in setting else setting[0]
+        known = _KINDS.get(type(default), "any")
+        value = default if known != "any" else None
+        found.append(Declared(name=n, kind=known, default=value, **kind))
+    unknown = [f"It has no parameter {n}." for n in model.settings if n not in parameters]
+    return found, unknown
 
 
 def _text(params: Mapping[str, Any]) -> str:

@@ -172,6 +172,11 @@ def test_wrong_values_are_told_as_those_of_hpo(
         ("mine.py:net", "def net(): ...", "returns NoneType, not an nn.Module"),
         (
             "mine.py:net",
+            "from hpo import grid\ndef net(n_outputs: int): ...\ngrid('loss', model=net)",
+            "calls hpo while it is imported",
+        ),
+        (
+            "mine.py:net",
             "from hpo.models import estimator\nfrom sklearn.svm import LinearSVC\n"
             "net = estimator(LinearSVC)",
             "LinearSVC has no predict_proba",
