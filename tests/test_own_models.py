@@ -134,6 +134,7 @@ def test_an_estimator_is_swept_and_one_wrong_value_fails_alone(hpo: Hpo, xrays: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("cnn.py:cnn",), "cnn.py:cnn is no hyperparameter. For a model write --model cnn.py:cnn"),
         (("chanels",), "Unknown hyperparameter 'chanels'. Did you mean channels?"),
         (("hidden",), "hidden is one of the built-in network. This model has channels, depth"),
         (("depth",), "--param depth has no prescribed values. Add --values depth=V,V,V."),

@@ -272,6 +272,8 @@ def read_names(texts: Sequence[str], values: Sequence[str]) -> tuple[list[str], 
             raise UsageError(
                 f"{text} is no hyperparameter but a path. For data write --data {text}"
             )
+        if text.partition(":")[0].endswith(".py"):
+            raise UsageError(f"{text} is no hyperparameter. For a model write --model {text}")
         if sign:
             found.append(text)
         names.append(name)
