@@ -1,19 +1,20 @@
-"""Exporting a study: tables as CSV, and a folder per configuration with its curves and weights."""
+"""Exporting a study: tables as CSV, the model in `best/`, and on request every configuration."""
 
 import inspect
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from hpo.errors import OutputError, StudyError
+from hpo.errors import OutputError, StudyError, UsageError, WeightsError
 from hpo.evaluate import Ensemble, Evaluated, Evaluation
+from hpo.evaluate.thresholds import DEFAULT, model_threshold
 from hpo.files import WrittenFiles, remove_leftovers, write_atomic, writing
 from hpo.run.artifacts import battery_to_csv, curves_to_csv, table_to_csv
 from hpo.run.reproduce import Retrained
@@ -27,15 +28,19 @@ from hpo.study.trials import Job
 from hpo.tables import count
 from hpo.training.engine import Weights
 from hpo.untrusted import printable
+from hpo.views.card import model_card
 
-Which: TypeAlias = Literal["best", "all", "none"]
+_Write: TypeAlias = Callable[[Path, str | bytes], None]
+
+BEST: Final = "best"
+"""The folder of the best configuration."""
 
 _HINT: Final = "Make room or name another folder with --out, then export again."
 
 _WEIGHTS: Final = re.compile(r"weights-repeat-[0-9]+\.(safetensors|pt)")
 _NAMES: Final = re.compile(
     r"configurations\.csv|trials\.csv|config\.json|(curves|stress)-repeat-[0-9]+\.csv|test\.txt|"
-    rf"(network|alignment)\.py|{_WEIGHTS.pattern}"
+    rf"(network|alignment)\.py|model\.pt2|predict\.py|model_card\.md|{_WEIGHTS.pattern}"
 )
 
 _TRIAL_COLUMNS: Final = (
@@ -52,51 +57,110 @@ def export(
     weights: Path,
     train: Callable[[Sequence[Job]], Retrained],
     evaluation: Evaluation | None = None,
-    which: Which = "best",
+    threshold: str = DEFAULT,
+    is_all: bool = False,
+    has_weights: bool = True,
+    own: str | None = None,
 ) -> Iterator[str]:
     """Write a study into a folder, and yield a line for each thing that takes time.
 
-    `configurations.csv` and `trials.csv` hold the tables. Each configuration has a folder with
-    `config.json`, curves and, where it was measured, the stress battery of each repeat as CSV,
-    `test.txt` where the `evaluation` on the test set includes it and, for the configurations that
-    `which` names, the weights of each repeat, with `network.py`, which builds the network of the
-    first repeat and the ensemble of all. `weights` is the folder of kept weights; what is missing
-    there `train` trains again. Weights of an earlier export that belong to other repeats are
-    removed. What hpo wrote is on a list in the folder; nothing else is written over.
+    `best/` holds the model: `model.pt2` and `predict.py`, which run without hpo, `model_card.md`,
+    and what every folder of a configuration holds: `config.json`, curves and, where it was
+    measured, the stress battery of each repeat as CSV, `test.txt` where the `evaluation` on the
+    test set includes it, the weights of each repeat, and `network.py`, which builds the network of
+    the first repeat and the ensemble of all. With `is_all` the other configurations have folders
+    too. `configurations.csv` and `trials.csv` hold the tables, which are all without
+    `has_weights`. `threshold` is the rule that finds the threshold of each model. `weights` is the
+    folder of kept weights; what is missing there `train` trains again. Files of an earlier export
+    that belong to other repeats are removed. `own` is FILE.py:NAME of an own model. What hpo wrote
+    is on a list in the folder; nothing else is written over.
 
     Raises:
         StudyError: nothing is complete yet.
         OutputError: the folder cannot be written, or has files of others in the places of these.
     """
-    if summary.best is None:
+    best = summary.best
+    if best is None:
         raise StudyError(
             f"No configuration of {summary.name} is complete yet. Run `hpo resume "
             f"{named(summary.name, summary.storage)}`."
         )
-    homes = {c.number: folder / folder_name(c) for c in summary.configurations}
+    chosen = [c for c in summary.configurations if is_all or (has_weights and c is best)]
+    names = {c.number: BEST if has_weights and c is best else folder_name(c) for c in chosen}
+    homes = {number: folder / name for number, name in names.items()}
     with writing(folder, hint=_HINT):
         files = WrittenFiles(folder)
         _check_places(files, homes.values())
+    thresholds = {c.number: model_threshold(threshold, c, runs) for c in chosen if c.judged}
+    written: set[Path] = set()
 
-    def write(path: Path, text: str) -> None:
-        files.write(path, text.encode(), hint=_HINT)
+    def write(path: Path, content: str | bytes) -> None:
+        files.write(path, content.encode() if isinstance(content, str) else content, hint=_HINT)
+        written.add(path)
 
-    write(folder / "configurations.csv", _configurations_csv(summary))
-    write(folder / "trials.csv", _trials_csv(summary))
-    for c in summary.configurations:
-        home = homes[c.number]
-        document = {"params": dict(c.params), "config": _fields(c, summary.record.data)}
-        write(home / "config.json", json.dumps(document, indent=2) + "\n")
-        for repeat in c.repeats:
-            if repeat.run and (run := runs.read(repeat.run)):
-                write(home / f"curves-repeat-{repeat.number}.csv", curves_to_csv(run))
-                if run.stress:
-                    write(home / f"stress-repeat-{repeat.number}.csv", battery_to_csv(run))
-        if evaluation and (lines := [*_test_lines(summary, evaluation, c)]):
-            write(home / "test.txt", "".join(f"{printable(line)}\n" for line in lines))
-    chosen = {"best": (summary.best,), "all": summary.configurations, "none": ()}[which]
-    if judged := [(c, homes[c.number]) for c in chosen if c.judged and _has_weights(c)]:
-        yield from _write_weights(files, summary, judged, weights, train)
+    for c in chosen:
+        fields = _fields(c, summary.record.data, thresholds)
+        document = {"params": dict(c.params), "config": fields}
+        write(homes[c.number] / "config.json", json.dumps(document, indent=2) + "\n")
+        _write_results(write, summary, c, homes[c.number], runs, evaluation)
+    write(folder / "configurations.csv", _configurations_csv(summary, names))
+    write(folder / "trials.csv", _trials_csv(summary, names))
+    if not has_weights:
+        return
+    card = model_card(summary, best, threshold=thresholds[best.number], evaluation=evaluation)
+    write(folder / BEST / "model_card.md", card)
+    judged = [(c, homes[c.number]) for c in chosen if c.judged and _has_weights(c)]
+    yield from _write_weights(write, summary, judged, weights, train, thresholds)
+    with writing(folder, hint=_HINT):
+        for home in homes.values():  # What an earlier export wrote of other repeats.
+            for path in home.iterdir():
+                if _NAMES.fullmatch(path.name) and path not in written:
+                    path.unlink()
+    if _has_weights(best):
+        yield from _write_model(write, folder / BEST, own)
+
+
+def _write_results(
+    write: _Write,
+    summary: StudySummary,
+    c: Configuration,
+    home: Path,
+    runs: RunStore,
+    evaluation: Evaluation | None,
+) -> None:
+    """Write the curves of a configuration, and its test results."""
+    for repeat in c.repeats:
+        if repeat.run and (run := runs.read(repeat.run)):
+            write(home / f"curves-repeat-{repeat.number}.csv", curves_to_csv(run))
+            if run.stress:
+                write(home / f"stress-repeat-{repeat.number}.csv", battery_to_csv(run))
+    if evaluation and (lines := [*_test_lines(summary, evaluation, c)]):
+        write(home / "test.txt", "".join(f"{printable(line)}\n" for line in lines))
+
+
+def _fields(
+    c: Configuration, data: DataInfo, thresholds: Mapping[int, float]
+) -> dict[str, object]:
+    """Return what answers with weights take: the configuration, and what differs beside it."""
+    fields: dict[str, object] = dict(c.config.to_mapping())
+    fields |= {"bits": data.bits} if data.bits else {}
+    fields |= {"classes": list(data.class_names)} if data.classes else {}
+    threshold = thresholds.get(c.number, 0.5)
+    return fields | ({} if threshold == 0.5 else {"threshold": threshold})
+
+
+def _write_model(write: _Write, home: Path, own: str | None) -> Iterator[str]:
+    """Write the program and the script that need no hpo, from the weights in this folder."""
+    from hpo.weights import open_model
+    from hpo.weights.handover import predict_script, to_program
+
+    try:
+        networks = open_model(home, None, own)
+        write(home / "model.pt2", to_program(networks))
+    except (WeightsError, UsageError) as error:
+        yield f"Without model.pt2 and predict.py: {error}"
+        return
+    write(home / "predict.py", predict_script(networks[0]))
 
 
 def _has_weights(configuration: Configuration) -> bool:
@@ -108,13 +172,6 @@ def folder_name(configuration: Configuration) -> str:
     """Return a name for the folder of a configuration: its number and its parameters."""
     params = "_".join(f"{name}-{value}" for name, value in configuration.params.items())
     return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{configuration.number:03d}_{params or 'base'}")[:100]
-
-
-def _fields(c: Configuration, data: DataInfo) -> dict[str, object]:
-    """Return what reading weights takes: the configuration, and what differs of its data."""
-    fields: dict[str, object] = dict(c.config.to_mapping())
-    fields |= {"bits": data.bits} if data.bits else {}
-    return fields | ({"classes": list(data.class_names)} if data.classes else {})
 
 
 def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
@@ -141,30 +198,29 @@ def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
 
 
 def _write_weights(
-    files: WrittenFiles,
+    write: _Write,
     summary: StudySummary,
     chosen: Sequence[tuple[Configuration, Path]],
     kept: Path,
     train: Callable[[Sequence[Job]], Retrained],
+    thresholds: Mapping[int, float],
 ) -> Iterator[str]:
     """Write the weights of repeats: the kept ones, then the others as they are trained."""
     # torch takes two seconds to import: tables are exported without it.
     from hpo.training import alignment
     from hpo.weights.export import network_script, to_safetensors_file, to_torch_file
 
-    data = summary.record.data
-
-    def write(c: Configuration, path: Path, weights: Weights) -> None:
-        content = to_safetensors_file(weights, _fields(c, data))
-        files.write(path.with_suffix(".safetensors"), content, hint=_HINT)
-        files.write(path.with_suffix(".pt"), to_torch_file(weights), hint=_HINT)
+    def write_both(c: Configuration, path: Path, weights: Weights) -> None:
+        fields = _fields(c, summary.record.data, thresholds)
+        write(path.with_suffix(".safetensors"), to_safetensors_file(weights, fields))
+        write(path.with_suffix(".pt"), to_torch_file(weights))
 
     missing: list[tuple[Configuration, Path, Repeat]] = []
     for c, home in chosen:
         for repeat in c.judged:
             path = home / f"weights-repeat-{repeat.number}"
             try:
-                write(c, path, load_file(kept / f"{repeat.run}.safetensors"))
+                write_both(c, path, load_file(kept / f"{repeat.run}.safetensors"))
             except (OSError, SafetensorError):
                 missing.append((c, path, repeat))
     jobs = [
@@ -183,22 +239,20 @@ def _write_weights(
     with closing(train(jobs)) if jobs else nullcontext(()) as trained:
         for n_done, (job, result) in enumerate(trained, start=1):
             c, path, repeat = missing[job.ordinal]
-            write(c, path, result.weights)
+            write_both(c, path, result.weights)
             if repeat.run and c is summary.best:
                 found = kept / f"{repeat.run}.safetensors"
                 write_atomic(found, save(result.weights), hint=_HINT)
             yield f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
     for c, home in chosen:
         names = [f"weights-repeat-{repeat.number}" for repeat in c.judged]
-        script = network_script(c.config, [f"{name}.pt" for name in names], data.class_names)
-        files.write(home / "network.py", script.encode(), hint=_HINT)
+        class_names = summary.record.data.class_names
+        write(
+            home / "network.py",
+            network_script(c.config, [f"{name}.pt" for name in names], class_names),
+        )
         if c.config.align == "template":
-            source = inspect.getsource(alignment)
-            files.write(home / "alignment.py", source.encode(), hint=_HINT)
-        with writing(home, hint=_HINT):  # Weights of an earlier export that network.py has not.
-            for path in home.iterdir():
-                if _WEIGHTS.fullmatch(path.name) and path.stem not in names:
-                    path.unlink()
+            write(home / "alignment.py", inspect.getsource(alignment))
 
 
 def _test_lines(summary: StudySummary, evaluation: Evaluation, c: Configuration) -> Iterator[str]:
@@ -242,25 +296,26 @@ def _interval_text(found: Interval, scale: float, form: str, unit: str = "") -> 
     return f"{text} (95 % interval {scale * found.low:{form}} to {scale * found.high:{form}})"
 
 
-def _configurations_csv(summary: StudySummary) -> str:
+def _configurations_csv(summary: StudySummary, folders: Mapping[int, str]) -> str:
     names = summary.record.names
     header = ["number", "folder", *names, "state", "metric", "score", "low", "high", "n_repeats"]
     header += ["fresh", "fresh_low", "fresh_high", "n_fresh"] if summary.goal.n_finalists else []
     rows = []
     for c in summary.configurations:
         params = [c.params.get(name) for name in names]
-        row: list[object] = [c.number, folder_name(c), *params, c.state, summary.record.metric]
+        folder = folders.get(c.number)
+        row: list[object] = [c.number, folder, *params, c.state, summary.record.metric]
         for found in (c.score, c.fresh) if summary.goal.n_finalists else (c.score,):
             row += [found.mean, found.low, found.high, found.n] if found else [None, None, None, 0]
         rows.append(row)
     return table_to_csv(header, rows)
 
 
-def _trials_csv(summary: StudySummary) -> str:
+def _trials_csv(summary: StudySummary, folders: Mapping[int, str]) -> str:
     rows = [
         [
-            c.number, folder_name(c), r.trial, r.number, r.seed, r.fold, r.state, r.score,
-            r.n_epochs, r.seconds, r.run, r.reason,
+            c.number, folders.get(c.number), r.trial, r.number, r.seed, r.fold, r.state,
+            r.score, r.n_epochs, r.seconds, r.run, r.reason,
         ]
         for c in summary.configurations
         for r in c.repeats

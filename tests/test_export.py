@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("HPO_LANES", "1")
         for line in (
             (*GRID, "--data", make_xrays(home), "--study", "mine", "--quiet"),
-            ("export", "mine", "--out", "out", "--weights", "all"),
+            ("export", "mine", "--out", "out", "--all"),
         ):
             patch.setattr(sys, "argv", ["hpo", *map(str, line)])
             with pytest.raises(SystemExit) as end:
@@ -107,8 +107,9 @@ def home_of(params: object, folder: Path) -> Path:
 
 
 def test_an_export_loads_in_plain_torch_and_runs_as_a_script(exported: Path, hpo: Hpo) -> None:
-    folder = exported / "001_loss-bce"
-    assert sorted(path.name for path in folder.iterdir()) == [
+    folder = home_of({"loss": "bce"}, exported)
+    model = {"model.pt2", "model_card.md", "predict.py"}
+    assert sorted({path.name for path in folder.iterdir()} - model) == [
         "config.json", "curves-repeat-1.csv", "curves-repeat-2.csv", "network.py",
         "weights-repeat-1.pt", "weights-repeat-1.safetensors",
         "weights-repeat-2.pt", "weights-repeat-2.safetensors",
@@ -121,8 +122,9 @@ def test_an_export_loads_in_plain_torch_and_runs_as_a_script(exported: Path, hpo
     assert not list(exported.rglob("test.txt"))
 
     images = np.load("xrays/test_pneumonia.npy")[:4]
-    for name, n_outputs in (("001_loss-bce", 1), ("002_loss-ce", 2)):
-        path = exported / name / "weights-repeat-2.pt"
+    assert model < {path.name for path in (exported / "best").iterdir()}
+    for loss, n_outputs in (("bce", 1), ("ce", 2)):
+        path = home_of({"loss": loss}, exported) / "weights-repeat-2.pt"
         found = probabilities(path, n_outputs, images)
         assert found == pytest.approx(predicted(hpo, path, images), abs=1e-5)
         state = torch.load(path, weights_only=True)
@@ -136,12 +138,14 @@ def test_an_export_loads_in_plain_torch_and_runs_as_a_script(exported: Path, hpo
 
 def test_a_test_result_is_written_beside_the_weights(hpo: Hpo, exported: Path) -> None:
     assert hpo("evaluate", "mine").code == 0
-    assert hpo("export", "mine", "--out", "opened").code == 0
+    assert hpo("export", "mine", "--out", "opened", "--all").code == 0
     labels = np.array([0] * 8 + [1] * 8)
     images = np.concatenate([np.load(f"xrays/test_{n}.npy") for n in ("normal", "pneumonia")])
-    for folder, n_outputs in (("001_loss-bce", 1), ("002_loss-ce", 2)):
-        text = (Path("opened") / folder / "test.txt").read_text()
-        paths = [exported / folder / f"weights-repeat-{repeat}.pt" for repeat in (1, 2)]
+    assert "accuracy, % | " in (Path("opened") / "best" / "model_card.md").read_text()
+    for loss, n_outputs in (("bce", 1), ("ce", 2)):
+        text = (home_of({"loss": loss}, Path("opened")) / "test.txt").read_text()
+        home = home_of({"loss": loss}, exported)
+        paths = [home / f"weights-repeat-{repeat}.pt" for repeat in (1, 2)]
         found = [probabilities(path, n_outputs, images) for path in paths]
         mean = sum(int(((p > 0.5) == labels).sum()) for p in found) / 2
         of_ensemble = int(((sum(found) / 2 > 0.5) == labels).sum())
@@ -157,7 +161,7 @@ def test_weights_of_the_search_leave_when_finalists_decide(hpo: Hpo, xrays: Path
     search = ("search", "--trials", "2", "--final-repeats", "2", "--param", "learning_rate")
     search += (*SMALL, "--data", str(xrays), "--study", "s", "--quiet")
     assert hpo(*search, "--finalists", "0").code == 0
-    assert hpo("export", "s", "--out", "out", "--weights", "all").code == 0
+    assert hpo("export", "s", "--out", "out", "--all").code == 0
     ours = sorted(Path("out").rglob("weights-repeat-1.*"))
     assert len(ours) == 4
     own = [path.with_name("weights-repeat-1.pt.old") for path in ours[::2]]
@@ -171,8 +175,8 @@ def test_weights_of_the_search_leave_when_finalists_decide(hpo: Hpo, xrays: Path
         *(f"weights-repeat-{n}.{suffix}" for n in (2, 3) for suffix in ("pt", "safetensors")),
     ]
     assert all(path.exists() for path in own)
-    # Of the other one no weights were asked for: what is there is its own, as it was.
-    assert len([path for path in ours if path.exists()]) == 2
+    # Of the other one no folder was asked for: what is there is its own, as it was.
+    assert len([path for path in ours if path.exists()]) in (0, 2)
 
 
 def test_a_run_that_is_no_run_leads_nowhere(hpo: Hpo, exported: Path) -> None:
@@ -199,7 +203,9 @@ def untrained(_: Sequence[Job]) -> Retrained:
 def tables_of(fake: FakeStudy, folder: Path) -> Path:
     """Export a study without weights."""
     paths = {"runs": fake.runs, "weights": folder / "weights"}
-    lines = export(fake.summary, folder / "out", **paths, train=untrained, which="none")
+    lines = export(
+        fake.summary, folder / "out", **paths, train=untrained, is_all=True, has_weights=False
+    )
     assert list(lines) == []
     return folder / "out"
 
@@ -244,7 +250,9 @@ def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
         record=replace(fake.record, names=("batch_size", "=1")),
     )
     paths = {"runs": fake.runs, "weights": tmp_path}
-    list(export(summary, tmp_path / "out", **paths, train=untrained, which="none"))
+    list(
+        export(summary, tmp_path / "out", **paths, train=untrained, is_all=True, has_weights=False)
+    )
     found = rows(tmp_path / "out" / "configurations.csv")
     shown = ["'=1+1", "'+1+1", "'-1+1", "'@SUM(1)", r"\t=1", r"\r=1", "a;'=1", "-0.5"]
     shown += [r"\x1b[2J", "a-b"]

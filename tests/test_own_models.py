@@ -74,12 +74,14 @@ def test_what_was_trained_is_exported_predicted_and_reproduced(
     found = hpo("predict", study, image, *model, "--json").json
     assert "cnn.py:cnn(channels=" in found["architecture"]
 
-    assert "add --model" in hpo("export", study, "--weights", "all").err
-    exported = hpo("export", study, "--weights", "all", *model, "--json")
+    assert "add --model" in hpo("export", study, "--all").err
+    exported = hpo("export", study, "--all", *model, "--json")
     assert exported.code == 0, exported.err
-    folders = sorted(Path(exported.json["path"]).glob("00?_channels-*"))
+    folders = [Path(exported.json["best"]), *Path(exported.json["path"]).glob("00?_channels-*")]
     again = [hpo("predict", home, image, *model, "--json").json["images"] for home in folders]
-    assert found["images"] in again
+    assert (len(again), again[0]) == (2, found["images"])
+    script = runpy.run_path(str(folders[0] / "predict.py"))
+    assert script["predict"](image) == pytest.approx([again[0][0]["probability"]], abs=1e-6)
     tested = hpo("evaluate", "--weights", folders[0], "--data", xrays, *model)
     assert tested.code == 0, tested.err
     monkeypatch.syspath_prepend(str(cnn.parent))

@@ -11,7 +11,7 @@ from hpo.cli import options
 from hpo.cli.commands import complete_study
 from hpo.cli.output import emit, print_json, print_line, print_table, say
 from hpo.errors import StorageError, StudyError, UsageError
-from hpo.files import at_home
+from hpo.files import at_home, write_atomic
 from hpo.storage.url import DEFAULT_URL
 
 _OF_WEIGHTS: Final = ("input_scale", "activation", "has_sigmoid", "own")
@@ -98,8 +98,7 @@ def evaluate(
         _evaluate_study(study, storage, moved, threshold=threshold, is_all=all_, json=json)
         return
     from hpo.data import open_data
-    from hpo.evaluate.test import check_rule
-    from hpo.evaluate.thresholds import read_rule
+    from hpo.evaluate.thresholds import check_rule, read_rule
     from hpo.views.weights import weights_table
     from hpo.weights import read_unseen
     from hpo.weights.predict import evaluate_weights, to_document
@@ -112,7 +111,7 @@ def evaluate(
         )
     unseen = read_unseen(input_scale, activation, has_sigmoid)
     dataset = open_data(data)
-    check_rule(rule, dataset.class_names)
+    check_rule(rule, len(dataset.class_names))
     evaluation = evaluate_weights(weights, dataset, unseen=unseen, threshold=rule.value, own=own)
     if not json:
         for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
@@ -151,7 +150,14 @@ def predict(
             metavar="MODEL", help="A weights file, a folder of them, or the name of a study."
         ),
     ],
-    images: Annotated[list[Path], Argument(metavar="IMAGE…", help="Image files.")],
+    images: Annotated[
+        list[Path], Argument(metavar="IMAGE…", help="Image files, folders of them, or patterns.")
+    ],
+    threshold: options.Threshold = None,
+    csv: Annotated[
+        Path | None,
+        Option("--csv", parser=at_home, metavar="FILE", help="Also write the answers as CSV."),
+    ] = None,
     input_scale: options.InputScale = None,
     activation: options.HiddenActivation = None,
     has_sigmoid: options.HasSigmoid = False,
@@ -159,7 +165,10 @@ def predict(
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
-    """Print the probability of the positive class, or of each of more classes, for image files.
+    """Print the label of each image file, and the probability of the second class or of each.
+
+    Of two classes a probability above the threshold means the second: that of the last `hpo
+    evaluate`, or of the exported folder, or 0.5; --threshold takes another one.
 
     Several weights files make an ensemble: the mean of their probabilities, with the lowest and
     the highest of them. A folder holds the repeats of a configuration, as hpo export writes it, or
@@ -170,16 +179,32 @@ def predict(
 
         hpo predict STUDY chest_xray/test/NORMAL/*.jpeg
 
-        hpo predict studies/STUDY/export/001_batch_size-32 image.jpeg
+        hpo predict studies/STUDY/export/best new_images/ --csv answers.csv
 
         hpo predict weights.pt image.png --input-scale raw
     """
-    from hpo.weights import SUFFIXES, notes_of, open_model, open_winner, read_unseen, text_of
+    from hpo.evaluate.thresholds import read_rule
+    from hpo.run.artifacts import table_to_csv
+    from hpo.weights import (
+        SUFFIXES,
+        image_files,
+        notes_of,
+        open_model,
+        open_winner,
+        read_unseen,
+        text_of,
+    )
     from hpo.weights import predict as predict_files
 
     unseen = read_unseen(input_scale, activation, has_sigmoid)
+    rule = read_rule(threshold) if threshold else None
     is_name = len(model.parts) == 1 and model.suffix not in SUFFIXES
     if model.exists() or not is_name:
+        if rule and rule.is_chosen:
+            raise UsageError(
+                f"--threshold {rule.text} is chosen on validation images, which are not known for "
+                "weights. Use a number, such as 0.5, or the name of a study."
+            )
         networks = open_model(model, unseen, own)
     elif unseen:
         raise UsageError(
@@ -188,27 +213,30 @@ def predict(
         )
     else:
         try:
-            networks = open_winner(model.name, storage, own)
+            networks = open_winner(model.name, storage, own, threshold)
         except (StudyError, StorageError) as error:
             message = f"There is no file or folder {model}. As a study: {error}"
             raise type(error)(message) from None
+    value = rule.value if rule and not rule.is_chosen else networks[0].threshold
     architecture, notes = text_of(networks), list(notes_of(networks))
     class_names = networks[0].class_names
     if any(network.class_names != class_names for network in networks):
         raise UsageError(f"The networks in {model} are of different classes. Give one of them.")
     is_of_two = len(class_names) == 2
-    headers = [class_names[1]] if is_of_two else list(class_names)
+    headers = ["label", *([class_names[1]] if is_of_two else class_names)]
     if is_of_two and len(networks) > 1:
         headers += ["lowest", "highest"]
-    documents, lines, problems = [], [], []
-    for one in predict_files(networks, images):
+    documents, rows, problems = [], [], []
+    for one in predict_files(networks, image_files(images)):
         document: dict[str, object] = {"file": str(one.file)}
         if one.problem:
             problems.append(one.problem)
             document["error"] = one.problem
         else:
             values = one.probabilities
+            label = class_names[values.index(max(values))]
             if is_of_two:
+                label = class_names[values[1] > value]
                 of_second = [second for _, second in one.repeats]
                 values = (values[1], min(of_second), max(of_second))
                 document |= zip(("probability", "lowest", "highest"), values, strict=True)
@@ -216,24 +244,38 @@ def predict(
             else:
                 document["probabilities"] = dict(zip(class_names, values, strict=True))
                 document["repeats"] = one.repeats
-            shown = zip(headers, values, strict=False)
-            cells = (f"{value:{max(6, len(header))}.4f}" for header, value in shown)
-            lines.append("  ".join([*cells, str(one.file)]))
+            document["label"] = label
+            rows.append([label, *values[: len(headers) - 1], str(one.file)])
         documents.append(document)
     if not json:
         for problem in problems:
             say(f"Error: {problem}", style="red")
-        if lines:
+        if rows:
             if len(networks) > 1:
                 notes.append(f"Ensemble: the mean of {len(networks)} networks.")
+            if is_of_two:
+                notes.append(f"Threshold: a probability above {value:.4g} means {class_names[1]}.")
             for note in (f"Network: {architecture}", *notes):
                 say(note, style="dim")
-            lines.insert(0, "  ".join([*(f"{header:>6}" for header in headers), "image"]))
+    width = max(5, *map(len, class_names))
+    lines = (
+        ["  ".join([f"{'label':<{width}}", *(f"{h:>6}" for h in headers[1:]), "image"])]
+        if rows
+        else []
+    )
+    for row in rows:
+        pairs = zip(headers[1:], row[1:-1], strict=True)
+        cells = (f"{number:{max(6, len(header))}.4f}" for header, number in pairs)
+        lines.append("  ".join([f"{row[0]:<{width}}", *cells, str(row[-1])]))
+    if csv:
+        hint = "Name another file with --csv."
+        write_atomic(csv, table_to_csv([*headers, "image"], rows).encode(), hint=hint)
     document = {
         "model": str(model),
         "weights": [str(network.path) for network in networks],
         "architecture": architecture,
         "notes": notes,
+        "threshold": value,
         "images": documents,
     }
     emit(document, *lines, json=json)

@@ -205,6 +205,15 @@ DryRun = Annotated[
 Json = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
 Quiet = Annotated[bool, Option("--quiet", help="Show no progress.")]
 Open = Annotated[bool, Option("--open", help="Open the page in the browser.")]
+Threshold = Annotated[
+    str | None,
+    Option(
+        metavar="0.5|youden|sensitivity=X",
+        help="A probability above it means the second class. The last two are chosen on "
+        "validation images. Default: the rule of the last `hpo evaluate`, else 0.5.",
+        show_default=False,
+    ),
+]
 InputScale = Annotated[
     str | None,
     Option(

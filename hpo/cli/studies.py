@@ -6,7 +6,7 @@ import socket
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from typer import Argument, Option
@@ -280,43 +280,66 @@ def export(
             help="Folder to write (default: studies/STUDY/export).",
         ),
     ] = None,
-    weights: Annotated[
-        Literal["best", "all", "none"],
-        Option(
-            "--weights",
-            help="Configurations whose weights are written; retrained where they were not kept.",
-        ),
-    ] = "best",
+    all_: Annotated[
+        bool, Option("--all", help="Write a folder for every other configuration too.")
+    ] = False,
+    no_weights: Annotated[
+        bool, Option("--no-weights", help="Write tables and curves alone; retrain nothing.")
+    ] = False,
+    threshold: options.Threshold = None,
     data: options.MovedData = None,
     lanes: options.Lanes = None,
     model: options.Model = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
-    """Write a study as CSV, and a folder per configuration: curves, weights, test results.
+    """Write the best model into `best/`, to use it without hpo, and the study as CSV.
 
-    Example:
+    `best/predict.py` answers image files with torch and Pillow alone; `best/model_card.md` says
+    what the model is worth. Weights that were not kept are trained again.
+
+    Examples:
 
         hpo export latest --out model
+
+        hpo export STUDY --threshold sensitivity=0.95
     """
     from hpo.api import read_study
     from hpo.evaluate import read_evaluation
+    from hpo.evaluate.thresholds import DEFAULT, model_threshold
+    from hpo.export import BEST
     from hpo.export import export as write
     from hpo.run.reproduce import retrain
 
     stored = read_study(study, storage, moved_data=data)
-    folder = out or stored.folder / "export"
+    folder, evaluation = out or stored.folder / "export", read_evaluation(stored.study)
+    best = stored.summary.best
+    rule = threshold or (evaluation.threshold if evaluation else DEFAULT)
     for line in write(
         stored.summary,
         folder,
         runs=stored.runs,
         weights=stored.folder / "weights",
         train=partial(retrain, stored.study, lanes=lanes, model=model),
-        evaluation=read_evaluation(stored.study),
-        which=weights,
+        evaluation=evaluation,
+        threshold=rule,
+        is_all=all_,
+        has_weights=not no_weights,
+        own=model,
     ):
         say(line)
-    emit({"study": stored.summary.name, "path": str(folder)}, f"Exported to {folder}", json=json)
+    home, lines = folder / BEST, [f"Exported to {folder}"]
+    document: dict[str, object] = {"study": stored.summary.name, "path": str(folder)}
+    if best and not no_weights:
+        value = model_threshold(rule, best, stored.runs)
+        document |= {"best": str(home), "threshold": value}
+        lines = [
+            f"Model: {home} ({best.label}; mean of {count(len(best.judged), 'network')}, "
+            f"threshold {value:.4g}). Its model_card.md says what it is worth.",
+            f"Use it without hpo: python {home / 'predict.py'} x.jpeg",
+            f"Tables: {folder}",
+        ]
+    emit(document, *lines, json=json)
 
 
 def delete(

@@ -8,7 +8,7 @@ from typing import Final
 import optuna
 
 from hpo.data import TEST, Dataset, count_classes
-from hpo.errors import DataError, StudyError, UsageError
+from hpo.errors import DataError, StudyError
 from hpo.evaluate.configurations import (
     Candidate,
     TestSet,
@@ -18,7 +18,7 @@ from hpo.evaluate.configurations import (
 )
 from hpo.evaluate.intervals import compare
 from hpo.evaluate.records import Evaluation, from_document, to_document
-from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, read_rule
+from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, check_rule, read_rule
 from hpo.run.session import open_recorded_data
 from hpo.storage.database import Database
 from hpo.storage.opening import in_command, translate_errors
@@ -53,15 +53,6 @@ def check_test(dataset: Dataset) -> None:
         )
 
 
-def check_rule(rule: ThresholdRule, class_names: Sequence[str]) -> None:
-    """Raise a UsageError where a threshold is asked for of more than two classes."""
-    if len(class_names) > 2 and rule.text != DEFAULT:
-        raise UsageError(
-            f"--threshold is for two classes, but the data have {len(class_names)}: the answer is "
-            "the likeliest class. Leave it out."
-        )
-
-
 def open_test(
     study: optuna.Study,
     storage: Database,
@@ -92,7 +83,7 @@ def open_test(
         if dataset is None:
             dataset = open_recorded_data(study, summary.record)
         check_test(dataset)
-        check_rule(rule, dataset.class_names)
+        check_rule(rule, len(dataset.class_names))
         trials = tuple(trial for c in candidates for trial in c.trials)
         with contextlib.suppress(StudyError):  # A damaged record is replaced.
             last = read_evaluation(study)

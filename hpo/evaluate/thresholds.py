@@ -11,11 +11,13 @@ from typing import Final, Literal
 
 import numpy as np
 
-from hpo.errors import UsageError
+from hpo.errors import StudyError, UsageError
 from hpo.evaluate.metrics import Labels
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats
+from hpo.storage.runs import RunStore
 from hpo.study.score import SCORES
+from hpo.study.summary import Configuration
 
 DEFAULT: Final = "0.5"
 FALL: Final = 0.05
@@ -88,6 +90,41 @@ def choose(rule: ThresholdRule, probabilities: Floats, labels: Labels) -> float:
     if not len(below):
         return float(np.nextafter(last_found, -1))
     return float((last_found + below.max()) / 2)
+
+
+def check_rule(rule: ThresholdRule, n_classes: int) -> None:
+    """Raise a UsageError where a threshold is asked for of more than two classes."""
+    if n_classes > 2 and rule.text != DEFAULT:
+        raise UsageError(
+            f"--threshold is for two classes, but the data have {n_classes}: the answer is the "
+            "likeliest class. Leave it out."
+        )
+
+
+def model_threshold(text: str, best: Configuration, store: RunStore) -> float:
+    """Return the threshold of the ensemble of a configuration: the mean of those of its repeats.
+
+    `text` is a rule as it is typed.
+
+    Raises:
+        UsageError: it is none, or there are more than two classes.
+        StudyError: it is chosen on validation images, and a run without their labels is in it.
+    """
+    rule = read_rule(text)
+    check_rule(rule, best.config.n_outputs)
+    if not rule.is_chosen:
+        return rule.value
+    runs = [store.read(repeat.run or "") for repeat in best.judged]
+    if not all(run and run.validation_labels for run in runs):
+        raise StudyError(
+            f"--threshold {rule.text} is chosen on validation images, but the run store no longer "
+            "holds the answers to them. Use a number, such as 0.5."
+        )
+    return fmean(
+        choose(rule, np.array(run.validation_probabilities), np.array(run.validation_labels))
+        for run in runs
+        if run
+    )
 
 
 def youden(probabilities: Floats, labels: Labels) -> float:

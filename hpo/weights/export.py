@@ -24,6 +24,8 @@ BITS_KEY: Final = "bits"
 
 CLASSES_KEY: Final = "classes"
 """What stands beside them: the names of the classes; older files are of normal and pneumonia."""
+THRESHOLD_KEY: Final = "threshold"
+"""What stands beside them where another threshold than 0.5 was chosen."""
 
 _SCALE: Final = {
     "unit": "pixels / 255",

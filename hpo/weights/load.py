@@ -8,6 +8,7 @@ be moved elsewhere.
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +20,12 @@ from hpo import models
 from hpo.config import TrainingConfig
 from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import ConfigError, StudyError, UsageError, WeightsError, fault_list
+from hpo.evaluate import read_evaluation
+from hpo.evaluate.thresholds import DEFAULT, model_threshold
 from hpo.files import read_json
 from hpo.storage.opening import open_storage
-from hpo.storage.paths import study_folder
+from hpo.storage.paths import runs_folder, study_folder
+from hpo.storage.runs import RunStore
 from hpo.storage.url import named
 from hpo.study.gathering import summarize
 from hpo.study.study import open_study
@@ -29,7 +33,7 @@ from hpo.training.alignment import SIDE, TEMPLATE
 from hpo.training.device import Device
 from hpo.training.model import plain_model
 from hpo.training.own import open_network as open_network_of
-from hpo.weights.export import BITS_KEY, CLASSES_KEY, CONFIG_KEY
+from hpo.weights.export import BITS_KEY, CLASSES_KEY, CONFIG_KEY, THRESHOLD_KEY
 from hpo.weights.files import read_tensors
 from hpo.weights.network import Network, Unseen, open_network
 
@@ -72,10 +76,13 @@ def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tup
     return tuple(networks)
 
 
-def open_winner(name: str, storage_url: str, own: str | None = None) -> tuple[Network, ...]:
+def open_winner(
+    name: str, storage_url: str, own: str | None = None, threshold: str | None = None
+) -> tuple[Network, ...]:
     """Open the network of every repeat of a study's best configuration.
 
-    That of an own model needs its FILE.py:NAME.
+    That of an own model needs its FILE.py:NAME. `threshold` is a rule as it is typed; without one
+    it is that of the last evaluation, or 0.5.
 
     Raises:
         StudyError: there is no study of this name, or nothing in it is complete.
@@ -97,9 +104,13 @@ def open_winner(name: str, storage_url: str, own: str | None = None) -> tuple[Ne
         )
     source = f"{name} (its best configuration, {best.label})"
     bits, names = summary.record.data.bits, summary.record.data.class_names
-    return tuple(
+    evaluation = None if threshold else read_evaluation(study)
+    rule = threshold or (evaluation.threshold if evaluation else DEFAULT)
+    value = model_threshold(rule, best, RunStore(runs_folder(storage_url)))
+    networks = (
         _open_known(file, best.config, bits, names, source, own) for file in files.values()
     )
+    return tuple(replace(network, threshold=value) for network in networks)
 
 
 def text_of(networks: Sequence[Network]) -> str:
@@ -125,7 +136,7 @@ def _files(folder: Path) -> list[Path]:
     if not found:
         raise WeightsError(
             f"{folder} holds no weights, no file that ends in {', '.join(SUFFIXES[::-1])}. `hpo "
-            "export STUDY --weights all` writes a folder of them for every configuration."
+            "export STUDY --all` writes a folder of them for every configuration."
         )
     return [found[stem] for stem in sorted(found, key=lambda stem: (len(stem), stem))]
 
@@ -140,14 +151,18 @@ def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
     if not isinstance(fields, dict):
         return open_network(path, unseen or Unseen())
     bits, names = fields.pop(BITS_KEY, 0), fields.pop(CLASSES_KEY, CLASS_NAMES)
+    threshold = fields.pop(THRESHOLD_KEY, 0.5)
     try:
         config = TrainingConfig.from_mapping(fields)
     except ConfigError as error:
         raise WeightsError(f"{path}: {error}\nExport the study again.") from None
     if not isinstance(names, list | tuple) or len(names) != max(2, config.n_outputs):
         raise WeightsError(f"{path}: {source} does not name its classes. Export the study again.")
+    if not isinstance(threshold, float):
+        raise WeightsError(f"{path}: {source} holds no threshold. Export the study again.")
     bits = bits if bits in range(17) else 0
-    return _open_known(path, config, bits, tuple(map(str, names)), source, own)
+    network = _open_known(path, config, bits, tuple(map(str, names)), source, own)
+    return replace(network, threshold=threshold)
 
 
 def _open_known(

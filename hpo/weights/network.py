@@ -85,7 +85,8 @@ class Network:
     `settings` is the configuration it was trained with, or what is assumed where that is not
     known; `notes` say what was found and assumed. `bits` is the depth in use of the 16-bit images
     it was trained on, 0 where that is not known; `class_names` are those of its outputs. Images
-    are aligned to `template` where there is one.
+    are aligned to `template` where there is one. Of two classes a probability above `threshold`
+    means the second.
     """
 
     path: Path
@@ -96,6 +97,7 @@ class Network:
     bits: int = 0
     class_names: tuple[str, ...] = CLASS_NAMES
     template: Tensor | None = None
+    threshold: float = 0.5
 
     @property
     def text(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hpo.choices import INPUT_SCALES
 from hpo.data import TEST, Dataset, count_classes
+from hpo.data.image_folders import SUFFIXES
 from hpo.data.images import decode_all, resize
 from hpo.data.source import bits_in_use, to_8_bits
 from hpo.errors import DataError, WeightsError
@@ -71,6 +72,29 @@ class WeightsEvaluation:
     members: tuple[tuple[Network, Mapping[str, float]], ...]
     notes: tuple[str, ...]
     signs: tuple[str, ...]
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the image files that paths mean: files, all of a folder, or a pattern (`*.jpeg`).
+
+    Raises:
+        DataError: a folder without an image file.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+            if not inside:
+                kinds = ", ".join(sorted(SUFFIXES))
+                raise DataError(f"{path} holds no image file ({kinds}). Name another folder.")
+            found += sorted(inside)
+        elif not path.exists() and set(str(path)) & set("*?["):
+            pattern = str(path.relative_to(path.anchor))
+            # One without a file stays: that there is no such file is said in its place.
+            found += sorted(Path(path.anchor).glob(pattern)) or [path]
+        else:
+            found.append(path)
+    return found
 
 
 def predict(networks: Sequence[Network], files: Sequence[Path]) -> Iterator[Prediction]:

@@ -50,7 +50,7 @@ def test_while_a_command_trains_others_may_read_but_neither_train_nor_delete(
     ):
         in_use = f"The study s is in use by process {child.pid} on "
         said(hpo(*command), in_use, " since 20", "hpo show s")
-    for command in (("show",), ("show", "s"), ("report", "s"), ("export", "s", "--weights=none")):
+    for command in (("show",), ("show", "s"), ("report", "s"), ("export", "s", "--no-weights")):
         assert hpo(*command).code == 0
     assert child.poll() is None
     states = {t.state.name for t in open_study(open_storage(case.url), "s").trials}

@@ -75,9 +75,12 @@ def test_weights_of_another_input_scale_are_recognized_by_the_training_images(
 def test_exported_weights_and_their_ensemble_score_as_the_study_did(hpo: Hpo, xrays: Path) -> None:
     grid = ("grid", "--param", "loss", "--values", "bce,ce", "--repeats", "2", *SMALL)
     hpo(*grid, "--data", xrays, "--study", "mine")
-    hpo("export", "mine", "--out", "out", "--weights", "all")
+    hpo("export", "mine", "--out", "out", "--all")
     tested = hpo("evaluate", "mine", "--json").json["configurations"]
-    for configuration, name in zip(tested, ("001_loss-bce", "002_loss-ce"), strict=True):
+    best = hpo("show", "mine", "--json").json["best"]["number"]
+    names = ["001_loss-bce", "002_loss-ce"]
+    names[best - 1] = "best"
+    for configuration, name in zip(tested, names, strict=True):
         arguments = ("evaluate", "--weights", Path("out") / name, "--data", xrays)
         found, ensemble = hpo(*arguments, "--json").json, configuration["ensemble"]
         assert (found["n_right"], len(found["members"])) == (ensemble["n_right"], 2)
@@ -88,7 +91,7 @@ def test_exported_weights_and_their_ensemble_score_as_the_study_did(hpo: Hpo, xr
             mean = configuration["metrics"][metric]["value"]
             assert sum(alone) / 2 == pytest.approx(mean, abs=1e-6)
     shown = hpo(*arguments).out
-    assert "002_loss-ce, ensemble of 2, on the test of xrays" in shown
+    assert f"{names[1]}, ensemble of 2, on the test of xrays" in shown
     assert "each alone" in shown
 
 

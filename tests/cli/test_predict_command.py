@@ -46,8 +46,9 @@ def test_it_prints_a_probability_per_file_and_names_broken_ones_first(
     z = pixels / 255 @ state["1.weight"].numpy().T + state["1.bias"].numpy()
     assert found == pytest.approx(list(1 / (1 + np.exp(-z[:, 0]))), abs=1e-5)
     shown = hpo("predict", weights, *images)
-    lines = [["pneumonia", "image"]]
-    lines += [[f"{p:.4f}", str(file)] for p, file in zip(found, images, strict=True)]
+    lines = [["label", "pneumonia", "image"]]
+    for p, file in zip(found, images, strict=True):
+        lines.append(["pneumonia" if p > 0.5 else "normal", f"{p:.4f}", str(file)])
     assert [line.split() for line in shown.out.splitlines()] == lines
     assert "Linear(256, 1)" in shown.err
 
@@ -72,7 +73,7 @@ def test_an_exported_folder_and_its_study_give_the_mean_and_its_spread(
     best = hpo("show", "mine", "--json").json["best"]
     size = best["params"]["batch_size"]
     hpo("export", "mine", "--out", "out")
-    folder = Path(f"out/00{best['number']}_batch_size-{size}")
+    folder = Path("out/best")
     document = hpo("predict", folder, *images, "--json").json
     files = [str(folder / f"weights-repeat-{repeat}.safetensors") for repeat in (1, 2)]
     assert document["weights"] == files
@@ -84,8 +85,8 @@ def test_an_exported_folder_and_its_study_give_the_mean_and_its_spread(
     assert single == [image["repeats"][1] for image in document["images"]]
     shown = hpo("predict", folder, *images)
     header, *lines = shown.out.splitlines()
-    assert header.split() == ["pneumonia", "lowest", "highest", "image"]
-    assert [line.split()[:3] for line in lines] == [
+    assert header.split() == ["label", "pneumonia", "lowest", "highest", "image"]
+    assert [line.split()[1:4] for line in lines] == [
         [f"{image[key]:.4f}" for key in ("probability", "lowest", "highest")]
         for image in document["images"]
     ]

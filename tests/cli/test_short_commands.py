@@ -42,7 +42,7 @@ def test_a_study_is_found_by_the_beginning_of_its_name_its_number_and_as_latest(
         assert hpo("show", short, "--json").json["study"] == name
     assert hpo("show", "mint").out == hpo("show", "latest").out
     said(hpo("show", "mi"), 1, "'mi' is the beginning of 2 studies: mine, mint.")
-    for command in (["report"], ["export", "--weights", "none"], ["resume", "--json"]):
+    for command in (["report"], ["export", "--no-weights"], ["resume", "--json"]):
         answer = hpo(*command, "1")
         assert (answer.code, "studies/1" in answer.out) == (0, False)
     assert hpo("compare", "1", "2", "--json").json["report"] == "studies/compare-mine-mint.html"

@@ -55,7 +55,8 @@ def test_show_report_and_export_have_the_same_study(hpo: Hpo, mine: Answer) -> N
     assert page.read_text() == "<title>My thesis</title>"
 
     folder = hpo("export", "mine", "--json").json
-    assert folder == {"study": "mine", "path": "studies/mine/export"}
+    best = {"best": "studies/mine/export/best", "threshold": 0.5}
+    assert folder == {"study": "mine", "path": "studies/mine/export", **best}
     rows = table(Path("studies/mine/export/configurations.csv"))
     assert [row["batch_size"] for row in rows] == ["8", "16"]
     assert len(table(Path("studies/mine/export/trials.csv"))) == 4
@@ -65,7 +66,7 @@ def test_show_report_and_export_have_the_same_study(hpo: Hpo, mine: Answer) -> N
 def test_exported_weights_give_the_recorded_probabilities_and_are_retrained_to_the_same_bits(
     hpo: Hpo, xrays: Path
 ) -> None:
-    hpo("export", "mine", "--out", "out", "--weights", "all")
+    hpo("export", "mine", "--out", "out", "--all")
     data = seal(open_data(xrays))
     runs = RunStore(Path("studies/runs"))
     for row in table(Path("out/trials.csv")):
@@ -87,7 +88,7 @@ def test_exported_weights_give_the_recorded_probabilities_and_are_retrained_to_t
     for path in Path("studies/mine/weights").iterdir():
         path.unlink()
     # In processes, where this machine has two cores.
-    answer = hpo("export", "mine", "--out", "again", "--weights", "all", "--lanes", "2")
+    answer = hpo("export", "mine", "--out", "again", "--all", "--lanes", "2")
     assert "Retrained" in answer.err
     kept, again = (
         {p.relative_to(home): p.read_bytes() for p in Path(home).rglob("*.safetensors")}
@@ -116,7 +117,7 @@ def test_paths_are_printed_as_they_are(hpo: Hpo, xrays: Path) -> None:
     page = "Page: x[red]/mine/report.html"
     assert page in hpo(*GRID, "--data", xrays, "--study", "mine", *at).out
     assert page in hpo("evaluate", "mine", *at).out
-    assert "Exported to y[red]" in hpo("export", "mine", "--out", "y[red]", *at).out
+    assert "Model: y[red]/best " in hpo("export", "mine", "--out", "y[red]", *at).out
 
 
 def test_a_configuration_of_many_parameters_leaves_room_for_the_rest(
@@ -239,7 +240,7 @@ def test_a_study_of_whatever_name_stays_in_the_folder_of_its_storage(
         with closing(sqlite3.connect(home / "hpo.db")) as database, database:
             database.execute("update studies set study_name = ?", (name,))
         named = ("--storage", "sqlite:///deep/studies/hpo.db", "--", name)
-        for command in (("report",), ("export", "--weights", "none")):
+        for command in (("report",), ("export", "--no-weights")):
             assert hpo(*command, *named).code == 0, name
         written = {path.parent for path in files() - before if path.name == "report.html"}
         assert {folder.parent for folder in written} == {home}, name
@@ -270,7 +271,7 @@ def test_names_from_outside_control_no_terminal(hpo: Hpo, tmp_path: Path) -> Non
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(image)
     for command in (
         ["show"], ["show", name, "--curves"], ["show", name, "--json"], ["report", name],
-        ["evaluate", name], ["export", name, "--weights", "none"], ["predict", name, image, gone],
+        ["evaluate", name], ["export", name, "--no-weights"], ["predict", name, image, gone],
         ["show", gone], [evil], ["grid", "--param", evil], ["data", "info", "--data", evil],
         ["compare", name, gone], ["resume", name, "--dry-run"], ["delete", name, "--yes"],
     ):  # fmt: skip
@@ -287,7 +288,7 @@ def test_a_configuration_and_a_repeat_have_one_number_everywhere(hpo: Hpo, xrays
     search = ("search", "--trials", "3", "--finalists", "2", "--final-repeats", "2", *SMALL)
     options = ("--param", "learning_rate", "--metric", "accuracy", "--data", xrays)
     shown = hpo(*search, *options, "--study", "s")
-    hpo("export", "s", "--out", "out", "--weights", "best")
+    hpo("export", "s", "--out", "out")
     document = hpo("show", "s", "--json").json
     number = document["finalists"]["winner"]
     assert f"#{number} is the best of 2 finalists" in shown.out
@@ -296,7 +297,7 @@ def test_a_configuration_and_a_repeat_have_one_number_everywhere(hpo: Hpo, xrays
     row = table(Path("out/configurations.csv"))[number - 1]
     assert float(row["learning_rate"]) == winner["params"]["learning_rate"]
     home = Path("out") / row["folder"]
-    assert home.name.startswith(f"00{number}_learning_rate")
+    assert home.name == "best"
     names = {path.name for path in home.iterdir()}
     assert {f"curves-repeat-{n}.csv" for n in (1, 2, 3)} < names
     weights = {name for name in names if name.endswith(".pt")}

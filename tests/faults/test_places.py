@@ -49,7 +49,7 @@ def test_training_goes_on_wherever_it_could_not_write(
     ("command", "step", "written"),
     [
         (("report", "mine"), 1, "mine/report.html"),
-        (("export", "mine"), 7, "mine/export/001_batch_size-8/network.py"),
+        (("export", "mine"), 7, "mine/export/best/predict.py"),
         (("compare", "mine", "other"), 1, "compare-mine-other.html"),
     ],
 )

@@ -121,7 +121,7 @@ def test_a_config_that_is_damaged_or_of_another_network_is_refused(
     with pytest.raises(WeightsError, match=words):
         open_model(tmp_path, None)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(WeightsError, match="hpo export STUDY --weights all"):
+    with pytest.raises(WeightsError, match="hpo export STUDY --all"):
         open_model(tmp_path / "empty", None)
 
 

@@ -1,0 +1,143 @@
+"""The card of a model that is handed over: what it is, was trained on, is worth, and is not."""
+
+from collections.abc import Iterator, Sequence
+
+from hpo.evaluate import Ensemble, Evaluated, Evaluation
+from hpo.evaluate.records import NUMBERS, SHARES
+from hpo.stats import Interval
+from hpo.storage.url import named
+from hpo.study.score import SCORES
+from hpo.study.summary import Configuration, StudySummary, sentences
+from hpo.study.test_access import statements
+from hpo.training.machine import versions
+from hpo.views.evaluations import interval_text
+from hpo.views.studies import data_name
+
+
+def model_card(
+    summary: StudySummary, best: Configuration, *, threshold: float, evaluation: Evaluation | None
+) -> str:
+    """Return what whoever gets the model must know, as Markdown."""
+    parts = {
+        f"# Model of {summary.name}": _what(summary, best),
+        "## How it was chosen": _chosen(summary, best),
+        "## Data": _data(summary),
+        "## Metrics": _metrics(summary, best, evaluation),
+        "## Threshold": _threshold(summary.record.data.class_names, threshold),
+        "## Limits": _limits(summary, best),
+        "## Made with": [
+            ", ".join(f"{name} {version}" for name, version in versions().items()) + ".",
+            f"`{summary.record.command}`",
+        ],
+    }
+    return "\n\n".join("\n\n".join((title, *lines)) for title, lines in parts.items()) + "\n"
+
+
+def _what(summary: StudySummary, best: Configuration) -> Iterator[str]:
+    n, side = len(best.judged), best.config.image_size
+    *others, last = summary.record.data.class_names
+    what = "One model" if n == 1 else f"The mean probability of {n} models, trained alike"
+    yield f"{what}: from a gray chest X-ray to {', '.join(others)} or {last}."
+    if (own := best.config.model) and own.kind != "network":
+        yield f"{own.entry} is an estimator: its weights are not exported."
+        return
+    yield (
+        f"- `model.pt2` (`torch.export.load`) takes one gray image, uint8 (1, {side}, {side}), "
+        f"and returns the probability of {last if len(others) == 1 else 'each class'}.\n"
+        "- `predict.py` answers image files: `python predict.py x.jpeg`. It needs torch, numpy "
+        "and Pillow, not hpo.\n"
+        "- `hpo predict` takes this folder as its MODEL.\n"
+        "- `weights-repeat-*` and `network.py` are the single networks in plain torch."
+    )
+
+
+def _threshold(class_names: Sequence[str], threshold: float) -> Iterator[str]:
+    if len(class_names) > 2:
+        yield "None: the answer is the likeliest class."
+    else:
+        yield (
+            f"A probability above {threshold:.6g} means {class_names[1]}. `hpo export STUDY "
+            "--threshold` takes another one."
+        )
+
+
+def _chosen(summary: StudySummary, best: Configuration) -> Iterator[str]:
+    record, n = summary.record, len(summary.configurations)
+    how = f"The best of {n} configurations" if n > 1 else "The one configuration"
+    of = "of a sweep over" if record.kind == "grid" else "of a search over"
+    yield f"{how} {of} {', '.join(record.names)}, by {record.score.title}: {best.label}."
+    yield from sentences(summary)
+    fields = (f"{name} {value}" for name, value in best.config.to_mapping().items())
+    yield f"All hyperparameters: {', '.join(fields)}."
+
+
+def _data(summary: StudySummary) -> Iterator[str]:
+    data = summary.record.data
+    yield (
+        f"{data_name(summary)} (fingerprint {data.fingerprint[:8]}): {data.n_train:,} training, "
+        f"{data.n_validation:,} validation and {data.n_test:,} test images."
+    )
+    if data.classes:
+        counts = (f"{n:,} {name}" for name, n in data.classes.items())
+        yield f"Outside the test: {', '.join(counts)}."
+    yield from data.notes
+
+
+def _metrics(
+    summary: StudySummary, best: Configuration, evaluation: Evaluation | None
+) -> Iterator[str]:
+    score, found = summary.record.score, best.judged_score
+    if found and found.mean is not None:
+        text = score.text(found.mean)
+        if found.low is not None and found.high is not None:
+            text += f" (95 % interval {score.text(found.low)} to {score.text(found.high)})"
+        yield f"Validation, mean of {found.n} repeats: {score.title} {text}."
+    baselines = (f"{name} {SCORES['accuracy'].text(a)}" for name, a in summary.baselines.items())
+    if summary.baselines:
+        yield f"Accuracy of the baselines on the same images: {', '.join(baselines)}."
+    one = evaluation.of(best) if evaluation else None
+    if evaluation is None or one is None:
+        yield (
+            "The test set was not used for this model. "
+            f"`hpo evaluate {named(summary.name, summary.storage)}` does, and then export again."
+        )
+        return
+    yield _table(one.ensemble or one, evaluation)
+    yield from statements(summary.openings, n_complete=summary.count("complete"))
+
+
+def _table(found: Evaluated | Ensemble, evaluation: Evaluation) -> str:
+    """Return the metrics of the model on the test as a table."""
+
+    def row(name: str, interval: Interval, scale: float, form: str) -> str:
+        mean = interval_text(interval, "{} | {} to {}", scale, form)
+        return f"| {name} | {mean if '|' in mean else mean + ' | '} |"
+
+    metrics = found.metrics
+    return "\n".join(
+        [
+            f"| Test, {evaluation.n_images:,} images of {evaluation.n_patients:,} patients, "
+            f"threshold {evaluation.threshold} | | 95 % interval |",
+            "|---|---|---|",
+            *(
+                row(f"{n}, %", metrics[key], 100, ".1f")
+                for n, key in SHARES.items()
+                if key in metrics
+            ),
+            *(row(n, metrics[key], 1, ".3f") for n, key in NUMBERS.items() if key in metrics),
+        ]
+    )
+
+
+def _limits(summary: StudySummary, best: Configuration) -> Iterator[str]:
+    side = best.config.image_size
+    yield (
+        "- For research. It is no medical device, and no diagnosis.\n"
+        "- It knows one collection of images. Other hospitals, devices, ages and other diseases "
+        "may give far worse results: test it there first.\n"
+        f"- Every image is stretched to {side} x {side} pixels. It answers any image, also one "
+        "that is no chest X-ray.\n"
+        "- The threshold and the probabilities fit a share of ill patients as in its data."
+    )
+    if summary.record.data.is_phantom:
+        yield "- It was trained on synthetic images: it knows no real X-ray."

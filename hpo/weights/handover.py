@@ -1,0 +1,128 @@
+"""The model that is handed over: one exported program, and a script that runs it without hpo."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hpo.config import TrainingConfig
+from hpo.errors import WeightsError
+from hpo.training import own
+from hpo.training.alignment import align
+from hpo.training.losses import probabilities
+from hpo.training.model import compute_logits
+from hpo.weights.network import Network
+
+_TOLERANCE = 1e-6
+
+
+class _Ensemble(nn.Module):
+    """From one gray image, uint8 `(1, side, side)`, to the mean of the networks' probabilities."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(network.model for network in networks)
+        self.templates = [network.template for network in networks]
+        self.settings = networks[0].settings
+
+    def forward(self, image: Tensor) -> Tensor:
+        assert isinstance(self.settings, TrainingConfig)
+        each = []
+        for member, template in zip(self.members, self.templates, strict=True):
+            assert isinstance(member, nn.Sequential)
+            aligned = image if template is None else align(image, template)
+            read = own.read if self.settings.model else compute_logits
+            logits = read(member, aligned.flatten(1), self.settings)
+            each.append(probabilities(self.settings, logits).double())
+        return torch.stack(each).mean(0)
+
+
+@torch.no_grad()
+def to_program(networks: Sequence[Network]) -> bytes:
+    """Return networks of one configuration as a file for `torch.export.load`: their mean.
+
+    Raises:
+        WeightsError: torch.export cannot take them, or the program gives other probabilities.
+    """
+    side = networks[0].side
+    image = np.random.default_rng(0).integers(0, 256, (1, side, side), np.uint8)
+    file = io.BytesIO()
+    try:
+        example = torch.from_numpy(image)
+        program = torch.export.export(_Ensemble(networks).eval(), (example,), strict=False)
+        torch.export.save(program, file)
+        found = program.module()(example).numpy()
+    except Exception as problem:  # Whatever it stumbles over in a network of others.
+        reason = str(problem).partition("\n")[0][:300] or type(problem).__name__
+        raise WeightsError(f"torch.export cannot take this network: {reason}") from None
+    apart = np.abs(found - np.mean([n.probabilities(image) for n in networks], axis=0)).max()
+    if not apart <= _TOLERANCE:
+        raise WeightsError(f"the exported program gives probabilities that differ by {apart:.2g}")
+    return file.getvalue()
+
+
+def predict_script(network: Network) -> str:
+    """Return a Python script that answers image files with the program beside it.
+
+    It reads and resizes them as `hpo.data.images` does.
+    """
+    side, names = network.side, network.class_names
+    whose, label = "each class", "CLASSES[int(np.argmax(found))]"
+    rule = "# The likeliest class is the answer."
+    if len(names) == 2:
+        whose, label = names[1], "CLASSES[int(found[0] > THRESHOLD)]"
+        rule = f"THRESHOLD = {network.threshold!r}  # A probability above it means {names[1]}."
+    version = torch.__version__.partition("+")[0]
+    return f'''\
+"""The probability of {whose} for image files: python predict.py IMAGE...
+
+It takes model.pt2 beside it, torch {version} or newer, numpy and Pillow; not hpo.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+CLASSES = {names!r}
+{rule}
+SIDE = {side}  # Images are made gray and resized to SIDE x SIDE pixels, whatever their shape.
+BITS = {network.bits}  # The depth in use of its 16-bit training images, 0 where there were none.
+
+model = torch.export.load(Path(__file__).with_name("model.pt2")).module()
+
+
+def read(path):
+    """Return an image file as the model takes it: uint8 (1, SIDE, SIDE)."""
+    with open(path, "rb") as file, Image.open(file) as image:
+        image.draft("L", None)
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode.startswith("I"):  # 16 bits: the highest value becomes white.
+            wide = np.asarray(image).astype(np.uint32)
+            most = 2 ** max(BITS, next(b for b in (8, 10, 12, 14, 16) if wide.max() < 2**b)) - 1
+            image = Image.fromarray(((wide * 255 + most // 2) // most).astype(np.uint8))
+        elif image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+        gray = image.convert("L")
+        if gray.size != (SIDE, SIDE):
+            gray = gray.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+        return np.array(gray)[None]
+
+
+@torch.inference_mode()
+def predict(path):
+    """Return the probability of {whose}, as a list."""
+    return model(torch.from_numpy(read(path))).flatten().tolist()
+
+
+if __name__ == "__main__":
+    for path in sys.argv[1:]:
+        found = predict(path)
+        numbers = "  ".join(f"{{probability:.6f}}" for probability in found)
+        print(f"{{{label}}}  {{numbers}}  {{path}}")
+'''
