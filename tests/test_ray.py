@@ -1,9 +1,14 @@
 """--ray: trainings on a cluster compute what they compute here, whatever is killed."""
 
+import importlib.util
 import json
 import os
+import re
+import shutil
 import signal
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,9 +16,12 @@ from typing import Any
 
 import pytest
 
+from hpo.errors import DeviceError
 from hpo.storage.paths import runs_folder
+from hpo.training import machine
 from hpo.training.device import Device
 from tests.conftest import SMALL, Hpo
+from tests.processes import Command, children, start
 from tests.training.test_pool import BASE
 from tests.training.together import Job, add, assert_bitwise_equal, make_data, train_alone
 
@@ -122,3 +130,114 @@ def kill_node(cluster: Any) -> None:
 
 def add_node(cluster: Any) -> None:
     cluster.add_node(**NODE)
+
+
+@needs_ray
+def test_nodes_that_would_compute_something_else_are_refused(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hpo.training.ray_stack import Cluster
+
+    data, ours = make_data(100, 80), machine.versions()
+    with closing(Cluster(cluster.address, processors=["Another"])) as here:
+        with pytest.raises(DeviceError, match=r"processor .*, not Another.*\n.*\n") as caught:
+            here.open_stack(data, CPU)
+        assert "--mixed-processors" in str(caught.value)
+        here.is_mixed = True
+        here.open_stack(data, CPU).close()
+        assert here.processors == ["Another", machine.processor()]
+        monkeypatch.setattr(machine, "versions", lambda: ours | {"torch": "1.0", "python": "2.7"})
+        with pytest.raises(DeviceError, match=r"torch .*, not 1\.0; python .*, not 2\.7\."):
+            here.open_stack(data, CPU)
+
+
+@needs_ray
+def test_a_driver_that_is_killed_is_resumed_to_the_same_study(
+    cluster: Any, hpo: Hpo, xrays: Path, tmp_path: Path
+) -> None:
+    command = (*GRID, "--data", str(xrays), "--study", "mine")
+    command = tuple(word.replace("2,4", "200,400") for word in command)
+    storage = ("--storage", f"sqlite:///{tmp_path}/ray/hpo.db")
+    child = start(tmp_path / "ray", Command((*command, *storage, "--ray", cluster.address)))
+    wait_for(lambda: list((tmp_path / "ray" / "runs").glob("*.json")))
+    child.kill()
+    answer = hpo("resume", "mine", *storage, "--ray", cluster.address, "--lanes", "8")
+    assert answer.code == 0, answer.err
+    assert hpo(*command, "--storage", f"sqlite:///{tmp_path}/here/hpo.db").code == 0
+    assert runs_in(tmp_path / "ray" / "runs") == runs_in(tmp_path / "here" / "runs")
+
+
+@needs_ray
+def test_a_cluster_of_its_own_listens_on_loopback_and_ends_with_ctrl_c(
+    xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("ss") is None:
+        pytest.skip("ss is not installed: it says where a process listens")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    command = (*GRID, "--data", str(xrays), "--set", "hidden=512", "--ray", "auto")
+    command = tuple(word.replace("2,4", "2000,4000") for word in command)
+    child = start(tmp_path, Command(command))
+    wait_for(lambda: child.err.exists() and "Ray: training in" in child.err.read_text())
+    family = descendants(child.pid)
+    places = {
+        line.split()[3] for line in listening().splitlines() if set(pids_of(line)) & set(family)
+    }
+    child.tell(signal.SIGINT)
+    answer = child.answer()
+    assert answer.code == 130, answer.err
+    assert len(places) >= 4
+    assert all("127.0.0.1" in place for place in places), places
+    assert answer.err.count("\n") <= 5, answer.err
+    assert "To continue: hpo resume" in answer.err
+    wait_for(lambda: not [pid for pid in family if Path(f"/proc/{pid}").exists()])
+
+
+def wait_for(is_there: Callable[[], object], limit_s: float = 200) -> None:
+    end = time.monotonic() + limit_s
+    while not is_there():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def descendants(pid: int) -> list[int]:
+    found = children(pid)
+    return [pid, *(below for child in found for below in descendants(child))]
+
+
+def listening() -> str:
+    return subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
+
+
+def pids_of(line: str) -> list[int]:
+    return [int(pid) for pid in re.findall(r"pid=(\d+)", line)]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--ray", "somewhere"), "--ray takes auto or the HOST:PORT of a Ray cluster"),
+        (("--mixed-processors",), "give --ray too"),
+        (("--ray", "auto", "--device", "cuda:1"), "use --device cuda"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    hpo: Hpo, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    answer = hpo("grid", "--param", "batch_size", *options)
+    assert answer.code == 2
+    assert says in " ".join(answer.err.split())
+
+
+def test_without_ray_the_extra_is_named(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    answer = hpo("grid", "--param", "batch_size", "--ray", "auto")
+    assert answer.code == 2
+    assert "pip install 'hpo-toolkit[ray]'" in answer.err
+
+
+@needs_ray
+def test_where_nothing_listens_one_message_says_so(hpo: Hpo) -> None:
+    answer = hpo("grid", "--param", "batch_size", "--ray", "127.0.0.1:9")
+    assert answer.code == 1
+    assert "No Ray cluster answers at 127.0.0.1:9: Connection refused" in answer.err

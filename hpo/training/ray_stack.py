@@ -80,7 +80,13 @@ class Cluster:
         """Return the address of each living node, and how many actors it has room for."""
         self._connect()
         resource = "CPU" if device == "cpu" else "GPU"
-        living = [node for node in ray.nodes() if node["Alive"]]
+        try:
+            living = [node for node in ray.nodes() if node["Alive"]]
+        except (RayError, RuntimeError, ConnectionError) as error:
+            raise DeviceError(
+                f"The Ray cluster does not answer any more: {_why(error)} Start it again and run "
+                "the same command: finished trainings are kept."
+            ) from error
         found = {
             node["NodeID"]: (node["NodeManagerAddress"], int(node["Resources"].get(resource, 0)))
             for node in living
@@ -164,8 +170,8 @@ def _init(address: str, closing: contextlib.ExitStack) -> None:
     try:
         # Ray adds the working folder to the module path of actors: its files may be a stranger's.
         with contextlib.chdir(os.sep):
+            closing.callback(ray.shutdown)
             ray.init(**options, logging_level="CRITICAL", log_to_driver=False)
-        closing.callback(ray.shutdown)
     except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
         raise DeviceError(
             f"The Ray cluster at {address} cannot be used: {_why(error)} This command must run on "
@@ -290,7 +296,7 @@ class RayStack:
         return Workers(
             n_actors=len(opened),
             n_nodes=len({actor.node for actor in opened}),
-            n_lanes=self._cluster.n_lanes(self._device.name),
+            n_lanes=max(1, len(opened) * machine.lanes_per_worker(self._device.name)),
             processors=tuple(self._cluster.processors),
             n_lost=n_lost,
             notes=notes,
@@ -334,6 +340,7 @@ class RayStack:
     def close(self) -> None:
         for actor in self._actors:
             _kill(actor)
+        self._waiting.clear()
         for held in (self._actors, self._lanes, self._results, self._homes, self._places):
             held.clear()
 
@@ -422,6 +429,8 @@ class RayStack:
 
     def _take(self, actor: _Actor) -> list[LaneEpoch]:
         """Take what an actor answers, or note that it is lost."""
+        if actor not in self._actors:  # Its node was refused a moment ago.
+            return []
         reply, actor.reply = actor.reply, None
         try:
             answer = ray.get(reply)
@@ -431,7 +440,9 @@ class RayStack:
         if not actor.processor:
             self._welcome(actor, *answer)
             return []
-        if isinstance(answer, OutOfMemoryError) and len(actor.lanes) > 1:
+        if isinstance(answer, OutOfMemoryError):
+            if len(actor.lanes) == 1:  # Other lanes of the cluster would change nothing.
+                raise DeviceError(str(answer))
             self._most = len(actor.lanes) // 2
             self._lose(actor, answer)
             return []
