@@ -89,7 +89,7 @@ def _disturb(
     driver = _hpo(command, folder)
     while driver.poll() is None:
         time.sleep(rng.uniform(*_PAUSE_S))
-        kind = rng.choice(("actor", "node", "driver"))
+        kind = rng.choices(("actor", "node", "driver"), (5, 4, 1))[0]
         actors = _actors(cluster)
         # A command that has not begun to train is left alone: it would never get there.
         if not actors or driver.poll() is not None or kills.total() >= most:
@@ -106,7 +106,7 @@ def _disturb(
             driver = _hpo(command, folder)
         kills[kind] += 1
         print(f"killed: {dict(kills)}", file=sys.stderr, flush=True)
-    assert driver.returncode == 0, f"exit code {driver.returncode}: {folder}/said"
+    assert driver.returncode == 0, f"exit code {driver.returncode}: see {folder}/said"
 
 
 def _hpo(command: Sequence[str], folder: Path) -> "subprocess.Popen[bytes]":

@@ -140,7 +140,9 @@ def test_nodes_that_would_compute_something_else_are_refused(
 
     data, ours = make_data(100, 80), machine.versions()
     with closing(Cluster(cluster.address, processors=["Another"])) as here:
-        with pytest.raises(DeviceError, match=r"processor .*, not Another.*\n.*\n") as caught:
+        with pytest.raises(
+            DeviceError, match=r"processor .*, not Another\.\n.*, not Another\."
+        ) as caught:
             here.open_stack(data, CPU)
         assert "--mixed-processors" in str(caught.value)
         here.is_mixed = True
@@ -192,7 +194,7 @@ def test_a_cluster_of_its_own_listens_on_loopback_and_ends_with_ctrl_c(
     wait_for(lambda: not [pid for pid in family if Path(f"/proc/{pid}").exists()])
 
 
-def wait_for(is_there: Callable[[], object], limit_s: float = 200) -> None:
+def wait_for(is_there: Callable[[], object], limit_s: float = 600) -> None:
     end = time.monotonic() + limit_s
     while not is_there():
         assert time.monotonic() < end

@@ -150,7 +150,6 @@ def _init(address: str, closing: contextlib.ExitStack) -> None:
     closing.callback(setattr, driver, "print_to_stdstream", driver.print_to_stdstream)
     driver.print_to_stdstream = lambda *_, **__: None
     os.environ |= {
-        "RAY_BACKEND_LOG_LEVEL": "error",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
