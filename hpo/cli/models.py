@@ -14,8 +14,8 @@ from hpo.errors import StorageError, StudyError, UsageError
 from hpo.files import at_home, write_atomic
 from hpo.storage.url import DEFAULT_URL
 
-_OF_WEIGHTS: Final = ("input_scale", "activation", "has_sigmoid", "own")
-_OF_STUDIES: Final = ("all_", "storage")
+_OF_WEIGHTS: Final[tuple[str, ...]] = ("input_scale", "activation", "has_sigmoid", "own")
+_OF_STUDIES: Final[tuple[str, ...]] = ("all_", "storage", "on")
 _SECONDS_BETWEEN_LINES: Final = 3.0
 
 
@@ -41,6 +41,15 @@ def evaluate(
             envvar="HPO_DATA",
             help="With --weights: the X-rays. With a study: where its data are now, if they were "
             "moved (HPO_DATA is not used).",
+        ),
+    ] = None,
+    on: Annotated[
+        Path | None,
+        Option(
+            "--on",
+            parser=at_home,
+            metavar="DATA",
+            help="Test the best configuration on all images of another data set, on record.",
         ),
     ] = None,
     input_scale: options.InputScale = None,
@@ -80,6 +89,8 @@ def evaluate(
 
         hpo evaluate STUDY --threshold sensitivity=0.95 --json
 
+        hpo evaluate STUDY --on other_hospital
+
         hpo evaluate --weights weights.pt --data chest_xray --input-scale raw
     """
     if (study is None) == (weights is None):
@@ -89,10 +100,14 @@ def evaluate(
         )
     given = options.options_from("COMMANDLINE", context)
     others, home = (_OF_WEIGHTS, "--weights") if weights is None else (_OF_STUDIES, "a study")
+    if on is not None and weights is None:
+        others = _OF_WEIGHTS[:-1]  # An own model is named there too.
+        if all_:
+            raise UsageError("--on tests the best configuration alone. Leave --all out.")
     for name in others:
         if name in given:
             raise UsageError(f"{given[name]} is only for {home}. Leave it out.")
-    if weights is None:
+    if weights is None and on is None:
         assert study
         moved = data if "data" in given else None
         _evaluate_study(study, storage, moved, threshold=threshold, is_all=all_, json=json)
@@ -101,18 +116,29 @@ def evaluate(
     from hpo.evaluate.thresholds import check_rule, read_rule
     from hpo.views.weights import weights_table
     from hpo.weights import read_unseen
-    from hpo.weights.predict import evaluate_weights, to_document
+    from hpo.weights.predict import evaluate_elsewhere, evaluate_weights, to_document
 
     rule = read_rule(threshold)
     if rule.is_chosen:
         raise UsageError(
             f"--threshold {rule.text} is chosen on validation images, which are not known for "
-            "weights from elsewhere. Use a number, such as 0.5."
+            "weights from elsewhere and are not used with --on. Use a number, such as 0.5."
         )
     unseen = read_unseen(input_scale, activation, has_sigmoid)
-    dataset = open_data(data)
+    dataset = open_data(on or data)
     check_rule(rule, len(dataset.class_names))
-    evaluation = evaluate_weights(weights, dataset, unseen=unseen, threshold=rule.value, own=own)
+    if weights is None:
+        assert study
+        evaluation = evaluate_elsewhere(
+            *(study, storage, dataset),
+            threshold=rule.value,
+            own=own,
+            command=options.command_line(),
+        )
+    else:
+        evaluation = evaluate_weights(
+            weights, dataset, unseen=unseen, threshold=rule.value, own=own
+        )
     if not json:
         for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
             say(note, style="dim")

@@ -30,6 +30,7 @@ _MOST_NAMED: Final = 5
 _MOST_JOINED: Final = 4
 _TEST_SHARE: Final = 0.2
 _MOST_BY_SITE: Final = 0.1
+NO_TEST: Final = "No test set was found"
 BY_NAME: Final = "file name"
 
 
@@ -285,7 +286,7 @@ def _choose_splits(
     n_test = sum(row.split == TEST for row in found)
     whose = count(len(drawn), "patient") if rows[0].is_known else "each its own patient"
     notes.append(
-        f"No test set was found: {n_test:,} images ({whose}), a fifth of each class, are set "
+        f"{NO_TEST}: {n_test:,} images ({whose}), a fifth of each class, are set "
         "aside as one, the same ones every time."
     )
     return found

@@ -24,7 +24,8 @@ _MOST_SHOWN: Final = 3
 class Opening:
     """One opening: when (UTC, ISO), by what command, with which threshold, of which trials.
 
-    `n_complete` counts the complete trials of the study at that time, opened or not.
+    `n_complete` counts the complete trials of the study at that time, opened or not. `data` names
+    another data set, which was opened in the place of the study's own test.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
@@ -34,6 +35,7 @@ class Opening:
     threshold: str
     trials: tuple[int, ...]
     n_complete: int
+    data: str = ""
 
 
 _OPENINGS: Final = TypeAdapter(tuple[Opening, ...])
@@ -83,7 +85,7 @@ def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:
     """
     alike: dict[object, list[Opening]] = {}
     for opening in openings:
-        key = (opening.threshold, opening.trials, opening.n_complete)
+        key = (opening.threshold, opening.trials, opening.n_complete, opening.data)
         alike.setdefault(key, []).append(opening)
     shown = [_statement(same, max(0, n_complete - same[-1].n_complete)) for same in alike.values()]
     n_hidden = len(shown) - _MOST_SHOWN
@@ -96,8 +98,9 @@ def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:
 def _statement(same: Sequence[Opening], n_after: int) -> str:
     last, n = same[-1], len(same[-1].trials)
     often = f"{len(same)} times, last " if len(same) > 1 else ""
+    opened = f"Another data set, {last.data}, was tested" if last.data else "The test was opened"
     text = (
-        f"The test was opened {often}on {last.when[:16].replace('T', ' ')} UTC by "
+        f"{opened} {often}on {last.when[:16].replace('T', ' ')} UTC by "
         f"`{last.command}`: {n} {'trial' if n == 1 else 'trials'}, threshold {last.threshold}."
     )
     if n_after:

@@ -37,5 +37,5 @@ def weights_table(evaluation: WeightsEvaluation) -> Table:
             f"over {evaluation.n_patients} patients.",
             *(f"Warning: {sign}" for sign in evaluation.signs),
         ),
-        title=f"{model} on the test of {data}{threshold}",
+        title=f"{model} tested on {data}{threshold}",
     )

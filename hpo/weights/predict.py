@@ -10,19 +10,28 @@ from typing import Any, Final
 import numpy as np
 
 from hpo.choices import INPUT_SCALES
-from hpo.data import TEST, Dataset, count_classes
+from hpo.data import TEST, Dataset, Indices, count_classes
 from hpo.data.image_folders import SUFFIXES
 from hpo.data.images import decode_all, resize
 from hpo.data.source import bits_in_use, to_8_bits
+from hpo.data.table import NO_TEST
 from hpo.errors import DataError, WeightsError
 from hpo.evaluate.checks import is_one_answer
 from hpo.evaluate.metrics import count_answers, statistics
 from hpo.evaluate.records import Confusion, n_right
 from hpo.evaluate.test import check_test
 from hpo.evaluate.thresholds import FALL, LOPSIDED, best_accuracy
+from hpo.run.session import open_recorded_data
 from hpo.stats import Interval, bootstrap_by_patient
+from hpo.storage.opening import open_storage, translate_errors
+from hpo.storage.url import mask_command
+from hpo.study.gathering import summarize
+from hpo.study.record import LIBRARY
+from hpo.study.study import open_study
+from hpo.study.test_access import Opening, now, record_opening
+from hpo.tables import count
 from hpo.training.engine import predicted
-from hpo.weights.load import notes_of, open_model, text_of
+from hpo.weights.load import notes_of, open_model, open_winner, text_of
 from hpo.weights.network import SCALE_WORDS, Network, Probabilities, Unseen, likely_scale
 
 # Most scripts use one of these: also -0.5..0.5, and the gray mean of ImageNet.
@@ -135,16 +144,73 @@ def evaluate_weights(
     """
     check_test(dataset)
     networks = open_model(path, unseen, own)
-    test = dataset.where(TEST)
+    return _evaluate(path, networks, dataset, dataset.where(TEST), threshold, [_WHOSE])
+
+
+def evaluate_elsewhere(
+    name: str,
+    storage_url: str,
+    dataset: Dataset,
+    *,
+    threshold: float = 0.5,
+    own: str | None = None,
+    command: str = LIBRARY,
+) -> WeightsEvaluation:
+    """Answer all images of another data set with a study's best configuration, on record.
+
+    Raises:
+        StudyError: there is no study of this name, or nothing in it is complete.
+        WeightsError: its weights were not kept, or it has other classes.
+    """
+    networks = open_winner(name, storage_url, own)
+    names = networks[0].class_names
+    _check_classes(networks, dataset)
+    study = open_study(open_storage(storage_url, create=False), name)
+    with translate_errors(storage_url):
+        summary = summarize(study, storage_url=storage_url)
+        opening = Opening(
+            when=now(),
+            command=mask_command(command),
+            threshold=f"{threshold:g}",
+            trials=tuple(r.trial for r in summary.best.judged) if summary.best else (),
+            n_complete=summary.count("complete"),
+            data=dataset.name,
+        )
+        record_opening(study, opening)
+    notes = [note for note in dataset.notes if not note.startswith(NO_TEST)]
+    if names != dataset.class_names:
+        pairs = ", ".join(map(" for ".join, zip(dataset.class_names, names, strict=True)))
+        notes.append(f"Its classes stand for those of the study: {pairs}.")
+    with suppress(DataError):
+        own_data = open_recorded_data(study, summary.record)
+        if n := len({*own_data.digests} & {*dataset.digests}):
+            notes.append(f"Warning: {count(n, 'image')} of it are in the data of the study too.")
+    everything = np.arange(len(dataset))
+    return _evaluate(Path(summary.name), networks, dataset, everything, threshold, notes)
+
+
+def _check_classes(networks: Sequence[Network], dataset: Dataset) -> None:
+    for network in networks:
+        if len(network.class_names) != len(dataset.class_names):
+            raise WeightsError(
+                f"{network.path} is a network for {len(network.class_names)} classes, but "
+                f"{dataset.name} has {len(dataset.class_names)}: "
+                f"{', '.join(dataset.class_names)}."
+            )
+
+
+def _evaluate(
+    path: Path,
+    networks: Sequence[Network],
+    dataset: Dataset,
+    test: Indices,
+    threshold: float,
+    notes: Sequence[str],
+) -> WeightsEvaluation:
     labels, patients = dataset.labels[test], dataset.patients[test]
     each = [network.probabilities(dataset.pixels_at(network.side)[test]) for network in networks]
     n_classes = len(dataset.class_names)
-    for network, answers in zip(networks, each, strict=True):
-        if answers.shape[1:] != (() if n_classes == 2 else (n_classes,)):
-            raise WeightsError(
-                f"{network.path} is a network for {len(network.class_names)} classes, but "
-                f"{dataset.name} has {n_classes}: {', '.join(dataset.class_names)}."
-            )
+    _check_classes(networks, dataset)
     mean = np.mean(each, axis=0)
     found = statistics(labels, mean, threshold=threshold)
     metrics = {name: bootstrap_by_patient(found[name], patients) for name in found}
@@ -169,7 +235,7 @@ def evaluate_weights(
         metrics=metrics,
         confusion=count_answers(predicted(mean, threshold), labels, n_classes),
         members=tuple(members) if len(members) > 1 else (),
-        notes=(*notes_of(networks), _WHOSE),
+        notes=(*notes_of(networks), *notes),
         signs=tuple(signs),
     )
 

@@ -146,3 +146,20 @@ def test_lost_runs_are_named_and_come_back_as_the_message_says(hpo: Hpo, xrays: 
     assert (again["n_trained"], again["n_reused"]) == (1, 3)
     assert json.loads(lost.read_text())["test_probabilities"] == content
     assert hpo("evaluate", "mine").code == 0
+
+
+@pytest.mark.usefixtures("mine")
+def test_another_data_set_is_tested_in_whole_and_on_record(hpo: Hpo, xrays: Path) -> None:
+    other = xrays.parent / "other"
+    other.mkdir()
+    for name, is_ill in (("test_normal", False), ("normal", False), ("pneumonia", True)):
+        np.save(other / f"{name}.npy", make_images(6, is_ill=is_ill, seed=90 + len(name)))
+    np.save(other / "test_pneumonia.npy", np.load(xrays / "pneumonia.npy")[:2])
+    document = hpo("evaluate", "mine", "--on", other, "--json").json
+    assert document["classes"] == {"normal": 12, "pneumonia": 8}
+    assert document["n_right"] >= 12
+    assert "2 images of it are in the data of the study too." in document["notes"][-1]
+    assert hpo("show", "mine", "--json").json["n_openings"] == 1
+    assert "Another data set, other, was tested on" in hpo("show", "mine").out
+    said(hpo("evaluate", "mine", "--on", other, "--all"), 2, "Leave --all out")
+    said(hpo("evaluate", "--weights", "x.pt", "--on", other), 2, "--on is only for a study")

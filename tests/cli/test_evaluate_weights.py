@@ -91,7 +91,7 @@ def test_exported_weights_and_their_ensemble_score_as_the_study_did(hpo: Hpo, xr
             mean = configuration["metrics"][metric]["value"]
             assert sum(alone) / 2 == pytest.approx(mean, abs=1e-6)
     shown = hpo(*arguments).out
-    assert f"{names[1]}, ensemble of 2, on the test of xrays" in shown
+    assert f"{names[1]}, ensemble of 2, tested on xrays" in shown
     assert "each alone" in shown
 
 
