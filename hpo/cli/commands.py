@@ -16,7 +16,7 @@ _PANELS: Final = {
     "Budget": "seed repeats until_decided max_repeats epochs timeout finalists final_repeats "
     "with_baselines dry_run",
     "Verdict": "metric margin weights test",
-    "Hardware": "device precision lanes ray",
+    "Hardware": "device precision lanes ray mixed_processors",
     "Output": "study storage json quiet open_ help",
 }
 """The panels of the commands that train, each with the parameters in it."""
