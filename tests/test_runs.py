@@ -49,6 +49,9 @@ def test_a_run_is_found_again_with_every_bit_of_its_numbers(store: RunStore) -> 
     assert found is not None
     assert repr(found) == repr(RUN)
     assert found.kept.validation["accuracy"] == 1 / 3
+    of_three = replace(RUN, test_probabilities=((0.1, 0.2, 0.7), (1 / 3, 1 / 3, 1 / 3)))
+    store.save(KEY, of_three)
+    assert repr(store.find(KEY)) == repr(of_three)
 
 
 def test_what_was_measured_under_another_battery_is_left_out(store: RunStore) -> None:
@@ -104,6 +107,8 @@ def test_a_damaged_file_counts_as_absent_until_it_is_replaced(
         ("train", {"accuracy": None}),
         ("validation_probabilities", ["0.5"]),
         ("test_probabilities", [True]),
+        ("test_probabilities", [[0.1, 0.2, "0.7"]]),
+        ("test_probabilities", [[0.1, 0.2, 0.7], [0.5, 0.5]]),
         ("seconds", 10**400),
         ("kept_epoch", 7),
         ("validation_images", [0, 0]),

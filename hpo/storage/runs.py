@@ -195,10 +195,18 @@ class RunStore:
                 "limit of memory (ulimit -v), then run the same command again."
             ) from None
         images = run.validation_images
+        answers = [
+            one
+            for of in (run, run.other)
+            if of
+            for one in (*of.validation_probabilities, *of.test_probabilities)
+        ]
+        n_classes = {len(one) for one in answers if isinstance(one, tuple)}
         n_of_each = {len(run.validation_labels), len(run.validation_patients), len(images)}
         is_whole = (
             1 <= run.kept_epoch <= len(run.epochs)
             and len(n_of_each) == 1
+            and len(n_classes) <= 1
             and len(set(images)) == len(images)
         )
         return run if is_whole else None

@@ -101,6 +101,13 @@ def test_a_sign_is_one_line_with_its_numbers_and_its_chance(
     assert all(word in sentence for word in words), sentence
 
 
+def test_one_answer_of_three_classes_is_named_with_its_own_probabilities() -> None:
+    rows = ((0.3, 0.1, 0.6), (0.2, 0.0, 0.8))
+    one = replace(run(0.3), validation_probabilities=rows)
+    (sentence,) = check_trainings([("", 1, one)], ("a", "b", "c"), majority=0.4)
+    assert "classified as c (probabilities 0.600 to 0.800): repeat 1." in sentence
+
+
 def test_a_line_names_configurations_and_repeats() -> None:
     stuck = run(0.5, low=0.1, high=0.4)
     trainings = [(f"batch_size {b}", n, stuck) for b in range(9) for n in (1, 2, 3)]
