@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import OutputError, StudyError, UsageError, WeightsError
 from hpo.evaluate import Ensemble, Evaluated, Evaluation
 from hpo.evaluate.thresholds import DEFAULT, model_threshold
@@ -144,7 +145,7 @@ def _fields(
     """Return what answers with weights take: the configuration, and what differs beside it."""
     fields: dict[str, object] = dict(c.config.to_mapping())
     fields |= {"bits": data.bits} if data.bits else {}
-    fields |= {"classes": list(data.class_names)} if data.classes else {}
+    fields |= {} if data.class_names == CLASS_NAMES else {"classes": data.class_names}
     threshold = thresholds.get(c.number, 0.5)
     return fields | ({} if threshold == 0.5 else {"threshold": threshold})
 

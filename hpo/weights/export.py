@@ -23,7 +23,8 @@ BITS_KEY: Final = "bits"
 """What stands beside the fields of a configuration that was trained on 16-bit images."""
 
 CLASSES_KEY: Final = "classes"
-"""What stands beside them: the names of the classes; older files are of normal and pneumonia."""
+"""What stands beside them where the classes are not normal and pneumonia: their names."""
+
 THRESHOLD_KEY: Final = "threshold"
 """What stands beside them where another threshold than 0.5 was chosen."""
 
