@@ -151,12 +151,13 @@ def describe(path: Path, manifest: Manifest) -> str:
     except DataError as problem:
         comments.append(f"To be completed: {problem}")
     place = path if path.is_dir() else path.parent
+    name = path.name if path.suffix.lower() == ".npz" else "."
     changes: dict[str, object] = {
-        "images": tuple(os.path.relpath(place / one) for one in manifest.images or (".",))
+        "images": tuple(os.path.relpath(place / one) for one in manifest.images or (name,))
     }
-    for name in ("table", "test"):
-        if value := getattr(manifest, name):
-            changes[name] = os.path.relpath(place / value)
+    for key in ("table", "test"):
+        if value := getattr(manifest, key):
+            changes[key] = os.path.relpath(place / value)
     return to_toml(manifest.model_copy(update=changes), comments)
 
 
