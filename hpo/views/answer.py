@@ -134,7 +134,7 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
             return "To write the model and its results as files", f"hpo export {study}"
         return "To evaluate it on the sealed test, once and on record", f"hpo evaluate {study}"
     pairs = summary.verdict.pairs if summary.verdict else ()
-    wanted = 5 if goal.n_repeats < 2 else None
+    wanted, high = 5 if goal.n_repeats < 2 else None, None
     if spans := [p.repeats for p in pairs if p.answer == "undecided" and p.repeats]:
         low, high = longest(spans)
         wanted = high or low
@@ -150,7 +150,8 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
         time = ""
         if means and record.device == "cpu":
             time = f", about {duration(more * sum(means) / machine.n_cores())} more"
-        return f"To decide{time}", shlex.join([*kept, "--repeats", str(wanted)])
+        purpose = "To decide" if high else "To come closer to a decision"
+        return f"{purpose}{time}", shlex.join([*kept, "--repeats", str(wanted)])
     if words:
         others = (*_OF_ONE_CALL, *_OF_A_SWEEP)
         options = [group for group in words if group[0].startswith("--")]
