@@ -1,7 +1,7 @@
 """Hyperparameter sweeps and searches for a small chest X-ray classifier.
 
-    from hpo import Settings, grid
-    summary = grid(["batch_size"], Settings(data="chest_xray", repeats=3))
+    from hpo import grid
+    study = grid("batch_size", data="chest_xray", repeats=3)
 
 Importing `hpo` is light: the libraries come along with the first name that needs them.
 """
@@ -14,6 +14,7 @@ from typing import Any
 _HOMES = {
     "SearchSettings": "hpo.run.plan",
     "Settings": "hpo.run.plan",
+    "Study": "hpo.api",
     "StudySummary": "hpo.study.summary",
     "TrainingConfig": "hpo.config",
     "grid": "hpo.api",

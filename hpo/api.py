@@ -1,57 +1,123 @@
 """The library's front door: the commands as functions that return records."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 
 from hpo.choices import ScoredWeights
+from hpo.errors import UsageError
+from hpo.evaluate import Evaluation, open_test, read_evaluation
+from hpo.evaluate.thresholds import DEFAULT
+from hpo.export import export
 from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
 from hpo.run.session import Session, move_data, open_session, training_events
+from hpo.stats import Interval
 from hpo.storage.database import Database
 from hpo.storage.opening import open_storage
 from hpo.storage.paths import runs_folder, study_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import DEFAULT_URL
 from hpo.study.gathering import summarize
+from hpo.study.record import LIBRARY
 from hpo.study.study import open_study as find_study
 from hpo.study.summary import StudySummary
 
 
-def grid(
-    names: str | Sequence[str], settings: Settings | None = None, **fields: Any
-) -> StudySummary:
+class Study(StudySummary):
+    """A study as it was when it was read, and what can be done with it."""
+
+    def evaluate(self, threshold: str = DEFAULT, *, is_all: bool = False) -> Evaluation:
+        """Open the sealed test, on record, as `hpo evaluate` does."""
+        stored = read_study(self.name, self.storage)
+        return open_test(
+            stored.study, stored.storage, threshold=threshold, is_all=is_all, command=LIBRARY
+        )
+
+    def predict(
+        self, paths: str | Path | Sequence[str | Path], threshold: str | None = None
+    ) -> list[Any]:
+        """Answer image files, folders or patterns: a `hpo.weights.Prediction` for each file."""
+        from hpo.weights import image_files, open_winner, predict
+
+        paths = [paths] if isinstance(paths, str | Path) else paths
+        networks = open_winner(self.name, self.storage, threshold=threshold)
+        return list(predict(networks, image_files([Path(path) for path in paths])))
+
+    def export(
+        self, out: str | Path | None = None, *, threshold: str | None = None, is_all: bool = False
+    ) -> Path:
+        """Write the best model and the tables, as `hpo export` does; return the folder."""
+        from hpo.run.reproduce import retrain
+
+        stored = read_study(self.name, self.storage)
+        evaluation = read_evaluation(stored.study)
+        rule = threshold or (evaluation.threshold if evaluation else DEFAULT)
+        folder = Path(out) if out else stored.folder / "export"
+        for _ in export(
+            stored.summary,
+            folder,
+            runs=stored.runs,
+            weights=stored.folder / "weights",
+            train=partial(retrain, stored.study),
+            evaluation=evaluation,
+            threshold=rule,
+            is_all=is_all,
+        ):
+            pass
+        return folder
+
+    def to_dataframe(self) -> Any:
+        """Return a row per configuration as a pandas.DataFrame.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise UsageError("to_dataframe needs pandas: pip install pandas") from None
+        rows = []
+        for c in self.configurations:
+            score = c.judged_score or Interval(mean=None, low=None, high=None, deviation=None, n=0)
+            found = {"score": score.mean, "low": score.low, "high": score.high, "n": score.n}
+            rows.append({"number": c.number, **c.params, "state": c.state, **found})
+        return pandas.DataFrame(rows)
+
+
+def grid(names: str | Sequence[str], settings: Settings | None = None, **options: Any) -> Study:
     """Run the prescribed sweep of one parameter, or every combination of several, to its end.
 
-    `fields` are those of the settings: `grid("batch_size", data="chest_xray", model=cnn)`. Its
+    `options` are those of the settings: `grid("batch_size", data="chest_xray", model=cnn)`. Its
     page is written too: `report` says where.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
     names = [names] if isinstance(names, str) else names
-    return _finish(plan_grid(names, replace(settings or Settings(), **fields)))
+    return _finish(plan_grid(names, replace(settings or Settings(), **options)))
 
 
 def search(
     names: str | Sequence[str] = (),
     settings: Settings | None = None,
     search: SearchSettings | None = None,
-    **fields: Any,
-) -> StudySummary:
+    **options: Any,
+) -> Study:
     """Search the space, or the named parameters of it, to the number of trials, and write a page.
 
-    `fields` are those of both settings: `search(data="chest_xray", trials=20, model=cnn)`.
+    `options` are those of both settings: `search(data="chest_xray", trials=20, model=cnn)`.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
     names = [names] if isinstance(names, str) else names
-    of_search = {n: fields.pop(n) for n in vars(SearchSettings()) if n in fields}
-    settings = replace(settings or Settings(), **fields)
+    of_search = {n: options.pop(n) for n in vars(SearchSettings()) if n in options}
+    settings = replace(settings or Settings(), **options)
     return _finish(plan_search(names, settings, replace(search or SearchSettings(), **of_search)))
 
 
@@ -99,14 +165,14 @@ def read_study(
     )
 
 
-def open_study(name: str, storage: str = DEFAULT_URL) -> StudySummary:
+def open_study(name: str, storage: str = DEFAULT_URL) -> Study:
     """Return a study that is there by configuration.
 
     Raises:
         StudyError: there is none of this name.
         StorageError: the database cannot be read.
     """
-    return read_study(name, storage).summary
+    return _as_study(read_study(name, storage).summary)
 
 
 def with_page(session: Session, summary: StudySummary, *, is_new: bool) -> StudySummary:
@@ -125,10 +191,14 @@ def with_page(session: Session, summary: StudySummary, *, is_new: bool) -> Study
     return replace(summary, report=str(path) if path.exists() else None)
 
 
-def _finish(plan: Plan) -> StudySummary:
+def _as_study(summary: StudySummary) -> Study:
+    return Study(**{field.name: getattr(summary, field.name) for field in fields(summary)})
+
+
+def _finish(plan: Plan) -> Study:
     with open_session(plan) as session:
         done = [event for event in training_events(session) if isinstance(event, TrialDone)]
         n_reused = sum(event.is_reused for event in done)
         summary = session.summary()
         summary = replace(summary, n_trained=len(done) - n_reused, n_reused=n_reused)
-        return with_page(session, summary, is_new=bool(done))
+        return _as_study(with_page(session, summary, is_new=bool(done)))

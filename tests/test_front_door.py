@@ -1,15 +1,20 @@
 """The library as a user imports it, and whose files a command runs and leaves."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import hpo as library
+from hpo.errors import UsageError
 from tests.conftest import SMALL
 from tests.processes import children
 
@@ -29,6 +34,33 @@ def test_search_is_the_function_and_not_the_package_of_that_name(lines: str) -> 
     script = f"{lines}\nassert search.__module__ == 'hpo.api', search\nimport hpo.search.proposals"
     subprocess.run([sys.executable, "-c", script], check=True)
     assert dir(library) == sorted(library.__all__)
+
+
+def test_a_study_from_python_is_tested_predicts_and_is_exported(
+    tmp_path: Path, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = {"set": {"image_size": 16, "hidden": [8]}, "epochs": 2, "repeats": 2, "lanes": 1}
+    values = {"batch_size": "8,16"}
+    trained = library.grid("batch_size", data=str(xrays), values=values, study="mine", **small)
+    assert len(repr(trained)) < 200
+    assert trained.verdict is not None
+    assert set(trained.best.params) == {"batch_size"}
+    Image.fromarray(np.load(xrays / "test_pneumonia.npy")[0]).save("x.png")
+    study = library.open_study("mine")
+    (answer,) = study.predict("x.png")
+    assert sum(answer.probabilities) == pytest.approx(1)
+    result = study.evaluate("youden").of(study.best)
+    assert result is not None
+    home = study.export("out") / "best"
+    threshold = json.loads((home / "config.json").read_text())["config"]["threshold"]
+    assert threshold == pytest.approx(result.ensemble.threshold)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UsageError, match="pip install pandas"):
+        study.to_dataframe()
+    table = Mock(DataFrame=list)
+    monkeypatch.setitem(sys.modules, "pandas", table)
+    assert [row["batch_size"] for row in study.to_dataframe()] == [8, 16]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Classes of other sizes and numbers than two halves, through the front door."""
 
 import json
+import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +85,13 @@ def test_three_classes_are_trained_judged_tested_predicted_and_exported(
     assert of_study == of_folder
     assert list(of_study) == NAMES
     assert sum(of_study.values()) == pytest.approx(1)
-    header, row = hpo("predict", "g", "x.png").out.splitlines()
-    assert header.split("  ")[-4:] == [*NAMES, "image"]
-    assert [float(x) for x in row.split()[-4:-1]] == pytest.approx([*of_study.values()], abs=1e-4)
+    lines = hpo("predict", "g", "x.png").out.splitlines()
+    header, (label, *numbers, _) = (re.split(" {2,}", line) for line in lines)
+    assert header == ["label", *NAMES, "image"]
+    assert label == max(of_study, key=lambda name: of_study[name])
+    assert [float(x) for x in numbers] == pytest.approx([*of_study.values()], abs=1e-4)
+    script = runpy.run_path(str(home / "predict.py"))
+    assert script["predict"]("x.png") == pytest.approx([*of_study.values()], abs=1e-6)
     weights = hpo("evaluate", "--weights", home, "--data", three, "--json").json
     name = json.loads((home / "config.json").read_text())["params"]["loss"]
     (same,) = (one for one in tested["configurations"] if one["params"]["loss"] == name)
