@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from hpo.run.plan import SearchSettings, Settings, plan_grid, plan_search
+from hpo.run.plan import Settings, plan_grid
 from tests.conftest import Hpo
 
 _FIXTURES: Final = Path(__file__).parent / "fixtures/version_0_1"
@@ -85,4 +85,3 @@ def test_the_same_command_finds_the_study_that_it_made_before() -> None:
     """A field that is added must not change the names of studies, as of commit 730f4cf."""
     names = [plan_grid([name], Settings()).name for name in ("batch_size", "dropout")]
     assert names == ["grid-batch_size-96a2df1a", "grid-dropout-1e3548d7"]
-    assert plan_search([], Settings(), SearchSettings()).name == "search-42915c35"

@@ -139,8 +139,9 @@ def to_document(space: Space) -> Document:
     An own model is a table of its own, without its parameters: those are fields of the base.
     """
     base = space.base.model_dump(mode="json")
-    if base["class_weight"] == "none":  # The names of studies from before it stay.
-        del base["class_weight"]
+    for later in ("class_weight", "align"):  # The names of studies from before these stay.
+        if base[later] == "none":
+            del base[later]
     if model := base.pop("model", None):
         base |= model.pop("params")
     return ({"model": model} if model else {}) | {
