@@ -6,6 +6,7 @@ with the same grids trained without Ray, number for number.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     cluster = Cluster(initialize_head=True, head_node_args=_NODE)
     for _ in range(2):
-        cluster.add_node(**_NODE)
+        _join(cluster)
     data, rng, kills, rounds = make_xrays(folder), random.Random(0), Counter[str](), []
     start = time.monotonic()
     while kills.total() < asked.kills:
@@ -99,7 +100,7 @@ def _disturb(
         elif kind == "node":
             node = rng.choice(sorted(cluster.worker_nodes, key=id))
             cluster.remove_node(node, allow_graceful=False)
-            cluster.add_node(**_NODE)
+            _join(cluster)
         else:
             driver.kill()
             driver.wait()
@@ -107,6 +108,14 @@ def _disturb(
         kills[kind] += 1
         print(f"killed: {dict(kills)}", file=sys.stderr, flush=True)
     assert driver.returncode == 0, f"exit code {driver.returncode}: see {folder}/said"
+
+
+def _join(cluster: Any) -> None:
+    """Add a node; on a busy machine Ray may give up before it has started."""
+    for _ in range(5):
+        with contextlib.suppress(Exception):
+            cluster.add_node(**_NODE)
+            return
 
 
 def _hpo(command: Sequence[str], folder: Path) -> "subprocess.Popen[bytes]":

@@ -29,7 +29,8 @@ from hpo.errors import DeviceError, HpoError, OutOfMemoryError, fault_list
 from hpo.training import machine, stress
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, TrainingResult, Workers
-from hpo.training.images import check_fits
+from hpo.training.images import check_fits, read_images
+from hpo.training.own import check_network
 from hpo.training.pool import Worker, fields_of
 from hpo.training.progress import root_of
 from hpo.training.selfcheck import choose_checked
@@ -304,6 +305,10 @@ class RayStack:
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
         """Let a training wait for an actor."""
         check_fits(self._data, config, fold)
+        if config.model:
+            check_network(config, self._data.code)
+        if config.align != "none":
+            read_images(self._data, config, fold)  # Once, into the cache of this machine.
         self._share(config.image_size)
         root = root_of(config) if self._joins else None
         self._n_added += 1
