@@ -1,6 +1,6 @@
 """How many actors of a Ray cluster one driver keeps busy: `python -m benchmarks.ray_driver`.
 
-A grid of 640 trainings of 30 epochs goes through the training loop with a stack that trains in no
+A grid of trainings of 30 epochs goes through the training loop with a stack that trains in no
 time and hands back weights of the size of the reports' networks. Counted are the processor's
 seconds of the driver (asking, reporting, telling, storing), which other load does not change much.
 An actor takes 30 x 0.58 s for a training (stack.json). What Ray itself takes is not in it.
