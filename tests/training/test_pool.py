@@ -29,7 +29,7 @@ JOBS = (
     Job(BASE.replace(epochs=5, loss="focal", optimizer="sgd"), seed=4, fold=0),
     Job(BASE.replace(image_size=9, hidden=[33], early_stopping=1, epochs=6, learning_rate=0.1)),
     Job(BASE.replace(scheduler="plateau", activation="gelu"), seed=7, fold=2),
-    Job(BASE.replace(epochs=1, augment_pose=0.1)),
+    Job(BASE.replace(epochs=1, augment_pose=0.1, align="template")),
 )
 
 
