@@ -9,10 +9,13 @@ DASH: Final = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: numbers stand to the right, text to the left; long text takes the room left."""
+    """A column: numbers stand to the right, all else to the left; long text takes the room left.
+
+    Numbers and names are never wrapped.
+    """
 
     name: str
-    kind: Literal["number", "text", "long"] = "number"
+    kind: Literal["number", "name", "text", "long"] = "number"
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def studies_table(summaries: Mapping[int, StudySummary]) -> Table:
             times = "once" if n == 1 else f"{n} times"
             said.append(f"The test of {summary.name} was opened {times}.")
     columns = (
-        *(Column("#"), Column("study", "text"), Column("begun", "text"), Column("data", "text")),
+        *(Column("#"), Column("study", "name"), Column("begun", "name"), Column("data", "text")),
         *(Column("trainings"), Column("metric", "text"), Column("best")),
         Column("best configuration", "long"),
     )
