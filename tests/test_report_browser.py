@@ -25,7 +25,7 @@ def test_every_figure_is_drawn_without_an_error(tmp_path: Path) -> None:
     html = path.read_text(encoding="utf-8")
     seen = visit(html, tmp_path)
     assert seen.console == []
-    assert seen.n_figures == html.count(" data-figure>") == 4 + len(fake.summary.record.names)
+    assert seen.n_figures == html.count(" data-figure>") == 5 + len(fake.summary.record.names)
     for text in ("unchanged images", "finalist, retrained", "log loss under stress"):
         assert text in seen.dom
     assert 'data-title="Download plot' in seen.dom

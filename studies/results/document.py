@@ -26,7 +26,7 @@ _HOW: Final = (
     "Validation decides: repeat i has the same seed and fold under every value, and the values of "
     "a sweep are compared pair by pair by their repeats, with intervals of 95 % that hold over "
     "all pairs and all looks (docs/verdicts.md). Of two values one is better, or no difference "
-    "matters (the whole interval is within one point), or they are undecided. Every sweep got "
+    "matters (one of a point is ruled out), or they are undecided. Every sweep got "
     "five repeats, and more, five at a time, while a pair was undecided.",
     "The test was opened after a sweep was complete, on record, at the fixed threshold 0.5; "
     "nothing was chosen by it. Its intervals count both other trainings and other patients.",

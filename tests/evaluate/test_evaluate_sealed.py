@@ -11,6 +11,7 @@ from hpo.data import TEST, Dataset, load, seal
 from hpo.study.summary import to_document
 from tests.test_architecture import MODULES, imports, is_within
 
+# Not the front doors, hpo.cli and hpo.api: what they return opens the test when it is asked to.
 CHOOSERS = (
     "hpo.study.baselines",
     "hpo.training",
@@ -23,7 +24,6 @@ CHOOSERS = (
     "hpo.run.loop",
     "hpo.run.session",
     "hpo.run.forecast",
-    "hpo.api",
 )
 
 

@@ -53,6 +53,8 @@ class Study:
     def shown(self) -> Any:
         """Return what `hpo show --json` says of it, but for what differs between two calls."""
         document = self.call("show", "mine", "--json").json
+        document["begun"] = ""
+        document["answer"].update(purpose="", command="")  # A time, and the folder.
         for configuration in document["configurations"]:
             for repeat in configuration["repeats"]:
                 repeat.update(trial=0, seconds=0, is_reused=False)

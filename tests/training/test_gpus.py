@@ -10,7 +10,7 @@ import torch
 
 from hpo.run.plan import Settings, plan_grid
 from hpo.run.session import Session, open_session, plan_resume, processes_of
-from hpo.training import pool
+from hpo.training import pool, selfcheck
 from hpo.training.device import choose
 from tests.training.together import make_data
 
@@ -21,6 +21,7 @@ def _with_two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _name: (9, 0))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _name: (64 << 30, 64 << 30))
+    monkeypatch.setattr(selfcheck, "check_device", lambda _device: None)
 
 
 @pytest.fixture
