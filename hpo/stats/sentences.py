@@ -145,8 +145,9 @@ def repeats_text(span: Span) -> str:
     """Say how many repeats decide: `About 15 to 30 repeats would decide`."""
     low, high = span
     if high is None:
-        at_least, most = min(low, MOST_REPEATS), MOST_REPEATS
-        return f"It takes at least {at_least} repeats to decide, perhaps more than {most}"
+        if low >= MOST_REPEATS:
+            return f"It takes {MOST_REPEATS} repeats or more to decide"
+        return f"It takes at least {low} repeats to decide, perhaps more than {MOST_REPEATS}"
     return f"About {low if low == high else f'{low} to {high}'} repeats would decide"
 
 
