@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -17,13 +17,10 @@ app = typer.Typer(cls=Group, no_args_is_help=True, help=_HELP)
 
 
 @app.command(cls=Command)
+@options.says_of_data
 def info(
+    of_data: dict[str, Any],
     data: options.Data = None,
-    positive: options.Positive = None,
-    patient_regex: options.PatientRegex = None,
-    merge_val: options.MergeVal = False,
-    allow_shared_patients: options.SharedPatients = False,
-    skip_broken: options.SkipBroken = False,
     sheet: Annotated[
         Path | None,
         Option(
@@ -45,14 +42,7 @@ def info(
     from hpo.data.manifest import said
     from hpo.views.data import show_dataset
 
-    manifest = said(
-        positive=positive,
-        patient_regex=patient_regex,
-        merge_val=merge_val,
-        allow_shared_patients=allow_shared_patients,
-        skip_broken=skip_broken,
-    )
-    dataset = open_data(data, manifest)
+    dataset = open_data(data, said(**of_data))
     if sheet:
         contact_sheet(dataset, sheet)
     sealed = seal(dataset)
@@ -61,13 +51,10 @@ def info(
 
 
 @app.command(cls=Command)
+@options.says_of_data
 def audit(
+    of_data: dict[str, Any],
     data: options.Data = None,
-    positive: options.Positive = None,
-    patient_regex: options.PatientRegex = None,
-    merge_val: options.MergeVal = False,
-    allow_shared_patients: options.SharedPatients = False,
-    skip_broken: options.SkipBroken = False,
     json: options.Json = False,
 ) -> None:
     """Count duplicates, and patients on both sides of a split.
@@ -81,14 +68,7 @@ def audit(
     from hpo.data.manifest import said
     from hpo.views.data import show_audit
 
-    manifest = said(
-        positive=positive,
-        patient_regex=patient_regex,
-        merge_val=merge_val,
-        allow_shared_patients=allow_shared_patients,
-        skip_broken=skip_broken,
-    )
-    dataset = open_data(data, manifest)
+    dataset = open_data(data, said(**of_data))
     emit(*show_audit(dataset, find(dataset)), json=json)
 
 

@@ -1,10 +1,12 @@
 """Every option is declared once here and spelled the same in every command."""
 
+import functools
+import inspect
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from typer import Argument, Context, Option
 
@@ -107,6 +109,41 @@ SkipBroken = Annotated[
     bool,
     Option("--skip-broken", help="Leave out images that are missing or cannot be read."),
 ]
+_SAID: Final[Mapping[str, tuple[Any, Any]]] = {
+    "positive": (Positive, None),
+    "patient_regex": (PatientRegex, None),
+    "merge_val": (MergeVal, False),
+    "allow_shared_patients": (SharedPatients, False),
+    "skip_broken": (SkipBroken, False),
+}
+
+
+def says_of_data(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, behind its --data, the options that say something of these data.
+
+    It gets them together, as its argument `of_data`, for `hpo.data.manifest.said`.
+    """
+    signature = inspect.signature(command)
+    own = [
+        inspect.Parameter(
+            name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind
+        )
+        for name, (kind, default) in _SAID.items()
+    ]
+    parameters = [p for p in signature.parameters.values() if p.name != "of_data"]
+    place = [p.name for p in parameters].index("data") + 1
+    parameters[place:place] = own
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        command(of_data={name: given.pop(name) for name in _SAID}, **given)
+
+    # Typer makes the options of a command from these two.
+    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+    setattr(with_options, "__signature__", signature.replace(parameters=parameters))  # noqa: B010
+    return with_options
+
+
 MovedData = Annotated[
     Path | None, Option("--data", help="Where the data of the study are now, if they were moved.")
 ]

@@ -1,6 +1,6 @@
 """The commands that train. They are light to import: the work is in `hpo.cli.work`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer import Option
@@ -9,8 +9,10 @@ from hpo.cli import options
 from hpo.storage.url import DEFAULT_URL
 
 
+@options.says_of_data
 def grid(
     context: typer.Context,
+    of_data: dict[str, Any],
     names: options.Names = None,
     param: options.Params = None,
     values: options.Values = None,
@@ -28,11 +30,6 @@ def grid(
     ] = None,
     epochs: options.Epochs = None,
     data: options.Data = None,
-    positive: options.Positive = None,
-    patient_regex: options.PatientRegex = None,
-    merge_val: options.MergeVal = False,
-    allow_shared_patients: options.SharedPatients = False,
-    skip_broken: options.SkipBroken = False,
     model: options.Model = None,
     space: options.SpaceName = "chest_xray",
     study: options.StudyName = None,
@@ -81,13 +78,7 @@ def grid(
     varied, texts = options.read_names([*(names or []), *(param or [])], values or [])
     settings = Settings(
         data=data,
-        manifest=said(
-            positive=positive,
-            patient_regex=patient_regex,
-            merge_val=merge_val,
-            allow_shared_patients=allow_shared_patients,
-            skip_broken=skip_broken,
-        ),
+        manifest=said(**of_data),
         model=model,
         space=space,
         set=options.read_pairs("--set", set_ or []),
@@ -115,8 +106,10 @@ def grid(
     carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, test=test, is_shown=open_)
 
 
+@options.says_of_data
 def search(
     context: typer.Context,
+    of_data: dict[str, Any],
     names: options.Names = None,
     trials: Annotated[
         int, Option("--trials", help="Number of configurations to try in all.")
@@ -134,11 +127,6 @@ def search(
     repeats: options.Repeats = None,
     epochs: options.Epochs = None,
     data: options.Data = None,
-    positive: options.Positive = None,
-    patient_regex: options.PatientRegex = None,
-    merge_val: options.MergeVal = False,
-    allow_shared_patients: options.SharedPatients = False,
-    skip_broken: options.SkipBroken = False,
     model: options.Model = None,
     space: options.SpaceName = "chest_xray",
     study: options.StudyName = None,
@@ -192,13 +180,7 @@ def search(
 
     settings = Settings(
         data=data,
-        manifest=said(
-            positive=positive,
-            patient_regex=patient_regex,
-            merge_val=merge_val,
-            allow_shared_patients=allow_shared_patients,
-            skip_broken=skip_broken,
-        ),
+        manifest=said(**of_data),
         model=model,
         space=space,
         set=options.read_pairs("--set", set_ or []),
