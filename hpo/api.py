@@ -1,6 +1,6 @@
 """The library's front door: the commands as functions that return records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -52,22 +52,10 @@ class Study(StudySummary):
         self, out: str | Path | None = None, *, threshold: str | None = None, is_all: bool = False
     ) -> Path:
         """Write the best model and the tables, as `hpo export` does; return the folder."""
-        from hpo.run.reproduce import retrain
-
         stored = read_study(self.name, self.storage)
-        evaluation = read_evaluation(stored.study)
-        rule = threshold or (evaluation.threshold if evaluation else DEFAULT)
         folder = Path(out) if out else stored.folder / "export"
-        for _ in export(
-            stored.summary,
-            folder,
-            runs=stored.runs,
-            weights=stored.folder / "weights",
-            train=partial(retrain, stored.study),
-            evaluation=evaluation,
-            threshold=rule,
-            is_all=is_all,
-        ):
+        evaluation = read_evaluation(stored.study)
+        for _ in export_study(stored, folder, evaluation, threshold=threshold, is_all=is_all):
             pass
         return folder
 
@@ -162,6 +150,37 @@ def read_study(
         summary=summarize(study, storage_url=storage, runs=runs, margin=margin, weights=weights),
         runs=runs,
         folder=study_folder(storage, study.study_name),
+    )
+
+
+def export_study(
+    stored: StoredStudy,
+    folder: Path,
+    evaluation: Evaluation | None,
+    *,
+    threshold: str | None = None,
+    is_all: bool = False,
+    has_weights: bool = True,
+    lanes: int | None = None,
+    model: str | None = None,
+) -> Iterator[str]:
+    """Export a study as `hpo.export.export` does; weights that were not kept are trained again.
+
+    `model` is FILE.py:NAME of an own model.
+    """
+    from hpo.run.reproduce import retrain
+
+    return export(
+        stored.summary,
+        folder,
+        runs=stored.runs,
+        weights=stored.folder / "weights",
+        train=partial(retrain, stored.study, lanes=lanes, model=model),
+        evaluation=evaluation,
+        threshold=threshold,
+        is_all=is_all,
+        has_weights=has_weights,
+        own=model,
     )
 
 

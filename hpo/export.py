@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save
 from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import OutputError, StudyError, UsageError, WeightsError
 from hpo.evaluate import Ensemble, Evaluated, Evaluation
-from hpo.evaluate.thresholds import DEFAULT, model_threshold
+from hpo.evaluate.thresholds import model_threshold, rule_of
 from hpo.files import WrittenFiles, remove_leftovers, write_atomic, writing
 from hpo.run.artifacts import battery_to_csv, curves_to_csv, table_to_csv
 from hpo.run.reproduce import Retrained
@@ -58,7 +58,7 @@ def export(
     weights: Path,
     train: Callable[[Sequence[Job]], Retrained],
     evaluation: Evaluation | None = None,
-    threshold: str = DEFAULT,
+    threshold: str | None = None,
     is_all: bool = False,
     has_weights: bool = True,
     own: str | None = None,
@@ -71,10 +71,11 @@ def export(
     test set includes it, the weights of each repeat, and `network.py`, which builds the network of
     the first repeat and the ensemble of all. With `is_all` the other configurations have folders
     too. `configurations.csv` and `trials.csv` hold the tables, which are all without
-    `has_weights`. `threshold` is the rule that finds the threshold of each model. `weights` is the
-    folder of kept weights; what is missing there `train` trains again. Files of an earlier export
-    that belong to other repeats are removed. `own` is FILE.py:NAME of an own model. What hpo wrote
-    is on a list in the folder; nothing else is written over.
+    `has_weights`. `threshold` is the rule that finds the threshold of each model; without one it
+    is that of the evaluation. `weights` is the folder of kept weights; what is missing there
+    `train` trains again. Files of an earlier export that belong to other repeats are removed.
+    `own` is FILE.py:NAME of an own model. What hpo wrote is on a list in the folder; nothing else
+    is written over.
 
     Raises:
         StudyError: nothing is complete yet.
@@ -92,7 +93,8 @@ def export(
     with writing(folder, hint=_HINT):
         files = WrittenFiles(folder)
         _check_places(files, homes.values())
-    thresholds = {c.number: model_threshold(threshold, c, runs) for c in chosen if c.judged}
+    rule = rule_of(threshold, evaluation)
+    thresholds = {c.number: model_threshold(rule, c, runs) for c in chosen if c.judged}
     written: set[Path] = set()
 
     def write(path: Path, content: str | bytes) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import secrets
 import socket
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -304,34 +303,29 @@ def export(
 
         hpo export STUDY --threshold sensitivity=0.95
     """
-    from hpo.api import read_study
+    from hpo.api import export_study, read_study
     from hpo.evaluate import read_evaluation
-    from hpo.evaluate.thresholds import DEFAULT, model_threshold
+    from hpo.evaluate.thresholds import model_threshold, rule_of
     from hpo.export import BEST
-    from hpo.export import export as write
-    from hpo.run.reproduce import retrain
 
     stored = read_study(study, storage, moved_data=data)
     folder, evaluation = out or stored.folder / "export", read_evaluation(stored.study)
     best = stored.summary.best
-    rule = threshold or (evaluation.threshold if evaluation else DEFAULT)
-    for line in write(
-        stored.summary,
+    for line in export_study(
+        stored,
         folder,
-        runs=stored.runs,
-        weights=stored.folder / "weights",
-        train=partial(retrain, stored.study, lanes=lanes, model=model),
-        evaluation=evaluation,
-        threshold=rule,
+        evaluation,
+        threshold=threshold,
         is_all=all_,
         has_weights=not no_weights,
-        own=model,
+        lanes=lanes,
+        model=model,
     ):
         say(line)
     home, lines = folder / BEST, [f"Exported to {folder}"]
     document: dict[str, object] = {"study": stored.summary.name, "path": str(folder)}
     if best and not no_weights:
-        value = model_threshold(rule, best, stored.runs)
+        value = model_threshold(rule_of(threshold, evaluation), best, stored.runs)
         document |= {"best": str(home), "threshold": value}
         lines = [
             f"Model: {home} ({best.label}; mean of {count(len(best.judged), 'network')}, "

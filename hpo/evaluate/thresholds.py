@@ -13,6 +13,7 @@ import numpy as np
 
 from hpo.errors import StudyError, UsageError
 from hpo.evaluate.metrics import Labels
+from hpo.evaluate.records import Evaluation
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats
 from hpo.storage.runs import RunStore
@@ -99,6 +100,11 @@ def check_rule(rule: ThresholdRule, n_classes: int) -> None:
             f"--threshold is for two classes, but the data have {n_classes}: the answer is the "
             "likeliest class. Leave it out."
         )
+
+
+def rule_of(asked: str | None, evaluation: Evaluation | None) -> str:
+    """Return the rule that was asked for, else that of the last evaluation, else the default."""
+    return asked or (evaluation.threshold if evaluation else DEFAULT)
 
 
 def model_threshold(text: str, best: Configuration, store: RunStore) -> float:

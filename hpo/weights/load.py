@@ -21,7 +21,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import ConfigError, StudyError, UsageError, WeightsError, fault_list
 from hpo.evaluate import read_evaluation
-from hpo.evaluate.thresholds import DEFAULT, model_threshold
+from hpo.evaluate.thresholds import model_threshold, rule_of
 from hpo.files import read_json
 from hpo.storage.opening import open_storage
 from hpo.storage.paths import runs_folder, study_folder
@@ -29,6 +29,7 @@ from hpo.storage.runs import RunStore
 from hpo.storage.url import named
 from hpo.study.gathering import summarize
 from hpo.study.study import open_study
+from hpo.study.summary import StudySummary
 from hpo.training.alignment import SIDE, TEMPLATE
 from hpo.training.device import Device
 from hpo.training.model import plain_model
@@ -89,8 +90,20 @@ def open_winner(
         WeightsError: weights were not kept, or cannot be read.
     """
     study = open_study(open_storage(storage_url, create=False), name)
-    summary, name = summarize(study, storage_url=storage_url), study.study_name
-    best, shown = summary.best, named(name, storage_url)
+    summary = summarize(study, storage_url=storage_url)
+    rule = rule_of(threshold, None if threshold else read_evaluation(study))
+    return open_best(summary, own, rule)
+
+
+def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Network, ...]:
+    """Open the networks of a study's best configuration, with the threshold of a rule.
+
+    Raises:
+        StudyError: nothing in the study is complete.
+        WeightsError: weights were not kept, or cannot be read.
+    """
+    name, storage_url, best = summary.name, summary.storage, summary.best
+    shown = named(name, storage_url)
     if best is None:
         raise StudyError(f"No configuration of {name} is complete yet: hpo resume {shown}")
     folder = study_folder(storage_url, name) / "weights"
@@ -104,8 +117,6 @@ def open_winner(
         )
     source = f"{name} (its best configuration, {best.label})"
     bits, names = summary.record.data.bits, summary.record.data.class_names
-    evaluation = None if threshold else read_evaluation(study)
-    rule = threshold or (evaluation.threshold if evaluation else DEFAULT)
     value = model_threshold(rule, best, RunStore(runs_folder(storage_url)))
     networks = (
         _open_known(file, best.config, bits, names, source, own) for file in files.values()

@@ -20,7 +20,7 @@ from hpo.evaluate.checks import is_one_answer
 from hpo.evaluate.metrics import count_answers, statistics
 from hpo.evaluate.records import Confusion, n_right
 from hpo.evaluate.test import check_test
-from hpo.evaluate.thresholds import FALL, LOPSIDED, best_accuracy
+from hpo.evaluate.thresholds import DEFAULT, FALL, LOPSIDED, best_accuracy
 from hpo.run.session import open_recorded_data
 from hpo.stats import Interval, bootstrap_by_patient
 from hpo.storage.opening import open_storage, translate_errors
@@ -31,7 +31,7 @@ from hpo.study.study import open_study
 from hpo.study.test_access import Opening, now, record_opening
 from hpo.tables import count
 from hpo.training.engine import predicted
-from hpo.weights.load import notes_of, open_model, open_winner, text_of
+from hpo.weights.load import notes_of, open_best, open_model, text_of
 from hpo.weights.network import SCALE_WORDS, Network, Probabilities, Unseen, likely_scale
 
 # Most scripts use one of these: also -0.5..0.5, and the gray mean of ImageNet.
@@ -162,12 +162,13 @@ def evaluate_elsewhere(
         StudyError: there is no study of this name, or nothing in it is complete.
         WeightsError: its weights were not kept, or it has other classes.
     """
-    networks = open_winner(name, storage_url, own)
-    names = networks[0].class_names
-    _check_classes(networks, dataset)
     study = open_study(open_storage(storage_url, create=False), name)
     with translate_errors(storage_url):
         summary = summarize(study, storage_url=storage_url)
+    networks = open_best(summary, own, DEFAULT)
+    names = networks[0].class_names
+    _check_classes(networks, dataset)
+    with translate_errors(storage_url):
         opening = Opening(
             when=now(),
             command=mask_command(command),
