@@ -117,8 +117,8 @@ def plot_differences(verdict: SweepComparison | None) -> Plot | None:
     if kind.direction == "minimize":
         better += ", which is worse"
     caption = (
-        f"Each pair of values: the mean difference over the repeats of both, and its interval (of "
-        "one without a difference that matters, that of the two one-sided tests which say so). "
+        "Each pair of values: the mean difference over the repeats of both, and its interval. "
+        "Where no difference matters, it is the interval of the two one-sided tests that show it. "
         f"{better}. Within the gray band, less than {margin_text(kind)}, a difference does not "
         "matter."
     )
