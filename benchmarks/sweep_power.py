@@ -4,9 +4,9 @@
 
 Takes the sweeps on the real X-rays (studies/RESULTS.md) that have ten repeats or more, makes all
 their values equal on average, makes one of them worse, and compares five of the repeats, one of
-each fold, as a sweep of five is compared: every choice of repeats where there are few, 1,000 where
-there are many. With --storage the scores are read from the studies there, and kept in
-results/sweep_scores.json; without it they are read from that file. Writes results/sweep_power.json.
+each fold, as a sweep of five is compared: every choice of repeats where there are few, 1,000
+where there are many. With --storage the scores are read from the studies there, and kept in
+results/sweep_scores.json; without it they are read from there. Writes results/sweep_power.json.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def read_scores(storage: str) -> Iterator[dict[str, object]]:
 
 
 def row(sweep: dict[str, object]) -> dict[str, object]:
-    """Return how often values that are worse by so many points are called so after five repeats."""
+    """Return how often values that are worse by so many points are called worse."""
     scores = np.array(list(sweep["scores"].values()))
     scores = scores - scores.mean(axis=1, keepdims=True) + 0.9
     pairs = np.array(list(combinations(range(len(scores)), 2)))
