@@ -11,15 +11,15 @@ from typer.core import TyperCommand, TyperGroup
 from hpo.storage.url import DEFAULT_URL, sqlite_path
 
 _PANELS: Final = {
-    "What to vary": "model param values set_ space trials sampler pruner window",
+    "What to vary": "param values set_ space model trials sampler pruner window",
     "Data": "data positive patient_regex merge_val allow_shared_patients skip_broken on",
-    "Budget": "seed repeats until_decided max_repeats epochs timeout finalists final_repeats "
+    "Budget": "repeats until_decided max_repeats epochs seed finalists final_repeats timeout "
     "with_baselines dry_run",
     "Verdict": "metric margin weights test",
     "Hardware": "device precision lanes ray mixed_processors",
     "Output": "study storage json quiet open_ help",
 }
-"""The panels of the commands that train, each with the parameters in it."""
+"""The panels of the commands that train, each with the parameters in it, in their order."""
 
 
 class Command(TyperCommand):
@@ -32,10 +32,8 @@ class Command(TyperCommand):
             panels = {name: panel for panel, names in _PANELS.items() for name in names.split()}
             options = [p for p in found if p.param_type_name == "option"]
             for option in options:
-                option.rich_help_panel = panels.get(option.name)
-            options.sort(
-                key=lambda option: list(_PANELS).index(option.rich_help_panel or "Output")
-            )
+                option.rich_help_panel = panels[option.name]
+            options.sort(key=lambda option: list(panels).index(option.name))
             found = [p for p in found if p not in options] + options
         return found
 

@@ -17,10 +17,9 @@ app = typer.Typer(cls=Group, no_args_is_help=True, help=_HELP)
 
 
 @app.command(cls=Command)
-@options.says_of_data
+@options.reads_data
 def info(
     of_data: dict[str, Any],
-    data: options.Data = None,
     sheet: Annotated[
         Path | None,
         Option(
@@ -39,10 +38,9 @@ def info(
     """
     from hpo.data import open_data, seal
     from hpo.data.images import contact_sheet
-    from hpo.data.manifest import said
     from hpo.views.data import show_dataset
 
-    dataset = open_data(data, said(**of_data))
+    dataset = open_data(**options.said_of_data(of_data))
     if sheet:
         contact_sheet(dataset, sheet)
     sealed = seal(dataset)
@@ -51,10 +49,9 @@ def info(
 
 
 @app.command(cls=Command)
-@options.says_of_data
+@options.reads_data
 def audit(
     of_data: dict[str, Any],
-    data: options.Data = None,
     json: options.Json = False,
 ) -> None:
     """Count duplicates, and patients on both sides of a split.
@@ -65,10 +62,9 @@ def audit(
     """
     from hpo.data import open_data
     from hpo.data.audit import audit as find
-    from hpo.data.manifest import said
     from hpo.views.data import show_audit
 
-    dataset = open_data(data, said(**of_data))
+    dataset = open_data(**options.said_of_data(of_data))
     emit(*show_audit(dataset, find(dataset)), json=json)
 
 

@@ -19,6 +19,7 @@ from hpo.choices import (
 )
 from hpo.cli.commands import complete_name, complete_pair, complete_space, complete_study
 from hpo.errors import UsageError, fault_list
+from hpo.storage.url import DEFAULT_URL
 
 
 def _check_input_scale(text: str | None) -> str | None:
@@ -109,41 +110,6 @@ SkipBroken = Annotated[
     bool,
     Option("--skip-broken", help="Leave out images that are missing or cannot be read."),
 ]
-_SAID: Final[Mapping[str, tuple[Any, Any]]] = {
-    "positive": (Positive, None),
-    "patient_regex": (PatientRegex, None),
-    "merge_val": (MergeVal, False),
-    "allow_shared_patients": (SharedPatients, False),
-    "skip_broken": (SkipBroken, False),
-}
-
-
-def says_of_data(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, behind its --data, the options that say something of these data.
-
-    It gets them together, as its argument `of_data`, for `hpo.data.manifest.said`.
-    """
-    signature = inspect.signature(command)
-    own = [
-        inspect.Parameter(
-            name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=kind
-        )
-        for name, (kind, default) in _SAID.items()
-    ]
-    parameters = [p for p in signature.parameters.values() if p.name != "of_data"]
-    place = [p.name for p in parameters].index("data") + 1
-    parameters[place:place] = own
-
-    @functools.wraps(command)
-    def with_options(**given: Any) -> None:
-        command(of_data={name: given.pop(name) for name in _SAID}, **given)
-
-    # Typer makes the options of a command from these two.
-    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
-    setattr(with_options, "__signature__", signature.replace(parameters=parameters))  # noqa: B010
-    return with_options
-
-
 MovedData = Annotated[
     Path | None, Option("--data", help="Where the data of the study are now, if they were moved.")
 ]
@@ -276,6 +242,85 @@ HasSigmoid = Annotated[
         help="Use if the network ends in a Sigmoid and a second sigmoid was applied in training.",
     ),
 ]
+
+_OF_DATA: Final[Mapping[str, tuple[Any, Any]]] = {
+    "data": (Data, None),
+    "positive": (Positive, None),
+    "patient_regex": (PatientRegex, None),
+    "merge_val": (MergeVal, False),
+    "allow_shared_patients": (SharedPatients, False),
+    "skip_broken": (SkipBroken, False),
+}
+_OF_TRAINING: Final[Mapping[str, tuple[Any, Any]]] = {
+    **_OF_DATA,
+    "set_": (Fixed, None),
+    "repeats": (Repeats, None),
+    "epochs": (Epochs, None),
+    "model": (Model, None),
+    "space": (SpaceName, "chest_xray"),
+    "study": (StudyName, None),
+    "storage": (Storage, DEFAULT_URL),
+    "seed": (Seed, 0),
+    "device": (Device, "auto"),
+    "precision": (Precision, "auto"),
+    "lanes": (Lanes, None),
+    "ray": (Ray, None),
+    "mixed_processors": (MixedProcessors, False),
+    "metric": (Metric, None),
+    "margin": (Margin, None),
+}
+_OF_OUTPUT: Final[Mapping[str, tuple[Any, Any]]] = {
+    "dry_run": (DryRun, False),
+    "json": (Json, False),
+    "quiet": (Quiet, False),
+    "open_": (Open, False),
+}
+
+
+def _gather(
+    group: Mapping[str, tuple[Any, Any]], into: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command the options of a group, as one argument."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        parameters = []
+        for own in inspect.signature(command).parameters.values():
+            if own.name == into:
+                for name, (kind, default) in group.items():
+                    parameters.append(
+                        inspect.Parameter(
+                            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
+                        )
+                    )
+            else:
+                parameters.append(own.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+        @functools.wraps(command)
+        def with_options(**given: Any) -> None:
+            gathered = {name: given.pop(name) for name in group}
+            command(**{into: gathered}, **given)
+
+        # Typer makes the options of a command from these two.
+        with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+        signature = inspect.Signature(parameters)
+        setattr(with_options, "__signature__", signature)  # noqa: B010
+        return with_options
+
+    return decorate
+
+
+reads_data: Final = _gather(_OF_DATA, "of_data")
+trains: Final = _gather(_OF_TRAINING, "of_training")
+shows: Final = _gather(_OF_OUTPUT, "of_output")
+
+
+def said_of_data(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of `_OF_DATA` from those given: where the data are, and their manifest."""
+    from hpo.data.manifest import said
+
+    of_data = {name: given.pop(name) for name in _OF_DATA}
+    return {"data": of_data.pop("data"), "manifest": said(**of_data)}
+
 
 _PLACES: Final = ("data", "space", "storage")
 

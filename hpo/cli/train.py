@@ -9,15 +9,22 @@ from hpo.cli import options
 from hpo.storage.url import DEFAULT_URL
 
 
-@options.says_of_data
+def _settings(given: dict[str, Any], context: typer.Context) -> dict[str, Any]:
+    """Return the fields of `hpo.run.plan.Settings` that the options of `options.trains` are."""
+    pairs = options.read_pairs("--set", given.pop("set_") or [])
+    of_data = options.said_of_data(given)
+    return given | of_data | {"set": pairs, "command": options.command_line(context)}
+
+
+@options.trains
+@options.shows
 def grid(
     context: typer.Context,
-    of_data: dict[str, Any],
+    of_training: dict[str, Any],
+    of_output: dict[str, Any],
     names: options.Names = None,
     param: options.Params = None,
     values: options.Values = None,
-    set_: options.Fixed = None,
-    repeats: options.Repeats = None,
     until_decided: Annotated[
         bool,
         Option(
@@ -28,20 +35,6 @@ def grid(
     max_repeats: Annotated[
         int | None, Option("--max-repeats", help="Limit of --until-decided (default: 20).")
     ] = None,
-    epochs: options.Epochs = None,
-    data: options.Data = None,
-    model: options.Model = None,
-    space: options.SpaceName = "chest_xray",
-    study: options.StudyName = None,
-    storage: options.Storage = DEFAULT_URL,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    lanes: options.Lanes = None,
-    ray: options.Ray = None,
-    mixed_processors: options.MixedProcessors = False,
-    metric: options.Metric = None,
-    margin: options.Margin = None,
     weights: options.ComparedWeights = None,
     timeout: options.Timeout = None,
     test: Annotated[
@@ -50,10 +43,6 @@ def grid(
             "--test", help="Evaluate on the test set when the sweep is finished. This is recorded."
         ),
     ] = False,
-    dry_run: options.DryRun = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    open_: options.Open = False,
 ) -> None:
     """Run the prescribed sweep of a hyperparameter, with several repeats of each value.
 
@@ -72,50 +61,33 @@ def grid(
 
         hpo grid channels --model cnn.py:cnn
     """
-    from hpo.data.manifest import said
     from hpo.run.plan import Settings, plan_grid, with_timeout
 
     varied, texts = options.read_names([*(names or []), *(param or [])], values or [])
     settings = Settings(
-        data=data,
-        manifest=said(**of_data),
-        model=model,
-        space=space,
-        set=options.read_pairs("--set", set_ or []),
+        **_settings(of_training, context),
         values=options.read_values(texts, varied),
-        study=study,
-        storage=storage,
-        repeats=repeats,
         until_decided=until_decided,
         max_repeats=max_repeats,
-        epochs=epochs,
-        seed=seed,
-        device=device,
-        precision=precision,
-        lanes=lanes,
-        ray=ray,
-        mixed_processors=mixed_processors,
-        metric=metric,
-        margin=margin,
         weights=weights,
-        command=options.command_line(context),
     )
     plan = with_timeout(plan_grid(varied, settings), timeout)
     from hpo.cli.work import carry_out
 
-    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, test=test, is_shown=open_)
+    carry_out(plan, test=test, **of_output)
 
 
-@options.says_of_data
+@options.trains
+@options.shows
 def search(
     context: typer.Context,
-    of_data: dict[str, Any],
+    of_training: dict[str, Any],
+    of_output: dict[str, Any],
     names: options.Names = None,
+    param: options.Params = None,
     trials: Annotated[
         int, Option("--trials", help="Number of configurations to try in all.")
     ] = 50,
-    param: options.Params = None,
-    set_: options.Fixed = None,
     sampler: Annotated[
         Literal["tpe", "gp", "random"],
         Option("--sampler", help="How configurations are chosen; gp is a Gaussian process."),
@@ -124,21 +96,6 @@ def search(
         Literal["median", "none"],
         Option("--pruner", help="Stop trainings that are worse than the median, or none."),
     ] = "median",
-    repeats: options.Repeats = None,
-    epochs: options.Epochs = None,
-    data: options.Data = None,
-    model: options.Model = None,
-    space: options.SpaceName = "chest_xray",
-    study: options.StudyName = None,
-    storage: options.Storage = DEFAULT_URL,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    lanes: options.Lanes = None,
-    ray: options.Ray = None,
-    mixed_processors: options.MixedProcessors = False,
-    metric: options.Metric = None,
-    margin: options.Margin = None,
     finalists: Annotated[
         int, Option("--finalists", help="Number of top configurations to retrain at the end.")
     ] = 5,
@@ -158,10 +115,6 @@ def search(
         ),
     ] = None,
     timeout: options.Timeout = None,
-    dry_run: options.DryRun = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    open_: options.Open = False,
 ) -> None:
     """Search for the best hyperparameters, starting from the base configuration.
 
@@ -175,29 +128,9 @@ def search(
 
         hpo search learning_rate batch_size --trials 20 --epochs 10
     """
-    from hpo.data.manifest import said
     from hpo.run.plan import SearchSettings, Settings, plan_search, with_timeout
 
-    settings = Settings(
-        data=data,
-        manifest=said(**of_data),
-        model=model,
-        space=space,
-        set=options.read_pairs("--set", set_ or []),
-        study=study,
-        storage=storage,
-        repeats=repeats,
-        epochs=epochs,
-        seed=seed,
-        device=device,
-        precision=precision,
-        lanes=lanes,
-        ray=ray,
-        mixed_processors=mixed_processors,
-        metric=metric,
-        margin=margin,
-        command=options.command_line(context),
-    )
+    settings = Settings(**_settings(of_training, context))
     search_settings = SearchSettings(
         trials=trials,
         sampler=sampler,
@@ -212,11 +145,13 @@ def search(
     )
     from hpo.cli.work import carry_out
 
-    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, is_shown=open_)
+    carry_out(plan, **of_output)
 
 
+@options.shows
 def resume(
     study: options.StudyArgument,
+    of_output: dict[str, Any],
     data: options.MovedData = None,
     model: options.Model = None,
     margin: options.Margin = None,
@@ -226,10 +161,6 @@ def resume(
     ray: options.Ray = None,
     mixed_processors: options.MixedProcessors = False,
     timeout: options.Timeout = None,
-    dry_run: options.DryRun = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    open_: options.Open = False,
 ) -> None:
     """Continue an interrupted study, with the settings it was created with.
 
@@ -247,4 +178,4 @@ def resume(
         move_data(study, storage, data)
     plan = plan_resume(study, storage, margin=margin, weights=weights, lanes=lanes, model=model)
     plan = with_timeout(plan.on_ray(ray, mixed_processors=mixed_processors), timeout)
-    carry_out(plan, dry_run=dry_run, json=json, quiet=quiet, is_shown=open_)
+    carry_out(plan, **of_output)

@@ -49,7 +49,7 @@ _LEAST_EPOCHS: Final = 4
 
 
 def carry_out(
-    plan: Plan, *, dry_run: bool, json: bool, quiet: bool, test: bool = False, is_shown: bool
+    plan: Plan, *, dry_run: bool, json: bool, quiet: bool, open_: bool, test: bool = False
 ) -> None:
     """Forecast the plan, or train it to its end, print the result and show its page if wanted.
 
@@ -110,7 +110,7 @@ def carry_out(
             if summary.report:
                 print_path(f"Page: {summary.report}")
             print_answer(answer(summary, evaluation))
-        if is_shown and summary.report:
+        if open_ and summary.report:
             open_page(summary.report)
         _check_complete(summary, tally.failures)
 
