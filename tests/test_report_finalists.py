@@ -9,7 +9,8 @@ import pytest
 from hpo.report.page import render
 from hpo.study.record import Goal
 from hpo.study.summary import sentences, to_document
-from hpo.views.studies import finalists_table, studies_table, study_tables
+from hpo.views.listing import studies_table
+from hpo.views.studies import finalists_table, study_tables
 from tests.fake_studies import FakeStudy, add_finalists, fake_grid, fake_search
 
 # The second of the search wins, by far.

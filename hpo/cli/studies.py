@@ -117,7 +117,7 @@ def _show_all(storage: str, *, json: bool) -> None:
     from hpo.storage.opening import open_storage
     from hpo.study.gathering import summarize_all
     from hpo.study.summary import to_document
-    from hpo.views.studies import studies_table
+    from hpo.views.listing import studies_table
 
     opened = open_storage(storage, create=False)
     summaries, unreadable, n_foreign = summarize_all(opened)
@@ -189,7 +189,7 @@ def compare(
     from hpo.report import write_comparison
     from hpo.stats import outcome
     from hpo.storage.paths import comparison_page
-    from hpo.views.studies import comparison_table, data_name
+    from hpo.views.studies import comparison_table
 
     stored = [read_study(name, storage) for name in names]
     runs, summaries = stored[0].runs, [one.summary for one in stored]
@@ -200,7 +200,7 @@ def compare(
     table, data = comparison_table(comparison), summaries[0].record.data
     said = (s if isinstance(s, str) else s.sentence for s in outcome(comparison.verdict))
     title = (
-        f"{len(summaries)} studies on {data_name(summaries[0])}, {data.n_train} training and "
+        f"{len(summaries)} studies on {data.title}, {data.n_train} training and "
         f"{data.n_validation} validation images"
     )
     table = replace(table, title=title, notes=(*said, *table.notes))

@@ -59,6 +59,11 @@ class DataInfo:
     manifest: Manifest = NOTHING_SAID
 
     @property
+    def title(self) -> str:
+        """The name of the data; synthetic ones are always called so."""
+        return f"{self.name} (synthetic)" if self.is_phantom else self.name
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes, in the order of their labels."""
         return tuple(self.classes) or CLASS_NAMES

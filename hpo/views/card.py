@@ -11,7 +11,6 @@ from hpo.study.summary import Configuration, StudySummary, sentences
 from hpo.study.test_access import statements
 from hpo.training.machine import versions
 from hpo.views.evaluations import interval_text
-from hpo.views.studies import data_name
 
 
 def model_card(
@@ -74,7 +73,7 @@ def _chosen(summary: StudySummary, best: Configuration) -> Iterator[str]:
 def _data(summary: StudySummary) -> Iterator[str]:
     data = summary.record.data
     yield (
-        f"{data_name(summary)} (fingerprint {data.fingerprint[:8]}): {data.n_train:,} training, "
+        f"{data.title} (fingerprint {data.fingerprint[:8]}): {data.n_train:,} training, "
         f"{data.n_validation:,} validation and {data.n_test:,} test images."
     )
     if data.classes:

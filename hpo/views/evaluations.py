@@ -11,7 +11,6 @@ from hpo.space.records import short_text
 from hpo.stats import Interval
 from hpo.study.summary import StudySummary
 from hpo.tables import DASH, Column, Row, Table
-from hpo.views.studies import data_name
 
 _MOST_PAIRS: Final = 10
 
@@ -49,7 +48,7 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
         columns=(Column(corner, "text"), *map(Column, names)),
         rows=tuple(rows),
         notes=(f"{notes}. Gap = validation minus test.", *hidden, *_sentences(evaluation, shown)),
-        title=f"Test of {evaluation.study}: {data_name(summary)}, "
+        title=f"Test of {evaluation.study}: {summary.record.data.title}, "
         f"{classes_text(evaluation.classes)} images{threshold}",
     )
 

@@ -1,6 +1,6 @@
 """Studies as tables: configurations, finalists, learning curves, comparisons."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Final
@@ -44,7 +44,7 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
         said += [verdict.basis] if summary.headline and verdict.basis else []
     last = (*(f"Warning: {sign}" for sign in check_study(summary, runs)), *notes(summary, n_more))
     title = (
-        f"{summary.name}: {data_name(summary)}, {record.data.n_train} training and "
+        f"{summary.name}: {record.data.title}, {record.data.n_train} training and "
         f"{record.data.n_validation} validation images, {record.device} {record.precision}"
     )
     finalists = finalists_table(summary)
@@ -124,40 +124,6 @@ def combinations_note(record: StudyRecord) -> Iterator[str]:
     if (n := spaces.n_combinations(record.space, record.names)) > len(cells):
         where = f"where {' or '.join(inert)} has no effect, they" if inert else "some"
         yield f"{n:,} combinations, {len(cells):,} different: {where} are one training."
-
-
-def data_name(summary: StudySummary) -> str:
-    """Return the name of the data; synthetic ones are always called so."""
-    data = summary.record.data
-    return f"{data.name} (synthetic)" if data.is_phantom else data.name
-
-
-def studies_table(summaries: Mapping[int, StudySummary]) -> Table:
-    """Return a row per study, by the number that commands take for its name."""
-    rows, said = [], []
-    for number, summary in summaries.items():
-        score, best, n_done = summary.record.score, summary.best, summary.n_done
-        mean = summary.best_score.mean if summary.best_score else None
-        cells = (
-            str(number),
-            summary.name,
-            f"{summary.begun:%Y-%m-%d %H:%M}" if summary.begun else DASH,
-            data_name(summary),
-            f"{n_done} of {n_done + n_left}" if (n_left := summary.n_left) else str(n_done),
-            score.title,
-            DASH if mean is None else score.text(mean),
-            best.label if best else DASH,
-        )
-        rows.append(Row(cells))
-        if n := len(summary.openings):
-            times = "once" if n == 1 else f"{n} times"
-            said.append(f"The test of {summary.name} was opened {times}.")
-    columns = (
-        *(Column("#"), Column("study", "name"), Column("begun", "name"), Column("data", "text")),
-        *(Column("trainings"), Column("metric", "text"), Column("best")),
-        Column("best configuration", "long"),
-    )
-    return Table(columns, tuple(rows), notes=tuple(said))
 
 
 def configurations_table(

@@ -1,0 +1,34 @@
+"""The list of all studies. It is a module of its own because it must be there at once."""
+
+from collections.abc import Mapping
+
+from hpo.study.summary import StudySummary
+from hpo.tables import DASH, Column, Row, Table
+
+
+def studies_table(summaries: Mapping[int, StudySummary]) -> Table:
+    """Return a row per study, by the number that commands take for its name."""
+    rows, said = [], []
+    for number, summary in summaries.items():
+        score, best, n_done = summary.record.score, summary.best, summary.n_done
+        mean = summary.best_score.mean if summary.best_score else None
+        cells = (
+            str(number),
+            summary.name,
+            f"{summary.begun:%Y-%m-%d %H:%M}" if summary.begun else DASH,
+            summary.record.data.title,
+            f"{n_done} of {n_done + n_left}" if (n_left := summary.n_left) else str(n_done),
+            score.title,
+            DASH if mean is None else score.text(mean),
+            best.label if best else DASH,
+        )
+        rows.append(Row(cells))
+        if n := len(summary.openings):
+            times = "once" if n == 1 else f"{n} times"
+            said.append(f"The test of {summary.name} was opened {times}.")
+    columns = (
+        *(Column("#"), Column("study", "name"), Column("begun", "name"), Column("data", "text")),
+        *(Column("trainings"), Column("metric", "text"), Column("best")),
+        Column("best configuration", "long"),
+    )
+    return Table(columns, tuple(rows), notes=tuple(said))
