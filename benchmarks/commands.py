@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.machine import REAL_DATA, describe_machine, spread
 from hpo.config import TrainingConfig
-from hpo.run.plan import SearchSettings, Settings, plan_search
+from hpo.run.plan import Settings, plan_search
 from hpo.run.session import open_session, training_events
 from hpo.training.engine import LaneEpoch, TrainingResult
 from hpo.training.stack import StackedStack
@@ -85,7 +85,7 @@ def measure_search(data: Path) -> dict[str, Any]:
     inside: list[float] = []
     for name in ("add", "step", "result"):
         setattr(StackedStack, name, _timed(getattr(StackedStack, name), inside))
-    plan = plan_search((), Settings(data=data, epochs=10, lanes=1), SearchSettings(trials=20))
+    plan = plan_search((), Settings(data=data, epochs=10, lanes=1, trials=20))
     with open_session(plan) as session:
         # The folds and the pixels are prepared once, and are no part of asking or storing.
         session.training_data.fold(0)

@@ -58,7 +58,6 @@ def measure(folder: Path, n_trials: int) -> dict[str, Any]:
         open_source(study, record, goal),
         runs=RunStore(folder / "runs"),
         weights=KeptWeights(folder / "weights", goal, record.score),
-        artifacts=folder / "artifacts",
         open_stack=lambda _n_lanes: AnyBatch(),
         n_lanes=4,
     )

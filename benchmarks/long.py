@@ -26,7 +26,7 @@ import optuna
 from benchmarks.draw_page import drawn_seconds
 from benchmarks.long_database import in_database
 from benchmarks.machine import ROOT, describe_machine, spread
-from hpo.run.plan import SearchSettings, Settings, plan_search
+from hpo.run.plan import Settings, plan_search
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
 from tests.long_studies import long_grid, long_search, save_runs
@@ -41,8 +41,9 @@ TARGETS = {
 }
 OPEN = (
     "import sys\n"
+    "from hpo.run.plan import Settings\n"
     "from hpo.run.session import open_session, plan_resume\n"
-    "with open_session(plan_resume(sys.argv[1], 'sqlite:///studies/hpo.db')) as session:\n"
+    "with open_session(plan_resume(sys.argv[1], Settings())) as session:\n"
     "    print(session.source.n_left(), len(session.summary().configurations))\n"
 )
 
@@ -97,7 +98,7 @@ def measure(n_trials: int, n_runs: int) -> dict[str, Any]:
 
 def build(n_trials: int) -> None:
     """Make a search and a grid of so many trials, on the phantom, which any machine can open."""
-    data = plan_search((), Settings(), SearchSettings(trials=1)).record.data
+    data = plan_search((), Settings(trials=1)).record.data
     Path("studies").mkdir()
     storage = open_storage("sqlite:///studies/hpo.db")
     made = {

@@ -13,7 +13,7 @@ from statistics import fmean
 
 from benchmarks.machine import describe_machine
 from hpo.run.loop import to_run
-from hpo.run.plan import SearchSettings, Settings, plan_search
+from hpo.run.plan import Settings, plan_search
 from hpo.run.session import Session, open_session, open_stack, training_events
 from hpo.space import Cell
 from hpo.storage.opening import quiet_optuna
@@ -22,7 +22,7 @@ from hpo.study.trials import first_repeat
 
 RESULTS = Path(__file__).parent / "results" / "luck.json"
 N_FRESH = 10
-SEARCH = SearchSettings(trials=20, finalists=5, final_repeats=5)
+SEARCH = {"trials": 20, "finalists": 5, "final_repeats": 5}
 SMALL = {"image_size": "32", "epochs": "30"}
 
 
@@ -47,8 +47,8 @@ def main() -> None:
     quiet_optuna()
     found = []
     for seed in range(asked.searches):
-        settings = Settings(data=asked.data, set=SMALL, seed=seed, storage=asked.storage)
-        with open_session(plan_search([], settings, SEARCH)) as session:
+        settings = Settings(data=asked.data, set=SMALL, seed=seed, storage=asked.storage, **SEARCH)
+        with open_session(plan_search([], settings)) as session:
             found.append(_announced(session, seed))
         print(found[-1], flush=True)
     of_search = [one.by_search - one.favorite_fresh for one in found]

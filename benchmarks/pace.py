@@ -7,7 +7,7 @@ from typing import Any, Final
 import optuna
 
 from hpo.run import session as sessions
-from hpo.run.plan import SearchSettings, Settings, plan_search
+from hpo.run.plan import Settings, plan_search
 from hpo.run.session import open_session, training_events
 from tests.clocked import ClockedStack
 
@@ -35,9 +35,12 @@ def of_hpo(url: str, data: object, *, n_trials: int) -> Pace:
         storage=url,
         lanes=8,
         metric="accuracy",
+        trials=n_trials,
+        sampler="random",
+        pruner="none",
+        finalists=0,
     )
-    search = SearchSettings(trials=n_trials, sampler="random", pruner="none", finalists=0)
-    plan = plan_search(_NAMES, settings, search)
+    plan = plan_search(_NAMES, settings)
     sessions.open_stack = lambda *_args, **_options: ClockedStack()  # type: ignore[attr-defined]
     with open_session(plan) as session:
         started = time.monotonic()

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from benchmarks.machine import REAL_DATA, ROOT, describe_machine
 from hpo.config import TrainingConfig
 from hpo.data import open_data, seal
-from hpo.run.reproduce import TOLERANCE, differences, numbers_of_epoch
+from hpo.run.reproduce import TOLERANCE, differences, numbers_of
 from hpo.storage.runs import Epoch
 from hpo.study.score import SCORES
 from hpo.training import device
@@ -93,11 +93,7 @@ def _row(one: str, other: str, curves: dict[str, dict[str, list[dict[str, Any]]]
     begins, apart = {}, {}
     for name in curves[one]:
         a, b = (
-            {
-                key: v
-                for n, e in enumerate(curves[p][name], 1)
-                for key, v in numbers_of_epoch(n, Epoch(**e), SCORES["accuracy"]).items()
-            }
+            numbers_of([Epoch(**e) for e in curves[p][name]], None, SCORES["accuracy"])
             for p in (one, other)
         )
         found = next((d for d in differences(a, b) if not d.is_rounding), None)

@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 _HOMES = {
-    "SearchSettings": "hpo.run.plan",
     "Settings": "hpo.run.plan",
     "Study": "hpo.api",
     "StudySummary": "hpo.study.summary",

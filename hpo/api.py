@@ -14,7 +14,7 @@ from hpo.evaluate import Evaluation, open_test, read_evaluation
 from hpo.evaluate.thresholds import DEFAULT
 from hpo.export import export
 from hpo.run.loop import TrialDone
-from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
+from hpo.run.plan import Plan, Settings, plan_grid, plan_search
 from hpo.run.session import Session, move_data, open_session, training_events
 from hpo.stats import Interval
 from hpo.storage.database import Database
@@ -91,22 +91,17 @@ def grid(names: str | Sequence[str], settings: Settings | None = None, **options
 
 
 def search(
-    names: str | Sequence[str] = (),
-    settings: Settings | None = None,
-    search: SearchSettings | None = None,
-    **options: Any,
+    names: str | Sequence[str] = (), settings: Settings | None = None, **options: Any
 ) -> Study:
     """Search the space, or the named parameters of it, to the number of trials, and write a page.
 
-    `options` are those of both settings: `search(data="chest_xray", trials=20, model=cnn)`.
+    `options` are those of the settings: `search(data="chest_xray", trials=20, model=cnn)`.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
     names = [names] if isinstance(names, str) else names
-    of_search = {n: options.pop(n) for n in vars(SearchSettings()) if n in options}
-    settings = replace(settings or Settings(), **options)
-    return _finish(plan_search(names, settings, replace(search or SearchSettings(), **of_search)))
+    return _finish(plan_search(names, replace(settings or Settings(), **options)))
 
 
 @dataclass(frozen=True, kw_only=True)

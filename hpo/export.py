@@ -1,6 +1,8 @@
 """Exporting a study: tables as CSV, the model in `best/`, and on request every configuration."""
 
+import csv
 import inspect
+import io
 import json
 import os
 import re
@@ -17,10 +19,9 @@ from hpo.errors import OutputError, StudyError, UsageError, WeightsError
 from hpo.evaluate import Ensemble, Evaluated, Evaluation
 from hpo.evaluate.thresholds import model_threshold, rule_of
 from hpo.files import WrittenFiles, remove_leftovers, write_atomic, writing
-from hpo.run.artifacts import battery_to_csv, curves_to_csv, table_to_csv
 from hpo.run.reproduce import Retrained
 from hpo.stats import Interval
-from hpo.storage.runs import RunStore
+from hpo.storage.runs import Run, RunStore
 from hpo.storage.url import named
 from hpo.study.record import DataInfo
 from hpo.study.summary import Configuration, Repeat, StudySummary
@@ -28,7 +29,7 @@ from hpo.study.test_access import statements
 from hpo.study.trials import Job
 from hpo.tables import count
 from hpo.training.engine import Weights
-from hpo.untrusted import printable
+from hpo.untrusted import csv_cell, printable
 from hpo.views.card import model_card
 
 _Write: TypeAlias = Callable[[Path, str | bytes], None]
@@ -324,3 +325,42 @@ def _trials_csv(summary: StudySummary, folders: Mapping[int, str]) -> str:
         for r in c.repeats
     ]  # fmt: skip
     return table_to_csv(_TRIAL_COLUMNS, rows)
+
+
+def curves_to_csv(run: Run) -> str:
+    """Return the metrics of every epoch: epoch, learning rate, training, then validation.
+
+    Means over the stress battery follow where it was read, with empty cells in other epochs.
+    """
+    first = run.epochs[0]
+    stress = list(next((epoch.stress for epoch in run.epochs if epoch.stress), {}))
+    header = ["epoch", "learning_rate"]
+    header += [f"train_{name}" for name in first.train]
+    header += [f"validation_{name}" for name in first.validation]
+    header += [f"stress_{name}" for name in stress]
+    rows = (
+        [
+            number,
+            epoch.learning_rate,
+            *epoch.train.values(),
+            *epoch.validation.values(),
+            *(epoch.stress.get(name) for name in stress),
+        ]
+        for number, epoch in enumerate(run.epochs, start=1)
+    )
+    return table_to_csv(header, rows)
+
+
+def battery_to_csv(run: Run) -> str:
+    """Return the metrics of the kept weights: a row for the unchanged images, one per change."""
+    rows = [["unchanged", *run.kept.validation.values()]]
+    rows += [[change, *metrics.values()] for change, metrics in run.stress.items()]
+    return table_to_csv(["change", *run.kept.validation], rows)
+
+
+def table_to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV; None is an empty cell, and no cell is a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([map(csv_cell, row) for row in (header, *rows)])
+    return text.getvalue()

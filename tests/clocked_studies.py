@@ -121,7 +121,6 @@ class Bench:
             data=_DATA,
             runs=self.runs,
             weights=KeptWeights(self.folder / "weights", goal, record.score),
-            artifacts=self.folder / "artifacts",
             open_stack=lambda _n_lanes: self.stack,
             n_lanes=n_lanes,
             deadline=deadline,

@@ -1,11 +1,13 @@
 """A dashboard in a process of its own, and what it answers."""
 
 import json
+import re
 import socket
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +15,26 @@ from tests.processes import Command, start
 
 
 @contextmanager
-def dashboard(*options: str) -> Iterator[str]:
-    """Start `hpo dashboard`; yield the URL of its list of studies, which it serves soon."""
+def dashboard(*options: str) -> Iterator[Callable[[str], Any]]:
+    """Start `hpo dashboard`, and open its link; yield what fetches JSON from a path of it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     server = start(Path.cwd(), Command(("dashboard", "--port", port, *options)))
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+
+    def fetch(path: str) -> Any:
+        with browser.open(f"http://127.0.0.1:{port}{path}") as answer:
+            return json.load(answer)
+
     try:
-        yield f"http://127.0.0.1:{port}/api/studies"
+        for _ in range(600):
+            said = server.err.read_text() if server.err.exists() else ""
+            if link := re.search(r"http\S+token=\S+", said):
+                break
+            time.sleep(0.1)
+        assert link, said
+        browser.open(link[0]).close()
+        yield fetch
     finally:
         server.kill()
-
-
-def fetch(url: str) -> Any:
-    """Fetch JSON from a server that is about to start."""
-    for _ in range(600):
-        try:
-            with urllib.request.urlopen(url) as answer:
-                return json.load(answer)
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")

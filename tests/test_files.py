@@ -31,7 +31,7 @@ def test_training_removes_what_was_left_in_every_folder_of_files(
 ) -> None:
     monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
     folders = [tmp_path / name for name in ("cache/pixels", "cache/index", "studies/runs")]
-    folders += [tmp_path / "studies" / name for name in ("mine", "mine/weights", "artifacts")]
+    folders += [tmp_path / "studies" / name for name in ("mine", "mine/weights")]
     for folder in folders:
         folder.mkdir(parents=True)
         (folder / ".x.npy.01234567.hpo").write_bytes(b"half")

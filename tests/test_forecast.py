@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,12 +11,12 @@ from hpo.config import TrainingConfig
 from hpo.data import TrainingData, open_data, seal
 from hpo.run import forecast as forecasts
 from hpo.run.forecast import Forecast, forecast, training_seconds
-from hpo.run.plan import SearchSettings, Settings, plan_grid, plan_search
+from hpo.run.plan import Settings, plan_grid, plan_search
 from hpo.training.device import Device
 from hpo.training.machine import epoch_cost
 
 SEARCHED = ("epochs", "learning_rate")
-FREE = SearchSettings(trials=8, sampler="random", pruner="none", finalists=0)
+FREE: dict[str, Any] = {"trials": 8, "sampler": "random", "pruner": "none", "finalists": 0}
 BASE = TrainingConfig(image_size=16, hidden=(8,), batch_size=20, epochs=2)
 CPU = Device("cpu", "fp32")
 
@@ -32,8 +33,8 @@ def settings(xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Se
     return Settings(data=xrays, set={"image_size": 16, "hidden": "8"}, lanes=1)
 
 
-def of_search(settings: Settings, search: SearchSettings) -> Forecast:
-    return forecast(plan_search(SEARCHED, settings, search))
+def of_search(settings: Settings, **options: Any) -> Forecast:
+    return forecast(plan_search(SEARCHED, replace(settings, **FREE | options)))
 
 
 def test_a_grid_takes_all_its_epochs_and_has_no_range(settings: Settings) -> None:
@@ -48,7 +49,7 @@ def test_a_grid_takes_all_its_epochs_and_has_no_range(settings: Settings) -> Non
 def test_the_time_of_a_search_is_a_range_and_its_finalists_are_counted(
     settings: Settings, trials: int, pruner: str
 ) -> None:
-    found = of_search(settings, replace(FREE, trials=trials, pruner=pruner, finalists=3))
+    found = of_search(settings, trials=trials, pruner=pruner, finalists=3)
     assert found.n_to_train == trials + 5 * min(trials, 3)
     least, most = found.seconds_range
     assert least < found.seconds < most
@@ -56,11 +57,11 @@ def test_the_time_of_a_search_is_a_range_and_its_finalists_are_counted(
 
 
 def test_a_small_space_is_counted_once_and_a_large_one_costs_its_mean(settings: Settings) -> None:
-    found = forecast(plan_search(["epochs"], settings, replace(FREE, trials=50)))
+    found = forecast(plan_search(["epochs"], replace(settings, **FREE | {"trials": 50})))
     assert (found.n_configurations, found.n_to_train) == (3, 3)
     assert found.seconds == 30 + 60 + 120
     for seed in range(3):  # Epochs of 30, 60 and 120, equally often.
-        found = of_search(replace(settings, seed=seed), replace(FREE, trials=12))
+        found = of_search(settings, seed=seed, trials=12)
         assert found.seconds == pytest.approx(12 * 70, rel=0.1)
 
 

@@ -6,31 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.run.reproduce import AFTER, TOLERANCE, Numbers, Reproduction, numbers_of_run
+from hpo.run.reproduce import AFTER, TOLERANCE, Numbers, Reproduction, numbers_of
 from hpo.storage.runs import Epoch, Run
 from hpo.study.score import SCORES
 
 VALIDATION = {"loss": 0.2, "accuracy": 0.9, "auroc": math.nan}
 LOSS = (1, "training loss")
-NUMBERS = numbers_of_run(
-    Run(
-        epochs=tuple(
-            Epoch(
-                learning_rate=1e-3,
-                train={"loss": 0.5 / n, "accuracy": 0.8},
-                validation=VALIDATION | {"loss": 0.3 / n},
-            )
-            for n in (1, 2, 3)
-        ),
-        kept_epoch=3,
-        train=VALIDATION,
-        validation_probabilities=(0.25, 0.75),
-        test_probabilities=(0.5,),
-        seconds=1.0,
-        versions={},
+RUN = Run(
+    epochs=tuple(
+        Epoch(
+            learning_rate=1e-3,
+            train={"loss": 0.5 / n, "accuracy": 0.8},
+            validation=VALIDATION | {"loss": 0.3 / n},
+        )
+        for n in (1, 2, 3)
     ),
-    SCORES["accuracy"],
+    kept_epoch=3,
+    train=VALIDATION,
+    validation_probabilities=(0.25, 0.75),
+    test_probabilities=(0.5,),
+    seconds=1.0,
+    versions={},
 )
+NUMBERS = numbers_of(RUN.epochs, RUN, SCORES["accuracy"])
 
 
 def judged(recorded: Numbers, now: Numbers, *changes: str) -> Reproduction:

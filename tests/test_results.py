@@ -7,7 +7,6 @@ import pytest
 
 from hpo import space
 from hpo.evaluate.learning_curves import compare_curves
-from hpo.run.plan import SearchSettings
 from hpo.stats import Interval, PairComparison
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
@@ -168,7 +167,7 @@ def test_the_figures_alone_give_the_same_page_and_nothing_is_trained_again(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HPO_DATA", raising=False)
-    monkeypatch.setattr(work, "SEARCH", SearchSettings(trials=3, finalists=2, final_repeats=2))
+    monkeypatch.setattr(work, "SEARCH", {"trials": 3, "finalists": 2, "final_repeats": 2})
     out = ["--out", str(tmp_path / "out.md")]
     tiny = ("--epochs", "2", "--set", "hidden=8", "--set", "image_size=16", "--max-repeats", "5")
     asked = ["--data", str(xrays), "--only", "report_a:loss", *tiny, "--search", *out]

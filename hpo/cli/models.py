@@ -210,7 +210,7 @@ def predict(
         hpo predict weights.pt image.png --input-scale raw
     """
     from hpo.evaluate.thresholds import read_rule
-    from hpo.run.artifacts import table_to_csv
+    from hpo.export import table_to_csv
     from hpo.weights import (
         SUFFIXES,
         image_files,
@@ -386,8 +386,8 @@ def reproduce(
             found = event
         elif not quiet and time.monotonic() - shown > _SECONDS_BETWEEN_LINES:
             shown = time.monotonic()
-            epoch, n_epochs, is_equal = event
-            say(f"epoch {epoch}/{n_epochs}: {'as recorded' if is_equal else 'not as recorded'}")
+            epoch, n_epochs = event
+            say(f"epoch {epoch}/{n_epochs}")
     if json:
         number, repeat_number = place or (None, None)
         print_json(found.to_document() | {"number": number, "repeat": repeat_number})

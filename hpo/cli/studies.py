@@ -241,7 +241,7 @@ def dashboard(
     host: Annotated[str, Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
-    """Open optuna-dashboard on the studies, with their curves as artifacts.
+    """Open optuna-dashboard on the studies, for who has the link that is printed.
 
     Example:
 
@@ -249,19 +249,13 @@ def dashboard(
     """
     from hpo.run.dashboard import open_server
     from hpo.storage.opening import open_storage
-    from hpo.storage.paths import artifacts_folder
 
-    opened = open_storage(storage, create=False)
-    token, folder = secrets.token_urlsafe(), artifacts_folder(storage)
-    with open_server(opened, folder=folder, host=host, port=port, token=token) as server:
-        if not server.address.is_loopback:
-            say(
-                f"Warning: everyone who reaches this machine on port {port} can read the studies. "
-                "Whoever has the link below can change and delete them."
-            )
-        name = socket.gethostname() if server.address.is_unspecified else host
+    opened, token = open_storage(storage, create=False), secrets.token_urlsafe()
+    with open_server(opened, host=host, port=port, token=token) as server:
+        name = socket.gethostname() if host in ("0.0.0.0", "::") else host
         shown = f"[{name}]" if ":" in name else name
         say(f"optuna-dashboard: http://{shown}:{port}/?token={token} (Ctrl-C stops it)")
+        say("Whoever has this link can read, change and delete the studies.")
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 server.handle_request()

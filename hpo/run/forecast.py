@@ -91,7 +91,7 @@ def forecast(plan: Plan) -> Forecast:
         StudyError: a study of this name is there and does not fit the plan.
         DeviceError: the device is not there.
     """
-    with ray_cluster(plan.ray, is_mixed=plan.mixed_processors) as cluster:
+    with ray_cluster(plan.settings) as cluster:
         return _forecast(plan, cluster)
 
 
@@ -103,7 +103,7 @@ def _forecast(plan: Plan, cluster: Any) -> Forecast:
     record = with_device(record, cluster)
     device = devices.choose(record.device, record.precision)
     trials, is_grid = read_trials(study, record) if study else Trials(), record.kind == "grid"
-    runs = RunStore(runs_folder(plan.storage))
+    runs = RunStore(runs_folder(plan.settings.storage))
     counts, every = (
         _of_grid(record, goal, trials, runs) if is_grid else _of_search(record, goal, trials)
     )
@@ -113,7 +113,7 @@ def _forecast(plan: Plan, cluster: Any) -> Forecast:
         n_first = len(every)
         _, every = _of_grid(record, replace(goal, n_repeats=goal.most_repeats), trials, runs)
         first = n_first / max(1, len(every))
-    n_lanes = lanes_of(record, plan.lanes, cluster)
+    n_lanes = lanes_of(record, plan.settings.lanes, cluster)
     n_lanes = min(n_lanes, max(1, n_to_train, len(every) if first < 1 else 0))
     # Trainings are timed here, also where a cluster will do them.
     n_processes = n_here = processes_of(record, n_lanes)
@@ -156,12 +156,12 @@ def _forecast(plan: Plan, cluster: Any) -> Forecast:
 def _find(plan: Plan) -> optuna.Study | None:
     """Open the study of the plan if it is there; a dry run creates no database."""
     quiet_optuna()
-    path = sqlite_path(plan.storage)
+    path = sqlite_path(plan.settings.storage)
     if path is not None and not path.exists():
         return None
-    study = studies.find(open_storage(plan.storage, create=False), plan.name)
+    study = studies.find(open_storage(plan.settings.storage, create=False), plan.name)
     if study is not None:
-        with translate_errors(plan.storage):
+        with translate_errors(plan.settings.storage):
             studies.check_fits(study, plan.record)
     return study
 

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import optuna
@@ -15,7 +14,6 @@ from safetensors.numpy import save as to_safetensors
 
 from hpo.data.dataset import TrainingData
 from hpo.errors import OutOfMemoryError, TrainingError
-from hpo.run.artifacts import attach_curves
 from hpo.run.kept_weights import KeptWeights
 from hpo.search import Source
 from hpo.search.pruning import is_behind
@@ -88,7 +86,6 @@ class TrainingLoop:
         data: TrainingData,
         runs: RunStore,
         weights: KeptWeights,
-        artifacts: Path,
         open_stack: Callable[[int], Stack],
         n_lanes: int = 1,
         deadline: float = math.inf,
@@ -97,7 +94,7 @@ class TrainingLoop:
         most_lanes: float = math.inf,
     ) -> None:
         self.study, self.record, self.source, self.data = study, record, source, data
-        self.runs, self.weights, self.artifacts = runs, weights, artifacts
+        self.runs, self.weights = runs, weights
         self.n_lanes, self.deadline, self.check = n_lanes, deadline, check
         self._open_stack, self._news, self._most_lanes = open_stack, news, most_lanes
         self._stack: Stack | None = None
@@ -248,8 +245,6 @@ class TrainingLoop:
             },
             "score": score,
         }
-        with contextlib.suppress(UpdateFinishedTrialError):
-            attach_curves(one.trial, run, name=digest, folder=self.artifacts)
         self._finish(one, attributes, TrialState.COMPLETE, score)
         if not job.report:
             identity, place = job.config.identity(), 1 + job.ordinal

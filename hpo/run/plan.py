@@ -1,6 +1,5 @@
 """From a request to a plan: everything is checked before anything is opened or trained."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,18 +41,23 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every command takes. `data` None is the phantom; `manifest` says how it is read.
+    """What a command that trains takes, each by the name of its option.
 
-    `set` holds values or their texts, `values` texts such as `16,32`. `repeats` None is 5 for a
-    grid, 1 for a search. A grid gets more of them `until_decided`, `max_repeats` at most, None for
-    20. `lanes` is how many trainings run at once, None for auto. `metric` is what the study
-    optimizes (`hpo.study.score.SCORES`), None for the default of its kind and of the classes.
-    `margin` is the smallest difference that matters, as scores are printed (1.0 is one point of
-    accuracy); None for what the study has recorded, else for the default of the metric. `weights`
-    are those whose scores are compared, None for those that each training scores. `ray` is the
-    cluster to train on, `auto` or HOST:PORT; with `mixed_processors` on several kinds of them.
-    `command` is what the study records as having created it. `model` is a network of your own
-    instead of the built-in one: a function, or FILE.py:NAME.
+    `data` None is the phantom; `manifest` says how it is read. `set` holds values or their texts,
+    `values` texts such as `16,32`. `repeats` None is 5 for a grid, 1 for a search. A grid gets
+    more of them `until_decided`, `max_repeats` at most, None for 20. `lanes` is how many trainings
+    run at once, None for auto. `metric` is what the study optimizes (`hpo.study.score.SCORES`),
+    None for the default of its kind and of the classes. `margin` is the smallest difference that
+    matters, as scores are printed (1.0 is one point of accuracy); None for what the study has
+    recorded, else for the default of the metric. `weights` are those whose scores are compared,
+    None for those that each training scores. `ray` is the cluster to train on, `auto` or
+    HOST:PORT; with `mixed_processors` on several kinds of them. After `timeout` seconds no
+    training begins. `command` is what the study records as having created it. `model` is a network
+    of your own instead of the built-in one: a function, or FILE.py:NAME.
+
+    The others are those of a search: how many configurations, and what proposes and prunes them.
+    The best `finalists` of them get `final_repeats` more, and so do the networks of the course
+    reports `with_baselines`. At most `window` configurations run at a time, None for 6.
     """
 
     data: Path | str | None = None
@@ -77,16 +81,8 @@ class Settings:
     weights: ScoredWeights | None = None
     ray: str | None = None
     mixed_processors: bool = False
+    timeout: float | None = None
     command: str = LIBRARY
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchSettings:
-    """What only a search takes: how many configurations, and what proposes and prunes them.
-
-    The best `finalists` of them get `final_repeats` more, and so do the networks of the course
-    reports `with_baselines`. At most `window` configurations run at a time, None for 6.
-    """
 
     trials: int = 50
     sampler: str = "tpe"
@@ -99,37 +95,33 @@ class SearchSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A checked request: which study, on which data, how far, how many trainings at once."""
+    """A checked request: which study, on which data, how far; `settings` say where and how.
+
+    Raises:
+        UsageError: its settings cannot be used here, whatever the data.
+    """
 
     name: str
     record: StudyRecord
     goal: Goal
     dataset: Dataset
-    storage: str
-    timeout_s: float = math.inf
-    lanes: int | None = None
-    ray: str | None = None
-    mixed_processors: bool = False
+    settings: Settings
 
-    def on_ray(self, address: str | None, *, mixed_processors: bool) -> "Plan":
-        """Return the plan to train on a Ray cluster; None for this machine.
-
-        Raises:
-            UsageError: it is no address, Ray is not installed, or one GPU was named.
-        """
-        if address is None:
-            if mixed_processors:
-                raise UsageError(
-                    "--mixed-processors is for machines of a cluster: give --ray too."
-                )
-            return self
-        check_ray(address)
-        if self.record.is_gpu_named:
+    def __post_init__(self) -> None:
+        settings = self.settings
+        if settings.timeout is not None and not settings.timeout > 0:
             raise UsageError(
-                f"--ray trains on every GPU of the cluster, but got --device {self.record.device}:"
-                " use --device cuda."
+                f"--timeout takes a time above 0 seconds, but got {settings.timeout:g}."
             )
-        return replace(self, ray=address, mixed_processors=mixed_processors)
+        if settings.ray is not None:
+            check_ray(settings.ray)
+            if self.record.is_gpu_named:
+                raise UsageError(
+                    "--ray trains on every GPU of the cluster, but got --device "
+                    f"{self.record.device}: use --device cuda."
+                )
+        elif settings.mixed_processors:
+            raise UsageError("--mixed-processors is for machines of a cluster: give --ray too.")
 
 
 def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
@@ -154,58 +146,41 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
     elif settings.max_repeats is not None:
         raise UsageError("--max-repeats is the limit of --until-decided: give both.")
     space = replace(space, sweeps={name: space.sweeps[name] for name in names}, search=())
-    return _plan(settings, Goal(n_repeats, most_repeats=most), space, configs)
+    return _plan("grid", settings, Goal(n_repeats, most_repeats=most), space, configs)
 
 
-def plan_search(
-    names: Sequence[str], settings: Settings, search: SearchSettings | None = None
-) -> Plan:
+def plan_search(names: Sequence[str], settings: Settings) -> Plan:
     """Plan a search over the space, or over the named parameters of it.
 
     Raises:
         UsageError: an unknown parameter, sampler or pruner; a number of trials below 1.
         DataError: the data cannot be used.
     """
-    search = search or SearchSettings()
     space = _read_space(settings)
     if names:
         space = spaces.restrict(space, names)
     if not space.search:
         raise UsageError(f"The space {space.name} has nothing to search: add a [search] table.")
     for option, name, table in (
-        ("--sampler", search.sampler, SAMPLERS),
-        ("--pruner", search.pruner, PRUNERS),
+        ("--sampler", settings.sampler, SAMPLERS),
+        ("--pruner", settings.pruner, PRUNERS),
     ):
         if name not in table:
             raise UsageError(f"{option} takes {' or '.join(table)}, but got {name!r}.")
     goal = Goal(
         n_repeats=_count("--repeats", settings.repeats, SEARCH_REPEATS),
-        n_trials=_count("--trials", search.trials),
-        n_finalists=_count("--finalists", search.finalists, least=0),
-        n_final_repeats=_count("--final-repeats", search.final_repeats),
-        with_baselines=search.with_baselines,
+        n_trials=_count("--trials", settings.trials),
+        n_finalists=_count("--finalists", settings.finalists, least=0),
+        n_final_repeats=_count("--final-repeats", settings.final_repeats),
+        with_baselines=settings.with_baselines,
     )
-    return _plan(settings, goal, replace(space, sweeps={}), [space.base], search)
-
-
-def with_timeout(plan: Plan, seconds: float | None) -> Plan:
-    """Return the plan with the time after which no training begins."""
-    if seconds is None:
-        return plan
-    if not seconds > 0:
-        raise UsageError(f"--timeout takes a time above 0 seconds, but got {seconds:g}.")
-    return replace(plan, timeout_s=seconds)
+    return _plan("search", settings, goal, replace(space, sweeps={}), [space.base])
 
 
 def _plan(
-    settings: Settings,
-    goal: Goal,
-    space: Space,
-    configs: Sequence[TrainingConfig],
-    search: SearchSettings | None = None,
+    kind: Kind, settings: Settings, goal: Goal, space: Space, configs: Sequence[TrainingConfig]
 ) -> Plan:
     """Check what was asked for against the data; `configs` are those that are known by now."""
-    kind: Kind = "search" if search else "grid"
     path = None if settings.data is None else Path(settings.data)
     dataset = open_data(path, settings.manifest)
     info = describe_data(dataset, path, settings.manifest)
@@ -222,7 +197,11 @@ def _plan(
         )
     precision = settings.precision
     if space.code:
-        precision = _precision_of_own(precision)
+        if precision == "bf16":
+            raise UsageError(
+                "--precision bf16 is for the built-in network: an own model is in fp32."
+            )
+        precision = "fp32"
         from hpo.training.own import check_network
 
         try:
@@ -238,26 +217,19 @@ def _plan(
         is_gpu_named=":" in settings.device,
         precision=precision,
         seed=settings.seed,
-        sampler=search.sampler if search else "grid",
-        pruner=search.pruner if search else "none",
+        sampler="grid" if kind == "grid" else settings.sampler,
+        pruner="none" if kind == "grid" else settings.pruner,
         command=mask_command(settings.command),
         versions=versions(),
         metric=score.name,
-        window=_count("--window", search.window, WINDOW) if search else 0,
+        window=0 if kind == "grid" else _count("--window", settings.window, WINDOW),
         model=space.code,
     ).judged_by(settings.margin, settings.weights)
     name = record.default_name() if settings.study is None else check_name(settings.study)
     home = study_folder(settings.storage, name)
     if home.is_file() or home == sqlite_path(settings.storage):
         raise UsageError(f"--study cannot be {name!r}: {home} is a file. Choose another name.")
-    return Plan(
-        name=name,
-        record=record,
-        goal=goal,
-        dataset=dataset,
-        storage=settings.storage,
-        lanes=settings.lanes,
-    ).on_ray(settings.ray, mixed_processors=settings.mixed_processors)
+    return Plan(name=name, record=record, goal=goal, dataset=dataset, settings=settings)
 
 
 def _read_space(settings: Settings) -> Space:
@@ -344,12 +316,6 @@ def _check_stress(score: Score, sizes: Sequence[int], space: Space) -> None:
             f"pixels or more, but image_size may be {min(sizes)}: use --set image_size=N, or "
             f"--metric {score.metric}."
         )
-
-
-def _precision_of_own(asked: str) -> str:
-    if asked == "bf16":
-        raise UsageError("--precision bf16 is for the built-in network: an own model is in fp32.")
-    return "fp32"
 
 
 def _count(option: str, value: int | None, default: int = 0, *, least: int = 1) -> int:

@@ -40,7 +40,6 @@ from hpo.training.machine import versions
 
 Retrained: TypeAlias = Generator[tuple[Job, TrainingResult], None, None]
 Numbers: TypeAlias = dict[tuple[int, str], float]
-Result: TypeAlias = Literal["equal", "equal_within_rounding", "different"]
 
 AFTER: Final = sys.maxsize
 
@@ -79,17 +78,11 @@ class Difference:
         """Whether rounding explains it."""
         return self.size <= TOLERANCE and self.metric not in _EXACT
 
-    @property
-    def place(self) -> str:
-        """Which number it is, in words."""
+    def text(self, between: str) -> str:
+        """Write which number it is, and after `between` its values."""
         when = "after the last epoch" if self.epoch is None else f"of epoch {self.epoch}"
-        return f"the {self.metric} {when}"
-
-    @property
-    def values(self) -> str:
-        """Both numbers, in words."""
         now = "none" if self.now is None else f"{self.now:.6g}"
-        return f"{self.recorded:.6g} recorded, {now} now"
+        return f"the {self.metric} {when}{between}{self.recorded:.6g} recorded, {now} now"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +121,7 @@ class Reproduction:
         return max(self.differences, key=lambda d: d.size, default=None)
 
     @property
-    def result(self) -> Result:
+    def result(self) -> Literal["equal", "equal_within_rounding", "different"]:
         """What the comparison found."""
         if self.begins:
             return "different"
@@ -136,7 +129,18 @@ class Reproduction:
 
     def sentences(self) -> Iterator[str]:
         """Say what came out: the answer first, then what it rests on."""
-        yield f"{self.name} of {self.study}: {self._answer()}"
+        n, n_equal = len(self.recorded), len(self.recorded) - len(self.differences)
+        same = f"{n_equal:,} of {n:,} recorded numbers are the same"
+        rounding = f"Differences up to {TOLERANCE:g} count as rounding."
+        if self.begins:
+            answer = f"different, from {self.begins.text(' on: ')}. {same}. {rounding}"
+        elif self.largest:
+            largest = f"{self.largest.size:.2g}, in {self.largest.text(' (')})"
+            answer = f"equal within rounding. {same}; the largest difference is {largest}. "
+            answer += rounding
+        else:
+            answer = f"equal. All {n:,} recorded numbers are the same, to the last bit."
+        yield f"{self.name} of {self.study}: {answer}"
         scores = [numbers.get((AFTER, "score")) for numbers in (self.recorded, self.now)]
         if scores[0] is None:
             yield f"It was pruned in epoch {self.n_epochs}: the reported scores were compared."
@@ -160,51 +164,26 @@ class Reproduction:
         elif self.differences:
             yield "The environment is the same: the code or the record has changed."
 
-    def _answer(self) -> str:
-        n, n_different = len(self.recorded), len(self.differences)
-        if self.largest is None:
-            return f"equal. All {n:,} recorded numbers are the same, to the last bit."
-        same = f"{n - n_different:,} of {n:,} recorded numbers are the same"
-        if begins := self.begins:
-            said = f"different, from {begins.place} on: {begins.values}. {same}."
-        else:
-            said = (
-                f"equal within rounding. {same}; the largest difference is "
-                f"{self.largest.size:.2g}, in {self.largest.place} ({self.largest.values})."
-            )
-        return f"{said} Differences up to {TOLERANCE:g} count as rounding."
-
     def to_document(self) -> dict[str, Any]:
         """Return what `hpo reproduce --json` prints."""
         first = self.differences[0] if self.differences else None
         found = {"first": first, "begins": self.begins, "largest": self.largest}
+        recorded, now = (one.get((AFTER, "score")) for one in (self.recorded, self.now))
+        plain = ("result", "study", "trial", "n_epochs", "has_run", "seconds")
         return {
-            "result": self.result,
-            "study": self.study,
-            "trial": self.trial,
-            "n_epochs": self.n_epochs,
+            **{name: getattr(self, name) for name in plain},
             "n_numbers": len(self.recorded),
             "n_equal": len(self.recorded) - len(self.differences),
             "tolerance": TOLERANCE,
             **{name: one and asdict(one) for name, one in found.items()},
-            "score": {
-                "name": self.metric.name,
-                "recorded": self.recorded.get((AFTER, "score")),
-                "now": self.now.get((AFTER, "score")),
-            },
-            "has_run": self.has_run,
+            "score": {"name": self.metric.name, "recorded": recorded, "now": now},
             "changes": list(self.changes),
-            "seconds": self.seconds,
             "sentences": list(self.sentences()),
         }
 
 
 def retrain(
-    study: optuna.Study,
-    jobs: Sequence[Job],
-    *,
-    lanes: int | None = None,
-    model: str | None = None,
+    study: optuna.Study, jobs: Sequence[Job], *, lanes: int | None = None, model: str | None = None
 ) -> Retrained:
     """Train jobs again on the study's own data and device; yield each result as it comes.
 
@@ -248,13 +227,12 @@ def reproduce(
     device: str | None = None,
     precision: str | None = None,
     model: str | None = None,
-) -> Iterator[tuple[int, int, bool] | Reproduction]:
+) -> Iterator[tuple[int, int] | Reproduction]:
     """Train a trial again and compare every recorded number.
 
-    Yields the number of each epoch, how many there are, and whether its numbers are those
-    recorded; the outcome is yielded last. `number` is Optuna's, `name` what messages call the
-    trial. A pruned trial is trained as far as it was. Device and precision are those recorded,
-    unless they are given; `model` is the study's own one.
+    Yields the number of each epoch and how many there are; the outcome is yielded last. `number`
+    is Optuna's, `name` what messages call the trial. A pruned trial is trained as far as it was.
+    Device and precision are those recorded, unless they are given; `model` is the study's own one.
 
     Raises:
         StudyError: there is no such trial, or it is not finished.
@@ -265,7 +243,6 @@ def reproduce(
     record = with_model(read_record(study), study.study_name, model)
     trial = _finished_trial(study, record, number, name=name)
     job, run, score = job_of(trial), runs.read(trial.user_attrs.get("run", "")), record.score
-    recorded = (numbers_of_run(run, score) if run else {}) | _numbers_of_trial(trial)
     data = sealed(open_recorded_data(study, record), record)
     # Another study may have trained the run first, and under stress.
     data = replace(data, is_stressed=data.is_stressed or bool(run and run.stress))
@@ -274,26 +251,24 @@ def reproduce(
     )
     is_complete = trial.state == TrialState.COMPLETE
     n_epochs = job.config.epochs if is_complete else max(trial.intermediate_values)
-    started, now, epoch = time.monotonic(), Numbers(), 0
+    started, epochs = time.monotonic(), list[Epoch]()
     with closing(open_stack(here, data, n_lanes=1)) as stack:
         lane = stack.add(job.config, seed=job.seed, fold=job.fold)
-        while lane in stack.lanes and epoch < n_epochs:
+        while lane in stack.lanes and len(epochs) < n_epochs:
             for _, epoch, metrics in stack.step():
-                found = numbers_of_epoch(epoch, to_epoch(metrics), score)
-                now |= found
-                known = {key: value for key, value in recorded.items() if key[0] == epoch}
-                yield epoch, n_epochs, not differences(known, found)
-        if is_complete:
-            now |= _numbers_of_end(to_run(stack.result(lane), data, job), score)
+                epochs.append(to_epoch(metrics))
+                yield epoch, n_epochs
+        again = to_run(stack.result(lane), data, job) if is_complete else None
+    recorded = numbers_of(run.epochs, run, score) if run else {}
     yield Reproduction(
         study=study.study_name,
         name=name,
         trial=number,
         metric=score,
         has_run=run is not None,
-        n_epochs=epoch,
-        recorded=recorded,
-        now=now,
+        n_epochs=len(epochs),
+        recorded=recorded | _numbers_of_trial(trial),
+        now=numbers_of(epochs, again, score),
         changes=tuple(_changes(trial, job, run, record, here)),
         seconds=time.monotonic() - started,
     )
@@ -308,69 +283,55 @@ def differences(recorded: Numbers, now: Numbers) -> list[Difference]:
     return [one for one in every if one.size > 0]
 
 
-def numbers_of_epoch(number: int, epoch: Epoch, score: Score) -> Numbers:
-    """Return the numbers of one epoch, and the score that was reported if it was measured."""
-    named = {"training": epoch.train, "validation": epoch.validation, "mean stress": epoch.stress}
-    numbers = {(number, "learning rate"): epoch.learning_rate} | _numbers(number, named)
-    reported = score.of_epoch(epoch)
-    return numbers if reported is None else numbers | {(number, "reported score"): reported}
-
-
-def numbers_of_run(run: Run, score: Score) -> Numbers:
-    """Return every number of a run file."""
+def numbers_of(epochs: Sequence[Epoch], run: Run | None, score: Score) -> Numbers:
+    """Return every number of a training: of each epoch, and of a run those after the last."""
     numbers: Numbers = {}
-    for number, epoch in enumerate(run.epochs, start=1):
-        numbers |= numbers_of_epoch(number, epoch, score)
-    return numbers | _numbers_of_end(run, score)
-
-
-def _numbers_of_end(run: Run, score: Score) -> Numbers:
-    """Return the numbers of the kept weights; the test probabilities need no label."""
-    value = score.of_run(run)
-    numbers: Numbers = {} if value is None else {(AFTER, "score"): value}
+    for number, epoch in enumerate(epochs, start=1):
+        numbers[number, "learning rate"] = epoch.learning_rate
+        numbers |= _numbers(number, "training", epoch.train)
+        numbers |= _numbers(number, "validation", epoch.validation)
+        numbers |= _numbers(number, "mean stress", epoch.stress)
+        if (reported := score.of_epoch(epoch)) is not None:
+            numbers[number, "reported score"] = reported
+    if run is None:
+        return numbers
     numbers[AFTER, "kept epoch"] = float(run.kept_epoch)
-    named: dict[str, Mapping[str, float] | ImageProbabilities] = {}
+    if (value := score.of_run(run)) is not None:
+        numbers[AFTER, "score"] = value
     if other := run.other:
         of = f"of {other.weights} weights"
-        named[f"validation {of}"] = other.validation
-        named[f"validation probability {of}"] = other.validation_probabilities
-        named[f"test probability {of}"] = other.test_probabilities
-    named |= {
-        "kept training": run.train,
-        "kept validation": run.kept.validation,
-        "validation probability": run.validation_probabilities,
-        "test probability": run.test_probabilities,
-        "trial's training": run.train,
-        "trial's validation": run.kept.validation,
-    }
-    named |= {f"{change} validation": metrics for change, metrics in run.stress.items()}
-    return numbers | _numbers(AFTER, named)
+        numbers |= _numbers(AFTER, f"validation {of}", other.validation)
+        numbers |= _numbers(AFTER, f"validation probability {of}", other.validation_probabilities)
+        numbers |= _numbers(AFTER, f"test probability {of}", other.test_probabilities)
+    numbers |= _numbers(AFTER, "kept training", run.train)
+    numbers |= _numbers(AFTER, "kept validation", run.kept.validation)
+    numbers |= _numbers(AFTER, "validation probability", run.validation_probabilities)
+    numbers |= _numbers(AFTER, "test probability", run.test_probabilities)
+    numbers |= _numbers(AFTER, "trial's training", run.train)
+    numbers |= _numbers(AFTER, "trial's validation", run.kept.validation)
+    for change, metrics in run.stress.items():
+        numbers |= _numbers(AFTER, f"{change} validation", metrics)
+    return numbers
 
 
 def _numbers_of_trial(trial: FrozenTrial) -> Numbers:
     metrics = trial.user_attrs.get("metrics", {})
-    named = {
-        "trial's training": metrics.get("train", {}),
-        "trial's validation": metrics.get("validation", {}),
-    }
     numbers = {(n, "reported score"): score for n, score in trial.intermediate_values.items()}
-    numbers |= _numbers(AFTER, named)
+    numbers |= _numbers(AFTER, "trial's training", metrics.get("train", {}))
+    numbers |= _numbers(AFTER, "trial's validation", metrics.get("validation", {}))
     if trial.state == TrialState.COMPLETE and trial.value is not None:
         numbers[AFTER, "score"] = trial.value
     return numbers
 
 
-def _numbers(epoch: int, named: Mapping[str, Mapping[str, float] | ImageProbabilities]) -> Numbers:
+def _numbers(epoch: int, group: str, values: Mapping[str, float] | ImageProbabilities) -> Numbers:
     """Name each number by its group and its own name, or by its place from 1."""
-    numbers: Numbers = {}
-    for group, values in named.items():
-        items = (
-            values.items()
-            if isinstance(values, Mapping)
-            else enumerate(np.ravel(values).tolist(), start=1)
-        )
-        numbers |= {(epoch, f"{group} {str(name).replace('_', ' ')}"): v for name, v in items}
-    return numbers
+    items = (
+        values.items()
+        if isinstance(values, Mapping)
+        else enumerate(np.ravel(values).tolist(), start=1)
+    )
+    return {(epoch, f"{group} {str(name).replace('_', ' ')}"): value for name, value in items}
 
 
 def _finished_trial(
@@ -380,15 +341,9 @@ def _finished_trial(
     trial = next((trial for trial in trials if trial.number == number), None)
     if trial is None:
         there = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"
-        raise StudyError(
-            f"The study {study.study_name} has no trial {number}: {there}. `hpo export {command} "
-            "--weights none` lists them."
-        )
+        raise StudyError(f"The study {study.study_name} has no trial {number}: {there}.")
     if number in read_trials(study, record).foreign:
-        fault = (
-            "was trained by another program, so there is nothing to compare. `hpo show "
-            f"{command} --json` lists the trials that count."
-        )
+        fault = "was trained by another program, so there is nothing to compare."
     elif trial.state == TrialState.FAIL or not has_job(trial):
         reason = trial.user_attrs.get("reason") or damage_of(trial) or "the reason is not recorded"
         fault = (
@@ -406,10 +361,10 @@ def _changes(
     trial: FrozenTrial, job: Job, run: Run | None, record: StudyRecord, here: StudyRecord
 ) -> Iterator[str]:
     """Yield what differs between the recorded environment and this one."""
+    then, now = run.versions if run else record.versions, versions()
     for old, new in ((record.device, here.device), (record.precision, here.precision)):
         if old != new:
             yield f"{old} then, {new} now"
-    then, now = run.versions if run else record.versions, versions()
     for name in _VERSIONS:
         if name in then and then[name] != now[name]:
             yield f"{name} {then[name]} then, {now[name]} now"

@@ -16,14 +16,12 @@ from optuna.trial import TrialState
 
 from hpo import models
 from hpo import space as spaces
-from hpo.choices import ScoredWeights
 from hpo.data import Dataset, TrainingData, cache, open_data, seal
 from hpo.errors import DataError, ModelError, StudyError, UsageError, fault_list
 from hpo.files import remove_leftovers
-from hpo.run.artifacts import attached_to, remove_attached
 from hpo.run.kept_weights import KeptWeights
 from hpo.run.loop import Event, RepeatsAdded, TrainingLoop
-from hpo.run.plan import Plan, describe_data
+from hpo.run.plan import Plan, Settings, describe_data
 from hpo.search import GridSource, SearchSource, Source
 from hpo.storage import paths
 from hpo.storage.database import Database
@@ -88,10 +86,10 @@ def open_session(plan: Plan) -> Iterator[Session]:
         DeviceError: the device is not there.
     """
     quiet_optuna()
-    storage = open_storage(plan.storage)
+    storage = open_storage(plan.settings.storage)
     with (
         study_lock(storage, plan.name) as check,
-        ray_cluster(plan.ray, is_mixed=plan.mixed_processors) as cluster,
+        ray_cluster(plan.settings) as cluster,
     ):
         with translate_errors(storage.url):
             study = studies.find(storage, plan.name)
@@ -123,32 +121,21 @@ def open_session(plan: Plan) -> Iterator[Session]:
                 requeue_running(study)
 
 
-def plan_resume(
-    name: str,
-    storage_url: str,
-    *,
-    margin: float | None = None,
-    weights: ScoredWeights | None = None,
-    lanes: int | None = None,
-    model: str | None = None,
-) -> Plan:
-    """Plan to continue a study with its own data, space, device and goal.
+def plan_resume(name: str, settings: Settings) -> Plan:
+    """Plan to continue a study with its own space, device and goal.
 
-    `margin` and `weights` replace what its repeats are compared by so far; `model` names the file
-    of its own model.
+    Of the settings, `data` says where its data are now; `margin` and `weights` replace what its
+    repeats are compared by so far; `model` names the file of its own model.
     """
-    study = studies.open_study(open_storage(storage_url, create=False), name)
-    with translate_errors(storage_url):
+    if settings.data is not None:
+        move_data(name, settings.storage, Path(settings.data))
+    study = studies.open_study(open_storage(settings.storage, create=False), name)
+    with translate_errors(settings.storage):
         record, goal = studies.read_record(study), studies.read_goal(study)
-        record = with_model(record.judged_by(margin, weights), name, model)
-    return Plan(
-        name=study.study_name,
-        record=record,
-        goal=goal,
-        dataset=open_recorded_data(study, record),
-        storage=storage_url,
-        lanes=lanes,
-    )
+        record = record.judged_by(settings.margin, settings.weights)
+        record = with_model(record, name, settings.model)
+    data = open_recorded_data(study, record)
+    return Plan(name=study.study_name, record=record, goal=goal, dataset=data, settings=settings)
 
 
 def open_recorded_data(
@@ -194,12 +181,13 @@ def training_events(session: Session) -> Generator[Event, None, None]:
 
     Where its goal says so, a grid gets more repeats until every pair of values is decided.
     """
-    deadline = time.monotonic() + session.plan.timeout_s
+    settings = session.plan.settings
+    deadline = time.monotonic() + (settings.timeout or math.inf)
     goal, source, url = session.goal, session.source, session.storage.url
     if source.n_left():
         session.runs.check_writable()
-    artifacts, weights = paths.artifacts_folder(url), session.folder / "weights"
-    for folder in (session.folder, weights, session.runs.folder, artifacts):
+    weights = session.folder / "weights"
+    for folder in (session.folder, weights, session.runs.folder):
         remove_leftovers(folder)  # A command that was killed may have left files half written.
     cache.remove_cut_off()
 
@@ -220,7 +208,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
             session.study.set_user_attr("processors", list(workers.processors))
         return workers
 
-    n_lanes = lanes_of(session.record, session.plan.lanes, cluster)
+    n_lanes = lanes_of(session.record, settings.lanes, cluster)
     while True:
         # Scores of trials are enough: no run is read. Weights that lost may have stayed too.
         kept = KeptWeights.of(summarize(session.study, storage_url=url), weights)
@@ -233,13 +221,12 @@ def training_events(session: Session) -> Generator[Event, None, None]:
                 data=session.training_data,
                 runs=session.runs,
                 weights=kept,
-                artifacts=artifacts,
                 open_stack=opened,
                 n_lanes=n_lanes,
                 deadline=deadline,
                 check=session.check,
                 news=news,
-                most_lanes=min(session.plan.lanes or math.inf, session.record.window or math.inf),
+                most_lanes=min(settings.lanes or math.inf, session.record.window or math.inf),
             ).events()
         if time.monotonic() >= deadline or source.n_left():
             break
@@ -274,14 +261,8 @@ def delete_study(storage: Database, name: str) -> None:
     """
     with study_lock(storage, name):
         with translate_errors(storage.url):
-            study = optuna.load_study(study_name=name, storage=storage)
-            attached = attached_to(study, storage)
             optuna.delete_study(study_name=name, storage=storage)
-        if paths.has_other_database(storage.url):
-            return
-        try:
-            remove_attached(attached, folder=paths.artifacts_folder(storage.url))
-        finally:
+        if not paths.has_other_database(storage.url):
             paths.clear_study_folder(paths.study_folder(storage.url, name))
 
 
@@ -325,7 +306,7 @@ def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
     return replace(seal(dataset), is_stressed=record.score.is_stressed, code=record.space.code)
 
 
-def with_model(record: StudyRecord, name: str, model: str | None) -> StudyRecord:
+def with_model(record: StudyRecord, name: str, model: Any) -> StudyRecord:
     """Return the record of the study `name` with the file of its own model, which is then run.
 
     Raises:
@@ -411,14 +392,14 @@ def joins(record: StudyRecord) -> bool:
 
 
 @contextlib.contextmanager
-def ray_cluster(address: str | None, *, is_mixed: bool) -> Iterator[Any]:
-    """Yield the `hpo.training.ray_stack.Cluster` of an address, and leave it; None without one."""
-    if address is None:
+def ray_cluster(settings: Settings) -> Iterator[Any]:
+    """Yield the `hpo.training.ray_stack.Cluster` to train on, and leave it; None without one."""
+    if settings.ray is None:
         yield None
         return
     from hpo.training.ray_stack import Cluster
 
-    with contextlib.closing(Cluster(address, is_mixed=is_mixed)) as cluster:
+    with contextlib.closing(Cluster(settings.ray, is_mixed=settings.mixed_processors)) as cluster:
         yield cluster
 
 

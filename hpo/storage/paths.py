@@ -41,11 +41,6 @@ def study_folder(storage_url: str, name: str) -> Path:
     return _beside(storage_url) / _folder_name(name)
 
 
-def artifacts_folder(storage_url: str) -> Path:
-    """Return the folder of what optuna-dashboard shows beside the trials."""
-    return _beside(storage_url) / "artifacts"
-
-
 def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
     """Return where the page of a comparison of studies is; many long names are shortened."""
     name = "-".join(map(_folder_name, names))

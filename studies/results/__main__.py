@@ -81,7 +81,7 @@ def _run(asked: argparse.Namespace, *, is_whole: bool) -> Figures:
     is_searched = is_whole or asked.search
     return work.finish(
         tasks,
-        plan_search([], replace(settings, weights=None), work.SEARCH) if is_searched else None,
+        plan_search([], replace(settings, weights=None, **work.SEARCH)) if is_searched else None,
     )
 
 

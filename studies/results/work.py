@@ -9,7 +9,7 @@ from hpo.api import read_study
 from hpo.cli.work import train
 from hpo.evaluate import Evaluation, check_test, open_test
 from hpo.evaluate.learning_curves import LearningCurves, compare_curves
-from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid
+from hpo.run.plan import Plan, Settings, plan_grid
 from hpo.run.session import open_session
 from hpo.stats import (
     Interval,
@@ -48,7 +48,7 @@ from studies.results.figures import (
 from studies.results.markdown import NONE, estimate, test_cells
 from studies.results.reports import Sweep
 
-SEARCH = SearchSettings(trials=50, finalists=5, final_repeats=5, with_baselines=True)
+SEARCH: Final = {"trials": 50, "finalists": 5, "final_repeats": 5, "with_baselines": True}
 
 _COMMAND: Final = "python -m studies.results"
 _CURVES: Final = {
@@ -87,7 +87,7 @@ def finish(tasks: Sequence[tuple[Sweep, Plan]], search: Plan | None = None) -> F
     for number, (sweep, plan) in enumerate(tasks, start=1):
         title = f"{sweep.key}, {number} of {len(tasks)}"
         summary, evaluation, runs = _finish(plan, title)
-        of_last = read_study(plan.name, plan.storage, weights="last").summary
+        of_last = read_study(plan.name, plan.settings.storage, weights="last").summary
         verdicts: dict[Weights, SweepComparison | None] = {
             "average": summary.verdict,
             "last": of_last.verdict,

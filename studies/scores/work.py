@@ -11,7 +11,7 @@ from PIL import Image
 from hpo.cli.work import train as follow_to_end
 from hpo.data import NORMAL, PNEUMONIA, TEST, open_phantom
 from hpo.data.dataset import Pixels
-from hpo.run.plan import SearchSettings, Settings, plan_search
+from hpo.run.plan import Settings, plan_search
 from hpo.run.session import open_session
 from hpo.storage.opening import quiet_optuna
 from hpo.storage.runs import Run
@@ -51,10 +51,12 @@ def train(part: Part, *, storage: str) -> list[list[Run]]:
         lanes=8,
         metric="stress_accuracy",
         command="python -m studies.scores",
+        trials=part.n_configurations,
+        sampler="random",
+        pruner="none",
+        finalists=0,
     )
-    n = part.n_configurations
-    search = SearchSettings(trials=n, sampler="random", pruner="none", finalists=0)
-    with open_session(plan_search([], settings, search)) as session:
+    with open_session(plan_search([], settings)) as session:
         print(f"{part.name}: {session.source.n_left()} to do", file=sys.stderr, flush=True)
         follow_to_end(session, is_quiet=False)
         summary = summarize(session.study, storage_url=session.storage.url)

@@ -15,7 +15,7 @@ import sqlalchemy
 from sqlalchemy.engine import Engine
 
 from hpo.run import session as sessions
-from hpo.run.plan import Plan, SearchSettings, Settings, plan_grid, plan_search
+from hpo.run.plan import Plan, Settings, plan_grid, plan_search
 from hpo.run.session import open_session, training_events
 from tests.chaos.studies import Case
 from tests.clocked import ClockedStack
@@ -92,9 +92,8 @@ def _plan(kind: str, data: Path) -> Plan:
     settings = Settings(data=data, set=_SMALL, study="s", repeats=2, lanes=2, metric="accuracy")
     if kind == "grid":
         return plan_grid(["batch_size"], replace(settings, values={"batch_size": "16,32"}))
-    of_search = SearchSettings(trials=7, finalists=2, final_repeats=2)
-    names = ["learning_rate", "dropout"]
-    return plan_search(names, replace(settings, repeats=1), of_search)
+    settings = replace(settings, repeats=1, trials=7, finalists=2, final_repeats=2)
+    return plan_search(["learning_rate", "dropout"], settings)
 
 
 def _train(of: Plan, case: Case, *, kill_at: int = -1) -> int:
@@ -111,7 +110,7 @@ def _train(of: Plan, case: Case, *, kill_at: int = -1) -> int:
         case.folder.mkdir(parents=True, exist_ok=True)
         os.environ["HPO_RUNS"] = str(case.folder / "runs")
         _kill_at(kill_at)
-        with open_session(replace(of, storage=case.url)) as session:
+        with open_session(replace(of, settings=replace(of.settings, storage=case.url))) as session:
             for _ in training_events(session):
                 pass
         os._exit(0)

@@ -122,6 +122,5 @@ def _place(trial: optuna.trial.FrozenTrial) -> str:
 def _told(trial: optuna.trial.FrozenTrial) -> object:
     names = ("config", "seed", "fold", "run", "metrics", "n_epochs", "reason")
     attributes = {name: trial.user_attrs.get(name) for name in names}
-    attributes["n_artifacts"] = sum(name.startswith("artifacts:") for name in trial.system_attrs)
     told = (trial.params, trial.state.name, trial.value, trial.intermediate_values, attributes)
     return json.loads(json.dumps(told))

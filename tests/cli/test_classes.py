@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.run.plan import SearchSettings, Settings, plan_grid, plan_search
+from hpo.run.plan import Settings, plan_grid, plan_search
 from tests.conftest import SIZE, SMALL, Hpo
 
 
@@ -31,7 +31,7 @@ def test_unequal_classes_make_balanced_accuracy_the_default_metric_and_say_so(
     tmp_path: Path, n_train: tuple[int, ...], is_unequal: bool
 ) -> None:
     settings = Settings(data=write_classes(tmp_path / "data.npz", n_train, 4))
-    kinds = plan_grid(["dropout"], settings), plan_search([], settings, SearchSettings())
+    kinds = plan_grid(["dropout"], settings), plan_search([], settings)
     for plan, metric in zip(kinds, ("accuracy", "stress_accuracy"), strict=True):
         unequal = metric.replace("accuracy", "balanced_accuracy")
         assert plan.record.metric == (unequal if is_unequal else metric)

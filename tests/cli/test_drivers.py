@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from hpo.storage.opening import open_storage
 from hpo.study.study import open_study
 from tests.chaos.studies import GRID, SEARCH, Case
 from tests.conftest import EVERY_STORAGE, SMALL, Hpo
-from tests.dashboards import dashboard, fetch
+from tests.dashboards import dashboard
 from tests.processes import Child, said
 
 
@@ -65,14 +66,14 @@ def test_the_dashboard_reads_while_a_command_trains(tmp_path: Path, xrays: Path)
     until_it_trains(case)
     answers: list[int] = []
 
-    def read(url: str) -> None:
+    def read(fetch: Callable[[str], Any]) -> None:
         while child.poll() is None:
-            (study,) = fetch(url)["study_summaries"]
-            answers.append(len(fetch(f"{url}/{study['study_id']}")["trials"]))
+            (study,) = fetch("/api/studies")["study_summaries"]
+            answers.append(len(fetch(f"/api/studies/{study['study_id']}")["trials"]))
             time.sleep(0.1)
 
-    with dashboard("--storage", case.url) as url:
-        reader = threading.Thread(target=read, args=(url,))
+    with dashboard("--storage", case.url) as fetch:
+        reader = threading.Thread(target=read, args=(fetch,))
         reader.start()
         answer = child.answer()
         assert answer.code == 0, answer

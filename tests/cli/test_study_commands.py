@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import optuna
 import pytest
 import torch
 from PIL import Image
@@ -22,10 +21,9 @@ from hpo.storage.runs import RunStore
 from hpo.training.model import plain_model, scale_pixels
 from tests.cli.conftest import GRID, said
 from tests.conftest import SMALL, Answer, Hpo
-from tests.dashboards import dashboard, fetch
+from tests.dashboards import dashboard
 
 URL = "sqlite:///studies/hpo.db"
-ARTIFACTS = Path("studies/artifacts")
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -34,9 +32,9 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def files() -> set[Path]:
-    """Return every file of a test but those of the database, and the curves of its trials."""
+    """Return every file of a test but those of the database."""
     found = {path for path in Path().rglob("*") if path.is_file()}
-    return {p for p in found if p.parent.name != "artifacts" and not p.name.startswith("hpo.db")}
+    return {path for path in found if not path.name.startswith("hpo.db")}
 
 
 def test_show_report_and_export_have_the_same_study(hpo: Hpo, mine: Answer) -> None:
@@ -104,12 +102,11 @@ def test_the_dashboard_serves_the_studies(hpo: Hpo) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         said(hpo("dashboard", "--port", taken.getsockname()[1]), 2, "--port")
-    with dashboard() as url:
-        (study,) = fetch(url)["study_summaries"]
+    with dashboard() as fetch:
+        (study,) = fetch("/api/studies")["study_summaries"]
         assert study["study_name"] == "mine"
-        trials = fetch(f"{url}/{study['study_id']}")["trials"]
+        trials = fetch(f"/api/studies/{study['study_id']}")["trials"]
         assert [len(trial["intermediate_values"]) for trial in trials] == [2] * 4
-        assert all(trial["artifacts"] for trial in trials)
 
 
 def test_paths_are_printed_as_they_are(hpo: Hpo, xrays: Path) -> None:
@@ -135,8 +132,6 @@ def test_a_configuration_of_many_parameters_leaves_room_for_the_rest(
 def test_delete_asks_first_and_keeps_the_run_store_other_studies_and_the_users_files(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    curves = set(ARTIFACTS.iterdir())
-    assert len(curves) == 4
     hpo(*GRID, "--data", xrays, "--study", "other")
     own = Path("studies/mine/train/x.jpeg")
     own.parent.mkdir()
@@ -147,30 +142,8 @@ def test_delete_asks_first_and_keeps_the_run_store_other_studies_and_the_users_f
     assert hpo("delete", "mine", "--yes").code == 0
     assert hpo("show", "mine").code == 1
     assert list(Path("studies/mine").rglob("*")) == [own.parent, own]
-    # The other study has the same runs.
-    assert set(ARTIFACTS.iterdir()) == curves
     again = hpo(*GRID, "--data", xrays, "--study", "mine", "--json").json
     assert (again["n_trained"], again["n_reused"]) == (0, 4)
-
-
-@pytest.mark.usefixtures("mine")
-def test_a_study_whose_curves_are_gone_or_are_no_files_of_ours_is_deleted(hpo: Hpo) -> None:
-    elsewhere = Path("studies/mine.txt")
-    elsewhere.write_text("the user's")
-    next(ARTIFACTS.iterdir()).unlink()
-    with closing(sqlite3.connect("studies/hpo.db")) as database, database:
-        named = "select trial_system_attribute_id, value_json from trial_system_attributes"
-        (first, value), (second, _), *_ = database.execute(named + " where key like 'artifacts:%'")
-        hostile = json.loads(json.loads(value)) | {"artifact_id": "../mine.txt"}
-        for number, damaged in ((first, json.dumps(json.dumps(hostile))), (second, '"[]"')):
-            database.execute(
-                "update trial_system_attributes set value_json = ? "
-                "where trial_system_attribute_id = ?",
-                (damaged, number),
-            )
-    assert hpo("delete", "mine", "--yes").code == 0
-    assert elsewhere.exists()
-    assert list(ARTIFACTS.iterdir()) == []
 
 
 @pytest.mark.usefixtures("mine")
@@ -195,29 +168,22 @@ def test_delete_follows_no_link_and_removes_what_hpo_wrote_alone(hpo: Hpo) -> No
 
 @pytest.mark.usefixtures("mine")
 def test_delete_leaves_what_is_behind_a_linked_folder(hpo: Hpo) -> None:
-    for folder, target in (("studies/mine", "elsewhere"), ("studies/artifacts", "curves")):
-        Path(folder).rename(target)
-        Path(folder).symlink_to(Path.cwd() / target)
+    Path("studies/mine").rename("elsewhere")
+    Path("studies/mine").symlink_to(Path.cwd() / "elsewhere")
     before = files()
     assert hpo("delete", "mine", "--yes").code == 0
     assert files() == before
 
 
 @pytest.mark.usefixtures("mine")
-def test_deleting_a_copy_leaves_the_curves_of_the_original(hpo: Hpo) -> None:
-    curves = set(ARTIFACTS.iterdir())
-    names = {"from_study_name": "mine", "to_study_name": "my copy"}
-    optuna.copy_study(from_storage=URL, to_storage=URL, **names)
-    assert hpo("delete", "my copy", "--yes").code == 0
-    assert set(ARTIFACTS.iterdir()) == curves
+def test_deleting_a_copy_leaves_the_files_of_the_original(hpo: Hpo) -> None:
     shutil.copy("studies/hpo.db", "studies/copy.db")
     answer = hpo("delete", "mine", "--yes", "--storage", "sqlite:///studies/copy.db")
     assert "another database beside this one" in answer.out
-    assert set(ARTIFACTS.iterdir()) == curves
     assert list(Path("studies/mine/weights").iterdir())
     Path("studies/copy.db").unlink()
     assert hpo("delete", "mine", "--yes").code == 0
-    assert not list(ARTIFACTS.iterdir())
+    assert not Path("studies/mine").exists()
 
 
 @pytest.mark.usefixtures("mine")

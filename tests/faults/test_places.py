@@ -109,7 +109,6 @@ def test_room_that_several_processes_lack_for_their_images_is_said(
         (("show",), "", ("hpo.db", "cannot be written", "Copy the folder")),
         (("export", "mine"), "mine", ("studies/mine", "Read-only file system")),
         (("delete", "mine", "--yes"), "mine", ("studies/mine", "remove this folder yourself")),
-        (("delete", "mine", "--yes"), "artifacts", ("studies/artifacts", "deleted from the")),
     ],
 )
 def test_a_folder_of_studies_that_cannot_be_written_is_said(

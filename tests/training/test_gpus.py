@@ -52,7 +52,7 @@ def test_each_gpu_has_a_process_unless_one_is_named_and_resume_keeps_to_it(
     assert n_processes(grid(xrays, storage, "auto")) == n
     # One may be named for one call.
     assert n_processes(grid(xrays, storage, "cuda:0")) == 1
-    assert n_processes(open_session(plan_resume("s", storage))) == n
+    assert n_processes(open_session(plan_resume("s", Settings(storage=storage)))) == n
 
 
 @pytest.mark.parametrize(
