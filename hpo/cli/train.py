@@ -61,7 +61,7 @@ def grid(
 
         hpo grid channels --model cnn.py:cnn
     """
-    from hpo.run.plan import Settings, plan_grid, with_timeout
+    from hpo.run.plan import Settings, plan_grid
 
     varied, texts = options.read_names([*(names or []), *(param or [])], values or [])
     settings = Settings(
@@ -70,8 +70,9 @@ def grid(
         until_decided=until_decided,
         max_repeats=max_repeats,
         weights=weights,
+        timeout=timeout,
     )
-    plan = with_timeout(plan_grid(varied, settings), timeout)
+    plan = plan_grid(varied, settings)
     from hpo.cli.work import carry_out
 
     carry_out(plan, test=test, **of_output)
@@ -128,10 +129,10 @@ def search(
 
         hpo search learning_rate batch_size --trials 20 --epochs 10
     """
-    from hpo.run.plan import SearchSettings, Settings, plan_search, with_timeout
+    from hpo.run.plan import Settings, plan_search
 
-    settings = Settings(**_settings(of_training, context))
-    search_settings = SearchSettings(
+    settings = Settings(
+        **_settings(of_training, context),
         trials=trials,
         sampler=sampler,
         pruner=pruner,
@@ -139,10 +140,9 @@ def search(
         final_repeats=final_repeats,
         with_baselines=with_baselines,
         window=window,
+        timeout=timeout,
     )
-    plan = with_timeout(
-        plan_search([*(names or []), *(param or [])], settings, search_settings), timeout
-    )
+    plan = plan_search([*(names or []), *(param or [])], settings)
     from hpo.cli.work import carry_out
 
     carry_out(plan, **of_output)
@@ -171,11 +171,18 @@ def resume(
         hpo resume STUDY --timeout 3600
     """
     from hpo.cli.work import carry_out
-    from hpo.run.plan import with_timeout
-    from hpo.run.session import move_data, plan_resume
+    from hpo.run.plan import Settings
+    from hpo.run.session import plan_resume
 
-    if data is not None:
-        move_data(study, storage, data)
-    plan = plan_resume(study, storage, margin=margin, weights=weights, lanes=lanes, model=model)
-    plan = with_timeout(plan.on_ray(ray, mixed_processors=mixed_processors), timeout)
-    carry_out(plan, **of_output)
+    settings = Settings(
+        data=data,
+        model=model,
+        margin=margin,
+        weights=weights,
+        storage=storage,
+        lanes=lanes,
+        ray=ray,
+        mixed_processors=mixed_processors,
+        timeout=timeout,
+    )
+    carry_out(plan_resume(study, settings), **of_output)
