@@ -13,6 +13,7 @@ from hpo.study.trials import (
     Job,
     RunningTrial,
     first_repeat,
+    place_of,
     read_trials,
     start,
     start_enqueued,
@@ -69,7 +70,7 @@ class GridSource:
 
     def _missing(self, trials: Sequence[FrozenTrial]) -> list[Job]:
         there = {
-            (trial.user_attrs["ordinal"], trial.user_attrs["repeat"])
+            place_of(trial)
             for trial in trials
             if trial.state != TrialState.FAIL or trial.number >= self._n_before
         }

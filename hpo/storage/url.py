@@ -19,28 +19,28 @@ _SECRET: Final = re.compile(r"pass(?!file)|secret|token|scram", re.IGNORECASE)
 _IN_TEXT: Final = re.compile(
     r"(?:pass(?!file)|secret|token|scram)\w*\s*=(?!\*\*\*)", re.IGNORECASE
 )
-_NO_PORT: Final = re.compile(r"^((?:\[[^\]]*\]|[^:/?#\[])*):(?!\d*(?:[/?#]|$)).*", re.DOTALL)
+# What is before a password, the password, and what is behind it, of a URL that is right.
+_URL: Final = re.compile(
+    r"([^:/?#@]*://[^:/?#@]*)(:[^/?#@]*(?=@))?"
+    r"(@?(?:[\w.-]*|\[[\da-fA-F:.]+\])(?::\d*)?(?:/[^?#@]*)?(?:\?[^#@]*)?)"
+)
 
 
 def mask(url: str) -> str:
-    """Return a storage URL with its passwords hidden, however it is misspelled.
-
-    Of an invalid URL more than the password may be hidden, never less.
-    """
+    """Return a storage URL with its passwords hidden; all of it where it is misspelled."""
     if url.startswith("sqlite:///"):
         return url
 
     def hide(match: re.Match[str]) -> str:
         return f"{match[1]}={_HIDDEN}" if _SECRET.search(_plain(match[1])) else match[0]
 
-    scheme, sign, place = _OPTION.sub(hide, url).rpartition("://")
-    user, at, host = place.rpartition("@")
-    name, colon, _ = user.partition(":")
-    if colon:
-        place = f"{name}:{_HIDDEN}@{host}"
-    elif sign and not at:
-        place = _NO_PORT.sub(rf"\1:{_HIDDEN}", place)
-    return scheme + sign + (_HIDDEN if _IN_TEXT.search(_plain(place)) else place)
+    shown, sign = _OPTION.sub(hide, url), "://" in url
+    if found := _URL.fullmatch(shown):
+        shown = found[1] + f":{_HIDDEN}" * bool(found[2]) + found[3]
+    is_unclear = not found and (sign or ":" in url.rpartition("@")[0])
+    if is_unclear or _IN_TEXT.search(_plain(shown)):
+        return f"{url.partition('://')[0]}://{_HIDDEN}" if sign else _HIDDEN
+    return shown
 
 
 def secrets_of(url: str) -> set[str]:

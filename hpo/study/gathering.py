@@ -112,10 +112,10 @@ def summarize(
         openings=openings,
         processors=read_processors(study),
         begun=min((t.datetime_start for t in found.ours if t.datetime_start), default=None),
-        damaged=found.damaged,
+        damaged=tuple(found.damaged),
         report=str(page) if page.is_file() else None,
         n_open=n_open,
-        foreign=found.foreign,
+        foreign=tuple(found.foreign),
         left_alone=tuple(sorted({*found.left_alone, *surplus})),
     )
 

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo import space as spaces
 from hpo.space import Cell
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.trials import Job, Trials, first_repeat, job_of
+from hpo.study.trials import Job, Trials, first_repeat, job_of, place_of
 
 REPORTS: Final = ("report_a", "report_b", "report_c", "report_d", "report_e")
 
@@ -36,7 +36,7 @@ class SearchProgress:
             not t.state.is_finished() and t.user_attrs["repeat"] < goal.n_repeats
             for t in self.of_search
         )
-        self.places = {(t.user_attrs["ordinal"], t.user_attrs["repeat"]): t for t in trials.ours}
+        self.places = {place_of(t): t for t in trials.ours}
         by_ordinal: dict[int, list[FrozenTrial]] = {}
         for (ordinal, _), trial in sorted(self.places.items(), key=lambda item: item[0]):
             if ordinal >= 0:

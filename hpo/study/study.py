@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 import optuna
@@ -22,7 +21,7 @@ T = TypeVar("T")
 
 _ATTRIBUTE: Final = "hpo"
 _MOST_LISTED: Final = 5
-_BASELINES: Final = TypeAdapter(dict[str, Annotated[float, Field(ge=0, le=1)]])
+_BASELINES: Final = TypeAdapter(dict[str, Annotated[float, Field(ge=0, le=1, strict=True)]])
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
 
 
@@ -40,23 +39,14 @@ def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
     Raises:
         StudyError: a study of this name exists and does not fit.
     """
-
-    def made() -> optuna.Study:
-        return optuna.create_study(
+    with translate_errors(storage.url):
+        study = optuna.create_study(
             study_name=check_name(name),
             storage=storage,
             direction=record.score.kind.direction,
             load_if_exists=True,
             pruner=_NO_PRUNER,
         )
-
-    with translate_errors(storage.url):
-        study = made()
-        if is_blank(study) and study.get_trials(deepcopy=False):
-            # A study that was deleted while a process wrote it left trials, and SQLite gives them
-            # to the next study with its number. Deleted with that study, they are gone.
-            optuna.delete_study(study_name=name, storage=storage)
-            study = made()
         check_fits(study, record)
     return study
 
@@ -67,15 +57,17 @@ def check_fits(study: optuna.Study, record: StudyRecord) -> None:
     Raises:
         StudyError: with everything that differs.
     """
-    is_new, fault = is_blank(study), _direction_fault(study, record)
-    if is_new and not fault:
+    if not is_blank(study):
+        faults = _differences(read_record(study), record)
+    elif fault := _direction_fault(study, record):
+        faults = [fault]
+    else:
         study.set_user_attr(_ATTRIBUTE, record.to_document())
         return
-    faults = [fault] if is_new and fault else _differences(read_record(study), record)
     if faults:
-        name = study.study_name
+        summary = f"The study {study.study_name} exists and differs from this request:"
         raise StudyError(
-            fault_list(f"The study {name} exists and differs from this request:", faults)
+            fault_list(summary, faults)
             + "\nGive the new study another name with --study, or remove the old one: hpo delete "
             + in_command(study)
         )
@@ -157,10 +149,11 @@ def _resolve(name: str, names: Sequence[str]) -> str:
 def _load(storage: Database, name: str) -> optuna.Study:
     if study := find(storage, name):
         return study
-    hint = f"`hpo show{storage_option(storage.url)}` lists the studies."
-    if near := did_you_mean(name, study_names(storage)):
-        hint = f"{near} {hint}"
-    raise StudyError(f"There is no study {name[:120]!r} in {storage.shown_url}. {hint}")
+    near = did_you_mean(name, study_names(storage))
+    raise StudyError(
+        f"There is no study {name[:120]!r} in {storage.shown_url}. {near}{near and ' '}"
+        f"`hpo show{storage_option(storage.url)}` lists the studies."
+    )
 
 
 def study_names(storage: Database) -> list[str]:
@@ -170,12 +163,8 @@ def study_names(storage: Database) -> list[str]:
 
 
 def is_blank(study: optuna.Study) -> bool:
-    """Whether nothing was written into the study itself: who created it was killed just then.
-
-    Trials of hpo in it are left over from a study that was deleted.
-    """
-    trials = study.get_trials(deepcopy=False)
-    return not study.user_attrs and all("config" in trial.user_attrs for trial in trials)
+    """Whether nothing was written into the study: who created it was killed just then."""
+    return not study.user_attrs and not study.get_trials(deepcopy=False)
 
 
 def is_ours(study: optuna.Study) -> bool:
@@ -210,7 +199,7 @@ def read_goal(study: optuna.Study) -> Goal:
 
 def read_baselines(study: optuna.Study) -> dict[str, float]:
     """Return the accuracies of the baselines, or raise StudyError where they are damaged."""
-    return _read(study, "baselines", partial(_BASELINES.validate_python, strict=True))
+    return _read(study, "baselines", _BASELINES.validate_python)
 
 
 def read_processors(study: optuna.Study) -> tuple[str, ...]:

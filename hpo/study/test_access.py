@@ -12,12 +12,12 @@ from pydantic import ConfigDict, TypeAdapter
 
 from hpo.errors import StudyError
 from hpo.storage.opening import in_command
+from hpo.tables import count
 
 _ATTRIBUTE: Final = "openings"
 """A list of them, in studies of before each opening had its own attribute."""
 
 _PREFIX: Final = "opening:"
-_MOST_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,32 +80,27 @@ def record_opening(study: optuna.Study, opening: Opening) -> None:
 def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:
     """Say each opening in a sentence, and how many trials have come after it.
 
-    Openings of the same trials at the same threshold are one, with the last date. Of more than
-    three, the first and the last two are shown.
+    Of equal ones the last stands for all. Of more than three, the first and the last two are said.
     """
     alike: dict[object, list[Opening]] = {}
     for opening in openings:
         key = (opening.threshold, opening.trials, opening.n_complete, opening.data)
         alike.setdefault(key, []).append(opening)
-    shown = [_statement(same, max(0, n_complete - same[-1].n_complete)) for same in alike.values()]
-    n_hidden = len(shown) - _MOST_SHOWN
-    if n_hidden > 0:
-        others = "one more opening" if n_hidden == 1 else f"{n_hidden} more openings"
-        shown = [shown[0], f"({others}.)", *shown[-_MOST_SHOWN + 1 :]]
-    return shown
-
-
-def _statement(same: Sequence[Opening], n_after: int) -> str:
-    last, n = same[-1], len(same[-1].trials)
-    often = f"{len(same)} times, last " if len(same) > 1 else ""
-    opened = f"Another data set, {last.data}, was tested" if last.data else "The test was opened"
-    text = (
-        f"{opened} {often}on {last.when[:16].replace('T', ' ')} UTC by "
-        f"`{last.command}`: {n} {'trial' if n == 1 else 'trials'}, threshold {last.threshold}."
-    )
-    if n_after:
-        text += (
-            f" {n_after} {'trial' if n_after == 1 else 'trials'} came after it: what was tried or "
-            "chosen since then may be influenced by the test."
+    shown = []
+    for same in alike.values():
+        last, n_after = same[-1], n_complete - same[-1].n_complete
+        often = f"{len(same)} times, last " if len(same) > 1 else ""
+        what = f"Another data set, {last.data}, was tested" if last.data else "The test was opened"
+        said = (
+            f"{what} {often}on {last.when[:16].replace('T', ' ')} UTC by `{last.command}`: "
+            f"{count(len(last.trials), 'trial')}, threshold {last.threshold}."
         )
-    return text
+        if n_after > 0:
+            said += (
+                f" {count(n_after, 'trial')} came after it: what was tried or chosen since then "
+                "may be influenced by the test."
+            )
+        shown.append(said)
+    if (n_hidden := len(shown) - 3) > 0:
+        shown[1:-2] = [f"({n_hidden} more opening{'s' * (n_hidden > 1)}.)"]
+    return shown

@@ -37,8 +37,8 @@ _MARKS: Final = {"run", "seconds", "n_epochs", "metrics", "reason"}
 class Job:
     """One repeat of one configuration, as the user attributes of its trial record it.
 
-    `ordinal` numbers the configurations in the order they were asked for. `report` names the
-    course report whose network this is; the sampler does not see those.
+    `ordinal` numbers the configurations in the order they were asked for; `report` names the
+    course report whose network this is.
     """
 
     ordinal: int
@@ -60,7 +60,7 @@ class Job:
         return vars(self) | {"params": dict(self.params), "config": self.config.to_mapping()}
 
     def with_repeat(self, repeat: int) -> "Job":
-        """Return another repeat of the configuration, with the seed and fold of that repeat."""
+        """Return another repeat of the configuration, with its seed and fold."""
         step = repeat - self.repeat
         return replace(self, repeat=repeat, seed=self.seed + step, fold=self.fold + step)
 
@@ -93,11 +93,11 @@ class Trials:
     for something this study cannot express. `damaged` holds a message for each unreadable trial.
     """
 
-    ours: Sequence[FrozenTrial] = ()
-    enqueued: Sequence[tuple[FrozenTrial, Cell]] = ()
-    foreign: tuple[int, ...] = ()
-    left_alone: tuple[int, ...] = ()
-    damaged: tuple[str, ...] = ()
+    ours: list[FrozenTrial] = field(default_factory=list)
+    enqueued: list[tuple[FrozenTrial, Cell]] = field(default_factory=list)
+    foreign: list[int] = field(default_factory=list)
+    left_alone: list[int] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
 
 def first_repeat(record: StudyRecord, cell: Cell, *, ordinal: int, report: str = "") -> Job:
@@ -130,6 +130,11 @@ def has_job(trial: optuna.Trial | FrozenTrial) -> bool:
     return trial.user_attrs.keys() >= _RECORDED
 
 
+def place_of(trial: FrozenTrial) -> tuple[int, int]:
+    """Return the ordinal and repeat of a trial that has a job."""
+    return trial.user_attrs["ordinal"], trial.user_attrs["repeat"]
+
+
 def job_of(trial: optuna.Trial | FrozenTrial) -> Job:
     """Return the job of a trial that has one."""
     recorded = {name: trial.user_attrs[name] for name in _RECORDED}
@@ -139,35 +144,35 @@ def job_of(trial: optuna.Trial | FrozenTrial) -> Job:
 
 def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
     """Read the trials of a study, in the order of their numbers."""
-    ours: list[FrozenTrial] = []
-    taken: dict[tuple[int, int], FrozenTrial] = {}
-    enqueued, foreign, left_alone, damaged = [], [], [], []
+    found, taken = Trials(), dict[tuple[int, int], FrozenTrial]()
     for trial in study.get_trials(deepcopy=False):
         if fault := damage_of(trial):
-            damaged.append(fault)
+            found.damaged.append(fault)
         elif has_job(trial):
             if _is_finished_by_others(trial, record):
-                foreign.append(trial.number)
-                taken[_place(trial)] = trial
+                found.foreign.append(trial.number)
+                taken[place_of(trial)] = trial
             else:
-                ours.append(trial)
+                found.ours.append(trial)
         elif trial.state != TrialState.WAITING:
-            foreign.append(trial.number)
+            found.foreign.append(trial.number)
         elif cell := _asked_for(trial, record):
-            enqueued.append((trial, cell))
+            found.enqueued.append((trial, cell))
         else:
-            left_alone.append(trial.number)
+            found.left_alone.append(trial.number)
     if taken:
-        there = set(map(_place, ours))
-        ours += [_waiting(trial) for place, trial in taken.items() if place not in there]
-        ours.sort(key=lambda trial: trial.number)
-    return Trials(
-        ours=ours,
-        enqueued=enqueued,
-        foreign=tuple(foreign),
-        left_alone=tuple(left_alone),
-        damaged=tuple(damaged),
-    )
+        there = set(map(place_of, found.ours))
+        for trial in (trial for place, trial in taken.items() if place not in there):
+            # As it was before another program finished it.
+            waiting = copy.copy(trial)
+            waiting.state, waiting.values, waiting.intermediate_values = (
+                TrialState.WAITING,
+                None,
+                {},
+            )
+            found.ours.append(waiting)
+        found.ours.sort(key=lambda trial: trial.number)
+    return found
 
 
 def start(study: optuna.Study, record: StudyRecord, job: Job) -> optuna.Trial:
@@ -278,17 +283,6 @@ def _is_finished_by_others(trial: FrozenTrial, record: StudyRecord) -> bool:
         case TrialState.FAIL:
             return not is_marked
     return False
-
-
-def _place(trial: FrozenTrial) -> tuple[int, int]:
-    return trial.user_attrs["ordinal"], trial.user_attrs["repeat"]
-
-
-def _waiting(trial: FrozenTrial) -> FrozenTrial:
-    """Return a trial as it was before another program finished it."""
-    before = copy.copy(trial)
-    before.state, before.values, before.intermediate_values = TrialState.WAITING, None, {}
-    return before
 
 
 def _asked_for(trial: FrozenTrial, record: StudyRecord) -> Cell | None:
