@@ -13,8 +13,8 @@ from hpo.data.dataset import (
     Pixels,
     TrainingData,
     count_classes,
+    seal,
 )
-from hpo.data.folds import seal
 from hpo.data.source import load, open_data, open_phantom
 
 __all__ = [

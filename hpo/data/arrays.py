@@ -112,7 +112,7 @@ def read(path: Path) -> Table:
     parts = _parts(present)
     known = [name for part in parts for name in part[1:4] if name]
     faults = [f"{name} is missing" for name in known if name not in present]
-    images, rows, places = dict[str, _Images](), list[Row](), list[tuple[str, int]]()
+    images, rows, places = dict[str, _Images](), list[Row](), dict[str, tuple[str, int]]()
     for part in parts:
         if not {part.images, part.labels or part.images} <= present:
             continue
@@ -123,7 +123,7 @@ def read(path: Path) -> Table:
         except DataError as fault:
             faults.append(str(fault))
         else:
-            places += [(part.images, i) for i in range(len(found))]
+            places |= {row.image: (part.images, i) for i, row in enumerate(found)}
             rows += found
     shapes = {name: one.header.shape for name, one in images.items()}
     if not faults and all(shape[0] == shape[1] != shape[2] for shape in shapes.values()):
@@ -149,8 +149,8 @@ def read(path: Path) -> Table:
         else "npy files",
         rows=rows,
         patients_by="array" if any(part.patients for part in parts) else "",
-        paths=(path,) if is_archive else tuple(path / name for name in images),
-        originals=lambda positions: _read(path, [places[p] for p in positions], images),
+        paths=[str(path if is_archive else path / name) for name in images],
+        read=lambda some: _read(path, [places[image] for image in some], images),
         notes=tuple(_notes(images, known, sorted(present.difference(known)))),
     )
 

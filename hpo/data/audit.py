@@ -8,8 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from hpo.data.dataset import SPLITS, TEST, Dataset, Indices, count_classes
-from hpo.data.folds import seal
+from hpo.data.dataset import SPLITS, TEST, Dataset, Indices, count_classes, seal
 
 _N_DRAWS: Final = 20
 _SIDE: Final = 32

@@ -8,18 +8,17 @@ import csv
 import gzip
 import io
 import json
-import posixpath
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 from hpo.config import did_you_mean
 from hpo.data.dataset import MAX_IMAGES, TEST, TRAIN
 from hpo.data.image_folders import images_of, list_images, patients_of
 from hpo.data.manifest import Manifest
-from hpo.data.table import BY_NAME, NEGATIVE, SPLIT_NAMES, Row, Table, named, plain
+from hpo.data.table import NEGATIVE, POSITIVE, SPLIT_NAMES, Row, Table, named, plain
 from hpo.errors import DataError
 from hpo.tables import count
 from hpo.untrusted import printable
@@ -40,13 +39,10 @@ _USUAL: Final = {
     "fold": ("fold", "kfold"),
 }
 
+# The column of Hugging Face's metadata.csv: names are relative to its folder.
+_FILE_NAME: Final = "file_name"
 
-class _Cells(NamedTuple):
-    """A table as text: its header, and its lines, which are as long."""
-
-    header: list[str]
-    lines: list[list[str]]
-    notes: list[str]
+_Lines: TypeAlias = list[dict[str, str]]
 
 
 def is_table(path: Path) -> bool:
@@ -54,20 +50,24 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(_SUFFIXES) and path.is_file()
 
 
-def beside(folder: Path) -> Path | None:
+def beside(folder: Path) -> tuple[str, ...]:
     """Return the table of labels in a folder of images: metadata.csv, or the only one.
+
+    Hugging Face has one metadata.csv in the folder of each split: then it is all of these.
 
     Raises:
         DataError: there are several.
     """
-    found = sorted(filter(is_table, folder.iterdir()))
-    metadata = [path for path in found if path.name.lower() == "metadata.csv"]
+    found = sorted(path.name for path in folder.iterdir() if is_table(path))
+    metadata = [name for name in found if name.lower() == "metadata.csv"]
     if len(found) > 1 and not metadata:
         raise DataError(
-            f"{folder} holds several tables: {named([path.name for path in found])}. Give the "
-            "path of one, or of a manifest (hpo data describe)."
+            f"{folder} holds several tables: {named(found)}. Give the path of one, or of a "
+            "manifest (hpo data describe)."
         )
-    return next(iter(metadata or found), None)
+    below = () if found else folder.glob("*/metadata.csv")
+    parts = sorted(f"{path.parent.name}/{path.name}" for path in below)
+    return tuple((metadata or found)[:1] or parts)
 
 
 def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[Table, Manifest]:
@@ -78,48 +78,61 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
     Raises:
         DataError: a table that cannot be read, columns or images that are not there.
     """
-    source = base / manifest.table
-    header, lines, notes = _parse(source)
-    files = _files([base / folder for folder in manifest.images] or [source.parent])
-    ends = _ends(files)
-    manifest = _complete(manifest, header, lines, ends, notes, source)
+    sources = [base / table for table in manifest.table]
+    folders = [base / folder for folder in manifest.images] or [sources[0].parent]
+    if not manifest.images and len(sources) > 1:
+        folders = [base]
+    files = _files(folders)
+    exact, bare = _names(files)
+    columns, lines, notes = _read_lines(sources, base, exact, bare)
+    manifest = _complete(manifest, columns, lines, exact, bare, notes, sources[0])
     roles = ("path", "label", "patient", "site", "split", "fold")
-    columns = {
-        role: _column(getattr(manifest, role), header) for role in roles if getattr(manifest, role)
+    column = {
+        role: _column(getattr(manifest, role), columns)
+        for role in roles
+        if getattr(manifest, role)
     }
-    lines = _kept(manifest, header, lines, notes)
-    places = [line[columns["path"]] for line in lines]
-    found = _find_images(places, ends, manifest, source, notes)
-    used = [(line, image) for line, image in zip(lines, found, strict=True) if image]
-    n_unused = len(files) - len({image for _, image in used})
-    if n_unused and not manifest.keep:
+    lines = _kept(manifest, columns, lines, notes)
+    used, missing = [], dict[str, None]()
+    for line in lines:
+        if image := _match(line[column["path"]], exact, bare):
+            used.append((line, image))
+        else:
+            missing[printable(line[column["path"]])] = None
+    if missing and not manifest.skip_broken:
+        raise DataError(
+            f"{sources[0]} names {count(len(missing), 'image')} not in the folders of images: "
+            f"{named([*missing])}. Correct images in the manifest, or say --skip-broken to leave "
+            "them out."
+        )
+    if missing:
+        notes.append(f"Left out: {len(missing):,} of the images that the table names: missing.")
+    images = [*dict.fromkeys(image for _, image in used)]
+    if (n_unused := len(files) - len(images)) and not manifest.keep:
         notes.append(f"Left out: {count(n_unused, 'image')} that the table does not name.")
-    split_of = _splits(manifest, columns, lines, source)
-    tested = _test_names(base, manifest)
-    tops = {image.partition("/")[0].casefold() for _, image in used}
-    has_splits = len({SPLIT_NAMES.get(top) for top in tops}) > 1
-    keys, _ = (
-        ([("", False)] * len(used), 0)
-        if manifest.patient
-        else patients_of([image for _, image in used])
-    )
+    tested = {_match(name, exact, bare) for name in _test_names(base, manifest)}
+    tops = {image: SPLIT_NAMES.get(image.partition("/")[0].casefold()) for image in images}
+    has_splits = len({*tops.values()}) > 1
+    by, keys = f"column {manifest.patient}", dict[str, tuple[str, bool]]()
+    if not manifest.patient:
+        by, found, _ = patients_of(images)
+        keys = dict(zip(images, found, strict=True))
     rows = []
-    for (line, image), (patient, is_known) in zip(used, keys, strict=True):
-        cells = {role: line[column].strip() for role, column in columns.items()}
-        if manifest.patient:
-            patient, is_known = cells["patient"], bool(cells["patient"])
-        labels = cells["label"].split(manifest.separator or None)
-        labels = labels if manifest.separator else [cells["label"]]
-        split = split_of.get(cells.get("split", ""))
+    for line, image in used:
+        cells = {role: line[name].strip() for role, name in column.items()}
+        labels = [cells["label"]]
+        if manifest.separator:  # PadChest writes ['normal', 'pneumonia'].
+            labels = [one.strip(" []'\"") for one in labels[0].split(manifest.separator)]
+        split = tops[image] if has_splits else None
         if tested:
-            names = {image, posixpath.basename(image), cells["path"]}
-            split = TEST if names & tested else TRAIN
-        elif has_splits and not manifest.split:
-            split = SPLIT_NAMES.get(image.partition("/")[0].casefold())
+            split = TEST if image in tested else TRAIN
+        elif manifest.split:
+            split = _split_of(cells["split"], manifest, sources[0])
+        patient, is_known = keys.get(image) or (cells["patient"], bool(cells["patient"]))
         rows.append(
             Row(
                 image=image,
-                labels=tuple(label.strip() for label in labels if label.strip()),
+                labels=tuple(label for label in labels if label),
                 split=split,
                 patient=patient,
                 is_known=is_known,
@@ -127,23 +140,56 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
                 fold=cells.get("fold", ""),
             )
         )
-    paths = [files[row.image] for row in rows]
     table = Table(
         name=name,
         location=str(location),
         format="table of images",
         rows=rows,
-        patients_by=f"column {manifest.patient}" if manifest.patient else BY_NAME,
+        patients_by=by,
         notes=tuple(notes),
-        paths=paths,
-        originals=lambda positions: images_of([paths[position] for position in positions]),
+        paths=[files[image] for image in images],
+        read=lambda some: images_of([files[image] for image in some]),
     )
     return table, manifest
 
 
-def _parse(source: Path) -> _Cells:
+def _read_lines(
+    sources: Sequence[Path], base: Path, exact: Mapping[str, str], bare: Mapping[str, str]
+) -> tuple[list[str], _Lines, list[str]]:
+    """Read tables with the same columns; of several, each is a split by its name or its folder."""
+    columns: list[str] = []
+    lines: _Lines = []
+    notes: list[str] = []
+    for source in sources:
+        cells = _parse(source, notes)
+        header = [printable(name.strip()) for name in cells[0]]
+        if any("." in name and _match(name, exact, bare) for name in header):
+            header = [f"column {i}" for i, _ in enumerate(header, start=1)]
+        else:
+            del cells[0]
+        if columns and columns != header:
+            raise DataError(
+                f"{source} has other columns than {sources[0]}: {', '.join(header)}. Give tables "
+                "with the same columns."
+            )
+        columns = header
+        place = source.parent.relative_to(base).as_posix() if len(sources) > 1 else "."
+        kind = next(filter(None, map(_split_named, (source.name, place))), "")
+        for line in (dict(zip(header, line, strict=True)) for line in cells):
+            if place != "." and _FILE_NAME in line:
+                line[_FILE_NAME] = f"{place}/{line[_FILE_NAME]}"
+            if len(sources) > 1:
+                line.setdefault("split", kind)
+            lines.append(line)
+    if len(sources) > 1 and "split" not in columns:
+        columns = [*columns, "split"]
+    if len(lines) > MAX_IMAGES:
+        raise DataError(f"{sources[0]} has {len(lines):,} lines; the limit is {MAX_IMAGES:,}.")
+    return columns, lines, notes
+
+
+def _parse(source: Path, notes: list[str]) -> list[list[str]]:
     """Read the cells of a table, whatever its separator, encoding and compression."""
-    notes = []
     try:
         with gzip.open(source) if source.suffix.lower() == ".gz" else source.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -164,101 +210,113 @@ def _parse(source: Path) -> _Cells:
             f"{source} cannot be read as a table: {str(problem)[:200]}. Save it as CSV with a "
             "line of column names."
         ) from None
-    header = [printable(name.strip()) for name in lines[0]] if lines else []
-    if len(header) < 2 or len(lines) < 2:
+    n_columns = len(lines[0]) if lines else 0
+    if n_columns < 2 or len(lines) < 2:
         raise DataError(
-            f"{source} is no table of images: it has {count(len(header), 'column')} and "
+            f"{source} is no table of images: it has {count(n_columns, 'column')} and "
             f"{count(len(lines), 'line')}. Save it as CSV with a line of column names."
         )
-    if len(lines) > MAX_IMAGES:
-        raise DataError(f"{source} has {len(lines):,} lines; the limit is {MAX_IMAGES:,}.")
     faults = [
         f"row {number:,} has {count(len(line), 'cell')}"
         for number, line in enumerate(lines, start=1)
-        if len(line) != len(header)
+        if len(line) != n_columns
     ]
     if faults:
         raise DataError(
-            f"{source} has {count(len(header), 'column')}, but {named(faults)}. Put cells that "
+            f"{source} has {count(n_columns, 'column')}, but {named(faults)}. Put cells that "
             f"hold {separator!r} in quotation marks."
         )
-    return _Cells(header, lines[1:], notes)
+    return lines
 
 
-def _column(name: str, header: Sequence[str]) -> int:
-    """Return the place of a column, by its name without case."""
-    names = [one.casefold() for one in header]
-    if name.strip().casefold() in names:
-        return names.index(name.strip().casefold())
-    hint = did_you_mean(name, header) or "Name one of them."
-    raise DataError(f"The table has no column {name!r}, but {', '.join(header)}. {hint}")
+def _split_named(name: str) -> str:
+    """Return the split that names such as train_labels.csv begin with, or nothing."""
+    word = re.split("[^a-z]", name.casefold())[0]
+    return word if word in SPLIT_NAMES else ""
+
+
+def _plain_name(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.casefold())
+
+
+def _column(name: str, columns: Sequence[str]) -> str:
+    """Return the name of a column as the table writes it."""
+    for one in columns:
+        if one.casefold() == name.strip().casefold():
+            return one
+    hint = did_you_mean(name, columns) or "Name one of them."
+    raise DataError(f"The table has no column {name!r}, but {', '.join(columns)}. {hint}")
 
 
 def _complete(
     manifest: Manifest,
-    header: Sequence[str],
-    lines: Sequence[Sequence[str]],
-    ends: Mapping[str, str],
+    columns: Sequence[str],
+    lines: _Lines,
+    exact: Mapping[str, str],
+    bare: Mapping[str, str],
     notes: list[str],
     source: Path,
 ) -> Manifest:
     """Guess what the manifest leaves open from names and cells, and say so."""
     said = {getattr(manifest, role).casefold() for role in ("path", *_USUAL)}
-    open_columns = {
-        re.sub("[^a-z0-9]", "", name.casefold()): name
-        for name in reversed(header)
-        if name.casefold() not in said
-    }
-    guessed: dict[str, object] = {}
+    free = {_plain_name(one): one for one in reversed(columns) if one.casefold() not in said}
+    guessed: dict[str, Any] = {}
     if not manifest.path:
-        shown = lines[:_N_TRIED]
         fits = {
-            name: len(_match([line[i] for line in shown], ends)) for i, name in enumerate(header)
+            name: sum(bool(_match(line[name], exact, bare)) for line in lines[:_N_TRIED])
+            for name in columns
         }
-        best = max(header, key=lambda name: fits[name])
+        best = max(columns, key=lambda name: fits[name])
         if not fits[best]:
             raise DataError(
                 f"No column of {source} names images that are there: its columns are "
-                f"{', '.join(header)}. Its folders hold {count(len({*ends.values()}), 'image')}. "
-                "Say in a manifest which folders hold them (hpo data describe)."
+                f"{', '.join(columns)}. Its folders hold "
+                f"{count(len({*exact.values()}), 'image')}. Say in a manifest which folders hold "
+                "them (hpo data describe)."
             )
         guessed["path"] = best
-        open_columns = {key: name for key, name in open_columns.items() if name != best}
+        free = {key: name for key, name in free.items() if name != best}
     for role, usual in _USUAL.items():
         if not getattr(manifest, role) and not (role == "split" and manifest.test):
-            name = next((open_columns[key] for key in usual if key in open_columns), None)
-            if name and (role != "split" or _are_splits(name, header, lines)):
+            name = next((free[key] for key in usual if key in free), None)
+            if name and (
+                role != "split"
+                or all(line[name].strip().casefold() in {"", *SPLIT_NAMES} for line in lines)
+            ):
                 guessed[role] = name
-    manifest = manifest.model_copy(update=guessed)
-    if not manifest.label:
+    if not manifest.label and "label" not in guessed and columns[0] == "column 1":
+        # Without names, it is the one column that holds names of classes.
+        kinds = {one: {plain(line[one]) for line in lines} for one in free.values()}
+        of_classes = [one for one, kind in kinds.items() if kind & (NEGATIVE | POSITIVE)]
+        if len(of_classes) == 1:
+            guessed["label"] = of_classes[0]
+    label = manifest.label or guessed.get("label")
+    if not label:
         raise DataError(
-            f"{source} does not say which column holds the label: {', '.join(header)}. Name it "
+            f"{source} does not say which column holds the label: {', '.join(columns)}. Name it "
             "in a manifest (hpo data describe)."
         )
-    several = {line[_column(manifest.label, header)] for line in lines}
-    cut = next((mark for mark in "|;" if any(mark in value for value in several)), "")
+    values = {line[_column(label, columns)].strip() for line in lines}
+    cut = next((mark for mark in "|;" if any(mark in value for value in values)), "")
+    if all(value.startswith("[") for value in values - {""}):
+        cut = ","
     if cut and not manifest.separator:
         guessed["separator"] = cut
-        single = {plain(label) for value in several for label in value.split(cut)}
+        single = {plain(one.strip(" []'\"")) for value in values for one in value.split(cut)}
         if not manifest.positive and not manifest.negative and "pneumonia" in single:
             guessed |= {"positive": ("pneumonia",), "negative": (*sorted(single & NEGATIVE),)}
+    if {*map(plain, values)} - {""} == {"-1", "0", "1"} and not manifest.positive:
+        guessed |= {"positive": ("1",), "negative": ("0",)}  # CheXpert: -1 is uncertain.
     if guessed:
         each = ", ".join(f"{key} = {json.dumps(value)}" for key, value in guessed.items())
         notes.append(f"Guessed from {source.name}: {each}.")
     return manifest.model_copy(update=guessed)
 
 
-def _are_splits(name: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> bool:
-    column = _column(name, header)
-    return all(line[column].strip().casefold() in {"", *SPLIT_NAMES} for line in lines)
-
-
-def _kept(
-    manifest: Manifest, header: Sequence[str], lines: list[list[str]], notes: list[str]
-) -> list[list[str]]:
+def _kept(manifest: Manifest, columns: Sequence[str], lines: _Lines, notes: list[str]) -> _Lines:
     """Return the lines that `keep` keeps."""
     for name, values in manifest.keep.items():
-        column, kept = _column(name, header), {plain(value) for value in values}
+        column, kept = _column(name, columns), {plain(value) for value in values}
         found = [line for line in lines if plain(line[column]) in kept]
         if not found:
             there = named(sorted({line[column] for line in lines}))
@@ -269,19 +327,14 @@ def _kept(
     return lines
 
 
-def _splits(
-    manifest: Manifest, columns: Mapping[str, int], lines: Sequence[Sequence[str]], source: Path
-) -> dict[str, int | None]:
-    """Return the split that each value of its column means."""
-    if not manifest.split:
-        return {}
-    values = {line[columns["split"]].strip() for line in lines} - {""}
-    if unknown := sorted(value for value in values if value.casefold() not in SPLIT_NAMES):
+def _split_of(cell: str, manifest: Manifest, source: Path) -> int | None:
+    """Return the split that a cell means."""
+    if cell and cell.casefold() not in SPLIT_NAMES:
         raise DataError(
-            f"{source} has {named(unknown)} in column {manifest.split!r}, which are no splits: "
-            f"write train, val or test, or use fold for numbered folds."
+            f"{source} has {cell!r} in column {manifest.split!r}, which is no split: write train, "
+            "val or test, or use fold for numbered folds."
         )
-    return {value: SPLIT_NAMES[value.casefold()] for value in values}
+    return SPLIT_NAMES.get(cell.casefold())
 
 
 def _test_names(base: Path, manifest: Manifest) -> set[str]:
@@ -297,69 +350,44 @@ def _test_names(base: Path, manifest: Manifest) -> set[str]:
         ) from None
 
 
-def _files(folders: Sequence[Path]) -> dict[str, Path]:
-    """Return the images of the folders, by their places below the folder that they are in."""
-    files: dict[str, Path] = {}
+def _files(folders: Sequence[Path]) -> dict[str, str]:
+    """Return the paths of the images of the folders, by their places below their folder."""
+    files: dict[str, str] = {}
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"There is no folder {folder} of images. Correct images.")
         for file in list_images(folder)[0]:
             if file in files:
                 raise DataError(
-                    f"{file} is in {files[file].parent} and below {folder}: a table cannot tell "
+                    f"{file} is in {files[file]} and below {folder}: a table cannot tell "
                     "them apart. Name one folder above both."
                 )
-            files[file] = folder / file
+            files[file] = f"{folder}/{file}"
     return files
 
 
-def _ends(files: Iterable[str]) -> dict[str, str]:
-    """Return the images by what cells may call them: their place, with or without the suffix.
+def _names(files: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the images by what cells may call them: by their place, and by their name alone.
 
-    A name alone may mean a file in any folder, if it is the only one.
+    Both with or without the suffix; a name that several images have means none of them.
     """
-    ends, seen = dict[str, str](), set[str]()
+    exact, bare = dict[str, str](), dict[str, str]()
     for file in files:
-        for name in {posixpath.basename(file), posixpath.basename(posixpath.splitext(file)[0])}:
-            if name in seen:
-                ends.pop(name, None)
-            else:
-                ends[name] = file
-            seen.add(name)
-    ends |= {posixpath.splitext(file)[0]: file for file in files}
-    return ends | {file: file for file in files}
+        stem = file.rpartition(".")[0]
+        exact[stem] = file
+        for place in (file, stem):
+            name = place.rpartition("/")[2]
+            bare[name] = "" if name in bare else file
+    return exact | {file: file for file in files}, bare
 
 
-def _match(places: Iterable[str], ends: Mapping[str, str]) -> dict[str, str]:
-    """Return the images that cells name, maybe with folders above those that are there."""
-    matched: dict[str, str] = {}
-    for place in dict.fromkeys(places):
-        below = place.strip().replace("\\", "/").removeprefix("./")
-        while below and ".." not in below:
-            # A name alone is not looked for below a folder that the cell names.
-            if below in ends and ("/" in below or "/" not in place or below == ends[below]):
-                matched[place] = ends[below]
-                break
-            below = below.partition("/")[2]
-    return matched
-
-
-def _find_images(
-    places: Sequence[str],
-    ends: Mapping[str, str],
-    manifest: Manifest,
-    source: Path,
-    notes: list[str],
-) -> list[str | None]:
-    """Return the image that each cell names, None where it is left out."""
-    matched = _match(places, ends)
-    missing = [printable(place) for place in dict.fromkeys(places) if place not in matched]
-    if missing and not manifest.skip_broken:
-        raise DataError(
-            f"{source} names {count(len(missing), 'image')} not in the folders of images: "
-            f"{named(missing)}. Correct images in the manifest, or say --skip-broken to leave "
-            "them out."
-        )
-    if missing:
-        notes.append(f"Left out: {len(missing):,} of the images that the table names: missing.")
-    return [matched.get(place) for place in places]
+def _match(cell: str, exact: Mapping[str, str], bare: Mapping[str, str]) -> str | None:
+    """Return the image that a cell names, maybe with folders above those that are there."""
+    place = cell.strip().replace("\\", "/").removeprefix("./")
+    if "/" not in place:
+        return exact.get(place) or bare.get(place) or None
+    while place and ".." not in place:
+        if place in exact:
+            return exact[place]
+        place = place.partition("/")[2]
+    return None

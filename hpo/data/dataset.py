@@ -1,11 +1,14 @@
-"""What a format knows of a data set, the data set itself, and the sealed view for training."""
+"""A data set, and what training may see of it: every patient on one side of each fold."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache as memoize
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hpo.errors import DataError
 
 TRAIN: Final = 0
 VALIDATION: Final = 1
@@ -34,8 +37,8 @@ Stored: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 class Dataset:
     """Chest X-rays with labels, patients and the source's own split.
 
-    `labels` `(n,)` count the `class_names` from 0; `split` `(n,)` holds TRAIN, VALIDATION or TEST;
-    `patients` `(n,)` a number per patient, counted by first appearance, or per image where
+    `labels` `(n,)` count the `class_names` from 0; `split` `(n,)` is TRAIN, then VALIDATION, then
+    TEST; `patients` `(n,)` a number per patient, counted by first appearance, or per image where
     patients are unknown; `has_patients` says that all are known, `patients_by` from what. `files`
     names each image for messages, `sizes` `(n, 2)` holds height and width as stored, and `digests`
     are equal where the stored pixels are; `n_bright_borders` counts images that are much brighter
@@ -147,3 +150,84 @@ def limit_fault(height: int, width: int, n_images: int = 1) -> str | None:
     if n_images > MAX_IMAGES:
         return f"{n_images:,} images; the limit is {MAX_IMAGES:,}"
     return None
+
+
+def seal(dataset: Dataset) -> TrainingData:
+    """Return what training may see of a data set: no label of a test image.
+
+    Raises:
+        DataError: too few patients of a class for five folds, or the source's own validation
+            split lacks a class.
+    """
+    n_pool = int((dataset.split != TEST).sum())  # The test images are behind it.
+    names, labels, patients = (
+        dataset.class_names,
+        dataset.labels[:n_pool],
+        dataset.patients[:n_pool],
+    )
+    own = [dataset.where(VALIDATION)] if dataset.has_validation else []
+    if dataset.folds is not None and not own:
+        folds = dataset.folds[:n_pool]
+        own = [np.flatnonzero(folds == fold) for fold in range(dataset.n_folds)]
+    return TrainingData(
+        fingerprint=dataset.fingerprint,
+        labels=labels,
+        patients=patients,
+        n_test=len(dataset) - n_pool,
+        pixels_at=dataset.pixels_at,
+        fold=_own_splits(labels, own) if own else _folds(names, labels, patients),
+    )
+
+
+def _own_splits(
+    labels: NDArray[np.uint8], validations: Sequence[Indices]
+) -> Callable[[int], Fold]:
+    every = np.arange(len(labels))
+    folds = [
+        Fold(train=np.setdiff1d(every, validation), validation=validation)
+        for validation in validations
+    ]
+    if not all(_has_every_class(labels, fold) for fold in folds):
+        raise DataError(
+            "The validation split of this data set, or what it leaves for training, lacks a "
+            "class: give both splits images of every class, or remove the validation split."
+        )
+    return lambda repeat: folds[repeat % len(folds)]
+
+
+def _folds(
+    names: Sequence[str], labels: NDArray[np.uint8], patients: NDArray[np.int64]
+) -> Callable[[int], Fold]:
+    n_of_each = {
+        name: len(np.unique(patients[labels == label])) for label, name in enumerate(names)
+    }
+    if min(n_of_each.values()) < N_FOLDS:
+        found = ", ".join(f"{n} of {name}" for name, n in n_of_each.items())
+        raise DataError(
+            f"Five folds need at least {N_FOLDS} patients of each class outside the test split, "
+            f"but there are {found}: add images, or a validation split (a folder val beside "
+            "train)."
+        )
+
+    @memoize
+    def draw(seed: int) -> list[Fold]:
+        from sklearn.model_selection import StratifiedGroupKFold  # Half a second, when it trains.
+
+        splitter = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed)
+        splits = splitter.split(np.zeros(len(labels)), labels, patients)
+        folds = [Fold(train=train, validation=validation) for train, validation in splits]
+        if not all(_has_every_class(labels, fold) for fold in folds):
+            raise DataError(
+                f"A fold by patient would lack images of {' or '.join(names)}: too many of them "
+                "belong to few patients. Add images of other patients, or a validation split (a "
+                "folder val beside train)."
+            )
+        return folds
+
+    return lambda repeat: draw(repeat // N_FOLDS)[repeat % N_FOLDS]
+
+
+def _has_every_class(labels: NDArray[np.uint8], fold: Fold) -> bool:
+    every = np.unique(labels)
+    parts = (fold.train, fold.validation)
+    return all(np.array_equal(np.unique(labels[part]), every) for part in parts)

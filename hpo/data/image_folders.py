@@ -96,7 +96,7 @@ def read(path: Path) -> Table | None:
         if file not in places:
             left_out[_short(file), posixpath.splitext(file)[1].lower()] += 1
     notes = [*_left_out_note(left_out)]
-    by_name, n_copies = patients_of(used)
+    by, keys, n_copies = patients_of(used)
     if n_copies:
         notes.append(
             f"{n_copies:,} files are named as copies or variants of another one, such as NAME (1) "
@@ -121,7 +121,7 @@ def read(path: Path) -> Table | None:
             patient=folder if has_folders and folder else key,
             is_known=bool(has_folders and folder) or is_known,
         )
-        for file, folder, (key, is_known) in zip(used, folders, by_name, strict=True)
+        for file, folder, (key, is_known) in zip(used, folders, keys, strict=True)
     ]
     return Table(
         name=path.name,
@@ -129,10 +129,10 @@ def read(path: Path) -> Table | None:
         format="image folders",
         is_phantom=(path / PHANTOM_MARK).is_file(),
         rows=rows,
-        patients_by="folder" if has_folders else BY_NAME,
+        patients_by="folder" if has_folders else by,
         notes=tuple(notes),
-        paths=[path / file for file in used],
-        originals=lambda positions: images_of([path / used[position] for position in positions]),
+        paths=[f"{path}/{file}" for file in used],
+        read=lambda some: images_of([f"{path}/{file}" for file in some]),
     )
 
 
@@ -182,26 +182,26 @@ def _short(file: str) -> str:
     return "/".join(file.split("/")[:-1][:3])
 
 
-def patients_of(files: Sequence[str]) -> tuple[list[tuple[str, bool]], int]:
-    """Return a key of the patient of each file and whether its name says it, and the copies.
+def patients_of(files: Sequence[str]) -> tuple[str, list[tuple[str, bool]], int]:
+    """Return what names the patients, each file's key and whether it is known, and the copies.
 
     The patient of a copy is that of its original; of a file whose name says none, the file itself.
     """
-    names = [posixpath.splitext(file)[0] for file in files]
+    names = [file.rpartition(".")[0] for file in files]
     # Of files that differ in the suffix alone the first is the original.
     originals = dict(zip(reversed(names), reversed(files), strict=True))
     copied = [_original(name, originals) for name in names]
     counts = Counter(copied)
     keys, n_copies = [], 0
     for file, name, original in zip(files, names, copied, strict=True):
-        if match := _PATIENT.search(posixpath.basename(name)):
+        if match := _PATIENT.search(name.rpartition("/")[2]):
             keys.append(((match["person"] or match["scan"] or match["number"]).lower(), True))
         elif original and counts[original] <= _MOST_COPIES:
             keys.append((originals.get(original, original), False))
             n_copies += 1
         else:
             keys.append((file, False))
-    return keys, n_copies
+    return BY_NAME, keys, n_copies
 
 
 def _original(name: str, names: Collection[str]) -> str | None:
@@ -277,8 +277,8 @@ def _left_out_note(left_out: Counter[tuple[str, str]]) -> Iterator[str]:
         )
 
 
-def images_of(files: Sequence[Path]) -> Iterator[Stored]:
+def images_of(files: Sequence[str]) -> Iterator[Stored]:
     """Read image files in their order."""
     from hpo.data.images import decode_all  # Pillow is not needed to list a folder.
 
-    return decode_all(files)
+    return decode_all([*map(Path, files)])

@@ -33,8 +33,9 @@ Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 class Manifest(BaseModel):
     """What is said of a data set; nothing of it must be said.
 
-    `table` is a CSV file whose columns `path`, `label`, `patient`, `site`, `split` and `fold` name
-    each image, its labels (several by a `separator`) and what else is known; `images` are the
+    `table` is a CSV file, or one for each split, whose columns `path`, `label`, `patient`, `site`,
+    `split` and `fold` name each image, its labels (several by a `separator`) and what else is
+    known; `images` are the
     folders that hold them, `test` a file that lists the test images, and `keep` the values of
     columns that are kept. Without a table, `images` is a folder with one for each class.
     `positive` and `negative` name classes. With one of them the rest is the other class; with both
@@ -45,7 +46,7 @@ class Manifest(BaseModel):
 
     model_config = STRICT
 
-    table: str = ""
+    table: Names = ()
     images: Names = ()
     path: str = ""
     label: str = ""
@@ -121,4 +122,5 @@ def to_toml(manifest: Manifest, comments: Sequence[str]) -> str:
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    one = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return json.dumps(one, ensure_ascii=False)

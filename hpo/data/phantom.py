@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hpo.data.dataset import CLASS_NAMES, NORMAL, PNEUMONIA, TEST, TRAIN, Pixels
 from hpo.data.image_folders import PHANTOM_MARK, patients_of
-from hpo.data.table import BY_NAME, Row, Table
+from hpo.data.table import Row, Table
 from hpo.errors import DataError
 
 _Plane: TypeAlias = NDArray[np.float64]
@@ -43,7 +43,7 @@ _NOISE: Final = 12
 def draw(seed: int, size: int) -> Table:
     """Draw 800 images to train on and 400 to test, half of each with pneumonia."""
     files, labels, split, images = zip(*_draw(seed, size), strict=True)
-    patients, _ = patients_of(files)
+    by, patients, _ = patients_of(files)
     return Table(
         name="phantom",
         location="phantom",
@@ -53,8 +53,8 @@ def draw(seed: int, size: int) -> Table:
             Row(file, (CLASS_NAMES[label],), of, *patient)
             for file, label, of, patient in zip(files, labels, split, patients, strict=True)
         ],
-        patients_by=BY_NAME,
-        originals=lambda positions: (images[position] for position in positions),
+        patients_by=by,
+        read=lambda some: map(dict(zip(files, images, strict=True)).__getitem__, some),
     )
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hpo.data import arrays, cache, csv_tables, image_folders, phantom
 from hpo.data.dataset import SPLITS, TEST, VALIDATION, Dataset, Pixels, Stored, count_classes
 from hpo.data.manifest import NOTHING_SAID, Manifest, load_manifest, to_toml
-from hpo.data.table import NEGATIVE, POSITIVE, Row, Settled, Table, plain, settle, without
+from hpo.data.table import NEGATIVE, POSITIVE, Row, Table, named, plain, settle
 from hpo.errors import DataError
 from hpo.tables import count
 
@@ -106,16 +106,16 @@ def read_table(path: Path, manifest: Manifest) -> tuple[Table, Manifest] | None:
     if arrays.looks_like(path):
         return arrays.read(path), manifest
     if csv_tables.is_table(path):
-        named = manifest.model_copy(update={"table": path.name})
-        return csv_tables.read(named, path.parent, name=path.stem, location=path)
+        of_table = manifest.model_copy(update={"table": (path.name,)})
+        return csv_tables.read(of_table, path.parent, name=path.stem, location=path)
     if not path.is_dir():
         return None
     table = image_folders.read(path)
     kinds = {plain(row.labels[0]) for row in table.rows} if table else set()
     is_plain = len(kinds) > 1 and kinds & (NEGATIVE | POSITIVE)
     if not is_plain and (labels := csv_tables.beside(path)):
-        named = manifest.model_copy(update={"table": labels.name})
-        return csv_tables.read(named, path, name=path.name, location=path)
+        of_table = manifest.model_copy(update={"table": labels})
+        return csv_tables.read(of_table, path, name=path.name, location=path)
     return (table, manifest) if table else None
 
 
@@ -134,10 +134,8 @@ def describe(path: Path, manifest: Manifest) -> str:
     comments = list(table.notes)
     try:
         used = settle(table, manifest)
-        comments += used.notes
-        counts = Counter(
-            (row.split, label) for row, label in zip(used.rows, used.labels, strict=True)
-        )
+        comments = list(used.notes)
+        counts = Counter((row.split, row.label) for row in used.rows)
         for (split, label), n in sorted(counts.items()):
             comments.append(f"{SPLITS[split or 0]}: {n:,} images of {used.class_names[label]}.")
         if used.patients_by and any(row.is_known for row in used.rows):
@@ -153,11 +151,10 @@ def describe(path: Path, manifest: Manifest) -> str:
     place = path if path.is_dir() else path.parent
     name = path.name if path.suffix.lower() == ".npz" else "."
     changes: dict[str, object] = {
-        "images": tuple(os.path.relpath(place / one) for one in manifest.images or (name,))
+        "images": tuple(os.path.relpath(place / one) for one in manifest.images or (name,)),
+        "table": tuple(os.path.relpath(place / one) for one in manifest.table),
+        "test": manifest.test and os.path.relpath(place / manifest.test),
     }
-    for key in ("table", "test"):
-        if value := getattr(manifest, key):
-            changes[key] = os.path.relpath(place / value)
     return to_toml(manifest.model_copy(update=changes), comments)
 
 
@@ -168,14 +165,19 @@ def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
         DataError: what the table says does not fit together, an image that cannot be read, or a
             class without images to train on.
     """
-    used = settle(table, manifest)
-    stamp = _stamp(table, used.positions, manifest)
-    sizes, digests, brightest, n_inverted, broken = _index(table, used, stamp, manifest)
-    used = without(used, broken)
-    rows, positions, n = used.rows, used.positions, len(used.rows)
-    labels = np.array(used.labels, np.uint8)
+    table = settle(table, manifest)
+    images = [row.image for row in table.rows]
+    stamp = _stamp(table, images, manifest)
+    sizes, digests, brightest, n_inverted, broken = _index(table, images, stamp, manifest)
+    rows, notes = table.rows, [*table.notes]
+    if broken:
+        rows = [row for i, row in enumerate(rows) if i not in {*broken}]
+        names = named([images[i] for i in broken])
+        notes.append(f"Left out: {count(len(broken), 'image')} that cannot be read ({names}).")
+    files = tuple(row.image for row in rows)
+    labels = np.array([row.label for row in rows], np.uint8)
     split = np.array([row.split for row in rows], np.uint8)
-    counts = count_classes(used.class_names, labels[split != TEST])
+    counts = count_classes(table.class_names, labels[split != TEST])
     if not all(counts.values()):
         found = ", ".join(f"{n} {name}" for name, n in counts.items())
         raise DataError(
@@ -185,8 +187,7 @@ def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
     bits = bits_in_use(max(brightest))
     # Patients are numbered by first appearance, so that equal groups give equal folds.
     numbers: dict[str, int] = {}
-    keys = (row.patient or row.image for row in rows)
-    patients = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+    patients = np.array([numbers.setdefault(row.whose, len(numbers)) for row in rows], np.int64)
     folds = None
     if any(row.fold for row in rows) and not (split == VALIDATION).any():
         folds = _read_folds(table, rows)
@@ -198,13 +199,12 @@ def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
     fingerprint = hasher.hexdigest()[:32]
 
     def originals(some: Sequence[int]) -> Iterator[Pixels]:
-        images = table.originals([positions[i] for i in some])
-        for i, image in zip(some, images, strict=True):
+        for i, image in zip(some, table.read([files[i] for i in some]), strict=True):
             pixels = to_8_bits(image, bits)
             if _digest(pixels) != digests[i]:
                 cache.write_index(stamp, None)
                 raise DataError(
-                    f"{table.location} has changed since it was opened: {rows[i].image} "
+                    f"{table.location} has changed since it was opened: {files[i]} "
                     "is another image now. Nothing of it was kept. Put the old files back and run "
                     "the same command again, or start a new study."
                 )
@@ -214,30 +214,31 @@ def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
         def resized() -> Iterator[Pixels]:
             from hpo.data.images import resize  # Pillow is not needed where they are cached.
 
-            return (resize(image, size) for image in originals(range(n)))
+            return (resize(image, size) for image in originals(range(len(files))))
 
-        return cache.pixels(f"{fingerprint}-{size}", (n, size, size), resized)
+        return cache.pixels(f"{fingerprint}-{size}", (len(files), size, size), resized)
 
     n_known = sum(row.is_known for row in rows)
+    notes += _notes(table, rows, n_known, brightest, bits, n_inverted)
     return Dataset(
         name=table.name,
         source=table.location,
         format=table.format,
         fingerprint=fingerprint,
         is_phantom=table.is_phantom,
-        has_patients=n_known == n,
-        patients_by=used.patients_by if n_known else "",
+        has_patients=n_known == len(rows),
+        patients_by=table.patients_by if n_known else "",
         labels=labels,
-        class_names=used.class_names,
+        class_names=table.class_names,
         patients=patients,
         split=split,
-        files=tuple(row.image for row in rows),
+        files=files,
         sizes=np.array(sizes, np.int64),
         digests=tuple(digests),
         n_bright_borders=n_inverted,
         originals=originals,
         pixels_at=memoize(pixels_at),
-        notes=(*table.notes, *used.notes, *_notes(used, n_known, brightest, bits, n_inverted)),
+        notes=tuple(notes),
         bits=bits if any(brightest) else 0,
         folds=folds,
     )
@@ -286,29 +287,34 @@ def _nothing_at(path: Path) -> str:
     return f"{nothing} It holds {', '.join(names[:_MOST_NAMED])}{more}." if names else nothing
 
 
-def _index(table: Table, used: Settled, stamp: str, manifest: Manifest) -> _Index:
+def _index(table: Table, images: Sequence[str], stamp: str, manifest: Manifest) -> _Index:
     """Return what is kept of the images under this stamp, or read all of them."""
     if table.paths and (kept := cache.read_index(stamp)):
         return cast(_Index, kept)
-    sizes, digests, brightest, read, broken = [], [], [], [], []
+    sizes, digests, brightest, broken = [], [], [], []
     n_inverted = 0
-    for i, image in enumerate(_images(table, used.positions, manifest)):
-        if image is None:
+    # Where broken ones are left out, each is read by itself.
+    parts = [[image] for image in images] if manifest.skip_broken else [images]
+    for i, part in enumerate(parts):
+        try:
+            for image in table.read(part):
+                sizes.append(list(image.shape))
+                digests.append(_digest(to_8_bits(image, _BITS[-1])))
+                brightest.append(0 if image.dtype == np.uint8 else int(image.max()))
+                n_inverted += _has_bright_border(image)
+        except DataError:
+            if not manifest.skip_broken:
+                raise
             broken.append(i)
-            continue
-        read.append(used.positions[i])
-        sizes.append(list(image.shape))
-        digests.append(_digest(to_8_bits(image, _BITS[-1])))
-        brightest.append(0 if image.dtype == np.uint8 else int(image.max()))
-        n_inverted += _has_bright_border(image)
-    if not read:
+    if not sizes:
         raise DataError(f"No image of {table.location} can be read. Replace the files.")
     bits = bits_in_use(max(brightest))
     if bits != _BITS[-1]:  # The depth in use is known now: 16-bit images are scaled by that.
+        read = [image for i, image in enumerate(images) if i not in {*broken}]
         wide = np.flatnonzero(brightest).tolist()
-        for i, image in zip(wide, table.originals([read[i] for i in wide]), strict=True):
+        for i, image in zip(wide, table.read([read[i] for i in wide]), strict=True):
             digests[i] = _digest(to_8_bits(image, bits))
-    if _stamp(table, used.positions, manifest) != stamp:
+    if _stamp(table, images, manifest) != stamp:
         raise DataError(
             f"{table.location} changed while it was read. Wait until no other program "
             "writes there, then run the same command again."
@@ -317,18 +323,6 @@ def _index(table: Table, used: Settled, stamp: str, manifest: Manifest) -> _Inde
     if table.paths:
         cache.write_index(stamp, index)
     return index
-
-
-def _images(table: Table, positions: Sequence[int], manifest: Manifest) -> Iterator[Stored | None]:
-    """Yield the images; None for one that cannot be read, where these are left out."""
-    if not manifest.skip_broken:
-        yield from table.originals(positions)
-        return
-    for position in positions:
-        try:
-            yield from table.originals([position])
-        except DataError:
-            yield None
 
 
 def _has_bright_border(image: Stored) -> bool:
@@ -346,24 +340,24 @@ def _has_bright_border(image: Stored) -> bool:
     return bool(border.mean() > _BRIGHT * center[::step, ::step].mean())
 
 
-def _stamp(table: Table, positions: Sequence[int], manifest: Manifest) -> str:
+def _stamp(table: Table, images: Sequence[str], manifest: Manifest) -> str:
     """Digest which images are used, what the system says of the files, and some of their content.
 
     Sizes and times alone may be wrong: archives, `rsync -t` and containers set them. Of content it
     is `_SAMPLE_BYTES`: of larger sets the beginning of every file.
     """
-    used = "\0".join(table.rows[position].image for position in positions)
+    used = "\0".join(images)
     hasher = hashlib.sha256(f"{_INDEX_VERSION}\0{manifest.skip_broken}\0{used}\0".encode())
+    most = max(_LEAST_BYTES, _SAMPLE_BYTES // max(1, len(table.paths)))
     for path in table.paths:
         hasher.update(f"{path}\0".encode())
         try:
-            found = path.stat()
+            found = (place := Path(path)).stat()
             facts = (found.st_size, found.st_ino, found.st_ctime_ns, found.st_mtime_ns)
             hasher.update(repr(facts).encode())
             if stat.S_ISREG(found.st_mode):  # A pipe would never end.
-                n_bytes = min(found.st_size, max(_LEAST_BYTES, _SAMPLE_BYTES // len(table.paths)))
-                with path.open("rb", buffering=0) as file:
-                    hasher.update(file.read(n_bytes))
+                with place.open("rb", buffering=0) as file:
+                    hasher.update(file.read(min(found.st_size, most)))
         except OSError as problem:  # Reading the images says which of them cannot be read.
             hasher.update(str(problem).encode())
     return hasher.hexdigest()[:32]
@@ -376,9 +370,14 @@ def _digest(image: Pixels) -> str:
 
 
 def _notes(
-    used: Settled, n_known: int, brightest: Sequence[int], bits: int, n_inverted: int
+    table: Table,
+    rows: Sequence[Row],
+    n_known: int,
+    brightest: Sequence[int],
+    bits: int,
+    n_inverted: int,
 ) -> Iterator[str]:
-    n_images = len(used.rows)
+    n_images = len(rows)
     if n_wide := sum(map(bool, brightest)):
         yield (
             f"{n_wide:,} images have 16 bits, with values up to {max(brightest):,}: "
@@ -393,10 +392,10 @@ def _notes(
         yield f"Patients unknown: each {_MAY_LEAK}"
     elif n_known < n_images:
         yield (
-            f"Patients are known from {n_known:,} of {n_images:,} {used.patients_by}s: each other "
-            f"{_MAY_LEAK}"
+            f"Patients are known from {n_known:,} of {n_images:,} {table.patients_by}s: each "
+            f"other {_MAY_LEAK}"
         )
-    if 0 < (n := sum(row.split == VALIDATION for row in used.rows)) < _FEW:
+    if 0 < (n := sum(row.split == VALIDATION for row in rows)) < _FEW:
         yield (
             f"{n} validation images: one image is {100 / n:.1f} points of accuracy. With "
             "--merge-val they are trained on, and folds of the training images take their place."

@@ -4,9 +4,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache as memoize
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from hpo.config import MOST_CLASSES, did_you_mean
@@ -39,7 +38,7 @@ class Row(NamedTuple):
 
     `image` names it in messages; `labels` are as the source spells them. `patient` is a key that
     images of one patient share, empty where the image stands for itself; `is_known` that the
-    source names this patient.
+    source names this patient. `label` counts the classes of a table that is settled.
     """
 
     image: str
@@ -49,59 +48,55 @@ class Row(NamedTuple):
     is_known: bool = False
     site: str = ""
     fold: str = ""
+    label: int = 0
+
+    @property
+    def whose(self) -> str:
+        """A key of the patient: the image itself where that is all that is known."""
+        return self.patient or self.image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A data set before any image is decoded.
 
-    `originals(positions)` reads the images of these rows from `paths`; without paths, reading is
-    free. `patients_by` says what names the patients. `notes` say what was left out and assumed.
+    `read(images)` reads the images of these names from `paths`; without paths, reading is free.
+    `patients_by` says what names the patients. `notes` say what was left out and assumed. A table
+    that is settled has `class_names`.
     """
 
     name: str
     location: str
     format: str
     rows: Sequence[Row]
-    originals: Callable[[Sequence[int]], Iterator[Stored]]
-    paths: Sequence[Path] = ()
+    read: Callable[[Sequence[str]], Iterator[Stored]]
+    paths: Sequence[str] = ()
     patients_by: str = ""
     is_phantom: bool = False
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
 
-class Settled(NamedTuple):
-    """The rows that are used, by position in the table and grouped by split, with their labels."""
-
-    positions: list[int]
-    rows: list[Row]
-    labels: list[int]
-    class_names: tuple[str, ...]
-    patients_by: str
-    notes: tuple[str, ...]
-
-
-def settle(table: Table, manifest: Manifest) -> Settled:
+def settle(table: Table, manifest: Manifest) -> Table:
     """Choose classes, patients and splits, and leave out the images of other classes.
 
     Raises:
         DataError: classes that are not there or not clear, an image of two classes, patients both
             in the test set and outside it.
     """
-    notes: list[str] = []
+    notes = [*table.notes]
     class_names, label_of = _choose_classes(table, manifest, notes)
-    used: dict[str, int] = {}
-    labels: dict[int, int] = {}
+    used: dict[str, Row] = {}
     n_repeated, contradictory = 0, []
     left_out: Counter[str] = Counter()
-    for position, row in enumerate(table.rows):
+    for row in table.rows:
         if (label := label_of(row.labels)) is None:
             left_out[", ".join(row.labels) or "no label"] += 1
-        elif (first := used.setdefault(row.image, position)) == position:
-            labels[position] = label
+        elif row.image not in used:
+            used[row.image] = row._replace(label=label)
         else:
             n_repeated += 1
-            contradictory += [row.image] * (labels[first] != label)
+            contradictory += [row.image] * (used[row.image].label != label)
     if contradictory:
         raise DataError(
             f"{table.location} lists {count(len(contradictory), 'image')} with different labels: "
@@ -114,35 +109,13 @@ def settle(table: Table, manifest: Manifest) -> Settled:
         notes.append(f"Left out: {total} of other classes ({classes}).")
     if n_repeated:
         notes.append(f"Left out: {count(n_repeated, 'row')} that name an image again.")
-    positions = list(labels)
-    rows = [table.rows[position] for position in positions]
-    patients_by, rows = _find_patients(table, rows, manifest)
-    rows = _choose_splits(rows, [*labels.values()], manifest, notes)
+    patients_by, rows = _find_patients(table, [*used.values()], manifest)
+    rows = _choose_splits(rows, manifest, notes)
+    rows.sort(key=lambda row: row.split or TRAIN)  # It is stable.
     _check_patients(table, patients_by, rows, manifest, notes)
-    _check_sites(rows, [*labels.values()], notes)
-    order = sorted(range(len(rows)), key=lambda i: rows[i].split or TRAIN)  # It is stable.
-    return Settled(
-        positions=[positions[i] for i in order],
-        rows=[rows[i] for i in order],
-        labels=[labels[positions[i]] for i in order],
-        class_names=class_names,
-        patients_by=patients_by,
-        notes=tuple(notes),
-    )
-
-
-def without(used: Settled, broken: Sequence[int]) -> Settled:
-    """Return the rows without those whose images cannot be read, and say so."""
-    if not broken:
-        return used
-    left = sorted({*range(len(used.rows))} - {*broken})
-    names = named([used.rows[i].image for i in broken])
-    found = f"Left out: {count(len(broken), 'image')} that cannot be read ({names})."
-    return used._replace(
-        positions=[used.positions[i] for i in left],
-        rows=[used.rows[i] for i in left],
-        labels=[used.labels[i] for i in left],
-        notes=(*used.notes, found),
+    _check_sites(rows, notes)
+    return replace(
+        table, rows=rows, class_names=class_names, patients_by=patients_by, notes=tuple(notes)
     )
 
 
@@ -244,10 +217,10 @@ def _guess_negative(location: str, names: Collection[str], notes: list[str]) -> 
     return negative
 
 
-def _find_patients(table: Table, rows: Sequence[Row], manifest: Manifest) -> tuple[str, list[Row]]:
+def _find_patients(table: Table, rows: list[Row], manifest: Manifest) -> tuple[str, list[Row]]:
     """Return what names the patients, and the rows with those that a regular expression finds."""
     if not manifest.patient_regex:
-        return table.patients_by, [*rows]
+        return table.patients_by, rows
     found = []
     for row in rows:
         match = re.search(manifest.patient_regex, row.image)
@@ -261,17 +234,14 @@ def _find_patients(table: Table, rows: Sequence[Row], manifest: Manifest) -> tup
     return "--patient-regex", found
 
 
-def _choose_splits(
-    rows: Sequence[Row], labels: Sequence[int], manifest: Manifest, notes: list[str]
-) -> list[Row]:
+def _choose_splits(rows: list[Row], manifest: Manifest, notes: list[str]) -> list[Row]:
     """Return the rows with a split each; a test set is drawn where the source names no split."""
     if any(row.split is not None for row in rows):
         merged = {None: TRAIN} | ({VALIDATION: TRAIN} if manifest.merge_val else {})
         return [row._replace(split=merged.get(row.split, row.split)) for row in rows]
     class_of: dict[str, int] = {}
-    for row, label in zip(rows, labels, strict=True):
-        key = row.patient or row.image
-        class_of[key] = max(label, class_of.get(key, 0))
+    for row in rows:
+        class_of[row.whose] = max(row.label, class_of.get(row.whose, 0))
     drawn: set[str] = set()
     for label in set(class_of.values()):
         # By a digest: images that are added later move hardly any patient.
@@ -280,16 +250,14 @@ def _choose_splits(
             key=lambda key: hashlib.sha256(key.encode()).digest(),
         )
         drawn.update(keys[: max(1, round(len(keys) * _TEST_SHARE))])
-    found = [
-        row._replace(split=TEST if (row.patient or row.image) in drawn else TRAIN) for row in rows
-    ]
-    n_test = sum(row.split == TEST for row in found)
+    rows = [row._replace(split=TEST if row.whose in drawn else TRAIN) for row in rows]
+    n_test = sum(row.split == TEST for row in rows)
     whose = count(len(drawn), "patient") if rows[0].is_known else "each its own patient"
     notes.append(
         f"{NO_TEST}: {n_test:,} images ({whose}), a fifth of each class, are set "
         "aside as one, the same ones every time."
     )
-    return found
+    return rows
 
 
 def _check_patients(
@@ -313,15 +281,15 @@ def _check_patients(
     )
 
 
-def _check_sites(rows: Sequence[Row], labels: Sequence[int], notes: list[str]) -> None:
+def _check_sites(rows: Sequence[Row], notes: list[str]) -> None:
     """Note where the site alone says much of the label: a network may learn the site instead."""
-    pairs = Counter((row.site, label) for row, label in zip(rows, labels, strict=True) if row.site)
-    sites = {site for site, _ in pairs}
+    pairs = Counter((row.site, row.label) for row in rows if row.site)
+    sites, labels = {site for site, _ in pairs}, {label for _, label in pairs}
     if len(sites) < 2:
         return
     total = pairs.total()
-    known = sum(max(pairs[site, label] for label in {*labels}) for site in sites) / total
-    majority = max(sum(pairs[site, label] for site in sites) for label in {*labels}) / total
+    known = sum(max(pairs[site, label] for label in labels) for site in sites) / total
+    majority = max(sum(pairs[site, label] for site in sites) for label in labels) / total
     if known - majority > _MOST_BY_SITE:
         notes.append(
             f"Warning: the site alone predicts {100 * known:.0f} % of the labels (the majority "

@@ -81,6 +81,6 @@ def make_dataset(
             format="memory",
             rows=rows,
             patients_by=BY_NAME,
-            originals=lambda positions: (own[position] for position in positions),
+            read=lambda some: (own[int(image.split()[1])] for image in some),
         )
     )

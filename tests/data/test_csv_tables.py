@@ -126,7 +126,7 @@ REFUSED = {
     "a folder that is not there": ("", 'images = "picture"', "There is no folder"),
     "no such value": ("", "keep = { label = 'ill' }", "No row has ill in column 'label'"),
     "no list of tests": ("", "test = 'gone.txt'", "gone.txt cannot be read"),
-    "a split of another name": ("", "split = 'patient'", "are no splits: write train"),
+    "a split of another name": ("", "split = 'patient'", "which is no split: write train"),
     "different labels": ("images/0.png,healthy,p0", "", "1 image with different labels: images/0"),
     "an image that is not there": ("images/x.png,sick,p0", "", "names 1 image not in the folders"),
     "a path outside": ("../labels.png,sick,p0", "", "names 1 image not in the folders"),

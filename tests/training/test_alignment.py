@@ -33,7 +33,8 @@ CONFIG = TrainingConfig(image_size=24, hidden=(6,), batch_size=16, epochs=2, ali
 @pytest.fixture(scope="module")
 def chests() -> Tensor:
     """Images of the phantom, uint8 `(16, 64, 64)`."""
-    return torch.from_numpy(np.stack([*draw(0, 64).originals(range(0, 800, 50))]))
+    table = draw(0, 64)
+    return torch.from_numpy(np.stack([*table.read([row.image for row in table.rows[:800:50]])]))
 
 
 @pytest.fixture(autouse=True)

@@ -54,7 +54,7 @@ def dataset(
             format="memory",
             rows=rows,
             patients_by=BY_NAME,
-            originals=lambda positions: (every[position] for position in positions),
+            read=lambda some: (every[int(image.split()[1])] for image in some),
         )
     )
 
