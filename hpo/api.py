@@ -1,5 +1,6 @@
 """The library's front door: the commands as functions that return records."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -9,16 +10,16 @@ from typing import Any
 import optuna
 
 from hpo.choices import ScoredWeights
-from hpo.errors import UsageError
+from hpo.errors import DataError, UsageError
 from hpo.evaluate import Evaluation, open_test, read_evaluation
 from hpo.evaluate.thresholds import DEFAULT
 from hpo.export import export
 from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, Settings, plan_grid, plan_search
-from hpo.run.session import Session, move_data, open_session, training_events
+from hpo.run.session import Session, move_data, open_recorded_data, open_session, training_events
 from hpo.stats import Interval
 from hpo.storage.database import Database
-from hpo.storage.opening import open_storage
+from hpo.storage.opening import open_storage, translate_errors
 from hpo.storage.paths import runs_folder, study_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import DEFAULT_URL
@@ -189,7 +190,9 @@ def open_study(name: str, storage: str = DEFAULT_URL) -> Study:
     return _as_study(read_study(name, storage).summary)
 
 
-def with_page(session: Session, summary: StudySummary, *, is_new: bool) -> StudySummary:
+def with_page(
+    session: Session, summary: StudySummary, *, is_new: bool, has_images: bool = True
+) -> StudySummary:
     """Write the page of the study if anything in it is new, and return the summary with its path.
 
     Drawing it takes a second.
@@ -201,8 +204,23 @@ def with_page(session: Session, summary: StudySummary, *, is_new: bool) -> Study
         from hpo.report import write_report
 
         summary = replace(summary, report=str(path))
-        write_report(summary, session.study, session.runs, session.folder)
+        dataset = session.plan.dataset if has_images else None
+        write_report(summary, session.study, session.runs, session.folder, dataset=dataset)
     return replace(summary, report=str(path) if path.exists() else None)
+
+
+def write_page(stored: StoredStudy, *, has_images: bool = True) -> Path:
+    """Write the page of a study, with X-rays where its data are still what they were."""
+    from hpo.report import write_report
+
+    dataset = None
+    if has_images:
+        with contextlib.suppress(DataError):
+            dataset = open_recorded_data(stored.study, stored.summary.record)
+    with translate_errors(stored.storage.url):
+        return write_report(
+            stored.summary, stored.study, stored.runs, stored.folder, dataset=dataset
+        )
 
 
 def _as_study(summary: StudySummary) -> Study:

@@ -17,7 +17,7 @@ _PANELS: Final = {
     "with_baselines dry_run",
     "Verdict": "metric margin weights test",
     "Hardware": "device precision lanes ray mixed_processors",
-    "Output": "study storage json quiet open_ help",
+    "Output": "study storage json quiet no_images open_ help",
 }
 """The panels of the commands that train, each with the parameters in it, in their order."""
 

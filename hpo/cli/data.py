@@ -40,7 +40,7 @@ def info(
     from hpo.data.images import contact_sheet
     from hpo.views.data import show_dataset
 
-    dataset = open_data(**options.said_of_data(of_data))
+    dataset = open_data(*options.said_of_data(of_data))
     if sheet:
         contact_sheet(dataset, sheet)
     sealed = seal(dataset)
@@ -64,7 +64,7 @@ def audit(
     from hpo.data.audit import audit as find
     from hpo.views.data import show_audit
 
-    dataset = open_data(**options.said_of_data(of_data))
+    dataset = open_data(*options.said_of_data(of_data))
     emit(*show_audit(dataset, find(dataset)), json=json)
 
 

@@ -70,6 +70,7 @@ def evaluate(
         ),
     ] = "0.5",
     storage: options.Storage = DEFAULT_URL,
+    no_images: options.NoImages = False,
     json: options.Json = False,
 ) -> None:
     """Evaluate a study on its test set: accuracy, sensitivity, AUROC …, each with an interval.
@@ -110,7 +111,13 @@ def evaluate(
     if weights is None and on is None:
         assert study
         moved = data if "data" in given else None
-        _evaluate_study(study, storage, moved, threshold=threshold, is_all=all_, json=json)
+        _evaluate_study(
+            *(study, storage, moved),
+            threshold=threshold,
+            is_all=all_,
+            no_images=no_images,
+            json=json,
+        )
         return
     from hpo.data import open_data
     from hpo.evaluate.thresholds import check_rule, read_rule
@@ -146,11 +153,17 @@ def evaluate(
 
 
 def _evaluate_study(
-    study: str, storage: str, moved: Path | None, *, threshold: str, is_all: bool, json: bool
+    study: str,
+    storage: str,
+    moved: Path | None,
+    *,
+    threshold: str,
+    is_all: bool,
+    no_images: bool,
+    json: bool,
 ) -> None:
-    from hpo.api import read_study
+    from hpo.api import read_study, write_page
     from hpo.evaluate import open_test
-    from hpo.report import write_report
     from hpo.study.test_access import statements
     from hpo.views.evaluations import evaluation_document, evaluation_table
 
@@ -159,12 +172,13 @@ def _evaluate_study(
     evaluation = open_test(
         stored.study, stored.storage, threshold=threshold, is_all=is_all, command=command
     )
-    summary = read_study(study, storage).summary
+    stored = read_study(study, storage)
+    summary = stored.summary
     if not json:
         print_table(evaluation_table(evaluation, summary))
         for line in statements(summary.openings, n_complete=summary.count("complete")):
             print_line(line)
-    page = write_report(summary, stored.study, stored.runs, stored.folder)
+    page = write_page(stored, has_images=not no_images)
     document = evaluation_document(evaluation, summary) | {"report": str(page)}
     emit(document, f"Page: {page}", json=json)
 

@@ -207,6 +207,10 @@ DryRun = Annotated[
 ]
 Json = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
 Quiet = Annotated[bool, Option("--quiet", help="Show no progress.")]
+NoImages = Annotated[
+    bool,
+    Option("--no-images", envvar="HPO_NO_IMAGES", help="Leave X-rays out of the page."),
+]
 Open = Annotated[bool, Option("--open", help="Open the page in the browser.")]
 Threshold = Annotated[
     str | None,
@@ -273,6 +277,7 @@ _OF_OUTPUT: Final[Mapping[str, tuple[Any, Any]]] = {
     "dry_run": (DryRun, False),
     "json": (Json, False),
     "quiet": (Quiet, False),
+    "no_images": (NoImages, False),
     "open_": (Open, False),
 }
 
@@ -314,12 +319,12 @@ trains: Final = _gather(_OF_TRAINING, "of_training")
 shows: Final = _gather(_OF_OUTPUT, "of_output")
 
 
-def said_of_data(given: dict[str, Any]) -> dict[str, Any]:
+def said_of_data(given: dict[str, Any]) -> tuple[Path | None, Any]:
     """Take the options of `_OF_DATA` from those given: where the data are, and their manifest."""
     from hpo.data.manifest import said
 
     of_data = {name: given.pop(name) for name in _OF_DATA}
-    return {"data": of_data.pop("data"), "manifest": said(**of_data)}
+    return of_data.pop("data"), said(**of_data)
 
 
 _PLACES: Final = ("data", "space", "storage")

@@ -215,6 +215,7 @@ def report(
     margin: options.Margin = None,
     weights: options.ComparedWeights = None,
     storage: options.Storage = DEFAULT_URL,
+    no_images: options.NoImages = False,
     json: options.Json = False,
     open_: options.Open = False,
 ) -> None:
@@ -224,13 +225,10 @@ def report(
 
         hpo report latest --open
     """
-    from hpo.api import read_study
-    from hpo.report import write_report
-    from hpo.storage.opening import translate_errors
+    from hpo.api import read_study, write_page
 
     stored = read_study(study, storage, margin=margin, weights=weights)
-    with translate_errors(storage):
-        path = write_report(stored.summary, stored.study, stored.runs, stored.folder)
+    path = write_page(stored, has_images=not no_images)
     emit({"study": stored.summary.name, "path": str(path)}, f"Page: {path}", json=json)
     if open_:
         open_page(path)

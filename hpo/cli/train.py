@@ -12,8 +12,9 @@ from hpo.storage.url import DEFAULT_URL
 def _settings(given: dict[str, Any], context: typer.Context) -> dict[str, Any]:
     """Return the fields of `hpo.run.plan.Settings` that the options of `options.trains` are."""
     pairs = options.read_pairs("--set", given.pop("set_") or [])
-    of_data = options.said_of_data(given)
-    return given | of_data | {"set": pairs, "command": options.command_line(context)}
+    data, manifest = options.said_of_data(given)
+    command = options.command_line(context)
+    return given | {"data": data, "manifest": manifest, "set": pairs, "command": command}
 
 
 @options.trains

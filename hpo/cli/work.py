@@ -49,7 +49,14 @@ _LEAST_EPOCHS: Final = 4
 
 
 def carry_out(
-    plan: Plan, *, dry_run: bool, json: bool, quiet: bool, open_: bool, test: bool = False
+    plan: Plan,
+    *,
+    dry_run: bool,
+    json: bool,
+    quiet: bool,
+    no_images: bool,
+    open_: bool,
+    test: bool = False,
 ) -> None:
     """Forecast the plan, or train it to its end, print the result and show its page if wanted.
 
@@ -96,7 +103,7 @@ def carry_out(
             for table in study_tables(summary, session.runs):
                 print_table(table)
         is_new = bool(tally.n_trained or tally.n_reused or (test and evaluation))
-        summary = with_page(session, summary, is_new=is_new)
+        summary = with_page(session, summary, is_new=is_new, has_images=not no_images)
         if json:
             tested = {"test": evaluation_document(evaluation, summary)} if evaluation else {}
             plain = {"answer": asdict(answer(summary, evaluation))}

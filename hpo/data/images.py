@@ -3,6 +3,8 @@
 This module imports Pillow: it is imported where pixels are needed, not where a data set is opened.
 """
 
+import base64
+import io
 import os
 import stat
 import threading
@@ -183,3 +185,13 @@ def _to_gray(image: Image.Image) -> Stored:
         black = Image.new("RGBA", strip.size, "black")
         strips.append(np.asarray(Image.alpha_composite(black, strip).convert("L")))
     return np.concatenate(strips)
+
+
+def png_uri(pixels: Pixels, side: int | None = None) -> str:
+    """Return a gray image as the data of a URI, with its longer side at most `side` pixels."""
+    image = Image.fromarray(pixels)
+    if side:
+        image.thumbnail((side, side))
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -102,6 +102,7 @@ def _add_calibration(figure: Figure, evaluated: Evaluated, index: int) -> None:
 def _square(diagonal: str, x_title: str, y_title: str) -> Figure:
     """Return a figure of two shares with the line from corner to corner."""
     figure = axes.empty(height=460, x_title=x_title, y_title=y_title)
-    figure.update_xaxes(range=[-0.03, 1.03], tickformat=axes.PERCENT_TICKS)
-    figure.update_yaxes(range=[-0.03, 1.03], tickformat=axes.PERCENT_TICKS)
+    shape = {"range": [-0.03, 1.03], "tickformat": axes.PERCENT_TICKS, "constrain": "domain"}
+    figure.update_xaxes(shape)
+    figure.update_yaxes(shape, scaleanchor="x")
     return figure.add_trace(axes.reference(diagonal, (0, 1), (0, 1), dash=axes.LONG_DASH))

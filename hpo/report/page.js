@@ -48,3 +48,9 @@ for (const source of document.querySelectorAll("script[data-figure]")) {
     plotlyServerURL: "",
   });
 }
+for (const heading of document.querySelectorAll("section > h2")) {
+  const link = document.createElement("a");
+  link.href = "#" + heading.id;
+  link.textContent = heading.textContent;
+  document.querySelector("nav").append(link);
+}

@@ -12,6 +12,7 @@ from typing import Final
 import jinja2
 import optuna
 
+from hpo.data import Dataset
 from hpo.evaluate import read_evaluation
 from hpo.evaluate.checks import check_study
 from hpo.evaluate.learning_curves import compare_curves
@@ -24,6 +25,7 @@ from hpo.plots.stress import plot_stress, stress_info
 from hpo.plots.sweep import plot_differences, plot_sweep
 from hpo.plots.test import plot_test
 from hpo.report import sections
+from hpo.report.xrays import read_xrays
 from hpo.stats import outcome
 from hpo.storage.runs import RunStore
 from hpo.storage.url import named, storage_option
@@ -44,15 +46,22 @@ LEAST_OF_A_SEARCH: Final = 30
 """With fewer configurations their history and importances say nothing."""
 
 
-def write_report(summary: StudySummary, study: optuna.Study, runs: RunStore, folder: Path) -> Path:
-    """Write the page of a study into the folder and return its path.
+def write_report(
+    summary: StudySummary,
+    study: optuna.Study,
+    runs: RunStore,
+    folder: Path,
+    *,
+    dataset: Dataset | None = None,
+) -> Path:
+    """Write the page of a study into the folder, with X-rays of the data set; return its path.
 
     Raises:
         OutputError: another file has its name, the folder cannot be written, the disk is full.
     """
     path = folder / FILE_NAME
     again = f"hpo report {named(summary.name, summary.storage)}"
-    write_page(path, render(summary, study, runs), again=again)
+    write_page(path, render(summary, study, runs, dataset), again=again)
     return path
 
 
@@ -67,7 +76,9 @@ def write_comparison(comparison: Comparison, runs: RunStore, path: Path) -> None
     write_page(path, render_comparison(comparison, runs), again=f"hpo compare {names}")
 
 
-def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
+def render(
+    summary: StudySummary, study: optuna.Study, runs: RunStore, dataset: Dataset | None = None
+) -> str:
     """Return the page of a study as HTML."""
     evaluation = read_evaluation(study) if summary.openings else None
     stress, curves = stress_info(summary, runs), compare_curves(summary, runs)
@@ -91,6 +102,7 @@ def render(summary: StudySummary, study: optuna.Study, runs: RunStore) -> str:
         "signs": check_study(summary, runs),
         "verdict": sections.verdict(summary),
         "stress": stress,
+        "xrays": list(read_xrays(summary, runs, dataset)) if dataset else [],
         "plots": filter(None, plots),
         "curves": curves,
         "openings": statements(summary.openings, n_complete=summary.count("complete")),
@@ -159,6 +171,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["figure_json"] = figure_json
+    environment.globals["terms"] = sections.TERMS
     return environment
 
 

@@ -34,6 +34,27 @@ CHANGES: Final[Mapping[str, str]] = {
 """What each change of the stress battery is, in short (docs/stress.md)."""
 
 
+TERMS: Final[Mapping[str, str]] = {
+    "repeats": "Trainings of one configuration, each with its own seed and on another fold.",
+    "95 % interval": "Where the true value lies in 95 of 100 studies like this one.",
+    "deviation": "The standard deviation of the repeats.",
+    "accuracy": "The share of images that are answered rightly.",
+    "balanced accuracy": "The mean over the classes of the share of their images found.",
+    "sensitivity": "The share of the images of the positive class that is found.",
+    "specificity": "The share of the images of the negative class that is found.",
+    "AUROC": "The chance that a positive image gets a higher probability than a negative one.",
+    "Brier score": "The mean squared distance of probabilities from the truth; lower is better.",
+    "log loss": "How unlikely the true classes are by the probabilities; lower is better.",
+    "calibration error": "How far probabilities are from the shares that come true.",
+    "ensemble": "One model that averages the probabilities of the repeats.",
+    "gap": "The score on validation images minus that on test images.",
+    "score in search": "The score that chose the finalist; luck has a part in it.",
+    "score when retrained": "The mean of new trainings, which had no part in the choice.",
+    "baseline": "What needs no tuning: the commonest class, or a logistic regression.",
+}
+"""Terms of tables and figures, shown over them and at the end of the page."""
+
+
 def stress_table(info: StressInfo) -> Table:
     """Return a row per change: the metric, what it loses to the unchanged images, what it is."""
     score = info.score

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import socket
 import sqlite3
@@ -35,6 +36,24 @@ def files() -> set[Path]:
     """Return every file of a test but those of the database."""
     found = {path for path in Path().rglob("*") if path.is_file()}
     return {path for path in found if not path.name.startswith("hpo.db")}
+
+
+@pytest.mark.usefixtures("mine")
+def test_the_page_shows_validation_images_unless_it_must_not(hpo: Hpo) -> None:
+    page, image = Path("studies/mine/report.html"), '<img src="data:image/png'
+    hpo("report", "mine")
+    shown = re.findall(f'{image}.+? alt="([^"]+)"', page.read_text())
+    assert len(shown) == 8
+    assert [t for t in shown if not re.search(r": (normal|pneumonia), probability \d+ %", t)] == []
+    assert [t for t in shown if "test" in t] == []
+    hpo("report", "mine", "--no-images")
+    assert image not in page.read_text()
+
+    kinds = ["--set", "align=template", "--metric", "stress_accuracy", "--set", "image_size=32"]
+    kinds += ["--set", "hidden=8", "--epochs", "1", "--repeats", "1"]
+    answer = hpo("grid", "dropout=0.1", *kinds, "--json")
+    text = Path(answer.json["report"]).read_text()
+    assert text.count(image) == 8 + 13 + 9
 
 
 def test_show_report_and_export_have_the_same_study(hpo: Hpo, mine: Answer) -> None:

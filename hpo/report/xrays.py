@@ -1,0 +1,101 @@
+"""The X-rays of a page: what was judged worst, what the stress battery and the alignment do.
+
+They are validation images of the best configuration; no test image is among them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from hpo.data import Dataset, seal
+from hpo.data.dataset import TEST, Indices, Pixels, TrainingData
+from hpo.data.images import png_uri
+from hpo.storage.runs import Run, RunStore
+from hpo.study.summary import Configuration, StudySummary
+
+Picture: TypeAlias = tuple[str, str]
+"""The URI of an image's data, and what is below it."""
+
+_N_WORST: Final = 8
+_N_ALIGNED: Final = 4
+_SIDE: Final = 160
+
+
+def read_xrays(
+    summary: StudySummary, runs: RunStore, dataset: Dataset
+) -> Iterator[tuple[str, str, Sequence[Picture]]]:
+    """Yield a heading, a sentence and pictures of each kind that the best configuration has."""
+    best = summary.best
+    found = [(r.fold, runs.read(r.run)) for r in best.judged if r.run] if best else []
+    done = [(fold, run) for fold, run in found if run and run.validation_images]
+    if best is None or not done:
+        return
+    places = np.flatnonzero(dataset.split != TEST)
+    worst = _judged_worst([run for _, run in done])
+    yield (
+        "Images judged worst",
+        "Validation images whose own class got the lowest probability, mean over the repeats of "
+        "the best configuration. Look for wrong labels, and for what has nothing to do with the "
+        "lungs.",
+        [
+            (
+                png_uri(pixels, _SIDE),
+                f"{dataset.files[place]}: {dataset.class_names[dataset.labels[place]]}, "
+                f"probability {100 * worst[index]:.0f} %",
+            )
+            for index, pixels in zip(
+                worst, dataset.originals(places[list(worst)].tolist()), strict=True
+            )
+            for place in (places[index],)
+        ],
+    )
+    yield from _as_trained(best, seal(dataset), *done[0])
+
+
+def _judged_worst(runs: Sequence[Run]) -> dict[int, float]:
+    """Return the mean probability of their own class for the worst images of the pool."""
+    of_image = defaultdict(list)
+    for run in runs:
+        probabilities, labels = np.array(run.validation_probabilities), run.validation_labels
+        if probabilities.ndim == 1:
+            probabilities = np.stack([1 - probabilities, probabilities], axis=1)
+        own = probabilities[np.arange(len(labels)), list(labels)]
+        for image, probability in zip(run.validation_images, own, strict=True):
+            of_image[image].append(float(probability))
+    means = {image: sum(found) / len(found) for image, found in of_image.items()}
+    return dict(sorted(means.items(), key=lambda item: item[1])[:_N_WORST])
+
+
+def _as_trained(
+    best: Configuration, data: TrainingData, fold: int, run: Run
+) -> Iterator[tuple[str, str, Sequence[Picture]]]:
+    """Yield one validation image under each stress change, and some before and after alignment."""
+    is_aligned, size = best.config.align != "none", best.config.image_size
+    if not (is_aligned or run.stress):
+        return
+    from hpo.training.images import read_images
+    from hpo.training.stress import changed_pixels, names
+
+    validation: Indices = data.fold(fold).validation
+    plain: Pixels = data.pixels_at(size)
+    seen = f"in the {size} x {size} pixels that the network sees"
+    if run.stress:
+        first = validation[0]
+        changed = changed_pixels(data, size)[:, first]
+        pictures = [(png_uri(plain[first]), "unchanged")]
+        pictures += [(png_uri(image), name) for name, image in zip(names(), changed, strict=True)]
+        yield "The stress changes", f"One validation image {seen}.", pictures
+    if is_aligned:
+        moved, _, template = read_images(replace(data, is_stressed=False), best.config, fold)
+        assert template is not None
+        pictures = [(png_uri(template), "template")]
+        for image in validation[:: max(1, len(validation) // _N_ALIGNED)][:_N_ALIGNED]:
+            pictures += [(png_uri(plain[image]), "before"), (png_uri(moved[image]), "after")]
+        yield (
+            "Alignment",
+            f"Each image by itself is moved to fit the mean of the training images, {seen}.",
+            pictures,
+        )
