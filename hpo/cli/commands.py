@@ -12,7 +12,7 @@ from hpo.storage.url import DEFAULT_URL, sqlite_path
 
 _PANELS: Final = {
     "What to vary": "param values set_ space model trials sampler pruner window",
-    "Data": "data positive patient_regex merge_val allow_shared_patients skip_broken on",
+    "Data": "data positive negative patient_regex merge_val allow_shared_patients skip_broken on",
     "Budget": "repeats until_decided max_repeats epochs seed finalists final_repeats timeout "
     "with_baselines dry_run",
     "Verdict": "metric margin weights test",

@@ -72,6 +72,7 @@ def audit(
 def describe(
     path: Annotated[Path, Argument(metavar="FOLDER|CSV", help="Folders of images, or a table.")],
     positive: options.Positive = None,
+    negative: options.Negative = None,
     patient_regex: options.PatientRegex = None,
     skip_broken: options.SkipBroken = False,
 ) -> None:
@@ -84,7 +85,12 @@ def describe(
     from hpo.data.manifest import said
     from hpo.data.source import describe
 
-    manifest = said(positive=positive, patient_regex=patient_regex, skip_broken=skip_broken)
+    manifest = said(
+        positive=positive,
+        negative=negative,
+        patient_regex=patient_regex,
+        skip_broken=skip_broken,
+    )
     for line in describe(path, manifest).splitlines():
         print_path(line)
 

@@ -75,7 +75,7 @@ Data = Annotated[
     Path | None,
     Option(
         envvar="HPO_DATA",
-        help="X-rays: a folder or an .npz file (default: the phantom, synthetic images).",
+        help="X-rays: a folder, table, manifest or .npz file (default: the phantom, synthetic).",
     ),
 ]
 Positive = Annotated[
@@ -84,6 +84,15 @@ Positive = Annotated[
         "--positive",
         metavar="NAME",
         help="Class that counts as positive; the others are the negative one. Repeatable.",
+        show_default=False,
+    ),
+]
+Negative = Annotated[
+    list[str] | None,
+    Option(
+        "--negative",
+        metavar="NAME",
+        help="Class that counts as negative; of both, the rest is left out. Repeatable.",
         show_default=False,
     ),
 ]
@@ -250,6 +259,7 @@ HasSigmoid = Annotated[
 _OF_DATA: Final[Mapping[str, tuple[Any, Any]]] = {
     "data": (Data, None),
     "positive": (Positive, None),
+    "negative": (Negative, None),
     "patient_regex": (PatientRegex, None),
     "merge_val": (MergeVal, False),
     "allow_shared_patients": (SharedPatients, False),

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.dataset import CLASS_NAMES, TEST, TRAIN, VALIDATION, Pixels, Stored, limit_fault
-from hpo.data.table import SPLIT_NAMES, Row, Table
+from hpo.data.table import SPLIT_NAMES, Row, Table, named
 from hpo.errors import DataError, fault_list
 from hpo.tables import count
 
@@ -38,7 +38,6 @@ _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # In Fortran order no image can be read without the others.
 _MAX_FORTRAN_BYTES: Final = 1_000_000_000
 _LONGEST_LABEL: Final = 400
-_MOST_NAMED: Final = 5
 
 _Open: TypeAlias = Callable[[str], IO[bytes]]
 
@@ -56,8 +55,6 @@ _NAME: Final = re.compile(
     rf"|(?P<patients>patients?|groups))(?:[_-]?(?P<after>{_SPLIT}))?(?:\.npy)?",
     re.IGNORECASE,
 )
-_LABELS_OF: Final = {"x": "y", "X": "y", "image": "label", "images": "labels"}
-_IMAGES_OF: Final = {"y": "X", "label": "image", "labels": "images"}
 
 
 class _Part(NamedTuple):
@@ -70,22 +67,25 @@ class _Part(NamedTuple):
     kind: str = ""
 
 
-class _Header(NamedTuple):
+class _Array(NamedTuple):
+    """An array as its header says, and the factor that makes its values gray values of a type."""
+
+    name: str
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
     is_fortran: bool
-    n_bytes: int
+    start: int
+    gray: type[np.uint8] | type[np.uint16] = np.uint8
+    factor: int = 1
 
     def __str__(self) -> str:
         return f"{self.dtype} of shape {self.shape}"
 
-
-class _Images(NamedTuple):
-    """An array of images, and the factor that makes its values gray values of this type."""
-
-    header: _Header
-    dtype: type[np.uint8] | type[np.uint16]
-    factor: int
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of its images."""
+        first = 2 if len(self.shape) == 4 and self.shape[3] not in {1, 3} else 1
+        return self.shape[first], self.shape[first + 1]
 
 
 def looks_like(path: Path) -> bool:
@@ -109,82 +109,72 @@ def read(path: Path) -> Table:
                 present = {name.removesuffix(".npy") for name in archive.namelist()}
         else:
             present = {file.name for file in path.glob("*.npy") if file.is_file()}
-    parts = _parts(present)
-    known = [name for part in parts for name in part[1:4] if name]
-    faults = [f"{name} is missing" for name in known if name not in present]
-    images, rows, places = dict[str, _Images](), list[Row](), dict[str, tuple[str, int]]()
+    parts, faults = _parts(present)
+    arrays, rows, places = dict[str, _Array](), list[Row](), dict[str, tuple[str, int]]()
     for part in parts:
-        if not {part.images, part.labels or part.images} <= present:
-            continue
         try:
             with _reading(path):
-                images[part.images] = _read_images(part.images, open_array)
-                found = _rows(part, images[part.images].header.shape[0], open_array)
+                arrays[part.images] = _read_images(part.images, open_array)
+                found = _rows(part, arrays[part.images].shape[0], open_array)
         except DataError as fault:
             faults.append(str(fault))
         else:
             places |= {row.image: (part.images, i) for i, row in enumerate(found)}
             rows += found
-    shapes = {name: one.header.shape for name, one in images.items()}
-    if not faults and all(shape[0] == shape[1] != shape[2] for shape in shapes.values()):
+    shapes = [one.shape for one in arrays.values()]
+    if not faults and all(shape[0] == shape[1] != shape[2] for shape in shapes):
         faults.append(
             "Their shapes look like (height, width, n). Save np.ascontiguousarray(np.moveaxis("
             "array, -1, 0))."
         )
     if faults:
         raise DataError(fault_list(f"The arrays of {path} cannot be used:", faults))
+    is_medmnist = "train_images" in arrays
     kinds = {row.labels[0] for row in rows}
     if all(map(str.isdecimal, kinds)):
         names = {}
         if len(kinds) > 2:
             names = {kind: f"class {kind}" for kind in kinds}
-        elif kinds <= {"0", "1"} and "train_images" in images:  # As MedMNIST has them.
+        elif kinds <= {"0", "1"} and is_medmnist:
             names = dict(zip(("0", "1"), CLASS_NAMES, strict=True))
         rows = [row._replace(labels=(names.get(row.labels[0], row.labels[0]),)) for row in rows]
+    used = [name for part in parts for name in part[1:4] if name]
+    of_archive = "MedMNIST archive" if is_medmnist else "npz archive"
     return Table(
         name=path.stem if is_archive else path.name,
         location=str(path),
-        format=("MedMNIST archive" if "train_images" in images else "npz archive")
-        if is_archive
-        else "npy files",
+        format=of_archive if is_archive else "npy files",
         rows=rows,
         patients_by="array" if any(part.patients for part in parts) else "",
-        paths=[str(path if is_archive else path / name) for name in images],
-        read=lambda some: _read(path, [places[image] for image in some], images),
-        notes=tuple(_notes(images, known, sorted(present.difference(known)))),
+        paths=[str(path if is_archive else path / name) for name in arrays],
+        read=lambda some: _read(path, [places[image] for image in some], arrays),
+        notes=tuple(_notes(arrays, used, sorted(present.difference(used)))),
     )
 
 
-def _parts(present: Collection[str]) -> list[_Part]:
-    """Return the arrays of each split, also those that are missing."""
-    splits = {_FILES[name][0] for name in present if name in _FILES}
-    if splits:
-        used = splits | {TRAIN}
-        return [_Part(of, name, kind=kind) for name, (of, kind) in _FILES.items() if of in used]
+def _parts(present: Collection[str]) -> tuple[list[_Part], list[str]]:
+    """Return the arrays of each split, and which are missing."""
+    if splits := {split for name, (split, _) in _FILES.items() if name in present}:
+        asked = {name: at for name, at in _FILES.items() if at[0] in splits | {TRAIN}}
+        missing = [f"{name} is missing" for name in asked if name not in present]
+        given = [(split, name, kind) for name, (split, kind) in asked.items() if name in present]
+        return [_Part(split, name, kind=kind) for split, name, kind in given], missing
     found: defaultdict[int | None, dict[str, str]] = defaultdict(dict)
     for name in sorted(present):
         if match := _NAME.fullmatch(name):
             of = match["before"] or match["after"]
             kind = next(kind for kind in ("images", "labels", "patients") if match[kind])
             found[SPLIT_NAMES[of.lower()] if of else None][kind] = name
-    if not {None, TRAIN} & found.keys():
-        found[TRAIN] = {"images": "train_images"}
+    faults = [] if {None, TRAIN} & found.keys() else ["train_images is missing"]
     parts = []
     for split in (None, TRAIN, VALIDATION, TEST):
         names = found.get(split, {})
-        if "images" in names or "labels" in names:
-            images = names.get("images") or _partner(names["labels"], "labels", _IMAGES_OF)
-            labels = names.get("labels") or _partner(images, "images", _LABELS_OF)
-            parts.append(_Part(split, images, labels, names.get("patients", "")))
-    return parts
-
-
-def _partner(name: str, kind: str, others: dict[str, str]) -> str:
-    """Return what the array of labels that belongs to one of images is called, or the reverse."""
-    match = _NAME.fullmatch(name)
-    assert match
-    start, end = match.span(kind)
-    return f"{name[:start]}{others.get(match[kind], 'labels')}{name[end:]}"
+        if {"images", "labels"} <= names.keys():
+            parts.append(_Part(split, **names))
+        elif lone := names.get("images") or names.get("labels"):
+            lacking = "labels" if "images" in names else "images"
+            faults.append(f"{lone} is there, but not its {lacking}")
+    return parts, faults
 
 
 def _rows(part: _Part, n_images: int, open_array: _Open) -> list[Row]:
@@ -208,81 +198,70 @@ def _open_array(path: Path, name: str) -> IO[bytes]:
         return archive.open(f"{name}.npy")  # It keeps the file open for itself.
 
 
-def _notes(
-    images: dict[str, _Images], known: Sequence[str], others: Sequence[str]
-) -> Iterator[str]:
+def _notes(arrays: dict[str, _Array], used: Sequence[str], others: Sequence[str]) -> Iterator[str]:
     if others:
-        named = ", ".join(map(ascii, others[:_MOST_NAMED])) + ", …" * (len(others) > _MOST_NAMED)
-        only = f"Only {', '.join(known)} are read."
-        yield f"Left out: {count(len(others), 'array')} ({named}). {only}"
-    for name, array in images.items():
-        if array.header.dtype != array.dtype:
-            most = 1 if array.factor == 255 else np.iinfo(array.dtype).max
-            yield f"{name} holds {array.header.dtype}: 0 to {most:,} is read as black to white."
-    sizes = {name: "{1} x {0}".format(*_sides(one.header)) for name, one in images.items()}
-    if len(set(sizes.values())) > 1:
-        each = ", ".join(f"{size} in {name}" for name, size in sizes.items())
+        yield (
+            f"Left out: {count(len(others), 'array')} ({named([*map(ascii, others)])}). Only "
+            f"{', '.join(used)} are read."
+        )
+    for name, array in arrays.items():
+        if array.dtype != array.gray:
+            most = 1 if array.factor == 255 else np.iinfo(array.gray).max
+            yield f"{name} holds {array.dtype}: 0 to {most:,} is read as black to white."
+    if len({array.sides for array in arrays.values()}) > 1:
+        each = ", ".join("{2} x {1} in {0}".format(*(n, *a.sides)) for n, a in arrays.items())
         yield f"Image sizes differ between arrays ({each}); a network may learn the size."
 
 
-def _sides(header: _Header) -> tuple[int, int]:
-    """Return height and width of the images of an array."""
-    first = 2 if len(header.shape) == 4 and header.shape[3] not in {1, 3} else 1
-    return header.shape[first], header.shape[first + 1]
-
-
-def _read_images(name: str, open_array: _Open) -> _Images:
+def _read_images(name: str, open_array: _Open) -> _Array:
     """Read the header of an array of images; a DataError says what is wrong with it."""
-    header = _read_header(name, open_array)
-    shape = header.shape
+    array = _read_header(name, open_array)
+    shape, kind = array.shape, array.dtype.kind
     is_image = len(shape) == 3 or (len(shape) == 4 and bool({shape[1], shape[3]} & {1, 3}))
-    if header.dtype.kind not in "uif" or not is_image or min(shape) < 0 or 0 in shape[1:]:
+    if kind not in "uif" or not is_image or min(shape) < 0 or 0 in shape[1:]:
         raise DataError(
             f"{name} takes numbers of shape (n, height, width), or with 1 or 3 channels after n "
-            f"or at the end, but is {header}"
+            f"or at the end, but is {array}"
         )
-    if fault := limit_fault(*_sides(header), shape[0]):
+    if fault := limit_fault(*array.sides, shape[0]):
         raise DataError(f"{name} holds {fault}")
-    if header.is_fortran and math.prod(shape) * header.dtype.itemsize > _MAX_FORTRAN_BYTES:
+    if array.is_fortran and math.prod(shape) * array.dtype.itemsize > _MAX_FORTRAN_BYTES:
         raise DataError(f"{name} is in Fortran order: save np.ascontiguousarray of it")
-    if header.dtype == np.uint8:
-        return _Images(header, np.uint8, 1)
+    if array.dtype == np.uint8:
+        return array
     low, high = 0.0, 0.0
-    for image in _stored(name, header, range(shape[0]), open_array):
+    for image in _stored(array, range(shape[0]), open_array):
         least, most = float(image.min()), float(image.max())
         if not (math.isfinite(least) and math.isfinite(most)):
             raise DataError(f"{name} holds values that are not finite")
         low, high = min(low, least), max(high, most)
-    is_whole = header.dtype.kind in "ui"
-    if low < 0 or high > (65_535 if is_whole and len(shape) == 3 else 255):
+    if low < 0 or high > (65_535 if kind in "ui" and len(shape) == 3 else 255):
         raise DataError(
-            f"{name} holds {header.dtype} from {low:g} to {high:g}: save gray values from 0 to 1 "
+            f"{name} holds {array.dtype} from {low:g} to {high:g}: save gray values from 0 to 1 "
             "or 255, from before they were standardized"
         )
-    if is_whole and (high > 255 or header.dtype == np.uint16):
-        return _Images(header, np.uint16, 1)
-    return _Images(header, np.uint8, 255 if high <= 1 and not is_whole else 1)
+    if kind in "ui" and (high > 255 or array.dtype == np.uint16):
+        return array._replace(gray=np.uint16)
+    return array._replace(factor=255 if high <= 1 and kind == "f" else 1)
 
 
 def _read_names(name: str, open_array: _Open, n_images: int) -> list[str]:
     """Read labels or patients as texts; a DataError says what is wrong with them."""
-    header = _read_header(name, open_array)
-    is_text = header.dtype.kind in "US" and header.dtype.itemsize <= _LONGEST_LABEL
-    is_known = is_text or header.dtype.kind in "biuf"
-    if not is_known or not header.shape or header.shape[1:] not in {(), (1,)}:
-        raise DataError(f"{name} takes numbers or texts (n,) or (n, 1), but is {header}")
-    if header.shape[0] != n_images:
-        raise DataError(f"{name} is {header}, but there are {count(n_images, 'image')}")
+    array = _read_header(name, open_array)
+    kind = array.dtype.kind
+    is_known = kind in "biuf" or (kind in "US" and array.dtype.itemsize <= _LONGEST_LABEL)
+    if not is_known or not array.shape or array.shape[1:] not in {(), (1,)}:
+        raise DataError(f"{name} takes numbers or texts (n,) or (n, 1), but is {array}")
+    if array.shape[0] != n_images:
+        raise DataError(f"{name} is {array}, but there are {count(n_images, 'image')}")
     with open_array(name) as file:
         values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False).ravel()
-    if header.dtype.kind == "f":
-        if not np.array_equal(values, np.rint(values)):
+    if kind == "S":
+        values = np.char.decode(values, "latin-1")
+    elif kind in "bf":
+        if not np.array_equal(values, np.rint(values.astype(np.float64))):
             raise DataError(f"{name} holds values that are not whole numbers")
         values = values.astype(np.int64)
-    elif header.dtype.kind == "b":
-        values = values.astype(np.uint8)
-    elif header.dtype.kind == "S":
-        values = np.char.decode(values, "latin-1")
     return [*map(str, values.tolist())]
 
 
@@ -300,7 +279,7 @@ def _reading(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _read_header(name: str, open_array: _Open) -> _Header:
+def _read_header(name: str, open_array: _Open) -> _Array:
     with open_array(name) as file:
         start = io.BytesIO(file.read(_LONGEST))
     try:
@@ -310,46 +289,42 @@ def _read_header(name: str, open_array: _Open) -> _Header:
             shape, is_fortran, dtype = reader(start)
     except Exception:  # NumPy's parser raises whatever a header makes it stumble over.
         raise ValueError(f"{name} is not a NumPy array: invalid header") from None
-    return _Header(dtype, tuple(map(int, shape)), is_fortran, start.tell())
+    return _Array(name, dtype, tuple(map(int, shape)), is_fortran, start.tell())
 
 
 def _read(
-    path: Path, rows: Sequence[tuple[str, int]], images: dict[str, _Images]
+    path: Path, rows: Sequence[tuple[str, int]], arrays: dict[str, _Array]
 ) -> Iterator[Stored]:
     """Yield gray images by the names of their arrays and their places in them."""
     with _reading(path):
         for name, wanted in groupby(rows, itemgetter(0)):
-            array, open_array = images[name], partial(_open_array, path)
-            # A file that was written anew meanwhile may hold another array.
-            header = _read_header(name, open_array)
-            for image in _stored(name, header, (i for _, i in wanted), open_array):
+            array = arrays[name]
+            for image in _stored(array, (i for _, i in wanted), partial(_open_array, path)):
                 if image.ndim == 3 and image.shape[2] not in {1, 3}:
                     image = np.moveaxis(image, 0, -1)
-                if image.dtype != array.dtype:
-                    image = np.rint(image * array.factor).astype(array.dtype)
+                if image.dtype != array.gray:
+                    image = np.rint(image * array.factor).astype(array.gray)
                 yield _to_gray(image) if image.ndim == 3 else image
 
 
-def _stored(
-    name: str, header: _Header, wanted: Iterable[int], open_array: _Open
-) -> Iterator[NDArray[Any]]:
+def _stored(array: _Array, wanted: Iterable[int], open_array: _Open) -> Iterator[NDArray[Any]]:
     """Yield images as an array has them, by their places in it."""
-    shape = header.shape[1:]
-    n_bytes = math.prod(shape) * header.dtype.itemsize
-    with open_array(name) as file:
-        if header.is_fortran:
+    shape = array.shape[1:]
+    n_bytes = math.prod(shape) * array.dtype.itemsize
+    with open_array(array.name) as file:
+        if array.is_fortran:
             images = np.lib.format.read_array(file, allow_pickle=False)
             yield from (images[i] for i in wanted)
             return
-        file.read(header.n_bytes)
+        file.read(array.start)
         for i in wanted:
-            place = header.n_bytes + i * n_bytes
+            place = array.start + i * n_bytes
             if file.tell() != place:  # A seek may switch the checksum of an archive off.
                 file.seek(place)
             content = file.read(n_bytes)
             if len(content) < n_bytes:
-                raise EOFError(f"{name} is cut short")
-            yield np.frombuffer(content, header.dtype).reshape(shape)
+                raise EOFError(f"{array.name} is cut short")
+            yield np.frombuffer(content, array.dtype).reshape(shape)
 
 
 def _to_gray(image: Pixels) -> Pixels:

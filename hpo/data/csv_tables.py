@@ -10,6 +10,7 @@ import io
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -42,6 +43,8 @@ _USUAL: Final = {
 # The column of Hugging Face's metadata.csv: names are relative to its folder.
 _FILE_NAME: Final = "file_name"
 
+_CLASSES: Final = NEGATIVE | POSITIVE
+
 _Lines: TypeAlias = list[dict[str, str]]
 
 
@@ -53,13 +56,15 @@ def is_table(path: Path) -> bool:
 def beside(folder: Path) -> tuple[str, ...]:
     """Return the table of labels in a folder of images: metadata.csv, or the only one.
 
-    Hugging Face has one metadata.csv in the folder of each split: then it is all of these.
+    Of tables named after different splits, and of a metadata.csv in the folder of each, it is all.
 
     Raises:
         DataError: there are several.
     """
     found = sorted(path.name for path in folder.iterdir() if is_table(path))
     metadata = [name for name in found if name.lower() == "metadata.csv"]
+    if len(found) > 1 and len({*map(_split_named, found)} - {""}) == len(found):
+        return tuple(found)
     if len(found) > 1 and not metadata:
         raise DataError(
             f"{folder} holds several tables: {named(found)}. Give the path of one, or of a "
@@ -115,7 +120,7 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
     has_splits = len({*tops.values()}) > 1
     by, keys = f"column {manifest.patient}", dict[str, tuple[str, bool]]()
     if not manifest.patient:
-        by, found, _ = patients_of(images)
+        by, found, _ = patients_of(images, [files[image] for image in images])
         keys = dict(zip(images, found, strict=True))
     rows = []
     for line, image in used:
@@ -203,6 +208,7 @@ def _parse(source: Path, notes: list[str]) -> list[list[str]]:
             notes.append(f"{source.name} is not UTF-8 text: it is read as Latin-1.")
         first = text.partition("\n")[0]
         separator = max(_SEPARATORS, key=first.count)
+        separator = separator if separator in first else " "
         # Of a table that spreadsheets wrote, cells may have line breaks.
         lines = [line for line in csv.reader(io.StringIO(text), delimiter=separator) if line]
     except (OSError, EOFError, ValueError, csv.Error, zlib.error) as problem:
@@ -263,10 +269,10 @@ def _complete(
     guessed: dict[str, Any] = {}
     if not manifest.path:
         fits = {
-            name: sum(bool(_match(line[name], exact, bare)) for line in lines[:_N_TRIED])
-            for name in columns
+            name: len({_match(line[name], exact, bare) for line in lines[:_N_TRIED]} - {None})
+            for name in filter(None, columns)  # What pandas writes as an index has no name.
         }
-        best = max(columns, key=lambda name: fits[name])
+        best = max(fits, key=lambda name: fits[name])
         if not fits[best]:
             raise DataError(
                 f"No column of {source} names images that are there: its columns are "
@@ -285,11 +291,11 @@ def _complete(
             ):
                 guessed[role] = name
     if not manifest.label and "label" not in guessed and columns[0] == "column 1":
-        # Without names, it is the one column that holds names of classes.
-        kinds = {one: {plain(line[one]) for line in lines} for one in free.values()}
-        of_classes = [one for one, kind in kinds.items() if kind & (NEGATIVE | POSITIVE)]
-        if len(of_classes) == 1:
-            guessed["label"] = of_classes[0]
+        # Without names, it is the column that most often holds the usual name of a class.
+        usual_names = Counter(
+            one for line in lines for one in free.values() if plain(line[one]) in _CLASSES
+        )
+        guessed |= {"label": max(usual_names, key=usual_names.__getitem__)} if usual_names else {}
     label = manifest.label or guessed.get("label")
     if not label:
         raise DataError(

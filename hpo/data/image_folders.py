@@ -12,17 +12,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from hpo.data import dicom
 from hpo.data.dataset import MAX_IMAGES, SPLITS, Stored
 from hpo.data.table import BY_NAME, NEGATIVE, POSITIVE, SPLIT_NAMES, Row, Table, plain
 from hpo.errors import DataError, fault_list
 from hpo.tables import count
 from hpo.untrusted import printable
 
-SUFFIXES: Final = {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+SUFFIXES: Final = {
+    *(".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"),
+    *dicom.SUFFIXES,
+}
 # What else may be a picture.
 _PICTURES: Final = {
-    *(".jfif", ".jpe", ".jp2", ".gif"),
-    *(".pgm", ".pnm", ".dcm", ".dicom", ".npy", ".nii"),
+    *(".jfif", ".jpe", ".jp2", ".gif", ".pgm", ".pnm", ".npy", ".nii"),
 }
 # What Windows and Macs leave in folders, beside hidden files.
 _OF_SYSTEMS: Final = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -96,7 +99,8 @@ def read(path: Path) -> Table | None:
         if file not in places:
             left_out[_short(file), posixpath.splitext(file)[1].lower()] += 1
     notes = [*_left_out_note(left_out)]
-    by, keys, n_copies = patients_of(used)
+    paths = [f"{path}/{file}" for file in used]
+    by, keys, n_copies = patients_of(used, paths)
     if n_copies:
         notes.append(
             f"{n_copies:,} files are named as copies or variants of another one, such as NAME (1) "
@@ -131,7 +135,7 @@ def read(path: Path) -> Table | None:
         rows=rows,
         patients_by="folder" if has_folders else by,
         notes=tuple(notes),
-        paths=[f"{path}/{file}" for file in used],
+        paths=paths,
         read=lambda some: images_of([f"{path}/{file}" for file in some]),
     )
 
@@ -182,10 +186,13 @@ def _short(file: str) -> str:
     return "/".join(file.split("/")[:-1][:3])
 
 
-def patients_of(files: Sequence[str]) -> tuple[str, list[tuple[str, bool]], int]:
+def patients_of(
+    files: Sequence[str], paths: Sequence[str] = ()
+) -> tuple[str, list[tuple[str, bool]], int]:
     """Return what names the patients, each file's key and whether it is known, and the copies.
 
     The patient of a copy is that of its original; of a file whose name says none, the file itself.
+    DICOM files name their patients themselves.
     """
     names = [file.rpartition(".")[0] for file in files]
     # Of files that differ in the suffix alone the first is the original.
@@ -201,7 +208,12 @@ def patients_of(files: Sequence[str]) -> tuple[str, list[tuple[str, bool]], int]
             n_copies += 1
         else:
             keys.append((file, False))
-    return BY_NAME, keys, n_copies
+    by, dicoms = BY_NAME, [i for i, path in enumerate(paths) if dicom.is_dicom(path)]
+    for i, (key, is_known) in zip(dicoms, dicom.patients_of(paths, dicoms), strict=True):
+        if key:
+            keys[i] = key, is_known
+        by = dicom.BY_TAG if is_known else by
+    return by, keys, n_copies
 
 
 def _original(name: str, names: Collection[str]) -> str | None:
@@ -255,6 +267,9 @@ def list_images(path: Path) -> tuple[list[str], Counter[tuple[str, str]]]:
         raise DataError(
             f"{path} cannot be read: {problem}. Repair that file or link, or remove it."
         ) from None
+    for file in filter(dicom.is_dicom, files):
+        dicom.check_extra(path / file)
+        break
     for file in filter(_UNSHOWN.search, files):
         raise DataError(
             f"{path / ascii(file)} has characters in its name that cannot be shown. Rename "

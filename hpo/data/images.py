@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
+from hpo.data import dicom
 from hpo.data.dataset import (
     MAX_PIXELS,
     SPLITS,
@@ -30,14 +31,15 @@ from hpo.errors import DataError, fault_list
 
 # A file's name says nothing of its format, and Pillow knows formats that run programs (EPS).
 _FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-# Decoders read rubbish of any length in search of an image.
-_MAX_BYTES: Final = 40_000_000
+# Decoders read rubbish of any length in search of an image. DICOM is mostly not compressed.
+_MAX_BYTES: Final = (40_000_000, 2 * MAX_PIXELS)
 _N_AHEAD: Final = 8
 # Larger images are read one at a time: they take 2 GB otherwise.
 _LARGE: Final = 4_000_000
 _ROWS: Final = 200
 _ONE_LARGE: Final = threading.Lock()
 _MOST_NAMED: Final = 5
+_LONGEST_REASON: Final = 200
 # Pillow reads the upper 8 of 16 bits of a color: of 12 bits, that is what is left.
 _DARK: Final = 64
 
@@ -59,10 +61,13 @@ def decode(path: Path) -> Stored:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is not a regular file")  # A pipe would never end.
-        if status.st_size > _MAX_BYTES:
+        if status.st_size > (most := _MAX_BYTES[dicom.is_dicom(path.name)]):
             raise ValueError(
-                f"it has {status.st_size / 1e6:,.0f} MB; the limit is {_MAX_BYTES / 1e6:.0f} MB"
+                f"it has {status.st_size / 1e6:,.0f} MB; the limit is {most / 1e6:.0f} MB"
             )
+        if dicom.is_dicom(path.name):
+            with _ONE_LARGE:
+                return dicom.decode(path)
         # An open file is not mapped by Pillow, which turns mapped TIFF files wrongly (13.0).
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
@@ -87,8 +92,10 @@ def decode(path: Path) -> Stored:
         reason = "it is a link to a file that does not exist"
     except OSError as problem:
         reason = problem.strerror or str(problem)
-    except Exception as problem:  # Pillow's decoders raise whatever they stumble over.
-        reason = str(problem)
+    except DataError:
+        raise
+    except Exception as problem:  # Decoders raise whatever they stumble over.
+        reason = " ".join(str(problem).split()).rstrip(".")[:_LONGEST_REASON]
     raise DataError(
         f"{path} cannot be read as an image: {reason}. Replace the file, or remove it."
     )

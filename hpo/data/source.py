@@ -26,7 +26,7 @@ from hpo.tables import count
 
 _HINT: Final = """\
 Give the path (--data, HPO_DATA) of
-  - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of images, or with a folder for each class alone
+  - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of images or DICOM, or one for each class
   - a table of labels (.csv, .tsv) beside its images, or a manifest (.toml, hpo data describe)
   - arrays X_train, y_train, X_test, y_test or train_images, train_labels, … as .npy or in an .npz
   - a folder with normal.npy, pneumonia.npy, test_normal.npy and test_pneumonia.npy"""
@@ -105,12 +105,17 @@ def read_table(path: Path, manifest: Manifest) -> tuple[Table, Manifest] | None:
         path = path.parent / manifest.images[0]
     if arrays.looks_like(path):
         return arrays.read(path), manifest
-    if csv_tables.is_table(path):
+    if csv_tables.is_table(path) or (path.suffix.lower() == ".txt" and path.is_file()):
         of_table = manifest.model_copy(update={"table": (path.name,)})
         return csv_tables.read(of_table, path.parent, name=path.stem, location=path)
     if not path.is_dir():
         return None
-    table = image_folders.read(path)
+    try:
+        table = image_folders.read(path)
+    except DataError:
+        if not csv_tables.beside(path):
+            raise
+        table = None
     kinds = {plain(row.labels[0]) for row in table.rows} if table else set()
     is_plain = len(kinds) > 1 and kinds & (NEGATIVE | POSITIVE)
     if not is_plain and (labels := csv_tables.beside(path)):

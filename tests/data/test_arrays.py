@@ -145,11 +145,13 @@ def test_every_fault_of_the_files_is_named_and_nothing_is_unpickled(course: Path
 def test_every_fault_of_an_archive_is_named(
     arrays: Arrays, write: Write, key: str, array: np.ndarray, fault: str
 ) -> None:
-    other = "test_images" if key == "val_labels" else "val_labels"
+    lone, other = (
+        ("test_labels", "test_images") if key == "val_labels" else ("val_images", "val_labels")
+    )
     del arrays[other]
     text = refusal(write(arrays | {key: array}))
     assert fault in text
-    assert f"{other} is missing" in text
+    assert f"{lone} is there, but not its {other[-6:]}" in text
 
 
 def _header(shape: str) -> bytes:
@@ -297,8 +299,8 @@ def test_numbers_of_more_than_two_classes_are_named(write: Write) -> None:
 @pytest.mark.parametrize(
     ("name", "array", "fault"),
     [
-        ("X_train", None, "X_train is missing"),
-        ("y_test", None, "y_test is missing"),
+        ("X_train", None, "y_train is there, but not its images"),
+        ("y_test", None, "X_test is there, but not its labels"),
         ("y_train", np.arange(20) / 2, "y_train holds values that are not whole numbers"),
         ("y_train", np.eye(2)[np.arange(20) % 2], "y_train takes numbers or texts (n,) or (n, 1)"),
     ],

@@ -83,7 +83,7 @@ def test_one_name_that_fits_does_not_make_all_patients_known(data_folder: Path) 
     ("file", "note"),
     [
         ("COVID/x.png", "Left out: COVID (1 .png file)."),
-        ("train/NORMAL/x.dcm", "Left out: train/NORMAL (1 .dcm file). Only images in the folder"),
+        ("train/NORMAL/x.gif", "Left out: train/NORMAL (1 .gif file). Only images in the folder"),
         ("x.png", "Left out: the folder (1 .png file)."),
         ("train/x.png", "Left out: train (1 .png file)."),
         ("train/NORMAL/masks/x.png", "Left out: train/NORMAL/masks (1 .png file)."),

@@ -1,0 +1,112 @@
+"""DICOM files as a viewer shows them, and whose they are. pydicom is the extra `dicom`."""
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from hpo.data import cache
+from hpo.data.dataset import Stored, limit_fault
+from hpo.errors import DataError
+
+SUFFIXES: Final = (".dcm", ".dicom")
+BY_TAG: Final = "DICOM tag"
+_TAGS: Final = ["PatientID", "StudyInstanceUID"]
+
+
+def is_dicom(file: str) -> bool:
+    """Whether a file is DICOM by its name."""
+    return file.lower().endswith(SUFFIXES)
+
+
+def check_extra(path: Path | str) -> None:
+    """Raise DataError, which says how to install it, where pydicom is missing."""
+    if find_spec("pydicom") is None:
+        raise DataError(
+            f"{path} is a DICOM file, which takes pydicom. Install it: "
+            "pip install 'hpo-toolkit[dicom]'"
+        )
+
+
+def decode(path: Path) -> Stored:
+    """Read a DICOM file as gray `(height, width)` in 16 bits, white where a viewer shows white.
+
+    The modality LUT comes first, then the VOI LUT or window, then MONOCHROME1 is inverted. The
+    values that its bits can take become 0 to 65,535.
+
+    Raises:
+        DataError: pydicom is missing.
+        Exception: pydicom raises whatever it stumbles over.
+    """
+    check_extra(path)
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+    try:
+        found = dcmread(path)
+    except InvalidDicomError:
+        raise ValueError("it has no DICOM header") from None
+    if "PixelData" not in found:
+        raise ValueError("it holds no image")
+    if fault := limit_fault(int(found.Rows), int(found.Columns)):
+        raise ValueError(f"it has {fault}")
+    kind = found.PhotometricInterpretation
+    if kind not in {"MONOCHROME1", "MONOCHROME2"} or int(found.get("NumberOfFrames") or 1) > 1:
+        raise ValueError(f"it is no single gray image, but {kind}")
+    bits = int(found.BitsStored)
+    low = -(1 << (bits - 1)) if found.PixelRepresentation else 0
+    stored = found.pixel_array
+    ends = np.array([low, low + (1 << bits) - 1]).astype(stored.dtype)
+    gray = apply_voi_lut(apply_modality_lut(stored, found), found).astype(np.float32)
+    # A window spreads values over the range that they have without it.
+    ends = apply_modality_lut(ends, found)
+    if found.get("VOILUTSequence"):
+        ends = apply_voi_lut(ends, found)
+    darkest, brightest = float(ends.min()), float(ends.max())
+    if not darkest < brightest:
+        raise ValueError("its window or LUT makes all values one")
+    share = np.clip((gray - darkest) / (brightest - darkest), 0, 1)
+    if kind == "MONOCHROME1":
+        share = 1 - share
+    pixels: Stored = np.rint(share * 65_535).astype(np.uint16)
+    return pixels
+
+
+def patients_of(paths: Sequence[str], places: Sequence[int]) -> list[tuple[str, bool]]:
+    """Return of each path at these places a key of its patient, and whether that is the patient's.
+
+    Where tags name no patient, or one for all files, images of a study stay together.
+    """
+    hasher = hashlib.sha256()
+    for i in places:
+        hasher.update(f"{paths[i]}\0".encode())
+        with suppress(OSError):  # Reading its pixels says what is wrong.
+            found = Path(paths[i]).stat()
+            hasher.update(f"{found.st_size} {found.st_mtime_ns}\0".encode())
+    key = f"dicom-{hasher.hexdigest()[:32]}"
+    tags: list[list[str]] | None = cache.read_index(key) if places else []
+    if tags is None:
+        tags = [_read_tags(paths[i]) for i in places]
+        cache.write_index(key, tags)
+    has_patients = len({patient for patient, _ in tags} - {""}) > 1
+    return [
+        (patient, True) if has_patients and patient else (study, False) for patient, study in tags
+    ]
+
+
+def _read_tags(path: str) -> list[str]:
+    from pydicom import dcmread
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+            return [str(found.get(tag) or "").strip() for tag in _TAGS]
+    except Exception:  # As above.
+        return ["", ""]
