@@ -1,13 +1,12 @@
 """Exporting a study: tables as CSV, the model in `best/`, and on request every configuration."""
 
 import csv
-import inspect
 import io
 import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -20,7 +19,6 @@ from hpo.evaluate import Ensemble, Evaluated, Evaluation
 from hpo.evaluate.thresholds import model_threshold, rule_of
 from hpo.files import WrittenFiles, remove_leftovers, write_atomic, writing
 from hpo.run.reproduce import Retrained
-from hpo.stats import Interval
 from hpo.storage.runs import Run, RunStore
 from hpo.storage.url import named
 from hpo.study.record import DataInfo
@@ -31,6 +29,7 @@ from hpo.tables import count
 from hpo.training.engine import Weights
 from hpo.untrusted import csv_cell, printable
 from hpo.views.card import model_card
+from hpo.views.evaluations import confusion_text, interval_text
 
 _Write: TypeAlias = Callable[[Path, str | bytes], None]
 
@@ -39,10 +38,11 @@ BEST: Final = "best"
 
 _HINT: Final = "Make room or name another folder with --out, then export again."
 
-_WEIGHTS: Final = re.compile(r"weights-repeat-[0-9]+\.(safetensors|pt)")
+# Also .pt files, network.py and alignment.py, which older exports wrote.
 _NAMES: Final = re.compile(
     r"configurations\.csv|trials\.csv|config\.json|(curves|stress)-repeat-[0-9]+\.csv|test\.txt|"
-    rf"(network|alignment)\.py|model\.pt2|predict\.py|model_card\.md|{_WEIGHTS.pattern}"
+    r"(network|alignment|predict)\.py|model\.pt2|model_card\.md|"
+    r"weights-repeat-[0-9]+\.(safetensors|pt)"
 )
 
 _TRIAL_COLUMNS: Final = (
@@ -67,16 +67,13 @@ def export(
     """Write a study into a folder, and yield a line for each thing that takes time.
 
     `best/` holds the model: `model.pt2` and `predict.py`, which run without hpo, `model_card.md`,
-    and what every folder of a configuration holds: `config.json`, curves and, where it was
-    measured, the stress battery of each repeat as CSV, `test.txt` where the `evaluation` on the
-    test set includes it, the weights of each repeat, and `network.py`, which builds the network of
-    the first repeat and the ensemble of all. With `is_all` the other configurations have folders
-    too. `configurations.csv` and `trials.csv` hold the tables, which are all without
-    `has_weights`. `threshold` is the rule that finds the threshold of each model; without one it
-    is that of the evaluation. `weights` is the folder of kept weights; what is missing there
-    `train` trains again. Files of an earlier export that belong to other repeats are removed.
-    `own` is FILE.py:NAME of an own model. What hpo wrote is on a list in the folder; nothing else
-    is written over.
+    and what the folder of every configuration holds (`is_all`): `config.json`, curves and stress
+    battery of each repeat as CSV, `test.txt` where the `evaluation` includes it, and weights.
+    Without `has_weights` there are tables alone. `threshold` is a rule; without one it is that of
+    the evaluation. `weights` is the folder of kept weights; what is missing there `train` trains
+    again. Files of an earlier export that belong to other repeats are removed. `own` is
+    FILE.py:NAME of an own model. What hpo wrote is on a list in the folder; nothing else is
+    written over.
 
     Raises:
         StudyError: nothing is complete yet.
@@ -102,19 +99,44 @@ def export(
         files.write(path, content.encode() if isinstance(content, str) else content, hint=_HINT)
         written.add(path)
 
+    fields = {c.number: _fields(c, summary.record.data, thresholds) for c in chosen}
     for c in chosen:
-        fields = _fields(c, summary.record.data, thresholds)
-        document = {"params": dict(c.params), "config": fields}
-        write(homes[c.number] / "config.json", json.dumps(document, indent=2) + "\n")
-        _write_results(write, summary, c, homes[c.number], runs, evaluation)
+        home, document = homes[c.number], {"params": dict(c.params), "config": fields[c.number]}
+        write(home / "config.json", json.dumps(document, indent=2) + "\n")
+        for repeat in c.repeats:
+            if repeat.run and (run := runs.read(repeat.run)):
+                write(home / f"curves-repeat-{repeat.number}.csv", curves_to_csv(run))
+                if run.stress:
+                    write(home / f"stress-repeat-{repeat.number}.csv", battery_to_csv(run))
+        if evaluation and (found := evaluation.of(c)):
+            lines = [*_test_lines(evaluation, found)]
+            lines += statements(summary.openings, n_complete=summary.count("complete"))
+            write(home / "test.txt", "".join(f"{printable(line)}\n" for line in lines))
     write(folder / "configurations.csv", _configurations_csv(summary, names))
     write(folder / "trials.csv", _trials_csv(summary, names))
     if not has_weights:
         return
     card = model_card(summary, best, threshold=thresholds[best.number], evaluation=evaluation)
     write(folder / BEST / "model_card.md", card)
-    judged = [(c, homes[c.number]) for c in chosen if c.judged and _has_weights(c)]
-    yield from _write_weights(write, summary, judged, weights, train, thresholds)
+    missing = []
+    for c in chosen:
+        for repeat in c.judged if _has_weights(c) else ():
+            path = homes[c.number] / f"weights-repeat-{repeat.number}.safetensors"
+            try:
+                write(path, _tensors(load_file(weights / f"{repeat.run}.safetensors"), fields, c))
+            except (OSError, SafetensorError):
+                missing.append((c, path, repeat))
+    if missing:
+        yield f"Networks to retrain because their weights were not kept: {len(missing)}."
+        jobs = [_job(n, c, repeat) for n, (c, _, repeat) in enumerate(missing)]
+        with closing(train(jobs)) as trained:
+            for n_done, (job, result) in enumerate(trained, start=1):
+                c, path, repeat = missing[job.ordinal]
+                write(path, _tensors(result.weights, fields, c))
+                if repeat.run and c is best:
+                    kept = weights / f"{repeat.run}.safetensors"
+                    write_atomic(kept, save(result.weights), hint=_HINT)
+                yield f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
     with writing(folder, hint=_HINT):
         for home in homes.values():  # What an earlier export wrote of other repeats.
             for path in home.iterdir():
@@ -122,24 +144,6 @@ def export(
                     path.unlink()
     if _has_weights(best):
         yield from _write_model(write, folder / BEST, own)
-
-
-def _write_results(
-    write: _Write,
-    summary: StudySummary,
-    c: Configuration,
-    home: Path,
-    runs: RunStore,
-    evaluation: Evaluation | None,
-) -> None:
-    """Write the curves of a configuration, and its test results."""
-    for repeat in c.repeats:
-        if repeat.run and (run := runs.read(repeat.run)):
-            write(home / f"curves-repeat-{repeat.number}.csv", curves_to_csv(run))
-            if run.stress:
-                write(home / f"stress-repeat-{repeat.number}.csv", battery_to_csv(run))
-    if evaluation and (lines := [*_test_lines(summary, evaluation, c)]):
-        write(home / "test.txt", "".join(f"{printable(line)}\n" for line in lines))
 
 
 def _fields(
@@ -201,103 +205,41 @@ def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
         )
 
 
-def _write_weights(
-    write: _Write,
-    summary: StudySummary,
-    chosen: Sequence[tuple[Configuration, Path]],
-    kept: Path,
-    train: Callable[[Sequence[Job]], Retrained],
-    thresholds: Mapping[int, float],
-) -> Iterator[str]:
-    """Write the weights of repeats: the kept ones, then the others as they are trained."""
-    # torch takes two seconds to import: tables are exported without it.
-    from hpo.training import alignment
-    from hpo.weights.export import network_script, to_safetensors_file, to_torch_file
+def _tensors(
+    weights: Weights, fields: Mapping[int, Mapping[str, object]], c: Configuration
+) -> bytes:
+    """Return weights as safetensors that say which configuration they are of."""
+    from hpo.weights.load import CONFIG_KEY  # torch takes two seconds to import.
 
-    def write_both(c: Configuration, path: Path, weights: Weights) -> None:
-        fields = _fields(c, summary.record.data, thresholds)
-        write(path.with_suffix(".safetensors"), to_safetensors_file(weights, fields))
-        write(path.with_suffix(".pt"), to_torch_file(weights))
-
-    missing: list[tuple[Configuration, Path, Repeat]] = []
-    for c, home in chosen:
-        for repeat in c.judged:
-            path = home / f"weights-repeat-{repeat.number}"
-            try:
-                write_both(c, path, load_file(kept / f"{repeat.run}.safetensors"))
-            except (OSError, SafetensorError):
-                missing.append((c, path, repeat))
-    jobs = [
-        Job(
-            ordinal=number,
-            params=c.params,
-            config=c.config,
-            repeat=repeat.repeat,
-            seed=repeat.seed,
-            fold=repeat.fold,
-        )
-        for number, (c, _, repeat) in enumerate(missing)
-    ]
-    if jobs:
-        yield f"Networks to retrain because their weights were not kept: {len(jobs)}."
-    with closing(train(jobs)) if jobs else nullcontext(()) as trained:
-        for n_done, (job, result) in enumerate(trained, start=1):
-            c, path, repeat = missing[job.ordinal]
-            write_both(c, path, result.weights)
-            if repeat.run and c is summary.best:
-                found = kept / f"{repeat.run}.safetensors"
-                write_atomic(found, save(result.weights), hint=_HINT)
-            yield f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
-    for c, home in chosen:
-        names = [f"weights-repeat-{repeat.number}" for repeat in c.judged]
-        class_names = summary.record.data.class_names
-        write(
-            home / "network.py",
-            network_script(c.config, [f"{name}.pt" for name in names], class_names),
-        )
-        if c.config.align == "template":
-            write(home / "alignment.py", inspect.getsource(alignment))
+    return save(weights, metadata={CONFIG_KEY: json.dumps(fields[c.number])})
 
 
-def _test_lines(summary: StudySummary, evaluation: Evaluation, c: Configuration) -> Iterator[str]:
+def _job(ordinal: int, c: Configuration, repeat: Repeat) -> Job:
+    return Job(
+        ordinal=ordinal,
+        params=c.params,
+        config=c.config,
+        repeat=repeat.repeat,
+        seed=repeat.seed,
+        fold=repeat.fold,
+    )
+
+
+def _test_lines(evaluation: Evaluation, found: Evaluated) -> Iterator[str]:
     """Write the mean of the repeats in plain words, then their ensemble if there are several."""
-    trials = {repeat.trial for repeat in c.repeats}
-    for found in evaluation.configurations:
-        if trials.issuperset(found.trials):
-            yield f"{found.label}, test of {evaluation.study}"
-            yield from _marks(found, evaluation, len(found.trials), evaluation.threshold)
-            yield f"trials: {', '.join(map(str, found.trials))}"
-            if ensemble := found.ensemble:
-                yield f"ensemble: the mean probability of {ensemble.n} repeats, taken as one model"
-                for line in _marks(ensemble, evaluation, 1, f"{ensemble.threshold:.4g}"):
-                    yield f"ensemble {line}"
-            yield from statements(summary.openings, n_complete=summary.count("complete"))
-
-
-def _marks(
-    found: Evaluated | Ensemble, evaluation: Evaluation, n_models: int, threshold: str
-) -> Iterator[str]:
-    """Write accuracy, correct answers and confusion of the mean model, then every metric."""
-    mean = "" if n_models == 1 else f", mean of {n_models} repeats"
-    yield f"accuracy: {_interval_text(found.metrics['accuracy'], 100, '.2f', ' %')}"
-    yield f"right: {found.n_right:.4g} of {evaluation.n_images} images{mean}"
-    for label, (name, row) in enumerate(zip(evaluation.classes, found.confusion, strict=True)):
-        right, wrong = row[label] / n_models, (sum(row) - row[label]) / n_models
-        yield f"{name} images: {right:.4g} right, {wrong:.4g} wrong{mean}"
-    if len(evaluation.classes) == 2:
-        yield f"threshold: {threshold}"
-    for name, metric in found.metrics.items():
-        if name != "accuracy":
-            yield f"{name}: {_interval_text(metric, 1, '.4f')}"
-
-
-def _interval_text(found: Interval, scale: float, form: str, unit: str = "") -> str:
-    if found.mean is None:
-        return "not defined"
-    text = f"{scale * found.mean:{form}}{unit}"
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} (95 % interval {scale * found.low:{form}} to {scale * found.high:{form}})"
+    n = len(found.trials)
+    yield f"{found.label}, test of {evaluation.study}, threshold {evaluation.threshold}"
+    yield f"trials: {', '.join(map(str, found.trials))}"
+    models: list[tuple[str, Evaluated | Ensemble, int]] = [
+        ("mean of the repeats" if n > 1 else "the one repeat", found, n)
+    ]
+    if found.ensemble:
+        models.append((f"ensemble of {n} repeats, taken as one model", found.ensemble, 1))
+    for name, one, n_models in models:
+        yield f"{name}: {one.n_right:.4g} of {evaluation.n_images} images right"
+        yield f"{confusion_text(evaluation.classes, one.confusion, n_models)}"
+        for metric, interval in one.metrics.items():
+            yield f"{metric}: {interval_text(interval, '{} (95 % interval {} to {})', 1, '.4f')}"
 
 
 def _configurations_csv(summary: StudySummary, folders: Mapping[int, str]) -> str:

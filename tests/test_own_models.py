@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from hpo import grid, search
@@ -61,7 +60,7 @@ def test_a_sweep_of_what_a_signature_declares(hpo: Hpo, xrays: Path, cnn: Path) 
 
 
 def test_what_was_trained_is_exported_predicted_and_reproduced(
-    hpo: Hpo, xrays: Path, cnn: Path, monkeypatch: pytest.MonkeyPatch
+    hpo: Hpo, xrays: Path, cnn: Path
 ) -> None:
     model = ("--model", f"{cnn}:cnn")
     trained = hpo("grid", "channels=16,32", "--data", xrays, "--repeats", "1", *SMALL, *model)
@@ -84,12 +83,6 @@ def test_what_was_trained_is_exported_predicted_and_reproduced(
     assert script["predict"](image) == pytest.approx([again[0][0]["probability"]], abs=1e-6)
     tested = hpo("evaluate", "--weights", folders[0], "--data", xrays, *model)
     assert tested.code == 0, tested.err
-    monkeypatch.syspath_prepend(str(cnn.parent))
-    script = runpy.run_path(str(folders[0] / "network.py"))
-    pixels = torch.from_numpy(np.array(Image.open(image)) / np.float32(255))
-    (probability,) = script["ensemble"](pixels[None, None]).tolist()
-    assert probability == pytest.approx(again[0][0]["probability"], abs=1e-5)
-
     same = hpo("reproduce", study, "2", *model)
     assert same.code == 0, same.out
 
@@ -131,6 +124,53 @@ def test_an_estimator_is_swept_and_one_wrong_value_fails_alone(hpo: Hpo, xrays: 
     refused = hpo("predict", study_of(hpo), "image.png", *model[:2])
     assert refused.code == 2
     assert "forest.py:forest is fitted and not kept" in refused.err
+
+
+LATE = """
+from typing import Literal
+import torch
+from torch import nn
+
+class Late(nn.Module):
+    def __init__(
+        self, *, n_outputs: int, how: Literal["no", "raise", "shape", "nan", "cut", "read"] = "no"
+    ) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(%d, n_outputs))
+        self.how, self.n_steps = how, 0
+
+    def forward(self, images):
+        z = self.layers(images)
+        self.n_steps += self.training
+        if self.n_steps < 3:
+            return z
+        if self.how == "raise" or (self.how == "read" and not self.training):
+            raise ValueError("too late")
+        changed = {"shape": z[:, None], "nan": z * torch.nan, "cut": z.detach()}
+        return changed.get(self.how, z)
+"""
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_network_that_fails_in_a_later_step_fails_alone(
+    hpo: Hpo, xrays: Path, tmp_path: Path, lanes: int
+) -> None:
+    (tmp_path / "late.py").write_text(LATE % SIZE**2)
+    small = ("--set", f"image_size={SIZE}", "--set", "batch_size=16", "--epochs", "2")
+    swept = ("--model", "late.py:Late", "--data", xrays, *small, "--repeats", "1")
+    answer = hpo("grid", "how", *swept, "--lanes", lanes)
+    assert answer.code == 1
+    assert "Trained 1" in answer.out
+    assert "Error: 5 trainings of grid-how-" in answer.err
+    own = 'late.py:Late failed: late.py, line 20: raise ValueError("too late") ValueError: too'
+    for how, words in {
+        "raise": own,
+        "read": own,
+        "shape": "late.py:Late gives (16, 1, 1) for 16 images, not logits of shape (16, 1).",
+        "nan": "its loss was not finite in epoch 1.",
+        "cut": "late.py:Late failed: RuntimeError: element 0 of tensors does not require grad",
+    }.items():
+        assert f"  - how {how}, repeat 1: {words}" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from typer import Argument, Option
@@ -14,13 +14,15 @@ from hpo.errors import StorageError, StudyError, UsageError
 from hpo.files import at_home, write_atomic
 from hpo.storage.url import DEFAULT_URL
 
-_OF_WEIGHTS: Final[tuple[str, ...]] = ("input_scale", "activation", "has_sigmoid", "own")
+_OF_WEIGHTS: Final[tuple[str, ...]] = ("input_scale", "activation", "has_sigmoid")
 _OF_STUDIES: Final[tuple[str, ...]] = ("all_", "storage", "on")
 _SECONDS_BETWEEN_LINES: Final = 3.0
 
 
+@options.reads_data
 def evaluate(
     context: typer.Context,
+    of_data: dict[str, Any],
     study: Annotated[
         str | None,
         Argument(metavar="[STUDY]", help=options.STUDY_HELP, autocompletion=complete_study),
@@ -32,15 +34,6 @@ def evaluate(
             parser=at_home,
             metavar="MODEL",
             help="Evaluate a weights file (or a folder of them) instead of a study.",
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        Option(
-            "--data",
-            envvar="HPO_DATA",
-            help="With --weights: the X-rays. With a study: where its data are now, if they were "
-            "moved (HPO_DATA is not used).",
         ),
     ] = None,
     on: Annotated[
@@ -76,6 +69,7 @@ def evaluate(
     """Evaluate a study on its test set: accuracy, sensitivity, AUROC …, each with an interval.
 
     Nothing is trained. Every use of the test set is recorded and shown in later tables and pages.
+    With a study --data says where its data are now, if they were moved.
 
     The result of a configuration is the mean of its repeats and, separately, their ensemble: one
     model that averages their probabilities.
@@ -90,7 +84,7 @@ def evaluate(
 
         hpo evaluate STUDY --threshold sensitivity=0.95 --json
 
-        hpo evaluate STUDY --on other_hospital
+        hpo evaluate STUDY --on other_hospital --positive covid
 
         hpo evaluate --weights weights.pt --data chest_xray --input-scale raw
     """
@@ -100,17 +94,20 @@ def evaluate(
             "--weights MODEL."
         )
     given = options.options_from("COMMANDLINE", context)
-    others, home = (_OF_WEIGHTS, "--weights") if weights is None else (_OF_STUDIES, "a study")
-    if on is not None and weights is None:
-        others = _OF_WEIGHTS[:-1]  # An own model is named there too.
-        if all_:
-            raise UsageError("--on tests the best configuration alone. Leave --all out.")
-    for name in others:
+    if weights is not None:
+        only = dict.fromkeys(_OF_STUDIES, "a study")
+    else:
+        only = dict.fromkeys(_OF_WEIGHTS, "--weights")
+        of_others = ("own", *(name for name in of_data if name != "data"))
+        only |= dict.fromkeys(of_others if on is None else (), "--weights and --on")
+    for name, home in only.items():
         if name in given:
             raise UsageError(f"{given[name]} is only for {home}. Leave it out.")
+    if on is not None and all_:
+        raise UsageError("--on tests the best configuration alone. Leave --all out.")
     if weights is None and on is None:
         assert study
-        moved = data if "data" in given else None
+        moved = of_data["data"] if "data" in given else None  # HPO_DATA is for new studies.
         _evaluate_study(
             *(study, storage, moved),
             threshold=threshold,
@@ -121,9 +118,9 @@ def evaluate(
         return
     from hpo.data import open_data
     from hpo.evaluate.thresholds import check_rule, read_rule
-    from hpo.views.weights import weights_table
+    from hpo.views.weights import weights_document, weights_table
     from hpo.weights import read_unseen
-    from hpo.weights.predict import evaluate_elsewhere, evaluate_weights, to_document
+    from hpo.weights.predict import evaluate_elsewhere, evaluate_weights
 
     rule = read_rule(threshold)
     if rule.is_chosen:
@@ -132,7 +129,8 @@ def evaluate(
             "weights from elsewhere and are not used with --on. Use a number, such as 0.5."
         )
     unseen = read_unseen(input_scale, activation, has_sigmoid)
-    dataset = open_data(on or data)
+    data, manifest = options.said_of_data(of_data)
+    dataset = open_data(on or data, manifest)
     check_rule(rule, len(dataset.class_names))
     if weights is None:
         assert study
@@ -149,7 +147,7 @@ def evaluate(
     if not json:
         for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
             say(note, style="dim")
-    emit(to_document(evaluation), weights_table(evaluation), json=json)
+    emit(weights_document(evaluation), weights_table(evaluation), json=json)
 
 
 def _evaluate_study(
@@ -225,15 +223,8 @@ def predict(
     """
     from hpo.evaluate.thresholds import read_rule
     from hpo.export import table_to_csv
-    from hpo.weights import (
-        SUFFIXES,
-        image_files,
-        notes_of,
-        open_model,
-        open_winner,
-        read_unseen,
-        text_of,
-    )
+    from hpo.views.weights import prediction_document, prediction_lines, prediction_rows
+    from hpo.weights import SUFFIXES, image_files, open_model, open_winner, read_unseen
     from hpo.weights import predict as predict_files
 
     unseen = read_unseen(input_scale, activation, has_sigmoid)
@@ -258,67 +249,19 @@ def predict(
             message = f"There is no file or folder {model}. As a study: {error}"
             raise type(error)(message) from None
     value = rule.value if rule and not rule.is_chosen else networks[0].threshold
-    architecture, notes = text_of(networks), list(notes_of(networks))
-    class_names = networks[0].class_names
-    if any(network.class_names != class_names for network in networks):
-        raise UsageError(f"The networks in {model} are of different classes. Give one of them.")
-    is_of_two = len(class_names) == 2
-    headers = ["label", *([class_names[1]] if is_of_two else class_names)]
-    if is_of_two and len(networks) > 1:
-        headers += ["lowest", "highest"]
-    documents, rows, problems = [], [], []
-    for one in predict_files(networks, image_files(images)):
-        document: dict[str, object] = {"file": str(one.file)}
-        if one.problem:
-            problems.append(one.problem)
-            document["error"] = one.problem
-        else:
-            values = one.probabilities
-            label = class_names[values.index(max(values))]
-            if is_of_two:
-                label = class_names[values[1] > value]
-                of_second = [second for _, second in one.repeats]
-                values = (values[1], min(of_second), max(of_second))
-                document |= zip(("probability", "lowest", "highest"), values, strict=True)
-                document["repeats"] = of_second
-            else:
-                document["probabilities"] = dict(zip(class_names, values, strict=True))
-                document["repeats"] = one.repeats
-            document["label"] = label
-            rows.append([label, *values[: len(headers) - 1], str(one.file)])
-        documents.append(document)
+    predictions = list(predict_files(networks, image_files(images), threshold=value))
+    document = {"model": str(model)} | prediction_document(networks, predictions, value)
+    header, rows = prediction_rows(networks, predictions)
+    problems = [one.problem for one in predictions if one.problem]
     if not json:
         for problem in problems:
             say(f"Error: {problem}", style="red")
-        if rows:
-            if len(networks) > 1:
-                notes.append(f"Ensemble: the mean of {len(networks)} networks.")
-            if is_of_two:
-                notes.append(f"Threshold: a probability above {value:.4g} means {class_names[1]}.")
-            for note in (f"Network: {architecture}", *notes):
-                say(note, style="dim")
-    width = max(5, *map(len, class_names))
-    lines = (
-        ["  ".join([f"{'label':<{width}}", *(f"{h:>6}" for h in headers[1:]), "image"])]
-        if rows
-        else []
-    )
-    for row in rows:
-        pairs = zip(headers[1:], row[1:-1], strict=True)
-        cells = (f"{number:{max(6, len(header))}.4f}" for header, number in pairs)
-        lines.append("  ".join([f"{row[0]:<{width}}", *cells, str(row[-1])]))
+        for note in (f"Network: {document['architecture']}", *document["notes"]) if rows else ():
+            say(note, style="dim")
     if csv:
         hint = "Name another file with --csv."
-        write_atomic(csv, table_to_csv([*headers, "image"], rows).encode(), hint=hint)
-    document = {
-        "model": str(model),
-        "weights": [str(network.path) for network in networks],
-        "architecture": architecture,
-        "notes": notes,
-        "threshold": value,
-        "images": documents,
-    }
-    emit(document, *lines, json=json)
+        write_atomic(csv, table_to_csv(header, rows).encode(), hint=hint)
+    emit(document, *prediction_lines(header, rows), json=json)
     if problems:
         raise typer.Exit(1)
 

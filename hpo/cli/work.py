@@ -24,7 +24,7 @@ from hpo.cli.output import (
     say,
 )
 from hpo.cli.process import check_interrupt
-from hpo.errors import Interrupted
+from hpo.errors import Interrupted, fault_list
 from hpo.evaluate import check_test, open_test, read_evaluation
 from hpo.run.forecast import forecast
 from hpo.run.loop import EpochDone, Event, RepeatsAdded, StackShrunk, TrialDone
@@ -141,9 +141,10 @@ def _check_complete(summary: StudySummary, failures: list[str]) -> None:
     if summary.record.kind == "grid":
         if n_failed:
             error = (
-                f"Error: {count(n_failed, 'training')} of {summary.name} failed. "
-                f"{' '.join(failures[:5])} The same command tries again; --values and --set "
-                "change what fails."
+                fault_list(
+                    f"Error: {count(n_failed, 'training')} of {summary.name} failed:", failures[:5]
+                )
+                + "\nThe same command tries again; --values and --set change what fails."
             )
     elif not summary.n_open:
         cells = all_cells(summary.record, summary.goal)
@@ -155,10 +156,10 @@ def _check_complete(summary: StudySummary, failures: list[str]) -> None:
         if not summary.count("complete"):
             error = (
                 f"Error: No training of {count(len(summary.configurations), 'configuration')} was "
-                f"completed: {n_failed} failed, {summary.count('pruned')} were pruned. "
-                f"{' '.join(failures[:3])} Narrow the ranges (learning_rate first), or use "
-                "--pruner none."
+                f"completed: {n_failed} failed, {summary.count('pruned')} were pruned."
             )
+            error = fault_list(error, failures[:3])
+            error += "\nNarrow the ranges (learning_rate first), or use --pruner none."
     if error:
         say(error, style="red")
     if error or summary.n_open:

@@ -11,11 +11,10 @@ learning_curves  convergence, steadiness, overfitting
 studies          several studies on the same data
 """
 
-from hpo.evaluate.records import METRICS, Ensemble, Evaluated, Evaluation, to_document
+from hpo.evaluate.records import Ensemble, Evaluated, Evaluation, to_document
 from hpo.evaluate.test import check_test, open_test, read_evaluation
 
 __all__ = [
-    "METRICS",
     "Ensemble",
     "Evaluated",
     "Evaluation",

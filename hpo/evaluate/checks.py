@@ -114,7 +114,7 @@ def check_trainings(
     ]
     answers = [np.array(run.validation_probabilities) for *_, run in measured]
     thresholds = [0.5] * len(answers)
-    said = list(check_answers(measured, class_names, answers, thresholds, images="validation"))
+    said = check_answers(measured, class_names, answers, thresholds, images="validation")
     pairs = zip(measured, answers, strict=True)
     varied = [training for training, found in pairs if not is_one_answer(found, 0.5)]
     best: dict[str, Run] = {}
@@ -149,21 +149,22 @@ def check_answers(
     thresholds: Sequence[float],
     *,
     images: str,
-) -> Iterator[str]:
+) -> list[str]:
     """Say in which trainings every image gets the same class, which is not by chance."""
     rows = zip(trainings, answers, thresholds, strict=True)
     found = [(training, ps, at) for training, ps, at in rows if is_one_answer(ps, at)]
-    if found:
-        # Of more than two classes, those of the answer.
-        shown = np.concatenate([ps if ps.ndim == 1 else ps.max(1) for _, ps, _ in found])
-        low, high = shown.min(), shown.max()
-        classes = {class_names[predicted(ps, at)[0]] for _, ps, at in found}
-        name = classes.pop() if len(classes) == 1 else "the same class"
-        yield (
-            f"Every {images} image is classified as {name} (probabilities {low:.3f} to "
-            f"{high:.3f}): {_where([training for training, *_ in found])}. Lower learning_rate, or"
-            f" scale the input with --set normalize=unit{_SEE.format('one-class')}"
-        )
+    if not found:
+        return []
+    # Of more than two classes, the probabilities of the answer.
+    shown = np.concatenate([ps if ps.ndim == 1 else ps.max(1) for _, ps, _ in found])
+    classes = {class_names[predicted(ps, at)[0]] for _, ps, at in found}
+    name = classes.pop() if len(classes) == 1 else "the same class"
+    where = _where([training for training, *_ in found])
+    return [
+        f"Every {images} image is classified as {name} (probabilities {shown.min():.3f} to "
+        f"{shown.max():.3f}): {where}. Lower learning_rate, or scale the "
+        f"input with --set normalize=unit{_SEE.format('one-class')}"
+    ]
 
 
 def is_one_answer(probabilities: Floats, threshold: float) -> bool:

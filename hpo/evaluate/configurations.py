@@ -20,17 +20,11 @@ from hpo.evaluate.intervals import (
     difference_interval,
     draw_weights,
     estimate,
-    share_interval,
+    metric_interval,
 )
 from hpo.evaluate.metrics import Labels, calibration, count_answers, roc, statistics
 from hpo.evaluate.records import GAPS, Ensemble, Evaluated, n_right
-from hpo.evaluate.thresholds import (
-    ThresholdRule,
-    best_accuracy,
-    choose,
-    gap_sentence,
-    threshold_sentence,
-)
+from hpo.evaluate.thresholds import ThresholdRule, choose, gap_sentence
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats
 from hpo.storage.runs import Run, RunStore
@@ -139,7 +133,7 @@ def evaluate_configuration(
     candidate: Candidate, test: TestSet, rule: ThresholdRule
 ) -> tuple[Evaluated, Answers]:
     """Evaluate every repeat of a configuration, and return its answers for comparisons."""
-    n_classes = len(test.class_names)
+    n_classes, n_patients = len(test.class_names), test.n_patients
     thresholds, probabilities, majorities = [], [], []
     draws: list[Mapping[str, Floats]] = []
     falls: list[Mapping[str, Floats]] = []
@@ -150,24 +144,25 @@ def evaluate_configuration(
         thresholds.append(threshold)
         probabilities.append(np.array(run.test_probabilities))
         majorities.append(np.bincount(labels, minlength=n_classes) / len(labels))
-        on_test = statistics(test.labels, probabilities[-1], threshold=threshold)
+        draws.append(_draws(probabilities[-1], threshold, test.labels, test.weights))
         on_validation = statistics(labels, validation, threshold=threshold)
-        draws.append({name: of(test.weights) for name, of in on_test.items()})
         weights = test.pool_weights[:, images]
         falls.append({name: on_validation[name](weights) - draws[-1][name] for name in GAPS})
-    metrics = _share_intervals(draws, test)
+    metrics = _intervals(draws, test.overlap, n_patients)
     gap = {
-        name: difference_interval(_estimate([fall[name] for fall in falls], test)) for name in GAPS
+        name: difference_interval(_estimate([f[name] for f in falls], test.overlap, n_patients))
+        for name in GAPS
     }
     answers = np.stack([predicted(*pair) for pair in zip(probabilities, thresholds, strict=True)])
     confusion = count_answers(answers, test.labels, n_classes)
-    notes = [gap_sentence(metrics["accuracy"], gap["accuracy"])]
-    if n_classes == 2:
-        best = best_accuracy(test.labels, probabilities)
-        notes += filter(None, [threshold_sentence(metrics, gap, best_accuracy=best)])
     trainings = [("", repeat.number, run) for repeat, run in candidate.runs]
     names, majority = test.class_names, float(np.mean(majorities, axis=0).max())
     signs = check_trainings(trainings, names, majority=majority)
+    signs += check_answers(trainings, names, probabilities, thresholds, images="test")
+    # Every image was used to train some of the repeats, so there are no validation images to
+    # choose a threshold of the ensemble on: it is the mean of theirs.
+    of_all = fmean(thresholds) if rule.is_chosen else rule.value
+    ensemble = evaluate_model(probabilities, of_all, test.labels, test.weights, n_patients)
     evaluated = Evaluated(
         name=candidate.name,
         value=candidate.configuration.value,
@@ -180,44 +175,59 @@ def evaluate_configuration(
         gap=gap,
         roc=roc(test.labels, probabilities) if n_classes == 2 else None,
         calibration=calibration(test.labels, probabilities),
-        notes=tuple(notes),
-        signs=(
-            *signs,
-            *check_answers(trainings, names, probabilities, thresholds, images="test"),
-        ),
-        # Every image was used to train some of the repeats, so there are no validation images to
-        # choose a threshold of the ensemble on: it is the mean of theirs.
-        ensemble=_ensemble(
-            probabilities, fmean(thresholds) if rule.is_chosen else rule.value, test
-        ),
+        notes=(gap_sentence(metrics["accuracy"], gap["accuracy"]),),
+        signs=tuple(signs),
+        ensemble=ensemble if len(thresholds) > 1 else None,
     )
     rows = zip(candidate.runs, draws, answers == test.labels, strict=True)
     return evaluated, {repeat.repeat: (d["accuracy"], right) for (repeat, _), d, right in rows}
 
 
-def _ensemble(probabilities: Sequence[Floats], threshold: float, test: TestSet) -> Ensemble | None:
-    """Evaluate the mean probability of the repeats as one model; one repeat has none."""
-    if len(probabilities) < 2:
-        return None
+def evaluate_model(
+    probabilities: Sequence[Floats],
+    threshold: float,
+    labels: Labels,
+    weights: Floats,
+    n_patients: int,
+) -> Ensemble:
+    """Evaluate the mean probability of networks as one model; intervals are over patients alone.
+
+    `weights` are resamples of the images, as `draw_weights` gives them.
+    """
     mean = np.mean(probabilities, axis=0)
-    found = statistics(test.labels, mean, threshold=threshold)
-    confusion = count_answers(predicted(mean, threshold), test.labels, len(test.class_names))
+    n_classes = 2 if mean.ndim == 1 else mean.shape[1]
+    confusion = count_answers(predicted(mean, threshold), labels, n_classes)
     return Ensemble(
         n=len(probabilities),
         threshold=threshold,
-        metrics=_share_intervals([{n: of(test.weights) for n, of in found.items()}], test),
+        metrics=_intervals([_draws(mean, threshold, labels, weights)], 0.0, n_patients),
         n_right=n_right(confusion),
         confusion=confusion,
     )
 
 
-def _share_intervals(draws: Sequence[Mapping[str, Floats]], test: TestSet) -> dict[str, Interval]:
-    return {name: share_interval(_estimate([d[name] for d in draws], test)) for name in draws[0]}
+def _draws(
+    probabilities: Floats, threshold: float, labels: Labels, weights: Floats
+) -> Mapping[str, Floats]:
+    """Return every metric under every resample."""
+    found = statistics(labels, probabilities, threshold=threshold)
+    return {name: of(weights) for name, of in found.items()}
 
 
-def _estimate(draws: Sequence[Floats], test: TestSet) -> Estimate:
-    columns = np.stack(draws, axis=1)
-    return estimate(columns, overlap=test.overlap, n_patients=test.n_patients)
+def _intervals(
+    draws: Sequence[Mapping[str, Floats]], overlap: float, n_patients: int
+) -> dict[str, Interval]:
+    return {
+        name: metric_interval(
+            _estimate([one[name] for one in draws], overlap, n_patients),
+            is_share=name != "log_loss",
+        )
+        for name in draws[0]
+    }
+
+
+def _estimate(draws: Sequence[Floats], overlap: float, n_patients: int) -> Estimate:
+    return estimate(np.stack(draws, axis=1), overlap=overlap, n_patients=n_patients)
 
 
 def _fault(run: Run | None, n_test: int) -> str | None:

@@ -38,6 +38,8 @@ _ALPHA: Final = 1 - LEVEL
 _FEW: Final = 3
 _N_RESAMPLES: Final = 1000
 _HALVINGS: Final = 50
+_LARGEST: Final = 700.0
+"""More than this overflows as an exponent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,20 +109,25 @@ def margin(found: Estimate, *, level: float = LEVEL) -> float:
     return math.hypot(images, float(t_quantile(upper, found.n_repeats - 1)) * found.repeat_error)
 
 
-def share_interval(found: Estimate) -> Interval:
-    """Return the interval of a number between 0 and 1; none where it is 0 or 1 throughout."""
+def metric_interval(found: Estimate, *, is_share: bool = True) -> Interval:
+    """Return the interval of a number between 0 and 1, or of a loss above 0.
+
+    It is taken on the logit scale, of a loss on the log scale; none where it is 0 or 1 throughout.
+    """
     mean, half = found.mean, margin(found)
-    slope = mean * (1 - mean)
+    slope = mean * (1 - mean) if is_share else mean
     if not (slope > 0 and math.isfinite(half)):
         return _interval(found, math.nan, math.nan)
-    center, reach = math.log(mean / (1 - mean)), half / slope
-    return _interval(found, _expit(center - reach), _expit(center + reach))
+    center, reach = math.log(mean / (1 - mean) if is_share else mean), half / slope
+    back = _expit if is_share else math.exp
+    return _interval(found, back(center - reach), back(min(center + reach, _LARGEST)))
 
 
 def difference_interval(found: Estimate, *, level: float = LEVEL) -> Interval:
     """Return the interval of a difference of shares; none where every resample is the same."""
     mean, half = found.mean, margin(found, level=level)
-    return _interval(found, mean - half, mean + half)
+    low, high = np.clip([mean - half, mean + half], -1.0, 1.0)
+    return _interval(found, float(low), float(high))
 
 
 def p_value(found: Estimate) -> float:
@@ -238,12 +245,12 @@ def _sentence(a: str, b: str, interval: Interval, is_real: bool) -> str:
 
 
 def _interval(found: Estimate, low: float, high: float) -> Interval:
-    """Cut an interval at -1 and 1; it has no bounds where these are NaN."""
+    """Return an interval; it has no bounds where one of these is NaN."""
     mean, deviation = (x if math.isfinite(x) else None for x in (found.mean, found.deviation))
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if math.isnan(low) or math.isnan(high):
         return Interval(mean, None, None, deviation, found.n_repeats)
-    return Interval(mean, max(-1.0, low), min(1.0, high), deviation, found.n_repeats)
+    return Interval(mean, low, high, deviation, found.n_repeats)
 
 
 def _expit(value: float) -> float:
-    return 1 / (1 + math.exp(-value)) if value > -700 else 0.0
+    return 1 / (1 + math.exp(-value)) if value > -_LARGEST else 0.0

@@ -15,6 +15,7 @@ Labels: TypeAlias = NDArray[np.uint8]
 Bools: TypeAlias = NDArray[np.bool_]
 
 _N_BINS: Final = 10
+_SMALLEST: Final = 1e-7  # As in training.
 _DIGITS: Final = 4
 _FALSE_ALARMS: Final = np.linspace(0, 1, 101)
 
@@ -26,7 +27,8 @@ def statistics(labels: Labels, probabilities: Floats, *, threshold: float) -> di
     the likeliest class is the answer. `balanced_accuracy` is the mean of the share of each class
     that is found: of two, of `specificity` and `sensitivity`. `auroc` of more than two is the mean
     over the classes, each against the rest; `brier` the mean squared difference of probability and
-    label, of more than two half the sum over the classes. `calibration_error` is the mean over ten
+    label, of more than two half the sum over the classes; `log_loss` the mean of -log of the
+    probability of the label. `calibration_error` is the mean over ten
     bins of equal width of |mean probability - share of the positive class|, weighted by images
     (Naeini, Cooper and Hauskrecht 2015, Obtaining well calibrated probabilities using Bayesian
     binning, AAAI); of more than two classes it takes the probability of the answer.
@@ -40,18 +42,17 @@ def statistics(labels: Labels, probabilities: Floats, *, threshold: float) -> di
     found = {"accuracy": share(is_right), "balanced_accuracy": _mean(recalls)}
     if n_classes == 2:
         found |= {"sensitivity": recalls[1], "specificity": recalls[0]}
-        found |= {
-            "auroc": auroc(labels, probabilities),
-            "brier": share((probabilities - labels) ** 2),
-        }
+        rank, squared = auroc(labels, probabilities), (probabilities - labels) ** 2
+        right = np.where(labels == 1, probabilities, 1 - probabilities)
     else:
         is_label = labels[:, None] == np.arange(n_classes)
-        of_each = [auroc(*pair) for pair in zip(is_label.T, probabilities.T, strict=True)]
-        found |= {
-            "auroc": _mean(of_each),
-            "brier": share(((probabilities - is_label) ** 2).sum(1) / 2),
-        }
+        rank = _mean([auroc(*of_one) for of_one in zip(is_label.T, probabilities.T, strict=True)])
+        squared = ((probabilities - is_label) ** 2).sum(1) / 2
+        right = probabilities[is_label]
     return found | {
+        "auroc": rank,
+        "brier": share(squared),
+        "log_loss": share(-np.log(right.clip(_SMALLEST, 1 - _SMALLEST))),
         "calibration_error": lambda weights: np.asarray(
             np.abs(weights @ errors).sum(axis=1) / weights.sum(axis=1)
         ),

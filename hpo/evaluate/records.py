@@ -23,12 +23,10 @@ SHARES: Final = {
 NUMBERS: Final = {
     "AUROC": "auroc",
     "Brier score": "brier",
+    "log loss": "log_loss",
     "calibration error": "calibration_error",
 }
 """The metrics that are shown as they are, by what a reader calls them."""
-
-METRICS: Final = (*SHARES.values(), *NUMBERS.values())
-"""Those of two classes; more have no sensitivity and specificity."""
 
 GAPS: Final = ("accuracy", "auroc")
 

@@ -1,10 +1,6 @@
-"""The threshold above which a probability means the positive class, and what is said of it.
-
-docs/evaluation.md says when a threshold, rather than the ranking, is blamed for a gap.
-"""
+"""The threshold above which a probability means the positive class, and the gap to validation."""
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final, Literal
@@ -21,8 +17,6 @@ from hpo.study.score import SCORES
 from hpo.study.summary import Configuration
 
 DEFAULT: Final = "0.5"
-FALL: Final = 0.05
-LOPSIDED: Final = 0.1
 
 _TINY: Final = 1e-9
 
@@ -84,13 +78,29 @@ def choose(rule: ThresholdRule, probabilities: Floats, labels: Labels) -> float:
     if rule.kind == "fixed":
         return rule.value
     if rule.kind == "youden":
-        return youden(probabilities, labels)
+        return _youden(probabilities, labels)
     positive = np.sort(probabilities[labels == 1])[::-1]
     last_found = positive[math.ceil(rule.value * len(positive) - _TINY) - 1]
     below = probabilities[probabilities < last_found]
     if not len(below):
         return float(np.nextafter(last_found, -1))
     return float((last_found + below.max()) / 2)
+
+
+def _youden(probabilities: Floats, labels: Labels) -> float:
+    """Return the threshold with the largest sensitivity plus specificity."""
+    from sklearn.metrics import roc_curve  # It takes a second to import.
+
+    if np.ptp(probabilities) == 0:
+        return float(DEFAULT)
+    # From the lowest threshold up; the ends, where all or no images are positive, do not count.
+    false_alarms, sensitivity, values = (
+        x[::-1] for x in roc_curve(labels, probabilities, drop_intermediate=False)
+    )
+    gain = (sensitivity - false_alarms)[1:-1]
+    candidates = ((values[:-1] + values[1:]) / 2)[:-1]
+    best = candidates[gain >= gain.max() - _TINY]
+    return float(best[np.argmin(np.abs(best - 0.5))])
 
 
 def check_rule(rule: ThresholdRule, n_classes: int) -> None:
@@ -133,27 +143,6 @@ def model_threshold(text: str, best: Configuration, store: RunStore) -> float:
     )
 
 
-def youden(probabilities: Floats, labels: Labels) -> float:
-    """Return the threshold with the largest sensitivity plus specificity."""
-    from sklearn.metrics import roc_curve  # It takes a second to import.
-
-    if np.ptp(probabilities) == 0:
-        return float(DEFAULT)
-    # From the lowest threshold up; the ends, where all or no images are positive, do not count.
-    false_alarms, sensitivity, values = (
-        x[::-1] for x in roc_curve(labels, probabilities, drop_intermediate=False)
-    )
-    gain = (sensitivity - false_alarms)[1:-1]
-    candidates = ((values[:-1] + values[1:]) / 2)[:-1]
-    best = candidates[gain >= gain.max() - _TINY]
-    return float(best[np.argmin(np.abs(best - 0.5))])
-
-
-def best_accuracy(labels: Labels, probabilities: Sequence[Floats]) -> float:
-    """Return the mean accuracy of the repeats, each at the Youden point of these very images."""
-    return fmean(float(((p > youden(p, labels)) == (labels == 1)).mean()) for p in probabilities)
-
-
 def gap_sentence(test: Interval, gap: Interval) -> str:
     """Say how far the test accuracy lies from that of validation."""
     if gap.mean is None or test.mean is None:
@@ -169,31 +158,3 @@ def gap_sentence(test: Interval, gap: Interval) -> str:
     way = "lower" if gap.mean > 0 else "higher"
     low, high = sorted((abs(low), abs(high)))
     return f"{text}, which is {size} {way} (95 % interval {low:.1f} to {high:.1f})."
-
-
-def threshold_sentence(
-    metrics: Mapping[str, Interval], gap: Mapping[str, Interval], *, best_accuracy: float
-) -> str | None:
-    """Say that the ranking holds and the threshold does not fit, where that is so."""
-    accuracy, auroc, sensitivity, specificity, fall, rank_fall = (
-        math.nan if interval.mean is None else interval.mean
-        for interval in (
-            *(metrics[n] for n in ("accuracy", "auroc", "sensitivity", "specificity")),
-            *(gap[name] for name in ("accuracy", "auroc")),
-        )
-    )
-    is_misplaced = (
-        (gap["accuracy"].low or 0) > 0
-        and fall >= FALL
-        and rank_fall <= fall / 2
-        and abs(sensitivity - specificity) >= LOPSIDED
-        and best_accuracy - accuracy >= fall / 3
-    )
-    if not is_misplaced:
-        return None
-    return (
-        f"The model ranks test images well (AUROC {auroc:.3f}, on validation "
-        f"{auroc + rank_fall:.3f}), but its threshold does not fit them (sensitivity "
-        f"{100 * sensitivity:.1f} %, specificity {100 * specificity:.1f} %). The best threshold "
-        f"for the test labels would reach {100 * best_accuracy:.1f} %; do not report that number."
-    )

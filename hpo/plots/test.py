@@ -1,9 +1,9 @@
-"""ROC curves and calibration of an opened test, several configurations overlaid."""
+"""ROC curves, calibration and the confusion matrix of an opened test."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from plotly.graph_objects import Figure
+from plotly.graph_objects import Figure, Heatmap
 
 from hpo.evaluate import Evaluated, Evaluation
 from hpo.evaluate.records import Roc
@@ -17,7 +17,7 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
     """Plot ROC and calibration of an opened test, in the `colors` of other figures, by name.
 
     Of many configurations, those with the best validation accuracy: what is shown is not chosen
-    on the test.
+    on the test. Of more than two classes there is no ROC, but a confusion matrix of the best.
     """
     every = evaluation.configurations
     ranked = sorted(range(len(every)), key=lambda i: -_validation_accuracy(every[i]))
@@ -59,10 +59,40 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
     for one, index in shown:
         _add_calibration(figure, one, index)
     yield Plot("calibration", "Calibration", caption + left_out, (figure,))
+    if not is_of_two:
+        yield _plot_confusion(every[ranked[0]], list(evaluation.classes))
 
 
 def _validation_accuracy(evaluated: Evaluated) -> float:
     return (evaluated.metrics["accuracy"].mean or 0.0) + (evaluated.gap["accuracy"].mean or 0.0)
+
+
+def _plot_confusion(one: Evaluated, classes: list[str]) -> Plot:
+    """Plot how many images of each class are called what, the mean over repeats."""
+    n = len(one.trials)
+    labels = [axes.label(name) for name in classes]
+    shares = [[cell / max(1, sum(row)) for cell in row] for row in one.confusion]
+    figure = axes.empty(height=460, x_title="the answer", y_title="the class of the image")
+    figure.add_trace(
+        Heatmap(
+            x=labels,
+            y=labels,
+            z=shares,
+            zmin=0,
+            zmax=1,
+            text=[[f"{cell / n:.4g}" for cell in row] for row in one.confusion],
+            texttemplate="%{text}",
+            hovertemplate="%{y} called %{x}: %{text} images, %{z:.1%} of them<extra></extra>",
+            colorscale=[[0, axes.color(0, alpha=0.0)], [1, axes.color(0, alpha=0.6)]],
+            showscale=False,
+        )
+    )
+    figure.update_yaxes(autorange="reversed")
+    caption = (
+        f"The test images of each class by what {one.name}, the best on validation, calls them"
+        f"{', the mean over its repeats' if n > 1 else ''}. Right answers are on the diagonal."
+    )
+    return Plot("confusion", "Confusion matrix", caption, (figure,))
 
 
 def _add_roc(figure: Figure, evaluated: Evaluated, roc: Roc, index: int) -> None:

@@ -195,7 +195,7 @@ class TrainingLoop:
                     one.scores[epoch] = score
                 yield EpochDone(trial=one.trial.number, job=one.job, epoch=epoch, score=score)
                 if last.get(lane) == epoch:
-                    done = self._store(one, stack.result(lane))
+                    done = self._end(one, lane)
                 elif score is not None and is_behind(
                     kind, one.scores.values(), one.limits.get(epoch)
                 ):
@@ -204,6 +204,15 @@ class TrainingLoop:
             if done is not None:
                 del self._live[lane]
                 yield done
+        for lane in [lane for lane in self._live if lane not in stack.lanes]:
+            yield self._end(self._live.pop(lane), lane)  # It failed in the middle of an epoch.
+
+    def _end(self, one: RunningTrial, lane: int) -> TrialDone:
+        """Finish a trial whose lane has left the stack: with its result, or failed."""
+        try:
+            return self._store(one, self._opened().result(lane))
+        except TrainingError as error:
+            return self._fail(one, str(error).replace("\n  - ", " "))
 
     def _store(self, one: RunningTrial, result: TrainingResult) -> TrialDone:
         """Keep what a training left behind: its run last, since that saves it from being redone.

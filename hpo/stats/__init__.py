@@ -8,7 +8,7 @@ images      what the images decide; McNemar and the bootstrap by patient for fix
 """
 
 from hpo.stats.compare import MOST_LOOKS, Answers, compare_sweep, level_of_looks
-from hpo.stats.images import Statistic, auroc, bootstrap_by_patient, mcnemar, share
+from hpo.stats.images import Statistic, auroc, mcnemar, share
 from hpo.stats.intervals import Interval, mean_interval, wilson
 from hpo.stats.records import ACCURACY, PairComparison, ScoreKind, SweepComparison
 from hpo.stats.sentences import headline, outcome
@@ -23,7 +23,6 @@ __all__ = [
     "Statistic",
     "SweepComparison",
     "auroc",
-    "bootstrap_by_patient",
     "compare_sweep",
     "headline",
     "level_of_looks",

@@ -1,21 +1,19 @@
-"""Answers image by image: McNemar's test, the bootstrap by patient, what images decide.
+"""Answers image by image: McNemar's test, statistics of resamples, what images decide.
 
 A statistic is a function of image weights `(resamples, images)` that returns `(resamples,)`: an
 image that a resample holds twice has weight 2. So a statistic of 2,000 resamples is one call.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hpo.stats.intervals import Floats, Interval
+from hpo.stats.intervals import Floats
 from hpo.stats.paired import Pairs
 
 Statistic: TypeAlias = Callable[[Floats], Floats]
-
-_CHUNK: Final = 4_000_000
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
@@ -62,67 +60,6 @@ def auroc(labels: ArrayLike, probabilities: ArrayLike) -> Statistic:
         return _ratio((positive * below).sum(axis=1), pairs)
 
     return statistic
-
-
-def bootstrap_by_patient(
-    statistic: Statistic,
-    patients: ArrayLike,
-    *,
-    n: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Return a statistic of all images with its BCa interval over patients drawn anew.
-
-    `patients` `(images,)` names the patient of each image. All images of a patient are drawn
-    together, for they are alike. Resamples in which the statistic is not defined (an AUROC of one
-    class) are left out. `deviation` is the standard error, `n` the number of patients. There is no
-    interval where resamples cannot tell one: with one patient, or where every resample gives the
-    same value (no answer wrong).
-
-    The interval is the bias-corrected and accelerated one (Efron 1987, Better bootstrap confidence
-    intervals): near 0 and 1 the plain percentiles of AUROC and sensitivity held the truth less
-    often (docs/verdicts.md).
-    """
-    names, patient = np.unique(np.asarray(patients), return_inverse=True)
-    n_patients, n_images = len(names), len(patient)
-
-    def values(n_rows: int, weights: Callable[[int, int], NDArray[Any]]) -> Floats:
-        """Return the finite values of the statistic, a few million weights at a time."""
-        step = max(1, _CHUNK // n_images)
-        ends = [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
-        found = np.concatenate([statistic(weights(*e).astype(np.float64)) for e in ends])
-        return np.asarray(found[np.isfinite(found)])
-
-    rng, chance = np.random.default_rng(seed), np.full(n_patients, 1 / n_patients)
-    estimate = float(statistic(np.ones((1, n_images)))[0])
-    if not np.isfinite(estimate):
-        return Interval(None, None, None, None, n_patients)
-    drawn = values(
-        n, lambda start, stop: rng.multinomial(n_patients, chance, stop - start)[:, patient]
-    )
-    if n_patients < 2 or len(drawn) < 2 or np.ptp(drawn) == 0:
-        return Interval(estimate, None, None, None, n_patients)
-    left_out = values(n_patients, lambda *ends: patient != np.arange(*ends)[:, None])
-    low, high = np.quantile(drawn, _probabilities(estimate, drawn, left_out, level))
-    return Interval(estimate, float(low), float(high), float(drawn.std(ddof=1)), n_patients)
-
-
-def _probabilities(estimate: float, drawn: Floats, left_out: Floats, level: float) -> Floats:
-    """Return which quantiles of the resamples bound the BCa interval.
-
-    The bias is measured by the share of resamples below the estimate (ties half), the acceleration
-    by the skewness of the statistic with each patient left out.
-    """
-    from scipy.special import ndtr, ndtri
-
-    below = float(((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2)
-    bias = ndtri(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))
-    influence = left_out.mean() - left_out
-    scale = float((influence**2).sum()) ** 1.5
-    acceleration = float((influence**3).sum()) / (6 * scale) if scale > 0 else 0.0
-    shifted = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
-    return np.asarray(ndtr(bias + shifted / (1 - acceleration * shifted)), dtype=np.float64)
 
 
 def image_variance(right: Floats, pairs: Pairs, patients: ArrayLike) -> tuple[Floats, Floats]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.config import TrainingConfig
+from hpo.errors import TrainingError
 
 Probabilities: TypeAlias = NDArray[np.float32]
 """Of the second of two classes `(n,)`; of more classes, of each `(n, classes)`."""
@@ -130,6 +131,13 @@ def predicted(probabilities: NDArray[np.floating], threshold: float = 0.5) -> ND
     return np.asarray(probabilities > threshold if of_two else probabilities.argmax(1), np.int64)
 
 
+def result_of(found: TrainingResult | TrainingError) -> TrainingResult:
+    """Return what a lane left behind, or raise why it failed."""
+    if isinstance(found, TrainingError):
+        raise found
+    return found
+
+
 class Stack(Protocol):
     """Trainings that run together. Each lane computes what it would compute alone."""
 
@@ -145,7 +153,7 @@ class Stack(Protocol):
         """
 
     def step(self) -> list[LaneEpoch]:
-        """Train live lanes for an epoch; a lane that has trained its epochs leaves.
+        """Train live lanes for an epoch; one that has trained its epochs leaves, or that fails.
 
         Epochs of one lane come in order, and more than one where it joined a training that is
         further. A training loss that is not finite is reported as it is: drop the lane.
@@ -158,7 +166,11 @@ class Stack(Protocol):
         """Forget a lane."""
 
     def result(self, lane: int) -> TrainingResult:
-        """Return what a finished lane leaves behind, and forget the lane."""
+        """Return what a finished lane leaves behind, and forget the lane.
+
+        Raises:
+            TrainingError: an own model failed in this lane, which therefore left.
+        """
 
     def close(self) -> None:
         """Give back memory and processes; every lane is forgotten."""

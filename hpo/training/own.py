@@ -7,7 +7,7 @@ put back afterwards: a lane computes what it would compute alone.
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
@@ -127,40 +127,23 @@ def open_network(
         TrainingError: it cannot be made, or gives something else than logits.
     """
     assert config.model
+    is_network = config.model.kind == "network"
     with _seeded(seeds_of(seed), WEIGHTS, device=device):
-        made = _own(config, lambda: models.build(config, code, seed=seed), code)
-        if config.model.kind != "network":
-            return _tried(Fitted(made, config), config, code)
-        if not isinstance(made, nn.Module):
+        made = _run(config, code, models.build, config, code, seed=seed)
+        if is_network and not isinstance(made, nn.Module):
             raise _misfit(config, f"returns {type(made).__name__}, not an nn.Module")
-        network = made.to(device.torch)
-        if not _learned(network):
+        network = made.to(device.torch) if is_network else Fitted(made, config)
+        if is_network and not _learned(network):
             raise _misfit(config, "has no parameters that are trained")
-        images = torch.zeros(2, config.image_size**2, dtype=torch.uint8, device=device.torch)
-        with torch.no_grad():  # In training BatchNorm takes in what it sees: on a copy.
-            logits = read(copy.deepcopy(network).train(), images, config, code)
-    expected = (2, config.n_outputs)
-    if not isinstance(logits, Tensor) or logits.shape != expected:
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise _misfit(config, f"gives {shape} for two images, not logits of shape {expected}")
+        trial = _run(config, code, copy.deepcopy, network)  # BatchNorm takes in what it sees.
+        n = 2 if is_network else 32
+        pixels = torch.randint(256, (n, config.image_size**2), dtype=torch.uint8).to(device.torch)
+        if not is_network:
+            labels = torch.arange(n) % max(2, config.n_outputs)
+            _run(config, code, trial.fit, _images(pixels, config), labels)
+        with torch.no_grad():
+            read(trial.train(), pixels, config, code)
     return network
-
-
-def _tried(network: Fitted, config: TrainingConfig, code: str | None) -> Fitted:
-    """Return an estimator that took some noise: a value that it does not take is told now."""
-    pixels = torch.randint(256, (32, config.image_size**2), dtype=torch.uint8)
-    trial = copy.deepcopy(network)
-    _fit(trial, pixels, torch.arange(32) % max(2, config.n_outputs), config, code)
-    read(trial, pixels, config, code)
-    return network
-
-
-def _fit(
-    network: Fitted, pixels: Tensor, labels: Tensor, config: TrainingConfig, code: str | None
-) -> None:
-    side = config.image_size
-    images = scale_pixels(pixels, config.normalize).view(-1, 1, side, side)
-    _own(config, lambda: network.fit(images, labels), code)
 
 
 def check_network(config: TrainingConfig, code: str | None) -> None:
@@ -176,10 +159,20 @@ def read(
     network: nn.Module, pixels: Tensor, config: TrainingConfig, code: str | None = None
 ) -> Tensor:
     """Return the logits `(batch, outputs)` of uint8 pixels `(batch, height * width)`."""
-    side = config.image_size
-    images = scale_pixels(pixels, config.normalize).view(-1, 1, side, side)
-    logits: Tensor = _own(config, lambda: network(images), code)
+    images = _images(pixels, config)
+    logits, expected = _run(config, code, network, images), (len(images), config.n_outputs)
+    if not isinstance(logits, Tensor) or logits.shape != expected:
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise _misfit(
+            config, f"gives {shape} for {len(images)} images, not logits of shape {expected}"
+        )
     return logits
+
+
+def _images(pixels: Tensor, config: TrainingConfig) -> Tensor:
+    """Return uint8 pixels as what a network takes: scaled, `(batch, 1, side, side)`."""
+    side = config.image_size
+    return scale_pixels(pixels, config.normalize).view(-1, 1, side, side)
 
 
 def train_epoch(lane: OwnLane) -> Tensor:
@@ -205,17 +198,15 @@ def train_steps(lane: OwnLane) -> Iterator[Tensor]:
             pixels = augment(data.pixels[batch], config, drawn)
             labels = data.labels[batch]
             if isinstance(lane.network, Fitted):
-                _fit(lane.network, pixels, labels, config, data.code)
+                _run(config, data.code, lane.network.fit, _images(pixels, config), labels)
             with torch.set_grad_enabled(bool(learned)):
                 logits = read(lane.network, pixels, config, data.code)
                 loss = mean_loss(config, logits, labels, data.class_weights)
             with torch.no_grad():
                 if learned:
-                    gradients = torch.autograd.grad(
-                        loss, learned, allow_unused=True, materialize_grads=True
-                    )
+                    gradients = _run(config, data.code, _gradients, loss, learned)
                     rate, scratch = lane.progress.rate, lane.scratch
-                    update(config, lane.moments, learned, list(gradients), rate, scratch)
+                    update(config, lane.moments, learned, gradients, rate, scratch)
                     _average(lane, is_last=number == len(batches))
                 n_right = (answers(logits) == labels).sum()
                 sums = loss * len(batch), n_right, torch.tensor(len(batch))
@@ -246,6 +237,11 @@ def export_weights(network: nn.Module) -> Weights:
     }
 
 
+def _gradients(loss: Tensor, learned: list[Tensor]) -> list[Tensor]:
+    found = torch.autograd.grad(loss, learned, allow_unused=True, materialize_grads=True)
+    return list(found)
+
+
 def _learned(network: nn.Module) -> list[Tensor]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
@@ -265,12 +261,18 @@ def _average(lane: OwnLane, *, is_last: bool) -> None:
     lane.n_averaged = lane.n_steps
 
 
-def _own(config: TrainingConfig, run: Any, code: str | None) -> Any:
+def _run(
+    config: TrainingConfig,
+    code: str | None,
+    function: Callable[..., Any],
+    *given: Any,
+    **more: Any,
+) -> Any:
     """Run code of the user's; what the device lacks is for `computing`, all else its own error."""
     assert config.model
     try:
         with models.explained(f"{config.model.entry} failed:", code or ""):
-            return run()
+            return function(*given, **more)
     except ModelError as error:
         cause = error.__cause__
         is_of_device = isinstance(cause, torch.OutOfMemoryError) or "CUDA error" in str(cause)

@@ -31,12 +31,13 @@ from hpo.errors import (
     HpoError,
     OutOfMemoryError,
     OutputError,
+    TrainingError,
     lacks_memory,
 )
 from hpo.modules import command
 from hpo.training import stress
 from hpo.training.device import Device, visible_gpus
-from hpo.training.engine import LaneEpoch, TrainingResult
+from hpo.training.engine import LaneEpoch, TrainingResult, result_of
 from hpo.training.images import check_fits, read_images
 from hpo.training.machine import epoch_cost
 from hpo.training.own import check_network
@@ -60,7 +61,7 @@ class Pool:
         self._offsets: dict[int, int] = {}
         self._epoch_costs: dict[int, float] = {}
         self._roots: dict[tuple[str, int, int], Process] = {}
-        self._results: dict[int, TrainingResult] = {}
+        self._results: dict[int, TrainingResult | TrainingError] = {}
         self._n_added = 0
         # Several on GPUs have one each, which is the first that they see.
         is_shared_out = device.name == "cuda:0" and n_processes > 1
@@ -119,7 +120,7 @@ class Pool:
                 process.dropped.append(lane)
 
     def result(self, lane: int) -> TrainingResult:
-        return self._results.pop(lane)
+        return result_of(self._results.pop(lane))
 
     def time(self, configs: Sequence[TrainingConfig]) -> list[float]:
         """Return the seconds of an epoch of each, the mean of those that each process measures.
@@ -296,8 +297,8 @@ class Worker:
 
     def train(
         self, added: Sequence[tuple[Any, ...]], dropped: Sequence[int]
-    ) -> tuple[list[LaneEpoch], dict[int, TrainingResult]]:
-        """Train every lane for an epoch; return also what finished lanes leave behind.
+    ) -> tuple[list[LaneEpoch], dict[int, TrainingResult | TrainingError]]:
+        """Train every lane for an epoch; return also what finished lanes leave behind, or why not.
 
         Before that some lanes begin, with the place of their pixels, and some end; those may have
         finished meanwhile.
@@ -311,8 +312,14 @@ class Worker:
             del self._names[lane]
         trained = self._stack.step()
         epochs = [done._replace(lane=self._names[done.lane]) for done in trained]
-        finished = {done.lane for done in trained} - set(self._stack.lanes)
-        return epochs, {self._names.pop(lane): self._stack.result(lane) for lane in finished}
+        results: dict[int, TrainingResult | TrainingError] = {}
+        for lane in self._names.keys() - set(self._stack.lanes):
+            name = self._names.pop(lane)
+            try:
+                results[name] = self._stack.result(lane)
+            except TrainingError as error:
+                results[name] = error
+        return epochs, results
 
     def time(self, requests: Sequence[tuple[TrainingConfig, Any]], images: Fold) -> list[float]:
         """Return the seconds of an epoch of each configuration; each comes with its place."""

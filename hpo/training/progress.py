@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.config import TrainingConfig
+from hpo.errors import TrainingError
 from hpo.training.engine import EpochMetrics, Probabilities, ValidationMetrics, predicted
 from hpo.training.optimizers import learning_rates, plateau_step
 
@@ -27,6 +28,7 @@ class Progress:
 
     `plateau` is the state of that schedule. `kept_epoch` is 0 until early stopping has kept an
     epoch; `stress` is what was measured last under the stress battery, after `stress_epoch`.
+    `error` is why an own model cannot go on.
     """
 
     config: TrainingConfig
@@ -38,6 +40,7 @@ class Progress:
     seconds: float = 0.0
     stress: Mapping[str, ValidationMetrics] = field(default_factory=dict)
     stress_epoch: int = 0
+    error: TrainingError | None = None
 
     def __post_init__(self) -> None:
         self.prolong(self.config)

@@ -25,10 +25,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Pixels, TrainingData
-from hpo.errors import DeviceError, HpoError, OutOfMemoryError, fault_list
+from hpo.errors import DeviceError, HpoError, OutOfMemoryError, TrainingError, fault_list
 from hpo.training import machine, stress
 from hpo.training.device import Device
-from hpo.training.engine import LaneEpoch, TrainingResult, Workers
+from hpo.training.engine import LaneEpoch, TrainingResult, Workers, result_of
 from hpo.training.images import check_fits, read_images
 from hpo.training.own import check_network
 from hpo.training.pool import Worker, fields_of
@@ -273,7 +273,7 @@ class RayStack:
         self._places: dict[int, list[Any]] = {}
         self._lanes: dict[int, _Lane] = {}
         self._waiting: list[int] = []
-        self._results: dict[int, TrainingResult] = {}
+        self._results: dict[int, TrainingResult | TrainingError] = {}
         self._homes: dict[tuple[str, int, int], _Actor] = {}
         self._actors: list[_Actor] = []
         self._most = machine.lanes_per_worker(device.name)
@@ -339,7 +339,7 @@ class RayStack:
                 actor.dropped.append(lane)
 
     def result(self, lane: int) -> TrainingResult:
-        return self._results.pop(lane)
+        return result_of(self._results.pop(lane))
 
     def close(self) -> None:
         for actor in self._actors:
@@ -460,7 +460,10 @@ class RayStack:
                 self._lanes[epoch.lane].n_told = epoch.epoch
                 new.append(epoch)
         for number in results.keys() & set(actor.lanes):
-            self._results[number] = replace(results[number], processor=actor.processor)
+            found = results[number]
+            if isinstance(found, TrainingResult):
+                found = replace(found, processor=actor.processor)
+            self._results[number] = found
             actor.lanes.remove(number)
             del self._lanes[number]
         return new

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import N_FOLDS, TrainingData
+from hpo.errors import TrainingError
 from hpo.training import own, stress
 from hpo.training.cohort import kind_of, open_cohort, train_epoch, train_steps
 from hpo.training.device import EVALUATION_PIXELS, Device, computing, use_huge_pages
-from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult
+from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult, result_of
 from hpo.training.images import Images
 from hpo.training.lane import AnyLane, Lane, measure_epoch, open_lane, read_losses, read_result
 from hpo.training.layers import Scratch
@@ -62,7 +63,7 @@ class StackedStack:
         self._joins = joins
         self._images = Images(data, device)
         self._live: dict[int, _Member] = {}
-        self._results: dict[int, TrainingResult] = {}
+        self._results: dict[int, TrainingResult | TrainingError] = {}
         self._roots: dict[tuple[str, int, int], AnyLane] = {}
         self._n_added = 0
 
@@ -103,7 +104,7 @@ class StackedStack:
         self._forget_idle()
 
     def result(self, lane: int) -> TrainingResult:
-        return self._results.pop(lane)
+        return result_of(self._results.pop(lane))
 
     def close(self) -> None:
         for held in (self._live, self._results, self._roots):
@@ -123,7 +124,10 @@ class StackedStack:
         measured: list[tuple[AnyLane, EpochMetrics]] = []
         for cohort in cohorts.values():
             with computing(cohort[0].config, self._device):
-                measured += zip(cohort, run_epoch(cohort), strict=True)
+                try:
+                    measured += zip(cohort, run_epoch(cohort), strict=True)
+                except TrainingError as error:  # Of an own model, alone in its cohort.
+                    cohort[0].progress.error = error
         for lane, metrics in measured:
             if note_epoch(lane.progress, metrics):
                 with computing(lane.config, self._device):
@@ -137,9 +141,13 @@ class StackedStack:
             new = range(member.n_returned, len(epochs))
             done += [LaneEpoch(number, index + 1, epochs[index]) for index in new]
             member.n_returned = len(epochs)
-            if lane.progress.is_stopped or len(epochs) >= member.config.epochs:
+            error = lane.progress.error
+            if error or lane.progress.is_stopped or len(epochs) >= member.config.epochs:
                 with computing(lane.config, self._device):
-                    self._results[number] = read_result(lane)
+                    try:
+                        self._results[number] = error or read_result(lane)
+                    except TrainingError as failure:
+                        self._results[number] = failure
                 del self._live[number]
                 self._forget_idle()
         return done

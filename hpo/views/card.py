@@ -46,7 +46,7 @@ def _what(summary: StudySummary, best: Configuration) -> Iterator[str]:
         "- `predict.py` answers image files: `python predict.py x.jpeg`. It needs torch, numpy "
         "and Pillow, not hpo.\n"
         "- `hpo predict` takes this folder as its MODEL.\n"
-        "- `weights-repeat-*` and `network.py` are the single networks in plain torch."
+        "- `weights-repeat-*` are the state dicts of the single networks."
     )
 
 

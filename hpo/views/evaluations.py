@@ -13,6 +13,7 @@ from hpo.study.summary import StudySummary
 from hpo.tables import DASH, Column, Row, Table
 
 _MOST_PAIRS: Final = 10
+_MOST_CLASSES: Final = 5
 
 
 def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int = 12) -> Table:
@@ -27,6 +28,8 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
         _row("accuracy gap, points", [c.gap["accuracy"] for c in shown], 100, "+.1f"),
         _row("AUROC gap", [c.gap["auroc"] for c in shown], 1, "+.2f"),
     ]
+    if has_matrix := 2 < len(evaluation.classes) <= _MOST_CLASSES:
+        rows += _confusion_rows(list(evaluation.classes), shown)
     notes = "Second lines are 95 % intervals over trainings and patients"
     ensembles = [c.ensemble for c in shown]
     if any(ensembles):
@@ -47,7 +50,11 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
     return Table(
         columns=(Column(corner, "text"), *map(Column, names)),
         rows=tuple(rows),
-        notes=(f"{notes}. Gap = validation minus test.", *hidden, *_sentences(evaluation, shown)),
+        notes=(
+            f"{notes}. Gap = validation minus test.",
+            *hidden,
+            *_sentences(evaluation, shown, has_matrix),
+        ),
         title=f"Test of {evaluation.study}: {summary.record.data.title}, "
         f"{classes_text(evaluation.classes)} images{threshold}",
     )
@@ -65,7 +72,17 @@ def _metric_rows(
     correct = (f"{c.n_right:.4g} of {evaluation.n_images}" if c else DASH for c in columns)
     yield Row(("correct answers", *correct))
     for name, metric in NUMBERS.items():
-        yield _row(name, [c.metrics[metric] if c else None for c in columns], 1, ".3f")
+        if metric in measured:  # Older evaluations have no log loss.
+            yield _row(name, [c.metrics[metric] if c else None for c in columns], 1, ".3f")
+
+
+def _confusion_rows(classes: Sequence[str], shown: Sequence[Evaluated]) -> Iterator[Row]:
+    """Yield how many images of each class are called what, the mean over repeats."""
+    yield Row(("images called", *("" for _ in shown)), "heading")
+    for label, name in enumerate(classes):
+        for answer, called in enumerate(classes):
+            counts = (f"{c.confusion[label][answer] / len(c.trials):.4g}" for c in shown)
+            yield Row((f"{name}: {called}", *counts))
 
 
 def _row(name: str, found: Sequence[Interval | None], scale: float, form: str) -> Row:
@@ -81,14 +98,17 @@ def interval_text(found: Interval | None, pattern: str, scale: float, form: str)
     return pattern.format(*(f"{scale * x:{form}}" for x in (found.mean, found.low, found.high)))
 
 
-def _sentences(evaluation: Evaluation, shown: Sequence[Evaluated]) -> Iterator[str]:
+def _sentences(
+    evaluation: Evaluation, shown: Sequence[Evaluated], has_matrix: bool
+) -> Iterator[str]:
     """Yield confusion, gaps and warnings of each configuration, then the verdict."""
     for one in shown:
         if one.name != one.label:
             yield f"{one.name}: {one.label}"
         n = len(one.trials)
         over = "" if n == 1 else f" (means over {n} repeats)"
-        yield f"{one.name}: {confusion_text(evaluation.classes, one.confusion, n)}{over}."
+        if not has_matrix:
+            yield f"{one.name}: {confusion_text(evaluation.classes, one.confusion, n)}{over}."
         yield from (f"{one.name}: {line}" for line in one.notes)
         yield from (f"Warning ({one.name}): {line}" for line in one.signs)
     pairs = evaluation.pairs

@@ -1,41 +1,135 @@
-"""What the test of weights from elsewhere says, as a table."""
+"""What networks from files answer, and what a test of them says."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from hpo.evaluate.records import NUMBERS, SHARES, n_right
 from hpo.tables import DASH, Column, Row, Table
-from hpo.views.evaluations import confusion_text
+from hpo.views.evaluations import confusion_text, interval_text
+from hpo.weights import Network, Prediction, notes_of, text_of
 from hpo.weights.predict import WeightsEvaluation
 
 
 def weights_table(evaluation: WeightsEvaluation) -> Table:
     """Return a row per metric; of an ensemble with the range of its networks by themselves."""
-    members, n_images = evaluation.members, sum(evaluation.classes.values())
-    model = evaluation.path.name or str(evaluation.path)
-    model += f", ensemble of {len(members)}," if members else ""
+    found, classes, n = evaluation.result, evaluation.classes, len(evaluation.members)
+    model = (evaluation.path.name or str(evaluation.path)) + f", ensemble of {n}," * (n > 1)
     data = f"{evaluation.data} (synthetic)" if evaluation.is_phantom else evaluation.data
     rows = []
     for names, scale, form in ((SHARES, 100, ".1f"), (NUMBERS, 1, ".3f")):
         for name, metric in names.items():
-            if metric not in evaluation.metrics:
+            if metric not in found.metrics:
                 continue
-            found = evaluation.metrics[metric]
-            cells = [f"{name}, %" if scale == 100 else name, DASH, DASH]
-            if found.mean is not None:
-                cells[1] = f"{scale * found.mean:{form}}"
-            if found.low is not None and found.high is not None:
-                cells[2] = f"{scale * found.low:{form}} to {scale * found.high:{form}}"
-            if alone := [metrics[metric] for _, metrics in members]:
-                cells.append(f"{scale * min(alone):{form}} to {scale * max(alone):{form}}")
+            interval, alone = found.metrics[metric], [m[metric] for _, m in evaluation.members]
+            value, _, bounds = interval_text(interval, "{}|{} to {}", scale, form).partition("|")
+            cells = [f"{name}, %" if scale == 100 else name, value, bounds or DASH]
+            cells += [f"{scale * min(alone):{form}} to {scale * max(alone):{form}}"] * (n > 1)
             rows.append(Row(tuple(cells)))
-    threshold = f", threshold {evaluation.threshold:g}" if len(evaluation.classes) == 2 else ""
-    columns = ["value", "95 % interval", *(["each alone"] if members else [])]
+    threshold = f", threshold {found.threshold:g}" if len(classes) == 2 else ""
+    columns = ["value", "95 % interval", *["each alone"] * (n > 1)]
     return Table(
         columns=(Column("", "text"), *map(Column, columns)),
         rows=tuple(rows),
         notes=(
-            f"{n_right(evaluation.confusion)} of {n_images} correct: "
-            f"{confusion_text(evaluation.classes, evaluation.confusion)}. Intervals: bootstrap "
-            f"over {evaluation.n_patients} patients.",
+            f"{found.n_right} of {sum(classes.values())} correct: "
+            f"{confusion_text(classes, found.confusion)}. Intervals: bootstrap over "
+            f"{evaluation.n_patients} patients.",
             *(f"Warning: {sign}" for sign in evaluation.signs),
         ),
         title=f"{model} tested on {data}{threshold}",
     )
+
+
+def weights_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
+    """Return what `hpo evaluate --weights --json` prints."""
+    found, n_images = evaluation.result, sum(evaluation.classes.values())
+    members = evaluation.members if len(evaluation.members) > 1 else ()
+    return {
+        "weights": str(evaluation.path),
+        "architecture": evaluation.architecture,
+        "data": {
+            "name": evaluation.data,
+            "is_phantom": evaluation.is_phantom,
+            "n_test": n_images,
+            "n_patients": evaluation.n_patients,
+        },
+        "threshold": found.threshold,
+        "metrics": {
+            name: {"value": i.mean, "low": i.low, "high": i.high}
+            for name, i in found.metrics.items()
+        },
+        "classes": dict(evaluation.classes),
+        "confusion": found.confusion,
+        "n_right": n_right(found.confusion),
+        "n_images": n_images,
+        "members": [
+            {"weights": str(network.path), "architecture": network.text, "metrics": metrics}
+            for network, metrics in members
+        ],
+        "notes": list(evaluation.notes),
+        "signs": list(evaluation.signs),
+    }
+
+
+def prediction_document(
+    networks: Sequence[Network], predictions: Sequence[Prediction], threshold: float
+) -> dict[str, Any]:
+    """Return what `hpo predict --json` prints, but for the name of the model."""
+    notes, names = list(notes_of(networks)), networks[0].class_names
+    if len(networks) > 1:
+        notes.append(f"Ensemble: the mean of {len(networks)} networks.")
+    if len(names) == 2:
+        notes.append(f"Threshold: a probability above {threshold:.4g} means {names[1]}.")
+    images: list[dict[str, Any]] = []
+    for one in predictions:
+        image: dict[str, Any] = {"file": str(one.file)}
+        if one.problem:
+            image |= {"error": one.problem}
+        elif len(names) == 2:
+            alone = [second for _, second in one.repeats]
+            image |= {"probability": one.probabilities[1]}
+            image |= {"lowest": min(alone), "highest": max(alone), "repeats": alone}
+        else:
+            image["probabilities"] = dict(zip(names, one.probabilities, strict=True))
+            image["repeats"] = one.repeats
+        images.append(image | ({} if one.problem else {"label": one.label}))
+    return {
+        "weights": [str(network.path) for network in networks],
+        "architecture": text_of(networks),
+        "notes": notes,
+        "threshold": threshold,
+        "images": images,
+    }
+
+
+def prediction_rows(
+    networks: Sequence[Network], predictions: Sequence[Prediction]
+) -> tuple[list[str], list[list[Any]]]:
+    """Return the header of a table of predictions, and a row for each file that was read.
+
+    Of two classes it has the probability of the second, and of an ensemble the range of its
+    networks; of more, the probability of each.
+    """
+    names, rows = networks[0].class_names, []
+    header = ["label", *(names[1:] if len(names) == 2 else names)]
+    if has_range := len(names) == 2 and len(networks) > 1:
+        header += ["lowest", "highest"]
+    for one in predictions:
+        if not one.problem:
+            values = list(one.probabilities[len(names) == 2 :])
+            alone = [repeat[1] for repeat in one.repeats]
+            values += [min(alone), max(alone)] if has_range else []
+            rows.append([one.label, *values, str(one.file)])
+    return [*header, "image"], rows
+
+
+def prediction_lines(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Write a table of predictions in columns, a line for each file."""
+    width = max([len(header[0]), *(len(row[0]) for row in rows)])
+    widths = [max(6, len(name)) for name in header[1:-1]]
+    lines = []
+    for label, *values, file in (header, *rows) if rows else ():
+        cells = (v if isinstance(v, str) else f"{v:.4f}" for v in values)
+        shown = (f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
+        lines.append("  ".join([f"{label:<{width}}", *shown, str(file)]))
+    return lines

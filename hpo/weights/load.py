@@ -34,12 +34,18 @@ from hpo.training.alignment import SIDE, TEMPLATE
 from hpo.training.device import Device
 from hpo.training.model import plain_model
 from hpo.training.own import open_network as open_network_of
-from hpo.weights.export import BITS_KEY, CLASSES_KEY, CONFIG_KEY, THRESHOLD_KEY
 from hpo.weights.files import read_tensors
 from hpo.weights.network import Network, Unseen, open_network
 
 # Of one name in two formats the last is taken.
 SUFFIXES: Final = (".pth", ".pt", ".safetensors")
+
+CONFIG_KEY: Final = "hpo.config"
+"""Under which safetensors hold the configuration of their network, as JSON.
+
+Beside its fields stand, where they are not as usual: bits (of 16-bit training images), classes
+(their names) and threshold.
+"""
 
 _CONFIG: Final = "config.json"
 _MAX_CONFIG_BYTES: Final = 1_000_000
@@ -52,7 +58,7 @@ def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tup
     FILE.py:NAME. With `unseen`, as those of others, their network is found from the shapes.
 
     Raises:
-        UsageError: `unseen` for a folder whose config.json says all of it.
+        UsageError: `unseen` for a folder whose config.json says all of it, or different classes.
         WeightsError: no weights there, or weights that cannot be read; all of them are named.
     """
     if not path.is_dir():
@@ -74,6 +80,8 @@ def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tup
             fault_list(f"{len(faults)} of {len(files)} files of weights in {path}:", faults)
             + "\nRepair them or move them out of the folder: an ensemble needs all of its files."
         )
+    if len({network.class_names for network in networks}) > 1:
+        raise UsageError(f"The networks in {path} are of different classes. Give one of them.")
     return tuple(networks)
 
 
@@ -161,8 +169,8 @@ def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
             source, fields = str(path.with_name(_CONFIG)), _fields_beside(path)
     if not isinstance(fields, dict):
         return open_network(path, unseen or Unseen())
-    bits, names = fields.pop(BITS_KEY, 0), fields.pop(CLASSES_KEY, CLASS_NAMES)
-    threshold = fields.pop(THRESHOLD_KEY, 0.5)
+    bits, names = fields.pop("bits", 0), fields.pop("classes", CLASS_NAMES)
+    threshold = fields.pop("threshold", 0.5)
     try:
         config = TrainingConfig.from_mapping(fields)
     except ConfigError as error:

@@ -37,7 +37,6 @@ _KEY: Final = re.compile(r"(?P<prefix>.*\.)?(?P<number>[0-9]{1,9})\.(?P<name>[^.
 _STATISTICS: Final = {"running_mean", "running_var", "num_batches_tracked"}
 _MOST_FAULTS: Final = 20
 _LONGEST_TEXT: Final = 300
-_N_CHECKED: Final = 256
 _ALLOWED: Final = (
     "Supported is an nn.Sequential of Linear and BatchNorm1d with activations and Dropout "
     "between them, as in the reports."
@@ -118,10 +117,8 @@ class Network:
         return " -> ".join(words)
 
     @torch.inference_mode()
-    def probabilities(self, pixels: Pixels, *, input_scale: str | None = None) -> Probabilities:
+    def probabilities(self, pixels: Pixels) -> Probabilities:
         """Return the probability of the second of two classes `(n,)`, of more of each `(n, K)`.
-
-        `input_scale` is taken in the place of its own.
 
         Raises:
             WeightsError: values overflow on the way through the network.
@@ -138,7 +135,7 @@ class Network:
                 logits = [compute_logits(self.model, r, settings) for r in _in_pieces(pixels)]
                 found = losses.probabilities(settings, torch.cat(logits)).double()
             else:
-                scale = input_scale or settings.input_scale
+                scale = settings.input_scale
                 outputs = [self.model(_scaled(rows, scale)) for rows in _in_pieces(pixels)]
                 # In float64: above 0.5 exactly where the second of two outputs is the higher one.
                 z = torch.cat(outputs).double()
@@ -187,24 +184,6 @@ def open_network(path: Path, unseen: Unseen) -> Network:
         if n_outputs <= 2
         else tuple(f"class {k}" for k in range(n_outputs)),
     )
-
-
-@torch.inference_mode()
-def likely_scale(network: Network, pixels: Pixels) -> str | None:
-    """Return the input scale that fits the first BatchNorm's statistics; None where unclear.
-
-    A wrong scale is off by 255 squared. Half of that, on a log scale, tells one from the other.
-    """
-    first, second = network.model[1], network.model[-1 if len(network.model) < 3 else 2]
-    if not isinstance(network.settings, Unseen) or len(pixels) < 2:
-        return None
-    if not isinstance(second, nn.BatchNorm1d) or second.running_var is None:
-        return None
-    some = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), _N_CHECKED)).astype(int)]
-    rows = torch.cat(list(_in_pieces(some)))
-    values = first(_scaled(rows, network.settings.input_scale))
-    ratio = float((values.var(0) / second.running_var.clamp(min=second.eps)).median())
-    return "unit" if ratio > 255 else "raw" if ratio < 1 / 255 else None
 
 
 def _in_pieces(pixels: Pixels, size: int = 0) -> Iterator[Tensor]:

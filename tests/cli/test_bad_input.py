@@ -123,7 +123,7 @@ def test_a_home_is_found_in_every_setting_that_names_a_path(
     mine = ("--study", "mine", "--space=~/mine.toml", "--data=~/xrays", "--repeats", "1")
     assert hpo(*GRID, *mine).code == 0
     assert hpo("export", "mine", "--out=~/out").code == 0
-    (weights,) = (home / "out").glob("*/weights-repeat-1.pt")
+    (weights,) = (home / "out").glob("*/weights-repeat-1.safetensors")
     assert hpo("evaluate", f"--weights=~/out/{weights.parent.name}", "--data=~/xrays").code == 0
     assert hpo("data", "info", "--sheet=~/sheet.png").code == 0
     there = {"runs", "cache", "hpo.db", "out", "sheet.png", "mine"}

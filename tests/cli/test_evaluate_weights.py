@@ -47,31 +47,6 @@ def test_right_answers_are_those_of_the_argmax(
     assert ("Every test image is classified as normal" in shown.out) == (scale == "unit")
 
 
-@pytest.mark.parametrize(
-    ("scale", "mean", "deviation"),
-    [("symmetric", 0.5, 0.5), ("raw", 0.0, 1 / 255), ("0.449,0.226", 0.449, 0.226)],
-)
-def test_weights_of_another_input_scale_are_recognized_by_the_training_images(
-    hpo: Hpo, xrays: Path, scale: str, mean: float, deviation: float
-) -> None:
-    pixels = [np.load(xrays / f"{name}.npy") / 255 for name in ("normal", "pneumonia")]
-    normal, ill = (((of_one - mean) / deviation).mean(0).ravel() for of_one in pixels)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(SIZE**2, 1))
-    with torch.no_grad():
-        network[1].weight.copy_(torch.from_numpy(ill - normal))
-        network[1].bias.fill_(-(ill - normal) @ (ill + normal) / 2)
-    torch.save(network.state_dict(), "weights.pt")
-    arguments = ("evaluate", "--weights", "weights.pt", "--data", xrays, "--json")
-    found = hpo(*arguments).json
-    assert found["n_right"] == 8
-    (sign,) = (sign for sign in found["signs"] if "training images" in sign)
-    assert "Of 80 training images 50.0 % are right with --input-scale unit, and" in sign
-    assert scale in sign.partition(" with --input-scale unit")[2]
-    given = hpo(*arguments, "--input-scale", scale).json
-    assert given["n_right"] > 12
-    assert not [sign for sign in given["signs"] if "training images" in sign]
-
-
 def test_exported_weights_and_their_ensemble_score_as_the_study_did(hpo: Hpo, xrays: Path) -> None:
     grid = ("grid", "--param", "loss", "--values", "bce,ce", "--repeats", "2", *SMALL)
     hpo(*grid, "--data", xrays, "--study", "mine")

@@ -81,7 +81,9 @@ def test_an_exported_folder_and_its_study_give_the_mean_and_its_spread(
         assert len(image["repeats"]) == 2
         assert image["probability"] == pytest.approx(sum(image["repeats"]) / 2)
         assert [image["lowest"], image["highest"]] == sorted(image["repeats"])
-    single = probabilities(hpo("predict", folder / "weights-repeat-2.pt", *images, "--json"))
+    single = probabilities(
+        hpo("predict", folder / "weights-repeat-2.safetensors", *images, "--json")
+    )
     assert single == [image["repeats"][1] for image in document["images"]]
     shown = hpo("predict", folder, *images)
     header, *lines = shown.out.splitlines()

@@ -285,8 +285,8 @@ def test_a_configuration_and_a_repeat_have_one_number_everywhere(hpo: Hpo, xrays
     assert home.name == "best"
     names = {path.name for path in home.iterdir()}
     assert {f"curves-repeat-{n}.csv" for n in (1, 2, 3)} < names
-    weights = {name for name in names if name.endswith(".pt")}
-    assert weights == {"weights-repeat-2.pt", "weights-repeat-3.pt"}
+    weights = {name for name in names if name.endswith(".safetensors")}
+    assert weights == {"weights-repeat-2.safetensors", "weights-repeat-3.safetensors"}
     trials = [r for r in table(Path("out/trials.csv")) if r["number"] == str(number)]
     for n, (trial, repeat) in enumerate(zip(trials, winner["repeats"], strict=True), start=1):
         assert (trial["trial"], trial["repeat"]) == (str(repeat["trial"]), str(n))

@@ -1,6 +1,7 @@
 """Intervals over trainings and patients at once."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ from hpo.evaluate.intervals import (
     draw_weights,
     estimate,
     margin,
+    metric_interval,
     p_value,
-    share_interval,
 )
-from hpo.stats import bootstrap_by_patient, mean_interval, share
+from hpo.stats import mean_interval, share
 
 RNG = np.random.default_rng(7)
 PATIENTS = np.repeat(np.arange(60), 2)
@@ -38,10 +39,10 @@ estimates = st.builds(
 def test_one_repeat_has_the_standard_error_of_the_bootstrap_by_patient() -> None:
     alone = estimate(DRAWS[:, :1], overlap=0.0, n_patients=60)
     assert alone.repeat_error == 0
-    expected = bootstrap_by_patient(share(RIGHT[0]), PATIENTS)
-    assert alone.image_error == pytest.approx(expected.deviation, rel=0.1)
-    interval = share_interval(alone)
-    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=0.02)
+    assert alone.image_error == pytest.approx(DRAWS[1:, 0].std(ddof=1))
+    interval = metric_interval(alone)
+    expected = np.quantile(DRAWS[1:, 0], [0.025, 0.975])
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected), abs=0.02)
     alike = estimate(np.repeat(DRAWS[:, :1], 5, axis=1), overlap=0.25, n_patients=60)
     assert alike.repeat_error == 0
     assert margin(alike) == pytest.approx(margin(alone))
@@ -84,8 +85,14 @@ def test_it_is_never_narrower_than_these_very_models_over_patients() -> None:
 def test_where_nothing_varies_or_is_defined_there_is_no_interval(
     draws: np.ndarray, n_patients: int, mean: float | None
 ) -> None:
-    interval = share_interval(estimate(draws, overlap=0.25, n_patients=n_patients))
+    interval = metric_interval(estimate(draws, overlap=0.25, n_patients=n_patients))
     assert (interval.mean, interval.low, interval.high) == (mean, None, None)
+
+
+def test_a_loss_may_be_above_1_and_its_interval_is_never_below_0() -> None:
+    loss = replace(estimate(DRAWS, overlap=0.0, n_patients=60), mean=1.4, image_error=0.9)
+    interval = metric_interval(loss, is_share=False)
+    assert 0 < interval.low < 1.4 < interval.high
 
 
 @given(estimates, st.floats(0.5, 0.98))

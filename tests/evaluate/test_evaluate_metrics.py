@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from sklearn import metrics as golden
 
-from hpo.evaluate import METRICS
 from hpo.evaluate.metrics import calibration, roc, statistics
+from hpo.evaluate.records import NUMBERS, SHARES
 from hpo.training.progress import measure
 
 RNG = np.random.default_rng(5)
 LABELS = (RNG.random(90) < 0.4).astype(np.uint8)
 P = np.round(np.clip(0.3 * LABELS + 0.8 * RNG.random(90), 0, 1), 2)
 WEIGHTS = RNG.integers(0, 3, (4, 90)).astype(np.float64)
+METRICS = (*SHARES.values(), *NUMBERS.values())
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.61])
@@ -27,6 +28,7 @@ def test_metrics_are_scikit_learns_on_every_resample(threshold: float) -> None:
             "specificity": golden.recall_score(LABELS, called, pos_label=0, sample_weight=w),
             "auroc": golden.roc_auc_score(LABELS, P, sample_weight=w),
             "brier": golden.brier_score_loss(LABELS, P, sample_weight=w),
+            "log_loss": golden.log_loss(LABELS, P.clip(1e-7, 1 - 1e-7), sample_weight=w),
         }
         assert {n: found[n][row] for n in expected} == pytest.approx(expected)
 
@@ -46,13 +48,14 @@ def test_metrics_of_three_classes_are_scikit_learns_on_every_resample() -> None:
             "balanced_accuracy": golden.balanced_accuracy_score(labels, answers, sample_weight=w),
             "auroc": golden.roc_auc_score(labels, p, sample_weight=w, **options),
             "brier": sum(each) / 2,
+            "log_loss": golden.log_loss(labels, p, sample_weight=w),
         }
         assert {n: found[n][row] for n in expected} == pytest.approx(expected)
     measured = measure(p.astype(np.float32), labels, loss=0.0)
     assert measured.auroc == pytest.approx(golden.roc_auc_score(labels, p, **options))
     assert measured.log_loss == pytest.approx(golden.log_loss(labels, p), rel=1e-5)
     every = np.ones((1, 90))
-    for name in ("accuracy", "balanced_accuracy", "auroc", "brier"):
+    for name in ("accuracy", "balanced_accuracy", "auroc", "brier", "log_loss"):
         statistic = statistics(labels, p.astype(np.float32), threshold=0.5)[name]
         assert getattr(measured, name) == pytest.approx(statistic(every)[0])
 

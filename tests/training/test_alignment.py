@@ -1,8 +1,7 @@
 """Images that are aligned: what moves them, that nothing leaks, and that bits stay."""
 
-import inspect
-import runpy
-import sys
+import io
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from torch import Tensor
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import CLASS_NAMES, TrainingData
+from hpo.data.dataset import TrainingData
 from hpo.data.phantom import draw
 from hpo.errors import WeightsError
-from hpo.training import alignment, stress
+from hpo.training import stress
 from hpo.training.alignment import TEMPLATE, align, make_template
 from hpo.training.augmentation import change_pose
 from hpo.training.device import Device, one_thread
 from hpo.training.images import Images, read_images
 from hpo.training.stack import open_stack
 from hpo.weights import open_model
-from hpo.weights.export import network_script, to_safetensors_file, to_torch_file
+from hpo.weights.handover import to_program
+from hpo.weights.load import CONFIG_KEY
 from tests.training.conftest import Train
 from tests.training.together import Job, assert_bitwise_equal, train_alone, train_together
 
@@ -126,32 +127,24 @@ def test_lanes_of_every_fold_and_alignment_train_as_alone(data: TrainingData, cp
 
 @pytest.mark.parametrize("normalize", ["unit", "image"])
 def test_exported_weights_align_images_themselves(
-    data: TrainingData,
-    train: Train,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    normalize: str,
+    data: TrainingData, train: Train, tmp_path: Path, normalize: str
 ) -> None:
-    """They give the recorded probabilities: read by hpo, and in the script without."""
+    """They give the recorded probabilities: read by hpo, and in the program without."""
     config = CONFIG.replace(normalize=normalize)
     result, images = train(config), data.pixels_at(24)[data.n_pool :]
     file = tmp_path / "weights.safetensors"
-    file.write_bytes(to_safetensors_file(result.weights, config.to_mapping()))
+    save_file(result.weights, file, metadata={CONFIG_KEY: json.dumps(config.to_mapping())})
     [network] = open_model(file, None)
     told = network.probabilities(images).astype(np.float32)
     np.testing.assert_allclose(told, result.test_probabilities, rtol=1e-6)
-    (tmp_path / "weights.pt").write_bytes(to_torch_file(result.weights))
-    (tmp_path / "network.py").write_text(network_script(config, ["weights.pt"], CLASS_NAMES))
-    (tmp_path / "alignment.py").write_text(inspect.getsource(alignment))
-    monkeypatch.syspath_prepend(tmp_path)
-    ensemble = runpy.run_path(str(tmp_path / "network.py"))["ensemble"]
-    monkeypatch.delitem(sys.modules, "alignment")
-    np.testing.assert_allclose(ensemble(torch.from_numpy(images.copy())), told, atol=1e-6)
+    program = torch.export.load(io.BytesIO(to_program([network]))).module()
+    alone = [program(torch.from_numpy(image[None].copy())).item() for image in images[:3]]
+    np.testing.assert_allclose(alone, told[:3], atol=1e-6)
 
 
 def test_weights_without_their_template_are_refused(train: Train, tmp_path: Path) -> None:
     weights = {name: v for name, v in train(CONFIG).weights.items() if name != TEMPLATE}
     file = tmp_path / "weights.safetensors"
-    file.write_bytes(to_safetensors_file(weights, CONFIG.to_mapping()))
+    save_file(weights, file, metadata={CONFIG_KEY: json.dumps(CONFIG.to_mapping())})
     with pytest.raises(WeightsError, match="holds no template to align images to"):
         open_model(file, None)

@@ -147,7 +147,10 @@ def test_the_generators_of_others_stay_as_they_are_and_prints_go_elsewhere(
         ("    return 1 / 0\n", r"mine.py, line 7: return 1 / 0\n  - ZeroDivisionError: division"),
         ("    return torch.zeros(3)\n", r"returns Tensor, not an nn\.Module"),
         ("    return nn.Flatten()\n", r"has no parameters that are trained"),
-        ("    return nn.Sequential(nn.Flatten(), nn.Linear(256, 5))\n", r"gives \(2, 5\) for two"),
+        (
+            "    return nn.Sequential(nn.Flatten(), nn.Linear(256, 5))\n",
+            r"gives \(2, 5\) for 2 images",
+        ),
         ("    return nn.Conv2d(3, n_outputs, 3)\n", r"x\.expand\(-1, 3, -1, -1\)"),
     ],
 )

@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +10,12 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import UsageError, WeightsError
 from hpo.training.engine import Weights
 from hpo.training.losses import probabilities
 from hpo.training.model import compute_logits, plain_model
 from hpo.weights import Unseen, open_model
-from hpo.weights.export import CONFIG_KEY, network_script, to_safetensors_file, to_torch_file
+from hpo.weights.load import CONFIG_KEY
 
 SIDE = 8
 FILES = ("weights-repeat-0.pt", "weights-repeat-1.pt")
@@ -31,7 +29,7 @@ def export(folder: Path, config: TrainingConfig) -> None:
     (folder / "config.json").write_text(json.dumps({"config": config.to_mapping()}))
     for repeat, name in enumerate(FILES):
         weights = weights_of(network_of(config, repeat))
-        (folder / name).write_bytes(to_torch_file(weights))
+        torch.save({n: torch.from_numpy(value) for n, value in weights.items()}, folder / name)
         save_file(weights, (folder / name).with_suffix(".safetensors"))
 
 
@@ -128,7 +126,8 @@ def test_a_config_that_is_damaged_or_of_another_network_is_refused(
 def test_safetensors_say_their_configuration_wherever_they_lie(tmp_path: Path) -> None:
     config = CONFIG.replace(normalize="none", activation="tanh")
     path = tmp_path / "moved.safetensors"
-    path.write_bytes(to_safetensors_file(weights_of(network_of(config, 3)), config.to_mapping()))
+    metadata = {CONFIG_KEY: json.dumps(config.to_mapping())}
+    save_file(weights_of(network_of(config, 3)), path, metadata=metadata)
     (network,) = open_model(path, None)
     told = network.probabilities(PIXELS).astype(np.float32)
     np.testing.assert_array_equal(told, recorded(config, 3))
@@ -138,24 +137,3 @@ def test_safetensors_say_their_configuration_wherever_they_lie(tmp_path: Path) -
     save_file(load_file(path), path, metadata={CONFIG_KEY: '{"swirl": 3}'})
     with pytest.raises(WeightsError, match="Export the study again"):
         open_model(path, None)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"activation": "leaky_relu"}, {"loss": "ce"}, {"loss": "bce", "outputs": 2}],
-)
-def test_the_script_averages_the_probabilities_of_every_file_beside_it_without_hpo(
-    tmp_path: Path, changes: dict[str, str]
-) -> None:
-    config = CONFIG.replace(**changes)
-    export(tmp_path, config)
-    script = tmp_path / "network.py"
-    text = network_script(config, FILES, CLASS_NAMES)
-    assert "import hpo" not in text
-    assert "from hpo" not in text
-    names: dict[str, Any] = {"__file__": str(script)}
-    exec(text, names)
-    assert isinstance(names["network"], torch.nn.Sequential)
-    found = names["ensemble"](torch.from_numpy(PIXELS).float() / 255)
-    expected = (recorded(config, 0) + recorded(config, 1)) / 2
-    np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -16,7 +16,6 @@ from hpo.data import Pixels
 from hpo.errors import WeightsError
 from hpo.training.model import ACTIVATIONS
 from hpo.weights import Network, Unseen, open_network
-from hpo.weights.network import likely_scale
 from tests.weights.conftest import SIDE, reports_network, sequential
 
 PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE), dtype=np.uint8)
@@ -213,19 +212,6 @@ def test_a_second_sigmoid_keeps_probabilities_above_one_half_as_in_report_a() ->
     assert 0.5 < found.min() < found.max() < 0.7311
     order = np.argsort(once.probabilities(PIXELS))
     assert (np.diff(found[order]) >= 0).all()
-
-
-def test_the_first_batch_norm_shows_a_wrong_input_scale() -> None:
-    for scale, right in ((1 / 255, "unit"), (1.0, "raw")):
-        network = reports_network()
-        with torch.no_grad():
-            values = network[1](network[0](RAW * scale))
-            network[2].running_var.copy_(values.var(0))
-        for tried in ("unit", "raw"):
-            found = likely_scale(opened(network, Unseen(input_scale=tried)), PIXELS)
-            assert found == (right if tried != right else None)
-    # Images of another exposure are no wrong scale.
-    assert likely_scale(opened(network, Unseen(input_scale="raw")), PIXELS // 4) is None
 
 
 def test_pieces_do_not_change_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
