@@ -127,20 +127,22 @@ def test_an_estimator_is_swept_and_one_wrong_value_fails_alone(hpo: Hpo, xrays: 
 
 
 LATE = """
+import os
 from typing import Literal
 import torch
 from torch import nn
 
 class Late(nn.Module):
     def __init__(
-        self, *, n_outputs: int, how: Literal["no", "raise", "shape", "nan", "cut", "read"] = "no"
+        self, *, n_outputs: int,
+        how: Literal["no", "noise", "raise", "shape", "nan", "cut", "read"] = "no",
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(%d, n_outputs))
         self.how, self.n_steps = how, 0
 
     def forward(self, images):
-        z = self.layers(images)
+        z = self.layers(images) + int.from_bytes(os.urandom(2)) / 1e5 * (self.how == "noise")
         self.n_steps += self.training
         if self.n_steps < 3:
             return z
@@ -160,9 +162,9 @@ def test_a_network_that_fails_in_a_later_step_fails_alone(
     swept = ("--model", "late.py:Late", "--data", xrays, *small, "--repeats", "1")
     answer = hpo("grid", "how", *swept, "--lanes", lanes)
     assert answer.code == 1
-    assert "Trained 1" in answer.out
+    assert "Trained 2" in answer.out
     assert "Error: 5 trainings of grid-how-" in answer.err
-    own = 'late.py:Late failed: late.py, line 20: raise ValueError("too late") ValueError: too'
+    own = 'late.py:Late failed: late.py, line 22: raise ValueError("too late") ValueError: too'
     for how, words in {
         "raise": own,
         "read": own,
@@ -171,6 +173,11 @@ def test_a_network_that_fails_in_a_later_step_fails_alone(
         "cut": "late.py:Late failed: RuntimeError: element 0 of tensors does not require grad",
     }.items():
         assert f"  - how {how}, repeat 1: {words}" in answer.err
+    if lanes == 1:
+        again = hpo("reproduce", study_of(hpo), "2", "--model", "late.py:Late")
+        assert again.code == 1
+        same = "The environment and late.py:Late are the same: the model is not deterministic."
+        assert same in again.out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from hpo.config import Scalar
 from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep
 from hpo.stats.sentences import amounts, label
 from hpo.storage.runs import Run, RunStore
-from hpo.study.summary import Configuration, Repeat, StudySummary
+from hpo.study.summary import Configuration, StudySummary
 
 MOST: Final = 6
 """Configurations that are compared; of more, those with the best mean score."""
@@ -24,9 +24,6 @@ MOST: Final = 6
 _LOSS: Final = ("focal_gamma", "label_smoothing", "loss")
 # From the unit of a measure to factor, decimals, and how it follows a number.
 _UNITS: Final = {"epochs": (1, 1, " epochs"), "points": (100, 1, " points"), "loss": (1, 3, "")}
-
-# Repeat 0, 1, …: the trial and its run, whose file may be gone; None where it is not finished.
-_Trainings: TypeAlias = Sequence[tuple[Repeat, Run | None] | None]
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ def compare_curves(
     """Measure the curves of finished trainings, and compare configurations pair by pair.
 
     The p-values of each measure are corrected for the number of pairs. None while nothing is
-    finished, and where no accuracy is on record.
+    finished, and where no run file is left.
     """
     is_search = summary.record.kind == "search"
     scored = [c for c in summary.configurations if c.scores]
@@ -175,73 +172,83 @@ def compare_curves(
     chosen: dict[Scalar, Configuration] = {
         (c.tag if is_search else c.value): c for c in scored if c in ranked[:MOST]
     }
-    trainings = {value: _trainings(c, runs) for value, c in chosen.items()}
+    found = {value: _runs_of(c, runs) for value, c in chosen.items()}
+    means = {
+        value: fmean(run.kept.validation["accuracy"] for run in of_one if run)
+        for value, of_one in found.items()
+        if any(of_one)
+    }
+    if not means:
+        return None
+    reason = "as given"
+    if target is None:
+        target, reason = _choose_target(means, summary.baselines.values())
     # Losses of different kinds do not compare: the log loss stands for them.
     kinds = {
         tuple((n, getattr(c.config, n)) for n in _LOSS if n in c.config.active_fields())
         for c in chosen.values()
     }
     loss = "loss" if len(kinds) == 1 else "log_loss"
-    means = {}
-    for value, of_one in trainings.items():
-        found = [
-            run.kept.validation["accuracy"] if run else r.accuracy
-            for r, run in filter(None, of_one)
-        ]
-        if known := [accuracy for accuracy in found if accuracy is not None]:
-            means[value] = fmean(known)
-    if not means:
-        return None
-    reason = "as given"
-    if target is None:
-        target, reason = _choose_target(means, summary.baselines.values())
     numbers = {
-        value: [read_curve(*one, target=target, loss=loss) if one else {} for one in of_one]
-        for value, of_one in trainings.items()
+        value: [read_curve(run, target=target, loss=loss) if run else {} for run in of_one]
+        for value, of_one in found.items()
     }
-    horizon = min(c.config.epochs for c in chosen.values())
+    lengths = {c.config.epochs for c in chosen.values()}
     overlap = summary.record.data.overlap
+    n_read = [sum(run is not None for run in of_one) for of_one in found.values()]
+    n_gone = sum(r.score is not None for c in chosen.values() for r in c.repeats) - sum(n_read)
+    notes = []
+    if len(chosen) < len(scored):
+        few = f"The {len(chosen)} of {len(scored)} configurations with the best mean"
+        notes.append(f"{few} are compared.")
+    if max(n_read) < 2:
+        notes.append("One repeat allows no interval and no comparison: add --repeats 5.")
+    if n_gone:
+        notes.append(f"The run files of {n_gone} trainings are missing: these are left out.")
+    if loss == "log_loss":
+        notes.append(
+            "The configurations have different loss functions: their log loss is compared."
+        )
+    if len(lengths) > 1:
+        notes.append(
+            "The configurations train for different numbers of epochs: events count up to the "
+            "smallest of them."
+        )
     return LearningCurves(
         configurations=chosen,
         target=target,
         target_reason=reason,
-        horizon=horizon,
-        comparisons=tuple(_compare(m, numbers, target, horizon, overlap) for m in MEASURES),
-        notes=tuple(_notes(summary, chosen, trainings, len(scored), loss)),
+        horizon=min(lengths),
+        comparisons=tuple(_compare(m, numbers, target, min(lengths), overlap) for m in MEASURES),
+        notes=tuple(notes),
     )
 
 
-def read_curve(
-    repeat: Repeat, run: Run | None, *, target: float, loss: str
-) -> dict[str, float | None]:
-    """Return the six measures of a training, None for those that are not known.
+def _runs_of(configuration: Configuration, runs: RunStore) -> list[Run | None]:
+    """Return the run of repeat 0, 1, …; None where it is not finished, or its file is gone."""
+    keys = {r.repeat: r.run for r in configuration.repeats if r.score is not None and r.run}
+    return [runs.read(keys[i]) if i in keys else None for i in range(1 + max(keys, default=-1))]
 
-    Where its file is gone, a trial has the scores of its epochs, which may be accuracies.
-    """
-    accuracies, losses = repeat.accuracies, tuple[float, ...]()
-    train, validation = (repeat.metrics.get(split, {}) for split in ("train", "validation"))
-    if run:
-        accuracies = tuple(epoch.validation["accuracy"] for epoch in run.epochs)
-        losses = tuple(epoch.validation[loss] for epoch in run.epochs)
-        train, validation = run.train, run.kept.validation
 
-    def difference(a: Mapping[str, float], b: Mapping[str, float], name: str) -> float | None:
-        return a[name] - b[name] if name in a and name in b else None
-
+def read_curve(run: Run, *, target: float, loss: str) -> dict[str, float | None]:
+    """Return the six measures of a training, None for those that are not defined."""
+    accuracies = [epoch.validation["accuracy"] for epoch in run.epochs]
+    losses = [epoch.validation[loss] for epoch in run.epochs]
+    validation = run.kept.validation
+    gap = {n: validation[n] - run.train[n] for n in ("accuracy", loss) if n in run.train}
     return {
         "epochs_to_target": epochs_to(accuracies, target),
         "fluctuation": fluctuation(accuracies),
-        "accuracy_gap": difference(train, validation, "accuracy"),
-        "loss_gap": difference(validation, train, loss),
+        "accuracy_gap": -gap["accuracy"] if "accuracy" in gap else None,
+        "loss_gap": gap.get(loss),
         "loss_turn": turning_epoch(losses),
-        "loss_rise": losses[-1] - min(losses) if losses else None,
+        "loss_rise": losses[-1] - min(losses),
     }
 
 
-def epochs_to(accuracies: Sequence[float], target: float) -> float | None:
-    """Return the first epoch at or above the target, infinity where none is, None without any."""
-    reached = (n for n, value in enumerate(accuracies, start=1) if value >= target)
-    return next(reached, math.inf) if accuracies else None
+def epochs_to(accuracies: Sequence[float], target: float) -> float:
+    """Return the first epoch at or above the target, infinity where none is."""
+    return next((n for n, value in enumerate(accuracies, start=1) if value >= target), math.inf)
 
 
 def fluctuation(accuracies: Sequence[float]) -> float | None:
@@ -258,21 +265,10 @@ def fluctuation(accuracies: Sequence[float]) -> float | None:
     return math.sqrt((residuals @ residuals) / (len(half) - 2))
 
 
-def turning_epoch(losses: Sequence[float]) -> float | None:
+def turning_epoch(losses: Sequence[float]) -> float:
     """Return the epoch of the lowest loss (the last of several), infinity where it still falls."""
-    if not losses:
-        return None
     lowest = len(losses) - int(np.argmin(losses[::-1]))
     return lowest if lowest < len(losses) else math.inf
-
-
-def _trainings(configuration: Configuration, runs: RunStore) -> _Trainings:
-    finished = {r.repeat: r for r in configuration.repeats if r.score is not None}
-    n = max((r.repeat for r in configuration.repeats), default=-1) + 1
-    return [
-        (r, runs.read(r.run) if r.run else None) if (r := finished.get(i)) else None
-        for i in range(n)
-    ]
 
 
 def _choose_target(means: Mapping[Scalar, float], baselines: Iterable[float]) -> tuple[float, str]:
@@ -373,28 +369,3 @@ def _sentence(measure: Measure, pair: PairComparison) -> str:
 
 def _percent(accuracy: float) -> str:
     return f"{100 * accuracy:.4g} %"
-
-
-def _notes(
-    summary: StudySummary,
-    chosen: Mapping[Scalar, Configuration],
-    trainings: Mapping[Scalar, _Trainings],
-    n_scored: int,
-    loss: str,
-) -> Iterator[str]:
-    if len(chosen) < n_scored:
-        yield f"The {len(chosen)} of {n_scored} configurations with the best mean are compared."
-    runs = [[one[1] for one in of_one if one] for of_one in trainings.values()]
-    if max(map(len, runs)) < 2:
-        yield "One repeat allows no interval and no comparison: add --repeats 5."
-    every = [run for of_one in runs for run in of_one]
-    if n_gone := every.count(None):
-        lost = "loss" if summary.record.score.is_accuracy else "curve"
-        yield f"The run files of {n_gone} of {len(every)} trainings are missing, and their {lost}."
-    if loss == "log_loss":
-        yield "The configurations have different loss functions: their log loss is compared."
-    if len({c.config.epochs for c in chosen.values()}) > 1:
-        yield (
-            "The configurations train for different numbers of epochs: events count up to the "
-            "smallest of them."
-        )

@@ -91,7 +91,8 @@ class Reproduction:
 
     `name` is what messages call it, `trial` is Optuna's number; `metric` is what its study
     optimizes. Without `has_run` only what the trial itself holds was compared. `changes` lists
-    what differs between the recorded environment and this one.
+    what differs between the recorded environment and this one; `own` names an own model, which is
+    unchanged.
     """
 
     study: str
@@ -104,6 +105,7 @@ class Reproduction:
     now: Numbers
     changes: tuple[str, ...]
     seconds: float
+    own: str = ""
 
     @cached_property
     def differences(self) -> list[Difference]:
@@ -161,6 +163,8 @@ class Reproduction:
                     "amplifies it until two trainings differ as much as two seeds: this alone may "
                     "explain the difference."
                 )
+        elif self.differences and self.own:
+            yield f"The environment and {self.own} are the same: the model is not deterministic."
         elif self.differences:
             yield "The environment is the same: the code or the record has changed."
 
@@ -271,6 +275,7 @@ def reproduce(
         now=numbers_of(epochs, again, score),
         changes=tuple(_changes(trial, job, run, record, here)),
         seconds=time.monotonic() - started,
+        own=job.config.model.entry if job.config.model else "",
     )
 
 

@@ -110,6 +110,10 @@ def test_an_estimator_is_trained_by_its_own_rules(
     assert config.replace(**idle).identity() == config.identity()
 
 
+def test_the_residual_example_gives_logits() -> None:
+    assert opened(CNN.replace("cnn.py:cnn", "resnet.py:resnet"))
+
+
 def write(folder: Path, body: str, signature: str = "*, n_outputs: int") -> str:
     path = folder / "mine.py"
     path.write_text(
