@@ -87,7 +87,7 @@ def _plot_confusion(one: Evaluated, classes: list[str]) -> Plot:
             showscale=False,
         )
     )
-    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False, autorange="reversed")
     caption = (
         f"The test images of each class by what {one.name}, the best on validation, calls them"
         f"{', the mean over its repeats' if n > 1 else ''}. Right answers are on the diagonal."

@@ -78,11 +78,11 @@ def _metric_rows(
 
 def _confusion_rows(classes: Sequence[str], shown: Sequence[Evaluated]) -> Iterator[Row]:
     """Yield how many images of each class are called what, the mean over repeats."""
-    yield Row(("images called", *("" for _ in shown)), "heading")
+    yield Row(("images", *("" for _ in shown)), "heading")
     for label, name in enumerate(classes):
         for answer, called in enumerate(classes):
             counts = (f"{c.confusion[label][answer] / len(c.trials):.4g}" for c in shown)
-            yield Row((f"{name}: {called}", *counts))
+            yield Row((f"{name} called {called}", *counts))
 
 
 def _row(name: str, found: Sequence[Interval | None], scale: float, form: str) -> Row:

@@ -70,8 +70,11 @@ def test_three_classes_are_trained_judged_tested_predicted_and_exported(
     shown = hpo("evaluate", "g")
     assert "6 class 0, 6 class 1 and 6 class 2 images\n" in shown.out
     assert "sensitivity" not in shown.out
+    assert re.search(r"class 0 called class 2 +│ +[0-9.]+ +│", shown.out)
+    assert "log loss" in shown.out
     page = (tmp_path / "studies" / "g" / "report.html").read_text()
     assert "share of right answers" in page
+    assert "Confusion matrix" in page
     assert hpo("reproduce", "g", "1", "--json").json["result"] == "equal"
 
     assert hpo("export", "g").code == 0
