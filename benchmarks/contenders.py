@@ -28,6 +28,7 @@ from hpo.training import stack
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, Stack
 from hpo.training.pool import Pool
+from hpo.training.processes import Processes
 
 LOOP = "reports' loop"
 COMPETENT = "competent loop"
@@ -105,7 +106,7 @@ def open_stack(setting: Setting, n_processes: int = 0) -> Stack:
     """Open the stacked engine, over processes where there are to be any."""
     if not n_processes:
         return stack.open_stack(setting.data, device=setting.device)
-    return Pool(setting.data, setting.device, n_processes=n_processes)
+    return Pool(Processes(setting.data, setting.device, n_processes=n_processes))
 
 
 def add_lane(stack: Stack, config: TrainingConfig, repeat: int) -> int:

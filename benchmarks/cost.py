@@ -21,7 +21,7 @@ from hpo.run.plan import Settings, plan_grid
 from hpo.training import device as devices
 from hpo.training import machine
 from hpo.training.machine import epoch_cost, parts
-from hpo.training.pool import seconds_side_by_side
+from hpo.training.processes import seconds_side_by_side
 from hpo.training.stack import FOLD
 
 RESULTS = Path(__file__).parent / "results" / "cost.json"

@@ -22,7 +22,7 @@ def seconds_in_window(
 ) -> float:
     """Return the time where training k begins once those up to `k - window` have ended.
 
-    A training joins the process with the least left to do, as `processes.ProcessStack` does.
+    A training joins the process with the least left to do, as in `hpo.training.pool.Pool`.
     """
     places = [_Place() for _ in range(n_processes)]
     left = [work.n_epochs for work in works]

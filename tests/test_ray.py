@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 TOKEN = "a token of this test" * 3
 NODE = {"num_cpus": 1, "include_dashboard": False}
 CPU = Device("cpu", "fp32")
+EXAMPLE = Path(__file__).parents[1] / "examples" / "cnn.py"
 GRID = ("grid", "--param", "epochs", "--values", "2,4", *SMALL[:4], "--set", "scheduler=none")
-SEARCH = ("search", "--trials", "4", "--param", "learning_rate", *SMALL, "--finalists", "0")
+SEARCH = ("search", "--trials", "3", "--param", "learning_rate", *SMALL, "--finalists", "0")
+OWN = ("grid", "depth=1,2", "--model", f"{EXAMPLE}:cnn", *SMALL[:2], "--epochs", "1")
 
 
 @pytest.fixture(scope="session")
@@ -66,14 +69,15 @@ def runs_in(folder: Path) -> dict[str, Any]:
 
 
 @needs_ray
-@pytest.mark.parametrize("command", [GRID, SEARCH], ids=["grid", "search"])
+@pytest.mark.parametrize("command", [GRID, SEARCH, OWN], ids=["grid", "search", "own model"])
 def test_a_study_is_the_same_on_a_cluster(
     cluster: Any, hpo: Hpo, xrays: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     found = {}
     for name, where in (("here", ()), ("ray", ("--lanes", "8", "--ray", cluster.address))):
         storage = f"sqlite:///{tmp_path}/{name}/hpo.db"
-        answer = hpo(*command, "--data", xrays, "--storage", storage, *where)
+        repeats = () if command == SEARCH else ("--repeats", "2")
+        answer = hpo(*command, *repeats, "--data", xrays, "--storage", storage, *where)
         assert answer.code == 0, answer.err
         found[name] = runs_in(runs_folder(storage))
     assert "Ray: training in 2 actors on 2 nodes." in answer.err
@@ -85,21 +89,21 @@ def test_a_study_is_the_same_on_a_cluster(
 def test_what_actors_and_nodes_lose_is_trained_again_and_new_nodes_are_used(
     cluster: Any,
 ) -> None:
-    from hpo.training.ray_stack import Cluster
+    from hpo.training.ray_cluster import Cluster
 
     data = make_data(100, 80)
     jobs = [Job(BASE.replace(epochs=12), seed=seed) for seed in range(4)]
     kills = {5: kill_actor, 20: lambda _: kill_node(cluster), 30: lambda _: add_node(cluster)}
     seen: list[tuple[int, int]] = []
-    with closing(Cluster(cluster.address)) as here, closing(here.open_stack(data, CPU)) as stack:
+    with Cluster(cluster.address) as here, closing(here.open_stack(data, CPU)) as stack:
         lanes, news, is_joined = [add(stack, job) for job in jobs], [], False
         while stack.lanes:
             seen += [(done.lane, done.epoch) for done in stack.step()]
             for least in [n for n in kills if n <= len(seen)]:
-                kills.pop(least)(stack)
+                kills.pop(least)(here)
             if workers := here.news():
                 news.append(workers)
-            is_joined |= not kills and news[-1].n_nodes == 2 and all_train(stack)
+            is_joined |= not kills and news[-1].n_nodes == 2 and are_used(here)
             while len(stack.lanes) < 3 and not is_joined:
                 jobs.append(Job(BASE.replace(epochs=12), seed=len(jobs)))
                 lanes.append(add(stack, jobs[-1]))
@@ -112,15 +116,15 @@ def test_what_actors_and_nodes_lose_is_trained_again_and_new_nodes_are_used(
     assert {1, 2} <= {workers.n_nodes for workers in news}
 
 
-def all_train(stack: Any) -> bool:
-    return all(actor.lanes for actor in stack._actors)
+def are_used(here: Any) -> bool:
+    return all(actor.n_lanes for actor in here.members)
 
 
-def kill_actor(stack: Any) -> None:
+def kill_actor(here: Any) -> None:
     """Kill the process of an actor that trains."""
     import ray
 
-    handle = stack._actors[-1].handle
+    handle = here.members[-1].handle
     os.kill(ray.get(handle.__ray_call__.remote(lambda _: os.getpid())), signal.SIGKILL)
 
 
@@ -133,32 +137,48 @@ def add_node(cluster: Any) -> None:
 
 
 @needs_ray
-def test_nodes_that_would_compute_something_else_are_refused(
+def test_nodes_with_other_versions_or_another_file_of_the_model_are_refused(
     cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hpo.training.ray_stack import Cluster
+    from hpo.training import ray_cluster
 
-    data, ours = make_data(100, 80), machine.versions()
-    with closing(Cluster(cluster.address, processors=["Another"])) as here:
-        with pytest.raises(
-            DeviceError, match=r"processor .*, not Another\.\n.*, not Another\."
-        ) as caught:
-            here.open_stack(data, CPU)
-        assert "--mixed-processors" in str(caught.value)
-        here.is_mixed = True
-        here.open_stack(data, CPU).close()
-        assert here.processors == ["Another", machine.processor()]
-        monkeypatch.setattr(machine, "versions", lambda: ours | {"torch": "1.0", "python": "2.7"})
-        with pytest.raises(DeviceError, match=r"torch .*, not 1\.0; python .*, not 2\.7\."):
-            here.open_stack(data, CPU)
+    data, needed = replace(make_data(100, 80), code=f"{EXAMPLE}:cnn"), ray_cluster.needed
+    others = {"torch": "1.0", "python": "2.7", "cnn.py:cnn": "0123"}
+    monkeypatch.setattr(ray_cluster, "needed", lambda code: needed(code) | others)
+    says = r"torch .*, not 1\.0; python .*, not 2\.7; cnn\.py:cnn .*, not 0123\.\n.*not 0123\."
+    with (
+        ray_cluster.Cluster(cluster.address) as here,
+        pytest.raises(DeviceError, match=says),
+    ):
+        here.open_stack(data, CPU)
+
+
+@needs_ray
+def test_processors_of_another_kind_are_refused_or_recorded(
+    cluster: Any, hpo: Hpo, xrays: Path, tmp_path: Path
+) -> None:
+    command = ("grid", "batch_size=8,16", *SMALL, "--data", xrays, "--study", "mine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "processor", lambda: "Another")
+        assert hpo(*command, "--repeats", "1").code == 0
+    command = (*command, "--repeats", "2", "--ray", cluster.address)
+    refused, here = hpo(*command), machine.processor()
+    assert refused.code == 1
+    assert refused.err.count(f"has the processor {here}, not Another.") == 2
+    assert "--mixed-processors allows" in " ".join(refused.err.split())
+    assert hpo(*command, "--mixed-processors").code == 0
+    runs = [json.loads(path.read_text()) for path in (tmp_path / "studies/runs").glob("*.json")]
+    assert sorted(run["versions"]["processor"] for run in runs) == sorted(2 * ["Another", here])
+    shown = " ".join(hpo("show", "mine").out.split())
+    assert f"Trained on processors that round differently: Another, {here}." in shown
 
 
 @needs_ray
 def test_a_driver_that_is_killed_is_resumed_to_the_same_study(
     cluster: Any, hpo: Hpo, xrays: Path, tmp_path: Path
 ) -> None:
-    command = (*GRID, "--data", str(xrays), "--study", "mine")
-    command = tuple(word.replace("2,4", "200,400") for word in command)
+    command = (*GRID, "--repeats", "2", "--data", str(xrays), "--study", "mine")
+    command = tuple(word.replace("2,4", "60,120") for word in command)
     storage = ("--storage", f"sqlite:///{tmp_path}/ray/hpo.db")
     child = start(tmp_path / "ray", Command((*command, *storage, "--ray", cluster.address)))
     wait_for(lambda: list((tmp_path / "ray" / "runs").glob("*.json")))

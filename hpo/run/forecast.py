@@ -31,7 +31,7 @@ from hpo.study.trials import Trials, job_of, read_trials, run_key, suggest
 from hpo.training import device as devices
 from hpo.training.device import Device
 from hpo.training.machine import epoch_cost
-from hpo.training.pool import seconds_side_by_side
+from hpo.training.processes import seconds_side_by_side
 from hpo.training.progress import root_of
 from hpo.training.stack import FOLD, memory_bytes, seconds_per_epoch
 

@@ -338,13 +338,14 @@ def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stac
     # torch takes two seconds to import: a study that is complete is shown without it.
     from hpo.training import stack
     from hpo.training.pool import Pool
+    from hpo.training.processes import Processes
     from hpo.training.selfcheck import choose_checked
 
     place = choose_checked(record.device, record.precision)
     n_processes = processes_of(record, n_lanes)
     if n_processes == 1:
         return stack.open_stack(data, device=place, joins=joins(record))
-    return Pool(data, place, n_processes=n_processes, joins=joins(record))
+    return Pool(Processes(data, place, n_processes=n_processes, joins=joins(record)))
 
 
 def on_cluster(cluster: Any, record: StudyRecord, data: TrainingData) -> Stack:
@@ -365,7 +366,7 @@ def lanes_of(record: StudyRecord, asked: int | None, cluster: Any = None) -> int
     if record.kind == "grid":
         configs = [cell.config for cell in spaces.cells(record.space, record.names)]
     n_lanes: int = asked or (
-        cluster.n_lanes(record.device)
+        cluster.n_slots(record.device) * machine.lanes_per_worker(record.device)
         if cluster
         else machine.choose_lanes(record.kind, record.device, configs)
     )
@@ -393,13 +394,13 @@ def joins(record: StudyRecord) -> bool:
 
 @contextlib.contextmanager
 def ray_cluster(settings: Settings) -> Iterator[Any]:
-    """Yield the `hpo.training.ray_stack.Cluster` to train on, and leave it; None without one."""
+    """Yield the `hpo.training.ray_cluster.Cluster` to train on, then leave it; or None."""
     if settings.ray is None:
         yield None
         return
-    from hpo.training.ray_stack import Cluster
+    from hpo.training.ray_cluster import Cluster
 
-    with contextlib.closing(Cluster(settings.ray, is_mixed=settings.mixed_processors)) as cluster:
+    with Cluster(settings.ray, is_mixed=settings.mixed_processors) as cluster:
         yield cluster
 
 

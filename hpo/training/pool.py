@@ -1,28 +1,17 @@
-"""A pool of processes that train lanes; the process that opens it shares them out.
+"""Lanes shared out among workers: processes with a stack of their own, here or on a cluster.
 
-Each runs `main`, with one thread or one GPU. A request is the name of a `Worker`'s method and its
-arguments, pickled; the next one follows when it is answered, with an exception where it failed. So
-neither side ever writes while the other does. All processes map the same file of pixels.
+What a lane computes does not depend on its worker. Workers may come and go: what was lost with one
+is trained again, to the same bits, and none of its epochs is returned twice.
 """
 
-import contextlib
-import mmap
-import os
-import pickle
-import select
-import signal
-import subprocess
-import sys
-import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from itertools import cycle, islice
-from statistics import fmean
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
 
-import numpy as np
+import torch
 
+from hpo import models
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, Pixels, TrainingData
 from hpo.errors import (
@@ -30,224 +19,172 @@ from hpo.errors import (
     DeviceError,
     HpoError,
     OutOfMemoryError,
-    OutputError,
     TrainingError,
     lacks_memory,
 )
-from hpo.modules import command
-from hpo.training import stress
-from hpo.training.device import Device, visible_gpus
+from hpo.training import machine
+from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, TrainingResult, result_of
 from hpo.training.images import check_fits, read_images
-from hpo.training.machine import epoch_cost
 from hpo.training.own import check_network
 from hpo.training.progress import root_of
 from hpo.training.stack import FOLD, open_stack, seconds_per_epoch
+
+_MOST_LOSSES: Final = 20
+_LOST: Final = (
+    f"A training was lost {_MOST_LOSSES} times with the process that trained it, most often for "
+    "lack of memory. Use smaller images, a smaller network, or `ray start --num-cpus=N` with "
+    "fewer cores."
+)
+
+Trained: TypeAlias = tuple[list[LaneEpoch], dict[int, TrainingResult | TrainingError]]
+"""New epochs, and what the lanes that have left leave behind, or why they failed."""
+
+
+class Member(Protocol):
+    """A worker, seen from outside: whether it trains, and how many lanes like one it can hold."""
+
+    @property
+    def is_busy(self) -> bool: ...
+
+    def room(self, config: TrainingConfig) -> float: ...
+
+    def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> None:
+        """Let it train, as `Worker.train` does."""
+
+
+class Crew(Protocol):
+    """The workers that there are, and how they are reached; `joins` as in `open_stack`."""
+
+    data: TrainingData
+    joins: bool
+
+    @property
+    def members(self) -> Sequence[Member]: ...
+
+    def share(self, image_size: int) -> Any:
+        """Return where workers find the images of a size."""
+
+    def receive(self) -> Iterable[Trained]:
+        """Wait until some members have trained, or came or went; raise what failed."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(eq=False)
+class _Lane:
+    """A training that goes on. `cost` is that of an epoch; `n_told` of them were returned."""
+
+    request: tuple[Any, ...]
+    config: TrainingConfig
+    cost: float
+    root: tuple[str, int, int] | None
+    member: Member | None = None
+    is_sent: bool = False
+    n_told: int = 0
+    n_lost: int = 0
 
 
 class Pool:
     """Lanes in several processes; see `hpo.training.engine.Stack`.
 
-    `joins` as in `hpo.training.stack.open_stack`. Also raised: DeviceError, where a process has
-    ended, and OutputError, where the pixels cannot be written where all processes see them.
+    A lane goes to the worker with the least left to do; it waits while none has room. Also raised:
+    DeviceError, where workers cannot go on, and OutputError, where they cannot share the images.
     """
 
-    def __init__(
-        self, data: TrainingData, device: Device, *, n_processes: int, joins: bool = False
-    ) -> None:
-        self._data, self._joins = data, joins
-        # The file has no name: however these processes end, nothing of it stays on the disk.
-        self._pixels = tempfile.TemporaryFile()  # noqa: SIM115
-        self._offsets: dict[int, int] = {}
-        self._epoch_costs: dict[int, float] = {}
-        self._roots: dict[tuple[str, int, int], Process] = {}
+    def __init__(self, crew: Crew) -> None:
+        self.crew = crew
+        self._lanes: dict[int, _Lane] = {}
         self._results: dict[int, TrainingResult | TrainingError] = {}
+        self._homes: dict[tuple[str, int, int], Member] = {}
         self._n_added = 0
-        # Several on GPUs have one each, which is the first that they see.
-        is_shared_out = device.name == "cuda:0" and n_processes > 1
-        gpus = cycle(visible_gpus() if is_shared_out else [None])
-        pixels = self._pixels.fileno()
-        self._processes = [Process(pixels, gpu=gpu) for gpu in islice(gpus, n_processes)]
-        for process in self._processes:
-            process.send(fields_of(data), pixels, device, joins)
 
     @property
     def lanes(self) -> tuple[int, ...]:
-        return tuple(sorted(lane for process in self._processes for lane in process.lanes))
+        return tuple(self._lanes)
 
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
-        """Start a training in the process with the least left to do."""
-        check_fits(self._data, config, fold)
+        """Let a training wait for a worker."""
+        data = self.crew.data
+        check_fits(data, config, fold)
         if config.model:  # What cannot be made fails here, and not in the process of others.
-            check_network(config, self._data.code)
-        images, offset = self._data.fold(fold), self._share_pixels(config.image_size)
+            check_network(config, data.code)
         if config.align != "none":
-            read_images(self._data, config, fold)  # Once, into the cache.
-        process = min(self._processes, key=lambda process: sum(process.lanes.values()))
-        # A training that others join stays in its process.
-        if self._joins and (root := root_of(config)):
-            process = self._roots.setdefault((root, seed, fold), process)
+            read_images(data, config, fold)  # Once, into the cache of this machine.
+        images, place = data.fold(fold), self.crew.share(config.image_size)
+        root = root_of(config) if self.crew.joins else None
         self._n_added += 1
-        cost = epoch_cost(config, n_train=len(images.train))
-        self._epoch_costs[self._n_added] = cost
-        process.lanes[self._n_added] = cost * config.epochs
-        process.added.append((self._n_added, config, seed, fold, images, offset))
+        self._lanes[self._n_added] = _Lane(
+            request=(self._n_added, config, seed, fold, images, place),
+            config=config,
+            cost=machine.epoch_cost(config, n_train=len(images.train)),
+            root=(root, seed, fold) if root else None,
+        )
         return self._n_added
 
     def step(self) -> list[LaneEpoch]:
-        """Train; return the epochs that are done first: no process waits for another."""
-        for process in self._processes:
-            if process.lanes and not process.is_busy:
-                process.train()
-        done: list[LaneEpoch] = []
-        while (busy := [process for process in self._processes if process.is_busy]) and not done:
-            for process in select.select(busy, [], [])[0]:
-                epochs, results = process.receive()
+        """Train; return the epochs that are done first, or none where workers came or went."""
+        while self._lanes:
+            self._share_out()
+            members, n_live, done = list(self.crew.members), len(self._lanes), []
+            for epochs, results in self.crew.receive():
                 for epoch in epochs:
-                    # Its lane may have been dropped meanwhile.
-                    if epoch.lane in process.lanes:
-                        process.lanes[epoch.lane] -= self._epoch_costs[epoch.lane]
+                    lane = self._lanes.get(epoch.lane)
+                    # It may have been dropped meanwhile; one that was lost begins again.
+                    if lane and epoch.epoch > lane.n_told:
+                        lane.n_told = epoch.epoch
                         done.append(epoch)
-                for lane in process.lanes.keys() & results.keys():
-                    self._results[lane] = results[lane]
-                    del process.lanes[lane]
-        return sorted(done)
+                for number in results.keys() & self._lanes.keys():
+                    self._results[number] = results[number]
+                    del self._lanes[number]
+            if done or len(self._lanes) < n_live or members != self.crew.members:
+                return sorted(done)
+        return []
 
     def drop(self, lane: int) -> None:
         self._results.pop(lane, None)
-        for process in self._processes:
-            if process.lanes.pop(lane, None) is not None:
-                process.dropped.append(lane)
+        self._lanes.pop(lane, None)
 
     def result(self, lane: int) -> TrainingResult:
         return result_of(self._results.pop(lane))
 
-    def time(self, configs: Sequence[TrainingConfig]) -> list[float]:
-        """Return the seconds of an epoch of each, the mean of those that each process measures.
-
-        Each process begins with another configuration, so that different ones run side by side.
-        """
-        requests = [(config, self._share_pixels(config.image_size)) for config in configs]
-        firsts = [number % len(configs) for number in range(len(self._processes))]
-        for process, first in zip(self._processes, firsts, strict=True):
-            process.send("time", requests[first:] + requests[:first], self._data.fold(FOLD))
-        found = [process.receive() for process in self._processes]
-        return [
-            fmean(seconds[index - first] for seconds, first in zip(found, firsts, strict=True))
-            for index in range(len(configs))
-        ]
-
     def close(self) -> None:
-        for process in self._processes:
-            process.close()
-        self._results.clear()
-        with contextlib.suppress(OSError):  # What the disk had no room for is written again here.
-            self._pixels.close()
+        self.crew.close()
+        for held in (self._lanes, self._results, self._homes):
+            held.clear()
 
-    def _share_pixels(self, image_size: int) -> int:
-        """Return where the pixels of a size begin in the file: mapped, all share its memory."""
-        if image_size not in self._offsets:
-            if self._data.is_stressed:
-                # Once, into the cache: the processes read it there.
-                stress.changed_pixels(self._data, image_size)
-            pixels = np.ascontiguousarray(self._data.pixels_at(image_size))
-            try:
-                offset = self._pixels.seek(0, os.SEEK_END)
-                self._pixels.write(pixels.data)
-                self._pixels.flush()
-            except OSError as error:
-                raise OutputError(
-                    f"The images cannot be written to {tempfile.gettempdir()}, where the training "
-                    f"processes share them: {error.strerror or error}. Free space there, set "
-                    "TMPDIR to another folder, or train in one process with --lanes 1."
-                ) from error
-            self._offsets[image_size] = offset
-        return self._offsets[image_size]
-
-
-class Process:
-    """A process that trains, seen from outside.
-
-    `lanes` holds the cost of what is left of each; `added` and `dropped` are to be sent.
-    """
-
-    def __init__(self, pixels: int, *, gpu: str | None) -> None:
-        self.lanes: dict[int, float] = {}
-        self.added: list[tuple[object, ...]] = []
-        self.dropped: list[int] = []
-        self.is_busy = False
-        # Processes fill the cores already; several threads in each would wait for one another.
-        own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": ""}
-        if gpu:
-            own["CUDA_VISIBLE_DEVICES"] = gpu
-        self._child = subprocess.Popen(
-            command("hpo.training.pool"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | own,
-            pass_fds=[pixels],
-            # Ctrl-C is for the parent, which ends its processes itself.
-            start_new_session=True,
-        )
-        assert self._child.stdin
-        assert self._child.stdout
-        self._requests, self._answers = self._child.stdin, self._child.stdout
-
-    def fileno(self) -> int:
-        """Return where its answers come from, for `select`."""
-        return self._answers.fileno()
-
-    def train(self) -> None:
-        """Let it train every lane for an epoch."""
-        self.send("train", self.added, self.dropped)
-        self.added, self.dropped, self.is_busy = [], [], True
-
-    def send(self, *request: object) -> None:
-        """Send a request; a process that has ended gives no answer."""
-        with contextlib.suppress(BrokenPipeError):
-            pickle.dump(request, self._requests, protocol=pickle.HIGHEST_PROTOCOL)
-            self._requests.flush()
-
-    def receive(self) -> Any:
-        """Wait for the answer; raise it where it is an error, and another where there is none."""
-        self.is_busy = False
-        with contextlib.suppress(EOFError, pickle.UnpicklingError):
-            answer = pickle.load(self._answers)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-        code = self._child.wait()
-        if code == -signal.SIGKILL:
-            raise OutOfMemoryError(
-                "A training process was killed, which the system does when memory runs out. Use "
-                "fewer trainings at a time (--lanes), a smaller network or smaller images."
-            )
-        raise DeviceError(
-            f"A training process ended with exit code {code}; its last lines above say why. "
-            "Finished trainings are kept: run the same command again to continue."
-        )
-
-    def close(self) -> None:
-        """End the process; what it trains is lost."""
-        self._child.kill()
-        self._child.wait()
-        self.lanes.clear()
-        self._answers.close()
-        with contextlib.suppress(BrokenPipeError):
-            self._requests.close()
+    def _share_out(self) -> None:
+        """Give lanes without a worker one, and let workers that wait train."""
+        held: dict[Member, list[_Lane]] = {member: [] for member in self.crew.members}
+        waiting = []
+        for lane in self._lanes.values():
+            if lane.member in held:
+                held[lane.member].append(lane)
+                continue
+            lane.member, lane.is_sent, lane.n_lost = None, False, lane.n_lost + lane.is_sent
+            if lane.n_lost == _MOST_LOSSES:
+                raise DeviceError(_LOST)
+            waiting.append(lane)
+        for lane in waiting:
+            free = [m for m, lanes in held.items() if len(lanes) < m.room(lane.config)]
+            # A training that others join stays where it is.
+            if lane.root and (home := self._homes.get(lane.root)) in held:
+                free = [home]
+            if free:
+                lane.member = min(free, key=lambda member: sum(map(_left, held[member])))
+                held[lane.member].append(lane)
+                if lane.root:
+                    self._homes[lane.root] = lane.member
+        for member, lanes in held.items():
+            if lanes and not member.is_busy:
+                added = [lane.request for lane in lanes if not lane.is_sent]
+                for lane in lanes:
+                    lane.is_sent = True
+                member.train(added, [lane.request[0] for lane in lanes])
 
 
-def seconds_side_by_side(
-    data: TrainingData, configs: Sequence[TrainingConfig], *, device: Device, n_processes: int
-) -> list[float]:
-    """Return what `hpo.training.stack.seconds_per_epoch` finds when all processes are at work.
-
-    Cores that share memory and caches are slower together than one alone.
-    """
-    for config in configs:
-        check_fits(data, config, FOLD)
-    with closing(Pool(data, device, n_processes=n_processes)) as pool:
-        return pool.time(configs)
+def _left(lane: _Lane) -> float:
+    return lane.cost * (lane.config.epochs - lane.n_told)
 
 
 def fields_of(data: TrainingData) -> dict[str, Any]:
@@ -255,11 +192,21 @@ def fields_of(data: TrainingData) -> dict[str, Any]:
     return {name: value for name, value in vars(data).items() if not callable(value)}
 
 
+def needed(code: str | None) -> dict[str, str]:
+    """Return what must be the same on every machine: versions, and an own model's digest."""
+    found = {name: machine.versions()[name] for name in ("hpo", "torch", "numpy", "python")}
+    if code:
+        model, _ = models.open_own(code)
+        found |= {**model.versions, model.entry: model.digest}
+    return found
+
+
 class Worker:
     """A stack in a process that is not the study's: its lanes have the numbers of that one.
 
     `shared` are the fields of the data that are no functions. `read(size, place)` returns pool and
-    test images of a size from the place that was sent with them, once for each size.
+    test images of a size from the place that was sent with them, once for each size; where it
+    `reads_stressed` also the pool under the stress battery, which no cache has then.
     """
 
     def __init__(
@@ -268,18 +215,17 @@ class Worker:
         device: Device,
         *,
         joins: bool,
-        read: Callable[[int, Any], Pixels],
-        stressed_at: Callable[[int], Pixels] | None = None,
+        read: Callable[[int, Any], Sequence[Pixels]],
+        reads_stressed: bool = False,
     ) -> None:
-        self._device = device
-        self._read = read
-        self._pixels: dict[int, Pixels] = {}
+        self._device, self._read = device, read
+        self._images: dict[int, Sequence[Pixels]] = {}
         self._folds: dict[int, Fold] = {}
         self._names: dict[int, int] = {}
         readers = {
-            "pixels_at": self._pixels.__getitem__,
+            "pixels_at": lambda size: self._images[size][0],
             "fold": self._folds.__getitem__,
-            "stressed_at": stressed_at,
+            "stressed_at": (lambda size: self._images[size][1]) if reads_stressed else None,
         }
         self._data = TrainingData(**{**shared, **readers})
         self._stack = open_stack(self._data, device=device, joins=joins)
@@ -295,19 +241,16 @@ class Worker:
                 return OutOfMemoryError(NO_MEMORY)
             return RuntimeError(f"A training process failed:\n{traceback.format_exc()}")
 
-    def train(
-        self, added: Sequence[tuple[Any, ...]], dropped: Sequence[int]
-    ) -> tuple[list[LaneEpoch], dict[int, TrainingResult | TrainingError]]:
-        """Train every lane for an epoch; return also what finished lanes leave behind, or why not.
+    def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> Trained:
+        """Train these lanes for an epoch, and forget all others.
 
-        Before that some lanes begin, with the place of their pixels, and some end; those may have
-        finished meanwhile.
+        Before that some begin, with the place of their pixels.
         """
         for name, config, seed, fold, images, place in added:
             self._place(config.image_size, place)
             self._folds[fold] = images
             self._names[self._stack.add(config, seed=seed, fold=fold)] = name
-        for lane in [lane for lane, name in self._names.items() if name in dropped]:
+        for lane in [lane for lane, name in self._names.items() if name not in lanes]:
             self._stack.drop(lane)
             del self._names[lane]
         trained = self._stack.step()
@@ -328,34 +271,12 @@ class Worker:
             self._place(config.image_size, place)
         return [seconds_per_epoch(self._data, c, device=self._device) for c, _ in requests]
 
+    def facts(self) -> tuple[dict[str, str], str, int]:
+        """Return what must be the same everywhere, the processor, and the free memory."""
+        is_gpu = self._device.type == "cuda"
+        processor = torch.cuda.get_device_name() if is_gpu else machine.processor()
+        return needed(self._data.code), processor, machine.available_bytes(self._device.name)
+
     def _place(self, size: int, place: object) -> None:
-        if size not in self._pixels:
-            self._pixels[size] = self._read(size, place)
-
-
-def _open_worker(shared: Mapping[str, Any], file: int, device: Device, joins: bool) -> Worker:
-    """Return a worker that maps its pixels from a file, in which one size follows another."""
-    n_images = len(shared["labels"]) + shared["n_test"]
-
-    def read(size: int, offset: int) -> Pixels:
-        n_bytes = n_images * size**2
-        # The position in the file is shared with the parent, which writes: none is moved here.
-        mapped = mmap.mmap(file, offset + n_bytes, access=mmap.ACCESS_READ)
-        return np.frombuffer(mapped, np.uint8, n_bytes, offset).reshape(-1, size, size)
-
-    return Worker(shared, device, joins=joins, read=read)
-
-
-def main() -> None:
-    """Serve until the input ends, as the parent was killed, or a request fails.
-
-    What a library prints goes to standard error: answers alone go to standard output.
-    """
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        worker, answer = _open_worker(*pickle.load(sys.stdin.buffer)), None
-        while not isinstance(answer, Exception):
-            answer = worker.answer(*pickle.load(sys.stdin.buffer))
-            pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
-            answers.flush()
+        if size not in self._images:
+            self._images[size] = self._read(size, place)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hpo.training import machine, pool, stack
+from hpo.training import machine, processes, stack
 from tests.cli.conftest import said
 from tests.conftest import SMALL, Answer, Hpo
 
@@ -51,7 +51,7 @@ def test_a_grid_is_the_same_whatever_the_lanes_are(
     assert afresh(*command, "--lanes", "3", "--dry-run").json["n_lanes"] == 3
     # As on Windows, where one process trains all lanes.
     monkeypatch.delattr(select, "poll")
-    monkeypatch.setattr(pool, "Pool", None)
+    monkeypatch.setattr(processes, "Processes", None)
     assert numbers(afresh(*command, "--lanes", "3")) == numbers(alone)
 
 
@@ -104,12 +104,12 @@ def test_a_machine_of_many_cores_has_no_more_processes_than_trainings(
     """One training needs none beside the command itself."""
     started = []
 
-    class Counted(pool.Process):
+    class Counted(processes.Process):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             started.append(self)
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr(pool, "Process", Counted)
+    monkeypatch.setattr(processes, "Process", Counted)
     monkeypatch.setattr(machine, "n_cores", lambda: 16)
     command = (*GRID[:4], values, *GRID[5:], "--repeats", "1", "--data", xrays, "--lanes", "64")
     assert afresh(*command).json["n_trained"] > 0

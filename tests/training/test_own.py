@@ -21,6 +21,7 @@ from hpo.training.images import Images
 from hpo.training.losses import mean_loss
 from hpo.training.model import scale_pixels
 from hpo.training.pool import Pool
+from hpo.training.processes import Processes
 from hpo.training.randomness import ORDER, order, seeds_of
 from hpo.training.stack import open_stack, seconds_per_epoch
 from tests.training.together import Job, add, assert_bitwise_equal, train_alone, train_together
@@ -51,7 +52,7 @@ def test_a_lane_computes_in_any_company_what_it_computes_alone(
     torch.rand(3)  # What others draw is of no matter either.
     with closing(open_stack(named, device=cpu)) as stack:
         together = train_together(stack, jobs)
-    with closing(Pool(named, cpu, n_processes=2)) as pool:
+    with closing(Pool(Processes(named, cpu, n_processes=2))) as pool:
         apart = train_together(pool, jobs)
     for results in (together, apart):
         for found, expected in zip(results, alone, strict=True):

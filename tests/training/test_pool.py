@@ -1,5 +1,6 @@
 """Lanes in a pool of processes compute what the stacked engine computes in this one."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -15,10 +16,11 @@ import pytest
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import DeviceError, OutOfMemoryError, OutputError, TrainingError
-from hpo.training import pool as pools
+from hpo.training import processes
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch
-from hpo.training.pool import Pool, seconds_side_by_side
+from hpo.training.pool import Pool
+from hpo.training.processes import Processes, seconds_side_by_side
 from tests.training.together import Job, add, assert_bitwise_equal, train_alone
 
 BASE = TrainingConfig(
@@ -36,7 +38,7 @@ JOBS = (
 @pytest.fixture(scope="module")
 def two(data: TrainingData, cpu: Device) -> Iterator[Pool]:
     """Two processes."""
-    with closing(Pool(data, cpu, n_processes=2, joins=True)) as pool:
+    with closing(Pool(Processes(data, cpu, n_processes=2, joins=True))) as pool:
         yield pool
 
 
@@ -51,6 +53,16 @@ def finish(pool: Pool) -> list[LaneEpoch]:
     return returned
 
 
+@contextlib.contextmanager
+def stopped(process: Any) -> Iterator[None]:
+    """Let a process do nothing meanwhile."""
+    os.kill(process._child.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process._child.pid, signal.SIGCONT)
+
+
 def test_lanes_compute_what_they_compute_in_one_process_and_return_it_in_order(
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
@@ -58,7 +70,6 @@ def test_lanes_compute_what_they_compute_in_one_process_and_return_it_in_order(
         add(two, Job(BASE.replace(batch_size=81)))
     added = [add(two, job) for job in JOBS]
     assert two.lanes == tuple(added)
-    assert all(process.lanes for process in two._processes)
     returned = finish(two)
     for lane, job in zip(added, JOBS, strict=True):
         result = two.result(lane)
@@ -72,15 +83,11 @@ def test_a_process_waits_for_no_other_and_forgets_what_is_dropped_while_it_train
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
     jobs = {add(two, job): job for job in (Job(BASE, seed=seed) for seed in range(30, 34))}
-    slow = two._processes[0]
-    dropped = set(slow.lanes)
-    os.kill(slow._child.pid, signal.SIGSTOP)
-    try:
-        assert {done.lane for done in two.step()} == jobs.keys() - dropped
+    with stopped(two.crew.members[0]):
+        dropped = jobs.keys() - {done.lane for done in two.step()}
+        assert len(dropped) == 2
         for lane in dropped:
             two.drop(lane)
-    finally:
-        os.kill(slow._child.pid, signal.SIGCONT)
     again = jobs[min(dropped)]
     late = add(two, again)
     assert late > max(jobs)
@@ -94,11 +101,11 @@ def test_a_process_waits_for_no_other_and_forgets_what_is_dropped_while_it_train
 def test_lanes_that_are_one_training_go_to_one_process_and_catch_up_in_one_step(
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
-    for job in (Job(BASE.replace(epochs=n), seed=50) for n in (3, 4, 6)):
-        lane = add(two, job)
-        assert [len(process.lanes) for process in two._processes] == [1, 0]
-        assert [done.epoch for done in finish(two)] == list(range(1, job.config.epochs + 1))
-        assert_bitwise_equal(two.result(lane), train_alone(data, job, cpu))
+    with stopped(two.crew.members[1]):
+        for job in (Job(BASE.replace(epochs=n), seed=50) for n in (3, 4, 6)):
+            lane = add(two, job)
+            assert [done.epoch for done in finish(two)] == list(range(1, job.config.epochs + 1))
+            assert_bitwise_equal(two.result(lane), train_alone(data, job, cpu))
 
 
 @pytest.mark.parametrize(
@@ -111,9 +118,9 @@ def test_lanes_that_are_one_training_go_to_one_process_and_catch_up_in_one_step(
 def test_a_process_that_ends_is_reported(
     data: TrainingData, cpu: Device, signal_: int, error: type[Exception], says: str
 ) -> None:
-    with closing(Pool(data, cpu, n_processes=1)) as pool:
+    with closing(Pool(Processes(data, cpu, n_processes=1))) as pool:
         add(pool, Job(BASE))
-        os.kill(pool._processes[0]._child.pid, signal_)
+        os.kill(pool.crew.members[0]._child.pid, signal_)
         with pytest.raises(error, match=says) as caught:
             pool.step()
         assert type(caught.value) is error
@@ -131,9 +138,9 @@ def test_closing_ends_the_processes_and_nothing_is_left_on_the_disk(
     data: TrainingData, cpu: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    pool = Pool(data, cpu, n_processes=1)
+    pool = Pool(Processes(data, cpu, n_processes=1))
     add(pool, Job(BASE))
-    child = pool._processes[0]._child
+    child = pool.crew.members[0]._child
     assert child.poll() is None
     assert not list(tmp_path.iterdir())
     pool.close()
@@ -146,7 +153,7 @@ def test_no_room_for_the_pixels_says_where_and_what_to_do(
 ) -> None:
     monkeypatch.setattr("tempfile.TemporaryFile", functools.partial(open, "/dev/full", "wb"))
     says = rf"{tempfile.gettempdir()}.*No space left.*TMPDIR.*--lanes 1"
-    with closing(Pool(data, cpu, n_processes=1)) as pool:
+    with closing(Pool(Processes(data, cpu, n_processes=1))) as pool:
         with pytest.raises(OutputError, match=says):
             add(pool, Job(BASE))
         assert pool.lanes == ()
@@ -173,7 +180,7 @@ def test_each_process_times_all_beginning_with_another(
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(pools, "Process", Timed)
+    monkeypatch.setattr(processes, "Process", Timed)
     configs = [BASE.replace(hidden=[n]) for n in (1, 2, 3)]
     found = seconds_side_by_side(data, configs, device=cpu, n_processes=2)
     assert asked == [[1, 2, 3], [2, 3, 1]]

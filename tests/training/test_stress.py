@@ -17,6 +17,7 @@ from hpo.training.device import Device
 from hpo.training.engine import Stack
 from hpo.training.model import compute_logits, plain_model
 from hpo.training.pool import Pool
+from hpo.training.processes import Processes
 from hpo.training.progress import STRESS_EVERY
 from hpo.training.stack import open_stack
 from tests.training import oracle
@@ -157,7 +158,7 @@ def test_every_stack_measures_what_a_lane_measures_alone(
     alone = [train_alone(data, job, place) for job in JOBS]
     stacks: list[Stack] = [open_stack(data, device=place, joins=True)]
     if place.type == "cpu":
-        stacks.append(Pool(data, place, n_processes=1))
+        stacks.append(Pool(Processes(data, place, n_processes=1)))
     for stack in stacks:
         with closing(stack):
             for found, expected in zip(train_together(stack, JOBS), alone, strict=True):

@@ -1,0 +1,151 @@
+"""How many actors one command keeps busy: `python -m benchmarks.ray_scaling`.
+
+Ray, its object store, the training loop, the database and the run store are real. An actor sleeps
+as long as trainings of the reports' size take (30 epochs of 0.58 s, stack.json; each 0.5 to 1.5
+times as long) and hands back weights of their size. For each number of actors ten trainings each:
+their time divided by the number of actors, as a share of the time from the first actor's work to
+the last result; and the processor's seconds of the command for a training, in its loop (asking,
+sharing out, reporting, telling, storing) and in all, with Ray's own.
+"""
+
+import argparse
+import json
+import os
+import random
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.machine import describe_machine
+from hpo.run.loop import TrialDone
+from hpo.run.plan import Settings, plan_grid
+from hpo.run.session import open_session, training_events
+from hpo.training.engine import Workers
+from tests.clocked import ClockedStack
+from tests.conftest import make_xrays
+
+RESULT: Final = Path(__file__).parent / "results" / "ray_scaling.json"
+EPOCHS: Final = 30
+EPOCH_S: Final = 0.58
+TRAININGS_EACH: Final = 10
+
+
+class Sleeper:
+    """A worker of the pool that sleeps: one lane after another, as on a core."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.stack, self.names = ClockedStack(), dict[int, int]()
+
+    def answer(self, name: str, *arguments: Any) -> Any:
+        """Answer as `hpo.training.pool.Worker` does."""
+        if name == "facts":
+            return {}, "Clock", 1 << 40
+        for number, config, seed, fold, *_ in arguments[0]:
+            self.names[self.stack.add(config, seed=seed, fold=fold)] = number
+        time.sleep(sum(EPOCH_S * pace(self.names[lane]) for lane in self.stack.lanes))
+        done = self.stack.step()
+        epochs = [one._replace(lane=self.names[one.lane]) for one in done]
+        ended = {one.lane for one in done} - set(self.stack.lanes)
+        weights = {"1.weight": np.zeros((64, 256 * 256), np.float32)}
+        results = {lane: self.stack.result(lane) for lane in ended}
+        for result in results.values():
+            result.weights.update(weights)
+        return epochs, {self.names[lane]: result for lane, result in results.items()}
+
+
+def pace(number: int) -> float:
+    """Return how many times as long as others a training takes."""
+    return random.Random(number).uniform(0.5, 1.5)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_scaling", description=__doc__)
+    parser.add_argument("--actors", type=int, nargs="+", default=[16, 32, 64])
+    asked = parser.parse_args()
+    os.environ |= {
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "of this benchmark alone" * 2,
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # On 127.0.0.1.
+        "RAY_worker_register_timeout_seconds": "900",
+        "RAY_raylet_start_wait_time_s": "300",
+    }
+    from hpo.training import ray_cluster
+
+    for name, value in {"Worker": Sleeper, "needed": lambda _: {}, "_STARTING_S": 1800.0}.items():
+        setattr(ray_cluster, name, value)
+    rows = []
+    for n in asked.actors:
+        rows.append(measure(n))
+        print(rows[-1], flush=True)
+        result = {"what": __doc__, "machine": describe_machine(), "rows": rows}
+        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def measure(n_actors: int) -> dict[str, Any]:
+    """Train a grid on a cluster of two nodes with so many actors."""
+    from ray.cluster_utils import Cluster
+
+    from hpo.training import ray_cluster
+
+    n = TRAININGS_EACH * n_actors
+    head = {"num_cpus": 0, "include_dashboard": False}
+    nodes = Cluster(initialize_head=True, head_node_args=head)
+    for _ in range(2):
+        nodes.add_node(num_cpus=n_actors // 2, object_store_memory=1 << 30)
+    receive, waited = ray_cluster.Cluster.receive, [0.0]
+
+    def timed(cluster: Any) -> Any:
+        start = time.thread_time()
+        try:
+            return receive(cluster)
+        finally:
+            waited[0] += time.thread_time() - start
+
+    ray_cluster.Cluster.receive = timed  # type: ignore[method-assign]
+    with TemporaryDirectory() as name:
+        settings = Settings(
+            data=make_xrays(Path(name)),
+            set={"image_size": 16},
+            values={"dropout": ",".join(f"{i / n_actors}" for i in range(n_actors))},
+            repeats=TRAININGS_EACH,
+            epochs=EPOCHS,
+            storage=f"sqlite:///{name}/hpo.db",
+            device="cpu",
+            precision="fp32",
+            ray=nodes.address,
+        )
+        n_done = 0
+        with open_session(plan_grid(["dropout"], settings)) as session:
+            for event in training_events(session):
+                if isinstance(event, Workers) and not n_done:
+                    waited[0] = 0.0
+                    start = time.monotonic(), time.process_time(), time.thread_time()
+                if isinstance(event, TrialDone):
+                    n_done += 1
+                    wall = time.monotonic() - start[0]
+            cpu, loop = time.process_time() - start[1], time.thread_time() - start[2] - waited[0]
+    nodes.shutdown()
+    ray_cluster.Cluster.receive = receive  # type: ignore[method-assign]
+    assert n_done == n
+    ideal = sum(EPOCHS * EPOCH_S * pace(number + 1) for number in range(n)) / n_actors
+    return {
+        "n_actors": n_actors,
+        "n_trainings": n,
+        "seconds": round(wall, 1),
+        "ideal_seconds": round(ideal, 1),
+        "share_of_ideal": round(ideal / wall, 3),
+        "loop_cpu_seconds_a_training": round(loop / n, 4),
+        "all_cpu_seconds_a_training": round(cpu / n, 4),
+        "share_of_driver": round(loop / wall, 3),
+        "actors_at_3_percent": round(0.03 * (EPOCHS * EPOCH_S) / (loop / n), 1),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+if __name__ == "__main__":
+    main()

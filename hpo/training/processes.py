@@ -1,0 +1,203 @@
+"""Workers in processes of this machine: one for each core, with one thread, or for each GPU.
+
+Each runs `main`. A request is the name of a `Worker`'s method and its arguments, pickled; the next
+one follows when it is answered, with an exception where it failed. So neither side ever writes
+while the other does. All processes map the same file of pixels.
+"""
+
+import contextlib
+import math
+import mmap
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from itertools import cycle, islice
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import Pixels, TrainingData
+from hpo.errors import DeviceError, OutOfMemoryError, OutputError
+from hpo.modules import command
+from hpo.training import stress
+from hpo.training.device import Device, visible_gpus
+from hpo.training.images import check_fits
+from hpo.training.pool import Trained, Worker, fields_of
+from hpo.training.stack import FOLD
+
+
+class Processes:
+    """A crew of `hpo.training.pool.Pool` on this machine. One that has ended ends the pool."""
+
+    def __init__(
+        self, data: TrainingData, device: Device, *, n_processes: int, joins: bool = False
+    ) -> None:
+        self.data, self.joins = data, joins
+        # The file has no name: however these processes end, nothing of it stays on the disk.
+        self._pixels = tempfile.TemporaryFile()  # noqa: SIM115
+        self._offsets: dict[int, int] = {}
+        # Several on GPUs have one each, which is the first that they see.
+        is_shared_out = device.name == "cuda:0" and n_processes > 1
+        gpus = cycle(visible_gpus() if is_shared_out else [None])
+        pixels = self._pixels.fileno()
+        self.members = [Process(pixels, gpu=gpu) for gpu in islice(gpus, n_processes)]
+        for process in self.members:
+            process.send(fields_of(data), pixels, device, joins)
+
+    def share(self, image_size: int) -> int:
+        """Return where the pixels of a size begin in the file: mapped, all share its memory."""
+        if image_size not in self._offsets:
+            if self.data.is_stressed:
+                # Once, into the cache: the processes read it there.
+                stress.changed_pixels(self.data, image_size)
+            pixels = np.ascontiguousarray(self.data.pixels_at(image_size))
+            try:
+                offset = self._pixels.seek(0, os.SEEK_END)
+                self._pixels.write(pixels.data)
+                self._pixels.flush()
+            except OSError as error:
+                raise OutputError(
+                    f"The images cannot be written to {tempfile.gettempdir()}, where the training "
+                    f"processes share them: {error.strerror or error}. Free space there, set "
+                    "TMPDIR to another folder, or train in one process with --lanes 1."
+                ) from error
+            self._offsets[image_size] = offset
+        return self._offsets[image_size]
+
+    def receive(self) -> list[Trained]:
+        """Wait for the processes that are done first."""
+        busy = [process for process in self.members if process.is_busy]
+        return [process.receive() for process in select.select(busy, [], [])[0]]
+
+    def close(self) -> None:
+        for process in self.members:
+            process.close()
+        with contextlib.suppress(OSError):  # What the disk had no room for is written again here.
+            self._pixels.close()
+
+
+class Process:
+    """A process that trains, seen from outside."""
+
+    def __init__(self, pixels: int, *, gpu: str | None) -> None:
+        self.is_busy = False
+        # Processes fill the cores already; several threads in each would wait for one another.
+        own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": ""}
+        if gpu:
+            own["CUDA_VISIBLE_DEVICES"] = gpu
+        self._child = subprocess.Popen(
+            command("hpo.training.processes"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | own,
+            pass_fds=[pixels],
+            # Ctrl-C is for the parent, which ends its processes itself.
+            start_new_session=True,
+        )
+        assert self._child.stdin
+        assert self._child.stdout
+        self._requests, self._answers = self._child.stdin, self._child.stdout
+
+    def fileno(self) -> int:
+        """Return where its answers come from, for `select`."""
+        return self._answers.fileno()
+
+    def room(self, _config: TrainingConfig) -> float:
+        """Return no limit: how many train at a time is settled for all processes together."""
+        return math.inf
+
+    def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> None:
+        """Let it train, as `hpo.training.pool.Worker.train` does."""
+        self.send("train", added, lanes)
+        self.is_busy = True
+
+    def send(self, *request: object) -> None:
+        """Send a request; a process that has ended gives no answer."""
+        with contextlib.suppress(BrokenPipeError):
+            pickle.dump(request, self._requests, protocol=pickle.HIGHEST_PROTOCOL)
+            self._requests.flush()
+
+    def receive(self) -> Any:
+        """Wait for the answer; raise it where it is an error, and another where there is none."""
+        self.is_busy = False
+        with contextlib.suppress(EOFError, pickle.UnpicklingError):
+            answer = pickle.load(self._answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        code = self._child.wait()
+        if code == -signal.SIGKILL:
+            raise OutOfMemoryError(
+                "A training process was killed, which the system does when memory runs out. Use "
+                "fewer trainings at a time (--lanes), a smaller network or smaller images."
+            )
+        raise DeviceError(
+            f"A training process ended with exit code {code}; its last lines above say why. "
+            "Finished trainings are kept: run the same command again to continue."
+        )
+
+    def close(self) -> None:
+        """End the process; what it trains is lost."""
+        self._child.kill()
+        self._child.wait()
+        self._answers.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._requests.close()
+
+
+def seconds_side_by_side(
+    data: TrainingData, configs: Sequence[TrainingConfig], *, device: Device, n_processes: int
+) -> list[float]:
+    """Return what `hpo.training.stack.seconds_per_epoch` finds when all processes are at work.
+
+    Cores that share memory and caches are slower together than one alone. Each process begins with
+    another configuration, so that different ones run side by side; returned is the mean of all.
+    """
+    for config in configs:
+        check_fits(data, config, FOLD)
+    with closing(Processes(data, device, n_processes=n_processes)) as crew:
+        requests = [(config, crew.share(config.image_size)) for config in configs]
+        firsts = [number % len(configs) for number in range(n_processes)]
+        for process, first in zip(crew.members, firsts, strict=True):
+            process.send("time", requests[first:] + requests[:first], data.fold(FOLD))
+        found = [process.receive() for process in crew.members]
+    return [
+        fmean(seconds[index - first] for seconds, first in zip(found, firsts, strict=True))
+        for index in range(len(configs))
+    ]
+
+
+def _open_worker(shared: Mapping[str, Any], file: int, device: Device, joins: bool) -> Worker:
+    """Return a worker that maps its pixels from a file, in which one size follows another."""
+    n_images = len(shared["labels"]) + shared["n_test"]
+
+    def read(size: int, offset: int) -> list[Pixels]:
+        n_bytes = n_images * size**2
+        # The position in the file is shared with the parent, which writes: none is moved here.
+        mapped = mmap.mmap(file, offset + n_bytes, access=mmap.ACCESS_READ)
+        return [np.frombuffer(mapped, np.uint8, n_bytes, offset).reshape(-1, size, size)]
+
+    return Worker(shared, device, joins=joins, read=read)
+
+
+def main() -> None:
+    """Serve until the input ends, as the parent was killed, or a request fails.
+
+    What a library prints goes to standard error: answers alone go to standard output.
+    """
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        worker, answer = _open_worker(*pickle.load(sys.stdin.buffer)), None
+        while not isinstance(answer, Exception):
+            answer = worker.answer(*pickle.load(sys.stdin.buffer))
+            pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
+            answers.flush()

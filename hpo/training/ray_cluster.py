@@ -1,0 +1,381 @@
+"""Workers on the machines of a Ray cluster: an actor for each core, or GPU, of every node.
+
+Images are in Ray's object store, once on each node. Nodes that join get actors, and an actor that
+is lost is followed by another.
+"""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import ray
+from ray.exceptions import AuthenticationError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from hpo.config import TrainingConfig
+from hpo.data.dataset import Pixels, TrainingData
+from hpo.errors import DeviceError, HpoError, OutOfMemoryError, fault_list
+from hpo.training import machine, stress
+from hpo.training.device import Device
+from hpo.training.engine import TrainingResult, Workers
+from hpo.training.pool import Pool, Trained, Worker, fields_of, needed
+from hpo.training.selfcheck import choose_checked
+
+_POLL_S: Final = 1.0
+_STARTING_S: Final = 60.0
+_MOST_STARTS: Final = 3
+
+
+@dataclass(eq=False)
+class Actor:
+    """An actor from outside. `reply` is to come; `processor` is empty until it has opened."""
+
+    handle: Any
+    node: str
+    address: str
+    reply: Any
+    most: int
+    processor: str = ""
+    n_bytes: int = 0
+    n_lanes: int = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it trains."""
+        return self.reply is not None
+
+    def room(self, config: TrainingConfig) -> float:
+        """Return how many lanes like this one suit it."""
+        return max(1, min(self.most, self.n_bytes // machine.lane_bytes(config)))
+
+    def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> None:
+        """Let it train, as `hpo.training.pool.Worker.train` does."""
+        self.n_lanes = len(lanes)
+        self.reply = self.handle.answer.remote("train", added, lanes)
+
+
+class Cluster:
+    """A Ray cluster: of an address, or for `auto` that of RAY_ADDRESS, else one on this machine.
+
+    It is connected to when something is first asked of it, and a crew once its stack is open.
+    `processors` are those that train; another kind is refused, or added where `is_mixed`.
+    """
+
+    data: TrainingData
+    joins: bool
+
+    def __init__(self, address: str, *, is_mixed: bool = False) -> None:
+        self.address, self.is_mixed = address, is_mixed
+        self.processors: list[str] = []
+        self._is_connected = False
+        self._closing = contextlib.ExitStack()
+        self._places: dict[int, list[Any]] = {}
+        self._actors: list[Actor] = []
+        self._failed_starts = Counter[str]()
+        self._refused: dict[str, str] = {}
+        self._notes: list[str] = []
+        self._n_lost, self._is_changed, self._grown_at = 0, False, 0.0
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the cluster; one that was started here ends."""
+        self.close()
+        self._closing.close()
+        self._is_connected = False
+
+    def choose(self, name: str, precision: str) -> Device:
+        """Resolve device and precision as `hpo.training.selfcheck.choose_checked` does, on a node.
+
+        Raises:
+            DeviceError: the cluster has no such device, or cannot run hpo.
+        """
+        if name == "auto":
+            name = "cuda" if self.n_slots("cuda") else "cpu"
+        self.n_slots(name, least=1)
+        asked = ray.remote(**_resources(name))(choose_checked).remote(name, precision)
+        try:
+            return ray.get(asked)  # type: ignore[no-any-return]
+        except RayTaskError as error:
+            own = error.cause if isinstance(error.cause, HpoError) else None
+            said = f"A node of the Ray cluster cannot run hpo: {_why(error)}"
+            raise own or DeviceError(said) from None
+
+    def nodes(self, device: str) -> dict[str, tuple[str, int]]:
+        """Return the address of each living node, and how many actors it has room for."""
+        if not self._is_connected:
+            self._closing.enter_context(_connected(self.address))
+            self._is_connected = True
+        resource = "CPU" if device == "cpu" else "GPU"
+        try:
+            return {
+                node["NodeID"]: (node["NodeManagerAddress"], int(node["Resources"][resource]))
+                for node in ray.nodes()
+                if node["Alive"] and node["Resources"].get(resource, 0) >= 1
+            }
+        except (RayError, RuntimeError, ConnectionError) as error:
+            raise DeviceError(
+                f"The Ray cluster does not answer any more: {_why(error)} Start it again and run "
+                "the same command: finished trainings are kept."
+            ) from error
+
+    def n_slots(self, device: str, *, least: int = 0) -> int:
+        """Return how many actors the cluster has room for; a DeviceError if less than `least`."""
+        n = sum(n for _, n in self.nodes(device).values())
+        if n < least:
+            what, option = ("core", "cpus") if device == "cpu" else ("GPU", "gpus")
+            raise DeviceError(
+                f"No node of the Ray cluster offers a {what}. Start one with `ray start "
+                f"--num-{option}=N`, or choose another --device."
+            )
+        return n
+
+    def open_stack(self, data: TrainingData, device: Device, *, joins: bool = False) -> Pool:
+        """Open the engine on every node; `joins` as in `hpo.training.stack.open_stack`.
+
+        Cores that others use may take longer: they are not waited for.
+
+        Raises:
+            DeviceError: some nodes would not compute the same.
+        """
+        self.n_slots(device.name, least=1)
+        self.data, self.joins, self._device = data, joins, device
+        self._needed, self._shared = needed(data.code), ray.put(fields_of(data))
+        self._most = machine.lanes_per_worker(device.name)
+        self._is_changed, deadline = True, time.monotonic() + _STARTING_S
+        self._grow()
+        while len(self.members) < len(self._actors) and time.monotonic() < deadline:
+            self.receive()
+        if self._refused:
+            raise DeviceError(
+                fault_list(
+                    "The nodes of the Ray cluster cannot train together. Every node needs the "
+                    "same versions as this process; --mixed-processors allows processors that "
+                    "round differently.",
+                    list(self._refused.values()),
+                )
+            )
+        return Pool(self)
+
+    @property
+    def members(self) -> list[Actor]:
+        """The actors that have opened."""
+        return [actor for actor in self._actors if actor.processor]
+
+    def news(self) -> Workers | None:
+        """Return who trains now, and what was lost since the last news; None without a change."""
+        if not self._is_changed:
+            return None
+        members = self.members
+        waits = [] if members else ["Waiting until the cluster has a free core or GPU."]
+        news = Workers(
+            n_actors=len(members),
+            n_nodes=len({actor.node for actor in members}),
+            n_lanes=max(1, len(members) * self._most),
+            processors=tuple(self.processors),
+            n_lost=self._n_lost,
+            notes=(*self._notes, *waits),
+        )
+        self._n_lost, self._notes, self._is_changed = 0, [], False
+        return news
+
+    def share(self, image_size: int) -> list[Any]:
+        """Put the images of a size into the object store, once; return where they are."""
+        if image_size not in self._places:
+            images = [self.data.pixels_at(image_size)]
+            if self.data.is_stressed:
+                images.append(stress.changed_pixels(self.data, image_size))
+            self._places[image_size] = [ray.put(pixels) for pixels in images]
+        return self._places[image_size]
+
+    def receive(self) -> list[Trained]:
+        """Wait a second at most for the actors that are done first."""
+        if time.monotonic() >= self._grown_at + _POLL_S:
+            self._grow()
+        asked = {actor.reply: actor for actor in self._actors if actor.is_busy}
+        if not asked:
+            time.sleep(_POLL_S)
+            return []
+        ready, _ = ray.wait(list(asked), num_returns=1, timeout=_POLL_S)
+        if ready:
+            ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0)
+        answers = [self._take(asked[reply]) for reply in ready]
+        return [trained for trained in answers if trained]
+
+    def close(self) -> None:
+        for actor in self._actors:
+            _kill(actor)
+        self._actors.clear()
+        self._places.clear()
+
+    def _grow(self) -> None:
+        """Give every free place of the cluster an actor."""
+        self._grown_at = time.monotonic()
+        remote = ray.remote(**_resources(self._device.name))(Worker)
+        n_there = Counter(actor.node for actor in self._actors)
+        for node, (address, n) in self.nodes(self._device.name).items():
+            for _ in range(0 if node in self._refused else n - n_there[node]):
+                there = NodeAffinitySchedulingStrategy(node, soft=False)
+                handle = remote.options(scheduling_strategy=there).remote(
+                    self._shared,
+                    self._device,
+                    joins=self.joins,
+                    read=_read,
+                    reads_stressed=self.data.is_stressed,
+                )
+                self._actors.append(
+                    Actor(handle, node, address, handle.answer.remote("facts"), self._most)
+                )
+
+    def _take(self, actor: Actor) -> Trained | None:
+        """Take what an actor answers; one that is lost, or has too little memory, ends."""
+        if actor not in self._actors:  # Its node was refused a moment ago.
+            return None
+        reply, actor.reply = actor.reply, None
+        try:
+            answer = ray.get(reply)
+        except RayError as error:
+            answer = error
+        if not actor.processor:
+            self._welcome(actor, answer)
+        elif isinstance(answer, RayError):
+            self._end(actor)
+        elif isinstance(answer, OutOfMemoryError):
+            if actor.n_lanes == 1:  # Fewer on the cluster would change nothing.
+                raise DeviceError(str(answer))
+            self._most = actor.n_lanes // 2  # For the one that follows.
+            self._end(actor)
+        elif isinstance(answer, Exception):
+            raise answer
+        else:
+            epochs, results = answer
+            actor.n_lanes -= len(results)
+            for number, found in results.items():
+                if isinstance(found, TrainingResult):
+                    results[number] = replace(found, processor=actor.processor)
+            return epochs, results
+        return None
+
+    def _welcome(self, actor: Actor, answer: Any) -> None:
+        """Let an actor train, unless it would compute something else than the others."""
+        if isinstance(answer, Exception):
+            self._end(actor)
+            self._failed_starts[actor.node] += 1
+            if self._failed_starts[actor.node] == _MOST_STARTS:
+                self._refuse(actor, f"cannot run hpo: {_why(answer)}")
+            return
+        theirs, processor, n_bytes = answer
+        different = [
+            f"{name} {theirs.get(name)}, not {ours}"
+            for name, ours in self._needed.items()
+            if theirs.get(name) != ours
+        ]
+        if self.processors and processor not in self.processors and not self.is_mixed:
+            different.append(f"the processor {processor}, not {self.processors[0]}")
+        if different:
+            self._refuse(actor, f"has {'; '.join(different)}.")
+            return
+        if processor not in self.processors:
+            self.processors.append(processor)
+        n_there = sum(other.node == actor.node for other in self._actors)
+        actor.processor, actor.n_bytes = processor, n_bytes // 2 // n_there
+        self._is_changed = True
+
+    def _refuse(self, actor: Actor, why: str) -> None:
+        """Use a node no more; of one that has gone there is nothing to say."""
+        for other in [other for other in self._actors if other.node == actor.node]:
+            self._end(other)
+        if actor.node in self.nodes(self._device.name):
+            self._refused[actor.node] = f"The node {actor.address} {why}"
+            self._notes.append(f"{self._refused[actor.node]} It is not used.")
+
+    def _end(self, actor: Actor) -> None:
+        """End an actor; what it trains is lost."""
+        self._actors.remove(actor)
+        self._n_lost += actor.n_lanes
+        self._is_changed = True
+        _kill(actor)
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[None]:
+    """Be connected to a cluster, quietly; what Ray changes in this process is put back.
+
+    A local one listens on 127.0.0.1 alone, and its token is in the memory of its processes.
+    """
+    driver, constants, environment = ray._private.worker, ray._private.ray_constants, os.environ
+    before = driver.print_to_stdstream, constants.ENABLE_RAY_CLUSTER, dict(environment)
+    handler = signal.getsignal(signal.SIGTERM)
+    if address == "auto":
+        address = environment.get("RAY_ADDRESS") or "local"
+        machine.check_ray(address, source="RAY_ADDRESS")
+    options: dict[str, Any] = {"address": address}
+    try:
+        # Ray prints the ends of actors and nodes on standard output.
+        driver.print_to_stdstream = lambda *_, **__: None
+        environment["RAY_USAGE_STATS_ENABLED"] = "0"
+        if address == "local":
+            options |= {"num_cpus": machine.n_cores(), "include_dashboard": False}
+            environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+            environment.pop("RAY_AUTH_MODE", None)  # Then Ray asks for the token.
+            # As Ray does on macOS: this machine is 127.0.0.1.
+            environment[constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+            constants.ENABLE_RAY_CLUSTER = False
+        else:
+            _check_answers(address)
+        # Ray adds the working folder to the module path of actors: its files may be a stranger's.
+        with contextlib.chdir(os.sep):
+            ray.init(**options, logging_level="CRITICAL", log_to_driver=False)
+        with contextlib.suppress(ValueError):  # In the main thread Ray takes it over.
+            signal.signal(signal.SIGTERM, handler)
+        yield
+    except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
+        raise DeviceError(
+            f"The Ray cluster at {address} cannot be used: {_why(error)} This command must run on "
+            "a machine of the cluster, with its token (RAY_AUTH_MODE=token; docs/ray.md)."
+        ) from error
+    finally:
+        ray.shutdown()
+        driver.print_to_stdstream, constants.ENABLE_RAY_CLUSTER = before[:2]
+        environment.clear()
+        environment.update(before[2])
+
+
+def _check_answers(address: str) -> None:
+    """Raise at once where nothing listens: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise DeviceError(
+            f"No Ray cluster answers at {address}: {error.strerror or error}. Start one there: "
+            f"`ray start --head --port={port}`. --ray auto starts one on this machine."
+        ) from None
+
+
+def _read(_size: int, place: Sequence[Any]) -> list[Pixels]:
+    found: list[Pixels] = ray.get(list(place))
+    return found
+
+
+def _kill(actor: Actor) -> None:
+    with contextlib.suppress(RayError, ValueError):
+        ray.kill(actor.handle)
+
+
+def _resources(device: str) -> dict[str, int]:
+    return {"num_cpus": 1} if device == "cpu" else {"num_cpus": 0, "num_gpus": 1}
+
+
+def _why(error: Exception) -> str:
+    """Return what Ray says in the last line of an error, as a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") + "." if lines else f"{type(error).__name__}."
