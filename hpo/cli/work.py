@@ -75,7 +75,8 @@ def carry_out(
         notes = list(session.storage.notes)
         if (n_left := session.source.n_left()) and not quiet:
             # Those on the data are below the table too, which may be hours away.
-            notes += [f"{name}: training {count(n_left, 'network')} …", *plan.record.notes]
+            notes += [f"{name}: training {count(n_left, 'network')} …"]
+            notes += [plan.record.data.makeup, *plan.record.notes]
         for note in notes:
             say(note)
         try:
@@ -206,7 +207,7 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
         print_line(f"  The time depends on how many repeats decide every pair: {span}.")
     elif is_range:
         print_line("  The time depends on what is pruned and on which become finalists.")
-    for note in plan.record.notes:
+    for note in (plan.record.data.makeup, *plan.record.notes):
         print_line(note)
 
 

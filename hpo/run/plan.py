@@ -267,6 +267,7 @@ def describe_data(
         bits=dataset.bits,
         classes=count_classes(dataset.class_names, dataset.labels[dataset.split != TEST]),
         manifest=manifest,
+        patients_by=dataset.patients_by if dataset.has_patients else "",
     )
 
 

@@ -42,7 +42,8 @@ class DataInfo:
     Without a validation split of its own (`has_own_validation`), `n_train` and `n_validation` are
     the means over the folds. `notes` and `bits` are those of the data set; `classes` are the names
     of its classes, each with its images that are not test (older studies recorded none).
-    `manifest` is what the command line said of the data.
+    `manifest` is what the command line said of the data, `patients_by` what names all patients,
+    empty where they are unknown, and None where older studies did not record it.
     """
 
     path: str | None
@@ -57,6 +58,18 @@ class DataInfo:
     bits: Count = 0
     classes: Mapping[str, Count] = field(default_factory=dict)
     manifest: Manifest = NOTHING_SAID
+    patients_by: str | None = None
+
+    @property
+    def makeup(self) -> str:
+        """The classes, what names the patients and the depth of the images, where recorded."""
+        if not self.classes:
+            return ""
+        counts = ", ".join(f"{n:,} {name}" for name, n in self.classes.items())
+        if self.patients_by is None:
+            return f"Outside the test: {counts}."
+        patients = f"known by {self.patients_by}" if self.patients_by else "unknown"
+        return f"Outside the test: {counts}. Patients: {patients}. Depth: {self.bits or 8} bits."
 
     @property
     def title(self) -> str:

@@ -76,9 +76,7 @@ def _data(summary: StudySummary) -> Iterator[str]:
         f"{data.title} (fingerprint {data.fingerprint[:8]}): {data.n_train:,} training, "
         f"{data.n_validation:,} validation and {data.n_test:,} test images."
     )
-    if data.classes:
-        counts = (f"{n:,} {name}" for name, n in data.classes.items())
-        yield f"Outside the test: {', '.join(counts)}."
+    yield from filter(None, [data.makeup])
     yield from data.notes
 
 

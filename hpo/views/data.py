@@ -24,7 +24,7 @@ def show_dataset(dataset: Dataset, folds: Sequence[Fold]) -> tuple[dict[str, Any
     kind = "The source's own split" if dataset.has_validation else "Folds"
     by = dataset.patients_by
     notes = [
-        f"Image size: {sizes}",
+        f"Image size: {sizes}; depth: {dataset.bits or 8} bits",
         f"Patients: {f'known by {by}' if dataset.has_patients else 'unknown'}",
         f"{kind} (training + validation images): {parts}",
         f"Fingerprint: {dataset.fingerprint}",
