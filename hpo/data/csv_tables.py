@@ -290,7 +290,9 @@ def _complete(
                 or all(line[name].strip().casefold() in {"", *SPLIT_NAMES} for line in lines)
             ):
                 guessed[role] = name
-    if not manifest.label and "label" not in guessed and columns[0] == "column 1":
+    if not manifest.label and "label" not in guessed and len(free) == 1:
+        guessed["label"] = next(iter(free.values()))
+    elif not manifest.label and "label" not in guessed and columns[0] == "column 1":
         # Without names, it is the column that most often holds the usual name of a class.
         usual_names = Counter(
             one for line in lines for one in free.values() if plain(line[one]) in _CLASSES
@@ -299,8 +301,9 @@ def _complete(
     label = manifest.label or guessed.get("label")
     if not label:
         raise DataError(
-            f"{source} does not say which column holds the label: {', '.join(columns)}. Name it "
-            "in a manifest (hpo data describe)."
+            f"{source} does not say which column holds the label: {', '.join(columns)}. Write a "
+            f'manifest, chest.toml, with table = "{source.name}" and label = "COLUMN": --data '
+            "chest.toml."
         )
     values = {line[_column(label, columns)].strip() for line in lines}
     cut = next((mark for mark in "|;" if any(mark in value for value in values)), "")

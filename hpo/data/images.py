@@ -132,7 +132,8 @@ def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
         named = [str(fault) for fault in faults[:_MOST_NAMED]]
         if (n_more := len(faults) - _MOST_NAMED) > 0:
             named.append(f"and {n_more:,} more")
-        raise DataError(fault_list(f"{len(faults):,} images cannot be used:", named))
+        hint = "Replace them, or leave them out with --skip-broken"
+        raise DataError(fault_list(f"{len(faults):,} images cannot be used. {hint}:", named))
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:
