@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -39,13 +39,13 @@ _USUAL: Final = {
     "split": ("split", "subset", "partition", "set", "usage"),
     "fold": ("fold", "kfold"),
 }
-
-# The column of Hugging Face's metadata.csv: names are relative to its folder.
+# Names in this column of Hugging Face's metadata.csv are relative to its folder.
 _FILE_NAME: Final = "file_name"
-
-_CLASSES: Final = NEGATIVE | POSITIVE
+# PadChest writes ['normal', 'pneumonia'].
+_AROUND_LABELS: Final = " []'\""
 
 _Lines: TypeAlias = list[dict[str, str]]
+_Find: TypeAlias = Callable[[str], str | None]
 
 
 def is_table(path: Path) -> bool:
@@ -63,16 +63,15 @@ def beside(folder: Path) -> tuple[str, ...]:
     """
     found = sorted(path.name for path in folder.iterdir() if is_table(path))
     metadata = [name for name in found if name.lower() == "metadata.csv"]
-    if len(found) > 1 and len({*map(_split_named, found)} - {""}) == len(found):
+    if len(found) < 2 or metadata:
+        parts = [path.relative_to(folder).as_posix() for path in folder.glob("*/metadata.csv")]
+        return tuple((metadata or found)[:1] or sorted(parts))
+    if len({*map(_split_named, found)} - {""}) == len(found):
         return tuple(found)
-    if len(found) > 1 and not metadata:
-        raise DataError(
-            f"{folder} holds several tables: {named(found)}. Give the path of one, or of a "
-            "manifest (hpo data describe)."
-        )
-    below = () if found else folder.glob("*/metadata.csv")
-    parts = sorted(f"{path.parent.name}/{path.name}" for path in below)
-    return tuple((metadata or found)[:1] or parts)
+    raise DataError(
+        f"{folder} holds several tables: {named(found)}. Give the path of one, or of a manifest "
+        "(hpo data describe)."
+    )
 
 
 def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[Table, Manifest]:
@@ -84,50 +83,43 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
         DataError: a table that cannot be read, columns or images that are not there.
     """
     sources = [base / table for table in manifest.table]
-    folders = [base / folder for folder in manifest.images] or [sources[0].parent]
-    if not manifest.images and len(sources) > 1:
-        folders = [base]
-    files = _files(folders)
-    exact, bare = _names(files)
-    columns, lines, notes = _read_lines(sources, base, exact, bare)
-    manifest = _complete(manifest, columns, lines, exact, bare, notes, sources[0])
-    roles = ("path", "label", "patient", "site", "split", "fold")
-    column = {
-        role: _column(getattr(manifest, role), columns)
-        for role in roles
-        if getattr(manifest, role)
-    }
-    lines = _kept(manifest, columns, lines, notes)
-    used, missing = [], dict[str, None]()
-    for line in lines:
-        if image := _match(line[column["path"]], exact, bare):
-            used.append((line, image))
-        else:
-            missing[printable(line[column["path"]])] = None
+    place = base if len(sources) > 1 else sources[0].parent
+    files = _files([base / folder for folder in manifest.images] or [place])
+    find = _finder(files)
+    header, lines, notes = _read_lines(sources, base, find)
+    manifest = _complete(manifest, header, lines, find, len(files), sources[0], notes)
+    roles = ("path", *_USUAL)
+    column = {role: _column(said, header) for role in roles if (said := getattr(manifest, role))}
+    lines = _kept(manifest, header, lines, notes)
+    found = [find(line[column["path"]]) for line in lines]
+    pairs = [*zip(lines, found, strict=True)]
+    missing = [*dict.fromkeys(line[column["path"]] for line, image in pairs if not image)]
     if missing and not manifest.skip_broken:
         raise DataError(
             f"{sources[0]} names {count(len(missing), 'image')} not in the folders of images: "
-            f"{named([*missing])}. Correct images in the manifest, or say --skip-broken to leave "
-            "them out."
+            f"{named([*map(printable, missing)])}. Correct images in the manifest, or say "
+            "--skip-broken to leave them out."
         )
     if missing:
         notes.append(f"Left out: {len(missing):,} of the images that the table names: missing.")
-    images = [*dict.fromkeys(image for _, image in used)]
+    images = [*dict.fromkeys(filter(None, found))]
     if (n_unused := len(files) - len(images)) and not manifest.keep:
         notes.append(f"Left out: {count(n_unused, 'image')} that the table does not name.")
-    tested = {_match(name, exact, bare) for name in _test_names(base, manifest)}
-    tops = {image: SPLIT_NAMES.get(image.partition("/")[0].casefold()) for image in images}
-    has_splits = len({*tops.values()}) > 1
     by, keys = f"column {manifest.patient}", dict[str, tuple[str, bool]]()
     if not manifest.patient:
-        by, found, _ = patients_of(images, [files[image] for image in images])
-        keys = dict(zip(images, found, strict=True))
+        by, of_each, _ = patients_of(images, [files[image] for image in images])
+        keys = dict(zip(images, of_each, strict=True))
+    tested = {*map(find, _test_names(base, manifest))}
+    tops = {image: SPLIT_NAMES.get(image.partition("/")[0].casefold()) for image in images}
+    has_splits = len({*tops.values()}) > 1
     rows = []
-    for line, image in used:
+    for line, image in pairs:
+        if not image:
+            continue
         cells = {role: line[name].strip() for role, name in column.items()}
         labels = [cells["label"]]
-        if manifest.separator:  # PadChest writes ['normal', 'pneumonia'].
-            labels = [one.strip(" []'\"") for one in labels[0].split(manifest.separator)]
+        if manifest.separator:
+            labels = [one.strip(_AROUND_LABELS) for one in labels[0].split(manifest.separator)]
         split = tops[image] if has_splits else None
         if tested:
             split = TEST if image in tested else TRAIN
@@ -137,7 +129,7 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
         rows.append(
             Row(
                 image=image,
-                labels=tuple(label for label in labels if label),
+                labels=tuple(filter(None, labels)),
                 split=split,
                 patient=patient,
                 is_known=is_known,
@@ -159,35 +151,30 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
 
 
 def _read_lines(
-    sources: Sequence[Path], base: Path, exact: Mapping[str, str], bare: Mapping[str, str]
+    sources: Sequence[Path], base: Path, find: _Find
 ) -> tuple[list[str], _Lines, list[str]]:
     """Read tables with the same columns; of several, each is a split by its name or its folder."""
-    columns: list[str] = []
-    lines: _Lines = []
-    notes: list[str] = []
+    columns, lines, notes = list[str](), _Lines(), list[str]()
     for source in sources:
-        cells = _parse(source, notes)
-        header = [printable(name.strip()) for name in cells[0]]
-        if any("." in name and _match(name, exact, bare) for name in header):
-            header = [f"column {i}" for i, _ in enumerate(header, start=1)]
-        else:
-            del cells[0]
+        first, *cells = _parse(source, notes)
+        header = [printable(name.strip()) for name in first]
+        if any("." in name and find(name) for name in header):  # It is an image, and no header.
+            header, cells = [f"column {i + 1}" for i in range(len(first))], [first, *cells]
+        found: _Lines = [dict(zip(header, line, strict=True)) for line in cells]
+        if len(sources) > 1:
+            place = source.parent.relative_to(base).as_posix()
+            split = _split_named(source.name) or _split_named(source.parent.name)
+            for line in found:
+                line.setdefault("split", split)
+                if place != "." and _FILE_NAME in line:
+                    line[_FILE_NAME] = f"{place}/{line[_FILE_NAME]}"
+            header = [*dict.fromkeys([*header, "split"])]
         if columns and columns != header:
             raise DataError(
                 f"{source} has other columns than {sources[0]}: {', '.join(header)}. Give tables "
                 "with the same columns."
             )
-        columns = header
-        place = source.parent.relative_to(base).as_posix() if len(sources) > 1 else "."
-        kind = next(filter(None, map(_split_named, (source.name, place))), "")
-        for line in (dict(zip(header, line, strict=True)) for line in cells):
-            if place != "." and _FILE_NAME in line:
-                line[_FILE_NAME] = f"{place}/{line[_FILE_NAME]}"
-            if len(sources) > 1:
-                line.setdefault("split", kind)
-            lines.append(line)
-    if len(sources) > 1 and "split" not in columns:
-        columns = [*columns, "split"]
+        columns, lines = header, lines + found
     if len(lines) > MAX_IMAGES:
         raise DataError(f"{sources[0]} has {len(lines):,} lines; the limit is {MAX_IMAGES:,}.")
     return columns, lines, notes
@@ -222,12 +209,9 @@ def _parse(source: Path, notes: list[str]) -> list[list[str]]:
             f"{source} is no table of images: it has {count(n_columns, 'column')} and "
             f"{count(len(lines), 'line')}. Save it as CSV with a line of column names."
         )
-    faults = [
-        f"row {number:,} has {count(len(line), 'cell')}"
-        for number, line in enumerate(lines, start=1)
-        if len(line) != n_columns
-    ]
-    if faults:
+    wrong = [(i, len(line)) for i, line in enumerate(lines, start=1) if len(line) != n_columns]
+    if wrong:
+        faults = [f"row {number:,} has {count(n, 'cell')}" for number, n in wrong]
         raise DataError(
             f"{source} has {count(n_columns, 'column')}, but {named(faults)}. Put cells that "
             f"hold {separator!r} in quotation marks."
@@ -241,80 +225,76 @@ def _split_named(name: str) -> str:
     return word if word in SPLIT_NAMES else ""
 
 
-def _plain_name(name: str) -> str:
-    return re.sub("[^a-z0-9]", "", name.casefold())
-
-
-def _column(name: str, columns: Sequence[str]) -> str:
+def _column(name: str, header: Sequence[str]) -> str:
     """Return the name of a column as the table writes it."""
-    for one in columns:
+    for one in header:
         if one.casefold() == name.strip().casefold():
             return one
-    hint = did_you_mean(name, columns) or "Name one of them."
-    raise DataError(f"The table has no column {name!r}, but {', '.join(columns)}. {hint}")
+    hint = did_you_mean(name, header) or "Name one of them."
+    raise DataError(f"The table has no column {name!r}, but {', '.join(header)}. {hint}")
 
 
 def _complete(
     manifest: Manifest,
-    columns: Sequence[str],
+    header: Sequence[str],
     lines: _Lines,
-    exact: Mapping[str, str],
-    bare: Mapping[str, str],
-    notes: list[str],
+    find: _Find,
+    n_files: int,
     source: Path,
+    notes: list[str],
 ) -> Manifest:
     """Guess what the manifest leaves open from names and cells, and say so."""
-    said = {getattr(manifest, role).casefold() for role in ("path", *_USUAL)}
-    free = {_plain_name(one): one for one in reversed(columns) if one.casefold() not in said}
     guessed: dict[str, Any] = {}
+    said = {getattr(manifest, role).casefold() for role in ("path", *_USUAL)}
+    # What pandas writes as an index has no name.
+    free = {re.sub("[^a-z0-9]", "", one.casefold()): one for one in reversed(header) if one}
+    free = {key: one for key, one in free.items() if one.casefold() not in said}
     if not manifest.path:
-        fits = {
-            name: len({_match(line[name], exact, bare) for line in lines[:_N_TRIED]} - {None})
-            for name in filter(None, columns)  # What pandas writes as an index has no name.
-        }
-        best = max(fits, key=lambda name: fits[name])
+        tried = lines[:_N_TRIED]
+        fits = {one: len({find(line[one]) for line in tried} - {None}) for one in header if one}
+        best = max(fits, key=fits.__getitem__)
         if not fits[best]:
             raise DataError(
                 f"No column of {source} names images that are there: its columns are "
-                f"{', '.join(columns)}. Its folders hold "
-                f"{count(len({*exact.values()}), 'image')}. Say in a manifest which folders hold "
-                "them (hpo data describe)."
+                f"{', '.join(header)}. Its folders hold {count(n_files, 'image')}. Say in a "
+                "manifest which folders hold them (hpo data describe)."
             )
         guessed["path"] = best
-        free = {key: name for key, name in free.items() if name != best}
+        free = {key: one for key, one in free.items() if one != best}
     for role, usual in _USUAL.items():
-        if not getattr(manifest, role) and not (role == "split" and manifest.test):
-            name = next((free[key] for key in usual if key in free), None)
-            if name and (
-                role != "split"
-                or all(line[name].strip().casefold() in {"", *SPLIT_NAMES} for line in lines)
-            ):
-                guessed[role] = name
-    if not manifest.label and "label" not in guessed and len(free) == 1:
-        guessed["label"] = next(iter(free.values()))
-    elif not manifest.label and "label" not in guessed and columns[0] == "column 1":
-        # Without names, it is the column that most often holds the usual name of a class.
+        name = next((free[key] for key in usual if key in free), None)
+        if not name or getattr(manifest, role) or (role == "split" and manifest.test):
+            continue
+        if role != "split" or {line[name].strip().casefold() for line in lines} <= {
+            "",
+            *SPLIT_NAMES,
+        }:
+            guessed[role] = name
+    if not manifest.label and "label" not in guessed:
+        # The last one left, or of a list without names that with most usual names of classes.
+        classes = NEGATIVE | POSITIVE
         usual_names = Counter(
-            one for line in lines for one in free.values() if plain(line[one]) in _CLASSES
+            one for line in lines for one in free.values() if plain(line[one]) in classes
         )
-        guessed |= {"label": max(usual_names, key=usual_names.__getitem__)} if usual_names else {}
+        if len(free) == 1 or (usual_names and header[0] == "column 1"):
+            guessed["label"] = max(free.values(), key=usual_names.__getitem__)
     label = manifest.label or guessed.get("label")
     if not label:
         raise DataError(
-            f"{source} does not say which column holds the label: {', '.join(columns)}. Write a "
+            f"{source} does not say which column holds the label: {', '.join(header)}. Write a "
             f'manifest, chest.toml, with table = "{source.name}" and label = "COLUMN": --data '
             "chest.toml."
         )
-    values = {line[_column(label, columns)].strip() for line in lines}
+    values = {line[_column(label, header)].strip() for line in lines} - {""}
     cut = next((mark for mark in "|;" if any(mark in value for value in values)), "")
-    if all(value.startswith("[") for value in values - {""}):
-        cut = ","
+    cut = "," if all(value.startswith("[") for value in values) else cut
+    are_named = manifest.positive or manifest.negative
     if cut and not manifest.separator:
         guessed["separator"] = cut
-        single = {plain(one.strip(" []'\"")) for value in values for one in value.split(cut)}
-        if not manifest.positive and not manifest.negative and "pneumonia" in single:
+        single = {plain(one.strip(_AROUND_LABELS)) for value in values for one in value.split(cut)}
+        if not are_named and "pneumonia" in single:
             guessed |= {"positive": ("pneumonia",), "negative": (*sorted(single & NEGATIVE),)}
-    if {*map(plain, values)} - {""} == {"-1", "0", "1"} and not manifest.positive:
+    if not are_named and {*map(plain, values)} == {"-1", "0", "1"}:
         guessed |= {"positive": ("1",), "negative": ("0",)}  # CheXpert: -1 is uncertain.
     if guessed:
         each = ", ".join(f"{key} = {json.dumps(value)}" for key, value in guessed.items())
@@ -322,10 +302,10 @@ def _complete(
     return manifest.model_copy(update=guessed)
 
 
-def _kept(manifest: Manifest, columns: Sequence[str], lines: _Lines, notes: list[str]) -> _Lines:
+def _kept(manifest: Manifest, header: Sequence[str], lines: _Lines, notes: list[str]) -> _Lines:
     """Return the lines that `keep` keeps."""
     for name, values in manifest.keep.items():
-        column, kept = _column(name, columns), {plain(value) for value in values}
+        column, kept = _column(name, header), {plain(value) for value in values}
         found = [line for line in lines if plain(line[column]) in kept]
         if not found:
             there = named(sorted({line[column] for line in lines}))
@@ -346,12 +326,12 @@ def _split_of(cell: str, manifest: Manifest, source: Path) -> int | None:
     return SPLIT_NAMES.get(cell.casefold())
 
 
-def _test_names(base: Path, manifest: Manifest) -> set[str]:
+def _test_names(base: Path, manifest: Manifest) -> list[str]:
     """Return the images that the list of test images names, one a line."""
     if not manifest.test:
-        return set()
+        return []
     try:
-        return set((base / manifest.test).read_text(encoding="utf-8-sig").split())
+        return (base / manifest.test).read_text(encoding="utf-8-sig").split()
     except (OSError, ValueError) as problem:
         raise DataError(
             f"The list of test images {base / manifest.test} cannot be read: {problem}. It holds "
@@ -375,10 +355,11 @@ def _files(folders: Sequence[Path]) -> dict[str, str]:
     return files
 
 
-def _names(files: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the images by what cells may call them: by their place, and by their name alone.
+def _finder(files: Iterable[str]) -> _Find:
+    """Return what finds the image that a cell names: by its place, or by its name alone.
 
-    Both with or without the suffix; a name that several images have means none of them.
+    Both with or without the suffix; a name that several images have means none of them. A place
+    may have folders above those that are there.
     """
     exact, bare = dict[str, str](), dict[str, str]()
     for file in files:
@@ -387,16 +368,16 @@ def _names(files: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
         for place in (file, stem):
             name = place.rpartition("/")[2]
             bare[name] = "" if name in bare else file
-    return exact | {file: file for file in files}, bare
+    exact |= {file: file for file in files}
 
+    def find(cell: str) -> str | None:
+        place = cell.strip().replace("\\", "/").removeprefix("./")
+        if "/" not in place:
+            return exact.get(place) or bare.get(place) or None
+        while place and ".." not in place:
+            if place in exact:
+                return exact[place]
+            place = place.partition("/")[2]
+        return None
 
-def _match(cell: str, exact: Mapping[str, str], bare: Mapping[str, str]) -> str | None:
-    """Return the image that a cell names, maybe with folders above those that are there."""
-    place = cell.strip().replace("\\", "/").removeprefix("./")
-    if "/" not in place:
-        return exact.get(place) or bare.get(place) or None
-    while place and ".." not in place:
-        if place in exact:
-            return exact[place]
-        place = place.partition("/")[2]
-    return None
+    return find

@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -74,30 +74,27 @@ def read(path: Path) -> Table | None:
         DataError: a split of one class, or a file that cannot be reached or named.
     """
     files, left_out = list_images(path)
-    if not files:
-        return None
     places = _places(files)
     if not places:
         return None
-    used = [*places]
     # Splits and classes are in a fixed order, and so the fingerprint.
-    used.sort(key=lambda file: (places[file][0] or 0, places[file][1].casefold(), file))
+    used = sorted(
+        places, key=lambda file: (places[file][0] or 0, places[file][1].casefold(), file)
+    )
     classes = defaultdict[int, set[str]](set)
-    for file in used:
-        split, kind, _ = places[file]
-        if split is not None:
-            classes[split].add(plain(kind))
+    folders = defaultdict[str, set[str]](set)
+    for split, kind, folder in places.values():
+        classes[-1 if split is None else split].add(plain(kind))
+        folders[plain(kind)] |= {folder} - {""}
     if faults := [
-        f"{SPLITS[split]} has images in {min(kinds)} only"
-        for split, kinds in classes.items()
-        if len(kinds) < 2
+        f"{SPLITS[split]} has images in {min(classes[split])} only"
+        for split in sorted(classes.keys() - {-1})
+        if len(classes[split]) < 2
     ]:
         raise DataError(
             fault_list(f"{path} lacks images. Every split needs a folder for each class:", faults)
         )
-    for file in files:
-        if file not in places:
-            left_out[_short(file), posixpath.splitext(file)[1].lower()] += 1
+    left_out.update((_short(file), suffix_of(file)) for file in files if file not in places)
     notes = [*_left_out_note(left_out)]
     paths = [f"{path}/{file}" for file in used]
     by, keys, n_copies = patients_of(used, paths)
@@ -106,26 +103,22 @@ def read(path: Path) -> Table | None:
             f"{n_copies:,} files are named as copies or variants of another one, such as NAME (1) "
             "or NAME_flip: they count as images of the same patient."
         )
-    folders, has_folders = [places[file][2] for file in used], False
-    if any(folders):
-        below = defaultdict[str, set[str]](set)
-        for _, kind, folder in places.values():
-            below[plain(kind)] |= {folder} - {""}
-        has_folders = min(map(len, below.values())) >= _LEAST_FOLDERS
-        notes.append(
-            "Each folder below a class is taken for a patient."
-            if has_folders
-            else "Folders below the classes are too few for patients: their images are read."
-        )
+    if min(map(len, folders.values())) >= _LEAST_FOLDERS:
+        by = "folder"
+        notes.append("Each folder below a class is taken for a patient.")
+        of_each = (places[file][2] for file in used)
+        keys = [(name, True) if name else key for name, key in zip(of_each, keys, strict=True)]
+    elif any(folders.values()):
+        notes.append("Folders below the classes are too few for patients: their images are read.")
     rows = [
         Row(
             image=file,
             labels=(places[file][1],),
             split=places[file][0],
-            patient=folder if has_folders and folder else key,
-            is_known=bool(has_folders and folder) or is_known,
+            patient=key,
+            is_known=known,
         )
-        for file, folder, (key, is_known) in zip(used, folders, keys, strict=True)
+        for file, (key, known) in zip(used, keys, strict=True)
     ]
     return Table(
         name=path.name,
@@ -133,7 +126,7 @@ def read(path: Path) -> Table | None:
         format="image folders",
         is_phantom=(path / PHANTOM_MARK).is_file(),
         rows=rows,
-        patients_by="folder" if has_folders else by,
+        patients_by=by,
         notes=tuple(notes),
         paths=paths,
         read=lambda some: images_of([f"{path}/{file}" for file in some]),
@@ -142,12 +135,10 @@ def read(path: Path) -> Table | None:
 
 def _places(files: Sequence[str]) -> dict[str, tuple[int | None, str, str]]:
     """Return split, class and folder of the patient of each image that is in a class."""
-    parts = {file: tuple(file.split("/")) for file in files}
-    depth = 0
-    while (inner := _only_folder(depth, parts)) is not None:
-        parts = {file: found for file, found in parts.items() if found[depth] == inner}
-        depth += 1
-    below = {file: found[depth:] for file, found in parts.items() if len(found) > depth + 1}
+    parts = {file: file.split("/") for file in files}
+    while inner := _only_folder([*parts.values()]):
+        parts = {file: found[1:] for file, found in parts.items() if found[0] == inner}
+    below = {file: found for file, found in parts.items() if len(found) > 1}
     firsts, seconds = ({_is_split(found[i]) for found in below.values()} for i in (0, 1))
     places = {}
     for file, found in below.items():
@@ -159,22 +150,22 @@ def _places(files: Sequence[str]) -> dict[str, tuple[int | None, str, str]]:
         elif seconds == {True}:
             split, rest = SPLIT_NAMES[found[1].casefold()], found[2:-1]
         if not any(name.casefold() in _MASKS for name in rest):
-            folders = [name for name in rest if name.casefold() not in _PLAIN]
-            places[file] = (split, kind, folders[0] if folders else "")
+            folder = next((name for name in rest if name.casefold() not in _PLAIN), "")
+            places[file] = (split, kind, folder)
     return places
 
 
-def _only_folder(depth: int, parts: Mapping[str, tuple[str, ...]]) -> str | None:
-    """Return the one folder at this depth that holds the data set; None where it begins here."""
-    below = [found for found in parts.values() if len(found) > depth + 1]
-    names = {found[depth] for found in below}
+def _only_folder(parts: Sequence[Sequence[str]]) -> str | None:
+    """Return the one folder that holds the data set; None where it begins here."""
+    below = [found for found in parts if len(found) > 1]
+    names = {found[0] for found in below}
     if any(map(_is_split, names)):
         return None
-    with_splits = {found[depth] for found in below if _is_split(found[depth + 1])}
+    with_splits = {found[0] for found in below if _is_split(found[1])}
     if len(with_splits) == 1:
         return with_splits.pop()
     is_one = len(names) == 1 and not {*map(plain, names)} & (NEGATIVE | POSITIVE)
-    return names.pop() if is_one and any(len(found) > depth + 2 for found in below) else None
+    return names.pop() if is_one and any(len(found) > 2 for found in below) else None
 
 
 def _is_split(name: str) -> bool:
@@ -224,6 +215,11 @@ def _original(name: str, names: Collection[str]) -> str | None:
     return match["name"]
 
 
+def suffix_of(file: str) -> str:
+    """Return the suffix of a file in lower case, or nothing."""
+    return posixpath.splitext(file)[1].lower()
+
+
 def is_shown(name: str) -> bool:
     """Whether a file or folder is neither hidden nor left behind by a system."""
     return not name.startswith(".") and name.lower() not in _OF_SYSTEMS
@@ -253,7 +249,7 @@ def list_images(path: Path) -> tuple[list[str], Counter[tuple[str, str]]]:
                 or not here.resolve().is_relative_to((here / name).resolve())
             ]
             for name in filter(is_shown, names):
-                suffix = posixpath.splitext(name)[1].lower()
+                suffix = suffix_of(name)
                 file = name if place == "." else f"{place}/{name}"
                 if suffix in SUFFIXES:
                     files.append(file)

@@ -31,7 +31,6 @@ Give the path (--data, HPO_DATA) of
   - arrays X_train, y_train, X_test, y_test or train_images, train_labels, … as .npy or in an .npz
   - a folder with normal.npy, pneumonia.npy, test_normal.npy and test_pneumonia.npy"""
 _MOST_PLACES: Final = 1_000
-_MOST_NAMED: Final = 8
 _LONGEST_PATH: Final = 200
 
 # Raise when decoding or digests change: older indexes are then no longer read.
@@ -175,10 +174,11 @@ def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
     stamp = _stamp(table, images, manifest)
     sizes, digests, brightest, n_inverted, broken = _index(table, images, stamp, manifest)
     rows, notes = table.rows, [*table.notes]
-    if broken:
-        rows = [row for i, row in enumerate(rows) if i not in {*broken}]
-        names = named([images[i] for i in broken])
-        notes.append(f"Left out: {count(len(broken), 'image')} that cannot be read ({names}).")
+    if lost := {images[i]: i for i in broken}:
+        rows = [row for row in rows if row.image not in lost]
+        notes.append(
+            f"Left out: {count(len(lost), 'image')} that cannot be read ({named([*lost])})."
+        )
     files = tuple(row.image for row in rows)
     labels = np.array([row.label for row in rows], np.uint8)
     split = np.array([row.split for row in rows], np.uint8)
@@ -279,17 +279,15 @@ def _nothing_at(path: Path) -> str:
     if not path.exists():
         return f"There is no {path}."
     nothing = f"{path} holds no data set that can be read."
-    for pattern in ("*", "*/*", "*/*/*"):
-        for place in sorted(islice(path.glob(pattern), _MOST_PLACES)):
-            is_shown = all(map(image_folders.is_shown, place.relative_to(path).parts))
-            if is_shown and arrays.looks_like(place):
-                return f"{nothing} Did you mean {place}?"
     if not path.is_dir():
         return nothing
+    for pattern in ("*", "*/*", "*/*/*"):
+        below = sorted(islice(path.glob(pattern), _MOST_PLACES))
+        if inner := next(filter(arrays.looks_like, below), None):
+            return f"{nothing} Did you mean {inner}?"
     shown = filter(image_folders.is_shown, sorted(child.name for child in path.iterdir()))
     names = [repr(name)[1:-1] for name in shown]
-    more = ", …" * (len(names) > _MOST_NAMED)
-    return f"{nothing} It holds {', '.join(names[:_MOST_NAMED])}{more}." if names else nothing
+    return f"{nothing} It holds {named(names)}." if names else nothing
 
 
 def _index(table: Table, images: Sequence[str], stamp: str, manifest: Manifest) -> _Index:
@@ -315,9 +313,9 @@ def _index(table: Table, images: Sequence[str], stamp: str, manifest: Manifest) 
         raise DataError(f"No image of {table.location} can be read. Replace the files.")
     bits = bits_in_use(max(brightest))
     if bits != _BITS[-1]:  # The depth in use is known now: 16-bit images are scaled by that.
-        read = [image for i, image in enumerate(images) if i not in {*broken}]
+        read = np.delete(images, broken)
         wide = np.flatnonzero(brightest).tolist()
-        for i, image in zip(wide, table.read([read[i] for i in wide]), strict=True):
+        for i, image in zip(wide, table.read(read[wide].tolist()), strict=True):
             digests[i] = _digest(to_8_bits(image, bits))
     if _stamp(table, images, manifest) != stamp:
         raise DataError(

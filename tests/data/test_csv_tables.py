@@ -156,7 +156,7 @@ def test_what_does_not_fit_is_refused_with_what_to_do(data_folder: Path, fault: 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("file,other\n0.png,1\n", "does not say which column holds the label: file, other"),
+        ("file,other,more\n0.png,1,2\n", "does not say which column holds the label: file,"),
         ("file,label\nx/7.jpg,1\n", "No column of"),
         ("file\n0.png\n", "is no table of images: it has 1 column and 2 lines"),
         ("", "is no table of images"),
