@@ -14,6 +14,7 @@ from benchmarks.rubbish.attempts import trap
 from hpo.config import TrainingConfig
 from hpo.training.model import plain_model
 from hpo.weights import Unseen, open_model
+from hpo.weights.load import CONFIG_KEY
 
 _CONFIG = TrainingConfig(hidden=(3,), image_size=8)
 
@@ -64,15 +65,14 @@ def read_weights(folder: Path, content: bytes) -> None:
 
 
 def config() -> dict[str, Any]:
-    return {"config": json.loads(json.dumps(_CONFIG.to_mapping()))}
+    return dict(json.loads(json.dumps(_CONFIG.to_mapping())))
 
 
 def read_exported(folder: Path, content: bytes) -> None:
-    (folder / "config.json").write_bytes(content)
-    weights = folder / "weights-repeat-1.safetensors"
-    if not weights.exists():
-        # A plain model comes without values: whatever is in its memory.
-        state = plain_model(_CONFIG).state_dict()
-        right = {name: torch.ones_like(tensor) for name, tensor in state.items()}
-        weights.write_bytes(to_safetensors(right))
+    """Read weights whose file says this of its configuration."""
+    # A plain model comes without values: whatever is in its memory.
+    state = plain_model(_CONFIG).state_dict()
+    right = {name: torch.ones_like(tensor) for name, tensor in state.items()}
+    said = {CONFIG_KEY: content.decode(errors="replace")}
+    (folder / "weights-repeat-1.safetensors").write_bytes(to_safetensors(right, metadata=said))
     open_model(folder, None)

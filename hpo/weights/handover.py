@@ -7,12 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpo.config import TrainingConfig
 from hpo.errors import WeightsError
-from hpo.training import own
-from hpo.training.alignment import align
-from hpo.training.losses import probabilities
-from hpo.training.model import compute_logits
 from hpo.weights.network import Network
 
 _TOLERANCE = 1e-6
@@ -24,19 +19,10 @@ class _Ensemble(nn.Module):
     def __init__(self, networks: Sequence[Network]) -> None:
         super().__init__()
         self.members = nn.ModuleList(network.model for network in networks)
-        self.templates = [network.template for network in networks]
-        self.settings = networks[0].settings
+        self.networks = networks
 
     def forward(self, image: Tensor) -> Tensor:
-        assert isinstance(self.settings, TrainingConfig)
-        each = []
-        for member, template in zip(self.members, self.templates, strict=True):
-            assert isinstance(member, nn.Sequential)
-            aligned = image if template is None else align(image, template)
-            read = own.read if self.settings.model else compute_logits
-            logits = read(member, aligned.flatten(1), self.settings)
-            each.append(probabilities(self.settings, logits).double())
-        return torch.stack(each).mean(0)
+        return torch.stack([n.of_logits(n.logits(image)) for n in self.networks]).mean(0)
 
 
 @torch.no_grad()

@@ -1,14 +1,12 @@
 """Opening a model: a file of weights, a folder of several as an ensemble, or a study's winner.
 
-The configuration of weights that `hpo export` wrote is known, and nothing has to be assumed. It
-stands in the config.json of their folder and, of safetensors, in the file itself: such a file may
-be moved elsewhere.
+The configuration of weights that `hpo export` wrote is in the file itself, and nothing has to be
+assumed.
 """
 
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +20,6 @@ from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import ConfigError, StudyError, UsageError, WeightsError, fault_list
 from hpo.evaluate import read_evaluation
 from hpo.evaluate.thresholds import model_threshold, rule_of
-from hpo.files import read_json
 from hpo.storage.opening import open_storage
 from hpo.storage.paths import runs_folder, study_folder
 from hpo.storage.runs import RunStore
@@ -47,9 +44,6 @@ Beside its fields stand, where they are not as usual: bits (of 16-bit training i
 (their names) and threshold.
 """
 
-_CONFIG: Final = "config.json"
-_MAX_CONFIG_BYTES: Final = 1_000_000
-
 
 def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tuple[Network, ...]:
     """Open a file of weights, or every file of weights in a folder.
@@ -58,17 +52,12 @@ def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tup
     FILE.py:NAME. With `unseen`, as those of others, their network is found from the shapes.
 
     Raises:
-        UsageError: `unseen` for a folder whose config.json says all of it, or different classes.
+        UsageError: the networks of a folder are of different classes.
         WeightsError: no weights there, or weights that cannot be read; all of them are named.
     """
     if not path.is_dir():
         return (_open_file(path, unseen, own),)
-    files, config = _files(path), path / _CONFIG
-    if config.exists() and unseen is not None:
-        raise UsageError(
-            f"{config} says what --input-scale, --activation and --has-sigmoid say: leave them "
-            "out, or give one file of weights."
-        )
+    files = _files(path)
     networks, faults = [], []
     for file in files:
         try:
@@ -126,10 +115,9 @@ def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Networ
     source = f"{name} (its best configuration, {best.label})"
     bits, names = summary.record.data.bits, summary.record.data.class_names
     value = model_threshold(rule, best, RunStore(runs_folder(storage_url)))
-    networks = (
-        _open_known(file, best.config, bits, names, source, own) for file in files.values()
+    return tuple(
+        _open_known(file, best.config, bits, names, value, source, own) for file in files.values()
     )
-    return tuple(replace(network, threshold=value) for network in networks)
 
 
 def text_of(networks: Sequence[Network]) -> str:
@@ -161,12 +149,8 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
-    """Open a file by the configuration in it or beside it; by its shapes where there is none."""
-    fields = None
-    if unseen is None:
-        source, fields = "The file itself", _fields_inside(path)
-        if fields is None:
-            source, fields = str(path.with_name(_CONFIG)), _fields_beside(path)
+    """Open a file by the configuration in it; by its shapes where there is none."""
+    fields = None if unseen else _fields_inside(path)
     if not isinstance(fields, dict):
         return open_network(path, unseen or Unseen())
     bits, names = fields.pop("bits", 0), fields.pop("classes", CLASS_NAMES)
@@ -175,13 +159,14 @@ def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
         config = TrainingConfig.from_mapping(fields)
     except ConfigError as error:
         raise WeightsError(f"{path}: {error}\nExport the study again.") from None
-    if not isinstance(names, list | tuple) or len(names) != max(2, config.n_outputs):
-        raise WeightsError(f"{path}: {source} does not name its classes. Export the study again.")
-    if not isinstance(threshold, float):
-        raise WeightsError(f"{path}: {source} holds no threshold. Export the study again.")
-    bits = bits if bits in range(17) else 0
-    network = _open_known(path, config, bits, tuple(map(str, names)), source, own)
-    return replace(network, threshold=threshold)
+    is_named = isinstance(names, list | tuple) and len(names) == max(2, config.n_outputs)
+    if not is_named or not isinstance(threshold, float) or bits not in range(17):
+        raise WeightsError(
+            f"{path}: the file itself does not say its classes, threshold and bits rightly. "
+            "Export the study again."
+        )
+    names = tuple(map(str, names))
+    return _open_known(path, config, bits, names, threshold, "The file itself", own)
 
 
 def _open_known(
@@ -189,6 +174,7 @@ def _open_known(
     config: TrainingConfig,
     bits: int,
     class_names: tuple[str, ...],
+    threshold: float,
     source: str,
     own: str | None,
 ) -> Network:
@@ -228,6 +214,7 @@ def _open_known(
         bits=bits,
         class_names=class_names,
         template=template,
+        threshold=threshold,
     )
 
 
@@ -254,22 +241,3 @@ def _fields_inside(path: Path) -> object:
             with safe_open(path, framework="numpy") as file:
                 return json.loads((file.metadata() or {})[CONFIG_KEY])
     return None
-
-
-def _fields_beside(path: Path) -> object:
-    """Return the configuration in the config.json beside weights; another program's has none.
-
-    Raises:
-        WeightsError: it cannot be read.
-    """
-    config = path.with_name(_CONFIG)
-    try:
-        document = read_json(config, most=_MAX_CONFIG_BYTES)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        raise WeightsError(
-            f"{config} is damaged: export the study again, or give one file of weights with "
-            "--input-scale."
-        ) from None
-    return document.get("config") if isinstance(document, dict) else None

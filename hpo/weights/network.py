@@ -116,31 +116,41 @@ class Network:
             words.append("Sigmoid")
         return " -> ".join(words)
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the outputs `(n, outputs)` for uint8 images `(n, side, side)`."""
+        settings = self.settings
+        rows = (images if self.template is None else align(images, self.template)).flatten(1)
+        if isinstance(settings, Unseen):
+            outputs: Tensor = self.model(_scaled(rows, settings.input_scale))
+            return outputs
+        return (own.read if settings.model else compute_logits)(self.model, rows, settings)
+
+    def of_logits(self, z: Tensor) -> Tensor:
+        """Return the probabilities of outputs, in float64.
+
+        So they are above 0.5 exactly where the second of two outputs is the higher one.
+        """
+        if isinstance(self.settings, TrainingConfig):
+            return losses.probabilities(self.settings, z).double()
+        z = z.double().sigmoid() if self.settings.has_sigmoid else z.double()
+        return z.softmax(-1) if z.shape[-1] > 2 else losses.log_odds(z).sigmoid()
+
     @torch.inference_mode()
     def probabilities(self, pixels: Pixels) -> Probabilities:
         """Return the probability of the second of two classes `(n,)`, of more of each `(n, K)`.
 
+        As many images are read at once as in training: the same pieces round alike, and exported
+        weights give the recorded numbers again.
+
         Raises:
             WeightsError: values overflow on the way through the network.
         """
-        settings = self.settings
+        settings, size = self.settings, max(1, EVALUATION_PIXELS // self.side**2)
+        if isinstance(settings, TrainingConfig) and settings.model:
+            size = own.piece_of(settings)
         with one_thread():
-            if self.template is not None:
-                pixels = align(torch.from_numpy(np.array(pixels)), self.template).numpy()
-            if isinstance(settings, TrainingConfig) and settings.model:
-                pieces = _in_pieces(pixels, own.piece_of(settings))
-                logits = [own.read(self.model, rows, settings) for rows in pieces]
-                found = losses.probabilities(settings, torch.cat(logits)).double()
-            elif isinstance(settings, TrainingConfig):
-                logits = [compute_logits(self.model, r, settings) for r in _in_pieces(pixels)]
-                found = losses.probabilities(settings, torch.cat(logits)).double()
-            else:
-                scale = settings.input_scale
-                outputs = [self.model(_scaled(rows, scale)) for rows in _in_pieces(pixels)]
-                # In float64: above 0.5 exactly where the second of two outputs is the higher one.
-                z = torch.cat(outputs).double()
-                z = z.sigmoid() if settings.has_sigmoid else z
-                found = z.softmax(-1) if z.shape[-1] > 2 else losses.log_odds(z).sigmoid()
+            pieces = torch.split(torch.from_numpy(np.array(pixels)), size)
+            found = self.of_logits(torch.cat([self.logits(piece) for piece in pieces]))
         if n_lost := int((~found.view(len(found), -1).isfinite().all(1)).sum()):
             raise WeightsError(
                 f"{self.path} gives no number for {n_lost} of {len(found)} images: its values "
@@ -184,17 +194,6 @@ def open_network(path: Path, unseen: Unseen) -> Network:
         if n_outputs <= 2
         else tuple(f"class {k}" for k in range(n_outputs)),
     )
-
-
-def _in_pieces(pixels: Pixels, size: int = 0) -> Iterator[Tensor]:
-    """Yield images as uint8 rows `(some, height * width)`, as many as training reads at once.
-
-    The same pieces round alike: exported weights give the recorded numbers again.
-    """
-    size = size or max(1, EVALUATION_PIXELS // (pixels.shape[1] * pixels.shape[2]))
-    for start in range(0, len(pixels), size):
-        piece = np.array(pixels[start : start + size])
-        yield torch.from_numpy(piece.reshape(len(piece), -1))
 
 
 def _scaled(rows: Tensor, scale: str) -> Tensor:

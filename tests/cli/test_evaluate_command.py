@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.cli.conftest import GRID, OUT_OF_TIME, said
 from tests.conftest import Answer, Hpo, make_images
@@ -163,3 +164,12 @@ def test_another_data_set_is_tested_in_whole_and_on_record(hpo: Hpo, xrays: Path
     assert "Another data set, other, was tested on" in hpo("show", "mine").out
     said(hpo("evaluate", "mine", "--on", other, "--all"), 2, "Leave --all out")
     said(hpo("evaluate", "--weights", "x.pt", "--on", other), 2, "--on is only for a study")
+    named = xrays.parent / "named"
+    for label, (name, is_ill) in enumerate((("flu", True), ("well", False))):
+        (named / name).mkdir(parents=True)
+        for i, image in enumerate(make_images(6, is_ill=is_ill, seed=70 + label)):
+            Image.fromarray(image).save(named / name / f"{i}.png")
+    document = hpo("evaluate", "mine", "--on", named, "--positive", "flu", "--json").json
+    assert document["classes"] == {"well": 6, "flu": 6}
+    assert "Its classes stand for those of the study: well for normal" in document["notes"][-1]
+    said(hpo("evaluate", "mine", "--positive", "flu"), 2, "only for --weights and --on")
