@@ -228,7 +228,8 @@ def _job(ordinal: int, c: Configuration, repeat: Repeat) -> Job:
 def _test_lines(evaluation: Evaluation, found: Evaluated) -> Iterator[str]:
     """Write the mean of the repeats in plain words, then their ensemble if there are several."""
     n = len(found.trials)
-    yield f"{found.label}, test of {evaluation.study}, threshold {evaluation.threshold}"
+    rule = f", threshold {evaluation.threshold}" if len(evaluation.classes) == 2 else ""
+    yield f"{found.label}, test of {evaluation.study}{rule}"
     yield f"trials: {', '.join(map(str, found.trials))}"
     models: list[tuple[str, Evaluated | Ensemble, int]] = [
         ("mean of the repeats" if n > 1 else "the one repeat", found, n)

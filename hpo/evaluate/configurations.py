@@ -3,11 +3,11 @@
 The labels of the test are read in `open_test_set` and nowhere else.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -36,23 +36,8 @@ from hpo.training.engine import predicted
 _MOST_FAULTS: Final = 10
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A configuration to evaluate: its complete repeats, each with its run.
-
-    `name` is what it is called among the others: its parameters, or `#3` in a search, whose
-    configurations differ in everything; `verdict_name` its value where there is one parameter.
-    """
-
-    name: str
-    verdict_name: Hashable
-    configuration: Configuration
-    runs: Sequence[tuple[Repeat, Run]]
-
-    @property
-    def trials(self) -> tuple[int, ...]:
-        """The numbers of its trials, in the order of the repeats."""
-        return tuple(repeat.trial for repeat, _ in self.runs)
+Candidate: TypeAlias = tuple[str, Configuration, Sequence[tuple[Repeat, Run]]]
+"""What a configuration is called among the others, and its complete repeats, each with its run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +78,11 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
             f"{summary.name} has no complete training to evaluate. Finish it first: hpo resume "
             f"{named(summary.name, summary.storage)}"
         )
-    called: list[tuple[str, Hashable, Configuration]] = [
-        (c.label, c.value, c) if is_grid else (c.tag, c.tag, c) for c in chosen
-    ]
-    called += [(b.name, b.name, b.configuration) for b in summary.reports]
-    candidates, faults = [], []
-    for name, verdict_name, configuration in called:
+    # Those of a search differ in everything: their numbers are short.
+    called = [(c.label if is_grid else c.tag, c) for c in chosen]
+    called += [(b.name, b.configuration) for b in summary.reports]
+    candidates, faults = list[Candidate](), []
+    for name, configuration in called:
         runs = []
         for repeat in configuration.judged:
             run = store.read(repeat.run or "")
@@ -109,7 +93,7 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
             elif run:
                 runs.append((repeat, run))
         if runs:
-            candidates.append(Candidate(name, verdict_name, configuration, runs))
+            candidates.append((name, configuration, runs))
     if faults:
         raise RunStoreError(_explain(summary, store.folder, faults))
     return candidates
@@ -133,11 +117,12 @@ def evaluate_configuration(
     candidate: Candidate, test: TestSet, rule: ThresholdRule
 ) -> tuple[Evaluated, Answers]:
     """Evaluate every repeat of a configuration, and return its answers for comparisons."""
+    name, configuration, runs = candidate
     n_classes, n_patients = len(test.class_names), test.n_patients
     thresholds, probabilities, majorities = [], [], []
     draws: list[Mapping[str, Floats]] = []
     falls: list[Mapping[str, Floats]] = []
-    for repeat, run in candidate.runs:
+    for repeat, run in runs:
         images = test.pool.fold(repeat.fold).validation
         labels, validation = test.pool.labels[images], np.array(run.validation_probabilities)
         threshold = choose(rule, validation, labels)
@@ -155,7 +140,7 @@ def evaluate_configuration(
     }
     answers = np.stack([predicted(*pair) for pair in zip(probabilities, thresholds, strict=True)])
     confusion = count_answers(answers, test.labels, n_classes)
-    trainings = [("", repeat.number, run) for repeat, run in candidate.runs]
+    trainings = [("", repeat.number, run) for repeat, run in runs]
     names, majority = test.class_names, float(np.mean(majorities, axis=0).max())
     signs = check_trainings(trainings, names, majority=majority)
     signs += check_answers(trainings, names, probabilities, thresholds, images="test")
@@ -164,10 +149,10 @@ def evaluate_configuration(
     of_all = fmean(thresholds) if rule.is_chosen else rule.value
     ensemble = evaluate_model(probabilities, of_all, test.labels, test.weights, n_patients)
     evaluated = Evaluated(
-        name=candidate.name,
-        value=candidate.configuration.value,
-        params=candidate.configuration.params,
-        trials=candidate.trials,
+        name=name,
+        value=configuration.value,
+        params=configuration.params,
+        trials=tuple(repeat.trial for repeat, _ in runs),
         thresholds=tuple(thresholds),
         metrics=metrics,
         n_right=n_right(confusion) / len(thresholds),
@@ -179,7 +164,7 @@ def evaluate_configuration(
         signs=tuple(signs),
         ensemble=ensemble if len(thresholds) > 1 else None,
     )
-    rows = zip(candidate.runs, draws, answers == test.labels, strict=True)
+    rows = zip(runs, draws, answers == test.labels, strict=True)
     return evaluated, {repeat.repeat: (d["accuracy"], right) for (repeat, _), d, right in rows}
 
 

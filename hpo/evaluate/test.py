@@ -1,7 +1,7 @@
 """Opening the sealed test of a study, on record."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import combinations
 from typing import Final
 
@@ -16,7 +16,7 @@ from hpo.evaluate.configurations import (
     gather,
     open_test_set,
 )
-from hpo.evaluate.intervals import compare
+from hpo.evaluate.intervals import Answers, compare
 from hpo.evaluate.records import Evaluation, from_document, to_document
 from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, check_rule, read_rule
 from hpo.run.session import open_recorded_data
@@ -84,7 +84,7 @@ def open_test(
             dataset = open_recorded_data(study, summary.record)
         check_test(dataset)
         check_rule(rule, len(dataset.class_names))
-        trials = tuple(trial for c in candidates for trial in c.trials)
+        trials = tuple(repeat.trial for *_, runs in candidates for repeat, _ in runs)
         with contextlib.suppress(StudyError):  # A damaged record is replaced.
             last = read_evaluation(study)
             if last and (last.threshold, last.trials) == (rule.text, set(trials)):
@@ -122,17 +122,19 @@ def read_evaluation(study: optuna.Study) -> Evaluation | None:
 def _evaluate(
     summary: StudySummary, candidates: Sequence[Candidate], test: TestSet, rule: ThresholdRule
 ) -> Evaluation:
-    evaluated, answers = [], {}
+    evaluated, answers, best = [], dict[Hashable, Answers](), list[Hashable]()
     for candidate in candidates:
-        found, answers[candidate.verdict_name] = evaluate_configuration(candidate, test, rule)
+        name, configuration, _ = candidate
+        key = configuration.value if summary.record.kind == "grid" else name
+        found, answers[key] = evaluate_configuration(candidate, test, rule)
         evaluated.append(found)
+        best += [key] if configuration is summary.best else []
     verdict, n_tests = summary.verdict, None
     if verdict:
         # Those of a grid that validation compares: of very many, the best there.
         pairs = list(combinations([name for name in answers if name in verdict.values], 2))
         n_tests = verdict.n_pairs if verdict.n_left_out else None
     else:
-        best = [c.verdict_name for c in candidates if c.configuration is summary.best]
         pairs = [(first, name) for first in best for name in answers if name != first]
     return Evaluation(
         study=summary.name,
@@ -144,7 +146,7 @@ def _evaluate(
         pairs=compare(
             answers, pairs, overlap=test.overlap, n_patients=test.n_patients, n_tests=n_tests
         ),
-        notes=tuple(_notes(summary, [len(c.runs) for c in candidates], test, rule)),
+        notes=tuple(_notes(summary, [len(runs) for *_, runs in candidates], test, rule)),
     )
 
 
