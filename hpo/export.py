@@ -200,8 +200,8 @@ def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
         n_files = count(len(taken), "file")
         raise OutputError(
             f"Nothing was exported: it would overwrite {n_files} in {files.folder} that hpo did "
-            f"not write or that changed since, first {taken[0].relative_to(files.folder)}. "
-            "Move them, or name another folder with --out."
+            f"not write, first {taken[0].relative_to(files.folder)}. Move them, or name another "
+            "folder with --out."
         )
 
 

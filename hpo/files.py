@@ -1,7 +1,6 @@
 """Writing files whole, and reading JSON that anyone may have changed."""
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -28,8 +27,6 @@ _MAX_BYTES: Final = 100_000
 _LONGEST_LINE: Final = 2_000
 
 _LIST: Final = ".hpo-files"
-_PAGE: Final = b" - hpo</title>"
-_HEAD: Final = 10_000
 
 
 def at_home(path: str | Path) -> Path:
@@ -121,29 +118,24 @@ def remove_leftovers(folder: Path) -> None:
 
 
 class WrittenFiles:
-    """The files that hpo wrote into a folder, by a list beside them that sha256sum can check.
+    """The files that hpo wrote into a folder, by a list of their names there.
 
-    What anyone else put there, or has changed since, does not belong to hpo.
+    What anyone else put there does not belong to hpo.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._list = folder / _LIST
-        self._digests: dict[str, set[str]] = {}
-        if self._list.is_symlink() or not self._list.is_file():
-            return
-        for line in self._list.read_text(errors="replace").splitlines():
-            # Where a disk was full, a line may begin with the half of another.
-            digest, _, name = line.rpartition("  ")
-            self._digests.setdefault(name, set()).add(digest[-64:])
+        self._names: set[str] = set()
+        if self._list.is_file() and not self._list.is_symlink():
+            lines = self._list.read_text(errors="replace").splitlines()
+            # Earlier versions wrote a digest before each name.
+            self._names = {line.rpartition("  ")[2] for line in lines}
 
     def has(self, path: Path) -> bool:
-        """Whether hpo wrote this file as it is."""
-        digests = self._digests.get(self._name(path))
-        if not digests or not stat.S_ISREG(path.lstat().st_mode):
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() in digests
+        """Whether hpo wrote this file."""
+        is_listed = path.relative_to(self.folder).as_posix() in self._names
+        return is_listed and stat.S_ISREG(path.lstat().st_mode)
 
     def write(self, path: Path, content: bytes, *, hint: str) -> None:
         """Write a file of the folder whole, and put it on the list.
@@ -151,15 +143,13 @@ class WrittenFiles:
         Raises:
             OutputError: the folder cannot be written, or the disk is full.
         """
-        name, digest = self._name(path), hashlib.sha256(content).hexdigest()
-        digests = self._digests.setdefault(name, set())
-        if digest not in digests:
+        if (name := path.relative_to(self.folder).as_posix()) not in self._names:
             with writing(self.folder, hint=hint):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 # Before the file: what a killed process wrote is hpo's as well.
                 with self._list.open("a") as file:
-                    file.write(f"{digest}  {name}\n")
-            digests.add(digest)
+                    file.write(f"{name}\n")
+            self._names.add(name)
         write_atomic(path, content, hint=hint)
 
     def remove(self) -> None:
@@ -168,46 +158,16 @@ class WrittenFiles:
         Raises:
             OSError: one cannot be removed.
         """
-        if not self._digests:
-            return
         for parent, _, names in os.walk(self.folder, topdown=False):
-            paths = [Path(parent, name) for name in names]
-            ours = [path for path in paths if self.has(path)]
+            ours = [path for name in names if self.has(path := Path(parent, name))]
             for path in ours:
                 path.unlink()
             remove_leftovers(Path(parent))
             if ours and Path(parent) != self.folder:
                 with contextlib.suppress(OSError):
                     Path(parent).rmdir()
-        self._list.unlink()
-
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
-
-
-def is_page(path: Path) -> bool:
-    """Whether a file is a page that hpo wrote."""
-    with contextlib.suppress(OSError):
-        if path.is_file():
-            with path.open("rb") as file:
-                return _PAGE in file.read(_HEAD)
-    return False
-
-
-def write_page(path: Path, page: str, *, again: str) -> None:
-    """Write a page whole, in the place of another page alone; the command `again` writes it.
-
-    Raises:
-        OutputError: there is another file, the folder cannot be written, or the disk is full.
-    """
-    if os.path.lexists(path) and not is_page(path):
-        raise OutputError(
-            f"{path} is a file that hpo did not write, and is not overwritten. The page is "
-            f"missing: move that file, then run {again}"
-        )
-    remove_leftovers(path.parent)
-    hint = f"The page is missing: make room, then run {again}"
-    write_atomic(path, page.encode(), hint=hint)
+        if self._names:
+            self._list.unlink()
 
 
 @contextlib.contextmanager

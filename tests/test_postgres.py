@@ -9,7 +9,8 @@ import sqlalchemy
 from sqlalchemy.pool import NullPool
 
 from hpo.errors import StorageError
-from hpo.storage.opening import open_storage, translate_errors
+from hpo.storage.database import translate_errors
+from hpo.storage.opening import open_storage
 from hpo.storage.runs import Run, RunKey, RunStore
 from tests.cli.test_bad_input import said
 from tests.conftest import SMALL, Hpo

@@ -76,9 +76,9 @@ def test_the_bases_of_the_reports_are_in_the_table_and_compared(tmp_path: Path) 
         fake.complete(fake.ask({}, base, repeat, report="report_a"), [0.5, 0.6 + 0.001 * repeat])
     table = finalists_table(fake.summary)
     assert (table.rows[-1].kind, table.rows[-1].cells[0]) == ("reference", "report_a")
-    (base,) = fake.summary.reports
-    assert base.comparison.is_real
-    assert " ".join(base.comparison.sentence.split()) in page(fake)
+    (pair,) = fake.summary.report_pairs
+    assert pair.is_real
+    assert " ".join(pair.sentence.split()) in page(fake)
 
 
 def test_while_finalists_are_missing_the_best_is_called_lucky(undecided: FakeStudy) -> None:

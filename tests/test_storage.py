@@ -13,8 +13,8 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from hpo.errors import StorageError, UsageError
 from hpo.storage import opening
-from hpo.storage.database import Database
-from hpo.storage.opening import open_storage, translate_errors
+from hpo.storage.database import Database, translate_errors
+from hpo.storage.opening import open_storage
 from hpo.storage.url import mask, mask_command
 
 ENDLESS = (

@@ -343,7 +343,7 @@ def delete(
     """
     from hpo.run.session import delete_study
     from hpo.storage.opening import open_storage
-    from hpo.storage.paths import has_other_database, runs_folder, study_folder
+    from hpo.storage.paths import runs_folder, study_folder
     from hpo.study.study import count_trials
 
     opened = open_storage(storage, create=False)
@@ -357,7 +357,4 @@ def delete(
         "will be reused."
     )
     if (folder := study_folder(storage, study)).is_dir():
-        why = "hpo did not write them, they were changed, or they are behind a link"
-        if has_other_database(storage):
-            why = "there is another database beside this one, which may use them too"
-        print_line(f"Files in {folder} stay: {why}.")
+        print_line(f"Files in {folder} stay: hpo did not write them, or they are behind a link.")

@@ -80,7 +80,7 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
         )
     # Those of a search differ in everything: their numbers are short.
     called = [(c.label if is_grid else c.tag, c) for c in chosen]
-    called += [(b.name, b.configuration) for b in summary.reports]
+    called += summary.reports.items()
     candidates, faults = list[Candidate](), []
     for name, configuration in called:
         runs = []

@@ -21,7 +21,7 @@ from hpo.evaluate.records import Evaluation, from_document, to_document
 from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, check_rule, read_rule
 from hpo.run.session import open_recorded_data
 from hpo.storage.database import Database
-from hpo.storage.opening import in_command, translate_errors
+from hpo.storage.opening import in_command
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import mask_command
@@ -77,29 +77,28 @@ def open_test(
         DataError: the data are gone or changed, or their test split is empty or lacks a class.
     """
     rule = read_rule(threshold)
-    with translate_errors(storage.url):
-        summary = summarize(study, storage_url=storage.url)
-        candidates = gather(summary, RunStore(runs_folder(storage.url)), is_all=is_all)
-        if dataset is None:
-            dataset = open_recorded_data(study, summary.record)
-        check_test(dataset)
-        check_rule(rule, len(dataset.class_names))
-        trials = tuple(repeat.trial for *_, runs in candidates for repeat, _ in runs)
-        with contextlib.suppress(StudyError):  # A damaged record is replaced.
-            last = read_evaluation(study)
-            if last and (last.threshold, last.trials) == (rule.text, set(trials)):
-                return last
-        opening = Opening(
-            when=now(),
-            command=mask_command(command),
-            threshold=rule.text if len(dataset.class_names) == 2 else "none",
-            trials=trials,
-            n_complete=summary.count("complete"),
-        )
-        record_opening(study, opening)
-        test = open_test_set(dataset, overlap=summary.record.data.overlap)
-        evaluation = _evaluate(summary, candidates, test, rule)
-        study.set_user_attr(ATTRIBUTE, to_document(evaluation))
+    summary = summarize(study, storage_url=storage.url)
+    candidates = gather(summary, RunStore(runs_folder(storage.url)), is_all=is_all)
+    if dataset is None:
+        dataset = open_recorded_data(study, summary.record)
+    check_test(dataset)
+    check_rule(rule, len(dataset.class_names))
+    trials = tuple(repeat.trial for *_, runs in candidates for repeat, _ in runs)
+    with contextlib.suppress(StudyError):  # A damaged record is replaced.
+        last = read_evaluation(study)
+        if last and (last.threshold, last.trials) == (rule.text, set(trials)):
+            return last
+    opening = Opening(
+        when=now(),
+        command=mask_command(command),
+        threshold=rule.text if len(dataset.class_names) == 2 else "none",
+        trials=trials,
+        n_complete=summary.count("complete"),
+    )
+    record_opening(study, opening)
+    test = open_test_set(dataset, overlap=summary.record.data.overlap)
+    evaluation = _evaluate(summary, candidates, test, rule)
+    study.set_user_attr(ATTRIBUTE, to_document(evaluation))
     return evaluation
 
 

@@ -17,7 +17,7 @@ from hpo.evaluate import read_evaluation
 from hpo.evaluate.checks import check_study
 from hpo.evaluate.learning_curves import compare_curves
 from hpo.evaluate.studies import Comparison
-from hpo.files import write_page
+from hpo.files import write_atomic
 from hpo.plots.axes import PALETTE, figure_json, plotly_script
 from hpo.plots.curves import curve_colors, plot_curves, plot_study_curves
 from hpo.plots.search import plot_history, plot_importances, plot_slices
@@ -57,11 +57,11 @@ def write_report(
     """Write the page of a study into the folder, with X-rays of the data set; return its path.
 
     Raises:
-        OutputError: another file has its name, the folder cannot be written, the disk is full.
+        OutputError: the folder cannot be written, or the disk is full.
     """
-    path = folder / FILE_NAME
+    path, page = folder / FILE_NAME, render(summary, study, runs, dataset).encode()
     again = f"hpo report {named(summary.name, summary.storage)}"
-    write_page(path, render(summary, study, runs, dataset), again=again)
+    write_atomic(path, page, hint=f"The page is missing: make room, then run {again}")
     return path
 
 
@@ -69,11 +69,12 @@ def write_comparison(comparison: Comparison, runs: RunStore, path: Path) -> None
     """Write the page of a comparison.
 
     Raises:
-        OutputError: another file has its name, the folder cannot be written, the disk is full.
+        OutputError: the folder cannot be written, or the disk is full.
     """
     studies = comparison.summaries
     names = shlex.join(summary.name for summary in studies) + storage_option(studies[0].storage)
-    write_page(path, render_comparison(comparison, runs), again=f"hpo compare {names}")
+    hint = f"The page is missing: make room, then run hpo compare {names}"
+    write_atomic(path, render_comparison(comparison, runs).encode(), hint=hint)
 
 
 def render(

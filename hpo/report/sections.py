@@ -84,8 +84,7 @@ def finalists_verdict(summary: StudySummary) -> list[tuple[str, bool]]:
     """Return every pair of finalists as a sentence, then the winner and each report."""
     if summary.finalists is None:
         return []
-    reports = (base.comparison for base in summary.reports if base.comparison)
-    return sentences([*outcome(summary.finalists.verdict), *reports])
+    return sentences([*outcome(summary.finalists.verdict), *summary.report_pairs])
 
 
 def done(summary: StudySummary) -> str:

@@ -20,7 +20,7 @@ from hpo.run.plan import Plan
 from hpo.run.session import joins, lanes_of, processes_of, ray_cluster, sealed, with_device
 from hpo.search.grid import grid_jobs
 from hpo.search.proposals import make_sampler
-from hpo.storage.opening import open_storage, quiet_optuna, translate_errors
+from hpo.storage.opening import open_storage, quiet_optuna
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import sqlite_path
@@ -161,8 +161,7 @@ def _find(plan: Plan) -> optuna.Study | None:
         return None
     study = studies.find(open_storage(plan.settings.storage, create=False), plan.name)
     if study is not None:
-        with translate_errors(plan.settings.storage):
-            studies.check_fits(study, plan.record)
+        studies.check_fits(study, plan.record)
     return study
 
 

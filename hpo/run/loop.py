@@ -16,7 +16,7 @@ from hpo.data.dataset import TrainingData
 from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.run.kept_weights import KeptWeights
 from hpo.search import Source
-from hpo.search.pruning import is_behind
+from hpo.search.proposals import is_behind
 from hpo.storage.runs import Epoch, ImageProbabilities, OtherWeights, Run, RunStore
 from hpo.study.record import StudyRecord
 from hpo.study.trials import Job, RunningTrial, run_key
@@ -117,7 +117,12 @@ class TrainingLoop:
                 except OutOfMemoryError:
                     if self.n_lanes == 1:
                         raise
-                    yield self._shrink()
+                    # The source hands all of them out again, for half as many lanes.
+                    self._close()
+                    self._live.clear()
+                    self._is_idle = False
+                    self.n_lanes //= 2
+                    yield StackShrunk(self.n_lanes)
         finally:
             self._close()
 
@@ -131,31 +136,19 @@ class TrainingLoop:
             self._stack.close()
             self._stack = None
 
-    def _shrink(self) -> StackShrunk:
-        """Forget all trainings: the source hands them out again, for half as many lanes."""
-        self._close()
-        self._live.clear()
-        self._is_idle = False
-        self.n_lanes //= 2
-        return StackShrunk(self.n_lanes)
-
     def _fill(self) -> Iterator[Event]:
-        """Give every free lane a trial; what the run store holds is finished without training."""
-        while len(self._live) < self.n_lanes and (one := self._ask()):
-            if done := self._begin(one):
-                yield done
+        """Give every free lane a trial; what the run store holds is finished without training.
 
-    def _ask(self) -> RunningTrial | None:
-        """Return the next trial of the source.
-
-        Where there is none, the source is not asked again until a trial has ended.
+        A source that has none is not asked again until a trial has ended.
         """
-        if self._is_idle or time.monotonic() >= self.deadline:
-            return None
-        self.check()
-        asked = self.source.next({one.trial.number for one in self._live.values()})
-        self._is_idle = asked is None
-        return asked
+        while len(self._live) < self.n_lanes and not self._is_idle:
+            if time.monotonic() >= self.deadline:
+                return
+            self.check()
+            one = self.source.next({one.trial.number for one in self._live.values()})
+            self._is_idle = one is None
+            if one and (done := self._begin(one)):
+                yield done
 
     def _begin(self, one: RunningTrial) -> TrialDone | None:
         """Give a trial a lane, or finish it at once: from the run store, or failed."""
@@ -239,19 +232,18 @@ class TrainingLoop:
         return self._complete(one, run, is_reused=True)
 
     def _complete(self, one: RunningTrial, run: Run, *, is_reused: bool) -> TrialDone:
-        score = self.record.score.of_run(run)
+        score, job = self.record.score.of_run(run), one.job
         assert score is not None
-        digest, job = run_key(self.record, one.job).digest(), one.job
+        digest = run_key(self.record, job).digest()
+        metrics = {"train": run.train, "validation": run.kept.validation}
+        if run.other:
+            metrics[f"{run.other.weights}_weights"] = run.other.validation
         attributes = {
             "run": digest,
             "is_reused": is_reused,
             "seconds": run.seconds,
             "n_epochs": len(run.epochs),
-            "metrics": {
-                "train": run.train,
-                "validation": run.kept.validation,
-                **({f"{run.other.weights}_weights": run.other.validation} if run.other else {}),
-            },
+            "metrics": metrics,
             "score": score,
         }
         self._finish(one, attributes, TrialState.COMPLETE, score)

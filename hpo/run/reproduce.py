@@ -30,7 +30,7 @@ from hpo.run.session import (
 )
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
-from hpo.storage.runs import Epoch, ImageProbabilities, Run, RunStore
+from hpo.storage.runs import Epoch, Run, RunStore
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score
 from hpo.study.study import read_record
@@ -292,51 +292,53 @@ def numbers_of(epochs: Sequence[Epoch], run: Run | None, score: Score) -> Number
     """Return every number of a training: of each epoch, and of a run those after the last."""
     numbers: Numbers = {}
     for number, epoch in enumerate(epochs, start=1):
-        numbers[number, "learning rate"] = epoch.learning_rate
-        numbers |= _numbers(number, "training", epoch.train)
-        numbers |= _numbers(number, "validation", epoch.validation)
-        numbers |= _numbers(number, "mean stress", epoch.stress)
-        if (reported := score.of_epoch(epoch)) is not None:
-            numbers[number, "reported score"] = reported
+        named = {"learning rate": epoch.learning_rate, "reported score": score.of_epoch(epoch)}
+        measured = {"training": epoch.train, "validation": epoch.validation}
+        numbers |= _flat(number, named | measured | {"mean stress": epoch.stress})
     if run is None:
         return numbers
-    numbers[AFTER, "kept epoch"] = float(run.kept_epoch)
-    if (value := score.of_run(run)) is not None:
-        numbers[AFTER, "score"] = value
+    after: dict[str, object] = {
+        "score": score.of_run(run),
+        "kept epoch": float(run.kept_epoch),
+        "kept training": run.train,
+        "kept validation": run.kept.validation,
+        "validation probability": run.validation_probabilities,
+        "test probability": run.test_probabilities,
+        "trial's training": run.train,
+        "trial's validation": run.kept.validation,
+    }
     if other := run.other:
         of = f"of {other.weights} weights"
-        numbers |= _numbers(AFTER, f"validation {of}", other.validation)
-        numbers |= _numbers(AFTER, f"validation probability {of}", other.validation_probabilities)
-        numbers |= _numbers(AFTER, f"test probability {of}", other.test_probabilities)
-    numbers |= _numbers(AFTER, "kept training", run.train)
-    numbers |= _numbers(AFTER, "kept validation", run.kept.validation)
-    numbers |= _numbers(AFTER, "validation probability", run.validation_probabilities)
-    numbers |= _numbers(AFTER, "test probability", run.test_probabilities)
-    numbers |= _numbers(AFTER, "trial's training", run.train)
-    numbers |= _numbers(AFTER, "trial's validation", run.kept.validation)
-    for change, metrics in run.stress.items():
-        numbers |= _numbers(AFTER, f"{change} validation", metrics)
-    return numbers
+        after[f"validation {of}"] = other.validation
+        after[f"validation probability {of}"] = other.validation_probabilities
+        after[f"test probability {of}"] = other.test_probabilities
+    after |= {f"{change} validation": metrics for change, metrics in run.stress.items()}
+    return numbers | _flat(AFTER, after)
 
 
 def _numbers_of_trial(trial: FrozenTrial) -> Numbers:
-    metrics = trial.user_attrs.get("metrics", {})
     numbers = {(n, "reported score"): score for n, score in trial.intermediate_values.items()}
-    numbers |= _numbers(AFTER, "trial's training", metrics.get("train", {}))
-    numbers |= _numbers(AFTER, "trial's validation", metrics.get("validation", {}))
-    if trial.state == TrialState.COMPLETE and trial.value is not None:
-        numbers[AFTER, "score"] = trial.value
+    metrics = trial.user_attrs.get("metrics", {})
+    named = {
+        "trial's training": metrics.get("train"),
+        "trial's validation": metrics.get("validation"),
+        "score": trial.value if trial.state == TrialState.COMPLETE else None,
+    }
+    return numbers | _flat(AFTER, named)
+
+
+def _flat(epoch: int, named: Mapping[str, Any]) -> Numbers:
+    """Name each number of a group by the group and its own name, or by its place from 1."""
+    numbers: Numbers = {}
+    for group, found in named.items():
+        if isinstance(found, float):
+            numbers[epoch, group] = found
+        elif isinstance(found, Mapping):
+            numbers |= {(epoch, f"{group} {n.replace('_', ' ')}"): v for n, v in found.items()}
+        elif found is not None:
+            every = enumerate(np.ravel(found).tolist(), start=1)
+            numbers |= {(epoch, f"{group} {n}"): v for n, v in every}
     return numbers
-
-
-def _numbers(epoch: int, group: str, values: Mapping[str, float] | ImageProbabilities) -> Numbers:
-    """Name each number by its group and its own name, or by its place from 1."""
-    items = (
-        values.items()
-        if isinstance(values, Mapping)
-        else enumerate(np.ravel(values).tolist(), start=1)
-    )
-    return {(epoch, f"{group} {str(name).replace('_', ' ')}"): value for name, value in items}
 
 
 def _finished_trial(

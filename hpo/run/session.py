@@ -26,7 +26,7 @@ from hpo.search import GridSource, SearchSource, Source
 from hpo.storage import paths
 from hpo.storage.database import Database
 from hpo.storage.lock import Check, study_lock
-from hpo.storage.opening import in_command, open_storage, quiet_optuna, translate_errors
+from hpo.storage.opening import in_command, open_storage, quiet_optuna
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from hpo.study.baselines import baselines
@@ -91,23 +91,22 @@ def open_session(plan: Plan) -> Iterator[Session]:
         study_lock(storage, plan.name) as check,
         ray_cluster(plan.settings) as cluster,
     ):
-        with translate_errors(storage.url):
-            study = studies.find(storage, plan.name)
-            if study is None or studies.is_blank(study):
-                study = studies.create(storage, plan.name, with_device(plan.record, cluster))
-            studies.check_fits(study, plan.record)
-            _check_device(study.study_name, studies.read_record(study), plan.record)
-            record = studies.renew_record(
-                study, plan.record.data, margin=plan.record.margin, weights=plan.record.weights
-            )
-            # Equal to the recorded one, and its own model may be run.
-            record = replace(record, space=plan.record.space)
-            if plan.record.is_gpu_named:
-                record = replace(record, is_gpu_named=True)
-            goal = studies.raise_goal(study, plan.goal)
-            # Nobody trains a trial that runs now: a driver that was killed left it.
-            requeue_running(study)
-            source = open_source(study, record, goal)
+        study = studies.find(storage, plan.name)
+        if study is None or studies.is_blank(study):
+            study = studies.create(storage, plan.name, with_device(plan.record, cluster))
+        studies.check_fits(study, plan.record)
+        _check_device(study.study_name, studies.read_record(study), plan.record)
+        record = studies.renew_record(
+            study, plan.record.data, margin=plan.record.margin, weights=plan.record.weights
+        )
+        # Equal to the recorded one, and its own model may be run.
+        record = replace(record, space=plan.record.space)
+        if plan.record.is_gpu_named:
+            record = replace(record, is_gpu_named=True)
+        goal = studies.raise_goal(study, plan.goal)
+        # Nobody trains a trial that runs now: a driver that was killed left it.
+        requeue_running(study)
+        source = open_source(study, record, goal)
         try:
             yield Session(plan, storage, study, record, goal, source, check, cluster)
         except BaseException as error:
@@ -130,10 +129,9 @@ def plan_resume(name: str, settings: Settings) -> Plan:
     if settings.data is not None:
         move_data(name, settings.storage, Path(settings.data))
     study = studies.open_study(open_storage(settings.storage, create=False), name)
-    with translate_errors(settings.storage):
-        record, goal = studies.read_record(study), studies.read_goal(study)
-        record = record.judged_by(settings.margin, settings.weights)
-        record = with_model(record, name, settings.model)
+    record, goal = studies.read_record(study), studies.read_goal(study)
+    record = record.judged_by(settings.margin, settings.weights)
+    record = with_model(record, name, settings.model)
     data = open_recorded_data(study, record)
     return Plan(name=study.study_name, record=record, goal=goal, dataset=data, settings=settings)
 
@@ -169,10 +167,9 @@ def move_data(name: str, storage_url: str, path: Path) -> None:
     """Record where the data of a study are now."""
     storage = open_storage(storage_url, create=False)
     study = studies.open_study(storage, name)
-    with translate_errors(storage_url):
-        record = studies.read_record(study)
-        dataset = open_recorded_data(study, record, moved=path)
-    with study_lock(storage, study.study_name), translate_errors(storage_url):
+    record = studies.read_record(study)
+    dataset = open_recorded_data(study, record, moved=path)
+    with study_lock(storage, study.study_name):
         studies.renew_record(study, describe_data(dataset, path, record.data.manifest))
 
 
@@ -213,32 +210,29 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         # Scores of trials are enough: no run is read. Weights that lost may have stayed too.
         kept = KeptWeights.of(summarize(session.study, storage_url=url), weights)
         kept.tidy()
-        with translate_errors(url):
-            yield from TrainingLoop(
-                session.study,
-                session.record,
-                source,
-                data=session.training_data,
-                runs=session.runs,
-                weights=kept,
-                open_stack=opened,
-                n_lanes=n_lanes,
-                deadline=deadline,
-                check=session.check,
-                news=news,
-                most_lanes=min(settings.lanes or math.inf, session.record.window or math.inf),
-            ).events()
+        yield from TrainingLoop(
+            session.study,
+            session.record,
+            source,
+            data=session.training_data,
+            runs=session.runs,
+            weights=kept,
+            open_stack=opened,
+            n_lanes=n_lanes,
+            deadline=deadline,
+            check=session.check,
+            news=news,
+            most_lanes=min(settings.lanes or math.inf, session.record.window or math.inf),
+        ).events()
         if time.monotonic() >= deadline or source.n_left():
             break
         if (further := _next_goal(session, goal)) is None:
             break
-        with translate_errors(url):
-            goal = studies.raise_goal(session.study, further)
-            assert isinstance(source, GridSource)
-            source = source.further(goal.n_repeats)
+        goal = studies.raise_goal(session.study, further)
+        assert isinstance(source, GridSource)
+        source = source.further(goal.n_repeats)
         yield RepeatsAdded(goal.n_repeats, source.n_left())
-    with translate_errors(url):
-        _record_baselines(session, goal)
+    _record_baselines(session, goal)
 
 
 def _next_goal(session: Session, goal: Goal) -> Goal | None:
@@ -255,15 +249,10 @@ def _next_goal(session: Session, goal: Goal) -> Goal | None:
 
 
 def delete_study(storage: Database, name: str) -> None:
-    """Delete a study and the files that hpo wrote for it; the run store keeps its trainings.
-
-    The files stay if another database is in the same folder: its studies may have them too.
-    """
+    """Delete a study and the files that hpo wrote for it; the run store keeps its trainings."""
     with study_lock(storage, name):
-        with translate_errors(storage.url):
-            optuna.delete_study(study_name=name, storage=storage)
-        if not paths.has_other_database(storage.url):
-            paths.clear_study_folder(paths.study_folder(storage.url, name))
+        optuna.delete_study(study_name=name, storage=storage)
+        paths.clear_study_folder(paths.study_folder(storage.url, name))
 
 
 def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:

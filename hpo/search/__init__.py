@@ -2,8 +2,7 @@
 
 grid        every cell and repeat once
 tpe         a search: proposals, their further repeats, finalists, course networks
-proposals   the samplers, and what they see
-pruning     the pruners
+proposals   the samplers, what they see, and the pruners
 """
 
 from hpo.search.grid import GridSource

@@ -1,9 +1,14 @@
-"""What a search proposes next: a function of its seed and of what came out some way back."""
+"""What a search proposes next, and which trainings it ends early.
+
+Both follow from the seed and from the configurations that are known by then: not from the clock,
+as in Optuna's MedianPruner, which compares with every trial that is complete.
+"""
 
 import hashlib
+import math
 import warnings
-from collections.abc import Callable, Sequence
-from statistics import fmean
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean, median
 from typing import Any, Final
 
 import optuna
@@ -15,8 +20,10 @@ from threadpoolctl import threadpool_limits  # scikit-learn brings it along.
 from hpo import space as spaces
 from hpo.config import Scalar
 from hpo.study.record import StudyRecord
-from hpo.study.trials import distributions, suggest
+from hpo.study.score import Score
+from hpo.study.trials import Limits, distributions, suggest
 
+_N_STARTUP: Final = 5
 _MOST_SEEN: Final = {"tpe": 1_000, "gp": 150, "random": 1_000}
 """The sampler sees the last so many configurations, and up to twice as many: its time grows with
 their number, that of the Gaussian process with its cube."""
@@ -115,3 +122,31 @@ def _seen_as(
         params = spaces.filled(record.space, params)
     domains = distributions(record, params)
     return create_trial(state=state, params=params, distributions=domains, **outcome)
+
+
+def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> bool:
+    """Whether the best of the scores so far does not reach the limit."""
+    if limit is None:
+        return False
+    found = [score.rank(value) for value in scores if not math.isnan(value)]
+    return not found or max(found) < score.rank(limit)
+
+
+def _median(earlier: Iterable[FrozenTrial], epochs: int) -> Limits:
+    """Compare from a third of the base's epochs on, once five configurations are complete."""
+    curves = [trial.intermediate_values for trial in earlier]
+    if len(curves) < _N_STARTUP:
+        return {}
+    by_epoch: dict[int, list[float]] = {}
+    for curve in curves:
+        for epoch, value in curve.items():
+            if epoch >= max(1, epochs // 3) and not math.isnan(value):
+                by_epoch.setdefault(epoch, []).append(value)
+    return {epoch: median(values) for epoch, values in by_epoch.items()}
+
+
+PRUNERS: Final[dict[str, Callable[[Iterable[FrozenTrial], int], Limits]]] = {
+    "median": _median,
+    "none": lambda _earlier, _epochs: {},
+}
+"""From the complete first repeats of the known configurations, and the epochs of the base."""

@@ -15,8 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.errors import StudyError
-from hpo.search.proposals import Proposals
-from hpo.search.pruning import PRUNERS
+from hpo.search.proposals import PRUNERS, Proposals
 from hpo.space import Cell
 from hpo.study.progress import SearchProgress, all_cells, finalist_jobs, is_dead_end, report_jobs
 from hpo.study.record import Goal, StudyRecord

@@ -4,23 +4,29 @@ Optuna reads all trials of a study at once and fails with whatever the first dam
 Here a damaged trial becomes a failed one without content, which says what is wrong with it.
 """
 
+import contextlib
 import json
+import re
+import sqlite3
 import traceback
-from collections.abc import Container, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Container, Iterator, Sequence
+from functools import lru_cache, wraps
+from inspect import isfunction
 from typing import Annotated, Any, Final, TypeAlias
 
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.config import TrainingConfig
-from hpo.errors import HpoError, StudyError, first_fault
+from hpo.errors import HpoError, StorageError, StudyError, first_fault
 from hpo.storage import MOST_TRIALS
-from hpo.storage.url import mask, storage_option
+from hpo.storage.url import mask, secrets_of, storage_option
 
 DAMAGE: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
@@ -40,8 +46,86 @@ TABLES: Final = {
 """The tables of a study, the deepest first, and which rows of them are its own."""
 
 
+BUSY_TIMEOUT_S: Final = 60.0
+"""How long a command waits for another program that holds a lock."""
+
+OTHER: Final = "--storage names another database."
+_AGAIN: Final = "then run the same command again."
+_KEPT: Final = "What is finished is kept:"
+_DELETED: Final = (
+    "no longer holds this study: another program deleted it. What the run store holds is kept: "
+    "run the same command again to create it anew."
+)
+_REASONS: Final = (
+    (
+        "locked|lock timeout",
+        f"is locked by another program for more than {BUSY_TIMEOUT_S:.0f} s. {_KEPT} end that "
+        f"program, {_AGAIN}",
+    ),
+    (
+        "readonly|read-only|permission denied for",
+        "is read-only. Change its permissions, or name another with --storage.",
+    ),
+    (
+        "unable to open",
+        "cannot be opened: its folder is missing or cannot be written, which SQLite needs even to "
+        f"read. Copy the folder to where you may write. {OTHER}",
+    ),
+    ("not a database", "is not an SQLite database. Move it away or name another with --storage."),
+    (
+        "malformed",
+        "is corrupt. Move it away and run the same command again: what the run store holds is not "
+        "trained again.",
+    ),
+    (
+        "disk is full|no space left|disk i/o",
+        f"cannot be written: the disk is full or broken ({{}}). {_KEPT} make room, {_AGAIN}",
+    ),
+    (
+        'authentication failed|no password supplied|role "',
+        "refuses this user or password. Correct them in --storage or HPO_STORAGE.",
+    ),
+    ('fatal:  database "', f"does not exist. Create it: createdb DATABASE. {OTHER}"),
+    (
+        "connection|resolve|can't reconnect",
+        f"cannot be reached: {{}}. {_KEPT} start the server, or correct its host and port in "
+        f"--storage, {_AGAIN}",
+    ),
+    ("were matched|foreign key|has been deleted", _DELETED),
+    (
+        'no such table|no such column|has no column|relation "|column "',
+        f"has other tables than Optuna makes: it was changed, or is of another version. {OTHER}",
+    ),
+    ("", f"gave an error ({{}}). {_KEPT} run the same command again. {OTHER}"),
+)
+"""By what a database library says, the first that fits: what it means and what to do."""
+
+
+@contextlib.contextmanager
+def translate_errors(url: str) -> Iterator[None]:
+    """Turn what the database libraries raise into one message that says what to do."""
+    try:
+        yield
+    except KeyError as error:
+        if "Record does not exist" not in str(error):  # Optuna's words for what is gone.
+            raise
+        raise StorageError(f"{mask(url)} {_DELETED}") from error
+    except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        said = str(cause).strip().partition("\n")[0]
+        quoted = said.rstrip(".")
+        if any(secret in said for secret in secrets_of(url)):
+            quoted = "its text holds the password and is not shown"
+        elif type(cause).__module__.startswith(("sqlalchemy", "optuna")):
+            quoted = type(cause).__name__
+        reason = next(reason for signs, reason in _REASONS if re.search(signs, said.lower()))
+        raise StorageError(f"{mask(url)} {reason.replace('{}', quoted)}") from error
+
+
 class Database(RDBStorage):
-    """The studies in one database, as Optuna keeps them.
+    """The studies in one database, as Optuna keeps them; what fails in it is a StorageError.
 
     `notes` holds what the user should know about how it was opened.
     """
@@ -155,6 +239,22 @@ class Database(RDBStorage):
         """Return the rows that a query finds."""
         with self.engine.connect() as connection:
             return connection.execute(text(query), values).all()
+
+
+def _translated(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(self: Database, *given: Any, **named: Any) -> Any:
+        with translate_errors(self.url):
+            return method(self, *given, **named)
+
+    return call
+
+
+# Optuna calls these private methods, too.
+_PRIVATE: Final = ("_create_new_trial", "_get_trials", "_set_trial_param")
+for _name, _method in {**vars(RDBStorage), **vars(Database)}.items():
+    if isfunction(_method) and (_name[0] != "_" or _name in _PRIVATE):
+        setattr(Database, _name, _translated(_method))
 
 
 def damaged_study(name: str, url: str, fault: str) -> StudyError:

@@ -16,8 +16,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.errors import StorageError, StudyError
-from hpo.storage.database import Database
-from hpo.storage.opening import translate_errors
+from hpo.storage.database import Database, translate_errors
 from hpo.storage.url import sqlite_path, storage_option
 
 Check: TypeAlias = Callable[[], object]

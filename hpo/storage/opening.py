@@ -6,7 +6,6 @@ import re
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -14,15 +13,11 @@ from typing import Any, Final
 import optuna
 import sqlalchemy
 from alembic.util import CommandError
-from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from hpo.errors import StorageError, UsageError
-from hpo.storage.database import TABLES, Database
-from hpo.storage.url import DEFAULT_URL, backend_of, mask, named, secrets_of, sqlite_path
-
-BUSY_TIMEOUT_S: Final = 60.0
-"""How long a command waits for another program that holds a lock."""
+from hpo.storage.database import BUSY_TIMEOUT_S, OTHER, TABLES, Database, translate_errors
+from hpo.storage.url import DEFAULT_URL, backend_of, mask, named, sqlite_path
 
 _MOST_TEXT: Final = 100_000_000
 _CREATION_S: Final = 1.0
@@ -36,57 +31,6 @@ _NETWORKS: Final = re.compile(
 
 _OURS: Final = {"alembic_version", "version_info", *TABLES}
 _COMPUTED: Final = re.compile(r"\b(virtual|as)\b", re.IGNORECASE)
-
-_OTHER: Final = "--storage names another database."
-_AGAIN: Final = "then run the same command again."
-_KEPT: Final = "What is finished is kept:"
-_DELETED: Final = (
-    "no longer holds this study: another program deleted it. What the run store holds is kept: "
-    "run the same command again to create it anew."
-)
-_REASONS: Final = (
-    (
-        "locked|lock timeout",
-        f"is locked by another program for more than {BUSY_TIMEOUT_S:.0f} s. {_KEPT} end that "
-        f"program, {_AGAIN}",
-    ),
-    (
-        "readonly|read-only|permission denied for",
-        "is read-only. Change its permissions, or name another with --storage.",
-    ),
-    (
-        "unable to open",
-        "cannot be opened: its folder is missing or cannot be written, which SQLite needs even to "
-        f"read. Copy the folder to where you may write. {_OTHER}",
-    ),
-    ("not a database", "is not an SQLite database. Move it away or name another with --storage."),
-    (
-        "malformed",
-        "is corrupt. Move it away and run the same command again: what the run store holds is not "
-        "trained again.",
-    ),
-    (
-        "disk is full|no space left|disk i/o",
-        f"cannot be written: the disk is full or broken ({{}}). {_KEPT} make room, {_AGAIN}",
-    ),
-    (
-        'authentication failed|no password supplied|role "',
-        "refuses this user or password. Correct them in --storage or HPO_STORAGE.",
-    ),
-    ('fatal:  database "', f"does not exist. Create it: createdb DATABASE. {_OTHER}"),
-    (
-        "connection|resolve|can't reconnect",
-        f"cannot be reached: {{}}. {_KEPT} start the server, or correct its host and port in "
-        f"--storage, {_AGAIN}",
-    ),
-    ("were matched|foreign key|has been deleted", _DELETED),
-    (
-        'no such table|no such column|has no column|relation "|column "',
-        f"has other tables than Optuna makes: it was changed, or is of another version. {_OTHER}",
-    ),
-    ("", f"gave an error ({{}}). {_KEPT} run the same command again. {_OTHER}"),
-)
-"""By what a database library says, the first that fits: what it means and what to do."""
 
 
 def open_storage(
@@ -124,29 +68,6 @@ def open_storage(
     weakref.finalize(opened, opened.engine.dispose)
     opened.notes = notes
     return opened
-
-
-@contextlib.contextmanager
-def translate_errors(url: str) -> Iterator[None]:
-    """Turn what the database libraries raise into one message that says what to do."""
-    try:
-        yield
-    except KeyError as error:
-        if "Record does not exist" not in str(error):  # Optuna's words for what is gone.
-            raise
-        raise StorageError(f"{mask(url)} {_DELETED}") from error
-    except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        said = str(cause).strip().partition("\n")[0]
-        quoted = said.rstrip(".")
-        if any(secret in said for secret in secrets_of(url)):
-            quoted = "its text holds the password and is not shown"
-        elif type(cause).__module__.startswith(("sqlalchemy", "optuna")):
-            quoted = type(cause).__name__
-        reason = next(reason for signs, reason in _REASONS if re.search(signs, said.lower()))
-        raise StorageError(f"{mask(url)} {reason.replace('{}', quoted)}") from error
 
 
 def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[str, Any]:
@@ -233,14 +154,13 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
         if not is_plain and {str(name).lower(), str(table).lower()} & _OURS:
             raise StorageError(
                 f"{path} holds the {kind} {name!r} that Optuna does not make, and is not opened: "
-                f"it was changed, or made by another program. {_OTHER}"
+                f"it was changed, or made by another program. {OTHER}"
             )
 
 
 def _no_studies(reason: str) -> StorageError:
     return StorageError(
-        f"There are no studies yet: {reason}. `hpo grid batch_size` creates the first "
-        f"one; {_OTHER}"
+        f"There are no studies yet: {reason}. `hpo grid batch_size` creates the first one; {OTHER}"
     )
 
 

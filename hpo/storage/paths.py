@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from hpo.files import WrittenFiles, at_home, is_page, remove_leftovers, writing
+from hpo.files import WrittenFiles, at_home, remove_leftovers, writing
 from hpo.storage.runs import is_digest
 from hpo.storage.url import sqlite_path
 
-_SQLITE: Final = b"SQLite format 3\0"
 _LONGEST_NAME: Final = 120
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 # What stands beside the studies: folders of hpo's own, and files of SQLite's; devices of Windows.
@@ -66,24 +65,11 @@ def clear_study_folder(folder: Path) -> None:
             remove_leftovers(place)
             WrittenFiles(place).remove()
             for path in place.iterdir():
-                if path == page and is_page(path):
-                    path.unlink()
-                if place == weights and path.suffix == ".safetensors" and is_digest(path.stem):
+                is_kept = path.suffix == ".safetensors" and is_digest(path.stem)
+                if path == page or (place == weights and is_kept):
                     path.unlink()
             with contextlib.suppress(OSError):
                 place.rmdir()
-
-
-def has_other_database(storage_url: str) -> bool:
-    """Whether another SQLite database is beside that of the studies, such as a copy of it."""
-    own, beside = sqlite_path(storage_url), _beside(storage_url)
-    for path in beside.iterdir() if beside.is_dir() else ():
-        with contextlib.suppress(OSError):
-            if path.is_file() and path != own:
-                with path.open("rb") as file:
-                    if file.read(len(_SQLITE)) == _SQLITE:
-                        return True
-    return False
 
 
 def _folder_name(name: str) -> str:

@@ -10,8 +10,9 @@ from hpo import space as spaces
 from hpo.choices import ScoredWeights
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
+from hpo.stats import PairComparison
 from hpo.storage.database import Database
-from hpo.storage.opening import in_command, translate_errors
+from hpo.storage.opening import in_command
 from hpo.storage.paths import study_folder
 from hpo.storage.runs import RunStore, is_digest
 from hpo.storage.url import mask
@@ -31,7 +32,6 @@ from hpo.study.summary import (
     Configuration,
     Finalists,
     Repeat,
-    ReportBase,
     State,
     StudySummary,
 )
@@ -65,21 +65,21 @@ def summarize(
         StudyError: hpo did not make it, or it is damaged.
         StorageError: the database cannot be read.
     """
-    with translate_errors(storage_url):
-        record, goal, baselines = read_record(study), read_goal(study), read_baselines(study)
-        record, openings = record.judged_by(margin, weights), read_openings(study)
-        found = read_trials(study, record)
-        is_grid = record.kind == "grid"
-        try:
-            cells = spaces.cells(record.space, record.names) if is_grid else []
-        except HpoError as problem:
-            raise damaged(study, "hpo", problem) from None
+    record, goal, baselines = read_record(study), read_goal(study), read_baselines(study)
+    record, openings = record.judged_by(margin, weights), read_openings(study)
+    found = read_trials(study, record)
+    is_grid = record.kind == "grid"
+    try:
+        cells = spaces.cells(record.space, record.names) if is_grid else []
+    except HpoError as problem:
+        raise damaged(study, "hpo", problem) from None
     of_reports = [t for t in found.ours if t.user_attrs.get("report")]
     trials = [t for t in found.ours if not t.user_attrs.get("report")]
     order = {cell.config.identity(): i for i, cell in enumerate(cells)}
     by_identity = _gather(trials, record, goal, order=order)
     configurations = tuple(by_identity.values())
     finalists = _finalists(by_identity, trials, record, goal, runs)
+    reports = _reports(of_reports, record, goal)
     if is_grid:
         # What runs, waits, or is not even in the study.
         repeats = [r for c in configurations for r in c.repeats]
@@ -108,7 +108,8 @@ def summarize(
         configurations=configurations,
         verdict=verdict,
         finalists=finalists,
-        reports=_reports(of_reports, record, goal, finalists, runs),
+        reports=reports,
+        report_pairs=_report_pairs(reports, finalists, record, goal, runs),
         openings=openings,
         processors=read_processors(study),
         begun=min((t.datetime_start for t in found.ours if t.datetime_start), default=None),
@@ -128,15 +129,14 @@ def summarize_all(storage: Database) -> tuple[dict[int, StudySummary], dict[str,
     """
     summaries, unreadable, n_foreign = {}, {}, 0
     for number, name in enumerate(study_names(storage), start=1):
-        with translate_errors(storage.url):
-            try:
-                study = optuna.load_study(study_name=name, storage=storage)
-                if is_ours(study):
-                    summaries[number] = summarize(study, storage_url=storage.url)
-                else:
-                    n_foreign += 1
-            except StudyError as error:
-                unreadable[name] = str(error)
+        try:
+            study = optuna.load_study(study_name=name, storage=storage)
+            if is_ours(study):
+                summaries[number] = summarize(study, storage_url=storage.url)
+            else:
+                n_foreign += 1
+        except StudyError as error:
+            unreadable[name] = str(error)
     return summaries, unreadable, n_foreign
 
 
@@ -240,31 +240,30 @@ def _finalists(
 
 
 def _reports(
-    trials: Sequence[FrozenTrial],
-    record: StudyRecord,
-    goal: Goal,
-    finalists: Finalists | None,
-    runs: RunStore | None,
-) -> tuple[ReportBase, ...]:
-    """Gather the course networks, and compare each with the winner by their equal repeats."""
+    trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal
+) -> dict[str, Configuration]:
+    """Gather the course networks by name."""
     named: dict[str, list[FrozenTrial]] = {}
     for trial in trials:
-        named.setdefault(trial.user_attrs["report"], []).append(trial)
-    bases: dict[Scalar, Configuration] = {}
+        named.setdefault(str(trial.user_attrs["report"]), []).append(trial)
+    found = {}
     for name, of_one in sorted(named.items()):
         config = TrainingConfig.from_mapping(of_one[0].user_attrs["config"])
-        bases[name] = _configuration(config, of_one, record, goal)
-    pairs = {}
-    if finalists and bases:
-        verdict = compare(
-            {"the winner": finalists.winner, **bases},
-            record,
-            runs=runs,
-            first=goal.n_repeats,
-            pairs=[("the winner", name) for name in bases],
-        )
-        pairs = {pair.b: pair for pair in verdict.pairs}
-    return tuple(
-        ReportBase(name=str(name), configuration=base, comparison=pairs.get(name))
-        for name, base in bases.items()
-    )
+        found[name] = _configuration(config, of_one, record, goal)
+    return found
+
+
+def _report_pairs(
+    reports: Mapping[str, Configuration],
+    finalists: Finalists | None,
+    record: StudyRecord,
+    goal: Goal,
+    runs: RunStore | None,
+) -> tuple[PairComparison, ...]:
+    """Compare the winner with each course network by their equal repeats."""
+    if not finalists or not reports:
+        return ()
+    compared: dict[Scalar, Configuration] = {"the winner": finalists.winner}
+    compared.update(reports)
+    pairs = [("the winner", name) for name in reports]
+    return compare(compared, record, runs=runs, first=goal.n_repeats, pairs=pairs).pairs

@@ -13,7 +13,7 @@ from hpo.choices import ScoredWeights
 from hpo.config import did_you_mean
 from hpo.errors import StudyError, fault_list, first_fault
 from hpo.storage.database import DAMAGE, Database, damaged_study
-from hpo.storage.opening import database_of, in_command, translate_errors, url_of
+from hpo.storage.opening import database_of, in_command, url_of
 from hpo.storage.url import storage_option
 from hpo.study.record import FORMAT, WINDOW, DataInfo, Goal, StudyRecord, check_name
 
@@ -27,10 +27,9 @@ _NO_PRUNER: Final = optuna.pruners.NopPruner()
 
 def find(storage: Database, name: str) -> optuna.Study | None:
     """Return the study of this name, or None."""
-    with translate_errors(storage.url):
-        if name not in study_names(storage):
-            return None
-        return optuna.load_study(study_name=name, storage=storage, pruner=_NO_PRUNER)
+    if name not in study_names(storage):
+        return None
+    return optuna.load_study(study_name=name, storage=storage, pruner=_NO_PRUNER)
 
 
 def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
@@ -39,7 +38,9 @@ def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
     Raises:
         StudyError: a study of this name exists and does not fit.
     """
-    with translate_errors(storage.url):
+    # A study that was deleted while a process wrote it left trials, and SQLite gives them to the
+    # next study with its number. Deleted with that study, they are gone.
+    for _ in range(2):
         study = optuna.create_study(
             study_name=check_name(name),
             storage=storage,
@@ -47,7 +48,10 @@ def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
             load_if_exists=True,
             pruner=_NO_PRUNER,
         )
-        check_fits(study, record)
+        if not is_blank(study) or not study.get_trials(deepcopy=False):
+            break
+        optuna.delete_study(study_name=name, storage=storage)
+    check_fits(study, record)
     return study
 
 
@@ -113,8 +117,7 @@ def open_study(storage: Database, name: str) -> optuna.Study:
         StudyError: there is none of this name (with the nearest), or hpo did not make it.
     """
     study = _load(storage, _resolve(name, study_names(storage)))
-    with translate_errors(storage.url):
-        read_record(study)
+    read_record(study)
     return study
 
 
@@ -125,10 +128,9 @@ def count_trials(storage: Database, name: str) -> int:
         StudyError: there is none of this name, or another program made it.
     """
     study = _load(storage, name)
-    with translate_errors(storage.url):
-        if not is_ours(study) and not is_blank(study):
-            raise _made_by("another program", study)
-        return storage.n_trials(study._study_id)
+    if not is_ours(study) and not is_blank(study):
+        raise _made_by("another program", study)
+    return storage.n_trials(study._study_id)
 
 
 def _resolve(name: str, names: Sequence[str]) -> str:
@@ -158,13 +160,16 @@ def _load(storage: Database, name: str) -> optuna.Study:
 
 def study_names(storage: Database) -> list[str]:
     """Return the names of all studies in the database, the oldest first."""
-    with translate_errors(storage.url):
-        return storage.study_names()
+    return storage.study_names()
 
 
 def is_blank(study: optuna.Study) -> bool:
-    """Whether nothing was written into the study: who created it was killed just then."""
-    return not study.user_attrs and not study.get_trials(deepcopy=False)
+    """Whether nothing was written into the study itself: who created it was killed just then.
+
+    Trials of hpo in it are left over from a study that was deleted.
+    """
+    trials = study.get_trials(deepcopy=False)
+    return not study.user_attrs and all("config" in trial.user_attrs for trial in trials)
 
 
 def is_ours(study: optuna.Study) -> bool:

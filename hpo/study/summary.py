@@ -1,7 +1,7 @@
 """A study by configuration: what tables, figures, winners and JSON are made from."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -151,26 +151,18 @@ class Finalists:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportBase:
-    """A course network, and how it compares with the winner of the search by equal repeats."""
-
-    name: str
-    configuration: Configuration
-    comparison: PairComparison | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class StudySummary:
     """The state of a study. `n_trained` and `n_reused` count what the last call did.
 
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
-    once they are all trained; `reports` are the course networks, trained beside it. `openings`
-    lists when the sealed test was opened; its results are not in here. `n_open` counts the
-    trainings to be done if nothing is pruned, including those that run or wait. `damaged` says of
-    each trial that cannot be read why it is left out. `foreign` are the trials that other programs
-    trained or finished, which are not counted; `left_alone` those that wait for something that the
-    study cannot express. `report` is the path of its page, if there is one. `begun` is when the
-    first training began, in local time. `processors` are the kinds that trained it on clusters.
+    once they are all trained; `reports` are the course networks by name, trained beside it, and
+    `report_pairs` compare the winner with them by equal repeats. `openings` lists when the sealed
+    test was opened; its results are not in here. `n_open` counts the trainings to be done if
+    nothing is pruned, including those that run or wait. `damaged` says of each trial that cannot
+    be read why it is left out. `foreign` are the trials that other programs trained or finished,
+    which are not counted; `left_alone` those that wait for something that the study cannot
+    express. `report` is the path of its page, if there is one. `begun` is when the first training
+    began, in local time. `processors` are the kinds that trained it on clusters.
     """
 
     name: str
@@ -181,7 +173,8 @@ class StudySummary:
     configurations: tuple[Configuration, ...]
     verdict: SweepComparison | None = None
     finalists: Finalists | None = None
-    reports: tuple[ReportBase, ...] = ()
+    reports: Mapping[str, Configuration] = field(default_factory=dict)
+    report_pairs: tuple[PairComparison, ...] = ()
     openings: tuple[Opening, ...] = ()
     processors: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
@@ -236,7 +229,7 @@ class StudySummary:
     @property
     def n_done(self) -> int:
         """The number of trainings that are complete or pruned, with those of course networks."""
-        every = [*self.configurations, *(base.configuration for base in self.reports)]
+        every = [*self.configurations, *self.reports.values()]
         return sum(r.state in ("complete", "pruned") for c in every for r in c.repeats)
 
     @property
@@ -309,6 +302,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
     """Return the summary as the JSON document that `--json` prints."""
     data, score = summary.record.data, summary.record.score
     verdict, finalists, best = summary.verdict, summary.finalists, summary.best
+    compared = {pair.b: asdict(pair) for pair in summary.report_pairs}
     return {
         "study": summary.name,
         "kind": summary.record.kind,
@@ -351,12 +345,8 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
             "pairs": [asdict(pair) for pair in finalists.verdict.pairs],
         },
         "reports": [
-            {
-                "report": base.name,
-                **_configuration(base.configuration),
-                "comparison": base.comparison and asdict(base.comparison),
-            }
-            for base in summary.reports
+            {"report": name, **_configuration(base), "comparison": compared.get(name)}
+            for name, base in summary.reports.items()
         ],
         "n_openings": len(summary.openings),
         "openings": list(map(asdict, summary.openings)),

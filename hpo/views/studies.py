@@ -66,8 +66,7 @@ def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
     if n_others := len(verdict.pairs) - len(listed):
         others = "The other pair" if n_others == 1 else f"The other {n_others} pairs"
         yield f"{others} of finalists: undecided, or no difference that matters."
-    compared = (base.comparison for base in summary.reports if base.comparison)
-    yield from (pair.sentence for pair in compared if pair.n_pairs)
+    yield from (pair.sentence for pair in summary.report_pairs if pair.n_pairs)
 
 
 def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
@@ -237,9 +236,9 @@ def finalists_table(summary: StudySummary) -> Table | None:
         values = (own.get(name, DASH) for name in names)
         rows.append(Row((*cells, *values), "best" if member is finalists.winner else "plain"))
     none = ("",) * len(names)
-    for base in summary.reports:
-        mean, interval = score_cells(base.configuration.judged_score, score)
-        cells = (base.name, DASH, mean, interval, str(len(base.configuration.judged)))
+    for name, base in summary.reports.items():
+        mean, interval = score_cells(base.judged_score, score)
+        cells = (name, DASH, mean, interval, str(len(base.judged)))
         rows.append(Row((*cells, *none), "reference"))
     for name, accuracy in summary.shown_baselines.items():
         cells = (name, DASH, score.number(accuracy), DASH, DASH)

@@ -22,7 +22,7 @@ from hpo.evaluate.records import Ensemble
 from hpo.evaluate.test import check_test
 from hpo.evaluate.thresholds import DEFAULT
 from hpo.run.session import open_recorded_data
-from hpo.storage.opening import open_storage, translate_errors
+from hpo.storage.opening import open_storage
 from hpo.storage.url import mask_command
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
@@ -171,21 +171,19 @@ def evaluate_elsewhere(
         WeightsError: its weights were not kept, or it has other classes.
     """
     study = open_study(open_storage(storage_url, create=False), name)
-    with translate_errors(storage_url):
-        summary = summarize(study, storage_url=storage_url)
+    summary = summarize(study, storage_url=storage_url)
     networks = open_best(summary, own, DEFAULT)
     names = networks[0].class_names
     _check_classes(networks, dataset)
-    with translate_errors(storage_url):
-        opening = Opening(
-            when=now(),
-            command=mask_command(command),
-            threshold=f"{threshold:g}",
-            trials=tuple(r.trial for r in summary.best.judged) if summary.best else (),
-            n_complete=summary.count("complete"),
-            data=dataset.name,
-        )
-        record_opening(study, opening)
+    opening = Opening(
+        when=now(),
+        command=mask_command(command),
+        threshold=f"{threshold:g}",
+        trials=tuple(r.trial for r in summary.best.judged) if summary.best else (),
+        n_complete=summary.count("complete"),
+        data=dataset.name,
+    )
+    record_opening(study, opening)
     notes = [note for note in dataset.notes if not note.startswith(NO_TEST)]
     if names != dataset.class_names:
         pairs = ", ".join(map(" for ".join, zip(dataset.class_names, names, strict=True)))

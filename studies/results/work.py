@@ -236,7 +236,7 @@ def _search(summary: StudySummary, evaluation: Evaluation | None) -> Search | No
     """Return what the default search found, beside the bases of the reports."""
     if evaluation is None:
         return None
-    bases = {base.name: base.configuration for base in summary.reports}
+    bases = summary.reports
     rows = []
     for one in evaluation.configurations:
         configuration = bases.get(one.name, summary.best)
@@ -246,7 +246,7 @@ def _search(summary: StudySummary, evaluation: Evaluation | None) -> Search | No
     if ensemble := evaluation.configurations[0].ensemble:
         rows.insert(1, (f"its ensemble of {ensemble.n}", NONE, *test_cells(ensemble.metrics)))
     return Search(
-        command=f"hpo search --trials {SEARCH.trials} --with-baselines",
+        command=f"hpo search --trials {SEARCH['trials']} --with-baselines",
         title=summary.record.score.title,
         n_configurations=len(summary.configurations),
         rows=tuple(rows),

@@ -67,9 +67,6 @@ def test_show_report_and_export_have_the_same_study(hpo: Hpo, mine: Answer) -> N
     assert mine.json["report"] == str(page)
     page.unlink()
     assert hpo("report", "mine", "--json").json == {"study": "mine", "path": str(page)}
-    page.write_text("<title>My thesis</title>")
-    said(hpo("report", "mine"), 1, f"{page} is a file that hpo did not write")
-    assert page.read_text() == "<title>My thesis</title>"
 
     folder = hpo("export", "mine", "--json").json
     best = {"best": "studies/mine/export/best", "threshold": 0.5}
@@ -171,9 +168,6 @@ def test_delete_follows_no_link_and_removes_what_hpo_wrote_alone(hpo: Hpo) -> No
     assert hpo("export", "mine").code == 0
     (home / "weights").rename(models)
     (home / "weights").symlink_to(Path.cwd() / models)
-    (home / "report.html").write_text("my report")
-    exported = sorted((home / "export").rglob("*.safetensors"))
-    exported[0].write_bytes(b"my own weights")
     (home / "export" / "link").symlink_to(Path.cwd() / models)
     (home / "export" / "thesis.txt").write_text("mine")
     before = sorted(models.iterdir())
@@ -181,7 +175,7 @@ def test_delete_follows_no_link_and_removes_what_hpo_wrote_alone(hpo: Hpo) -> No
     assert answer.code == 0
     assert "Files in studies/mine stay" in answer.out
     assert sorted(models.iterdir()) == before != []
-    left = {home / "report.html", home / "export" / "thesis.txt", exported[0]}
+    left = {home / "export" / "thesis.txt"}
     assert {path for path in home.rglob("*") if path.is_file()} == left
 
 
@@ -192,17 +186,6 @@ def test_delete_leaves_what_is_behind_a_linked_folder(hpo: Hpo) -> None:
     before = files()
     assert hpo("delete", "mine", "--yes").code == 0
     assert files() == before
-
-
-@pytest.mark.usefixtures("mine")
-def test_deleting_a_copy_leaves_the_files_of_the_original(hpo: Hpo) -> None:
-    shutil.copy("studies/hpo.db", "studies/copy.db")
-    answer = hpo("delete", "mine", "--yes", "--storage", "sqlite:///studies/copy.db")
-    assert "another database beside this one" in answer.out
-    assert list(Path("studies/mine/weights").iterdir())
-    Path("studies/copy.db").unlink()
-    assert hpo("delete", "mine", "--yes").code == 0
-    assert not Path("studies/mine").exists()
 
 
 @pytest.mark.usefixtures("mine")

@@ -11,8 +11,7 @@ from optuna.trial import TrialState
 
 from hpo import space as spaces
 from hpo.errors import StudyError
-from hpo.search.proposals import SAMPLERS
-from hpo.search.pruning import PRUNERS
+from hpo.search.proposals import PRUNERS, SAMPLERS
 from hpo.space import Choices, Parameter, Range
 from hpo.study.gathering import summarize
 from hpo.study.progress import REPORTS
@@ -220,7 +219,6 @@ def test_course_networks_get_the_repeats_of_the_finalists_and_are_no_configurati
         assert all(t.params == {} for t in trials)  # The sampler does not see them.
     summary = summarize(study, storage_url=bench.url)
     assert len(summary.configurations) == 2
-    compared = [base.comparison for base in summary.reports]
-    assert [(c.a, c.b, c.n_pairs) for c in compared if c] == [
+    assert [(pair.a, pair.b, pair.n_pairs) for pair in summary.report_pairs] == [
         ("the winner", name, 2) for name in REPORTS
     ]

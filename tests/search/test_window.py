@@ -14,8 +14,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
 from hpo.run.loop import EpochDone, TrialDone
-from hpo.search.proposals import make_sampler
-from hpo.search.pruning import PRUNERS, is_behind
+from hpo.search.proposals import PRUNERS, is_behind, make_sampler
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import read_score
 from hpo.study.trials import suggest
