@@ -18,7 +18,6 @@ import optuna
 
 from benchmarks.long_database import in_database
 from hpo.config import TrainingConfig
-from hpo.run.kept_weights import KeptWeights
 from hpo.run.loop import TrainingLoop, TrialDone
 from hpo.run.session import open_source
 from hpo.storage.opening import open_storage
@@ -57,7 +56,7 @@ def measure(folder: Path, n_trials: int) -> dict[str, Any]:
         record,
         open_source(study, record, goal),
         runs=RunStore(folder / "runs"),
-        weights=KeptWeights(folder / "weights", goal, record.score),
+        weights=folder / "weights",
         open_stack=lambda _n_lanes: AnyBatch(),
         n_lanes=4,
     )

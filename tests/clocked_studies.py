@@ -10,7 +10,6 @@ import optuna
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, TrainingData
-from hpo.run.kept_weights import KeptWeights
 from hpo.run.loop import Event, TrainingLoop, TrialDone
 from hpo.run.session import open_source
 from hpo.space import Choices, Range, Space, Sweep
@@ -120,7 +119,7 @@ class Bench:
             open_source(study, record, goal),
             data=_DATA,
             runs=self.runs,
-            weights=KeptWeights(self.folder / "weights", goal, record.score),
+            weights=self.folder / "weights",
             open_stack=lambda _n_lanes: self.stack,
             n_lanes=n_lanes,
             deadline=deadline,

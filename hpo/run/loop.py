@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import optuna
@@ -14,7 +15,7 @@ from safetensors.numpy import save as to_safetensors
 
 from hpo.data.dataset import TrainingData
 from hpo.errors import OutOfMemoryError, TrainingError
-from hpo.run.kept_weights import KeptWeights
+from hpo.files import MAKE_ROOM, write_atomic
 from hpo.search import Source
 from hpo.search.proposals import is_behind
 from hpo.storage.runs import Epoch, ImageProbabilities, OtherWeights, Run, RunStore
@@ -72,9 +73,9 @@ class TrainingLoop:
     `open_stack` is called with the number of lanes, at the first training and again when memory
     ran out. `check` is called before it is decided what is trained next: it raises where this
     process is no longer the driver of the study. `news` returns who trains on a cluster where that
-    has changed: the number of lanes follows it, up to `most_lanes`. Each finished training is in
-    the run store before its trial is finished. Trials that are cut off (Ctrl-C, an error of the
-    database) stay RUNNING in the study: its driver lets them wait again.
+    has changed: the number of lanes follows it, up to `most_lanes`. Each finished training has its
+    weights in their folder and its run in the store before its trial is finished. Trials that are
+    cut off (Ctrl-C, an error of the database) stay RUNNING: the driver lets them wait again.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class TrainingLoop:
         *,
         data: TrainingData,
         runs: RunStore,
-        weights: KeptWeights,
+        weights: Path,
         open_stack: Callable[[int], Stack],
         n_lanes: int = 1,
         deadline: float = math.inf,
@@ -214,7 +215,8 @@ class TrainingLoop:
         """
         run, key = to_run(result, self.data, one.job), run_key(self.record, one.job)
         if not one.job.report:
-            self.weights.write(key.digest(), to_safetensors(result.weights))
+            path = self.weights / f"{key.digest()}.safetensors"
+            write_atomic(path, to_safetensors(result.weights), hint=MAKE_ROOM)
         self.runs.save(key, run)
         return self._complete(one, run, is_reused=False)
 
@@ -247,9 +249,6 @@ class TrainingLoop:
             "score": score,
         }
         self._finish(one, attributes, TrialState.COMPLETE, score)
-        if not job.report:
-            identity, place = job.config.identity(), 1 + job.ordinal
-            self.weights.add(identity, job.repeat, digest, score, place=place)
         return TrialDone(
             trial=one.trial.number, job=job, outcome="complete", score=score, is_reused=is_reused
         )

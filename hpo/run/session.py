@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import optuna
 from optuna.trial import TrialState
@@ -18,9 +18,8 @@ from hpo import models
 from hpo import space as spaces
 from hpo.data import Dataset, TrainingData, cache, open_data, seal
 from hpo.errors import DataError, ModelError, StudyError, UsageError, fault_list
-from hpo.files import remove_leftovers
-from hpo.run.kept_weights import KeptWeights
-from hpo.run.loop import Event, RepeatsAdded, TrainingLoop
+from hpo.files import MAKE_ROOM, remove_leftovers, writing
+from hpo.run.loop import Event, RepeatsAdded, TrainingLoop, TrialDone
 from hpo.run.plan import Plan, Settings, describe_data
 from hpo.search import GridSource, SearchSource, Source
 from hpo.storage import paths
@@ -32,10 +31,13 @@ from hpo.study import study as studies
 from hpo.study.baselines import baselines
 from hpo.study.gathering import summarize
 from hpo.study.record import LOOK_EVERY, Goal, StudyRecord
-from hpo.study.summary import StudySummary
+from hpo.study.summary import Configuration, StudySummary
 from hpo.study.trials import requeue_running
 from hpo.training import machine
 from hpo.training.engine import Stack, Workers
+
+# Weights are large: after so many trainings those that have lost are removed.
+_MOST_NEW_WEIGHTS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -205,25 +207,29 @@ def training_events(session: Session) -> Generator[Event, None, None]:
             session.study.set_user_attr("processors", list(workers.processors))
         return workers
 
-    n_lanes = lanes_of(session.record, settings.lanes, cluster)
+    n_lanes, n_new = lanes_of(session.record, settings.lanes, cluster), 0
     while True:
-        # Scores of trials are enough: no run is read. Weights that lost may have stayed too.
-        kept = KeptWeights.of(summarize(session.study, storage_url=url), weights)
-        kept.tidy()
-        yield from TrainingLoop(
+        loop = TrainingLoop(
             session.study,
             session.record,
             source,
             data=session.training_data,
             runs=session.runs,
-            weights=kept,
+            weights=weights,
             open_stack=opened,
             n_lanes=n_lanes,
             deadline=deadline,
             check=session.check,
             news=news,
             most_lanes=min(settings.lanes or math.inf, session.record.window or math.inf),
-        ).events()
+        )
+        with contextlib.closing(loop.events()) as events:
+            for event in events:
+                yield event
+                n_new += isinstance(event, TrialDone) and event.outcome == "complete"
+                if n_new == _MOST_NEW_WEIGHTS:
+                    keep_best_weights(summarize(session.study, storage_url=url), weights)
+                    n_new = 0
         if time.monotonic() >= deadline or source.n_left():
             break
         if (further := _next_goal(session, goal)) is None:
@@ -232,7 +238,27 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         assert isinstance(source, GridSource)
         source = source.further(goal.n_repeats)
         yield RepeatsAdded(goal.n_repeats, source.n_left())
-    _record_baselines(session, goal)
+    # Scores of trials name the best: no run is read.
+    summary = summarize(session.study, storage_url=url)
+    keep_best_weights(summary, weights)
+    _record_baselines(session, goal, summary.best)
+
+
+def keep_best_weights(summary: StudySummary, folder: Path) -> None:
+    """Remove the weights of configurations that have lost: not while repeats of them are missing.
+
+    Raises:
+        OutputError: one cannot be removed.
+    """
+    lost: set[str | None] = set()
+    for c in summary.configurations:
+        is_open = c.state != "complete" or (c.fresh and not summary.finalists)
+        kept = c.repeats if is_open else c.judged if c is summary.best else ()
+        lost |= {r.run for r in c.repeats} - {r.run for r in kept}
+    with writing(folder, hint=MAKE_ROOM):
+        for path in folder.glob("*.safetensors"):
+            if path.stem in lost:
+                path.unlink(missing_ok=True)
 
 
 def _next_goal(session: Session, goal: Goal) -> Goal | None:
@@ -275,10 +301,8 @@ def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:
             )
 
 
-def _record_baselines(session: Session, goal: Goal) -> None:
+def _record_baselines(session: Session, goal: Goal, best: Configuration | None) -> None:
     """Score the baselines on the folds that speak for the best configuration."""
-    # Scores of trials name the best: no run is read.
-    best = summarize(session.study, storage_url=session.storage.url).best
     folds = [session.record.seed + repeat for repeat in range(goal.n_repeats)]
     if best:
         folds = [repeat.fold for repeat in best.judged]

@@ -53,53 +53,35 @@ def make_sampler(name: str, *, seed: int, ordinal: int) -> BaseSampler:
     return SAMPLERS[name](int.from_bytes(digest[:4], "big"))
 
 
-class Proposals:
-    """The search as its sampler sees it: a study in memory, one trial for each configuration.
+def propose(
+    record: StudyRecord, configurations: Sequence[Sequence[FrozenTrial]], *, ordinal: int
+) -> dict[str, Scalar]:
+    """Return the parameters of configuration number `ordinal`.
 
-    Configuration k is proposed from what those up to `k - window` came to. Of the ones between,
-    the sampler knows only that they run, even where they have ended. So which configurations
-    a search tries follows from its seed and its window: not from the clock, from how many train at
-    a time, or from a command that was killed.
+    `configurations` holds the trials of each so far, the first repeat first: as many as there are
+    ordinals before this one, unless some cannot be read.
+
+    Configuration k is proposed from what those up to `k - window` came to, which have ended. Of
+    the ones between, the sampler knows only that they run. So which configurations a search tries
+    follows from its seed and its window: not from the clock, from how many train at a time, or
+    from a command that was killed.
 
     The Gaussian process needs the same parameters of every configuration: one that has no effect
     has the value of the base there, and what is proposed for it is dropped.
     """
-
-    def __init__(self, record: StudyRecord) -> None:
-        self.record = record
-        self._most_seen = _MOST_SEEN[record.sampler]
-        self._begin = self._n_known = -1
-
-    def propose(
-        self, configurations: Sequence[Sequence[FrozenTrial]], *, ordinal: int
-    ) -> dict[str, Scalar]:
-        """Return the parameters of configuration number `ordinal`.
-
-        `configurations` holds the trials of each so far, the first repeat first: as many as there
-        are ordinals before this one, unless some cannot be read. Those outside of the window have
-        ended.
-        """
-        n, record = len(configurations), self.record
-        begin = max(0, (n // self._most_seen - 1) * self._most_seen)
-        n_known = max(begin, n - record.window + 1)
-        if begin != self._begin or self._n_known > n_known:
-            self._begin = self._n_known = begin
-            self._seen = optuna.create_study(direction=record.score.kind.direction)
-        for trials in configurations[self._n_known : n_known]:
-            self._seen.add_trial(_observed(trials, record))
-        self._n_known = n_known
-        for trials in configurations[n_known:]:
-            self._seen.add_trial(_seen_as(trials[0], record, TrialState.RUNNING))
-        self._seen.sampler = make_sampler(record.sampler, seed=record.seed, ordinal=ordinal)
-        # More threads take ten times the processor's time here, and the cores are training.
-        with threadpool_limits(1):
-            drawn = self._seen.ask()
-            params = suggest(drawn, record.space, is_static=record.sampler == "gp")
-        # All that is not known is forgotten. Of a draw that runs TPE would also see more than its
-        # parameters, which are all that is there of those that an earlier command proposed.
-        for number in range(drawn.number - n + n_known, drawn.number + 1):
-            self._seen.tell(number, state=TrialState.FAIL)
-        return params
+    n, most_seen = len(configurations), _MOST_SEEN[record.sampler]
+    begin = max(0, (n // most_seen - 1) * most_seen)
+    n_known = max(begin, n - record.window + 1)
+    sampler = make_sampler(record.sampler, seed=record.seed, ordinal=ordinal)
+    # An in-memory study: one trial for each configuration.
+    seen = optuna.create_study(direction=record.score.kind.direction, sampler=sampler)
+    for trials in configurations[begin:n_known]:
+        seen.add_trial(_observed(trials, record))
+    for trials in configurations[n_known:]:
+        seen.add_trial(_seen_as(trials[0], record, TrialState.RUNNING))
+    # More threads take ten times the processor's time here, and the cores are training.
+    with threadpool_limits(1):
+        return suggest(seen.ask(), record.space, is_static=record.sampler == "gp")
 
 
 def _observed(trials: Sequence[FrozenTrial], record: StudyRecord) -> FrozenTrial:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.errors import StudyError
-from hpo.search.proposals import PRUNERS, Proposals
+from hpo.search.proposals import PRUNERS, propose
 from hpo.space import Cell
 from hpo.study.progress import SearchProgress, all_cells, finalist_jobs, is_dead_end, report_jobs
 from hpo.study.record import Goal, StudyRecord
@@ -51,10 +51,6 @@ class SearchSource:
     study: optuna.Study
     record: StudyRecord
     goal: Goal
-
-    def __post_init__(self) -> None:
-        self._proposals = Proposals(self.record)
-        self._identities: dict[int, str] = {}
 
     def next(self, running: Collection[int] = ()) -> RunningTrial | None:
         """Return a waiting trial, else a missing repeat, else a new proposal, else None.
@@ -120,7 +116,7 @@ class SearchSource:
             return None
         cell = self._next_cell(progress)
         if cell is None:
-            params = self._proposals.propose(progress.configurations, ordinal=ordinal)
+            params = propose(self.record, progress.configurations, ordinal=ordinal)
             cell = Cell(params, spaces.resolve(self.record.space, params))
         job = first_repeat(self.record, cell, ordinal=ordinal)
         return start(self.study, self.record, job), job
@@ -139,10 +135,7 @@ class SearchSource:
         """Return what needs no proposal: the base to begin with, or the next of a small space."""
         if self.cells is None:
             return None if progress.configurations else spaces.complete(self.record.space, {})
-        for ordinal, trials in enumerate(progress.configurations):
-            if ordinal not in self._identities:
-                self._identities[ordinal] = job_of(trials[0]).config.identity()
-        tried = set(self._identities.values())
+        tried = {job_of(trials[0]).config.identity() for trials in progress.configurations}
         return next(cell for cell in self.cells if cell.config.identity() not in tried)
 
     def _limits(self, job: Job, progress: SearchProgress) -> Limits:

@@ -20,7 +20,6 @@ CHOOSERS = (
     "hpo.study.study",
     "hpo.search",
     "hpo.study.gathering",
-    "hpo.run.kept_weights",
     "hpo.run.loop",
     "hpo.run.session",
     "hpo.run.forecast",
