@@ -49,15 +49,13 @@ class GridSource:
         """
         trials = read_trials(self.study, self.record)
         if found := start_open(self.study, self.record, trials.ours, running):
-            return RunningTrial(*found)
+            return found
         missing = self._missing(trials.ours)
         for trial, cell in trials.enqueued:
             job = next((job for job in missing if job.ordinal == cell.ordinal), None)
-            if job and (asked := start_enqueued(self.study, self.record, trial, job)):
-                return RunningTrial(asked, job)
-        if not missing:
-            return None
-        return RunningTrial(start(self.study, self.record, missing[0]), missing[0])
+            if job and (found := start_enqueued(self.study, self.record, trial, job)):
+                return found
+        return start(self.study, self.record, missing[0]) if missing else None
 
     def n_left(self) -> int:
         """Return the number of trials that are missing, wait or run."""

@@ -62,16 +62,13 @@ class SearchSource:
         """
         trials = read_trials(self.study, self.record)
         progress = self._progress(trials)
-        if found := start_open(self.study, self.record, trials.ours, running):
-            trial, job = found
-        elif missing := self._missing(progress):
-            job = missing[0]
-            trial = start(self.study, self.record, job)
-        elif proposed := self._proposal(progress, trials):
-            trial, job = proposed
-        else:
-            return None
-        return RunningTrial(trial, job, self._limits(job, progress))
+        found = start_open(self.study, self.record, trials.ours, running)
+        if not found and (missing := self._missing(progress)):
+            found = start(self.study, self.record, missing[0])
+        found = found or self._proposal(progress, trials)
+        if found:
+            found.limits = self._limits(found.job, progress)
+        return found
 
     def n_left(self) -> int:
         """Return how many trainings are left if nothing is pruned, those that run included."""
@@ -98,9 +95,7 @@ class SearchSource:
             jobs += report_jobs(self.record, self.goal)
         return [job for job in jobs if job.place not in progress.places]
 
-    def _proposal(
-        self, progress: SearchProgress, trials: Trials
-    ) -> tuple[optuna.Trial, Job] | None:
+    def _proposal(self, progress: SearchProgress, trials: Trials) -> RunningTrial | None:
         """Begin the next configuration; none where enough are tried or its window is open."""
         _check_failures(progress)
         ordinal = progress.next_ordinal
@@ -110,16 +105,15 @@ class SearchSource:
             return None
         for enqueued, asked in trials.enqueued if ordinal else ():
             job = first_repeat(self.record, asked, ordinal=ordinal)
-            if trial := start_enqueued(self.study, self.record, enqueued, job):
-                return trial, job
+            if found := start_enqueued(self.study, self.record, enqueued, job):
+                return found
         if progress.n_tried >= progress.n_wanted:
             return None
         cell = self._next_cell(progress)
         if cell is None:
             params = propose(self.record, progress.configurations, ordinal=ordinal)
             cell = Cell(params, spaces.resolve(self.record.space, params))
-        job = first_repeat(self.record, cell, ordinal=ordinal)
-        return start(self.study, self.record, job), job
+        return start(self.study, self.record, first_repeat(self.record, cell, ordinal=ordinal))
 
     def _known(self, ordinal: int, progress: SearchProgress) -> list[list[FrozenTrial]]:
         """Return the configurations that decide about this one: those outside of its window."""

@@ -175,7 +175,7 @@ def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
     return found
 
 
-def start(study: optuna.Study, record: StudyRecord, job: Job) -> optuna.Trial:
+def start(study: optuna.Study, record: StudyRecord, job: Job) -> RunningTrial:
     """Put a job into the study as a running trial, in one transaction.
 
     Raises:
@@ -188,12 +188,13 @@ def start(study: optuna.Study, record: StudyRecord, job: Job) -> optuna.Trial:
         user_attrs=job.to_attributes(),
     )
     with _types_explained(study):
-        return optuna.Trial(study, study._storage.create_new_trial(study._study_id, running))
+        trial_id = study._storage.create_new_trial(study._study_id, running)
+    return RunningTrial(optuna.Trial(study, trial_id), job)
 
 
 def start_enqueued(
     study: optuna.Study, record: StudyRecord, trial: FrozenTrial, job: Job
-) -> optuna.Trial | None:
+) -> RunningTrial | None:
     """Begin a trial that another program enqueued, as `start`; None where it is finished."""
     storage, trial_id = study._storage, trial._trial_id
     try:
@@ -206,7 +207,7 @@ def start_enqueued(
         storage.set_trial_state_values(trial_id, TrialState.RUNNING)
     except UpdateFinishedTrialError:
         return None
-    return optuna.Trial(study, trial_id)
+    return RunningTrial(optuna.Trial(study, trial_id), job)
 
 
 def start_open(
@@ -214,7 +215,7 @@ def start_open(
     record: StudyRecord,
     trials: Sequence[FrozenTrial],
     running: Collection[int],
-) -> tuple[optuna.Trial, Job] | None:
+) -> RunningTrial | None:
     """Begin the first unfinished trial of hpo that is not among the `running` ones."""
     for trial in trials:
         if trial.state.is_finished() or trial.number in running:
@@ -223,8 +224,8 @@ def start_open(
         try:
             study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
         except UpdateFinishedTrialError:  # Another program finished it.
-            return start(study, record, job), job
-        return optuna.Trial(study, trial._trial_id), job
+            return start(study, record, job)
+        return RunningTrial(optuna.Trial(study, trial._trial_id), job)
     return None
 
 
