@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from hpo import models
 from hpo import space as spaces
 from hpo.data import Dataset, TrainingData, cache, open_data, seal
-from hpo.errors import DataError, ModelError, StudyError, UsageError, fault_list
+from hpo.errors import DataError, ModelError, UsageError, fault_list
 from hpo.files import MAKE_ROOM, remove_leftovers, writing
 from hpo.run.loop import Event, RepeatsAdded, TrainingLoop, TrialDone
 from hpo.run.plan import Plan, Settings, describe_data
@@ -97,7 +97,6 @@ def open_session(plan: Plan) -> Iterator[Session]:
         if study is None or studies.is_blank(study):
             study = studies.create(storage, plan.name, with_device(plan.record, cluster))
         studies.check_fits(study, plan.record)
-        _check_device(study.study_name, studies.read_record(study), plan.record)
         record = studies.renew_record(
             study, plan.record.data, margin=plan.record.margin, weights=plan.record.weights
         )
@@ -196,7 +195,11 @@ def training_events(session: Session) -> Generator[Event, None, None]:
 
     def opened(n_lanes: int) -> Stack:
         if cluster:
-            return on_cluster(cluster, session.record, session.training_data)
+            from hpo.training.device import Device
+
+            place = Device(session.record.device, cast(Any, session.record.precision))
+            together = joins(session.record)
+            return cast(Stack, cluster.open_stack(session.training_data, place, joins=together))
         # Lanes beyond the trainings that are left get no process.
         n_used = min(n_lanes, max(1, source.n_left()))
         return open_stack(session.record, session.training_data, n_lanes=n_used)
@@ -288,19 +291,6 @@ def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
     return SearchSource(study=study, record=record, goal=goal)
 
 
-def _check_device(name: str, recorded: StudyRecord, asked: StudyRecord) -> None:
-    """Refuse to mix devices or precisions within a study; `auto` takes what is recorded."""
-    for option, old, new in (
-        ("--device", recorded.device, asked.device),
-        ("--precision", recorded.precision, asked.precision),
-    ):
-        if new not in ("auto", old, old.partition(":")[0]):
-            raise StudyError(
-                f"The study {name} was trained with {option} {old}, so repeats trained with {new} "
-                f"are not comparable. Leave {option} out, or name a new study with --study."
-            )
-
-
 def _record_baselines(session: Session, goal: Goal, best: Configuration | None) -> None:
     """Score the baselines on the folds that speak for the best configuration."""
     folds = [session.record.seed + repeat for repeat in range(goal.n_repeats)]
@@ -359,15 +349,6 @@ def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stac
     if n_processes == 1:
         return stack.open_stack(data, device=place, joins=joins(record))
     return Pool(Processes(data, place, n_processes=n_processes, joins=joins(record)))
-
-
-def on_cluster(cluster: Any, record: StudyRecord, data: TrainingData) -> Stack:
-    """Open the engine that trains a study on a Ray cluster."""
-    from hpo.training.device import Device
-
-    place = Device(record.device, cast(Any, record.precision))
-    stack: Stack = cluster.open_stack(data, place, joins=joins(record))
-    return stack
 
 
 def lanes_of(record: StudyRecord, asked: int | None, cluster: Any = None) -> int:

@@ -262,6 +262,11 @@ def _differences(old: StudyRecord, new: StudyRecord) -> list[str]:
         if old_identity[name] != new_identity[name]:
             shown = {"names": "--param"}.get(name, f"--{name}")
             faults.append(f"{shown}: {old_identity[name]} there, {new_identity[name]} here")
+    for name in ("device", "precision"):
+        # Other devices and precisions give other numbers: `auto` takes those that are recorded.
+        there, here = getattr(old, name), getattr(new, name)
+        if here not in ("auto", there, there.partition(":")[0]):
+            faults.append(f"--{name}: {there} there, {here} here")
     if new.window not in (0, WINDOW, old.window):
         faults.append(f"--window: {old.window} there, {new.window} here")
     return faults + spaces.space_differences(old_identity["space"], new_identity["space"])
