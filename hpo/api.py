@@ -19,7 +19,7 @@ from hpo.run.plan import Plan, Settings, plan_grid, plan_search
 from hpo.run.session import Session, move_data, open_recorded_data, open_session, training_events
 from hpo.stats import Interval
 from hpo.storage.database import Database
-from hpo.storage.opening import open_storage, translate_errors
+from hpo.storage.opening import open_storage
 from hpo.storage.paths import runs_folder, study_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import DEFAULT_URL
@@ -217,10 +217,7 @@ def write_page(stored: StoredStudy, *, has_images: bool = True) -> Path:
     if has_images:
         with contextlib.suppress(DataError):
             dataset = open_recorded_data(stored.study, stored.summary.record)
-    with translate_errors(stored.storage.url):
-        return write_report(
-            stored.summary, stored.study, stored.runs, stored.folder, dataset=dataset
-        )
+    return write_report(stored.summary, stored.study, stored.runs, stored.folder, dataset=dataset)
 
 
 def _as_study(summary: StudySummary) -> Study:
