@@ -27,7 +27,7 @@ from sklearn.model_selection import cross_val_predict
 
 from benchmarks.machine import describe_machine
 from hpo.run.plan import SearchSettings, Settings, plan_search
-from hpo.search.proposals import Proposals
+from hpo.search.proposals import propose
 from hpo.study.record import StudyRecord
 from hpo.study.trials import distributions
 from tests.conftest import make_xrays
@@ -91,11 +91,11 @@ def _write(found: Mapping[int, list[list[float]]]) -> None:
 def search(record: StudyRecord) -> list[float]:
     """Return the score, without noise, of what was best after so many trials each."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    proposals, noise = Proposals(record), np.random.default_rng(record.seed)
+    noise = np.random.default_rng(record.seed)
     seen: list[list[FrozenTrial]] = []
     true: list[float] = []
     for ordinal in range(max(LOOKS)):
-        params = proposals.propose(seen, ordinal=ordinal)
+        params = propose(record, seen, ordinal=ordinal)
         true.append(_score(params))
         trial = create_trial(
             state=TrialState.COMPLETE,
