@@ -8,9 +8,9 @@ another has a prefix before the number (`net.1.weight`), as has one under DataPa
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -287,43 +287,20 @@ def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
 
 
 def _assemble(layers: Mapping[int, _Layer], unseen: Unseen) -> tuple[nn.Sequential, list[str]]:
-    """Put an activation into the first gap between two Linear.
-
-    Returns the network, and a sentence for each thing that weights do not say.
-    """
-    numbers = list(layers)
-    gaps = {before: after - before - 1 for before, after in pairwise(numbers)}
-    linear = [number for number, layer in layers.items() if isinstance(layer, nn.Linear)]
-    activated, unclear = [], []
-    for start, stop in pairwise(linear):
-        with_gap = [n for n in numbers if start <= n < stop and gaps[n]]
-        activated += with_gap[:1]
-        # An activation and Dropout fit into a gap of two.
-        if len(with_gap) > 1 or sum(gaps[n] for n in with_gap) > 2:
-            unclear.append(start)
+    """Put an activation into the first gap after each Linear but the last; return also a note."""
     modules: list[nn.Module] = [nn.Flatten()]
-    for number, layer in layers.items():
-        modules.append(layer)
-        if number in activated:
+    activated: list[str] = []
+    is_due = False
+    for number, following in zip_longest(layers, list(layers)[1:], fillvalue=0):
+        modules.append(layers[number])
+        is_due = is_due or isinstance(layers[number], nn.Linear)
+        if is_due and following > number + 1:
             modules.append(ACTIVATIONS[unseen.activation]())
-    notes = []
-    if activated:
-        at = _listed(activated)
-        notes.append(
-            f"Activation: {unseen.activation}, after {at}. Weights do not store which one."
-        )
-    if unclear:
-        notes.append(
-            f"After {_listed(unclear)} the numbers leave room for an activation at several "
-            "places: assumed at the first."
-        )
-    return nn.Sequential(*modules).eval(), notes
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    """Name some modules: `modules 2, 6 and 10`."""
-    *others, last = map(str, numbers)
-    return f"modules {', '.join(others)} and {last}" if others else f"module {last}"
+            activated.append(str(number))
+            is_due = False
+    at = f"module{'s' * (len(activated) > 1)} {', '.join(activated)}"
+    note = f"Activation: {unseen.activation}, after {at}. Weights do not store which one."
+    return nn.Sequential(*modules).eval(), [note] * bool(activated)
 
 
 def _ends(unseen: Unseen, n_outputs: int) -> tuple[str, str]:

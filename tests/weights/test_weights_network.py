@@ -81,14 +81,10 @@ HIDDEN, NORM, ACT, LAST = nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Lin
             list(reports_network(n_outputs=2)),
             "Flatten -> Linear(64, 6) -> BatchNorm1d(6) -> relu -> Linear(6, 5) -> "
             "BatchNorm1d(5) -> relu -> Linear(5, 2)",
-            "Activation: relu, after modules 2 and 6. Weights do not store which one.",
+            "Activation: relu, after modules 2, 6. Weights do not store which one.",
         ),
         ([HIDDEN, ACT, NORM, LAST], "relu -> BatchNorm1d(6)", "relu, after module 0"),
-        (
-            [HIDDEN, ACT, NORM, nn.Dropout(), LAST],
-            "relu -> BatchNorm1d",
-            "After module 0 the numbers leave room for an activation at several places",
-        ),
+        ([HIDDEN, ACT, NORM, nn.Dropout(), LAST], "relu -> BatchNorm1d", "relu, after module 0"),
         ([HIDDEN, NORM, LAST], "(64, 6) -> BatchNorm1d(6) -> Linear(6, 1)", "Input: "),
         (
             [nn.Flatten(), nn.BatchNorm1d(64), nn.Dropout(), nn.Linear(64, 1)],
