@@ -1,23 +1,14 @@
-"""Images in NumPy arrays (.npy, .npz): course files such as X_train and y_train, and MedMNIST.
+"""Images in NumPy arrays (.npy, .npz): course files such as X_train and y_train, and MedMNIST."""
 
-Nothing that a header claims is believed, and images are read one at a time: neither a header, nor
-a shape, nor an archive that unpacks to any size takes memory. Files are not mapped: one that is
-written anew meanwhile would end this process.
-"""
-
-import io
-import math
 import re
-import warnings
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,19 +18,15 @@ from hpo.data.table import SPLIT_NAMES, Row, Table, named
 from hpo.errors import DataError, fault_list
 from hpo.tables import count
 
-_READERS: Final = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-# A header may claim to be 4 GB long. That of an array of images has 128 bytes.
-_LONGEST: Final = 12_000
 # What NumPy writes. Others take memory as the file says.
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# In Fortran order no image can be read without the others.
-_MAX_FORTRAN_BYTES: Final = 1_000_000_000
+# Arrays of archives are unpacked into memory.
+_MOST_UNPACKED: Final = 8_000_000_000
+# Larger files are mapped, and may not be written anew while they are read.
+_MOST_IN_MEMORY: Final = 1_000_000_000
 _LONGEST_LABEL: Final = 400
 
-_Open: TypeAlias = Callable[[str], IO[bytes]]
+_Array: TypeAlias = NDArray[Any]
 
 # Arrays of one class, in the order of the data set: split and class.
 _FILES: Final = {
@@ -67,25 +54,13 @@ class _Part(NamedTuple):
     kind: str = ""
 
 
-class _Array(NamedTuple):
-    """An array as its header says, and the factor that makes its values gray values of a type."""
+class _Gray(NamedTuple):
+    """Height and width of images, and the factor that makes their values gray ones of a type."""
 
-    name: str
-    dtype: np.dtype[np.generic]
-    shape: tuple[int, ...]
-    is_fortran: bool
-    start: int
-    gray: type[np.uint8] | type[np.uint16] = np.uint8
+    sides: tuple[int, int]
+    dtype: type[np.uint8] | type[np.uint16] = np.uint8
     factor: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.dtype} of shape {self.shape}"
-
-    @property
-    def sides(self) -> tuple[int, int]:
-        """Height and width of its images."""
-        first = 2 if len(self.shape) == 4 and self.shape[3] not in {1, 3} else 1
-        return self.shape[first], self.shape[first + 1]
+    note: str = ""
 
 
 def looks_like(path: Path) -> bool:
@@ -97,12 +72,12 @@ def looks_like(path: Path) -> bool:
 
 
 def read(path: Path) -> Table:
-    """Read the headers of arrays of images, their labels and patients.
+    """Read the labels and patients of arrays of images, and what their values mean.
 
     Raises:
         DataError: every missing or unfit array.
     """
-    is_archive, open_array = path.is_file(), partial(_open_array, path)
+    is_archive = path.is_file()
     with _reading(path):
         if is_archive:
             with zipfile.ZipFile(path) as archive:
@@ -110,26 +85,27 @@ def read(path: Path) -> Table:
         else:
             present = {file.name for file in path.glob("*.npy") if file.is_file()}
     parts, faults = _parts(present)
-    arrays, rows, places = dict[str, _Array](), list[Row](), dict[str, tuple[str, int]]()
+    grays, rows, places = dict[str, _Gray](), list[Row](), dict[str, tuple[str, int]]()
+    is_turned = bool(parts)
     for part in parts:
         try:
-            with _reading(path):
-                arrays[part.images] = _read_images(part.images, open_array)
-                found = _rows(part, arrays[part.images].shape[0], open_array)
+            array = _load(path, part.images)
+            grays[part.images] = _gray(part.images, array)
+            found = _rows(path, part, len(array))
         except DataError as fault:
             faults.append(str(fault))
         else:
             places |= {row.image: (part.images, i) for i, row in enumerate(found)}
             rows += found
-    shapes = [one.shape for one in arrays.values()]
-    if not faults and all(shape[0] == shape[1] != shape[2] for shape in shapes):
+            is_turned &= array.shape[0] == array.shape[1] != array.shape[2]
+    if not faults and is_turned:
         faults.append(
             "Their shapes look like (height, width, n). Save np.ascontiguousarray(np.moveaxis("
             "array, -1, 0))."
         )
     if faults:
         raise DataError(fault_list(f"The arrays of {path} cannot be used:", faults))
-    is_medmnist = "train_images" in arrays
+    is_medmnist = "train_images" in grays
     kinds = {row.labels[0] for row in rows}
     if all(map(str.isdecimal, kinds)):
         names = {}
@@ -146,9 +122,9 @@ def read(path: Path) -> Table:
         format=of_archive if is_archive else "npy files",
         rows=rows,
         patients_by="array" if any(part.patients for part in parts) else "",
-        paths=[str(path if is_archive else path / name) for name in arrays],
-        read=lambda some: _read(path, [places[image] for image in some], arrays),
-        notes=tuple(_notes(arrays, used, sorted(present.difference(used)))),
+        paths=[str(path if is_archive else path / name) for name in grays],
+        read=lambda some: _read(path, [places[image] for image in some], grays),
+        notes=tuple(_notes(grays, used, sorted(present.difference(used)))),
     )
 
 
@@ -177,92 +153,28 @@ def _parts(present: Collection[str]) -> tuple[list[_Part], list[str]]:
     return parts, faults
 
 
-def _rows(part: _Part, n_images: int, open_array: _Open) -> list[Row]:
+def _rows(path: Path, part: _Part, n_images: int) -> list[Row]:
     labels, patients = [part.kind] * n_images, [""] * n_images
     if part.labels:
-        labels = _read_names(part.labels, open_array, n_images)
+        labels = _read_names(path, part.labels, n_images)
     if part.patients:
-        patients = _read_names(part.patients, open_array, n_images)
+        patients = _read_names(path, part.patients, n_images)
     return [
         Row(f"{part.images}[{i}]", (label,), part.split, patient, bool(patient))
         for i, (label, patient) in enumerate(zip(labels, patients, strict=True))
     ]
 
 
-def _open_array(path: Path, name: str) -> IO[bytes]:
-    if path.is_dir():
-        return (path / name).open("rb")
-    with zipfile.ZipFile(path) as archive:
-        if archive.getinfo(f"{name}.npy").compress_type not in _COMPRESSIONS:
-            raise zipfile.BadZipFile(f"{name} is compressed in a way that NumPy does not use")
-        return archive.open(f"{name}.npy")  # It keeps the file open for itself.
-
-
-def _notes(arrays: dict[str, _Array], used: Sequence[str], others: Sequence[str]) -> Iterator[str]:
+def _notes(grays: dict[str, _Gray], used: Sequence[str], others: Sequence[str]) -> Iterator[str]:
     if others:
         yield (
             f"Left out: {count(len(others), 'array')} ({named([*map(ascii, others)])}). Only "
             f"{', '.join(used)} are read."
         )
-    for name, array in arrays.items():
-        if array.dtype != array.gray:
-            most = 1 if array.factor == 255 else np.iinfo(array.gray).max
-            yield f"{name} holds {array.dtype}: 0 to {most:,} is read as black to white."
-    if len({array.sides for array in arrays.values()}) > 1:
-        each = ", ".join("{2} x {1} in {0}".format(*(n, *a.sides)) for n, a in arrays.items())
+    yield from (gray.note for gray in grays.values() if gray.note)
+    if len({gray.sides for gray in grays.values()}) > 1:
+        each = ", ".join("{2} x {1} in {0}".format(n, *gray.sides) for n, gray in grays.items())
         yield f"Image sizes differ between arrays ({each}); a network may learn the size."
-
-
-def _read_images(name: str, open_array: _Open) -> _Array:
-    """Read the header of an array of images; a DataError says what is wrong with it."""
-    array = _read_header(name, open_array)
-    shape, kind = array.shape, array.dtype.kind
-    is_image = len(shape) == 3 or (len(shape) == 4 and bool({shape[1], shape[3]} & {1, 3}))
-    if kind not in "uif" or not is_image or min(shape) < 0 or 0 in shape[1:]:
-        raise DataError(
-            f"{name} takes numbers of shape (n, height, width), or with 1 or 3 channels after n "
-            f"or at the end, but is {array}"
-        )
-    if fault := limit_fault(*array.sides, shape[0]):
-        raise DataError(f"{name} holds {fault}")
-    if array.is_fortran and math.prod(shape) * array.dtype.itemsize > _MAX_FORTRAN_BYTES:
-        raise DataError(f"{name} is in Fortran order: save np.ascontiguousarray of it")
-    if array.dtype == np.uint8:
-        return array
-    low, high = 0.0, 0.0
-    for image in _stored(array, range(shape[0]), open_array):
-        least, most = float(image.min()), float(image.max())
-        if not (math.isfinite(least) and math.isfinite(most)):
-            raise DataError(f"{name} holds values that are not finite")
-        low, high = min(low, least), max(high, most)
-    if low < 0 or high > (65_535 if kind in "ui" and len(shape) == 3 else 255):
-        raise DataError(
-            f"{name} holds {array.dtype} from {low:g} to {high:g}: save gray values from 0 to 1 "
-            "or 255, from before they were standardized"
-        )
-    if kind in "ui" and (high > 255 or array.dtype == np.uint16):
-        return array._replace(gray=np.uint16)
-    return array._replace(factor=255 if high <= 1 and kind == "f" else 1)
-
-
-def _read_names(name: str, open_array: _Open, n_images: int) -> list[str]:
-    """Read labels or patients as texts; a DataError says what is wrong with them."""
-    array = _read_header(name, open_array)
-    kind = array.dtype.kind
-    is_known = kind in "biuf" or (kind in "US" and array.dtype.itemsize <= _LONGEST_LABEL)
-    if not is_known or not array.shape or array.shape[1:] not in {(), (1,)}:
-        raise DataError(f"{name} takes numbers or texts (n,) or (n, 1), but is {array}")
-    if array.shape[0] != n_images:
-        raise DataError(f"{name} is {array}, but there are {count(n_images, 'image')}")
-    with open_array(name) as file:
-        values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False).ravel()
-    if kind == "S":
-        values = np.char.decode(values, "latin-1")
-    elif kind in "bf":
-        if not np.array_equal(values, np.rint(values.astype(np.float64))):
-            raise DataError(f"{name} holds values that are not whole numbers")
-        values = values.astype(np.int64)
-    return [*map(str, values.tolist())]
 
 
 @contextmanager
@@ -279,52 +191,87 @@ def _reading(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _read_header(name: str, open_array: _Open) -> _Array:
-    with open_array(name) as file:
-        start = io.BytesIO(file.read(_LONGEST))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Headers that Python 2 wrote.
-            reader = _READERS[np.lib.format.read_magic(start)]
-            shape, is_fortran, dtype = reader(start)
-    except Exception:  # NumPy's parser raises whatever a header makes it stumble over.
-        raise ValueError(f"{name} is not a NumPy array: invalid header") from None
-    return _Array(name, dtype, tuple(map(int, shape)), is_fortran, start.tell())
+def _load(path: Path, name: str) -> _Array:
+    """Read an array of a folder or an archive."""
+    with _reading(path / name):
+        if path.is_dir():
+            is_large = (path / name).stat().st_size > _MOST_IN_MEMORY
+            return cast(_Array, np.load(path / name, "r" if is_large else None))
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(f"{name}.npy")
+            if member.compress_type not in _COMPRESSIONS:
+                raise zipfile.BadZipFile("it is compressed in a way that NumPy does not use")
+            if member.file_size > _MOST_UNPACKED:
+                raise DataError(
+                    f"{name} takes {member.file_size / 1e9:.0f} GB of memory, but the limit is "
+                    f"{_MOST_UNPACKED / 1e9:.0f} GB: save it as .npy"
+                )
+            with archive.open(member) as file:
+                return np.lib.format.read_array(file)
+
+
+def _gray(name: str, array: _Array) -> _Gray:
+    """Return what the values of an array of images mean; a DataError says what is wrong."""
+    shape, dtype, kind = array.shape, array.dtype, array.dtype.kind
+    is_image = len(shape) == 3 or (len(shape) == 4 and bool({shape[1], shape[3]} & {1, 3}))
+    if kind not in "uif" or not is_image or 0 in shape[1:]:
+        raise DataError(
+            f"{name} takes numbers of shape (n, height, width), or with 1 or 3 channels after n "
+            f"or at the end, but is {dtype} of shape {shape}"
+        )
+    first = 2 if len(shape) == 4 and shape[3] not in {1, 3} else 1
+    sides = shape[first], shape[first + 1]
+    if fault := limit_fault(*sides, shape[0]):
+        raise DataError(f"{name} holds {fault}")
+    if dtype == np.uint8 or not array.size:
+        return _Gray(sides)
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= (65_535 if kind in "ui" and len(shape) == 3 else 255)):  # Or NaN.
+        raise DataError(
+            f"{name} holds {dtype} from {low:g} to {high:g}: save gray values from 0 to 1 or 255, "
+            "from before they were standardized"
+        )
+    if dtype == np.uint16:
+        return _Gray(sides, np.uint16)
+    gray = np.uint16 if kind in "ui" and high > 255 else np.uint8
+    is_share = kind == "f" and high <= 1
+    most = 1 if is_share else np.iinfo(gray).max
+    note = f"{name} holds {dtype}: 0 to {most:,} is read as black to white."
+    return _Gray(sides, gray, 255 if is_share else 1, note)
+
+
+def _read_names(path: Path, name: str, n_images: int) -> list[str]:
+    """Read labels or patients as texts; a DataError says what is wrong with them."""
+    array = _load(path, name)
+    kind, said = array.dtype.kind, f"{array.dtype} of shape {array.shape}"
+    is_known = kind in "biuf" or (kind in "US" and array.dtype.itemsize <= _LONGEST_LABEL)
+    if not is_known or not array.shape or array.shape[1:] not in {(), (1,)}:
+        raise DataError(f"{name} takes numbers or texts (n,) or (n, 1), but is {said}")
+    if len(array) != n_images:
+        raise DataError(f"{name} is {said}, but there are {count(n_images, 'image')}")
+    if kind == "S":
+        array = np.char.decode(array, "latin-1")
+    elif kind in "bf":
+        if not np.array_equal(array, np.rint(array.astype(np.float64))):
+            raise DataError(f"{name} holds values that are not whole numbers")
+        array = array.astype(np.int64)
+    return [*map(str, array.ravel().tolist())]
 
 
 def _read(
-    path: Path, rows: Sequence[tuple[str, int]], arrays: dict[str, _Array]
+    path: Path, rows: Sequence[tuple[str, int]], grays: dict[str, _Gray]
 ) -> Iterator[Stored]:
     """Yield gray images by the names of their arrays and their places in them."""
-    with _reading(path):
-        for name, wanted in groupby(rows, itemgetter(0)):
-            array = arrays[name]
-            for image in _stored(array, (i for _, i in wanted), partial(_open_array, path)):
+    for name, wanted in groupby(rows, itemgetter(0)):
+        array, gray = _load(path, name), grays[name]
+        for _, i in wanted:
+            with _reading(path / name):
+                image = array[i]
                 if image.ndim == 3 and image.shape[2] not in {1, 3}:
                     image = np.moveaxis(image, 0, -1)
-                if image.dtype != array.gray:
-                    image = np.rint(image * array.factor).astype(array.gray)
-                yield _to_gray(image) if image.ndim == 3 else image
-
-
-def _stored(array: _Array, wanted: Iterable[int], open_array: _Open) -> Iterator[NDArray[Any]]:
-    """Yield images as an array has them, by their places in it."""
-    shape = array.shape[1:]
-    n_bytes = math.prod(shape) * array.dtype.itemsize
-    with open_array(array.name) as file:
-        if array.is_fortran:
-            images = np.lib.format.read_array(file, allow_pickle=False)
-            yield from (images[i] for i in wanted)
-            return
-        file.read(array.start)
-        for i in wanted:
-            place = array.start + i * n_bytes
-            if file.tell() != place:  # A seek may switch the checksum of an archive off.
-                file.seek(place)
-            content = file.read(n_bytes)
-            if len(content) < n_bytes:
-                raise EOFError(f"{array.name} is cut short")
-            yield np.frombuffer(content, array.dtype).reshape(shape)
+                if image.dtype != gray.dtype:
+                    image = np.rint(image * gray.factor).astype(gray.dtype)
+            yield _to_gray(image) if image.ndim == 3 else image
 
 
 def _to_gray(image: Pixels) -> Pixels:

@@ -296,8 +296,9 @@ def _index(table: Table, images: Sequence[str], stamp: str, manifest: Manifest) 
         return cast(_Index, kept)
     sizes, digests, brightest, broken = [], [], [], []
     n_inverted = 0
-    # Where broken ones are left out, each is read by itself.
-    parts = [[image] for image in images] if manifest.skip_broken else [images]
+    # Where broken ones are left out, each file is read by itself.
+    is_single = manifest.skip_broken and len(table.paths) >= len(images)
+    parts = [[image] for image in images] if is_single else [images]
     for i, part in enumerate(parts):
         try:
             for image in table.read(part):
@@ -306,7 +307,7 @@ def _index(table: Table, images: Sequence[str], stamp: str, manifest: Manifest) 
                 brightest.append(0 if image.dtype == np.uint8 else int(image.max()))
                 n_inverted += _has_bright_border(image)
         except DataError:
-            if not manifest.skip_broken:
+            if not is_single:
                 raise
             broken.append(i)
     if not sizes:
