@@ -385,6 +385,7 @@ _ALLOWED: Final = {
     "tuple_type": "a list",
     "dict_type": "a table",
     "model_type": "a table",
+    "pattern_regex": "a regular expression",
 }
 """What a value must be, by the type of pydantic's error and filled in from its context."""
 

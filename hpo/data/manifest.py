@@ -1,12 +1,12 @@
 """What is said of a data set beside its images: by a manifest (TOML), or on the command line."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from re import Pattern
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from hpo.config import STRICT, did_you_mean, faults
 from hpo.errors import UsageError, fault_list
@@ -19,29 +19,15 @@ def _as_tuple(value: object) -> object:
     return tuple(str(v) if isinstance(v, int | float) else v for v in values)
 
 
-def _check_regex(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as problem:
-        raise ValueError(f"{text!r} is no regular expression: {problem}.") from None
-    return text
-
-
 Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class Manifest(BaseModel):
-    """What is said of a data set; nothing of it must be said.
+    """What is said of a data set (docs/data.md); nothing of it must be said.
 
-    `table` is a CSV file, or one for each split, whose columns `path`, `label`, `patient`, `site`,
-    `split` and `fold` name each image, its labels (several by a `separator`) and what else is
-    known; `images` are the
-    folders that hold them, `test` a file that lists the test images, and `keep` the values of
-    columns that are kept. Without a table, `images` is a folder with one for each class.
-    `positive` and `negative` name classes. With one of them the rest is the other class; with both
-    the rest is left out. `patient_regex` finds the patient in the name of an image: its first
-    group, or all that it matches. `merge_val` adds the validation split to training, `skip_broken`
-    leaves out what cannot be read.
+    Without a table, `images` is a folder with one for each class. With only one of `positive` and
+    `negative` the rest is the other class, with both the rest is left out. The first group of
+    `patient_regex`, or all that it matches, is the patient.
     """
 
     model_config = STRICT
@@ -54,7 +40,7 @@ class Manifest(BaseModel):
     positive: Names = ()
     negative: Names = ()
     patient: str = ""
-    patient_regex: Annotated[str, AfterValidator(_check_regex)] = ""
+    patient_regex: Pattern[str] | None = None
     site: str = ""
     split: str = ""
     fold: str = ""

@@ -219,16 +219,16 @@ def _guess_negative(location: str, names: Collection[str], notes: list[str]) -> 
 
 def _find_patients(table: Table, rows: list[Row], manifest: Manifest) -> tuple[str, list[Row]]:
     """Return what names the patients, and the rows with those that a regular expression finds."""
-    if not manifest.patient_regex:
+    if not (regex := manifest.patient_regex):
         return table.patients_by, rows
     found = []
     for row in rows:
-        match = re.search(manifest.patient_regex, row.image)
+        match = regex.search(row.image)
         key = next(filter(None, match.groups()), match[0]) if match else ""
         found.append(row._replace(patient=key, is_known=bool(key)))
     if not any(row.is_known for row in found):
         raise DataError(
-            f"--patient-regex {manifest.patient_regex!r} finds no patient in {len(rows):,} names, "
+            f"--patient-regex {regex.pattern!r} finds no patient in {len(rows):,} names, "
             f"such as {rows[0].image}. Correct it: its first group is the patient."
         )
     return "--patient-regex", found

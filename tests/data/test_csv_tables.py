@@ -119,7 +119,11 @@ def test_other_forms_of_the_same_table_are_the_same_data(data_folder: Path, chan
 REFUSED = {
     "a column that is missing": ("", 'patient = "patent"', "no column 'patent', but file, label"),
     "an unknown key": ("", 'patiens = "p"', "Unknown key 'patiens'. Did you mean patient?"),
-    "an expression": ("", 'patient_regex = "("', "no regular expression"),
+    "an expression": (
+        "",
+        'patient_regex = "("',
+        "patient_regex must be a regular expression, but is",
+    ),
     "no TOML": ("", "=", "is not valid TOML"),
     "a class that is not there": ("", 'positive = "sik"', "it holds sick (12), healthy (12)"),
     "one class left": ("", 'positive = ["sick", "healthy"]', "is named positive, or every"),
