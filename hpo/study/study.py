@@ -214,8 +214,9 @@ def read_processors(study: optuna.Study) -> tuple[str, ...]:
 
 
 def _read(study: optuna.Study, attribute: str, read: Callable[[Any], T]) -> T:
+    document = study.user_attrs.get(attribute, {})
     try:
-        return read(study.user_attrs.get(attribute, {}))
+        return read(document)
     except DAMAGE as problem:
         raise damaged(study, attribute, problem) from None
 
