@@ -7,7 +7,6 @@ sampler does not see: most of them are outside of the ranges.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import optuna
@@ -17,7 +16,7 @@ from hpo import space as spaces
 from hpo.errors import StudyError
 from hpo.search.proposals import PRUNERS, propose
 from hpo.space import Cell
-from hpo.study.progress import SearchProgress, all_cells, finalist_jobs, is_dead_end, report_jobs
+from hpo.study.progress import SearchProgress, finalist_jobs, is_dead_end, report_jobs
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.trials import (
     Job,
@@ -61,7 +60,7 @@ class SearchSource:
             StudyError: the last 20 trainings have all failed.
         """
         trials = read_trials(self.study, self.record)
-        progress = self._progress(trials)
+        progress = SearchProgress(trials, self.record, self.goal)
         found = start_open(self.study, self.record, trials.ours, running)
         if not found and (missing := self._missing(progress)):
             found = start(self.study, self.record, missing[0])
@@ -72,15 +71,8 @@ class SearchSource:
 
     def n_left(self) -> int:
         """Return how many trainings are left if nothing is pruned, those that run included."""
-        return self._progress(read_trials(self.study, self.record)).n_left
-
-    @cached_property
-    def cells(self) -> list[Cell] | None:
-        """Every configuration of the space, None where there are more than the goal."""
-        return all_cells(self.record, self.goal)
-
-    def _progress(self, trials: Trials) -> SearchProgress:
-        return SearchProgress(trials, self.record, self.goal, cells=self.cells)
+        trials = read_trials(self.study, self.record)
+        return SearchProgress(trials, self.record, self.goal).n_left
 
     def _missing(self, progress: SearchProgress) -> list[Job]:
         """Return the repeats that are not there yet; those of finalists when all else is over."""
@@ -127,10 +119,10 @@ class SearchSource:
 
     def _next_cell(self, progress: SearchProgress) -> Cell | None:
         """Return what needs no proposal: the base to begin with, or the next of a small space."""
-        if self.cells is None:
+        if progress.cells is None:
             return None if progress.configurations else spaces.complete(self.record.space, {})
         tried = {job_of(trials[0]).config.identity() for trials in progress.configurations}
-        return next(cell for cell in self.cells if cell.config.identity() not in tried)
+        return next(cell for cell in progress.cells if cell.config.identity() not in tried)
 
     def _limits(self, job: Job, progress: SearchProgress) -> Limits:
         """Return what a configuration is pruned by; its further repeats are trained to the end."""

@@ -17,7 +17,7 @@ from hpo.storage.paths import study_folder
 from hpo.storage.runs import RunStore, is_digest
 from hpo.storage.url import mask
 from hpo.study.intervals import compare, mean_score
-from hpo.study.progress import SearchProgress, all_cells, choose_finalists
+from hpo.study.progress import SearchProgress, choose_finalists
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.study import (
     damaged,
@@ -96,7 +96,7 @@ def summarize(
         )
     else:
         verdict = None
-        n_open = SearchProgress(found, record, goal, cells=all_cells(record, goal)).n_left
+        n_open = SearchProgress(found, record, goal).n_left
     surplus = [] if n_open else [trial.number for trial, _ in found.enqueued]
     page = study_folder(storage_url, study.study_name) / "report.html"
     return StudySummary(

@@ -27,10 +27,8 @@ class SearchProgress:
     enqueued whatever the goal.
     """
 
-    def __init__(
-        self, trials: Trials, record: StudyRecord, goal: Goal, *, cells: list[Cell] | None
-    ) -> None:
-        self.record, self.goal = record, goal
+    def __init__(self, trials: Trials, record: StudyRecord, goal: Goal) -> None:
+        self.record, self.goal, self.cells = record, goal, all_cells(record, goal)
         self.of_search = [t for t in trials.ours if not t.user_attrs.get("report")]
         self.is_open = any(
             not t.state.is_finished() and t.user_attrs["repeat"] < goal.n_repeats
@@ -47,11 +45,11 @@ class SearchProgress:
         ]
         self.next_ordinal = 1 + max(by_ordinal, default=-1)
         firsts = [trials[0] for trials in self.configurations]
-        if cells is None:
+        if self.cells is None:
             self.n_wanted = goal.n_trials
             self.n_tried = sum(t.state != TrialState.FAIL for t in firsts)
         else:
-            self.n_wanted = len(cells)
+            self.n_wanted = len(self.cells)
             self.n_tried = len({tuple(sorted(t.user_attrs["params"].items())) for t in firsts})
         self.n_to_try = max(len(trials.enqueued), self.n_wanted - self.n_tried)
 
