@@ -126,6 +126,11 @@ class Run:
         return "average" if self.other and self.other.weights == "last" else "last"
 
     @property
+    def tells_images(self) -> bool:
+        """Whether it says of which validation images its probabilities are."""
+        return 0 < len(self.validation_images) == len(self.validation_probabilities)
+
+    @property
     def kept(self) -> Epoch:
         """The epoch whose weights were kept."""
         return self.epochs[self.kept_epoch - 1]

@@ -235,11 +235,9 @@ def _answers(
     weights: ScoredWeights | None,
 ) -> Answers | None:
     """Return which images each repeat answered rightly; None where older runs do not tell."""
-    every = list(runs.values())
-    n_answers = [(len(r.validation_images), len(r.validation_probabilities)) for r in every]
-    if not all(n == m > 0 for n, m in n_answers):
+    if not all(run.tells_images for run in runs.values()):
         return None
-    n_images = 1 + max(max(run.validation_images) for run in every)
+    n_images = 1 + max(max(run.validation_images) for run in runs.values())
     n_repeats = max(map(len, repeats.values()))
     if len(repeats) * n_repeats * n_images > _MOST_ANSWERS:
         return None
