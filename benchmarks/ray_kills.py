@@ -69,10 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
         )
         print(rounds[-1], dict(kills), file=sys.stderr, flush=True)
-    seconds = round(time.monotonic() - start)
+        seconds = round(time.monotonic() - start)
+        result = {"what": __doc__, "machine": describe_machine(), "seconds": seconds}
+        RESULT.write_text(json.dumps(result | {"kills": kills, "rounds": rounds}, indent=1) + "\n")
     cluster.shutdown()
-    result = {"what": __doc__, "machine": describe_machine(), "seconds": seconds}
-    RESULT.write_text(json.dumps(result | {"kills": kills, "rounds": rounds}, indent=1) + "\n")
     return int(any(r["n_equal"] < r["n_trainings"] or r["n_extra"] for r in rounds))
 
 
@@ -132,7 +132,7 @@ def _actors(cluster: Any) -> list[int]:
     """Return the processes that train."""
     raylets = [node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()]
     workers = [pid for raylet in raylets for pid in children(raylet)]
-    return [pid for pid in workers if b"LaneActor.answer" in _title(pid)]
+    return [pid for pid in workers if b"Worker.answer" in _title(pid)]
 
 
 def _title(pid: int) -> bytes:

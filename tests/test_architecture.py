@@ -49,7 +49,7 @@ OWNERS = {
     "sklearn": ("hpo.data", "hpo.study.baselines", "hpo.evaluate"),
     "PIL": ("hpo.data",),
     "pooch": ("hpo.data",),
-    "ray": ("hpo.training.ray_cluster",),
+    "ray": ("hpo.training.ray_cluster", "hpo.training.ray_connection"),
 }
 
 HEAVY = ("torch", "optuna", "plotly", "sklearn", "ray")
@@ -204,7 +204,7 @@ def test_the_front_door_names_what_is_there() -> None:
 
 def test_every_module_is_imported_where_nothing_of_posix_is_there() -> None:
     # Ray itself takes what is there, and may not be installed.
-    unused = {"hpo.__main__", "hpo.training.ray_cluster"}
+    unused = {"hpo.__main__", "hpo.training.ray_cluster", "hpo.training.ray_connection"}
     names = [name for name in MODULES if name not in unused]
     code = (
         "import os, signal, sys\n"

@@ -5,18 +5,14 @@ is lost is followed by another.
 """
 
 import contextlib
-import os
-import secrets
-import signal
-import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import ray
-from ray.exceptions import AuthenticationError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hpo.config import TrainingConfig
@@ -26,6 +22,7 @@ from hpo.training import machine, stress
 from hpo.training.device import Device
 from hpo.training.engine import TrainingResult, Workers
 from hpo.training.pool import Pool, Trained, Worker, fields_of, needed
+from hpo.training.ray_connection import check_answers, connected, why
 from hpo.training.selfcheck import choose_checked
 
 _POLL_S: Final = 1.0
@@ -106,26 +103,22 @@ class Cluster:
             return ray.get(asked)  # type: ignore[no-any-return]
         except RayTaskError as error:
             own = error.cause if isinstance(error.cause, HpoError) else None
-            said = f"A node of the Ray cluster cannot run hpo: {_why(error)}"
+            said = f"A node of the Ray cluster cannot run hpo: {why(error)}"
             raise own or DeviceError(said) from None
 
     def nodes(self, device: str) -> dict[str, tuple[str, int]]:
         """Return the address of each living node, and how many actors it has room for."""
         if not self._is_connected:
-            self._closing.enter_context(_connected(self.address))
+            self._closing.enter_context(connected(self.address))
             self._is_connected = True
+        # Where the head is lost, Ray would end this process after a minute.
+        check_answers(ray.get_runtime_context().gcs_address)
         resource = "CPU" if device == "cpu" else "GPU"
-        try:
-            return {
-                node["NodeID"]: (node["NodeManagerAddress"], int(node["Resources"][resource]))
-                for node in ray.nodes()
-                if node["Alive"] and node["Resources"].get(resource, 0) >= 1
-            }
-        except (RayError, RuntimeError, ConnectionError) as error:
-            raise DeviceError(
-                f"The Ray cluster does not answer any more: {_why(error)} Start it again and run "
-                "the same command: finished trainings are kept."
-            ) from error
+        return {
+            node["NodeID"]: (node["NodeManagerAddress"], int(node["Resources"][resource]))
+            for node in ray.nodes()
+            if node["Alive"] and node["Resources"].get(resource, 0) >= 1
+        }
 
     def n_slots(self, device: str, *, least: int = 0) -> int:
         """Return how many actors the cluster has room for; a DeviceError if less than `least`."""
@@ -270,7 +263,7 @@ class Cluster:
             self._end(actor)
             self._failed_starts[actor.node] += 1
             if self._failed_starts[actor.node] == _MOST_STARTS:
-                self._refuse(actor, f"cannot run hpo: {_why(answer)}")
+                self._refuse(actor, f"cannot run hpo: {why(answer)}")
             return
         theirs, processor, n_bytes = answer
         different = [
@@ -305,62 +298,6 @@ class Cluster:
         _kill(actor)
 
 
-@contextlib.contextmanager
-def _connected(address: str) -> Iterator[None]:
-    """Be connected to a cluster, quietly; what Ray changes in this process is put back.
-
-    A local one listens on 127.0.0.1 alone, and its token is in the memory of its processes.
-    """
-    driver, constants, environment = ray._private.worker, ray._private.ray_constants, os.environ
-    before = driver.print_to_stdstream, constants.ENABLE_RAY_CLUSTER, dict(environment)
-    handler = signal.getsignal(signal.SIGTERM)
-    if address == "auto":
-        address = environment.get("RAY_ADDRESS") or "local"
-        machine.check_ray(address, source="RAY_ADDRESS")
-    options: dict[str, Any] = {"address": address}
-    try:
-        # Ray prints the ends of actors and nodes on standard output.
-        driver.print_to_stdstream = lambda *_, **__: None
-        environment["RAY_USAGE_STATS_ENABLED"] = "0"
-        if address == "local":
-            options |= {"num_cpus": machine.n_cores(), "include_dashboard": False}
-            environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-            environment.pop("RAY_AUTH_MODE", None)  # Then Ray asks for the token.
-            # As Ray does on macOS: this machine is 127.0.0.1.
-            environment[constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-            constants.ENABLE_RAY_CLUSTER = False
-        else:
-            _check_answers(address)
-        # Ray adds the working folder to the module path of actors: its files may be a stranger's.
-        with contextlib.chdir(os.sep):
-            ray.init(**options, logging_level="CRITICAL", log_to_driver=False)
-        with contextlib.suppress(ValueError):  # In the main thread Ray takes it over.
-            signal.signal(signal.SIGTERM, handler)
-        yield
-    except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
-        raise DeviceError(
-            f"The Ray cluster at {address} cannot be used: {_why(error)} This command must run on "
-            "a machine of the cluster, with its token (RAY_AUTH_MODE=token; docs/ray.md)."
-        ) from error
-    finally:
-        ray.shutdown()
-        driver.print_to_stdstream, constants.ENABLE_RAY_CLUSTER = before[:2]
-        environment.clear()
-        environment.update(before[2])
-
-
-def _check_answers(address: str) -> None:
-    """Raise at once where nothing listens: Ray would try for minutes."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except OSError as error:
-        raise DeviceError(
-            f"No Ray cluster answers at {address}: {error.strerror or error}. Start one there: "
-            f"`ray start --head --port={port}`. --ray auto starts one on this machine."
-        ) from None
-
-
 def _read(_size: int, place: Sequence[Any]) -> list[Pixels]:
     found: list[Pixels] = ray.get(list(place))
     return found
@@ -373,9 +310,3 @@ def _kill(actor: Actor) -> None:
 
 def _resources(device: str) -> dict[str, int]:
     return {"num_cpus": 1} if device == "cpu" else {"num_cpus": 0, "num_gpus": 1}
-
-
-def _why(error: Exception) -> str:
-    """Return what Ray says in the last line of an error, as a sentence."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") + "." if lines else f"{type(error).__name__}."

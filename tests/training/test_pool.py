@@ -19,7 +19,7 @@ from hpo.errors import DeviceError, OutOfMemoryError, OutputError, TrainingError
 from hpo.training import processes
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch
-from hpo.training.pool import Pool
+from hpo.training.pool import Pool, Worker, fields_of
 from hpo.training.processes import Processes, seconds_side_by_side
 from tests.training.together import Job, add, assert_bitwise_equal, train_alone
 
@@ -106,6 +106,66 @@ def test_lanes_that_are_one_training_go_to_one_process_and_catch_up_in_one_step(
             lane = add(two, job)
             assert [done.epoch for done in finish(two)] == list(range(1, job.config.epochs + 1))
             assert_bitwise_equal(two.result(lane), train_alone(data, job, cpu))
+
+
+class Mortal:
+    """A crew of two workers in this process, one of which ends after every `n_steps` steps."""
+
+    joins = True
+
+    def __init__(self, data: TrainingData, device: Device, *, n_steps: int) -> None:
+        self.data, self.device, self.n_steps, self.n_left = data, device, n_steps, n_steps
+        self.members = [Inside(self), Inside(self)]
+
+    def share(self, image_size: int) -> list[Any]:
+        return [self.data.pixels_at(image_size)]
+
+    def receive(self) -> list[Any]:
+        self.n_left -= 1
+        if not self.n_left:
+            self.n_left, self.members = self.n_steps, [self.members[1], Inside(self)]
+            return []
+        return [member.answers.pop() for member in self.members if member.answers]
+
+    def close(self) -> None: ...
+
+
+class Inside:
+    """A worker with room for two lanes, that answers at once."""
+
+    is_busy = False
+
+    def __init__(self, crew: Mortal) -> None:
+        self.answers: list[Any] = []
+        shared = fields_of(crew.data)
+        self.worker = Worker(shared, crew.device, joins=True, read=lambda _size, place: place)
+
+    def room(self, _config: TrainingConfig) -> int:
+        return 2
+
+    def train(self, *request: Any) -> None:
+        self.answers.append(self.worker.answer("train", *request))
+
+
+def test_what_is_lost_with_a_worker_is_trained_again_and_no_epoch_returned_twice(
+    data: TrainingData, cpu: Device
+) -> None:
+    pool = Pool(Mortal(data, cpu, n_steps=7))
+    jobs = [
+        *JOBS,
+        Job(BASE.replace(epochs=4)),
+        Job(BASE.replace(epochs=2)),
+    ]  # Joined to the first.
+    lanes = [add(pool, job) for job in jobs]
+    returned = finish(pool)
+    for lane, job in zip(lanes, jobs, strict=True):
+        result = pool.result(lane)
+        own = [(done.epoch, done.metrics) for done in returned if done.lane == lane]
+        assert own == list(enumerate(result.epochs, start=1))
+        assert_bitwise_equal(result, train_alone(data, job, cpu))
+    add(pool := Pool(Mortal(data, cpu, n_steps=2)), Job(BASE.replace(epochs=100)))
+    with pytest.raises(DeviceError, match="lost 20 times with the process that trained it"):
+        finish(pool)
 
 
 @pytest.mark.parametrize(

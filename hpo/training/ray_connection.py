@@ -1,0 +1,82 @@
+"""The connection to a Ray cluster, or to one that is started here for this command alone."""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+
+from hpo.errors import DeviceError
+from hpo.training import machine
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Be connected to a cluster, quietly; what Ray changes in this process is put back.
+
+    A local one listens on 127.0.0.1 alone, and its token is in the memory of its processes.
+    """
+    driver, constants, environment = ray._private.worker, ray._private.ray_constants, os.environ
+    before = driver.print_to_stdstream, constants.ENABLE_RAY_CLUSTER, dict(environment)
+    handler = signal.getsignal(signal.SIGTERM)
+    if address == "auto":
+        address = environment.get("RAY_ADDRESS") or "local"
+        machine.check_ray(address, source="RAY_ADDRESS")
+    options: dict[str, Any] = {"address": address}
+    try:
+        # Ray prints the ends of actors and nodes on standard output.
+        driver.print_to_stdstream = lambda *_, **__: None
+        environment["RAY_USAGE_STATS_ENABLED"] = "0"
+        if address == "local":
+            options |= {"num_cpus": machine.n_cores(), "include_dashboard": False}
+            environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+            environment.pop("RAY_AUTH_MODE", None)  # Then Ray asks for the token.
+            # As Ray does on macOS: this machine is 127.0.0.1.
+            environment[constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+            constants.ENABLE_RAY_CLUSTER = False
+        else:
+            check_answers(address)
+        try:
+            # Ray adds the working folder to the module path of actors, which may be a stranger's.
+            with contextlib.chdir(os.sep):
+                ray.init(**options, logging_level="CRITICAL", log_to_driver=False)
+        except Exception as error:  # Of many kinds, and bare ones where this machine is slow.
+            hint = (
+                "Run the same command again, or without --ray."
+                if address == "local"
+                else "This command must run on a machine of the cluster, with its token "
+                "(RAY_AUTH_MODE=token; docs/ray.md)."
+            )
+            where = f"The Ray cluster at {address} cannot be used"
+            raise DeviceError(f"{where}: {why(error)} {hint}") from error
+        with contextlib.suppress(ValueError):  # In the main thread Ray takes it over.
+            signal.signal(signal.SIGTERM, handler)
+        yield
+    finally:
+        ray.shutdown()
+        driver.print_to_stdstream, constants.ENABLE_RAY_CLUSTER = before[:2]
+        environment.clear()
+        environment.update(before[2])
+
+
+def check_answers(address: str) -> None:
+    """Raise a DeviceError where nothing listens: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise DeviceError(
+            f"No Ray cluster answers at {address}: {error.strerror or error}. Start one there: "
+            f"`ray start --head --port={port}`, or one on this machine with --ray auto. Finished "
+            "trainings are kept."
+        ) from None
+
+
+def why(error: Exception) -> str:
+    """Return what Ray says in the last line of an error, as a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") + "." if lines else f"{type(error).__name__}."
