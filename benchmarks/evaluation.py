@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from hpo.evaluate.intervals import Answers, compare, draw_weights, estimate, share_interval
+from hpo.evaluate.intervals import Answers, compare, draw_weights, estimate, metric_interval
 from hpo.stats import Statistic, auroc, share
 
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"
@@ -69,7 +69,7 @@ def _held(world: str, n_images: int, rng: np.random.Generator) -> dict[str, obje
                 columns = [_metric(metric, labels, x)(weights) for x in answers]
                 draws = np.stack(columns, axis=1)
                 found = estimate(draws, overlap=0.0, n_patients=len(np.unique(patients)))
-                interval = share_interval(found)
+                interval = metric_interval(found)
                 held[i] += interval.low is not None and interval.low <= truth[i] <= interval.high
         row[f"{n_repeats} repeats"] = dict(zip(METRICS, (held / N_TESTS).round(3), strict=True))
         print(row, flush=True)
