@@ -103,6 +103,9 @@ def test_a_space_file_names_a_model_and_a_search_draws_what_it_declares(
     assert found.code == 0, found.err
     assert found.json["best"]["config"]["model"]["params"]["depth"] == 1
     assert set(found.json["best"]["params"]) <= {"channels", "dropout"}
+    shown = hpo("show", "latest", "--toml").out
+    assert '[model]\nentry = "cnn.py:cnn"\n[base]' in shown
+    assert "\ndepth = 1\n" in shown
 
     space.write_text(space.read_text().replace("channels = {", "chanels = {"))
     wrong = hpo(*search)

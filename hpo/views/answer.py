@@ -67,11 +67,15 @@ def _settings(summary: StudySummary) -> str:
     """Write the best configuration as options that can be pasted: what differs from the space."""
     if summary.best is None:
         return ""
-    best, base = summary.best.config, summary.record.space.base.to_mapping()
-    pinned = (group[1] for group in _words(summary.record.command) if group[0] == "--set")
+    best, base = summary.best.config, summary.record.space.base
+    words = [group for group in _words(summary.record.command) if len(group) > 1]
+    pinned = (value for option, value, *_ in words if option == "--set")
     values = dict(pair.split("=", 1) for pair in pinned if "=" in pair)
-    values |= {n: value_text(v) for n, v in _fields(best).items() if v != base[n]}
-    return " ".join(shlex.join(["--set", f"{name}={value}"]) for name, value in values.items())
+    of_base = base.to_mapping() | (base.model.params if base.model else {})
+    values |= {n: value_text(v) for n, v in _fields(best).items() if v != of_base[n]}
+    given = [group for group in words if group[0] in ("--model", "--epochs")]
+    options = given + [["--set", f"{name}={value}"] for name, value in values.items()]
+    return " ".join(map(shlex.join, options))
 
 
 def best_toml(summary: StudySummary) -> str:
@@ -80,12 +84,16 @@ def best_toml(summary: StudySummary) -> str:
         raise StudyError(f"No configuration of {summary.name} is complete yet.")
     title = f"# {summary.best.tag} of {summary.name}"
     lines = (f"{name} = {toml(value)}" for name, value in _fields(summary.best.config).items())
-    return "\n".join([title, "[base]", *lines])
+    own = summary.best.config.model
+    model = ["[model]", f"entry = {toml(own.entry)}"] if own else []
+    return "\n".join([title, *model, "[base]", *lines])
 
 
 def _fields(config: TrainingConfig) -> dict[str, Value]:
-    """Return the fields that have an effect, as they were chosen."""
-    return {n: value for n, value in config.to_mapping().items() if n in config.active_fields()}
+    """Return the fields that have an effect, as they were chosen, and those of an own model."""
+    active = config.active_fields()
+    found = {n: v for n, v in config.to_mapping().items() if n in active and n != "model"}
+    return found | (config.model.params if config.model else {})
 
 
 def _finding(summary: StudySummary) -> str:
