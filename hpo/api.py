@@ -27,10 +27,39 @@ from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
 from hpo.study.study import open_study as find_study
 from hpo.study.summary import StudySummary
+from hpo.views.answer import answer
 
 
 class Study(StudySummary):
-    """A study as it was when it was read, and what can be done with it."""
+    """A study as it was when it was read, and what can be done with it.
+
+    A notebook shows its answer and its table.
+    """
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name}: {answer(self, None).finding}>"
+
+    def _repr_html_(self) -> str:
+        from hpo.report.page import render_table
+
+        return render_table(self, answer(self, None))
+
+    def figure(self, name: str) -> Any:
+        """Return a figure of the page, such as `sweep`, `curves` or `history`, from plotly.
+
+        Raises:
+            UsageError: the study has none of this name.
+        """
+        from hpo.plots.sweep import plot_differences
+        from hpo.report.page import plots_of
+
+        stored = read_study(self.name, self.storage)
+        compared = self.finalists.verdict if self.finalists else self.verdict
+        plots = [*plots_of(self, stored.study, stored.runs), plot_differences(compared)]
+        found = {p.key: p.figures[0] for p in plots if p and len(p.figures) == 1}
+        if name not in found:
+            raise UsageError(f"{self.name} has no figure {name!r}. It has {', '.join(found)}.")
+        return found[name].update_layout(template="plotly_white")
 
     def evaluate(self, threshold: str = DEFAULT, *, is_all: bool = False) -> Evaluation:
         """Open the sealed test, on record, as `hpo evaluate` does."""
@@ -225,8 +254,16 @@ def _as_study(summary: StudySummary) -> Study:
 
 
 def _finish(plan: Plan) -> Study:
-    with open_session(plan) as session:
-        done = [event for event in training_events(session) if isinstance(event, TrialDone)]
+    from tqdm.auto import tqdm
+
+    # None: no bar where standard error is not a terminal; a notebook shows its own.
+    with open_session(plan) as session, tqdm(unit="training", disable=None) as bar:
+        bar.reset(total=session.source.n_left())
+        done = []
+        for event in training_events(session):
+            if isinstance(event, TrialDone):
+                done.append(event)
+                bar.update()
         n_reused = sum(event.is_reused for event in done)
         summary = session.summary()
         summary = replace(summary, n_trained=len(done) - n_reused, n_reused=n_reused)

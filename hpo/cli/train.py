@@ -1,12 +1,19 @@
 """The commands that train. They are light to import: the work is in `hpo.cli.work`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from typer import Option
 
 from hpo.cli import options
 from hpo.storage.url import DEFAULT_URL
+
+DEMO_GRID: Final = (
+    *("learning_rate=0.00001,0.001,0.03", "--epochs", "30"),
+    *("--set", "image_size=32", "--set", "align=template"),
+)
+DEMO_SEARCH: Final = ("--trials", "15", "--epochs", "30", "--set", "image_size=32")
+"""What `hpo demo` sweeps and searches, as arguments of the two commands."""
 
 
 def _settings(given: dict[str, Any], context: typer.Context) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hpo.evaluate.checks import check_study
 from hpo.evaluate.learning_curves import compare_curves
 from hpo.evaluate.studies import Comparison
 from hpo.files import write_atomic
-from hpo.plots.axes import PALETTE, figure_json, plotly_script
+from hpo.plots.axes import PALETTE, Plot, figure_json, plotly_script
 from hpo.plots.curves import curve_colors, plot_curves, plot_study_curves
 from hpo.plots.search import plot_history, plot_importances, plot_slices
 from hpo.plots.stress import plot_stress, stress_info
@@ -31,7 +31,7 @@ from hpo.storage.runs import RunStore
 from hpo.storage.url import named, storage_option
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import statements
-from hpo.views.answer import answer
+from hpo.views.answer import Answer, answer
 from hpo.views.evaluations import evaluation_table
 from hpo.views.studies import (
     MOST_ON_PAGE,
@@ -84,10 +84,6 @@ def render(
     evaluation = read_evaluation(study) if summary.openings else None
     stress, curves = stress_info(summary, runs), compare_curves(summary, runs)
     table, n_hidden = configurations_table(summary, most=MOST_ON_PAGE, is_full=True)
-    plots = [plot_sweep(summary) if summary.record.kind == "grid" else None]
-    if len(summary.record.names) > 1 and len(summary.configurations) >= LEAST_OF_A_SEARCH:
-        plots += [plot_history(summary), plot_importances(study, summary)]
-    plots += [plot_slices(summary), plot_study_curves(summary, runs)]
     compared = summary.finalists.verdict if summary.finalists else summary.verdict
     content = {
         "summary": summary,
@@ -104,7 +100,7 @@ def render(
         "verdict": sections.verdict(summary),
         "stress": stress,
         "xrays": list(read_xrays(summary, runs, dataset)) if dataset else [],
-        "plots": filter(None, plots),
+        "plots": plots_of(summary, study, runs),
         "curves": curves,
         "openings": statements(summary.openings, n_complete=summary.count("complete")),
         "evaluation": evaluation,
@@ -127,6 +123,22 @@ def render(
         content["test_lines"] = [(note, note in real) for note in tested.notes]
         content["test_plots"] = plot_test(evaluation, curve_colors(summary))
     return _fill("page.html", content)
+
+
+def plots_of(summary: StudySummary, study: optuna.Study, runs: RunStore) -> list[Plot]:
+    """Return the figures of scores that a study has enough for."""
+    plots = [plot_sweep(summary) if summary.record.kind == "grid" else None]
+    if len(summary.record.names) > 1 and len(summary.configurations) >= LEAST_OF_A_SEARCH:
+        plots += [plot_history(summary), plot_importances(study, summary)]
+    plots += [plot_slices(summary), plot_study_curves(summary, runs)]
+    return [plot for plot in plots if plot]
+
+
+def render_table(summary: StudySummary, answer: Answer) -> str:
+    """Return the plain answer and the table of configurations as HTML, for a notebook."""
+    table, _ = configurations_table(summary, most=MOST_ON_PAGE)
+    content = {"answer": answer, "table": table}
+    return _templates().get_template("notebook.html").render(content)
 
 
 def render_comparison(comparison: Comparison, runs: RunStore) -> str:
