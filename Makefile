@@ -2,7 +2,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO := --set image_size=64 --epochs 15 --storage sqlite:///demo/hpo.db
 
 .PHONY: install demo test docs results bench rubbish fuzz chaos clean
 
@@ -14,12 +13,9 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# The main job on synthetic X-rays, in the folder demo/: a sweep, a search, their tables and pages.
+# On synthetic X-rays, in the folder demo/: a sweep, a search, the test of its winner, their pages.
 demo: install
-	$(BIN)/hpo data generate demo/phantom
-	$(BIN)/hpo grid batch_size --data demo/phantom $(DEMO)
-	$(BIN)/hpo search --trials 15 --data demo/phantom $(DEMO)
-	$(BIN)/hpo show --storage sqlite:///demo/hpo.db
+	$(BIN)/hpo demo
 
 test: install
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -47,12 +48,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _panel, _commands in {
-    "Train": (train.grid, train.search, train.resume),
+_PANELS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
+    "Train": (train.grid, train.search, train.resume, train.demo),
     "Look at studies": (studies.show, studies.compare, studies.report, studies.dashboard),
     "Use what was trained": (models.evaluate, models.predict, models.reproduce),
     "Keep and clean up": (studies.export, studies.delete),
-}.items():
+}
+for _panel, _commands in _PANELS.items():
     for _each in _commands:
         app.command(cls=Command, rich_help_panel=_panel)(_each)
 app.command("sweep", cls=Command, hidden=True)(train.grid)

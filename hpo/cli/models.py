@@ -161,8 +161,10 @@ def _evaluate_study(
     json: bool,
 ) -> None:
     from hpo.api import read_study, write_page
+    from hpo.cli.work import print_answer
     from hpo.evaluate import open_test
     from hpo.study.test_access import statements
+    from hpo.views.answer import answer
     from hpo.views.evaluations import evaluation_document, evaluation_table
 
     stored = read_study(study, storage, moved_data=moved)
@@ -179,6 +181,8 @@ def _evaluate_study(
     page = write_page(stored, has_images=not no_images)
     document = evaluation_document(evaluation, summary) | {"report": str(page)}
     emit(document, f"Page: {page}", json=json)
+    if not json:
+        print_answer(answer(summary, evaluation))
 
 
 def predict(

@@ -282,6 +282,7 @@ _OF_TRAINING: Final[Mapping[str, tuple[Any, Any]]] = {
     "mixed_processors": (MixedProcessors, False),
     "metric": (Metric, None),
     "margin": (Margin, None),
+    "timeout": (Timeout, None),
 }
 _OF_OUTPUT: Final[Mapping[str, tuple[Any, Any]]] = {
     "dry_run": (DryRun, False),

@@ -1,19 +1,17 @@
 """The commands that train. They are light to import: the work is in `hpo.cli.work`."""
 
-from typing import Annotated, Any, Final, Literal
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
-from typer import Option
+from typer import Argument, Option
 
 from hpo.cli import options
+from hpo.cli.output import print_line
 from hpo.storage.url import DEFAULT_URL
-
-DEMO_GRID: Final = (
-    *("learning_rate=0.00001,0.001,0.03", "--epochs", "30"),
-    *("--set", "image_size=32", "--set", "align=template"),
-)
-DEMO_SEARCH: Final = ("--trials", "15", "--epochs", "30", "--set", "image_size=32")
-"""What `hpo demo` sweeps and searches, as arguments of the two commands."""
 
 
 def _settings(given: dict[str, Any], context: typer.Context) -> dict[str, Any]:
@@ -44,7 +42,6 @@ def grid(
         int | None, Option("--max-repeats", help="Limit of --until-decided (default: 20).")
     ] = None,
     weights: options.ComparedWeights = None,
-    timeout: options.Timeout = None,
     test: Annotated[
         bool,
         Option(
@@ -78,7 +75,6 @@ def grid(
         until_decided=until_decided,
         max_repeats=max_repeats,
         weights=weights,
-        timeout=timeout,
     )
     plan = plan_grid(varied, settings)
     from hpo.cli.work import carry_out
@@ -123,7 +119,6 @@ def search(
             show_default=False,
         ),
     ] = None,
-    timeout: options.Timeout = None,
 ) -> None:
     """Search for the best hyperparameters, starting from the base configuration.
 
@@ -148,7 +143,6 @@ def search(
         final_repeats=final_repeats,
         with_baselines=with_baselines,
         window=window,
-        timeout=timeout,
     )
     plan = plan_search([*(names or []), *(param or [])], settings)
     from hpo.cli.work import carry_out
@@ -194,3 +188,37 @@ def resume(
         timeout=timeout,
     )
     carry_out(plan_resume(study, settings), **of_output)
+
+
+def demo(
+    folder: Annotated[
+        Path, Argument(metavar="[DIR]", help="Folder of the images and the studies.")
+    ] = Path("demo"),
+    seed: Annotated[
+        int, Option(metavar="N", min=0, help="Another seed makes other images and trainings.")
+    ] = 0,
+) -> None:
+    """Show all of it on synthetic X-rays: a sweep, a search, and the sealed test of its winner.
+
+    It prints each command before it runs it, and takes one to two minutes. What is trained is not
+    trained again.
+
+    Example:
+
+        hpo demo
+    """
+    phantom, storage = str(folder / "phantom"), f"sqlite:///{folder / 'hpo.db'}"
+    common = ["--epochs", "30", "--set", "image_size=32", "--seed", str(seed)]
+    common += ["--data", phantom, "--storage", storage]
+    commands = [
+        ["grid", "learning_rate=0.00001,0.001", "--set", "align=template", *common],
+        ["search", "--trials", "15", *common],
+        ["evaluate", "latest", "--storage", storage],
+    ]
+    if not Path(phantom).exists():
+        commands.insert(0, ["data", "generate", phantom, "--seed", str(seed)])
+    for words in commands:
+        print_line(f"$ {shlex.join(['hpo', *words])}", style="bold")
+        sys.stdout.flush()
+        if code := subprocess.run([sys.executable, "-m", "hpo", *words]).returncode:
+            raise typer.Exit(code)
