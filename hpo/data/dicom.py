@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpo.data import cache
 from hpo.data.dataset import Stored, limit_fault
@@ -34,10 +35,10 @@ def check_extra(path: Path | str) -> None:
 
 
 def decode(path: Path) -> Stored:
-    """Read a DICOM file as gray `(height, width)` in 16 bits, white where a viewer shows white.
+    """Read a DICOM file as gray `(height, width)`, white where a viewer shows white.
 
     The modality LUT comes first, then the VOI LUT or window, then MONOCHROME1 is inverted. The
-    values that its bits can take become 0 to 65,535.
+    values that its bits can take become 0 to 65,535, or 0 to 255 where they are 8 or fewer.
 
     Raises:
         DataError: pydicom is missing.
@@ -71,11 +72,12 @@ def decode(path: Path) -> Stored:
     darkest, brightest = float(ends.min()), float(ends.max())
     if not darkest < brightest:
         raise ValueError("its window or LUT makes all values one")
-    share = np.clip((gray - darkest) / (brightest - darkest), 0, 1)
+    share: NDArray[np.float32] = np.clip((gray - darkest) / (brightest - darkest), 0, 1)
     if kind == "MONOCHROME1":
         share = 1 - share
-    pixels: Stored = np.rint(share * 65_535).astype(np.uint16)
-    return pixels
+    if bits <= 8:
+        return np.rint(share * 255).astype(np.uint8)
+    return np.rint(share * 65_535).astype(np.uint16)
 
 
 def patients_of(paths: Sequence[str], places: Sequence[int]) -> list[tuple[str, bool]]:

@@ -65,11 +65,6 @@ def open_data(
     return load(path, manifest, hint=hint)
 
 
-def open_phantom(seed: int = 0, *, size: int = 64) -> Dataset:
-    """Draw the phantom: 800 images to train on and 400 to test, half of each with pneumonia."""
-    return open_table(phantom.draw(seed, size))
-
-
 def load(path: Path, manifest: Manifest = NOTHING_SAID, *, hint: str = _HINT) -> Dataset:
     """Open a data set; its format is found by looking at the path.
 

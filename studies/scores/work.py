@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from hpo.cli.work import train as follow_to_end
-from hpo.data import NORMAL, PNEUMONIA, TEST, open_phantom
+from hpo.data import NORMAL, PNEUMONIA, TEST, open_data
 from hpo.data.dataset import Pixels
 from hpo.run.plan import Settings, plan_search
 from hpo.run.session import open_session
@@ -75,7 +75,7 @@ def write_shifted_phantom(folder: Path) -> Path:
     The tests are its own, another pose and another detector.
     """
     if not folder.is_dir():
-        phantom = open_phantom()
+        phantom = open_data(None)
         pixels, labels = phantom.pixels_at(_SIZE), phantom.labels
         is_test = phantom.split == TEST
         folder.mkdir(parents=True)

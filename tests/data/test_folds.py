@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo.data import N_FOLDS, TEST, TRAIN, VALIDATION, open_phantom, seal
+from hpo.data import N_FOLDS, TEST, TRAIN, VALIDATION, open_data, seal
 from hpo.errors import DataError
 from tests.data.conftest import make_dataset
 
 
 def test_five_repeats_validate_every_image_once_and_the_next_five_split_anew() -> None:
-    sealed = seal(open_phantom(size=16))
+    sealed = seal(open_data(None))
     for first in (0, N_FOLDS):
         folds = [sealed.fold(first + i) for i in range(N_FOLDS)]
         together = np.concatenate([fold.validation for fold in folds])

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data import PNEUMONIA, TEST, TRAIN, load, open_data, open_phantom
-from hpo.data.phantom import write_phantom
+from hpo.data import PNEUMONIA, TEST, TRAIN, load, open_data
+from hpo.data.phantom import draw, write_phantom
+from hpo.data.source import open_table
 from hpo.errors import DataError
 
-# `open_phantom().fingerprint` with numpy 2.4 on x86-64, with and without its vector instructions
+# `open_data(None).fingerprint` with numpy 2.4 on x86-64, with and without its vector instructions
 # (NPY_DISABLE_CPU_FEATURES).
 FINGERPRINT = "2b8e8a30c252c8f8d1e81f5273b7baa0"
 
@@ -31,9 +32,9 @@ def test_the_same_seed_gives_the_same_bits_everywhere() -> None:
 def test_a_written_phantom_is_the_same_data_and_still_says_so(tmp_path: Path) -> None:
     write_phantom(tmp_path / "phantom", seed=1, size=16)
     assert [path.name for path in tmp_path.iterdir()] == ["phantom"]
-    written, drawn = load(tmp_path / "phantom"), open_phantom(1, size=16)
+    written, drawn = load(tmp_path / "phantom"), open_table(draw(1, 16))
     assert written.is_phantom
-    assert written.fingerprint == drawn.fingerprint != open_phantom(size=16).fingerprint
+    assert written.fingerprint == drawn.fingerprint != open_table(draw(0, 16)).fingerprint
     assert written.files == drawn.files
 
 
