@@ -92,7 +92,7 @@ Negative = Annotated[
     Option(
         "--negative",
         metavar="NAME",
-        help="Class that counts as negative; of both, the rest is left out. Repeatable.",
+        help="Class that counts as negative; with --positive the rest is left out. Repeatable.",
         show_default=False,
     ),
 ]
