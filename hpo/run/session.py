@@ -89,10 +89,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
     """
     quiet_optuna()
     storage = open_storage(plan.settings.storage)
-    with (
-        study_lock(storage, plan.name) as check,
-        ray_cluster(plan.settings) as cluster,
-    ):
+    with study_lock(storage, plan.name) as check, ray_cluster(plan.settings) as cluster:
         study = studies.find(storage, plan.name)
         if study is None or studies.is_blank(study):
             study = studies.create(storage, plan.name, with_device(plan.record, cluster))

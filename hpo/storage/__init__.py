@@ -1,7 +1,7 @@
 """The database of studies with its lock, the run store, and where files are.
 
-database  Optuna's database, read so that damage is named and harms nothing else
-opening   opening it, and what its errors mean
+database  Optuna's database: damage is named and harms nothing else, errors say what to do
+opening   opening it, SQLite or PostgreSQL
 url       its URL, with passwords hidden
 lock      one driver per study
 runs      the run store: one file per finished training

@@ -1,4 +1,4 @@
-"""Opening the database of the studies, and saying in words what is wrong with it."""
+"""Opening the database of the studies, SQLite or PostgreSQL, and refusing what is none."""
 
 import contextlib
 import logging

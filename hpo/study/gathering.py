@@ -28,13 +28,7 @@ from hpo.study.study import (
     read_record,
     study_names,
 )
-from hpo.study.summary import (
-    Configuration,
-    Finalists,
-    Repeat,
-    State,
-    StudySummary,
-)
+from hpo.study.summary import Configuration, Finalists, Repeat, State, StudySummary
 from hpo.study.test_access import read_openings
 from hpo.study.trials import read_trials
 

@@ -171,9 +171,7 @@ class StudyRecord:
         if margin is not None:
             read_score(self.metric).with_margin(margin)
         return replace(
-            self,
-            margin=self.margin if margin is None else margin,
-            weights=weights or self.weights,
+            self, margin=self.margin if margin is None else margin, weights=weights or self.weights
         )
 
     def identity(self) -> dict[str, Any]:

@@ -362,11 +362,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
 
 def score_document(score: Score) -> dict[str, Any]:
     """Return what is optimized as JSON documents have it; the margin is a share of 1, or plain."""
-    return {
-        "name": score.name,
-        "direction": score.kind.direction,
-        "margin": score.kind.margin,
-    }
+    return {"name": score.name, "direction": score.kind.direction, "margin": score.kind.margin}
 
 
 def scored_document(configuration: Configuration, score: Interval | None) -> dict[str, Any]:
