@@ -26,7 +26,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import cross_val_predict
 
 from benchmarks.machine import describe_machine
-from hpo.run.plan import SearchSettings, Settings, plan_search
+from hpo.run.plan import Settings, plan_search
 from hpo.search.proposals import propose
 from hpo.study.record import StudyRecord
 from hpo.study.trials import distributions
@@ -49,7 +49,7 @@ def main() -> None:
     asked = parser.parse_args()
     with TemporaryDirectory() as name, ProcessPoolExecutor(asked.processes) as pool:
         settings = Settings(data=make_xrays(Path(name)), set={"image_size": 16})
-        record = plan_search([], settings, SearchSettings(pruner="none")).record
+        record = plan_search([], replace(settings, pruner="none")).record
         works = [
             replace(record, window=window, seed=seed)
             for seed in range(asked.searches)
