@@ -15,8 +15,8 @@ from typing import Any, Final
 import optuna
 
 from benchmarks import pace
+from benchmarks.kills import disturb, killed_everywhere
 from benchmarks.machine import describe_machine
-from tests.chaos.kills import disturb, killed_everywhere
 from tests.chaos.studies import GRID, SEARCH, Case
 from tests.conftest import make_xrays
 from tests.postgres import programs, running

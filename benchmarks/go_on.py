@@ -17,6 +17,7 @@ from typing import Any, Final
 import optuna
 
 from benchmarks.long_database import in_database
+from benchmarks.long_studies import long_search
 from hpo.config import TrainingConfig
 from hpo.run.loop import TrainingLoop, TrialDone
 from hpo.run.session import open_source
@@ -24,7 +25,6 @@ from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from tests.clocked import ClockedStack
-from tests.long_studies import long_search
 
 _N_FURTHER: Final = 60
 _N_FIRST: Final = 10

@@ -25,11 +25,11 @@ import optuna
 
 from benchmarks.draw_page import drawn_seconds
 from benchmarks.long_database import in_database
+from benchmarks.long_studies import long_grid, long_search, save_runs
 from benchmarks.machine import ROOT, describe_machine, spread
 from hpo.run.plan import Settings, plan_search
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
-from tests.long_studies import long_grid, long_search, save_runs
 
 RESULTS = Path(__file__).parent / "results" / "long.json"
 TARGETS = {

@@ -10,9 +10,9 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 
+from benchmarks.long_studies import LongStudy
 from hpo.storage.database import Database
 from tests.fake_studies import begin
-from tests.long_studies import LongStudy
 
 
 def in_database(long: LongStudy, storage: Database, name: str = "long") -> optuna.Study:

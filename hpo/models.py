@@ -121,9 +121,7 @@ def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
     _load.cache_clear()  # It may have changed since this process read it.
     make, digest = _load(code)
     is_estimator = isinstance(make, Estimator)
-    names = ("seed",) if is_estimator else inspect.signature(make).parameters
-    known = packages_distributions()
-    packages = {package for module in _sources(path)[1] for package in known.get(module, ())}
+    names = () if is_estimator else inspect.signature(make).parameters
     try:
         found, wrong = _of_estimator(make) if is_estimator else _of_function(make, code)
         if wrong:
@@ -131,9 +129,9 @@ def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
         model = OwnModel(
             entry=f"{path.name}:{name}",
             digest=digest,
-            versions={package: version(package) for package in sorted(packages)},
+            versions=_versions(_sources(path)[1]),
             kind=make.kind if is_estimator else "network",
-            given=tuple(n for n in _GIVEN if n in names),
+            given=("seed",) if is_estimator else tuple(n for n in _GIVEN if n in names),
             signature=tuple(found),
         )
     except ValidationError as error:
@@ -156,8 +154,7 @@ def build(config: TrainingConfig, code: str | None, *, seed: int) -> Any:
     make, digest = _load(code)
     if digest != model.digest:
         raise ModelError(f"{code} is not what it was: its digest is {digest}, not {model.digest}.")
-    values = ", ".join(f"{n} = {v!r}" for n, v in model.params.items()) or "its defaults"
-    with explained(f"{model.entry} failed with {values}:", code):
+    with explained(f"{model.entry} failed with {_text(model.params)}:", code):
         return make(**own_arguments(config, seed=seed))
 
 
@@ -275,6 +272,12 @@ def _sources(path: Path) -> tuple[list[Path], set[str]]:
     return sorted(found), outside - sys.stdlib_module_names - {"hpo"}
 
 
+def _versions(modules: set[str]) -> dict[str, str]:
+    known = packages_distributions()
+    names = sorted({name for module in modules for name in known.get(module, ())})
+    return {name: version(name) for name in names}
+
+
 def _of_function(function: Callable[..., Any], code: str) -> tuple[list[Declared], list[str]]:
     """Return what a signature declares, and a sentence for each parameter that is of no use."""
     with explained(f"The annotations of {code} cannot be read:", code):
@@ -342,3 +345,7 @@ def _of_estimator(model: Estimator) -> tuple[list[Declared], list[str]]:
         found.append(Declared(name=n, kind=known, default=value, **kind))
     unknown = [f"It has no parameter {n}." for n in model.settings if n not in parameters]
     return found, unknown
+
+
+def _text(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value!r}" for name, value in params.items()) or "its defaults"

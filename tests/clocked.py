@@ -30,6 +30,7 @@ class ClockedStack:
     lost_at: int | None = None
     stop_adding: bool = False
     diverging_seed: int | None = None
+    n_validation: int = 4
     room: int = 1_000
     live: dict[int, tuple[TrainingConfig, int, list[EpochMetrics]]] = field(default_factory=dict)
     done: dict[int, tuple[TrainingConfig, int, list[EpochMetrics]]] = field(default_factory=dict)
@@ -75,17 +76,17 @@ class ClockedStack:
         self.live.clear()
 
     def result(self, lane: int) -> TrainingResult:
-        config, seed, epochs = self.done.pop(lane)
+        (config, seed, epochs), n = self.done.pop(lane), self.n_validation
         return TrainingResult(
             epochs=tuple(epochs),
             kept_epoch=len(epochs),
             train=epochs[-1].validation,
-            validation_probabilities=np.full(4, score(config, seed, config.epochs), np.float32),
+            validation_probabilities=np.full(n, score(config, seed, config.epochs), np.float32),
             test_probabilities=np.full(2, 0.5, np.float32),
             weights={"1.weight": np.full((2, 2), seed, np.float32)},
             other=OtherWeights(
                 validation=epochs[-1].validation,
-                validation_probabilities=np.full(4, 0.5, np.float32),
+                validation_probabilities=np.full(n, 0.5, np.float32),
                 test_probabilities=np.full(2, 0.5, np.float32),
             ),
             seconds=0.5,

@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
+import shutil
 import signal
+import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,9 @@ assert migrations
 os.environ.pop("COLUMNS", None)
 
 # A loaded machine must not fail a test: hypothesis times its examples otherwise.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "untimed", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("untimed")
 
 SIZE = 16
@@ -47,10 +53,35 @@ def make_images(n: int, *, is_ill: bool, seed: int) -> np.ndarray:
     return images.astype(np.uint8)
 
 
+def assert_kept(name: str, lines: Iterable[str]) -> None:
+    """Compare what is said with fixtures/shown.
+
+    After a change that is meant, `HPO_KEEP=1` in the environment keeps the new texts: read the
+    difference before you commit it.
+    """
+    kept, text = Path(__file__).parent / "fixtures" / "shown" / f"{name}.txt", "\n".join(lines)
+    if os.environ.get("HPO_KEEP"):
+        kept.write_text(f"{text}\n", encoding="utf-8")
+    assert text.splitlines() == kept.read_text(encoding="utf-8").splitlines()
+
+
+def rounded(text: str) -> str:
+    """Leave four digits of a number: the others hang on the processor."""
+    return re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda found: f"{float(found[0]):.4g}", text)
+
+
 @pytest.fixture
 def xrays(tmp_path: Path) -> Path:
     """The course's four files with 40 + 40 training and 8 + 8 test images."""
     return make_xrays(tmp_path)
+
+
+def copy_study(home: Path, to: Path) -> None:
+    """Copy a folder with studies and their data; the studies record the data's new place."""
+    shutil.copytree(home, to, dirs_exist_ok=True)
+    with closing(sqlite3.connect(to / "studies" / "hpo.db")) as database, database:
+        update = "update study_user_attributes set value_json = replace(value_json, ?, ?)"
+        database.execute(update, (str(home), str(to)))
 
 
 def make_xrays(home: Path) -> Path:

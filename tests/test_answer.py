@@ -4,8 +4,6 @@ import dataclasses
 import shlex
 from pathlib import Path
 
-import pytest
-
 from hpo.cli import options
 from hpo.space import load_space, override
 from hpo.study.summary import StudySummary
@@ -35,38 +33,6 @@ def test_a_decided_sweep_is_followed_by_a_search_of_the_same_data(tmp_path: Path
     assert found.command == "hpo search --trials 50 --data x --set dropout=0.1"
     in_python = answer(with_command(summary, "library"))
     assert in_python.command == "hpo search --trials 50 --data data/chest_xray"
-
-
-def test_an_undecided_sweep_gets_the_repeats_that_would_decide(tmp_path: Path) -> None:
-    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
-    summary = with_command(fake.summary, COMMAND)
-    found = answer(with_pair(summary, answer="undecided", repeats=(6, 12)))
-    assert not found.is_clear
-    assert found.purpose.startswith("To decide, about ")
-    expected = "hpo grid batch_size --data x --set dropout=0.1 --repeats 12"
-    assert found.command == expected
-    found = answer(with_pair(summary, answer="undecided", repeats=(60, None)))
-    assert found.command.startswith("hpo search")
-
-
-@pytest.mark.parametrize(
-    ("baseline", "words", "is_good"),
-    [(0.3, "better than", True), (0.99, "worse than", False), (None, "about as good as", False)],
-)
-def test_the_best_is_compared_with_a_logistic_regression(
-    tmp_path: Path, baseline: float | None, words: str, is_good: bool
-) -> None:
-    summary = fake_grid(tmp_path, ["batch_size"]).summary
-    if baseline is None:
-        baseline = summary.best.score.mean + 0.004
-    summary = dataclasses.replace(summary, baselines={"logistic regression": baseline})
-    found = answer(summary)
-    assert f" is {words} a plain logistic regression: " in found.quality
-    assert ("docs/checks.md#baseline" in found.quality, found.is_good) == (
-        words == "worse than",
-        is_good,
-    )
-    assert answer(dataclasses.replace(summary, baselines={})).quality == ""
 
 
 def test_a_search_is_evaluated_next_once_it_is_finished(tmp_path: Path) -> None:

@@ -39,11 +39,6 @@ def test_the_majority_class_scores_its_share_and_a_regression_finds_what_is_line
     assert found["logistic regression"] > found["majority class"] + 0.1
 
 
-def test_equal_folds_count_once_and_five_are_enough(data: TrainingData) -> None:
-    assert baselines(data, [0, 6, 12, 1]) == baselines(data, [0, 1])
-    assert baselines(data, range(12)) == baselines(data, range(5))
-
-
 def test_the_baselines_of_a_search_are_of_the_folds_of_its_winner(hpo: Hpo, xrays: Path) -> None:
     search = (
         *("search", "--trials", "2", "--param", "dropout", *SMALL, "--metric", "accuracy"),

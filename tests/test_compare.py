@@ -16,14 +16,12 @@ from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
 from hpo.study.summary import StudySummary
 from tests.fake_studies import (
-    PAYLOAD,
     PHANTOM,
     FakeStudy,
     add_finalists,
     fake_grid,
     fake_record,
     fake_search,
-    hostile,
 )
 
 RATES = {"one": 1e-3, "two": 1e-2}
@@ -94,25 +92,6 @@ def test_with_the_source_s_own_validation_split_the_fold_does_not_matter(tmp_pat
     assert compare(own).verdict.pairs[0].n_pairs == 5
 
 
-def test_the_same_trainings_are_no_pair_to_compare(tmp_path: Path) -> None:
-    one = fake_grid(tmp_path, ["batch_size"]).summary
-    both = compare([one, replace(one, name="again")])
-    assert len(both.verdict.pairs) == 6
-    assert "32 of fake and 32 of again are the same trainings." in both.notes
-
-
-def test_the_best_alone_on_demand_and_where_there_are_many(tmp_path: Path) -> None:
-    search = fake_search(tmp_path, 30).summary
-    one = grid(tmp_path, "one", 0.90, 0.95)
-    assert len(compare([one, search]).entries) == 3
-    assert names(compare([one, search], best=True))[0] == "64 of one"
-    assert len(compare([one, search], best=False).entries) > 10
-    (note,) = [note for note in compare([one, search]).notes if "search-1" in note]
-    assert "part of its lead is luck" in note
-    lucky = grid(tmp_path, "two", 0.99, n_repeats=1)
-    assert compare([one, lucky]).best.name == "64 of one"
-
-
 def test_other_devices_are_said_and_other_data_or_nothing_finished_refused(tmp_path: Path) -> None:
     one, two = grid(tmp_path, "one", 0.9), grid(tmp_path, "two", 0.9)
     two = replace(two, record=replace(two.record, device="cuda:0"))
@@ -125,21 +104,6 @@ def test_other_devices_are_said_and_other_data_or_nothing_finished_refused(tmp_p
     empty = FakeStudy(one.record, RunStore(tmp_path), Goal(5), name="empty")
     with pytest.raises(StudyError, match="hpo resume empty"):
         compare([one, empty.summary])
-
-
-def test_the_page_has_one_figure_of_all_curves_and_the_table_and_escapes_names(
-    tmp_path: Path,
-) -> None:
-    one = fake_grid(tmp_path, ["batch_size"], n_repeats=2).summary
-    page = render_comparison(compare([one, grid(tmp_path, "two", 0.9)]), RunStore(tmp_path))
-    assert page.count(" data-figure>") == 1
-    for text in ("hpo compare", "32 of fake", "32 of two", "best mean", "Verdict"):
-        assert text in page
-    evil = hostile(one)
-    both = compare([evil, replace(evil, name=evil.name + "2")])
-    page = render_comparison(both, RunStore(tmp_path))
-    assert PAYLOAD not in page
-    assert "<img src=x" not in page
 
 
 def test_studies_with_different_scores_are_compared_by_accuracy_and_that_is_said(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.config import TrainingConfig, describe, did_you_mean
+from hpo.config import TrainingConfig
 from hpo.errors import ConfigError
 
 BASE = TrainingConfig()
@@ -109,14 +109,3 @@ def test_a_whole_number_is_taken_for_a_number_and_one_value_for_a_list() -> None
     assert (type(config.learning_rate), type(config.epochs)) == (float, int)
     assert type(config.batch_size) is int
     assert (config.hidden, config.dropout_per_layer) == ((8,), (0.5,))
-
-
-def test_values_are_described_as_a_space_file_writes_them() -> None:
-    values = (True, (64, 64), 1e-6, 0.123456789, {"low": 1.0, "when": "a"})
-    texts = ["true", "[64, 64]", "1e-06", "0.123456789", '{ low = 1, when = "a" }']
-    assert [describe(value) for value in values] == texts
-
-
-def test_only_a_name_that_is_near_is_offered() -> None:
-    assert did_you_mean("learing_rate", ["loss", "learning_rate"]) == "Did you mean learning_rate?"
-    assert did_you_mean("x", ["epochs", "loss"]) == ""

@@ -4,10 +4,8 @@ import csv
 import io
 import json
 import shutil
-import sqlite3
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +20,9 @@ from hpo.cli import main
 from hpo.errors import OutputError, StudyError
 from hpo.export import export, folder_name
 from hpo.run.reproduce import Retrained
+from hpo.study.summary import StudySummary
 from hpo.study.trials import Job
-from tests.conftest import SIZE, SMALL, Hpo, make_xrays
+from tests.conftest import SIZE, Hpo, make_xrays
 from tests.fake_studies import CHANGES, FakeStudy, add_finalists, fake_grid, fake_search
 
 GRID = (
@@ -148,56 +147,15 @@ def test_a_test_result_is_written_beside_the_weights(hpo: Hpo, exported: Path) -
         assert "The test was opened on " in text
 
 
-def test_weights_of_the_search_leave_when_finalists_decide(hpo: Hpo, xrays: Path) -> None:
-    search = ("search", "--trials", "2", "--final-repeats", "2", "--param", "learning_rate")
-    search += (*SMALL, "--data", str(xrays), "--study", "s", "--quiet")
-    assert hpo(*search, "--finalists", "0").code == 0
-    assert hpo("export", "s", "--out", "out", "--all").code == 0
-    ours = sorted(Path("out").rglob("weights-repeat-1.*"))
-    assert len(ours) == 2
-    own = [path.with_name("weights-repeat-1.pt.old") for path in ours]
-    for path in own:
-        path.write_bytes(b"the user's")
-    assert hpo(*search, "--finalists", "2").code == 0
-    assert hpo("export", "s", "--out", "out").code == 0
-    home = home_of(hpo("show", "s", "--json").json["best"]["params"], Path("out"))
-    assert sorted(path.name for path in home.glob("weights*")) == [
-        "weights-repeat-1.pt.old",
-        *(f"weights-repeat-{n}.safetensors" for n in (2, 3)),
-    ]
-    assert all(path.exists() for path in own)
-    # Of the other one no folder was asked for: what is there is its own, as it was.
-    assert len([path for path in ours if path.exists()]) in (0, 1)
-
-
-def test_a_run_that_is_no_run_leads_nowhere(hpo: Hpo, exported: Path) -> None:
-    shown = hpo("show", "mine", "--json").json
-    best = shown["best"]["params"]
-    (repeats,) = (c["repeats"] for c in shown["configurations"] if c["params"] == best)
-    with closing(sqlite3.connect("studies/hpo.db")) as database, database:
-        database.execute(
-            "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'run' AND trial_id = "
-            "(SELECT trial_id FROM trials WHERE number = ?)",
-            (json.dumps("../../outside"), repeats[0]["trial"]),
-        )
-    before = set(Path().rglob("*.safetensors"))
-    assert hpo("export", "mine", "--out", "again").code == 0
-    for path in home_of(best, exported).glob("*.safetensors"):
-        assert path.read_bytes() == (home_of(best, Path("again")) / path.name).read_bytes()
-    assert {p for p in Path().rglob("*.safetensors") if "again" not in p.parts} == before
-
-
 def untrained(_: Sequence[Job]) -> Retrained:
     raise StudyError("Nothing is to be trained.")
 
 
-def tables_of(fake: FakeStudy, folder: Path) -> Path:
+def tables_of(fake: FakeStudy, folder: Path, summary: StudySummary | None = None) -> Path:
     """Export a study without weights."""
     paths = {"runs": fake.runs, "weights": folder / "weights"}
-    lines = export(
-        fake.summary, folder / "out", **paths, train=untrained, is_all=True, has_weights=False
-    )
-    assert list(lines) == []
+    how = {"train": untrained, "is_all": True, "has_weights": False}
+    assert list(export(summary or fake.summary, folder / "out", **paths, **how)) == []
     return folder / "out"
 
 
@@ -210,47 +168,26 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("metric", ["log_loss", "stress_accuracy"])
-def test_the_score_is_beside_its_name(tmp_path: Path, metric: str) -> None:
-    fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=2, metric=metric)
-    out = tables_of(fake, tmp_path)
-    found = rows(out / "configurations.csv")
-    assert {row["metric"] for row in found} == {metric}
-    means = [c.score.mean for c in fake.summary.configurations if c.score]
-    assert [float(row["score"]) for row in found] == means
-    assert [row["n_repeats"] for row in found] == ["2", "2", "2"]
-    assert "fresh" not in found[0]
-    assert bool(list(out.rglob("stress*"))) == metric.startswith("stress")
-
-
 def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1)
-    first, *others = fake.summary.configurations
-    signs = ["=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "a;=1", "-0.5", "\x1b[2J", "a-b"]
-    configurations = [
+    first, *_ = fake.summary.configurations
+    shown = {"=1+1": "'=1+1", "@SUM(1)": "'@SUM(1)", "\t=1": r"\t=1", "a;=1": "a;'=1"}
+    shown |= {"-1+1": "'-1+1", "-0.5": "-0.5", "\x1b[2J": r"\x1b[2J", "a-b": "a-b"}
+    configurations = tuple(
         replace(
             first,
             params={"batch_size": sign},
             repeats=tuple(replace(repeat, reason=sign) for repeat in first.repeats),
         )
-        for sign in signs
-    ]
-    summary = replace(
-        fake.summary,
-        configurations=(*configurations, *others),
-        record=replace(fake.record, names=("batch_size", "=1")),
+        for sign in shown
     )
-    paths = {"runs": fake.runs, "weights": tmp_path}
-    list(
-        export(summary, tmp_path / "out", **paths, train=untrained, is_all=True, has_weights=False)
-    )
-    found = rows(tmp_path / "out" / "configurations.csv")
-    shown = ["'=1+1", "'+1+1", "'-1+1", "'@SUM(1)", r"\t=1", r"\r=1", "a;'=1", "-0.5"]
-    shown += [r"\x1b[2J", "a-b"]
-    assert [row["batch_size"] for row in found[: len(signs)]] == shown
+    record = replace(fake.record, names=("batch_size", "=1"))
+    summary = replace(fake.summary, configurations=configurations, record=record)
+    out = tables_of(fake, tmp_path, summary)
+    found = rows(out / "configurations.csv")
+    assert [row["batch_size"] for row in found] == [*shown.values()]
     assert "'=1" in found[0]
-    failed = rows(tmp_path / "out" / "trials.csv")
-    assert [row["reason"] for row in failed[: len(signs)]] == shown
+    assert [row["reason"] for row in rows(out / "trials.csv")] == [*shown.values()]
 
 
 @pytest.mark.parametrize("pattern", ["trials.csv", "*/config.json"])
@@ -291,7 +228,13 @@ def test_finalists_have_their_fresh_means_and_others_none(tmp_path: Path) -> Non
 def test_what_was_measured_under_stress_is_exported(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1, metric="stress_accuracy")
     first = fake.summary.configurations[0]
-    home = tables_of(fake, tmp_path) / folder_name(first)
+    out = tables_of(fake, tmp_path)
+    found = rows(out / "configurations.csv")
+    assert {row["metric"] for row in found} == {"stress_accuracy"}
+    means = [c.score.mean for c in fake.summary.configurations if c.score]
+    assert [float(row["score"]) for row in found] == means
+    assert "fresh" not in found[0]
+    home = out / folder_name(first)
     curves = rows(home / "curves-repeat-1.csv")
     assert [row["epoch"] for row in curves if row["stress_accuracy"]] == ["4", "8", "12"]
     assert float(curves[3]["stress_accuracy"]) == pytest.approx(first.repeats[0].reported[4])

@@ -45,17 +45,6 @@ def test_a_grid_takes_all_its_epochs_and_has_no_range(settings: Settings) -> Non
     assert (found.n_to_train, found.seconds) == (6, 2 * 100)
 
 
-@pytest.mark.parametrize(("pruner", "trials"), [("median", 50), ("none", 1)])
-def test_the_time_of_a_search_is_a_range_and_its_finalists_are_counted(
-    settings: Settings, trials: int, pruner: str
-) -> None:
-    found = of_search(settings, trials=trials, pruner=pruner, finalists=3)
-    assert found.n_to_train == trials + 5 * min(trials, 3)
-    least, most = found.seconds_range
-    assert least < found.seconds < most
-    assert found.n_to_train * 30 < found.seconds < found.n_to_train * 120
-
-
 def test_a_small_space_is_counted_once_and_a_large_one_costs_its_mean(settings: Settings) -> None:
     found = forecast(plan_search(["epochs"], replace(settings, **FREE | {"trials": 50})))
     assert (found.n_configurations, found.n_to_train) == (3, 3)

@@ -43,6 +43,9 @@ def test_a_study_from_python_is_tested_predicts_and_is_exported(
     small = {"set": {"image_size": 16, "hidden": [8]}, "epochs": 2, "repeats": 2, "lanes": 1}
     values = {"batch_size": "8,16"}
     trained = library.grid("batch_size", data=str(xrays), values=values, study="mine", **small)
+    texts = small | {"set": {"image_size": "16", "hidden": "8"}}
+    again = library.grid("batch_size", data=str(xrays), values=values, study="mine", **texts)
+    assert (trained.n_trained, again.n_trained, again.n_reused) == (4, 0, 0)
     assert len(repr(trained)) < 200
     assert trained.verdict is not None
     assert set(trained.best.params) == {"batch_size"}

@@ -86,16 +86,6 @@ def test_every_command_that_reads_the_data_offers_and_takes_their_new_place(
         assert hpo(*command).code == 0
 
 
-def test_the_environment_does_not_move_the_data_of_a_study(
-    hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hpo(*GRID, *ONE, "--data", xrays)
-    monkeypatch.setenv("HPO_DATA", str(shutil.copytree(xrays, tmp_path / "copy")))
-    for asked in ASKED.values():
-        assert hpo(*asked).code == 0
-    assert recorded()["data"]["path"] == str(xrays)
-
-
 def test_the_recorded_path_is_whole(
     xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

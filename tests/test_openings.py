@@ -48,20 +48,10 @@ def test_equal_openings_are_one_and_of_many_the_first_and_the_last_are_said() ->
     assert "`hpo evaluate 8`" in told[-1]
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        3,
-        [{}],
-        [asdict(FIRST) | {"more": 1}],
-        [asdict(FIRST) | {"when": "yesterday"}],
-        [asdict(FIRST) | {"trials": ["a"]}],
-        [asdict(FIRST) | {"n_complete": "6"}],
-    ],
-)
+@pytest.mark.parametrize("damage", [3, [{}], [asdict(FIRST) | {"when": "yesterday"}]])
 def test_a_damaged_record_is_said_with_the_name_of_the_study(damage: object) -> None:
-    for name, value in (("openings", damage), ("opening:000000:1", damage)):
+    for name in ("openings", "opening:000000:1"):
         study = optuna.create_study(study_name="mine")
-        study.set_user_attr(name, value)
+        study.set_user_attr(name, damage)
         with pytest.raises(StudyError, match=r"the study mine is damaged: .* hpo delete mine"):
             read_openings(study)

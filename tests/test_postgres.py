@@ -78,13 +78,6 @@ def test_a_search_in_postgresql_is_the_search_in_sqlite(hpo: Hpo, xrays: Path, u
     assert ours[0]["finalists"] == ours[1]["finalists"]
 
 
-def test_a_database_without_studies_is_left_alone(hpo: Hpo, url: str) -> None:
-    for command in (("show",), ("resume", "mine"), ("delete", "mine", "--yes")):
-        said(hpo(*command, "--storage", url), 1, "no studies yet", "hpo grid batch_size")
-    with sqlalchemy.create_engine(url, poolclass=NullPool).connect() as connection:
-        assert sqlalchemy.inspect(connection).get_table_names() == []
-
-
 @pytest.mark.parametrize(
     ("right", "wrong", "words"),
     [

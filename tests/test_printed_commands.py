@@ -1,68 +1,20 @@
 """Commands that a message offers act on the study it is about, in its own database."""
 
 import shlex
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 
-from hpo.errors import HpoError, OutputError
-from hpo.evaluate.studies import compare
-from hpo.export import export
-from hpo.report.page import write_comparison
 from hpo.report.sections import commands
 from hpo.storage.url import DEFAULT_URL
-from hpo.study import study as studies
-from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
 from hpo.views.studies import notes
-from tests.clocked_studies import Bench, record
 from tests.conftest import SMALL, Hpo
 from tests.fake_studies import fake_grid
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *SMALL)
-
-
-def create_another(study: optuna.Study, _: Bench) -> None:
-    studies.check_fits(study, replace(record(), seed=3))
-
-
-def export_unfinished(study: optuna.Study, bench: Bench) -> None:
-    summary, folder = summarize(study, storage_url=bench.url), bench.folder
-    list(export(summary, folder / "out", runs=bench.runs, weights=folder, train=lambda _: {}))
-
-
-def open_misspelled(_: optuna.Study, bench: Bench) -> None:
-    studies.open_study(bench.storage, "studi")
-
-
-@pytest.mark.parametrize(
-    ("fail", "offer"),
-    [
-        (create_another, "hpo delete study{}"),
-        (export_unfinished, "hpo resume study{}"),
-        (open_misspelled, "`hpo show{}`"),
-    ],
-)
-def test_a_message_names_the_database_of_its_study(
-    tmp_path: Path, fail: Callable[[optuna.Study, Bench], None], offer: str
-) -> None:
-    bench = Bench(tmp_path)
-    study = bench.study(record())
-    with pytest.raises(HpoError) as error:
-        fail(study, bench)
-    assert offer.format(f" --storage {bench.url}") in str(error.value)
-
-
-def test_a_page_that_cannot_be_written_is_compared_again_in_its_database(tmp_path: Path) -> None:
-    fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1)
-    summary = replace(fake.summary, storage="sqlite:///b.db")
-    comparison = compare([summary, replace(summary, name="other")])
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"hpo compare fake other --storage sqlite:///b\.db"):
-        write_comparison(comparison, fake.runs, tmp_path / "file" / "page.html")
 
 
 @pytest.mark.parametrize("name", ["$(touch b)", "a b"])

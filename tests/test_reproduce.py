@@ -6,29 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.run.reproduce import AFTER, TOLERANCE, Numbers, Reproduction, numbers_of
-from hpo.storage.runs import Epoch, Run
+from hpo.run.reproduce import AFTER, TOLERANCE, Numbers, Reproduction
 from hpo.study.score import SCORES
 
-VALIDATION = {"loss": 0.2, "accuracy": 0.9, "auroc": math.nan}
 LOSS = (1, "training loss")
-RUN = Run(
-    epochs=tuple(
-        Epoch(
-            learning_rate=1e-3,
-            train={"loss": 0.5 / n, "accuracy": 0.8},
-            validation=VALIDATION | {"loss": 0.3 / n},
-        )
-        for n in (1, 2, 3)
-    ),
-    kept_epoch=3,
-    train=VALIDATION,
-    validation_probabilities=(0.25, 0.75),
-    test_probabilities=(0.5,),
-    seconds=1.0,
-    versions={},
-)
-NUMBERS = numbers_of(RUN.epochs, RUN, SCORES["accuracy"])
 
 
 def judged(recorded: Numbers, now: Numbers, *changes: str) -> Reproduction:
@@ -44,28 +25,6 @@ def judged(recorded: Numbers, now: Numbers, *changes: str) -> Reproduction:
         changes=changes,
         seconds=1.0,
     )
-
-
-def test_every_number_of_a_run_is_compared_nan_included() -> None:
-    assert judged(NUMBERS, dict(NUMBERS)).result == "equal"
-    for key, value in NUMBERS.items():
-        found = judged(NUMBERS, NUMBERS | {key: 9.0 if math.isnan(value) else value + 1})
-        assert found.result == "different"
-        assert found.begins is not None
-        assert (found.begins.epoch or AFTER, found.begins.metric) == key
-
-
-def test_the_first_difference_beyond_rounding_and_the_largest_are_named() -> None:
-    later = {(3, "training loss"): 0.9, (2, "validation loss"): 0.9, (AFTER, "score"): 0.1}
-    found = judged(NUMBERS, NUMBERS | later).to_document()
-    begins = {"epoch": 2, "metric": "validation loss", "recorded": 0.15, "now": 0.9}
-    assert found["begins"] == found["first"] == begins
-    assert (found["result"], found["largest"]["metric"]) == ("different", "score")
-    assert "the code or the record has changed" in found["sentences"][-1]
-    near = NUMBERS | {(2, "training loss"): 0.2503}
-    said = " ".join(judged(NUMBERS, near, "torch 2.12 then, 2.13 now").sentences())
-    assert "the largest difference is 0.0003, in the training loss of epoch 2" in said
-    assert "The environment changed: torch 2.12 then, 2.13 now." in said
 
 
 @given(

@@ -1,8 +1,5 @@
 """One driver per study: a second one gets its message at once, and a dead one is in no way."""
 
-import socket
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,44 +8,9 @@ from hpo.errors import StudyError
 from hpo.storage.lock import study_lock
 from hpo.storage.opening import open_storage
 from tests.conftest import EVERY_STORAGE
-from tests.processes import start
 
 
-@dataclass(frozen=True)
-class Holds:
-    """A process that drives a study until it is killed."""
-
-    url: str
-    mark: Path
-
-    def __call__(self) -> None:
-        with study_lock(open_storage(self.url), "study"):
-            self.mark.touch()
-            time.sleep(600)
-
-
-every_storage = pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
-
-
-@every_storage
-def test_a_second_driver_is_refused_until_the_first_is_killed(
-    storage_url: str, tmp_path: Path
-) -> None:
-    child = start(tmp_path, Holds(storage_url, tmp_path / "held"))
-    while child.poll() is None and not (tmp_path / "held").exists():
-        time.sleep(0.01)
-    with pytest.raises(StudyError) as refused, study_lock(open_storage(storage_url), "study"):
-        pass
-    said = str(refused.value)
-    assert f"The study study is in use by process {child.pid} on {socket.gethostname()}" in said
-    assert " since 20" in said
-    assert "Wait until it ends, or stop it" in said
-    child.kill()
-    with study_lock(open_storage(storage_url), "study") as check:
-        check()
-
-
-@every_storage
+@pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
 def test_two_studies_of_a_database_have_two_drivers(storage_url: str) -> None:
     storage = open_storage(storage_url)
     with (

@@ -2,10 +2,16 @@
 
 import re
 import tomllib
+from pathlib import Path
 
-from tests.licenses import ROOT, pins
-
+ROOT = Path(__file__).parents[1]
 TORCH = "torch"  # Its CPU and CUDA builds are other files under one version.
+
+
+def pins(file: str) -> dict[str, str]:
+    """Return the versions that a file of requirements pins, by the names of the packages."""
+    found = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / file).read_text(), re.MULTILINE)
+    return {name.lower().replace("_", "-"): version for name, version in found}
 
 
 def test_every_pinned_version_but_torch_has_the_hashes_of_its_files() -> None:

@@ -223,13 +223,12 @@ def _evaluate(
     for network, answers in zip(networks, each, strict=True):
         of_one = statistics(labels, answers, threshold=threshold)
         members.append((network, {n: float(of(weights[:1])[0]) for n, of in of_one.items()}))
-    classes, is_unseen = count_classes(names, labels), isinstance(networks[0].settings, Unseen)
-    ask = " Was it trained on this --input-scale?" if is_unseen else ""
+    classes, ask = count_classes(names, labels), "Was it trained on this --input-scale?"
     if is_one_answer(mean, threshold):
         name = names[predicted(mean, threshold)[0]]
-        signs.append(f"Every test image is classified as {name}.{ask}")
+        signs.append(f"Every test image is classified as {name}. {ask}")
     elif (result.metrics["accuracy"].mean or 0.0) <= max(classes.values()) / len(labels):
-        signs.append(f"It does no better than always giving the commonest class.{ask}")
+        signs.append(f"The accuracy is that of always giving the commonest class. {ask}")
     return WeightsEvaluation(
         path=path,
         data=dataset.name,

@@ -32,6 +32,7 @@ class SlowStack(ClockedStack):
 
     epoch_s: float = 0.0
     n_quick: int = 0
+    n_validation: int = 16
 
     def step(self) -> list[LaneEpoch]:
         if self.n_steps >= self.n_quick:

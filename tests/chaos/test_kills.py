@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.kills import disturb, killed_everywhere
+from benchmarks.kills import disturb, killed_everywhere
 from tests.chaos.studies import GRID, SEARCH, Case
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")

@@ -1,10 +1,15 @@
 """What tests of commands share: a finished grid, and the check of an error."""
 
+import io
+import signal
+import sys
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import SMALL, Answer, Hpo
+from hpo.cli import main
+from tests.conftest import SMALL, Answer, Hpo, copy_study, make_xrays
 
 VALUES = ("grid", "--param", "batch_size", "--values", "8,16")
 GRID = (*VALUES, "--repeats", "2", *SMALL)
@@ -16,12 +21,32 @@ DIVERGING = (
 OUT_OF_TIME = ("--timeout", "0.000001")
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a finished grid called mine, and its document."""
+    home, out = tmp_path_factory.mktemp("trained"), io.StringIO()
+    line = ["hpo", *GRID, "--data", str(make_xrays(home)), "--study", "mine", "--json"]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), suppress(SystemExit):
+        patch.chdir(home)
+        for name in ("HPO_SPACE", "HPO_STORAGE", "HPO_RUNS"):
+            patch.delenv(name, raising=False)
+        patch.setenv("HPO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("HPO_LANES", "1")
+        patch.setattr(sys, "argv", line)
+        main()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    return home, out.getvalue()
+
+
 @pytest.fixture
-def mine(hpo: Hpo, xrays: Path) -> Answer:
-    """A finished grid called mine: its document."""
-    answer = hpo(*GRID, "--data", xrays, "--study", "mine", "--json")
-    assert answer.code == 0, answer.err
-    return answer
+def mine(trained: tuple[Path, str], hpo: Hpo, tmp_path: Path) -> Answer:
+    """A copy of the finished grid in the folder of the test: its document."""
+    assert hpo
+    home, out = trained
+    copy_study(home, tmp_path)
+    return Answer(0, out.replace(str(home), str(tmp_path)), "")
 
 
 def said(answer: Answer, code: int, *words: str) -> None:

@@ -21,36 +21,26 @@ URL = "sqlite:///studies/hpo.db"
         (["grid", "--param", "batch_size", "--values", "loss=bce"], ["loss is not varied"]),
         ([*VALUES, "--set", "learning_rate"], ["NAME=VALUE"]),
         ([*VALUES, "--set", "learning_rate=-1"], ["above 0", "-1"]),
-        ([*VALUES, "--repeats", "0"], ["--repeats", "from 1", "0"]),
         ([*VALUES, "--repeats", "30000"], ["60,000 trainings"]),
         ([*VALUES, "--max-repeats", "7"], ["--until-decided"]),
         ([*VALUES, "--study", "a/b"], ["--study", "a/b"]),
         ([*VALUES, "--study", "hpo.db"], ["--study", "studies/hpo.db is a file"]),
         ([*VALUES, "--seed", "4294967296"], ["--seed", "from 0"]),
-        ([*VALUES, "--storage", "mysql://host/db"], ["--storage", "sqlite:///"]),
-        ([*VALUES, "--precision", "fp64"], ["--precision", "fp32"]),
         ([*VALUES, "--device", "tpu"], ["--device", "cuda"]),
-        ([*VALUES, "--timeout", "0"], ["--timeout"]),
         ([*VALUES, "--lanes", "1.5"], ["auto or from 1 to 256"]),
         ([*VALUES, "--margin", "nan"], ["above 0, at most 50 points", "--margin 1"]),
         ([*VALUES, "--space", "report_z"], ["Did you mean report_"]),
         (["grid", "--param", "lr"], ["Unknown hyperparameter 'lr'. Did you mean learning_rate?"]),
-        (["sweep", "bs"], ["Unknown hyperparameter 'bs'. Did you mean batch_size?"]),
-        (["search", "wd"], ["Unknown hyperparameter 'wd'. Did you mean weight_decay?"]),
         (["grid", "batchsize=32,64"], ["Did you mean batch_size?"]),
         (["grid", "xyzzy"], ["Run `hpo grid` to see them all."]),
         (["grid", "batch_size", "/"], ["/ is no hyperparameter but a path", "--data /"]),
         (["search", "batch_size=32"], ["--param takes a name only"]),
         (["search", "--trials", "0"], ["--trials", "from 1", "0"]),
         (["search", "--sampler", "cma"], ["tpe", "gp", "random"]),
-        (["search", "--window", "0"], ["--window takes a whole number from 1"]),
-        (["search", "--finalists", "-1"], ["--finalists takes"]),
         (["search", "--metric", "stress_acuracy"], ["Did you mean stress_accuracy?"]),
         (["search", "--set", "image_size=12"], ["image_size may be 12", "--metric accuracy"]),
-        (["search", "--bogus"], ["--bogus"]),
         (["show", "mine", "--target", "93"], ["write --target 0.93"]),
         (["show", "--curves"], ["hpo show STUDY --curves"]),
-        (["show", "--margin", "2"], ["hpo show STUDY --margin"]),
         (["compare", "one", "one"], ["two studies or more"]),
         (["train", "batch_size"], ["Did you mean grid?"]),
         (["serch"], ["Did you mean 'search'?"]),
@@ -69,23 +59,6 @@ def test_wrong_usage_ends_with_2_and_creates_nothing(
     assert error["kind"] in ("usage", "config", "space")
     assert words[-1] in " ".join(error["message"].split())
     assert not Path("studies").exists()
-
-
-@pytest.mark.parametrize("name", ["HPO_DATA", "HPO_STORAGE", "HPO_RUNS"])
-def test_a_setting_that_is_not_text_is_refused(
-    hpo: Hpo, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setenv(name, "x\udcff")
-    said(hpo(*GRID), 2, name, "is not valid UTF-8")
-    assert not Path("studies").exists()
-
-
-def test_a_gpu_that_is_not_there_is_said(hpo: Hpo, xrays: Path) -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    said(hpo(*GRID, "--data", xrays, "--device", "cuda"), 1, "--device cpu")
 
 
 def test_a_gpu_that_computes_otherwise_gets_no_study(
@@ -132,15 +105,6 @@ def test_a_home_is_found_in_every_setting_that_names_a_path(
     said(hpo("show", "--storage", "sqlite:///~nobody-here/h.db"), 2, "in an unknown home")
 
 
-@pytest.mark.usefixtures("mine")
-def test_too_little_memory_to_read_a_run_is_one_message(
-    hpo: Hpo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hpo.storage.runs.read_json", Mock(side_effect=MemoryError))
-    for command in ("report", "evaluate"):
-        said(hpo(command, "mine"), 1, "too little memory to read", ".json")
-
-
 def test_without_studies_the_first_command_is_offered(hpo: Hpo) -> None:
     said(hpo("show"), 1, "no studies yet", "hpo grid batch_size")
     assert not Path("studies").exists()
@@ -175,12 +139,9 @@ def test_a_study_of_this_name_that_differs_is_refused_with_the_difference(
     assert hpo("show", "mine", "--json").json["configurations"] == mine.json["configurations"]
 
 
-@pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
-def test_a_blank_study_of_other_directions_is_refused(
-    hpo: Hpo, xrays: Path, directions: list[str]
-) -> None:
+def test_a_blank_study_of_other_directions_is_refused(hpo: Hpo, xrays: Path) -> None:
     Path("studies").mkdir()
-    optuna.create_study(study_name="mine", storage=URL, directions=directions)
+    optuna.create_study(study_name="mine", storage=URL, directions=["maximize", "minimize"])
     answer = hpo(*GRID, "--data", xrays, "--study", "mine")
-    said(answer, 1, "The study mine exists and differs", f"its direction is {directions}")
+    said(answer, 1, "The study mine exists and differs", "its direction is ['maximize'")
     assert hpo("delete", "mine", "--yes").code == 0

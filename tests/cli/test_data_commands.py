@@ -34,35 +34,6 @@ def test_info_shows_splits_sizes_folds_and_a_contact_sheet(
         assert np.asarray(sheet).any()
 
 
-def test_info_warns_of_a_tiny_validation_split(hpo: Hpo) -> None:
-    images, labels = np.zeros((16, 8, 8), np.uint8), np.arange(16) % 2
-    splits = {f"{split}_images": images for split in ("train", "val")}
-    np.savez("x.npz", **splits, train_labels=labels, val_labels=labels)
-    shown = hpo("data", "info", "--data", "x.npz").out
-    assert "16 validation images: one image is 6.2 points of accuracy." in shown
-
-
-@pytest.mark.parametrize("command", ["info", "audit"])
-def test_what_is_left_out_and_assumed_is_said(hpo: Hpo, tmp_path: Path, command: str) -> None:
-    train = write_release(tmp_path / "release") / "train"
-    shutil.copytree(train / "NORMAL", train / "NORMAL" / "masks")
-    (train / "NORMAL/IM-0001-0001.png").rename(train / "NORMAL/anyone.png")
-    document = hpo("data", command, "--data", "release", "--json").json
-    text = hpo("data", command, "--data", "release").out
-    assert document["has_patients"] is False
-    for note, start in zip(
-        document["notes"],
-        (
-            "Left out: train/NORMAL/masks (12 .png files).",
-            "Patients are known from 25 of 26 file names",
-        ),
-        strict=True,
-    ):
-        assert note.startswith(start)
-        assert start in text
-    assert "0.0 %" not in text
-
-
 def test_audit_says_what_leaks_what_is_double_and_what_may_be_inverted(
     hpo: Hpo, xrays: Path, tmp_path: Path
 ) -> None:

@@ -70,23 +70,13 @@ def test_exported_weights_and_their_ensemble_score_as_the_study_did(hpo: Hpo, xr
     assert "each alone" in shown
 
 
-def test_synthetic_images_are_said_to_be(hpo: Hpo) -> None:
-    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(64**2, 1)).state_dict(), "w.pt")
-    assert "(synthetic)" in hpo("evaluate", "--weights", "w.pt").out
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         ((), 2, "takes either"),
         (("mine", "--weights", "weights.pth"), 2, "takes either"),
         (("mine", "--has-sigmoid"), 2, "--has-sigmoid is only for --weights"),
-        (("--weights", "weights.pth", "--all"), 2, "--all is only for a study"),
-        (("--weights", "weights.pth", "--threshold", "youden"), 2, "Use a number"),
-        (("--weights", "weights.pth", "--threshold", "2"), 2, "between 0 and 1"),
-        (("--weights", "weights.pth", "--data", "nowhere"), 1, "There is no"),
         (("--weights", "nowhere.pth", "--data", "xrays"), 1, "nowhere.pth cannot be read"),
-        (("--weights", "xrays", "--data", "xrays"), 1, "holds no weights"),
     ],
 )
 @pytest.mark.usefixtures("xrays", "weights")

@@ -84,33 +84,8 @@ def test_the_epochs_of_a_sweep_are_one_training(
         trained.extend(lane.progress.epoch for lane in lanes)
         return run_epoch(lanes)
 
+    monkeypatch.setattr(stack, "run_epoch", counted)
     command = ("grid", "--param", "epochs", "--values", "1,2,4", "--repeats", "2", "--data", xrays)
-    small = ("--set", "image_size=16", "--set", "hidden=8", "--set", "scheduler=none")
-    with monkeypatch.context() as patch:
-        patch.setattr(stack, "run_epoch", counted)
-        shared = afresh(*command, *small)
+    found = afresh(*command, *SMALL[:4], "--set", "scheduler=none").json
     assert sorted(trained) == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert [len(c["repeats"]) for c in shared.json["configurations"]] == [2, 2, 2]
-    for epochs, shown in zip((1, 2, 4), numbers(shared), strict=True):
-        one = ("grid", "--param", "hidden", "--values", "8", "--repeats", "2", "--data", xrays)
-        alone = afresh(*one, "--set", "image_size=16", "--epochs", epochs, "--lanes", "1")
-        assert numbers(alone)[0][1] == shown[1]
-
-
-@pytest.mark.parametrize(("values", "n_processes"), [("8,16", 2), ("8", 0)])
-def test_a_machine_of_many_cores_has_no_more_processes_than_trainings(
-    afresh: Afresh, xrays: Path, monkeypatch: pytest.MonkeyPatch, values: str, n_processes: int
-) -> None:
-    """One training needs none beside the command itself."""
-    started = []
-
-    class Counted(processes.Process):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            started.append(self)
-            super().__init__(*arguments, **options)
-
-    monkeypatch.setattr(processes, "Process", Counted)
-    monkeypatch.setattr(machine, "n_cores", lambda: 16)
-    command = (*GRID[:4], values, *GRID[5:], "--repeats", "1", "--data", xrays, "--lanes", "64")
-    assert afresh(*command).json["n_trained"] > 0
-    assert len(started) == n_processes
+    assert [len(c["repeats"]) for c in found["configurations"]] == [2, 2, 2]

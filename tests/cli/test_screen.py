@@ -4,7 +4,6 @@ import io
 import itertools
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from hpo.cli import output, work
 from hpo.config import TrainingConfig
-from hpo.run.loop import EpochDone, Event, TrialDone
+from hpo.run.loop import Event, TrialDone
 from hpo.study.score import SCORES
 from hpo.study.trials import Job
 from tests.cli.conftest import GRID
@@ -106,49 +105,30 @@ SCORES_SO_FAR = [
 
 
 def follow(events: list[Event]) -> None:
-    tally = work.Tally(n_left=len(events), score=SCORES["accuracy"], n_repeats=2)
+    planned = {"search": 6, "finalists": 2}
+    score = SCORES["accuracy"]
+    tally = work.Tally(n_left=len(events), score=score, n_repeats=2, planned=planned)
     work.follow(events, tally, is_quiet=False)
 
 
-def test_the_best_in_the_progress_is_of_complete_configurations_and_never_falls(
+def test_the_progress_names_phases_and_the_best_complete_configuration_which_never_falls(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     follow([done(*score) for score in SCORES_SO_FAR])
     lines = capsys.readouterr().err.splitlines()
     told = [re.findall(r"best mean (\S+)\s%", line) for line in lines]
     assert told == [[], [], ["85.0"], ["85.0"], ["85.0"], ["90.0"], ["90.0"], ["90.0"]]
-    assert "best" not in lines[0]
+    phases = re.findall(r"\[\d/8\] (\w+ \d/\d): ", "\n".join(lines))
+    assert phases == [*(f"search {n}/6" for n in range(1, 7)), "finalists 1/2", "finalists 2/2"]
 
 
-def test_a_search_names_its_phase_with_its_count(capsys: pytest.CaptureFixture[str]) -> None:
-    planned = {"search": 6, "finalists": 2}
-    tally = work.Tally(n_left=8, score=SCORES["accuracy"], n_repeats=2, planned=planned)
-    work.follow([done(*score) for score in SCORES_SO_FAR], tally, is_quiet=False)
-    told = re.findall(r"\[\d/8\] (\w+ \d/\d): ", capsys.readouterr().err)
-    assert told == [*(f"search {n}/6" for n in range(1, 7)), "finalists 1/2", "finalists 2/2"]
-
-
-@pytest.mark.parametrize("width", [80, 60])
 def test_the_live_line_keeps_its_count_the_time_and_the_best(
-    monkeypatch: pytest.MonkeyPatch, width: int
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shown = terminal(monkeypatch, width)
+    shown = terminal(monkeypatch, 60)
     follow([done(*score) for score in SCORES_SO_FAR])
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.getvalue())
     lines = [line for line in re.split(r"[\r\n]+", text) if "━" in line]
     assert "8/8" in lines[-1]
     assert "best mean 90.0\N{NO-BREAK SPACE}%" in lines[-1]
-    assert max(map(cell_len, lines)) <= width
-
-
-def test_the_time_left_is_that_of_epochs_and_not_of_the_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock = itertools.count(100.0)
-    monkeypatch.setattr(work, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    tally = work.Tally(n_left=2, score=SCORES["accuracy"])
-    for epoch in range(1, 11):
-        tally.add(EpochDone(trial=0, job=job(0, 0), epoch=epoch, score=None))
-        # The clock begins with the first epoch, and is read anew for each estimate.
-        assert (tally.time_left == "estimating time") == (epoch < 4)
-    assert tally.time_left == "about 8.9 s left"
+    assert max(map(cell_len, lines)) <= 60

@@ -18,9 +18,7 @@ COMMANDS = sorted(str(command.callback.__name__) for command in app.registered_c
 @pytest.mark.parametrize(
     "typed",
     [
-        ("grid", "batch_size", "--values", "8,16"),
         ("sweep", "batch_size=8,16"),
-        ("grid", "--param", "batch_size=8,16"),
         ("grid", "--param", "batch_size", "batch_size", "--values", "batch_size=8,16"),
     ],
 )
@@ -78,11 +76,8 @@ def test_the_page_is_opened_where_that_is_asked_for(
 
 TAB = {
     "hpo show mi": "mine",
-    "hpo resume lat": "latest",
     "hpo grid --set learning": "learning_rate=",
-    "hpo search learning": "learning_rate",
     "hpo search --space report_a": "report_a",
-    "hpo sear": "search",
 }
 
 

@@ -3,10 +3,7 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from hpo.data import open_data, seal
-from hpo.training.stack import StackedStack
 from tests.cli.conftest import DIVERGING, GRID, OUT_OF_TIME, said
 from tests.conftest import SMALL, Hpo
 
@@ -83,32 +80,6 @@ def test_every_output_of_a_run_says_what_is_assumed_of_the_data(hpo: Hpo, xrays:
     assert unknown in hpo("data", "info", "--data", xrays).out
 
 
-def test_without_data_every_output_says_that_the_images_are_synthetic(hpo: Hpo) -> None:
-    grid = ("grid", "--param", "batch_norm", "--values", "true,false", "--repeats", "1", *SMALL)
-    first = hpo(*grid, "--study", "s")
-    evaluated = hpo("evaluate", "s").out
-    assert "With one repeat" in evaluated
-    assert hpo("show", "--json").json["studies"][0]["data"]["is_phantom"]
-    page = Path("studies/s/report.html").read_text()
-    for text in (first.out, hpo(*grid, "--study", "s").out, hpo("show").out, evaluated, page):
-        assert "synthetic" in text
-    # A value is written as it is typed.
-    assert "batch_norm true, repeat 1" in first.err
-    assert "True" not in first.out + first.err
-
-
-def test_a_search_continues_with_more_trials(hpo: Hpo, xrays: Path) -> None:
-    search = (*SEARCH, "--data", xrays, "--json")
-    first = hpo(*search, "--trials", "2").json
-    assert hpo(*search, "--trials", "4", "--dry-run").json["n_to_train"] == 2
-    more = hpo(*search, "--trials", "4").json
-    assert (first["n_trained"], more["n_trained"]) == (2, 2)
-    assert more["study"] == first["study"]
-    shown = {str(c["params"]) for c in more["configurations"]}
-    assert len(shown) == 4
-    assert {str(c["params"]) for c in first["configurations"]} < shown
-
-
 def test_a_search_out_of_time_says_how_to_continue(hpo: Hpo, xrays: Path) -> None:
     url = "sqlite:///other/my studies.db"
     search = (*SEARCH, "--data", xrays, "--storage", url, "--trials", "4", *OUT_OF_TIME)
@@ -123,41 +94,12 @@ def test_a_search_out_of_time_says_how_to_continue(hpo: Hpo, xrays: Path) -> Non
 
 
 def test_combinations_are_trained_once_where_they_are_equal(hpo: Hpo, xrays: Path) -> None:
-    two = ("grid", "--param", "batch_size", "--param", "loss", "--values", "loss=bce,ce")
-    options = ("--values", "batch_size=8,16", "--repeats", "1", *SMALL, "--data", xrays, "--json")
-    params = [tuple(c["params"].values()) for c in hpo(*two, *options).json["configurations"]]
-    assert params == [(8, "bce"), (8, "ce"), (16, "bce"), (16, "ce")]
-
     grid = ("grid", "--param", "scheduler", "--param", "step_size", "--repeats", "1", *SMALL)
     note = "9 combinations, 5 different: where step_size has no effect, they are one training."
     assert note in hpo(*grid, "--data", xrays, "--dry-run").out
     answer = hpo(*grid, "--data", xrays)
     assert "Trained 5, " in answer.out
     assert answer.out.count(note) == 1
-
-
-def test_an_interrupted_grid_ends_with_130_and_names_the_command_that_continues(
-    hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train, steps = StackedStack.step, []
-
-    def interrupted(stack: StackedStack) -> object:
-        steps.append(None)
-        if len(steps) == 7:
-            raise KeyboardInterrupt
-        return train(stack)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(StackedStack, "step", interrupted)
-        answer = hpo(*GRID, "--data", xrays, "--study", "mine", "--test")
-    said(answer, 130, "Stopped. Finished trainings are saved. To continue: hpo resume mine")
-    assert hpo("show", "mine", "--json").json["n_openings"] == 0
-    too_few = "8 vs 16: too few repeats are trained so far. Run `hpo resume mine`."
-    assert too_few in hpo("show", "mine").out
-    resumed = hpo("resume", "mine", "--json")
-    assert (resumed.code, resumed.json["n_trained"]) == (0, 1)
-    assert [c["state"] for c in resumed.json["configurations"]] == ["complete", "complete"]
-    assert "too few repeats" not in hpo("show", "mine").out
 
 
 def test_a_failed_cell_ends_with_1_seals_the_test_and_runs_again(hpo: Hpo, xrays: Path) -> None:
@@ -195,20 +137,3 @@ def test_batches_larger_than_the_images_are_refused_or_fail_alone(hpo: Hpo, xray
     configurations = hpo("show", "s", "--json").json["configurations"]
     states = {c["params"]["batch_size"]: c["state"] for c in configurations}
     assert states == {8: "complete", 16: "complete", 500: "failed"}
-
-
-def test_a_study_from_the_library_is_shown_by_its_commands(hpo: Hpo, xrays: Path) -> None:
-    """The values are given as values and as texts: both are the same study."""
-    from hpo import Settings, grid, open_study
-
-    for given in ({"hidden": (8,), "image_size": 16}, {"hidden": "8", "image_size": "16"}):
-        settings = Settings(data=xrays, set=given, values={"loss": "bce"}, repeats=1, epochs=1)
-        made = grid("loss", settings)
-    assert (made.n_trained, made.n_reused) == (0, 0)
-    assert made.report
-    assert "bce" in Path(made.report).read_text()
-    found = open_study(made.name)
-    assert found.report == made.report == hpo("show", made.name, "--json").json["report"]
-    for shown in (repr(made), repr(found), repr(found.best)):
-        assert len(shown) < 200
-        assert "loss bce" in shown

@@ -5,15 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from hpo.data.dataset import CLASS_NAMES
 from hpo.evaluate import checks
 from hpo.evaluate.checks import check_study, check_trainings
-from hpo.storage.runs import Epoch, Run, RunStore
-from hpo.study.gathering import summarize
-from hpo.study.record import Goal
-from tests.clocked_studies import Bench, record
+from hpo.storage.runs import Epoch, Run
+from tests.conftest import assert_kept
 from tests.fake_studies import fake_grid
 
 N = 400
@@ -41,12 +38,6 @@ def run(
     )
 
 
-def said(*runs: Run, majority: float | None = 0.5) -> list[str]:
-    """Return what is said of the repeats of one configuration."""
-    trainings = [("", i, one) for i, one in enumerate(runs, start=1)]
-    return check_trainings(trainings, CLASS_NAMES, majority=majority)
-
-
 BARE = replace(
     run(),
     epochs=(Epoch(learning_rate=1e-3, train={}, validation={}),),
@@ -54,86 +45,36 @@ BARE = replace(
 )
 
 
-@pytest.mark.parametrize(
-    "runs",
-    [
-        [run(0.95), run(0.96), run(0.97)],
-        # Of 16 images a sound network may well get all right, or half wrong.
-        [run(1.0, alike=0.82, n=16)],
-        [run(1.0, n=16), run(12 / 16, n=16)],
-        # The more trainings are looked at, the rarer a sign has to be.
-        [run(72 / 80, alike=0.78, n=80)] + [run(0.95, n=80)] * 5,
-        [run(0.501 + 1 / N)],
-        [BARE],
-    ],
-)
-def test_what_chance_may_give_is_no_sign(runs: list[Run]) -> None:
-    assert said(*runs) == []
+STUCK = run(0.5, low=0.1, high=0.4)
+OF_THREE = replace(run(0.3), validation_probabilities=((0.3, 0.1, 0.6), (0.2, 0.0, 0.8)))
+# Repeats of one configuration, and the share of the commonest class.
+REPEATS: dict[str, tuple[list[Run], float | None]] = {
+    "sound": ([run(0.95), run(0.96), run(0.97)], 0.5),
+    "of 16 images all right, or half of them wrong": ([run(1.0, n=16), run(12 / 16, n=16)], 0.5),
+    "of 16 images all right, much better": ([run(1.0, alike=0.82, n=16)], 0.5),
+    "much better": ([run(72 / 80, alike=0.78, n=80)], 0.5),
+    "much better, of six": ([run(0.9, alike=0.78, n=80)] + [run(0.95, n=80)] * 5, 0.5),
+    "one right more than the majority": ([run(0.501 + 1 / N)], 0.5),
+    "nothing on record": ([BARE], 0.5),
+    "one answer": ([run(0.5, low=0.55, high=0.9)] * 2, 0.5),
+    "better than training": ([run(0.93, alike=0.82)], 0.5),
+    "better than training, majority unknown": ([run(0.93, alike=0.82)], None),
+    "as the majority": ([run(0.74), run(0.78), run(0.7)], 0.74),
+    "collapsed": ([run(0.95), run(0.6), run(0.9), run(0.55)], 0.5),
+    "threshold": ([run(0.95), run(0.6, auroc=0.97)], 0.5),
+    "nothing learned": ([run(0.46, alike=0.35)], 0.5),
+}
 
 
-@pytest.mark.parametrize(
-    ("runs", "majority", "words"),
-    [
-        ([run(0.5, low=0.55, high=0.9)] * 2, 0.5, [
-            "Every validation image is classified as pneumonia (probabilities 0.550 to 0.900): "
-            "repeats 1 and 2."]),
-        ([run(0.93, alike=0.82)], 0.5, [
-            "Validation (93.0 %) is far better than training (mean 82.0 %, without",
-            "hpo data audit", "in less than 0.1 % of such studies"]),
-        ([run(0.93, alike=0.82)], None, ["Validation (93.0 %) is far better than training"]),
-        ([run(72 / 80, alike=0.78, n=80)], 0.5, ["by chance that happens in 0.4 % of"]),
-        ([run(0.74), run(0.78), run(0.7)], 0.74, [
-            "(70.0 to 74.0 %) is no better than always answering the commonest class (74.0 %)",
-            "repeats 1 and 3", "10 points better", "by chance in less than 0.1 %"]),
-        ([run(0.95), run(0.6), run(0.9), run(0.55)], 0.5, [
-            "Training collapsed: repeats 2 and 4, with an accuracy of 55.0 to 60.0 %",
-            "by chance in less than 0.1 % of such studies"]),
-        ([run(0.95), run(0.6, auroc=0.97)], 0.5, [
-            "The threshold of 0.5 does not fit, although the AUROC is above 0.8: repeat 2"]),
-        # Of a model that learned nothing validation is not called better.
-        ([run(0.46, alike=0.35)], 0.5, ["is no better than always answering"]),
-    ],
-)  # fmt: skip
-def test_a_sign_is_one_line_with_its_numbers_and_its_chance(
-    runs: list[Run], majority: float | None, words: list[str]
-) -> None:
-    (sentence,) = said(*runs, majority=majority)
-    assert all(word in sentence for word in words), sentence
-
-
-def test_one_answer_of_three_classes_is_named_with_its_own_probabilities() -> None:
-    rows = ((0.3, 0.1, 0.6), (0.2, 0.0, 0.8))
-    one = replace(run(0.3), validation_probabilities=rows)
-    (sentence,) = check_trainings([("", 1, one)], ("a", "b", "c"), majority=0.4)
-    assert "classified as c (probabilities 0.600 to 0.800): repeat 1." in sentence
-
-
-def test_a_line_names_configurations_and_repeats() -> None:
-    stuck = run(0.5, low=0.1, high=0.4)
-    trainings = [(f"batch_size {b}", n, stuck) for b in range(9) for n in (1, 2, 3)]
-    (sentence,) = check_trainings(trainings, CLASS_NAMES, majority=0.5)
-    assert "batch_size 0 (repeats 1, 2 and 3), batch_size 1 (repeats 1, 2 and 3)" in sentence
-    assert "and 3 more configurations. Lower learning_rate" in sentence
-    assert sentence.endswith("(docs/checks.md#one-class).")
-
-
-def test_every_configuration_of_a_grid_is_checked_and_of_a_search_the_best(
-    tmp_path: Path,
-) -> None:
-    bench = Bench(tmp_path)
-    grid = bench.study(record(), "grid")
-    bench.train(grid, Goal(2))
-    found = check_study(summarize(grid, storage_url="sqlite:///hpo.db"), bench.runs)
-    # The clocked engine gives every image the same probability.
-    assert all(f"batch_size {n} (repeats 1 and 2)" in found[0] for n in (16, 32, 64))
-    search = bench.study(record("search", "learning_rate", "scheduler", "step_size"), "search")
-    bench.train(search, Goal(1, 4))
-    summary = summarize(search, storage_url="sqlite:///hpo.db")
-    assert summary.best is not None
-    of_best = check_study(summary, bench.runs)
-    assert of_best
-    assert all(f"#{summary.best.number} (repeat 1)" in sign for sign in of_best)
-    assert check_study(summary, RunStore(tmp_path / "nothing")) == []
+def test_a_sign_is_one_line_with_its_numbers_and_its_chance_and_chance_is_no_sign() -> None:
+    said = []
+    for name, (runs, majority) in REPEATS.items():
+        trainings = [("", i, one) for i, one in enumerate(runs, start=1)]
+        said += [name, *check_trainings(trainings, CLASS_NAMES, majority=majority)]
+    many = [(f"batch_size {b}", n, STUCK) for b in range(9) for n in (1, 2, 3)]
+    said += ["many", *check_trainings(many, CLASS_NAMES, majority=0.5)]
+    said += ["of three", *check_trainings([("", 1, OF_THREE)], ("a", "b", "c"), majority=0.4)]
+    assert_kept("signs", said)
 
 
 def test_an_undecided_sweep_is_told_what_makes_scores_vary_less(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from optuna.trial import TrialState, create_trial
 from hpo.evaluate import to_document
 from hpo.evaluate.records import from_document
 from tests.evaluate.conftest import Answer, Finished
-from tests.evaluate.test_evaluate_page import page
 
 # Eight normal and eight pneumonia images, answered by two repeats.
 NORMAL: Final = ([0.7, 0.6, *[0.1] * 6], [0.4, 0.2, *[0.1] * 6])
@@ -61,7 +60,6 @@ def test_probabilities_are_averaged_per_image_and_judged_as_one_model(finished: 
         other = alone.metrics[name]
         assert (one.low, one.high, one.n) == pytest.approx((other.low, other.high, 1))
     assert "ensemble averages" in " ".join(found.notes)
-    assert "ensemble of 2 repeats \u2013 " in page(finished).text
     # Evaluations of before there were ensembles are read.
     document = to_document(found)
     for configuration in document["configurations"]:
@@ -69,18 +67,13 @@ def test_probabilities_are_averaged_per_image_and_judged_as_one_model(finished: 
     assert [c.ensemble for c in from_document(document).configurations] == [None, None]
 
 
-@pytest.mark.parametrize("rule", ["youden", "sensitivity=0.9"])
-def test_its_threshold_is_the_mean_of_those_its_repeats_chose(
-    finished: Finished, rule: str
-) -> None:
+def test_its_threshold_is_the_mean_of_those_its_repeats_chose(finished: Finished) -> None:
     finished.add(16, 0, test=parted(0.1, 0.2), validation=parted(0.02, 0.04))
     finished.add(16, 1, test=parted(0.1, 0.2), validation=parted(0.2, 0.4))
-    found = finished.open(threshold=rule)
-    evaluated = found.configurations[0]
+    evaluated = finished.open(threshold="youden").configurations[0]
     assert evaluated.thresholds == pytest.approx((0.03, 0.3))
     assert evaluated.ensemble is not None
     assert evaluated.ensemble.threshold == pytest.approx(0.165)
     # At 0.03 all, at 0.3 no image is positive: 0.165 separates the two.
     assert evaluated.metrics["accuracy"].mean == 0.5
     assert evaluated.ensemble.metrics["accuracy"].mean == 1.0
-    assert "Its threshold is the mean" in " ".join(found.notes)

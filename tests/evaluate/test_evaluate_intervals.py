@@ -17,7 +17,7 @@ from hpo.evaluate.intervals import (
     metric_interval,
     p_value,
 )
-from hpo.stats import mean_interval, share
+from hpo.stats import share
 
 RNG = np.random.default_rng(7)
 PATIENTS = np.repeat(np.arange(60), 2)
@@ -48,14 +48,6 @@ def test_one_repeat_has_the_standard_error_of_the_bootstrap_by_patient() -> None
     assert margin(alike) == pytest.approx(margin(alone))
 
 
-def test_without_noise_of_images_it_is_the_interval_of_the_mean_over_repeats() -> None:
-    scores = np.array([0.5, 0.54, 0.6])
-    interval = difference_interval(estimate(np.tile(scores, (50, 1)), overlap=0.25, n_patients=60))
-    expected = mean_interval(scores, overlap=0.25)
-    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
-    assert interval.deviation == pytest.approx(expected.deviation)
-
-
 def test_the_two_margins_add_in_squares() -> None:
     both = Estimate(
         mean=0.0, deviation=0.1, repeat_error=0.03, image_error=0.04, n_repeats=5, n_patients=101
@@ -72,21 +64,14 @@ def test_it_is_never_narrower_than_these_very_models_over_patients() -> None:
     assert lucky.image_error >= values[1:].mean(axis=1).std() * 0.99
 
 
-@pytest.mark.parametrize(
-    ("draws", "n_patients", "mean"),
-    [
+def test_where_nothing_varies_or_is_defined_there_is_no_interval() -> None:
+    for draws, n_patients, mean in (
         (np.ones((50, 3)), 60, 1.0),
-        (np.full((50, 2), 0.5), 60, 0.5),
         (np.full((50, 2), math.nan), 60, None),
         (DRAWS, 1, DRAWS[0].mean()),
-    ],
-    ids=["all right", "no noise", "not defined", "one patient"],
-)
-def test_where_nothing_varies_or_is_defined_there_is_no_interval(
-    draws: np.ndarray, n_patients: int, mean: float | None
-) -> None:
-    interval = metric_interval(estimate(draws, overlap=0.25, n_patients=n_patients))
-    assert (interval.mean, interval.low, interval.high) == (mean, None, None)
+    ):
+        interval = metric_interval(estimate(draws, overlap=0.25, n_patients=n_patients))
+        assert (interval.mean, interval.low, interval.high) == (mean, None, None)
 
 
 def test_a_loss_may_be_above_1_and_its_interval_is_never_below_0() -> None:

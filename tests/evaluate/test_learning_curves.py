@@ -1,9 +1,7 @@
 """Learning curves: what is read off them, and what is said of two configurations."""
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ from hypothesis import strategies as st
 from hpo import space
 from hpo.evaluate.learning_curves import (
     LearningCurves,
-    Measure,
     compare_curves,
     epochs_to,
     fluctuation,
@@ -22,7 +19,8 @@ from hpo.evaluate.learning_curves import (
 )
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
-from tests.fake_studies import FakeStudy, fake_grid, fake_record, fake_search
+from tests.conftest import assert_kept, rounded
+from tests.fake_studies import FakeStudy, fake_record
 
 Curve = Callable[[int, int], list[float]]
 
@@ -66,10 +64,6 @@ def said(fake: FakeStudy, **options: float) -> LearningCurves:
     return found
 
 
-def measure(found: LearningCurves, name: str) -> Measure:
-    return next(c for c in found.comparisons if c.name == name)
-
-
 def test_the_measures_of_a_curve() -> None:
     assert epochs_to([0.5, 0.93, 0.8, 0.95], 0.93) == 2
     assert epochs_to([0.5, 0.6], 0.93) == math.inf
@@ -92,125 +86,31 @@ def test_fluctuation_is_the_residual_deviation_of_the_last_half(
     assert fluctuation(tilted) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("curves", "name", "difference", "words"),
-    [
-        ((rising(2), rising(8)), "epochs_to_target", 6.0,
-         "32 reaches 93 % accuracy earlier than 64, by 6.0 epochs ("),
-        ((wobbling(0.02), wobbling(0.005)), "fluctuation", None, "64 is steadier than 32, by "),
-        ((falling(9), falling(3)), "loss_turn", -6.0,
-         "The validation loss of 32 turns later than that of 64, by 6.0 epochs"),
-        ((falling(9), falling(3)), "loss_rise", None,
-         "The validation loss of 32 rises less than that of 64"),
-    ],
-)  # fmt: skip
-def test_a_significant_difference_is_said_with_the_winner_first(
-    tmp_path: Path, curves: tuple[Curve, Curve], name: str, difference: float | None, words: str
-) -> None:
-    found = said(study(tmp_path, *curves))
-    (pair,) = measure(found, name).pairs
-    assert pair.is_real
-    assert pair.sentence.startswith(words)
-    assert difference is None or pair.difference == pytest.approx(difference)
-    *real, others = found.outcome
-    assert pair.sentence in real
-    n_pairs = sum(pair.low is not None for c in found.comparisons for pair in c.pairs)
-    assert others == f"No significant difference in the other {n_pairs - len(real)} comparisons."
+def late(repeat: int, n: int) -> list[float]:
+    """Return curves of which the first never reaches the top."""
+    return rising(8 if repeat else 99)(repeat, n)
 
 
-def test_the_target_is_a_point_below_the_lowest_mean_that_has_learned(tmp_path: Path) -> None:
-    found = said(study(tmp_path / "one", rising(2, to=0.96), rising(8, to=0.943)))
-    assert found.target == 0.93
-    assert "lowest mean accuracy (94.1 %, 64)" in found.target_reason
-    collapsed = study(tmp_path / "two", rising(2), rising(8), lambda *_: [0.5] * 12)
-    assert said(collapsed).target == 0.93
-    assert "at least half way" in said(collapsed).target_reason
-    given_one = measure(said(collapsed, target=0.6), "epochs_to_target")
-    assert given_one.intervals[64].mean == 1
+CURVES: dict[str, tuple[Curve, ...]] = {
+    "one arrives earlier": (rising(2), rising(8)),
+    "one is steadier": (wobbling(0.02), wobbling(0.005)),
+    "one turns later": (falling(9), falling(3)),
+    "one top is lower": (rising(2, to=0.96), rising(8, to=0.943)),
+    "one has not learned": (rising(2), rising(8), lambda *_: [0.5] * 12),
+    "one never arrives": (rising(2), late),
+    "alike": (rising(2), rising(2)),
+}
 
 
-def test_a_training_that_never_arrives_counts_as_the_last_epoch_and_is_said(
-    tmp_path: Path,
-) -> None:
-    def late(repeat: int, n: int) -> list[float]:
-        return rising(8 if repeat else 99)(repeat, n)
-
-    fake = study(tmp_path, rising(2), late)
-    converged = measure(said(fake), "epochs_to_target")
-    assert (converged.n_never[64], converged.repeats[64][0]) == (1, 12)
-    _, cell = converged.cells
-    assert cell[0] == "9.2 or more"
-    assert cell[-1] == "1 of 5 never"
-    assert converged.pairs[0].sentence.endswith(" 64 does not reach it in 1 of 5 repeats.")
-    none = measure(said(fake, target=0.99), "epochs_to_target")
-    assert list(none.cells) == [["never"]] * 2
-    (pair,) = none.pairs
-    assert not pair.is_real
-    assert pair.sentence == "32 vs 64: both never reach it in any repeat."
-
-
-def test_configurations_that_differ_in_epochs_or_loss_are_compared_by_what_they_share(
-    tmp_path: Path,
-) -> None:
-    fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
-    short, long, _ = fake.summary.configurations
-    long = replace(long, config=long.config.replace(epochs=40, loss="mse"))
-    found = compare_curves(replace(fake.summary, configurations=(short, long)), fake.runs)
-    assert found is not None
-    assert found.horizon == 12
-    assert "different numbers of epochs" in " ".join(found.notes)
-    assert "log loss" in " ".join(found.notes)
-
-
-def test_missing_run_files_are_said_and_left_out(tmp_path: Path) -> None:
-    fake = study(tmp_path, rising(2), rising(8))
-    for path in sorted(tmp_path.glob("*.json"))[:4]:
-        path.unlink()
-    found = said(fake)
-    assert "The run files of 4 trainings are missing" in " ".join(found.notes)
-    for one in found.comparisons:
-        assert sum(i.n for i in one.intervals.values()) == 6
-
-
-def test_equal_configurations_do_not_differ_and_a_failed_repeat_leaves_its_partner_out(
-    tmp_path: Path,
-) -> None:
-    fake = study(tmp_path, rising(2), rising(2))
-    one, other = fake.summary.configurations
-    failed = replace(other.repeats[1], state="failed", score=None)
-    other = replace(other, repeats=(other.repeats[0], failed, *other.repeats[2:]))
-    found = compare_curves(replace(fake.summary, configurations=(one, other)), fake.runs)
-    assert found is not None
-    pairs = [pair for c in found.comparisons for pair in c.pairs]
-    assert {pair.n_pairs for pair in pairs} == {4}
-    assert not any(pair.is_real for pair in pairs)
-    assert any(pair.sentence.endswith("the same in every repeat.") for pair in pairs)
-    gap = measure(found, "accuracy_gap").repeats[64]
-    assert gap == pytest.approx([0.02, None, 0.02, 0.02, 0.02])
-
-
-def test_one_repeat_has_no_verdict_and_of_a_search_the_best_are_shown_by_number(
-    tmp_path: Path,
-) -> None:
-    fake = fake_search(tmp_path, 30)
-    found = said(fake)
-    assert len(found.configurations) == 6
-    assert all(str(value).startswith("#") for value in found.configurations)
-    assert fake.summary.best in found.configurations.values()
-    notes = " ".join(found.notes)
-    assert "configurations with the best mean are compared" in notes
-    assert "One repeat allows no interval" in notes
-    assert found.outcome == []
-    empty = FakeStudy(fake_record("grid", ["batch_size"]), fake.runs, Goal(5))
-    assert compare_curves(empty.summary, empty.runs) is None
-
-
-def test_the_document_is_json_and_holds_every_pair(tmp_path: Path) -> None:
-    document = json.loads(json.dumps(said(fake_grid(tmp_path, ["batch_size"])).to_document()))
-    assert [c["name"] for c in document["claims"]] == [
-        "epochs_to_target", "fluctuation", "accuracy_gap", "loss_gap", "loss_turn", "loss_rise",
-    ]  # fmt: skip
-    for one in document["claims"]:
-        assert [c["params"]["batch_size"] for c in one["configurations"]] == [32, 64, 128]
-        assert len(one["verdict"]["pairs"]) == 3
-        assert ("n_never" in one["configurations"][0]) == (one["unit"] == "epochs")
+def test_what_is_read_off_curves_and_said_of_them(tmp_path: Path) -> None:
+    said = []
+    for name, curves in CURVES.items():
+        fake = study(tmp_path / name, *curves)
+        for target in (None, 0.6, 0.99):
+            found = compare_curves(fake.summary, fake.runs, target=target)
+            assert found is not None
+            said += [f"{name}, {found.target} {found.target_reason}", *found.notes, *found.outcome]
+            for one in found.comparisons:
+                said += [f"  {one.name}: {one.n_never} {list(one.cells)}"]
+                said += [f"  {pair.sentence}" for pair in one.pairs]
+    assert_kept("curves", map(rounded, said))

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import make_xrays
+from tests.conftest import copy_study, make_xrays
 from tests.faults.studies import Study
 
 
@@ -13,17 +13,23 @@ def study(tmp_path: Path, xrays: Path) -> Study:
     return Study(tmp_path, xrays)
 
 
-@pytest.fixture
-def trained(study: Study) -> Study:
-    """A study that was trained to its end without a fault."""
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study that was trained to its end without a fault, to be read only."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    study = Study(folder, make_xrays(folder))
     assert study.train().code == 0
     return study
 
 
+@pytest.fixture
+def trained(whole: Study, study: Study) -> Study:
+    """A copy of it."""
+    copy_study(whole.folder, study.folder)
+    return study
+
+
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def undisturbed(whole: Study) -> Any:
     """What `hpo show` says of a study that met no fault."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    study = Study(folder, make_xrays(folder))
-    assert study.train().code == 0
-    return study.shown()
+    return whole.shown()

@@ -45,12 +45,12 @@ def test_a_corrupt_database_moved_away_is_made_anew_from_the_run_store(
     assert trained.shown() == undisturbed
 
 
-@pytest.mark.parametrize("content", [b'{"format": 1, "epo', None])
 def test_runs_that_are_damaged_or_gone_leave_the_study_as_it_is(
-    trained: Study, undisturbed: Any, content: bytes | None
+    trained: Study, undisturbed: Any
 ) -> None:
-    for run in trained.home.glob("runs/*.json"):
-        run.write_bytes(content) if content is not None else run.unlink()
+    damaged, gone = trained.home.glob("runs/*.json")
+    damaged.write_bytes(b'{"format": 1, "epo')
+    gone.unlink()
     for command in ("report", "export"):
         assert trained.call(command, "mine").code == 0
     assert trained.call("show", "mine", "--curves").code == 0
@@ -84,14 +84,11 @@ OF_STUDY = "UPDATE study_user_attributes SET value_json = ? WHERE key = ? AND st
 
 DAMAGED_TRIALS = [
     (OF_TRIAL, '"x"', "config"),
-    (OF_TRIAL, '{"a": 1}', "repeat"),
     (OF_TRIAL, "1e999", "seconds"),
     (OF_TRIAL, '{"validation": "x"}', "metrics"),
-    (OF_TRIAL, b"\xff", "params"),
     ("DELETE FROM trial_user_attributes WHERE key = 'params' AND trial_id = 2",),
     ("DELETE FROM trial_values WHERE trial_id = 2",),
     ("UPDATE trial_intermediate_values SET step = 'x' WHERE trial_id = 2 AND step = 1",),
-    ("UPDATE trial_params SET distribution_json = '[null]' WHERE trial_id = 2",),
     ("UPDATE trials SET state = 'LOST' WHERE trial_id = 2",),
 ]
 DAMAGED_STUDIES = [
@@ -99,9 +96,7 @@ DAMAGED_STUDIES = [
     (OF_STUDY, "[" * 100_000, "hpo"),
     (OF_STUDY, '{"n_repeats": ' + "9" * 5000 + "}", "goal"),
     (OF_STUDY, '{"n_trials": 1000000}', "goal"),
-    (OF_STUDY, '{"majority class": "x"}', "baselines"),
     ("DELETE FROM study_user_attributes WHERE key = 'hpo' AND study_id = 2",),
-    ("UPDATE study_directions SET direction = 'UP' WHERE study_id = 2",),
     ("DELETE FROM study_directions WHERE study_id = 2",),
 ]
 
@@ -152,24 +147,6 @@ def test_a_damaged_trial_is_named_and_left_out_of_its_study(
     assert "Trial 0 is damaged" in Path("studies/mine/report.html").read_text()
     again = hpo("resume", "mine", "--json").json
     assert (again["n_trained"], again["n_reused"], len(again["configurations"])) == (0, 1, 2)
-
-
-def test_a_search_with_damaged_trials_continues_with_others(hpo: Hpo, xrays: Path) -> None:
-    search = ("search", "--param", "learning_rate", "--trials", "3", "--finalists", "1", *SMALL)
-    search = (*search, "--final-repeats", "2", "--metric", "accuracy", "--data", xrays)
-    assert hpo(*search, "--study", "mine").code == 0
-    with closing(sqlite3.connect("studies/hpo.db")) as database, database:
-        database.execute(
-            "UPDATE trial_user_attributes SET value_json = 'x' "
-            "WHERE key = 'config' AND trial_id <= 3"
-        )
-    assert len(hpo("show", "mine", "--json").json["damaged"]) == 3
-    for command in (("report", "mine"), ("show", "mine", "--curves")):
-        assert hpo(*command).code == 0, command
-    again = hpo("resume", "mine", "--json")
-    assert again.code == 0
-    complete = [c for c in again.json["configurations"] if c["state"] == "complete"]
-    assert len({c["number"] for c in complete}) == len(complete) == 3
 
 
 def test_a_damaged_study_is_named_and_hides_no_other(hpo: Hpo, two_studies: TwoStudies) -> None:

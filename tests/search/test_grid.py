@@ -40,43 +40,6 @@ def test_each_cell_and_repeat_is_trained_once_in_the_prescribed_order(bench: Ben
     assert complete(study)[6:] == [(16, 2), (32, 2), (64, 2)]
 
 
-def test_a_failed_cell_runs_again_on_the_next_call_and_the_rest_does_not(bench: Bench) -> None:
-    study = bench.study(record("grid", "learning_rate"))
-    first = bench.train(study, Goal(2))
-    assert [d.outcome for d in first] == ["complete", "complete", "failed", "failed"]
-    assert first[2].reason == "its loss was not finite in epoch 2."
-    again = bench.train(study, Goal(2))
-    assert [(d.job.params["learning_rate"], d.outcome) for d in again] == [(10.0, "failed")] * 2
-
-
-@pytest.mark.parametrize("stack", [ClockedStack(stop_at=8), ClockedStack(stop_adding=True)])
-def test_an_interrupted_grid_keeps_what_is_finished_and_goes_on_where_it_stopped(
-    bench: Bench, stack: ClockedStack
-) -> None:
-    bench.stack = replace(stack, live={}, done={})
-    study = bench.study(record())
-    with pytest.raises(KeyboardInterrupt):
-        bench.train(study, Goal(2))
-    n_kept = len(complete(study))
-    bench.stack = ClockedStack()
-    bench.train(study, Goal(2))
-    assert sorted(complete(study)) == GRID
-    assert bench.stack.n_added == len(GRID) - n_kept
-
-
-def test_another_study_with_the_same_cells_trains_nothing_and_has_the_same_curves(
-    bench: Bench,
-) -> None:
-    studies = bench.study(record(), "first"), bench.study(record(), "second")
-    is_reused = [d.is_reused for study in studies for d in bench.train(study, Goal(1))]
-    assert is_reused == 3 * [False] + 3 * [True]
-    assert bench.stack.n_added == 3
-    first, second = (
-        [(t.params, t.value, t.intermediate_values) for t in s.trials] for s in studies
-    )
-    assert first == second
-
-
 def test_a_grid_that_has_begun_is_not_taken_for_complete(bench: Bench) -> None:
     study, goal = bench.study(record()), Goal(1)
     events = bench.events(study, goal)
@@ -94,17 +57,6 @@ SOME_ALIKE = replace(
         "step_size": Sweep(name="step_size", values=(1, 2)),
     },
 )
-
-
-def test_cells_that_are_one_training_are_trained_once(bench: Bench) -> None:
-    study = bench.study(record("grid", "scheduler", "step_size", space=SOME_ALIKE))
-    bench.train(study, Goal(1), n_lanes=8)
-    assert bench.stack.n_added == len(study.trials) == 3
-    assert [c.value for c in summarize(study, storage_url=bench.url).configurations] == [
-        "scheduler none",
-        "scheduler step, step_size 1",
-        "scheduler step, step_size 2",
-    ]
 
 
 def test_a_study_that_asked_for_one_training_twice_goes_on_to_the_others(bench: Bench) -> None:

@@ -1,12 +1,10 @@
 """Fixed models on the same images."""
 
-import math
-
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from hpo.stats import auroc, mcnemar, share
+from hpo.stats import auroc, mcnemar
 
 
 def test_mcnemar_is_the_published_example() -> None:
@@ -26,10 +24,3 @@ def test_auroc_is_scikit_learns_with_weights_and_ties(decimals: int) -> None:
     weights = rng.integers(0, 4, (5, 60)).astype(float)
     expected = [roc_auc_score(labels, probabilities, sample_weight=w) for w in weights]
     assert auroc(labels, probabilities)(weights) == pytest.approx(np.array(expected))
-
-
-def test_a_share_among_some_images_leaves_out_the_others() -> None:
-    correct, is_positive = [1, 0, 1, 0], [True, True, False, False]
-    sensitivity = share(correct, among=is_positive)
-    assert sensitivity(np.array([[3.0, 1.0, 9.0, 9.0]])) == pytest.approx([0.75])
-    assert math.isnan(sensitivity(np.array([[0.0, 0.0, 1.0, 1.0]]))[0])

@@ -15,12 +15,10 @@ from torch import Tensor
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.data.phantom import draw
-from hpo.errors import WeightsError
-from hpo.training import stress
 from hpo.training.alignment import TEMPLATE, align, make_template
 from hpo.training.augmentation import change_pose
 from hpo.training.device import Device, one_thread
-from hpo.training.images import Images, read_images
+from hpo.training.images import read_images
 from hpo.training.stack import open_stack
 from hpo.weights import open_model
 from hpo.weights.handover import to_program
@@ -73,15 +71,6 @@ def test_an_image_has_the_same_bits_alone_among_others_and_on_two_threads(chests
     assert torch.equal(on_two, together[::8])
 
 
-@pytest.mark.parametrize("side", [8, 31])
-def test_images_without_a_chest_stay_images(side: int) -> None:
-    blank = torch.full((2, side, side), 7, dtype=torch.uint8)
-    noise = torch.randint(0, 256, (9, side, side), dtype=torch.uint8)
-    assert torch.equal(align(blank, make_template(noise)), blank)
-    assert torch.equal(align(blank, make_template(blank)), blank)
-    assert align(noise, make_template(noise)).shape == noise.shape
-
-
 def test_a_template_is_of_the_training_images_of_its_fold_alone(data: TrainingData) -> None:
     """Neither a validation image nor a test image shows in it."""
     fold, pixels = data.fold(1), data.pixels_at(24).copy()
@@ -95,26 +84,6 @@ def test_a_template_is_of_the_training_images_of_its_fold_alone(data: TrainingDa
     assert not np.array_equal(read_images(data, CONFIG, 2)[2], template)
 
 
-def test_a_changed_image_is_aligned_again(data: TrainingData, cpu: Device) -> None:
-    data = replace(data, is_stressed=True)
-    placed = Images(data, cpu).place(CONFIG, 1)
-    validation, template = data.fold(1).validation, torch.from_numpy(placed.template.copy())
-    for index, (name, changed) in enumerate(placed.under_changes().items()):
-        images = torch.from_numpy(stress.changed_pixels(data, 24)[index][validation])
-        assert torch.equal(changed.pixels[changed.validation], align(images, template).flatten(1))
-        assert torch.equal(changed.labels, placed.labels[validation]), name
-
-
-def test_a_cache_that_cannot_be_written_changes_nothing(
-    data: TrainingData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    found = read_images(data, CONFIG, 1)
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "file"))
-    again = read_images(data, CONFIG, 1)
-    assert all(np.array_equal(one, other) for one, other in zip(found, again, strict=True))
-
-
 def test_lanes_of_every_fold_and_alignment_train_as_alone(data: TrainingData, cpu: Device) -> None:
     data = replace(data, is_stressed=True)
     configs = [CONFIG, CONFIG.replace(align="none"), CONFIG.replace(augment_pose=0.1)]
@@ -125,12 +94,11 @@ def test_lanes_of_every_fold_and_alignment_train_as_alone(data: TrainingData, cp
         assert_bitwise_equal(found, train_alone(data, job, cpu))
 
 
-@pytest.mark.parametrize("normalize", ["unit", "image"])
 def test_exported_weights_align_images_themselves(
-    data: TrainingData, train: Train, tmp_path: Path, normalize: str
+    data: TrainingData, train: Train, tmp_path: Path
 ) -> None:
     """They give the recorded probabilities: read by hpo, and in the program without."""
-    config = CONFIG.replace(normalize=normalize)
+    config = CONFIG.replace(normalize="image")
     result, images = train(config), data.pixels_at(24)[data.n_pool :]
     file = tmp_path / "weights.safetensors"
     save_file(result.weights, file, metadata={CONFIG_KEY: json.dumps(config.to_mapping())})
@@ -140,11 +108,3 @@ def test_exported_weights_align_images_themselves(
     program = torch.export.load(io.BytesIO(to_program([network]))).module()
     alone = [program(torch.from_numpy(image[None].copy())).item() for image in images[:3]]
     np.testing.assert_allclose(alone, told[:3], atol=1e-6)
-
-
-def test_weights_without_their_template_are_refused(train: Train, tmp_path: Path) -> None:
-    weights = {name: v for name, v in train(CONFIG).weights.items() if name != TEMPLATE}
-    file = tmp_path / "weights.safetensors"
-    save_file(weights, file, metadata={CONFIG_KEY: json.dumps(CONFIG.to_mapping())})
-    with pytest.raises(WeightsError, match="holds no template to align images to"):
-        open_model(file, None)

@@ -5,7 +5,7 @@ from torch import Tensor
 from hpo.config import TrainingConfig
 from hpo.training.augmentation import augment, change_pose, draw_changes
 from hpo.training.device import Device
-from hpo.training.randomness import AUGMENTATION, seeds_of, uniform_at
+from hpo.training.randomness import seeds_of
 
 SIDE = 24
 IMAGES = torch.randint(
@@ -38,15 +38,6 @@ def test_epoch_and_seed_each_give_other_images_and_the_batch_does_not_matter() -
     drawn = draw_changes(config, seeds=seeds_of(1), epoch=0, positions=some)
     alone = augment(IMAGES[some], config, drawn)
     assert torch.equal(alone, first[some])
-
-
-def test_an_epoch_is_drawn_at_once_as_each_number_would_be_alone() -> None:
-    config = TrainingConfig.from_mapping(ALL)
-    seeds, some = seeds_of(5), torch.tensor([17, 3, 8, 2**40])
-    drawn = draw_changes(config, seeds=seeds, epoch=3, positions=some)
-    assert drawn is not None
-    for tag, numbers in enumerate(drawn.unbind(1)):
-        assert torch.equal(numbers, uniform_at(seeds, some, AUGMENTATION, 3, tag)[0])
 
 
 def test_one_kind_does_not_move_the_draws_of_another() -> None:

@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-import functools
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,8 +13,7 @@ import pytest
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
-from hpo.errors import DeviceError, OutOfMemoryError, OutputError, TrainingError
-from hpo.training import processes
+from hpo.errors import DeviceError, OutOfMemoryError, TrainingError
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch
 from hpo.training.pool import Pool, Worker, fields_of
@@ -206,44 +203,3 @@ def test_closing_ends_the_processes_and_nothing_is_left_on_the_disk(
     pool.close()
     assert child.poll() == -signal.SIGKILL
     pool.close()
-
-
-def test_no_room_for_the_pixels_says_where_and_what_to_do(
-    data: TrainingData, cpu: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.TemporaryFile", functools.partial(open, "/dev/full", "wb"))
-    says = rf"{tempfile.gettempdir()}.*No space left.*TMPDIR.*--lanes 1"
-    with closing(Pool(Processes(data, cpu, n_processes=1))) as pool:
-        with pytest.raises(OutputError, match=says):
-            add(pool, Job(BASE))
-        assert pool.lanes == ()
-
-
-def test_each_process_times_all_beginning_with_another(
-    monkeypatch: pytest.MonkeyPatch, data: TrainingData, cpu: Device
-) -> None:
-    asked: list[list[int]] = []
-
-    class Timed:
-        """A process that takes as many seconds as the network is wide, and ten for its number."""
-
-        def __init__(self, *_arguments: object, **_: object) -> None: ...
-
-        def send(self, name: object, *arguments: Any) -> None:
-            if name == "time":
-                widths = [config.hidden[0] for config, _ in arguments[0]]
-                self.seconds = [10.0 * len(asked) + width for width in widths]
-                asked.append(widths)
-
-        def receive(self) -> list[float]:
-            return self.seconds
-
-        def close(self) -> None: ...
-
-    monkeypatch.setattr(processes, "Process", Timed)
-    configs = [BASE.replace(hidden=[n]) for n in (1, 2, 3)]
-    found = seconds_side_by_side(data, configs, device=cpu, n_processes=2)
-    assert asked == [[1, 2, 3], [2, 3, 1]]
-    assert found == [6, 7, 8]
-    with pytest.raises(TrainingError, match=r"batch_size 81 .* 80 training images"):
-        seconds_side_by_side(data, [BASE.replace(batch_size=81)], device=cpu, n_processes=2)

@@ -3,45 +3,14 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hpo.training import randomness
 from hpo.training.device import Device
 from hpo.training.randomness import bits, fill_uniform, keep_mask, order, seeds_of, uniform_at
 
-SEEDS = st.integers(0, 2**62)
-TAGS = st.lists(st.integers(0, 2**40), max_size=3).map(tuple)
-GAMMA = 0x9E3779B97F4A7C15
-
 
 def uniform(seeds: torch.Tensor, n: int, *tags: int | torch.Tensor) -> torch.Tensor:
     return uniform_at(seeds, torch.arange(n, device=seeds.device), *tags)
-
-
-def splitmix64(state: int) -> int:
-    """The finalizer of splitmix64 in whole numbers, after Vigna's splitmix64.c."""
-    state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-    state = (state ^ (state >> 27)) * 0x94D049BB133111EB % 2**64
-    return state ^ (state >> 31)
-
-
-def test_the_finalizer_is_that_of_splitmix64() -> None:
-    # splitmix64.c seeded with 1234567: first outputs, as published with many ports of it.
-    outputs = [splitmix64((1234567 + i * GAMMA) % 2**64) for i in (1, 2, 3)]
-    assert outputs == [6457827717110365317, 3203168211198807973, 9817491932198370423]
-
-
-@given(SEEDS, TAGS, st.integers(0, 2**40))
-def test_bits_equal_the_hash_in_whole_numbers(
-    seed: int, tags: tuple[int, ...], position: int
-) -> None:
-    key = splitmix64((seed * GAMMA + 1) % 2**64)
-    for tag in tags:
-        key = splitmix64((key + (tag + 1) * GAMMA) % 2**64)
-    stream = splitmix64(key ^ 0x94D049BB133111EB)
-    expected = splitmix64((stream + position * GAMMA) % 2**64)
-    assert int(bits(seeds_of(seed), torch.tensor([position]), *tags)) % 2**64 == expected
 
 
 def test_golden_bits() -> None:

@@ -81,16 +81,6 @@ def test_shifts_differ_and_go_up_to_a_tenth_of_the_side() -> None:
     assert abs(np.corrcoef(columns, rows)[0, 1]) < 0.25
 
 
-def test_brightness_and_contrast_have_their_strength() -> None:
-    for name, sign in (("brighter", 1), ("darker", -1)):
-        mean = float(stress.change(GRAY, POSITIONS, name).float().mean())
-        assert mean == pytest.approx(100 + sign * 0.15 * 255, abs=0.5)
-    mean = float(SPOT.float().mean())
-    for name, factor in (("more contrast", 1.3), ("less contrast", 0.7)):
-        brightest = float(stress.change(SPOT, POSITIONS, name).max())
-        assert brightest == pytest.approx(mean + factor * (200 - mean), abs=0.6)
-
-
 def test_noise_and_blur_have_their_deviation() -> None:
     noisy = stress.change(GRAY, POSITIONS, "noisy").float()
     assert noisy.std().item() == pytest.approx(0.06 * 255, rel=0.03)
@@ -119,19 +109,10 @@ def test_the_pool_is_changed_once_and_a_cache_that_cannot_be_written_changes_not
         stress.changed_pixels(data, 8)
 
 
-def test_nothing_is_measured_where_it_is_not_asked_for(data: TrainingData, cpu: Device) -> None:
-    plain = train_alone(replace(data, is_stressed=False), JOBS[0], cpu)
-    assert not plain.stress
-    assert all(epoch.stress is None for epoch in plain.epochs)
-    stressed = train_alone(data, JOBS[0], cpu)
-    unmeasured = [replace(epoch, stress=None) for epoch in stressed.epochs]
-    assert_bitwise_equal(replace(stressed, epochs=tuple(unmeasured), stress={}), plain)
-
-
-@pytest.mark.parametrize("config", [CONFIG, CONFIG.replace(early_stopping=3, learning_rate=0.3)])
 def test_it_is_measured_every_tenth_epoch_and_with_the_exported_weights(
-    data: TrainingData, config: TrainingConfig
+    data: TrainingData,
 ) -> None:
+    config = CONFIG
     result = train_alone(data, Job(config), oracle.EXACT)
     measured = [n for n, epoch in enumerate(result.epochs, start=1) if epoch.stress]
     assert measured == list(range(STRESS_EVERY, len(result.epochs) + 1, STRESS_EVERY))

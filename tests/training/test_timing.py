@@ -31,10 +31,6 @@ def test_the_parts_of_an_epoch_add_up_also_where_a_long_one_is_timed_in_part(
     assert next(clock) < 20
 
 
-def test_a_forecast_is_above_zero(data: TrainingData, place: Device) -> None:
-    assert 0 < seconds_per_epoch(data, CONFIG, device=place, max_seconds=0.01) < 10
-
-
 def test_memory_counts_pixels_weights_gradients_and_moments(
     data: TrainingData, cpu: Device
 ) -> None:

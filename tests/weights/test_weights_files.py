@@ -7,7 +7,6 @@ import pickle
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -56,13 +55,6 @@ def test_a_state_dict_is_read_as_it_was_saved(save: Save, tmp_path: Path, form: 
     assert notes == ()
 
 
-def test_a_checkpoint_gives_the_state_dict_it_holds_and_says_where(save: Save) -> None:
-    optimizer = torch.optim.Adam(reports_network().parameters()).state_dict()
-    tensors, notes = read_tensors(save({"epoch": 3, "optimizer": optimizer, "model": STATE}))
-    assert tensors.keys() == STATE.keys()
-    assert "under the key model " in notes[0]
-
-
 @pytest.mark.parametrize("form", ["zip", "legacy", "checkpoint", "pickle"])
 def test_code_in_a_file_is_refused_and_not_run(save: Save, tmp_path: Path, form: str) -> None:
     mark = tmp_path / "was_run"
@@ -84,16 +76,9 @@ def test_code_in_a_file_is_refused_and_not_run(save: Save, tmp_path: Path, form:
     [
         (reports_network(), "torch.nn.modules.container.Sequential"),
         ({"state_dict": STATE, "arguments": argparse.Namespace(lr=0.1)}, "argparse.Namespace"),
-        ([1, 2], "It holds a list."),
-        ({}, "It holds a dict."),
         ({"epoch": 3, "loss": 0.1}, "It holds epoch, loss"),
         ({"1.weight": torch.zeros(2, 2).to_sparse()}, "torch.sparse_coo"),
-        ({"1.weight": torch.zeros(2, device="meta")}, "on meta"),
         ({"1.weight": torch.zeros(2, dtype=torch.complex64)}, "torch.complex64"),
-        (
-            {"1.weight": torch.zeros(1).as_strided((1 << 20, 1 << 20), (0, 0))},
-            "the limit is 1.2 GB",
-        ),
         ({f"{i}.bias": torch.zeros(1) for i in range(1_001)}, "1,001 tensors; the limit is 1,000"),
     ],
 )
@@ -101,22 +86,9 @@ def test_what_is_no_state_dict_is_refused(save: Save, content: object, words: st
     assert words in refusal(save(content))
 
 
-@pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
-def test_a_cut_file_is_refused_as_damaged(save: Save, form: str) -> None:
-    path = save(STATE, is_zip=form == "zip")
-    if form == "safetensors":
-        save_file(STATE, path)
-    whole = path.read_bytes()
-    for share in (0.01, 0.5, 0.99):
-        path.write_bytes(whole[: int(len(whole) * share)])
-        assert "Copy or download it again" in refusal(path) or share == 0.01
-
-
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("these are no weights at all")
-    np.save(tmp_path / "array.npy", np.zeros(3))
-    for name in ("text", "array.npy"):
-        assert "holds no weights that can be read" in refusal(tmp_path / name)
+    assert "holds no weights that can be read" in refusal(tmp_path / "text")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("readme.txt", "nothing")
     assert "was not written by torch.save" in refusal(tmp_path / "other.zip")
@@ -124,9 +96,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     assert "is empty" in refusal(tmp_path / "empty")
     os.mkfifo(tmp_path / "pipe")
     assert "is not a regular file" in refusal(tmp_path / "pipe")
-    assert "is not a regular file" in refusal(tmp_path)
     assert "No such file" in refusal(tmp_path / "nowhere.pt")
-    assert "File name too long" in refusal(Path("a" * 300))
 
 
 def test_too_large_a_file_is_refused_before_it_is_read(
@@ -146,13 +116,9 @@ def test_too_large_a_file_is_refused_before_it_is_read(
 
 
 def test_safetensors_whose_header_begins_like_a_pickle_are_read(tmp_path: Path) -> None:
+    header = {"1.weight": {"dtype": "F32", "shape": [1, 64], "data_offsets": [0, 256]}}
+    text = json.dumps(header).ljust(128).encode()
     path = tmp_path / "weights.safetensors"
-    for kind, n_bytes in (("F32", 256), ("F8_E4M3", 64)):
-        header = {"1.weight": {"dtype": kind, "shape": [1, 64], "data_offsets": [0, n_bytes]}}
-        text = json.dumps(header).ljust(128).encode()
-        path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(n_bytes))
-        assert path.read_bytes().startswith(b"\x80")
-        if kind == "F32":
-            assert read_tensors(path)[0].keys() == {"1.weight"}
-        else:
-            assert "1.weight is a torch.strided tensor of torch.float8_e4m3fn" in refusal(path)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(256))
+    assert path.read_bytes().startswith(b"\x80")
+    assert read_tensors(path)[0].keys() == {"1.weight"}

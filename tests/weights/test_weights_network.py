@@ -1,5 +1,6 @@
 """From keys and shapes to a network that answers as the nn.Sequential it was saved from."""
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
@@ -16,6 +17,7 @@ from hpo.data import Pixels
 from hpo.errors import WeightsError
 from hpo.training.model import ACTIVATIONS
 from hpo.weights import Network, Unseen, open_network
+from tests.conftest import assert_kept
 from tests.weights.conftest import SIDE, reports_network, sequential
 
 PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE), dtype=np.uint8)
@@ -74,114 +76,48 @@ def test_it_gives_what_the_sequential_gives(
 HIDDEN, NORM, ACT, LAST = nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 1)
 
 
-@pytest.mark.parametrize(
-    ("modules", "text", "note"),
-    [
-        (
-            list(reports_network(n_outputs=2)),
-            "Flatten -> Linear(64, 6) -> BatchNorm1d(6) -> relu -> Linear(6, 5) -> "
-            "BatchNorm1d(5) -> relu -> Linear(5, 2)",
-            "Activation: relu, after modules 2, 6. Weights do not store which one.",
-        ),
-        ([HIDDEN, ACT, NORM, LAST], "relu -> BatchNorm1d(6)", "relu, after module 0"),
-        ([HIDDEN, ACT, NORM, nn.Dropout(), LAST], "relu -> BatchNorm1d", "relu, after module 0"),
-        ([HIDDEN, NORM, LAST], "(64, 6) -> BatchNorm1d(6) -> Linear(6, 1)", "Input: "),
-        (
-            [nn.Flatten(), nn.BatchNorm1d(64), nn.Dropout(), nn.Linear(64, 1)],
-            "Flatten -> BatchNorm1d(64) -> Linear(64, 1)",
-            "Input: pixels / 255",
-        ),
-    ],
-)
-def test_what_the_numbers_show_is_found_and_the_rest_is_said(
-    modules: list[nn.Module], text: str, note: str
-) -> None:
-    network = opened(sequential(*modules))
-    assert text in network.text
-    assert network.side == SIDE
-    assert any(note in one for one in network.notes)
-
-
-def test_what_was_assumed_is_said() -> None:
+def test_what_the_numbers_show_is_found_and_the_rest_is_said() -> None:
+    said = []
+    for modules in (
+        list(reports_network(n_outputs=2)),
+        [HIDDEN, ACT, NORM, LAST],
+        [HIDDEN, ACT, NORM, nn.Dropout(), LAST],
+        [HIDDEN, NORM, LAST],
+        [nn.Flatten(), nn.BatchNorm1d(64), nn.Dropout(), nn.Linear(64, 1)],
+    ):
+        network = opened(sequential(*modules))
+        assert network.side == SIDE
+        said += [network.text, *network.notes]
     unseen = Unseen(input_scale="raw", activation="gelu", has_sigmoid=True)
-    notes = " ".join(opened(reports_network(), unseen).notes)
-    for said in ("Activation: gelu", "pixels 0..255 (--input-scale raw)", "a second sigmoid"):
-        assert said in notes
-
-
-def test_half_precision_becomes_float32() -> None:
-    network = sequential(nn.Linear(64, 3, bias=False), nn.BatchNorm1d(3), nn.Linear(3, 1)).half()
-    assert {p.dtype for p in opened(network).model.parameters()} == {torch.float32}
+    assert_kept("networks", [*said, *opened(reports_network(), unseen).notes])
 
 
 def without(*keys: str) -> dict[str, Tensor]:
     return {key: value for key, value in STATE.items() if not key.startswith(keys)}
 
 
-@pytest.mark.parametrize(
-    ("network", "words"),
-    [
-        (nn.Sequential(nn.Linear(60, 1)), ["0.weight (1, 60) takes 60 values: supported are"]),
-        (nn.Sequential(nn.Linear(9, 1)), ["8 x 8 to 1024 x 1024 pixels"]),
-        (
-            nn.Sequential(nn.Linear(64, 101)),
-            ["0.weight (101, 64) is the last and gives 101 values"],
-        ),
-        (
-            nn.Sequential(nn.Linear(64, 5), nn.BatchNorm1d(5)),
-            [
-                "1.weight (5,) is the last",
-                "supported is a Linear with 1 output, or one for each of 2 to 100 classes",
-            ],
-        ),
-        (
-            nn.Sequential(nn.Linear(64, 5), nn.ReLU(), nn.Linear(6, 1)),
-            ["2.weight (1, 6) takes 6 values, but 0.weight (5, 64) before it gives 5"],
-        ),
-        (
-            nn.Sequential(nn.Conv2d(1, 4, 3), nn.Linear(4, 1)),
-            ["0.weight (4, 1, 3, 3), 0.bias (4,): of no Linear"],
-        ),
+def test_tensors_that_make_no_network_are_named_with_key_and_shape() -> None:
+    said: list[str] = []
+    for network in (
+        nn.Sequential(nn.Linear(60, 1)),
+        nn.Sequential(nn.Linear(9, 1)),
+        nn.Sequential(nn.Linear(64, 101)),
+        nn.Sequential(nn.Linear(64, 5), nn.BatchNorm1d(5)),
+        nn.Sequential(nn.Linear(64, 5), nn.ReLU(), nn.Linear(6, 1)),
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.Linear(4, 1)),
         # Every fault is said at once.
-        (
-            without("1.weight", "6.running_var") | {"9.bias": torch.zeros(7)},
-            [
-                "1.bias (6,): of no Linear",
-                'Missing key(s) in state_dict: "running_var"',
-                "9.weight (1, 5), 9.bias (7,): size mismatch for bias",
-            ],
-        ),
-        (
-            without("2.running", "2.num"),
-            ["nor of a BatchNorm1d with running_mean and running_var"],
-        ),
-        (STATE | {"3.weight_ih_l0": torch.zeros(8, 4)}, ["3.weight_ih_l0 (8, 4)"]),
-        (STATE | {"3.out_proj.bias": torch.zeros(4)}, ["not those of one nn.Sequential"]),
-        ({"a.0.weight": torch.zeros(4, 4), "b.0.weight": LAST.weight}, ["one nn.Sequential"]),
-        (STATE | {"5.weight": torch.full((5, 6), torch.nan)}, ["5.weight", "not finite"]),
-        (STATE | {"5.weight": torch.zeros(5, 6, dtype=torch.int8)}, ["torch.int8, no floats"]),
-        (STATE | {"5.weight": torch.zeros(0, 6)}, ["5.weight (0, 6)"]),
-        (STATE | {"5.weight_g": torch.zeros(5)}, ["5.weight_g", "Unexpected key(s)"]),
-    ],
-)
-def test_tensors_that_make_no_network_are_named_with_key_and_shape(
-    network: nn.Module | dict[str, Tensor], words: list[str]
-) -> None:
-    with pytest.raises(WeightsError, match=r"weights\.pt") as refused:
-        opened(network)
-    assert all(text in str(refused.value) for text in words), refused.value
-
-
-def test_raw_pixels_and_the_argmax_of_two_outputs_as_in_report_d() -> None:
-    network = reports_network(n_outputs=2)
-    found = opened(network, Unseen(input_scale="raw")).probabilities(PIXELS)
-    z = outputs(network, RAW)
-    assert 0 < z.argmax(1).sum() < len(z)
-    np.testing.assert_array_equal(found > 0.5, z.argmax(1) == 1)
-    with torch.no_grad():
-        network[9].weight.zero_()
-        network[9].bias.zero_()
-    assert (opened(network).probabilities(PIXELS) == 0.5).all()  # Equal outputs mean normal.
+        without("1.weight", "6.running_var") | {"9.bias": torch.zeros(7)},
+        without("2.running", "2.num"),
+        STATE | {"3.out_proj.bias": torch.zeros(4)},
+        {"a.0.weight": torch.zeros(4, 4), "b.0.weight": LAST.weight},
+        STATE | {"5.weight": torch.full((5, 6), torch.nan)},
+        STATE | {"5.weight": torch.zeros(5, 6, dtype=torch.int8)},
+        STATE | {"5.weight_g": torch.zeros(5)},
+    ):
+        with pytest.raises(WeightsError) as refused:
+            opened(network)
+        said += re.sub(r"\S+weights\.pt", "FILE", str(refused.value)).splitlines()
+    assert_kept("no-networks", said)
 
 
 @pytest.mark.parametrize(
@@ -198,20 +134,3 @@ def test_inputs_are_scaled_as_the_script_did(scale: str, values: torch.Tensor) -
     wanted = 1 / (1 + np.exp(-outputs(network, values)[:, 0]))
     # An image is centered on its mean as a whole gray level, and the deviation is that of all.
     np.testing.assert_allclose(found, wanted, atol=0.1 if scale == "image" else 1e-5)
-
-
-def test_a_second_sigmoid_keeps_probabilities_above_one_half_as_in_report_a() -> None:
-    once = opened(reports_network())
-    twice = opened(reports_network(), Unseen(has_sigmoid=True))
-    assert twice.text.endswith("Linear(5, 1) -> Sigmoid")
-    found = twice.probabilities(PIXELS)
-    assert 0.5 < found.min() < found.max() < 0.7311
-    order = np.argsort(once.probabilities(PIXELS))
-    assert (np.diff(found[order]) >= 0).all()
-
-
-def test_pieces_do_not_change_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = opened(reports_network())
-    whole = network.probabilities(PIXELS)
-    monkeypatch.setattr("hpo.weights.network.EVALUATION_PIXELS", 3 * SIDE**2)
-    np.testing.assert_allclose(network.probabilities(PIXELS), whole, rtol=1e-6)

@@ -12,8 +12,7 @@ from hpo.data import TEST, Dataset, Pixels
 from hpo.data.dataset import CLASS_NAMES
 from hpo.data.source import open_table
 from hpo.data.table import BY_NAME, Row, Table
-from hpo.errors import DataError, WeightsError
-from hpo.views.weights import weights_document
+from hpo.errors import WeightsError
 from hpo.weights import Unseen
 from hpo.weights.predict import evaluate_weights
 from tests.weights.conftest import SIDE, Save
@@ -107,11 +106,6 @@ def test_answers_of_one_class_ask_for_the_scale_of_the_input(
     assert evaluate_weights(weights(100), data).signs == ()
 
 
-def test_an_empty_test_split_is_refused(weights: Callable[..., Path]) -> None:
-    with pytest.raises(DataError, match="no test split"):
-        evaluate_weights(weights(100), dataset([], []))
-
-
 def test_values_that_overflow_are_refused(save: Save) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2))
     with torch.no_grad():
@@ -119,34 +113,3 @@ def test_values_that_overflow_are_refused(save: Save) -> None:
     path = save(network.state_dict())
     with pytest.raises(WeightsError, match="no number for 2 of 2 images"):
         evaluate_weights(path, dataset([50], [60]), unseen=Unseen(input_scale="raw"))
-
-
-def test_of_a_folder_the_mean_probability_is_evaluated_beside_each_network(
-    save: Save, tmp_path: Path
-) -> None:
-    for name, threshold in (("dark.pt", 60), ("light.pt", 120)):
-        save(brightness_network(threshold).state_dict(), name)
-    data = dataset([40, 80, 100], [85, 110, 130])
-    found = evaluate_weights(tmp_path, data)
-    # The mean is above one half where the gray level is above 90, halfway.
-    assert found.result.confusion == ((2, 1), (1, 2))
-    assert found.result.metrics["accuracy"].mean == pytest.approx(4 / 6)
-    (_, dark), (_, light) = found.members
-    assert (dark["sensitivity"], dark["specificity"]) == pytest.approx((1, 1 / 3))
-    assert (light["sensitivity"], light["specificity"]) == pytest.approx((1 / 3, 1))
-    levels, truth = np.array([40, 80, 100, 85, 110, 130]), np.array([0, 0, 0, 1, 1, 1])
-    mean = sum(1 / (1 + np.exp(-STEEPNESS * (levels - t) / 255)) for t in (60, 120)) / 2
-    assert found.result.metrics["brier"].mean == pytest.approx(
-        np.mean((mean - truth) ** 2), rel=1e-5
-    )
-    document = weights_document(found)
-    assert [Path(m["weights"]).name for m in document["members"]] == ["dark.pt", "light.pt"]
-    # 70: 0.88 and 0.00, so 0.44; 110: 1.00 and 0.12, so 0.56.
-    found = evaluate_weights(tmp_path, dataset([70], [110]), threshold=0.6)
-    assert [row[0] for row in found.result.confusion] == [1, 1]
-    assert found.members[0][1]["accuracy"] == 0.5
-    # One file alone in its folder is no ensemble.
-    (tmp_path / "light.pt").unlink()
-    of_folder, of_file = (evaluate_weights(p, data) for p in (tmp_path, tmp_path / "dark.pt"))
-    assert len(of_folder.members) == 1
-    assert of_folder.result.metrics == of_file.result.metrics

@@ -1,7 +1,7 @@
 """The licenses of all that constraints.txt pins, as docs/licenses.md has them.
 
 They are read from what is installed: `pip install --require-hashes --no-deps -r hashes.txt`,
-torch, then `python -m tests.licenses > docs/licenses.md`.
+torch, then `python docs/licenses.py > docs/licenses.md`.
 """
 
 import re
@@ -15,7 +15,7 @@ HEAD = """\
 
 Of every package that `constraints.txt` pins, as the package itself states it: what `hpo` needs to
 run, and what only its tests and its build need. The pages of studies hold plotly.js (MIT).
-Made by `python -m tests.licenses > docs/licenses.md`.
+Made by `python docs/licenses.py > docs/licenses.md`.
 
 | package | version | license |
 |---|---|---|"""
