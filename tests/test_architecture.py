@@ -49,6 +49,7 @@ OWNERS = {
     "sklearn": ("hpo.data", "hpo.study.baselines", "hpo.evaluate"),
     "PIL": ("hpo.data",),
     "pooch": ("hpo.data",),
+    "pydicom": ("hpo.data",),
     "ray": ("hpo.training.ray_cluster", "hpo.training.ray_connection"),
 }
 

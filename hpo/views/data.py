@@ -81,6 +81,8 @@ def _identity(dataset: Dataset) -> dict[str, Any]:
         "format": dataset.format,
         "is_phantom": dataset.is_phantom,
         "has_patients": dataset.has_patients,
+        "patients_by": dataset.patients_by,
+        "bits": dataset.bits or 8,
         "notes": list(dataset.notes),
         "fingerprint": dataset.fingerprint,
     }
