@@ -27,6 +27,7 @@ from hpo.errors import (
 _OTHER_NAMES: Final = {
     "train": "grid", "run": "grid", "tune": "search", "optimize": "search",
     "list": "show", "ls": "show", "test": "evaluate", "continue": "resume", "rm": "delete",
+    "help": "--help",
 }  # fmt: skip
 _LONGEST_SHOWN: Final = 200
 
@@ -144,7 +145,9 @@ def _call() -> int:
         if not message:  # A command without arguments has printed its help.
             return error.exit_code
         end = "" if message.endswith(("?", ".")) else "."
-        raise UsageError(f"{message}{end} `hpo COMMAND --help` shows the usage.") from error
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "hpo"
+        raise UsageError(f"{message}{end} `{command} --help` shows the usage.") from error
     except SystemExit as end:
         return int(end.code or 0)
 

@@ -97,3 +97,18 @@ def test_a_shell_completes_studies_hyperparameters_and_spaces_without_heavy_libr
             check=False,
         )
         assert done.stdout.split("\n")[:2] == [expected, "[]"], done.stderr
+
+
+def test_the_demo_prints_and_runs_commands_that_work(
+    hpo: Hpo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = Mock(return_value=Mock(returncode=0))
+    monkeypatch.setattr("hpo.cli.train.subprocess.run", ran)
+    answer = hpo("demo", "here", "--seed", "3")
+    generate, grid, search, evaluate = (call.args[0][3:] for call in ran.call_args_list)
+    for words in (generate, grid, search, evaluate):
+        assert f"$ hpo {' '.join(words)}" in answer.out
+    assert hpo(*generate).code == 0
+    assert [hpo(*words, "--dry-run").code for words in (grid, search)] == [0, 0]
+    ran.return_value.returncode = 130
+    assert hpo("demo", "here").code == 130
