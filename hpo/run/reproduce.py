@@ -331,7 +331,7 @@ def _flat(epoch: int, named: Mapping[str, Any]) -> Numbers:
     """Name each number of a group by the group and its own name, or by its place from 1."""
     numbers: Numbers = {}
     for group, found in named.items():
-        if isinstance(found, float):
+        if isinstance(found, int | float):
             numbers[epoch, group] = found
         elif isinstance(found, Mapping):
             numbers |= {(epoch, f"{group} {n.replace('_', ' ')}"): v for n, v in found.items()}
