@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -33,8 +34,7 @@ _HOLDER: Final = sqlalchemy.text("""
 """)
 
 
-@contextlib.contextmanager
-def study_lock(storage: Database, name: str) -> Iterator[Check]:
+def study_lock(storage: Database, name: str) -> AbstractContextManager[Check]:
     """Keep every other process from driving, moving or deleting a study until the end.
 
     The system, or the database server, releases the lock however this process ends. Reading needs
@@ -46,9 +46,7 @@ def study_lock(storage: Database, name: str) -> Iterator[Check]:
         OSError: the lock cannot be written.
     """
     path = sqlite_path(storage.url)
-    locked = _on_server(storage, name) if path is None else _in_file(path.resolve(), storage, name)
-    with locked as check:
-        yield check
+    return _on_server(storage, name) if path is None else _in_file(path.resolve(), storage, name)
 
 
 @contextlib.contextmanager
