@@ -91,46 +91,27 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
     roles = ("path", *_USUAL)
     column = {role: _column(said, header) for role in roles if (said := getattr(manifest, role))}
     lines = _kept(manifest, header, lines, notes)
-    found = [find(line[column["path"]]) for line in lines]
-    pairs = [*zip(lines, found, strict=True)]
-    missing = [*dict.fromkeys(line[column["path"]] for line, image in pairs if not image)]
-    if missing and not manifest.skip_broken:
-        raise DataError(
-            f"{sources[0]} names {count(len(missing), 'image')} not in the folders of images: "
-            f"{named([*map(printable, missing)])}. Correct images in the manifest, or say "
-            "--skip-broken to leave them out."
-        )
-    if missing:
-        notes.append(f"Left out: {len(missing):,} of the images that the table names: missing.")
-    images = [*dict.fromkeys(filter(None, found))]
+    pairs = _images_of(lines, column["path"], find, manifest, sources[0], notes)
+    images = [*dict.fromkeys(image for _, image in pairs)]
     if (n_unused := len(files) - len(images)) and not manifest.keep:
         notes.append(f"Left out: {count(n_unused, 'image')} that the table does not name.")
     by, keys = f"column {manifest.patient}", dict[str, tuple[str, bool]]()
     if not manifest.patient:
         by, of_each, _ = patients_of(images, [files[image] for image in images])
         keys = dict(zip(images, of_each, strict=True))
-    tested = {*map(find, _test_names(base, manifest))}
-    tops = {image: SPLIT_NAMES.get(image.partition("/")[0].casefold()) for image in images}
-    has_splits = len({*tops.values()}) > 1
+    split_of = _splits(images, find, base, manifest, sources[0])
     rows = []
     for line, image in pairs:
-        if not image:
-            continue
         cells = {role: line[name].strip() for role, name in column.items()}
         labels = [cells["label"]]
         if manifest.separator:
             labels = [one.strip(_AROUND_LABELS) for one in labels[0].split(manifest.separator)]
-        split = tops[image] if has_splits else None
-        if tested:
-            split = TEST if image in tested else TRAIN
-        elif manifest.split:
-            split = _split_of(cells["split"], manifest, sources[0])
         patient, is_known = keys.get(image) or (cells["patient"], bool(cells["patient"]))
         rows.append(
             Row(
                 image=image,
                 labels=tuple(filter(None, labels)),
-                split=split,
+                split=split_of(image, cells.get("split", "")),
                 patient=patient,
                 is_known=is_known,
                 site=cells.get("site", ""),
@@ -148,6 +129,60 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
         read=lambda some: images_of([files[image] for image in some]),
     )
     return table, manifest
+
+
+def _images_of(
+    lines: _Lines,
+    column: str,
+    find: _Find,
+    manifest: Manifest,
+    source: Path,
+    notes: list[str],
+) -> list[tuple[dict[str, str], str]]:
+    """Return the lines with the image that each names, without those that are left out."""
+    found = [(line, find(line[column])) for line in lines]
+    missing = [*dict.fromkeys(line[column] for line, image in found if not image)]
+    if missing and not manifest.skip_broken:
+        raise DataError(
+            f"{source} names {count(len(missing), 'image')} not in the folders of images: "
+            f"{named([*map(printable, missing)])}. Correct images in the manifest, or say "
+            "--skip-broken to leave them out."
+        )
+    if missing:
+        notes.append(f"Left out: {len(missing):,} of the images that the table names: missing.")
+    return [(line, image) for line, image in found if image]
+
+
+def _splits(
+    images: Sequence[str], find: _Find, base: Path, manifest: Manifest, source: Path
+) -> Callable[[str, str], int | None]:
+    """Return what finds the split of an image: by the list of test images, its cell or folder."""
+    tested = set[str | None]()
+    try:
+        if manifest.test:
+            names = (base / manifest.test).read_text(encoding="utf-8-sig").split()
+            tested = {*map(find, names)}
+    except (OSError, ValueError) as problem:
+        raise DataError(
+            f"The list of test images {base / manifest.test} cannot be read: {problem}. It holds "
+            "one image a line."
+        ) from None
+    tops = {image: SPLIT_NAMES.get(image.partition("/")[0].casefold()) for image in images}
+    has_splits = len({*tops.values()}) > 1
+
+    def split_of(image: str, cell: str) -> int | None:
+        if manifest.test:
+            return TEST if image in tested else TRAIN
+        if not manifest.split:
+            return tops[image] if has_splits else None
+        if cell and cell.casefold() not in SPLIT_NAMES:
+            raise DataError(
+                f"{source} has {cell!r} in column {manifest.split!r}, which is no split: write "
+                "train, val or test, or use fold for numbered folds."
+            )
+        return SPLIT_NAMES.get(cell.casefold())
+
+    return split_of
 
 
 def _read_lines(
@@ -245,30 +280,29 @@ def _complete(
 ) -> Manifest:
     """Guess what the manifest leaves open from names and cells, and say so."""
     guessed: dict[str, Any] = {}
-    said = {getattr(manifest, role).casefold() for role in ("path", *_USUAL)}
-    # What pandas writes as an index has no name.
-    free = {re.sub("[^a-z0-9]", "", one.casefold()): one for one in reversed(header) if one}
-    free = {key: one for key, one in free.items() if one.casefold() not in said}
     if not manifest.path:
         tried = lines[:_N_TRIED]
+        # What pandas writes as an index has no name.
         fits = {one: len({find(line[one]) for line in tried} - {None}) for one in header if one}
-        best = max(fits, key=fits.__getitem__)
-        if not fits[best]:
+        guessed["path"] = max(fits, key=fits.__getitem__)
+        if not fits[guessed["path"]]:
             raise DataError(
                 f"No column of {source} names images that are there: its columns are "
                 f"{', '.join(header)}. Its folders hold {count(n_files, 'image')}. Say in a "
                 "manifest which folders hold them (hpo data describe)."
             )
-        guessed["path"] = best
-        free = {key: one for key, one in free.items() if one != best}
+    said = {getattr(manifest, role).casefold() for role in ("path", *_USUAL)}
+    said |= {*guessed.values(), ""}
+    free = {
+        re.sub("[^a-z0-9]", "", one.casefold()): one
+        for one in reversed(header)
+        if not {one, one.casefold()} & said
+    }
     for role, usual in _USUAL.items():
         name = next((free[key] for key in usual if key in free), None)
         if not name or getattr(manifest, role) or (role == "split" and manifest.test):
             continue
-        if role != "split" or {line[name].strip().casefold() for line in lines} <= {
-            "",
-            *SPLIT_NAMES,
-        }:
+        if role != "split" or {plain(line[name]) for line in lines} <= {"", *SPLIT_NAMES}:
             guessed[role] = name
     if not manifest.label and "label" not in guessed:
         # The last one left, or of a list without names that with most usual names of classes.
@@ -285,21 +319,30 @@ def _complete(
             f'manifest, chest.toml, with table = "{source.name}" and label = "COLUMN": --data '
             "chest.toml."
         )
-    values = {line[_column(label, header)].strip() for line in lines} - {""}
-    cut = next((mark for mark in "|;" if any(mark in value for value in values)), "")
-    cut = "," if all(value.startswith("[") for value in values) else cut
-    are_named = manifest.positive or manifest.negative
-    if cut and not manifest.separator:
-        guessed["separator"] = cut
-        single = {plain(one.strip(_AROUND_LABELS)) for value in values for one in value.split(cut)}
-        if not are_named and "pneumonia" in single:
-            guessed |= {"positive": ("pneumonia",), "negative": (*sorted(single & NEGATIVE),)}
-    if not are_named and {*map(plain, values)} == {"-1", "0", "1"}:
-        guessed |= {"positive": ("1",), "negative": ("0",)}  # CheXpert: -1 is uncertain.
+    guessed |= _classes({line[_column(label, header)].strip() for line in lines} - {""}, manifest)
     if guessed:
         each = ", ".join(f"{key} = {json.dumps(value)}" for key, value in guessed.items())
         notes.append(f"Guessed from {source.name}: {each}.")
     return manifest.model_copy(update=guessed)
+
+
+def _classes(labels: set[str], manifest: Manifest) -> dict[str, Any]:
+    """Guess what separates several labels in a cell, and of some public sets which are meant."""
+    found: dict[str, Any] = {}
+    cut = next((mark for mark in "|;" if any(mark in label for label in labels)), "")
+    cut = "," if all(label.startswith("[") for label in labels) else cut
+    single = {
+        plain(one.strip(_AROUND_LABELS)) for label in labels for one in label.split(cut or None)
+    }
+    if cut and not manifest.separator:
+        found["separator"] = cut
+    if manifest.positive or manifest.negative:
+        return found
+    if "separator" in found and "pneumonia" in single:
+        found |= {"positive": ("pneumonia",), "negative": (*sorted(single & NEGATIVE),)}
+    elif single == {"-1", "0", "1"}:  # CheXpert: -1 is uncertain.
+        found |= {"positive": ("1",), "negative": ("0",)}
+    return found
 
 
 def _kept(manifest: Manifest, header: Sequence[str], lines: _Lines, notes: list[str]) -> _Lines:
@@ -314,29 +357,6 @@ def _kept(manifest: Manifest, header: Sequence[str], lines: _Lines, notes: list[
             notes.append(f"Left out: {count(n, 'row')} of other {name} than {', '.join(values)}.")
         lines = found
     return lines
-
-
-def _split_of(cell: str, manifest: Manifest, source: Path) -> int | None:
-    """Return the split that a cell means."""
-    if cell and cell.casefold() not in SPLIT_NAMES:
-        raise DataError(
-            f"{source} has {cell!r} in column {manifest.split!r}, which is no split: write train, "
-            "val or test, or use fold for numbered folds."
-        )
-    return SPLIT_NAMES.get(cell.casefold())
-
-
-def _test_names(base: Path, manifest: Manifest) -> list[str]:
-    """Return the images that the list of test images names, one a line."""
-    if not manifest.test:
-        return []
-    try:
-        return (base / manifest.test).read_text(encoding="utf-8-sig").split()
-    except (OSError, ValueError) as problem:
-        raise DataError(
-            f"The list of test images {base / manifest.test} cannot be read: {problem}. It holds "
-            "one image a line."
-        ) from None
 
 
 def _files(folders: Sequence[Path]) -> dict[str, str]:
