@@ -22,7 +22,7 @@ from hpo.tables import count
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Arrays of archives are unpacked into memory.
 _MOST_UNPACKED: Final = 8_000_000_000
-# Larger files are mapped, and may not be written anew while they are read.
+# Larger files are mapped, and may not be written again while they are read.
 _MOST_IN_MEMORY: Final = 1_000_000_000
 _LONGEST_LABEL: Final = 400
 

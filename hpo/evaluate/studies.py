@@ -204,7 +204,7 @@ def _by_score(summary: StudySummary, score: Score) -> StudySummary:
 
 
 def _entries(summary: StudySummary, scored: StudySummary, best: bool | None) -> Iterator[Entry]:
-    """Yield what is compared: chosen by the study's own score, and told by that in common."""
+    """Yield what is compared: chosen by the study's own score, and shown by the one in common."""
     finished = [c for c in summary.configurations if c.scores]
     if best or (best is None and len(finished) > MOST):
         finished = [max(finished, key=summary.full_rank)]

@@ -293,13 +293,13 @@ def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, space: Spa
     if len(fitting) == len(sizes):
         return
     too_large = " and ".join(str(n) for n in sizes if n > data.n_train)
-    way_out = f"Use --set batch_size=N with {data.n_train} at most."
+    hint = f"Use --set batch_size=N with {data.n_train} at most."
     if "batch_size" in space.sweeps:
         kept = ",".join(fitting) or f"N (at most {data.n_train})"
-        way_out = f"Leave {too_large} out: --values batch_size={kept}"
+        hint = f"Leave {too_large} out: --values batch_size={kept}"
     raise UsageError(
         f"A batch cannot be larger than the training images, but batch_size {too_large} is "
-        f"more than the {data.n_train} of this data. {way_out}"
+        f"more than the {data.n_train} of this data. {hint}"
     )
 
 

@@ -36,7 +36,7 @@ from hpo.study.trials import requeue_running
 from hpo.training import machine
 from hpo.training.engine import Stack, Workers
 
-# Weights are large: after so many trainings those that have lost are removed.
+# Weights are large: after this number of trainings, those of the losers are removed.
 _MOST_NEW_WEIGHTS: Final = 20
 
 

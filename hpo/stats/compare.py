@@ -32,7 +32,7 @@ from hpo.stats.sentences import pair_sentence
 
 V = TypeVar("V", bound=Hashable)
 
-# Pocock 1977, Group sequential methods, table 1: what each of so many looks may claim falsely.
+# Pocock 1977, Group sequential methods, table 1: the false claims of each look.
 _POCOCK: Final = (0.05, 0.0294, 0.0221, 0.0182, 0.0158, 0.0142, 0.0130, 0.0120, 0.0112, 0.0106)
 MOST_LOOKS: Final = len(_POCOCK)
 
@@ -126,7 +126,7 @@ def compare_sweep(
 
 
 def level_of_looks(n_looks: int) -> float:
-    """Return the level of each of so many comparisons that all of them together hold 95 %."""
+    """Return the level of each of `n_looks` comparisons that together hold 95 %."""
     return 1 - _POCOCK[min(n_looks, MOST_LOOKS) - 1]
 
 

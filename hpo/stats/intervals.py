@@ -51,7 +51,7 @@ def mean_interval(scores: Scores, *, level: float = 0.95, overlap: float = 0.0) 
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of so many images (Wilson 1927)."""
+    """Return the 95 % interval of a share of `n` images (Wilson 1927)."""
     z2 = float(t_quantile(0.975, math.inf)) ** 2
     center = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)

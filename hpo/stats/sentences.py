@@ -181,7 +181,7 @@ def _verb(values: list[Hashable]) -> str:
 def amounts(
     sizes: Iterable[float], factor: float, decimals: int, *, least: float = 0.0, sign: str = ""
 ) -> list[str]:
-    """Write sizes, times a factor, with so many decimals that `least` does not look like zero."""
+    """Write sizes, times a factor, with enough decimals that `least` does not look like zero."""
     if 0 < least < math.inf:
         decimals = max(decimals, math.ceil(-math.log10(factor * least)))
     return [f"{factor * size:{sign}.{decimals}f}" for size in sizes]

@@ -54,7 +54,7 @@ _AGAIN: Final = "then run the same command again."
 _KEPT: Final = "What is finished is kept:"
 _DELETED: Final = (
     "no longer holds this study: another program deleted it. What the run store holds is kept: "
-    "run the same command again to create it anew."
+    "run the same command again to create it again."
 )
 _REASONS: Final = (
     (

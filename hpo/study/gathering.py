@@ -86,7 +86,7 @@ def summarize(
             record,
             runs=runs,
             n_looks=goal.n_looks,
-            way_on=f"hpo resume {in_command(study)}" if is_short else "",
+            resume=f"hpo resume {in_command(study)}" if is_short else "",
         )
     else:
         verdict = None

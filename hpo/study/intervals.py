@@ -72,13 +72,13 @@ def compare(
     first: int = 0,
     pairs: Sequence[tuple[Scalar, Scalar]] | None = None,
     n_looks: int = 1,
-    way_on: str = "",
+    resume: str = "",
 ) -> SweepComparison:
     """Compare configurations by the repeats from `first` on that both have.
 
     Every pair of them (of more than a hundred, of the best), or only these `pairs`; by what the
     run store holds of them, or without one, and of very many, by the scores of their trials.
-    The intervals hold together over `n_looks` comparisons on the way. `way_on` is the command
+    The intervals hold together over `n_looks` comparisons on the way. `resume` is the command
     that trains the repeats that a pair lacks.
     """
     repeats: dict[Scalar, Sequence[Repeat | None]] = {}
@@ -101,13 +101,13 @@ def compare(
             f"{100 * level:.3g} % interval: all of them together hold 95 %."
         )
         found = replace(found, basis=f"{found.basis} {looks}".strip())
-    if not way_on:
+    if not resume:
         return found
     few = "too few repeats are trained so far. Run"
     said = (
         pair
         if pair.n_pairs > 1
-        else replace(pair, sentence=f"{label(pair.a)} vs {label(pair.b)}: {few} `{way_on}`.")
+        else replace(pair, sentence=f"{label(pair.a)} vs {label(pair.b)}: {few} `{resume}`.")
         for pair in found.pairs
     )
     return replace(found, pairs=tuple(said))

@@ -198,7 +198,7 @@ class StudyRecord:
 
 
 LOOK_EVERY: Final = 5
-"""After so many repeats more the values of a grid are compared again, where that was asked for."""
+"""The number of repeats after which `--until-decided` compares the values of a grid again."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class Goal:
 
     `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid), whose best
     `n_finalists` get `n_final_repeats` more, and so do the course networks `with_baselines`. With
-    `most_repeats` a grid gets repeats until every pair of values is decided, up to so many.
+    `most_repeats` a grid gets repeats until every pair of values is decided, up to that number.
     """
 
     n_repeats: Annotated[Count, Field(ge=1)] = 1

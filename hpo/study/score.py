@@ -14,7 +14,7 @@ from hpo.storage.runs import Epoch, Run
 _HIGHER: Final = ScoreKind("maximize", is_share=True, margin=0.01)
 _LOG_LOSS: Final = ScoreKind("minimize", is_share=False, margin=0.02)
 _BRIER: Final = ScoreKind("minimize", is_share=False, margin=0.005)
-# So many default margins tell a network that knows nothing from a perfect one.
+# The number of default margins between a network that knows nothing and a perfect one.
 _MOST_MARGINS: Final = 50
 _METRICS: Final = {
     "accuracy": _HIGHER,

@@ -63,7 +63,7 @@ def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
         ("Near copies: {} of images that differ hardly", audit.near_copies),
     ):
         if found is None:
-            yield "Near copies: not looked for in so many images."
+            yield "Near copies: not searched for, because there are too many images."
             continue
         across = sum(one.is_across_splits for one in found)
         differing = sum(one.has_different_labels for one in found)

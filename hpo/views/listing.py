@@ -1,4 +1,4 @@
-"""The list of all studies. It is a module of its own because it must be there at once."""
+"""The list of all studies. It is a separate module so that it loads fast."""
 
 from collections.abc import Mapping
 
