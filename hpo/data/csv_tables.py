@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
 import zlib
 from collections import Counter
@@ -84,9 +85,10 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
     """
     sources = [base / table for table in manifest.table]
     place = base if len(sources) > 1 else sources[0].parent
-    files = _files([base / folder for folder in manifest.images] or [place])
+    folders = [base / folder for folder in manifest.images] or [place]
+    files = _files(folders)
     find = _finder(files)
-    header, lines, notes = _read_lines(sources, base, find)
+    header, lines, notes = _read_lines(sources, folders[0], find)
     manifest = _complete(manifest, header, lines, find, len(files), sources[0], notes)
     roles = ("path", *_USUAL)
     column = {role: _column(said, header) for role in roles if (said := getattr(manifest, role))}
@@ -186,7 +188,7 @@ def _splits(
 
 
 def _read_lines(
-    sources: Sequence[Path], base: Path, find: _Find
+    sources: Sequence[Path], folder: Path, find: _Find
 ) -> tuple[list[str], _Lines, list[str]]:
     """Read tables with the same columns; of several, each is a split by its name or its folder."""
     columns, lines, notes = list[str](), _Lines(), list[str]()
@@ -197,7 +199,7 @@ def _read_lines(
             header, cells = [f"column {i + 1}" for i in range(len(first))], [first, *cells]
         found: _Lines = [dict(zip(header, line, strict=True)) for line in cells]
         if len(sources) > 1:
-            place = source.parent.relative_to(base).as_posix()
+            place = Path(os.path.relpath(source.parent, folder)).as_posix()
             split = _split_named(source.name) or _split_named(source.parent.name)
             for line in found:
                 line.setdefault("split", split)

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpo.data import TEST, TRAIN, load, seal
-from hpo.data.manifest import Manifest, read_manifest
-from hpo.data.source import describe
+from hpo.data.manifest import read_manifest
 from hpo.errors import DataError, HpoError
 from tests.data.conftest import write_images
 
@@ -71,16 +70,6 @@ def test_a_manifest_names_columns_classes_splits_and_what_is_kept(data_folder: P
     notes = " ".join(dataset.notes)
     assert "Left out: 1 row of other View than PA." in notes
     assert "Left out: 8 images of other classes (Edema 8)." in notes
-
-
-def test_what_describe_writes_reads_the_same_data(
-    data_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_table(data_folder, *SIMPLE)
-    monkeypatch.chdir(data_folder.parent)
-    for place in (data_folder, data_folder / "labels.csv"):
-        Path("chest.toml").write_text(describe(place, Manifest()))
-        assert load(Path("chest.toml")).fingerprint == load(place).fingerprint
 
 
 def test_folds_of_a_table_are_those_of_the_trainings(data_folder: Path) -> None:

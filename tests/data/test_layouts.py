@@ -230,7 +230,9 @@ TABLES: dict[str, tuple[str, dict[str, str], str, Manifest, str]] = {
 
 
 @pytest.mark.parametrize("layout", TABLES)
-def test_tables_of_public_sets_are_read_as_they_are(data_folder: Path, layout: str) -> None:
+def test_tables_of_public_sets_are_read_as_they_are_and_described(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
     place, tables, given, manifest, kinds = TABLES[layout]
     each = [
         {"i": i, "j": i % 20, "p": i // 2, "split": ("train", "test")[i >= 20], "kind": kind}
@@ -254,6 +256,10 @@ def test_tables_of_public_sets_are_read_as_they_are(data_folder: Path, layout: s
     assert len(dataset) == sum(kind not in others for kind in kind_of.values())
     assert dataset.has_patients == ("patient" in place or "Patient" in str(tables))
     assert "Guessed from" in dataset.notes[0]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    Path("chest.toml").write_text(describe(data_folder / given, manifest))
+    assert load(Path("chest.toml")).fingerprint == dataset.fingerprint
 
 
 @pytest.mark.parametrize(
