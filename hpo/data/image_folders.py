@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -81,19 +81,7 @@ def read(path: Path) -> Table | None:
     used = sorted(
         places, key=lambda file: (places[file][0] or 0, places[file][1].casefold(), file)
     )
-    classes = defaultdict[int, set[str]](set)
-    folders = defaultdict[str, set[str]](set)
-    for split, kind, folder in places.values():
-        classes[-1 if split is None else split].add(plain(kind))
-        folders[plain(kind)] |= {folder} - {""}
-    if faults := [
-        f"{SPLITS[split]} has images in {min(classes[split])} only"
-        for split in sorted(classes.keys() - {-1})
-        if len(classes[split]) < 2
-    ]:
-        raise DataError(
-            fault_list(f"{path} lacks images. Every split needs a folder for each class:", faults)
-        )
+    _check_classes(path, places)
     left_out.update((_short(file), suffix_of(file)) for file in files if file not in places)
     notes = [*_left_out_note(left_out)]
     paths = [f"{path}/{file}" for file in used]
@@ -103,6 +91,9 @@ def read(path: Path) -> Table | None:
             f"{n_copies:,} files are named as copies or variants of another one, such as NAME (1) "
             "or NAME_flip: they count as images of the same patient."
         )
+    folders = defaultdict[str, set[str]](set)
+    for _, kind, folder in places.values():
+        folders[plain(kind)] |= {folder} - {""}
     if min(map(len, folders.values())) >= _LEAST_FOLDERS:
         by = "folder"
         notes.append("Each folder below a class is taken for a patient.")
@@ -131,6 +122,22 @@ def read(path: Path) -> Table | None:
         paths=paths,
         read=lambda some: images_of([f"{path}/{file}" for file in some]),
     )
+
+
+def _check_classes(path: Path, places: Mapping[str, tuple[int | None, str, str]]) -> None:
+    """Refuse a split with images of one class alone."""
+    classes = defaultdict[int, set[str]](set)
+    for split, kind, _ in places.values():
+        if split is not None:
+            classes[split].add(plain(kind))
+    if faults := [
+        f"{SPLITS[split]} has images in {min(kinds)} only"
+        for split, kinds in sorted(classes.items())
+        if len(kinds) < 2
+    ]:
+        raise DataError(
+            fault_list(f"{path} lacks images. Every split needs a folder for each class:", faults)
+        )
 
 
 def _places(files: Sequence[str]) -> dict[str, tuple[int | None, str, str]]:

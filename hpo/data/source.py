@@ -51,6 +51,11 @@ _MAY_LEAK: Final = (
     "validation, and scores may be too high (docs/checks.md#patients)."
 )
 
+_CHANGED: Final = (
+    "{place} has changed since it was opened: {image} is another image now. Nothing of it was "
+    "kept. Put the old files back and run the same command again, or start a new study."
+)
+
 _Index: TypeAlias = tuple[list[list[int]], list[str], list[int], int, list[int]]
 """Height and width, digest, and highest value of each image (0 for 8-bit images), how many are
 brighter at the border than in the center, and which cannot be read."""
@@ -188,14 +193,12 @@ def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
     # Patients are numbered by first appearance, so that equal groups give equal folds.
     numbers: dict[str, int] = {}
     patients = np.array([numbers.setdefault(row.whose, len(numbers)) for row in rows], np.int64)
-    folds = None
-    if any(row.fold for row in rows) and not (split == VALIDATION).any():
-        folds = _read_folds(table, rows)
+    folds = _read_folds(table, rows)
+    columns = [labels, split, patients.astype("<i8")]
+    columns += [] if folds is None else [folds.astype("<i8")]
     hasher = hashlib.sha256("".join(digests).encode())
-    for column in (labels, split, patients.astype("<i8")):
+    for column in columns:
         hasher.update(column.tobytes())
-    if folds is not None:
-        hasher.update(folds.astype("<i8").tobytes())
     fingerprint = hasher.hexdigest()[:32]
 
     def originals(some: Sequence[int]) -> Iterator[Pixels]:
@@ -203,11 +206,7 @@ def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
             pixels = to_8_bits(image, bits)
             if _digest(pixels) != digests[i]:
                 cache.write_index(stamp, None)
-                raise DataError(
-                    f"{table.location} has changed since it was opened: {files[i]} "
-                    "is another image now. Nothing of it was kept. Put the old files back and run "
-                    "the same command again, or start a new study."
-                )
+                raise DataError(_CHANGED.format(place=table.location, image=files[i]))
             yield pixels
 
     def pixels_at(size: int) -> Pixels:
@@ -244,8 +243,13 @@ def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
     )
 
 
-def _read_folds(table: Table, rows: Sequence[Row]) -> NDArray[np.int64]:
-    """Number the folds that a source names; test images are in none, which is -1."""
+def _read_folds(table: Table, rows: Sequence[Row]) -> NDArray[np.int64] | None:
+    """Number the folds that a source names; test images are in none, which is -1.
+
+    A validation split of the source's own comes before its folds.
+    """
+    if any(row.split == VALIDATION for row in rows) or not any(row.fold for row in rows):
+        return None
     names = sorted({row.fold for row in rows if row.split != TEST})
     if "" in names or len(names) < 2:
         raise DataError(
