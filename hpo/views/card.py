@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from hpo.evaluate import Ensemble, Evaluated, Evaluation
-from hpo.evaluate.records import NUMBERS, SHARES
-from hpo.stats import Interval
 from hpo.storage.url import named
 from hpo.study.score import SCORES
 from hpo.study.summary import Configuration, StudySummary, sentences
 from hpo.study.test_access import statements
 from hpo.training.machine import versions
-from hpo.views.evaluations import interval_text
+from hpo.views.evaluations import metric_cells
 
 
 def model_card(
@@ -105,25 +103,11 @@ def _metrics(
 
 def _table(found: Evaluated | Ensemble, evaluation: Evaluation) -> str:
     """Return the metrics of the model on the test as a table."""
-
-    def row(name: str, interval: Interval, scale: float, form: str) -> str:
-        mean = interval_text(interval, "{} | {} to {}", scale, form)
-        return f"| {name} | {mean if '|' in mean else mean + ' | '} |"
-
-    metrics = found.metrics
-    return "\n".join(
-        [
-            f"| Test, {evaluation.n_images:,} images of {evaluation.n_patients:,} patients, "
-            f"threshold {evaluation.threshold} | | 95 % interval |",
-            "|---|---|---|",
-            *(
-                row(f"{n}, %", metrics[key], 100, ".1f")
-                for n, key in SHARES.items()
-                if key in metrics
-            ),
-            *(row(n, metrics[key], 1, ".3f") for n, key in NUMBERS.items() if key in metrics),
-        ]
-    )
+    rule = f", threshold {evaluation.threshold}" if len(evaluation.classes) == 2 else ""
+    title = f"Test, {evaluation.n_images:,} images of {evaluation.n_patients:,} patients{rule}"
+    cells = metric_cells(found.metrics, "{} | {} to {}")
+    rows = (f"| {n} | {cell if '|' in cell else f'{cell} | '} |" for n, cell in cells.items())
+    return "\n".join([f"| {title} | | 95 % interval |", "|---|---|---|", *rows])
 
 
 def _limits(summary: StudySummary, best: Configuration) -> Iterator[str]:

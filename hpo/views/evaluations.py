@@ -63,17 +63,23 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
 def _metric_rows(
     evaluation: Evaluation, columns: Sequence[Evaluated | Ensemble | None]
 ) -> Iterator[Row]:
-    """Yield a row per metric, and the correct answers; a dash where a column is None."""
-    measured = {metric for c in columns if c for metric in c.metrics}
-    for name, metric in SHARES.items():
-        if metric in measured:
-            found = [c.metrics[metric] if c else None for c in columns]
-            yield _row(f"{name}, %", found, 100, ".1f")
+    """Yield the correct answers, and a row per metric; a dash where a column has none."""
     correct = (f"{c.n_right:.4g} of {evaluation.n_images}" if c else DASH for c in columns)
     yield Row(("correct answers", *correct))
-    for name, metric in NUMBERS.items():
-        if metric in measured:  # Older evaluations have no log loss.
-            yield _row(name, [c.metrics[metric] if c else None for c in columns], 1, ".3f")
+    cells = [metric_cells(c.metrics, "{}\n{} to {}") if c else {} for c in columns]
+    for name in dict.fromkeys(name for of_one in cells for name in of_one):
+        yield Row((name, *(of_one.get(name, DASH) for of_one in cells)))
+
+
+def metric_cells(metrics: Mapping[str, Interval], pattern: str) -> dict[str, str]:
+    """Return the metrics as a reader calls them, each with its interval in a pattern."""
+    shares = {f"{name}, %": (key, 100, ".1f") for name, key in SHARES.items()}
+    forms = shares | {name: (key, 1, ".3f") for name, key in NUMBERS.items()}
+    return {
+        name: interval_text(metrics[key], pattern, scale, form)
+        for name, (key, scale, form) in forms.items()
+        if key in metrics
+    }
 
 
 def _confusion_rows(classes: Sequence[str], shown: Sequence[Evaluated]) -> Iterator[Row]:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hpo.evaluate.records import NUMBERS, SHARES, n_right
+from hpo.evaluate.records import n_right
+from hpo.stats import Interval
 from hpo.tables import DASH, Column, Row, Table
-from hpo.views.evaluations import confusion_text, interval_text
+from hpo.views.evaluations import confusion_text, metric_cells
 from hpo.weights import Network, Prediction, notes_of, text_of
 from hpo.weights.predict import WeightsEvaluation
 
@@ -15,16 +16,16 @@ def weights_table(evaluation: WeightsEvaluation) -> Table:
     found, classes, n = evaluation.result, evaluation.classes, len(evaluation.members)
     model = (evaluation.path.name or str(evaluation.path)) + f", ensemble of {n}," * (n > 1)
     data = f"{evaluation.data} (synthetic)" if evaluation.is_phantom else evaluation.data
+    alone = [
+        metric_cells({name: Interval(v, None, None, None, 1) for name, v in metrics.items()}, "")
+        for _, metrics in evaluation.members
+    ]
     rows = []
-    for names, scale, form in ((SHARES, 100, ".1f"), (NUMBERS, 1, ".3f")):
-        for name, metric in names.items():
-            if metric not in found.metrics:
-                continue
-            interval, alone = found.metrics[metric], [m[metric] for _, m in evaluation.members]
-            value, _, bounds = interval_text(interval, "{}|{} to {}", scale, form).partition("|")
-            cells = [f"{name}, %" if scale == 100 else name, value, bounds or DASH]
-            cells += [f"{scale * min(alone):{form}} to {scale * max(alone):{form}}"] * (n > 1)
-            rows.append(Row(tuple(cells)))
+    for name, cell in metric_cells(found.metrics, "{}|{} to {}").items():
+        value, _, bounds = cell.partition("|")
+        values = sorted((one[name] for one in alone), key=float)
+        of_each = [f"{values[0]} to {values[-1]}"] * (n > 1)
+        rows.append(Row((name, value, bounds or DASH, *of_each)))
     threshold = f", threshold {found.threshold:g}" if len(classes) == 2 else ""
     columns = ["value", "95 % interval", *["each alone"] * (n > 1)]
     return Table(
