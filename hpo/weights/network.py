@@ -43,7 +43,7 @@ _ALLOWED: Final = (
 )
 
 _NORMALIZE: Final[dict[str, Normalize]] = {"unit": "unit", "raw": "none", "image": "image"}
-SCALE_WORDS: Final = {
+_SCALE_WORDS: Final = {
     "unit": "pixels / 255",
     "raw": "pixels 0..255",
     "symmetric": "pixels / 127.5 - 1",
@@ -306,7 +306,7 @@ def _assemble(layers: Mapping[int, _Layer], unseen: Unseen) -> tuple[nn.Sequenti
 def _ends(unseen: Unseen, n_outputs: int) -> tuple[str, str]:
     """Say how pixels are read, and what the outputs are taken for."""
     scale = unseen.input_scale
-    text = SCALE_WORDS.get(scale) or "(pixels / 255 - {}) / {}".format(*scale.split(","))
+    text = _SCALE_WORDS.get(scale) or "(pixels / 255 - {}) / {}".format(*scale.split(","))
     if unseen.has_sigmoid:
         end = "The network ends in a Sigmoid, and a second sigmoid is applied (--has-sigmoid)."
     elif n_outputs == 1:
