@@ -26,7 +26,6 @@ from hpo.cli.output import (
 from hpo.cli.process import check_interrupt
 from hpo.errors import Interrupted, fault_list
 from hpo.evaluate import check_test, open_test, read_evaluation
-from hpo.run.forecast import forecast
 from hpo.run.loop import EpochDone, Event, RepeatsAdded, StackShrunk, TrialDone
 from hpo.run.plan import Plan
 from hpo.run.session import Session, open_session, training_events
@@ -168,6 +167,8 @@ def _check_complete(summary: StudySummary, failures: list[str]) -> None:
 
 
 def _print_forecast(plan: Plan, *, json: bool) -> None:
+    from hpo.run.forecast import forecast  # It loads torch, which `hpo evaluate` does without.
+
     found = forecast(plan)
     if json:
         document = {name: value for name, value in asdict(found).items() if name != "n_train"}

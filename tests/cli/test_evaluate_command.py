@@ -84,8 +84,8 @@ def test_every_later_table_states_the_opening_and_what_came_after(
 @pytest.mark.usefixtures("mine")
 def test_evaluate_needs_neither_weights_nor_torch() -> None:
     shutil.rmtree("studies/mine/weights")
-    program = "import sys; sys.modules['torch'] = None; sys.argv = ['hpo', 'evaluate', 'mine']\n"
-    program += "from hpo.cli import main; main()"
+    program = "import sys; sys.argv = ['hpo', 'evaluate', 'mine']\nfrom hpo.cli import main\n"
+    program += "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
