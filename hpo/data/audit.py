@@ -1,29 +1,20 @@
 """What a data set hides: siblings that a random split tears apart, and duplicates of images."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
 import numpy as np
 
-from hpo.data.dataset import SPLITS, TEST, Dataset, Indices, count_classes, seal
+from hpo.data.dataset import SPLITS, TEST, Dataset, Indices, seal
 
 _N_DRAWS: Final = 20
 _SIDE: Final = 32
 _ALIKE: Final = 0.995
 _BLOCK: Final = 1024
 _MOST_COMPARED: Final = 20_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitCounts:
-    """Images of each class, and patients, of one split of the source."""
-
-    split: str
-    classes: Mapping[str, int]
-    n_patients: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +47,6 @@ class Audit:
     2,400 X-rays of different patients by more than 0.978. None where they are too many to compare.
     """
 
-    splits: tuple[SplitCounts, ...]
     random_split: Leak | None
     own_folds: Leak | None
     shared_patients: tuple[str, ...]
@@ -76,26 +66,12 @@ def audit(dataset: Dataset) -> Audit:
     tested, firsts = np.unique(dataset.patients[test], return_index=True)
     is_shared = np.isin(tested, dataset.patients[dataset.split != TEST])
     return Audit(
-        splits=count_splits(dataset),
         random_split=random_split,
         own_folds=own_folds,
         shared_patients=tuple(dataset.files[i] for i in test[firsts[is_shared]]),
         duplicates=tuple(_duplicates(dataset)),
         n_bright_borders=dataset.n_bright_borders,
         near_copies=tuple(_near_copies(dataset)) if len(dataset) <= _MOST_COMPARED else None,
-    )
-
-
-def count_splits(dataset: Dataset) -> tuple[SplitCounts, ...]:
-    """Count the images and patients of each split that has any."""
-    return tuple(
-        SplitCounts(
-            split=name,
-            classes=count_classes(dataset.class_names, dataset.labels[where]),
-            n_patients=len(np.unique(dataset.patients[where])),
-        )
-        for split, name in SPLITS.items()
-        if len(where := dataset.where(split))
     )
 
 

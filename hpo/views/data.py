@@ -4,8 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from hpo.data import Dataset, Fold
-from hpo.data.audit import Audit, Leak, SplitCounts, count_splits
+import numpy as np
+
+from hpo.data import Dataset, Fold, count_classes
+from hpo.data.audit import Audit, Leak
+from hpo.data.dataset import SPLITS
 from hpo.tables import DASH, Column, Row, Table, count
 
 _MOST_LINES: Final = 10
@@ -13,7 +16,6 @@ _MOST_LINES: Final = 10
 
 def show_dataset(dataset: Dataset, folds: Sequence[Fold]) -> tuple[dict[str, Any], Table]:
     """Return what a data set holds, as JSON and as a table; image sizes are height and width."""
-    splits = count_splits(dataset)
     smallest, largest = (side(axis=0).tolist() for side in (dataset.sizes.min, dataset.sizes.max))
     sizes = " to ".join(f"{width} x {height}" for height, width in (smallest, largest))
     if smallest == largest:
@@ -30,18 +32,17 @@ def show_dataset(dataset: Dataset, folds: Sequence[Fold]) -> tuple[dict[str, Any
         f"Fingerprint: {dataset.fingerprint}",
     ]
     document = _identity(dataset) | {
-        "splits": [asdict(counts) for counts in splits],
         "image_sizes": {"smallest": smallest, "largest": largest},
         "folds": [
             {"n_train": len(fold.train), "n_validation": len(fold.validation)} for fold in folds
         ],
     }
-    return document, _splits_table(dataset, splits, notes)
+    return document, _splits_table(dataset, notes)
 
 
 def show_audit(dataset: Dataset, audit: Audit) -> tuple[dict[str, Any], Table]:
     """Return what an audit found, as JSON and as a table."""
-    table = _splits_table(dataset, audit.splits, [*_findings(dataset, audit)])
+    table = _splits_table(dataset, [*_findings(dataset, audit)])
     return _identity(dataset) | asdict(audit), table
 
 
@@ -85,15 +86,29 @@ def _identity(dataset: Dataset) -> dict[str, Any]:
         "bits": dataset.bits or 8,
         "notes": list(dataset.notes),
         "fingerprint": dataset.fingerprint,
+        "splits": _splits(dataset),
     }
 
 
-def _splits_table(dataset: Dataset, splits: Sequence[SplitCounts], notes: Sequence[str]) -> Table:
+def _splits(dataset: Dataset) -> list[dict[str, Any]]:
+    """Count the images and patients of each split that has any."""
+    return [
+        {
+            "split": name,
+            "classes": count_classes(dataset.class_names, dataset.labels[where]),
+            "n_patients": len(np.unique(dataset.patients[where])),
+        }
+        for split, name in SPLITS.items()
+        if len(where := dataset.where(split))
+    ]
+
+
+def _splits_table(dataset: Dataset, notes: Sequence[str]) -> Table:
     rows = []
-    for counts in splits:
-        patients = f"{counts.n_patients:,}" if dataset.has_patients else DASH
-        classes = (f"{n:,}" for n in counts.classes.values())
-        rows.append(Row((counts.split, *classes, patients)))
+    for found in _splits(dataset):
+        patients = f"{found['n_patients']:,}" if dataset.has_patients else DASH
+        classes = (f"{n:,}" for n in found["classes"].values())
+        rows.append(Row((found["split"], *classes, patients)))
     origin = "synthetic images" if dataset.is_phantom else dataset.format
     return Table(
         columns=(Column("split", "text"), *map(Column, (*dataset.class_names, "patients"))),
