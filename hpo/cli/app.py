@@ -50,7 +50,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _PANELS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
-    "Train": (train.grid, train.search, train.resume, train.demo),
+    "Train": (train.grid, train.search, train.resume, studies.enqueue, train.demo),
     "Look at studies": (studies.show, studies.compare, studies.report, studies.dashboard),
     "Use what was trained": (models.evaluate, models.predict, models.reproduce),
     "Keep and clean up": (studies.export, studies.delete),

@@ -328,6 +328,31 @@ def export(
     emit(document, *lines, json=json)
 
 
+def enqueue(
+    study: options.StudyArgument,
+    set_: options.Fixed = None,
+    storage: options.Storage = DEFAULT_URL,
+) -> None:
+    """Add a configuration to a search: it is tried next, whatever the number of trials.
+
+    What --set does not name is as in the base configuration.
+
+    Example:
+
+        hpo enqueue latest --set learning_rate=0.01 --set batch_size=64
+    """
+    from hpo.space.records import params_text
+    from hpo.storage.opening import open_storage
+    from hpo.storage.url import named
+    from hpo.study.study import open_study, read_record
+    from hpo.study.trials import enqueue as let_wait
+
+    found = open_study(open_storage(storage, create=False), study)
+    cell = let_wait(found, read_record(found), options.read_pairs("--set", set_ or []))
+    print_line(f"Enqueued in {found.study_name}: {params_text(cell.params)}.")
+    print_line(f"To train it: hpo resume {named(found.study_name, storage)}")
+
+
 def delete(
     study: options.StudyArgument,
     yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False,

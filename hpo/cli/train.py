@@ -93,6 +93,14 @@ def search(
     trials: Annotated[
         int, Option("--trials", help="Number of configurations to try in all.")
     ] = 50,
+    patience: Annotated[
+        int,
+        Option(
+            "--patience",
+            help="End the search when this number of configurations in a row brought nothing "
+            "better; 0: never.",
+        ),
+    ] = 0,
     sampler: Annotated[
         Literal["tpe", "gp", "random"],
         Option("--sampler", help="How configurations are chosen; gp is a Gaussian process."),
@@ -137,6 +145,7 @@ def search(
     settings = Settings(
         **_settings(of_training, context),
         trials=trials,
+        patience=patience,
         sampler=sampler,
         pruner=pruner,
         finalists=finalists,

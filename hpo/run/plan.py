@@ -57,7 +57,8 @@ class Settings:
 
     The others are those of a search: how many configurations, and what proposes and prunes them.
     The best `finalists` of them get `final_repeats` more, and so do the networks of the course
-    reports `with_baselines`. At most `window` configurations run at a time, None for 6.
+    reports `with_baselines`. At most `window` configurations run at a time, None for 6. With
+    `patience`, a search ends when that many configurations in a row brought nothing better.
     """
 
     data: Path | str | None = None
@@ -91,6 +92,7 @@ class Settings:
     final_repeats: int = 5
     with_baselines: bool = False
     window: int | None = None
+    patience: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +175,7 @@ def plan_search(names: Sequence[str], settings: Settings) -> Plan:
         n_finalists=_count("--finalists", settings.finalists, least=0),
         n_final_repeats=_count("--final-repeats", settings.final_repeats),
         with_baselines=settings.with_baselines,
+        patience=_count("--patience", settings.patience, least=0),
     )
     return _plan("search", settings, goal, replace(space, sweeps={}), [space.base])
 

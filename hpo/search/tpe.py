@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from hpo import space as spaces
 from hpo.errors import StudyError
 from hpo.search.proposals import PRUNERS, propose
 from hpo.space import Cell
-from hpo.study.progress import SearchProgress, finalist_jobs, is_dead_end, report_jobs
+from hpo.study.progress import SearchProgress, finalist_jobs, report_jobs
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.trials import (
     Job,
@@ -37,6 +37,8 @@ _MOST_FAILURES_IN_A_ROW: Final = 20
 @dataclass(kw_only=True)
 class SearchSource:
     """Hands out configurations until the study holds as many as its goal says, then finalists.
+
+    With `Goal.patience` it stops earlier, when that many brought nothing better.
 
     A configuration counts when its first repeat is complete or pruned; its further repeats follow
     once that one is complete. A configuration that fails is replaced by another proposal; a
@@ -92,30 +94,21 @@ class SearchSource:
         _check_failures(progress)
         ordinal = progress.next_ordinal
         is_free = (self.record.sampler, self.record.pruner) == ("random", "none")
-        is_decided = is_free or all(map(self._has_ended, self._known(ordinal, progress)))
+        is_free = is_free and not self.goal.patience
+        is_decided = is_free or all(map(progress.has_ended, progress.known_before(ordinal)))
         if not progress.n_to_try or not is_decided:
             return None
         for enqueued, asked in trials.enqueued if ordinal else ():
             job = first_repeat(self.record, asked, ordinal=ordinal)
             if found := start_enqueued(self.study, self.record, enqueued, job):
                 return found
-        if progress.n_tried >= progress.n_wanted:
+        if progress.n_tried >= progress.n_wanted or progress.is_stalled:
             return None
         cell = self._next_cell(progress)
         if cell is None:
             params = propose(self.record, progress.configurations, ordinal=ordinal)
             cell = Cell(params, spaces.resolve(self.record.space, params))
         return start(self.study, self.record, first_repeat(self.record, cell, ordinal=ordinal))
-
-    def _known(self, ordinal: int, progress: SearchProgress) -> list[list[FrozenTrial]]:
-        """Return the configurations that decide about this one: those outside of its window."""
-        return progress.configurations[: max(0, ordinal - self.record.window + 1)]
-
-    def _has_ended(self, trials: list[FrozenTrial]) -> bool:
-        if is_dead_end(trials[0]):
-            return True
-        asked = trials[: self.goal.n_repeats]
-        return len(asked) == self.goal.n_repeats and all(t.state.is_finished() for t in asked)
 
     def _next_cell(self, progress: SearchProgress) -> Cell | None:
         """Return what needs no proposal: the base to begin with, or the next of a small space."""
@@ -128,7 +121,7 @@ class SearchSource:
         """Return what a configuration is pruned by; its further repeats are trained to the end."""
         if job.repeat or job.report:
             return {}
-        firsts = [trials[0] for trials in self._known(job.ordinal, progress)]
+        firsts = [trials[0] for trials in progress.known_before(job.ordinal)]
         complete = [trial for trial in firsts if trial.state == TrialState.COMPLETE]
         return PRUNERS[self.record.pruner](complete, self.record.space.base.epochs)
 

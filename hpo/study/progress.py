@@ -1,5 +1,6 @@
 """The progress of a search: what it has tried, and what that leaves of its goal."""
 
+import math
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Final
@@ -51,7 +52,33 @@ class SearchProgress:
         else:
             self.n_wanted = len(self.cells)
             self.n_tried = len({tuple(sorted(t.user_attrs["params"].items())) for t in firsts})
-        self.n_to_try = max(len(trials.enqueued), self.n_wanted - self.n_tried)
+        n_to_try = 0 if self.is_stalled else self.n_wanted - self.n_tried
+        self.n_to_try = max(len(trials.enqueued), n_to_try)
+
+    def known_before(self, ordinal: int) -> list[list[FrozenTrial]]:
+        """Return the configurations that decide about this one: those outside of its window."""
+        return self.configurations[: max(0, ordinal - self.record.window + 1)]
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the configurations known by now brought nothing better for too long."""
+        known = self.known_before(self.next_ordinal)
+        if not self.goal.patience or not all(map(self.has_ended, known)):
+            return False
+        scores = []
+        for trials in known:
+            values = [t.value for t in trials[: self.goal.n_repeats] if t.value is not None]
+            is_complete = trials[0].state == TrialState.COMPLETE
+            scores.append(self.record.score.rank(fmean(values)) if is_complete else -math.inf)
+        n_since = len(scores) - 1 - scores.index(max(scores)) if scores else 0
+        return n_since >= self.goal.patience
+
+    def has_ended(self, trials: list[FrozenTrial]) -> bool:
+        """Whether no more of a configuration's repeats in the search are to come."""
+        if is_dead_end(trials[0]):
+            return True
+        asked = trials[: self.goal.n_repeats]
+        return len(asked) == self.goal.n_repeats and all(t.state.is_finished() for t in asked)
 
     @property
     def n_left(self) -> int:

@@ -207,7 +207,8 @@ class Goal:
 
     `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid), whose best
     `n_finalists` get `n_final_repeats` more, and so do the course networks `with_baselines`. With
-    `most_repeats` a grid gets repeats until every pair of values is decided, up to that number.
+    `most_repeats` a grid gets repeats until every pair of values is decided, up to that number. A
+    search ends earlier when `patience` configurations in a row brought nothing better; 0: never.
     """
 
     n_repeats: Annotated[Count, Field(ge=1)] = 1
@@ -216,6 +217,7 @@ class Goal:
     n_final_repeats: Count = 0
     with_baselines: bool = False
     most_repeats: Count = 0
+    patience: Count = 0
 
     @property
     def n_looks(self) -> int:

@@ -18,8 +18,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
-from hpo.errors import StudyError
+from hpo.errors import StudyError, UsageError, fault_list
 from hpo.space import Cell, Choices, Parameter, Range, Space, is_active
+from hpo.space.records import label_of, parse_value
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import RunKey
@@ -300,6 +301,36 @@ def _asked_for(trial: FrozenTrial, record: StudyRecord) -> Cell | None:
         return None
     cells = spaces.cells(record.space, record.names)
     return next((cell for cell in cells if cell.params.items() <= asked.items()), None)
+
+
+def enqueue(study: optuna.Study, record: StudyRecord, asked: Mapping[str, str]) -> Cell:
+    """Let a configuration of a search wait for its next command; the base has what is not asked.
+
+    Raises:
+        UsageError: it is no search, or its ranges do not hold these values.
+    """
+    if record.kind != "search":
+        raise UsageError(f"{study.study_name} is a sweep, which trains every value anyway.")
+    ranges = {parameter.name: parameter for parameter in record.space.search}
+    faults, labels = [], {}
+    for name, text in asked.items():
+        if name not in ranges:
+            faults.append(f"{name} is not searched in {study.study_name}.")
+        elif (label := ranges[name].find(_label_of(text))) is None:
+            faults.append(f"{name} = {text} is outside of what is searched.")
+        else:
+            labels[name] = label
+    cell = None if faults else spaces.complete(record.space, labels)
+    if cell is None:
+        faults = faults or ["The ranges hold no such configuration with the base's other values."]
+        raise UsageError(fault_list("This configuration cannot be enqueued:", faults))
+    study.enqueue_trial(dict(cell.params))
+    return cell
+
+
+def _label_of(text: str) -> Scalar:
+    value: Any = parse_value(text)
+    return label_of(tuple(value) if isinstance(value, list) else value)
 
 
 @contextlib.contextmanager

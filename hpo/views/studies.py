@@ -95,6 +95,12 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
         said.append(
             f"This ranking is provisional: the best {goal.n_finalists} still have to be retrained."
         )
+    n_tried = len(summary.configurations)
+    if goal.patience and n_tried < goal.n_trials and not summary.n_left:
+        said.append(
+            f"The search ended after {n_tried} of {goal.n_trials} configurations: "
+            f"{goal.patience} in a row brought nothing better (--patience)."
+        )
     if n_pruned := summary.count("pruned"):
         said.append(f"{count(n_pruned, 'training')} stopped early: worse than the median.")
     n_open, n_failed = summary.n_open, summary.count("failed")

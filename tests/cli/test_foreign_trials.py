@@ -83,6 +83,18 @@ def test_what_is_enqueued_and_no_missing_cell_is_left_alone_and_named(
     assert states() == ["WAITING"] + ["COMPLETE"] * 4
 
 
+def test_hpo_enqueue_adds_a_configuration_that_is_tried_next(train: Train, hpo: Hpo) -> None:
+    train(*SEARCH, "--trials", "2")
+    answer = hpo(
+        "enqueue", "s", "--set", "optimizer=sgd", "--set", "momentum=0.5", "--storage", URL
+    )
+    assert "Enqueued in s: optimizer sgd, " in answer.out
+    found = train(*SEARCH, "--trials", "2", "--json").json["configurations"]
+    assert (len(found), found[2]["params"]["momentum"]) == (3, 0.5)
+    wrong = ("--set", "momentum=7", "--set", "hidden=8", "--storage", URL)
+    said(hpo("enqueue", "s", *wrong), 2, "momentum = 7 is outside", "hidden is not searched in s")
+
+
 def test_what_is_enqueued_in_a_search_is_proposed_next_completed_from_the_base(
     train: Train,
 ) -> None:

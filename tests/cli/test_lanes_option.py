@@ -89,3 +89,18 @@ def test_the_epochs_of_a_sweep_are_one_training(
     found = afresh(*command, *SMALL[:4], "--set", "scheduler=none").json
     assert sorted(trained) == [0, 0, 1, 1, 2, 2, 3, 3]
     assert [len(c["repeats"]) for c in found["configurations"]] == [2, 2, 2]
+
+
+def test_a_search_ends_when_nothing_improves_at_the_same_place_in_any_lanes(
+    afresh: Afresh, hpo: Hpo, xrays: Path
+) -> None:
+    search = ("search", "learning_rate", *SMALL, "--data", xrays, "--metric", "accuracy")
+    command = (*search, "--trials", "12", "--window", "2", "--finalists", "0", "--patience", "2")
+    whole = afresh(*command, "--lanes", "1")
+    n = len(whole.json["configurations"])
+    assert n < 12
+    assert numbers(afresh(*command, "--lanes", "3")) == numbers(whole)
+    shown = hpo("show", whole.json["study"], "--storage", whole.json["storage"])
+    assert f"The search ended after {n} of 12 configurations: 2 in a row" in shown.out
+    more = hpo(*command, "--patience", "12", "--storage", whole.json["storage"], "--json")
+    assert len(more.json["configurations"]) == 12
