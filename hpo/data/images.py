@@ -66,7 +66,7 @@ def decode(path: Path) -> Stored:
                 f"it has {status.st_size / 1e6:,.0f} MB; the limit is {most / 1e6:.0f} MB"
             )
         if dicom.is_dicom(path.name):
-            with _ONE_LARGE:
+            with _ONE_LARGE if status.st_size > _LARGE else nullcontext():
                 return dicom.decode(path)
         # An open file is not mapped by Pillow, which turns mapped TIFF files wrongly (13.0).
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
