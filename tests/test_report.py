@@ -79,7 +79,7 @@ def test_the_page_is_valid_and_can_be_read_aloud(tmp_path: Path) -> None:
 
 def test_nothing_from_outside_gets_into_the_markup(tmp_path: Path) -> None:
     fake = add_finalists(fake_search(tmp_path, 14), 0.90, 0.95, 0.88)
-    fake.fail(fake.ask({"batch_size": 32}, fake.record.space.base, 9), PAYLOAD)
+    fake.fail(fake.ask({"dropout": 0.5}, fake.record.space.base, 9), PAYLOAD)
     summary = hostile(fake.summary)
     # A name of a searched parameter comes from the space file, which is read; these do not.
     record = dataclasses.replace(summary.record, kind="grid", names=("batch_size",))

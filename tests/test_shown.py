@@ -30,7 +30,7 @@ from tests.fake_studies import (
 )
 
 LINES = {"p", "h1", "h2", "h3", "tr", "li", "div", "caption", "figcaption", "section", "summary"}
-TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d\+00:00)?")
+TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\+00:00)?")
 
 
 class Words(HTMLParser):
