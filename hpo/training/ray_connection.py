@@ -79,4 +79,6 @@ def check_answers(address: str) -> None:
 def why(error: Exception) -> str:
     """Return what Ray says in the last line of an error, as a sentence."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") + "." if lines else f"{type(error).__name__}."
+    if "out of memory" in str(error):  # What Ray says then is a page.
+        return "Its memory is full."
+    return lines[-1][:200].rstrip(".") + "." if lines else f"{type(error).__name__}."
