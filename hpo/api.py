@@ -235,7 +235,19 @@ def with_page(
         summary = replace(summary, report=str(path))
         dataset = session.plan.dataset if has_images else None
         write_report(summary, session.study, session.runs, session.folder, dataset=dataset)
+        _note_for_dashboard(session.study, summary, path)
     return replace(summary, report=str(path) if path.exists() else None)
+
+
+def _note_for_dashboard(study: optuna.Study, summary: StudySummary, page: Path) -> None:
+    """Let optuna-dashboard show the answer, where the page is, and the trials of finalists."""
+    from optuna_dashboard import save_note
+
+    lines = [answer(summary, None).finding, f"Page: `{page.resolve()}`"]
+    for one in summary.finalists.members if summary.finalists else ():
+        trials = ", ".join(str(r.trial) for r in one.repeats if r.repeat >= one.n_searched)
+        lines.append(f"Finalist {one.tag}, retrained in trials {trials}: {one.label}")
+    save_note(study, "\n\n".join(lines))
 
 
 def write_page(stored: StoredStudy, *, has_images: bool = True) -> Path:

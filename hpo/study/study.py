@@ -1,6 +1,7 @@
 """Creating and opening studies, only where they fit the request."""
 
 import shlex
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Final, TypeVar
@@ -51,6 +52,10 @@ def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
         if not is_blank(study) or not study.get_trials(deepcopy=False):
             break
         optuna.delete_study(study_name=name, storage=storage)
+    if not study.metric_names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([record.score.title])
     check_fits(study, record)
     return study
 
