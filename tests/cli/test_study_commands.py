@@ -12,6 +12,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
+import optuna
 import pytest
 from PIL import Image
 
@@ -67,6 +68,18 @@ def test_show_report_and_export_have_the_same_study(hpo: Hpo, mine: Answer) -> N
     rows = table(Path("studies/mine/export/configurations.csv"))
     assert [row["batch_size"] for row in rows] == ["8", "16"]
     assert len(table(Path("studies/mine/export/trials.csv"))) == 4
+
+
+def test_the_dashboard_shows_the_answer_the_page_and_the_metric(hpo: Hpo, xrays: Path) -> None:
+    few = ("--trials", "2", "--finalists", "1", "--final-repeats", "1", "--metric", "accuracy")
+    answer = hpo("search", "learning_rate", *few, *SMALL, "--data", xrays, "--json")
+    study = optuna.load_study(study_name=answer.json["study"], storage=answer.json["storage"])
+    assert study.metric_names == ["accuracy"]
+    note = study._storage.get_study_system_attrs(study._study_id)["dashboard:note_str:0"]
+    assert note.startswith(answer.json["answer"]["finding"])
+    assert f"Page: `{Path(answer.json['report']).resolve()}`" in note
+    assert "Finalist #" in note
+    assert "retrained in trials 2: " in note
 
 
 @pytest.mark.usefixtures("mine")
