@@ -52,11 +52,11 @@ def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
         if not is_blank(study) or not study.get_trials(deepcopy=False):
             break
         optuna.delete_study(study_name=name, storage=storage)
+    check_fits(study, record)
     if not study.metric_names:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([record.score.title])
-    check_fits(study, record)
     return study
 
 

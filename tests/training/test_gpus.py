@@ -10,7 +10,7 @@ import torch
 
 from hpo.run.plan import Settings, plan_grid
 from hpo.run.session import Session, open_session, plan_resume, processes_of
-from hpo.training import pool, selfcheck
+from hpo.training import processes, selfcheck
 from hpo.training.device import choose
 from tests.training.together import make_data
 
@@ -76,8 +76,9 @@ def test_each_process_sees_one_gpu(
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(pool, "Process", Noted)
+    monkeypatch.setattr(processes, "Process", Noted)
     for n_processes, gpus in ((2, expected), (1, [None])):
-        pool.Pool(make_data(10, 8), choose("cuda:0", "bf16"), n_processes=n_processes).close()
+        device = choose("cuda:0", "bf16")
+        processes.Processes(make_data(10, 8), device, n_processes=n_processes).close()
         assert seen == gpus
         seen.clear()
