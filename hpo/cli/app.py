@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -144,7 +145,9 @@ def _call() -> int:
         message = error.format_message()
         if not message:  # A command without arguments has printed its help.
             return error.exit_code
+        paths = [word for word in sys.argv[1:] if f"({word})" in message and Path(word).exists()]
         end = "" if message.endswith(("?", ".")) else "."
+        end += f" For data write --data {paths[0]}." if paths else ""
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "hpo"
         raise UsageError(f"{message}{end} `{command} --help` shows the usage.") from error

@@ -93,6 +93,8 @@ def evaluate(
             "hpo evaluate takes either the name of a study (`hpo show` lists them) or "
             "--weights MODEL."
         )
+    if study and Path(study).is_file():
+        raise UsageError(f"{study} is a file. For weights write --weights {study}")
     given = options.options_from("COMMANDLINE", context)
     if weights is not None:
         only = dict.fromkeys(_OF_STUDIES, "a study")

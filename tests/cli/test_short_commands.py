@@ -112,3 +112,10 @@ def test_the_demo_prints_and_runs_commands_that_work(
     assert [hpo(*words, "--dry-run").code for words in (grid, search)] == [0, 0]
     ran.return_value.returncode = 130
     assert hpo("demo", "here").code == 130
+
+
+def test_a_path_in_the_wrong_place_is_named_with_its_option(hpo: Hpo, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.touch()
+    said(hpo("data", "info", tmp_path), 2, f"For data write --data {tmp_path}.")
+    said(hpo("evaluate", file), 2, f"For weights write --weights {file}")
