@@ -54,8 +54,8 @@ class Study(StudySummary):
         from hpo.report.page import plots_of
 
         stored = read_study(self.name, self.storage)
-        compared = self.finalists.verdict if self.finalists else self.verdict
-        plots = [*plots_of(self, stored.study, stored.runs), plot_differences(compared)]
+        differences = plot_differences(self.last_verdict)
+        plots = [*plots_of(self, stored.study, stored.runs), differences]
         found = {p.key: p.figures[0] for p in plots if p and len(p.figures) == 1}
         if name not in found:
             raise UsageError(f"{self.name} has no figure {name!r}. It has {', '.join(found)}.")
@@ -245,7 +245,7 @@ def _note_for_dashboard(study: optuna.Study, summary: StudySummary, page: Path) 
 
     lines = [answer(summary, None).finding, f"Page: `{page.resolve()}`"]
     for one in summary.finalists.members if summary.finalists else ():
-        trials = ", ".join(str(r.trial) for r in one.repeats if r.repeat >= one.n_searched)
+        trials = ", ".join(str(r.trial) for r in one.judged)
         lines.append(f"Finalist {one.tag}, retrained in trials {trials}: {one.label}")
     save_note(study, "\n\n".join(lines))
 

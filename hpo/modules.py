@@ -21,10 +21,10 @@ def module_path() -> list[str]:
     return [p for p in sys.path if p in kept or (os.path.isabs(p) and p != here)]
 
 
-def command(module: str) -> list[str]:
+def command(module: str, *arguments: str) -> list[str]:
     """Return the command of a process that calls `main` of a module, with the same module path.
 
     Start it with an empty PYTHONPATH: Python looks there before the path is set.
     """
-    start = f"import sys; sys.path[:] = sys.argv[1:]; from {module} import main; main()"
-    return [sys.executable, "-P", "-c", start, *module_path()]
+    start = f"import sys; sys.path[:] = {module_path()!a}; from {module} import main; main()"
+    return [sys.executable, "-P", "-c", start, *arguments]

@@ -265,24 +265,27 @@ _OF_DATA: Final[Mapping[str, tuple[Any, Any]]] = {
     "allow_shared_patients": (SharedPatients, False),
     "skip_broken": (SkipBroken, False),
 }
-_OF_TRAINING: Final[Mapping[str, tuple[Any, Any]]] = {
-    **_OF_DATA,
-    "set_": (Fixed, None),
-    "repeats": (Repeats, None),
-    "epochs": (Epochs, None),
+_OF_RESUMING: Final[Mapping[str, tuple[Any, Any]]] = {
     "model": (Model, None),
-    "space": (SpaceName, "chest_xray"),
-    "study": (StudyName, None),
     "storage": (Storage, DEFAULT_URL),
-    "seed": (Seed, 0),
-    "device": (Device, "auto"),
-    "precision": (Precision, "auto"),
     "lanes": (Lanes, None),
     "ray": (Ray, None),
     "mixed_processors": (MixedProcessors, False),
-    "metric": (Metric, None),
     "margin": (Margin, None),
     "timeout": (Timeout, None),
+}
+_OF_TRAINING: Final[Mapping[str, tuple[Any, Any]]] = {
+    **_OF_DATA,
+    **_OF_RESUMING,
+    "set_": (Fixed, None),
+    "repeats": (Repeats, None),
+    "epochs": (Epochs, None),
+    "space": (SpaceName, "chest_xray"),
+    "study": (StudyName, None),
+    "seed": (Seed, 0),
+    "device": (Device, "auto"),
+    "precision": (Precision, "auto"),
+    "metric": (Metric, None),
 }
 _OF_OUTPUT: Final[Mapping[str, tuple[Any, Any]]] = {
     "dry_run": (DryRun, False),
@@ -327,6 +330,7 @@ def _gather(
 
 reads_data: Final = _gather(_OF_DATA, "of_data")
 trains: Final = _gather(_OF_TRAINING, "of_training")
+continues: Final = _gather(_OF_RESUMING, "of_training")
 shows: Final = _gather(_OF_OUTPUT, "of_output")
 
 

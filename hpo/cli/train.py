@@ -1,5 +1,6 @@
 """The commands that train. They are light to import: the work is in `hpo.cli.work`."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typer import Argument, Option
 
 from hpo.cli import options
 from hpo.cli.output import print_line
-from hpo.storage.url import DEFAULT_URL
+from hpo.modules import command
 
 
 def _settings(given: dict[str, Any], context: typer.Context) -> dict[str, Any]:
@@ -159,19 +160,14 @@ def search(
     carry_out(plan, **of_output)
 
 
+@options.continues
 @options.shows
 def resume(
     study: options.StudyArgument,
+    of_training: dict[str, Any],
     of_output: dict[str, Any],
     data: options.MovedData = None,
-    model: options.Model = None,
-    margin: options.Margin = None,
     weights: options.ComparedWeights = None,
-    storage: options.Storage = DEFAULT_URL,
-    lanes: options.Lanes = None,
-    ray: options.Ray = None,
-    mixed_processors: options.MixedProcessors = False,
-    timeout: options.Timeout = None,
 ) -> None:
     """Continue an interrupted study, with the settings it was created with.
 
@@ -185,17 +181,7 @@ def resume(
     from hpo.run.plan import Settings
     from hpo.run.session import plan_resume
 
-    settings = Settings(
-        data=data,
-        model=model,
-        margin=margin,
-        weights=weights,
-        storage=storage,
-        lanes=lanes,
-        ray=ray,
-        mixed_processors=mixed_processors,
-        timeout=timeout,
-    )
+    settings = Settings(**of_training, data=data, weights=weights)
     carry_out(plan_resume(study, settings), **of_output)
 
 
@@ -229,5 +215,6 @@ def demo(
     for words in commands:
         print_line(f"$ {shlex.join(['hpo', *words])}", style="bold")
         sys.stdout.flush()
-        if code := subprocess.run([sys.executable, "-m", "hpo", *words]).returncode:
-            raise typer.Exit(code)
+        done = subprocess.run(command("hpo.cli", *words), env=os.environ | {"PYTHONPATH": ""})
+        if done.returncode:
+            raise typer.Exit(done.returncode)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hpo.evaluate.records import CalibrationBin, Confusion, Roc
 from hpo.stats import Statistic, auroc, share
 from hpo.stats.intervals import Floats
-from hpo.training.engine import predicted
+from hpo.training.engine import of_label, predicted
 
 Labels: TypeAlias = NDArray[np.uint8]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -43,12 +43,11 @@ def statistics(labels: Labels, probabilities: Floats, *, threshold: float) -> di
     if n_classes == 2:
         found |= {"sensitivity": recalls[1], "specificity": recalls[0]}
         rank, squared = auroc(labels, probabilities), (probabilities - labels) ** 2
-        right = np.where(labels == 1, probabilities, 1 - probabilities)
     else:
         is_label = labels[:, None] == np.arange(n_classes)
         rank = _mean([auroc(*of_one) for of_one in zip(is_label.T, probabilities.T, strict=True)])
         squared = ((probabilities - is_label) ** 2).sum(1) / 2
-        right = probabilities[is_label]
+    right = of_label(probabilities, labels)
     return found | {
         "auroc": rank,
         "brier": share(squared),

@@ -84,11 +84,10 @@ def render(
     evaluation = read_evaluation(study) if summary.openings else None
     stress, curves = stress_info(summary, runs), compare_curves(summary, runs)
     table, n_hidden = configurations_table(summary, most=MOST_ON_PAGE, is_full=True)
-    compared = summary.finalists.verdict if summary.finalists else summary.verdict
     content = {
         "summary": summary,
         "answer": answer(summary, evaluation),
-        "differences": plot_differences(compared),
+        "differences": plot_differences(summary.last_verdict),
         "score": summary.record.score,
         "data": summary.record.data,
         "done": sections.done(summary),

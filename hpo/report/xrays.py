@@ -6,6 +6,7 @@ They are validation images of the best configuration; no test image is among the
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from hpo.data.dataset import TEST, Indices, Pixels, TrainingData
 from hpo.data.images import png_uri
 from hpo.storage.runs import Run, RunStore
 from hpo.study.summary import Configuration, StudySummary
+from hpo.training.engine import of_label
 
 Picture: TypeAlias = tuple[str, str]
 """The URI of an image's data, and what is below it."""
@@ -33,23 +35,18 @@ def read_xrays(
     done = [(fold, run) for fold, run in found if run and run.tells_images]
     if best is None or not done:
         return
-    places = np.flatnonzero(dataset.split != TEST)
     worst = _judged_worst([run for _, run in done])
+    places = np.flatnonzero(dataset.split != TEST)[list(worst)].tolist()
+    shares = [f"{100 * probability:.0f}" for probability in worst.values()]
+    files, classes, labels = dataset.files, dataset.class_names, dataset.labels
     yield (
         "Images judged worst",
         "Validation images whose own class got the lowest probability, mean over the repeats of "
         "the best configuration. Look for wrong labels, and for what has nothing to do with the "
         "lungs.",
         [
-            (
-                png_uri(pixels, _SIDE),
-                f"{dataset.files[place]}: {dataset.class_names[dataset.labels[place]]}, "
-                f"probability {100 * worst[index]:.0f} %",
-            )
-            for index, pixels in zip(
-                worst, dataset.originals(places[list(worst)].tolist()), strict=True
-            )
-            for place in (places[index],)
+            (png_uri(pixels, _SIDE), f"{files[i]}: {classes[labels[i]]}, probability {share} %")
+            for i, share, pixels in zip(places, shares, dataset.originals(places), strict=True)
         ],
     )
     yield from _as_trained(best, seal(dataset), *done[0])
@@ -59,13 +56,11 @@ def _judged_worst(runs: Sequence[Run]) -> dict[int, float]:
     """Return the mean probability of their own class for the worst images of the pool."""
     of_image = defaultdict(list)
     for run in runs:
-        probabilities, labels = np.array(run.validation_probabilities), run.validation_labels
-        if probabilities.ndim == 1:
-            probabilities = np.stack([1 - probabilities, probabilities], axis=1)
-        own = probabilities[np.arange(len(labels)), list(labels)]
-        for image, probability in zip(run.validation_images, own, strict=True):
-            of_image[image].append(float(probability))
-    means = {image: sum(found) / len(found) for image, found in of_image.items()}
+        labels = np.array(run.validation_labels, dtype=np.uint8)
+        own = of_label(np.array(run.validation_probabilities), labels)
+        for image, probability in zip(run.validation_images, own.tolist(), strict=True):
+            of_image[image].append(probability)
+    means = {image: fmean(found) for image, found in of_image.items()}
     return dict(sorted(means.items(), key=lambda item: item[1])[:_N_WORST])
 
 

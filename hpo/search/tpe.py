@@ -102,7 +102,7 @@ class SearchSource:
             job = first_repeat(self.record, asked, ordinal=ordinal)
             if found := start_enqueued(self.study, self.record, enqueued, job):
                 return found
-        if progress.n_tried >= progress.n_wanted or progress.is_stalled:
+        if not progress.n_to_propose:
             return None
         cell = self._next_cell(progress)
         if cell is None:

@@ -24,8 +24,8 @@ class SearchProgress:
 
     `n_wanted` configurations are to be tried, of which `n_tried` are there: one that failed is
     replaced, where there are others, and in a small space each counts once, even if a sampler
-    proposed it twice while the goal was lower. `n_to_try` are left to be proposed: those
-    enqueued whatever the goal.
+    proposed it twice while the goal was lower. `n_to_propose` are left for the sampler, none after
+    the goal's patience; `n_to_try` are left in all: those enqueued whatever the goal.
     """
 
     def __init__(self, trials: Trials, record: StudyRecord, goal: Goal) -> None:
@@ -52,15 +52,14 @@ class SearchProgress:
         else:
             self.n_wanted = len(self.cells)
             self.n_tried = len({tuple(sorted(t.user_attrs["params"].items())) for t in firsts})
-        n_to_try = 0 if self.is_stalled else self.n_wanted - self.n_tried
-        self.n_to_try = max(len(trials.enqueued), n_to_try)
+        self.n_to_propose = 0 if self._is_stalled() else max(0, self.n_wanted - self.n_tried)
+        self.n_to_try = max(len(trials.enqueued), self.n_to_propose)
 
     def known_before(self, ordinal: int) -> list[list[FrozenTrial]]:
         """Return the configurations that decide about this one: those outside of its window."""
         return self.configurations[: max(0, ordinal - self.record.window + 1)]
 
-    @property
-    def is_stalled(self) -> bool:
+    def _is_stalled(self) -> bool:
         """Whether the configurations known by now brought nothing better for too long."""
         known = self.known_before(self.next_ordinal)
         if not self.goal.patience or not all(map(self.has_ended, known)):

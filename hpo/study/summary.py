@@ -215,6 +215,11 @@ class StudySummary:
         return self.best.fresh if self.finalists else self.best.score
 
     @property
+    def last_verdict(self) -> SweepComparison | None:
+        """The comparison of the finalists by their fresh repeats, else that of the sweep."""
+        return self.finalists.verdict if self.finalists else self.verdict
+
+    @property
     def headline(self) -> str | None:
         """What the grid found in one sentence; None for a search, or where nothing is compared."""
         names = self.record.names

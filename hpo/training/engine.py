@@ -131,6 +131,15 @@ def predicted(probabilities: NDArray[np.floating], threshold: float = 0.5) -> ND
     return np.asarray(probabilities > threshold if of_two else probabilities.argmax(1), np.int64)
 
 
+def of_label(
+    probabilities: NDArray[np.floating], labels: NDArray[np.uint8]
+) -> NDArray[np.floating]:
+    """Return the probability of each image's own class; shapes as in `predicted`."""
+    if probabilities.ndim == 1:
+        return np.where(labels == 1, probabilities, 1 - probabilities)
+    return np.take_along_axis(probabilities, labels[:, None].astype(np.int64), axis=1)[:, 0]
+
+
 def result_of(found: TrainingResult | TrainingError) -> TrainingResult:
     """Return what a lane left behind, or raise why it failed."""
     if isinstance(found, TrainingError):

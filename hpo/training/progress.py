@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpo.config import TrainingConfig
 from hpo.errors import TrainingError
-from hpo.training.engine import EpochMetrics, Probabilities, ValidationMetrics, predicted
+from hpo.training.engine import EpochMetrics, Probabilities, ValidationMetrics, of_label, predicted
 from hpo.training.optimizers import learning_rates, plateau_step
 
 # Ten changes cost as much as an epoch. It must not depend on how many epochs there are to be: a
@@ -111,10 +111,10 @@ def measure(
     p = probabilities.astype(np.float64)
     is_right = predicted(p) == labels
     if p.ndim == 1:
-        right, rank, brier = np.where(labels == 1, p, 1 - p), auroc(p, labels), (p - labels) ** 2
+        rank, brier = auroc(p, labels), (p - labels) ** 2
     else:
         is_label = labels[:, None] == np.arange(p.shape[1])
-        right, brier = p[is_label], ((p - is_label) ** 2).sum(1) / 2
+        brier = ((p - is_label) ** 2).sum(1) / 2
         rank = fmean(auroc(*pair) for pair in zip(p.T, is_label.T, strict=True))
     return ValidationMetrics(
         loss=loss,
@@ -123,7 +123,7 @@ def measure(
             np.mean([is_right[labels == label].mean() for label in np.unique(labels)])
         ),
         auroc=rank,
-        log_loss=float(-np.log(np.clip(right, _SMALLEST, 1 - _SMALLEST)).mean()),
+        log_loss=float(-np.log(np.clip(of_label(p, labels), _SMALLEST, 1 - _SMALLEST)).mean()),
         brier=float(brier.mean()),
     )
 

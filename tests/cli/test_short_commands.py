@@ -105,7 +105,7 @@ def test_the_demo_prints_and_runs_commands_that_work(
     ran = Mock(return_value=Mock(returncode=0))
     monkeypatch.setattr("hpo.cli.train.subprocess.run", ran)
     answer = hpo("demo", "here", "--seed", "3")
-    generate, grid, search, evaluate = (call.args[0][3:] for call in ran.call_args_list)
+    generate, grid, search, evaluate = (call.args[0][4:] for call in ran.call_args_list)
     for words in (generate, grid, search, evaluate):
         assert f"$ hpo {' '.join(words)}" in answer.out
     assert hpo(*generate).code == 0

@@ -50,6 +50,16 @@ def finish(pool: Pool) -> list[LaneEpoch]:
     return returned
 
 
+def finish_as_alone(pool: Pool, jobs: dict[int, Job], data: TrainingData, cpu: Device) -> None:
+    """Train to the end, and compare each lane's epochs and result with its job trained alone."""
+    returned = finish(pool)
+    for lane, job in jobs.items():
+        result = pool.result(lane)
+        own = [(done.epoch, done.metrics) for done in returned if done.lane == lane]
+        assert own == list(enumerate(result.epochs, start=1))
+        assert_bitwise_equal(result, train_alone(data, job, cpu))
+
+
 @contextlib.contextmanager
 def stopped(process: Any) -> Iterator[None]:
     """Let a process do nothing meanwhile."""
@@ -67,12 +77,7 @@ def test_lanes_compute_what_they_compute_in_one_process_and_return_it_in_order(
         add(two, Job(BASE.replace(batch_size=81)))
     added = [add(two, job) for job in JOBS]
     assert two.lanes == tuple(added)
-    returned = finish(two)
-    for lane, job in zip(added, JOBS, strict=True):
-        result = two.result(lane)
-        own = [(done.epoch, done.metrics) for done in returned if done.lane == lane]
-        assert own == list(enumerate(result.epochs, start=1))
-        assert_bitwise_equal(result, train_alone(data, job, cpu))
+    finish_as_alone(two, dict(zip(added, JOBS, strict=True)), data, cpu)
     assert two.step() == []
 
 
@@ -154,12 +159,7 @@ def test_what_is_lost_with_a_worker_is_trained_again_and_no_epoch_returned_twice
         Job(BASE.replace(epochs=2)),
     ]  # Joined to the first.
     lanes = [add(pool, job) for job in jobs]
-    returned = finish(pool)
-    for lane, job in zip(lanes, jobs, strict=True):
-        result = pool.result(lane)
-        own = [(done.epoch, done.metrics) for done in returned if done.lane == lane]
-        assert own == list(enumerate(result.epochs, start=1))
-        assert_bitwise_equal(result, train_alone(data, job, cpu))
+    finish_as_alone(pool, dict(zip(lanes, jobs, strict=True)), data, cpu)
     add(pool := Pool(Mortal(data, cpu, n_steps=2)), Job(BASE.replace(epochs=100)))
     with pytest.raises(DeviceError, match="lost 20 times with the process that trained it"):
         finish(pool)
