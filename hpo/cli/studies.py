@@ -239,7 +239,7 @@ def dashboard(
     host: Annotated[str, Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
-    """Open optuna-dashboard on the studies, for who has the link that is printed.
+    """Open optuna-dashboard on the studies; only the printed link opens it.
 
     Example:
 
@@ -333,9 +333,9 @@ def enqueue(
     set_: options.Fixed = None,
     storage: options.Storage = DEFAULT_URL,
 ) -> None:
-    """Add a configuration to a search: it is tried next, whatever the number of trials.
+    """Add a configuration to a search: it is tried next, even beyond --trials.
 
-    What --set does not name is as in the base configuration.
+    Hyperparameters that --set does not name have the values of the base configuration.
 
     Example:
 

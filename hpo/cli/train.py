@@ -193,7 +193,7 @@ def demo(
         int, Option(metavar="N", min=0, help="Another seed makes other images and trainings.")
     ] = 0,
 ) -> None:
-    """Show all of it on synthetic X-rays: a sweep, a search, and the sealed test of its winner.
+    """Show the whole way on synthetic X-rays: a sweep, a search, the sealed test of its winner.
 
     It prints each command before it runs it, and takes one to two minutes. What is trained is not
     trained again.

@@ -41,9 +41,9 @@ def read_xrays(
     files, classes, labels = dataset.files, dataset.class_names, dataset.labels
     yield (
         "Images judged worst",
-        "Validation images whose own class got the lowest probability, mean over the repeats of "
-        "the best configuration. Look for wrong labels, and for what has nothing to do with the "
-        "lungs.",
+        "Validation images to whose true class the best configuration gave the lowest "
+        "probability, mean over its repeats. Look for wrong labels, and for what is not part of "
+        "the lungs.",
         [
             (png_uri(pixels, _SIDE), f"{files[i]}: {classes[labels[i]]}, probability {share} %")
             for i, share, pixels in zip(places, shares, dataset.originals(places), strict=True)

@@ -3,7 +3,7 @@
 plan          from a request to a checked plan
 session       an open study, locked for its only driver; `training_events` trains it
 loop          where Optuna meets training: ask, add a lane, report, prune, finish
-dashboard     optuna-dashboard for who has its link
+dashboard     optuna-dashboard, for nobody without its link
 forecast      what a plan would cost
 reproduce     trainings done again, for their weights or to compare
 """

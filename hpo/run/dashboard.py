@@ -1,4 +1,4 @@
-"""optuna-dashboard for those alone who have the printed link.
+"""optuna-dashboard, for nobody without the printed link.
 
 Any page in a browser can send requests to 127.0.0.1, even under its own host name. So every
 request must carry the token of the link, which the browser keeps as a cookie of this host, and
@@ -37,7 +37,7 @@ def open_server(storage: Database, *, host: str, port: int, token: str) -> "Serv
 
 
 class Server(WSGIServer):
-    """An HTTP server of one application, which answers to who has the token."""
+    """An HTTP server of one application, which answers nobody without the token."""
 
     timeout = 0.5  # After which `handle_request` returns without one.
 
