@@ -2,7 +2,7 @@
 
 Trainings are counted exactly. Their time follows from a few configurations that are timed here,
 with all processes at work. What a search will propose and prune is not known: its time is that of
-random configurations, and a range.
+configurations spread evenly over its space, and a range.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from hpo.data import TrainingData
 from hpo.run.plan import Plan
 from hpo.run.session import joins, lanes_of, processes_of, ray_cluster, sealed, with_device
 from hpo.search.grid import grid_jobs
-from hpo.search.proposals import make_sampler
+from hpo.search.proposals import spread
 from hpo.storage.opening import open_storage, quiet_optuna
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
@@ -27,7 +27,7 @@ from hpo.storage.url import sqlite_path
 from hpo.study import study as studies
 from hpo.study.progress import SearchProgress
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.trials import Trials, job_of, read_trials, run_key, suggest
+from hpo.study.trials import Trials, job_of, read_trials, run_key
 from hpo.training import device as devices
 from hpo.training.device import Device
 from hpo.training.machine import epoch_cost
@@ -36,8 +36,8 @@ from hpo.training.progress import root_of
 from hpo.training.stack import FOLD, memory_bytes, seconds_per_epoch
 
 _MOST_TIMED: Final = 12
-_N_RANDOM: Final = 400
-"""Random configurations whose mean cost is that of the space within a few percent."""
+_N_DRAWN: Final = 400
+"""Configurations, spread evenly, whose mean cost is that of the space within a few percent."""
 _PROCESS_START_S: Final = 3.0
 
 # The time of a search as a share of all its trainings at the mean cost of its space: typical,
@@ -189,10 +189,8 @@ def _of_search(record: StudyRecord, goal: Goal, trials: Trials) -> _Work:
     counts = progress.n_wanted, n_done + n_left, n_done, 0
     if not n_left or cells is not None:
         return counts, [cell.config for cell in cells or () if n_left]
-    sampler = make_sampler("random", seed=record.seed, ordinal=0)
-    scratch = optuna.create_study(sampler=sampler)
-    asked = (suggest(scratch.ask(), record.space) for _ in range(_N_RANDOM))
-    return counts, [spaces.resolve(record.space, params) for params in asked]
+    drawn = spread(record.space, seed=record.seed, first=1, n=_N_DRAWN)
+    return counts, [spaces.resolve(record.space, params) for params in drawn]
 
 
 def training_seconds(

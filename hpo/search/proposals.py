@@ -6,39 +6,34 @@ as in Optuna's MedianPruner, which compares with every trial that is complete.
 
 import hashlib
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
 from typing import Any, Final
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from threadpoolctl import threadpool_limits  # scikit-learn brings it along.
 
 from hpo import space as spaces
 from hpo.config import Scalar
+from hpo.space import Space
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score
 from hpo.study.trials import Limits, distributions, suggest
 
-_N_STARTUP: Final = 5
+START_UP: Final = 10
+"""The first so many configurations need no results: the base, then points spread evenly."""
+_LEAST_COMPLETE: Final = 3
+"""What a model of the score needs at least; where fewer are known, more such points follow."""
+_LEAST_CURVES: Final = 5
 _MOST_SEEN: Final = {"tpe": 1_000, "gp": 150, "random": 1_000}
 """The sampler sees the last so many configurations, and up to twice as many: its time grows with
 their number, that of the Gaussian process with its cube."""
 
-
-def _tpe(seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        # `group` models conditional parameters together; Optuna calls it experimental.
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=seed, multivariate=True, group=True)
-
-
 SAMPLERS: Final[dict[str, Callable[[int], BaseSampler]]] = {
-    "tpe": _tpe,
-    "gp": lambda seed: GPSampler(seed=seed, warn_independent_sampling=False),
+    "tpe": lambda seed: TPESampler(seed=seed, multivariate=True, n_startup_trials=1),
+    "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=1),
     "random": lambda seed: RandomSampler(seed=seed),
 }
 
@@ -51,6 +46,17 @@ def make_sampler(name: str, *, seed: int, ordinal: int) -> BaseSampler:
     """
     digest = hashlib.sha256(f"{seed}/{ordinal}".encode()).digest()
     return SAMPLERS[name](int.from_bytes(digest[:4], "big"))
+
+
+def spread(space: Space, *, seed: int, first: int, n: int) -> list[dict[str, Scalar]]:
+    """Return points `first` (1 or more) and on of the scrambled Sobol sequence of this seed."""
+    from scipy.stats.qmc import Sobol  # It takes a second to import.
+
+    points = Sobol(len(space.search), rng=seed).fast_forward(first).random(n)
+    return [
+        spaces.active(space, {p.name: p.at(x) for p, x in zip(space.search, point, strict=True)})
+        for point in points.tolist()
+    ]
 
 
 def propose(
@@ -66,22 +72,27 @@ def propose(
     follows from its seed and its window: not from the clock, from how many train at a time, or
     from a command that was killed.
 
-    The Gaussian process needs the same parameters of every configuration: one that has no effect
-    has the value of the base there, and what is proposed for it is dropped.
+    For the sampler every configuration has every parameter: one that has no effect has the value
+    of the base there, and what is proposed for it is dropped.
     """
     n, most_seen = len(configurations), _MOST_SEEN[record.sampler]
     begin = max(0, (n // most_seen - 1) * most_seen)
     n_known = max(begin, n - record.window + 1)
+    known = configurations[begin:n_known]
+    n_complete = sum(trials[0].state == TrialState.COMPLETE for trials in known)
+    is_start = ordinal < START_UP or n_complete < _LEAST_COMPLETE
+    if is_start and record.sampler != "random":
+        return spread(record.space, seed=record.seed, first=ordinal, n=1)[0]
     sampler = make_sampler(record.sampler, seed=record.seed, ordinal=ordinal)
     # An in-memory study: one trial for each configuration.
     seen = optuna.create_study(direction=record.score.kind.direction, sampler=sampler)
-    for trials in configurations[begin:n_known]:
+    for trials in known:
         seen.add_trial(_observed(trials, record))
     for trials in configurations[n_known:]:
         seen.add_trial(_seen_as(trials[0], record, TrialState.RUNNING))
     # More threads take ten times the processor's time here, and the cores are training.
     with threadpool_limits(1):
-        return suggest(seen.ask(), record.space, is_static=record.sampler == "gp")
+        return suggest(seen.ask(), record.space)
 
 
 def _observed(trials: Sequence[FrozenTrial], record: StudyRecord) -> FrozenTrial:
@@ -99,9 +110,7 @@ def _observed(trials: Sequence[FrozenTrial], record: StudyRecord) -> FrozenTrial
 def _seen_as(
     first: FrozenTrial, record: StudyRecord, state: TrialState, **outcome: Any
 ) -> FrozenTrial:
-    params = first.user_attrs["params"]
-    if record.sampler == "gp":
-        params = spaces.filled(record.space, params)
+    params = spaces.filled(record.space, first.user_attrs["params"])
     domains = distributions(record, params)
     return create_trial(state=state, params=params, distributions=domains, **outcome)
 
@@ -117,7 +126,7 @@ def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> boo
 def _median(earlier: Iterable[FrozenTrial], epochs: int) -> Limits:
     """Compare from a third of the base's epochs on, once five configurations are complete."""
     curves = [trial.intermediate_values for trial in earlier]
-    if len(curves) < _N_STARTUP:
+    if len(curves) < _LEAST_CURVES:
         return {}
     by_epoch: dict[int, list[float]] = {}
     for curve in curves:

@@ -1,6 +1,6 @@
 """Space files: a base configuration, prescribed sweeps around it, open ranges to search."""
 
-from hpo.space.cells import cells, complete, filled, n_combinations, resolve, search_cells
+from hpo.space.cells import active, cells, complete, filled, n_combinations, resolve, search_cells
 from hpo.space.edit import override, restrict, with_values
 from hpo.space.files import (
     from_document,
@@ -11,11 +11,11 @@ from hpo.space.files import (
     to_document,
 )
 from hpo.space.own import open_space
-from hpo.space.records import Cell, Choices, Parameter, Range, Space, Sweep, is_active
+from hpo.space.records import Cell, Choices, Parameter, Range, Space, Sweep
 
 __all__ = [
-    "Cell", "Choices", "Parameter", "Range", "Space", "Sweep", "cells", "complete", "filled",
-    "from_document", "is_active", "load_space", "n_combinations", "open_space", "override",
+    "Cell", "Choices", "Parameter", "Range", "Space", "Sweep", "active", "cells", "complete",
+    "filled", "from_document", "load_space", "n_combinations", "open_space", "override",
     "read_space", "resolve", "restrict", "search_cells", "space_differences", "space_names",
     "to_document", "with_values",
 ]  # fmt: skip

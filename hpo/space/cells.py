@@ -131,6 +131,15 @@ def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
         return None
 
 
+def active(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the parameters without those that have no effect beside the others."""
+    kept: dict[str, Scalar] = {}
+    for parameter in space.search:
+        if is_active(parameter, kept):
+            kept[parameter.name] = params[parameter.name]
+    return kept
+
+
 def filled(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """Return a value for every searched parameter: where it has none, the base's.
 

@@ -363,6 +363,19 @@ class Range(BaseModel):
             return None
         return kind(label) if kind is float or (label - self.low) % self.step == 0 else None
 
+    def at(self, share: float) -> Scalar:
+        """Return the value at a share, from 0 to below 1, of the way from low to high."""
+        low, high, labels = self.low, self.high, self.labels
+        if labels is not None and not self.log:
+            return labels[int(share * len(labels))]
+        if not self.log:
+            return float(low + share * (high - low))
+        # Of whole numbers each has the room up to halfway to the next.
+        half = 0.5 if isinstance(low, int) else 0.0
+        value = (low - half) * ((high + half) / (low - half)) ** share
+        found: Scalar = min(max(round(value) if half else value, low), high)
+        return found
+
 
 class Choices(BaseModel):
     """A parameter that is searched among separate values in no order; `when` as in a range."""
@@ -385,6 +398,10 @@ class Choices(BaseModel):
     def find(self, label: object) -> Scalar | None:
         """Return the label in the parameter's own type, None where it does not have it."""
         return next((own for own in self.labels if own == label), None)
+
+    def at(self, share: float) -> Scalar:
+        """Return the choice at a share, from 0 to below 1, of the way through all."""
+        return self.labels[int(share * len(self.labels))]
 
 
 Parameter: TypeAlias = Range | Choices

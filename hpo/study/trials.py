@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import StudyError, UsageError, fault_list
-from hpo.space import Cell, Choices, Parameter, Range, Space, is_active
+from hpo.space import Cell, Choices, Parameter, Range, Space
 from hpo.space.records import label_of, parse_value
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
@@ -238,19 +238,10 @@ def requeue_running(study: optuna.Study) -> None:
                 study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
 
-def suggest(trial: optuna.Trial, space: Space, *, is_static: bool = False) -> dict[str, Scalar]:
-    """Let the trial choose a value for each parameter of the space whose conditions hold.
-
-    Where it `is_static`, also for the others, whose values are dropped.
-    """
-    params: dict[str, Scalar] = {}
-    for parameter in space.search:
-        has_effect = is_active(parameter, params)
-        if has_effect or is_static:
-            value = trial._suggest(parameter.name, _distribution(parameter))
-            if has_effect:
-                params[parameter.name] = cast(Scalar, value)
-    return params
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
+    """Let the trial choose a value for every parameter; those without an effect are dropped."""
+    chosen = {p.name: trial._suggest(p.name, _distribution(p)) for p in space.search}
+    return spaces.active(space, cast(dict[str, Scalar], chosen))
 
 
 def distributions(

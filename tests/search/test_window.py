@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
 from hpo.run.loop import EpochDone, TrialDone
-from hpo.search.proposals import PRUNERS, is_behind, make_sampler
+from hpo.search.proposals import PRUNERS, START_UP, is_behind, make_sampler, spread
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import read_score
 from hpo.study.trials import suggest
@@ -123,18 +124,30 @@ def test_no_configuration_begins_before_those_it_is_decided_by_have_ended(
 
 
 def test_a_window_of_one_is_optuna_s_own_course(bench: Bench) -> None:
-    """One after another, the sampler sees what it would see of the study itself."""
-    study = bench.study(search(window=1, pruner="none"))
-    bench.train(study, Goal(1, 14))
+    """After the start-up, the sampler sees what it would see of the study itself."""
+    plain_space = replace(SPACE, search=SPACE.search[:2])  # No condition: nothing is filled in.
+    study = bench.study(record("search", "learning_rate", "scheduler", space=plain_space))
+    bench.train(study, Goal(1, START_UP + 4))
     plain = optuna.create_study(direction="maximize")
     for ordinal, trial in enumerate(study.get_trials(deepcopy=False)):
         plain.sampler = make_sampler("tpe", seed=0, ordinal=ordinal)
-        if ordinal == 0:
+        if ordinal < START_UP:
             plain.enqueue_trial(trial.params)
         asked = plain.ask()
-        assert suggest(asked, SPACE) == trial.params
+        assert suggest(asked, plain_space) == trial.params
         plain.tell(asked, trial.value)
     assert isinstance(plain.sampler, TPESampler)
+
+
+@pytest.mark.parametrize("window", [1, 12])
+def test_the_start_up_counts_configurations_and_not_results(bench: Bench, window: int) -> None:
+    study = bench.study(search(window=window))
+    bench.train(study, Goal(1, 20))
+    asked = [t.params for t in study.get_trials(deepcopy=False)]
+    even = spread(SPACE, seed=0, first=1, n=19)
+    n_start = 1 + next(i for i, params in enumerate(even) if params != asked[i + 1])
+    # A wide window ends later only where too few results are known to say anything.
+    assert n_start == (START_UP if window == 1 else 14)
 
 
 def curves() -> Iterator[Any]:

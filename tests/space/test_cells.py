@@ -6,15 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.config import Scalar
 from hpo.errors import UsageError
 from hpo.space import (
-    Parameter,
     Range,
     Space,
+    active,
     cells,
     complete,
-    is_active,
     load_space,
     n_combinations,
     override,
@@ -102,25 +100,28 @@ def test_combinations_that_are_one_training_are_one_cell(space_from: SpaceFrom) 
     assert len(cells(space, ["scheduler", "step_size"])) == 2 + 3
 
 
-def labels(parameter: Parameter) -> st.SearchStrategy[Scalar]:
-    if not isinstance(parameter, Range):
-        return st.sampled_from(parameter.labels)
-    numbers = st.integers if isinstance(parameter.low, int) else st.floats
-    return numbers(parameter.low, parameter.high)
-
-
-@given(st.data())
-def test_parameters_make_the_configuration_that_holds_them(data: st.DataObject) -> None:
-    params: dict[str, Scalar] = {}
-    for parameter in CHEST_XRAY.search:
-        if is_active(parameter, params):
-            params[parameter.name] = data.draw(labels(parameter))
+@given(st.lists(st.floats(0, 1, exclude_max=True), min_size=20, max_size=20))
+def test_a_point_makes_parameters_and_these_the_configuration_that_holds_them(
+    point: list[float],
+) -> None:
+    every = {p.name: p.at(x) for p, x in zip(CHEST_XRAY.search, point, strict=True)}
+    params = active(CHEST_XRAY, every)
+    assert ("momentum" in params) == (every["optimizer"] == "sgd")
     config, found = resolve(CHEST_XRAY, params), complete(CHEST_XRAY, params)
     assert found is not None
     assert found.params == params
     assert config.hidden == (params.pop("width"),) * int(params.pop("layers"))
     assert {name: getattr(config, name) for name in params} == params
     assert config.outputs == CHEST_XRAY.base.outputs
+
+
+def test_whole_numbers_on_a_log_scale_have_room_up_to_halfway_to_the_next() -> None:
+    epochs = Range(name="epochs", low=1, high=4, log=True)
+    found = [epochs.at((i + 0.5) / 1000) for i in range(1000)]
+    assert found == sorted(found)
+    assert [found.count(n) for n in (1, 2, 3, 4)] == [500, 232, 154, 114]
+    rates = Range(name="learning_rate", low=1e-4, high=1e-2, log=True)
+    assert rates.at(0.5) == pytest.approx(1e-3)
 
 
 def test_a_dropout_per_layer_fits_every_searched_number_of_layers(space_from: SpaceFrom) -> None:
