@@ -103,9 +103,13 @@ def search(
         ),
     ] = 0,
     sampler: Annotated[
-        Literal["tpe", "gp", "random"],
-        Option("--sampler", help="How configurations are chosen; gp is a Gaussian process."),
-    ] = "tpe",
+        Literal["auto", "tpe", "gp", "random", "qmc"],
+        Option(
+            "--sampler",
+            help="How configurations are chosen: by TPE (auto), by a Gaussian process (gp), at "
+            "random, or spread evenly (qmc, a Sobol sequence).",
+        ),
+    ] = "auto",
     pruner: Annotated[
         Literal["median", "none"],
         Option("--pruner", help="Stop trainings that are worse than the median, or none."),

@@ -18,6 +18,7 @@ from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import study_folder
 from hpo.storage.url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study.record import (
+    AUTO,
     LIBRARY,
     LOOK_EVERY,
     PRUNERS,
@@ -86,7 +87,7 @@ class Settings:
     command: str = LIBRARY
 
     trials: int = 50
-    sampler: str = "tpe"
+    sampler: str = "auto"
     pruner: str = "median"
     finalists: int = 5
     final_repeats: int = 5
@@ -164,7 +165,7 @@ def plan_search(names: Sequence[str], settings: Settings) -> Plan:
     if not space.search:
         raise UsageError(f"The space {space.name} has nothing to search: add a [search] table.")
     for option, name, table in (
-        ("--sampler", settings.sampler, SAMPLERS),
+        ("--sampler", settings.sampler, ("auto", *SAMPLERS)),
         ("--pruner", settings.pruner, PRUNERS),
     ):
         if name not in table:
@@ -177,6 +178,8 @@ def plan_search(names: Sequence[str], settings: Settings) -> Plan:
         with_baselines=settings.with_baselines,
         patience=_count("--patience", settings.patience, least=0),
     )
+    if settings.sampler == "auto":
+        settings = replace(settings, sampler=AUTO)
     return _plan("search", settings, goal, replace(space, sweeps={}), [space.base])
 
 

@@ -27,7 +27,7 @@ START_UP: Final = 10
 _LEAST_COMPLETE: Final = 3
 """What a model of the score needs at least; where fewer are known, more such points follow."""
 _LEAST_CURVES: Final = 5
-_MOST_SEEN: Final = {"tpe": 1_000, "gp": 150, "random": 1_000}
+_MOST_SEEN: Final = {"tpe": 1_000, "gp": 150, "random": 1_000, "qmc": 1_000}
 """The sampler sees the last so many configurations, and up to twice as many: its time grows with
 their number, that of the Gaussian process with its cube."""
 
@@ -81,7 +81,7 @@ def propose(
     known = configurations[begin:n_known]
     n_complete = sum(trials[0].state == TrialState.COMPLETE for trials in known)
     is_start = ordinal < START_UP or n_complete < _LEAST_COMPLETE
-    if is_start and record.sampler != "random":
+    if record.sampler == "qmc" or (is_start and record.sampler != "random"):
         return spread(record.space, seed=record.seed, first=ordinal, n=1)[0]
     sampler = make_sampler(record.sampler, seed=record.seed, ordinal=ordinal)
     # An in-memory study: one trial for each configuration.

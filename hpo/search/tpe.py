@@ -93,7 +93,7 @@ class SearchSource:
         """Begin the next configuration; none where enough are tried or its window is open."""
         _check_failures(progress)
         ordinal = progress.next_ordinal
-        is_free = (self.record.sampler, self.record.pruner) == ("random", "none")
+        is_free = self.record.sampler in ("random", "qmc") and self.record.pruner == "none"
         is_free = is_free and not self.goal.patience
         is_decided = is_free or all(map(progress.has_ended, progress.known_before(ordinal)))
         if not progress.n_to_try or not is_decided:

@@ -21,7 +21,9 @@ from hpo.study.score import Score, metric_note, read_score
 Kind = Literal["grid", "search"]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
 
-SAMPLERS: Final = ("tpe", "gp", "random")
+SAMPLERS: Final = ("tpe", "gp", "random", "qmc")
+AUTO: Final = "tpe"
+"""The sampler of a search for which none was chosen: what `auto` stands for."""
 PRUNERS: Final = ("median", "none")
 
 LIBRARY: Final = "library"

@@ -36,7 +36,7 @@ URL = "sqlite:///studies/hpo.db"
         (["grid", "batch_size", "/"], ["/ is no hyperparameter but a path", "--data /"]),
         (["search", "batch_size=32"], ["--param takes a name only"]),
         (["search", "--trials", "0"], ["--trials", "from 1", "0"]),
-        (["search", "--sampler", "cma"], ["tpe", "gp", "random"]),
+        (["search", "--sampler", "cma"], ["auto", "tpe", "gp", "random", "qmc"]),
         (["search", "--metric", "stress_acuracy"], ["Did you mean stress_accuracy?"]),
         (["search", "--set", "image_size=12"], ["image_size may be 12", "--metric accuracy"]),
         (["show", "mine", "--target", "93"], ["write --target 0.93"]),

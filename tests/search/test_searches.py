@@ -15,9 +15,9 @@ from hpo.search.proposals import PRUNERS, SAMPLERS
 from hpo.space import Choices, Parameter, Range
 from hpo.study.gathering import summarize
 from hpo.study.progress import REPORTS
+from hpo.study.record import AUTO, Goal, StudyRecord
 from hpo.study.record import PRUNERS as PRUNER_NAMES
 from hpo.study.record import SAMPLERS as SAMPLER_NAMES
-from hpo.study.record import Goal, StudyRecord
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, open_source, record
 
@@ -50,7 +50,7 @@ def by_ordinal(study: optuna.Study, *, fresh: bool) -> dict[int, list[float]]:
     return found
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
 def test_a_search_in_parts_is_the_search_in_one_and_another_seed_is_another(
     tmp_path: Path, sampler: str
 ) -> None:
@@ -103,7 +103,8 @@ def test_trainings_that_are_behind_are_pruned_from_the_run_store_too(tmp_path: P
 
 
 def test_the_names_that_are_offered_are_those_there_are() -> None:
-    assert set(SAMPLER_NAMES) == set(SAMPLERS)
+    assert set(SAMPLER_NAMES) == {*SAMPLERS, "qmc"}
+    assert AUTO in SAMPLERS
     assert set(PRUNER_NAMES) == set(PRUNERS)
 
 
