@@ -40,7 +40,7 @@ def info(
     from hpo.data.images import contact_sheet
     from hpo.views.data import show_dataset
 
-    dataset = open_data(*options.said_of_data(of_data))
+    dataset = open_data(*options.read_data_options(of_data))
     if sheet:
         contact_sheet(dataset, sheet)
     sealed = seal(dataset)
@@ -64,7 +64,7 @@ def audit(
     from hpo.data.audit import audit as find
     from hpo.views.data import show_audit
 
-    dataset = open_data(*options.said_of_data(of_data))
+    dataset = open_data(*options.read_data_options(of_data))
     emit(*show_audit(dataset, find(dataset)), json=json)
 
 
@@ -82,10 +82,10 @@ def describe(
 
         hpo data describe labels.csv > chest.toml
     """
-    from hpo.data.manifest import said
+    from hpo.data.manifest import from_options
     from hpo.data.source import describe
 
-    manifest = said(
+    manifest = from_options(
         positive=positive,
         negative=negative,
         patient_regex=patient_regex,

@@ -131,7 +131,7 @@ def evaluate(
             "weights from elsewhere and are not used with --on. Use a number, such as 0.5."
         )
     unseen = read_unseen(input_scale, activation, has_sigmoid)
-    data, manifest = options.said_of_data(of_data)
+    data, manifest = options.read_data_options(of_data)
     dataset = open_data(on or data, manifest)
     check_rule(rule, len(dataset.class_names))
     if weights is None:

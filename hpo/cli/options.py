@@ -334,12 +334,12 @@ continues: Final = _gather(_OF_RESUMING, "of_training")
 shows: Final = _gather(_OF_OUTPUT, "of_output")
 
 
-def said_of_data(given: dict[str, Any]) -> tuple[Path | None, Any]:
+def read_data_options(given: dict[str, Any]) -> tuple[Path | None, Any]:
     """Take the options of `_OF_DATA` from those given: where the data are, and their manifest."""
-    from hpo.data.manifest import said
+    from hpo.data.manifest import from_options
 
     of_data = {name: given.pop(name) for name in _OF_DATA}
-    return of_data.pop("data"), said(**of_data)
+    return of_data.pop("data"), from_options(**of_data)
 
 
 _PLACES: Final = ("data", "space", "storage")

@@ -18,7 +18,7 @@ from hpo.modules import command
 def _settings(given: dict[str, Any], context: typer.Context) -> dict[str, Any]:
     """Return the fields of `hpo.run.plan.Settings` that the options of `options.trains` are."""
     pairs = options.read_pairs("--set", given.pop("set_") or [])
-    data, manifest = options.said_of_data(given)
+    data, manifest = options.read_data_options(given)
     command = options.command_line(context)
     return given | {"data": data, "manifest": manifest, "set": pairs, "command": command}
 

@@ -1,4 +1,4 @@
-"""What is said of a data set beside its images: by a manifest (TOML), or on the command line."""
+"""The description of a data set beside its images: a manifest (TOML), or options of a command."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class Manifest(BaseModel):
-    """What is said of a data set (docs/data.md); nothing of it must be said.
+    """The description of a data set (docs/data.md); every field is optional.
 
     Without a table, `images` is a folder with one for each class. With only one of `positive` and
     `negative` the rest is the other class, with both the rest is left out. The first group of
@@ -51,22 +51,22 @@ class Manifest(BaseModel):
     skip_broken: bool = False
 
 
-NOTHING_SAID: Final = Manifest()
+NO_MANIFEST: Final = Manifest()
 """The manifest of data that have none."""
 
 
-def said(**options: object) -> Manifest:
-    """Return what the options of a command line say of a data set; what is empty says nothing.
+def from_options(**options: object) -> Manifest:
+    """Return the manifest that the options of a command make; empty ones are left out.
 
     Raises:
         UsageError: every fault at once.
     """
     given = {name: value for name, value in options.items() if value}
-    return read_manifest(given, source="What the command line says of the data")
+    return read_manifest(given, source="The description of the data on the command line")
 
 
 def read_manifest(values: Mapping[str, object], *, source: str) -> Manifest:
-    """Check what is said of a data set.
+    """Check the fields of a manifest.
 
     Raises:
         UsageError: every fault at once; `source` says where.

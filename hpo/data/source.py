@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hpo.data import arrays, cache, csv_tables, image_folders, phantom
 from hpo.data.dataset import SPLITS, TEST, VALIDATION, Dataset, Pixels, Stored, count_classes
-from hpo.data.manifest import NOTHING_SAID, Manifest, load_manifest, to_toml
+from hpo.data.manifest import NO_MANIFEST, Manifest, load_manifest, to_toml
 from hpo.data.table import NEGATIVE, POSITIVE, Row, Table, named, plain, settle
 from hpo.errors import DataError
 from hpo.tables import count
@@ -62,7 +62,7 @@ brighter at the border than in the center, and which cannot be read."""
 
 
 def open_data(
-    path: Path | None, manifest: Manifest = NOTHING_SAID, *, hint: str = _HINT
+    path: Path | None, manifest: Manifest = NO_MANIFEST, *, hint: str = _HINT
 ) -> Dataset:
     """Open the data set at a path as `load` does, or the phantom where there is none."""
     if path is None:
@@ -70,7 +70,7 @@ def open_data(
     return load(path, manifest, hint=hint)
 
 
-def load(path: Path, manifest: Manifest = NOTHING_SAID, *, hint: str = _HINT) -> Dataset:
+def load(path: Path, manifest: Manifest = NO_MANIFEST, *, hint: str = _HINT) -> Dataset:
     """Open a data set; its format is found by looking at the path.
 
     Every image is decoded when a path is opened for the first time, and not again while the files
@@ -92,7 +92,7 @@ def load(path: Path, manifest: Manifest = NOTHING_SAID, *, hint: str = _HINT) ->
 
 
 def read_table(path: Path, manifest: Manifest) -> tuple[Table, Manifest] | None:
-    """Read the table of the data set at a path, and what is said of it; None where there is none.
+    """Read the table of the data set at a path, and its manifest; None where there is no data set.
 
     Raises:
         DataError: it cannot be read.
@@ -162,7 +162,7 @@ def describe(path: Path, manifest: Manifest) -> str:
     return to_toml(manifest.model_copy(update=changes), comments)
 
 
-def open_table(table: Table, manifest: Manifest = NOTHING_SAID) -> Dataset:
+def open_table(table: Table, manifest: Manifest = NO_MANIFEST) -> Dataset:
     """Choose the images of a table that are used, and read what it does not say of them.
 
     Raises:
@@ -344,7 +344,7 @@ def _has_bright_border(image: Stored) -> bool:
 
 
 def _stamp(table: Table, images: Sequence[str], manifest: Manifest) -> str:
-    """Digest which images are used, what the system says of the files, and some of their content.
+    """Digest which images are used, size and times of the files, and some of their content.
 
     Sizes and times alone may be wrong: archives, `rsync -t` and containers set them. Of content it
     is `_SAMPLE_BYTES`: of larger sets the beginning of every file.

@@ -34,7 +34,7 @@ BY_NAME: Final = "file name"
 
 
 class Row(NamedTuple):
-    """An image and what its source says of it.
+    """An image, with its labels and patient as in its source.
 
     `image` names it in messages; `labels` are as the source spells them. `patient` is a key that
     images of one patient share, empty where the image stands for itself; `is_known` that the

@@ -152,8 +152,8 @@ def compare(
 ) -> tuple[PairComparison, ...]:
     """Compare the test accuracies of pairs of configurations by their common repeats.
 
-    `n_tests` says that these pairs were selected from so many: they are then corrected for all of
-    them (Bonferroni), which takes no p-value of the others.
+    `n_tests` is the number of pairs that these were selected from: they are then corrected for all
+    of them (Bonferroni), which takes no p-value of the others.
     """
     found = [_difference(answers[a], answers[b], overlap, n_patients) for a, b in pairs]
     # Trainings that collapse half of the time look steady in three repeats now and then: few

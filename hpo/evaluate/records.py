@@ -1,4 +1,4 @@
-"""What an opened test says of a study; the records are the document that the study keeps."""
+"""The results of an opened test; the records are the document that the study keeps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ Intervals: TypeAlias = Annotated[
         }
     ),
 ]
-"""Intervals by metric; documents have names of their own for their fields."""
+"""Intervals by metric; documents name their fields differently."""
 
 
 Confusion: TypeAlias = tuple[tuple[int, ...], ...]

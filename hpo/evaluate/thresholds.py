@@ -123,7 +123,7 @@ def model_threshold(text: str, best: Configuration, store: RunStore) -> float:
     `text` is a rule as it is typed.
 
     Raises:
-        UsageError: it is none, or there are more than two classes.
+        UsageError: it cannot be read, or there are more than two classes.
         StudyError: it is chosen on validation images, and a run without their labels is in it.
     """
     rule = read_rule(text)

@@ -32,7 +32,7 @@ def read_xrays(
     """Yield a heading, a sentence and pictures of each kind that the best configuration has."""
     best = summary.best
     found = [(r.fold, runs.read(r.run)) for r in best.judged if r.run] if best else []
-    done = [(fold, run) for fold, run in found if run and run.tells_images]
+    done = [(fold, run) for fold, run in found if run and run.names_images]
     if best is None or not done:
         return
     worst = _judged_worst([run for _, run in done])

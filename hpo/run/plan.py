@@ -10,7 +10,7 @@ from hpo import space as spaces
 from hpo.choices import ScoredWeights, read_lanes
 from hpo.config import TrainingConfig, Value
 from hpo.data import TEST, VALIDATION, Dataset, count_classes, open_data
-from hpo.data.manifest import NOTHING_SAID, Manifest
+from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.errors import ModelError, TrainingError, UsageError
 from hpo.space import Space
 from hpo.stats import MOST_LOOKS
@@ -63,7 +63,7 @@ class Settings:
     """
 
     data: Path | str | None = None
-    manifest: Manifest = NOTHING_SAID
+    manifest: Manifest = NO_MANIFEST
     space: str | Mapping[str, Any] = "chest_xray"
     model: str | Callable[..., Any] | None = None
     set: Mapping[str, Value] = field(default_factory=dict)
@@ -251,7 +251,7 @@ def _read_space(settings: Settings) -> Space:
 
 
 def describe_data(
-    dataset: Dataset, path: Path | str | None, manifest: Manifest = NOTHING_SAID
+    dataset: Dataset, path: Path | str | None, manifest: Manifest = NO_MANIFEST
 ) -> DataInfo:
     """Describe data as a study records them, with an absolute path.
 

@@ -1,4 +1,4 @@
-"""Opening the database of the studies, SQLite or PostgreSQL, and refusing what is none."""
+"""Opening the database of the studies, SQLite or PostgreSQL; anything else is refused."""
 
 import contextlib
 import logging

@@ -126,8 +126,8 @@ class Run:
         return "average" if self.other and self.other.weights == "last" else "last"
 
     @property
-    def tells_images(self) -> bool:
-        """Whether it says of which validation images its probabilities are."""
+    def names_images(self) -> bool:
+        """Whether the run records which validation images its probabilities belong to."""
         return 0 < len(self.validation_images) == len(self.validation_probabilities)
 
     @property

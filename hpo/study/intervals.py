@@ -235,7 +235,7 @@ def _answers(
     weights: ScoredWeights | None,
 ) -> Answers | None:
     """Return which images each repeat answered rightly; None where older runs do not tell."""
-    if not all(run.tells_images for run in runs.values()):
+    if not all(run.names_images for run in runs.values()):
         return None
     n_images = 1 + max(max(run.validation_images) for run in runs.values())
     n_repeats = max(map(len, repeats.values()))

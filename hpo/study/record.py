@@ -11,7 +11,7 @@ from pydantic import Field, PlainValidator, TypeAdapter
 from hpo import space as spaces
 from hpo.choices import ScoredWeights
 from hpo.data.dataset import CLASS_NAMES
-from hpo.data.manifest import NOTHING_SAID, Manifest
+from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.errors import UsageError
 from hpo.space import Space
 from hpo.storage import MOST_TRIALS
@@ -59,7 +59,7 @@ class DataInfo:
     notes: tuple[str, ...] = ()
     bits: Count = 0
     classes: Mapping[str, Count] = field(default_factory=dict)
-    manifest: Manifest = NOTHING_SAID
+    manifest: Manifest = NO_MANIFEST
     patients_by: str | None = None
 
     @property

@@ -50,7 +50,7 @@ def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
     """Return every opening on record, the oldest first.
 
     Raises:
-        StudyError: the record is damaged; what it said of the test cannot be known.
+        StudyError: the record is damaged.
     """
     attributes = study.user_attrs
     documents = [attributes[name] for name in sorted(attributes) if name.startswith(_PREFIX)]

@@ -12,7 +12,7 @@ the right of K classes, s/K for each other.
 - l1, mse, smooth_l1: the same softmax against the targets of all classes, the mean over them; with
   one output, sigmoid(z) against the target of the second class.
 
-Two classes have formulas of their own in the difference of two outputs.
+Two classes have their own formulas, in the difference of two outputs.
 """
 
 from collections.abc import Callable

@@ -199,7 +199,7 @@ def seconds_per_epoch(
         opening = _now(device) - start
         reading = _time_reading(lane)
         training = _time_training(lane, max_seconds)
-    # Changed images are read after every so many epochs, and with the kept weights where those
+    # Changed images are read every STRESS_EVERY epochs, and with the kept weights where those
     # are of another epoch.
     n_readings = config.epochs + 1 + len(fold.under_changes()) * -(-config.epochs // STRESS_EVERY)
     n_read = len(fold.train) + len(fold.test) + len(fold.validation) * n_readings

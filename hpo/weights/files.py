@@ -1,7 +1,7 @@
 """Reading the tensors of a file of weights, and never running what it holds.
 
 torch's own files are zip archives or pickles. `torch.load(weights_only=True)` reads tensors and
-plain containers out of them with an unpickler of its own; a file that needs any other Python
+plain containers out of them with its own unpickler; a file that needs any other Python
 object is refused, for to make one is to call code that the file names.
 """
 

@@ -130,7 +130,7 @@ def predict(
 
 
 def _of_each_class(found: Probabilities) -> tuple[float, ...]:
-    """Return the probability of every class from what a network says of one image."""
+    """Return the probability of every class from the output for one image."""
     return (float(1 - found[0]), float(found[0])) if found.ndim == 1 else tuple(found[0].tolist())
 
 
