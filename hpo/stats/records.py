@@ -1,10 +1,8 @@
 """What a comparison of scores found, as records."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
-
-from hpo.stats.intervals import Interval
 
 Span: TypeAlias = tuple[int, int | None]
 MOST_REPEATS: Final = 200
@@ -59,14 +57,14 @@ class PairComparison:
 
 @dataclass(frozen=True, slots=True)
 class SweepComparison:
-    """Per value the mean, interval and deviation of its scores; every pair of values compared.
+    """Every pair of the values of a sweep, compared.
 
     Of very many values the best are there, with the pairs of these; `n_left_out` counts the other
     pairs, which the p-values are corrected for as well. `basis` says in a sentence which scores
     were compared, where these are not the ones in the tables.
     """
 
-    values: Mapping[Hashable, Interval]
+    values: tuple[Hashable, ...]
     pairs: tuple[PairComparison, ...]
     n_left_out: int = 0
     kind: ScoreKind = ACCURACY

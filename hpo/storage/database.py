@@ -12,15 +12,17 @@ import traceback
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import lru_cache, wraps
 from inspect import isfunction
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
+from optuna.storages._rdb import storage as rdb
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.config import TrainingConfig
@@ -122,6 +124,31 @@ def translate_errors(url: str) -> Iterator[None]:
             quoted = type(cause).__name__
         reason = next(reason for signs, reason in _REASONS if re.search(signs, said.lower()))
         raise StorageError(f"{mask(url)} {reason.replace('{}', quoted)}") from error
+
+
+class _Versions(rdb._VersionManager):
+    """Optuna's check of its tables, without Alembic, which loads slowly, where they are new."""
+
+    @property
+    def _is_current(self) -> bool:
+        migrations = Path(rdb.__file__).parent.glob("alembic/versions/v*.py")
+        newest = max(path.stem.rstrip("_") for path in migrations)
+        with self.engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return False
+            found = connection.scalars(text("SELECT version_num FROM alembic_version")).all()
+        return found == [newest]
+
+    def _init_alembic(self) -> None:
+        if not self._is_current:
+            super()._init_alembic()
+
+    def check_table_schema_compatibility(self) -> None:
+        if not self._is_current:
+            super().check_table_schema_compatibility()
+
+
+rdb._VersionManager = _Versions  # type: ignore[misc]
 
 
 class Database(RDBStorage):

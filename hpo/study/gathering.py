@@ -1,7 +1,8 @@
 """Reading a study and gathering its trials by configuration."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeAlias
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -10,7 +11,7 @@ from hpo import space as spaces
 from hpo.choices import ScoredWeights
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
-from hpo.stats import PairComparison
+from hpo.stats import Interval, PairComparison
 from hpo.storage.database import Database
 from hpo.storage.opening import in_command
 from hpo.storage.paths import study_folder
@@ -39,6 +40,8 @@ _STATES: Final[dict[TrialState, State]] = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+_Judge: TypeAlias = Callable[[Sequence[Repeat]], Interval | None]
+_Pairs: TypeAlias = Sequence[tuple[Scalar, Scalar]] | None
 
 
 def summarize(
@@ -48,12 +51,14 @@ def summarize(
     runs: RunStore | None = None,
     margin: float | None = None,
     weights: ScoredWeights | None = None,
+    is_listed: bool = False,
 ) -> StudySummary:
     """Read a study and gather its trials by configuration, in the order they were asked for.
 
     With `runs` configurations are compared by what the run store holds of their trainings; with
     `margin` by another smallest difference that matters than the study has recorded, and with
-    `weights` by the scores of these.
+    `weights` by the scores of these. Where it `is_listed`, means have no interval and nothing is
+    compared: to load SciPy takes as long as all the rest of a list.
 
     Raises:
         StudyError: hpo did not make it, or it is damaged.
@@ -70,10 +75,12 @@ def summarize(
     of_reports = [t for t in found.ours if t.user_attrs.get("report")]
     trials = [t for t in found.ours if not t.user_attrs.get("report")]
     order = {cell.config.identity(): i for i, cell in enumerate(cells)}
-    by_identity = _gather(trials, record, goal, order=order)
+    judge = partial(mean_score, record=record, has_interval=not is_listed)
+    pairs: _Pairs = () if is_listed else None
+    by_identity = _gather(trials, record, goal, judge, order=order)
     configurations = tuple(by_identity.values())
-    finalists = _finalists(by_identity, trials, record, goal, runs)
-    reports = _reports(of_reports, record, goal)
+    finalists = _finalists(by_identity, trials, record, goal, runs, pairs)
+    reports = _reports(of_reports, record, goal, judge)
     if is_grid:
         # What runs, waits, or is not even in the study.
         repeats = [r for c in configurations for r in c.repeats]
@@ -85,6 +92,7 @@ def summarize(
             {c.value: c for c in configurations},
             record,
             runs=runs,
+            pairs=pairs,
             n_looks=goal.n_looks,
             resume=f"hpo resume {in_command(study)}" if is_short else "",
         )
@@ -103,7 +111,7 @@ def summarize(
         verdict=verdict,
         finalists=finalists,
         reports=reports,
-        report_pairs=_report_pairs(reports, finalists, record, goal, runs),
+        report_pairs=() if is_listed else _report_pairs(reports, finalists, record, goal, runs),
         openings=openings,
         processors=read_processors(study),
         begun=min((t.datetime_start for t in found.ours if t.datetime_start), default=None),
@@ -115,8 +123,10 @@ def summarize(
     )
 
 
-def summarize_all(storage: Database) -> tuple[dict[int, StudySummary], dict[str, str], int]:
-    """Read every study of hpo by its number among all studies, the oldest first.
+def summarize_all(
+    storage: Database, *, is_listed: bool = False
+) -> tuple[dict[int, StudySummary], dict[str, str], int]:
+    """Read every study of hpo by its number among all studies, the oldest first, as `summarize`.
 
     Also returned are what is wrong with those that cannot be read, by name, and the number of
     studies of other programs.
@@ -126,7 +136,7 @@ def summarize_all(storage: Database) -> tuple[dict[int, StudySummary], dict[str,
         try:
             study = optuna.load_study(study_name=name, storage=storage)
             if is_ours(study):
-                summaries[number] = summarize(study, storage_url=storage.url)
+                summaries[number] = summarize(study, storage_url=storage.url, is_listed=is_listed)
             else:
                 n_foreign += 1
         except StudyError as error:
@@ -135,7 +145,12 @@ def summarize_all(storage: Database) -> tuple[dict[int, StudySummary], dict[str,
 
 
 def _gather(
-    trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal, *, order: Mapping[str, int]
+    trials: Sequence[FrozenTrial],
+    record: StudyRecord,
+    goal: Goal,
+    judge: _Judge,
+    *,
+    order: Mapping[str, int],
 ) -> dict[str, Configuration]:
     """Return the configurations by identity, a grid's in its order, others by their ordinals."""
     read: dict[str, tuple[str, TrainingConfig]] = {}
@@ -148,13 +163,17 @@ def _gather(
             read[text] = config.identity(), config
         identity, config = read[text]
         by_identity.setdefault(identity, (config, []))[1].append(trial)
-    made = {one: _configuration(*by_identity[one], record, goal) for one in by_identity}
+    made = {one: _configuration(*by_identity[one], record, goal, judge) for one in by_identity}
     ordered = sorted(made, key=lambda one: (order.get(one, len(order)), made[one].number))
     return {one: made[one] for one in ordered}
 
 
 def _configuration(
-    config: TrainingConfig, trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal
+    config: TrainingConfig,
+    trials: Sequence[FrozenTrial],
+    record: StudyRecord,
+    goal: Goal,
+    judge: _Judge,
 ) -> Configuration:
     # One trial per repeat: a complete one before a later one before an earlier one.
     latest: dict[int, Repeat] = {}
@@ -171,8 +190,8 @@ def _configuration(
         n_varied=len(record.names),
         config=config,
         state=_state(of_search, goal.n_repeats),
-        score=mean_score(of_search, record),
-        fresh=mean_score([r for r in repeats if r.repeat >= n_searched], record),
+        score=judge(of_search),
+        fresh=judge([r for r in repeats if r.repeat >= n_searched]),
         repeats=repeats,
         n_searched=n_searched,
     )
@@ -212,6 +231,7 @@ def _finalists(
     record: StudyRecord,
     goal: Goal,
     runs: RunStore | None,
+    pairs: _Pairs,
 ) -> Finalists | None:
     """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
     chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
@@ -229,12 +249,12 @@ def _finalists(
     if not members:
         return None
     compared: dict[Scalar, Configuration] = {member.tag: member for member in members}
-    verdict = compare(compared, record, runs=runs, first=goal.n_repeats)
+    verdict = compare(compared, record, runs=runs, first=goal.n_repeats, pairs=pairs)
     return Finalists(members=tuple(members), verdict=verdict)
 
 
 def _reports(
-    trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal
+    trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal, judge: _Judge
 ) -> dict[str, Configuration]:
     """Gather the course networks by name."""
     named: dict[str, list[FrozenTrial]] = {}
@@ -243,7 +263,7 @@ def _reports(
     found = {}
     for name, of_one in sorted(named.items()):
         config = TrainingConfig.from_mapping(of_one[0].user_attrs["config"])
-        found[name] = _configuration(config, of_one, record, goal)
+        found[name] = _configuration(config, of_one, record, goal, judge)
     return found
 
 

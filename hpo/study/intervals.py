@@ -41,7 +41,9 @@ _TITLES: Final[Mapping[ScoredWeights | None, str]] = {
 }
 
 
-def mean_score(repeats: Iterable[Repeat], record: StudyRecord) -> Interval | None:
+def mean_score(
+    repeats: Iterable[Repeat], record: StudyRecord, *, has_interval: bool = True
+) -> Interval | None:
     """Return the mean of the complete ones; its interval is cut where scores end.
 
     That of few repeats reaches beyond. No score is below 0, and no share above 1. That of equal
@@ -50,7 +52,10 @@ def mean_score(repeats: Iterable[Repeat], record: StudyRecord) -> Interval | Non
     complete = [r for r in repeats if r.state == "complete" and r.score is not None]
     if not complete:
         return None
-    interval = mean_interval([r.score for r in complete], overlap=record.data.overlap)
+    scores = [r.score for r in complete if r.score is not None]
+    if not has_interval:
+        return Interval(fmean(scores), None, None, None, len(scores))
+    interval = mean_interval(scores, overlap=record.data.overlap)
     if interval.mean is None or interval.low is None or interval.high is None:
         return interval
     if not record.score.kind.is_share:
