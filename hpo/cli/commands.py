@@ -11,7 +11,8 @@ from typer.core import TyperCommand, TyperGroup
 from hpo.storage.url import DEFAULT_URL, sqlite_path
 
 _PANELS: Final = {
-    "What to vary": "param values set_ space model trials patience sampler pruner window",
+    "What to vary": "param values set_ space model trials patience sampler "
+    "start_from pruner window",
     "Data": "data positive negative patient_regex merge_val allow_shared_patients skip_broken on",
     "Budget": "repeats until_decided max_repeats epochs seed finalists final_repeats timeout "
     "with_baselines dry_run",

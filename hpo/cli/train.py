@@ -11,6 +11,7 @@ import typer
 from typer import Argument, Option
 
 from hpo.cli import options
+from hpo.cli.commands import complete_study
 from hpo.cli.output import print_line
 from hpo.modules import command
 
@@ -110,6 +111,17 @@ def search(
             "random, or spread evenly (qmc, a Sobol sequence).",
         ),
     ] = "auto",
+    start_from: Annotated[
+        str | None,
+        Option(
+            "--start-from",
+            metavar="STUDY[#N]",
+            help="Try the best configuration of another study, or its configuration N, after the "
+            "base; numbers outside of the ranges are moved into them.",
+            autocompletion=complete_study,
+            show_default=False,
+        ),
+    ] = None,
     pruner: Annotated[
         Literal["median", "none"],
         Option("--pruner", help="Stop trainings that are worse than the median, or none."),
@@ -152,6 +164,7 @@ def search(
         trials=trials,
         patience=patience,
         sampler=sampler,
+        start_from=start_from,
         pruner=pruner,
         finalists=finalists,
         final_repeats=final_repeats,

@@ -72,6 +72,7 @@ def carry_out(
         name = session.study.study_name
         resume = f"hpo resume {named(name, session.storage.url)}"
         notes = list(session.storage.notes)
+        notes += [f"After the base: {params_text(params)}." for params in plan.start]
         if (n_left := session.source.n_left()) and not quiet:
             # Those on the data are below the table too, which may be hours away.
             notes += [f"{name}: training {count(n_left, 'network')} …"]

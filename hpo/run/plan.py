@@ -8,7 +8,7 @@ from typing import Any
 from hpo import models
 from hpo import space as spaces
 from hpo.choices import ScoredWeights, read_lanes
-from hpo.config import TrainingConfig, Value
+from hpo.config import Scalar, TrainingConfig, Value
 from hpo.data import TEST, VALIDATION, Dataset, count_classes, open_data
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.errors import ModelError, TrainingError, UsageError
@@ -60,6 +60,7 @@ class Settings:
     The best `finalists` of them get `final_repeats` more, and so do the networks of the course
     reports `with_baselines`. At most `window` configurations run at a time, None for 6. With
     `patience`, a search ends when that many configurations in a row brought nothing better.
+    `start_from` names the study, or one configuration as in STUDY#7, that is tried after the base.
     """
 
     data: Path | str | None = None
@@ -88,6 +89,7 @@ class Settings:
 
     trials: int = 50
     sampler: str = "auto"
+    start_from: str | None = None
     pruner: str = "median"
     finalists: int = 5
     final_repeats: int = 5
@@ -100,6 +102,8 @@ class Settings:
 class Plan:
     """A checked request: which study, on which data, how far; `settings` say where and how.
 
+    `start` are the parameters that a search tries after the base.
+
     Raises:
         UsageError: its settings cannot be used here, whatever the data.
     """
@@ -109,6 +113,7 @@ class Plan:
     goal: Goal
     dataset: Dataset
     settings: Settings
+    start: tuple[Mapping[str, Scalar], ...] = ()
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -148,7 +153,9 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
         most = max(n_repeats, most)
     elif settings.max_repeats is not None:
         raise UsageError("--max-repeats is the limit of --until-decided: give both.")
-    space = replace(space, sweeps={name: space.sweeps[name] for name in names}, search=())
+    space = replace(
+        space, sweeps={name: space.sweeps[name] for name in names}, search=(), start=()
+    )
     return _plan("grid", settings, Goal(n_repeats, most_repeats=most), space, configs)
 
 
@@ -180,7 +187,34 @@ def plan_search(names: Sequence[str], settings: Settings) -> Plan:
     )
     if settings.sampler == "auto":
         settings = replace(settings, sampler=AUTO)
-    return _plan("search", settings, goal, replace(space, sweeps={}), [space.base])
+    plan = _plan("search", settings, goal, replace(space, sweeps={}), [space.base])
+    start = settings.start_from and _start(settings.start_from, plan)
+    return replace(plan, start=(start,)) if start else plan
+
+
+def _start(text: str, plan: Plan) -> Mapping[str, Scalar]:
+    """Return the best of a study, or its configuration as in STUDY#7, moved into the ranges."""
+    from hpo.storage.opening import open_storage  # They load optuna.
+    from hpo.study.gathering import summarize
+    from hpo.study.study import open_study
+
+    name, sign, number = text.rpartition("#")
+    name = name if sign else text
+    url, space = plan.settings.storage, plan.record.space
+    study = open_study(open_storage(url, create=False), name)
+    summary = summarize(study, storage_url=url)
+    found = summary.best
+    if sign:
+        found = summary.numbered.get(int(number[:9])) if number.isdecimal() else None
+    if found is None:
+        what = f"configuration {number[:20]}" if sign else "complete configuration"
+        raise UsageError(f"--start-from {text[:120]}: {summary.name} has no {what}.")
+    if found.config.signature != space.base.signature:
+        raise UsageError(f"--start-from {text[:120]}: {summary.name} trains another network.")
+    cell = spaces.complete(replace(space, base=found.config), {})
+    if cell is None:
+        raise UsageError(f"--start-from {text[:120]}: The ranges hold nothing like {found.label}.")
+    return cell.params
 
 
 def _plan(
@@ -193,6 +227,10 @@ def _plan(
     metric = settings.metric
     score = read_score(default_metric(kind, info.classes) if metric is None else metric)
     space, configs = _for_classes(space, configs, len(dataset.class_names))
+    searched = {parameter.name for parameter in space.search}
+    points = ({n: label for n, label in p.items() if n in searched} for p in space.start)
+    there = [cell.params for p in points if (cell := spaces.complete(space, p))]
+    space = replace(space, start=tuple(there))
     _check_batches(configs, info, space)
     _check_stress(score, [config.image_size for config in configs], space)
     n_trainings = len(configs) * max(goal.n_trainings, goal.most_repeats)

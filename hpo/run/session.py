@@ -32,7 +32,7 @@ from hpo.study.baselines import baselines
 from hpo.study.gathering import summarize
 from hpo.study.record import LOOK_EVERY, Goal, StudyRecord
 from hpo.study.summary import Configuration, StudySummary
-from hpo.study.trials import requeue_running
+from hpo.study.trials import enqueue_start, requeue_running
 from hpo.training import machine
 from hpo.training.engine import Stack, Workers
 
@@ -104,6 +104,8 @@ def open_session(plan: Plan) -> Iterator[Session]:
         goal = studies.raise_goal(study, plan.goal)
         # Nobody trains a trial that runs now: a driver that was killed left it.
         requeue_running(study)
+        if record.kind == "search":
+            enqueue_start(study, record, plan.start)
         source = open_source(study, record, goal)
         try:
             yield Session(plan, storage, study, record, goal, source, check, cluster)

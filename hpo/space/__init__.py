@@ -1,6 +1,15 @@
 """Space files: a base configuration, prescribed sweeps around it, open ranges to search."""
 
-from hpo.space.cells import active, cells, complete, filled, n_combinations, resolve, search_cells
+from hpo.space.cells import (
+    active,
+    cells,
+    complete,
+    filled,
+    n_combinations,
+    read_point,
+    resolve,
+    search_cells,
+)
 from hpo.space.edit import override, restrict, with_values
 from hpo.space.files import (
     from_document,
@@ -16,6 +25,6 @@ from hpo.space.records import Cell, Choices, Parameter, Range, Space, Sweep
 __all__ = [
     "Cell", "Choices", "Parameter", "Range", "Space", "Sweep", "active", "cells", "complete",
     "filled", "from_document", "load_space", "n_combinations", "open_space", "override",
-    "read_space", "resolve", "restrict", "search_cells", "space_differences", "space_names",
-    "to_document", "with_values",
+    "read_point", "read_space", "resolve", "restrict", "search_cells", "space_differences",
+    "space_names", "to_document", "with_values",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from hpo.space.records import (
     current_label,
     fit_dropout,
     is_active,
+    label_of,
     overlapping,
     params_text,
     read_fields,
@@ -129,6 +130,30 @@ def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
         return Cell(params, resolve(space, params))
     except ConfigError:
         return None
+
+
+def read_point(space: Space, asked: Mapping[str, object]) -> Cell:
+    """Return the configuration of a search with these values, and the others as in the base.
+
+    Raises:
+        ConfigError: a name is not searched, the ranges do not hold a value; all faults at once.
+    """
+    searched = {parameter.name: parameter for parameter in space.search}
+    labels: dict[str, Scalar] = {}
+    found = []
+    for name, value in asked.items():
+        plain: Any = tuple(value) if isinstance(value, list) else value
+        if name not in searched:
+            found.append(f"{name} is not searched.")
+        elif (label := searched[name].find(label_of(plain))) is None:
+            found.append(f"{name} = {value_text(plain)} is outside of what is searched.")
+        else:
+            labels[name] = label
+    cell = None if found else complete(space, labels)
+    if cell is None:
+        found = found or ["The ranges hold no such configuration with the base's other values."]
+        raise ConfigError(fault_list("This configuration cannot be tried:", found))
+    return cell
 
 
 def active(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:

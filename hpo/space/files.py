@@ -2,14 +2,16 @@
 
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, PlainValidator, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, ValidationInfo
 
 from hpo.config import (
     STRICT,
     OwnModel,
+    Scalar,
     Signature,
     TrainingConfig,
     describe,
@@ -18,6 +20,7 @@ from hpo.config import (
 )
 from hpo.errors import ConfigError, SpaceError, fault_list
 from hpo.files import at_home, read_toml
+from hpo.space.cells import read_point
 from hpo.space.records import (
     Choices,
     Parameter,
@@ -36,7 +39,7 @@ from hpo.space.records import (
 Document: TypeAlias = dict[str, Any]
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
-_TABLES: Final = ("base", "sweep", "search")
+_TABLES: Final = ("base", "sweep", "search", "start")
 _UNWRITTEN: Final[Document] = {"step": 1, "when": {}}
 
 
@@ -66,6 +69,7 @@ class _Tables(BaseModel):
     search: Annotated[
         dict[str, Annotated[Any, PlainValidator(_read_parameter)]], BeforeValidator(_with_names)
     ] = {}
+    start: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
 
 
 def space_names() -> list[str]:
@@ -119,7 +123,15 @@ def read_space(
         found += _misfits(tables, base)
         if not found:
             search = order_by_conditions(tables.search.values(), start.signature)
-            return Space(name=name, base=base, sweeps=tables.sweep, search=search)
+            space = Space(name=name, base=base, sweeps=tables.sweep, search=search)
+            points: list[Mapping[str, Scalar]] = []
+            for number, point in enumerate(tables.start, start=1):
+                try:
+                    points.append(read_point(space, point).params)
+                except ConfigError as error:
+                    found += faults(error, f"start, point {number}")
+            if not found:
+                return replace(space, start=tuple(points))
     except ConfigError as error:
         found += faults(error, "base")
     except ValueError as error:
@@ -144,12 +156,16 @@ def to_document(space: Space) -> Document:
             del base[later]
     if model := base.pop("model", None):
         base |= model.pop("params")
-    return ({"model": model} if model else {}) | {
-        "name": space.name,
-        "base": base,
-        "sweep": {name: _sweep_document(sweep) for name, sweep in space.sweeps.items()},
-        "search": {p.name: _search_document(p) for p in space.search},
-    }
+    return (
+        ({"model": model} if model else {})
+        | {
+            "name": space.name,
+            "base": base,
+            "sweep": {name: _sweep_document(sweep) for name, sweep in space.sweeps.items()},
+            "search": {p.name: _search_document(p) for p in space.search},
+        }
+        | ({"start": list(map(dict, space.start))} if space.start else {})
+    )
 
 
 def from_document(document: object) -> Space:

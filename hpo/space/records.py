@@ -416,7 +416,8 @@ def is_active(parameter: Parameter, params: Mapping[str, Scalar]) -> bool:
 class Space:
     """A base configuration, the sweeps around it and the open ranges of a search.
 
-    `search` is in an order in which every parameter comes after those that its `when` names.
+    `search` is in an order in which every parameter comes after those that its `when` names;
+    `start` are parameters of it that a search tries after the base.
     `pinned` are the names fixed on the command line. They are no part of what makes two spaces
     equal: what they change is in base, sweeps and search. `code` is where the own model of the
     base is, FILE.py:NAME with its folder, if the command line or a space file named it: a recorded
@@ -427,6 +428,7 @@ class Space:
     base: TrainingConfig
     sweeps: Mapping[str, Sweep] = field(default_factory=dict)
     search: tuple[Parameter, ...] = ()
+    start: tuple[Mapping[str, Scalar], ...] = ()
     pinned: tuple[str, ...] = field(default=(), compare=False)
     code: str | None = field(default=None, compare=False)
 

@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
-from hpo.errors import StudyError, UsageError, fault_list
+from hpo.errors import StudyError, UsageError
 from hpo.space import Cell, Choices, Parameter, Range, Space
-from hpo.space.records import label_of, parse_value
+from hpo.space.records import parse_value
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import RunKey
@@ -302,26 +302,19 @@ def enqueue(study: optuna.Study, record: StudyRecord, asked: Mapping[str, str]) 
     """
     if record.kind != "search":
         raise UsageError(f"{study.study_name} is a sweep, which trains every value anyway.")
-    ranges = {parameter.name: parameter for parameter in record.space.search}
-    faults, labels = [], {}
-    for name, text in asked.items():
-        if name not in ranges:
-            faults.append(f"{name} is not searched in {study.study_name}.")
-        elif (label := ranges[name].find(_label_of(text))) is None:
-            faults.append(f"{name} = {text} is outside of what is searched.")
-        else:
-            labels[name] = label
-    cell = None if faults else spaces.complete(record.space, labels)
-    if cell is None:
-        faults = faults or ["The ranges hold no such configuration with the base's other values."]
-        raise UsageError(fault_list("This configuration cannot be enqueued:", faults))
+    cell = spaces.read_point(record.space, {n: parse_value(text) for n, text in asked.items()})
     study.enqueue_trial(dict(cell.params))
     return cell
 
 
-def _label_of(text: str) -> Scalar:
-    value: Any = parse_value(text)
-    return label_of(tuple(value) if isinstance(value, list) else value)
+def enqueue_start(
+    study: optuna.Study, record: StudyRecord, given: Sequence[Mapping[str, Scalar]]
+) -> None:
+    """Let what a search starts from wait, unless it is there: what is given, then its space's."""
+    base = spaces.complete(record.space, {})
+    for params in (*given, *record.space.start):
+        if not base or params != base.params:
+            study.enqueue_trial(dict(params), skip_if_exists=True)
 
 
 @contextlib.contextmanager

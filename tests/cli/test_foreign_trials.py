@@ -92,7 +92,28 @@ def test_hpo_enqueue_adds_a_configuration_that_is_tried_next(train: Train, hpo: 
     found = train(*SEARCH, "--trials", "2", "--json").json["configurations"]
     assert (len(found), found[2]["params"]["momentum"]) == (3, 0.5)
     wrong = ("--set", "momentum=7", "--set", "hidden=8", "--storage", URL)
-    said(hpo("enqueue", "s", *wrong), 2, "momentum = 7 is outside", "hidden is not searched in s")
+    said(hpo("enqueue", "s", *wrong), 2, "momentum = 7 is outside", "hidden is not searched")
+
+
+def test_a_search_starts_from_another_study_and_from_the_points_of_its_space(
+    train: Train, tmp_path: Path
+) -> None:
+    found = train(*SEARCH, "--trials", "2", "--json").json["configurations"][1]["params"]
+    found["learning_rate"] = max(0.01, found["learning_rate"])  # Into the narrower range.
+    space = tmp_path / "narrow.toml"
+    space.write_text("""
+        [search]
+        learning_rate = { low = 0.01, high = 0.1 }
+        optimizer = { choices = ["adam", "adamw", "sgd"] }
+        momentum = { low = 0.0, high = 0.95, when = { optimizer = "sgd" } }
+        [[start]]
+        learning_rate = 0.05
+    """)
+    narrow = (*SEARCH, "--space", space, "--study", "t", "--trials", "3", "--json")
+    said(train(*narrow[:-1], "--start-from", "s#9"), 2, "s has no configuration 9")
+    params = [c["params"] for c in train(*narrow, "--start-from", "s#2").json["configurations"]]
+    assert [params[1], params[2]["learning_rate"]] == [found, 0.05]
+    assert train(*narrow, "--start-from", "s#2").json["n_trained"] == 0
 
 
 def test_what_is_enqueued_in_a_search_is_proposed_next_completed_from_the_base(

@@ -98,6 +98,8 @@ WRONG = (
     "[base]\ndropout = 2020-01-01",
     "[sweep]\nepochs = []",
     "[sweep.hidden]\nvalues = [2]\nsets = {}",
+    "[search]\nepochs = { low = 1, high = 9 }\n[[start]]\nepochs = 20\n[[start]]\nloss = 'bce'",
+    "start = [3]",
 )
 WRONG_SEARCHES = (
     "gamma = { low = 0.1 }",
@@ -244,6 +246,21 @@ def test_a_space_comes_back_from_its_document_and_differs_where_that_does(
     differences = space_differences(to_document(space), to_document(changed))
     assert (differences == []) == (space == changed)
     assert all(line.startswith(f"{table}.") for line in differences)
+
+
+def test_points_to_start_from_are_completed_by_the_base_and_come_back() -> None:
+    search = {
+        "optimizer": {"choices": ["adam", "sgd"]},
+        "momentum": {"low": 0.0, "high": 0.9, "when": {"optimizer": "sgd"}},
+        "hidden": {"choices": [[64, 64, 64], [8]]},
+    }
+    start = [{"optimizer": "sgd", "momentum": 0.5}, {"hidden": [8], "momentum": 0.5}]
+    space = from_document({"base": {"optimizer": "adam"}, "search": search, "start": start})
+    assert space.start == (
+        {"optimizer": "sgd", "momentum": 0.5, "hidden": "64-64-64"},
+        {"optimizer": "adam", "hidden": "8"},
+    )
+    assert from_document(json.loads(json.dumps(to_document(space)))) == space
 
 
 def test_differences_are_spelled_out() -> None:
