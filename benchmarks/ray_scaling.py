@@ -12,60 +12,29 @@ the command waits for a processor: those seconds are told too.
 import argparse
 import json
 import os
-import random
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import numpy as np
-
 from benchmarks.machine import describe_machine
+from benchmarks.sleeper import EPOCH_S, Sleeper, pace
 from hpo.run.loop import TrialDone
 from hpo.run.plan import Settings, plan_grid
 from hpo.run.session import open_session, training_events
 from hpo.training.engine import Workers
-from tests.clocked import ClockedStack
 from tests.conftest import make_xrays
 
 RESULT: Final = Path(__file__).parent / "results" / "ray_scaling.json"
 EPOCHS: Final = 30
-EPOCH_S: Final = 0.58
-TRAININGS_EACH: Final = 10
-
-
-class Sleeper:
-    """A worker of the pool that sleeps: one lane after another, as on a core."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.stack, self.names = ClockedStack(), dict[int, int]()
-
-    def answer(self, name: str, *arguments: Any) -> Any:
-        """Answer as `hpo.training.pool.Worker` does."""
-        if name == "facts":
-            return {}, "Clock", 1 << 40
-        for number, config, seed, fold, *_ in arguments[0]:
-            self.names[self.stack.add(config, seed=seed, fold=fold)] = number
-        time.sleep(sum(EPOCH_S * pace(self.names[lane]) for lane in self.stack.lanes))
-        done = self.stack.step()
-        epochs = [one._replace(lane=self.names[one.lane]) for one in done]
-        ended = {one.lane for one in done} - set(self.stack.lanes)
-        weights = {"1.weight": np.zeros((64, 256 * 256), np.float32)}
-        results = {lane: self.stack.result(lane) for lane in ended}
-        for result in results.values():
-            result.weights.update(weights)
-        return epochs, {self.names[lane]: result for lane, result in results.items()}
-
-
-def pace(number: int) -> float:
-    """Return how many times as long as others a training takes."""
-    return random.Random(number).uniform(0.7, 1.3)
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_scaling", description=__doc__)
     parser.add_argument("--actors", type=int, nargs="+", default=[16, 32, 64])
+    parser.add_argument("--each", type=int, default=10, help="trainings of each actor")
+    parser.add_argument("--result", type=Path, default=RESULT)
     asked = parser.parse_args()
     os.environ |= {
         "PYTHONPATH": str(Path(__file__).parents[1]),
@@ -74,27 +43,33 @@ def main() -> None:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # On 127.0.0.1.
         "RAY_worker_register_timeout_seconds": "900",
         "RAY_raylet_start_wait_time_s": "300",
+        "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_worker_maximum_startup_concurrency": "4",  # On each node.
     }
     from hpo.training import ray_cluster
+    from hpo.training.device import Device
 
-    for name, value in {"Worker": Sleeper, "needed": lambda _: {}, "_STARTING_S": 1800.0}.items():
+    # What an actor is sent must not let it load torch.
+    Device.__reduce__ = lambda device: (str, (device.name,))  # type: ignore[method-assign]
+    changed = {"Worker": Sleeper, "needed": lambda _: {}, "_read": None, "_STARTING_S": 1800.0}
+    for name, value in changed.items():
         setattr(ray_cluster, name, value)
     rows = []
     for n in asked.actors:
-        rows.append(measure(n))
+        rows.append(measure(n, asked.each))
         print(rows[-1], flush=True)
         result = {"what": __doc__, "machine": describe_machine(), "rows": rows}
-        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+        asked.result.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def measure(n_actors: int) -> dict[str, Any]:
+def measure(n_actors: int, each: int) -> dict[str, Any]:
     """Train a grid on a cluster of two nodes with so many actors."""
     from ray.cluster_utils import Cluster
 
     from hpo.training import ray_cluster
 
-    n = TRAININGS_EACH * n_actors
-    head = {"num_cpus": 0, "include_dashboard": False}
+    n = each * n_actors
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 1 << 30}
     nodes = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(2):
         nodes.add_node(num_cpus=n_actors // 2, object_store_memory=1 << 30)
@@ -113,7 +88,7 @@ def measure(n_actors: int) -> dict[str, Any]:
             data=make_xrays(Path(name)),
             set={"image_size": 16},
             values={"dropout": ",".join(f"{i / n_actors}" for i in range(n_actors))},
-            repeats=TRAININGS_EACH,
+            repeats=each,
             epochs=EPOCHS,
             storage=f"sqlite:///{name}/hpo.db",
             device="cpu",

@@ -1,15 +1,13 @@
 """The one place where Optuna meets training: ask, add a lane, report, prune, finish."""
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 from safetensors.numpy import save as to_safetensors
 
@@ -18,6 +16,7 @@ from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.files import MAKE_ROOM, write_atomic
 from hpo.search import Source
 from hpo.search.proposals import is_behind
+from hpo.storage.opening import database_of
 from hpo.storage.runs import Epoch, ImageProbabilities, OtherWeights, Run, RunStore
 from hpo.study.record import StudyRecord
 from hpo.study.trials import Job, RunningTrial, run_key
@@ -98,6 +97,9 @@ class TrainingLoop:
         self.runs, self.weights = runs, weights
         self.n_lanes, self.deadline, self.check = n_lanes, deadline, check
         self._open_stack, self._news, self._most_lanes = open_stack, news, most_lanes
+        database = database_of(study)
+        assert database is not None
+        self._database, database.is_driver = database, True
         self._stack: Stack | None = None
         self._live: dict[int, RunningTrial] = {}
         self._is_idle = False
@@ -172,8 +174,7 @@ class TrainingLoop:
         stack, kind = self._opened(), self.record.score
         trained = stack.step()
         if time.monotonic() >= self._report_at:
-            for one in self._live.values():
-                _report(one)
+            self._report(self._live.values())
             self._report_at = time.monotonic() + _REPORT_EVERY_S
         last = {done.lane: done.epoch for done in trained if done.lane not in stack.lanes}
         for lane, epoch, metrics in trained:
@@ -275,12 +276,27 @@ class TrainingLoop:
         Where another program finished it meanwhile, the source hands out its job once more: what
         was trained is in the run store.
         """
-        _report(one)
-        with contextlib.suppress(UpdateFinishedTrialError):
-            for name, attribute in attributes.items():
-                one.trial.set_user_attr(name, attribute)
-            self.study.tell(one.trial, score, state=state, skip_if_finished=True)
+        self._report([one], attributes)
+        self.study.tell(one.trial, score, state=state, skip_if_finished=True)
         self._is_idle = False
+
+    def _report(
+        self, trials: Collection[RunningTrial], attributes: Mapping[str, object] | None = None
+    ) -> None:
+        """Write what trials have to report; one that another program finished takes nothing."""
+        scores = [
+            (one.trial._trial_id, epoch, score)
+            for one in trials
+            for epoch, score in one.scores.items()
+            if epoch > one.n_reported
+        ]
+        items = [
+            (one.trial._trial_id, *item) for one in trials for item in (attributes or {}).items()
+        ]
+        if scores or items:
+            self._database.write_running(scores, items)
+        for one in trials:
+            one.n_reported = max([one.n_reported, *one.scores])
 
 
 def to_run(result: TrainingResult, data: TrainingData, job: Job) -> Run:
@@ -321,12 +337,3 @@ def to_epoch(metrics: EpochMetrics) -> Epoch:
         validation=asdict(metrics.validation),
         stress=asdict(metrics.stress) if metrics.stress else {},
     )
-
-
-def _report(one: RunningTrial) -> None:
-    """Write what a trial has to report; one that another program finished takes nothing."""
-    with contextlib.suppress(UpdateFinishedTrialError):
-        for step, score in one.scores.items():
-            if step > one.n_reported:
-                one.trial.report(score, step)
-    one.n_reported = max([one.n_reported, *one.scores])

@@ -19,10 +19,11 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb import storage as rdb
+from optuna.storages._rdb.models import TrialIntermediateValueModel as _EpochScore
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.config import TrainingConfig
@@ -47,6 +48,15 @@ TABLES: Final = {
 }
 """The tables of a study, the deepest first, and which rows of them are its own."""
 
+_REPORT: Final = (
+    "INSERT INTO trial_intermediate_values "
+    "(trial_id, step, intermediate_value, intermediate_value_type) "
+    "VALUES (:trial, :epoch, :score, :kind) ON CONFLICT DO NOTHING"
+)
+_ATTRIBUTE: Final = (
+    "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (:trial, :name, :value) "
+    "ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
+)
 
 BUSY_TIMEOUT_S: Final = 60.0
 """How long a command waits for another program that holds a lock."""
@@ -154,11 +164,13 @@ rdb._VersionManager = _Versions  # type: ignore[misc]
 class Database(RDBStorage):
     """The studies in one database, as Optuna keeps them; what fails in it is a StorageError.
 
-    `notes` holds what the user should know about how it was opened.
+    `notes` holds what the user should know about how it was opened. Where `is_driver`, only this
+    process reports to running trials: they are not read again while they run.
     """
 
     def __init__(self, url: str, *, engine_kwargs: dict[str, Any]) -> None:
         self.notes: tuple[str, ...] = ()
+        self.is_driver, self._running = False, set[int]()
         super().__init__(url, engine_kwargs=engine_kwargs)
 
     @staticmethod
@@ -228,9 +240,19 @@ class Database(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        query = f"{_OF_STUDY} AND trial_id > :last ORDER BY trial_id"
-        ids = sorted(i for i in included_trial_ids if i <= trial_id_greater_than)
-        ids += [i for (i,) in self.rows(query, id=study_id, last=trial_id_greater_than)]
+        query = (
+            "SELECT trial_id, state FROM trials "
+            "WHERE study_id = :id AND trial_id >= :first ORDER BY trial_id"
+        )
+        first = min([trial_id_greater_than + 1, *included_trial_ids])
+        found_states = {
+            i: state
+            for i, state in self.rows(query, id=study_id, first=first)
+            if i > trial_id_greater_than or i in included_trial_ids
+        }
+        running = {i for i, state in found_states.items() if state == "RUNNING"}
+        known = running & self._running & included_trial_ids if self.is_driver else set()
+        ids, self._running = [i for i in found_states if i not in known], running
         if len(ids) > MOST_TRIALS:
             fault = f"{len(ids):,} trials are more than {MOST_TRIALS:,}"
             raise damaged_study(self.get_study_name_from_id(study_id), self.url, fault)
@@ -261,6 +283,36 @@ class Database(RDBStorage):
         except DAMAGE as error:
             return _failed(trial.trial_id, trial.number, error)
         return built
+
+    def write_running(
+        self,
+        scores: Sequence[tuple[int, int, float]],
+        attributes: Sequence[tuple[int, str, object]] = (),
+    ) -> None:
+        """Write scores as (trial, epoch, score) and attributes as (trial, name, value) at once.
+
+        Optuna takes a transaction for each. A trial that another program finished takes nothing.
+        """
+        trial, to_stored = models.TrialModel, _EpochScore.intermediate_value_to_stored_repr
+        ids = {i for i, *_ in (*scores, *attributes)}
+        with self.engine.begin() as connection:
+            is_running = trial.state == TrialState.RUNNING
+            asked = select(trial.trial_id).where(is_running, trial.trial_id.in_(ids))
+            ids = set(connection.execute(asked).scalars())
+            reports = [
+                {"trial": i, "epoch": epoch, "score": stored, "kind": kind.name}
+                for i, epoch, score in scores
+                for stored, kind in [to_stored(score)]
+                if i in ids
+            ]
+            others = [
+                {"trial": i, "name": name, "value": json.dumps(value)}
+                for i, name, value in attributes
+                if i in ids
+            ]
+            for query, rows in ((_REPORT, reports), (_ATTRIBUTE, others)):
+                if rows:
+                    connection.execute(text(query), rows)
 
     def rows(self, query: str, **values: object) -> Sequence[Any]:
         """Return the rows that a query finds."""

@@ -80,8 +80,7 @@ class RunningTrial:
     n_reported: int = field(init=False)
 
     def __post_init__(self) -> None:
-        reported = self.trial.storage.get_trial(self.trial._trial_id).intermediate_values
-        self.n_reported = max(reported, default=0)
+        self.n_reported = max(self.trial._cached_frozen_trial.intermediate_values, default=0)
 
 
 @dataclass(frozen=True, kw_only=True)
