@@ -112,5 +112,7 @@ def _metrics(config: TrainingConfig, seed: int, *, epoch: int) -> EpochMetrics:
             auroc=accuracy,
             log_loss=loss,
             brier=loss,
+            sensitivity=round(1.5 - accuracy, 6),
+            specificity=accuracy,
         ),
     )

@@ -16,7 +16,7 @@ _PANELS: Final = {
     "Data": "data positive negative patient_regex merge_val allow_shared_patients skip_broken on",
     "Budget": "repeats until_decided max_repeats epochs seed finalists final_repeats timeout "
     "with_baselines dry_run",
-    "Verdict": "metric margin weights test",
+    "Verdict": "metric margin weights require test",
     "Hardware": "device precision lanes ray mixed_processors",
     "Output": "study storage json quiet no_images open_ help",
 }

@@ -132,6 +132,16 @@ def search(
     final_repeats: Annotated[
         int, Option("--final-repeats", help="Number of new trainings of each finalist.")
     ] = 5,
+    require: Annotated[
+        list[str] | None,
+        Option(
+            "--require",
+            metavar="METRIC=SHARE",
+            help="Least validation sensitivity or specificity of what may win, such as "
+            "sensitivity=0.95; under stress where the metric is. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     with_baselines: Annotated[
         bool, Option("--with-baselines", help="Also train the networks of the five reports.")
     ] = False,
@@ -165,6 +175,7 @@ def search(
         patience=patience,
         sampler=sampler,
         start_from=start_from,
+        require=options.read_pairs("--require", require) if require else None,
         pruner=pruner,
         finalists=finalists,
         final_repeats=final_repeats,

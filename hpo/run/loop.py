@@ -19,6 +19,7 @@ from hpo.search.proposals import is_behind
 from hpo.storage.opening import database_of
 from hpo.storage.runs import Epoch, ImageProbabilities, OtherWeights, Run, RunStore
 from hpo.study.record import StudyRecord
+from hpo.study.score import mean_metrics
 from hpo.study.trials import Job, RunningTrial, run_key
 from hpo.training.engine import EpochMetrics, Probabilities, Stack, TrainingResult, Workers
 from hpo.training.machine import versions
@@ -239,6 +240,8 @@ class TrainingLoop:
         assert score is not None
         digest = run_key(self.record, job).digest()
         metrics = {"train": run.train, "validation": run.kept.validation}
+        if run.stress:
+            metrics["stress"] = mean_metrics(run.stress.values())
         if run.other:
             metrics[f"{run.other.weights}_weights"] = run.other.validation
         attributes = {

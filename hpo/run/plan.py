@@ -30,7 +30,7 @@ from hpo.study.record import (
     StudyRecord,
     check_name,
 )
-from hpo.study.score import Score, default_metric, read_score
+from hpo.study.score import Score, default_metric, read_required, read_score
 from hpo.training.engine import SMALLEST_STRESSED
 from hpo.training.machine import check_names, check_ray, versions
 
@@ -61,6 +61,7 @@ class Settings:
     reports `with_baselines`. At most `window` configurations run at a time, None for 6. With
     `patience`, a search ends when that many configurations in a row brought nothing better.
     `start_from` names the study, or one configuration as in STUDY#7, that is tried after the base.
+    `require` are the least validation metrics of what may win; None leaves them as recorded.
     """
 
     data: Path | str | None = None
@@ -90,6 +91,7 @@ class Settings:
     trials: int = 50
     sampler: str = "auto"
     start_from: str | None = None
+    require: Mapping[str, Value] | None = None
     pruner: str = "median"
     finalists: int = 5
     final_repeats: int = 5
@@ -268,7 +270,7 @@ def _plan(
         metric=score.name,
         window=0 if kind == "grid" else _count("--window", settings.window, WINDOW),
         model=space.code,
-    ).judged_by(settings.margin, settings.weights)
+    ).judged_by(settings.margin, settings.weights, read_required(settings.require or {}))
     name = record.default_name() if settings.study is None else check_name(settings.study)
     home = study_folder(settings.storage, name)
     if home.is_file() or home == sqlite_path(settings.storage):

@@ -94,8 +94,13 @@ def open_session(plan: Plan) -> Iterator[Session]:
         if study is None or studies.is_blank(study):
             study = studies.create(storage, plan.name, with_device(plan.record, cluster))
         studies.check_fits(study, plan.record)
+        asked, required = plan.record, plan.settings.require
         record = studies.renew_record(
-            study, plan.record.data, margin=plan.record.margin, weights=plan.record.weights
+            study,
+            asked.data,
+            margin=asked.margin,
+            weights=asked.weights,
+            require=None if required is None else asked.require,
         )
         # Equal to the recorded one, and its own model may be run.
         record = replace(record, space=plan.record.space)

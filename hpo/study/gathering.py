@@ -241,11 +241,11 @@ def _finalists(
         if sum(r.state in ("complete", "failed") for r in fresh) < goal.n_final_repeats:
             return None
     ranked = [
-        (record.score.rank(c.fresh.mean), c)
+        (record.shortfall(r.metrics for r in c.judged), -record.score.rank(c.fresh.mean), c)
         for c in retrained
         if c.searched is not None and c.fresh
     ]
-    members = [c for _, c in sorted(ranked, key=lambda item: -item[0])]
+    members = [c for *_, c in sorted(ranked, key=lambda item: item[:2])]
     if not members:
         return None
     compared: dict[Scalar, Configuration] = {member.tag: member for member in members}

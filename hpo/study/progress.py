@@ -1,7 +1,7 @@
 """The progress of a search: what it has tried, and what that leaves of its goal."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
@@ -109,11 +109,13 @@ def is_dead_end(first: FrozenTrial) -> bool:
 def choose_finalists(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Job]:
     """Return the first repeats of the configurations with the best mean scores in the search.
 
-    Equal configurations are one; of equal scores the first configuration goes first.
+    Equal configurations are one; of equal scores the first configuration goes first. Where some
+    have what the study requires, the others are out; where none has, those next to it are first.
     """
     if not goal.n_finalists:
         return []
     scores: dict[str, list[float]] = {}
+    measured: dict[str, list[Mapping[str, Mapping[str, float]]]] = {}
     firsts: dict[str, Job] = {}
     for trial in trials:
         if trial.state != TrialState.COMPLETE:
@@ -123,10 +125,15 @@ def choose_finalists(trials: Sequence[FrozenTrial], record: StudyRecord, goal: G
             continue
         assert trial.value is not None
         scores.setdefault(job.config.identity(), []).append(trial.value)
+        metrics = trial.user_attrs.get("metrics", {})
+        measured.setdefault(job.config.identity(), []).append(metrics)
         if job.repeat == 0:
             firsts.setdefault(job.config.identity(), job)
     means = {name: record.score.rank(fmean(scores[name])) for name in firsts}
-    ranked = sorted(firsts, key=lambda name: (-means[name], firsts[name].ordinal))
+    lacks = {name: record.shortfall(measured[name]) for name in firsts}
+    ranked = sorted(firsts, key=lambda name: (lacks[name], -means[name], firsts[name].ordinal))
+    if ranked and not lacks[ranked[0]]:
+        ranked = [name for name in ranked if not lacks[name]]
     return [firsts[name] for name in ranked[: goal.n_finalists]]
 
 

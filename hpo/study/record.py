@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -16,7 +17,7 @@ from hpo.errors import UsageError
 from hpo.space import Space
 from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import is_folder_name
-from hpo.study.score import Score, metric_note, read_score
+from hpo.study.score import Score, mean_metrics, metric_note, read_score
 
 Kind = Literal["grid", "search"]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -99,6 +100,7 @@ class StudyRecord:
     that was asked for, and no other will do. `margin` is the smallest difference in the score that
     matters, in points or plain as scores are printed; None for the default of the metric.
     `weights` are those whose scores are compared; None for those that each training scores.
+    `require` are the least validation metrics, as shares, of what may win a search.
     `model` says where the file of an own model was: it is shown and never run.
     """
 
@@ -119,6 +121,7 @@ class StudyRecord:
     margin: float | None = None
     weights: ScoredWeights | None = None
     model: str | None = None
+    require: dict[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
 
     @classmethod
     def from_document(cls, document: Any) -> "StudyRecord":
@@ -163,9 +166,12 @@ class StudyRecord:
         return (*self.data.notes, *filter(None, [about_metric]))
 
     def judged_by(
-        self, margin: float | None = None, weights: ScoredWeights | None = None
+        self,
+        margin: float | None = None,
+        weights: ScoredWeights | None = None,
+        require: Mapping[str, float] | None = None,
     ) -> "StudyRecord":
-        """Return the record with another margin or other weights; None changes nothing.
+        """Return the record with another margin, weights or requirement; None changes nothing.
 
         Raises:
             UsageError: it is not above 0, or so large that hardly any difference would matter.
@@ -173,8 +179,33 @@ class StudyRecord:
         if margin is not None:
             read_score(self.metric).with_margin(margin)
         return replace(
-            self, margin=self.margin if margin is None else margin, weights=weights or self.weights
+            self,
+            margin=self.margin if margin is None else margin,
+            weights=weights or self.weights,
+            require=self.require if require is None else dict(require),
         )
+
+    def measured(self, repeats: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
+        """Return what is required as repeats have it in the mean, under stress if the score is.
+
+        Each repeat is its metrics by split; what is not on record is nan.
+        """
+        if not self.require:
+            return {}
+        split = "stress" if self.score.is_stressed else "validation"
+        found = mean_metrics(repeat.get(split, {}) for repeat in repeats)
+        return {name: found.get(name, math.nan) for name in self.require}
+
+    def shortfall(self, repeats: Iterable[Mapping[str, Mapping[str, float]]]) -> float:
+        """Return by how much repeats miss what is required: 0 where nothing is missing."""
+        gaps = (self.require[name] - value for name, value in self.measured(repeats).items())
+        return sum(math.inf if math.isnan(gap) else max(0.0, gap) for gap in gaps)
+
+    @property
+    def required(self) -> str:
+        """What is required in words: `at least 95 % sensitivity under stress`."""
+        parts = [f"{100 * least:g}\u00a0% {name}" for name, least in self.require.items()]
+        return f"at least {' and '.join(parts)}" + " under stress" * self.score.is_stressed
 
     def identity(self) -> dict[str, Any]:
         """Return what makes it this study: another identity is another study."""

@@ -1,6 +1,7 @@
 """What a study can optimize: a metric of the validation images, plain or under stress."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Final
@@ -28,6 +29,9 @@ _STRESS: Final = "stress_"
 # The course reports compare accuracies. Plain accuracy chooses models that memorize one hospital:
 # studies/scores.
 DEFAULT_METRICS: Final = {"grid": "accuracy", "search": "stress_accuracy"}
+
+REQUIRED: Final = ("sensitivity", "specificity")
+"""What a search may require of its winner."""
 
 # Classes further apart than 60:40: always giving the larger one has a high accuracy.
 _UNEQUAL: Final = 60 / 40
@@ -136,6 +140,31 @@ def default_metric(kind: str, classes: Mapping[str, int]) -> str:
     """Return what a study optimizes that names no metric; `classes` are the images of each."""
     metric = DEFAULT_METRICS[kind]
     return metric.replace("accuracy", "balanced_accuracy") if _are_unequal(classes) else metric
+
+
+def read_required(asked: Mapping[str, object]) -> dict[str, float]:
+    """Return the least shares that are required; 0 requires nothing.
+
+    Raises:
+        UsageError: a metric that cannot be required, or no share from 0 to 1.
+    """
+    found: dict[str, float] = {}
+    for name, text in asked.items():
+        with suppress(ValueError):
+            found[name] = float(str(text))
+        if name not in REQUIRED or not 0 <= found.get(name, -1) <= 1:
+            raise UsageError(
+                f"--require takes {' or '.join(REQUIRED)} with a share from 0 to 1, such as "
+                f"sensitivity=0.95, but got {name[:60]}={str(text)[:60]}."
+            )
+    return {name: least for name, least in found.items() if least}
+
+
+def mean_metrics(measured: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of every metric that all of these have."""
+    every = list(measured)
+    names = [name for name in every[0] if all(name in one for one in every)] if every else []
+    return {name: fmean(one[name] for one in every) for name in names}
 
 
 def metric_note(name: str, classes: Mapping[str, int]) -> str | None:

@@ -2,7 +2,7 @@
 
 import shlex
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Final, TypeVar
 
@@ -88,10 +88,11 @@ def renew_record(
     *,
     margin: float | None = None,
     weights: ScoredWeights | None = None,
+    require: Mapping[str, float] | None = None,
 ) -> StudyRecord:
-    """Record where the data of the study are now, and by what repeats are compared."""
+    """Record where the data of the study are now, and by what it is judged."""
     old = read_record(study)
-    record = old.judged_by(margin, weights)
+    record = old.judged_by(margin, weights, require)
     if data.path is not None and (data.path, data.notes) != (old.data.path, old.data.notes):
         is_moved = data.path != old.data.path
         command = set_option(old.command, "--data", data.path) if is_moved else old.command

@@ -1,5 +1,6 @@
 """A study by configuration: what tables, figures, winners and JSON are made from."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -129,14 +130,17 @@ class Configuration:
 
 @dataclass(frozen=True, kw_only=True)
 class Finalists:
-    """The finalists, best first by their fresh repeats, compared pair by pair as `#7`, `#9`."""
+    """The finalists, best first by their fresh repeats, compared pair by pair as `#7`, `#9`.
+
+    Those that miss what the study requires are last, the nearest to it first.
+    """
 
     members: tuple[Configuration, ...]
     verdict: SweepComparison
 
     @property
     def winner(self) -> Configuration:
-        """The one with the best mean of fresh repeats."""
+        """The one with the best mean of fresh repeats among those that may win."""
         return self.members[0]
 
     def favorite(self, score: Score) -> Configuration:
@@ -205,7 +209,28 @@ class StudySummary:
         if self.finalists:
             return self.numbered[self.finalists.winner.number]
         complete = [c for c in self.configurations if c.state == "complete"]
-        return max(complete, key=self.rank, default=None)
+        return min(complete, key=lambda c: (self.shortfall(c), -self.rank(c)), default=None)
+
+    def shortfall(self, configuration: Configuration) -> float:
+        """Return by how much a configuration misses what is required to win."""
+        return self.record.shortfall(r.metrics for r in configuration.judged)
+
+    @property
+    def requirement(self) -> str:
+        """Say how many configurations have what is required, or which comes nearest."""
+        record, best = self.record, self.best
+        if not record.require or best is None:
+            return ""
+        if not self.shortfall(best):
+            complete = [c for c in self.configurations if c.state == "complete"]
+            n, n_met = len(complete), sum(not self.shortfall(c) for c in complete)
+            have = "configuration has" if n_met == 1 else "configurations have"
+            return f"{n_met} of {n} {have} {record.required}; the others may not win."
+        measured = record.measured(r.metrics for r in best.judged).items()
+        have = ", ".join(f"{100 * x:.1f}\u00a0% {n}" for n, x in measured if not math.isnan(x))
+        which = "finalist" if self.finalists else "configuration"
+        nearest = f"{best.tag} comes nearest, with {have}" if have else "that is not on record"
+        return f"No {which} has {record.required}: {nearest}."
 
     @property
     def best_score(self) -> Interval | None:
@@ -283,12 +308,16 @@ def sentences(summary: StudySummary) -> list[str]:
     if best is None or fresh is None or searched is None:
         return []
     n = len(finalists.members)
+    n_met = sum(not summary.shortfall(member) for member in finalists.members)
+    among = f"{n} finalists"
+    if summary.record.require:
+        among = f"{n_met} of {n} finalists, those with {summary.record.required}"
+    place = f"{winner.tag} is the best of {among}"
+    if not n_met:
+        place = f"{winner.tag} comes nearest of {n} finalists to {summary.record.required}"
     again = "retrained with new seeds"
     again += "" if summary.record.data.has_own_validation else " on other folds"
-    said = [
-        f"{winner.tag} is the best of {n} finalists, {again}: {score.text(best)} (mean of "
-        f"{goal.n_final_repeats} repeats)."
-    ]
+    said = [f"{place}, {again}: {score.text(best)} (mean of {goal.n_final_repeats} repeats)."]
     if n < goal.n_finalists:
         said.append(f"{goal.n_finalists} finalists were requested; {n} are available.")
     also = "also " if favorite is winner else ""
@@ -308,6 +337,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
     data, score = summary.record.data, summary.record.score
     verdict, finalists, best = summary.verdict, summary.finalists, summary.best
     compared = {pair.b: asdict(pair) for pair in summary.report_pairs}
+    required = {"least": summary.record.require, "finding": summary.requirement}
     return {
         "study": summary.name,
         "kind": summary.record.kind,
@@ -362,7 +392,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "n_trained": summary.n_trained,
         "n_reused": summary.n_reused,
         "report": summary.report,
-    }
+    } | ({"requirement": required} if required["least"] else {})
 
 
 def score_document(score: Score) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class ValidationMetrics:
     auroc: float
     log_loss: float
     brier: float
+    sensitivity: float
+    specificity: float
 
 
 @dataclass(frozen=True, slots=True)

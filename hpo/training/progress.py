@@ -105,11 +105,16 @@ def measure(
     """Return every metric of these images; `loss` is the configuration's own.
 
     A probability of 0.5 means the first of two classes. Balanced accuracy is the mean over the
-    classes that occur, the AUROC of more than two that of one class against the rest. The Brier
-    score of these is half the squared distance from the label, as large as that of two classes.
+    classes that occur; AUROC, sensitivity and specificity of more than two are means of one class
+    against the rest. The Brier score of these is half the squared distance from the label, as
+    large as that of two classes.
     """
     p = probabilities.astype(np.float64)
-    is_right = predicted(p) == labels
+    called = predicted(p)
+    is_right, occurring = called == labels, np.unique(labels)
+    of_class = {label: is_right[labels == label].mean() for label in occurring}
+    positive = [1] if p.ndim == 1 else occurring
+    of_others = [np.mean(called[labels != c] != c) for c in positive if (labels != c).any()]
     if p.ndim == 1:
         rank, brier = auroc(p, labels), (p - labels) ** 2
     else:
@@ -119,12 +124,12 @@ def measure(
     return ValidationMetrics(
         loss=loss,
         accuracy=float(np.mean(is_right)),
-        balanced_accuracy=float(
-            np.mean([is_right[labels == label].mean() for label in np.unique(labels)])
-        ),
+        balanced_accuracy=float(np.mean(list(of_class.values()))),
         auroc=rank,
         log_loss=float(-np.log(np.clip(of_label(p, labels), _SMALLEST, 1 - _SMALLEST)).mean()),
         brier=float(brier.mean()),
+        sensitivity=float(fmean(of_class.get(c, np.nan) for c in positive)),
+        specificity=float(fmean(of_others or [np.nan])),
     )
 
 

@@ -56,7 +56,9 @@ def answer(summary: StudySummary, evaluation: Evaluation | None = None) -> Answe
         quality=quality,
         settings=_settings(summary) if summary.record.kind == "search" else "",
         on_test=(evaluation and evaluation_sentence(evaluation, summary)) or "",
-        is_clear=not (is_open or summary.n_left) and summary.best is not None,
+        is_clear=not (is_open or summary.n_left)
+        and summary.best is not None
+        and not summary.shortfall(summary.best),
         is_good=is_good,
     )
     purpose, command = _next(summary, is_tested=bool(found.on_test))
@@ -104,11 +106,16 @@ def _finding(summary: StudySummary) -> str:
         return summary.headline
     n, tried = len(summary.configurations), "configuration"
     name = best.label if summary.record.kind == "grid" else best.tag
-    text = f"The best of {count(n, tried)} is {name}: {score.text(found.mean)} {score.title}"
+    what = f"The best of {count(n, tried)}"
+    if summary.shortfall(best):
+        what = "What comes nearest to the requirement"
+    text = f"{what} is {name}: {score.text(found.mean)} {score.title}"
     if summary.finalists:
-        return f"{text}, retrained {count(found.n, 'time')}."
-    text += f" (mean of {found.n} repeats)." if found.n > 1 else "."
-    return f"{text} The best of many scores is partly luck." if n > 1 else text
+        text += f", retrained {count(found.n, 'time')}."
+    else:
+        text += f" (mean of {found.n} repeats)." if found.n > 1 else "."
+        text += " The best of many scores is partly luck." if n > 1 else ""
+    return f"{text} {summary.requirement}".strip()
 
 
 def _quality(summary: StudySummary) -> tuple[str, bool]:

@@ -18,8 +18,9 @@ from hpo.study.progress import REPORTS
 from hpo.study.record import AUTO, Goal, StudyRecord
 from hpo.study.record import PRUNERS as PRUNER_NAMES
 from hpo.study.record import SAMPLERS as SAMPLER_NAMES
+from hpo.study.study import renew_record
 from tests.clocked import ClockedStack
-from tests.clocked_studies import SPACE, Bench, open_source, record
+from tests.clocked_studies import DATA, SPACE, Bench, open_source, record
 
 GOAL = Goal(n_repeats=1, n_trials=6, n_finalists=3, n_final_repeats=2)
 
@@ -126,6 +127,30 @@ def test_the_best_are_trained_again_with_seeds_that_did_not_choose_them(
     assert [attributes["ordinal"] for attributes in last[::2]] == best
     for name in ("repeat", "seed", "fold"):
         assert [attributes[name] for attributes in last] == [1, 2] * 3
+
+
+def test_only_what_has_the_required_sensitivity_may_win(bench: Bench) -> None:
+    # The more accurate of the clocked engine, the less sensitive: 1.5 less the accuracy.
+    study = bench.study(search(require={"sensitivity": 0.65}))
+    bench.train(study, GOAL)
+    found = summarize(study, storage_url=bench.url)
+    searched = {c.number: c.scores[0] for c in found.configurations}
+    able = sorted((n for n in searched if searched[n] <= 0.85), key=lambda n: -searched[n])
+    assert max(searched.values()) > 0.85
+    assert found.finalists
+    assert {c.number for c in found.finalists.members} == set(able[:3])
+    assert found.requirement == (
+        f"{len(able)} of 6 configurations have at least 65\u00a0% sensitivity; "
+        "the others may not win."
+    )
+    # None can: the finalists are those next to it.
+    record = renew_record(study, DATA, require={"sensitivity": 0.99, "specificity": 0.1})
+    bench.train(study, GOAL)
+    found = summarize(study, storage_url=bench.url)
+    last = min(searched, key=lambda n: searched[n])
+    assert found.best
+    assert found.best.number == last
+    assert f"No finalist has {record.required}: #{last} comes nearest, with" in found.requirement
 
 
 def test_a_larger_goal_chooses_finalists_anew_and_keeps_what_is_trained(bench: Bench) -> None:
