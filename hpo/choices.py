@@ -13,6 +13,15 @@ Normalize = Literal["unit", "none", "image"]
 Align = Literal["none", "template"]
 ScoredWeights = Literal["last", "average"]
 ClassWeight = Literal["none", "balanced"]
+Sampler = Literal["tpe", "gp", "random", "qmc"]
+Pruner = Literal["median", "none"]
+
+AUTO: Final[Sampler] = "tpe"
+"""The sampler that `auto` stands for."""
+N_TRIALS: Final = 50
+N_FINALISTS: Final = 5
+N_FINAL_REPEATS: Final = 5
+"""How far a search goes by default: 75 trainings."""
 
 INPUT_SCALES: Final = ("unit", "symmetric", "raw", "image")
 _MOST_LANES: Final = 256

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
+from hpo.choices import AUTO, N_FINAL_REPEATS, N_FINALISTS, N_TRIALS, Pruner, Sampler
 from hpo.cli import options
 from hpo.cli.commands import complete_study
 from hpo.cli.output import print_line
@@ -94,7 +95,7 @@ def search(
     param: options.Params = None,
     trials: Annotated[
         int, Option("--trials", help="Number of configurations to try in all.")
-    ] = 50,
+    ] = N_TRIALS,
     patience: Annotated[
         int,
         Option(
@@ -104,11 +105,11 @@ def search(
         ),
     ] = 0,
     sampler: Annotated[
-        Literal["auto", "tpe", "gp", "random", "qmc"],
+        Literal["auto", Sampler],
         Option(
             "--sampler",
-            help="How configurations are chosen: by TPE (auto), by a Gaussian process (gp), at "
-            "random, or spread evenly (qmc, a Sobol sequence).",
+            help="How configurations are chosen: by TPE, a Gaussian process (gp), at random, or "
+            f"spread evenly (qmc, a Sobol sequence); auto is {AUTO}.",
         ),
     ] = "auto",
     start_from: Annotated[
@@ -123,15 +124,15 @@ def search(
         ),
     ] = None,
     pruner: Annotated[
-        Literal["median", "none"],
+        Pruner,
         Option("--pruner", help="Stop trainings that are worse than the median, or none."),
     ] = "median",
     finalists: Annotated[
         int, Option("--finalists", help="Number of top configurations to retrain at the end.")
-    ] = 5,
+    ] = N_FINALISTS,
     final_repeats: Annotated[
         int, Option("--final-repeats", help="Number of new trainings of each finalist.")
-    ] = 5,
+    ] = N_FINAL_REPEATS,
     require: Annotated[
         list[str] | None,
         Option(

@@ -7,7 +7,14 @@ from typing import Any
 
 from hpo import models
 from hpo import space as spaces
-from hpo.choices import ScoredWeights, read_lanes
+from hpo.choices import (
+    AUTO,
+    N_FINAL_REPEATS,
+    N_FINALISTS,
+    N_TRIALS,
+    ScoredWeights,
+    read_lanes,
+)
 from hpo.config import Scalar, TrainingConfig, Value
 from hpo.data import TEST, VALIDATION, Dataset, count_classes, open_data
 from hpo.data.manifest import NO_MANIFEST, Manifest
@@ -18,7 +25,6 @@ from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import study_folder
 from hpo.storage.url import DEFAULT_URL, mask_command, sqlite_path
 from hpo.study.record import (
-    AUTO,
     LIBRARY,
     LOOK_EVERY,
     PRUNERS,
@@ -88,13 +94,13 @@ class Settings:
     timeout: float | None = None
     command: str = LIBRARY
 
-    trials: int = 50
+    trials: int = N_TRIALS
     sampler: str = "auto"
     start_from: str | None = None
     require: Mapping[str, Value] | None = None
     pruner: str = "median"
-    finalists: int = 5
-    final_repeats: int = 5
+    finalists: int = N_FINALISTS
+    final_repeats: int = N_FINAL_REPEATS
     with_baselines: bool = False
     window: int | None = None
     patience: int = 0

@@ -5,12 +5,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import Field, PlainValidator, TypeAdapter
 
 from hpo import space as spaces
-from hpo.choices import ScoredWeights
+from hpo.choices import Pruner, Sampler, ScoredWeights
 from hpo.data.dataset import CLASS_NAMES
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.errors import UsageError
@@ -22,10 +22,8 @@ from hpo.study.score import Score, mean_metrics, metric_note, read_score
 Kind = Literal["grid", "search"]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]
 
-SAMPLERS: Final = ("tpe", "gp", "random", "qmc")
-AUTO: Final = "tpe"
-"""The sampler of a search for which none was chosen: what `auto` stands for."""
-PRUNERS: Final = ("median", "none")
+SAMPLERS: Final = get_args(Sampler)
+PRUNERS: Final = get_args(Pruner)
 
 LIBRARY: Final = "library"
 """What stands for the command of a study that was made in Python."""

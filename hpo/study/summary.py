@@ -314,7 +314,7 @@ def sentences(summary: StudySummary) -> list[str]:
         among = f"{n_met} of {n} finalists, those with {summary.record.required}"
     place = f"{winner.tag} is the best of {among}"
     if not n_met:
-        place = f"{winner.tag} comes nearest of {n} finalists to {summary.record.required}"
+        place = f"{winner.tag} of {n} finalists comes nearest to what is required"
     again = "retrained with new seeds"
     again += "" if summary.record.data.has_own_validation else " on other folds"
     said = [f"{place}, {again}: {score.text(best)} (mean of {goal.n_final_repeats} repeats)."]

@@ -106,16 +106,16 @@ def _finding(summary: StudySummary) -> str:
         return summary.headline
     n, tried = len(summary.configurations), "configuration"
     name = best.label if summary.record.kind == "grid" else best.tag
-    what = f"The best of {count(n, tried)}"
-    if summary.shortfall(best):
-        what = "What comes nearest to the requirement"
-    text = f"{what} is {name}: {score.text(found.mean)} {score.title}"
+    what = f"The best of {count(n, tried)} is {name}:"
+    if is_short := summary.shortfall(best) > 0:
+        what = f"{summary.requirement} It has"
+    text = f"{what} {score.text(found.mean)} {score.title}"
     if summary.finalists:
         text += f", retrained {count(found.n, 'time')}."
     else:
         text += f" (mean of {found.n} repeats)." if found.n > 1 else "."
         text += " The best of many scores is partly luck." if n > 1 else ""
-    return f"{text} {summary.requirement}".strip()
+    return text if is_short else f"{text} {summary.requirement}".strip()
 
 
 def _quality(summary: StudySummary) -> tuple[str, bool]:

@@ -38,7 +38,6 @@ URL = "sqlite:///studies/hpo.db"
         (["search", "--trials", "0"], ["--trials", "from 1", "0"]),
         (["search", "--sampler", "cma"], ["auto", "tpe", "gp", "random", "qmc"]),
         (["search", "--require", "sensitivity=95"], ["a share from 0 to 1", "sensitivity=0.95"]),
-        (["search", "--start-from", "mine"], ["no study 'mine'"]),
         (["search", "--metric", "stress_acuracy"], ["Did you mean stress_accuracy?"]),
         (["search", "--set", "image_size=12"], ["image_size may be 12", "--metric accuracy"]),
         (["show", "mine", "--target", "93"], ["write --target 0.93"]),

@@ -10,14 +10,15 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo import space as spaces
+from hpo.choices import AUTO
 from hpo.errors import StudyError
 from hpo.search.proposals import PRUNERS, SAMPLERS
 from hpo.space import Choices, Parameter, Range
 from hpo.study.gathering import summarize
 from hpo.study.progress import REPORTS
-from hpo.study.record import AUTO, Goal, StudyRecord
 from hpo.study.record import PRUNERS as PRUNER_NAMES
 from hpo.study.record import SAMPLERS as SAMPLER_NAMES
+from hpo.study.record import Goal, StudyRecord
 from hpo.study.study import renew_record
 from tests.clocked import ClockedStack
 from tests.clocked_studies import DATA, SPACE, Bench, open_source, record
