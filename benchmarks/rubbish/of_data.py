@@ -9,10 +9,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.rubbish.attempts import trap
-from hpo.data import load
 from hpo.data.dataset import MAX_PIXELS
 from hpo.data.images import decode_all, resize
-from hpo.data.source import bits_in_use, to_8_bits
+from hpo.data.source import bits_in_use, load, to_8_bits
 
 
 def noise(n: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.rubbish.of_data import archive, noise, npy_bytes
 from benchmarks.rubbish.of_texts import use_space
 from hpo import space as spaces
-from hpo.data import load
+from hpo.data.source import load
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import Run, RunStore
 

@@ -36,8 +36,9 @@ def info(
 
         hpo data info --data chest_xray --sheet sheet.png
     """
-    from hpo.data import open_data, seal
+    from hpo.data import seal
     from hpo.data.images import contact_sheet
+    from hpo.data.source import open_data
     from hpo.views.data import show_dataset
 
     dataset = open_data(*options.read_data_options(of_data))
@@ -60,8 +61,8 @@ def audit(
 
         hpo data audit --data chest_xray
     """
-    from hpo.data import open_data
     from hpo.data.audit import audit as find
+    from hpo.data.source import open_data
     from hpo.views.data import show_audit
 
     dataset = open_data(*options.read_data_options(of_data))

@@ -118,7 +118,7 @@ def evaluate(
             json=json,
         )
         return
-    from hpo.data import open_data
+    from hpo.data.source import open_data
     from hpo.evaluate.thresholds import check_rule, read_rule
     from hpo.views.weights import weights_document, weights_table
     from hpo.weights import read_unseen

@@ -15,9 +15,8 @@ from hpo.data.dataset import (
     count_classes,
     seal,
 )
-from hpo.data.source import load, open_data
 
 __all__ = [
     "NORMAL", "N_FOLDS", "PNEUMONIA", "TEST", "TRAIN", "VALIDATION", "Dataset", "Fold", "Indices",
-    "Pixels", "TrainingData", "count_classes", "load", "open_data", "seal",
+    "Pixels", "TrainingData", "count_classes", "seal",
 ]  # fmt: skip

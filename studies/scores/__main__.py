@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data import TEST, load
+from hpo.data import TEST
+from hpo.data.source import load
 from hpo.errors import HpoError
 from hpo.files import write_atomic
 from hpo.storage.runs import Run

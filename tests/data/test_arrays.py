@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, load
+from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION
+from hpo.data.source import load
 from hpo.errors import DataError
 
 NAMES = ("normal.npy", "pneumonia.npy", "test_normal.npy", "test_pneumonia.npy")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo.data import TEST, TRAIN, load, seal
+from hpo.data import TEST, TRAIN, seal
 from hpo.data.manifest import read_manifest
+from hpo.data.source import load
 from hpo.errors import DataError, HpoError
 from tests.data.conftest import write_images
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo.data import load
 from hpo.data.images import decode_all
 from hpo.data.manifest import Manifest
-from hpo.data.source import describe
+from hpo.data.source import describe, load
 from hpo.errors import DataError
 from tests.data.conftest import noise
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION, load
+from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION
 from hpo.data.audit import audit
 from hpo.data.image_folders import patients_of
 from hpo.data.manifest import Manifest
+from hpo.data.source import load
 from hpo.errors import DataError
 from tests.data.conftest import write_images
 

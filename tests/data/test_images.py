@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data import load
 from hpo.data.images import contact_sheet, decode, decode_all, resize
-from hpo.data.source import to_8_bits
+from hpo.data.source import load, to_8_bits
 from hpo.errors import DataError
 
 GRAY = np.arange(256, dtype=np.uint8).reshape(16, 16)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo.data import TEST, TRAIN, VALIDATION, load
+from hpo.data import TEST, TRAIN, VALIDATION
 from hpo.data.manifest import Manifest
-from hpo.data.source import describe
+from hpo.data.source import describe, load
 from hpo.errors import DataError
 from tests.data.conftest import write_images
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data import PNEUMONIA, TEST, TRAIN, load, open_data
+from hpo.data import PNEUMONIA, TEST, TRAIN
 from hpo.data.phantom import draw, write_phantom
-from hpo.data.source import open_table
+from hpo.data.source import load, open_data, open_table
 from hpo.errors import DataError
 
 # `open_data(None).fingerprint` with numpy 2.4 on x86-64, with and without its vector instructions

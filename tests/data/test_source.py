@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data import cache, images, load
+from hpo.data import cache, images
+from hpo.data.source import load
 from hpo.errors import DataError
 from tests.data.conftest import make_dataset
 
