@@ -317,11 +317,13 @@ def export(
     home, lines = folder / BEST, [f"Exported to {folder}"]
     document: dict[str, object] = {"study": stored.summary.name, "path": str(folder)}
     if best and not no_weights:
+        is_binary = len(stored.summary.record.data.class_names) == 2
         value = model_threshold(rule_of(threshold, evaluation), best, stored.runs)
-        document |= {"best": str(home), "threshold": value}
+        document |= {"best": str(home), "threshold": value if is_binary else None}
+        rule = f", threshold {value:.4g}" if is_binary else ""
         lines = [
-            f"Model: {home} ({best.label}; mean of {count(len(best.judged), 'network')}, "
-            f"threshold {value:.4g}). Its model_card.md says what it is worth.",
+            f"Model: {home} ({best.label}; mean of {count(len(best.judged), 'network')}{rule}). "
+            "Its model_card.md says what it is worth.",
             f"Use it without hpo: python {home / 'predict.py'} x.jpeg",
             f"Tables: {folder}",
         ]

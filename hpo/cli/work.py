@@ -254,9 +254,13 @@ class Tally:
         if isinstance(event, RepeatsAdded):
             self.n_left, self.n_repeats = event.n_left, event.n_repeats
             return f"Not every pair is decided yet: going on to {event.n_repeats} repeats."
-        if isinstance(event, TrialDone) and event.outcome != "failed":
-            self.done[_phase(event.job, self.n_repeats)] += 1
         phase = _phase(event.job, self.n_repeats)
+        if phase == "finalists" and self.planned:
+            # The search is over, with --patience before its last configuration.
+            self.planned["search"] = self.done["search"]
+            self.n_left = min(self.n_left, self.planned[phase] - self.done[phase])
+        if isinstance(event, TrialDone) and event.outcome != "failed":
+            self.done[phase] += 1
         if phase in self.planned:
             self.phase = f"{phase} {self.done[phase]}/{self.planned[phase]}"
         name = _label(event.job)
@@ -291,6 +295,11 @@ class Tally:
             self.top = max(means, key=self.score.rank)
 
     @property
+    def n_done(self) -> int:
+        """The trainings that this call finished or found in the run store."""
+        return self.n_trained + self.n_reused - len(self.failures)
+
+    @property
     def best(self) -> str:
         """The best so far in words; it never gets worse."""
         if self.top is None:
@@ -315,13 +324,12 @@ class Tally:
 
     def result(self, *, seconds: float) -> str:
         """What the call did, in words."""
-        n_done = self.n_trained - len(self.failures)
-        if not (n_done or self.n_reused or self.failures):
+        if not (self.n_done or self.failures):
             if self.n_left:
                 return "No training was finished in this call."
             return "Nothing to train: all results are already available."
         reused = f", reused {self.n_reused:,}" if self.n_reused else ""
-        return f"Trained {n_done:,}{reused}, in {duration(seconds)}."
+        return f"Trained {self.n_done - self.n_reused:,}{reused}, in {duration(seconds)}."
 
 
 def train(session: Session, *, is_quiet: bool) -> Tally:
@@ -350,7 +358,6 @@ def train(session: Session, *, is_quiet: bool) -> Tally:
 def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
     """Go through the events to the end; a terminal shows one live line, others a line a trial."""
     is_live = error_console.is_terminal and not is_quiet
-    total = tally.n_left
     whole = Column(no_wrap=True)
     # The end of the text is cut where there is no room for it, never the count.
     cut = Column(no_wrap=True, overflow="ellipsis", ratio=1)
@@ -363,13 +370,10 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
         expand=True,
         disable=not is_live,
     ) as progress:
-        task = progress.add_task("loading images", total=total)
+        task = progress.add_task("loading images", total=tally.n_left)
         for event in events:
-            n_before = tally.n_left
-            text = tally.add(event)
-            if isinstance(event, RepeatsAdded):
-                total += tally.n_left - n_before
-            n_done = total - tally.n_left
+            text, n_done = tally.add(event), tally.n_done
+            total = n_done + max(0, tally.n_left)
             # On a live line what matters comes first: there may be no room for the rest.
             parts = [tally.phase, tally.time_left, tally.best, text]
             if is_live:

@@ -88,10 +88,10 @@ def score_text(found: Interval, score: Score) -> str:
     """Return a mean with its interval and the number of repeats."""
     if found.mean is None:
         return "no score"
-    if found.low is None or found.high is None:
-        return f"{score.text(found.mean)} (one repeat: no interval)"
-    interval = score.range_text(found.low, found.high)
-    return f"{score.text(found.mean)} ({interval}, {found.n} repeats)"
+    if interval := score.range_text(found):
+        return f"{score.text(found.mean)} ({interval}, {found.n} repeats)"
+    few = "one repeat: no" if found.n == 1 else f"{found.n} repeats: too few for an"
+    return f"{score.text(found.mean)} ({few} interval)"
 
 
 def thinned(

@@ -173,7 +173,8 @@ def _add_series(
         if found and found.mean is not None and found.low is not None and found.high is not None:
             means.append((center, found.mean, axes.lines(called, axes.score_text(found, score))))
             # An interval ends where scores end, so its two halves may differ.
-            halves.append((found.high - found.mean, found.mean - found.low))
+            both = (found.high - found.mean, found.mean - found.low)
+            halves.append(both if score.range_text(found) else (0.0, 0.0))
     look = {"color": axes.color(index, alpha=0.25), "width": 1}
     for line in joined.values() if is_joined else ():
         places, scores = zip(*line, strict=True)

@@ -52,8 +52,11 @@ def pair_sentence(
         if pair.answer == "same":
             text = f"{first} and {second}: no difference that matters, {bound}"
         else:
-            few = f" with {pair.n_pairs} repeats" if pair.n_pairs < _FEW else ""
-            text = f"{first} and {second}: undecided{few} ({interval})"
+            text = f"{first} and {second}: undecided"
+            text += f" with {pair.n_pairs} repeats" if pair.n_pairs < _FEW else ""
+            # An interval of every difference that there may be says nothing.
+            is_all = kind.is_share and pair.low <= -1 and pair.high >= 1
+            text += ", too few for an interval" if is_all else f" ({interval})"
             if pair.repeats:
                 text += f". {repeats_text(pair.repeats)}"
     if n_alone:

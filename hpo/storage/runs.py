@@ -9,6 +9,7 @@ import json
 import re
 import tempfile
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, TypeGuard
 
@@ -184,14 +185,8 @@ class RunStore:
             return None
         path = self.folder / f"{digest}.json"
         try:
-            document = read_json(path, most=_MAX_BYTES)
-            if document["format"] != FORMAT:
-                return None
-            if document.get("battery") != BATTERY_VERSION:
-                # What was measured under another battery counts as not measured.
-                for stressed in (document, *document["epochs"]):
-                    stressed["stress"] = {}
-            run = _RUN.validate_python(document)
+            status = path.stat()
+            return _read(path, status.st_mtime_ns, status.st_size)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         except MemoryError:
@@ -199,22 +194,6 @@ class RunStore:
                 f"There is too little memory to read {path}. End other programs, or raise the "
                 "limit of memory (ulimit -v), then run the same command again."
             ) from None
-        images = run.validation_images
-        answers = [
-            one
-            for of in (run, run.other)
-            if of
-            for one in (*of.validation_probabilities, *of.test_probabilities)
-        ]
-        n_classes = {len(one) for one in answers if isinstance(one, tuple)}
-        n_of_each = {len(run.validation_labels), len(run.validation_patients), len(images)}
-        is_whole = (
-            1 <= run.kept_epoch <= len(run.epochs)
-            and len(n_of_each) == 1
-            and len(n_classes) <= 1
-            and len(set(images)) == len(images)
-        )
-        return run if is_whole else None
 
     def save(self, key: RunKey, run: Run) -> None:
         """Write the file of a finished training.
@@ -229,3 +208,32 @@ class RunStore:
         document["battery"] = BATTERY_VERSION
         content = json.dumps(document, separators=(",", ":")).encode()
         write_atomic(self.path(key), content, hint=_HINT)
+
+
+@lru_cache(maxsize=500)
+def _read(path: Path, _time: int, _size: int) -> Run | None:
+    """Read a file of the store; each part of a page asks for the same ones."""
+    document = read_json(path, most=_MAX_BYTES)
+    if document["format"] != FORMAT:
+        return None
+    if document.get("battery") != BATTERY_VERSION:
+        # What was measured under another battery counts as not measured.
+        for stressed in (document, *document["epochs"]):
+            stressed["stress"] = {}
+    run = _RUN.validate_python(document)
+    images = run.validation_images
+    answers = [
+        one
+        for of in (run, run.other)
+        if of
+        for one in (*of.validation_probabilities, *of.test_probabilities)
+    ]
+    n_classes = {len(one) for one in answers if isinstance(one, tuple)}
+    n_of_each = {len(run.validation_labels), len(run.validation_patients), len(images)}
+    is_whole = (
+        1 <= run.kept_epoch <= len(run.epochs)
+        and len(n_of_each) == 1
+        and len(n_classes) <= 1
+        and len(set(images)) == len(images)
+    )
+    return run if is_whole else None

@@ -8,7 +8,7 @@ from typing import Final
 
 from hpo.config import did_you_mean
 from hpo.errors import UsageError
-from hpo.stats import ScoreKind
+from hpo.stats import Interval, ScoreKind
 from hpo.storage.runs import Epoch, Run
 
 # A difference below the margin does not matter: one point, or what comes to about as much.
@@ -78,9 +78,13 @@ class Score:
         """Write a score: a share in percent, anything else as it is."""
         return self.number(score, digits=digits) + ("\u00a0%" if self.kind.is_share else "")
 
-    def range_text(self, low: float, high: float) -> str:
-        """Write an interval of scores, the unit once."""
-        return f"{self.number(low)} to {self.text(high)}"
+    def range_text(self, found: Interval) -> str:
+        """Write an interval, the unit once; "" where there is none that leaves a share out."""
+        if found.low is None or found.high is None:
+            return ""
+        if self.kind.is_share and found.low <= 0 and found.high >= 1:
+            return ""
+        return f"{self.number(found.low)} to {self.text(found.high)}"
 
     def difference(self, a: float, b: float) -> float:
         """Return by how much `a` is above `b`, as they are written: rounded before, not after."""

@@ -84,8 +84,8 @@ def _metrics(
     score, found = summary.record.score, best.judged_score
     if found and found.mean is not None:
         text = score.text(found.mean)
-        if found.low is not None and found.high is not None:
-            text += f" (95 % interval {score.text(found.low)} to {score.text(found.high)})"
+        if interval := score.range_text(found):
+            text += f" (95 % interval {interval})"
         yield f"Validation, mean of {found.n} repeats: {score.title} {text}."
     baselines = (f"{name} {SCORES['accuracy'].text(a)}" for name, a in summary.baselines.items())
     if summary.baselines:

@@ -295,6 +295,4 @@ def score_cells(found: Interval | None, score: Score) -> tuple[str, str]:
     """Write a mean and its interval without the unit, a dash where there is none."""
     if found is None or found.mean is None:
         return DASH, DASH
-    if found.low is None or found.high is None:
-        return score.number(found.mean), DASH
-    return score.number(found.mean), f"{score.number(found.low)} to {score.number(found.high)}"
+    return score.number(found.mean), score.range_text(found).removesuffix("\u00a0%") or DASH

@@ -16,16 +16,14 @@ def weights_table(evaluation: WeightsEvaluation) -> Table:
     found, classes, n = evaluation.result, evaluation.classes, len(evaluation.members)
     model = (evaluation.path.name or str(evaluation.path)) + f", ensemble of {n}," * (n > 1)
     data = f"{evaluation.data} (synthetic)" if evaluation.is_phantom else evaluation.data
-    alone = [
-        metric_cells({name: Interval(v, None, None, None, 1) for name, v in metrics.items()}, "")
-        for _, metrics in evaluation.members
-    ]
+    each = {key: sorted(of_one[key] for _, of_one in evaluation.members) for key in found.metrics}
+    alone = {key: Interval(v[0], v[0], v[-1], None, n) for key, v in each.items()}
+    values = metric_cells(found.metrics, "{}")
+    bounds, ranges = (metric_cells(metrics, "{1} to {2}") for metrics in (found.metrics, alone))
     rows = []
-    for name, cell in metric_cells(found.metrics, "{}|{} to {}").items():
-        value, _, bounds = cell.partition("|")
-        values = sorted((one[name] for one in alone), key=float)
-        of_each = [f"{values[0]} to {values[-1]}"] * (n > 1)
-        rows.append(Row((name, value, bounds or DASH, *of_each)))
+    for name, value in values.items():
+        interval = DASH if bounds[name] == value else bounds[name]
+        rows.append(Row((name, value, interval, *[ranges[name]] * (n > 1))))
     threshold = f", threshold {found.threshold:g}" if len(classes) == 2 else ""
     columns = ["value", "95 % interval", *["each alone"] * (n > 1)]
     return Table(

@@ -104,10 +104,10 @@ SCORES_SO_FAR = [
 ]
 
 
-def follow(events: list[Event]) -> None:
-    planned = {"search": 6, "finalists": 2}
+def follow(events: list[Event], *, n_search: int = 6) -> None:
+    planned = {"search": n_search, "finalists": 2}
     score = SCORES["accuracy"]
-    tally = work.Tally(n_left=len(events), score=score, n_repeats=2, planned=planned)
+    tally = work.Tally(n_left=n_search + 2, score=score, n_repeats=2, planned=planned)
     work.follow(events, tally, is_quiet=False)
 
 
@@ -120,6 +120,14 @@ def test_the_progress_names_phases_and_the_best_complete_configuration_which_nev
     assert told == [[], [], ["85.0"], ["85.0"], ["85.0"], ["90.0"], ["90.0"], ["90.0"]]
     phases = re.findall(r"\[\d/8\] (\w+ \d/\d): ", "\n".join(lines))
     assert phases == [*(f"search {n}/6" for n in range(1, 7)), "finalists 1/2", "finalists 2/2"]
+
+
+def test_a_search_that_ends_before_its_last_configuration_leaves_only_the_finalists(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    follow([done(*score) for score in SCORES_SO_FAR], n_search=40)
+    counts = re.findall(r"^\[(\d/\d+)\] (\w+)", capsys.readouterr().err, re.MULTILINE)
+    assert counts[-3:] == [("6/42", "search"), ("7/8", "finalists"), ("8/8", "finalists")]
 
 
 def test_the_live_line_keeps_its_count_the_time_and_the_best(
