@@ -166,7 +166,7 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
     if rare := [name for name in shares if n_active[name] < MIN_CONFIGURATIONS]:
         caption += f" Uncertain, as active in fewer than {MIN_CONFIGURATIONS}: {', '.join(rare)}."
     names = list(shares)[::-1]
-    figure = axes.empty(height=90 + 32 * len(names), x_title="share of the importance")
+    figure = axes.empty(height=90 + 32 * len(names), x_title="importance")
     figure.add_bar(
         x=[shares[name] for name in names],
         y=list(map(axes.label, names)),

@@ -22,7 +22,7 @@ Picture: TypeAlias = tuple[str, str]
 """The URI of an image's data, and what is below it."""
 
 _N_WORST: Final = 8
-_N_ALIGNED: Final = 4
+_N_ALIGNED: Final = 3
 _SIDE: Final = 160
 
 

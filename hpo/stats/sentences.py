@@ -54,9 +54,9 @@ def pair_sentence(
         else:
             text = f"{first} and {second}: undecided"
             text += f" with {pair.n_pairs} repeats" if pair.n_pairs < _FEW else ""
-            # An interval of every difference that there may be says nothing.
-            is_all = kind.is_share and pair.low <= -1 and pair.high >= 1
-            text += ", too few for an interval" if is_all else f" ({interval})"
+            # One that reaches the largest difference that there may be says nothing.
+            is_wide = kind.is_share and (pair.low <= -1 or pair.high >= 1)
+            text += ", too few for an interval" if is_wide else f" ({interval})"
             if pair.repeats:
                 text += f". {repeats_text(pair.repeats)}"
     if n_alone:

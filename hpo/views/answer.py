@@ -135,7 +135,8 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
         f"accuracy against {score.text(baseline)}."
     )
     if apart <= -margin:
-        text += " A search may find a better one (docs/checks.md#baseline)."
+        more = "A search" if is_grid else "A longer search"
+        text += f" {more} may find a better one (docs/checks.md#baseline)."
     return text, apart >= margin
 
 
