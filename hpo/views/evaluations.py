@@ -9,11 +9,14 @@ from hpo.evaluate.records import NUMBERS, SHARES, Confusion
 from hpo.evaluate.thresholds import read_rule
 from hpo.space.records import short_text
 from hpo.stats import Interval
+from hpo.study.score import SCORES
 from hpo.study.summary import StudySummary
 from hpo.tables import DASH, Column, Row, Table
 
 _MOST_PAIRS: Final = 10
 _MOST_CLASSES: Final = 5
+# An interval of a share that is wider than this says nothing.
+_ALL: Final = 0.99
 
 
 def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int = 12) -> Table:
@@ -99,7 +102,8 @@ def interval_text(found: Interval | None, pattern: str, scale: float, form: str)
     """Write a mean with its interval into a pattern; the mean alone where there is none."""
     if found is None or found.mean is None:
         return DASH
-    if found.low is None or found.high is None:
+    is_wide = scale == 100 and (found.high or 0.0) - (found.low or 0.0) > _ALL
+    if found.low is None or found.high is None or is_wide:
         return f"{scale * found.mean:{form}}"
     return pattern.format(*(f"{scale * x:{form}}" for x in (found.mean, found.low, found.high)))
 
@@ -161,8 +165,9 @@ def evaluation_sentence(evaluation: Evaluation, summary: StudySummary) -> str | 
     found = evaluation.of(summary.best)
     if found is None:
         return None
-    accuracy = interval_text(found.metrics["accuracy"], "{} ({} to {})", 100, ".1f")
+    score, accuracy = SCORES["accuracy"], found.metrics["accuracy"]
+    said = score.text(accuracy.mean or 0.0)
+    if interval := score.range_text(accuracy):
+        said += f" ({interval})"
     auroc = interval_text(found.metrics["auroc"], "{} ({} to {})", 1, ".3f")
-    return (
-        f"Test result of {found.name}, with 95 % intervals: accuracy {accuracy} %, AUROC {auroc}."
-    )
+    return f"Test result of {found.name}, with 95 % intervals: accuracy {said}, AUROC {auroc}."

@@ -15,11 +15,11 @@ def studies_table(summaries: Mapping[int, StudySummary]) -> Table:
         cells = (
             str(number),
             summary.name,
+            DASH if mean is None else score.text(mean),
+            score.title,
+            f"{n_done} of {n_done + n_left}" if (n_left := summary.n_left) else str(n_done),
             f"{summary.begun:%Y-%m-%d %H:%M}" if summary.begun else DASH,
             summary.record.data.title,
-            f"{n_done} of {n_done + n_left}" if (n_left := summary.n_left) else str(n_done),
-            score.title,
-            DASH if mean is None else score.text(mean),
             best.label if best else DASH,
         )
         rows.append(Row(cells))
@@ -27,8 +27,8 @@ def studies_table(summaries: Mapping[int, StudySummary]) -> Table:
             times = "once" if n == 1 else f"{n} times"
             said.append(f"The test of {summary.name} was opened {times}.")
     columns = (
-        *(Column("#"), Column("study", "name"), Column("begun", "name"), Column("data", "text")),
-        *(Column("trainings"), Column("metric", "text"), Column("best")),
+        *(Column("#"), Column("study", "name"), Column("best"), Column("metric", "text")),
+        *(Column("trainings"), Column("begun", "name"), Column("data", "text")),
         Column("best configuration", "long"),
     )
     return Table(columns, tuple(rows), notes=tuple(said))

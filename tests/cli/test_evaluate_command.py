@@ -68,13 +68,13 @@ def test_every_later_table_states_the_opening_and_what_came_after(
     shown = hpo("show", "mine", "--json").json
     params = shown["best"]["params"]
     (best,) = (c for c in shown["test"]["configurations"] if c["params"] == params)
-    accuracy = f"{100 * best['metrics']['accuracy']['value']:.1f}"
-    sentence = f"Test result of {best['name']}, with 95 % intervals: accuracy {accuracy} ("
+    accuracy = f"{100 * best['metrics']['accuracy']['value']:.1f}\N{NO-BREAK SPACE}%"
+    sentence = f"Test result of {best['name']}, with 95 % intervals: accuracy {accuracy}"
     assert sentence in hpo("show", "mine").out
     page = Path("studies/mine/report.html")
     summary = page.read_text().partition('id="verdict"')[0]
     assert "Test accuracy" in summary
-    assert f"{accuracy}\N{NO-BREAK SPACE}%" in summary
+    assert accuracy in summary
     more = hpo(*GRID, "--study", "mine", "--repeats", "3", "--data", xrays)
     assert "by `hpo evaluate mine`: 4 trials" in more.out
     for text in (more.out, page.read_text()):
