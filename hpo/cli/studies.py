@@ -321,9 +321,11 @@ def export(
         value = model_threshold(rule_of(threshold, evaluation), best, stored.runs)
         document |= {"best": str(home), "threshold": value if is_binary else None}
         rule = f", threshold {value:.4g}" if is_binary else ""
+        if not json:
+            of_best = f"{best.tag}, mean of {count(len(best.judged), 'network')}{rule}"
+            print_line(f"The best model: {of_best}. Its model_card.md says what it is worth.")
         lines = [
-            f"Model: {home} ({best.label}; mean of {count(len(best.judged), 'network')}{rule}). "
-            "Its model_card.md says what it is worth.",
+            f"Model: {home}",
             f"Use it without hpo: python {home / 'predict.py'} x.jpeg",
             f"Tables: {folder}",
         ]
