@@ -16,10 +16,10 @@ ClassWeight = Literal["none", "balanced"]
 Sampler = Literal["tpe", "gp", "random", "qmc"]
 Pruner = Literal["median", "none"]
 
-AUTO: Final[Sampler] = "tpe"
+AUTO: Final[Sampler] = "gp"
 """The sampler that `auto` stands for."""
-N_TRIALS: Final = 50
-N_FINALISTS: Final = 5
+N_TRIALS: Final = 60
+N_FINALISTS: Final = 3
 N_FINAL_REPEATS: Final = 5
 """How far a search goes by default: 75 trainings."""
 

@@ -27,9 +27,10 @@ START_UP: Final = 10
 _LEAST_COMPLETE: Final = 3
 """What a model of the score needs at least; where fewer are known, more such points follow."""
 _LEAST_CURVES: Final = 5
-_MOST_SEEN: Final = {"tpe": 1_000, "gp": 150, "random": 1_000, "qmc": 1_000}
-"""The sampler sees the last so many configurations, and up to twice as many: its time grows with
-their number, that of the Gaussian process with its cube."""
+_MOST_BY_GP: Final = 150
+"""From this configuration on TPE takes its place, whose time does not grow with the cube."""
+_MOST_SEEN: Final = 1_000
+"""The sampler sees the last so many configurations, and up to twice as many."""
 
 SAMPLERS: Final[dict[str, Callable[[int], BaseSampler]]] = {
     "tpe": lambda seed: TPESampler(seed=seed, multivariate=True, n_startup_trials=1),
@@ -75,15 +76,16 @@ def propose(
     For the sampler every configuration has every parameter: one that has no effect has the value
     of the base there, and what is proposed for it is dropped.
     """
-    n, most_seen = len(configurations), _MOST_SEEN[record.sampler]
-    begin = max(0, (n // most_seen - 1) * most_seen)
+    n = len(configurations)
+    begin = max(0, (n // _MOST_SEEN - 1) * _MOST_SEEN)
     n_known = max(begin, n - record.window + 1)
     known = configurations[begin:n_known]
     n_complete = sum(trials[0].state == TrialState.COMPLETE for trials in known)
     is_start = ordinal < START_UP or n_complete < _LEAST_COMPLETE
     if record.sampler == "qmc" or (is_start and record.sampler != "random"):
         return spread(record.space, seed=record.seed, first=ordinal, n=1)[0]
-    sampler = make_sampler(record.sampler, seed=record.seed, ordinal=ordinal)
+    name = "tpe" if record.sampler == "gp" and ordinal >= _MOST_BY_GP else record.sampler
+    sampler = make_sampler(name, seed=record.seed, ordinal=ordinal)
     # An in-memory study: one trial for each configuration.
     seen = optuna.create_study(direction=record.score.kind.direction, sampler=sampler)
     for trials in known:

@@ -19,8 +19,8 @@ class SearchProgress:
     """What a search has: the trials of each configuration, and those of the course networks.
 
     `places` holds the trials by ordinal and repeat, the later of two tries; `configurations` the
-    trials by ordinal, the first repeat first. `is_open` says that one of them runs or waits,
-    finalists aside. `cells` are all configurations of a small space (`all_cells`).
+    trials by ordinal, the first repeat first, without those of finalists. `is_open` says that one
+    of them runs or waits. `cells` are all configurations of a small space (`all_cells`).
 
     `n_wanted` configurations are to be tried, of which `n_tried` are there: one that failed is
     replaced, where there are others, and in a small space each counts once, even if a sampler
@@ -37,14 +37,14 @@ class SearchProgress:
         )
         self.places = {place_of(t): t for t in trials.ours}
         by_ordinal: dict[int, list[FrozenTrial]] = {}
-        for (ordinal, _), trial in sorted(self.places.items(), key=lambda item: item[0]):
-            if ordinal >= 0:
+        for (ordinal, repeat), trial in sorted(self.places.items(), key=lambda item: item[0]):
+            if ordinal >= 0 and repeat < goal.n_repeats:
                 by_ordinal.setdefault(ordinal, []).append(trial)
         # Where the first repeat cannot be read, another configuration is tried instead.
         self.configurations = [
             trials for ordinal, trials in by_ordinal.items() if (ordinal, 0) in self.places
         ]
-        self.next_ordinal = 1 + max(by_ordinal, default=-1)
+        self.next_ordinal = 1 + max([-1, *(ordinal for ordinal, _ in self.places)])
         firsts = [trials[0] for trials in self.configurations]
         if self.cells is None:
             self.n_wanted = goal.n_trials
@@ -66,7 +66,7 @@ class SearchProgress:
             return False
         scores = []
         for trials in known:
-            values = [t.value for t in trials[: self.goal.n_repeats] if t.value is not None]
+            values = [t.value for t in trials if t.value is not None]
             is_complete = trials[0].state == TrialState.COMPLETE
             scores.append(self.record.score.rank(fmean(values)) if is_complete else -math.inf)
         n_since = len(scores) - 1 - scores.index(max(scores)) if scores else 0
@@ -74,10 +74,8 @@ class SearchProgress:
 
     def has_ended(self, trials: list[FrozenTrial]) -> bool:
         """Whether no more of a configuration's repeats in the search are to come."""
-        if is_dead_end(trials[0]):
-            return True
-        asked = trials[: self.goal.n_repeats]
-        return len(asked) == self.goal.n_repeats and all(t.state.is_finished() for t in asked)
+        is_whole = len(trials) == self.goal.n_repeats
+        return is_dead_end(trials[0]) or (is_whole and all(t.state.is_finished() for t in trials))
 
     @property
     def n_left(self) -> int:
@@ -85,7 +83,7 @@ class SearchProgress:
         goal = self.goal
         n_left = self.n_to_try * goal.n_repeats
         for trials in self.configurations:
-            n_ended = sum(t.state.is_finished() for t in trials[: goal.n_repeats])
+            n_ended = sum(t.state.is_finished() for t in trials)
             n_left += 0 if is_dead_end(trials[0]) else goal.n_repeats - n_ended
         last = report_jobs(self.record, goal)
         if n_left:

@@ -101,7 +101,7 @@ def test_a_space_that_is_exhausted_says_so_and_is_finished(hpo: Hpo, xrays: Path
     answer = hpo(*few, "--trials", "9", "--study", "s")
     assert answer.code == 0
     assert "All 2 configurations of the space were tried" in answer.err
-    assert "5 finalists were requested; 2 are available" in answer.out
+    assert "3 finalists were requested; 2 are available" in answer.out
     assert " of 9" not in hpo("show").out
     assert "hpo resume s" not in Path("studies/s/report.html").read_text()
     random = ("--param", "activation", "--sampler", "random", "--finalists", "0")
