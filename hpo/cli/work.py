@@ -24,7 +24,7 @@ from hpo.cli.output import (
     say,
 )
 from hpo.cli.process import check_interrupt
-from hpo.errors import Interrupted, fault_list
+from hpo.errors import DeviceError, Interrupted, fault_list
 from hpo.evaluate import check_test, open_test, read_evaluation
 from hpo.run.loop import EpochDone, Event, RepeatsAdded, StackShrunk, TrialDone
 from hpo.run.plan import Plan
@@ -71,6 +71,8 @@ def carry_out(
     with open_session(plan) as session:
         name = session.study.study_name
         resume = f"hpo resume {named(name, session.storage.url)}"
+        if plan.settings.ray:
+            resume += f" --ray {plan.settings.ray}"
         notes = list(session.storage.notes)
         notes += [f"After the base: {params_text(params)}." for params in plan.start]
         if (n_left := session.source.n_left()) and not quiet:
@@ -84,6 +86,11 @@ def carry_out(
         except KeyboardInterrupt:
             message = f"Stopped. Finished trainings are saved. To continue: {resume}"
             raise Interrupted(message) from None
+        except DeviceError as error:
+            if not plan.settings.ray:
+                raise
+            message = f"{error} Finished trainings are kept. To continue: {resume}"
+            raise DeviceError(message) from error
         summary = session.summary()
         summary = replace(summary, n_trained=tally.n_trained, n_reused=tally.n_reused)
         evaluation = read_evaluation(session.study) if summary.openings else None

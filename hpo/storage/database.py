@@ -256,7 +256,7 @@ class Database(RDBStorage):
         if len(ids) > MOST_TRIALS:
             fault = f"{len(ids):,} trials are more than {MOST_TRIALS:,}"
             raise damaged_study(self.get_study_name_from_id(study_id), self.url, fault)
-        last = max(ids, default=trial_id_greater_than)
+        last = max(found_states, default=trial_id_greater_than)
         # By id: one that begins meanwhile is in every portion.
         found: dict[int, FrozenTrial] = {}
         for begin in range(0, len(ids) or 1, _PORTION):

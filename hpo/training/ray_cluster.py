@@ -111,12 +111,16 @@ class Cluster:
         if not self._is_connected:
             self._closing.enter_context(connected(self.address))
             self._is_connected = True
-        # Where the head is lost, Ray would end this process after a minute.
-        check_answers(ray.get_runtime_context().gcs_address)
-        resource = "CPU" if device == "cpu" else "GPU"
+        # Where the head or the node of this machine is lost, Ray would end this process.
+        context, resource = ray.get_runtime_context(), "CPU" if device == "cpu" else "GPU"
+        check_answers(context.gcs_address)
+        found = ray.nodes()
+        own = next(node for node in found if node["NodeID"] == context.get_node_id())
+        node = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
+        check_answers(context.gcs_address, node=node)
         return {
             node["NodeID"]: (node["NodeManagerAddress"], int(node["Resources"][resource]))
-            for node in ray.nodes()
+            for node in found
             if node["Alive"] and node["Resources"].get(resource, 0) >= 1
         }
 

@@ -63,16 +63,16 @@ def connected(address: str) -> Iterator[None]:
         environment.update(before[2])
 
 
-def check_answers(address: str) -> None:
-    """Raise a DeviceError where nothing listens: Ray would try for minutes."""
-    host, _, port = address.rpartition(":")
+def check_answers(address: str, *, node: str = "") -> None:
+    """Raise a DeviceError where its head, or a node, is silent: Ray would try for minutes."""
+    host, _, port = (node or address).rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except OSError as error:
         raise DeviceError(
             f"No Ray cluster answers at {address}: {error.strerror or error}. Start one there: "
-            f"`ray start --head --port={port}`, or one on this machine with --ray auto. Finished "
-            "trainings are kept."
+            f"`ray start --head --port={address.rpartition(':')[2]}`, or one on this machine with "
+            "--ray auto."
         ) from None
 
 
