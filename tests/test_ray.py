@@ -22,7 +22,7 @@ from hpo.storage.paths import runs_folder
 from hpo.training import machine
 from hpo.training.device import Device
 from tests.conftest import SMALL, Hpo
-from tests.processes import Command, children, start
+from tests.processes import Command, children, said, start
 from tests.training.test_pool import BASE
 from tests.training.together import Job, add, assert_bitwise_equal, make_data, train_alone
 
@@ -187,6 +187,34 @@ def test_a_driver_that_is_killed_is_resumed_to_the_same_study(
     assert answer.code == 0, answer.err
     assert hpo(*command, "--storage", f"sqlite:///{tmp_path}/here/hpo.db").code == 0
     assert runs_in(tmp_path / "ray" / "runs") == runs_in(tmp_path / "here" / "runs")
+
+
+@needs_ray
+@pytest.mark.usefixtures("cluster")
+def test_a_lost_head_ends_the_command_and_the_study_goes_on_without_a_cluster(
+    xrays: Path, tmp_path: Path
+) -> None:
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args=NODE)
+    command, address = (*GRID, "--data", str(xrays), "--study", "mine"), nodes.address
+    command = tuple(word.replace("2,4", "100,9000") for word in command)
+    child = start(tmp_path, Command((*command, "--ray", address)))
+    wait_for(lambda: child.poll() or list((tmp_path / "studies" / "runs").glob("*.json")))
+    nodes.head_node.kill_gcs_server()
+    answer = child.answer()
+    nodes.shutdown()
+    said(answer, f"No Ray cluster answers at {address}", f"hpo resume mine --ray {address}")
+
+
+@needs_ray
+def test_a_dry_run_counts_with_the_cores_of_the_cluster(
+    cluster: Any, hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "n_cores", lambda: 1)
+    command = ("grid", "batch_size=8,16", *SMALL, "--repeats", "9", "--data", xrays, "--dry-run")
+    here, there = (hpo(*command, "--json", *on) for on in ((), ("--ray", cluster.address)))
+    assert there.json["n_lanes"] == 2 * here.json["n_lanes"]
 
 
 @needs_ray

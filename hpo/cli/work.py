@@ -89,7 +89,7 @@ def carry_out(
         except DeviceError as error:
             if not plan.settings.ray:
                 raise
-            message = f"{error} Finished trainings are kept. To continue: {resume}"
+            message = f"{error}\nFinished trainings are kept. To continue: {resume}"
             raise DeviceError(message) from error
         summary = session.summary()
         summary = replace(summary, n_trained=tally.n_trained, n_reused=tally.n_reused)

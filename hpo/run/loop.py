@@ -104,6 +104,7 @@ class TrainingLoop:
         self._stack: Stack | None = None
         self._live: dict[int, RunningTrial] = {}
         self._is_idle = False
+        self._n_actors = self._n_waiting = 0
         self._report_at = -math.inf
 
     def events(self) -> Generator[Event, None, None]:
@@ -114,6 +115,8 @@ class TrainingLoop:
                     yield from self._fill()
                     if workers := self._news():
                         self.n_lanes = int(min(workers.n_lanes, self._most_lanes))
+                        self._n_actors = workers.n_actors
+                        self._n_waiting = self.source.n_left() - len(self._live)
                         yield workers
                     if not self._live:
                         return
@@ -145,14 +148,21 @@ class TrainingLoop:
 
         A source that has none is not asked again until a trial has ended.
         """
-        while len(self._live) < self.n_lanes and not self._is_idle:
+        while len(self._live) < self._room() and not self._is_idle:
             if time.monotonic() >= self.deadline:
                 return
             self.check()
             one = self.source.next({one.trial.number for one in self._live.values()})
             self._is_idle = one is None
+            self._n_waiting -= 1
             if one and (done := self._begin(one)):
                 yield done
+
+    def _room(self) -> int:
+        """Return how many may train: toward the end fewer for each actor: all end together."""
+        if not self._n_actors:
+            return self.n_lanes
+        return min(self.n_lanes, max(self._n_actors, self._n_waiting // 2))
 
     def _begin(self, one: RunningTrial) -> TrialDone | None:
         """Give a trial a lane, or finish it at once: from the run store, or failed."""

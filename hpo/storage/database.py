@@ -240,23 +240,20 @@ class Database(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        query = (
-            "SELECT trial_id, state FROM trials "
-            "WHERE study_id = :id AND trial_id >= :first ORDER BY trial_id"
-        )
         first = min([trial_id_greater_than + 1, *included_trial_ids])
-        found_states = {
+        query = "SELECT trial_id, state FROM trials WHERE study_id = :id AND trial_id >= :first"
+        states_of = {
             i: state
             for i, state in self.rows(query, id=study_id, first=first)
             if i > trial_id_greater_than or i in included_trial_ids
         }
-        running = {i for i, state in found_states.items() if state == "RUNNING"}
+        running = {i for i, state in states_of.items() if state == "RUNNING"}
         known = running & self._running & included_trial_ids if self.is_driver else set()
-        ids, self._running = [i for i in found_states if i not in known], running
+        ids, self._running = sorted(states_of.keys() - known), running
         if len(ids) > MOST_TRIALS:
             fault = f"{len(ids):,} trials are more than {MOST_TRIALS:,}"
             raise damaged_study(self.get_study_name_from_id(study_id), self.url, fault)
-        last = max(found_states, default=trial_id_greater_than)
+        last = max(states_of, default=trial_id_greater_than)
         # By id: one that begins meanwhile is in every portion.
         found: dict[int, FrozenTrial] = {}
         for begin in range(0, len(ids) or 1, _PORTION):

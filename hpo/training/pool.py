@@ -54,10 +54,15 @@ class Member(Protocol):
 
 
 class Crew(Protocol):
-    """The workers that there are, and how they are reached; `joins` as in `open_stack`."""
+    """The workers that there are, and how they are reached; `joins` as in `open_stack`.
+
+    Where it `goes_ahead`, they do not wait until their epochs are reported, and may train one of a
+    lane that is then dropped.
+    """
 
     data: TrainingData
     joins: bool
+    goes_ahead: bool
 
     @property
     def members(self) -> Sequence[Member]: ...
@@ -137,6 +142,8 @@ class Pool:
                 for number in results.keys() & self._lanes.keys():
                     self._results[number] = results[number]
                     del self._lanes[number]
+            if self.crew.goes_ahead:
+                self._share_out()
             if done or len(self._lanes) < n_live or members != self.crew.members:
                 return sorted(done)
         return []

@@ -37,6 +37,8 @@ from hpo.training.stack import FOLD
 class Processes:
     """A crew of `hpo.training.pool.Pool` on this machine. One that has ended ends the pool."""
 
+    goes_ahead = False
+
     def __init__(
         self, data: TrainingData, device: Device, *, n_processes: int, joins: bool = False
     ) -> None:

@@ -67,6 +67,7 @@ class Cluster:
 
     data: TrainingData
     joins: bool
+    goes_ahead = True
 
     def __init__(self, address: str, *, is_mixed: bool = False) -> None:
         self.address, self.is_mixed = address, is_mixed
