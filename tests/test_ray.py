@@ -212,6 +212,7 @@ def test_a_dry_run_counts_with_the_cores_of_the_cluster(
     cluster: Any, hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "n_cores", lambda: 1)
+    monkeypatch.delenv("HPO_LANES")
     command = ("grid", "batch_size=8,16", *SMALL, "--repeats", "9", "--data", xrays, "--dry-run")
     here, there = (hpo(*command, "--json", *on) for on in ((), ("--ray", cluster.address)))
     assert there.json["n_lanes"] == 2 * here.json["n_lanes"]

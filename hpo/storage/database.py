@@ -23,7 +23,7 @@ from optuna.storages._rdb.models import TrialIntermediateValueModel as _EpochSco
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import inspect, select, text
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.config import TrainingConfig
@@ -48,14 +48,18 @@ TABLES: Final = {
 }
 """The tables of a study, the deepest first, and which rows of them are its own."""
 
+_IF_RUNNING: Final = (
+    "WHERE EXISTS (SELECT 1 FROM trials WHERE trial_id = :trial AND state = 'RUNNING') ON CONFLICT"
+)
 _REPORT: Final = (
     "INSERT INTO trial_intermediate_values "
     "(trial_id, step, intermediate_value, intermediate_value_type) "
-    "VALUES (:trial, :epoch, :score, :kind) ON CONFLICT DO NOTHING"
+    f"SELECT :trial, :epoch, :score, :kind {_IF_RUNNING} DO NOTHING"
 )
 _ATTRIBUTE: Final = (
-    "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (:trial, :name, :value) "
-    "ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
+    "INSERT INTO trial_user_attributes (trial_id, key, value_json) "
+    f"SELECT :trial, :name, :value {_IF_RUNNING} (trial_id, key) "
+    "DO UPDATE SET value_json = excluded.value_json"
 )
 
 BUSY_TIMEOUT_S: Final = 60.0
@@ -290,23 +294,16 @@ class Database(RDBStorage):
 
         Optuna takes a transaction for each. A trial that another program finished takes nothing.
         """
-        trial, to_stored = models.TrialModel, _EpochScore.intermediate_value_to_stored_repr
-        ids = {i for i, *_ in (*scores, *attributes)}
+        to_stored = _EpochScore.intermediate_value_to_stored_repr
+        reports = [
+            {"trial": i, "epoch": epoch, "score": stored, "kind": kind.name}
+            for i, epoch, score in scores
+            for stored, kind in [to_stored(score)]
+        ]
+        others = [
+            {"trial": i, "name": name, "value": json.dumps(value)} for i, name, value in attributes
+        ]
         with self.engine.begin() as connection:
-            is_running = trial.state == TrialState.RUNNING
-            asked = select(trial.trial_id).where(is_running, trial.trial_id.in_(ids))
-            ids = set(connection.execute(asked).scalars())
-            reports = [
-                {"trial": i, "epoch": epoch, "score": stored, "kind": kind.name}
-                for i, epoch, score in scores
-                for stored, kind in [to_stored(score)]
-                if i in ids
-            ]
-            others = [
-                {"trial": i, "name": name, "value": json.dumps(value)}
-                for i, name, value in attributes
-                if i in ids
-            ]
             for query, rows in ((_REPORT, reports), (_ATTRIBUTE, others)):
                 if rows:
                     connection.execute(text(query), rows)
