@@ -11,6 +11,7 @@ which IEEE 754 rounds alike everywhere. There is no sine, no exponential and no 
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
@@ -40,6 +41,7 @@ _JITTER: Final = 0.02
 _NOISE: Final = 12
 
 
+@cache
 def draw(seed: int, size: int) -> Table:
     """Draw 800 images to train on and 400 to test, half of each with pneumonia."""
     files, labels, split, images = zip(*_draw(seed, size), strict=True)
