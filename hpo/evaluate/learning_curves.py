@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from hpo.config import Scalar
-from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep, mean_interval
+from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep
 from hpo.stats.sentences import amounts, label
 from hpo.storage.runs import Run, RunStore
 from hpo.study.summary import Configuration, StudySummary
@@ -330,8 +330,7 @@ def _compare(
             value: replace(i, low=max(measure.lowest, i.low), high=min(highest, i.high))
             if i.low is not None and i.high is not None
             else i
-            for value, of_one in repeats.items()
-            for i in [mean_interval(of_one, overlap=overlap)]
+            for value, i in sweep.values.items()
         },
     )
     said = (replace(pair, sentence=_sentence(measure, pair)) for pair in sweep.pairs)

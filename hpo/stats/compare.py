@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hpo.stats.images import image_variance
-from hpo.stats.intervals import Floats, Scores, as_floats, t_quantile, t_tail
+from hpo.stats.intervals import (
+    Floats,
+    Scores,
+    as_floats,
+    mean_interval,
+    t_quantile,
+    t_tail,
+)
 from hpo.stats.paired import PairedTests, paired_tests, unmeasured_floor
 from hpo.stats.records import (
     ACCURACY,
@@ -111,7 +118,7 @@ def compare_sweep(
             )
             found.append(replace(pair, sentence=said))
     return SweepComparison(
-        values=tuple(table),
+        values={v: mean_interval(s, level=level, overlap=overlap) for v, s in table.items()},
         pairs=tuple(found),
         n_left_out=n_tests - len(found) if n_tests else 0,
         kind=kind,

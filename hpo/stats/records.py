@@ -1,8 +1,10 @@
 """What a comparison of scores found, as records."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+from hpo.stats.intervals import Interval
 
 Span: TypeAlias = tuple[int, int | None]
 MOST_REPEATS: Final = 200
@@ -57,14 +59,14 @@ class PairComparison:
 
 @dataclass(frozen=True, slots=True)
 class SweepComparison:
-    """Every pair of the values of a sweep, compared.
+    """Per value the mean, interval and deviation of its scores; every pair of values compared.
 
     Of very many values the best are there, with the pairs of these; `n_left_out` counts the other
     pairs, which the p-values are corrected for as well. `basis` says in a sentence which scores
     were compared, where these are not the ones in the tables.
     """
 
-    values: tuple[Hashable, ...]
+    values: Mapping[Hashable, Interval]
     pairs: tuple[PairComparison, ...]
     n_left_out: int = 0
     kind: ScoreKind = ACCURACY

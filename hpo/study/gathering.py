@@ -41,7 +41,6 @@ _STATES: Final[dict[TrialState, State]] = {
     TrialState.WAITING: "waiting",
 }
 _Judge: TypeAlias = Callable[[Sequence[Repeat]], Interval | None]
-_Pairs: TypeAlias = Sequence[tuple[Scalar, Scalar]] | None
 
 
 def summarize(
@@ -76,10 +75,9 @@ def summarize(
     trials = [t for t in found.ours if not t.user_attrs.get("report")]
     order = {cell.config.identity(): i for i, cell in enumerate(cells)}
     judge = partial(mean_score, record=record, has_interval=not is_listed)
-    pairs: _Pairs = () if is_listed else None
     by_identity = _gather(trials, record, goal, judge, order=order)
     configurations = tuple(by_identity.values())
-    finalists = _finalists(by_identity, trials, record, goal, runs, pairs)
+    finalists = _finalists(by_identity, trials, record, goal, runs, is_listed=is_listed)
     reports = _reports(of_reports, record, goal, judge)
     if is_grid:
         # What runs, waits, or is not even in the study.
@@ -89,10 +87,9 @@ def summarize(
         n_open += max(0, len(cells) * goal.n_repeats - n_there)
         is_short = n_open and goal.n_repeats > 1
         verdict = compare(
-            {c.value: c for c in configurations},
+            {} if is_listed else {c.value: c for c in configurations},
             record,
             runs=runs,
-            pairs=pairs,
             n_looks=goal.n_looks,
             resume=f"hpo resume {in_command(study)}" if is_short else "",
         )
@@ -231,7 +228,8 @@ def _finalists(
     record: StudyRecord,
     goal: Goal,
     runs: RunStore | None,
-    pairs: _Pairs,
+    *,
+    is_listed: bool,
 ) -> Finalists | None:
     """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
     chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
@@ -248,8 +246,8 @@ def _finalists(
     members = [c for *_, c in sorted(ranked, key=lambda item: item[:2])]
     if not members:
         return None
-    compared: dict[Scalar, Configuration] = {member.tag: member for member in members}
-    verdict = compare(compared, record, runs=runs, first=goal.n_repeats, pairs=pairs)
+    compared: dict[Scalar, Configuration] = {c.tag: c for c in members if not is_listed}
+    verdict = compare(compared, record, runs=runs, first=goal.n_repeats)
     return Finalists(members=tuple(members), verdict=verdict)
 
 
