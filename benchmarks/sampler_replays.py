@@ -1,0 +1,304 @@
+"""Searches replayed on surrogates of real trainings: `python -m benchmarks.sampler_replays`.
+
+Each setting is replayed with the same seeds, and so the same luck. A replay is appended to a file
+of the folder when it is whole; `benchmarks.sampler_figures` reads them.
+"""
+
+import argparse
+import copy
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import numpy as np
+import optuna
+import torch
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from scipy.stats import qmc
+from threadpoolctl import threadpool_limits
+
+from benchmarks.sampler_folds import Components, FoldFunctions, fit
+from benchmarks.sampler_table import EPOCHS, SPACE
+from benchmarks.sampler_truth import (
+    DOMAINS,
+    N_FOLDS,
+    Params,
+    Truth,
+    read_table,
+    read_truth,
+    to_score,
+    to_target,
+)
+from hpo.config import Scalar
+from hpo.space import active, complete, filled
+from hpo.space.records import is_active
+
+FOLDS: Final = ("any", "same", "rotating", "raw")
+"""Whether every configuration is scored on one and the same fold, or configuration k on fold
+k mod 5, either corrected for the mean effect of the fold or raw; `any` knows of no folds."""
+LEAST_COMPLETE: Final = 3
+"""What a model needs at least: where fewer are known, more Sobol points follow."""
+PRUNED_AFTER: Final = 5
+"""The pruner's median is that of at least so many."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How configurations are proposed.
+
+    The first `n_start`, the base among them, are Sobol points, where it is above 0. `is_static`:
+    every parameter is always proposed, and those without effect are dropped.
+    """
+
+    sampler: Callable[[int], BaseSampler]
+    is_static: bool = True
+    n_start: int = 0
+
+
+def _tpe(seed: int, **options: Any) -> BaseSampler:
+    return TPESampler(seed=seed, multivariate=True, **options)
+
+
+class _Gp(GPSampler):
+    """Optuna's, without the device context that it opens: the same numbers in less time."""
+
+    def _sample_relative_impl(self, *args: Any) -> dict[str, Any]:
+        with torch._C.DisableTorchFunction():
+            return super()._sample_relative_impl(*args)
+
+
+def _gp(seed: int, n_startup_trials: int = 1) -> BaseSampler:
+    return _Gp(seed=seed, n_startup_trials=n_startup_trials, warn_independent_sampling=False)
+
+
+WAYS: Final = {
+    "tpe_today": Way(lambda seed: _tpe(seed, group=True), is_static=False),
+    "tpe_random10": Way(lambda seed: _tpe(seed)),
+    "tpe_sobol5": Way(lambda seed: _tpe(seed, n_startup_trials=1), n_start=5),
+    "tpe_sobol10": Way(lambda seed: _tpe(seed, n_startup_trials=1), n_start=10),
+    "tpe_liar10": Way(lambda seed: _tpe(seed, n_startup_trials=1, constant_liar=True), n_start=10),
+    "gp_today": Way(lambda seed: _gp(seed, 10)),
+    "gp_sobol5": Way(_gp, n_start=5),
+    "gp_sobol10": Way(_gp, n_start=10),
+    "random": Way(lambda seed: RandomSampler(seed)),
+    "sobol": Way(lambda seed: RandomSampler(seed), n_start=10_000),
+    "cmaes": Way(lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False)),
+}
+
+
+def main() -> None:
+    """Replay what is asked for; what is in the folder already is not done again."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sampler_replays", description=__doc__
+    )
+    parser.add_argument("--folder", type=Path, required=True)
+    ways = {"nargs": "+", "choices": WAYS, "default": list(WAYS)}
+    parser.add_argument("--ways", **ways, help="cmaes needs the package of this name")
+    parser.add_argument("--truths", nargs="+", default=["gp", "et"])
+    parser.add_argument("--windows", nargs="+", type=int, default=[6])
+    parser.add_argument("--pruners", nargs="+", default=["median"])
+    parser.add_argument("--folds", nargs="+", choices=FOLDS, default=["any"])
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--seeds", type=int, default=50)
+    asked = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+    truths = {kind: read_truth(kind, asked.folder) for kind in asked.truths}
+    components = fit(read_table()) if asked.folds != ["any"] else None
+    options = product(asked.ways, asked.windows, asked.pruners, asked.folds)
+    settings = [Setting(*option) for option in options]
+    for seed, setting, kind in product(range(asked.seeds), settings, truths):
+        path = asked.folder / f"{kind}-{setting}.jsonl"
+        _replay(path, Search(truths[kind], setting, seed, components), asked.trials)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a search is set; `folds` is one of `FOLDS`."""
+
+    way: str
+    window: int = 6
+    pruner: str = "median"
+    folds: str = "any"
+
+    def __str__(self) -> str:
+        return f"{self.way}-{self.window}-{self.pruner}-{self.folds}"
+
+
+Tried = dict[str, Any]
+"""A configuration: `params`, `true` score, `curve`; `score` is None where it was pruned."""
+
+
+def _replay(path: Path, one: "Search", n: int) -> None:
+    """Do what is missing of a replay, and add it to the file."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    done = [found for found in map(json.loads, lines) if found["seed"] == one.seed]
+    so_far = max(
+        done, key=lambda found: len(found["tried"]), default={"tried": [], "seconds": 0.0}
+    )
+    if len(so_far["tried"]) >= n:
+        return
+    if one.setting.way == "cmaes":
+        so_far = {"tried": [], "seconds": 0.0}  # It has a memory.
+    began = time.process_time()
+    with threadpool_limits(1):
+        tried = one.to(n, so_far["tried"])
+    seconds = so_far["seconds"] + time.process_time() - began
+    with path.open("a") as file:
+        file.write(json.dumps({"seed": one.seed, "seconds": seconds, "tried": tried}) + "\n")
+    print(path.stem, one.seed, n, f"{seconds:.0f} s", flush=True)
+
+
+class Search:
+    """A search, as `hpo search` proposes and prunes."""
+
+    def __init__(
+        self, truth: Truth, setting: Setting, seed: int, components: Components | None = None
+    ) -> None:
+        self.truth, self.setting, self.seed, self.way = truth, setting, seed, WAYS[setting.way]
+        self.known: list[FrozenTrial] = []
+        self.memory = _Memory(seed) if setting.way == "cmaes" else None
+        self.of_fold = FoldFunctions(components, seed) if components else None
+
+    def to(self, n: int, tried: Sequence[Tried] = ()) -> list[Tried]:
+        """Return the first `n` of what it tries, beginning with what is known of it."""
+        found = list(tried)
+        while len(found) < n:
+            known = found[: max(0, len(found) - self.setting.window + 1)]
+            limits = _limits(known) if self.setting.pruner == "median" else {}
+            found.append(self._train(self._propose(found, known), limits, len(found)))
+            if self.memory and len(found) == 1:
+                self.memory.tell_base(found[0])
+        return found
+
+    def _propose(self, tried: list[Tried], known: list[Tried]) -> dict[str, Scalar]:
+        if not tried:
+            base = complete(SPACE, {})
+            assert base
+            return dict(base.params)
+        if self.memory:
+            return self.memory.propose(known)
+        n_complete = sum(one["score"] is not None for one in known)
+        if self.way.n_start and (len(tried) < self.way.n_start or n_complete < LEAST_COMPLETE):
+            return _sobol(self.seed)[len(tried)]
+        for one in known[len(self.known) :]:
+            self.known.append(_as_trial(one, self.way, is_known=True))
+        running = [_as_trial(one, self.way, is_known=False) for one in tried[len(known) :]]
+        return _proposed(self.way, [*self.known, *running], digest(self.seed, len(tried)))
+
+    def _train(self, params: Params, limits: dict[int, float], ordinal: int) -> Tried:
+        rng = np.random.default_rng([self.seed, ordinal])
+        true = self.truth.score(params)
+        score = true + self.truth.noise(true, rng)
+        if self.of_fold:
+            fold = 0 if self.setting.folds == "same" else ordinal % N_FOLDS
+            own, noise = self.of_fold(params, fold), (score - true) * self.of_fold.noise_left
+            own -= self.of_fold.effects[fold] if self.setting.folds != "raw" else 0.0
+            score = to_score(to_target(true) + own) + noise
+        curve, found = self.truth.curve(params, score), dict[str, Any]()
+        for place, epoch in enumerate(EPOCHS[:-1]):
+            if max(curve[: place + 1]) < limits.get(epoch, -1.0):
+                found = {"curve": curve[: place + 1], "score": None}
+                break
+        return {"params": dict(params), "true": true, "score": score, "curve": curve} | found
+
+
+def digest(seed: int, ordinal: int) -> int:
+    """Return the seed of a sampler that makes one proposal."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{ordinal}".encode()).digest()[:4], "big")
+
+
+def _limits(known: list[Tried]) -> dict[int, float]:
+    curves = [one["curve"] for one in known if one["score"] is not None]
+    if len(curves) < PRUNED_AFTER:
+        return {}
+    return {e: median(curve[i] for curve in curves) for i, e in enumerate(EPOCHS)}
+
+
+def _proposed(way: Way, seen: list[FrozenTrial], seed: int) -> dict[str, Scalar]:
+    sampler = way.sampler(seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for one in seen if not isinstance(sampler, RandomSampler) else ():
+        study._storage.create_new_trial(study._study_id, one)
+    trial, params = study.ask(), dict[str, Scalar]()
+    for parameter in SPACE.search:
+        has_effect = is_active(parameter, params)
+        if has_effect or way.is_static:
+            value: Any = trial._suggest(parameter.name, DOMAINS[parameter.name])
+            params |= {parameter.name: value} if has_effect else {}
+    return params
+
+
+class _Trial(FrozenTrial):
+    """A trial that nobody changes: copying it deeply is most of the time that TPE takes here."""
+
+    def __deepcopy__(self, _memo: object) -> "_Trial":
+        return copy.copy(self)
+
+
+def _as_trial(one: Tried, way: Way, *, is_known: bool) -> FrozenTrial:
+    params = filled(SPACE, one["params"]) if way.is_static else one["params"]
+    outcome: dict[str, Any] = {"state": TrialState.RUNNING}
+    if is_known and one["score"] is not None:
+        outcome = {"state": TrialState.COMPLETE, "value": one["score"]}
+    elif is_known:
+        step = len(one["curve"]) - 1
+        values = {EPOCHS[step]: one["curve"][step]}
+        outcome = {"state": TrialState.PRUNED, "intermediate_values": values}
+    domains = {name: DOMAINS[name] for name in params}
+    trial = create_trial(params=params, distributions=domains, **outcome)
+    trial.__class__ = _Trial
+    return trial
+
+
+@cache
+def _sobol(seed: int) -> list[dict[str, Scalar]]:
+    points = qmc.Sobol(len(SPACE.search), rng=seed).random(256).tolist()
+    return [
+        active(SPACE, {p.name: p.at(x) for p, x in zip(SPACE.search, point, strict=True)})
+        for point in points
+    ]
+
+
+class _Memory:
+    """A sampler that remembers its own proposals, as CMA-ES does."""
+
+    def __init__(self, seed: int) -> None:
+        sampler = WAYS["cmaes"].sampler(seed)
+        self.study = optuna.create_study(direction="maximize", sampler=sampler)
+        self.asked: list[optuna.Trial | None] = [None]
+        self.n_told = 1
+
+    def tell_base(self, base: Tried) -> None:
+        self.study.add_trial(_as_trial(base, WAYS["cmaes"], is_known=True))
+
+    def propose(self, known: list[Tried]) -> dict[str, Scalar]:
+        for one, trial in list(zip(known, self.asked, strict=False))[self.n_told :]:
+            self.n_told += 1
+            assert trial
+            if one["score"] is None:
+                self.study.tell(trial, state=TrialState.PRUNED)
+            else:
+                self.study.tell(trial, one["score"])
+        trial = self.study.ask()
+        self.asked.append(trial)
+        return active(SPACE, {name: trial._suggest(name, one) for name, one in DOMAINS.items()})
+
+
+if __name__ == "__main__":
+    main()
