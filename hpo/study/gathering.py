@@ -11,7 +11,7 @@ from hpo import space as spaces
 from hpo.choices import ScoredWeights
 from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
-from hpo.stats import Interval, PairComparison
+from hpo.stats import PairComparison
 from hpo.storage.database import Database
 from hpo.storage.opening import in_command
 from hpo.storage.paths import study_folder
@@ -40,7 +40,7 @@ _STATES: Final[dict[TrialState, State]] = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
-_Judge: TypeAlias = Callable[[Sequence[Repeat]], Interval | None]
+_Make: TypeAlias = Callable[[TrainingConfig, Sequence[FrozenTrial]], Configuration]
 
 
 def summarize(
@@ -74,11 +74,11 @@ def summarize(
     of_reports = [t for t in found.ours if t.user_attrs.get("report")]
     trials = [t for t in found.ours if not t.user_attrs.get("report")]
     order = {cell.config.identity(): i for i, cell in enumerate(cells)}
-    judge = partial(mean_score, record=record, has_interval=not is_listed)
-    by_identity = _gather(trials, record, goal, judge, order=order)
+    make = partial(_configuration, record=record, goal=goal, has_interval=not is_listed)
+    by_identity = _gather(trials, make, order=order)
     configurations = tuple(by_identity.values())
     finalists = _finalists(by_identity, trials, record, goal, runs, is_listed=is_listed)
-    reports = _reports(of_reports, record, goal, judge)
+    reports = _reports(of_reports, make)
     if is_grid:
         # What runs, waits, or is not even in the study.
         repeats = [r for c in configurations for r in c.repeats]
@@ -142,12 +142,7 @@ def summarize_all(
 
 
 def _gather(
-    trials: Sequence[FrozenTrial],
-    record: StudyRecord,
-    goal: Goal,
-    judge: _Judge,
-    *,
-    order: Mapping[str, int],
+    trials: Sequence[FrozenTrial], make: _Make, *, order: Mapping[str, int]
 ) -> dict[str, Configuration]:
     """Return the configurations by identity, a grid's in its order, others by their ordinals."""
     read: dict[str, tuple[str, TrainingConfig]] = {}
@@ -160,7 +155,7 @@ def _gather(
             read[text] = config.identity(), config
         identity, config = read[text]
         by_identity.setdefault(identity, (config, []))[1].append(trial)
-    made = {one: _configuration(*by_identity[one], record, goal, judge) for one in by_identity}
+    made = {one: make(*by_identity[one]) for one in by_identity}
     ordered = sorted(made, key=lambda one: (order.get(one, len(order)), made[one].number))
     return {one: made[one] for one in ordered}
 
@@ -168,9 +163,10 @@ def _gather(
 def _configuration(
     config: TrainingConfig,
     trials: Sequence[FrozenTrial],
+    *,
     record: StudyRecord,
     goal: Goal,
-    judge: _Judge,
+    has_interval: bool,
 ) -> Configuration:
     # One trial per repeat: a complete one before a later one before an earlier one.
     latest: dict[int, Repeat] = {}
@@ -181,14 +177,15 @@ def _configuration(
     # A grid has no finalists: all its repeats count alike.
     n_searched = goal.n_repeats if goal.n_finalists else 1 + max(latest)
     of_search = [r for r in repeats if r.repeat < n_searched]
+    mean = partial(mean_score, record=record, has_interval=has_interval)
     return Configuration(
         number=1 + min(trial.user_attrs["ordinal"] for trial in trials),
         params=trials[0].user_attrs["params"],
         n_varied=len(record.names),
         config=config,
         state=_state(of_search, goal.n_repeats),
-        score=judge(of_search),
-        fresh=judge([r for r in repeats if r.repeat >= n_searched]),
+        score=mean(of_search),
+        fresh=mean([r for r in repeats if r.repeat >= n_searched]),
         repeats=repeats,
         n_searched=n_searched,
     )
@@ -251,9 +248,7 @@ def _finalists(
     return Finalists(members=tuple(members), verdict=verdict)
 
 
-def _reports(
-    trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal, judge: _Judge
-) -> dict[str, Configuration]:
+def _reports(trials: Sequence[FrozenTrial], make: _Make) -> dict[str, Configuration]:
     """Gather the course networks by name."""
     named: dict[str, list[FrozenTrial]] = {}
     for trial in trials:
@@ -261,7 +256,7 @@ def _reports(
     found = {}
     for name, of_one in sorted(named.items()):
         config = TrainingConfig.from_mapping(of_one[0].user_attrs["config"])
-        found[name] = _configuration(config, of_one, record, goal, judge)
+        found[name] = make(config, of_one)
     return found
 
 

@@ -49,7 +49,7 @@ def test_evaluate_prints_the_document_and_tables_and_writes_the_page(hpo: Hpo) -
         assert word in shown
     assert hpo("show", "mine", "--json").json["n_openings"] == 2
     page = Path("studies/mine/report.html").read_text()
-    assert "hpo evaluate mine --threshold" in page
+    assert "<span>evaluate</span> <span>mine</span> <span>--threshold</span>" in page
     assert "Calibration" in page
 
 

@@ -47,7 +47,7 @@ def test_the_page_shows_validation_images_unless_it_must_not(hpo: Hpo) -> None:
     kinds += ["--set", "hidden=8", "--epochs", "1", "--repeats", "1"]
     answer = hpo("grid", "dropout=0.1", *kinds, "--json")
     text = Path(answer.json["report"]).read_text()
-    assert text.count(image) == 8 + 13 + 9
+    assert text.count(image) == 8 + 13 + 7
 
 
 def test_show_report_and_export_have_the_same_study(hpo: Hpo, mine: Answer) -> None:
