@@ -114,6 +114,7 @@ class Mortal:
     """A crew of two workers in this process, one of which ends after every `n_steps` steps."""
 
     joins = True
+    goes_ahead = False
 
     def __init__(self, data: TrainingData, device: Device, *, n_steps: int) -> None:
         self.data, self.device, self.n_steps, self.n_left = data, device, n_steps, n_steps
