@@ -9,9 +9,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 MOST_FILES: Final = 136
-MOST_LINES: Final = 25_078
+MOST_LINES: Final = 25_519
 MOST_RECORDS: Final = 104
-MOST_LINES_OF_TESTS: Final = 15_041
+MOST_LINES_OF_TESTS: Final = 15_176
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 

@@ -101,7 +101,7 @@ def test_without_its_run_file_what_the_trial_holds_is_compared(hpo: Hpo) -> None
     assert "Its run file is gone" in hpo("reproduce", "mine", "--trial", 0).out
     document = hpo("reproduce", "mine", "--trial", 0, "--json").json
     assert (document["result"], document["has_run"]) == ("equal", False)
-    assert document["n_numbers"] == 2 + 6 + 6 + 1
+    assert document["n_numbers"] == 2 + 8 + 8 + 1
 
 
 @pytest.mark.usefixtures("mine")
