@@ -11,7 +11,7 @@ ROOT: Final = Path(__file__).parents[1]
 MOST_FILES: Final = 136
 MOST_LINES: Final = 25_519
 MOST_RECORDS: Final = 104
-MOST_LINES_OF_TESTS: Final = 15_176
+MOST_LINES_OF_TESTS: Final = 15_178
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 

@@ -52,7 +52,9 @@ def test_while_a_command_lives_others_may_read_but_neither_train_nor_delete(
     for command in (("show",), ("show", "s"), ("report", "s"), ("export", "s", "--no-weights")):
         assert hpo(*command).code == 0
     assert child.poll() is None
-    states = {t.state.name for t in open_study(open_storage(case.url), "s").trials}
+    end, states = time.monotonic() + 120, set[str]()
+    while "RUNNING" not in states and time.monotonic() < end:  # Not between two trials.
+        states = {t.state.name for t in open_study(open_storage(case.url), "s").trials}
     assert "RUNNING" in states
     child.kill()
     stored = case.inodes()
