@@ -1,40 +1,51 @@
 """How much of a winner's announced score is luck: `python -m benchmarks.luck --data PATH`.
 
-Several searches, each with another seed. Beside the score that a search alone would announce and
-the one that its finalists announce, the winner's score on ten fresh seeds that none of them saw.
+Several default searches, each with another seed. The score that a search alone would announce and
+the one that its finalists announce are compared with the scores of ten more trainings, with new
+seeds. The answers of the ten on the sealed test are there too: their mean and their ensemble.
+A search that is in the file of results is not run again: remove the file to begin anew.
 """
 
 import argparse
 import json
+import time
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
 from benchmarks.machine import describe_machine
+from hpo.data import TEST
+from hpo.data.dataset import PNEUMONIA
 from hpo.run.loop import to_run
 from hpo.run.plan import Settings, plan_search
 from hpo.run.session import Session, open_session, open_stack, training_events
 from hpo.space import Cell
 from hpo.storage.opening import quiet_optuna
+from hpo.storage.runs import Run
 from hpo.study.summary import Configuration
 from hpo.study.trials import first_repeat
 
 RESULTS = Path(__file__).parent / "results" / "luck.json"
 N_FRESH = 10
-SEARCH = {"trials": 20, "finalists": 5, "final_repeats": 5}
-SMALL = {"image_size": "32", "epochs": "30"}
 
 
 @dataclass(frozen=True)
 class Announced:
-    """What one search announced, and what ten fresh seeds of the same configurations say."""
+    """What one search announced, and what ten more trainings of the same configurations say."""
 
     seed: int
+    seconds: float
     by_search: float
     favorite_fresh: float
     by_finalists: float
     winner_fresh: float
+    test_accuracy: float
+    test_auroc: float
+    test_accuracy_of_ensemble: float
 
 
 def main() -> None:
@@ -42,51 +53,77 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--searches", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--storage", default="sqlite:///studies/luck/hpo.db")
+    parser.add_argument("--result", type=Path, default=RESULTS)
     asked = parser.parse_args()
     quiet_optuna()
-    found = []
     for seed in range(asked.searches):
-        settings = Settings(data=asked.data, set=SMALL, seed=seed, storage=asked.storage, **SEARCH)
+        found = _read(asked.result)
+        if seed in (one.seed for one in found):
+            continue
+        settings = Settings(data=asked.data, trials=asked.trials, seed=seed, storage=asked.storage)
         with open_session(plan_search([], settings)) as session:
             found.append(_announced(session, seed))
         print(found[-1], flush=True)
+        _write(asked.result, found, asked.trials)
+
+
+def _read(path: Path) -> list[Announced]:
+    if not path.exists():
+        return []
+    return [Announced(**one) for one in json.loads(path.read_text())["searches"]]
+
+
+def _write(path: Path, found: list[Announced], n_trials: int) -> None:
     of_search = [one.by_search - one.favorite_fresh for one in found]
     of_finalists = [one.by_finalists - one.winner_fresh for one in found]
     document = {
+        "what": __doc__,
         "machine": describe_machine(),
+        "n_trials": n_trials,
         "searches": [asdict(one) for one in found],
         "points_too_much_by_the_search": 100 * fmean(of_search),
         "points_too_much_by_the_finalists": 100 * fmean(of_finalists),
         "points_off_by_the_finalists": 100 * fmean(map(abs, of_finalists)),
+        "test_accuracy": fmean(one.test_accuracy for one in found),
     }
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _announced(session: Session, seed: int) -> Announced:
+    start = time.perf_counter()
     with closing(training_events(session)) as events:
         for _ in events:
             pass
+    seconds = time.perf_counter() - start
     summary = session.summary()
     assert summary.finalists
     score = session.record.score
     winner, favorite = summary.finalists.winner, summary.finalists.favorite(score)
+    assert favorite.searched is not None
+    assert winner.fresh is not None
     assert winner.fresh.mean is not None
-    fresh = {
-        member.number: _fresh(session, summary.numbered[member.number])
-        for member in {winner, favorite}
-    }
+    of_winner = _fresh(session, winner)
+    of_favorite = of_winner if favorite is winner else _fresh(session, favorite)
+    dataset = session.plan.dataset
+    labels = dataset.labels[dataset.where(TEST)] == PNEUMONIA
+    answers = np.array([run.test_probabilities for run in of_winner])
     return Announced(
         seed=seed,
+        seconds=seconds,
         by_search=favorite.searched,
-        favorite_fresh=fresh[favorite.number],
+        favorite_fresh=_mean_score(session, of_favorite),
         by_finalists=winner.fresh.mean,
-        winner_fresh=fresh[winner.number],
+        winner_fresh=_mean_score(session, of_winner),
+        test_accuracy=float(((answers > 0.5) == labels).mean()),
+        test_auroc=fmean(roc_auc_score(labels, one) for one in answers),
+        test_accuracy_of_ensemble=float(((answers.mean(0) > 0.5) == labels).mean()),
     )
 
 
-def _fresh(session: Session, configuration: Configuration) -> float:
-    """Return the mean score of ten repeats after those of the finalists."""
+def _fresh(session: Session, configuration: Configuration) -> list[Run]:
+    """Train ten repeats after those of the finalists."""
     record, goal = session.record, session.goal
     first = first_repeat(record, Cell({}, configuration.config), ordinal=0)
     begin = goal.n_repeats + goal.n_final_repeats
@@ -95,9 +132,16 @@ def _fresh(session: Session, configuration: Configuration) -> float:
         lanes = [stack.add(job.config, seed=job.seed, fold=job.fold) for job in jobs]
         while stack.lanes:
             stack.step()
-        runs = [to_run(stack.result(lane)) for lane in lanes]
-    scores = [record.score.of(run.kept.validation, run.stress) for run in runs]
-    return fmean(score for score in scores if score is not None)
+        data = session.training_data
+        return [
+            to_run(stack.result(lane), data, job) for lane, job in zip(lanes, jobs, strict=True)
+        ]
+
+
+def _mean_score(session: Session, runs: list[Run]) -> float:
+    score = session.record.score
+    scores = [score.of(run.kept.validation, run.stress) for run in runs]
+    return fmean(one for one in scores if one is not None)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ Ray, its object store, the training loop, the database and the run store are rea
 as long as trainings of the reports' size take (30 epochs of 0.58 s, stack.json; each 0.7 to 1.3
 times as long) and hands back weights of their size. For each number of actors ten trainings each:
 their time divided by the number of actors, as a share of the time from the first actor's work to
-the last result; and the processor's seconds of the command for a training, in its loop (asking,
-sharing out, reporting, telling, storing) and in all, with Ray's own. Where others use this machine
-the command waits for a processor: those seconds are told too.
+the last result. Actors start one after another here, a node of its own starts its actors at once:
+so the time of the trainings is also given as a share of the time for which actors were there. And
+the processor's seconds of the command for a training, in its loop (asking, sharing out, reporting,
+telling, storing) and in all, with Ray's own; and the seconds for which the command waited for a
+processor that others used.
 """
 
 import argparse
@@ -95,27 +97,33 @@ def measure(n_actors: int, each: int) -> dict[str, Any]:
             precision="fp32",
             ray=nodes.address,
         )
-        n_done = 0
+        n_done, n_there, since, there = 0, 0, 0.0, 0.0
         with open_session(plan_grid(["dropout"], settings)) as session:
             for event in training_events(session):
-                if isinstance(event, Workers) and not n_done:
-                    waited[0] = 0.0
-                    start = time.monotonic(), time.process_time(), time.thread_time(), _waited()
+                now = time.monotonic()
+                there, since = there + n_there * (now - since), now
+                if isinstance(event, Workers):
+                    n_there = event.n_actors
+                    if not n_done:
+                        waited[0] = there = 0.0
+                        start = now, time.process_time(), time.thread_time(), _waited()
                 if isinstance(event, TrialDone):
                     n_done += 1
-                    wall = time.monotonic() - start[0]
+                    wall, used = now - start[0], there
             cpu, loop = time.process_time() - start[1], time.thread_time() - start[2] - waited[0]
             starved = _waited() - start[3]
     nodes.shutdown()
     ray_cluster.Cluster.receive = receive  # type: ignore[method-assign]
     assert n_done == n
-    ideal = sum(EPOCHS * EPOCH_S * pace(number + 1) for number in range(n)) / n_actors
+    slept = sum(EPOCHS * EPOCH_S * pace(number + 1) for number in range(n))
+    ideal = slept / n_actors
     return {
         "n_actors": n_actors,
         "n_trainings": n,
         "seconds": round(wall, 1),
         "ideal_seconds": round(ideal, 1),
         "share_of_ideal": round(ideal / wall, 3),
+        "share_of_the_actors_time": round(slept / used, 3),
         "loop_cpu_seconds_a_training": round(loop / n, 4),
         "all_cpu_seconds_a_training": round(cpu / n, 4),
         "share_of_driver": round(loop / wall, 3),
