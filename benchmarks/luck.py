@@ -31,6 +31,7 @@ from hpo.study.trials import first_repeat
 
 RESULTS = Path(__file__).parent / "results" / "luck.json"
 N_FRESH = 10
+SMALL = {"image_size": "32", "epochs": "30"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--searches", type=int, default=10)
     parser.add_argument("--trials", type=int, default=50)
+    parser.add_argument("--small", action="store_true", help="32 pixels and 30 epochs throughout")
     parser.add_argument("--storage", default="sqlite:///studies/luck/hpo.db")
     parser.add_argument("--result", type=Path, default=RESULTS)
     asked = parser.parse_args()
@@ -62,11 +64,17 @@ def main() -> None:
         found = _read(asked.result)
         if seed in (one.seed for one in found):
             continue
-        settings = Settings(data=asked.data, trials=asked.trials, seed=seed, storage=asked.storage)
+        settings = Settings(
+            data=asked.data,
+            trials=asked.trials,
+            set=SMALL if asked.small else {},
+            seed=seed,
+            storage=asked.storage,
+        )
         with open_session(plan_search([], settings)) as session:
             found.append(_announced(session, seed))
         print(found[-1], flush=True)
-        _write(asked.result, found, asked.trials)
+        _write(asked, found)
 
 
 def _read(path: Path) -> list[Announced]:
@@ -75,20 +83,21 @@ def _read(path: Path) -> list[Announced]:
     return [Announced(**one) for one in json.loads(path.read_text())["searches"]]
 
 
-def _write(path: Path, found: list[Announced], n_trials: int) -> None:
+def _write(asked: argparse.Namespace, found: list[Announced]) -> None:
     of_search = [one.by_search - one.favorite_fresh for one in found]
     of_finalists = [one.by_finalists - one.winner_fresh for one in found]
     document = {
         "what": __doc__,
         "machine": describe_machine(),
-        "n_trials": n_trials,
+        "n_trials": asked.trials,
+        "set": SMALL if asked.small else {},
         "searches": [asdict(one) for one in found],
         "points_too_much_by_the_search": 100 * fmean(of_search),
         "points_too_much_by_the_finalists": 100 * fmean(of_finalists),
         "points_off_by_the_finalists": 100 * fmean(map(abs, of_finalists)),
         "test_accuracy": fmean(one.test_accuracy for one in found),
     }
-    path.write_text(json.dumps(document, indent=1) + "\n")
+    asked.result.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _announced(session: Session, seed: int) -> Announced:
