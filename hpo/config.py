@@ -373,7 +373,9 @@ _OTHER_NAMES: Final = {
 _ALLOWED: Final = {
     "bool_type": "true or false",
     "int_type": "a whole number",
+    "int_parsing": "a whole number",
     "float_type": "a number",
+    "float_parsing": "a number",
     "finite_number": "a number",
     "literal_error": "one of {expected}",
     "greater_than": "above {gt:g}",
