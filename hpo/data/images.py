@@ -127,7 +127,7 @@ def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
             if not faults:
                 yield from (image for image in images if not isinstance(image, DataError))
     if len(faults) == 1:
-        raise DataError(f"{faults[0]} --skip-broken leaves it out.")
+        raise faults[0] if len(paths) == 1 else DataError(f"{faults[0]} Or use --skip-broken.")
     if faults:
         named = [str(fault) for fault in faults[:_MOST_NAMED]]
         if (n_more := len(faults) - _MOST_NAMED) > 0:

@@ -131,7 +131,7 @@ def test_what_is_no_image_is_refused_and_never_run_or_waited_for(tmp_path: Path)
     os.truncate(file, 10**12)
     assert "1,000,000 MB; the limit is 40 MB" in refusal(file)
     file.unlink()
-    assert refusal(file) == f"There is no file {file}. --skip-broken leaves it out."
+    assert refusal(file) == f"There is no file {file}."
     os.mkfifo(file)
     assert "not a regular file" in refusal(file)
 
