@@ -197,6 +197,6 @@ def _engine(stack: Stack, setting: Setting, n_lanes: int, n_epochs: int = 1) -> 
 
     def run() -> float:
         done = train_epochs(stack, n_epochs)
-        return fmean(told.metrics.validation.accuracy for told in done[-n_lanes:])
+        return fmean(told.metrics.validation["accuracy"] for told in done[-n_lanes:])
 
     return Contender(run=run, n_trainings=n_lanes, n_epochs=n_epochs)

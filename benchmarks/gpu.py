@@ -234,7 +234,7 @@ def _check_oracle(setting: Setting, place: Device) -> dict[str, float]:
     distances = dict.fromkeys(("train_loss", "mean_probability"), 0.0)
     for found, job in zip(together, jobs, strict=True):
         expected = oracle.train(job.config, setting.data, seed=job.seed, fold=job.fold)
-        loss = abs(found.epochs[0].train.loss / expected.epochs[0].train.loss - 1)
+        loss = abs(found.epochs[0].train["loss"] / expected.epochs[0].train["loss"] - 1)
         apart = np.abs(found.validation_probabilities - expected.validation_probabilities).mean()
         for name, distance in zip(distances, (loss, float(apart)), strict=True):
             distances[name] = max(distances[name], distance)

@@ -24,9 +24,9 @@ from hpo.config import TrainingConfig
 from hpo.data import seal
 from hpo.data.source import open_data
 from hpo.run.reproduce import TOLERANCE, differences, numbers_of
-from hpo.storage.runs import Epoch
 from hpo.study.score import SCORES
 from hpo.training import device
+from hpo.training.engine import Epoch
 from hpo.training.stack import open_stack
 
 RESULTS = Path(__file__).parent / "results" / "rounding.json"

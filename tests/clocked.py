@@ -7,14 +7,7 @@ import numpy as np
 
 from hpo.config import TrainingConfig
 from hpo.errors import DeviceError, OutOfMemoryError, TrainingError
-from hpo.training.engine import (
-    EpochMetrics,
-    LaneEpoch,
-    OtherWeights,
-    TrainingResult,
-    TrainMetrics,
-    ValidationMetrics,
-)
+from hpo.training.engine import Epoch, LaneEpoch, OtherWeights, TrainingResult
 
 
 @dataclass
@@ -32,8 +25,8 @@ class ClockedStack:
     diverging_seed: int | None = None
     n_validation: int = 4
     room: int = 1_000
-    live: dict[int, tuple[TrainingConfig, int, list[EpochMetrics]]] = field(default_factory=dict)
-    done: dict[int, tuple[TrainingConfig, int, list[EpochMetrics]]] = field(default_factory=dict)
+    live: dict[int, tuple[TrainingConfig, int, list[Epoch]]] = field(default_factory=dict)
+    done: dict[int, tuple[TrainingConfig, int, list[Epoch]]] = field(default_factory=dict)
     n_added: int = 0
     n_steps: int = 0
 
@@ -99,20 +92,15 @@ def score(config: TrainingConfig, seed: int, epoch: int) -> float:
     return round(0.9 - 0.1 * distance - 0.1 / epoch + 0.001 * (seed % 7), 6)
 
 
-def _metrics(config: TrainingConfig, seed: int, *, epoch: int) -> EpochMetrics:
+def _metrics(config: TrainingConfig, seed: int, *, epoch: int) -> Epoch:
     accuracy = score(config, seed, epoch)
     loss = math.nan if config.learning_rate >= 10 and epoch > 1 else 1 - accuracy
-    return EpochMetrics(
+    return Epoch(
         learning_rate=config.learning_rate,
-        train=TrainMetrics(loss=loss, accuracy=accuracy),
-        validation=ValidationMetrics(
-            loss=loss,
-            accuracy=accuracy,
-            balanced_accuracy=accuracy,
-            auroc=accuracy,
-            log_loss=loss,
-            brier=loss,
-            sensitivity=round(1.5 - accuracy, 6),
-            specificity=accuracy,
-        ),
+        train={"loss": loss, "accuracy": accuracy},
+        validation={
+            **{"loss": loss, "accuracy": accuracy, "balanced_accuracy": accuracy},
+            **{"auroc": accuracy, "log_loss": loss, "brier": loss},
+            **{"sensitivity": round(1.5 - accuracy, 6), "specificity": accuracy},
+        },
     )

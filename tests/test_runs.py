@@ -9,7 +9,8 @@ import pytest
 
 from hpo.config import TrainingConfig
 from hpo.errors import OutputError
-from hpo.storage.runs import Epoch, Run, RunKey, RunStore
+from hpo.storage.runs import Run, RunKey, RunStore
+from hpo.training.engine import Epoch
 
 KEY = RunKey(
     config=TrainingConfig(),

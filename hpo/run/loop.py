@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -17,11 +17,10 @@ from hpo.files import MAKE_ROOM, write_atomic
 from hpo.search import Source
 from hpo.search.proposals import is_behind
 from hpo.storage.opening import database_of
-from hpo.storage.runs import Epoch, ImageProbabilities, OtherWeights, Run, RunStore
+from hpo.storage.runs import ImageProbabilities, OtherWeights, Run, RunStore
 from hpo.study.record import StudyRecord
-from hpo.study.score import mean_metrics
 from hpo.study.trials import Job, RunningTrial, run_key
-from hpo.training.engine import EpochMetrics, Probabilities, Stack, TrainingResult, Workers
+from hpo.training.engine import Probabilities, Stack, TrainingResult, Workers, mean_metrics
 from hpo.training.machine import versions
 
 _REPORT_EVERY_S: Final = 0.5
@@ -192,11 +191,12 @@ class TrainingLoop:
             if lane not in self._live:  # It ended with an earlier epoch of this step.
                 continue
             one, done = self._live[lane], None
-            if not (math.isfinite(metrics.train.loss) and math.isfinite(metrics.validation.loss)):
+            losses = (metrics.train["loss"], metrics.validation["loss"])
+            if not all(map(math.isfinite, losses)):
                 stack.drop(lane)
                 done = self._fail(one, f"its loss was not finite in epoch {epoch}.")
             else:
-                score = kind.of_epoch(to_epoch(metrics))
+                score = kind.of_epoch(metrics)
                 if score is not None:
                     one.scores[epoch] = score
                 yield EpochDone(trial=one.trial.number, job=one.job, epoch=epoch, score=score)
@@ -317,20 +317,20 @@ def to_run(result: TrainingResult, data: TrainingData, job: Job) -> Run:
     images, other = data.fold(job.fold).validation, result.other
     patients = images if data.patients is None else data.patients[images]
     return Run(
-        epochs=tuple(to_epoch(metrics) for metrics in result.epochs),
+        epochs=result.epochs,
         kept_epoch=result.kept_epoch,
-        train=asdict(result.train),
+        train=result.train,
         validation_probabilities=_plain(result.validation_probabilities),
         test_probabilities=_plain(result.test_probabilities),
         seconds=result.seconds,
         versions=versions() | ({"processor": result.processor} if result.processor else {}),
-        stress={name: asdict(metrics) for name, metrics in result.stress.items()},
+        stress=dict(result.stress),
         validation_images=tuple(images.tolist()),
         validation_labels=tuple(data.labels[images].tolist()),
         validation_patients=tuple(patients.tolist()),
         other=OtherWeights(
             weights="last" if job.config.weights == "average" else "average",
-            validation=asdict(other.validation),
+            validation=other.validation,
             validation_probabilities=_plain(other.validation_probabilities),
             test_probabilities=_plain(other.test_probabilities),
         ),
@@ -340,13 +340,3 @@ def to_run(result: TrainingResult, data: TrainingData, job: Job) -> Run:
 def _plain(probabilities: Probabilities) -> ImageProbabilities:
     of_two = probabilities.ndim == 1
     return tuple(probabilities.tolist() if of_two else map(tuple, probabilities.tolist()))
-
-
-def to_epoch(metrics: EpochMetrics) -> Epoch:
-    """Return what the run store keeps of an epoch."""
-    return Epoch(
-        learning_rate=metrics.learning_rate,
-        train=asdict(metrics.train),
-        validation=asdict(metrics.validation),
-        stress=asdict(metrics.stress) if metrics.stress else {},
-    )

@@ -19,7 +19,7 @@ from hpo.choices import ScoredWeights
 from hpo.config import TrainingConfig
 from hpo.errors import RunStoreError
 from hpo.files import read_json, write_atomic, writing
-from hpo.training.engine import BATTERY_VERSION, NUMERICS_VERSION
+from hpo.training.engine import BATTERY_VERSION, NUMERICS_VERSION, Epoch, Metrics, Number
 
 FORMAT: Final = 1
 
@@ -28,9 +28,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 
 _HINT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
 
-Number: TypeAlias = Annotated[float, Strict()]
 Index: TypeAlias = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
-Metrics: TypeAlias = dict[str, Number]
 _OfEach: TypeAlias = Annotated[tuple[Number, ...], Field(fail_fast=True)]
 ImageProbabilities: TypeAlias = Annotated[
     _OfEach | Annotated[tuple[_OfEach, ...], Field(fail_fast=True)],
@@ -71,19 +69,6 @@ class RunKey:
         """Return the name of this training in the store."""
         text = json.dumps(self.to_document(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """One epoch of a recorded training, as the curves need it.
-
-    `stress` is the mean over the stress battery, empty where it was not measured.
-    """
-
-    learning_rate: Number
-    train: Metrics
-    validation: Metrics
-    stress: Metrics = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

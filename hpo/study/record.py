@@ -17,7 +17,8 @@ from hpo.errors import UsageError
 from hpo.space import Space
 from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import is_folder_name
-from hpo.study.score import Score, mean_metrics, metric_note, read_score
+from hpo.study.score import Score, metric_note, read_score
+from hpo.training.engine import mean_metrics
 
 Kind = Literal["grid", "search"]
 Count: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]

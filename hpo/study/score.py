@@ -1,6 +1,6 @@
 """What a study can optimize: a metric of the validation images, plain or under stress."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -9,7 +9,8 @@ from typing import Final
 from hpo.config import did_you_mean
 from hpo.errors import UsageError
 from hpo.stats import Interval, ScoreKind
-from hpo.storage.runs import Epoch, Run
+from hpo.storage.runs import Run
+from hpo.training.engine import Epoch
 
 # A difference below the margin does not matter: one point, or what comes to about as much.
 _HIGHER: Final = ScoreKind("maximize", is_share=True, margin=0.01)
@@ -162,13 +163,6 @@ def read_required(asked: Mapping[str, object]) -> dict[str, float]:
                 f"sensitivity=0.95, but got {name[:60]}={str(text)[:60]}."
             )
     return {name: least for name, least in found.items() if least}
-
-
-def mean_metrics(measured: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean of every metric that all of these have."""
-    every = list(measured)
-    names = [name for name in every[0] if all(name in one for one in every)] if every else []
-    return {name: fmean(one[name] for one in every) for name in names}
 
 
 def metric_note(name: str, classes: Mapping[str, int]) -> str | None:

@@ -10,12 +10,14 @@ result = stack.result(lane)
 ```
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from statistics import fmean
+from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Strict
 
 from hpo.config import TrainingConfig
 from hpo.errors import TrainingError
@@ -24,6 +26,10 @@ Probabilities: TypeAlias = NDArray[np.float32]
 """Of the second of two classes `(n,)`; of more classes, of each `(n, classes)`."""
 
 Weights: TypeAlias = dict[str, NDArray[np.generic]]
+
+Number: TypeAlias = Annotated[float, Strict()]
+Metrics: TypeAlias = dict[str, Number]
+"""Metrics of one set of images by name (`hpo.training.progress.measure`)."""
 
 # Raise by hand when the same configuration, seed and data give other numbers than before: finished
 # runs are looked up by it, and results of two generations must not be mixed.
@@ -36,36 +42,18 @@ BATTERY_VERSION: Final = 2
 SMALLEST_STRESSED: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class TrainMetrics:
-    """Means over one epoch of training steps, measured while training (dropout on)."""
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What a training measured in one epoch, as the run store keeps it.
 
-    loss: float
-    accuracy: float
+    `train` are means over its steps, with dropout on: loss and accuracy. `stress` is the mean over
+    the stress battery, empty where it was not measured.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class ValidationMetrics:
-    """Metrics of one set of images in evaluation mode; `loss` is the configuration's own loss."""
-
-    loss: float
-    accuracy: float
-    balanced_accuracy: float
-    auroc: float
-    log_loss: float
-    brier: float
-    sensitivity: float
-    specificity: float
-
-
-@dataclass(frozen=True, slots=True)
-class EpochMetrics:
-    """What one lane measured in one epoch; `stress` is the mean over the battery's changes."""
-
-    learning_rate: float
-    train: TrainMetrics
-    validation: ValidationMetrics
-    stress: ValidationMetrics | None = None
+    learning_rate: Number
+    train: Metrics
+    validation: Metrics
+    stress: Metrics = field(default_factory=dict)
 
 
 class LaneEpoch(NamedTuple):
@@ -73,7 +61,7 @@ class LaneEpoch(NamedTuple):
 
     lane: int
     epoch: int
-    metrics: EpochMetrics
+    metrics: Epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +70,7 @@ class OtherWeights:
     and the last where the average is. Probabilities are as in `TrainingResult`.
     """
 
-    validation: ValidationMetrics
+    validation: Metrics
     validation_probabilities: Probabilities
     test_probabilities: Probabilities
 
@@ -99,15 +87,15 @@ class TrainingResult:
     another machine, empty for this one.
     """
 
-    epochs: tuple[EpochMetrics, ...]
+    epochs: tuple[Epoch, ...]
     kept_epoch: int
-    train: ValidationMetrics
+    train: Metrics
     validation_probabilities: Probabilities
     test_probabilities: Probabilities
     weights: Weights
     other: OtherWeights
     seconds: float
-    stress: Mapping[str, ValidationMetrics] = field(default_factory=dict)
+    stress: Mapping[str, Metrics] = field(default_factory=dict)
     processor: str = ""
 
 
@@ -140,6 +128,13 @@ def of_label(
     if probabilities.ndim == 1:
         return np.where(labels == 1, probabilities, 1 - probabilities)
     return np.take_along_axis(probabilities, labels[:, None].astype(np.int64), axis=1)[:, 0]
+
+
+def mean_metrics(measured: Iterable[Mapping[str, float]]) -> Metrics:
+    """Return the mean of every metric that all of these have."""
+    every = list(measured)
+    names = [name for name in every[0] if all(name in one for one in every)] if every else []
+    return {name: fmean(one[name] for one in every) for name in names}
 
 
 def result_of(found: TrainingResult | TrainingError) -> TrainingResult:

@@ -15,20 +15,20 @@ from hpo.training import own
 from hpo.training.alignment import TEMPLATE
 from hpo.training.device import EVALUATION_PIXELS, Device
 from hpo.training.engine import (
-    EpochMetrics,
+    Epoch,
+    Metrics,
     OtherWeights,
     Probabilities,
     TrainingResult,
-    TrainMetrics,
-    ValidationMetrics,
     Weights,
+    mean_metrics,
 )
 from hpo.training.images import LaneData
 from hpo.training.layers import Layout, Rows, Scratch, evaluate, layout_of
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.model import NORMALIZE, Values
 from hpo.training.optimizers import Moments, open_moments
-from hpo.training.progress import STRESS_EVERY, Progress, mean_metrics, measure
+from hpo.training.progress import STRESS_EVERY, Progress, measure
 from hpo.training.randomness import WEIGHTS, fill_uniform, seeds_of
 
 
@@ -179,7 +179,7 @@ def read_losses(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
     return torch.cat([loss[None], probabilities(lane.config, logits).flatten()])
 
 
-def measure_epoch(lane: AnyLane, trained: Tensor) -> EpochMetrics:
+def measure_epoch(lane: AnyLane, trained: Tensor) -> Epoch:
     """Return the metrics of the epoch that has just been trained and is not noted yet.
 
     `trained` `(3,)` holds sums over its images: loss, right answers, images.
@@ -193,11 +193,11 @@ def measure_epoch(lane: AnyLane, trained: Tensor) -> EpochMetrics:
     # The one reading of the device in an epoch: everything that was measured, in one copy.
     readings = torch.cat([trained, validation.to(trained.dtype)]).cpu()
     loss, n_right, n_trained = readings[:3].tolist()
-    return EpochMetrics(
+    return Epoch(
         learning_rate=progress.rate,
-        train=TrainMetrics(loss=loss / n_trained, accuracy=n_right / n_trained),
+        train={"loss": loss / n_trained, "accuracy": n_right / n_trained},
         validation=metrics_of(readings[3:], data, data.fold.validation),
-        stress=mean_metrics(progress.stress.values()) if is_stressed else None,
+        stress=mean_metrics(progress.stress.values()) if is_stressed else {},
     )
 
 
@@ -245,7 +245,7 @@ def _note_stress(lane: AnyLane, read: _Read, epoch: int) -> None:
         progress.stress = {n: metrics_of(found, data, images) for n, found in readings.items()}
 
 
-def metrics_of(readings: Tensor, data: LaneData, images: Indices) -> ValidationMetrics:
+def metrics_of(readings: Tensor, data: LaneData, images: Indices) -> Metrics:
     """Return the metrics of some images; `readings` are as `read_losses` returns them."""
     labels = data.known_labels[images]
     return measure(_array(readings[1:], len(images)), labels, loss=float(readings[0]))

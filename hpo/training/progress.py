@@ -1,8 +1,8 @@
 """What a training has measured so far, what follows from it, and how it is measured."""
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import astuple, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Final
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpo.config import TrainingConfig
 from hpo.errors import TrainingError
-from hpo.training.engine import EpochMetrics, Probabilities, ValidationMetrics, of_label, predicted
+from hpo.training.engine import Epoch, Metrics, Probabilities, of_label, predicted
 from hpo.training.optimizers import learning_rates, plateau_step
 
 # Ten changes cost as much as an epoch. It must not depend on how many epochs there are to be: a
@@ -34,11 +34,11 @@ class Progress:
     config: TrainingConfig
     rates: list[float] = field(default_factory=list)
     plateau: tuple[float, int] = (math.inf, 0)
-    epochs: list[EpochMetrics] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
     lowest_loss: float = math.inf
     kept_epoch: int = 0
     seconds: float = 0.0
-    stress: Mapping[str, ValidationMetrics] = field(default_factory=dict)
+    stress: Mapping[str, Metrics] = field(default_factory=dict)
     stress_epoch: int = 0
     error: TrainingError | None = None
 
@@ -73,10 +73,10 @@ class Progress:
         return self.kept_epoch or self.epoch
 
 
-def note_epoch(progress: Progress, metrics: EpochMetrics) -> bool:
+def note_epoch(progress: Progress, metrics: Epoch) -> bool:
     """Take in an epoch that has ended; return whether early stopping keeps its weights."""
     progress.epochs.append(metrics)
-    config, epoch, loss = progress.config, progress.epoch, metrics.validation.loss
+    config, epoch, loss = progress.config, progress.epoch, metrics.validation["loss"]
     if config.scheduler == "plateau" and epoch < config.epochs:
         rate = progress.rates[epoch - 1]
         progress.plateau, progress.rates[epoch] = plateau_step(
@@ -99,9 +99,7 @@ def root_of(config: TrainingConfig) -> str | None:
     return config.replace(epochs=1).identity()
 
 
-def measure(
-    probabilities: Probabilities, labels: NDArray[np.uint8], *, loss: float
-) -> ValidationMetrics:
+def measure(probabilities: Probabilities, labels: NDArray[np.uint8], *, loss: float) -> Metrics:
     """Return every metric of these images; `loss` is the configuration's own.
 
     A probability of 0.5 means the first of two classes. Balanced accuracy is the mean over the
@@ -121,16 +119,17 @@ def measure(
         is_label = labels[:, None] == np.arange(p.shape[1])
         brier = ((p - is_label) ** 2).sum(1) / 2
         rank = fmean(auroc(*pair) for pair in zip(p.T, is_label.T, strict=True))
-    return ValidationMetrics(
-        loss=loss,
-        accuracy=float(np.mean(is_right)),
-        balanced_accuracy=float(np.mean(list(of_class.values()))),
-        auroc=rank,
-        log_loss=float(-np.log(np.clip(of_label(p, labels), _SMALLEST, 1 - _SMALLEST)).mean()),
-        brier=float(brier.mean()),
-        sensitivity=float(fmean(of_class.get(c, np.nan) for c in positive)),
-        specificity=float(fmean(of_others or [np.nan])),
-    )
+    log_p = np.log(np.clip(of_label(p, labels), _SMALLEST, 1 - _SMALLEST))
+    return {
+        "loss": loss,
+        "accuracy": float(np.mean(is_right)),
+        "balanced_accuracy": float(np.mean(list(of_class.values()))),
+        "auroc": rank,
+        "log_loss": float(-log_p.mean()),
+        "brier": float(brier.mean()),
+        "sensitivity": float(fmean(of_class.get(c, np.nan) for c in positive)),
+        "specificity": float(fmean(of_others or [np.nan])),
+    }
 
 
 def auroc(p: NDArray[np.float64], labels: NDArray[np.uint8] | NDArray[np.bool_]) -> float:
@@ -147,9 +146,3 @@ def auroc(p: NDArray[np.float64], labels: NDArray[np.uint8] | NDArray[np.bool_])
     mid_ranks = np.cumsum(counts) - (counts - 1) / 2
     rank_sum = mid_ranks[place][is_positive].sum()
     return float((rank_sum - n_positive * (n_positive + 1) / 2) / n_pairs)
-
-
-def mean_metrics(measured: Collection[ValidationMetrics]) -> ValidationMetrics:
-    """Return the mean of each metric."""
-    columns = zip(*map(astuple, measured), strict=True)
-    return ValidationMetrics(*map(fmean, columns))

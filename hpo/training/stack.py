@@ -21,7 +21,7 @@ from hpo.errors import TrainingError
 from hpo.training import own, stress
 from hpo.training.cohort import kind_of, open_cohort, train_epoch, train_steps
 from hpo.training.device import EVALUATION_PIXELS, Device, computing, use_huge_pages
-from hpo.training.engine import EpochMetrics, LaneEpoch, TrainingResult, result_of
+from hpo.training.engine import Epoch, LaneEpoch, TrainingResult, result_of
 from hpo.training.images import Images
 from hpo.training.lane import AnyLane, Lane, measure_epoch, open_lane, read_losses, read_result
 from hpo.training.layers import Scratch
@@ -121,7 +121,7 @@ class StackedStack:
         for lane in sorted(lanes, key=lambda lane: -len(lane.data.train)):
             kind = kind_of(lane) if isinstance(lane, Lane) else (id(lane),)
             cohorts.setdefault(kind, []).append(lane)
-        measured: list[tuple[AnyLane, EpochMetrics]] = []
+        measured: list[tuple[AnyLane, Epoch]] = []
         for cohort in cohorts.values():
             with computing(cohort[0].config, self._device):
                 try:
@@ -162,7 +162,7 @@ class StackedStack:
                     del self._roots[root]
 
 
-def run_epoch(lanes: Sequence[AnyLane]) -> list[EpochMetrics]:
+def run_epoch(lanes: Sequence[AnyLane]) -> list[Epoch]:
     """Train lanes of one kind for an epoch and read their validation images.
 
     The time is shared out evenly among the lanes.

@@ -52,12 +52,12 @@ def test_metrics_of_three_classes_are_scikit_learns_on_every_resample() -> None:
         }
         assert {n: found[n][row] for n in expected} == pytest.approx(expected)
     measured = measure(p.astype(np.float32), labels, loss=0.0)
-    assert measured.auroc == pytest.approx(golden.roc_auc_score(labels, p, **options))
-    assert measured.log_loss == pytest.approx(golden.log_loss(labels, p), rel=1e-5)
+    assert measured["auroc"] == pytest.approx(golden.roc_auc_score(labels, p, **options))
+    assert measured["log_loss"] == pytest.approx(golden.log_loss(labels, p), rel=1e-5)
     every = np.ones((1, 90))
     for name in ("accuracy", "balanced_accuracy", "auroc", "brier", "log_loss"):
         statistic = statistics(labels, p.astype(np.float32), threshold=0.5)[name]
-        assert getattr(measured, name) == pytest.approx(statistic(every)[0])
+        assert measured[name] == pytest.approx(statistic(every)[0])
 
 
 def test_the_calibration_error_is_the_one_done_by_hand() -> None:

@@ -17,12 +17,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.augmentation import augment, draw_changes
 from hpo.training.device import Device, one_thread
-from hpo.training.engine import (
-    EpochMetrics,
-    OtherWeights,
-    TrainingResult,
-    TrainMetrics,
-)
+from hpo.training.engine import Epoch, OtherWeights, TrainingResult
 from hpo.training.images import Images, LaneData
 from hpo.training.lane import metrics_of
 from hpo.training.losses import mean_loss, probabilities
@@ -98,9 +93,9 @@ def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -
         for group in optimizer.param_groups:
             group["lr"] = progress.rate
         loss, n_right, n = torch.stack(list(_train_steps(lane, progress.epoch))).sum(0).tolist()
-        metrics = EpochMetrics(
+        metrics = Epoch(
             learning_rate=progress.rate,
-            train=TrainMetrics(loss=loss / n, accuracy=n_right / n),
+            train={"loss": loss / n, "accuracy": n_right / n},
             validation=_read(lane, scored).validation,
         )
         if note_epoch(progress, metrics) or not progress.kept_epoch:

@@ -42,7 +42,9 @@ def check(*configs: TrainingConfig, data: TrainingData = FEW) -> list[TrainingRe
         for key, weight in expected.weights.items():
             assert found.weights[key].dtype == weight.dtype, key
             assert distance(found.weights[key], weight) <= 1e-9, key
-        losses = [[[e.train.loss, e.validation.loss] for e in r.epochs] for r in (found, expected)]
+        losses = [
+            [[e.train["loss"], e.validation["loss"]] for e in r.epochs] for r in (found, expected)
+        ]
         assert distance(*map(np.array, losses)) <= 1e-9
         # Probabilities are float32, and so is what is measured of them.
         assert distance(found.test_probabilities, expected.test_probabilities) <= 1e-6

@@ -8,7 +8,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training import stack
 from hpo.training.device import Device
-from hpo.training.engine import EpochMetrics, LaneEpoch
+from hpo.training.engine import Epoch, LaneEpoch
 from hpo.training.lane import Lane
 from tests.training.together import Job, add, assert_bitwise_equal, train_alone
 
@@ -57,7 +57,7 @@ class Trainings:
 def trainings(monkeypatch: pytest.MonkeyPatch, data: TrainingData, place: Device) -> Trainings:
     made, run_epoch = Trainings(data, place), stack.run_epoch
 
-    def note(lanes: Sequence[Lane]) -> list[EpochMetrics]:
+    def note(lanes: Sequence[Lane]) -> list[Epoch]:
         made.n_trained += len(lanes)
         return run_epoch(lanes)
 

@@ -105,7 +105,7 @@ def test_an_estimator_is_trained_by_its_own_rules(
     with closing(open_stack(data, device=cpu)) as stack:
         together = train_together(stack, [Job(config), Job(config.replace(**changes), seed=4)])
     assert_bitwise_equal(together[0], alone)
-    assert alone.epochs[-1].validation.accuracy > 0.7
+    assert alone.epochs[-1].validation["accuracy"] > 0.7
     assert not np.array_equal(together[1].test_probabilities, alone.test_probabilities)
     assert config.replace(**changes).identity() != config.identity()
     assert config.replace(**idle).identity() == config.identity()

@@ -15,7 +15,7 @@ from hpo.data.dataset import TrainingData
 from hpo.training import lane as lanes
 from hpo.training import stack as engine
 from hpo.training.device import Device
-from hpo.training.engine import EpochMetrics, TrainingResult
+from hpo.training.engine import Epoch, TrainingResult
 from hpo.training.lane import Lane
 from hpo.training.stack import open_stack
 from tests.training.conftest import Train
@@ -46,14 +46,14 @@ def test_training_learns_and_its_result_fits_the_data(data: TrainingData, device
     config = CONFIG.replace(epochs=12)
     result = train_alone(data, Job(config), device)
     assert len(result.epochs) == result.kept_epoch == 12
-    assert result.epochs[-1].train.loss < 0.7 * result.epochs[0].train.loss
-    assert result.train.accuracy >= 0.9
-    assert result.epochs[-1].validation.auroc >= 0.9
+    assert result.epochs[-1].train["loss"] < 0.7 * result.epochs[0].train["loss"]
+    assert result.train["accuracy"] >= 0.9
+    assert result.epochs[-1].validation["auroc"] >= 0.9
     assert result.seconds > 0
     assert result.test_probabilities.shape == (data.n_test,)
     assert result.test_probabilities.dtype == np.float32
     is_right = (result.validation_probabilities > 0.5) == data.labels[data.fold(1).validation]
-    assert result.epochs[-1].validation.accuracy == is_right.mean()
+    assert result.epochs[-1].validation["accuracy"] == is_right.mean()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Fill a list with the size of every cohort that is trained."""
     found, run_epoch = [], engine.run_epoch
 
-    def note(lanes: Sequence[Lane]) -> list[EpochMetrics]:
+    def note(lanes: Sequence[Lane]) -> list[Epoch]:
         found.append(len(lanes))
         return run_epoch(lanes)
 
@@ -231,7 +231,7 @@ def test_a_gpu_agrees_with_the_cpu_after_an_epoch(
 ) -> None:
     job = Job(CONFIG.replace(epochs=1))
     here, there = (
-        train_alone(data, job, where).epochs[0].train.loss
+        train_alone(data, job, where).epochs[0].train["loss"]
         for where in (cpu, Device(cuda.name, "fp32"))
     )
     assert here == pytest.approx(there, rel=1e-3)

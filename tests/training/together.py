@@ -1,6 +1,5 @@
 """Small images, trainings side by side and alone, and the comparison of both, bit for bit."""
 
-import dataclasses
 from collections.abc import Iterable
 from contextlib import closing
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import Fold, Pixels, TrainingData
 from hpo.training import stack
 from hpo.training.device import Device
-from hpo.training.engine import EpochMetrics, Stack, TrainingResult, Weights
+from hpo.training.engine import Epoch, Stack, TrainingResult, Weights
 
 N_TEST = 20
 
@@ -96,15 +95,13 @@ def assert_bitwise_equal(found: TrainingResult, expected: TrainingResult) -> Non
 def numbers(result: TrainingResult) -> np.ndarray:
     """Return everything that was measured."""
 
-    def flat(epoch: EpochMetrics) -> list[float]:
-        parts = (epoch.train, epoch.validation, *([epoch.stress] if epoch.stress else []))
-        return [epoch.learning_rate, *(x for part in parts for x in dataclasses.astuple(part))]
+    def flat(epoch: Epoch) -> list[float]:
+        parts = (epoch.train, epoch.validation, epoch.stress)
+        return [epoch.learning_rate, *(x for part in parts for x in part.values())]
 
-    last = [
-        dataclasses.astuple(part)
-        for part in (result.train, result.other.validation, *result.stress.values())
-    ]
-    return np.array([x for part in (*map(flat, result.epochs), *last) for x in part])
+    last = (result.train, result.other.validation, *result.stress.values())
+    every = (*map(flat, result.epochs), *(part.values() for part in last))
+    return np.array([x for part in every for x in part])
 
 
 def as_tensors(weights: Weights) -> dict[str, torch.Tensor]:
