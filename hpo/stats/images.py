@@ -45,7 +45,10 @@ def share(is_so: ArrayLike, *, among: ArrayLike | None = None) -> Statistic:
 
 
 def auroc(labels: ArrayLike, probabilities: ArrayLike) -> Statistic:
-    """Return the statistic: the area under the ROC curve; equal probabilities count half."""
+    """Return the statistic: the area under the ROC curve; equal probabilities count half.
+
+    That is the rank statistic of Mann and Whitney (1947).
+    """
     is_positive = np.asarray(labels).astype(bool)
     _, group = np.unique(np.asarray(probabilities), return_inverse=True)
     order = np.argsort(group, kind="stable")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpo.config import TrainingConfig
 from hpo.errors import TrainingError
+from hpo.stats import auroc
 from hpo.training.engine import Epoch, Metrics, Probabilities, of_label, predicted
 from hpo.training.optimizers import learning_rates, plateau_step
 
@@ -108,17 +109,18 @@ def measure(probabilities: Probabilities, labels: NDArray[np.uint8], *, loss: fl
     large as that of two classes.
     """
     p = probabilities.astype(np.float64)
-    called = predicted(p)
+    once, called = np.ones((1, len(p))), predicted(p)
     is_right, occurring = called == labels, np.unique(labels)
     of_class = {label: is_right[labels == label].mean() for label in occurring}
     positive = [1] if p.ndim == 1 else occurring
     of_others = [np.mean(called[labels != c] != c) for c in positive if (labels != c).any()]
     if p.ndim == 1:
-        rank, brier = auroc(p, labels), (p - labels) ** 2
+        ranks, brier = [auroc(labels, p)], (p - labels) ** 2
     else:
         is_label = labels[:, None] == np.arange(p.shape[1])
         brier = ((p - is_label) ** 2).sum(1) / 2
-        rank = fmean(auroc(*pair) for pair in zip(p.T, is_label.T, strict=True))
+        ranks = [auroc(*pair) for pair in zip(is_label.T, p.T, strict=True)]
+    rank = fmean(float(of(once)[0]) for of in ranks) if np.isfinite(p).all() else math.nan
     log_p = np.log(np.clip(of_label(p, labels), _SMALLEST, 1 - _SMALLEST))
     return {
         "loss": loss,
@@ -130,19 +132,3 @@ def measure(probabilities: Probabilities, labels: NDArray[np.uint8], *, loss: fl
         "sensitivity": float(fmean(of_class.get(c, np.nan) for c in positive)),
         "specificity": float(fmean(of_others or [np.nan])),
     }
-
-
-def auroc(p: NDArray[np.float64], labels: NDArray[np.uint8] | NDArray[np.bool_]) -> float:
-    """Return the share of pairs (positive, negative) in the right order; nan without a pair.
-
-    Ties count as half: the rank statistic of Mann and Whitney (1947).
-    """
-    is_positive = labels.astype(bool)
-    n_positive = int(is_positive.sum())
-    n_pairs = n_positive * (len(labels) - n_positive)
-    if n_pairs == 0 or not np.isfinite(p).all():
-        return float("nan")
-    _, place, counts = np.unique(p, return_inverse=True, return_counts=True)
-    mid_ranks = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = mid_ranks[place][is_positive].sum()
-    return float((rank_sum - n_positive * (n_positive + 1) / 2) / n_pairs)
