@@ -141,25 +141,23 @@ def translate_errors(url: str) -> Iterator[None]:
 
 
 class _Versions(rdb._VersionManager):
-    """Optuna's check of its tables, without Alembic, which loads slowly, where they are new."""
-
-    @property
-    def _is_current(self) -> bool:
-        migrations = Path(rdb.__file__).parent.glob("alembic/versions/v*.py")
-        newest = max(path.stem.rstrip("_") for path in migrations)
-        with self.engine.connect() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                return False
-            found = connection.scalars(text("SELECT version_num FROM alembic_version")).all()
-        return found == [newest]
+    """Optuna's check of its tables; Alembic, which loads slowly, is for new ones alone."""
 
     def _init_alembic(self) -> None:
-        if not self._is_current:
+        query, self._found = text("SELECT version_num FROM alembic_version"), list[str]()
+        with self.engine.connect() as connection:
+            if inspect(connection).has_table("alembic_version"):
+                self._found = list(connection.scalars(query))
+        if not self._found:
             super()._init_alembic()
 
     def check_table_schema_compatibility(self) -> None:
-        if not self._is_current:
+        migrations = Path(rdb.__file__).parent.glob("alembic/versions/v*.py")
+        newest = max(path.stem.rstrip("_") for path in migrations)
+        if not self._found:
             super().check_table_schema_compatibility()
+        elif self._found != [newest]:
+            raise RuntimeError(f"The tables are of {self._found}, not of {newest}.")
 
 
 rdb._VersionManager = _Versions  # type: ignore[misc]

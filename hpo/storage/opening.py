@@ -7,7 +7,6 @@ import sqlite3
 import time
 import weakref
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,7 +57,7 @@ def open_storage(
                     raise
                 time.sleep(_CREATION_S)  # Another process was making its tables just then.
                 opened = Database(url, engine_kwargs=engine)
-    except (RuntimeError, AssertionError, import_module("alembic.util").CommandError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise StorageError(
             f"{mask(url)} was made by another version of Optuna than {optuna.__version__}, or its "
             "version is damaged. Name another with --storage, or for an older one run `optuna "
