@@ -125,8 +125,12 @@ def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> boo
     return not found or max(found) < score.rank(limit)
 
 
-def _median(earlier: Iterable[FrozenTrial], epochs: int) -> Limits:
-    """Compare from a third of the base's epochs on, once five configurations are complete."""
+def median_limits(earlier: Iterable[FrozenTrial], epochs: int) -> Limits:
+    """Return the median by epoch, from a third of the base's `epochs` on.
+
+    `earlier` are the complete first repeats of the known configurations; of fewer than five there
+    is none.
+    """
     curves = [trial.intermediate_values for trial in earlier]
     if len(curves) < _LEAST_CURVES:
         return {}
@@ -136,10 +140,3 @@ def _median(earlier: Iterable[FrozenTrial], epochs: int) -> Limits:
             if epoch >= max(1, epochs // 3) and not math.isnan(value):
                 by_epoch.setdefault(epoch, []).append(value)
     return {epoch: median(values) for epoch, values in by_epoch.items()}
-
-
-PRUNERS: Final[dict[str, Callable[[Iterable[FrozenTrial], int], Limits]]] = {
-    "median": _median,
-    "none": lambda _earlier, _epochs: {},
-}
-"""From the complete first repeats of the known configurations, and the epochs of the base."""

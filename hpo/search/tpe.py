@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from hpo import space as spaces
 from hpo.errors import StudyError
-from hpo.search.proposals import PRUNERS, propose
+from hpo.search.proposals import median_limits, propose
 from hpo.space import Cell
 from hpo.study.progress import SearchProgress, finalist_jobs, report_jobs
 from hpo.study.record import Goal, StudyRecord
@@ -119,11 +119,11 @@ class SearchSource:
 
     def _limits(self, job: Job, progress: SearchProgress) -> Limits:
         """Return what a configuration is pruned by; its further repeats are trained to the end."""
-        if job.repeat or job.report:
+        if job.repeat or job.report or self.record.pruner == "none":
             return {}
         firsts = [trials[0] for trials in progress.known_before(job.ordinal)]
         complete = [trial for trial in firsts if trial.state == TrialState.COMPLETE]
-        return PRUNERS[self.record.pruner](complete, self.record.space.base.epochs)
+        return median_limits(complete, self.record.space.base.epochs)
 
 
 def _check_failures(progress: SearchProgress) -> None:

@@ -12,11 +12,10 @@ from optuna.trial import TrialState
 from hpo import space as spaces
 from hpo.choices import AUTO
 from hpo.errors import StudyError
-from hpo.search.proposals import PRUNERS, SAMPLERS
+from hpo.search.proposals import SAMPLERS
 from hpo.space import Choices, Parameter, Range
 from hpo.study.gathering import summarize
 from hpo.study.progress import REPORTS
-from hpo.study.record import PRUNERS as PRUNER_NAMES
 from hpo.study.record import SAMPLERS as SAMPLER_NAMES
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.study import renew_record
@@ -107,7 +106,6 @@ def test_trainings_that_are_behind_are_pruned_from_the_run_store_too(tmp_path: P
 def test_the_names_that_are_offered_are_those_there_are() -> None:
     assert set(SAMPLER_NAMES) == {*SAMPLERS, "qmc"}
     assert AUTO in SAMPLERS
-    assert set(PRUNER_NAMES) == set(PRUNERS)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])

@@ -15,7 +15,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
 from hpo.run.loop import EpochDone, TrialDone
-from hpo.search.proposals import PRUNERS, START_UP, is_behind, make_sampler, spread
+from hpo.search.proposals import START_UP, is_behind, make_sampler, median_limits, spread
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import read_score
 from hpo.study.trials import suggest
@@ -171,6 +171,6 @@ def test_the_median_rule_is_that_of_optuna(
     trial = create_trial(
         state=TrialState.RUNNING, intermediate_values=dict(enumerate(own, start=1))
     )
-    limits = PRUNERS["median"](trials, 9)
+    limits = median_limits(trials, 9)
     expected = MedianPruner(n_startup_trials=5, n_warmup_steps=3).prune(study, trial)
     assert is_behind(score, own, limits.get(len(own))) == expected
