@@ -276,6 +276,7 @@ def _finish(plan: Plan) -> Study:
             if isinstance(event, TrialDone):
                 done.append(event)
                 bar.update()
+        bar.total = bar.n + session.source.n_left()  # A search with patience may end earlier.
         n_reused = sum(event.is_reused for event in done)
         summary = session.summary()
         summary = replace(summary, n_trained=len(done) - n_reused, n_reused=n_reused)

@@ -110,8 +110,8 @@ def test_a_search_starts_from_another_study_and_from_the_points_of_its_space(
         learning_rate = 0.05
     """)
     narrow = (*SEARCH, "--space", space, "--study", "t", "--trials", "3", "--json")
-    said(train(*narrow[:-1], "--start-from", "s#9"), 2, "s has no configuration 9")
-    params = [c["params"] for c in train(*narrow, "--start-from", "s#2").json["configurations"]]
+    said(train(*narrow[:-1], "--start-from", "latest#9"), 2, "s has no configuration 9")
+    params = [c["params"] for c in train(*narrow, "--start-from", "1#2").json["configurations"]]
     assert [params[1], params[2]["learning_rate"]] == [found, 0.05]
     assert train(*narrow, "--start-from", "s#2").json["n_trained"] == 0
 
