@@ -27,7 +27,7 @@ from sklearn.model_selection import cross_val_predict
 
 from benchmarks.machine import describe_machine
 from hpo.run.plan import Settings, plan_search
-from hpo.search.proposals import propose
+from hpo.run.proposals import propose
 from hpo.study.record import StudyRecord
 from hpo.study.trials import distributions
 from tests.conftest import make_xrays

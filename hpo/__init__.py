@@ -7,8 +7,6 @@ Importing `hpo` is light: the libraries come along with the first name that need
 """
 
 import importlib
-import sys
-from types import ModuleType
 from typing import Any
 
 _HOMES = {
@@ -33,18 +31,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Package(ModuleType):
-    """This package. `hpo.search` is the function, although a package of that name is inside.
-
-    Importing a package binds its name in the one around it, whenever that happens: here it does
-    not. Its modules are imported from it as ever: `from hpo.study.trials import Job`.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

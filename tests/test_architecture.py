@@ -19,7 +19,6 @@ LAYERS = (
     {"hpo.data", "hpo.models", "hpo.stats", "hpo.training.engine"},
     {"hpo.training", "hpo.space", "hpo.storage"},
     {"hpo.study"},
-    {"hpo.search"},
     {"hpo.run"},
     {"hpo.evaluate"},
     {"hpo.weights"},
@@ -35,7 +34,6 @@ OWNERS = {
     "torch": ("hpo.training", "hpo.weights"),
     "optuna": (
         "hpo.study",
-        "hpo.search",
         "hpo.storage",
         "hpo.run",
         "hpo.evaluate",

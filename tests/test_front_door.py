@@ -26,12 +26,12 @@ GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", "
     "lines",
     [
         "from hpo import Settings, grid, open_study, search",
-        "import hpo.search.grid\nfrom hpo import search",
+        "import hpo.run.sources\nfrom hpo import search",
         "import hpo\nhpo.grid\nimport hpo.study.trials\nsearch = hpo.search",
     ],
 )
-def test_search_is_the_function_and_not_the_package_of_that_name(lines: str) -> None:
-    script = f"{lines}\nassert search.__module__ == 'hpo.api', search\nimport hpo.search.proposals"
+def test_search_is_the_function(lines: str) -> None:
+    script = f"{lines}\nassert search.__module__ == 'hpo.api', search\nimport hpo.run.proposals"
     subprocess.run([sys.executable, "-c", script], check=True)
     assert dir(library) == sorted(library.__all__)
 

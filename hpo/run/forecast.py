@@ -17,9 +17,9 @@ from hpo import space as spaces
 from hpo.config import TrainingConfig
 from hpo.data import TrainingData
 from hpo.run.plan import Plan
+from hpo.run.proposals import spread
 from hpo.run.session import joins, lanes_of, processes_of, ray_cluster, sealed, with_device
-from hpo.search.grid import grid_jobs
-from hpo.search.proposals import spread
+from hpo.run.sources import grid_jobs
 from hpo.storage.opening import open_storage, quiet_optuna
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore

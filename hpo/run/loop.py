@@ -14,8 +14,8 @@ from safetensors.numpy import save as to_safetensors
 from hpo.data.dataset import TrainingData
 from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.files import MAKE_ROOM, write_atomic
-from hpo.search import Source
-from hpo.search.proposals import is_behind
+from hpo.run.proposals import is_behind
+from hpo.run.sources import Source
 from hpo.storage.opening import database_of
 from hpo.storage.runs import ImageProbabilities, OtherWeights, Run, RunStore
 from hpo.study.record import StudyRecord

@@ -22,7 +22,7 @@ from hpo.errors import DataError, ModelError, UsageError, fault_list
 from hpo.files import MAKE_ROOM, remove_leftovers, writing
 from hpo.run.loop import Event, RepeatsAdded, TrainingLoop, TrialDone
 from hpo.run.plan import Plan, Settings, describe_data
-from hpo.search import GridSource, SearchSource, Source
+from hpo.run.sources import GridSource, SearchSource, Source
 from hpo.storage import paths
 from hpo.storage.database import Database
 from hpo.storage.lock import Check, study_lock

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpo.config import TrainingConfig
-from hpo.search import tpe
+from hpo.run import sources
 from hpo.space import Cell
 from hpo.study import progress
 from hpo.study.record import Goal, StudyRecord
@@ -76,7 +76,7 @@ def small_bases(monkeypatch: pytest.MonkeyPatch) -> None:
         n_repeats = goal.n_final_repeats if goal.with_baselines else 0
         return [b.with_repeat(1 + i) for b in bases for i in range(n_repeats)]
 
-    for module in (tpe, progress):
+    for module in (sources, progress):
         monkeypatch.setattr(module, "report_jobs", jobs)
 
 

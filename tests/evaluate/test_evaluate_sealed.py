@@ -19,7 +19,7 @@ CHOOSERS = (
     "hpo.space",
     "hpo.run.plan",
     "hpo.study.study",
-    "hpo.search",
+    "hpo.run.sources",
     "hpo.study.gathering",
     "hpo.run.loop",
     "hpo.run.session",

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from hpo import space as spaces
 from hpo.choices import AUTO
 from hpo.errors import StudyError
-from hpo.search.proposals import SAMPLERS
+from hpo.run.proposals import SAMPLERS
 from hpo.space import Choices, Parameter, Range
 from hpo.study.gathering import summarize
 from hpo.study.progress import REPORTS

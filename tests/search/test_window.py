@@ -15,7 +15,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
 from hpo.run.loop import EpochDone, TrialDone
-from hpo.search.proposals import START_UP, is_behind, make_sampler, median_limits, spread
+from hpo.run.proposals import START_UP, is_behind, make_sampler, median_limits, spread
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import read_score
 from hpo.study.trials import suggest
