@@ -10,7 +10,7 @@ from hpo.space.cells import (
     resolve,
     search_cells,
 )
-from hpo.space.edit import override, restrict, with_values
+from hpo.space.edit import open_space, override, restrict, with_values
 from hpo.space.files import (
     from_document,
     load_space,
@@ -19,7 +19,6 @@ from hpo.space.files import (
     space_names,
     to_document,
 )
-from hpo.space.own import open_space
 from hpo.space.records import Cell, Choices, Parameter, Range, Space, Sweep
 
 __all__ = [
