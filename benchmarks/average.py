@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.machine import describe_machine, spread
 from hpo.config import TrainingConfig
-from hpo.data import Fold, TrainingData
+from hpo.data.dataset import Fold, TrainingData
 from hpo.training import cohort
 from hpo.training.device import choose
 from hpo.training.stack import open_stack

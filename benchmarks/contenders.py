@@ -23,7 +23,7 @@ from benchmarks.competent import (
 )
 from benchmarks.report_loop import ReportLoop, open_report_loop, run_report_epoch
 from hpo.config import TrainingConfig
-from hpo.data import TrainingData
+from hpo.data.dataset import TrainingData
 from hpo.training import stack
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, Stack

@@ -16,7 +16,7 @@ from benchmarks.drawing import draw
 from benchmarks.machine import REAL_DATA, describe_machine
 from hpo import space as spaces
 from hpo.config import TrainingConfig
-from hpo.data import seal
+from hpo.data.dataset import seal
 from hpo.run.plan import Settings, plan_grid
 from hpo.training import device as devices
 from hpo.training import machine

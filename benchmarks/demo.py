@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hpo.api import open_study, read_study
-from hpo.data import TEST
+from hpo.data.dataset import TEST
 from hpo.data.source import open_data
 from hpo.evaluate import read_evaluation
 from hpo.views.answer import answer

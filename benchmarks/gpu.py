@@ -31,7 +31,7 @@ from benchmarks.contenders import Setting, now
 from benchmarks.machine import REAL_DATA, ROOT, describe_machine
 from benchmarks.stack import measure_epochs
 from hpo.config import TrainingConfig
-from hpo.data import seal
+from hpo.data.dataset import seal
 from hpo.data.source import open_data
 from hpo.training.device import Device, Precision, choose
 from hpo.training.machine import lane_bytes
@@ -66,7 +66,7 @@ _FIRST_EPOCH = """
 import sys
 from pathlib import Path
 from hpo.config import TrainingConfig
-from hpo.data import seal
+from hpo.data.dataset import seal
 from hpo.data.source import open_data
 from hpo.training import stack
 from hpo.training.device import choose

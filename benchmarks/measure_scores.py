@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from hpo.config import TrainingConfig
-from hpo.data import TrainingData, seal
+from hpo.data.dataset import TrainingData, seal
 from hpo.data.source import load
 from hpo.training.device import Device
 from hpo.training.stack import open_stack

@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.machine import REAL_DATA, ROOT, describe_machine
 from hpo.config import TrainingConfig
-from hpo.data import seal
+from hpo.data.dataset import seal
 from hpo.data.source import open_data
 from hpo.run.reproduce import TOLERANCE, differences, numbers_of
 from hpo.study.score import SCORES

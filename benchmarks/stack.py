@@ -40,7 +40,7 @@ from benchmarks.contenders import (
 from benchmarks.machine import REAL_DATA, ROOT, describe_machine, spread
 from benchmarks.report_loop import run_report_epoch
 from hpo.config import TrainingConfig
-from hpo.data import seal
+from hpo.data.dataset import seal
 from hpo.data.source import open_data
 from hpo.training.device import Device, choose
 from hpo.training.engine import LaneEpoch

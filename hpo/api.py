@@ -230,7 +230,7 @@ def with_page(
     # This call may have changed what repeats are compared by.
     is_new = is_new or (session.record.margin, session.record.weights) != (None, None)
     if summary.count("complete") and (is_new or not path.exists()):
-        from hpo.report import write_report
+        from hpo.report.page import write_report
 
         summary = replace(summary, report=str(path))
         dataset = session.plan.dataset if has_images else None
@@ -252,7 +252,7 @@ def _note_for_dashboard(study: optuna.Study, summary: StudySummary, page: Path) 
 
 def write_page(stored: StoredStudy, *, has_images: bool = True) -> Path:
     """Write the page of a study, with X-rays where its data are still what they were."""
-    from hpo.report import write_report
+    from hpo.report.page import write_report
 
     dataset = None
     if has_images:

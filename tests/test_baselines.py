@@ -3,8 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data import seal
-from hpo.data.dataset import Fold, Pixels, TrainingData
+from hpo.data.dataset import Fold, Pixels, TrainingData, seal
 from hpo.data.source import open_data
 from hpo.study.baselines import baselines
 from tests.conftest import SMALL, Hpo

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpo.config import TrainingConfig
-from hpo.data import TrainingData, seal
+from hpo.data.dataset import TrainingData, seal
 from hpo.data.source import open_data
 from hpo.run import forecast as forecasts
 from hpo.run.forecast import Forecast, forecast, training_seconds

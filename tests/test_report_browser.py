@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpo.evaluate.studies import compare
-from hpo.report import write_report
-from hpo.report.page import render, render_comparison
+from hpo.report.page import render, render_comparison, write_report
 from tests.browser import BROWSER, POLICY, visit
 from tests.fake_studies import add_finalists, fake_grid, fake_search, hostile
 

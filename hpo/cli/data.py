@@ -36,7 +36,7 @@ def info(
 
         hpo data info --data chest_xray --sheet sheet.png
     """
-    from hpo.data import seal
+    from hpo.data.dataset import seal
     from hpo.data.images import contact_sheet
     from hpo.data.source import open_data
     from hpo.views.data import show_dataset

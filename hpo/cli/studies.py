@@ -186,7 +186,7 @@ def compare(
     from hpo.api import read_study
     from hpo.evaluate.studies import compare as put_side_by_side
     from hpo.evaluate.studies import to_document
-    from hpo.report import write_comparison
+    from hpo.report.page import write_comparison
     from hpo.stats import outcome
     from hpo.storage.paths import comparison_page
     from hpo.views.studies import comparison_table

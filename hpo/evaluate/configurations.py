@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from hpo.data import TEST, Dataset, TrainingData, seal
+from hpo.data.dataset import TEST, Dataset, TrainingData, seal
 from hpo.errors import RunStoreError, StudyError, fault_list
 from hpo.evaluate.checks import check_answers, check_trainings
 from hpo.evaluate.intervals import (

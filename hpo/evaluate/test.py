@@ -7,7 +7,7 @@ from typing import Final
 
 import optuna
 
-from hpo.data import TEST, Dataset, count_classes
+from hpo.data.dataset import TEST, Dataset, count_classes
 from hpo.errors import DataError, StudyError
 from hpo.evaluate.configurations import (
     Candidate,

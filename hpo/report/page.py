@@ -12,7 +12,7 @@ from typing import Final
 import jinja2
 import optuna
 
-from hpo.data import Dataset
+from hpo.data.dataset import Dataset
 from hpo.evaluate import read_evaluation
 from hpo.evaluate.checks import check_study
 from hpo.evaluate.learning_curves import compare_curves

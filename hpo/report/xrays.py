@@ -11,8 +11,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from hpo.data import Dataset, seal
-from hpo.data.dataset import TEST, Indices, Pixels, TrainingData
+from hpo.data.dataset import TEST, Dataset, Indices, Pixels, TrainingData, seal
 from hpo.data.images import png_uri
 from hpo.storage.runs import Run, RunStore
 from hpo.study.summary import Configuration, StudySummary

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from hpo import space as spaces
 from hpo.config import TrainingConfig
-from hpo.data import TrainingData
+from hpo.data.dataset import TrainingData
 from hpo.run.plan import Plan
 from hpo.run.proposals import spread
 from hpo.run.session import joins, lanes_of, processes_of, ray_cluster, sealed, with_device

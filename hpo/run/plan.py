@@ -16,7 +16,7 @@ from hpo.choices import (
     read_lanes,
 )
 from hpo.config import Scalar, TrainingConfig, Value
-from hpo.data import TEST, VALIDATION, Dataset, count_classes
+from hpo.data.dataset import TEST, VALIDATION, Dataset, count_classes
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.data.source import open_data
 from hpo.errors import ModelError, TrainingError, UsageError

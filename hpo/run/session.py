@@ -16,7 +16,8 @@ from optuna.trial import TrialState
 
 from hpo import models
 from hpo import space as spaces
-from hpo.data import Dataset, TrainingData, cache, seal
+from hpo.data import cache
+from hpo.data.dataset import Dataset, TrainingData, seal
 from hpo.data.source import open_data
 from hpo.errors import DataError, ModelError, UsageError, fault_list
 from hpo.files import MAKE_ROOM, remove_leftovers, writing

@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from hpo.data import Dataset, Fold, count_classes
 from hpo.data.audit import Audit, Leak
-from hpo.data.dataset import SPLITS
+from hpo.data.dataset import SPLITS, Dataset, Fold, count_classes
 from hpo.tables import DASH, Column, Row, Table, count
 
 _MOST_LINES: Final = 10

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 
 from hpo.choices import Activation, Normalize, read_mean_and_deviation
 from hpo.config import MAX_SIDE, MIN_SIDE, MOST_CLASSES, TrainingConfig
-from hpo.data import Pixels
-from hpo.data.dataset import CLASS_NAMES
+from hpo.data.dataset import CLASS_NAMES, Pixels
 from hpo.errors import WeightsError, fault_list
 from hpo.training import losses, own
 from hpo.training.alignment import align

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from hpo.data import TEST, Dataset, Indices, count_classes
+from hpo.data.dataset import TEST, Dataset, Indices, count_classes
 from hpo.data.image_folders import SUFFIXES
 from hpo.data.images import decode_all, resize
 from hpo.data.source import bits_in_use, to_8_bits

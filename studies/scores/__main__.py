@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data import TEST
+from hpo.data.dataset import TEST
 from hpo.data.source import load
 from hpo.errors import HpoError
 from hpo.files import write_atomic

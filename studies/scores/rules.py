@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from hpo.data import TEST, Dataset
+from hpo.data.dataset import TEST, Dataset
 from hpo.storage.runs import Run
 from hpo.study.score import SCORES
 

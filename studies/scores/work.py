@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 
 from hpo.cli.work import train as follow_to_end
-from hpo.data import NORMAL, PNEUMONIA, TEST
-from hpo.data.dataset import Pixels
+from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, Pixels
 from hpo.data.source import open_data
 from hpo.run.plan import Settings, plan_search
 from hpo.run.session import open_session

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from hpo.data import seal
+from hpo.data.dataset import seal
 from hpo.data.source import open_data
 from tests.cli.conftest import DIVERGING, GRID, OUT_OF_TIME, said
 from tests.conftest import SMALL, Hpo

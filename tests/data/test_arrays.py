@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION
+from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION
 from hpo.data.source import load
 from hpo.errors import DataError
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data import TEST, TRAIN, VALIDATION, Pixels
 from hpo.data.audit import audit
+from hpo.data.dataset import TEST, TRAIN, VALIDATION, Pixels
 from hpo.data.source import load
 from tests.data.conftest import REAL, make_dataset, needs_real
 

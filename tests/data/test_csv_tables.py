@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.data import TEST, TRAIN, seal
+from hpo.data.dataset import TEST, TRAIN, seal
 from hpo.data.manifest import read_manifest
 from hpo.data.source import load
 from hpo.errors import DataError, HpoError

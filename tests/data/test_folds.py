@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo.data import N_FOLDS, TEST, TRAIN, VALIDATION, seal
+from hpo.data.dataset import N_FOLDS, TEST, TRAIN, VALIDATION, seal
 from hpo.data.source import open_data
 from hpo.errors import DataError
 from tests.data.conftest import make_dataset

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo.data import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION
 from hpo.data.audit import audit
+from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION
 from hpo.data.image_folders import patients_of
 from hpo.data.manifest import Manifest
 from hpo.data.source import load

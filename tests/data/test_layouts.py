@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.data import TEST, TRAIN, VALIDATION
+from hpo.data.dataset import TEST, TRAIN, VALIDATION
 from hpo.data.manifest import Manifest
 from hpo.data.source import describe, load
 from hpo.errors import DataError

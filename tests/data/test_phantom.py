@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data import PNEUMONIA, TEST, TRAIN
+from hpo.data.dataset import PNEUMONIA, TEST, TRAIN
 from hpo.data.phantom import draw, write_phantom
 from hpo.data.source import load, open_data, open_table
 from hpo.errors import DataError

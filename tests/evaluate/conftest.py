@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from hpo.data import TEST, Dataset, seal
+from hpo.data.dataset import TEST, Dataset, seal
 from hpo.data.source import load
 from hpo.evaluate import Evaluation, open_test
 from hpo.storage.database import Database

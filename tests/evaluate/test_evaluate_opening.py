@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo.data import TEST, Dataset
+from hpo.data.dataset import TEST, Dataset
 from hpo.errors import DataError, RunStoreError, StudyError
 from hpo.evaluate import read_evaluation, to_document
 from hpo.evaluate.configurations import gather

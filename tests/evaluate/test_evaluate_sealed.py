@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hpo import Settings, grid
-from hpo.data import TEST, Dataset, seal
+from hpo.data.dataset import TEST, Dataset, seal
 from hpo.data.source import load
 from hpo.study.summary import to_document
 from tests.test_architecture import MODULES, imports, is_within

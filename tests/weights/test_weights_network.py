@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hpo.choices import Activation
-from hpo.data import Pixels
+from hpo.data.dataset import Pixels
 from hpo.errors import WeightsError
 from hpo.training.model import ACTIVATIONS
 from hpo.weights import Network, Unseen, open_network

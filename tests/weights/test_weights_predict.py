@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.data import TEST, Dataset, Pixels
-from hpo.data.dataset import CLASS_NAMES
+from hpo.data.dataset import CLASS_NAMES, TEST, Dataset, Pixels
 from hpo.data.source import open_table
 from hpo.data.table import BY_NAME, Row, Table
 from hpo.errors import WeightsError
