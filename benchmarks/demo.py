@@ -19,10 +19,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hpo.api import open_study, read_study
+from hpo.api import open_study
 from hpo.data.dataset import TEST
 from hpo.data.source import open_data
 from hpo.evaluate import read_evaluation
+from hpo.study.gathering import read_study
 from hpo.views.answer import answer
 
 RESULTS = Path(__file__).parent / "results" / "demo.json"

@@ -29,9 +29,8 @@ POINTS = (0, 1, 2)
 
 def read_scores(storage: str) -> Iterator[dict[str, object]]:
     """Yield the scores that each sweep is compared by, of its averaged and of its last weights."""
-    from hpo.api import read_study
     from hpo.storage.opening import open_storage
-    from hpo.study.gathering import summarize_all
+    from hpo.study.gathering import read_study, summarize_all
     from hpo.study.intervals import gather_evidence
 
     for found in summarize_all(open_storage(storage))[0].values():

@@ -1,31 +1,25 @@
 """The library's front door: the commands as functions that return records."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 
-from hpo.choices import ScoredWeights
 from hpo.errors import DataError, UsageError
-from hpo.evaluate import Evaluation, open_test, read_evaluation
+from hpo.evaluate import Evaluation, open_test
 from hpo.evaluate.thresholds import DEFAULT
 from hpo.export import export
 from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, Settings, plan_grid, plan_search
-from hpo.run.session import Session, move_data, open_recorded_data, open_session, training_events
+from hpo.run.session import Session, open_session, training_events
 from hpo.stats import Interval
-from hpo.storage.database import Database
-from hpo.storage.opening import open_storage
-from hpo.storage.paths import runs_folder, study_folder
-from hpo.storage.runs import RunStore
 from hpo.storage.url import DEFAULT_URL
-from hpo.study.gathering import summarize
+from hpo.study.gathering import StoredStudy, read_study
 from hpo.study.record import LIBRARY
-from hpo.study.study import open_study as find_study
+from hpo.study.study import open_recorded_data
 from hpo.study.summary import StudySummary
 from hpo.views.answer import answer
 
@@ -64,9 +58,7 @@ class Study(StudySummary):
     def evaluate(self, threshold: str = DEFAULT, *, is_all: bool = False) -> Evaluation:
         """Open the sealed test, on record, as `hpo evaluate` does."""
         stored = read_study(self.name, self.storage)
-        return open_test(
-            stored.study, stored.storage, threshold=threshold, is_all=is_all, command=LIBRARY
-        )
+        return open_test(stored.study, threshold=threshold, is_all=is_all, command=LIBRARY)
 
     def predict(
         self, paths: str | Path | Sequence[str | Path], threshold: str | None = None
@@ -84,8 +76,7 @@ class Study(StudySummary):
         """Write the best model and the tables, as `hpo export` does; return the folder."""
         stored = read_study(self.name, self.storage)
         folder = Path(out) if out else stored.folder / "export"
-        evaluation = read_evaluation(stored.study)
-        for _ in export_study(stored, folder, evaluation, threshold=threshold, is_all=is_all):
+        for _ in export(stored, folder, threshold=threshold, is_all=is_all):
             pass
         return folder
 
@@ -132,81 +123,6 @@ def search(
     """
     names = [names] if isinstance(names, str) else names
     return _finish(plan_search(names, replace(settings or Settings(), **options)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredStudy:
-    """A study that is there, with its run store and its folder for page, weights and exports."""
-
-    storage: Database
-    study: optuna.Study
-    summary: StudySummary
-    runs: RunStore
-    folder: Path
-
-
-def read_study(
-    name: str,
-    storage: str = DEFAULT_URL,
-    *,
-    moved_data: Path | None = None,
-    margin: float | None = None,
-    weights: ScoredWeights | None = None,
-) -> StoredStudy:
-    """Read a study, to look at it or to use what it trained; record where its data are now.
-
-    `name` may be the beginning of its name, its number in `hpo show`, or `latest`.
-    `margin` is another smallest difference that matters than the study has recorded, and `weights`
-    are others to compare by.
-
-    Raises:
-        StudyError: there is none of this name.
-        StorageError: the database cannot be read.
-        DataError: the data are not at `moved_data`, or differ.
-    """
-    if moved_data is not None:
-        move_data(name, storage, moved_data)
-    opened = open_storage(storage, create=False)
-    study = find_study(opened, name)
-    runs = RunStore(runs_folder(storage))
-    return StoredStudy(
-        storage=opened,
-        study=study,
-        summary=summarize(study, storage_url=storage, runs=runs, margin=margin, weights=weights),
-        runs=runs,
-        folder=study_folder(storage, study.study_name),
-    )
-
-
-def export_study(
-    stored: StoredStudy,
-    folder: Path,
-    evaluation: Evaluation | None,
-    *,
-    threshold: str | None = None,
-    is_all: bool = False,
-    has_weights: bool = True,
-    lanes: int | None = None,
-    model: str | None = None,
-) -> Iterator[str]:
-    """Export a study as `hpo.export.export` does; weights that were not kept are trained again.
-
-    `model` is FILE.py:NAME of an own model.
-    """
-    from hpo.run.reproduce import retrain
-
-    return export(
-        stored.summary,
-        folder,
-        runs=stored.runs,
-        weights=stored.folder / "weights",
-        train=partial(retrain, stored.study, lanes=lanes, model=model),
-        evaluation=evaluation,
-        threshold=threshold,
-        is_all=is_all,
-        has_weights=has_weights,
-        own=model,
-    )
 
 
 def open_study(name: str, storage: str = DEFAULT_URL) -> Study:

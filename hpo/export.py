@@ -15,12 +15,13 @@ from safetensors.numpy import load_file, save
 
 from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import OutputError, StudyError, UsageError, WeightsError
-from hpo.evaluate import Ensemble, Evaluated, Evaluation
+from hpo.evaluate import Ensemble, Evaluated, Evaluation, read_evaluation
 from hpo.evaluate.thresholds import model_threshold, rule_of
 from hpo.files import WrittenFiles, remove_leftovers, write_atomic, writing
-from hpo.run.reproduce import Retrained
-from hpo.storage.runs import Run, RunStore
+from hpo.run.reproduce import retrain
+from hpo.storage.runs import Run
 from hpo.storage.url import named
+from hpo.study.gathering import StoredStudy
 from hpo.study.record import DataInfo
 from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.study.test_access import statements
@@ -52,34 +53,31 @@ _TRIAL_COLUMNS: Final = (
 
 
 def export(
-    summary: StudySummary,
+    stored: StoredStudy,
     folder: Path,
     *,
-    runs: RunStore,
-    weights: Path,
-    train: Callable[[Sequence[Job]], Retrained],
-    evaluation: Evaluation | None = None,
     threshold: str | None = None,
     is_all: bool = False,
     has_weights: bool = True,
-    own: str | None = None,
+    lanes: int | None = None,
+    model: str | None = None,
 ) -> Iterator[str]:
     """Write a study into a folder, and yield a line for each thing that takes time.
 
     `best/` holds the model: `model.pt2` and `predict.py`, which run without hpo, `model_card.md`,
     and what the folder of every configuration holds (`is_all`): `config.json`, curves and stress
-    battery of each repeat as CSV, `test.txt` where the `evaluation` includes it, and weights.
+    battery of each repeat as CSV, `test.txt` where the last evaluation includes it, and weights.
     Without `has_weights` there are tables alone. `threshold` is a rule; without one it is that of
-    the evaluation. `weights` is the folder of kept weights; what is missing there `train` trains
-    again. Files of an earlier export that belong to other repeats are removed. `own` is
-    FILE.py:NAME of an own model. What hpo wrote is on a list in the folder; nothing else is
-    written over.
+    the evaluation. Weights that were not kept are trained again, `lanes` at a time. Files of an
+    earlier export that belong to other repeats are removed. `model` is FILE.py:NAME of an own
+    model. What hpo wrote is on a list in the folder; nothing else is written over.
 
     Raises:
         StudyError: nothing is complete yet.
         OutputError: the folder cannot be written, or has files of others in the places of these.
     """
-    best = summary.best
+    summary, runs, weights = stored.summary, stored.runs, stored.folder / "weights"
+    best, evaluation = summary.best, read_evaluation(stored.study)
     if best is None:
         raise StudyError(
             f"No configuration of {summary.name} is complete yet. Run `hpo resume "
@@ -129,7 +127,7 @@ def export(
     if missing:
         yield f"Networks to retrain because their weights were not kept: {len(missing)}."
         jobs = [_job(n, c, repeat) for n, (c, _, repeat) in enumerate(missing)]
-        with closing(train(jobs)) as trained:
+        with closing(retrain(stored.study, jobs, lanes=lanes, model=model)) as trained:
             for n_done, (job, result) in enumerate(trained, start=1):
                 c, path, repeat = missing[job.ordinal]
                 write(path, _tensors(result.weights, fields, c))
@@ -143,7 +141,7 @@ def export(
                 if _NAMES.fullmatch(path.name) and path not in written:
                     path.unlink()
     if _has_weights(best):
-        yield from _write_model(write, folder / BEST, own)
+        yield from _write_model(write, folder / BEST, model)
 
 
 def _fields(

@@ -89,7 +89,7 @@ class FakeStudy:
 
     @property
     def summary(self) -> StudySummary:
-        return summarize(self.study, storage_url="sqlite:///studies/hpo.db")
+        return summarize(self.study)
 
     def ask(
         self,

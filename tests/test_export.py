@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +16,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hpo.cli import main
-from hpo.errors import OutputError, StudyError
+from hpo.errors import OutputError
 from hpo.export import export, folder_name
-from hpo.run.reproduce import Retrained
+from hpo.study.gathering import StoredStudy
 from hpo.study.summary import StudySummary
-from hpo.study.trials import Job
 from tests.conftest import SIZE, Hpo, make_xrays
 from tests.fake_studies import CHANGES, FakeStudy, add_finalists, fake_grid, fake_search
 
@@ -147,15 +145,15 @@ def test_a_test_result_is_written_beside_the_weights(hpo: Hpo, exported: Path) -
         assert "The test was opened on " in text
 
 
-def untrained(_: Sequence[Job]) -> Retrained:
-    raise StudyError("Nothing is to be trained.")
-
-
 def tables_of(fake: FakeStudy, folder: Path, summary: StudySummary | None = None) -> Path:
     """Export a study without weights."""
-    paths = {"runs": fake.runs, "weights": folder / "weights"}
-    how = {"train": untrained, "is_all": True, "has_weights": False}
-    assert list(export(summary or fake.summary, folder / "out", **paths, **how)) == []
+    stored = StoredStudy(
+        study=fake.study,
+        summary=summary or fake.summary,
+        runs=fake.runs,
+        folder=folder,
+    )
+    assert list(export(stored, folder / "out", is_all=True, has_weights=False)) == []
     return folder / "out"
 
 

@@ -45,7 +45,7 @@ def test_a_long_study_is_shown_in_short_and_says_so(
     made = long_search(3_000) if name == "search" else long_grid(400, n_repeats=2)
     study, runs = in_memory(made, name), RunStore(tmp_path)
     save_runs(made, runs)
-    summary = summarize(study, storage_url="sqlite:///studies/hpo.db")
+    summary = summarize(study)
     page = render(summary, study, runs)
     assert len(page.encode()) < 10_000_000
     figures = re.findall(r"<script[^>]*data-figure>(.*?)</script>", page, flags=re.S)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,7 +115,7 @@ def evaluated(home: Path) -> Any:
         for repeat in range(3):
             made.add(value, repeat)
     made.open(threshold="youden", command="hpo evaluate <script>alert(1)</script>")
-    summary = summarize(made.study, storage_url="sqlite:///studies/hpo.db")
+    summary = replace(summarize(made.study), storage="sqlite:///studies/hpo.db")
     return SimpleNamespace(summary=summary, study=made.study, runs=made.runs)
 
 

@@ -19,7 +19,10 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def read(study: optuna.Study) -> StudySummary:
-    return summarize(study, storage_url="postgresql://me:secret@host/db")
+    with pytest.MonkeyPatch.context() as patch:
+        url = "postgresql://me:secret@host/db"
+        patch.setattr("hpo.study.gathering.url_of", lambda _: url)
+        return summarize(study)
 
 
 def test_a_configuration_has_the_mean_and_interval_of_its_repeats(bench: Bench) -> None:

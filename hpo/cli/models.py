@@ -162,18 +162,17 @@ def _evaluate_study(
     no_images: bool,
     json: bool,
 ) -> None:
-    from hpo.api import read_study, write_page
+    from hpo.api import write_page
     from hpo.cli.work import print_answer
     from hpo.evaluate import open_test
+    from hpo.study.gathering import read_study
     from hpo.study.test_access import statements
     from hpo.views.answer import answer
     from hpo.views.evaluations import evaluation_document, evaluation_table
 
     stored = read_study(study, storage, moved_data=moved)
     command = options.command_line()
-    evaluation = open_test(
-        stored.study, stored.storage, threshold=threshold, is_all=is_all, command=command
-    )
+    evaluation = open_test(stored.study, threshold=threshold, is_all=is_all, command=command)
     stored = read_study(study, storage)
     summary = stored.summary
     if not json:
@@ -316,9 +315,9 @@ def reproduce(
         raise UsageError(
             "hpo reproduce needs either the number of a configuration or --trial NUMBER."
         )
-    from hpo.api import read_study
     from hpo.run.reproduce import Reproduction
     from hpo.run.reproduce import reproduce as train_again
+    from hpo.study.gathering import read_study
 
     stored = read_study(study, storage, moved_data=data)
     trials = {

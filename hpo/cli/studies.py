@@ -80,10 +80,10 @@ def show(
     if study is None:
         _show_all(storage, json=json)
         return
-    from hpo.api import read_study
     from hpo.cli.work import print_answer
     from hpo.evaluate import read_evaluation
     from hpo.evaluate.learning_curves import compare_curves
+    from hpo.study.gathering import read_study
     from hpo.study.summary import to_document
     from hpo.views.answer import answer, best_toml
     from hpo.views.evaluations import evaluation_document
@@ -183,12 +183,12 @@ def compare(
             f"hpo compare needs two studies or more, but got {names[0]} alone: hpo compare "
             f"{names[0]} OTHER. `hpo show` lists them."
         )
-    from hpo.api import read_study
     from hpo.evaluate.studies import compare as put_side_by_side
     from hpo.evaluate.studies import to_document
     from hpo.report.page import write_comparison
     from hpo.stats import outcome
     from hpo.storage.paths import comparison_page
+    from hpo.study.gathering import read_study
     from hpo.views.studies import comparison_table
 
     stored = [read_study(name, storage) for name in names]
@@ -225,7 +225,8 @@ def report(
 
         hpo report latest --open
     """
-    from hpo.api import read_study, write_page
+    from hpo.api import write_page
+    from hpo.study.gathering import read_study
 
     stored = read_study(study, storage, margin=margin, weights=weights)
     path = write_page(stored, has_images=not no_images)
@@ -295,18 +296,17 @@ def export(
 
         hpo export STUDY --threshold sensitivity=0.95
     """
-    from hpo.api import export_study, read_study
     from hpo.evaluate import read_evaluation
     from hpo.evaluate.thresholds import model_threshold, rule_of
     from hpo.export import BEST
+    from hpo.export import export as write_files
+    from hpo.study.gathering import read_study
 
     stored = read_study(study, storage, moved_data=data)
-    folder, evaluation = out or stored.folder / "export", read_evaluation(stored.study)
-    best = stored.summary.best
-    for line in export_study(
+    folder, best = out or stored.folder / "export", stored.summary.best
+    for line in write_files(
         stored,
         folder,
-        evaluation,
         threshold=threshold,
         is_all=all_,
         has_weights=not no_weights,
@@ -318,7 +318,8 @@ def export(
     document: dict[str, object] = {"study": stored.summary.name, "path": str(folder)}
     if best and not no_weights:
         is_binary = len(stored.summary.record.data.class_names) == 2
-        value = model_threshold(rule_of(threshold, evaluation), best, stored.runs)
+        rule_text = rule_of(threshold, read_evaluation(stored.study))
+        value = model_threshold(rule_text, best, stored.runs)
         document |= {"best": str(home), "threshold": value if is_binary else None}
         rule = f", threshold {value:.4g}" if is_binary else ""
         if not json:

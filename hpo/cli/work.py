@@ -96,9 +96,7 @@ def carry_out(
         evaluation = read_evaluation(session.study) if summary.openings else None
         is_complete = all(c.state == "complete" for c in summary.configurations)
         if test and is_complete and not summary.n_open:
-            evaluation = open_test(
-                session.study, session.storage, command=command_line(), dataset=plan.dataset
-            )
+            evaluation = open_test(session.study, command=command_line(), dataset=plan.dataset)
             summary = replace(summary, openings=read_openings(session.study))
         elif test:
             say(

@@ -19,14 +19,13 @@ from hpo.evaluate.configurations import (
 from hpo.evaluate.intervals import Answers, compare
 from hpo.evaluate.records import Evaluation, from_document, to_document
 from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, check_rule, read_rule
-from hpo.run.session import open_recorded_data
-from hpo.storage.database import Database
-from hpo.storage.opening import in_command
+from hpo.storage.opening import in_command, url_of
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import mask_command
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
+from hpo.study.study import open_recorded_data
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import Opening, now, record_opening
 
@@ -55,7 +54,6 @@ def check_test(dataset: Dataset) -> None:
 
 def open_test(
     study: optuna.Study,
-    storage: Database,
     *,
     threshold: str = DEFAULT,
     is_all: bool = False,
@@ -77,8 +75,8 @@ def open_test(
         DataError: the data are gone or changed, or their test split is empty or lacks a class.
     """
     rule = read_rule(threshold)
-    summary = summarize(study, storage_url=storage.url)
-    candidates = gather(summary, RunStore(runs_folder(storage.url)), is_all=is_all)
+    summary = summarize(study)
+    candidates = gather(summary, RunStore(runs_folder(url_of(study))), is_all=is_all)
     if dataset is None:
         dataset = open_recorded_data(study, summary.record)
     check_test(dataset)

@@ -16,7 +16,7 @@ from hpo.choices import (
     read_lanes,
 )
 from hpo.config import Scalar, TrainingConfig, Value
-from hpo.data.dataset import TEST, VALIDATION, Dataset, count_classes
+from hpo.data.dataset import Dataset
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.data.source import open_data
 from hpo.errors import ModelError, TrainingError, UsageError
@@ -36,6 +36,7 @@ from hpo.study.record import (
     Kind,
     StudyRecord,
     check_name,
+    describe_data,
 )
 from hpo.study.score import Score, default_metric, read_required, read_score
 from hpo.training.engine import SMALLEST_STRESSED
@@ -211,7 +212,7 @@ def _start(text: str, plan: Plan) -> Mapping[str, Scalar]:
     name = name if sign else text
     url, space = plan.settings.storage, plan.record.space
     study = open_study(open_storage(url, create=False), name)
-    summary = summarize(study, storage_url=url)
+    summary = summarize(study)
     found = summary.best
     if sign:
         found = summary.numbered.get(int(number[:9])) if number.isdecimal() else None
@@ -295,33 +296,6 @@ def _read_space(settings: Settings) -> Space:
     model = None if settings.model is None else models.entry_of(settings.model)
     space = spaces.with_values(spaces.open_space(settings.space, model), settings.values)
     return spaces.override(space, settings.set, epochs=settings.epochs)
-
-
-def describe_data(
-    dataset: Dataset, path: Path | str | None, manifest: Manifest = NO_MANIFEST
-) -> DataInfo:
-    """Describe data as a study records them, with an absolute path.
-
-    Without a validation split of their own, each fold is validated on in turn.
-    """
-    n_pool = len(dataset) - len(dataset.where(TEST))
-    own = len(dataset.where(VALIDATION))
-    n_validation = own or round(n_pool / dataset.n_folds)
-    return DataInfo(
-        path=None if path is None else str(Path(path).expanduser().resolve()),
-        name=dataset.name,
-        fingerprint=dataset.fingerprint,
-        is_phantom=dataset.is_phantom,
-        has_own_validation=bool(own),
-        n_train=n_pool - n_validation,
-        n_validation=n_validation,
-        n_test=len(dataset.where(TEST)),
-        notes=dataset.notes,
-        bits=dataset.bits,
-        classes=count_classes(dataset.class_names, dataset.labels[dataset.split != TEST]),
-        manifest=manifest,
-        patients_by=dataset.patients_by if dataset.has_patients else "",
-    )
 
 
 def _for_classes(

@@ -22,7 +22,6 @@ from hpo.errors import OutOfMemoryError, StudyError
 from hpo.run.loop import to_run
 from hpo.run.session import (
     lanes_of,
-    open_recorded_data,
     open_stack,
     sealed,
     with_device,
@@ -33,7 +32,7 @@ from hpo.storage.opening import in_command
 from hpo.storage.runs import Run, RunStore
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score
-from hpo.study.study import read_record
+from hpo.study.study import open_recorded_data, read_record
 from hpo.study.trials import Job, has_job, job_of, read_trials, run_key
 from hpo.training.engine import Epoch, TrainingResult
 from hpo.training.machine import versions

@@ -18,16 +18,15 @@ from hpo import models
 from hpo import space as spaces
 from hpo.data import cache
 from hpo.data.dataset import Dataset, TrainingData, seal
-from hpo.data.source import open_data
-from hpo.errors import DataError, ModelError, UsageError, fault_list
+from hpo.errors import ModelError, UsageError, fault_list
 from hpo.files import MAKE_ROOM, remove_leftovers, writing
 from hpo.run.loop import Event, RepeatsAdded, TrainingLoop, TrialDone
-from hpo.run.plan import Plan, Settings, describe_data
+from hpo.run.plan import Plan, Settings
 from hpo.run.sources import GridSource, SearchSource, Source
 from hpo.storage import paths
 from hpo.storage.database import Database
 from hpo.storage.lock import Check, study_lock
-from hpo.storage.opening import in_command, open_storage, quiet_optuna
+from hpo.storage.opening import open_storage, quiet_optuna
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from hpo.study.baselines import baselines
@@ -75,7 +74,7 @@ class Session:
 
     def summary(self) -> StudySummary:
         """Return what the study holds now."""
-        return summarize(self.study, storage_url=self.storage.url, runs=self.runs)
+        return summarize(self.study, runs=self.runs)
 
 
 @contextlib.contextmanager
@@ -134,50 +133,13 @@ def plan_resume(name: str, settings: Settings) -> Plan:
     repeats are compared by so far; `model` names the file of its own model.
     """
     if settings.data is not None:
-        move_data(name, settings.storage, Path(settings.data))
+        studies.move_data(name, settings.storage, Path(settings.data))
     study = studies.open_study(open_storage(settings.storage, create=False), name)
     record, goal = studies.read_record(study), studies.read_goal(study)
     record = record.judged_by(settings.margin, settings.weights)
     record = with_model(record, name, settings.model)
-    data = open_recorded_data(study, record)
+    data = studies.open_recorded_data(study, record)
     return Plan(name=study.study_name, record=record, goal=goal, dataset=data, settings=settings)
-
-
-def open_recorded_data(
-    study: optuna.Study, record: StudyRecord, *, moved: Path | None = None
-) -> Dataset:
-    """Open the data of a study where it recorded them, or where they were moved.
-
-    Raises:
-        DataError: they are gone, or not what they were.
-    """
-    path = record.data.path if moved is None else str(moved)
-    hint = (
-        "Say with --data PATH where they are now; this records it and trains nothing: "
-        f"hpo resume {in_command(study)} --data PATH --dry-run"
-    )
-    try:
-        dataset = open_data(None if path is None else Path(path), record.data.manifest, hint=hint)
-    except DataError as error:
-        raise DataError(f"The data of the study {study.study_name}: {error}") from error
-    if dataset.fingerprint != record.data.fingerprint:
-        raise DataError(
-            f"The data of the study {study.study_name} at {path or 'the phantom'} are not what "
-            f"they were (fingerprint {dataset.fingerprint[:8]}, recorded "
-            f"{record.data.fingerprint[:8]}). Put the old data back, say with --data PATH where "
-            "they are, or start a new study."
-        )
-    return dataset
-
-
-def move_data(name: str, storage_url: str, path: Path) -> None:
-    """Record where the data of a study are now."""
-    storage = open_storage(storage_url, create=False)
-    study = studies.open_study(storage, name)
-    record = studies.read_record(study)
-    dataset = open_recorded_data(study, record, moved=path)
-    with study_lock(storage, study.study_name):
-        studies.renew_record(study, describe_data(dataset, path, record.data.manifest))
 
 
 def training_events(session: Session) -> Generator[Event, None, None]:
@@ -187,7 +149,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
     """
     settings = session.plan.settings
     deadline = time.monotonic() + (settings.timeout or math.inf)
-    goal, source, url = session.goal, session.source, session.storage.url
+    goal, source = session.goal, session.source
     if source.n_left():
         session.runs.check_writable()
     weights = session.folder / "weights"
@@ -237,7 +199,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
                 yield event
                 n_new += isinstance(event, TrialDone) and event.outcome == "complete"
                 if n_new == _MOST_NEW_WEIGHTS:
-                    keep_best_weights(summarize(session.study, storage_url=url), weights)
+                    keep_best_weights(summarize(session.study), weights)
                     n_new = 0
         if time.monotonic() >= deadline or source.n_left():
             break
@@ -248,7 +210,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         source = source.further(goal.n_repeats)
         yield RepeatsAdded(goal.n_repeats, source.n_left())
     # Scores of trials name the best: no run is read.
-    summary = summarize(session.study, storage_url=url)
+    summary = summarize(session.study)
     keep_best_weights(summary, weights)
     _record_baselines(session, goal, summary.best)
 

@@ -1,7 +1,9 @@
 """Reading a study and gathering its trials by configuration."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import optuna
@@ -13,16 +15,18 @@ from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
 from hpo.stats import PairComparison
 from hpo.storage.database import Database
-from hpo.storage.opening import in_command
-from hpo.storage.paths import study_folder
+from hpo.storage.opening import in_command, open_storage, url_of
+from hpo.storage.paths import runs_folder, study_folder
 from hpo.storage.runs import RunStore, is_digest
-from hpo.storage.url import mask
+from hpo.storage.url import DEFAULT_URL, mask
 from hpo.study.intervals import compare, mean_score
 from hpo.study.progress import SearchProgress, choose_finalists
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.study import (
     damaged,
     is_ours,
+    move_data,
+    open_study,
     read_baselines,
     read_goal,
     read_processors,
@@ -43,10 +47,50 @@ _STATES: Final[dict[TrialState, State]] = {
 _Make: TypeAlias = Callable[[TrainingConfig, Sequence[FrozenTrial]], Configuration]
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredStudy:
+    """A study that is there, with its run store and its folder for page, weights and exports."""
+
+    study: optuna.Study
+    summary: StudySummary
+    runs: RunStore
+    folder: Path
+
+
+def read_study(
+    name: str,
+    storage: str = DEFAULT_URL,
+    *,
+    moved_data: Path | None = None,
+    margin: float | None = None,
+    weights: ScoredWeights | None = None,
+) -> StoredStudy:
+    """Read a study, to look at it or to use what it trained; record where its data are now.
+
+    `name` may be the beginning of its name, its number in `hpo show`, or `latest`.
+    `margin` is another smallest difference that matters than the study has recorded, and `weights`
+    are others to compare by.
+
+    Raises:
+        StudyError: there is none of this name.
+        StorageError: the database cannot be read.
+        DataError: the data are not at `moved_data`, or differ.
+    """
+    if moved_data is not None:
+        move_data(name, storage, moved_data)
+    study = open_study(open_storage(storage, create=False), name)
+    runs = RunStore(runs_folder(storage))
+    return StoredStudy(
+        study=study,
+        summary=summarize(study, runs=runs, margin=margin, weights=weights),
+        runs=runs,
+        folder=study_folder(storage, study.study_name),
+    )
+
+
 def summarize(
     study: optuna.Study,
     *,
-    storage_url: str,
     runs: RunStore | None = None,
     margin: float | None = None,
     weights: ScoredWeights | None = None,
@@ -97,10 +141,10 @@ def summarize(
         verdict = None
         n_open = SearchProgress(found, record, goal).n_left
     surplus = [] if n_open else [trial.number for trial, _ in found.enqueued]
-    page = study_folder(storage_url, study.study_name) / "report.html"
+    page = study_folder(url_of(study), study.study_name) / "report.html"
     return StudySummary(
         name=study.study_name,
-        storage=mask(storage_url),
+        storage=mask(url_of(study)),
         record=record,
         goal=goal,
         baselines=baselines,
@@ -133,7 +177,7 @@ def summarize_all(
         try:
             study = optuna.load_study(study_name=name, storage=storage)
             if is_ours(study):
-                summaries[number] = summarize(study, storage_url=storage.url, is_listed=is_listed)
+                summaries[number] = summarize(study, is_listed=is_listed)
             else:
                 n_foreign += 1
         except StudyError as error:

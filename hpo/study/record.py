@@ -5,13 +5,14 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import Field, PlainValidator, TypeAdapter
 
 from hpo import space as spaces
 from hpo.choices import Pruner, Sampler, ScoredWeights
-from hpo.data.dataset import CLASS_NAMES
+from hpo.data.dataset import CLASS_NAMES, TEST, VALIDATION, Dataset, count_classes
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.errors import UsageError
 from hpo.space import Space
@@ -87,6 +88,33 @@ class DataInfo:
     def overlap(self) -> float:
         """How far repeats share training images, as `hpo.stats` takes it."""
         return self.n_validation / self.n_train if self.n_train else 0.0
+
+
+def describe_data(
+    dataset: Dataset, path: Path | str | None, manifest: Manifest = NO_MANIFEST
+) -> DataInfo:
+    """Describe data as a study records them, with an absolute path.
+
+    Without a validation split of their own, each fold is validated on in turn.
+    """
+    n_pool = len(dataset) - len(dataset.where(TEST))
+    own = len(dataset.where(VALIDATION))
+    n_validation = own or round(n_pool / dataset.n_folds)
+    return DataInfo(
+        path=None if path is None else str(Path(path).expanduser().resolve()),
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        is_phantom=dataset.is_phantom,
+        has_own_validation=bool(own),
+        n_train=n_pool - n_validation,
+        n_validation=n_validation,
+        n_test=len(dataset.where(TEST)),
+        notes=dataset.notes,
+        bits=dataset.bits,
+        classes=count_classes(dataset.class_names, dataset.labels[dataset.split != TEST]),
+        manifest=manifest,
+        patients_by=dataset.patients_by if dataset.has_patients else "",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

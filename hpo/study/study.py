@@ -1,9 +1,10 @@
-"""Creating and opening studies, only where they fit the request."""
+"""Creating and opening studies, only where they fit the request, and their data."""
 
 import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import optuna
@@ -12,11 +13,20 @@ from pydantic import Field, TypeAdapter, ValidationError
 from hpo import space as spaces
 from hpo.choices import ScoredWeights
 from hpo.config import did_you_mean
-from hpo.errors import StudyError, fault_list, first_fault
+from hpo.data.dataset import Dataset
+from hpo.errors import DataError, StudyError, fault_list, first_fault
 from hpo.storage.database import DAMAGE, Database, damaged_study
-from hpo.storage.opening import database_of, in_command, url_of
+from hpo.storage.opening import database_of, in_command, open_storage, url_of
 from hpo.storage.url import storage_option
-from hpo.study.record import FORMAT, WINDOW, DataInfo, Goal, StudyRecord, check_name
+from hpo.study.record import (
+    FORMAT,
+    WINDOW,
+    DataInfo,
+    Goal,
+    StudyRecord,
+    check_name,
+    describe_data,
+)
 
 T = TypeVar("T")
 
@@ -125,6 +135,47 @@ def open_study(storage: Database, name: str) -> optuna.Study:
     study = _load(storage, _resolve(name, study_names(storage)))
     read_record(study)
     return study
+
+
+def open_recorded_data(
+    study: optuna.Study, record: StudyRecord, *, moved: Path | None = None
+) -> Dataset:
+    """Open the data of a study where it recorded them, or where they were moved.
+
+    Raises:
+        DataError: they are gone, or not what they were.
+    """
+    path = record.data.path if moved is None else str(moved)
+    hint = (
+        "Say with --data PATH where they are now; this records it and trains nothing: "
+        f"hpo resume {in_command(study)} --data PATH --dry-run"
+    )
+    from hpo.data.source import open_data  # `hpo show` does without.
+
+    try:
+        dataset = open_data(None if path is None else Path(path), record.data.manifest, hint=hint)
+    except DataError as error:
+        raise DataError(f"The data of the study {study.study_name}: {error}") from error
+    if dataset.fingerprint != record.data.fingerprint:
+        raise DataError(
+            f"The data of the study {study.study_name} at {path or 'the phantom'} are not what "
+            f"they were (fingerprint {dataset.fingerprint[:8]}, recorded "
+            f"{record.data.fingerprint[:8]}). Put the old data back, say with --data PATH where "
+            "they are, or start a new study."
+        )
+    return dataset
+
+
+def move_data(name: str, storage_url: str, path: Path) -> None:
+    """Record where the data of a study are now."""
+    from hpo.storage.lock import study_lock
+
+    storage = open_storage(storage_url, create=False)
+    study = open_study(storage, name)
+    record = read_record(study)
+    dataset = open_recorded_data(study, record, moved=path)
+    with study_lock(storage, study.study_name):
+        renew_record(study, describe_data(dataset, path, record.data.manifest))
 
 
 def count_trials(storage: Database, name: str) -> int:

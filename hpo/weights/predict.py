@@ -21,12 +21,11 @@ from hpo.evaluate.metrics import statistics
 from hpo.evaluate.records import Ensemble
 from hpo.evaluate.test import check_test
 from hpo.evaluate.thresholds import DEFAULT
-from hpo.run.session import open_recorded_data
 from hpo.storage.opening import open_storage
 from hpo.storage.url import mask_command
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
-from hpo.study.study import open_study
+from hpo.study.study import open_recorded_data, open_study
 from hpo.study.test_access import Opening, now, record_opening
 from hpo.tables import count
 from hpo.training.engine import predicted
@@ -171,7 +170,7 @@ def evaluate_elsewhere(
         WeightsError: its weights were not kept, or it has other classes.
     """
     study = open_study(open_storage(storage_url, create=False), name)
-    summary = summarize(study, storage_url=storage_url)
+    summary = summarize(study)
     networks = open_best(summary, own, DEFAULT)
     names = networks[0].class_names
     _check_classes(networks, dataset)

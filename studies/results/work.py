@@ -5,7 +5,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from hpo.api import read_study
 from hpo.cli.work import train
 from hpo.evaluate import Evaluation, check_test, open_test
 from hpo.evaluate.learning_curves import LearningCurves, compare_curves
@@ -22,6 +21,7 @@ from hpo.stats import (
 from hpo.stats.sentences import label
 from hpo.storage.opening import quiet_optuna
 from hpo.storage.runs import RunStore
+from hpo.study.gathering import read_study
 from hpo.study.summary import Configuration, StudySummary, sentences
 from hpo.training.engine import NUMERICS_VERSION
 from hpo.views.evaluations import classes_text
@@ -128,9 +128,7 @@ def _finish(plan: Plan, title: str) -> tuple[StudySummary, Evaluation | None, Ru
         summary, evaluation = session.summary(), None
         is_grid = summary.record.kind == "grid"
         if not is_grid or all(c.state == "complete" for c in summary.configurations):
-            evaluation = open_test(
-                session.study, session.storage, command=_COMMAND, dataset=plan.dataset
-            )
+            evaluation = open_test(session.study, command=_COMMAND, dataset=plan.dataset)
         return summary, evaluation, session.runs
 
 

@@ -59,7 +59,7 @@ def train(part: Part, *, storage: str) -> list[list[Run]]:
     with open_session(plan_search([], settings)) as session:
         print(f"{part.name}: {session.source.n_left()} to do", file=sys.stderr, flush=True)
         follow_to_end(session, is_quiet=False)
-        summary = summarize(session.study, storage_url=session.storage.url)
+        summary = summarize(session.study)
     found = []
     for configuration in summary.configurations:
         names = [r.run for r in configuration.repeats if r.state == "complete" and r.run]

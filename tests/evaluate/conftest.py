@@ -106,7 +106,7 @@ class Finished:
 
     def open(self, **asked: object) -> Evaluation:
         """Open the test."""
-        return open_test(self.study, self.storage, **asked)  # type: ignore[arg-type]
+        return open_test(self.study, **asked)  # type: ignore[arg-type]
 
 
 def _run(accuracy: float, validation: np.ndarray, test: np.ndarray) -> Run:

@@ -29,7 +29,7 @@ def wrong(labels: np.ndarray, _: np.random.Generator) -> np.ndarray:
 
 
 def summary(made: Finished) -> StudySummary:
-    return summarize(made.study, storage_url=made.storage.url)
+    return summarize(made.study)
 
 
 def sealed(made: Finished) -> bool:

@@ -47,7 +47,7 @@ def test_a_grid_that_has_begun_is_not_taken_for_complete(bench: Bench) -> None:
     assert len(study.get_trials(deepcopy=False)) == 1
     assert open_source(study, record(), goal).n_left() == 3
     events.close()
-    assert summarize(study, storage_url=bench.url).n_open == 3
+    assert summarize(study).n_open == 3
 
 
 SOME_ALIKE = replace(
@@ -69,7 +69,7 @@ def test_a_study_that_asked_for_one_training_twice_goes_on_to_the_others(bench: 
     requeue_running(study)
     assert {t.state for t in study.trials} == {TrialState.WAITING}
     bench.train(study, Goal(1))
-    summary = summarize(study, storage_url=bench.url)
+    summary = summarize(study)
     assert [c.state for c in summary.configurations] == ["complete"] * 3
     assert [c.config.step_size for c in summary.configurations[1:]] == [1, 2]
     assert (len(study.trials), summary.n_left) == (4, 0)

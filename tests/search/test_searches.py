@@ -132,7 +132,7 @@ def test_only_what_has_the_required_sensitivity_may_win(bench: Bench) -> None:
     # The more accurate of the clocked engine, the less sensitive: 1.5 less the accuracy.
     study = bench.study(search(require={"sensitivity": 0.65}))
     bench.train(study, GOAL)
-    found = summarize(study, storage_url=bench.url)
+    found = summarize(study)
     searched = {c.number: c.scores[0] for c in found.configurations}
     able = sorted((n for n in searched if searched[n] <= 0.85), key=lambda n: -searched[n])
     assert max(searched.values()) > 0.85
@@ -145,7 +145,7 @@ def test_only_what_has_the_required_sensitivity_may_win(bench: Bench) -> None:
     # None can: the finalists are those next to it.
     record = renew_record(study, DATA, require={"sensitivity": 0.99, "specificity": 0.1})
     bench.train(study, GOAL)
-    found = summarize(study, storage_url=bench.url)
+    found = summarize(study)
     last = min(searched, key=lambda n: searched[n])
     assert found.best
     assert found.best.number == last
@@ -200,7 +200,7 @@ def test_course_networks_get_the_repeats_of_the_finalists_and_are_no_configurati
         assert [t.user_attrs["repeat"] for t in trials] == [1, 2]
         assert all(t.user_attrs["config"]["hidden"] == hidden for t in trials)
         assert all(t.params == {} for t in trials)  # The sampler does not see them.
-    summary = summarize(study, storage_url=bench.url)
+    summary = summarize(study)
     assert len(summary.configurations) == 2
     assert [(pair.a, pair.b, pair.n_pairs) for pair in summary.report_pairs] == [
         ("the winner", name, 2) for name in REPORTS
