@@ -120,7 +120,7 @@ def _show_all(storage: str, *, json: bool) -> None:
     from hpo.views.listing import studies_table
 
     opened = open_storage(storage, create=False)
-    summaries, unreadable, n_foreign = summarize_all(opened, is_listed=not json)
+    summaries, unreadable, n_foreign = summarize_all(opened, compares=json)
     if json:
         documents = [{"number": n} | to_document(one) for n, one in summaries.items()]
         print_json({"studies": documents, "unreadable": unreadable})

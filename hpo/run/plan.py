@@ -212,7 +212,7 @@ def _start(text: str, plan: Plan) -> Mapping[str, Scalar]:
     name = name if sign else text
     url, space = plan.settings.storage, plan.record.space
     study = open_study(open_storage(url, create=False), name)
-    summary = summarize(study)
+    summary = summarize(study, compares=False)
     found = summary.best
     if sign:
         found = summary.numbered.get(int(number[:9])) if number.isdecimal() else None

@@ -199,7 +199,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
                 yield event
                 n_new += isinstance(event, TrialDone) and event.outcome == "complete"
                 if n_new == _MOST_NEW_WEIGHTS:
-                    keep_best_weights(summarize(session.study), weights)
+                    keep_best_weights(summarize(session.study, compares=False), weights)
                     n_new = 0
         if time.monotonic() >= deadline or source.n_left():
             break
@@ -210,7 +210,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         source = source.further(goal.n_repeats)
         yield RepeatsAdded(goal.n_repeats, source.n_left())
     # Scores of trials name the best: no run is read.
-    summary = summarize(session.study)
+    summary = summarize(session.study, compares=False)
     keep_best_weights(summary, weights)
     _record_baselines(session, goal, summary.best)
 

@@ -94,14 +94,14 @@ def summarize(
     runs: RunStore | None = None,
     margin: float | None = None,
     weights: ScoredWeights | None = None,
-    is_listed: bool = False,
+    compares: bool = True,
 ) -> StudySummary:
     """Read a study and gather its trials by configuration, in the order they were asked for.
 
     With `runs` configurations are compared by what the run store holds of their trainings; with
     `margin` by another smallest difference that matters than the study has recorded, and with
-    `weights` by the scores of these. Where it `is_listed`, means have no interval and nothing is
-    compared: to load SciPy takes as long as all the rest of a list.
+    `weights` by the scores of these. Where it does not compare, means have no interval: these take
+    SciPy, which takes as long to load as all the rest of a list.
 
     Raises:
         StudyError: hpo did not make it, or it is damaged.
@@ -118,10 +118,10 @@ def summarize(
     of_reports = [t for t in found.ours if t.user_attrs.get("report")]
     trials = [t for t in found.ours if not t.user_attrs.get("report")]
     order = {cell.config.identity(): i for i, cell in enumerate(cells)}
-    make = partial(_configuration, record=record, goal=goal, has_interval=not is_listed)
+    make = partial(_configuration, record=record, goal=goal, has_interval=compares)
     by_identity = _gather(trials, make, order=order)
     configurations = tuple(by_identity.values())
-    finalists = _finalists(by_identity, trials, record, goal, runs, is_listed=is_listed)
+    finalists = _finalists(by_identity, trials, record, goal, runs, compares=compares)
     reports = _reports(of_reports, make)
     if is_grid:
         # What runs, waits, or is not even in the study.
@@ -131,7 +131,7 @@ def summarize(
         n_open += max(0, len(cells) * goal.n_repeats - n_there)
         is_short = n_open and goal.n_repeats > 1
         verdict = compare(
-            {} if is_listed else {c.value: c for c in configurations},
+            {c.value: c for c in configurations} if compares else {},
             record,
             runs=runs,
             n_looks=goal.n_looks,
@@ -152,7 +152,7 @@ def summarize(
         verdict=verdict,
         finalists=finalists,
         reports=reports,
-        report_pairs=() if is_listed else _report_pairs(reports, finalists, record, goal, runs),
+        report_pairs=_report_pairs(reports, finalists, record, goal, runs) if compares else (),
         openings=openings,
         processors=read_processors(study),
         begun=min((t.datetime_start for t in found.ours if t.datetime_start), default=None),
@@ -165,7 +165,7 @@ def summarize(
 
 
 def summarize_all(
-    storage: Database, *, is_listed: bool = False
+    storage: Database, *, compares: bool = True
 ) -> tuple[dict[int, StudySummary], dict[str, str], int]:
     """Read every study of hpo by its number among all studies, the oldest first, as `summarize`.
 
@@ -177,7 +177,7 @@ def summarize_all(
         try:
             study = optuna.load_study(study_name=name, storage=storage)
             if is_ours(study):
-                summaries[number] = summarize(study, is_listed=is_listed)
+                summaries[number] = summarize(study, compares=compares)
             else:
                 n_foreign += 1
         except StudyError as error:
@@ -270,7 +270,7 @@ def _finalists(
     goal: Goal,
     runs: RunStore | None,
     *,
-    is_listed: bool,
+    compares: bool,
 ) -> Finalists | None:
     """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
     chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
@@ -287,7 +287,7 @@ def _finalists(
     members = [c for *_, c in sorted(ranked, key=lambda item: item[:2])]
     if not members:
         return None
-    compared: dict[Scalar, Configuration] = {c.tag: c for c in members if not is_listed}
+    compared: dict[Scalar, Configuration] = {c.tag: c for c in members if compares}
     verdict = compare(compared, record, runs=runs, first=goal.n_repeats)
     return Finalists(members=tuple(members), verdict=verdict)
 

@@ -87,7 +87,7 @@ def open_winner(
         WeightsError: weights were not kept, or cannot be read.
     """
     study = open_study(open_storage(storage_url, create=False), name)
-    summary = summarize(study)
+    summary = summarize(study, compares=False)
     rule = rule_of(threshold, None if threshold else read_evaluation(study))
     return open_best(summary, own, rule)
 

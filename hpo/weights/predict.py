@@ -170,7 +170,7 @@ def evaluate_elsewhere(
         WeightsError: its weights were not kept, or it has other classes.
     """
     study = open_study(open_storage(storage_url, create=False), name)
-    summary = summarize(study)
+    summary = summarize(study, compares=False)
     networks = open_best(summary, own, DEFAULT)
     names = networks[0].class_names
     _check_classes(networks, dataset)
