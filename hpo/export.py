@@ -102,7 +102,7 @@ def export(
         home, document = homes[c.number], {"params": dict(c.params), "config": fields[c.number]}
         write(home / "config.json", json.dumps(document, indent=2) + "\n")
         for repeat in c.repeats:
-            if repeat.run and (run := runs.read(repeat.run)):
+            if run := runs.read(repeat.run):
                 write(home / f"curves-repeat-{repeat.number}.csv", curves_to_csv(run))
                 if run.stress:
                     write(home / f"stress-repeat-{repeat.number}.csv", battery_to_csv(run))

@@ -66,7 +66,7 @@ def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
         (c.label if is_grid else c.tag, repeat.number, run)
         for c in chosen
         for repeat in c.repeats
-        if repeat.run and (run := runs.read(repeat.run))
+        if (run := runs.read(repeat.run))
     ]
     names, majority = summary.record.data.class_names, summary.baselines.get("majority class")
     said = check_trainings(trainings, names, majority=majority)

@@ -85,7 +85,7 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
     for name, configuration in called:
         runs = []
         for repeat in configuration.judged:
-            run = store.read(repeat.run or "")
+            run = store.read(repeat.run)
             if fault := _fault(run, summary.record.data.n_test):
                 path = store.folder / f"{repeat.run or ''}.json"
                 said = fault if path.is_file() else "is missing"

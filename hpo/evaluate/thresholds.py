@@ -130,7 +130,7 @@ def model_threshold(text: str, best: Configuration, store: RunStore) -> float:
     check_rule(rule, best.config.n_outputs)
     if not rule.is_chosen:
         return rule.value
-    runs = [store.read(repeat.run or "") for repeat in best.judged]
+    runs = [store.read(repeat.run) for repeat in best.judged]
     if not all(run and run.validation_labels for run in runs):
         raise StudyError(
             f"--threshold {rule.text} is chosen on validation images, but the run store no longer "

@@ -75,8 +75,7 @@ def plot_curves(
     `score` is what their studies optimize; `left_out` says which others are not shown.
     """
     trainings = [
-        [(r, runs.read(r.run) if r.run else None) for r in c.repeats if r.score is not None]
-        for _, c in named
+        [(r, runs.read(r.run)) for r in c.repeats if r.score is not None] for _, c in named
     ]
     curves: _Curves = {
         (index, metric, split): curve

@@ -53,7 +53,7 @@ def stress_info(summary: StudySummary, runs: RunStore) -> StressInfo | None:
     Of a winner of the finalists, the new repeats count.
     """
     best, score = summary.best, summary.record.score.plain
-    read = [runs.read(r.run) for r in best.judged if r.run] if best else []
+    read = [runs.read(r.run) for r in best.judged] if best else []
     stressed = [run for run in read if run is not None and run.stress]
     if best is None or not stressed:
         return None

@@ -30,7 +30,7 @@ def read_xrays(
 ) -> Iterator[tuple[str, str, Sequence[Picture]]]:
     """Yield a heading, a sentence and pictures of each kind that the best configuration has."""
     best = summary.best
-    found = [(r.fold, runs.read(r.run)) for r in best.judged if r.run] if best else []
+    found = [(r.fold, runs.read(r.run)) for r in best.judged] if best else []
     done = [(fold, run) for fold, run in found if run and run.names_images]
     if best is None or not done:
         return

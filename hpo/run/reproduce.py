@@ -245,7 +245,7 @@ def reproduce(
     name = name or f"Trial {number}"
     record = with_model(read_record(study), study.study_name, model)
     trial = _finished_trial(study, record, number, name=name)
-    job, run, score = job_of(trial), runs.read(trial.user_attrs.get("run", "")), record.score
+    job, run, score = job_of(trial), runs.read(trial.user_attrs.get("run")), record.score
     data = sealed(open_recorded_data(study, record), record)
     # Another study may have trained the run first, and under stress.
     data = replace(data, is_stressed=data.is_stressed or bool(run and run.stress))

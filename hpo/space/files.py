@@ -137,12 +137,8 @@ def read_space(
     except ValueError as error:
         found += faults(error, unknown=_unknown_key)
     except RecursionError:
-        raise _too_deep(source) from None
+        raise SpaceError(f"{source} is nested too deeply for a space file.") from None
     raise SpaceError(fault_list(f"{source} is not valid:", found))
-
-
-def _too_deep(source: Path | str) -> SpaceError:
-    return SpaceError(f"{source} is nested too deeply for a space file.")
 
 
 def to_document(space: Space) -> Document:

@@ -157,8 +157,8 @@ class RunStore:
         """Return the training if it was finished before, as `read` does."""
         return self.read(key.digest())
 
-    def read(self, digest: str) -> Run | None:
-        """Return a training by the name that its trial has on record.
+    def read(self, digest: str | None) -> Run | None:
+        """Return a training by the name that its trial has on record, None where it has none.
 
         A file that cannot be read, is cut short or comes from another version counts as absent:
         the training is done again and the file replaced.

@@ -170,7 +170,7 @@ def gather_evidence(
     scored = [r for of_one in repeats.values() for r in of_one if r and r.score is not None]
     if not scored or runs is None:
         return kept, None, ""
-    found = {r.run: _read(runs, r.run or "", score) for r in scored}
+    found = {r.run: _read(runs, r.run, score) for r in scored}
     by_run = {digest: run for digest, run in found.items() if run}
     if n_missing := sum(r.run not in by_run for r in scored):
         basis = (
@@ -220,7 +220,7 @@ def settled_score(run: Run, score: Score) -> float | None:
     return fmean(measured) if measured else score.of_run(run)
 
 
-def _read(runs: RunStore, digest: str, score: Score) -> Run | None:
+def _read(runs: RunStore, digest: str | None, score: Score) -> Run | None:
     """Return a run if it holds the score of every epoch."""
     run = runs.read(digest)
     is_whole = run and all(score.metric in epoch.validation for epoch in run.epochs)

@@ -207,13 +207,18 @@ def read_result(lane: AnyLane) -> TrainingResult:
     scored, other = lane.kept or lane.scored_and_other
     _note_stress(lane, scored, progress.last_kept)
     train, own = read_losses(lane, scored, data.train), _read_kept(lane, scored)
+    weights = _export_weights(lane, scored)
+    if (
+        data.template is not None
+    ):  # Aligned images need it, wherever the weights answer for others.
+        weights[TEMPLATE] = data.template.copy()
     return TrainingResult(
         epochs=tuple(progress.epochs),
         kept_epoch=progress.last_kept,
         train=metrics_of(train, data, data.fold.train),
         validation_probabilities=own.validation_probabilities,
         test_probabilities=own.test_probabilities,
-        weights=_export_weights(lane, scored) | _template(data),
+        weights=weights,
         other=_read_kept(lane, other),
         seconds=progress.seconds + time.perf_counter() - start,
         stress=progress.stress,
@@ -255,11 +260,6 @@ def _array(values: Tensor, n_images: int) -> Probabilities:
     """Return probabilities `(n_images,)`, or `(n_images, classes)` where there are more."""
     found = values.to("cpu", torch.float32).numpy()
     return found if found.size == n_images else found.reshape(n_images, -1)
-
-
-def _template(data: LaneData) -> Weights:
-    """Return what aligned images need besides weights, wherever these answer for others."""
-    return {} if data.template is None else {TEMPLATE: data.template.copy()}
 
 
 def _export_weights(lane: AnyLane, parameters: _Read) -> Weights:
