@@ -48,7 +48,7 @@ def measure(folder: Path, n_trials: int) -> dict[str, Any]:
     """Return seconds of the first and of each further trial, and the memory before and after."""
     url = f"sqlite:///{folder}/hpo.db"
     in_database(long_search(n_trials), open_storage(url))
-    study = studies.open_study(storage := open_storage(url), studies.study_names(storage)[0])
+    study = studies.open_study(storage := open_storage(url), storage.study_names()[0])
     record = replace(studies.read_record(study), window=6, pruner="median")
     goal = replace(studies.read_goal(study), n_trials=n_trials + _N_FURTHER, n_finalists=0)
     loop = TrainingLoop(

@@ -31,7 +31,6 @@ from hpo.study.study import (
     read_goal,
     read_processors,
     read_record,
-    study_names,
 )
 from hpo.study.summary import Configuration, Finalists, Repeat, State, StudySummary
 from hpo.study.test_access import read_openings
@@ -173,7 +172,7 @@ def summarize_all(
     studies of other programs.
     """
     summaries, unreadable, n_foreign = {}, {}, 0
-    for number, name in enumerate(study_names(storage), start=1):
+    for number, name in enumerate(storage.study_names(), start=1):
         try:
             study = optuna.load_study(study_name=name, storage=storage)
             if is_ours(study):

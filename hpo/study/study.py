@@ -38,7 +38,7 @@ _NO_PRUNER: Final = optuna.pruners.NopPruner()
 
 def find(storage: Database, name: str) -> optuna.Study | None:
     """Return the study of this name, or None."""
-    if name not in study_names(storage):
+    if name not in storage.study_names():
         return None
     return optuna.load_study(study_name=name, storage=storage, pruner=_NO_PRUNER)
 
@@ -132,7 +132,7 @@ def open_study(storage: Database, name: str) -> optuna.Study:
     Raises:
         StudyError: there is none of this name (with the nearest), or hpo did not make it.
     """
-    study = _load(storage, _resolve(name, study_names(storage)))
+    study = _load(storage, _resolve(name, storage.study_names()))
     read_record(study)
     return study
 
@@ -208,16 +208,11 @@ def _resolve(name: str, names: Sequence[str]) -> str:
 def _load(storage: Database, name: str) -> optuna.Study:
     if study := find(storage, name):
         return study
-    near = did_you_mean(name, study_names(storage))
+    near = did_you_mean(name, storage.study_names())
     raise StudyError(
         f"There is no study {name[:120]!r} in {storage.shown_url}. {near}{near and ' '}"
         f"`hpo show{storage_option(storage.url)}` lists the studies."
     )
-
-
-def study_names(storage: Database) -> list[str]:
-    """Return the names of all studies in the database, the oldest first."""
-    return storage.study_names()
 
 
 def is_blank(study: optuna.Study) -> bool:
