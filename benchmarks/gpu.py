@@ -234,8 +234,9 @@ def _check_oracle(setting: Setting, place: Device) -> dict[str, float]:
     distances = dict.fromkeys(("train_loss", "mean_probability"), 0.0)
     for found, job in zip(together, jobs, strict=True):
         expected = oracle.train(job.config, setting.data, seed=job.seed, fold=job.fold)
-        loss = abs(found.epochs[0].train["loss"] / expected.epochs[0].train["loss"] - 1)
-        apart = np.abs(found.validation_probabilities - expected.validation_probabilities).mean()
+        loss = abs(found.run.epochs[0].train["loss"] / expected.run.epochs[0].train["loss"] - 1)
+        both = (one.run.validation_probabilities for one in (found, expected))
+        apart = np.abs(np.subtract(*both)).mean()
         for name, distance in zip(distances, (loss, float(apart)), strict=True):
             distances[name] = max(distances[name], distance)
     # Probabilities are not judged: rounding moves them far where an epoch has learned little.

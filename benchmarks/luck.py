@@ -18,16 +18,14 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.machine import describe_machine
-from hpo.data import TEST
-from hpo.data.dataset import PNEUMONIA
-from hpo.run.loop import to_run
+from hpo.data.dataset import PNEUMONIA, TEST
 from hpo.run.plan import Settings, plan_search
 from hpo.run.session import Session, open_session, open_stack, training_events
 from hpo.space import Cell
 from hpo.storage.opening import quiet_optuna
-from hpo.storage.runs import Run
 from hpo.study.summary import Configuration
 from hpo.study.trials import first_repeat
+from hpo.training.engine import Run
 
 RESULTS = Path(__file__).parent / "results" / "luck.json"
 N_FRESH = 10
@@ -141,10 +139,7 @@ def _fresh(session: Session, configuration: Configuration) -> list[Run]:
         lanes = [stack.add(job.config, seed=job.seed, fold=job.fold) for job in jobs]
         while stack.lanes:
             stack.step()
-        data = session.training_data
-        return [
-            to_run(stack.result(lane), data, job) for lane, job in zip(lanes, jobs, strict=True)
-        ]
+        return [stack.result(lane).run for lane in lanes]
 
 
 def _mean_score(session: Session, runs: list[Run]) -> float:

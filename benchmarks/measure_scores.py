@@ -70,7 +70,7 @@ def _n_right(data: TrainingData, config: TrainingConfig, fold: int, seed: int) -
     lane = stack.add(config, seed=1000 * fold + seed, fold=fold)
     while stack.lanes:
         stack.step()
-    accuracy = stack.result(lane).epochs[-1].validation["accuracy"]
+    accuracy = stack.result(lane).run.epochs[-1].validation["accuracy"]
     return round(accuracy * len(data.fold(fold).validation))
 
 

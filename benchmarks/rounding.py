@@ -86,7 +86,7 @@ def _train_here(data: Path, precision: str) -> dict[str, list[dict[str, Any]]]:
             lane = stack.add(config, seed=seed, fold=seed)
             while stack.lanes:
                 stack.step()
-            curves[f"{name}, seed {seed}"] = [asdict(e) for e in stack.result(lane).epochs]
+            curves[f"{name}, seed {seed}"] = [asdict(e) for e in stack.result(lane).run.epochs]
     return curves
 
 

@@ -19,7 +19,6 @@ from hpo.evaluate import Ensemble, Evaluated, Evaluation, read_evaluation
 from hpo.evaluate.thresholds import model_threshold, rule_of
 from hpo.files import WrittenFiles, remove_leftovers, write_atomic, writing
 from hpo.run.reproduce import retrain
-from hpo.storage.runs import Run
 from hpo.storage.url import named
 from hpo.study.gathering import StoredStudy
 from hpo.study.record import DataInfo
@@ -27,7 +26,7 @@ from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.study.test_access import statements
 from hpo.study.trials import Job
 from hpo.tables import count
-from hpo.training.engine import Weights
+from hpo.training.engine import Run, Weights
 from hpo.untrusted import csv_cell, printable
 from hpo.views.card import model_card
 from hpo.views.evaluations import confusion_text, interval_text

@@ -7,7 +7,8 @@ import numpy as np
 
 from hpo.config import TrainingConfig
 from hpo.errors import DeviceError, OutOfMemoryError, TrainingError
-from hpo.training.engine import Epoch, LaneEpoch, OtherWeights, TrainingResult
+from hpo.training.engine import Epoch, LaneEpoch, OtherWeights, Run, TrainingResult
+from hpo.training.machine import versions
 
 
 @dataclass
@@ -70,20 +71,20 @@ class ClockedStack:
 
     def result(self, lane: int) -> TrainingResult:
         (config, seed, epochs), n = self.done.pop(lane), self.n_validation
-        return TrainingResult(
+        run = Run(
             epochs=tuple(epochs),
             kept_epoch=len(epochs),
             train=epochs[-1].validation,
-            validation_probabilities=np.full(n, score(config, seed, config.epochs), np.float32),
-            test_probabilities=np.full(2, 0.5, np.float32),
-            weights={"1.weight": np.full((2, 2), seed, np.float32)},
-            other=OtherWeights(
-                validation=epochs[-1].validation,
-                validation_probabilities=np.full(n, 0.5, np.float32),
-                test_probabilities=np.full(2, 0.5, np.float32),
-            ),
+            validation_probabilities=(score(config, seed, config.epochs),) * n,
+            test_probabilities=(0.5, 0.5),
             seconds=0.5,
+            versions=versions(),
+            validation_images=(0, 1, 2, 3),
+            validation_labels=(0, 1, 0, 1),
+            validation_patients=(0, 1, 2, 3),
+            other=OtherWeights("average", epochs[-1].validation, (0.5,) * n, (0.5, 0.5)),
         )
+        return TrainingResult(run, {"1.weight": np.full((2, 2), seed, np.float32)})
 
 
 def score(config: TrainingConfig, seed: int, epoch: int) -> float:

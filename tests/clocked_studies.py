@@ -117,7 +117,6 @@ class Bench:
             study,
             record,
             open_source(study, record, goal),
-            data=_DATA,
             runs=self.runs,
             weights=self.folder / "weights",
             open_stack=lambda _n_lanes: self.stack,

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo import space as spaces
 from hpo.config import Scalar, TrainingConfig
 from hpo.space import read_space
-from hpo.storage.runs import Run, RunStore
+from hpo.storage.runs import RunStore
 from hpo.study.gathering import summarize
 from hpo.study.progress import finalist_jobs
 from hpo.study.record import DataInfo, Goal, StudyRecord
@@ -22,7 +22,7 @@ from hpo.study.score import Score
 from hpo.study.study import check_fits, raise_goal
 from hpo.study.summary import StudySummary
 from hpo.study.trials import Job, distributions, run_key
-from hpo.training.engine import Epoch
+from hpo.training.engine import Epoch, Run
 
 PAYLOAD: Final = (
     '"><script>document.body.dataset.hacked=1</script>'

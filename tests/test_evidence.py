@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from hpo.choices import ScoredWeights
-from hpo.storage.runs import OtherWeights, Run
 from hpo.study.intervals import gather_evidence, settled_score
 from hpo.study.score import SCORES
 from hpo.study.summary import Repeat
-from hpo.training.engine import Epoch
+from hpo.training.engine import Epoch, OtherWeights, Run
 
 ACCURACY, STRESS = SCORES["accuracy"], SCORES["stress_accuracy"]
 

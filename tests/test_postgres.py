@@ -11,7 +11,8 @@ from sqlalchemy.pool import NullPool
 from hpo.errors import StorageError
 from hpo.storage.database import translate_errors
 from hpo.storage.opening import open_storage
-from hpo.storage.runs import Run, RunKey, RunStore
+from hpo.storage.runs import RunKey, RunStore
+from hpo.training.engine import Run
 from tests.cli.test_bad_input import said
 from tests.conftest import SMALL, Hpo
 from tests.postgres import PASSWORD, Server, running

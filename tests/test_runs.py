@@ -9,8 +9,8 @@ import pytest
 
 from hpo.config import TrainingConfig
 from hpo.errors import OutputError
-from hpo.storage.runs import Run, RunKey, RunStore
-from hpo.training.engine import Epoch
+from hpo.storage.runs import RunKey, RunStore
+from hpo.training.engine import Epoch, Run
 
 KEY = RunKey(
     config=TrainingConfig(),

@@ -13,7 +13,8 @@ from benchmarks.rubbish.of_texts import use_space
 from hpo import space as spaces
 from hpo.data.source import load
 from hpo.storage.opening import open_storage
-from hpo.storage.runs import Run, RunStore
+from hpo.storage.runs import RunStore
+from hpo.training.engine import Run
 
 _DIGEST = "0" * 32
 

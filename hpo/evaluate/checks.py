@@ -15,9 +15,9 @@ import numpy as np
 from hpo.evaluate.learning_curves import fluctuation
 from hpo.stats.intervals import Floats
 from hpo.stats.sentences import margin_text
-from hpo.storage.runs import Run, RunStore
+from hpo.storage.runs import RunStore
 from hpo.study.summary import StudySummary
-from hpo.training.engine import predicted
+from hpo.training.engine import Run, predicted
 
 Training: TypeAlias = tuple[str, int, Run]
 """The name of its configuration, "" where there is only one, the number of its repeat, its run."""

@@ -27,11 +27,11 @@ from hpo.evaluate.records import GAPS, Ensemble, Evaluated, n_right
 from hpo.evaluate.thresholds import ThresholdRule, choose, gap_sentence
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats
-from hpo.storage.runs import Run, RunStore
+from hpo.storage.runs import RunStore
 from hpo.storage.url import named
 from hpo.study.record import LIBRARY
 from hpo.study.summary import Configuration, Repeat, StudySummary
-from hpo.training.engine import predicted
+from hpo.training.engine import Run, predicted
 
 _MOST_FAULTS: Final = 10
 

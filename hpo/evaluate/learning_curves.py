@@ -15,8 +15,9 @@ import numpy as np
 from hpo.config import Scalar
 from hpo.stats import Interval, PairComparison, ScoreKind, compare_sweep
 from hpo.stats.sentences import amounts, label
-from hpo.storage.runs import Run, RunStore
+from hpo.storage.runs import RunStore
 from hpo.study.summary import Configuration, StudySummary
+from hpo.training.engine import Run
 
 MOST: Final = 6
 """Configurations that are compared; of more, those with the best mean score."""

@@ -11,9 +11,10 @@ from plotly.graph_objects import Figure
 
 from hpo.plots import axes
 from hpo.plots.axes import Plot
-from hpo.storage.runs import Run, RunStore
+from hpo.storage.runs import RunStore
 from hpo.study.score import SCORES, Score
 from hpo.study.summary import Configuration, Repeat, StudySummary
+from hpo.training.engine import Run
 
 Metric = Literal["score", "accuracy", "loss"]
 Split = Literal["validation", "training"]

@@ -13,9 +13,9 @@ import numpy as np
 
 from hpo.data.dataset import TEST, Dataset, Indices, Pixels, TrainingData, seal
 from hpo.data.images import png_uri
-from hpo.storage.runs import Run, RunStore
+from hpo.storage.runs import RunStore
 from hpo.study.summary import Configuration, StudySummary
-from hpo.training.engine import of_label
+from hpo.training.engine import Run, of_label
 
 Picture: TypeAlias = tuple[str, str]
 """The URI of an image's data, and what is below it."""

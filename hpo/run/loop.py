@@ -11,17 +11,15 @@ import optuna
 from optuna.trial import TrialState
 from safetensors.numpy import save as to_safetensors
 
-from hpo.data.dataset import TrainingData
 from hpo.errors import OutOfMemoryError, TrainingError
 from hpo.files import MAKE_ROOM, write_atomic
 from hpo.run.proposals import is_behind
 from hpo.run.sources import Source
 from hpo.storage.opening import database_of
-from hpo.storage.runs import ImageProbabilities, OtherWeights, Run, RunStore
+from hpo.storage.runs import RunStore
 from hpo.study.record import StudyRecord
 from hpo.study.trials import Job, RunningTrial, run_key
-from hpo.training.engine import Probabilities, Stack, TrainingResult, Workers, mean_metrics
-from hpo.training.machine import versions
+from hpo.training.engine import Run, Stack, TrainingResult, Workers, mean_metrics
 
 _REPORT_EVERY_S: Final = 0.5
 
@@ -83,7 +81,6 @@ class TrainingLoop:
         record: StudyRecord,
         source: Source,
         *,
-        data: TrainingData,
         runs: RunStore,
         weights: Path,
         open_stack: Callable[[int], Stack],
@@ -93,7 +90,7 @@ class TrainingLoop:
         news: Callable[[], Workers | None] = lambda: None,
         most_lanes: float = math.inf,
     ) -> None:
-        self.study, self.record, self.source, self.data = study, record, source, data
+        self.study, self.record, self.source = study, record, source
         self.runs, self.weights = runs, weights
         self.n_lanes, self.deadline, self.check = n_lanes, deadline, check
         self._open_stack, self._news, self._most_lanes = open_stack, news, most_lanes
@@ -225,7 +222,7 @@ class TrainingLoop:
 
         Weights of course networks are not kept.
         """
-        run, key = to_run(result, self.data, one.job), run_key(self.record, one.job)
+        run, key = result.run, run_key(self.record, one.job)
         if not one.job.report:
             path = self.weights / f"{key.digest()}.safetensors"
             write_atomic(path, to_safetensors(result.weights), hint=MAKE_ROOM)
@@ -310,33 +307,3 @@ class TrainingLoop:
             self._database.write_running(scores, items)
         for one in trials:
             one.n_reported = max([one.n_reported, *one.scores])
-
-
-def to_run(result: TrainingResult, data: TrainingData, job: Job) -> Run:
-    """Return what the run store keeps of a finished training: all but its weights."""
-    images, other = data.fold(job.fold).validation, result.other
-    patients = images if data.patients is None else data.patients[images]
-    return Run(
-        epochs=result.epochs,
-        kept_epoch=result.kept_epoch,
-        train=result.train,
-        validation_probabilities=_plain(result.validation_probabilities),
-        test_probabilities=_plain(result.test_probabilities),
-        seconds=result.seconds,
-        versions=versions() | ({"processor": result.processor} if result.processor else {}),
-        stress=dict(result.stress),
-        validation_images=tuple(images.tolist()),
-        validation_labels=tuple(data.labels[images].tolist()),
-        validation_patients=tuple(patients.tolist()),
-        other=OtherWeights(
-            weights="last" if job.config.weights == "average" else "average",
-            validation=other.validation,
-            validation_probabilities=_plain(other.validation_probabilities),
-            test_probabilities=_plain(other.test_probabilities),
-        ),
-    )
-
-
-def _plain(probabilities: Probabilities) -> ImageProbabilities:
-    of_two = probabilities.ndim == 1
-    return tuple(probabilities.tolist() if of_two else map(tuple, probabilities.tolist()))

@@ -19,7 +19,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import OutOfMemoryError, StudyError
-from hpo.run.loop import to_run
 from hpo.run.session import (
     lanes_of,
     open_stack,
@@ -29,12 +28,12 @@ from hpo.run.session import (
 )
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
-from hpo.storage.runs import Run, RunStore
+from hpo.storage.runs import RunStore
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score
 from hpo.study.study import open_recorded_data, read_record
 from hpo.study.trials import Job, has_job, job_of, read_trials, run_key
-from hpo.training.engine import Epoch, TrainingResult
+from hpo.training.engine import Epoch, Run, TrainingResult
 from hpo.training.machine import versions
 
 Retrained: TypeAlias = Generator[tuple[Job, TrainingResult], None, None]
@@ -261,7 +260,7 @@ def reproduce(
             for _, epoch, metrics in stack.step():
                 epochs.append(metrics)
                 yield epoch, n_epochs
-        again = to_run(stack.result(lane), data, job) if is_complete else None
+        again = stack.result(lane).run if is_complete else None
     recorded = numbers_of(run.epochs, run, score) if run else {}
     yield Reproduction(
         study=study.study_name,

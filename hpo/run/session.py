@@ -184,7 +184,6 @@ def training_events(session: Session) -> Generator[Event, None, None]:
             session.study,
             session.record,
             source,
-            data=session.training_data,
             runs=session.runs,
             weights=weights,
             open_stack=opened,

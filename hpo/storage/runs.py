@@ -8,18 +8,17 @@ import hashlib
 import json
 import re
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias, TypeGuard
+from typing import Any, Final, TypeGuard
 
-from pydantic import Field, Strict, TypeAdapter
+from pydantic import TypeAdapter
 
-from hpo.choices import ScoredWeights
 from hpo.config import TrainingConfig
 from hpo.errors import RunStoreError
 from hpo.files import read_json, write_atomic, writing
-from hpo.training.engine import BATTERY_VERSION, NUMERICS_VERSION, Epoch, Metrics, Number
+from hpo.training.engine import BATTERY_VERSION, NUMERICS_VERSION, Run
 
 FORMAT: Final = 1
 
@@ -27,14 +26,6 @@ _MAX_BYTES: Final = 50_000_000
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 
 _HINT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
-
-Index: TypeAlias = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
-_OfEach: TypeAlias = Annotated[tuple[Number, ...], Field(fail_fast=True)]
-ImageProbabilities: TypeAlias = Annotated[
-    _OfEach | Annotated[tuple[_OfEach, ...], Field(fail_fast=True)],
-    Field(union_mode="left_to_right"),
-]
-"""Of the second of two classes, one for each image; of more, of every class for each image."""
 
 
 def is_digest(name: object) -> TypeGuard[str]:
@@ -69,57 +60,6 @@ class RunKey:
         """Return the name of this training in the store."""
         text = json.dumps(self.to_document(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OtherWeights:
-    """What the weights gave that a training does not score: `weights` says which these are."""
-
-    weights: ScoredWeights
-    validation: Metrics
-    validation_probabilities: ImageProbabilities
-    test_probabilities: ImageProbabilities
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A finished training: metrics of every epoch and probabilities per image.
-
-    `train` is measured with the kept weights in evaluation mode. Validation probabilities are in
-    the order of the fold, those of the test in the data set's.
-    `stress` holds the validation metrics under each change of the stress battery, measured with
-    the kept weights where the study asked for it. `validation_images` are the positions of the
-    validation images among those that are not test, with their labels and patients; empty in runs
-    of version 0.1, which have no `other` weights and score the last ones.
-    """
-
-    epochs: tuple[Epoch, ...]
-    kept_epoch: Annotated[int, Strict()]
-    train: Metrics
-    validation_probabilities: ImageProbabilities
-    test_probabilities: ImageProbabilities
-    seconds: Number
-    versions: dict[str, str]
-    stress: dict[str, Metrics] = field(default_factory=dict)
-    validation_images: tuple[Index, ...] = ()
-    validation_labels: tuple[Index, ...] = ()
-    validation_patients: tuple[Index, ...] = ()
-    other: OtherWeights | None = None
-
-    @property
-    def weights(self) -> ScoredWeights:
-        """The weights that the training scores."""
-        return "average" if self.other and self.other.weights == "last" else "last"
-
-    @property
-    def names_images(self) -> bool:
-        """Whether the run records which validation images its probabilities belong to."""
-        return 0 < len(self.validation_images) == len(self.validation_probabilities)
-
-    @property
-    def kept(self) -> Epoch:
-        """The epoch whose weights were kept."""
-        return self.epochs[self.kept_epoch - 1]
 
 
 _RUN: Final = TypeAdapter(Run)

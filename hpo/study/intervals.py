@@ -20,11 +20,11 @@ from hpo.stats import (
     wilson,
 )
 from hpo.stats.sentences import label, margin_text
-from hpo.storage.runs import Run, RunStore
+from hpo.storage.runs import RunStore
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score
 from hpo.study.summary import Configuration, Repeat
-from hpo.training.engine import predicted
+from hpo.training.engine import Run, predicted
 
 Name = TypeVar("Name", bound=Hashable)
 

@@ -9,8 +9,7 @@ from typing import Final
 from hpo.config import did_you_mean
 from hpo.errors import UsageError
 from hpo.stats import Interval, ScoreKind
-from hpo.storage.runs import Run
-from hpo.training.engine import Epoch
+from hpo.training.engine import Epoch, Run
 
 # A difference below the margin does not matter: one point, or what comes to about as much.
 _HIGHER: Final = ScoreKind("maximize", is_share=True, margin=0.01)

@@ -17,8 +17,9 @@ from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Strict
+from pydantic import Field, Strict
 
+from hpo.choices import ScoredWeights
 from hpo.config import TrainingConfig
 from hpo.errors import TrainingError
 
@@ -30,6 +31,14 @@ Weights: TypeAlias = dict[str, NDArray[np.generic]]
 Number: TypeAlias = Annotated[float, Strict()]
 Metrics: TypeAlias = dict[str, Number]
 """Metrics of one set of images by name (`hpo.training.progress.measure`)."""
+
+Index: TypeAlias = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
+_OfEach: TypeAlias = Annotated[tuple[Number, ...], Field(fail_fast=True)]
+ImageProbabilities: TypeAlias = Annotated[
+    _OfEach | Annotated[tuple[_OfEach, ...], Field(fail_fast=True)],
+    Field(union_mode="left_to_right"),
+]
+"""Of the second of two classes, one for each image; of more, of every class for each image."""
 
 # Raise by hand when the same configuration, seed and data give other numbers than before: finished
 # runs are looked up by it, and results of two generations must not be mixed.
@@ -64,39 +73,66 @@ class LaneEpoch(NamedTuple):
     metrics: Epoch
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class OtherWeights:
-    """What the other weights of the kept epoch give: the average where the last are scored,
-    and the last where the average is. Probabilities are as in `TrainingResult`.
-    """
+    """What the weights gave that a training does not score: `weights` says which these are."""
 
+    weights: ScoredWeights
     validation: Metrics
-    validation_probabilities: Probabilities
-    test_probabilities: Probabilities
+    validation_probabilities: ImageProbabilities
+    test_probabilities: ImageProbabilities
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingResult:
-    """What a finished training leaves behind.
+class Run:
+    """A finished training: metrics of every epoch and probabilities per image.
 
-    `weights` are the scored ones of `kept_epoch`: the state dict of the reports' own
-    `nn.Sequential`, as arrays (the seam needs no torch). `train` is measured with them in
-    evaluation mode. Probabilities are in the order of the fold's validation indices, and of the
-    test images. `stress` holds the metrics of the validation images
-    under each change of the stress battery, where it was asked for. `processor` is that of
-    another machine, empty for this one.
+    `train` is measured with the kept weights in evaluation mode. Validation probabilities are in
+    the order of the fold, those of the test in the data set's.
+    `stress` holds the validation metrics under each change of the stress battery, measured with
+    the kept weights where the study asked for it. `validation_images` are the positions of the
+    validation images among those that are not test, with their labels and patients; empty in runs
+    of version 0.1, which have no `other` weights and score the last ones.
     """
 
     epochs: tuple[Epoch, ...]
-    kept_epoch: int
+    kept_epoch: Annotated[int, Strict()]
     train: Metrics
-    validation_probabilities: Probabilities
-    test_probabilities: Probabilities
+    validation_probabilities: ImageProbabilities
+    test_probabilities: ImageProbabilities
+    seconds: Number
+    versions: dict[str, str]
+    stress: dict[str, Metrics] = field(default_factory=dict)
+    validation_images: tuple[Index, ...] = ()
+    validation_labels: tuple[Index, ...] = ()
+    validation_patients: tuple[Index, ...] = ()
+    other: OtherWeights | None = None
+
+    @property
+    def weights(self) -> ScoredWeights:
+        """The weights that the training scores."""
+        return "average" if self.other and self.other.weights == "last" else "last"
+
+    @property
+    def names_images(self) -> bool:
+        """Whether the run records which validation images its probabilities belong to."""
+        return 0 < len(self.validation_images) == len(self.validation_probabilities)
+
+    @property
+    def kept(self) -> Epoch:
+        """The epoch whose weights were kept."""
+        return self.epochs[self.kept_epoch - 1]
+
+
+class TrainingResult(NamedTuple):
+    """What a finished training leaves behind.
+
+    `weights` are the scored ones of the kept epoch: the state dict of the reports' own
+    `nn.Sequential`, as arrays (the seam needs no torch).
+    """
+
+    run: Run
     weights: Weights
-    other: OtherWeights
-    seconds: float
-    stress: Mapping[str, Metrics] = field(default_factory=dict)
-    processor: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,9 +30,10 @@ class LaneData:
     `pixels` `(images, height * width)` holds pool and test images, `labels` `(pool,)` no test
     label; `class_weights` `(classes,)` are factors of the loss of their images; `train`,
     `validation` and `test` are positions among the pixels. `fold` and `known_labels` say the same
-    to numpy. `stressed` `(changes, pool, height * width)` is the pool under the stress battery,
-    where it is asked for. Aligned images have the `template` they are aligned to; then `stressed`
-    holds the validation images alone. `code` is as in `TrainingData`.
+    to numpy, and `patients` `(pool,)` numbers the patient of each image. `stressed`
+    `(changes, pool, height * width)` is the pool under the stress battery, where it is asked for.
+    Aligned images have the `template` they are aligned to; then `stressed` holds the validation
+    images alone. `code` is as in `TrainingData`.
     """
 
     pixels: Tensor
@@ -43,6 +44,7 @@ class LaneData:
     test: Tensor
     fold: Fold
     known_labels: NDArray[np.uint8]
+    patients: NDArray[np.int64]
     stressed: Tensor | None = None
     template: Pixels | None = None
     code: str | None = None
@@ -156,6 +158,7 @@ class Images:
             test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
             fold=split,
             known_labels=data.labels,
+            patients=np.arange(data.n_pool) if data.patients is None else data.patients,
             stressed=stressed,
             template=template,
             code=data.code,

@@ -16,9 +16,11 @@ from hpo.training.alignment import TEMPLATE
 from hpo.training.device import EVALUATION_PIXELS, Device
 from hpo.training.engine import (
     Epoch,
+    ImageProbabilities,
     Metrics,
     OtherWeights,
     Probabilities,
+    Run,
     TrainingResult,
     Weights,
     mean_metrics,
@@ -26,6 +28,7 @@ from hpo.training.engine import (
 from hpo.training.images import LaneData
 from hpo.training.layers import Layout, Rows, Scratch, evaluate, layout_of
 from hpo.training.losses import mean_loss, probabilities
+from hpo.training.machine import versions
 from hpo.training.model import NORMALIZE, Values
 from hpo.training.optimizers import Moments, open_moments
 from hpo.training.progress import STRESS_EVERY, Progress, measure
@@ -204,37 +207,50 @@ def measure_epoch(lane: AnyLane, trained: Tensor) -> Epoch:
 def read_result(lane: AnyLane) -> TrainingResult:
     """Return what a training leaves behind: that of its kept weights."""
     start, data, progress = time.perf_counter(), lane.data, lane.progress
-    scored, other = lane.kept or lane.scored_and_other
+    (scored, other), images = lane.kept or lane.scored_and_other, data.fold.validation
     _note_stress(lane, scored, progress.last_kept)
-    train, own = read_losses(lane, scored, data.train), _read_kept(lane, scored)
+    train = read_losses(lane, scored, data.train)
+    _, on_validation, on_test = _read_kept(lane, scored)
     weights = _export_weights(lane, scored)
-    if (
-        data.template is not None
-    ):  # Aligned images need it, wherever the weights answer for others.
+    if data.template is not None:  # Whoever answers for other images aligns them to it.
         weights[TEMPLATE] = data.template.copy()
-    return TrainingResult(
+    of_other = OtherWeights(
+        "last" if lane.config.weights == "average" else "average", *_read_kept(lane, other)
+    )
+    run = Run(
         epochs=tuple(progress.epochs),
         kept_epoch=progress.last_kept,
         train=metrics_of(train, data, data.fold.train),
-        validation_probabilities=own.validation_probabilities,
-        test_probabilities=own.test_probabilities,
-        weights=weights,
-        other=_read_kept(lane, other),
+        validation_probabilities=on_validation,
+        test_probabilities=on_test,
         seconds=progress.seconds + time.perf_counter() - start,
+        versions=versions(),
         stress=progress.stress,
+        validation_images=tuple(images.tolist()),
+        validation_labels=tuple(data.known_labels[images].tolist()),
+        validation_patients=tuple(data.patients[images].tolist()),
+        other=of_other,
     )
+    return TrainingResult(run, weights)
 
 
-def _read_kept(lane: AnyLane, read: _Read) -> OtherWeights:
-    """Return what these weights give on the validation and the test images."""
+def _read_kept(
+    lane: AnyLane, read: _Read
+) -> tuple[Metrics, ImageProbabilities, ImageProbabilities]:
+    """Return what these weights give on the validation images, and on the test images."""
     data = lane.data
     validation = read_losses(lane, read, data.validation)
     test = probabilities(lane.config, read_logits(lane, read, data.test))
-    return OtherWeights(
-        validation=metrics_of(validation, data, data.fold.validation),
-        validation_probabilities=_array(validation[1:], len(data.validation)),
-        test_probabilities=_array(test, len(data.test)),
+    return (
+        metrics_of(validation, data, data.fold.validation),
+        _plain(_array(validation[1:], len(data.validation))),
+        _plain(_array(test, len(data.test))),
     )
+
+
+def _plain(probabilities: Probabilities) -> ImageProbabilities:
+    of_two = probabilities.ndim == 1
+    return tuple(probabilities.tolist() if of_two else map(tuple, probabilities.tolist()))
 
 
 def _note_stress(lane: AnyLane, read: _Read, epoch: int) -> None:

@@ -1,7 +1,6 @@
 """What a training has measured so far, what follows from it, and how it is measured."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Final
@@ -39,7 +38,7 @@ class Progress:
     lowest_loss: float = math.inf
     kept_epoch: int = 0
     seconds: float = 0.0
-    stress: Mapping[str, Metrics] = field(default_factory=dict)
+    stress: dict[str, Metrics] = field(default_factory=dict)
     stress_epoch: int = 0
     error: TrainingError | None = None
 

@@ -258,7 +258,9 @@ class Cluster:
             actor.n_lanes -= len(results)
             for number, found in results.items():
                 if isinstance(found, TrainingResult):
-                    results[number] = replace(found, processor=actor.processor)
+                    versions = found.run.versions | {"processor": actor.processor}
+                    run = replace(found.run, versions=versions)
+                    results[number] = found._replace(run=run)
             return epochs, results
         return None
 

@@ -17,8 +17,8 @@ from hpo.data.dataset import TEST
 from hpo.data.source import load
 from hpo.errors import HpoError
 from hpo.files import write_atomic
-from hpo.storage.runs import Run
 from hpo.storage.url import DEFAULT_URL
+from hpo.training.engine import Run
 from studies.scores.document import Findings, choose, document, read_findings, to_json
 from studies.scores.rules import Judged, gather, halves, judge
 from studies.scores.work import SHIFTS, Part, train, write_shifted_phantom

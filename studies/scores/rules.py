@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from hpo.data.dataset import TEST, Dataset
-from hpo.storage.runs import Run
 from hpo.study.score import SCORES
+from hpo.training.engine import Run
 
 Floats: TypeAlias = NDArray[np.float64]
 Places: TypeAlias = NDArray[np.int64]

@@ -14,8 +14,8 @@ from hpo.data.source import open_data
 from hpo.run.plan import Settings, plan_search
 from hpo.run.session import open_session
 from hpo.storage.opening import quiet_optuna
-from hpo.storage.runs import Run
 from hpo.study.gathering import summarize
+from hpo.training.engine import Run
 
 SPACE: Final = Path(__file__).parent / "space.toml"
 SHIFTS: Final = ("other bodies and exposure", "other pose", "other detector")

@@ -15,10 +15,10 @@ from hpo.data.source import load
 from hpo.evaluate import Evaluation, open_test
 from hpo.storage.database import Database
 from hpo.storage.opening import open_storage
-from hpo.storage.runs import Run, RunKey, RunStore
+from hpo.storage.runs import RunKey, RunStore
 from hpo.study import study as studies
 from hpo.study.record import DataInfo, Goal
-from hpo.training.engine import Epoch
+from hpo.training.engine import Epoch, Run
 from tests.clocked_studies import SPACE, record
 
 Answer = Callable[[np.ndarray, np.random.Generator], np.ndarray]

@@ -9,8 +9,7 @@ import numpy as np
 from hpo.data.dataset import CLASS_NAMES
 from hpo.evaluate import checks
 from hpo.evaluate.checks import check_study, check_trainings
-from hpo.storage.runs import Run
-from hpo.training.engine import Epoch
+from hpo.training.engine import Epoch, Run
 from tests.conftest import assert_kept
 from tests.fake_studies import fake_grid
 

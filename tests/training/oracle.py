@@ -17,7 +17,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.training.augmentation import augment, draw_changes
 from hpo.training.device import Device, one_thread
-from hpo.training.engine import Epoch, OtherWeights, TrainingResult
+from hpo.training.engine import Epoch, Metrics, OtherWeights, Run, TrainingResult
 from hpo.training.images import Images, LaneData
 from hpo.training.lane import metrics_of
 from hpo.training.losses import mean_loss, probabilities
@@ -96,37 +96,37 @@ def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -
         metrics = Epoch(
             learning_rate=progress.rate,
             train={"loss": loss / n, "accuracy": n_right / n},
-            validation=_read(lane, scored).validation,
+            validation=_read(lane, scored)[0],
         )
         if note_epoch(progress, metrics) or not progress.kept_epoch:
             kept = copy.deepcopy((scored, other))
     scored, other = kept
     train = _read_losses(lane, scored, images.train)
-    kept_scored = _read(lane, scored)
-    return TrainingResult(
+    _, on_validation, on_test = _read(lane, scored)
+    run = Run(
         epochs=tuple(progress.epochs),
         kept_epoch=progress.last_kept,
         train=metrics_of(train, images, images.fold.train),
-        validation_probabilities=kept_scored.validation_probabilities,
-        test_probabilities=kept_scored.test_probabilities,
-        weights={name: value.numpy() for name, value in scored.state_dict().items()},
-        other=_read(lane, other),
+        validation_probabilities=on_validation,
+        test_probabilities=on_test,
         seconds=0.0,
+        versions={},
+        other=OtherWeights("average", *_read(lane, other)),
     )
+    weights = {name: value.numpy() for name, value in scored.state_dict().items()}
+    return TrainingResult(run, weights)
 
 
-def _read(lane: _Lane, model: nn.Sequential) -> OtherWeights:
-    """Return what one of the two kept models gives."""
+def _read(lane: _Lane, model: nn.Sequential) -> tuple[Metrics, tuple, tuple]:
+    """Return what one of the two kept models gives on validation and on the test images."""
     images = lane.images
     validation = _read_losses(lane, model, images.validation)
     test = probabilities(lane.config, _read_logits(lane, model, images.test))
-    return OtherWeights(
-        validation=metrics_of(validation, images, images.fold.validation),
-        validation_probabilities=validation[1:]
-        .view(len(images.validation), *test.shape[1:])
-        .float()
-        .numpy(),
-        test_probabilities=test.float().numpy(),
+    on_validation = validation[1:].view(len(images.validation), *test.shape[1:])
+    return (
+        metrics_of(validation, images, images.fold.validation),
+        tuple(on_validation.float().tolist()),
+        tuple(test.float().tolist()),
     )
 
 

@@ -37,17 +37,19 @@ def check(*configs: TrainingConfig, data: TrainingData = FEW) -> list[TrainingRe
     results = train_together(stack.open_stack(data, device=oracle.EXACT), jobs)
     for job, found in zip(jobs, results, strict=True):
         expected = oracle.train(job.config, data, seed=job.seed, fold=job.fold)
-        assert found.kept_epoch == expected.kept_epoch
+        assert found.run.kept_epoch == expected.run.kept_epoch
         assert found.weights.keys() == expected.weights.keys()
         for key, weight in expected.weights.items():
             assert found.weights[key].dtype == weight.dtype, key
             assert distance(found.weights[key], weight) <= 1e-9, key
         losses = [
-            [[e.train["loss"], e.validation["loss"]] for e in r.epochs] for r in (found, expected)
+            [[e.train["loss"], e.validation["loss"]] for e in r.run.epochs]
+            for r in (found, expected)
         ]
         assert distance(*map(np.array, losses)) <= 1e-9
         # Probabilities are float32, and so is what is measured of them.
-        assert distance(found.test_probabilities, expected.test_probabilities) <= 1e-6
+        both = (np.array(one.run.test_probabilities) for one in (found, expected))
+        assert distance(*both) <= 1e-6
         assert distance(numbers(found), numbers(expected)) <= 1e-6
     return results
 
@@ -110,9 +112,10 @@ def test_both_ways_keep_the_same_epoch_of_early_stopping() -> None:
     for weights in get_args(ScoredWeights):
         config = OVERFITTING.replace(weights=weights, epochs=20)
         results = check(*(config.replace(early_stopping=wait) for wait in waits))
-        assert [len(result.epochs) - result.kept_epoch for result in results] == list(waits)
+        runs = [result.run for result in results]
+        assert [len(run.epochs) - run.kept_epoch for run in runs] == list(waits)
 
 
 def test_both_ways_lower_the_rate_on_the_same_plateau() -> None:
     [found] = check(OVERFITTING.replace(scheduler="plateau"))
-    assert len({epoch.learning_rate for epoch in found.epochs}) > 1
+    assert len({epoch.learning_rate for epoch in found.run.epochs}) > 1

@@ -104,7 +104,7 @@ def test_exported_weights_align_images_themselves(
     save_file(result.weights, file, metadata={CONFIG_KEY: json.dumps(config.to_mapping())})
     [network] = open_model(file, None)
     told = network.probabilities(images).astype(np.float32)
-    np.testing.assert_allclose(told, result.test_probabilities, rtol=1e-6)
+    np.testing.assert_allclose(told, result.run.test_probabilities, rtol=1e-6)
     program = torch.export.load(io.BytesIO(to_program([network]))).module()
     alone = [program(torch.from_numpy(image[None].copy())).item() for image in images[:3]]
     np.testing.assert_allclose(alone, told[:3], atol=1e-6)

@@ -48,7 +48,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 def are_equal(first: TrainingResult, second: TrainingResult) -> bool:
-    return first.epochs == second.epochs and all(
+    return first.run.epochs == second.run.epochs and all(
         np.array_equal(weight, second.weights.get(name)) for name, weight in first.weights.items()
     )
 

@@ -49,7 +49,7 @@ class Trainings:
         for lane, config in self.lanes.items():
             result = self.stack.result(lane)
             own = [(done.epoch, done.metrics) for done in self.returned if done.lane == lane]
-            assert own == list(enumerate(result.epochs, start=1))
+            assert own == list(enumerate(result.run.epochs, start=1))
             assert_bitwise_equal(result, train_alone(self.data, Job(config), self.device))
 
 

@@ -57,7 +57,7 @@ def test_a_lane_computes_in_any_company_what_it_computes_alone(
     for results in (together, apart):
         for found, expected in zip(results, alone, strict=True):
             assert_bitwise_equal(found, expected)
-    assert len(alone[0].stress) == 12
+    assert len(alone[0].run.stress) == 12
     assert seconds_per_epoch(named, SMALL, device=cpu, max_seconds=0.01) > 0
 
 
@@ -105,8 +105,8 @@ def test_an_estimator_is_trained_by_its_own_rules(
     with closing(open_stack(data, device=cpu)) as stack:
         together = train_together(stack, [Job(config), Job(config.replace(**changes), seed=4)])
     assert_bitwise_equal(together[0], alone)
-    assert alone.epochs[-1].validation["accuracy"] > 0.7
-    assert not np.array_equal(together[1].test_probabilities, alone.test_probabilities)
+    assert alone.run.epochs[-1].validation["accuracy"] > 0.7
+    assert not np.array_equal(together[1].run.test_probabilities, alone.run.test_probabilities)
     assert config.replace(**changes).identity() != config.identity()
     assert config.replace(**idle).identity() == config.identity()
 

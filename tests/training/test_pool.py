@@ -56,7 +56,7 @@ def finish_as_alone(pool: Pool, jobs: dict[int, Job], data: TrainingData, cpu: D
     for lane, job in jobs.items():
         result = pool.result(lane)
         own = [(done.epoch, done.metrics) for done in returned if done.lane == lane]
-        assert own == list(enumerate(result.epochs, start=1))
+        assert own == list(enumerate(result.run.epochs, start=1))
         assert_bitwise_equal(result, train_alone(data, job, cpu))
 
 

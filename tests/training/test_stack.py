@@ -44,16 +44,17 @@ DIVERGING = CONFIG.replace(
 
 def test_training_learns_and_its_result_fits_the_data(data: TrainingData, device: Device) -> None:
     config = CONFIG.replace(epochs=12)
-    result = train_alone(data, Job(config), device)
-    assert len(result.epochs) == result.kept_epoch == 12
-    assert result.epochs[-1].train["loss"] < 0.7 * result.epochs[0].train["loss"]
-    assert result.train["accuracy"] >= 0.9
-    assert result.epochs[-1].validation["auroc"] >= 0.9
-    assert result.seconds > 0
-    assert result.test_probabilities.shape == (data.n_test,)
-    assert result.test_probabilities.dtype == np.float32
-    is_right = (result.validation_probabilities > 0.5) == data.labels[data.fold(1).validation]
-    assert result.epochs[-1].validation["accuracy"] == is_right.mean()
+    run = train_alone(data, Job(config), device).run
+    assert len(run.epochs) == run.kept_epoch == 12
+    assert run.epochs[-1].train["loss"] < 0.7 * run.epochs[0].train["loss"]
+    assert run.train["accuracy"] >= 0.9
+    assert run.epochs[-1].validation["auroc"] >= 0.9
+    assert run.seconds > 0
+    assert len(run.test_probabilities) == data.n_test
+    labels = data.labels[data.fold(1).validation]
+    is_right = (np.array(run.validation_probabilities) > 0.5) == labels
+    assert run.epochs[-1].validation["accuracy"] == is_right.mean()
+    assert run.validation_labels == tuple(labels)
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_lane_leaves_when_it_has_finished_or_is_dropped_and_its_number_is_not_
     assert stack.lanes == (long, other)
     assert [(done.lane, done.epoch) for done in stack.step()] == [(long, 2), (other, 2)]
     assert sizes == [3, 1, 1, 1]
-    assert first[2].metrics == stack.result(long).epochs[0]
+    assert first[2].metrics == stack.result(long).run.epochs[0]
     stack.drop(other)
     assert stack.lanes == ()
     assert stack.step() == []
@@ -106,7 +107,7 @@ def test_early_stopping_without_any_finite_loss_ends_and_keeps_the_last(
 ) -> None:
     monkeypatch.setattr(lanes, "read_losses", lambda _, __, n: torch.full((1 + len(n),), np.nan))
     result = train(CONFIG.replace(epochs=9, early_stopping=2))
-    assert result.kept_epoch == len(result.epochs) == 2
+    assert result.run.kept_epoch == len(result.run.epochs) == 2
 
 
 def draw_jobs(rng: random.Random, n_classes: int) -> list[Job]:
@@ -204,7 +205,7 @@ def test_a_lane_that_loses_its_numbers_leaves_its_companions_alone(
     together = train_together(open_stack(uneven, device=place), jobs)
     is_finite = [np.isfinite(result.weights["1.weight"]).all() for result in together]
     assert is_finite == [True, False, True]
-    assert len(together[1].epochs) == DIVERGING.epochs
+    assert len(together[1].run.epochs) == DIVERGING.epochs
     for found, job in zip(together, jobs, strict=True):
         assert_bitwise_equal(found, train_alone(uneven, job, place))
 
@@ -231,7 +232,7 @@ def test_a_gpu_agrees_with_the_cpu_after_an_epoch(
 ) -> None:
     job = Job(CONFIG.replace(epochs=1))
     here, there = (
-        train_alone(data, job, where).epochs[0].train["loss"]
+        train_alone(data, job, where).run.epochs[0].train["loss"]
         for where in (cpu, Device(cuda.name, "fp32"))
     )
     assert here == pytest.approx(there, rel=1e-3)

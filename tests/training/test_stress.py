@@ -114,23 +114,23 @@ def test_it_is_measured_every_tenth_epoch_and_with_the_exported_weights(
 ) -> None:
     config = CONFIG
     result = train_alone(data, Job(config), oracle.EXACT)
-    measured = [n for n, epoch in enumerate(result.epochs, start=1) if epoch.stress]
-    assert measured == list(range(STRESS_EVERY, len(result.epochs) + 1, STRESS_EVERY))
-    if result.kept_epoch in measured:
-        mean = fmean(metrics["accuracy"] for metrics in result.stress.values())
-        assert result.epochs[result.kept_epoch - 1].stress["accuracy"] == mean
+    measured = [n for n, epoch in enumerate(result.run.epochs, start=1) if epoch.stress]
+    assert measured == list(range(STRESS_EVERY, len(result.run.epochs) + 1, STRESS_EVERY))
+    if result.run.kept_epoch in measured:
+        mean = fmean(metrics["accuracy"] for metrics in result.run.stress.values())
+        assert result.run.epochs[result.run.kept_epoch - 1].stress["accuracy"] == mean
     network = plain_model(config)
     network.load_state_dict(as_tensors(result.weights))
     network.eval()
     images = data.fold(1).validation
-    assert tuple(result.stress) == stress.names()
+    assert tuple(result.run.stress) == stress.names()
     for name, changed in zip(stress.names(), stress.changed_pixels(data, 16), strict=True):
         pixels = torch.from_numpy(changed[images].reshape(len(images), -1))
         with torch.no_grad():
             p = torch.sigmoid(compute_logits(network, pixels, config))[:, 0].double().numpy()
-        assert result.stress[name]["accuracy"] == ((p > 0.5) == data.labels[images]).mean()
+        assert result.run.stress[name]["accuracy"] == ((p > 0.5) == data.labels[images]).mean()
         expected = np.mean((p - data.labels[images]) ** 2)
-        assert result.stress[name]["brier"] == pytest.approx(expected, abs=1e-5)
+        assert result.run.stress[name]["brier"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_every_stack_measures_what_a_lane_measures_alone(

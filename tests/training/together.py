@@ -76,20 +76,24 @@ def train_together(stack: Stack, jobs: Iterable[Job]) -> list[TrainingResult]:
 
 def assert_bitwise_equal(found: TrainingResult, expected: TrainingResult) -> None:
     """Compare all but the seconds; NaN equals NaN."""
-    assert found.kept_epoch == expected.kept_epoch
+    assert found.run.kept_epoch == expected.run.kept_epoch
     assert found.weights.keys() == expected.weights.keys()
-    assert found.stress.keys() == expected.stress.keys()
+    assert found.run.stress.keys() == expected.run.stress.keys()
     pairs = [
         (numbers(found), numbers(expected)),
-        (found.validation_probabilities, expected.validation_probabilities),
-        (found.test_probabilities, expected.test_probabilities),
-        (found.other.validation_probabilities, expected.other.validation_probabilities),
-        (found.other.test_probabilities, expected.other.test_probabilities),
+        *zip(probabilities(found), probabilities(expected), strict=True),
         *((weight, expected.weights[name]) for name, weight in found.weights.items()),
     ]
     for one, other in pairs:
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
+
+
+def probabilities(result: TrainingResult) -> list[np.ndarray]:
+    """Return those of the scored and of the other weights."""
+    both = (result.run, result.run.other)
+    every = ((of.validation_probabilities, of.test_probabilities) for of in both if of)
+    return [np.array(found) for of_one in every for found in of_one]
 
 
 def numbers(result: TrainingResult) -> np.ndarray:
@@ -99,8 +103,9 @@ def numbers(result: TrainingResult) -> np.ndarray:
         parts = (epoch.train, epoch.validation, epoch.stress)
         return [epoch.learning_rate, *(x for part in parts for x in part.values())]
 
-    last = (result.train, result.other.validation, *result.stress.values())
-    every = (*map(flat, result.epochs), *(part.values() for part in last))
+    assert result.run.other
+    last = (result.run.train, result.run.other.validation, *result.run.stress.values())
+    every = (*map(flat, result.run.epochs), *(part.values() for part in last))
     return np.array([x for part in every for x in part])
 
 
