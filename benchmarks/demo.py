@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from hpo.api import open_study
 from hpo.data.dataset import TEST
 from hpo.data.source import open_data
-from hpo.evaluate import read_evaluation
+from hpo.evaluate.test import read_evaluation
 from hpo.study.gathering import read_study
 from hpo.views.answer import answer
 

@@ -9,7 +9,8 @@ from typing import Any
 import optuna
 
 from hpo.errors import DataError, UsageError
-from hpo.evaluate import Evaluation, open_test
+from hpo.evaluate.records import Evaluation
+from hpo.evaluate.test import open_test
 from hpo.evaluate.thresholds import DEFAULT
 from hpo.export import export
 from hpo.run.loop import TrialDone
@@ -63,8 +64,9 @@ class Study(StudySummary):
     def predict(
         self, paths: str | Path | Sequence[str | Path], threshold: str | None = None
     ) -> list[Any]:
-        """Answer image files, folders or patterns: a `hpo.weights.Prediction` for each file."""
-        from hpo.weights import image_files, open_winner, predict
+        """Answer image files, folders or patterns: a `Prediction` for each file."""
+        from hpo.weights.load import open_winner
+        from hpo.weights.predict import image_files, predict
 
         paths = [paths] if isinstance(paths, str | Path) else paths
         networks = open_winner(self.name, self.storage, threshold=threshold)

@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save
 
 from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import OutputError, StudyError, UsageError, WeightsError
-from hpo.evaluate import Ensemble, Evaluated, Evaluation, read_evaluation
+from hpo.evaluate.records import Ensemble, Evaluated, Evaluation
+from hpo.evaluate.test import read_evaluation
 from hpo.evaluate.thresholds import model_threshold, rule_of
 from hpo.files import WrittenFiles, remove_leftovers, write_atomic, writing
 from hpo.run.reproduce import retrain
@@ -156,8 +157,8 @@ def _fields(
 
 def _write_model(write: _Write, home: Path, own: str | None) -> Iterator[str]:
     """Write the program and the script that need no hpo, from the weights in this folder."""
-    from hpo.weights import open_model
     from hpo.weights.handover import predict_script, to_program
+    from hpo.weights.load import open_model
 
     try:
         networks = open_model(home, None, own)

@@ -23,7 +23,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Loaded once: each process is then a copy that begins at once.
 _PRELOADED: Final = [
-    *("hpo.cli", "hpo.cli.work", "hpo.report.page", "hpo.export", "hpo.evaluate", "hpo.weights"),
+    *("hpo.cli", "hpo.cli.work", "hpo.report.page", "hpo.export", "hpo.weights.predict"),
     *("hpo.training.stack", "hpo.training.processes", "sklearn.linear_model", "alembic.command"),
     *("optuna.storages._rdb.models", "optuna.importance", "rich.progress", "plotly.io"),
     *("sqlalchemy.dialects.sqlite", "torch._dynamo", "typer._adapters", "pytest", "hypothesis"),

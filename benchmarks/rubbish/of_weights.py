@@ -13,8 +13,8 @@ from safetensors.torch import save as to_safetensors
 from benchmarks.rubbish.attempts import trap
 from hpo.config import TrainingConfig
 from hpo.training.model import plain_model
-from hpo.weights import Unseen, open_model
-from hpo.weights.load import CONFIG_KEY
+from hpo.weights.load import CONFIG_KEY, open_model
+from hpo.weights.network import Unseen
 
 _CONFIG = TrainingConfig(hidden=(3,), image_size=8)
 

@@ -121,7 +121,7 @@ def evaluate(
     from hpo.data.source import open_data
     from hpo.evaluate.thresholds import check_rule, read_rule
     from hpo.views.weights import weights_document, weights_table
-    from hpo.weights import read_unseen
+    from hpo.weights.network import read_unseen
     from hpo.weights.predict import evaluate_elsewhere, evaluate_weights
 
     rule = read_rule(threshold)
@@ -164,7 +164,7 @@ def _evaluate_study(
 ) -> None:
     from hpo.api import write_page
     from hpo.cli.work import print_answer
-    from hpo.evaluate import open_test
+    from hpo.evaluate.test import open_test
     from hpo.study.gathering import read_study
     from hpo.study.test_access import statements
     from hpo.views.answer import answer
@@ -229,8 +229,10 @@ def predict(
     from hpo.evaluate.thresholds import read_rule
     from hpo.export import table_to_csv
     from hpo.views.weights import prediction_document, prediction_lines, prediction_rows
-    from hpo.weights import SUFFIXES, image_files, open_model, open_winner, read_unseen
-    from hpo.weights import predict as predict_files
+    from hpo.weights.load import SUFFIXES, open_model, open_winner
+    from hpo.weights.network import read_unseen
+    from hpo.weights.predict import image_files
+    from hpo.weights.predict import predict as predict_files
 
     unseen = read_unseen(input_scale, activation, has_sigmoid)
     rule = read_rule(threshold) if threshold else None

@@ -81,8 +81,8 @@ def show(
         _show_all(storage, json=json)
         return
     from hpo.cli.work import print_answer
-    from hpo.evaluate import read_evaluation
     from hpo.evaluate.learning_curves import compare_curves
+    from hpo.evaluate.test import read_evaluation
     from hpo.study.gathering import read_study
     from hpo.study.summary import to_document
     from hpo.views.answer import answer, best_toml
@@ -296,7 +296,7 @@ def export(
 
         hpo export STUDY --threshold sensitivity=0.95
     """
-    from hpo.evaluate import read_evaluation
+    from hpo.evaluate.test import read_evaluation
     from hpo.evaluate.thresholds import model_threshold, rule_of
     from hpo.export import BEST
     from hpo.export import export as write_files

@@ -25,7 +25,7 @@ from hpo.cli.output import (
 )
 from hpo.cli.process import check_interrupt
 from hpo.errors import DeviceError, Interrupted, fault_list
-from hpo.evaluate import check_test, open_test, read_evaluation
+from hpo.evaluate.test import check_test, open_test, read_evaluation
 from hpo.run.loop import EpochDone, Event, RepeatsAdded, StackShrunk, TrialDone
 from hpo.run.plan import Plan
 from hpo.run.session import Session, open_session, training_events

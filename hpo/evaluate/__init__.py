@@ -10,16 +10,3 @@ checks           signs of a broken training
 learning_curves  convergence, steadiness, overfitting
 studies          several studies on the same data
 """
-
-from hpo.evaluate.records import Ensemble, Evaluated, Evaluation, to_document
-from hpo.evaluate.test import check_test, open_test, read_evaluation
-
-__all__ = [
-    "Ensemble",
-    "Evaluated",
-    "Evaluation",
-    "check_test",
-    "open_test",
-    "read_evaluation",
-    "to_document",
-]

@@ -5,8 +5,7 @@ from typing import Final
 
 from plotly.graph_objects import Figure, Heatmap
 
-from hpo.evaluate import Evaluated, Evaluation
-from hpo.evaluate.records import Roc
+from hpo.evaluate.records import Evaluated, Evaluation, Roc
 from hpo.plots import axes
 from hpo.plots.axes import Plot
 

@@ -13,10 +13,10 @@ import jinja2
 import optuna
 
 from hpo.data.dataset import Dataset
-from hpo.evaluate import read_evaluation
 from hpo.evaluate.checks import check_study
 from hpo.evaluate.learning_curves import compare_curves
 from hpo.evaluate.studies import Comparison
+from hpo.evaluate.test import read_evaluation
 from hpo.files import write_atomic
 from hpo.plots.axes import PALETTE, Plot, figure_json, plotly_script
 from hpo.plots.curves import curve_colors, plot_curves, plot_study_curves

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from hpo.config import MLP_FIELDS, TrainingConfig
-from hpo.evaluate import Evaluation
+from hpo.evaluate.records import Evaluation
 from hpo.plots import axes
 from hpo.plots.stress import StressInfo
 from hpo.space.records import value_text

@@ -7,7 +7,7 @@ from typing import Final
 
 from hpo.config import TrainingConfig, Value, toml
 from hpo.errors import StudyError
-from hpo.evaluate import Evaluation
+from hpo.evaluate.records import Evaluation
 from hpo.space.records import value_text
 from hpo.stats.sentences import longest
 from hpo.storage.url import named, storage_option

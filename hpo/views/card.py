@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from hpo.evaluate import Ensemble, Evaluated, Evaluation
+from hpo.evaluate.records import Ensemble, Evaluated, Evaluation
 from hpo.storage.url import named
 from hpo.study.score import SCORES
 from hpo.study.summary import Configuration, StudySummary, sentences

@@ -4,8 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from hpo.evaluate import Ensemble, Evaluated, Evaluation, to_document
-from hpo.evaluate.records import NUMBERS, SHARES, Confusion
+from hpo.evaluate.records import (
+    NUMBERS,
+    SHARES,
+    Confusion,
+    Ensemble,
+    Evaluated,
+    Evaluation,
+    to_document,
+)
 from hpo.evaluate.thresholds import read_rule
 from hpo.space.records import short_text
 from hpo.stats import Interval

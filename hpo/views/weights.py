@@ -7,8 +7,9 @@ from hpo.evaluate.records import n_right
 from hpo.stats import Interval
 from hpo.tables import DASH, Column, Row, Table
 from hpo.views.evaluations import confusion_text, metric_cells
-from hpo.weights import Network, Prediction, notes_of, text_of
-from hpo.weights.predict import WeightsEvaluation
+from hpo.weights.load import notes_of, text_of
+from hpo.weights.network import Network
+from hpo.weights.predict import Prediction, WeightsEvaluation
 
 
 def weights_table(evaluation: WeightsEvaluation) -> Table:

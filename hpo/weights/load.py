@@ -18,7 +18,7 @@ from hpo import models
 from hpo.config import TrainingConfig
 from hpo.data.dataset import CLASS_NAMES
 from hpo.errors import ConfigError, StudyError, UsageError, WeightsError, fault_list
-from hpo.evaluate import read_evaluation
+from hpo.evaluate.test import read_evaluation
 from hpo.evaluate.thresholds import model_threshold, rule_of
 from hpo.storage.opening import open_storage
 from hpo.storage.paths import runs_folder, study_folder

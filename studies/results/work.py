@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from hpo.cli.work import train
-from hpo.evaluate import Evaluation, check_test, open_test
 from hpo.evaluate.learning_curves import LearningCurves, compare_curves
+from hpo.evaluate.records import Evaluation
+from hpo.evaluate.test import check_test, open_test
 from hpo.run.plan import Plan, Settings, plan_grid
 from hpo.run.session import open_session
 from hpo.stats import (

@@ -12,7 +12,8 @@ from optuna.trial import TrialState, create_trial
 
 from hpo.data.dataset import TEST, Dataset, seal
 from hpo.data.source import load
-from hpo.evaluate import Evaluation, open_test
+from hpo.evaluate.records import Evaluation
+from hpo.evaluate.test import open_test
 from hpo.storage.database import Database
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunKey, RunStore

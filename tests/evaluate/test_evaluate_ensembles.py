@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpo.evaluate import to_document
-from hpo.evaluate.records import from_document
+from hpo.evaluate.records import from_document, to_document
 from tests.evaluate.conftest import Answer, Finished
 
 # Eight normal and eight pneumonia images, answered by two repeats.

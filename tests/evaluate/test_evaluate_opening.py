@@ -11,8 +11,9 @@ import pytest
 
 from hpo.data.dataset import TEST, Dataset
 from hpo.errors import DataError, RunStoreError, StudyError
-from hpo.evaluate import read_evaluation, to_document
 from hpo.evaluate.configurations import gather
+from hpo.evaluate.records import to_document
+from hpo.evaluate.test import read_evaluation
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
 from hpo.study.summary import StudySummary

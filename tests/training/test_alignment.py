@@ -20,9 +20,8 @@ from hpo.training.augmentation import change_pose
 from hpo.training.device import Device, one_thread
 from hpo.training.images import read_images
 from hpo.training.stack import open_stack
-from hpo.weights import open_model
 from hpo.weights.handover import to_program
-from hpo.weights.load import CONFIG_KEY
+from hpo.weights.load import CONFIG_KEY, open_model
 from tests.training.conftest import Train
 from tests.training.together import Job, assert_bitwise_equal, train_alone, train_together
 

@@ -13,8 +13,8 @@ from hpo.errors import WeightsError
 from hpo.training.engine import Weights
 from hpo.training.losses import probabilities
 from hpo.training.model import compute_logits, plain_model
-from hpo.weights import Unseen, open_model
-from hpo.weights.load import CONFIG_KEY
+from hpo.weights.load import CONFIG_KEY, open_model
+from hpo.weights.network import Unseen
 
 SIDE = 8
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, SIDE, SIDE), dtype=np.uint8)

@@ -16,7 +16,7 @@ from hpo.choices import Activation
 from hpo.data.dataset import Pixels
 from hpo.errors import WeightsError
 from hpo.training.model import ACTIVATIONS
-from hpo.weights import Network, Unseen, open_network
+from hpo.weights.network import Network, Unseen, open_network
 from tests.conftest import assert_kept
 from tests.weights.conftest import SIDE, reports_network, sequential
 

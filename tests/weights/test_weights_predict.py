@@ -12,7 +12,7 @@ from hpo.data.dataset import CLASS_NAMES, TEST, Dataset, Pixels
 from hpo.data.source import open_table
 from hpo.data.table import BY_NAME, Row, Table
 from hpo.errors import WeightsError
-from hpo.weights import Unseen
+from hpo.weights.network import Unseen
 from hpo.weights.predict import evaluate_weights
 from tests.weights.conftest import SIDE, Save
 
