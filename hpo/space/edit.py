@@ -86,7 +86,9 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
     except (ValueError, ConfigError) as error:
         found += faults(error)
     if found:
-        several = [n for n in raw if any(f"{n} must be a " in f and "but is [" in f for f in found)]
+        several = [
+            n for n in raw if any(f"{n} must be a " in f and "but is [" in f for f in found)
+        ]
         found += [f"Several values make a sweep: hpo grid {n}={values[n]}" for n in several]
         raise UsageError(fault_list("--set or --epochs is invalid:", found))
     sweeps = {}

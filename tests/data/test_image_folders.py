@@ -147,7 +147,7 @@ def test_a_name_that_cannot_be_shown_is_refused(release: Path, name: str) -> Non
 def test_broken_files_are_all_named_at_once_or_left_out_on_request(release: Path) -> None:
     broken = [f"IM-000{i}-0001.png" for i in (1, 2)]
     (release / "train/NORMAL" / broken[0]).write_bytes(b"no image")
-    with pytest.raises(DataError, match="Replace the file, or remove it. Or use --skip-broken"):
+    with pytest.raises(DataError, match=r"Replace the file, or remove it\. Or use --skip-broken"):
         load(release)
     (release / "train/NORMAL" / broken[1]).write_bytes(b"no image")
     with pytest.raises(DataError, match="2 images cannot be used") as error:
