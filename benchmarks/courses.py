@@ -1,8 +1,9 @@
 """What becomes of searches: `python -m benchmarks.courses DATABASE [DATABASE ...]`.
 
-Of every finished search by TPE in these databases: the share of its trials that was pruned, and
-what its proposals and finalists cost in full (`hpo.training.machine.epoch_cost`) beside random
-configurations of the same space. The forecast of `--dry-run` rests on them.
+Of every finished search by TPE or the Gaussian process in these databases: the share of its trials
+that was pruned, and what its proposals and finalists cost in full
+(`hpo.training.machine.epoch_cost`), compared with random configurations of the same space. The
+forecast of `--dry-run` rests on them. Rows are added to those of the file.
 """
 
 import argparse
@@ -32,13 +33,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("databases", type=Path, nargs="+")
     quiet_optuna()
-    rows = []
+    rows = json.loads(RESULTS.read_text())["searches"]
     for path in parser.parse_args().databases:
         storage = open_storage(f"sqlite:///{path}", create=False)
         for name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
-            if read_record(study).sampler == "tpe" and read_record(study).kind == "search":
-                rows.append({"study": name, **_course(study)})
+            record = read_record(study)
+            if record.kind == "search" and record.sampler in ("tpe", "gp"):
+                about = {"study": name, "sampler": record.sampler, "data": record.data.name}
+                rows.append(about | _course(study))
                 print(rows[-1], flush=True)
     document = {"what": __doc__, "machine": describe_machine(), "searches": rows}
     RESULTS.write_text(json.dumps(document, indent=1) + "\n")
