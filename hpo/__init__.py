@@ -3,7 +3,7 @@
     from hpo import grid
     study = grid("batch_size", data="chest_xray", repeats=3)
 
-Importing `hpo` is light: the libraries come along with the first name that needs them.
+Importing `hpo` is light: libraries are loaded with the first name that needs them.
 """
 
 import importlib

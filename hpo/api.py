@@ -1,4 +1,4 @@
-"""The library's front door: the commands as functions that return records."""
+"""The public API: the commands as functions that return records."""
 
 import contextlib
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from hpo.views.answer import answer
 
 
 class Study(StudySummary):
-    """A study as it was when it was read, and what can be done with it.
+    """A study as it was when it was read, with methods to use it.
 
     A notebook shows its answer and its table.
     """
@@ -57,7 +57,7 @@ class Study(StudySummary):
         return found[name].update_layout(template="plotly_white")
 
     def evaluate(self, threshold: str = DEFAULT, *, is_all: bool = False) -> Evaluation:
-        """Open the sealed test, on record, as `hpo evaluate` does."""
+        """Open the sealed test, on record, like `hpo evaluate`."""
         stored = read_study(self.name, self.storage)
         return open_test(stored.study, threshold=threshold, is_all=is_all, command=LIBRARY)
 
@@ -75,7 +75,7 @@ class Study(StudySummary):
     def export(
         self, out: str | Path | None = None, *, threshold: str | None = None, is_all: bool = False
     ) -> Path:
-        """Write the best model and the tables, as `hpo export` does; return the folder."""
+        """Write the best model and the tables, like `hpo export`; return the folder."""
         stored = read_study(self.name, self.storage)
         folder = Path(out) if out else stored.folder / "export"
         for _ in export(stored, folder, threshold=threshold, is_all=is_all):
@@ -83,7 +83,7 @@ class Study(StudySummary):
         return folder
 
     def to_dataframe(self) -> Any:
-        """Return a row per configuration as a pandas.DataFrame.
+        """Return a pandas.DataFrame with a row per configuration.
 
         Raises:
             UsageError: pandas is not installed.
@@ -101,10 +101,10 @@ class Study(StudySummary):
 
 
 def grid(names: str | Sequence[str], settings: Settings | None = None, **options: Any) -> Study:
-    """Run the prescribed sweep of one parameter, or every combination of several, to its end.
+    """Run the sweep of one parameter, or of all combinations of several.
 
-    `options` are those of the settings: `grid("batch_size", data="chest_xray", model=cnn)`. Its
-    page is written too: `report` says where.
+    `options` are the fields of the settings: `grid("batch_size", data="chest_xray", model=cnn)`. A
+    page is written too: `report` is its path.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
@@ -116,9 +116,9 @@ def grid(names: str | Sequence[str], settings: Settings | None = None, **options
 def search(
     names: str | Sequence[str] = (), settings: Settings | None = None, **options: Any
 ) -> Study:
-    """Search the space, or the named parameters of it, to the number of trials, and write a page.
+    """Search the space, or only the named parameters, and write a page.
 
-    `options` are those of the settings: `search(data="chest_xray", trials=20, model=cnn)`.
+    `options` are the fields of the settings: `search(data="chest_xray", trials=20, model=cnn)`.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
@@ -128,7 +128,7 @@ def search(
 
 
 def open_study(name: str, storage: str = DEFAULT_URL) -> Study:
-    """Return a study that is there by configuration.
+    """Return the summary of an existing study.
 
     Raises:
         StudyError: there is none of this name.
@@ -140,12 +140,12 @@ def open_study(name: str, storage: str = DEFAULT_URL) -> Study:
 def with_page(
     session: Session, summary: StudySummary, *, is_new: bool, has_images: bool = True
 ) -> StudySummary:
-    """Write the page of the study if anything in it is new, and return the summary with its path.
+    """Write the page of the study if it is outdated, and return the summary with its path.
 
-    Drawing it takes a second.
+    Drawing the page takes a second.
     """
     path = session.folder / "report.html"
-    # This call may have changed what repeats are compared by.
+    # This call may have changed the scores that are compared.
     is_new = is_new or (session.record.margin, session.record.weights) != (None, None)
     if summary.count("complete") and (is_new or not path.exists()):
         from hpo.report.page import write_report
@@ -158,7 +158,7 @@ def with_page(
 
 
 def _note_for_dashboard(study: optuna.Study, summary: StudySummary, page: Path) -> None:
-    """Let optuna-dashboard show the answer, where the page is, and the trials of finalists."""
+    """Add the answer, the path of the page and the finalists' trials to optuna-dashboard."""
     from optuna_dashboard import save_note
 
     lines = [answer(summary, None).finding, f"Page: `{page.resolve()}`"]
@@ -169,7 +169,7 @@ def _note_for_dashboard(study: optuna.Study, summary: StudySummary, page: Path) 
 
 
 def write_page(stored: StoredStudy, *, has_images: bool = True) -> Path:
-    """Write the page of a study, with X-rays where its data are still what they were."""
+    """Write the page of a study, with X-rays if its data have not changed."""
     from hpo.report.page import write_report
 
     dataset = None
@@ -186,7 +186,7 @@ def _as_study(summary: StudySummary) -> Study:
 def _finish(plan: Plan) -> Study:
     from tqdm.auto import tqdm
 
-    # None: no bar where standard error is not a terminal; a notebook shows its own.
+    # None: no bar unless standard error is a terminal; a notebook shows its own.
     with open_session(plan) as session, tqdm(unit="training", disable=None) as bar:
         bar.reset(total=session.source.n_left())
         done = []

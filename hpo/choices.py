@@ -1,4 +1,4 @@
-"""What fields and options choose from. Light to import: the help of the command line needs it."""
+"""The choices of fields and options. Light to import, as the command line's help needs it."""
 
 import math
 from typing import Final, Literal
@@ -17,11 +17,11 @@ Sampler = Literal["tpe", "gp", "random", "qmc"]
 Pruner = Literal["median", "none"]
 
 AUTO: Final[Sampler] = "gp"
-"""The sampler that `auto` stands for."""
+"""The sampler that `auto` means."""
 N_TRIALS: Final = 60
 N_FINALISTS: Final = 3
 N_FINAL_REPEATS: Final = 5
-"""How far a search goes by default: 75 trainings."""
+"""The default number of trainings of a search is 75."""
 
 INPUT_SCALES: Final = ("unit", "symmetric", "raw", "image")
 _MOST_LANES: Final = 256
@@ -31,7 +31,7 @@ def read_lanes(lanes: str | int | None) -> int | None:
     """Return the number of trainings to run in parallel, None for `auto`.
 
     Raises:
-        UsageError: it is neither `auto` nor a whole number from 1 to 256.
+        UsageError: it is neither `auto` nor an integer from 1 to 256.
     """
     if lanes is None or lanes == "auto":
         return None
@@ -42,7 +42,7 @@ def read_lanes(lanes: str | int | None) -> int | None:
 
 
 def read_mean_and_deviation(text: str) -> tuple[float, float]:
-    """Read `MEAN,STD` of pixels / 255, as torchvision's Normalize takes them.
+    """Read `MEAN,STD` of pixels / 255, as for torchvision's Normalize.
 
     Raises:
         UsageError: these are not two numbers, or the deviation is not above 0.

@@ -1,7 +1,7 @@
-"""TrainingConfig: the whole description of one training.
+"""TrainingConfig: the complete description of one training.
 
-A field is declared once: its type, its bounds, its default and what it means. The same
-declaration checks a space file, the command line and a record read back from a study.
+A field is declared once, with type, bounds, default and description. The same declaration checks
+space files, the command line and records read back from a study.
 """
 
 import difflib
@@ -50,7 +50,7 @@ MOST_CLASSES: Final = 100
 
 
 def _whole(value: object) -> object:
-    """Take 3.0 and numpy's integers for 3: some programs write every number with a point."""
+    """Accept 3.0 and numpy's integers as 3: some programs write every number with a point."""
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     is_whole = is_whole or (isinstance(value, float) and value.is_integer())
     return int(value) if is_whole else value  # type: ignore[call-overload]
@@ -87,9 +87,9 @@ _Milestones: TypeAlias = Annotated[
 
 
 class Declared(BaseModel):
-    """A hyperparameter of an own model, as the signature of its function declares it.
+    """A hyperparameter of a custom model, as declared by the signature of its function.
 
-    Without a default it is left out until it is set; `any` takes every kind of value.
+    Without a default it is absent until it is set; `any` accepts every kind of value.
     """
 
     model_config = STRICT
@@ -104,7 +104,7 @@ class Declared(BaseModel):
 
     @property
     def field(self) -> Any:
-        """The type and default that pydantic checks a value by."""
+        """The type and default for pydantic."""
         kind: Any = _KINDS[self.kind]
         if self.choices:
             kind = Literal[self.choices]
@@ -119,12 +119,12 @@ _KINDS: Final = {"bool": bool, "int": Whole, "float": float, "str": str, "any": 
 
 
 class OwnModel(BaseModel):
-    """A network of the user's: where it was defined, what it declares, and the values of that.
+    """A custom network: where it was defined, what it declares, and the values of these.
 
-    `entry` is FILE.py:NAME without a folder, `digest` that of the file and of the modules beside
-    it that it imports, `versions` are those of what else they import, `given` are the arguments
-    that hpo knows itself. An estimator is of scikit-learn: it is fitted once, an `incremental` one
-    batch by batch. None of it runs code.
+    `entry` is FILE.py:NAME without a folder, `digest` covers the file and the modules next to it
+    that it imports, `versions` are those of its other imports, `given` are the arguments that hpo
+    supplies. An estimator is from scikit-learn: it is fitted once, an `incremental` one batch by
+    batch. None of it runs code.
     """
 
     model_config = STRICT
@@ -154,7 +154,7 @@ class OwnModel(BaseModel):
         return (*MLP_FIELDS, *GRADIENT_FIELDS, *once)
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the numbers: the signature is in the file."""
+        """Return everything that determines the numbers; the file contains the signature."""
         return self.model_dump(include={"entry", "digest", "versions", "params"})
 
 
@@ -165,21 +165,21 @@ def _params_of(signature: Signature) -> type[BaseModel]:
 
 
 MLP_FIELDS: Final = ("hidden", "activation", "batch_norm", "dropout")
-"""The fields of the built-in network, which an own model has not."""
+"""The fields of the built-in network, which custom models lack."""
 
 GRADIENT_FIELDS: Final = (
     "loss", "outputs", "focal_gamma", "label_smoothing", "class_weight", "optimizer",
     "learning_rate", "momentum", "weight_decay", "scheduler", "step_size", "gamma", "milestones",
     "power", "weights",
 )  # fmt: skip
-"""The fields that an estimator of scikit-learn has no use for."""
+"""The fields that an estimator of scikit-learn does not use."""
 
 
 class TrainingConfig(BaseModel):
     """One training: network, loss, optimizer, schedule, data handling.
 
     Raises:
-        ConfigError: every fault at once, each with the field, its value and what is allowed.
+        ConfigError: all faults at once, each with the field, its value and the allowed values.
     """
 
     model_config = STRICT
@@ -197,7 +197,7 @@ class TrainingConfig(BaseModel):
         default=0,
         ge=0,
         le=MOST_CLASSES,
-        description="outputs of the network; 0: one for bce, two otherwise; of more classes, each",
+        description="outputs of the network; 0: one for bce, else two; one per class if more",
     )
     focal_gamma: float = Field(default=2.0, ge=0, le=10, description="exponent of the focal loss")
     label_smoothing: _Probability = Field(
@@ -231,13 +231,13 @@ class TrainingConfig(BaseModel):
     )
     align: Align = Field(
         default="none",
-        description="template: each image is moved to fit the training images' mean",
+        description="template: move each image to fit the training images' mean",
     )
     augment_pose: _Share = Field(
         default=0.0, description="largest shift, scaling and shear (shares), rotation (radians)"
     )
     augment_stretch: float = Field(
-        default=0.0, ge=0, le=0.9, description="largest change of width against height (share)"
+        default=0.0, ge=0, le=0.9, description="largest change of the aspect ratio (share)"
     )
     augment_exposure: _Share = Field(
         default=0.0, description="largest change of brightness and contrast (shares)"
@@ -250,9 +250,9 @@ class TrainingConfig(BaseModel):
         description="patience in epochs for the validation loss; 0: off",
     )
     weights: ScoredWeights = Field(
-        default="last", description="weights that are scored and kept: the last, or their average"
+        default="last", description="weights to score and keep: the last, or their average"
     )
-    model: OwnModel | None = Field(default=None, description="a network of your own")
+    model: OwnModel | None = Field(default=None, description="a custom network")
 
     @model_validator(mode="after")
     def _one_dropout_per_layer(self) -> Self:
@@ -281,7 +281,7 @@ class TrainingConfig(BaseModel):
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, object]) -> Self:
-        """Build a configuration from names and plain values, as a file or a database has them."""
+        """Build a configuration from names and plain values, as in a file or database."""
         return cls.model_validate(dict(raw))
 
     @property
@@ -291,7 +291,7 @@ class TrainingConfig(BaseModel):
 
     @property
     def is_warped(self) -> bool:
-        """Whether training images are moved, turned or stretched: what costs most time."""
+        """Whether training images are moved, turned or stretched, which is the slowest change."""
         return self.augment_pose > 0 or self.augment_stretch > 0
 
     @property
@@ -303,16 +303,16 @@ class TrainingConfig(BaseModel):
 
     @property
     def signature(self) -> Signature | None:
-        """What an own model declares, None for the built-in network."""
+        """The signature of a custom model, None for the built-in network."""
         return self.model.signature if self.model else None
 
     @property
     def own_params(self) -> dict[str, Value]:
-        """The hyperparameters of an own model; one without a value is not among them."""
+        """The hyperparameters of a custom model that have a value."""
         return self.model.params if self.model else {}
 
     def value(self, name: str) -> Any:
-        """Return a hyperparameter, one of an own model too; None: it has no value."""
+        """Return a hyperparameter, including those of a custom model; None if it has no value."""
         if any(name == declared.name for declared in self.signature or ()):
             return self.own_params.get(name)
         return getattr(self, name)
@@ -326,7 +326,7 @@ class TrainingConfig(BaseModel):
         return self.from_mapping(fields | changes)
 
     def to_mapping(self) -> dict[str, Value]:
-        """Return every field of its network, active or not."""
+        """Return every field of this network, active or not."""
         return self.model_dump()
 
     def active_fields(self) -> dict[str, Value]:
@@ -342,7 +342,7 @@ class TrainingConfig(BaseModel):
         return fields | {"model": self.model.identity()}
 
     def identity(self) -> str:
-        """Return the active fields as canonical JSON: equal where trainings are alike."""
+        """Return the active fields as canonical JSON, which is equal for equal trainings."""
         return json.dumps(self.active_fields(), sort_keys=True, separators=(",", ":"))
 
 
@@ -360,7 +360,7 @@ _ACTIVE_WHEN: Final[dict[str, Callable[[TrainingConfig], bool]]] = {
 }
 
 _NAMES: Final = tuple(TrainingConfig.model_fields)
-# What scripts and other tools call them, where no spelling is near.
+# Names in scripts and other tools that are not spelled similarly.
 _OTHER_NAMES: Final = {
     "lr": "learning_rate", "eta": "learning_rate", "bs": "batch_size", "batch": "batch_size",
     "wd": "weight_decay", "l2": "weight_decay", "decay": "weight_decay", "mom": "momentum",
@@ -389,11 +389,11 @@ _ALLOWED: Final = {
     "model_type": "a table",
     "pattern_regex": "a regular expression",
 }
-"""What a value must be, by the type of pydantic's error and filled in from its context."""
+"""The allowed values by the type of pydantic's error, filled in from its context."""
 
 
 def unknown_field(name: str, names: Collection[str] = _NAMES) -> str:
-    """Say that a hyperparameter does not exist, with the one that was probably meant."""
+    """Return the message for an unknown hyperparameter, with a suggestion."""
     meant = _OTHER_NAMES.get(name.lower().replace("-", "_"))
     hint = f"Did you mean {meant}?" if meant in names else did_you_mean(name, names)
     return f"Unknown hyperparameter {name[:60]!r}. {hint or 'Run `hpo grid` to see them all.'}"
@@ -405,10 +405,10 @@ def faults(
     *,
     unknown: Callable[[str], str] = unknown_field,
 ) -> list[str]:
-    """Return a sentence for each fault that an error stands for; pydantic's in hpo's words.
+    """Return a sentence for each fault in an error; pydantic's faults in hpo's words.
 
-    `place` is where the value stands in a file; `unknown` writes the sentence on an unknown name.
-    A ValueError may hold several sentences.
+    `place` is the position of the value in a file; `unknown` writes the sentence for an unknown
+    name. A ValueError may contain several sentences.
     """
     if not isinstance(error, ValidationError):
         sentences = error.faults if isinstance(error, ConfigError) else error.args
@@ -421,7 +421,7 @@ def faults(
         if kind == "value_error":
             found += faults(context["error"], _place(place, path), unknown=unknown)
             continue
-        if kind == "too_short" and fault["input"]:  # It counts only right values.
+        if kind == "too_short" and fault["input"]:  # It counts only valid values.
             continue
         if kind == "extra_forbidden":
             sentence = unknown(name)
@@ -435,7 +435,7 @@ def faults(
 
 
 def _place(place: str, path: Sequence[str | int]) -> str:
-    """Write where a value stands: `search.gamma.low`, `sweep.loss, value 2`."""
+    """Format the position of a value: `search.gamma.low`, `sweep.loss, value 2`."""
     match path:
         case [*parents, _, int(index)]:
             return f"{_place(place, parents)}, value {index + 1}"
@@ -443,19 +443,19 @@ def _place(place: str, path: Sequence[str | int]) -> str:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Ask for the name that is spelled most like this one; nothing where none is near."""
+    """Return a question for the most similar name; "" if none is similar."""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"Did you mean {near[0]}?" if near else ""
 
 
 def describe(value: object) -> str:
-    """Write a value as a space file would, and not at length: `true`, `[64, 64]`, `"relu"`."""
+    """Format a value as in a space file, shortened: `true`, `[64, 64]`, `"relu"`."""
     text = toml(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"
 
 
 def toml(value: object) -> str:
-    """Write a value as a space file has it."""
+    """Format a value as in a space file."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Everything that can go wrong: an error for each kind, with the exit code of the command line.
+"""All errors, by kind, with the exit codes of the command line.
 
 Every message ends with what to do.
 """
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 
 class HpoError(Exception):
-    """A failure that is explained to the user in one message, without a traceback."""
+    """A failure that is shown to the user as one message, without a traceback."""
 
     exit_code = 1
 
@@ -29,7 +29,7 @@ class ConfigError(UsageError):
 
     @property
     def faults(self) -> list[str]:
-        """The single faults, without the line that introduces them."""
+        """The individual faults, without the summary line."""
         return [line.strip().removeprefix("- ") for line in str(self).splitlines()[1:]]
 
 
@@ -38,7 +38,7 @@ class SpaceError(UsageError):
 
 
 class ModelError(UsageError):
-    """A network of the user's that cannot be used: its file, its signature, what it returns."""
+    """A custom network that cannot be used: its file, signature or output."""
 
 
 class DataError(HpoError):
@@ -66,7 +66,7 @@ class RunStoreError(HpoError):
 
 
 class Interrupted(HpoError):
-    """Ctrl-C; the message says what continues."""
+    """Ctrl-C; the message says how to continue."""
 
     exit_code = 130
 
@@ -99,7 +99,7 @@ _REFUSALS: Final = (
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether the system refused memory, a thread or a process; most errors say so by text."""
+    """Whether the system refused memory, a thread or a process; most errors only say so."""
     if isinstance(error, MemoryError):
         return True
     is_refusal = isinstance(error, OSError | RuntimeError | ImportError)

@@ -1,4 +1,4 @@
-"""Exporting a study: tables as CSV, the model in `best/`, and on request every configuration."""
+"""Exporting a study: tables as CSV, the model in `best/`, optionally every configuration."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ BEST: Final = "best"
 
 _HINT: Final = "Make room or name another folder with --out, then export again."
 
-# Also .pt files, network.py and alignment.py, which older exports wrote.
+# Includes .pt files, network.py and alignment.py of older exports.
 _NAMES: Final = re.compile(
     r"configurations\.csv|trials\.csv|config\.json|(curves|stress)-repeat-[0-9]+\.csv|test\.txt|"
     r"(network|alignment|predict)\.py|model\.pt2|model_card\.md|"
@@ -62,19 +62,19 @@ def export(
     lanes: int | None = None,
     model: str | None = None,
 ) -> Iterator[str]:
-    """Write a study into a folder, and yield a line for each thing that takes time.
+    """Write a study into a folder, and yield a line for each slow step.
 
     `best/` holds the model: `model.pt2` and `predict.py`, which run without hpo, `model_card.md`,
-    and what the folder of every configuration holds (`is_all`): `config.json`, curves and stress
-    battery of each repeat as CSV, `test.txt` where the last evaluation includes it, and weights.
-    Without `has_weights` there are tables alone. `threshold` is a rule; without one it is that of
-    the evaluation. Weights that were not kept are trained again, `lanes` at a time. Files of an
-    earlier export that belong to other repeats are removed. `model` is FILE.py:NAME of an own
-    model. What hpo wrote is on a list in the folder; nothing else is written over.
+    and the contents of a configuration's folder (all of them with `is_all`): `config.json`, curves
+    and stress battery of each repeat as CSV, `test.txt` if the last evaluation includes it, and
+    weights. Without `has_weights` only tables are written. `threshold` is a rule; the default is
+    that of the evaluation. Missing weights are trained again, `lanes` in parallel. Files of an
+    earlier export for other repeats are removed. `model` is FILE.py:NAME of a custom model. Files
+    written by hpo are listed in the folder; no other files are overwritten.
 
     Raises:
         StudyError: nothing is complete yet.
-        OutputError: the folder cannot be written, or has files of others in the places of these.
+        OutputError: the folder cannot be written, or other files have the same names.
     """
     summary, runs, weights = stored.summary, stored.runs, stored.folder / "weights"
     best, evaluation = summary.best, read_evaluation(stored.study)
@@ -136,7 +136,7 @@ def export(
                     write_atomic(kept, save(result.weights), hint=_HINT)
                 yield f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
     with writing(folder, hint=_HINT):
-        for home in homes.values():  # What an earlier export wrote of other repeats.
+        for home in homes.values():  # Files of an earlier export for other repeats.
             for path in home.iterdir():
                 if _NAMES.fullmatch(path.name) and path not in written:
                     path.unlink()
@@ -147,7 +147,7 @@ def export(
 def _fields(
     c: Configuration, data: DataInfo, thresholds: Mapping[int, float]
 ) -> dict[str, object]:
-    """Return what answers with weights take: the configuration, and what differs beside it."""
+    """Return the metadata for weights: the configuration, and other non-default values."""
     fields: dict[str, object] = dict(c.config.to_mapping())
     fields |= {"bits": data.bits} if data.bits else {}
     fields |= {} if data.class_names == CLASS_NAMES else {"classes": data.class_names}
@@ -156,7 +156,7 @@ def _fields(
 
 
 def _write_model(write: _Write, home: Path, own: str | None) -> Iterator[str]:
-    """Write the program and the script that need no hpo, from the weights in this folder."""
+    """Write the program and script that run without hpo, from the weights in this folder."""
     from hpo.weights.handover import predict_script, to_program
     from hpo.weights.load import open_model
 
@@ -164,27 +164,27 @@ def _write_model(write: _Write, home: Path, own: str | None) -> Iterator[str]:
         networks = open_model(home, None, own)
         write(home / "model.pt2", to_program(networks))
     except (WeightsError, UsageError) as error:
-        yield f"Without model.pt2 and predict.py: {error}"
+        yield f"model.pt2 and predict.py were not written: {error}"
         return
     write(home / "predict.py", predict_script(networks[0]))
 
 
 def _has_weights(configuration: Configuration) -> bool:
-    model = configuration.config.model  # An estimator of scikit-learn has none.
+    model = configuration.config.model  # An estimator of scikit-learn has no weights.
     return model is None or model.kind == "network"
 
 
 def folder_name(configuration: Configuration) -> str:
-    """Return a name for the folder of a configuration: its number and its parameters."""
+    """Return the folder name of a configuration: its number and its parameters."""
     params = "_".join(f"{name}-{value}" for name, value in configuration.params.items())
     return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{configuration.number:03d}_{params or 'base'}")[:100]
 
 
 def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
-    """Check that no file of others has the name of one that an export writes.
+    """Check that the export would overwrite no files of others.
 
     Raises:
-        OutputError: names the first, and counts them.
+        OutputError: names the first one and their number.
     """
     taken: list[Path] = []
     for home in (files.folder, *homes):
@@ -198,7 +198,7 @@ def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
         n_files = count(len(taken), "file")
         raise OutputError(
             f"Nothing was exported: it would overwrite {n_files} in {files.folder} that hpo did "
-            f"not write, first {taken[0].relative_to(files.folder)}. Move them, or name another "
+            f"not write, first {taken[0].relative_to(files.folder)}. Move them, or choose another "
             "folder with --out."
         )
 
@@ -206,7 +206,7 @@ def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
 def _tensors(
     weights: Weights, fields: Mapping[int, Mapping[str, object]], c: Configuration
 ) -> bytes:
-    """Return weights as safetensors that say which configuration they are of."""
+    """Return weights as safetensors that include their configuration."""
     from hpo.weights.load import CONFIG_KEY  # torch takes two seconds to import.
 
     return save(weights, metadata={CONFIG_KEY: json.dumps(fields[c.number])})
@@ -224,18 +224,18 @@ def _job(ordinal: int, c: Configuration, repeat: Repeat) -> Job:
 
 
 def _test_lines(evaluation: Evaluation, found: Evaluated) -> Iterator[str]:
-    """Write the mean of the repeats in plain words, then their ensemble if there are several."""
+    """Yield the results of the mean of the repeats as text, then of their ensemble if any."""
     n = len(found.trials)
     rule = f", threshold {evaluation.threshold}" if len(evaluation.classes) == 2 else ""
     yield f"{found.label}, test of {evaluation.study}{rule}"
     yield f"trials: {', '.join(map(str, found.trials))}"
     models: list[tuple[str, Evaluated | Ensemble, int]] = [
-        ("mean of the repeats" if n > 1 else "the one repeat", found, n)
+        ("mean of the repeats" if n > 1 else "one repeat", found, n)
     ]
     if found.ensemble:
         models.append((f"ensemble of {n} repeats, taken as one model", found.ensemble, 1))
     for name, one, n_models in models:
-        yield f"{name}: {one.n_right:.4g} of {evaluation.n_images} images right"
+        yield f"{name}: {one.n_right:.4g} of {evaluation.n_images} images correct"
         yield f"{confusion_text(evaluation.classes, one.confusion, n_models)}"
         for metric, interval in one.metrics.items():
             yield f"{metric}: {interval_text(interval, '{} (95 % interval {} to {})', 1, '.4f')}"
@@ -271,7 +271,7 @@ def _trials_csv(summary: StudySummary, folders: Mapping[int, str]) -> str:
 def curves_to_csv(run: Run) -> str:
     """Return the metrics of every epoch: epoch, learning rate, training, then validation.
 
-    Means over the stress battery follow where it was read, with empty cells in other epochs.
+    Means over the stress battery follow, with empty cells in epochs where it was not measured.
     """
     first = run.epochs[0]
     stress = list(next((epoch.stress for epoch in run.epochs if epoch.stress), {}))
@@ -293,14 +293,14 @@ def curves_to_csv(run: Run) -> str:
 
 
 def battery_to_csv(run: Run) -> str:
-    """Return the metrics of the kept weights: a row for the unchanged images, one per change."""
+    """Return the metrics of the kept weights: a row for unchanged images and one per change."""
     rows = [["unchanged", *run.kept.validation.values()]]
     rows += [[change, *metrics.values()] for change, metrics in run.stress.items()]
     return table_to_csv(["change", *run.kept.validation], rows)
 
 
 def table_to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table as CSV; None is an empty cell, and no cell is a formula."""
+    """Return a table as CSV; None is an empty cell, and formulas are escaped."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([map(csv_cell, row) for row in (header, *rows)])

@@ -1,4 +1,4 @@
-"""Writing files whole, and reading JSON that anyone may have changed."""
+"""Writing files atomically, and reading JSON that may have been tampered with."""
 
 import contextlib
 import json
@@ -15,11 +15,11 @@ from typing import IO, Any, Final
 from hpo.errors import HpoError, OutputError, UsageError
 
 MAKE_ROOM: Final = "Make room, then run the same command again."
-"""What to do where a disk is full and no other folder can be named."""
+"""Advice if a disk is full and no other folder can be named."""
 
 _A_DAY_S: Final = 86_400
 
-# Eight hex digits alone would also fit a backup of the user's, such as .bashrc.20260101.
+# Eight hex digits alone would also match a user's backup, such as .bashrc.20260101.
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.hpo")
 
 _MAX_BYTES: Final = 100_000
@@ -30,36 +30,36 @@ _LIST: Final = ".hpo-files"
 
 
 def at_home(path: str | Path) -> Path:
-    """Return a path with `~` as the home: a shell leaves it in `--out=~/x`.
+    """Return a path with `~` expanded, which a shell does not do in `--out=~/x`.
 
     Raises:
-        UsageError: there is no such home.
+        UsageError: there is no such home folder.
     """
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise UsageError(
-            f"{str(path)!r} is in an unknown home. Write the whole path, or ./~ for a folder of "
-            "that name."
+            f"The home folder in {str(path)!r} is unknown. Write the full path, or ./~ for a "
+            "folder of that name."
         ) from None
 
 
 def read_toml(path: Path, kind: str, error: type[HpoError]) -> dict[str, Any]:
-    """Read a TOML file of this kind, whatever is in it.
+    """Read a TOML file of this kind, whatever it contains.
 
     Raises:
-        HpoError: this error, where it is no short TOML file.
+        HpoError: this error, if it is not a short TOML file.
     """
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise error(f"{path} is larger than 100 kB. A {kind} is a short TOML file.")
+            raise error(f"{path} exceeds 100 kB. A {kind} is a short TOML file.")
         text = content.decode("utf-8-sig")
         for number, line in enumerate(text.splitlines(), start=1):
             if len(line) > _LONGEST_LINE:
                 raise error(
-                    f"{path}, line {number} is longer than {_LONGEST_LINE} characters. "
+                    f"{path}, line {number} has more than {_LONGEST_LINE} characters. "
                     f"A {kind} has short lines."
                 )
         return tomllib.loads(text)
@@ -74,9 +74,9 @@ def read_toml(path: Path, kind: str, error: type[HpoError]) -> dict[str, Any]:
 
 
 def write_atomic(path: Path, content: bytes, *, hint: str) -> None:
-    """Write a file atomically: it is there whole or not at all, even where power fails.
+    """Write a file atomically: it is written completely or not at all, even if the power fails.
 
-    `hint` says what to do where it cannot be written.
+    `hint` says what to do if it cannot be written.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
@@ -89,7 +89,7 @@ def write_atomic(path: Path, content: bytes, *, hint: str) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file under a temporary name; it takes its own when all of it is written.
+    """Open a file under a temporary name; rename it when everything is written.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
@@ -106,21 +106,21 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half written: temporary files that are a day old."""
+    """Remove partial files of killed processes: temporary files that are a day old."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             if not _TEMPORARY.fullmatch(path.name) or path.is_symlink() or not path.is_file():
                 continue
-            # One that cannot be removed does not keep the others.
+            # Continue if one cannot be removed.
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _A_DAY_S:
                     path.unlink()
 
 
 class WrittenFiles:
-    """The files that hpo wrote into a folder, by a list of their names there.
+    """The files that hpo wrote into a folder, listed in a file there.
 
-    What anyone else put there does not belong to hpo.
+    Other files in the folder do not belong to hpo.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -138,7 +138,7 @@ class WrittenFiles:
         return is_listed and stat.S_ISREG(path.lstat().st_mode)
 
     def write(self, path: Path, content: bytes, *, hint: str) -> None:
-        """Write a file of the folder whole, and put it on the list.
+        """Write a file of the folder atomically, and add it to the list.
 
         Raises:
             OutputError: the folder cannot be written, or the disk is full.
@@ -146,14 +146,14 @@ class WrittenFiles:
         if (name := path.relative_to(self.folder).as_posix()) not in self._names:
             with writing(self.folder, hint=hint):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                # Before the file: what a killed process wrote is hpo's as well.
+                # Listed before writing, so that files of a killed process are listed too.
                 with self._list.open("a") as file:
                     file.write(f"{name}\n")
             self._names.add(name)
         write_atomic(path, content, hint=hint)
 
     def remove(self) -> None:
-        """Remove the files, the folders that are empty then, and the list.
+        """Remove the files, the folders that become empty, and the list.
 
         Raises:
             OSError: one cannot be removed.
@@ -172,22 +172,22 @@ class WrittenFiles:
 
 @contextlib.contextmanager
 def writing(folder: Path, *, hint: str) -> Iterator[None]:
-    """Turn a failure to write into a folder into one message that says what to do."""
+    """Turn a write error in a folder into one message with advice."""
     try:
         yield
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written: {error.strerror or error}. What is finished is kept. "
+            f"{folder} cannot be written: {error.strerror or error}. Finished work is saved. "
             f"{hint}"
         ) from error
 
 
 def read_json(path: Path, *, most: int) -> Any:
-    """Read a JSON file of at most `most` bytes; a pipe or a device would never end.
+    """Read a JSON file of at most `most` bytes; pipes and devices are refused.
 
     Raises:
         OSError: it cannot be read, or is not an ordinary file.
-        ValueError: it is larger, or is not valid JSON.
+        ValueError: it is too large, or is not valid JSON.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(f"{path} is not an ordinary file")

@@ -1,9 +1,9 @@
-"""Networks of your own: a function in a file, whose signature declares its hyperparameters.
+"""Custom networks: a function in a file, whose signature declares its hyperparameters.
 
     def cnn(*, n_outputs: int, channels: Literal[16, 32, 64] = 32) -> nn.Module:
 
-hpo gives `n_outputs` and, where the signature has them, `image_size` and `seed`. The file is code:
-it runs only where the command line or a space file names it, never because a database does.
+hpo supplies `n_outputs` and, if the signature has them, `image_size` and `seed`. The file is code:
+it runs only if the command line or a space file names it, never because a database does.
 """
 
 import ast
@@ -37,18 +37,18 @@ from hpo.files import at_home
 _GIVEN: Final = ("image_size", "n_outputs", "seed")
 _KINDS: Final[Mapping[type, Any]] = {bool: "bool", int: "int", float: "float", str: "str"}
 _LIKE: Final = (
-    "Write it as channels: int = 32, Literal[16, 32, 64] or Annotated[int, Range(1, 8)]."
+    "Write it like channels: int = 32, Literal[16, 32, 64] or Annotated[int, Range(1, 8)]."
 )
 _LONGEST: Final = 300
 
 _IMPORTING: Final = set[str]()
-"""The files that this process imports at the moment."""
+"""The files that this process is importing now."""
 
 
 class Range(NamedTuple):
     """The bounds of a hyperparameter, both included: `depth: Annotated[int, Range(1, 8)] = 3`.
 
-    With `log` a search draws from its logarithm.
+    With `log`, a search samples its logarithm.
     """
 
     low: float
@@ -76,10 +76,10 @@ class Estimator:
 
 
 def estimator(make: Callable[..., Any], **settings: Any) -> Estimator:
-    """Return a model of a scikit-learn classifier: `forest = estimator(RandomForestClassifier)`.
+    """Return a model for a scikit-learn classifier: `forest = estimator(RandomForestClassifier)`.
 
-    Its hyperparameters are those of its signature. `settings` fix some, or say what is searched:
-    a list of choices or a Range.
+    Its hyperparameters are those of its signature. `settings` fix some, or define the search: a
+    list of choices or a Range.
     """
     return Estimator(make, settings)
 
@@ -88,7 +88,7 @@ def entry_of(model: str | Callable[..., Any]) -> str:
     """Return FILE.py:NAME of a function, or a text as it is.
 
     Raises:
-        ModelError: it is in no file, or has no name there.
+        ModelError: it is not in a file, or has no name there.
     """
     if isinstance(model, str):
         return model
@@ -97,26 +97,26 @@ def entry_of(model: str | Callable[..., Any]) -> str:
         file = inspect.getsourcefile(model)
     if not file or not Path(file).is_file() or not name.isidentifier():
         raise ModelError(
-            f"model must be a function of a file, by its name there, but is {model!r}. Write it "
-            'into a file and name that: model="FILE.py:NAME".'
+            f"model must be a function in a file, with a name there, but is {model!r}. Write it "
+            'to a file and give its name: model="FILE.py:NAME".'
         )
     return f"{file}:{name}"
 
 
 def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
-    """Run the file of FILE.py:NAME and return what it declares, and the entry with its folder.
+    """Run the file of FILE.py:NAME; return its declaration, and the entry with its folder.
 
-    `folder` is where FILE is, None for the working folder.
+    `folder` contains FILE; None is the working folder.
 
     Raises:
-        ModelError: there is no such file or name, it raises, or its signature is of no use.
+        ModelError: there is no such file or name, it raises, or its signature is invalid.
     """
     file, sign, name = entry.rpartition(":")
     if not sign or not file.endswith(".py") or not name.isidentifier():
-        raise ModelError(f"A model is named FILE.py:NAME, but got {entry[:100]!r}.")
+        raise ModelError(f"A model must be FILE.py:NAME, but got {entry[:100]!r}.")
     path = ((folder or Path()) / at_home(file)).absolute()
     if not path.is_file():
-        raise ModelError(f"There is no file {path}. A model is named FILE.py:NAME.")
+        raise ModelError(f"There is no file {path}. A model must be FILE.py:NAME.")
     code = f"{path}:{name}"
     _load.cache_clear()  # It may have changed since this process read it.
     make, digest = _load(code)
@@ -142,31 +142,31 @@ def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
 
 
 def build(config: TrainingConfig, code: str | None, *, seed: int) -> Any:
-    """Return what the function of the user gives for a configuration: a network, unchecked.
+    """Return the result of the user's function for a configuration: a network, unchecked.
 
     Raises:
-        ModelError: the file is not named, is another one now, or raises.
+        ModelError: the file is not named, has changed, or raises.
     """
     model = config.model
     assert model
     if code is None:
-        raise ModelError(f"{model.entry} is code of yours: name it with --model FILE.py:NAME.")
+        raise ModelError(f"{model.entry} is your code. Name it with --model FILE.py:NAME.")
     make, digest = _load(code)
     if digest != model.digest:
-        raise ModelError(f"{code} is not what it was: its digest is {digest}, not {model.digest}.")
+        raise ModelError(f"{code} has changed: its digest is {digest}, not {model.digest}.")
     with explained(f"{model.entry} failed with {_text(model.params)}:", code):
         return make(**own_arguments(config, seed=seed))
 
 
 def own_arguments(config: TrainingConfig, *, seed: int) -> dict[str, Any]:
-    """Return what the function of an own model is called with."""
+    """Return the arguments for the function of a custom model."""
     assert config.model
     given = {"image_size": config.image_size, "n_outputs": config.n_outputs, "seed": seed}
     return {name: given[name] for name in config.model.given} | config.model.params
 
 
 def differences(recorded: OwnModel, found: OwnModel) -> list[str]:
-    """Say how a model differs from the recorded one; where its file is does not count."""
+    """Describe how a model differs from the recorded one; the folder does not count."""
     pairs: dict[str, tuple[object, object]] = {
         "name": (recorded.entry, found.entry),
         "digest": (recorded.digest, found.digest),
@@ -180,9 +180,9 @@ def differences(recorded: OwnModel, found: OwnModel) -> list[str]:
 
 @contextlib.contextmanager
 def explained(summary: str, code: str) -> Iterator[None]:
-    """Run code of the user's, which finds the modules beside it behind all libraries.
+    """Run user code, which finds the modules next to it after all libraries.
 
-    What it prints goes to standard error.
+    Its output goes to standard error.
 
     Raises:
         ModelError: in three lines: what failed, where in the file, and why.
@@ -202,7 +202,7 @@ def explained(summary: str, code: str) -> Iterator[None]:
         if isinstance(error, SyntaxError):
             where, said = [f"{Path(error.filename or '').name}, line {error.lineno}"], error.msg
         if "to have 3 channels" in said:
-            said += ". Images have one channel: begin with x.expand(-1, 3, -1, -1)"
+            said += ". Images have one channel: start with x.expand(-1, 3, -1, -1)"
         reason = " ".join(f"{type(error).__name__}: {said}".split())
         raise ModelError(fault_list(summary, [*where, reason[:_LONGEST]])) from error
     finally:
@@ -211,7 +211,7 @@ def explained(summary: str, code: str) -> Iterator[None]:
 
 @cache
 def _load(code: str) -> tuple[Any, str]:
-    """Import a file, once in this process; return its function and the digest of what was read."""
+    """Import a file, once per process; return its function and the digest of what was read."""
     file, _, name = code.rpartition(":")
     path, digest = Path(file), hashlib.sha256()
     for source in _sources(path)[0]:
@@ -223,7 +223,7 @@ def _load(code: str) -> tuple[Any, str]:
     assert spec.loader
     if file in _IMPORTING:
         raise ModelError(
-            f"{path} calls hpo while it is imported, as each process that trains does. Put the "
+            f"{path} calls hpo while it is imported, which every training process does. Put the "
             'call under if __name__ == "__main__":'
         )
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
@@ -242,14 +242,14 @@ def _load(code: str) -> tuple[Any, str]:
 
 
 def _forget(name: str) -> None:
-    """Let a module beside a file be imported again: it may be another one, or have changed."""
+    """Allow a module next to a file to be imported again, as it may have changed."""
     known = getattr(sys.modules.get(name), "__file__", None)
     if known and "site-packages" not in known and name not in sys.stdlib_module_names:
         del sys.modules[name]
 
 
 def _sources(path: Path) -> tuple[list[Path], set[str]]:
-    """Return the file and the modules beside it that it imports, and what else they import."""
+    """Return the file and the modules next to it that it imports, and their other imports."""
     found, outside, left = [], set[str](), [path]
     while left:
         source = left.pop()
@@ -279,7 +279,7 @@ def _versions(modules: set[str]) -> dict[str, str]:
 
 
 def _of_function(function: Callable[..., Any], code: str) -> tuple[list[Declared], list[str]]:
-    """Return what a signature declares, and a sentence for each parameter that is of no use."""
+    """Return the declarations of a signature, and a sentence for each invalid parameter."""
     with explained(f"The annotations of {code} cannot be read:", code):
         holder = vars(function)["__init__"] if isinstance(function, type) else function
         hints = get_type_hints(holder, include_extras=True)
@@ -289,13 +289,13 @@ def _of_function(function: Callable[..., Any], code: str) -> tuple[list[Declared
         if n in _GIVEN:
             continue
         if kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            wrong.append(f"{parameter} cannot be given: name each hyperparameter.")
+            wrong.append(f"{parameter} is not supported. Name each hyperparameter.")
         elif n in TrainingConfig.model_fields and n not in MLP_FIELDS:
-            wrong.append(f"{n} is a hyperparameter of hpo itself: give it another name.")
+            wrong.append(f"{n} is a hyperparameter of hpo itself. Choose another name.")
         elif n not in hints:
             wrong.append(f"{n} has no annotation. {_LIKE}")
         elif default is parameter.empty:
-            wrong.append(f"{n} has no default, and hpo does not give it. {_LIKE}")
+            wrong.append(f"{n} has no default, and hpo does not supply it. {_LIKE}")
         elif declared := _declared(n, hints[n], default):
             found.append(declared)
         else:
@@ -322,15 +322,15 @@ def _declared(name: str, annotation: Any, default: Any) -> Declared | None:
 
 
 def _of_estimator(model: Estimator) -> tuple[list[Declared], list[str]]:
-    """Return what an estimator declares, and a sentence for each setting that it has not.
+    """Return the declarations of an estimator, and a sentence for each unknown setting.
 
-    Scikit-learn annotates nothing: a default says what kind of value it is, None takes all.
+    Scikit-learn has no annotations: a default determines the type, and None allows any.
     """
     parameters, found = inspect.signature(model.make).parameters, []
     for n, parameter in parameters.items():
         setting, default = model.settings.get(n), parameter.default
         is_open = n not in model.settings or isinstance(setting, Range | list | tuple)
-        # A parameter of the name of a field that has an effect keeps its default.
+        # A parameter with the same name as an active field keeps its default.
         is_taken = n in TrainingConfig.model_fields and n not in GRADIENT_FIELDS
         if not is_open or is_taken or n == "random_state":
             continue

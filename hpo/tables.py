@@ -1,15 +1,15 @@
-"""The record of a table: what a view shows, whoever prints it."""
+"""The record of a table, for every kind of output."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
 DASH: Final = "–"
-"""What stands where there is nothing to say."""
+"""The text of an empty cell."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: numbers stand to the right, all else to the left; long text takes the room left.
+    """A column: numbers are right-aligned, text is left-aligned; long text takes the room left.
 
     Numbers and names are never wrapped.
     """
@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What a view shows; the notes say what a reader must know of the rows."""
+    """A table; the notes explain its rows."""
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
@@ -40,7 +40,7 @@ class Table:
 
 
 def duration(seconds: float) -> str:
-    """Write a time as a person says it: `8.3 s`, `2 min 5 s`, `3 h 20 min`."""
+    """Format a duration: `8.3 s`, `2 min 5 s`, `3 h 20 min`."""
     if seconds < 59.95:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -51,5 +51,5 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Write `1 training`, `15 trainings`."""
+    """Format a count: `1 training`, `15 trainings`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

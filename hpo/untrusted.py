@@ -1,17 +1,17 @@
-"""Text from outside, such as names of files and studies, made harmless where it is written."""
+"""Text from outside, such as names of files and studies, escaped for output."""
 
 import re
 import unicodedata
 from typing import Final
 
-# A spreadsheet computes what begins so, and some begin a cell at a semicolon.
+# A spreadsheet evaluates cells that start like this; some start a cell at a semicolon.
 _FORMULA: Final = re.compile("(^|;)(?=[-=+@＝＋－＠])")  # noqa: RUF001
 
 
 def printable(text: str) -> str:
     r"""Return text with control characters escaped, such as `\x1b`, so that a terminal shows them.
 
-    Also escaped are line breaks, marks that turn the direction of writing, and invalid UTF-8.
+    Line breaks, marks that change the writing direction, and invalid UTF-8 are escaped too.
     """
     if text.isprintable():
         return text
@@ -22,12 +22,12 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return our own text, whose line breaks are intended, with the rest made `printable`."""
+    """Return text with its line breaks kept and everything else made `printable`."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def csv_cell(value: object) -> object:
-    """Return a value as a cell of a CSV file that no spreadsheet takes for a formula."""
+    """Return a value as a CSV cell that no spreadsheet takes for a formula."""
     if not isinstance(value, str):
         return value
     text = printable(value)

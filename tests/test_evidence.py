@@ -133,4 +133,4 @@ def test_the_scores_and_answers_of_the_other_weights_are_gathered_where_asked() 
     lacking = store(both[0], replace(both[1], other=None))
     scores, _, basis = gather_evidence(KEPT, ACCURACY, lacking, "average")
     assert scores == {"a": [0.6], "b": [0.8]}
-    assert "1 of 2 trainings have no score of the other weights" in basis
+    assert "1 of 2 trainings lack a score of the other weights" in basis

@@ -138,9 +138,9 @@ def test_a_test_result_is_written_beside_the_weights(hpo: Hpo, exported: Path) -
         mean = sum(int(((p > 0.5) == labels).sum()) for p in found) / 2
         of_ensemble = int(((sum(found) / 2 > 0.5) == labels).sum())
         of_repeats, of_mean = text.split("ensemble of 2 repeats, taken as one model: ")
-        assert f"mean of the repeats: {mean:.4g} of 16 images right\n" in of_repeats
+        assert f"mean of the repeats: {mean:.4g} of 16 images correct\n" in of_repeats
         assert f"accuracy: {mean / 16:.4f}" in of_repeats
-        assert of_mean.startswith(f"{of_ensemble} of 16 images right\n")
+        assert of_mean.startswith(f"{of_ensemble} of 16 images correct\n")
         assert "\nauroc: " in of_mean
         assert "The test was opened on " in text
 

@@ -24,16 +24,16 @@ SAID = {
         "Of 1,050 crosses 189 are drawn: the best 66 and one in 8 of the others.",
         "Of 1,800 configurations 237 are drawn: the best 80 and one in 11 of the others.",
         "Of 1800 configurations, the best 5 are shown.",
-        "1600 more configurations are left out here",
+        "1600 more configurations are not shown",
         "Pruned (1050)",
-        "850 more are left out here; hpo show search --json has all of them.",
+        "850 more are not shown; hpo show search --json lists all.",
     ),
     "grid": (
         "Of 400 configurations the best 81 are drawn.",
         "Only the 15 values with the best means are compared, corrected for all 79,800 pairs",
         "corrected for the number of pairs (Bonferroni)",
         "Only the best 100 of 400 configurations were checked.",
-        "200 more configurations are left out here",
+        "200 more configurations are not shown",
     ),
 }
 

@@ -53,5 +53,5 @@ def test_a_damaged_record_is_said_with_the_name_of_the_study(damage: object) -> 
     for name in ("openings", "opening:000000:1"):
         study = optuna.create_study(study_name="mine")
         study.set_user_attr(name, damage)
-        with pytest.raises(StudyError, match=r"the study mine is damaged: .* hpo delete mine"):
+        with pytest.raises(StudyError, match=r"the study mine is damaged\. .* hpo delete mine"):
             read_openings(study)

@@ -179,17 +179,17 @@ def test_a_network_that_fails_in_a_later_step_fails_alone(
     if lanes == 1:
         again = hpo("reproduce", study_of(hpo), "2", "--model", "late.py:Late")
         assert again.code == 1
-        same = "The environment and late.py:Late are the same: the model is not deterministic."
+        same = "Environment and late.py:Late are unchanged, so the model is not deterministic."
         assert same in again.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("cnn.py:cnn",), "cnn.py:cnn is no hyperparameter. For a model write --model cnn.py:cnn"),
-        (("hidden",), "hidden is one of the built-in network. This model has channels, depth"),
+        (("cnn.py:cnn",), "is not a hyperparameter. For a model, write --model cnn.py:cnn"),
+        (("hidden",), "hidden belongs to the built-in network. This model has channels, depth"),
         (("channels=16,17",), "channels must be one of 16, 32 or 64, but is 17."),
-        (("channels", "--precision", "bf16"), "an own model is in fp32"),
+        (("channels", "--precision", "bf16"), "Custom models use fp32"),
     ],
 )
 def test_wrong_values_are_told_as_those_of_hpo(
@@ -203,7 +203,7 @@ def test_wrong_values_are_told_as_those_of_hpo(
 @pytest.mark.parametrize(
     ("entry", "text", "message"),
     [
-        ("mine", "", "A model is named FILE.py:NAME, but got 'mine'."),
+        ("mine", "", "A model must be FILE.py:NAME, but got 'mine'."),
         ("mine.py:nett", "def net(): ...", "has no function nett. Did you mean net?"),
         ("mine.py:net", "import torhc", "ModuleNotFoundError: No module named 'torhc'"),
         ("mine.py:net", "def net(n_outputs, width=3): ...", "width has no annotation."),
@@ -252,7 +252,7 @@ def test_in_python_the_function_itself_is_taken(
     found = search(model=function, space=space, data=xrays, trials=2, finalists=0)
     assert found.best
     assert found.best.config.identity() != swept.configurations[2].config.identity()
-    with pytest.raises(ModelError, match=r"must be a function of a file"):
+    with pytest.raises(ModelError, match=r"must be a function in a file"):
         grid("channels", model=lambda n_outputs: n_outputs)
     with pytest.raises(TypeError, match=r"trails"):
         search(model=function, trails=3)

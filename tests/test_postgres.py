@@ -102,7 +102,7 @@ def test_a_lock_of_another_program_is_not_waited_for_without_end(url: str) -> No
         other.execute(sqlalchemy.text("LOCK TABLE studies"))
         ours = open_storage(url, busy_timeout_s=0.2)
         with (
-            pytest.raises(StorageError, match="is locked by another program"),
+            pytest.raises(StorageError, match="has been locked by another program"),
             translate_errors(url),
         ):
             ours.get_all_studies()

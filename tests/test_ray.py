@@ -267,9 +267,9 @@ def pids_of(line: str) -> list[int]:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--ray", "somewhere"), "--ray takes auto or the HOST:PORT of a Ray cluster"),
-        (("--mixed-processors",), "give --ray too"),
-        (("--ray", "auto", "--device", "cuda:1"), "use --device cuda"),
+        (("--ray", "somewhere"), "--ray must be auto or the HOST:PORT of a Ray cluster"),
+        (("--mixed-processors",), "needs --ray"),
+        (("--ray", "auto", "--device", "cuda:1"), "Use --device cuda"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

@@ -129,7 +129,7 @@ def test_a_password_is_never_shown(given: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("BEGIN EXCLUSIVE", "is locked by another program"),
+        ("BEGIN EXCLUSIVE", "has been locked by another program"),
         ("ALTER TABLE study_directions DROP COLUMN direction", "has other tables than"),
     ],
 )

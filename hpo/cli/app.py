@@ -1,4 +1,4 @@
-"""The commands put together, and the one place that turns errors into messages."""
+"""The command-line application, and the one place that turns errors into messages."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ from hpo.errors import (
     lacks_memory,
 )
 
-# What commands are called elsewhere.
+# Names of these commands in other programs.
 _OTHER_NAMES: Final = {
     "train": "grid", "run": "grid", "tune": "search", "optimize": "search",
     "list": "show", "ls": "show", "test": "evaluate", "continue": "resume", "rm": "delete",
@@ -36,7 +36,7 @@ _LONGEST_SHOWN: Final = 200
 
 
 class _Commands(Group):
-    """The commands, which know what others call them."""
+    """The commands, found by their names in other programs too."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the first argument names."""
@@ -55,7 +55,7 @@ app = typer.Typer(
 _PANELS: Final[dict[str, tuple[Callable[..., None], ...]]] = {
     "Train": (train.grid, train.search, train.resume, studies.enqueue, train.demo),
     "Look at studies": (studies.show, studies.compare, studies.report, studies.dashboard),
-    "Use what was trained": (models.evaluate, models.predict, models.reproduce),
+    "Use the results": (models.evaluate, models.predict, models.reproduce),
     "Keep and clean up": (studies.export, studies.delete),
 }
 for _panel, _commands in _PANELS.items():
@@ -85,19 +85,19 @@ def _root(version: _Version = False) -> None:
 
     Start here:
 
-        hpo grid batch_size --data chest_xray        does batch size matter?
+        hpo grid batch_size --data chest_xray        Does batch size matter?
 
-        hpo search --trials 50 --data chest_xray     find a good model
+        hpo search --trials 50 --data chest_xray     Find a good model.
 
-        hpo show                                     what was trained
+        hpo show                                     List the studies.
     """
 
 
 def run() -> NoReturn:
     """Run the command line; a user's mistake ends in one message and an exit code.
 
-    The work continues where the output fails, and the exit code is 1. A pipe whose reader has
-    closed it needs no message: the reader has seen enough.
+    If the output cannot be written, the work still finishes, and the exit code is 1. A closed
+    pipe needs no message: its reader has seen enough.
     """
     with outputs() as out:
         try:
@@ -117,22 +117,22 @@ def run() -> NoReturn:
             code = OutputError.exit_code
             if out.failure.errno != errno.EPIPE:
                 message = (
-                    f"The output cannot be written: {out.failure.strerror}. Finished work is "
-                    "saved: run the same command again where there is room for its output."
+                    f"Cannot write the output: {out.failure.strerror}. Finished work is "
+                    "saved. Run the same command again where there is room for its output."
                 )
                 _print_error(OutputError(message), out)
     sys.exit(code)
 
 
 def _check_encoding() -> None:
-    """Refuse arguments and settings that are not UTF-8: no page and no database takes them."""
+    """Refuse arguments and settings that are not UTF-8: no page or database can store them."""
     settings = (f"{name}={value}" for name, value in os.environ.items() if name[:4] == "HPO_")
     for text in (*sys.argv[1:], *settings):
         try:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(
-                f"{text[:_LONGEST_SHOWN]!a} is not valid UTF-8. Rename what it names, or set a "
+                f"{text[:_LONGEST_SHOWN]!a} is not valid UTF-8. Rename the file, or set a "
                 "UTF-8 locale (LC_ALL=C.UTF-8)."
             ) from None
 
@@ -147,11 +147,11 @@ def _call() -> int:
         if isinstance(error.__cause__, ValidationError):  # In the words of hpo, not of pydantic.
             error.message = " ".join(faults(error.__cause__))
         message = error.format_message()
-        if not message:  # A command without arguments has printed its help.
+        if not message:  # Without arguments the help was printed.
             return error.exit_code
         paths = [word for word in sys.argv[1:] if f"({word})" in message and Path(word).exists()]
         end = "" if message.endswith(("?", ".")) else "."
-        end += f" For data write --data {paths[0]}." if paths else ""
+        end += f" For data, write --data {paths[0]}." if paths else ""
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "hpo"
         raise UsageError(f"{message}{end} `{command} --help` shows the usage.") from error
@@ -160,8 +160,8 @@ def _call() -> int:
 
 
 def _translate(error: BaseException) -> HpoError | None:
-    """Return the error with a message for the user; None for a fault of hpo itself."""
-    # A library may turn an interrupt into another error.
+    """Return the error with a message for the user; None for a bug in hpo."""
+    # A library may have replaced the interrupt by another error.
     is_disguised = is_interrupted() and not isinstance(error, Interrupted)
     if is_disguised or isinstance(error, KeyboardInterrupt):
         return Interrupted("Stopped. Finished trainings are saved: the same command continues.")
@@ -172,8 +172,8 @@ def _translate(error: BaseException) -> HpoError | None:
     if isinstance(error, OSError):
         place = error.filename or f"A temporary file in {tempfile.gettempdir()}"
         return OutputError(
-            f"{place} cannot be read or written: {error.strerror or error}. Finished work is "
-            "saved: make room or correct what is wrong, then run the same command again."
+            f"Cannot read or write {place}: {error.strerror or error}. Finished work is "
+            "saved. Make room or fix the problem, then run the same command again."
         )
     return None
 
@@ -184,8 +184,8 @@ def _print_error(error: HpoError, out: Output) -> None:
             print_json({"error": {"kind": error.kind, "message": str(error)}})
             out.flush()
         if "--json" not in sys.argv or out.failure:
-            # Whoever stopped the command knows that it is no error.
+            # The user who stopped the command knows that it is no error.
             is_wanted = isinstance(error, Interrupted)
             say(f"{'' if is_wanted else 'Error: '}{error}", style="" if is_wanted else "red")
-    except MemoryError:  # Not even for colors is there enough.
+    except MemoryError:  # There is not even enough for colors.
         sys.stderr.write(f"Error: {error}\n")

@@ -1,4 +1,4 @@
-"""What all commands share: their help, in panels, and what a shell completes."""
+"""Common to all commands: help in panels, and shell completion."""
 
 import contextlib
 import os
@@ -20,11 +20,11 @@ _PANELS: Final = {
     "Hardware": "device precision lanes ray mixed_processors",
     "Output": "study storage json quiet no_images open_ help",
 }
-"""The panels of the commands that train, each with the parameters in it, in their order."""
+"""The panels of the training commands, each with its parameters in order."""
 
 
 class Command(TyperCommand):
-    """A command whose flags show no type, with its options in panels where it has many."""
+    """A command whose flags show no type, with its options in panels if it has many."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters as the help shows them."""
@@ -39,13 +39,13 @@ class Command(TyperCommand):
         return found
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return `[OPTIONS] STUDY`: an argument as its help names it."""
+        """Return the usage line, `[OPTIONS] STUDY`."""
         arguments = [p.metavar for p in self.get_params(ctx) if p.param_type_name == "argument"]
         return ["[OPTIONS]", *arguments]
 
 
 class Group(TyperGroup):
-    """Several commands."""
+    """A group of commands."""
 
     command_class = Command
 
@@ -62,7 +62,7 @@ def _without_types(parameters: list[Any]) -> list[Any]:
 
 
 def complete_study(context: Context, incomplete: str) -> list[str]:
-    """Return the studies whose names begin so, read without Optuna."""
+    """Return the studies whose names begin with a text; read without Optuna."""
     url = context.params.get("storage") or os.environ.get("HPO_STORAGE") or DEFAULT_URL
     path = sqlite_path(url)
     names = ["latest"]
@@ -78,19 +78,19 @@ def complete_study(context: Context, incomplete: str) -> list[str]:
 
 
 def complete_name(incomplete: str) -> list[str]:
-    """Return the hyperparameters whose names begin so."""
+    """Return the hyperparameters whose names begin with a text."""
     from hpo.space.records import names_of
 
     return [name for name in names_of(None) if name.startswith(incomplete)]
 
 
 def complete_pair(incomplete: str) -> list[str]:
-    """Return the hyperparameters whose names begin so, ready for a value."""
+    """Return such hyperparameters followed by `=`."""
     return [f"{name}=" for name in complete_name(incomplete)]
 
 
 def complete_space(incomplete: str) -> list[str]:
-    """Return the spaces that come with hpo whose names begin so."""
+    """Return the built-in spaces whose names begin with a text."""
     from hpo.space import space_names
 
     return [name for name in space_names() if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""`hpo data`: look at a data set, make the phantom, fetch a public one."""
+"""`hpo data`: inspect a data set, generate the phantom, download a public data set."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from hpo.cli.commands import Command, Group
 from hpo.cli.output import emit, print_path
 from hpo.files import at_home
 
-_HELP = "Look at a data set, make the phantom, fetch a public data set."
+_HELP = "Inspect a data set, generate the phantom, download a public data set."
 app = typer.Typer(cls=Group, no_args_is_help=True, help=_HELP)
 
 
@@ -30,7 +30,7 @@ def info(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Show what a data set holds: splits, classes, patients, image sizes, folds.
+    """Show the contents of a data set: splits, classes, patients, image sizes, folds.
 
     Example:
 
@@ -77,7 +77,7 @@ def describe(
     patient_regex: options.PatientRegex = None,
     skip_broken: options.SkipBroken = False,
 ) -> None:
-    """Write a manifest of a data set: what was found, what was guessed, and what may be changed.
+    """Print a manifest of a data set to edit, with everything that was found and guessed.
 
     Example:
 
@@ -99,11 +99,11 @@ def describe(
 @app.command(cls=Command)
 def generate(
     folder: Annotated[Path, Argument(metavar="DIR", help="A new folder.")],
-    seed: Annotated[int, Option(min=0, help="Another seed makes other patients.")] = 0,
-    size: Annotated[int, Option(min=16, max=1024, help="Side of the images.")] = 64,
+    seed: Annotated[int, Option(min=0, help="Seed of the synthetic patients.")] = 0,
+    size: Annotated[int, Option(min=16, max=1024, help="Side of the images in pixels.")] = 64,
     json: options.Json = False,
 ) -> None:
-    """Write the phantom, synthetic X-rays, as PNG files in the layout of the public release.
+    """Write synthetic X-rays (the phantom) as PNG files, in the folders of the public release.
 
     Example:
 
@@ -118,10 +118,10 @@ def generate(
 @app.command(cls=Command)
 def download(
     folder: Annotated[Path, Argument(metavar="DIR", help="Where to put the file.")],
-    size: Annotated[int, Option(help="Side of the images: 28, 64, 128 or 224.")] = 28,
+    size: Annotated[int, Option(help="Side of the images in pixels: 28, 64, 128 or 224.")] = 28,
     json: options.Json = False,
 ) -> None:
-    """Fetch PneumoniaMNIST, 5,856 real chest X-rays, from Zenodo.
+    """Download PneumoniaMNIST, 5,856 real chest X-rays, from Zenodo.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The commands on what was trained: evaluate, predict, reproduce."""
+"""The commands that use trained models: evaluate, predict, reproduce."""
 
 import time
 from pathlib import Path
@@ -42,7 +42,7 @@ def evaluate(
             "--on",
             parser=at_home,
             metavar="DATA",
-            help="Test the best configuration on all images of another data set, on record.",
+            help="Test the best configuration on all images of another data set. It is recorded.",
         ),
     ] = None,
     input_scale: options.InputScale = None,
@@ -58,25 +58,25 @@ def evaluate(
         Option(
             "--threshold",
             metavar="0.5|youden|sensitivity=X",
-            help="A probability above it means the positive class. The last two are chosen on the "
-            "validation images of each repeat.",
+            help="Probability above which an image is called positive. The last two are chosen "
+            "on the validation images of each repeat.",
         ),
     ] = "0.5",
     storage: options.Storage = DEFAULT_URL,
     no_images: options.NoImages = False,
     json: options.Json = False,
 ) -> None:
-    """Evaluate a study on its test set: accuracy, sensitivity, AUROC …, each with an interval.
+    """Evaluate a study on its test set: accuracy, AUROC and more, with intervals.
 
-    Nothing is trained. Every use of the test set is recorded and shown in later tables and pages.
-    With a study --data says where its data are now, if they were moved.
+    Nothing is trained. Every use of the test set is recorded and shown in later tables and
+    pages. With a study, --data says where its data are now, if they were moved.
 
-    The result of a configuration is the mean of its repeats and, separately, their ensemble: one
-    model that averages their probabilities.
+    Results of a configuration are means over its repeats and, separately, those of their
+    ensemble: one model that averages their probabilities.
 
-    With --weights, a file from elsewhere is evaluated on --data, or the ensemble of a folder. Its
-    architecture follows from the shapes; --input-scale, --activation and --has-sigmoid describe
-    what a weights file does not contain.
+    With --weights, a weights file from elsewhere, or a folder of them as an ensemble, is evaluated
+    on --data. The architecture is found from the shapes; --input-scale, --activation and
+    --has-sigmoid describe what a weights file does not contain.
 
     Examples:
 
@@ -94,7 +94,7 @@ def evaluate(
             "--weights MODEL."
         )
     if study and Path(study).is_file():
-        raise UsageError(f"{study} is a file. For weights write --weights {study}")
+        raise UsageError(f"{study} is a file. For weights, write --weights {study}")
     given = options.options_from("COMMANDLINE", context)
     if weights is not None:
         only = dict.fromkeys(_OF_STUDIES, "a study")
@@ -106,7 +106,7 @@ def evaluate(
         if name in given:
             raise UsageError(f"{given[name]} is only for {home}. Leave it out.")
     if on is not None and all_:
-        raise UsageError("--on tests the best configuration alone. Leave --all out.")
+        raise UsageError("--on tests only the best configuration. Leave --all out.")
     if weights is None and on is None:
         assert study
         moved = of_data["data"] if "data" in given else None  # HPO_DATA is for new studies.
@@ -127,8 +127,8 @@ def evaluate(
     rule = read_rule(threshold)
     if rule.is_chosen:
         raise UsageError(
-            f"--threshold {rule.text} is chosen on validation images, which are not known for "
-            "weights from elsewhere and are not used with --on. Use a number, such as 0.5."
+            f"--threshold {rule.text} is chosen on validation images, which do not exist for "
+            "weights from elsewhere and for --on. Give a number, such as 0.5."
         )
     unseen = read_unseen(input_scale, activation, has_sigmoid)
     data, manifest = options.read_data_options(of_data)
@@ -194,12 +194,12 @@ def predict(
         ),
     ],
     images: Annotated[
-        list[Path], Argument(metavar="IMAGE…", help="Image files, folders of them, or patterns.")
+        list[Path], Argument(metavar="IMAGE…", help="Image files, folders of images, or patterns.")
     ],
     threshold: options.Threshold = None,
     csv: Annotated[
         Path | None,
-        Option("--csv", parser=at_home, metavar="FILE", help="Also write the answers as CSV."),
+        Option("--csv", parser=at_home, metavar="FILE", help="Also write the predictions as CSV."),
     ] = None,
     input_scale: options.InputScale = None,
     activation: options.HiddenActivation = None,
@@ -208,21 +208,21 @@ def predict(
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
-    """Print the label of each image file, and the probability of the second class or of each.
+    """Print the label and the probabilities of each image file.
 
-    Of two classes a probability above the threshold means the second: that of the last `hpo
-    evaluate`, or of the exported folder, or 0.5; --threshold takes another one.
+    With two classes, a probability above the threshold means the second class. The threshold is
+    that of the last `hpo evaluate`, or of the exported folder, else 0.5; --threshold changes it.
 
-    Several weights files make an ensemble: the mean of their probabilities, with the lowest and
-    the highest of them. A folder holds the repeats of a configuration, as hpo export writes it, or
-    weights from elsewhere; of a study, the repeats of its best configuration are used. The options
-    are for weights that hpo export did not write.
+    Several weights files form an ensemble: the mean of their probabilities is printed with the
+    lowest and the highest. A folder holds the repeats of a configuration, as hpo export writes it,
+    or weights from elsewhere. For a study, the repeats of its best configuration are used. The
+    options describe weights that hpo export did not write.
 
     Examples:
 
         hpo predict STUDY chest_xray/test/NORMAL/*.jpeg
 
-        hpo predict studies/STUDY/export/best new_images/ --csv answers.csv
+        hpo predict studies/STUDY/export/best new_images/ --csv predictions.csv
 
         hpo predict weights.pt image.png --input-scale raw
     """
@@ -240,20 +240,20 @@ def predict(
     if model.exists() or not is_name:
         if rule and rule.is_chosen:
             raise UsageError(
-                f"--threshold {rule.text} is chosen on validation images, which are not known for "
-                "weights. Use a number, such as 0.5, or the name of a study."
+                f"--threshold {rule.text} is chosen on validation images, which are not known "
+                "for weights. Give a number, such as 0.5, or the name of a study."
             )
         networks = open_model(model, unseen, own)
     elif unseen:
         raise UsageError(
-            "--input-scale, --activation and --has-sigmoid are for weights, but there is no file "
-            f"or folder {model}. If it is a study, leave them out."
+            "--input-scale, --activation and --has-sigmoid describe weights files, but there is "
+            f"no file or folder {model}. If it is a study, leave them out."
         )
     else:
         try:
             networks = open_winner(model.name, storage, own, threshold)
         except (StudyError, StorageError) as error:
-            message = f"There is no file or folder {model}. As a study: {error}"
+            message = f"There is no file or folder {model}. {error}"
             raise type(error)(message) from None
     value = rule.value if rule and not rule.is_chosen else networks[0].threshold
     predictions = list(predict_files(networks, image_files(images), threshold=value))
@@ -266,7 +266,7 @@ def predict(
         for note in (f"Network: {document['architecture']}", *document["notes"]) if rows else ():
             say(note, style="dim")
     if csv:
-        hint = "Name another file with --csv."
+        hint = "Choose another file with --csv."
         write_atomic(csv, table_to_csv(header, rows).encode(), hint=hint)
     emit(document, *prediction_lines(header, rows), json=json)
     if problems:
@@ -279,16 +279,16 @@ def reproduce(
         int | None,
         Argument(
             metavar="CONFIGURATION",
-            help="Number of a configuration: its # on the page, in exports and in --json.",
+            help="Number of the configuration: # in tables, on the page and in --json.",
             show_default=False,
         ),
     ] = None,
-    repeat: Annotated[int, Option("--repeat", help="Number of its repeat, from 1.")] = 1,
+    repeat: Annotated[int, Option("--repeat", help="Number of the repeat, from 1.")] = 1,
     trial: Annotated[
         int | None,
         Option(
             "--trial",
-            help="Optuna's number of a trial, from 0, instead of a configuration.",
+            help="Optuna's trial number, from 0, instead of a configuration.",
             show_default=False,
         ),
     ] = None,
@@ -306,7 +306,7 @@ def reproduce(
 ) -> None:
     """Train a repeat of a configuration again, and compare every recorded number.
 
-    The run store is not used. The exit code is 0 if the numbers are equal, or equal within
+    The run store is not used. The exit code is 0 if the numbers are identical or equal within
     rounding, and 1 if they differ.
 
     Example:
@@ -330,10 +330,10 @@ def reproduce(
     if trial is None:
         if recorded := [r for c, r in trials if c == configuration]:
             missing = f"Configuration {configuration} of {study} has no repeat {repeat}"
-            raise StudyError(f"{missing}: it has 1 to {max(recorded)}.")
+            raise StudyError(f"{missing}, only 1 to {max(recorded)}.")
         missing = f"The study {study} has no configuration {configuration}"
         last = max((c for c, _ in trials), default=0)
-        raise StudyError(f"{missing}: its numbers go up to {last}.")
+        raise StudyError(f"{missing}. The last one is {last}.")
     place = next((place for place, number in trials.items() if number == trial), None)
     name = f"Configuration {place[0]}, repeat {place[1]}," if place else ""
     shown = time.monotonic()

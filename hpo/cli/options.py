@@ -28,9 +28,7 @@ def _check_input_scale(text: str | None) -> str | None:
     return text
 
 
-STUDY_HELP: Final = (
-    "A study: its name or the beginning of it, its number in `hpo show`, or latest."
-)
+STUDY_HELP: Final = "A study: its name or the start of it, its number in `hpo show`, or latest."
 StudyArgument = Annotated[
     str, Argument(metavar="STUDY", help=STUDY_HELP, autocompletion=complete_study)
 ]
@@ -43,7 +41,7 @@ Params = Annotated[
     Option(
         "--param",
         metavar="NAME",
-        help="The same, as an option. Repeatable.",
+        help="A hyperparameter to vary, as an option. Repeatable.",
         autocompletion=complete_name,
     ),
 ]
@@ -51,7 +49,7 @@ Values = Annotated[
     list[str] | None,
     Option(
         metavar="[NAME=]V,V,…",
-        help="Other values for a hyperparameter; NAME= where several vary. Repeatable.",
+        help="Values for a hyperparameter; add NAME= if several vary. Repeatable.",
         autocompletion=complete_pair,
     ),
 ]
@@ -66,16 +64,16 @@ Fixed = Annotated[
 ]
 Repeats = Annotated[
     int | None,
-    Option(help="Trainings per configuration, each on another fold (default: 5; of a search 1)."),
+    Option(help="Trainings per configuration, each on another fold (default: 5; 1 in a search)."),
 ]
 Epochs = Annotated[
-    int | None, Option(help="Epochs of every training (default: those of the space, often 30).")
+    int | None, Option(help="Epochs per training (default: from the space, often 30).")
 ]
 Data = Annotated[
     Path | None,
     Option(
         envvar="HPO_DATA",
-        help="X-rays: a folder, table, manifest or .npz file (default: the phantom, synthetic).",
+        help="X-rays: a folder, table, manifest or .npz file (default: synthetic images).",
     ),
 ]
 Positive = Annotated[
@@ -83,7 +81,7 @@ Positive = Annotated[
     Option(
         "--positive",
         metavar="NAME",
-        help="Class that counts as positive; the others are the negative one. Repeatable.",
+        help="Class that counts as positive; all others become the negative class. Repeatable.",
         show_default=False,
     ),
 ]
@@ -92,7 +90,7 @@ Negative = Annotated[
     Option(
         "--negative",
         metavar="NAME",
-        help="Class that counts as negative; with --positive the rest is left out. Repeatable.",
+        help="Class that counts as negative; with --positive, others are left out. Repeatable.",
         show_default=False,
     ),
 ]
@@ -100,13 +98,13 @@ PatientRegex = Annotated[
     str | None,
     Option(
         metavar="REGEX",
-        help="Regular expression that finds the patient in the name of an image: its first group.",
+        help="Regular expression whose first group is the patient in the name of an image.",
         show_default=False,
     ),
 ]
 MergeVal = Annotated[
     bool,
-    Option("--merge-val", help="Train on the validation split too, and draw folds in its place."),
+    Option("--merge-val", help="Merge the validation split into training and use folds instead."),
 ]
 SharedPatients = Annotated[
     bool,
@@ -127,15 +125,13 @@ Model = Annotated[
     Option(
         "--model",
         metavar="FILE.py:NAME",
-        help="A network of your own: a function in a file, whose code is run (docs/models.md).",
+        help="Custom network: a function in a Python file, which is run (docs/models.md).",
         show_default=False,
     ),
 ]
 SpaceName = Annotated[
     str,
-    Option(
-        envvar="HPO_SPACE", help="A space file, or the name of one.", autocompletion=complete_space
-    ),
+    Option(envvar="HPO_SPACE", help="A space file or its name.", autocompletion=complete_space),
 ]
 StudyName = Annotated[
     str | None,
@@ -151,7 +147,7 @@ Storage = Annotated[
 ]
 Seed = Annotated[
     int,
-    Option(metavar="N", min=0, help="Seed and fold of the first repeat, and seed of the sampler."),
+    Option(metavar="N", min=0, help="Seed and fold of the first repeat; seed of the sampler."),
 ]
 Device = Annotated[str, Option(help="auto, cpu, cuda or cuda:1.")]
 Precision = Annotated[str, Option(help="Precision of the first layer: auto, bf16 or fp32.")]
@@ -169,15 +165,15 @@ Ray = Annotated[
     Option(
         "--ray",
         metavar="auto|HOST:PORT",
-        help="Train on the machines of a Ray cluster (docs/ray.md); auto takes that of "
-        "RAY_ADDRESS, or starts one on this machine.",
+        help="Train on the machines of a Ray cluster (docs/ray.md): its address, or auto for "
+        "RAY_ADDRESS or a new cluster on this machine.",
     ),
 ]
 MixedProcessors = Annotated[
     bool,
     Option(
         "--mixed-processors",
-        help="With --ray: allow kinds of processors that round differently. This is recorded.",
+        help="With --ray: allow processors that round differently. This is recorded.",
     ),
 ]
 Metric = Annotated[
@@ -185,16 +181,16 @@ Metric = Annotated[
     Option(
         metavar="NAME",
         help="Validation metric to optimize: accuracy, balanced_accuracy, auroc, log_loss or "
-        "brier. With stress_ before it: its mean over altered images (docs/stress.md). Default: "
-        "accuracy; of a search stress_accuracy.",
+        "brier. The prefix stress_ averages over altered images (docs/stress.md). Default: "
+        "accuracy; stress_accuracy in a search.",
     ),
 ]
 Margin = Annotated[
     float | None,
     Option(
         metavar="DIFFERENCE",
-        help="Smallest difference that matters, as scores are printed (default: 1 point of an "
-        "accuracy or AUROC, 0.02 of the log loss, 0.005 of the Brier score).",
+        help="Smallest difference that matters, in points or the units of the score (default: 1 "
+        "point of accuracy or AUROC, 0.02 of log loss, 0.005 of Brier score).",
         show_default=False,
     ),
 ]
@@ -202,8 +198,8 @@ ComparedWeights = Annotated[
     ScoredWeights | None,
     Option(
         "--weights",
-        help="Compare by the scores of the last weights, or of their average (default: those that "
-        "the study scores).",
+        help="Compare scores of the last weights or of the average (default: the weights that the "
+        "study scores).",
         show_default=False,
     ),
 ]
@@ -218,14 +214,14 @@ Json = Annotated[bool, Option("--json", help="Print one JSON document on standar
 Quiet = Annotated[bool, Option("--quiet", help="Show no progress.")]
 NoImages = Annotated[
     bool,
-    Option("--no-images", envvar="HPO_NO_IMAGES", help="Leave X-rays out of the page."),
+    Option("--no-images", envvar="HPO_NO_IMAGES", help="Show no X-rays on the page."),
 ]
 Open = Annotated[bool, Option("--open", help="Open the page in the browser.")]
 Threshold = Annotated[
     str | None,
     Option(
         metavar="0.5|youden|sensitivity=X",
-        help="A probability above it means the second class. The last two are chosen on "
+        help="Probability above which an image is called positive. The last two are chosen on "
         "validation images. Default: the rule of the last `hpo evaluate`, else 0.5.",
         show_default=False,
     ),
@@ -244,7 +240,7 @@ HiddenActivation = Annotated[
     Activation | None,
     Option(
         "--activation",
-        help="Activation of the hidden layers, which a weights file does not name. Default relu.",
+        help="Activation of the hidden layers; not in a weights file (default: relu).",
         show_default=False,
     ),
 ]
@@ -299,7 +295,7 @@ _OF_OUTPUT: Final[Mapping[str, tuple[Any, Any]]] = {
 def _gather(
     group: Mapping[str, tuple[Any, Any]], into: str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that gives a command the options of a group, as one argument."""
+    """Return a decorator that adds a group of options to a command, as one argument."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         parameters = []
@@ -319,7 +315,7 @@ def _gather(
             gathered = {name: given.pop(name) for name in group}
             command(**{into: gathered}, **given)
 
-        # Typer makes the options of a command from these two.
+        # Typer reads the options of a command from these two.
         with_options.__annotations__ = {p.name: p.annotation for p in parameters}
         signature = inspect.Signature(parameters)
         setattr(with_options, "__signature__", signature)  # noqa: B010
@@ -335,7 +331,7 @@ shows: Final = _gather(_OF_OUTPUT, "of_output")
 
 
 def read_data_options(given: dict[str, Any]) -> tuple[Path | None, Any]:
-    """Take the options of `_OF_DATA` from those given: where the data are, and their manifest."""
+    """Return the path of the data and their manifest, from the options of `_OF_DATA`."""
     from hpo.data.manifest import from_options
 
     of_data = {name: given.pop(name) for name in _OF_DATA}
@@ -346,9 +342,9 @@ _PLACES: Final = ("data", "space", "storage")
 
 
 def command_line(context: Context | None = None) -> str:
-    """Return the command line that this process was started with, for the record of a study.
+    """Return the command line of this process, as a study records it.
 
-    With its context it names what it took from the environment too, which may differ elsewhere.
+    With a context, values from the environment are included, as they may differ elsewhere.
     """
     words = ["hpo", *sys.argv[1:]]
     if context:
@@ -369,7 +365,7 @@ def options_from(source: str, context: Context) -> dict[str, str]:
 
 
 def read_names(texts: Sequence[str], values: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Read what to vary: NAME, or NAME=V,V with its values; return the names and all values.
+    """Read NAME and NAME=V,V arguments; return the names and all values.
 
     Raises:
         UsageError: it is a file or a folder.
@@ -381,10 +377,10 @@ def read_names(texts: Sequence[str], values: Sequence[str]) -> tuple[list[str], 
         name, sign, _ = text.partition("=")
         if name not in names_of(None) and Path(text).exists():
             raise UsageError(
-                f"{text} is no hyperparameter but a path. For data write --data {text}"
+                f"{text} is a path, not a hyperparameter. For data, write --data {text}"
             )
         if text.partition(":")[0].endswith(".py"):
-            raise UsageError(f"{text} is no hyperparameter. For a model write --model {text}")
+            raise UsageError(f"{text} is not a hyperparameter. For a model, write --model {text}")
         if sign:
             found.append(text)
         names.append(name)
@@ -395,14 +391,14 @@ def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     """Read `NAME=VALUE` of a repeatable option.
 
     Raises:
-        UsageError: a text without `=`, or a name given twice; all faults at once.
+        UsageError: a text without `=`, or a repeated name; all faults at once.
     """
     pairs: dict[str, str] = {}
     faults = []
     for text in texts:
         name, _, value = (part.strip() for part in text.partition("="))
         if not name or not value:
-            faults.append(f"{text!r} is not of the form NAME=VALUE.")
+            faults.append(f"{text!r} must have the form NAME=VALUE.")
         elif name in pairs:
             faults.append(f"{name} is given twice.")
         pairs[name] = value
@@ -412,10 +408,10 @@ def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def read_values(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Read `--values`: `NAME=V,V`, or `V,V` alone where one hyperparameter is varied.
+    """Read `--values`: `NAME=V,V`, or `V,V` alone if one hyperparameter is varied.
 
     Raises:
-        UsageError: it is not clear which the values are for, or it is not varied.
+        UsageError: it is unclear what the values are for, or that is not varied.
     """
     if len(names) == 1:
         texts = [text if "=" in text else f"{names[0]}={text}" for text in texts]

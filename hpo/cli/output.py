@@ -1,4 +1,4 @@
-"""What commands print: JSON, lines, and tables that fit the screen."""
+"""Output of the commands: JSON, lines, and tables that fit the screen."""
 
 import json as json_module
 import re
@@ -20,13 +20,13 @@ from hpo.untrusted import printable, printable_lines
 console: Final = Console(highlight=False, emoji=False, markup=False)
 error_console: Final = Console(stderr=True, highlight=False, emoji=False, markup=False)
 
-# To be copied: in backticks, or a command of ours up to the end of its line.
+# To be copied: text in backticks, or one of our commands up to the end of its line.
 _COMMAND: Final = re.compile(r"`[^`\n]+`|(?<=: )hpo .+")
 _KEPT_SPACE: Final = "\x00"
 
-# A column takes two spaces and a border beside its text; the table ends with one more border.
+# A column takes two spaces and a border besides its text; the table ends with one more border.
 _PADDING: Final = 3
-# A column of text is narrowed this far before the table is printed in parts.
+# Columns of text are narrowed to this width before the table is split into parts.
 _LEAST_TEXT: Final = {"text": 12, "long": 24}
 _LEAST_SCREEN: Final = 20
 _STYLES: Final = {"plain": "", "best": "bold green", "reference": "dim", "heading": "bold"}
@@ -45,7 +45,7 @@ def emit(document: Mapping[str, object], *shown: Table | str, json: bool) -> Non
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """Print one JSON document, in ASCII for any terminal; a number that is not finite is null."""
+    """Print one JSON document, in ASCII for any terminal; non-finite numbers become null."""
     plain = json_module.loads(
         json_module.dumps(document, default=dict), parse_constant=lambda _: None
     )
@@ -54,29 +54,29 @@ def print_json(document: Mapping[str, object]) -> None:
 
 
 def print_line(text: str, *, style: str = "", indent: int = 0) -> None:
-    """Print a line of a result on standard output."""
+    """Print a line on standard output."""
     _print(console, printable(text), style=style, indent=indent)
 
 
 def print_path(text: str) -> None:
-    """Print a line with a path at its end on standard output, which nothing breaks."""
+    """Print a line that ends with a path on standard output, without wrapping it."""
     console.print(printable(text), soft_wrap=True)
 
 
 def open_page(path: str | Path) -> None:
-    """Open a page in the browser, and say so where there is none."""
+    """Open a page in the browser; say so if there is none."""
     if not webbrowser.open(Path(path).resolve().as_uri()):
-        say(f"No browser was found. Open {path} yourself.")
+        say(f"No browser was found. Open {path} manually.")
 
 
 def say(message: str, *, style: str = "") -> None:
-    """Print lines for the reader on standard error; those after the first are indented."""
-    # A name with a line break in it cannot pass for a message.
+    """Print a message on standard error; lines after the first are indented."""
+    # A name with a line break in it cannot fake a message.
     _print(error_console, re.sub(r"\n(?! )", "\n  ", message), style=style)
 
 
 def _print(where: Console, text: str, *, style: str, indent: int = 0) -> None:
-    """Print lines, on a terminal wrapped at words; a longer word is left to it, and not cut."""
+    """Print lines; a terminal wraps them at words, and longer words are not cut."""
     safe = printable_lines(text)
     kept = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT_SPACE), safe)
     for line in kept.split("\n"):
@@ -95,7 +95,7 @@ def _print(where: Console, text: str, *, style: str, indent: int = 0) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print a table whole: one wider than the screen in parts that all have its first column."""
+    """Print a whole table; if it is too wide, in parts that repeat its first column."""
     names = [printable_lines(column.name) for column in table.columns]
     rows = [[printable_lines(cell) for cell in row.cells] for row in table.rows]
     if table.title:
@@ -128,10 +128,10 @@ def print_table(table: Table) -> None:
 def _parts(
     columns: Sequence[Column], names: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> list[dict[int, int]]:
-    """Divide columns into parts that fit the screen, each as the widths of columns by their place.
+    """Divide columns into parts that fit the screen, each as the widths of columns by position.
 
-    Columns of text are narrowed; numbers never are. Long text takes the room that is left, and is
-    cut. A header is wrapped at words.
+    Columns of text are narrowed; numbers never are. Long text takes the remaining room and is cut.
+    Headers are wrapped at words.
     """
     least, natural = [], []
     for place, (column, name) in enumerate(zip(columns, names, strict=True)):
@@ -153,7 +153,7 @@ def _parts(
         left -= width + _PADDING
     for part in parts:
         left = console.width - 1 - sum(width + _PADDING for width in part.values())
-        # Long text is last to share what room is left.
+        # Long text shares the remaining room.
         for place in sorted(part, key=lambda place: (columns[place].kind == "long", place)):
             more = min(left, max(0, natural[place] - part[place])) if place else 0
             part[place] += more

@@ -1,4 +1,4 @@
-"""The process of a command: how signals end it, and outputs that may be closed or full."""
+"""The process of a command: signals, and output streams that may be closed or full."""
 
 import codecs
 import contextlib
@@ -16,14 +16,14 @@ from hpo.errors import Interrupted
 # Windows has no SIGHUP.
 _SIGNALS: Final = [s for s in signal.Signals if s.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 _AGAIN_S: Final = 0.01
-# Where an encoding lacks a character, one of the same width: tables stay straight.
+# Replacements of the same width for characters that an encoding lacks: tables stay aligned.
 _PLAIN: Final = {"\xa0": " ", "–": "-", "−": "-", "…": ".", "×": "x"}  # noqa: RUF001
 
 _is_interrupted = False
 
 
 def end_at_once() -> None:
-    """Let SIGINT, SIGTERM and SIGHUP end this process at once: before and after the work."""
+    """Let SIGINT, SIGTERM and SIGHUP end this process at once, before and after the work."""
     _listen(_end)
 
 
@@ -31,9 +31,9 @@ def end_at_once() -> None:
 def ends_in_order() -> Iterator[None]:
     """Let the first SIGINT, SIGTERM or SIGHUP raise KeyboardInterrupt: open trials are re-queued.
 
-    A second one ends the process at once; the next command finds what it left. Python drops an
-    exception that is raised in a destructor or in a callback of the garbage collector: it is
-    raised again a moment later.
+    A second one ends the process at once; the next command cleans up. Python drops an exception
+    that is raised in a destructor or in a callback of the garbage collector: then it is raised
+    again a moment later.
     """
     global _is_interrupted
     _is_interrupted = False
@@ -56,26 +56,26 @@ def ends_in_order() -> Iterator[None]:
 
 
 def is_interrupted() -> bool:
-    """Whether a signal asked this command to end."""
+    """Whether a signal has stopped this command."""
     return _is_interrupted
 
 
 def check_interrupt() -> None:
-    """Raise KeyboardInterrupt if a signal asked for it and a library dropped the first one."""
+    """Raise KeyboardInterrupt if a signal came and a library dropped the first one."""
     if _is_interrupted:
         _raise_again(0)
         raise KeyboardInterrupt
 
 
 def _raise_again(seconds: float) -> None:
-    """Raise KeyboardInterrupt after this time, never with 0; Windows has no such timer."""
+    """Raise KeyboardInterrupt after this time, never for 0; Windows has no such timer."""
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, signal.default_int_handler)
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _listen(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
-    """Set the handler of all signals, except those ignored from the start, as under nohup."""
+    """Set the handler of all signals, except those ignored from the start (nohup)."""
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -106,7 +106,7 @@ codecs.register_error("hpo-plain", _write_plainly)
 
 
 class Output:
-    """A text stream whose failures do not stop the work; `failure` keeps the first."""
+    """A text stream whose write errors do not stop the work; `failure` keeps the first one."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -115,14 +115,14 @@ class Output:
             stream.reconfigure(errors="hpo-plain")
 
     def write(self, text: str) -> int:
-        """Write a text; a failure is kept, not raised."""
+        """Write a text; keep an error instead of raising it."""
         if self.failure is None:
             with self._keeps_failure():
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream; a failure is kept, not raised."""
+        """Flush the stream; keep an error instead of raising it."""
         with self._keeps_failure():
             self._stream.flush()
 
@@ -135,18 +135,18 @@ class Output:
             yield
         except OSError as error:
             self.failure = self.failure or error
-            # Python writes what is left in its buffer as it ends, which would fail once more.
+            # Python writes the rest of its buffer at exit, which would fail once more.
             with contextlib.suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 @contextlib.contextmanager
 def outputs() -> Iterator[Output]:
-    """Replace both output streams by an Output; yield that of standard output."""
+    """Replace both output streams by an Output; yield the one for standard output."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            # It was closed from the start: the next file that is opened would get its number.
-            # What is written to standard output is to fail, so that cannot be written.
+            # It was closed from the start. The next file opened would get its number, so let a
+            # file that cannot be written take it.
             null = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
             os.set_inheritable(null, True)
             mode = "w" if number else "r"

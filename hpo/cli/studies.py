@@ -1,4 +1,4 @@
-"""The commands on studies: show, compare, report, dashboard, export, delete."""
+"""Commands for studies: show, compare, report, dashboard, export, delete."""
 
 import contextlib
 import secrets
@@ -26,7 +26,7 @@ def show(
         str | None,
         Argument(
             metavar="[STUDY]",
-            help=f"{options.STUDY_HELP} Default: a list of all.",
+            help=f"{options.STUDY_HELP} Default: list all studies.",
             autocompletion=complete_study,
         ),
     ] = None,
@@ -41,20 +41,20 @@ def show(
         Option(
             "--target",
             metavar="SHARE",
-            help="With --curves: validation accuracy that counts as convergence, such as 0.93 "
+            help="With --curves: validation accuracy that counts as converged, such as 0.93 "
             "(default: chosen from the study).",
             show_default=False,
         ),
     ] = None,
     toml: Annotated[
-        bool, Option("--toml", help="Print the best configuration alone, as a space file.")
+        bool, Option("--toml", help="Print only the best configuration, as a space file.")
     ] = False,
     margin: options.Margin = None,
     weights: options.ComparedWeights = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
-    """List the studies, or show one: its table, its verdict, its learning curves.
+    """List all studies, or show one: its table, verdict and learning curves.
 
     Examples:
 
@@ -75,7 +75,7 @@ def show(
     if target is not None and not 0 < target <= 1:
         raise UsageError(
             f"--target must be a validation accuracy above 0 and at most 1, but got {target:g}: "
-            "for 93 % write --target 0.93."
+            "for 93 %, write --target 0.93."
         )
     if study is None:
         _show_all(storage, json=json)
@@ -95,7 +95,7 @@ def show(
         print(best_toml(summary))
         return
     tested = None
-    with contextlib.suppress(StudyError):  # A damaged record of the test: the rest is shown.
+    with contextlib.suppress(StudyError):  # If the test record is damaged, show the rest.
         tested = read_evaluation(stored.study)
     found = compare_curves(summary, runs, target=target) if has_curves else None
     if json:
@@ -107,7 +107,7 @@ def show(
     for table in study_tables(summary, runs):
         print_table(table)
     if found:
-        # A page has what was found above its table; below it are the notes alone.
+        # The page shows the answer above its table and only the notes below it.
         table = curves_table(found)
         print_table(replace(table, notes=(*found.outcome, *table.notes)))
     print_answer(answer(summary, tested))
@@ -127,7 +127,7 @@ def _show_all(storage: str, *, json: bool) -> None:
     elif summaries:
         print_table(studies_table(summaries))
     elif not unreadable:
-        print_line("No studies yet: `hpo grid batch_size` makes the first one.")
+        print_line("No studies yet. `hpo grid batch_size` creates the first one.")
     if not json:
         for message in unreadable.values():
             say(message, style="red")
@@ -150,8 +150,8 @@ def compare(
         bool | None,
         Option(
             "--best/--all",
-            help="Compare the best configuration of each study, or all (default: the best of "
-            "studies with more than six).",
+            help="Compare only the best configuration of each study, or all (default: the best if "
+            "there are more than six studies).",
             show_default=False,
         ),
     ] = None,
@@ -160,8 +160,8 @@ def compare(
         Option(
             "--metric",
             metavar="NAME",
-            help="Validation metric to compare by (default: the metric that all of them "
-            "optimize, else accuracy).",
+            help="Validation metric to compare (default: the metric that all studies optimize, "
+            "else accuracy).",
             show_default=False,
         ),
     ] = None,
@@ -180,7 +180,7 @@ def compare(
     """
     if len(names := list(dict.fromkeys(studies))) < 2:
         raise UsageError(
-            f"hpo compare needs two studies or more, but got {names[0]} alone: hpo compare "
+            f"hpo compare needs at least two studies, but got only {names[0]}: hpo compare "
             f"{names[0]} OTHER. `hpo show` lists them."
         )
     from hpo.evaluate.studies import compare as put_side_by_side
@@ -240,7 +240,7 @@ def dashboard(
     host: Annotated[str, Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
-    """Open optuna-dashboard on the studies; only the printed link opens it.
+    """Show the studies in optuna-dashboard, through a private link.
 
     Example:
 
@@ -253,8 +253,8 @@ def dashboard(
     with open_server(opened, host=host, port=port, token=token) as server:
         name = socket.gethostname() if host in ("0.0.0.0", "::") else host
         shown = f"[{name}]" if ":" in name else name
-        say(f"optuna-dashboard: http://{shown}:{port}/?token={token} (Ctrl-C stops it)")
-        say("Whoever has this link can read, change and delete the studies.")
+        say(f"optuna-dashboard: http://{shown}:{port}/?token={token} (stop with Ctrl-C)")
+        say("Anyone with this link can read, change and delete the studies.")
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 server.handle_request()
@@ -273,10 +273,10 @@ def export(
         ),
     ] = None,
     all_: Annotated[
-        bool, Option("--all", help="Write a folder for every other configuration too.")
+        bool, Option("--all", help="Also write a folder for every other configuration.")
     ] = False,
     no_weights: Annotated[
-        bool, Option("--no-weights", help="Write tables and curves alone; retrain nothing.")
+        bool, Option("--no-weights", help="Write only tables and curves; retrain nothing.")
     ] = False,
     threshold: options.Threshold = None,
     data: options.MovedData = None,
@@ -285,10 +285,10 @@ def export(
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
-    """Write the best model into `best/`, to use it without hpo, and the study as CSV.
+    """Write the best model for use without hpo (`best/`), and the study as CSV.
 
-    `best/predict.py` answers image files with torch and Pillow alone; `best/model_card.md` says
-    what the model is worth. Weights that were not kept are trained again.
+    `best/predict.py` classifies image files with only torch and Pillow; `best/model_card.md`
+    describes the model and its results. Networks whose weights were not kept are retrained.
 
     Examples:
 
@@ -324,7 +324,7 @@ def export(
         rule = f", threshold {value:.4g}" if is_binary else ""
         if not json:
             of_best = f"{best.tag}, mean of {count(len(best.judged), 'network')}{rule}"
-            print_line(f"The best model: {of_best}. Its model_card.md says what it is worth.")
+            print_line(f"The best model: {of_best}. Its results are in model_card.md.")
         lines = [
             f"Model: {home}",
             f"Use it without hpo: python {home / 'predict.py'} x.jpeg",
@@ -338,9 +338,9 @@ def enqueue(
     set_: options.Fixed = None,
     storage: options.Storage = DEFAULT_URL,
 ) -> None:
-    """Add a configuration to a search: it is tried next, even beyond --trials.
+    """Add a configuration to a search. It is tried next, even beyond --trials.
 
-    Hyperparameters that --set does not name have the values of the base configuration.
+    Other hyperparameters keep the values of the base configuration.
 
     Example:
 
@@ -360,12 +360,12 @@ def enqueue(
 
 def delete(
     study: options.StudyArgument,
-    yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, Option("--yes", help="Do not ask for confirmation.")] = False,
     storage: options.Storage = DEFAULT_URL,
 ) -> None:
     """Delete a study and its folder; its trained results stay in the cache.
 
-    Its name must be given in full.
+    Give the full name.
 
     Example:
 
@@ -379,7 +379,7 @@ def delete(
     opened = open_storage(storage, create=False)
     n_trials = count_trials(opened, study)
     if not yes:
-        question = f"Delete {printable(study)} with its {count(n_trials, 'trial')}?"
+        question = f"Delete {printable(study)} and its {count(n_trials, 'trial')}?"
         typer.confirm(question, abort=True, err=True)
     delete_study(opened, study)
     print_line(
@@ -387,4 +387,4 @@ def delete(
         "will be reused."
     )
     if (folder := study_folder(storage, study)).is_dir():
-        print_line(f"Files in {folder} stay: hpo did not write them, or they are behind a link.")
+        print_line(f"Files in {folder} were kept: hpo did not write them, or they are links.")

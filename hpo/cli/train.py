@@ -1,4 +1,4 @@
-"""The commands that train. They are light to import: the work is in `hpo.cli.work`."""
+"""The commands that train. This module is light to import: `hpo.cli.work` does the work."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ from hpo.modules import command
 
 
 def _settings(given: dict[str, Any], context: typer.Context) -> dict[str, Any]:
-    """Return the fields of `hpo.run.plan.Settings` that the options of `options.trains` are."""
+    """Return the options of `options.trains` as fields of `hpo.run.plan.Settings`."""
     pairs = options.read_pairs("--set", given.pop("set_") or [])
     data, manifest = options.read_data_options(given)
     command = options.command_line(context)
@@ -38,11 +38,11 @@ def grid(
         bool,
         Option(
             "--until-decided",
-            help="Add repeats, five at a time, until every pair of values is decided.",
+            help="Add five repeats at a time until every pair of values is decided.",
         ),
     ] = False,
     max_repeats: Annotated[
-        int | None, Option("--max-repeats", help="Limit of --until-decided (default: 20).")
+        int | None, Option("--max-repeats", help="Most repeats of --until-decided (default: 20)")
     ] = None,
     weights: options.ComparedWeights = None,
     test: Annotated[
@@ -52,10 +52,10 @@ def grid(
         ),
     ] = False,
 ) -> None:
-    """Run the prescribed sweep of a hyperparameter, with several repeats of each value.
+    """Sweep a hyperparameter over its prescribed values, with several repeats of each.
 
-    Several names run every combination. The same command again trains nothing; with more
-    --repeats it trains what is missing.
+    Several names run every combination. The same command run again trains nothing; with a larger
+    --repeats it trains only the missing repeats.
 
     Examples:
 
@@ -94,22 +94,22 @@ def search(
     names: options.Names = None,
     param: options.Params = None,
     trials: Annotated[
-        int, Option("--trials", help="Number of configurations to try in all.")
+        int, Option("--trials", help="Total number of configurations to try.")
     ] = N_TRIALS,
     patience: Annotated[
         int,
         Option(
             "--patience",
-            help="End the search when this number of configurations in a row brought nothing "
-            "better; 0: never.",
+            help="Stop after this number of configurations in a row without an improvement (0: "
+            "never).",
         ),
     ] = 0,
     sampler: Annotated[
         Literal["auto", Sampler],
         Option(
             "--sampler",
-            help="How configurations are chosen: by TPE, a Gaussian process (gp), at random, or "
-            f"spread evenly (qmc, a Sobol sequence); auto is {AUTO}.",
+            help="How configurations are chosen: tpe, gp (a Gaussian process), random, or qmc (a "
+            f"Sobol sequence); auto means {AUTO}.",
         ),
     ] = "auto",
     start_from: Annotated[
@@ -118,14 +118,14 @@ def search(
             "--start-from",
             metavar="STUDY[#N]",
             help="Try the best configuration of another study, or its configuration N, after the "
-            "base; numbers outside of the ranges are moved into them.",
+            "base; numbers outside the ranges are moved into them.",
             autocompletion=complete_study,
             show_default=False,
         ),
     ] = None,
     pruner: Annotated[
         Pruner,
-        Option("--pruner", help="Stop trainings that are worse than the median, or none."),
+        Option("--pruner", help="Stop trainings that fall behind the median (none: never)."),
     ] = "median",
     finalists: Annotated[
         int, Option("--finalists", help="Number of top configurations to retrain at the end.")
@@ -138,8 +138,8 @@ def search(
         Option(
             "--require",
             metavar="METRIC=SHARE",
-            help="Least validation sensitivity or specificity of what may win, such as "
-            "sensitivity=0.95; under stress where the metric is. Repeatable.",
+            help="Lowest validation sensitivity or specificity for a winner, such as "
+            "sensitivity=0.95; measured under stress if the metric is. Repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -150,17 +150,17 @@ def search(
         int | None,
         Option(
             "--window",
-            help="Number of configurations in progress at once (default: 6). It determines the "
-            "course of the search, which --lanes does not; a larger one keeps more cores busy.",
+            help="Number of configurations in progress at once (default: 6). It affects which "
+            "configurations are tried, unlike --lanes; a larger one keeps more cores busy.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Search for the best hyperparameters, starting from the base configuration.
 
-    At the end the best configurations are retrained with new seeds and, where the data have no
-    validation split, on other folds: this determines the winner. The same command with more
-    --trials continues the search. Names restrict it to these hyperparameters.
+    At the end the best configurations are retrained with new seeds and, if the data have no
+    validation split, on other folds; this determines the winner. The same command with a larger
+    --trials continues the search. Names restrict the search to these hyperparameters.
 
     Examples:
 
@@ -198,7 +198,7 @@ def resume(
     data: options.MovedData = None,
     weights: options.ComparedWeights = None,
 ) -> None:
-    """Continue an interrupted study, with the settings it was created with.
+    """Continue an interrupted study with its original settings.
 
     Examples:
 
@@ -216,16 +216,14 @@ def resume(
 
 def demo(
     folder: Annotated[
-        Path, Argument(metavar="[DIR]", help="Folder of the images and the studies.")
+        Path, Argument(metavar="[DIR]", help="Folder for the images and the studies.")
     ] = Path("demo"),
-    seed: Annotated[
-        int, Option(metavar="N", min=0, help="Another seed makes other images and trainings.")
-    ] = 0,
+    seed: Annotated[int, Option(metavar="N", min=0, help="Seed of the images and trainings.")] = 0,
 ) -> None:
-    """Show the whole way on synthetic X-rays: a sweep, a search, the sealed test of its winner.
+    """Demonstrate hpo on synthetic X-rays: a sweep, a search, and the test of the winner.
 
-    It prints each command before it runs it, and takes one to two minutes. What is trained is not
-    trained again.
+    It prints each command before running it, and takes one to two minutes. A second run reuses
+    the results.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Carrying out a plan: forecast or training with its progress, then table, page and exit code."""
+"""Carrying out a plan: a forecast, or training with progress, table, page and exit code."""
 
 import time
 from collections import Counter
@@ -57,10 +57,10 @@ def carry_out(
     open_: bool,
     test: bool = False,
 ) -> None:
-    """Forecast the plan, or train it to its end, print the result and show its page if wanted.
+    """Forecast the plan, or train it, print the result and open its page if wanted.
 
     Raises:
-        HpoError: the study cannot be worked on, or the user interrupted.
+        HpoError: the study cannot be trained, or the user interrupted.
     """
     if dry_run:
         _print_forecast(plan, json=json)
@@ -76,7 +76,7 @@ def carry_out(
         notes = list(session.storage.notes)
         notes += [f"After the base: {params_text(params)}." for params in plan.start]
         if (n_left := session.source.n_left()) and not quiet:
-            # Those on the data are below the table too, which may be hours away.
+            # Notes on the data are repeated below the table, perhaps hours later.
             notes += [f"{name}: training {count(n_left, 'network')} …"]
             notes += [plan.record.data.makeup, *plan.record.notes]
         for note in notes:
@@ -89,7 +89,7 @@ def carry_out(
         except DeviceError as error:
             if not plan.settings.ray:
                 raise
-            message = f"{error}\nFinished trainings are kept. To continue: {resume}"
+            message = f"{error}\nFinished trainings are saved. To continue: {resume}"
             raise DeviceError(message) from error
         summary = session.summary()
         summary = replace(summary, n_trained=tally.n_trained, n_reused=tally.n_reused)
@@ -105,7 +105,7 @@ def carry_out(
                 "the end."
             )
         if not json:
-            # Before the page, which may fail where a disk is full.
+            # Before the page, which cannot be written if the disk is full.
             for table in study_tables(summary, session.runs):
                 print_table(table)
         is_new = bool(tally.n_trained or tally.n_reused or (test and evaluation))
@@ -114,7 +114,7 @@ def carry_out(
             tested = {"test": evaluation_document(evaluation, summary)} if evaluation else {}
             plain = {"answer": asdict(answer(summary, evaluation))}
             print_json(to_document(summary) | plain | tested)
-            if summary.n_open:  # Elsewhere it is below the table.
+            if summary.n_open:  # Otherwise the table says so.
                 say(f"{count(summary.n_open, 'training')} missing. To continue: `{resume}`")
         else:
             if test and evaluation:
@@ -129,7 +129,7 @@ def carry_out(
 
 
 def print_answer(found: Answer) -> None:
-    """Print the plain answer, in color on a terminal: what was found, is it good, what next."""
+    """Print the finding, its quality and the next step, in color on a terminal."""
     print_line("")
     print_line(found.finding, style="bold green" if found.is_clear else "bold yellow")
     for text, style in ((found.quality, "" if found.is_good else "yellow"), (found.on_test, "")):
@@ -142,7 +142,7 @@ def print_answer(found: Answer) -> None:
 
 
 def _check_complete(summary: StudySummary, failures: list[str]) -> None:
-    """Say why a study is incomplete, and end with 1 if so: a search may lose some trainings."""
+    """Raise an error if a study is incomplete; a search may lose some trainings."""
     n_failed, error = summary.count("failed"), ""
     if summary.record.kind == "grid":
         if n_failed:
@@ -150,14 +150,14 @@ def _check_complete(summary: StudySummary, failures: list[str]) -> None:
                 fault_list(
                     f"Error: {count(n_failed, 'training')} of {summary.name} failed:", failures[:5]
                 )
-                + "\nThe same command tries again; --values and --set change what fails."
+                + "\nThe same command tries again. Change failing values with --values or --set."
             )
     elif not summary.n_open:
         cells = all_cells(summary.record, summary.goal)
         if cells and len(cells) < summary.goal.n_trials:
             say(
-                f"All {count(len(cells), 'configuration')} of the space were tried. A range with "
-                "low and high, or another --param, adds more."
+                f"All {count(len(cells), 'configuration')} of the space were tried. To add more, "
+                "use a range with low and high, or another --param."
             )
         if not summary.count("complete"):
             error = (
@@ -173,7 +173,7 @@ def _check_complete(summary: StudySummary, failures: list[str]) -> None:
 
 
 def _print_forecast(plan: Plan, *, json: bool) -> None:
-    from hpo.run.forecast import forecast  # It loads torch, which `hpo evaluate` does without.
+    from hpo.run.forecast import forecast  # It loads torch, which `hpo evaluate` does not need.
 
     found = forecast(plan)
     if json:
@@ -205,29 +205,29 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
     if found.too_large_batches:
         sizes = " and ".join(map(str, found.too_large_batches))
         print_line(
-            f"  Trainings with batch_size {sizes} will fail: there are {found.n_train} training "
-            f"images. Leave {sizes} out of the choices in the space file."
+            f"  Trainings with batch_size {sizes} will fail, because there are {found.n_train} "
+            f"training images. Leave {sizes} out of the choices in the space file."
         )
     fewest, largest = found.repeats
     if fewest < largest:
         span = f"{fewest} to {largest}"
-        print_line(f"  The time depends on how many repeats decide every pair: {span}.")
+        print_line(f"  The time depends on the number of repeats needed to decide: {span}.")
     elif is_range:
-        print_line("  The time depends on what is pruned and on which become finalists.")
+        print_line("  The time depends on pruning and on the finalists.")
     for note in (plan.record.data.makeup, *plan.record.notes):
         print_line(note)
 
 
 @dataclass
 class Tally:
-    """What a call has done so far, and what that says about the rest.
+    """The progress of a call, and an estimate of the remaining time.
 
-    `scores` holds those of the study by configuration and repeat, without those of finalists,
-    which are judged separately. `top` is the best mean of a configuration that has all of its
-    repeats. `shares` says how far each running trial is. A search has phases: `planned` and `done`
-    count their trainings, and `phase` is that of the last event in words. The clock
-    starts, at `begun` seconds and with that much trained, when every training of the start had
-    an epoch.
+    `scores` holds the scores of the study by configuration and repeat, without those of finalists,
+    which are judged separately. `top` is the best mean of a configuration with all its repeats.
+    `shares` holds the completed part of each running trial. A search has phases: `planned` and
+    `done` count their trainings, and `phase` is the phase of the last event in words. The clock
+    starts, at `begun` seconds and with that much trained, when every training of the first batch
+    has finished an epoch.
     """
 
     n_left: int
@@ -246,22 +246,22 @@ class Tally:
     begun: tuple[float, float] | None = None
 
     def add(self, event: Event) -> str:
-        """Count an event, and return it in words."""
+        """Count an event and return it in words."""
         if isinstance(event, StackShrunk):
             return (
-                "Too little memory for this many trainings in parallel: they start again, "
+                "Too little memory for this many parallel trainings: they start again, "
                 f"{event.n_lanes} at a time."
             )
         if isinstance(event, Workers):
             places = f"{count(event.n_actors, 'actor')} on {count(event.n_nodes, 'node')}"
-            lost = f" {count(event.n_lost, 'training')} began again." if event.n_lost else ""
+            lost = f" {count(event.n_lost, 'training')} restarted." if event.n_lost else ""
             return " ".join([f"Ray: training in {places}.{lost}", *event.notes])
         if isinstance(event, RepeatsAdded):
             self.n_left, self.n_repeats = event.n_left, event.n_repeats
-            return f"Not every pair is decided yet: going on to {event.n_repeats} repeats."
+            return f"Not every pair is decided yet: continuing to {event.n_repeats} repeats."
         phase = _phase(event.job, self.n_repeats)
         if phase == "finalists" and self.planned:
-            # The search is over, with --patience before its last configuration.
+            # The search is over; with --patience, before its last configuration.
             self.planned["search"] = self.done["search"]
             self.n_left = min(self.n_left, self.planned[phase] - self.done[phase])
         if isinstance(event, TrialDone) and event.outcome != "failed":
@@ -290,7 +290,7 @@ class Tally:
         return f"{name}: {score}{' (from the run store)' if event.is_reused else ''}"
 
     def note(self, job: Job, score: float | None) -> None:
-        """Note the score of a job, unless it is of a finalist or of a report's network."""
+        """Record the score of a job, unless it belongs to a finalist or a course network."""
         if score is None or job.repeat >= self.n_repeats or job.report:
             return
         scores = self.scores.setdefault(job.ordinal, {})
@@ -301,21 +301,21 @@ class Tally:
 
     @property
     def n_done(self) -> int:
-        """The trainings that this call finished or found in the run store."""
+        """The number of trainings that this call finished or found in the run store."""
         return self.n_trained + self.n_reused - len(self.failures)
 
     @property
     def best(self) -> str:
-        """The best so far in words; it never gets worse."""
+        """The best score so far in words; it never gets worse."""
         if self.top is None:
             return ""
         return f"best {'mean ' * (self.n_repeats > 1)}{self.score.text(self.top)}"
 
     @property
     def time_left(self) -> str:
-        """The time that the rest will take, at the speed since the first epochs.
+        """The estimated remaining time, at the speed since the first epochs.
 
-        Trainings in parallel end their epochs together: a few of each are needed to estimate.
+        Parallel trainings finish their epochs together, so an estimate needs several of each.
         """
         if self.n_left <= 0:
             return ""
@@ -328,7 +328,7 @@ class Tally:
         return f"about {duration(seconds)} left"
 
     def result(self, *, seconds: float) -> str:
-        """What the call did, in words."""
+        """The result of the call in words."""
         if not (self.n_done or self.failures):
             if self.n_left:
                 return "No training was finished in this call."
@@ -338,7 +338,7 @@ class Tally:
 
 
 def train(session: Session, *, is_quiet: bool) -> Tally:
-    """Train what a study lacks, and show it; return what was done."""
+    """Train the missing trainings of a study with progress; return the tally."""
     n_left, goal = session.source.n_left(), session.goal
     tally = Tally(n_left, session.record.score, n_repeats=goal.n_repeats)
     if session.record.kind == "search":
@@ -351,20 +351,20 @@ def train(session: Session, *, is_quiet: bool) -> Tally:
     for trial in read_trials(session.study, session.record).ours:
         if trial.state.name in ("COMPLETE", "PRUNED"):
             tally.done[_phase(job_of(trial), goal.n_repeats)] += 1
-        # A pruned one has a value too: the last it reported.
+        # A pruned trial has a value too: the last reported score.
         if trial.state.name == "COMPLETE":
             tally.note(job_of(trial), trial.value)
-    # Closed at once when the caller stops: unfinished trials are re-queued.
+    # Closed at once if the caller stops: unfinished trials are re-queued.
     with closing(training_events(session)) as events:
         follow(events, tally, is_quiet=is_quiet)
     return tally
 
 
 def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
-    """Go through the events to the end; a terminal shows one live line, others a line a trial."""
+    """Consume the events; show one live line on a terminal, else a line per trial."""
     is_live = error_console.is_terminal and not is_quiet
     whole = Column(no_wrap=True)
-    # The end of the text is cut where there is no room for it, never the count.
+    # If there is no room, the end of the text is cut, never the count.
     cut = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     with Progress(
         BarColumn(min(24, error_console.width // 8)),
@@ -379,7 +379,7 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
         for event in events:
             text, n_done = tally.add(event), tally.n_done
             total = n_done + max(0, tally.n_left)
-            # On a live line what matters comes first: there may be no room for the rest.
+            # On a live line the important part comes first, as the rest may not fit.
             parts = [tally.phase, tally.time_left, tally.best, text]
             if is_live:
                 shown = printable(", ".join(filter(None, parts)))
@@ -398,7 +398,7 @@ def _phase(job: Job, n_repeats: int) -> str:
 
 
 def _label(job: Job) -> str:
-    """Write a configuration and its repeat: `batch_size 32, repeat 1`."""
+    """Return a configuration and repeat in words: `batch_size 32, repeat 1`."""
     params = params_text(job.params)
     if job.report:
         params = f"network of {job.report}"

@@ -18,11 +18,11 @@ from hpo.data.table import SPLIT_NAMES, Row, Table, named
 from hpo.errors import DataError, fault_list
 from hpo.tables import count
 
-# What NumPy writes. Others take memory as the file says.
+# The format versions that NumPy writes. Others allocate memory as the file says.
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Arrays of archives are unpacked into memory.
 _MOST_UNPACKED: Final = 8_000_000_000
-# Larger files are mapped, and may not be written again while they are read.
+# Larger files are mapped, and must not be rewritten while they are read.
 _MOST_IN_MEMORY: Final = 1_000_000_000
 _LONGEST_LABEL: Final = 400
 
@@ -45,7 +45,7 @@ _NAME: Final = re.compile(
 
 
 class _Part(NamedTuple):
-    """The images of a split: their array, and those of their labels and patients, or a class."""
+    """The arrays of a split: images, labels and patients, or images of one class."""
 
     split: int | None
     images: str
@@ -55,7 +55,7 @@ class _Part(NamedTuple):
 
 
 class _Gray(NamedTuple):
-    """Height and width of images, and the factor that makes their values gray ones of a type."""
+    """Height and width of images, the factor to gray values, and their type."""
 
     sides: tuple[int, int]
     dtype: type[np.uint8] | type[np.uint16] = np.uint8
@@ -64,7 +64,7 @@ class _Gray(NamedTuple):
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a path is an .npz file, or a folder with .npy files of names that are known."""
+    """Whether a path is an .npz file, or a folder with .npy files of known names."""
     if path.suffix.lower() == ".npz" and path.is_file():
         return True
     names = [file.name for file in path.glob("*.npy")] if path.is_dir() else []
@@ -72,10 +72,10 @@ def looks_like(path: Path) -> bool:
 
 
 def read(path: Path) -> Table:
-    """Read the labels and patients of arrays of images, and what their values mean.
+    """Read the labels and patients of image arrays, and the meaning of their values.
 
     Raises:
-        DataError: every missing or unfit array.
+        DataError: every missing or invalid array.
     """
     is_archive = path.is_file()
     with _reading(path):
@@ -129,7 +129,7 @@ def read(path: Path) -> Table:
 
 
 def _parts(present: Collection[str]) -> tuple[list[_Part], list[str]]:
-    """Return the arrays of each split, and which are missing."""
+    """Return the arrays of each split, and the missing ones."""
     if splits := {split for name, (split, _) in _FILES.items() if name in present}:
         asked = {name: at for name, at in _FILES.items() if at[0] in splits | {TRAIN}}
         missing = [f"{name} is missing" for name in asked if name not in present]
@@ -149,7 +149,7 @@ def _parts(present: Collection[str]) -> tuple[list[_Part], list[str]]:
             parts.append(_Part(split, **names))
         elif lone := names.get("images") or names.get("labels"):
             lacking = "labels" if "images" in names else "images"
-            faults.append(f"{lone} is there, but not its {lacking}")
+            faults.append(f"{lone} lacks its {lacking}")
     return parts, faults
 
 
@@ -179,7 +179,7 @@ def _notes(grays: dict[str, _Gray], used: Sequence[str], others: Sequence[str]) 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Name the file in whatever goes wrong: archives are damaged, encrypted, … in any way."""
+    """Name the file in all errors: archives may be damaged, encrypted, …"""
     try:
         yield
     except DataError:
@@ -200,10 +200,10 @@ def _load(path: Path, name: str) -> _Array:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
             if member.compress_type not in _COMPRESSIONS:
-                raise zipfile.BadZipFile("it is compressed in a way that NumPy does not use")
+                raise zipfile.BadZipFile("its compression is not supported")
             if member.file_size > _MOST_UNPACKED:
                 raise DataError(
-                    f"{name} takes {member.file_size / 1e9:.0f} GB of memory, but the limit is "
+                    f"{name} needs {member.file_size / 1e9:.0f} GB of memory, but the limit is "
                     f"{_MOST_UNPACKED / 1e9:.0f} GB: save it as .npy"
                 )
             with archive.open(member) as file:
@@ -211,13 +211,13 @@ def _load(path: Path, name: str) -> _Array:
 
 
 def _gray(name: str, array: _Array) -> _Gray:
-    """Return what the values of an array of images mean; a DataError says what is wrong."""
+    """Return the meaning of the values of an image array, or raise DataError."""
     shape, dtype, kind = array.shape, array.dtype, array.dtype.kind
     is_image = len(shape) == 3 or (len(shape) == 4 and bool({shape[1], shape[3]} & {1, 3}))
     if kind not in "uif" or not is_image or 0 in shape[1:]:
         raise DataError(
-            f"{name} takes numbers of shape (n, height, width), or with 1 or 3 channels after n "
-            f"or at the end, but is {dtype} of shape {shape}"
+            f"{name} must have numbers of shape (n, height, width), or 1 or 3 channels after n or "
+            f"at the end, but is {dtype} of shape {shape}"
         )
     first = 2 if len(shape) == 4 and shape[3] not in {1, 3} else 1
     sides = shape[first], shape[first + 1]
@@ -229,7 +229,7 @@ def _gray(name: str, array: _Array) -> _Gray:
     if not (low >= 0 and high <= (65_535 if kind in "ui" and len(shape) == 3 else 255)):  # Or NaN.
         raise DataError(
             f"{name} holds {dtype} from {low:g} to {high:g}: save gray values from 0 to 1 or 255, "
-            "from before they were standardized"
+            "before standardization"
         )
     if dtype == np.uint16:
         return _Gray(sides, np.uint16)
@@ -241,12 +241,12 @@ def _gray(name: str, array: _Array) -> _Gray:
 
 
 def _read_names(path: Path, name: str, n_images: int) -> list[str]:
-    """Read labels or patients as texts; a DataError says what is wrong with them."""
+    """Read labels or patients as texts, or raise DataError."""
     array = _load(path, name)
     kind, said = array.dtype.kind, f"{array.dtype} of shape {array.shape}"
     is_known = kind in "biuf" or (kind in "US" and array.dtype.itemsize <= _LONGEST_LABEL)
     if not is_known or not array.shape or array.shape[1:] not in {(), (1,)}:
-        raise DataError(f"{name} takes numbers or texts (n,) or (n, 1), but is {said}")
+        raise DataError(f"{name} must be numbers or texts (n,) or (n, 1), but is {said}")
     if len(array) != n_images:
         raise DataError(f"{name} is {said}, but there are {count(n_images, 'image')}")
     if kind == "S":
@@ -261,7 +261,7 @@ def _read_names(path: Path, name: str, n_images: int) -> list[str]:
 def _read(
     path: Path, rows: Sequence[tuple[str, int]], grays: dict[str, _Gray]
 ) -> Iterator[Stored]:
-    """Yield gray images by the names of their arrays and their places in them."""
+    """Yield gray images by the names of their arrays and their positions in them."""
     for name, wanted in groupby(rows, itemgetter(0)):
         array, gray = _load(path, name), grays[name]
         for _, i in wanted:
@@ -275,7 +275,7 @@ def _read(
 
 
 def _to_gray(image: Pixels) -> Pixels:
-    """Return the luma of ITU-R 601, in integers as Pillow has it."""
+    """Return the luma of ITU-R 601, in integers like Pillow."""
     if image.ndim == 2:
         return image
     if image.shape[2] == 1:

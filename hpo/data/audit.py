@@ -1,4 +1,4 @@
-"""What a data set hides: siblings that a random split tears apart, and duplicates of images."""
+"""The audit of a data set: patients on both sides of a split, and duplicate images."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _MOST_COMPARED: Final = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class Leak:
-    """Validation images, on average over splits, and those with a sibling in training."""
+    """Validation images, averaged over splits, and those whose patient is also in training."""
 
     n_validation: float
     n_with_sibling: float
@@ -28,7 +28,7 @@ class Leak:
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicates:
-    """Images with equal or like pixels: all of them, by file name, and the splits they are in."""
+    """Images with equal or similar pixels, by file name, and their splits."""
 
     files: tuple[str, ...]
     splits: tuple[str, ...]
@@ -40,11 +40,11 @@ class Duplicates:
 class Audit:
     """The findings. `random_split` and `own_folds` are None where patients are not known.
 
-    `random_split` is the mean of 20 random 80/20 splits by class; `own_folds` is measured on the
-    folds that trainings use. `shared_patients` names one file of each patient who is both in test
-    and outside it. `near_copies` are pairs that are not equal but correlate by 0.995 or more at 32
-    pixels: copies of another size, contrast or compression do so by 0.997 or more, and no two of
-    2,400 X-rays of different patients by more than 0.978. None where they are too many to compare.
+    folds that trainings use. `shared_patients` names one file of each patient who is both in the
+    test set and outside it. `near_copies` are unequal pairs that correlate by 0.995 or more at 32
+    pixels: copies of another size, contrast or compression correlate by 0.997 or more, and no two
+    of 2,400 X-rays of different patients by more than 0.978. None if there are too many to
+    compare.
     """
 
     random_split: Leak | None
@@ -76,7 +76,7 @@ def audit(dataset: Dataset) -> Audit:
 
 
 def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
-    """Measure random splits, each with a fifth of each class as most scripts draw, and our own."""
+    """Measure random splits of a fifth of each class, as in most scripts, and our own folds."""
     data = seal(dataset)
     patients = dataset.patients[dataset.split != TEST]
 

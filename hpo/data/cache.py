@@ -1,7 +1,7 @@
-"""What is computed or fetched once: digests of images, resized pixels, and PneumoniaMNIST.
+"""The cache of image digests and resized pixels, and the download of PneumoniaMNIST.
 
-The cache only saves time. Whatever is missing, damaged or cannot be written is computed again:
-each file ends with a SHA-256 of its name and content, so that nothing else needs to be checked.
+The cache only saves time. Missing, damaged or unwritable entries are computed again: each file
+ends with a SHA-256 of its name and content, so nothing else needs checking.
 """
 
 import hashlib
@@ -48,31 +48,31 @@ def folder() -> Path:
 
 
 def remove_cut_off() -> None:
-    """Remove what killed processes left half written: of pixels these may be gigabytes."""
+    """Remove partial files of killed processes, which may be gigabytes of pixels."""
     with suppress(OSError):
         for name in ("index", "pixels"):
             remove_leftovers(folder() / name)
 
 
 def read_index(key: str) -> Any:
-    """Return what `write_index` kept under this key, or None."""
+    """Return what `write_index` stored under this key, or None."""
     content = _read(f"index/{key}.index", key)
     return None if content is None else json.loads(content.tobytes())
 
 
 def write_index(key: str, index: object) -> None:
-    """Keep a JSON document under a key, where the cache can be written; None forgets it."""
+    """Store a JSON document under a key, if the cache can be written; None removes it."""
     _write(f"index/{key}.index", key, [json.dumps(index).encode()])
 
 
 def pixels(name: str, shape: tuple[int, int, int], make: Callable[[], Iterable[Pixels]]) -> Pixels:
-    """Return the images `make` yields, or what an earlier call kept under this name; read-only.
+    """Return the images that `make` yields, or those stored under this name; read-only.
 
-    They are mapped from the cache, or stay in memory where it cannot be written.
+    They are mapped from the cache, or stay in memory if it cannot be written.
     """
     buffer, place = io.BytesIO(), f"pixels/{name}.npy"
     fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(buffer, fields)  # So that `np.load` reads it too.
+    np.lib.format.write_array_header_1_0(buffer, fields)  # So that `np.load` can read it too.
     header = buffer.getvalue()
     kept = _read(place, name, len(header))
     if kept is None:
@@ -90,7 +90,7 @@ def pixels(name: str, shape: tuple[int, int, int], make: Callable[[], Iterable[P
 def download(
     folder: Path, *, size: int = 28, base_url: str = BASE_URL, show_progress: bool = False
 ) -> Path:
-    """Fetch PneumoniaMNIST of one image size into a folder, unless it is there; return its path.
+    """Download PneumoniaMNIST of one image size into a folder if missing; return its path.
 
     Raises:
         UsageError: a size that is not published.
@@ -110,17 +110,17 @@ def download(
         )
     except (OSError, ValueError) as problem:
         raise DataError(
-            f"{url} could not be fetched: {problem}\nTry again, or fetch it with a browser and "
-            f"save it as {folder.absolute() / name} (MD5 {_MD5[size]})."
+            f"{url} could not be downloaded: {problem}\nTry again, or download it in a browser "
+            f"and save it as {folder.absolute() / name} (MD5 {_MD5[size]})."
         ) from None
     return Path(fetched)
 
 
 def _read(place: str, name: str, n_header: int = 0) -> Pixels | None:
-    """Map what `_write` wrote under this name, past the header; None where it is not whole."""
+    """Map a file of `_write` without its header; None if it is incomplete."""
     try:
         path = folder() / place
-        if not path.is_file():  # A pipe would never end.
+        if not path.is_file():  # A pipe would block.
             return None
         mapped = np.asarray(np.memmap(path, np.uint8, "r", n_header))
     except (OSError, ValueError):
@@ -134,8 +134,8 @@ def _read(place: str, name: str, n_header: int = 0) -> Pixels | None:
 def _write(place: str, name: str, pieces: Iterable[Pixels | bytes], header: bytes = b"") -> None:
     """Write a file that ends with a SHA-256 of name and pieces, if the cache can be written.
 
-    It is written, never mapped for writing: on a full disk a write fails, while a mapped page
-    kills the process. Its folder is for this user alone.
+    The file is written, not mapped for writing: on a full disk a write fails, while a mapped page
+    kills the process. Its folder is only for this user.
     """
     hasher = hashlib.sha256(name.encode())
     with suppress(OSError):

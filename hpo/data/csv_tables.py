@@ -1,6 +1,6 @@
 """Tables of labels (CSV), and the images that they name.
 
-A manifest says which columns hold what; what it does not say is guessed by their names, and said.
+A manifest describes the columns; the rest is guessed from their names and reported.
 """
 
 import codecs
@@ -29,7 +29,7 @@ _SUFFIXES: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _SEPARATORS: Final = ",;\t|"
 _MAX_BYTES: Final = 500_000_000
 _N_TRIED: Final = 50
-# How people call the columns, in letters and digits alone.
+# Common names of columns, in letters and digits only.
 _USUAL: Final = {
     "label": (
         *("label", "labels", "class", "target", "findinglabels", "finding", "diagnosis"),
@@ -55,12 +55,12 @@ def is_table(path: Path) -> bool:
 
 
 def beside(folder: Path) -> tuple[str, ...]:
-    """Return the table of labels in a folder of images: metadata.csv, or the only one.
+    """Return the table of labels in a folder of images: metadata.csv, or the only table.
 
-    Of tables named after different splits, and of a metadata.csv in the folder of each, it is all.
+    Tables named after splits, or a metadata.csv in the folder of each split, are one table.
 
     Raises:
-        DataError: there are several.
+        DataError: there are several tables.
     """
     found = sorted(path.name for path in folder.iterdir() if is_table(path))
     metadata = [name for name in found if name.lower() == "metadata.csv"]
@@ -70,18 +70,18 @@ def beside(folder: Path) -> tuple[str, ...]:
     if len({*map(_split_named, found)} - {""}) == len(found):
         return tuple(found)
     raise DataError(
-        f"{folder} holds several tables: {named(found)}. Give the path of one, or of a manifest "
+        f"{folder} holds several tables: {named(found)}. Choose one, or write a manifest "
         "(hpo data describe)."
     )
 
 
 def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[Table, Manifest]:
-    """Read the table of a manifest; return it, and the manifest with what was guessed.
+    """Read the table of a manifest; return it, and the manifest completed by guesses.
 
     Paths of the manifest are relative to `base`.
 
     Raises:
-        DataError: a table that cannot be read, columns or images that are not there.
+        DataError: a table that cannot be read, missing columns or images.
     """
     sources = [base / table for table in manifest.table]
     place = base if len(sources) > 1 else sources[0].parent
@@ -141,13 +141,13 @@ def _images_of(
     source: Path,
     notes: list[str],
 ) -> list[tuple[dict[str, str], str]]:
-    """Return the lines with the image that each names, without those that are left out."""
+    """Return the lines with their images, without those that are left out."""
     found = [(line, find(line[column])) for line in lines]
     missing = [*dict.fromkeys(line[column] for line, image in found if not image)]
     if missing and not manifest.skip_broken:
         raise DataError(
             f"{source} names {count(len(missing), 'image')} not in the folders of images: "
-            f"{named([*map(printable, missing)])}. Correct images in the manifest, or say "
+            f"{named([*map(printable, missing)])}. Correct images in the manifest, or use "
             "--skip-broken to leave them out."
         )
     if missing:
@@ -158,7 +158,7 @@ def _images_of(
 def _splits(
     images: Sequence[str], find: _Find, base: Path, manifest: Manifest, source: Path
 ) -> Callable[[str, str], int | None]:
-    """Return what finds the split of an image: by the list of test images, its cell or folder."""
+    """Return a function that finds the split of an image: by test list, cell or folder."""
     tested = set[str | None]()
     try:
         if manifest.test:
@@ -166,8 +166,8 @@ def _splits(
             tested = {*map(find, names)}
     except (OSError, ValueError) as problem:
         raise DataError(
-            f"The list of test images {base / manifest.test} cannot be read: {problem}. It holds "
-            "one image a line."
+            f"The list of test images {base / manifest.test} cannot be read: {problem}. It must "
+            "hold one image per line."
         ) from None
     tops = {image: SPLIT_NAMES.get(image.partition("/")[0].casefold()) for image in images}
     has_splits = len({*tops.values()}) > 1
@@ -179,7 +179,7 @@ def _splits(
             return tops[image] if has_splits else None
         if cell and cell.casefold() not in SPLIT_NAMES:
             raise DataError(
-                f"{source} has {cell!r} in column {manifest.split!r}, which is no split: write "
+                f"{source} has {cell!r} in column {manifest.split!r}, which is not a split. Write "
                 "train, val or test, or use fold for numbered folds."
             )
         return SPLIT_NAMES.get(cell.casefold())
@@ -190,12 +190,12 @@ def _splits(
 def _read_lines(
     sources: Sequence[Path], folder: Path, find: _Find
 ) -> tuple[list[str], _Lines, list[str]]:
-    """Read tables with the same columns; of several, each is a split by its name or its folder."""
+    """Read tables with the same columns; each of several is a split, by its name or folder."""
     columns, lines, notes = list[str](), _Lines(), list[str]()
     for source in sources:
         first, *cells = _parse(source, notes)
         header = [printable(name.strip()) for name in first]
-        if any("." in name and find(name) for name in header):  # It is an image, and no header.
+        if any("." in name and find(name) for name in header):  # It is an image, not a header.
             header, cells = [f"column {i + 1}" for i in range(len(first))], [first, *cells]
         found: _Lines = [dict(zip(header, line, strict=True)) for line in cells]
         if len(sources) > 1:
@@ -233,41 +233,41 @@ def _parse(source: Path, notes: list[str]) -> list[list[str]]:
         first = text.partition("\n")[0]
         separator = max(_SEPARATORS, key=first.count)
         separator = separator if separator in first else " "
-        # Of a table that spreadsheets wrote, cells may have line breaks.
+        # Spreadsheets may write line breaks in cells.
         lines = [line for line in csv.reader(io.StringIO(text), delimiter=separator) if line]
     except (OSError, EOFError, ValueError, csv.Error, zlib.error) as problem:
         raise DataError(
             f"{source} cannot be read as a table: {str(problem)[:200]}. Save it as CSV with a "
-            "line of column names."
+            "header line of column names."
         ) from None
     n_columns = len(lines[0]) if lines else 0
     if n_columns < 2 or len(lines) < 2:
         raise DataError(
-            f"{source} is no table of images: it has {count(n_columns, 'column')} and "
-            f"{count(len(lines), 'line')}. Save it as CSV with a line of column names."
+            f"{source} is not a table of images: it has {count(n_columns, 'column')} and "
+            f"{count(len(lines), 'line')}. Save it as CSV with a header line of column names."
         )
     wrong = [(i, len(line)) for i, line in enumerate(lines, start=1) if len(line) != n_columns]
     if wrong:
         faults = [f"row {number:,} has {count(n, 'cell')}" for number, n in wrong]
         raise DataError(
-            f"{source} has {count(n_columns, 'column')}, but {named(faults)}. Put cells that "
-            f"hold {separator!r} in quotation marks."
+            f"{source} has {count(n_columns, 'column')}, but {named(faults)}. Quote cells that "
+            f"contain {separator!r}."
         )
     return lines
 
 
 def _split_named(name: str) -> str:
-    """Return the split that names such as train_labels.csv begin with, or nothing."""
+    """Return the split that a name such as train_labels.csv begins with, or ""."""
     word = re.split("[^a-z]", name.casefold())[0]
     return word if word in SPLIT_NAMES else ""
 
 
 def _column(name: str, header: Sequence[str]) -> str:
-    """Return the name of a column as the table writes it."""
+    """Return the name of a column as written in the table."""
     for one in header:
         if one.casefold() == name.strip().casefold():
             return one
-    hint = did_you_mean(name, header) or "Name one of them."
+    hint = did_you_mean(name, header) or "Choose one of them."
     raise DataError(f"The table has no column {name!r}, but {', '.join(header)}. {hint}")
 
 
@@ -280,18 +280,18 @@ def _complete(
     source: Path,
     notes: list[str],
 ) -> Manifest:
-    """Guess what the manifest leaves open from names and cells, and say so."""
+    """Guess missing fields of the manifest from names and cells, and report them."""
     guessed: dict[str, Any] = {}
     if not manifest.path:
         tried = lines[:_N_TRIED]
-        # What pandas writes as an index has no name.
+        # The index column of pandas has no name.
         fits = {one: len({find(line[one]) for line in tried} - {None}) for one in header if one}
         guessed["path"] = max(fits, key=fits.__getitem__)
         if not fits[guessed["path"]]:
             raise DataError(
-                f"No column of {source} names images that are there: its columns are "
-                f"{', '.join(header)}. Its folders hold {count(n_files, 'image')}. Say in a "
-                "manifest which folders hold them (hpo data describe)."
+                f"No column of {source} names existing images: its columns are "
+                f"{', '.join(header)}. Its folders hold {count(n_files, 'image')}. Name the right "
+                "folders in a manifest (hpo data describe)."
             )
     said = {getattr(manifest, role).casefold() for role in ("path", *_USUAL)}
     said |= {*guessed.values(), ""}
@@ -307,7 +307,7 @@ def _complete(
         if role != "split" or {plain(line[name]) for line in lines} <= {"", *SPLIT_NAMES}:
             guessed[role] = name
     if not manifest.label and "label" not in guessed:
-        # The last one left, or of a list without names that with most usual names of classes.
+        # The only one left or, without a header, the one with the most known class names.
         classes = NEGATIVE | POSITIVE
         usual_names = Counter(
             one for line in lines for one in free.values() if plain(line[one]) in classes
@@ -329,7 +329,7 @@ def _complete(
 
 
 def _classes(labels: set[str], manifest: Manifest) -> dict[str, Any]:
-    """Guess what separates several labels in a cell, and of some public sets which are meant."""
+    """Guess the separator of labels in a cell, and the meaning of labels in public data sets."""
     found: dict[str, Any] = {}
     cut = next((mark for mark in "|;" if any(mark in label for label in labels)), "")
     cut = "," if all(label.startswith("[") for label in labels) else cut
@@ -348,7 +348,7 @@ def _classes(labels: set[str], manifest: Manifest) -> dict[str, Any]:
 
 
 def _kept(manifest: Manifest, header: Sequence[str], lines: _Lines, notes: list[str]) -> _Lines:
-    """Return the lines that `keep` keeps."""
+    """Return the lines selected by `keep`."""
     for name, values in manifest.keep.items():
         column, kept = _column(name, header), {plain(value) for value in values}
         found = [line for line in lines if plain(line[column]) in kept]
@@ -362,7 +362,7 @@ def _kept(manifest: Manifest, header: Sequence[str], lines: _Lines, notes: list[
 
 
 def _files(folders: Sequence[Path]) -> dict[str, str]:
-    """Return the paths of the images of the folders, by their places below their folder."""
+    """Return the paths of the images, by their paths relative to the folders."""
     files: dict[str, str] = {}
     for folder in folders:
         if not folder.is_dir():
@@ -370,18 +370,18 @@ def _files(folders: Sequence[Path]) -> dict[str, str]:
         for file in list_images(folder)[0]:
             if file in files:
                 raise DataError(
-                    f"{file} is in {files[file]} and below {folder}: a table cannot tell "
-                    "them apart. Name one folder above both."
+                    f"{file} is in {files[file]} and below {folder}, so a table cannot "
+                    "distinguish them. Name one folder above both."
                 )
             files[file] = f"{folder}/{file}"
     return files
 
 
 def _finder(files: Iterable[str]) -> _Find:
-    """Return what finds the image that a cell names: by its place, or by its name alone.
+    """Return a function that finds the image for a cell: by its path, or only by its name.
 
-    Both with or without the suffix; a name that several images have means none of them. A place
-    may have folders above those that are there.
+    Both work with or without the suffix; a name shared by several images matches none. A path may
+    have additional parent folders.
     """
     exact, bare = dict[str, str](), dict[str, str]()
     for file in files:

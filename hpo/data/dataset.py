@@ -1,4 +1,4 @@
-"""A data set, and what training may see of it: every patient on one side of each fold."""
+"""A data set, and the part that training may see: each patient is on one side of each fold."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SPLITS: Final = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
 NORMAL: Final = 0
 PNEUMONIA: Final = 1
 CLASS_NAMES: Final = ("normal", "pneumonia")
-"""The classes of data, records and weights that name none."""
+"""The default class names of data, records and weights."""
 
 N_FOLDS: Final = 5
 
@@ -37,19 +37,19 @@ Stored: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 class Dataset:
     """Chest X-rays with labels, patients and the source's own split.
 
-    `labels` `(n,)` count the `class_names` from 0; `split` `(n,)` is TRAIN, then VALIDATION, then
-    TEST; `patients` `(n,)` a number per patient, counted by first appearance, or per image where
-    patients are unknown; `has_patients` says that all are known, `patients_by` from what. `files`
-    names each image for messages, `sizes` `(n, 2)` holds height and width as stored, and `digests`
-    are equal where the stored pixels are; `n_bright_borders` counts images that are much brighter
-    at the border than in the center. `originals(positions)` reads images as stored, as 8-bit gray,
-    one at a time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized once and
-    cached. `notes` are sentences for the user: what was left out and what was assumed.
-    `bits` is the depth in use of 16-bit images, 0 where there are none. `folds` `(n,)` are those
-    that the source names, counted from 0.
+    `labels` `(n,)` index `class_names`; `split` `(n,)` is TRAIN, then VALIDATION, then TEST;
+    `patients` `(n,)` has a number per patient in order of appearance, or per image if patients are
+    unknown; `has_patients` says that all are known, `patients_by` from what. `files` names each
+    image in messages, `sizes` `(n, 2)` holds stored height and width, and `digests` are equal if
+    the stored pixels are equal; `n_bright_borders` counts images that are much brighter at the
+    border than in the center. `originals(positions)` reads images as stored, as 8-bit gray, one at
+    a time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized once and cached.
+    `notes` are sentences for the user on what was left out or assumed. `bits` is the used depth of
+    16-bit images, 0 if there are none. `folds` `(n,)` are those named by the source, counted from
+    0.
 
-    The fingerprint covers the stored pixels, labels, split and which images share a patient: what
-    a training can depend on, and not where the data are stored.
+    The fingerprint covers the stored pixels, labels, split and which images share a patient, that
+    is, everything a training can depend on, but not where the data are stored.
     """
 
     name: str
@@ -77,19 +77,19 @@ class Dataset:
         return len(self.labels)
 
     def where(self, split: int) -> Indices:
-        """Return the positions of the images of one split."""
+        """Return the positions of the images of a split."""
         return np.flatnonzero(self.split == split)
 
     @property
     def n_folds(self) -> int:
-        """How many splits into training and validation there are: one of the source's own."""
+        """The number of splits into training and validation: one if the source has its own."""
         if self.has_validation:
             return 1
         return N_FOLDS if self.folds is None else int(self.folds.max()) + 1
 
     @property
     def has_validation(self) -> bool:
-        """Whether the source brings its own validation split."""
+        """Whether the source has its own validation split."""
         return bool((self.split == VALIDATION).any())
 
 
@@ -103,16 +103,16 @@ class Fold:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """What code that trains, scores or selects may see: no label of a test image is in here.
+    """The part of a data set for code that trains, scores or selects: without test labels.
 
-    The pool holds every image that is not test, in the order of the data set. `pixels_at(size)`
+    The pool contains all images that are not test, in the order of the data set. `pixels_at(size)`
     returns uint8 `(n_pool + n_test, size, size)`: the pool, then the test images. `fold(i)` is the
     split into training and validation of repeat i: fold i mod 5 of the five-fold split by patient
-    and class drawn with seed i // 5, or the source's own validation split. Where `is_stressed`,
-    trainings are measured under the stress battery too; `stressed_at(size)` returns the pool under
-    it where another process changed the images. `patients` `(n_pool,)` numbers the patient of each
-    image; without it each image counts as a patient. `code` is where an own model is,
-    FILE.py:NAME, if the command line or a space file named one: nothing else is run.
+    and class drawn with seed i // 5, or the source's own validation split. If `is_stressed`,
+    trainings are also measured under the stress battery; `stressed_at(size)` returns the changed
+    pool if another process computed it. `patients` `(n_pool,)` numbers the patient of each image;
+    without it each image counts as a patient. `code` is the FILE.py:NAME of a custom model, if the
+    command line or a space file named one: nothing else is run.
     """
 
     fingerprint: str
@@ -127,7 +127,7 @@ class TrainingData:
 
     @property
     def n_classes(self) -> int:
-        """The number of classes: all of them are in the pool."""
+        """The number of classes; all of them occur in the pool."""
         return int(self.labels.max()) + 1
 
     @property
@@ -142,7 +142,7 @@ def count_classes(names: Sequence[str], labels: NDArray[np.uint8]) -> dict[str, 
 
 
 def limit_fault(height: int, width: int, n_images: int = 1) -> str | None:
-    """Say that images are too large or too many; None where they are not."""
+    """Return a message if images are too large or too many, else None."""
     if height * width > MAX_PIXELS:
         return f"{width} x {height} pixels; the limit is {MAX_PIXELS:,} pixels"
     if max(height, width) > MAX_SIDE:
@@ -153,13 +153,13 @@ def limit_fault(height: int, width: int, n_images: int = 1) -> str | None:
 
 
 def seal(dataset: Dataset) -> TrainingData:
-    """Return what training may see of a data set: no label of a test image.
+    """Return the part of a data set that training may see: without test labels.
 
     Raises:
         DataError: too few patients of a class for five folds, or the source's own validation
             split lacks a class.
     """
-    n_pool = int((dataset.split != TEST).sum())  # The test images are behind it.
+    n_pool = int((dataset.split != TEST).sum())  # The test images follow it.
     names, labels, patients = (
         dataset.class_names,
         dataset.labels[:n_pool],
@@ -189,8 +189,8 @@ def _own_splits(
     ]
     if not all(_has_every_class(labels, fold) for fold in folds):
         raise DataError(
-            "The validation split of this data set, or what it leaves for training, lacks a "
-            "class: give both splits images of every class, or remove the validation split."
+            "The validation split of this data set, or the rest for training, lacks a class. Give "
+            "both splits images of every class, or remove the validation split."
         )
     return lambda repeat: folds[repeat % len(folds)]
 
@@ -205,7 +205,7 @@ def _folds(
         found = ", ".join(f"{n} of {name}" for name, n in n_of_each.items())
         raise DataError(
             f"Five folds need at least {N_FOLDS} patients of each class outside the test split, "
-            f"but there are {found}: add images, or a validation split (a folder val beside "
+            f"but there are {found}. Add images, or a validation split (a folder val next to "
             "train)."
         )
 
@@ -220,7 +220,7 @@ def _folds(
             raise DataError(
                 f"A fold by patient would lack images of {' or '.join(names)}: too many of them "
                 "belong to few patients. Add images of other patients, or a validation split (a "
-                "folder val beside train)."
+                "folder val next to train)."
             )
         return folds
 

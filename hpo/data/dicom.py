@@ -1,4 +1,4 @@
-"""DICOM files as a viewer shows them, and whose they are. pydicom is the extra `dicom`."""
+"""DICOM files as shown by a viewer, and their patients. pydicom is the extra `dicom`."""
 
 import hashlib
 import warnings
@@ -26,10 +26,10 @@ def is_dicom(file: str) -> bool:
 
 
 def check_extra(path: Path | str) -> None:
-    """Raise DataError, which says how to install it, where pydicom is missing."""
+    """Raise DataError with installation advice if pydicom is missing."""
     if find_spec("pydicom") is None:
         raise DataError(
-            f"{path} is a DICOM file, which takes pydicom. Install it: "
+            f"{path} is a DICOM file, which needs pydicom. Install it: "
             "pip install 'hpo-toolkit[dicom]'"
         )
 
@@ -42,7 +42,7 @@ def decode(path: Path) -> Stored:
 
     Raises:
         DataError: pydicom is missing.
-        Exception: pydicom raises whatever it stumbles over.
+        Exception: pydicom raises errors of any kind.
     """
     check_extra(path)
     from pydicom import dcmread
@@ -59,7 +59,7 @@ def decode(path: Path) -> Stored:
         raise ValueError(f"it has {fault}")
     kind = found.PhotometricInterpretation
     if kind not in {"MONOCHROME1", "MONOCHROME2"} or int(found.get("NumberOfFrames") or 1) > 1:
-        raise ValueError(f"it is no single gray image, but {kind}")
+        raise ValueError(f"it is not a single gray image, but {kind}")
     bits = int(found.BitsStored)
     low = -(1 << (bits - 1)) if found.PixelRepresentation else 0
     stored = found.pixel_array
@@ -71,7 +71,7 @@ def decode(path: Path) -> Stored:
         ends = apply_voi_lut(ends, found)
     darkest, brightest = float(ends.min()), float(ends.max())
     if not darkest < brightest:
-        raise ValueError("its window or LUT makes all values one")
+        raise ValueError("its window or LUT makes all values equal")
     share: NDArray[np.float32] = np.clip((gray - darkest) / (brightest - darkest), 0, 1)
     if kind == "MONOCHROME1":
         share = 1 - share
@@ -81,14 +81,14 @@ def decode(path: Path) -> Stored:
 
 
 def patients_of(paths: Sequence[str], places: Sequence[int]) -> list[tuple[str, bool]]:
-    """Return of each path at these places a key of its patient, and whether that is the patient's.
+    """Return for each path a key of its patient, and whether it identifies the patient.
 
-    Where tags name no patient, or one for all files, images of a study stay together.
+    If tags name no patient, or the same one in all files, images of a study stay together.
     """
     hasher = hashlib.sha256()
     for i in places:
         hasher.update(f"{paths[i]}\0".encode())
-        with suppress(OSError):  # Reading its pixels says what is wrong.
+        with suppress(OSError):  # Reading the pixels will report the error.
             found = Path(paths[i]).stat()
             hasher.update(f"{found.st_size} {found.st_mtime_ns}\0".encode())
     key = f"dicom-{hasher.hexdigest()[:32]}"

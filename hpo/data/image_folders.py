@@ -1,7 +1,7 @@
 """Folders of image files: {train,val,test}/{NORMAL,PNEUMONIA}/ of the public release, and others.
 
-The release's own `val` holds 16 images: an accuracy on it moves in steps of six points. Without
-that folder, folds are drawn from `train`.
+The release's own `val` holds 16 images, so accuracies change in steps of six points. Without that
+folder, folds are drawn from `train`.
 """
 
 import os
@@ -23,28 +23,28 @@ SUFFIXES: Final = {
     *(".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"),
     *dicom.SUFFIXES,
 }
-# What else may be a picture.
+# Other suffixes of pictures.
 _PICTURES: Final = {
     *(".jfif", ".jpe", ".jp2", ".gif", ".pgm", ".pnm", ".npy", ".nii"),
 }
-# What Windows and Macs leave in folders, beside hidden files.
+# Files that Windows and macOS leave in folders, besides hidden ones.
 _OF_SYSTEMS: Final = {"thumbs.db", "desktop.ini", "__macosx"}
-# Folders of images that show no chest, and those that say nothing.
+# Folders of images that show no chest, and folder names without meaning.
 _MASKS: Final = {"mask", "masks", "lung masks", "infection masks", "segmentation"}
 _PLAIN: Final = {"image", "images", "img", "imgs", "jpg", "jpeg", "png"}
-# Fewer folders are no patients, but days, scanners or batches.
+# Fewer folders are not patients but days, scanners or batches.
 _LEAST_FOLDERS: Final = 5
 _MOST_NAMED: Final = 5
 
 # Control characters, and bytes that are not UTF-8.
 _UNSHOWN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-# Stands in a folder that `hpo data generate` wrote, so that its results still say phantom.
+# A file in folders written by `hpo data generate`, so that results are marked as phantom.
 PHANTOM_MARK: Final = "PHANTOM.txt"
 
-# File names of the release's first versions and of its third. What stands around them is of a copy
-# or a variant. An ID of the first is unique only with what stands before it, and with bacteria or
-# virus.
+# File names of the release's first versions and of its third. Other text around them comes from
+# copies or variants. An ID of the first versions is unique only together with the text before it,
+# and with bacteria or virus.
 _PATIENT: Final = re.compile(
     r"(?<![a-z0-9])(?:(?P<person>person\d+_(?:bacteria|virus))_\d+"
     r"|(?P<scan>(?:NORMAL\d+-)?IM-\d+)(?:-\d+){1,2}"
@@ -60,24 +60,24 @@ _VARIANT: Final = re.compile(
     rf"(?P<name>.+?)(?:(?P<count> ?\(\d+\))|[ ._-]+(?:{_CHANGES})[ ._-]?[0-9a-f]*)+",
     re.IGNORECASE,
 )
-# `scan (1)` to `scan (400)` are no copies.
+# `scan (1)` to `scan (400)` are not copies.
 _MOST_COPIES: Final = 20
 
 
 def read(path: Path) -> Table | None:
-    """List the images of a folder by split, class and name; None where it holds none.
+    """List the images of a folder by split, class and name; None if there are none.
 
-    Folders are `{split}/{class}/`, `{class}/{split}/` or `{class}/`, below one folder or more.
-    What is below them may be a folder for each patient.
+    Folders are `{split}/{class}/`, `{class}/{split}/` or `{class}/`, possibly inside other
+    folders. Below them may be a folder for each patient.
 
     Raises:
-        DataError: a split of one class, or a file that cannot be reached or named.
+        DataError: a split with only one class, or a file that cannot be read or displayed.
     """
     files, left_out = list_images(path)
     places = _places(files)
     if not places:
         return None
-    # Splits and classes are in a fixed order, and so the fingerprint.
+    # Splits and classes have a fixed order, and so has the fingerprint.
     used = sorted(
         places, key=lambda file: (places[file][0] or 0, places[file][1].casefold(), file)
     )
@@ -88,19 +88,19 @@ def read(path: Path) -> Table | None:
     by, keys, n_copies = patients_of(used, paths)
     if n_copies:
         notes.append(
-            f"{n_copies:,} files are named as copies or variants of another one, such as NAME (1) "
-            "or NAME_flip: they count as images of the same patient."
+            f"{n_copies:,} files are named like copies or variants of others, such as NAME (1) or "
+            "NAME_flip. They count as images of the same patient."
         )
     folders = defaultdict[str, set[str]](set)
     for _, kind, folder in places.values():
         folders[plain(kind)] |= {folder} - {""}
     if min(map(len, folders.values())) >= _LEAST_FOLDERS:
         by = "folder"
-        notes.append("Each folder below a class is taken for a patient.")
+        notes.append("Each folder below a class is treated as a patient.")
         of_each = (places[file][2] for file in used)
         keys = [(name, True) if name else key for name, key in zip(of_each, keys, strict=True)]
     elif any(folders.values()):
-        notes.append("Folders below the classes are too few for patients: their images are read.")
+        notes.append("Folders below the classes are too few for patients; their images are used.")
     rows = [
         Row(
             image=file,
@@ -125,7 +125,7 @@ def read(path: Path) -> Table | None:
 
 
 def _check_classes(path: Path, places: Mapping[str, tuple[int | None, str, str]]) -> None:
-    """Refuse a split with images of one class alone."""
+    """Refuse a split with images of only one class."""
     classes = defaultdict[int, set[str]](set)
     for split, kind, _ in places.values():
         if split is not None:
@@ -141,7 +141,7 @@ def _check_classes(path: Path, places: Mapping[str, tuple[int | None, str, str]]
 
 
 def _places(files: Sequence[str]) -> dict[str, tuple[int | None, str, str]]:
-    """Return split, class and folder of the patient of each image that is in a class."""
+    """Return split, class and patient folder of each image that is in a class."""
     parts = {file: file.split("/") for file in files}
     while inner := _only_folder([*parts.values()]):
         parts = {file: found[1:] for file, found in parts.items() if found[0] == inner}
@@ -163,7 +163,7 @@ def _places(files: Sequence[str]) -> dict[str, tuple[int | None, str, str]]:
 
 
 def _only_folder(parts: Sequence[Sequence[str]]) -> str | None:
-    """Return the one folder that holds the data set; None where it begins here."""
+    """Return the only folder that holds the data set; None if it starts here."""
     below = [found for found in parts if len(found) > 1]
     names = {found[0] for found in below}
     if any(map(_is_split, names)):
@@ -180,20 +180,20 @@ def _is_split(name: str) -> bool:
 
 
 def _short(file: str) -> str:
-    """Return the folder of a file, without those of single patients."""
+    """Return the folder of a file, without folders of single patients."""
     return "/".join(file.split("/")[:-1][:3])
 
 
 def patients_of(
     files: Sequence[str], paths: Sequence[str] = ()
 ) -> tuple[str, list[tuple[str, bool]], int]:
-    """Return what names the patients, each file's key and whether it is known, and the copies.
+    """Return how patients are identified, each file's key and whether it is known, and the copies.
 
-    The patient of a copy is that of its original; of a file whose name says none, the file itself.
-    DICOM files name their patients themselves.
+    The patient of a copy is that of its original; without a name the file itself is the key. DICOM
+    files name their patients themselves.
     """
     names = [file.rpartition(".")[0] for file in files]
-    # Of files that differ in the suffix alone the first is the original.
+    # Among files that differ only in the suffix, the first is the original.
     originals = dict(zip(reversed(names), reversed(files), strict=True))
     copied = [_original(name, originals) for name in names]
     counts = Counter(copied)
@@ -215,7 +215,7 @@ def patients_of(
 
 
 def _original(name: str, names: Collection[str]) -> str | None:
-    """Return the name that this one is a copy or a variant of."""
+    """Return the name of the original of a copy or variant."""
     match = _VARIANT.fullmatch(name)
     if match is None or (match["count"] and match["name"] not in names):
         return None
@@ -223,22 +223,22 @@ def _original(name: str, names: Collection[str]) -> str | None:
 
 
 def suffix_of(file: str) -> str:
-    """Return the suffix of a file in lower case, or nothing."""
+    """Return the suffix of a file in lower case, or ""."""
     return posixpath.splitext(file)[1].lower()
 
 
 def is_shown(name: str) -> bool:
-    """Whether a file or folder is neither hidden nor left behind by a system."""
+    """Whether a file or folder is neither hidden nor created by the operating system."""
     return not name.startswith(".") and name.lower() not in _OF_SYSTEMS
 
 
 def list_images(path: Path) -> tuple[list[str], Counter[tuple[str, str]]]:
-    """Return the image files below a folder, and how many other files like pictures by suffix.
+    """Return the image files below a folder, and the number of other picture files by suffix.
 
-    Links are followed, but not to a folder that they are in.
+    Links are followed, except to a folder that contains them.
 
     Raises:
-        DataError: a file that cannot be reached or named, or too many of them.
+        DataError: a file that cannot be read or displayed, or too many files.
     """
 
     def stop(problem: OSError) -> None:
@@ -263,9 +263,7 @@ def list_images(path: Path) -> tuple[list[str], Counter[tuple[str, str]]]:
                 elif suffix in _PICTURES:
                     left_out[_short(file), suffix] += 1
             if len(files) > MAX_IMAGES:
-                raise DataError(
-                    f"{path} holds more than {MAX_IMAGES:,} images, which is the limit."
-                )
+                raise DataError(f"{path} holds more than {MAX_IMAGES:,} images, the limit.")
     except OSError as problem:
         raise DataError(
             f"{path} cannot be read: {problem}. Repair that file or link, or remove it."
@@ -290,13 +288,13 @@ def _left_out_note(left_out: Counter[tuple[str, str]]) -> Iterator[str]:
         each[_MOST_NAMED:] = [f"and files in {n_more:,} more places"]
     if each:
         yield (
-            f"Left out: {printable(', '.join(each))}. Only images in the folder of a class are "
+            f"Left out: {printable(', '.join(each))}. Only images in class folders are "
             f"read ({', '.join(sorted(SUFFIXES))})."
         )
 
 
 def images_of(files: Sequence[str]) -> Iterator[Stored]:
     """Read image files in their order."""
-    from hpo.data.images import decode_all  # Pillow is not needed to list a folder.
+    from hpo.data.images import decode_all  # Listing a folder does not need Pillow.
 
     return decode_all([*map(Path, files)])

@@ -1,6 +1,6 @@
 """Image files as gray pixels, their resizing, and a contact sheet.
 
-This module imports Pillow: it is imported where pixels are needed, not where a data set is opened.
+It imports Pillow, so it is only imported where pixels are needed, not to open a data set.
 """
 
 import base64
@@ -29,18 +29,18 @@ from hpo.data.dataset import (
 )
 from hpo.errors import DataError, fault_list
 
-# A file's name says nothing of its format, and Pillow knows formats that run programs (EPS).
+# A name does not prove a format, and Pillow supports formats that run programs (EPS).
 _FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-# Decoders read rubbish of any length in search of an image. DICOM is mostly not compressed.
+# Decoders search rubbish of any length for an image. DICOM is rarely compressed.
 _MAX_BYTES: Final = (40_000_000, 2 * MAX_PIXELS)
 _N_AHEAD: Final = 8
-# Larger images are read one at a time: they take 2 GB otherwise.
+# Larger images are read one at a time; otherwise they take 2 GB.
 _LARGE: Final = 4_000_000
 _ROWS: Final = 200
 _ONE_LARGE: Final = threading.Lock()
 _MOST_NAMED: Final = 5
 _LONGEST_REASON: Final = 200
-# Pillow reads the upper 8 of 16 bits of a color: of 12 bits, that is what is left.
+# Pillow reads the upper 8 of 16 bits of a color; for 12 bits, only these are left.
 _DARK: Final = 64
 
 _N_ACROSS: Final = 8
@@ -50,9 +50,9 @@ _GAP: Final = 4
 
 
 def decode(path: Path) -> Stored:
-    """Read an image file as gray `(height, width)`, in 16 bits where it has 16, upright.
+    """Read an image file as upright gray `(height, width)`, in 16 bits if it has 16.
 
-    Colors become the luma of ITU-R 601, and what is transparent is put on black.
+    Colors become the luma of ITU-R 601, and transparent pixels become black.
 
     Raises:
         DataError: not an image, or one that is damaged or too large.
@@ -60,7 +60,7 @@ def decode(path: Path) -> Stored:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is not a regular file")  # A pipe would never end.
+            raise ValueError("it is not a regular file")  # A pipe would block.
         if status.st_size > (most := _MAX_BYTES[dicom.is_dicom(path.name)]):
             raise ValueError(
                 f"it has {status.st_size / 1e6:,.0f} MB; the limit is {most / 1e6:.0f} MB"
@@ -68,7 +68,7 @@ def decode(path: Path) -> Stored:
         if dicom.is_dicom(path.name):
             with _ONE_LARGE if status.st_size > _LARGE else nullcontext():
                 return dicom.decode(path)
-        # An open file is not mapped by Pillow, which turns mapped TIFF files wrongly (13.0).
+        # Pillow does not map an open file; it rotates mapped TIFF files wrongly (13.0).
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
             if fault := limit_fault(height, width):
@@ -94,7 +94,7 @@ def decode(path: Path) -> Stored:
         reason = problem.strerror or str(problem)
     except DataError:
         raise
-    except Exception as problem:  # Decoders raise whatever they stumble over.
+    except Exception as problem:  # Decoders raise errors of any kind.
         reason = " ".join(str(problem).split()).rstrip(".")[:_LONGEST_REASON]
     raise DataError(
         f"{path} cannot be read as an image: {reason}. Replace the file, or remove it."
@@ -102,10 +102,10 @@ def decode(path: Path) -> Stored:
 
 
 def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
-    """Read image files in their order, a few at a time and on a few threads.
+    """Read image files in order, a few at a time, on a few threads.
 
     Raises:
-        DataError: names the files that cannot be read, once all were tried.
+        DataError: names the files that cannot be read, after trying all.
     """
 
     def try_to_decode(path: Path) -> Stored | DataError:
@@ -119,7 +119,7 @@ def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for start in range(0, len(paths), _N_AHEAD):
             with warnings.catch_warnings():
-                # An image too large is refused, and what else Pillow remarks helps no user.
+                # Too large images are refused; other warnings of Pillow do not help users.
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 images = list(pool.map(try_to_decode, paths[start : start + _N_AHEAD]))
@@ -137,10 +137,10 @@ def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:
-    """Resize an image to a square; what is not square is stretched.
+    """Resize an image to a square, stretching it if necessary.
 
-    Bilinear, which Pillow widens to an area filter when it shrinks: no aliasing, smooth when it
-    enlarges, and, unlike bicubic and Lanczos, no bright seams along ribs. Pillow computes it in
+    Bilinear, which Pillow widens to an area filter when shrinking: no aliasing, smooth
+    enlargements and, unlike bicubic and Lanczos, no bright seams along ribs. Pillow computes in
     integers: the same bits on every machine.
     """
     if pixels.shape == (size, size):
@@ -150,7 +150,7 @@ def resize(pixels: Pixels, size: int) -> Pixels:
 
 
 def contact_sheet(dataset: Dataset, path: Path) -> None:
-    """Write a picture with a row of evenly spaced images for each split and class.
+    """Write a picture with a row of evenly sampled images for each split and class.
 
     Raises:
         DataError: the file cannot be written.
@@ -173,7 +173,7 @@ def contact_sheet(dataset: Dataset, path: Path) -> None:
     try:
         sheet.save(path, format="PNG")
     except OSError as problem:
-        raise DataError(f"{path} cannot be written: {problem}. Give another file.") from None
+        raise DataError(f"{path} cannot be written: {problem}. Choose another file.") from None
 
 
 def _to_gray(image: Image.Image) -> Stored:
@@ -188,7 +188,7 @@ def _to_gray(image: Image.Image) -> Stored:
         return np.asarray(image.convert("L"))
     width, height = image.size
     strips = []
-    for top in range(0, height, _ROWS):  # All at once take 2 GB.
+    for top in range(0, height, _ROWS):  # All at once would take 2 GB.
         strip = image.crop((0, top, width, min(top + _ROWS, height))).convert("RGBA")
         black = Image.new("RGBA", strip.size, "black")
         strips.append(np.asarray(Image.alpha_composite(black, strip).convert("L")))
@@ -196,7 +196,7 @@ def _to_gray(image: Image.Image) -> Stored:
 
 
 def png_uri(pixels: Pixels, side: int | None = None) -> str:
-    """Return a gray image as the data of a URI, with its longer side at most `side` pixels."""
+    """Return a gray image as a data URI, with its longer side at most `side` pixels."""
     image = Image.fromarray(pixels)
     if side:
         image.thumbnail((side, side))

@@ -1,4 +1,4 @@
-"""The description of a data set beside its images: a manifest (TOML), or options of a command."""
+"""The description of a data set: a manifest (TOML), or options of a command."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from hpo.files import read_toml
 
 
 def _as_tuple(value: object) -> object:
-    """Take one value for a list of it, and numbers for their text."""
+    """Accept one value as a list, and numbers as text."""
     values = value if isinstance(value, list | tuple) else [value]
     return tuple(str(v) if isinstance(v, int | float) else v for v in values)
 
@@ -25,9 +25,9 @@ Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 class Manifest(BaseModel):
     """The description of a data set (docs/data.md); every field is optional.
 
-    Without a table, `images` is a folder with one for each class. With only one of `positive` and
-    `negative` the rest is the other class, with both the rest is left out. The first group of
-    `patient_regex`, or all that it matches, is the patient.
+    Without a table, `images` is a folder with one subfolder per class. With only one of `positive`
+    and `negative`, all other classes form the other one; with both, they are left out. The patient
+    is the first group of `patient_regex`, or everything that it matches.
     """
 
     model_config = STRICT
@@ -52,14 +52,14 @@ class Manifest(BaseModel):
 
 
 NO_MANIFEST: Final = Manifest()
-"""The manifest of data that have none."""
+"""The manifest of data without one."""
 
 
 def from_options(**options: object) -> Manifest:
-    """Return the manifest that the options of a command make; empty ones are left out.
+    """Return the manifest for the options of a command; empty ones are left out.
 
     Raises:
-        UsageError: every fault at once.
+        UsageError: all faults at once.
     """
     given = {name: value for name, value in options.items() if value}
     return read_manifest(given, source="The description of the data on the command line")
@@ -69,7 +69,7 @@ def read_manifest(values: Mapping[str, object], *, source: str) -> Manifest:
     """Check the fields of a manifest.
 
     Raises:
-        UsageError: every fault at once; `source` says where.
+        UsageError: all faults at once; `source` names the place.
     """
     names = Manifest.model_fields
     try:
@@ -83,20 +83,20 @@ def read_manifest(values: Mapping[str, object], *, source: str) -> Manifest:
 
 
 def load_manifest(path: Path, options: Manifest) -> Manifest:
-    """Read a manifest; options of the command line come before what it says.
+    """Read a manifest; options of the command line take precedence.
 
     Raises:
-        UsageError: every fault at once.
+        UsageError: all faults at once.
     """
     values = read_toml(path, "manifest", UsageError)
     manifest = read_manifest(values | options.model_dump(exclude_defaults=True), source=str(path))
     if not manifest.table and len(manifest.images) != 1:
-        raise UsageError(f"{path} names no table and not one folder of images. Add one of them.")
+        raise UsageError(f"{path} names no table and not exactly one folder of images. Add one.")
     return manifest
 
 
 def to_toml(manifest: Manifest, comments: Sequence[str]) -> str:
-    """Write a manifest with comments; tables stand in one line."""
+    """Write a manifest with comments; tables are on one line."""
     lines = [f"# {comment}" for comment in comments]
     for key, value in manifest.model_dump(mode="json", exclude_defaults=True).items():
         if isinstance(value, dict):

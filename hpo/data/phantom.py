@@ -1,13 +1,13 @@
 """The phantom: a synthetic chest X-ray with lungs, ribs, heart and diaphragm.
 
-Anatomy, exposure and pose belong to a patient; the images of one patient (siblings) share them up
-to a small change of exposure and pose. Pneumonia adds soft opacities inside the lungs; both
-classes have fainter shadows, so that one bright spot decides nothing. The test split comes from
-another hospital: other exposure and other body sizes.
+Anatomy, exposure and pose belong to a patient; the images of a patient share them except for small
+changes of exposure and pose. Pneumonia adds soft opacities inside the lungs; both classes have
+fainter shadows, so that no single bright spot is decisive. The test split comes from another
+hospital, with other exposures and body sizes.
 
-The same seed gives the same bits on every machine. Random numbers are PCG64's integers, or their
-quotients by a power of two, and pixels come from single additions, multiplications and divisions,
-which IEEE 754 rounds alike everywhere. There is no sine, no exponential and no sum over an array.
+The same seed gives the same bits on every machine. Random numbers are PCG64's integers or their
+quotients by a power of two, and pixels result from single additions, multiplications and
+divisions, which IEEE 754 rounds identically everywhere: no sine, exponential or sum over an array.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ _FILES: Final = {
     NORMAL: "{folder}/NORMAL/IM-{patient:04}-{image:04}.png",
     PNEUMONIA: "{folder}/PNEUMONIA/person{patient:04}_bacteria_{image:04}.png",
 }
-_N_IMAGES: Final = (1, 1, 2)  # of a patient, each as likely
+_N_IMAGES: Final = (1, 1, 2)  # of a patient, equally likely
 _JITTER: Final = 0.02
 _NOISE: Final = 12
 
@@ -63,7 +63,7 @@ def draw(seed: int, size: int) -> Table:
 def write_phantom(folder: Path, *, seed: int = 0, size: int = 64) -> None:
     """Write the phantom in the layout and with the file names of the public release.
 
-    It is there whole or not at all: half of it would pass for other data.
+    It is written completely or not at all, as a part would look like other data.
 
     Raises:
         DataError: the folder is not empty, or cannot be written.
@@ -73,7 +73,7 @@ def write_phantom(folder: Path, *, seed: int = 0, size: int = 64) -> None:
     try:
         place = folder.resolve()
         if place.exists() and any(place.iterdir()):
-            raise DataError(f"{folder} is not empty: give a new folder for the phantom.")
+            raise DataError(f"{folder} is not empty. Choose a new folder for the phantom.")
         place.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as temporary:
             whole = Path(temporary, place.name)
@@ -85,12 +85,12 @@ def write_phantom(folder: Path, *, seed: int = 0, size: int = 64) -> None:
             whole.replace(place)
     except OSError as problem:
         raise DataError(
-            f"The phantom cannot be written to {folder}: {problem}. Give another folder."
+            f"The phantom cannot be written to {folder}: {problem}. Choose another folder."
         ) from None
 
 
 def _draw(seed: int, size: int) -> Iterator[tuple[str, int, int, Pixels]]:
-    """Yield file name, label, split and image, in the order in which a folder is read."""
+    """Yield file name, label, split and image, in the order of reading a folder."""
     number = 0
     for split, folder, n_per_class, *ranges in _HOSPITALS:
         for label in (NORMAL, PNEUMONIA):
@@ -109,16 +109,16 @@ def _draw(seed: int, size: int) -> Iterator[tuple[str, int, int, Pixels]]:
 def _admit(
     random: np.random.Generator, label: int, width: _Pair, brightness: _Pair, contrast: _Pair
 ) -> Callable[[int], Pixels]:
-    """Draw a patient, and return what takes an image of a size: each a little different.
+    """Draw a patient; return a function that draws slightly different images of a given size.
 
-    Every value is the next of the generator: their order is part of what a seed gives.
+    The order of the random draws is part of what a seed determines.
     """
 
     def between(low: float, high: float) -> float:
         return low + (high - low) * float(random.random())
 
     def shadow(density: _Pair, radius: _Pair) -> tuple[_Pair, _Pair, float]:
-        """Return center, radii and density of a spot; below 0 it is darker than around it."""
+        """Return center, radii and density of a spot; below 0 it darkens."""
         side = 1.0 if random.integers(2) else -1.0
         center = (side * between(0.2, 0.65), between(-0.55, 0.45))
         return center, (between(*radius), between(*radius)), between(*density)
@@ -134,7 +134,7 @@ def _admit(
     at, tilt = (between(-0.06, 0.06), between(-0.06, 0.06)), between(-0.08, 0.08)
 
     def density(x: _Plane, y: _Plane) -> _Plane:
-        """Return what the chest absorbs at each point; the body spans -1..1 across."""
+        """Return the absorption of the chest at each point; the body spans -1..1 horizontally."""
         skin = _ellipse(x, y, (0.0, 0.35), (1.0, 1.45), edge=0.15)
         left = _ellipse(x, y, (-0.42, -0.05), (0.36, 0.75), edge=0.5)
         right = _ellipse(x, y, (0.42, -0.05), (0.36, 0.75), edge=0.5)
@@ -171,6 +171,6 @@ def _ellipse(x: _Plane, y: _Plane, center: _Pair, radii: _Pair, *, edge: float) 
 
 
 def _step(depth: _Plane, edge: float) -> _Plane:
-    """Return 0 outside, 1 inside, and between them a smooth rise over `edge`."""
+    """Return 0 outside, 1 inside, with a smooth rise over `edge` in between."""
     rise = np.clip(depth / edge + 0.5, 0.0, 1.0)
     return rise * rise * (3.0 - 2.0 * rise)

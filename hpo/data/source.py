@@ -1,7 +1,7 @@
-"""Opening a data set: its format is found by its path, and its images are known by digests.
+"""Opening a data set: finding its format, and identifying its images by digests.
 
-An index of the digests spares reading every image again when the data set is opened once more, and
-whatever is read later is compared with them: what changed meanwhile is not used.
+An index of digests avoids reading every image again when the data set is reopened. Images read
+later are compared with it, so that changed ones are not used.
 """
 
 import hashlib
@@ -27,57 +27,57 @@ from hpo.tables import count
 _HINT: Final = """\
 Give the path (--data, HPO_DATA) of
   - a folder {train,val,test}/{NORMAL,PNEUMONIA}/ of images or DICOM, or one for each class
-  - a table of labels (.csv, .tsv) beside its images, or a manifest (.toml, hpo data describe)
+  - a table of labels (.csv, .tsv) next to its images, or a manifest (.toml, hpo data describe)
   - arrays X_train, y_train, X_test, y_test or train_images, train_labels, … as .npy or in an .npz
   - a folder with normal.npy, pneumonia.npy, test_normal.npy and test_pneumonia.npy"""
 _MOST_PLACES: Final = 1_000
 _LONGEST_PATH: Final = 200
 
-# Raise when decoding or digests change: older indexes are then no longer read.
+# Raise this when decoding or digests change; older indexes are then ignored.
 _INDEX_VERSION: Final = 5
-# Hashed in a third of a second; most data sets are smaller.
+# Hashing this takes a third of a second; most data sets are smaller.
 _SAMPLE_BYTES: Final = 256_000_000
 _LEAST_BYTES: Final = 8_192
 
 # Scanners of 10, 12 and 14 bits are exported as 16-bit files.
 _BITS: Final = (8, 10, 12, 14, 16)
 _FEW: Final = 100
-# Of 2,400 X-rays of the public release none is so much brighter at the border than in the center;
-# inverted, 86 % of them are, and 28 % of PneumoniaMNIST.
+# Of 2,400 X-rays of the public release, none is this much brighter at the border than in the
+# center. Inverted, 86 % of them are, and 28 % of PneumoniaMNIST.
 _BRIGHT: Final = 4 / 3
 _MOST_INVERTED: Final = 0.2
 _MAY_LEAK: Final = (
-    "image counts as its own patient; images of one patient may be in both training and "
-    "validation, and scores may be too high (docs/checks.md#patients)."
+    "image counts as its own patient. Images of one patient may be in both training and "
+    "validation, so scores may be too high (docs/checks.md#patients)."
 )
 
 _CHANGED: Final = (
-    "{place} has changed since it was opened: {image} is another image now. Nothing of it was "
-    "kept. Put the old files back and run the same command again, or start a new study."
+    "{place} has changed since it was opened: {image} is now another image. Nothing of it was "
+    "kept. Restore the old files and run the same command again, or start a new study."
 )
 
 _Index: TypeAlias = tuple[list[list[int]], list[str], list[int], int, list[int]]
-"""Height and width, digest, and highest value of each image (0 for 8-bit images), how many are
-brighter at the border than in the center, and which cannot be read."""
+"""Height and width, digest, and highest value of each image (0 for 8-bit images), the number of
+images brighter at the border than in the center, and the unreadable images."""
 
 
 def open_data(
     path: Path | None, manifest: Manifest = NO_MANIFEST, *, hint: str = _HINT
 ) -> Dataset:
-    """Open the data set at a path as `load` does, or the phantom where there is none."""
+    """Open the data set at a path like `load`, or the phantom without a path."""
     if path is None:
         return open_table(phantom.draw(0, 64), manifest)
     return load(path, manifest, hint=hint)
 
 
 def load(path: Path, manifest: Manifest = NO_MANIFEST, *, hint: str = _HINT) -> Dataset:
-    """Open a data set; its format is found by looking at the path.
+    """Open a data set; its format is detected from the path.
 
-    Every image is decoded when a path is opened for the first time, and not again while the files
-    stay as they are. `hint` says what to do where there is no data set.
+    All images are decoded when a path is first opened, and not again while the files are
+    unchanged. `hint` is the advice if there is no data set.
 
     Raises:
-        DataError: nothing there that can be used, or a damaged file, which is named.
+        DataError: there is no usable data, or a file (named) is damaged.
     """
     try:
         path = path.expanduser().absolute()
@@ -92,7 +92,7 @@ def load(path: Path, manifest: Manifest = NO_MANIFEST, *, hint: str = _HINT) -> 
 
 
 def read_table(path: Path, manifest: Manifest) -> tuple[Table, Manifest] | None:
-    """Read the table of the data set at a path, and its manifest; None where there is no data set.
+    """Read the table and the manifest of the data set at a path; None if there is none.
 
     Raises:
         DataError: it cannot be read.
@@ -124,9 +124,9 @@ def read_table(path: Path, manifest: Manifest) -> tuple[Table, Manifest] | None:
 
 
 def describe(path: Path, manifest: Manifest) -> str:
-    """Write the manifest of a data set, with what was found and guessed as comments.
+    """Return the manifest of a data set as text, with findings and guesses as comments.
 
-    Its paths are relative to the working folder. No image is read.
+    Paths are relative to the working folder. No image is read.
 
     Raises:
         DataError: there is no data set, or its table cannot be read.
@@ -143,7 +143,7 @@ def describe(path: Path, manifest: Manifest) -> str:
         for (split, label), n in sorted(counts.items()):
             comments.append(f"{SPLITS[split or 0]}: {n:,} images of {used.class_names[label]}.")
         if used.patients_by and any(row.is_known for row in used.rows):
-            comments.append(f"Patients are known by {used.patients_by}.")
+            comments.append(f"Patients are identified by {used.patients_by}.")
         is_named = manifest.positive or manifest.negative
         if not is_named and len(used.class_names) == 2:
             negative, positive = used.class_names
@@ -163,11 +163,11 @@ def describe(path: Path, manifest: Manifest) -> str:
 
 
 def open_table(table: Table, manifest: Manifest = NO_MANIFEST) -> Dataset:
-    """Choose the images of a table that are used, and read what it does not say of them.
+    """Select the images of a table, and read their digests.
 
     Raises:
-        DataError: what the table says does not fit together, an image that cannot be read, or a
-            class without images to train on.
+        DataError: the table is inconsistent, an image cannot be read, or a class has no images to
+            train on.
     """
     table = settle(table, manifest)
     images = [row.image for row in table.rows]
@@ -211,7 +211,7 @@ def open_table(table: Table, manifest: Manifest = NO_MANIFEST) -> Dataset:
 
     def pixels_at(size: int) -> Pixels:
         def resized() -> Iterator[Pixels]:
-            from hpo.data.images import resize  # Pillow is not needed where they are cached.
+            from hpo.data.images import resize  # Cached images do not need Pillow.
 
             return (resize(image, size) for image in originals(range(len(files))))
 
@@ -244,9 +244,9 @@ def open_table(table: Table, manifest: Manifest = NO_MANIFEST) -> Dataset:
 
 
 def _read_folds(table: Table, rows: Sequence[Row]) -> NDArray[np.int64] | None:
-    """Number the folds that a source names; test images are in none, which is -1.
+    """Number the folds named by a source; test images have -1.
 
-    A validation split of the source's own comes before its folds.
+    The source's own validation split takes precedence over its folds.
     """
     if any(row.split == VALIDATION for row in rows) or not any(row.fold for row in rows):
         return None
@@ -254,7 +254,7 @@ def _read_folds(table: Table, rows: Sequence[Row]) -> NDArray[np.int64] | None:
     if "" in names or len(names) < 2:
         raise DataError(
             f"{table.location} names {count(len(names), 'fold')} outside the test split, "
-            f"with {sum(not row.fold for row in rows):,} images in none. Name two folds or more."
+            f"with {sum(not row.fold for row in rows):,} images in none. Name at least two folds."
         )
     numbers = {name: number for number, name in enumerate(names)}
     return np.array([-1 if row.split == TEST else numbers[row.fold] for row in rows], np.int64)
@@ -274,7 +274,7 @@ def to_8_bits(image: Stored, bits: int) -> Pixels:
 
 
 def _nothing_at(path: Path) -> str:
-    """Say that there is no data set, what there is, and the nearest arrays further down."""
+    """Return a message that there is no data set, with the contents and nearby arrays."""
     if not path.exists():
         return f"There is no {path}."
     nothing = f"{path} holds no data set that can be read."
@@ -290,12 +290,12 @@ def _nothing_at(path: Path) -> str:
 
 
 def _index(table: Table, images: Sequence[str], stamp: str, manifest: Manifest) -> _Index:
-    """Return what is kept of the images under this stamp, or read all of them."""
+    """Return the stored facts on the images under this stamp, or read all images."""
     if table.paths and (kept := cache.read_index(stamp)):
         return cast(_Index, kept)
     sizes, digests, brightest, broken = [], [], [], []
     n_inverted = 0
-    # Where broken ones are left out, each file is read by itself.
+    # If broken images are left out, each file is read separately.
     is_single = manifest.skip_broken and len(table.paths) >= len(images)
     parts = [[image] for image in images] if is_single else [images]
     for i, part in enumerate(parts):
@@ -312,15 +312,15 @@ def _index(table: Table, images: Sequence[str], stamp: str, manifest: Manifest) 
     if not sizes:
         raise DataError(f"No image of {table.location} can be read. Replace the files.")
     bits = bits_in_use(max(brightest))
-    if bits != _BITS[-1]:  # The depth in use is known now: 16-bit images are scaled by that.
+    if bits != _BITS[-1]:  # Now the used depth is known: 16-bit images are scaled by it.
         read = np.delete(images, broken)
         wide = np.flatnonzero(brightest).tolist()
         for i, image in zip(wide, table.read(read[wide].tolist()), strict=True):
             digests[i] = _digest(to_8_bits(image, bits))
     if _stamp(table, images, manifest) != stamp:
         raise DataError(
-            f"{table.location} changed while it was read. Wait until no other program "
-            "writes there, then run the same command again."
+            f"{table.location} changed while it was read. Wait until no other program writes "
+            "there, then run the same command again."
         )
     index = (sizes, digests, brightest, n_inverted, broken)
     if table.paths:
@@ -329,10 +329,10 @@ def _index(table: Table, images: Sequence[str], stamp: str, manifest: Manifest) 
 
 
 def _has_bright_border(image: Stored) -> bool:
-    """Whether an image is much brighter at its border than in its center, as inverted ones are."""
+    """Whether an image is much brighter at its border than in its center, like inverted ones."""
     height, width = (max(1, side // 4) for side in image.shape)
     center = image[height : -height or None, width : -width or None]
-    # A border of a sixteenth, and rows and columns enough of it for a mean.
+    # A border of a sixteenth, with enough rows and columns for a mean.
     step = max(1, min(image.shape) // 64)
     border = np.concatenate(
         [
@@ -344,10 +344,10 @@ def _has_bright_border(image: Stored) -> bool:
 
 
 def _stamp(table: Table, images: Sequence[str], manifest: Manifest) -> str:
-    """Digest which images are used, size and times of the files, and some of their content.
+    """Digest the selection of images, size and times of the files, and some of their content.
 
-    Sizes and times alone may be wrong: archives, `rsync -t` and containers set them. Of content it
-    is `_SAMPLE_BYTES`: of larger sets the beginning of every file.
+    Sizes and times alone may mislead: archives, `rsync -t` and containers set them.
+    `_SAMPLE_BYTES` of content are included: for large data sets, the beginning of every file.
     """
     used = "\0".join(images)
     hasher = hashlib.sha256(f"{_INDEX_VERSION}\0{manifest.skip_broken}\0{used}\0".encode())
@@ -358,10 +358,10 @@ def _stamp(table: Table, images: Sequence[str], manifest: Manifest) -> str:
             found = (place := Path(path)).stat()
             facts = (found.st_size, found.st_ino, found.st_ctime_ns, found.st_mtime_ns)
             hasher.update(repr(facts).encode())
-            if stat.S_ISREG(found.st_mode):  # A pipe would never end.
+            if stat.S_ISREG(found.st_mode):  # A pipe would block.
                 with place.open("rb", buffering=0) as file:
                     hasher.update(file.read(min(found.st_size, most)))
-        except OSError as problem:  # Reading the images says which of them cannot be read.
+        except OSError as problem:  # Reading the images will report unreadable ones.
             hasher.update(str(problem).encode())
     return hasher.hexdigest()[:32]
 
@@ -389,17 +389,17 @@ def _notes(
     if n_inverted > _MOST_INVERTED * n_images:
         yield (
             f"Warning: {n_inverted:,} of {n_images:,} images are much brighter at the border than "
-            "in the center. They may be inverted: air white, bones black."
+            "in the center. They may be inverted (air white, bones black)."
         )
     if not n_known:
         yield f"Patients unknown: each {_MAY_LEAK}"
     elif n_known < n_images:
         yield (
-            f"Patients are known from {n_known:,} of {n_images:,} {table.patients_by}s: each "
+            f"Patients are known from {n_known:,} of {n_images:,} {table.patients_by}s. Each "
             f"other {_MAY_LEAK}"
         )
     if 0 < (n := sum(row.split == VALIDATION for row in rows)) < _FEW:
         yield (
-            f"{n} validation images: one image is {100 / n:.1f} points of accuracy. With "
-            "--merge-val they are trained on, and folds of the training images take their place."
+            f"There are only {n} validation images: one is {100 / n:.1f} points of accuracy. "
+            "--merge-val merges them into training and uses folds instead."
         )

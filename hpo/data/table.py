@@ -1,4 +1,4 @@
-"""The table behind every data set: a row for each image, whatever format it was read from."""
+"""The table behind every data set: a row for each image, whatever the format."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ from hpo.data.manifest import Manifest
 from hpo.errors import DataError
 from hpo.tables import count
 
-# How people call the splits and the classes, without case.
+# Common names of splits and classes, ignoring case.
 SPLIT_NAMES: Final = {
     **dict.fromkeys(("train", "training", "trainset", "train_set"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), VALIDATION),
@@ -36,9 +36,9 @@ BY_NAME: Final = "file name"
 class Row(NamedTuple):
     """An image, with its labels and patient as in its source.
 
-    `image` names it in messages; `labels` are as the source spells them. `patient` is a key that
-    images of one patient share, empty where the image stands for itself; `is_known` that the
-    source names this patient. `label` counts the classes of a table that is settled.
+    `image` names it in messages; `labels` are spelled as in the source. `patient` is a key shared
+    by the images of a patient, empty if the image counts as its own patient; `is_known` says that
+    the source names the patient. `label` is the class index in a settled table.
     """
 
     image: str
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
     @property
     def whose(self) -> str:
-        """A key of the patient: the image itself where that is all that is known."""
+        """A key of the patient: the image itself if nothing else is known."""
         return self.patient or self.image
 
 
@@ -60,9 +60,9 @@ class Row(NamedTuple):
 class Table:
     """A data set before any image is decoded.
 
-    `read(images)` reads the images of these names from `paths`; without paths, reading is free.
-    `patients_by` says what names the patients. `notes` say what was left out and assumed. A table
-    that is settled has `class_names`.
+    `read(images)` reads the images of these names from `paths`; without paths, reading costs
+    nothing. `patients_by` says what identifies the patients. `notes` say what was left out or
+    assumed. A settled table has `class_names`.
     """
 
     name: str
@@ -81,8 +81,8 @@ def settle(table: Table, manifest: Manifest) -> Table:
     """Choose classes, patients and splits, and leave out the images of other classes.
 
     Raises:
-        DataError: classes that are not there or not clear, an image of two classes, patients both
-            in the test set and outside it.
+        DataError: missing or unclear classes, an image of two classes, or patients both in the
+            test set and outside it.
     """
     notes = [*table.notes]
     class_names, label_of = _choose_classes(table, manifest, notes)
@@ -108,10 +108,10 @@ def settle(table: Table, manifest: Manifest) -> Table:
         total = count(left_out.total(), "image")
         notes.append(f"Left out: {total} of other classes ({classes}).")
     if n_repeated:
-        notes.append(f"Left out: {count(n_repeated, 'row')} that name an image again.")
+        notes.append(f"Left out: {count(n_repeated, 'row')} that repeat an image.")
     patients_by, rows = _find_patients(table, [*used.values()], manifest)
     rows = _choose_splits(rows, manifest, notes)
-    rows.sort(key=lambda row: row.split or TRAIN)  # It is stable.
+    rows.sort(key=lambda row: row.split or TRAIN)  # The sort is stable.
     _check_patients(table, patients_by, rows, manifest, notes)
     _check_sites(rows, notes)
     return replace(
@@ -120,31 +120,31 @@ def settle(table: Table, manifest: Manifest) -> Table:
 
 
 def named(names: Sequence[str]) -> str:
-    """Return the first of many names, for a message."""
+    """Return the first few names, for a message."""
     return ", ".join(names[:_MOST_NAMED]) + ", …" * (len(names) > _MOST_NAMED)
 
 
 def plain(label: str) -> str:
-    """Return a label as it is compared and shown: without case, and 1.0 as 1."""
+    """Normalize a label for comparing and displaying: lower case, and 1.0 as 1."""
     return label.strip().casefold().removesuffix(".0")
 
 
 def _choose_classes(
     table: Table, manifest: Manifest, notes: list[str]
 ) -> tuple[tuple[str, ...], Callable[[tuple[str, ...]], int | None]]:
-    """Return the names of the classes, of two the negative first, and what finds that of labels.
+    """Return the class names (of two, the negative first) and a function from labels to class.
 
-    An image of several of more than two classes has none.
+    With more than two classes, an image with several labels has no class.
     """
     counts = Counter(plain(label) for row in table.rows for label in row.labels)
     found = named([f"{name} ({n:,})" for name, n in counts.most_common()]) or "nothing"
     positive, negative = ({*map(plain, each)} for each in (manifest.positive, manifest.negative))
     for name in sorted(positive | negative):
         if name not in counts:
-            hint = did_you_mean(name, counts) or "Name a class that is there."
+            hint = did_you_mean(name, counts) or "Choose an existing class."
             raise DataError(f"{table.location} has no class {name!r}: it holds {found}. {hint}")
     if both := positive & negative:
-        raise DataError(f"{min(both)!r} is named both positive and negative. Name it once.")
+        raise DataError(f"{min(both)!r} is both positive and negative. Name it once.")
     if len(counts) < 2:
         raise DataError(
             f"{table.location} holds images of one class only: {found}. Training needs two."
@@ -153,13 +153,13 @@ def _choose_classes(
         if len(counts) > MOST_CLASSES:
             raise DataError(
                 f"{table.location} holds {len(counts):,} classes: {found}. The limit is "
-                f"{MOST_CLASSES}. Say --positive NAME; the others together are then the negative "
+                f"{MOST_CLASSES}. Use --positive NAME; all others then form the negative "
                 "class."
             )
         if len(counts) > 2:
             notes.append(
-                f"{len(counts)} classes, trained as they are; --positive NAME makes them two: one "
-                "against the rest."
+                f"{len(counts)} classes, all trained; --positive NAME makes two: one against the "
+                "rest."
             )
             numbers = {name: label for label, name in enumerate(sorted(counts, key=_in_order))}
             return tuple(
@@ -192,33 +192,33 @@ def _in_order(name: str) -> list[str | int]:
 
 
 def _join(group: Collection[str], other: Collection[str]) -> str:
-    """Return the name of a class that several labels make."""
+    """Return the name of a class that combines several labels."""
     if len(group) < _MOST_JOINED or not other:
         return " or ".join(sorted(group))
     return f"not {' or '.join(sorted(other))}"
 
 
 def _guess_negative(location: str, names: Collection[str], notes: list[str]) -> set[str]:
-    """Return which of two classes is the negative one by its name."""
+    """Return which of two classes is negative, judging by its name."""
     negative = {name for name in names if name in NEGATIVE}
     if len(negative) != 1:
         negative = {name for name in names if name not in POSITIVE}
     if len(negative) != 1:
         raise DataError(
             f"{location} does not say which of {' and '.join(sorted(names))} is the positive "
-            f"class. Say --positive {max(names)}, or the other."
+            f"class. Use --positive {max(names)}, or the other."
         )
     (positive,) = {*names} - negative
     if positive != "pneumonia":
         notes.append(
-            f"By its name {min(negative)} is the negative class and {positive} the positive one; "
-            "--positive NAME says otherwise."
+            f"By its name, {min(negative)} is the negative class and {positive} the positive one; "
+            "--positive NAME changes this."
         )
     return negative
 
 
 def _find_patients(table: Table, rows: list[Row], manifest: Manifest) -> tuple[str, list[Row]]:
-    """Return what names the patients, and the rows with those that a regular expression finds."""
+    """Return what identifies the patients, and the rows, with patients found by a pattern."""
     if not (regex := manifest.patient_regex):
         return table.patients_by, rows
     found = []
@@ -235,7 +235,7 @@ def _find_patients(table: Table, rows: list[Row], manifest: Manifest) -> tuple[s
 
 
 def _choose_splits(rows: list[Row], manifest: Manifest, notes: list[str]) -> list[Row]:
-    """Return the rows with a split each; a test set is drawn where the source names no split."""
+    """Return the rows with their splits; a test set is drawn if the source names no split."""
     if any(row.split is not None for row in rows):
         merged = {None: TRAIN} | ({VALIDATION: TRAIN} if manifest.merge_val else {})
         return [row._replace(split=merged.get(row.split, row.split)) for row in rows]
@@ -244,7 +244,7 @@ def _choose_splits(rows: list[Row], manifest: Manifest, notes: list[str]) -> lis
         class_of[row.whose] = max(row.label, class_of.get(row.whose, 0))
     drawn: set[str] = set()
     for label in set(class_of.values()):
-        # By a digest: images that are added later move hardly any patient.
+        # By a digest: images added later move hardly any patients.
         keys = sorted(
             (key for key, of in class_of.items() if of == label),
             key=lambda key: hashlib.sha256(key.encode()).digest(),
@@ -255,7 +255,7 @@ def _choose_splits(rows: list[Row], manifest: Manifest, notes: list[str]) -> lis
     whose = count(len(drawn), "patient") if rows[0].is_known else "each its own patient"
     notes.append(
         f"{NO_TEST}: {n_test:,} images ({whose}), a fifth of each class, are set "
-        "aside as one, the same ones every time."
+        "aside for testing, always the same ones."
     )
     return rows
 
@@ -263,18 +263,18 @@ def _choose_splits(rows: list[Row], manifest: Manifest, notes: list[str]) -> lis
 def _check_patients(
     table: Table, patients_by: str, rows: Sequence[Row], manifest: Manifest, notes: list[str]
 ) -> None:
-    """Refuse, or note, patients whose images are both in the test set and outside it."""
+    """Refuse or report patients with images both in the test set and outside it."""
     known = [row for row in rows if row.is_known]
     tested = {row.patient for row in known if row.split == TEST}
     shared = sorted(tested & {row.patient for row in known if row.split != TEST})
     if not shared:
         return
     found = f"{count(len(shared), 'patient')} ({named(shared)})"
-    # By file names it is a guess.
+    # With file names it is a guess.
     if patients_by != BY_NAME and not manifest.allow_shared_patients:
         raise DataError(
             f"{table.location} has {found} both in the test set and outside it, by "
-            f"{patients_by}. Correct the splits, or say --allow-shared-patients."
+            f"{patients_by}. Correct the splits, or use --allow-shared-patients."
         )
     notes.append(
         f"Warning: {found} are both in the test set and outside it: test results may be too good."
@@ -282,7 +282,7 @@ def _check_patients(
 
 
 def _check_sites(rows: Sequence[Row], notes: list[str]) -> None:
-    """Note where the site alone says much of the label: a network may learn the site instead."""
+    """Report if the site alone predicts the label: a network may learn the site instead."""
     pairs = Counter((row.site, row.label) for row in rows if row.site)
     sites, labels = {site for site, _ in pairs}, {label for _, label in pairs}
     if len(sites) < 2:

@@ -1,8 +1,8 @@
-"""Checks of trainings: signs that a model is broken, or that its numbers mean something else.
+"""Checks of trainings: signs that a model is broken, or that its numbers are misleading.
 
-A check is one line, however many trainings it names. What rests on an accuracy is said only where
-chance would hardly give it: the binomial tail of that many images, times the number of trainings
-that were looked at, is below 1 %. The line states that number.
+A check gives one line, however many trainings it names. Findings based on an accuracy are shown
+only if chance would hardly produce them: the binomial tail of that many images, times the number
+of trainings checked, is below 1 %. The line states that number.
 """
 
 import math
@@ -20,10 +20,10 @@ from hpo.study.summary import StudySummary
 from hpo.training.engine import Run, predicted
 
 Training: TypeAlias = tuple[str, int, Run]
-"""The name of its configuration, "" where there is only one, the number of its repeat, its run."""
+"""The name of the configuration ("" if it is the only one), the repeat's number, and the run."""
 
 MOST: Final = 100
-"""The number of configurations of a grid that are checked: each has run files to be read."""
+"""At most this many configurations of a grid are checked, because run files must be read."""
 
 _CHANCE: Final = 0.01
 _FAR: Final = 0.05
@@ -38,23 +38,23 @@ _FAR_BEHIND: Final = (
 )
 _CHECKS: Final = {
     "majority": "The validation accuracy ({accuracies}) is no better than always answering the "
-    "commonest class ({majority}): {where}. A network 10 points better would score this low by "
+    "most common class ({majority}): {where}. A network 10 points better would score this low by "
     "chance in {chance} of such studies. Lower learning_rate, or train longer with --epochs",
     "collapsed": "Training collapsed: " + _FAR_BEHIND + " Lower learning_rate",
     "threshold": "The threshold of 0.5 does not fit, although the AUROC is above 0.8: "
     + _FAR_BEHIND
     + " Compare by --metric auroc, and evaluate with --threshold youden",
     "too good": "Validation ({accuracies}) is far better than training (mean {train}, without "
-    "dropout): {where}. The validation images are easier, or copies of them are trained on; by "
-    "chance that happens in {chance} of such studies. Look with `hpo data audit`",
+    "dropout): {where}. The validation images are easier, or copies of them are in training; by "
+    "chance this happens in {chance} of such studies. Check with `hpo data audit`",
 }
-"""The line of each check that `_signs` makes of a run, with what to do."""
+"""The text of each check in `_signs`, with advice."""
 
 _SEE: Final = " (docs/checks.md#{})."
 
 
 def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
-    """Return what is suspicious about a grid's configurations, or a search's best."""
+    """Return the findings on a grid's configurations, or on a search's best."""
     n = len(summary.configurations)
     if is_grid := summary.record.kind == "grid":
         chosen = list(summary.configurations)
@@ -77,14 +77,14 @@ def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
 
 
 def _check_spread(summary: StudySummary, runs: Sequence[Run]) -> Iterator[str]:
-    """Say why the scores of an undecided grid vary, where that has a remedy."""
+    """Explain why the scores of an undecided grid vary, if there is a remedy."""
     pairs = summary.verdict.pairs if summary.verdict else ()
     if not any(pair.answer == "undecided" for pair in pairs):
         return
     kind, n = summary.record.score.kind, summary.record.data.n_validation
     if kind.is_share and n * (kind.margin or 1.0) < 1:
         yield (
-            f"One of the {n} validation images is {100 / n:.1f} points, more than the "
+            f"One of the {n} validation images is worth {100 / n:.1f} points, more than the "
             f"{margin_text(kind)} that matters. Only more images make small differences visible"
             + _SEE.format("few-images")
         )
@@ -94,8 +94,8 @@ def _check_spread(summary: StudySummary, runs: Sequence[Run]) -> Iterator[str]:
     is_plain = base.weights == "last" and base.scheduler == "none"
     if is_plain and jumps and fmean(jumps) > (kind.margin or 0.0):
         yield (
-            f"Accuracy still jumps from epoch to epoch, by {100 * fmean(jumps):.1f} points. Add "
-            "--set weights=average or --set scheduler=cosine: scores then vary far less"
+            f"Accuracy still changes by {100 * fmean(jumps):.1f} points from epoch to epoch. Add "
+            "--set weights=average or --set scheduler=cosine: scores vary far less then"
             + _SEE.format("unsteady")
         )
 
@@ -103,9 +103,9 @@ def _check_spread(summary: StudySummary, runs: Sequence[Run]) -> Iterator[str]:
 def check_trainings(
     trainings: Sequence[Training], class_names: Sequence[str], *, majority: float | None
 ) -> list[str]:
-    """Return what is suspicious about trainings, on validation alone.
+    """Return the findings on trainings, from validation alone.
 
-    `majority` is the share of the commonest class among the validation images, where it is known.
+    `majority` is the share of the most common class among the validation images, if known.
     """
     measured = [
         (name, number, run)
@@ -150,12 +150,12 @@ def check_answers(
     *,
     images: str,
 ) -> list[str]:
-    """Say in which trainings every image gets the same class, which is not by chance."""
+    """Name the trainings in which every image gets the same class."""
     rows = zip(trainings, answers, thresholds, strict=True)
     found = [(training, ps, at) for training, ps, at in rows if is_one_answer(ps, at)]
     if not found:
         return []
-    # Of more than two classes, the probabilities of the answer.
+    # With more than two classes, the probabilities of the predicted class.
     shown = np.concatenate([ps if ps.ndim == 1 else ps.max(1) for _, ps, _ in found])
     classes = {class_names[predicted(ps, at)[0]] for _, ps, at in found}
     name = classes.pop() if len(classes) == 1 else "the same class"
@@ -173,33 +173,33 @@ def is_one_answer(probabilities: Floats, threshold: float) -> bool:
 
 
 def _signs(run: Run, best: Run, majority: float | None) -> Iterator[tuple[str, float]]:
-    """Yield each check that a run fails, and the chance of looking so bad.
+    """Yield each check that a run fails, and the probability of a result as bad by chance.
 
     `best` is the best repeat of its configuration.
     """
-    from scipy.special import bdtr  # `hpo --help` does without.
+    from scipy.special import bdtr  # `hpo --help` does not need it.
 
     accuracy, n = _accuracy(run), len(run.validation_probabilities)
     n_right, train = accuracy * n, run.train.get("accuracy", math.nan)
 
     def at_most(n_hits: float, share: float) -> float:
-        """Return the chance of so few hits, where each image is one with this chance."""
+        """Return the probability of at most this many hits, each with this probability."""
         return float(bdtr(round(n_hits), n, min(max(share, 0.0), 1.0)))
 
     if majority is not None:
-        # The accuracy of always giving the commonest answer, or a lower one.
+        # The accuracy of always predicting the most common class, or less.
         if n_right <= majority * n + 0.5:
             yield "majority", at_most(n_right, min(majority + _LEARNED, 0.99))
-        # A repeat nearer to the majority class than to the best of its configuration.
+        # A repeat closer to the majority class than to the best repeat of its configuration.
         spread, lag = _accuracy(best) - majority, _accuracy(best) - accuracy
         if spread >= _LEAST_SPREAD and lag > accuracy - majority:
             n_of_best = len(best.validation_probabilities)
-            # Not even the best is always right: one more answer of each kind.
+            # Even the best is not always right: add one answer of each kind.
             share = (_accuracy(best) * n_of_best + 1) / (n_of_best + 2)
             is_of_two = isinstance(run.validation_probabilities[0], float)
             ranks_well = is_of_two and run.kept.validation.get("auroc", 0.0) >= 0.8
             yield "threshold" if ranks_well else "collapsed", at_most(n_right, share)
-    # Validation far above training, both in evaluation mode, in what has learned.
+    # Validation far above training, both in evaluation mode, in a network that has learned.
     if accuracy > (majority or 0.0) and accuracy - train >= _FAR:
         yield "too good", at_most(n - n_right, 1 - train)
 

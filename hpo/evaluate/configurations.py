@@ -1,6 +1,6 @@
-"""The configurations of a study on its test: what the run store holds of them, and their results.
+"""The configurations of a study on its test: their runs and their results.
 
-The labels of the test are read in `open_test_set` and nowhere else.
+The labels of the test are read only in `open_test_set`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ _MOST_FAULTS: Final = 10
 
 
 Candidate: TypeAlias = tuple[str, Configuration, Sequence[tuple[Repeat, Run]]]
-"""What a configuration is called among the others, and its complete repeats, each with its run."""
+"""The display name of a configuration, the configuration, and its repeats with their runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +58,14 @@ class TestSet:
 
 
 def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Candidate]:
-    """Return every configuration of a grid, or of a search the winner; with `is_all` every one.
+    """Return all configurations of a grid, or the winner of a search, or all with `is_all`.
 
-    Those of a search are sorted by validation score, the best first; after them come the bases of
-    the reports that were trained with it.
+    Those of a search are sorted by validation score, the best first, followed by the course
+    networks that were trained with it.
 
     Raises:
-        StudyError: nothing is complete.
-        RunStoreError: files of the run store are missing or cannot be read; all of them are named.
+        StudyError: no training is complete.
+        RunStoreError: files of the run store are missing or unreadable; all are named.
     """
     is_grid = summary.record.kind == "grid"
     chosen = [summary.best] if summary.best else []
@@ -78,7 +78,7 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
             f"{summary.name} has no complete training to evaluate. Finish it first: hpo resume "
             f"{named(summary.name, summary.storage)}"
         )
-    # Those of a search differ in everything: their numbers are short.
+    # Configurations of a search differ in everything, so use their numbers.
     called = [(c.label if is_grid else c.tag, c) for c in chosen]
     called += summary.reports.items()
     candidates, faults = list[Candidate](), []
@@ -144,8 +144,8 @@ def evaluate_configuration(
     names, majority = test.class_names, float(np.mean(majorities, axis=0).max())
     signs = check_trainings(trainings, names, majority=majority)
     signs += check_answers(trainings, names, probabilities, thresholds, images="test")
-    # Every image was used to train some of the repeats, so there are no validation images to
-    # choose a threshold of the ensemble on: it is the mean of theirs.
+    # Every image was used to train some of the repeats, so no validation images are left to choose
+    # a threshold of the ensemble on: it is the mean of the thresholds of the repeats.
     of_all = fmean(thresholds) if rule.is_chosen else rule.value
     ensemble = evaluate_model(probabilities, of_all, test.labels, test.weights, n_patients)
     evaluated = Evaluated(
@@ -175,9 +175,9 @@ def evaluate_model(
     weights: Floats,
     n_patients: int,
 ) -> Ensemble:
-    """Evaluate the mean probability of networks as one model; intervals are over patients alone.
+    """Evaluate the mean probability of networks as one model; intervals cover patients only.
 
-    `weights` are resamples of the images, as `draw_weights` gives them.
+    `weights` are resamples of the images, as returned by `draw_weights`.
     """
     mean = np.mean(probabilities, axis=0)
     n_classes = 2 if mean.ndim == 1 else mean.shape[1]
@@ -216,7 +216,7 @@ def _estimate(draws: Sequence[Floats], overlap: float, n_patients: int) -> Estim
 
 
 def _fault(run: Run | None, n_test: int) -> str | None:
-    """Return what is wrong with the answers of a run, None where nothing is."""
+    """Return the fault in the answers of a run, or None."""
     if run is None:
         return "is damaged, or from another version of hpo"
     if len(run.test_probabilities) != n_test:
@@ -224,7 +224,7 @@ def _fault(run: Run | None, n_test: int) -> str | None:
     if not all(
         np.isfinite(p).all() for p in (run.validation_probabilities, run.test_probabilities)
     ):
-        return "has probabilities that are not finite: the training diverged"
+        return "has non-finite probabilities because the training diverged"
     return None
 
 
@@ -236,9 +236,9 @@ def _explain(summary: StudySummary, folder: Path, faults: list[str]) -> str:
     if command == LIBRARY:
         again = f'the same call with Settings(study="{other}", …)'
     return (
-        fault_list(f"The test of {summary.name} stays sealed. Cannot read its results:", shown)
+        fault_list(f"Cannot read the results of {summary.name}, so its test stays sealed:", shown)
         + f"\nIf the run store is not in {folder}, set HPO_RUNS to its folder. Otherwise train "
-        f"what is missing in a second study, which reuses all other results: {again}; then "
+        f"the missing repeats in a second study, which reuses all other results: {again}; then "
         f"evaluate {summary.name} again. Results of another version of hpo cannot be read: "
         "evaluate the second study instead."
     )

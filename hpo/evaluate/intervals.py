@@ -1,18 +1,18 @@
-"""What a number would be with other trainings and other patients, both at once.
+"""Intervals for other trainings and other patients, both at once.
 
-Repeats and images are crossed, as readers and cases are in reader studies, and the variances are
-taken as there (Obuchowski and Rockette 1995, Communications in Statistics 24; Hillis 2007,
-Statistics in Medicine 26): over repeats the variance that `hpo.stats.mean_interval` takes, over
-images the covariance between repeats under a bootstrap by patient. What an image owes to one
-training alone is in the first part already. The two margins, Student's t for each, add in squares
-(Howe 1974, Journal of the American Statistical Association 69). docs/evaluation.md has the
+Repeats and images are crossed, as are readers and cases in reader studies, and the variances are
+estimated as there (Obuchowski and Rockette 1995, Communications in Statistics 24; Hillis 2007,
+Statistics in Medicine 26): over repeats the variance that `hpo.stats.mean_interval` uses, over
+images the covariance between repeats under a bootstrap by patient. The interaction of an image
+with one training is contained in the first part. The two margins, each with Student's t, add in
+squares (Howe 1974, Journal of the American Statistical Association 69). docs/evaluation.md has the
 measured coverage.
 
-Repeat i has the same seed, fold and test images in every configuration, so a pair is judged by
-the differences of its repeats. p-values are corrected for the number of pairs (Holm 1979), and
-each interval is taken at the level at which its pair was tested. With one training each, the exact
-McNemar test is made as well, and the larger p-value counts; over the pooled answers of several
-repeats it would take one test set for many.
+Repeat i has the same seed, fold and test images in every configuration, so a pair is judged by the
+differences of its repeats. p-values are corrected for the number of pairs (Holm 1979), and each
+interval has the level at which its pair was tested. With one training each, the exact McNemar test
+is also made, and the larger p-value counts; pooling the answers of several repeats would treat one
+test set as many.
 """
 
 import math
@@ -25,12 +25,13 @@ from numpy.typing import ArrayLike
 
 from hpo.evaluate.metrics import Bools
 from hpo.stats import Interval, PairComparison, mcnemar
-from hpo.stats.intervals import Floats, t_quantile
+from hpo.stats.intervals import WIDEST, Floats, t_quantile
 from hpo.stats.paired import step_down
 from hpo.stats.sentences import label
+from hpo.tables import count
 
 Answers: TypeAlias = Mapping[int, tuple[Floats, Bools]]
-"""By repeat: its accuracy under every resample `(1 + resamples,)`, which images are right."""
+"""By repeat: its accuracy under every resample `(1 + resamples,)`, and the correct images."""
 
 LEVEL: Final = 0.95
 
@@ -39,12 +40,12 @@ _FEW: Final = 3
 _N_RESAMPLES: Final = 1000
 _HALVINGS: Final = 50
 _LARGEST: Final = 700.0
-"""More than this overflows as an exponent."""
+"""A larger exponent overflows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over repeats with its two standard errors. NaN where it is not defined.
+    """A mean over repeats with its two standard errors; NaN if undefined.
 
     `repeat_error` is 0 for one repeat: the estimate is then about that one model.
     """
@@ -60,7 +61,7 @@ class Estimate:
 def draw_weights(patients: ArrayLike, *, seed: int) -> Floats:
     """Return image weights `(1 + resamples, images)`: all ones, then one row per resample.
 
-    A resample draws patients with replacement, and all images of a patient come along.
+    A resample draws patients with replacement, with all their images.
     """
     names, patient = np.unique(np.asarray(patients), return_inverse=True)
     chances = np.full(len(names), 1 / max(len(names), 1))
@@ -69,9 +70,9 @@ def draw_weights(patients: ArrayLike, *, seed: int) -> Floats:
 
 
 def estimate(draws: Floats, *, overlap: float, n_patients: int) -> Estimate:
-    """Return mean and errors of draws `(1 + resamples, repeats)`, the numbers in the first row.
+    """Return mean and errors of draws `(1 + resamples, repeats)`, actual values in the first row.
 
-    `overlap` is n_validation / n_train. Resamples in which a repeat has no value (an AUROC of one
+    `overlap` is n_validation / n_train. Resamples in which a repeat is undefined (an AUROC of one
     class) are left out.
     """
     values, resampled = draws[0], draws[1:]
@@ -86,7 +87,7 @@ def estimate(draws: Floats, *, overlap: float, n_patients: int) -> Estimate:
             repeats = deviation**2 * (1 / n + overlap)
             shared = float((covariance.sum() - covariance.trace()) / (n * (n - 1)))
         repeat_error = math.sqrt(repeats)
-        # Never less than the variance of these very models over patients.
+        # Never less than the variance of these models over patients.
         image_error = math.sqrt(max(shared, float(covariance.mean()) - repeats, 0.0))
     return Estimate(
         mean=mean,
@@ -99,7 +100,7 @@ def estimate(draws: Floats, *, overlap: float, n_patients: int) -> Estimate:
 
 
 def margin(found: Estimate, *, level: float = LEVEL) -> float:
-    """Return half the width of the interval; NaN where there is none."""
+    """Return half the width of the interval; NaN if there is none."""
     if found.n_patients < 2 or found.repeat_error + found.image_error == 0:
         return math.nan
     upper = (1 + level) / 2
@@ -112,7 +113,7 @@ def margin(found: Estimate, *, level: float = LEVEL) -> float:
 def metric_interval(found: Estimate, *, is_share: bool = True) -> Interval:
     """Return the interval of a number between 0 and 1, or of a loss above 0.
 
-    It is taken on the logit scale, of a loss on the log scale; none where it is 0 or 1 throughout.
+    It uses the logit scale, or the log scale for a loss; there is none for exactly 0 or 1.
     """
     mean, half = found.mean, margin(found)
     slope = mean * (1 - mean) if is_share else mean
@@ -124,14 +125,14 @@ def metric_interval(found: Estimate, *, is_share: bool = True) -> Interval:
 
 
 def difference_interval(found: Estimate, *, level: float = LEVEL) -> Interval:
-    """Return the interval of a difference of shares; none where every resample is the same."""
+    """Return the interval of a difference of shares; none if all resamples are equal."""
     mean, half = found.mean, margin(found, level=level)
     low, high = np.clip([mean - half, mean + half], -1.0, 1.0)
     return _interval(found, float(low), float(high))
 
 
 def p_value(found: Estimate) -> float:
-    """Return the largest p at which the interval of level 1 - p still holds zero."""
+    """Return the largest p at which the interval of level 1 - p still contains zero."""
     if not math.isfinite(margin(found)):
         return math.nan if found.mean else 1.0
     low, high = 0.0, 1.0
@@ -152,12 +153,12 @@ def compare(
 ) -> tuple[PairComparison, ...]:
     """Compare the test accuracies of pairs of configurations by their common repeats.
 
-    `n_tests` is the number of pairs that these were selected from: they are then corrected for all
-    of them (Bonferroni), which takes no p-value of the others.
+    `n_tests` is the number of pairs that these were selected from: p-values are then corrected for
+    all of them (Bonferroni).
     """
     found = [_difference(answers[a], answers[b], overlap, n_patients) for a, b in pairs]
-    # Trainings that collapse half of the time look steady in three repeats now and then: few
-    # repeats are judged by the largest error in the sweep, much as in `hpo.stats.paired`.
+    # Trainings that collapse half of the time sometimes look steady in three repeats, so few
+    # repeats are judged by the largest error in the sweep, similar to `hpo.stats.paired`.
     largest = max((one.repeat_error for one, _ in found if one), default=0.0)
     found = [
         (replace(one, repeat_error=largest) if one and 1 < one.n_repeats <= _FEW else one, exact)
@@ -180,7 +181,7 @@ def compare(
 def _difference(
     a: Answers, b: Answers, overlap: float, n_patients: int
 ) -> tuple[Estimate | None, float]:
-    """Return `b` minus `a` over their common repeats, and of one repeat McNemar's p-value."""
+    """Return `b` minus `a` over their common repeats, and for one repeat McNemar's p-value."""
     common = [repeat for repeat in a if repeat in b]
     if not common:
         return None, 0.0
@@ -190,9 +191,9 @@ def _difference(
     n = len(common)
     if n == 1:
         return found, mcnemar(right_a, right_b)
-    # Differences that are counts agree now and then by chance: their deviation is at least that of
-    # 0 and one image. Two repeats agree too often to show their own deviation: there the step is
-    # the difference itself, and nothing is proved.
+    # Differences of counts sometimes agree by chance: their deviation is at least that of 0 and
+    # one image. Two repeats agree too often to estimate a deviation: there the step is the
+    # difference itself, and nothing is proved.
     step = 1 / len(right_a)
     least = max(step, abs(found.mean)) if n == 2 else step
     error = least / math.sqrt(2) * math.sqrt(1 / n + overlap)
@@ -204,12 +205,12 @@ def _comparison(
 ) -> PairComparison:
     if found is None:
         names = f"{label(a)} vs {label(b)}"
-        said = f"{names}: not comparable on the test because they have no repeat in common."
+        said = f"{names}: not comparable on the test, because they share no repeat."
         return PairComparison(a, b, None, None, None, None, False, 0, said, "untested")
     interval, is_real = difference_interval(found, level=level), p < _ALPHA
     low, high = interval.low, interval.high
     if not is_real and low is not None and high is not None:
-        # McNemar's test may find less than the interval does: they must not contradict.
+        # McNemar's test may be more conservative than the interval; they must not contradict.
         low, high = min(low, 0.0), max(high, 0.0)
     return PairComparison(
         a=a,
@@ -228,7 +229,7 @@ def _comparison(
 def _sentence(a: str, b: str, interval: Interval, is_real: bool) -> str:
     low, high, mean = interval.low, interval.high, interval.mean
     if low is None or high is None or mean is None:
-        return f"{a} vs {b}: the same answers on the test."
+        return f"{a} vs {b}: the same predictions on the test."
     if is_real:
         winner, loser = (b, a) if mean > 0 else (a, b)
         least, most = sorted((100 * abs(low), 100 * abs(high)))
@@ -237,15 +238,17 @@ def _sentence(a: str, b: str, interval: Interval, is_real: bool) -> str:
             f"(95 % interval {least:.1f} to {most:.1f})."
         )
     else:
-        bounds = f"{100 * low:+.1f} to {100 * high:+.1f} points"
-        text = f"{a} vs {b}: no significant difference on the test (95 % interval {bounds})."
+        bounds = f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f} points)"
+        few = f"with {count(interval.n, 'repeat')}, too few for an interval"
+        what = few if high - low > WIDEST else bounds
+        text = f"{a} vs {b}: no significant difference on the test {what}."
     if interval.n == 1:
         text += " With one training each, this compares two models, not two configurations."
     return text
 
 
 def _interval(found: Estimate, low: float, high: float) -> Interval:
-    """Return an interval; it has no bounds where one of these is NaN."""
+    """Return an interval, without bounds if one of them is NaN."""
     mean, deviation = (x if math.isfinite(x) else None for x in (found.mean, found.deviation))
     if math.isnan(low) or math.isnan(high):
         return Interval(mean, None, None, deviation, found.n_repeats)

@@ -1,7 +1,7 @@
-"""What learning curves say: which configuration converges faster, is steadier, overfits less.
+"""Comparing learning curves: which configuration converges faster, is steadier, overfits less.
 
-Six measures are read off the curve of every finished training, averaged over repeats, and compared
-pair by pair with the test of `hpo.stats.compare_sweep`. Epochs count from 1.
+Six measures are computed from the curve of every finished training, averaged over repeats, and
+compared pair by pair with `hpo.stats.compare_sweep`. Epochs count from 1.
 """
 
 import math
@@ -20,23 +20,23 @@ from hpo.study.summary import Configuration, StudySummary
 from hpo.training.engine import Run
 
 MOST: Final = 6
-"""Configurations that are compared; of more, those with the best mean score."""
+"""At most this many configurations are compared, those with the best mean scores."""
 
 _LOSS: Final = ("focal_gamma", "label_smoothing", "loss")
-# From the unit of a measure to factor, decimals, and how it follows a number.
+# By unit of a measure: factor, decimals, and the text after a number.
 _UNITS: Final = {"epochs": (1, 1, " epochs"), "points": (100, 1, " points"), "loss": (1, 3, "")}
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that is read off a curve, and what was found of it in a study.
+    """A measure of a learning curve, and its results in a study.
 
-    `better` is a sentence with the places winner, loser, size. Where there is an `event`, the
-    number is its epoch, infinite where it does not happen. No number is below `lowest`.
+    `better` is a sentence with the placeholders winner, loser, size. If there is an `event`, the
+    measure is its epoch, infinite if it does not happen. No value is below `lowest`.
 
-    `repeats` holds the numbers of each configuration by repeat, None where one is not known. Where
-    the event does not happen up to the horizon, the horizon stands for it: `n_never` counts these,
-    and the mean in `intervals` is then a lower bound.
+    `repeats` holds the values of each configuration by repeat, None if unknown. If the event does
+    not happen up to the horizon, the horizon is used: `n_never` counts these, and the mean in
+    `intervals` is then a lower bound.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Measure:
 
     @property
     def cells(self) -> Iterator[list[str]]:
-        """The lines of a table's cells: the mean, its interval, repeats without the event."""
+        """The lines of the table cells: mean, interval, and repeats without the event."""
         for value, found in self.intervals.items():
             n_never = self.n_never[value]
             if found.mean is None or n_never == found.n:
@@ -67,11 +67,11 @@ class Measure:
 
     @property
     def tested(self) -> list[PairComparison]:
-        """The pairs that have enough repeats."""
+        """The pairs with enough repeats."""
         return [pair for pair in self.pairs if pair.low is not None]
 
     def amount(self, size: float, *, least: float = 0.0, sign: str = "") -> str:
-        """Write a size in its unit, with enough decimals that `least` does not look like zero."""
+        """Format a size, with enough decimals that `least` does not look like zero."""
         return amounts([size], *_UNITS[self.unit][:2], least=least, sign=sign)[0]
 
 
@@ -105,7 +105,7 @@ MEASURES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class LearningCurves:
-    """What the curves of a study say. `horizon` is the last epoch that every configuration has."""
+    """The comparison of curves of a study. `horizon` is the last epoch of every configuration."""
 
     configurations: Mapping[Scalar, Configuration]
     target: float
@@ -116,12 +116,12 @@ class LearningCurves:
 
     @property
     def names(self) -> list[str]:
-        """What the configurations are called."""
+        """The displayed names of the configurations."""
         return [label(value) for value in self.configurations]
 
     @property
     def outcome(self) -> list[str]:
-        """The significant differences, then a line on the others; nothing where none is tested."""
+        """The significant differences and a line on the others; empty if nothing was tested."""
         tested = [pair for one in self.comparisons for pair in one.tested]
         real = [pair.sentence for pair in tested if pair.is_real]
         others = f"{'the other' if real else 'any of'} {len(tested) - len(real)} comparisons"
@@ -129,11 +129,11 @@ class LearningCurves:
 
     @property
     def about(self) -> list[str]:
-        """How the target was chosen, and what limits the comparison."""
+        """The choice of the target, and the limits of the comparison."""
         return [f"{_percent(self.target)} accuracy is {self.target_reason}.", *self.notes]
 
     def to_document(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the comparison as plain data."""
         claims = [
             {
                 "name": one.name,
@@ -164,8 +164,8 @@ def compare_curves(
 ) -> LearningCurves | None:
     """Measure the curves of finished trainings, and compare configurations pair by pair.
 
-    The p-values of each measure are corrected for the number of pairs. None while nothing is
-    finished, and where no run file is left.
+    The p-values of each measure are corrected for the number of pairs. None if nothing is
+    finished, or if no run file is left.
     """
     is_search = summary.record.kind == "search"
     scored = [c for c in summary.configurations if c.scores]
@@ -184,7 +184,7 @@ def compare_curves(
     reason = "as given"
     if target is None:
         target, reason = _choose_target(means, summary.baselines.values())
-    # Losses of different kinds do not compare: the log loss stands for them.
+    # Different losses are not comparable, so the log loss is used.
     kinds = {
         tuple((n, getattr(c.config, n)) for n in _LOSS if n in c.config.active_fields())
         for c in chosen.values()
@@ -203,16 +203,16 @@ def compare_curves(
         few = f"The {len(chosen)} of {len(scored)} configurations with the best mean"
         notes.append(f"{few} are compared.")
     if max(n_read) < 2:
-        notes.append("One repeat allows no interval and no comparison: add --repeats 5.")
+        notes.append("One repeat allows no interval and no comparison. Use --repeats 5.")
     if n_gone:
-        notes.append(f"The run files of {n_gone} trainings are missing: these are left out.")
+        notes.append(f"{n_gone} trainings are left out because their run files are missing.")
     if loss == "log_loss":
         notes.append(
-            "The configurations have different loss functions: their log loss is compared."
+            "The configurations have different loss functions, so their log loss is compared."
         )
     if len(lengths) > 1:
         notes.append(
-            "The configurations train for different numbers of epochs: events count up to the "
+            "The configurations train for different numbers of epochs, so events count up to the "
             "smallest of them."
         )
     return LearningCurves(
@@ -226,7 +226,7 @@ def compare_curves(
 
 
 def _runs_of(configuration: Configuration, runs: RunStore) -> list[Run | None]:
-    """Return the run of repeat 0, 1, …; None where it is not finished, or its file is gone."""
+    """Return the run of repeat 0, 1, …; None if unfinished or missing."""
     keys = {r.repeat: r.run for r in configuration.repeats if r.score is not None and r.run}
     return [runs.read(keys[i]) if i in keys else None for i in range(1 + max(keys, default=-1))]
 
@@ -248,14 +248,14 @@ def read_curve(run: Run, *, target: float, loss: str) -> dict[str, float | None]
 
 
 def epochs_to(accuracies: Sequence[float], target: float) -> float:
-    """Return the first epoch at or above the target, infinity where none is."""
+    """Return the first epoch at or above the target, infinity if there is none."""
     return next((n for n, value in enumerate(accuracies, start=1) if value >= target), math.inf)
 
 
 def fluctuation(accuracies: Sequence[float]) -> float | None:
     """Return the standard deviation around the linear trend of the last half of the epochs.
 
-    Two degrees of freedom go to the trend. None where the last half has fewer than three epochs.
+    The trend takes two degrees of freedom. None if the last half has fewer than three epochs.
     """
     half = np.asarray(accuracies[len(accuracies) // 2 :], dtype=np.float64)
     if len(half) < 3:
@@ -267,16 +267,16 @@ def fluctuation(accuracies: Sequence[float]) -> float | None:
 
 
 def turning_epoch(losses: Sequence[float]) -> float:
-    """Return the epoch of the lowest loss (the last of several), infinity where it still falls."""
+    """Return the (last) epoch of the lowest loss, infinity if the loss still falls."""
     lowest = len(losses) - int(np.argmin(losses[::-1]))
     return lowest if lowest < len(losses) else math.inf
 
 
 def _choose_target(means: Mapping[Scalar, float], baselines: Iterable[float]) -> tuple[float, str]:
-    """Choose an accuracy that every configuration that learned reaches; return it and why.
+    """Choose an accuracy that every configuration that learned reaches; return it and the reason.
 
-    One that did not get half way from the majority class to the best does not count: every other
-    one would "converge" in its first epoch.
+    A configuration that did not get half way from the majority class to the best does not count:
+    all others would "converge" in their first epoch.
     """
     best = max(means.values())
     half_way = min((min(baselines, default=0.5) + best) / 2, best)
@@ -287,7 +287,7 @@ def _choose_target(means: Mapping[Scalar, float], baselines: Iterable[float]) ->
         f"{label(lowest)}), rounded down"
     )
     if len(learned) < len(means):
-        reason += ", of those that got at least half way from the baselines to the best"
+        reason += ", among those at least half way from the baselines to the best"
     return math.floor(100 * learned[lowest] - 1 + 1e-9) / 100, reason
 
 
@@ -326,7 +326,7 @@ def _compare(
             value: sum(n is not None and n > highest for n in of_one)
             for value, of_one in known.items()
         },
-        # The interval of few repeats reaches beyond what the measure can be.
+        # With few repeats the interval exceeds the possible range of the measure.
         intervals={
             value: replace(i, low=max(measure.lowest, i.low), high=min(highest, i.high))
             if i.low is not None and i.high is not None
@@ -339,14 +339,14 @@ def _compare(
 
 
 def _sentence(measure: Measure, pair: PairComparison) -> str:
-    """Say what is known of a measure of two configurations, the winner first."""
+    """Describe the difference in a measure between two configurations, the winner first."""
     both, n_never = (pair.a, pair.b), measure.n_never
     names = f"{label(pair.a)} vs {label(pair.b)}"
     if pair.difference is None or pair.low is None or pair.high is None:
-        return f"{names}: too few repeats to compare; at least 2 of both are needed."
+        return f"{names}: too few repeats to compare; each needs at least 2."
     n = {value: measure.intervals[value].n for value in both}
     if measure.event and all(n_never[value] == n[value] for value in both):
-        return f"{names}: both never {measure.event} in any repeat."
+        return f"{names}: they do not {measure.event} in any repeat."
     unit = _UNITS[measure.unit][2]
     if pair.is_real:
         low, high = sorted((abs(pair.low), abs(pair.high)))

@@ -23,15 +23,15 @@ _FALSE_ALARMS: Final = np.linspace(0, 1, 101)
 def statistics(labels: Labels, probabilities: Floats, *, threshold: float) -> dict[str, Statistic]:
     """Return every metric as a statistic of image weights.
 
-    Of two classes, a probability above the threshold means the second, the positive one; of more
-    the likeliest class is the answer. `balanced_accuracy` is the mean of the share of each class
-    that is found: of two, of `specificity` and `sensitivity`. `auroc` of more than two is the mean
-    over the classes, each against the rest; `brier` the mean squared difference of probability and
-    label, of more than two half the sum over the classes; `log_loss` the mean of -log of the
-    probability of the label. `calibration_error` is the mean over ten
-    bins of equal width of |mean probability - share of the positive class|, weighted by images
-    (Naeini, Cooper and Hauskrecht 2015, Obtaining well calibrated probabilities using Bayesian
-    binning, AAAI); of more than two classes it takes the probability of the answer.
+    With two classes, a probability above the threshold means the second, positive one; with more
+    classes the most likely one is predicted. `balanced_accuracy` is the mean over the classes of
+    the share that is found: for two classes the mean of `specificity` and `sensitivity`. `auroc`
+    of more than two classes is the mean over the classes, each against the rest. `brier` is the
+    mean squared difference of probability and label, for more than two classes half the sum over
+    the classes; `log_loss` the mean of -log of the true class's probability. `calibration_error`
+    is the mean over ten bins of equal width of |mean probability - share of the positive class|,
+    weighted by images (Naeini, Cooper and Hauskrecht 2015, Obtaining well calibrated probabilities
+    using Bayesian binning, AAAI), or of the predicted class if there are more than two.
     """
     is_right = predicted(probabilities, threshold) == labels
     confidence, is_so = _confidence(labels, probabilities)
@@ -59,7 +59,7 @@ def statistics(labels: Labels, probabilities: Floats, *, threshold: float) -> di
 
 
 def count_answers(answers: NDArray[np.int64], labels: Labels, n_classes: int) -> Confusion:
-    """Count answers `(images,)` or `(repeats, images)` by the class of their image."""
+    """Count predictions `(images,)` or `(repeats, images)` by the true class."""
     counts = np.zeros((n_classes, n_classes), np.int64)
     np.add.at(counts, (np.broadcast_to(labels, answers.shape), answers), 1)
     return tuple(map(tuple, counts.tolist()))
@@ -72,7 +72,7 @@ def roc(labels: Labels, probabilities: Sequence[Floats]) -> Roc:
     lines = []
     for one in probabilities:
         false_alarms, sensitivity, _ = roc_curve(labels, one, drop_intermediate=False)
-        # Where the curve rises straight up, its upper end counts.
+        # Where the curve is vertical, its upper end counts.
         is_corner = np.append(np.diff(false_alarms) > 0, True)
         lines.append(np.interp(_FALSE_ALARMS, false_alarms[is_corner], sensitivity[is_corner]))
     rows = (_FALSE_ALARMS, np.mean(lines, axis=0), np.min(lines, axis=0), np.max(lines, axis=0))
@@ -81,7 +81,7 @@ def roc(labels: Labels, probabilities: Sequence[Floats]) -> Roc:
 
 
 def calibration(labels: Labels, probabilities: Sequence[Floats]) -> tuple[CalibrationBin, ...]:
-    """Return the bins that hold an answer, all repeats together."""
+    """Return the non-empty bins over all repeats."""
     pairs = [_confidence(labels, one) for one in probabilities]
     every, truth = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     bins = _bin_of(every)
@@ -96,7 +96,7 @@ def calibration(labels: Labels, probabilities: Sequence[Floats]) -> tuple[Calibr
 
 
 def _confidence(labels: Labels, probabilities: Floats) -> tuple[Floats, Floats]:
-    """Return the probability that is judged of each image, and whether it is so."""
+    """Return the assessed probability of each image, and whether it is true."""
     if probabilities.ndim == 1:
         return probabilities, labels.astype(np.float64)
     return probabilities.max(1), (probabilities.argmax(1) == labels).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The results of an opened test; the records are the document that the study keeps."""
+"""The results of an opened test, as records that the study stores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SHARES: Final = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
 }
-"""The metrics that are shown in percent, by what a reader calls them."""
+"""The metrics shown in percent, by displayed name."""
 
 NUMBERS: Final = {
     "AUROC": "auroc",
@@ -26,7 +26,7 @@ NUMBERS: Final = {
     "log loss": "log_loss",
     "calibration error": "calibration_error",
 }
-"""The metrics that are shown as they are, by what a reader calls them."""
+"""The metrics shown as plain numbers, by displayed name."""
 
 GAPS: Final = ("accuracy", "auroc")
 
@@ -49,15 +49,15 @@ Intervals: TypeAlias = Annotated[
         }
     ),
 ]
-"""Intervals by metric; documents name their fields differently."""
+"""Intervals by metric; documents use other field names."""
 
 
 Confusion: TypeAlias = tuple[tuple[int, ...], ...]
-"""Images by their class (rows) and by the answer (columns), summed over the repeats."""
+"""Images by true class (rows) and predicted class (columns), summed over the repeats."""
 
 
 def n_right(confusion: Confusion) -> int:
-    """Return the number of correct answers."""
+    """Return the number of correct predictions."""
     return sum(row[label] for label, row in enumerate(confusion))
 
 
@@ -73,9 +73,9 @@ class Roc:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBin:
-    """Answers of all repeats whose probability lies in one tenth of 0 to 1.
+    """Predictions of all repeats whose probability lies in one tenth of 0 to 1.
 
-    Of more than two classes that of the answer, and how often it is right.
+    With more than two classes: the probability of the predicted class, and how often it is right.
     """
 
     predicted: float
@@ -98,11 +98,11 @@ class Ensemble:
 class Evaluated:
     """One configuration on the test: means over its repeats, with intervals.
 
-    `name` is short: the parameters of a grid, `#3` for the third configuration of a search.
-    `thresholds` has one per trial, `n_right` is the mean number of correct answers, `confusion`
-    the sum. `gap` holds validation minus test. More than two classes have no `roc`. `notes` are
-    sentences on gap and threshold, `signs` those of a broken model. One repeat makes no
-    `ensemble`.
+    `name` is short: the parameters in a grid, `#3` for the third configuration of a search.
+    `thresholds` has one per trial, `n_right` is the mean number of correct predictions,
+    `confusion` a sum. `gap` is validation minus test. `roc` is None for more than two classes.
+    `notes` are sentences on gap and threshold, `signs` the warnings. `ensemble` is None for one
+    repeat.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Evaluated:
     calibration: tuple[CalibrationBin, ...]
     notes: tuple[str, ...]
     signs: tuple[str, ...]
-    # Older evaluations have none.
+    # Older evaluations lack it.
     ensemble: Ensemble | None = None
 
     @property
@@ -129,9 +129,9 @@ class Evaluated:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One opening of the test: every evaluated configuration, and how they compare.
+    """One opening of the test: every evaluated configuration, and their comparison.
 
-    `threshold` is the rule as it was typed. `classes` are the test images of each class. `pairs`
+    `threshold` is the rule as typed. `classes` counts the test images of each class. `pairs`
     compares test accuracies.
     """
 
@@ -150,7 +150,7 @@ class Evaluation:
         return {trial for evaluated in self.configurations for trial in evaluated.trials}
 
     def of(self, configuration: Configuration | None) -> Evaluated | None:
-        """Return the result of a configuration of the study, None where it was not evaluated."""
+        """Return the result of a configuration of the study, None if it was not evaluated."""
         trials = {repeat.trial for repeat in configuration.repeats} if configuration else set()
         return next((c for c in self.configurations if trials.issuperset(c.trials)), None)
 
@@ -159,21 +159,21 @@ _ADAPTER: Final = TypeAdapter(Evaluation)
 
 
 def to_document(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as plain data: what JSON shows, and what the study keeps."""
+    """Return an evaluation as plain data, for JSON output and for the study."""
     document = _ADAPTER.dump_python(evaluation, mode="json")
     document |= {"verdict": {"pairs": document.pop("pairs")}, "notes": document.pop("notes")}
     return dict(document)
 
 
 def from_document(document: Mapping[str, Any]) -> Evaluation:
-    """Return the evaluation that `to_document` wrote.
+    """Read an evaluation that `to_document` wrote.
 
     Raises:
-        ValueError: a value is not what it should be.
-        LookupError, TypeError: the same, of the document as a whole.
+        ValueError: a value is invalid.
+        LookupError, TypeError: the document as a whole is invalid.
     """
     document = {**document, "pairs": document["verdict"]["pairs"]}
-    if "classes" not in document:  # Older evaluations know two, and name each count.
+    if "classes" not in document:  # Older evaluations have two classes and name each count.
         counts = (document["n_normal"], document["n_pneumonia"])
         document["classes"] = dict(zip(CLASS_NAMES, counts, strict=True))
         document["configurations"] = [_with_matrix(one) for one in document["configurations"]]

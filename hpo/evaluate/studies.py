@@ -1,4 +1,4 @@
-"""Several studies on the same data side by side, their repeats paired where they can be."""
+"""Comparing studies on the same data, with paired repeats where possible."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +22,7 @@ from hpo.study.summary import (
 
 MOST: Final = 6
 
-# what repeats pair up by: the same initialization and order, the same images
+# Repeats are paired if they have the same seed and fold.
 _Key: TypeAlias = tuple[int, int]
 
 
@@ -36,7 +36,7 @@ class Entry:
 
     @property
     def found(self) -> Interval | None:
-        """The mean over the repeats that are compared: of a finalist the fresh ones."""
+        """The mean over the compared repeats: the new ones of a finalist."""
         return self.configuration.judged_score
 
     @property
@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Studies by one score. The verdict calls each configuration by its name."""
+    """Studies compared by one score. The verdict uses the names of the configurations."""
 
     summaries: tuple[StudySummary, ...]
     entries: tuple[Entry, ...]
@@ -56,12 +56,12 @@ class Comparison:
 
     @property
     def score(self) -> Score:
-        """What they are compared by."""
+        """The score that they are compared by."""
         return self.summaries[0].record.score
 
     @property
     def best(self) -> Entry:
-        """The best mean; where some have several repeats, one lucky training does not count."""
+        """The best mean; a single lucky training does not count if others have several repeats."""
         return max(self.entries, key=lambda e: (len(e.configuration.judged) > 1, e.rank))
 
 
@@ -73,17 +73,17 @@ def compare(
     margin: float | None = None,
     runs: RunStore | None = None,
 ) -> Comparison:
-    """Put the configurations of several studies side by side, by one metric of all of them.
+    """Compare the configurations of several studies, by one metric that all of them have.
 
-    That is `metric`, else the score that all optimize, else the accuracy. Every pair from two
-    studies is compared, by the repeats that have the same seed and fold. With `best` only the best
-    of each study, by its own score; None takes that of studies with more than six. `margin` is the
-    smallest difference that matters, None for that of the studies where they agree in one.
+    The metric is `metric`, else the score that all studies optimize, else accuracy. Pairs from two
+    different studies are compared, by the repeats with the same seed and fold. With `best` only
+    the best of each study, by its own score, is compared; None does so for more than six studies.
+    `margin` is the smallest difference that matters, None for that of the studies if they agree.
 
     Raises:
-        UsageError: there is no such metric, or `margin` is not a difference.
-        StudyError: the studies are on different data, one has nothing finished, or no record of
-            the metric.
+        UsageError: there is no such metric, or `margin` is invalid.
+        StudyError: the studies are on different data, or one has nothing finished or lacks the
+            metric.
     """
     data = [summary.record.data for summary in summaries]
     if len({one.fingerprint for one in data}) > 1:
@@ -92,14 +92,14 @@ def compare(
             for s, d in zip(summaries, data, strict=True)
         ]
         raise StudyError(
-            fault_list("Studies on different data do not compare:", faults)
-            + "\nName studies on the same data; "
+            fault_list("Studies on different data cannot be compared:", faults)
+            + "\nChoose studies on the same data; "
             + f"`hpo show{storage_option(summaries[0].storage)}` lists them."
         )
     for summary in summaries:
         if not any(c.scores for c in summary.configurations):
             raise StudyError(
-                f"No training of {summary.name} is finished yet: hpo resume "
+                f"No training of {summary.name} is finished yet. Run hpo resume "
                 f"{named(summary.name, summary.storage)}"
             )
     own = {summary.record.metric for summary in summaries}
@@ -121,7 +121,7 @@ def compare(
         entries[0].summary.record,
         runs=runs,
     )
-    # More repeats would not help those that share none.
+    # More repeats would not help pairs that share none.
     pairs = tuple(
         pair
         if pair.n_pairs
@@ -175,7 +175,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
 
 
 def _by_score(summary: StudySummary, score: Score) -> StudySummary:
-    """Return a study as if it had been scored so, by the metrics that its trials recorded."""
+    """Return a study rescored by another metric that its trials recorded."""
     if score.name == summary.record.metric:
         return summary
     record = replace(summary.record, metric=score.name, margin=None)
@@ -186,7 +186,7 @@ def _by_score(summary: StudySummary, score: Score) -> StudySummary:
             value = repeat.accuracy
         elif score.is_stressed:
             value = None
-        # What was reported by epoch was another score.
+        # The scores reported per epoch are of another metric.
         return replace(repeat, score=value, reported={})
 
     configurations = []
@@ -197,14 +197,14 @@ def _by_score(summary: StudySummary, score: Score) -> StudySummary:
         configurations.append(replace(c, repeats=repeats, score=of_search, fresh=fresh))
     if not any(c.scores for c in configurations):
         raise StudyError(
-            f"The study {summary.name} has no {score.name} on record: it optimizes "
+            f"The study {summary.name} has no {score.name} on record, because it optimizes "
             f"{summary.record.metric}. Compare with --metric accuracy."
         )
     return replace(summary, record=record, configurations=tuple(configurations))
 
 
 def _entries(summary: StudySummary, scored: StudySummary, best: bool | None) -> Iterator[Entry]:
-    """Yield what is compared: chosen by the study's own score, and shown by the one in common."""
+    """Yield the compared configurations: chosen by the study's score, shown by the common one."""
     finished = [c for c in summary.configurations if c.scores]
     if best or (best is None and len(finished) > MOST):
         finished = [max(finished, key=summary.full_rank)]
@@ -215,7 +215,7 @@ def _entries(summary: StudySummary, scored: StudySummary, best: bool | None) -> 
 
 
 def _are_same(a: Entry, b: Entry) -> bool:
-    """Whether two configurations are one, with the same trainings."""
+    """Whether two configurations consist of the same trainings."""
     one, other = ({r.run for r in entry.configuration.judged} for entry in (a, b))
     return None not in one and bool(one & other)
 
@@ -238,12 +238,12 @@ def _notes(
         if n_finished > len(shown) and summary.finalists:
             yield (
                 f"Of {summary.name} the winner of {len(summary.finalists.members)} finalists is "
-                "compared, by its fresh repeats (--all compares every configuration)."
+                "compared, by its new repeats (--all compares every configuration)."
             )
         elif n_finished > len(shown):
             yield (
                 f"Of {summary.name} the best of {n_finished} configurations is compared, chosen "
-                "by its scores in the study: part of its lead is luck (--all compares every one)."
+                "by its scores in the study, so part of its lead is luck (--all compares all)."
             )
     for a, b in same:
         yield f"{a.name} and {b.name} are the same trainings."
@@ -251,8 +251,8 @@ def _notes(
         if not keys[one] & keys[other]:
             yield (
                 f"{one} (seeds {_seeds(keys[one])}) and {other} (seeds {_seeds(keys[other])}) are "
-                "not paired: no repeat has the same seed and fold. Train one again with the "
-                "--seed of the other."
+                "not paired, because no repeats have the same seed and fold. Train one again with "
+                "the --seed of the other."
             )
     places = {s.name: f"{s.record.device} {s.record.precision}" for s in summaries}
     if len(set(places.values())) > 1:

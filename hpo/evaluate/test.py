@@ -42,13 +42,13 @@ def check_test(dataset: Dataset) -> None:
     if not len(test):
         raise DataError(
             f"{dataset.name} has no test split, so there is nothing to evaluate. Add test images "
-            "of every class (a folder test beside train), then start a new study on them."
+            "of every class (a folder named test next to train), then start a new study on them."
         )
     counts = count_classes(dataset.class_names, dataset.labels[test])
     if missing := [name for name, n in counts.items() if not n]:
         raise DataError(
-            f"None of the {len(test)} test images of {dataset.name} is {' or '.join(missing)}: "
-            "its metrics need every class. Add such images, then start a new study on them."
+            f"None of the {len(test)} test images of {dataset.name} is {' or '.join(missing)}; "
+            "metrics need every class. Add such images, then start a new study on them."
         )
 
 
@@ -60,19 +60,19 @@ def open_test(
     command: str = LIBRARY,
     dataset: Dataset | None = None,
 ) -> Evaluation:
-    """Open the sealed test of a study from its run store, and put the opening on record.
+    """Open the sealed test of a study from its run store, and record it.
 
-    What the last opening found of the same trials at the same threshold is returned again: that
+    If the last opening covered the same trials at the same threshold, its result is returned: that
     does not count as another use of the test. Nothing is trained, and no weights are needed. The
-    record is written before the first label is read; where something is missing, the test stays
-    sealed. `is_all` takes every complete configuration of a search. `dataset` is the data of the
-    study where it is open already.
+    record is written before the first label is read; if anything is missing, the test stays
+    sealed. `is_all` evaluates every complete configuration of a search. `dataset` is the data of
+    the study if it is already open.
 
     Raises:
         UsageError: the threshold cannot be read, or the data have more than two classes.
         StudyError: no trial is complete.
-        RunStoreError: files of the run store are missing or of another version.
-        DataError: the data are gone or changed, or their test split is empty or lacks a class.
+        RunStoreError: files of the run store are missing or from another version.
+        DataError: the data are missing or changed, or their test split is empty or lacks a class.
     """
     rule = read_rule(threshold)
     summary = summarize(study)
@@ -101,7 +101,7 @@ def open_test(
 
 
 def read_evaluation(study: optuna.Study) -> Evaluation | None:
-    """Return what the last opening found, or None while the test is sealed.
+    """Return the result of the last opening, or None while the test is sealed.
 
     Raises:
         StudyError: the record is damaged.
@@ -128,7 +128,7 @@ def _evaluate(
         best += [key] if configuration is summary.best else []
     verdict, n_tests = summary.verdict, None
     if verdict:
-        # Those of a grid that validation compares: of very many, the best there.
+        # The pairs of a grid that are compared on validation: the best, if there are very many.
         pairs = list(combinations([name for name in answers if name in verdict.values], 2))
         n_tests = verdict.n_pairs if verdict.n_left_out else None
     else:
@@ -157,14 +157,14 @@ def _notes(
             f"corrected for all {verdict.n_pairs:,} pairs."
         )
     if summary.record.data.is_phantom:
-        yield "These are synthetic images (the phantom): the results do not apply to X-rays."
+        yield "These are synthetic images (the phantom): the results do not apply to real X-rays."
     if min(n_repeats) < 2:
         yield "With one repeat, an interval covers other patients but not other trainings."
     n_open = sum(c.state != "complete" for c in every)
     if summary.record.kind == "grid" and n_open:
         yield (
-            f"{n_open} of {len(every)} configurations lack repeats. Trainings that are added from "
-            "now on are no longer blind to the test."
+            f"{n_open} of {len(every)} configurations lack repeats. Trainings added from now on "
+            "are no longer blind to the test."
         )
     if rule.is_chosen:
         yield (
@@ -180,6 +180,6 @@ def _notes(
         )
     if test.n_patients < len(test.labels):
         yield (
-            f"The {len(test.labels)} test images are of {test.n_patients} patients, and intervals "
+            f"The {len(test.labels)} test images are from {test.n_patients} patients. Intervals "
             "are computed over patients."
         )

@@ -11,10 +11,11 @@ from hpo.errors import StudyError, UsageError
 from hpo.evaluate.metrics import Labels
 from hpo.evaluate.records import Evaluation
 from hpo.stats import Interval
-from hpo.stats.intervals import Floats
+from hpo.stats.intervals import WIDEST, Floats
 from hpo.storage.runs import RunStore
 from hpo.study.score import SCORES
 from hpo.study.summary import Configuration
+from hpo.tables import count
 
 DEFAULT: Final = "0.5"
 
@@ -23,14 +24,14 @@ _TINY: Final = 1e-9
 
 @dataclass(frozen=True)
 class ThresholdRule:
-    """How the threshold of each repeat is found. `value` is the fixed one, or the sensitivity."""
+    """The rule for the threshold of each repeat. `value` is fixed, or the sensitivity."""
 
     kind: Literal["fixed", "youden", "sensitivity"]
     value: float = math.nan
 
     @property
     def text(self) -> str:
-        """The rule as it is typed: `0.5`, `youden`, `sensitivity=0.95`."""
+        """The rule as typed: `0.5`, `youden`, `sensitivity=0.95`."""
         prefix = {"fixed": "", "youden": "youden", "sensitivity": "sensitivity="}[self.kind]
         return prefix if self.kind == "youden" else f"{prefix}{self.value:g}"
 
@@ -44,7 +45,7 @@ def read_rule(text: str) -> ThresholdRule:
     """Read `--threshold`.
 
     Raises:
-        UsageError: it is no number between 0 and 1, not `youden`, and no `sensitivity=X`.
+        UsageError: it is not a number between 0 and 1, `youden` or `sensitivity=X`.
     """
     name, _, share = text.strip().partition("=")
     if (name, share) == ("youden", ""):
@@ -57,12 +58,12 @@ def read_rule(text: str) -> ThresholdRule:
         return ThresholdRule("sensitivity", number)
     if name == "sensitivity":
         raise UsageError(
-            f"--threshold sensitivity=X takes a share above 0 and up to 1, but got "
-            f"{share[:40]!r}. For 95 % write sensitivity=0.95."
+            f"--threshold sensitivity=X must be above 0 and at most 1, but got {share[:40]!r}. "
+            "For 95 %, write sensitivity=0.95."
         )
     if not 0 < number < 1:
         raise UsageError(
-            f"--threshold takes a number between 0 and 1, youden or sensitivity=X, but got "
+            f"--threshold must be a number between 0 and 1, youden or sensitivity=X, but got "
             f"{text[:40]!r}. The default is {DEFAULT}."
         )
     return ThresholdRule("fixed", number)
@@ -71,9 +72,9 @@ def read_rule(text: str) -> ThresholdRule:
 def choose(rule: ThresholdRule, probabilities: Floats, labels: Labels) -> float:
     """Return the threshold of a rule; `probabilities` and `labels` are those of validation.
 
-    Chosen ones lie halfway between two probabilities. `youden` is where sensitivity plus
-    specificity is largest (Youden 1950), of equals the nearest to 0.5; `sensitivity` the largest
-    threshold that finds this share of the positive images.
+    Chosen thresholds lie halfway between two probabilities. `youden` maximizes sensitivity plus
+    specificity (Youden 1950), with ties broken toward 0.5; `sensitivity` is the largest threshold
+    that finds this share of the positive images.
     """
     if rule.kind == "fixed":
         return rule.value
@@ -93,7 +94,7 @@ def _youden(probabilities: Floats, labels: Labels) -> float:
 
     if np.ptp(probabilities) == 0:
         return float(DEFAULT)
-    # From the lowest threshold up; the ends, where all or no images are positive, do not count.
+    # From the lowest threshold up, without the ends, where all or no images are positive.
     false_alarms, sensitivity, values = (
         x[::-1] for x in roc_curve(labels, probabilities, drop_intermediate=False)
     )
@@ -104,27 +105,27 @@ def _youden(probabilities: Floats, labels: Labels) -> float:
 
 
 def check_rule(rule: ThresholdRule, n_classes: int) -> None:
-    """Raise a UsageError where a threshold is asked for of more than two classes."""
+    """Raise a UsageError if a threshold is given for more than two classes."""
     if n_classes > 2 and rule.text != DEFAULT:
         raise UsageError(
-            f"--threshold is for two classes, but the data have {n_classes}: the answer is the "
-            "likeliest class. Leave it out."
+            f"--threshold is for two classes, but the data have {n_classes}. Leave it out: the "
+            "most likely class is predicted."
         )
 
 
 def rule_of(asked: str | None, evaluation: Evaluation | None) -> str:
-    """Return the rule that was asked for, else that of the last evaluation, else the default."""
+    """Return the given rule, else the rule of the last evaluation, else the default."""
     return asked or (evaluation.threshold if evaluation else DEFAULT)
 
 
 def model_threshold(text: str, best: Configuration, store: RunStore) -> float:
-    """Return the threshold of the ensemble of a configuration: the mean of those of its repeats.
+    """Return the threshold of the ensemble of a configuration, the mean over its repeats.
 
-    `text` is a rule as it is typed.
+    `text` is a rule as typed.
 
     Raises:
-        UsageError: it cannot be read, or there are more than two classes.
-        StudyError: it is chosen on validation images, and a run without their labels is in it.
+        UsageError: it is invalid, or there are more than two classes.
+        StudyError: it is chosen on validation images, and a run lacks their labels.
     """
     rule = read_rule(text)
     check_rule(rule, best.config.n_outputs)
@@ -133,8 +134,8 @@ def model_threshold(text: str, best: Configuration, store: RunStore) -> float:
     runs = [store.read(repeat.run) for repeat in best.judged]
     if not all(run and run.validation_labels for run in runs):
         raise StudyError(
-            f"--threshold {rule.text} is chosen on validation images, but the run store no longer "
-            "holds the answers to them. Use a number, such as 0.5."
+            f"--threshold {rule.text} is chosen on validation images, but the run store lacks the "
+            "predictions for them. Use a number, such as 0.5."
         )
     return fmean(
         choose(rule, np.array(run.validation_probabilities), np.array(run.validation_labels))
@@ -144,7 +145,7 @@ def model_threshold(text: str, best: Configuration, store: RunStore) -> float:
 
 
 def gap_sentence(test: Interval, gap: Interval) -> str:
-    """Say how far the test accuracy lies from that of validation."""
+    """Describe the gap between validation and test accuracy."""
     if gap.mean is None or test.mean is None:
         return "The gap between validation and test accuracy is not defined."
     validation = test.mean + gap.mean
@@ -153,7 +154,9 @@ def gap_sentence(test: Interval, gap: Interval) -> str:
         return f"{text}. The gap has no interval."
     low, high = 100 * gap.low, 100 * gap.high
     if low <= 0 <= high:
-        return f"{text}. No significant gap (95 % interval {low:+.1f} to {high:+.1f} points)."
+        interval = f"(95 % interval {low:+.1f} to {high:+.1f} points)"
+        few = f"with {count(gap.n, 'repeat')}, too few for an interval"
+        return f"{text}. No significant gap {few if gap.high - gap.low > WIDEST else interval}."
     size = SCORES["accuracy"].difference_text(*sorted((test.mean, validation), reverse=True))
     way = "lower" if gap.mean > 0 else "higher"
     low, high = sorted((abs(low), abs(high)))

@@ -1,4 +1,4 @@
-"""What the figures share: their look, the axis of scores, and how configurations are named."""
+"""Common to all figures: style, the score axis, and the names of configurations."""
 
 import html
 import math
@@ -16,12 +16,12 @@ from hpo.study.summary import Configuration, StudySummary
 
 T = TypeVar("T")
 
-# After Okabe and Ito 2008, Color Universal Design; orange and sky blue are darker, so that every
-# color has a contrast of 3 : 1 on a white page and on a dark one. A paler point would lose it:
-# those of less weight are open.
+# After Okabe and Ito 2008, Color Universal Design. Orange and sky blue are darker, so that every
+# color has a contrast of 3 : 1 on a white and on a dark page. A paler point would lose it, so
+# less important points are open.
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#B8860B", "#CC79A7", "#2F97D3")
 GRAY: Final = "#888888"
-# A line style means the same in every figure: one of what it is compared with is long-dashed.
+# A line style means the same in every figure; references are long-dashed.
 DASHES: Final = {
     "validation": "solid",
     "training": "dash",
@@ -39,7 +39,7 @@ _LOG_FROM: Final = 10.0
 
 @dataclass(frozen=True)
 class Plot:
-    """Figures under one heading, and the caption that says the same; there may be none to draw."""
+    """Figures under one heading and their caption in words; there may be no figure."""
 
     key: str
     title: str
@@ -60,12 +60,12 @@ def score_axis(score: Score, values: Sequence[float]) -> dict[str, object]:
 
 
 def ticks(score: Score) -> str | None:
-    """Return the format of the ticks of a score's axis, None for plotly's own."""
+    """Return the tick format of a score's axis, None for plotly's default."""
     return PERCENT_TICKS if score.kind.is_share else None
 
 
 def count_axis(low: float, high: float) -> dict[str, object]:
-    """Return an axis of whole numbers, without the halves that a short one would get."""
+    """Return an axis with ticks at whole numbers only."""
     return {"range": [low, high], "tickformat": "d", "dtick": 1 if high - low <= 12 else None}
 
 
@@ -80,7 +80,7 @@ def label_axis(names: Sequence[str]) -> dict[str, object]:
 
 
 def name_of(summary: StudySummary, configuration: Configuration) -> str:
-    """Return a short name: the values of a grid; the number in a search, where all values vary."""
+    """Return a short name: the values in a grid, the number in a search."""
     return f"#{configuration.number}" if summary.record.kind == "search" else configuration.label
 
 
@@ -97,11 +97,11 @@ def score_text(found: Interval, score: Score) -> str:
 def thinned(
     items: Sequence[T], rank: Callable[[T], tuple[float, ...]], *, most: int, noun: str
 ) -> tuple[list[T], str]:
-    """Return at most `most` items in their order, and a sentence on which are left out.
+    """Return at most `most` items in their order, and a sentence about the others.
 
-    The best third of them is kept, and every n-th of the others by rank. A browser takes seconds
-    over tens of thousands of marks. (WebGL would draw them all, but compiles code, which the
-    policy of the page forbids.)
+    The best third is kept, and every n-th of the others by rank. Tens of thousands of marks take a
+    browser seconds. (WebGL would draw them all, but compiles code, which the policy of the page
+    forbids.)
     """
     if len(items) <= most:
         return list(items), ""
@@ -116,23 +116,23 @@ def thinned(
 
 
 def label(text: str) -> str:
-    """Return a harmless label for an axis or a legend; a long one would push the figure away."""
+    """Return an escaped label for an axis or legend, shortened to leave room for the figure."""
     return lines(text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 2] + " …")
 
 
 def lines(*texts: str) -> str:
-    """Return texts below one another, harmless in a label, where plotly reads some HTML."""
+    """Return lines of text, escaped because plotly interprets some HTML."""
     return "<br>".join(html.escape(text, quote=False) for text in texts)
 
 
 def color(index: int, *, alpha: float = 1.0) -> str:
-    """Return a color of the palette, beginning again after the last."""
+    """Return a color of the palette, which repeats."""
     red, green, blue = bytes.fromhex(PALETTE[index % len(PALETTE)][1:])
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
 def marker(index: int, *, size: int, is_open: bool = False) -> dict[str, object]:
-    """Return the look of a point; one of less weight is open, a ring in the full color."""
+    """Return the style of a point; less important ones are open rings."""
     symbol = _SYMBOLS[index // len(PALETTE) % len(_SYMBOLS)]
     look: dict[str, object] = {"color": color(index), "size": size, "symbol": symbol}
     return look | ({"symbol": f"{symbol}-open", "line": {"width": 2}} if is_open else {})
@@ -163,7 +163,7 @@ def points(
 def line(
     x: Sequence[object], y: Sequence[object], index: int, *, name: str, hover: str
 ) -> Scatter:
-    """Return a line in a color; `hover` is plotly's template of the text over each place."""
+    """Return a line in a color; `hover` is plotly's template of the hover text."""
     return Scatter(
         x=x,
         y=y,
@@ -176,7 +176,7 @@ def line(
 
 
 def reference(name: str, x: Sequence[float], y: Sequence[float], *, dash: str) -> Scatter:
-    """Return a gray line of what something is compared with."""
+    """Return a gray reference line."""
     look = {"color": GRAY, "width": 1.5, "dash": dash}
     return Scatter(x=x, y=y, mode="lines", line=look, name=name, hoverinfo="skip", showlegend=True)
 
@@ -199,7 +199,7 @@ def band(
 
 
 def empty(*, height: int, x_title: str = "", y_title: str = "") -> Figure:
-    """Return an empty figure. Its width and its look are those of the page (page.js)."""
+    """Return an empty figure. The page sets its width and style (page.js)."""
     figure = Figure(layout={"template": "none", "height": height})
     return figure.update_xaxes(title_text=label(x_title)).update_yaxes(title_text=label(y_title))
 
@@ -211,7 +211,7 @@ def set_scores(
     baselines: Mapping[str, float],
     span: tuple[float, float],
 ) -> None:
-    """Set the vertical axis, and draw the baselines that leave half of it to the values."""
+    """Set the vertical axis, and draw baselines unless they would take half of it."""
     low, high = min(values), max(values)
     reach = max(high - low, _LEAST_SPAN)
     seen = {name: x for name, x in baselines.items() if low - reach <= x <= high + reach}
@@ -223,10 +223,10 @@ def set_scores(
 
 
 def figure_json(figure: Figure) -> str:
-    """Return data and layout as JSON that can stand in a `<script>`: plotly escapes < and >."""
+    """Return data and layout as JSON, safe inside a `<script>`: plotly escapes < and >."""
     return str(pio.to_json(figure, validate=False))
 
 
 def plotly_script() -> str:
-    """Return plotly.js whole, for a page that needs no network."""
+    """Return the source of plotly.js, for a page that needs no network."""
     return str(get_plotlyjs())

@@ -1,6 +1,6 @@
 """Accuracy and loss over the epochs, training and validation, several configurations overlaid.
 
-Where a study optimizes another score than accuracy, that score is above them.
+If a study optimizes another score than accuracy, that score is above them.
 """
 
 import math
@@ -23,20 +23,20 @@ METRICS: Final[tuple[Metric, ...]] = ("score", "accuracy", "loss")
 SPLITS: Final[tuple[Split, ...]] = ("validation", "training")
 N_BEST: Final = len(axes.PALETTE) - 1
 MOST_BANDS: Final = 3
-"""With more configurations their bands would hide their lines."""
+"""With more configurations, bands would hide the lines."""
 
 _LOG_FROM: Final = 30.0
-# The file of a training may be gone: then only the scores that were reported are left.
+# The file of a training may be missing: then only its reported scores are left.
 _Training: TypeAlias = tuple[Repeat, Run | None]
-# Of each epoch the mean, the lowest and the highest repeat; nan where nothing was measured.
+# Per epoch the mean, lowest and highest repeat; nan where nothing was measured.
 _Curve: TypeAlias = Sequence[tuple[float, float, float]]
 _Curves: TypeAlias = Mapping[tuple[int, Metric, Split], _Curve]
 
 
 def plot_study_curves(summary: StudySummary, runs: RunStore) -> Plot | None:
-    """Plot the curves of finished trainings; None while there are none.
+    """Plot the curves of finished trainings; None if there are none.
 
-    Of many configurations, the best by mean score and the base configuration are taken.
+    If there are many configurations, the best by mean score and the base are shown.
     """
     chosen = _chosen(summary)
     n_finished = sum(bool(c.scores) for c in summary.configurations)
@@ -49,7 +49,7 @@ def plot_study_curves(summary: StudySummary, runs: RunStore) -> Plot | None:
 
 
 def curve_colors(summary: StudySummary) -> dict[str, int]:
-    """Return the color of each configuration whose curves are drawn, for the other figures."""
+    """Return the color of each plotted configuration, for the other figures."""
     return {axes.name_of(summary, c): i for i, c in enumerate(_chosen(summary))}
 
 
@@ -71,9 +71,9 @@ def plot_curves(
     score: Score,
     left_out: str = "",
 ) -> Plot | None:
-    """Plot the curves of these configurations, of whatever study; None while there are none.
+    """Plot the curves of configurations of any studies; None if there are none.
 
-    `score` is what their studies optimize; `left_out` says which others are not shown.
+    `score` is the one their studies optimize; `left_out` is a sentence on hidden ones.
     """
     trainings = [
         [(r, runs.read(r.run)) for r in c.repeats if r.score is not None] for _, c in named
@@ -89,18 +89,18 @@ def plot_curves(
         return None
     every = [training for of_one in trainings for training in of_one]
     caption = (
-        "Solid lines are validation, dashed ones training (measured while training, with dropout "
-        "on, so it can be below validation)."
+        "Solid lines are validation, dashed lines training. Training is measured with dropout "
+        "on, so it can be below validation."
     )
     if any(len(of_one) > 1 for of_one in trainings):
         caption += (
             axes.OF_REPEATS if len(named) <= MOST_BANDS else " Lines are means over repeats."
         )
     if score.is_stressed and any(metric == "score" for _, metric, _ in curves):
-        caption += f" Dots show the epochs in which the {score.title} was measured."
+        caption += f" Dots mark the epochs in which the {score.title} was measured."
     caption += left_out
     if len({repeat.n_epochs for repeat, _ in every}) > 1:
-        caption += " Trainings end at different epochs: each epoch shows those that reached it."
+        caption += " Trainings end at different epochs: each epoch includes those that reached it."
     if len({c.config.loss for _, c in named}) > 1:
         caption += " Configurations with different loss functions have losses on different scales."
     if n_gone := sum(run is None for _, run in every):
@@ -108,12 +108,12 @@ def plot_curves(
             f" The run files of {n_gone} of {len(every)} trainings are missing: only their "
             f"validation {score.title} is left."
         )
-    caption += " A click on a name in the legend hides it."
+    caption += " Click a name in the legend to hide it."
     return Plot("curves", "Curves", caption, (_draw(curves, [name for name, _ in named], score),))
 
 
 def _curve(trainings: Sequence[_Training], metric: Metric, split: Split) -> _Curve:
-    """Return a metric by epoch over the repeats that reached it; empty where it is no curve."""
+    """Return a metric by epoch over the repeats that reached it; empty if it is no curve."""
     repeats = [found for one in trainings if (found := _values(*one, metric, split))]
     curve = []
     for epoch in range(max(map(len, repeats), default=0)):
@@ -158,7 +158,7 @@ def _draw(curves: _Curves, names: Sequence[str], score: Score) -> Figure:
             low, high = ([ends[place] for ends in finite.values()] for place in (1, 2))
             alpha = 0.14 if split == "validation" else 0.07
             figure.add_trace(axes.band(list(finite), low, high, index, alpha=alpha), row, 1)
-        # Between the epochs in which a score was measured its line goes on.
+        # The line continues between the epochs in which a score was measured.
         drawn = finite if metric == "score" else dict(enumerate(curve, start=1))
         is_sparse = len(curve) == 1 or len(drawn) < len(curve)
         hover = f"{name}<br>{split}, epoch %{{x}}: %{{y:.4f}}"
@@ -172,7 +172,7 @@ def _draw(curves: _Curves, names: Sequence[str], score: Score) -> Figure:
         in_legend.add(index)
         figure.add_trace(line, row, 1)
     for split in SPLITS:
-        # A legend entry without a curve says what the dashes mean.
+        # A legend entry without a curve explains the dashes.
         look = {"color": axes.GRAY, "width": 2, "dash": axes.DASHES[split]}
         figure.add_scatter(x=[None], y=[None], mode="lines", line=look, name=split, row=1, col=1)
     return figure

@@ -1,7 +1,7 @@
-"""What a search tried: its history, the importance of its parameters, the score by each of them.
+"""Figures of a search: history, parameter importances, and the score by parameter.
 
-They are not those of `optuna.visualization`, which knows no repeats, finalists or pruned scores,
-and names a choice by its Python text.
+`optuna.visualization` is not used: it has no repeats, finalists or pruned scores, and shows
+choices as Python text.
 """
 
 import math
@@ -27,23 +27,23 @@ MAX_PRUNED: Final = 200
 MAX_SLICED: Final = 240
 MAX_COLUMNS: Final = 6
 MIN_CONFIGURATIONS: Final = 10
-# PED-ANOVA compares the best with all; its documentation asks for at least five among the best.
+# PED-ANOVA compares the best with all; its documentation recommends at least five best.
 _N_BEST: Final = 5
 _QUANTILE: Final = 0.1
 
 _LOOKS: Final[Mapping[str, tuple[str, str, str]]] = {
     "complete": ("complete", axes.color(0), "circle"),
-    "unfinished": ("with repeats missing", axes.color(0), "circle-open"),
+    "unfinished": ("repeats missing", axes.color(0), "circle-open"),
     "pruned": ("pruned, at its last epoch", axes.GRAY, "x-thin-open"),
     "finalist": ("finalist, retrained", axes.color(2), "diamond"),
 }
 
 
 def plot_history(summary: StudySummary) -> Plot | None:
-    """Plot the scores in order, by state, and the best so far; None while there is no score.
+    """Plot the scores in order, by state, and the best so far; None without a score.
 
-    A finalist has two points, of the search and of its new repeats. Of very many points some are
-    left out; the best so far is that of all.
+    A finalist has two points: its score in the search and that of its new repeats. If there are
+    very many points, some are left out; the best so far still covers all.
     """
     score = summary.record.score
     every = [(c, *found) for c in summary.configurations if (found := _state(c, score))]
@@ -72,7 +72,7 @@ def plot_history(summary: StudySummary) -> Plot | None:
             places["finalist"].append((member.number, member.fresh.mean, text))
 
     last = summary.configurations[-1].number
-    figure = axes.empty(height=380, x_title="configuration, in order")
+    figure = axes.empty(height=380, x_title="configuration (in order)")
     margin = 0.5 + 0.01 * last
     span = (1 - margin, last + margin)
     figure.update_xaxes(axes.count_axis(*span))
@@ -96,19 +96,19 @@ def plot_history(summary: StudySummary) -> Plot | None:
 
     caption = (
         f"Each point is the mean score of a configuration, in the order of the "
-        f"{summary.record.kind}; the line is the best so far, which also gets better by luck the "
-        f"more configurations are tried.{_lower_is_better(score)}"
+        f"{summary.record.kind}. The line is the best score so far, which partly improves by luck "
+        f"as more configurations are tried.{_lower_is_better(score)}"
     )
     if pruned:
-        caption += f" Crosses ({len(pruned)}) were pruned: stopped early, at their last score."
+        caption += f" Crosses ({len(pruned)}) were stopped early, at their last score."
     caption += dots_left_out + crosses_left_out
     if places["finalist"]:
-        caption += " Diamonds are the means of the retrained finalists, without that luck."
+        caption += " Diamonds are the means of the retrained finalists, free of that luck."
     return Plot("history", "History", caption, (figure,))
 
 
 def _state(configuration: Configuration, score: Score) -> tuple[str, float, str] | None:
-    """Return state, score, and both in words; None without a score."""
+    """Return state, score, and a text for both; None without a score."""
     if configuration.state == "pruned":
         repeat = next(r for r in configuration.repeats if r.state == "pruned")
         last = repeat.last_reported
@@ -123,10 +123,10 @@ def _state(configuration: Configuration, score: Score) -> tuple[str, float, str]
 
 
 def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
-    """Plot the importances (PED-ANOVA) over the means of configurations; None of one parameter.
+    """Plot PED-ANOVA importances over configuration means; None for one parameter.
 
-    Repeats of a configuration count once: as separate trials, they would make what was repeated
-    most look like what was tried most. Where importances would mean nothing, the caption says why.
+    Repeats of a configuration count once: as separate trials they would distort what was tried
+    most. If importances would be meaningless, the caption says why.
     """
     if len(summary.record.names) < 2:
         return None
@@ -138,8 +138,8 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
     if n < MIN_CONFIGURATIONS or len(varied) < 2 or len({c.searched for c in scored}) == 1:
         reason = (
             f"{n} configurations have a score. Importances need {MIN_CONFIGURATIONS} with "
-            "different scores, and two parameters that vary: with less they are noise and are "
-            "not shown."
+            "different scores, and two parameters that vary; with fewer they would be noise, so "
+            "they are not shown."
         )
         return Plot(key, title, reason, ())
     n_best = max(_N_BEST, math.ceil(_QUANTILE * n))
@@ -152,19 +152,19 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
         drawn_from, mean = first.distributions, c.searched
         means.add_trial(create_trial(params=first.params, distributions=drawn_from, value=mean))
     with warnings.catch_warnings():
-        # A rare conditional parameter warns; the caption says so instead.
+        # A rare conditional parameter raises a warning; the caption says so instead.
         warnings.simplefilter("ignore", UserWarning)
         shares = optuna.importance.get_param_importances(means, evaluator=evaluator, params=varied)
     n_active = {name: sum(name in c.params for c in scored) for name in shares}
     caption = (
         f"How strongly each parameter separates the best {n_best} of {n} configurations from all "
-        "of them (PED-ANOVA on the means of repeats). A share says how much a parameter mattered "
-        "in the ranges of the study, not which value is good."
+        "of them (PED-ANOVA on means of repeats). The share says how much a parameter mattered "
+        "within the ranges of the study, not which value is good."
     )
     if n_pruned := sum(c.state == "pruned" and not c.scores for c in summary.configurations):
         caption += f" Pruned configurations ({n_pruned}) are left out."
     if rare := [name for name in shares if n_active[name] < MIN_CONFIGURATIONS]:
-        caption += f" Uncertain, as active in fewer than {MIN_CONFIGURATIONS}: {', '.join(rare)}."
+        caption += f" Uncertain (active in fewer than {MIN_CONFIGURATIONS}): {', '.join(rare)}."
     names = list(shares)[::-1]
     figure = axes.empty(height=90 + 32 * len(names), x_title="importance")
     figure.add_bar(
@@ -212,18 +212,18 @@ def plot_slices(summary: StudySummary) -> Plot | None:
         figures.append(figure.add_trace(axes.points(dots, look)))
     if not figures:
         return None
-    winner = "winner of the finalists, with its score in the search"
+    winner = "winner of the finalists, at its score in the search"
     caption = (
-        "Each point is the mean score of one configuration that was not pruned; the large one is "
+        "Each point is the mean score of a configuration that was not pruned. The large point is "
         f"the {winner if summary.finalists else 'best'}."
-        f"{_lower_is_better(score)} All parameters varied at once, so a slope "
-        f"here can belong to another parameter.{left_out}"
+        f"{_lower_is_better(score)} All parameters varied at once, so a slope can be due to "
+        f"another parameter.{left_out}"
     )
     return Plot("slices", "Score by parameter", caption, tuple(figures))
 
 
 def _place(figure: Figure, parameter: Parameter, values: list[Scalar]) -> list[float]:
-    """Set the axis of a parameter, and return where its values are on it."""
+    """Set the axis of a parameter, and return the positions of its values."""
     is_log = not isinstance(parameter, Choices) and parameter.log
     labels = () if is_log else parameter.labels or ()
     if isinstance(parameter, Choices) or 0 < len(labels) <= MAX_COLUMNS:
@@ -236,7 +236,7 @@ def _place(figure: Figure, parameter: Parameter, values: list[Scalar]) -> list[f
         ]
     places = list(map(float, values))
     if is_log:
-        # The tick labels between the powers of ten would touch on a small figure.
+        # On a small figure, labels between the powers of ten would touch.
         dtick = 1 if math.log10(max(places) / min(places)) > 2 else None
         figure.update_xaxes(type="log", exponentformat="power", dtick=dtick)
     return places

@@ -1,4 +1,4 @@
-"""The best configuration under each change of the stress battery, and on the unchanged images."""
+"""The best configuration under each change of the stress battery."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from hpo.tables import count
 class StressInfo:
     """The metric by repeat under each change, the worst change first.
 
-    `unchanged` is its mean over the same repeats on the unchanged images; `n_missing` further ones
-    have no battery on record.
+    `unchanged` is its mean over the same repeats on the unchanged images; `n_missing` more repeats
+    have no recorded battery.
     """
 
     name: str
@@ -27,7 +27,7 @@ class StressInfo:
     n_missing: int
 
     def texts(self, change: str) -> tuple[str, str]:
-        """Write the mean under a change, and by how much it is worse than on unchanged images."""
+        """Return the mean under a change, and its loss against the unchanged images."""
         mean = fmean(self.scores[change])
         is_better_high = self.score.kind.direction == "maximize"
         pair = (self.unchanged, mean) if is_better_high else (mean, self.unchanged)
@@ -35,7 +35,7 @@ class StressInfo:
 
     @property
     def sentence(self) -> str:
-        """What the worst change costs."""
+        """A sentence on the worst change."""
         worst, title, unchanged = next(iter(self.scores)), self.score.title, self.unchanged
         text = self.score.text(unchanged)
         if self.score.rank(fmean(self.scores[worst])) >= self.score.rank(unchanged):
@@ -48,16 +48,16 @@ class StressInfo:
 
 
 def stress_info(summary: StudySummary, runs: RunStore) -> StressInfo | None:
-    """Gather the battery of the best configuration; None where no run of it holds one.
+    """Gather the battery of the best configuration; None if none is recorded.
 
-    Of a winner of the finalists, the new repeats count.
+    For a winner of the finalists, the new repeats count.
     """
     best, score = summary.best, summary.record.score.plain
     read = [runs.read(r.run) for r in best.judged] if best else []
     stressed = [run for run in read if run is not None and run.stress]
     if best is None or not stressed:
         return None
-    # An older battery may have had other changes: those that all of them have are compared.
+    # Older batteries may have other changes: the common ones are compared.
     scores = {
         change: tuple(run.stress[change][score.metric] for run in stressed)
         for change in stressed[0].stress
@@ -73,7 +73,7 @@ def stress_info(summary: StudySummary, runs: RunStore) -> StressInfo | None:
 
 
 def plot_stress(info: StressInfo) -> Plot:
-    """Plot a row per change, the worst on top: from the unchanged images to the mean."""
+    """Plot a row per change, worst first: from the unchanged images to the mean."""
     changes = list(info.scores)[::-1]
     means = [fmean(info.scores[change]) for change in changes]
     rows, n = list(enumerate(changes)), len(info.scores[changes[0]])
@@ -102,12 +102,12 @@ def plot_stress(info: StressInfo) -> Plot:
     figure.add_trace(axes.points(dots, axes.marker(0, size=12)))
     caption = (
         f"Validation {info.score.title} of {info.name} under each of {len(rows)} fixed changes of "
-        f"the validation images, mean of {'one repeat' if n == 1 else f'{n} repeats'}, the worst "
-        "on top. The long-dashed line is the same model on the unchanged images; further to the "
+        f"the validation images, mean of {'one repeat' if n == 1 else f'{n} repeats'}, worst "
+        "first. The long-dashed line is the same model on unchanged images; further to the "
         f"{'left' if info.score.kind.direction == 'maximize' else 'right'} is worse."
     )
     if n > 1:
         caption += " Small open points are single repeats."
     if info.n_missing:
-        caption += f" No battery is on record for {count(info.n_missing, 'more repeat')}."
+        caption += f" {count(info.n_missing, 'more repeat')} without a stress test."
     return Plot("stress", "Robustness", caption, (figure,))

@@ -14,11 +14,11 @@ from hpo.study.score import Score
 from hpo.study.summary import Configuration, StudySummary
 from hpo.tables import DASH
 
-# All combinations of five parameters with three values each are drawn.
+# Enough for all combinations of five parameters with three values each.
 MAX_CELLS: Final = 300
 MAX_GROUPS: Final = 81
 MAX_PAIRS: Final = 30
-# The color and the symbol of each answer, and what it means.
+# Color, symbol and legend text of each answer.
 _ANSWERS: Final = {
     "better": (2, "circle", "one is better"),
     "same": (0, "square", "no difference that matters"),
@@ -30,7 +30,7 @@ _WIDTH: Final = 0.8
 def plot_sweep(summary: StudySummary) -> Plot | None:
     """Plot the scores by the first parameter, a series per combination of all others.
 
-    None while no training is finished.
+    None if no training is finished.
     """
     first, *others = summary.record.names
     finished = [c for c in summary.configurations if c.scores]
@@ -68,23 +68,23 @@ def plot_sweep(summary: StudySummary) -> Plot | None:
 
     caption = "Each small open point is one training"
     if not others and any(len(c.scores) > 1 for c in drawn):
-        caption += ", thin lines join the same repeat: one seed, one fold"
+        caption += "; thin lines join the same repeat (one seed, one fold)"
     if any(len(c.scores) > 1 for c in drawn):
         caption += (
-            ", each marker with a bar the mean of a configuration and its 95 % interval; where "
+            ". Each marker with a bar is the mean of a configuration and its 95 % interval; if "
             "intervals overlap, this figure names no winner"
         )
     else:
-        caption += "; with one repeat there is no interval, and the order may be luck"
+        caption += "; with one repeat there is no interval, and the order may be due to luck"
     caption += f"; each color is one {' and '.join(others)}" if others else ""
     caption += f". The axis does not begin at 0.{left_out}"
     return Plot("sweep", "Sweep", caption, (figure,))
 
 
 def plot_differences(verdict: SweepComparison | None) -> Plot | None:
-    """Plot the difference of each pair with its interval, around zero and the margin.
+    """Plot the difference of each pair with its interval, against zero and the margin.
 
-    None where no pair is compared, or more than a figure holds.
+    None if no pair is compared, or too many for a figure.
     """
     pairs = [p for p in verdict.pairs if p.low is not None] if verdict else []
     if verdict is None or not 0 < len(pairs) <= MAX_PAIRS:
@@ -113,11 +113,11 @@ def plot_differences(verdict: SweepComparison | None) -> Plot | None:
             figure.add_trace(trace.update(error_x={**bar, "thickness": 2, "width": 6}))
     names = [f"{label(pair.b)} − {label(pair.a)}" for pair in reversed(pairs)]  # noqa: RUF001
     figure.update_yaxes(axes.label_axis(names))
-    better = "Right of zero the first of a pair has the higher score"
+    better = "Right of zero, the first of the pair has the higher score"
     if kind.direction == "minimize":
         better += ", which is worse"
     caption = (
-        "Each pair of values: the mean difference over the repeats of both, and its interval. "
+        "Each pair of values: the mean difference over the repeats of both, with its interval. "
         "Where no difference matters, it is the interval of the two one-sided tests that show it. "
         f"{better}. Within the gray band, less than {margin_text(kind)}, a difference does not "
         "matter."
@@ -126,7 +126,7 @@ def plot_differences(verdict: SweepComparison | None) -> Plot | None:
 
 
 def _ends(pair: PairComparison) -> tuple[float, float, float]:
-    """Return the difference and both ends of the interval that its answer rests on."""
+    """Return the difference and both ends of the interval behind its answer."""
     difference, low, high = (end or 0.0 for end in (pair.difference, pair.low, pair.high))
     if pair.answer == "same" and pair.bound is not None:
         half = pair.bound - abs(difference)
@@ -140,7 +140,7 @@ def _value(configuration: Configuration, name: str) -> str:
 
 
 def _group(configuration: Configuration, others: Sequence[str]) -> str:
-    """Write the other parameters; where none has an effect, that it has none of them."""
+    """Return the other parameters as text; "no …" if none has an effect."""
     named = {name: value for name, value in configuration.params.items() if name in others}
     return params_text(named) if named or not others else f"no {' or '.join(others)}"
 
@@ -155,9 +155,9 @@ def _add_series(
     legend: str | None,
     is_joined: bool,
 ) -> None:
-    """Add the repeats of each configuration in their order, and to the left of them its mean.
+    """Add the repeats of each configuration, with its mean to the left of them.
 
-    Lines join each repeat across configurations where that is asked for: pairs compare these.
+    If requested, lines join the same repeat across configurations, as pairs compare these.
     """
     repeats, means, halves = [], [], []
     joined: dict[int, list[tuple[float, float]]] = {}

@@ -1,4 +1,4 @@
-"""ROC curves, calibration and the confusion matrix of an opened test."""
+"""ROC curves, calibration and the confusion matrix on the test set."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -13,10 +13,10 @@ MAX_CURVES: Final = len(axes.PALETTE)
 
 
 def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plot]:
-    """Plot ROC and calibration of an opened test, in the `colors` of other figures, by name.
+    """Plot ROC and calibration on the test set, in the `colors` of other figures, by name.
 
-    Of many configurations, those with the best validation accuracy: what is shown is not chosen
-    on the test. Of more than two classes there is no ROC, but a confusion matrix of the best.
+    Among many configurations, those with the best validation accuracy are shown: the test has no
+    part in that choice. More than two classes have a confusion matrix of the best, and no ROC.
     """
     every = evaluation.configurations
     ranked = sorted(range(len(every)), key=lambda i: -_validation_accuracy(every[i]))
@@ -33,8 +33,8 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
     negative, positive, *others = evaluation.classes
     is_of_two = not others
     caption = (
-        f"The share of {positive} images that is found, against the share of {negative} images "
-        f"that are called {positive}, as the threshold falls from 1 to 0. The marks are at the "
+        f"The share of {positive} images that are found against the share of {negative} images "
+        f"that are called {positive}, as the threshold falls from 1 to 0. The marks show the "
         f"threshold {evaluation.threshold}; the long-dashed line is chance."
     )
     if any(len(one.trials) > 1 for one, _ in shown):
@@ -45,13 +45,13 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
             _add_roc(figure, one, one.roc, index)
     if any(one.roc for one, _ in shown):
         yield Plot("roc", "ROC", caption + left_out, (figure,))
-    share = f"share of {positive}" if is_of_two else "share of right answers"
+    share = f"share of {positive}" if is_of_two else "share of correct predictions"
     caption = (
         f"The {share} against the predicted probability, in ten bins of equal width over all "
-        "repeats. On the long-dashed line both are equal; below it the probability is too high. "
+        "repeats. On the long-dashed line they are equal; below it the probability is too high. "
         "Larger points hold more predictions."
     )
-    what = positive if is_of_two else "the answer"
+    what = positive if is_of_two else "the predicted class"
     figure = _square(
         "calibrated", axes.lines(f"predicted probability of {what}"), axes.lines(share)
     )
@@ -67,11 +67,11 @@ def _validation_accuracy(evaluated: Evaluated) -> float:
 
 
 def _plot_confusion(one: Evaluated, classes: list[str]) -> Plot:
-    """Plot how many images of each class are called what, the mean over repeats."""
+    """Plot the confusion matrix, the mean over repeats."""
     n = len(one.trials)
     labels = [axes.label(name) for name in classes]
     shares = [[cell / max(1, sum(row)) for cell in row] for row in one.confusion]
-    figure = axes.empty(height=460, x_title="the answer", y_title="the class of the image")
+    figure = axes.empty(height=460, x_title="predicted class", y_title="true class")
     figure.add_trace(
         Heatmap(
             x=labels,
@@ -88,8 +88,8 @@ def _plot_confusion(one: Evaluated, classes: list[str]) -> Plot:
     )
     figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False, autorange="reversed")
     caption = (
-        f"The test images of each class by what {one.name}, the best on validation, calls them"
-        f"{', the mean over its repeats' if n > 1 else ''}. Right answers are on the diagonal."
+        f"The test images by true and predicted class, of {one.name}, the best on validation"
+        f"{', mean over its repeats' if n > 1 else ''}. Correct predictions are on the diagonal."
     )
     return Plot("confusion", "Confusion matrix", caption, (figure,))
 
@@ -129,7 +129,7 @@ def _add_calibration(figure: Figure, evaluated: Evaluated, index: int) -> None:
 
 
 def _square(diagonal: str, x_title: str, y_title: str) -> Figure:
-    """Return a figure of two shares with the line from corner to corner."""
+    """Return a figure of two shares with its diagonal."""
     figure = axes.empty(height=460, x_title=x_title, y_title=y_title)
     shape = {"range": [-0.03, 1.03], "tickformat": axes.PERCENT_TICKS, "constrain": "domain"}
     figure.update_xaxes(shape)

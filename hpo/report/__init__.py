@@ -1,1 +1,1 @@
-"""Pages that need no network: of a study, and of several compared."""
+"""The pages of a study and of a comparison; they need no network."""

@@ -1,6 +1,6 @@
 "use strict";
-// Draws each figure from the JSON that stands beside its place. The page is whole without this:
-// the table holds every number.
+// Draws each figure from the JSON next to it. The page is complete without this: the tables hold
+// every number.
 const axis = {
   automargin: true, zeroline: false, gridcolor: "#E4E4E4", linecolor: "#888888", showline: true,
   ticks: "outside", tickcolor: "#888888", title: { standoff: 8 },
@@ -43,7 +43,7 @@ for (const source of document.querySelectorAll("script[data-figure]")) {
     displaylogo: false,
     displayModeBar: isSmall || isTouch ? false : "hover",
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
-    // plotly.js offers by default to upload the figure to its maker's server
+    // by default plotly.js offers to upload the figure to a server of its vendor
     showSendToCloud: false,
     plotlyServerURL: "",
   });

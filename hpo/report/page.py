@@ -1,4 +1,4 @@
-"""The page of a study, and of several compared: one file that needs nothing else."""
+"""The page of a study or of a comparison, as one self-contained file."""
 
 import base64
 import functools
@@ -43,7 +43,7 @@ from hpo.views.studies import (
 
 FILE_NAME: Final = "report.html"
 LEAST_OF_A_SEARCH: Final = 30
-"""With fewer configurations their history and importances say nothing."""
+"""With fewer configurations, history and importances are meaningless."""
 
 
 def write_report(
@@ -54,14 +54,14 @@ def write_report(
     *,
     dataset: Dataset | None = None,
 ) -> Path:
-    """Write the page of a study into the folder, with X-rays of the data set; return its path.
+    """Write the page of a study into the folder, with X-rays if given; return its path.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
     path, page = folder / FILE_NAME, render(summary, study, runs, dataset).encode()
     again = f"hpo report {named(summary.name, summary.storage)}"
-    write_atomic(path, page, hint=f"The page is missing: make room, then run {again}")
+    write_atomic(path, page, hint=f"The page was not written. Free disk space, then run {again}")
     return path
 
 
@@ -73,7 +73,7 @@ def write_comparison(comparison: Comparison, runs: RunStore, path: Path) -> None
     """
     studies = comparison.summaries
     names = shlex.join(summary.name for summary in studies) + storage_option(studies[0].storage)
-    hint = f"The page is missing: make room, then run hpo compare {names}"
+    hint = f"The page was not written. Free disk space, then run hpo compare {names}"
     write_atomic(path, render_comparison(comparison, runs).encode(), hint=hint)
 
 
@@ -125,7 +125,7 @@ def render(
 
 
 def plots_of(summary: StudySummary, study: optuna.Study, runs: RunStore) -> list[Plot]:
-    """Return the figures of scores that a study has enough for."""
+    """Return the figures of scores for which the study has enough data."""
     plots = [plot_sweep(summary) if summary.record.kind == "grid" else None]
     if len(summary.record.names) > 1 and len(summary.configurations) >= LEAST_OF_A_SEARCH:
         plots += [plot_history(summary), plot_importances(study, summary)]
@@ -141,7 +141,7 @@ def render_table(summary: StudySummary, answer: Answer) -> str:
 
 
 def render_comparison(comparison: Comparison, runs: RunStore) -> str:
-    """Return the page of a comparison as HTML, with the curves of the best in one figure."""
+    """Return the page of a comparison as HTML, with the best curves in one figure."""
     entries = comparison.entries
     best = sorted(entries, key=lambda entry: entry.rank, reverse=True)[: len(PALETTE)]
     shown = [(entry.name, entry.configuration) for entry in entries if entry in best]
@@ -164,8 +164,8 @@ def render_comparison(comparison: Comparison, runs: RunStore) -> str:
 def _fill(name: str, content: Mapping[str, object]) -> str:
     """Return a page as HTML.
 
-    Everything from outside is escaped by the template. The policy in the page's head lets only
-    its own two scripts run, so that what slipped through would still do nothing.
+    Everything from outside is escaped by the template. In addition, the policy in the page's head
+    lets only its own two scripts run.
     """
     scripts = [plotly_script(), _file("page.js")]
     frame = {"style": _file("page.css"), "scripts": scripts, "script_hashes": map(_hash, scripts)}

@@ -1,4 +1,4 @@
-"""What the page of a study says, section by section; the templates lay it out."""
+"""The content of the page of a study, section by section; templates lay it out."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
@@ -20,45 +20,45 @@ MAX_PAIRS: Final = 500
 CHANGES: Final[Mapping[str, str]] = {
     "shifted": "right and down, each by up to a tenth of the side",
     "tilted": "turned by up to 5.7 degrees and sheared by up to a tenth",
-    "larger": "the chest takes 10 % more of the side",
-    "smaller": "the chest takes 10 % less of the side",
-    "wider": "width against height 10 % more",
-    "narrower": "width against height 10 % less",
-    "brighter": "by 15 % of the range of gray",
-    "darker": "by 15 % of the range of gray",
+    "larger": "the chest is enlarged by 10 %",
+    "smaller": "the chest is shrunk by 10 %",
+    "wider": "width relative to height increased by 10 %",
+    "narrower": "width relative to height reduced by 10 %",
+    "brighter": "by 15 % of the gray range",
+    "darker": "by 15 % of the gray range",
     "more contrast": "by a factor of 1.3",
     "less contrast": "by a factor of 0.7",
-    "noisy": "normal noise with a deviation of 6 % of the range of gray",
-    "blurred": "a normal blur with a deviation of 0.6 % of the side",
+    "noisy": "Gaussian noise with a standard deviation of 6 % of the gray range",
+    "blurred": "Gaussian blur with a standard deviation of 0.6 % of the side",
 }
-"""What each change of the stress battery is, in short (docs/stress.md)."""
+"""A short description of each change of the stress battery (docs/stress.md)."""
 
 
 TERMS: Final[Mapping[str, str]] = {
     "repeats": "Trainings of one configuration, each with its own seed and on another fold.",
-    "95 % interval": "Where the true value lies in 95 of 100 studies like this one.",
+    "95 % interval": "A range that contains the true value in 95 of 100 studies like this one.",
     "deviation": "The standard deviation of the repeats.",
     "accuracy": "The share of images that are classified correctly.",
     "balanced accuracy": "The mean of the shares of each class that are classified correctly.",
     "sensitivity": "The share of positive images that are classified as positive.",
     "specificity": "The share of negative images that are classified as negative.",
-    "AUROC": "The chance that a positive image gets a higher probability than a negative one.",
-    "Brier score": "The mean squared distance of probabilities from the truth; lower is better.",
-    "log loss": "How little probability the true classes got; lower is better.",
-    "calibration error": "How far the probabilities are from the observed shares; 0 is best.",
+    "AUROC": "The probability that a positive image is scored higher than a negative one.",
+    "Brier score": "The mean squared difference between probability and label; lower is better.",
+    "log loss": "The mean negative logarithm of the true class's probability; lower is better.",
+    "calibration error": "The mean distance between probabilities and observed shares; 0 is best.",
     "ensemble": "One model that averages the probabilities of the repeats.",
-    "gap": "The score on validation images minus that on test images.",
-    "score in search": "The score that chose the finalist; luck has a part in it.",
-    "score when retrained": "The mean of new trainings, which had no part in the choice.",
-    "baseline": "A method without tuning: always the commonest class, or a logistic regression.",
+    "gap": "The score on validation images minus the score on test images.",
+    "score in search": "The score by which the finalist was chosen; it is partly due to luck.",
+    "score when retrained": "The mean of new trainings that were not used to choose it.",
+    "baseline": "A method without tuning: the most common class, or a logistic regression.",
 }
-"""Terms of tables and figures, shown over them and at the end of the page."""
+"""Explanations of terms, shown on hover and at the end of the page."""
 
 
 def stress_table(info: StressInfo) -> Table:
-    """Return a row per change: the metric, what it loses to the unchanged images, what it is."""
+    """Return a row per change: the metric, its loss, and what the change is."""
     score = info.score
-    columns = (Column(score.title), Column("loss"), Column("what it is", "long"))
+    columns = (Column(score.title), Column("loss"), Column("description", "long"))
     return Table(
         columns=(Column("change", "text"), *columns),
         rows=tuple(
@@ -69,26 +69,26 @@ def stress_table(info: StressInfo) -> Table:
 
 
 def sentences(said: Iterable[PairComparison | str]) -> list[tuple[str, bool]]:
-    """Return each sentence of a verdict, and whether it states a difference."""
+    """Return each sentence of a verdict and whether it states a difference."""
     return [(s, False) if isinstance(s, str) else (s.sentence, s.answer == "better") for s in said]
 
 
 def verdict(summary: StudySummary) -> list[tuple[str, bool]]:
-    """Return every pair of a grid as a sentence; of very many, those that differ."""
+    """Return every pair of a grid as a sentence; if there are many, those that differ."""
     if summary.verdict is None or not summary.verdict.pairs:
         return []
     return sentences(outcome(summary.verdict, most=MAX_PAIRS, most_real=MAX_PAIRS))
 
 
 def finalists_verdict(summary: StudySummary) -> list[tuple[str, bool]]:
-    """Return every pair of finalists as a sentence, then the winner and each report."""
+    """Return the pairs of finalists as sentences, then the winner with each course network."""
     if summary.finalists is None:
         return []
     return sentences([*outcome(summary.finalists.verdict), *summary.report_pairs])
 
 
 def done(summary: StudySummary) -> str:
-    """Say in one line what was trained."""
+    """Return one line on the trained configurations."""
     names = summary.record.names
     is_search = summary.record.kind == "search"
     what = f"over {count(len(names), 'parameter')}" if is_search else f"of {' x '.join(names)}"
@@ -99,7 +99,7 @@ def done(summary: StudySummary) -> str:
 
 
 def tiles(summary: StudySummary, evaluation: Evaluation | None) -> Iterator[tuple[str, str, bool]]:
-    """Yield the short answer: names and texts, and whether one takes a whole line."""
+    """Yield the tiles of the summary: name, text, and whether it takes a whole line."""
     best, found, score = summary.best, summary.best_score, summary.record.score
     title = "Best configuration by mean"
     if summary.finalists:
@@ -115,12 +115,12 @@ def tiles(summary: StudySummary, evaluation: Evaluation | None) -> Iterator[tupl
 
 
 def trainings(summary: StudySummary) -> str:
-    """Say what became of the trainings."""
+    """Return the number of trainings by outcome, in words."""
     n_reused = sum(r.is_reused for c in summary.configurations for r in c.repeats)
     words = [f"{summary.count('complete')} finished"]
     words += [f"{n_reused} of them from the run store"] if n_reused else []
     words += [f"{n} {state}" for state in ("pruned", "failed") if (n := summary.count(state))]
-    words += [f"{summary.n_open} still to finish"] if summary.n_open else []
+    words += [f"{summary.n_open} unfinished"] if summary.n_open else []
     if summary.n_trained or summary.n_reused:
         words.append(f"the last call trained {summary.n_trained}, reused {summary.n_reused}")
     return ", ".join(words)
@@ -134,7 +134,7 @@ def unfinished(summary: StudySummary, state: str) -> list[str]:
         for repeat in configuration.repeats:
             if repeat.state != state:
                 continue
-            said = repeat.reason or "no reason is on record"
+            said = repeat.reason or "no reason was recorded"
             if state == "pruned":
                 last = repeat.last_reported
                 at = "" if last is None else f" at {summary.record.score.text(last)}"
@@ -144,7 +144,7 @@ def unfinished(summary: StudySummary, state: str) -> list[str]:
 
 
 def settings(summary: StudySummary) -> Table:
-    """Return every hyperparameter of the base configuration and of the best one."""
+    """Return a table of all hyperparameters, in the base and in the best configuration."""
     base = summary.record.space.base
     best = summary.best.config if summary.best else base
     meanings = {n: field.description or "" for n, field in TrainingConfig.model_fields.items()}
@@ -167,19 +167,19 @@ def settings(summary: StudySummary) -> Table:
             Column("meaning", "long"),
         ),
         rows=tuple(rows),
-        title="In bold, where the best differs from the base.",
+        title="Values that differ from the base are bold.",
     )
 
 
 def commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
-    """Yield the commands that continue from here, each with what it does."""
+    """Yield the commands for the next steps, each with its effect."""
     study, record = named(summary.name, summary.storage), summary.record
     if summary.n_left:
-        yield f"hpo resume {study}", "Trains what is missing."
+        yield f"hpo resume {study}", "Trains the missing repeats and configurations."
     yield f"hpo show {study}", "Prints the table in the terminal."
     yield (
         f"hpo export {study}",
-        "Writes CSV files, curves and weights, a folder per configuration.",
+        "Writes the model, CSV files and curves.",
     )
     yield f"hpo report {study}", "Writes this page again."
     if record.command != LIBRARY:

@@ -1,6 +1,6 @@
-"""The X-rays of a page: what was judged worst, what the stress battery and the alignment do.
+"""The X-rays of a page: the worst predictions, the stress changes and the alignment.
 
-They are validation images of the best configuration; no test image is among them.
+All are validation images of the best configuration, never test images.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ from hpo.study.summary import Configuration, StudySummary
 from hpo.training.engine import Run, of_label
 
 Picture: TypeAlias = tuple[str, str]
-"""The URI of an image's data, and what is below it."""
+"""The data URI of an image, and its caption."""
 
 _N_WORST: Final = 8
 _N_ALIGNED: Final = 3
@@ -28,7 +28,7 @@ _SIDE: Final = 160
 def read_xrays(
     summary: StudySummary, runs: RunStore, dataset: Dataset
 ) -> Iterator[tuple[str, str, Sequence[Picture]]]:
-    """Yield a heading, a sentence and pictures of each kind that the best configuration has."""
+    """Yield a heading, a sentence and pictures for each kind of the best configuration."""
     best = summary.best
     found = [(r.fold, runs.read(r.run)) for r in best.judged] if best else []
     done = [(fold, run) for fold, run in found if run and run.names_images]
@@ -39,10 +39,10 @@ def read_xrays(
     shares = [f"{100 * probability:.0f}" for probability in worst.values()]
     files, classes, labels = dataset.files, dataset.class_names, dataset.labels
     yield (
-        "Images judged worst",
-        "Validation images to whose true class the best configuration gave the lowest "
-        "probability, mean over its repeats. Look for wrong labels, and for what is not part of "
-        "the lungs.",
+        "Worst predictions",
+        "Validation images for which the best configuration gave the true class the lowest "
+        "probability (mean over its repeats). Look for wrong labels and for anything that is not "
+        "part of the lungs.",
         [
             (png_uri(pixels, _SIDE), f"{files[i]}: {classes[labels[i]]}, probability {share} %")
             for i, share, pixels in zip(places, shares, dataset.originals(places), strict=True)
@@ -52,7 +52,7 @@ def read_xrays(
 
 
 def _judged_worst(runs: Sequence[Run]) -> dict[int, float]:
-    """Return the mean probability of their own class for the worst images of the pool."""
+    """Return the mean probability of the true class for the worst images of the pool."""
     of_image = defaultdict(list)
     for run in runs:
         labels = np.array(run.validation_labels, dtype=np.uint8)
@@ -81,7 +81,7 @@ def _as_trained(
         changed = changed_pixels(data, size)[:, first]
         pictures = [(png_uri(plain[first]), "unchanged")]
         pictures += [(png_uri(image), name) for name, image in zip(names(), changed, strict=True)]
-        yield "The stress changes", f"One validation image {seen}.", pictures
+        yield "Stress changes", f"One validation image {seen}.", pictures
     if is_aligned:
         moved, _, template = read_images(replace(data, is_stressed=False), best.config, fold)
         assert template is not None
@@ -90,6 +90,6 @@ def _as_trained(
             pictures += [(png_uri(plain[image]), "before"), (png_uri(moved[image]), "after")]
         yield (
             "Alignment",
-            f"Each image by itself is moved to fit the mean of the training images, {seen}.",
+            f"Each image is moved to fit the mean of the training images, {seen}.",
             pictures,
         )

@@ -1,8 +1,8 @@
-"""optuna-dashboard, for nobody without the printed link.
+"""optuna-dashboard, accessible only through the printed link.
 
-Any page in a browser can send requests to 127.0.0.1, even under its own host name. So every
+Any page in a browser can send requests to 127.0.0.1, even under a host name of its own. So every
 request must carry the token of the link, which the browser keeps as a cookie of this host, and
-none may come from a page of another host or port.
+must not come from a page of another host or port.
 """
 
 import io
@@ -20,10 +20,10 @@ from hpo.storage.database import Database
 
 
 def open_server(storage: Database, *, host: str, port: int, token: str) -> "Server":
-    """Listen for optuna-dashboard on a storage.
+    """Start a server of optuna-dashboard for a storage.
 
     Raises:
-        UsageError: the address or port cannot be listened on.
+        UsageError: the address or port cannot be used.
     """
     from optuna_dashboard import wsgi
 
@@ -37,9 +37,9 @@ def open_server(storage: Database, *, host: str, port: int, token: str) -> "Serv
 
 
 class Server(WSGIServer):
-    """An HTTP server of one application, which answers nobody without the token."""
+    """An HTTP server of one application, which requires the token."""
 
-    timeout = 0.5  # After which `handle_request` returns without one.
+    timeout = 0.5  # Then `handle_request` returns even without a request.
 
     def __init__(self, app: WSGIApplication, *, host: str, port: int, token: str) -> None:
         if ":" in host:
@@ -50,7 +50,7 @@ class Server(WSGIServer):
         self.set_app(self._answer)
 
     def handle_error(self, *_: object) -> None:
-        """Print nothing about a browser that hangs up."""
+        """Print nothing if a browser closes the connection."""
 
     def _answer(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         given = parse_qs(environ.get("QUERY_STRING", "")).get("token", [""])[0]
@@ -66,7 +66,7 @@ class Server(WSGIServer):
             return [b"Open the link that `hpo dashboard` printed last."]
 
         def start_safely(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            """Let no other page show or read the answer."""
+            """Forbid other pages to show or read the response."""
             safe = Headers(headers)
             del safe["Access-Control-Allow-Origin"]
             safe["X-Content-Type-Options"] = "nosniff"
@@ -78,10 +78,10 @@ class Server(WSGIServer):
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 10  # Browsers open connections ahead of their requests; the others would wait.
+    timeout = 10  # Browsers open idle connections, which would block others.
 
     def log_message(self, *_: object) -> None:
-        """Print no requests: they hold the token, and what strangers ask for."""
+        """Print no requests: they contain the token, or come from strangers."""
 
     def get_stderr(self) -> io.StringIO:
         """Print no traceback of a request, such as one that Ctrl-C interrupts."""

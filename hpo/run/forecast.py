@@ -1,8 +1,8 @@
-"""What a plan would cost, before anything is trained: trainings, time and memory.
+"""The cost of a plan before anything is trained: trainings, time and memory.
 
-Trainings are counted exactly. Their time follows from a few configurations that are timed here,
-with all processes at work. What a search will propose and prune is not known: its time is that of
-configurations spread evenly over its space, and a range.
+Trainings are counted exactly. Their time is estimated from a few configurations that are timed on
+this machine, with all processes at work. What a search will propose and prune is unknown: its time
+is that of configurations spread evenly over its space, with a range.
 """
 
 from collections.abc import Sequence
@@ -37,30 +37,30 @@ from hpo.training.stack import FOLD, memory_bytes, seconds_per_epoch
 
 _MOST_TIMED: Final = 12
 _N_DRAWN: Final = 400
-"""Configurations, spread evenly, whose mean cost is that of the space within a few percent."""
+"""This many evenly spread configurations give the mean cost of a space within a few percent."""
 _PROCESS_START_S: Final = 3.0
 
 # The time of a search as a share of all its trainings at the mean cost of its space: typical,
-# least and most. With a pruner trainings end early; TPE and finalists lean to cheap or to costly
-# configurations. Twelve searches took 0.64 to 1.25, in the mean 0.87, and without a pruner would
+# lowest and highest. A pruner ends trainings early; TPE and finalists lean to cheap or to costly
+# configurations. Twelve searches took 0.64 to 1.25, on average 0.87, and without a pruner would
 # have taken 0.72 to 1.31 (benchmarks/results/courses.json).
 _PRUNED: Final = (0.87, 0.6, 1.3)
 _UNPRUNED: Final = (1.0, 0.7, 1.35)
 
 
 _Work = tuple[tuple[int, int, int, int], list[TrainingConfig]]
-"""The numbers of configurations, of trainings, of those done and of those stored; and the
-configurations to train: of a search a sample of its space."""
+"""The numbers of configurations, of trainings, of finished ones and of those in the run store;
+and the configurations to train, for a search a sample of its space."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a plan would cost.
+    """The cost of a plan.
 
-    `n_done` trainings are in the study, `n_stored` of a grid's in the run store. A search takes
-    `seconds_range`, depending on what it finds; so does a grid that gets repeats until it is
-    decided. Trainings with one of `too_large_batches` will fail: they are larger than the
-    `n_train` training images. `repeats` are those of a configuration, at least and at most.
+    `n_done` trainings are in the study, `n_stored` of a grid's in the run store. `seconds_range`
+    is for a search, which depends on its results, and for a grid that is repeated until decided.
+    Trainings with one of `too_large_batches` will fail, because they exceed the `n_train` training
+    images. `repeats` are the fewest and the most of a configuration.
     """
 
     study: str
@@ -80,16 +80,16 @@ class Forecast:
 
     @property
     def n_to_train(self) -> int:
-        """The number of trainings that are really done."""
+        """The number of trainings that actually run."""
         return self.n_trainings - self.n_done - self.n_stored
 
 
 def forecast(plan: Plan) -> Forecast:
-    """Count and time what a plan would train, without training or creating anything.
+    """Count and time the trainings of a plan, without training or creating anything.
 
     Raises:
-        StudyError: a study of this name is there and does not fit the plan.
-        DeviceError: the device is not there.
+        StudyError: a study of this name exists and does not fit the plan.
+        DeviceError: the device is not available.
     """
     with ray_cluster(plan.settings) as cluster:
         return _forecast(plan, cluster)
@@ -115,12 +115,12 @@ def _forecast(plan: Plan, cluster: Any) -> Forecast:
         first = n_first / max(1, len(every))
     n_lanes = lanes_of(record, plan.settings.lanes, cluster)
     n_lanes = min(n_lanes, max(1, n_to_train, len(every) if first < 1 else 0))
-    # Trainings are timed here, also where a cluster will do them.
+    # Trainings are timed on this machine, even if a cluster will run them.
     n_processes = n_here = processes_of(record, n_lanes)
     if cluster:
         n_processes = min(n_lanes, cluster.n_slots(record.device))
     data = sealed(plan.dataset, record)
-    # A batch larger than the training images fails as one training: there is nothing to time.
+    # A batch larger than the training set fails: there is nothing to time.
     n_train = len(data.fold(FOLD).train)
     configs = [config for config in every if config.batch_size <= n_train]
     times = training_seconds(data, configs, device=device, n_processes=n_here)
@@ -154,7 +154,7 @@ def _forecast(plan: Plan, cluster: Any) -> Forecast:
 
 
 def _find(plan: Plan) -> optuna.Study | None:
-    """Open the study of the plan if it is there; a dry run creates no database."""
+    """Open the study of the plan if it exists; a dry run creates no database."""
     quiet_optuna()
     path = sqlite_path(plan.settings.storage)
     if path is not None and not path.exists():
@@ -172,7 +172,7 @@ def _of_grid(record: StudyRecord, goal: Goal, trials: Trials, runs: RunStore) ->
     missing = [job for job in jobs if (job.config.identity(), job.repeat) not in done]
     lacking = [job for job in missing if not runs.has(run_key(record, job))]
     configs = [job.config for job in lacking]
-    if joins(record):  # A training that is the beginning of a longer one is part of it.
+    if joins(record):  # A training that is the start of a longer one is part of it.
         longest: dict[object, TrainingConfig] = {}
         for job in sorted(lacking, key=lambda job: job.config.epochs):
             longest[root_of(job.config) or job.config.identity(), job.seed, job.fold] = job.config
@@ -198,8 +198,8 @@ def training_seconds(
 ) -> list[float]:
     """Return the seconds of each training.
 
-    At most 12 kinds are timed, evenly chosen by their cost (`hpo.training.machine.epoch_cost`);
-    the others follow from theirs.
+    At most 12 kinds are timed, spread evenly by cost (`hpo.training.machine.epoch_cost`); the
+    others are interpolated.
     """
     n_train = len(data.fold(FOLD).train)
     costs = {_kind(config): epoch_cost(config, n_train=n_train) for config in configs}
@@ -221,5 +221,5 @@ def training_seconds(
 
 
 def _kind(config: TrainingConfig) -> str:
-    """Return what decides the time of an epoch, as one text."""
+    """Return everything that determines the time of an epoch, as one text."""
     return config.replace(epochs=1, learning_rate=1.0, early_stopping=0).identity()

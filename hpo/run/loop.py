@@ -1,4 +1,4 @@
-"""The one place where Optuna meets training: ask, add a lane, report, prune, finish."""
+"""The only place where Optuna meets training: ask, add a lane, report, prune, finish."""
 
 import math
 import time
@@ -26,7 +26,7 @@ _REPORT_EVERY_S: Final = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class EpochDone:
-    """One epoch of a trial was trained; `score` is None where it was not measured."""
+    """One epoch of a trial has been trained; `score` is None if it was not measured."""
 
     trial: int
     job: Job
@@ -36,7 +36,7 @@ class EpochDone:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialDone:
-    """A trial ended."""
+    """A trial has ended."""
 
     trial: int
     job: Job
@@ -48,14 +48,14 @@ class TrialDone:
 
 @dataclass(frozen=True)
 class StackShrunk:
-    """Memory ran out: the running trainings begin again, fewer at a time."""
+    """Memory ran out: the running trainings restart, fewer at a time."""
 
     n_lanes: int
 
 
 @dataclass(frozen=True)
 class RepeatsAdded:
-    """Values of a grid were undecided: it goes on to `n_repeats`, with `n_left` trainings."""
+    """A grid is undecided: it continues to `n_repeats`, with `n_left` trainings."""
 
     n_repeats: int
     n_left: int
@@ -65,14 +65,14 @@ Event: TypeAlias = EpochDone | TrialDone | StackShrunk | RepeatsAdded | Workers
 
 
 class TrainingLoop:
-    """Trains what a source hands out until it has no more or the deadline is over.
+    """Trains the jobs of a source until there are none left or the deadline has passed.
 
-    `open_stack` is called with the number of lanes, at the first training and again when memory
-    ran out. `check` is called before it is decided what is trained next: it raises where this
-    process is no longer the driver of the study. `news` returns who trains on a cluster where that
-    has changed: the number of lanes follows it, up to `most_lanes`. Each finished training has its
-    weights in their folder and its run in the store before its trial is finished. Trials that are
-    cut off (Ctrl-C, an error of the database) stay RUNNING: the driver lets them wait again.
+    `open_stack` is called with the number of lanes, at the first training and again if memory ran
+    out. `check` is called before each decision on the next training; it raises if this process no
+    longer drives the study. `news` returns the workers of a cluster if they have changed: the
+    number of lanes follows them, up to `most_lanes`. Each finished training has its weights in
+    their folder and its run in the store before its trial is finished. Trials that are cut off
+    (Ctrl-C, an error of the database) stay RUNNING: the driver re-queues them.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class TrainingLoop:
         self._report_at = -math.inf
 
     def events(self) -> Generator[Event, None, None]:
-        """Train; yield what happens as it happens."""
+        """Train; yield events as they happen."""
         try:
             while True:
                 try:
@@ -140,9 +140,9 @@ class TrainingLoop:
             self._stack = None
 
     def _fill(self) -> Iterator[Event]:
-        """Give every free lane a trial; what the run store holds is finished without training.
+        """Give every free lane a trial; trials in the run store are finished without training.
 
-        A source that has none is not asked again until a trial has ended.
+        A source without a job is asked again only after a trial has ended.
         """
         while len(self._live) < self._room() and not self._is_idle:
             if time.monotonic() >= self.deadline:
@@ -155,13 +155,13 @@ class TrainingLoop:
                 yield done
 
     def _room(self) -> int:
-        """Return how many may train: toward the end fewer for each actor: all end together."""
+        """Return how many may train: fewer per actor toward the end, so that all end together."""
         if not self._n_actors:
             return self.n_lanes
         return min(self.n_lanes, max(self._n_actors, self._n_waiting // 2))
 
     def _begin(self, one: RunningTrial) -> TrialDone | None:
-        """Give a trial a lane, or finish it at once: from the run store, or failed."""
+        """Give a trial a lane, or finish it at once: from the run store, or as failed."""
         job = one.job
         run = self.runs.find(run_key(self.record, job))
         if run and self.record.score.of_run(run) is not None:
@@ -176,7 +176,7 @@ class TrainingLoop:
     def _step(self) -> Iterator[Event]:
         """Train; a lane that ends is forgotten before its end is yielded.
 
-        Epochs are reported twice a second, behind the training; a trial that ends at once.
+        Epochs are reported twice a second, asynchronously; the end of a trial is reported at once.
         """
         stack, kind = self._opened(), self.record.score
         trained = stack.step()
@@ -185,7 +185,7 @@ class TrainingLoop:
             self._report_at = time.monotonic() + _REPORT_EVERY_S
         last = {done.lane: done.epoch for done in trained if done.lane not in stack.lanes}
         for lane, epoch, metrics in trained:
-            if lane not in self._live:  # It ended with an earlier epoch of this step.
+            if lane not in self._live:  # It ended in an earlier epoch of this step.
                 continue
             one, done = self._live[lane], None
             losses = (metrics.train["loss"], metrics.validation["loss"])
@@ -218,7 +218,7 @@ class TrainingLoop:
             return self._fail(one, str(error).replace("\n  - ", " "))
 
     def _store(self, one: RunningTrial, result: TrainingResult) -> TrialDone:
-        """Keep what a training left behind: its run last, since that saves it from being redone.
+        """Store the results of a training: its run last, since that prevents training it again.
 
         Weights of course networks are not kept.
         """
@@ -230,7 +230,7 @@ class TrainingLoop:
         return self._complete(one, run, is_reused=False)
 
     def _replay(self, one: RunningTrial, run: Run) -> TrialDone:
-        """Finish a trial from its recorded run, pruned where its training would have been."""
+        """Finish a trial from its stored run, pruned where the training would have been."""
         kind = self.record.score
         for number, epoch in enumerate(run.epochs, start=1):
             score = kind.of_epoch(epoch)
@@ -283,8 +283,8 @@ class TrainingLoop:
     ) -> None:
         """Record how a trial ended.
 
-        Where another program finished it meanwhile, the source hands out its job once more: what
-        was trained is in the run store.
+        If another program has finished it, the source hands out its job again: the result is in
+        the run store.
         """
         self._report([one], attributes)
         self.study.tell(one.trial, score, state=state, skip_if_finished=True)
@@ -293,7 +293,7 @@ class TrainingLoop:
     def _report(
         self, trials: Collection[RunningTrial], attributes: Mapping[str, object] | None = None
     ) -> None:
-        """Write what trials have to report; one that another program finished takes nothing."""
+        """Write the pending reports; trials that another program finished are skipped."""
         scores = [
             (one.trial._trial_id, epoch, score)
             for one in trials

@@ -50,26 +50,26 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a command that trains takes, each by the name of its option.
+    """The settings of a command that trains, named like its options.
 
-    `data` None is the phantom; `manifest` says how it is read. `set` holds values or their texts,
-    `values` texts such as `16,32`. `repeats` None is 5 for a grid, 1 for a search. A grid gets
-    more of them `until_decided`, `max_repeats` at most, None for 20. `lanes` is how many trainings
-    run at once, None for auto. `metric` is what the study optimizes (`hpo.study.score.SCORES`),
-    None for the default of its kind and of the classes. `margin` is the smallest difference that
-    matters, as scores are printed (1.0 is one point of accuracy); None for what the study has
-    recorded, else for the default of the metric. `weights` are those whose scores are compared,
-    None for those that each training scores. `ray` is the cluster to train on, `auto` or
-    HOST:PORT; with `mixed_processors` on several kinds of them. After `timeout` seconds no
-    training begins. `command` is what the study records as having created it. `model` is a network
-    of your own instead of the built-in one: a function, or FILE.py:NAME.
+    `data` None is the phantom; `manifest` says how the data are read. `set` holds values or their
+    texts, `values` texts such as `16,32`. `repeats` None means 5 for a grid, 1 for a search. With
+    `until_decided` a grid gets more, at most `max_repeats`, None for 20. `lanes` is the number of
+    parallel trainings, None for auto. `metric` is the score to optimize
+    (`hpo.study.score.SCORES`), None for the default of its kind and classes. `margin` is the
+    smallest difference that matters, as scores are printed (1.0 is one point of accuracy); None
+    for the recorded one, else the default of the metric. `weights` says whose scores are compared,
+    None for the weights that each training scores. `ray` is the cluster to train on, `auto` or
+    HOST:PORT; `mixed_processors` allows several kinds in it. No training starts after `timeout`
+    seconds. `command` is recorded as what created the study. `model` is a custom network instead
+    of the built-in one: a function, or FILE.py:NAME.
 
-    The others are those of a search: how many configurations, and what proposes and prunes them.
-    The best `finalists` of them get `final_repeats` more, and so do the networks of the course
-    reports `with_baselines`. At most `window` configurations run at a time, None for 6. With
-    `patience`, a search ends when that many configurations in a row brought nothing better.
-    `start_from` names the study, or one configuration as in STUDY#7, that is tried after the base.
-    `require` are the least validation metrics of what may win; None leaves them as recorded.
+    The other settings are for searches: the number of configurations, the sampler and the pruner.
+    The best `finalists` get `final_repeats` more, and so do the course networks with
+    `with_baselines`. At most `window` configurations are in progress, None for 6. With `patience`,
+    a search ends after that many configurations in a row without an improvement. `start_from` is a
+    study, or a configuration as in STUDY#7, to try after the base. `require` holds the lowest
+    validation metrics of a winner; None keeps the recorded ones.
     """
 
     data: Path | str | None = None
@@ -110,12 +110,12 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A checked request: which study, on which data, how far; `settings` say where and how.
+    """A checked request: the study, its data and its goal; `settings` say where and how to train.
 
-    `start` are the parameters that a search tries after the base.
+    `start` holds the parameters that a search tries after the base.
 
     Raises:
-        UsageError: its settings cannot be used here, whatever the data.
+        UsageError: the settings cannot be used here, whatever the data.
     """
 
     name: str
@@ -128,22 +128,20 @@ class Plan:
     def __post_init__(self) -> None:
         settings = self.settings
         if settings.timeout is not None and not settings.timeout > 0:
-            raise UsageError(
-                f"--timeout takes a time above 0 seconds, but got {settings.timeout:g}."
-            )
+            raise UsageError(f"--timeout must be above 0 seconds, but got {settings.timeout:g}.")
         if settings.ray is not None:
             check_ray(settings.ray)
             if self.record.is_gpu_named:
                 raise UsageError(
                     "--ray trains on every GPU of the cluster, but got --device "
-                    f"{self.record.device}: use --device cuda."
+                    f"{self.record.device}. Use --device cuda."
                 )
         elif settings.mixed_processors:
-            raise UsageError("--mixed-processors is for machines of a cluster: give --ray too.")
+            raise UsageError("--mixed-processors needs --ray.")
 
 
 def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
-    """Plan the prescribed sweep of one parameter, or every combination of several.
+    """Plan the sweep of one parameter, or of all combinations of several.
 
     Raises:
         UsageError: no parameter, an unknown one, or one without a sweep; values out of bounds.
@@ -156,13 +154,13 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
         most = _count("--max-repeats", settings.max_repeats, MAX_REPEATS)
         if most > LOOK_EVERY * MOST_LOOKS:
             raise UsageError(
-                f"--max-repeats takes {LOOK_EVERY * MOST_LOOKS} at most, but got {most}: after so "
-                "many looks the answer would hardly change."
+                f"--max-repeats must be at most {LOOK_EVERY * MOST_LOOKS}, but got {most}. More "
+                "repeats would hardly change the answer."
             )
         n_repeats = max(n_repeats, min(LOOK_EVERY, most))
         most = max(n_repeats, most)
     elif settings.max_repeats is not None:
-        raise UsageError("--max-repeats is the limit of --until-decided: give both.")
+        raise UsageError("--max-repeats needs --until-decided.")
     space = replace(
         space, sweeps={name: space.sweeps[name] for name in names}, search=(), start=()
     )
@@ -170,7 +168,7 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
 
 
 def plan_search(names: Sequence[str], settings: Settings) -> Plan:
-    """Plan a search over the space, or over the named parameters of it.
+    """Plan a search over the space, or over the named parameters.
 
     Raises:
         UsageError: an unknown parameter, sampler or pruner; a number of trials below 1.
@@ -186,7 +184,7 @@ def plan_search(names: Sequence[str], settings: Settings) -> Plan:
         ("--pruner", settings.pruner, PRUNERS),
     ):
         if name not in table:
-            raise UsageError(f"{option} takes {' or '.join(table)}, but got {name!r}.")
+            raise UsageError(f"{option} must be {' or '.join(table)}, but got {name!r}.")
     goal = Goal(
         n_repeats=_count("--repeats", settings.repeats, SEARCH_REPEATS),
         n_trials=_count("--trials", settings.trials),
@@ -203,8 +201,8 @@ def plan_search(names: Sequence[str], settings: Settings) -> Plan:
 
 
 def _start(text: str, plan: Plan) -> Mapping[str, Scalar]:
-    """Return the best of a study, or its configuration as in STUDY#7, moved into the ranges."""
-    from hpo.storage.opening import open_storage  # They load optuna.
+    """Return the best configuration of a study, or #7 for STUDY#7, moved into the ranges."""
+    from hpo.storage.opening import open_storage  # These load optuna.
     from hpo.study.gathering import summarize
     from hpo.study.study import open_study
 
@@ -220,17 +218,17 @@ def _start(text: str, plan: Plan) -> Mapping[str, Scalar]:
         what = f"configuration {number[:20]}" if sign else "complete configuration"
         raise UsageError(f"--start-from {text[:120]}: {summary.name} has no {what}.")
     if found.config.signature != space.base.signature:
-        raise UsageError(f"--start-from {text[:120]}: {summary.name} trains another network.")
+        raise UsageError(f"--start-from {text[:120]}: {summary.name} has another network.")
     cell = spaces.complete(replace(space, base=found.config), {})
     if cell is None:
-        raise UsageError(f"--start-from {text[:120]}: The ranges hold nothing like {found.label}.")
+        raise UsageError(f"--start-from {text[:120]}: The ranges do not fit {found.label}.")
     return cell.params
 
 
 def _plan(
     kind: Kind, settings: Settings, goal: Goal, space: Space, configs: Sequence[TrainingConfig]
 ) -> Plan:
-    """Check what was asked for against the data; `configs` are those that are known by now."""
+    """Check a request against the data; `configs` are the configurations known so far."""
     path = None if settings.data is None else Path(settings.data)
     dataset = open_data(path, settings.manifest)
     info = describe_data(dataset, path, settings.manifest)
@@ -246,14 +244,14 @@ def _plan(
     n_trainings = len(configs) * max(goal.n_trainings, goal.most_repeats)
     if n_trainings > MOST_TRIALS:
         raise UsageError(
-            f"These are {n_trainings:,} trainings; a study holds at most {MOST_TRIALS:,}. Choose "
-            "fewer repeats, trials or finalists."
+            f"These are {n_trainings:,} trainings, but the limit of a study is {MOST_TRIALS:,}. "
+            "Choose fewer repeats, trials or finalists."
         )
     precision = settings.precision
     if space.code:
         if precision == "bf16":
             raise UsageError(
-                "--precision bf16 is for the built-in network: an own model is in fp32."
+                "--precision bf16 is only for the built-in network. Custom models use fp32."
             )
         precision = "fp32"
         from hpo.training.own import check_network
@@ -291,7 +289,7 @@ def _read_space(settings: Settings) -> Space:
     read_lanes(settings.lanes)
     if not 0 <= settings.seed <= _MOST:
         raise UsageError(
-            f"--seed takes a whole number from 0 to {_MOST:,}, but got {settings.seed}."
+            f"--seed must be an integer from 0 to {_MOST:,}, but got {settings.seed}."
         )
     model = None if settings.model is None else models.entry_of(settings.model)
     space = spaces.with_values(spaces.open_space(settings.space, model), settings.values)
@@ -301,13 +299,13 @@ def _read_space(settings: Settings) -> Space:
 def _for_classes(
     space: Space, configs: Sequence[TrainingConfig], n_classes: int
 ) -> tuple[Space, Sequence[TrainingConfig]]:
-    """Return the space and its configurations with an output for each of more than two classes."""
+    """Return the space and its configurations with one output per class if more than two."""
     is_asked = "outputs" in {*space.pinned, *space.sweeps}
     if n_classes == 2 and all(config.n_outputs <= 2 for config in configs):
         return space, configs
     if n_classes == 2 or (is_asked and any(config.outputs != n_classes for config in configs)):
         takes = "0, 1 or 2" if n_classes == 2 else f"{n_classes}, one for each"
-        raise UsageError(f"On data of {n_classes} classes outputs takes {takes}. Leave it out.")
+        raise UsageError(f"With {n_classes} classes, outputs must be {takes}. Leave it out.")
     space = spaces.override(space, {"outputs": n_classes})
     return space, [config.replace(outputs=n_classes) for config in configs]
 
@@ -320,18 +318,18 @@ def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, space: Spa
     if len(fitting) == len(sizes):
         return
     too_large = " and ".join(str(n) for n in sizes if n > data.n_train)
-    hint = f"Use --set batch_size=N with {data.n_train} at most."
+    hint = f"Use --set batch_size=N with N at most {data.n_train}."
     if "batch_size" in space.sweeps:
         kept = ",".join(fitting) or f"N (at most {data.n_train})"
         hint = f"Leave {too_large} out: --values batch_size={kept}"
     raise UsageError(
-        f"A batch cannot be larger than the training images, but batch_size {too_large} is "
-        f"more than the {data.n_train} of this data. {hint}"
+        f"batch_size cannot exceed the {data.n_train} training images of this data, but is "
+        f"{too_large}. {hint}"
     )
 
 
 def _check_stress(score: Score, sizes: Sequence[int], space: Space) -> None:
-    """Refuse a stress score of images that are too small for its changes."""
+    """Refuse a stress score if images are too small for its changes."""
     for parameter in space.search:
         match parameter:
             case spaces.Choices(name="image_size", choices=choices):
@@ -340,9 +338,9 @@ def _check_stress(score: Score, sizes: Sequence[int], space: Space) -> None:
                 sizes = [low]
     if score.is_stressed and min(sizes) < SMALLEST_STRESSED:
         raise UsageError(
-            f"--metric {score.name} takes images of {SMALLEST_STRESSED} x {SMALLEST_STRESSED} "
-            f"pixels or more, but image_size may be {min(sizes)}: use --set image_size=N, or "
-            f"--metric {score.metric}."
+            f"--metric {score.name} needs images of at least {SMALLEST_STRESSED} x "
+            f"{SMALLEST_STRESSED} pixels, but image_size may be {min(sizes)}. Use --set "
+            f"image_size=N, or --metric {score.metric}."
         )
 
 
@@ -350,6 +348,6 @@ def _count(option: str, value: int | None, default: int = 0, *, least: int = 1) 
     number = default if value is None else value
     if not least <= number <= _MOST:
         raise UsageError(
-            f"{option} takes a whole number from {least} to {_MOST:,}, but got {number}."
+            f"{option} must be an integer from {least} to {_MOST:,}, but got {number}."
         )
     return number

@@ -1,7 +1,7 @@
-"""What a search proposes next, and which trainings it ends early.
+"""The next proposals of a search, and the trainings that it ends early.
 
-Both follow from the seed and from the configurations that are known by then: not from the clock,
-as in Optuna's MedianPruner, which compares with every trial that is complete.
+Both depend only on the seed and the known configurations, and not on the clock, unlike Optuna's
+MedianPruner, which compares with all complete trials.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any, Final
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from threadpoolctl import threadpool_limits  # scikit-learn brings it along.
+from threadpoolctl import threadpool_limits  # A dependency of scikit-learn.
 
 from hpo import space as spaces
 from hpo.config import Scalar
@@ -23,14 +23,14 @@ from hpo.study.score import Score
 from hpo.study.trials import Limits, distributions, suggest
 
 START_UP: Final = 10
-"""The first so many configurations need no results: the base, then points spread evenly."""
+"""This many first configurations need no results: the base, then evenly spread points."""
 _LEAST_COMPLETE: Final = 3
-"""What a model of the score needs at least; where fewer are known, more such points follow."""
+"""The fewest results for a model of the score; until then more such points follow."""
 _LEAST_CURVES: Final = 5
 _MOST_BY_GP: Final = 150
-"""From this configuration on TPE takes its place, whose time does not grow with the cube."""
+"""From this configuration on TPE replaces the Gaussian process, whose time is cubic."""
 _MOST_SEEN: Final = 1_000
-"""The sampler sees the last so many configurations, and up to twice as many."""
+"""The sampler sees at least this many of the last configurations, and at most twice as many."""
 
 SAMPLERS: Final[dict[str, Callable[[int], BaseSampler]]] = {
     "tpe": lambda seed: TPESampler(seed=seed, multivariate=True, n_startup_trials=1),
@@ -42,15 +42,15 @@ SAMPLERS: Final[dict[str, Callable[[int], BaseSampler]]] = {
 def make_sampler(name: str, *, seed: int, ordinal: int) -> BaseSampler:
     """Return the sampler that proposes configuration number `ordinal`.
 
-    Its seed comes from the study's seed and the ordinal: a search that is resumed continues as
-    it would have without a stop, instead of repeating its first proposals.
+    Its seed derives from the study's seed and the ordinal, so that a resumed search continues as
+    if it had not been interrupted, instead of repeating its first proposals.
     """
     digest = hashlib.sha256(f"{seed}/{ordinal}".encode()).digest()
     return SAMPLERS[name](int.from_bytes(digest[:4], "big"))
 
 
 def spread(space: Space, *, seed: int, first: int, n: int) -> list[dict[str, Scalar]]:
-    """Return points `first` (1 or more) and on of the scrambled Sobol sequence of this seed."""
+    """Return points of the scrambled Sobol sequence of this seed, from `first` (1 or more) on."""
     from scipy.stats.qmc import Sobol  # It takes a second to import.
 
     points = Sobol(len(space.search), rng=seed).fast_forward(first).random(n)
@@ -65,16 +65,15 @@ def propose(
 ) -> dict[str, Scalar]:
     """Return the parameters of configuration number `ordinal`.
 
-    `configurations` holds the trials of each so far, the first repeat first: as many as there are
-    ordinals before this one, unless some cannot be read.
+    `configurations` holds the trials of each earlier configuration, first repeat first: one entry
+    per earlier ordinal, unless some cannot be read.
 
-    Configuration k is proposed from what those up to `k - window` came to, which have ended. Of
-    the ones between, the sampler knows only that they run. So which configurations a search tries
-    follows from its seed and its window: not from the clock, from how many train at a time, or
-    from a command that was killed.
+    Configuration k is proposed from the results of those up to `k - window`, which have ended; the
+    later ones are only known to be running. So the course of a search depends on its seed and its
+    window, and not on the clock, the number of parallel trainings, or a killed command.
 
-    For the sampler every configuration has every parameter: one that has no effect has the value
-    of the base there, and what is proposed for it is dropped.
+    For the sampler every configuration has every parameter: one without effect has the base's
+    value, and its proposed value is dropped.
     """
     n = len(configurations)
     begin = max(0, (n // _MOST_SEEN - 1) * _MOST_SEEN)
@@ -86,19 +85,19 @@ def propose(
         return spread(record.space, seed=record.seed, first=ordinal, n=1)[0]
     name = "tpe" if record.sampler == "gp" and ordinal >= _MOST_BY_GP else record.sampler
     sampler = make_sampler(name, seed=record.seed, ordinal=ordinal)
-    # An in-memory study: one trial for each configuration.
+    # An in-memory study with one trial per configuration.
     seen = optuna.create_study(direction=record.score.kind.direction, sampler=sampler)
     for trials in known:
         seen.add_trial(_observed(trials, record))
     for trials in configurations[n_known:]:
         seen.add_trial(_seen_as(trials[0], record, TrialState.RUNNING))
-    # More threads take ten times the processor's time here, and the cores are training.
+    # More threads would use ten times the processor time here, while the cores are training.
     with threadpool_limits(1):
         return suggest(seen.ask(), record.space)
 
 
 def _observed(trials: Sequence[FrozenTrial], record: StudyRecord) -> FrozenTrial:
-    """Return a configuration as one trial: the mean over its repeats, or where it was pruned."""
+    """Return a configuration as one trial: the mean over its repeats, or its pruned score."""
     first = trials[0]
     if first.state == TrialState.COMPLETE:
         found = [t.value for t in trials if t.state == first.state and t.value is not None]
@@ -118,7 +117,7 @@ def _seen_as(
 
 
 def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> bool:
-    """Whether the best of the scores so far does not reach the limit."""
+    """Whether the best score so far misses the limit."""
     if limit is None:
         return False
     found = [score.rank(value) for value in scores if not math.isnan(value)]

@@ -1,7 +1,7 @@
-"""Training recorded jobs again, never from the run store: for their weights, or to compare.
+"""Training recorded jobs again, never from the run store, for the weights or to compare.
 
-A number of a training is identified by its epoch and its name; epoch `AFTER` is after the last.
-What the trial holds is recorded a second time, under other names: either record may be wrong.
+Each number of a training is identified by its epoch and name; epoch `AFTER` is after the last.
+The numbers of the trial are recorded separately, under other names: either record may be wrong.
 """
 
 import math
@@ -41,9 +41,9 @@ Numbers: TypeAlias = dict[tuple[int, str], float]
 
 AFTER: Final = sys.maxsize
 
-# Half a point of accuracy; of losses above 1, half a percent. Training lets rounding grow: on real
-# X-rays another instruction set went beyond this after 1 to 7 epochs in fp32, in the first in bf16
-# (docs/reproduce.md). A tolerance that held for whole trainings would hold for other seeds too.
+# Half a point of accuracy; half a percent for losses above 1. Training amplifies rounding: on
+# real X-rays another instruction set exceeded this after 1 to 7 epochs in fp32, in the first in
+# bf16 (docs/reproduce.md). A tolerance for whole trainings would also accept other seeds.
 TOLERANCE: Final = 0.005
 _EXACT: Final = ("learning rate", "kept epoch")  # They are not computed from pixels.
 _VERSIONS: Final = ("hpo", "torch", "numpy", "python", "processor")
@@ -51,7 +51,7 @@ _VERSIONS: Final = ("hpo", "torch", "numpy", "python", "processor")
 
 @dataclass(frozen=True)
 class Difference:
-    """A number that is not what was recorded; `now` is None where training ended before it.
+    """A number that differs from the record; `now` is None if training ended before it.
 
     `epoch` is None after the last epoch.
     """
@@ -73,11 +73,11 @@ class Difference:
 
     @property
     def is_rounding(self) -> bool:
-        """Whether rounding explains it."""
+        """Whether rounding can explain it."""
         return self.size <= TOLERANCE and self.metric not in _EXACT
 
     def text(self, between: str) -> str:
-        """Write which number it is, and after `between` its values."""
+        """Name the number and, after `between`, its values."""
         when = "after the last epoch" if self.epoch is None else f"of epoch {self.epoch}"
         now = "none" if self.now is None else f"{self.now:.6g}"
         return f"the {self.metric} {when}{between}{self.recorded:.6g} recorded, {now} now"
@@ -85,11 +85,11 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """A trial that was trained again for `n_epochs` epochs: the numbers recorded, and those now.
+    """A trial that was trained again for `n_epochs` epochs, with the recorded and the new numbers.
 
-    `name` is what messages call it, `trial` is Optuna's number; `metric` is what its study
-    optimizes. Without `has_run` only what the trial itself holds was compared. `changes` lists
-    what differs between the recorded environment and this one; `own` names an own model, which is
+    `name` is used in messages, `trial` is Optuna's number; `metric` is the score of the study.
+    Without `has_run`, only the numbers stored in the trial were compared. `changes` lists the
+    differences between the recorded environment and this one; `own` names a custom model, which is
     unchanged.
     """
 
@@ -107,12 +107,12 @@ class Reproduction:
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """The recorded numbers that are others now, in the order of their epochs."""
+        """The numbers that differ, in the order of their epochs."""
         return differences(self.recorded, self.now)
 
     @property
     def begins(self) -> Difference | None:
-        """The first difference that rounding does not explain."""
+        """The first difference that rounding cannot explain."""
         return next((d for d in self.differences if not d.is_rounding), None)
 
     @property
@@ -122,18 +122,18 @@ class Reproduction:
 
     @property
     def result(self) -> Literal["equal", "equal_within_rounding", "different"]:
-        """What the comparison found."""
+        """The result of the comparison."""
         if self.begins:
             return "different"
         return "equal_within_rounding" if self.differences else "equal"
 
     def sentences(self) -> Iterator[str]:
-        """Say what came out: the answer first, then what it rests on."""
+        """Describe the result: the answer first, then the evidence."""
         n, n_equal = len(self.recorded), len(self.recorded) - len(self.differences)
         same = f"{n_equal:,} of {n:,} recorded numbers are the same"
         rounding = f"Differences up to {TOLERANCE:g} count as rounding."
         if self.begins:
-            answer = f"different, from {self.begins.text(' on: ')}. {same}. {rounding}"
+            answer = f"different, starting with {self.begins.text(': ')}. {same}. {rounding}"
         elif self.largest:
             largest = f"{self.largest.size:.2g}, in {self.largest.text(' (')})"
             answer = f"equal within rounding. {same}; the largest difference is {largest}. "
@@ -143,31 +143,31 @@ class Reproduction:
         yield f"{self.name} of {self.study}: {answer}"
         scores = [numbers.get((AFTER, "score")) for numbers in (self.recorded, self.now)]
         if scores[0] is None:
-            yield f"It was pruned in epoch {self.n_epochs}: the reported scores were compared."
+            yield f"It was pruned in epoch {self.n_epochs}, so the reported scores were compared."
         else:
-            # There is none now where training diverged.
+            # There is no score now if training diverged.
             then, now = ("none" if s is None else self.metric.text(s, digits=2) for s in scores)
             yield f"Score ({self.metric.title}): {then} recorded, {now} now."
             if not self.has_run:
                 yield (
-                    "Its run file is gone: the score of each epoch and the metrics of the kept "
-                    "weights, which the trial holds too, were compared."
+                    "Its run file is missing, so only the numbers in the trial were compared: the "
+                    "score of each epoch, and the metrics of the kept weights."
                 )
         if self.changes:
             yield f"The environment changed: {'; '.join(self.changes)}."
             if self.result == "different":
                 yield (
                     "Rounding depends on processor, device, precision and versions, and training "
-                    "amplifies it until two trainings differ as much as two seeds: this alone may "
+                    "amplifies it until two trainings differ as much as two seeds. This alone may "
                     "explain the difference."
                 )
         elif self.differences and self.own:
-            yield f"The environment and {self.own} are the same: the model is not deterministic."
+            yield f"Environment and {self.own} are unchanged, so the model is not deterministic."
         elif self.differences:
-            yield "The environment is the same: the code or the record has changed."
+            yield "The environment is unchanged, so the code or the record has changed."
 
     def to_document(self) -> dict[str, Any]:
-        """Return what `hpo reproduce --json` prints."""
+        """Return the document of `hpo reproduce --json`."""
         first = self.differences[0] if self.differences else None
         found = {"first": first, "begins": self.begins, "largest": self.largest}
         recorded, now = (one.get((AFTER, "score")) for one in (self.recorded, self.now))
@@ -187,15 +187,15 @@ class Reproduction:
 def retrain(
     study: optuna.Study, jobs: Sequence[Job], *, lanes: int | None = None, model: str | None = None
 ) -> Retrained:
-    """Train jobs again on the study's own data and device; yield each result as it comes.
+    """Train jobs again on the study's own data and device; yield each result when it is done.
 
-    As many run at once as the study would train, or `lanes`; `model` is its own one. Where memory
-    runs out, those that are not done begin again, half as many at once.
+    As many run in parallel as in the study, or `lanes`; `model` is its custom model. If memory
+    runs out, unfinished jobs restart, half as many at once.
 
     Raises:
         DataError: the data are gone or changed.
-        DeviceError: the device is not there.
-        OutOfMemoryError: there is not even room for one.
+        DeviceError: the device is not available.
+        OutOfMemoryError: there is not enough memory for a single one.
     """
     record = with_model(read_record(study), study.study_name, model)
     data = sealed(open_recorded_data(study, record), record)
@@ -232,21 +232,21 @@ def reproduce(
 ) -> Iterator[tuple[int, int] | Reproduction]:
     """Train a trial again and compare every recorded number.
 
-    Yields the number of each epoch and how many there are; the outcome is yielded last. `number`
-    is Optuna's, `name` what messages call the trial. A pruned trial is trained as far as it was.
-    Device and precision are those recorded, unless they are given; `model` is the study's own one.
+    Yields the number of each epoch and the total; the outcome is yielded last. `number` is
+    Optuna's, `name` is used in messages. A pruned trial is trained as far as it was. Device and
+    precision are the recorded ones unless given; `model` is the custom model of the study.
 
     Raises:
         StudyError: there is no such trial, or it is not finished.
         DataError: the data are gone or changed.
-        DeviceError: the device is not there.
+        DeviceError: the device is not available.
     """
     name = name or f"Trial {number}"
     record = with_model(read_record(study), study.study_name, model)
     trial = _finished_trial(study, record, number, name=name)
     job, run, score = job_of(trial), runs.read(trial.user_attrs.get("run")), record.score
     data = sealed(open_recorded_data(study, record), record)
-    # Another study may have trained the run first, and under stress.
+    # The run may come from another study, which measured under stress.
     data = replace(data, is_stressed=data.is_stressed or bool(run and run.stress))
     here = with_device(
         replace(record, device=device or record.device, precision=precision or record.precision)
@@ -278,7 +278,7 @@ def reproduce(
 
 
 def differences(recorded: Numbers, now: Numbers) -> list[Difference]:
-    """Return the recorded numbers that are others now, in the order of their epochs."""
+    """Return the numbers that differ, in the order of their epochs."""
     every = (
         Difference(None if epoch == AFTER else epoch, name, value, now.get((epoch, name)))
         for (epoch, name), value in sorted(recorded.items(), key=lambda item: item[0][0])
@@ -287,7 +287,7 @@ def differences(recorded: Numbers, now: Numbers) -> list[Difference]:
 
 
 def numbers_of(epochs: Sequence[Epoch], run: Run | None, score: Score) -> Numbers:
-    """Return every number of a training: of each epoch, and of a run those after the last."""
+    """Return every number of a training: those of each epoch and, for a run, the final ones."""
     numbers: Numbers = {}
     for number, epoch in enumerate(epochs, start=1):
         named = {"learning rate": epoch.learning_rate, "reported score": score.of_epoch(epoch)}
@@ -352,7 +352,7 @@ def _finished_trial(
     elif trial.state == TrialState.FAIL or not has_job(trial):
         reason = trial.user_attrs.get("reason") or damage_of(trial) or "the reason is not recorded"
         fault = (
-            f"failed ({reason.rstrip('.')}), so there is nothing to compare: hpo resume {command} "
+            f"failed ({reason.rstrip('.')}), so there is nothing to compare. hpo resume {command} "
             "trains it again."
         )
     elif not trial.state.is_finished():
@@ -365,7 +365,7 @@ def _finished_trial(
 def _changes(
     trial: FrozenTrial, job: Job, run: Run | None, record: StudyRecord, here: StudyRecord
 ) -> Iterator[str]:
-    """Yield what differs between the recorded environment and this one."""
+    """Yield the differences between the recorded environment and this one."""
     then, now = run.versions if run else record.versions, versions()
     for old, new in ((record.device, here.device), (record.precision, here.precision)):
         if old != new:
@@ -375,4 +375,4 @@ def _changes(
             yield f"{name} {then[name]} then, {now[name]} now"
     digest = trial.user_attrs.get("run")
     if digest and digest != run_key(record, job).digest():
-        yield "hpo computed differently then (another generation of its numerics)"
+        yield "hpo computed differently then (an older version of its numerics)"

@@ -1,4 +1,4 @@
-"""An open study with everything that works on it: data, run store, folder, engine."""
+"""An open study with its data, run store, folder and engine."""
 
 import contextlib
 import math
@@ -37,15 +37,15 @@ from hpo.study.trials import enqueue_start, requeue_running
 from hpo.training import machine
 from hpo.training.engine import Stack, Workers
 
-# Weights are large: after this number of trainings, those of the losers are removed.
+# Weights are large: after this many trainings, those that cannot win are removed.
 _MOST_NEW_WEIGHTS: Final = 20
 
 
 @dataclass(frozen=True)
 class Session:
-    """A study, opened by its only driver. `record` holds the device settled at its creation.
+    """A study, opened by its only driver. `record` holds the device chosen at its creation.
 
-    `check` raises where this process is no longer the driver; `cluster` is that of `--ray`.
+    `check` raises if this process is no longer the driver; `cluster` is the one of `--ray`.
     """
 
     plan: Plan
@@ -69,11 +69,11 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """The folder of this study, for its page, weights and exports."""
+        """The folder of this study for its page, weights and exports."""
         return paths.study_folder(self.storage.url, self.study.study_name)
 
     def summary(self) -> StudySummary:
-        """Return what the study holds now."""
+        """Return the current state of the study."""
         return summarize(self.study, runs=self.runs)
 
 
@@ -81,12 +81,12 @@ class Session:
 def open_session(plan: Plan) -> Iterator[Session]:
     """Open or create the study of a plan, as its only driver until the end.
 
-    Where the plan has the study's data at another path, another margin or other weights to compare
-    by, that is recorded.
+    If the plan has the study's data at another path, another margin or other weights to compare,
+    that is recorded.
 
     Raises:
-        StudyError: another process drives the study, or it is there and does not fit the plan.
-        DeviceError: the device is not there.
+        StudyError: another process drives the study, or it exists and does not fit the plan.
+        DeviceError: the device is not available.
     """
     quiet_optuna()
     storage = open_storage(plan.settings.storage)
@@ -103,12 +103,12 @@ def open_session(plan: Plan) -> Iterator[Session]:
             weights=asked.weights,
             require=None if required is None else asked.require,
         )
-        # Equal to the recorded one, and its own model may be run.
+        # Equal to the recorded one, but its custom model may be run.
         record = replace(record, space=plan.record.space)
         if plan.record.is_gpu_named:
             record = replace(record, is_gpu_named=True)
         goal = studies.raise_goal(study, plan.goal)
-        # Nobody trains a trial that runs now: a driver that was killed left it.
+        # A trial that is running now was left by a driver that was killed.
         requeue_running(study)
         if record.kind == "search":
             enqueue_start(study, record, plan.start)
@@ -119,8 +119,8 @@ def open_session(plan: Plan) -> Iterator[Session]:
             storage.close_interrupted(error)
             raise
         finally:
-            # Whatever was interrupted waits again, also a trial that had just begun. Where that
-            # fails, the next driver does it.
+            # Interrupted trials wait again, even one that has just begun. If this fails, the next
+            # driver does it.
             with contextlib.suppress(Exception):
                 check()
                 requeue_running(study)
@@ -129,8 +129,8 @@ def open_session(plan: Plan) -> Iterator[Session]:
 def plan_resume(name: str, settings: Settings) -> Plan:
     """Plan to continue a study with its own space, device and goal.
 
-    Of the settings, `data` says where its data are now; `margin` and `weights` replace what its
-    repeats are compared by so far; `model` names the file of its own model.
+    Of the settings, `data` says where its data are now; `margin` and `weights` replace the basis
+    of its comparisons; `model` names the file of its custom model.
     """
     if settings.data is not None:
         studies.move_data(name, settings.storage, Path(settings.data))
@@ -143,9 +143,9 @@ def plan_resume(name: str, settings: Settings) -> Plan:
 
 
 def training_events(session: Session) -> Generator[Event, None, None]:
-    """Train what the study lacks, event by event; nothing where nothing is missing.
+    """Train what is missing in the study, event by event.
 
-    Where its goal says so, a grid gets more repeats until every pair of values is decided.
+    If its goal says so, a grid gets more repeats until every pair of values is decided.
     """
     settings = session.plan.settings
     deadline = time.monotonic() + (settings.timeout or math.inf)
@@ -154,7 +154,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         session.runs.check_writable()
     weights = session.folder / "weights"
     for folder in (session.folder, weights, session.runs.folder):
-        remove_leftovers(folder)  # A command that was killed may have left files half written.
+        remove_leftovers(folder)  # A killed command may have left partial files.
     cache.remove_cut_off()
 
     cluster = session.cluster if source.n_left() else None
@@ -168,7 +168,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
             place = Device(session.record.device, cast(Any, session.record.precision))
             together = joins(session.record)
             return cast(Stack, cluster.open_stack(session.training_data, place, joins=together))
-        # Lanes beyond the trainings that are left get no process.
+        # No more processes than remaining trainings.
         n_used = min(n_lanes, max(1, source.n_left()))
         return open_stack(session.record, session.training_data, n_lanes=n_used)
 
@@ -208,14 +208,14 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         assert isinstance(source, GridSource)
         source = source.further(goal.n_repeats)
         yield RepeatsAdded(goal.n_repeats, source.n_left())
-    # Scores of trials name the best: no run is read.
+    # The scores of the trials decide the best: no run is read.
     summary = summarize(session.study, compares=False)
     keep_best_weights(summary, weights)
     _record_baselines(session, goal, summary.best)
 
 
 def keep_best_weights(summary: StudySummary, folder: Path) -> None:
-    """Remove the weights of configurations that have lost: not while repeats of them are missing.
+    """Remove the weights of configurations that have lost, once their repeats are complete.
 
     Raises:
         OutputError: one cannot be removed.
@@ -232,7 +232,7 @@ def keep_best_weights(summary: StudySummary, folder: Path) -> None:
 
 
 def _next_goal(session: Session, goal: Goal) -> Goal | None:
-    """Return the goal with more repeats; None where there are most, or all is decided."""
+    """Return the goal with more repeats; None at the limit, or if everything is decided."""
     if goal.n_repeats >= goal.most_repeats:
         return None
     summary = session.summary()
@@ -245,7 +245,7 @@ def _next_goal(session: Session, goal: Goal) -> Goal | None:
 
 
 def delete_study(storage: Database, name: str) -> None:
-    """Delete a study and the files that hpo wrote for it; the run store keeps its trainings."""
+    """Delete a study and the files that hpo wrote for it; the run store keeps its results."""
     with study_lock(storage, name):
         optuna.delete_study(study_name=name, storage=storage)
         paths.clear_study_folder(paths.study_folder(storage.url, name))
@@ -259,7 +259,7 @@ def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
 
 
 def _record_baselines(session: Session, goal: Goal, best: Configuration | None) -> None:
-    """Score the baselines on the folds that speak for the best configuration."""
+    """Score the baselines on the folds that count for the best configuration."""
     folds = [session.record.seed + repeat for repeat in range(goal.n_repeats)]
     if best:
         folds = [repeat.fold for repeat in best.judged]
@@ -277,35 +277,35 @@ def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
 
 
 def with_model(record: StudyRecord, name: str, model: Any) -> StudyRecord:
-    """Return the record of the study `name` with the file of its own model, which is then run.
+    """Return the record of the study `name` with the file of its custom model, which is then run.
 
     Raises:
-        UsageError: no model is named, or one although the study has the built-in network.
-        ModelError: it is not what it was.
+        UsageError: no model is named, or one is although the study has the built-in network.
+        ModelError: the model has changed.
     """
     recorded = record.space.base.model
     if recorded is None:
         if model is not None:
-            raise UsageError(f"{name} trains the built-in network: leave --model out.")
+            raise UsageError(f"{name} trains the built-in network. Leave --model out.")
         return record
     if model is None:
         where = shlex.quote(record.model or f"FILE.py:{recorded.entry.partition(':')[2]}")
         raise UsageError(
-            f"{name} trains {recorded.entry}, and code runs only where the command line names it: "
+            f"{name} trains {recorded.entry}, and code runs only if the command line names it: "
             f"add --model {where}"
         )
     found, code = models.open_own(model)
     if faults := models.differences(recorded, found):
         raise ModelError(
-            fault_list(f"{code} is not the model that {name} was made with:", faults)
-            + "\nPut it back, or start a new study with it."
+            fault_list(f"{code} is not the model that {name} was created with:", faults)
+            + "\nRestore it, or start a new study with it."
         )
     return replace(record, space=replace(record.space, code=code), model=code)
 
 
 def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
-    """Open the engine that trains a study, on its device, in one process or several."""
-    # torch takes two seconds to import: a study that is complete is shown without it.
+    """Open the engine for a study on its device, in one or more processes."""
+    # torch takes two seconds to import; a complete study is shown without it.
     from hpo.training import stack
     from hpo.training.pool import Pool
     from hpo.training.processes import Processes
@@ -319,9 +319,9 @@ def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stac
 
 
 def lanes_of(record: StudyRecord, asked: int | None, cluster: Any = None) -> int:
-    """Return how many trainings of a study run at once: of a search at most its window.
+    """Return the number of parallel trainings of a study, in a search at most its window.
 
-    None is chosen by the cluster, or here by the configurations, as far as they are known.
+    None lets the cluster decide, or on this machine the configurations known so far.
     """
     configs = [record.space.base]
     if record.kind == "grid":
@@ -335,8 +335,8 @@ def lanes_of(record: StudyRecord, asked: int | None, cluster: Any = None) -> int
 
 
 def processes_of(record: StudyRecord, n_lanes: int) -> int:
-    """Return in how many processes the lanes train: one per core, or per GPU if none is named."""
-    # The pool's processes inherit an open file, and `select` waits for them: not on Windows.
+    """Return the number of processes: one per core, or per GPU unless one is named."""
+    # The pool relies on inherited files and `select`, which Windows lacks.
     if not hasattr(select, "poll"):
         return 1
     if record.device.startswith("cpu"):
@@ -366,7 +366,7 @@ def ray_cluster(settings: Settings) -> Iterator[Any]:
 
 
 def _processors(study: optuna.Study, record: StudyRecord) -> list[str]:
-    """Return the kinds of processors that trained a study so far."""
+    """Return the kinds of processors that have trained a study."""
     if recorded := studies.read_processors(study):
         return list(recorded)
     is_trained = bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
@@ -374,7 +374,7 @@ def _processors(study: optuna.Study, record: StudyRecord) -> list[str]:
 
 
 def with_device(record: StudyRecord, cluster: Any = None) -> StudyRecord:
-    """Return the record with its device and precision settled on this machine, or a cluster's."""
+    """Return the record with device and precision resolved on this machine or the cluster."""
     from hpo.training.selfcheck import choose_checked
 
     place = (cluster.choose if cluster else choose_checked)(record.device, record.precision)

@@ -103,17 +103,17 @@ def grid_jobs(record: StudyRecord, n_repeats: int) -> list[Job]:
 
 @dataclass(kw_only=True)
 class SearchSource:
-    """Hands out configurations until the study holds as many as its goal says, then finalists.
+    """Hands out configurations until the goal of the study is reached, then finalists.
 
-    With `Goal.patience` it stops earlier, when that many brought nothing better.
+    With `Goal.patience` it stops after that many configurations without an improvement.
 
-    A configuration counts when its first repeat is complete or pruned; its further repeats follow
-    once that one is complete. A configuration that fails is replaced by another proposal; a
-    further repeat that fails is not tried again. Each configuration of a small space is trained
-    once. What another program enqueued is the next to be proposed.
+    A configuration counts once its first repeat is complete or pruned; further repeats follow a
+    complete one. A failed configuration is replaced by another proposal; a failed further repeat
+    is not tried again. Each configuration of a small space is trained once. Configurations
+    enqueued by another program are proposed next.
 
-    A configuration begins when those of its window (`StudyRecord.window`) have ended: what is
-    proposed and pruned is then the same, however many train at a time.
+    A configuration starts when those of its window (`StudyRecord.window`) have ended: proposals
+    and pruning are then independent of the number of parallel trainings.
     """
 
     study: optuna.Study
@@ -123,7 +123,7 @@ class SearchSource:
     def next(self, running: Collection[int] = ()) -> RunningTrial | None:
         """Return a waiting trial, else a missing repeat, else a new proposal, else None.
 
-        `running` are the numbers of the trials that train now: they are not handed out again.
+        `running` are the numbers of trials in training, which are not handed out again.
 
         Raises:
             StudyError: the last 20 trainings have all failed.
@@ -139,12 +139,12 @@ class SearchSource:
         return found
 
     def n_left(self) -> int:
-        """Return how many trainings are left if nothing is pruned, those that run included."""
+        """Return the number of trainings left if nothing is pruned, including running ones."""
         trials = read_trials(self.study, self.record)
         return SearchProgress(trials, self.record, self.goal).n_left
 
     def _missing(self, progress: SearchProgress) -> list[Job]:
-        """Return the repeats that are not there yet; those of finalists when all else is over."""
+        """Return the missing repeats; those of finalists once everything else is done."""
         jobs = [
             job_of(trials[0]).with_repeat(repeat)
             for trials in progress.configurations
@@ -157,7 +157,7 @@ class SearchSource:
         return [job for job in jobs if job.place not in progress.places]
 
     def _proposal(self, progress: SearchProgress, trials: Trials) -> RunningTrial | None:
-        """Begin the next configuration; none where enough are tried or its window is open."""
+        """Start the next configuration, unless enough were tried or its window is open."""
         _check_failures(progress)
         ordinal = progress.next_ordinal
         is_free = self.record.sampler in ("random", "qmc") and self.record.pruner == "none"
@@ -178,14 +178,14 @@ class SearchSource:
         return start(self.study, self.record, first_repeat(self.record, cell, ordinal=ordinal))
 
     def _next_cell(self, progress: SearchProgress) -> Cell | None:
-        """Return what needs no proposal: the base to begin with, or the next of a small space."""
+        """Return a cell without a proposal: the base, or the next of a small space."""
         if progress.cells is None:
             return None if progress.configurations else spaces.complete(self.record.space, {})
         tried = {job_of(trials[0]).config.identity() for trials in progress.configurations}
         return next(cell for cell in progress.cells if cell.config.identity() not in tried)
 
     def _limits(self, job: Job, progress: SearchProgress) -> Limits:
-        """Return what a configuration is pruned by; its further repeats are trained to the end."""
+        """Return the pruning limits of a configuration; further repeats are never pruned."""
         if job.repeat or job.report or self.record.pruner == "none":
             return {}
         firsts = [trials[0] for trials in progress.known_before(job.ordinal)]
@@ -197,7 +197,7 @@ def _check_failures(progress: SearchProgress) -> None:
     last = [trials[0] for trials in progress.configurations[-_MOST_FAILURES_IN_A_ROW:]]
     if len(last) == _MOST_FAILURES_IN_A_ROW and all(t.state == TrialState.FAIL for t in last):
         raise StudyError(
-            f"The last {len(last)} trainings failed, the newest because: "
+            f"The last {len(last)} trainings failed, the latest because: "
             f"{last[-1].user_attrs.get('reason', 'unknown')} Narrow the ranges in the space file "
             "(learning_rate first), then start a new study."
         )

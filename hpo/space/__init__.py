@@ -1,4 +1,4 @@
-"""Space files: a base configuration, prescribed sweeps around it, open ranges to search."""
+"""Space files: a base configuration, prescribed sweeps around it, and ranges to search."""
 
 from hpo.space.cells import (
     active,

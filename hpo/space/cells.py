@@ -1,4 +1,4 @@
-"""Configurations of a space: the cells of a grid, and what searched parameters describe."""
+"""Configurations of a space: the cells of a grid, and those of searched parameters."""
 
 import itertools
 import math
@@ -42,13 +42,13 @@ _NEEDS: Final = {
 def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
     """Return every training among the combinations of the sweeps' values, in the prescribed order.
 
-    The first name varies slowest. What a sweep's `set` says holds for all cells, except for the
-    fields that are varied. Of combinations that are one training (a step_size has no effect but
-    under some schedulers) the first stands for all, without the parameters that have no effect.
+    The first name varies slowest. The `set` of a sweep holds for all cells, except for varied
+    fields. Among combinations with the same training (step_size has an effect only with some
+    schedulers), the first is used, without the parameters that have no effect.
 
     Raises:
         UsageError: a name without a sweep, two sweeps of one field, a swept field that is fixed
-            by `--set` or `--epochs`, a combination that makes no sense; all faults at once.
+            by `--set` or `--epochs`, an invalid combination; all faults at once.
     """
     if not names:
         ask = "Name what to vary, as in `hpo grid batch_size`."
@@ -66,7 +66,7 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
     sizes = {name: len(space.sweeps[name].values) for name in names}
     merged = tuple(_merged(alike, sizes) for alike in trainings.values())
     inert = [
-        f"--param {name} has no effect with the other values as they are. "
+        f"--param {name} has no effect with the other values. "
         + (f"Add --set {_NEEDS[name]}." if name in _NEEDS else "Vary something else.")
         for name in names
         if not any(name in cell.params for cell in merged)
@@ -77,18 +77,18 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
 
 
 def n_combinations(space: Space, names: Sequence[str]) -> int:
-    """Return how many combinations the values of these sweeps have."""
+    """Return the number of combinations of the values of these sweeps."""
     return math.prod(len(space.sweeps[name].values) for name in names)
 
 
 def resolve(space: Space, params: Mapping[str, Scalar]) -> TrainingConfig:
-    """Return the configuration that searched parameters describe; the rest is the base.
+    """Return the configuration with these searched parameters and the rest from the base.
 
-    A dropout per layer, in the base or among the choices, is fitted to the number of layers
+    A dropout per layer, in the base or among the choices, is adapted to the number of layers
     (`fit_dropout`).
 
     Raises:
-        UsageError: a parameter is not searched, or cannot take its value.
+        UsageError: a parameter is not searched, or its value is not allowed.
     """
     searched = {parameter.name: parameter for parameter in space.search}
     changes: dict[str, Value] = {}
@@ -111,9 +111,9 @@ def resolve(space: Space, params: Mapping[str, Scalar]) -> TrainingConfig:
 def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
     """Return the configuration with these parameters and the others as in the base.
 
-    A number of the base that its range does not hold is moved to the nearest that it holds, of two
-    that are equally near to the lower; a choice that is the only one is taken. None if the ranges
-    cannot express the configuration. What has no effect beside the others is left out.
+    A number of the base outside its range is moved to the nearest value in it, among two equally
+    near ones to the lower; a single choice is taken. None if the ranges cannot express the
+    configuration. Parameters without an effect are left out.
     """
     if not asked.keys() <= {parameter.name for parameter in space.search}:
         return None
@@ -133,10 +133,10 @@ def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
 
 
 def read_point(space: Space, asked: Mapping[str, object]) -> Cell:
-    """Return the configuration of a search with these values, and the others as in the base.
+    """Return the configuration of a search with these values and the others from the base.
 
     Raises:
-        ConfigError: a name is not searched, the ranges do not hold a value; all faults at once.
+        ConfigError: a name is not searched, or a value is out of range; all faults at once.
     """
     searched = {parameter.name: parameter for parameter in space.search}
     labels: dict[str, Scalar] = {}
@@ -146,18 +146,18 @@ def read_point(space: Space, asked: Mapping[str, object]) -> Cell:
         if name not in searched:
             found.append(f"{name} is not searched.")
         elif (label := searched[name].find(label_of(plain))) is None:
-            found.append(f"{name} = {value_text(plain)} is outside of what is searched.")
+            found.append(f"{name} = {value_text(plain)} is outside the searched values.")
         else:
             labels[name] = label
     cell = None if found else complete(space, labels)
     if cell is None:
-        found = found or ["The ranges hold no such configuration with the base's other values."]
+        found = found or ["The ranges exclude this configuration with the base's other values."]
         raise ConfigError(fault_list("This configuration cannot be tried:", found))
     return cell
 
 
 def active(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return the parameters without those that have no effect beside the others."""
+    """Return the parameters without those that have no effect."""
     kept: dict[str, Scalar] = {}
     for parameter in space.search:
         if is_active(parameter, kept):
@@ -166,9 +166,9 @@ def active(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
 
 
 def filled(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return a value for every searched parameter: where it has none, the base's.
+    """Return a value for every searched parameter, by default the base's.
 
-    Where the choices lack that of the base, it is the first of them.
+    If the choices lack the base's value, the first choice is used.
     """
     found = dict(params)
     for parameter in space.search:
@@ -213,9 +213,9 @@ def _pin(names: Sequence[str]) -> str:
 
 
 def _clashes(space: Space, sweeps: Sequence[Sweep]) -> list[str]:
-    """Return a fault for each field that is set from two sides."""
+    """Return a fault for each field that is set twice."""
     found = [
-        f"--param {sweep.name}: Its value {value_text(label)} sets {name}, which {_pin([name])} "
+        f"--param {sweep.name}: The value {value_text(label)} sets {name}, which {_pin([name])} "
         "fixes. Drop one of the two."
         for sweep in sweeps
         for value, label in zip(sweep.values, sweep.labels, strict=True)
@@ -253,9 +253,9 @@ def _combinations(space: Space, sweeps: Sequence[Sweep]) -> Iterator[Cell]:
 
 
 def _merged(alike: Sequence[Cell], sizes: Mapping[str, int]) -> Cell:
-    """Return the first of cells that are one training, without the parameters of no effect.
+    """Return the first of cells with the same training, without parameters of no effect.
 
-    A parameter has no effect where each of its values gives this training.
+    A parameter has no effect if all of its values give this training.
     """
     first, kept = alike[0], dict(alike[0].params)
     for name, size in sizes.items():
@@ -284,10 +284,10 @@ def _all_params(
 
 
 def _nearest(parameter: Parameter, base: TrainingConfig) -> Scalar | None:
-    """Return the label that the base has, else the nearest number, None where there is none.
+    """Return the base's label, else the nearest number, None if there is none.
 
-    A choice that is the only one is taken: it is prescribed for the search. A dropout per layer
-    that is the same in every layer also counts as that one number.
+    A single choice is taken, since it is prescribed for the search. A dropout per layer that is
+    the same in every layer also counts as that one number.
     """
     own = [current_label(base, parameter.name)]
     is_dropout = parameter.name == "dropout" and not base.model

@@ -30,7 +30,7 @@ from hpo.space.records import (
     value_text,
 )
 
-# A comma between values: one that stands in no brackets.
+# A comma between values, outside brackets.
 _COMMA: Final = re.compile(r",(?![^\[\]]*\])")
 
 
@@ -67,11 +67,11 @@ def open_space(found: str | Mapping[str, Any], model: str | None = None) -> Spac
 
 
 def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = None) -> Space:
-    """Pin fields (`--set NAME=VALUE`, `--epochs N`): base has them, and no search varies them.
+    """Fix fields (`--set NAME=VALUE`, `--epochs N`) in the base and remove them from the search.
 
-    Values may be texts of the command line. Conditions on a pinned parameter are settled:
-    searched parameters that can no longer have an effect leave the search. A sweep's `set` gives
-    way to what is pinned.
+    Values may be texts from the command line. Conditions on a fixed parameter are resolved:
+    searched parameters that can no longer have an effect leave the search. Fixed fields override a
+    sweep's `set`.
 
     Raises:
         UsageError: unknown names, values that cannot be used; all faults at once.
@@ -103,10 +103,10 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
 
 
 def with_values(space: Space, texts: Mapping[str, str]) -> Space:
-    """Replace the values of sweeps (`--values NAME=V,V,V`), or begin a sweep with them.
+    """Replace the values of sweeps (`--values NAME=V,V,V`), or define a sweep with them.
 
-    A list is one value: `hidden=64-64,128` or `dropout=0.5,[0.9,0.9,0.8]`. What the space
-    prescribes beside the values (`set`) stays.
+    A list is one value: `hidden=64-64,128` or `dropout=0.5,[0.9,0.9,0.8]`. Other fields that the
+    space prescribes with the values (`set`) stay.
 
     Raises:
         UsageError: unknown names, values that cannot be used; all faults at once.
@@ -129,9 +129,9 @@ def with_values(space: Space, texts: Mapping[str, str]) -> Space:
 
 
 def restrict(space: Space, names: Sequence[str]) -> Space:
-    """Search the named parameters only (`--param` in a search); the rest stays at the base.
+    """Search only the named parameters (`--param` in a search); the rest stays at the base.
 
-    `hidden` stands for `layers` and `width` where those are searched.
+    `hidden` means `layers` and `width` if those are searched.
 
     Raises:
         UsageError: a name is not searched, or has no effect while the rest stays at the base.
@@ -164,10 +164,10 @@ def restrict(space: Space, names: Sequence[str]) -> Space:
 
 
 def settle(space: Space, taken: Set[str], base: TrainingConfig) -> tuple[Parameter, ...]:
-    """Take parameters out of a search; they have the base's values from now on.
+    """Remove parameters from a search; they keep the base's values.
 
-    A condition on one of them holds or does not, once for all: a parameter with one that does not
-    hold leaves the search too, and so do those with a condition on that one.
+    A condition on one of them is then always or never true: parameters whose condition is never
+    true leave the search too, and so do those with a condition on these.
     """
     left: list[Parameter] = []
     gone: set[str] = set()

@@ -44,7 +44,7 @@ _UNWRITTEN: Final[Document] = {"step": 1, "when": {}}
 
 
 def _with_names(entries: object, info: ValidationInfo) -> object:
-    """Write the name of each entry into it, in the canonical order; a list is short for values."""
+    """Add the name to each entry, in the canonical order; a list is short for values."""
     if not isinstance(entries, Mapping):
         return entries
     known = {name: entries[name] for name in names_of(info.context) if name in entries}
@@ -60,7 +60,7 @@ def _read_parameter(entry: dict[str, Any], info: ValidationInfo) -> Parameter:
 
 
 class _Tables(BaseModel):
-    """The tables of a space file, each entry checked by itself."""
+    """The tables of a space file, each entry checked separately."""
 
     model_config = STRICT
 
@@ -73,22 +73,22 @@ class _Tables(BaseModel):
 
 
 def space_names() -> list[str]:
-    """Return the names of the spaces that come with hpo."""
+    """Return the names of the built-in spaces."""
     return sorted(path.stem for path in _shipped().glob("*.toml"))
 
 
 def load_space(name_or_path: str) -> Space:
-    """Read a space that comes with hpo, by name, or any space file, by path.
+    """Read a built-in space by name, or any space file by path.
 
     Raises:
-        SpaceError: it cannot be found or read, or has faults; all of them in one message.
+        SpaceError: it cannot be found or read, or has faults; all in one message.
     """
     path, raw = parse_space(name_or_path)
     return read_space(raw, name=path.stem, source=str(path))
 
 
 def parse_space(name_or_path: str) -> tuple[Path, dict[str, Any]]:
-    """Return where a space file is and its tables, unchecked.
+    """Return the path of a space file and its tables, unchecked.
 
     Raises:
         SpaceError: it cannot be found, or is not TOML.
@@ -100,12 +100,12 @@ def parse_space(name_or_path: str) -> tuple[Path, dict[str, Any]]:
 def read_space(
     raw: Mapping[str, object], *, name: str, source: str, model: OwnModel | None = None
 ) -> Space:
-    """Check the tables of a space file, which may be of an own model, and build the space.
+    """Check the tables of a space file, possibly for a custom model, and build the space.
 
-    Names come in one canonical order, whatever their order in the file.
+    Names have one canonical order, whatever their order in the file.
 
     Raises:
-        SpaceError: every fault at once, or what does not fit together; `source` says where.
+        SpaceError: all faults at once, or all inconsistencies; `source` names the place.
     """
     start = TrainingConfig(model=model)
     if "epochs" in (model.idle_fields if model else ()):
@@ -142,12 +142,12 @@ def read_space(
 
 
 def to_document(space: Space) -> Document:
-    """Return the space as plain data: the tables of a space file, every field written out.
+    """Return the space as plain data: the tables of a space file, with all fields.
 
-    An own model is a table of its own, without its parameters: those are fields of the base.
+    A custom model is a separate table, without its parameters, which are fields of the base.
     """
     base = space.base.model_dump(mode="json")
-    for later in ("class_weight", "align"):  # The names of studies from before these stay.
+    for later in ("class_weight", "align"):  # Names of older studies must not change.
         if base[later] == "none":
             del base[later]
     if model := base.pop("model", None):
@@ -168,7 +168,7 @@ def from_document(document: object) -> Space:
     """Read a space back from plain data.
 
     Raises:
-        SpaceError: this is no document of a space; all faults at once.
+        SpaceError: the document is invalid; all faults at once.
     """
     if not isinstance(document, Mapping):
         raise SpaceError(f"The recorded space must be a table, but is {describe(document)}.")
@@ -184,7 +184,7 @@ def from_document(document: object) -> Space:
 
 
 def space_differences(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Say in words how the document of a space differs from the recorded one.
+    """Describe how the document of a space differs from the recorded one.
 
     Names of spaces do not count: a copy under another name is the same space.
     """
@@ -199,10 +199,10 @@ def space_differences(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> 
 def order_by_conditions(
     parameters: Iterable[Parameter], signature: Signature | None
 ) -> tuple[Parameter, ...]:
-    """Return parameters in the one order in which each comes after those that its `when` names.
+    """Return parameters in a unique order, each after those in its `when`.
 
     Raises:
-        ValueError: conditions run in a circle.
+        ValueError: conditions are circular.
     """
     names = names_of(signature)
     left = {p.name: p for p in sorted(parameters, key=lambda p: names.index(p.name))}
@@ -210,7 +210,7 @@ def order_by_conditions(
     while left:
         ready = [p for p in left.values() if not p.when.keys() & left.keys()]
         if not ready:
-            raise ValueError(f"search: The conditions of {', '.join(left)} run in a circle.")
+            raise ValueError(f"search: The conditions of {', '.join(left)} are circular.")
         ordered += ready
         left = {name: p for name, p in left.items() if p not in ready}
     return tuple(ordered)
@@ -225,7 +225,7 @@ def _unknown_key(key: str) -> str:
 
 
 def _misfits(tables: _Tables, base: TrainingConfig) -> Iterator[str]:
-    """Yield what is wrong between tables that are right by themselves."""
+    """Yield inconsistencies between tables that are valid separately."""
     for name, sweep in tables.sweep.items():
         for value, label in zip(sweep.values, sweep.labels, strict=True):
             try:
@@ -236,7 +236,7 @@ def _misfits(tables: _Tables, base: TrainingConfig) -> Iterator[str]:
     yield from (f"search: {fault}" for fault in both_forms(search))
     if not base.model and "layers" in search and "width" not in search and not uniform_width(base):
         yield (
-            f"search.layers: It needs one width, but base.hidden = {describe(base.hidden)}. "
+            f"search.layers: It needs a single width, but base.hidden = {describe(base.hidden)}. "
             "Search width too."
         )
     for name, parameter in search.items():
@@ -262,7 +262,7 @@ def _search_document(parameter: Parameter) -> Document:
 
 
 def _leaves(table: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the values of nested tables with their places: `search.gamma.low`."""
+    """Yield the values of nested tables with their positions: `search.gamma.low`."""
     for key, value in table.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{place}{key}.")
@@ -275,7 +275,7 @@ def _text(value: object) -> str:
 
 
 def _shipped() -> Path:
-    """Return the folder of the shipped files: in the package, or beside it in a checkout."""
+    """Return the folder of the built-in files: in the package, or next to it in a checkout."""
     installed = _PACKAGE / "search_spaces"
     return installed if installed.is_dir() else _PACKAGE.parent / "search_spaces"
 

@@ -1,7 +1,7 @@
 """The records of a space: its hyperparameters, what is swept and what is searched.
 
-`layers` and `width` are hyperparameters of spaces only: together they write `hidden`, as a number
-of layers of one width.
+`layers` and `width` exist only in spaces: together they define `hidden` as a number of layers of
+one width.
 """
 
 import re
@@ -46,7 +46,7 @@ _Layers: Any = Annotated[Whole, Field(ge=1, le=8)]
 
 @cache
 def _fields_of(signature: Signature | None) -> type[BaseModel]:
-    """Return the fields that a space may set: of the built-in network, or as another declares."""
+    """Return the fields that a space may set: of the built-in or a custom network."""
     fields: dict[str, Any] = {}
     for name, info in TrainingConfig.model_fields.items():
         fields[name] = (info.annotation, info)
@@ -55,33 +55,33 @@ def _fields_of(signature: Signature | None) -> type[BaseModel]:
     left_out: tuple[str, ...] = ("model",)
     left_out += () if signature is None else (*MLP_FIELDS, *_SHAPE)
     own = {declared.name: declared.field for declared in signature or ()}
-    # An estimator may have a parameter of the name of a field that it has no use for.
+    # An estimator may have a parameter with the name of a field that it does not use.
     left_out += tuple(own)
     fields = own | {name: field for name, field in fields.items() if name not in left_out}
     return create_model("_Fields", __config__=STRICT, **fields)
 
 
 def names_of(signature: Signature | None) -> tuple[str, ...]:
-    """Return every name that a space may use, in the one order that no file's order changes."""
+    """Return every name that a space may use, in canonical order."""
     return tuple(_fields_of(signature).model_fields)
 
 
 def unknown_name(name: str, signature: Signature | None = None) -> str:
-    """Say that a name does not exist, with the one that was probably meant."""
+    """Return the message for an unknown name, with a suggestion."""
     name, sign, values = name.partition("=")
     names = names_of(signature)
     if sign and name in names:
         return f"--param takes a name only. Use --param {name} --values {values or 'V,V'}."
     if signature is not None and name in (*MLP_FIELDS, *_SHAPE):
-        declared = ", ".join(one.name for one in signature) or "no hyperparameter of its own"
-        return f"{name} is one of the built-in network. This model has {declared}."
+        declared = ", ".join(one.name for one in signature) or "no hyperparameters"
+        return f"{name} belongs to the built-in network. This model has {declared}."
     return unknown_field(name, names)
 
 
 def parse_value(text: str) -> object:
     """Read a value from the command line: `0.5`, `true`, `64-64-64` or `[0.9, 0.8]`.
 
-    What it may be is checked by `read_fields`.
+    `read_fields` checks it.
     """
     text = text.strip()
     inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
@@ -101,12 +101,12 @@ def _parse_scalar(text: str) -> Scalar:
 
 
 def read_fields(raw: object, signature: Signature | None = None) -> Fields:
-    """Check some hyperparameters and return them in their canonical types and order.
+    """Check hyperparameters and return them in canonical types and order.
 
-    `signature` is that of an own model, None for the built-in network.
+    `signature` is that of a custom model, None for the built-in network.
 
     Raises:
-        ValueError: every fault at once, a sentence each.
+        ValueError: all faults at once, one sentence each.
     """
     found = both_forms(raw) if isinstance(raw, Mapping) else []
     fields: Fields = {}
@@ -120,7 +120,7 @@ def read_fields(raw: object, signature: Signature | None = None) -> Fields:
 
 
 def both_forms(names: Collection[str]) -> list[str]:
-    """Return the fault of names that set the hidden layers in both forms at once."""
+    """Return the fault of setting the hidden layers in both forms."""
     parts = [name for name in _SHAPE if name in names]
     if not parts or "hidden" not in names:
         return []
@@ -128,14 +128,14 @@ def both_forms(names: Collection[str]) -> list[str]:
 
 
 def uniform_width(config: TrainingConfig) -> int | None:
-    """Return the one width of all hidden layers, None where they differ."""
+    """Return the one width of all hidden layers, None if they differ."""
     return config.hidden[0] if len(set(config.hidden)) == 1 else None
 
 
 def fit_dropout(dropout: Value, n_layers: int) -> Value:
     """Return a dropout per layer for another number of layers.
 
-    Each layer keeps its probability, and layers that are added take that of the last one.
+    Each layer keeps its probability; additional layers take that of the last one.
     """
     if not isinstance(dropout, tuple):
         return dropout
@@ -143,12 +143,12 @@ def fit_dropout(dropout: Value, n_layers: int) -> Value:
 
 
 def apply(base: TrainingConfig, changes: Mapping[str, Value]) -> TrainingConfig:
-    """Return the configuration with changes, `layers` and `width` among them.
+    """Return the configuration with changes, including `layers` and `width`.
 
-    A dropout per layer that is not itself changed follows the number of layers (`fit_dropout`).
+    An unchanged dropout per layer is adapted to the number of layers (`fit_dropout`).
 
     Raises:
-        ConfigError: the changed configuration does not make sense.
+        ConfigError: the changed configuration is invalid.
     """
     if base.model:
         return base.replace(**changes)
@@ -169,7 +169,7 @@ def apply(base: TrainingConfig, changes: Mapping[str, Value]) -> TrainingConfig:
 
 
 def overlapping(names: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Return those names that set the same thing as one of the others: `width` sets `hidden`."""
+    """Return the names that set the same field as another one: `width` sets `hidden`."""
     taken = set(others)
     if "hidden" in taken:
         taken.update(_SHAPE)
@@ -179,19 +179,19 @@ def overlapping(names: Iterable[str], others: Iterable[str]) -> list[str]:
 
 
 def value_text(value: Value) -> str:
-    """Write a value canonically, as it is typed on the command line: `64-64-64`, `true`, `0.5`."""
+    """Format a value as typed on the command line: `64-64-64`, `true`, `0.5`."""
     if isinstance(value, tuple):
         return "-".join(describe(item) for item in value)
     return value if isinstance(value, str) else describe(value)
 
 
 def label_of(value: Value) -> Scalar:
-    """Return what is recorded for a value: itself, or the text of a list."""
+    """Return the recorded label of a value: itself, or the text of a list."""
     return value_text(value) if isinstance(value, tuple) else value
 
 
 def current_label(config: TrainingConfig, name: str) -> Scalar | None:
-    """Return the label of what a configuration holds; None: it has layers of several widths."""
+    """Return the label of a configuration's value; None if layers have different widths."""
     if name in _SHAPE and not config.model:
         return len(config.hidden) if name == "layers" else uniform_width(config)
     value = config.value(name)
@@ -199,25 +199,25 @@ def current_label(config: TrainingConfig, name: str) -> Scalar | None:
 
 
 def short_text(value: Scalar) -> str:
-    """Write a value; one that a sampler drew, with all its digits, to four of them."""
+    """Format a value, with at most four digits."""
     text = value_text(value)
     return f"{value:.4g}" if isinstance(value, float) and len(text) > 9 else text
 
 
 def params_lines(params: Mapping[str, Scalar]) -> list[str]:
-    """Write each parameter with its value: `batch_size 32`."""
+    """Format each parameter with its value: `batch_size 32`."""
     return [f"{name} {short_text(value)}" for name, value in params.items()]
 
 
 def params_text(params: Mapping[str, Scalar]) -> str:
-    """Write parameters in words: `batch_size 32, batch_norm true`."""
+    """Format parameters in words: `batch_size 32, batch_norm true`."""
     return ", ".join(params_lines(params)) or "base"
 
 
 SomeFields: TypeAlias = Annotated[
     dict[str, Any], PlainValidator(lambda raw, info: read_fields(raw, info.context))
 ]
-"""Some hyperparameters; the context of the validation is the signature of the model."""
+"""Hyperparameters; the context of the validation is the signature of the model."""
 
 
 def _check_unique(labels: Sequence[Scalar], hint: str = "") -> None:
@@ -227,9 +227,9 @@ def _check_unique(labels: Sequence[Scalar], hint: str = "") -> None:
 
 
 class Sweep(BaseModel):
-    """The prescribed values of one hyperparameter; `set` changes the base for this sweep.
+    """The prescribed values of a hyperparameter; `set` changes the base for this sweep.
 
-    Each value is the fields that it sets: most set the hyperparameter alone.
+    Each value is a set of fields, usually only the hyperparameter itself.
     """
 
     model_config = STRICT
@@ -241,7 +241,7 @@ class Sweep(BaseModel):
     @field_validator("values", mode="before")
     @classmethod
     def _spell_out(cls, values: object, info: ValidationInfo) -> object:
-        """Take plain values for tables that set the hyperparameter alone."""
+        """Accept plain values as tables that set only the hyperparameter."""
         if not isinstance(values, list | tuple):
             return values
         return [v if isinstance(v, Mapping) else {info.data["name"]: v} for v in values]
@@ -249,16 +249,16 @@ class Sweep(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not all(self.name in value for value in self.values):
-            raise ValueError(f"Each of its values must set {self.name}.")
+            raise ValueError(f"Each value must set {self.name}.")
         if own := overlapping(self.set, [self.name]):
-            raise ValueError(f"Take {', '.join(own)} out of set: this sweep varies it.")
+            raise ValueError(f"Remove {', '.join(own)} from set, because this sweep varies it.")
         hint = " Write a list of layers as [[64, 64], [128]]." if self.name == "hidden" else ""
         _check_unique(self.labels, hint)
         return self
 
     @property
     def labels(self) -> tuple[Scalar, ...]:
-        """What a study records of each value.
+        """The recorded labels of the values.
 
         A value that sets further fields names them, as in `256 (batch_norm=false, dropout=0)`: a
         label must mean the same configuration in every study.
@@ -277,7 +277,7 @@ Conditions: TypeAlias = dict[str, tuple[Scalar, ...]]
 
 
 def _read_conditions(raw: object, info: ValidationInfo) -> Conditions:
-    """Read `{ scheduler = "step", layers = [2, 3] }` into labels, in an order no file changes."""
+    """Read `{ scheduler = "step", layers = [2, 3] }` into labels, in canonical order."""
     if not isinstance(raw, Mapping):
         raise ValueError(f'Write it as when = {{ scheduler = "step" }}, not {describe(raw)}.')
     labels: dict[str, set[Scalar]] = {}
@@ -303,7 +303,7 @@ def _read_conditions(raw: object, info: ValidationInfo) -> Conditions:
 
 
 def _read_own(raw: object, info: ValidationInfo) -> Value:
-    """Read a value of the parameter that the record is about."""
+    """Read a value of this parameter."""
     name = info.data["name"]
     return read_fields({name: raw}, info.context)[name]
 
@@ -315,8 +315,8 @@ _When: TypeAlias = Annotated[dict[str, Any], PlainValidator(_read_conditions)]
 class Range(BaseModel):
     """A parameter that is searched between two numbers, both included.
 
-    Of whole numbers only every `step`-th is tried. `when` names other parameters and the labels
-    that they must have; all of them must hold.
+    Whole numbers are tried in steps of `step`. `when` names other parameters and the labels that
+    they must have; all conditions must hold.
     """
 
     model_config = STRICT
@@ -356,7 +356,7 @@ class Range(BaseModel):
         return [self.low] if self.low == self.high else None
 
     def find(self, label: object) -> Scalar | None:
-        """Return the label in the parameter's own type, None where it does not have it."""
+        """Return the label in the parameter's type, None if it is not in the range."""
         kind = type(self.low)
         is_number = isinstance(label, int | kind) and not isinstance(label, bool)
         if not is_number or not self.low <= label <= self.high:
@@ -364,13 +364,13 @@ class Range(BaseModel):
         return kind(label) if kind is float or (label - self.low) % self.step == 0 else None
 
     def at(self, share: float) -> Scalar:
-        """Return the value at a share, from 0 to below 1, of the way from low to high."""
+        """Return the value at a share (0 to below 1) of the way from low to high."""
         low, high, labels = self.low, self.high, self.labels
         if labels is not None and not self.log:
             return labels[int(share * len(labels))]
         if not self.log:
             return float(low + share * (high - low))
-        # Of whole numbers each has the room up to halfway to the next.
+        # Each whole number covers the interval up to halfway to the next.
         half = 0.5 if isinstance(low, int) else 0.0
         value = (low - half) * ((high + half) / (low - half)) ** share
         found: Scalar = min(max(round(value) if half else value, low), high)
@@ -378,7 +378,7 @@ class Range(BaseModel):
 
 
 class Choices(BaseModel):
-    """A parameter that is searched among separate values in no order; `when` as in a range."""
+    """A parameter that is searched among unordered choices; `when` as in a range."""
 
     model_config = STRICT
 
@@ -396,11 +396,11 @@ class Choices(BaseModel):
         return tuple(label_of(value) for value in self.choices)
 
     def find(self, label: object) -> Scalar | None:
-        """Return the label in the parameter's own type, None where it does not have it."""
+        """Return the label in the parameter's type, None if it is not a choice."""
         return next((own for own in self.labels if own == label), None)
 
     def at(self, share: float) -> Scalar:
-        """Return the choice at a share, from 0 to below 1, of the way through all."""
+        """Return the choice at a share (0 to below 1) of the way through all."""
         return self.labels[int(share * len(self.labels))]
 
 
@@ -408,20 +408,19 @@ Parameter: TypeAlias = Range | Choices
 
 
 def is_active(parameter: Parameter, params: Mapping[str, Scalar]) -> bool:
-    """Say whether a parameter is searched, given those that were chosen before it."""
+    """Return whether a parameter is active, given those chosen before it."""
     return all(params.get(name) in labels for name, labels in parameter.when.items())
 
 
 @dataclass(frozen=True)
 class Space:
-    """A base configuration, the sweeps around it and the open ranges of a search.
+    """A base configuration, the sweeps around it and the ranges of a search.
 
-    `search` is in an order in which every parameter comes after those that its `when` names;
-    `start` are parameters of it that a search tries after the base.
-    `pinned` are the names fixed on the command line. They are no part of what makes two spaces
-    equal: what they change is in base, sweeps and search. `code` is where the own model of the
-    base is, FILE.py:NAME with its folder, if the command line or a space file named it: a recorded
-    space has none, for what a database says is not run.
+    `search` is ordered so that each parameter comes after those in its `when`; `start` holds
+    parameters that a search tries after the base. `pinned` are the names fixed on the command
+    line. They do not count in comparisons of spaces, as their effect is in base, sweeps and
+    search. `code` is FILE.py:NAME of the base's custom model with its folder, if the command line
+    or a space file named it: a recorded space has none, since code named by a database is not run.
     """
 
     name: str
@@ -434,12 +433,12 @@ class Space:
 
     @property
     def signature(self) -> Signature | None:
-        """What its own model declares, None for the built-in network."""
+        """The signature of its custom model, None for the built-in network."""
         return self.base.signature
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every hyperparameter, in the one order that no file's order changes."""
+        """Every hyperparameter, in canonical order."""
         return names_of(self.signature)
 
 
@@ -447,7 +446,7 @@ class Space:
 class Cell:
     """One configuration of a grid or a small space, with the labels of its parameters.
 
-    `ordinal` is its place among all combinations of a grid.
+    `ordinal` is its position among all combinations of a grid.
     """
 
     params: Mapping[str, Scalar]

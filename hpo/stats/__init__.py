@@ -1,10 +1,10 @@
-"""What scores say, and what they do not.
+"""Intervals and comparisons of scores.
 
 intervals   the mean of repeats with its interval
-compare     the verdict of a sweep: every pair of values, and how many repeats decide it
+compare     the verdict of a sweep: every pair of values, and the number of repeats that decide it
 paired      its arithmetic, for thousands of sweeps at once
 sentences   a comparison in words
-images      what the images decide; McNemar and the bootstrap by patient for fixed models
+images      the variance due to images; McNemar's test and the bootstrap by patient
 """
 
 from hpo.stats.compare import MOST_LOOKS, Answers, compare_sweep, level_of_looks

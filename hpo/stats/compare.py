@@ -32,23 +32,23 @@ from hpo.stats.sentences import pair_sentence
 
 V = TypeVar("V", bound=Hashable)
 
-# Pocock 1977, Group sequential methods, table 1: the false claims of each look.
+# Pocock 1977, Group sequential methods, table 1: the nominal level of each look.
 _POCOCK: Final = (0.05, 0.0294, 0.0221, 0.0182, 0.0158, 0.0142, 0.0130, 0.0120, 0.0112, 0.0106)
 MOST_LOOKS: Final = len(_POCOCK)
 
 _LOOKS: Final = (*range(5, 50, 5), *range(50, 100, 10), *range(100, MOST_REPEATS + 1, 25))
 _N_COURSES: Final = 400
 _IN_RANGE: Final = (0.1, 0.9)
-# What would decide takes a millisecond a pair, and nobody reads it for more.
+# Estimating the repeats needed takes a millisecond per pair; with more pairs nobody reads it.
 _MOST_OUTLOOKS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers to validation images: of each value's repeats, in the order of its scores.
+    """The answers to validation images, by value and repeat, in the order of its scores.
 
-    `right` is `(values, repeats, images)`: 1 where an image was answered rightly, 0 where wrongly,
-    NaN where the repeat was not scored on it. `patients` `(images,)` names the patient of each.
+    `right` is `(values, repeats, images)`: 1 for a correct answer, 0 for a wrong one, NaN if the
+    repeat was not scored on the image. `patients` `(images,)` is the patient of each image.
     """
 
     right: Floats
@@ -69,16 +69,16 @@ def compare_sweep(
 ) -> SweepComparison:
     """Compare every pair of values of a sweep by its repeats, and say which differ.
 
-    `scores` holds per value the score of repeat 0, 1, …; None or NaN where a repeat is missing or
-    failed. Repeat i of one value is compared with repeat i of the other, so both must have had
-    the same images and seeds. `overlap` is n_validation / n_train where the training sets of
-    repeats overlap. `n_images` is the number of images that a repeat is scored on: a share cannot
-    change by less than one of them; `step` says the same of other scores. `answers` tell what the
-    images decide; without them it is bounded from above.
+    `scores` holds per value the scores of repeats 0, 1, …; None or NaN where a repeat is missing
+    or failed. Repeat i of one value is compared with repeat i of the other, so both must have the
+    same images and seeds. `overlap` is n_validation / n_train if the training sets of repeats
+    overlap. `n_images` is the number of images that a repeat is scored on: a share changes by at
+    least one of them; `step` is the smallest change of other scores. `answers` determine the
+    variance due to images; without them it is bounded from above.
 
-    Only `pairs` are compared, and corrected for, where they are given. Of more than `most` values
-    those with the best means are, corrected for every pair of all: these very scores say which are
-    best, and the lead of a lucky one would now and then be called real.
+    If `pairs` are given, only these are compared and corrected for. Among more than `most` values,
+    those with the best means are compared but corrected for all pairs: the same scores select the
+    best, and the lead of a lucky one would sometimes be called real.
     """
     table, n_tests = _table(scores), None
     if most is not None and len(table) > most:
@@ -126,12 +126,12 @@ def compare_sweep(
 
 
 def level_of_looks(n_looks: int) -> float:
-    """Return the level of each of `n_looks` comparisons that together hold 95 %."""
+    """Return the level of each of `n_looks` comparisons with a joint coverage of 95 %."""
     return 1 - _POCOCK[min(n_looks, MOST_LOOKS) - 1]
 
 
 def _table(scores: Mapping[V, Scores]) -> dict[V, Floats]:
-    """Return arrays of equal length: what a value has no score for is NaN."""
+    """Return arrays of equal length, with NaN for missing scores."""
     arrays = [as_floats(repeats) for repeats in scores.values()]
     table = np.full((len(arrays), max(map(len, arrays), default=0)), np.nan)
     for row, array in zip(table, arrays, strict=True):
@@ -147,7 +147,7 @@ def _pair(names: tuple[V, V], tests: PairedTests, index: int, kind: ScoreKind) -
     if n < 2:
         known = difference if n else None
         return PairComparison(*names, known, None, None, None, is_real, n, "", answer="untested")
-    # Shares are at most 1 apart: what reaches beyond is cut, in numbers as in words.
+    # Shares differ by at most 1, so intervals are cut there.
     most = 1.0 if kind.is_share else math.inf
     low, high = max(low, -most), min(high, most)
     bound = min(float(tests.bound[index]), most) if np.isfinite(tests.bound[index]) else None
@@ -161,14 +161,14 @@ def _pair(names: tuple[V, V], tests: PairedTests, index: int, kind: ScoreKind) -
 def _repeats_to_decide(
     tests: PairedTests, index: int, *, margin: float | None, share: float, has_answers: bool
 ) -> Span:
-    """Return from and to how many repeats, with those there are, the pair is decided.
+    """Return the fewest and most repeats, including present ones, that decide the pair.
 
-    The repeats to come are drawn 400 times as those there are let expect: the true difference from
-    its normal distribution about the mean, the variance by its chi-square. After every five
-    repeats each course is judged as `paired_tests` would, at the level of today. What the images
-    decide shows when they are answered twice; until then each course draws a part of the most that
-    it can be. The range holds 80 % of the courses; its end is None where more than a tenth of them
-    is undecided after 200.
+    Future repeats are simulated 400 times: the true difference is drawn from its normal
+    distribution around the mean, the variance from its chi-square distribution. After every five
+    repeats each simulation is judged like `paired_tests`, at today's level. The variance due to
+    images is known once they are answered twice; until then each simulation draws a share of its
+    upper bound. The range covers 80 % of the simulations; its end is None if more than a tenth is
+    undecided after 200 repeats.
     """
     mean, variance, floor, degrees = (
         float(array[index])

@@ -1,7 +1,7 @@
-"""Answers image by image: McNemar's test, statistics of resamples, what images decide.
+"""Answers image by image: McNemar's test, statistics of resamples, variance due to images.
 
 A statistic is a function of image weights `(resamples, images)` that returns `(resamples,)`: an
-image that a resample holds twice has weight 2. So a statistic of 2,000 resamples is one call.
+image that occurs twice in a resample has weight 2. A statistic of 2,000 resamples is one call.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ Statistic: TypeAlias = Callable[[Floats], Floats]
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
-    """Return the exact two-sided p-value that two models are right equally often.
+    """Return the exact two-sided p-value for two models being equally accurate.
 
-    Only images that one model has right and the other wrong tell the models apart; under the null
-    hypothesis each falls to either side with probability one half (McNemar 1947).
+    Only images that exactly one model classifies correctly matter; under the null hypothesis each
+    falls to either side with probability one half (McNemar 1947).
     """
     from scipy.special import bdtr
 
@@ -30,7 +30,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
 
 
 def share(is_so: ArrayLike, *, among: ArrayLike | None = None) -> Statistic:
-    """Return the statistic: the mean of values per image, among all images or some.
+    """Return a statistic: the mean of values per image, among all images or some.
 
     `share(correct)` is the accuracy, `share(correct, among=labels == 1)` the sensitivity,
     `share((p - labels) ** 2)` the Brier score.
@@ -66,19 +66,19 @@ def auroc(labels: ArrayLike, probabilities: ArrayLike) -> Statistic:
 
 
 def image_variance(right: Floats, pairs: Pairs, patients: ArrayLike) -> tuple[Floats, Floats]:
-    """Measure what the images add to the variance of the differences between values.
+    """Measure the contribution of the images to the variance of differences between values.
 
-    Returns two parts of each pair's, `(pairs,)`, NaN where they were not measured: what stays
-    however often the same images are answered again, beyond what differences between repeats show
-    of it; and the variance of one repeat's difference by the choice of its images.
+    Returns two parts for each pair, `(pairs,)`, NaN if not measured: the variance that remains
+    however often the same images are answered, beyond the part contained in differences between
+    repeats; and the variance of one repeat's difference due to the choice of its images.
 
-    `right` `(values, repeats, images)` is 1 where an image was answered rightly, 0 where wrongly,
-    NaN where the repeat was not scored on it; `patients` `(images,)` names the patient of each.
+    `right` `(values, repeats, images)` is 1 for a correct answer, 0 for a wrong one, NaN if the
+    repeat was not scored on the image; `patients` `(images,)` is the patient of each image.
 
-    An image that was answered in two repeats or more shows what stays of its difference: the mean
-    product of different repeats' differences, without the mean of all images. Over folds the
-    differences between repeats hold a part of that already, `1 / rounds`, and it is left out; all
-    of it counts where every repeat is scored on the same images.
+    The remaining part is estimated from images answered in two or more repeats: the mean product
+    of different repeats' differences, minus the mean of all images. Over folds the differences
+    between repeats already contain `1 / rounds` of it, which is subtracted; it counts in full if
+    every repeat is scored on the same images.
     """
     _, patient = np.unique(np.asarray(patients), return_inverse=True)
     order = np.argsort(patient, kind="stable")
@@ -90,7 +90,7 @@ def image_variance(right: Floats, pairs: Pairs, patients: ArrayLike) -> tuple[Fl
 
 
 def _of_pair(differences: Floats, starts: NDArray[np.intp]) -> tuple[float, float]:
-    """Return both parts of one pair; the images are in the order of patients."""
+    """Return both parts for one pair; the images are sorted by patient."""
     is_there = np.isfinite(differences)
     n_answers = is_there.sum(axis=0)
     n_repeats, n_images = is_there.any(axis=1).sum(), (n_answers > 0).sum()
@@ -98,7 +98,7 @@ def _of_pair(differences: Floats, starts: NDArray[np.intp]) -> tuple[float, floa
         return np.nan, np.nan
     known = np.nan_to_num(differences)
     mean = known.sum() / is_there.sum()
-    # Of each repeat the sum over a patient's images, beyond what their number lets expect.
+    # For each repeat, the sum over a patient's images minus its expectation.
     by_patient = np.add.reduceat(known - mean * is_there, starts, axis=1)
     n_rounds = np.add.reduceat(n_answers, starts) / np.add.reduceat(n_answers > 0, starts).clip(1)
     is_again = n_rounds > 1

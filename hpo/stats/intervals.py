@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 Scores: TypeAlias = Iterable[float | None]
 Floats: TypeAlias = NDArray[np.float64]
 
+WIDEST: Final = 0.99  # A wider interval of a share or of a difference of shares is not shown.
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean, its interval, the standard deviation of what was averaged, and how many there were.
+    """A mean, its interval, and the standard deviation and number of the averaged values.
 
-    `low`, `high` and `deviation` are None below two scores, `mean` where there is none.
+    `low`, `high` and `deviation` are None for fewer than two scores, `mean` for none.
     """
 
     mean: float | None
@@ -30,9 +32,9 @@ class Interval:
 def mean_interval(scores: Scores, *, level: float = 0.95, overlap: float = 0.0) -> Interval:
     """Return the mean of repeats with Student's t interval; None and NaN are left out.
 
-    `overlap` is n_validation / n_train where the training sets of repeats overlap, as those of
-    cross-validation do: scores are then no independent draws, and the variance of their mean is
-    taken as deviation^2 * (1 / n + overlap) (Nadeau & Bengio 2003, Inference for the
+    `overlap` is n_validation / n_train if the training sets of repeats overlap, as in
+    cross-validation: scores are then not independent, and the variance of their mean is
+    deviation^2 * (1 / n + overlap) (Nadeau & Bengio 2003, Inference for the
     generalization error, Machine Learning 52, equation 9).
     """
     finite = as_floats(scores)
@@ -40,7 +42,7 @@ def mean_interval(scores: Scores, *, level: float = 0.95, overlap: float = 0.0) 
     n = len(finite)
     if n == 0:
         return Interval(None, None, None, None, 0)
-    # Rounded once: the same scores in another order have the same mean, and tie.
+    # Rounded once, so that the same scores in another order tie.
     mean = fmean(finite)
     if n < 2:
         return Interval(mean, None, None, None, n)
@@ -59,13 +61,13 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def as_floats(scores: Scores) -> Floats:
-    """Return scores as an array with NaN for None."""
+    """Return scores as an array, with NaN for None."""
     return np.array([math.nan if score is None else score for score in scores], dtype=np.float64)
 
 
 def t_quantile(probability: float | Floats, n_degrees: float | Floats) -> Floats:
     """Return the quantile of Student's t distribution."""
-    # imported here, and not scipy.stats: 0.13 s instead of 0.5 s, and nothing for `hpo --help`
+    # Imported here, and not from scipy.stats: 0.13 s instead of 0.5 s, and none for `hpo --help`.
     from scipy.special import stdtrit
 
     return np.asarray(stdtrit(n_degrees, probability), dtype=np.float64)

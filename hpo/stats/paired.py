@@ -2,11 +2,11 @@
 
 Arrays end in the axes `(values, repeats)`, `(pairs, repeats)` or `(pairs,)`. A pair of values is
 judged by the differences of its repeats: repeat i has the same images, folds and seeds under every
-value, so what is easy or hard about a repeat drops out of the difference.
+value, so the difficulty of a repeat cancels in the difference.
 
-The variance of a mean difference has two parts. What trainings vary by falls with the number of
-repeats. What the images decide falls with the number of images alone; it is measured where the
-images are known that were answered (`hpo.stats.images`), and bounded where they are not.
+The variance of a mean difference has two parts. The part due to trainings falls with the number of
+repeats. The part due to images falls only with the number of images; it is measured if the answers
+to single images are known (`hpo.stats.images`), and bounded otherwise.
 """
 
 import math
@@ -29,12 +29,12 @@ _SHARED_TRAINING: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class PairedTests:
-    """Arrays `(..., pairs)`; NaN, and False, where fewer than two repeats pair up.
+    """Arrays `(..., pairs)`; NaN or False if fewer than two repeats pair up.
 
-    `variance` is that of one repeat, `floor` the part of the mean's that no repeat lowers.
-    `quantile` is the one of Student's t at which the pair was tested, with `degrees` of freedom.
-    `bound` is what the size of the difference does not exceed, `bound_quantile` its quantile; NaN
-    without a margin.
+    `variance` is that of one repeat, `floor` the part of the mean's variance that more repeats do
+    not reduce. `quantile` is the quantile of Student's t at which the pair was tested, with
+    `degrees` of freedom. `bound` is an upper bound for the size of the difference,
+    `bound_quantile` its quantile; both are NaN without a margin.
     """
 
     difference: Floats
@@ -64,29 +64,29 @@ def paired_tests(
 ) -> PairedTests:
     """Test for each pair of values whether the mean difference of its repeats is zero.
 
-    And, where there is a `margin`, whether its size is at least that: `bound` is at most the
-    margin exactly where that is ruled out.
+    With a `margin`, also test whether the difference is at least that large: `bound` is at most
+    the margin exactly if that is ruled out.
 
-    `scores` is `(..., values, repeats)`, NaN where there is none; `pairs` `(pairs, 2)` holds
-    indices of values. `share` is the part of all validation images that one repeat is scored on
-    (0.2 with five folds), 0 where every repeat is scored on the same images and nothing is said of
-    others. `images` are the two parts of what the images add (`hpo.stats.images.image_variance`).
-    `step` is the least that a score can change by, 1 / n_images for an accuracy.
+    `scores` is `(..., values, repeats)`, NaN where missing; `pairs` `(pairs, 2)` holds indices of
+    values. `share` is the part of all validation images that one repeat is scored on (0.2 with
+    five folds), or 0 if every repeat is scored on the same images and nothing is claimed about
+    others. `images` holds both parts of the variance due to images (`hpo.stats.images`). `step` is
+    the smallest possible change of a score, 1 / n_images for an accuracy.
 
-    The variance of a pair is the larger of its own, over its repeats, and of the one that all
-    values share: the residual of the additive model value + repeat, which has more degrees of
-    freedom. Of fewer than five repeats the largest variance of any pair is taken, because values
-    that collapse half of the time look steady by chance.
+    The variance of a pair is the larger of its own, over its repeats, and the one shared by all
+    values: the residual of the additive model value + repeat, which has more degrees of freedom.
+    With fewer than five repeats the largest variance of any pair is used, because values that
+    collapse half of the time look steady by chance.
 
-    p-values are corrected for the number of pairs by Holm's procedure (1979), where all pairs are
-    tested with the steps of Shaffer (1986), or, where these pairs were chosen by their scores
-    among `n_tests`, by Bonferroni's. A pair's interval is taken at the level at which the
-    procedure tested it (for all pairs that were left when it stopped: the level of the stop). So
-    it excludes zero exactly where the corrected p-value is below 1 - level.
+    p-values are corrected for the number of pairs by Holm's procedure (1979), with the steps of
+    Shaffer (1986) if all pairs are tested, or by Bonferroni's if the pairs were selected by their
+    scores among `n_tests`. The interval of a pair has the level at which the procedure tested it
+    (for all pairs left when it stopped, the level of the stop). So it excludes zero exactly if the
+    corrected p-value is below 1 - level.
 
     A difference of at least the margin is ruled out by two one-sided tests (Schuirmann 1987),
-    corrected for the number of pairs by Holm's procedure: of three repeats or more, and at most
-    1 - level of all sweeps rule one out falsely.
+    corrected by Holm's procedure, with three or more repeats; at most 1 - level of all sweeps rule
+    one out falsely.
     """
     differences = scores[..., pairs[:, 1], :] - scores[..., pairs[:, 0], :]
     n = np.isfinite(differences).sum(axis=-1)
@@ -139,10 +139,10 @@ def paired_tests(
 def step_down(p_values: Floats, *, alpha: float, n_values: int = 0) -> tuple[Floats, Floats]:
     """Correct the p-values along the last axis for their number (Holm 1979); NaN stays NaN.
 
-    Also returns by how many hypotheses alpha was divided when each had its turn: as many as could
-    be true then, or, after the procedure stopped, as many as could be true at the stop. Those are
-    all that were left, or fewer where the hypotheses are all pairs of `n_values` values: if one
-    pair differs, not every other pair can be equal (Shaffer 1986).
+    Also returns the divisor of alpha for each hypothesis when it was tested: the number that could
+    still be true then or, after the procedure stopped, at the stop. These are all that were left,
+    or fewer if the hypotheses are all pairs of `n_values` values: if one pair differs, not every
+    other pair can be equal (Shaffer 1986).
     """
     order = np.argsort(p_values, axis=-1)
     ascending = np.take_along_axis(p_values, order, axis=-1)
@@ -162,7 +162,7 @@ def step_down(p_values: Floats, *, alpha: float, n_values: int = 0) -> tuple[Flo
 
 @cache
 def _shaffer(n_values: int) -> Floats:
-    """Return how many pairs can be equal at most when 0, 1, … pairs are known to differ."""
+    """Return the largest number of equal pairs when 0, 1, … pairs are known to differ."""
     n_pairs = math.comb(n_values, 2)
     possible = sorted(_numbers_of_equal_pairs(n_values))
     most = [max(n for n in possible if n <= n_pairs - j) for j in range(n_pairs)]
@@ -171,7 +171,7 @@ def _shaffer(n_values: int) -> Floats:
 
 @cache
 def _numbers_of_equal_pairs(n_values: int) -> frozenset[int]:
-    """Return how many pairs can be equal: values fall into groups of equal ones."""
+    """Return the possible numbers of equal pairs: values fall into groups of equal ones."""
     if n_values == 0:
         return frozenset({0})
     return frozenset(
@@ -191,10 +191,10 @@ def _mean(differences: Floats) -> Floats:
 def _at_least_a_step(own: Floats, mean: Floats, n: NDArray[np.int64], step: float) -> Floats:
     """Return the variance over repeats, but at least that of 0 and one step.
 
-    Scores that are counts agree to the last image now and then by chance, and a variance of 0
-    would make any difference certain. Two repeats agree by chance too often to show their own
-    variance: there, and where all differences are equal and no step is known, the step is the
-    difference itself.
+    Scores that are counts sometimes agree exactly by chance, and a variance of 0 would make any
+    difference certain. Two repeats agree by chance too often to estimate their variance: for
+    these, and if all differences are equal and no step is known, the step is the difference
+    itself.
     """
     is_constant = own <= (_ROUNDING * mean) ** 2
     is_unknown = (n == 2) | (is_constant & (step == 0))
@@ -203,16 +203,16 @@ def _at_least_a_step(own: Floats, mean: Floats, n: NDArray[np.int64], step: floa
 
 
 def _shared_variance(scores: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Return the variance of a paired difference that all values share, and its degrees.
+    """Return the variance of a paired difference shared by all values, and its degrees.
 
-    That is twice the residual variance of the additive model value + repeat, `(..., 1)` each; 0
-    where nothing is left to estimate it from.
+    It is twice the residual variance of the additive model value + repeat, `(..., 1)` each; 0 if
+    no degrees of freedom are left.
     """
     is_there = np.isfinite(scores)
     n_of_values = is_there.sum(axis=-1, keepdims=True)
     n_of_repeats = is_there.sum(axis=-2, keepdims=True)
     residual = np.where(is_there, scores, 0.0)
-    # Exact at once where no score is missing; else the means of rows and columns take turns.
+    # Exact in one pass if no score is missing; else rows and columns alternate.
     for _ in range(1 if is_there.all() else 50):
         for axis, n in ((-1, n_of_values), (-2, n_of_repeats)):
             of_one = residual.sum(axis=axis, keepdims=True) / np.maximum(n, 1)
@@ -230,9 +230,9 @@ def _shared_variance(scores: Floats) -> tuple[Floats, NDArray[np.int64]]:
 def _floor(
     variance: Floats, n: NDArray[np.int64], share: float, images: tuple[Floats, Floats] | None
 ) -> Floats:
-    """Return the part of the variance of a mean difference that no repeat lowers.
+    """Return the part of the variance of a mean difference that more repeats do not reduce.
 
-    A little is added for training images that repeats share: 5 % of the smaller of both parts,
+    A little is added for training images shared by repeats: 5 % of the smaller of both parts,
     which measured trainings did not exceed (docs/verdicts.md).
     """
     unknown = variance * unmeasured_floor(n, share)
@@ -244,10 +244,10 @@ def _floor(
 
 
 def unmeasured_floor(n: ArrayLike, share: float) -> Floats:
-    """Return the floor as a part of one repeat's variance where no images are known.
+    """Return the floor as a share of one repeat's variance if the images are unknown.
 
-    What the images decide is at most all of the variance of a repeat, which is scored on `share`
-    of them; the variance between repeats over the number of repeats holds some of it already.
+    At most all of the variance of a repeat, which is scored on `share` of the images, is due to
+    the images; the variance between repeats divided by their number already contains some of it.
     """
     more = np.maximum(share - 1 / np.maximum(n, 1), 0.0)
     return np.asarray(more + _SHARED_TRAINING * (share > 0), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What a comparison of scores found, as records."""
+"""The results of comparisons, as records."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from hpo.stats.intervals import Interval
 
 Span: TypeAlias = tuple[int, int | None]
 MOST_REPEATS: Final = 200
-"""More repeats than anyone looks forward to."""
+"""A larger number of needed repeats is not reported."""
 Answer = Literal["better", "same", "undecided", "untested"]
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreKind:
-    """Which way a score is better, and whether it is a share, written in points: hundredths.
+    """The direction of a score, and whether it is a share (written in points, hundredths).
 
-    `margin` is the difference that is too small to matter; None where no difference is.
+    `margin` is the largest difference that does not matter; None if every difference matters.
     """
 
     direction: Literal["maximize", "minimize"] = "maximize"
@@ -32,15 +32,15 @@ class PairComparison:
     """Two values of a sweep.
 
     `difference` is the mean score of `b` minus that of `a` over the `n_pairs` repeats that both
-    have; above zero, b scored higher. `is_real` says that `low` to `high` holds no zero and that
-    `p_value`, corrected for the number of pairs, is below 1 - level. Without two such repeats
-    there is no interval and no p-value.
+    have; above zero, b scored higher. `is_real` says that `low` to `high` excludes zero and that
+    `p_value`, corrected for the number of pairs, is below 1 - level. With fewer than two such
+    repeats there is no interval and no p-value.
 
-    `bound` is what the size of the difference does not exceed, at the level of the comparison;
-    None below three repeats or without a margin. `answer` is "same" where it is within the margin,
-    else "better" where the interval holds no zero, else "undecided"; "untested" below two repeats.
-    `repeats` says from and to how many repeats, with those there are, an undecided pair is decided
-    in four of five sweeps; the end is None where it is far away.
+    `bound` is an upper bound for the size of the difference, at the level of the comparison; None
+    for fewer than three repeats or without a margin. `answer` is "same" if it is within the
+    margin, else "better" if the interval excludes zero, else "undecided"; "untested" for fewer
+    than two repeats. `repeats` is the range of repeats, including present ones, that decides an
+    undecided pair in four of five sweeps; its end is None if it is far away.
     """
 
     a: Hashable
@@ -59,11 +59,11 @@ class PairComparison:
 
 @dataclass(frozen=True, slots=True)
 class SweepComparison:
-    """Per value the mean, interval and deviation of its scores; every pair of values compared.
+    """Per value the mean, interval and deviation of its scores; all compared pairs of values.
 
-    Of very many values the best are there, with the pairs of these; `n_left_out` counts the other
-    pairs, which the p-values are corrected for as well. `basis` says in a sentence which scores
-    were compared, where these are not the ones in the tables.
+    If there are very many values, only the best are included; `n_left_out` counts the other pairs,
+    which the p-values are also corrected for. `basis` is a sentence on the compared scores, if
+    they are not the ones in the tables.
     """
 
     values: Mapping[Hashable, Interval]
@@ -74,5 +74,5 @@ class SweepComparison:
 
     @property
     def n_pairs(self) -> int:
-        """The number of pairs, with those that are left out."""
+        """The number of pairs, including those left out."""
         return len(self.pairs) + self.n_left_out

@@ -1,4 +1,4 @@
-"""Comparisons in plain sentences: the only place that turns one into words."""
+"""Comparisons in plain sentences; no other module words them."""
 
 import math
 from collections import Counter
@@ -20,7 +20,7 @@ def pair_sentence(
     is_identical: bool = False,
     n_alone: int = 0,
 ) -> str:
-    """Say what is known of the difference between two values, the better one first.
+    """Describe the difference between two values, the better one first.
 
     `n_alone` repeats of one value have no partner.
     """
@@ -33,7 +33,7 @@ def pair_sentence(
         have = f"only {count(pair.n_pairs, 'repeat')}" if pair.n_pairs else "no repeat"
         text = f"{first} and {second}: not compared, {have} of both. It takes 2 (--repeats 5)"
     elif is_identical:
-        text = f"{first} and {second}: the same score in each of {pair.n_pairs} repeats"
+        text = f"{first} and {second}: identical scores in all {pair.n_pairs} repeats"
     elif pair.is_real:
         is_second = (pair.difference > 0) == (kind.direction == "maximize")
         better, worse = (second, first) if is_second else (first, second)
@@ -54,18 +54,18 @@ def pair_sentence(
         else:
             text = f"{first} and {second}: undecided"
             text += f" with {pair.n_pairs} repeats" if pair.n_pairs < _FEW else ""
-            # One that reaches the largest difference that there may be says nothing.
+            # An interval that reaches the largest possible difference says nothing.
             is_wide = kind.is_share and (pair.low <= -1 or pair.high >= 1)
             text += ", too few for an interval" if is_wide else f" ({interval})"
             if pair.repeats:
                 text += f". {repeats_text(pair.repeats)}"
     if n_alone:
-        text += f". {count(n_alone, 'repeat')} of one value alone left out"
+        text += f". {count(n_alone, 'repeat')} of only one value left out"
     return text + "."
 
 
 def headline(found: SweepComparison, name: str) -> str | None:
-    """Say in a sentence or two what a sweep of `name` found; None where nothing is compared."""
+    """Summarize a sweep of `name` in a sentence or two; None if nothing is compared."""
     tested = [pair for pair in found.pairs if pair.answer != "untested"]
     if not tested or found.n_left_out:
         return None
@@ -111,9 +111,9 @@ def _headline(
 def outcome(
     found: SweepComparison, *, most: int = _MOST_PAIRS, most_real: int | None = None
 ) -> list[PairComparison | str]:
-    """Return what to say: every pair, or of more than `most` those that differ.
+    """Return the sentences to show: every pair, or among more than `most` those that differ.
 
-    Of these too no more than `most_real`, where it is given; a line counts what is left out.
+    At most `most_real` of these are shown if it is given; a line counts those left out.
     """
     left_out = (
         [
@@ -129,7 +129,7 @@ def outcome(
     shown = better[:most_real]
     n = Counter(pair.answer for pair in found.pairs)
     counts = {
-        "Different pairs that are not listed: {}.": len(better) - len(shown),
+        "Further pairs that differ: {}.": len(better) - len(shown),
         "Pairs without a difference that matters: {}.": n["same"],
         "Undecided pairs: {}.": n["undecided"],
         "Pairs with fewer than two repeats of both: {}.": n["untested"],
@@ -139,13 +139,13 @@ def outcome(
 
 
 def longest(spans: Iterable[Span]) -> Span:
-    """Return from and to how many repeats decide all of several pairs."""
+    """Return the range of repeats that decides all of several pairs."""
     lows, highs = zip(*spans, strict=True)
     return max(lows), None if None in highs else max(highs)
 
 
 def repeats_text(span: Span) -> str:
-    """Say how many repeats decide: `About 15 to 30 repeats would decide`."""
+    """Return a range of repeats in words: `About 15 to 30 repeats would decide`."""
     low, high = span
     if high is None:
         if low >= MOST_REPEATS:
@@ -184,7 +184,7 @@ def _verb(values: list[Hashable]) -> str:
 def amounts(
     sizes: Iterable[float], factor: float, decimals: int, *, least: float = 0.0, sign: str = ""
 ) -> list[str]:
-    """Write sizes, times a factor, with enough decimals that `least` does not look like zero."""
+    """Format sizes times a factor, with enough decimals that `least` does not look like zero."""
     if 0 < least < math.inf:
         decimals = max(decimals, math.ceil(-math.log10(factor * least)))
     return [f"{factor * size:{sign}.{decimals}f}" for size in sizes]

@@ -1,7 +1,7 @@
-"""Optuna's database of studies, read so that damage is named and harms nothing else.
+"""Optuna's database of studies, read so that damage is isolated and reported.
 
-Optuna reads all trials of a study at once and fails with whatever the first damaged value raises.
-Here a damaged trial becomes a failed one without content, which says what is wrong with it.
+Optuna reads all trials of a study at once and fails at the first damaged value. Here a damaged
+trial becomes a failed one without content, with a message on the damage.
 """
 
 import contextlib
@@ -35,9 +35,9 @@ DAMAGE: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
     *(TypeError, ValueError, HpoError),
 )
-"""What Optuna, SQLAlchemy and the checks of hpo raise on invalid values."""
+"""The errors of Optuna, SQLAlchemy and hpo for invalid values."""
 
-_PORTION: Final = 1_000  # Trials: until they are read, each of their rows takes 2 kB of memory.
+_PORTION: Final = 1_000  # Trials: while they are read, each of their rows takes 2 kB of memory.
 _NOTE: Final = "hpo:damaged"
 
 _OF_STUDY: Final = "SELECT trial_id FROM trials WHERE study_id = :id"
@@ -46,7 +46,7 @@ TABLES: Final = {
     for table in reversed(models.BaseModel.metadata.sorted_tables)
     if {"study_id", "trial_id"} & set(table.columns.keys())
 }
-"""The tables of a study, the deepest first, and which rows of them are its own."""
+"""The tables with rows of a study, the deepest first, and a condition for these rows."""
 
 _IF_RUNNING: Final = (
     "WHERE EXISTS (SELECT 1 FROM trials WHERE trial_id = :trial AND state = 'RUNNING') ON CONFLICT"
@@ -63,19 +63,19 @@ _ATTRIBUTE: Final = (
 )
 
 BUSY_TIMEOUT_S: Final = 60.0
-"""How long a command waits for another program that holds a lock."""
+"""How long a command waits for a lock of another program."""
 
 OTHER: Final = "--storage names another database."
 _AGAIN: Final = "then run the same command again."
 _KEPT: Final = "What is finished is kept:"
 _DELETED: Final = (
-    "no longer holds this study: another program deleted it. What the run store holds is kept: "
-    "run the same command again to create it again."
+    "no longer holds this study, because another program deleted it. The run store keeps its "
+    "results: run the same command again to create it again."
 )
 _REASONS: Final = (
     (
         "locked|lock timeout",
-        f"is locked by another program for more than {BUSY_TIMEOUT_S:.0f} s. {_KEPT} end that "
+        f"has been locked by another program for over {BUSY_TIMEOUT_S:.0f} s. {_KEPT} end that "
         f"program, {_AGAIN}",
     ),
     (
@@ -84,14 +84,14 @@ _REASONS: Final = (
     ),
     (
         "unable to open",
-        "cannot be opened: its folder is missing or cannot be written, which SQLite needs even to "
-        f"read. Copy the folder to where you may write. {OTHER}",
+        "cannot be opened: its folder is missing or not writable, which SQLite needs even for "
+        f"reading. Copy the folder to where you may write. {OTHER}",
     ),
     ("not a database", "is not an SQLite database. Move it away or name another with --storage."),
     (
         "malformed",
-        "is corrupt. Move it away and run the same command again: what the run store holds is not "
-        "trained again.",
+        "is corrupt. Move it away and run the same command again: results in the run store are "
+        "reused.",
     ),
     (
         "disk is full|no space left|disk i/o",
@@ -110,20 +110,20 @@ _REASONS: Final = (
     ("were matched|foreign key|has been deleted", _DELETED),
     (
         'no such table|no such column|has no column|relation "|column "',
-        f"has other tables than Optuna makes: it was changed, or is of another version. {OTHER}",
+        f"has other tables than Optuna creates: it was changed, or has another version. {OTHER}",
     ),
     ("", f"gave an error ({{}}). {_KEPT} run the same command again. {OTHER}"),
 )
-"""By what a database library says, the first that fits: what it means and what to do."""
+"""Patterns of error messages of database libraries: the first match gives the advice."""
 
 
 @contextlib.contextmanager
 def translate_errors(url: str) -> Iterator[None]:
-    """Turn what the database libraries raise into one message that says what to do."""
+    """Turn errors of the database libraries into one message with advice."""
     try:
         yield
     except KeyError as error:
-        if "Record does not exist" not in str(error):  # Optuna's words for what is gone.
+        if "Record does not exist" not in str(error):  # Optuna's message for deleted records.
             raise
         raise StorageError(f"{mask(url)} {_DELETED}") from error
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
@@ -164,10 +164,10 @@ rdb._VersionManager = _Versions  # type: ignore[misc]
 
 
 class Database(RDBStorage):
-    """The studies in one database, as Optuna keeps them; what fails in it is a StorageError.
+    """The studies in one database, as kept by Optuna; its failures are StorageErrors.
 
-    `notes` holds what the user should know about how it was opened. Where `is_driver`, only this
-    process reports to running trials: they are not read again while they run.
+    `notes` holds what the user should know about how it was opened. If `is_driver`, only this
+    process reports to running trials, so they are not read again while they run.
     """
 
     def __init__(self, url: str, *, engine_kwargs: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ class Database(RDBStorage):
 
     @staticmethod
     def _fill_storage_url_template(template: str) -> str:
-        return template  # Optuna puts its version into braces; here they belong to the name.
+        return template  # Optuna inserts its version into braces; here they belong to the name.
 
     @property
     def shown_url(self) -> str:
@@ -185,9 +185,9 @@ class Database(RDBStorage):
         return mask(self.url)
 
     def close_interrupted(self, error: BaseException | None) -> None:
-        """Close what an interrupt left open: its transaction would lock the database.
+        """Close what an interrupt left open; its transaction would lock the database.
 
-        The frames that an interrupt cut off may hold a session that nobody closes any more.
+        The interrupted frames may hold a session that nobody else closes.
         """
         while error:
             traceback.clear_frames(error.__traceback__)
@@ -200,7 +200,7 @@ class Database(RDBStorage):
         return [name for (name,) in self.rows("SELECT study_name FROM studies ORDER BY study_id")]
 
     def is_of_hpo(self, study_id: int) -> bool:
-        """Whether hpo wrote into the study, as far as anything of that is left."""
+        """Whether hpo wrote to the study, as far as its records remain."""
         query = (
             "SELECT 1 FROM study_user_attributes WHERE study_id = :id AND key IN ('hpo', 'goal') "
             "UNION ALL SELECT 1 FROM trial_user_attributes WHERE key = 'ordinal' "
@@ -214,13 +214,13 @@ class Database(RDBStorage):
         return int(found[0][0])
 
     def delete_study(self, study_id: int) -> None:
-        """Delete a study row by row, whatever in it cannot be read."""
+        """Delete a study row by row, even if parts cannot be read."""
         with self.engine.begin() as connection:
             for name, rows in TABLES.items():
                 connection.execute(text(f"DELETE FROM {name} WHERE {rows}"), {"id": study_id})
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """Return the directions, none where one is damaged."""
+        """Return the directions, or none if one is damaged."""
         self.get_study_name_from_id(study_id)
         try:
             return super().get_study_directions(study_id)
@@ -228,7 +228,7 @@ class Database(RDBStorage):
             return []
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return the user attributes of a study, or raise StudyError where one is damaged."""
+        """Return the user attributes of a study, or raise StudyError if one is damaged."""
         try:
             return super().get_study_user_attrs(study_id)
         except (ValueError, RecursionError):
@@ -256,7 +256,7 @@ class Database(RDBStorage):
             fault = f"{len(ids):,} trials are more than {MOST_TRIALS:,}"
             raise damaged_study(self.get_study_name_from_id(study_id), self.url, fault)
         last = max(states_of, default=trial_id_greater_than)
-        # By id: one that begins meanwhile is in every portion.
+        # By id: a trial that starts meanwhile is in every portion.
         found: dict[int, FrozenTrial] = {}
         for begin in range(0, len(ids) or 1, _PORTION):
             read = self._read(study_id, ids[begin : begin + _PORTION], last)
@@ -264,7 +264,7 @@ class Database(RDBStorage):
         return [t for t in found.values() if states is None or t.state in states]
 
     def _read(self, study_id: int, ids: Sequence[int], last: int) -> list[FrozenTrial]:
-        """Read some trials, one by one where a value keeps Optuna from reading them at once."""
+        """Read some trials, one by one if a damaged value prevents reading them at once."""
         try:
             return super()._get_trials(study_id, None, set(ids), last)
         except DAMAGE as error:
@@ -290,7 +290,7 @@ class Database(RDBStorage):
     ) -> None:
         """Write scores as (trial, epoch, score) and attributes as (trial, name, value) at once.
 
-        Optuna takes a transaction for each. A trial that another program finished takes nothing.
+        Optuna uses a transaction for each. Trials that another program finished are skipped.
         """
         to_stored = _EpochScore.intermediate_value_to_stored_repr
         reports = [
@@ -307,7 +307,7 @@ class Database(RDBStorage):
                     connection.execute(text(query), rows)
 
     def rows(self, query: str, **values: object) -> Sequence[Any]:
-        """Return the rows that a query finds."""
+        """Return the rows of a query."""
         with self.engine.connect() as connection:
             return connection.execute(text(query), values).all()
 
@@ -321,7 +321,7 @@ def _translated(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-# Optuna calls these private methods, too.
+# Optuna also calls these private methods.
 _PRIVATE: Final = ("_create_new_trial", "_get_trials", "_set_trial_param")
 for _name, _method in {**vars(RDBStorage), **vars(Database)}.items():
     if isfunction(_method) and (_name[0] != "_" or _name in _PRIVATE):
@@ -329,21 +329,21 @@ for _name, _method in {**vars(RDBStorage), **vars(Database)}.items():
 
 
 def damaged_study(name: str, url: str, fault: str) -> StudyError:
-    """Return the error of a study of which something is damaged."""
+    """Return the error for a damaged study."""
     command = f"hpo delete {name}{storage_option(url)}"
     return StudyError(
-        f"The study {name} is damaged: {fault[:120]}. Remove it with `{command}`; what the run "
-        "store holds is not trained again."
+        f"The study {name} is damaged: {fault[:120]}. Remove it with `{command}`; its results in "
+        "the run store will be reused."
     )
 
 
 def damage_of(trial: FrozenTrial) -> str | None:
-    """Say how a trial is damaged, None where it is not."""
+    """Return the damage of a trial, or None."""
     return trial.system_attrs.get(_NOTE)
 
 
 def _failed(trial_id: int, number: int, error: Exception) -> FrozenTrial:
-    """Return what stands for a damaged trial: one that failed and has nothing else."""
+    """Return a failed trial without content in place of a damaged one."""
     is_of_field = isinstance(error, ValidationError)
     fault = first_fault(error) if is_of_field else " ".join(str(error).split())
     note = f"Trial {number} is damaged ({fault[:120]}) and is left out."
@@ -357,7 +357,7 @@ _Count: TypeAlias = Annotated[int, Field(ge=0, le=2_000_000)]
 
 
 class _TrialAttributes(BaseModel):
-    """What hpo records in a trial; not every trial has the fields with a default."""
+    """The records of hpo in a trial; fields with a default may be missing."""
 
     model_config = ConfigDict(strict=True)
 
@@ -376,16 +376,16 @@ class _TrialAttributes(BaseModel):
 
 
 def _check_trial(trial: FrozenTrial) -> None:
-    """Check a trial, and in one of hpo what hpo recorded; another program may record anything.
+    """Check a trial and, if it belongs to hpo, its records; other programs may record anything.
 
     Raises:
-        ValueError: the first field that is damaged.
+        ValueError: the first damaged field.
         ConfigError: the configuration cannot be trained.
     """
     if trial.state == TrialState.COMPLETE and not trial.values:
         raise ValueError("it is complete without a value")
     scores = [*(trial.values or ()), *trial.intermediate_values.values()]
-    # SQLite keeps a text in any column.
+    # SQLite accepts text in any column.
     if not all(
         isinstance(number, int | float) for number in (*scores, *trial.intermediate_values)
     ):
@@ -396,7 +396,7 @@ def _check_trial(trial: FrozenTrial) -> None:
     if recorded.params != trial.params:
         raise ValueError("params are not those of the trial")
     _check_config(json.dumps(recorded.config))
-    # The loss of a training that diverged may be anything; without one class the AUROC is NaN.
+    # A diverged training may have any loss; the AUROC is NaN if a class is missing.
     measured = [v for m in recorded.metrics.values() for name, v in m.items() if name != "loss"]
     if any(abs(value) > 1e9 for value in measured) or not all(abs(s) < 1e9 for s in scores):
         raise ValueError("a score is above 1e9 or not finite")

@@ -1,4 +1,4 @@
-"""One driver per study: whoever asks, reports and stores holds the study's lock until it ends."""
+"""One driver per study: the process that trains a study holds its lock until it ends."""
 
 import contextlib
 import hashlib
@@ -24,7 +24,7 @@ Check: TypeAlias = Callable[[], object]
 
 _MOST_TRIES: Final = 5
 _BETWEEN_TRIES_S: Final = 0.1
-"""The server notices a moment late that the process of a connection was killed."""
+"""The server notices with a delay that the process of a connection was killed."""
 
 _HOLDER: Final = sqlalchemy.text("""
     SELECT application_name, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -35,13 +35,13 @@ _HOLDER: Final = sqlalchemy.text("""
 
 
 def study_lock(storage: Database, name: str) -> AbstractContextManager[Check]:
-    """Keep every other process from driving, moving or deleting a study until the end.
+    """Keep other processes from driving, moving or deleting a study.
 
-    The system, or the database server, releases the lock however this process ends. Reading needs
-    no lock. What is yielded checks that the lock is still held: a server may have been restarted.
+    The system or the database server releases the lock however this process ends. Reading needs
+    no lock. Yields a function that checks the lock, as a server may have been restarted.
 
     Raises:
-        StudyError: another process has it.
+        StudyError: another process holds the lock.
         StorageError: the database cannot be written or used.
         OSError: the lock cannot be written.
     """
@@ -51,7 +51,7 @@ def study_lock(storage: Database, name: str) -> AbstractContextManager[Check]:
 
 @contextlib.contextmanager
 def _in_file(database: Path, storage: Database, name: str) -> Iterator[Check]:
-    """Lock a file beside the database, which only those can take who may write the database."""
+    """Lock a file next to the database, which requires write access to the database."""
     path = database.with_name(f"{database.name}-{_digest(name).hex()[:16]}.lock")
     about = path.with_suffix(".json")
     if not os.access(database, os.W_OK):
@@ -67,20 +67,20 @@ def _in_file(database: Path, storage: Database, name: str) -> Iterator[Check]:
         raise _in_use(storage, name, *_read(about)) from None
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        with contextlib.suppress(OSError):  # It only informs.
+        with contextlib.suppress(OSError):  # It is only informative.
             about.write_text(json.dumps([os.getpid(), socket.gethostname(), since]))
         yield lambda: None
     finally:
-        # While it is locked: who opened it before finds that it is gone, and makes another.
+        # While locked: a process that opened it earlier finds it missing and creates another.
         for file in (about, path):
-            with contextlib.suppress(OSError):  # Windows keeps a file that is open.
+            with contextlib.suppress(OSError):  # Windows keeps open files.
                 file.unlink()
         lock.release()
 
 
 @contextlib.contextmanager
 def _on_server(storage: Database, name: str) -> Iterator[Check]:
-    """Take an advisory lock of PostgreSQL on a connection that serves nothing else."""
+    """Take an advisory lock of PostgreSQL on a separate connection."""
     key = int.from_bytes(_digest(name)[:8], "big", signed=True)
     with translate_errors(storage.url):
         connection = storage.engine.connect()
@@ -107,7 +107,7 @@ def _on_server(storage: Database, name: str) -> Iterator[Check]:
             raise _in_use(storage, name, pid, host, since.isoformat() if since else "")
         yield lambda: ask("SELECT 1")
     finally:
-        # Closed, a connection gives back its lock; a server that is gone has done so.
+        # Closing the connection releases the lock; a stopped server already has.
         with contextlib.suppress(SQLAlchemyError):
             connection.close()
 
@@ -117,7 +117,7 @@ def _read(about: Path) -> tuple[str, str, str]:
         with contextlib.suppress(OSError, ValueError, TypeError):
             pid, host, since = json.loads(about.read_text())
             return str(int(pid)), str(host)[:60], str(since)
-        time.sleep(_BETWEEN_TRIES_S)  # It is written a moment after the lock was taken.
+        time.sleep(_BETWEEN_TRIES_S)  # It is written shortly after the lock is taken.
     return "", "", ""
 
 
@@ -128,7 +128,7 @@ def _in_use(storage: Database, name: str, pid: str, host: str, since: str) -> St
         who += f" since {when:%Y-%m-%d %H:%M} UTC"
     return StudyError(
         f"The study {name} is in use by {who}. Wait until it ends, or stop it, then run this "
-        f"command again. `hpo show {name}{storage_option(storage.url)}` works meanwhile."
+        f"command again. `hpo show {name}{storage_option(storage.url)}` works in the meantime."
     )
 
 

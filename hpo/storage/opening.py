@@ -1,4 +1,4 @@
-"""Opening the database of the studies, SQLite or PostgreSQL; anything else is refused."""
+"""Opening the database of the studies, SQLite or PostgreSQL only."""
 
 import contextlib
 import logging
@@ -20,13 +20,13 @@ from hpo.storage.url import DEFAULT_URL, backend_of, mask, named, sqlite_path
 
 _MOST_TEXT: Final = 100_000_000
 _CREATION_S: Final = 1.0
-"""Longer than another process takes to make the tables of a new database."""
+"""Longer than another process takes to create the tables of a new database."""
 
 _NETWORKS: Final = re.compile(
     r"nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|fuse\.|virtiofs|vboxsf|dav|panfs|pvfs|"
     "orangefs|ocfs|gfs2|coda|drvfs"
 )
-"""File systems where SQLite's write-ahead log would lack the memory that its processes share."""
+"""File systems without the shared memory that SQLite's write-ahead log needs."""
 
 _OURS: Final = {"alembic_version", "version_info", *TABLES}
 _COMPUTED: Final = re.compile(r"\b(virtual|as)\b", re.IGNORECASE)
@@ -40,8 +40,8 @@ def open_storage(
     Raises:
         UsageError: the URL is of neither kind.
         StorageError: the database is missing (without `create`), locked, corrupt, read-only or
-            another program's.
-        OSError: its folder cannot be created or looked into.
+            belongs to another program.
+        OSError: its folder cannot be created or read.
     """
     notes: tuple[str, ...] = ()
     if backend_of(url) == "postgresql":
@@ -55,22 +55,22 @@ def open_storage(
             except (OperationalError, ProgrammingError, IntegrityError) as error:
                 if "exist" not in str(error) and "UNIQUE" not in str(error).upper():
                     raise
-                time.sleep(_CREATION_S)  # Another process was making its tables just then.
+                time.sleep(_CREATION_S)  # Another process was creating its tables at that moment.
                 opened = Database(url, engine_kwargs=engine)
     except (RuntimeError, AssertionError) as error:
         raise StorageError(
-            f"{mask(url)} was made by another version of Optuna than {optuna.__version__}, or its "
-            "version is damaged. Name another with --storage, or for an older one run `optuna "
-            "storage upgrade --storage URL` on a copy."
+            f"{mask(url)} was created by another version of Optuna than {optuna.__version__}, or "
+            "its version is damaged. Choose another with --storage, or upgrade a copy of an older "
+            "one: `optuna storage upgrade --storage URL`."
         ) from error
-    # A pool that is forgotten leaves its connections open until the server gives them up.
+    # A forgotten pool leaves its connections open until the server drops them.
     weakref.finalize(opened, opened.engine.dispose)
     opened.notes = notes
     return opened
 
 
 def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[str, Any]:
-    """Return the arguments of an engine: as with SQLite, no lock is waited for forever."""
+    """Return the arguments of an engine: as with SQLite, waiting for locks is limited."""
     try:
         engine = sqlalchemy.create_engine(url)
     except ImportError:
@@ -99,12 +99,12 @@ def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[
 def _prepare_sqlite(
     url: str, *, create: bool, busy_timeout_s: float
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Check the file, and return the arguments of an engine, and what the user should know."""
+    """Check the file; return the arguments of an engine, and notes for the user."""
     path = sqlite_path(url)
     if path is None:
-        raise UsageError(f"{mask(url)} names no file: --storage takes sqlite:///FOLDER/FILE.db.")
+        raise UsageError(f"{mask(url)} names no file. --storage takes sqlite:///FOLDER/FILE.db.")
     if path.is_dir():
-        raise StorageError(f"{path} is a folder: --storage takes sqlite:///{path}/hpo.db.")
+        raise StorageError(f"{path} is a folder. --storage takes sqlite:///{path}/hpo.db.")
     if path.exists():
         with (
             translate_errors(f"sqlite:///{path}"),
@@ -134,9 +134,9 @@ def _prepare_sqlite(
 
 
 def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse the database of another program, and one that computes what it holds.
+    """Refuse databases of other programs, and those that compute their content.
 
-    A view may have rows without end, and a trigger or an expression may compute for ever.
+    A view may have infinitely many rows, and a trigger or an expression may never end.
     """
     entries = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
     tables = {name for kind, name, _, _ in entries if kind == "table"}
@@ -146,14 +146,14 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
             "studies). --storage names another file."
         )
     for kind, name, table, sql in entries:
-        # The only parentheses of an index of Optuna's are those around its columns.
+        # The only parentheses in an index of Optuna are those around its columns.
         is_plain = (kind == "table" and not _COMPUTED.search(str(sql))) or (
             kind == "index" and str(sql).count("(") <= 1
         )
         if not is_plain and {str(name).lower(), str(table).lower()} & _OURS:
             raise StorageError(
-                f"{path} holds the {kind} {name!r} that Optuna does not make, and is not opened: "
-                f"it was changed, or made by another program. {OTHER}"
+                f"{path} holds the {kind} {name!r}, which Optuna does not create, and is not "
+                f"opened: it was changed, or created by another program. {OTHER}"
             )
 
 
@@ -164,7 +164,7 @@ def _no_studies(reason: str) -> StorageError:
 
 
 def _is_on_network(path: Path) -> bool:
-    """Whether a file is on a network drive, as far as the system tells."""
+    """Whether a file is on a network drive, as far as the system reports it."""
     try:
         lines = Path("/proc/mounts").read_text().splitlines()
     except OSError:
@@ -188,14 +188,14 @@ def url_of(study: optuna.Study) -> str:
 
 
 def in_command(study: optuna.Study) -> str:
-    """Return `STUDY --storage URL` as a printed command needs it to find this very study."""
+    """Return `STUDY --storage URL` as needed in a printed command to find this study."""
     return named(study.study_name, url_of(study))
 
 
 def quiet_optuna() -> None:
-    """Keep log lines of libraries away from the terminal: hpo prints its own progress.
+    """Keep log lines of libraries off the terminal: hpo prints its own progress.
 
-    SQLAlchemy logs an interrupt that meets it while it puts a connection back, with its traceback.
+    SQLAlchemy logs interrupts while it returns a connection, with a traceback.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Where files are: everything stands beside the database of the studies."""
+"""The paths of files, all next to the database of the studies."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,7 @@ from hpo.storage.url import sqlite_path
 
 _LONGEST_NAME: Final = 120
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-# What stands beside the studies: folders of hpo's own, and files of SQLite's; devices of Windows.
+# Reserved names: folders of hpo, files of SQLite, and devices of Windows.
 _RESERVED: Final = re.compile(
     r"runs|artifacts|results|.*\.db-(wal|shm|journal)|(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?",
     re.IGNORECASE,
@@ -22,12 +22,12 @@ _RESERVED: Final = re.compile(
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a folder beside the studies' database can safely have this name."""
+    """Whether a folder next to the database can safely have this name."""
     return bool(_NAME.fullmatch(name)) and not _RESERVED.fullmatch(name)
 
 
 def runs_folder(storage_url: str) -> Path:
-    """Return the folder of the run store: `HPO_RUNS`, or `runs` beside the storage."""
+    """Return the folder of the run store: `HPO_RUNS`, or `runs` next to the storage."""
     named = os.environ.get("HPO_RUNS")
     return at_home(named) if named else _beside(storage_url) / "runs"
 
@@ -35,13 +35,13 @@ def runs_folder(storage_url: str) -> Path:
 def study_folder(storage_url: str, name: str) -> Path:
     """Return the folder of a study: its page, weights and exports.
 
-    An invalid folder name, as another program may give it, is shortened to a valid one.
+    A study name of another program that is not a valid folder name is shortened.
     """
     return _beside(storage_url) / _folder_name(name)
 
 
 def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
-    """Return where the page of a comparison of studies is; many long names are shortened."""
+    """Return the path of the page of a comparison; many long names are shortened."""
     name = "-".join(map(_folder_name, names))
     if len(name) > _LONGEST_NAME:
         name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -49,9 +49,9 @@ def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
 
 
 def clear_study_folder(folder: Path) -> None:
-    """Remove what hpo wrote into the folder of a study, and the folder where nothing else is left.
+    """Remove the files that hpo wrote into the folder of a study, and the folder if empty.
 
-    The user's own files stay, and so does what is behind a link.
+    The user's own files stay, and so do the targets of links.
 
     Raises:
         OutputError: a file cannot be removed.
@@ -75,7 +75,7 @@ def clear_study_folder(folder: Path) -> None:
 def _folder_name(name: str) -> str:
     if is_folder_name(name):
         return name
-    # No name that is taken as it is has a plus in it.
+    # Unchanged names never contain a plus.
     digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:60] + f"+{digest}"
 

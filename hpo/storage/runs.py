@@ -1,7 +1,7 @@
 """The run store: one file per finished training, so that nothing is trained twice.
 
-A file is named by everything that decides the numbers. It is written to a temporary name and then
-renamed, so a file that is there is whole.
+A file is named by everything that determines the numbers. It is written under a temporary name and
+then renamed, so existing files are complete.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ _HINT: Final = "Make room, or set HPO_RUNS to another folder, then run the same 
 
 
 def is_digest(name: object) -> TypeGuard[str]:
-    """Whether this may name a run: a record that was tampered with must not lead elsewhere."""
+    """Whether this can be the name of a run: a tampered record must not lead elsewhere."""
     return isinstance(name, str) and _DIGEST.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunKey:
-    """Everything that decides the numbers of one training."""
+    """Everything that determines the numbers of one training."""
 
     config: TrainingConfig
     seed: int
@@ -76,7 +76,7 @@ class RunStore:
         return self.folder / f"{key.digest()}.json"
 
     def check_writable(self) -> None:
-        """Create the folder and try to write there, before anything is trained for nothing.
+        """Create the folder and test writing to it, before any training is wasted.
 
         Raises:
             OutputError: the folder cannot be written, or the disk is full.
@@ -90,18 +90,18 @@ class RunStore:
         """Whether this training was finished before; its file is not read."""
         try:
             return self.path(key).is_file()
-        except OSError:  # A folder that may not be looked into holds nothing.
+        except OSError:  # An unreadable folder counts as empty.
             return False
 
     def find(self, key: RunKey) -> Run | None:
-        """Return the training if it was finished before, as `read` does."""
+        """Return the training if it was finished before, like `read`."""
         return self.read(key.digest())
 
     def read(self, digest: str | None) -> Run | None:
         """Return a training by the name that its trial has on record, None where it has none.
 
-        A file that cannot be read, is cut short or comes from another version counts as absent:
-        the training is done again and the file replaced.
+        A file that is unreadable, truncated or from another version counts as missing: the
+        training runs again and the file is replaced.
 
         Raises:
             RunStoreError: there is too little memory to read it.
@@ -116,8 +116,8 @@ class RunStore:
             return None
         except MemoryError:
             raise RunStoreError(
-                f"There is too little memory to read {path}. End other programs, or raise the "
-                "limit of memory (ulimit -v), then run the same command again."
+                f"There is too little memory to read {path}. Close other programs, or raise the "
+                "memory limit (ulimit -v), then run the same command again."
             ) from None
 
     def save(self, key: RunKey, run: Run) -> None:
@@ -137,12 +137,12 @@ class RunStore:
 
 @lru_cache(maxsize=500)
 def _read(path: Path, _time: int, _size: int) -> Run | None:
-    """Read a file of the store; each part of a page asks for the same ones."""
+    """Read a file of the store, cached because each part of a page reads the same files."""
     document = read_json(path, most=_MAX_BYTES)
     if document["format"] != FORMAT:
         return None
     if document.get("battery") != BATTERY_VERSION:
-        # What was measured under another battery counts as not measured.
+        # Results of another battery count as not measured.
         for stressed in (document, *document["epochs"]):
             stressed["stress"] = {}
     run = _RUN.validate_python(document)

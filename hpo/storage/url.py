@@ -15,11 +15,11 @@ DEFAULT_URL: Final = "sqlite:///studies/hpo.db"
 _HIDDEN: Final = "***"
 _OPTION: Final = re.compile(r"(?<=[?&])([^=&]*)=([^&]*)")
 _SECRET: Final = re.compile(r"pass(?!file)|secret|token|scram", re.IGNORECASE)
-# A password of libpq, as in `host=h password=x`, wherever it stands.
+# A password of libpq, as in `host=h password=x`, anywhere.
 _IN_TEXT: Final = re.compile(
     r"(?:pass(?!file)|secret|token|scram)\w*\s*=(?!\*\*\*)", re.IGNORECASE
 )
-# What is before a password, the password, and what is behind it, of a URL that is right.
+# The text before a password, the password, and the text after it, in a valid URL.
 _URL: Final = re.compile(
     r"([^:/?#@]*://[^:/?#@]*)(:[^/?#@]*(?=@))?"
     r"(@?(?:[\w.-]*|\[[\da-fA-F:.]+\])(?::\d*)?(?:/[^?#@]*)?(?:\?[^#@]*)?)"
@@ -27,7 +27,7 @@ _URL: Final = re.compile(
 
 
 def mask(url: str) -> str:
-    """Return a storage URL with its passwords hidden; all of it where it is misspelled."""
+    """Return a storage URL with its passwords hidden, or entirely hidden if misspelled."""
     if url.startswith("sqlite:///"):
         return url
 
@@ -44,7 +44,7 @@ def mask(url: str) -> str:
 
 
 def secrets_of(url: str) -> set[str]:
-    """Return the passwords of a URL, as they stand there and as they are meant."""
+    """Return the passwords of a URL, as written and decoded."""
     user = url.partition("://")[2].rpartition("@")[0]
     found = {user.partition(":")[2]}
     found |= {value for name, value in _OPTION.findall(url) if _SECRET.search(_plain(name))}
@@ -52,13 +52,13 @@ def secrets_of(url: str) -> set[str]:
 
 
 def storage_option(url: str) -> str:
-    """Return ` --storage URL` as a printed command needs it, "" for the default storage."""
+    """Return ` --storage URL` as needed in a printed command, "" for the default storage."""
     is_default = url == DEFAULT_URL == (os.environ.get("HPO_STORAGE") or DEFAULT_URL)
     return "" if is_default else f" --storage {shlex.quote(mask(url))}"
 
 
 def named(study: str, url: str) -> str:
-    """Return `STUDY --storage URL` as a printed command needs it: a shell takes it as it is."""
+    """Return `STUDY --storage URL` as needed in a printed command, quoted for a shell."""
     return f"{shlex.quote(study)}{storage_option(url)}"
 
 
@@ -73,7 +73,7 @@ def mask_command(command: str) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """Return the file of an SQLite URL, None for every other URL."""
+    """Return the file of an SQLite URL, None for other URLs."""
     if not url.startswith("sqlite:///") or ":memory:" in url:
         return None
     name = url.removeprefix("sqlite:///").partition("?")[0]
@@ -84,7 +84,7 @@ def backend_of(url: str) -> str:
     """Return `sqlite` or `postgresql`.
 
     Raises:
-        UsageError: the URL is of neither kind, or a character of its password needs an escape.
+        UsageError: the URL is of neither kind, or a character of its password must be escaped.
     """
     backend, sign, place = url.partition("://")
     backend = backend.partition("+")[0]
@@ -101,7 +101,7 @@ def backend_of(url: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a text without its escapes, also where they were escaped again."""
+    """Return a text without escapes, even if they were escaped twice."""
     while (plain := unquote(text)) != text:
         text = plain
     return text

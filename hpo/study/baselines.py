@@ -1,4 +1,4 @@
-"""Baselines without tuning or networks, to which the scores of a study are compared."""
+"""Baselines without tuning or networks, for comparison with the scores of a study."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _MOST_FOLDS: Final = 5
 def baselines(data: TrainingData, folds: Sequence[int]) -> dict[str, float]:
     """Return the mean validation accuracy of the majority class and a logistic regression.
 
-    The regression takes 32 x 32 standardized pixels, with an L2 penalty of C = 0.01: on the
+    The regression uses 32 x 32 standardized pixels, with an L2 penalty of C = 0.01: on the
     release's images, PneumoniaMNIST and the phantom it was within a point of the best of 1e-4 to
     1, and 64 x 64 pixels gained nothing. L-BFGS converges there in under 100 steps. Equal folds
     count once, and the first five are enough.
@@ -26,7 +26,7 @@ def baselines(data: TrainingData, folds: Sequence[int]) -> dict[str, float]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits  # scikit-learn brings it along.
+    from threadpoolctl import threadpool_limits  # A dependency of scikit-learn.
 
     distinct = {fold.validation.tobytes(): fold for fold in map(data.fold, folds)}
     pixels = data.pixels_at(_SIZE)[: data.n_pool].reshape(data.n_pool, -1).astype(np.float32)
@@ -39,9 +39,9 @@ def baselines(data: TrainingData, folds: Sequence[int]) -> dict[str, float]:
     scores: dict[str, list[float]] = {name: [] for name in models}
     for fold in list(distinct.values())[:_MOST_FOLDS]:
         for name, model in models.items():
-            # Products this small lose time to a second thread, on a busy machine forty times over.
+            # A second thread slows such small products down, on a busy machine fortyfold.
             with threadpool_limits(1), warnings.catch_warnings():
-                # Nearly converged is near enough for a line to compare with.
+                # Nearly converged is good enough for a baseline.
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(pixels[fold.train], data.labels[fold.train])
             accuracy = model.score(pixels[fold.validation], data.labels[fold.validation])

@@ -48,7 +48,7 @@ _Make: TypeAlias = Callable[[TrainingConfig, Sequence[FrozenTrial]], Configurati
 
 @dataclass(frozen=True, kw_only=True)
 class StoredStudy:
-    """A study that is there, with its run store and its folder for page, weights and exports."""
+    """An existing study, with its run store and its folder for page, weights and exports."""
 
     study: optuna.Study
     summary: StudySummary
@@ -66,9 +66,8 @@ def read_study(
 ) -> StoredStudy:
     """Read a study, to look at it or to use what it trained; record where its data are now.
 
-    `name` may be the beginning of its name, its number in `hpo show`, or `latest`.
-    `margin` is another smallest difference that matters than the study has recorded, and `weights`
-    are others to compare by.
+    `name` may be the start of its name, its number in `hpo show`, or `latest`. `margin` replaces
+    the recorded smallest difference, and `weights` the weights whose scores are compared.
 
     Raises:
         StudyError: there is none of this name.
@@ -95,15 +94,15 @@ def summarize(
     weights: ScoredWeights | None = None,
     compares: bool = True,
 ) -> StudySummary:
-    """Read a study and gather its trials by configuration, in the order they were asked for.
+    """Read a study and gather its trials by configuration, in their order of creation.
 
-    With `runs` configurations are compared by what the run store holds of their trainings; with
-    `margin` by another smallest difference that matters than the study has recorded, and with
-    `weights` by the scores of these. Where it does not compare, means have no interval: these take
-    SciPy, which takes as long to load as all the rest of a list.
+    With `runs`, configurations are compared by their runs in the run store; with `margin`, by
+    another smallest difference that matters than the recorded one; with `weights`, by the scores
+    of those. If it does not compare, means have no interval, because importing SciPy takes as
+    long as everything else in a list.
 
     Raises:
-        StudyError: hpo did not make it, or it is damaged.
+        StudyError: hpo did not create it, or it is damaged.
         StorageError: the database cannot be read.
     """
     record, goal, baselines = read_record(study), read_goal(study), read_baselines(study)
@@ -123,7 +122,7 @@ def summarize(
     finalists = _finalists(by_identity, trials, record, goal, runs, compares=compares)
     reports = _reports(of_reports, make)
     if is_grid:
-        # What runs, waits, or is not even in the study.
+        # Running, waiting, or not yet in the study.
         repeats = [r for c in configurations for r in c.repeats]
         n_there = sum(r.repeat < goal.n_repeats for r in repeats)
         n_open = sum(r.state in ("running", "waiting") for r in repeats)
@@ -166,10 +165,10 @@ def summarize(
 def summarize_all(
     storage: Database, *, compares: bool = True
 ) -> tuple[dict[int, StudySummary], dict[str, str], int]:
-    """Read every study of hpo by its number among all studies, the oldest first, as `summarize`.
+    """Read every study of hpo by its number among all studies, oldest first, like `summarize`.
 
-    Also returned are what is wrong with those that cannot be read, by name, and the number of
-    studies of other programs.
+    Also returned are the faults of unreadable studies, by name, and the number of studies of other
+    programs.
     """
     summaries, unreadable, n_foreign = {}, {}, 0
     for number, name in enumerate(storage.study_names(), start=1):
@@ -187,11 +186,11 @@ def summarize_all(
 def _gather(
     trials: Sequence[FrozenTrial], make: _Make, *, order: Mapping[str, int]
 ) -> dict[str, Configuration]:
-    """Return the configurations by identity, a grid's in its order, others by their ordinals."""
+    """Return the configurations by identity: a grid's in its order, others by ordinal."""
     read: dict[str, tuple[str, TrainingConfig]] = {}
     by_identity: dict[str, tuple[TrainingConfig, list[FrozenTrial]]] = {}
     for trial in trials:
-        # To read a configuration takes longer than to find that it was read before.
+        # Reading a configuration takes longer than finding that it was read before.
         text = str(trial.user_attrs["config"])
         if text not in read:
             config = TrainingConfig.from_mapping(trial.user_attrs["config"])
@@ -211,13 +210,13 @@ def _configuration(
     goal: Goal,
     has_interval: bool,
 ) -> Configuration:
-    # One trial per repeat: a complete one before a later one before an earlier one.
+    # One trial per repeat: prefer a complete one, then a later one.
     latest: dict[int, Repeat] = {}
     for repeat in (_repeat(trial, record) for trial in trials):
         if repeat.repeat not in latest or latest[repeat.repeat].state != "complete":
             latest[repeat.repeat] = repeat
     repeats = tuple(latest[i] for i in sorted(latest))
-    # A grid has no finalists: all its repeats count alike.
+    # A grid has no finalists: all its repeats count equally.
     n_searched = goal.n_repeats if goal.n_finalists else 1 + max(latest)
     of_search = [r for r in repeats if r.repeat < n_searched]
     mean = partial(mean_score, record=record, has_interval=has_interval)
@@ -271,7 +270,7 @@ def _finalists(
     *,
     compares: bool,
 ) -> Finalists | None:
-    """Compare the finalists by their fresh repeats; None while a repeat of them is missing."""
+    """Compare the finalists by their new repeats; None while one of these is missing."""
     chosen = {job.config.identity() for job in choose_finalists(trials, record, goal)}
     retrained = [c for identity, c in configurations.items() if identity in chosen]
     for configuration in retrained:

@@ -1,4 +1,4 @@
-"""Means over repeats, and comparisons of configurations by what the run store holds of them."""
+"""Means over repeats, and comparisons of configurations by their runs."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -28,10 +28,10 @@ from hpo.training.engine import Run, predicted
 
 Name = TypeVar("Name", bound=Hashable)
 
-# The pairs of 100 are 4,950; those of 2,000 two millions, which nobody reads.
+# 100 configurations have 4,950 pairs; 2,000 would have two million, which nobody reads.
 _MOST_COMPARED: Final = 100
 _N_BEST: Final = 15
-# Rates at most this much of the highest hardly move the weights any more.
+# Learning rates up to this share of the highest hardly change the weights.
 _SETTLED_RATE: Final = 0.05
 _MOST_ANSWERS: Final = 50_000_000
 _TITLES: Final[Mapping[ScoredWeights | None, str]] = {
@@ -44,10 +44,10 @@ _TITLES: Final[Mapping[ScoredWeights | None, str]] = {
 def mean_score(
     repeats: Iterable[Repeat], record: StudyRecord, *, has_interval: bool = True
 ) -> Interval | None:
-    """Return the mean of the complete ones; its interval is cut where scores end.
+    """Return the mean of complete scores; its interval is cut where scores end.
 
-    That of few repeats reaches beyond. No score is below 0, and no share above 1. That of equal
-    repeats would have no width: a share is never surer than its validation images allow.
+    With few repeats it may exceed that range: scores are never below 0, shares never above 1. If
+    all repeats are equal, the interval of a share has the width that its images allow.
     """
     complete = [r for r in repeats if r.state == "complete" and r.score is not None]
     if not complete:
@@ -61,7 +61,7 @@ def mean_score(
     if not record.score.kind.is_share:
         return replace(interval, low=max(0.0, interval.low))
     n_folds = 1 if record.data.has_own_validation else min(len({r.fold for r in complete}), 5)
-    # An image under each of twelve changes tells at most as much as twelve images.
+    # An image under twelve changes carries at most the information of twelve images.
     n_images = record.data.n_validation * n_folds * (12 if record.score.is_stressed else 1)
     low, high = wilson(interval.mean, max(1, n_images))
     return replace(
@@ -81,10 +81,10 @@ def compare(
 ) -> SweepComparison:
     """Compare configurations by the repeats from `first` on that both have.
 
-    Every pair of them (of more than a hundred, of the best), or only these `pairs`; by what the
-    run store holds of them, or without one, and of very many, by the scores of their trials.
-    The intervals hold together over `n_looks` comparisons on the way. `resume` is the command
-    that trains the repeats that a pair lacks.
+    Compares all pairs (of the best, if there are more than a hundred), or only `pairs`; by their
+    runs in the run store, or without one and for very many, by the scores of their trials. The
+    intervals hold jointly over `n_looks` comparisons. `resume` is the command that trains the
+    repeats that a pair lacks.
     """
     repeats: dict[Scalar, Sequence[Repeat | None]] = {}
     for name, configuration in configurations.items():
@@ -103,12 +103,12 @@ def compare(
     if n_looks > 1:
         looks = (
             f"The values are compared up to {n_looks} times, so each interval is a "
-            f"{100 * level:.3g} % interval: all of them together hold 95 %."
+            f"{100 * level:.3g} % interval. Their joint level is 95 %."
         )
         found = replace(found, basis=f"{found.basis} {looks}".strip())
     if not resume:
         return found
-    few = "too few repeats are trained so far. Run"
+    few = "too few repeats so far. Run"
     said = (
         pair
         if pair.n_pairs > 1
@@ -127,9 +127,9 @@ def compare_repeats(
     level: float = 0.95,
     most: int | None = None,
 ) -> SweepComparison:
-    """Compare pairs by their repeats, in order, by what the run store holds of them.
+    """Compare pairs by their repeats, in order, by their runs in the run store.
 
-    `pairs` None are all, or of more than `most` configurations those of the best.
+    `pairs` None means all, or among more than `most` configurations those of the best.
     """
     scores, answers, basis = gather_evidence(repeats, record.score, runs, record.weights)
     found = compare_sweep(
@@ -144,7 +144,7 @@ def compare_repeats(
     )
     said = [basis] if basis else []
     if record.data.has_own_validation and answers is None:
-        said.append("The answers are about these validation images, not about others.")
+        said.append("The results apply to these validation images only.")
     if record.margin is not None:
         margin = margin_text(record.score.kind)
         said.append(f"The smallest difference that matters is {margin} (--margin).")
@@ -157,14 +157,14 @@ def gather_evidence(
     runs: RunStore | None,
     weights: ScoredWeights | None = None,
 ) -> tuple[Mapping[Name, Sequence[float | None]], Answers | None, str]:
-    """Return the scores that the repeats are compared by, their answers, and which scores it is.
+    """Return the scores to compare repeats by, their answers, and a description of the scores.
 
-    Where all trainings score the last weights, that is the mean score of the epochs in which the
-    learning rate has settled, which differs less from training to training than that of the last
-    epoch does. Else it is the score of the kept weights, or of the average or last `weights` that
-    are asked for. Kinds are never mixed in one comparison: where some training is not in the run
-    store or lacks what is asked for, all are compared by the score of the kept weights. Answers
-    are there for accuracies, where every run tells its validation images.
+    If all trainings score the last weights, it is the mean score over the epochs in which the
+    learning rate has settled, which varies less between trainings than the score of the last
+    epoch. Otherwise it is the score of the kept weights, or of the average or last `weights` if
+    given. Kinds are never mixed in one comparison: if a training is not in the run store or lacks
+    the requested score, all are compared by the score of the kept weights. Answers are available
+    for accuracies if every run records its validation images.
     """
     kept = {name: [r.score if r else None for r in of_one] for name, of_one in repeats.items()}
     scored = [r for of_one in repeats.values() for r in of_one if r and r.score is not None]
@@ -187,13 +187,13 @@ def gather_evidence(
         value_of = {digest: settled_score(run, score) for digest, run in by_run.items()}
         basis = (
             f"Compared by the mean {score.title} of the last epochs of each training (at most "
-            "half of them), which varies less than that of the last epoch."
+            "half of them), which varies less than the score of the last epoch."
         )
     else:
         value_of = {digest: _score_of(run, score, weights) for digest, run in by_run.items()}
         basis = f"Compared by the {score.title} of {_TITLES[weights]}."
     if n_lacking:
-        basis += f" {n_lacking} of {len(by_run)} trainings have no score of the other weights."
+        basis += f" {n_lacking} of {len(by_run)} trainings lack a score of the other weights."
     scores = {
         name: [value_of.get(r.run) if r else None for r in of_one]
         for name, of_one in repeats.items()
@@ -205,10 +205,10 @@ def gather_evidence(
 
 
 def settled_score(run: Run, score: Score) -> float | None:
-    """Return the mean score of the last epochs, at most half, whose learning rate has settled.
+    """Return the mean score of the last epochs, at most half, with a settled learning rate.
 
-    Those are the epochs at the end whose rate is at most that of the last one, or 5 % of the
-    highest. Where early stopping kept the weights of an epoch before, it is the score of these.
+    The rate of those epochs is at most that of the last one, or 5 % of the highest. If early
+    stopping kept the weights of an earlier epoch, their score is returned.
     """
     if run.kept_epoch < len(run.epochs):
         return score.of_run(run)
@@ -221,7 +221,7 @@ def settled_score(run: Run, score: Score) -> float | None:
 
 
 def _read(runs: RunStore, digest: str | None, score: Score) -> Run | None:
-    """Return a run if it holds the score of every epoch."""
+    """Return a run if it has the score of every epoch."""
     run = runs.read(digest)
     is_whole = run and all(score.metric in epoch.validation for epoch in run.epochs)
     return run if is_whole else None
@@ -239,7 +239,7 @@ def _answers(
     runs: Mapping[str | None, Run],
     weights: ScoredWeights | None,
 ) -> Answers | None:
-    """Return which images each repeat answered rightly; None where older runs do not tell."""
+    """Return which images each repeat classified correctly; None if older runs lack them."""
     if not all(run.names_images for run in runs.values()):
         return None
     n_images = 1 + max(max(run.validation_images) for run in runs.values())

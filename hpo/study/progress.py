@@ -1,4 +1,4 @@
-"""The progress of a search: what it has tried, and what that leaves of its goal."""
+"""The progress of a search: what it has tried, and what is left of its goal."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,16 @@ REPORTS: Final = ("report_a", "report_b", "report_c", "report_d", "report_e")
 
 
 class SearchProgress:
-    """What a search has: the trials of each configuration, and those of the course networks.
+    """The state of a search: the trials of each configuration, and of the course networks.
 
-    `places` holds the trials by ordinal and repeat, the later of two tries; `configurations` the
-    trials by ordinal, the first repeat first, without those of finalists. `is_open` says that one
-    of them runs or waits. `cells` are all configurations of a small space (`all_cells`).
+    `places` holds the trials by ordinal and repeat, the later of two attempts; `configurations`
+    the trials by ordinal, first repeat first, without those of finalists. `is_open` says that one
+    of them is running or waiting. `cells` are all configurations of a small space (`all_cells`).
 
-    `n_wanted` configurations are to be tried, of which `n_tried` are there: one that failed is
-    replaced, where there are others, and in a small space each counts once, even if a sampler
-    proposed it twice while the goal was lower. `n_to_propose` are left for the sampler, none after
-    the goal's patience; `n_to_try` are left in all: those enqueued whatever the goal.
+    Of `n_wanted` configurations, `n_tried` exist: a failed one is replaced if there are others,
+    and in a small space each counts once, even if a sampler proposed it twice while the goal was
+    lower. `n_to_propose` are left for the sampler, none once the goal's patience is exhausted;
+    `n_to_try` are left in total, including enqueued ones.
     """
 
     def __init__(self, trials: Trials, record: StudyRecord, goal: Goal) -> None:
@@ -40,7 +40,7 @@ class SearchProgress:
         for (ordinal, repeat), trial in sorted(self.places.items(), key=lambda item: item[0]):
             if ordinal >= 0 and repeat < goal.n_repeats:
                 by_ordinal.setdefault(ordinal, []).append(trial)
-        # Where the first repeat cannot be read, another configuration is tried instead.
+        # If the first repeat cannot be read, another configuration is tried instead.
         self.configurations = [
             trials for ordinal, trials in by_ordinal.items() if (ordinal, 0) in self.places
         ]
@@ -56,11 +56,11 @@ class SearchProgress:
         self.n_to_try = max(len(trials.enqueued), self.n_to_propose)
 
     def known_before(self, ordinal: int) -> list[list[FrozenTrial]]:
-        """Return the configurations that decide about this one: those outside of its window."""
+        """Return the configurations that this one depends on: those outside its window."""
         return self.configurations[: max(0, ordinal - self.record.window + 1)]
 
     def _is_stalled(self) -> bool:
-        """Whether the configurations known by now brought nothing better for too long."""
+        """Whether the known configurations have not improved for too long."""
         known = self.known_before(self.next_ordinal)
         if not self.goal.patience or not all(map(self.has_ended, known)):
             return False
@@ -73,13 +73,13 @@ class SearchProgress:
         return n_since >= self.goal.patience
 
     def has_ended(self, trials: list[FrozenTrial]) -> bool:
-        """Whether no more of a configuration's repeats in the search are to come."""
+        """Whether all repeats of a configuration in the search are done."""
         is_whole = len(trials) == self.goal.n_repeats
         return is_dead_end(trials[0]) or (is_whole and all(t.state.is_finished() for t in trials))
 
     @property
     def n_left(self) -> int:
-        """The number of trainings left if nothing is pruned, those that run included."""
+        """The number of trainings left if nothing is pruned, including running ones."""
         goal = self.goal
         n_left = self.n_to_try * goal.n_repeats
         for trials in self.configurations:
@@ -95,20 +95,20 @@ class SearchProgress:
 
 
 def all_cells(record: StudyRecord, goal: Goal) -> list[Cell] | None:
-    """Return every configuration of the space, None where there are more than the goal."""
+    """Return every configuration of the space, None if there are more than the goal."""
     return spaces.search_cells(record.space, most=goal.n_trials)
 
 
 def is_dead_end(first: FrozenTrial) -> bool:
-    """Whether no repeats follow the first."""
+    """Whether no repeats follow the first one."""
     return first.state in (TrialState.PRUNED, TrialState.FAIL)
 
 
 def choose_finalists(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Job]:
     """Return the first repeats of the configurations with the best mean scores in the search.
 
-    Equal configurations are one; of equal scores the first configuration goes first. Where some
-    have what the study requires, the others are out; where none has, those next to it are first.
+    Equal configurations count once, and equal scores are ranked in order. If some configurations
+    meet the requirements of the study, the others are dropped; if none does, the nearest lead.
     """
     if not goal.n_finalists:
         return []
@@ -138,8 +138,8 @@ def choose_finalists(trials: Sequence[FrozenTrial], record: StudyRecord, goal: G
 def finalist_jobs(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal) -> list[Job]:
     """Return the trainings of the finalists, the best configuration first.
 
-    Call it when every configuration has its `goal.n_repeats`: the repeats of the finalists follow
-    these, so no seed and no fold that chose them serves again.
+    Call it when every configuration has its `goal.n_repeats`: the repeats of finalists follow
+    them, so no seed and no fold that selected them is used again.
     """
     return [
         job.with_repeat(repeat)
@@ -149,9 +149,9 @@ def finalist_jobs(trials: Sequence[FrozenTrial], record: StudyRecord, goal: Goal
 
 
 def report_jobs(record: StudyRecord, goal: Goal) -> list[Job]:
-    """Return the trainings of the course networks: the same repeats as those of the finalists.
+    """Return the trainings of the course networks, with the same repeats as the finalists.
 
-    Their ordinals are below 0, so that they count as no configuration of the search.
+    Their ordinals are negative, so they do not count as configurations of the search.
     """
     if not goal.with_baselines:
         return []

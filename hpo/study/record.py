@@ -1,4 +1,4 @@
-"""What a study records of itself: the request it was made for, checked and resolved."""
+"""The record of a study: its request, checked and resolved."""
 
 import hashlib
 import json
@@ -28,25 +28,25 @@ SAMPLERS: Final = get_args(Sampler)
 PRUNERS: Final = get_args(Pruner)
 
 LIBRARY: Final = "library"
-"""What stands for the command of a study that was made in Python."""
+"""The command recorded for a study created from Python."""
 
 FORMAT: Final = 2
 
-# Six for four lanes keep two cores busy 96 % of the time, four 91 %, eight 98 %
-# (benchmarks/window.py); the wider it is, the older is what is decided by.
+# For four lanes, six keep two cores busy 96 % of the time, four 91 %, eight 98 %
+# (benchmarks/window.py); a wider window uses older results.
 WINDOW: Final = 6
-"""The window of a search for which none was asked."""
+"""The default window of a search."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataInfo:
-    """The data of a study, as it is recorded and shown. `path` is None for the phantom.
+    """The data of a study, as recorded and shown. `path` is None for the phantom.
 
-    Without a validation split of its own (`has_own_validation`), `n_train` and `n_validation` are
-    the means over the folds. `notes` and `bits` are those of the data set; `classes` are the names
-    of its classes, each with its images that are not test (older studies recorded none).
-    `manifest` is what the command line said of the data, `patients_by` what names all patients,
-    empty where they are unknown, and None where older studies did not record it.
+    Without `has_own_validation`, `n_train` and `n_validation` are the means over the folds.
+    `notes` and `bits` are those of the data set; `classes` counts the images of each class that
+    are not test (missing in older studies). `manifest` holds the description given on the command
+    line. `patients_by` says what identifies all patients, empty if they are unknown, None in older
+    studies.
     """
 
     path: str | None
@@ -65,18 +65,18 @@ class DataInfo:
 
     @property
     def makeup(self) -> str:
-        """The classes, what names the patients and the depth of the images, where recorded."""
+        """A sentence on classes, patients and image depth, as far as recorded."""
         if not self.classes:
             return ""
         counts = ", ".join(f"{n:,} {name}" for name, n in self.classes.items())
         if self.patients_by is None:
             return f"Outside the test: {counts}."
-        patients = f"known by {self.patients_by}" if self.patients_by else "unknown"
+        patients = f"identified by {self.patients_by}" if self.patients_by else "unknown"
         return f"Outside the test: {counts}. Patients: {patients}. Depth: {self.bits or 8} bits."
 
     @property
     def title(self) -> str:
-        """The name of the data; synthetic ones are always called so."""
+        """The name of the data, marked if synthetic."""
         return f"{self.name} (synthetic)" if self.is_phantom else self.name
 
     @property
@@ -86,7 +86,7 @@ class DataInfo:
 
     @property
     def overlap(self) -> float:
-        """How far repeats share training images, as `hpo.stats` takes it."""
+        """How far repeats share training images, as used by `hpo.stats`."""
         return self.n_validation / self.n_train if self.n_train else 0.0
 
 
@@ -119,16 +119,16 @@ def describe_data(
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
-    """Everything that was settled when the study was created.
+    """Everything that is fixed when a study is created.
 
-    `names` are the swept or searched parameters. `sampler` and `pruner` are those of a search, and
-    so is `window`: configuration k is decided by the results of those up to `k - window`, whatever
-    the cores, lanes and memory; 0 for a grid. `is_gpu_named` says that `device` is the one GPU
-    that was asked for, and no other will do. `margin` is the smallest difference in the score that
+    `names` are the swept or searched parameters. `sampler`, `pruner` and `window` belong to
+    searches: configuration k is decided by the results of those up to `k - window`, whatever the
+    cores, lanes and memory; the window of a grid is 0. `is_gpu_named` says that `device` is a
+    requested GPU, so that no other will do. `margin` is the smallest difference in the score that
     matters, in points or plain as scores are printed; None for the default of the metric.
-    `weights` are those whose scores are compared; None for those that each training scores.
-    `require` are the least validation metrics, as shares, of what may win a search.
-    `model` says where the file of an own model was: it is shown and never run.
+    `weights` says whose scores are compared; None for the weights that each training scores.
+    `require` holds the lowest validation metrics of a winner, as shares. `model` is the file of a
+    custom model when the study was created: it is shown and never run.
     """
 
     kind: Kind
@@ -152,17 +152,17 @@ class StudyRecord:
 
     @classmethod
     def from_document(cls, document: Any) -> "StudyRecord":
-        """Read the record back from plain data; a database can be tampered with.
+        """Read a record from plain data; a database can be tampered with.
 
         Raises:
             ValueError: a field is missing, or its value is invalid.
             SpaceError: the space is invalid.
         """
         if isinstance(document, dict) and isinstance(document.get("data"), dict):
-            # Studies that were made before bits were recorded read all 16.
+            # Before bits were recorded, all 16 were read.
             document = document | {"data": {"bits": 16} | document["data"]}
         record = _RECORD.validate_json(json.dumps(document), strict=True)
-        space, _ = record.space, record.score  # Which checks metric and margin.
+        space, _ = record.space, record.score  # This checks metric and margin.
         known = space.sweeps.keys() if record.kind == "grid" else {p.name for p in space.search}
         if not known >= set(record.names):
             raise ValueError("names are not those of its space")
@@ -188,7 +188,7 @@ class StudyRecord:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out and assumed of the data, and what follows from its classes."""
+        """Notes on the data: what was left out or assumed, and consequences of the classes."""
         about_metric = metric_note(self.metric, self.data.classes)
         return (*self.data.notes, *filter(None, [about_metric]))
 
@@ -201,7 +201,7 @@ class StudyRecord:
         """Return the record with another margin, weights or requirement; None changes nothing.
 
         Raises:
-            UsageError: it is not above 0, or so large that hardly any difference would matter.
+            UsageError: the margin is not above 0, or too large.
         """
         if margin is not None:
             read_score(self.metric).with_margin(margin)
@@ -213,9 +213,9 @@ class StudyRecord:
         )
 
     def measured(self, repeats: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
-        """Return what is required as repeats have it in the mean, under stress if the score is.
+        """Return the mean of the required metrics over repeats, under stress if the score is.
 
-        Each repeat is its metrics by split; what is not on record is nan.
+        Each repeat is its metrics by split; missing ones are nan.
         """
         if not self.require:
             return {}
@@ -224,19 +224,19 @@ class StudyRecord:
         return {name: found.get(name, math.nan) for name in self.require}
 
     def shortfall(self, repeats: Iterable[Mapping[str, Mapping[str, float]]]) -> float:
-        """Return by how much repeats miss what is required: 0 where nothing is missing."""
+        """Return by how much repeats miss the requirements; 0 if they meet them."""
         gaps = (self.require[name] - value for name, value in self.measured(repeats).items())
         return sum(math.inf if math.isnan(gap) else max(0.0, gap) for gap in gaps)
 
     @property
     def required(self) -> str:
-        """What is required in words: `at least 95 % sensitivity under stress`."""
+        """The requirements in words: `at least 95 % sensitivity under stress`."""
         parts = [f"{100 * least:g}\u00a0% {name}" for name, least in self.require.items()]
         return f"at least {' and '.join(parts)}" + " under stress" * self.score.is_stressed
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes it this study: another identity is another study."""
-        # Older studies recorded a window that followed from their machine, which named none.
+        """Return everything that defines the study: another identity is another study."""
+        # Older studies have no window in their names, as it depended on the machine.
         window = {} if self.window in (0, WINDOW) else {"window": self.window}
         return window | {
             "kind": self.kind,
@@ -250,7 +250,7 @@ class StudyRecord:
         }
 
     def default_name(self) -> str:
-        """Return the name that the same command finds again."""
+        """Return a name that the same command finds again."""
         text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         shown = self.names if self.kind == "grid" else ()
@@ -263,12 +263,12 @@ LOOK_EVERY: Final = 5
 
 @dataclass(frozen=True)
 class Goal:
-    """How far the study is meant to go; raised by later calls.
+    """The goal of a study, which later calls can raise.
 
-    `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid), whose best
-    `n_finalists` get `n_final_repeats` more, and so do the course networks `with_baselines`. With
-    `most_repeats` a grid gets repeats until every pair of values is decided, up to that number. A
-    search ends earlier when `patience` configurations in a row brought nothing better; 0: never.
+    `n_repeats` per configuration; `n_trials` configurations of a search (0 for a grid), of which
+    the best `n_finalists` get `n_final_repeats` more, as do the course networks `with_baselines`.
+    With `most_repeats`, a grid gets repeats until every pair of values is decided, up to that
+    number. A search ends after `patience` configurations without an improvement (0: never).
     """
 
     n_repeats: Annotated[Count, Field(ge=1)] = 1
@@ -281,12 +281,12 @@ class Goal:
 
     @property
     def n_looks(self) -> int:
-        """How often the values of a grid are compared at most before it is decided."""
+        """The most comparisons of the values of a grid before it is decided."""
         return max(1, -(-self.most_repeats // LOOK_EVERY))
 
     @classmethod
     def from_document(cls, document: object) -> "Goal":
-        """Read the goal back from plain data; what is absent is the least.
+        """Read a goal from plain data; missing fields have the lowest value.
 
         Raises:
             ValueError: a value is invalid, or the goal is larger than a study may be.
@@ -298,17 +298,17 @@ class Goal:
 
     @property
     def n_trainings(self) -> int:
-        """The most trainings that a search comes to; of a grid those of one configuration."""
+        """The largest number of trainings of a search; for a grid those of one configuration."""
         n_fresh = self.n_finalists + 5 * self.with_baselines
         return max(1, self.n_trials) * self.n_repeats + n_fresh * self.n_final_repeats
 
     @property
     def fresh_repeats(self) -> range:
-        """The repeats of finalists: after those of the search, so that none serves twice."""
+        """The repeats of finalists, which follow those of the search so that none is reused."""
         return range(self.n_repeats, self.n_repeats + self.n_final_repeats)
 
     def raised(self, other: "Goal") -> "Goal":
-        """Return the goal that goes as far as either."""
+        """Return the goal that includes both."""
         return Goal(*map(max, astuple(self), astuple(other)))
 
 
@@ -320,12 +320,12 @@ def check_name(name: str) -> str:
     """Return the name of a study if it is valid.
 
     Raises:
-        UsageError: it is no name of a folder, or that of something else beside the studies.
+        UsageError: it is not a valid folder name, or is reserved.
     """
     if not is_folder_name(name):
         raise UsageError(
-            f"--study takes letters, digits, '.', '_' and '-' (100 at most, not beginning with "
-            f"'.' or '-') and no reserved name such as runs, but got {name[:120]!r}: choose "
+            f"--study takes letters, digits, '.', '_' and '-' (at most 100, not starting with "
+            f"'.' or '-') and no reserved name such as runs, but got {name[:120]!r}. Choose "
             "another name."
         )
     return name

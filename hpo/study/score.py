@@ -1,4 +1,4 @@
-"""What a study can optimize: a metric of the validation images, plain or under stress."""
+"""The scores that a study can optimize: validation metrics, plain or under stress."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,11 +11,11 @@ from hpo.errors import UsageError
 from hpo.stats import Interval, ScoreKind
 from hpo.training.engine import Epoch, Run
 
-# A difference below the margin does not matter: one point, or what comes to about as much.
+# A difference below the margin does not matter: one point or the equivalent.
 _HIGHER: Final = ScoreKind("maximize", is_share=True, margin=0.01)
 _LOG_LOSS: Final = ScoreKind("minimize", is_share=False, margin=0.02)
 _BRIER: Final = ScoreKind("minimize", is_share=False, margin=0.005)
-# The number of default margins between a network that knows nothing and a perfect one.
+# The number of default margins between chance and perfection.
 _MOST_MARGINS: Final = 50
 _METRICS: Final = {
     "accuracy": _HIGHER,
@@ -26,14 +26,14 @@ _METRICS: Final = {
 }
 _STRESS: Final = "stress_"
 
-# The course reports compare accuracies. Plain accuracy chooses models that memorize one hospital:
-# studies/scores.
+# The course reports compare accuracies. For searches, plain accuracy prefers models that memorize
+# one hospital: studies/scores.
 DEFAULT_METRICS: Final = {"grid": "accuracy", "search": "stress_accuracy"}
 
 REQUIRED: Final = ("sensitivity", "specificity")
-"""What a search may require of its winner."""
+"""The metrics that a search may require of its winner."""
 
-# Classes further apart than 60:40: always giving the larger one has a high accuracy.
+# With classes further apart than 60:40, always predicting the larger one scores high.
 _UNEQUAL: Final = 60 / 40
 
 
@@ -49,7 +49,7 @@ class Score:
     def of(
         self, validation: Mapping[str, float], stress: Mapping[str, Mapping[str, float]]
     ) -> float | None:
-        """Return the score from metrics: plain ones, and by change; None where not measured."""
+        """Return the score from plain metrics and metrics by change; None if not measured."""
         if not self.is_stressed:
             return validation[self.metric]
         if not stress:
@@ -57,29 +57,29 @@ class Score:
         return fmean(metrics[self.metric] for metrics in stress.values())
 
     def of_epoch(self, epoch: Epoch) -> float | None:
-        """Return the score of an epoch; None where it was not measured under stress."""
+        """Return the score of an epoch; None if not measured under stress."""
         return self.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
 
     def of_run(self, run: Run) -> float | None:
-        """Return the score of the kept weights; None where it was not measured under stress."""
+        """Return the score of the kept weights; None if not measured under stress."""
         return self.of(run.kept.validation, run.stress)
 
     def rank(self, score: float | None) -> float:
-        """Return a number that is higher for a better score; the lowest where there is none."""
+        """Return a number that is higher for a better score; the lowest if there is none."""
         if score is None:
             return float("-inf")
         return score if self.kind.direction == "maximize" else -score
 
     def number(self, score: float, *, digits: int = 1) -> str:
-        """Write a score without its unit: a share in hundredths, others with two digits more."""
+        """Format a score without its unit: shares in percent, others with two more digits."""
         return f"{100 * score:.{digits}f}" if self.kind.is_share else f"{score:.{digits + 2}f}"
 
     def text(self, score: float, *, digits: int = 1) -> str:
-        """Write a score: a share in percent, anything else as it is."""
+        """Format a score: shares in percent, others as numbers."""
         return self.number(score, digits=digits) + ("\u00a0%" if self.kind.is_share else "")
 
     def range_text(self, found: Interval) -> str:
-        """Write an interval, the unit once; "" where there is none that leaves a share out."""
+        """Format an interval with one unit; "" if there is none or it covers everything."""
         if found.low is None or found.high is None:
             return ""
         if self.kind.is_share and found.low <= 0 and found.high >= 1:
@@ -87,11 +87,11 @@ class Score:
         return f"{self.number(found.low)} to {self.text(found.high)}"
 
     def difference(self, a: float, b: float) -> float:
-        """Return by how much `a` is above `b`, as they are written: rounded before, not after."""
+        """Return `a` minus `b` as displayed: both are rounded first."""
         return float(self.number(a)) - float(self.number(b))
 
     def difference_text(self, a: float, b: float) -> str:
-        """Write by how much `a` is above `b`: in points, or as it is."""
+        """Format `a` minus `b`: in points, or as a number."""
         apart = self.difference(a, b)
         return f"{apart:.1f} points" if self.kind.is_share else f"{apart:.3f}"
 
@@ -106,7 +106,7 @@ class Score:
         most = _MOST_MARGINS * default
         if not 0 < margin <= most:
             raise UsageError(
-                f"--margin takes a difference in {self.title} above 0, at most {most:g}{unit}, "
+                f"--margin must be a difference in {self.title} above 0, at most {most:g}{unit}, "
                 f"but got {margin:g}. The default is --margin {default:g}."
             )
         return replace(self, kind=replace(self.kind, margin=margin / factor))
@@ -124,12 +124,12 @@ class Score:
 
     @property
     def is_accuracy(self) -> bool:
-        """Whether it is the accuracy of unchanged images, as the baselines' scores are."""
+        """Whether it is the accuracy on unchanged images, like the scores of the baselines."""
         return self.name == "accuracy"
 
     @property
     def plain(self) -> "Score":
-        """The same metric of the unchanged images."""
+        """The same metric on unchanged images."""
         return SCORES[self.metric]
 
 
@@ -141,16 +141,16 @@ SCORES: Final[Mapping[str, Score]] = {
 
 
 def default_metric(kind: str, classes: Mapping[str, int]) -> str:
-    """Return what a study optimizes that names no metric; `classes` are the images of each."""
+    """Return the default metric; `classes` counts the images of each class."""
     metric = DEFAULT_METRICS[kind]
     return metric.replace("accuracy", "balanced_accuracy") if _are_unequal(classes) else metric
 
 
 def read_required(asked: Mapping[str, object]) -> dict[str, float]:
-    """Return the least shares that are required; 0 requires nothing.
+    """Return the required lowest shares; 0 requires nothing.
 
     Raises:
-        UsageError: a metric that cannot be required, or no share from 0 to 1.
+        UsageError: a metric that cannot be required, or not a share from 0 to 1.
     """
     found: dict[str, float] = {}
     for name, text in asked.items():
@@ -158,14 +158,14 @@ def read_required(asked: Mapping[str, object]) -> dict[str, float]:
             found[name] = float(str(text))
         if name not in REQUIRED or not 0 <= found.get(name, -1) <= 1:
             raise UsageError(
-                f"--require takes {' or '.join(REQUIRED)} with a share from 0 to 1, such as "
+                f"--require needs {' or '.join(REQUIRED)} with a share from 0 to 1, such as "
                 f"sensitivity=0.95, but got {name[:60]}={str(text)[:60]}."
             )
     return {name: least for name, least in found.items() if least}
 
 
 def metric_note(name: str, classes: Mapping[str, int]) -> str | None:
-    """Say why the default metric is another one than of equal classes, where it is used."""
+    """Explain the default metric for unequal classes, if it is used."""
     if not _are_unequal(classes) or SCORES[name].metric != "balanced_accuracy":
         return None
     rarest, commonest = (
@@ -173,7 +173,7 @@ def metric_note(name: str, classes: Mapping[str, int]) -> str | None:
         max(classes, key=classes.__getitem__),
     )
     return (
-        f"The classes are further apart than 60:40 ({commonest} {classes[commonest]:,} images, "
+        f"The classes are more unequal than 60:40 ({commonest} {classes[commonest]:,} images, "
         f"{rarest} {classes[rarest]:,}), so balanced accuracy is the default metric."
     )
 
@@ -183,7 +183,7 @@ def _are_unequal(classes: Mapping[str, int]) -> bool:
 
 
 def read_score(name: str) -> Score:
-    """Return the score of this name, or raise UsageError where there is none."""
+    """Return the score of this name, or raise UsageError."""
     if name not in SCORES:
         hint = did_you_mean(name, SCORES) or f"Use one of {', '.join(SCORES)}."
         raise UsageError(f"--metric cannot be {name[:60]!r}. {hint}")

@@ -44,13 +44,13 @@ def find(storage: Database, name: str) -> optuna.Study | None:
 
 
 def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
-    """Create a study, or open the one of this name.
+    """Create a study, or open the existing one.
 
     Raises:
         StudyError: a study of this name exists and does not fit.
     """
-    # A study that was deleted while a process wrote it left trials, and SQLite gives them to the
-    # next study with its number. Deleted with that study, they are gone.
+    # Deleting a study while a process writes to it leaves trials behind, which SQLite gives to the
+    # next study with the same number. Deleted with that study, they are gone.
     for _ in range(2):
         study = optuna.create_study(
             study_name=check_name(name),
@@ -71,7 +71,7 @@ def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
 
 
 def check_fits(study: optuna.Study, record: StudyRecord) -> None:
-    """Check that the study is the one that is asked for; an empty one takes the record.
+    """Check that the study fits the request; an empty one takes the record.
 
     Raises:
         StudyError: with everything that differs.
@@ -100,7 +100,7 @@ def renew_record(
     weights: ScoredWeights | None = None,
     require: Mapping[str, float] | None = None,
 ) -> StudyRecord:
-    """Record where the data of the study are now, and by what it is judged."""
+    """Record the current path of the data, and how the study is judged."""
     old = read_record(study)
     record = old.judged_by(margin, weights, require)
     if data.path is not None and (data.path, data.notes) != (old.data.path, old.data.notes):
@@ -113,7 +113,7 @@ def renew_record(
 
 
 def set_option(command: str, option: str, value: str) -> str:
-    """Return a recorded command line with another value of an option that it has."""
+    """Return a recorded command line with another value for one of its options."""
     try:
         words = shlex.split(command)
     except ValueError:
@@ -127,10 +127,10 @@ def set_option(command: str, option: str, value: str) -> str:
 
 
 def open_study(storage: Database, name: str) -> optuna.Study:
-    """Open a study that is there: by its name, the beginning of it, its number, or `latest`.
+    """Open an existing study by its name, the start of it, its number, or `latest`.
 
     Raises:
-        StudyError: there is none of this name (with the nearest), or hpo did not make it.
+        StudyError: there is none of this name (with the nearest), or hpo did not create it.
     """
     study = _load(storage, _resolve(name, storage.study_names()))
     read_record(study)
@@ -179,10 +179,10 @@ def move_data(name: str, storage_url: str, path: Path) -> None:
 
 
 def count_trials(storage: Database, name: str) -> int:
-    """Count the trials of a study that hpo may delete, whatever is damaged in it.
+    """Count the trials of a study that hpo may delete, whatever in it is damaged.
 
     Raises:
-        StudyError: there is none of this name, or another program made it.
+        StudyError: there is none of this name, or another program created it.
     """
     study = _load(storage, name)
     if not is_ours(study) and not is_blank(study):
@@ -191,7 +191,7 @@ def count_trials(storage: Database, name: str) -> int:
 
 
 def _resolve(name: str, names: Sequence[str]) -> str:
-    """Return the one of the names that is meant, else the name as it is."""
+    """Return the matching name, else the name unchanged."""
     if name in names or not names:
         return name
     if name == "latest":
@@ -201,7 +201,7 @@ def _resolve(name: str, names: Sequence[str]) -> str:
     found = [one for one in names if one.startswith(name)]
     if len(found) > 1:
         listed = ", ".join(found[:_MOST_LISTED]) + ", …" * (len(found) > _MOST_LISTED)
-        raise StudyError(f"{name[:120]!r} is the beginning of {len(found)} studies: {listed}.")
+        raise StudyError(f"{name[:120]!r} matches {len(found)} studies: {listed}.")
     return found[0] if found else name
 
 
@@ -216,16 +216,16 @@ def _load(storage: Database, name: str) -> optuna.Study:
 
 
 def is_blank(study: optuna.Study) -> bool:
-    """Whether nothing was written into the study itself: who created it was killed just then.
+    """Whether nothing was written into the study itself, as its creator was killed at that moment.
 
-    Trials of hpo in it are left over from a study that was deleted.
+    Any trials of hpo in it are left over from a deleted study.
     """
     trials = study.get_trials(deepcopy=False)
     return not study.user_attrs and all("config" in trial.user_attrs for trial in trials)
 
 
 def is_ours(study: optuna.Study) -> bool:
-    """Whether the study was made by hpo, as far as anything of that is left."""
+    """Whether hpo created the study, as far as its records remain."""
     database = database_of(study)
     if database is None:
         return _ATTRIBUTE in study.user_attrs
@@ -233,11 +233,10 @@ def is_ours(study: optuna.Study) -> bool:
 
 
 def read_record(study: optuna.Study) -> StudyRecord:
-    """Return what the study recorded when it was created.
+    """Return the record of a study.
 
     Raises:
-        StudyError: the study was not made by hpo, or by a version that writes another format, or
-            the record is damaged.
+        StudyError: another program or version of hpo created the study, or it is damaged.
     """
     document = study.user_attrs.get(_ATTRIBUTE)
     version = document.get("format") if isinstance(document, dict) else FORMAT
@@ -250,12 +249,12 @@ def read_record(study: optuna.Study) -> StudyRecord:
 
 
 def read_goal(study: optuna.Study) -> Goal:
-    """Return how far the study is meant to go, or raise StudyError where that is damaged."""
+    """Return the goal of the study, or raise StudyError if it is damaged."""
     return _read(study, "goal", Goal.from_document)
 
 
 def read_baselines(study: optuna.Study) -> dict[str, float]:
-    """Return the accuracies of the baselines, or raise StudyError where they are damaged."""
+    """Return the accuracies of the baselines, or raise StudyError if they are damaged."""
     return _read(study, "baselines", _BASELINES.validate_python)
 
 
@@ -275,19 +274,19 @@ def _read(study: optuna.Study, attribute: str, read: Callable[[Any], T]) -> T:
 
 def _made_by(others: str, study: optuna.Study) -> StudyError:
     return StudyError(
-        f"The study {study.study_name} was made by {others} and cannot be used here. Give another "
-        "name with --study."
+        f"The study {study.study_name} was created by {others} and cannot be used here. Choose "
+        "another name with --study."
     )
 
 
 def damaged(study: optuna.Study, attribute: str, problem: Exception) -> StudyError:
-    """Return the error of a study of which an attribute is damaged."""
+    """Return the error for a study with a damaged attribute."""
     fault = first_fault(problem) if isinstance(problem, ValidationError) else str(problem)
     return damaged_study(study.study_name, url_of(study), f"{attribute!r}: {fault}")
 
 
 def raise_goal(study: optuna.Study, goal: Goal) -> Goal:
-    """Raise the goal of the study where the given one goes further, and return it."""
+    """Raise the goal of the study to include the given one, and return it."""
     old = read_goal(study)
     new = old.raised(goal)
     if "goal" not in study.user_attrs or new != old:
@@ -316,7 +315,7 @@ def _differences(old: StudyRecord, new: StudyRecord) -> list[str]:
             shown = {"names": "--param"}.get(name, f"--{name}")
             faults.append(f"{shown}: {old_identity[name]} there, {new_identity[name]} here")
     for name in ("device", "precision"):
-        # Other devices and precisions give other numbers: `auto` takes those that are recorded.
+        # Other devices and precisions give other numbers; `auto` means the recorded ones.
         there, here = getattr(old, name), getattr(new, name)
         if here not in ("auto", there, there.partition(":")[0]):
             faults.append(f"--{name}: {there} there, {here} here")

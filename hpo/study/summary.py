@@ -1,4 +1,4 @@
-"""A study by configuration: what tables, figures, winners and JSON are made from."""
+"""A study by configuration: the basis of tables, figures, winners and JSON."""
 
 import math
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ State = Literal["complete", "pruned", "failed", "running", "waiting"]
 class Repeat:
     """One trial: a configuration trained with one seed on one fold.
 
-    `reported` is the score by epoch, counted from 1, where it was measured; `accuracies` are those
-    of every epoch where the score is the accuracy, else empty. `reason` says why a failed one
-    failed; `run` names its file in the run store, None where no such name is on record. `metrics`
-    holds those of the kept weights, by split.
+    `reported` is the score by epoch, counted from 1, where measured; `accuracies` are those of
+    every epoch if the score is the accuracy, else empty. `reason` is why a failed one failed;
+    `run` names its file in the run store, None if unknown. `metrics` holds those of the kept
+    weights, by split.
     """
 
     trial: int
@@ -46,20 +46,20 @@ class Repeat:
 
     @property
     def number(self) -> int:
-        """What users call this repeat: `repeat` counts from 0, this from 1."""
+        """The number of the repeat for users: `repeat` counts from 0, this from 1."""
         return self.repeat + 1
 
     @property
     def accuracy(self) -> float | None:
-        """The validation accuracy of the kept weights, None where it is not on record."""
-        # Where accuracies were reported, the score is one.
+        """The validation accuracy of the kept weights, None if not recorded."""
+        # If accuracies were reported, the score is one.
         if self.accuracies:
             return self.score
         return self.metrics.get("validation", {}).get("accuracy")
 
     @property
     def last_reported(self) -> float | None:
-        """The score that was reported last, None where there was none."""
+        """The last reported score, or None."""
         return self.reported[max(self.reported)] if self.reported else None
 
 
@@ -67,11 +67,11 @@ class Repeat:
 class Configuration:
     """One configuration with all its repeats.
 
-    `number` is what users call it, from 1 in the order in which configurations were asked for; 0
-    or less for a course network. It stays, so an equal one asked for again leaves a gap. `params`
-    are those of the `n_varied` of the study that have an effect. `score` is the mean over the
-    complete repeats, in a search without those of finalists: `fresh` is the mean over these, and
-    `state` does not depend on them.
+    `number` is shown to users, from 1 in order of creation, or 0 and less for course networks. It
+    never changes, so an equal configuration proposed later leaves a gap. `params` are the
+    `n_varied` parameters of the study that have an effect. `score` is the mean over the complete
+    repeats, in a search without those of finalists: `fresh` is the mean over these, and `state`
+    does not depend on them.
     """
 
     number: int
@@ -94,7 +94,7 @@ class Configuration:
 
     @property
     def tag(self) -> str:
-        """The number as it is written: `#7`."""
+        """The number as displayed: `#7`."""
         return f"#{self.number}"
 
     @property
@@ -104,7 +104,7 @@ class Configuration:
 
     @property
     def value(self) -> Scalar:
-        """Its name in a verdict, unique in a grid: the value of the one parameter, else all."""
+        """The name in a verdict, unique in a grid: the value of the only parameter, else all."""
         if self.n_varied == 1:
             return next(iter(self.params.values()), self.label)
         exact = (f"{name} {value_text(value)}" for name, value in self.params.items())
@@ -118,21 +118,21 @@ class Configuration:
 
     @property
     def judged_score(self) -> Interval | None:
-        """The mean it is judged by: of the fresh repeats of a finalist, else `score`."""
+        """The mean it is judged by: `fresh` for a finalist, else `score`."""
         return self.fresh or self.score
 
     @property
     def judged(self) -> tuple[Repeat, ...]:
-        """The complete repeats it is judged by: the fresh ones of a finalist, else all."""
+        """The complete repeats it is judged by: the new ones of a finalist, else all."""
         complete = [r for r in self.repeats if r.state == "complete"]
         return tuple([r for r in complete if r.repeat >= self.n_searched] or complete)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finalists:
-    """The finalists, best first by their fresh repeats, compared pair by pair as `#7`, `#9`.
+    """The finalists, best first by their new repeats, compared pair by pair as `#7`, `#9`.
 
-    Those that miss what the study requires are last, the nearest to it first.
+    Those that miss the requirements of the study come last, the nearest first.
     """
 
     members: tuple[Configuration, ...]
@@ -140,15 +140,15 @@ class Finalists:
 
     @property
     def winner(self) -> Configuration:
-        """The one with the best mean of fresh repeats among those that may win."""
+        """The finalist with the best mean of new repeats among those that may win."""
         return self.members[0]
 
     def favorite(self, score: Score) -> Configuration:
-        """Return the one that the search alone would have named."""
+        """Return the finalist that the search alone would have chosen."""
         return max(self.members, key=lambda member: score.rank(member.searched))
 
     def luck(self, score: Score) -> float:
-        """Return the selection bias: how much better the search scored its favorite."""
+        """Return the selection bias: how much better its score in the search was."""
         favorite = self.favorite(score)
         fresh = favorite.fresh.mean if favorite.fresh else None
         return score.rank(favorite.searched) - score.rank(fresh)
@@ -156,17 +156,17 @@ class Finalists:
 
 @dataclass(frozen=True, kw_only=True)
 class StudySummary:
-    """The state of a study. `n_trained` and `n_reused` count what the last call did.
+    """The state of a study. `n_trained` and `n_reused` describe the last call.
 
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
-    once they are all trained; `reports` are the course networks by name, trained beside it, and
-    `report_pairs` compare the winner with them by equal repeats. `openings` lists when the sealed
-    test was opened; its results are not in here. `n_open` counts the trainings to be done if
-    nothing is pruned, including those that run or wait. `damaged` says of each trial that cannot
-    be read why it is left out. `foreign` are the trials that other programs trained or finished,
-    which are not counted; `left_alone` those that wait for something that the study cannot
-    express. `report` is the path of its page, if there is one. `begun` is when the first training
-    began, in local time. `processors` are the kinds that trained it on clusters.
+    once they are all trained; `reports` are the course networks by name, and `report_pairs`
+    compare the winner with them by equal repeats. `openings` lists the openings of the sealed
+    test, whose results are not included. `n_open` counts the trainings to be done if nothing is
+    pruned, including running and waiting ones. `damaged` explains why unreadable trials are left
+    out. `foreign` are trials that other programs trained or finished, which are not counted;
+    `left_alone` are waiting trials with something that the study cannot express. `report` is the
+    path of its page, if there is one. `begun` is the start of the first training, in local time.
+    `processors` are the kinds that trained it on clusters.
     """
 
     name: str
@@ -205,19 +205,19 @@ class StudySummary:
 
     @cached_property
     def best(self) -> Configuration | None:
-        """The winner of the finalists, else the best mean score with all repeats complete."""
+        """The winner of the finalists, else the best mean of all complete repeats."""
         if self.finalists:
             return self.numbered[self.finalists.winner.number]
         complete = [c for c in self.configurations if c.state == "complete"]
         return min(complete, key=lambda c: (self.shortfall(c), -self.rank(c)), default=None)
 
     def shortfall(self, configuration: Configuration) -> float:
-        """Return by how much a configuration misses what is required to win."""
+        """Return by how much a configuration misses the requirements to win."""
         return self.record.shortfall(r.metrics for r in configuration.judged)
 
     @property
     def requirement(self) -> str:
-        """Say how many configurations have what is required, or which comes nearest."""
+        """Say how many configurations meet the requirements, or which comes nearest."""
         record, best = self.record, self.best
         if not record.require or best is None:
             return ""
@@ -225,46 +225,46 @@ class StudySummary:
             complete = [c for c in self.configurations if c.state == "complete"]
             n, n_met = len(complete), sum(not self.shortfall(c) for c in complete)
             have = "configuration has" if n_met == 1 else "configurations have"
-            return f"{n_met} of {n} {have} {record.required}; the others may not win."
+            return f"{n_met} of {n} {have} {record.required}; the others cannot win."
         measured = record.measured(r.metrics for r in best.judged).items()
         have = ", ".join(f"{100 * x:.1f}\u00a0% {n}" for n, x in measured if not math.isnan(x))
         which = "finalist" if self.finalists else "configuration"
-        nearest = f"{best.tag} comes nearest, with {have}" if have else "that is not on record"
+        nearest = f"{best.tag} comes nearest, with {have}" if have else "it was not recorded"
         return f"No {which} has {record.required}: {nearest}."
 
     @property
     def best_score(self) -> Interval | None:
-        """The score of the best: that of its fresh repeats where it has won as a finalist."""
+        """The score of the best: that of its new repeats if it has won as a finalist."""
         if self.best is None:
             return None
         return self.best.fresh if self.finalists else self.best.score
 
     @property
     def last_verdict(self) -> SweepComparison | None:
-        """The comparison of the finalists by their fresh repeats, else that of the sweep."""
+        """The comparison of the finalists by their new repeats, else that of the sweep."""
         return self.finalists.verdict if self.finalists else self.verdict
 
     @property
     def headline(self) -> str | None:
-        """What the grid found in one sentence; None for a search, or where nothing is compared."""
+        """The result of the grid in one sentence; None for a search, or if nothing is compared."""
         names = self.record.names
         what = names[0] if len(names) == 1 else "configuration"
         return headline(self.verdict, what) if self.verdict else None
 
     @property
     def shown_baselines(self) -> Mapping[str, float]:
-        """The baselines in a table of scores: none where the scores are not accuracies."""
+        """The baselines in a table of scores: empty if the scores are not accuracies."""
         return self.baselines if self.record.score.is_accuracy else {}
 
     @property
     def n_done(self) -> int:
-        """The number of trainings that are complete or pruned, with those of course networks."""
+        """The number of complete or pruned trainings, including course networks."""
         every = [*self.configurations, *self.reports.values()]
         return sum(r.state in ("complete", "pruned") for c in every for r in c.repeats)
 
     @property
     def n_left(self) -> int:
-        """The number of trainings that `hpo resume` does; it tries a grid's failed ones again."""
+        """The number of trainings that `hpo resume` runs; it tries a grid's failed ones again."""
         return self.n_open + (self.count("failed") if self.record.kind == "grid" else 0)
 
     def count(self, state: State) -> int:
@@ -272,22 +272,22 @@ class StudySummary:
         return sum(r.state == state for c in self.configurations for r in c.repeats)
 
     def rank(self, configuration: Configuration) -> float:
-        """Return a number that is higher for a better mean; the lowest where there is none."""
+        """Return a number that is higher for a better mean; the lowest if there is none."""
         score = configuration.score
         return self.record.score.rank(score.mean if score else None)
 
     def full_rank(self, configuration: Configuration) -> tuple[bool, bool, float]:
-        """Rank the best first, even where it won as a finalist; then complete ones by the mean."""
+        """Rank the best first, even if it won as a finalist; then complete ones by the mean."""
         is_best = configuration is self.best
         return is_best, configuration.state == "complete", self.rank(configuration)
 
     def about_others(self) -> list[str]:
-        """Say which trials other programs put into the study, where there are any."""
+        """List trials that other programs put into the study."""
         is_search = self.record.kind == "search"
         wanted = "in the ranges of this search" if is_search else "a missing part of this grid"
         about = {
-            "Trials of another program are not counted": self.foreign,
-            f"Enqueued trials that are not {wanted} are left alone": self.left_alone,
+            "Trials of other programs are not counted": self.foreign,
+            f"Enqueued trials that are not {wanted} are ignored": self.left_alone,
         }
         said = []
         for what, trials in about.items():
@@ -298,7 +298,7 @@ class StudySummary:
 
 
 def sentences(summary: StudySummary) -> list[str]:
-    """Say which finalist won, and what the search alone would have announced."""
+    """Name the winner, and the choice of the search alone."""
     finalists, score, goal = summary.finalists, summary.record.score, summary.goal
     if finalists is None:
         return []
@@ -314,7 +314,7 @@ def sentences(summary: StudySummary) -> list[str]:
         among = f"{n_met} of {n} finalists, those with {summary.record.required}"
     place = f"{winner.tag} is the best of {among}"
     if not n_met:
-        place = f"{winner.tag} of {n} finalists comes nearest to what is required"
+        place = f"{winner.tag} of {n} finalists comes nearest to the requirements"
     again = "retrained with new seeds"
     again += "" if summary.record.data.has_own_validation else " on other folds"
     said = [f"{place}, {again}: {score.text(best)} (mean of {goal.n_final_repeats} repeats)."]
@@ -396,12 +396,12 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
 
 
 def score_document(score: Score) -> dict[str, Any]:
-    """Return what is optimized as JSON documents have it; the margin is a share of 1, or plain."""
+    """Return the score for JSON documents; the margin is a share of 1, or plain."""
     return {"name": score.name, "direction": score.kind.direction, "margin": score.kind.margin}
 
 
 def scored_document(configuration: Configuration, score: Interval | None) -> dict[str, Any]:
-    """Return a configuration with a score of it as JSON documents have it."""
+    """Return a configuration and a score of it for JSON documents."""
     return {
         "params": dict(configuration.params),
         "config": configuration.config.to_mapping(),

@@ -15,17 +15,17 @@ from hpo.storage.opening import in_command
 from hpo.tables import count
 
 _ATTRIBUTE: Final = "openings"
-"""A list of them, in studies of before each opening had its own attribute."""
+"""A list of openings, in older studies, before each opening had its own attribute."""
 
 _PREFIX: Final = "opening:"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """One opening: when (UTC, ISO), by what command, with which threshold, of which trials.
+    """One opening: when (UTC, ISO), the command, the threshold and the trials.
 
-    `n_complete` counts the complete trials of the study at that time, opened or not. `data` names
-    another data set, which was opened in the place of the study's own test.
+    `n_complete` counts the complete trials of the study at that time. `data` names another data
+    set, which was opened instead of the study's own test.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
@@ -42,12 +42,12 @@ _OPENINGS: Final = TypeAdapter(tuple[Opening, ...])
 
 
 def now() -> str:
-    """Return the time as it is recorded: UTC, ISO 8601, to the second."""
+    """Return the current time as recorded: UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
-    """Return every opening on record, the oldest first.
+    """Return every recorded opening, oldest first.
 
     Raises:
         StudyError: the record is damaged.
@@ -61,26 +61,26 @@ def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
             datetime.fromisoformat(opening.when)
     except (TypeError, ValueError):
         raise StudyError(
-            f"The record of the openings of the test in the study {study.study_name} is damaged: "
-            "restore an older database, or remove the study (its trainings stay in the run "
-            f"store): hpo delete {in_command(study)}"
+            f"The record of the openings of the test in the study {study.study_name} is damaged. "
+            "Restore an older database, or remove the study (its results stay in the run store): "
+            f"hpo delete {in_command(study)}"
         ) from None
     return openings
 
 
 def record_opening(study: optuna.Study, opening: Opening) -> None:
-    """Put an opening on record; it stays there as long as the study.
+    """Record an opening for as long as the study exists.
 
-    Each has its own attribute: of two that are made at once none is lost.
+    Each has its own attribute, so that two simultaneous openings are both kept.
     """
     n_before = sum(name.startswith(_PREFIX) for name in study.user_attrs)
     study.set_user_attr(f"{_PREFIX}{n_before:06}:{uuid4().hex}", asdict(opening))
 
 
 def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:
-    """Say each opening in a sentence, and how many trials have come after it.
+    """Describe each opening in a sentence, with the number of trials added afterwards.
 
-    Of equal ones the last stands for all. Of more than three, the first and the last two are said.
+    Equal ones are combined. Of more than three, the first and the last two are shown.
     """
     alike: dict[object, list[Opening]] = {}
     for opening in openings:
@@ -97,8 +97,8 @@ def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:
         )
         if n_after > 0:
             said += (
-                f" {count(n_after, 'trial')} came after it: what was tried or chosen since then "
-                "may be influenced by the test."
+                f" {count(n_after, 'trial')} came after it, so later choices may be influenced by "
+                "the test."
             )
         shown.append(said)
     if (n_hidden := len(shown) - 3) > 0:

@@ -1,4 +1,4 @@
-"""The trials of a study: what hpo trains in them, and what other programs add."""
+"""The trials of a study: their jobs, and trials added by other programs."""
 
 import contextlib
 import copy
@@ -27,19 +27,19 @@ from hpo.storage.runs import RunKey
 from hpo.study.record import StudyRecord
 
 Limits = Mapping[int, float]
-"""By epoch, the score that the best one so far must reach."""
+"""By epoch, the score that the best score so far must reach."""
 
 _RECORDED: Final = {"ordinal", "params", "config", "repeat", "seed", "fold"}
 _MARKS: Final = {"run", "seconds", "n_epochs", "metrics", "reason"}
-"""Attributes that hpo writes into a trial before it finishes it."""
+"""Attributes that hpo writes into a trial before finishing it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One repeat of one configuration, as the user attributes of its trial record it.
+    """One repeat of one configuration, as recorded in the user attributes of its trial.
 
-    `ordinal` numbers the configurations in the order they were asked for; `report` names the
-    course report whose network this is.
+    `ordinal` numbers the configurations in order of creation; `report` names the course report if
+    this is its network.
     """
 
     ordinal: int
@@ -48,12 +48,12 @@ class Job:
     seed: int
     fold: int
     report: str = ""
-    # Last, and so in the database: a trial that has it is hpo's, and has all the others.
+    # Written last: a trial with it belongs to hpo and has all the others.
     config: TrainingConfig
 
     @property
     def place(self) -> tuple[int, int]:
-        """Ordinal and repeat: two trials share them only if one repeats a failed try."""
+        """Ordinal and repeat: two trials share them only if one repeats a failed attempt."""
         return self.ordinal, self.repeat
 
     def to_attributes(self) -> dict[str, Any]:
@@ -68,9 +68,9 @@ class Job:
 
 @dataclass
 class RunningTrial:
-    """A trial that runs: what it trains, the limits it is pruned by, and its scores by epoch.
+    """A running trial: its job, the limits for pruning it, and its scores by epoch.
 
-    `n_reported` epochs are in the study, also of an earlier command: they are not reported again.
+    `n_reported` epochs are already in the study and are not reported again.
     """
 
     trial: optuna.Trial
@@ -87,10 +87,10 @@ class RunningTrial:
 class Trials:
     """The trials of a study.
 
-    `ours` are those that hpo trains; where another program finished one instead, it counts as
-    waiting. `enqueued` wait with the configuration that another program asks for. `foreign` are
-    the numbers of trials that other programs trained or finished, `left_alone` of those that wait
-    for something this study cannot express. `damaged` holds a message for each unreadable trial.
+    `ours` are those that hpo trains; if another program finished one, it counts as waiting.
+    `enqueued` wait with a configuration that another program requests. `foreign` are the numbers
+    of trials that other programs trained or finished, `left_alone` those that wait for something
+    that this study cannot express. `damaged` holds a message for each unreadable trial.
     """
 
     ours: list[FrozenTrial] = field(default_factory=list)
@@ -114,7 +114,7 @@ def first_repeat(record: StudyRecord, cell: Cell, *, ordinal: int, report: str =
 
 
 def run_key(record: StudyRecord, job: Job) -> RunKey:
-    """Return what decides the numbers of a job; data with one validation split have one fold."""
+    """Return everything that determines the numbers of a job; a validation split is one fold."""
     return RunKey(
         config=job.config,
         seed=job.seed,
@@ -126,7 +126,7 @@ def run_key(record: StudyRecord, job: Job) -> RunKey:
 
 
 def has_job(trial: optuna.Trial | FrozenTrial) -> bool:
-    """Whether a trial is one of hpo: other programs may give theirs a `config`, too."""
+    """Whether a trial belongs to hpo; those of other programs may also have a `config`."""
     return trial.user_attrs.keys() >= _RECORDED
 
 
@@ -163,7 +163,7 @@ def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
     if taken:
         there = set(map(place_of, found.ours))
         for trial in (trial for place, trial in taken.items() if place not in there):
-            # As it was before another program finished it.
+            # The trial as it was before another program finished it.
             waiting = copy.copy(trial)
             waiting.state, waiting.values, waiting.intermediate_values = (
                 TrialState.WAITING,
@@ -195,7 +195,7 @@ def start(study: optuna.Study, record: StudyRecord, job: Job) -> RunningTrial:
 def start_enqueued(
     study: optuna.Study, record: StudyRecord, trial: FrozenTrial, job: Job
 ) -> RunningTrial | None:
-    """Begin a trial that another program enqueued, as `start`; None where it is finished."""
+    """Begin a trial that another program enqueued, like `start`; None if it is finished."""
     storage, trial_id = study._storage, trial._trial_id
     try:
         with _types_explained(study):
@@ -230,7 +230,7 @@ def start_open(
 
 
 def requeue_running(study: optuna.Study) -> None:
-    """Let every running trial of hpo wait again; its driver, who holds the lock, trains none."""
+    """Re-queue every running trial of hpo; the caller is the driver and trains none."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if has_job(trial):
             with contextlib.suppress(UpdateFinishedTrialError):
@@ -238,7 +238,7 @@ def requeue_running(study: optuna.Study) -> None:
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
-    """Let the trial choose a value for every parameter; those without an effect are dropped."""
+    """Let the trial choose a value for each parameter; those without effect are dropped."""
     chosen = {p.name: trial._suggest(p.name, _distribution(p)) for p in space.search}
     return spaces.active(space, cast(dict[str, Scalar], chosen))
 
@@ -246,7 +246,7 @@ def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
 def distributions(
     record: StudyRecord, params: Mapping[str, Scalar]
 ) -> dict[str, BaseDistribution]:
-    """Return what these parameters were chosen from: the swept values, or the ranges."""
+    """Return the distributions of these parameters: the swept values, or the ranges."""
     space = record.space
     if record.kind == "grid":
         return {name: CategoricalDistribution(space.sweeps[name].labels) for name in params}
@@ -278,9 +278,9 @@ def _is_finished_by_others(trial: FrozenTrial, record: StudyRecord) -> bool:
 
 
 def _asked_for(trial: FrozenTrial, record: StudyRecord) -> Cell | None:
-    """Return the configuration that an enqueued trial asks for, None if it is not in the study.
+    """Return the configuration of an enqueued trial, None if it is not in the study.
 
-    In a grid it must be a cell; in a search the base completes what it does not name.
+    In a grid it must be a cell; in a search the base supplies missing values.
     """
     asked: Any = trial.system_attrs.get("fixed_params") or trial.params
     if not isinstance(asked, Mapping) or not asked:
@@ -294,13 +294,13 @@ def _asked_for(trial: FrozenTrial, record: StudyRecord) -> Cell | None:
 
 
 def enqueue(study: optuna.Study, record: StudyRecord, asked: Mapping[str, str]) -> Cell:
-    """Let a configuration of a search wait for its next command; the base has what is not asked.
+    """Enqueue a configuration of a search; the base supplies missing values.
 
     Raises:
-        UsageError: it is no search, or its ranges do not hold these values.
+        UsageError: it is not a search, or its ranges exclude these values.
     """
     if record.kind != "search":
-        raise UsageError(f"{study.study_name} is a sweep, which trains every value anyway.")
+        raise UsageError(f"{study.study_name} is a sweep, which trains all values anyway.")
     cell = spaces.read_point(record.space, {n: parse_value(text) for n, text in asked.items()})
     study.enqueue_trial(dict(cell.params))
     return cell
@@ -309,7 +309,7 @@ def enqueue(study: optuna.Study, record: StudyRecord, asked: Mapping[str, str]) 
 def enqueue_start(
     study: optuna.Study, record: StudyRecord, given: Sequence[Mapping[str, Scalar]]
 ) -> None:
-    """Let what a search starts from wait, unless it is there: what is given, then its space's."""
+    """Enqueue the starting points of a search, first the given ones, then those of its space."""
     base = spaces.complete(record.space, {})
     for params in (*given, *record.space.start):
         if not base or params != base.params:
@@ -322,7 +322,7 @@ def _types_explained(study: optuna.Study) -> Iterator[None]:
         yield
     except ValueError as error:
         raise StudyError(
-            f"Another program put trials into the study {study.study_name} whose parameters are "
-            f"of another type ({str(error)[:80]}). Use another name (--study), or remove it: "
+            f"Another program put trials into the study {study.study_name} whose parameters have "
+            f"another type ({str(error)[:80]}). Use another name (--study), or remove the study: "
             f"hpo delete {in_command(study)}"
         ) from error

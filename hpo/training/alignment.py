@@ -1,9 +1,9 @@
-"""Aligning images to a template: shift, size across and along, and rotation of each by itself.
+"""Aligning images to a template: shift, width, height and rotation of each image.
 
-The template is the mean of the aligned training images, without labels. Each image is moved so
-that its correlation with the template is largest, in a window that fades out towards the border:
-by Gauss-Newton steps (Lucas and Kanade 1981), with the template's own curvature and a weak prior
-for no move. It depends on that image and the template alone, and not on what comes with it.
+The template is the mean of the aligned training images, without labels. Each image is moved to
+maximize its correlation with the template, in a window that fades out towards the border, by
+Gauss-Newton steps (Lucas and Kanade 1981), with the template's own curvature and a weak prior for
+no move. The result depends only on the image and the template, not on other images.
 """
 
 from typing import Final
@@ -15,19 +15,19 @@ from torch.nn import functional as F
 TEMPLATE: Final = "align.template"
 """The template's name among exported weights."""
 
-# Images are compared at this size, whatever theirs is. In rounds and steps, no more gained.
+# Images are compared at this size, whatever theirs is. More rounds or steps gained nothing.
 SIDE: Final = 32
 _N_ROUNDS: Final = 4
 _N_STEPS: Final = 12
 _STEP: Final = 0.7
-# Usual moves: right, down, across, along (shares of half a side or of the size), and the tangent
-# of half the angle. The prior is worth so much correlation for each of them.
+# Usual moves: right, down, horizontal and vertical scale (shares of half a side or of the size),
+# and the tangent of half the angle. The prior costs this much correlation for each of them.
 _USUAL: Final = (0.15, 0.15, 0.2, 0.2, 0.05)
 _PRIOR: Final = 0.02
 _WINDOW: Final = 0.75
-# Moves are multiples of this, so that rounding hardly ever shows in them.
+# Moves are multiples of this, so that rounding hardly ever affects them.
 _GRAIN: Final = 2**-12
-# Pixels that are moved at once: they stay in the cache.
+# Pixels that are moved at once, so that they stay in the cache.
 _PIECE: Final = 1 << 16
 
 
@@ -39,7 +39,7 @@ def make_template(images: Tensor) -> Tensor:
         template = _move(small, pose).mean(0)
         fits = zip(_pieces(small), _pieces(pose, SIDE**2), strict=True)
         pose = torch.cat([_fit(some, template, start) for some, start in fits])
-        pose = pose - pose.mean(0)  # Or the template would wander off.
+        pose = pose - pose.mean(0)  # Otherwise the template would drift.
     return _move(small, pose).mean(0).round().to(torch.uint8)
 
 
@@ -70,9 +70,9 @@ def _centers(n: int) -> Tensor:
 
 
 def _move(images: Tensor, pose: Tensor) -> Tensor:
-    """Move float images by `pose` `(images, 5)`; from outside the border goes on."""
+    """Move float images by `pose` `(images, 5)`; the border is extended outside."""
     right, down, across, along, half = pose.unbind(1)
-    # Sine and cosine of a vector end, and of its rest, may be rounded differently: these are not.
+    # Vectorized sine and cosine may round differently at the end of an array; these do not.
     cos, sin = (1 - half**2) / (1 + half**2), 2 * half / (1 + half**2)
     wide, high, u = 1 + across, 1 + along, _centers(images.shape[1])
     grid = images.new_empty(*images.shape, 2)
@@ -87,8 +87,8 @@ def _move(images: Tensor, pose: Tensor) -> Tensor:
 def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
     """Return the pose of images `(images, SIDE, SIDE)` that fits the template, from a first one.
 
-    Sums go along single rows of numbers, never through a product of matrices: so an image has the
-    same bits alone and among others.
+    Sums run along single rows, never through a matrix product, so that an image has the same bits
+    alone and among others.
     """
     u = _centers(SIDE)
     fade = torch.exp(-((u / _WINDOW) ** 4))
@@ -129,7 +129,7 @@ def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
         half = pose[:, 4:]
         cos, sin = (1 - half**2) / (1 + half**2), 2 * half / (1 + half**2)
         wide, high = 1 + pose[:, 2:3], 1 + pose[:, 3:4]
-        # From slopes in the result to slopes in the image, each with moments 1, across, along.
+        # From slopes in the result to slopes in the image, each with moments 1, x, y.
         x, y = cos / wide * x - sin / high * y, sin / wide * x + cos / high * y
         turned = wide * (cos * y - sin * x)[:, 1:2] - high * (cos * x + sin * y)[:, 2:3]
         gradient = torch.cat(

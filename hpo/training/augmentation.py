@@ -1,6 +1,6 @@
-"""Random changes of training images, on their device, by counter: (seed, epoch, image, parameter).
+"""Random changes of training images on their device, by (seed, epoch, image, parameter).
 
-Flip, then pose, then exposure; one rounding to gray levels at the end. What is off costs nothing.
+Flip, pose, exposure, then one rounding to gray levels. Inactive changes cost nothing.
 """
 
 from typing import Final
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from hpo.config import TrainingConfig
 from hpo.training.randomness import AUGMENTATION, Tag, uniform_at
 
-# Each random parameter has its own tag, so that switching one on does not move the others.
+# Each random parameter has its own tag, so that enabling one does not change the others.
 _TAGS: Final = 9
 _FLIP: Final = 0
 _POSE: Final = slice(1, 6)
@@ -23,11 +23,11 @@ _STRETCH: Final = slice(8, 9)
 def draw_changes(
     config: TrainingConfig, *, seeds: Tensor, epoch: Tag, positions: Tensor
 ) -> Tensor | None:
-    """Draw how images are changed in an epoch: numbers in [0, 1), `(images, parameters)`.
+    """Draw the changes of images in an epoch: numbers in [0, 1), `(images, parameters)`.
 
-    `positions` `(images,)` names each image by its place in the data: an image is changed in the
-    same way whichever batch it comes in. `seeds` holds the lane's one seed. None where nothing is
-    changed. For a whole epoch this takes as many operations as for one batch.
+    `positions` `(images,)` are the positions of the images in the data: an image is changed in the
+    same way in any batch. `seeds` holds the lane's one seed. None if nothing is changed. A whole
+    epoch takes as many operations as one batch.
     """
     if not (config.augment_flip or config.is_warped or config.augment_exposure > 0):
         return None
@@ -61,13 +61,13 @@ def change_pose(images: Tensor, pose: Tensor) -> Tensor:
 
     Shift right and down, zoom, shear, rotation, stretch. Shifts are shares of the side; a zoom of
     0.1 shows 1.1 times as much; the rotation is in radians; a stretch of 0.1 shows 1.1 times as
-    much across and 0.9 times as much along. Pixels from outside repeat the border: black would
-    tell how far an image was moved.
+    much horizontally and 0.9 times as much vertically. The border is repeated outside: black
+    pixels would reveal how far an image was moved.
     """
     right, down, zoom, shear, angle, stretch = pose.unbind(1)
     cos, sin, size = angle.cos(), angle.sin(), 1 + zoom
     wide, high = size * (1 + stretch), size * (1 - stretch)
-    # Rows of the matrix that takes a place in the result, in -1..1, to its place in the image.
+    # Rows of the matrix from a position in the result, in -1..1, to one in the image.
     across = torch.stack([wide * cos, wide * (shear * cos - sin), -2 * right], 1)
     along = torch.stack([high * sin, high * (shear * sin + cos), -2 * down], 1)
     n, height, width = images.shape
@@ -76,7 +76,7 @@ def change_pose(images: Tensor, pose: Tensor) -> Tensor:
         (2 * torch.arange(m, dtype=images.dtype, device=images.device) + 1) / m - 1
         for m in (width, height)
     )
-    # F.affine_grid is a product of matrices that takes three times as long as all the rest.
+    # F.affine_grid is a matrix product that takes three times as long as everything else.
     grid = images.new_empty(n, height, width, 2)
     for axis, matrix in enumerate((across, along)):
         row = x * matrix[:, :1]

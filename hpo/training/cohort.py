@@ -1,8 +1,8 @@
-"""A cohort: lanes that share shapes and operations, trained together for one epoch.
+"""A cohort: lanes with the same shapes and operations, trained together for one epoch.
 
-Lanes of a cohort differ in every number: learning rate, decay, dropout, smoothing, augmentation,
-seed, fold, epoch. The products with the first weights and the optimizer's steps go lane by lane;
-they are nearly all the work and gain nothing from being batched. Between them a few thousand
+The lanes of a cohort may differ in every number: learning rate, decay, dropout, smoothing,
+augmentation, seed, fold, epoch. Products with the first weights and optimizer steps are done lane
+by lane; they are nearly all the work and gain nothing from batching. Between them a few thousand
 numbers pass through many small operations, which take as long for eight lanes as for one.
 """
 
@@ -27,11 +27,11 @@ from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
 class Cohort:
     """The lanes of an epoch, stacked: those with more training images first.
 
-    `orders` are the positions of the images `(n_train,)` of each lane, and `changes` how these are
-    augmented; `keep` the dropout of each hidden layer, bool `(lanes, images, units)`, and
-    `keep_scale` `(lanes, layers)` the factor of what is kept; `class_weights` are
-    `(lanes, classes)`, label `smoothing` and the focal loss's `gamma` `(lanes, 1)`. `measured`
-    `(2, lanes, images)` takes the loss of every image, and 1 where the answer was right.
+    `orders` are the positions of the images `(n_train,)` of each lane, and `changes` their
+    augmentations; `keep` is the dropout of each hidden layer, bool `(lanes, images, units)`, and
+    `keep_scale` `(lanes, layers)` the factor of kept units; `class_weights` are `(lanes,
+    classes)`, label `smoothing` and the focal loss's `gamma` `(lanes, 1)`. `measured` `(2, lanes,
+    images)` receives the loss of every image, and 1 for a correct answer.
     """
 
     lanes: Sequence[Lane]
@@ -48,7 +48,7 @@ class Cohort:
 
 
 def kind_of(lane: Lane) -> tuple[object, ...]:
-    """Return what the lanes of a cohort have in common."""
+    """Return the common properties of the lanes of a cohort."""
     c = lane.config
     sizes = c.image_size, c.batch_size, c.hidden, c.n_outputs
     return (*sizes, c.batch_norm, c.activation, c.loss)
@@ -57,8 +57,8 @@ def kind_of(lane: Lane) -> tuple[object, ...]:
 def train_epoch(lanes: Sequence[Lane]) -> list[Tensor]:
     """Train lanes of one kind, those with more training images first, for their next epoch.
 
-    Returns for each lane the sums over its images `(3,)`: loss, right answers, images. The last
-    batch may be smaller. One of a single image is not trained on: BatchNorm cannot.
+    Returns for each lane the sums over its images `(3,)`: loss, correct answers, images. The last
+    batch may be smaller. A batch of one image is skipped, because BatchNorm cannot train on it.
     """
     cohort = open_cohort(lanes)
     for _ in train_steps(cohort):
@@ -93,7 +93,7 @@ def open_cohort(lanes: Sequence[Lane]) -> Cohort:
             layout=one.layout,
             activation=one.config.activation,
             parameters=parameters,
-            # What fills rows up has no gradient; it must be zero, and not be left unset.
+            # Padding has no gradient; it must be zero, not unset.
             gradients=torch.zeros_like(parameters),
             statistics=torch.cat([lane.parameters.statistics for lane in lanes]),
         ),
@@ -115,15 +115,15 @@ def open_cohort(lanes: Sequence[Lane]) -> Cohort:
 
 
 def _keep(lanes: Sequence[Lane], layer: int) -> Tensor | None:
-    """Draw the dropout of a layer for the whole epoch, of units that only fill up too.
+    """Draw the dropout of a layer for the whole epoch, including padding units.
 
-    None where there are no such units and no lane drops any.
+    None if there is no padding and no lane drops any units.
     """
     n, width = len(lanes[0].data.train), lanes[0].config.hidden[layer]
     n_filling = fill_up(width) - width
     seeds = torch.cat([lane.seeds for lane in lanes])
     dropped = [lane.config.dropout_per_layer[layer] for lane in lanes]
-    if any(dropped):  # Asked of the configurations: a GPU is not waited for.
+    if any(dropped):  # Read from the configurations, to avoid waiting for a GPU.
         drop = torch.tensor(dropped, device=seeds.device)
         epochs = torch.tensor([lane.progress.epoch for lane in lanes], device=seeds.device)
         keep = keep_mask(seeds, n * width, drop, DROPOUT, epochs, layer)
@@ -137,7 +137,7 @@ def _keep(lanes: Sequence[Lane], layer: int) -> Tensor | None:
 def train_steps(cohort: Cohort) -> Iterator[None]:
     """Train batch by batch, every lane on its own images.
 
-    Folds may differ in size: then the last steps are taken by some of the lanes.
+    Folds may differ in size; then only some of the lanes take the last steps.
     """
     size, sizes = cohort.lanes[0].config.batch_size, [len(order) for order in cohort.orders]
     for start in range(0, sizes[0], size):
@@ -153,7 +153,7 @@ def train_steps(cohort: Cohort) -> Iterator[None]:
 
 
 def _part(cohort: Cohort, own: slice) -> Cohort:
-    """Return some lanes as a cohort, whose tensors are views."""
+    """Return some lanes as a cohort whose tensors are views."""
     rows = cohort.rows
     return replace(
         cohort,
@@ -176,7 +176,7 @@ def _part(cohort: Cohort, own: slice) -> Cohort:
 
 @torch.no_grad()
 def _train_step(cohort: Cohort, place: slice) -> Tensor:
-    """Train every lane on a batch; return `(2, lanes, batch)`: losses, and 1 for right answers."""
+    """Train every lane on a batch; return `(2, lanes, batch)`: losses, and 1 if correct."""
     images = [order[place] for order in cohort.orders]
     inputs = [_load(cohort, index, place) for index in range(len(cohort.lanes))]
     masks = [
@@ -201,7 +201,7 @@ def _train_step(cohort: Cohort, place: slice) -> Tensor:
 
 
 def _load(cohort: Cohort, index: int, place: slice) -> Values:
-    """Return the images of a batch of one lane as augmented in this epoch, in scratch."""
+    """Return the augmented images of a batch of one lane, in scratch."""
     lane, drawn = cohort.lanes[index], cohort.changes[index]
     images = gather(lane, cohort.orders[index][place])
     changed = augment(images, lane.config, drawn if drawn is None else drawn[place])
@@ -243,7 +243,7 @@ def _update(cohort: Cohort, index: int, delta: Tensor, inputs: Values) -> None:
 
 
 def _average(cohort: Cohort, index: int, *, is_last: bool) -> None:
-    """Move a lane's average towards its weights where it is time (`average_share`)."""
+    """Move a lane's average towards its weights if it is due (`average_share`)."""
     lane, rows = cohort.lanes[index], cohort.rows
     lane.n_steps += 1
     share = average_share(lane.n_steps, lane.n_averaged, is_last=is_last)

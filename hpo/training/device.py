@@ -1,4 +1,4 @@
-"""The device and precision of the matrix products, and what to say when a device fails."""
+"""The device and precision of matrix products, and the messages when a device fails."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -12,18 +12,18 @@ from hpo.config import TrainingConfig
 from hpo.errors import DeviceError, OutOfMemoryError, lacks_memory
 from hpo.training.machine import check_names, n_weights
 
-# fp64 is for checking the formulas: no command takes it.
+# fp64 is for checking the formulas; no command accepts it.
 Precision = Literal["bf16", "fp32", "fp64"]
 
-# Pixels that are evaluated at once: 64 images of 256 x 256.
+# Pixels evaluated at once: 64 images of 256 x 256.
 EVALUATION_PIXELS: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where to train: `name` as torch has it (`cpu`, `cuda:1`), and the precision of training.
+    """Where to train: `name` as in torch (`cpu`, `cuda:1`), and the precision of training.
 
-    bf16 is that of the factors in the product of pixels and first weights; all else is float32.
+    bf16 applies to the factors in the product of pixels and first weights; all else is float32.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Device:
 
     @property
     def torch(self) -> torch.device:
-        """The device as torch has it."""
+        """The device for torch."""
         return torch.device(self.name)
 
 
@@ -55,7 +55,7 @@ def choose(name: str = "auto", precision: str = "auto") -> Device:
 
     Raises:
         UsageError: a name that does not exist.
-        DeviceError: a GPU that this machine does not have, or bf16 where the GPU has none.
+        DeviceError: this machine lacks the GPU, or the GPU lacks bf16.
     """
     check_names(name, precision)
     if name == "auto":
@@ -69,29 +69,29 @@ def choose(name: str = "auto", precision: str = "auto") -> Device:
                 "or install a CUDA build of torch (README, Installation)."
             )
         if index >= n:
-            raise DeviceError(f"There is no {name}: this machine has {n}, from cuda:0 on.")
+            raise DeviceError(f"There is no {name}. This machine has {n}, starting with cuda:0.")
     has_bf16 = _has_bf16(name)
     if precision == "auto":
         precision = "bf16" if has_bf16 else "fp32"
     if precision == "bf16" and not has_bf16 and name != "cpu":
-        raise DeviceError(f"{name} has no bf16: use --precision fp32.")
+        raise DeviceError(f"{name} does not support bf16. Use --precision fp32.")
     return Device(name, cast(Precision, precision))
 
 
 def n_gpus() -> int:
-    """Return the number of GPUs that can be used."""
+    """Return the number of usable GPUs."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def visible_gpus() -> list[str]:
-    """Return the names of the GPUs that this process sees, for CUDA_VISIBLE_DEVICES of another."""
+    """Return the names of visible GPUs, for CUDA_VISIBLE_DEVICES of another process."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",") if visible else [str(number) for number in range(n_gpus())]
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread on the CPU, as every lane does, and restore the number after."""
+    """Compute with one thread on the CPU, like every lane, and restore the number afterwards."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -101,7 +101,7 @@ def one_thread() -> Iterator[None]:
 
 
 def use_huge_pages() -> None:
-    """Let torch ask Linux for large pages, if it is called before the first tensor.
+    """Let torch request large pages from Linux; call this before the first tensor.
 
     A step of Adam on 33 million weights took three times as long through pages of 4 kB.
     """
@@ -110,7 +110,7 @@ def use_huge_pages() -> None:
 
 @contextmanager
 def computing(config: TrainingConfig, device: Device) -> Iterator[None]:
-    """Compute with one thread; where memory lacks or a device is gone, say what to do."""
+    """Compute with one thread; give advice if memory runs out or a device fails."""
     try:
         with one_thread():
             yield
@@ -120,7 +120,7 @@ def computing(config: TrainingConfig, device: Device) -> Iterator[None]:
                 raise OutOfMemoryError(
                     f"There is not enough memory on {device.name} for {config.model.entry} with "
                     f"image_size = {config.image_size}, batch_size = {config.batch_size}. Use "
-                    "smaller ones, or a device with more free memory."
+                    "smaller values, or a device with more free memory."
                 ) from error
             weights = n_weights(config) * 4 / 1e6
             raise OutOfMemoryError(
@@ -129,11 +129,11 @@ def computing(config: TrainingConfig, device: Device) -> Iterator[None]:
                 f"take {weights:,.0f} MB, and four to six times that in training. Use a smaller "
                 "network, smaller images, or a device with more free memory."
             ) from error
-        # Nothing on the device can be used after such an error; only its text says so.
+        # After such an error, known only by its text, nothing on the device can be used.
         if device.type == "cuda" and "CUDA error" in str(error):
             raise DeviceError(
                 f"{device.name} stopped working: {str(error).splitlines()[0]}. Finished trainings "
-                "are kept. Check that the GPU is available, or set CUDA_VISIBLE_DEVICES to "
+                "are saved. Check that the GPU is available, or set CUDA_VISIBLE_DEVICES to "
                 "another one, then run the same command again."
             ) from error
         raise
@@ -142,7 +142,7 @@ def computing(config: TrainingConfig, device: Device) -> Iterator[None]:
 def _has_bf16(name: str) -> bool:
     """Whether bf16 products are fast here; a CPU without the instructions emulates them."""
     if name == "cpu":
-        # torch 2.11 does not know what the CPU has: float32 is right everywhere.
+        # torch 2.11 cannot tell what the CPU supports; float32 is right everywhere.
         capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("bf16"))
     return torch.cuda.get_device_capability(name) >= (8, 0)

@@ -1,4 +1,4 @@
-"""The seam between the study and whatever trains: lanes are added, stepped, dropped and read.
+"""The interface between a study and an engine: lanes are added, stepped, dropped and read.
 
 ```python
 stack = open_stack(data, device=device)
@@ -24,7 +24,7 @@ from hpo.config import TrainingConfig
 from hpo.errors import TrainingError
 
 Probabilities: TypeAlias = NDArray[np.float32]
-"""Of the second of two classes `(n,)`; of more classes, of each `(n, classes)`."""
+"""For the second of two classes `(n,)`; for more classes, for each `(n, classes)`."""
 
 Weights: TypeAlias = dict[str, NDArray[np.generic]]
 
@@ -40,11 +40,11 @@ ImageProbabilities: TypeAlias = Annotated[
 ]
 """Of the second of two classes, one for each image; of more, of every class for each image."""
 
-# Raise by hand when the same configuration, seed and data give other numbers than before: finished
-# runs are looked up by it, and results of two generations must not be mixed.
+# Raise this when the same configuration, seed and data give different numbers than before:
+# finished runs are looked up by it, and results of two generations must not be mixed.
 NUMERICS_VERSION: Final = 3
 
-# Raise by hand when the stress battery changes (docs/stress.md): scores of another one are void.
+# Raise this when the stress battery changes (docs/stress.md): older scores are then void.
 BATTERY_VERSION: Final = 2
 
 # Below this image size a shift of a tenth is under two pixels.
@@ -66,7 +66,7 @@ class Epoch:
 
 
 class LaneEpoch(NamedTuple):
-    """One epoch of one lane, as `step` returns it. Epochs count from 1."""
+    """One epoch of one lane, as returned by `step`. Epochs count from 1."""
 
     lane: int
     epoch: int
@@ -125,7 +125,7 @@ class Run:
 
 
 class TrainingResult(NamedTuple):
-    """What a finished training leaves behind.
+    """The result of a finished training.
 
     `weights` are the scored ones of the kept epoch: the state dict of the reports' own
     `nn.Sequential`, as arrays (the seam needs no torch).
@@ -137,10 +137,10 @@ class TrainingResult(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """Who trains on a Ray cluster: `n_actors` processes on `n_nodes` machines.
+    """The workers of a Ray cluster: `n_actors` processes on `n_nodes` machines.
 
-    `n_lanes` trainings keep them busy; `n_lost` were lost with a process and begin again.
-    `processors` are the kinds that have trained, and `notes` say which nodes are not used.
+    `n_lanes` trainings keep them busy; `n_lost` were lost with a process and restart. `processors`
+    are the kinds that have trained, and `notes` list the nodes that are not used.
     """
 
     n_actors: int
@@ -152,7 +152,7 @@ class Workers:
 
 
 def predicted(probabilities: NDArray[np.floating], threshold: float = 0.5) -> NDArray[np.int64]:
-    """Return the class of each image: the likeliest, of two the second above the threshold."""
+    """Return the predicted class of each image: the most likely, or by the threshold of two."""
     of_two = probabilities.ndim == 1
     return np.asarray(probabilities > threshold if of_two else probabilities.argmax(1), np.int64)
 
@@ -160,7 +160,7 @@ def predicted(probabilities: NDArray[np.floating], threshold: float = 0.5) -> ND
 def of_label(
     probabilities: NDArray[np.floating], labels: NDArray[np.uint8]
 ) -> NDArray[np.floating]:
-    """Return the probability of each image's own class; shapes as in `predicted`."""
+    """Return the probability of each image's true class; shapes as in `predicted`."""
     if probabilities.ndim == 1:
         return np.where(labels == 1, probabilities, 1 - probabilities)
     return np.take_along_axis(probabilities, labels[:, None].astype(np.int64), axis=1)[:, 0]
@@ -174,18 +174,18 @@ def mean_metrics(measured: Iterable[Mapping[str, float]]) -> Metrics:
 
 
 def result_of(found: TrainingResult | TrainingError) -> TrainingResult:
-    """Return what a lane left behind, or raise why it failed."""
+    """Return the result of a lane, or raise its error."""
     if isinstance(found, TrainingError):
         raise found
     return found
 
 
 class Stack(Protocol):
-    """Trainings that run together. Each lane computes what it would compute alone."""
+    """Trainings that run together. Each lane computes the same as alone."""
 
     @property
     def lanes(self) -> tuple[int, ...]:
-        """The lanes that still train, in the order they were added."""
+        """The lanes in training, in the order in which they were added."""
 
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
         """Start a training and return its lane: an id that is never used again.
@@ -195,24 +195,24 @@ class Stack(Protocol):
         """
 
     def step(self) -> list[LaneEpoch]:
-        """Train live lanes for an epoch; one that has trained its epochs leaves, or that fails.
+        """Train live lanes for an epoch; finished and failed lanes leave.
 
-        Epochs of one lane come in order, and more than one where it joined a training that is
-        further. A training loss that is not finite is reported as it is: drop the lane.
+        Epochs of a lane come in order, several at once if it joined a training that is further
+        ahead. A non-finite training loss is returned unchanged: drop the lane.
 
         Raises:
-            OutOfMemoryError: this stack cannot go on; open another one with fewer lanes.
+            OutOfMemoryError: this stack cannot continue; open another one with fewer lanes.
         """
 
     def drop(self, lane: int) -> None:
         """Forget a lane."""
 
     def result(self, lane: int) -> TrainingResult:
-        """Return what a finished lane leaves behind, and forget the lane.
+        """Return the result of a finished lane, and forget the lane.
 
         Raises:
-            TrainingError: an own model failed in this lane, which therefore left.
+            TrainingError: a custom model failed in this lane, which therefore left.
         """
 
     def close(self) -> None:
-        """Give back memory and processes; every lane is forgotten."""
+        """Release memory and processes; every lane is forgotten."""

@@ -1,4 +1,4 @@
-"""The images of one training on its device: all pixels, and which of them are for what."""
+"""The images of one training on its device: all pixels, and the use of each image."""
 
 import hashlib
 import warnings
@@ -28,12 +28,11 @@ class LaneData:
     """The images of one lane.
 
     `pixels` `(images, height * width)` holds pool and test images, `labels` `(pool,)` no test
-    label; `class_weights` `(classes,)` are factors of the loss of their images; `train`,
-    `validation` and `test` are positions among the pixels. `fold` and `known_labels` say the same
-    to numpy, and `patients` `(pool,)` numbers the patient of each image. `stressed`
-    `(changes, pool, height * width)` is the pool under the stress battery, where it is asked for.
-    Aligned images have the `template` they are aligned to; then `stressed` holds the validation
-    images alone. `code` is as in `TrainingData`.
+    label; `class_weights` `(classes,)` are loss factors; `train`, `validation` and `test` are
+    positions among the pixels. `fold` and `known_labels` hold the same for numpy, and `patients`
+    `(pool,)` numbers the patient of each image. `stressed` `(changes, pool, height * width)` is
+    the pool under the stress battery, if requested. Aligned images have the `template` they are
+    aligned to, and `stressed` then holds only validation images. `code` is as in `TrainingData`.
     """
 
     pixels: Tensor
@@ -64,8 +63,8 @@ class LaneData:
 
 
 def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
-    """Raise a TrainingError where the network is one for other classes, or a batch is larger than
-    the training images of this fold.
+    """Raise TrainingError if the network is for other classes, or a batch exceeds the training
+    images of this fold.
     """
     n_classes, n_train = data.n_classes, len(data.fold(fold).train)
     if max(2, config.n_outputs) != max(2, n_classes):
@@ -74,7 +73,7 @@ def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
         )
     if config.batch_size > n_train:
         raise TrainingError(
-            f"batch_size {config.batch_size} is more than the {n_train} training images of this "
+            f"batch_size {config.batch_size} exceeds the {n_train} training images of this "
             f"repeat. Leave {config.batch_size} out of the choices of batch_size in the space "
             f"file or in --values: at most {n_train}."
         )
@@ -83,12 +82,12 @@ def check_fits(data: TrainingData, config: TrainingConfig, fold: int) -> None:
 def read_images(
     data: TrainingData, config: TrainingConfig, fold: int
 ) -> tuple[Pixels, Pixels | None, Pixels | None]:
-    """Return pool and test images as they are trained on, the stress battery, and the template.
+    """Return pool and test images as used for training, the stress battery, and the template.
 
-    Images are aligned to the mean of the training images of their fold, so that no validation
-    image shows in what it is measured by, and no test image anywhere. The battery changes an image
-    first, as another hospital would; then it is aligned like any other. All of it is cached. The
-    shapes are those of `LaneData`, with height and width apart.
+    Images are aligned to the mean of the training images of their fold, so that validation and
+    test images do not affect it. The battery changes an image first, like another hospital; then
+    it is aligned like any other. Everything is cached. Shapes are those of `LaneData`, with
+    separate height and width.
     """
     size, split = config.image_size, data.fold(fold)
     pixels = data.pixels_at(size)
@@ -127,7 +126,7 @@ def _name(fold: Fold) -> str:
 
 
 class Images:
-    """The images of a data set on one device, each size placed there once."""
+    """The images of a data set on one device; each size is loaded once."""
 
     def __init__(self, data: TrainingData, device: Device) -> None:
         self._data = data
@@ -165,14 +164,14 @@ class Images:
         )
 
     def clear(self) -> None:
-        """Give back the memory."""
+        """Release the memory."""
         self._placed.clear()
 
 
 def _class_weights(data: TrainingData, config: TrainingConfig, fold: Fold) -> NDArray[np.float64]:
-    """Return the factor of each class: of balanced ones n / (classes * its training images).
+    """Return the factor of each class: if balanced n / (classes * its training images).
 
-    Their mean over the training images is 1, so that no other learning rate suits them.
+    Their mean over the training images is 1, so the best learning rate stays the same.
     """
     if config.class_weight == "none":
         return np.ones(data.n_classes)

@@ -1,4 +1,4 @@
-"""One training of a stack between its epochs: opening it, reading images, exporting weights."""
+"""One training of a stack between its epochs: opening, evaluation, export of weights."""
 
 import math
 import time
@@ -36,7 +36,7 @@ from hpo.training.randomness import WEIGHTS, fill_uniform, seeds_of
 
 
 class Parameters(NamedTuple):
-    """All that a lane learns: first weights `(width, pixels)`, and the rest in rows of one.
+    """All parameters of a lane: first weights `(width, pixels)`, and the rest in one row.
 
     `row` is `(1, size)`, `statistics` `(1, 2, units)`.
     """
@@ -55,7 +55,7 @@ class Lane:
     """The state of one training.
 
     `average` is that of the weights after the first `n_averaged` of `n_steps` steps. `kept` are
-    the scored and the other weights that early stopping keeps, if any. Lanes share `scratch`.
+    the scored and the other weights kept by early stopping, if any. Lanes share `scratch`.
     """
 
     device: Device
@@ -73,7 +73,7 @@ class Lane:
 
     @property
     def config(self) -> TrainingConfig:
-        """What is trained; a training that goes on for more epochs gets another one."""
+        """The configuration; a training that is extended to more epochs gets another one."""
         return self.progress.config
 
     @property
@@ -83,14 +83,14 @@ class Lane:
         return both if self.config.weights == "last" else both[::-1]
 
     def keep(self) -> None:
-        """Keep copies of the weights as they are now."""
+        """Keep copies of the current weights."""
         scored, other = self.scored_and_other
         self.kept = scored.copy(), other.copy()
 
 
 AnyLane: TypeAlias = Lane | own.OwnLane
 _Read: TypeAlias = Parameters | nn.Module
-"""The weights that are read: of the built-in network, or an own one with them."""
+"""The weights to evaluate: of the built-in network, or a custom network."""
 
 
 def open_lane(
@@ -117,7 +117,7 @@ def open_lane(
 def _first_parameters(
     config: TrainingConfig, layout: Layout, seeds: Tensor, dtype: torch.dtype
 ) -> Parameters:
-    """Draw weights and biases as nn.Linear does, within one over the root of its inputs."""
+    """Draw weights and biases like nn.Linear, within one over the root of its inputs."""
     first = torch.empty(config.hidden[0], config.image_size**2, dtype=dtype, device=seeds.device)
     row = first.new_zeros(layout.size)
     bound = 1 / math.sqrt(first.shape[1])
@@ -145,17 +145,17 @@ def gather(lane: Lane, positions: Tensor) -> Tensor:
 
 
 def load_values(lane: Lane, pixels: Tensor, name: str, dtype: torch.dtype) -> Values:
-    """Return pixels as whole numbers of a type, in scratch of this name, and their scale."""
+    """Return pixels as integers of a type, in scratch of this name, and their scale."""
     values, scale = NORMALIZE[lane.config.normalize](pixels)
     return lane.scratch.take(name, tuple(values.shape), dtype).copy_(values), scale
 
 
 @torch.no_grad()
 def read_logits(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
-    """Return the logits `(positions, outputs)` of images in evaluation mode, by these weights.
+    """Return the logits `(positions, outputs)` of images in evaluation mode, with these weights.
 
-    In the precision of the weights whatever that of training: what is measured is what the
-    exported weights give anywhere else.
+    The precision is that of the weights, whatever that of training: exported weights give the same
+    results anywhere else.
     """
     if isinstance(lane, own.OwnLane):
         return own.read_logits(lane, cast(nn.Module, read), positions)
@@ -163,7 +163,7 @@ def read_logits(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
     no_gradients = read.row[:, :0]
     rows = Rows(lane.layout, lane.config.activation, read.row, no_gradients, read.statistics)
     pieces = []
-    # The size of the pieces depends on the image size alone, so rounding does not vary.
+    # The size of the pieces depends only on the image size, so rounding does not vary.
     for some in torch.split(positions, max(1, EVALUATION_PIXELS // lane.data.pixels.shape[1])):
         values, scale = load_values(lane, gather(lane, some), "read", read.first.dtype)
         product = F.linear(values, read.first) * scale
@@ -183,9 +183,9 @@ def read_losses(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
 
 
 def measure_epoch(lane: AnyLane, trained: Tensor) -> Epoch:
-    """Return the metrics of the epoch that has just been trained and is not noted yet.
+    """Return the metrics of the epoch that was just trained and is not recorded yet.
 
-    `trained` `(3,)` holds sums over its images: loss, right answers, images.
+    `trained` `(3,)` holds sums over its images: loss, correct answers, images.
     """
     progress, data, epoch = lane.progress, lane.data, lane.progress.epoch + 1
     scored, _ = lane.scored_and_other
@@ -193,7 +193,7 @@ def measure_epoch(lane: AnyLane, trained: Tensor) -> Epoch:
     if epoch % STRESS_EVERY == 0:
         _note_stress(lane, scored, epoch)
     is_stressed = progress.stress and progress.stress_epoch == epoch
-    # The one reading of the device in an epoch: everything that was measured, in one copy.
+    # The only read from the device in an epoch: all measurements in one copy.
     readings = torch.cat([trained, validation.to(trained.dtype)]).cpu()
     loss, n_right, n_trained = readings[:3].tolist()
     return Epoch(
@@ -205,7 +205,7 @@ def measure_epoch(lane: AnyLane, trained: Tensor) -> Epoch:
 
 
 def read_result(lane: AnyLane) -> TrainingResult:
-    """Return what a training leaves behind: that of its kept weights."""
+    """Return the result of a training, with its kept weights."""
     start, data, progress = time.perf_counter(), lane.data, lane.progress
     (scored, other), images = lane.kept or lane.scored_and_other, data.fold.validation
     _note_stress(lane, scored, progress.last_kept)
@@ -254,7 +254,7 @@ def _plain(probabilities: Probabilities) -> ImageProbabilities:
 
 
 def _note_stress(lane: AnyLane, read: _Read, epoch: int) -> None:
-    """Read the validation images under every change, with the weights of this epoch."""
+    """Evaluate the validation images under every change, with the weights of this epoch."""
     progress, data = lane.progress, lane.data
     if progress.stress_epoch != epoch:
         progress.stress_epoch = epoch
@@ -267,13 +267,13 @@ def _note_stress(lane: AnyLane, read: _Read, epoch: int) -> None:
 
 
 def metrics_of(readings: Tensor, data: LaneData, images: Indices) -> Metrics:
-    """Return the metrics of some images; `readings` are as `read_losses` returns them."""
+    """Return the metrics of some images; `readings` are as returned by `read_losses`."""
     labels = data.known_labels[images]
     return measure(_array(readings[1:], len(images)), labels, loss=float(readings[0]))
 
 
 def _array(values: Tensor, n_images: int) -> Probabilities:
-    """Return probabilities `(n_images,)`, or `(n_images, classes)` where there are more."""
+    """Return probabilities `(n_images,)`, or `(n_images, classes)` if there are more."""
     found = values.to("cpu", torch.float32).numpy()
     return found if found.size == n_images else found.reshape(n_images, -1)
 
@@ -285,7 +285,7 @@ def _export_weights(lane: AnyLane, parameters: _Read) -> Weights:
     assert isinstance(parameters, Parameters)
     row, found = parameters.row[0], {"1.weight": parameters.first}
     found |= {slot.name: slot.used(row) for slot in lane.layout.slots()}
-    # What nn.Sequential has and training has no use for: idle biases, counts of batches.
+    # Entries of nn.Sequential that training does not use: idle biases, batch counts.
     n_steps = lane.n_steps // lane.progress.epoch * lane.progress.last_kept
     for layer in lane.layout.hidden:
         if layer.gain:

@@ -1,13 +1,13 @@
-"""The layers behind the first product, for all lanes at once, forward and backward by hand.
+"""The layers after the first product, for all lanes at once, forward and backward by hand.
 
-Their parameters are in one row of numbers per lane. Rows of lanes with the same network are
-stacked into `(lanes, size)`, and every operation on single numbers runs over all lanes at once. A
-CPU computes it in packets of up to 32 numbers, and what is left over with other instructions,
-which may round otherwise. So widths are filled up to multiples of 32 with zeros, which stay zero.
+Their parameters are one row of numbers per lane. Rows of lanes with the same network are stacked
+into `(lanes, size)`, and every elementwise operation runs over all lanes at once. A CPU computes
+in packets of up to 32 numbers and the remainder with other instructions, which may round
+differently. So widths are padded to multiples of 32 with zeros, which stay zero.
 
-Tensors are `(lanes, batch, units)`. Products of matrices go lane by lane: a batched product may
-add in another order when there are more lanes. All else works on single numbers, or adds up over
-the batch of each unit.
+Tensors are `(lanes, batch, units)`. Matrix products run lane by lane, as a batched product may sum
+in another order when there are more lanes. All else is elementwise, or sums over the batch of each
+unit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,7 @@ MOMENTUM: Final = 0.1
 
 _aten = torch.ops.aten
 
-# Forward; and from the gradient of the result, the input and the result to that of the input.
+# Forward function, and the gradient of the input from that of the result, input and result.
 _Activation: TypeAlias = tuple[
     Callable[[Tensor], Tensor], Callable[[Tensor, Tensor, Tensor], Tensor]
 ]
@@ -47,7 +47,7 @@ ACTIVATIONS: Final[dict[Activation, _Activation]] = {
 
 @dataclass(frozen=True)
 class Slot:
-    """One parameter: its name in the reports' network, its place, its shape, and as filled up."""
+    """One parameter: its name in the reports' network, its position, shape, and padded shape."""
 
     name: str
     place: slice
@@ -59,15 +59,15 @@ class Slot:
         return rows[:, self.place].view(len(rows), *self.filled)
 
     def used(self, row: Tensor) -> Tensor:
-        """Return the parameter of one lane without what fills it up, a view of its row."""
+        """Return the parameter of one lane without padding, a view of its row."""
         return row[self.place].view(self.filled)[tuple(slice(n) for n in self.shape)]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A Linear and what follows it; `units` is its place among all hidden units.
+    """A Linear and the operations after it; `units` is its position among all hidden units.
 
-    `weight` is None in the first, whose weights are not in the row. With BatchNorm there is
+    `weight` is None in the first layer, whose weights are not in the row. With BatchNorm there is
     `gain`, and `bias` belongs to the BatchNorm.
     """
 
@@ -79,7 +79,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Layout:
-    """The rows of one kind of network.
+    """The layout of the rows for one kind of network.
 
     `size` is the length of a row of parameters; a row of `(2, n_units)` holds the running means
     and variances of all hidden layers, one after another.
@@ -139,16 +139,16 @@ def layout_of(config: TrainingConfig) -> Layout:
 
 @dataclass(frozen=True)
 class Scratch:
-    """Named buffers that grow to the largest size asked for, and are used again and again.
+    """Named, reusable buffers that grow to the largest requested size.
 
-    The system fills newly allocated memory with zeros page by page: that made steps twice as long.
+    The system fills newly allocated memory with zeros page by page: that doubled step times.
     """
 
     device: torch.device
     _held: dict[tuple[str, torch.dtype], Tensor] = field(default_factory=dict)
 
     def take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Return a tensor with arbitrary numbers, good until the same name is taken again."""
+        """Return a tensor with arbitrary numbers, valid until the same name is used again."""
         n, key = prod(shape), (name, dtype)
         if key not in self._held or len(self._held[key]) < n:
             self._held.pop(key, None)
@@ -156,13 +156,13 @@ class Scratch:
         return self._held[key][:n].view(shape)
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         self._held.clear()
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The small parameters of several lanes, `(lanes, size)`, with a place for their gradients.
+    """The small parameters of several lanes, `(lanes, size)`, with space for their gradients.
 
     `statistics` `(lanes, 2, units)` are the running means and variances.
     """
@@ -174,8 +174,8 @@ class Rows:
     statistics: Tensor
 
 
-# What the way back through a hidden layer needs of the way forward: the input; what BatchNorm made
-# of its input, and by which scale (None without BatchNorm); before and after the activation.
+# For the backward pass through a hidden layer: the input; the normalized input of BatchNorm and
+# its scale (None without BatchNorm); the values before and after the activation.
 _Trace: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor]
 
 
@@ -184,8 +184,8 @@ def forward(
 ) -> tuple[Tensor, list[_Trace], Tensor]:
     """Return logits `(lanes, batch, outputs)`, the traces, and the last hidden layer's result.
 
-    `product` is that of inputs and first weights; `masks` hold a factor for every unit of a
-    hidden layer, None where all are 1.
+    `product` is that of inputs and first weights; `masks` hold a factor for every unit of a hidden
+    layer, None if all are 1.
     """
     traces: list[_Trace] = []
     x, activation = product, ACTIVATIONS[rows.activation][0]
@@ -241,7 +241,7 @@ def _add_bias(rows: Rows, layer: Layer, x: Tensor) -> Tensor:
 
 
 def _normalize(rows: Rows, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Apply BatchNorm, or add the bias; return the result, and what a trace keeps."""
+    """Apply BatchNorm, or add the bias; return the result, and the values for a trace."""
     if layer.gain is None:
         return _add_bias(rows, layer, x), None, None
     n = x.shape[1]
@@ -260,7 +260,7 @@ def _normalize(rows: Rows, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor | No
 def _normalize_back(
     rows: Rows, layer: Layer, normal: Tensor | None, scale: Tensor | None, delta: Tensor
 ) -> Tensor:
-    """Ioffe and Szegedy 2015, section 3, gathered: with the means m over the batch,
+    """Ioffe and Szegedy 2015, section 3, rearranged: with the means m over the batch,
 
     dx = gain * scale * (dy - m(dy) - normal * m(dy * normal)).
     """
@@ -276,7 +276,7 @@ def _normalize_back(
 
 
 def _multiply(rows: Rows, layer: Layer, x: Tensor) -> Tensor:
-    """Multiply with the weights of a layer; those of the first are not in the rows."""
+    """Multiply with the weights of a layer; the rows lack those of the first."""
     if layer.weight is None:
         return x
     weight = layer.weight.of(rows.parameters)
@@ -287,7 +287,7 @@ def _multiply(rows: Rows, layer: Layer, x: Tensor) -> Tensor:
 
 
 def _multiply_back(rows: Rows, layer: Layer, delta: Tensor, inputs: Tensor) -> Tensor:
-    """Note the gradient of a layer's weights; return that of its inputs."""
+    """Store the gradient of a layer's weights; return that of its inputs."""
     if layer.weight is None:
         return delta
     weight, gradient = layer.weight.of(rows.parameters), layer.weight.of(rows.gradients)

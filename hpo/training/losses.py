@@ -2,14 +2,14 @@
 one for two classes.
 
 A target is a label with smoothing s, as in `torch.nn.functional.cross_entropy`: 1 - s + s/K for
-the right of K classes, s/K for each other.
+the true one of K classes, s/K for each other.
 
-- bce: cross entropy of the sigmoid of each output with the target of its class, the mean over the
+- bce: cross entropy of the sigmoid of each output with the target of its class, averaged over the
   outputs.
 - ce: cross entropy of the softmax of the outputs; with one output z, of softmax(0, z).
 - focal: focal loss of the same softmax (Lin et al. 2017, equation 4, without class weights):
   -(1 - p)^gamma log p.
-- l1, mse, smooth_l1: the same softmax against the targets of all classes, the mean over them; with
+- l1, mse, smooth_l1: the same softmax against the targets of all classes, averaged over them; with
   one output, sigmoid(z) against the target of the second class.
 
 Two classes have their own formulas, in the difference of two outputs.
@@ -26,11 +26,11 @@ from hpo.choices import Loss
 from hpo.config import TrainingConfig
 from hpo.training.layers import fill_up
 
-# A probability nearer to 1 has no logarithm of the rest in float32.
+# For a probability closer to 1, log(1 - p) is undefined in float32.
 _SMALLEST: Final = 1e-7
 
-# Losses of images from logits, targets and gamma. Targets `(..., batch)` are of the second of two
-# classes, `(..., batch, classes)` of more.
+# Losses of images from logits, targets and gamma. Targets `(..., batch)` are for the second of two
+# classes, `(..., batch, classes)` for more.
 _ImageLosses: TypeAlias = Callable[[Tensor, Tensor, Tensor | float], Tensor]
 
 
@@ -42,7 +42,7 @@ def train_losses(
     smoothing: Tensor,
     gamma: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Return losses, and 1 for right answers, `(2, lanes, batch)`, and the mean's gradient.
+    """Return losses, and 1 for correct answers, `(2, lanes, batch)`, and the mean's gradient.
 
     `logits` and the gradient are `(lanes, batch, outputs)`, `labels` `(lanes, batch)`,
     `class_weights` `(lanes, classes)`; label smoothing and the focal loss's gamma `(lanes, 1)`.
@@ -77,7 +77,7 @@ def image_losses(
     smoothing: Tensor | float,
     gamma: Tensor | float,
 ) -> Tensor:
-    """Return the loss of each image; smoothing and gamma are numbers, or one of each lane."""
+    """Return the loss of each image; smoothing and gamma are numbers, or one per lane."""
     n_classes = max(2, logits.shape[-1])
     if n_classes == 2:
         targets = labels.to(logits.dtype) * (1 - smoothing) + smoothing / 2
@@ -89,11 +89,11 @@ def image_losses(
 
 
 def probabilities(config: TrainingConfig, logits: Tensor) -> Tensor:
-    """Return the probability of the second of two classes `(..., batch)`, of more that of each.
+    """Return the probability of the second of two classes `(..., batch)`, or of each if more.
 
-    It is above 0.5 where the second output is the higher. The two sigmoids of bce with two outputs
-    are two estimates of one probability: their log-odds z1 and -z0 are averaged. A softmax would
-    add them, and be overconfident. Those of more classes are divided by their sum.
+    It is above 0.5 if the second output is higher. The two sigmoids of bce with two outputs are
+    two estimates of one probability: their log-odds z1 and -z0 are averaged. A softmax would add
+    them and be overconfident. Those of more classes are divided by their sum.
     """
     is_bce, n_outputs = config.loss == "bce", logits.shape[-1]
     if n_outputs > 2:
@@ -103,14 +103,14 @@ def probabilities(config: TrainingConfig, logits: Tensor) -> Tensor:
 
 
 def answers(logits: Tensor) -> Tensor:
-    """Return the most probable class of each image; of two that are equal the first."""
+    """Return the most probable class of each image; if equal the first."""
     if logits.shape[-1] > 2:
         return logits.argmax(-1)
     return (log_odds(logits).sigmoid() > 0.5).to(torch.int64)
 
 
 def log_odds(logits: Tensor) -> Tensor:
-    """Return the log-odds of the second of two classes `(..., batch)`, as a softmax has them."""
+    """Return the log-odds of the second of two classes `(..., batch)`, as in a softmax."""
     return logits[..., 0] if logits.shape[-1] == 1 else logits[..., 1] - logits[..., 0]
 
 
@@ -132,7 +132,7 @@ def _focal(logits: Tensor, targets: Tensor, gamma: Tensor | float) -> Tensor:
 
 
 def _distance(compare: Callable[[Tensor, Tensor], Tensor]) -> _ImageLosses:
-    # The other class is as far from its target: the mean over both is that of one.
+    # The other class is equally far from its target, so the mean over both is that of one.
     return lambda logits, targets, _: compare(log_odds(logits).sigmoid(), targets)
 
 

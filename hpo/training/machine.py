@@ -1,8 +1,8 @@
-"""This machine, read without torch: its cores and memory, and how many trainings suit it.
+"""This machine, read without torch: its cores, memory, and the number of trainings that suit it.
 
-A container may allow less than the machine has. On Linux control groups say so, and every group
-around this process holds for it. In version 2 a group is one folder, in version 1 there is one for
-each controller. A file that is missing or holds no number sets no limit.
+A container may allow less than the machine has. On Linux, control groups set limits, and every
+group around this process applies. In version 2 a group is one folder, in version 1 there is one
+per controller. A file that is missing or contains no number sets no limit.
 """
 
 import importlib.metadata
@@ -22,7 +22,7 @@ from hpo.errors import UsageError
 
 PRECISIONS: Final = ("auto", "bf16", "fp32")
 
-# Seconds on a CPU with bf16 instructions, all cores at work (benchmarks/cost.py).
+# Seconds on a CPU with bf16 instructions, all cores busy (benchmarks/cost.py).
 _SECONDS: Final[Mapping[str, float]] = {
     "pass over a first weight": 1.3e-9,
     "product of a first weight": 0.029e-9,
@@ -37,16 +37,16 @@ _LANES_PER_CORE: Final = 4
 _LANES_OF_GPU: Final = 8
 _FEWEST_OF_SEARCH: Final = 4
 
-# Tensors the size of the weights: what each optimizer remembers between steps.
+# The number of tensors of the size of the weights that each optimizer keeps between steps.
 _N_MOMENTS: Final[Mapping[Optimizer, int]] = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}
 
-# What the layers of an own model hold for a pixel of a batch, on the way forward and back.
+# Memory of a custom model's layers per pixel of a batch, forward and backward.
 _NUMBERS_OF_PIXEL: Final = 200
 
 _PROC: Final = Path("/proc")
 _GROUPS: Final = Path("/sys/fs/cgroup")
 
-# Of version 2 and 1: the limit, what is used of it, and how much of that is cache of files.
+# For versions 2 and 1: the limit, the used memory, and the file cache in it.
 _MEMORY_FILES: Final = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -54,31 +54,31 @@ _MEMORY_FILES: Final = (
 
 
 def check_names(device: str, precision: str) -> None:
-    """Check the words alone; `hpo.training.device.choose` asks torch whether the device exists."""
+    """Check only the syntax; `hpo.training.device.choose` checks that the device exists."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise UsageError(f"--device takes auto, cpu, cuda or cuda:N, but got {device!r}.")
+        raise UsageError(f"--device must be auto, cpu, cuda or cuda:N, but got {device!r}.")
     if precision not in PRECISIONS:
-        raise UsageError(f"--precision takes {', '.join(PRECISIONS)}, but got {precision!r}.")
+        raise UsageError(f"--precision must be {', '.join(PRECISIONS)}, but got {precision!r}.")
 
 
 def check_ray(address: str, *, source: str = "--ray") -> None:
     """Check the address of a Ray cluster, and that Ray is installed."""
     if address not in ("auto", "local") and not re.fullmatch(r"[^\s:/]+:\d+|\[\S+\]:\d+", address):
         raise UsageError(
-            f"{source} takes auto or the HOST:PORT of a Ray cluster, but got {address[:80]!r}."
+            f"{source} must be auto or the HOST:PORT of a Ray cluster, but got {address[:80]!r}."
         )
     if importlib.util.find_spec("ray") is None:
         raise UsageError("--ray needs Ray: pip install 'hpo-toolkit[ray]'")
 
 
 def processor() -> str:
-    """Return the name of the processor, or of its architecture where no other is known."""
+    """Return the name of the processor, or of its architecture if unknown."""
     found = re.search(r"^model name\s*: *(.+)$", _read(_PROC / "cpuinfo"), re.MULTILINE)
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:
-    """Return what rounds: the processor, and versions, without importing the libraries."""
+    """Return the processor and versions, which affect rounding, without importing libraries."""
     names = {"hpo": "hpo-toolkit", "torch": "torch", "optuna": "optuna", "numpy": "numpy"}
     found = {"python": platform.python_version()}
     for name, distribution in names.items():
@@ -90,9 +90,9 @@ def versions() -> dict[str, str]:
 
 
 def n_cores() -> int:
-    """Return how many cores this process can keep busy; a container may allow less than it shows.
+    """Return how many cores this process can keep busy; a container may allow fewer than it shows.
 
-    Which ones is left to the system: containers that took the first few would share them.
+    The system chooses which cores: containers that took the first few would share them.
     """
     has_affinity = hasattr(os, "sched_getaffinity")  # Not on macOS.
     n_seen = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
@@ -100,7 +100,7 @@ def n_cores() -> int:
 
 
 def available_bytes(device: str = "cpu") -> int:
-    """Return the memory of a device that may be used without pushing out anything else."""
+    """Return the memory of a device that can be used without displacing anything else."""
     if device.startswith("cuda"):
         import torch
 
@@ -109,13 +109,13 @@ def available_bytes(device: str = "cpu") -> int:
 
 
 def epoch_cost(config: TrainingConfig, *, n_train: int) -> float:
-    """Return roughly the seconds of an epoch: good for comparing, not for forecasting."""
+    """Return roughly the seconds of an epoch: for comparing only, not for forecasting."""
     return sum(_SECONDS[part] * n for part, n in parts(config, n_train=n_train).items())
 
 
 def parts(config: TrainingConfig, *, n_train: int) -> dict[str, int]:
-    """Return what an epoch consists of, and how many of each."""
-    # What an own model consists of is not known: a layer of 1,000 units stands for it.
+    """Return the parts of an epoch, and the number of each."""
+    # The layers of a custom model are unknown: assume one of 1,000 units.
     widths = (1_000,) if config.model else config.hidden
     n_weights = config.image_size**2 * widths[0]
     n_steps = -(-n_train // config.batch_size)
@@ -131,28 +131,28 @@ def parts(config: TrainingConfig, *, n_train: int) -> dict[str, int]:
 
 
 def lanes_per_worker(device: str) -> int:
-    """Return how many trainings suit a core, or a GPU."""
+    """Return the best number of trainings for a core, or a GPU."""
     return _LANES_OF_GPU if device.startswith("cuda") else _LANES_PER_CORE
 
 
 def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> int:
-    """Return how many trainings to run at once: the measured best, as far as memory allows.
+    """Return the number of parallel trainings: the measured best, as far as memory allows.
 
-    `configs` are those that may run together, as far as they are known. No result depends on the
-    number: the course of a search follows from its window.
+    `configs` are those that may run together, as far as known. No result depends on the number, as
+    the course of a search follows from its window.
     """
     configs = list(configs)
     best = lanes_per_worker(device) * (1 if device.startswith("cuda") else n_cores())
     if kind == "search":
         best = max(n_cores(), _FEWEST_OF_SEARCH)
-    if any(config.model for config in configs):  # They train one after another in a process.
+    if any(config.model for config in configs):  # They train sequentially in a process.
         best = n_cores()
     largest = max(map(lane_bytes, configs), default=1)
     return max(1, min(best, available_bytes(device) // 2 // largest))
 
 
 def lane_bytes(config: TrainingConfig, *, factor_bytes: int = 2) -> int:
-    """Return roughly the memory that a lane adds: weights, their average, moments and a batch.
+    """Return the approximate memory of a lane: weights, average, moments and a batch.
 
     `factor_bytes` is the size of one factor of the first product.
     """
@@ -190,7 +190,7 @@ def _quota(group: Path) -> float:
 
 
 def _group_bytes(group: Path) -> float:
-    """Return how much more memory a group allows; the system drops the cache of files first."""
+    """Return how much more memory a group allows; the system drops the file cache first."""
     left, statistics = [math.inf], _read(group / "memory.stat")
     for limit, used, cache in _MEMORY_FILES:
         most, taken = _number(_read(group / limit)), _number(_read(group / used))

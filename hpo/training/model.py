@@ -1,16 +1,16 @@
 """The network of the reports, how it reads pixels, and the layout of its weights.
 
 Flatten -> [Linear -> BatchNorm1d -> activation -> Dropout] x n -> Linear(1 or 2), in one
-`nn.Sequential`. The layers are numbered from 0 = Flatten; without `batch_norm` there is no
-BatchNorm1d and the numbers close up; Dropout is there even where its probability is 0. So
-hidden = [64, 64, 64] has the keys
+`nn.Sequential`. Layers are numbered from 0 = Flatten; without `batch_norm` there is no BatchNorm1d
+and the numbers close up; Dropout exists even with probability 0. So hidden = [64, 64, 64] has the
+keys
 
     1.weight 1.bias  2.weight 2.bias 2.running_mean 2.running_var 2.num_batches_tracked
     5.weight 5.bias  6…              9.weight 9.bias  10…           13.weight 13.bias
 
-A Linear in front of BatchNorm trains without a bias: BatchNorm takes any constant out again, so
-the true gradient is zero and Adam would turn its rounding noise into steps. Exported weights have
-a bias of zeros in its place.
+A Linear before BatchNorm trains without a bias: BatchNorm removes any constant, so the true
+gradient is zero and Adam would turn its rounding noise into steps. Exported weights have a bias of
+zeros in its place.
 """
 
 import math
@@ -34,18 +34,18 @@ ACTIVATIONS: Final[dict[Activation, Callable[[], nn.Module]]] = {
 }
 
 Values: TypeAlias = tuple[Tensor, Tensor | float]
-"""Whole numbers `(batch, pixels)`, and the factor to network inputs."""
+"""Integers `(batch, pixels)`, and the factor to network inputs."""
 
 
 def plain_model(config: TrainingConfig, *, device: str = "cpu") -> nn.Sequential:
-    """Return the network as the reports write it, with unset weights.
+    """Return the network as written in the reports, with unset weights.
 
-    It loads exported weights strictly and takes float images `(batch, height, width)` as
-    `scale_pixels` returns them. On the device "meta" weights take no memory: they are assigned.
+    It loads exported weights strictly and takes float images `(batch, height, width)` as returned
+    by `scale_pixels`. On the device "meta" weights take no memory; they are assigned.
     """
     n_inputs = config.image_size**2
     modules: list[nn.Module] = [nn.Flatten()]
-    # Made without memory at first, so that torch's own generator draws no weight.
+    # Created without memory first, so that torch's own generator draws no weights.
     with torch.device("meta"):
         for width, dropout in zip(config.hidden, config.dropout_per_layer, strict=True):
             modules.append(nn.Linear(n_inputs, width))
@@ -71,7 +71,7 @@ def compute_logits(network: nn.Sequential, pixels: Tensor, config: TrainingConfi
 
 
 def scale_pixels(pixels: Tensor, normalize: Normalize) -> Tensor:
-    """Return uint8 pixels `(batch, pixels)` as the float32 values that the network sees."""
+    """Return uint8 pixels `(batch, pixels)` as the float32 inputs of the network."""
     values, scale = NORMALIZE[normalize](pixels)
     return values.to(torch.float32) * scale
 
@@ -82,7 +82,7 @@ def _image(pixels: Tensor) -> Values:
     An image of one gray level has the deviation 1.
     """
     values = pixels.to(torch.float32)
-    # Sums along a row of at most 256 pixels are whole numbers below 2**24, which float32 holds:
+    # Sums along a row of at most 256 pixels are integers below 2**24, which float32 holds exactly:
     # the same on every device, and five times as fast as integer sums.
     rows = values.view(len(pixels), -1, math.isqrt(pixels.shape[1]))
     mean = rows.sum(2).to(torch.float64).mean(1, keepdim=True) / rows.shape[2]
@@ -97,7 +97,7 @@ NORMALIZE: Final[dict[Normalize, Callable[[Tensor], Values]]] = {
     "none": lambda pixels: (pixels, 1.0),
     "image": _image,
 }
-"""From uint8 pixels to whole numbers within -255..255, and the factor to network inputs.
+"""From uint8 pixels to integers within -255..255, and the factor to network inputs.
 
-bf16 holds these numbers exactly, and pixels / 255 it does not: multiply first, then scale.
+bf16 holds these integers exactly, but not pixels / 255: multiply first, then scale.
 """

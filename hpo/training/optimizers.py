@@ -1,8 +1,8 @@
 """Optimizer steps on the tensors of one lane, and the learning rate of every epoch.
 
-The steps are torch's fused kernels, in place and called directly: an optimizer object looks
-through its groups and state at every step, which at small images takes as long as the step. Each
-schedule equals torch's scheduler of that name, stepped once after every epoch.
+The steps are torch's fused kernels, in place and called directly: an optimizer object searches its
+groups and state at every step, which for small images takes as long as the step. Each schedule
+equals torch's scheduler of that name, stepped once after every epoch.
 """
 
 import math
@@ -32,8 +32,8 @@ _PLATEAU_SMALLEST_CHANGE: Final = 1e-8
 _Tensors: TypeAlias = list[Tensor]
 
 Moments: TypeAlias = tuple[_Tensors, _Tensors, _Tensors]
-"""Moving means of the gradients of a lane's tensors and of their squares, empty where the
-optimizer has none, and counts of steps."""
+"""Moving means of the gradients of a lane's tensors and of their squares, empty if the optimizer
+has none, and step counts."""
 
 
 def open_moments(config: TrainingConfig, parameters: _Tensors) -> Moments:
@@ -67,7 +67,7 @@ def update(
             torch._fused_adamw_(parameters, gradients, first, second, [], steps, **_ADAM, **shared)
         case "sgd":
             shared |= {"momentum": config.momentum, "dampening": 0.0, "nesterov": False}
-            # Moments that begin as zeros take in the first gradient whole, as torch's do.
+            # Like torch's, moments that start at zero take the first gradient in full.
             torch._fused_sgd_(parameters, gradients, first, is_first_step=False, **shared)
         case "rmsprop":  # torch has no fused kernel.
             for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
@@ -87,10 +87,10 @@ def update(
 def average_share(n_steps: int, n_averaged: int, *, is_last: bool) -> float | None:
     """Return how far the average of `n_averaged` steps moves towards the weights after `n_steps`.
 
-    None where it waits: it moves every few steps, and at the end of an epoch. Step t weighs as t
+    None if it waits: it moves every few steps, and at the end of an epoch. Step t has the weight t
     to the power of `AVERAGE_POWER - 1` (Shamir and Zhang 2013, section 4): the last 13 % of the
-    steps so far are half of the average. It does not depend on how many steps there are to be, so
-    a training may go on for more epochs.
+    steps are half of the average. The share does not depend on the total number of steps, so a
+    training may be extended.
     """
     if n_steps % AVERAGE_EVERY and not is_last:
         return None
@@ -109,7 +109,7 @@ FACTORS: Final[dict[Scheduler, Callable[[TrainingConfig, int], float]]] = {
 
 
 def learning_rates(config: TrainingConfig) -> list[float]:
-    """Return the learning rate of every epoch; that of plateau as if it never decayed."""
+    """Return the learning rate of every epoch; for plateau as if it never decayed."""
     factor = FACTORS[config.scheduler]
     return [config.learning_rate * factor(config, epoch) for epoch in range(config.epochs)]
 
@@ -117,7 +117,7 @@ def learning_rates(config: TrainingConfig) -> list[float]:
 def plateau_step(
     config: TrainingConfig, state: tuple[float, int], *, learning_rate: float, loss: float
 ) -> tuple[tuple[float, int], float]:
-    """Take in the validation loss of an epoch; return the new state and learning rate.
+    """Process the validation loss of an epoch; return the new state and learning rate.
 
     The state is the lowest loss and the number of epochs since. The rate is multiplied by `gamma`
     after more than `step_size` epochs without a lower loss.

@@ -1,8 +1,8 @@
-"""A training of an own model: plain torch and autograd, one lane after another.
+"""Training of custom models: plain torch and autograd, one lane after another.
 
-Its losses, optimizers, schedules and averaged weights are the engine's. What the model itself
-draws (first weights, dropout) comes from generators that are seeded for each lane and epoch and
-put back afterwards: a lane computes what it would compute alone.
+Losses, optimizers, schedules and averaged weights are the engine's. The model's own random numbers
+(first weights, dropout) come from generators that are seeded for each lane and epoch and restored
+afterwards: a lane computes the same as alone.
 """
 
 import copy
@@ -30,13 +30,13 @@ from hpo.training.optimizers import Moments, average_share, open_moments, update
 from hpo.training.progress import Progress
 from hpo.training.randomness import DROPOUT, ORDER, WEIGHTS, bits, order, seeds_of
 
-# Pixels that are evaluated at once: layers hold many numbers for each.
+# Pixels that are evaluated at once, as layers hold many numbers for each.
 _PIECE: Final = 1 << 19
 
 
 @dataclass(kw_only=True)
 class OwnLane:
-    """The state of one training, as `hpo.training.lane.Lane` has it for the built-in network."""
+    """The state of one training, like `hpo.training.lane.Lane` for the built-in network."""
 
     device: Device
     scratch: Scratch
@@ -52,17 +52,17 @@ class OwnLane:
 
     @property
     def config(self) -> TrainingConfig:
-        """What is trained; a training that goes on for more epochs gets another one."""
+        """The configuration; a training that is extended to more epochs gets another one."""
         return self.progress.config
 
     @property
     def scored_and_other(self) -> tuple[nn.Module, nn.Module]:
-        """The network whose weights the configuration scores, and that of the others."""
+        """The network whose weights the configuration scores, and the other network."""
         both = self.network, self.average
         return both if self.config.weights == "last" else both[::-1]
 
     def keep(self) -> None:
-        """Keep copies of the networks as they are now."""
+        """Keep copies of the current networks."""
         self.kept = copy.deepcopy(self.scored_and_other)
 
 
@@ -73,13 +73,13 @@ class Fitted(nn.Module):
         super().__init__()
         if not hasattr(estimator, "predict_proba"):
             raise TrainingError(
-                f"{type(estimator).__name__} has no predict_proba, and hpo scores probabilities. "
-                "Take another estimator, or CalibratedClassifierCV around it."
+                f"{type(estimator).__name__} has no predict_proba, but hpo scores probabilities. "
+                "Use another estimator, or wrap it in CalibratedClassifierCV."
             )
         self.estimator, self.config = estimator, config
 
     def fit(self, images: Tensor, labels: Tensor) -> None:
-        """Fit it to images `(n, 1, side, side)`: once, or with one batch more."""
+        """Fit it to images `(n, 1, side, side)`: once, or with one more batch."""
         rows, known = images.flatten(1).cpu().numpy(), labels.cpu().numpy()
         if self.config.model and self.config.model.kind == "incremental":
             classes = np.arange(max(2, self.config.n_outputs))
@@ -101,7 +101,7 @@ def open_lane(
     """Return a training before its first epoch.
 
     Raises:
-        TrainingError: the model cannot be made of this configuration, or gives no logits.
+        TrainingError: the model cannot be created, or returns no logits.
     """
     seeds = seeds_of(seed, device=device.torch)
     network = open_network(config, data.code, seed=seed, device=device)
@@ -121,10 +121,10 @@ def open_lane(
 def open_network(
     config: TrainingConfig, code: str | None, *, seed: int = 0, device: Device
 ) -> nn.Module:
-    """Return the network of a configuration with its first weights, tried on two images.
+    """Return the network of a configuration with its first weights, tested on two images.
 
     Raises:
-        TrainingError: it cannot be made, or gives something else than logits.
+        TrainingError: it cannot be created, or does not return logits.
     """
     assert config.model
     is_network = config.model.kind == "network"
@@ -134,8 +134,8 @@ def open_network(
             raise _misfit(config, f"returns {type(made).__name__}, not an nn.Module")
         network = made.to(device.torch) if is_network else Fitted(made, config)
         if is_network and not _learned(network):
-            raise _misfit(config, "has no parameters that are trained")
-        trial = _run(config, code, copy.deepcopy, network)  # BatchNorm takes in what it sees.
+            raise _misfit(config, "has no trainable parameters")
+        trial = _run(config, code, copy.deepcopy, network)  # BatchNorm changes with its input.
         n = 2 if is_network else 32
         pixels = torch.randint(256, (n, config.image_size**2), dtype=torch.uint8).to(device.torch)
         if not is_network:
@@ -147,7 +147,7 @@ def open_network(
 
 
 def check_network(config: TrainingConfig, code: str | None) -> None:
-    """Make the network of a configuration once, and forget it.
+    """Create the network of a configuration once, as a check.
 
     Raises:
         TrainingError: it cannot be trained.
@@ -164,26 +164,26 @@ def read(
     if not isinstance(logits, Tensor) or logits.shape != expected:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise _misfit(
-            config, f"gives {shape} for {len(images)} images, not logits of shape {expected}"
+            config, f"returns {shape} for {len(images)} images, not logits of shape {expected}"
         )
     return logits
 
 
 def _images(pixels: Tensor, config: TrainingConfig) -> Tensor:
-    """Return uint8 pixels as what a network takes: scaled, `(batch, 1, side, side)`."""
+    """Return uint8 pixels as inputs of a network: scaled, `(batch, 1, side, side)`."""
     side = config.image_size
     return scale_pixels(pixels, config.normalize).view(-1, 1, side, side)
 
 
 def train_epoch(lane: OwnLane) -> Tensor:
-    """Train the next epoch; return sums over its images `(3,)`: loss, right answers, images."""
+    """Train the next epoch; return sums over its images `(3,)`: loss, correct answers, images."""
     return torch.stack(list(train_steps(lane))).sum(0)
 
 
 def train_steps(lane: OwnLane) -> Iterator[Tensor]:
-    """Train batch by batch; yield loss, right answers and images of each, summed, `(3,)`.
+    """Train batch by batch; yield loss, correct answers and images of each, summed, `(3,)`.
 
-    As in the engine a last batch of one image is left out: BatchNorm cannot train on it.
+    As in the engine, a last batch of one image is skipped: BatchNorm cannot train on it.
     """
     config, data, epoch = lane.config, lane.data, lane.progress.epoch
     shuffled = data.train[order(lane.seeds, len(data.train), ORDER, epoch)[0]]
@@ -225,7 +225,7 @@ def read_logits(lane: OwnLane, network: nn.Module, positions: Tensor) -> Tensor:
 
 
 def piece_of(config: TrainingConfig) -> int:
-    """Return how many images are read at once: by their size alone, so rounding does not vary."""
+    """Return how many images are evaluated at once: only by size, so rounding does not vary."""
     return max(1, _PIECE // config.image_size**2)
 
 
@@ -247,7 +247,7 @@ def _learned(network: nn.Module) -> list[Tensor]:
 
 
 def _average(lane: OwnLane, *, is_last: bool) -> None:
-    """Move the average towards the weights where it is time; what is no fraction is copied."""
+    """Move the average towards the weights if it is due; integers are copied."""
     lane.n_steps += 1
     share = average_share(lane.n_steps, lane.n_averaged, is_last=is_last)
     if share is None:
@@ -268,7 +268,7 @@ def _run(
     *given: Any,
     **more: Any,
 ) -> Any:
-    """Run code of the user's; what the device lacks is for `computing`, all else its own error."""
+    """Run user code; `computing` handles device errors, all others are the user's."""
     assert config.model
     try:
         with models.explained(f"{config.model.entry} failed:", code or ""):
@@ -285,13 +285,13 @@ def _misfit(config: TrainingConfig, what: str) -> TrainingError:
     assert config.model
     return TrainingError(
         f"{config.model.entry} {what}. It must return an nn.Module that takes images (batch, 1, "
-        f"{config.image_size}, {config.image_size}) and gives logits (batch, {config.n_outputs})."
+        f"{config.image_size}, {config.image_size}) to logits (batch, {config.n_outputs})."
     )
 
 
 @contextmanager
 def _seeded(seeds: Tensor, *tags: int, device: Device) -> Iterator[None]:
-    """Seed every generator that a model may draw from; put them back as they were."""
+    """Seed every generator that a model may use; restore them afterwards."""
     seed = int(bits(seeds.cpu(), torch.zeros(1, dtype=torch.int64), *tags)[0, 0]) & (2**63 - 1)
     states = random.getstate(), np.random.get_state()
     is_gpu = device.type == "cuda"

@@ -1,7 +1,7 @@
-"""Lanes shared out among workers: processes with a stack of their own, here or on a cluster.
+"""Lanes distributed over workers: processes with their own stacks, here or on a cluster.
 
-What a lane computes does not depend on its worker. Workers may come and go: what was lost with one
-is trained again, to the same bits, and none of its epochs is returned twice.
+The results of a lane do not depend on its worker. Workers may come and go: lost trainings are
+repeated with the same bits, and no epoch is returned twice.
 """
 
 import traceback
@@ -32,17 +32,17 @@ from hpo.training.stack import FOLD, open_stack, seconds_per_epoch
 
 _MOST_LOSSES: Final = 20
 _LOST: Final = (
-    f"A training was lost {_MOST_LOSSES} times with the process that trained it, most often for "
-    "lack of memory. Use smaller images, a smaller network, or `ray start --num-cpus=N` with "
-    "fewer cores."
+    f"A training was lost {_MOST_LOSSES} times with its process, most often for lack of memory. "
+    "Use smaller images, a smaller network, or `ray start --num-cpus=N` with fewer cores."
+    ""
 )
 
 Trained: TypeAlias = tuple[list[LaneEpoch], dict[int, TrainingResult | TrainingError]]
-"""New epochs, and what the lanes that have left leave behind, or why they failed."""
+"""New epochs, and the results or errors of the lanes that have left."""
 
 
 class Member(Protocol):
-    """A worker, seen from outside: whether it trains, and how many lanes like one it can hold."""
+    """A worker from outside: whether it is training, and how many such lanes it can hold."""
 
     @property
     def is_busy(self) -> bool: ...
@@ -50,14 +50,14 @@ class Member(Protocol):
     def room(self, config: TrainingConfig) -> float: ...
 
     def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> None:
-        """Let it train, as `Worker.train` does."""
+        """Let it train, see `Worker.train`."""
 
 
 class Crew(Protocol):
-    """The workers that there are, and how they are reached; `joins` as in `open_stack`.
+    """The available workers and how to reach them; `joins` as in `open_stack`.
 
-    Where it `goes_ahead`, they do not wait until their epochs are reported, and may train one of a
-    lane that is then dropped.
+    If it `goes_ahead`, workers do not wait until their epochs are reported, and may train an epoch
+    of a lane that is then dropped.
     """
 
     data: TrainingData
@@ -68,17 +68,17 @@ class Crew(Protocol):
     def members(self) -> Sequence[Member]: ...
 
     def share(self, image_size: int) -> Any:
-        """Return where workers find the images of a size."""
+        """Return the place where workers find the images of a size."""
 
     def receive(self) -> Iterable[Trained]:
-        """Wait until some members have trained, or came or went; raise what failed."""
+        """Wait until members have trained, joined or left; raise their errors."""
 
     def close(self) -> None: ...
 
 
 @dataclass(eq=False)
 class _Lane:
-    """A training that goes on. `cost` is that of an epoch; `n_told` of them were returned."""
+    """A running training. `cost` is that of an epoch; `n_told` epochs were returned."""
 
     request: tuple[Any, ...]
     config: TrainingConfig
@@ -93,8 +93,8 @@ class _Lane:
 class Pool:
     """Lanes in several processes; see `hpo.training.engine.Stack`.
 
-    A lane goes to the worker with the least left to do; it waits while none has room. Also raised:
-    DeviceError, where workers cannot go on, and OutputError, where they cannot share the images.
+    A lane goes to the worker with the least work left, and waits if none has room. Also raised:
+    DeviceError if workers cannot continue, and OutputError if they cannot share the images.
     """
 
     def __init__(self, crew: Crew) -> None:
@@ -109,10 +109,10 @@ class Pool:
         return tuple(self._lanes)
 
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
-        """Let a training wait for a worker."""
+        """Queue a training for a worker."""
         data = self.crew.data
         check_fits(data, config, fold)
-        if config.model:  # What cannot be made fails here, and not in the process of others.
+        if config.model:  # An invalid model fails here, and not in a process with other trainings.
             check_network(config, data.code)
         if config.align != "none":
             read_images(data, config, fold)  # Once, into the cache of this machine.
@@ -128,14 +128,14 @@ class Pool:
         return self._n_added
 
     def step(self) -> list[LaneEpoch]:
-        """Train; return the epochs that are done first, or none where workers came or went."""
+        """Train; return the first finished epochs, or none if workers joined or left."""
         while self._lanes:
             self._share_out()
             members, n_live, done = list(self.crew.members), len(self._lanes), []
             for epochs, results in self.crew.receive():
                 for epoch in epochs:
                     lane = self._lanes.get(epoch.lane)
-                    # It may have been dropped meanwhile; one that was lost begins again.
+                    # It may have been dropped meanwhile; a lost one restarts.
                     if lane and epoch.epoch > lane.n_told:
                         lane.n_told = epoch.epoch
                         done.append(epoch)
@@ -161,7 +161,7 @@ class Pool:
             held.clear()
 
     def _share_out(self) -> None:
-        """Give lanes without a worker one, and let workers that wait train."""
+        """Assign waiting lanes to workers, and let waiting workers train."""
         held: dict[Member, list[_Lane]] = {member: [] for member in self.crew.members}
         waiting = []
         for lane in self._lanes.values():
@@ -195,12 +195,12 @@ def _left(lane: _Lane) -> float:
 
 
 def fields_of(data: TrainingData) -> dict[str, Any]:
-    """Return what a worker needs of the data, beside the functions that read pixels and folds."""
+    """Return the data for a worker, without the functions that read pixels and folds."""
     return {name: value for name, value in vars(data).items() if not callable(value)}
 
 
 def needed(code: str | None) -> dict[str, str]:
-    """Return what must be the same on every machine: versions, and an own model's digest."""
+    """Return the facts that must agree on all machines: versions, and a custom model's digest."""
     found = {name: machine.versions()[name] for name in ("hpo", "torch", "numpy", "python")}
     if code:
         model, _ = models.open_own(code)
@@ -209,11 +209,11 @@ def needed(code: str | None) -> dict[str, str]:
 
 
 class Worker:
-    """A stack in a process that is not the study's: its lanes have the numbers of that one.
+    """A stack in another process; its lanes have the numbers of the study's process.
 
-    `shared` are the fields of the data that are no functions. `read(size, place)` returns pool and
-    test images of a size from the place that was sent with them, once for each size; where it
-    `reads_stressed` also the pool under the stress battery, which no cache has then.
+    `shared` are the fields of the data that are not functions. `read(size, place)` returns pool
+    and test images of a size from their place, once for each size; if it `reads_stressed`, also
+    the pool under the stress battery, which is then not cached.
     """
 
     def __init__(
@@ -238,12 +238,12 @@ class Worker:
         self._stack = open_stack(self._data, device=device, joins=joins)
 
     def answer(self, name: str, *arguments: Any) -> Any:
-        """Return what one of the methods below returns, or its exception."""
+        """Return the result of one of the methods below, or its exception."""
         try:
             return getattr(self, name)(*arguments)
         except HpoError as error:
             return error
-        except Exception as error:  # Not every one can be unpickled: its trace can.
+        except Exception as error:  # Not every exception can be unpickled, but its traceback can.
             if lacks_memory(error):
                 return OutOfMemoryError(NO_MEMORY)
             return RuntimeError(f"A training process failed:\n{traceback.format_exc()}")
@@ -251,7 +251,7 @@ class Worker:
     def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> Trained:
         """Train these lanes for an epoch, and forget all others.
 
-        Before that some begin, with the place of their pixels.
+        First some lanes start, with the place of their pixels.
         """
         for name, config, seed, fold, images, place in added:
             self._place(config.image_size, place)
@@ -272,14 +272,14 @@ class Worker:
         return epochs, results
 
     def time(self, requests: Sequence[tuple[TrainingConfig, Any]], images: Fold) -> list[float]:
-        """Return the seconds of an epoch of each configuration; each comes with its place."""
+        """Return the seconds of an epoch of each configuration, given with its place."""
         self._folds[FOLD] = images
         for config, place in requests:
             self._place(config.image_size, place)
         return [seconds_per_epoch(self._data, c, device=self._device) for c, _ in requests]
 
     def facts(self) -> tuple[dict[str, str], str, int]:
-        """Return what must be the same everywhere, the processor, and the free memory."""
+        """Return the facts that must agree everywhere, the processor, and the free memory."""
         is_gpu = self._device.type == "cuda"
         processor = torch.cuda.get_device_name() if is_gpu else machine.processor()
         return needed(self._data.code), processor, machine.available_bytes(self._device.name)

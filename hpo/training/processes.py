@@ -1,8 +1,8 @@
-"""Workers in processes of this machine: one for each core, with one thread, or for each GPU.
+"""Workers in processes of this machine: one per core, with one thread, or one per GPU.
 
-Each runs `main`. A request is the name of a `Worker`'s method and its arguments, pickled; the next
-one follows when it is answered, with an exception where it failed. So neither side ever writes
-while the other does. All processes map the same file of pixels.
+Each runs `main`. A request is the name of a `Worker` method with its arguments, pickled; the next
+one follows after the answer, which is an exception if the request failed. So neither side ever
+writes while the other does. All processes map the same file of pixels.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from hpo.training.stack import FOLD
 
 
 class Processes:
-    """A crew of `hpo.training.pool.Pool` on this machine. One that has ended ends the pool."""
+    """A crew of `hpo.training.pool.Pool` on this machine. If one ends, the pool ends."""
 
     goes_ahead = False
 
@@ -43,10 +43,10 @@ class Processes:
         self, data: TrainingData, device: Device, *, n_processes: int, joins: bool = False
     ) -> None:
         self.data, self.joins = data, joins
-        # The file has no name: however these processes end, nothing of it stays on the disk.
+        # The file has no name, so it disappears however these processes end.
         self._pixels = tempfile.TemporaryFile()  # noqa: SIM115
         self._offsets: dict[int, int] = {}
-        # Several on GPUs have one each, which is the first that they see.
+        # Several processes on GPUs have one each, the first visible one.
         is_shared_out = device.name == "cuda:0" and n_processes > 1
         gpus = cycle(visible_gpus() if is_shared_out else [None])
         pixels = self._pixels.fileno()
@@ -55,10 +55,10 @@ class Processes:
             process.send(fields_of(data), pixels, device, joins)
 
     def share(self, image_size: int) -> int:
-        """Return where the pixels of a size begin in the file: mapped, all share its memory."""
+        """Return the offset of the pixels of a size in the file, whose mapped memory is shared."""
         if image_size not in self._offsets:
             if self.data.is_stressed:
-                # Once, into the cache: the processes read it there.
+                # Once, into the cache, where the processes read it.
                 stress.changed_pixels(self.data, image_size)
             pixels = np.ascontiguousarray(self.data.pixels_at(image_size))
             try:
@@ -75,14 +75,14 @@ class Processes:
         return self._offsets[image_size]
 
     def receive(self) -> list[Trained]:
-        """Wait for the processes that are done first."""
+        """Wait for the processes that finish first."""
         busy = [process for process in self.members if process.is_busy]
         return [process.receive() for process in select.select(busy, [], [])[0]]
 
     def close(self) -> None:
         for process in self.members:
             process.close()
-        with contextlib.suppress(OSError):  # What the disk had no room for is written again here.
+        with contextlib.suppress(OSError):  # A full disk fails again here.
             self._pixels.close()
 
 
@@ -91,7 +91,7 @@ class Process:
 
     def __init__(self, pixels: int, *, gpu: str | None) -> None:
         self.is_busy = False
-        # Processes fill the cores already; several threads in each would wait for one another.
+        # The processes already fill the cores; several threads in each would block each other.
         own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": ""}
         if gpu:
             own["CUDA_VISIBLE_DEVICES"] = gpu
@@ -109,15 +109,15 @@ class Process:
         self._requests, self._answers = self._child.stdin, self._child.stdout
 
     def fileno(self) -> int:
-        """Return where its answers come from, for `select`."""
+        """Return the file number of its answers, for `select`."""
         return self._answers.fileno()
 
     def room(self, _config: TrainingConfig) -> float:
-        """Return no limit: how many train at a time is settled for all processes together."""
+        """Return no limit: the number of trainings is limited for all processes together."""
         return math.inf
 
     def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> None:
-        """Let it train, as `hpo.training.pool.Worker.train` does."""
+        """Let it train, see `hpo.training.pool.Worker.train`."""
         self.send("train", added, lanes)
         self.is_busy = True
 
@@ -128,7 +128,7 @@ class Process:
             self._requests.flush()
 
     def receive(self) -> Any:
-        """Wait for the answer; raise it where it is an error, and another where there is none."""
+        """Wait for the answer; raise it if it is an error, and another error if there is none."""
         self.is_busy = False
         with contextlib.suppress(EOFError, pickle.UnpicklingError):
             answer = pickle.load(self._answers)
@@ -138,16 +138,16 @@ class Process:
         code = self._child.wait()
         if code == -signal.SIGKILL:
             raise OutOfMemoryError(
-                "A training process was killed, which the system does when memory runs out. Use "
-                "fewer trainings at a time (--lanes), a smaller network or smaller images."
+                "A training process was killed, usually because memory ran out. Use fewer "
+                "parallel trainings (--lanes), a smaller network or smaller images."
             )
         raise DeviceError(
-            f"A training process ended with exit code {code}; its last lines above say why. "
-            "Finished trainings are kept: run the same command again to continue."
+            f"A training process ended with exit code {code}; see its last lines above. Finished "
+            "trainings are saved: run the same command again to continue."
         )
 
     def close(self) -> None:
-        """End the process; what it trains is lost."""
+        """End the process; its trainings are lost."""
         self._child.kill()
         self._child.wait()
         self._answers.close()
@@ -158,10 +158,10 @@ class Process:
 def seconds_side_by_side(
     data: TrainingData, configs: Sequence[TrainingConfig], *, device: Device, n_processes: int
 ) -> list[float]:
-    """Return what `hpo.training.stack.seconds_per_epoch` finds when all processes are at work.
+    """Return the result of `hpo.training.stack.seconds_per_epoch` with all processes at work.
 
-    Cores that share memory and caches are slower together than one alone. Each process begins with
-    another configuration, so that different ones run side by side; returned is the mean of all.
+    Cores that share memory and caches are slower together than alone. Each process starts with
+    another configuration, so that different ones run side by side; the result is the mean.
     """
     for config in configs:
         check_fits(data, config, FOLD)
@@ -178,12 +178,12 @@ def seconds_side_by_side(
 
 
 def _open_worker(shared: Mapping[str, Any], file: int, device: Device, joins: bool) -> Worker:
-    """Return a worker that maps its pixels from a file, in which one size follows another."""
+    """Return a worker that maps its pixels from a file that holds all sizes."""
     n_images = len(shared["labels"]) + shared["n_test"]
 
     def read(size: int, offset: int) -> list[Pixels]:
         n_bytes = n_images * size**2
-        # The position in the file is shared with the parent, which writes: none is moved here.
+        # The file position is shared with the parent, which writes, so it is not moved here.
         mapped = mmap.mmap(file, offset + n_bytes, access=mmap.ACCESS_READ)
         return [np.frombuffer(mapped, np.uint8, n_bytes, offset).reshape(-1, size, size)]
 
@@ -191,9 +191,9 @@ def _open_worker(shared: Mapping[str, Any], file: int, device: Device, joins: bo
 
 
 def main() -> None:
-    """Serve until the input ends, as the parent was killed, or a request fails.
+    """Serve until the input ends, because the parent was killed, or a request fails.
 
-    What a library prints goes to standard error: answers alone go to standard output.
+    Output of libraries goes to standard error; standard output is only for answers.
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

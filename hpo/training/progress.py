@@ -1,4 +1,4 @@
-"""What a training has measured so far, what follows from it, and how it is measured."""
+"""The measurements of a training so far, their consequences, and the metrics."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,21 +14,21 @@ from hpo.stats import auroc
 from hpo.training.engine import Epoch, Metrics, Probabilities, of_label, predicted
 from hpo.training.optimizers import learning_rates, plateau_step
 
-# Ten changes cost as much as an epoch. It must not depend on how many epochs there are to be: a
-# training may go on for more.
+# Ten changes cost as much as an epoch. This must not depend on the total number of epochs, as a
+# training may be extended.
 STRESS_EVERY: Final = 10
 
-# A probability of 0 or 1 in float32 stands for one nearer than this; its log must stay finite.
+# A probability of 0 or 1 in float32 may be this far off; its log must stay finite.
 _SMALLEST: Final = 1e-7
 
 
 @dataclass
 class Progress:
-    """The past of one training, and the learning rate of every epoch as far as it is known.
+    """The past of a training, and the learning rate of every epoch as far as it is known.
 
     `plateau` is the state of that schedule. `kept_epoch` is 0 until early stopping has kept an
-    epoch; `stress` is what was measured last under the stress battery, after `stress_epoch`.
-    `error` is why an own model cannot go on.
+    epoch; `stress` is the last measurement under the stress battery, after `stress_epoch`. `error`
+    is the reason why a custom model cannot continue.
     """
 
     config: TrainingConfig
@@ -46,12 +46,12 @@ class Progress:
         self.prolong(self.config)
 
     def prolong(self, config: TrainingConfig) -> None:
-        """Give the training more epochs; `config` is of the same root."""
+        """Give the training more epochs; `config` has the same root."""
         self.config, self.rates = config, learning_rates(config)
 
     @property
     def epoch(self) -> int:
-        """The number of epochs that are done, which is the index of the next one."""
+        """The number of finished epochs, which is the index of the next one."""
         return len(self.epochs)
 
     @property
@@ -66,15 +66,15 @@ class Progress:
 
     @property
     def last_kept(self) -> int:
-        """The epoch whose weights the training leaves behind.
+        """The epoch whose weights the training keeps.
 
-        Without early stopping, or where no validation loss was a number, the last one.
+        Without early stopping, or if no validation loss was a number, the last one.
         """
         return self.kept_epoch or self.epoch
 
 
 def note_epoch(progress: Progress, metrics: Epoch) -> bool:
-    """Take in an epoch that has ended; return whether early stopping keeps its weights."""
+    """Record a finished epoch; return whether early stopping keeps its weights."""
     progress.epochs.append(metrics)
     config, epoch, loss = progress.config, progress.epoch, metrics.validation["loss"]
     if config.scheduler == "plateau" and epoch < config.epochs:
@@ -89,10 +89,10 @@ def note_epoch(progress: Progress, metrics: Epoch) -> bool:
 
 
 def root_of(config: TrainingConfig) -> str | None:
-    """Return what trainings that differ only in their epochs have in common.
+    """Return the common root of trainings that differ only in their epochs.
 
-    The longer of two with the same root begins with all of the shorter. None where the schedule
-    stretches to the epochs.
+    The longer of two trainings with the same root starts with the shorter one. None if the
+    schedule depends on the number of epochs.
     """
     if config.scheduler not in ("none", "step", "multistep"):
         return None
@@ -103,9 +103,9 @@ def measure(probabilities: Probabilities, labels: NDArray[np.uint8], *, loss: fl
     """Return every metric of these images; `loss` is the configuration's own.
 
     A probability of 0.5 means the first of two classes. Balanced accuracy is the mean over the
-    classes that occur; AUROC, sensitivity and specificity of more than two are means of one class
-    against the rest. The Brier score of these is half the squared distance from the label, as
-    large as that of two classes.
+    classes that occur; AUROC, sensitivity and specificity of more than two classes are means over
+    one class against the rest. Their Brier score is half the squared distance from the label,
+    which equals that of two classes.
     """
     p = probabilities.astype(np.float64)
     once, called = np.ones((1, len(p))), predicted(p)

@@ -1,8 +1,8 @@
-"""Random numbers by counting: a hash of (seed, tags, position), never a generator with a state.
+"""Counter-based random numbers: a hash of (seed, tags, position), without a generator state.
 
-What a lane draws depends on its seed, the tags (what for, epoch, layer) and the position alone:
-neither on the device, nor on other lanes, nor on what ran before. The hash is splitmix64
-(Steele, Lea, Flood 2014) in int64 arithmetic, which wraps alike on CPU and CUDA.
+The numbers of a lane depend only on its seed, the tags (purpose, epoch, layer) and the position:
+not on the device, on other lanes, or on earlier computations. The hash is splitmix64 (Steele, Lea,
+Flood 2014) in int64 arithmetic, which wraps in the same way on CPU and CUDA.
 
 Functions take one seed per lane, `(lanes,)`; a tag is one number, or one per lane.
 """
@@ -14,7 +14,7 @@ import torch
 
 Tag: TypeAlias = int | torch.Tensor
 
-# The first tag of every draw says what it is for, so that no two uses share numbers.
+# The first tag of every draw is its purpose, so that no two uses share numbers.
 WEIGHTS: Final = 0
 ORDER: Final = 1
 DROPOUT: Final = 2
@@ -24,14 +24,14 @@ GOLDEN_GAMMA: Final = 0x9E3779B97F4A7C15 - 2**64
 MIX_1: Final = 0xBF58476D1CE4E5B9 - 2**64
 MIX_2: Final = 0x94D049BB133111EB - 2**64
 
-# Hashing n numbers takes a few int64 buffers of n. In pieces, 67 million weights take no memory
-# of note, and a piece stays in the cache. On a GPU every piece is a dozen launches.
+# Hashing n numbers takes a few int64 buffers of n. In pieces, 67 million weights take little
+# memory, and a piece stays in the cache. On a GPU every piece is a dozen launches.
 _CHUNK: Final = 1 << 16
 _CHUNK_OF_GPU: Final = 1 << 22
 
 
 def seeds_of(*seeds: int, device: torch.device | None = None) -> torch.Tensor:
-    """Return seeds as the tensor `(lanes,)` that the functions here take."""
+    """Return seeds as the tensor `(lanes,)` for the functions in this module."""
     return torch.tensor(seeds, dtype=torch.int64, device=device)
 
 
@@ -65,15 +65,15 @@ def order(seeds: torch.Tensor, n: int, *tags: Tag) -> torch.Tensor:
 
 
 def _stream(seeds: torch.Tensor, *tags: Tag) -> torch.Tensor:
-    """Return the key of each lane `(lanes,)` that the numbers of these tags are counted from."""
+    """Return the key of each lane `(lanes,)`, the origin of the numbers of these tags."""
     key = _mix(seeds * GOLDEN_GAMMA + 1)
     for tag in tags:
         step = (tag + 1) * GOLDEN_GAMMA
-        # A tensor wraps by itself; a whole number must be one that int64 holds.
+        # A tensor wraps by itself; an integer must fit into int64.
         if isinstance(step, int):
             step = (step + 2**63) % 2**64 - 2**63
         key = _mix(key + step)
-    # One more turn, or position p of these tags would be the key of (*tags, p).
+    # One more round, otherwise position p of these tags would be the key of (*tags, p).
     return _mix(key ^ MIX_2)
 
 
@@ -88,7 +88,7 @@ def _mix(x: torch.Tensor) -> torch.Tensor:
 
 
 def _shift_right(x: torch.Tensor, n: int) -> torch.Tensor:
-    # int64 shifts drag the sign along; the mask makes the shift a logical one.
+    # int64 shifts extend the sign; the mask makes the shift logical.
     return (x >> n) & ((1 << (64 - n)) - 1)
 
 

@@ -1,7 +1,7 @@
-"""Workers on the machines of a Ray cluster: an actor for each core, or GPU, of every node.
+"""Workers on the machines of a Ray cluster: an actor for each core or GPU of every node.
 
-Images are in Ray's object store, once on each node. Nodes that join get actors, and an actor that
-is lost is followed by another.
+Images are in Ray's object store, once per node. New nodes get actors, and lost actors are
+replaced.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _MOST_STARTS: Final = 3
 
 @dataclass(eq=False)
 class Actor:
-    """An actor from outside. `reply` is to come; `processor` is empty until it has opened."""
+    """An actor from outside. `reply` is pending; `processor` is empty until it has opened."""
 
     handle: Any
     node: str
@@ -45,7 +45,7 @@ class Actor:
 
     @property
     def is_busy(self) -> bool:
-        """Whether it trains."""
+        """Whether it is training."""
         return self.reply is not None
 
     def room(self, config: TrainingConfig) -> float:
@@ -53,16 +53,16 @@ class Actor:
         return max(1, min(self.most, self.n_bytes // machine.lane_bytes(config)))
 
     def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> None:
-        """Let it train, as `hpo.training.pool.Worker.train` does."""
+        """Let it train, see `hpo.training.pool.Worker.train`."""
         self.n_lanes = len(lanes)
         self.reply = self.handle.answer.remote("train", added, lanes)
 
 
 class Cluster:
-    """A Ray cluster: of an address, or for `auto` that of RAY_ADDRESS, else one on this machine.
+    """A Ray cluster at an address or, for `auto`, at RAY_ADDRESS, else one on this machine.
 
-    It is connected to when something is first asked of it, and a crew once its stack is open.
-    `processors` are those that train; another kind is refused, or added where `is_mixed`.
+    It is connected on first use, and is a crew once its stack is open. `processors` are those in
+    use; another kind is refused, or added if `is_mixed`.
     """
 
     data: TrainingData
@@ -85,13 +85,13 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the cluster; one that was started here ends."""
+        """Leave the cluster; end it if it was started here."""
         self.close()
         self._closing.close()
         self._is_connected = False
 
     def choose(self, name: str, precision: str) -> Device:
-        """Resolve device and precision as `hpo.training.selfcheck.choose_checked` does, on a node.
+        """Resolve device and precision on a node, like `hpo.training.selfcheck.choose_checked`.
 
         Raises:
             DeviceError: the cluster has no such device, or cannot run hpo.
@@ -108,11 +108,11 @@ class Cluster:
             raise own or DeviceError(said) from None
 
     def nodes(self, device: str) -> dict[str, tuple[str, int]]:
-        """Return the address of each living node, and how many actors it has room for."""
+        """Return the address of each live node, and the number of actors it has room for."""
         if not self._is_connected:
             self._closing.enter_context(connected(self.address))
             self._is_connected = True
-        # Where the head or the node of this machine is lost, Ray would end this process.
+        # If the head or the node of this machine is lost, Ray would end this process.
         context, resource = ray.get_runtime_context(), "CPU" if device == "cpu" else "GPU"
         check_answers(context.gcs_address)
         found = ray.nodes()
@@ -126,7 +126,7 @@ class Cluster:
         }
 
     def n_slots(self, device: str, *, least: int = 0) -> int:
-        """Return how many actors the cluster has room for; a DeviceError if less than `least`."""
+        """Return the number of actors that fit on the cluster; DeviceError if below `least`."""
         n = sum(n for _, n in self.nodes(device).values())
         if n < least:
             what, option = ("core", "cpus") if device == "cpu" else ("GPU", "gpus")
@@ -139,10 +139,10 @@ class Cluster:
     def open_stack(self, data: TrainingData, device: Device, *, joins: bool = False) -> Pool:
         """Open the engine on every node; `joins` as in `hpo.training.stack.open_stack`.
 
-        Cores that others use may take longer: they are not waited for.
+        Cores in use by others may take longer; they are not waited for.
 
         Raises:
-            DeviceError: some nodes would not compute the same.
+            DeviceError: some nodes would compute different results.
         """
         self.n_slots(device.name, least=1)
         self.data, self.joins, self._device = data, joins, device
@@ -169,7 +169,7 @@ class Cluster:
         return [actor for actor in self._actors if actor.processor]
 
     def news(self) -> Workers | None:
-        """Return who trains now, and what was lost since the last news; None without a change."""
+        """Return the workers, and the trainings lost since the last call; None if unchanged."""
         if not self._is_changed:
             return None
         members = self.members
@@ -186,7 +186,7 @@ class Cluster:
         return news
 
     def share(self, image_size: int) -> list[Any]:
-        """Put the images of a size into the object store, once; return where they are."""
+        """Put the images of a size into the object store, once; return their references."""
         if image_size not in self._places:
             images = [self.data.pixels_at(image_size)]
             if self.data.is_stressed:
@@ -195,7 +195,7 @@ class Cluster:
         return self._places[image_size]
 
     def receive(self) -> list[Trained]:
-        """Wait a second at most for the actors that are done first."""
+        """Wait at most a second for the actors that finish first."""
         if time.monotonic() >= self._grown_at + _POLL_S:
             self._grow()
         asked = {actor.reply: actor for actor in self._actors if actor.is_busy}
@@ -215,7 +215,7 @@ class Cluster:
         self._places.clear()
 
     def _grow(self) -> None:
-        """Give every free place of the cluster an actor."""
+        """Start an actor in every free place of the cluster."""
         self._grown_at = time.monotonic()
         remote = ray.remote(**_resources(self._device.name))(Worker)
         n_there = Counter(actor.node for actor in self._actors)
@@ -234,7 +234,7 @@ class Cluster:
                 )
 
     def _take(self, actor: Actor) -> Trained | None:
-        """Take what an actor answers; one that is lost, or has too little memory, ends."""
+        """Process the answer of an actor; a lost one, or one out of memory, ends."""
         if actor not in self._actors:  # Its node was refused a moment ago.
             return None
         reply, actor.reply = actor.reply, None
@@ -247,9 +247,9 @@ class Cluster:
         elif isinstance(answer, RayError):
             self._end(actor)
         elif isinstance(answer, OutOfMemoryError):
-            if actor.n_lanes == 1:  # Fewer on the cluster would change nothing.
+            if actor.n_lanes == 1:  # Fewer lanes on the cluster would change nothing.
                 raise DeviceError(str(answer))
-            self._most = actor.n_lanes // 2  # For the one that follows.
+            self._most = actor.n_lanes // 2  # For its replacement.
             self._end(actor)
         elif isinstance(answer, Exception):
             raise answer
@@ -265,7 +265,7 @@ class Cluster:
         return None
 
     def _welcome(self, actor: Actor, answer: Any) -> None:
-        """Let an actor train, unless it would compute something else than the others."""
+        """Let an actor train, unless it would compute different results."""
         if isinstance(answer, Exception):
             self._end(actor)
             self._failed_starts[actor.node] += 1
@@ -290,7 +290,7 @@ class Cluster:
         self._is_changed = True
 
     def _refuse(self, actor: Actor, why: str) -> None:
-        """Use a node no more; of one that has gone there is nothing to say."""
+        """Stop using a node, with a note unless it is gone."""
         for other in [other for other in self._actors if other.node == actor.node]:
             self._end(other)
         if actor.node in self.nodes(self._device.name):
@@ -298,7 +298,7 @@ class Cluster:
             self._notes.append(f"{self._refused[actor.node]} It is not used.")
 
     def _end(self, actor: Actor) -> None:
-        """End an actor; what it trains is lost."""
+        """End an actor; its trainings are lost."""
         self._actors.remove(actor)
         self._n_lost += actor.n_lanes
         self._is_changed = True

@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster, or to one that is started here for this command alone."""
+"""The connection to a Ray cluster, or to one started here for this command only."""
 
 import contextlib
 import os
@@ -16,9 +16,9 @@ from hpo.training import machine
 
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[None]:
-    """Be connected to a cluster, quietly; what Ray changes in this process is put back.
+    """Connect to a cluster quietly; Ray's changes to this process are undone afterwards.
 
-    A local one listens on 127.0.0.1 alone, and its token is in the memory of its processes.
+    A local cluster listens only on 127.0.0.1, and its token is in the memory of its processes.
     """
     driver, constants, environment = ray._private.worker, ray._private.ray_constants, os.environ
     before = driver.print_to_stdstream, constants.ENABLE_RAY_CLUSTER, dict(environment)
@@ -34,17 +34,17 @@ def connected(address: str) -> Iterator[None]:
         if address == "local":
             options |= {"num_cpus": machine.n_cores(), "include_dashboard": False}
             environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-            environment.pop("RAY_AUTH_MODE", None)  # Then Ray asks for the token.
-            # As Ray does on macOS: this machine is 127.0.0.1.
+            environment.pop("RAY_AUTH_MODE", None)  # Then Ray requires the token.
+            # Like Ray on macOS: this machine is 127.0.0.1.
             environment[constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
             constants.ENABLE_RAY_CLUSTER = False
         else:
             check_answers(address)
         try:
-            # Ray adds the working folder to the module path of actors, which may be a stranger's.
+            # Ray adds the working folder, which may be a stranger's, to the module path of actors.
             with contextlib.chdir(os.sep):
                 ray.init(**options, logging_level="CRITICAL", log_to_driver=False)
-        except Exception as error:  # Of many kinds, and bare ones where this machine is slow.
+        except Exception as error:  # Of many types, and bare ones if this machine is slow.
             hint = (
                 "Run the same command again, or without --ray."
                 if address == "local"
@@ -64,7 +64,7 @@ def connected(address: str) -> Iterator[None]:
 
 
 def check_answers(address: str, *, node: str = "") -> None:
-    """Raise a DeviceError where its head, or a node, is silent: Ray would try for minutes."""
+    """Raise DeviceError if the head or a node does not answer, as Ray would try for minutes."""
     host, _, port = (node or address).rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
@@ -77,8 +77,8 @@ def check_answers(address: str, *, node: str = "") -> None:
 
 
 def why(error: Exception) -> str:
-    """Return what Ray says in the last line of an error, as a sentence."""
+    """Return the last line of an error of Ray as a sentence."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if "out of memory" in str(error):  # What Ray says then is a page.
+    if "out of memory" in str(error):  # Ray's message is a page long.
         return "Its memory is full."
     return lines[-1][:200].rstrip(".") + "." if lines else f"{type(error).__name__}."

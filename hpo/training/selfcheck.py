@@ -1,4 +1,4 @@
-"""Whether the engine computes on a device what plain torch computes on the CPU."""
+"""A check that the engine on a device agrees with plain torch on the CPU."""
 
 import math
 from functools import cache
@@ -18,7 +18,7 @@ from hpo.training.model import plain_model, scale_pixels
 from hpo.training.stack import StackedStack
 
 _N: Final = 64
-# One step over all images: their order plays no part.
+# One step over all images, so their order does not matter.
 _CONFIG: Final = TrainingConfig(
     image_size=32,
     hidden=(24, 16),
@@ -29,15 +29,15 @@ _CONFIG: Final = TrainingConfig(
     batch_size=_N,
     epochs=1,
 )
-# Shares of a weight's step. On a CPU rounding makes 5e-8, 5e-5 and 0.09; what is wrong makes 1.
+# Shares of a weight's step. On a CPU rounding gives 5e-8, 5e-5 and 0.09; errors give 1.
 _TOLERANCES: Final = {"fp64": 1e-6, "fp32": 1e-2, "bf16": 0.3}
 
 
 def choose_checked(name: str, precision: str) -> Device:
-    """Resolve names as `hpo.training.device.choose` does, and check a GPU once in a process.
+    """Resolve names like `hpo.training.device.choose`, and check a GPU once per process.
 
     Raises:
-        DeviceError: it is not there, or does not compute what a CPU does.
+        DeviceError: it is not available, or its results differ from a CPU's.
     """
     device = choose(name, precision)
     if device.type != "cpu":
@@ -63,7 +63,7 @@ def check_device(device: Device) -> None:
         fold=lambda _: Fold(train=every, validation=every),
     )
     stack = StackedStack(data, device)
-    # The first lane does not move: it tells the weights that both begin with.
+    # The first lane does not move: it provides the initial weights.
     still = _CONFIG.replace(learning_rate=1e-30)
     lanes = [stack.add(config, seed=0, fold=0) for config in (still, _CONFIG)]
     stack.step()
@@ -79,7 +79,7 @@ def check_device(device: Device) -> None:
     worst = max(apart, key=lambda name: math.inf if math.isnan(apart[name]) else apart[name])
     if not apart[worst] <= _TOLERANCES[device.precision]:
         raise DeviceError(
-            f"{device.name} does not compute what plain torch computes on the CPU: in one step "
+            f"{device.name} does not agree with plain torch on the CPU: in one step "
             f"({device.precision}) {worst} differs by {100 * apart[worst]:.3g} %. Nothing was "
             "trained on it. Use --device cpu, or another build of torch or of the driver."
         )
@@ -89,7 +89,7 @@ def check_device(device: Device) -> None:
 def _step(
     first: Weights, pixels: Pixels, labels: NDArray[np.uint8]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-    """Return weights before and after a step by autograd and torch.optim, and their answers."""
+    """Return weights before and after a step by autograd and torch.optim, and their outputs."""
     model = plain_model(_CONFIG).double()
     model.load_state_dict({name: torch.from_numpy(value) for name, value in first.items()})
     for module in model:

@@ -1,8 +1,8 @@
-"""The stacked engine: many lanes at once, each bitwise what it would be alone.
+"""The stacked engine: many lanes at once, each bitwise equal to training it alone.
 
-Lanes that share shapes and operations train together, in cohorts. What a lane computes does not
-depend on which others are there. A stack of one is the same code, and so is a stack on a GPU.
-Also here: the time and memory that a training takes, from a few timed steps on this device.
+Lanes with the same shapes and operations train together, in cohorts. The results of a lane do not
+depend on the others. A stack of one is the same code, and so is a stack on a GPU. This module also
+estimates the time and memory of a training, from a few timed steps on this device.
 """
 
 import time
@@ -31,15 +31,15 @@ from hpo.training.progress import STRESS_EVERY, note_epoch, root_of
 FOLD: Final = 0
 """The fold whose images are timed."""
 
-# What finished trainings that may go on can hold in all, in bytes.
+# The total size of finished trainings that may be extended, in bytes.
 _MOST_IDLE: Final = 1 << 30
 
 
 def open_stack(data: TrainingData, *, device: Device, joins: bool = False) -> "StackedStack":
     """Open the engine on this data, without a lane.
 
-    `joins`: lanes that differ only in their epochs are one training, read at several epochs, where
-    the schedule does not depend on the epochs.
+    `joins`: lanes that differ only in their epochs are one training, evaluated at several epochs,
+    if the schedule does not depend on the number of epochs.
     """
     use_huge_pages()
     return StackedStack(data, device, joins=joins)
@@ -47,7 +47,7 @@ def open_stack(data: TrainingData, *, device: Device, joins: bool = False) -> "S
 
 @dataclass
 class _Member:
-    """A lane of the seam: a training, up to which epoch, and how many epochs were returned."""
+    """A lane of the interface: its training, its last epoch, and the number of epochs returned."""
 
     lane: AnyLane
     config: TrainingConfig
@@ -72,12 +72,12 @@ class StackedStack:
         return tuple(self._live)
 
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
-        """Start a training, or join one that has begun and may go on."""
+        """Start a training, or join one that has started and can be extended."""
         root = root_of(config) if self._joins else None
         lane = self._roots.get((root, seed, fold)) if root else None
         if lane is None or lane.progress.epoch > config.epochs:
             with computing(config, self._device):
-                # Images are shared by all trainings: loading them counts for none.
+                # Images are shared by all trainings, so the time to load them counts for none.
                 data = self._images.place(config, fold)
                 start = time.perf_counter()
                 device, scratch = self._device, self._scratch
@@ -92,9 +92,9 @@ class StackedStack:
         return self._n_added
 
     def step(self) -> list[LaneEpoch]:
-        # Lanes that joined at their last epoch leave before their training goes on for others.
+        # Lanes that joined at their last epoch leave before their training continues for others.
         done = self._collect()
-        # A training is done once, however many lanes wait for it.
+        # A training runs once, however many lanes wait for it.
         self._train({id(member.lane): member.lane for member in self._live.values()}.values())
         return done + self._collect()
 
@@ -113,9 +113,9 @@ class StackedStack:
         self._scratch.clear()
 
     def _train(self, lanes: Iterable[AnyLane]) -> None:
-        """Train lanes for their next epoch, read their validation images, and note both.
+        """Train lanes for their next epoch, evaluate their validation images, and record both.
 
-        Own models train one after another.
+        Custom models train one after another.
         """
         cohorts: dict[tuple[object, ...], list[AnyLane]] = {}
         for lane in sorted(lanes, key=lambda lane: -len(lane.data.train)):
@@ -126,7 +126,7 @@ class StackedStack:
             with computing(cohort[0].config, self._device):
                 try:
                     measured += zip(cohort, run_epoch(cohort), strict=True)
-                except TrainingError as error:  # Of an own model, alone in its cohort.
+                except TrainingError as error:  # From a custom model, alone in its cohort.
                     cohort[0].progress.error = error
         for lane, metrics in measured:
             if note_epoch(lane.progress, metrics):
@@ -134,7 +134,7 @@ class StackedStack:
                     lane.keep()
 
     def _collect(self) -> list[LaneEpoch]:
-        """Return the new epochs of all lanes; read the results of those that have finished."""
+        """Return the new epochs of all lanes; collect the results of finished ones."""
         done = []
         for number, member in list(self._live.items()):
             lane, epochs = member.lane, member.lane.progress.epochs
@@ -153,7 +153,7 @@ class StackedStack:
         return done
 
     def _forget_idle(self) -> None:
-        """Forget trainings without a lane, the oldest first, as far as they take much memory."""
+        """Forget trainings without a lane, oldest first, if they take too much memory."""
         live, n_bytes = {id(member.lane) for member in self._live.values()}, 0
         for root, lane in reversed(list(self._roots.items())):
             if id(lane) not in live:
@@ -163,9 +163,9 @@ class StackedStack:
 
 
 def run_epoch(lanes: Sequence[AnyLane]) -> list[Epoch]:
-    """Train lanes of one kind for an epoch and read their validation images.
+    """Train lanes of one kind for an epoch and evaluate their validation images.
 
-    The time is shared out evenly among the lanes.
+    The time is split evenly among the lanes.
     """
     start = time.perf_counter()
     sums = _train_epoch(lanes)
@@ -187,9 +187,9 @@ def seconds_per_epoch(
 ) -> float:
     """Forecast the seconds of a training alone in a stack, divided by its epochs.
 
-    An epoch trains all steps and reads the validation images; opening the lane and reading the
-    result are shared out among the epochs. About `max_seconds` are spent on timed steps. Raises
-    what adding and training a lane raise.
+    An epoch trains all steps and evaluates the validation images; the time to open the lane and to
+    compute the result is distributed over the epochs. About `max_seconds` are spent on timed
+    steps. Raises the errors of adding and training a lane.
     """
     use_huge_pages()
     with computing(config, device):
@@ -199,8 +199,8 @@ def seconds_per_epoch(
         opening = _now(device) - start
         reading = _time_reading(lane)
         training = _time_training(lane, max_seconds)
-    # Changed images are read every STRESS_EVERY epochs, and with the kept weights where those
-    # are of another epoch.
+    # Changed images are evaluated every STRESS_EVERY epochs, and with the kept weights if those
+    # are from another epoch.
     n_readings = config.epochs + 1 + len(fold.under_changes()) * -(-config.epochs // STRESS_EVERY)
     n_read = len(fold.train) + len(fold.test) + len(fold.validation) * n_readings
     return training + (opening + reading * n_read) / config.epochs
@@ -209,15 +209,15 @@ def seconds_per_epoch(
 def memory_bytes(
     data: TrainingData, config: TrainingConfig, *, device: Device, n_lanes: int, n_processes: int
 ) -> int:
-    """Estimate the peak memory of this many trainings at a time, in this many processes.
+    """Estimate the peak memory of this many parallel trainings, in this many processes.
 
-    Pixels, which processes share; weights, moments and a batch of every lane; what the steps of a
-    process work with. What Python and torch take before any training is not in it.
+    It includes pixels, which processes share; weights, moments and a batch of every lane; and the
+    buffers of the steps of a process. The memory of Python and torch before training is excluded.
     """
     n_pixels, factor = config.image_size**2, device.factor_dtype.itemsize
     n_changes = len(stress.names()) if data.is_stressed else 0
     images = ((1 + n_changes) * data.n_pool + data.n_test) * n_pixels
-    if config.align != "none":  # Each fold has its own; under changes, the validation images.
+    if config.align != "none":  # Each fold has its own; changed ones only for validation.
         n_validation = n_changes * len(data.fold(FOLD).validation)
         n_folds = min(n_lanes, N_FOLDS)
         images += n_folds * (data.n_pool + data.n_test + n_validation) * n_pixels
@@ -225,7 +225,7 @@ def memory_bytes(
     if config.model:
         return images + n_lanes * lane
     lane += data.n_pool * sum(config.hidden)
-    # The gradient; with bf16 factors also those, and the gradient before it is widened.
+    # The gradient; with bf16 also the factors, and the gradient before it is widened.
     step = n_pixels * config.hidden[0] * (4 if factor == 4 else 4 + 2 * factor)
     reading = min(EVALUATION_PIXELS, images) * 5
     return images + n_lanes * lane + n_processes * (step + reading)
@@ -244,7 +244,7 @@ def _time_training(lane: AnyLane, max_seconds: float) -> float:
             break
     times = [later - earlier for earlier, later in pairwise(laps)]
     n_further = -(-len(lane.data.train) // lane.config.batch_size) - 1
-    # The mean and not the median: on a busy machine a real epoch has slow steps too.
+    # The mean, not the median, because on a busy machine real epochs have slow steps too.
     return times[0] + n_further * fmean(times[1:] or times)
 
 
@@ -253,7 +253,7 @@ def _steps(lane: AnyLane) -> Iterator[object]:
 
 
 def _time_reading(lane: AnyLane) -> float:
-    """Return the seconds that reading one image takes."""
+    """Return the seconds for evaluating one image."""
     some = lane.data.validation[:256]
     reading = (lane.device, read_losses, lane, lane.scored_and_other[0], some)
     return fmean([_seconds(*reading) for _ in range(3)][1:]) / len(some)

@@ -1,7 +1,7 @@
-"""The stress battery: fixed changes of the pool's images, as they differ between hospitals.
+"""The stress battery: fixed changes of the pool's images, like differences between hospitals.
 
-Strengths and where they come from are in docs/stress.md. They were settled before any result on
-them was seen, and another strength is another battery: raise `BATTERY_VERSION`.
+Strengths and their sources are in docs/stress.md. They were fixed before any result was seen, and
+other strengths are another battery: raise `BATTERY_VERSION`.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ _CONTRAST: Final = 0.3
 _NOISE: Final = 0.06
 _BLUR: Final = 1.4 / 224
 
-# Images that are changed at once, in pixels: what that takes stays below 200 MB.
+# Images that are changed at once, in pixels; this takes less than 200 MB.
 _PIECE: Final = 1 << 21
 
 
@@ -57,7 +57,7 @@ def changed_pixels(data: TrainingData, image_size: int) -> Pixels:
 def change(images: Tensor, positions: Tensor, name: str) -> Tensor:
     """Return images under one change; uint8 `(images, height, width)` in and out.
 
-    `positions` `(images,)` are their places in the pool, which decide what is random.
+    `positions` `(images,)` are their positions in the pool, which determine the random numbers.
     """
     changed = _CHANGES[name](images.to(torch.float32), positions)
     return changed.round_().clamp_(0, 255).to(torch.uint8)
@@ -74,7 +74,7 @@ def _images(pool: Pixels) -> Iterator[Pixels]:
 
 
 def _move(images: Tensor, positions: Tensor, *, columns: tuple[int, int], tag: int) -> Tensor:
-    """Draw two of the numbers of a pose for every image: up to a tenth, in both directions."""
+    """Draw two pose parameters for every image: up to a tenth, in both directions."""
     drawn = [uniform_at(seeds_of(_SEED), positions, tag + number)[0] for number in (0, 1)]
     pose = images.new_zeros(len(images), 6)
     pose[:, columns] = (2 * torch.stack(drawn, 1) - 1) * _TENTH
@@ -95,17 +95,17 @@ def _add_noise(images: Tensor, positions: Tensor) -> Tensor:
     pixels = torch.arange(images[0].numel())
     seeds = bits(seeds_of(_SEED), positions, 4)[0]
     size, angle = (uniform_at(seeds, pixels, tag) for tag in (0, 1))
-    # Numbers are below 1, so the logarithm is of more than 0.
+    # Numbers are below 1, so the argument of the logarithm is above 0.
     normal = (-2 * torch.log1p(-size)).sqrt() * (2 * pi * angle).cos()
     return images + 255 * _NOISE * normal.view_as(images)
 
 
 def _blur(images: Tensor, _: Tensor) -> Tensor:
-    """Blur with a normal kernel, along rows and then along columns; the border is repeated."""
+    """Blur with a Gaussian kernel, along rows and then along columns; the border is repeated."""
     deviation = _BLUR * images.shape[1]
     reach = max(1, round(3 * deviation))
     places = torch.arange(-reach, reach + 1, dtype=images.dtype)
-    # The share of a normal distribution that falls on each pixel: right for narrow kernels too.
+    # The share of a normal distribution on each pixel, which is exact for narrow kernels too.
     edges = torch.cat([places - 0.5, places[-1:] + 0.5]) / deviation
     kernel = torch.special.ndtr(edges).diff()
     kernel = kernel / kernel.sum()

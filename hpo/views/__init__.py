@@ -1,7 +1,7 @@
-"""What commands show, as tables: the terminal prints them, the page shows them.
+"""Results as tables, which the terminal prints and the page shows.
 
 studies      configurations, finalists, learning curves, comparisons
 evaluations  the test of a study
 weights      the test of weights from elsewhere
-data         what a data set holds, and what an audit finds
+data         the contents of a data set, and the findings of an audit
 """

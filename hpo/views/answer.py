@@ -1,4 +1,4 @@
-"""The plain answer of a study: what was found, is it any good, and what to do next."""
+"""The plain answer of a study: the finding, its quality, and the next step."""
 
 import shlex
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from hpo.training import machine
 from hpo.views.evaluations import evaluation_sentence
 
 _BASELINE: Final = "logistic regression"
-# More repeats than these are not advised: another configuration decides sooner.
+# Never advise more repeats than this: another configuration decides sooner.
 _MOST_REPEATS: Final = 50
 _FLAGS: Final = ("--until-decided", "--test", "--dry-run", "--json", "--quiet", "--open")
 _OF_ONE_CALL: Final = ("--repeats", "--max-repeats", "--timeout", *_FLAGS)
@@ -28,11 +28,11 @@ _OF_A_SWEEP: Final = ("--param", "--values", "--study", "--metric", "--margin", 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a study says in plain words; all but `finding` may be empty.
+    """The answer of a study in plain words; all fields but `finding` may be empty.
 
-    `settings` are the best of a search as options, and `purpose` says what the command is for.
-    `is_clear` tells an answer from the lack of one; `is_good` says whether the best network beats
-    the baseline.
+    `settings` is the best configuration of a search as options; `purpose` is that of the command.
+    `is_clear` says whether there is an answer; `is_good` says whether the best network beats the
+    baseline.
     """
 
     finding: str
@@ -46,7 +46,7 @@ class Answer:
 
 
 def answer(summary: StudySummary, evaluation: Evaluation | None = None) -> Answer:
-    """Return the answer of a study, with that of its last evaluation on the test."""
+    """Return the answer of a study, including its last evaluation on the test set."""
     verdict = summary.verdict
     pairs = verdict.pairs if verdict else ()
     is_open = any(pair.answer in ("undecided", "untested") for pair in pairs)
@@ -66,7 +66,7 @@ def answer(summary: StudySummary, evaluation: Evaluation | None = None) -> Answe
 
 
 def _settings(summary: StudySummary) -> str:
-    """Write the best configuration as options that can be pasted: what differs from the space."""
+    """Write the best configuration as options to paste: the differences from the space."""
     if summary.best is None:
         return ""
     best, base = summary.best.config, summary.record.space.base
@@ -92,7 +92,7 @@ def best_toml(summary: StudySummary) -> str:
 
 
 def _fields(config: TrainingConfig) -> dict[str, Value]:
-    """Return the fields that have an effect, as they were chosen, and those of an own model."""
+    """Return the fields that have an effect, and those of a custom model."""
     active = config.active_fields()
     found = {n: v for n, v in config.to_mapping().items() if n in active and n != "model"}
     return found | (config.model.params if config.model else {})
@@ -114,7 +114,7 @@ def _finding(summary: StudySummary) -> str:
         text += f", retrained {count(found.n, 'time')}."
     else:
         text += f" (mean of {found.n} repeats)." if found.n > 1 else "."
-        text += " The best of many scores is partly luck." if n > 1 else ""
+        text += " The best of many scores is partly due to luck." if n > 1 else ""
     return text if is_short else f"{text} {summary.requirement}".strip()
 
 
@@ -141,10 +141,10 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
 
 
 def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
-    """Return what to do next, and the command for it."""
+    """Return the purpose of the next step, and its command."""
     study, record, goal = named(summary.name, summary.storage), summary.record, summary.goal
     if summary.n_left:
-        return f"To train the {count(summary.n_left, 'training')} missing", f"hpo resume {study}"
+        return f"To finish the {count(summary.n_left, 'missing training')}", f"hpo resume {study}"
     if record.kind == "search" and summary.best:
         if is_tested:
             return "To write the model and its results as files", f"hpo export {study}"
@@ -181,7 +181,7 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
 
 
 def _words(command: str) -> list[list[str]]:
-    """Divide a recorded command into words, each option with its value; none where it has none."""
+    """Split a recorded command into words, each option with its value if it has one."""
     groups: list[list[str]] = []
     try:
         words = [] if command == LIBRARY else shlex.split(command)

@@ -1,4 +1,4 @@
-"""The card of a model that is handed over: what it is, was trained on, is worth, and is not."""
+"""The card of an exported model: what it is, its data, its results and its limits."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ from hpo.views.evaluations import metric_cells
 def model_card(
     summary: StudySummary, best: Configuration, *, threshold: float, evaluation: Evaluation | None
 ) -> str:
-    """Return what whoever gets the model must know, as Markdown."""
+    """Return the model card as Markdown."""
     parts = {
         f"# Model of {summary.name}": _what(summary, best),
         "## How it was chosen": _chosen(summary, best),
@@ -33,34 +33,34 @@ def model_card(
 def _what(summary: StudySummary, best: Configuration) -> Iterator[str]:
     n, side = len(best.judged), best.config.image_size
     *others, last = summary.record.data.class_names
-    what = "One model" if n == 1 else f"The mean probability of {n} models, trained alike"
-    yield f"{what}: from a gray chest X-ray to {', '.join(others)} or {last}."
+    what = "One model" if n == 1 else f"The mean probability of {n} models of one configuration"
+    yield f"{what}: it classifies a gray chest X-ray as {', '.join(others)} or {last}."
     if (own := best.config.model) and own.kind != "network":
-        yield f"{own.entry} is an estimator: its weights are not exported."
+        yield f"{own.entry} is an estimator, whose weights are not exported."
         return
     yield (
         f"- `model.pt2` (`torch.export.load`) takes one gray image, uint8 (1, {side}, {side}), "
         f"and returns the probability of {last if len(others) == 1 else 'each class'}.\n"
-        "- `predict.py` answers image files: `python predict.py x.jpeg`. It needs torch, numpy "
+        "- `predict.py` classifies image files: `python predict.py x.jpeg`. It needs torch, numpy "
         "and Pillow, not hpo.\n"
-        "- `hpo predict` takes this folder as its MODEL.\n"
-        "- `weights-repeat-*` are the state dicts of the single networks."
+        "- `hpo predict` accepts this folder as MODEL.\n"
+        "- `weights-repeat-*` are the state dicts of the individual networks."
     )
 
 
 def _threshold(class_names: Sequence[str], threshold: float) -> Iterator[str]:
     if len(class_names) > 2:
-        yield "None: the answer is the likeliest class."
+        yield "None: the prediction is the most likely class."
     else:
         yield (
-            f"A probability above {threshold:.6g} means {class_names[1]}. `hpo export STUDY "
-            "--threshold` takes another one."
+            f"A probability above {threshold:.6g} means {class_names[1]}. To change it: "
+            "`hpo export STUDY --threshold`."
         )
 
 
 def _chosen(summary: StudySummary, best: Configuration) -> Iterator[str]:
     record, n = summary.record, len(summary.configurations)
-    how = f"The best of {n} configurations" if n > 1 else "The one configuration"
+    how = f"The best of {n} configurations" if n > 1 else "The only configuration"
     of = "of a sweep over" if record.kind == "grid" else "of a search over"
     yield f"{how} {of} {', '.join(record.names)}, by {record.score.title}: {best.label}."
     yield from sentences(summary)
@@ -94,7 +94,7 @@ def _metrics(
     if evaluation is None or one is None:
         yield (
             "The test set was not used for this model. "
-            f"`hpo evaluate {named(summary.name, summary.storage)}` does, and then export again."
+            f"`hpo evaluate {named(summary.name, summary.storage)}` uses it; then export again."
         )
         return
     yield _table(one.ensemble or one, evaluation)
@@ -102,7 +102,7 @@ def _metrics(
 
 
 def _table(found: Evaluated | Ensemble, evaluation: Evaluation) -> str:
-    """Return the metrics of the model on the test as a table."""
+    """Return the metrics of the model on the test set as a table."""
     rule = f", threshold {evaluation.threshold}" if len(evaluation.classes) == 2 else ""
     title = f"Test, {evaluation.n_images:,} images of {evaluation.n_patients:,} patients{rule}"
     cells = metric_cells(found.metrics, "{} | {} to {}")
@@ -113,12 +113,12 @@ def _table(found: Evaluated | Ensemble, evaluation: Evaluation) -> str:
 def _limits(summary: StudySummary, best: Configuration) -> Iterator[str]:
     side = best.config.image_size
     yield (
-        "- For research. It is no medical device, and no diagnosis.\n"
-        "- It knows one collection of images. Other hospitals, devices, ages and other diseases "
-        "may give far worse results: test it there first.\n"
-        f"- Every image is stretched to {side} x {side} pixels. It answers any image, also one "
-        "that is no chest X-ray.\n"
-        "- The threshold and the probabilities fit a share of ill patients as in its data."
+        "- For research only. It is not a medical device and gives no diagnosis.\n"
+        "- It was trained on a single collection of images. Other hospitals, devices, ages and "
+        "diseases may give much worse results: test it there first.\n"
+        f"- Every image is stretched to {side} x {side} pixels. It classifies any image, even one "
+        "that is not a chest X-ray.\n"
+        "- The threshold and the probabilities suit the share of ill patients in its data."
     )
     if summary.record.data.is_phantom:
-        yield "- It was trained on synthetic images: it knows no real X-ray."
+        yield "- It was trained on synthetic images and has never seen a real X-ray."

@@ -1,4 +1,4 @@
-"""Data sets as JSON and as tables: what they hold, and what an audit finds."""
+"""Data sets and audits as JSON and as tables."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ _MOST_LINES: Final = 10
 
 
 def show_dataset(dataset: Dataset, folds: Sequence[Fold]) -> tuple[dict[str, Any], Table]:
-    """Return what a data set holds, as JSON and as a table; image sizes are height and width."""
+    """Return a data set as JSON and as a table; image sizes are height and width."""
     smallest, largest = (side(axis=0).tolist() for side in (dataset.sizes.min, dataset.sizes.max))
     sizes = " to ".join(f"{width} x {height}" for height, width in (smallest, largest))
     if smallest == largest:
@@ -26,7 +26,7 @@ def show_dataset(dataset: Dataset, folds: Sequence[Fold]) -> tuple[dict[str, Any
     by = dataset.patients_by
     notes = [
         f"Image size: {sizes}; depth: {dataset.bits or 8} bits",
-        f"Patients: {f'known by {by}' if dataset.has_patients else 'unknown'}",
+        f"Patients: {f'identified by {by}' if dataset.has_patients else 'unknown'}",
         f"{kind} (training + validation images): {parts}",
         f"Fingerprint: {dataset.fingerprint}",
     ]
@@ -40,7 +40,7 @@ def show_dataset(dataset: Dataset, folds: Sequence[Fold]) -> tuple[dict[str, Any
 
 
 def show_audit(dataset: Dataset, audit: Audit) -> tuple[dict[str, Any], Table]:
-    """Return what an audit found, as JSON and as a table."""
+    """Return an audit as JSON and as a table."""
     table = _splits_table(dataset, [*_findings(dataset, audit)])
     return _identity(dataset) | asdict(audit), table
 
@@ -57,13 +57,13 @@ def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
         yield f"Patients both in the test set and outside it: {len(audit.shared_patients):,}"
         yield from _some(audit.shared_patients)
     else:
-        yield "Patient leakage: unknown, as the source does not name the patients of all images."
+        yield "Patient leakage: unknown, because not all patients are known."
     for kind, found in (
         ("Duplicates: {} of equal images", audit.duplicates),
-        ("Near copies: {} of images that differ hardly", audit.near_copies),
+        ("Near copies: {} of nearly identical images", audit.near_copies),
     ):
         if found is None:
-            yield "Near copies: not searched for, because there are too many images."
+            yield "Near copies: not searched, because there are too many images."
             continue
         across = sum(one.is_across_splits for one in found)
         differing = sum(one.has_different_labels for one in found)
@@ -90,7 +90,7 @@ def _identity(dataset: Dataset) -> dict[str, Any]:
 
 
 def _splits(dataset: Dataset) -> list[dict[str, Any]]:
-    """Count the images and patients of each split that has any."""
+    """Count the images and patients of each nonempty split."""
     return [
         {
             "split": name,
@@ -125,4 +125,4 @@ def _leak_text(leak: Leak) -> str:
 def _some(lines: Sequence[str]) -> Iterator[str]:
     yield from (f"  {line}" for line in lines[:_MOST_LINES])
     if len(lines) > _MOST_LINES:
-        yield f"  … and {len(lines) - _MOST_LINES} more; --json has all of them."
+        yield f"  … and {len(lines) - _MOST_LINES} more; --json lists all."

@@ -1,4 +1,4 @@
-"""What the test of a study says, as a table."""
+"""The evaluation of a study on its test set, as a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -16,14 +16,13 @@ from hpo.evaluate.records import (
 from hpo.evaluate.thresholds import read_rule
 from hpo.space.records import short_text
 from hpo.stats import Interval
+from hpo.stats.intervals import WIDEST
 from hpo.study.score import SCORES
 from hpo.study.summary import StudySummary
 from hpo.tables import DASH, Column, Row, Table
 
 _MOST_PAIRS: Final = 10
 _MOST_CLASSES: Final = 5
-# An interval of a share that is wider than this says nothing.
-_ALL: Final = 0.99
 
 
 def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int = 12) -> Table:
@@ -73,7 +72,7 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
 def _metric_rows(
     evaluation: Evaluation, columns: Sequence[Evaluated | Ensemble | None]
 ) -> Iterator[Row]:
-    """Yield the correct answers, and a row per metric; a dash where a column has none."""
+    """Yield the number of correct predictions, then a row per metric."""
     correct = (f"{c.n_right:.4g} of {evaluation.n_images}" if c else DASH for c in columns)
     yield Row(("correct answers", *correct))
     cells = [metric_cells(c.metrics, "{}\n{} to {}") if c else {} for c in columns]
@@ -82,7 +81,7 @@ def _metric_rows(
 
 
 def metric_cells(metrics: Mapping[str, Interval], pattern: str) -> dict[str, str]:
-    """Return the metrics as a reader calls them, each with its interval in a pattern."""
+    """Return the metrics by their displayed names, each with its interval in a pattern."""
     shares = {f"{name}, %": (key, 100, ".1f") for name, key in SHARES.items()}
     forms = shares | {name: (key, 1, ".3f") for name, key in NUMBERS.items()}
     return {
@@ -93,7 +92,7 @@ def metric_cells(metrics: Mapping[str, Interval], pattern: str) -> dict[str, str
 
 
 def _confusion_rows(classes: Sequence[str], shown: Sequence[Evaluated]) -> Iterator[Row]:
-    """Yield how many images of each class are called what, the mean over repeats."""
+    """Yield a row per cell of the confusion matrix, the mean over repeats."""
     yield Row(("images", *("" for _ in shown)), "heading")
     for label, name in enumerate(classes):
         for answer, called in enumerate(classes):
@@ -106,10 +105,10 @@ def _row(name: str, found: Sequence[Interval | None], scale: float, form: str) -
 
 
 def interval_text(found: Interval | None, pattern: str, scale: float, form: str) -> str:
-    """Write a mean with its interval into a pattern; the mean alone where there is none."""
+    """Fill a mean and its interval into a pattern; without an interval only the mean."""
     if found is None or found.mean is None:
         return DASH
-    is_wide = scale == 100 and (found.high or 0.0) - (found.low or 0.0) > _ALL
+    is_wide = scale == 100 and (found.high or 0.0) - (found.low or 0.0) > WIDEST
     if found.low is None or found.high is None or is_wide:
         return f"{scale * found.mean:{form}}"
     return pattern.format(*(f"{scale * x:{form}}" for x in (found.mean, found.low, found.high)))
@@ -118,7 +117,7 @@ def interval_text(found: Interval | None, pattern: str, scale: float, form: str)
 def _sentences(
     evaluation: Evaluation, shown: Sequence[Evaluated], has_matrix: bool
 ) -> Iterator[str]:
-    """Yield confusion, gaps and warnings of each configuration, then the verdict."""
+    """Yield confusion, gaps and warnings of each configuration, then the comparisons."""
     for one in shown:
         if one.name != one.label:
             yield f"{one.name}: {one.label}"
@@ -134,7 +133,7 @@ def _sentences(
     yield from (pair.sentence for pair in listed)
     if len(listed) < len(pairs):
         n_others = len(pairs) - len(differing)
-        yield f"On the test the other {n_others} pairs have no significant difference."
+        yield f"The other {n_others} pairs show no significant difference on the test."
     yield from evaluation.notes
 
 
@@ -145,7 +144,7 @@ def classes_text(classes: Mapping[str, int]) -> str:
 
 
 def confusion_text(classes: Mapping[str, int], confusion: Confusion, n_models: int = 1) -> str:
-    """Write what became of the images of each class, the mean over models."""
+    """Write how the images of each class are classified, the mean over models."""
     names, said = list(classes), list[str]()
     for label, (name, row) in enumerate(zip(names, confusion, strict=True)):
         right = row[label] / n_models
@@ -154,7 +153,7 @@ def confusion_text(classes: Mapping[str, int], confusion: Confusion, n_models: i
             for other, n in zip(names, row, strict=True)
             if n and other != name
         ]
-        parts = [f"{right:.4g} of {classes[name]} {name} images are right", *wrong]
+        parts = [f"{right:.4g} of {classes[name]} {name} images are classified correctly", *wrong]
         said.append(", ".join(parts))
     return "; ".join(said)
 
@@ -168,7 +167,7 @@ def evaluation_document(evaluation: Evaluation, summary: StudySummary) -> dict[s
 
 
 def evaluation_sentence(evaluation: Evaluation, summary: StudySummary) -> str | None:
-    """Say how the best configuration did in the last evaluation; None where it was left out."""
+    """Return the last test result of the best configuration; None if it was left out."""
     found = evaluation.of(summary.best)
     if found is None:
         return None

@@ -7,7 +7,7 @@ from hpo.tables import DASH, Column, Row, Table
 
 
 def studies_table(summaries: Mapping[int, StudySummary]) -> Table:
-    """Return a row per study, by the number that commands take for its name."""
+    """Return a row per study; commands accept its number as a name."""
     rows, said = [], []
     for number, summary in summaries.items():
         score, best, n_done = summary.record.score, summary.best, summary.n_done

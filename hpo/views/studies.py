@@ -27,11 +27,11 @@ MOST_ON_PAGE: Final = 200
 
 
 def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
-    """Yield what the terminal shows of a study: its configurations, then its finalists."""
+    """Yield the tables of a study for the terminal: configurations, then finalists."""
     record, verdict = summary.record, summary.verdict
     found, n_more = configurations_table(summary, most=_MOST_ROWS)
     said = []
-    # With finalists, the baselines are in their table.
+    # If there are finalists, the baselines are in their table.
     if summary.baselines and not (summary.finalists and summary.shown_baselines):
         accuracies = (f"{n} {SCORES['accuracy'].text(a)}" for n, a in summary.baselines.items())
         is_plain = record.score.is_accuracy
@@ -40,7 +40,7 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
     if verdict:
         listed = outcome(verdict, most_real=_MOST_PAIRS)
         said += [pair if isinstance(pair, str) else pair.sentence for pair in listed]
-        # The basis of the verdict is said where there is a verdict.
+        # The basis of a verdict is shown only with a verdict.
         said += [verdict.basis] if summary.headline and verdict.basis else []
     last = (*(f"Warning: {sign}" for sign in check_study(summary, runs)), *notes(summary, n_more))
     title = (
@@ -56,7 +56,7 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
 
 
 def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
-    """Compare the winner with each other finalist and report, and name other real differences."""
+    """Compare the winner with each other finalist and course network, then the others."""
     assert summary.finalists
     verdict, winner = summary.finalists.verdict, summary.finalists.winner.tag
     listed = [pair for pair in verdict.pairs if winner in (pair.a, pair.b) or pair.is_real]
@@ -70,21 +70,21 @@ def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
 
 
 def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
-    """Return what a reader must know beside the table; `n_more` configurations are not in it."""
+    """Return the notes below the table; `n_more` configurations are not in it."""
     data, goal, study = summary.record.data, summary.goal, named(summary.name, summary.storage)
     said = [*summary.damaged[:_MOST_DAMAGED], *combinations_note(summary.record)]
     if (n_damaged := len(summary.damaged) - _MOST_DAMAGED) > 0:
         trials = count(n_damaged, "more damaged trial")
-        said.append(f"{trials}: `hpo show {study} --json` names all of them.")
+        said.append(f"{trials}: `hpo show {study} --json` lists all.")
     if n_more:
         n_rows = _MOST_ROWS + n_more
-        where = "`hpo report` shows all of them"
+        where = "`hpo report` shows all"
         if n_rows > MOST_ON_PAGE:
             where = f"`hpo report` has the best {MOST_ON_PAGE}, `hpo show {study} --json` all"
         said.append(f"The best {_MOST_ROWS} of {n_rows:,} are shown; {where}.")
     if data.is_phantom:
         said.append(
-            "These are synthetic images (the phantom), made to try the tool: --data PATH uses "
+            "These are synthetic images (the phantom) for trying out hpo. Use --data PATH for "
             "real X-rays."
         )
     said += summary.record.notes
@@ -99,10 +99,10 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
     if goal.patience and n_tried < goal.n_trials and not summary.n_left:
         said.append(
             f"The search ended after {n_tried} of {goal.n_trials} configurations: "
-            f"{goal.patience} in a row brought nothing better (--patience)."
+            f"{goal.patience} in a row were no improvement (--patience)."
         )
     if n_pruned := summary.count("pruned"):
-        said.append(f"{count(n_pruned, 'training')} stopped early: worse than the median.")
+        said.append(f"{count(n_pruned, 'training')} stopped early (worse than the median).")
     n_open, n_failed = summary.n_open, summary.count("failed")
     missing = {"missing": n_open, "failed": n_failed}
     left = ", ".join(f"{count(n, 'training')} {how}" for how, n in missing.items() if n)
@@ -121,14 +121,14 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
 
 
 def combinations_note(record: StudyRecord) -> Iterator[str]:
-    """Say how many of the combinations of a grid are different, where some are equal."""
+    """Say how many combinations of a grid are distinct, if some are equal."""
     if record.kind == "search":
         return
     cells = spaces.cells(record.space, record.names)
     inert = [name for name in record.names if any(name not in cell.params for cell in cells)]
     if (n := spaces.n_combinations(record.space, record.names)) > len(cells):
         where = f"where {' or '.join(inert)} has no effect, they" if inert else "some"
-        yield f"{n:,} combinations, {len(cells):,} different: {where} are one training."
+        yield f"{n:,} combinations, {len(cells):,} distinct: {where} share one training."
 
 
 def configurations_table(
@@ -136,8 +136,8 @@ def configurations_table(
 ) -> tuple[Table, int]:
     """Return the configurations of a study, and how many more than `most` there are.
 
-    A search and a large grid are sorted by score; a grid keeps its order. A full table shows only
-    configurations with a score, every parameter in a column, the spread, and the baselines.
+    Searches and large grids are sorted by score; other grids keep their order. A full table shows
+    only configurations with a score, all parameters, the spread, and the baselines.
     """
     score, is_search = summary.record.score, summary.record.kind == "search"
     configurations = [c for c in summary.configurations if c.score or not (is_search or is_full)]
@@ -160,7 +160,7 @@ def configurations_table(
 def _configuration_columns(
     summary: StudySummary, shown: Sequence[Configuration], *, is_full: bool
 ) -> tuple[Column, ...]:
-    """Return those of the columns that say something of the configurations that are shown."""
+    """Return the columns that carry information about the shown configurations."""
     score, is_search = summary.record.score, summary.record.kind == "search"
     names = [n for n in summary.record.names if is_full or any(n in c.params for c in shown)]
     if is_search and not is_full:
@@ -188,12 +188,12 @@ def _configuration_columns(
 
 
 def _differing(names: Iterable[str], shown: Sequence[Configuration]) -> list[str]:
-    """Return the parameters in which the configurations differ."""
+    """Return the parameters that differ between the configurations."""
     return [name for name in names if len({c.params.get(name) for c in shown}) > 1]
 
 
 def _cells(configuration: Configuration, score: Score) -> dict[str, str]:
-    """Return what a configuration has for any column, by the name of the column."""
+    """Return the cells of a configuration by the name of the column."""
     found, repeats = configuration.score, configuration.repeats
     mean, interval = score_cells(found, score)
     other, other_mean = _other_weights(configuration, score)
@@ -215,7 +215,7 @@ def _cells(configuration: Configuration, score: Score) -> dict[str, str]:
 
 
 def _other_weights(configuration: Configuration, score: Score) -> tuple[str, str]:
-    """Return the column of the weights that are not scored, and their mean; "" for none."""
+    """Return the column name and mean score of the weights that are not scored; "" for none."""
     is_average = configuration.config.weights == "average"
     name = "last_weights" if is_average else "average_weights"
     done = [r.metrics.get(name) for r in configuration.repeats if r.state == "complete"]
@@ -227,7 +227,7 @@ def _other_weights(configuration: Configuration, score: Score) -> tuple[str, str
 
 
 def finalists_table(summary: StudySummary) -> Table | None:
-    """Return the finalists, best first, then the bases of the reports and the baselines."""
+    """Return the finalists, best first, then the course networks and the baselines."""
     finalists, score = summary.finalists, summary.record.score
     if finalists is None:
         return None
@@ -277,7 +277,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def curves_table(found: LearningCurves, *, with_meanings: bool = False) -> Table:
-    """Return a row per measure of the learning curves, and a column per configuration."""
+    """Return a table with a row per learning-curve measure and a column per configuration."""
     rows = []
     for one in found.comparisons:
         name = f"{one.heading}\n{one.about}" if with_meanings else one.heading
@@ -292,7 +292,7 @@ def curves_table(found: LearningCurves, *, with_meanings: bool = False) -> Table
 
 
 def score_cells(found: Interval | None, score: Score) -> tuple[str, str]:
-    """Write a mean and its interval without the unit, a dash where there is none."""
+    """Write a mean and its interval without the unit, or a dash."""
     if found is None or found.mean is None:
         return DASH, DASH
     return score.number(found.mean), score.range_text(found).removesuffix("\u00a0%") or DASH

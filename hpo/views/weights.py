@@ -1,4 +1,4 @@
-"""What networks from files answer, and what a test of them says."""
+"""The predictions of networks from files, and the results of testing them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from hpo.weights.predict import Prediction, WeightsEvaluation
 
 
 def weights_table(evaluation: WeightsEvaluation) -> Table:
-    """Return a row per metric; of an ensemble with the range of its networks by themselves."""
+    """Return a row per metric; for an ensemble with the range of its members."""
     found, classes, n = evaluation.result, evaluation.classes, len(evaluation.members)
     model = (evaluation.path.name or str(evaluation.path)) + f", ensemble of {n}," * (n > 1)
     data = f"{evaluation.data} (synthetic)" if evaluation.is_phantom else evaluation.data
@@ -41,7 +41,7 @@ def weights_table(evaluation: WeightsEvaluation) -> Table:
 
 
 def weights_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
-    """Return what `hpo evaluate --weights --json` prints."""
+    """Return the document of `hpo evaluate --weights --json`."""
     found, n_images = evaluation.result, sum(evaluation.classes.values())
     members = evaluation.members if len(evaluation.members) > 1 else ()
     return {
@@ -74,7 +74,7 @@ def weights_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
 def prediction_document(
     networks: Sequence[Network], predictions: Sequence[Prediction], threshold: float
 ) -> dict[str, Any]:
-    """Return what `hpo predict --json` prints, but for the name of the model."""
+    """Return the document of `hpo predict --json`, except the name of the model."""
     notes, names = list(notes_of(networks)), networks[0].class_names
     if len(networks) > 1:
         notes.append(f"Ensemble: the mean of {len(networks)} networks.")
@@ -107,8 +107,8 @@ def prediction_rows(
 ) -> tuple[list[str], list[list[Any]]]:
     """Return the header of a table of predictions, and a row for each file that was read.
 
-    Of two classes it has the probability of the second, and of an ensemble the range of its
-    networks; of more, the probability of each.
+    With two classes it has the probability of the second class, and for an ensemble the range of
+    its members; with more classes, the probability of each.
     """
     names, rows = networks[0].class_names, []
     header = ["label", *(names[1:] if len(names) == 2 else names)]
@@ -124,7 +124,7 @@ def prediction_rows(
 
 
 def prediction_lines(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Write a table of predictions in columns, a line for each file."""
+    """Format a table of predictions in columns, one line per file."""
     width = max([len(header[0]), *(len(row[0]) for row in rows)])
     widths = [max(6, len(name)) for name in header[1:-1]]
     lines = []

@@ -1,8 +1,8 @@
-"""Reading the tensors of a file of weights, and never running what it holds.
+"""Reading the tensors of a weights file without running its content.
 
 torch's own files are zip archives or pickles. `torch.load(weights_only=True)` reads tensors and
-plain containers out of them with its own unpickler; a file that needs any other Python
-object is refused, for to make one is to call code that the file names.
+plain containers from them with its own unpickler. A file that needs any other Python object is
+refused, because creating one means calling code named by the file.
 """
 
 import pickle
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hpo.errors import WeightsError
 
-# As float32, which they are computed with. Reading takes little more than that.
+# As float32, in which they are computed. Reading takes little more than that.
 MAX_BYTES: Final = 1_200_000_000
 MAX_TENSORS: Final = 1_000
 
@@ -33,16 +33,16 @@ _DTYPES: Final = {
 
 _STATE_KEYS: Final = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
 _SAVE_AGAIN: Final = (
-    "Where the network was made, save its tensors alone: torch.save(model.state_dict(), FILE)."
+    "Where the network was created, save only its tensors: torch.save(model.state_dict(), FILE)."
 )
-_ALLOWED: Final = "Give a state dict saved by torch.save, or safetensors."
+_ALLOWED: Final = "Use a state dict saved by torch.save, or safetensors."
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Read the state dict of a file, whole or under a common key of a checkpoint, and notes.
+    """Read the state dict of a file, possibly under a common key of a checkpoint, and notes.
 
     Raises:
-        WeightsError: no such file; empty, damaged or too large; code; no state dict in it.
+        WeightsError: the file is missing, empty, damaged, too large, or without a state dict.
     """
     tensors, notes = _find_state(path, _read(path))
     if len(tensors) > MAX_TENSORS:
@@ -63,9 +63,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 
 
 def _read(path: Path) -> object:
-    """Read a file by its first bytes; its name may say anything."""
+    """Read a file by its first bytes, not by its name."""
     try:
-        if path.exists() and not path.is_file():  # A pipe would be waited for.
+        if path.exists() and not path.is_file():  # A pipe would block.
             raise WeightsError(f"{path} is not a regular file. {_ALLOWED}")
         with path.open("rb") as file:
             head = file.read(9)
@@ -74,7 +74,7 @@ def _read(path: Path) -> object:
         raise WeightsError(f"{path} cannot be read: {problem.strerror}. {_ALLOWED}") from None
     _check_size(path, n_bytes)
     try:
-        # The length of a header comes first, and may begin with the byte of a pickle.
+        # The header length comes first, and may start with the byte of a pickle.
         if head[8:] == b"{" and int.from_bytes(head[:8], "little") < _LONGEST_HEADER:
             return load_file(path)
         if head.startswith(b"PK\x03\x04"):
@@ -94,22 +94,22 @@ def _read(path: Path) -> object:
             f"{path} holds {what}. Reading it would run code from the file, so it is refused, and "
             f"nothing in it was run. {_SAVE_AGAIN}"
         ) from None
-    except Exception as problem:  # Readers raise whatever damage makes them stumble over.
+    except Exception as problem:  # Readers raise errors of any kind for damaged files.
         reason = str(problem).partition("\n")[0][:_LONGEST_TEXT] or type(problem).__name__
         raise WeightsError(
-            f"{path} is cut short, damaged or was not written by torch.save: {reason}. Nothing in "
+            f"{path} is truncated, damaged or was not written by torch.save: {reason}. Nothing in "
             f"it was run. Copy or download it again. {_SAVE_AGAIN}"
         ) from None
 
 
 def _check_archive(path: Path) -> None:
-    """Check an archive before anything is unpacked: a small one may hold a large one."""
+    """Check an archive before unpacking: a small one may expand to a large one."""
     with zipfile.ZipFile(path) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     _check_size(path, sum(sizes.values()))
     if sum(size for name, size in sizes.items() if name.endswith(".pkl")) > _MAX_PICKLE_BYTES:
         raise WeightsError(
-            f"{path} holds more than {_MAX_PICKLE_BYTES / 1e6:.0f} MB beside its tensors: is this "
+            f"{path} holds more than {_MAX_PICKLE_BYTES / 1e6:.0f} MB besides tensors. Is this "
             f"the right file? {_SAVE_AGAIN}"
         )
 

@@ -1,4 +1,4 @@
-"""The model that is handed over: one exported program, and a script that runs it without hpo."""
+"""The exported model: one program, and a script that runs it without hpo."""
 
 import io
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def to_program(networks: Sequence[Network]) -> bytes:
     """Return networks of one configuration as a file for `torch.export.load`: their mean.
 
     Raises:
-        WeightsError: torch.export cannot take them, or the program gives other probabilities.
+        WeightsError: torch.export fails, or the program gives other probabilities.
     """
     side = networks[0].side
     image = np.random.default_rng(0).integers(0, 256, (1, side, side), np.uint8)
@@ -40,9 +40,9 @@ def to_program(networks: Sequence[Network]) -> bytes:
         program = torch.export.export(_Ensemble(networks).eval(), (example,), strict=False)
         torch.export.save(program, file)
         found = program.module()(example).numpy()
-    except Exception as problem:  # Whatever it stumbles over in a network of others.
+    except Exception as problem:  # Custom networks may cause any error.
         reason = str(problem).partition("\n")[0][:300] or type(problem).__name__
-        raise WeightsError(f"torch.export cannot take this network: {reason}") from None
+        raise WeightsError(f"torch.export does not support this network: {reason}") from None
     apart = np.abs(found - np.mean([n.probabilities(image) for n in networks], axis=0)).max()
     if not apart <= _TOLERANCE:
         raise WeightsError(f"the exported program gives probabilities that differ by {apart:.2g}")
@@ -50,13 +50,13 @@ def to_program(networks: Sequence[Network]) -> bytes:
 
 
 def predict_script(network: Network) -> str:
-    """Return a Python script that answers image files with the program beside it.
+    """Return a Python script that classifies image files with the program next to it.
 
-    It reads and resizes them as `hpo.data.images` does.
+    It reads and resizes them like `hpo.data.images`.
     """
     side, names = network.side, network.class_names
     whose, label = "each class", "CLASSES[int(np.argmax(found))]"
-    rule = "# The likeliest class is the answer."
+    rule = "# The most likely class is predicted."
     if len(names) == 2:
         whose, label = names[1], "CLASSES[int(found[0] > THRESHOLD)]"
         rule = f"THRESHOLD = {network.threshold!r}  # A probability above it means {names[1]}."
@@ -64,7 +64,7 @@ def predict_script(network: Network) -> str:
     return f'''\
 """The probability of {whose} for image files: python predict.py IMAGE...
 
-It takes model.pt2 beside it, torch {version} or newer, numpy and Pillow; not hpo.
+It needs model.pt2 next to it, torch {version} or newer, numpy and Pillow, but not hpo.
 """
 
 import sys
@@ -76,14 +76,14 @@ from PIL import Image, ImageOps
 
 CLASSES = {names!r}
 {rule}
-SIDE = {side}  # Images are made gray and resized to SIDE x SIDE pixels, whatever their shape.
-BITS = {network.bits}  # The depth in use of its 16-bit training images, 0 where there were none.
+SIDE = {side}  # Images become gray and are resized to SIDE x SIDE pixels, whatever their shape.
+BITS = {network.bits}  # The used depth of 16-bit training images, 0 if there were none.
 
 model = torch.export.load(Path(__file__).with_name("model.pt2")).module()
 
 
 def read(path):
-    """Return an image file as the model takes it: uint8 (1, SIDE, SIDE)."""
+    """Return an image file as input of the model: uint8 (1, SIDE, SIDE)."""
     with open(path, "rb") as file, Image.open(file) as image:
         image.draft("L", None)
         ImageOps.exif_transpose(image, in_place=True)

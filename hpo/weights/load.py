@@ -1,7 +1,6 @@
-"""Opening a model: a file of weights, a folder of several as an ensemble, or a study's winner.
+"""Opening a model: a weights file, a folder of them as an ensemble, or a study's winner.
 
-The configuration of weights that `hpo export` wrote is in the file itself, and nothing has to be
-assumed.
+Weights written by `hpo export` contain their configuration, so nothing has to be assumed.
 """
 
 import json
@@ -34,26 +33,27 @@ from hpo.training.own import open_network as open_network_of
 from hpo.weights.files import read_tensors
 from hpo.weights.network import Network, Unseen, open_network
 
-# Of one name in two formats the last is taken.
+# If a name exists in two formats, the last one is used.
 SUFFIXES: Final = (".pth", ".pt", ".safetensors")
 
 CONFIG_KEY: Final = "hpo.config"
-"""Under which safetensors hold the configuration of their network, as JSON.
+"""The key in safetensors of the configuration of their network, as JSON.
 
-Beside its fields stand, where they are not as usual: bits (of 16-bit training images), classes
+Besides its fields, if they differ from the defaults: bits (of 16-bit training images), classes
 (their names) and threshold.
 """
 
 
 def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tuple[Network, ...]:
-    """Open a file of weights, or every file of weights in a folder.
+    """Open a weights file, or every weights file in a folder.
 
-    Weights that `hpo export` wrote are read by their configuration; those of an own model need its
-    FILE.py:NAME. With `unseen`, as those of others, their network is found from the shapes.
+    Weights written by `hpo export` are read by their configuration; those of a custom model need
+    its FILE.py:NAME. With `unseen`, as for weights of others, the network is found from the
+    shapes.
 
     Raises:
-        UsageError: the networks of a folder are of different classes.
-        WeightsError: no weights there, or weights that cannot be read; all of them are named.
+        UsageError: the networks of a folder have different classes.
+        WeightsError: there are no weights, or unreadable ones; all are named.
     """
     if not path.is_dir():
         return (_open_file(path, unseen, own),)
@@ -66,11 +66,11 @@ def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tup
             faults.append(str(fault))
     if faults:
         raise WeightsError(
-            fault_list(f"{len(faults)} of {len(files)} files of weights in {path}:", faults)
+            fault_list(f"{len(faults)} of {len(files)} weights files in {path} fail:", faults)
             + "\nRepair them or move them out of the folder: an ensemble needs all of its files."
         )
     if len({network.class_names for network in networks}) > 1:
-        raise UsageError(f"The networks in {path} are of different classes. Give one of them.")
+        raise UsageError(f"The networks in {path} have different classes. Choose one of them.")
     return tuple(networks)
 
 
@@ -79,8 +79,8 @@ def open_winner(
 ) -> tuple[Network, ...]:
     """Open the network of every repeat of a study's best configuration.
 
-    That of an own model needs its FILE.py:NAME. `threshold` is a rule as it is typed; without one
-    it is that of the last evaluation, or 0.5.
+    A custom model needs its FILE.py:NAME. `threshold` is a rule as typed; the default is that of
+    the last evaluation, or 0.5.
 
     Raises:
         StudyError: there is no study of this name, or nothing in it is complete.
@@ -121,19 +121,19 @@ def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Networ
 
 
 def text_of(networks: Sequence[Network]) -> str:
-    """Return the architecture of networks in words, each that differs once."""
+    """Return the architectures of networks in words, without repetition."""
     return "; ".join(dict.fromkeys(network.text for network in networks))
 
 
 def notes_of(networks: Sequence[Network]) -> tuple[str, ...]:
-    """Return what was found and assumed of networks; where they differ, of which."""
+    """Return the notes on networks; if they differ, with the name of each."""
     if len({network.notes for network in networks}) == 1:
         return networks[0].notes
     return tuple(f"{network.path.name}: {note}" for network in networks for note in network.notes)
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files of weights in a folder, one of each name, 2 before 10."""
+    """Return the weights files in a folder, one of each name, 2 before 10."""
     found = {
         file.stem: file
         for suffix in SUFFIXES
@@ -142,14 +142,14 @@ def _files(folder: Path) -> list[Path]:
     }
     if not found:
         raise WeightsError(
-            f"{folder} holds no weights, no file that ends in {', '.join(SUFFIXES[::-1])}. `hpo "
-            "export STUDY --all` writes a folder of them for every configuration."
+            f"{folder} holds no weights, that is, no file ending in {', '.join(SUFFIXES[::-1])}. "
+            "`hpo export STUDY --all` writes a folder of them for every configuration."
         )
     return [found[stem] for stem in sorted(found, key=lambda stem: (len(stem), stem))]
 
 
 def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
-    """Open a file by the configuration in it; by its shapes where there is none."""
+    """Open a file by its configuration, or by its shapes if it has none."""
     fields = None if unseen else _fields_inside(path)
     if not isinstance(fields, dict):
         return open_network(path, unseen or Unseen())
@@ -162,8 +162,7 @@ def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
     is_named = isinstance(names, list | tuple) and len(names) == max(2, config.n_outputs)
     if not is_named or not isinstance(threshold, float) or bits not in range(17):
         raise WeightsError(
-            f"{path}: the file itself does not say its classes, threshold and bits rightly. "
-            "Export the study again."
+            f"{path}: its own classes, threshold or bits are invalid. Export the study again."
         )
     names = tuple(map(str, names))
     return _open_known(path, config, bits, names, threshold, "The file itself", own)
@@ -179,7 +178,7 @@ def _open_known(
     own: str | None,
 ) -> Network:
     """Open weights of this configuration, which `source` states."""
-    # It may describe a network that no memory holds: that has none before its weights fit.
+    # It may describe a network that exceeds memory: check the weights before allocating.
     model = _own_network(config, own) if config.model else plain_model(config, device="meta")
     tensors, _ = read_tensors(path)
     template, notes = None, [f"{source} says how pixels are scaled ({config.normalize})."]
@@ -187,11 +186,11 @@ def _open_known(
         template = tensors.pop(TEMPLATE, None)
         if template is None or template.shape != (SIDE, SIDE) or template.dtype != torch.uint8:
             raise WeightsError(
-                f"{path} holds no template to align images to, which {source} asks for. Export "
+                f"{path} contains no template to align images to, which {source} requires. Export "
                 "the study again."
             )
         notes.append("Each image is aligned to the template that the weights hold.")
-    # Copied, as a product may be rounded otherwise where a tensor stays as it was in a file.
+    # Copied, because products of tensors that map a file may round differently.
     floats = {
         key: value
         if key.endswith("num_batches_tracked")
@@ -202,8 +201,8 @@ def _open_known(
         (model[0] if config.model else model).load_state_dict(floats, assign=True)
     except RuntimeError as error:
         raise WeightsError(
-            f"{path} does not hold the network that {source} describes. Export the study again, "
-            f"or give the file with --input-scale. {error}"
+            f"{path} does not contain the network that {source} describes. Export the study "
+            f"again, or read the file with --input-scale. {error}"
         ) from None
     return Network(
         path=path,
@@ -222,12 +221,12 @@ def _own_network(config: TrainingConfig, own: str | None) -> nn.Sequential:
     assert config.model
     if config.model.kind != "network":
         raise UsageError(
-            f"{config.model.entry} is fitted and not kept: an estimator has no weights to read. "
+            f"{config.model.entry} is fitted and not kept, since an estimator has no weights. "
             "hpo evaluate STUDY tests it."
         )
     if own is None:
         raise UsageError(
-            f"These weights are of {config.model.entry}, and code runs only where the command "
+            f"These weights are of {config.model.entry}, and code runs only if the command "
             "line names it: add --model FILE.py:NAME."
         )
     _, code = models.open_own(own)
@@ -235,9 +234,9 @@ def _own_network(config: TrainingConfig, own: str | None) -> nn.Sequential:
 
 
 def _fields_inside(path: Path) -> object:
-    """Return the configuration that a safetensors file holds; its damage is reported elsewhere."""
+    """Return the configuration that a safetensors file holds; damage is reported elsewhere."""
     with suppress(SafetensorError, OSError, ValueError, LookupError, RecursionError):
-        if path.is_file():  # A pipe would be waited for.
+        if path.is_file():  # A pipe would block.
             with safe_open(path, framework="numpy") as file:
                 return json.loads((file.metadata() or {})[CONFIG_KEY])
     return None

@@ -1,8 +1,8 @@
-"""From the tensors of a file to their network, and the probabilities it gives.
+"""From the tensors of a file to their network and its probabilities.
 
-`nn.Sequential` numbers its modules from 0, and a module's tensors are called NUMBER.NAME. Modules
-without tensors (Flatten, activations, Dropout) show as numbers that are left out. A network inside
-another has a prefix before the number (`net.1.weight`), as has one under DataParallel (`module.`).
+`nn.Sequential` numbers its modules from 0, and the tensors of a module are called NUMBER.NAME.
+Modules without tensors (Flatten, activations, Dropout) appear as missing numbers. A nested network
+has a prefix before the number (`net.1.weight`), and so has one under DataParallel (`module.`).
 """
 
 import math
@@ -52,10 +52,10 @@ _SCALE_WORDS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Unseen:
-    """What weights do not say of their network and of the script around it.
+    """Facts about a network and its script that weights do not contain.
 
-    `has_sigmoid` says that the network ended in a Sigmoid and its output was taken for a logit all
-    the same, by a loss or by a second sigmoid, as in report A. `input_scale` is one of
+    `has_sigmoid` says that the network ended in a Sigmoid and its output was nevertheless treated
+    as a logit, by a loss or a second sigmoid, as in report A. `input_scale` is one of
     `hpo.choices.INPUT_SCALES`, or the mean and deviation of pixels / 255 as "0.48,0.24".
     """
 
@@ -67,7 +67,7 @@ class Unseen:
 def read_unseen(
     input_scale: str | None, activation: Activation | None, has_sigmoid: bool
 ) -> Unseen | None:
-    """Return what options say of a network, None where none was given."""
+    """Return the options about a network, None if there are none."""
     found = Unseen(
         input_scale=input_scale or "unit",
         activation=activation or "relu",
@@ -80,11 +80,10 @@ def read_unseen(
 class Network:
     """A network in evaluation mode for images `(n, side, side)`.
 
-    `settings` is the configuration it was trained with, or what is assumed where that is not
-    known; `notes` say what was found and assumed. `bits` is the depth in use of the 16-bit images
-    it was trained on, 0 where that is not known; `class_names` are those of its outputs. Images
-    are aligned to `template` where there is one. Of two classes a probability above `threshold`
-    means the second.
+    `settings` is the configuration it was trained with, or assumptions if that is unknown; `notes`
+    list findings and assumptions. `bits` is the used depth of the 16-bit images it was trained on,
+    0 if unknown; `class_names` belong to its outputs. Images are aligned to `template` if there is
+    one. With two classes, a probability above `threshold` means the second.
     """
 
     path: Path
@@ -99,7 +98,7 @@ class Network:
 
     @property
     def text(self) -> str:
-        """The modules in words, as torch writes them; of an own model where it is from."""
+        """The modules as written by torch; for a custom model its file."""
         if isinstance(self.settings, TrainingConfig) and (own := self.settings.model):
             return f"{own.entry}({', '.join(f'{n}={v!r}' for n, v in own.params.items())})"
         names = {type(make()): name for name, make in ACTIVATIONS.items()}
@@ -127,7 +126,7 @@ class Network:
     def of_logits(self, z: Tensor) -> Tensor:
         """Return the probabilities of outputs, in float64.
 
-        So they are above 0.5 exactly where the second of two outputs is the higher one.
+        They are above 0.5 exactly if the second of two outputs is higher.
         """
         if isinstance(self.settings, TrainingConfig):
             return losses.probabilities(self.settings, z).double()
@@ -136,10 +135,10 @@ class Network:
 
     @torch.inference_mode()
     def probabilities(self, pixels: Pixels) -> Probabilities:
-        """Return the probability of the second of two classes `(n,)`, of more of each `(n, K)`.
+        """Return the probability of the second of two classes `(n,)`, or of all `(n, K)`.
 
-        As many images are read at once as in training: the same pieces round alike, and exported
-        weights give the recorded numbers again.
+        As many images are read at once as in training: equal pieces round alike, and exported
+        weights reproduce the recorded numbers.
 
         Raises:
             WeightsError: values overflow on the way through the network.
@@ -152,7 +151,7 @@ class Network:
             found = self.of_logits(torch.cat([self.logits(piece) for piece in pieces]))
         if n_lost := int((~found.view(len(found), -1).isfinite().all(1)).sum()):
             raise WeightsError(
-                f"{self.path} gives no number for {n_lost} of {len(found)} images: its values "
+                f"{self.path} returns no number for {n_lost} of {len(found)} images: values "
                 "overflow. Is the input scale right (--input-scale)?"
             )
         probabilities: Probabilities = found.numpy()
@@ -160,7 +159,7 @@ class Network:
 
 
 def open_network(path: Path, unseen: Unseen) -> Network:
-    """Read a file of weights and find its network from the shapes.
+    """Read a weights file and find its network from the shapes.
 
     Raises:
         WeightsError: the file cannot be read, or holds another kind of network.
@@ -178,11 +177,11 @@ def open_network(path: Path, unseen: Unseen) -> Network:
             reason = str(problem).partition("\n\t")[2].replace("\n\t", " ") or str(problem)
             faults.append(f"{named}: {reason}")
     if faults := faults or list(_faults(prefix, layers)):
-        summary = f"{path} holds another network than those that are supported:"
+        summary = f"{path} contains an unsupported network:"
         raise WeightsError(f"{fault_list(summary, faults[:_MOST_FAULTS])}\n{_ALLOWED}")
     model, assumed = _assemble(layers, unseen)
     _, n_outputs = _sizes(layers[max(layers)])
-    ignored = [f"Every key begins with {prefix}: this prefix is ignored."] if prefix else []
+    ignored = [f"Every key starts with {prefix}, which is ignored."] if prefix else []
     return Network(
         path=path,
         model=model,
@@ -205,7 +204,7 @@ def _scaled(rows: Tensor, scale: str) -> Tensor:
 def _modules(
     path: Path, tensors: Mapping[str, Tensor]
 ) -> tuple[str, dict[int, dict[str, Tensor]]]:
-    """Return what every key begins with, and the tensors of each module by its number.
+    """Return the common prefix of the keys, and the tensors of each module by its number.
 
     Raises:
         WeightsError: the keys are not those of one nn.Sequential.
@@ -228,7 +227,7 @@ def _modules(
 
 
 def _layer(parts: Mapping[str, Tensor]) -> _Layer:
-    """Return the layer that has these tensors, in float32.
+    """Return the layer with these tensors, in float32.
 
     Raises:
         ValueError, RuntimeError: say what is wrong.
@@ -236,7 +235,7 @@ def _layer(parts: Mapping[str, Tensor]) -> _Layer:
     values = {}
     for name, value in parts.items():
         if name != "num_batches_tracked" and not value.is_floating_point():
-            raise ValueError(f"{name} holds {value.dtype}, no floats")
+            raise ValueError(f"{name} holds {value.dtype}, not floats")
         values[name] = value.detach().to(torch.float32)
         if not values[name].isfinite().all():
             raise ValueError(f"{name} holds values that are not finite")
@@ -249,20 +248,20 @@ def _layer(parts: Mapping[str, Tensor]) -> _Layer:
         n_outputs, n_inputs = weight.shape
         layer = nn.Linear(n_inputs, n_outputs, bias="bias" in values, device="meta")
     else:
-        raise ValueError("of no Linear, nor of a BatchNorm1d with running_mean and running_var")
+        raise ValueError("neither a Linear nor a BatchNorm1d with running_mean and running_var")
     layer.load_state_dict(values, assign=True)
     return layer
 
 
 def _sizes(layer: _Layer) -> tuple[int, int]:
-    """Return how many values a layer takes and gives."""
+    """Return the numbers of inputs and outputs of a layer."""
     if isinstance(layer, nn.Linear):
         return layer.in_features, layer.out_features
     return layer.num_features, layer.num_features
 
 
 def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
-    """Say where layers do not fit the images, each other, or the classes."""
+    """Yield the layers that do not fit the images, each other, or the classes."""
     steps = []
     for number, layer in layers.items():
         key, value = next(iter(layer.state_dict().items()))
@@ -271,16 +270,16 @@ def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
     side = math.isqrt(n_pixels)
     if side**2 != n_pixels or not MIN_SIDE <= side <= MAX_SIDE:
         yield (
-            f"{first} takes {n_pixels:,} values: supported are those of a square gray image, "
+            f"{first} takes {n_pixels:,} values, but supported are square gray images of "
             f"{MIN_SIDE} x {MIN_SIDE} to {MAX_SIDE} x {MAX_SIDE} pixels"
         )
     for (one, _, given), (other, taken, _) in pairwise(steps):
         if given != taken:
-            yield f"{other} takes {taken:,} values, but {one} before it gives {given:,}"
+            yield f"{other} takes {taken:,} values, but {one} before it returns {given:,}"
     last, _, n_outputs = steps[-1]
     if not isinstance(layers[max(layers)], nn.Linear) or n_outputs > MOST_CLASSES:
         yield (
-            f"{last} is the last and gives {n_outputs:,} values: supported is a Linear with 1 "
+            f"{last} is the last and returns {n_outputs:,} values, but must be a Linear with 1 "
             f"output, or one for each of 2 to {MOST_CLASSES} classes"
         )
 
@@ -298,12 +297,12 @@ def _assemble(layers: Mapping[int, _Layer], unseen: Unseen) -> tuple[nn.Sequenti
             activated.append(str(number))
             is_due = False
     at = f"module{'s' * (len(activated) > 1)} {', '.join(activated)}"
-    note = f"Activation: {unseen.activation}, after {at}. Weights do not store which one."
+    note = f"Activation: {unseen.activation}, after {at}. Weights do not store it."
     return nn.Sequential(*modules).eval(), [note] * bool(activated)
 
 
 def _ends(unseen: Unseen, n_outputs: int) -> tuple[str, str]:
-    """Say how pixels are read, and what the outputs are taken for."""
+    """Describe the scale of the pixels and the meaning of the outputs."""
     scale = unseen.input_scale
     text = _SCALE_WORDS.get(scale) or "(pixels / 255 - {}) / {}".format(*scale.split(","))
     if unseen.has_sigmoid:
@@ -311,10 +310,10 @@ def _ends(unseen: Unseen, n_outputs: int) -> tuple[str, str]:
     elif n_outputs == 1:
         end = (
             "The probability is the sigmoid of the one output, once, whether or not the network "
-            "itself ended in a Sigmoid: weights do not store that."
+            "itself ended in a Sigmoid, which weights do not store."
         )
     elif n_outputs == 2:
-        end = "The probability is the softmax of the two outputs, of the second one."
+        end = "The probability is that of the second output in a softmax of both."
     else:
         end = f"The probabilities are the softmax of the {n_outputs} outputs."
     return f"Input: {text} (--input-scale {scale}).", end

@@ -1,4 +1,4 @@
-"""The probabilities of the classes of image files, and what weights are worth on test images."""
+"""Predictions for image files, and the evaluation of weights on test images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -33,14 +33,14 @@ from hpo.weights.load import notes_of, open_best, open_model, text_of
 from hpo.weights.network import Network, Probabilities, Unseen
 
 _WHOSE: Final = (
-    "Whether these weights have seen the test images in training is unknown: if they have, these "
+    "Whether these weights were trained on the test images is unknown. If they were, these "
     "numbers are too good."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What networks say of a file: its label, and the mean probability of each class.
+    """The prediction for a file: its label, and the mean probability of each class.
 
     `repeats` are the probabilities of each network. A file that cannot be read has a `problem`
     instead.
@@ -55,10 +55,10 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsEvaluation:
-    """Networks from files on the test images: `result` is of their mean, one model.
+    """Networks from files on the test images; `result` is their mean as one model.
 
-    `members` are the networks, each with its metrics alone at the same threshold, NaN where one is
-    not defined. `notes` say what was found and assumed of them, `signs` what looks broken.
+    `members` are the networks, each with its metrics alone at the same threshold, NaN if
+    undefined. `notes` list findings and assumptions, `signs` warnings.
     """
 
     path: Path
@@ -73,12 +73,12 @@ class WeightsEvaluation:
 
     @property
     def architecture(self) -> str:
-        """The networks in words, each that differs once."""
+        """The networks in words, without repetition."""
         return text_of([network for network, _ in self.members])
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the image files that paths mean: files, all of a folder, or a pattern (`*.jpeg`).
+    """Return image files from paths: files, folders, or patterns (`*.jpeg`).
 
     Raises:
         DataError: a folder without an image file.
@@ -89,11 +89,11 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
             inside = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
             if not inside:
                 kinds = ", ".join(sorted(SUFFIXES))
-                raise DataError(f"{path} holds no image file ({kinds}). Name another folder.")
+                raise DataError(f"{path} holds no image file ({kinds}). Choose another folder.")
             found += sorted(inside)
         elif not path.exists() and set(str(path)) & set("*?["):
             pattern = str(path.relative_to(path.anchor))
-            # One without a file stays: that there is no such file is said in its place.
+            # A missing file stays in the list, and is reported in its place.
             found += sorted(Path(path.anchor).glob(pattern)) or [path]
         else:
             found.append(path)
@@ -103,9 +103,9 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
 def predict(
     networks: Sequence[Network], files: Sequence[Path], *, threshold: float | None = None
 ) -> Iterator[Prediction]:
-    """Yield the prediction for each file, in order; a broken one does not end it.
+    """Yield the prediction for each file, in order; continue after broken files.
 
-    Of two classes a probability above the threshold means the second; None is that of the model.
+    With two classes, a probability above the threshold (None: the model's) means the second.
     """
     threshold = networks[0].threshold if threshold is None else threshold
     for file in files:
@@ -114,7 +114,7 @@ def predict(
         except DataError as problem:
             yield Prediction(file=file, problem=str(problem))
             continue
-        # Brighter than any image of the training: then its own bits are the better guess.
+        # Brighter than any training image: then its own bits are the better guess.
         bits = max(bits_in_use(int(image.max())), *(network.bits for network in networks))
         pixels = to_8_bits(image, bits)
         each = [n.probabilities(resize(pixels, n.side)[None]) for n in networks]
@@ -141,12 +141,12 @@ def evaluate_weights(
     threshold: float = 0.5,
     own: str | None = None,
 ) -> WeightsEvaluation:
-    """Answer the test images of a data set with the network of a file, or the mean of a folder.
+    """Evaluate the network of a file, or the ensemble of a folder, on a data set's test images.
 
     A probability above the threshold means the second of two classes.
 
     Raises:
-        WeightsError: a file cannot be read, or its network gives no numbers, or has other classes.
+        WeightsError: a file cannot be read, or its network fails or has other classes.
         DataError: there is no test split, or it lacks a class.
     """
     check_test(dataset)
@@ -163,7 +163,7 @@ def evaluate_elsewhere(
     own: str | None = None,
     command: str = LIBRARY,
 ) -> WeightsEvaluation:
-    """Answer all images of another data set with a study's best configuration, on record.
+    """Evaluate a study's best configuration on all images of another data set, on record.
 
     Raises:
         StudyError: there is no study of this name, or nothing in it is complete.
@@ -186,11 +186,11 @@ def evaluate_elsewhere(
     notes = [note for note in dataset.notes if not note.startswith(NO_TEST)]
     if names != dataset.class_names:
         pairs = ", ".join(map(" for ".join, zip(dataset.class_names, names, strict=True)))
-        notes.append(f"Its classes stand for those of the study: {pairs}.")
+        notes.append(f"Its classes correspond to those of the study: {pairs}.")
     with suppress(DataError):
         own_data = open_recorded_data(study, summary.record)
         if n := len({*own_data.digests} & {*dataset.digests}):
-            notes.append(f"Warning: {count(n, 'image')} of it are in the data of the study too.")
+            notes.append(f"Warning: {count(n, 'image')} of it are also in the data of the study.")
     everything = np.arange(len(dataset))
     return _evaluate(Path(summary.name), networks, dataset, everything, threshold, notes)
 
@@ -227,7 +227,7 @@ def _evaluate(
         name = names[predicted(mean, threshold)[0]]
         signs.append(f"Every test image is classified as {name}. {ask}")
     elif (result.metrics["accuracy"].mean or 0.0) <= max(classes.values()) / len(labels):
-        signs.append(f"The accuracy is that of always giving the commonest class. {ask}")
+        signs.append(f"The accuracy is that of always predicting the most common class. {ask}")
     return WeightsEvaluation(
         path=path,
         data=dataset.name,

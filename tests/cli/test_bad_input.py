@@ -34,7 +34,7 @@ URL = "sqlite:///studies/hpo.db"
         (["grid", "--param", "lr"], ["Unknown hyperparameter 'lr'. Did you mean learning_rate?"]),
         (["grid", "batchsize=32,64"], ["Did you mean batch_size?"]),
         (["grid", "xyzzy"], ["Run `hpo grid` to see them all."]),
-        (["grid", "batch_size", "/"], ["/ is no hyperparameter but a path", "--data /"]),
+        (["grid", "batch_size", "/"], ["/ is a path, not a hyperparameter", "--data /"]),
         (["search", "batch_size=32"], ["--param takes a name only"]),
         (["search", "--trials", "0"], ["--trials", "from 1", "0"]),
         (["search", "--sampler", "cma"], ["'--sampler': 'cma' is not one of", "tpe", "gp"]),
@@ -44,7 +44,7 @@ URL = "sqlite:///studies/hpo.db"
         (["search", "--set", "image_size=12"], ["image_size may be 12", "--metric accuracy"]),
         (["show", "mine", "--target", "93"], ["write --target 0.93"]),
         (["show", "--curves"], ["hpo show STUDY --curves"]),
-        (["compare", "one", "one"], ["two studies or more"]),
+        (["compare", "one", "one"], ["at least two studies"]),
         (["train", "batch_size"], ["Did you mean grid?"]),
         (["serch"], ["Did you mean 'search'?"]),
         (["grid", "batch_size", "--repeat", "3"], ["--repeats"]),
@@ -105,7 +105,7 @@ def test_a_home_is_found_in_every_setting_that_names_a_path(
     there = {"runs", "cache", "hpo.db", "out", "sheet.png", "mine"}
     assert there <= {path.name for path in home.iterdir()}
     assert not list(tmp_path.glob("~*"))
-    said(hpo("show", "--storage", "sqlite:///~nobody-here/h.db"), 2, "in an unknown home")
+    said(hpo("show", "--storage", "sqlite:///~nobody-here/h.db"), 2, "The home folder in")
 
 
 def test_without_studies_the_first_command_is_offered(hpo: Hpo) -> None:

@@ -35,7 +35,7 @@ def test_unequal_classes_make_balanced_accuracy_the_default_metric_and_say_so(
     for plan, metric in zip(kinds, ("accuracy", "stress_accuracy"), strict=True):
         unequal = metric.replace("accuracy", "balanced_accuracy")
         assert plan.record.metric == (unequal if is_unequal else metric)
-        assert any("further apart than 60:40" in note for note in plan.record.notes) == is_unequal
+        assert any("more unequal than 60:40" in note for note in plan.record.notes) == is_unequal
     named = Settings(data=settings.data, metric="accuracy")
     assert plan_grid(["dropout"], named).record.metric == "accuracy"
 
@@ -73,7 +73,7 @@ def test_three_classes_are_trained_judged_tested_predicted_and_exported(
     assert re.search(r"class 0 called class 2 +│ +[0-9.]+ +│", shown.out)
     assert "log loss" in shown.out
     page = (tmp_path / "studies" / "g" / "report.html").read_text()
-    assert "share of right answers" in page
+    assert "share of correct predictions" in page
     assert "Confusion matrix" in page
     assert hpo("reproduce", "g", "1", "--json").json["result"] == "equal"
 
@@ -115,4 +115,4 @@ def test_one_class_against_the_rest_is_a_study_of_two_classes(hpo: Hpo, three: P
 def test_a_network_for_other_classes_is_refused(hpo: Hpo, three: Path) -> None:
     for fields in (("dropout", "--set", "outputs=2"), ("outputs", "--values", "1,3")):
         refused = hpo("grid", "--param", *fields, "--data", three, "--dry-run")
-        assert (refused.code, "outputs takes 3, one for each" in refused.err) == (2, True)
+        assert (refused.code, "outputs must be 3, one for each" in refused.err) == (2, True)

@@ -120,7 +120,7 @@ def test_mistakes_are_explained_and_open_nothing(hpo: Hpo, xrays: Path) -> None:
     said(hpo("evaluate", "mine", "--threshold", "best"), 2, "--threshold", "youden")
     said(hpo("evaluate", "mine", "--storage", "sqlite:///nowhere.db"), 1, "nowhere.db")
     np.save(xrays / "test_normal.npy", make_images(8, is_ill=False, seed=50))
-    said(hpo("evaluate", "mine"), 1, "not what they were", "Put the old data back")
+    said(hpo("evaluate", "mine"), 1, "have changed", "Restore the old data")
     assert hpo("show", "mine", "--json").json["n_openings"] == 0
 
 
@@ -134,7 +134,7 @@ def test_another_data_set_is_tested_in_whole_and_on_record(hpo: Hpo, xrays: Path
     document = hpo("evaluate", "mine", "--on", other, "--json").json
     assert document["classes"] == {"normal": 12, "pneumonia": 8}
     assert document["n_right"] >= 12
-    assert "2 images of it are in the data of the study too." in document["notes"][-1]
+    assert "2 images of it are also in the data of the study." in document["notes"][-1]
     assert hpo("show", "mine", "--json").json["n_openings"] == 1
     assert "Another data set, other, was tested on" in hpo("show", "mine").out
     said(hpo("evaluate", "mine", "--on", other, "--all"), 2, "Leave --all out")
@@ -146,5 +146,5 @@ def test_another_data_set_is_tested_in_whole_and_on_record(hpo: Hpo, xrays: Path
             Image.fromarray(image).save(named / name / f"{i}.png")
     document = hpo("evaluate", "mine", "--on", named, "--positive", "flu", "--json").json
     assert document["classes"] == {"well": 6, "flu": 6}
-    assert "Its classes stand for those of the study: well for normal" in document["notes"][-1]
+    assert "Its classes correspond to those of the study: well for normal" in document["notes"][-1]
     said(hpo("evaluate", "mine", "--positive", "flu"), 2, "only for --weights and --on")

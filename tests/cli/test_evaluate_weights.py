@@ -43,7 +43,7 @@ def test_right_answers_are_those_of_the_argmax(
     shown = hpo(*arguments)
     assert f"{n_right} of 16 correct" in shown.out
     assert "bootstrap over 16 patients" in shown.out
-    assert "begins with module.: this prefix is ignored" in shown.err
+    assert "starts with module., which is ignored" in shown.err
     assert ("Every test image is classified as normal" in shown.out) == (scale == "unit")
 
 

@@ -74,7 +74,7 @@ def test_what_is_enqueued_and_no_missing_cell_is_left_alone_and_named(
     train(*ONE, *OUT_OF_TIME)
     enqueue(batch_size=16, dropout=0.1)
     answer = train(*ONE)
-    left = "Enqueued trials that are not a missing part of this grid are left alone (1): #0."
+    left = "Enqueued trials that are not a missing part of this grid are ignored (1): #0."
     assert (answer.code, left in answer.out) == (0, True)
     enqueue(batch_size=16)
     found = train(*ONE, "--json").json
@@ -140,7 +140,7 @@ def test_a_result_of_another_program_never_wins_and_is_named(hpo: Hpo, train: Tr
     add(value=0.999, user_attrs={"batch_size": 8})
     opened().tell(opened().ask(), 0.999)
     opened().ask()
-    not_counted = "Trials of another program are not counted (3): #2, #3, #4."
+    not_counted = "Trials of other programs are not counted (3): #2, #3, #4."
     assert not_counted in train(*SEARCH, "--trials", "2").out
     after = hpo("show", "s", "--json").json
     assert after["configurations"] == before["configurations"]
@@ -185,14 +185,14 @@ def test_a_parameter_of_another_type_ends_in_one_message(hpo: Hpo, train: Train)
     train(*ONE, *OUT_OF_TIME)
     domains = {"batch_size": FloatDistribution(1.0, 9.0)}
     add(value=0.5, params={"batch_size": 8.5}, distributions=domains)
-    said(train(*ONE), 1, "of another type", "hpo delete s")
+    said(train(*ONE), 1, "another type", "hpo delete s")
     assert hpo("delete", "s", "--yes").code == 0
 
 
 def test_a_study_that_another_program_deletes_meanwhile_ends_in_one_message_and_leaves_nothing(
     train: Train, xrays: Path
 ) -> None:
-    with pytest.raises(StorageError, match="no longer holds this study: another program deleted"):
+    with pytest.raises(StorageError, match="no longer holds this study, because another program"):
         disturb(xrays, lambda _: optuna.delete_study(study_name="s", storage=URL))
     with closing(sqlite3.connect("studies/hpo.db")) as database:
         for table in ("studies", "trials", "trial_user_attributes"):

@@ -119,7 +119,7 @@ def test_an_exported_folder_and_its_study_give_the_mean_and_its_spread(
         (("w.pt", "image-0.png", "--input-scale", "half"), 2, "unit"),
         (("image-0.png", "image-0.png"), 1, "holds no weights"),
         (("mine", "image-0.png", "--activation", "gelu"), 2, "leave them out"),
-        (("nothing", "image-0.png"), 1, "There is no file or folder nothing. As a study: "),
+        (("nothing", "image-0.png"), 1, "There is no file or folder nothing. "),
     ],
 )
 @pytest.mark.usefixtures("weights", "images")

@@ -90,7 +90,7 @@ def test_a_changed_record_is_different_and_rounding_or_another_torch_are_said(hp
     begins = answer.json["begins"]
     assert (begins["epoch"], begins["metric"]) == (2, "validation loss")
     shown = hpo("reproduce", "mine", "--trial", 0).out
-    assert "different, from the validation loss of epoch 2 on" in shown
+    assert "different, starting with the validation loss of epoch 2" in shown
     assert stored() == altered
 
 
@@ -98,7 +98,7 @@ def test_a_changed_record_is_different_and_rounding_or_another_torch_are_said(hp
 def test_without_its_run_file_what_the_trial_holds_is_compared(hpo: Hpo) -> None:
     for path in Path("studies/runs").iterdir():
         path.write_text('{"format": 1, "epo')
-    assert "Its run file is gone" in hpo("reproduce", "mine", "--trial", 0).out
+    assert "Its run file is missing" in hpo("reproduce", "mine", "--trial", 0).out
     document = hpo("reproduce", "mine", "--trial", 0, "--json").json
     assert (document["result"], document["has_run"]) == ("equal", False)
     assert document["n_numbers"] == 2 + 8 + 8 + 1
@@ -118,14 +118,14 @@ def test_what_cannot_be_trained_again_or_compared_is_said(hpo: Hpo, xrays: Path)
         (("--trial", 7), 1, "no trial 7: its trials are 0 to 6"),
         (("--trial", 5), 1, "failed (its loss was not finite in epoch 2), so there is nothing"),
         (("--trial", 6), 1, "is not finished. To continue: hpo resume mine"),
-        (("9",), 1, "no configuration 9: its numbers go up to 2"),
-        (("2", "--repeat", "5"), 1, "Configuration 2 of mine has no repeat 5: it has 1 to 2"),
+        (("9",), 1, "no configuration 9. The last one is 2"),
+        (("2", "--repeat", "5"), 1, "Configuration 2 of mine has no repeat 5, only 1 to 2"),
         (("1", "--trial", "0"), 2, "either the number of a configuration or --trial NUMBER"),
         ((), 2, "either the number of a configuration or --trial NUMBER"),
     ):
         said(hpo("reproduce", "mine", *asked), code, text)
     np.save(xrays / "normal.npy", make_images(40, is_ill=False, seed=9))
-    said(hpo("reproduce", "mine", "--trial", 0), 1, "are not what they were")
+    said(hpo("reproduce", "mine", "--trial", 0), 1, "have changed")
     for path in xrays.iterdir():
         path.unlink()
     lost = hpo("reproduce", "mine", "--trial", 0, "--json")

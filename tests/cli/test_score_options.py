@@ -154,14 +154,14 @@ def test_a_grid_gets_repeats_until_every_pair_is_decided_by_its_margin(
 ) -> None:
     decide = (*GRID, "--data", xrays, "--until-decided", "--max-repeats", "7")
     forecast = hpo(*decide, "--dry-run").out
-    assert "depends on how many repeats decide every pair: 5 to 7." in forecast
+    assert "depends on the number of repeats needed to decide: 5 to 7." in forecast
     answer = hpo(*decide, "--metric", "log_loss", "--margin", "0.000001", "--json")
     (pair,) = answer.json["verdict"]["pairs"]
     n = len(answer.json["configurations"][0]["repeats"])
     assert (answer.code, n in (5, 7)) == (0, True)
     assert pair["answer"] != "undecided" or n == 7
-    assert ("going on to 7 repeats." in answer.err) == (n == 7)
-    basis = "up to 2 times, so each interval is a 97.1 % interval: all of them together hold 95 %."
+    assert ("continuing to 7 repeats." in answer.err) == (n == 7)
+    basis = "up to 2 times, so each interval is a 97.1 % interval. Their joint level is 95 %."
     assert basis in answer.json["verdict"]["basis"]
     assert "97.1 % interval" in pair["sentence"]
     again = hpo("resume", answer.json["study"], "--json").json

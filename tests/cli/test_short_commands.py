@@ -39,7 +39,7 @@ def test_a_study_is_found_by_the_beginning_of_its_name_its_number_and_as_latest(
     for short, name in (("mine", "mine"), ("1", "mine"), ("2", "mint"), ("latest", "mint")):
         assert hpo("show", short, "--json").json["study"] == name
     assert hpo("show", "mint").out == hpo("show", "latest").out
-    said(hpo("show", "mi"), 1, "'mi' is the beginning of 2 studies: mine, mint.")
+    said(hpo("show", "mi"), 1, "'mi' matches 2 studies: mine, mint.")
     for command in (["report"], ["export", "--no-weights"], ["resume", "--json"]):
         answer = hpo(*command, "1")
         assert (answer.code, "studies/1" in answer.out) == (0, False)
@@ -117,5 +117,5 @@ def test_the_demo_prints_and_runs_commands_that_work(
 def test_a_path_in_the_wrong_place_is_named_with_its_option(hpo: Hpo, tmp_path: Path) -> None:
     file = tmp_path / "weights.pt"
     file.touch()
-    said(hpo("data", "info", tmp_path), 2, f"For data write --data {tmp_path}.")
-    said(hpo("evaluate", file), 2, f"For weights write --weights {file}")
+    said(hpo("data", "info", tmp_path), 2, f"For data, write --data {tmp_path}.")
+    said(hpo("evaluate", file), 2, f"For weights, write --weights {file}")

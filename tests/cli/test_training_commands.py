@@ -65,7 +65,7 @@ def test_a_grid_ends_in_a_table_a_page_and_json_and_trains_nothing_twice(
 
 
 def test_every_output_of_a_run_says_what_is_assumed_of_the_data(hpo: Hpo, xrays: Path) -> None:
-    unknown = "Patients unknown: each image counts as its own patient; images of one patient may"
+    unknown = "Patients unknown: each image counts as its own patient. Images of one patient may"
     command = (*GRID, "--data", xrays)
     assert unknown in hpo(*command, "--dry-run").out
     assert hpo(*command, "--dry-run", "--json").json["data"]["notes"][0].startswith(unknown)
@@ -96,7 +96,7 @@ def test_a_search_out_of_time_says_how_to_continue(hpo: Hpo, xrays: Path) -> Non
 
 def test_combinations_are_trained_once_where_they_are_equal(hpo: Hpo, xrays: Path) -> None:
     grid = ("grid", "--param", "scheduler", "--param", "step_size", "--repeats", "1", *SMALL)
-    note = "9 combinations, 5 different: where step_size has no effect, they are one training."
+    note = "9 combinations, 5 distinct: where step_size has no effect, they share one training."
     assert note in hpo(*grid, "--data", xrays, "--dry-run").out
     answer = hpo(*grid, "--data", xrays)
     assert "Trained 5, " in answer.out
@@ -129,7 +129,7 @@ def test_batches_larger_than_the_images_are_refused_or_fail_alone(hpo: Hpo, xray
     search = ("search", "--space", "space.toml", *SMALL, "--metric", "accuracy", "--data", xrays)
     search += ("--finalists", "0", "--study", "s")
     dry_run = hpo(*search, "--dry-run").out
-    assert "batch_size 500 will fail: there are 64 training images" in dry_run
+    assert "batch_size 500 will fail, because there are 64 training images" in dry_run
     assert "Leave 500 out of the choices" in dry_run
     answer = hpo(*search)
     assert answer.code == 0

@@ -120,7 +120,7 @@ def test_every_fault_of_the_files_is_named_and_nothing_is_unpickled(course: Path
     missing, unread, unfit = refusal(course).splitlines()[1:]
     assert missing == "  - test_pneumonia.npy is missing"
     assert "normal.npy is damaged or cannot be read: Object arrays cannot be loaded" in unread
-    assert "pneumonia.npy takes numbers of shape (n, height, width), or with 1 or 3" in unfit
+    assert "pneumonia.npy must have numbers of shape (n, height, width), or 1 or 3" in unfit
     assert unfit.endswith("but is uint8 of shape (5, 10, 12, 4)")
 
 
@@ -135,7 +135,7 @@ def test_every_fault_of_the_files_is_named_and_nothing_is_unpickled(course: Path
         ("train_images", np.full((6, 9, 9), np.nan), "holds float64 from nan to nan: save"),
         ("train_images", np.zeros((6, 9, 9, 2), np.uint8), "shape (6, 9, 9, 2)"),
         ("train_images", np.zeros((6, 1, 20_001), np.uint8), "20001 x 1 pixels; the limit is"),
-        ("test_labels", np.zeros((2, 3), np.uint8), "test_labels takes numbers or texts"),
+        ("test_labels", np.zeros((2, 3), np.uint8), "test_labels must be numbers or texts"),
         ("test_labels", np.array(1, np.uint8), "is uint8 of shape ()"),
         ("val_labels", np.array([0, 1, 2.5, 0]), "val_labels holds values that are not whole"),
         ("train_labels", np.array([0, 1]), "is int64 of shape (2,), but there are 6 images"),
@@ -151,7 +151,7 @@ def test_every_fault_of_an_archive_is_named(
     del arrays[other]
     text = refusal(write(arrays | {key: array}))
     assert fault in text
-    assert f"{lone} is there, but not its {other[-6:]}" in text
+    assert f"{lone} lacks its {other[-6:]}" in text
 
 
 def _header(shape: str) -> bytes:
@@ -222,7 +222,7 @@ def test_an_archive_that_takes_too_much_memory_is_refused(
     arrays: Arrays, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hpo.data.arrays._MOST_UNPACKED", 500)
-    assert "train_images takes 0 GB of memory, but the limit is" in refusal(write(arrays))
+    assert "train_images needs 0 GB of memory, but the limit is" in refusal(write(arrays))
 
 
 def test_large_files_are_mapped(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,10 +292,10 @@ def test_numbers_of_more_than_two_classes_are_named(write: Write) -> None:
 @pytest.mark.parametrize(
     ("name", "array", "fault"),
     [
-        ("X_train", None, "y_train is there, but not its images"),
-        ("y_test", None, "X_test is there, but not its labels"),
+        ("X_train", None, "y_train lacks its images"),
+        ("y_test", None, "X_test lacks its labels"),
         ("y_train", np.arange(20) / 2, "y_train holds values that are not whole numbers"),
-        ("y_train", np.eye(2)[np.arange(20) % 2], "y_train takes numbers or texts (n,) or (n, 1)"),
+        ("y_train", np.eye(2)[np.arange(20) % 2], "y_train must be numbers or texts (n,) or"),
     ],
 )
 def test_what_does_not_fit_in_arrays_of_courses_is_named(

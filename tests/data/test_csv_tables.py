@@ -120,7 +120,7 @@ REFUSED = {
     "a folder that is not there": ("", 'images = "picture"', "There is no folder"),
     "no such value": ("", "keep = { label = 'ill' }", "No row has ill in column 'label'"),
     "no list of tests": ("", "test = 'gone.txt'", "gone.txt cannot be read"),
-    "a split of another name": ("", "split = 'patient'", "which is no split: write train"),
+    "a split of another name": ("", "split = 'patient'", "which is not a split. Write train"),
     "different labels": ("images/0.png,healthy,p0", "", "1 image with different labels: images/0"),
     "an image that is not there": ("images/x.png,sick,p0", "", "names 1 image not in the folders"),
     "a path outside": ("../labels.png,sick,p0", "", "names 1 image not in the folders"),
@@ -152,8 +152,8 @@ def test_what_does_not_fit_is_refused_with_what_to_do(data_folder: Path, fault: 
     [
         ("file,other,more\n0.png,1,2\n", "does not say which column holds the label: file,"),
         ("file,label\nx/7.jpg,1\n", "No column of"),
-        ("file\n0.png\n", "is no table of images: it has 1 column and 2 lines"),
-        ("", "is no table of images"),
+        ("file\n0.png\n", "is not a table of images: it has 1 column and 2 lines"),
+        ("", "is not a table of images"),
         ('file,label\n"0.png,1\n', "columns, but row 2 has 1 cell"),
     ],
 )

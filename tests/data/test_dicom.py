@@ -86,8 +86,8 @@ def test_signed_and_compressed_values_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pixels", "tags", "reason"),
     [
-        (np.zeros((2, 2, 3), np.uint8), {"PhotometricInterpretation": "RGB"}, "no single gray"),
-        (np.zeros((3, 2, 2), np.uint8), {}, "no single gray image"),
+        (np.zeros((2, 2, 3), np.uint8), {"PhotometricInterpretation": "RGB"}, "not a single gray"),
+        (np.zeros((3, 2, 2), np.uint8), {}, "not a single gray image"),
         (np.zeros((1, 20_001), np.uint8), {}, "20001 x 1 pixels; the limit is 20,000"),
         (VALUES, {"WindowCenter": 1, "WindowWidth": 0}, "Window Width must be"),
     ],
@@ -129,7 +129,7 @@ def test_the_table_of_rsna_is_read_beside_its_folders(data_folder: Path) -> None
     assert (dataset.patients_by, dataset.bits) == ("DICOM tag", 0)
     notes = " ".join(dataset.notes)
     assert 'path = "patientId", label = "Target"' in notes
-    assert "Left out: 20 rows that name an image again." in notes
+    assert "Left out: 20 rows that repeat an image." in notes
     assert "Left out: 1 image that the table does not name." in notes
     np.testing.assert_array_equal(
         next(dataset.originals([0])), noise(dataset.files[0][-6:-4].lstrip("0") or "0", 8, 8)

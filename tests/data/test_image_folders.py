@@ -31,7 +31,7 @@ def test_folders_tell_split_and_class_and_names_tell_patients(release: Path) -> 
     assert list(dataset.split) == [TRAIN] * 24 + [VALIDATION] * 2 + [TEST] * 2
     assert list(dataset.labels) == [NORMAL] * 12 + [PNEUMONIA] * 12 + [NORMAL, PNEUMONIA] * 2
     assert dataset.files[0] == "train/NORMAL/IM-0001-0001.PNG"
-    assert [note[:20] for note in dataset.notes] == ["2 validation images:"]
+    assert [note[:34] for note in dataset.notes] == ["There are only 2 validation images"]
     assert dataset.has_patients
     assert dataset.patients[0] == dataset.patients[1] != dataset.patients[2]
     assert len(set(dataset.patients)) == 15
@@ -77,14 +77,14 @@ def test_one_name_that_fits_does_not_make_all_patients_known(data_folder: Path) 
     dataset = load(data_folder)
     assert not dataset.has_patients
     assert audit(dataset).own_folds is None
-    assert dataset.notes[0].startswith("Patients are known from 1 of 12 file names: each other")
+    assert dataset.notes[0].startswith("Patients are known from 1 of 12 file names. Each other")
 
 
 @pytest.mark.parametrize(
     ("file", "note"),
     [
         ("COVID/x.png", "Left out: COVID (1 .png file)."),
-        ("train/NORMAL/x.gif", "Left out: train/NORMAL (1 .gif file). Only images in the folder"),
+        ("train/NORMAL/x.gif", "Left out: train/NORMAL (1 .gif file). Only images in class"),
         ("x.png", "Left out: the folder (1 .png file)."),
         ("train/x.png", "Left out: train (1 .png file)."),
         ("train/NORMAL/masks/x.png", "Left out: train/NORMAL/masks (1 .png file)."),

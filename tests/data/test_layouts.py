@@ -83,7 +83,7 @@ def test_more_than_two_classes_stay_as_they_are_in_the_order_of_their_names(
     assert dataset.class_names == ("covid", "type 9", "type 10")
     for file, label in zip(dataset.files, dataset.labels, strict=True):
         assert dataset.class_names[label] in file.lower()
-    assert any("3 classes, trained as they are" in note for note in dataset.notes)
+    assert any("3 classes, all trained" in note for note in dataset.notes)
     assert "\npositive" not in describe(data_folder, Manifest())
 
 
@@ -92,7 +92,7 @@ SHARED = splits("train", "test", classes=("NORMAL/p{i}", "PNEUMONIA/q{i}"))
 REFUSED: dict[str, tuple[list[str], dict[str, str], str]] = {
     "names that say nothing": (
         ["BACTERIA", "VIRUS"], {},
-        "which of bacteria and virus is the positive class. Say --positive virus",
+        "which of bacteria and virus is the positive class. Use --positive virus",
     ),
     "a misspelt class": (
         ["COVID", "NORMAL"], {"positive": "COVD"},
@@ -101,7 +101,7 @@ REFUSED: dict[str, tuple[list[str], dict[str, str], str]] = {
     "one class": (["NORMAL"], {}, "one class only: normal (6). Training needs two"),
     "a name on both sides": (
         ["COVID", "NORMAL"], {"positive": "COVID", "negative": "covid"},
-        "'covid' is named both positive and negative",
+        "'covid' is both positive and negative",
     ),
     "images without a class": (["train"], {}, "no data set that can be read. It holds"),
     "patients on both sides": (

@@ -139,7 +139,7 @@ def test_what_limits_the_results_is_said(
     found = finished.open(threshold="0.4")
     for words in (
         "With one repeat",
-        "16 test images are of 8 patients",
+        "16 test images are from 8 patients",
         "configurations lack rep",
     ):
         assert words in " ".join(found.notes)

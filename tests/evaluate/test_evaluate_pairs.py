@@ -57,7 +57,7 @@ def test_equal_configurations_show_no_significant_difference() -> None:
     assert found.sentence.startswith("32 vs 64: no significant difference on the test")
     same = pair(answered(right(0.8, 1)), answered(right(0.8, 1)))
     assert (same.is_real, same.difference) == (False, 0.0)
-    assert "the same answers" in same.sentence
+    assert "the same predictions" in same.sentence
 
 
 def test_three_repeats_are_judged_by_the_unsteadiest_pair_of_their_sweep() -> None:
@@ -90,7 +90,7 @@ def test_only_common_repeats_are_compared() -> None:
     assert found.difference == pytest.approx((b[1:4].mean(axis=1) - a[1:4].mean(axis=1)).mean())
     none = pair(answered(a), answered(b, repeats=(7, 8)))
     assert (none.difference, none.p_value, none.is_real, none.n_pairs) == (None, None, False, 0)
-    assert "no repeat in common" in none.sentence
+    assert "they share no repeat" in none.sentence
     assert compare({32: answered(a)}, [], overlap=0.25, n_patients=N) == ()
 
 

@@ -31,7 +31,7 @@ cases = st.integers(0, 10**6).map(make_case)
     [
         ("1", "between 0 and 1"),
         ("youden=3", "youden or sensitivity=X"),
-        ("sensitivity=1.2", "up to 1, but got '1.2'"),
+        ("sensitivity=1.2", "at most 1, but got '1.2'"),
     ],
 )
 def test_anything_else_is_refused_with_what_is_allowed(text: str, words: str) -> None:
@@ -77,6 +77,6 @@ def about(mean: float, half: float = 0.02) -> Interval:
 
 
 def test_the_gap_is_said_with_its_interval() -> None:
-    one = Interval(0.1, None, None, None, 1)
-    gaps = (about(0.23), about(-0.05), about(0.01), one, Interval(None, None, None, None, 5))
+    one, wide = Interval(0.1, None, None, None, 1), Interval(0.1, -0.783, 1.0, 0.1, 2)
+    gaps = (about(0.23), about(-0.05), about(0.01), wide, one, Interval(None, None, None, None, 5))
     assert_kept("gaps", (gap_sentence(about(0.73), gap) for gap in gaps))

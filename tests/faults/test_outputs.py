@@ -30,8 +30,8 @@ def in_shell(study: Study, redirection: str, *words: str, **environment: str) ->
 @pytest.mark.parametrize(
     ("redirection", "code", "message"),
     [
-        (">&-", 1, b"Error: The output cannot be written: Bad file descriptor."),
-        (">/dev/full", 1, b"Error: The output cannot be written: No space left on device."),
+        (">&-", 1, b"Error: Cannot write the output: Bad file descriptor."),
+        (">/dev/full", 1, b"Error: Cannot write the output: No space left on device."),
         (">&- 2>&- <&-", 1, b""),
         ("2>/dev/full", 0, b""),
         ("| true; exit 0", 0, b""),

@@ -142,7 +142,7 @@ def test_a_lock_is_waited_for_and_said_where_it_stays(
         other.execute(f"PRAGMA journal_mode={journal}")
         other.execute("BEGIN EXCLUSIVE")
         answer = study.train(fault=Impatience(0.2))
-        said(answer, "is locked by another program", "end that program")
+        said(answer, "has been locked by another program", "end that program")
         threading.Timer(1.0, other.rollback).start()
         assert study.train().code == 0
     assert study.shown() == undisturbed

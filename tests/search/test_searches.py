@@ -140,7 +140,7 @@ def test_only_what_has_the_required_sensitivity_may_win(bench: Bench) -> None:
     assert {c.number for c in found.finalists.members} == set(able[:3])
     assert found.requirement == (
         f"{len(able)} of 6 configurations have at least 65\u00a0% sensitivity; "
-        "the others may not win."
+        "the others cannot win."
     )
     # None can: the finalists are those next to it.
     record = renew_record(study, DATA, require={"sensitivity": 0.99, "specificity": 0.1})

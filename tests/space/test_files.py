@@ -145,7 +145,7 @@ def test_all_faults_come_in_one_message(space_from: SpaceFrom) -> None:
     for place in places:
         assert [fault for fault in found if fault.startswith(place)], place
     one_width = "[base]\nhidden = [8, 9]\n[search]\nlayers = { low = 1, high = 2 }"
-    assert "It needs one width, but base.hidden = [8, 9]." in faults(space_from, one_width)[0]
+    assert "It needs a single width, but base.hidden = [8, 9]." in faults(space_from, one_width)[0]
 
 
 def test_spaces_are_loaded_by_name_and_by_path_also_where_they_are_installed(
@@ -179,9 +179,9 @@ def test_a_name_that_is_no_space_is_explained(name: str, words: str) -> None:
     ("content", "words"),
     [
         (b"\x80\x02}\xff", "is not UTF-8 text"),
-        (b"# line\n" * 20_000, "is larger than 100 kB"),
+        (b"# line\n" * 20_000, "exceeds 100 kB"),
         # tomllib takes minutes for it.
-        (b"[base]\n" + b"a." * 40_000 + b"b = 1\n", "line 2 is longer than 2000 characters"),
+        (b"[base]\n" + b"a." * 40_000 + b"b = 1\n", "line 2 has more than 2000 characters"),
         (b"x = " + b"[" * 900 + b"]" * 900, "bad.toml"),
         (b"[base]\nepochs = = 3\n", r"is not valid TOML: Invalid value \(at line 2, column 10\)."),
     ],

@@ -69,7 +69,7 @@ def test_a_repeat_without_partner_is_left_out() -> None:
     (whole,) = compare_sweep({32: STEADY, 128: BETTER}).pairs
     assert pair.n_pairs == 5
     assert (pair.low, pair.high) == pytest.approx((whole.low, whole.high))
-    assert pair.sentence.endswith(" 2 repeats of one value alone left out.")
+    assert pair.sentence.endswith(" 2 repeats of only one value left out.")
 
 
 def test_equal_differences_of_counts_are_real_beyond_their_step() -> None:

@@ -48,8 +48,8 @@ def test_a_gpu_is_named_in_full_and_what_does_not_exist_is_refused() -> None:
     for name, precision, error, says in (
         ("gpu", "auto", UsageError, r"auto, cpu, cuda or cuda:N, but got 'gpu'"),
         ("cpu", "fp16", UsageError, r"auto, bf16, fp32, but got 'fp16'"),
-        ("cuda:2", "auto", DeviceError, r"no cuda:2: this machine has 2, from cuda:0 on"),
-        ("cuda:0", "bf16", DeviceError, r"cuda:0 has no bf16: use --precision fp32"),
+        ("cuda:2", "auto", DeviceError, r"no cuda:2\. This machine has 2, starting with cuda:0"),
+        ("cuda:0", "bf16", DeviceError, r"cuda:0 does not support bf16\. Use --precision fp32"),
     ):
         with pytest.raises(error, match=says):
             choose(name, precision)
@@ -66,7 +66,7 @@ def test_a_failed_allocation_is_explained_and_no_other_error(cpu: Device) -> Non
 
 
 def test_a_gpu_that_is_gone_is_not_one_that_is_full() -> None:
-    says = r"^cuda:0 stopped working: CUDA error: 719\. Finished trainings are kept"
+    says = r"^cuda:0 stopped working: CUDA error: 719\. Finished trainings are saved"
     with pytest.raises(DeviceError, match=says), computing(CONFIG, Device("cuda:0", "bf16")):
         raise RuntimeError("CUDA error: 719\nx")
 
@@ -76,6 +76,6 @@ def test_a_device_that_computes_as_plain_torch_does_is_used_and_no_other(
 ) -> None:
     check_device(device)
     monkeypatch.setattr(cohort, "update", lambda *_: None)
-    says = f"^{device.name} does not compute what plain torch.* differs by 100 %.*--device cpu"
+    says = f"^{device.name} does not agree with plain torch.* differs by 100 %.*--device cpu"
     with pytest.raises(DeviceError, match=says):
         check_device.__wrapped__(device)

@@ -162,7 +162,7 @@ def test_what_is_lost_with_a_worker_is_trained_again_and_no_epoch_returned_twice
     lanes = [add(pool, job) for job in jobs]
     finish_as_alone(pool, dict(zip(lanes, jobs, strict=True)), data, cpu)
     add(pool := Pool(Mortal(data, cpu, n_steps=2)), Job(BASE.replace(epochs=100)))
-    with pytest.raises(DeviceError, match="lost 20 times with the process that trained it"):
+    with pytest.raises(DeviceError, match="lost 20 times with its process"):
         finish(pool)
 
 

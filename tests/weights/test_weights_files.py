@@ -110,7 +110,7 @@ def test_too_large_a_file_is_refused_before_it_is_read(
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02" + b"]" * 3_000_000)
     assert packed.stat().st_size < 100_000
-    assert "more than 2 MB beside its tensors" in refusal(packed)
+    assert "more than 2 MB besides tensors" in refusal(packed)
     monkeypatch.setattr(files, "MAX_BYTES", 1_000_000)
     assert "the limit is 0.0 GB" in refusal(packed)
 

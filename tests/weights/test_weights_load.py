@@ -85,10 +85,10 @@ def test_options_are_taken_in_the_place_of_what_a_file_says(tmp_path: Path) -> N
     [
         ({"swirl": 3}, "Export the study again"),
         ({"hidden": "many"}, "hidden"),
-        ({"hidden": [6, 6]}, "does not hold the network"),
-        ({"classes": ["one"]}, "does not say its classes"),
-        ({"threshold": "high"}, "does not say its classes, threshold"),
-        ({"bits": 99}, "threshold and bits"),
+        ({"hidden": [6, 6]}, "does not contain the network"),
+        ({"classes": ["one"]}, "its own classes"),
+        ({"threshold": "high"}, "its own classes, threshold"),
+        ({"bits": 99}, "threshold or bits"),
     ],
 )
 def test_a_file_that_says_something_else_is_refused(

@@ -68,9 +68,7 @@ def test_it_gives_what_the_sequential_gives(
     log_odds = z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
     wanted = 1 / (1 + np.exp(-log_odds))
     np.testing.assert_allclose(found.probabilities(PIXELS), wanted, rtol=1e-4, atol=1e-6)
-    assert (f"Every key begins with {prefix}: this prefix is ignored." in found.notes) == bool(
-        prefix
-    )
+    assert (f"Every key starts with {prefix}, which is ignored." in found.notes) == bool(prefix)
 
 
 HIDDEN, NORM, ACT, LAST = nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 1)
