@@ -1,9 +1,9 @@
-"""What the average of the weights costs: epochs with and without it, in turns, in one run.
+"""The cost of averaging weights: epochs with and without it, in turns, in one run.
 
     python -m benchmarks.average --json benchmarks/results/average.json
 
-The images are noise, as many as a fold of the X-rays of the README has; the time is that of the
-processor, and ratios are taken within a pair of epochs.
+The images are noise, as many as in a fold of the README's X-rays. Times are processor times, and
+ratios are computed within a pair of epochs.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SETTINGS: Final[tuple[dict[str, Any], ...]] = (
 
 
 def main() -> None:
-    """Time every setting and write what was measured."""
+    """Time every setting and write the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pairs", type=int, default=9)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def measure(setting: dict[str, Any], n_pairs: int) -> dict[str, Any]:
-    """Return the ratios of epochs with the average to epochs without it."""
+    """Return the time ratios of epochs with the average to epochs without it."""
     config = TrainingConfig.from_mapping(setting | {"epochs": 10_000})
     average, ratios, seconds = cohort._average, [], []
     with closing(open_stack(noise(), device=choose("cpu", "auto"))) as stack:
@@ -65,7 +65,7 @@ def measure(setting: dict[str, Any], n_pairs: int) -> dict[str, Any]:
 
 
 def epoch_seconds(stack: Any) -> float:
-    """Train an epoch of all lanes; return the seconds of the processor."""
+    """Train an epoch of all lanes; return the processor seconds."""
     start = time.process_time()
     stack.step()
     return time.process_time() - start

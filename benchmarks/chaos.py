@@ -1,6 +1,6 @@
-"""`python -m benchmarks.chaos`: everything by force, into benchmarks/results/chaos.json.
+"""`python -m benchmarks.chaos`: disturb studies by force, and write benchmarks/results/chaos.json.
 
-What is done is kept in the working folder: the same command goes on where it was stopped.
+Finished parts are kept in the working folder: the same command continues after interruptions.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _KILLS_EACH: Final = 6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what is not done yet, write the result, and return 1 where a promise was broken."""
+    """Run the missing parts, write the result, and return 1 if a guarantee was broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("chaos"))
     parser.add_argument("--kills", type=int, default=300)
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _kills(folder: Path, data: Path, *, n: int) -> Iterator[dict[str, Any]]:
-    """Disturb studies until so many processes were killed."""
+    """Disturb studies until this many processes have been killed."""
     n_done = number = 0
     while n_done < n:
         kind = ("grid", "search")[number % 2]
@@ -86,7 +86,7 @@ def _points(folder: Path, data: Path, *, step: int) -> dict[str, Any]:
 
 
 def _paces(folder: Path, data: Path, *, n_trials: int) -> dict[str, Any]:
-    """Let a driver go through trials that cost nothing, and Optuna through a tenth of them."""
+    """Run a driver over trials that cost nothing, and Optuna over a tenth of them."""
     folder = folder / "pace"
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -116,7 +116,7 @@ def _postgres(there: Path) -> Iterator[Callable[[str], str]]:
 
 
 def _once(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what was found before, or find it and write it down."""
+    """Return an earlier result, or compute and store it."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(work()))

@@ -1,4 +1,4 @@
-"""How often a claim about curves is made where there is nothing to claim.
+"""The false claim rate of learning-curve comparisons.
 
     python benchmarks/claims_null.py
 

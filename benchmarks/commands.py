@@ -1,10 +1,10 @@
-"""What the commands cost beside training: whole processes, a search's overhead, peak memory.
+"""The overhead of the commands: whole processes, a search's overhead, peak memory.
 
     python -m benchmarks.commands --data PATH --json FILE
 
-Processes are timed from their start to their end, after one run that is thrown away. The overhead
-of a search is the share of its time that is spent outside the engine: asking, storing, reporting.
-The forecast is that of `--dry-run` just before the same grid is trained.
+Processes are timed from start to end, after one discarded run. The overhead of a search is the
+share of its time spent outside the engine: asking, storing, reporting. The forecast is that of
+`--dry-run` just before the same grid is trained.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def measure(data: Path, repeats: int) -> dict[str, Any]:
-    """Train a grid and a search on the data, and time what is around them."""
+    """Train a grid and a search on the data, and time the work around them."""
     grid = [*GRID, "--data", str(data)]
     forecast = json.loads(hpo([*grid, "--dry-run", "--json"]))["seconds"]
     seconds = _seconds(lambda: hpo(grid))
@@ -80,7 +80,7 @@ def measure(data: Path, repeats: int) -> dict[str, Any]:
 def measure_search(data: Path) -> dict[str, Any]:
     """Run a search of 20 trials in this process; return the time inside and outside the engine.
 
-    One lane at a time, or the engine's time would pass in other processes.
+    One lane at a time, as otherwise the engine would run in other processes.
     """
     inside: list[float] = []
     for name in ("add", "step", "result"):
@@ -102,7 +102,7 @@ def measure_search(data: Path) -> dict[str, Any]:
 
 
 def hpo(arguments: list[str]) -> str:
-    """Run the command line in a process of its own."""
+    """Run the command line in a separate process."""
     return subprocess.run(
         [sys.executable, "-m", "hpo", *arguments], check=True, capture_output=True, text=True
     ).stdout

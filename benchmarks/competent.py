@@ -1,12 +1,12 @@
-"""What someone who knows torch writes instead: baselines of the stack's benchmark.
+"""Competent torch code: baselines for the benchmark of the stack.
 
 Two ways to train the reports' network on images that stay on the device, in bf16, with a fused
-optimizer and one reading of the device per epoch: a loop over one training, and an ensemble of
+optimizer and one read from the device per epoch: a loop over one training, and an ensemble of
 trainings by `torch.func.vmap`. An epoch is all training steps and one pass over the validation
 images, whose accuracy is returned.
 
-Under vmap, BatchNorm takes no mixture of bf16 and float32, as autocast makes it. So the ensemble
-has only its first layer, nearly all of the work, in bf16.
+Under vmap, BatchNorm does not accept the mixture of bf16 and float32 that autocast creates. So
+only the first layer of the ensemble, nearly all of the work, is in bf16.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _Named: TypeAlias = dict[str, Tensor]
 class Images:
     """All images on the device, bf16 within 0 to 1 or uint8 `(images, pixels)`, and their labels.
 
-    `train` and `validation` are positions of each training's own fold `(trainings, n)`.
+    `train` and `validation` are the positions of each training's fold `(trainings, n)`.
     """
 
     pixels: Tensor
@@ -40,7 +40,7 @@ class Images:
     validation: Tensor
 
     def take(self, positions: Tensor) -> Tensor:
-        """Return images as the network sees them `(*positions, pixels)`."""
+        """Return images as inputs of the network `(*positions, pixels)`."""
         some = self.pixels[positions]
         return some if some.is_floating_point() else some.to(torch.bfloat16).mul_(1 / 255)
 
@@ -86,7 +86,7 @@ def place_images(
     dtype: torch.dtype,
     n_trainings: int = 1,
 ) -> Images:
-    """Return images of a type for so many trainings, each on its own fold."""
+    """Return images of a type for this many trainings, each on its own fold."""
     place = device.torch
     pixels = torch.tensor(data.pixels_at(image_size)[: data.n_pool], device=place).flatten(1)
     folds = [data.fold(index) for index in range(n_trainings)]
@@ -108,7 +108,7 @@ def open_competent_loop(
 
 
 def run_competent_epoch(loop: CompetentLoop) -> float:
-    """Train one epoch and go through the validation images; return the validation accuracy."""
+    """Train one epoch and evaluate the validation images; return the validation accuracy."""
     train = loop.images.train[0]
     total_loss = torch.zeros((), device=train.device)
     loop.model.train()
@@ -148,7 +148,7 @@ class CapturedLoop:
 
 
 def open_captured_loop(images: Images, config: TrainingConfig, *, device: Device) -> CapturedLoop:
-    """Return the competent loop with its step captured, as torch's documentation shows it."""
+    """Return the competent loop with its step captured, as in torch's documentation."""
     loop = open_competent_loop(images, config, device=device)
     adam = torch.optim.Adam(
         loop.model.parameters(), lr=config.learning_rate, fused=True, capturable=True
@@ -169,7 +169,7 @@ def open_captured_loop(images: Images, config: TrainingConfig, *, device: Device
 
 
 def run_captured_epoch(captured: CapturedLoop) -> float:
-    """Train one epoch and go through the validation images; return the validation accuracy."""
+    """Train one epoch and evaluate the validation images; return the validation accuracy."""
     loop, size = captured.loop, captured.loop.batch_size
     train = loop.images.train[0]
     loop.model.train()
@@ -202,7 +202,7 @@ def open_ensemble(images: Images, config: TrainingConfig, *, device: Device) -> 
 
 
 def run_ensemble_epoch(ensemble: Ensemble) -> float:
-    """Train one epoch of all and go through their validation images; return the mean accuracy."""
+    """Train one epoch of all and evaluate their validation images; return the mean accuracy."""
     images, parameters = ensemble.images, ensemble.parameters
     orders = torch.rand(images.train.shape, device=images.train.device).argsort(1)
     total_loss = torch.zeros(len(orders), device=orders.device)

@@ -1,4 +1,4 @@
-"""What takes part in the benchmark of the stack: every way to train, as one function to time."""
+"""The contenders in the benchmark of the stack: every way to train, as one function to time."""
 
 import os
 import time
@@ -41,7 +41,7 @@ _EPOCHS_OF_PROCESSES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What to measure with; `grid` is repeats and epochs of the whole command."""
+    """The settings of a measurement; `grid` is repeats and epochs of the whole command."""
 
     path: Path
     data: TrainingData
@@ -59,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """`run` trains so many trainings for so many epochs and returns their mean accuracy."""
+    """`run` runs a number of trainings for a number of epochs and returns their mean accuracy."""
 
     run: Callable[[], float]
     n_threads: int = 1
@@ -70,7 +70,7 @@ class Contender:
 
 @contextmanager
 def open_contenders(setting: Setting) -> Iterator[Mapping[str, Contender]]:
-    """Open all that can run on the device, slowest first; the last is what a study uses."""
+    """Open all contenders that the device supports, slowest first; a study uses the last one."""
     contenders = _loops(setting) | _ensembles(setting)
     if setting.device.type == "cuda":
         contenders |= _captured(setting)
@@ -96,26 +96,26 @@ def take_time(contender: Contender, device: Device) -> tuple[float, float]:
 
 
 def now(device: Device) -> float:
-    """Return the time in seconds once the device has done what it was given."""
+    """Return the time in seconds once the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device.torch)
     return time.perf_counter()
 
 
 def open_stack(setting: Setting, n_processes: int = 0) -> Stack:
-    """Open the stacked engine, over processes where there are to be any."""
+    """Open the stacked engine, in several processes if requested."""
     if not n_processes:
         return stack.open_stack(setting.data, device=setting.device)
     return Pool(Processes(setting.data, setting.device, n_processes=n_processes))
 
 
 def add_lane(stack: Stack, config: TrainingConfig, repeat: int) -> int:
-    """Start a repeat as a study does, each with its own seed and fold; return its lane."""
+    """Start a repeat like a study, each with its own seed and fold; return its lane."""
     return stack.add(config, seed=repeat, fold=repeat)
 
 
 def train_epochs(stack: Stack, n_epochs: int) -> list[LaneEpoch]:
-    """Step until the lanes have trained so many epochs each, on average: processes do not wait."""
+    """Step until the lanes have trained this many epochs on average: processes do not wait."""
     done: list[LaneEpoch] = []
     while len(done) < n_epochs * len(stack.lanes):
         done += stack.step()
@@ -123,7 +123,7 @@ def train_epochs(stack: Stack, n_epochs: int) -> list[LaneEpoch]:
 
 
 def open_loop(setting: Setting, config: TrainingConfig) -> ReportLoop:
-    """Return the reports' loop; with a GPU it brings every batch there, as theirs does."""
+    """Return the reports' loop; with a GPU it copies every batch there, like theirs."""
     loop, device = open_report_loop(setting.data, config), setting.device
     if device.type == "cpu":
         return loop

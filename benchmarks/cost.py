@@ -1,9 +1,9 @@
-"""What an epoch costs by its configuration: where the figures of `hpo.training.machine` come from.
+"""The cost of an epoch by configuration: the source of the figures in `hpo.training.machine`.
 
-Seventy random configurations of the default space and some of the prescribed sweeps are timed, all
-cores at work, and the seconds fitted by what an epoch consists of; relative errors count alike.
-`scatter` is the standard deviation of the logarithm of seconds over fit; `scatter_of_hpo` is that
-with the figures in the code, which come from an earlier run.
+Seventy random configurations of the default space and some of the prescribed sweeps are timed,
+with all cores busy, and the seconds are fitted by the parts of an epoch; relative errors count
+equally. `scatter` is the standard deviation of the logarithm of seconds over fit; `scatter_of_hpo`
+is the same for the figures in the code, which come from an earlier run.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""What becomes of searches: `python -m benchmarks.courses DATABASE [DATABASE ...]`.
+"""The outcomes of searches: `python -m benchmarks.courses DATABASE [DATABASE ...]`.
 
-Of every finished search by TPE or the Gaussian process in these databases: the share of its trials
-that was pruned, and what its proposals and finalists cost in full
-(`hpo.training.machine.epoch_cost`), compared with random configurations of the same space. The
-forecast of `--dry-run` rests on them. Rows are added to those of the file.
+For every finished search by TPE or the Gaussian process in these databases: the share of pruned
+trials, and the cost in full of its proposals and finalists (`hpo.training.machine.epoch_cost`),
+relative to random configurations of the same space. The forecast of `--dry-run` is based on them.
+Rows are added to those of the file.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""How often the demo ends as it should: a sweep that is decided, a search that finds a good model.
+"""How often the demo ends as intended: a decided sweep, and a search that finds a good model.
 
     python -m benchmarks.demo [FOLDER]
 
-Runs `hpo demo` with ten seeds, beside a logistic regression on the sealed test, and writes
-results/demo.json. The folder keeps the studies: what is done is not done again.
+Runs `hpo demo` with ten seeds, compared with a logistic regression on the sealed test, and writes
+results/demo.json. The folder keeps the studies: finished ones are not repeated.
 """
 
 import json
@@ -31,7 +31,7 @@ N_SEEDS = 10
 
 
 def row(folder: Path, seed: int) -> dict[str, object]:
-    """Run the demo with a seed; return what it said and how the winner did on the sealed test."""
+    """Run the demo with a seed; return its output and the winner's result on the sealed test."""
     start = time.perf_counter()
     home = folder / f"demo{seed}"
     command = [sys.executable, "-m", "hpo", "demo", str(home), "--seed", str(seed)]

@@ -25,7 +25,7 @@ addEventListener("load", () => Promise.all(drawn).then(frame).then(frame).then(
 
 
 def drawn_seconds(page: Path) -> float | None:
-    """Open a page in a browser and return how long it took; None where there is no Chromium."""
+    """Open a page in a browser and return the time it took; None without Chromium."""
     if BROWSER is None:
         return None
     html = POLICY.sub("", page.read_text(encoding="utf-8"))
@@ -61,7 +61,7 @@ def _served(content: bytes, found: Queue[float]) -> Iterator[str]:
 
 
 class _Page(BaseHTTPRequestHandler):
-    """Hands out the page, and takes what its clock said."""
+    """Serves the page, and receives its timing."""
 
     def __init__(self, content: bytes, found: Queue[float], *rest: object) -> None:
         self.content, self.found = content, found
@@ -76,7 +76,7 @@ class _Page(BaseHTTPRequestHandler):
         self._answer(b"")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def _answer(self, content: bytes) -> None:
         self.send_response(200)

@@ -1,9 +1,9 @@
-"""Draw what a lane costs by the number of lanes, as measured by benchmarks/stack.py.
+"""Draw the cost of a lane by the number of lanes, as measured by benchmarks/stack.py.
 
     python -m benchmarks.draw_stack FILE … --out docs/stack.svg
 
 Both axes are logarithmic. A curve is one device, image size and number of processes; a dashed
-line shows what the reports' loop takes on the device, where it was measured.
+line shows the time of the reports' loop on the device, if measured.
 """
 
 import argparse
@@ -31,32 +31,32 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 @dataclass(frozen=True)
 class Curve:
-    """`points` are lanes, median, low and high milliseconds; one point alone is a level."""
+    """`points` are lanes, median, low and high milliseconds; a single point is a level."""
 
     label: str
     points: tuple[tuple[int, float, float, float], ...]
 
     @property
     def is_level(self) -> bool:
-        """Whether the curve is a line to compare with."""
+        """Whether the curve is a reference line."""
         return len(self.points) == 1
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Where lanes and milliseconds lie in the picture."""
+    """The positions of lanes and milliseconds in the picture."""
 
     most_lanes: int
     low: float
     high: float
 
     def x(self, lanes: float) -> float:
-        """Return the place of a number of lanes."""
+        """Return the position of a number of lanes."""
         share = math.log2(lanes) / max(1.0, math.log2(self.most_lanes))
         return round(LEFT + 16 + share * (RIGHT - LEFT - 32), 1)
 
     def y(self, milliseconds: float) -> float:
-        """Return the place of a time."""
+        """Return the position of a time."""
         share = math.log(milliseconds / self.low) / math.log(self.high / self.low)
         return round(BOTTOM - share * (BOTTOM - TOP), 1)
 
@@ -142,7 +142,7 @@ def _ticks(scale: Scale) -> Iterator[float]:
 
 
 def _drawn(curve: Curve, scale: Scale, color: str, place: float) -> Iterator[str]:
-    """Yield a curve with its spreads, and its label at the height of the place."""
+    """Yield a curve with its spreads, and its label at a height."""
     last = scale.y(curve.points[-1][1])
     start = RIGHT if curve.is_level else scale.x(curve.points[-1][0])
     if curve.is_level:
@@ -161,7 +161,7 @@ def _drawn(curve: Curve, scale: Scale, color: str, place: float) -> Iterator[str
 
 
 def _spread_out(places: Sequence[float]) -> list[float]:
-    """Move labels down until none lies on another, and all of them up where one is too low."""
+    """Move labels down until none overlap, and all of them up if one is too low."""
     order = sorted(range(len(places)), key=places.__getitem__)
     moved = list(places)
     for above, below in pairwise(order):

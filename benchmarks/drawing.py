@@ -9,7 +9,7 @@ from hpo.study.trials import suggest
 
 
 def draw(space: Space, n: int, *, seed: int) -> list[TrainingConfig]:
-    """Return so many random configurations."""
+    """Return this many random configurations."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     return [spaces.resolve(space, suggest(study.ask(), space)) for _ in range(n)]

@@ -1,12 +1,12 @@
-"""How often intervals of `hpo evaluate` hold the truth, and how often a difference is claimed.
+"""The coverage of intervals of `hpo evaluate`, and the rate of claimed differences.
 
     python benchmarks/evaluation.py
 
-Draws test sets of patients with one to three images each, and trainings whose answers share what
-is hard about an image. `steady`: repeats differ in single answers only; `shifted`: the threshold
-of each repeat lies elsewhere too; `collapsing`: half of the trainings also hardly learn. Counts
-how often the 95 % interval holds the true mean over trainings and patients, and in how many sweeps
-of three equal values any pair is told to differ. About ten minutes.
+Draws test sets of patients with one to three images each, and trainings whose answers share the
+difficulty of an image. `steady`: repeats differ only in single answers; `shifted`: the threshold
+of each repeat also differs; `collapsing`: half of the trainings also hardly learn. Counts how
+often the 95 % interval contains the true mean over trainings and patients, and in how many sweeps
+of three equal values any pair is called different. About ten minutes.
 """
 
 import json
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _held(world: str, n_images: int, rng: np.random.Generator) -> dict[str, object]:
-    """Return for each metric and number of repeats how often the interval held the truth."""
+    """Return for each metric and number of repeats how often the interval contains the truth."""
     truth = _truth(world, rng)
     row: dict[str, object] = {"world": world, "n_images": n_images}
     for n_repeats in N_REPEATS:
@@ -79,7 +79,7 @@ def _held(world: str, n_images: int, rng: np.random.Generator) -> dict[str, obje
 def _claimed(
     world: str, n_images: int, overlap: float, rng: np.random.Generator
 ) -> dict[str, object]:
-    """Return for each number of repeats in how many sweeps any pair is told to differ."""
+    """Return for each number of repeats in how many sweeps any pair is called different."""
     row: dict[str, object] = {"world": world, "n_images": n_images, "overlap": overlap}
     for n_repeats in N_REPEATS[1:]:
         answers = [_sweep(world, n_images, n_repeats, rng) for _ in range(N_SWEEPS)]
@@ -110,7 +110,7 @@ def _sweep(
 def _test_set(
     n_images: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return labels, patients, and what is hard about each image for every training."""
+    """Return labels, patients, and the difficulty of each image for every training."""
     patients = np.repeat(np.arange(n_images), rng.integers(1, 4, n_images))[:n_images]
     ease = 0.6 * rng.standard_normal(n_images)[patients] + 0.5 * rng.standard_normal(n_images)
     return patients % 2, patients, ease
@@ -119,7 +119,7 @@ def _test_set(
 def _answers(
     world: str, labels: np.ndarray, ease: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return what one training gives each image; above 0 means pneumonia."""
+    """Return the output of one training for each image; above 0 means pneumonia."""
     shift = 0.0 if world == "steady" else 0.5 * rng.standard_normal()
     has_collapsed = world == "collapsing" and rng.random() < 0.5
     distance = COLLAPSED if has_collapsed else DISTANCE

@@ -1,11 +1,11 @@
-"""100,000 pieces of rubbish that are looked for: bytes that lead a reader to new places go on.
+"""100,000 guided rubbish inputs: bytes that lead a reader to new code are developed further.
 
     python -m benchmarks.fuzz [--share 0.1] [--seconds 600] [--json FILE]
 
-As `benchmarks.rubbish`, but libFuzzer, through atheris, changes the bytes from which
-hypothesis makes its choices, and keeps those that reach code not reached before. No piece is read
-twice. A process for each reader: it may crash, or hang where Python cannot ring. What a reader
-does not come to in its seconds is left out; the numbers say so. Quicker with TMPDIR=/dev/shm.
+Like `benchmarks.rubbish`, but libFuzzer, through atheris, changes the bytes from which hypothesis
+makes its choices, and keeps those that reach new code. No input is read twice. Each reader has a
+process, which may crash or hang where Python cannot interrupt. Inputs that a reader does not reach
+in its time are left out, as the numbers show. Faster with TMPDIR=/dev/shm.
 """
 
 import argparse
@@ -39,7 +39,7 @@ _LIBRARIES = ("atheris", "hypothesis", "pillow", "safetensors", "sqlalchemy", "o
 
 
 def main() -> None:
-    """Fuzz every reader and write what came of it; fail where a reader did."""
+    """Fuzz every reader and write the results; fail if a reader did."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--seconds", type=int, default=600)
@@ -85,7 +85,7 @@ def _fuzz(name: str, *, n: int, seconds: int) -> dict[str, Any]:
 
 
 def _write_first(folder: Path) -> None:
-    """Write what libFuzzer begins with: bytes that make rubbish of all sizes."""
+    """Write the initial corpus of libFuzzer: bytes that make rubbish of all sizes."""
     generator = random.Random(SEED)
     folder.mkdir()
     for number in range(N_FIRST):
@@ -93,7 +93,7 @@ def _write_first(folder: Path) -> None:
 
 
 def _run(task: list[str], folder: Path, seconds: int) -> str:
-    """Let a process fuzz one reader; return how it ended before its time, "" where it did not."""
+    """Let a process fuzz one reader; return how it ended early, "" if it did not."""
     options = [
         f"-seed={SEED}",
         f"-max_total_time={seconds}",
@@ -127,7 +127,7 @@ def _read_row(folder: Path, end: str) -> dict[str, Any]:
 
 
 def _read_edges(log: str) -> dict[str, int]:
-    """Return how many edges the first bytes reached, and how many in the end."""
+    """Return the number of edges reached by the first bytes, and the final number."""
     edges = [int(number) for number in re.findall(r" cov: (\d+) ", log)]
     return {"n_edges_first": edges[0], "n_edges": edges[-1]} if edges else {}
 

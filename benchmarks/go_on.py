@@ -1,7 +1,7 @@
-"""A search of so many trials goes on: `python -m benchmarks.go_on TRIALS` prints JSON.
+"""Continuing a search of many trials: `python -m benchmarks.go_on TRIALS` prints JSON.
 
-An engine that trains nothing stands in for training: what is timed is asking, proposing, storing
-and telling. Further trials are timed in processor seconds, the first ones apart: they read the
+Training is replaced by an engine that trains nothing; asking, proposing, storing and finishing are
+timed. Further trials are timed in processor seconds, the first ones separately: they read the
 study and make it known to the sampler.
 """
 
@@ -38,14 +38,14 @@ class AnyBatch(ClockedStack):
 
 
 def main() -> None:
-    """Build the study, let it go on, and print what that took."""
+    """Build the study, continue it, and print the cost."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(measure(Path(folder), int(sys.argv[1]))))
 
 
 def measure(folder: Path, n_trials: int) -> dict[str, Any]:
-    """Return seconds of the first and of each further trial, and the memory before and after."""
+    """Return the seconds of the first and each further trial, and the memory before and after."""
     url = f"sqlite:///{folder}/hpo.db"
     in_database(long_search(n_trials), open_storage(url))
     study = studies.open_study(storage := open_storage(url), storage.study_names()[0])

@@ -1,13 +1,13 @@
-"""Everything that is to be known of a GPU, in one run: first whether it is right, then how fast.
+"""The benchmark of a GPU in one run: first correctness, then speed.
 
     python -m benchmarks.gpu --data PATH [--json FILE] [--device cpu --image-size 32 --rounds 1]
 
 The checks: the tests marked `gpu`; a stack of mixed lanes against each lane alone, bit for bit,
-and against the readable way to train, in every precision; whole commands, twice with the same
+and against the reference implementation, in every precision; whole commands, twice with the same
 numbers; too little memory, which shrinks the stack. Then an epoch of each contender at two widths,
-beside what the memory allows, whole commands, and the time to the first epoch. A part that fails
-or finds no time is noted, and the others go on. With `--device cpu` it is a rehearsal whose
-figures are worth nothing.
+the lanes that fit into memory, whole commands, and the time to the first epoch. A part that fails
+or finds no time is recorded, and the others continue. With `--device cpu` it is a rehearsal whose
+figures are meaningless.
 """
 
 import argparse
@@ -94,7 +94,7 @@ _Part: TypeAlias = tuple[str, Callable[..., Any], tuple[object, ...]]
 
 
 class _TimeIsUp(BaseException):
-    """The minutes of the whole run are over."""
+    """The time of the whole run is over."""
 
 
 def main() -> None:
@@ -178,7 +178,7 @@ def _driver() -> str:
 
 
 def _parts(setting: Setting, asked: argparse.Namespace, folder: Path) -> list[_Part]:
-    """Return what is done, in order: the checks, then the figures; the longest comes last."""
+    """Return the parts in order: checks, then figures; the longest one last."""
     grid = ("grid", "--param", "batch_size", "--repeats", str(setting.grid[0]), "--epochs")
     few = ("--trials", "4", "--finalists", "2", "--final-repeats", "2", "--epochs", "2")
     places = [replace(setting.device, precision=precision) for precision in TOLERANCES]
@@ -208,7 +208,7 @@ def _parts(setting: Setting, asked: argparse.Namespace, folder: Path) -> list[_P
 
 
 def _run_tests(device: Device) -> str:
-    """Run the tests that need a GPU; where there is one, none may be skipped."""
+    """Run the tests that need a GPU; if there is one, none may be skipped."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/training"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode or (device.type == "cuda" and "skipped" in done.stdout):
@@ -227,7 +227,7 @@ def _check_alone(setting: Setting, place: Device) -> str:
 
 
 def _check_oracle(setting: Setting, place: Device) -> dict[str, float]:
-    """Return how far losses and probabilities after an epoch are from the readable way's."""
+    """Return the distance of losses and probabilities after an epoch from the reference."""
     jobs = _mixed(setting, min(64, setting.config.image_size), epochs=1)
     with closing(open_stack(setting.data, device=place)) as stack:
         together = train_together(stack, jobs)
@@ -254,7 +254,7 @@ def _mixed(setting: Setting, image_size: int, epochs: int = 2) -> list[Job]:
 
 
 def _check_twice(setting: Setting, folder: Path, *arguments: str) -> str:
-    """Run a command in two processes that know nothing of each other, and compare all scores."""
+    """Run a command in two independent processes, and compare all scores."""
     first, second = (_hpo(setting, folder, *arguments) for _ in range(2))
     if first.scores != second.scores:
         raise RuntimeError(f"{first.scores} is not {second.scores}")
@@ -262,7 +262,7 @@ def _check_twice(setting: Setting, folder: Path, *arguments: str) -> str:
 
 
 def _check_memory(setting: Setting, folder: Path) -> str:
-    """Give wide lanes memory for about five of eight: fewer must come to the same scores."""
+    """Give eight wide lanes memory for about five: fewer must reach the same scores."""
     if setting.device.type == "cpu":  # Lanes of some size beside what Python and torch take.
         setting = replace(setting, config=setting.config.replace(image_size=128))
     config = setting.config.replace(hidden=(512, 64))
@@ -281,7 +281,7 @@ def _check_memory(setting: Setting, folder: Path) -> str:
 
 
 def _copy_rate(device: Device) -> float:
-    """Return the bytes that the device reads and writes in a second as it copies."""
+    """Return the bytes that the device reads and writes per second when copying."""
     here = torch.zeros(_COPY_BYTES, dtype=torch.uint8, device=device.torch)
     there = torch.empty_like(here)
     rates = []
@@ -297,7 +297,7 @@ def _epochs(setting: Setting, width: int) -> dict[str, Any]:
 
 
 def _shares(found: dict[str, Any], setting: Setting) -> dict[str, float]:
-    """Return what share of the copy rate each stack reaches: weights and moments, in and out."""
+    """Return the share of the copy rate of each stack: weights and moments, in and out."""
     rate, shares = found.get("copy, bytes per second"), {}
     n_train, size = len(setting.data.fold(0).train), setting.config.batch_size
     for width in WIDTHS:
@@ -319,7 +319,7 @@ def _first_epoch(setting: Setting) -> float:
 
 @dataclass(frozen=True)
 class _Done:
-    """A command that has ended: its seconds, its scores, and what it said beside them."""
+    """A finished command: its seconds, its scores, and its other output."""
 
     seconds: float
     scores: list[float | None]
@@ -337,7 +337,7 @@ def _hpo(
     script: str = "from hpo.cli import main; main()",
     first: Sequence[str] = (),
 ) -> _Done:
-    """Run a command in a folder of its own, and with the image size of the setting."""
+    """Run a command in its own folder, with the image size of the setting."""
     home = Path(tempfile.mkdtemp(dir=folder))
     command = [sys.executable, "-c", script, *first, *arguments, "--json"]
     command += ["--data", str(setting.path), "--device", setting.device.name]

@@ -1,4 +1,4 @@
-"""`kill -9`, at random moments and at every write, until the study is complete all the same."""
+"""`kill -9`, at random moments and at every write, until the study is complete."""
 
 import os
 import random
@@ -25,7 +25,7 @@ _SMALL: Final = {"image_size": 16, "epochs": 4}
 
 @dataclass(frozen=True)
 class Disturbed:
-    """What came of one study: its kills, what was lost or double, and what differs."""
+    """The result of one study: kills, lost or duplicated trainings, and differences."""
 
     n_kills: int
     n_lost: int
@@ -37,10 +37,9 @@ class Disturbed:
 
 
 def disturb(case: Case, expected: dict[str, Any], *, n_kills: int, seed: int) -> Disturbed:
-    """Kill the command so many times, then let it finish.
+    """Kill the command this many times, then let it finish.
 
-    A training is lost where its run was in the store when something was killed, and was written
-    again all the same.
+    A training is lost if its run was in the store at a kill, and was written again.
     """
     chance, n_done = random.Random(seed), 0
     stored: dict[str, int] = {}
@@ -64,7 +63,7 @@ def disturb(case: Case, expected: dict[str, Any], *, n_kills: int, seed: int) ->
 
 
 def killed_everywhere(kind: str, data: Path, folder: Path, *, step: int) -> Iterator[list[str]]:
-    """Yield, for every `step`-th write until there are no more, what differs in the end.
+    """Yield, for every `step`-th write until there are no more, the final differences.
 
     Writes are commits of the database, and files.
     """
@@ -97,10 +96,10 @@ def _plan(kind: str, data: Path) -> Plan:
 
 
 def _train(of: Plan, case: Case, *, kill_at: int = -1) -> int:
-    """Train in a copy of this process, killed as it begins write number `kill_at`.
+    """Train in a copy of this process, killed at the start of write number `kill_at`.
 
     Returns:
-        Its exit code, and below 0 the signal.
+        Its exit code, or the negative signal number.
     """
     child = os.fork()
     if child:

@@ -1,12 +1,12 @@
-"""A study of 10,000 trials: what `show`, `report`, opening it for `resume` and going on take.
+"""A study of 10,000 trials: the cost of `show`, `report`, and `resume`.
 
     python -m benchmarks.long [--trials 10000] [--runs 5] [--json FILE]
 
-A search of 19 parameters with 15 or 20 epochs on record per trial, and a grid of 2,000 cells with
-5 repeats, in one SQLite file; the run files of the best hundred and of each twentieth training are
-there. Processes are timed from start to end: seconds on the clock, seconds of processor time
-(which a busy machine does not stretch as much), peak memory. A page is drawn in headless Chromium,
-from the start of the navigation to the frame after its last figure.
+A search of 19 parameters with 15 or 20 recorded epochs per trial, and a grid of 2,000 cells with 5
+repeats, in one SQLite file, with the run files of the best hundred and of every twentieth
+training. Processes are timed from start to end: wall-clock seconds, processor seconds (less
+affected by a busy machine), peak memory. A page is drawn in headless Chromium, from the start of
+the navigation to the frame after its last figure.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measure(n_trials: int, n_runs: int) -> dict[str, Any]:
-    """Build both studies in this folder and time whatever reads them."""
+    """Build both studies in this folder and time the commands that read them."""
     machine = describe_machine() | {"optuna": optuna.__version__}
     # In a process of its own: a child begins with the peak memory of its parent.
     builder = get_context("spawn").Process(target=build, args=(n_trials,))
@@ -97,7 +97,7 @@ def measure(n_trials: int, n_runs: int) -> dict[str, Any]:
 
 
 def build(n_trials: int) -> None:
-    """Make a search and a grid of so many trials, on the phantom, which any machine can open."""
+    """Create a search and a grid of this size, on the phantom, which any machine can open."""
     data = plan_search((), Settings(trials=1)).record.data
     Path("studies").mkdir()
     storage = open_storage("sqlite:///studies/hpo.db")
@@ -112,7 +112,7 @@ def build(n_trials: int) -> None:
 
 
 def timed_process(command: list[str], n_runs: int) -> dict[str, Any]:
-    """Run a process so often, after one that is thrown away."""
+    """Run a process this many times, after one discarded run."""
     seconds, cpu, megabytes = [], [], []
     for run in range(n_runs + 1):
         start = time.perf_counter()
@@ -133,14 +133,14 @@ def timed_process(command: list[str], n_runs: int) -> dict[str, Any]:
 
 
 def goes_on(n_trials: int) -> Any:
-    """Let a search of so many trials go on, in a process of its own."""
+    """Continue a search of this many trials, in a separate process."""
     command = [sys.executable, "-m", "benchmarks.go_on", str(n_trials)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return json.loads(subprocess.check_output(command, env=environment))
 
 
 def drawn(page: Path, n_runs: int) -> dict[str, object] | None:
-    """Let a browser draw a page so often; None where there is no Chromium."""
+    """Let a browser draw a page this many times; None without Chromium."""
     found = [drawn_seconds(page) for _ in range(n_runs + 1)][1:]
     measured = [seconds for seconds in found if seconds is not None]
     return spread(measured) if measured else None

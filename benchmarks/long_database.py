@@ -1,4 +1,4 @@
-"""Studies of thousands of trials, put into a database in seconds."""
+"""Writing studies of thousands of trials into a database in seconds."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.fake_studies import begin
 
 
 def in_database(long: LongStudy, storage: Database, name: str = "long") -> optuna.Study:
-    """Put the study into a database by whole tables: trial by trial takes Optuna minutes."""
+    """Write the study into a database by whole tables; trial by trial takes Optuna minutes."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=name,
@@ -41,7 +41,7 @@ def in_database(long: LongStudy, storage: Database, name: str = "long") -> optun
 
 
 def _rows(trial: FrozenTrial, number: int, trial_id: int) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield a row per thing that a trial holds, with the table that it belongs to."""
+    """Yield the rows of a trial, each with its table."""
     of_trial = {"trial_id": trial_id}
     times = {"datetime_start": trial.datetime_start, "datetime_complete": trial.datetime_complete}
     yield models.TrialModel, {**of_trial, **times, "number": number, "state": trial.state}

@@ -1,4 +1,4 @@
-"""Studies of thousands of trials, as the commands would have left them, made in seconds."""
+"""Creating studies of thousands of trials, as left by the commands, in seconds."""
 
 import random
 import tomllib
@@ -26,7 +26,7 @@ _GRID: Final[dict[str, list[float]]] = {
 
 @dataclass(frozen=True)
 class LongStudy:
-    """What a study holds, before it is written anywhere. `curves` are accuracies by epoch."""
+    """The content of a study before it is written. `curves` are accuracies by epoch."""
 
     record: StudyRecord
     goal: Goal
@@ -52,7 +52,7 @@ def long_search(n: int, *, data: DataInfo = DATA) -> LongStudy:
 
 
 def long_grid(n_cells: int = 2_000, *, n_repeats: int = 5, data: DataInfo = DATA) -> LongStudy:
-    """Return a finished grid of so many cells, in hundreds: rate x dropout x weight decay."""
+    """Return a finished grid of this many cells, in hundreds: rate x dropout x weight decay."""
     sweeps = _GRID | {"learning_rate": _GRID["learning_rate"][: n_cells // 100]}
     base = {"epochs": 20, "optimizer": "adamw"}
     space = read_space({"base": base, "sweep": sweeps}, name="long", source="long")
@@ -76,7 +76,7 @@ def in_memory(long: LongStudy, name: str = "long") -> optuna.Study:
 
 
 def save_runs(long: LongStudy, runs: RunStore, *, every: int = 20) -> None:
-    """Write the run files of the best hundred trainings, and of each so many of the others."""
+    """Write the run files of the best hundred trainings, and of every n-th of the others."""
     complete = [i for i, trial in enumerate(long.trials) if trial.value is not None]
     best = sorted(complete, key=lambda i: -float(long.trials[i].value or 0))[:100]
     # Below and above the threshold, or each of them would be told to look broken.
@@ -88,7 +88,7 @@ def save_runs(long: LongStudy, runs: RunStore, *, every: int = 20) -> None:
 
 
 def _add(long: LongStudy, job: Job, chance: random.Random) -> None:
-    """Add a trial whose score hangs on the learning rate and the dropout of its job."""
+    """Add a trial whose score depends on the learning rate and the dropout of its job."""
     config, number = job.config, len(long.trials)
     assert isinstance(config.dropout, float)
     top = 0.955 - 0.02 * abs(config.learning_rate - 1e-3) ** 0.5 - 0.03 * config.dropout

@@ -1,9 +1,9 @@
-"""How much of a winner's announced score is luck: `python -m benchmarks.luck --data PATH`.
+"""The part of a winner's announced score that is luck: `python -m benchmarks.luck --data PATH`.
 
-Several default searches, each with another seed. The score that a search alone would announce and
-the one that its finalists announce are compared with the scores of ten more trainings, with new
-seeds. The answers of the ten on the sealed test are there too: their mean and their ensemble.
-A search that is in the file of results is not run again: remove the file to begin anew.
+Several default searches, each with another seed. The scores announced by the search alone and by
+its finalists are compared with the scores of ten more trainings with new seeds, whose results on
+the sealed test are also recorded: their mean and their ensemble. A search that is in the file of
+results is not run again: remove the file to start over.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SMALL = {"image_size": "32", "epochs": "30"}
 
 @dataclass(frozen=True)
 class Announced:
-    """What one search announced, and what ten more trainings of the same configurations say."""
+    """The announcement of one search, and the scores of ten more trainings of each."""
 
     seed: int
     seconds: float

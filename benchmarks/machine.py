@@ -1,4 +1,4 @@
-"""What a speed claim has to state: the machine, its load, the versions."""
+"""The facts that a speed claim must state: machine, load, versions."""
 
 import os
 import platform

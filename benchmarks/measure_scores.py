@@ -1,10 +1,10 @@
-"""Measure scores as sweeps meet them: many repeats of three configurations on real images.
+"""Measure realistic scores of sweeps: many repeats of three configurations on real images.
 
     python benchmarks/measure_scores.py ../shared/data/chest_xray
 
-Each of 20 folds (four draws of five) is trained with 8 seeds, at 64 x 64 pixels. What is kept is
-the number of right answers on the validation images of the fold, `right` `(folds, seeds)`.
-power.py draws sweeps from them. Takes about half an hour on one core.
+Each of 20 folds (four draws of five) is trained with 8 seeds, at 64 x 64 pixels. The result is the
+number of correct answers on the validation images of the fold, `right` `(folds, seeds)`. power.py
+draws sweeps from them. Takes about half an hour on one core.
 """
 
 import json

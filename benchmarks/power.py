@@ -1,9 +1,9 @@
-"""How often a verdict claims what is not there, and how often it finds what is.
+"""The false claim rate and the power of verdicts.
 
     python -m benchmarks.power
 
 Simulates sweeps image by image, draws others from measured scores, and judges both with
-`hpo.stats.paired` as `compare_sweep` does, beside the test of version 0.1 on the same scores.
+`hpo.stats.paired` like `compare_sweep`, and with the test of version 0.1 on the same scores.
 Writes results/power.json; docs/verdicts.md has its tables. A quarter of an hour on two cores.
 """
 
@@ -42,15 +42,14 @@ MARGIN = 0.01
 class Scenario:
     """Sweeps of values with the same expected accuracy.
 
-    An image is answered rightly when a sum of normal terms is above a threshold. The terms, by
+    An image is answered correctly if a sum of normal terms is above a threshold. The terms, by
     their shares of the variance: the image is hard for all values; it is hard for this value
-    (`value_on_image`); this repeat went badly (`repeat`); chance. Of the term of the repeat a
-    share `shared` is common to all repeats of a value, as they share training images. With `tail`
-    the term of the repeat is never good and has the tail of Student's t with so many degrees.
-    `noisy` multiplies the variance of the first value's term. `collapse` is the chance that a
-    repeat answers all images alike, `fail` that it has no score. With `by_patient` images come in
-    pairs that are equally hard. `is_known` says that the judge sees the answers, not the scores
-    alone.
+    (`value_on_image`); this repeat went badly (`repeat`); chance. A share `shared` of the repeat's
+    term is common to all repeats of a value, as they share training images. With `tail` the term
+    of the repeat is never good and has the tail of Student's t with that many degrees. `noisy`
+    multiplies the variance of the first value's term. `collapse` is the chance that a repeat gives
+    all images the same answer, `fail` that it has no score. With `by_patient` images come in pairs
+    that are equally hard. `is_known` says that the judge sees the answers, not only the scores.
     """
 
     name: str
@@ -145,14 +144,14 @@ WITH_DIFFERENCE = (
 
 @dataclass(frozen=True)
 class Sweeps:
-    """Scores `(sweeps, values, repeats)`, and per number of repeats what the images decide."""
+    """Scores `(sweeps, values, repeats)`, and per number of repeats the variance due to images."""
 
     scores: Floats
     images: dict[int, tuple[np.ndarray, np.ndarray]]
 
 
 def simulate(scenario: Scenario, *, n_sweeps: int, worse_by: float = 0.0, seed: int = 0) -> Sweeps:
-    """Return sweeps in which the first value is worse by so much."""
+    """Return sweeps in which the first value is worse by this much."""
     rng = np.random.default_rng(seed)
     if scenario.measured:
         return Sweeps(_measured(scenario, n_sweeps, worse_by, rng), {})
@@ -179,7 +178,7 @@ def simulate(scenario: Scenario, *, n_sweeps: int, worse_by: float = 0.0, seed: 
 def _answers(
     scenario: Scenario, worse_by: float, rng: np.random.Generator
 ) -> tuple[Floats, NDArray[np.intp]]:
-    """Return `(values, repeats, images)` of one sweep, NaN where an image is not validated."""
+    """Return `(values, repeats, images)` of one sweep, NaN for other images."""
     k, n_images = scenario.n_values, scenario.n_images
     chance = 1 - scenario.image - scenario.value_on_image - scenario.repeat
     patients = np.arange(n_images) // (2 if scenario.by_patient else 1)
@@ -211,7 +210,7 @@ def _answers(
 
 
 def _luck(scenario: Scenario, rng: np.random.Generator) -> Floats:
-    """Return how each repeat goes, `(values, repeats)`, with variance 1."""
+    """Return the quality of each repeat, `(values, repeats)`, with variance 1."""
     shape = (scenario.n_values, MAX_REPEATS)
     common = rng.standard_normal((scenario.n_values, 1))
     own = (
@@ -237,7 +236,7 @@ def _measured(scenario: Scenario, size: int, worse_by: float, rng: np.random.Gen
 
 
 def claims(sweeps: Sweeps, scenario: Scenario, n: int) -> tuple[Floats, PairedTests]:
-    """Return which pairs are called different after n repeats, and all that was found."""
+    """Return which pairs are called different after n repeats, and all results."""
     share = 0.0 if scenario.is_fixed else 1 / N_FOLDS
     found = paired_tests(
         sweeps.scores[:, :, :n],
@@ -322,9 +321,9 @@ def row_with(scenario: Scenario, points: float) -> dict[str, object]:
 
 
 def span_row(spread: float, apart: float, n_values: int) -> dict[str, object]:
-    """Return how often the repeats that a sweep needs lie in the range that was said after five.
+    """Return how often the repeats that a sweep needs are in the range predicted after five.
 
-    Of pairs that are undecided after five repeats; each goes on to 200.
+    For pairs that are undecided after five repeats; each continues to 200.
     """
     rng = np.random.default_rng(int(1e4 * (spread + apart)) + n_values)
     kind = ScoreKind()

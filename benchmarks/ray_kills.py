@@ -1,8 +1,8 @@
-"""`python -m benchmarks.ray_kills`: kill -9 on a Ray cluster at random, into ray_kills.json.
+"""`python -m benchmarks.ray_kills`: random kill -9 on a Ray cluster; writes ray_kills.json.
 
 A head and two more nodes on this machine train grids. Every few seconds an actor, a node or the
-command is killed; a new node joins, or the command begins again. What the grids give is compared
-with the same grids trained without Ray, number for number.
+command is killed; a new node joins, or the command restarts. The results of the grids are compared
+with those of the same grids trained without Ray, number for number.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _PAUSE_S: Final = (3.0, 12.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Kill, compare and write; return 1 where a number differs."""
+    """Kill, compare and write; return 1 if a number differs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_kills", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("chaos/ray"))
     parser.add_argument("--kills", type=int, default=30)
@@ -85,7 +85,7 @@ def _disturb(
     *,
     most: int,
 ) -> None:
-    """Train a grid on the cluster to its end, and kill meanwhile."""
+    """Train a grid on the cluster to its end, with kills in the meantime."""
     command = (*command, "--ray", cluster.address)
     driver = _hpo(command, folder)
     while driver.poll() is None:
@@ -119,7 +119,7 @@ def _join(cluster: Any) -> None:
 
 
 def _hpo(command: Sequence[str], folder: Path) -> "subprocess.Popen[bytes]":
-    """Start a command that says what it says in a file of the folder."""
+    """Start a command with its output in a file of the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     said = (folder / "said").open("ab")
     storage = ("--storage", f"sqlite:///{folder}/hpo.db")

@@ -1,14 +1,14 @@
-"""How many actors one command keeps busy: `python -m benchmarks.ray_scaling`.
+"""The number of actors that one command keeps busy: `python -m benchmarks.ray_scaling`.
 
 Ray, its object store, the training loop, the database and the run store are real. An actor sleeps
 as long as trainings of the reports' size take (30 epochs of 0.58 s, stack.json; each 0.7 to 1.3
-times as long) and hands back weights of their size. For each number of actors ten trainings each:
+times as long) and returns weights of their size. For each number of actors, ten trainings each:
 their time divided by the number of actors, as a share of the time from the first actor's work to
-the last result. Actors start one after another here, a node of its own starts its actors at once:
-so the time of the trainings is also given as a share of the time for which actors were there. And
-the processor's seconds of the command for a training, in its loop (asking, sharing out, reporting,
-telling, storing) and in all, with Ray's own; and the seconds for which the command waited for a
-processor that others used.
+the last result. Here actors start one after another, while a separate node starts its actors at
+once, so the time of the trainings is also given as a share of the time in which actors existed.
+Also measured are the processor seconds of the command per training, in its loop (asking,
+distributing, reporting, finishing, storing) and in total, with Ray's own, and the seconds for
+which the command waited for a processor that others used.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measure(n_actors: int, each: int) -> dict[str, Any]:
-    """Train a grid on a cluster of two nodes with so many actors."""
+    """Train a grid on a cluster of two nodes with this many actors."""
     from ray.cluster_utils import Cluster
 
     from hpo.training import ray_cluster

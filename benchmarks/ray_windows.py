@@ -1,9 +1,9 @@
-"""How good the best configuration of a search is, by its window.
+"""The quality of the best configuration of a search, by its window.
 
 `python -m benchmarks.ray_windows`. Nothing is trained: a forest, fitted to 240 trainings of real
-X-rays (trainings.csv), gives the score of a configuration, and normal noise as between repeats is
-added. TPE searches with each window, as `hpo search` does, many times from other seeds. Of the
-configuration that scored best by then, the score without noise is kept; what is shown is its mean.
+X-rays (trainings.csv), predicts the score of a configuration, and normal noise as between repeats
+is added. TPE searches with each window, like `hpo search`, many times with different seeds. The
+result is the mean score, without noise, of the configurations that scored best.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def _write(found: Mapping[int, list[list[float]]]) -> None:
 
 
 def search(record: StudyRecord) -> list[float]:
-    """Return the score, without noise, of what was best after so many trials each."""
+    """Return the score, without noise, of the best configuration after each number of trials."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     noise = np.random.default_rng(record.seed)
     seen: list[list[FrozenTrial]] = []
@@ -115,7 +115,7 @@ def _score(params: Mapping[str, Any]) -> float:
 
 @cache
 def _surrogate() -> tuple[ExtraTreesRegressor, float]:
-    """Return the forest, and how much of the variance it explains of what it was not fitted to."""
+    """Return the forest, and the variance that it explains in data it was not fitted to."""
     with TRAININGS.open(newline="") as file:
         rows = list(csv.DictReader(file))
     x, y = [_encode(row) for row in rows], np.array([float(row["score"]) for row in rows])
@@ -125,7 +125,7 @@ def _surrogate() -> tuple[ExtraTreesRegressor, float]:
 
 
 def _encode(params: Mapping[str, Any]) -> list[float]:
-    """Return parameters as numbers; what is missing or not known is 0."""
+    """Return parameters as numbers; missing or unknown ones are 0."""
     found = [float(params.get(name) or 0) for name in _NUMBERS]
     found += [math.log10(float(params.get(name) or 1e-7)) for name in _LOGARITHMS]
     return found + [float(params.get(name) == word) for name, word in _WORDS]

@@ -1,4 +1,4 @@
-"""The training loop as the reports write it: the baseline of the epoch benchmark."""
+"""The training loop as in the reports: the baseline of the epoch benchmark."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class ReportLoop:
 
 
 def open_report_loop(data: TrainingData, config: TrainingConfig) -> ReportLoop:
-    """Return report A's set-up: float32 images in memory, a shuffling DataLoader, plain Adam."""
+    """Return report A's setup: float32 images in memory, a shuffling DataLoader, plain Adam."""
     torch.manual_seed(0)
     model = plain_model(config)
     for module in model:
@@ -42,7 +42,7 @@ def open_report_loop(data: TrainingData, config: TrainingConfig) -> ReportLoop:
 
 
 def run_report_epoch(loop: ReportLoop) -> float:
-    """Train one epoch and go through the validation images; return the validation accuracy."""
+    """Train one epoch and evaluate the validation images; return the validation accuracy."""
     criterion = nn.BCEWithLogitsLoss()
     total_loss = 0.0
     loop.model.train()

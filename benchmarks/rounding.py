@@ -1,11 +1,11 @@
-"""How far another rounding takes a training: what `hpo reproduce` meets on another machine.
+"""The effect of different rounding on a training, as for `hpo reproduce` on another machine.
 
     python benchmarks/rounding.py [DATA]
 
-Trains five configurations at 64 x 64, two seeds each, under several surroundings of the same
-machine: both precisions, and older instruction sets, which round differently. Says after how
-many epochs a number is further off than the tolerance, and how far off the last accuracy is.
-About ten minutes on one core.
+Trains five configurations at 64 x 64, two seeds each, in several environments on the same machine:
+both precisions, and older instruction sets, which round differently. Reports after how many epochs
+a number differs by more than the tolerance, and the difference in last accuracy. About ten minutes
+on one core.
 """
 
 import json

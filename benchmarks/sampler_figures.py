@@ -1,6 +1,6 @@
-"""What the replays say: `python -m benchmarks.sampler_figures --folder FOLDER`.
+"""Figures of the replays: `python -m benchmarks.sampler_figures --folder FOLDER`.
 
-The true score of what a search hands over, by sampler and by how its trainings are spent.
+The true score of a search's result, by sampler and by the plan of its trainings.
 """
 
 import argparse
@@ -39,7 +39,7 @@ _N_FRESH: Final = 5
 
 @dataclass(frozen=True)
 class Replay:
-    """One search: what each configuration truly scores and scored, -inf where it was pruned."""
+    """One search: the true and the observed score of each configuration, -inf if pruned."""
 
     seed: int
     true: Array
@@ -48,13 +48,13 @@ class Replay:
     params: tuple[dict[str, Any], ...]
 
     def best(self, n: int, k: int, means: Array | None = None) -> Array:
-        """Return the places of the best `k` of the first `n`, by what was seen or by `means`."""
+        """Return the places of the best `k` of the first `n`, by observed scores or by `means`."""
         ranks = self.seen[:n] if means is None else means
         found: Array = np.argsort(-ranks, kind="stable")[: max(1, k)]
         return found
 
     def winner(self, n: int, k: int, r: int, means: Array | None = None) -> int:
-        """Return the place of the winner of `k` finalists of the first `n`."""
+        """Return the position of the winner of `k` finalists of the first `n`."""
         best = self.best(n, k, means)
         if not k:
             return int(best[0])
@@ -66,7 +66,7 @@ class Replay:
         return {}
 
     def model_means(self, n: int) -> Array:
-        """Return a Gaussian process's mean for each of the first `n`; -inf where pruned."""
+        """Return a Gaussian process's mean for each of the first `n`; -inf if pruned."""
         if n not in self.modelled:
             x, known = np.array([encode(one) for one in self.params[:n]]), self.seen[:n] > 0
             kernel = ConstantKernel(1.0) * Matern(1.0, nu=2.5) + WhiteKernel(0.1)
@@ -109,7 +109,7 @@ def interval(values: Sequence[float] | Array, digits: int = 2) -> list[float]:
 
 
 def figures(name: str, replays: dict[int, Replay], today: dict[int, Replay]) -> dict[str, Any]:
-    """Return the figures of a sampler beside those of the search as it is."""
+    """Return the figures of a sampler compared with the search as it is."""
     found: dict[str, Any] = {"way": name, "n_replays": len(replays)}
     both = sorted(replays.keys() & today.keys())
     for n in (50, 100):
@@ -135,14 +135,14 @@ def figures(name: str, replays: dict[int, Replay], today: dict[int, Replay]) -> 
 
 
 def real_search(sampler: str, effects: Array) -> dict[str, float]:
-    """Return what one real search scored, without its fold's mean effect, in points."""
+    """Return the scores of one real search, without its fold's mean effect, in points."""
     found = read_table([sampler])
     scores = 100 * (found.scores - effects[found.fold])
     return {"best": round(scores.max(), 2), "median_from_30": round(np.median(scores[30:]), 2)}
 
 
 def plans(replays: dict[int, Replay]) -> list[dict[str, Any]]:
-    """Return what each plan hands over, minus 50 configurations and 5 finalists."""
+    """Return the result of each plan, minus that of 50 configurations and 5 finalists."""
     rows = []
     for n, k, r in PLANS:
         long = [one for one in replays.values() if len(one.true) >= n]
@@ -165,7 +165,7 @@ def plans(replays: dict[int, Replay]) -> list[dict[str, Any]]:
 
 
 def trials_to(replays: dict[int, Replay], goal: float) -> list[float]:
-    """Return after how many trials the mean winner reaches a score, with its 95 % interval."""
+    """Return the number of trials after which the mean winner reaches a score, with interval."""
     n = min(len(one.true) for one in replays.values())
     curves = np.array(
         [[one.true[one.winner(i, 5, 5)] for i in range(5, n + 1)] for one in replays.values()]

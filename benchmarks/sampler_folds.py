@@ -1,8 +1,8 @@
-"""Do configurations rank otherwise on another fold? `python -m benchmarks.sampler_folds`.
+"""Do configurations rank differently on another fold? `python -m benchmarks.sampler_folds`.
 
-Variance components by maximum likelihood, of the configurations that were trained on every fold:
-a smooth function of the configuration, another one for each fold (what a search on one fold would
-learn that is not true of the others), and the rest, of no use to any search.
+Variance components by maximum likelihood, for the configurations that were trained on every fold:
+a smooth function of the configuration, another one per fold (what a search on one fold would learn
+that does not hold for the others), and the rest, which is useless to any search.
 """
 
 import math
@@ -23,7 +23,7 @@ _N_WAVES: Final = 300
 class Components:
     """Deviations, of the logarithm of the error, and the length scales of the smooth ones.
 
-    `gain` is by how much the logarithm of the likelihood rises with the functions of folds.
+    `gain` is the increase in log-likelihood due to the functions of folds.
     """
 
     common: float
@@ -82,7 +82,7 @@ def _matern(apart: Array) -> Array:
 
 
 class FoldFunctions:
-    """What each fold adds to the logarithm of the error: random functions of the configuration.
+    """The effects of folds on the logarithm of the error: random functions of the configuration.
 
     Their mean over the folds is 0, so that the true score stays what it is.
     """
@@ -99,7 +99,7 @@ class FoldFunctions:
         self.noise_left = found.rest / math.hypot(found.rest, found.of_fold)
 
     def __call__(self, params: Any, fold: int) -> float:
-        """Return what the fold adds, its own mean effect included."""
+        """Return the effect of the fold, including its mean."""
         waves = np.cos(self.waves @ np.array(encode(params)) + self.phases)
         own = math.sqrt(2 / _N_WAVES) * self.size * waves.sum(1)
         return float(own[fold] - own.mean() + self.effects[fold])

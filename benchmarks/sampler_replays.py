@@ -1,7 +1,7 @@
 """Searches replayed on surrogates of real trainings: `python -m benchmarks.sampler_replays`.
 
-Each setting is replayed with the same seeds, and so the same luck. A replay is appended to a file
-of the folder when it is whole; `benchmarks.sampler_figures` reads them.
+Each setting is replayed with the same seeds, and so with the same luck. A finished replay is
+appended to a file in the folder, which `benchmarks.sampler_figures` reads.
 """
 
 import argparse
@@ -59,10 +59,10 @@ PRUNED_AFTER: Final = 5
 
 @dataclass(frozen=True)
 class Way:
-    """How configurations are proposed.
+    """The way in which configurations are proposed.
 
-    The first `n_start`, the base among them, are Sobol points, where it is above 0. `is_static`:
-    every parameter is always proposed, and those without effect are dropped.
+    The first `n_start`, the base among them, are Sobol points if it is above 0. `is_static`: every
+    parameter is always proposed, and those without effect are dropped.
     """
 
     sampler: Callable[[int], BaseSampler]
@@ -75,7 +75,7 @@ def _tpe(seed: int, **options: Any) -> BaseSampler:
 
 
 class _Gp(GPSampler):
-    """Optuna's, without the device context that it opens: the same numbers in less time."""
+    """Optuna's version without its device context: the same numbers in less time."""
 
     def _sample_relative_impl(self, *args: Any) -> dict[str, Any]:
         with torch._C.DisableTorchFunction():
@@ -102,7 +102,7 @@ WAYS: Final = {
 
 
 def main() -> None:
-    """Replay what is asked for; what is in the folder already is not done again."""
+    """Run the requested replays; those in the folder are not repeated."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sampler_replays", description=__doc__
     )
@@ -129,7 +129,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Setting:
-    """How a search is set; `folds` is one of `FOLDS`."""
+    """The settings of a search; `folds` is one of `FOLDS`."""
 
     way: str
     window: int = 6
@@ -145,7 +145,7 @@ Tried = dict[str, Any]
 
 
 def _replay(path: Path, one: "Search", n: int) -> None:
-    """Do what is missing of a replay, and add it to the file."""
+    """Run the missing part of a replay, and add it to the file."""
     lines = path.read_text().splitlines() if path.exists() else []
     done = [found for found in map(json.loads, lines) if found["seed"] == one.seed]
     so_far = max(
@@ -165,7 +165,7 @@ def _replay(path: Path, one: "Search", n: int) -> None:
 
 
 class Search:
-    """A search, as `hpo search` proposes and prunes."""
+    """A search that proposes and prunes like `hpo search`."""
 
     def __init__(
         self, truth: Truth, setting: Setting, seed: int, components: Components | None = None
@@ -176,7 +176,7 @@ class Search:
         self.of_fold = FoldFunctions(components, seed) if components else None
 
     def to(self, n: int, tried: Sequence[Tried] = ()) -> list[Tried]:
-        """Return the first `n` of what it tries, beginning with what is known of it."""
+        """Return the first `n` results, starting with the known ones."""
         found = list(tried)
         while len(found) < n:
             known = found[: max(0, len(found) - self.setting.window + 1)]
@@ -245,7 +245,7 @@ def _proposed(way: Way, seen: list[FrozenTrial], seed: int) -> dict[str, Scalar]
 
 
 class _Trial(FrozenTrial):
-    """A trial that nobody changes: copying it deeply is most of the time that TPE takes here."""
+    """An immutable trial: deep copies would take most of TPE's time."""
 
     def __deepcopy__(self, _memo: object) -> "_Trial":
         return copy.copy(self)

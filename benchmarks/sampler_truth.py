@@ -1,6 +1,6 @@
-"""What a configuration would score: surrogates of the real trainings in sampler_table.csv.
+"""Predicted scores of configurations: surrogates of the real trainings in sampler_table.csv.
 
-Two of them, so that no sampler is judged by a truth of its own kind alone: a Gaussian process and
+Two, so that no sampler is judged only by a surrogate of its own kind: a Gaussian process and
 a forest of extremely randomized trees. Noise is drawn from the residuals of real repeats.
 """
 
@@ -42,7 +42,7 @@ DOMAINS: Final = {p.name: _distribution(p) for p in SPACE.search}
 
 
 def encode(params: Params) -> list[float]:
-    """Return a configuration as numbers from 0 to 1; parameters without effect are the base's."""
+    """Return a configuration as numbers from 0 to 1; inactive parameters have the base's value."""
     params, found = filled(SPACE, params), []
     for name, one in DOMAINS.items():
         value: Any = params[name]
@@ -62,7 +62,7 @@ class Table:
     """The real trainings: a row of `x` and a mean for each configuration, and its repeats.
 
     `curves` has the scores of each training at `EPOCHS`, `of` its configuration and `fold` its
-    fold. `effects` are the mean differences between folds, which `means` lacks.
+    fold. `effects` are the mean differences between folds, which `means` excludes.
     """
 
     x: Array
@@ -81,7 +81,7 @@ class Table:
 
     @property
     def is_repeated(self) -> Array:
-        """Which configurations were trained on every fold."""
+        """The configurations that were trained on every fold."""
         return self.counts >= N_FOLDS
 
 
@@ -120,7 +120,7 @@ def _params(row: Mapping[str, str]) -> dict[str, Scalar]:
 
 
 def _fold_effects(scores: Array, of: Array, fold: Array, counts: Array) -> Array:
-    """Return by how much each fold is above the mean of all, of good configurations."""
+    """Return the mean difference of each fold from all folds, for good configurations."""
     repeated = np.flatnonzero(counts >= N_FOLDS)
     grid = np.array([_by_fold(scores, of == i, fold) for i in repeated])
     if not len(grid):
@@ -139,7 +139,7 @@ _NOISE: Final = 0.08
 
 
 def gaussian_process(table: Table) -> GaussianProcessRegressor:
-    """Return a Gaussian process; a configuration with more trainings is known better."""
+    """Return a Gaussian process; a configuration with more trainings has less noise."""
     ones = np.ones(table.x.shape[1])
     kernel = ConstantKernel(1.0) * Matern(ones, (0.05, 100.0), nu=2.5) + WhiteKernel(0.1)
     alpha = _NOISE**2 / table.counts / to_target(table.means).var()
@@ -158,7 +158,7 @@ is the base among the random ones: it has to know those of the real searches, to
 
 
 def to_target(scores: Any) -> Any:
-    """Return the logarithm of the error, times -1: what matters is how near to 0 it comes."""
+    """Return the negative logarithm of the error, which resolves small errors."""
     return -np.log(1.0 - scores)
 
 
@@ -168,7 +168,7 @@ def to_score(target: Any) -> Any:
 
 
 class Truth:
-    """A surrogate that answers as a training would."""
+    """A surrogate that answers like a training."""
 
     def __init__(self, table: Table, kind: str) -> None:
         self.table, self.kind = table, kind
@@ -191,14 +191,14 @@ class Truth:
         return float(np.clip(to_score(target), 0.4, 0.995))
 
     def noise(self, score: float, rng: np.random.Generator) -> float:
-        """Return by how much one training misses its true score, its fold's effect aside."""
+        """Return the error of one training's score, without its fold's effect."""
         near = np.argsort(np.abs(self.table.means[self.repeated] - score))[:_N_NEAREST]
         return float(rng.choice(self.residuals[rng.choice(near)]))
 
     def curve(self, params: Params, score: float) -> list[float]:
-        """Return a training's scores along the way: those of the most similar real training.
+        """Return the scores of a training by epoch: those of the most similar real training.
 
-        Most similar in configuration and score, moved to end where this one does.
+        That is the most similar in configuration and score, shifted to the same final score.
         """
         table = self.table
         apart = ((table.x - encode(params)) ** 2).sum(1)[table.of]
@@ -208,7 +208,7 @@ class Truth:
 
 
 def cross_validated(truth: Truth, n_splits: int = 10) -> dict[str, float]:
-    """Return how well a surrogate answers for random configurations that it was not fitted to."""
+    """Return the accuracy of a surrogate for random configurations it was not fitted to."""
     table, model = truth.table, clone(truth.model)
     target, alpha = to_target(table.means), getattr(model, "alpha", None)
     if alpha is not None:  # The length scales are those of all: only the answers are left out.
@@ -222,7 +222,7 @@ def cross_validated(truth: Truth, n_splits: int = 10) -> dict[str, float]:
 
 
 def kept_back(truth: Truth) -> dict[str, float]:
-    """Return how well a surrogate answers for the configurations that real searches proposed."""
+    """Return the accuracy of a surrogate for the configurations proposed by real searches."""
     searched = read_table(("tpe", "gp"))
     real = searched.scores - truth.table.effects[searched.fold]
     return _agreement(real, to_score(truth.model.predict(searched.x[searched.of])))
@@ -242,9 +242,9 @@ def _agreement(real: Array, guessed: Array) -> dict[str, float]:
 
 
 def components(table: Table) -> dict[str, Any]:
-    """Return where the variance of good configurations' scores comes from, as deviations.
+    """Return the variance components of good configurations' scores, as deviations.
 
-    What is neither configuration nor fold is `rest`: the seed, and the two together.
+    `rest` is neither due to configuration nor fold: the seed, and the interaction of both.
     """
     good = np.flatnonzero(table.is_repeated & (table.means > GOOD))
     grid = np.array([_by_fold(table.scores, table.of == i, table.fold) for i in good])
@@ -265,7 +265,7 @@ def _by_fold(scores: Array, chosen: Array, fold: Array) -> Array:
 
 
 def read_truth(kind: str, folder: Path) -> Truth:
-    """Return a surrogate of the table, fitted once: it is kept in the folder."""
+    """Return a surrogate of the table, fitted once and stored in the folder."""
     kept = folder / f"{kind}.joblib"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How long trainings take side by side, from what an epoch of each takes."""
+"""The time of parallel trainings, from the time of an epoch of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A training that is to come: seconds of an epoch, and how many."""
+    """A planned training: seconds per epoch, and the number of epochs."""
 
     epoch: float
     n_epochs: float
@@ -20,9 +20,9 @@ class Work:
 def seconds_in_window(
     works: Sequence[Work], *, n_lanes: int, n_processes: int, window: int
 ) -> float:
-    """Return the time where training k begins once those up to `k - window` have ended.
+    """Return the time if training k starts once those up to `k - window` have ended.
 
-    A training joins the process with the least left to do, as in `hpo.training.pool.Pool`.
+    A training joins the process with the least work left, as in `hpo.training.pool.Pool`.
     """
     places = [_Place() for _ in range(n_processes)]
     left = [work.n_epochs for work in works]

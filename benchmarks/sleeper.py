@@ -1,4 +1,4 @@
-"""A worker that sleeps as long as it would train, for `benchmarks.ray_scaling`.
+"""A worker that sleeps instead of training, for `benchmarks.ray_scaling`.
 
 Its process loads neither torch nor hpo beyond records: 64 of them fit into a small machine.
 """
@@ -22,7 +22,7 @@ class Sleeper:
         self.stack, self.names = ClockedStack(), dict[int, int]()
 
     def answer(self, name: str, *arguments: Any) -> Any:
-        """Answer as `hpo.training.pool.Worker` does."""
+        """Answer like `hpo.training.pool.Worker`."""
         if name == "facts":
             return {}, "Clock", 1 << 40
         for number, config, seed, fold, *_ in arguments[0]:
@@ -38,5 +38,5 @@ class Sleeper:
 
 
 def pace(number: int) -> float:
-    """Return how many times as long as others a training takes."""
+    """Return the duration of a training relative to the others."""
     return random.Random(number).uniform(0.7, 1.3)

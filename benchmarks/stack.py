@@ -1,12 +1,12 @@
-"""Many trainings at once: the stacked engine beside loops, ensembles and the readable engine.
+"""Many trainings in parallel: the stacked engine compared with loops and ensembles.
 
     python -m benchmarks.stack --data PATH --json FILE
 
-`epochs` times an epoch of training and a pass over the validation images, for each training, of
-report A's base. The contenders take turns, so that whatever else the machine does meets them all,
-and ratios are taken within a round. `lanes` is the cost of a lane in stacks of 1 to 64. `grid` is
-a whole command beside the reports' way to the same trainings. A part that is measured takes the
-place of what FILE says of it for this kind of device; the other parts stay.
+`epochs` times an epoch of training and a pass over the validation images, per training, for report
+A's base. The contenders take turns, so that other load affects them all, and ratios are computed
+within a round. `lanes` is the cost of a lane in stacks of 1 to 64. `grid` compares a whole command
+with the reports' way to the same trainings. A measured part replaces the one in FILE for this kind
+of device; the other parts stay.
 """
 
 import argparse
@@ -53,7 +53,7 @@ LOOP_EPOCHS = 3
 
 
 def main() -> None:
-    """Run the parts and write what they measured."""
+    """Run the parts and write their measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=REAL_DATA)
     parser.add_argument("--json", type=Path)
@@ -87,7 +87,7 @@ def check(setting: Setting) -> None:
 
 
 def measure_epochs(setting: Setting) -> dict[str, Any]:
-    """Let all contenders train in turn; print and return what each takes."""
+    """Let all contenders train in turn; print and return the times."""
     runs: dict[str, list[float]] = {}
     contenders: dict[str, dict[str, Any]] = {}
     with open_contenders(setting) as opened:

@@ -1,12 +1,12 @@
-"""How often five repeats of the reports' sweeps would find a difference of one point.
+"""The power of five repeats in the reports' sweeps to find a difference of one point.
 
     python -m benchmarks.sweep_power [--storage URL]
 
-Takes the sweeps on the real X-rays (studies/RESULTS.md) that have ten repeats or more, makes all
-their values equal on average, makes one of them worse, and compares five of the repeats, one of
-each fold, as a sweep of five is compared: every choice of repeats where there are few, 1,000
-where there are many. With --storage the scores are read from the studies there, and kept in
-results/sweep_scores.json; without it they are read from there. Writes results/sweep_power.json.
+Takes the sweeps on the real X-rays (studies/RESULTS.md) with ten or more repeats, makes all their
+values equal on average, makes one of them worse, and compares five of the repeats, one of each
+fold, like a sweep of five: every choice of repeats if there are few, 1,000 if there are many. With
+--storage the scores are read from the studies there and stored in results/sweep_scores.json;
+otherwise they are read from that file. Writes results/sweep_power.json.
 """
 
 import argparse
@@ -28,7 +28,7 @@ POINTS = (0, 1, 2)
 
 
 def read_scores(storage: str) -> Iterator[dict[str, object]]:
-    """Yield the scores that each sweep is compared by, of its averaged and of its last weights."""
+    """Yield the compared scores of each sweep, for its averaged and its last weights."""
     from hpo.storage.opening import open_storage
     from hpo.study.gathering import read_study, summarize_all
     from hpo.study.intervals import gather_evidence
@@ -50,7 +50,7 @@ def read_scores(storage: str) -> Iterator[dict[str, object]]:
 
 
 def row(sweep: dict[str, object]) -> dict[str, object]:
-    """Return how often values that are worse by so many points are called worse."""
+    """Return how often values that are worse by this many points are called worse."""
     scores = np.array(list(sweep["scores"].values()))
     scores = scores - scores.mean(axis=1, keepdims=True) + 0.9
     pairs = np.array(list(combinations(range(len(scores)), 2)))

@@ -1,8 +1,8 @@
-"""How much of the time processes train, by the window of a search.
+"""The share of time in which processes train, by the window of a search.
 
-A simulation. Fifty configurations are drawn from the default space, a third of them pruned at a
-third of their epochs; what an epoch costs is `hpo.training.machine.epoch_cost`. Each is put in 30
-random orders. Beside the windows stands what was before: all lanes in step, epoch by epoch.
+A simulation: fifty configurations are drawn from the default space, a third of them pruned after a
+third of their epochs, with the cost of an epoch from `hpo.training.machine.epoch_cost`, in 30
+random orders. The windows are compared with the earlier method: all lanes in step, epoch by epoch.
 """
 
 import json
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def cut_off() -> list[Work]:
-    """Return what trainings of the default space cost, a third of them pruned."""
+    """Return the costs of trainings of the default space, a third of them pruned."""
     configs = draw(spaces.load_space("chest_xray"), N_CONFIGURATIONS, seed=0)
     works = []
     for number, config in enumerate(configs):
@@ -60,7 +60,7 @@ def cut_off() -> list[Work]:
 
 
 def seconds_in_step(works: list[Work], n_lanes: int, n_processes: int) -> float:
-    """Return the time where every epoch waits for the slowest process."""
+    """Return the time if every epoch waits for the slowest process."""
     waiting, total = list(reversed(works)), 0.0
     places: list[list[tuple[float, float]]] = [[] for _ in range(n_processes)]
     while waiting or any(places):

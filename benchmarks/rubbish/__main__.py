@@ -1,10 +1,10 @@
-"""100,000 pieces of rubbish for everything that reads what a stranger wrote.
+"""100,000 rubbish inputs for all readers of untrusted input.
 
     python -m benchmarks.rubbish [--share 0.1] [--json FILE]
 
-`tests/test_rubbish.py` is the same in short. Hypothesis damages files, documents and texts that
-are right, by a fixed seed. Counted is what each reader made of them: a result, one message, a
-traceback, a hang (10 s of processor time, or waiting). About twenty minutes on one core.
+`tests/test_rubbish.py` is a short version. Hypothesis damages valid files, documents and texts,
+from a fixed seed. The outcomes of each reader are counted: a result, one message, a traceback, a
+hang (10 s of processor time, or waiting). About twenty minutes on one core.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SEED = 20_261
 
 
 def main() -> None:
-    """Read rubbish and write what came of it; fail where a reader did."""
+    """Read rubbish and write the results; fail if a reader did."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--json", type=Path, default=RESULTS)

@@ -1,4 +1,4 @@
-"""Giving a reader rubbish, and what its answer must be."""
+"""Giving a reader rubbish, and the requirements for its answer."""
 
 import os
 import signal
@@ -20,14 +20,14 @@ _LONGEST_MESSAGE = 60_000
 
 
 class Hang(Exception):
-    """A reader took more processor time than `HANG_S`, or waited for ever."""
+    """A reader took more processor time than `HANG_S`, or waited forever."""
 
 
 @dataclass(frozen=True)
 class Reader:
     """`read(folder, rubbish)` writes the rubbish into a folder and reads it.
 
-    `n` is how many pieces of rubbish the long run gives it.
+    `n` is the number of inputs in the long run.
     """
 
     rubbish: st.SearchStrategy[Any]
@@ -46,11 +46,11 @@ class Trap:
 
 
 def attempt(reader: Reader, folder: Path, rubbish: object) -> str:
-    """Let a reader read rubbish: return the message, "" where it could be read.
+    """Let a reader read rubbish: return the message, "" if it could be read.
 
     Raises:
-        AssertionError: code was run, a file was left outside, or the message is no message.
-        Exception: what would have been a traceback.
+        AssertionError: code was run, a file was left outside, or the message is invalid.
+        Exception: a would-be traceback.
     """
     home = folder / "home"
     home.mkdir(exist_ok=True)
@@ -71,7 +71,7 @@ def attempt(reader: Reader, folder: Path, rubbish: object) -> str:
 
 @contextmanager
 def _in_time() -> Iterator[None]:
-    """Raise Hang where the body takes too long, in processor time or in waiting."""
+    """Raise Hang if the body takes too long, in processor time or in waiting."""
     rings = []
 
     def ring(number: int, _: object) -> None:
@@ -100,7 +100,7 @@ def trap() -> Trap:
 
 
 def message_of(call: Callable[..., object], *arguments: object) -> str:
-    """Return what a call said in refusing its arguments, "" where it took them."""
+    """Return the message of a call that refuses its arguments, "" if it accepts them."""
     try:
         call(*arguments)
     except HpoError as error:

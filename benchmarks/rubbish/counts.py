@@ -1,4 +1,4 @@
-"""What became of rubbish: read, refused with a message, a traceback, a hang."""
+"""The outcomes of rubbish: read, refused with a message, a traceback, a hang."""
 
 import os
 import tempfile
@@ -16,7 +16,7 @@ _MOST_SHOWN = 5
 
 @dataclass
 class Count:
-    """What became of the rubbish for one reader."""
+    """The outcomes of the rubbish for one reader."""
 
     answers: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
@@ -24,7 +24,7 @@ class Count:
 
 
 def attempt_and_count(count: Count, reader: Reader, folder: Path, rubbish: object) -> None:
-    """Let a reader read rubbish, and count what became of it."""
+    """Let a reader read rubbish, and count the outcomes."""
     started = time.process_time()
     try:
         answer = "message" if attempt(reader, folder, rubbish) else "read"
@@ -52,7 +52,7 @@ def as_row(count: Count) -> dict[str, object]:
 
 @contextmanager
 def surroundings() -> Iterator[Path]:
-    """Make a folder in which readers work, inside its `home`, with a cache beside it."""
+    """Create a folder in which readers work, inside its `home`, with a cache next to it."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         around = Path(folder) / "surroundings"

@@ -1,9 +1,9 @@
-"""One reader under atheris: libFuzzer changes bytes, hypothesis makes rubbish of them.
+"""One reader under atheris: libFuzzer changes bytes, hypothesis turns them into rubbish.
 
     python -m benchmarks.rubbish.guided READER N FOLDER [options of libFuzzer]
 
-It ends after N different pieces of rubbish. libFuzzer ends the process in its own way, so that all
-is written each time: `row.json`, what became of the rubbish so far, and `last`, the bytes at work.
+It ends after N different inputs. libFuzzer ends the process in its own way, so everything is
+written each time: `row.json`, the outcomes so far, and `last`, the current bytes.
 """
 
 import json
@@ -21,7 +21,7 @@ _ZEROS = bytes(8192)
 
 
 def main() -> None:
-    """Let libFuzzer look for rubbish that leads a reader to new places."""
+    """Let libFuzzer search for rubbish that leads a reader to new code."""
     import atheris
 
     program, name, n, place, *options = sys.argv
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _reading(name: str, folder: Path) -> Callable[[bytes], dict[str, Any]]:
-    """Return what reads the rubbish that bytes stand for, unless it has, and counts."""
+    """Return a function that reads the rubbish made of bytes, once each, and counts."""
     from hypothesis import given, settings
 
     from benchmarks.rubbish.counts import Count, as_row, attempt_and_count

@@ -1,4 +1,4 @@
-"""Rubbish made from what is right: bytes, documents and texts with a few things wrong."""
+"""Rubbish made from valid input: bytes, documents and texts with a few faults."""
 
 import copy
 import json
@@ -66,7 +66,7 @@ def _edit(draw: st.DrawFn, content: bytes, seeds: Sequence[bytes]) -> bytes:
 
 @st.composite
 def distorted(draw: st.DrawFn, document: Any) -> Any:
-    """Draw a JSON document with one to three values replaced, taken out or put in."""
+    """Draw a JSON document with one to three values replaced, removed or inserted."""
     document = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, 3))):
         places = list(_places(document))
@@ -103,7 +103,7 @@ def json_files(draw: st.DrawFn, document: Any) -> bytes:
 
 @st.composite
 def misspelled(draw: st.DrawFn, seeds: Sequence[str]) -> str:
-    """Draw one of some texts with signs put in, or any text."""
+    """Draw one of some texts with inserted characters, or any text."""
     text = draw(st.one_of(st.sampled_from(list(seeds)), st.text(max_size=40)))
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(text)))

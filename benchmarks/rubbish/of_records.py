@@ -1,4 +1,4 @@
-"""Rubbish for the readers of what hpo wrote itself, perhaps in another version."""
+"""Rubbish for the readers of hpo's own records, perhaps from another version."""
 
 import contextlib
 import sqlite3
@@ -54,7 +54,7 @@ def read_run(folder: Path, content: bytes) -> None:
 
 
 def read_cached(folder: Path, content: bytes) -> None:
-    """A cache may hold anything: what is read is what the images say."""
+    """A cache may hold anything: the result must be that of the images."""
     cache = folder / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HPO_CACHE", str(cache))

@@ -65,7 +65,7 @@ def read_url(_: Path, url: str) -> None:
 
 @st.composite
 def secret_urls(draw: st.DrawFn) -> str:
-    """Draw a URL around a password, with signs put in anywhere but in the password."""
+    """Draw a URL around a password, with characters inserted anywhere but in the password."""
     head, tail = draw(st.sampled_from(URLS)).split(SECRET)
     extra = st.text("abc.%_-~+!$*,;", max_size=6)
     return head + draw(extra) + SECRET + draw(extra) + tail

@@ -69,7 +69,7 @@ def config() -> dict[str, Any]:
 
 
 def read_exported(folder: Path, content: bytes) -> None:
-    """Read weights whose file says this of its configuration."""
+    """Read weights whose file contains this configuration."""
     # A plain model comes without values: whatever is in its memory.
     state = plain_model(_CONFIG).state_dict()
     right = {name: torch.ones_like(tensor) for name, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""Everything that reads what a stranger wrote, with rubbish for it."""
+"""All readers of untrusted input, each with its rubbish."""
 
 from collections.abc import Callable
 from typing import Any
