@@ -1,7 +1,7 @@
 """`python docs/site.py FOLDER`: gather the pages of the documentation site in a folder.
 
 These are docs/, the documents of other folders, and a reference of every command, made from the
-code. Links between them are turned to their places there; what the site lacks stays as text.
+code. Links between them are adjusted; links to other files become text.
 """
 
 import os
@@ -16,7 +16,7 @@ import typer
 from hpo.cli.app import app
 
 ROOT: Final = Path(__file__).parents[1]
-# Documents that stand outside docs/, and the names of their pages.
+# Documents outside docs/, and the names of their pages.
 ELSEWHERE: Final = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
