@@ -64,7 +64,7 @@ class Study(StudySummary):
     def predict(
         self, paths: str | Path | Sequence[str | Path], threshold: str | None = None
     ) -> list[Any]:
-        """Answer image files, folders or patterns: a `Prediction` for each file."""
+        """Classify image files, folders or patterns: one `Prediction` per file."""
         from hpo.weights.load import open_winner
         from hpo.weights.predict import image_files, predict
 

@@ -3,8 +3,8 @@
 plan          from a request to a checked plan
 session       an open study, locked for its only driver; `training_events` trains it
 loop          where Optuna meets training: ask, add a lane, report, prune, finish
-sources       which configuration and repeat is trained next, of a grid and of a search
-proposals     the samplers, what they see, and the pruner
+sources       the next configuration and repeat of a grid or a search
+proposals     the samplers, their data, and the pruner
 dashboard     optuna-dashboard behind a private link
 forecast      the time and memory that a plan takes
 reproduce     training again, for the weights or to compare

@@ -127,8 +127,8 @@ def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> boo
 def median_limits(earlier: Iterable[FrozenTrial], epochs: int) -> Limits:
     """Return the median by epoch, from a third of the base's `epochs` on.
 
-    `earlier` are the complete first repeats of the known configurations; of fewer than five there
-    is none.
+    `earlier` are the complete first repeats of the known configurations. There is no median for
+    fewer than five.
     """
     curves = [trial.intermediate_values for trial in earlier]
     if len(curves) < _LEAST_CURVES:

@@ -1,10 +1,10 @@
-"""What hands out the trials of a study, one after another: a grid, or a search.
+"""Sources of the trials of a study, one after another: a grid, or a search.
 
 A grid has each cell and repeat exactly once, in the prescribed order. A search has configurations
-proposed by a sampler, the base first, then its best ones again: the best of many single trainings
-owes part of its score to luck, so the finalists are trained again on other folds with other seeds.
-The networks of the course reports may follow, which the sampler does not see: most of them are
-outside of the ranges.
+proposed by a sampler, the base first, then the finalists: the best of many single trainings owes
+part of its score to luck, so the finalists are retrained on other folds with other seeds. The
+networks of the course reports may follow; the sampler does not see them, as most are outside the
+ranges.
 """
 
 from collections.abc import Collection, Sequence
@@ -40,10 +40,10 @@ _MOST_FAILURES_IN_A_ROW: Final = 20
 
 @dataclass(kw_only=True)
 class GridSource:
-    """Hands out the cells and repeats of a grid that the study does not hold yet.
+    """Hands out the cells and repeats of a grid that the study lacks.
 
-    Repeats of one cell follow each other; cells that another program enqueued come first.
-    One that failed in an earlier call is trained again.
+    The repeats of a cell follow each other; cells enqueued by another program come first. Those
+    that failed in an earlier call are trained again.
     """
 
     study: optuna.Study
@@ -60,9 +60,9 @@ class GridSource:
         return source
 
     def next(self, running: Collection[int] = ()) -> RunningTrial | None:
-        """Return a trial that waits, else the next that is missing; None where there is none.
+        """Return a waiting trial, else the next missing one, else None.
 
-        `running` are the numbers of those that train now: they are not handed out again.
+        `running` are the numbers of trials in training, which are not handed out again.
         """
         trials = read_trials(self.study, self.record)
         if found := start_open(self.study, self.record, trials.ours, running):
@@ -75,7 +75,7 @@ class GridSource:
         return start(self.study, self.record, missing[0]) if missing else None
 
     def n_left(self) -> int:
-        """Return the number of trials that are missing, wait or run."""
+        """Return the number of missing, waiting or running trials."""
         trials = read_trials(self.study, self.record).ours
         return len(self._missing(trials)) + sum(not trial.state.is_finished() for trial in trials)
 
@@ -204,4 +204,4 @@ def _check_failures(progress: SearchProgress) -> None:
 
 
 Source = GridSource | SearchSource
-"""What hands out the trials of a study: `next(running)` and `n_left()`."""
+"""A source of the trials of a study, with `next(running)` and `n_left()`."""

@@ -1,6 +1,6 @@
-"""A space as it is asked for: read, with an own model in it, and changed by options.
+"""Reading a space, possibly with a custom model, and changing it by options.
 
-These are `--space` and `--model`; `--set`, `--epochs`, `--values` and `--param`.
+The options are `--space` and `--model`; `--set`, `--epochs`, `--values` and `--param`.
 """
 
 import re
@@ -35,10 +35,10 @@ _COMMA: Final = re.compile(r",(?![^\[\]]*\])")
 
 
 def open_space(found: str | Mapping[str, Any], model: str | None = None) -> Space:
-    """Read a space by name or path, or its tables, with an own model that is given or named there.
+    """Read a space by name or path, or its tables, with a custom model given or named there.
 
-    A file without a `[model]` is of the built-in network: what it says of that one is left out,
-    and the values and ranges that the model declares come in its place.
+    A file without `[model]` is for the built-in network: its entries for that network are replaced
+    by the values and ranges that the custom model declares.
 
     Raises:
         SpaceError: it cannot be found or read, or has faults.
@@ -186,11 +186,11 @@ def _entry_of(table: object, source: str) -> str:
     match table:
         case {"entry": str(entry), **others} if not others:
             return entry
-    raise SpaceError(f'{source}: write the model as [model] and entry = "FILE.py:NAME".')
+    raise SpaceError(f'{source}: Write the model as [model] and entry = "FILE.py:NAME".')
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Write `model.channels` as `channels`, wherever it stands."""
+    """Replace `model.channels` by `channels` everywhere."""
     found: dict[str, Any] = {}
     for key, value in table.items():
         inner = _flat(value) if isinstance(value, Mapping) else value
@@ -226,7 +226,7 @@ def _declared_ranges(own: OwnModel) -> list[Parameter]:
     found: list[Parameter] = []
     for d in own.signature:
         raw: dict[str, Any] = {"name": d.name}
-        # Scikit-learn's own switches were not written for this: `estimator` says which to search.
+        # Scikit-learn's own switches are not searched unless `estimator` lists them.
         if d.choices or (d.kind == "bool" and own.kind == "network"):
             raw["choices"] = d.choices or (False, True)
             found.append(Choices.model_validate(raw, context=own.signature))

@@ -72,7 +72,7 @@ class RunStore:
     folder: Path
 
     def path(self, key: RunKey) -> Path:
-        """Return where the file of this training is, or would be."""
+        """Return the path of the file of this training."""
         return self.folder / f"{key.digest()}.json"
 
     def check_writable(self) -> None:
@@ -98,7 +98,7 @@ class RunStore:
         return self.read(key.digest())
 
     def read(self, digest: str | None) -> Run | None:
-        """Return a training by the name that its trial has on record, None where it has none.
+        """Return a training by the name recorded in its trial, None if it has none.
 
         A file that is unreadable, truncated or from another version counts as missing: the
         training runs again and the file is replaced.

@@ -64,7 +64,7 @@ def read_study(
     margin: float | None = None,
     weights: ScoredWeights | None = None,
 ) -> StoredStudy:
-    """Read a study, to look at it or to use what it trained; record where its data are now.
+    """Read an existing study; record the new path of its data if given.
 
     `name` may be the start of its name, its number in `hpo show`, or `latest`. `margin` replaces
     the recorded smallest difference, and `weights` the weights whose scores are compared.

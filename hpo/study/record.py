@@ -95,7 +95,7 @@ def describe_data(
 ) -> DataInfo:
     """Describe data as a study records them, with an absolute path.
 
-    Without a validation split of their own, each fold is validated on in turn.
+    Without their own validation split, each fold is used for validation in turn.
     """
     n_pool = len(dataset) - len(dataset.where(TEST))
     own = len(dataset.where(VALIDATION))

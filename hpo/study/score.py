@@ -99,7 +99,7 @@ class Score:
         """Return the score with another smallest difference that matters, in points or plain.
 
         Raises:
-            UsageError: it is not above 0, or so large that hardly any difference would matter.
+            UsageError: the margin is not above 0, or too large.
         """
         factor, unit = (100, " points") if self.kind.is_share else (1, "")
         default = factor * (SCORES[self.name].kind.margin or 0.0)

@@ -1,4 +1,4 @@
-"""Creating and opening studies, only where they fit the request, and their data."""
+"""Creating studies, opening those that fit the request, and their data."""
 
 import shlex
 import warnings
@@ -140,17 +140,17 @@ def open_study(storage: Database, name: str) -> optuna.Study:
 def open_recorded_data(
     study: optuna.Study, record: StudyRecord, *, moved: Path | None = None
 ) -> Dataset:
-    """Open the data of a study where it recorded them, or where they were moved.
+    """Open the data of a study at the recorded path, or where they were moved.
 
     Raises:
-        DataError: they are gone, or not what they were.
+        DataError: they are missing or have changed.
     """
     path = record.data.path if moved is None else str(moved)
     hint = (
-        "Say with --data PATH where they are now; this records it and trains nothing: "
+        "Give their new path with --data PATH; this records it and trains nothing: "
         f"hpo resume {in_command(study)} --data PATH --dry-run"
     )
-    from hpo.data.source import open_data  # `hpo show` does without.
+    from hpo.data.source import open_data  # `hpo show` does not need it.
 
     try:
         dataset = open_data(None if path is None else Path(path), record.data.manifest, hint=hint)
@@ -158,16 +158,15 @@ def open_recorded_data(
         raise DataError(f"The data of the study {study.study_name}: {error}") from error
     if dataset.fingerprint != record.data.fingerprint:
         raise DataError(
-            f"The data of the study {study.study_name} at {path or 'the phantom'} are not what "
-            f"they were (fingerprint {dataset.fingerprint[:8]}, recorded "
-            f"{record.data.fingerprint[:8]}). Put the old data back, say with --data PATH where "
-            "they are, or start a new study."
+            f"The data of the study {study.study_name} at {path or 'the phantom'} have changed "
+            f"(fingerprint {dataset.fingerprint[:8]}, recorded {record.data.fingerprint[:8]}). "
+            "Restore the old data, give their path with --data PATH, or start a new study."
         )
     return dataset
 
 
 def move_data(name: str, storage_url: str, path: Path) -> None:
-    """Record where the data of a study are now."""
+    """Record the new path of the data of a study."""
     from hpo.storage.lock import study_lock
 
     storage = open_storage(storage_url, create=False)

@@ -38,7 +38,7 @@ ImageProbabilities: TypeAlias = Annotated[
     _OfEach | Annotated[tuple[_OfEach, ...], Field(fail_fast=True)],
     Field(union_mode="left_to_right"),
 ]
-"""Of the second of two classes, one for each image; of more, of every class for each image."""
+"""For two classes, the second one's probability per image; for more, those of all classes."""
 
 # Raise this when the same configuration, seed and data give different numbers than before:
 # finished runs are looked up by it, and results of two generations must not be mixed.
@@ -53,10 +53,10 @@ SMALLEST_STRESSED: Final = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What a training measured in one epoch, as the run store keeps it.
+    """The measurements of one epoch, as kept by the run store.
 
     `train` are means over its steps, with dropout on: loss and accuracy. `stress` is the mean over
-    the stress battery, empty where it was not measured.
+    the stress battery, empty if not measured.
     """
 
     learning_rate: Number
@@ -75,7 +75,7 @@ class LaneEpoch(NamedTuple):
 
 @dataclass(frozen=True)
 class OtherWeights:
-    """What the weights gave that a training does not score: `weights` says which these are."""
+    """Results of the weights that a training does not score, which `weights` names."""
 
     weights: ScoredWeights
     validation: Metrics
@@ -88,11 +88,11 @@ class Run:
     """A finished training: metrics of every epoch and probabilities per image.
 
     `train` is measured with the kept weights in evaluation mode. Validation probabilities are in
-    the order of the fold, those of the test in the data set's.
-    `stress` holds the validation metrics under each change of the stress battery, measured with
-    the kept weights where the study asked for it. `validation_images` are the positions of the
-    validation images among those that are not test, with their labels and patients; empty in runs
-    of version 0.1, which have no `other` weights and score the last ones.
+    the order of the fold, test probabilities in the order of the data set. `stress` holds the
+    validation metrics under each change of the stress battery, measured with the kept weights, if
+    requested. `validation_images` are the positions of the validation images among those that are
+    not test, with labels and patients; empty in runs of version 0.1, which lack `other` weights
+    and score the last.
     """
 
     epochs: tuple[Epoch, ...]
@@ -127,8 +127,8 @@ class Run:
 class TrainingResult(NamedTuple):
     """The result of a finished training.
 
-    `weights` are the scored ones of the kept epoch: the state dict of the reports' own
-    `nn.Sequential`, as arrays (the seam needs no torch).
+    `weights` are the scored ones of the kept epoch: the state dict of the reports'
+    `nn.Sequential`, as arrays (the interface needs no torch).
     """
 
     run: Run
@@ -167,7 +167,7 @@ def of_label(
 
 
 def mean_metrics(measured: Iterable[Mapping[str, float]]) -> Metrics:
-    """Return the mean of every metric that all of these have."""
+    """Return the mean of every metric that all of them have."""
     every = list(measured)
     names = [name for name in every[0] if all(name in one for one in every)] if every else []
     return {name: fmean(one[name] for one in every) for name in names}
