@@ -101,3 +101,10 @@ def test_pairs_that_were_selected_are_corrected_for_all_of_them() -> None:
     assert found[1].p_value == pytest.approx(min(1.0, 5_000 * (alone.p_value or 0.0)))
     assert found[1].is_real == (not found[1].low <= 0 <= found[1].high)  # type: ignore[operator]
     assert width(found[1]) > width(alone)
+
+
+def test_two_repeats_that_disagree_are_too_few_for_an_interval() -> None:
+    split = np.stack([np.zeros(N, bool), np.ones(N, bool)])
+    found = pair(answered(right(0.5, 2)), answered(split))
+    said = "no significant difference on the test with 2 repeats, too few for an interval."
+    assert found.sentence == f"32 vs 64: {said}"
