@@ -7,6 +7,7 @@ MedianPruner, which compares with all complete trials.
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from statistics import fmean, median
 from typing import Any, Final
 
@@ -73,7 +74,8 @@ def propose(
     window, and not on the clock, the number of parallel trainings, or a killed command.
 
     For the sampler every configuration has every parameter: one without effect has the base's
-    value, and its proposed value is dropped.
+    value, and its proposed value is dropped. A configuration that has been proposed before is
+    replaced by the next evenly spread point: the Gaussian process does not know pruned ones.
     """
     n = len(configurations)
     begin = max(0, (n // _MOST_SEEN - 1) * _MOST_SEEN)
@@ -81,8 +83,9 @@ def propose(
     known = configurations[begin:n_known]
     n_complete = sum(trials[0].state == TrialState.COMPLETE for trials in known)
     is_start = ordinal < START_UP or n_complete < _LEAST_COMPLETE
+    point = partial(spread, record.space, seed=record.seed, first=ordinal, n=1)
     if record.sampler == "qmc" or (is_start and record.sampler != "random"):
-        return spread(record.space, seed=record.seed, first=ordinal, n=1)[0]
+        return point()[0]
     name = "tpe" if record.sampler == "gp" and ordinal >= _MOST_BY_GP else record.sampler
     sampler = make_sampler(name, seed=record.seed, ordinal=ordinal)
     # An in-memory study with one trial per configuration.
@@ -93,7 +96,9 @@ def propose(
         seen.add_trial(_seen_as(trials[0], record, TrialState.RUNNING))
     # More threads would use ten times the processor time here, while the cores are training.
     with threadpool_limits(1):
-        return suggest(seen.ask(), record.space)
+        found = suggest(seen.ask(), record.space)
+    is_known = any(found == trials[0].user_attrs["params"] for trials in configurations)
+    return point()[0] if is_known else found
 
 
 def _observed(trials: Sequence[FrozenTrial], record: StudyRecord) -> FrozenTrial:

@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from hpo import space as spaces
@@ -69,6 +70,19 @@ def test_a_search_in_parts_is_the_search_in_one_and_another_seed_is_another(
     # A conditional parameter is there exactly where its condition holds.
     assert all(("step_size" in p) == (p["scheduler"] == "step") for p in proposals(one))
     assert {p["scheduler"] for p in proposals(one)} == {"none", "cosine", "step"}
+
+
+def test_a_configuration_is_not_proposed_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = {"learning_rate": 0.01, "scheduler": "step", "step_size": 3}
+    same = RandomSampler()
+    monkeypatch.setattr(same, "sample_independent", lambda _study, _trial, name, _: fixed[name])
+    monkeypatch.setitem(SAMPLERS, "gp", lambda _: same)
+    study = bench.study(search(sampler="gp"))
+    bench.train(study, Goal(1, 13))
+    assert fixed in proposals(study)
+    assert len({str(p) for p in proposals(study)}) == 13
 
 
 def test_a_failed_configuration_is_replaced_by_another(bench: Bench) -> None:
