@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import migrations, postgres
+from tests import once, postgres
 
-assert migrations
+assert once
 
 # A console that is made while this is set keeps its width; the processes of pytest-xdist set it.
 os.environ.pop("COLUMNS", None)

@@ -7,10 +7,10 @@ import optuna
 
 from hpo.report import page
 from hpo.storage.opening import open_storage
-from tests import migrations
+from tests import once
 
 with tempfile.TemporaryDirectory() as folder:
-    storage = open_storage(f"sqlite:///{Path(folder)}/{migrations.__name__}.db")
+    storage = open_storage(f"sqlite:///{Path(folder)}/{once.__name__}.db")
     study = optuna.create_study(storage=storage)
     study.tell(study.ask(), 0.5)
     study.get_trials()
