@@ -75,9 +75,11 @@ def test_every_command_that_reads_the_data_offers_and_takes_their_new_place(
         images = np.load(moved / "test_normal.npy")
         np.save(moved / "test_normal.npy", make_images(8, is_ill=False, seed=77))
         assert "have changed" in said(hpo(*command, "--data", moved))
-        assert hpo(*GRID, *TWO, "--data", moved, "--dry-run").code == 1
+        if n == 0:
+            assert hpo(*GRID, *TWO, "--data", moved, "--dry-run").code == 1
         np.save(moved / "test_normal.npy", images)
-        assert hpo(*GRID, *TWO, "--data", moved, "--dry-run").code == 0
+        if n == 0:
+            assert hpo(*GRID, *TWO, "--data", moved, "--dry-run").code == 0
         assert recorded() == before
         assert hpo("show", "mine", "--json").json["n_openings"] == n_openings
         answer = hpo(*command, "--data", moved)

@@ -9,7 +9,6 @@ from PIL import Image
 
 from hpo.data import cache
 from hpo.errors import DataError
-from tests.cli.conftest import said
 from tests.conftest import Hpo
 from tests.data.conftest import write_release
 
@@ -53,12 +52,6 @@ def test_audit_says_what_leaks_what_is_double_and_what_may_be_inverted(
     # Without patients it does not claim that nothing leaks.
     assert hpo("data", "audit", "--data", xrays, "--json").json["random_split"] is None
     assert "Patient leakage: unknown" in hpo("data", "audit", "--data", xrays).out
-
-
-def test_generate_writes_the_phantom(hpo: Hpo, xrays: Path) -> None:
-    assert hpo("data", "generate", "one", "--size", 16, "--json").json == {"path": "one"}
-    assert hpo("data", "info", "--json", "--data", "one").json["is_phantom"]
-    said(hpo("data", "generate", xrays), 1, "is not empty")
 
 
 def test_download_prints_how_to_go_on_or_one_message(

@@ -59,6 +59,7 @@ def test_a_search_keeps_its_course_in_other_lanes_on_other_cores_with_other_memo
     afresh: Afresh, hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = (*SEARCH, "--data", xrays, "--window", "3", "--finalists", "0")
+    monkeypatch.setattr(machine, "n_cores", lambda: 1)
     whole = afresh(*command, "--lanes", "3")
     assert whole.json["window"] == 3
     with monkeypatch.context() as patch:
@@ -92,8 +93,9 @@ def test_the_epochs_of_a_sweep_are_one_training(
 
 
 def test_a_search_ends_when_nothing_improves_at_the_same_place_in_any_lanes(
-    afresh: Afresh, hpo: Hpo, xrays: Path
+    afresh: Afresh, hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(machine, "n_cores", lambda: 1)
     search = ("search", "learning_rate", *SMALL, "--data", xrays, "--metric", "accuracy")
     command = (*search, "--trials", "12", "--window", "2", "--finalists", "0", "--patience", "2")
     whole = afresh(*command, "--lanes", "1")

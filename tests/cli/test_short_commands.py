@@ -84,19 +84,22 @@ TAB = {
 @pytest.mark.usefixtures("mine")
 def test_a_shell_completes_studies_hyperparameters_and_spaces_without_heavy_libraries() -> None:
     program = (
-        "import sys; sys.argv = ['hpo']\nfrom hpo.cli import main\ntry: main()\nfinally: "
+        "import os, sys; sys.argv = ['hpo']\nfrom hpo.cli import main\n"
+        f"for words in {[*TAB]}:\n"
+        "    os.environ |= {'COMP_WORDS': words, 'COMP_CWORD': str(len(words.split()) - 1)}\n"
+        "    try: main()\n"
+        "    except SystemExit: "
         "print([name for name in ('torch', 'optuna', 'plotly') if name in sys.modules])"
     )
-    for words, expected in TAB.items():
-        typed = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env=os.environ | typed | {"_HPO_COMPLETE": "complete_bash"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.stdout.split("\n")[:2] == [expected, "[]"], done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"_HPO_COMPLETE": "complete_bash"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = [line for name in TAB.values() for line in (name, "[]")]
+    assert done.stdout.splitlines() == expected, done.stderr
 
 
 def test_the_demo_prints_and_runs_commands_that_work(
@@ -108,7 +111,9 @@ def test_the_demo_prints_and_runs_commands_that_work(
     generate, grid, search, evaluate = (call.args[0][4:] for call in ran.call_args_list)
     for words in (generate, grid, search, evaluate):
         assert f"$ hpo {' '.join(words)}" in answer.out
-    assert hpo(*generate).code == 0
+    assert hpo(*generate, "--json").json == {"path": "here/phantom"}
+    assert hpo("data", "info", "--json", "--data", "here/phantom").json["is_phantom"]
+    said(hpo(*generate), 1, "is not empty")
     assert [hpo(*words, "--dry-run").code for words in (grid, search)] == [0, 0]
     ran.return_value.returncode = 130
     assert hpo("demo", "here").code == 130

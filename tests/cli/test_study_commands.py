@@ -100,8 +100,7 @@ def test_the_dashboard_prints_its_link_and_refuses_a_port_that_is_taken(
 def test_weights_that_are_gone_are_retrained_to_the_same_bits(hpo: Hpo) -> None:
     hpo("export", "mine", "--out", "out", "--all")
     shutil.rmtree("studies/mine/weights")
-    # In processes, where this machine has two cores.
-    answer = hpo("export", "mine", "--out", "again", "--all", "--lanes", "2")
+    answer = hpo("export", "mine", "--out", "again", "--all")
     assert "Retrained" in answer.err
     kept, again = (
         {p.relative_to(home): p.read_bytes() for p in Path(home).rglob("*.safetensors")}

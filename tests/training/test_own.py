@@ -22,6 +22,7 @@ from hpo.training.losses import mean_loss
 from hpo.training.model import scale_pixels
 from hpo.training.pool import Pool
 from hpo.training.processes import Processes
+from hpo.training.progress import STRESS_EVERY
 from hpo.training.randomness import ORDER, order, seeds_of
 from hpo.training.stack import open_stack, seconds_per_epoch
 from tests.training.together import Job, add, assert_bitwise_equal, train_alone, train_together
@@ -30,7 +31,7 @@ CNN = f"{Path(__file__).parents[2] / 'examples' / 'cnn.py'}:cnn"
 MODEL, _ = models.open_own(CNN)
 BASE = TrainingConfig(model=MODEL, image_size=16, batch_size=16, epochs=2, weights="average")
 SMALL = BASE.replace(depth=1, channels=16)
-MLP = TrainingConfig(image_size=16, hidden=(8,), batch_size=16, epochs=3)
+MLP = TrainingConfig(image_size=16, hidden=(8,), batch_size=16, epochs=STRESS_EVERY + 1)
 
 
 @pytest.fixture
@@ -52,12 +53,13 @@ def test_a_lane_computes_in_any_company_what_it_computes_alone(
     torch.rand(3)  # What others draw is of no matter either.
     with closing(open_stack(named, device=cpu)) as stack:
         together = train_together(stack, jobs)
-    with closing(Pool(Processes(named, cpu, n_processes=2))) as pool:
+    with closing(Pool(Processes(named, cpu, n_processes=1))) as pool:
         apart = train_together(pool, jobs)
     for results in (together, apart):
         for found, expected in zip(results, alone, strict=True):
             assert_bitwise_equal(found, expected)
     assert len(alone[0].run.stress) == 12
+    assert [bool(epoch.stress) for epoch in alone[2].run.epochs].count(True) == 1
     assert seconds_per_epoch(named, SMALL, device=cpu, max_seconds=0.01) > 0
 
 

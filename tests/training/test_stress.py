@@ -14,10 +14,7 @@ from hpo.data.dataset import TrainingData
 from hpo.errors import DataError
 from hpo.training import stress
 from hpo.training.device import Device
-from hpo.training.engine import Stack
 from hpo.training.model import compute_logits, plain_model
-from hpo.training.pool import Pool
-from hpo.training.processes import Processes
 from hpo.training.progress import STRESS_EVERY
 from hpo.training.stack import open_stack
 from tests.training import oracle
@@ -133,14 +130,9 @@ def test_it_is_measured_every_tenth_epoch_and_with_the_exported_weights(
         assert result.run.stress[name]["brier"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_every_stack_measures_what_a_lane_measures_alone(
-    data: TrainingData, place: Device
-) -> None:
+def test_a_stack_measures_what_a_lane_measures_alone(data: TrainingData, place: Device) -> None:
+    """In processes too: tests/training/test_own.py."""
     alone = [train_alone(data, job, place) for job in JOBS]
-    stacks: list[Stack] = [open_stack(data, device=place, joins=True)]
-    if place.type == "cpu":
-        stacks.append(Pool(Processes(data, place, n_processes=1)))
-    for stack in stacks:
-        with closing(stack):
-            for found, expected in zip(train_together(stack, JOBS), alone, strict=True):
-                assert_bitwise_equal(found, expected)
+    with closing(open_stack(data, device=place, joins=True)) as stack:
+        for found, expected in zip(train_together(stack, JOBS), alone, strict=True):
+            assert_bitwise_equal(found, expected)
