@@ -19,7 +19,7 @@ from hpo.evaluate.configurations import (
 from hpo.evaluate.intervals import Answers, compare
 from hpo.evaluate.records import Evaluation, from_document, to_document
 from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, check_rule, read_rule
-from hpo.storage.opening import in_command, url_of
+from hpo.storage.opening import attributes_of, in_command, url_of
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import mask_command
@@ -106,7 +106,7 @@ def read_evaluation(study: optuna.Study) -> Evaluation | None:
     Raises:
         StudyError: the record is damaged.
     """
-    document = study.user_attrs.get(ATTRIBUTE)
+    document = attributes_of(study).get(ATTRIBUTE)
     try:
         return from_document(document) if document else None
     except (AttributeError, KeyError, TypeError, ValueError):

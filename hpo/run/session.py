@@ -26,7 +26,7 @@ from hpo.run.sources import GridSource, SearchSource, Source
 from hpo.storage import paths
 from hpo.storage.database import Database
 from hpo.storage.lock import Check, study_lock
-from hpo.storage.opening import open_storage, quiet_optuna
+from hpo.storage.opening import attributes_of, open_storage, quiet_optuna
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from hpo.study.baselines import baselines
@@ -265,7 +265,7 @@ def _record_baselines(session: Session, goal: Goal, best: Configuration | None) 
         folds = [repeat.fold for repeat in best.judged]
     if session.record.data.has_own_validation:
         folds = folds[:1]
-    if session.study.user_attrs.get("baseline_folds") == folds:
+    if attributes_of(session.study).get("baseline_folds") == folds:
         return
     session.study.set_user_attr("baselines", baselines(session.training_data, folds))
     session.study.set_user_attr("baseline_folds", folds)

@@ -187,6 +187,11 @@ def url_of(study: optuna.Study) -> str:
     return database.url if database else DEFAULT_URL
 
 
+def attributes_of(study: optuna.Study) -> dict[str, Any]:
+    """Return what is on record of a study, to be read only: `user_attrs` copies it each time."""
+    return study._storage.get_study_user_attrs(study._study_id)
+
+
 def in_command(study: optuna.Study) -> str:
     """Return `STUDY --storage URL` as needed in a printed command to find this study."""
     return named(study.study_name, url_of(study))

@@ -16,7 +16,13 @@ from hpo.config import did_you_mean
 from hpo.data.dataset import Dataset
 from hpo.errors import DataError, StudyError, fault_list, first_fault
 from hpo.storage.database import DAMAGE, Database, damaged_study
-from hpo.storage.opening import database_of, in_command, open_storage, url_of
+from hpo.storage.opening import (
+    attributes_of,
+    database_of,
+    in_command,
+    open_storage,
+    url_of,
+)
 from hpo.storage.url import storage_option
 from hpo.study.record import (
     FORMAT,
@@ -220,14 +226,14 @@ def is_blank(study: optuna.Study) -> bool:
     Any trials of hpo in it are left over from a deleted study.
     """
     trials = study.get_trials(deepcopy=False)
-    return not study.user_attrs and all("config" in trial.user_attrs for trial in trials)
+    return not attributes_of(study) and all("config" in trial.user_attrs for trial in trials)
 
 
 def is_ours(study: optuna.Study) -> bool:
     """Whether hpo created the study, as far as its records remain."""
     database = database_of(study)
     if database is None:
-        return _ATTRIBUTE in study.user_attrs
+        return _ATTRIBUTE in attributes_of(study)
     return database.is_of_hpo(study._study_id)
 
 
@@ -237,7 +243,7 @@ def read_record(study: optuna.Study) -> StudyRecord:
     Raises:
         StudyError: another program or version of hpo created the study, or it is damaged.
     """
-    document = study.user_attrs.get(_ATTRIBUTE)
+    document = attributes_of(study).get(_ATTRIBUTE)
     version = document.get("format") if isinstance(document, dict) else FORMAT
     if version != FORMAT or not is_ours(study):
         raise _made_by("another version of hpo" if version != FORMAT else "another program", study)
@@ -259,12 +265,12 @@ def read_baselines(study: optuna.Study) -> dict[str, float]:
 
 def read_processors(study: optuna.Study) -> tuple[str, ...]:
     """Return the kinds of processors that trained the study on clusters."""
-    found = study.user_attrs.get("processors")
+    found = attributes_of(study).get("processors")
     return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _read(study: optuna.Study, attribute: str, read: Callable[[Any], T]) -> T:
-    document = study.user_attrs.get(attribute, {})
+    document = attributes_of(study).get(attribute, {})
     try:
         return read(document)
     except DAMAGE as problem:
@@ -288,7 +294,7 @@ def raise_goal(study: optuna.Study, goal: Goal) -> Goal:
     """Raise the goal of the study to include the given one, and return it."""
     old = read_goal(study)
     new = old.raised(goal)
-    if "goal" not in study.user_attrs or new != old:
+    if "goal" not in attributes_of(study) or new != old:
         study.set_user_attr("goal", asdict(new))
     return new
 

@@ -11,7 +11,7 @@ import optuna
 from pydantic import ConfigDict, TypeAdapter
 
 from hpo.errors import StudyError
-from hpo.storage.opening import in_command
+from hpo.storage.opening import attributes_of, in_command
 from hpo.tables import count
 
 _ATTRIBUTE: Final = "openings"
@@ -52,7 +52,7 @@ def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
     Raises:
         StudyError: the record is damaged.
     """
-    attributes = study.user_attrs
+    attributes = attributes_of(study)
     documents = [attributes[name] for name in sorted(attributes) if name.startswith(_PREFIX)]
     try:
         every = json.dumps([*attributes.get(_ATTRIBUTE, []), *documents])
@@ -73,7 +73,7 @@ def record_opening(study: optuna.Study, opening: Opening) -> None:
 
     Each has its own attribute, so that two simultaneous openings are both kept.
     """
-    n_before = sum(name.startswith(_PREFIX) for name in study.user_attrs)
+    n_before = sum(name.startswith(_PREFIX) for name in attributes_of(study))
     study.set_user_attr(f"{_PREFIX}{n_before:06}:{uuid4().hex}", asdict(opening))
 
 
