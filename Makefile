@@ -20,8 +20,10 @@ demo: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+	@# mypy has one core at work: the other begins with the tests.
+	$(BIN)/mypy & types=$$!; $(BIN)/pytest --numprocesses 2 --dist worksteal; tests=$$?; \
+	wait $$types || { echo "mypy found faults: they are above, among the tests."; exit 1; }; \
+	exit $$tests
 
 # The documentation as a site, in the folder site/, with every link checked.
 docs: install
