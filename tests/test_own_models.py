@@ -246,10 +246,10 @@ def test_in_python_the_function_itself_is_taken(
     monkeypatch.syspath_prepend(str(cnn.parent))
     function = importlib.import_module("cnn").cnn
     fixed = {"image_size": SIZE, "depth": 1, "epochs": 1}
-    swept = grid("channels", model=function, data=xrays, set=fixed, repeats=1)
+    swept = grid("channels", model=function, data=xrays, set=fixed, repeats=1, lanes=1)
     assert [c.params["channels"] for c in swept.configurations] == [16, 32, 64]
     space = {"base": fixed, "search": {"channels": {"choices": [16, 32]}}}
-    found = search(model=function, space=space, data=xrays, trials=2, finalists=0)
+    found = search(model=function, space=space, data=xrays, trials=2, finalists=0, lanes=1)
     assert found.best
     assert found.best.config.identity() != swept.configurations[2].config.identity()
     with pytest.raises(ModelError, match=r"must be a function in a file"):

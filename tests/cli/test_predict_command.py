@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from hpo.data.source import to_8_bits
+from hpo.training import machine
 from tests.cli.conftest import GRID, OUT_OF_TIME, said
 from tests.conftest import SIZE, SMALL, Answer, Hpo, make_images
 
@@ -153,9 +154,10 @@ def test_16_bit_images_are_scaled_as_those_of_the_training(hpo: Hpo, tmp_path: P
 
 
 def test_of_configurations_with_equal_scores_the_first_wins_and_predicts(
-    hpo: Hpo, xrays: Path, images: list[Path]
+    hpo: Hpo, xrays: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Although the other ends first."""
+    monkeypatch.setattr(machine, "n_cores", lambda: 1)
     still = ("--set", "learning_rate=1e-9", "--set", "image_size=16", "--set", "hidden=8")
     grid = ("grid", "--param", "epochs", "--values", "4,2", "--repeats", "2", "--study", "mine")
     found = hpo(*grid, *still, "--lanes", "4", "--data", xrays, "--json").json

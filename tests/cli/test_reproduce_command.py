@@ -134,7 +134,8 @@ def test_what_cannot_be_trained_again_or_compared_is_said(hpo: Hpo, xrays: Path)
 
 def test_every_number_under_stress_is_trained_again(hpo: Hpo, xrays: Path) -> None:
     small = {"image_size": str(SIZE), "hidden": "8"}
-    settings = Settings(data=xrays, set=small, epochs=10, repeats=2, values={"batch_size": "16"})
+    values = {"batch_size": "16"}
+    settings = Settings(data=xrays, set=small, epochs=10, repeats=2, values=values, lanes=1)
     grid("batch_size", replace(settings, study="mine", metric="stress_accuracy"))
     document = hpo("reproduce", "mine", "--trial", 1, "--json").json
     assert (document["result"], document["score"]["name"]) == ("equal", "stress_accuracy")

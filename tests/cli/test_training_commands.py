@@ -20,6 +20,7 @@ def test_a_grid_ends_in_a_table_a_page_and_json_and_trains_nothing_twice(
     command = (*GRID, "--data", xrays, "--json")
     dry = hpo(*command, "--dry-run").json
     assert (dry["n_to_train"], min(dry["seconds"], dry["memory_bytes"]) > 0) == (4, True)
+    assert not Path("studies").exists()
     answer = hpo(*command)
     assert answer.code == 0
     first = answer.json
@@ -39,6 +40,17 @@ def test_a_grid_ends_in_a_table_a_page_and_json_and_trains_nothing_twice(
     assert len(progress) == 4
     assert progress[-1].startswith("[4/4] batch_size 16, repeat 2: ")
 
+    # Every output says what is assumed of the data.
+    unknown = "Patients unknown: each image counts as its own patient. Images of one patient may"
+    for document in (dry, first, hpo("show", "--json").json["studies"][0]):
+        assert document["data"]["notes"][0].startswith(unknown)
+    for text in (
+        *(answer.err, hpo(*command[:-1], "--repeats", "3", "--dry-run").out),
+        *(hpo(*words, first["study"]).out for words in (("show",), ("resume",))),
+        *(hpo("data", "info", "--data", xrays).out, Path(first["report"]).read_text()),
+    ):
+        assert unknown in text
+
     images = open_data(xrays)
     data = seal(images)
     for run in (json.loads(path.read_text()) for path in Path("studies/runs").glob("*.json")):
@@ -48,6 +60,7 @@ def test_a_grid_ends_in_a_table_a_page_and_json_and_trains_nothing_twice(
         assert run["validation_patients"] == images.patients[validated].tolist()
 
     shown = hpo(*command[:-1]).out
+    assert unknown in shown
     assert "Nothing to train: all results are already available." in shown
     assert "\nBaselines: majority class 50.0\N{NO-BREAK SPACE}%, logistic regression " in shown
     dry = hpo(*command, "--repeats", "3", "--dry-run").json
@@ -62,23 +75,6 @@ def test_a_grid_ends_in_a_table_a_page_and_json_and_trains_nothing_twice(
     assert (again["n_trained"], again["n_reused"]) == (0, 4)
     scores = [[c["score"] for c in d["configurations"]] for d in (first, again)]
     assert scores[0] == scores[1]
-
-
-def test_every_output_of_a_run_says_what_is_assumed_of_the_data(hpo: Hpo, xrays: Path) -> None:
-    unknown = "Patients unknown: each image counts as its own patient. Images of one patient may"
-    command = (*GRID, "--data", xrays)
-    assert unknown in hpo(*command, "--dry-run").out
-    assert hpo(*command, "--dry-run", "--json").json["data"]["notes"][0].startswith(unknown)
-    assert not Path("studies").exists()
-    answer = hpo(*command)
-    assert unknown in answer.out
-    assert unknown in answer.err
-    (study,) = hpo("show", "--json").json["studies"]
-    assert study["data"]["notes"][0].startswith(unknown)
-    assert unknown in hpo("show", study["study"]).out
-    assert unknown in hpo("resume", study["study"]).out
-    assert unknown in Path("studies", study["study"], "report.html").read_text()
-    assert unknown in hpo("data", "info", "--data", xrays).out
 
 
 def test_a_search_out_of_time_says_how_to_continue(hpo: Hpo, xrays: Path) -> None:

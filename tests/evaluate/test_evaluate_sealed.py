@@ -71,6 +71,7 @@ def test_turned_test_labels_change_no_score_and_no_choice(
         values={"batch_size": "8,16"},
         repeats=2,
         epochs=2,
+        lanes=1,
         storage="sqlite:///one/hpo.db",
     )
     first = to_document(grid(["batch_size"], settings))

@@ -46,11 +46,16 @@ def test_an_output_that_takes_nothing_ends_no_command_in_a_traceback(
     assert done.stderr.count(b"\n") == bool(message)
 
 
+def with_full_outputs() -> None:
+    """Let nothing be said by this process."""
+    for number in (1, 2):
+        os.dup2(os.open("/dev/full", os.O_WRONLY), number)
+
+
 def test_a_study_goes_on_to_its_end_where_nothing_can_be_said(
     study: Study, undisturbed: Any
 ) -> None:
-    grid = [str(word) for word in study.grid]
-    assert in_shell(study, ">/dev/full 2>/dev/full", *grid).returncode == 1
+    assert study.train(fault=with_full_outputs).code == 1
     assert study.shown() == undisturbed
     assert (study.home / "mine" / "report.html").exists()
 
