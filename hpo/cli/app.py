@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from pydantic import ValidationError
 
 from hpo.cli import data, models, studies, train
 from hpo.cli.commands import Command, Group
 from hpo.cli.output import print_json, say
 from hpo.cli.process import Output, ends_in_order, is_interrupted, outputs
-from hpo.config import faults
 from hpo.errors import (
     NO_MEMORY,
     HpoError,
@@ -144,7 +142,9 @@ def _call() -> int:
     except typer.Abort:
         raise HpoError("Canceled. Nothing was changed.") from None
     except typer.TyperException as error:
-        if isinstance(error.__cause__, ValidationError):  # In the words of hpo, not of pydantic.
+        if isinstance(error.__cause__, ValueError):  # In the words of hpo, not of pydantic.
+            from hpo.config import faults  # Help needs neither.
+
             error.message = " ".join(faults(error.__cause__))
         message = error.format_message()
         if not message:  # Without arguments the help was printed.
