@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-MOST_FILES: Final = 136
-MOST_LINES: Final = 25_519
-MOST_RECORDS: Final = 104
-MOST_LINES_OF_TESTS: Final = 15_178
+MOST_FILES: Final = 133
+MOST_LINES: Final = 25_316
+MOST_RECORDS: Final = 100
+MOST_LINES_OF_TESTS: Final = 15_183
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 
