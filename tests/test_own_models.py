@@ -171,7 +171,7 @@ def test_a_network_that_fails_in_a_later_step_fails_alone(
     for how, words in {
         "raise": own,
         "read": own,
-        "shape": "late.py:Late gives (16, 1, 1) for 16 images, not logits of shape (16, 1).",
+        "shape": "late.py:Late returns (16, 1, 1) for 16 images, not logits of shape (16, 1).",
         "nan": "its loss was not finite in epoch 1.",
         "cut": "late.py:Late failed: RuntimeError: element 0 of tensors does not require grad",
     }.items():
@@ -208,7 +208,7 @@ def test_wrong_values_are_told_as_those_of_hpo(
         ("mine.py:net", "import torhc", "ModuleNotFoundError: No module named 'torhc'"),
         ("mine.py:net", "def net(n_outputs, width=3): ...", "width has no annotation."),
         ("mine.py:net", "def net(loss: str = 'x'): ...", "loss is a hyperparameter of hpo itself"),
-        ("mine.py:net", "def net(a: list = ()): ...", "cannot be used. Write it as"),
+        ("mine.py:net", "def net(a: list = ()): ...", "cannot be used. Write it like"),
         (
             "mine.py:net",
             "from typing import Literal\ndef net(a: Literal[1, 2] = 3): ...",

@@ -66,6 +66,13 @@ def open_space(found: str | Mapping[str, Any], model: str | None = None) -> Spac
     return replace(space, sweeps=ordered, code=code)
 
 
+def _with_sweep(fault: str, values: Mapping[str, Value]) -> str:
+    """Name the sweep that was meant by a list where `--set` takes one value."""
+    name, is_list = fault.partition(" ")[0], " must be a " in fault and "but is [" in fault
+    sweep = f" Several values make a sweep: hpo grid {name}={values.get(name)}"
+    return fault + sweep if is_list and name in values else fault
+
+
 def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = None) -> Space:
     """Fix fields (`--set NAME=VALUE`, `--epochs N`) in the base and remove them from the search.
 
@@ -86,10 +93,7 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
     except (ValueError, ConfigError) as error:
         found += faults(error)
     if found:
-        several = [
-            n for n in raw if any(f"{n} must be a " in f and "but is [" in f for f in found)
-        ]
-        found += [f"Several values make a sweep: hpo grid {n}={values[n]}" for n in several]
+        found = [_with_sweep(fault, values) for fault in found]
         raise UsageError(fault_list("--set or --epochs is invalid:", found))
     sweeps = {}
     for name, sweep in space.sweeps.items():

@@ -84,7 +84,7 @@ _REASONS: Final = (
     ),
     (
         "unable to open",
-        "cannot be opened: its folder is missing or not writable, which SQLite needs even for "
+        "cannot be opened: its folder is missing or cannot be written, which SQLite needs for "
         f"reading. Copy the folder to where you may write. {OTHER}",
     ),
     ("not a database", "is not an SQLite database. Move it away or name another with --storage."),

@@ -117,7 +117,7 @@ def test_batches_larger_than_the_images_are_refused_or_fail_alone(hpo: Hpo, xray
     for dry in ((), ("--dry-run",)):
         said(hpo(*swept, *dry), 2, "Leave 500 out: --values batch_size=8")
     fixed = ("grid", "--param", "loss", "--set", "batch_size=500", "--data", xrays)
-    said(hpo(*fixed), 2, "Use --set batch_size=N with 64 at most")
+    said(hpo(*fixed), 2, "Use --set batch_size=N with N at most 64")
     assert not Path("studies").exists()
     Path("space.toml").write_text(
         "[base]\nbatch_size = 500\n[search]\nbatch_size = { choices = [8, 16, 500] }\n"

@@ -44,5 +44,5 @@ def test_nothing_is_written_into_a_folder_that_is_not_empty_or_cannot_be_made(
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="is not empty"):
         write_phantom(tmp_path)
-    with pytest.raises(DataError, match=r"file/phantom.*Give another folder"):
+    with pytest.raises(DataError, match=r"file/phantom.*Choose another folder"):
         write_phantom(tmp_path / "file" / "phantom")

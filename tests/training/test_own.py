@@ -156,7 +156,7 @@ def test_the_generators_of_others_stay_as_they_are_and_prints_go_elsewhere(
         ("    return nn.Flatten()\n", r"has no trainable parameters"),
         (
             "    return nn.Sequential(nn.Flatten(), nn.Linear(256, 5))\n",
-            r"gives \(2, 5\) for 2 images",
+            r"returns \(2, 5\) for 2 images",
         ),
         ("    return nn.Conv2d(3, n_outputs, 3)\n", r"x\.expand\(-1, 3, -1, -1\)"),
     ],
