@@ -3,7 +3,7 @@
 For every finished search by TPE or the Gaussian process in these databases: the share of pruned
 trials, and the cost in full of its proposals and finalists (`hpo.training.machine.epoch_cost`),
 relative to random configurations of the same space. The forecast of `--dry-run` is based on them.
-Rows are added to those of the file.
+Searches that the file lacks are added to it.
 """
 
 import argparse
@@ -39,7 +39,8 @@ def main() -> None:
         for name in optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=name, storage=storage)
             record = read_record(study)
-            if record.kind == "search" and record.sampler in ("tpe", "gp"):
+            is_known = name in {row["study"] for row in rows}
+            if record.kind == "search" and record.sampler in ("tpe", "gp") and not is_known:
                 about = {"study": name, "sampler": record.sampler, "data": record.data.name}
                 rows.append(about | _course(study))
                 print(rows[-1], flush=True)

@@ -3,7 +3,7 @@
 Several default searches, each with another seed. The scores announced by the search alone and by
 its finalists are compared with the scores of ten more trainings with new seeds, whose results on
 the sealed test are also recorded: their mean and their ensemble. A search that is in the file of
-results is not run again: remove the file to start over.
+results is not run again; other options need another --result.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from hpo.study.summary import Configuration
 from hpo.study.trials import first_repeat
 from hpo.training.engine import Run
 
-RESULTS = Path(__file__).parent / "results" / "luck.json"
+RESULTS = Path(__file__).parent / "results" / "luck_of_defaults.json"
 N_FRESH = 10
 SMALL = {"image_size": "32", "epochs": "30"}
 
@@ -58,8 +58,8 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULTS)
     asked = parser.parse_args()
     quiet_optuna()
+    found = _read(asked.result)
     for seed in range(asked.searches):
-        found = _read(asked.result)
         if seed in (one.seed for one in found):
             continue
         settings = Settings(
