@@ -126,7 +126,7 @@ def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
             faults += [image for image in images if isinstance(image, DataError)]
             if not faults:
                 yield from (image for image in images if not isinstance(image, DataError))
-    if len(faults) == 1:
+    if len(faults) == 1:  # A single file is no data set: --skip-broken is not for it.
         raise faults[0] if len(paths) == 1 else DataError(f"{faults[0]} Or use --skip-broken.")
     if faults:
         named = [str(fault) for fault in faults[:_MOST_NAMED]]

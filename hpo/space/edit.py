@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from hpo import models
-from hpo.config import OwnModel, TrainingConfig, Value, faults
+from hpo.config import OwnModel, Signature, TrainingConfig, Value, faults
 from hpo.errors import ConfigError, SpaceError, UsageError, fault_list
 from hpo.space.files import order_by_conditions, parse_space, read_space
 from hpo.space.records import (
@@ -66,13 +66,6 @@ def open_space(found: str | Mapping[str, Any], model: str | None = None) -> Spac
     return replace(space, sweeps=ordered, code=code)
 
 
-def _with_sweep(fault: str, values: Mapping[str, Value]) -> str:
-    """Name the sweep that was meant by a list where `--set` takes one value."""
-    name, is_list = fault.partition(" ")[0], " must be a " in fault and "but is [" in fault
-    sweep = f" Several values make a sweep: hpo grid {name}={values.get(name)}"
-    return fault + sweep if is_list and name in values else fault
-
-
 def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = None) -> Space:
     """Fix fields (`--set NAME=VALUE`, `--epochs N`) in the base and remove them from the search.
 
@@ -93,7 +86,13 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
     except (ValueError, ConfigError) as error:
         found += faults(error)
     if found:
-        found = [_with_sweep(fault, values) for fault in found]
+        swept = {n for n, value in raw.items() if _is_sweep(n, value, space.signature)}
+        found = [
+            f"{fault} Several values make a sweep: hpo grid {name}={values[name]}"
+            if (name := fault.partition(" ")[0]) in swept
+            else fault
+            for fault in found
+        ]
         raise UsageError(fault_list("--set or --epochs is invalid:", found))
     sweeps = {}
     for name, sweep in space.sweeps.items():
@@ -184,6 +183,19 @@ def settle(space: Space, taken: Set[str], base: TrainingConfig) -> tuple[Paramet
             open_ones = {n: labels for n, labels in when.items() if n not in taken}
             left.append(parameter.model_copy(update={"when": open_ones}))
     return order_by_conditions(left, base.signature)
+
+
+def _is_sweep(name: str, value: object, signature: Signature | None) -> bool:
+    """Whether a value lists values of a hyperparameter that takes one at a time."""
+
+    def takes(value: object) -> bool:
+        try:
+            read_fields({name: value}, signature)
+        except ValueError:
+            return False
+        return True
+
+    return isinstance(value, list) and all(map(takes, value)) and not takes(value[:1])
 
 
 def _entry_of(table: object, source: str) -> str:

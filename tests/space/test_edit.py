@@ -72,6 +72,18 @@ def test_a_text_that_is_no_value_is_refused_in_one_sentence(name: str, texts: li
         assert found.startswith(f"{name} must be ")
 
 
+def test_a_list_of_values_is_answered_with_the_sweep_that_was_meant() -> None:
+    several = " Several values make a sweep: hpo grid epochs=3,4"
+    for texts, is_sweep in (
+        ({"epochs": "3,4"}, True),
+        ({"hidden": "1-1-1-1-1-1-1-1-1"}, False),
+        ({"epochs": "3,x"}, False),
+    ):
+        [found] = faults(override, CHEST_XRAY, texts)
+        assert found.endswith(several) is is_sweep
+        assert ("make a sweep" in found) is is_sweep
+
+
 def test_all_faults_of_set_come_in_one_message() -> None:
     texts = {"batchsize": "3", "dropout": "2", "hidden": "-5", "layers": "2", "epochs": "7"}
     assert faults(override, CHEST_XRAY, texts, epochs=8) == [
