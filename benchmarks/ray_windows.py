@@ -27,7 +27,7 @@ from sklearn.model_selection import cross_val_predict
 
 from benchmarks.machine import describe_machine
 from hpo.run.plan import Settings, plan_search
-from hpo.run.proposals import propose
+from hpo.run.proposals import Proposer
 from hpo.study.record import StudyRecord
 from hpo.study.trials import distributions
 from tests.conftest import make_xrays
@@ -94,8 +94,9 @@ def search(record: StudyRecord) -> list[float]:
     noise = np.random.default_rng(record.seed)
     seen: list[list[FrozenTrial]] = []
     true: list[float] = []
+    proposer = Proposer(record)
     for ordinal in range(max(LOOKS)):
-        params = propose(record, seen, ordinal=ordinal)
+        params = proposer.propose(seen, ordinal=ordinal)
         true.append(_score(params))
         trial = create_trial(
             state=TrialState.COMPLETE,

@@ -9,10 +9,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from statistics import fmean, median
-from typing import Any, Final
+from typing import Final
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from threadpoolctl import threadpool_limits  # A dependency of scikit-learn.
 
@@ -61,13 +62,8 @@ def spread(space: Space, *, seed: int, first: int, n: int) -> list[dict[str, Sca
     ]
 
 
-def propose(
-    record: StudyRecord, configurations: Sequence[Sequence[FrozenTrial]], *, ordinal: int
-) -> dict[str, Scalar]:
-    """Return the parameters of configuration number `ordinal`.
-
-    `configurations` holds the trials of each earlier configuration, first repeat first: one entry
-    per earlier ordinal, unless some cannot be read.
+class Proposer:
+    """Proposes the configurations of one search, one after another.
 
     Configuration k is proposed from the results of those up to `k - window`, which have ended; the
     later ones are only known to be running. So the course of a search depends on its seed and its
@@ -77,48 +73,85 @@ def propose(
     value, and its proposed value is dropped. A configuration that has been proposed before is
     replaced by the next evenly spread point: the Gaussian process does not know pruned ones.
     """
-    n = len(configurations)
-    begin = max(0, (n // _MOST_SEEN - 1) * _MOST_SEEN)
-    n_known = max(begin, n - record.window + 1)
-    known = configurations[begin:n_known]
-    n_complete = sum(trials[0].state == TrialState.COMPLETE for trials in known)
-    is_start = ordinal < START_UP or n_complete < _LEAST_COMPLETE
-    point = partial(spread, record.space, seed=record.seed, first=ordinal, n=1)
-    if record.sampler == "qmc" or (is_start and record.sampler != "random"):
-        return point()[0]
-    name = "tpe" if record.sampler == "gp" and ordinal >= _MOST_BY_GP else record.sampler
-    sampler = make_sampler(name, seed=record.seed, ordinal=ordinal)
-    # An in-memory study with one trial per configuration.
-    seen = optuna.create_study(direction=record.score.kind.direction, sampler=sampler)
-    for trials in known:
-        seen.add_trial(_observed(trials, record))
-    for trials in configurations[n_known:]:
-        seen.add_trial(_seen_as(trials[0], record, TrialState.RUNNING))
-    # More threads would use ten times the processor time here, while the cores are training.
-    with threadpool_limits(1):
-        found = suggest(seen.ask(), record.space)
-    is_known = any(found == trials[0].user_attrs["params"] for trials in configurations)
-    return point()[0] if is_known else found
+
+    def __init__(self, record: StudyRecord) -> None:
+        self._record = record
+        self._seen = _Seen(record, begin=0)
+
+    def propose(
+        self, configurations: Sequence[Sequence[FrozenTrial]], *, ordinal: int
+    ) -> dict[str, Scalar]:
+        """Return the parameters of configuration number `ordinal`.
+
+        `configurations` holds the trials of each earlier configuration, first repeat first: one
+        entry per earlier ordinal, unless some cannot be read. The next call has them again, and
+        further ones.
+        """
+        record, n = self._record, len(configurations)
+        begin = max(0, (n // _MOST_SEEN - 1) * _MOST_SEEN)
+        n_known = max(begin, n - record.window + 1)
+        known = (trials[0] for trials in configurations[begin:n_known])
+        n_complete = sum(first.state == TrialState.COMPLETE for first in known)
+        is_start = ordinal < START_UP or n_complete < _LEAST_COMPLETE
+        point = partial(spread, record.space, seed=record.seed, first=ordinal, n=1)
+        if record.sampler == "qmc" or (is_start and record.sampler != "random"):
+            return point()[0]
+        name = "tpe" if record.sampler == "gp" and ordinal >= _MOST_BY_GP else record.sampler
+        if begin != self._seen.begin:
+            self._seen = _Seen(record, begin=begin)
+        self._seen.update(configurations, n_known)
+        found = self._seen.ask(make_sampler(name, seed=record.seed, ordinal=ordinal))
+        is_known = any(found == trials[0].user_attrs["params"] for trials in configurations)
+        return point()[0] if is_known else found
 
 
-def _observed(trials: Sequence[FrozenTrial], record: StudyRecord) -> FrozenTrial:
-    """Return a configuration as one trial: the mean over its repeats, or its pruned score."""
-    first = trials[0]
-    if first.state == TrialState.COMPLETE:
-        found = [t.value for t in trials if t.state == first.state and t.value is not None]
-        return _seen_as(first, record, first.state, value=fmean(found))
-    if first.state == TrialState.PRUNED and first.last_step is not None:
-        last = {first.last_step: first.intermediate_values[first.last_step]}
-        return _seen_as(first, record, first.state, intermediate_values=last)
-    return _seen_as(first, record, TrialState.FAIL)
+class _Seen:
+    """What a sampler sees: a study in memory with one trial per configuration, from `begin` on.
 
+    It lasts from one proposal to the next, since making all its trials anew takes as long as a
+    training once there are a thousand.
+    """
 
-def _seen_as(
-    first: FrozenTrial, record: StudyRecord, state: TrialState, **outcome: Any
-) -> FrozenTrial:
-    params = spaces.filled(record.space, first.user_attrs["params"])
-    domains = distributions(record, params)
-    return create_trial(state=state, params=params, distributions=domains, **outcome)
+    def __init__(self, record: StudyRecord, *, begin: int) -> None:
+        self.begin = begin
+        self._record = record
+        self._storage = InMemoryStorage()
+        direction = record.score.kind.direction
+        self._study = optuna.create_study(storage=self._storage, direction=direction)
+        self._ids: list[int] = []
+        self._n_known = begin
+
+    def update(self, configurations: Sequence[Sequence[FrozenTrial]], n_known: int) -> None:
+        """Add the new configurations as running, and the results of the first `n_known`."""
+        for trials in configurations[self.begin + len(self._ids) :]:
+            params = spaces.filled(self._record.space, trials[0].user_attrs["params"])
+            domains = distributions(self._record, params)
+            trial = create_trial(state=TrialState.RUNNING, params=params, distributions=domains)
+            self._ids.append(self._storage.create_new_trial(self._study._study_id, trial))
+        for index in range(self._n_known, n_known):
+            self._tell(self._ids[index - self.begin], configurations[index])
+        self._n_known = n_known
+
+    def _tell(self, trial_id: int, trials: Sequence[FrozenTrial]) -> None:
+        """Add the result: the mean over the repeats, or the score at which it was pruned."""
+        first, values, state = trials[0], None, TrialState.FAIL
+        if first.state == TrialState.COMPLETE:
+            found = [t.value for t in trials if t.state == first.state and t.value is not None]
+            values, state = [fmean(found)], first.state
+        elif first.state == TrialState.PRUNED and first.last_step is not None:
+            score, state = first.intermediate_values[first.last_step], first.state
+            self._storage.set_trial_intermediate_value(trial_id, first.last_step, score)
+        self._storage.set_trial_state_values(trial_id, state, values)
+
+    def ask(self, sampler: BaseSampler) -> dict[str, Scalar]:
+        """Return what a sampler proposes."""
+        self._study.sampler = sampler
+        # More threads would use ten times the processor time here, while the cores are training.
+        with threadpool_limits(1):
+            trial = self._study.ask()
+            found = suggest(trial, self._record.space)
+        self._study.tell(trial, state=TrialState.FAIL)
+        return found
 
 
 def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> bool:

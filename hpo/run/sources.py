@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.errors import StudyError
-from hpo.run.proposals import median_limits, propose
+from hpo.run.proposals import Proposer, median_limits
 from hpo.space import Cell
 from hpo.study.progress import SearchProgress, finalist_jobs, report_jobs
 from hpo.study.record import Goal, StudyRecord
@@ -120,6 +120,9 @@ class SearchSource:
     record: StudyRecord
     goal: Goal
 
+    def __post_init__(self) -> None:
+        self._proposer = Proposer(self.record)
+
     def next(self, running: Collection[int] = ()) -> RunningTrial | None:
         """Return a waiting trial, else a missing repeat, else a new proposal, else None.
 
@@ -173,7 +176,7 @@ class SearchSource:
             return None
         cell = self._next_cell(progress)
         if cell is None:
-            params = propose(self.record, progress.configurations, ordinal=ordinal)
+            params = self._proposer.propose(progress.configurations, ordinal=ordinal)
             cell = Cell(params, spaces.resolve(self.record.space, params))
         return start(self.study, self.record, first_repeat(self.record, cell, ordinal=ordinal))
 
