@@ -1,5 +1,6 @@
-"""How long a browser takes to draw a page: from the start of the navigation to the last figure."""
+"""How long a browser takes to draw a page, from the start of the navigation."""
 
+import json
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,25 +14,26 @@ from threading import Thread
 from tests.browser import BROWSER, FLAGS, POLICY
 
 _PATIENCE_S = 120
-# Two frames after the last figure, what was drawn has been painted.
+# Two frames after a figure, what was drawn has been painted.
 _CLOCK = """<script>
-const drawn = [], newPlot = Plotly.newPlot;
-Plotly.newPlot = (...these) => { const plot = newPlot(...these); drawn.push(plot); return plot; };
-const frame = () => new Promise(requestAnimationFrame);
-addEventListener("load", () => Promise.all(drawn).then(frame).then(frame).then(
-  () => fetch("/drawn", { method: "POST", body: performance.now() })));
+const frame = () => new Promise(requestAnimationFrame), newPlot = Plotly.newPlot, times = [];
+const n = document.querySelectorAll("script[data-figure]").length;
+Plotly.newPlot = (...these) => newPlot(...these).then(frame).then(frame).then(() => {
+  times.push(performance.now());
+  if (times.length === n) fetch("/drawn", { method: "POST", body: JSON.stringify(times) });
+});
 </script>
 """
 
 
-def drawn_seconds(page: Path) -> float | None:
-    """Open a page in a browser and return the time it took; None without Chromium."""
+def drawn_seconds(page: Path) -> list[float] | None:
+    """Open a page in a browser and return when each figure was painted; None without Chromium."""
     if BROWSER is None:
         return None
     html = POLICY.sub("", page.read_text(encoding="utf-8"))
     last = html.rindex("<script>")
     content = (html[:last] + _CLOCK + html[last:]).encode()
-    found: Queue[float] = Queue()
+    found: Queue[list[float]] = Queue()
     with (
         _served(content, found) as url,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
@@ -50,7 +52,7 @@ def drawn_seconds(page: Path) -> float | None:
 
 
 @contextmanager
-def _served(content: bytes, found: Queue[float]) -> Iterator[str]:
+def _served(content: bytes, found: Queue[list[float]]) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Page, content, found))
     Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -63,7 +65,7 @@ def _served(content: bytes, found: Queue[float]) -> Iterator[str]:
 class _Page(BaseHTTPRequestHandler):
     """Serves the page, and receives its timing."""
 
-    def __init__(self, content: bytes, found: Queue[float], *rest: object) -> None:
+    def __init__(self, content: bytes, found: Queue[list[float]], *rest: object) -> None:
         self.content, self.found = content, found
         super().__init__(*rest)  # type: ignore[arg-type]
 
@@ -72,7 +74,7 @@ class _Page(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.found.put(float(body) / 1_000)
+        self.found.put([milliseconds / 1_000 for milliseconds in json.loads(body)])
         self._answer(b"")
 
     def log_message(self, *_: object) -> None:

@@ -142,8 +142,13 @@ def goes_on(n_trials: int) -> Any:
 def drawn(page: Path, n_runs: int) -> dict[str, object] | None:
     """Let a browser draw a page this many times; None without Chromium."""
     found = [drawn_seconds(page) for _ in range(n_runs + 1)][1:]
-    measured = [seconds for seconds in found if seconds is not None]
-    return spread(measured) if measured else None
+    times = [seconds for seconds in found if seconds]
+    if not times:
+        return None
+    return {
+        "first figure": spread([seconds[0] for seconds in times]),
+        "all figures": spread([seconds[-1] for seconds in times]),
+    }
 
 
 if __name__ == "__main__":

@@ -29,10 +29,10 @@ const readable = (text) => isDark
   ? Object.entries(lighter).reduce((found, [from, to]) => found.replaceAll(from, to), text)
   : text;
 const isTouch = matchMedia("(pointer: coarse)").matches;
-for (const source of document.querySelectorAll("script[data-figure]")) {
+const draw = (source) => {
   const { data, layout } = JSON.parse(readable(source.textContent));
   const isSmall = source.closest(".small-multiples") !== null;
-  Plotly.newPlot(source.previousElementSibling, data, {
+  return Plotly.newPlot(source.previousElementSibling, data, {
     ...layout,
     template: look,
     autosize: true,
@@ -47,7 +47,15 @@ for (const source of document.querySelectorAll("script[data-figure]")) {
     showSendToCloud: false,
     plotlyServerURL: "",
   });
-}
+};
+// One figure at a time: the first ones can be read while the others are drawn.
+const drawAll = async () => {
+  for (const source of document.querySelectorAll("script[data-figure]")) {
+    await draw(source);
+    await new Promise((resume) => setTimeout(resume));
+  }
+};
+drawAll();
 for (const heading of document.querySelectorAll("section > h2")) {
   const link = document.createElement("a");
   link.href = "#" + heading.id;
