@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -22,6 +24,7 @@ from hpo.study.trials import Job, RunningTrial, run_key
 from hpo.training.engine import Run, Stack, TrainingResult, Workers, mean_metrics
 
 _REPORT_EVERY_S: Final = 0.5
+_MOST_WRITERS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +74,9 @@ class TrainingLoop:
     out. `check` is called before each decision on the next training; it raises if this process no
     longer drives the study. `news` returns the workers of a cluster if they have changed: the
     number of lanes follows them, up to `most_lanes`. Each finished training has its weights in
-    their folder and its run in the store before its trial is finished. Trials that are cut off
-    (Ctrl-C, an error of the database) stay RUNNING: the driver re-queues them.
+    their folder and its run in the store before its trial is finished: threads write them, since
+    waiting for the disk would let a large cluster idle. Trials that are cut off (Ctrl-C, an error
+    of the database) stay RUNNING: the driver re-queues them.
     """
 
     def __init__(
@@ -99,6 +103,8 @@ class TrainingLoop:
         self._database, database.is_driver = database, True
         self._stack: Stack | None = None
         self._live: dict[int, RunningTrial] = {}
+        self._written: deque[tuple[RunningTrial, Future[Run]]] = deque()
+        self._writers = ThreadPoolExecutor(_MOST_WRITERS, "hpo-writer")
         self._is_idle = False
         self._n_actors = self._n_waiting = 0
         self._report_at = -math.inf
@@ -112,11 +118,14 @@ class TrainingLoop:
                     if workers := self._news():
                         self.n_lanes = int(min(workers.n_lanes, self._most_lanes))
                         self._n_actors = workers.n_actors
-                        self._n_waiting = self.source.n_left() - len(self._live)
+                        self._n_waiting = self.source.n_left() - len(self._underway())
                         yield workers
-                    if not self._live:
+                    if self._live:
+                        yield from self._step()
+                    elif not self._written:
                         return
-                    yield from self._step()
+                    # On one machine nothing is gained by going on meanwhile.
+                    yield from self._complete_written(wait=not (self._n_actors and self._live))
                 except OutOfMemoryError:
                     if self.n_lanes == 1:
                         raise
@@ -128,6 +137,7 @@ class TrainingLoop:
                     yield StackShrunk(self.n_lanes)
         finally:
             self._close()
+            self._writers.shutdown()
 
     def _opened(self) -> Stack:
         if self._stack is None:
@@ -148,11 +158,15 @@ class TrainingLoop:
             if time.monotonic() >= self.deadline:
                 return
             self.check()
-            one = self.source.next({one.trial.number for one in self._live.values()})
+            one = self.source.next({one.trial.number for one in self._underway()})
             self._is_idle = one is None
             self._n_waiting -= 1
             if one and (done := self._begin(one)):
                 yield done
+
+    def _underway(self) -> list[RunningTrial]:
+        """Return the trials that are training, or whose results are being written."""
+        return [*self._live.values(), *(one for one, _ in self._written)]
 
     def _room(self) -> int:
         """Return how many may train: fewer per actor toward the end, so that all end together."""
@@ -187,47 +201,53 @@ class TrainingLoop:
         for lane, epoch, metrics in trained:
             if lane not in self._live:  # It ended in an earlier epoch of this step.
                 continue
-            one, done = self._live[lane], None
+            one = self._live[lane]
             losses = (metrics.train["loss"], metrics.validation["loss"])
             if not all(map(math.isfinite, losses)):
                 stack.drop(lane)
-                done = self._fail(one, f"its loss was not finite in epoch {epoch}.")
-            else:
-                score = kind.of_epoch(metrics)
-                if score is not None:
-                    one.scores[epoch] = score
-                yield EpochDone(trial=one.trial.number, job=one.job, epoch=epoch, score=score)
-                if last.get(lane) == epoch:
-                    done = self._end(one, lane)
-                elif score is not None and is_behind(
-                    kind, one.scores.values(), one.limits.get(epoch)
-                ):
-                    stack.drop(lane)
-                    done = self._prune(one)
-            if done is not None:
                 del self._live[lane]
-                yield done
+                yield self._fail(one, f"its loss was not finite in epoch {epoch}.")
+                continue
+            score = kind.of_epoch(metrics)
+            if score is not None:
+                one.scores[epoch] = score
+            yield EpochDone(trial=one.trial.number, job=one.job, epoch=epoch, score=score)
+            if last.get(lane) == epoch:
+                yield from self._end(lane)
+            elif score is not None and is_behind(kind, one.scores.values(), one.limits.get(epoch)):
+                stack.drop(lane)
+                del self._live[lane]
+                yield self._prune(one)
         for lane in [lane for lane in self._live if lane not in stack.lanes]:
-            yield self._end(self._live.pop(lane), lane)  # It failed in the middle of an epoch.
+            yield from self._end(lane)  # It failed in the middle of an epoch.
 
-    def _end(self, one: RunningTrial, lane: int) -> TrialDone:
-        """Finish a trial whose lane has left the stack: with its result, or failed."""
+    def _end(self, lane: int) -> Iterator[TrialDone]:
+        """Let the result of a lane that has left the stack be written; a failed one is done."""
+        one = self._live.pop(lane)
         try:
-            return self._store(one, self._opened().result(lane))
+            result = self._opened().result(lane)
         except TrainingError as error:
-            return self._fail(one, str(error).replace("\n  - ", " "))
+            yield self._fail(one, str(error).replace("\n  - ", " "))
+        else:
+            self._written.append((one, self._writers.submit(self._write, one.job, result)))
 
-    def _store(self, one: RunningTrial, result: TrainingResult) -> TrialDone:
-        """Store the results of a training: its run last, since that prevents training it again.
+    def _complete_written(self, *, wait: bool) -> Iterator[TrialDone]:
+        """Finish the trials whose results have been written, in the order in which they ended."""
+        while self._written and (wait or self._written[0][1].done()):
+            one, run = self._written.popleft()
+            yield self._complete(one, run.result(), is_reused=False)
+
+    def _write(self, job: Job, result: TrainingResult) -> Run:
+        """Write the results of a training: its run last, since that prevents training it again.
 
         Weights of course networks are not kept.
         """
-        run, key = result.run, run_key(self.record, one.job)
-        if not one.job.report:
+        key = run_key(self.record, job)
+        if not job.report:
             path = self.weights / f"{key.digest()}.safetensors"
             write_atomic(path, to_safetensors(result.weights), hint=MAKE_ROOM)
-        self.runs.save(key, run)
-        return self._complete(one, run, is_reused=False)
+        self.runs.save(key, result.run)
+        return result.run
 
     def _replay(self, one: RunningTrial, run: Run) -> TrialDone:
         """Finish a trial from its stored run, pruned where the training would have been."""

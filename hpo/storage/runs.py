@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeGuard
@@ -126,7 +126,7 @@ class RunStore:
         Raises:
             OutputError: the folder cannot be written, or the disk is full.
         """
-        document = {"format": FORMAT, "key": key.to_document(), **asdict(run)}
+        document = {"format": FORMAT, "key": key.to_document(), **_RUN.dump_python(run)}
         for epoch in document["epochs"]:
             if not epoch["stress"]:
                 del epoch["stress"]
