@@ -1,7 +1,7 @@
 """Studies for tests: on the clocked engine, over a small space."""
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
 from hpo.study import study as studies
 from hpo.study.record import DataInfo, Goal, StudyRecord
+from hpo.training.engine import Workers
 from tests.clocked import ClockedStack
 
 SPACE = Space(
@@ -81,6 +82,7 @@ class Bench:
 
     folder: Path
     url: str = ""
+    news: Callable[[], Workers | None] = lambda: None
 
     def __post_init__(self) -> None:
         self.url = self.url or f"sqlite:///{self.folder}/hpo.db"
@@ -122,5 +124,6 @@ class Bench:
             open_stack=lambda _n_lanes: self.stack,
             n_lanes=n_lanes,
             deadline=deadline,
+            news=self.news,
         )
         return loop.events()

@@ -114,6 +114,8 @@ class TrainingLoop:
         try:
             while True:
                 try:
+                    # On one machine nothing is gained by going on meanwhile.
+                    yield from self._complete_written(wait=not self._n_actors)
                     yield from self._fill()
                     if workers := self._news():
                         self.n_lanes = int(min(workers.n_lanes, self._most_lanes))
@@ -122,10 +124,10 @@ class TrainingLoop:
                         yield workers
                     if self._live:
                         yield from self._step()
-                    elif not self._written:
+                    elif self._written:
+                        yield from self._complete_written(wait=True)
+                    else:
                         return
-                    # On one machine nothing is gained by going on meanwhile.
-                    yield from self._complete_written(wait=not (self._n_actors and self._live))
                 except OutOfMemoryError:
                     if self.n_lanes == 1:
                         raise

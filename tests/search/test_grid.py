@@ -1,5 +1,6 @@
 """Grids: every cell and repeat exactly once, whatever happens in between."""
 
+import threading
 from dataclasses import replace
 
 import optuna
@@ -10,9 +11,11 @@ from hpo.config import Scalar
 from hpo.errors import DeviceError, OutOfMemoryError
 from hpo.run.loop import EpochDone, StackShrunk
 from hpo.space import Cell, Sweep
+from hpo.storage.runs import RunKey, RunStore
 from hpo.study.gathering import summarize
 from hpo.study.record import Goal
 from hpo.study.trials import first_repeat, requeue_running, start
+from hpo.training.engine import Run, Workers
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, open_source, record
 from tests.conftest import EVERY_STORAGE
@@ -48,6 +51,26 @@ def test_a_grid_that_has_begun_is_not_taken_for_complete(bench: Bench) -> None:
     assert open_source(study, record(), goal).n_left() == 3
     events.close()
     assert summarize(study).n_open == 3
+
+
+def test_a_cluster_goes_on_training_while_results_are_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news = [Workers(n_actors=1, n_nodes=1, n_lanes=1, processors=("clock",))]
+    all_trained = threading.Event()
+    save, bench.news = RunStore.save, lambda: news.pop() if news else None
+
+    def slow(store: RunStore, key: RunKey, run: Run) -> None:
+        assert all_trained.wait(60)
+        save(store, key, run)
+
+    monkeypatch.setattr(RunStore, "save", slow)
+    study, n_epochs = bench.study(record()), 0
+    for event in bench.events(study, Goal(2)):
+        n_epochs += isinstance(event, EpochDone)
+        if n_epochs == len(GRID) * SPACE.base.epochs:
+            all_trained.set()
+    assert complete(study) == GRID
 
 
 SOME_ALIKE = replace(
