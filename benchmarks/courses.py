@@ -59,11 +59,17 @@ def _course(study: optuna.Study) -> dict[str, Any]:
     last = [t for t in trials if job_of(t).repeat in goal.fresh_repeats]
     random = draw(record.space, N_RANDOM, seed=record.seed)
     usual = fmean(_cost(record, config) for config in random)
+    trained = [t for t in [*firsts, *last] if "n_epochs" in t.user_attrs]
+    epochs = sum(
+        t.user_attrs["n_epochs"] * epoch_cost(job_of(t).config, n_train=record.data.n_train)
+        for t in trained
+    )
     return {
         "n_trials": len(firsts),
         "pruned": round(fmean(t.state == TrialState.PRUNED for t in firsts), 2),
         "cost_of_proposals": round(_mean_cost(record, firsts) / usual, 2),
         "cost_of_finalists": round(_mean_cost(record, last) / usual, 2),
+        "cost_of_all": round(epochs / len(trained) / usual, 2),
     }
 
 
