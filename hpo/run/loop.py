@@ -25,6 +25,8 @@ from hpo.training.engine import Run, Stack, TrainingResult, Workers, mean_metric
 
 _REPORT_EVERY_S: Final = 0.5
 _MOST_WRITERS: Final = 8
+_MOST_UNWRITTEN: Final = 16
+"""Weights take megabytes: results beyond these wait for the disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,7 @@ class TrainingLoop:
             while True:
                 try:
                     # On one machine nothing is gained by going on meanwhile.
-                    yield from self._complete_written(wait=not self._n_actors)
+                    yield from self._complete_written(_MOST_UNWRITTEN if self._n_actors else 0)
                     yield from self._fill()
                     if workers := self._news():
                         self.n_lanes = int(min(workers.n_lanes, self._most_lanes))
@@ -125,7 +127,7 @@ class TrainingLoop:
                     if self._live:
                         yield from self._step()
                     elif self._written:
-                        yield from self._complete_written(wait=True)
+                        yield from self._complete_written(0)
                     else:
                         return
                 except OutOfMemoryError:
@@ -232,10 +234,14 @@ class TrainingLoop:
             yield self._fail(one, str(error).replace("\n  - ", " "))
         else:
             self._written.append((one, self._writers.submit(self._write, one.job, result)))
+            yield from self._complete_written(_MOST_UNWRITTEN)
 
-    def _complete_written(self, *, wait: bool) -> Iterator[TrialDone]:
-        """Finish the trials whose results have been written, in the order in which they ended."""
-        while self._written and (wait or self._written[0][1].done()):
+    def _complete_written(self, most: int) -> Iterator[TrialDone]:
+        """Finish the trials whose results have been written, in the order in which they ended.
+
+        While more than `most` are left, wait.
+        """
+        while self._written and (len(self._written) > most or self._written[0][1].done()):
             one, run = self._written.popleft()
             yield self._complete(one, run.result(), is_reused=False)
 
