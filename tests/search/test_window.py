@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from hpo.run import proposals
 from hpo.run.loop import EpochDone, TrialDone
-from hpo.run.proposals import START_UP, is_behind, make_sampler, median_limits, spread
+from hpo.run.proposals import START_UP, Proposer, is_behind, make_sampler, median_limits, spread
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import read_score
-from hpo.study.trials import suggest
+from hpo.study.trials import distributions, suggest
 from tests.clocked import ClockedStack
 from tests.clocked_studies import SPACE, Bench, record
 
@@ -94,6 +95,28 @@ def test_a_search_that_is_cut_off_again_and_again_becomes_the_undisturbed_one(
             continue
         break
     assert described(bench.study(of)) == expected
+
+
+def test_what_the_sampler_has_seen_is_kept_without_changing_what_it_proposes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As if the search were resumed for each configuration, also where the oldest are forgotten."""
+    monkeypatch.setattr(proposals, "_MOST_SEEN", 12)
+    of, chance = search(window=3, sampler="tpe"), random.Random(0)
+    kept, seen = Proposer(of), list[list[FrozenTrial]]()
+    for ordinal in range(1, 30):
+        params = kept.propose(seen, ordinal=ordinal)
+        assert params == Proposer(of).propose(seen, ordinal=ordinal)
+        is_pruned, score = chance.random() < 0.3, chance.random()
+        trial = create_trial(
+            state=TrialState.PRUNED if is_pruned else TrialState.COMPLETE,
+            params=params,
+            distributions=distributions(of, params),
+            user_attrs={"params": params},
+            value=None if is_pruned else score,
+            intermediate_values={3: score},
+        )
+        seen.append([trial])
 
 
 def test_a_search_that_goes_on_after_its_finalists_is_the_longer_search(tmp_path: Path) -> None:
