@@ -1,5 +1,6 @@
 """The only place where Optuna meets training: ask, add a lane, report, prune, finish."""
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 from safetensors.numpy import save as to_safetensors
 
@@ -31,7 +33,10 @@ _MOST_UNWRITTEN: Final = 16
 
 @dataclass(frozen=True, kw_only=True)
 class EpochDone:
-    """One epoch of a trial has been trained; `score` is None if it was not measured."""
+    """One epoch of a trial has been trained; `score` is None if it was not measured.
+
+    `trial` is its id in the database.
+    """
 
     trial: int
     job: Job
@@ -162,7 +167,7 @@ class TrainingLoop:
             if time.monotonic() >= self.deadline:
                 return
             self.check()
-            one = self.source.next({one.trial.number for one in self._underway()})
+            one = self.source.next({one.id for one in self._underway()})
             self._is_idle = one is None
             self._n_waiting -= 1
             if one and (done := self._begin(one)):
@@ -215,7 +220,7 @@ class TrainingLoop:
             score = kind.of_epoch(metrics)
             if score is not None:
                 one.scores[epoch] = score
-            yield EpochDone(trial=one.trial.number, job=one.job, epoch=epoch, score=score)
+            yield EpochDone(trial=one.id, job=one.job, epoch=epoch, score=score)
             if last.get(lane) == epoch:
                 yield from self._end(lane)
             elif score is not None and is_behind(kind, one.scores.values(), one.limits.get(epoch)):
@@ -289,18 +294,16 @@ class TrainingLoop:
         }
         self._finish(one, attributes, TrialState.COMPLETE, score)
         return TrialDone(
-            trial=one.trial.number, job=job, outcome="complete", score=score, is_reused=is_reused
+            trial=one.id, job=job, outcome="complete", score=score, is_reused=is_reused
         )
 
     def _prune(self, one: RunningTrial, *, is_reused: bool = False) -> TrialDone:
         self._finish(one, {"n_epochs": max(one.scores)}, TrialState.PRUNED)
-        return TrialDone(
-            trial=one.trial.number, job=one.job, outcome="pruned", is_reused=is_reused
-        )
+        return TrialDone(trial=one.id, job=one.job, outcome="pruned", is_reused=is_reused)
 
     def _fail(self, one: RunningTrial, reason: str) -> TrialDone:
         self._finish(one, {"reason": reason}, TrialState.FAIL)
-        return TrialDone(trial=one.trial.number, job=one.job, outcome="failed", reason=reason)
+        return TrialDone(trial=one.id, job=one.job, outcome="failed", reason=reason)
 
     def _finish(
         self,
@@ -315,7 +318,11 @@ class TrainingLoop:
         the run store.
         """
         self._report([one], attributes)
-        self.study.tell(one.trial, score, state=state, skip_if_finished=True)
+        if state == TrialState.PRUNED:  # Like `optuna.Study.tell`, which reads the trial twice.
+            score = one.scores[max(one.scores)]
+        values = None if score is None or math.isnan(score) else [score]
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self._database.set_trial_state_values(one.id, state, values)
         self._is_idle = False
 
     def _report(
@@ -323,14 +330,12 @@ class TrainingLoop:
     ) -> None:
         """Write the pending reports; trials that another program finished are skipped."""
         scores = [
-            (one.trial._trial_id, epoch, score)
+            (one.id, epoch, score)
             for one in trials
             for epoch, score in one.scores.items()
             if epoch > one.n_reported
         ]
-        items = [
-            (one.trial._trial_id, *item) for one in trials for item in (attributes or {}).items()
-        ]
+        items = [(one.id, *item) for one in trials for item in (attributes or {}).items()]
         if scores or items:
             self._database.write_running(scores, items)
         for one in trials:

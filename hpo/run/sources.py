@@ -62,7 +62,7 @@ class GridSource:
     def next(self, running: Collection[int] = ()) -> RunningTrial | None:
         """Return a waiting trial, else the next missing one, else None.
 
-        `running` are the numbers of trials in training, which are not handed out again.
+        `running` are the ids of trials in training, which are not handed out again.
         """
         trials = read_trials(self.study, self.record)
         if found := start_open(self.study, self.record, trials.ours, running):
@@ -126,7 +126,7 @@ class SearchSource:
     def next(self, running: Collection[int] = ()) -> RunningTrial | None:
         """Return a waiting trial, else a missing repeat, else a new proposal, else None.
 
-        `running` are the numbers of trials in training, which are not handed out again.
+        `running` are the ids of trials in training, which are not handed out again.
 
         Raises:
             StudyError: the last 20 trainings have all failed.

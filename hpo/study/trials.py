@@ -68,19 +68,16 @@ class Job:
 
 @dataclass
 class RunningTrial:
-    """A running trial: its job, the limits for pruning it, and its scores by epoch.
+    """A running trial: its id in the database, job, limits for pruning, and scores by epoch.
 
     `n_reported` epochs are already in the study and are not reported again.
     """
 
-    trial: optuna.Trial
+    id: int
     job: Job
     limits: Limits = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
-    n_reported: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.n_reported = max(self.trial._cached_frozen_trial.intermediate_values, default=0)
+    n_reported: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +186,7 @@ def start(study: optuna.Study, record: StudyRecord, job: Job) -> RunningTrial:
     )
     with _types_explained(study):
         trial_id = study._storage.create_new_trial(study._study_id, running)
-    return RunningTrial(optuna.Trial(study, trial_id), job)
+    return RunningTrial(trial_id, job)
 
 
 def start_enqueued(
@@ -207,7 +204,7 @@ def start_enqueued(
         storage.set_trial_state_values(trial_id, TrialState.RUNNING)
     except UpdateFinishedTrialError:
         return None
-    return RunningTrial(optuna.Trial(study, trial_id), job)
+    return RunningTrial(trial_id, job)
 
 
 def start_open(
@@ -218,14 +215,15 @@ def start_open(
 ) -> RunningTrial | None:
     """Begin the first unfinished trial of hpo that is not among the `running` ones."""
     for trial in trials:
-        if trial.state.is_finished() or trial.number in running:
+        if trial.state.is_finished() or trial._trial_id in running:
             continue
         job = job_of(trial)
         try:
             study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
         except UpdateFinishedTrialError:  # Another program finished it.
             return start(study, record, job)
-        return RunningTrial(optuna.Trial(study, trial._trial_id), job)
+        n_reported = max(trial.intermediate_values, default=0)
+        return RunningTrial(trial._trial_id, job, n_reported=n_reported)
     return None
 
 
