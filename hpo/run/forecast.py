@@ -44,11 +44,11 @@ _PROCESS_START_S: Final = 3.0
 # lowest and highest (benchmarks/results/courses.json). A pruner ends trainings early, samplers and
 # finalists lean to cheap or to costly configurations. Twelve searches by TPE took 0.64 to 1.25, on
 # average 0.87, and without a pruner would have taken 0.72 to 1.31. The Gaussian process settles
-# sooner: four searches in which epochs and image size varied took 0.32 to 0.53, two others 0.96
+# sooner: five searches in which epochs and image size varied took 0.32 to 0.53, two others 0.96
 # and 1.22.
 _PRUNED: Final = (0.87, 0.6, 1.3)
 _UNPRUNED: Final = (1.0, 0.7, 1.35)
-_BY_GP: Final = (0.6, 0.3, 1.3)
+_BY_GP: Final = (0.5, 0.3, 1.3)
 
 
 _Work = tuple[tuple[int, int, int, int], list[TrainingConfig]]
