@@ -89,7 +89,8 @@ class Proposer:
         """
         record, n = self._record, len(configurations)
         begin = max(0, (n // _MOST_SEEN - 1) * _MOST_SEEN)
-        n_known = max(begin, n - record.window + 1)
+        # A search of an older version may have no window: then all are known.
+        n_known = max(begin, n - max(1, record.window) + 1)
         known = (trials[0] for trials in configurations[begin:n_known])
         n_complete = sum(first.state == TrialState.COMPLETE for first in known)
         is_start = ordinal < START_UP or n_complete < _LEAST_COMPLETE

@@ -97,12 +97,13 @@ def test_a_search_that_is_cut_off_again_and_again_becomes_the_undisturbed_one(
     assert described(bench.study(of)) == expected
 
 
+@pytest.mark.parametrize("window", [0, 3])  # Of older searches it may be 0.
 def test_what_the_sampler_has_seen_is_kept_without_changing_what_it_proposes(
-    monkeypatch: pytest.MonkeyPatch,
+    window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if the search were resumed for each one, also where the oldest are forgotten."""
     monkeypatch.setattr(proposals, "_MOST_SEEN", 12)
-    of, chance = search(window=3, sampler="tpe"), random.Random(0)
+    of, chance = search(window=window, sampler="tpe"), random.Random(0)
     kept, seen = Proposer(of), list[list[FrozenTrial]]()
     for ordinal in range(1, 30):
         params = kept.propose(seen, ordinal=ordinal)
