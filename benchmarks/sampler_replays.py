@@ -33,7 +33,6 @@ from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 
 from benchmarks.sampler_folds import Components, FoldFunctions, fit
-from benchmarks.sampler_smac import SMAC, Smac
 from benchmarks.sampler_table import EPOCHS, SPACE
 from benchmarks.sampler_truth import (
     DOMAINS,
@@ -108,8 +107,8 @@ def main() -> None:
         prog="python -m benchmarks.sampler_replays", description=__doc__
     )
     parser.add_argument("--folder", type=Path, required=True)
-    ways = {"nargs": "+", "choices": [*WAYS, *SMAC], "default": list(WAYS)}
-    parser.add_argument("--ways", **ways, help="cmaes and smac need the package of this name")
+    ways = {"nargs": "+", "choices": WAYS, "default": list(WAYS)}
+    parser.add_argument("--ways", **ways, help="cmaes needs the package of this name")
     parser.add_argument("--truths", nargs="+", default=["gp", "et"])
     parser.add_argument("--windows", nargs="+", type=int, default=[6])
     parser.add_argument("--pruners", nargs="+", default=["median"])
@@ -154,8 +153,8 @@ def _replay(path: Path, one: "Search", n: int) -> None:
     )
     if len(so_far["tried"]) >= n:
         return
-    if one.memory:
-        so_far = {"tried": [], "seconds": 0.0}
+    if one.setting.way == "cmaes":
+        so_far = {"tried": [], "seconds": 0.0}  # It has a memory.
     began = time.process_time()
     with threadpool_limits(1):
         tried = one.to(n, so_far["tried"])
@@ -171,14 +170,9 @@ class Search:
     def __init__(
         self, truth: Truth, setting: Setting, seed: int, components: Components | None = None
     ) -> None:
-        self.truth, self.setting, self.seed = truth, setting, seed
+        self.truth, self.setting, self.seed, self.way = truth, setting, seed, WAYS[setting.way]
         self.known: list[FrozenTrial] = []
-        self.memory: _Memory | Smac | None = None
-        if setting.way in SMAC:
-            self.memory = Smac(setting.way, seed)
-        else:
-            self.way = WAYS[setting.way]
-            self.memory = _Memory(seed) if setting.way == "cmaes" else None
+        self.memory = _Memory(seed) if setting.way == "cmaes" else None
         self.of_fold = FoldFunctions(components, seed) if components else None
 
     def to(self, n: int, tried: Sequence[Tried] = ()) -> list[Tried]:

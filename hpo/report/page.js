@@ -49,13 +49,12 @@ const draw = (source) => {
   });
 };
 // One figure at a time: the first ones can be read while the others are drawn.
-const drawAll = async () => {
+(async () => {
   for (const source of document.querySelectorAll("script[data-figure]")) {
     await draw(source);
     await new Promise((resume) => setTimeout(resume));
   }
-};
-drawAll();
+})();
 for (const heading of document.querySelectorAll("section > h2")) {
   const link = document.createElement("a");
   link.href = "#" + heading.id;

@@ -130,8 +130,8 @@ def _forecast(plan: Plan, cluster: Any) -> Forecast:
     if is_grid:
         shares, total, longest = (first, first, 1.0), sum(times), max(times, default=0.0)
     else:
-        shares = _UNPRUNED if record.pruner == "none" else _PRUNED
-        shares = _BY_GP if record.sampler == "gp" else shares
+        by_others = _UNPRUNED if record.pruner == "none" else _PRUNED
+        shares = _BY_GP if record.sampler == "gp" else by_others
         total, longest = n_to_train * fmean(times or [0.0]), 0.0
     start = _PROCESS_START_S if n_processes > 1 and total else 0.0
     seconds, least, most = (start + max(s * total / n_processes, longest) for s in shares)
