@@ -23,7 +23,6 @@ import optuna
 import torch
 from optuna.samplers import (
     BaseSampler,
-    CmaEsSampler,
     GPSampler,
     RandomSampler,
     TPESampler,
@@ -33,6 +32,7 @@ from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 
 from benchmarks.sampler_folds import Components, FoldFunctions, fit
+from benchmarks.sampler_others import OTHERS, Tried
 from benchmarks.sampler_table import EPOCHS, SPACE
 from benchmarks.sampler_truth import (
     DOMAINS,
@@ -97,7 +97,6 @@ WAYS: Final = {
     "gp_sobol10": Way(_gp, n_start=10),
     "random": Way(lambda seed: RandomSampler(seed)),
     "sobol": Way(lambda seed: RandomSampler(seed), n_start=10_000),
-    "cmaes": Way(lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False)),
 }
 
 
@@ -107,8 +106,8 @@ def main() -> None:
         prog="python -m benchmarks.sampler_replays", description=__doc__
     )
     parser.add_argument("--folder", type=Path, required=True)
-    ways = {"nargs": "+", "choices": WAYS, "default": list(WAYS)}
-    parser.add_argument("--ways", **ways, help="cmaes needs the package of this name")
+    ways = {"nargs": "+", "choices": [*WAYS, *OTHERS], "default": list(WAYS)}
+    parser.add_argument("--ways", **ways, help=f"{', '.join(OTHERS)} need packages of their own")
     parser.add_argument("--truths", nargs="+", default=["gp", "et"])
     parser.add_argument("--windows", nargs="+", type=int, default=[6])
     parser.add_argument("--pruners", nargs="+", default=["median"])
@@ -140,10 +139,6 @@ class Setting:
         return f"{self.way}-{self.window}-{self.pruner}-{self.folds}"
 
 
-Tried = dict[str, Any]
-"""A configuration: `params`, `true` score, `curve`; `score` is None where it was pruned."""
-
-
 def _replay(path: Path, one: "Search", n: int) -> None:
     """Run the missing part of a replay, and add it to the file."""
     lines = path.read_text().splitlines() if path.exists() else []
@@ -153,8 +148,8 @@ def _replay(path: Path, one: "Search", n: int) -> None:
     )
     if len(so_far["tried"]) >= n:
         return
-    if one.setting.way == "cmaes":
-        so_far = {"tried": [], "seconds": 0.0}  # It has a memory.
+    if one.memory:
+        so_far = {"tried": [], "seconds": 0.0}
     began = time.process_time()
     with threadpool_limits(1):
         tried = one.to(n, so_far["tried"])
@@ -170,9 +165,10 @@ class Search:
     def __init__(
         self, truth: Truth, setting: Setting, seed: int, components: Components | None = None
     ) -> None:
-        self.truth, self.setting, self.seed, self.way = truth, setting, seed, WAYS[setting.way]
+        self.truth, self.setting, self.seed = truth, setting, seed
+        self.way = WAYS.get(setting.way, Way(RandomSampler))
         self.known: list[FrozenTrial] = []
-        self.memory = _Memory(seed) if setting.way == "cmaes" else None
+        self.memory = OTHERS[setting.way](seed) if setting.way in OTHERS else None
         self.of_fold = FoldFunctions(components, seed) if components else None
 
     def to(self, n: int, tried: Sequence[Tried] = ()) -> list[Tried]:
@@ -273,31 +269,6 @@ def _sobol(seed: int) -> list[dict[str, Scalar]]:
         active(SPACE, {p.name: p.at(x) for p, x in zip(SPACE.search, point, strict=True)})
         for point in points
     ]
-
-
-class _Memory:
-    """A sampler that remembers its own proposals, as CMA-ES does."""
-
-    def __init__(self, seed: int) -> None:
-        sampler = WAYS["cmaes"].sampler(seed)
-        self.study = optuna.create_study(direction="maximize", sampler=sampler)
-        self.asked: list[optuna.Trial | None] = [None]
-        self.n_told = 1
-
-    def tell_base(self, base: Tried) -> None:
-        self.study.add_trial(_as_trial(base, WAYS["cmaes"], is_known=True))
-
-    def propose(self, known: list[Tried]) -> dict[str, Scalar]:
-        for one, trial in list(zip(known, self.asked, strict=False))[self.n_told :]:
-            self.n_told += 1
-            assert trial
-            if one["score"] is None:
-                self.study.tell(trial, state=TrialState.PRUNED)
-            else:
-                self.study.tell(trial, one["score"])
-        trial = self.study.ask()
-        self.asked.append(trial)
-        return active(SPACE, {name: trial._suggest(name, one) for name, one in DOMAINS.items()})
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ _N_NEAREST: Final = 24
 """Noise is that of so many real configurations, the nearest in score."""
 _MANY: Final = 3
 """Repeats from which noise is measured."""
-_ORDERED: Final = ("width", "batch_size")
+ORDERED: Final = ("width", "batch_size")
 """Choices that are powers of two."""
 
 
@@ -46,12 +46,12 @@ def encode(params: Params) -> list[float]:
     params, found = filled(SPACE, params), []
     for name, one in DOMAINS.items():
         value: Any = params[name]
-        if isinstance(one, CategoricalDistribution) and name not in _ORDERED:
+        if isinstance(one, CategoricalDistribution) and name not in ORDERED:
             found += [float(value == choice) for choice in one.choices]
             continue
-        choices: Any = one.choices if name in _ORDERED else (one.low, one.high)
+        choices: Any = one.choices if name in ORDERED else (one.low, one.high)
         low, high = min(choices), max(choices)
-        if name in _ORDERED or one.log:
+        if name in ORDERED or one.log:
             value, low, high = map(math.log, (value, low, high))
         found.append((value - low) / (high - low))
     return found
