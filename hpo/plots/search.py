@@ -26,6 +26,8 @@ MAX_SCORES: Final = 600
 MAX_PRUNED: Final = 200
 MAX_SLICED: Final = 240
 MAX_COLUMNS: Final = 6
+MAX_LETTERS: Final = 25
+"""That fit next to each other below a small figure."""
 MIN_CONFIGURATIONS: Final = 10
 # PED-ANOVA compares the best with all; its documentation recommends at least five best.
 _N_BEST: Final = 5
@@ -199,7 +201,9 @@ def plot_slices(summary: StudySummary) -> Plot | None:
         if parameter.name not in summary.record.names or not is_varied:
             continue
         figure = axes.empty(height=250, x_title=parameter.name)
-        figure.update_yaxes(nticks=6).update_yaxes(axis).update_layout(margin_t=10, font_size=11)
+        # Fitting the margins to the labels would take half of the time of drawing a page.
+        figure.update_layout(margin={"l": 60, "r": 16, "t": 10, "b": 50}, font_size=11)
+        figure.update_yaxes(nticks=6).update_yaxes(axis, automargin=False)
         places = _place(figure, parameter, [c.params[parameter.name] for c, _ in active])
         dots = [
             (place, mean, f"#{c.number}: {score.text(mean)}")
@@ -228,13 +232,17 @@ def _place(figure: Figure, parameter: Parameter, values: list[Scalar]) -> list[f
     labels = () if is_log else parameter.labels or ()
     if isinstance(parameter, Choices) or 0 < len(labels) <= MAX_COLUMNS:
         columns = list(map(value_text, labels))
-        figure.update_xaxes(axes.label_axis(columns))
+        figure.update_xaxes(axes.label_axis(columns), automargin=False)
+        if sum(map(len, columns)) > MAX_LETTERS:
+            # Turned to the left: at the right edge, plotly would leave out the last one.
+            figure.update_xaxes(automargin=True, tickangle=-30)
         # The golden ratio spreads points over the column of a value, the same way each time.
         return [
             columns.index(value_text(value)) + (i * 0.618 % 1 - 0.5) * 0.5
             for i, value in enumerate(values)
         ]
     places = list(map(float, values))
+    figure.update_xaxes(automargin=False)
     if is_log:
         # On a small figure, labels between the powers of ten would touch.
         dtick = 1 if math.log10(max(places) / min(places)) > 2 else None
