@@ -48,7 +48,7 @@ class Study(StudySummary):
         from hpo.plots.sweep import plot_differences
         from hpo.report.page import plots_of
 
-        stored = read_study(self.name, self.storage)
+        stored = read_study(self.name, self.url)
         differences = plot_differences(self.last_verdict)
         plots = [*plots_of(self, stored.study, stored.runs), differences]
         found = {p.key: p.figures[0] for p in plots if p and len(p.figures) == 1}
@@ -58,7 +58,7 @@ class Study(StudySummary):
 
     def evaluate(self, threshold: str = DEFAULT, *, is_all: bool = False) -> Evaluation:
         """Open the sealed test, on record, like `hpo evaluate`."""
-        stored = read_study(self.name, self.storage)
+        stored = read_study(self.name, self.url)
         return open_test(stored.study, threshold=threshold, is_all=is_all, command=LIBRARY)
 
     def predict(
@@ -69,14 +69,14 @@ class Study(StudySummary):
         from hpo.weights.predict import image_files, predict
 
         paths = [paths] if isinstance(paths, str | Path) else paths
-        networks = open_winner(self.name, self.storage, threshold=threshold)
+        networks = open_winner(self.name, self.url, threshold=threshold)
         return list(predict(networks, image_files([Path(path) for path in paths])))
 
     def export(
         self, out: str | Path | None = None, *, threshold: str | None = None, is_all: bool = False
     ) -> Path:
         """Write the best model and the tables, like `hpo export`; return the folder."""
-        stored = read_study(self.name, self.storage)
+        stored = read_study(self.name, self.url)
         folder = Path(out) if out else stored.folder / "export"
         for _ in export(stored, folder, threshold=threshold, is_all=is_all):
             pass

@@ -280,7 +280,7 @@ def hostile(summary: StudySummary) -> StudySummary:
     return replace(
         summary,
         name=PAYLOAD,
-        storage=PAYLOAD,
+        url=PAYLOAD,
         record=record,
         baselines={PAYLOAD: 0.94, "majority class": 0.73},
         configurations=tuple(

@@ -8,10 +8,12 @@ import pytest
 import sqlalchemy
 from sqlalchemy.pool import NullPool
 
+from hpo.api import open_study
 from hpo.errors import StorageError
 from hpo.storage.database import translate_errors
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunKey, RunStore
+from hpo.study.summary import StudySummary
 from hpo.training.engine import Run
 from tests.cli.test_bad_input import said
 from tests.conftest import SMALL, Hpo
@@ -65,6 +67,9 @@ def test_every_command_works_and_none_shows_the_password(
     assert "hpo:***@" in recorded
     assert PASSWORD not in recorded
     database.engine.dispose()
+    mine = open_study("mine", url)
+    assert mine.export("by-python").is_dir()
+    assert PASSWORD not in repr(mine) + StudySummary.__repr__(mine) + mine._repr_html_()
     assert hpo("delete", "mine", "--yes", *at).code == 0
     said(hpo("show", "mine", *at), 1, "There is no study 'mine'")
 

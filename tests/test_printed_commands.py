@@ -23,7 +23,7 @@ def test_whatever_a_study_is_called_its_name_is_one_word_of_an_offered_command(
 ) -> None:
     monkeypatch.setenv("HPO_STORAGE", "sqlite:///b.db")
     summary = replace(fake_grid(tmp_path, ["batch_size"], n_repeats=1).summary, name=name)
-    summary = replace(summary, storage=DEFAULT_URL)
+    summary = replace(summary, url=DEFAULT_URL)
     offered = [text for text, _ in commands(summary)]
     assert offered.pop() == summary.record.command
     offered.append(notes(summary, 1_000)[0].split("`")[3])

@@ -18,7 +18,7 @@ from hpo.storage.database import Database
 from hpo.storage.opening import in_command, open_storage, url_of
 from hpo.storage.paths import runs_folder, study_folder
 from hpo.storage.runs import RunStore, is_digest
-from hpo.storage.url import DEFAULT_URL, mask
+from hpo.storage.url import DEFAULT_URL
 from hpo.study.intervals import compare, mean_score
 from hpo.study.progress import SearchProgress, choose_finalists
 from hpo.study.record import Goal, StudyRecord
@@ -142,7 +142,7 @@ def summarize(
     page = study_folder(url_of(study), study.study_name) / "report.html"
     return StudySummary(
         name=study.study_name,
-        storage=mask(url_of(study)),
+        url=url_of(study),
         record=record,
         goal=goal,
         baselines=baselines,

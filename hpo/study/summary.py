@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from hpo.config import Scalar, TrainingConfig
 from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, headline
+from hpo.storage.url import mask
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import Score
 from hpo.study.test_access import Opening
@@ -170,7 +171,7 @@ class StudySummary:
     """
 
     name: str
-    storage: str
+    url: str = field(repr=False)
     record: StudyRecord
     goal: Goal
     baselines: Mapping[str, float]
@@ -214,6 +215,11 @@ class StudySummary:
     def shortfall(self, configuration: Configuration) -> float:
         """Return by how much a configuration misses the requirements to win."""
         return self.record.shortfall(r.metrics for r in configuration.judged)
+
+    @property
+    def storage(self) -> str:
+        """The URL of the database as displayed, without a password."""
+        return mask(self.url)
 
     @property
     def requirement(self) -> str:
@@ -309,12 +315,17 @@ def sentences(summary: StudySummary) -> list[str]:
         return []
     n = len(finalists.members)
     n_met = sum(not summary.shortfall(member) for member in finalists.members)
-    among = f"{n} finalists"
-    if summary.record.require:
-        among = f"{n_met} of {n} finalists, those with {summary.record.required}"
-    place = f"{winner.tag} is the best of {among}"
+    required = summary.record.require and f" with {summary.record.required}"
     if not n_met:
         place = f"{winner.tag} of {n} finalists comes nearest to the requirements"
+    elif n_met == 1:
+        place = f"{winner.tag} is the only " + (
+            f"one of {n} finalists{required}" if required else "finalist"
+        )
+    else:
+        place = f"{winner.tag} is the best of " + (
+            f"the {n_met} of {n} finalists{required}" if required else f"{n} finalists"
+        )
     again = "retrained with new seeds"
     again += "" if summary.record.data.has_own_validation else " on other folds"
     said = [f"{place}, {again}: {score.text(best)} (mean of {goal.n_final_repeats} repeats)."]
