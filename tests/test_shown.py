@@ -115,7 +115,7 @@ def evaluated(home: Path) -> Any:
         for repeat in range(3):
             made.add(value, repeat)
     made.open(threshold="youden", command="hpo evaluate <script>alert(1)</script>")
-    summary = replace(summarize(made.study), storage="sqlite:///studies/hpo.db")
+    summary = replace(summarize(made.study), url="sqlite:///studies/hpo.db")
     return SimpleNamespace(summary=summary, study=made.study, runs=made.runs)
 
 
